@@ -1,0 +1,1 @@
+//! Connects to a cluster, submits runs and streams their events.

@@ -1,0 +1,1 @@
+//! Turns cells into objects, with evcxr.

@@ -1,0 +1,1 @@
+//! The Jupyter wire protocol, from either side.

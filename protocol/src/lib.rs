@@ -1,0 +1,17 @@
+//! What the processes of a cluster say to each other: messages, framing, signing, the connection file.
+//!
+//! This crate holds data and pure functions only. It never opens a socket, starts a process or reads a clock,
+//! and it knows nobody else of the workspace.
+
+pub mod connection;
+pub mod frame;
+pub mod id;
+pub mod message;
+
+pub use connection::{Connection, ConnectionError};
+pub use frame::{Frame, FrameError, Key};
+pub use id::{BlobId, EngineId, RunId, SessionId};
+pub use message::*;
+
+/// The version of the messages below. Two processes work together only when theirs are equal.
+pub const VERSION: u16 = 1;

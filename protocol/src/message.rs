@@ -1,0 +1,505 @@
+//! The messages. `FromX` goes to the controller, `ToX` comes from it.
+//!
+//! A run, seen from one engine, is the sequence `Started`, any number of `Output`, `Display` and `Panic`, and one
+//! `Done`. Output that a run's threads or child processes write later still carries its [`RunId`].
+
+use crate::id::{BlobId, EngineId, RunId, SessionId};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::path::PathBuf;
+
+/// Bytes of output that a session may have on the way from one engine, unacknowledged by its client, before that
+/// engine stops reading its worker's pipes. This is what bounds memory when a cell prints a gigabyte.
+pub const OUTPUT_WINDOW: usize = 1 << 20;
+
+/// The largest piece of a stream in one [`RunEvent::Output`], in bytes.
+pub const OUTPUT_CHUNK: usize = 64 << 10;
+
+/// One cell's object, to be loaded and called once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunSpec {
+    /// Whose namespace.
+    pub session: SessionId,
+    /// Which run.
+    pub run: RunId,
+    /// Libraries that are loaded first, in this order, once a worker: the standard library.
+    pub preload: Vec<BlobId>,
+    /// The cell's object.
+    pub object: BlobId,
+    /// The symbol to call.
+    pub entry: String,
+    /// What monitors show for it: the beginning of the cell's text.
+    pub label: String,
+}
+
+/// One engine of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// The engine.
+    pub engine: EngineId,
+    /// The variables that the object was compiled against, as [`RunEvent::Done`] and [`ToClient::WorkerLost`] count
+    /// them, or `None` when the object needs no variable.
+    ///
+    /// An engine's generation of a session starts at 0 and grows by one whenever its variables become other than the
+    /// success of each run would make them: a run ends with any outcome but `Ok`, or its worker is replaced. An
+    /// engine answers a run of another generation with [`Outcome::Stale`], since loading a variable that isn't there
+    /// would abort the worker.
+    pub generation: Option<u32>,
+}
+
+/// stdout or stderr.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// One representation of a displayed value.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct MimeContent {
+    /// Such as `text/html`.
+    pub mime: String,
+    /// As evcxr's content protocol carries it: text, or base64 for binary types.
+    pub content: String,
+}
+
+/// A panic of the cell's own thread or of a thread that it started.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Panic {
+    /// What was passed to `panic!`.
+    pub message: String,
+    /// The file as rustc named it; the cell's own code is in `src/lib.rs`.
+    pub file: String,
+    /// 1-based line in that file; the client maps it to the user's cell.
+    pub line: u32,
+    /// 1-based column.
+    pub column: u32,
+    /// The thread's name, `None` for the thread that runs the cell.
+    pub thread: Option<String>,
+}
+
+/// How a worker process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Death {
+    /// It called `exit` with this status.
+    Exit(i32),
+    /// This signal killed it.
+    Signal(i32),
+    /// It was stopped on purpose: an interrupt or a restart.
+    Stopped,
+    /// The engine's whole process is gone, with its worker.
+    EngineLost,
+}
+
+impl fmt::Display for Death {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Death::Exit(status) => write!(f, "exited with status {status}"),
+            Death::Signal(signal) => match signal_name(signal) {
+                Some((name, meaning)) => write!(f, "was killed by signal {signal} ({name}: {meaning})"),
+                None => write!(f, "was killed by signal {signal}"),
+            },
+            Death::Stopped => f.write_str("was stopped"),
+            Death::EngineLost => f.write_str("was lost with its engine's process"),
+        }
+    }
+}
+
+/// Name and meaning of the signals that end programs on Linux.
+pub fn signal_name(signal: i32) -> Option<(&'static str, &'static str)> {
+    Some(match signal {
+        1 => ("SIGHUP", "hangup"),
+        2 => ("SIGINT", "interrupt"),
+        3 => ("SIGQUIT", "quit"),
+        4 => ("SIGILL", "illegal instruction"),
+        6 => ("SIGABRT", "abort"),
+        7 => ("SIGBUS", "bus error"),
+        8 => ("SIGFPE", "arithmetic error"),
+        9 => ("SIGKILL", "killed, perhaps for memory"),
+        10 => ("SIGUSR1", "user signal 1"),
+        11 => ("SIGSEGV", "segmentation fault or stack overflow"),
+        12 => ("SIGUSR2", "user signal 2"),
+        13 => ("SIGPIPE", "broken pipe"),
+        14 => ("SIGALRM", "timer"),
+        15 => ("SIGTERM", "terminated"),
+        24 => ("SIGXCPU", "CPU time limit"),
+        25 => ("SIGXFSZ", "file size limit"),
+        _ => return None,
+    })
+}
+
+/// How a run ended on one engine.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Outcome {
+    /// The cell ran to its end.
+    Ok,
+    /// The cell's own thread panicked. Variables that the cell newly defined are gone, others stand.
+    Panicked,
+    /// A `?` returned early. Variables that the cell newly defined are gone, others stand.
+    ReturnedError,
+    /// Nothing ran: these variables' types were redefined since they were stored, so they are gone.
+    TypesChanged(Vec<String>),
+    /// The worker died and all its variables with it. A new one runs under the same engine.
+    Died(Death),
+    /// Nothing ran: the variables that the run was compiled against are no longer there.
+    Stale,
+    /// Nothing ran: the object couldn't be loaded.
+    LoadFailed(String),
+    /// Nothing ran: there is no such engine.
+    NoSuchEngine,
+    /// Nothing ran: the run was taken out of the queue by an interrupt.
+    Cancelled,
+}
+
+/// What happens in a run on one engine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RunEvent {
+    /// The worker calls the cell.
+    Started,
+    /// Bytes that the cell printed, at most [`OUTPUT_CHUNK`]; a character may be cut in two.
+    Output {
+        /// Where it printed them.
+        stream: Stream,
+        /// As printed.
+        #[serde(with = "serde_bytes")]
+        bytes: Vec<u8>,
+    },
+    /// The cell displayed a value: all its representations.
+    Display(Vec<MimeContent>),
+    /// A thread panicked.
+    Panic(Panic),
+    /// The run is over on this engine.
+    Done {
+        /// How.
+        outcome: Outcome,
+        /// The generation of the variables that what comes next will find, see [`Target::generation`].
+        generation: u32,
+        /// Time in the worker, from the call to the return, in microseconds; 0 when nothing ran.
+        micros: u64,
+    },
+}
+
+impl RunEvent {
+    /// Bytes that count against [`OUTPUT_WINDOW`].
+    pub fn weight(&self) -> usize {
+        match self {
+            RunEvent::Output { bytes, .. } => bytes.len(),
+            RunEvent::Display(contents) => contents.iter().map(|c| c.content.len()).sum(),
+            RunEvent::Panic(panic) => panic.message.len(),
+            RunEvent::Started | RunEvent::Done { .. } => 0,
+        }
+    }
+}
+
+/// What an engine tells of itself when it joins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineInfo {
+    /// Its process (the supervisor).
+    pub pid: u32,
+    /// Its host's name.
+    pub host: String,
+    /// Cores of that host.
+    pub cores: u32,
+}
+
+/// An engine as the controller sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineStatus {
+    /// Its id.
+    pub id: EngineId,
+    /// What it told of itself.
+    pub info: EngineInfo,
+    /// Whether a run is under way or waiting on it, in any session.
+    pub busy: bool,
+    /// Runs that ended on it since it first joined.
+    pub runs_done: u64,
+    /// How many of these ended with anything but [`Outcome::Ok`].
+    pub runs_failed: u64,
+    /// How often a worker or the engine's process died and was replaced.
+    pub restarts: u64,
+    /// Milliseconds since its last sign of life.
+    pub silent_ms: u64,
+    /// The label of the run under way.
+    pub running: Option<String>,
+}
+
+/// The cluster as the controller sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterStatus {
+    /// The cluster's name.
+    pub name: String,
+    /// The controller's process.
+    pub pid: u32,
+    /// Milliseconds since the controller started.
+    pub uptime_ms: u64,
+    /// The engines, by id.
+    pub engines: Vec<EngineStatus>,
+    /// Engines that are being started and haven't joined yet.
+    pub starting: u32,
+    /// Open sessions.
+    pub sessions: u32,
+    /// Messages that were dropped because they weren't signed or didn't decode, and connections that never spoke
+    /// the protocol.
+    pub rejected: u64,
+}
+
+/// From an engine to the controller.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromEngine {
+    /// The first message of a connection.
+    Register {
+        /// [`crate::VERSION`] of the engine.
+        version: u16,
+        /// The id that the controller's launcher gave it, or `None` for an engine that joins by hand.
+        id: Option<EngineId>,
+        /// Who it is.
+        info: EngineInfo,
+        /// Whether it can open files in the controller's blob folder.
+        shares_files: bool,
+    },
+    /// A sign of life.
+    Heartbeat,
+    /// The engine lacks these bytes: answer with [`ToEngine::Blob`].
+    NeedBlob(BlobId),
+    /// Something happened in a run.
+    Run {
+        /// Whose.
+        session: SessionId,
+        /// Which.
+        run: RunId,
+        /// What.
+        event: RunEvent,
+    },
+    /// A session's worker died while it ran nothing, and was replaced.
+    WorkerLost {
+        /// Whose worker.
+        session: SessionId,
+        /// How it died.
+        death: Death,
+        /// The generation of the worker that replaces it.
+        generation: u32,
+    },
+    /// The engine leaves on its own accord.
+    Goodbye,
+}
+
+/// From the controller to an engine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToEngine {
+    /// The answer to `Register`.
+    Registered {
+        /// The engine's id.
+        id: EngineId,
+        /// Send a `Heartbeat` this often, in milliseconds, and expect one as often.
+        heartbeat_ms: u32,
+    },
+    /// The registration is refused: the engine says why and exits.
+    Refused(String),
+    /// A sign of life.
+    Heartbeat,
+    /// Run an object when the session's earlier runs are done. The session's worker is started if there is none.
+    Run {
+        /// What to run.
+        spec: RunSpec,
+        /// See [`Target::generation`].
+        generation: Option<u32>,
+        /// `px::rank()`: this engine's place among the cluster's engines.
+        rank: u32,
+        /// `px::size()`: the number of the cluster's engines.
+        size: u32,
+    },
+    /// The bytes of a blob.
+    Blob {
+        /// Its name.
+        id: BlobId,
+        /// Its bytes, or `None` when the controller doesn't have it either.
+        bytes: Option<serde_bytes::ByteBuf>,
+    },
+    /// The client has taken this many bytes of the session's output.
+    Ack {
+        /// Whose output.
+        session: SessionId,
+        /// How much.
+        bytes: u64,
+    },
+    /// End what the session runs and drop what it has queued.
+    Interrupt {
+        /// Whose runs.
+        session: SessionId,
+        /// The signal for the worker; SIGKILL replaces it by a fresh one.
+        signal: i32,
+    },
+    /// Start a session's worker, so that its first run finds it ready.
+    OpenSession(SessionId),
+    /// Replace the session's worker by a fresh one.
+    RestartSession(SessionId),
+    /// End the session's worker.
+    CloseSession(SessionId),
+    /// End all workers and exit.
+    Shutdown,
+}
+
+/// From a client to the controller.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromClient {
+    /// The first message of a connection.
+    Hello {
+        /// [`crate::VERSION`] of the client.
+        version: u16,
+    },
+    /// A sign of life; the controller answers with [`ToClient::Pong`].
+    Ping,
+    /// Open a session; its events come to this client. A client that connects again after losing the controller's
+    /// socket opens it again and goes on.
+    OpenSession(SessionId),
+    /// Close it: its workers end.
+    CloseSession(SessionId),
+    /// Keep these bytes, so that runs can name them.
+    PutBlob {
+        /// Their name.
+        id: BlobId,
+        /// The bytes.
+        #[serde(with = "serde_bytes")]
+        bytes: Vec<u8>,
+    },
+    /// Run an object on these engines. Its blobs were put before.
+    Run {
+        /// What to run.
+        spec: RunSpec,
+        /// Where.
+        targets: Vec<Target>,
+    },
+    /// This client has taken so many bytes of an engine's output.
+    Ack {
+        /// Whose output.
+        session: SessionId,
+        /// From which engine.
+        engine: EngineId,
+        /// How much.
+        bytes: u64,
+    },
+    /// End what the session runs on these engines and drop what it has queued there.
+    Interrupt {
+        /// Whose runs.
+        session: SessionId,
+        /// Where.
+        targets: Vec<EngineId>,
+        /// The signal for the workers; SIGKILL replaces them by fresh ones.
+        signal: i32,
+    },
+    /// Replace the session's workers on these engines by fresh ones.
+    RestartSession {
+        /// Whose workers.
+        session: SessionId,
+        /// Where.
+        targets: Vec<EngineId>,
+    },
+    /// Ask for the cluster's status.
+    Status,
+    /// Stop the cluster: engines, then controller.
+    Shutdown,
+    /// The client leaves; its sessions are closed.
+    Goodbye,
+}
+
+/// From the controller to a client.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToClient {
+    /// The answer to `Hello`.
+    Welcome(ClusterStatus),
+    /// The client is refused, with the reason.
+    Refused(String),
+    /// A sign of life.
+    Pong,
+    /// Something happened in a run of one of this client's sessions.
+    Run {
+        /// Which session.
+        session: SessionId,
+        /// Which run.
+        run: RunId,
+        /// On which engine.
+        engine: EngineId,
+        /// What.
+        event: RunEvent,
+    },
+    /// A worker of one of this client's sessions died while it ran nothing.
+    WorkerLost {
+        /// Which session.
+        session: SessionId,
+        /// On which engine.
+        engine: EngineId,
+        /// How.
+        death: Death,
+        /// The generation of the worker that replaces it.
+        generation: u32,
+    },
+    /// An engine joined, or came back under its id.
+    EngineUp {
+        /// Its id.
+        engine: EngineId,
+        /// Who it is.
+        info: EngineInfo,
+    },
+    /// An engine's process is gone, and its variables with it. Runs that it had are ended with
+    /// [`Death::EngineLost`] in events of their own.
+    EngineDown {
+        /// Its id.
+        engine: EngineId,
+        /// Why, as a sentence.
+        reason: String,
+        /// Whether the controller starts it again under the same id.
+        restarting: bool,
+    },
+    /// The answer to `Status`.
+    Status(ClusterStatus),
+    /// The cluster stops.
+    ShuttingDown,
+}
+
+/// Where the files of a cluster lie: `$CHORUS_RUNTIME_DIR`, else `$XDG_RUNTIME_DIR/chorus`, else
+/// `/tmp/chorus-UID`. The folder is private to its user (0700).
+pub fn runtime_folder(
+    chorus_runtime_dir: Option<PathBuf>,
+    xdg_runtime_dir: Option<PathBuf>,
+    temp: PathBuf,
+    uid: u32,
+) -> PathBuf {
+    match (chorus_runtime_dir, xdg_runtime_dir) {
+        (Some(folder), _) => folder,
+        (None, Some(folder)) => folder.join("chorus"),
+        (None, None) => temp.join(format!("chorus-{uid}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deaths_read_as_sentences() {
+        assert_eq!(Death::Exit(3).to_string(), "exited with status 3");
+        assert_eq!(
+            Death::Signal(11).to_string(),
+            "was killed by signal 11 (SIGSEGV: segmentation fault or stack overflow)"
+        );
+        assert_eq!(Death::Signal(63).to_string(), "was killed by signal 63");
+    }
+
+    #[test]
+    fn only_what_the_user_made_counts_against_the_window() {
+        assert_eq!(RunEvent::Started.weight(), 0);
+        assert_eq!(RunEvent::Output { stream: Stream::Stdout, bytes: vec![0; 10] }.weight(), 10);
+    }
+
+    #[test]
+    fn the_runtime_folder_follows_the_environment() {
+        let at = |a: Option<&str>, b: Option<&str>| {
+            runtime_folder(a.map(Into::into), b.map(Into::into), "/tmp".into(), 7).display().to_string()
+        };
+        assert_eq!(at(Some("/a"), Some("/b")), "/a");
+        assert_eq!(at(None, Some("/b")), "/b/chorus");
+        assert_eq!(at(None, None), "/tmp/chorus-7");
+    }
+}
