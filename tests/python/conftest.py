@@ -1,0 +1,162 @@
+"""What all end-to-end tests share: where the programs are, an isolated Jupyter, and kernels that are always ended.
+
+To run them by hand: `CHORUS=target/debug/chorus CHORUS_ENGINE=target/debug/chorus-engine python -m pytest tests/python`.
+"""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import uuid
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+
+import processes  # noqa: E402
+from harness import Kernel  # noqa: E402
+
+# Under /tmp and short: the path of an ipc socket may have 107 characters.
+HOME = pathlib.Path(tempfile.mkdtemp(prefix="chorus-e2e-", dir="/tmp"))
+
+
+def pytest_configure():
+    for variable, program in (("CHORUS", "chorus"), ("CHORUS_ENGINE", "chorus-engine")):
+        path = pathlib.Path(os.environ.get(variable, ROOT / "target/debug" / program)).resolve()
+        os.environ[variable] = str(path)
+    # Nothing of the user's own Jupyter is seen or changed.
+    for variable in ("JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"):
+        os.environ[variable] = str(HOME / variable.lower())
+    os.environ["CHORUS_RUNTIME_DIR"] = str(HOME / "run")
+    os.environ["JUPYTER_PATH"] = str(HOME / "prefix/share/jupyter")
+    os.environ["NO_COLOR"] = "1"
+
+
+def pytest_unconfigure():
+    shutil.rmtree(HOME, ignore_errors=True)
+
+
+class Chorus:
+    """The program `chorus` with a runtime folder of its own, so that it sees no cluster but the test's."""
+
+    def __init__(self, runtime_dir):
+        self.runtime_dir = pathlib.Path(runtime_dir)
+        self.mark = uuid.uuid4().hex
+        self.env = dict(os.environ) | {"CHORUS_RUNTIME_DIR": str(runtime_dir), processes.MARK: self.mark}
+
+    def __call__(self, *arguments, check=True, timeout=120, env=None, cwd=None):
+        command = [os.environ["CHORUS"], *map(str, arguments)]
+        done = subprocess.run(
+            command,
+            env=self.env | (env or {}),
+            cwd=cwd,
+            timeout=timeout,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+        if check:
+            assert done.returncode == 0, f"{command} exited with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def status(self, *arguments):
+        return json.loads(self("status", *arguments, "--json").stdout)
+
+    def wait_for_engines(self, number, *arguments, seconds=20):
+        def joined():
+            status = self.status(*arguments)
+            return status if len(status["engines"]) == number and status["starting"] == 0 else None
+
+        return processes.wait_until(f"a cluster of {number} engines", joined, seconds)
+
+    def connection_file(self):
+        """The one connection file in the runtime folder."""
+        found = []
+        for path in self.runtime_dir.rglob("*.json"):
+            content = json.loads(path.read_text())
+            if "engines" in content and "key" in content:
+                found.append((path, content))
+        assert len(found) == 1, f"one connection file expected below {self.runtime_dir}, found {found}"
+        return found[0]
+
+    def close(self):
+        processes.end_all(self.mark)
+
+
+@pytest.fixture
+def runtime_dir():
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="r", dir=HOME))
+    folder.chmod(0o700)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def chorus(runtime_dir):
+    program = Chorus(runtime_dir)
+    yield program
+    program.close()
+
+
+@pytest.fixture(scope="session")
+def installed():
+    """The kernelspec, where the clients of this session find it."""
+    program = Chorus(HOME / "run")
+    program("install", "--prefix", HOME / "prefix")
+    return HOME / "prefix/share/jupyter/kernels/chorus"
+
+
+def start_kernel(**options):
+    runtime_dir = options.pop("runtime_dir", None) or tempfile.mkdtemp(prefix="k", dir=HOME)
+    return Kernel(runtime_dir=runtime_dir, **options)
+
+
+@pytest.fixture(scope="module")
+def module_kernel(installed):
+    with start_kernel() as kernel:
+        yield kernel
+
+
+@pytest.fixture
+def kernel(module_kernel):
+    """The module's kernel. What a test leaves unread or misplaced fails that test, not the next."""
+    yield module_kernel
+    if module_kernel.manager.is_alive():
+        module_kernel.settle()
+
+
+@pytest.fixture
+def own_kernel(installed):
+    """A kernel for one test, for those that kill, restart or count."""
+    with start_kernel() as kernel:
+        yield kernel
+
+
+@pytest.fixture(scope="module")
+def module_cluster(module_kernel):
+    """The module's kernel with four engines."""
+    module_kernel.run("%cluster start -n 4").ok()
+    return module_kernel
+
+
+@pytest.fixture
+def cluster(module_cluster, kernel):
+    return kernel
+
+
+@pytest.fixture
+def kernels(installed, runtime_dir):
+    """A function that starts kernels which see the same clusters as the fixture `chorus`."""
+    started = []
+
+    def start(**options):
+        started.append(start_kernel(runtime_dir=runtime_dir, **options))
+        return started[-1]
+
+    yield start
+    for kernel in started:
+        kernel.close()

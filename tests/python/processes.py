@@ -1,0 +1,85 @@
+"""What the tests need to know of processes: which belong to them, and how much memory they hold."""
+
+import os
+import signal
+import time
+
+MARK = "CHORUS_TEST_MARK"
+
+
+def wait_until(what, condition, seconds=20.0):
+    """The first true value of `condition()`; a failure that says what was waited for when none comes in time."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {seconds} s for {what}; last seen: {value!r}")
+        time.sleep(0.01)
+
+
+def marked(mark):
+    """The pids of all living processes that were started, at whatever distance, with `mark` in their environment."""
+    wanted = f"{MARK}={mark}".encode()
+    pids = []
+    for name in os.listdir("/proc"):
+        if name.isdigit() and alive(int(name)):
+            try:
+                with open(f"/proc/{name}/environ", "rb") as file:
+                    if wanted in file.read().split(b"\0"):
+                        pids.append(int(name))
+            except OSError:
+                pass  # It ended meanwhile.
+    return pids
+
+
+def alive(pid):
+    """Whether a process exists and isn't a zombie, which holds nothing but its number."""
+    return state(pid) not in (None, "Z", "X")
+
+
+def state(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0]
+    except OSError:
+        return None
+
+
+def describe(pid):
+    """A process in words, for messages of failed tests."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return f"{pid} ({file.read().replace(bytes(1), b' ').decode(errors='replace').strip()})"
+    except OSError:
+        return f"{pid} (gone)"
+
+
+def resident(pid):
+    """Bytes of memory that a process holds, without what it shares with others' files."""
+    try:
+        with open(f"/proc/{pid}/statm") as file:
+            _, pages, shared = file.read().split()[:3]
+            return (int(pages) - int(shared)) * os.sysconf("SC_PAGESIZE")
+    except (OSError, ValueError):
+        return 0
+
+
+def kill(pid, number=signal.SIGKILL):
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass
+
+
+def end_all(mark):
+    """Ends what a test has left; the children of a killed process may start others, hence the loop."""
+
+    def none_left():
+        left = marked(mark)
+        for pid in left:
+            kill(pid)
+        return not left
+
+    wait_until("the killed processes of a test to be gone", none_left)
