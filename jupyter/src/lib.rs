@@ -1,1 +1,21 @@
 //! The Jupyter wire protocol, from either side.
+//!
+//! A kernel binds [`server::KernelSockets`]; a program that drives one connects a [`client::KernelClient`]. This
+//! crate carries messages: it never looks at what a cell says, keeps no state of a kernel, and knows nobody else
+//! of the workspace.
+//!
+//! The envelope is our own, so that nothing in a header is lost (`subshell_id`) and a request that makes no sense
+//! can still be answered. For the contents there are the types of the [`jupyter_protocol`] crate, and
+//! [`content`] where those are too strict or lack a field.
+
+pub mod client;
+pub mod connection;
+pub mod content;
+pub mod message;
+pub mod server;
+
+pub use client::{Channel, ClientError, KernelClient, PendingReply};
+pub use connection::{ConnectionError, ConnectionInfo, Transport};
+pub use jupyter_protocol;
+pub use message::{Header, Message, MessageError, PROTOCOL_VERSION, Signer, random_id};
+pub use server::{BindError, IoPub, KernelSockets, Receiver, Sender};

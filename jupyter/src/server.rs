@@ -1,0 +1,179 @@
+//! The kernel's side: the five sockets, bound where the connection file says.
+//!
+//! Requests that aren't signed or aren't messages are dropped and logged, never answered. What is published is
+//! never dropped for a slow reader: the publisher waits instead.
+
+use crate::connection::{ConnectionInfo, Transport};
+use crate::message::{Message, MessageError, Signer};
+use bytes::Bytes;
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
+use std::time::Duration;
+use zeromq::{RouterRecvHalf, RouterSendHalf, RouterSocket, Socket, SocketRecv, SocketSend, XPubSocket, ZmqError};
+
+mod iopub;
+pub use iopub::{IoPub, PublishError};
+
+/// How long a kernel should wait, after its last reply and before its process ends, for that reply to leave.
+///
+/// The sockets write replies in the background and have no way to say when that is done. What is published has:
+/// [`IoPub::flush`].
+pub const LINGER: Duration = Duration::from_millis(100);
+
+/// Why a socket couldn't be bound.
+#[derive(Debug, thiserror::Error)]
+#[error("the {socket} socket can't be bound to {endpoint}: {source}. Is another kernel using this connection file?")]
+pub struct BindError {
+    /// Which of the five.
+    pub socket: &'static str,
+    /// Where.
+    pub endpoint: String,
+    /// What the system said.
+    pub source: ZmqError,
+}
+
+/// The kernel's sockets. Heartbeats are answered without further ado for as long as the runtime lives.
+#[derive(Debug)]
+pub struct KernelSockets {
+    /// Requests, and where their replies go.
+    pub shell: (Receiver, Sender),
+    /// Requests that overtake those on shell: interrupt, shutdown, subshells.
+    pub control: (Receiver, Sender),
+    /// Answers to `input_request`, and where to send those.
+    pub stdin: (Receiver, Sender),
+    /// Outputs and states, to everyone.
+    pub iopub: IoPub,
+}
+
+impl KernelSockets {
+    /// Binds all five sockets, and starts the tasks that answer heartbeats and publish.
+    pub async fn bind(info: &ConnectionInfo) -> Result<KernelSockets, BindError> {
+        let signer = Signer::new(&info.key);
+        let iopub: XPubSocket = bind("iopub", info, info.iopub_endpoint()).await?;
+        let heartbeat: RouterSocket = bind("heartbeat", info, info.heartbeat_endpoint()).await?;
+        tokio::spawn(echo(heartbeat));
+        Ok(KernelSockets {
+            control: channel("control", bind("control", info, info.control_endpoint()).await?, &signer),
+            stdin: channel("stdin", bind("stdin", info, info.stdin_endpoint()).await?, &signer),
+            // Last: a client that reaches shell reaches the others too.
+            shell: channel("shell", bind("shell", info, info.shell_endpoint()).await?, &signer),
+            iopub: IoPub::start(iopub, signer),
+        })
+    }
+}
+
+async fn bind<S: Socket>(name: &'static str, info: &ConnectionInfo, endpoint: String) -> Result<S, BindError> {
+    if let (Transport::Ipc, Some(path)) = (info.transport, endpoint.strip_prefix("ipc://")) {
+        remove_stale_socket(Path::new(path));
+    }
+    let mut socket = S::new();
+    match socket.bind(&endpoint).await {
+        Ok(_) => Ok(socket),
+        Err(source) => Err(BindError { socket: name, endpoint, source }),
+    }
+}
+
+/// A killed kernel leaves its sockets' files behind, and Jupyter restarts it with the same connection file.
+fn remove_stale_socket(path: &Path) {
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
+    if is_socket && std::os::unix::net::UnixStream::connect(path).is_err() {
+        // When this fails, so does the bind that follows, with an error that names the path.
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+async fn echo(mut socket: RouterSocket) {
+    loop {
+        // The first frame names the client, so sending back all of them answers it.
+        match socket.recv().await {
+            Ok(beat) => {
+                if let Err(error) = socket.send(beat).await {
+                    tracing::debug!(%error, "a heartbeat's sender is gone");
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the heartbeat socket is closed");
+                return;
+            }
+        }
+    }
+}
+
+fn channel(name: &'static str, socket: RouterSocket, signer: &Signer) -> (Receiver, Sender) {
+    let (sender, receiver) = socket.split();
+    (
+        Receiver { name, socket: receiver, signer: signer.clone() },
+        Sender { name, socket: sender, signer: signer.clone() },
+    )
+}
+
+/// Where a socket's requests come from.
+pub struct Receiver {
+    name: &'static str,
+    socket: RouterRecvHalf,
+    signer: Signer,
+}
+
+impl Receiver {
+    /// The next request; `None` when the socket is closed.
+    ///
+    /// A request whose content isn't JSON comes with `null` for its content, so that it can be answered with an
+    /// error. Dropping the future loses no request.
+    pub async fn recv(&mut self) -> Option<Message> {
+        loop {
+            let frames = match self.socket.recv().await {
+                Ok(message) => message.into_vec(),
+                Err(error) => {
+                    tracing::debug!(socket = self.name, %error, "closed");
+                    return None;
+                }
+            };
+            match Message::decode(&frames, &self.signer) {
+                Ok(message) => return Some(message),
+                Err(MessageError::Content { message, source }) => {
+                    tracing::warn!(socket = self.name, msg_type = message.msg_type(), %source, "content isn't JSON");
+                    return Some(*message);
+                }
+                Err(error) => tracing::warn!(socket = self.name, %error, "dropped what isn't a message"),
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Receiver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Receiver({})", self.name)
+    }
+}
+
+/// Where a socket's replies go. Cloned freely; clones may send at the same time.
+#[derive(Clone)]
+pub struct Sender {
+    name: &'static str,
+    socket: RouterSendHalf,
+    signer: Signer,
+}
+
+impl Sender {
+    /// Sends a message to the client that its identities name. A client that is gone is no error: it wants no reply.
+    pub async fn send(&self, message: Message) {
+        let msg_type = message.msg_type().to_owned();
+        if let Err(error) = send_frames(&mut self.socket.clone(), message.encode(&self.signer)).await {
+            tracing::debug!(socket = self.name, msg_type, %error, "not delivered");
+        }
+    }
+}
+
+impl std::fmt::Debug for Sender {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Sender({})", self.name)
+    }
+}
+
+pub(crate) async fn send_frames(socket: &mut impl SocketSend, frames: Vec<Bytes>) -> Result<(), ZmqError> {
+    match frames.try_into() {
+        Ok(message) => socket.send(message).await,
+        // A message always has frames.
+        Err(_) => Ok(()),
+    }
+}

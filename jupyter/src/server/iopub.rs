@@ -1,0 +1,153 @@
+//! Publishing: one task owns the XPUB socket and everyone else hands it messages through a bounded queue.
+//!
+//! XPUB rather than PUB, since zmq.rs's PUB silently drops for a slow reader where XPUB waits, and because a new
+//! subscription is seen and can be welcomed (JEP 65).
+
+use crate::content;
+use crate::message::{Header, Message, Signer, random_id};
+use crate::server::send_frames;
+use bytes::Bytes;
+use serde_json::{Value, json};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use zeromq::{SocketRecv, XPubSocket};
+
+/// Messages that wait for the socket before publishers have to.
+const QUEUE: usize = 256;
+
+/// While nobody has subscribed yet, this many messages are held ...
+const HELD: usize = 1000;
+
+/// ... for this long after the socket was bound: front ends connect the other sockets first.
+const HOLD: Duration = Duration::from_secs(1);
+
+/// Where a kernel's publications go. Cloned freely; the messages of one clone keep their order.
+#[derive(Clone, Debug)]
+pub struct IoPub {
+    queue: mpsc::Sender<Job>,
+    /// The session of the kernel, for messages that no request asked for.
+    session: Arc<str>,
+}
+
+/// The publishing task is gone: the runtime that it ran on has ended.
+#[derive(Debug, thiserror::Error)]
+#[error("nothing can be published any more: the iopub socket is closed")]
+pub struct PublishError;
+
+#[derive(Debug)]
+enum Job {
+    Publish(Message),
+    Flush(oneshot::Sender<()>),
+}
+
+impl IoPub {
+    pub(super) fn start(socket: XPubSocket, signer: Signer) -> IoPub {
+        let (queue, jobs) = mpsc::channel(QUEUE);
+        let session: Arc<str> = random_id().into();
+        tokio::spawn(Publisher { socket, signer, session: session.clone(), held: VecDeque::new() }.run(jobs));
+        IoPub { queue, session }
+    }
+
+    /// Publishes a message, and waits while readers are slow.
+    pub async fn publish(&self, message: Message) -> Result<(), PublishError> {
+        self.queue.send(Job::Publish(message)).await.map_err(|_| PublishError)
+    }
+
+    /// The same for threads outside of the runtime; panics inside of it, as all blocking does.
+    pub fn publish_blocking(&self, message: Message) -> Result<(), PublishError> {
+        self.queue.blocking_send(Job::Publish(message)).map_err(|_| PublishError)
+    }
+
+    /// Publishes this content as belonging to the request with this header.
+    pub async fn send(&self, parent: Option<&Header>, msg_type: &str, content: Value) -> Result<(), PublishError> {
+        self.publish(Message::publication(parent, &self.session, msg_type, content)).await
+    }
+
+    /// Publishes `starting`, `busy` or `idle`.
+    pub async fn status(&self, parent: Option<&Header>, state: &str) -> Result<(), PublishError> {
+        self.send(parent, "status", content::status(state)).await
+    }
+
+    /// The session that the kernel's own messages carry.
+    pub fn session(&self) -> &str {
+        &self.session
+    }
+
+    /// Waits until all that was published before has been handed to the system.
+    pub async fn flush(&self) -> Result<(), PublishError> {
+        let (done, wait) = oneshot::channel();
+        self.queue.send(Job::Flush(done)).await.map_err(|_| PublishError)?;
+        wait.await.map_err(|_| PublishError)
+    }
+}
+
+struct Publisher {
+    socket: XPubSocket,
+    signer: Signer,
+    session: Arc<str>,
+    /// What waits for the first subscription.
+    held: VecDeque<Job>,
+}
+
+impl Publisher {
+    async fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
+        let release_at = Instant::now() + HOLD;
+        let mut holding = true;
+        loop {
+            tokio::select! {
+                biased;
+                // zmq.rs learns of subscriptions only while this is polled.
+                frames = self.socket.recv() => match frames {
+                    Ok(frames) => {
+                        if let Some([1, topic @ ..]) = frames.get(0).map(Bytes::as_ref) {
+                            let topic = Bytes::copy_from_slice(topic);
+                            self.welcome(topic).await;
+                            self.release().await;
+                            holding = false;
+                        }
+                    }
+                    // One reader broke off; the socket lives.
+                    Err(error) => tracing::debug!(%error, "a subscriber is gone"),
+                },
+                () = tokio::time::sleep_until(release_at), if holding => {
+                    self.release().await;
+                    holding = false;
+                }
+                job = jobs.recv(), if !holding || self.held.len() < HELD => match job {
+                    Some(job) if holding => self.held.push_back(job),
+                    Some(job) => self.carry_out(job).await,
+                    None => return self.release().await,
+                },
+            }
+        }
+    }
+
+    async fn release(&mut self) {
+        while let Some(job) = self.held.pop_front() {
+            self.carry_out(job).await;
+        }
+    }
+
+    async fn welcome(&mut self, topic: Bytes) {
+        let content = json!({"subscription": String::from_utf8_lossy(&topic)});
+        let mut message = Message::publication(None, &self.session, "iopub_welcome", content);
+        message.identities = vec![topic];
+        self.carry_out(Job::Publish(message)).await;
+    }
+
+    async fn carry_out(&mut self, job: Job) {
+        match job {
+            Job::Publish(message) => {
+                let msg_type = message.msg_type().to_owned();
+                if let Err(error) = send_frames(&mut self.socket, message.encode(&self.signer)).await {
+                    tracing::debug!(msg_type, %error, "not published to one of the readers");
+                }
+            }
+            // Whoever waits for it may have given up.
+            Job::Flush(done) => drop(done.send(())),
+        }
+    }
+}
