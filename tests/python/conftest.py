@@ -8,17 +8,15 @@ import os
 import pathlib
 import shutil
 import subprocess
-import sys
 import tempfile
 import uuid
 
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import processes
+from harness import Kernel
 
-import processes  # noqa: E402
-from harness import Kernel  # noqa: E402
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 # Under /tmp and short: the path of an ipc socket may have 107 characters.
 HOME = pathlib.Path(tempfile.mkdtemp(prefix="chorus-e2e-", dir="/tmp"))
@@ -52,6 +50,7 @@ class Chorus:
         command = [os.environ["CHORUS"], *map(str, arguments)]
         done = subprocess.run(
             command,
+            check=False,
             env=self.env | (env or {}),
             cwd=cwd,
             timeout=timeout,

@@ -269,13 +269,3 @@ class Kernel:
 
     def __exit__(self, *_):
         self.close()
-
-
-def folded(ids):
-    """Engines as Chorus writes them: `0-3,5`."""
-    parts, ids = [], sorted(ids)
-    while ids:
-        end = next((i for i, e in enumerate(ids) if e != ids[0] + i), len(ids))
-        parts.append(str(ids[0]) if end == 1 else f"{ids[0]}-{ids[end - 1]}")
-        ids = ids[end:]
-    return ",".join(parts)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from harness import Kernel, folded
 import processes
+from harness import Kernel
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +55,3 @@ def test_it_finds_the_processes_of_a_test(python):
     processes.kill(child)
     processes.wait_until("a killed process to be dead", lambda: not processes.alive(child))
     python.run("child.wait()").ok()
-
-
-def test_engines_are_written_folded():
-    assert folded([3, 0, 1, 2, 5]) == "0-3,5"
-    assert folded([4]) == "4"

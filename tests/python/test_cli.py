@@ -1,0 +1,229 @@
+"""The program `chorus` as a person at a terminal meets it."""
+
+import json
+import os
+import re
+import subprocess
+
+import nbformat
+import pytest
+
+import processes
+
+COMMANDS = ["install", "uninstall", "kernel", "run", "start", "stop", "list", "status", "engine"]
+
+
+def notebook(path, *cells, tags=()):
+    book = nbformat.v4.new_notebook()
+    book.metadata["kernelspec"] = {"name": "chorus", "display_name": "Rust (Chorus)", "language": "rust"}
+    book.cells = [nbformat.v4.new_code_cell(code) for code in cells]
+    for cell in book.cells:
+        cell.metadata["tags"] = list(tags)
+    nbformat.write(book, path)
+    return path
+
+
+# Help and exit codes
+
+
+def test_help_lists_and_explains_the_commands(chorus):
+    text = chorus("--help").stdout
+    for command in COMMANDS:
+        assert re.search(rf"^\s+{command}\s+\S", text, re.MULTILINE), f"{command} isn't explained in\n{text}"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(chorus, command):
+    assert "Usage" in chorus(command, "--help").stdout
+
+
+def test_version(chorus):
+    assert re.fullmatch(r"chorus \d+\.\d+\.\d+\S*\n", chorus("--version").stdout)
+    engine = subprocess.run([os.environ["CHORUS_ENGINE"], "--version"], capture_output=True, text=True, check=True)
+    assert re.fullmatch(r"chorus-engine \d+\.\d+\.\d+\S*\n", engine.stdout)
+
+
+@pytest.mark.parametrize("arguments", [["--no-such-flag"], ["no-such-command"], ["start", "-n", "x"], ["run"]])
+def test_wrong_usage_exits_with_2(chorus, arguments):
+    done = chorus(*arguments, check=False)
+    assert done.returncode == 2 and "Usage" in done.stderr and done.stdout == ""
+
+
+# Installing
+
+
+def test_install_and_uninstall(chorus, tmp_path):
+    chorus("install", "--prefix", tmp_path)
+    folder = tmp_path / "share/jupyter/kernels/chorus"
+    spec = json.loads((folder / "kernel.json").read_text())
+    assert spec["display_name"] == "Rust (Chorus)" and spec["language"] == "rust"
+    assert spec["interrupt_mode"] == "message"
+    assert spec["argv"][1:] == ["kernel", "--connection-file", "{connection_file}"]
+    assert os.path.samefile(spec["argv"][0], os.environ["CHORUS"])
+    assert {"logo-32x32.png", "logo-64x64.png", "logo-svg.svg"} <= {path.name for path in folder.iterdir()}
+    chorus("install", "--prefix", tmp_path)  # Again, over itself.
+    chorus("uninstall", "--prefix", tmp_path)
+    assert not folder.exists()
+
+
+def test_install_for_the_user(chorus, tmp_path):
+    env = {"JUPYTER_DATA_DIR": str(tmp_path / "data"), "HOME": str(tmp_path)}
+    chorus("install", "--user", env=env)
+    assert (tmp_path / "data/kernels/chorus/kernel.json").exists()
+    chorus("uninstall", "--user", env=env)
+    assert not (tmp_path / "data/kernels/chorus").exists()
+
+
+def test_uninstall_of_nothing_fails_and_says_so(chorus, tmp_path):
+    done = chorus("uninstall", "--prefix", tmp_path, check=False)
+    assert done.returncode == 1 and str(tmp_path) in done.stderr
+
+
+# Running notebooks
+
+
+def test_run_streams_outputs_and_writes_a_valid_notebook(chorus, tmp_path):
+    path = notebook(
+        tmp_path / "in.ipynb",
+        'println!("local line"); 6 * 7',
+        '%px println!("from {}", px::rank());',
+        "%px px::size()",
+    )
+    original = path.read_text()
+    done = chorus("run", path, "-o", tmp_path / "out.ipynb", "-n", 3, timeout=300)
+    assert "local line" in done.stdout and "42" in done.stdout
+    for engine in range(3):
+        assert f"[stdout:{engine}] from {engine}" in done.stdout
+    assert path.read_text() == original, "the input isn't changed"
+
+    book = nbformat.read(tmp_path / "out.ipynb", as_version=4)
+    nbformat.validate(book)
+    assert [cell.execution_count for cell in book.cells] == [1, 2, 3]
+    kinds = [output.output_type for output in book.cells[0].outputs]
+    assert kinds == ["stream", "execute_result"]
+    assert book.cells[0].outputs[1].data["text/plain"] == "42"
+    assert re.search(r"Out\[0-2:\d+\]: 3\b", str(book.cells[2].outputs))
+
+
+def test_run_stops_at_the_first_failing_cell(chorus, tmp_path):
+    path = notebook(tmp_path / "in.ipynb", "1 + 1", 'panic!("the reason")', 'println!("not reached")')
+    done = chorus("run", path, "-o", tmp_path / "out.ipynb", check=False, timeout=300)
+    assert done.returncode == 1
+    assert "the reason" in done.stdout + done.stderr and "not reached" not in done.stdout
+    book = nbformat.read(tmp_path / "out.ipynb", as_version=4)
+    nbformat.validate(book)
+    assert [output.output_type for output in book.cells[1].outputs] == ["error"]
+    assert book.cells[2].outputs == [] and book.cells[2].execution_count is None
+
+
+def test_run_goes_on_after_a_cell_that_may_fail(chorus, tmp_path):
+    path = notebook(tmp_path / "in.ipynb", 'panic!("expected")', 'println!("reached");', tags=["raises-exception"])
+    assert "reached" in chorus("run", path, timeout=300).stdout
+
+
+def test_run_ends_a_cell_that_takes_too_long(chorus, tmp_path):
+    path = notebook(tmp_path / "in.ipynb", "loop {}")
+    done = chorus("run", path, "--timeout", 3, check=False, timeout=60)
+    assert done.returncode == 1 and "3 s" in done.stdout + done.stderr
+
+
+def test_run_of_a_missing_or_broken_file_names_it(chorus, tmp_path):
+    done = chorus("run", tmp_path / "missing.ipynb", check=False)
+    assert done.returncode not in (0, 101) and "missing.ipynb" in done.stderr
+    (tmp_path / "broken.ipynb").write_text("{]")
+    done = chorus("run", tmp_path / "broken.ipynb", check=False)
+    assert done.returncode not in (0, 101) and "broken.ipynb" in done.stderr
+
+
+def test_run_leaves_no_process(chorus, tmp_path):
+    chorus("run", notebook(tmp_path / "in.ipynb", "%px 1"), "-n", 2, timeout=300)
+    processes.wait_until("all processes of the run to be gone", lambda: not processes.marked(chorus.mark), 3)
+
+
+# Clusters
+
+
+def test_start_list_status_stop(chorus):
+    assert json.loads(chorus("list", "--json").stdout) == []
+    chorus("start", "-n", 3, "--name", "mine")
+    status = chorus.wait_for_engines(3)
+    assert status["name"] == "mine" and [engine["id"] for engine in status["engines"]] == [0, 1, 2]
+    pids = [status["pid"], *(engine["info"]["pid"] for engine in status["engines"])]
+    assert all(map(processes.alive, pids)), "the cluster outlives the command that started it"
+
+    listed = json.loads(chorus("list", "--json").stdout)
+    assert [cluster["name"] for cluster in listed] == ["mine"]
+    assert "mine" in chorus("list").stdout
+    text = chorus("status").stdout
+    assert "mine" in text and str(pids[1]) in text
+
+    path, _ = chorus.connection_file()
+    assert path.stat().st_mode & 0o777 == 0o600 and path.parent.stat().st_mode & 0o777 == 0o700
+
+    chorus("stop")
+    processes.wait_until("the cluster's processes to be gone", lambda: not any(map(processes.alive, pids)), 5)
+    assert json.loads(chorus("list", "--json").stdout) == []
+    assert not path.exists(), "the connection file goes with its cluster"
+
+
+def test_a_name_can_be_taken_once(chorus):
+    chorus("start", "-n", 2, "--name", "taken")
+    done = chorus("start", "-n", 2, "--name", "taken", check=False)
+    assert done.returncode == 1 and "taken" in done.stderr
+    chorus.wait_for_engines(2)
+
+
+def test_two_clusters_are_told_apart(chorus):
+    for name in ("one", "two"):
+        chorus("start", "-n", 2, "--name", name)
+    assert {cluster["name"] for cluster in json.loads(chorus("list", "--json").stdout)} == {"one", "two"}
+    done = chorus("stop", check=False)
+    assert done.returncode != 0 and "one" in done.stderr and "two" in done.stderr, "which one?"
+    chorus("stop", "--name", "one")
+    assert {cluster["name"] for cluster in json.loads(chorus("list", "--json").stdout)} == {"two"}
+
+
+@pytest.mark.parametrize("command", ["stop", "status"])
+def test_no_cluster_is_an_error_that_says_what_to_do(chorus, command):
+    done = chorus(command, check=False)
+    assert done.returncode == 1 and "chorus start" in done.stderr
+
+
+def test_a_killed_controller_is_not_listed_and_its_name_is_free(chorus):
+    chorus("start", "-n", 2, "--name", "again")
+    status = chorus.wait_for_engines(2)
+    processes.kill(status["pid"])
+    engines = [engine["info"]["pid"] for engine in status["engines"]]
+    processes.wait_until("the engines to follow their controller", lambda: not any(map(processes.alive, engines)), 5)
+    assert json.loads(chorus("list", "--json").stdout) == []
+    chorus("start", "-n", 2, "--name", "again")
+    chorus.wait_for_engines(2)
+
+
+@pytest.mark.parametrize("options", [[], ["--tcp"]], ids=["ipc", "tcp"])
+def test_an_engine_can_be_added_by_hand(chorus, kernels, options):
+    chorus("start", "-n", 2, "--name", "grows", *options)
+    chorus.wait_for_engines(2)
+    path, _ = chorus.connection_file()
+    command = [os.environ["CHORUS"], "engine", "--connect", str(path)]
+    engine = subprocess.Popen(command, env=chorus.env, stdin=subprocess.DEVNULL)
+    try:
+        assert [one["id"] for one in chorus.wait_for_engines(3)["engines"]] == [0, 1, 2]
+        kernel = kernels()
+        kernel.run("%cluster connect grows").ok()
+        assert re.search(r"Out\[0-2:\d+\]: 3\b", kernel.run("%px px::size()").ok().text)
+        chorus("stop")
+        engine.wait(timeout=10)
+    finally:
+        engine.kill()
+        engine.wait()
+
+
+def test_an_engine_without_a_cluster_says_what_is_wrong(chorus, tmp_path):
+    done = chorus("engine", "--connect", tmp_path / "nothing.json", check=False)
+    assert done.returncode == 1 and "nothing.json" in done.stderr
+
+
+def test_a_kernel_without_its_connection_file_says_what_is_wrong(chorus, tmp_path):
+    done = chorus("kernel", "--connection-file", tmp_path / "nothing.json", check=False)
+    assert done.returncode == 1 and "nothing.json" in done.stderr

@@ -1,0 +1,81 @@
+"""`%cluster`: the cluster that starts by itself, and the commands that start, show, restart and stop one."""
+
+import os
+import re
+
+import pytest
+
+import processes
+
+
+def test_the_first_parallel_cell_starts_a_cluster_and_says_so(own_kernel):
+    engines = max(2, len(os.sched_getaffinity(0)))
+    reply = own_kernel.run('%px println!("here")').ok()
+    announced = [line for line in reply.lines() if re.search(rf"\b{engines} engines\b", line)]
+    assert len(announced) == 1, f"one line about {engines} engines expected:\n{reply.text}"
+    for engine in range(engines):
+        assert f"[stdout:{engine}] here" in reply.text
+    again = own_kernel.run('%px println!("again")').ok()
+    assert not re.search(r"\bengines\b", again.text), f"announced twice:\n{again.text}"
+
+
+def test_start_status_stop(own_kernel):
+    reply = own_kernel.run("%cluster start -n 3").ok()
+    assert re.search(r"\b3 engines\b", reply.text), reply
+    status = own_kernel.run("%cluster status").ok()
+    assert status.html, "status has an HTML view"
+    for view in (status.text, status.html[-1]):
+        for engine in range(3):
+            assert re.search(rf"\b{engine}\b", view), f"engine {engine} isn't in\n{view}"
+    reply = own_kernel.run("%px px::size()").ok()
+    assert re.search(r"Out\[0-2:\d+\]: 3\b", reply.text), reply
+
+    before = [pid for pid in processes.marked(own_kernel.mark) if "chorus-engine" in processes.describe(pid)]
+    assert len(before) >= 3, "every engine is a process of its own"
+    own_kernel.run("%cluster stop").ok()
+    processes.wait_until("the engines to be gone", lambda: not any(map(processes.alive, before)), 5)
+    assert own_kernel.run("1 + 1").ok().results == [{"text/plain": "2"}]
+
+
+def test_a_stopped_cluster_can_be_started_again(own_kernel):
+    own_kernel.run("%cluster start -n 2").ok()
+    own_kernel.run("%px let before = 1;").ok()
+    own_kernel.run("%cluster stop").ok()
+    own_kernel.run("%cluster start -n 2").ok()
+    assert "`before`" in own_kernel.run("%px before").failed().text
+    reply = own_kernel.run("%px px::rank()").ok()
+    assert re.search(r"Out\[1:\d+\]: 1\b", reply.text), reply
+
+
+def test_status_without_a_cluster_says_so(own_kernel):
+    reply = own_kernel.run("%cluster status")
+    assert "cluster" in reply.text.lower()
+
+
+def test_restart_of_some_engines_drops_their_variables(cluster):
+    cluster.run("%px let held = px::rank();").ok()
+    cluster.run("%cluster restart -t 1,3").ok()
+    reply = cluster.run("%px held").failed()
+    assert "`held`" in reply.text and re.search(r"engines 1(,| and) ?3", reply.text), reply
+    reply = cluster.run("%%px -t 0,2\nheld").ok()
+    assert re.search(r"Out\[2:\d+\]: 2\b", reply.text), reply
+    reply = cluster.run("%px px::rank()").ok()
+    assert re.search(r"Out\[3:\d+\]: 3\b", reply.text), "a restarted engine keeps its id"
+
+
+def test_restart_of_all_engines(cluster):
+    cluster.run("%px let held_by_all = 1;").ok()
+    cluster.run("%cluster restart").ok()
+    assert "`held_by_all`" in cluster.run("%px held_by_all").failed().text
+    assert "Out[0-3:" in cluster.run("%px 5").ok().text
+
+
+@pytest.mark.parametrize("command", ["%cluster dance", "%cluster start --legs 3", "%cluster start -n none"])
+def test_a_wrong_command_is_named_and_shows_the_usage(kernel, command):
+    reply = kernel.run(command).failed()
+    assert command.split()[-1] in reply.text or command.split()[2] in reply.text
+    assert "usage" in reply.text.lower()
+
+
+def test_a_cluster_that_does_not_exist_is_named(own_kernel):
+    assert "no-such-cluster" in own_kernel.run("%cluster connect no-such-cluster").failed().text

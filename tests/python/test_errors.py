@@ -1,0 +1,104 @@
+"""What a reader sees when a parallel cell is wrong, or goes wrong on some of the engines."""
+
+import re
+
+import pytest
+
+
+def test_a_compile_error_is_shown_once_and_nothing_runs(cluster):
+    reply = cluster.run('%%px\nprintln!("must not run");\nlet n: i32 = "text";').failed()
+    assert "must not run" not in reply.stdout
+    assert reply.text.count("mismatched types") <= 2, "once in the traceback, at most once more in evalue"
+    assert reply.traceback.count("^^^^^^") == 1, reply
+    lines = reply.traceback.splitlines()
+    source = next(line for line in lines if 'let n: i32 = "text";' in line)
+    caret = next(line for line in lines if "^" in line)
+    assert caret.index("^") == source.index('"text"'), "the caret stands under the wrong column"
+
+
+def test_a_compile_error_on_the_line_of_the_magic_is_placed(cluster):
+    reply = cluster.run("%px let n: i32 = true;").failed()
+    lines = reply.traceback.splitlines()
+    source = next(line for line in lines if "= true;" in line)
+    caret = next(line for line in lines if "^" in line)
+    assert caret.index("^") == source.index("true")
+
+
+def test_a_compile_error_leaves_variables_alone(cluster):
+    cluster.run("%px let whole = 1;").ok()
+    cluster.run("%px nonsense(whole)").failed()
+    assert "Out[0-3:" in cluster.run("%px whole").ok().text
+
+
+@pytest.mark.parametrize("flag", ["--no-such-flag", "-z"])
+def test_an_unknown_flag_is_named(cluster, flag):
+    reply = cluster.run(f'%%px {flag}\nprintln!("must not run");').failed()
+    assert flag in reply.text and "usage" in reply.text.lower()
+    assert "must not run" not in reply.stdout
+
+
+@pytest.mark.parametrize("target", ["7", "0,9", "somewhere"])
+def test_an_unknown_target_is_named(cluster, target):
+    reply = cluster.run(f'%%px -t {target}\nprintln!("must not run");').failed()
+    assert target.split(",")[-1] in reply.text
+    assert "must not run" not in reply.stdout
+
+
+def test_an_unknown_magic_is_named(cluster):
+    assert "%nonsense" in cluster.run("%nonsense 1").failed().text
+
+
+def test_a_panic_on_some_engines_leaves_the_others_outputs(cluster):
+    code = '%%px\nif px::rank() % 2 == 1 {\n    panic!("odd {}", px::rank());\n}\npx::rank()'
+    reply = cluster.run(code).failed()
+    assert reply.content["ename"] == "CompositeError"
+    for engine in (0, 2):
+        assert re.search(rf"^Out\[{engine}:\d+\]: {engine}$", reply.text, re.MULTILINE), reply
+    for engine in (1, 3):
+        assert f"[{engine}:execute]" in reply.traceback
+        assert f"odd {engine}" in reply.traceback
+    assert 'panic!("odd {}", px::rank())' in reply.traceback or re.search(r"\b3:5\b", reply.traceback), "the place"
+    assert "2 errors" in reply.text
+
+
+def test_variables_survive_a_panic(cluster):
+    cluster.run("%px let survivor = px::rank() + 100;").ok()
+    cluster.run('%px if px::rank() == 1 { panic!("no") }').failed()
+    reply = cluster.run("%px survivor").ok()
+    for engine in range(4):
+        assert f"{100 + engine}" in reply.text
+
+
+def test_a_variable_that_a_panic_prevented_is_named(cluster):
+    cluster.run('%%px\nlet prevented = { if px::rank() == 3 { panic!("no") } 5 };').failed()
+    reply = cluster.run("%px prevented").failed()
+    assert "`prevented`" in reply.text and re.search(r"\bengine 3\b", reply.text), reply
+    assert "Out[0-2:" in cluster.run("%%px -t 0:3\nprevented").ok().text
+    assert "Out[0-3:" in cluster.run("%px 1").ok().text
+
+
+def test_a_question_mark_is_an_error_of_its_engine(cluster):
+    code = '%%px\nlet text = if px::rank() == 2 { "x" } else { "1" };\nlet n = text.parse::<i32>()?;\nn'
+    reply = cluster.run(code).failed()
+    assert "invalid digit" in reply.text and "[2:" in reply.text
+    assert re.search(r"^Out\[0-1,3:\d+\]: 1$", reply.text, re.MULTILINE), reply
+
+
+def test_the_first_four_errors_are_shown_in_full(own_kernel):
+    own_kernel.run("%cluster start -n 6").ok()
+    reply = own_kernel.run('%%px\nlet place = px::rank();\npanic!("reason {place}");').failed()
+    assert "6 errors" in reply.text
+    blocks = re.split(r"(?=\[\d:execute\])", reply.traceback)
+    by_engine = {int(block[1]): block for block in blocks if re.match(r"\[\d:execute\]", block)}
+    assert sorted(by_engine) == list(range(6)), reply
+    for engine, block in by_engine.items():
+        assert f"reason {engine}" in block
+        full = len([line for line in block.splitlines() if line.strip()]) > 1
+        assert full == (engine < 4) or engine == 5, f"engine {engine}:\n{block}"
+
+
+def test_a_panic_in_a_thread_is_shown(cluster):
+    code = '%%px -t 1\nlet outcome = std::thread::spawn(|| panic!("in a thread")).join();\noutcome.is_err()'
+    reply = cluster.run(code)
+    assert "in a thread" in reply.text
+    assert re.search(r"^Out\[1:\d+\]: true$", reply.text, re.MULTILINE), reply

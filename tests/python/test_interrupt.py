@@ -1,0 +1,84 @@
+"""Interrupting parallel cells: the cell ends within a second and the engines can be used again."""
+
+import re
+import time
+
+import pytest
+
+LOOPS = {
+    "a loop that computes": "loop { std::hint::spin_loop(); }",
+    "a loop that sleeps": "loop { std::thread::sleep(std::time::Duration::from_secs(1)); }",
+    "a loop that prints": 'loop { println!("x"); }',
+}
+
+
+def interrupt(kernel, reply):
+    asked = time.time()
+    kernel.interrupt()
+    kernel.wait(reply, timeout=20).failed()
+    assert reply.idle_at - asked < 1.0, f"the interrupt took {reply.idle_at - asked:.2f} s"
+
+
+def assert_usable(kernel):
+    reply = kernel.run("%%px --each\npx::rank()").ok()
+    assert re.findall(r"^Out\[(\d):\d+\]: \1$", reply.text, re.MULTILINE) == list("0123"), reply
+
+
+class Seen:
+    """Counts a word in a stream that is too long to be kept."""
+
+    def __init__(self, word, times):
+        self.word, self.missing, self.rest = word, times, ""
+
+    def __call__(self, _, text):
+        text = self.rest + text
+        self.missing -= text.count(self.word)
+        self.rest = text[-len(self.word) + 1 :]
+
+    @property
+    def enough(self):
+        return self.missing <= 0
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_parallel_cell_is_interrupted(cluster, loop):
+    seen = Seen("looping", 4)
+    reply = cluster.send(f'%px println!("looping"); {LOOPS[loop]}', on_stream=seen)
+    cluster.pump(lambda: seen.enough or reply.done, 120, lambda: "the loop on four engines")
+    interrupt(cluster, reply)
+    assert_usable(cluster)
+
+
+def test_only_the_engines_still_at_work_are_interrupted(cluster):
+    cluster.run("%px let spared = 1;").ok()
+    reply = cluster.send(f'%px println!("looping"); if px::rank() == 3 {{ {LOOPS["a loop that computes"]} }}')
+    cluster.wait_for_text(reply, "looping", times=4)
+    interrupt(cluster, reply)
+    assert "Out[0-2:" in cluster.run("%%px -t 0:3\nspared").ok().text
+    assert_usable(cluster)
+
+
+def test_pxresult_can_be_interrupted(cluster):
+    cluster.run(f"%%px -a\n{LOOPS['a loop that computes']}", background=True).ok()
+    reply = cluster.send("%pxresult")
+    cluster.settle()
+    interrupt(cluster, reply)
+    assert_usable(cluster)
+
+
+def test_a_local_cell_is_interrupted_and_the_engines_are_not(cluster):
+    cluster.run("%px let untouched = 9;").ok()
+    reply = cluster.send('println!("looping"); loop {}')
+    cluster.wait_for_text(reply, "looping")
+    interrupt(cluster, reply)
+    assert "Out[0-3:" in cluster.run("%px untouched").ok().text
+
+
+def test_cells_waiting_behind_are_not_run(cluster):
+    first = cluster.send(f'%px println!("looping"); {LOOPS["a loop that computes"]}')
+    second = cluster.send('%px println!("must not run");')
+    cluster.wait_for_text(first, "looping", times=4)
+    interrupt(cluster, first)
+    cluster.wait(second)
+    assert second.status != "ok" and "must not run" not in second.stdout
+    assert_usable(cluster)

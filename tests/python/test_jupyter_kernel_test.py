@@ -1,0 +1,22 @@
+"""Jupyter's own conformance suite, for those messages that this release answers."""
+
+import jupyter_kernel_test
+import pytest
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _kernelspec(installed):
+    """unittest classes take no fixtures, but the suite needs the kernel to be installed."""
+
+
+class ChorusTests(jupyter_kernel_test.KernelTests):
+    kernel_name = "chorus"
+    language_name = "rust"
+    file_extension = ".rs"
+    code_hello_world = 'println!("hello, world");'
+    code_stderr = 'eprintln!("oops");'
+    code_execute_result = [{"code": "6 * 7", "result": "42"}, {"code": 'format!("{}", 1)', "result": '"1"'}]
+    code_generate_error = 'panic!("an error");'
+    code_display_data = [
+        {"code": 'println!("EVCXR_BEGIN_CONTENT text/html\\n<b>x</b>\\nEVCXR_END_CONTENT");', "mime": "text/html"}
+    ]

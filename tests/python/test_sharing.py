@@ -1,0 +1,99 @@
+"""What is shared and what isn't: definitions between local cells and engines, nothing between notebooks."""
+
+import re
+
+import pytest
+
+import processes
+
+
+def test_local_definitions_are_seen_by_engines(cluster):
+    cluster.run("#[derive(Debug, Clone)] struct Point { x: u32, y: u32 }\nfn norm(p: &Point) -> u32 { p.x + p.y }").ok()
+    cluster.run("use std::collections::BTreeMap;").ok()
+    reply = cluster.run("%px let p = Point { x: px::rank() as u32, y: 10 }; norm(&p)").ok()
+    assert re.search(r"^Out\[3:\d+\]: 13$", reply.text, re.MULTILINE), reply
+    assert "Out[0-3:" in cluster.run("%px BTreeMap::<u8, u8>::new()").ok().text
+
+
+def test_engine_definitions_are_seen_locally(cluster):
+    cluster.run("%%px\nfn halve(x: u32) -> u32 { x / 2 }\nconst LIMIT: u32 = 84;").ok()
+    assert cluster.run("halve(LIMIT)").ok().results == [{"text/plain": "42"}]
+
+
+def test_local_variables_are_not_on_the_engines(cluster):
+    cluster.run("let mine = 1;").ok()
+    assert "mine" in cluster.run("%px mine").failed().text
+
+
+def test_engine_variables_are_not_here(cluster):
+    cluster.run("%px let theirs = 1;").ok()
+    assert "theirs" in cluster.run("theirs").failed().text
+
+
+def test_one_name_may_be_both(cluster):
+    cluster.run('let name = "local";').ok()
+    cluster.run("%px let name = px::rank();").ok()
+    assert cluster.run("name").ok().results == [{"text/plain": '"local"'}]
+    assert re.search(r"^Out\[2:\d+\]: 2$", cluster.run("%px name").ok().text, re.MULTILINE)
+
+
+def test_dependencies_are_shared(cluster, tmp_path):
+    (tmp_path / "src").mkdir()
+    (tmp_path / "Cargo.toml").write_text('[package]\nname = "shared_dep"\nversion = "0.1.0"\nedition = "2021"\n')
+    (tmp_path / "src/lib.rs").write_text("pub fn seven() -> u32 { 7 }\n")
+    cluster.run(f':dep shared_dep = {{ path = "{tmp_path}" }}').ok()
+    assert re.search(r"^Out\[0-3:\d+\]: 49$", cluster.run("%px shared_dep::seven() * 7").ok().text, re.MULTILINE)
+
+
+@pytest.fixture
+def lasting(chorus):
+    """A cluster of two engines that outlives notebooks."""
+    chorus("start", "-n", "2", "--name", "lasting")
+    chorus.wait_for_engines(2)
+    return chorus
+
+
+def test_two_notebooks_on_one_cluster(lasting, kernels):
+    one, two = kernels(), kernels()
+    one.run("%cluster connect lasting").ok()
+    two.run("%cluster connect lasting").ok()
+    one.run('%px let mine = "first";').ok()
+    assert "mine" in two.run("%px mine").failed().text, "variables are apart"
+    two.run("%px let mine = px::rank() + 50;").ok()
+    assert re.search(r'^Out\[0-1:\d+\]: "first"$', one.run("%px mine").ok().text, re.MULTILINE)
+    assert re.search(r"^Out\[1:\d+\]: 51$", two.run("%px mine").ok().text, re.MULTILINE)
+    assert lasting.status()["sessions"] == 2
+
+    # What one notebook breaks, the other doesn't notice.
+    one.run("%px std::process::abort();").failed()
+    assert re.search(r"^Out\[1:\d+\]: 51$", two.run("%px mine").ok().text, re.MULTILINE)
+    reply = one.send('%px println!("looping"); loop {}')
+    one.wait_for_text(reply, "looping", times=2)
+    assert re.search(r"^Out\[0-1:\d+\]: 2$", two.run("%px 1 + 1").ok().text, re.MULTILINE)
+    one.interrupt()
+    one.wait(reply, timeout=20).failed()
+    assert re.search(r"^Out\[1:\d+\]: 51$", two.run("%px mine").ok().text, re.MULTILINE)
+
+
+def test_a_started_cluster_outlives_its_notebooks(lasting, kernels):
+    engines = sorted(engine["info"]["pid"] for engine in lasting.status()["engines"])
+    kernel = kernels()
+    kernel.run("%cluster connect lasting").ok()
+    kernel.run("%px let x = 1;").ok()
+    kernel.close()
+    processes.wait_until("the session to be closed", lambda: lasting.status()["sessions"] == 0, 10)
+    assert sorted(engine["info"]["pid"] for engine in lasting.status()["engines"]) == engines
+    again = kernels()
+    again.run("%cluster connect lasting").ok()
+    assert "x" in again.run("%px x").failed().text
+    assert "Out[0-1:" in again.run("%px 1").ok().text
+
+
+def test_a_cluster_that_is_stopped_fails_the_cell_that_runs(lasting, kernels):
+    kernel = kernels()
+    kernel.run("%cluster connect lasting").ok()
+    reply = kernel.send('%px println!("looping"); loop {}')
+    kernel.wait_for_text(reply, "looping", times=2)
+    lasting("stop")
+    kernel.wait(reply, timeout=20).failed()
+    assert kernel.run("1 + 1").ok().results == [{"text/plain": "2"}]
