@@ -1,1 +1,25 @@
 //! Turns cells into objects, with evcxr.
+//!
+//! A cell is compiled once, against the variables that all its targets have, and comes out as one small shared
+//! object. This crate is the only one that knows evcxr; it never opens a Jupyter or cluster socket and never runs a
+//! cell: whoever asks for an evaluation gets the object through a callback, runs it wherever it wants, and says how
+//! that ended.
+
+mod cell;
+mod command;
+mod compiler;
+mod diagnostic;
+mod evaluator;
+mod interrupt;
+mod namespace;
+mod px;
+mod relay;
+mod source_map;
+
+pub use command::{Action, Reply, help};
+pub use compiler::{CellText, Compiler, Config, Evaluated, Failure, Object, Ran, prepare_environment};
+pub use diagnostic::{Diagnostic, Span};
+pub use interrupt::Interrupter;
+pub use namespace::{Member, Namespaces, Ticket, Variable, Variables, describe};
+pub use relay::relay_main;
+pub use source_map::{Place, SourceMap};

@@ -1,0 +1,186 @@
+//! Reads the structure of a cell: commands, items, variables that it defines, whether it ends in an expression.
+//!
+//! Parsing is rust-analyzer's, as in evcxr, so both see the same statements; it never fails, however broken the
+//! text is.
+
+use ra_ap_syntax::ast::{self, AstNode, HasName};
+use ra_ap_syntax::{Edition, SourceFile, SyntaxNode};
+
+/// A cell's text, taken apart.
+#[derive(Debug, Default)]
+pub(crate) struct Cell {
+    /// `:command` and `!shell` lines, which stand before any Rust.
+    pub commands: Vec<CommandLine>,
+    /// The Rust, with every command's line blank, so that lines keep their numbers.
+    pub rust: String,
+    /// `fn`, `struct`, `use`, ...: what all namespaces share.
+    pub items: Vec<Piece>,
+    /// The statements that aren't items.
+    pub statements: Vec<Piece>,
+    /// The variables that `let` defines at the cell's top level.
+    pub lets: Vec<Let>,
+    /// Whether it ends in an expression, whose value is the cell's result.
+    pub has_result: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CommandLine {
+    /// With its colon; `!` for a shell command.
+    pub name: String,
+    pub args: String,
+    /// 1-based, within the cell.
+    pub line: usize,
+    pub text: String,
+}
+
+/// A part of the cell's Rust.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Piece {
+    pub text: String,
+    /// 1-based line and column within the cell where `text` begins.
+    pub line: usize,
+    pub column: usize,
+    /// Whether another item of the same name would replace it. An `impl` has no name.
+    pub named: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Let {
+    pub name: String,
+    pub mutable: bool,
+}
+
+const WRAPPER: &str = "fn f(){";
+
+impl Cell {
+    pub fn parse(text: &str) -> Cell {
+        let (commands, rust) = split_commands(text);
+        let mut cell = Cell { commands, rust, ..Cell::default() };
+        let file = SourceFile::parse(&format!("{WRAPPER}{}\n}}", cell.rust), Edition::Edition2024);
+        let Some(statements) = file
+            .syntax_node()
+            .children()
+            .find_map(ast::Fn::cast)
+            .and_then(|function| function.body())
+            .and_then(|body| body.stmt_list())
+        else {
+            return cell;
+        };
+        let nodes: Vec<SyntaxNode> = statements.syntax().children().collect();
+        cell.has_result = nodes.last().is_some_and(|node| ast::Expr::can_cast(node.kind()));
+        for node in nodes {
+            let item = ast::Item::cast(node.clone());
+            let piece = piece(&cell.rust, &node, item.as_ref());
+            match item {
+                Some(_) => cell.items.push(piece),
+                None => {
+                    if let Some(pattern) = ast::LetStmt::cast(node.clone()).and_then(|statement| statement.pat()) {
+                        cell.lets.extend(bindings(&pattern));
+                    }
+                    cell.statements.push(piece);
+                }
+            }
+        }
+        cell
+    }
+}
+
+/// As evcxr reads them: lines before the first line of Rust that begin with a colon or an exclamation mark.
+fn split_commands(text: &str) -> (Vec<CommandLine>, String) {
+    let mut commands = Vec::new();
+    let mut rust = String::with_capacity(text.len());
+    let mut in_rust = false;
+    for (index, line) in text.split_inclusive('\n').enumerate() {
+        let trimmed = line.trim();
+        let is_command = trimmed.starts_with(':') && !trimmed.starts_with("::") || trimmed.starts_with('!');
+        if !in_rust && is_command {
+            let (name, args) = match trimmed.strip_prefix('!') {
+                Some(shell) => ("!", shell),
+                None => trimmed.split_once(char::is_whitespace).unwrap_or((trimmed, "")),
+            };
+            commands.push(CommandLine {
+                name: name.to_owned(),
+                args: args.trim().to_owned(),
+                line: index + 1,
+                text: line.trim_end().to_owned(),
+            });
+            rust.push_str(if line.ends_with('\n') { "\n" } else { "" });
+            continue;
+        }
+        in_rust |= !trimmed.is_empty() && !trimmed.starts_with("//");
+        rust.push_str(line);
+    }
+    (commands, rust)
+}
+
+fn piece(rust: &str, node: &SyntaxNode, item: Option<&ast::Item>) -> Piece {
+    let start = usize::from(node.text_range().start()).saturating_sub(WRAPPER.len());
+    let before = rust.get(..start).unwrap_or(rust);
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    Piece {
+        text: node.text().to_string(),
+        line: before.matches('\n').count() + 1,
+        column: before[line_start..].chars().count() + 1,
+        named: item.is_some_and(|item| !matches!(item, ast::Item::Impl(_) | ast::Item::MacroCall(_))),
+    }
+}
+
+fn bindings(pattern: &ast::Pat) -> impl Iterator<Item = Let> {
+    pattern.syntax().descendants().filter_map(ast::IdentPat::cast).filter_map(|ident| {
+        let name = ident.name()?.text().to_string();
+        // `None` and other constants look like bindings to a parser.
+        let is_constant = name.starts_with(char::is_uppercase);
+        (!is_constant).then(|| Let { name, mutable: ident.mut_token().is_some() })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lets(text: &str) -> Vec<(String, bool)> {
+        Cell::parse(text).lets.into_iter().map(|l| (l.name, l.mutable)).collect()
+    }
+
+    #[test]
+    fn items_statements_and_the_result_are_told_apart() {
+        let cell = Cell::parse("use std::fmt;\nfn f() -> i32 { 1 }\nlet x = f();\n  x + 1");
+        assert_eq!(cell.items.iter().map(|i| (i.line, i.named)).collect::<Vec<_>>(), [(1, true), (2, true)]);
+        assert_eq!(cell.items[1].text, "fn f() -> i32 { 1 }");
+        assert_eq!(cell.statements.iter().map(|s| (s.line, s.column)).collect::<Vec<_>>(), [(3, 1), (4, 3)]);
+        assert!(cell.has_result);
+        assert!(!Cell::parse("let x = 1;").has_result);
+        assert!(!Cell::parse("x + 1;").has_result);
+        assert!(!Cell::parse("struct A; impl A {}").has_result);
+        assert!(!Cell::parse("struct A; impl A {}").items[1].named);
+    }
+
+    #[test]
+    fn every_binding_of_a_pattern_counts() {
+        assert_eq!(
+            lets("let mut a = 1; let (b, mut c) = (1, 2);"),
+            [("a".into(), true), ("b".into(), false), ("c".into(), true)]
+        );
+        assert_eq!(lets("let Point { x, y: z } = p;"), [("x".into(), false), ("z".into(), false)]);
+        assert_eq!(lets("let None = maybe else { panic!() };"), []);
+        assert_eq!(lets("{ let inner = 1; }"), []);
+    }
+
+    #[test]
+    fn commands_stand_before_rust_and_leave_their_lines_blank() {
+        let cell = Cell::parse(":dep regex = \"1\"\n// why\n!ls -l\nlet x = 1;\n:vars");
+        assert_eq!(
+            cell.commands.iter().map(|c| (c.name.as_str(), c.args.as_str(), c.line)).collect::<Vec<_>>(),
+            [(":dep", "regex = \"1\"", 1), ("!", "ls -l", 3)]
+        );
+        assert_eq!(cell.rust, "\n// why\n\nlet x = 1;\n:vars");
+        assert_eq!(Cell::parse("::std::process::id()").commands, []);
+    }
+
+    #[test]
+    fn broken_text_is_no_panic() {
+        for text in ["", "}", "fn", "let = ;", "{{{{", "\"", "r#\"", "'", "/*", "}}fn f(){", ":", "!", "é)"] {
+            let _ = Cell::parse(text);
+        }
+    }
+}

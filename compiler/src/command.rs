@@ -1,0 +1,344 @@
+//! The `:` commands of evcxr, and `!` for the shell.
+
+use crate::cell::CommandLine;
+use crate::compiler::Compiler;
+use crate::diagnostic::Diagnostic;
+use crate::evaluator::Setting;
+use crate::namespace::{Member, Variables};
+
+/// What a command answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reply {
+    /// As text; nothing is shown when it is empty.
+    pub text: String,
+    /// As HTML, if it is more than text.
+    pub html: Option<String>,
+    /// What the caller has to do.
+    pub action: Option<Action>,
+}
+
+/// What a command asks of whoever runs cells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Replace the worker; its variables are gone.
+    RestartWorker,
+    /// Replace all workers: everything was forgotten.
+    Clear,
+    /// Run this in a shell.
+    Shell(String),
+    /// Set a variable of the environment of workers started from now on.
+    SetEnv(String, String),
+    /// Show how long each cell takes, or stop showing it.
+    ToggleTiming,
+    /// End the kernel.
+    Quit,
+}
+
+type Run = fn(&mut Compiler, &str, &[Member]) -> Result<Reply, Diagnostic>;
+
+struct Command {
+    name: &'static str,
+    args: &'static str,
+    help: &'static str,
+    run: Run,
+}
+
+const COMMANDS: &[Command] = &[
+    Command {
+        name: ":dep",
+        args: "NAME = VERSION",
+        help: "add a dependency, as in Cargo.toml; a path adds a local crate",
+        run: dep,
+    },
+    Command {
+        name: ":show_deps",
+        args: "",
+        help: "list the dependencies",
+        run: |c, _, _| text(c.dependencies().join("\n")),
+    },
+    Command { name: ":vars", args: "", help: "list variables and their types", run: vars },
+    Command { name: ":type", args: "NAME", help: "show a variable's type", run: type_of },
+    Command { name: ":t", args: "NAME", help: "short for :type", run: type_of },
+    Command {
+        name: ":doc",
+        args: "EXPR",
+        help: "show the documentation of a variable, type, keyword or module",
+        run: doc,
+    },
+    Command {
+        name: ":clear",
+        args: "",
+        help: "forget all definitions and variables, here and on the engines",
+        run: clear,
+    },
+    Command {
+        name: ":restart",
+        args: "",
+        help: "restart the process that runs local cells",
+        run: |_, _, _| act(Action::RestartWorker),
+    },
+    Command { name: ":opt", args: "[0|1|2|3]", help: "set the optimization level (2 to begin with)", run: opt },
+    Command { name: ":fmt", args: "[FORMAT]", help: "set how results are shown: {:?}, {:#?} or {}", run: fmt },
+    Command { name: ":types", args: "[0|1]", help: "show the types of results", run: types },
+    Command {
+        name: ":efmt",
+        args: "FORMAT",
+        help: "set how errors returned by `?` are shown",
+        run: |c, a, _| set(c, Setting::ErrorFormat(a.into()), format!("Error format: {a}")),
+    },
+    Command { name: ":explain", args: "", help: "explain the last compile error", run: explain },
+    Command {
+        name: ":toolchain",
+        args: "NAME",
+        help: "choose the Rust toolchain",
+        run: |c, a, _| set(c, Setting::Toolchain(a.into()), format!("Toolchain: {a}")),
+    },
+    Command {
+        name: ":offline",
+        args: "0|1",
+        help: "keep cargo from using the network",
+        run: |c, a, _| set(c, Setting::Offline(a == "1"), format!("Offline mode: {}", a == "1")),
+    },
+    Command {
+        name: ":linker",
+        args: "NAME",
+        help: "choose the linker: system, lld or mold",
+        run: |c, a, _| set(c, Setting::Linker(a.into()), format!("linker: {a}")),
+    },
+    Command {
+        name: ":codegen_backend",
+        args: "NAME",
+        help: "choose the codegen backend (nightly)",
+        run: |c, a, _| set(c, Setting::CodegenBackend(a.into()), format!("codegen backend: {a}")),
+    },
+    Command {
+        name: ":allow_static_linking",
+        args: "0|1",
+        help: "link dependencies statically (1 to begin with)",
+        run: |c, a, _| set(c, Setting::StaticLinking(a == "1"), format!("Static linking: {}", a == "1")),
+    },
+    Command {
+        name: ":sccache",
+        args: "0|1",
+        help: "use sccache",
+        run: |c, a, _| set(c, Setting::Sccache(a != "0"), format!("sccache: {}", a != "0")),
+    },
+    Command {
+        name: ":cache",
+        args: "MIB",
+        help: "set the size of evcxr's cache of built dependencies; 0 switches it off",
+        run: cache,
+    },
+    Command { name: ":build_env", args: "KEY=VALUE", help: "set an environment variable for cargo", run: build_env },
+    Command {
+        name: ":env",
+        args: "KEY=VALUE",
+        help: "set an environment variable for cells, from the next :restart on",
+        run: env,
+    },
+    Command {
+        name: ":preserve_vars_on_panic",
+        args: "0|1",
+        help: "keep variables when a cell panics (1 to begin with)",
+        run: |c, a, _| set(c, Setting::PreserveVarsOnPanic(a == "1"), format!("Preserve vars on panic: {}", a == "1")),
+    },
+    Command {
+        name: ":timing",
+        args: "",
+        help: "show how long each cell takes",
+        run: |_, _, _| act(Action::ToggleTiming),
+    },
+    Command {
+        name: ":version",
+        args: "",
+        help: "show Chorus's version",
+        run: |_, _, _| text(concat!("Chorus ", env!("CARGO_PKG_VERSION"))),
+    },
+    Command { name: ":quit", args: "", help: "end the kernel", run: |_, _, _| act(Action::Quit) },
+    Command { name: ":help", args: "", help: "show this", run: |_, _, _| text(help()) },
+];
+
+/// Runs one line.
+pub(crate) fn run(compiler: &mut Compiler, line: &CommandLine, members: &[Member]) -> Result<Reply, Diagnostic> {
+    if line.name == "!" {
+        return match line.args.is_empty() {
+            true => Err(Diagnostic::error("`!` needs a shell command, as in `!ls -l`")),
+            false => act(Action::Shell(line.args.clone())),
+        };
+    }
+    let command = COMMANDS.iter().find(|command| command.name == line.name).ok_or_else(|| Diagnostic {
+        notes: vec!["help: `:help` lists the commands".into()],
+        ..Diagnostic::error(format!("there is no command `{}`", line.name))
+    })?;
+    if line.args.is_empty() && !command.args.is_empty() && !command.args.starts_with('[') {
+        return Err(Diagnostic::error(format!("`{0}` needs an argument: {0} {1}", command.name, command.args)));
+    }
+    (command.run)(compiler, &line.args, members)
+}
+
+/// All commands, one a line.
+pub fn help() -> String {
+    let line = |command: &Command| format!("{:<28} {}\n", format!("{} {}", command.name, command.args), command.help);
+    let commands: String = COMMANDS.iter().map(line).collect();
+    format!("{commands}{:<28} {}\n\n%lsmagic lists the magics: %px, %cluster, ...", "!COMMAND", "run a shell command")
+}
+
+fn text(text: impl Into<String>) -> Result<Reply, Diagnostic> {
+    Ok(Reply { text: text.into(), ..Reply::default() })
+}
+
+fn act(action: Action) -> Result<Reply, Diagnostic> {
+    Ok(Reply { action: Some(action), ..Reply::default() })
+}
+
+fn set(compiler: &mut Compiler, setting: Setting, said: String) -> Result<Reply, Diagnostic> {
+    compiler.set(setting)?;
+    text(said)
+}
+
+fn dep(compiler: &mut Compiler, args: &str, _: &[Member]) -> Result<Reply, Diagnostic> {
+    let (name, config) =
+        args.split_once('=').map_or((args.trim(), "\"*\""), |(name, config)| (name.trim(), config.trim()));
+    if name.is_empty() || config.is_empty() || name.contains(char::is_whitespace) {
+        return Err(Diagnostic::error("expected `:dep NAME`, `:dep NAME = \"VERSION\"` or `:dep PATH`"));
+    }
+    let setting = match name.starts_with(['.', '/']) {
+        true => Setting::LocalDependency(name.to_owned()),
+        false => Setting::Dependency { name: name.to_owned(), config: config.to_owned() },
+    };
+    compiler.set(setting)?;
+    compiler.build_dependencies()?;
+    Ok(Reply::default())
+}
+
+fn vars(compiler: &mut Compiler, _: &str, members: &[Member]) -> Result<Reply, Diagnostic> {
+    let variables = compiler.namespaces().common(members);
+    Ok(Reply { text: vars_text(&variables), html: Some(vars_html(&variables)), action: None })
+}
+
+fn vars_text(variables: &Variables) -> String {
+    variables.iter().map(|(name, variable)| format!("{name}: {}\n", variable.type_name)).collect()
+}
+
+fn vars_html(variables: &Variables) -> String {
+    let escape = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let row = |(name, variable): (&String, &crate::Variable)| {
+        format!("<tr><td>{}</td><td>{}</td></tr>", escape(name), escape(&variable.type_name))
+    };
+    let rows: String = variables.iter().map(row).collect();
+    format!("<table><tr><th>Variable</th><th>Type</th></tr>{rows}</table>")
+}
+
+fn type_of(compiler: &mut Compiler, name: &str, members: &[Member]) -> Result<Reply, Diagnostic> {
+    match compiler.namespaces().common(members).get(name) {
+        Some(variable) => text(format!("{name}: {}", variable.type_name)),
+        None => Err(Diagnostic {
+            notes: compiler
+                .namespaces()
+                .explain_missing(name, members)
+                .map(|why| format!("note: {why}"))
+                .into_iter()
+                .collect(),
+            ..Diagnostic::error(format!("there is no variable `{name}`"))
+        }),
+    }
+}
+
+fn doc(compiler: &mut Compiler, args: &str, members: &[Member]) -> Result<Reply, Diagnostic> {
+    let (plain, _markdown) = compiler.hover(args, members)?;
+    text(plain)
+}
+
+fn clear(compiler: &mut Compiler, _: &str, _: &[Member]) -> Result<Reply, Diagnostic> {
+    compiler.clear();
+    act(Action::Clear)
+}
+
+fn opt(compiler: &mut Compiler, args: &str, _: &[Member]) -> Result<Reply, Diagnostic> {
+    let level = if args.is_empty() { "2" } else { args };
+    if !matches!(level, "0" | "1" | "2" | "3" | "s" | "z") {
+        return Err(Diagnostic::error(format!("`{level}` is no optimization level: 0, 1, 2 or 3")));
+    }
+    set(compiler, Setting::Optimization(level.into()), format!("Optimization: {level}"))
+}
+
+fn fmt(compiler: &mut Compiler, args: &str, _: &[Member]) -> Result<Reply, Diagnostic> {
+    let format = if args.is_empty() { "{:?}" } else { args };
+    if !format.contains('{') {
+        return Err(Diagnostic::error(format!("`{format}` is no format: {{:?}}, {{:#?}} or {{}}")));
+    }
+    compiler.share_display(format == "{:?}");
+    set(compiler, Setting::OutputFormat(format.into()), format!("Output format: {format}"))
+}
+
+fn types(compiler: &mut Compiler, args: &str, _: &[Member]) -> Result<Reply, Diagnostic> {
+    let on = args != "0";
+    compiler.share_display(!on);
+    set(compiler, Setting::ShowTypes(on), format!("Types: {on}"))
+}
+
+fn explain(compiler: &mut Compiler, _: &str, _: &[Member]) -> Result<Reply, Diagnostic> {
+    let all: Vec<&str> = compiler.last_errors.iter().filter_map(|error| error.explanation.as_deref()).collect();
+    match all.is_empty() {
+        true => Err(Diagnostic::error("there is no last error that rustc has an explanation for")),
+        false => text(all.join("\n")),
+    }
+}
+
+fn cache(compiler: &mut Compiler, args: &str, _: &[Member]) -> Result<Reply, Diagnostic> {
+    let size: u64 = args.parse().map_err(|_| Diagnostic::error(format!("`{args}` is no number of MiB")))?;
+    set(compiler, Setting::CacheMib(size), format!("cache: {size} MiB"))
+}
+
+fn key_value(args: &str) -> Result<(String, String), Diagnostic> {
+    args.split_once('=')
+        .map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned()))
+        .filter(|(key, _)| !key.is_empty())
+        .ok_or_else(|| Diagnostic::error("expected KEY=VALUE"))
+}
+
+fn build_env(compiler: &mut Compiler, args: &str, _: &[Member]) -> Result<Reply, Diagnostic> {
+    let (key, value) = key_value(args)?;
+    let said = format!("Set {key}={value} for builds");
+    set(compiler, Setting::BuildEnv(key, value), said)
+}
+
+fn env(_: &mut Compiler, args: &str, _: &[Member]) -> Result<Reply, Diagnostic> {
+    let (key, value) = key_value(args)?;
+    Ok(Reply {
+        text: format!("Set {key}={value}; :restart starts a process that has it"),
+        action: Some(Action::SetEnv(key, value)),
+        html: None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_is_in_the_help_once() {
+        let help = help();
+        for command in COMMANDS {
+            assert_eq!(
+                help.lines().filter(|line| line.split(' ').next() == Some(command.name)).count(),
+                1,
+                "{}",
+                command.name
+            );
+        }
+    }
+
+    #[test]
+    fn pairs_need_a_key() {
+        assert_eq!(key_value("A = b=c"), Ok(("A".into(), "b=c".into())));
+        assert!(key_value("=b").is_err());
+        assert!(key_value("A").is_err());
+    }
+
+    #[test]
+    fn types_are_escaped() {
+        let variable = crate::Variable { type_name: "Vec<i32>".into(), mutable: false };
+        assert!(vars_html(&Variables::from([("v".into(), variable)])).contains("Vec&lt;i32&gt;"));
+    }
+}

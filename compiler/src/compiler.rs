@@ -1,0 +1,610 @@
+//! The compiler: one evcxr, the definitions that all namespaces share, and a snapshot for each set of variables.
+//!
+//! Engines that ran different cells have different variables. A cell is compiled against those that all its targets
+//! have, so the compiler keeps a snapshot of evcxr's state for each set of variables that occurs. A set that doesn't
+//! have one yet is derived from the nearest: evcxr drops a variable when it is told that its type was lost, and
+//! learns of one by a `let` that is compiled and never run. A snapshot also remembers how much of the shared
+//! definitions it has seen; those that it lacks are compiled in front of the next cell.
+
+use crate::cell::Cell;
+use crate::command::{self, Reply};
+use crate::diagnostic::{Diagnostic, LineMap};
+use crate::evaluator::{Answer, Evaluator, Setting, Snapshot};
+use crate::interrupt::Interrupter;
+use crate::namespace::{Effect, Member, Namespaces, Ticket, Variable, Variables};
+use crate::source_map::{MappedPiece, SourceMap};
+use chorus_protocol::{Death, Outcome};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Snapshots kept. A notebook has as many as it has groups of engines that differ, plus its own.
+const SNAPSHOTS: usize = 12;
+
+/// How to start a compiler.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The program that calls [`crate::relay_main`], given `relay_args` and then the socket.
+    pub relay: PathBuf,
+    /// Its arguments.
+    pub relay_args: Vec<OsString>,
+    /// An empty folder for everything that is built; see [`prepare_environment`].
+    pub folder: PathBuf,
+}
+
+/// A text to compile.
+#[derive(Clone, Copy, Debug)]
+pub struct CellText<'a> {
+    /// Rust, with `:` commands in front if any.
+    pub text: &'a str,
+    /// The cell's execution count.
+    pub count: u32,
+    /// The number of the text's first line in the whole cell, 1-based.
+    pub first_line: usize,
+}
+
+/// A compiled cell.
+#[derive(Clone, Debug)]
+pub struct Object {
+    /// The shared object. It stays as it is until the compiler is dropped.
+    pub path: PathBuf,
+    /// The symbol to call.
+    pub entry: String,
+    /// Libraries to load first.
+    pub preload: Vec<PathBuf>,
+    /// Whether it loads any variable.
+    pub needs_variables: bool,
+    /// Whether the cell ends in an expression.
+    pub has_result: bool,
+    /// Finds the user's line for a panic's.
+    pub source: SourceMap,
+}
+
+/// What came of an object.
+#[derive(Clone, Debug)]
+pub enum Ran {
+    /// It ran, and this is how it ended for each member.
+    Finished(Vec<(Member, Outcome)>),
+    /// It was sent; [`Compiler::settle`] hears later how it ended.
+    Submitted,
+}
+
+/// A cell that was compiled.
+#[derive(Clone, Debug, Default)]
+pub struct Evaluated {
+    /// For [`Compiler::settle`], when the object was [`Ran::Submitted`].
+    pub ticket: Option<Ticket>,
+    /// Variables that members lost by it.
+    pub lost: Vec<(Member, Vec<String>)>,
+}
+
+/// Why a cell wasn't compiled. Nothing was run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// These are wrong with it.
+    Errors(Vec<Diagnostic>),
+    /// The user interrupted the compilation.
+    Interrupted,
+}
+
+impl From<Diagnostic> for Failure {
+    fn from(diagnostic: Diagnostic) -> Failure {
+        Failure::Errors(vec![diagnostic])
+    }
+}
+
+/// What all namespaces share, in the order of its definition.
+#[derive(Clone, Debug)]
+enum Shared {
+    Items { pieces: Vec<MappedPiece>, named: bool },
+    Setting(Setting),
+}
+
+struct Known {
+    variables: Variables,
+    /// How many of the shared definitions it has.
+    seen: usize,
+    snapshot: Snapshot,
+}
+
+/// Compiles the cells of one notebook.
+pub struct Compiler {
+    evaluator: Evaluator,
+    interrupter: Interrupter,
+    base: Snapshot,
+    shared: Vec<Shared>,
+    /// Most recently used last.
+    known: Vec<Known>,
+    namespaces: Namespaces,
+    preload: Vec<PathBuf>,
+    pub(crate) last_errors: Vec<Diagnostic>,
+}
+
+/// Sets what evcxr reads from the environment: a place for its files below `folder`, and cargo's own folder on the
+/// PATH, where Jupyter is started from a desktop that doesn't know it.
+///
+/// # Safety
+///
+/// Only while the program has one thread, as for [`std::env::set_var`].
+pub unsafe fn prepare_environment(folder: &Path) {
+    // SAFETY: the caller promises that there is no other thread.
+    unsafe { std::env::set_var("EVCXR_TMPDIR", folder) };
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).any(|folder| folder.join("cargo").is_file());
+    let home = std::env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
+    if let (false, Some(bin)) = (found, home.map(|home| home.join("bin")).filter(|bin| bin.join("cargo").is_file())) {
+        let folders = std::iter::once(bin).chain(std::env::split_paths(&path));
+        if let Ok(path) = std::env::join_paths(folders) {
+            // SAFETY: as above.
+            unsafe { std::env::set_var("PATH", path) };
+        }
+    }
+}
+
+impl Compiler {
+    /// Starts evcxr. This takes some seconds, and no cell can be compiled before.
+    pub fn start(config: &Config) -> Result<Compiler, Diagnostic> {
+        let failed = |what: &str, error: &dyn std::fmt::Display| Diagnostic::error(format!("{what}: {error}"));
+        let px = crate::px::write_crate(&config.folder).map_err(|error| failed("can't write the crate px", &error))?;
+        let evaluator = Evaluator::start(&config.relay, &config.relay_args, &config.folder)
+            .map_err(|error| failed("evcxr can't be started; is the Rust toolchain installed?", &error))?;
+        let plain = evaluator.snapshot();
+        let px =
+            Setting::Dependency { name: "px".into(), config: format!("{{ path = {:?} }}", px.display().to_string()) };
+        let base = evaluator.configure(&plain, &px).map_err(|error| failed("the crate px can't be used", &error))?;
+        let mut compiler = Compiler {
+            evaluator,
+            interrupter: Interrupter::default(),
+            base,
+            shared: Vec::new(),
+            known: Vec::new(),
+            namespaces: Namespaces::default(),
+            preload: vec![standard_library(None)?],
+            last_errors: Vec::new(),
+        };
+        compiler.share_prelude();
+        Ok(compiler)
+    }
+
+    /// Builds px and lets rust-analyzer read the standard library, which the first cell would wait for otherwise.
+    pub fn warm_up(&mut self) -> Result<(), Diagnostic> {
+        let known = self.nearest(&Variables::new());
+        let prefix = self.prefix(known.1);
+        let code =
+            format!("{prefix}let warm: Vec<usize> = vec![1].into_iter().map(|x: usize| x + 1).collect();\nwarm.len()");
+        self.evaluator
+            .eval(&code, &known.0, &mut |_| Answer::Succeeded)
+            .map_err(|error| Diagnostic::error(error.to_string()))?;
+        Ok(())
+    }
+
+    /// Interrupts a compilation from another thread.
+    pub fn interrupter(&self) -> Interrupter {
+        self.interrupter.clone()
+    }
+
+    /// Who has which variables.
+    pub fn namespaces(&self) -> &Namespaces {
+        &self.namespaces
+    }
+
+    /// For members that leave.
+    pub fn namespaces_mut(&mut self) -> &mut Namespaces {
+        &mut self.namespaces
+    }
+
+    /// Runs the `:` commands that stand at the beginning of the cell, in order, for the namespace of `members`.
+    pub fn commands(&mut self, cell: CellText<'_>, members: &[Member]) -> Result<Vec<Reply>, Failure> {
+        self.interrupter.reset();
+        let parsed = Cell::parse(cell.text);
+        parsed
+            .commands
+            .iter()
+            .map(|line| {
+                command::run(self, line, members).map_err(|error| {
+                    if self.interrupter.was_asked() {
+                        return Failure::Interrupted;
+                    }
+                    let mut error = error;
+                    error.spans.push(crate::Span {
+                        line: cell.first_line + line.line - 1,
+                        column: 1,
+                        end_line: cell.first_line + line.line - 1,
+                        end_column: line.text.chars().count() + 1,
+                        label: String::new(),
+                        primary: true,
+                        text: line.text.clone(),
+                    });
+                    Failure::Errors(vec![error])
+                })
+            })
+            .collect()
+    }
+
+    /// Compiles the cell against the variables that all `members` have, and lets `run` run it. Commands are skipped,
+    /// see [`Compiler::commands`]. `run` may be called again when variables turn out to be of a redefined type.
+    pub fn eval(
+        &mut self,
+        cell: CellText<'_>,
+        members: &[Member],
+        run: &mut (dyn FnMut(&Object) -> Ran + Send),
+    ) -> Result<Evaluated, Failure> {
+        self.interrupter.reset();
+        let parsed = Cell::parse(cell.text);
+        let mut before = self.namespaces.common(members);
+        let (snapshot, seen, mut to_lose) = self.snapshot_for(&before)?;
+        let prefix = self.prefix(seen);
+        let (snapshot, prefix_lines) = (self.configured(&snapshot, seen)?, prefix.matches('\n').count());
+
+        let mut pieces: Vec<MappedPiece> = mapped(&parsed.statements, &cell).collect();
+        pieces.extend(mapped(&parsed.items, &cell));
+        pieces.extend(self.shared.iter().rev().flat_map(|shared| match shared {
+            Shared::Items { pieces, .. } => pieces.clone(),
+            Shared::Setting(_) => Vec::new(),
+        }));
+        let (preload, generated) = (self.preload.clone(), self.evaluator.generated_source());
+        let nothing_to_run = parsed.statements.is_empty();
+        let mut ran = None;
+        let mut types_lost: Vec<(Member, Vec<String>)> = Vec::new();
+        let result = self.evaluator.eval(&format!("{prefix}{}", parsed.rust), &snapshot, &mut |request| {
+            if !to_lose.is_empty() {
+                return Answer::VariablesLost(std::mem::take(&mut to_lose));
+            }
+            if nothing_to_run {
+                return Answer::Succeeded;
+            }
+            let source = generated.as_ref().and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
+            let object = Object {
+                path: request.object,
+                entry: request.entry,
+                preload: preload.clone(),
+                needs_variables: !before.is_empty(),
+                has_result: parsed.has_result,
+                source: SourceMap::new(source, pieces.clone()),
+            };
+            let outcome = run(&object);
+            let answer = answer(&outcome);
+            if let (Answer::VariablesLost(names), Ran::Finished(outcomes)) = (&answer, &outcome) {
+                before.retain(|name, _| !names.contains(name));
+                types_lost.extend(outcomes.iter().filter_map(|(member, outcome)| match outcome {
+                    Outcome::TypesChanged(names) => Some((*member, names.clone())),
+                    _ => None,
+                }));
+                return answer;
+            }
+            ran = Some(outcome);
+            answer
+        });
+        for (member, names) in &types_lost {
+            self.settle_now(*member, &Outcome::TypesChanged(names.clone()));
+        }
+        let snapshot = match result {
+            Ok(snapshot) => snapshot,
+            Err(error) => return Err(self.failure(error, members, &cell, &parsed.rust, prefix_lines)),
+        };
+        self.last_errors.clear();
+        self.share_items(&parsed, &cell);
+
+        let after = self.variables_after(&before, &parsed);
+        self.remember(after.clone(), self.shared.len(), snapshot);
+        let defined = parsed.lets.iter().map(|binding| binding.name.clone()).collect();
+        let effect = Effect { before, after, defined };
+        let Some(ran) = ran else { return Ok(Evaluated::default()) };
+        let ticket = self.namespaces.begin(members, &effect);
+        match ran {
+            Ran::Submitted => Ok(Evaluated { ticket: Some(ticket), lost: types_lost }),
+            Ran::Finished(outcomes) => {
+                let mut lost = types_lost;
+                for (member, outcome) in outcomes {
+                    let names = self.settle(ticket, member, &outcome);
+                    if !names.is_empty() {
+                        lost.push((member, names));
+                    }
+                }
+                Ok(Evaluated { ticket: None, lost })
+            }
+        }
+    }
+
+    /// Notes how a submitted run ended for one member. Returns the variables that were lost by it.
+    pub fn settle(&mut self, ticket: Ticket, member: Member, outcome: &Outcome) -> Vec<String> {
+        self.namespaces.settle(ticket, member, outcome)
+    }
+
+    /// Notes that a member's worker died while it ran nothing. Returns the variables that were lost.
+    pub fn died(&mut self, member: Member, death: Death) -> Vec<String> {
+        self.namespaces.died(member, death)
+    }
+
+    fn settle_now(&mut self, member: Member, outcome: &Outcome) {
+        let ticket = self.namespaces.begin(&[member], &Effect::default());
+        self.namespaces.settle(ticket, member, outcome);
+    }
+
+    /// Forgets all definitions and all variables; dependencies that were built stay built.
+    pub fn clear(&mut self) {
+        self.shared.clear();
+        self.known.clear();
+        self.namespaces = Namespaces::default();
+        self.share_prelude();
+    }
+
+    /// Documentation of what stands at the end of `code`: text and markdown.
+    pub fn hover(&mut self, code: &str, members: &[Member]) -> Result<(String, String), Diagnostic> {
+        let (snapshot, seen) = self.nearest(&self.namespaces.common(members));
+        let code = format!("{}{code}", self.prefix(seen));
+        self.evaluator.hover(&code, &snapshot).map_err(|error| Diagnostic::error(error.to_string()))
+    }
+
+    /// Dependencies as `:dep` gave them.
+    pub(crate) fn dependencies(&self) -> Vec<String> {
+        let mut all = BTreeMap::new();
+        for shared in &self.shared {
+            match shared {
+                Shared::Setting(Setting::Dependency { name, config }) => {
+                    all.insert(name.clone(), format!("{name} = {config}"))
+                }
+                Shared::Setting(Setting::LocalDependency(path)) => all.insert(path.clone(), path.clone()),
+                _ => None,
+            };
+        }
+        all.into_values().collect()
+    }
+
+    /// Changes a setting for all namespaces, after trying it.
+    pub(crate) fn set(&mut self, setting: Setting) -> Result<(), Diagnostic> {
+        let failed = |error: evcxr::Error| Diagnostic::error(error.to_string());
+        self.evaluator.configure(&self.base, &setting).map_err(failed)?;
+        if let Setting::Toolchain(name) = &setting {
+            self.preload = vec![standard_library(Some(name))?];
+        }
+        self.shared.push(Shared::Setting(setting));
+        Ok(())
+    }
+
+    /// Builds the dependencies now, so that a mistake in one is reported where it was made.
+    pub(crate) fn build_dependencies(&mut self) -> Result<(), Diagnostic> {
+        let failed = |failure: Failure| match failure {
+            Failure::Errors(mut errors) if !errors.is_empty() => errors.remove(0),
+            _ => Diagnostic::error("interrupted"),
+        };
+        let variables = self.namespaces.variables(Member::Local);
+        let (snapshot, seen, to_lose) = self.snapshot_for(&variables).map_err(failed)?;
+        let snapshot = self.configured(&snapshot, seen).map_err(failed)?;
+        if !to_lose.is_empty() {
+            return Ok(());
+        }
+        let prefix = self.prefix(seen);
+        let result = self.evaluator.eval(&format!("{prefix}();"), &snapshot, &mut |_| Answer::Succeeded);
+        match result {
+            Ok(snapshot) => {
+                self.remember(variables, self.shared.len(), snapshot);
+                Ok(())
+            }
+            Err(error) => {
+                self.shared.pop();
+                Err(Diagnostic::error(error.to_string()))
+            }
+        }
+    }
+
+    /// Whether the blanket display of results is on; evcxr's own formatting needs it off.
+    pub(crate) fn share_display(&mut self, blanket: bool) {
+        let import = if blanket { "use px::Show;" } else { "use px::plain::Show;" };
+        self.share_text(import);
+    }
+
+    fn share_prelude(&mut self) {
+        self.share_display(true);
+    }
+
+    fn share_text(&mut self, text: &str) {
+        let piece = MappedPiece { cell: 0, line: 1, column: 1, text: text.to_owned() };
+        self.shared.push(Shared::Items { pieces: vec![piece], named: true });
+    }
+
+    fn share_items(&mut self, parsed: &Cell, cell: &CellText<'_>) {
+        if parsed.items.is_empty() {
+            return;
+        }
+        let pieces: Vec<MappedPiece> = mapped(&parsed.items, cell).collect();
+        let named = parsed.items.iter().any(|item| item.named);
+        self.shared.push(Shared::Items { pieces, named });
+    }
+
+    /// The text of the shared definitions that a snapshot hasn't seen.
+    fn prefix(&self, seen: usize) -> String {
+        let mut text = String::new();
+        for (at, shared) in self.shared.iter().enumerate().skip(seen) {
+            let Shared::Items { pieces, named } = shared else { continue };
+            let same = |other: &Shared| {
+                matches!(other, Shared::Items { pieces: theirs, .. }
+                if theirs.iter().map(|p| &p.text).eq(pieces.iter().map(|p| &p.text)))
+            };
+            // A cell that was run twice is compiled once; an `impl` that is already there can't come again.
+            if self.shared[at + 1..].iter().any(same) || (!named && self.shared[..seen].iter().any(same)) {
+                continue;
+            }
+            for piece in pieces {
+                text.push_str(&piece.text);
+                text.push('\n');
+            }
+        }
+        text
+    }
+
+    fn configured(&self, snapshot: &Snapshot, seen: usize) -> Result<Snapshot, Failure> {
+        let mut snapshot = snapshot.clone();
+        for shared in self.shared.iter().skip(seen) {
+            if let Shared::Setting(setting) = shared {
+                snapshot = self
+                    .evaluator
+                    .configure(&snapshot, setting)
+                    .map_err(|error| Failure::from(Diagnostic::error(error.to_string())))?;
+            }
+        }
+        Ok(snapshot)
+    }
+
+    /// A snapshot, how much it has seen, and the variables that evcxr must be told to drop.
+    fn snapshot_for(&mut self, variables: &Variables) -> Result<(Snapshot, usize, Vec<String>), Failure> {
+        if let Some(at) = self.known.iter().rposition(|known| known.variables == *variables) {
+            let known = self.known.remove(at);
+            let found = (known.snapshot.clone(), known.seen, Vec::new());
+            self.known.push(known);
+            return Ok(found);
+        }
+        let fits =
+            |have: &Variables| have.iter().filter(|(name, variable)| variables.get(*name) == Some(variable)).count();
+        let nearest =
+            self.known.iter().max_by_key(|known| (fits(&known.variables), std::cmp::Reverse(known.variables.len())));
+        let (snapshot, seen, have) = match nearest {
+            Some(known) => (known.snapshot.clone(), known.seen, known.variables.clone()),
+            None => (self.base.clone(), 0, Variables::new()),
+        };
+        let wrong = |(name, variable): (&String, &Variable)| variables.get(name) != Some(variable);
+        let to_lose: Vec<String> = have.iter().filter(|entry| wrong(*entry)).map(|(name, _)| name.clone()).collect();
+        let added: String = variables
+            .iter()
+            .filter(|(name, variable)| have.get(*name) != Some(*variable))
+            .map(|(name, variable)| {
+                let mutable = if variable.mutable { "mut " } else { "" };
+                format!("let {mutable}{name}: {} = unreachable!();\n", variable.type_name)
+            })
+            .collect();
+        if added.is_empty() {
+            return Ok((snapshot, seen, to_lose));
+        }
+        let prefix = self.prefix(seen);
+        let snapshot = self.configured(&snapshot, seen)?;
+        let mut to_lose = to_lose;
+        let derived = self.evaluator.eval(&format!("{prefix}{added}"), &snapshot, &mut |_| match to_lose.is_empty() {
+            true => Answer::Succeeded,
+            false => Answer::VariablesLost(std::mem::take(&mut to_lose)),
+        });
+        let snapshot = derived.map_err(|error| {
+            Failure::from(Diagnostic::error(format!(
+                "the variables of these engines can't be brought together: {error}"
+            )))
+        })?;
+        self.remember(variables.clone(), self.shared.len(), snapshot.clone());
+        Ok((snapshot, self.shared.len(), Vec::new()))
+    }
+
+    fn nearest(&self, variables: &Variables) -> (Snapshot, usize) {
+        let exact = self.known.iter().rfind(|known| known.variables == *variables).or(self.known.last());
+        exact.map_or((self.base.clone(), 0), |known| (known.snapshot.clone(), known.seen))
+    }
+
+    fn remember(&mut self, variables: Variables, seen: usize, snapshot: Snapshot) {
+        self.known.retain(|known| known.variables != variables);
+        if self.known.len() >= SNAPSHOTS {
+            self.known.remove(0);
+        }
+        self.known.push(Known { variables, seen, snapshot });
+    }
+
+    fn variables_after(&self, before: &Variables, cell: &Cell) -> Variables {
+        self.evaluator
+            .variables()
+            .map(|(name, type_name)| {
+                let binding = cell.lets.iter().rev().find(|binding| binding.name == name);
+                let mutable = binding
+                    .map(|binding| binding.mutable)
+                    .or_else(|| before.get(name).map(|variable| variable.mutable))
+                    .unwrap_or(false);
+                (name.to_owned(), Variable { type_name: type_name.to_owned(), mutable })
+            })
+            .collect()
+    }
+
+    fn failure(
+        &mut self,
+        error: evcxr::Error,
+        members: &[Member],
+        cell: &CellText<'_>,
+        text: &str,
+        prefix: usize,
+    ) -> Failure {
+        if self.interrupter.was_asked() {
+            return Failure::Interrupted;
+        }
+        let lines = LineMap { prefix, first_line: cell.first_line, lines: text.lines().collect() };
+        let mut errors: Vec<Diagnostic> = match &error {
+            evcxr::Error::CompilationErrors(errors) => {
+                errors.iter().map(|error| Diagnostic::from_evcxr(error, &lines)).collect()
+            }
+            other => vec![Diagnostic::error(other.to_string())],
+        };
+        errors.dedup();
+        for error in &mut errors {
+            let name = error.message.strip_prefix("cannot find value `").and_then(|rest| rest.split('`').next());
+            let missing = name.and_then(|name| self.namespaces.explain_missing(name, members));
+            // rustc's guesses at a similar name only mislead where the reason is known.
+            if let Some(reason) = missing {
+                error.notes.clear();
+                error.notes.push(format!("note: {reason}"));
+            }
+        }
+        self.last_errors.clone_from(&errors);
+        Failure::Errors(errors)
+    }
+}
+
+fn mapped(pieces: &[crate::cell::Piece], cell: &CellText<'_>) -> impl Iterator<Item = MappedPiece> {
+    let (count, offset) = (cell.count, cell.first_line - 1);
+    pieces.iter().map(move |piece| MappedPiece {
+        cell: count,
+        line: piece.line + offset,
+        column: piece.column,
+        text: piece.text.clone(),
+    })
+}
+
+/// What evcxr has to know: that the new variables exist, if they do for anybody.
+fn answer(ran: &Ran) -> Answer {
+    let Ran::Finished(outcomes) = ran else { return Answer::Succeeded };
+    if outcomes.iter().any(|(_, outcome)| *outcome == Outcome::Ok) {
+        return Answer::Succeeded;
+    }
+    let mut lost: Vec<String> = outcomes
+        .iter()
+        .filter_map(|(_, outcome)| match outcome {
+            Outcome::TypesChanged(names) => Some(names.clone()),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    lost.sort();
+    lost.dedup();
+    if !lost.is_empty() {
+        return Answer::VariablesLost(lost);
+    }
+    match outcomes.iter().any(|(_, outcome)| *outcome == Outcome::ReturnedError) {
+        true => Answer::ReturnedError,
+        false => Answer::Panicked,
+    }
+}
+
+/// Cells are linked against the shared standard library, which engines load before the first of them.
+fn standard_library(toolchain: Option<&str>) -> Result<PathBuf, Diagnostic> {
+    let failed = |error: &dyn std::fmt::Display| {
+        Diagnostic::error(format!("the Rust toolchain's standard library can't be found: {error}"))
+    };
+    let mut command = Command::new("rustc");
+    command.args(toolchain.map(|name| format!("+{name}"))).args(["--print", "target-libdir"]);
+    let output = command.output().map_err(|error| failed(&format!("rustc: {error}")))?;
+    let folder = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+    let entries = std::fs::read_dir(&folder).map_err(|error| failed(&format!("{}: {error}", folder.display())))?;
+    entries
+        .flatten()
+        .map(|entry| entry.path())
+        .find(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            name.starts_with("libstd-") && name.ends_with(".so")
+        })
+        .ok_or_else(|| failed(&format!("there is no libstd-*.so in {}", folder.display())))
+}

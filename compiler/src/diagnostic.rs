@@ -1,0 +1,206 @@
+//! Compile errors as data, with places in the user's own cell, and as text.
+
+use std::fmt::Write;
+
+/// One error or warning of rustc, of evcxr or of a `:` command.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// `error` or `warning`.
+    pub level: String,
+    /// rustc's code, such as `E0308`.
+    pub code: Option<String>,
+    /// What is wrong.
+    pub message: String,
+    /// Where.
+    pub spans: Vec<Span>,
+    /// What rustc or Chorus has to add: help and notes.
+    pub notes: Vec<String>,
+    /// rustc's long explanation of the code.
+    pub explanation: Option<String>,
+}
+
+/// A place in a cell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// 1-based line in the user's cell.
+    pub line: usize,
+    /// 1-based column, in characters.
+    pub column: usize,
+    /// Last line, inclusive.
+    pub end_line: usize,
+    /// Column behind the last character.
+    pub end_column: usize,
+    /// What is said about this place.
+    pub label: String,
+    /// Whether this is the place of the error itself.
+    pub primary: bool,
+    /// The text of the first line.
+    pub text: String,
+}
+
+struct Style {
+    red: &'static str,
+    blue: &'static str,
+    bold: &'static str,
+    off: &'static str,
+}
+
+const ANSI: Style = Style { red: "\x1b[1;31m", blue: "\x1b[1;34m", bold: "\x1b[1m", off: "\x1b[0m" };
+const PLAIN: Style = Style { red: "", blue: "", bold: "", off: "" };
+
+impl Diagnostic {
+    /// An error without a place.
+    pub fn error(message: impl Into<String>) -> Diagnostic {
+        Diagnostic { level: "error".into(), message: message.into(), ..Diagnostic::default() }
+    }
+
+    /// The error in rustc's layout: message, place, the user's line with carets, help.
+    pub fn render(&self, colour: bool) -> String {
+        let Style { red, blue, bold, off } = if colour { ANSI } else { PLAIN };
+        let code = self.code.as_ref().map(|code| format!("[{code}]")).unwrap_or_default();
+        let level_colour = if self.level == "error" { red } else { blue };
+        let mut out = format!("{level_colour}{}{code}{off}{bold}: {}{off}\n", self.level, self.message);
+        let mut spans: Vec<&Span> = self.spans.iter().collect();
+        spans.sort_by_key(|span| !span.primary);
+        let width = spans.iter().map(|span| span.line.to_string().len()).max().unwrap_or(1);
+        if let Some(first) = spans.first() {
+            let _ = writeln!(out, "{:width$}{blue}-->{off} cell line {}, column {}", "", first.line, first.column);
+        }
+        for span in &spans {
+            let end = if span.end_line > span.line { span.text.chars().count() + 1 } else { span.end_column };
+            let carets = end.saturating_sub(span.column).max(1);
+            let (mark, colour) = if span.primary { ("^", red) } else { ("-", blue) };
+            // Tabs keep their width so that carets stand below what they mark.
+            let indent: String = span
+                .text
+                .chars()
+                .chain(std::iter::repeat(' '))
+                .take(span.column.saturating_sub(1))
+                .map(|c| if c == '\t' { '\t' } else { ' ' })
+                .collect();
+            let _ = writeln!(out, "{:width$} {blue}|{off}", "");
+            let _ = writeln!(out, "{blue}{:>width$} |{off} {}", span.line, span.text);
+            let label = span.label.lines().next().unwrap_or_default();
+            let _ = writeln!(out, "{:width$} {blue}|{off} {indent}{colour}{} {label}{off}", "", mark.repeat(carets));
+        }
+        for note in &self.notes {
+            let mut lines = note.lines();
+            let _ = writeln!(out, "{:width$} {blue}={off} {}", "", lines.next().unwrap_or_default());
+            for line in lines {
+                let _ = writeln!(out, "{:width$}   {line}", "");
+            }
+        }
+        out.truncate(out.trim_end().len());
+        out
+    }
+
+    /// Reads evcxr's form. `offset` lines of the compiled text stand before the user's first line; `first_line` is
+    /// that line's number in the cell, and `cell` the compiled text's lines from there.
+    pub(crate) fn from_evcxr(error: &evcxr::CompilationError, lines: &LineMap) -> Diagnostic {
+        let mut diagnostic = Diagnostic {
+            level: error.level().to_owned(),
+            code: error.code().map(str::to_owned),
+            message: error.message(),
+            explanation: error.explanation().map(str::to_owned),
+            ..Diagnostic::default()
+        };
+        let mut elsewhere = false;
+        for message in error.spanned_messages() {
+            let Some(span) = message.span else { continue };
+            let Some(line) = lines.in_cell(span.start_line) else {
+                elsewhere = true;
+                continue;
+            };
+            diagnostic.spans.push(Span {
+                line,
+                column: span.start_column,
+                end_line: lines.in_cell(span.end_line).unwrap_or(line),
+                end_column: span.end_column,
+                label: message.label.clone(),
+                primary: message.is_primary,
+                text: lines.text(span.start_line).to_owned(),
+            });
+        }
+        if diagnostic.spans.is_empty() && elsewhere {
+            diagnostic.notes.push("the place is in a definition of an earlier cell".into());
+        }
+        diagnostic.notes.extend(error.help().into_iter().map(|help| format!("help: {help}")));
+        diagnostic.notes.extend(error.evcxr_extra_hint().map(|hint| format!("note: {hint}")));
+        if diagnostic.spans.is_empty() && error.rendered().contains("lib.rs") && !error.is_from_user_code() {
+            // Nothing of the user's own to point at: rustc's whole text is better than a bare sentence.
+            diagnostic.notes.push(error.rendered().trim_end().to_owned());
+        }
+        diagnostic
+    }
+}
+
+/// Maps lines of the text that was given to evcxr to lines of the user's cell.
+pub(crate) struct LineMap<'a> {
+    /// Lines before the cell's own: definitions that this namespace hadn't seen.
+    pub prefix: usize,
+    /// The number, in the whole cell, of the first line that was compiled.
+    pub first_line: usize,
+    /// The lines of the cell's own text.
+    pub lines: Vec<&'a str>,
+}
+
+impl LineMap<'_> {
+    fn in_cell(&self, line: usize) -> Option<usize> {
+        let own = line.checked_sub(self.prefix).filter(|own| *own > 0)?;
+        Some(own + self.first_line - 1)
+    }
+
+    fn text(&self, line: usize) -> &str {
+        line.checked_sub(self.prefix + 1).and_then(|at| self.lines.get(at)).copied().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_reads_as_rustcs() {
+        let span = Span {
+            line: 12,
+            column: 14,
+            end_line: 12,
+            end_column: 17,
+            label: "expected `i32`, found `&str`".into(),
+            primary: true,
+            text: "let x: i32 = \"a\";".into(),
+        };
+        let error = Diagnostic {
+            code: Some("E0308".into()),
+            spans: vec![span],
+            notes: vec!["help: try\nthis".into()],
+            ..Diagnostic::error("mismatched types")
+        };
+        assert_eq!(
+            error.render(false),
+            "error[E0308]: mismatched types\n  --> cell line 12, column 14\n   |\n12 | let x: i32 = \"a\";\n   |              ^^^ expected `i32`, found `&str`\n   = help: try\n     this"
+        );
+        assert!(error.render(true).contains("\x1b[1;31merror[E0308]"));
+    }
+
+    #[test]
+    fn lines_of_the_prefix_are_not_the_cells() {
+        let map = LineMap { prefix: 3, first_line: 2, lines: vec!["a", "b"] };
+        assert_eq!((map.in_cell(3), map.in_cell(4), map.in_cell(5)), (None, Some(2), Some(3)));
+        assert_eq!((map.text(4), map.text(5), map.text(6), map.text(1)), ("a", "b", "", ""));
+    }
+
+    #[test]
+    fn odd_spans_are_no_panic() {
+        let span = Span {
+            line: 1,
+            column: 0,
+            end_line: 9,
+            end_column: 0,
+            label: String::new(),
+            primary: false,
+            text: String::new(),
+        };
+        Diagnostic { spans: vec![span], ..Diagnostic::error("") }.render(true);
+    }
+}

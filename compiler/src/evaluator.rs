@@ -1,0 +1,159 @@
+//! evcxr, reduced to what Chorus needs: evaluate a text against a snapshot of a namespace.
+//!
+//! This file alone talks to evcxr. It never looks at members or variables, and it never runs a cell: it hands each
+//! object to a callback and tells evcxr what came of it.
+
+use crate::relay::{FromRelay, LoadAndRun, RelayServer};
+use evcxr::EvalContext;
+use std::any::Any;
+use std::ffi::OsString;
+use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// All that evcxr knows of a namespace at one moment: items, dependencies, settings, variables and their types.
+#[derive(Clone)]
+pub(crate) struct Snapshot(Arc<dyn Any + Send + Sync>);
+
+/// evcxr exports its state type without a name; the type of [`EvalContext::state`] lets inference find it.
+fn state_of<S: Clone + 'static>(_names: fn(&EvalContext) -> S, snapshot: &Snapshot) -> Result<S, evcxr::Error> {
+    snapshot.0.downcast_ref::<S>().cloned().ok_or_else(|| "a snapshot of another type".into())
+}
+
+/// What evcxr is told of a run.
+pub(crate) enum Answer {
+    Succeeded,
+    Panicked,
+    ReturnedError,
+    /// Nothing ran; evcxr drops these variables and compiles again without them.
+    VariablesLost(Vec<String>),
+}
+
+/// A change of a namespace's configuration, to be applied to any snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Setting {
+    Dependency { name: String, config: String },
+    LocalDependency(String),
+    Optimization(String),
+    OutputFormat(String),
+    ErrorFormat(String),
+    ShowTypes(bool),
+    Toolchain(String),
+    Offline(bool),
+    Linker(String),
+    CodegenBackend(String),
+    StaticLinking(bool),
+    Sccache(bool),
+    CacheMib(u64),
+    BuildEnv(String, String),
+    PreserveVarsOnPanic(bool),
+}
+
+pub(crate) struct Evaluator {
+    context: EvalContext,
+    relay: RelayServer,
+}
+
+impl Evaluator {
+    /// Starts evcxr; takes some seconds. `program args... SOCKET` is the relay program.
+    pub fn start(program: &Path, args: &[OsString], folder: &Path) -> Result<Evaluator, evcxr::Error> {
+        let relay = RelayServer::listen(folder)?;
+        let mut command = std::process::Command::new(program);
+        command.args(args).arg(relay.socket());
+        // evcxr evaluates something to begin with; that needs no worker.
+        let (context, _outputs) =
+            serve(&relay, &mut |_| Answer::Succeeded, || EvalContext::with_subprocess_command(command))?;
+        Ok(Evaluator { context, relay })
+    }
+
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot(Arc::new(self.context.state()))
+    }
+
+    /// Compiles `code` against `snapshot` and lets `run` see each object that evcxr wants to be run. Returns the
+    /// snapshot that results.
+    pub fn eval(
+        &mut self,
+        code: &str,
+        snapshot: &Snapshot,
+        run: &mut (dyn FnMut(LoadAndRun) -> Answer + Send),
+    ) -> Result<Snapshot, evcxr::Error> {
+        let state = state_of(EvalContext::state, snapshot)?;
+        let context = &mut self.context;
+        serve(&self.relay, run, || {
+            let evaluate = AssertUnwindSafe(|| context.eval_with_state(code, state));
+            std::panic::catch_unwind(evaluate).unwrap_or_else(|_| {
+                Err("evcxr panicked while it compiled this cell; the notebook's state is as before".into())
+            })
+        })?;
+        Ok(self.snapshot())
+    }
+
+    /// The snapshot with a setting changed. A dependency is looked up, which may use the network.
+    pub fn configure(&self, snapshot: &Snapshot, setting: &Setting) -> Result<Snapshot, evcxr::Error> {
+        let mut state = state_of(EvalContext::state, snapshot)?;
+        match setting.clone() {
+            Setting::Dependency { name, config } => state.add_dep(&name, &config)?,
+            Setting::LocalDependency(path) => state.add_local_dep(&path)?,
+            Setting::Optimization(level) => state.set_opt_level(&level)?,
+            Setting::OutputFormat(format) => state.set_output_format(format),
+            Setting::ErrorFormat(format) => state.set_error_format(&format)?,
+            Setting::ShowTypes(on) => state.set_display_types(on),
+            Setting::Toolchain(name) => {
+                state.set_toolchain(&name).map_err(|error| evcxr::Error::from(error.to_string()))?
+            }
+            Setting::Offline(on) => state.set_offline_mode(on),
+            Setting::Linker(name) => state.set_linker(name),
+            Setting::CodegenBackend(name) => state.set_codegen_backend(name),
+            Setting::StaticLinking(on) => state.set_allow_static_linking(on),
+            Setting::Sccache(on) => state.set_sccache(on)?,
+            Setting::CacheMib(size) => state.set_cache_bytes(size << 20),
+            Setting::BuildEnv(name, value) => state.set_build_env(&name, &value),
+            Setting::PreserveVarsOnPanic(on) => state.set_preserve_vars_on_panic(on),
+        }
+        Ok(Snapshot(Arc::new(state)))
+    }
+
+    /// Documentation of what stands at the end of `code`: text and markdown.
+    pub fn hover(&mut self, code: &str, snapshot: &Snapshot) -> Result<(String, String), evcxr::Error> {
+        let mut state = state_of(EvalContext::state, snapshot)?;
+        self.context.hover(code, &mut state).map_err(|error| evcxr::Error::from(error.to_string()))
+    }
+
+    /// Names and types of the variables of the snapshot that the last evaluation resulted in.
+    pub fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.context.variables_and_types()
+    }
+
+    /// Where evcxr wrote what it compiled last.
+    pub fn generated_source(&self) -> Option<PathBuf> {
+        self.relay.socket().parent().map(|folder| folder.join("src/lib.rs"))
+    }
+}
+
+/// Answers the relay's requests on a thread of its own while `evaluate` waits for them.
+fn serve<T>(
+    relay: &RelayServer,
+    run: &mut (dyn FnMut(LoadAndRun) -> Answer + Send),
+    evaluate: impl FnOnce() -> T,
+) -> T {
+    let over = relay.evaluation_over();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while let FromRelay::Request(request) = relay.next() {
+                let markers = match run(request) {
+                    Answer::Succeeded => vec![],
+                    Answer::Panicked => vec!["EVCXR_PANIC_NOTIFICATION".to_owned()],
+                    Answer::ReturnedError => vec!["EVCXR_ERROR_OCCURRED".to_owned()],
+                    Answer::VariablesLost(names) => {
+                        names.iter().map(|name| format!("EVCXR_VARIABLE_CHANGED_TYPE:{name}")).collect()
+                    }
+                };
+                relay.answer(&markers);
+            }
+        });
+        let result = evaluate();
+        let _ = over.send(FromRelay::EvaluationOver);
+        result
+    })
+}

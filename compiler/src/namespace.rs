@@ -1,0 +1,254 @@
+//! Who has which variables: a pure account of the notebook's own namespace and of each engine's.
+//!
+//! Definitions are shared by all, variables by none. The account is kept by member, so engines that ran different
+//! cells, or whose worker died, differ; a cell for several members may use what all of them have.
+//!
+//! A run that hasn't ended yet is assumed to succeed, so that the next cell can be compiled and sent meanwhile. When
+//! it turns out otherwise, what was assumed is taken back.
+
+use chorus_protocol::{Death, EngineId, Outcome};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
+
+/// A namespace of its own: the notebook's, or one engine's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Member {
+    /// The notebook's own.
+    Local,
+    /// An engine's.
+    Engine(EngineId),
+}
+
+impl fmt::Display for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Member::Local => f.write_str("the notebook"),
+            Member::Engine(id) => write!(f, "engine {id}"),
+        }
+    }
+}
+
+/// A stored variable.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Variable {
+    /// Its type, as Rust writes it.
+    pub type_name: String,
+    /// Whether it was defined by `let mut`.
+    pub mutable: bool,
+}
+
+/// Variables by name.
+pub type Variables = BTreeMap<String, Variable>;
+
+/// What a cell does to the variables that it sees.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Effect {
+    /// What it was compiled against; it saw nothing else.
+    pub before: Variables,
+    /// What stands when it succeeds: `before`, less what it moved, with what it defined.
+    pub after: Variables,
+    /// The names that it defined, some perhaps anew.
+    pub defined: BTreeSet<String>,
+}
+
+/// Names one run of one cell, from its submission until each member's outcome is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+#[derive(Clone, Debug, Default)]
+struct Account {
+    confirmed: Variables,
+    /// Runs under way, in order.
+    pending: VecDeque<(Ticket, Effect)>,
+    /// Why variables that were there are gone.
+    lost: BTreeMap<String, String>,
+}
+
+impl Account {
+    fn current(&self) -> Variables {
+        let mut variables = self.confirmed.clone();
+        for (_, effect) in &self.pending {
+            effect.succeed(&mut variables);
+        }
+        variables
+    }
+}
+
+impl Effect {
+    fn succeed(&self, variables: &mut Variables) {
+        variables.retain(|name, _| !self.before.contains_key(name));
+        variables.extend(self.after.clone());
+    }
+
+    /// evcxr stores what it loaded again after a panic, but nothing that the cell defined.
+    fn fail(&self, variables: &mut Variables) {
+        let kept = |name: &String| self.after.contains_key(name) && !self.defined.contains(name);
+        variables.retain(|name, _| !self.before.contains_key(name) || kept(name));
+    }
+}
+
+/// All members' variables.
+#[derive(Clone, Debug, Default)]
+pub struct Namespaces {
+    accounts: BTreeMap<Member, Account>,
+    next_ticket: u64,
+}
+
+impl Namespaces {
+    /// The variables of one member, every run under way taken for a success.
+    pub fn variables(&self, member: Member) -> Variables {
+        self.accounts.get(&member).map(Account::current).unwrap_or_default()
+    }
+
+    /// The variables that all `members` have, of equal types.
+    pub fn common(&self, members: &[Member]) -> Variables {
+        let mut members = members.iter();
+        let mut common = members.next().map(|&first| self.variables(first)).unwrap_or_default();
+        for &member in members {
+            let theirs = self.variables(member);
+            common.retain(|name, variable| theirs.get(name) == Some(variable));
+        }
+        common
+    }
+
+    /// Notes that a run was sent to `members`; each one's outcome is reported with [`Namespaces::settle`].
+    pub fn begin(&mut self, members: &[Member], effect: &Effect) -> Ticket {
+        self.next_ticket += 1;
+        let ticket = Ticket(self.next_ticket);
+        for &member in members {
+            self.accounts.entry(member).or_default().pending.push_back((ticket, effect.clone()));
+        }
+        ticket
+    }
+
+    /// Notes how a run ended. Returns the variables that were lost by it.
+    pub fn settle(&mut self, ticket: Ticket, member: Member, outcome: &Outcome) -> Vec<String> {
+        let account = self.accounts.entry(member).or_default();
+        let Some(at) = account.pending.iter().position(|(pending, _)| *pending == ticket) else { return Vec::new() };
+        let Some((_, effect)) = account.pending.remove(at) else { return Vec::new() };
+        let had = account.confirmed.clone();
+        let reason = match outcome {
+            Outcome::Ok => {
+                effect.succeed(&mut account.confirmed);
+                account.lost.retain(|name, _| !account.confirmed.contains_key(name));
+                return Vec::new();
+            }
+            Outcome::Panicked | Outcome::ReturnedError => {
+                effect.fail(&mut account.confirmed);
+                "the cell that used it failed".to_owned()
+            }
+            Outcome::TypesChanged(names) => {
+                account.confirmed.retain(|name, _| !names.contains(name));
+                "its type was redefined".to_owned()
+            }
+            Outcome::Died(death) => {
+                account.confirmed.clear();
+                format!("{}'s worker {death}", member_possessive(member))
+            }
+            Outcome::Stale | Outcome::LoadFailed(_) | Outcome::NoSuchEngine | Outcome::Cancelled => return Vec::new(),
+        };
+        let mut lost: Vec<String> = had.into_keys().filter(|name| !account.confirmed.contains_key(name)).collect();
+        // A variable that the cell would have defined is missed by the next cell as well.
+        for name in lost.iter().chain(effect.defined.iter().filter(|name| !account.confirmed.contains_key(*name))) {
+            account.lost.insert(name.clone(), reason.clone());
+        }
+        lost.sort();
+        lost
+    }
+
+    /// A member's worker died outside any run. Returns the variables that were lost.
+    pub fn died(&mut self, member: Member, death: Death) -> Vec<String> {
+        let account = self.accounts.entry(member).or_default();
+        let lost: Vec<String> = std::mem::take(&mut account.confirmed).into_keys().collect();
+        for name in &lost {
+            account.lost.insert(name.clone(), format!("{}'s worker {death}", member_possessive(member)));
+        }
+        lost
+    }
+
+    /// Forgets members that are no longer there, and why they lost what they had.
+    pub fn forget(&mut self, keep: impl Fn(Member) -> bool) {
+        self.accounts.retain(|&member, _| keep(member));
+    }
+
+    /// Explains why a cell for `members` can't use the variable `name`, when some member has or had it.
+    pub fn explain_missing(&self, name: &str, members: &[Member]) -> Option<String> {
+        let lacking: Vec<Member> =
+            members.iter().copied().filter(|&member| !self.variables(member).contains_key(name)).collect();
+        let having: Vec<Member> =
+            self.accounts.keys().copied().filter(|&member| self.variables(member).contains_key(name)).collect();
+        let reasons: BTreeSet<&String> =
+            lacking.iter().filter_map(|member| self.accounts.get(member)?.lost.get(name)).collect();
+        if !reasons.is_empty() {
+            let reasons: Vec<&str> = reasons.into_iter().map(String::as_str).collect();
+            let on = if members == [Member::Local] { String::new() } else { format!(" on {}", describe(&lacking)) };
+            return Some(format!("`{name}` was lost{on}: {}", reasons.join("; ")));
+        }
+        if having.is_empty() {
+            return None;
+        }
+        if lacking.is_empty() {
+            let common = self.common(members).contains_key(name);
+            return (!common).then(|| format!("`{name}` has different types on {}", describe(members)));
+        }
+        let hint = match (members == [Member::Local], having.contains(&Member::Local)) {
+            (true, _) => "variables aren't shared between the notebook and the engines: `%px` runs where it is".into(),
+            (false, true) if having.len() == 1 => {
+                "variables aren't shared between the notebook and the engines: define it in a %px cell".into()
+            }
+            _ => {
+                let engines: Vec<Member> = having.iter().copied().filter(|member| *member != Member::Local).collect();
+                format!("run the cell with `-t {}`, or define it on the others first", targets(&engines))
+            }
+        };
+        let verb = if lacking.len() == 1 { "lacks" } else { "lack" };
+        Some(format!(
+            "{} {verb} `{name}`, which {} {}; {hint}",
+            describe(&lacking),
+            describe(&having),
+            if having.len() == 1 { "has" } else { "have" }
+        ))
+    }
+}
+
+fn member_possessive(member: Member) -> String {
+    match member {
+        Member::Local => "the notebook".into(),
+        Member::Engine(id) => format!("engine {id}"),
+    }
+}
+
+/// `engine 2`, `engines 0-3,5`, `the notebook and engines 0-1`.
+pub fn describe(members: &[Member]) -> String {
+    let engines: Vec<Member> = members.iter().copied().filter(|member| *member != Member::Local).collect();
+    let named = match engines.len() {
+        0 => None,
+        1 => Some(format!("engine {}", targets(&engines))),
+        _ => Some(format!("engines {}", targets(&engines))),
+    };
+    match (engines.len() < members.len(), named) {
+        (true, Some(engines)) => format!("the notebook and {engines}"),
+        (true, None) => "the notebook".to_owned(),
+        (false, Some(engines)) => engines,
+        (false, None) => "nobody".to_owned(),
+    }
+}
+
+fn targets(members: &[Member]) -> String {
+    let mut ids: Vec<u32> =
+        members.iter().filter_map(|m| if let Member::Engine(id) = m { Some(id.0) } else { None }).collect();
+    ids.sort_unstable();
+    let mut runs: Vec<(u32, u32)> = Vec::new();
+    for id in ids {
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == id => *last = id,
+            Some((_, last)) if *last == id => {}
+            _ => runs.push((id, id)),
+        }
+    }
+    let text = |(first, last)| if first == last { format!("{first}") } else { format!("{first}-{last}") };
+    runs.into_iter().map(text).collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,117 @@
+use super::*;
+
+const E: fn(u32) -> Member = |id| Member::Engine(EngineId(id));
+
+fn variable(type_name: &str) -> Variable {
+    Variable { type_name: type_name.into(), mutable: false }
+}
+
+fn define(namespaces: &Namespaces, members: &[Member], names: &[&str]) -> Effect {
+    let before = namespaces.common(members);
+    let mut after = before.clone();
+    after.extend(names.iter().map(|name| (name.to_string(), variable("i32"))));
+    Effect { before, after, defined: names.iter().map(|name| name.to_string()).collect() }
+}
+
+fn run(namespaces: &mut Namespaces, members: &[Member], names: &[&str], outcome: Outcome) {
+    let effect = define(namespaces, members, names);
+    let ticket = namespaces.begin(members, &effect);
+    for &member in members {
+        namespaces.settle(ticket, member, &outcome);
+    }
+}
+
+fn names(variables: Variables) -> Vec<String> {
+    variables.into_keys().collect()
+}
+
+#[test]
+fn variables_are_apart_and_common_is_what_all_have() {
+    let mut all = Namespaces::default();
+    run(&mut all, &[E(0), E(1)], &["a"], Outcome::Ok);
+    run(&mut all, &[E(0)], &["b"], Outcome::Ok);
+    run(&mut all, &[Member::Local], &["c"], Outcome::Ok);
+    assert_eq!(names(all.common(&[E(0), E(1)])), ["a"]);
+    assert_eq!(names(all.common(&[E(0)])), ["a", "b"]);
+    assert_eq!(names(all.common(&[E(0), E(2)])), Vec::<String>::new());
+    // A cell for both that doesn't use b leaves it where it is.
+    run(&mut all, &[E(0), E(1)], &["d"], Outcome::Ok);
+    assert_eq!(names(all.variables(E(0))), ["a", "b", "d"]);
+}
+
+#[test]
+fn a_failed_cell_keeps_what_it_loaded_and_loses_what_it_defined() {
+    let mut all = Namespaces::default();
+    run(&mut all, &[E(0)], &["a", "b"], Outcome::Ok);
+    run(&mut all, &[E(0)], &["b", "c"], Outcome::Panicked);
+    assert_eq!(names(all.variables(E(0))), ["a"], "b was taken out of the store and c never got in");
+    assert!(
+        all.explain_missing("c", &[E(0)]).unwrap().contains("`c` was lost on engine 0: the cell that used it failed")
+    );
+}
+
+#[test]
+fn a_moved_variable_is_gone_without_complaint() {
+    let mut all = Namespaces::default();
+    run(&mut all, &[E(0)], &["a"], Outcome::Ok);
+    let effect = Effect { before: all.common(&[E(0)]), ..Effect::default() };
+    let ticket = all.begin(&[E(0)], &effect);
+    all.settle(ticket, E(0), &Outcome::Ok);
+    assert_eq!(names(all.variables(E(0))), Vec::<String>::new());
+    assert_eq!(all.explain_missing("a", &[E(0)]), None);
+}
+
+#[test]
+fn what_was_assumed_is_taken_back() {
+    let mut all = Namespaces::default();
+    run(&mut all, &[E(0), E(1)], &["a"], Outcome::Ok);
+    let first = define(&all, &[E(0), E(1)], &["b"]);
+    let first = all.begin(&[E(0), E(1)], &first);
+    let second = define(&all, &[E(0), E(1)], &["c"]);
+    let second = all.begin(&[E(0), E(1)], &second);
+    assert_eq!(names(all.common(&[E(0), E(1)])), ["a", "b", "c"], "both are taken for successes");
+    all.settle(first, E(0), &Outcome::Ok);
+    all.settle(first, E(1), &Outcome::Panicked);
+    all.settle(second, E(1), &Outcome::Stale);
+    all.settle(second, E(0), &Outcome::Ok);
+    assert_eq!(names(all.variables(E(0))), ["a", "b", "c"]);
+    assert_eq!(names(all.variables(E(1))), ["a"]);
+}
+
+#[test]
+fn a_death_loses_everything_and_is_remembered() {
+    let mut all = Namespaces::default();
+    run(&mut all, &[E(0), E(1), E(2)], &["a", "b"], Outcome::Ok);
+    let effect = define(&all, &[E(2)], &[]);
+    let ticket = all.begin(&[E(2)], &effect);
+    let lost = all.settle(ticket, E(2), &Outcome::Died(Death::Signal(9)));
+    assert_eq!(lost, ["a", "b"]);
+    let why = all.explain_missing("a", &[E(0), E(1), E(2)]).unwrap();
+    assert!(why.starts_with("`a` was lost on engine 2: engine 2's worker was killed by signal 9"), "{why}");
+    run(&mut all, &[E(2)], &["a"], Outcome::Ok);
+    assert_eq!(all.explain_missing("a", &[E(2)]), None, "it is back");
+    assert_eq!(all.died(E(0), Death::EngineLost), ["a", "b"]);
+}
+
+#[test]
+fn missing_variables_are_explained() {
+    let mut all = Namespaces::default();
+    run(&mut all, &[E(0)], &["a"], Outcome::Ok);
+    run(&mut all, &[Member::Local], &["l"], Outcome::Ok);
+    assert_eq!(
+        all.explain_missing("a", &[E(0), E(1), E(2), E(3)]).unwrap(),
+        "engines 1-3 lack `a`, which engine 0 has; run the cell with `-t 0`, or define it on the others first"
+    );
+    assert!(
+        all.explain_missing("a", &[Member::Local]).unwrap().starts_with("the notebook lacks `a`, which engine 0 has")
+    );
+    assert!(all.explain_missing("l", &[E(0)]).unwrap().contains("define it in a %px cell"));
+    assert_eq!(all.explain_missing("zz", &[E(0)]), None);
+}
+
+#[test]
+fn members_read_as_words() {
+    assert_eq!(describe(&[E(0), E(1), E(2), E(5)]), "engines 0-2,5");
+    assert_eq!(describe(&[E(3)]), "engine 3");
+    assert_eq!(describe(&[Member::Local, E(1), E(0)]), "the notebook and engines 0-1");
+}

@@ -1,0 +1,20 @@
+//! Puts the source of the crate `px`, which cells see, where cargo can build it for a notebook.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+const FILES: [(&str, &str); 2] =
+    [("Cargo.toml", include_str!("../../px/Cargo.toml")), ("src/lib.rs", include_str!("../../px/src/lib.rs"))];
+
+/// Writes px below `folder` and returns its path.
+pub(crate) fn write_crate(folder: &Path) -> io::Result<PathBuf> {
+    let root = folder.join("px");
+    for (name, text) in FILES {
+        let path = root.join(name);
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent)?;
+        }
+        std::fs::write(path, text)?;
+    }
+    Ok(root)
+}
