@@ -58,7 +58,7 @@ def test_every_line_is_labelled(cluster):
 
 @pytest.mark.parametrize(
     "targets, engines",
-    [("1", [1]), ("0,2", [0, 2]), ("::2", [0, 2]), ("1:3", [1, 2]), ("all", [0, 1, 2, 3])],
+    [("1", [1]), ("0,2", [0, 2]), ("::2", [0, 2]), ("1:3", [1, 2]), ("all", [0, 1, 2, 3]), ("-1", [3])],
 )
 def test_targets(cluster, targets, engines):
     reply = cluster.run(f'%%px --targets {targets}\nprintln!("x");').ok()
@@ -164,11 +164,13 @@ def test_local_runs_the_cell_here_as_well(cluster):
     assert results(cluster.run("%px both").ok()) == {engine: "5" for engine in range(4)}
 
 
-def test_out_names_the_results(cluster):
+def test_out_keeps_the_outputs_under_a_name(cluster):
     cluster.run("%%px -o answers\npx::rank() * 11").ok()
-    shown = cluster.run('format!("{answers:?}")').ok().text
-    positions = [shown.index(value) for value in ("11", "22", "33")]
-    assert positions == sorted(positions), f"the results are in engine order: {shown}"
+    cluster.run("%px 5").ok()
+    kept = cluster.run("%pxresult -o answers").ok()
+    assert results(kept) == {engine: str(engine * 11) for engine in range(4)}
+    assert results(cluster.run("%pxresult").ok()) == {engine: "5" for engine in range(4)}
+    assert "questions" in cluster.run("%pxresult -o questions").failed().text
 
 
 # When outputs are shown
