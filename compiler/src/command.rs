@@ -264,17 +264,19 @@ fn opt(compiler: &mut Compiler, args: &str, _: &[Member]) -> Result<Reply, Diagn
 
 fn fmt(compiler: &mut Compiler, args: &str, _: &[Member]) -> Result<Reply, Diagnostic> {
     let format = if args.is_empty() { "{:?}" } else { args };
-    if !format.contains('{') {
-        return Err(Diagnostic::error(format!("`{format}` is no format: {{:?}}, {{:#?}} or {{}}")));
-    }
-    compiler.share_display(format == "{:?}");
-    set(compiler, Setting::OutputFormat(format.into()), format!("Output format: {format}"))
+    compiler.share_display(match format {
+        "{:?}" => "px",
+        "{:#?}" => "px::pretty",
+        "{}" => "px::text",
+        other => return Err(Diagnostic::error(format!("`{other}` is no format: {{:?}}, {{:#?}} or {{}}"))),
+    });
+    text(format!("Output format: {format}"))
 }
 
 fn types(compiler: &mut Compiler, args: &str, _: &[Member]) -> Result<Reply, Diagnostic> {
     let on = args != "0";
-    compiler.share_display(!on);
-    set(compiler, Setting::ShowTypes(on), format!("Types: {on}"))
+    compiler.share_display(if on { "px::typed" } else { "px" });
+    text(format!("Types: {on}"))
 }
 
 fn explain(compiler: &mut Compiler, _: &str, _: &[Member]) -> Result<Reply, Diagnostic> {

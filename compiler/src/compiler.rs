@@ -391,14 +391,13 @@ impl Compiler {
         }
     }
 
-    /// Whether the blanket display of results is on; evcxr's own formatting needs it off.
-    pub(crate) fn share_display(&mut self, blanket: bool) {
-        let import = if blanket { "use px::Show;" } else { "use px::plain::Show;" };
-        self.share_text(import);
+    /// Chooses how results are shown: one of px's traits named `Show`.
+    pub(crate) fn share_display(&mut self, module: &str) {
+        self.share_text(&format!("use {module}::Show;"));
     }
 
     fn share_prelude(&mut self) {
-        self.share_display(true);
+        self.share_display("px");
     }
 
     fn share_text(&mut self, text: &str) {

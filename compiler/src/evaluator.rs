@@ -35,9 +35,7 @@ pub(crate) enum Setting {
     Dependency { name: String, config: String },
     LocalDependency(String),
     Optimization(String),
-    OutputFormat(String),
     ErrorFormat(String),
-    ShowTypes(bool),
     Toolchain(String),
     Offline(bool),
     Linker(String),
@@ -96,9 +94,7 @@ impl Evaluator {
             Setting::Dependency { name, config } => state.add_dep(&name, &config)?,
             Setting::LocalDependency(path) => state.add_local_dep(&path)?,
             Setting::Optimization(level) => state.set_opt_level(&level)?,
-            Setting::OutputFormat(format) => state.set_output_format(format),
             Setting::ErrorFormat(format) => state.set_error_format(&format)?,
-            Setting::ShowTypes(on) => state.set_display_types(on),
             Setting::Toolchain(name) => {
                 state.set_toolchain(&name).map_err(|error| evcxr::Error::from(error.to_string()))?
             }
