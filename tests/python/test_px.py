@@ -106,7 +106,7 @@ def test_rich_output_comes_from_every_engine(cluster):
         }
         """
     ).ok()
-    reply = cluster.run("%px Cell(px::rank() as usize)").ok()
+    reply = cluster.run("%px Cell(px::rank())").ok()
     assert sorted(html for html in reply.html if "<i>" in html) == [f"<i>engine {engine}</i>" for engine in range(4)]
 
 

@@ -1,0 +1,82 @@
+#!/usr/bin/env python3
+"""Measures Chorus beside ipyparallel, in one run on one machine, taking turns, and prints a table of medians.
+
+Run `python3 bench/run.py` in the repository; `--help` lists the options, bench/README.md says what the rows mean.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import pathlib
+import platform
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+
+def enter_environment():
+    """Runs this file again inside a virtual environment that has the peer, which it makes if there is none yet."""
+    requirements = ROOT / "bench/requirements.txt"
+    key = hashlib.sha256(sys.version.encode() + requirements.read_bytes()).hexdigest()[:16]
+    folder = ROOT / "target/bench-venv" / key
+    if pathlib.Path(sys.prefix).resolve() == folder.resolve():
+        return
+    interpreter = folder / "bin/python"
+    if not (folder / "ready").exists():
+        print(f"making a Python environment in {folder}", file=sys.stderr)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
+        subprocess.run([interpreter, "-m", "pip", "install", "--quiet", "-r", requirements], check=True)
+        (folder / "ready").touch()
+    os.execv(interpreter, [interpreter, *sys.argv])
+
+
+def build(release):
+    """The folder of the built programs."""
+    command = ["cargo", "build", "-p", "chorus", "-p", "chorus-bench"] + (["--release"] if release else [])
+    subprocess.run(command, cwd=ROOT, check=True)
+    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+    return target / ("release" if release else "debug")
+
+
+def machine():
+    with open("/proc/cpuinfo") as file:
+        models = [line.split(":")[1].strip() for line in file if line.startswith("model name")]
+    return f"{os.cpu_count()} cores, {models[0] if models else platform.machine()}, Linux {platform.release()}"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", metavar="A,B", help="of: start, cell, fanout, memory")
+    parser.add_argument("--side", choices=["both", "chorus", "ipyparallel"], default="both")
+    parser.add_argument("--repeat", type=float, default=1.0, metavar="X", help="times the usual repetitions")
+    parser.add_argument("--release", action="store_true", help="build and measure with the release profile")
+    parser.add_argument("--json", type=pathlib.Path, default=ROOT / "target/bench.json", metavar="FILE")
+    options = parser.parse_args()
+    enter_environment()
+
+    import measure
+    import table
+
+    programs = build(options.release) if options.side != "ipyparallel" else None
+    names = options.only.split(",") if options.only else list(measure.EXPERIMENTS)
+    unknown = set(names) - set(measure.EXPERIMENTS)
+    if unknown:
+        parser.error(f"no experiment {', '.join(sorted(unknown))}: there are {', '.join(measure.EXPERIMENTS)}")
+
+    rows = []
+    with measure.Sides(programs, options.side) as sides:
+        for name in names:
+            print(f"measuring: {name}", file=sys.stderr)
+            rows += measure.EXPERIMENTS[name](sides, options.repeat)
+    print(f"{machine()}; medians\n")
+    print(table.markdown(rows))
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    options.json.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")
+    print(f"\nall measurements: {options.json}", file=sys.stderr)
+    sys.exit(1 if any(table.missed(row) for row in rows) else 0)
+
+
+if __name__ == "__main__":
+    main()
