@@ -1,0 +1,232 @@
+//! An engine of a cluster: joins the controller, keeps a worker for each session, and carries runs and events.
+//!
+//! It never runs user code, and no session can keep it from sending its heartbeats.
+
+mod blobs;
+mod link;
+mod session;
+
+use crate::supervisor::{WorkerConfig, watch};
+use blobs::Blobs;
+use chorus_protocol::{Connection, EngineId, EngineInfo, FromEngine, SessionId, ToEngine, VERSION};
+use futures::FutureExt;
+use link::{Heard, Link};
+use session::Session;
+use std::collections::HashMap;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+/// A controller that says nothing for so long is gone.
+const SILENCE_MAX: Duration = Duration::from_secs(10);
+
+/// How often to send a sign of life until the controller says how often.
+const FIRST_HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// How long the end of the workers may take.
+const END_LIMIT: Duration = Duration::from_secs(5);
+
+/// What an engine needs to know.
+#[derive(Clone, Debug)]
+pub struct AgentConfig {
+    /// The cluster.
+    pub connection: Connection,
+    /// The id that the controller's launcher gave it.
+    pub id: Option<EngineId>,
+    /// How to start workers.
+    pub worker: WorkerConfig,
+    /// End when this process ends.
+    pub parent: Option<u32>,
+    /// Whether to open blobs in the controller's folder, if that is there.
+    pub share_files: bool,
+}
+
+/// Why an engine ended.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// The controller's socket can't be reached.
+    #[error("the controller of cluster `{cluster}` can't be reached at {endpoint}: {source}; is it running?")]
+    Connect {
+        /// The cluster's name.
+        cluster: String,
+        /// The socket.
+        endpoint: String,
+        /// What the socket said.
+        source: zeromq::ZmqError,
+    },
+    /// The controller doesn't want it.
+    #[error("the controller of cluster `{cluster}` refused this engine: {reason}")]
+    Refused {
+        /// The cluster's name.
+        cluster: String,
+        /// What the controller said.
+        reason: String,
+    },
+    /// The connection is closed.
+    #[error("the controller of cluster `{0}` closed the connection or is gone")]
+    ControllerGone(String),
+    /// The connection is open and nothing comes.
+    #[error("the controller of cluster `{0}` was silent for {limit} s", limit = SILENCE_MAX.as_secs())]
+    ControllerSilent(String),
+    /// The process that started it has ended.
+    #[error("process {0}, which started this engine, is gone")]
+    ParentGone(u32),
+    /// The system lacks something.
+    #[error("the engine can't {action}: {source}")]
+    System {
+        /// What it tried.
+        action: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// Joins a cluster and serves it until it is told to stop, or until the controller or the parent process is gone. Ends
+/// all workers before it returns.
+pub async fn run_agent(config: AgentConfig) -> Result<(), AgentError> {
+    let system = |action| move |source| AgentError::System { action, source };
+    let mut terminate = signal(SignalKind::terminate()).map_err(system("listen to SIGTERM"))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(system("listen to SIGINT"))?;
+    // Not PR_SET_PDEATHSIG: that speaks of the parent's thread, and a runtime's threads come and go.
+    let parent = match config.parent {
+        Some(id) => Some((id, watch(id).map_err(|_| AgentError::ParentGone(id))?)),
+        None => None,
+    };
+    let parent_gone = async {
+        match &parent {
+            Some((id, process)) if process.readable().await.is_ok() => *id,
+            _ => std::future::pending().await,
+        }
+    };
+    tokio::pin!(parent_gone);
+
+    let blobs = Blobs::open(&config.connection.blobs, config.share_files).map_err(system("make a temporary folder"))?;
+    let cluster = config.connection.name.clone();
+    let mut link = Link::connect(&config.connection).await?;
+    link.send(FromEngine::Register {
+        version: VERSION,
+        id: config.id,
+        info: EngineInfo { pid: std::process::id(), host: host_name(), cores: cores() },
+        shares_files: blobs.are_shared(),
+    });
+    let mut agent = Agent { worker: config.worker, out: link.sender(), blobs, sessions: HashMap::new() };
+    let mut beat = heartbeat(FIRST_HEARTBEAT);
+    let mut last_heard = Instant::now();
+    let result = loop {
+        let heard = tokio::select! {
+            biased;
+            _ = terminate.recv() => break Ok(()),
+            _ = interrupt.recv() => break Ok(()),
+            id = &mut parent_gone => break Err(AgentError::ParentGone(id)),
+            _ = beat.tick() => {
+                link.send(FromEngine::Heartbeat);
+                if last_heard.elapsed() < SILENCE_MAX {
+                    continue;
+                }
+                // Perhaps it was this process that slept, and there is something to hear.
+                match link.hear().now_or_never() {
+                    Some(heard) => heard,
+                    None => break Err(AgentError::ControllerSilent(cluster)),
+                }
+            }
+            heard = link.hear() => heard,
+        };
+        let message = match heard {
+            Heard::Message(message) => message,
+            Heard::Rubbish => continue,
+            Heard::Closed => break Err(AgentError::ControllerGone(cluster)),
+        };
+        last_heard = Instant::now();
+        match message {
+            ToEngine::Registered { id, heartbeat_ms } => {
+                tracing::info!(%id, "registered");
+                beat = heartbeat(Duration::from_millis(heartbeat_ms.max(1).into()));
+            }
+            ToEngine::Refused(reason) => break Err(AgentError::Refused { cluster, reason }),
+            ToEngine::Shutdown => break Ok(()),
+            message => agent.handle(message),
+        }
+    };
+    agent.close().await;
+    link.say_goodbye().await;
+    result
+}
+
+struct Agent {
+    worker: WorkerConfig,
+    out: mpsc::UnboundedSender<FromEngine>,
+    blobs: Blobs,
+    sessions: HashMap<SessionId, Session>,
+}
+
+impl Agent {
+    fn handle(&mut self, message: ToEngine) {
+        match message {
+            ToEngine::Run { spec, generation, rank, size } => {
+                for blob in spec.preload.iter().chain([&spec.object]) {
+                    if self.blobs.ask(*blob) {
+                        let _ = self.out.send(FromEngine::NeedBlob(*blob));
+                    }
+                }
+                let id = spec.session;
+                self.open(id);
+                if let Some(session) = self.sessions.get_mut(&id) {
+                    session.run(session::Waiting { spec, generation, rank, size }, &self.blobs);
+                }
+            }
+            ToEngine::Blob { id, bytes } => {
+                let failure = self.blobs.put(id, bytes.map(|bytes| bytes.into_vec())).err();
+                for session in self.sessions.values_mut() {
+                    if let Some(reason) = &failure {
+                        session.give_up(id, reason);
+                    }
+                    session.submit_ready(&self.blobs);
+                }
+            }
+            ToEngine::OpenSession(id) => self.open(id),
+            ToEngine::CloseSession(id) => {
+                if let Some(session) = self.sessions.remove(&id) {
+                    tokio::spawn(session.close());
+                }
+            }
+            ToEngine::Ack { session, bytes } => self.with(session, |session| session.acknowledge(bytes)),
+            ToEngine::Interrupt { session, signal } => self.with(session, |session| session.interrupt(signal)),
+            ToEngine::RestartSession(session) => self.with(session, Session::restart),
+            // Signs of life, and what the loop has handled.
+            ToEngine::Heartbeat | ToEngine::Registered { .. } | ToEngine::Refused(_) | ToEngine::Shutdown => {}
+        }
+    }
+
+    fn open(&mut self, id: SessionId) {
+        let (worker, out) = (&self.worker, &self.out);
+        self.sessions.entry(id).or_insert_with(|| Session::open(id, worker.clone(), out.clone()));
+    }
+
+    fn with(&mut self, id: SessionId, work: impl FnOnce(&mut Session)) {
+        // A message may cross the session's end.
+        if let Some(session) = self.sessions.get_mut(&id) {
+            work(session);
+        }
+    }
+
+    async fn close(&mut self) {
+        let ends = self.sessions.drain().map(|(_, session)| session.close());
+        // What can't be ended in time is being killed all the same.
+        let _ = tokio::time::timeout(END_LIMIT, futures::future::join_all(ends)).await;
+    }
+}
+
+fn heartbeat(every: Duration) -> tokio::time::Interval {
+    let mut beat = interval(every);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    beat
+}
+
+fn host_name() -> String {
+    nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_else(|_| "localhost".into())
+}
+
+fn cores() -> u32 {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32)
+}

@@ -1,0 +1,147 @@
+//! One session on this engine: its worker, its runs that wait for their blobs, and the credit of its output.
+
+use super::blobs::Blobs;
+use crate::supervisor::{Job, Stdin, Worker, WorkerConfig, WorkerEvent};
+use chorus_protocol::{BlobId, FromEngine, OUTPUT_WINDOW, Outcome, RunEvent, RunSpec, SessionId, Stream};
+use std::collections::VecDeque;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+/// What a cell that asks for input is told.
+const NO_INPUT: &[u8] = b"engines can't ask for input: this reads as the end of the input\n";
+
+/// See the module.
+pub struct Session {
+    worker: Worker,
+    waiting: VecDeque<(Waiting, Option<String>)>,
+    acknowledged: watch::Sender<u64>,
+    pump: JoinHandle<()>,
+}
+
+/// A run that waits for its blobs, and for the runs before it.
+pub struct Waiting {
+    /// What to run.
+    pub spec: RunSpec,
+    /// See [`Job::generation`].
+    pub generation: Option<u32>,
+    /// `px::rank()`.
+    pub rank: u32,
+    /// `px::size()`.
+    pub size: u32,
+}
+
+impl Session {
+    /// Has a worker started for a session, and its events sent to `out`.
+    pub fn open(id: SessionId, config: WorkerConfig, out: mpsc::UnboundedSender<FromEngine>) -> Session {
+        let (worker, events) = Worker::launch(config, Stdin::Null, None);
+        let (acknowledged, window) = watch::channel(0);
+        let pump = tokio::spawn(pump(id, events, window, out));
+        Session { worker, waiting: VecDeque::new(), acknowledged, pump }
+    }
+
+    /// Takes a run.
+    pub fn run(&mut self, run: Waiting, blobs: &Blobs) {
+        self.waiting.push_back((run, None));
+        self.submit_ready(blobs);
+    }
+
+    /// Gives the worker the runs whose turn it is.
+    pub fn submit_ready(&mut self, blobs: &Blobs) {
+        while let Some((run, failure)) = self.waiting.front() {
+            if let Some(reason) = failure {
+                self.worker.end(run.spec.run, Outcome::LoadFailed(reason.clone()));
+            } else {
+                let Some(job) = run.job(blobs) else { return };
+                self.worker.submit(job);
+            }
+            self.waiting.pop_front();
+        }
+    }
+
+    /// This blob won't come.
+    pub fn give_up(&mut self, blob: BlobId, reason: &str) {
+        for (run, failure) in &mut self.waiting {
+            if run.spec.object == blob || run.spec.preload.contains(&blob) {
+                failure.get_or_insert_with(|| reason.to_owned());
+            }
+        }
+    }
+
+    /// The client has taken so much of the output.
+    pub fn acknowledge(&mut self, bytes: u64) {
+        self.acknowledged.send_modify(|acknowledged| *acknowledged = acknowledged.saturating_add(bytes));
+    }
+
+    /// See [`Worker::interrupt`].
+    pub fn interrupt(&mut self, signal: i32) {
+        self.worker.interrupt(signal);
+        self.cancel();
+    }
+
+    /// See [`Worker::restart`].
+    pub fn restart(&mut self) {
+        self.worker.restart();
+        self.cancel();
+    }
+
+    /// Ends the worker and waits for its end.
+    pub async fn close(self) {
+        self.pump.abort();
+        self.worker.close().await;
+    }
+
+    fn cancel(&mut self) {
+        for (run, _) in self.waiting.drain(..) {
+            self.worker.end(run.spec.run, Outcome::Cancelled);
+        }
+    }
+}
+
+impl Waiting {
+    /// The job, if all its blobs are here.
+    fn job(&self, blobs: &Blobs) -> Option<Job> {
+        let spec = &self.spec;
+        Some(Job {
+            run: spec.run,
+            preload: spec.preload.iter().map(|&blob| blobs.find(blob)).collect::<Option<_>>()?,
+            object: blobs.find(spec.object)?,
+            entry: spec.entry.clone(),
+            rank: self.rank,
+            size: self.size,
+            generation: self.generation,
+        })
+    }
+}
+
+/// Sends a worker's events while the client keeps up. When it doesn't, the worker's channel fills, its supervisor
+/// stops reading, and the cell blocks when it prints.
+async fn pump(
+    session: SessionId,
+    mut events: mpsc::Receiver<WorkerEvent>,
+    mut acknowledged: watch::Receiver<u64>,
+    out: mpsc::UnboundedSender<FromEngine>,
+) {
+    let mut sent: u64 = 0;
+    loop {
+        let open = |acknowledged: &u64| sent.saturating_sub(*acknowledged) < OUTPUT_WINDOW as u64;
+        if acknowledged.wait_for(open).await.is_err() {
+            return;
+        }
+        let Some(event) = events.recv().await else { return };
+        let message = match event {
+            WorkerEvent::Run { run, event } => FromEngine::Run { session, run, event },
+            WorkerEvent::Input { run, .. } => FromEngine::Run { session, run, event: no_input() },
+            WorkerEvent::Lost { death, generation } => FromEngine::WorkerLost { session, death, generation },
+        };
+        if let FromEngine::Run { event, .. } = &message {
+            sent += event.weight() as u64;
+        }
+        if out.send(message).is_err() {
+            return;
+        }
+    }
+}
+
+fn no_input() -> RunEvent {
+    RunEvent::Output { stream: Stream::Stderr, bytes: NO_INPUT.to_vec() }
+}

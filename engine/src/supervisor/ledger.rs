@@ -1,0 +1,280 @@
+//! The decisions of a supervisor: which job is next, what a run's events are, what generation the variables have.
+//! Pure: no process, no pipe, no clock.
+
+use super::markers::Item;
+use super::{Job, WorkerEvent};
+use chorus_protocol::{Death, OUTPUT_CHUNK, Outcome, Panic, RunEvent, RunId, Stream};
+use std::collections::VecDeque;
+
+/// What was asked for, what runs, and what became of the variables.
+#[derive(Debug)]
+pub struct Ledger {
+    queue: VecDeque<Entry>,
+    running: Option<Running>,
+    /// The run that output belongs to.
+    last: RunId,
+    generation: u32,
+}
+
+#[derive(Debug)]
+enum Entry {
+    Job(Job),
+    /// A run that must not start; it ends with this when the ones before it have ended.
+    End(RunId, Outcome),
+}
+
+#[derive(Debug)]
+struct Running {
+    run: RunId,
+    panicked: bool,
+    returned_error: bool,
+    types_changed: Vec<String>,
+}
+
+/// What to do next.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Have the worker run this.
+    Load(Job),
+    /// Nothing runs; tell this.
+    Tell(WorkerEvent),
+}
+
+impl Default for Ledger {
+    fn default() -> Ledger {
+        Ledger { queue: VecDeque::new(), running: None, last: RunId(0), generation: 0 }
+    }
+}
+
+impl Ledger {
+    /// The generation of the variables.
+    pub fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// Whether the worker has a job.
+    pub fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// Takes a job.
+    pub fn submit(&mut self, job: Job) {
+        self.queue.push_back(Entry::Job(job));
+    }
+
+    /// Takes a run that is to end with this outcome without having started.
+    pub fn submit_end(&mut self, run: RunId, outcome: Outcome) {
+        self.queue.push_back(Entry::End(run, outcome));
+    }
+
+    /// The next thing to do, if the worker is free.
+    pub fn next(&mut self) -> Option<Step> {
+        if self.is_running() {
+            return None;
+        }
+        Some(match self.queue.pop_front()? {
+            Entry::End(run, outcome) => Step::Tell(self.not_run(run, outcome)),
+            Entry::Job(job) if job.generation.is_some_and(|wanted| wanted != self.generation) => {
+                Step::Tell(self.not_run(job.run, Outcome::Stale))
+            }
+            Entry::Job(job) => {
+                self.running =
+                    Some(Running { run: job.run, panicked: false, returned_error: false, types_changed: vec![] });
+                Step::Load(job)
+            }
+        })
+    }
+
+    /// Drops what waits in the queue.
+    pub fn cancel(&mut self) -> Vec<WorkerEvent> {
+        let queue = std::mem::take(&mut self.queue);
+        let cancelled = queue.into_iter().map(|entry| match entry {
+            Entry::Job(job) => self.not_run(job.run, Outcome::Cancelled),
+            Entry::End(run, outcome) => self.not_run(run, outcome),
+        });
+        cancelled.collect()
+    }
+
+    /// The worker calls the cell.
+    pub fn started(&mut self) -> Option<WorkerEvent> {
+        let run = self.running.as_ref()?.run;
+        self.last = run;
+        Some(WorkerEvent::Run { run, event: RunEvent::Started })
+    }
+
+    /// Something stood in the worker's stdout.
+    pub fn item(&mut self, item: Item, tell: &mut impl FnMut(WorkerEvent)) {
+        let run = self.last;
+        // Markers of threads that go on after their run say nothing about the next one.
+        let running = self.running.as_mut().filter(|running| running.run == run);
+        match (item, running) {
+            (Item::Text(bytes), _) => self.output(Stream::Stdout, &bytes, tell),
+            (Item::Display(contents), _) => tell(WorkerEvent::Run { run, event: RunEvent::Display(contents) }),
+            (Item::Input { prompt, password }, Some(_)) => tell(WorkerEvent::Input { run, prompt, password }),
+            (Item::Panicked, Some(running)) => running.panicked = true,
+            (Item::ReturnedError, Some(running)) => running.returned_error = true,
+            (Item::TypeChanged(name), Some(running)) => running.types_changed.push(name),
+            (_, None) => {}
+        }
+    }
+
+    /// Something was printed.
+    pub fn output(&self, stream: Stream, bytes: &[u8], tell: &mut impl FnMut(WorkerEvent)) {
+        for bytes in bytes.chunks(OUTPUT_CHUNK) {
+            let event = RunEvent::Output { stream, bytes: bytes.to_vec() };
+            tell(WorkerEvent::Run { run: self.last, event });
+        }
+    }
+
+    /// A thread panicked.
+    pub fn panic(&self, panic: Panic) -> WorkerEvent {
+        WorkerEvent::Run { run: self.last, event: RunEvent::Panic(panic) }
+    }
+
+    /// The worker returned from the cell.
+    pub fn done(&mut self, micros: u64) -> Option<WorkerEvent> {
+        let running = self.running.take()?;
+        let outcome = if running.panicked {
+            Outcome::Panicked
+        } else if !running.types_changed.is_empty() {
+            Outcome::TypesChanged(running.types_changed)
+        } else if running.returned_error {
+            Outcome::ReturnedError
+        } else {
+            Outcome::Ok
+        };
+        if outcome != Outcome::Ok {
+            self.generation += 1;
+        }
+        Some(self.end(running.run, outcome, micros))
+    }
+
+    /// The worker couldn't load the cell, or there is no worker.
+    pub fn load_failed(&mut self, reason: String) -> Option<WorkerEvent> {
+        let running = self.running.take()?;
+        Some(self.not_run(running.run, Outcome::LoadFailed(reason)))
+    }
+
+    /// The run that output belongs to is the one that the dying worker has.
+    pub fn dying(&mut self) {
+        if let Some(running) = &self.running {
+            self.last = running.run;
+        }
+    }
+
+    /// The worker died and is replaced.
+    pub fn died(&mut self, death: Death) -> WorkerEvent {
+        self.generation += 1;
+        match self.running.take() {
+            Some(running) => self.end(running.run, Outcome::Died(death), 0),
+            None => WorkerEvent::Lost { death, generation: self.generation },
+        }
+    }
+
+    fn not_run(&self, run: RunId, outcome: Outcome) -> WorkerEvent {
+        self.end(run, outcome, 0)
+    }
+
+    fn end(&self, run: RunId, outcome: Outcome, micros: u64) -> WorkerEvent {
+        WorkerEvent::Run { run, event: RunEvent::Done { outcome, generation: self.generation, micros } }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(run: u64, generation: Option<u32>) -> Job {
+        Job { run: RunId(run), preload: vec![], object: "o".into(), entry: "e".into(), rank: 0, size: 1, generation }
+    }
+
+    fn done(run: u64, outcome: Outcome, generation: u32) -> WorkerEvent {
+        WorkerEvent::Run { run: RunId(run), event: RunEvent::Done { outcome, generation, micros: 0 } }
+    }
+
+    fn items(ledger: &mut Ledger, items: Vec<Item>) -> Vec<WorkerEvent> {
+        let mut events = Vec::new();
+        items.into_iter().for_each(|item| ledger.item(item, &mut |event| events.push(event)));
+        events
+    }
+
+    /// A ledger whose first job runs.
+    fn running(run: u64) -> Ledger {
+        let mut ledger = Ledger::default();
+        ledger.submit(job(run, None));
+        assert_eq!(ledger.next(), Some(Step::Load(job(run, None))));
+        ledger.started();
+        ledger
+    }
+
+    #[test]
+    fn jobs_run_one_at_a_time_in_order() {
+        let mut ledger = running(1);
+        ledger.submit(job(2, None));
+        assert_eq!(ledger.next(), None);
+        assert_eq!(ledger.done(0), Some(done(1, Outcome::Ok, 0)));
+        assert_eq!(ledger.next(), Some(Step::Load(job(2, None))));
+    }
+
+    #[test]
+    fn the_outcome_is_the_worst_that_was_said() {
+        let changed = || Item::TypeChanged("x".into());
+        for (said, outcome) in [
+            (vec![], Outcome::Ok),
+            (vec![Item::ReturnedError], Outcome::ReturnedError),
+            (vec![Item::ReturnedError, changed(), changed()], Outcome::TypesChanged(vec!["x".into(), "x".into()])),
+            (vec![changed(), Item::Panicked], Outcome::Panicked),
+        ] {
+            let mut ledger = running(1);
+            assert_eq!(items(&mut ledger, said), []);
+            let generation = (outcome != Outcome::Ok) as u32;
+            assert_eq!(ledger.done(0), Some(done(1, outcome, generation)));
+        }
+    }
+
+    #[test]
+    fn a_job_for_other_variables_is_stale() {
+        let mut ledger = running(1);
+        ledger.submit(job(2, Some(0)));
+        ledger.submit(job(3, Some(1)));
+        assert_eq!(ledger.died(Death::Signal(11)), done(1, Outcome::Died(Death::Signal(11)), 1));
+        assert_eq!(ledger.next(), Some(Step::Tell(done(2, Outcome::Stale, 1))));
+        assert_eq!(ledger.next(), Some(Step::Load(job(3, Some(1)))));
+    }
+
+    #[test]
+    fn what_did_not_run_changes_nothing() {
+        let mut ledger = running(1);
+        assert_eq!(ledger.load_failed("why".into()), Some(done(1, Outcome::LoadFailed("why".into()), 0)));
+        ledger.submit(job(2, None));
+        ledger.submit_end(RunId(3), Outcome::LoadFailed("gone".into()));
+        assert_eq!(ledger.cancel(), [done(2, Outcome::Cancelled, 0), done(3, Outcome::LoadFailed("gone".into()), 0)]);
+        assert_eq!(ledger.next(), None);
+    }
+
+    #[test]
+    fn an_idle_death_is_a_loss() {
+        let mut ledger = Ledger::default();
+        assert_eq!(ledger.died(Death::Exit(1)), WorkerEvent::Lost { death: Death::Exit(1), generation: 1 });
+    }
+
+    #[test]
+    fn late_output_belongs_to_the_last_run_and_late_markers_to_none() {
+        let mut ledger = running(1);
+        ledger.done(0);
+        ledger.submit(job(2, None));
+        ledger.next();
+        // Run 2 isn't started yet: a thread of run 1 speaks.
+        let late = items(&mut ledger, vec![Item::Text(b"x".to_vec()), Item::Panicked]);
+        let event = RunEvent::Output { stream: Stream::Stdout, bytes: b"x".to_vec() };
+        assert_eq!(late, [WorkerEvent::Run { run: RunId(1), event }]);
+        assert_eq!(ledger.done(0), Some(done(2, Outcome::Ok, 0)));
+    }
+
+    #[test]
+    fn long_text_is_cut() {
+        let mut ledger = running(1);
+        let events = items(&mut ledger, vec![Item::Text(vec![b'x'; OUTPUT_CHUNK + 1])]);
+        assert_eq!(events.len(), 2);
+    }
+}

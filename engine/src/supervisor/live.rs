@@ -1,0 +1,230 @@
+//! A worker process that is alive, with all that is half read or half written.
+
+use super::markers::Parser;
+use super::process::{Process, waiting};
+use crate::wire::{Decoder, FromWorker, ToWorker, encode};
+use chorus_protocol::Stream;
+use std::io::{self, ErrorKind};
+use std::time::Duration;
+use tokio::net::unix::pipe;
+use tokio::time::Instant;
+
+/// Bytes that one read takes.
+pub const READ_SIZE: usize = 64 << 10;
+
+/// A value's further representations must follow within this time while its cell goes on.
+const DISPLAY_WAIT: Duration = Duration::from_millis(20);
+
+/// Of what a program says before it is ready, this much is kept for the error.
+const LAST_WORDS_MAX: usize = 2048;
+
+/// What there is to do for a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activity {
+    /// The process ended.
+    Ended,
+    /// There is something to read.
+    Readable,
+    /// There is room in its stdin.
+    Writable,
+    /// A displayed value has waited long enough for more of its representations.
+    DisplayDue,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Live {
+    /// The process and its pipes.
+    pub process: Process,
+    /// Whether it said that it is a worker.
+    pub ready: bool,
+    /// Whether it was killed on purpose.
+    pub stopped: bool,
+    /// The parser of its stdout.
+    pub parser: Parser,
+    /// What it wrote to stderr before it was ready.
+    pub last_words: Vec<u8>,
+    /// The job that runs has returned, and only the output before that is still to be read.
+    pub returned: Option<Returned>,
+    decoder: Decoder,
+    control_open: bool,
+    stdout_open: bool,
+    stderr_open: bool,
+    input: Vec<u8>,
+    display_due: Option<Instant>,
+}
+
+/// A job that has returned.
+#[derive(Clone, Copy, Debug)]
+pub struct Returned {
+    /// Time that the call took.
+    pub micros: u64,
+    stdout_left: usize,
+    stderr_left: usize,
+}
+
+impl Live {
+    /// Around a fresh process.
+    pub fn new(process: Process) -> Live {
+        Live {
+            process,
+            ready: false,
+            stopped: false,
+            parser: Parser::default(),
+            last_words: Vec::new(),
+            returned: None,
+            decoder: Decoder::default(),
+            control_open: true,
+            stdout_open: true,
+            stderr_open: true,
+            input: Vec::new(),
+            display_due: None,
+        }
+    }
+
+    /// Waits for something to do; for something to read only if `reading`.
+    pub async fn activity(&self, reading: bool) -> Activity {
+        tokio::select! {
+            biased;
+            () = self.process.ended() => Activity::Ended,
+            _ = self.process.control.readable(), if reading && self.control_open => Activity::Readable,
+            _ = self.process.stdout.readable(), if reading && self.stdout_open => Activity::Readable,
+            _ = self.process.stderr.readable(), if reading && self.stderr_open => Activity::Readable,
+            () = writable(self.process.stdin.as_ref()), if !self.input.is_empty() => Activity::Writable,
+            () = until(self.display_due), if reading => Activity::DisplayDue,
+        }
+    }
+
+    /// Sends a message. It is small and the socket empty, since there is one job at a time: it fits or can't be sent.
+    pub fn send(&self, message: &ToWorker) -> io::Result<()> {
+        let bytes = encode(message)?;
+        match self.process.control.try_write(&bytes) {
+            Ok(written) if written == bytes.len() => Ok(()),
+            Ok(_) => Err(io::Error::other("the worker doesn't read its socket")),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The worker's next message, if it has arrived whole.
+    pub fn receive(&mut self, buffer: &mut [u8]) -> Option<FromWorker> {
+        loop {
+            match self.decoder.next() {
+                Ok(Some(message)) => return Some(message),
+                Ok(None) if !self.control_open => return None,
+                Ok(None) => {}
+                Err(_) => {
+                    // A cell wrote to its worker's socket: nothing that comes from there can be trusted any more.
+                    self.control_open = false;
+                    self.process.signal(libc::SIGKILL);
+                    return None;
+                }
+            }
+            match self.process.control.try_read(buffer) {
+                Ok(0) => {
+                    // It can't be told anything any more. If it has ended already, this does no harm.
+                    self.control_open = false;
+                    self.process.signal(libc::SIGKILL);
+                }
+                Ok(read) => self.decoder.push(&buffer[..read]),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return None,
+                Err(_) => self.control_open = false,
+            }
+        }
+    }
+
+    /// What the worker has printed, at most a buffer full.
+    pub fn read<'a>(&mut self, stream: Stream, buffer: &'a mut [u8]) -> &'a [u8] {
+        let (pipe, open): (&pipe::Receiver, _) = match stream {
+            Stream::Stdout => (&self.process.stdout, &mut self.stdout_open),
+            Stream::Stderr => (&self.process.stderr, &mut self.stderr_open),
+        };
+        let read = match pipe.try_read(buffer) {
+            Ok(read) => read,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => return &[],
+            Err(_) => 0,
+        };
+        *open = read > 0;
+        if let Some(returned) = &mut self.returned {
+            let left = match stream {
+                Stream::Stdout => &mut returned.stdout_left,
+                Stream::Stderr => &mut returned.stderr_left,
+            };
+            // At its end, a pipe has nothing left whatever was counted.
+            *left = if read == 0 { 0 } else { left.saturating_sub(read) };
+        }
+        &buffer[..read]
+    }
+
+    /// The job has returned: what its pipes hold now is its output.
+    pub fn set_returned(&mut self, micros: u64) {
+        self.returned = Some(Returned {
+            micros,
+            stdout_left: self.waiting(Stream::Stdout),
+            stderr_left: self.waiting(Stream::Stderr),
+        });
+    }
+
+    /// The job that has returned and whose output is read, if there is one.
+    pub fn take_returned(&mut self) -> Option<u64> {
+        self.returned.take_if(|returned| returned.stdout_left == 0 && returned.stderr_left == 0).map(|it| it.micros)
+    }
+
+    /// The bytes that a pipe holds now.
+    pub fn waiting(&self, stream: Stream) -> usize {
+        match stream {
+            Stream::Stdout if self.stdout_open => waiting(&self.process.stdout),
+            Stream::Stderr if self.stderr_open => waiting(&self.process.stderr),
+            _ => 0,
+        }
+    }
+
+    /// Keeps a program's error messages from before it was ready.
+    pub fn keep_last_words(&mut self, bytes: &[u8]) {
+        let room = LAST_WORDS_MAX.saturating_sub(self.last_words.len());
+        self.last_words.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+
+    /// To be called when the parser has seen something: sets the time to end a displayed value.
+    pub fn note_display(&mut self) {
+        self.display_due = match self.display_due {
+            _ if !self.parser.has_display() => None,
+            Some(due) => Some(due),
+            None => Some(Instant::now() + DISPLAY_WAIT),
+        };
+    }
+
+    /// Takes a line for the worker's stdin.
+    pub fn input(&mut self, line: &str) {
+        if self.process.stdin.is_some() {
+            self.input.extend_from_slice(line.as_bytes());
+            self.input.push(b'\n');
+            self.write_input();
+        }
+    }
+
+    /// Writes what fits into the worker's stdin.
+    pub fn write_input(&mut self) {
+        let Some(stdin) = &self.process.stdin else { return };
+        match stdin.try_write(&self.input) {
+            Ok(written) => drop(self.input.drain(..written)),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+            // The cell has closed its stdin.
+            Err(_) => self.input.clear(),
+        }
+    }
+}
+
+async fn writable(stdin: Option<&pipe::Sender>) {
+    match stdin {
+        Some(stdin) => drop(stdin.writable().await),
+        None => std::future::pending().await,
+    }
+}
+
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}

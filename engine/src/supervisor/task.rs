@@ -1,0 +1,331 @@
+//! The loop of a supervisor: moves bytes and events between the worker, the [`Ledger`] that decides, and the owner.
+
+use super::ledger::{Ledger, Step};
+use super::live::{Activity, Live, READ_SIZE};
+use super::markers::Item;
+use super::process::Process;
+use super::{Command, Job, Shared, StartError, Stdin, WorkerConfig, WorkerEvent};
+use crate::wire::{FromWorker, ToWorker};
+use chorus_protocol::{Death, OUTPUT_CHUNK, RunEvent, Stream};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot};
+
+/// See the module.
+pub struct Task {
+    config: WorkerConfig,
+    stdin: Stdin,
+    /// Who waits for the first worker.
+    ready: Option<oneshot::Sender<Result<(), StartError>>>,
+    commands: mpsc::UnboundedReceiver<Command>,
+    events: mpsc::Sender<WorkerEvent>,
+    /// Events that found no room in the channel. While there are any, the worker's pipes aren't read.
+    outbox: VecDeque<WorkerEvent>,
+    shared: Arc<Shared>,
+    ledger: Ledger,
+    live: Option<Live>,
+    buffer: Vec<u8>,
+}
+
+impl Task {
+    /// A task that is to be [run](Task::run).
+    pub fn new(
+        config: WorkerConfig,
+        stdin: Stdin,
+        ready: Option<oneshot::Sender<Result<(), StartError>>>,
+        commands: mpsc::UnboundedReceiver<Command>,
+        events: mpsc::Sender<WorkerEvent>,
+        shared: Arc<Shared>,
+    ) -> Task {
+        Task {
+            config,
+            stdin,
+            ready,
+            commands,
+            events,
+            outbox: VecDeque::new(),
+            shared,
+            ledger: Ledger::default(),
+            live: None,
+            buffer: vec![0; READ_SIZE],
+        }
+    }
+
+    /// Runs until the handle or the receiver of events is dropped; then kills the worker.
+    pub async fn run(mut self) {
+        if let Err(error) = self.start_worker().await {
+            self.tell_ready(Err(error));
+        }
+        loop {
+            self.advance().await;
+            self.shared.generation.store(self.ledger.generation(), Ordering::Release);
+            if !self.post() {
+                break;
+            }
+            let reading = self.outbox.is_empty();
+            tokio::select! {
+                biased;
+                command = self.commands.recv() => match command {
+                    Some(command) => self.command(command),
+                    None => break,
+                },
+                open = room(&self.events), if !reading => if !open {
+                    break;
+                },
+                activity = activity(self.live.as_ref(), reading) => match activity {
+                    Activity::Ended => self.bury().await,
+                    Activity::Readable => self.read(),
+                    Activity::Writable => self.with_live(|live, _, _| live.write_input()),
+                    Activity::DisplayDue => self.end_display(),
+                },
+            }
+        }
+        self.shared.pid.store(0, Ordering::Release);
+        if let Some(live) = self.live.take() {
+            live.process.end().await;
+        }
+    }
+
+    /// Sends what the channel has room for; false when nobody listens any more.
+    fn post(&mut self) -> bool {
+        while let Some(event) = self.outbox.pop_front() {
+            match self.events.try_send(event) {
+                Ok(()) => {}
+                Err(TrySendError::Closed(_)) => return false,
+                Err(TrySendError::Full(event)) => {
+                    self.outbox.push_front(event);
+                    break;
+                }
+            }
+        }
+        true
+    }
+
+    async fn start_worker(&mut self) -> Result<(), StartError> {
+        self.shared.pid.store(0, Ordering::Release);
+        match Process::spawn(&self.config, self.stdin).await {
+            Ok(process) => {
+                self.shared.pid.store(process.pid(), Ordering::Release);
+                self.live = Some(Live::new(process));
+                Ok(())
+            }
+            Err(error) => Err(StartError::Spawn { program: self.config.program.clone(), reason: error.to_string() }),
+        }
+    }
+
+    fn tell_ready(&mut self, result: Result<(), StartError>) {
+        if let Some(ready) = self.ready.take() {
+            let _ = ready.send(result);
+        }
+    }
+
+    fn tell(&mut self, event: impl IntoIterator<Item = WorkerEvent>) {
+        event.into_iter().for_each(|event| push(&mut self.outbox, event));
+    }
+
+    /// Gives the worker its next job, if it is free.
+    async fn advance(&mut self) {
+        while let Some(step) = self.ledger.next() {
+            match step {
+                Step::Tell(event) => self.tell([event]),
+                Step::Load(job) => {
+                    if let Err(reason) = self.load(job).await {
+                        let event = self.ledger.load_failed(reason);
+                        self.tell(event);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn load(&mut self, job: Job) -> Result<(), String> {
+        if self.live.is_none() {
+            self.start_worker().await.map_err(|error| error.to_string())?;
+        }
+        let Some(live) = &self.live else { return Ok(()) };
+        let Job { preload, object, entry, rank, size, .. } = job;
+        let message = ToWorker::Load { preload, object, entry, rank, size };
+        match live.send(&message) {
+            Ok(()) => Ok(()),
+            // Its death is about to be seen, and is what this job ends with.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            Err(error) => Err(format!("the job can't be sent to the worker: {error}")),
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Submit(job) => self.ledger.submit(job),
+            Command::End(run, outcome) => self.ledger.submit_end(run, outcome),
+            Command::Interrupt(signal) => {
+                let cancelled = self.ledger.cancel();
+                self.tell(cancelled);
+                let running = self.ledger.is_running();
+                // A job that has returned is no longer there to be ended.
+                if let Some(live) = self.live.as_mut().filter(|live| running && live.returned.is_none()) {
+                    live.stopped |= signal == libc::SIGKILL;
+                    live.process.signal(signal);
+                }
+            }
+            Command::Restart => {
+                let cancelled = self.ledger.cancel();
+                self.tell(cancelled);
+                let running = self.ledger.is_running();
+                // A worker that has just been started is as fresh as its successor.
+                if let Some(live) = self.live.as_mut().filter(|live| live.ready || running) {
+                    live.stopped = true;
+                    live.process.signal(libc::SIGKILL);
+                }
+            }
+            Command::Input(line) => self.with_live(|live, _, _| live.input(&line)),
+        }
+    }
+
+    fn with_live(&mut self, work: impl FnOnce(&mut Live, &mut Ledger, &mut VecDeque<WorkerEvent>)) {
+        if let Some(live) = &mut self.live {
+            work(live, &mut self.ledger, &mut self.outbox);
+        }
+    }
+
+    /// Reads what there is, the socket first: a run's `Started` is there before its output.
+    fn read(&mut self) {
+        self.read_control();
+        self.read_stream(Stream::Stdout);
+        self.read_stream(Stream::Stderr);
+        if let Some(micros) = self.live.as_mut().and_then(Live::take_returned) {
+            self.finish_output();
+            let done = self.ledger.done(micros);
+            self.tell(done);
+        }
+    }
+
+    fn read_control(&mut self) {
+        while let Some(message) = self.live.as_mut().and_then(|live| live.receive(&mut self.buffer)) {
+            match message {
+                FromWorker::Ready => {
+                    self.with_live(|live, _, _| live.ready = true);
+                    self.tell_ready(Ok(()));
+                }
+                FromWorker::Started => {
+                    // What a thread of an earlier run left undecided is that run's.
+                    self.finish_output();
+                    let started = self.ledger.started();
+                    self.tell(started);
+                }
+                FromWorker::Panic(panic) => {
+                    let event = self.ledger.panic(panic);
+                    self.tell([event]);
+                }
+                FromWorker::LoadFailed(reason) => {
+                    let event = self.ledger.load_failed(reason);
+                    self.tell(event);
+                }
+                FromWorker::Done { micros } => self.with_live(|live, _, _| live.set_returned(micros)),
+            }
+        }
+    }
+
+    /// Reads a buffer full; returns how much that was.
+    fn read_stream(&mut self, stream: Stream) -> usize {
+        let Some(live) = &mut self.live else { return 0 };
+        let bytes = live.read(stream, &mut self.buffer);
+        let tell = &mut |event| push(&mut self.outbox, event);
+        match stream {
+            _ if !live.ready => live.keep_last_words(bytes),
+            Stream::Stderr => self.ledger.output(stream, bytes, tell),
+            Stream::Stdout => {
+                let mut items = Vec::new();
+                live.parser.push(bytes, &mut items);
+                live.note_display();
+                items.into_iter().for_each(|item| self.ledger.item(item, tell));
+            }
+        }
+        bytes.len()
+    }
+
+    fn end_display(&mut self) {
+        self.parsed(|live, items| live.parser.end_display(items));
+    }
+
+    fn finish_output(&mut self) {
+        self.parsed(|live, items| live.parser.finish(items));
+    }
+
+    fn parsed(&mut self, parse: impl FnOnce(&mut Live, &mut Vec<Item>)) {
+        self.with_live(|live, ledger, outbox| {
+            let mut items = Vec::new();
+            parse(live, &mut items);
+            live.note_display();
+            items.into_iter().for_each(|item| ledger.item(item, &mut |event| push(outbox, event)));
+        });
+    }
+
+    /// The worker has ended: says so after all that it said, and starts its successor.
+    async fn bury(&mut self) {
+        let Some(live) = &mut self.live else { return };
+        let death = live.process.reap();
+        let death = if live.stopped { Death::Stopped } else { death };
+        self.read_control();
+        self.ledger.dying();
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            // Only what the pipe holds now, which is little: a process that left the group may go on printing.
+            let mut left = self.live.as_ref().map_or(0, |live| live.waiting(stream));
+            while left > 0 {
+                match self.read_stream(stream) {
+                    0 => break,
+                    read => left = left.saturating_sub(read),
+                }
+            }
+        }
+        self.finish_output();
+        let Some(live) = self.live.take() else { return };
+        if let Some(returned) = live.returned {
+            let done = self.ledger.done(returned.micros);
+            self.tell(done);
+        }
+        let program = self.config.program.clone();
+        let started = if live.ready || live.stopped {
+            let died = self.ledger.died(death);
+            self.tell([died]);
+            self.start_worker().await
+        } else {
+            // Not tried again before the next job: it would fail again and again.
+            self.shared.pid.store(0, Ordering::Release);
+            let stderr = String::from_utf8_lossy(&live.last_words).trim_end().to_owned();
+            Err(StartError::Died { program, death, stderr })
+        };
+        if let Err(error) = started {
+            let event = self.ledger.load_failed(error.to_string());
+            self.tell(event);
+            self.tell_ready(Err(error));
+        }
+    }
+}
+
+async fn activity(live: Option<&Live>, reading: bool) -> Activity {
+    match live {
+        Some(live) => live.activity(reading).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits until an event can be sent; false when nobody listens any more.
+async fn room(events: &mpsc::Sender<WorkerEvent>) -> bool {
+    events.reserve().await.is_ok()
+}
+
+/// Appends an event; output that goes with the output before it makes one event with it.
+fn push(outbox: &mut VecDeque<WorkerEvent>, event: WorkerEvent) {
+    if let WorkerEvent::Run { run, event: RunEvent::Output { stream, bytes } } = &event
+        && let Some(WorkerEvent::Run { run: last_run, event: RunEvent::Output { stream: last_stream, bytes: last } }) =
+            outbox.back_mut()
+        && (*last_run, *last_stream) == (*run, *stream)
+        && last.len() + bytes.len() <= OUTPUT_CHUNK
+    {
+        last.extend_from_slice(bytes);
+        return;
+    }
+    outbox.push_back(event);
+}

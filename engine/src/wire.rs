@@ -1,0 +1,146 @@
+//! What a supervisor and its worker say to each other over their socket: a length (4 bytes, little endian), then a
+//! postcard message. Pure but for [`read`] and [`write`], which the worker uses.
+
+use chorus_protocol::Panic;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+
+/// No message is longer: a longer one means that a cell wrote to its worker's socket.
+pub const MESSAGE_MAX: usize = 128 << 10;
+
+/// From the supervisor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToWorker {
+    /// Load an object and call it.
+    Load {
+        /// Libraries to load first, once each.
+        preload: Vec<PathBuf>,
+        /// The object.
+        object: PathBuf,
+        /// The symbol to call.
+        entry: String,
+        /// `px::rank()`.
+        rank: u32,
+        /// `px::size()`.
+        size: u32,
+    },
+}
+
+/// From the worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromWorker {
+    /// It is set up and waits for work.
+    Ready,
+    /// The object is loaded; its entry is called now.
+    Started,
+    /// A thread panicked.
+    Panic(Panic),
+    /// The entry returned.
+    Done {
+        /// Time between call and return.
+        micros: u64,
+    },
+    /// The object couldn't be loaded; nothing was called.
+    LoadFailed(String),
+}
+
+/// Encodes a message with its length.
+pub fn encode<M: Serialize>(message: &M) -> io::Result<Vec<u8>> {
+    let bytes = postcard::to_extend(message, vec![0; 4]).map_err(io::Error::other)?;
+    let length = bytes.len() - 4;
+    if length > MESSAGE_MAX {
+        return Err(io::Error::other(format!("a message of {length} bytes is longer than {MESSAGE_MAX}")));
+    }
+    let mut bytes = bytes;
+    bytes[..4].copy_from_slice(&(length as u32).to_le_bytes());
+    Ok(bytes)
+}
+
+/// Cuts received bytes into messages.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    held: Vec<u8>,
+}
+
+impl Decoder {
+    /// Takes received bytes.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.held.extend_from_slice(bytes);
+    }
+
+    /// The next whole message, if there is one.
+    pub fn next<M: DeserializeOwned>(&mut self) -> io::Result<Option<M>> {
+        let Some((head, rest)) = self.held.split_first_chunk::<4>() else { return Ok(None) };
+        let length = checked_length(*head)?;
+        let Some(body) = rest.get(..length) else { return Ok(None) };
+        let message = postcard::from_bytes(body).map_err(io::Error::other)?;
+        self.held.drain(..4 + length);
+        Ok(Some(message))
+    }
+}
+
+/// Reads one message; blocks.
+pub fn read<M: DeserializeOwned>(from: &mut impl Read) -> io::Result<M> {
+    let mut head = [0; 4];
+    from.read_exact(&mut head)?;
+    let mut body = vec![0; checked_length(head)?];
+    from.read_exact(&mut body)?;
+    postcard::from_bytes(&body).map_err(io::Error::other)
+}
+
+/// Writes one message; blocks.
+pub fn write<M: Serialize>(to: &mut impl Write, message: &M) -> io::Result<()> {
+    to.write_all(&encode(message)?)
+}
+
+fn checked_length(head: [u8; 4]) -> io::Result<usize> {
+    let length = u32::from_le_bytes(head) as usize;
+    if length > MESSAGE_MAX {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{length} isn't the length of a message")));
+    }
+    Ok(length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn too_long_is_an_error_on_both_sides() {
+        assert!(encode(&FromWorker::LoadFailed("x".repeat(MESSAGE_MAX))).is_err());
+        let mut decoder = Decoder::default();
+        decoder.push(&u32::MAX.to_le_bytes());
+        assert!(decoder.next::<FromWorker>().is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn messages_come_back_however_they_are_cut(texts in proptest::collection::vec(".*", 0..5), size in 1..50usize) {
+            let messages: Vec<FromWorker> = texts.into_iter().map(FromWorker::LoadFailed).collect();
+            let bytes: Vec<u8> = messages.iter().flat_map(|message| encode(message).unwrap()).collect();
+            let mut decoder = Decoder::default();
+            let mut back = Vec::new();
+            for piece in bytes.chunks(size) {
+                decoder.push(piece);
+                while let Some(message) = decoder.next::<FromWorker>().unwrap() {
+                    back.push(message);
+                }
+            }
+            prop_assert_eq!(&back, &messages);
+            let mut reader = bytes.as_slice();
+            for message in messages {
+                prop_assert_eq!(read::<FromWorker>(&mut reader).unwrap(), message);
+            }
+        }
+
+        #[test]
+        fn rubbish_is_no_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let mut decoder = Decoder::default();
+            decoder.push(&bytes);
+            while let Ok(Some(_)) = decoder.next::<FromWorker>() {}
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Loads objects and calls them. Objects are never unloaded: variables, threads and hooks point into them.
+
+use super::report;
+use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_LOCAL, RTLD_NOW};
+use std::collections::HashSet;
+use std::error::Error;
+use std::ffi::c_void;
+use std::mem::ManuallyDrop;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// Takes and returns evcxr's store of variables, which is null before the first cell that needs it.
+type Entry = unsafe extern "C" fn(*mut c_void) -> *mut c_void;
+type Attach = unsafe extern "C" fn(*const px::Host);
+type Flush = unsafe extern "C" fn();
+
+/// What was loaded, and what cells leave for each other.
+pub struct Objects {
+    preloaded: HashSet<PathBuf>,
+    variables: *mut c_void,
+}
+
+impl Default for Objects {
+    fn default() -> Objects {
+        Objects { preloaded: HashSet::new(), variables: std::ptr::null_mut() }
+    }
+}
+
+/// A loaded object, ready to be called.
+pub struct Cell {
+    entry: Entry,
+    flush: Option<Flush>,
+}
+
+impl Objects {
+    /// Loads an object and what it needs, and attaches it to this worker. An error is a sentence.
+    pub fn load(&mut self, preload: &[PathBuf], object: &Path, entry: &str) -> Result<Cell, String> {
+        for library in preload {
+            if !self.preloaded.contains(library) {
+                open(library, RTLD_NOW | RTLD_GLOBAL)?;
+                self.preloaded.insert(library.clone());
+            }
+        }
+        let library = open(object, RTLD_NOW | RTLD_LOCAL)?;
+        // SAFETY: the compiler gave the entry this type, and px the other two.
+        let (entry, attach, flush) = unsafe {
+            (
+                library.get::<Entry>(entry.as_bytes()).map_err(|error| sentence(object, &error))?,
+                library.get::<Attach>(b"chorus_px_attach").ok(),
+                library.get::<Flush>(b"chorus_px_flush").ok(),
+            )
+        };
+        if let Some(attach) = attach {
+            // SAFETY: the host is a static.
+            unsafe { attach(report::host()) };
+        }
+        Ok(Cell { entry: *entry, flush: flush.map(|flush| *flush) })
+    }
+
+    /// Calls a cell and returns the microseconds that this took.
+    pub fn call(&mut self, cell: &Cell) -> u64 {
+        let begin = Instant::now();
+        // SAFETY: the compiler generated the entry for the store that the cells before it have left. A cell's own
+        // unsafe code can do anything: that is why it runs in this process and not in the supervisor's.
+        self.variables = unsafe { (cell.entry)(self.variables) };
+        let micros = begin.elapsed().as_micros().try_into().unwrap_or(u64::MAX);
+        if let Some(flush) = cell.flush {
+            // SAFETY: takes nothing.
+            unsafe { flush() };
+        }
+        // SAFETY: null means all of C's streams.
+        unsafe { libc::fflush(std::ptr::null_mut()) };
+        micros
+    }
+}
+
+fn open(path: &Path, flags: libc::c_int) -> Result<ManuallyDrop<Library>, String> {
+    // SAFETY: runs the library's initialisers, which are the user's code, in the process that is there for it.
+    let library = unsafe { Library::open(Some(path), flags) };
+    library.map(ManuallyDrop::new).map_err(|error| sentence(path, &error))
+}
+
+fn sentence(path: &Path, error: &libloading::Error) -> String {
+    // What the dynamic linker said is in the source.
+    let detail = error.source().map(|source| format!(": {source}")).unwrap_or_default();
+    format!("{} can't be loaded: {error}{detail}", path.display())
+}
