@@ -402,6 +402,23 @@ pub enum FromClient {
     Shutdown,
     /// The client leaves; its sessions are closed.
     Goodbye,
+    /// Go on with a session after its connection broke. The controller sends again what got lost: the session's
+    /// messages ([`ToClient::Run`] and [`ToClient::WorkerLost`]) after the first `received`. It answers with
+    /// [`ToClient::SessionGone`] when it can't.
+    Resume {
+        /// Which session.
+        session: SessionId,
+        /// How many of the session's messages this client has received, over all its connections.
+        received: u64,
+    },
+    /// The client has received so many of the session's messages, counted as in `Resume`: the controller need not
+    /// keep them any longer.
+    Received {
+        /// Which session.
+        session: SessionId,
+        /// How many.
+        count: u64,
+    },
 }
 
 /// From the controller to a client.
@@ -456,6 +473,8 @@ pub enum ToClient {
     Status(ClusterStatus),
     /// The cluster stops.
     ShuttingDown,
+    /// The controller doesn't have this session, or not for this client: it was closed while the client was away.
+    SessionGone(SessionId),
 }
 
 /// Where the files of a cluster lie: `$CHORUS_RUNTIME_DIR`, else `$XDG_RUNTIME_DIR/chorus`, else

@@ -1,0 +1,228 @@
+//! Starting and stopping a controller.
+
+use crate::core::{Core, CoreConfig};
+use crate::folder::Folder;
+use crate::launcher::{Launch, Launcher};
+use crate::router::Router;
+use crate::server::{Event, Server};
+use chorus_protocol::{Connection, ConnectionError, Key};
+use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::task::AbortHandle;
+
+/// How engines and clients reach the controller.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Transport {
+    /// Sockets in the cluster's folder, which only its user can open.
+    #[default]
+    Ipc,
+    /// Ports of 127.0.0.1, which any user of the host can connect to; messages without the key are dropped.
+    Tcp,
+}
+
+/// What a controller is to be.
+#[derive(Clone, Debug)]
+pub struct ControllerConfig {
+    /// The cluster's name: letters, digits, `-`, `_` and `.`.
+    pub name: String,
+    /// The folder in which clusters have theirs, see [`chorus_protocol::runtime_folder`].
+    pub runtime: PathBuf,
+    /// How engines and clients connect.
+    pub transport: Transport,
+    /// How many engines to start and to keep running; needs `launcher`.
+    pub engines: u32,
+    /// How to start an engine, or `None` when all engines join by hand.
+    pub launcher: Option<Launch>,
+    /// How often engines and controller show each other that they live; 5 missing ones are a death.
+    pub heartbeat: Duration,
+}
+
+/// Why a controller can't be started.
+#[derive(Debug, thiserror::Error)]
+pub enum ControllerError {
+    /// The name can't be that of a folder.
+    #[error("`{0}` can't be a cluster's name: take letters, digits, `-`, `_` and `.`, at most 64, and no `.` first")]
+    Name(String),
+    /// A living cluster has the name.
+    #[error("a cluster named `{0}` is running: stop it, or take another name")]
+    InUse(String),
+    /// Others could put their own sockets in the way.
+    #[error("{0} belongs to somebody else, or others can write to it: point CHORUS_RUNTIME_DIR to a private folder")]
+    NotPrivate(PathBuf),
+    /// The folder can't be made.
+    #[error("the cluster's folder {path} can't be made: {source}")]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The path of a socket is longer than the system allows.
+    #[error(
+        "the socket's path {path} has {length} bytes and may have 107: point CHORUS_RUNTIME_DIR to a folder with a \
+         shorter path, or use tcp"
+    )]
+    SocketPath {
+        /// The path.
+        path: PathBuf,
+        /// Its length.
+        length: usize,
+    },
+    /// A socket can't be opened.
+    #[error("the controller can't listen at {endpoint}: {source}")]
+    Bind {
+        /// Where.
+        endpoint: String,
+        /// What the socket said.
+        source: zeromq::ZmqError,
+    },
+    /// The connection file can't be written.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+    /// Engines are wanted and can't be started.
+    #[error("the engine's program {0} isn't there: install it, or name another one")]
+    NoProgram(PathBuf),
+    /// Engines are wanted and nobody said how.
+    #[error("{0} engines are to be started, and no program for them is given")]
+    NoLauncher(u32),
+    /// The thread that starts engines can't be started itself.
+    #[error("the thread that starts engines can't be started: {0}")]
+    Thread(io::Error),
+}
+
+/// A running cluster. Dropping it kills the engines that it started and removes its folder.
+#[derive(Debug)]
+pub struct Controller {
+    connection: Connection,
+    folder: Arc<Folder>,
+    launcher: Option<Arc<Launcher>>,
+    events: mpsc::UnboundedSender<Event>,
+    stopped: watch::Receiver<bool>,
+    server: AbortHandle,
+}
+
+impl std::fmt::Debug for Launcher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Launcher")
+    }
+}
+
+impl Controller {
+    /// Starts a controller in a task of the current tokio runtime, and begins to start its engines. When it returns,
+    /// clients can connect; engines are there when they have joined.
+    pub async fn start(config: ControllerConfig) -> Result<Controller, ControllerError> {
+        check_program(&config)?;
+        let folder = Arc::new(Folder::create(&config.runtime, &config.name)?);
+        let (engines, engines_at) = bind(&config, &folder, "engines").await?;
+        let (clients, clients_at) = bind(&config, &folder, "clients").await?;
+        let connection = Connection {
+            version: chorus_protocol::VERSION,
+            name: config.name.clone(),
+            pid: std::process::id(),
+            engines: engines_at,
+            clients: clients_at,
+            blobs: folder.blobs(),
+            key: Key::random(),
+        };
+        connection.write(&folder.connection_file())?;
+
+        let (events, inbox) = mpsc::unbounded_channel();
+        let launcher = match config.launcher {
+            Some(launch) => {
+                let exits = events.clone();
+                let exited = move |engine, exit| _ = exits.send(Event::EngineExited(engine, exit));
+                let launcher = Launcher::start(launch, folder.clone(), exited).map_err(ControllerError::Thread)?;
+                Some(Arc::new(launcher))
+            }
+            None => None,
+        };
+        let mut actions = Vec::new();
+        let core = CoreConfig {
+            name: config.name,
+            pid: connection.pid,
+            engines: config.engines,
+            heartbeat: config.heartbeat.max(Duration::from_millis(20)),
+        };
+        let tick = (core.heartbeat / 4).min(Duration::from_millis(100));
+        let server = Server {
+            core: Core::new(core, &mut actions),
+            key: connection.key.clone(),
+            engines,
+            clients,
+            folder: folder.clone(),
+            launcher: launcher.clone(),
+            events: inbox,
+            sender: events.clone(),
+            reading: HashMap::new(),
+            tick,
+        };
+        let (end, stopped) = watch::channel(false);
+        let cleaning = (launcher.clone(), folder.clone());
+        let server = tokio::spawn(async move {
+            server.serve(actions).await;
+            _ = tokio::task::spawn_blocking(move || clean(cleaning.0.as_deref(), &cleaning.1)).await;
+            end.send_replace(true);
+        });
+        let server = server.abort_handle();
+        Ok(Controller { connection, folder, launcher, events, stopped, server })
+    }
+
+    /// How to reach the cluster.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Where that is written for other processes.
+    pub fn connection_file(&self) -> PathBuf {
+        self.folder.connection_file()
+    }
+
+    /// Waits until the cluster has stopped, on whoever's wish.
+    pub async fn stopped(&self) {
+        // An error means that the task is gone, which is as stopped as can be.
+        _ = self.stopped.clone().wait_for(|stopped| *stopped).await;
+    }
+
+    /// Stops the cluster: engines are asked to leave, then killed; the folder is removed.
+    pub async fn stop(&self) {
+        _ = self.events.send(Event::Stop);
+        self.stopped().await;
+    }
+}
+
+impl Drop for Controller {
+    fn drop(&mut self) {
+        self.server.abort();
+        clean(self.launcher.as_deref(), &self.folder);
+    }
+}
+
+fn clean(launcher: Option<&Launcher>, folder: &Folder) {
+    if let Some(launcher) = launcher {
+        launcher.end();
+    }
+    folder.remove();
+}
+
+fn check_program(config: &ControllerConfig) -> Result<(), ControllerError> {
+    match &config.launcher {
+        None if config.engines > 0 => Err(ControllerError::NoLauncher(config.engines)),
+        // A bare name is looked for in PATH when it is started.
+        Some(launch) if launch.program.components().count() > 1 && !launch.program.is_file() => {
+            Err(ControllerError::NoProgram(launch.program.clone()))
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn bind(config: &ControllerConfig, folder: &Folder, socket: &str) -> Result<(Router, String), ControllerError> {
+    let endpoint = match config.transport {
+        Transport::Ipc => folder.endpoint(socket)?,
+        Transport::Tcp => "tcp://127.0.0.1:0".to_owned(),
+    };
+    Router::bind(&endpoint).await.map_err(|source| ControllerError::Bind { endpoint, source })
+}

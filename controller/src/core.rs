@@ -1,0 +1,257 @@
+//! The controller's decisions: who is in the cluster, where runs go, what happens when somebody dies.
+//!
+//! A pure state machine: [`Input`] and the time go in, [`Action`]s come out. It never touches a socket, a file, a
+//! process or a clock. What it keeps is bounded by who is connected and what is under way; a run that is done leaves
+//! nothing behind but counters.
+
+mod client;
+mod engine;
+mod routing;
+mod session;
+
+#[cfg(test)]
+mod random;
+#[cfg(test)]
+mod tests;
+
+use bytes::Bytes;
+use chorus_protocol::{
+    BlobId, ClusterStatus, EngineId, EngineStatus, FromClient, FromEngine, SessionId, ToClient, ToEngine,
+};
+use engine::{Engine, State};
+use session::Session;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The other end of a connection, as the socket names it. It says nothing about who that is.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct PeerId(pub Bytes);
+
+impl fmt::Debug for PeerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// How an engine's process ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    Status(i32),
+    Signal(i32),
+    /// It never ran.
+    NotStarted(String),
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub(crate) enum Input {
+    FromEngine(PeerId, FromEngine),
+    FromClient(PeerId, FromClient),
+    EngineDisconnected(PeerId),
+    ClientDisconnected(PeerId),
+    /// Somebody sent what isn't a message, or isn't signed.
+    Malformed,
+    /// A process that [`Action::SpawnEngine`] started is gone.
+    EngineExited(EngineId, Exit),
+    /// Time goes by. Expected several times a heartbeat.
+    Tick,
+    /// The program around the controller wants the cluster to stop.
+    Shutdown,
+}
+
+/// What is to be done, in this order.
+#[derive(Clone, Debug)]
+pub(crate) enum Action {
+    ToEngines(Vec<PeerId>, ToEngine),
+    ToClients(Vec<PeerId>, Arc<ToClient>),
+    /// Keep the bytes. Engines may look for them as soon as the next action is done.
+    StoreBlob(BlobId, Vec<u8>),
+    /// Send these bytes to an engine.
+    ReadBlob(PeerId, BlobId),
+    SpawnEngine(EngineId),
+    KillEngine(EngineId),
+    DisconnectEngine(PeerId),
+    DisconnectClient(PeerId),
+    /// The cluster has come to its end: nothing follows.
+    Stop,
+}
+
+/// What the core needs to know from the start.
+#[derive(Clone, Debug)]
+pub(crate) struct CoreConfig {
+    pub name: String,
+    pub pid: u32,
+    /// How many engines to start.
+    pub engines: u32,
+    pub heartbeat: Duration,
+}
+
+/// Heartbeats that an engine may miss.
+const MISSED_HEARTBEATS: u32 = 5;
+/// A client that is silent for so long is gone.
+const CLIENT_SILENCE: Duration = Duration::from_secs(10);
+/// A client whose connection broke has so long to come back before its sessions are closed.
+const CLIENT_GRACE: Duration = Duration::from_secs(5);
+/// When the cluster stops: how long engines that joined by hand may take to leave.
+const LEAVE_GRACE: Duration = Duration::from_millis(500);
+/// When the cluster stops: how long engines may take before they are killed.
+const STOP_GRACE: Duration = Duration::from_secs(2);
+/// When the cluster stops: how long killed processes are waited for.
+const KILL_GRACE: Duration = Duration::from_secs(4);
+
+/// The whole cluster.
+#[derive(Debug)]
+pub(crate) struct Core {
+    config: CoreConfig,
+    engines: BTreeMap<EngineId, Engine>,
+    /// The connections of engines that registered.
+    engine_peers: HashMap<PeerId, EngineId>,
+    /// Clients that said hello, and when each was last heard.
+    clients: BTreeMap<PeerId, Duration>,
+    sessions: BTreeMap<SessionId, Session>,
+    rejected: u64,
+    now: Duration,
+    last_tick: Duration,
+    last_heartbeat: Duration,
+    stop: Stop,
+}
+
+/// How far the end of the cluster has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stop {
+    No,
+    Since { since: Duration, killed: bool },
+    Done,
+}
+
+impl Core {
+    /// An empty cluster. Its first actions start its engines.
+    pub fn new(config: CoreConfig, actions: &mut Vec<Action>) -> Core {
+        let mut engines = BTreeMap::new();
+        for id in (0..config.engines).map(EngineId) {
+            engines.insert(id, Engine::launched(Duration::ZERO));
+            actions.push(Action::SpawnEngine(id));
+        }
+        Core {
+            config,
+            engines,
+            engine_peers: HashMap::new(),
+            clients: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            rejected: 0,
+            now: Duration::ZERO,
+            last_tick: Duration::ZERO,
+            last_heartbeat: Duration::ZERO,
+            stop: Stop::No,
+        }
+    }
+
+    /// Takes one input; `now` is the time since the controller started and never goes back.
+    pub fn handle(&mut self, now: Duration, input: Input, actions: &mut Vec<Action>) {
+        if self.stop == Stop::Done {
+            return;
+        }
+        self.now = self.now.max(now);
+        match input {
+            Input::FromEngine(peer, message) => self.from_engine(peer, message, actions),
+            Input::FromClient(peer, message) => self.from_client(peer, message, actions),
+            Input::EngineDisconnected(peer) => self.engine_disconnected(&peer, "lost its connection", actions),
+            Input::ClientDisconnected(peer) => self.client_disconnected(&peer),
+            Input::Malformed => self.rejected += 1,
+            Input::EngineExited(id, exit) => self.engine_exited(id, exit, actions),
+            Input::Tick => self.tick(actions),
+            Input::Shutdown => self.shut_down(actions),
+        }
+        self.go_on_stopping(actions);
+    }
+
+    fn tick(&mut self, actions: &mut Vec<Action>) {
+        // When this process itself didn't run (stopped, or starved of CPU), everybody seems to have been silent,
+        // while their messages wait to be read: that time doesn't count.
+        let pause = self.now.saturating_sub(self.last_tick);
+        self.last_tick = self.now;
+        if pause > self.config.heartbeat {
+            self.engines.values_mut().for_each(|engine| engine.last_seen += pause);
+            self.clients.values_mut().for_each(|seen| *seen += pause);
+        }
+        if self.now.saturating_sub(self.last_heartbeat) >= self.config.heartbeat {
+            self.last_heartbeat = self.now;
+            let to: Vec<PeerId> = self.engines.values().filter_map(Engine::peer).cloned().collect();
+            if !to.is_empty() {
+                actions.push(Action::ToEngines(to, ToEngine::Heartbeat));
+            }
+        }
+        self.check_engines(actions);
+        self.check_clients(actions);
+    }
+
+    fn tell_clients(&self, message: ToClient, actions: &mut Vec<Action>) {
+        if !self.clients.is_empty() {
+            actions.push(Action::ToClients(self.clients.keys().cloned().collect(), Arc::new(message)));
+        }
+    }
+
+    fn shut_down(&mut self, actions: &mut Vec<Action>) {
+        if self.stop != Stop::No {
+            return;
+        }
+        self.stop = Stop::Since { since: self.now, killed: false };
+        let engines: Vec<PeerId> = self.engines.values().filter_map(Engine::peer).cloned().collect();
+        if !engines.is_empty() {
+            actions.push(Action::ToEngines(engines, ToEngine::Shutdown));
+        }
+        self.tell_clients(ToClient::ShuttingDown, actions);
+        // Those who haven't joined yet can't be told.
+        for (&id, engine) in &self.engines {
+            if matches!(engine.state, State::Starting { .. }) {
+                actions.push(Action::KillEngine(id));
+            }
+        }
+    }
+
+    fn go_on_stopping(&mut self, actions: &mut Vec<Action>) {
+        let Stop::Since { since, killed } = self.stop else { return };
+        let waited = self.now.saturating_sub(since);
+        let processes = self.engines.values().any(|engine| engine.process.is_some());
+        let connected = self.engines.values().any(|engine| engine.peer().is_some());
+        if (!processes && (!connected || waited >= LEAVE_GRACE)) || waited >= KILL_GRACE {
+            self.stop = Stop::Done;
+            actions.push(Action::Stop);
+        } else if processes && waited >= STOP_GRACE && !killed {
+            self.stop = Stop::Since { since, killed: true };
+            let running = self.engines.iter().filter(|(_, engine)| engine.process.is_some());
+            actions.extend(running.map(|(&id, _)| Action::KillEngine(id)));
+        }
+    }
+
+    fn status(&self) -> ClusterStatus {
+        let engines = self.engines.iter().filter_map(|(&id, engine)| {
+            let info = engine.info()?.clone();
+            Some(EngineStatus {
+                id,
+                info,
+                busy: !engine.runs.is_empty(),
+                runs_done: engine.runs_done,
+                runs_failed: engine.runs_failed,
+                restarts: engine.restarts,
+                silent_ms: millis(self.now.saturating_sub(engine.last_seen)),
+                running: engine.runs.front().map(|run| run.label.clone()),
+            })
+        });
+        ClusterStatus {
+            name: self.config.name.clone(),
+            pid: self.config.pid,
+            uptime_ms: millis(self.now),
+            engines: engines.collect(),
+            starting: self.engines.values().filter(|engine| engine.info().is_none()).count() as u32,
+            sessions: self.sessions.len() as u32,
+            rejected: self.rejected,
+        }
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,156 @@
+//! Clients: joining, opening sessions, leaving and coming back.
+
+use super::session::{Owner, Session};
+use super::{Action, CLIENT_GRACE, CLIENT_SILENCE, Core, PeerId};
+use chorus_protocol::{BlobId, Death, FromClient, Outcome, RunEvent, SessionId, ToClient, ToEngine};
+use std::collections::btree_map::Entry;
+use std::sync::Arc;
+
+impl Core {
+    pub(super) fn from_client(&mut self, peer: PeerId, message: FromClient, actions: &mut Vec<Action>) {
+        if let FromClient::Hello { version } = message {
+            return self.hello(peer, version, actions);
+        }
+        let Some(seen) = self.clients.get_mut(&peer) else {
+            self.rejected += 1;
+            return;
+        };
+        *seen = self.now;
+        match message {
+            FromClient::Hello { .. } => {}
+            FromClient::Ping => answer(&peer, ToClient::Pong, actions),
+            FromClient::Status => answer(&peer, ToClient::Status(self.status()), actions),
+            FromClient::OpenSession(session) => self.open_session(peer, session, actions),
+            FromClient::Resume { session, received } => {
+                let resumed =
+                    self.sessions.get_mut(&session).is_some_and(|it| it.resume(peer.clone(), received, actions));
+                if !resumed {
+                    self.close_session(session, actions);
+                    answer(&peer, ToClient::SessionGone(session), actions);
+                }
+            }
+            FromClient::Received { session, count } => {
+                if let Some(session) = self.owned(session, &peer) {
+                    session.confirm(count);
+                }
+            }
+            FromClient::CloseSession(session) => {
+                if self.owned(session, &peer).is_some() {
+                    self.close_session(session, actions);
+                }
+            }
+            FromClient::PutBlob { id, bytes } if BlobId::of(&bytes) == id => {
+                actions.push(Action::StoreBlob(id, bytes));
+            }
+            FromClient::PutBlob { .. } => self.rejected += 1,
+            FromClient::Run { spec, targets } => self.run(peer, spec, &targets, actions),
+            FromClient::Ack { session, engine, bytes } => {
+                let Some(it) = self.owned(session, &peer) else { return };
+                let bytes = it.acknowledge(engine, bytes);
+                if bytes > 0 {
+                    self.tell_engines(&[engine], ToEngine::Ack { session, bytes }, actions);
+                }
+            }
+            FromClient::Interrupt { session, targets, signal } => {
+                if self.owned(session, &peer).is_some() {
+                    self.tell_engines(&targets, ToEngine::Interrupt { session, signal }, actions);
+                }
+            }
+            FromClient::RestartSession { session, targets } => {
+                if self.owned(session, &peer).is_some() {
+                    self.tell_engines(&targets, ToEngine::RestartSession(session), actions);
+                }
+            }
+            FromClient::Shutdown => self.shut_down(actions),
+            FromClient::Goodbye => {
+                self.clients.remove(&peer);
+                self.close_sessions_of(|owner| *owner == Owner::Client(peer.clone()), actions);
+            }
+        }
+    }
+
+    fn hello(&mut self, peer: PeerId, version: u16, actions: &mut Vec<Action>) {
+        if version != chorus_protocol::VERSION {
+            let reason = format!(
+                "the cluster `{}` speaks version {} of the protocol and this program version {version}: \
+                 stop the cluster and start it again with this program",
+                self.config.name,
+                chorus_protocol::VERSION
+            );
+            return answer(&peer, ToClient::Refused(reason), actions);
+        }
+        self.clients.insert(peer.clone(), self.now);
+        answer(&peer, ToClient::Welcome(self.status()), actions);
+    }
+
+    /// The session, if it is this client's.
+    pub(super) fn owned(&mut self, session: SessionId, peer: &PeerId) -> Option<&mut Session> {
+        self.sessions.get_mut(&session).filter(|it| it.is_owned_by(peer))
+    }
+
+    fn open_session(&mut self, peer: PeerId, session: SessionId, actions: &mut Vec<Action>) {
+        match self.sessions.entry(session) {
+            Entry::Occupied(entry) if entry.get().is_owned_by(&peer) => {}
+            // Only its owner knows a session's id: this is the client that opened it, on a new connection.
+            Entry::Occupied(mut entry) => entry.get_mut().take_over(peer, actions),
+            Entry::Vacant(entry) => {
+                entry.insert(Session::new(peer));
+                let engines: Vec<_> = self.engines.keys().copied().collect();
+                self.tell_engines(&engines, ToEngine::OpenSession(session), actions);
+            }
+        }
+    }
+
+    fn close_session(&mut self, id: SessionId, actions: &mut Vec<Action>) {
+        let Some(mut session) = self.sessions.remove(&id) else { return };
+        for (&engine_id, engine) in &mut self.engines {
+            let generation = session.latest(engine_id);
+            engine.runs.retain(|run| {
+                if run.session == id {
+                    let outcome = if run.started { Outcome::Died(Death::Stopped) } else { Outcome::Cancelled };
+                    let event = RunEvent::Done { outcome, generation, micros: 0 };
+                    session.send(ToClient::Run { session: id, run: run.run, engine: engine_id, event }, actions);
+                }
+                run.session != id
+            });
+        }
+        let engines: Vec<_> = self.engines.keys().copied().collect();
+        self.tell_engines(&engines, ToEngine::CloseSession(id), actions);
+    }
+
+    fn close_sessions_of(&mut self, which: impl Fn(&Owner) -> bool, actions: &mut Vec<Action>) {
+        let closing: Vec<SessionId> =
+            self.sessions.iter().filter(|(_, session)| which(&session.owner)).map(|(&id, _)| id).collect();
+        closing.into_iter().for_each(|id| self.close_session(id, actions));
+    }
+
+    pub(super) fn client_disconnected(&mut self, peer: &PeerId) {
+        self.clients.remove(peer);
+        for session in self.sessions.values_mut().filter(|session| session.is_owned_by(peer)) {
+            session.owner = Owner::Away(self.now);
+        }
+    }
+
+    pub(super) fn check_clients(&mut self, actions: &mut Vec<Action>) {
+        let now = self.now;
+        let silent: Vec<PeerId> = self
+            .clients
+            .iter()
+            .filter(|(_, seen)| now.saturating_sub(**seen) >= CLIENT_SILENCE)
+            .map(|(peer, _)| peer.clone())
+            .collect();
+        for peer in silent {
+            self.clients.remove(&peer);
+            self.close_sessions_of(|owner| *owner == Owner::Client(peer.clone()), actions);
+            actions.push(Action::DisconnectClient(peer));
+        }
+        self.close_sessions_of(
+            |owner| matches!(owner, Owner::Away(since) if now.saturating_sub(*since) >= CLIENT_GRACE),
+            actions,
+        );
+    }
+}
+
+pub(super) fn answer(peer: &PeerId, message: ToClient, actions: &mut Vec<Action>) {
+    actions.push(Action::ToClients(vec![peer.clone()], Arc::new(message)));
+}

@@ -1,0 +1,348 @@
+//! Engines: joining, dying, being started again.
+//!
+//! An engine that the launcher started has two lifelines, its process and its connection. When one is gone, the other
+//! follows in moments; waiting for it gives the engine's last messages time to arrive, and the exit status time to
+//! explain the broken connection.
+
+use super::{Action, Core, Exit, MISSED_HEARTBEATS, PeerId, Stop, millis};
+use chorus_protocol::{
+    Death, EngineId, EngineInfo, FromEngine, Outcome, RunEvent, RunId, SessionId, ToClient, ToEngine,
+};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// How long the second lifeline may take to follow the first.
+const LAST_WORDS: Duration = Duration::from_millis(300);
+/// How long a process may take to join.
+const JOIN_LIMIT: Duration = Duration::from_secs(30);
+/// A process that lived shorter than this died at once.
+const QUICK_DEATH: Duration = Duration::from_secs(10);
+/// After so many quick deaths in a row an engine is given up.
+const QUICK_DEATHS: u32 = 5;
+
+/// A run that an engine has and hasn't ended.
+#[derive(Debug)]
+pub(super) struct UnderWay {
+    pub session: SessionId,
+    pub run: RunId,
+    pub label: String,
+    pub started: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Engine {
+    pub state: State,
+    /// When the process that the launcher runs for it was started; `None` while there is none.
+    pub process: Option<Duration>,
+    /// Whether the launcher starts it again.
+    launched: bool,
+    quick_deaths: u32,
+    pub last_seen: Duration,
+    /// In the order in which they were sent.
+    pub runs: VecDeque<UnderWay>,
+    pub runs_done: u64,
+    pub runs_failed: u64,
+    pub restarts: u64,
+}
+
+#[derive(Debug)]
+pub(super) enum State {
+    /// Its process runs and hasn't joined yet.
+    Starting { since: Duration },
+    /// It takes runs.
+    Up { peer: PeerId, info: EngineInfo },
+    /// One lifeline is gone. It takes no runs, but those that it has may still end.
+    Going { peer: Option<PeerId>, since: Duration, reason: String },
+    /// It was declared lost, and its process was told to die.
+    Dying,
+}
+
+impl Engine {
+    pub fn launched(now: Duration) -> Engine {
+        Engine { process: Some(now), launched: true, ..Engine::by_hand(State::Starting { since: now }, now) }
+    }
+
+    fn by_hand(state: State, now: Duration) -> Engine {
+        Engine {
+            state,
+            process: None,
+            launched: false,
+            quick_deaths: 0,
+            last_seen: now,
+            runs: VecDeque::new(),
+            runs_done: 0,
+            runs_failed: 0,
+            restarts: 0,
+        }
+    }
+
+    /// Its connection, if it takes messages.
+    pub fn peer(&self) -> Option<&PeerId> {
+        match &self.state {
+            State::Up { peer, .. } => Some(peer),
+            _ => None,
+        }
+    }
+
+    pub fn info(&self) -> Option<&EngineInfo> {
+        match &self.state {
+            State::Up { info, .. } => Some(info),
+            _ => None,
+        }
+    }
+
+    fn position(&self, session: SessionId, run: RunId) -> Option<usize> {
+        self.runs.iter().position(|under_way| under_way.session == session && under_way.run == run)
+    }
+
+    /// Takes note that a run began; false if it isn't under way.
+    pub fn begin(&mut self, session: SessionId, run: RunId) -> bool {
+        let under_way = self.position(session, run).and_then(|at| self.runs.get_mut(at));
+        under_way.map(|under_way| under_way.started = true).is_some()
+    }
+
+    /// Takes note that a run ended; false if it isn't under way.
+    pub fn end(&mut self, session: SessionId, run: RunId, outcome: &Outcome) -> bool {
+        let Some(at) = self.position(session, run) else { return false };
+        self.runs.remove(at);
+        self.count(outcome);
+        true
+    }
+
+    fn count(&mut self, outcome: &Outcome) {
+        self.runs_done += 1;
+        self.runs_failed += u64::from(*outcome != Outcome::Ok);
+        if let Outcome::Died(death) = outcome {
+            self.count_death(*death);
+        }
+    }
+
+    /// A worker that was stopped on purpose doesn't count, and one that went with its engine counts once, with it.
+    pub fn count_death(&mut self, death: Death) {
+        self.restarts += u64::from(!matches!(death, Death::Stopped | Death::EngineLost));
+    }
+}
+
+impl Core {
+    pub(super) fn from_engine(&mut self, peer: PeerId, message: FromEngine, actions: &mut Vec<Action>) {
+        if let FromEngine::Register { version, id, info, .. } = message {
+            return self.register(peer, version, id, info, actions);
+        }
+        let Some(&id) = self.engine_peers.get(&peer) else {
+            self.rejected += 1;
+            return;
+        };
+        if let Some(engine) = self.engines.get_mut(&id) {
+            engine.last_seen = self.now;
+        }
+        match message {
+            FromEngine::Register { .. } | FromEngine::Heartbeat => {}
+            FromEngine::NeedBlob(blob) => actions.push(Action::ReadBlob(peer, blob)),
+            FromEngine::Run { session, run, event } => self.relay(id, session, run, event, actions),
+            FromEngine::WorkerLost { session, death, generation } => {
+                self.worker_lost(id, session, death, generation, actions);
+            }
+            FromEngine::Goodbye => {
+                actions.push(Action::DisconnectEngine(peer.clone()));
+                self.engine_disconnected(&peer, "left the cluster", actions);
+            }
+        }
+    }
+
+    fn register(
+        &mut self,
+        peer: PeerId,
+        version: u16,
+        id: Option<EngineId>,
+        info: EngineInfo,
+        actions: &mut Vec<Action>,
+    ) {
+        if self.engine_peers.contains_key(&peer) {
+            self.rejected += 1;
+            return;
+        }
+        let id = id.unwrap_or_else(|| self.lowest_free_id());
+        let refusal = if version != chorus_protocol::VERSION {
+            Some(format!(
+                "the cluster `{}` speaks version {} of the protocol and this engine version {version}: \
+                 start the engine with the program that started the cluster",
+                self.config.name,
+                chorus_protocol::VERSION
+            ))
+        } else if self.stop != Stop::No {
+            Some(format!("the cluster `{}` is stopping", self.config.name))
+        } else {
+            match self.engines.get(&id).map(|engine| &engine.state) {
+                None | Some(State::Starting { .. } | State::Going { peer: None, .. }) => None,
+                Some(State::Up { .. } | State::Going { .. } | State::Dying) => {
+                    Some(format!("the cluster `{}` has an engine {id} already", self.config.name))
+                }
+            }
+        };
+        if let Some(reason) = refusal {
+            actions.push(Action::ToEngines(vec![peer], ToEngine::Refused(reason)));
+            return;
+        }
+        if matches!(self.engines.get(&id).map(|engine| &engine.state), Some(State::Going { .. })) {
+            // What it said between its two connections is lost, and with it how its runs went.
+            self.report_loss(id, format!("engine {id} lost its connection and came back"), true, actions);
+        }
+        let up = State::Up { peer: peer.clone(), info: info.clone() };
+        let now = self.now;
+        match self.engines.get_mut(&id) {
+            Some(engine) => (engine.state, engine.last_seen) = (up, now),
+            None => _ = self.engines.insert(id, Engine::by_hand(up, now)),
+        }
+        self.engine_peers.insert(peer.clone(), id);
+        let heartbeat_ms = u32::try_from(millis(self.config.heartbeat)).unwrap_or(u32::MAX);
+        actions.push(Action::ToEngines(vec![peer.clone()], ToEngine::Registered { id, heartbeat_ms }));
+        for &session in self.sessions.keys() {
+            actions.push(Action::ToEngines(vec![peer.clone()], ToEngine::OpenSession(session)));
+        }
+        self.tell_clients(ToClient::EngineUp { engine: id, info }, actions);
+    }
+
+    fn lowest_free_id(&self) -> EngineId {
+        // The ids are in order, so the first that differs from its place leaves that place free.
+        let taken = self.engines.keys().zip(0..).take_while(|&(id, place)| id.0 == place).count();
+        EngineId(u32::try_from(taken).unwrap_or(u32::MAX))
+    }
+
+    pub(super) fn engine_disconnected(&mut self, peer: &PeerId, how: &str, actions: &mut Vec<Action>) {
+        let Some(id) = self.engine_peers.remove(peer) else { return };
+        let Some(engine) = self.engines.get_mut(&id) else { return };
+        let reason = format!("engine {id} {how}");
+        match (&mut engine.state, engine.process) {
+            (State::Up { .. }, Some(_)) => engine.state = State::Going { peer: None, since: self.now, reason },
+            (State::Up { .. }, None) => self.lose(id, reason, actions),
+            // Its process had gone first: now both are.
+            (State::Going { reason, .. }, _) => {
+                let reason = reason.clone();
+                self.lose(id, reason, actions);
+            }
+            (State::Starting { .. } | State::Dying, _) => {}
+        }
+    }
+
+    pub(super) fn engine_exited(&mut self, id: EngineId, exit: Exit, actions: &mut Vec<Action>) {
+        let Some(engine) = self.engines.get_mut(&id) else { return };
+        let Some(started) = engine.process.take() else { return };
+        let quick = self.now.saturating_sub(started) < QUICK_DEATH || matches!(engine.state, State::Starting { .. });
+        engine.quick_deaths = if quick { engine.quick_deaths + 1 } else { 0 };
+        let reason = format!("engine {id} {}", describe(&exit));
+        match &engine.state {
+            State::Up { peer, .. } => {
+                engine.state = State::Going { peer: Some(peer.clone()), since: self.now, reason };
+            }
+            State::Going { .. } | State::Starting { .. } => self.lose(id, reason, actions),
+            State::Dying => {
+                if self.stop == Stop::No && engine.quick_deaths >= QUICK_DEATHS {
+                    let reason = reason + &given_up(id);
+                    self.tell_clients(ToClient::EngineDown { engine: id, reason, restarting: false }, actions);
+                }
+                self.replace(id, actions);
+            }
+        }
+    }
+
+    /// Whoever is silent too long, or took too long to come or to go.
+    pub(super) fn check_engines(&mut self, actions: &mut Vec<Action>) {
+        let silence = self.config.heartbeat * MISSED_HEARTBEATS;
+        let since = |then: Duration| self.now.saturating_sub(then);
+        let lost: Vec<(EngineId, String)> = self
+            .engines
+            .iter()
+            .filter_map(|(&id, engine)| match &engine.state {
+                State::Up { .. } if since(engine.last_seen) >= silence => {
+                    let silent = since(engine.last_seen).as_secs_f32();
+                    Some((id, format!("engine {id} gave no sign of life for {silent:.1} s")))
+                }
+                State::Going { since: then, reason, .. } if since(*then) >= LAST_WORDS => Some((id, reason.clone())),
+                State::Starting { since: then } if since(*then) >= JOIN_LIMIT => {
+                    Some((id, format!("engine {id} was started and didn't join within {} s", JOIN_LIMIT.as_secs())))
+                }
+                _ => None,
+            })
+            .collect();
+        for (id, reason) in lost {
+            self.lose(id, reason, actions);
+        }
+    }
+
+    /// The engine is no more: says so, and sees to a new one.
+    fn lose(&mut self, id: EngineId, mut reason: String, actions: &mut Vec<Action>) {
+        let Some(engine) = self.engines.get_mut(&id) else { return };
+        let restarting = engine.launched && self.stop == Stop::No && engine.quick_deaths < QUICK_DEATHS;
+        let hopeless = engine.launched && engine.quick_deaths >= QUICK_DEATHS;
+        if hopeless {
+            reason.push_str(&given_up(id));
+        }
+        let joined = !matches!(engine.state, State::Starting { .. });
+        if let State::Up { peer, .. } | State::Going { peer: Some(peer), .. } = &engine.state {
+            self.engine_peers.remove(peer);
+            actions.push(Action::DisconnectEngine(peer.clone()));
+        }
+        if joined {
+            engine.restarts += u64::from(restarting);
+            self.report_loss(id, reason, restarting, actions);
+        } else if hopeless {
+            self.tell_clients(ToClient::EngineDown { engine: id, reason, restarting }, actions);
+        }
+        let Some(engine) = self.engines.get_mut(&id) else { return };
+        if engine.process.is_some() {
+            engine.state = State::Dying;
+            actions.push(Action::KillEngine(id));
+        } else {
+            self.replace(id, actions);
+        }
+    }
+
+    /// The process is gone and everybody knows: starts another, or forgets the engine.
+    fn replace(&mut self, id: EngineId, actions: &mut Vec<Action>) {
+        let Some(engine) = self.engines.get_mut(&id) else { return };
+        if engine.launched && self.stop == Stop::No && engine.quick_deaths < QUICK_DEATHS {
+            engine.state = State::Starting { since: self.now };
+            engine.process = Some(self.now);
+            actions.push(Action::SpawnEngine(id));
+        } else {
+            self.engines.remove(&id);
+        }
+    }
+
+    /// Tells clients of an engine's loss: why, how its runs ended, and the generation that its sessions go on with.
+    fn report_loss(&mut self, id: EngineId, reason: String, restarting: bool, actions: &mut Vec<Action>) {
+        self.tell_clients(ToClient::EngineDown { engine: id, reason, restarting }, actions);
+        let Some(engine) = self.engines.get_mut(&id) else { return };
+        let runs = std::mem::take(&mut engine.runs);
+        let outcome = Outcome::Died(Death::EngineLost);
+        runs.iter().for_each(|_| engine.count(&outcome));
+        for (&session_id, session) in &mut self.sessions {
+            let generation = session.place(id).lose_engine();
+            let mut idle = true;
+            for run in runs.iter().filter(|run| run.session == session_id) {
+                idle = false;
+                let event = RunEvent::Done { outcome: outcome.clone(), generation, micros: 0 };
+                session.send(ToClient::Run { session: session_id, run: run.run, engine: id, event }, actions);
+            }
+            if idle {
+                let death = Death::EngineLost;
+                session.send(ToClient::WorkerLost { session: session_id, engine: id, death, generation }, actions);
+            }
+        }
+    }
+}
+
+fn describe(exit: &Exit) -> String {
+    match exit {
+        Exit::Status(status) => Death::Exit(*status).to_string(),
+        Exit::Signal(signal) => Death::Signal(*signal).to_string(),
+        Exit::NotStarted(why) => format!("couldn't be started: {why}"),
+    }
+}
+
+fn given_up(id: EngineId) -> String {
+    format!(
+        "; it died {QUICK_DEATHS} times in a row soon after its start, so it isn't started again: \
+         engine-{id}.log in the cluster's folder may say why"
+    )
+}

@@ -1,0 +1,285 @@
+//! Random inputs in random order: whatever happens, each run ends exactly once on each of its targets as its client
+//! sees it, connections that break in between included, and when all is over nothing is left.
+
+use super::*;
+use chorus_protocol::{Death, EngineInfo, Outcome, RunEvent, RunId, RunSpec, Stream, Target};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+const ENGINES: u32 = 3;
+
+/// One thing that the world does.
+#[derive(Clone, Debug)]
+enum Step {
+    Join { engine: u32, by_hand: bool },
+    Break { engine: u32 },
+    Exit { engine: u32 },
+    Heartbeats,
+    Event { engine: u32, run: u64, kind: u8, generation: u32 },
+    WorkerLost { engine: u32, generation: u32 },
+    Run { targets: Vec<(u32, Option<u32>)> },
+    Resend,
+    Interrupt { engine: u32 },
+    Ack { engine: u32, bytes: u64 },
+    Confirm,
+    Reconnect { loses: usize },
+    Ping,
+    Wait { millis: u64 },
+    Rubbish,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let engine = 0..ENGINES + 2;
+    prop_oneof![
+        3 => (engine.clone(), any::<bool>()).prop_map(|(engine, by_hand)| Step::Join { engine, by_hand }),
+        1 => engine.clone().prop_map(|engine| Step::Break { engine }),
+        1 => engine.clone().prop_map(|engine| Step::Exit { engine }),
+        3 => Just(Step::Heartbeats),
+        8 => (engine.clone(), 0..20u64, 0..5u8, prop_oneof![0..4u32, Just(u32::MAX)])
+            .prop_map(|(engine, run, kind, generation)| Step::Event { engine, run, kind, generation }),
+        1 => (engine.clone(), 0..4u32).prop_map(|(engine, generation)| Step::WorkerLost { engine, generation }),
+        5 => proptest::collection::vec((engine.clone(), proptest::option::of(0..6u32)), 0..5)
+            .prop_map(|targets| Step::Run { targets }),
+        1 => Just(Step::Resend),
+        1 => engine.clone().prop_map(|engine| Step::Interrupt { engine }),
+        1 => (engine, any::<u64>()).prop_map(|(engine, bytes)| Step::Ack { engine, bytes }),
+        1 => Just(Step::Confirm),
+        1 => (0..4usize).prop_map(|loses| Step::Reconnect { loses }),
+        4 => Just(Step::Ping),
+        3 => (0..900u64).prop_map(|millis| Step::Wait { millis }),
+        1 => Just(Step::Rubbish),
+    ]
+}
+
+/// A client that checks what it is told, and engines that say anything.
+struct World {
+    core: Core,
+    now: Duration,
+    actions: Vec<Action>,
+    connections: u32,
+    client: PeerId,
+    session: SessionId,
+    received: u64,
+    /// Messages on the way to the client, which a broken connection may lose.
+    wire: Vec<ToClient>,
+    submitted: Vec<(RunSpec, Vec<Target>)>,
+    /// Ends that each run still owes, and had.
+    owed: BTreeMap<(RunId, EngineId), usize>,
+    engines: BTreeMap<u32, PeerId>,
+    processes: BTreeMap<u32, bool>,
+    stopped: bool,
+}
+
+impl World {
+    fn new() -> World {
+        let mut actions = Vec::new();
+        let config = CoreConfig { name: "test".into(), pid: 1, engines: ENGINES, heartbeat: Duration::from_secs(1) };
+        let core = Core::new(config, &mut actions);
+        let mut world = World {
+            core,
+            now: Duration::ZERO,
+            actions,
+            connections: 0,
+            client: PeerId(Bytes::new()),
+            session: SessionId(1),
+            received: 0,
+            wire: Vec::new(),
+            submitted: Vec::new(),
+            owed: BTreeMap::new(),
+            engines: BTreeMap::new(),
+            processes: BTreeMap::new(),
+            stopped: false,
+        };
+        world.carry_out();
+        world.connect();
+        world.client(FromClient::OpenSession(SessionId(1)));
+        world
+    }
+
+    fn fresh_peer(&mut self) -> PeerId {
+        self.connections += 1;
+        PeerId(Bytes::from(self.connections.to_string()))
+    }
+
+    fn connect(&mut self) {
+        self.client = self.fresh_peer();
+        self.client(FromClient::Hello { version: chorus_protocol::VERSION });
+    }
+
+    fn client(&mut self, message: FromClient) {
+        self.handle(Input::FromClient(self.client.clone(), message));
+    }
+
+    fn engine(&mut self, engine: u32, message: FromEngine) {
+        let peer = self.engines.get(&engine).cloned().unwrap_or_else(|| PeerId(Bytes::from_static(b"?")));
+        self.handle(Input::FromEngine(peer, message));
+    }
+
+    fn handle(&mut self, input: Input) {
+        self.core.handle(self.now, input, &mut self.actions);
+        self.carry_out();
+    }
+
+    fn carry_out(&mut self) {
+        for action in std::mem::take(&mut self.actions) {
+            match action {
+                Action::ToClients(to, message) if to.contains(&self.client) => self.wire.push((*message).clone()),
+                Action::SpawnEngine(id) => {
+                    let running = self.processes.insert(id.0, true);
+                    assert_ne!(running, Some(true), "engine {id} was started while it ran");
+                }
+                // It dies a little later.
+                Action::KillEngine(id) => assert!(self.processes.contains_key(&id.0)),
+                Action::DisconnectEngine(peer) => self.engines.retain(|_, it| *it != peer),
+                Action::Stop => self.stopped = true,
+                _ => {}
+            }
+        }
+    }
+
+    /// The client reads all but the last `leave` messages on the wire.
+    fn read(&mut self, leave: usize) {
+        let until = self.wire.len().saturating_sub(leave);
+        for message in self.wire.drain(..until) {
+            match message {
+                ToClient::Run { session, run, engine, event } => {
+                    assert_eq!(session, self.session);
+                    self.received += 1;
+                    if matches!(event, RunEvent::Done { .. }) {
+                        let owed = self.owed.get_mut(&(run, engine)).expect("an end of a run that was never sent");
+                        assert_eq!(*owed, 1, "run {run} ended twice on engine {engine}");
+                        *owed = 0;
+                    }
+                }
+                ToClient::WorkerLost { .. } => self.received += 1,
+                ToClient::SessionGone(_) => panic!("the session is gone"),
+                _ => {}
+            }
+        }
+    }
+
+    fn exit(&mut self, engine: u32) {
+        if let Some(peer) = self.engines.remove(&engine) {
+            self.handle(Input::EngineDisconnected(peer));
+        }
+        if self.processes.insert(engine, false) == Some(true) {
+            self.handle(Input::EngineExited(EngineId(engine), Exit::Signal(9)));
+        }
+    }
+
+    fn take(&mut self, step: Step) {
+        match step {
+            Step::Join { engine, by_hand } => {
+                let peer = self.fresh_peer();
+                let info = EngineInfo { pid: 1, host: "h".into(), cores: 1 };
+                let id = (!by_hand).then_some(EngineId(engine));
+                self.engines.entry(engine).or_insert(peer.clone());
+                let version = chorus_protocol::VERSION;
+                self.handle(Input::FromEngine(peer, FromEngine::Register { version, id, info, shares_files: true }));
+            }
+            Step::Break { engine } => {
+                if let Some(peer) = self.engines.remove(&engine) {
+                    self.handle(Input::EngineDisconnected(peer));
+                }
+            }
+            Step::Exit { engine } => self.exit(engine),
+            Step::Heartbeats => {
+                let engines: Vec<u32> = self.engines.keys().copied().collect();
+                engines.into_iter().for_each(|engine| self.engine(engine, FromEngine::Heartbeat));
+            }
+            Step::Event { engine, run, kind, generation } => {
+                let event = match kind {
+                    0 => RunEvent::Started,
+                    1 => RunEvent::Output { stream: Stream::Stdout, bytes: vec![b'x'; 10] },
+                    2 => RunEvent::Done { outcome: Outcome::Panicked, generation, micros: 0 },
+                    _ => RunEvent::Done { outcome: Outcome::Ok, generation, micros: 0 },
+                };
+                self.engine(engine, FromEngine::Run { session: self.session, run: RunId(run), event });
+            }
+            Step::WorkerLost { engine, generation } => {
+                let death = Death::Signal(9);
+                self.engine(engine, FromEngine::WorkerLost { session: self.session, death, generation });
+            }
+            Step::Run { targets } => {
+                let run = RunId(self.submitted.len() as u64);
+                let spec = RunSpec {
+                    session: self.session,
+                    run,
+                    preload: vec![],
+                    object: BlobId::of(b""),
+                    entry: String::new(),
+                    label: String::new(),
+                };
+                let targets: Vec<Target> = targets
+                    .into_iter()
+                    .map(|(engine, generation)| Target { engine: EngineId(engine), generation })
+                    .collect();
+                self.owed.extend(targets.iter().map(|target| ((run, target.engine), 1)));
+                self.submitted.push((spec.clone(), targets.clone()));
+                self.client(FromClient::Run { spec, targets });
+            }
+            Step::Resend => {
+                if let Some((spec, targets)) = self.submitted.last().cloned() {
+                    self.client(FromClient::Run { spec, targets });
+                }
+            }
+            Step::Interrupt { engine } => {
+                let targets = vec![EngineId(engine), EngineId(engine)];
+                self.client(FromClient::Interrupt { session: self.session, targets, signal: 2 });
+            }
+            Step::Ack { engine, bytes } => {
+                self.client(FromClient::Ack { session: self.session, engine: EngineId(engine), bytes });
+            }
+            Step::Confirm => {
+                self.read(0);
+                self.client(FromClient::Received { session: self.session, count: self.received });
+            }
+            Step::Reconnect { loses } => {
+                self.read(loses);
+                self.wire.clear();
+                self.handle(Input::ClientDisconnected(self.client.clone()));
+                self.connect();
+                self.client(FromClient::Resume { session: self.session, received: self.received });
+            }
+            Step::Ping => self.client(FromClient::Ping),
+            Step::Wait { millis } => {
+                self.now += Duration::from_millis(millis);
+                self.handle(Input::Tick);
+                self.client(FromClient::Ping);
+            }
+            Step::Rubbish => self.handle(Input::Malformed),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+
+    #[test]
+    fn each_run_ends_once_and_nothing_is_left(steps in proptest::collection::vec(step(), 0..120)) {
+        let mut world = World::new();
+        for step in steps {
+            world.take(step);
+        }
+        // Everybody dies; what was started again in the meantime dies too.
+        for _ in 0..10 {
+            (0..ENGINES + 3).for_each(|engine| world.exit(engine));
+            world.take(Step::Wait { millis: 500 });
+        }
+        (0..20).for_each(|_| world.take(Step::Wait { millis: 500 }));
+        world.read(0);
+        let open: Vec<_> = world.owed.iter().filter(|(_, owed)| **owed != 0).collect();
+        prop_assert!(open.is_empty(), "runs without an end: {open:?}");
+        prop_assert!(world.core.engines.values().all(|engine| engine.runs.is_empty()));
+
+        world.client(FromClient::Received { session: world.session, count: world.received });
+        prop_assert_eq!(world.core.sessions[&world.session].kept(), 0);
+        world.client(FromClient::Goodbye);
+        prop_assert!(world.core.sessions.is_empty() && world.core.clients.is_empty());
+        prop_assert!(world.core.engine_peers.is_empty(), "{:?}", world.core.engine_peers);
+
+        world.handle(Input::Shutdown);
+        (0..10).for_each(|_| world.take(Step::Wait { millis: 500 }));
+        prop_assert!(world.stopped);
+    }
+}

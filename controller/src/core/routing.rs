@@ -1,0 +1,97 @@
+//! The way of a run: from its client to the engines, and its events back.
+
+use super::client::answer;
+use super::engine::UnderWay;
+use super::{Action, Core, PeerId};
+use chorus_protocol::{Death, EngineId, Outcome, RunEvent, RunId, RunSpec, SessionId, Target, ToClient, ToEngine};
+use std::collections::BTreeSet;
+
+impl Core {
+    /// Sends a message to those of the engines that take messages.
+    pub(super) fn tell_engines(&self, engines: &[EngineId], message: ToEngine, actions: &mut Vec<Action>) {
+        let peers = engines.iter().filter_map(|id| self.engines.get(id)?.peer().cloned());
+        let peers: BTreeSet<PeerId> = peers.collect();
+        if !peers.is_empty() {
+            actions.push(Action::ToEngines(peers.into_iter().collect(), message));
+        }
+    }
+
+    pub(super) fn run(&mut self, peer: PeerId, spec: RunSpec, targets: &[Target], actions: &mut Vec<Action>) {
+        let (session_id, run) = (spec.session, spec.run);
+        // Engines that are being started again count, so that ranks stay what they were.
+        let ranks: Vec<EngineId> = self.engines.keys().copied().collect();
+        let size = ranks.len() as u32;
+        let Some(session) = self.sessions.get_mut(&session_id).filter(|it| it.is_owned_by(&peer)) else {
+            return answer(&peer, ToClient::SessionGone(session_id), actions);
+        };
+        if session.last_run.is_some_and(|last| run <= last) {
+            return;
+        }
+        session.last_run = Some(run);
+        let mut asked = BTreeSet::new();
+        for target in targets.iter().filter(|target| asked.insert(target.engine)) {
+            let id = target.engine;
+            let up = self.engines.get_mut(&id).and_then(|it| Some((it.peer()?.clone(), it)));
+            let outcome = match (up, target.generation.map(|generation| session.to_engine(id, generation))) {
+                (None, _) => Outcome::NoSuchEngine,
+                (Some(_), Some(None)) => Outcome::Stale,
+                (Some((peer, engine)), generation) => {
+                    let label = spec.label.clone();
+                    engine.runs.push_back(UnderWay { session: session_id, run, label, started: false });
+                    let rank = ranks.partition_point(|&other| other < id) as u32;
+                    let message = ToEngine::Run { spec: spec.clone(), generation: generation.flatten(), rank, size };
+                    actions.push(Action::ToEngines(vec![peer], message));
+                    continue;
+                }
+            };
+            let event = RunEvent::Done { outcome, generation: session.latest(id), micros: 0 };
+            session.send(ToClient::Run { session: session_id, run, engine: id, event }, actions);
+        }
+    }
+
+    /// An event of a run, on its way from the engine to the client.
+    pub(super) fn relay(
+        &mut self,
+        id: EngineId,
+        session_id: SessionId,
+        run: RunId,
+        mut event: RunEvent,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(session) = self.sessions.get_mut(&session_id) else { return };
+        let Some(engine) = self.engines.get_mut(&id) else { return };
+        let place = session.place(id);
+        let wanted = match &mut event {
+            RunEvent::Started => engine.begin(session_id, run),
+            RunEvent::Done { outcome, generation, .. } => {
+                *generation = place.to_client(*generation);
+                engine.end(session_id, run, outcome)
+            }
+            // Threads of a run may print after its end.
+            RunEvent::Output { .. } | RunEvent::Display(_) | RunEvent::Panic(_) => {
+                place.sent(event.weight());
+                true
+            }
+        };
+        if wanted {
+            session.send(ToClient::Run { session: session_id, run, engine: id, event }, actions);
+        }
+    }
+
+    pub(super) fn worker_lost(
+        &mut self,
+        id: EngineId,
+        session_id: SessionId,
+        death: Death,
+        generation: u32,
+        actions: &mut Vec<Action>,
+    ) {
+        if let Some(engine) = self.engines.get_mut(&id) {
+            engine.count_death(death);
+        }
+        if let Some(session) = self.sessions.get_mut(&session_id) {
+            let generation = session.place(id).to_client(generation);
+            session.send(ToClient::WorkerLost { session: session_id, engine: id, death, generation }, actions);
+        }
+    }
+}

@@ -1,0 +1,534 @@
+//! Drives the core by hand, one decision a test.
+
+use super::*;
+use chorus_protocol::{Death, EngineInfo, Outcome, RunEvent, RunId, RunSpec, Stream, Target};
+
+const SECOND: Duration = Duration::from_secs(1);
+const SESSION: SessionId = SessionId(7);
+
+/// The core with a clock and a record of what it wanted.
+struct Cluster {
+    core: Core,
+    now: Duration,
+    actions: Vec<Action>,
+}
+
+impl Cluster {
+    fn new(engines: u32) -> Cluster {
+        let mut actions = Vec::new();
+        let config = CoreConfig { name: "test".into(), pid: 1, engines, heartbeat: SECOND };
+        let core = Core::new(config, &mut actions);
+        Cluster { core, now: Duration::ZERO, actions }
+    }
+
+    /// `engines` launched and joined, client `c` connected with its session open.
+    fn ready(engines: u32) -> Cluster {
+        let mut cluster = Cluster::new(engines);
+        for id in 0..engines {
+            cluster.join(&format!("e{id}"), Some(id));
+        }
+        cluster.client("c", FromClient::Hello { version: chorus_protocol::VERSION });
+        cluster.client("c", FromClient::OpenSession(SESSION));
+        cluster.actions.clear();
+        cluster
+    }
+
+    fn handle(&mut self, input: Input) {
+        self.core.handle(self.now, input, &mut self.actions);
+    }
+
+    /// Lets time pass, with a sign of life of everybody in `alive` at each tick.
+    fn pass(&mut self, time: Duration, engines: &[&str], clients: &[&str]) {
+        let end = self.now + time;
+        while self.now < end {
+            self.now += Duration::from_millis(100);
+            engines.iter().for_each(|name| self.engine(name, FromEngine::Heartbeat));
+            clients.iter().for_each(|name| self.client(name, FromClient::Ping));
+            self.handle(Input::Tick);
+        }
+    }
+
+    fn engine(&mut self, name: &str, message: FromEngine) {
+        self.handle(Input::FromEngine(peer(name), message));
+    }
+
+    fn client(&mut self, name: &str, message: FromClient) {
+        self.handle(Input::FromClient(peer(name), message));
+    }
+
+    fn join(&mut self, name: &str, id: Option<u32>) {
+        let version = chorus_protocol::VERSION;
+        self.engine(name, FromEngine::Register { version, id: id.map(EngineId), info: info(), shares_files: true });
+    }
+
+    fn run(&mut self, run: u64, targets: &[(u32, Option<u32>)]) {
+        let spec = spec(run);
+        let targets = targets.iter().map(|&(id, generation)| Target { engine: EngineId(id), generation }).collect();
+        self.client("c", FromClient::Run { spec, targets });
+    }
+
+    fn event(&mut self, name: &str, run: u64, event: RunEvent) {
+        self.engine(name, FromEngine::Run { session: SESSION, run: RunId(run), event });
+    }
+
+    fn to_engine(&self, name: &str) -> Vec<&ToEngine> {
+        let name = peer(name);
+        let sent = self.actions.iter().filter_map(|action| match action {
+            Action::ToEngines(to, message) if to.contains(&name) => Some(message),
+            _ => None,
+        });
+        sent.collect()
+    }
+
+    fn to_client(&self, name: &str) -> Vec<&ToClient> {
+        let name = peer(name);
+        let sent = self.actions.iter().filter_map(|action| match action {
+            Action::ToClients(to, message) if to.contains(&name) => Some(&**message),
+            _ => None,
+        });
+        sent.collect()
+    }
+
+    /// The ends of runs that client `c` was told: run, engine, outcome, generation.
+    fn ends(&self) -> Vec<(u64, u32, Outcome, u32)> {
+        let ends = self.to_client("c").into_iter().filter_map(|message| match message {
+            ToClient::Run { run, engine, event: RunEvent::Done { outcome, generation, .. }, .. } => {
+                Some((run.0, engine.0, outcome.clone(), *generation))
+            }
+            _ => None,
+        });
+        ends.collect()
+    }
+
+    fn downs(&self) -> Vec<(u32, &str, bool)> {
+        let downs = self.to_client("c").into_iter().filter_map(|message| match message {
+            ToClient::EngineDown { engine, reason, restarting } => Some((engine.0, reason.as_str(), *restarting)),
+            _ => None,
+        });
+        downs.collect()
+    }
+
+    fn spawned(&self) -> usize {
+        self.actions.iter().filter(|action| matches!(action, Action::SpawnEngine(_))).count()
+    }
+
+    fn killed(&self) -> usize {
+        self.actions.iter().filter(|action| matches!(action, Action::KillEngine(_))).count()
+    }
+
+    fn stopped(&self) -> bool {
+        self.actions.iter().any(|action| matches!(action, Action::Stop))
+    }
+
+    fn status(&self) -> ClusterStatus {
+        self.core.status()
+    }
+}
+
+fn peer(name: &str) -> PeerId {
+    PeerId(Bytes::copy_from_slice(name.as_bytes()))
+}
+
+fn info() -> EngineInfo {
+    EngineInfo { pid: 1, host: "here".into(), cores: 2 }
+}
+
+fn spec(run: u64) -> RunSpec {
+    RunSpec {
+        session: SESSION,
+        run: RunId(run),
+        preload: vec![],
+        object: BlobId::of(b"object"),
+        entry: "entry".into(),
+        label: format!("cell {run}"),
+    }
+}
+
+fn done(outcome: Outcome, generation: u32) -> RunEvent {
+    RunEvent::Done { outcome, generation, micros: 1 }
+}
+
+fn output(text: &str) -> RunEvent {
+    RunEvent::Output { stream: Stream::Stdout, bytes: text.into() }
+}
+
+#[test]
+fn a_run_goes_out_with_rank_and_size_and_comes_back() {
+    let mut cluster = Cluster::ready(3);
+    cluster.run(1, &[(0, None), (2, Some(0))]);
+    let sent = |cluster: &Cluster, name: &str| match cluster.to_engine(name)[..] {
+        [ToEngine::Run { generation, rank, size, .. }] => (*generation, *rank, *size),
+        ref other => panic!("{name} got {other:?}"),
+    };
+    assert_eq!(sent(&cluster, "e0"), (None, 0, 3));
+    assert_eq!(sent(&cluster, "e2"), (Some(0), 2, 3));
+    assert!(cluster.to_engine("e1").is_empty());
+    assert_eq!(cluster.status().engines[2].running.as_deref(), Some("cell 1"));
+
+    for event in [RunEvent::Started, output("hi"), done(Outcome::Ok, 0)] {
+        cluster.event("e2", 1, event);
+    }
+    assert_eq!(cluster.to_client("c").len(), 3);
+    assert_eq!(cluster.ends(), [(1, 2, Outcome::Ok, 0)]);
+    let status = cluster.status();
+    assert_eq!((status.engines[2].busy, status.engines[2].runs_done, status.engines[2].runs_failed), (false, 1, 0));
+    assert!(status.engines[0].busy);
+}
+
+#[test]
+fn a_run_ends_once_whatever_the_engine_says() {
+    let mut cluster = Cluster::ready(1);
+    cluster.run(1, &[(0, None), (0, None)]);
+    cluster.event("e0", 1, done(Outcome::Panicked, 1));
+    cluster.event("e0", 1, done(Outcome::Ok, 1));
+    cluster.event("e0", 1, RunEvent::Started);
+    assert_eq!(cluster.ends(), [(1, 0, Outcome::Panicked, 1)]);
+    assert_eq!(cluster.status().engines[0].runs_failed, 1);
+    // A thread may print later.
+    cluster.event("e0", 1, output("late"));
+    assert!(matches!(cluster.to_client("c").last(), Some(ToClient::Run { event: RunEvent::Output { .. }, .. })));
+}
+
+#[test]
+fn a_run_that_is_sent_twice_runs_once() {
+    let mut cluster = Cluster::ready(1);
+    cluster.run(1, &[(0, None)]);
+    cluster.run(1, &[(0, None)]);
+    cluster.event("e0", 1, done(Outcome::Ok, 0));
+    cluster.run(1, &[(0, None)]);
+    assert_eq!(cluster.to_engine("e0").len(), 1);
+    assert_eq!(cluster.ends().len(), 1);
+}
+
+#[test]
+fn an_engine_that_is_not_there_is_said_at_once() {
+    let mut cluster = Cluster::ready(2);
+    cluster.handle(Input::EngineDisconnected(peer("e1")));
+    cluster.run(1, &[(1, None), (9, None)]);
+    assert_eq!(cluster.ends(), [(1, 1, Outcome::NoSuchEngine, 0), (1, 9, Outcome::NoSuchEngine, 0)]);
+}
+
+#[test]
+fn a_killed_engine_ends_its_runs_and_comes_back_under_its_id() {
+    let mut cluster = Cluster::ready(2);
+    cluster.run(1, &[(0, Some(0)), (1, Some(0))]);
+    cluster.run(2, &[(1, Some(0))]);
+    cluster.handle(Input::EngineDisconnected(peer("e1")));
+    assert_eq!(cluster.downs(), [], "the exit status is worth waiting for");
+    cluster.handle(Input::EngineExited(EngineId(1), Exit::Signal(9)));
+    assert_eq!(cluster.downs(), [(1, "engine 1 was killed by signal 9 (SIGKILL: killed, perhaps for memory)", true)]);
+    let lost = Outcome::Died(Death::EngineLost);
+    assert_eq!(cluster.ends(), [(1, 1, lost.clone(), 1), (2, 1, lost, 1)]);
+    assert_eq!(cluster.spawned(), 1);
+    // The cluster stays as large as it was while the engine starts.
+    cluster.actions.clear();
+    cluster.run(3, &[(0, None)]);
+    assert!(matches!(cluster.to_engine("e0")[..], [ToEngine::Run { size: 2, .. }]));
+    assert_eq!(cluster.status().starting, 1);
+
+    cluster.join("e1b", Some(1));
+    assert!(cluster.to_engine("e1b").contains(&&ToEngine::OpenSession(SESSION)));
+    let status = cluster.status();
+    assert_eq!((status.starting, status.engines[1].restarts, status.engines[1].runs_failed), (0, 1, 2));
+}
+
+#[test]
+fn a_fresh_process_is_never_taken_for_the_one_before() {
+    let mut cluster = Cluster::ready(1);
+    cluster.run(1, &[(0, Some(0))]);
+    cluster.event("e0", 1, done(Outcome::Panicked, 1));
+    cluster.handle(Input::EngineExited(EngineId(0), Exit::Status(1)));
+    cluster.handle(Input::EngineDisconnected(peer("e0")));
+    let told = cluster.to_client("c").into_iter().find_map(|message| match message {
+        ToClient::WorkerLost { death: Death::EngineLost, generation, .. } => Some(*generation),
+        _ => None,
+    });
+    assert_eq!(told, Some(2));
+    cluster.join("e0b", Some(0));
+    cluster.actions.clear();
+    cluster.run(2, &[(0, Some(1))]);
+    assert_eq!(cluster.ends(), [(2, 0, Outcome::Stale, 2)]);
+    cluster.actions.clear();
+    cluster.run(3, &[(0, Some(2))]);
+    assert!(matches!(cluster.to_engine("e0b")[..], [ToEngine::Run { generation: Some(0), .. }]));
+    cluster.event("e0b", 3, done(Outcome::Panicked, 1));
+    assert_eq!(cluster.ends(), [(3, 0, Outcome::Panicked, 3)]);
+}
+
+#[test]
+fn last_words_arrive_before_the_end() {
+    let mut cluster = Cluster::ready(1);
+    cluster.run(1, &[(0, None)]);
+    cluster.handle(Input::EngineExited(EngineId(0), Exit::Status(0)));
+    cluster.event("e0", 1, done(Outcome::Ok, 0));
+    cluster.handle(Input::EngineDisconnected(peer("e0")));
+    assert_eq!(cluster.ends(), [(1, 0, Outcome::Ok, 0)]);
+    assert_eq!(cluster.downs(), [(0, "engine 0 exited with status 0", true)]);
+}
+
+#[test]
+fn a_lost_connection_alone_ends_the_engine_soon() {
+    let mut cluster = Cluster::ready(1);
+    cluster.run(1, &[(0, None)]);
+    cluster.handle(Input::EngineDisconnected(peer("e0")));
+    cluster.pass(Duration::from_millis(400), &[], &["c"]);
+    assert_eq!(cluster.downs(), [(0, "engine 0 lost its connection", true)]);
+    assert_eq!((cluster.killed(), cluster.spawned()), (1, 0));
+    cluster.handle(Input::EngineExited(EngineId(0), Exit::Signal(9)));
+    assert_eq!(cluster.spawned(), 1);
+    assert_eq!(cluster.ends().len(), 1);
+}
+
+#[test]
+fn an_engine_that_connects_again_takes_its_place() {
+    let mut cluster = Cluster::ready(1);
+    cluster.run(1, &[(0, None)]);
+    cluster.join("e0b", Some(0));
+    assert!(matches!(cluster.to_engine("e0b")[..], [ToEngine::Refused(_)]), "the old one lives");
+    cluster.handle(Input::EngineDisconnected(peer("e0")));
+    cluster.join("e0b", Some(0));
+    assert_eq!(cluster.ends(), [(1, 0, Outcome::Died(Death::EngineLost), 1)]);
+    cluster.pass(SECOND, &["e0b"], &["c"]);
+    assert_eq!((cluster.killed(), cluster.spawned(), cluster.status().engines.len()), (0, 0, 1));
+}
+
+#[test]
+fn silence_is_death() {
+    let mut cluster = Cluster::ready(2);
+    cluster.pass(4 * SECOND, &["e0"], &["c"]);
+    assert_eq!(cluster.downs(), []);
+    cluster.pass(SECOND, &["e0"], &["c"]);
+    let downs = cluster.downs();
+    assert!(matches!(downs[..], [(1, reason, true)] if reason.contains("no sign of life for 5.0 s")), "{downs:?}");
+    assert_eq!(cluster.killed(), 1);
+    assert_eq!(cluster.actions.iter().filter(|it| matches!(it, Action::DisconnectEngine(_))).count(), 1);
+}
+
+#[test]
+fn time_in_which_the_controller_slept_is_not_silence() {
+    let mut cluster = Cluster::ready(1);
+    cluster.pass(SECOND, &["e0"], &["c"]);
+    cluster.now += 100 * SECOND;
+    cluster.handle(Input::Tick);
+    assert_eq!(cluster.downs(), []);
+    assert_eq!(cluster.status().sessions, 1);
+}
+
+#[test]
+fn an_engine_that_dies_at_once_is_given_up() {
+    let mut cluster = Cluster::ready(0);
+    cluster.core.engines.insert(EngineId(0), Engine::launched(Duration::ZERO));
+    for _ in 0..4 {
+        cluster.handle(Input::EngineExited(EngineId(0), Exit::NotStarted("no such file".into())));
+        assert_eq!(cluster.downs(), []);
+    }
+    assert_eq!(cluster.spawned(), 4);
+    cluster.handle(Input::EngineExited(EngineId(0), Exit::NotStarted("no such file".into())));
+    assert_eq!(cluster.spawned(), 4);
+    let downs = cluster.downs();
+    assert!(
+        matches!(downs[..], [(0, reason, false)] if reason.contains("no such file") && reason.contains("5 times")),
+        "{downs:?}"
+    );
+    assert_eq!(cluster.status().starting, 0);
+}
+
+#[test]
+fn an_engine_that_lives_a_while_between_deaths_is_always_started_again() {
+    let mut cluster = Cluster::ready(1);
+    for round in 0..20 {
+        cluster.pass(11 * SECOND, &[&format!("{round}"), "e0"], &["c"]);
+        cluster.handle(Input::EngineExited(EngineId(0), Exit::Signal(11)));
+        cluster.pass(SECOND, &[], &["c"]);
+        cluster.join(&format!("{}", round + 1), Some(0));
+    }
+    assert_eq!(cluster.spawned(), 20);
+}
+
+#[test]
+fn engines_that_join_by_hand_get_the_lowest_free_id_and_are_forgotten_when_they_leave() {
+    let mut cluster = Cluster::ready(2);
+    cluster.join("h1", None);
+    cluster.join("h2", None);
+    assert!(cluster.to_engine("h1").contains(&&ToEngine::Registered { id: EngineId(2), heartbeat_ms: 1000 }));
+    assert!(cluster.to_engine("h2").contains(&&ToEngine::Registered { id: EngineId(3), heartbeat_ms: 1000 }));
+    cluster.engine("h1", FromEngine::Goodbye);
+    assert_eq!(cluster.downs(), [(2, "engine 2 left the cluster", false)]);
+    assert_eq!(cluster.status().engines.len(), 3);
+    cluster.join("h3", None);
+    assert!(cluster.to_engine("h3").contains(&&ToEngine::Registered { id: EngineId(2), heartbeat_ms: 1000 }));
+}
+
+#[test]
+fn another_version_is_refused_with_both_versions() {
+    let mut cluster = Cluster::ready(0);
+    cluster.engine("e", FromEngine::Register { version: 9, id: None, info: info(), shares_files: true });
+    assert!(matches!(cluster.to_engine("e")[..], [ToEngine::Refused(why)] if why.contains("version 9")));
+    cluster.client("d", FromClient::Hello { version: 9 });
+    assert!(matches!(cluster.to_client("d")[..], [ToClient::Refused(why)] if why.contains("version 9")));
+    assert_eq!(cluster.status().engines.len(), 0);
+}
+
+#[test]
+fn strangers_are_counted_and_not_answered() {
+    let mut cluster = Cluster::ready(1);
+    cluster.engine("x", FromEngine::Heartbeat);
+    cluster.client("x", FromClient::Status);
+    cluster.handle(Input::Malformed);
+    cluster.client("c", FromClient::PutBlob { id: BlobId::of(b"a"), bytes: b"b".to_vec() });
+    assert_eq!(cluster.status().rejected, 4);
+    assert!(cluster.actions.is_empty(), "{:?}", cluster.actions);
+}
+
+#[test]
+fn sessions_belong_to_their_client() {
+    let mut cluster = Cluster::ready(1);
+    cluster.client("d", FromClient::Hello { version: chorus_protocol::VERSION });
+    cluster.actions.clear();
+    cluster.client("d", FromClient::Interrupt { session: SESSION, targets: vec![EngineId(0)], signal: 2 });
+    cluster.client("d", FromClient::CloseSession(SESSION));
+    cluster.client("d", FromClient::RestartSession { session: SESSION, targets: vec![EngineId(0)] });
+    assert!(cluster.actions.is_empty());
+    cluster.client("d", FromClient::Run { spec: spec(1), targets: vec![] });
+    assert_eq!(cluster.to_client("d"), [&ToClient::SessionGone(SESSION)]);
+
+    cluster.client("c", FromClient::Interrupt { session: SESSION, targets: vec![EngineId(0)], signal: 2 });
+    cluster.client("c", FromClient::RestartSession { session: SESSION, targets: vec![EngineId(0)] });
+    assert_eq!(
+        cluster.to_engine("e0"),
+        [&ToEngine::Interrupt { session: SESSION, signal: 2 }, &ToEngine::RestartSession(SESSION)]
+    );
+}
+
+#[test]
+fn acknowledgements_never_exceed_what_was_sent() {
+    let mut cluster = Cluster::ready(1);
+    cluster.run(1, &[(0, None)]);
+    cluster.event("e0", 1, output("12345"));
+    cluster.actions.clear();
+    let ack = |bytes| FromClient::Ack { session: SESSION, engine: EngineId(0), bytes };
+    cluster.client("c", ack(3));
+    cluster.client("c", ack(30));
+    cluster.client("c", ack(1));
+    assert_eq!(
+        cluster.to_engine("e0"),
+        [&ToEngine::Ack { session: SESSION, bytes: 3 }, &ToEngine::Ack { session: SESSION, bytes: 2 }]
+    );
+}
+
+#[test]
+fn closing_a_session_ends_its_runs() {
+    let mut cluster = Cluster::ready(1);
+    cluster.run(1, &[(0, None)]);
+    cluster.run(2, &[(0, None)]);
+    cluster.event("e0", 1, RunEvent::Started);
+    cluster.client("c", FromClient::CloseSession(SESSION));
+    assert_eq!(cluster.ends(), [(1, 0, Outcome::Died(Death::Stopped), 0), (2, 0, Outcome::Cancelled, 0)]);
+    assert_eq!(cluster.to_engine("e0").last(), Some(&&ToEngine::CloseSession(SESSION)));
+    assert_eq!((cluster.status().sessions, cluster.status().engines[0].busy), (0, false));
+}
+
+#[test]
+fn a_client_that_comes_back_gets_what_it_missed() {
+    let mut cluster = Cluster::ready(1);
+    cluster.run(1, &[(0, None)]);
+    cluster.event("e0", 1, RunEvent::Started);
+    cluster.event("e0", 1, output("lost"));
+    cluster.handle(Input::ClientDisconnected(peer("c")));
+    cluster.event("e0", 1, done(Outcome::Ok, 0));
+    cluster.pass(4 * SECOND, &["e0"], &[]);
+    cluster.client("c2", FromClient::Hello { version: chorus_protocol::VERSION });
+    cluster.actions.clear();
+    cluster.client("c2", FromClient::Resume { session: SESSION, received: 1 });
+    assert!(matches!(
+        cluster.to_client("c2")[..],
+        [
+            ToClient::Run { event: RunEvent::Output { .. }, .. },
+            ToClient::Run { event: RunEvent::Done { outcome: Outcome::Ok, .. }, .. }
+        ]
+    ));
+    cluster.client("c2", FromClient::Received { session: SESSION, count: 3 });
+    assert_eq!(cluster.core.sessions[&SESSION].kept(), 0);
+}
+
+#[test]
+fn a_client_that_stays_away_loses_its_sessions() {
+    let mut cluster = Cluster::ready(1);
+    cluster.handle(Input::ClientDisconnected(peer("c")));
+    cluster.pass(5 * SECOND, &["e0"], &[]);
+    assert_eq!(cluster.to_engine("e0").last(), Some(&&ToEngine::CloseSession(SESSION)));
+    cluster.client("c2", FromClient::Hello { version: chorus_protocol::VERSION });
+    cluster.actions.clear();
+    cluster.client("c2", FromClient::Resume { session: SESSION, received: 0 });
+    assert_eq!(cluster.to_client("c2"), [&ToClient::SessionGone(SESSION)]);
+}
+
+#[test]
+fn a_silent_client_is_dropped() {
+    let mut cluster = Cluster::ready(1);
+    cluster.pass(10 * SECOND, &["e0"], &[]);
+    assert_eq!(cluster.status().sessions, 0);
+    assert!(cluster.actions.iter().any(|it| matches!(it, Action::DisconnectClient(who) if *who == peer("c"))));
+}
+
+#[test]
+fn goodbye_closes_the_sessions_at_once() {
+    let mut cluster = Cluster::ready(1);
+    cluster.client("c", FromClient::Goodbye);
+    assert_eq!(cluster.to_engine("e0"), [&ToEngine::CloseSession(SESSION)]);
+}
+
+#[test]
+fn blobs_are_stored_before_the_runs_that_name_them() {
+    let mut cluster = Cluster::ready(1);
+    cluster.client("c", FromClient::PutBlob { id: BlobId::of(b"object"), bytes: b"object".to_vec() });
+    cluster.run(1, &[(0, None)]);
+    assert!(matches!(cluster.actions[..], [Action::StoreBlob(..), Action::ToEngines(..)]));
+    cluster.engine("e0", FromEngine::NeedBlob(BlobId::of(b"object")));
+    assert!(matches!(cluster.actions.last(), Some(Action::ReadBlob(..))));
+}
+
+#[test]
+fn stopping_waits_for_the_processes() {
+    let mut cluster = Cluster::ready(2);
+    cluster.client("c", FromClient::Shutdown);
+    assert_eq!(cluster.to_engine("e0"), [&ToEngine::Shutdown]);
+    assert_eq!(cluster.to_client("c"), [&ToClient::ShuttingDown]);
+    for id in 0..2 {
+        assert!(!cluster.stopped());
+        cluster.handle(Input::EngineDisconnected(peer(&format!("e{id}"))));
+        cluster.handle(Input::EngineExited(EngineId(id), Exit::Status(0)));
+    }
+    assert!(cluster.stopped());
+    assert_eq!((cluster.spawned(), cluster.killed()), (0, 0));
+}
+
+#[test]
+fn stopping_kills_who_does_not_go() {
+    let mut cluster = Cluster::ready(2);
+    cluster.handle(Input::Shutdown);
+    cluster.handle(Input::Shutdown);
+    cluster.pass(2 * SECOND, &["e0", "e1"], &[]);
+    assert_eq!(cluster.killed(), 2);
+    assert!(!cluster.stopped());
+    cluster.pass(2 * SECOND, &["e0", "e1"], &[]);
+    assert!(cluster.stopped(), "not even the kernel's failure to kill holds it up for ever");
+    assert_eq!(cluster.killed(), 2);
+}
+
+#[test]
+fn stopping_does_not_wait_long_for_engines_of_others() {
+    let mut cluster = Cluster::ready(0);
+    cluster.join("h", None);
+    cluster.handle(Input::Shutdown);
+    assert!(!cluster.stopped());
+    cluster.pass(LEAVE_GRACE, &["h"], &[]);
+    assert!(cluster.stopped());
+}
+
+#[test]
+fn everybody_hears_of_engines_that_come() {
+    let mut cluster = Cluster::ready(0);
+    cluster.join("h", None);
+    assert_eq!(cluster.to_client("c"), [&ToClient::EngineUp { engine: EngineId(0), info: info() }]);
+}

@@ -1,0 +1,233 @@
+//! Starts engine processes on this host, kills them, and tells how they ended.
+//!
+//! An engine asks the kernel to be killed with its parent (`PR_SET_PDEATHSIG`), and there a parent is the *thread*
+//! that started it. So all are started from one thread that lives as long as the launcher; it is also the only one
+//! that reaps them, hence a kill never hits a process id that was given to somebody else.
+
+use crate::core::Exit;
+use crate::folder::Folder;
+use chorus_protocol::EngineId;
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
+use nix::unistd::Pid;
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread::JoinHandle;
+
+/// How engine processes are started: `program args.. --connect FILE --id N --parent PID`.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    /// The program.
+    pub program: PathBuf,
+    /// Arguments that come before those of the controller.
+    pub args: Vec<OsString>,
+}
+
+enum Order {
+    Spawn(EngineId),
+    Kill(EngineId),
+    /// A process ended and is there to be reaped.
+    Ended(EngineId),
+    End,
+}
+
+/// Dropping it kills all its engines.
+pub(crate) struct Launcher {
+    orders: mpsc::Sender<Order>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Launcher {
+    /// `exited` is called, from a thread of the launcher's own, once for each engine that was spawned.
+    pub fn start(
+        launch: Launch,
+        folder: Arc<Folder>,
+        exited: impl Fn(EngineId, Exit) + Send + 'static,
+    ) -> std::io::Result<Launcher> {
+        let (orders, inbox) = mpsc::channel();
+        let worker = Worker { launch, folder, orders: orders.clone(), children: HashMap::new() };
+        let thread =
+            std::thread::Builder::new().name("chorus-launcher".into()).spawn(move || worker.work(&inbox, &exited))?;
+        Ok(Launcher { orders, thread: Mutex::new(Some(thread)) })
+    }
+
+    pub fn spawn(&self, engine: EngineId) {
+        _ = self.orders.send(Order::Spawn(engine));
+    }
+
+    pub fn kill(&self, engine: EngineId) {
+        _ = self.orders.send(Order::Kill(engine));
+    }
+
+    /// Kills all engines and waits until they are gone.
+    pub fn end(&self) {
+        _ = self.orders.send(Order::End);
+        let thread = self.thread.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+        if let Some(thread) = thread {
+            _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Launcher {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+struct Worker {
+    launch: Launch,
+    folder: Arc<Folder>,
+    orders: mpsc::Sender<Order>,
+    children: HashMap<EngineId, Child>,
+}
+
+impl Worker {
+    fn work(mut self, inbox: &mpsc::Receiver<Order>, exited: &dyn Fn(EngineId, Exit)) {
+        while let Ok(order) = inbox.recv() {
+            match order {
+                Order::Spawn(engine) => {
+                    if let Err(error) = self.spawn(engine) {
+                        let program = self.launch.program.display();
+                        exited(engine, Exit::NotStarted(format!("{program}: {error}")));
+                    }
+                }
+                Order::Kill(engine) => {
+                    if let Some(child) = self.children.get_mut(&engine) {
+                        _ = child.kill();
+                    }
+                }
+                Order::Ended(engine) => {
+                    if let Some(mut child) = self.children.remove(&engine) {
+                        exited(engine, reap(&mut child));
+                    }
+                }
+                Order::End => break,
+            }
+        }
+        for child in self.children.values_mut() {
+            _ = child.kill();
+        }
+        for child in self.children.values_mut() {
+            _ = child.wait();
+        }
+    }
+
+    fn spawn(&mut self, engine: EngineId) -> std::io::Result<()> {
+        let log =
+            std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(self.folder.engine_log(engine))?;
+        let mut child = Command::new(&self.launch.program)
+            .args(&self.launch.args)
+            .arg("--connect")
+            .arg(self.folder.connection_file())
+            .args(["--id", &engine.to_string(), "--parent", &std::process::id().to_string()])
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            // A Ctrl-C in the terminal, and Jupyter's interrupt, are for the program around the controller.
+            .process_group(0)
+            .spawn()?;
+        if let Err(error) = self.watch(engine, child.id()) {
+            _ = child.kill();
+            _ = child.wait();
+            return Err(error);
+        }
+        self.children.insert(engine, child);
+        Ok(())
+    }
+
+    /// Waits for the end of a process in a thread of its own, and leaves the reaping to this one.
+    fn watch(&self, engine: EngineId, pid: u32) -> std::io::Result<()> {
+        let orders = self.orders.clone();
+        let pid = Pid::from_raw(pid.cast_signed());
+        std::thread::Builder::new()
+            .name(format!("chorus-engine-{engine}"))
+            .stack_size(64 << 10)
+            .spawn(move || {
+                let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
+                while waitid(Id::Pid(pid), flags) == Err(nix::errno::Errno::EINTR) {}
+                _ = orders.send(Order::Ended(engine));
+            })
+            .map(drop)
+    }
+}
+
+fn reap(child: &mut Child) -> Exit {
+    match child.wait() {
+        Ok(status) => match (status.code(), status.signal()) {
+            (Some(code), _) => Exit::Status(code),
+            (None, signal) => Exit::Signal(signal.unwrap_or_default()),
+        },
+        // Somebody else in this process waits for any child.
+        Err(_) => Exit::Status(-1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, Instant};
+
+    fn shell(script: &str) -> (tempfile::TempDir, Launcher, mpsc::Receiver<(EngineId, Exit)>, Arc<Folder>) {
+        let runtime = tempfile::tempdir().unwrap();
+        let folder = Arc::new(Folder::create(runtime.path(), "test").unwrap());
+        let launch = Launch { program: "/bin/sh".into(), args: vec!["-c".into(), script.into()] };
+        let (sender, exits) = mpsc::channel();
+        let launcher = Launcher::start(launch, folder.clone(), move |id, exit| _ = sender.send((id, exit))).unwrap();
+        (runtime, launcher, exits, folder)
+    }
+
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn ends_are_told_with_status_or_signal() {
+        let (_runtime, launcher, exits, folder) = shell("echo out; echo err >&2; exit 3");
+        launcher.spawn(EngineId(4));
+        assert_eq!(exits.recv_timeout(LIMIT), Ok((EngineId(4), Exit::Status(3))));
+        assert_eq!(std::fs::read_to_string(folder.engine_log(EngineId(4))).unwrap(), "out\nerr\n");
+
+        let (_runtime, launcher, exits, _) = shell("sleep 1000");
+        launcher.spawn(EngineId(0));
+        launcher.kill(EngineId(0));
+        assert_eq!(exits.recv_timeout(LIMIT), Ok((EngineId(0), Exit::Signal(9))));
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_said() {
+        let runtime = tempfile::tempdir().unwrap();
+        let folder = Arc::new(Folder::create(runtime.path(), "test").unwrap());
+        let (sender, exits) = mpsc::channel();
+        let launch = Launch { program: "/nowhere/engine".into(), args: vec![] };
+        let launcher = Launcher::start(launch, folder, move |id, exit| _ = sender.send((id, exit))).unwrap();
+        launcher.spawn(EngineId(0));
+        let (_, exit) = exits.recv_timeout(LIMIT).unwrap();
+        assert!(matches!(&exit, Exit::NotStarted(why) if why.contains("/nowhere/engine")), "{exit:?}");
+    }
+
+    #[test]
+    fn ending_kills_everybody() {
+        let (_runtime, launcher, _exits, folder) = shell("echo $$; exec sleep 1000");
+        launcher.spawn(EngineId(0));
+        launcher.spawn(EngineId(1));
+        let pid = |id| {
+            let deadline = Instant::now() + LIMIT;
+            loop {
+                let text = std::fs::read_to_string(folder.engine_log(EngineId(id))).unwrap_or_default();
+                if let Ok(pid) = text.trim().parse::<u32>() {
+                    return pid;
+                }
+                assert!(Instant::now() < deadline, "engine {id} never wrote its process id");
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        };
+        let pids = [pid(0), pid(1)];
+        drop(launcher);
+        for pid in pids {
+            assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists(), "process {pid} lives");
+        }
+    }
+}

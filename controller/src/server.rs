@@ -1,0 +1,186 @@
+//! The task that owns the core: feeds it what sockets, launcher and clock bring, and does what it says.
+
+use crate::core::{Action, Core, Exit, Input, PeerId};
+use crate::folder::Folder;
+use crate::launcher::Launcher;
+use crate::router::{Arrival, Router};
+use chorus_protocol::{BlobId, EngineId, Frame, FrameError, Key, ToEngine};
+use serde_bytes::ByteBuf;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
+
+/// How long messages may take to leave for their peers when the cluster has stopped.
+const DRAIN: Duration = Duration::from_millis(500);
+
+/// What comes from inside the process.
+pub(crate) enum Event {
+    EngineExited(EngineId, Exit),
+    /// The message for those who asked for a blob.
+    BlobRead(BlobId, Result<Frame, FrameError>),
+    Stop,
+}
+
+pub(crate) struct Server {
+    pub core: Core,
+    pub key: Key,
+    pub engines: Router,
+    pub clients: Router,
+    pub folder: Arc<Folder>,
+    pub launcher: Option<Arc<Launcher>>,
+    pub events: mpsc::UnboundedReceiver<Event>,
+    /// For tasks that read blobs.
+    pub sender: mpsc::UnboundedSender<Event>,
+    /// Who waits for blobs that are being read.
+    pub reading: HashMap<BlobId, Vec<PeerId>>,
+    pub tick: Duration,
+}
+
+impl Server {
+    /// Serves until the cluster stops. `actions` are the core's first.
+    pub async fn serve(mut self, actions: Vec<Action>) {
+        let start = Instant::now();
+        let mut tick = tokio::time::interval(self.tick);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut actions = actions;
+        let mut inputs = Vec::new();
+        loop {
+            while !actions.is_empty() {
+                if self.carry_out(std::mem::take(&mut actions), &mut inputs).await {
+                    return self.drain().await;
+                }
+                for input in inputs.drain(..) {
+                    self.core.handle(start.elapsed(), input, &mut actions);
+                }
+            }
+            let input = tokio::select! {
+                arrival = self.engines.next() => {
+                    take(arrival, &self.key, Input::FromEngine, Input::EngineDisconnected)
+                }
+                arrival = self.clients.next() => {
+                    take(arrival, &self.key, Input::FromClient, Input::ClientDisconnected)
+                }
+                _ = tick.tick() => Input::Tick,
+                Some(event) = self.events.recv() => match event {
+                    Event::EngineExited(engine, exit) => Input::EngineExited(engine, exit),
+                    Event::Stop => Input::Shutdown,
+                    Event::BlobRead(id, frame) => {
+                        self.send_blob(id, frame, &mut inputs).await;
+                        Input::Tick
+                    }
+                },
+            };
+            self.core.handle(start.elapsed(), input, &mut actions);
+            for input in inputs.drain(..) {
+                self.core.handle(start.elapsed(), input, &mut actions);
+            }
+        }
+    }
+
+    /// Returns true when it is over. What it finds out on the way comes as `inputs`.
+    async fn carry_out(&mut self, actions: Vec<Action>, inputs: &mut Vec<Input>) -> bool {
+        for action in actions {
+            match action {
+                Action::ToEngines(peers, message) => match Frame::encode(&message, &self.key) {
+                    Ok(frame) => self.send_engines(&peers, &frame, inputs).await,
+                    Err(error) => tracing::error!(%error, "a message for engines can't be encoded"),
+                },
+                Action::ToClients(peers, message) => match Frame::encode(&*message, &self.key) {
+                    Ok(frame) => {
+                        for peer in peers {
+                            if !self.clients.send(&peer, &frame).await {
+                                inputs.push(Input::ClientDisconnected(peer));
+                            }
+                        }
+                    }
+                    Err(error) => tracing::error!(%error, "a message for clients can't be encoded"),
+                },
+                // In this task, though it touches the disk: the next action may send engines to look for the file.
+                Action::StoreBlob(id, bytes) => {
+                    if let Err(error) = self.folder.store(id, &bytes) {
+                        tracing::error!(%error, %id, "a blob can't be kept; runs that need it will fail to load");
+                    }
+                }
+                Action::ReadBlob(peer, id) => self.read_blob(peer, id),
+                Action::SpawnEngine(engine) => match &self.launcher {
+                    Some(launcher) => launcher.spawn(engine),
+                    None => inputs.push(Input::EngineExited(engine, Exit::NotStarted("no launcher".into()))),
+                },
+                Action::KillEngine(engine) => {
+                    if let Some(launcher) = &self.launcher {
+                        launcher.kill(engine);
+                    }
+                }
+                Action::DisconnectEngine(peer) => self.engines.disconnect(&peer),
+                Action::DisconnectClient(peer) => self.clients.disconnect(&peer),
+                Action::Stop => return true,
+            }
+        }
+        false
+    }
+
+    async fn send_engines(&mut self, peers: &[PeerId], frame: &Frame, inputs: &mut Vec<Input>) {
+        for peer in peers {
+            if !self.engines.send(peer, frame).await {
+                inputs.push(Input::EngineDisconnected(peer.clone()));
+            }
+        }
+    }
+
+    /// Engines of a broadcast ask for the same blob at about the same time: it is read and signed once for all.
+    fn read_blob(&mut self, peer: PeerId, id: BlobId) {
+        let waiting = self.reading.entry(id).or_default();
+        waiting.push(peer);
+        if waiting.len() > 1 {
+            return;
+        }
+        let path = self.folder.blobs().join(id.file_name());
+        let (key, sender) = (self.key.clone(), self.sender.clone());
+        tokio::task::spawn_blocking(move || {
+            let bytes = std::fs::read(path).ok().map(ByteBuf::from);
+            let frame = Frame::encode(&ToEngine::Blob { id, bytes }, &key);
+            _ = sender.send(Event::BlobRead(id, frame));
+        });
+    }
+
+    async fn send_blob(&mut self, id: BlobId, frame: Result<Frame, FrameError>, inputs: &mut Vec<Input>) {
+        let peers = self.reading.remove(&id).unwrap_or_default();
+        match frame {
+            Ok(frame) => self.send_engines(&peers, &frame, inputs).await,
+            Err(error) => tracing::error!(%error, %id, "a blob can't be encoded"),
+        }
+    }
+
+    /// Gives the last messages time to leave.
+    async fn drain(self) {
+        let deadline = Instant::now() + DRAIN;
+        while !(self.engines.is_drained() && self.clients.is_drained()) && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+}
+
+fn take<M: serde::de::DeserializeOwned>(
+    arrival: Arrival,
+    key: &Key,
+    message: impl Fn(PeerId, M) -> Input,
+    disconnected: impl Fn(PeerId) -> Input,
+) -> Input {
+    match arrival {
+        Arrival::Message(peer, frames) => match Frame::decode(&frames, key) {
+            Ok(it) => message(peer, it),
+            Err(error) => {
+                tracing::debug!(?peer, %error, "dropped a message");
+                Input::Malformed
+            }
+        },
+        Arrival::Disconnected(peer) => disconnected(peer),
+        Arrival::Rubbish => Input::Malformed,
+        Arrival::Broken(error) => {
+            tracing::error!(%error, "a socket of the controller is broken; the cluster stops");
+            Input::Shutdown
+        }
+    }
+}
