@@ -4,7 +4,10 @@ use super::markers::Parser;
 use super::process::{Process, waiting};
 use crate::wire::{Decoder, FromWorker, ToWorker, encode};
 use chorus_protocol::Stream;
+use nix::errno::Errno;
+use nix::sys::socket::MsgFlags;
 use std::io::{self, ErrorKind};
+use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 use tokio::net::unix::pipe;
 use tokio::time::Instant;
@@ -98,10 +101,12 @@ impl Live {
     /// Sends a message. It is small and the socket empty, since there is one job at a time: it fits or can't be sent.
     pub fn send(&self, message: &ToWorker) -> io::Result<()> {
         let bytes = encode(message)?;
-        match self.process.control.try_write(&bytes) {
+        // Not tokio's `try_write`: that says WouldBlock until the runtime has heard of a new socket.
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+        match nix::sys::socket::send(self.process.control.as_raw_fd(), &bytes, flags) {
             Ok(written) if written == bytes.len() => Ok(()),
             Ok(_) => Err(io::Error::other("the worker doesn't read its socket")),
-            Err(error) => Err(error),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -119,7 +124,8 @@ impl Live {
                     return None;
                 }
             }
-            match self.process.control.try_read(buffer) {
+            let control = &self.process.control;
+            match read_now(control, buffer, |buffer| control.try_read(buffer)) {
                 Ok(0) => {
                     // It can't be told anything any more. If it has ended already, this does no harm.
                     self.control_open = false;
@@ -139,7 +145,7 @@ impl Live {
             Stream::Stdout => (&self.process.stdout, &mut self.stdout_open),
             Stream::Stderr => (&self.process.stderr, &mut self.stderr_open),
         };
-        let read = match pipe.try_read(buffer) {
+        let read = match read_now(pipe, buffer, |buffer| pipe.try_read(buffer)) {
             Ok(read) => read,
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => return &[],
             Err(_) => 0,
@@ -212,6 +218,19 @@ impl Live {
             // The cell has closed its stdin.
             Err(_) => self.input.clear(),
         }
+    }
+}
+
+/// Reads what is there, whether or not the runtime has heard of it yet: of a worker that has died, nothing more will
+/// be heard. Only when there is nothing, the runtime is asked, so that it waits for more.
+fn read_now(
+    from: &impl AsFd,
+    buffer: &mut [u8],
+    ask: impl FnOnce(&mut [u8]) -> io::Result<usize>,
+) -> io::Result<usize> {
+    match nix::unistd::read(from, buffer) {
+        Err(Errno::EAGAIN) => ask(buffer),
+        result => Ok(result?),
     }
 }
 

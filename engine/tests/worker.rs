@@ -1,0 +1,443 @@
+//! A supervisor and real worker processes.
+
+mod common;
+
+use chorus_engine::{Job, StartError, Worker, WorkerConfig, WorkerEvent};
+use chorus_protocol::{Death, MimeContent, OUTPUT_CHUNK, Outcome, Panic, RunEvent, RunId, Stream};
+use common::{LIMIT, Seen, objects, program, state, wait_for, wait_for_end};
+use std::collections::HashMap;
+use tokio::sync::mpsc;
+
+struct Bench {
+    worker: Worker,
+    events: mpsc::Receiver<WorkerEvent>,
+    runs: u64,
+    /// Events of runs that nobody has waited for yet.
+    seen: HashMap<RunId, Seen>,
+}
+
+impl Bench {
+    async fn start() -> Bench {
+        let (worker, events) = Worker::start(config()).await.unwrap();
+        Bench { worker, events, runs: 0, seen: HashMap::new() }
+    }
+
+    fn submit(&mut self, entry: &str) -> RunId {
+        self.submit_for(entry, None)
+    }
+
+    fn submit_for(&mut self, entry: &str, generation: Option<u32>) -> RunId {
+        self.runs += 1;
+        let job = Job { generation, ..job(self.runs, entry) };
+        let run = job.run;
+        self.worker.submit(job);
+        run
+    }
+
+    async fn next(&mut self) -> WorkerEvent {
+        let event = tokio::time::timeout(LIMIT, self.events.recv()).await;
+        event.expect("waited in vain for an event").expect("the supervisor has ended")
+    }
+
+    /// The run's events, up to its end.
+    async fn finish(&mut self, run: RunId) -> Seen {
+        loop {
+            match self.next().await {
+                WorkerEvent::Run { run: of, event } => {
+                    let done = matches!(event, RunEvent::Done { .. });
+                    self.seen.entry(of).or_default().events.push(event);
+                    if done && of == run {
+                        return self.seen.remove(&run).unwrap();
+                    }
+                }
+                other => panic!("{other:?} came while run {run} went on"),
+            }
+        }
+    }
+
+    async fn run(&mut self, entry: &str) -> Seen {
+        let run = self.submit(entry);
+        let seen = self.finish(run).await;
+        seen.check(true);
+        seen
+    }
+
+    /// Waits until the run has printed something.
+    async fn printed(&mut self, run: RunId) {
+        loop {
+            match self.next().await {
+                WorkerEvent::Run { run: of, event } => {
+                    let printed = of == run && matches!(event, RunEvent::Output { .. });
+                    self.seen.entry(of).or_default().events.push(event);
+                    if printed {
+                        return;
+                    }
+                }
+                other => panic!("{other:?} came before output of run {run}"),
+            }
+        }
+    }
+}
+
+fn config() -> WorkerConfig {
+    WorkerConfig {
+        program: program(),
+        args: vec!["worker".into()],
+        env: common::bare_environment().into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
+        folder: None,
+    }
+}
+
+fn job(run: u64, entry: &str) -> Job {
+    Job {
+        run: RunId(run),
+        preload: vec![objects().std.clone()],
+        object: objects().cells.clone(),
+        entry: entry.into(),
+        rank: 2,
+        size: 5,
+        generation: None,
+    }
+}
+
+fn plain(content: &str) -> MimeContent {
+    MimeContent { mime: "text/plain".into(), content: content.into() }
+}
+
+#[tokio::test]
+async fn a_cell_prints() {
+    let mut bench = Bench::start().await;
+    assert_eq!(bench.run("prints").await.out(), "hello\n");
+    assert_eq!(bench.run("prints_partly").await.out(), "no newline");
+    assert_eq!(bench.run("prints_from_c").await.out(), "from C");
+    assert_eq!(bench.run("prints_errors").await.text(Stream::Stderr), "oh\n");
+    assert_eq!(bench.run("tells_its_place").await.out(), "2/5\n");
+}
+
+#[tokio::test]
+async fn a_cell_displays() {
+    let mut bench = Bench::start().await;
+    let seen = bench.run("shows").await;
+    assert_eq!(seen.out(), "x = ");
+    assert!(seen.events.contains(&RunEvent::Display(vec![plain("[1, 2]")])), "{seen:?}");
+    assert_eq!(bench.run("shows_unit").await.events.len(), 2);
+    let html = MimeContent { mime: "text/html".into(), content: "<b>1</b>".into() };
+    assert_eq!(bench.run("shows_two_types").await.events[1], RunEvent::Display(vec![plain("1"), html]));
+}
+
+#[tokio::test]
+async fn a_value_is_displayed_while_its_cell_goes_on() {
+    let mut bench = Bench::start().await;
+    let run = bench.submit("shows_and_waits");
+    for expected in [RunEvent::Started, RunEvent::Display(vec![plain("7")])] {
+        assert_eq!(bench.next().await, WorkerEvent::Run { run, event: expected });
+    }
+    bench.worker.input(String::new());
+    assert_eq!(bench.finish(run).await.end(), (Outcome::Ok, 0));
+}
+
+#[tokio::test]
+async fn a_panic_is_told_with_its_place() {
+    let mut bench = Bench::start().await;
+    let seen = bench.run("panics").await;
+    assert_eq!(seen.end(), (Outcome::Panicked, 1));
+    assert_eq!(seen.out(), "partly ");
+    let source = include_str!("cells/cells.rs");
+    let line = 1 + source.lines().position(|line| line.contains("boom {}")).unwrap() as u32;
+    let panic = seen.events.iter().find_map(|event| match event {
+        RunEvent::Panic(panic) => Some(panic.clone()),
+        _ => None,
+    });
+    let Some(Panic { message, file, line: at, column, thread }) = panic else { panic!("{seen:?}") };
+    assert_eq!((message.as_str(), at, thread), ("boom 1", line, None));
+    assert!(file.ends_with("cells.rs") && column > 1, "{file}:{at}:{column}");
+    assert_eq!(seen.text(Stream::Stderr), "", "a panic is told once");
+}
+
+#[tokio::test]
+async fn a_panic_of_another_thread_is_told_and_changes_nothing() {
+    let mut bench = Bench::start().await;
+    let seen = bench.run("panics_in_a_thread").await;
+    assert_eq!(seen.end(), (Outcome::Ok, 0));
+    let RunEvent::Panic(panic) = &seen.events[1] else { panic!("{seen:?}") };
+    assert_eq!((panic.message.as_str(), panic.thread.as_deref()), ("thread boom", Some("helper")));
+}
+
+#[tokio::test]
+async fn outcomes_count_generations() {
+    let mut bench = Bench::start().await;
+    assert_eq!(bench.run("returns_an_error").await.end(), (Outcome::ReturnedError, 1));
+    let names = vec!["a".into(), "b".into()];
+    assert_eq!(bench.run("finds_types_changed").await.end(), (Outcome::TypesChanged(names), 2));
+    assert_eq!(bench.run("prints").await.end(), (Outcome::Ok, 2));
+    assert_eq!(bench.worker.generation(), 2);
+}
+
+#[tokio::test]
+async fn variables_stay_until_the_worker_is_replaced() {
+    let mut bench = Bench::start().await;
+    assert_eq!(bench.run("counts").await.number(), 1);
+    assert_eq!(bench.run("counts").await.number(), 2);
+    let pid = bench.worker.pid();
+    bench.worker.restart();
+    assert_eq!(bench.next().await, WorkerEvent::Lost { death: Death::Stopped, generation: 1 });
+    let run = bench.submit_for("counts", Some(0));
+    let seen = bench.finish(run).await;
+    seen.check(false);
+    assert_eq!(seen.end(), (Outcome::Stale, 1));
+    let run = bench.submit_for("counts", Some(1));
+    assert_eq!(bench.finish(run).await.number(), 1);
+    assert_ne!(bench.worker.pid(), pid);
+    wait_for_end(pid);
+}
+
+#[tokio::test]
+async fn each_death_is_told_after_the_last_output() {
+    let mut bench = Bench::start().await;
+    for (generation, (entry, death, printed)) in [
+        ("exits", Death::Exit(3), "bye"),
+        ("aborts", Death::Signal(libc::SIGABRT), ""),
+        ("segfaults", Death::Signal(libc::SIGSEGV), "before\n"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let seen = bench.run(entry).await;
+        assert_eq!(seen.end(), (Outcome::Died(death), generation as u32 + 1));
+        assert_eq!(seen.out(), printed);
+    }
+    assert_eq!(bench.run("prints").await.end(), (Outcome::Ok, 3));
+}
+
+#[tokio::test]
+async fn a_kill_from_outside_is_told() {
+    let mut bench = Bench::start().await;
+    let run = bench.submit("loops");
+    bench.printed(run).await;
+    kill(bench.worker.pid());
+    assert_eq!(bench.finish(run).await.end(), (Outcome::Died(Death::Signal(libc::SIGKILL)), 1));
+    wait_for("a new worker", || (bench.worker.pid() != 0).then_some(()));
+    assert_eq!(bench.run("prints").await.out(), "hello\n");
+    kill(bench.worker.pid());
+    let death = Death::Signal(libc::SIGKILL);
+    assert_eq!(bench.next().await, WorkerEvent::Lost { death, generation: 2 });
+    assert_eq!(bench.run("prints").await.end(), (Outcome::Ok, 2));
+}
+
+#[tokio::test]
+async fn jobs_run_in_order_and_go_on_after_a_death() {
+    let mut bench = Bench::start().await;
+    let runs = ["counts", "exits", "counts"].map(|entry| bench.submit(entry));
+    let stale = bench.submit_for("counts", Some(0));
+    let fresh = bench.submit_for("counts", Some(1));
+    let mut ends = Vec::new();
+    for run in runs.into_iter().chain([stale, fresh]) {
+        let seen = bench.finish(run).await;
+        ends.push((seen.end(), seen.out()));
+    }
+    let ok = |generation, printed: &str| ((Outcome::Ok, generation), printed.to_string());
+    let died = ((Outcome::Died(Death::Exit(3)), 1), "bye".to_string());
+    let stale = ((Outcome::Stale, 1), String::new());
+    assert_eq!(ends, [ok(0, "1\n"), died, ok(1, "1\n"), stale, ok(1, "2\n")]);
+}
+
+#[tokio::test]
+async fn an_interrupt_ends_what_runs_and_cancels_what_waits() {
+    let mut bench = Bench::start().await;
+    // Nothing runs: nothing happens.
+    bench.worker.interrupt(libc::SIGKILL);
+    let [first, second] = ["loops", "prints"].map(|entry| bench.submit(entry));
+    bench.printed(first).await;
+    bench.worker.interrupt(libc::SIGKILL);
+    assert_eq!(bench.finish(first).await.end(), (Outcome::Died(Death::Stopped), 1));
+    let second = bench.seen.remove(&second).unwrap();
+    second.check(false);
+    assert_eq!(second.end(), (Outcome::Cancelled, 0));
+    assert_eq!(bench.run("prints").await.end(), (Outcome::Ok, 1));
+}
+
+#[tokio::test]
+async fn another_signal_is_only_sent() {
+    let mut bench = Bench::start().await;
+    let run = bench.submit("loops");
+    bench.printed(run).await;
+    bench.worker.interrupt(libc::SIGINT);
+    assert_eq!(bench.finish(run).await.end(), (Outcome::Died(Death::Signal(libc::SIGINT)), 1));
+}
+
+#[tokio::test]
+async fn nothing_printed_is_lost() {
+    let mut bench = Bench::start().await;
+    let run = bench.submit("prints_64_mb");
+    let mut length = 0;
+    loop {
+        match bench.next().await {
+            WorkerEvent::Run { event: RunEvent::Output { bytes, .. }, .. } => {
+                assert!(bytes.len() <= OUTPUT_CHUNK);
+                length += bytes.len();
+            }
+            WorkerEvent::Run { event: RunEvent::Done { outcome, .. }, .. } => {
+                assert_eq!((outcome, length), (Outcome::Ok, (64 << 20) + 1));
+                break;
+            }
+            WorkerEvent::Run { event: RunEvent::Started, .. } => {}
+            other => panic!("{other:?} came from run {run}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_slow_reader_blocks_the_cell_and_an_interrupt_still_ends_it() {
+    let mut bench = Bench::start().await;
+    let run = bench.submit("prints_without_end");
+    bench.printed(run).await;
+    let pid = bench.worker.pid();
+    // Nobody reads events: the cell ends up waiting for room in its pipe.
+    let written = blocked(pid).await;
+    assert!(written < 4 << 20, "the cell could print {written} bytes");
+    bench.worker.interrupt(libc::SIGKILL);
+    while state(pid).is_some() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(bench.finish(run).await.end(), (Outcome::Died(Death::Stopped), 1));
+    assert_eq!(bench.run("prints").await.out(), "hello\n");
+}
+
+/// Waits until a process is blocked and has stopped writing; returns the bytes that it has written.
+async fn blocked(pid: u32) -> u64 {
+    let (begin, mut before, mut same) = (std::time::Instant::now(), 0, 0);
+    while same < 20 {
+        assert!(begin.elapsed() < LIMIT, "process {pid} never blocked");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        let io = std::fs::read_to_string(format!("/proc/{pid}/io")).unwrap();
+        let written = io.lines().find_map(|line| line.strip_prefix("wchar: ")).unwrap().parse().unwrap();
+        let quiet = written == before && state(pid) == Some('S');
+        same = if quiet { same + 1 } else { 0 };
+        before = written;
+    }
+    before
+}
+
+#[tokio::test]
+async fn a_cell_reads_lines() {
+    let mut bench = Bench::start().await;
+    let run = bench.submit("asks");
+    assert_eq!(bench.next().await, WorkerEvent::Run { run, event: RunEvent::Started });
+    assert_eq!(bench.next().await, WorkerEvent::Input { run, prompt: "Name?".into(), password: false });
+    bench.worker.input("Ada".into());
+    assert_eq!(bench.finish(run).await.out(), "4 Ada\n");
+}
+
+#[tokio::test]
+async fn late_output_carries_its_run() {
+    let mut bench = Bench::start().await;
+    let run = bench.submit("prints_late");
+    assert_eq!(bench.finish(run).await.end(), (Outcome::Ok, 0));
+    bench.worker.input(String::new());
+    let event = RunEvent::Output { stream: Stream::Stdout, bytes: b"late\n".to_vec() };
+    assert_eq!(bench.next().await, WorkerEvent::Run { run, event });
+}
+
+#[tokio::test]
+async fn what_cannot_be_loaded_is_told_and_changes_nothing() {
+    let mut bench = Bench::start().await;
+    let jobs = [
+        (Job { object: "/nowhere/x.so".into(), ..job(1, "prints") }, "/nowhere/x.so"),
+        (job(2, "no_such_entry"), "no_such_entry"),
+        (Job { preload: vec!["/nowhere/libstd.so".into()], ..job(3, "prints") }, "/nowhere/libstd.so"),
+        (Job { entry: "x".repeat(1 << 20), ..job(4, "") }, "can't be sent"),
+    ];
+    for (job, named) in jobs {
+        let run = job.run;
+        bench.worker.submit(job);
+        let seen = bench.finish(run).await;
+        seen.check(false);
+        let (Outcome::LoadFailed(reason), 0) = seen.end() else { panic!("{seen:?}") };
+        assert!(reason.contains(named), "{reason}");
+    }
+    bench.runs = 4;
+    assert_eq!(bench.run("prints").await.end(), (Outcome::Ok, 0));
+}
+
+#[tokio::test]
+async fn without_the_standard_library_nothing_loads() {
+    // The other tests preload it: this shows that they would fail if it came from elsewhere.
+    let mut bench = Bench::start().await;
+    bench.worker.submit(Job { preload: vec![], ..job(1, "prints") });
+    let (Outcome::LoadFailed(reason), _) = bench.finish(RunId(1)).await.end() else { panic!("it was loaded") };
+    assert!(reason.contains("libstd-"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_cell_that_breaks_the_socket_loses_its_worker_only() {
+    let mut bench = Bench::start().await;
+    for (generation, entry) in [(1, "closes_everything"), (2, "writes_to_high_descriptors")] {
+        let seen = bench.run(entry).await;
+        assert_eq!(seen.end(), (Outcome::Died(Death::Signal(libc::SIGKILL)), generation));
+    }
+    assert_eq!(bench.run("prints").await.out(), "hello\n");
+}
+
+#[tokio::test]
+async fn nothing_is_left_after_the_end() {
+    let mut bench = Bench::start().await;
+    let grandchild = bench.run("starts_a_process").await.number();
+    assert!(state(grandchild).is_some(), "it goes on when its cell has ended");
+    let pid = bench.worker.pid();
+    bench.worker.close().await;
+    assert_eq!(state(pid), None);
+    wait_for_end(grandchild);
+}
+
+#[tokio::test]
+async fn a_dropped_worker_leaves_nothing() {
+    let mut bench = Bench::start().await;
+    let grandchild = bench.run("starts_a_process").await.number();
+    let pid = bench.worker.pid();
+    drop(bench);
+    while state(pid).is_some() {
+        tokio::task::yield_now().await;
+    }
+    wait_for_end(grandchild);
+}
+
+#[test]
+fn the_end_of_the_runtime_is_the_end_of_the_worker() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let bench = runtime.block_on(Bench::start());
+    let pid = bench.worker.pid();
+    drop(runtime);
+    wait_for_end(pid);
+}
+
+#[tokio::test]
+async fn a_death_takes_what_the_cell_started_with_it() {
+    let mut bench = Bench::start().await;
+    let grandchild = bench.run("starts_a_process").await.number();
+    bench.run("aborts").await;
+    wait_for_end(grandchild);
+}
+
+#[tokio::test]
+async fn a_program_that_is_no_worker_is_an_error() {
+    let none = WorkerConfig { program: "/nowhere/worker".into(), ..config() };
+    let error = Worker::start(none).await.unwrap_err();
+    assert!(matches!(error, StartError::Spawn { .. }), "{error}");
+    let other =
+        WorkerConfig { program: "/bin/sh".into(), args: vec!["-c".into(), "echo oh >&2; exit 9".into()], ..config() };
+    let error = Worker::start(other).await.unwrap_err();
+    assert_eq!(error.to_string(), "the worker program /bin/sh exited with status 9 before it was ready: oh");
+}
+
+#[tokio::test]
+async fn the_worker_runs_in_its_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let (worker, _events) =
+        Worker::start(WorkerConfig { folder: Some(folder.path().to_owned()), ..config() }).await.unwrap();
+    let cwd = std::fs::read_link(format!("/proc/{}/cwd", worker.pid())).unwrap();
+    assert_eq!(cwd, folder.path().canonicalize().unwrap());
+}
+
+fn kill(pid: u32) {
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid as i32), nix::sys::signal::Signal::SIGKILL).unwrap();
+}
