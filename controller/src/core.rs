@@ -155,8 +155,8 @@ impl Core {
         }
         self.now = self.now.max(now);
         match input {
-            Input::FromEngine(peer, message) => self.from_engine(peer, message, actions),
-            Input::FromClient(peer, message) => self.from_client(peer, message, actions),
+            Input::FromEngine(peer, message) => self.engine_said(peer, message, actions),
+            Input::FromClient(peer, message) => self.client_said(peer, message, actions),
             Input::EngineDisconnected(peer) => self.engine_disconnected(&peer, "lost its connection", actions),
             Input::ClientDisconnected(peer) => self.client_disconnected(&peer),
             Input::Malformed => self.rejected += 1,

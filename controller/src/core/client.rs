@@ -7,7 +7,7 @@ use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 impl Core {
-    pub(super) fn from_client(&mut self, peer: PeerId, message: FromClient, actions: &mut Vec<Action>) {
+    pub(super) fn client_said(&mut self, peer: PeerId, message: FromClient, actions: &mut Vec<Action>) {
         if let FromClient::Hello { version } = message {
             return self.hello(peer, version, actions);
         }

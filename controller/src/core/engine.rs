@@ -124,7 +124,7 @@ impl Engine {
 }
 
 impl Core {
-    pub(super) fn from_engine(&mut self, peer: PeerId, message: FromEngine, actions: &mut Vec<Action>) {
+    pub(super) fn engine_said(&mut self, peer: PeerId, message: FromEngine, actions: &mut Vec<Action>) {
         if let FromEngine::Register { version, id, info, .. } = message {
             return self.register(peer, version, id, info, actions);
         }

@@ -64,7 +64,7 @@ impl Core {
         let wanted = match &mut event {
             RunEvent::Started => engine.begin(session_id, run),
             RunEvent::Done { outcome, generation, .. } => {
-                *generation = place.to_client(*generation);
+                *generation = place.relayed(*generation);
                 engine.end(session_id, run, outcome)
             }
             // Threads of a run may print after its end.
@@ -90,7 +90,7 @@ impl Core {
             engine.count_death(death);
         }
         if let Some(session) = self.sessions.get_mut(&session_id) {
-            let generation = session.place(id).to_client(generation);
+            let generation = session.place(id).relayed(generation);
             session.send(ToClient::WorkerLost { session: session_id, engine: id, death, generation }, actions);
         }
     }

@@ -48,7 +48,7 @@ pub(super) struct Place {
 
 impl Place {
     /// The engine's generation as clients see it.
-    pub fn to_client(&mut self, generation: u32) -> u32 {
+    pub fn relayed(&mut self, generation: u32) -> u32 {
         let seen = self.offset.saturating_add(generation);
         self.latest = self.latest.max(seen);
         seen

@@ -1,0 +1,216 @@
+//! Handles of sessions and runs.
+
+use crate::task::Command;
+use bytes::Bytes;
+use chorus_protocol::{BlobId, Death, EngineId, EngineInfo, RunEvent, RunId, RunSpec, SessionId, Target};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::mpsc;
+
+/// A namespace on every engine. Clones are the same session; it is closed with the last of them and of its runs.
+#[derive(Clone, Debug)]
+pub struct Session {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    id: SessionId,
+    commands: mpsc::UnboundedSender<Command>,
+    /// Grows in the order in which runs are sent: the controller takes one that doesn't grow for a repetition.
+    next_run: Mutex<u64>,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        _ = self.commands.send(Command::Close(self.id));
+    }
+}
+
+/// What to run and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunRequest {
+    /// Libraries that are loaded first, once a worker.
+    pub preload: Vec<BlobId>,
+    /// The cell's object.
+    pub object: BlobId,
+    /// The symbol to call.
+    pub entry: String,
+    /// What monitors show for it.
+    pub label: String,
+    /// The engines, each with the generation that it must have.
+    pub targets: Vec<Target>,
+}
+
+/// What happens in a session outside of its runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SessionEvent {
+    /// An engine joined, or came back.
+    EngineUp {
+        /// Which.
+        engine: EngineId,
+        /// Who it is.
+        info: EngineInfo,
+    },
+    /// An engine's process is gone. Runs that it had end by themselves.
+    EngineDown {
+        /// Which.
+        engine: EngineId,
+        /// Why, as a sentence.
+        reason: String,
+        /// Whether it is started again.
+        restarting: bool,
+    },
+    /// The session's variables on an engine are gone, while it ran nothing there.
+    WorkerLost {
+        /// On which engine.
+        engine: EngineId,
+        /// How; [`Death::EngineLost`] comes along with an `EngineDown`.
+        death: Death,
+        /// The generation that the session goes on with there.
+        generation: u32,
+    },
+    /// Output of a run that has ended, or whose [`Run`] is no longer there: threads of a cell may outlive it.
+    LateOutput {
+        /// Which run.
+        run: RunId,
+        /// On which engine.
+        engine: EngineId,
+        /// `Output`, `Display` or `Panic`.
+        event: RunEvent,
+    },
+    /// Nothing more will come. All runs have ended.
+    ControllerLost(String),
+}
+
+/// The events of a session, in order.
+#[derive(Debug)]
+pub struct SessionEvents {
+    session: SessionId,
+    events: mpsc::UnboundedReceiver<SessionEvent>,
+    commands: mpsc::WeakUnboundedSender<Command>,
+}
+
+impl SessionEvents {
+    /// The next event; `None` when the session is closed.
+    pub async fn recv(&mut self) -> Option<SessionEvent> {
+        let event = self.events.recv().await?;
+        self.acknowledge(&event);
+        Some(event)
+    }
+
+    /// The next event, if it is there already.
+    pub fn try_recv(&mut self) -> Option<SessionEvent> {
+        let event = self.events.try_recv().ok()?;
+        self.acknowledge(&event);
+        Some(event)
+    }
+
+    fn acknowledge(&self, event: &SessionEvent) {
+        if let SessionEvent::LateOutput { engine, event, .. } = event
+            && let Some(commands) = self.commands.upgrade()
+        {
+            taken(&commands, self.session, *engine, event);
+        }
+    }
+}
+
+impl Drop for SessionEvents {
+    fn drop(&mut self) {
+        self.events.close();
+        while self.try_recv().is_some() {}
+    }
+}
+
+pub(crate) fn open(commands: mpsc::UnboundedSender<Command>) -> (Session, SessionEvents) {
+    let (sender, events) = mpsc::unbounded_channel();
+    let session = SessionId::random();
+    _ = commands.send(Command::Open { session, events: sender });
+    // The events alone don't keep the connection.
+    let events = SessionEvents { session, events, commands: commands.downgrade() };
+    (Session { shared: Arc::new(Shared { id: session, commands, next_run: Mutex::default() }) }, events)
+}
+
+impl Session {
+    /// The session's name on the wire.
+    pub fn id(&self) -> SessionId {
+        self.shared.id
+    }
+
+    /// Gives bytes to the cluster, for runs to name them. The same bytes are sent once a client.
+    pub fn put_blob(&self, bytes: Bytes) -> BlobId {
+        let id = BlobId::of(&bytes);
+        self.command(Command::Put { id, bytes });
+        id
+    }
+
+    /// Runs an object. Its events are there for the taking from now on.
+    pub fn run(&self, request: RunRequest) -> Run {
+        let (sender, events) = mpsc::unbounded_channel();
+        let RunRequest { preload, object, entry, label, targets } = request;
+        let mut next_run = self.shared.next_run.lock().unwrap_or_else(PoisonError::into_inner);
+        let run = RunId(*next_run);
+        *next_run += 1;
+        let spec = RunSpec { session: self.id(), run, preload, object, entry, label };
+        self.command(Command::Run { spec, targets, events: sender });
+        drop(next_run);
+        Run { id: run, session: self.clone(), events }
+    }
+
+    /// Ends what the session runs on these engines, and drops what it has queued there. SIGKILL replaces the workers.
+    pub fn interrupt(&self, targets: Vec<EngineId>, signal: i32) {
+        self.command(Command::Interrupt { session: self.id(), targets, signal });
+    }
+
+    /// Replaces the session's workers on these engines by fresh ones.
+    pub fn restart(&self, targets: Vec<EngineId>) {
+        self.command(Command::Restart { session: self.id(), targets });
+    }
+
+    /// Ends the session's workers, and its runs.
+    pub fn close(&self) {
+        self.command(Command::Close(self.id()));
+    }
+
+    fn command(&self, command: Command) {
+        // The task lives as long as this handle; if it doesn't, it panicked, and the runs' channels are closed.
+        _ = self.shared.commands.send(command);
+    }
+}
+
+/// A run under way. Dropping it doesn't stop it.
+#[derive(Debug)]
+pub struct Run {
+    id: RunId,
+    session: Session,
+    events: mpsc::UnboundedReceiver<(EngineId, RunEvent)>,
+}
+
+impl Run {
+    /// The run's name on the wire.
+    pub fn id(&self) -> RunId {
+        self.id
+    }
+
+    /// The next event of any engine; `None` when every target has had its `Done`.
+    pub async fn next(&mut self) -> Option<(EngineId, RunEvent)> {
+        let (engine, event) = self.events.recv().await?;
+        taken(&self.session.shared.commands, self.session.id(), engine, &event);
+        Some((engine, event))
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        self.events.close();
+        while let Ok((engine, event)) = self.events.try_recv() {
+            taken(&self.session.shared.commands, self.session.id(), engine, &event);
+        }
+    }
+}
+
+fn taken(commands: &mpsc::UnboundedSender<Command>, session: SessionId, engine: EngineId, event: &RunEvent) {
+    let bytes = event.weight() as u64;
+    if bytes > 0 {
+        _ = commands.send(Command::Taken { session, engine, bytes });
+    }
+}

@@ -1,0 +1,139 @@
+//! What is delivered, acknowledged and sent again.
+
+use super::*;
+use chorus_protocol::{Key, Stream};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+const SESSION: SessionId = SessionId(1);
+
+struct Fixture {
+    sessions: Sessions,
+    events: UnboundedReceiver<SessionEvent>,
+}
+
+fn fixture() -> Fixture {
+    let mut sessions = Sessions::default();
+    let (sender, events) = unbounded_channel();
+    sessions.open(SESSION, sender);
+    Fixture { sessions, events }
+}
+
+impl Fixture {
+    fn run(&mut self, run: u64, engines: &[u32]) -> UnboundedReceiver<(EngineId, RunEvent)> {
+        let (sender, events) = unbounded_channel();
+        let targets: Vec<Target> =
+            engines.iter().map(|&engine| Target { engine: EngineId(engine), generation: None }).collect();
+        self.sessions.submit(SESSION, RunId(run), &targets, sender);
+        events
+    }
+
+    fn event(&mut self, run: u64, engine: u32, event: RunEvent) {
+        self.sessions.deliver(ToClient::Run { session: SESSION, run: RunId(run), engine: EngineId(engine), event });
+    }
+}
+
+fn output(bytes: usize) -> RunEvent {
+    RunEvent::Output { stream: Stream::Stdout, bytes: vec![0; bytes] }
+}
+
+fn done() -> RunEvent {
+    RunEvent::Done { outcome: Outcome::Ok, generation: 0, micros: 0 }
+}
+
+#[test]
+fn a_run_is_over_when_every_target_is() {
+    let mut it = fixture();
+    let mut run = it.run(1, &[0, 1, 1]);
+    it.event(1, 0, done());
+    it.event(1, 1, output(3));
+    it.event(1, 1, done());
+    let got: Vec<_> = std::iter::from_fn(|| run.blocking_recv()).collect();
+    assert_eq!(got, [(EngineId(0), done()), (EngineId(1), output(3)), (EngineId(1), done())]);
+    assert_eq!(it.run(2, &[]).blocking_recv(), None);
+}
+
+#[test]
+fn late_output_goes_to_the_session_and_late_ends_nowhere() {
+    let mut it = fixture();
+    let run = it.run(1, &[0]);
+    it.event(1, 0, done());
+    it.event(1, 0, output(2));
+    it.event(1, 0, done());
+    drop(run);
+    let late = SessionEvent::LateOutput { run: RunId(1), engine: EngineId(0), event: output(2) };
+    assert_eq!(it.events.try_recv(), Ok(late));
+    assert!(it.events.try_recv().is_err());
+}
+
+#[test]
+fn output_that_nobody_wants_is_acknowledged() {
+    let mut it = fixture();
+    drop(it.run(1, &[0]));
+    it.events.close();
+    it.event(1, 0, output(5));
+    let receipts = it.sessions.receipts(true);
+    assert_eq!(receipts.acks, [(SESSION, EngineId(0), 5)]);
+    assert_eq!(receipts.received, [(SESSION, 1)]);
+    assert_eq!(it.sessions.receipts(true), Receipts::default());
+}
+
+#[test]
+fn small_acknowledgements_wait_for_the_ping() {
+    let mut it = fixture();
+    it.sessions.take(SESSION, EngineId(0), ACKNOWLEDGE - 1);
+    assert_eq!(it.sessions.receipts(false), Receipts::default());
+    it.sessions.take(SESSION, EngineId(0), 1);
+    assert_eq!(it.sessions.receipts(false).acks, [(SESSION, EngineId(0), ACKNOWLEDGE)]);
+}
+
+#[test]
+fn losing_the_controller_ends_what_is_missing() {
+    let mut it = fixture();
+    let mut run = it.run(1, &[0, 1]);
+    it.event(1, 0, done());
+    it.sessions.lose_all("it stopped");
+    assert_eq!(run.blocking_recv(), Some((EngineId(0), done())));
+    let lost = |event: Option<(EngineId, RunEvent)>| {
+        matches!(event, Some((EngineId(1), RunEvent::Done { outcome: Outcome::Died(Death::EngineLost), .. })))
+    };
+    assert!(lost(run.blocking_recv()));
+    assert_eq!(run.blocking_recv(), None);
+    assert_eq!(it.events.try_recv(), Ok(SessionEvent::ControllerLost("it stopped".into())));
+    assert!(lost(it.run(2, &[1]).blocking_recv()));
+}
+
+#[test]
+fn only_sessions_that_the_controller_has_are_resumed() {
+    let mut it = fixture();
+    let status = ClusterStatus {
+        name: String::new(),
+        pid: 1,
+        uptime_ms: 0,
+        engines: vec![],
+        starting: 0,
+        sessions: 0,
+        rejected: 0,
+    };
+    assert_eq!(it.sessions.reconnected(&status), []);
+    it.sessions.establish([SESSION].into_iter());
+    assert_eq!(it.sessions.reconnected(&status), [(SESSION, 0)]);
+    it.event(9, 0, done());
+    assert_eq!(it.sessions.reconnected(&status), [(SESSION, 1)]);
+}
+
+#[test]
+fn what_a_pong_does_not_cover_is_sent_again() {
+    let frame = |n: u32| Frame::encode(&n, &Key::random()).unwrap();
+    let bodies = |frames: Vec<Frame>| frames.into_iter().map(|it| it.body[0]).collect::<Vec<u8>>();
+    let mut it = Unconfirmed::default();
+    it.push(Some(SESSION), frame(1));
+    assert!(it.ping());
+    it.push(None, frame(2));
+    assert!(!it.ping(), "one ping at a time");
+    assert_eq!(bodies(it.again()), [1, 2]);
+    assert_eq!(bodies(it.again()), [1, 2]);
+    assert!(it.ping());
+    it.push(None, frame(3));
+    assert_eq!(it.pong().collect::<Vec<_>>(), [SESSION]);
+    assert_eq!(bodies(it.again()), [3]);
+}

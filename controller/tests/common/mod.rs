@@ -1,0 +1,192 @@
+//! A cluster with engines that tests play themselves.
+
+use bytes::Bytes;
+use chorus_client::{Client, Run, RunRequest, Session};
+use chorus_controller::{Controller, ControllerConfig, Transport};
+use chorus_protocol::{
+    Connection, EngineId, EngineInfo, Frame, FromEngine, OUTPUT_CHUNK, OUTPUT_WINDOW, Outcome, RunEvent, RunSpec,
+    Stream, Target, ToEngine, VERSION,
+};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use zeromq::{DealerSocket, Socket, SocketRecv, SocketSend, ZmqMessage};
+
+/// Long enough for anything on a machine that does other things as well.
+pub const LIMIT: Duration = Duration::from_secs(30);
+
+pub struct Cluster {
+    pub controller: Controller,
+    pub runtime: tempfile::TempDir,
+}
+
+pub async fn cluster(transport: Transport) -> Cluster {
+    let runtime = tempfile::tempdir().unwrap();
+    let config = ControllerConfig {
+        name: "test".into(),
+        runtime: runtime.path().to_owned(),
+        transport,
+        engines: 0,
+        launcher: None,
+        heartbeat: Duration::from_secs(1),
+    };
+    Cluster { controller: Controller::start(config).await.unwrap(), runtime }
+}
+
+impl Cluster {
+    pub async fn client(&self) -> Client {
+        Client::connect(self.controller.connection()).await.unwrap().0
+    }
+
+    pub async fn engine(&self) -> FakeEngine {
+        FakeEngine::join(self.controller.connection()).await
+    }
+
+    /// Waits until the status is as wanted.
+    pub async fn until(&self, client: &Client, what: &str, is: impl Fn(&chorus_protocol::ClusterStatus) -> bool) {
+        let wait = async {
+            while !is(&client.status().await.unwrap()) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        if timeout(LIMIT, wait).await.is_err() {
+            panic!("waited for: {what}; the status is {:?}", client.status().await);
+        }
+    }
+}
+
+/// Speaks the engine's side of the protocol; a task of its own beats its heart. Dropping it breaks the connection.
+pub struct FakeEngine {
+    pub id: EngineId,
+    send: mpsc::UnboundedSender<FromEngine>,
+    inbox: mpsc::UnboundedReceiver<ToEngine>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for FakeEngine {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl FakeEngine {
+    pub async fn join(connection: &Connection) -> FakeEngine {
+        let mut socket = DealerSocket::new();
+        socket.connect(&connection.engines).await.unwrap();
+        let key = connection.key.clone();
+        let (send, mut outbox) = mpsc::unbounded_channel::<FromEngine>();
+        let (received, mut inbox) = mpsc::unbounded_channel();
+        let task = tokio::spawn(async move {
+            let mut beat = tokio::time::interval(Duration::from_millis(300));
+            loop {
+                let message = tokio::select! {
+                    message = socket.recv() => {
+                        let Ok(message) = message else { return };
+                        _ = received.send(Frame::decode::<ToEngine>(&message.into_vec(), &key).unwrap());
+                        continue;
+                    }
+                    message = outbox.recv() => match message {
+                        Some(message) => message,
+                        None => return,
+                    },
+                    _ = beat.tick() => FromEngine::Heartbeat,
+                };
+                let frame = Frame::encode(&message, &key).unwrap();
+                let mut message = ZmqMessage::from(frame.mac);
+                message.push_back(frame.body);
+                if socket.send(message).await.is_err() {
+                    return;
+                }
+            }
+        });
+        let info = EngineInfo { pid: std::process::id(), host: "fake".into(), cores: 1 };
+        send.send(FromEngine::Register { version: VERSION, id: None, info, shares_files: true }).unwrap();
+        let id = match timeout(LIMIT, inbox.recv()).await {
+            Ok(Some(ToEngine::Registered { id, .. })) => id,
+            other => panic!("waited to be registered, got {other:?}"),
+        };
+        FakeEngine { id, send, inbox, task }
+    }
+
+    pub fn send(&self, message: FromEngine) {
+        self.send.send(message).unwrap();
+    }
+
+    pub fn event(&self, spec: &RunSpec, event: RunEvent) {
+        self.send(FromEngine::Run { session: spec.session, run: spec.run, event });
+    }
+
+    /// The next message but heartbeats.
+    pub async fn recv(&mut self) -> ToEngine {
+        loop {
+            match timeout(LIMIT, self.inbox.recv()).await {
+                Ok(Some(ToEngine::Heartbeat)) => {}
+                Ok(Some(message)) => return message,
+                other => panic!("engine {} waited for a message, got {other:?}", self.id),
+            }
+        }
+    }
+
+    /// The next run, whatever comes before.
+    pub async fn run(&mut self) -> RunSpec {
+        loop {
+            if let ToEngine::Run { spec, .. } = self.recv().await {
+                return spec;
+            }
+        }
+    }
+
+    /// Takes a run, prints one line and ends it.
+    pub async fn greet(&mut self) {
+        let spec = self.run().await;
+        self.event(&spec, RunEvent::Started);
+        self.event(&spec, output(format!("hello from {}", self.id).into_bytes()));
+        self.event(&spec, done(Outcome::Ok));
+    }
+
+    /// Takes a run and prints `total` bytes, never with more than the window on the way, as real engines do. Tells
+    /// through `printed` how far it has come.
+    pub async fn flood(&mut self, total: usize, printed: &std::sync::atomic::AtomicUsize) {
+        let spec = self.run().await;
+        let (mut sent, mut acknowledged) = (0, 0);
+        while sent < total {
+            while sent - acknowledged >= OUTPUT_WINDOW {
+                if let ToEngine::Ack { bytes, .. } = self.recv().await {
+                    acknowledged += usize::try_from(bytes).unwrap();
+                }
+            }
+            let chunk = OUTPUT_CHUNK.min(total - sent);
+            self.event(&spec, output(vec![b'x'; chunk]));
+            sent += chunk;
+            printed.store(sent, std::sync::atomic::Ordering::Relaxed);
+        }
+        self.event(&spec, done(Outcome::Ok));
+    }
+}
+
+pub fn output(bytes: Vec<u8>) -> RunEvent {
+    RunEvent::Output { stream: Stream::Stdout, bytes }
+}
+
+pub fn done(outcome: Outcome) -> RunEvent {
+    RunEvent::Done { outcome, generation: 0, micros: 1 }
+}
+
+pub fn run(session: &Session, engines: &[EngineId]) -> Run {
+    let object = session.put_blob(Bytes::from_static(b"object"));
+    let targets = engines.iter().map(|&engine| Target { engine, generation: None }).collect();
+    session.run(RunRequest { preload: vec![], object, entry: "entry".into(), label: "cell".into(), targets })
+}
+
+pub async fn next(run: &mut Run) -> Option<(EngineId, RunEvent)> {
+    timeout(LIMIT, run.next()).await.expect("waited for the next event of a run")
+}
+
+/// All events of a run until it is over.
+pub async fn all(run: &mut Run) -> Vec<(EngineId, RunEvent)> {
+    let mut events = Vec::new();
+    while let Some(event) = next(run).await {
+        events.push(event);
+    }
+    events
+}
