@@ -1,0 +1,348 @@
+//! One line with a magic: which words of it are flags, what they say, where the code begins.
+
+use super::error::{Line, MagicError, nearest};
+use super::flags::{ClusterFlags, ConfigFlags, NoFlags, PxFlags, ResultFlags};
+use super::{Code, Command, Name, PxConfig, scan};
+use clap::FromArgMatches;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use std::error::Error as _;
+use std::ops::Range;
+
+/// A line that a magic's sign and name begin.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Head<'a> {
+    pub(super) line: Line<'a>,
+    /// Where the first `%` is.
+    pub(super) start: usize,
+    /// Whether there are two of them.
+    pub(super) double: bool,
+    pub(super) name: &'a str,
+    /// Where the name ends.
+    pub(super) end: usize,
+}
+
+impl<'a> Head<'a> {
+    /// The head of a line, if it begins with `%` and a name.
+    pub(super) fn find(line: Line<'a>) -> Option<Head<'a>> {
+        let start = line.text.len() - line.text.trim_start().len();
+        let after = line.from(start).strip_prefix('%')?;
+        let (double, name) = after.strip_prefix('%').map_or((false, after), |name| (true, name));
+        let length = name.find(|c| !scan::is_word(c)).unwrap_or(name.len());
+        let name = name.get(..length)?;
+        if name.is_empty() || name.starts_with(|c: char| c.is_numeric()) {
+            return None;
+        }
+        let end = start + if double { 2 } else { 1 } + name.len();
+        Some(Head { line, start, double, name, end })
+    }
+
+    pub(super) fn magic(&self) -> Option<Name> {
+        Name::find(self.name)
+    }
+
+    /// Whether what follows the name is what follows a magic's name.
+    pub(super) fn stands_alone(&self) -> bool {
+        self.asks_for_help() || self.line.from(self.end).chars().next().is_none_or(char::is_whitespace)
+    }
+
+    pub(super) fn asks_for_help(&self) -> bool {
+        let rest = self.line.from(self.end);
+        rest.starts_with('?') && rest.trim_start_matches('?').trim().is_empty()
+    }
+
+    /// An error about the name.
+    pub(super) fn error(&self, message: impl Into<String>) -> MagicError {
+        self.line.error(self.start..self.end, message)
+    }
+
+    /// The error for a name that no magic has.
+    pub(super) fn unknown(&self) -> MagicError {
+        let percent = if self.double { "%%" } else { "%" };
+        let near = nearest(self.name, Name::ALL.map(Name::as_str));
+        let hint = near.map(|near| format!(": did you mean `{percent}{near}`?")).unwrap_or_default();
+        self.error(format!("there is no magic `{percent}{}`{hint}", self.name)).with_help("`%lsmagic` lists the magics")
+    }
+}
+
+/// Reads a line magic.
+pub(super) fn read<'a>(name: Name, head: &Head<'a>, config: &PxConfig) -> Result<Command<'a>, MagicError> {
+    if head.asks_for_help() {
+        return Ok(Command::Help(name));
+    }
+    let reader = Reader { name, head };
+    let words = match name {
+        Name::Cluster => split_all(head)?,
+        _ => split_flags(head, &name.flags())?,
+    };
+    let command = match name {
+        Name::Px => reader.parse::<PxFlags>(&words)?.map(|flags| {
+            let code = head.line.from(words.code);
+            let place = (head.line.number, head.line.column(words.code));
+            Command::Px { options: flags.over(config), code: Code { text: code, line: place.0, column: place.1 } }
+        }),
+        Name::AutoPx => reader.parse::<ConfigFlags>(&words)?.map(|flags| Command::AutoPx(flags.over(config))),
+        Name::PxConfig => {
+            let changed = !words.flags.is_empty();
+            reader.parse::<ConfigFlags>(&words)?.map(|flags| Command::PxConfig { config: flags.over(config), changed })
+        }
+        Name::PxResult => reader.parse::<ResultFlags>(&words)?.map(|flags| Command::PxResult(flags.over(config))),
+        Name::Cluster => reader.parse::<ClusterFlags>(&words)?.map(|flags| Command::Cluster(flags.wanted())),
+        Name::LsMagic => reader.parse::<NoFlags>(&words)?.map(|_| Command::LsMagic),
+    };
+    let Some(command) = command else { return Ok(Command::Help(name)) };
+    let rest = words.code..head.line.text.trim_end().len();
+    match &command {
+        Command::Px { code, .. } => {
+            if code.text.trim().is_empty() {
+                let message = "`%px` needs code on its line";
+                return Err(head.error(message).with_help("for code of several lines begin the cell with `%%px`"));
+            }
+            let mut scanner = scan::Scanner::default();
+            scanner.read(code.text);
+            if scanner.is_open() {
+                let message = "the code of `%px` ends with its line, and something that it opens isn't closed there";
+                let help = "for code of several lines begin the cell with `%%px`";
+                return Err(head.line.error(rest, message).with_help(help));
+            }
+        }
+        _ if !rest.is_empty() => {
+            let message = format!("`{name}` doesn't take `{}`", head.line.from(rest.start).trim_end());
+            return Err(head.line.error(rest, message).with_help(format!("usage: {}", name.usage())));
+        }
+        _ => {}
+    }
+    Ok(command)
+}
+
+/// Reads the line of a `%%px`, whose code is on the lines below it.
+pub(super) fn read_cell<'a>(head: &Head<'a>, config: &PxConfig, body: Code<'a>) -> Result<Command<'a>, MagicError> {
+    if head.asks_for_help() {
+        return Ok(Command::Help(Name::Px));
+    }
+    let words = split_flags(head, &Name::Px.flags())?;
+    let Some(flags) = (Reader { name: Name::Px, head }).parse::<PxFlags>(&words)? else {
+        return Ok(Command::Help(Name::Px));
+    };
+    let rest = words.code..head.line.text.trim_end().len();
+    if !rest.is_empty() {
+        let message = "only flags may stand on the line of `%%px`";
+        let help = "the code begins on the next line; `%px CODE` runs a single line";
+        return Err(head.line.error(rest, message).with_help(help));
+    }
+    Ok(Command::Px { options: flags.over(config), code: body })
+}
+
+/// A word of the line, without its quotes.
+struct Word {
+    at: Range<usize>,
+    value: String,
+}
+
+struct Words {
+    flags: Vec<Word>,
+    /// Where the code begins, or the end of the line.
+    code: usize,
+}
+
+/// The words that are flags and values of flags.
+fn split_flags(head: &Head<'_>, command: &clap::Command) -> Result<Words, MagicError> {
+    let mut flags = Vec::new();
+    let mut at = skip_space(head.line, head.end);
+    loop {
+        let rest = head.line.from(at);
+        let mut chars = rest.chars();
+        // `-1` or `-(a + b)` is code, as is all that doesn't begin with `-`.
+        let is_flag = chars.next() == Some('-') && chars.next().is_some_and(|c| c == '-' || c.is_alphabetic());
+        if !is_flag {
+            return Ok(Words { flags, code: at });
+        }
+        let word = word(head.line, at)?;
+        at = skip_space(head.line, word.at.end);
+        if word.value == "--" {
+            return Ok(Words { flags, code: at });
+        }
+        let wants_value = wants_value(command, &word.value);
+        flags.push(word);
+        if wants_value && !head.line.from(at).is_empty() {
+            let value = self::word(head.line, at)?;
+            at = skip_space(head.line, value.at.end);
+            flags.push(value);
+        }
+    }
+}
+
+/// All words of the line.
+fn split_all(head: &Head<'_>) -> Result<Words, MagicError> {
+    let mut flags = Vec::new();
+    let mut at = skip_space(head.line, head.end);
+    while !head.line.from(at).is_empty() {
+        let word = word(head.line, at)?;
+        at = skip_space(head.line, word.at.end);
+        flags.push(word);
+    }
+    Ok(Words { flags, code: at })
+}
+
+/// Whether the word after this flag is its value.
+fn wants_value(command: &clap::Command, flag: &str) -> bool {
+    let takes = |arg: &clap::Arg| arg.get_action().takes_values();
+    if let Some(long) = flag.strip_prefix("--") {
+        return command.get_arguments().any(|arg| arg.get_long() == Some(long) && takes(arg));
+    }
+    let mut shorts = flag.chars().skip(1);
+    while let Some(short) = shorts.next() {
+        if command.get_arguments().any(|arg| arg.get_short() == Some(short) && takes(arg)) {
+            // What follows in the same word is the value.
+            return shorts.next().is_none();
+        }
+    }
+    false
+}
+
+fn skip_space(line: Line<'_>, at: usize) -> usize {
+    line.text.len() - line.from(at).trim_start().len()
+}
+
+/// The word that begins here; quotes hold words together as they do in a shell.
+fn word(line: Line<'_>, at: usize) -> Result<Word, MagicError> {
+    let text = line.from(at);
+    let mut quote = None;
+    let mut end = text.len();
+    let mut chars = text.char_indices();
+    while let Some((place, c)) = chars.next() {
+        match quote {
+            _ if c == '\\' && quote != Some('\'') => {
+                chars.next();
+            }
+            Some(open) if c == open => quote = None,
+            Some(_) => {}
+            None if c == '"' || c == '\'' => quote = Some(c),
+            None if c.is_whitespace() => {
+                end = place;
+                break;
+            }
+            None => {}
+        }
+    }
+    let raw = text.get(..end).unwrap_or(text);
+    match shlex::split(raw) {
+        // For a shell `#` begins a comment, which leaves no word at all.
+        Some(words) => Ok(Word { at: at..at + end, value: words.into_iter().next().unwrap_or_else(|| raw.to_owned()) }),
+        None => Err(line.error(at..at + end, "a quote isn't closed")),
+    }
+}
+
+struct Reader<'h, 'a> {
+    name: Name,
+    head: &'h Head<'a>,
+}
+
+impl Reader<'_, '_> {
+    /// The flags that the words say, or `None` when they ask for help.
+    fn parse<F: FromArgMatches>(&self, words: &Words) -> Result<Option<F>, MagicError> {
+        let values = words.flags.iter().map(|word| &word.value);
+        match self.name.flags().try_get_matches_from(values).and_then(|matches| F::from_arg_matches(&matches)) {
+            Ok(flags) => Ok(Some(flags)),
+            Err(error) if error.kind() == ErrorKind::DisplayHelp => Ok(None),
+            Err(error) => Err(self.explain(&error, words)),
+        }
+    }
+
+    /// clap's complaint in a sentence of ours, with its place in the line.
+    fn explain(&self, error: &clap::Error, words: &Words) -> MagicError {
+        let context = |kind| match error.get(kind) {
+            Some(ContextValue::String(text)) => Some(text.clone()),
+            // Of several suggestions the last is the nearest.
+            Some(ContextValue::Strings(texts)) if kind != ContextKind::ValidValue => texts.last().cloned(),
+            Some(ContextValue::Strings(texts)) => Some(texts.join("`, `")),
+            _ => None,
+        };
+        let name = self.name;
+        let argument = context(ContextKind::InvalidArg).unwrap_or_default();
+        // clap says `--targets <T>`; the word in the line is only the first of these.
+        let flag = argument.split([' ', '=']).next().unwrap_or_default();
+        let value = context(ContextKind::InvalidValue).unwrap_or_default();
+        let usage = format!("usage: {}; `%{}?` tells more", name.usage(), name.as_str());
+        let whole = self.head.start..self.head.line.text.trim_end().len();
+        let place = |word: Option<&Word>| word.map_or(whole.clone(), |word| word.at.clone());
+        let at_flag = || place(words.flags.iter().rev().find(|word| says(&word.value, flag)));
+        let at_value = || place(words.flags.iter().rev().find(|word| word.value.ends_with(&value)));
+        let did_you_mean =
+            |near: Option<String>| near.map(|near| format!(": did you mean `{near}`?")).unwrap_or_default();
+        let (at, message) = match error.kind() {
+            ErrorKind::UnknownArgument => {
+                let hint = match context(ContextKind::SuggestedArg) {
+                    None if name == Name::Px => ": if it is code, write `--` before it".to_owned(),
+                    near => did_you_mean(near),
+                };
+                let kind = if flag.starts_with('-') { "the flag " } else { "" };
+                (at_flag(), format!("`{name}` doesn't take {kind}`{argument}`{hint}"))
+            }
+            ErrorKind::InvalidSubcommand => {
+                let wrong = context(ContextKind::InvalidSubcommand).unwrap_or_default();
+                let at = place(words.flags.iter().find(|word| word.value == wrong));
+                let near = context(ContextKind::SuggestedSubcommand);
+                (at, format!("`{name}` doesn't know `{wrong}`{}", did_you_mean(near)))
+            }
+            ErrorKind::InvalidValue if value.is_empty() => {
+                (place(words.flags.last()), format!("`{flag}` needs a value"))
+            }
+            ErrorKind::InvalidValue => {
+                let valid = context(ContextKind::ValidValue).unwrap_or_default();
+                (at_value(), format!("`{flag}` can't be `{value}`: it is one of `{valid}`"))
+            }
+            ErrorKind::ValueValidation => {
+                let why = error.source().map(|why| format!(": {why}")).unwrap_or_default();
+                (at_value(), format!("`{flag}` can't be `{value}`{why}"))
+            }
+            ErrorKind::MissingRequiredArgument => {
+                (whole.clone(), format!("`{}` is missing", argument.trim_matches(['<', '>'])))
+            }
+            _ => {
+                let text = error.to_string();
+                let first = text.lines().next().unwrap_or_default();
+                (whole.clone(), first.strip_prefix("error: ").unwrap_or(first).to_owned())
+            }
+        };
+        self.head.line.error(at, message).with_help(usage)
+    }
+}
+
+/// Whether this word of the line says this flag, perhaps among other one-letter flags or with its value.
+fn says(word: &str, flag: &str) -> bool {
+    let letter = flag.strip_prefix('-').filter(|rest| rest.chars().count() == 1);
+    match letter {
+        Some(letter) => !word.starts_with("--") && word.starts_with('-') && word.contains(letter),
+        None => word.split('=').next() == Some(flag),
+    }
+}
+
+/// What may be completed to at the end of an unfinished line that begins with `%`: from which byte on, and with what.
+pub(super) fn complete(line: &str) -> Option<(usize, Vec<String>)> {
+    let head = Head::find(Line { text: line, number: 1 });
+    let start = line.len() - line.trim_start().len();
+    let typed = line.get(start..)?;
+    if !typed.contains(char::is_whitespace) {
+        let percent = if typed.starts_with("%%") { "%%" } else { "%" };
+        let name = typed.strip_prefix(percent)?;
+        let names = Name::ALL.iter().filter(|magic| percent == "%" || **magic == Name::Px);
+        let fitting = names.map(|magic| magic.as_str()).filter(|magic| magic.starts_with(name));
+        return Some((start, fitting.map(|magic| format!("{percent}{magic}")).collect()));
+    }
+    let head = head?;
+    let command = head.magic()?.flags();
+    let last = line.rfind(char::is_whitespace).map_or(0, |at| at + line[at..].chars().next().map_or(1, char::len_utf8));
+    let word = line.get(last..)?;
+    // In the code of a `%px`, after its flags, there is nothing to say here.
+    let in_flags = match head.magic()? {
+        Name::Cluster => true,
+        _ => word.starts_with('-') && split_flags(&head, &command).is_ok_and(|words| words.code >= last),
+    };
+    if !in_flags {
+        return None;
+    }
+    let subcommands = command.get_subcommands().map(|sub| sub.get_name().to_owned());
+    let longs = command.get_arguments().filter_map(|arg| arg.get_long().map(|long| format!("--{long}")));
+    let candidates: Vec<_> = if word.starts_with('-') { longs.collect() } else { subcommands.collect() };
+    Some((last, candidates.into_iter().filter(|candidate| candidate.starts_with(word)).collect()))
+}

@@ -1,0 +1,235 @@
+//! Magics: the lines of a cell that aren't Rust.
+//!
+//! A cell whose first line of code is `%%px` goes to the engines whole. Elsewhere a line `%name ...` at the start of a
+//! statement is a magic, and the Rust above and below it is Rust. This module says which is which, and where; it
+//! runs nothing, knows no cluster, and no cell makes it panic.
+
+mod error;
+mod flags;
+mod line;
+mod name;
+mod scan;
+mod targets;
+#[cfg(test)]
+mod tests;
+
+pub use error::MagicError;
+pub use flags::{ClusterCommand, PxConfig, PxOptions, ResultOptions, Signal};
+pub use name::{Name, list};
+pub use targets::{TargetError, Targets};
+
+use error::Line;
+use line::Head;
+use scan::{Next, Scanner};
+
+/// A piece of a cell. The texts of all parts, one after the other, are the cell.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Part<'a> {
+    /// Rust for the notebook's own process, or, under `%autopx`, for the engines.
+    Rust {
+        /// The lines.
+        text: &'a str,
+        /// The 1-based line of the cell at which they begin.
+        first_line: usize,
+    },
+    /// Lines with nothing but white space and comments.
+    Blank {
+        /// The lines.
+        text: &'a str,
+    },
+    /// A magic.
+    Magic {
+        /// Its line, or the whole cell of a `%%px`.
+        text: &'a str,
+        /// The 1-based line of the cell on which `%` stands.
+        line: usize,
+        /// What it asks for.
+        command: Command<'a>,
+    },
+}
+
+impl<'a> Part<'a> {
+    /// The lines of the cell that this is.
+    pub fn text(&self) -> &'a str {
+        match self {
+            Part::Rust { text, .. } | Part::Blank { text } | Part::Magic { text, .. } => text,
+        }
+    }
+}
+
+/// What a magic asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command<'a> {
+    /// Run code on engines.
+    Px {
+        /// How.
+        options: PxOptions,
+        /// What.
+        code: Code<'a>,
+    },
+    /// Begin to send all Rust to the engines, or end it.
+    AutoPx(PxConfig),
+    /// Show outputs again.
+    PxResult(ResultOptions),
+    /// Make these the defaults, if `changed`; else show them.
+    PxConfig {
+        /// The defaults. The magics below in the same cell were read with them.
+        config: PxConfig,
+        /// Whether there were any flags.
+        changed: bool,
+    },
+    /// Start, stop, show or join a cluster.
+    Cluster(ClusterCommand),
+    /// Show [`Name::help`].
+    Help(Name),
+    /// Show [`list`].
+    LsMagic,
+}
+
+/// Rust in a magic, and where it stands in the cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Code<'a> {
+    /// The Rust.
+    pub text: &'a str,
+    /// The 1-based line of the cell at which it begins.
+    pub line: usize,
+    /// The 1-based column, in characters, at which it begins.
+    pub column: usize,
+}
+
+/// Splits a cell into Rust and magics, which are to run in this order. `config` gives the defaults of their flags.
+pub fn parse<'a>(cell: &'a str, config: &PxConfig) -> Result<Vec<Part<'a>>, MagicError> {
+    let mut config = config.clone();
+    let mut parts = Vec::new();
+    let mut scanner = Scanner::default();
+    let mut rust = Rust { from: 0, line: 1, code: false };
+    let mut at = 0;
+    for (index, whole) in cell.split_inclusive('\n').enumerate() {
+        let line = Line { text: whole.strip_suffix('\n').unwrap_or(whole), number: index + 1 };
+        let line = Line { text: line.text.strip_suffix('\r').unwrap_or(line.text), ..line };
+        let end = at + whole.len();
+        let next = scanner.next();
+        match found(line, next)? {
+            Some((name, head)) if head.double => {
+                if parts.iter().any(|part| !matches!(part, Part::Blank { .. })) || rust.code {
+                    let message = "`%%px` must be the first line of its cell, since it takes the whole cell";
+                    return Err(head
+                        .error(message)
+                        .with_help("for one line use `%px CODE`; the rest can be a cell of its own"));
+                }
+                if name != Name::Px {
+                    return Err(head.error(format!("`{name}` is a magic for one line: write it with a single `%`")));
+                }
+                let body = Code { text: cell.get(end..).unwrap_or(""), line: line.number + 1, column: 1 };
+                refuse_magics(body)?;
+                let command = line::read_cell(&head, &config, body)?;
+                return Ok(vec![Part::Magic { text: cell, line: line.number, command }]);
+            }
+            Some((name, head)) => {
+                rust.push(cell, at, &mut parts);
+                let command = line::read(name, &head, &config)?;
+                if let Command::PxConfig { config: changed, .. } = &command {
+                    config = changed.clone();
+                }
+                parts.push(Part::Magic { text: whole, line: line.number, command });
+                scanner.skip_line();
+                rust = Rust { from: end, line: line.number + 1, code: false };
+            }
+            None if next != Next::Rest && is_evcxr_command(line.text) => {
+                scanner.skip_line();
+                rust.code = true;
+            }
+            None => {
+                scanner.read(whole);
+                rust.code |= scanner.has_code();
+            }
+        }
+        at = end;
+    }
+    rust.push(cell, at, &mut parts);
+    Ok(parts)
+}
+
+/// The Rust since the last magic.
+struct Rust {
+    from: usize,
+    line: usize,
+    code: bool,
+}
+
+impl Rust {
+    fn push<'a>(&self, cell: &'a str, to: usize, parts: &mut Vec<Part<'a>>) {
+        match cell.get(self.from..to) {
+            None | Some("") => {}
+            Some(text) if self.code => parts.push(Part::Rust { text, first_line: self.line }),
+            Some(text) => parts.push(Part::Blank { text }),
+        }
+    }
+}
+
+/// The magic on this line, if there is one. An error where only a magic can be meant and it isn't one.
+fn found<'a>(line: Line<'a>, next: Next) -> Result<Option<(Name, Head<'a>)>, MagicError> {
+    let Some(head) = Head::find(line) else { return Ok(None) };
+    match (next, head.magic()) {
+        (Next::Rest, _) => Ok(None),
+        (_, Some(name)) if head.stands_alone() => Ok(Some((name, head))),
+        (Next::AfterBrace, _) => Ok(None),
+        (Next::Statement, Some(name)) => {
+            let percent = if head.double { "%" } else { "" };
+            Err(head.error(format!("after `{percent}{name}` there must be a space")))
+        }
+        (Next::Statement, None) => Err(head.unknown()),
+    }
+}
+
+/// `:dep`, `:vars` and the like take a line each; `::std::...` is Rust.
+fn is_evcxr_command(line: &str) -> bool {
+    let line = line.trim_start();
+    line.starts_with(':') && !line.starts_with("::")
+}
+
+/// The body of a `%%px` is Rust only.
+fn refuse_magics(body: Code<'_>) -> Result<(), MagicError> {
+    let mut scanner = Scanner::default();
+    for (index, whole) in body.text.split_inclusive('\n').enumerate() {
+        let line = Line { text: whole.trim_end_matches(['\r', '\n']), number: body.line + index };
+        let next = scanner.next();
+        if let Some((_, head)) = found(line, next)? {
+            let message = "there can't be a magic in a `%%px` cell, which goes to the engines whole";
+            return Err(head.error(message).with_help("put it into a cell of its own"));
+        }
+        if next != Next::Rest && is_evcxr_command(line.text) {
+            scanner.skip_line();
+        } else {
+            scanner.read(whole);
+        }
+    }
+    Ok(())
+}
+
+/// Whether the cell can't be run before more lines are typed: it opens a bracket, a string or a comment that it doesn't
+/// close, or it is a `%%px` without code yet.
+pub fn is_unfinished(cell: &str, config: &PxConfig) -> bool {
+    let open = |text: &str| {
+        let mut scanner = Scanner::default();
+        for line in text.split_inclusive('\n') {
+            if scanner.next() != Next::Rest && is_evcxr_command(line) {
+                scanner.skip_line();
+            } else {
+                scanner.read(line);
+            }
+        }
+        scanner.is_open()
+    };
+    match parse(cell, config).unwrap_or_default().last() {
+        Some(Part::Rust { text, .. } | Part::Blank { text }) => open(text),
+        Some(Part::Magic { command: Command::Px { code, .. }, .. }) => code.text.trim().is_empty() || open(code.text),
+        _ => false,
+    }
+}
+
+/// Completes an unfinished magic: of the line's text up to the cursor, from which byte on it may be replaced by which
+/// names, flags or subcommands. `None` where Rust or a name of the user's is to be completed instead.
+pub fn complete(line_up_to_cursor: &str) -> Option<(usize, Vec<String>)> {
+    line_up_to_cursor.trim_start().starts_with('%').then(|| line::complete(line_up_to_cursor)).flatten()
+}
