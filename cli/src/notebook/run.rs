@@ -1,0 +1,322 @@
+//! The run itself: one select loop a cell over the kernel's publications, its reply, its questions, its death, the
+//! clock and the user's Ctrl-C.
+
+use super::document::{CodeCell, Document};
+use super::outputs::{Change, Outputs};
+use super::process::KernelProcess;
+use super::screen::Screen;
+use super::{Ask, Ending, Finished, Output, RunError, RunOptions, folder_of, write_atomically};
+use chorus_jupyter::content::ExecuteRequest;
+use chorus_jupyter::{Channel, ClientError, ConnectionInfo, KernelClient, Message};
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+/// How long the kernel has from its start until it answers.
+const READY: Duration = Duration::from_secs(60);
+
+/// How long a cell that is over its time has after the interrupt, before the kernel is killed.
+const AFTER_INTERRUPT: Duration = Duration::from_secs(2);
+
+/// How long the kernel has to shut down.
+const SHUTDOWN: Duration = Duration::from_secs(5);
+
+/// Runs a notebook. Ctrl-C interrupts the running cell and ends the run; a second one, or SIGTERM, kills the kernel.
+pub async fn run(options: RunOptions) -> Result<Finished, RunError> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let (stops, stop) = mpsc::channel(4);
+    let watching = tokio::spawn(async move {
+        loop {
+            let wish = tokio::select! {
+                _ = interrupt.recv() => Stop::Interrupt,
+                _ = terminate.recv() => Stop::Kill,
+            };
+            if stops.send(wish).await.is_err() {
+                return;
+            }
+        }
+    });
+    let finished = run_until(options, stop).await;
+    watching.abort();
+    finished
+}
+
+/// What the user wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// End the running cell; the second time, the kernel.
+    Interrupt,
+    /// End the kernel.
+    Kill,
+}
+
+/// The same, with the user's wishes from a channel.
+pub(super) async fn run_until(options: RunOptions, stop: mpsc::Receiver<Stop>) -> Result<Finished, RunError> {
+    let RunOptions { notebook, output, engines, timeout, kernel, out, err, terminal, ask } = options;
+    let to_stdout = output == Some(Output::Stdout);
+    let (page, shown_on) = if to_stdout { (Some(out), None) } else { (None, Some(out)) };
+    let mut screen = Screen::new(shown_on, err, terminal.filter(|_| !to_stdout));
+
+    let text = std::fs::read(&notebook).map_err(|source| RunError::Read { path: notebook.clone(), source })?;
+    let mut document =
+        Document::parse(&text).map_err(|source| RunError::Document { path: notebook.clone(), source })?;
+    if let Some(Output::File(path)) = &output {
+        // Better said now than after an hour of computing.
+        let folder = folder_of(path);
+        tempfile::tempfile_in(folder).map_err(|source| RunError::Write { path: path.clone(), source })?;
+    }
+    if let Some(language) = document.language().filter(|language| !language.eq_ignore_ascii_case("rust")) {
+        screen.note(&format!("warning: {} is a notebook in {language}, not in Rust", notebook.display()))?;
+    }
+    document.prepare();
+    let cells = document.code_cells();
+
+    let sockets = tempfile::Builder::new().prefix("chorus-run-").tempdir().map_err(RunError::Folder)?;
+    // Unix sockets in a private folder leave no port for others to take; TCP when the folder's path is too long.
+    let info = match ConnectionInfo::ipc(sockets.path()) {
+        Some(info) => info,
+        None => ConnectionInfo::local_tcp()?,
+    };
+    let file = sockets.path().join("connection.json");
+    info.write(&file)?;
+    let process = KernelProcess::start(&kernel, &file, engines, folder_of(&notebook)).map_err(|source| {
+        let program = kernel.first().map(|program| program.to_string_lossy().into_owned()).unwrap_or_default();
+        RunError::Start { program, source }
+    })?;
+
+    let mut run = Run { process, stop, timeout, ask, screen, outputs: Outputs::default(), parents: HashMap::new() };
+    let finished = run.all(&info, &cells).await?;
+
+    for (cell, record) in cells.iter().zip(run.outputs.cells()) {
+        document.record(cell.index, &record.outputs, record.execution_count);
+    }
+    let written = |path: &Path, source| RunError::Write { path: path.to_owned(), source };
+    let text = document.to_bytes().map_err(|error| written(&notebook, error.into()))?;
+    if let Some(mut page) = page {
+        page.write_all(&text).and_then(|()| page.flush()).map_err(|source| written(Path::new("stdout"), source))?;
+    } else if let Some(Output::File(path)) = &output {
+        write_atomically(path, &text).map_err(|source| written(path, source))?;
+    }
+    Ok(finished)
+}
+
+/// A run under way.
+struct Run {
+    process: KernelProcess,
+    stop: mpsc::Receiver<Stop>,
+    timeout: Option<Duration>,
+    ask: Option<Ask>,
+    screen: Screen,
+    outputs: Outputs,
+    /// Which cell each request ran, since outputs may come when the next one runs already.
+    parents: HashMap<String, usize>,
+}
+
+impl Run {
+    async fn all(&mut self, info: &ConnectionInfo, cells: &[CodeCell]) -> Result<Finished, RunError> {
+        let of = cells.len();
+        let connected = tokio::select! {
+            client = KernelClient::connect(info, READY) => Ok(client?),
+            death = self.process.death() => Err(Ending::KernelDied(death)),
+            Some(_) = self.stop.recv() => Err(Ending::Interrupted),
+        };
+        let mut client = match connected {
+            Ok(client) => client,
+            Err(ending) => {
+                self.process.kill().await;
+                return self.report(Finished { ending, ran: 0, of });
+            }
+        };
+        let mut finished = Finished { ending: Ending::Complete, ran: 0, of };
+        for cell in cells {
+            finished.ran += 1;
+            self.screen.begin(finished.ran, of, &cell.source)?;
+            let record = self.outputs.begin();
+            let ending = self.cell(&mut client, cell, record).await?;
+            if let Some(cell) = self.outputs.cell(record) {
+                self.screen.finish(&mut cell.outputs)?;
+            }
+            if ending != Ending::Complete {
+                finished.ending = ending;
+                break;
+            }
+        }
+        self.shut_down(&mut client).await;
+        self.report(finished)
+    }
+
+    /// Runs one cell until its reply is here and the kernel is idle again, or there is no more hope for that.
+    async fn cell(&mut self, client: &mut KernelClient, cell: &CodeCell, record: usize) -> Result<Ending, RunError> {
+        let request = ExecuteRequest { allow_stdin: self.ask.is_some(), ..ExecuteRequest::new(&cell.source) };
+        let mut pending = client.execute(&request).await?;
+        let id = pending.msg_id().to_owned();
+        self.parents.insert(id.clone(), record);
+        let (answers, mut answered) = mpsc::channel(1);
+        let mut deadline = self.timeout.map(|time| Instant::now() + time);
+        let mut stopping = None;
+        let mut reply = None;
+        let mut idle = false;
+        while reply.is_none() || !idle {
+            tokio::select! {
+                message = client.iopub.recv() => {
+                    let message = message.ok_or(ClientError::Lost)?;
+                    idle |= self.take(&message, record)? && message.parent_id() == Some(&id);
+                }
+                message = &mut pending, if reply.is_none() => reply = Some(message?),
+                Some(question) = client.stdin.recv() => self.ask(question, &answers)?,
+                Some((question, text)) = answered.recv() => {
+                    let question: Message = question;
+                    let text: String = text;
+                    client.answer_input(&question, &text).await?;
+                }
+                death = self.process.death() => {
+                    self.take_what_is_left(client, record).await?;
+                    self.add_error(record, &json!({"ename": "KernelDied", "evalue": death}))?;
+                    return Ok(Ending::KernelDied(death));
+                }
+                () = until(deadline) => match stopping {
+                    None => {
+                        stopping = Some(Ending::TimedOut);
+                        deadline = Some(Instant::now() + AFTER_INTERRUPT);
+                        interrupt(client).await?;
+                    }
+                    Some(ending) => return self.kill(record, ending).await,
+                },
+                Some(wish) = self.stop.recv() => match (stopping.take(), wish) {
+                    (None, Stop::Interrupt) => {
+                        stopping = Some(Ending::Interrupted);
+                        deadline = None;
+                        interrupt(client).await?;
+                    }
+                    (before, _) => return self.kill(record, before.unwrap_or(Ending::Interrupted)).await,
+                },
+            }
+        }
+        let content = reply.map_or(Value::Null, |reply: Message| reply.content);
+        if let Some(cell) = self.outputs.cell(record) {
+            cell.execution_count = cell.execution_count.or_else(|| content.get("execution_count")?.as_u64());
+        }
+        let failed = content.get("status").is_none_or(|status| status != "ok");
+        if failed && !self.outputs.has_error(record) {
+            self.add_error(record, &content)?;
+        }
+        Ok(match stopping {
+            Some(ending) => ending,
+            None if failed && !cell.may_fail => Ending::Failed,
+            None => Ending::Complete,
+        })
+    }
+
+    /// Takes in a publication, of the running cell or late from an earlier one; says whether it is a status `idle`.
+    fn take(&mut self, message: &Message, running: usize) -> Result<bool, RunError> {
+        let Some(&cell) = message.parent_id().and_then(|id| self.parents.get(id)) else { return Ok(false) };
+        let change = self.outputs.apply(cell, message.msg_type(), &message.content);
+        if let Some(record) = self.outputs.cell(cell) {
+            match change {
+                change if cell == running => self.screen.change(change, &mut record.outputs)?,
+                Change::Added(piece) => self.screen.show(&piece)?,
+                _ => {}
+            }
+        }
+        Ok(message.msg_type() == "status" && message.content["execution_state"] == "idle")
+    }
+
+    /// Reads what a dead kernel published before its end.
+    async fn take_what_is_left(&mut self, client: &mut KernelClient, running: usize) -> Result<(), RunError> {
+        let soon = Duration::from_millis(100);
+        while let Ok(Some(message)) = tokio::time::timeout(soon, client.iopub.recv()).await {
+            self.take(&message, running)?;
+        }
+        Ok(())
+    }
+
+    fn add_error(&mut self, record: usize, content: &Value) -> Result<(), RunError> {
+        let change = self.outputs.add_error(record, content);
+        if let Some(cell) = self.outputs.cell(record) {
+            self.screen.change(change, &mut cell.outputs)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the kernel in the middle of a cell.
+    async fn kill(&mut self, record: usize, ending: Ending) -> Result<Ending, RunError> {
+        self.process.kill().await;
+        let (ename, evalue) = match ending {
+            Ending::TimedOut => ("TimedOut", "the cell took too long and didn't end when interrupted"),
+            _ => ("Interrupted", "the kernel was killed"),
+        };
+        self.add_error(record, &json!({"ename": ename, "evalue": evalue}))?;
+        Ok(ending)
+    }
+
+    /// Has the user asked on a thread of its own, which a blocked terminal may hold up for ever.
+    fn ask(&mut self, question: Message, answers: &mpsc::Sender<(Message, String)>) -> Result<(), RunError> {
+        let Some(ask) = self.ask.clone() else {
+            self.screen.note("the cell asks for input, and there is no terminal to ask: it gets an empty line")?;
+            // The channel has room: a kernel asks one question at a time.
+            let _ = answers.try_send((question, String::new()));
+            return Ok(());
+        };
+        let answers = answers.clone();
+        std::thread::spawn(move || {
+            let prompt = question.content["prompt"].as_str().unwrap_or_default();
+            let text = ask(prompt, question.content["password"] == true).unwrap_or_else(|error| {
+                tracing::warn!(%error, "no input");
+                String::new()
+            });
+            // The cell may have ended meanwhile.
+            let _ = answers.blocking_send((question, text));
+        });
+        Ok(())
+    }
+
+    async fn shut_down(&mut self, client: &mut KernelClient) {
+        let asked = client.request(Channel::Control, "shutdown_request", json!({"restart": false})).await;
+        // A kernel that can't be asked is dead, or as good as.
+        let ended = asked.is_ok()
+            && tokio::select! {
+                ended = self.process.ends_within(SHUTDOWN) => ended,
+                Some(_) = self.stop.recv() => false,
+            };
+        if !ended {
+            self.process.kill().await;
+        }
+    }
+
+    /// Says at the end what the user must know.
+    fn report(&mut self, finished: Finished) -> Result<Finished, RunError> {
+        let Finished { ending, ran, of } = &finished;
+        let what = match ending {
+            Ending::Complete => return Ok(finished),
+            Ending::Failed => format!("cell {ran} of {of} failed"),
+            Ending::TimedOut => format!("cell {ran} of {of} took longer than it may"),
+            Ending::Interrupted => format!("stopped in cell {ran} of {of}"),
+            Ending::KernelDied(how) if *ran == 0 => how.clone(),
+            Ending::KernelDied(_) => format!("the kernel died in cell {ran} of {of}"),
+        };
+        let rest = match of - ran {
+            0 => String::new(),
+            1 => "; 1 cell wasn't run".to_owned(),
+            rest => format!("; {rest} cells weren't run"),
+        };
+        self.screen.note(&format!("{what}{rest}"))?;
+        Ok(finished)
+    }
+}
+
+async fn interrupt(client: &mut KernelClient) -> Result<(), ClientError> {
+    // Nobody waits for the reply: what counts is that the cell ends.
+    client.request(Channel::Control, "interrupt_request", json!({})).await.map(drop)
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
