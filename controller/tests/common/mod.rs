@@ -1,5 +1,7 @@
 //! A cluster with engines that tests play themselves.
 
+#![allow(dead_code)]
+
 use bytes::Bytes;
 use chorus_client::{Client, Run, RunRequest, Session};
 use chorus_controller::{Controller, ControllerConfig, Transport};
