@@ -67,10 +67,17 @@ impl RunOptions {
             kernel: vec![exe, "kernel".into(), "--connection-file".into(), "{connection_file}".into()],
             out: Box::new(std::io::stdout()),
             err: Box::new(std::io::stderr()),
-            terminal: None,
+            terminal: terminal(),
             ask: std::io::stdin().is_terminal().then(|| Arc::new(ask_terminal) as Ask),
         })
     }
+}
+
+/// Columns and rows of the terminal that both stdout and stderr lead to.
+fn terminal() -> Option<(u16, u16)> {
+    use std::io::IsTerminal;
+    let size = terminal_size::terminal_size()?;
+    (std::io::stdout().is_terminal() && std::io::stderr().is_terminal()).then_some((size.0.0, size.1.0))
 }
 
 /// Reads a line from the terminal that is our stdin, without echo when it is a password.

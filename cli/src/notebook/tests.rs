@@ -48,6 +48,7 @@ impl Bench {
             kernel: toy::command(),
             out: Box::new(out.clone()),
             err: Box::new(err.clone()),
+            terminal: None,
             ask: None,
             ..RunOptions::new(notebook).unwrap()
         };
