@@ -1,1 +1,205 @@
-fn main() {}
+//! `chorus`: the command line. It reads arguments and calls the crates that do the work.
+
+mod cluster;
+mod install;
+mod kernel;
+mod notebook;
+
+use clap::{Args, Parser, Subcommand};
+use install::Where;
+use std::error::Error;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// A Jupyter kernel for Rust with parallel magics.
+#[derive(Parser, Debug)]
+#[command(name = "chorus", version, max_term_width = 100, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  chorus install --user                 make \"Rust (Chorus)\" a kernel of your Jupyter
+  chorus run notebooks/tour.ipynb       run a notebook without Jupyter
+  chorus start -n 8 --name lab          start a cluster; in a notebook: %cluster connect lab
+  chorus status lab                     see what its engines do
+
+Exit status: 0 when all went well, 1 when something failed (such as a cell), 2 for wrong arguments or a file
+that is no notebook, 124 when --timeout ran out, 130 after Ctrl-C.
+
+Environment: CHORUS_RUNTIME_DIR is where clusters keep their sockets, CHORUS_ENGINES how many engines a
+notebook's own cluster has, CHORUS_LOG what is logged to stderr (such as `debug`).";
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Install the kernel into Jupyter
+    Install(Place),
+    /// Remove the kernel from Jupyter
+    Uninstall(Place),
+    /// Run the kernel; Jupyter calls this
+    Kernel {
+        /// Jupyter's connection file
+        #[arg(long, short = 'f', value_name = "FILE")]
+        connection_file: PathBuf,
+    },
+    /// Run a notebook's cells without Jupyter, and show their outputs
+    ///
+    /// Cells run in a fresh kernel, in order, up to the first that fails (cells tagged `raises-exception` may fail).
+    Run {
+        /// The notebook
+        notebook: PathBuf,
+        /// Write the executed notebook to this file, or to stdout when it is `-`
+        #[arg(short, long, value_name = "OUT.ipynb")]
+        output: Option<PathBuf>,
+        /// Engines of the notebook's own cluster [default: one for each core, at least 2]
+        #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        engines: Option<u32>,
+        /// The longest that one cell may take, in seconds
+        #[arg(long, value_name = "S", value_parser = seconds)]
+        timeout: Option<Duration>,
+    },
+    /// Start a cluster that outlives notebooks
+    Start(cluster::Start),
+    /// Stop a cluster
+    Stop(cluster::Named),
+    /// List the clusters of this user on this host
+    List(cluster::List),
+    /// Show a cluster and its engines
+    Status(cluster::Status),
+    /// Add an engine to a cluster by hand; it stays until the cluster stops or Ctrl-C
+    Engine(cluster::Engine),
+}
+
+#[derive(Args, Debug)]
+#[group(multiple = false)]
+struct Place {
+    /// For this user (the default)
+    #[arg(long)]
+    user: bool,
+    /// For the Jupyter that is installed under this prefix
+    #[arg(long, value_name = "P")]
+    prefix: Option<PathBuf>,
+    /// For the Jupyter of the active virtual environment, or of the python3 on the PATH
+    #[arg(long)]
+    sys_prefix: bool,
+    /// For all users
+    #[arg(long)]
+    system: bool,
+}
+
+impl Place {
+    fn place(self) -> Where {
+        match (self.prefix, self.sys_prefix, self.system) {
+            (Some(prefix), _, _) => Where::Prefix(prefix),
+            (None, true, _) => Where::SysPrefix,
+            (None, false, true) => Where::System,
+            (None, false, false) => Where::User,
+        }
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse::<f64>().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds.filter(|time| !time.is_zero()).ok_or_else(|| "write a number of seconds above 0".into())
+}
+
+fn main() -> ExitCode {
+    // What other programs start us as, before any thread and any parsing.
+    let mut args = std::env::args_os().skip(1);
+    chorus_kernel::wrap_rustc();
+    match (args.next().as_deref().and_then(OsStr::to_str), args.next()) {
+        (Some(kernel::RELAY), Some(socket)) => return chorus_kernel::relay_main(Path::new(&socket)),
+        (Some(chorus_engine::program::WORKER), _) => chorus_engine::worker_main(),
+        (Some(kernel::ENGINE), _) => return chorus_engine::program::engine_main(std::env::args_os().skip(1)),
+        _ => {}
+    }
+    match run(Cli::parse().command) {
+        Ok(status) => status,
+        Err(error) => {
+            eprintln!("chorus: {error}");
+            let mut source = error.source();
+            while let Some(cause) = source {
+                eprintln!("  because: {cause}");
+                source = cause.source();
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
+    match command {
+        Command::Kernel { connection_file } => return kernel::run(&connection_file),
+        Command::Install(place) => {
+            let folder = install::install(&place.place(), &std::env::current_exe()?)?;
+            println!("Installed the kernel \"Rust (Chorus)\" in {}", folder.display());
+        }
+        Command::Uninstall(place) => match install::uninstall(&place.place())? {
+            Some(folder) => println!("Removed {}", folder.display()),
+            None => return Err("the kernel isn't installed there".into()),
+        },
+        Command::Run { notebook, output, engines, timeout } => {
+            log();
+            return run_notebook(notebook, output, engines, timeout);
+        }
+        Command::Start(start) => return cluster::start(start),
+        Command::Stop(named) => cluster::stop(&named)?,
+        Command::List(list) => cluster::list(&list)?,
+        Command::Status(status) => cluster::status(&status)?,
+        Command::Engine(engine) => return cluster::engine(&engine),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_notebook(
+    notebook: PathBuf,
+    output: Option<PathBuf>,
+    engines: Option<u32>,
+    timeout: Option<Duration>,
+) -> Result<ExitCode, Box<dyn Error>> {
+    let output = output.map(|path| match path.as_os_str() == "-" {
+        true => notebook::Output::Stdout,
+        false => notebook::Output::File(path),
+    });
+    let options = notebook::RunOptions { output, engines, timeout, ..notebook::RunOptions::new(notebook)? };
+    match runtime()?.block_on(notebook::run(options)) {
+        Ok(finished) => Ok(ExitCode::from(finished.exit_code())),
+        Err(error) => {
+            eprintln!("chorus: {error}");
+            Ok(ExitCode::from(error.exit_code()))
+        }
+    }
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
+}
+
+fn log() {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_env("CHORUS_LOG").unwrap_or_else(|_| EnvFilter::new("warn,zeromq=error"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn seconds_are_positive() {
+        assert_eq!(seconds("1.5"), Ok(Duration::from_millis(1500)));
+        for wrong in ["0", "-1", "x", "inf", "nan", ""] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -31,6 +31,8 @@ pub struct Config {
     pub relay_args: Vec<OsString>,
     /// An empty folder for everything that is built; see [`prepare_environment`].
     pub folder: PathBuf,
+    /// Interrupts compilations from other threads.
+    pub interrupter: Interrupter,
 }
 
 /// A text to compile.
@@ -42,6 +44,8 @@ pub struct CellText<'a> {
     pub count: u32,
     /// The number of the text's first line in the whole cell, 1-based.
     pub first_line: usize,
+    /// The whole cell, whose lines are shown with errors.
+    pub cell: &'a str,
 }
 
 /// A compiled cell.
@@ -157,7 +161,7 @@ impl Compiler {
         let base = evaluator.configure(&plain, &px).map_err(|error| failed("the crate px can't be used", &error))?;
         let mut compiler = Compiler {
             evaluator,
-            interrupter: Interrupter::default(),
+            interrupter: config.interrupter.clone(),
             base,
             shared: Vec::new(),
             known: Vec::new(),
@@ -179,11 +183,6 @@ impl Compiler {
             .eval(&code, &known.0, &mut |_| Answer::Succeeded)
             .map_err(|error| Diagnostic::error(error.to_string()))?;
         Ok(())
-    }
-
-    /// Interrupts a compilation from another thread.
-    pub fn interrupter(&self) -> Interrupter {
-        self.interrupter.clone()
     }
 
     /// Who has which variables.
@@ -283,7 +282,7 @@ impl Compiler {
         }
         let snapshot = match result {
             Ok(snapshot) => snapshot,
-            Err(error) => return Err(self.failure(error, members, &cell, &parsed.rust, prefix_lines)),
+            Err(error) => return Err(self.failure(error, members, &cell, prefix_lines)),
         };
         self.last_errors.clear();
         self.share_items(&parsed, &cell);
@@ -520,18 +519,11 @@ impl Compiler {
             .collect()
     }
 
-    fn failure(
-        &mut self,
-        error: evcxr::Error,
-        members: &[Member],
-        cell: &CellText<'_>,
-        text: &str,
-        prefix: usize,
-    ) -> Failure {
+    fn failure(&mut self, error: evcxr::Error, members: &[Member], cell: &CellText<'_>, prefix: usize) -> Failure {
         if self.interrupter.was_asked() {
             return Failure::Interrupted;
         }
-        let lines = LineMap { prefix, first_line: cell.first_line, lines: text.lines().collect() };
+        let lines = LineMap { prefix, first_line: cell.first_line, lines: cell.cell.lines().collect() };
         let mut errors: Vec<Diagnostic> = match &error {
             evcxr::Error::CompilationErrors(errors) => {
                 errors.iter().map(|error| Diagnostic::from_evcxr(error, &lines)).collect()

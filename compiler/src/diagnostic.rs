@@ -94,8 +94,7 @@ impl Diagnostic {
         out
     }
 
-    /// Reads evcxr's form. `offset` lines of the compiled text stand before the user's first line; `first_line` is
-    /// that line's number in the cell, and `cell` the compiled text's lines from there.
+    /// Reads evcxr's form.
     pub(crate) fn from_evcxr(error: &evcxr::CompilationError, lines: &LineMap) -> Diagnostic {
         let mut diagnostic = Diagnostic {
             level: error.level().to_owned(),
@@ -140,7 +139,7 @@ pub(crate) struct LineMap<'a> {
     pub prefix: usize,
     /// The number, in the whole cell, of the first line that was compiled.
     pub first_line: usize,
-    /// The lines of the cell's own text.
+    /// All lines of the cell.
     pub lines: Vec<&'a str>,
 }
 
@@ -151,7 +150,7 @@ impl LineMap<'_> {
     }
 
     fn text(&self, line: usize) -> &str {
-        line.checked_sub(self.prefix + 1).and_then(|at| self.lines.get(at)).copied().unwrap_or_default()
+        self.in_cell(line).and_then(|line| self.lines.get(line - 1)).copied().unwrap_or_default()
     }
 }
 
@@ -185,7 +184,7 @@ mod tests {
 
     #[test]
     fn lines_of_the_prefix_are_not_the_cells() {
-        let map = LineMap { prefix: 3, first_line: 2, lines: vec!["a", "b"] };
+        let map = LineMap { prefix: 3, first_line: 2, lines: vec!["%px", "a", "b"] };
         assert_eq!((map.in_cell(3), map.in_cell(4), map.in_cell(5)), (None, Some(2), Some(3)));
         assert_eq!((map.text(4), map.text(5), map.text(6), map.text(1)), ("a", "b", "", ""));
     }

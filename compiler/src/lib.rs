@@ -23,3 +23,12 @@ pub use interrupt::Interrupter;
 pub use namespace::{Member, Namespaces, Ticket, Variable, Variables, describe};
 pub use relay::relay_main;
 pub use source_map::{Place, SourceMap};
+
+/// Is rustc's wrapper, if cargo started this program as one: evcxr's `:cache` and dynamic linking do so. Call it at the
+/// program's very beginning.
+pub fn wrap_rustc() {
+    // evcxr's hook also has another program in it, its runtime, which Chorus has one of its own for.
+    if std::env::var_os("EVCXR_RUSTC_WRAPPER").is_some() && std::env::var_os("EVCXR_IS_RUNTIME").is_none() {
+        evcxr::runtime_hook();
+    }
+}

@@ -57,33 +57,60 @@ pub struct Ticket(pub u64);
 
 #[derive(Clone, Debug, Default)]
 struct Account {
+    /// After all runs before the first of `runs`.
     confirmed: Variables,
-    /// Runs under way, in order.
-    pending: VecDeque<(Ticket, Effect)>,
+    /// Runs of which one before or the run itself is still under way, in order.
+    runs: VecDeque<Run>,
     /// Why variables that were there are gone.
     lost: BTreeMap<String, String>,
 }
 
+#[derive(Clone, Debug)]
+struct Run {
+    ticket: Ticket,
+    effect: Effect,
+    /// `None` while it is under way.
+    outcome: Option<Outcome>,
+}
+
 impl Account {
-    fn current(&self) -> Variables {
+    /// The variables after the first `count` runs.
+    fn after(&self, count: usize) -> Variables {
         let mut variables = self.confirmed.clone();
-        for (_, effect) in &self.pending {
-            effect.succeed(&mut variables);
+        for run in self.runs.iter().take(count) {
+            run.effect.apply(run.outcome.as_ref().unwrap_or(&Outcome::Ok), &mut variables);
         }
         variables
+    }
+
+    fn current(&self) -> Variables {
+        self.after(self.runs.len())
+    }
+
+    /// Drops the runs that nobody waits for any more.
+    fn confirm(&mut self) {
+        while let Some(run) = self.runs.pop_front_if(|run| run.outcome.is_some()) {
+            run.effect.apply(run.outcome.as_ref().unwrap_or(&Outcome::Ok), &mut self.confirmed);
+        }
     }
 }
 
 impl Effect {
-    fn succeed(&self, variables: &mut Variables) {
-        variables.retain(|name, _| !self.before.contains_key(name));
-        variables.extend(self.after.clone());
-    }
-
-    /// evcxr stores what it loaded again after a panic, but nothing that the cell defined.
-    fn fail(&self, variables: &mut Variables) {
-        let kept = |name: &String| self.after.contains_key(name) && !self.defined.contains(name);
-        variables.retain(|name, _| !self.before.contains_key(name) || kept(name));
+    fn apply(&self, outcome: &Outcome, variables: &mut Variables) {
+        match outcome {
+            Outcome::Ok => {
+                variables.retain(|name, _| !self.before.contains_key(name));
+                variables.extend(self.after.clone());
+            }
+            // evcxr stores what it loaded again after a panic, but nothing that the cell defined.
+            Outcome::Panicked | Outcome::ReturnedError => {
+                let kept = |name: &String| self.after.contains_key(name) && !self.defined.contains(name);
+                variables.retain(|name, _| !self.before.contains_key(name) || kept(name));
+            }
+            Outcome::TypesChanged(names) => variables.retain(|name, _| !names.contains(name)),
+            Outcome::Died(_) => variables.clear(),
+            Outcome::Stale | Outcome::LoadFailed(_) | Outcome::NoSuchEngine | Outcome::Cancelled => {}
+        }
     }
 }
 
@@ -116,7 +143,8 @@ impl Namespaces {
         self.next_ticket += 1;
         let ticket = Ticket(self.next_ticket);
         for &member in members {
-            self.accounts.entry(member).or_default().pending.push_back((ticket, effect.clone()));
+            let run = Run { ticket, effect: effect.clone(), outcome: None };
+            self.accounts.entry(member).or_default().runs.push_back(run);
         }
         ticket
     }
@@ -124,35 +152,27 @@ impl Namespaces {
     /// Notes how a run ended. Returns the variables that were lost by it.
     pub fn settle(&mut self, ticket: Ticket, member: Member, outcome: &Outcome) -> Vec<String> {
         let account = self.accounts.entry(member).or_default();
-        let Some(at) = account.pending.iter().position(|(pending, _)| *pending == ticket) else { return Vec::new() };
-        let Some((_, effect)) = account.pending.remove(at) else { return Vec::new() };
-        let had = account.confirmed.clone();
+        let Some(at) = account.runs.iter().position(|run| run.ticket == ticket) else { return Vec::new() };
+        let had = account.after(at);
+        account.runs[at].outcome = Some(outcome.clone());
+        let has = account.after(at + 1);
+        let defined = account.runs[at].effect.defined.clone();
+        account.confirm();
         let reason = match outcome {
             Outcome::Ok => {
-                effect.succeed(&mut account.confirmed);
-                account.lost.retain(|name, _| !account.confirmed.contains_key(name));
+                account.lost.retain(|name, _| !has.contains_key(name));
                 return Vec::new();
             }
-            Outcome::Panicked | Outcome::ReturnedError => {
-                effect.fail(&mut account.confirmed);
-                "the cell that used it failed".to_owned()
-            }
-            Outcome::TypesChanged(names) => {
-                account.confirmed.retain(|name, _| !names.contains(name));
-                "its type was redefined".to_owned()
-            }
-            Outcome::Died(death) => {
-                account.confirmed.clear();
-                format!("{}'s worker {death}", member_possessive(member))
-            }
+            Outcome::Panicked | Outcome::ReturnedError => "the cell that used it failed".to_owned(),
+            Outcome::TypesChanged(_) => "its type was redefined".to_owned(),
+            Outcome::Died(death) => format!("{member}'s worker {death}"),
             Outcome::Stale | Outcome::LoadFailed(_) | Outcome::NoSuchEngine | Outcome::Cancelled => return Vec::new(),
         };
-        let mut lost: Vec<String> = had.into_keys().filter(|name| !account.confirmed.contains_key(name)).collect();
+        let lost: Vec<String> = had.into_keys().filter(|name| !has.contains_key(name)).collect();
         // A variable that the cell would have defined is missed by the next cell as well.
-        for name in lost.iter().chain(effect.defined.iter().filter(|name| !account.confirmed.contains_key(*name))) {
+        for name in lost.iter().chain(defined.iter().filter(|name| !has.contains_key(*name))) {
             account.lost.insert(name.clone(), reason.clone());
         }
-        lost.sort();
         lost
     }
 
@@ -161,7 +181,7 @@ impl Namespaces {
         let account = self.accounts.entry(member).or_default();
         let lost: Vec<String> = std::mem::take(&mut account.confirmed).into_keys().collect();
         for name in &lost {
-            account.lost.insert(name.clone(), format!("{}'s worker {death}", member_possessive(member)));
+            account.lost.insert(name.clone(), format!("{member}'s worker {death}"));
         }
         lost
     }
@@ -208,13 +228,6 @@ impl Namespaces {
             describe(&having),
             if having.len() == 1 { "has" } else { "have" }
         ))
-    }
-}
-
-fn member_possessive(member: Member) -> String {
-    match member {
-        Member::Local => "the notebook".into(),
-        Member::Engine(id) => format!("engine {id}"),
     }
 }
 

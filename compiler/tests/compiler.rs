@@ -21,7 +21,7 @@ impl Notebook {
         outcome: impl Fn(Member) -> Outcome + Sync,
     ) -> Result<(), Vec<Diagnostic>> {
         self.count += 1;
-        let cell = CellText { text, count: self.count, first_line: 1 };
+        let cell = CellText { text, count: self.count, first_line: 1, cell: text };
         self.compiler.commands(cell, members).map_err(errors)?;
         let objects = &mut self.objects;
         objects.clear();
@@ -62,7 +62,8 @@ fn cells_become_objects() {
     // SAFETY: the only test of this program, and it has started no thread.
     unsafe { prepare_environment(folder.path()) };
     let relay = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().join("examples/relay");
-    let config = Config { relay, relay_args: vec![], folder: folder.path().to_owned() };
+    let config =
+        Config { relay, relay_args: vec![], folder: folder.path().to_owned(), interrupter: Default::default() };
     let compiler = Compiler::start(&config).unwrap_or_else(|error| panic!("{}", error.render(false)));
     let mut notebook = Notebook { compiler, count: 0, objects: vec![] };
     let n = &mut notebook;
@@ -113,7 +114,7 @@ fn cells_become_objects() {
 
     // A value that all lose because its type changed is dropped, and the cell runs without it.
     let mut first = true;
-    let cell = CellText { text: "1 + 1", count: 99, first_line: 1 };
+    let cell = CellText { text: "1 + 1", count: 99, first_line: 1, cell: "1 + 1" };
     n.compiler
         .eval(cell, &all[3..], &mut |_| {
             let outcome =
@@ -124,7 +125,7 @@ fn cells_become_objects() {
     assert!(!n.names(E(3)).contains(&"p".to_owned()) && n.names(E(3)).contains(&"q".to_owned()));
 
     // A submitted cell is taken for a success until it is settled.
-    let cell = CellText { text: "let later = 1;", count: 100, first_line: 1 };
+    let cell = CellText { text: "let later = 1;", count: 100, first_line: 1, cell: "" };
     let ticket = n.compiler.eval(cell, &all[..1], &mut |_| Ran::Submitted).unwrap().ticket.unwrap();
     n.run(&all[..1], "later + 1", |_| Outcome::Stale).unwrap();
     n.compiler.settle(ticket, E(0), &Outcome::Panicked);

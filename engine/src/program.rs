@@ -5,6 +5,7 @@ use crate::supervisor::WorkerConfig;
 use chorus_protocol::{Connection, EngineId};
 use clap::Parser;
 use std::error::Error;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
@@ -35,9 +36,15 @@ pub fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|first| first == WORKER) {
         crate::worker_main();
     }
+    engine_main(std::env::args_os())
+}
+
+/// Is the engine that these arguments, the program's name first, ask for.
+pub fn engine_main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args = Args::parse_from(args);
     let filter = EnvFilter::try_from_env("CHORUS_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    match run(Args::parse()) {
+    match run(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("chorus-engine: {error}");

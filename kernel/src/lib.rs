@@ -1,1 +1,21 @@
 //! The Jupyter kernel: sockets, magics, rendering.
+//!
+//! It reads a cell, has the compiler make objects of it, runs them in its own worker or on a cluster's engines, and
+//! turns what comes back into a notebook's outputs. It never compiles anything itself and never runs user code in its
+//! own process, so nothing that a cell does can end it.
+
+mod cluster;
+mod compiling;
+mod executor;
+mod failure;
+mod input;
+mod interrupt;
+mod local;
+pub mod magic;
+mod publisher;
+mod px;
+pub mod render;
+mod server;
+
+pub use chorus_compiler::{prepare_environment, relay_main, wrap_rustc};
+pub use server::{KernelConfig, KernelError, serve};

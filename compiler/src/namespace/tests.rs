@@ -79,6 +79,19 @@ fn what_was_assumed_is_taken_back() {
 }
 
 #[test]
+fn runs_may_be_settled_out_of_order() {
+    let mut all = Namespaces::default();
+    let first = define(&all, &[E(0)], &["a"]);
+    let first = all.begin(&[E(0)], &first);
+    let second = Effect { before: all.common(&[E(0)]), after: Variables::new(), defined: ["b".to_owned()].into() };
+    let second = all.begin(&[E(0)], &Effect { after: [("b".to_owned(), variable("u8"))].into(), ..second });
+    assert_eq!(all.settle(second, E(0), &Outcome::Ok), Vec::<String>::new());
+    assert_eq!(names(all.variables(E(0))), ["b"], "the second moved what the first defined");
+    all.settle(first, E(0), &Outcome::Ok);
+    assert_eq!(names(all.variables(E(0))), ["b"]);
+}
+
+#[test]
 fn a_death_loses_everything_and_is_remembered() {
     let mut all = Namespaces::default();
     run(&mut all, &[E(0), E(1), E(2)], &["a", "b"], Outcome::Ok);

@@ -1,0 +1,92 @@
+//! `chorus kernel`: what the kernelspec starts.
+
+use crate::cluster::runtime_folder;
+use chorus_engine::program::WORKER;
+use chorus_jupyter::ConnectionInfo;
+use chorus_kernel::KernelConfig;
+use nix::unistd::{Pid, getppid};
+use std::error::Error;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// The argument that makes this program evcxr's child.
+pub const RELAY: &str = "evcxr-relay";
+
+/// The argument that makes this program an engine, when `chorus-engine` isn't beside it.
+pub const ENGINE: &str = "run-engine";
+
+/// How often a kernel looks whether whoever started it is still there.
+const PARENT_CHECK: Duration = Duration::from_millis(500);
+
+/// Runs a kernel until it is shut down.
+pub fn run(connection_file: &Path) -> Result<ExitCode, Box<dyn Error>> {
+    let connection = ConnectionInfo::read(connection_file)?;
+    let runtime = runtime_folder();
+    let folder = private_folder(&runtime)?;
+    // SAFETY: nothing has started a thread yet.
+    unsafe { chorus_kernel::prepare_environment(&folder) };
+    crate::log();
+    let exe = std::env::current_exe()?;
+    let (engine, engine_args) = engine_program(&exe);
+    let config = KernelConfig {
+        connection,
+        relay: exe,
+        relay_args: vec![RELAY.into()],
+        engine,
+        engine_args,
+        worker_args: vec![WORKER.into()],
+        engines: std::env::var("CHORUS_ENGINES").ok().and_then(|count| count.parse().ok()).filter(|count| *count > 0),
+        runtime,
+        folder: folder.clone(),
+    };
+    die_with_parent();
+    let result = crate::runtime()?.block_on(chorus_kernel::serve(config));
+    // A build may still be writing; what it leaves is removed by the next kernel.
+    let _ = std::fs::remove_dir_all(&folder);
+    result?;
+    // Not by return: the compiler's thread may be in the middle of something.
+    std::process::exit(0)
+}
+
+/// The engine's program and first arguments: the small one beside this program, or this one.
+pub fn engine_program(exe: &Path) -> (PathBuf, Vec<OsString>) {
+    match std::env::var_os("CHORUS_ENGINE").map(PathBuf::from).or_else(|| exe.parent().map(|f| f.join("chorus-engine")))
+    {
+        Some(engine) if engine.is_file() => (engine, Vec::new()),
+        _ => (exe.to_owned(), vec![ENGINE.into()]),
+    }
+}
+
+/// A folder for this kernel's builds. Those of kernels that were killed are removed.
+fn private_folder(runtime: &Path) -> std::io::Result<PathBuf> {
+    use std::os::unix::fs::DirBuilderExt;
+    let kernels = runtime.join("kernels");
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&kernels)?;
+    for entry in std::fs::read_dir(&kernels)?.flatten() {
+        let pid = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok());
+        let gone = |pid| nix::sys::signal::kill(Pid::from_raw(pid), None) == Err(nix::errno::Errno::ESRCH);
+        if pid.is_some_and(gone) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+    let folder = kernels.join(std::process::id().to_string());
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::DirBuilder::new().mode(0o700).create(&folder)?;
+    Ok(folder)
+}
+
+/// Jupyter sets JPY_PARENT_PID for kernels that are to end with it.
+fn die_with_parent() {
+    if std::env::var_os("JPY_PARENT_PID").is_none() {
+        return;
+    }
+    let parent = getppid();
+    std::thread::spawn(move || {
+        while getppid() == parent {
+            std::thread::sleep(PARENT_CHECK);
+        }
+        let _ = nix::sys::signal::kill(Pid::this(), nix::sys::signal::Signal::SIGTERM);
+    });
+}

@@ -1,0 +1,314 @@
+//! The cluster that a notebook uses: one that the kernel starts and keeps, or one that it connects to.
+
+use crate::compiling::CompilerThread;
+use crate::failure::{death_notice, losses};
+use crate::publisher::Publisher;
+use crate::render::stream_name;
+use chorus_client::{Client, ClientError, Session, SessionEvent, SessionEvents};
+use chorus_compiler::Member;
+use chorus_controller::{Controller, ControllerConfig, ControllerError, Launch, Transport};
+use chorus_protocol::{BlobId, ClusterStatus, Connection, ConnectionError, Death, EngineId, RunEvent, RunId};
+use std::collections::{BTreeMap, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// How long engines may take to join, before the cell goes on with those that have.
+const JOIN_LIMIT: Duration = Duration::from_secs(20);
+
+/// Cells of which late output still finds its way into the right place.
+const REMEMBERED_RUNS: usize = 64;
+
+/// Why there is no cluster.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    /// The controller can't be started.
+    #[error(transparent)]
+    Controller(#[from] ControllerError),
+    /// The controller can't be reached.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The connection file can't be used.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+    /// There is no cluster of this name.
+    #[error("there is no cluster `{name}`; running: {running}. `chorus start --name {name}` starts one")]
+    Unknown {
+        /// What the user wrote.
+        name: String,
+        /// The clusters there are.
+        running: String,
+    },
+    /// Engines were started, and none joined.
+    #[error("none of {engines} engines joined in {} s; their logs were in {logs}", JOIN_LIMIT.as_secs())]
+    NoEngine {
+        /// How many were started.
+        engines: u32,
+        /// The cluster's folder.
+        logs: PathBuf,
+    },
+    /// A blob can't be read.
+    #[error("{path} can't be read: {source}")]
+    Object {
+        /// The object or library.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// How to start a cluster of one's own.
+#[derive(Clone, Debug)]
+pub struct StartCluster {
+    /// Its name; one that nobody else has if `None`.
+    pub name: Option<String>,
+    /// How many engines.
+    pub engines: u32,
+    /// How they connect.
+    pub transport: Transport,
+}
+
+/// What is known of an engine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EngineState {
+    /// Whether its process is there.
+    pub up: bool,
+    /// See [`chorus_protocol::Target::generation`].
+    pub generation: u32,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    engines: BTreeMap<EngineId, EngineState>,
+    /// To be told with the next cell.
+    notices: Vec<String>,
+    /// Why the controller is gone.
+    lost: Option<String>,
+    /// Where the output of runs that have ended goes.
+    publishers: VecDeque<(RunId, Publisher)>,
+}
+
+/// A cluster in use.
+#[derive(Debug)]
+pub struct Cluster {
+    name: String,
+    client: Client,
+    session: Session,
+    controller: Option<Controller>,
+    known: Arc<Mutex<Known>>,
+    joined: watch::Receiver<usize>,
+    blobs: Mutex<BTreeMap<PathBuf, BlobId>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Cluster {
+    /// Starts a controller in this process, and its engines, and waits until they have joined.
+    pub async fn start(
+        start: StartCluster,
+        runtime: &Path,
+        launch: Launch,
+        compiler: &CompilerThread,
+    ) -> Result<Cluster, ClusterError> {
+        let name = start.name.unwrap_or_else(|| format!("kernel-{}", std::process::id()));
+        let controller = Controller::start(ControllerConfig {
+            name,
+            runtime: runtime.to_owned(),
+            transport: start.transport,
+            engines: start.engines,
+            launcher: Some(launch),
+            heartbeat: Duration::from_secs(1),
+        })
+        .await?;
+        let connection = controller.connection().clone();
+        let logs = controller.connection_file().parent().map(Path::to_owned).unwrap_or_default();
+        let mut cluster = Cluster::open(&connection, compiler).await?;
+        cluster.controller = Some(controller);
+        let wanted = start.engines as usize;
+        let all = cluster.joined.wait_for(|joined| *joined >= wanted);
+        let _ = tokio::time::timeout(JOIN_LIMIT, all).await;
+        match cluster.engines().len() {
+            0 => Err(ClusterError::NoEngine { engines: start.engines, logs }),
+            _ => Ok(cluster),
+        }
+    }
+
+    /// Connects to a cluster by its name or its connection file.
+    pub async fn connect(to: &str, runtime: &Path, compiler: &CompilerThread) -> Result<Cluster, ClusterError> {
+        let running = chorus_controller::list_clusters(runtime);
+        let by_name = running.iter().find(|cluster| cluster.name == to && cluster.alive);
+        let file = match by_name {
+            Some(cluster) => cluster.connection_file.clone(),
+            None if Path::new(to).is_file() => PathBuf::from(to),
+            None => {
+                let names: Vec<&str> = running.iter().filter(|c| c.alive).map(|c| c.name.as_str()).collect();
+                let running = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+                return Err(ClusterError::Unknown { name: to.to_owned(), running });
+            }
+        };
+        Cluster::open(&Connection::read(&file)?, compiler).await
+    }
+
+    async fn open(connection: &Connection, compiler: &CompilerThread) -> Result<Cluster, ClusterError> {
+        let (client, status) = Client::connect(connection).await?;
+        let (session, events) = client.open_session();
+        let up = |id| (id, EngineState { up: true, generation: 0 });
+        let engines: BTreeMap<_, _> = status.engines.iter().map(|engine| up(engine.id)).collect();
+        let (joins, joined) = watch::channel(engines.len());
+        let known = Arc::new(Mutex::new(Known { engines, ..Known::default() }));
+        tokio::spawn(follow(events, Arc::clone(&known), joins, compiler.clone()));
+        let name = connection.name.clone();
+        Ok(Cluster { name, client, session, controller: None, known, joined, blobs: Mutex::default() })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// This notebook's session on it.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// The engines whose process is there, by id.
+    pub fn engines(&self) -> Vec<EngineId> {
+        lock(&self.known).engines.iter().filter(|(_, state)| state.up).map(|(id, _)| *id).collect()
+    }
+
+    /// The generation of an engine's variables.
+    pub fn generation(&self, engine: EngineId) -> u32 {
+        lock(&self.known).engines.get(&engine).map_or(0, |state| state.generation)
+    }
+
+    /// Notes the generation that a run's end brought.
+    pub fn set_generation(&self, engine: EngineId, generation: u32) {
+        if let Some(state) = lock(&self.known).engines.get_mut(&engine) {
+            state.generation = generation;
+        }
+    }
+
+    /// What happened while no cell ran, since this was last asked.
+    pub fn notices(&self) -> Vec<String> {
+        std::mem::take(&mut lock(&self.known).notices)
+    }
+
+    /// Why the controller is gone, if it is.
+    pub fn lost(&self) -> Option<String> {
+        lock(&self.known).lost.clone()
+    }
+
+    /// Has output that comes when a run has ended go where its cell's went.
+    pub fn remember_publisher(&self, run: RunId, publisher: &Publisher) {
+        let publishers = &mut lock(&self.known).publishers;
+        if publishers.len() >= REMEMBERED_RUNS {
+            publishers.pop_front();
+        }
+        publishers.push_back((run, publisher.clone()));
+    }
+
+    /// Brings a file to the controller; a library that was brought once isn't read again.
+    pub async fn put_file(&self, path: &Path, keep: bool) -> Result<BlobId, ClusterError> {
+        if let Some(id) = lock(&self.blobs).get(path).filter(|_| keep) {
+            return Ok(*id);
+        }
+        let failed = |source| ClusterError::Object { path: path.to_owned(), source };
+        let bytes = tokio::fs::read(path).await.map_err(failed)?;
+        let id = self.session.put_blob(bytes.into());
+        if keep {
+            lock(&self.blobs).insert(path.to_owned(), id);
+        }
+        Ok(id)
+    }
+
+    /// The cluster as its controller sees it.
+    pub async fn status(&self) -> Result<ClusterStatus, ClusterError> {
+        Ok(self.client.status().await?)
+    }
+
+    /// Leaves the cluster, and stops it if it is this kernel's own.
+    pub async fn leave(self) {
+        self.session.close();
+        if let Some(controller) = self.controller {
+            controller.stop().await;
+        }
+    }
+
+    /// Stops the cluster, whoever started it.
+    pub async fn stop(self) -> Result<(), ClusterError> {
+        match self.controller {
+            Some(_) => self.leave().await,
+            None => self.client.shutdown().await?,
+        }
+        Ok(())
+    }
+}
+
+/// Keeps the account of engines, tells the compiler what was lost, and publishes late output.
+async fn follow(
+    mut events: SessionEvents,
+    known: Arc<Mutex<Known>>,
+    joins: watch::Sender<usize>,
+    compiler: CompilerThread,
+) {
+    while let Some(event) = events.recv().await {
+        match event {
+            SessionEvent::EngineUp { engine, .. } => {
+                let mut known = lock(&known);
+                known.engines.entry(engine).or_default().up = true;
+                let joined = known.engines.values().filter(|state| state.up).count();
+                drop(known);
+                joins.send_replace(joined);
+            }
+            SessionEvent::EngineDown { engine, reason, restarting } => {
+                if let Some(state) = lock(&known).engines.get_mut(&engine) {
+                    state.up = false;
+                }
+                let after = if restarting { "it is being started again" } else { "it won't come back by itself" };
+                let what = format!("engine {engine} is gone: {reason}; {after}");
+                lose(&known, &compiler, engine, Death::EngineLost, move |lost| format!("{what}{}", losses(lost)));
+            }
+            SessionEvent::WorkerLost { engine, death, generation } => {
+                if let Some(state) = lock(&known).engines.get_mut(&engine) {
+                    state.generation = generation;
+                }
+                if death == Death::EngineLost {
+                    // Its `EngineDown` says so.
+                    continue;
+                }
+                let who = format!("engine {engine}'s worker");
+                lose(&known, &compiler, engine, death, move |lost| death_notice(&who, death, lost));
+            }
+            SessionEvent::LateOutput { run, event, .. } => {
+                let publisher = lock(&known).publishers.iter().find(|(of, _)| *of == run).map(|(_, p)| p.clone());
+                if let (Some(publisher), RunEvent::Output { stream, bytes }) = (publisher, event) {
+                    publisher.stream(stream_name(stream), &String::from_utf8_lossy(&bytes)).await;
+                }
+            }
+            SessionEvent::ControllerLost(reason) => {
+                let mut known = lock(&known);
+                known.engines.values_mut().for_each(|state| state.up = false);
+                known.lost = Some(reason);
+            }
+        }
+    }
+}
+
+fn lose(
+    known: &Arc<Mutex<Known>>,
+    compiler: &CompilerThread,
+    engine: EngineId,
+    death: Death,
+    notice: impl Fn(&[String]) -> String + Send + 'static,
+) {
+    let known = Arc::clone(known);
+    compiler.send(move |compiler| {
+        let lost = compiler.died(Member::Engine(engine), death);
+        if death != Death::Stopped {
+            lock(&known).notices.push(notice(&lost));
+        }
+    });
+}

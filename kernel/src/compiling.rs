@@ -1,0 +1,69 @@
+//! The thread on which the compiler lives, since evcxr blocks for as long as a cell runs.
+
+use chorus_compiler::{Compiler, Config, Diagnostic, Interrupter};
+use std::sync::mpsc::{Sender, channel};
+use tokio::sync::oneshot;
+
+type Job = Box<dyn FnOnce(Result<&mut Compiler, &Diagnostic>) + Send>;
+
+/// rust-analyzer recurses deeply on large expressions.
+const STACK: usize = 64 << 20;
+
+/// Sends work to the compiler's thread. Cloned freely; work is done in the order in which it was sent.
+#[derive(Clone)]
+pub struct CompilerThread {
+    jobs: Sender<Job>,
+    interrupter: Interrupter,
+}
+
+impl CompilerThread {
+    /// Starts the compiler in the background. If it can't be started, each piece of work hears why.
+    pub fn start(config: Config) -> std::io::Result<CompilerThread> {
+        let (jobs, work) = channel::<Job>();
+        let interrupter = config.interrupter.clone();
+        std::thread::Builder::new().name("compiler".into()).stack_size(STACK).spawn(move || {
+            let mut compiler = Compiler::start(&config);
+            let first = work.try_recv().ok();
+            if let (None, Ok(compiler)) = (&first, &mut compiler) {
+                // Nobody waits: the first cell needn't build px and read the standard library.
+                if let Err(error) = compiler.warm_up() {
+                    tracing::warn!("warming up failed: {}", error.render(false));
+                }
+            }
+            for job in first.into_iter().chain(work) {
+                job(compiler.as_mut().map_err(|error| &*error));
+            }
+        })?;
+        Ok(CompilerThread { jobs, interrupter })
+    }
+
+    /// Has the compiler do something, and waits for the result.
+    pub async fn with<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Compiler) -> R + Send + 'static,
+    ) -> Result<R, Diagnostic> {
+        let (reply, answer) = oneshot::channel();
+        let job: Job = Box::new(move |compiler| {
+            let result = compiler.map(work).map_err(Clone::clone);
+            let _ = reply.send(result);
+        });
+        let gone = || Diagnostic::error("the compiler's thread is gone: restart the kernel");
+        self.jobs.send(job).map_err(|_| gone())?;
+        answer.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// Has the compiler do something later; nobody waits for it.
+    pub fn send(&self, work: impl FnOnce(&mut Compiler) + Send + 'static) {
+        let job: Job = Box::new(move |compiler| {
+            if let Ok(compiler) = compiler {
+                work(compiler);
+            }
+        });
+        let _ = self.jobs.send(job);
+    }
+
+    /// Ends what is being compiled.
+    pub fn interrupt(&self) {
+        self.interrupter.interrupt();
+    }
+}

@@ -1,0 +1,90 @@
+//! How failures read that don't come from a run: of compiling, of magics, of clusters.
+
+use crate::magic::MagicError;
+use chorus_compiler::{Diagnostic, Failure as CompileFailure};
+use chorus_jupyter::content::Failure;
+use chorus_protocol::Death;
+
+const RED: &str = "\x1b[31m";
+const PLAIN: &str = "\x1b[0m";
+
+/// A failure that is a sentence, perhaps with more lines below.
+pub fn failure(ename: &str, evalue: impl Into<String>) -> Failure {
+    let evalue = evalue.into();
+    let mut lines = evalue.lines();
+    let first = format!("{RED}{ename}{PLAIN}: {}", lines.next().unwrap_or_default());
+    let traceback = std::iter::once(first).chain(lines.map(str::to_owned)).collect();
+    Failure { ename: ename.to_owned(), evalue, traceback }
+}
+
+/// Nothing was compiled, and nothing ran.
+pub fn compile_failure(failure: CompileFailure) -> Failure {
+    match failure {
+        CompileFailure::Interrupted => {
+            self::failure("Interrupted", "the cell was interrupted while it was compiled; nothing ran")
+        }
+        CompileFailure::Errors(errors) => compile_errors(&errors),
+    }
+}
+
+fn compile_errors(errors: &[Diagnostic]) -> Failure {
+    let evalue = match errors {
+        [] => "the cell doesn't compile".to_owned(),
+        [error] => summary(error),
+        [error, rest @ ..] => format!("{} (and {} more)", summary(error), rest.len()),
+    };
+    let rendered: Vec<String> = errors.iter().map(|error| error.render(true)).collect();
+    let traceback = rendered.join("\n\n").lines().map(str::to_owned).collect();
+    Failure { ename: "CompileError".into(), evalue, traceback }
+}
+
+fn summary(error: &Diagnostic) -> String {
+    let code = error.code.as_ref().map(|code| format!("[{code}]")).unwrap_or_default();
+    // A reason that Chorus knows says more than rustc's sentence.
+    let note = error.notes.iter().find_map(|note| note.strip_prefix("note: ")).map(|note| format!("; {note}"));
+    format!("{}{code}: {}{}", error.level, error.message, note.unwrap_or_default())
+}
+
+/// A magic that can't be read; nothing of its cell ran.
+pub fn magic_failure(error: &MagicError) -> Failure {
+    failure("MagicError", error.to_string())
+}
+
+/// The user ended it, and these variables went with the worker.
+pub fn interrupted_with_losses(what: &str, lost: &[String]) -> Failure {
+    failure("Interrupted", format!("{what}{}", losses(lost)))
+}
+
+/// A death outside of any cell, to be told with the next one.
+pub fn death_notice(who: &str, death: Death, lost: &[String]) -> String {
+    format!("{who} {death} while it ran nothing, and was replaced{}", losses(lost))
+}
+
+/// `; lost variables: ...`, or nothing.
+pub fn losses(lost: &[String]) -> String {
+    match lost {
+        [] => String::new(),
+        names => format!("; lost variables: `{}`", names.join("`, `")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn losses_are_named() {
+        let failed = interrupted_with_losses("the cell was interrupted", &["a".into(), "b".into()]);
+        assert_eq!(failed.evalue, "the cell was interrupted; lost variables: `a`, `b`");
+        let notice = death_notice("engine 2's worker", Death::Signal(9), &[]);
+        assert!(notice.starts_with("engine 2's worker was killed by signal 9"), "{notice}");
+    }
+
+    #[test]
+    fn several_errors_are_counted_and_all_shown() {
+        let errors = vec![Diagnostic::error("one"), Diagnostic::error("two")];
+        let failed = compile_failure(CompileFailure::Errors(errors));
+        assert_eq!(failed.evalue, "error: one (and 1 more)");
+        assert!(failed.traceback.iter().any(|line| line.contains("two")));
+    }
+}

@@ -1,0 +1,196 @@
+//! Runs the notebook's own cells, in a worker process of the kernel.
+
+use crate::failure::interrupted_with_losses;
+use crate::interrupt::Interrupted;
+use crate::publisher::Publisher;
+use crate::render::{LocalView, Output, Place, stream_name};
+use chorus_compiler::Object;
+use chorus_engine::{Job, StartError, Worker, WorkerConfig, WorkerEvent};
+use chorus_jupyter::content::Failure;
+use chorus_protocol::{Death, Outcome, RunEvent, RunId};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::mpsc;
+
+/// An interrupted cell has this signal's default to die of, and another chance is not given: no cell keeps on
+/// running that the user wants to end.
+const KILL: i32 = 9;
+
+/// How a local cell ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// As the worker's supervisor says.
+    pub outcome: Outcome,
+    /// Why it failed, if it did; not yet published.
+    pub failure: Option<Failure>,
+}
+
+/// Answers a cell that asks for input.
+pub trait Input: Send + Sync {
+    /// Asks the user; `None` when there is nobody to ask.
+    fn ask(&self, prompt: &str, password: bool) -> impl Future<Output = Option<String>> + Send;
+}
+
+/// The worker of the notebook's own namespace.
+#[derive(Debug)]
+pub struct LocalWorker {
+    worker: Worker,
+    routes: Arc<Mutex<Routes>>,
+    next_run: RunId,
+}
+
+#[derive(Debug, Default)]
+struct Routes {
+    /// Who listens to the run under way.
+    active: Option<(RunId, mpsc::Sender<WorkerEvent>)>,
+    /// Where output goes that a cell's threads print when it has ended.
+    last: Option<Publisher>,
+    /// Deaths that happened while nothing ran.
+    deaths: Vec<Death>,
+}
+
+impl LocalWorker {
+    /// Starts the worker.
+    pub async fn start(config: WorkerConfig) -> Result<LocalWorker, StartError> {
+        let (worker, events) = Worker::start(config).await?;
+        let routes = Arc::new(Mutex::new(Routes::default()));
+        tokio::spawn(route(events, Arc::clone(&routes)));
+        Ok(LocalWorker { worker, routes, next_run: RunId(0) })
+    }
+
+    /// Runs an object and publishes its outputs as they come. `variables` are those that a death would lose.
+    pub async fn run(
+        &mut self,
+        object: &Object,
+        variables: Vec<String>,
+        publisher: &Publisher,
+        interrupted: &mut Interrupted,
+        input: &impl Input,
+    ) -> Ended {
+        let run = self.next_run;
+        self.next_run = RunId(run.0 + 1);
+        let (sender, mut events) = mpsc::channel(1);
+        {
+            let mut routes = lock(&self.routes);
+            routes.active = Some((run, sender));
+            routes.last = Some(publisher.clone());
+        }
+        self.worker.submit(Job {
+            run,
+            preload: object.preload.clone(),
+            object: object.path.clone(),
+            entry: object.entry.clone(),
+            rank: 0,
+            size: 1,
+            generation: None,
+        });
+        let mut view = LocalView::new(object.has_result);
+        view.lost(variables.clone());
+        let (mut was_interrupted, mut failure) = (false, None);
+        loop {
+            let event = tokio::select! {
+                event = events.recv() => event,
+                () = interrupted.next() => {
+                    was_interrupted = true;
+                    self.worker.interrupt(KILL);
+                    continue;
+                }
+            };
+            match event {
+                Some(WorkerEvent::Run { event, .. }) => {
+                    let place = place_of(&event, object, publisher.count());
+                    for output in view.event(&event, place) {
+                        match output {
+                            Output::Error { ename, evalue, traceback } => {
+                                failure = Some(Failure { ename, evalue, traceback });
+                            }
+                            output => publisher.output(output).await,
+                        }
+                    }
+                    if let RunEvent::Done { outcome, .. } = event {
+                        if was_interrupted && matches!(outcome, Outcome::Died(_)) {
+                            failure = Some(interrupted_with_losses("the cell was interrupted", &variables));
+                        }
+                        return Ended { outcome, failure };
+                    }
+                }
+                Some(WorkerEvent::Input { prompt, password, .. }) => {
+                    let line = tokio::select! {
+                        line = input.ask(&prompt, password) => line,
+                        () = interrupted.next() => {
+                            was_interrupted = true;
+                            self.worker.interrupt(KILL);
+                            continue;
+                        }
+                    };
+                    self.worker.input(line.unwrap_or_default());
+                }
+                Some(WorkerEvent::Lost { .. }) => {}
+                None => {
+                    let reason = "the local worker's supervisor is gone: restart the kernel";
+                    let failure = crate::failure::failure("LoadFailed", reason);
+                    return Ended { outcome: Outcome::LoadFailed(reason.into()), failure: Some(failure) };
+                }
+            }
+        }
+    }
+
+    /// Deaths since this was last asked, that happened while nothing ran.
+    pub fn deaths(&self) -> Vec<Death> {
+        std::mem::take(&mut lock(&self.routes).deaths)
+    }
+
+    /// Ends the worker.
+    pub async fn close(self) {
+        self.worker.close().await;
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn route(mut events: mpsc::Receiver<WorkerEvent>, routes: Arc<Mutex<Routes>>) {
+    while let Some(event) = events.recv().await {
+        let (active, last) = {
+            let routes = lock(&routes);
+            (routes.active.clone(), routes.last.clone())
+        };
+        let run = match &event {
+            WorkerEvent::Run { run, .. } | WorkerEvent::Input { run, .. } => *run,
+            WorkerEvent::Lost { death, .. } => {
+                if *death != Death::Stopped {
+                    lock(&routes).deaths.push(*death);
+                }
+                continue;
+            }
+        };
+        let is_done = matches!(event, WorkerEvent::Run { event: RunEvent::Done { .. }, .. });
+        match (active, last) {
+            (Some((active, sender)), _) if active == run => {
+                // Waiting here is what makes a cell that prints too fast wait.
+                let _ = sender.send(event).await;
+                if is_done {
+                    lock(&routes).active = None;
+                }
+            }
+            (_, Some(publisher)) => {
+                if let WorkerEvent::Run { event: RunEvent::Output { stream, bytes }, .. } = event {
+                    publisher.stream(stream_name(stream), &String::from_utf8_lossy(&bytes)).await;
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Where in the user's cells a panic happened.
+pub fn place_of(event: &RunEvent, object: &Object, this_cell: u32) -> Option<Place> {
+    let RunEvent::Panic(panic) = event else { return None };
+    let found = object.source.place(panic.line, panic.column).filter(|_| panic.file.ends_with("src/lib.rs"))?;
+    Some(Place {
+        cell: if found.cell == this_cell { "cell".to_owned() } else { format!("In[{}]", found.cell) },
+        line: u32::try_from(found.line).unwrap_or(u32::MAX),
+        column: u32::try_from(found.column).unwrap_or(u32::MAX),
+        text: found.text,
+    })
+}

@@ -1,0 +1,92 @@
+//! Publishes one cell's outputs, as belonging to the request that asked for them.
+
+use crate::render::{Bundle, Output, html_bundle, stream_name};
+use chorus_jupyter::{Header, IoPub, content};
+use serde_json::Value;
+use std::sync::Arc;
+
+/// Where the outputs of one request go. Cloned freely.
+#[derive(Clone, Debug)]
+pub struct Publisher {
+    iopub: IoPub,
+    parent: Arc<Header>,
+    count: u32,
+    silent: bool,
+}
+
+impl Publisher {
+    /// Outputs of the request with this header; none are published when it is silent.
+    pub fn new(iopub: IoPub, parent: Header, count: u32, silent: bool) -> Publisher {
+        Publisher { iopub, parent: Arc::new(parent), count, silent }
+    }
+
+    /// The cell's execution count.
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
+    async fn send(&self, msg_type: &str, content: Value) {
+        if self.silent {
+            return;
+        }
+        // The socket is closed only when the kernel ends, and then there is nobody to tell.
+        let _ = self.iopub.send(Some(&self.parent), msg_type, content).await;
+    }
+
+    /// Text for `stdout` or `stderr`.
+    pub async fn stream(&self, name: &str, text: &str) {
+        if !text.is_empty() {
+            self.send("stream", content::stream(name, text)).await;
+        }
+    }
+
+    /// A line of Chorus's own, on stderr, so that it is never taken for the cell's output.
+    pub async fn notice(&self, text: &str) {
+        self.stream("stderr", &format!("{text}\n")).await;
+    }
+
+    /// A displayed value.
+    pub async fn display(&self, data: Bundle) {
+        self.send("display_data", content::display_data(data, None)).await;
+    }
+
+    /// A display that is replaced when one of the same id comes; `first` for the first of them.
+    pub async fn update(&self, id: &str, first: bool, data: Bundle) {
+        let msg_type = if first { "display_data" } else { "update_display_data" };
+        self.send(msg_type, content::display_data(data, Some(id))).await;
+    }
+
+    /// The value of the cell.
+    pub async fn result(&self, data: Bundle) {
+        self.send("execute_result", content::execute_result(self.count.into(), data)).await;
+    }
+
+    /// Why the cell failed.
+    pub async fn error(&self, failure: &content::Failure) {
+        self.send("error", failure.publication()).await;
+    }
+
+    /// Publishes what rendering made.
+    pub async fn output(&self, output: Output) {
+        match output {
+            Output::Stream { stream, text } => self.stream(stream_name(stream), &text).await,
+            Output::Display { data, .. } => self.display(data).await,
+            Output::Result { data, .. } => self.result(data).await,
+            Output::Error { ename, evalue, traceback } => {
+                self.error(&content::Failure { ename, evalue, traceback }).await;
+            }
+        }
+    }
+
+    /// Publishes several, in order.
+    pub async fn outputs(&self, outputs: Vec<Output>) {
+        for output in outputs {
+            self.output(output).await;
+        }
+    }
+
+    /// Text, and HTML for front ends that show it.
+    pub async fn text_and_html(&self, text: &str, html: &str) {
+        self.display(html_bundle(text, html)).await;
+    }
+}

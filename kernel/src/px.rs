@@ -1,0 +1,205 @@
+//! Runs one compiled cell on engines, and shows what comes back.
+
+use crate::cluster::{Cluster, ClusterError};
+use crate::interrupt::Interrupted;
+use crate::local::place_of;
+use crate::magic::PxOptions;
+use crate::publisher::Publisher;
+use crate::render::{PxView, ViewOptions};
+use chorus_client::{Run, RunRequest};
+use chorus_compiler::Object;
+use chorus_protocol::{EngineId, Outcome, RunEvent, Target};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
+
+/// A part of a line is shown when nothing more has come for it in this time.
+const PARTIAL_LINE: Duration = Duration::from_millis(100);
+
+/// Between two updates of the progress.
+const PROGRESS: Duration = Duration::from_millis(500);
+
+/// How long an interrupted cell may take to end by itself.
+const PATIENCE: Duration = Duration::from_millis(400);
+
+const SIGINT: i32 = 2;
+const SIGKILL: i32 = 9;
+
+/// A parallel cell, while it runs and after.
+#[derive(Clone, Debug)]
+pub struct PxCell {
+    view: Arc<Mutex<PxView>>,
+    finished: watch::Receiver<bool>,
+}
+
+impl PxCell {
+    /// What it showed, or is going to.
+    pub fn view(&self) -> MutexGuard<'_, PxView> {
+        lock(&self.view)
+    }
+
+    /// Returns when all engines are done.
+    pub async fn finished(&self) {
+        // When the sender is gone, so is the run.
+        let _ = self.finished.clone().wait_for(|finished| *finished).await;
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A run that was sent.
+pub struct Sent {
+    run: Run,
+    object: Object,
+    targets: Vec<EngineId>,
+    view: Arc<Mutex<PxView>>,
+    finish: watch::Sender<bool>,
+    count: u32,
+}
+
+/// How a run is followed.
+pub enum Followed {
+    /// All engines are done.
+    Finished {
+        /// How each ended.
+        outcomes: Vec<(EngineId, Outcome)>,
+        /// Whether the user ended it.
+        interrupted: bool,
+    },
+    /// The user stopped waiting; it goes on.
+    Detached(Sent),
+}
+
+/// Sends an object to engines.
+pub async fn send(
+    cluster: &Cluster,
+    object: &Object,
+    targets: &[EngineId],
+    options: &PxOptions,
+    label: &str,
+    publisher: &Publisher,
+) -> Result<(Sent, PxCell), ClusterError> {
+    let mut preload = Vec::new();
+    for library in &object.preload {
+        preload.push(cluster.put_file(library, true).await?);
+    }
+    let id = cluster.put_file(&object.path, false).await?;
+    let generation = |engine| object.needs_variables.then(|| cluster.generation(engine));
+    let run = cluster.session().run(RunRequest {
+        preload,
+        object: id,
+        entry: object.entry.clone(),
+        label: label.to_owned(),
+        targets: targets.iter().map(|&engine| Target { engine, generation: generation(engine) }).collect(),
+    });
+    cluster.remember_publisher(run.id(), publisher);
+    let view = Arc::new(Mutex::new(PxView::new(
+        targets,
+        ViewOptions {
+            // What nobody waits for is shown by %pxresult.
+            stream: options.config.stream && options.config.block,
+            grouping: options.config.grouping,
+            each: options.config.each,
+            has_result: object.has_result,
+            count: publisher.count(),
+        },
+    )));
+    let (finish, finished) = watch::channel(false);
+    let cell = PxCell { view: Arc::clone(&view), finished };
+    let count = publisher.count();
+    Ok((Sent { run, object: object.clone(), targets: targets.to_vec(), view, finish, count }, cell))
+}
+
+impl Sent {
+    /// Shows what the engines do until all are done. `held` are the variables of each, which a death would lose.
+    pub async fn follow(
+        mut self,
+        cluster: &Cluster,
+        options: &PxOptions,
+        held: &BTreeMap<EngineId, Vec<String>>,
+        publisher: &Publisher,
+        interrupted: &mut Interrupted,
+    ) -> Followed {
+        let started = Instant::now();
+        let mut waiting: BTreeSet<EngineId> = self.targets.iter().copied().collect();
+        let mut outcomes = Vec::new();
+        let mut partial = Instant::now();
+        let mut kill_at = None;
+        let mut was_interrupted = false;
+        let progress_at = options.config.progress_after.map(|after| started + after);
+        let mut progress = interval_at(progress_at.unwrap_or(started) + Duration::from_millis(1), PROGRESS);
+        progress.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let display = format!("chorus-px-{}-{}", cluster.name(), self.run.id());
+        let mut progress_shown = false;
+        while !waiting.is_empty() {
+            let has_partial = lock(&self.view).has_partial();
+            tokio::select! {
+                event = self.run.next() => {
+                    let Some((engine, event)) = event else { break };
+                    let outputs = lock(&self.view).event(engine, &event, place_of(&event, &self.object, self.count));
+                    publisher.outputs(outputs).await;
+                    partial = Instant::now() + PARTIAL_LINE;
+                    if let RunEvent::Done { outcome, generation, .. } = event {
+                        waiting.remove(&engine);
+                        cluster.set_generation(engine, generation);
+                        if let (Outcome::Died(_), Some(variables)) = (&outcome, held.get(&engine)) {
+                            lock(&self.view).lost(engine, variables.clone());
+                        }
+                        outcomes.push((engine, outcome));
+                    }
+                }
+                () = sleep_until(partial), if has_partial => {
+                    let outputs = lock(&self.view).flush_partial();
+                    publisher.outputs(outputs).await;
+                }
+                _ = progress.tick(), if progress_at.is_some() => {
+                    let bundle = lock(&self.view).progress(started.elapsed());
+                    publisher.update(&display, !progress_shown, bundle).await;
+                    progress_shown = true;
+                }
+                () = interrupted.next() => {
+                    let engines: Vec<EngineId> = waiting.iter().copied().collect();
+                    // A second interrupt is serious.
+                    let signal = if was_interrupted { SIGKILL } else { options.config.signal_on_interrupt.0 };
+                    if signal == 0 {
+                        return Followed::Detached(self);
+                    }
+                    cluster.session().interrupt(engines, signal);
+                    was_interrupted = true;
+                    // The default has to end the cell; whoever chose a signal wants what it does.
+                    kill_at = (signal == SIGINT).then(|| Instant::now() + PATIENCE);
+                }
+                () = sleep_until(kill_at.unwrap_or(started)), if kill_at.is_some() => {
+                    kill_at = None;
+                    cluster.session().interrupt(waiting.iter().copied().collect(), SIGKILL);
+                }
+            }
+        }
+        if progress_shown {
+            let bundle = lock(&self.view).progress(started.elapsed());
+            publisher.update(&display, false, bundle).await;
+        }
+        self.finish.send_replace(true);
+        Followed::Finished { outcomes, interrupted: was_interrupted }
+    }
+
+    /// Keeps what the engines put out for `%pxresult`, and calls `ended` with each engine's outcome.
+    pub async fn keep(mut self, cluster: Arc<Cluster>, ended: impl AsyncFn(EngineId, Outcome) -> Vec<String>) {
+        while let Some((engine, event)) = self.run.next().await {
+            lock(&self.view).event(engine, &event, place_of(&event, &self.object, self.count));
+            if let RunEvent::Done { outcome, generation, .. } = event {
+                cluster.set_generation(engine, generation);
+                let died = matches!(outcome, Outcome::Died(_));
+                let lost = ended(engine, outcome).await;
+                if died {
+                    lock(&self.view).lost(engine, lost);
+                }
+            }
+        }
+        self.finish.send_replace(true);
+    }
+}
