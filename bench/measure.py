@@ -63,7 +63,7 @@ class Sides:
                     raise RuntimeError(f"waited 60 s for {engines} engines; the status is {status}")
             yield time.perf_counter() - started, status
         finally:
-            self.chorus("stop", "--name", "bench")
+            self.chorus("stop", "bench")
 
     @contextlib.contextmanager
     def peer_cluster(self, engines):

@@ -30,8 +30,10 @@ def test_start_status_stop(own_kernel):
     reply = own_kernel.run("%px px::size()").ok()
     assert re.search(r"Out\[0-2:\d+\]: 3\b", reply.text), reply
 
-    before = [pid for pid in processes.marked(own_kernel.mark) if "chorus-engine" in processes.describe(pid)]
-    assert len(before) >= 3, "every engine is a process of its own"
+    own_kernel.run("1").ok()  # A local cell has a worker too, which stays.
+    pids = own_kernel.run('%px println!("{} {}", std::process::id(), std::os::unix::process::parent_id());').ok()
+    before = [int(pid) for pair in re.findall(r"\] (\d+) (\d+)$", pids.text, re.MULTILINE) for pid in pair]
+    assert len(set(before)) == 6, "every engine is a process of its own, with a worker of its own"
     own_kernel.run("%cluster stop").ok()
     processes.wait_until("the engines to be gone", lambda: not any(map(processes.alive, before)), 5)
     assert own_kernel.run("1 + 1").ok().results == [{"text/plain": "2"}]

@@ -98,7 +98,7 @@ def test_the_first_four_errors_are_shown_in_full(own_kernel):
 
 
 def test_a_panic_in_a_thread_is_shown(cluster):
-    code = '%%px -t 1\nlet outcome = std::thread::spawn(|| panic!("in a thread")).join();\noutcome.is_err()'
+    code = '%%px -t 1\nstd::thread::spawn(|| panic!("in a thread")).join().is_err()'
     reply = cluster.run(code)
     assert "in a thread" in reply.text
     assert re.search(r"^Out\[1:\d+\]: true$", reply.text, re.MULTILINE), reply

@@ -5,25 +5,28 @@ import re
 import pytest
 
 
-def each(reply, pattern):
-    """The engines in order, and what each had, of lines like `[stdout:2] text`."""
-    return [(int(engine), text) for engine, text in re.findall(pattern, reply.text, re.MULTILINE)]
+def engines_of(text):
+    """`0-2,5` as numbers."""
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        yield from range(int(first), int(last or first) + 1)
+
+
+def labelled(reply, pattern):
+    """Engine and text of lines like `[stdout:2] text`, in order; `[stdout:0-3] text` is four of them."""
+    found = re.findall(pattern, reply.text, re.MULTILINE)
+    return [(engine, text.strip()) for engines, text in found for engine in engines_of(engines)]
 
 
 def stdout(reply):
-    return sorted(each(reply, r"^\[stdout:(\d+)\] (.*)$"))
+    return sorted(labelled(reply, r"^\[stdout:([\d,-]+)\] (.*)$"))
 
 
 def results(reply):
-    """Results as {engine: text}, with `Out[0-2,5:7]: text` taken apart."""
-    found = {}
-    for engines, text in re.findall(r"^Out\[([\d,-]+):\d+\]: (.*)$", reply.text, re.MULTILINE):
-        for part in engines.split(","):
-            first, _, last = part.partition("-")
-            for engine in range(int(first), int(last or first) + 1):
-                assert engine not in found, f"engine {engine} has two results:\n{reply.text}"
-                found[engine] = text.strip()
-    return found
+    """Results as {engine: text}."""
+    found = labelled(reply, r"^Out\[([\d,-]+):\d+\]: (.*)$")
+    assert len(dict(found)) == len(found), f"an engine has two results:\n{reply.text}"
+    return dict(found)
 
 
 def wait_for(path):
@@ -178,15 +181,22 @@ def test_out_keeps_the_outputs_under_a_name(cluster):
 
 def test_no_stream_groups_by_engine(cluster):
     code = 'println!("one"); eprintln!("two"); println!("three");'
-    reply = cluster.run(f"%%px --no-stream --group-outputs engine\n{code}").ok()
-    order = [engine for engine, _ in each(reply, r"^\[std(?:out|err):(\d+)\] (.*)$")]
+    reply = cluster.run(f"%%px --no-stream --each --group-outputs engine\n{code}").ok()
+    order = [engine for engine, _ in labelled(reply, r"^\[std(?:out|err):(\d+)\] (.*)$")]
     assert order == [0] * 3 + [1] * 3 + [2] * 3 + [3] * 3, reply
 
 
 def test_no_stream_groups_by_type(cluster):
-    reply = cluster.run('%%px --no-stream -g type\nprintln!("one"); eprintln!("two"); px::rank()').ok()
+    reply = cluster.run('%%px --no-stream --each -g type\nprintln!("one"); eprintln!("two"); px::rank()').ok()
     kinds = re.findall(r"^(\[stdout|\[stderr|Out)", reply.text, re.MULTILINE)
     assert kinds == ["[stdout"] * 4 + ["[stderr"] * 4 + ["Out"] * 4, reply
+
+
+def test_no_stream_shows_equal_output_once(cluster):
+    code = 'println!("same"); if px::rank() == 3 { println!("other"); }'
+    reply = cluster.run(f"%%px --no-stream\n{code}").ok()
+    assert stdout(reply) == [(0, "same"), (1, "same"), (2, "same"), (3, "other"), (3, "same")]
+    assert reply.text.count("same") == 2, reply
 
 
 def test_streaming_shows_output_while_engines_run(cluster, tmp_path):
