@@ -2,6 +2,7 @@
 
 use crate::core::{Core, CoreConfig};
 use crate::folder::Folder;
+use crate::gate::Gate;
 use crate::launcher::{Launch, Launcher};
 use crate::router::Router;
 use crate::server::{Event, Server};
@@ -64,7 +65,7 @@ pub enum ControllerError {
     /// The path of a socket is longer than the system allows.
     #[error(
         "the socket's path {path} has {length} bytes and may have 107: point CHORUS_RUNTIME_DIR to a folder with a \
-         shorter path, or use tcp"
+         shorter path"
     )]
     SocketPath {
         /// The path.
@@ -117,8 +118,8 @@ impl Controller {
     pub async fn start(config: ControllerConfig) -> Result<Controller, ControllerError> {
         check_program(&config)?;
         let folder = Arc::new(Folder::create(&config.runtime, &config.name)?);
-        let (engines, engines_at) = bind(&config, &folder, "engines").await?;
-        let (clients, clients_at) = bind(&config, &folder, "clients").await?;
+        let (engines, engine_gate, engines_at) = bind(config.transport, &folder, "engines").await?;
+        let (clients, client_gate, clients_at) = bind(config.transport, &folder, "clients").await?;
         let connection = Connection {
             version: chorus_protocol::VERSION,
             name: config.name.clone(),
@@ -163,6 +164,7 @@ impl Controller {
         let (end, stopped) = watch::channel(false);
         let cleaning = (launcher.clone(), folder.clone());
         let server = tokio::spawn(async move {
+            let _gates = (engine_gate, client_gate);
             server.serve(actions).await;
             _ = tokio::task::spawn_blocking(move || clean(cleaning.0.as_deref(), &cleaning.1)).await;
             end.send_replace(true);
@@ -219,10 +221,24 @@ fn check_program(config: &ControllerConfig) -> Result<(), ControllerError> {
     }
 }
 
-async fn bind(config: &ControllerConfig, folder: &Folder, socket: &str) -> Result<(Router, String), ControllerError> {
-    let endpoint = match config.transport {
-        Transport::Ipc => folder.endpoint(socket)?,
-        Transport::Tcp => "tcp://127.0.0.1:0".to_owned(),
+/// Opens a socket, and a port that leads to it if one is wanted.
+async fn bind(
+    transport: Transport,
+    folder: &Folder,
+    socket: &str,
+) -> Result<(Router, Option<Gate>, String), ControllerError> {
+    let failed = |endpoint: &str| {
+        let endpoint = endpoint.to_owned();
+        move |source| ControllerError::Bind { endpoint, source }
     };
-    Router::bind(&endpoint).await.map_err(|source| ControllerError::Bind { endpoint, source })
+    let inside = folder.endpoint(socket)?;
+    let router = Router::bind(&inside).await.map_err(failed(&inside))?;
+    match transport {
+        Transport::Ipc => Ok((router, None, inside)),
+        Transport::Tcp => {
+            let gate = Gate::open(folder.socket(socket)).await;
+            let (gate, endpoint) = gate.map_err(|error| failed("127.0.0.1")(error.into()))?;
+            Ok((router, Some(gate), endpoint))
+        }
+    }
 }

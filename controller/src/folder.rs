@@ -92,9 +92,13 @@ impl Folder {
         self.path.join(format!("engine-{engine}.log"))
     }
 
+    pub fn socket(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
     /// The endpoint of a socket in the folder.
-    pub fn endpoint(&self, socket: &str) -> Result<String, ControllerError> {
-        let path = self.path.join(socket);
+    pub fn endpoint(&self, name: &str) -> Result<String, ControllerError> {
+        let path = self.socket(name);
         match path.to_str() {
             Some(text) if text.len() <= SOCKET_PATH => Ok(format!("ipc://{text}")),
             _ => Err(ControllerError::SocketPath { length: path.as_os_str().len(), path }),

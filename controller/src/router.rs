@@ -28,7 +28,7 @@ pub(crate) enum Arrival {
     /// The frames after the peer's identity.
     Message(PeerId, Vec<Bytes>),
     Disconnected(PeerId),
-    /// Somebody connected and didn't speak ZeroMQ.
+    /// A connection never spoke ZeroMQ, or never our protocol.
     Rubbish,
     /// The socket can't receive any more.
     Broken(ZmqError),
@@ -84,14 +84,13 @@ pub(crate) struct Router {
 }
 
 impl Router {
-    /// Listens at `endpoint`; returns the endpoint with the real port too.
-    pub async fn bind(endpoint: &str) -> Result<(Router, String), ZmqError> {
+    pub async fn bind(endpoint: &str) -> Result<Router, ZmqError> {
         let mut socket = RouterSocket::new();
         let monitor = socket.monitor();
-        let endpoint = socket.bind(endpoint).await?.to_string();
+        socket.bind(endpoint).await?;
         let backend = socket.backend();
         let (sender, receiver) = socket.split();
-        Ok((Router { backend, sender, receiver, monitor, queues: HashMap::new() }, endpoint))
+        Ok(Router { backend, sender, receiver, monitor, queues: HashMap::new() })
     }
 
     /// Waits for the next thing to happen. Nothing is lost when the future is dropped before.
@@ -111,8 +110,9 @@ impl Router {
                 Some(event) = self.monitor.next() => match event {
                     SocketEvent::Disconnected(peer) => {
                         let peer = PeerId(peer.into());
-                        self.queues.remove(&peer);
-                        return Arrival::Disconnected(peer);
+                        // Whoever introduces himself is answered, so whoever has no queue never did.
+                        let known = self.queues.remove(&peer).is_some();
+                        return if known { Arrival::Disconnected(peer) } else { Arrival::Rubbish };
                     }
                     SocketEvent::AcceptFailed(_) => return Arrival::Rubbish,
                     _ => {}
@@ -144,7 +144,6 @@ impl Router {
     /// Ends a connection. Called from the task that receives only: the socket forgets a stream only while it isn't
     /// being polled.
     pub fn disconnect(&mut self, peer: &PeerId) {
-        self.queues.remove(peer);
         if let Ok(identity) = PeerIdentity::try_from(peer.0.clone()) {
             self.backend.peer_disconnected(&identity);
         }

@@ -199,6 +199,8 @@ async fn garbage_is_counted_and_harms_nobody() {
                 socket.send(ZmqMessage::try_from(frames).unwrap()).await.unwrap();
                 rejected += 1;
             }
+            drop(socket);
+            rejected += 1;
             cluster.until(&client, &format!("{rejected} rejected"), |status| status.rejected == rejected).await;
         }
         let mut running = run(&session, &[engine.id]);
@@ -206,6 +208,24 @@ async fn garbage_is_counted_and_harms_nobody() {
         assert_eq!(all(&mut running).await.len(), 3);
         assert_eq!(client.status().await.unwrap().rejected, rejected);
     }
+}
+
+/// `zeromq` by itself would try to make room for the frame, and abort.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frame_of_absurd_length_is_refused_at_the_port() {
+    let cluster = cluster(Transport::Tcp).await;
+    let client = cluster.client().await;
+    let connection = cluster.controller.connection();
+    for endpoint in [&connection.engines, &connection.clients] {
+        let mut bytes = vec![0; 64];
+        (bytes[0], bytes[9], bytes[10]) = (0xff, 0x7f, 3);
+        bytes[12..16].copy_from_slice(b"NULL");
+        bytes.extend(*b"\x04\x1c\x05READY\x0bSocket-Type\x00\x00\x00\x06DEALER");
+        bytes.push(2);
+        bytes.extend((1_u64 << 62).to_be_bytes());
+        send_raw(endpoint, &bytes).await;
+    }
+    cluster.until(&client, "2 rejected", |status| status.rejected == 2).await;
 }
 
 /// Writes bytes, and waits until the controller ends the connection or takes no notice.

@@ -452,6 +452,23 @@ fn a_client_that_comes_back_gets_what_it_missed() {
 }
 
 #[test]
+fn a_session_that_cannot_be_made_whole_again_is_gone() {
+    let mut cluster = Cluster::ready(1);
+    cluster.run(1, &[(0, None)]);
+    cluster.event("e0", 1, done(Outcome::Ok, 0));
+    cluster.client("c", FromClient::Received { session: SESSION, count: 1 });
+    cluster.client("c2", FromClient::Hello { version: chorus_protocol::VERSION });
+    cluster.actions.clear();
+    // Before what was confirmed, or beyond what was sent: not the client that had the session.
+    cluster.client("c2", FromClient::Resume { session: SESSION, received: 0 });
+    assert_eq!(cluster.to_client("c2"), [&ToClient::SessionGone(SESSION)]);
+    cluster.client("c2", FromClient::OpenSession(SESSION));
+    cluster.actions.clear();
+    cluster.client("c2", FromClient::Resume { session: SESSION, received: 9 });
+    assert_eq!(cluster.to_client("c2"), [&ToClient::SessionGone(SESSION)]);
+}
+
+#[test]
 fn a_client_that_stays_away_loses_its_sessions() {
     let mut cluster = Cluster::ready(1);
     cluster.handle(Input::ClientDisconnected(peer("c")));
