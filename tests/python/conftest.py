@@ -114,18 +114,69 @@ def start_kernel(**options):
     return Kernel(runtime_dir=runtime_dir, **options)
 
 
+class Shared:
+    """A kernel that the tests of a module share; one that a test has failed with is replaced by a fresh one."""
+
+    def __init__(self):
+        self.kernel = None
+        self.engines = 0
+
+    def get(self, engines):
+        if self.kernel is None:
+            self.kernel, self.engines = start_kernel(), 0
+        if engines and not self.engines:
+            self.kernel.run(f"%cluster start -n {engines}").ok()
+            self.engines = engines
+        return self.kernel
+
+    def drop(self):
+        if self.kernel is not None:
+            self.kernel.close()
+            self.kernel = None
+
+
 @pytest.fixture(scope="module")
-def module_kernel(installed):
-    with start_kernel() as kernel:
-        yield kernel
+def shared(installed):
+    holder = Shared()
+    yield holder
+    holder.drop()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if report.failed and call.when == "call":
+        item.stash[FAILED] = True
+    return report
+
+
+FAILED = pytest.StashKey()
+
+
+def lend(shared, request, engines):
+    """What a test leaves unread or misplaced fails that test, not the next."""
+    kernel = shared.get(engines)
+    yield kernel
+    if FAILED in request.node.stash:
+        shared.drop()
+        return
+    try:
+        kernel.settle()
+    except BaseException:
+        shared.drop()
+        raise
 
 
 @pytest.fixture
-def kernel(module_kernel):
-    """The module's kernel. What a test leaves unread or misplaced fails that test, not the next."""
-    yield module_kernel
-    if module_kernel.manager.is_alive():
-        module_kernel.settle()
+def kernel(shared, request):
+    """The module's kernel."""
+    yield from lend(shared, request, engines=0)
+
+
+@pytest.fixture
+def cluster(shared, request):
+    """The module's kernel with four engines."""
+    yield from lend(shared, request, engines=4)
 
 
 @pytest.fixture
@@ -133,18 +184,6 @@ def own_kernel(installed):
     """A kernel for one test, for those that kill, restart or count."""
     with start_kernel() as kernel:
         yield kernel
-
-
-@pytest.fixture(scope="module")
-def module_cluster(module_kernel):
-    """The module's kernel with four engines."""
-    module_kernel.run("%cluster start -n 4").ok()
-    return module_kernel
-
-
-@pytest.fixture
-def cluster(module_cluster, kernel):
-    return kernel
 
 
 @pytest.fixture
