@@ -82,8 +82,9 @@ def test_a_worker_that_ends_itself_is_reported(armed, death):
 
 
 def test_what_a_worker_printed_before_it_died_is_shown(armed):
-    reply = armed.run('%%px -t 1\nprint!("last words"); std::process::abort();').failed()
-    assert "[stdout:1] last words" in reply.text
+    """Rust itself flushes stdout at newlines only, and stderr always."""
+    reply = armed.run('%%px -t 1\nprintln!("last words"); eprint!("very last"); std::process::abort();').failed()
+    assert "[stdout:1] last words" in reply.text and "[stderr:1] very last" in reply.text
 
 
 def test_a_worker_killed_in_a_cell_is_reported(armed):
