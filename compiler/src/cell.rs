@@ -21,6 +21,8 @@ pub(crate) struct Cell {
     pub lets: Vec<Let>,
     /// Whether it ends in an expression, whose value is the cell's result.
     pub has_result: bool,
+    /// A `let` without a pattern. evcxr drops such a statement without a word.
+    pub broken: Option<Piece>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,8 +76,10 @@ impl Cell {
             match item {
                 Some(_) => cell.items.push(piece),
                 None => {
-                    if let Some(pattern) = ast::LetStmt::cast(node.clone()).and_then(|statement| statement.pat()) {
-                        cell.lets.extend(bindings(&pattern));
+                    match ast::LetStmt::cast(node.clone()).map(|statement| statement.pat()) {
+                        Some(Some(pattern)) => cell.lets.extend(bindings(&pattern)),
+                        Some(None) => cell.broken = cell.broken.or(Some(piece.clone())),
+                        None => {}
                     }
                     cell.statements.push(piece);
                 }
@@ -164,6 +168,12 @@ mod tests {
         assert_eq!(lets("let Point { x, y: z } = p;"), [("x".into(), false), ("z".into(), false)]);
         assert_eq!(lets("let None = maybe else { panic!() };"), []);
         assert_eq!(lets("{ let inner = 1; }"), []);
+    }
+
+    #[test]
+    fn a_let_without_a_pattern_is_broken() {
+        assert_eq!(Cell::parse("1;\n let = 2;").broken.map(|piece| (piece.line, piece.column)), Some((2, 2)));
+        assert_eq!(Cell::parse("let x = 2;").broken, None);
     }
 
     #[test]

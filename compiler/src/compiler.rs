@@ -233,6 +233,9 @@ impl Compiler {
     ) -> Result<Evaluated, Failure> {
         self.interrupter.reset();
         let parsed = Cell::parse(cell.text);
+        if let Some(piece) = &parsed.broken {
+            return Err(Failure::from(broken_let(piece, &cell)));
+        }
         let mut before = self.namespaces.common(members);
         let (snapshot, seen, mut to_lose) = self.snapshot_for(&before)?;
         let prefix = self.prefix(seen);
@@ -397,6 +400,8 @@ impl Compiler {
 
     fn share_prelude(&mut self) {
         self.share_display("px");
+        // rust-analyzer writes the type of a joined thread's result as `Result<T, Box<dyn Any + Send>>`.
+        self.share_text("use std::any::Any;");
     }
 
     fn share_text(&mut self, text: &str) {
@@ -553,6 +558,21 @@ fn mapped(pieces: &[crate::cell::Piece], cell: &CellText<'_>) -> impl Iterator<I
         column: piece.column,
         text: piece.text.clone(),
     })
+}
+
+fn broken_let(piece: &crate::cell::Piece, cell: &CellText<'_>) -> Diagnostic {
+    let line = piece.line + cell.first_line - 1;
+    let first = piece.text.lines().next().unwrap_or_default();
+    let span = crate::Span {
+        line,
+        column: piece.column,
+        end_line: line,
+        end_column: piece.column + first.chars().count(),
+        label: "expected a pattern, such as a name, after `let`".into(),
+        primary: true,
+        text: cell.cell.lines().nth(line - 1).unwrap_or(first).to_owned(),
+    };
+    Diagnostic { spans: vec![span], ..Diagnostic::error("expected pattern") }
 }
 
 /// What evcxr has to know: that the new variables exist, if they do for anybody.

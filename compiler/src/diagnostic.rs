@@ -120,6 +120,17 @@ impl Diagnostic {
                 text: lines.text(span.start_line).to_owned(),
             });
         }
+        if diagnostic.level == "help" && diagnostic.spans.is_empty() {
+            // evcxr takes rustc's advice for the error when the error itself is in code that stores variables.
+            let advice = std::mem::take(&mut diagnostic.message);
+            diagnostic = Diagnostic {
+                notes: vec![
+                    format!("help: rustc says: {advice}"),
+                    "help: import it, or give the variable a type".into(),
+                ],
+                ..Diagnostic::error("the type of a variable names something that isn't in scope here")
+            };
+        }
         if diagnostic.spans.is_empty() && elsewhere {
             diagnostic.notes.push("the place is in a definition of an earlier cell".into());
         }

@@ -84,7 +84,6 @@ impl LocalWorker {
             generation: None,
         });
         let mut view = LocalView::new(object.has_result);
-        view.lost(variables.clone());
         let (mut was_interrupted, mut failure) = (false, None);
         loop {
             let event = tokio::select! {
@@ -98,6 +97,9 @@ impl LocalWorker {
             match event {
                 Some(WorkerEvent::Run { event, .. }) => {
                     let place = place_of(&event, object, publisher.count());
+                    if let RunEvent::Done { outcome: Outcome::Died(_), .. } = event {
+                        view.lost(variables.clone());
+                    }
                     for output in view.event(&event, place) {
                         match output {
                             Output::Error { ename, evalue, traceback } => {

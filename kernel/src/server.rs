@@ -18,7 +18,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{OnceCell, mpsc};
 
 /// How long the kernel's processes may take to end.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
@@ -72,6 +72,7 @@ struct Kernel {
     history: Mutex<Vec<(u32, String)>>,
     cells: mpsc::UnboundedSender<Message>,
     quit: mpsc::UnboundedSender<Quit>,
+    rust_version: OnceCell<String>,
 }
 
 /// Why the kernel ends, and to whom a last reply is due.
@@ -103,6 +104,7 @@ pub async fn serve(config: KernelConfig) -> Result<(), KernelError> {
         history: Mutex::default(),
         cells,
         quit,
+        rust_version: OnceCell::new(),
     });
     let executor = Executor::new(config, compiler, kernel.interrupts.clone(), kernel.names.clone());
     let (shell, shell_replies) = sockets.shell;
@@ -173,7 +175,7 @@ impl Kernel {
                 self.interrupt();
                 json!({"status": "ok"})
             }
-            "kernel_info_request" => kernel_info(),
+            "kernel_info_request" => kernel_info(self.rust_version.get_or_init(rust_version).await),
             "complete_request" => complete(&request.content, &self.names),
             "inspect_request" => json!({"status": "ok", "found": false, "data": {}, "metadata": {}}),
             "is_complete_request" => is_complete(&request.content),
@@ -325,7 +327,14 @@ fn user_expressions(request: &ExecuteRequest) -> Value {
         .into()
 }
 
-fn kernel_info() -> Value {
+/// Such as `1.95.0`; `unknown` where there is no toolchain, which each cell then says.
+async fn rust_version() -> String {
+    let output = tokio::process::Command::new("rustc").arg("--version").output().await;
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    text.split_whitespace().nth(1).unwrap_or("unknown").to_owned()
+}
+
+fn kernel_info(rust_version: &str) -> Value {
     let version = env!("CARGO_PKG_VERSION");
     json!({
         "status": "ok",
@@ -334,7 +343,7 @@ fn kernel_info() -> Value {
         "implementation_version": version,
         "language_info": {
             "name": "rust",
-            "version": "",
+            "version": rust_version,
             "mimetype": "text/rust",
             "file_extension": ".rs",
             "pygments_lexer": "rust",

@@ -71,8 +71,8 @@ impl Connection {
             action: "read",
             source,
         })?;
-        let connection: Connection = serde_json::from_slice(&text)
-            .map_err(|source| ConnectionError::Json { path: path.to_owned(), source })?;
+        let connection: Connection =
+            serde_json::from_slice(&text).map_err(|source| ConnectionError::Json { path: path.to_owned(), source })?;
         if connection.version != crate::VERSION {
             return Err(ConnectionError::Version { name: connection.name, theirs: connection.version });
         }

@@ -22,7 +22,11 @@ impl Panicked {
     /// `panicked at cell line 3:5: message`.
     pub(super) fn headline(&self) -> String {
         let Panic { message, file, line, column, thread } = &self.panic;
-        let who = thread.as_ref().map(|name| format!("thread `{name}` ")).unwrap_or_default();
+        let who = match thread.as_deref() {
+            None => String::new(),
+            Some("") => "a thread ".to_owned(),
+            Some(name) => format!("thread `{name}` "),
+        };
         match &self.place {
             Some(Place { cell, line, column, .. }) => {
                 format!("{who}panicked at {cell} line {line}:{column}: {message}")
