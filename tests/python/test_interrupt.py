@@ -12,11 +12,11 @@ LOOPS = {
 }
 
 
-def interrupt(kernel, reply):
+def interrupt(kernel, reply, limit=1.0):
     asked = time.time()
     kernel.interrupt()
     kernel.wait(reply, timeout=20).failed()
-    assert reply.idle_at - asked < 1.0, f"the interrupt took {reply.idle_at - asked:.2f} s"
+    assert reply.idle_at - asked < limit, f"the interrupt took {reply.idle_at - asked:.2f} s"
 
 
 def assert_usable(kernel):
@@ -58,11 +58,24 @@ def test_only_the_engines_still_at_work_are_interrupted(cluster):
     assert_usable(cluster)
 
 
-def test_pxresult_can_be_interrupted(cluster):
-    cluster.run(f"%%px -a\n{LOOPS['a loop that computes']}", background=True).ok()
+def test_an_interrupt_of_pxresult_ends_the_waiting_and_not_the_work(cluster, tmp_path):
+    gate = tmp_path / "gate"
+    work = f'while !std::path::Path::new("{gate}").exists() {{}} println!("still at work");'
+    cluster.run(f"%%px -a\n{work}", background=True).ok()
     reply = cluster.send("%pxresult")
     cluster.settle()
     interrupt(cluster, reply)
+    gate.touch()
+    assert cluster.run("%pxresult").ok().text.count("still at work") >= 1
+    assert_usable(cluster)
+
+
+def test_an_endless_background_cell_can_be_ended(cluster):
+    cluster.run(f"%%px -a\n{LOOPS['a loop that computes']}", background=True).ok()
+    behind = cluster.send('%px println!("must not run");')
+    cluster.settle()
+    interrupt(cluster, behind, limit=10)  # It may be with the compiler, which finishes what it has begun.
+    assert "must not run" not in behind.stdout
     assert_usable(cluster)
 
 
