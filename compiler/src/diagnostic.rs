@@ -1,12 +1,31 @@
 //! Compile errors as data, with places in the user's own cell, and as text.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Level {
+    /// The cell doesn't compile.
+    #[default]
+    Error,
+    /// It does.
+    Warning,
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Level::Error => "error",
+            Level::Warning => "warning",
+        })
+    }
+}
 
 /// One error or warning of rustc, of evcxr or of a `:` command.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// `error` or `warning`.
-    pub level: String,
+    /// How bad it is.
+    pub level: Level,
     /// rustc's code, such as `E0308`.
     pub code: Option<String>,
     /// What is wrong.
@@ -16,7 +35,7 @@ pub struct Diagnostic {
     /// What rustc or Chorus has to add: help and notes.
     pub notes: Vec<String>,
     /// rustc's long explanation of the code.
-    pub explanation: Option<String>,
+    pub explanation: Option<Box<str>>,
 }
 
 /// A place in a cell.
@@ -51,14 +70,14 @@ const PLAIN: Style = Style { red: "", blue: "", bold: "", off: "" };
 impl Diagnostic {
     /// An error without a place.
     pub fn error(message: impl Into<String>) -> Diagnostic {
-        Diagnostic { level: "error".into(), message: message.into(), ..Diagnostic::default() }
+        Diagnostic { message: message.into(), ..Diagnostic::default() }
     }
 
     /// The error in rustc's layout: message, place, the user's line with carets, help.
     pub fn render(&self, colour: bool) -> String {
         let Style { red, blue, bold, off } = if colour { ANSI } else { PLAIN };
         let code = self.code.as_ref().map(|code| format!("[{code}]")).unwrap_or_default();
-        let level_colour = if self.level == "error" { red } else { blue };
+        let level_colour = if self.level == Level::Error { red } else { blue };
         let mut out = format!("{level_colour}{}{code}{off}{bold}: {}{off}\n", self.level, self.message);
         let mut spans: Vec<&Span> = self.spans.iter().collect();
         spans.sort_by_key(|span| !span.primary);
@@ -97,10 +116,10 @@ impl Diagnostic {
     /// Reads evcxr's form.
     pub(crate) fn from_evcxr(error: &evcxr::CompilationError, lines: &LineMap) -> Diagnostic {
         let mut diagnostic = Diagnostic {
-            level: error.level().to_owned(),
+            level: if error.level() == "warning" { Level::Warning } else { Level::Error },
             code: error.code().map(str::to_owned),
             message: error.message(),
-            explanation: error.explanation().map(str::to_owned),
+            explanation: error.explanation().map(Box::from),
             ..Diagnostic::default()
         };
         let mut elsewhere = false;
@@ -120,7 +139,7 @@ impl Diagnostic {
                 text: lines.text(span.start_line).to_owned(),
             });
         }
-        if diagnostic.level == "help" && diagnostic.spans.is_empty() {
+        if error.level() == "help" && diagnostic.spans.is_empty() {
             // evcxr takes rustc's advice for the error when the error itself is in code that stores variables.
             let advice = std::mem::take(&mut diagnostic.message);
             diagnostic = Diagnostic {

@@ -18,7 +18,7 @@ mod source_map;
 
 pub use command::{Action, Reply, help};
 pub use compiler::{CellText, Compiler, Config, Evaluated, Failure, Object, Ran, prepare_environment};
-pub use diagnostic::{Diagnostic, Span};
+pub use diagnostic::{Diagnostic, Level, Span};
 pub use interrupt::Interrupter;
 pub use namespace::{Member, Namespaces, Ticket, Variable, Variables, describe};
 pub use relay::relay_main;

@@ -77,7 +77,7 @@ struct Kernel {
 
 /// Why the kernel ends, and to whom a last reply is due.
 enum Quit {
-    Asked(Message, Sender),
+    Asked(Box<Message>, Sender),
     Closed,
 }
 
@@ -168,7 +168,7 @@ impl Kernel {
                 return;
             }
             "shutdown_request" => {
-                let _ = self.quit.send(Quit::Asked(request, replies.clone()));
+                let _ = self.quit.send(Quit::Asked(Box::new(request), replies.clone()));
                 return;
             }
             "interrupt_request" => {
