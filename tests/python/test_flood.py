@@ -66,8 +66,8 @@ class Memory:
         self._thread.join()
 
 
-def flood(prefix, writers, gate):
-    lines = MEGABYTES * (1 << 20) // LINE // writers
+def flood(prefix, writers, gate, megabytes=MEGABYTES):
+    lines = megabytes * (1 << 20) // LINE // writers
     rank = "px::rank()" if prefix else "0"
     code = f"""{prefix}
     let body = "x".repeat({BODY});
@@ -114,27 +114,24 @@ def test_all_output_arrives_in_bounded_memory(own_kernel, tmp_path, prefix, writ
     assert sum(memory.growth.values()) < limit, f"memory grew by, in MB: {memory.described}"
 
 
-def test_a_reader_that_stops_does_not_cost_memory_or_output(own_kernel):
+def test_a_reader_that_stops_does_not_cost_memory_or_output(own_kernel, tmp_path):
     """The front end doesn't read for a while: the cell has to wait, and nothing may be dropped."""
-    kernel, reader = own_kernel, Reader()
+    kernel, reader, gate = own_kernel, Reader(), tmp_path / "gate"
     kernel.run("%cluster start -n 2").ok()
-    lines = MEGABYTES // 2 * (1 << 20) // LINE // 2
-    code = f"""%%px
-    println!("ready");
-    let body = "x".repeat({BODY});
-    for i in 0..{lines} {{ println!("<{{}}:{{:010}}>{{body}}", px::rank(), i); }}"""
-    seen = []
+    code, lines = flood("%%px", 2, gate, MEGABYTES // 2)
+    ready = []
 
     def take(name, text):
-        seen.append(len(text))
+        ready.extend(re.findall("ready", text))
         reader(name, re.sub(r"(?:\[stdout:\d\] )?ready\n", "", text))
 
     reply = kernel.send(code, on_stream=take)
-    kernel.pump(lambda: seen or reply.done, 120, lambda: "the first output")
+    kernel.pump(lambda: len(ready) == 2 or reply.done, 120, lambda: "the cell to be ready")
     with Memory(kernel.mark) as memory:
-        # Nothing is read here; this waits for the processes to come to rest, as they must when nobody reads.
+        gate.touch()
+        # Nothing is read here, and the processes come to rest, as they must when nobody reads.
         threading.Event().wait(3)
-        kernel.wait(reply).ok()
+        kernel.wait(reply, timeout=300).ok()
     assert reader.wrong[:3] == []
     assert reader.next == {0: lines, 1: lines}
     limit = min(GROWTH_LIMIT, MEGABYTES << 18)
