@@ -54,7 +54,7 @@ const COMMANDS: &[Command] = &[
         name: ":show_deps",
         args: "",
         help: "list the dependencies",
-        run: |c, _, _| text(c.dependencies().join("\n")),
+        run: |c, _, _| text(c.shared.dependencies().join("\n")),
     },
     Command { name: ":vars", args: "", help: "list variables and their types", run: vars },
     Command { name: ":type", args: "NAME", help: "show a variable's type", run: type_of },
@@ -264,7 +264,7 @@ fn opt(compiler: &mut Compiler, args: &str, _: &[Member]) -> Result<Reply, Diagn
 
 fn fmt(compiler: &mut Compiler, args: &str, _: &[Member]) -> Result<Reply, Diagnostic> {
     let format = if args.is_empty() { "{:?}" } else { args };
-    compiler.share_display(match format {
+    compiler.shared.show_with(match format {
         "{:?}" => "px",
         "{:#?}" => "px::pretty",
         "{}" => "px::text",
@@ -275,7 +275,7 @@ fn fmt(compiler: &mut Compiler, args: &str, _: &[Member]) -> Result<Reply, Diagn
 
 fn types(compiler: &mut Compiler, args: &str, _: &[Member]) -> Result<Reply, Diagnostic> {
     let on = args != "0";
-    compiler.share_display(if on { "px::typed" } else { "px" });
+    compiler.shared.show_with(if on { "px::typed" } else { "px" });
     text(format!("Types: {on}"))
 }
 

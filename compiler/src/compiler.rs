@@ -12,12 +12,12 @@ use crate::diagnostic::{Diagnostic, LineMap};
 use crate::evaluator::{Answer, Evaluator, Setting, Snapshot};
 use crate::interrupt::Interrupter;
 use crate::namespace::{Effect, Member, Namespaces, Ticket, Variable, Variables};
+use crate::shared::Definitions;
 use crate::source_map::{MappedPiece, SourceMap};
+use crate::toolchain::standard_library;
 use chorus_protocol::{Death, Outcome};
-use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
 /// Snapshots kept. A notebook has as many as it has groups of engines that differ, plus its own.
 const SNAPSHOTS: usize = 12;
@@ -29,7 +29,7 @@ pub struct Config {
     pub relay: PathBuf,
     /// Its arguments.
     pub relay_args: Vec<OsString>,
-    /// An empty folder for everything that is built; see [`prepare_environment`].
+    /// An empty folder for everything that is built; see [`crate::prepare_environment`].
     pub folder: PathBuf,
     /// Interrupts compilations from other threads.
     pub interrupter: Interrupter,
@@ -98,13 +98,6 @@ impl From<Diagnostic> for Failure {
     }
 }
 
-/// What all namespaces share, in the order of its definition.
-#[derive(Clone, Debug)]
-enum Shared {
-    Items { pieces: Vec<MappedPiece>, named: bool },
-    Setting(Setting),
-}
-
 struct Known {
     variables: Variables,
     /// How many of the shared definitions it has.
@@ -117,35 +110,12 @@ pub struct Compiler {
     evaluator: Evaluator,
     interrupter: Interrupter,
     base: Snapshot,
-    shared: Vec<Shared>,
+    pub(crate) shared: Definitions,
     /// Most recently used last.
     known: Vec<Known>,
     namespaces: Namespaces,
     preload: Vec<PathBuf>,
     pub(crate) last_errors: Vec<Diagnostic>,
-}
-
-/// Sets what evcxr reads from the environment: a place for its files below `folder`, and cargo's own folder on the
-/// PATH, where Jupyter is started from a desktop that doesn't know it.
-///
-/// # Safety
-///
-/// Only while the program has one thread, as for [`std::env::set_var`].
-pub unsafe fn prepare_environment(folder: &Path) {
-    // SAFETY: the caller promises that there is no other thread.
-    unsafe { std::env::set_var("EVCXR_TMPDIR", folder) };
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).any(|folder| folder.join("cargo").is_file());
-    let home = std::env::var_os("CARGO_HOME")
-        .map(PathBuf::from)
-        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
-    if let (false, Some(bin)) = (found, home.map(|home| home.join("bin")).filter(|bin| bin.join("cargo").is_file())) {
-        let folders = std::iter::once(bin).chain(std::env::split_paths(&path));
-        if let Ok(path) = std::env::join_paths(folders) {
-            // SAFETY: as above.
-            unsafe { std::env::set_var("PATH", path) };
-        }
-    }
 }
 
 impl Compiler {
@@ -159,24 +129,22 @@ impl Compiler {
         let px =
             Setting::Dependency { name: "px".into(), config: format!("{{ path = {:?} }}", px.display().to_string()) };
         let base = evaluator.configure(&plain, &px).map_err(|error| failed("the crate px can't be used", &error))?;
-        let mut compiler = Compiler {
+        Ok(Compiler {
             evaluator,
             interrupter: config.interrupter.clone(),
             base,
-            shared: Vec::new(),
+            shared: Definitions::new(),
             known: Vec::new(),
             namespaces: Namespaces::default(),
             preload: vec![standard_library(None)?],
             last_errors: Vec::new(),
-        };
-        compiler.share_prelude();
-        Ok(compiler)
+        })
     }
 
     /// Builds px and lets rust-analyzer read the standard library, which the first cell would wait for otherwise.
     pub fn warm_up(&mut self) -> Result<(), Diagnostic> {
         let known = self.nearest(&Variables::new());
-        let prefix = self.prefix(known.1);
+        let prefix = self.shared.text(known.1);
         let code =
             format!("{prefix}let warm: Vec<usize> = vec![1].into_iter().map(|x: usize| x + 1).collect();\nwarm.len()");
         self.evaluator
@@ -238,15 +206,12 @@ impl Compiler {
         }
         let mut before = self.namespaces.common(members);
         let (snapshot, seen, mut to_lose) = self.snapshot_for(&before)?;
-        let prefix = self.prefix(seen);
+        let prefix = self.shared.text(seen);
         let (snapshot, prefix_lines) = (self.configured(&snapshot, seen)?, prefix.matches('\n').count());
 
         let mut pieces: Vec<MappedPiece> = mapped(&parsed.statements, &cell).collect();
         pieces.extend(mapped(&parsed.items, &cell));
-        pieces.extend(self.shared.iter().rev().flat_map(|shared| match shared {
-            Shared::Items { pieces, .. } => pieces.clone(),
-            Shared::Setting(_) => Vec::new(),
-        }));
+        pieces.extend(self.shared.pieces());
         let (preload, generated) = (self.preload.clone(), self.evaluator.generated_source());
         let nothing_to_run = parsed.statements.is_empty();
         let mut ran = None;
@@ -288,7 +253,8 @@ impl Compiler {
             Err(error) => return Err(self.failure(error, members, &cell, prefix_lines)),
         };
         self.last_errors.clear();
-        self.share_items(&parsed, &cell);
+        let named = parsed.items.iter().any(|item| item.named);
+        self.shared.add(mapped(&parsed.items, &cell).collect(), named);
 
         let after = self.variables_after(&before, &parsed);
         self.remember(after.clone(), self.shared.len(), snapshot);
@@ -328,32 +294,16 @@ impl Compiler {
 
     /// Forgets all definitions and all variables; dependencies that were built stay built.
     pub fn clear(&mut self) {
-        self.shared.clear();
+        self.shared = Definitions::new();
         self.known.clear();
         self.namespaces = Namespaces::default();
-        self.share_prelude();
     }
 
     /// Documentation of what stands at the end of `code`: text and markdown.
     pub fn hover(&mut self, code: &str, members: &[Member]) -> Result<(String, String), Diagnostic> {
         let (snapshot, seen) = self.nearest(&self.namespaces.common(members));
-        let code = format!("{}{code}", self.prefix(seen));
+        let code = format!("{}{code}", self.shared.text(seen));
         self.evaluator.hover(&code, &snapshot).map_err(|error| Diagnostic::error(error.to_string()))
-    }
-
-    /// Dependencies as `:dep` gave them.
-    pub(crate) fn dependencies(&self) -> Vec<String> {
-        let mut all = BTreeMap::new();
-        for shared in &self.shared {
-            match shared {
-                Shared::Setting(Setting::Dependency { name, config }) => {
-                    all.insert(name.clone(), format!("{name} = {config}"))
-                }
-                Shared::Setting(Setting::LocalDependency(path)) => all.insert(path.clone(), path.clone()),
-                _ => None,
-            };
-        }
-        all.into_values().collect()
     }
 
     /// Changes a setting for all namespaces, after trying it.
@@ -363,7 +313,7 @@ impl Compiler {
         if let Setting::Toolchain(name) = &setting {
             self.preload = vec![standard_library(Some(name))?];
         }
-        self.shared.push(Shared::Setting(setting));
+        self.shared.add_setting(setting);
         Ok(())
     }
 
@@ -379,7 +329,7 @@ impl Compiler {
         if !to_lose.is_empty() {
             return Ok(());
         }
-        let prefix = self.prefix(seen);
+        let prefix = self.shared.text(seen);
         let result = self.evaluator.eval(&format!("{prefix}();"), &snapshot, &mut |_| Answer::Succeeded);
         match result {
             Ok(snapshot) => {
@@ -387,67 +337,17 @@ impl Compiler {
                 Ok(())
             }
             Err(error) => {
-                self.shared.pop();
+                self.shared.take_back();
                 Err(Diagnostic::error(error.to_string()))
             }
         }
     }
 
-    /// Chooses how results are shown: one of px's traits named `Show`.
-    pub(crate) fn share_display(&mut self, module: &str) {
-        self.share_text(&format!("use {module}::Show;"));
-    }
-
-    fn share_prelude(&mut self) {
-        self.share_display("px");
-        // rust-analyzer writes the type of a joined thread's result as `Result<T, Box<dyn Any + Send>>`.
-        self.share_text("use std::any::Any;");
-    }
-
-    fn share_text(&mut self, text: &str) {
-        let piece = MappedPiece { cell: 0, line: 1, column: 1, text: text.to_owned() };
-        self.shared.push(Shared::Items { pieces: vec![piece], named: true });
-    }
-
-    fn share_items(&mut self, parsed: &Cell, cell: &CellText<'_>) {
-        if parsed.items.is_empty() {
-            return;
-        }
-        let pieces: Vec<MappedPiece> = mapped(&parsed.items, cell).collect();
-        let named = parsed.items.iter().any(|item| item.named);
-        self.shared.push(Shared::Items { pieces, named });
-    }
-
-    /// The text of the shared definitions that a snapshot hasn't seen.
-    fn prefix(&self, seen: usize) -> String {
-        let mut text = String::new();
-        for (at, shared) in self.shared.iter().enumerate().skip(seen) {
-            let Shared::Items { pieces, named } = shared else { continue };
-            let same = |other: &Shared| {
-                matches!(other, Shared::Items { pieces: theirs, .. }
-                if theirs.iter().map(|p| &p.text).eq(pieces.iter().map(|p| &p.text)))
-            };
-            // A cell that was run twice is compiled once; an `impl` that is already there can't come again.
-            if self.shared[at + 1..].iter().any(same) || (!named && self.shared[..seen].iter().any(same)) {
-                continue;
-            }
-            for piece in pieces {
-                text.push_str(&piece.text);
-                text.push('\n');
-            }
-        }
-        text
-    }
-
     fn configured(&self, snapshot: &Snapshot, seen: usize) -> Result<Snapshot, Failure> {
         let mut snapshot = snapshot.clone();
-        for shared in self.shared.iter().skip(seen) {
-            if let Shared::Setting(setting) = shared {
-                snapshot = self
-                    .evaluator
-                    .configure(&snapshot, setting)
-                    .map_err(|error| Failure::from(Diagnostic::error(error.to_string())))?;
-            }
+        for setting in self.shared.settings(seen) {
+            let failed = |error: evcxr::Error| Failure::from(Diagnostic::error(error.to_string()));
+            snapshot = self.evaluator.configure(&snapshot, setting).map_err(failed)?;
         }
         Ok(snapshot)
     }
@@ -481,7 +381,7 @@ impl Compiler {
         if added.is_empty() {
             return Ok((snapshot, seen, to_lose));
         }
-        let prefix = self.prefix(seen);
+        let prefix = self.shared.text(seen);
         let snapshot = self.configured(&snapshot, seen)?;
         let mut to_lose = to_lose;
         let derived = self.evaluator.eval(&format!("{prefix}{added}"), &snapshot, &mut |_| match to_lose.is_empty() {
@@ -598,24 +498,4 @@ fn answer(ran: &Ran) -> Answer {
         true => Answer::ReturnedError,
         false => Answer::Panicked,
     }
-}
-
-/// Cells are linked against the shared standard library, which engines load before the first of them.
-fn standard_library(toolchain: Option<&str>) -> Result<PathBuf, Diagnostic> {
-    let failed = |error: &dyn std::fmt::Display| {
-        Diagnostic::error(format!("the Rust toolchain's standard library can't be found: {error}"))
-    };
-    let mut command = Command::new("rustc");
-    command.args(toolchain.map(|name| format!("+{name}"))).args(["--print", "target-libdir"]);
-    let output = command.output().map_err(|error| failed(&format!("rustc: {error}")))?;
-    let folder = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
-    let entries = std::fs::read_dir(&folder).map_err(|error| failed(&format!("{}: {error}", folder.display())))?;
-    entries
-        .flatten()
-        .map(|entry| entry.path())
-        .find(|path| {
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            name.starts_with("libstd-") && name.ends_with(".so")
-        })
-        .ok_or_else(|| failed(&format!("there is no libstd-*.so in {}", folder.display())))
 }

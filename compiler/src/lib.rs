@@ -14,15 +14,18 @@ mod interrupt;
 mod namespace;
 mod px;
 mod relay;
+mod shared;
 mod source_map;
+mod toolchain;
 
 pub use command::{Action, Reply, help};
-pub use compiler::{CellText, Compiler, Config, Evaluated, Failure, Object, Ran, prepare_environment};
+pub use compiler::{CellText, Compiler, Config, Evaluated, Failure, Object, Ran};
 pub use diagnostic::{Diagnostic, Level, Span};
 pub use interrupt::Interrupter;
 pub use namespace::{Member, Namespaces, Ticket, Variable, Variables, describe};
 pub use relay::relay_main;
 pub use source_map::{Place, SourceMap};
+pub use toolchain::prepare_environment;
 
 /// Is rustc's wrapper, if cargo started this program as one: evcxr's `:cache` and dynamic linking do so. Call it at the
 /// program's very beginning.

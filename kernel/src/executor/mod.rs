@@ -1,0 +1,331 @@
+//! Runs cells, one after the other: each part of a cell where it belongs.
+
+mod clusters;
+mod parallel;
+
+use crate::cluster::Cluster;
+use crate::compiling::CompilerThread;
+use crate::failure::{compile_failure, death_notice, failure, magic_failure};
+use crate::input::FrontEnd;
+use crate::interrupt::Interrupts;
+use crate::local::{Ended, LocalWorker};
+use crate::magic::{self, Code, Command, Part, PxConfig, PxOptions};
+use crate::publisher::Publisher;
+use crate::px::PxCell;
+use crate::server::KernelConfig;
+use chorus_compiler::{Action, CellText, Compiler, Member, Ran, Reply};
+use chorus_engine::WorkerConfig;
+use chorus_jupyter::content::Failure;
+use chorus_protocol::{Death, EngineId};
+use clusters::leave;
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+use tokio::runtime::Handle;
+
+/// What completion knows of the notebook; it must not wait for a cell that runs.
+#[derive(Clone, Debug, Default)]
+pub struct KnownNames(Arc<Mutex<Vec<String>>>);
+
+impl KnownNames {
+    /// The names that begin so.
+    pub fn starting_with(&self, start: &str) -> Vec<String> {
+        let names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        names.iter().filter(|name| name.starts_with(start)).cloned().collect()
+    }
+
+    fn set(&self, names: Vec<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = names;
+    }
+}
+
+/// The state of one notebook.
+pub struct Executor {
+    config: Arc<KernelConfig>,
+    compiler: CompilerThread,
+    interrupts: Interrupts,
+    names: KnownNames,
+    local: Option<Arc<tokio::sync::Mutex<LocalWorker>>>,
+    cluster: Option<Arc<Cluster>>,
+    px: PxConfig,
+    autopx: Option<PxConfig>,
+    last: Option<PxCell>,
+    kept: HashMap<String, PxCell>,
+    timing: bool,
+    env: Vec<(OsString, OsString)>,
+}
+
+/// Where a cell's outputs go, and who answers its questions.
+pub struct Request {
+    /// The whole cell.
+    pub code: Arc<str>,
+    /// Its outputs.
+    pub publisher: Publisher,
+    /// Its questions.
+    pub front_end: FrontEnd,
+}
+
+/// Whether the kernel goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// It does.
+    Continue,
+    /// The cell asked it to end.
+    Quit,
+}
+
+type Done = Result<Next, Failure>;
+
+impl Executor {
+    /// A notebook without any cell.
+    pub fn new(
+        config: Arc<KernelConfig>,
+        compiler: CompilerThread,
+        interrupts: Interrupts,
+        names: KnownNames,
+    ) -> Executor {
+        Executor {
+            config,
+            compiler,
+            interrupts,
+            names,
+            local: None,
+            cluster: None,
+            px: PxConfig::default(),
+            autopx: None,
+            last: None,
+            kept: HashMap::new(),
+            timing: false,
+            env: Vec::new(),
+        }
+    }
+
+    /// Runs a cell. Its outputs are published before this returns, all but the error.
+    pub async fn execute(&mut self, request: &Request) -> Done {
+        let started = Instant::now();
+        let result = self.parts(request).await;
+        self.tell_notices(request).await;
+        self.refresh_names().await;
+        if self.timing {
+            request.publisher.notice(&format!("Took {:.1?}", started.elapsed())).await;
+        }
+        result
+    }
+
+    async fn parts(&mut self, request: &Request) -> Done {
+        let parts = magic::parse(&request.code, &self.px).map_err(|error| magic_failure(&error))?;
+        for part in parts {
+            let next = match part {
+                Part::Blank { .. } => Next::Continue,
+                Part::Rust { text, first_line } => match self.autopx.clone() {
+                    Some(config) => {
+                        let options = PxOptions { config, out: None, local: false };
+                        self.px(options, Code { text, line: first_line, column: 1 }, request).await?
+                    }
+                    None => self.rust(text, first_line, request).await?,
+                },
+                Part::Magic { command, .. } => self.command(command, request).await?,
+            };
+            if next == Next::Quit {
+                return Ok(Next::Quit);
+            }
+        }
+        Ok(Next::Continue)
+    }
+
+    async fn command(&mut self, command: Command<'_>, request: &Request) -> Done {
+        let publisher = &request.publisher;
+        match command {
+            Command::Px { options, code } => return self.px(options, code, request).await,
+            Command::AutoPx(config) => {
+                let says = if self.autopx.is_some() { "%autopx disabled" } else { "%autopx enabled" };
+                self.autopx = if self.autopx.is_some() { None } else { Some(config) };
+                publisher.stream("stdout", &format!("{says}\n")).await;
+            }
+            Command::PxResult(options) => self.px_result(options, request).await?,
+            Command::PxConfig { config, changed } => {
+                if !changed {
+                    publisher.stream("stdout", &format!("{config}\n")).await;
+                }
+                self.px = config;
+            }
+            Command::Cluster(command) => self.cluster_command(command, request).await?,
+            Command::Help(name) => publisher.stream("stdout", &name.help()).await,
+            Command::LsMagic => publisher.stream("stdout", &magic::list()).await,
+        }
+        Ok(Next::Continue)
+    }
+
+    // Local cells.
+
+    async fn rust(&mut self, text: &str, first_line: usize, request: &Request) -> Done {
+        let members = [Member::Local];
+        if self.colon_commands(text, first_line, &members, request).await? == Next::Quit {
+            return Ok(Next::Quit);
+        }
+        let local = self.local_worker().await?;
+        let (handle, publisher, front_end) = (Handle::current(), request.publisher.clone(), request.front_end.clone());
+        let mut interrupted = self.interrupts.listen();
+        let (text, count, whole) = (text.to_owned(), publisher.count(), Arc::clone(&request.code));
+        let (evaluated, failed) = self
+            .with_compiler(move |compiler| {
+                let variables: Vec<String> = compiler.namespaces().variables(Member::Local).into_keys().collect();
+                let mut failed = None;
+                let cell = CellText { text: &text, count, first_line, cell: &whole };
+                let evaluated = compiler.eval(cell, &members, &mut |object| {
+                    let Ended { outcome, failure } = handle.block_on(async {
+                        let mut worker = local.lock().await;
+                        worker.run(object, variables.clone(), &publisher, &mut interrupted, &front_end).await
+                    });
+                    failed = failure;
+                    Ran::Finished(vec![(Member::Local, outcome)])
+                });
+                (evaluated, failed)
+            })
+            .await?;
+        evaluated.map_err(compile_failure)?;
+        match failed {
+            Some(failure) => Err(failure),
+            None => Ok(Next::Continue),
+        }
+    }
+
+    async fn local_worker(&mut self) -> Result<Arc<tokio::sync::Mutex<LocalWorker>>, Failure> {
+        if let Some(local) = &self.local {
+            return Ok(Arc::clone(local));
+        }
+        let config = WorkerConfig {
+            program: self.config.engine.clone(),
+            args: self.config.worker_args.clone(),
+            env: self.env.clone(),
+            folder: None,
+        };
+        let worker = LocalWorker::start(config).await.map_err(|error| failure("WorkerError", error.to_string()))?;
+        let worker = Arc::new(tokio::sync::Mutex::new(worker));
+        self.local = Some(Arc::clone(&worker));
+        Ok(worker)
+    }
+
+    /// Starts the worker before the first cell needs it.
+    pub async fn prepare(&mut self) {
+        if let Err(failure) = self.local_worker().await {
+            // The first cell tries again, and says so.
+            tracing::warn!("{}", failure.evalue);
+        }
+    }
+
+    async fn colon_commands(&mut self, text: &str, first_line: usize, members: &[Member], request: &Request) -> Done {
+        let (text, count, members) = (text.to_owned(), request.publisher.count(), members.to_vec());
+        let whole = Arc::clone(&request.code);
+        let replies = self
+            .with_compiler(move |compiler| {
+                compiler.commands(CellText { text: &text, count, first_line, cell: &whole }, &members)
+            })
+            .await?
+            .map_err(compile_failure)?;
+        for Reply { text, html, action } in replies {
+            match html {
+                Some(html) => request.publisher.text_and_html(&text, &html).await,
+                None if text.is_empty() => {}
+                None => request.publisher.stream("stdout", &format!("{}\n", text.trim_end())).await,
+            }
+            match action {
+                None => {}
+                Some(Action::RestartWorker) => self.restart_local().await,
+                Some(Action::Clear) => {
+                    self.restart_local().await;
+                    if let Some(cluster) = &self.cluster {
+                        cluster.session().restart(cluster.engines());
+                    }
+                }
+                Some(Action::Shell(command)) => self.shell(&command, request).await?,
+                Some(Action::SetEnv(name, value)) => self.env.push((name.into(), value.into())),
+                Some(Action::ToggleTiming) => {
+                    self.timing = !self.timing;
+                    request.publisher.stream("stdout", &format!("Timing: {}\n", self.timing)).await;
+                }
+                Some(Action::Quit) => return Ok(Next::Quit),
+            }
+        }
+        Ok(Next::Continue)
+    }
+
+    /// A fresh worker, with the environment that was asked for meanwhile.
+    async fn restart_local(&mut self) {
+        if let Some(local) = self.local.take()
+            && let Ok(worker) = Arc::try_unwrap(local)
+        {
+            worker.into_inner().close().await;
+        }
+        self.compiler.send(|compiler| {
+            compiler.died(Member::Local, Death::Stopped);
+        });
+    }
+
+    async fn shell(&self, command: &str, request: &Request) -> Result<(), Failure> {
+        let mut interrupted = self.interrupts.listen();
+        let failed = |error: std::io::Error| failure("ShellError", format!("sh can't be started: {error}"));
+        let child = tokio::process::Command::new("sh")
+            .args(["-c", command])
+            .stdin(std::process::Stdio::null())
+            .kill_on_drop(true)
+            .output();
+        let output = tokio::select! {
+            output = child => output.map_err(failed)?,
+            () = interrupted.next() => return Err(failure("Interrupted", "the shell command was interrupted")),
+        };
+        request.publisher.stream("stdout", &String::from_utf8_lossy(&output.stdout)).await;
+        request.publisher.stream("stderr", &String::from_utf8_lossy(&output.stderr)).await;
+        match output.status.success() {
+            true => Ok(()),
+            false => Err(failure("ShellError", format!("`{command}` ended with {}", output.status))),
+        }
+    }
+
+    // What surrounds every cell.
+
+    async fn tell_notices(&mut self, request: &Request) {
+        let mut notices = Vec::new();
+        if let Some(local) = &self.local {
+            let deaths = local.lock().await.deaths();
+            for death in deaths {
+                let lost = self.with_compiler(move |compiler| compiler.died(Member::Local, death)).await;
+                notices.push(death_notice("the notebook's worker", death, &lost.unwrap_or_default()));
+            }
+        }
+        notices.extend(self.cluster.iter().flat_map(|cluster| cluster.notices()));
+        for notice in notices {
+            request.publisher.notice(&notice).await;
+        }
+    }
+
+    async fn refresh_names(&self) {
+        let engines: Vec<EngineId> = self.cluster.iter().flat_map(|cluster| cluster.engines()).collect();
+        let names = self.with_compiler(move |compiler| {
+            let members = std::iter::once(Member::Local).chain(engines.into_iter().map(Member::Engine));
+            let names: std::collections::BTreeSet<String> =
+                members.flat_map(|member| compiler.namespaces().variables(member).into_keys()).collect();
+            names.into_iter().collect()
+        });
+        self.names.set(names.await.unwrap_or_default());
+    }
+
+    async fn with_compiler<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Compiler) -> R + Send + 'static,
+    ) -> Result<R, Failure> {
+        let failed = |error| compile_failure(chorus_compiler::Failure::Errors(vec![error]));
+        self.compiler.with(work).await.map_err(failed)
+    }
+
+    /// Ends the notebook's processes.
+    pub async fn close(mut self) {
+        if let Some(cluster) = self.cluster.take() {
+            leave(cluster).await;
+        }
+        if let Some(Ok(worker)) = self.local.take().map(Arc::try_unwrap) {
+            worker.into_inner().close().await;
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Parallel cells: `%px`, `%%px`, `%autopx`, and `%pxresult`, which shows one again.
+
+use super::{Done, Executor, Next, Request};
+use crate::cluster::Cluster;
+use crate::compiling::CompilerThread;
+use crate::failure::{compile_failure, failure, interrupted_with_losses};
+use crate::magic::{Code, PxOptions, ResultOptions, Targets};
+use crate::publisher::Publisher;
+use crate::px::{self, Followed, PxCell};
+use crate::render::{Output, announce};
+use chorus_compiler::{CellText, Compiler, Member, Ran, Ticket};
+use chorus_jupyter::content::Failure;
+use chorus_protocol::{EngineId, Outcome};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::runtime::Handle;
+
+/// How many characters of a cell monitors show.
+const LABEL: usize = 80;
+
+impl Executor {
+    pub(super) async fn px(&mut self, options: PxOptions, code: Code<'_>, request: &Request) -> Done {
+        let publisher = &request.publisher;
+        let cluster = self.cluster(publisher).await?;
+        let targets = resolve(&options.config.targets, &cluster)?;
+        let members: Vec<Member> = targets.iter().copied().map(Member::Engine).collect();
+        if self.colon_commands(code.text, code.line, &members, request).await? == Next::Quit {
+            return Ok(Next::Quit);
+        }
+        if options.config.verbose {
+            publisher.output(announce(&targets, options.config.block)).await;
+        }
+        let ran = self.px_run(&options, code, &cluster, targets, request).await;
+        if options.local && ran.is_ok() {
+            return self.rust(code.text, code.line, request).await;
+        }
+        ran
+    }
+
+    async fn px_run(
+        &mut self,
+        options: &PxOptions,
+        code: Code<'_>,
+        cluster: &Arc<Cluster>,
+        targets: Vec<EngineId>,
+        request: &Request,
+    ) -> Done {
+        let publisher = &request.publisher;
+        let mut interrupted = self.interrupts.listen();
+        let text = " ".repeat(code.column.saturating_sub(1)) + code.text;
+        let (cell_publisher, handle) = (publisher.clone(), Handle::current());
+        let (cell_options, cell_cluster) = (options.clone(), Arc::clone(cluster));
+        let (first_line, whole) = (code.line, Arc::clone(&request.code));
+        let ran = self
+            .with_compiler(move |compiler| {
+                let members: Vec<Member> = targets.iter().copied().map(Member::Engine).collect();
+                let held = held(compiler, &targets);
+                let label: String = text.trim().chars().take(LABEL).collect();
+                let mut ran = PxRan::default();
+                let cell = CellText { text: &text, count: cell_publisher.count(), first_line, cell: &whole };
+                let evaluated = compiler.eval(cell, &members, &mut |object| {
+                    handle.block_on(async {
+                        let sent =
+                            px::send(&cell_cluster, object, &targets, &cell_options, &label, &cell_publisher).await;
+                        let (sent, cell) = match sent {
+                            Ok(sent) => sent,
+                            Err(error) => {
+                                ran.failure = Some(failure("ClusterError", error.to_string()));
+                                return Ran::Finished(members.iter().map(|&m| (m, Outcome::NoSuchEngine)).collect());
+                            }
+                        };
+                        ran.cell = Some(cell);
+                        if !cell_options.config.block {
+                            ran.detached = Some(sent);
+                            return Ran::Submitted;
+                        }
+                        match sent.follow(&cell_cluster, &cell_options, &held, &cell_publisher, &mut interrupted).await
+                        {
+                            Followed::Finished { outcomes, interrupted } => {
+                                ran.interrupted = interrupted;
+                                let member = |(engine, outcome)| (Member::Engine(engine), outcome);
+                                Ran::Finished(outcomes.into_iter().map(member).collect())
+                            }
+                            Followed::Detached(sent) => {
+                                ran.detached = Some(sent);
+                                ran.interrupted = true;
+                                Ran::Submitted
+                            }
+                        }
+                    })
+                });
+                (evaluated, ran)
+            })
+            .await?;
+        let (evaluated, PxRan { cell, detached, interrupted, failure: failed }) = ran;
+        let evaluated = evaluated.map_err(compile_failure)?;
+        if let Some(failure) = failed {
+            return Err(failure);
+        }
+        // Definitions alone leave nothing to run.
+        let Some(cell) = cell else { return Ok(Next::Continue) };
+        self.last = Some(cell.clone());
+        if let Some(name) = &options.out {
+            self.kept.insert(name.clone(), cell.clone());
+        }
+        if let (Some(sent), Some(ticket)) = (detached, evaluated.ticket) {
+            let compiler = self.compiler.clone();
+            tokio::spawn(sent.keep(Arc::clone(cluster), async move |engine, outcome| {
+                settle(&compiler, ticket, engine, outcome).await
+            }));
+            if interrupted {
+                return Err(failure("Interrupted", "the cell isn't waited for any more; %pxresult collects it"));
+            }
+            let name = options.out.as_ref().map(|name| format!(" -o {name}")).unwrap_or_default();
+            publisher.notice(&format!("Sent; %pxresult{name} shows what comes of it.")).await;
+            return Ok(Next::Continue);
+        }
+        let outputs = cell.view().finish();
+        finish(outputs, interrupted, publisher).await
+    }
+
+    pub(super) async fn px_result(&mut self, options: ResultOptions, request: &Request) -> Result<(), Failure> {
+        let cell = match &options.out {
+            None => self.last.clone().ok_or_else(|| failure("NoResult", "no parallel cell has run yet"))?,
+            Some(name) => self.kept.get(name).cloned().ok_or_else(|| {
+                failure("NoResult", format!("no parallel cell was kept as `{name}`: `%px -o {name} ...` keeps one"))
+            })?,
+        };
+        let mut interrupted = self.interrupts.listen();
+        let running = cell.view().record().running();
+        let finished = tokio::select! {
+            () = cell.finished() => true,
+            () = interrupted.next() => false,
+        };
+        if !finished {
+            let still = crate::render::name_engines(&running);
+            return Err(failure(
+                "Interrupted",
+                format!("the cell still runs on {still}; `%cluster restart` would end it"),
+            ));
+        }
+        let outputs = cell.view().record().render(options.grouping, options.each);
+        finish(outputs, false, &request.publisher).await.map(|_| ())
+    }
+}
+
+/// What came of sending a cell, besides what the compiler needs to know.
+#[derive(Default)]
+struct PxRan {
+    cell: Option<PxCell>,
+    detached: Option<px::Sent>,
+    interrupted: bool,
+    failure: Option<Failure>,
+}
+
+/// The engines that a magic names.
+pub(super) fn resolve(targets: &Targets, cluster: &Cluster) -> Result<Vec<EngineId>, Failure> {
+    targets.resolve(&cluster.engines()).map_err(|error| failure("TargetError", error.to_string()))
+}
+
+/// The variables of each engine, by name.
+fn held(compiler: &Compiler, engines: &[EngineId]) -> BTreeMap<EngineId, Vec<String>> {
+    let names = |engine: EngineId| compiler.namespaces().variables(Member::Engine(engine)).into_keys().collect();
+    engines.iter().map(|&engine| (engine, names(engine))).collect()
+}
+
+async fn settle(compiler: &CompilerThread, ticket: Ticket, engine: EngineId, outcome: Outcome) -> Vec<String> {
+    let settled = compiler.with(move |compiler| compiler.settle(ticket, Member::Engine(engine), &outcome)).await;
+    settled.unwrap_or_default()
+}
+
+/// Publishes a parallel cell's last outputs; the error, if there is one, is the cell's.
+async fn finish(outputs: Vec<Output>, interrupted: bool, publisher: &Publisher) -> Done {
+    for output in outputs {
+        match output {
+            Output::Error { traceback, .. } if interrupted => {
+                let mut failure = interrupted_with_losses("the cell was interrupted on the engines", &[]);
+                failure.traceback.extend(traceback);
+                return Err(failure);
+            }
+            Output::Error { ename, evalue, traceback } => return Err(Failure { ename, evalue, traceback }),
+            output => publisher.output(output).await,
+        }
+    }
+    Ok(Next::Continue)
+}
