@@ -78,9 +78,16 @@ impl Publisher {
         }
     }
 
-    /// Publishes several, in order.
+    /// Publishes several, in order; text of one stream in one message.
     pub async fn outputs(&self, outputs: Vec<Output>) {
-        for output in outputs {
+        let mut outputs = outputs.into_iter().peekable();
+        while let Some(mut output) = outputs.next() {
+            while let Output::Stream { stream, text } = &mut output
+                && let Some(Output::Stream { text: more, .. }) =
+                    outputs.next_if(|next| matches!(next, Output::Stream { stream: same, .. } if same == stream))
+            {
+                text.push_str(&more);
+            }
             self.output(output).await;
         }
     }

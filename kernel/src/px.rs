@@ -9,6 +9,7 @@ use crate::render::{PxView, ViewOptions};
 use chorus_client::{Run, RunRequest};
 use chorus_compiler::Object;
 use chorus_protocol::{EngineId, Outcome, RunEvent, Target};
+use futures::FutureExt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,6 +18,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
 /// A part of a line is shown when nothing more has come for it in this time.
 const PARTIAL_LINE: Duration = Duration::from_millis(100);
+
+/// Output that is published at once, in bytes.
+const BATCH: usize = 128 << 10;
 
 /// Between two updates of the progress.
 const PROGRESS: Duration = Duration::from_millis(500);
@@ -139,18 +143,25 @@ impl Sent {
             let has_partial = lock(&self.view).has_partial();
             tokio::select! {
                 event = self.run.next() => {
-                    let Some((engine, event)) = event else { break };
-                    let outputs = lock(&self.view).event(engine, &event, place_of(&event, &self.object, self.count));
+                    let Some(first) = event else { break };
+                    // What else is there goes along: a cell may print faster than one message a line can be shown.
+                    let (mut next, mut weight, mut outputs) = (Some(first), 0, Vec::new());
+                    while let Some((engine, event)) = next {
+                        weight += event.weight();
+                        let place = place_of(&event, &self.object, self.count);
+                        outputs.extend(lock(&self.view).event(engine, &event, place));
+                        if let RunEvent::Done { outcome, generation, .. } = event {
+                            waiting.remove(&engine);
+                            cluster.set_generation(engine, generation);
+                            if let (Outcome::Died(_), Some(variables)) = (&outcome, held.get(&engine)) {
+                                lock(&self.view).lost(engine, variables.clone());
+                            }
+                            outcomes.push((engine, outcome));
+                        }
+                        next = if weight < BATCH { self.run.next().now_or_never().flatten() } else { None };
+                    }
                     publisher.outputs(outputs).await;
                     partial = Instant::now() + PARTIAL_LINE;
-                    if let RunEvent::Done { outcome, generation, .. } = event {
-                        waiting.remove(&engine);
-                        cluster.set_generation(engine, generation);
-                        if let (Outcome::Died(_), Some(variables)) = (&outcome, held.get(&engine)) {
-                            lock(&self.view).lost(engine, variables.clone());
-                        }
-                        outcomes.push((engine, outcome));
-                    }
                 }
                 () = sleep_until(partial), if has_partial => {
                     let outputs = lock(&self.view).flush_partial();

@@ -12,6 +12,10 @@ use std::path::PathBuf;
 /// engine stops reading its worker's pipes. This is what bounds memory when a cell prints a gigabyte.
 pub const OUTPUT_WINDOW: usize = 1 << 20;
 
+/// What an event with output counts against [`OUTPUT_WINDOW`] besides its bytes: a cell that prints a line at a time
+/// makes many small events, and these take memory and time too.
+pub const EVENT_WEIGHT: usize = 512;
+
 /// The largest piece of a stream in one [`RunEvent::Output`], in bytes.
 pub const OUTPUT_CHUNK: usize = 64 << 10;
 
@@ -184,12 +188,13 @@ pub enum RunEvent {
 impl RunEvent {
     /// Bytes that count against [`OUTPUT_WINDOW`].
     pub fn weight(&self) -> usize {
-        match self {
+        let bytes = match self {
             RunEvent::Output { bytes, .. } => bytes.len(),
             RunEvent::Display(contents) => contents.iter().map(|c| c.content.len()).sum(),
             RunEvent::Panic(panic) => panic.message.len(),
-            RunEvent::Started | RunEvent::Done { .. } => 0,
-        }
+            RunEvent::Started | RunEvent::Done { .. } => return 0,
+        };
+        bytes + EVENT_WEIGHT
     }
 }
 
@@ -509,7 +514,7 @@ mod tests {
     #[test]
     fn only_what_the_user_made_counts_against_the_window() {
         assert_eq!(RunEvent::Started.weight(), 0);
-        assert_eq!(RunEvent::Output { stream: Stream::Stdout, bytes: vec![0; 10] }.weight(), 10);
+        assert_eq!(RunEvent::Output { stream: Stream::Stdout, bytes: vec![0; 10] }.weight(), 10 + EVENT_WEIGHT);
     }
 
     #[test]

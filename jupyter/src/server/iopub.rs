@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use zeromq::{SocketRecv, XPubSocket};
 
 /// Messages that wait for the socket before publishers have to.
-const QUEUE: usize = 256;
+const QUEUE: usize = 64;
 
 /// While nobody has subscribed yet, this many messages are held ...
 const HELD: usize = 1000;
