@@ -48,6 +48,9 @@ pub enum InstallError {
     /// The folder is somebody else's.
     #[error("{0} is there already and isn't ours: it holds no kernel.json of Chorus. Remove it by hand to go on")]
     Foreign(PathBuf),
+    /// There is nothing to remove.
+    #[error("the kernel isn't installed there: there is no {0}")]
+    NotInstalled(PathBuf),
     /// There is no home folder to install to.
     #[error("there is no home folder: set JUPYTER_DATA_DIR, or use --prefix")]
     NoHome,
@@ -67,9 +70,10 @@ pub fn install(place: &Where, exe: &Path) -> Result<PathBuf, InstallError> {
     install_in(&data_folder(place, &|name| std::env::var_os(name))?, exe)
 }
 
-/// Removes the kernel; says from where, or `None` when it wasn't installed there.
-pub fn uninstall(place: &Where) -> Result<Option<PathBuf>, InstallError> {
-    uninstall_in(&data_folder(place, &|name| std::env::var_os(name))?)
+/// Removes the kernel; says from where.
+pub fn uninstall(place: &Where) -> Result<PathBuf, InstallError> {
+    let data = data_folder(place, &|name| std::env::var_os(name))?;
+    uninstall_in(&data)?.ok_or_else(|| InstallError::NotInstalled(data.join("kernels").join(NAME)))
 }
 
 fn install_in(data: &Path, exe: &Path) -> Result<PathBuf, InstallError> {

@@ -138,10 +138,7 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
             let folder = install::install(&place.place(), &std::env::current_exe()?)?;
             println!("Installed the kernel \"Rust (Chorus)\" in {}", folder.display());
         }
-        Command::Uninstall(place) => match install::uninstall(&place.place())? {
-            Some(folder) => println!("Removed {}", folder.display()),
-            None => return Err("the kernel isn't installed there".into()),
-        },
+        Command::Uninstall(place) => println!("Removed {}", install::uninstall(&place.place())?.display()),
         Command::Run { notebook, output, engines, timeout } => {
             log();
             return run_notebook(notebook, output, engines, timeout);

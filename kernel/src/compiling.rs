@@ -1,6 +1,9 @@
 //! The thread on which the compiler lives, since evcxr blocks for as long as a cell runs.
 
+use crate::interrupt::Interrupted;
 use chorus_compiler::{Compiler, Config, Diagnostic, Interrupter};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use tokio::sync::oneshot;
 
@@ -50,6 +53,29 @@ impl CompilerThread {
         let gone = || Diagnostic::error("the compiler's thread is gone: restart the kernel");
         self.jobs.send(job).map_err(|_| gone())?;
         answer.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// As [`CompilerThread::with`]; `None` if the user interrupts while the compiler is still busy with something else,
+    /// such as starting. Then the work isn't done.
+    pub async fn with_unless_interrupted<R: Send + 'static>(
+        &self,
+        interrupted: &mut Interrupted,
+        work: impl FnOnce(&mut Compiler) -> R + Send + 'static,
+    ) -> Result<Option<R>, Diagnostic> {
+        // Whoever takes it first decides: the compiler begins, or the user gives up.
+        let decided = Arc::new(AtomicBool::new(false));
+        let taken = Arc::clone(&decided);
+        let result = self.with(move |compiler| (!taken.swap(true, Ordering::SeqCst)).then(|| work(compiler)));
+        tokio::pin!(result);
+        tokio::select! {
+            result = &mut result => return result,
+            () = interrupted.next() => {}
+        }
+        if decided.swap(true, Ordering::SeqCst) {
+            // It runs, and has heard of the interrupt as well.
+            return result.await;
+        }
+        Ok(None)
     }
 
     /// Has the compiler do something later; nobody waits for it.

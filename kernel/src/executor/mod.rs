@@ -169,7 +169,7 @@ impl Executor {
         let mut interrupted = self.interrupts.listen();
         let (text, count, whole) = (text.to_owned(), publisher.count(), Arc::clone(&request.code));
         let (evaluated, failed) = self
-            .with_compiler(move |compiler| {
+            .compile(move |compiler| {
                 let variables: Vec<String> = compiler.namespaces().variables(Member::Local).into_keys().collect();
                 let mut failed = None;
                 let cell = CellText { text: &text, count, first_line, cell: &whole };
@@ -219,7 +219,7 @@ impl Executor {
         let (text, count, members) = (text.to_owned(), request.publisher.count(), members.to_vec());
         let whole = Arc::clone(&request.code);
         let replies = self
-            .with_compiler(move |compiler| {
+            .compile(move |compiler| {
                 compiler.commands(CellText { text: &text, count, first_line, cell: &whole }, &members)
             })
             .await?
@@ -317,6 +317,16 @@ impl Executor {
     ) -> Result<R, Failure> {
         let failed = |error| compile_failure(chorus_compiler::Failure::Errors(vec![error]));
         self.compiler.with(work).await.map_err(failed)
+    }
+
+    /// The same for cells, which the user may give up while the compiler is still busy.
+    async fn compile<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Compiler) -> R + Send + 'static,
+    ) -> Result<R, Failure> {
+        let failed = |error| compile_failure(chorus_compiler::Failure::Errors(vec![error]));
+        let result = self.compiler.with_unless_interrupted(&mut self.interrupts.listen(), work).await;
+        result.map_err(failed)?.ok_or_else(|| compile_failure(chorus_compiler::Failure::Interrupted))
     }
 
     /// Ends the notebook's processes.

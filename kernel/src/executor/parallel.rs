@@ -52,7 +52,7 @@ impl Executor {
         let (cell_options, cell_cluster) = (options.clone(), Arc::clone(cluster));
         let (first_line, whole) = (code.line, Arc::clone(&request.code));
         let ran = self
-            .with_compiler(move |compiler| {
+            .compile(move |compiler| {
                 let members: Vec<Member> = targets.iter().copied().map(Member::Engine).collect();
                 let held = held(compiler, &targets);
                 let label: String = text.trim().chars().take(LABEL).collect();

@@ -329,7 +329,7 @@ pub enum ClusterCommand {
     /// Give engines fresh, empty workers
     Restart {
         /// The engines, as after `-t` of %px; all when left out
-        #[arg(value_name = "T", allow_hyphen_values = true)]
+        #[arg(short, long, value_name = "T", allow_hyphen_values = true)]
         targets: Option<Targets>,
     },
 }

@@ -61,7 +61,7 @@ impl Name {
             Name::PxResult => "%pxresult [-r | -e | -g BY] [--each] [-o NAME]",
             Name::PxConfig => "%pxconfig [flags]",
             Name::Cluster => {
-                "%cluster [start [-n N] [--tcp] [--name NAME] | stop | status | connect NAME|FILE | restart [T]]"
+                "%cluster [start [-n N] [--tcp] [--name NAME] | stop | status | connect NAME|FILE | restart [-t T]]"
             }
             Name::LsMagic => "%lsmagic",
         }
@@ -174,6 +174,6 @@ Examples:
   %cluster start -n 4                  4 engines on this machine
   %cluster start --tcp --name lab      engines of other machines may join it
   %cluster connect lab                 the same cluster from another notebook
-  %cluster restart 2                   a fresh worker for engine 2; its variables are gone
+  %cluster restart -t 2                a fresh worker for engine 2; its variables are gone
   %cluster                             who is there and what runs
   %cluster stop";

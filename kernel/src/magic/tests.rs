@@ -195,7 +195,7 @@ fn the_other_magics_are_read() {
     );
     assert_eq!(cluster("%cluster connect /a/b.json"), ClusterCommand::Connect { to: "/a/b.json".into() });
     assert_eq!(cluster("%cluster restart"), ClusterCommand::Restart { targets: None });
-    assert_eq!(cluster("%cluster restart -1"), ClusterCommand::Restart { targets: Some("-1".parse().unwrap()) });
+    assert_eq!(cluster("%cluster restart -t -1"), ClusterCommand::Restart { targets: Some("-1".parse().unwrap()) });
 }
 
 #[test]
@@ -235,7 +235,7 @@ fn help_is_asked_for_in_many_ways() {
     insta::assert_snapshot!(Name::Cluster.help(), @r"
     Starts, shows, joins and stops clusters
 
-    Usage: %cluster [start [-n N] [--tcp] [--name NAME] | stop | status | connect NAME|FILE | restart [T]]
+    Usage: %cluster [start [-n N] [--tcp] [--name NAME] | stop | status | connect NAME|FILE | restart [-t T]]
 
     Commands:
       start    Start a cluster and use it
@@ -248,7 +248,7 @@ fn help_is_asked_for_in_many_ways() {
       %cluster start -n 4                  4 engines on this machine
       %cluster start --tcp --name lab      engines of other machines may join it
       %cluster connect lab                 the same cluster from another notebook
-      %cluster restart 2                   a fresh worker for engine 2; its variables are gone
+      %cluster restart -t 2                a fresh worker for engine 2; its variables are gone
       %cluster                             who is there and what runs
       %cluster stop
     ");
@@ -412,28 +412,28 @@ fn errors_point_into_the_line() {
      --> cell line 1:10
     1 | %cluster strat
       |          ^^^^^
-    usage: %cluster [start [-n N] [--tcp] [--name NAME] | stop | status | connect NAME|FILE | restart [T]]; `%cluster?` tells more
+    usage: %cluster [start [-n N] [--tcp] [--name NAME] | stop | status | connect NAME|FILE | restart [-t T]]; `%cluster?` tells more
     ");
     insta::assert_snapshot!(error("%cluster start -n 0"), @r"
     `-n` can't be `0`: write a number of engines, at least 1
      --> cell line 1:19
     1 | %cluster start -n 0
       |                   ^
-    usage: %cluster [start [-n N] [--tcp] [--name NAME] | stop | status | connect NAME|FILE | restart [T]]; `%cluster?` tells more
+    usage: %cluster [start [-n N] [--tcp] [--name NAME] | stop | status | connect NAME|FILE | restart [-t T]]; `%cluster?` tells more
     ");
     insta::assert_snapshot!(error("%cluster connect"), @r"
     `NAME|FILE` is missing
      --> cell line 1:1
     1 | %cluster connect
       | ^^^^^^^^^^^^^^^^
-    usage: %cluster [start [-n N] [--tcp] [--name NAME] | stop | status | connect NAME|FILE | restart [T]]; `%cluster?` tells more
+    usage: %cluster [start [-n N] [--tcp] [--name NAME] | stop | status | connect NAME|FILE | restart [-t T]]; `%cluster?` tells more
     ");
     insta::assert_snapshot!(error("%cluster stop now"), @r"
     `%cluster` doesn't take `now`
      --> cell line 1:15
     1 | %cluster stop now
       |               ^^^
-    usage: %cluster [start [-n N] [--tcp] [--name NAME] | stop | status | connect NAME|FILE | restart [T]]; `%cluster?` tells more
+    usage: %cluster [start [-n N] [--tcp] [--name NAME] | stop | status | connect NAME|FILE | restart [-t T]]; `%cluster?` tells more
     ");
 }
 
