@@ -40,8 +40,13 @@ impl Publisher {
         }
     }
 
-    /// A line of Chorus's own, on stderr, so that it is never taken for the cell's output.
-    pub async fn notice(&self, text: &str) {
+    /// A line of Chorus's own: something that it did.
+    pub async fn say(&self, text: &str) {
+        self.stream("stdout", &format!("{text}\n")).await;
+    }
+
+    /// A line of Chorus's own: something that went wrong outside of the cell.
+    pub async fn warn(&self, text: &str) {
         self.stream("stderr", &format!("{text}\n")).await;
     }
 

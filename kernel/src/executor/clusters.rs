@@ -47,7 +47,7 @@ impl Executor {
         };
         let time = started.elapsed().as_secs_f64();
         let says = format!("Started the cluster `{}` with {joined} engines in {time:.2} s{missing}.", cluster.name());
-        publisher.notice(&says).await;
+        publisher.say(&says).await;
         Ok(self.use_cluster(cluster))
     }
 
@@ -86,7 +86,7 @@ impl Executor {
                 if let Some(cluster) = sole(cluster).await {
                     cluster.stop().await.map_err(|error| failure("ClusterError", error.to_string()))?;
                 }
-                publisher.notice(&format!("Stopped the cluster `{name}`.")).await;
+                publisher.say(&format!("Stopped the cluster `{name}`.")).await;
             }
             ClusterCommand::Status => match &self.cluster {
                 None => {
@@ -105,7 +105,7 @@ impl Executor {
                 self.drop_cluster().await;
                 let cluster = self.use_cluster(cluster);
                 let (name, engines) = (cluster.name(), cluster.engines().len());
-                publisher.notice(&format!("Connected to the cluster `{name}` with {engines} engines.")).await;
+                publisher.say(&format!("Connected to the cluster `{name}` with {engines} engines.")).await;
             }
             ClusterCommand::Restart { targets } => {
                 let cluster = Arc::clone(self.cluster.as_ref().ok_or_else(none)?);
@@ -120,7 +120,7 @@ impl Executor {
                     .await?;
                 let lost: Vec<String> = lost.into_iter().collect();
                 let which = crate::render::name_engines(&engines);
-                publisher.notice(&format!("Restarted {which}{}.", crate::failure::losses(&lost))).await;
+                publisher.say(&format!("Restarted {which}{}.", crate::failure::losses(&lost))).await;
             }
         }
         Ok(())

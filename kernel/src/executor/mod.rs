@@ -108,7 +108,7 @@ impl Executor {
         self.tell_notices(request).await;
         self.refresh_names().await;
         if self.timing {
-            request.publisher.notice(&format!("Took {:.1?}", started.elapsed())).await;
+            request.publisher.say(&format!("Took {:.1?}", started.elapsed())).await;
         }
         result
     }
@@ -141,12 +141,12 @@ impl Executor {
             Command::AutoPx(config) => {
                 let says = if self.autopx.is_some() { "%autopx disabled" } else { "%autopx enabled" };
                 self.autopx = if self.autopx.is_some() { None } else { Some(config) };
-                publisher.stream("stdout", &format!("{says}\n")).await;
+                publisher.say(says).await;
             }
             Command::PxResult(options) => self.px_result(options, request).await?,
             Command::PxConfig { config, changed } => {
                 if !changed {
-                    publisher.stream("stdout", &format!("{config}\n")).await;
+                    publisher.say(&config.to_string()).await;
                 }
                 self.px = config;
             }
@@ -296,7 +296,7 @@ impl Executor {
         }
         notices.extend(self.cluster.iter().flat_map(|cluster| cluster.notices()));
         for notice in notices {
-            request.publisher.notice(&notice).await;
+            request.publisher.warn(&notice).await;
         }
     }
 

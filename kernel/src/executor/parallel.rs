@@ -112,7 +112,7 @@ impl Executor {
                 return Err(failure("Interrupted", "the cell isn't waited for any more; %pxresult collects it"));
             }
             let name = options.out.as_ref().map(|name| format!(" -o {name}")).unwrap_or_default();
-            publisher.notice(&format!("Sent; %pxresult{name} shows what comes of it.")).await;
+            publisher.say(&format!("Sent; %pxresult{name} shows what comes of it.")).await;
             return Ok(Next::Continue);
         }
         let outputs = cell.view().finish();
