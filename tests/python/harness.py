@@ -203,6 +203,13 @@ class Kernel:
     def interrupt(self):
         self.manager.interrupt_kernel()
 
+    def interrupt_and_wait(self, timeout=30):
+        """Interrupts, and returns when the kernel has handled that: for when nothing runs that would end by it."""
+        request = self.client.session.msg("interrupt_request", {})
+        self.client.control_channel.send(request)
+        reply = self.client.get_control_msg(timeout=timeout)
+        assert reply["parent_header"]["msg_id"] == request["header"]["msg_id"] and reply["content"]["status"] == "ok"
+
     def restart(self):
         self.settle()
         self.manager.restart_kernel(now=False)

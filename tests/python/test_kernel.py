@@ -168,7 +168,7 @@ def test_an_endless_loop_can_be_interrupted(kernel):
 
 def test_an_interrupt_of_an_idle_kernel_harms_nothing(kernel):
     kernel.run("let here = 1;").ok()
-    kernel.interrupt()
+    kernel.interrupt_and_wait()
     assert result(kernel.run("here")) == "1"
 
 
