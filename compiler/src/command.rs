@@ -236,7 +236,7 @@ fn type_of(compiler: &mut Compiler, name: &str, members: &[Member]) -> Result<Re
             notes: compiler
                 .namespaces()
                 .explain_missing(name, members)
-                .map(|why| format!("note: {why}"))
+                .map(|why| format!("note: {}", why.replace('\n', "; ")))
                 .into_iter()
                 .collect(),
             ..Diagnostic::error(format!("there is no variable `{name}`"))

@@ -128,7 +128,12 @@ impl Compiler {
         let plain = evaluator.snapshot();
         let px =
             Setting::Dependency { name: "px".into(), config: format!("{{ path = {:?} }}", px.display().to_string()) };
-        let base = evaluator.configure(&plain, &px).map_err(|error| failed("the crate px can't be used", &error))?;
+        // evcxr prints what cargo says it compiles into the stderr of whoever started the kernel: a console's prompt.
+        let quiet = Setting::BuildEnv("CARGO_TERM_QUIET".into(), "true".into());
+        let base = evaluator
+            .configure(&plain, &px)
+            .and_then(|base| evaluator.configure(&base, &quiet))
+            .map_err(|error| failed("the crate px can't be used", &error))?;
         Ok(Compiler {
             evaluator,
             interrupter: config.interrupter.clone(),
@@ -248,16 +253,19 @@ impl Compiler {
         for (member, names) in &types_lost {
             self.settle_now(*member, &Outcome::TypesChanged(names.clone()));
         }
-        let snapshot = match result {
-            Ok(snapshot) => snapshot,
-            Err(error) => return Err(self.failure(error, members, &cell, prefix_lines)),
+        let resulting = match result {
+            Ok(resulting) => resulting,
+            Err(error) => {
+                let error = self.clearer(error, &parsed, &prefix, &snapshot);
+                return Err(self.failure(error, members, &cell, prefix_lines));
+            }
         };
         self.last_errors.clear();
         let named = parsed.items.iter().any(|item| item.named);
         self.shared.add(mapped(&parsed.items, &cell).collect(), named);
 
         let after = self.variables_after(&before, &parsed);
-        self.remember(after.clone(), self.shared.len(), snapshot);
+        self.remember(after.clone(), self.shared.len(), resulting);
         let defined = parsed.lets.iter().map(|binding| binding.name.clone()).collect();
         let effect = Effect { before, after, defined };
         let Some(ran) = ran else { return Ok(Evaluated::default()) };
@@ -424,6 +432,21 @@ impl Compiler {
             .collect()
     }
 
+    /// An error in a cell's last expression is in code that evcxr made of it, and then evcxr may keep rustc's advice and
+    /// drop the error. The same cell without a result has the error in the user's own code.
+    fn clearer(&mut self, error: evcxr::Error, cell: &Cell, prefix: &str, snapshot: &Snapshot) -> evcxr::Error {
+        let evcxr::Error::CompilationErrors(errors) = &error else { return error };
+        let unclear = |error: &evcxr::CompilationError| !matches!(error.level(), "error" | "warning");
+        if !cell.has_result || !errors.iter().any(unclear) || self.interrupter.was_asked() {
+            return error;
+        }
+        let code = format!("{prefix}{};", cell.rust.trim_end());
+        match self.evaluator.eval(&code, snapshot, &mut |_| Answer::Panicked) {
+            Err(evcxr::Error::CompilationErrors(clearer)) => evcxr::Error::CompilationErrors(clearer),
+            _ => error,
+        }
+    }
+
     fn failure(&mut self, error: evcxr::Error, members: &[Member], cell: &CellText<'_>, prefix: usize) -> Failure {
         if self.interrupter.was_asked() {
             return Failure::Interrupted;
@@ -442,7 +465,9 @@ impl Compiler {
             // rustc's guesses at a similar name only mislead where the reason is known.
             if let Some(reason) = missing {
                 error.notes.clear();
-                error.notes.push(format!("note: {reason}"));
+                let (why, what_next) = reason.split_once('\n').unwrap_or((&reason, ""));
+                error.notes.push(format!("note: {why}"));
+                error.notes.extend((!what_next.is_empty()).then(|| format!("help: {what_next}")));
             }
         }
         self.last_errors.clone_from(&errors);

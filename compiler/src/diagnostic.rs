@@ -70,7 +70,9 @@ const PLAIN: Style = Style { red: "", blue: "", bold: "", off: "" };
 impl Diagnostic {
     /// An error without a place.
     pub fn error(message: impl Into<String>) -> Diagnostic {
-        Diagnostic { message: message.into(), ..Diagnostic::default() }
+        let message: String = message.into();
+        let message = message.strip_prefix("error: ").unwrap_or(&message).to_owned();
+        Diagnostic { message, ..Diagnostic::default() }
     }
 
     /// The error in rustc's layout: message, place, the user's line with carets, help.
@@ -80,11 +82,15 @@ impl Diagnostic {
         let level_colour = if self.level == Level::Error { red } else { blue };
         let mut out = format!("{level_colour}{}{code}{off}{bold}: {}{off}\n", self.level, self.message);
         let mut spans: Vec<&Span> = self.spans.iter().collect();
+        // The error's own place first, then the others on its line, then by line.
         spans.sort_by_key(|span| !span.primary);
+        let first_line = spans.first().map(|span| span.line);
+        spans.sort_by_key(|span| (Some(span.line) != first_line, span.line, !span.primary, span.column));
         let width = spans.iter().map(|span| span.line.to_string().len()).max().unwrap_or(1);
         if let Some(first) = spans.first() {
             let _ = writeln!(out, "{:width$}{blue}-->{off} cell line {}, column {}", "", first.line, first.column);
         }
+        let mut shown = None;
         for span in &spans {
             let end = if span.end_line > span.line { span.text.chars().count() + 1 } else { span.end_column };
             let carets = end.saturating_sub(span.column).max(1);
@@ -97,8 +103,11 @@ impl Diagnostic {
                 .take(span.column.saturating_sub(1))
                 .map(|c| if c == '\t' { '\t' } else { ' ' })
                 .collect();
-            let _ = writeln!(out, "{:width$} {blue}|{off}", "");
-            let _ = writeln!(out, "{blue}{:>width$} |{off} {}", span.line, span.text);
+            if shown != Some(span.line) {
+                let _ = writeln!(out, "{:width$} {blue}|{off}", "");
+                let _ = writeln!(out, "{blue}{:>width$} |{off} {}", span.line, span.text);
+            }
+            shown = Some(span.line);
             let label = span.label.lines().next().unwrap_or_default();
             let _ = writeln!(out, "{:width$} {blue}|{off} {indent}{colour}{} {label}{off}", "", mark.repeat(carets));
         }
@@ -134,7 +143,8 @@ impl Diagnostic {
                 column: span.start_column,
                 end_line: lines.in_cell(span.end_line).unwrap_or(line),
                 end_column: span.end_column,
-                label: message.label.clone(),
+                // Where rustc has no label, evcxr repeats the message.
+                label: if message.label.ends_with(&diagnostic.message) { String::new() } else { message.label.clone() },
                 primary: message.is_primary,
                 text: lines.text(span.start_line).to_owned(),
             });
@@ -153,13 +163,21 @@ impl Diagnostic {
         if diagnostic.spans.is_empty() && elsewhere {
             diagnostic.notes.push("the place is in a definition of an earlier cell".into());
         }
-        diagnostic.notes.extend(error.help().into_iter().map(|help| format!("help: {help}")));
+        diagnostic.notes.extend(error.help().iter().map(|help| format!("help: {}", one_line(help))));
         diagnostic.notes.extend(error.evcxr_extra_hint().map(|hint| format!("note: {hint}")));
         if diagnostic.spans.is_empty() && error.rendered().contains("lib.rs") && !error.is_from_user_code() {
             // Nothing of the user's own to point at: rustc's whole text is better than a bare sentence.
             diagnostic.notes.push(error.rendered().trim_end().to_owned());
         }
         diagnostic
+    }
+}
+
+/// evcxr puts the text that rustc suggests two lines below the advice; a short one stands better behind it.
+fn one_line(help: &str) -> String {
+    match help.split_once("\n\n") {
+        Some((advice, text)) if !text.trim().contains('\n') => format!("{advice}: `{}`", text.trim()),
+        _ => help.to_owned(),
     }
 }
 
@@ -210,6 +228,25 @@ mod tests {
             "error[E0308]: mismatched types\n  --> cell line 12, column 14\n   |\n12 | let x: i32 = \"a\";\n   |              ^^^ expected `i32`, found `&str`\n   = help: try\n     this"
         );
         assert!(error.render(true).contains("\x1b[1;31merror[E0308]"));
+    }
+
+    #[test]
+    fn labels_of_one_line_share_it() {
+        let span = |line, column, primary, label: &str| Span {
+            line,
+            column,
+            end_line: line,
+            end_column: column + 1,
+            label: label.into(),
+            primary,
+            text: format!("line {line}"),
+        };
+        let spans = vec![span(2, 1, false, "moved"), span(3, 4, true, "used"), span(3, 1, false, "here")];
+        assert_eq!(
+            Diagnostic { spans, ..Diagnostic::error("no") }.render(false),
+            "error: no\n --> cell line 3, column 4\n  |\n3 | line 3\n  |    ^ used\n  | - here\n  |\n2 | line 2\n  | - moved"
+        );
+        assert_eq!(one_line("try a method\n\n.to_string()"), "try a method: `.to_string()`");
     }
 
     #[test]

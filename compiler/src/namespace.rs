@@ -165,7 +165,7 @@ impl Namespaces {
             }
             Outcome::Panicked | Outcome::ReturnedError => "the cell that used it failed".to_owned(),
             Outcome::TypesChanged(_) => "its type was redefined".to_owned(),
-            Outcome::Died(death) => format!("{member}'s worker {death}"),
+            Outcome::Died(death) => format!("the worker {death}"),
             Outcome::Stale | Outcome::LoadFailed(_) | Outcome::NoSuchEngine | Outcome::Cancelled => return Vec::new(),
         };
         let lost: Vec<String> = had.into_keys().filter(|name| !has.contains_key(name)).collect();
@@ -181,7 +181,7 @@ impl Namespaces {
         let account = self.accounts.entry(member).or_default();
         let lost: Vec<String> = std::mem::take(&mut account.confirmed).into_keys().collect();
         for name in &lost {
-            account.lost.insert(name.clone(), format!("{member}'s worker {death}"));
+            account.lost.insert(name.clone(), format!("the worker {death}"));
         }
         lost
     }
@@ -191,7 +191,8 @@ impl Namespaces {
         self.accounts.retain(|&member, _| keep(member));
     }
 
-    /// Explains why a cell for `members` can't use the variable `name`, when some member has or had it.
+    /// Explains why a cell for `members` can't use the variable `name`, when some member has or had it; a second line,
+    /// if there is one, says what to do.
     pub fn explain_missing(&self, name: &str, members: &[Member]) -> Option<String> {
         let lacking: Vec<Member> =
             members.iter().copied().filter(|&member| !self.variables(member).contains_key(name)).collect();
@@ -223,7 +224,7 @@ impl Namespaces {
         };
         let verb = if lacking.len() == 1 { "lacks" } else { "lack" };
         Some(format!(
-            "{} {verb} `{name}`, which {} {}; {hint}",
+            "{} {verb} `{name}`, which {} {}\n{hint}",
             describe(&lacking),
             describe(&having),
             if having.len() == 1 { "has" } else { "have" }

@@ -107,7 +107,7 @@ fn cells_become_objects() {
 
     // One dies: what it had is gone, and the next cell says so only if it needs it.
     n.run(&all, "1", |member| if member == E(2) { Outcome::Died(Death::Signal(11)) } else { Outcome::Ok }).unwrap();
-    assert!(n.err(&all, "q.x").contains("`q` was lost on engine 2: engine 2's worker was killed by signal 11"));
+    assert!(n.err(&all, "q.x").contains("`q` was lost on engine 2: the worker was killed by signal 11"));
     n.ok(&all, "double(1)");
     n.ok(&[E(2)], "let q = Point { x: 1 };");
     n.ok(&all, "q.x");

@@ -12,6 +12,7 @@ mod input;
 mod interrupt;
 mod local;
 pub mod magic;
+mod outbox;
 mod publisher;
 mod px;
 pub mod render;

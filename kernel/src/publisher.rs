@@ -1,14 +1,15 @@
 //! Publishes one cell's outputs, as belonging to the request that asked for them.
 
+use crate::outbox::Outbox;
 use crate::render::{Bundle, Output, html_bundle, stream_name};
-use chorus_jupyter::{Header, IoPub, content};
+use chorus_jupyter::{Header, content};
 use serde_json::Value;
 use std::sync::Arc;
 
 /// Where the outputs of one request go. Cloned freely.
 #[derive(Clone, Debug)]
 pub struct Publisher {
-    iopub: IoPub,
+    outbox: Outbox,
     parent: Arc<Header>,
     count: u32,
     silent: bool,
@@ -16,8 +17,8 @@ pub struct Publisher {
 
 impl Publisher {
     /// Outputs of the request with this header; none are published when it is silent.
-    pub fn new(iopub: IoPub, parent: Header, count: u32, silent: bool) -> Publisher {
-        Publisher { iopub, parent: Arc::new(parent), count, silent }
+    pub fn new(outbox: Outbox, parent: Header, count: u32, silent: bool) -> Publisher {
+        Publisher { outbox, parent: Arc::new(parent), count, silent }
     }
 
     /// The cell's execution count.
@@ -25,18 +26,21 @@ impl Publisher {
         self.count
     }
 
-    async fn send(&self, msg_type: &str, content: Value) {
-        if self.silent {
-            return;
+    async fn send(&self, msg_type: &'static str, content: Value) {
+        if !self.silent {
+            self.outbox.message(&self.parent, msg_type, content).await;
         }
-        // The socket is closed only when the kernel ends, and then there is nobody to tell.
-        let _ = self.iopub.send(Some(&self.parent), msg_type, content).await;
+    }
+
+    /// Returns when all outputs are on their way.
+    pub async fn flush(&self) {
+        self.outbox.flush().await;
     }
 
     /// Text for `stdout` or `stderr`.
-    pub async fn stream(&self, name: &str, text: &str) {
-        if !text.is_empty() {
-            self.send("stream", content::stream(name, text)).await;
+    pub async fn stream(&self, name: &'static str, text: &str) {
+        if !text.is_empty() && !self.silent {
+            self.outbox.text(&self.parent, name, text.to_owned()).await;
         }
     }
 
@@ -83,16 +87,9 @@ impl Publisher {
         }
     }
 
-    /// Publishes several, in order; text of one stream in one message.
+    /// Publishes several, in order.
     pub async fn outputs(&self, outputs: Vec<Output>) {
-        let mut outputs = outputs.into_iter().peekable();
-        while let Some(mut output) = outputs.next() {
-            while let Output::Stream { stream, text } = &mut output
-                && let Some(Output::Stream { text: more, .. }) =
-                    outputs.next_if(|next| matches!(next, Output::Stream { stream: same, .. } if same == stream))
-            {
-                text.push_str(&more);
-            }
+        for output in outputs {
             self.output(output).await;
         }
     }

@@ -179,6 +179,7 @@ impl Sent {
                     if signal == 0 {
                         return Followed::Detached(self);
                     }
+                    lock(&self.view).interrupted();
                     cluster.session().interrupt(engines, signal);
                     was_interrupted = true;
                     // The default has to end the cell; whoever chose a signal wants what it does.

@@ -8,6 +8,7 @@ use crate::failure::failure;
 use crate::input::{Answers, FrontEnd};
 use crate::interrupt::Interrupts;
 use crate::magic;
+use crate::outbox::Outbox;
 use crate::publisher::Publisher;
 use chorus_controller::Launch;
 use chorus_jupyter::content::{self, ExecuteRequest, Failure};
@@ -65,6 +66,7 @@ pub enum KernelError {
 
 struct Kernel {
     iopub: IoPub,
+    outbox: Outbox,
     interrupts: Interrupts,
     compiler: CompilerThread,
     names: KnownNames,
@@ -96,6 +98,7 @@ pub async fn serve(config: KernelConfig) -> Result<(), KernelError> {
     let (cells, waiting) = mpsc::unbounded_channel();
     let (quit, mut quits) = mpsc::unbounded_channel();
     let kernel = Arc::new(Kernel {
+        outbox: Outbox::start(iopub.clone()),
         iopub,
         interrupts: Interrupts::default(),
         compiler: compiler.clone(),
@@ -276,7 +279,7 @@ impl Line {
             let input = content::execute_input(&request.code, self.count.into());
             let _ = kernel.iopub.send(Some(&message.header), "execute_input", input).await;
         }
-        let publisher = Publisher::new(kernel.iopub.clone(), message.header.clone(), self.count, request.silent);
+        let publisher = Publisher::new(kernel.outbox.clone(), message.header.clone(), self.count, request.silent);
         let message = Arc::new(message);
         let front_end = FrontEnd {
             request: Arc::clone(&message),
@@ -284,17 +287,24 @@ impl Line {
             answers: kernel.answers.clone(),
             allowed: request.allow_stdin,
         };
-        let result = self
-            .executor
-            .execute(&Request { code: request.code.as_str().into(), publisher: publisher.clone(), front_end })
-            .await;
+        // What people type into a console to leave it.
+        let leaves = matches!(request.code.trim(), "exit" | "quit");
+        let code = if leaves { "" } else { request.code.as_str() };
+        let result =
+            self.executor.execute(&Request { code: code.into(), publisher: publisher.clone(), front_end }).await;
         let (reply, stops) = match &result {
-            Ok(_) => (json!({"status": "ok", "user_expressions": user_expressions(&request), "payload": []}), false),
+            Ok(_) => {
+                let expressions = user_expressions(&request);
+                let payload = if leaves { json!([{"source": "ask_exit", "keepkernel": false}]) } else { json!([]) };
+                (json!({"status": "ok", "user_expressions": expressions, "payload": payload}), false)
+            }
             Err(failed) => {
                 publisher.error(failed).await;
                 (failed.reply(), request.stop_on_error)
             }
         };
+        // Outputs belong before the idle state, which front ends take for their end.
+        publisher.flush().await;
         self.reply(&message, reply).await;
         kernel.idle(&message).await;
         if result == Ok(Next::Quit) {
@@ -306,7 +316,7 @@ impl Line {
     /// A cell behind one that failed.
     async fn abort(&self, request: &Message) {
         self.kernel.busy(request).await;
-        self.reply(request, json!({"status": "aborted"})).await;
+        self.kernel.answer(request, &self.replies, "execute_reply", json!({"status": "aborted"})).await;
         self.kernel.idle(request).await;
     }
 

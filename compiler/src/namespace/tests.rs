@@ -100,7 +100,7 @@ fn a_death_loses_everything_and_is_remembered() {
     let lost = all.settle(ticket, E(2), &Outcome::Died(Death::Signal(9)));
     assert_eq!(lost, ["a", "b"]);
     let why = all.explain_missing("a", &[E(0), E(1), E(2)]).unwrap();
-    assert!(why.starts_with("`a` was lost on engine 2: engine 2's worker was killed by signal 9"), "{why}");
+    assert!(why.starts_with("`a` was lost on engine 2: the worker was killed by signal 9"), "{why}");
     run(&mut all, &[E(2)], &["a"], Outcome::Ok);
     assert_eq!(all.explain_missing("a", &[E(2)]), None, "it is back");
     assert_eq!(all.died(E(0), Death::EngineLost), ["a", "b"]);
@@ -113,7 +113,7 @@ fn missing_variables_are_explained() {
     run(&mut all, &[Member::Local], &["l"], Outcome::Ok);
     assert_eq!(
         all.explain_missing("a", &[E(0), E(1), E(2), E(3)]).unwrap(),
-        "engines 1-3 lack `a`, which engine 0 has; run the cell with `-t 0`, or define it on the others first"
+        "engines 1-3 lack `a`, which engine 0 has\nrun the cell with `-t 0`, or define it on the others first"
     );
     assert!(
         all.explain_missing("a", &[Member::Local]).unwrap().starts_with("the notebook lacks `a`, which engine 0 has")

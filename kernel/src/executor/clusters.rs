@@ -99,6 +99,12 @@ impl Executor {
                 }
             },
             ClusterCommand::Connect { to } => {
+                if let Some(cluster) =
+                    self.cluster.as_ref().filter(|cluster| cluster.lost().is_none() && cluster.name() == to)
+                {
+                    publisher.say(&format!("Connected to the cluster `{}` already.", cluster.name())).await;
+                    return Ok(());
+                }
                 let cluster = Cluster::connect(&to, &self.config.runtime, &self.compiler)
                     .await
                     .map_err(|error| failure("ClusterError", error.to_string()))?;

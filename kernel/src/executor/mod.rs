@@ -106,7 +106,7 @@ impl Executor {
         let started = Instant::now();
         let result = self.parts(request).await;
         self.tell_notices(request).await;
-        self.refresh_names().await;
+        self.refresh_names();
         if self.timing {
             request.publisher.say(&format!("Took {:.1?}", started.elapsed())).await;
         }
@@ -300,15 +300,16 @@ impl Executor {
         }
     }
 
-    async fn refresh_names(&self) {
+    /// Nobody waits for it: a magic needn't wait for a compiler that still starts.
+    fn refresh_names(&self) {
         let engines: Vec<EngineId> = self.cluster.iter().flat_map(|cluster| cluster.engines()).collect();
-        let names = self.with_compiler(move |compiler| {
+        let known = self.names.clone();
+        self.compiler.send(move |compiler| {
             let members = std::iter::once(Member::Local).chain(engines.into_iter().map(Member::Engine));
             let names: std::collections::BTreeSet<String> =
                 members.flat_map(|member| compiler.namespaces().variables(member).into_keys()).collect();
-            names.into_iter().collect()
+            known.set(names.into_iter().collect());
         });
-        self.names.set(names.await.unwrap_or_default());
     }
 
     async fn with_compiler<R: Send + 'static>(

@@ -54,6 +54,8 @@ pub(super) struct Failure {
     pub(super) panic: Option<Panicked>,
     /// The variables that are gone, as the caller knows them.
     pub(super) lost: Vec<String>,
+    /// Whether the user ended it.
+    pub(super) interrupted: bool,
 }
 
 impl Failure {
@@ -82,6 +84,9 @@ impl Failure {
                 "nothing ran: the types of {} were redefined, so their values are gone; run the cells that set them again",
                 quote(names)
             ),
+            Outcome::Died(Death::Signal(_) | Death::Stopped) if self.interrupted => {
+                "interrupted; the worker was replaced".to_owned()
+            }
             Outcome::Died(death) => format!("the worker {death}"),
             Outcome::Stale => {
                 "nothing ran: variables that the cell uses are gone; run the cells that set them again".to_owned()

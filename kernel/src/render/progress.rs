@@ -4,7 +4,11 @@ use super::output::{Bundle, html_bundle};
 use std::time::Duration;
 
 /// `px: 3/4 engines done, 12 s`, and the same with a bar.
-pub(super) fn bundle(done: usize, total: usize, elapsed: Duration) -> Bundle {
+pub(super) fn bundle(done: usize, total: usize, elapsed: Duration, interrupted: bool) -> Bundle {
+    if interrupted {
+        let text = format!("px: interrupted after {}", duration(elapsed));
+        return html_bundle(text.clone(), format!("<div>{text}</div>"));
+    }
     let text = format!("px: {done}/{total} engines done, {}", duration(elapsed));
     let html = format!(
         "<div><progress value=\"{done}\" max=\"{total}\" style=\"width: 16em; vertical-align: middle\"></progress> \
@@ -39,7 +43,7 @@ mod tests {
 
     #[test]
     fn progress_is_text_and_a_bar() {
-        let data = bundle(3, 4, Duration::from_millis(12_900));
+        let data = bundle(3, 4, Duration::from_millis(12_900), false);
         insta::assert_snapshot!(data["text/plain"].as_str().unwrap(), @"px: 3/4 engines done, 12 s");
         insta::assert_snapshot!(data["text/html"].as_str().unwrap(), @r#"<div><progress value="3" max="4" style="width: 16em; vertical-align: middle"></progress> px: 3/4 engines done, 12 s</div>"#);
     }

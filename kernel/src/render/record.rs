@@ -20,6 +20,8 @@ pub struct PxRecord {
     engines: BTreeMap<EngineId, EngineRecord>,
     room: usize,
     cut: usize,
+    /// Whether the user has ended it; failures from then on are the interrupt's.
+    pub(super) interrupted: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -50,7 +52,7 @@ impl Shown {
 impl PxRecord {
     pub(super) fn new(targets: &[EngineId], count: u32, limit: usize) -> PxRecord {
         let engines = targets.iter().map(|id| (*id, EngineRecord::default())).collect();
-        PxRecord { count, engines, room: limit, cut: 0 }
+        PxRecord { count, engines, room: limit, cut: 0, interrupted: false }
     }
 
     pub(super) fn text(&mut self, engine: EngineId, stream: Stream, text: &str) {
@@ -80,7 +82,8 @@ impl PxRecord {
         self.engines.entry(engine).or_default().shown.result = Some(data);
     }
 
-    pub(super) fn failed(&mut self, engine: EngineId, failure: Failure) {
+    pub(super) fn failed(&mut self, engine: EngineId, mut failure: Failure) {
+        failure.interrupted = self.interrupted;
         self.engines.entry(engine).or_default().failure = Some(failure);
     }
 

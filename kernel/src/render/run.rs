@@ -96,7 +96,7 @@ impl Run {
             steps.extend(held.map(Step::Result));
         } else {
             steps.extend(held.map(Step::Display));
-            steps.push(Step::Failed(Failure { outcome: outcome.clone(), panic, lost: Vec::new() }));
+            steps.push(Step::Failed(Failure { outcome: outcome.clone(), panic, lost: Vec::new(), interrupted: false }));
         }
         steps.push(Step::Done);
         self.done = true;

@@ -70,7 +70,8 @@ fn summary(status: &ClusterStatus) -> String {
         text += &format!(", {} more starting", status.starting);
     }
     if status.rejected > 0 {
-        text += &format!(", {} messages rejected", status.rejected);
+        let plural = if status.rejected == 1 { "" } else { "s" };
+        text += &format!(", {} message{plural} rejected", status.rejected);
     }
     text
 }

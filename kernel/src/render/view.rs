@@ -65,6 +65,11 @@ impl PxView {
         self.record.lost(engine, variables);
     }
 
+    /// The user has ended the cell: failures from now on are called so.
+    pub fn interrupted(&mut self) {
+        self.record.interrupted = true;
+    }
+
     /// Whether a part of a line is held back: call [`PxView::flush_partial`] a short time later, such as 100 ms.
     pub fn has_partial(&self) -> bool {
         self.lines.has_partial()
@@ -85,7 +90,7 @@ impl PxView {
     /// How far the run is, as a bundle for a display that is updated.
     pub fn progress(&self, elapsed: Duration) -> Bundle {
         let total = self.record.targets().len();
-        progress::bundle(total - self.record.running().len(), total, elapsed)
+        progress::bundle(total - self.record.running().len(), total, elapsed, self.record.interrupted)
     }
 
     /// Ends the cell: results, failures, and everything else if it wasn't shown as it arrived. Engines that aren't done
