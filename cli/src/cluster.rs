@@ -23,7 +23,7 @@ const JOIN_LIMIT: Duration = Duration::from_secs(30);
 #[derive(Args, Debug)]
 pub struct Start {
     /// Engines [default: one for each core, at least 2]
-    #[arg(short = 'n', long, value_name = "N")]
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     engines: Option<u32>,
     /// The cluster's name
     #[arg(long, default_value = DEFAULT)]

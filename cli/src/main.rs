@@ -28,11 +28,14 @@ Examples:
   chorus start -n 8 --name lab          start a cluster; in a notebook: %cluster connect lab
   chorus status lab                     see what its engines do
 
-Exit status: 0 when all went well, 1 when something failed (such as a cell), 2 for wrong arguments or a file
-that is no notebook, 124 when --timeout ran out, 130 after Ctrl-C.
+Exit status:
+  0 all went well            2 wrong arguments, or no notebook     130 Ctrl-C
+  1 something failed         124 --timeout ran out
 
-Environment: CHORUS_RUNTIME_DIR is where clusters keep their sockets, CHORUS_ENGINES how many engines a
-notebook's own cluster has, CHORUS_LOG what is logged to stderr (such as `debug`).";
+Environment:
+  CHORUS_RUNTIME_DIR         where clusters keep their sockets
+  CHORUS_ENGINES             how many engines a notebook's own cluster has
+  CHORUS_LOG                 what is logged to stderr, such as `debug`";
 
 #[derive(Subcommand, Debug)]
 enum Command {

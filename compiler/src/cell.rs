@@ -21,8 +21,16 @@ pub(crate) struct Cell {
     pub lets: Vec<Let>,
     /// Whether it ends in an expression, whose value is the cell's result.
     pub has_result: bool,
-    /// A `let` without a pattern. evcxr drops such a statement without a word.
-    pub broken: Option<Piece>,
+    /// What evcxr would drop without a word.
+    pub broken: Option<Broken>,
+}
+
+/// A mistake that rustc never sees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Broken {
+    pub piece: Piece,
+    pub message: &'static str,
+    pub label: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,19 +63,18 @@ pub(crate) struct Let {
 const WRAPPER: &str = "fn f(){";
 
 impl Cell {
+    /// The expression that the cell ends in.
+    pub fn result(&self) -> Option<&Piece> {
+        self.statements.last().filter(|_| self.has_result)
+    }
+
     pub fn parse(text: &str) -> Cell {
         let (commands, rust) = split_commands(text);
         let mut cell = Cell { commands, rust, ..Cell::default() };
         let file = SourceFile::parse(&format!("{WRAPPER}{}\n}}", cell.rust), Edition::Edition2024);
-        let Some(statements) = file
-            .syntax_node()
-            .children()
-            .find_map(ast::Fn::cast)
-            .and_then(|function| function.body())
-            .and_then(|body| body.stmt_list())
-        else {
-            return cell;
-        };
+        let Some(function) = file.syntax_node().children().find_map(ast::Fn::cast) else { return cell };
+        cell.broken = closed_too_early(&cell.rust, usize::from(function.syntax().text_range().end()));
+        let Some(statements) = function.body().and_then(|body| body.stmt_list()) else { return cell };
         let nodes: Vec<SyntaxNode> = statements.syntax().children().collect();
         cell.has_result = nodes.last().is_some_and(|node| ast::Expr::can_cast(node.kind()));
         for node in nodes {
@@ -78,7 +85,11 @@ impl Cell {
                 None => {
                     match ast::LetStmt::cast(node.clone()).map(|statement| statement.pat()) {
                         Some(Some(pattern)) => cell.lets.extend(bindings(&pattern)),
-                        Some(None) => cell.broken = cell.broken.or(Some(piece.clone())),
+                        Some(None) => {
+                            let label = "expected a pattern, such as a name, after `let`";
+                            let broken = Broken { piece: piece.clone(), message: "expected pattern", label };
+                            cell.broken = cell.broken.or(Some(broken));
+                        }
                         None => {}
                     }
                     cell.statements.push(piece);
@@ -87,6 +98,23 @@ impl Cell {
         }
         cell
     }
+}
+
+/// A `}` that closes nothing ends the function that the cell was put into, and evcxr looks no further.
+fn closed_too_early(rust: &str, end: usize) -> Option<Broken> {
+    let brace = end.checked_sub(WRAPPER.len() + 1).filter(|brace| rust.as_bytes().get(*brace) == Some(&b'}'))?;
+    let before = &rust[..brace];
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    Some(Broken {
+        piece: Piece {
+            text: "}".into(),
+            line: before.matches('\n').count() + 1,
+            column: before[line_start..].chars().count() + 1,
+            named: false,
+        },
+        message: "unexpected closing delimiter: `}`",
+        label: "nothing is open here",
+    })
 }
 
 /// As evcxr reads them: lines before the first line of Rust that begin with a colon or an exclamation mark.
@@ -171,9 +199,18 @@ mod tests {
     }
 
     #[test]
-    fn a_let_without_a_pattern_is_broken() {
-        assert_eq!(Cell::parse("1;\n let = 2;").broken.map(|piece| (piece.line, piece.column)), Some((2, 2)));
+    fn what_evcxr_would_drop_is_broken() {
+        assert_eq!(
+            Cell::parse("1;\n let = 2;").broken.map(|broken| (broken.piece.line, broken.piece.column)),
+            Some((2, 2))
+        );
         assert_eq!(Cell::parse("let x = 2;").broken, None);
+        let brace = |text: &str| Cell::parse(text).broken.map(|broken| (broken.piece.line, broken.piece.column));
+        assert_eq!(brace("fn f() {}\n }"), Some((2, 2)));
+        assert_eq!(brace("} 1"), Some((1, 1)));
+        assert_eq!(brace("fn f() { }"), None);
+        assert_eq!(brace("let x = { 1 };\nx"), None);
+        assert_eq!(brace("fn f() {"), None, "rustc says so");
     }
 
     #[test]

@@ -8,7 +8,7 @@
 
 use crate::cell::Cell;
 use crate::command::{self, Reply};
-use crate::diagnostic::{Diagnostic, LineMap};
+use crate::diagnostic::{Diagnostic, Level, LineMap, Span};
 use crate::evaluator::{Answer, Evaluator, Setting, Snapshot};
 use crate::interrupt::Interrupter;
 use crate::namespace::{Effect, Member, Namespaces, Ticket, Variable, Variables};
@@ -170,7 +170,6 @@ impl Compiler {
 
     /// Runs the `:` commands that stand at the beginning of the cell, in order, for the namespace of `members`.
     pub fn commands(&mut self, cell: CellText<'_>, members: &[Member]) -> Result<Vec<Reply>, Failure> {
-        self.interrupter.reset();
         let parsed = Cell::parse(cell.text);
         parsed
             .commands
@@ -181,7 +180,7 @@ impl Compiler {
                         return Failure::Interrupted;
                     }
                     let mut error = error;
-                    error.spans.push(crate::Span {
+                    error.spans.push(Span {
                         line: cell.first_line + line.line - 1,
                         column: 1,
                         end_line: cell.first_line + line.line - 1,
@@ -204,13 +203,13 @@ impl Compiler {
         members: &[Member],
         run: &mut (dyn FnMut(&Object) -> Ran + Send),
     ) -> Result<Evaluated, Failure> {
-        self.interrupter.reset();
         let parsed = Cell::parse(cell.text);
-        if let Some(piece) = &parsed.broken {
-            return Err(Failure::from(broken_let(piece, &cell)));
+        if let Some(broken) = &parsed.broken {
+            let place = mapped(std::slice::from_ref(&broken.piece), &cell).map(|piece| whole(&piece, broken.label));
+            return Err(Failure::from(Diagnostic { spans: place.collect(), ..Diagnostic::error(broken.message) }));
         }
         let mut before = self.namespaces.common(members);
-        let (snapshot, seen, mut to_lose) = self.snapshot_for(&before)?;
+        let (snapshot, seen) = self.snapshot_for(&before)?;
         let prefix = self.shared.text(seen);
         let (snapshot, prefix_lines) = (self.configured(&snapshot, seen)?, prefix.matches('\n').count());
 
@@ -219,11 +218,14 @@ impl Compiler {
         pieces.extend(self.shared.pieces());
         let (preload, generated) = (self.preload.clone(), self.evaluator.generated_source());
         let nothing_to_run = parsed.statements.is_empty();
+        let (interrupter, mut given_up) = (self.interrupter.clone(), false);
         let mut ran = None;
         let mut types_lost: Vec<(Member, Vec<String>)> = Vec::new();
         let result = self.evaluator.eval(&format!("{prefix}{}", parsed.rust), &snapshot, &mut |request| {
-            if !to_lose.is_empty() {
-                return Answer::VariablesLost(std::mem::take(&mut to_lose));
+            if interrupter.was_asked() {
+                // It came while nothing could be killed: rust-analyzer was at work, or cargo had just ended.
+                given_up = true;
+                return Answer::Panicked;
             }
             if nothing_to_run {
                 return Answer::Succeeded;
@@ -238,7 +240,7 @@ impl Compiler {
                 source: SourceMap::new(source, pieces.clone()),
             };
             let outcome = run(&object);
-            let answer = answer(&outcome);
+            let answer = answer(&outcome, &before);
             if let (Answer::VariablesLost(names), Ran::Finished(outcomes)) = (&answer, &outcome) {
                 before.retain(|name, _| !names.contains(name));
                 types_lost.extend(outcomes.iter().filter_map(|(member, outcome)| match outcome {
@@ -252,6 +254,9 @@ impl Compiler {
         });
         for (member, names) in &types_lost {
             self.settle_now(*member, &Outcome::TypesChanged(names.clone()));
+        }
+        if given_up {
+            return Err(Failure::Interrupted);
         }
         let resulting = match result {
             Ok(resulting) => resulting,
@@ -332,11 +337,8 @@ impl Compiler {
             _ => Diagnostic::error("interrupted"),
         };
         let variables = self.namespaces.variables(Member::Local);
-        let (snapshot, seen, to_lose) = self.snapshot_for(&variables).map_err(failed)?;
+        let (snapshot, seen) = self.snapshot_for(&variables).map_err(failed)?;
         let snapshot = self.configured(&snapshot, seen).map_err(failed)?;
-        if !to_lose.is_empty() {
-            return Ok(());
-        }
         let prefix = self.shared.text(seen);
         let result = self.evaluator.eval(&format!("{prefix}();"), &snapshot, &mut |_| Answer::Succeeded);
         match result {
@@ -361,23 +363,28 @@ impl Compiler {
     }
 
     /// A snapshot, how much it has seen, and the variables that evcxr must be told to drop.
-    fn snapshot_for(&mut self, variables: &Variables) -> Result<(Snapshot, usize, Vec<String>), Failure> {
+    /// A snapshot with exactly these variables, and how much of the shared definitions it has seen.
+    fn snapshot_for(&mut self, variables: &Variables) -> Result<(Snapshot, usize), Failure> {
         if let Some(at) = self.known.iter().rposition(|known| known.variables == *variables) {
             let known = self.known.remove(at);
-            let found = (known.snapshot.clone(), known.seen, Vec::new());
+            let found = (known.snapshot.clone(), known.seen);
             self.known.push(known);
             return Ok(found);
         }
         let fits =
             |have: &Variables| have.iter().filter(|(name, variable)| variables.get(*name) == Some(variable)).count();
-        let nearest =
-            self.known.iter().max_by_key(|known| (fits(&known.variables), std::cmp::Reverse(known.variables.len())));
+        let nearest = self
+            .known
+            .iter()
+            .filter(|known| fits(&known.variables) > 0)
+            .max_by_key(|known| (fits(&known.variables), std::cmp::Reverse(known.variables.len())));
         let (snapshot, seen, have) = match nearest {
             Some(known) => (known.snapshot.clone(), known.seen, known.variables.clone()),
             None => (self.base.clone(), 0, Variables::new()),
         };
         let wrong = |(name, variable): (&String, &Variable)| variables.get(name) != Some(variable);
-        let to_lose: Vec<String> = have.iter().filter(|entry| wrong(*entry)).map(|(name, _)| name.clone()).collect();
+        let mut to_lose: Vec<String> =
+            have.iter().filter(|entry| wrong(*entry)).map(|(name, _)| name.clone()).collect();
         let added: String = variables
             .iter()
             .filter(|(name, variable)| have.get(*name) != Some(*variable))
@@ -386,23 +393,33 @@ impl Compiler {
                 format!("let {mutable}{name}: {} = unreachable!();\n", variable.type_name)
             })
             .collect();
-        if added.is_empty() {
-            return Ok((snapshot, seen, to_lose));
+        if added.is_empty() && to_lose.is_empty() {
+            return Ok((snapshot, seen));
         }
         let prefix = self.shared.text(seen);
         let snapshot = self.configured(&snapshot, seen)?;
-        let mut to_lose = to_lose;
-        let derived = self.evaluator.eval(&format!("{prefix}{added}"), &snapshot, &mut |_| match to_lose.is_empty() {
-            true => Answer::Succeeded,
-            false => Answer::VariablesLost(std::mem::take(&mut to_lose)),
-        });
-        let snapshot = derived.map_err(|error| {
-            Failure::from(Diagnostic::error(format!(
-                "the variables of these engines can't be brought together: {error}"
-            )))
-        })?;
-        self.remember(variables.clone(), self.shared.len(), snapshot.clone());
-        Ok((snapshot, self.shared.len(), Vec::new()))
+        // First what is to go, alone: evcxr drops names, and a variable of that name may be among those to come.
+        let mut derive = |code: &str, snapshot: &Snapshot, lose: &mut Vec<String>| {
+            let derived = self.evaluator.eval(code, snapshot, &mut |_| match lose.is_empty() {
+                true => Answer::Succeeded,
+                false => Answer::VariablesLost(std::mem::take(lose)),
+            });
+            derived.map_err(|error| {
+                let what = "the variables of these engines can't be brought together";
+                Failure::from(Diagnostic::error(format!("{what}: {error}")))
+            })
+        };
+        let mut code = prefix;
+        let mut derived = snapshot;
+        if !to_lose.is_empty() {
+            derived = derive(&format!("{code}();"), &derived, &mut to_lose)?;
+            code = String::new();
+        }
+        if !added.is_empty() {
+            derived = derive(&format!("{code}{added}"), &derived, &mut to_lose)?;
+        }
+        self.remember(variables.clone(), self.shared.len(), derived.clone());
+        Ok((derived, self.shared.len()))
     }
 
     fn nearest(&self, variables: &Variables) -> (Snapshot, usize) {
@@ -459,7 +476,17 @@ impl Compiler {
             other => vec![Diagnostic::error(other.to_string())],
         };
         errors.dedup();
+        if errors.iter().any(|error| error.level == Level::Error) {
+            // A warning, perhaps of another cell, isn't what keeps this one from running.
+            errors.retain(|error| error.level == Level::Error);
+        }
+        let result = Cell::parse(cell.text).result().and_then(|piece| mapped(std::slice::from_ref(piece), cell).next());
         for error in &mut errors {
+            let about_display = ["`Debug`", "`std::fmt::Display`"].iter().any(|name| error.message.contains(name));
+            if let (true, true, Some(result)) = (error.spans.is_empty(), about_display, &result) {
+                // evcxr shows the cell's result in code of its own, where rustc finds the error.
+                error.spans.push(whole(result, "this is the cell's result, which is to be shown"));
+            }
             let name = error.message.strip_prefix("cannot find value `").and_then(|rest| rest.split('`').next());
             let missing = name.and_then(|name| self.namespaces.explain_missing(name, members));
             // rustc's guesses at a similar name only mislead where the reason is known.
@@ -475,33 +502,36 @@ impl Compiler {
     }
 }
 
-fn mapped(pieces: &[crate::cell::Piece], cell: &CellText<'_>) -> impl Iterator<Item = MappedPiece> {
-    let (count, offset) = (cell.count, cell.first_line - 1);
-    pieces.iter().map(move |piece| MappedPiece {
-        cell: count,
-        line: piece.line + offset,
-        column: piece.column,
-        text: piece.text.clone(),
+fn mapped<'a>(pieces: &'a [crate::cell::Piece], cell: &CellText<'a>) -> impl Iterator<Item = MappedPiece> + use<'a> {
+    let CellText { count, first_line, cell, .. } = *cell;
+    pieces.iter().map(move |piece| {
+        let line = piece.line + first_line - 1;
+        MappedPiece {
+            cell: count,
+            line,
+            column: piece.column,
+            text: piece.text.clone(),
+            first_line: cell.lines().nth(line - 1).unwrap_or_default().to_owned(),
+        }
     })
 }
 
-fn broken_let(piece: &crate::cell::Piece, cell: &CellText<'_>) -> Diagnostic {
-    let line = piece.line + cell.first_line - 1;
+/// The place of a piece's first line.
+fn whole(piece: &MappedPiece, label: &str) -> Span {
     let first = piece.text.lines().next().unwrap_or_default();
-    let span = crate::Span {
-        line,
+    Span {
+        line: piece.line,
         column: piece.column,
-        end_line: line,
+        end_line: piece.line,
         end_column: piece.column + first.chars().count(),
-        label: "expected a pattern, such as a name, after `let`".into(),
+        label: label.to_owned(),
         primary: true,
-        text: cell.cell.lines().nth(line - 1).unwrap_or(first).to_owned(),
-    };
-    Diagnostic { spans: vec![span], ..Diagnostic::error("expected pattern") }
+        text: piece.first_line.clone(),
+    }
 }
 
 /// What evcxr has to know: that the new variables exist, if they do for anybody.
-fn answer(ran: &Ran) -> Answer {
+fn answer(ran: &Ran, stored: &Variables) -> Answer {
     let Ran::Finished(outcomes) = ran else { return Answer::Succeeded };
     if outcomes.iter().any(|(_, outcome)| *outcome == Outcome::Ok) {
         return Answer::Succeeded;
@@ -514,6 +544,8 @@ fn answer(ran: &Ran) -> Answer {
         })
         .flatten()
         .collect();
+    // A cell can print anything, but only a variable that is there can be lost; so this comes to an end.
+    lost.retain(|name| stored.contains_key(name));
     lost.sort();
     lost.dedup();
     if !lost.is_empty() {

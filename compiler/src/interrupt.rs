@@ -28,7 +28,8 @@ impl Interrupter {
         }
     }
 
-    pub(crate) fn reset(&self) {
+    /// A new cell begins: interrupts of the one before don't count any more.
+    pub fn reset(&self) {
         self.asked.store(false, Ordering::SeqCst);
     }
 

@@ -198,11 +198,12 @@ impl Namespaces {
             members.iter().copied().filter(|&member| !self.variables(member).contains_key(name)).collect();
         let having: Vec<Member> =
             self.accounts.keys().copied().filter(|&member| self.variables(member).contains_key(name)).collect();
-        let reasons: BTreeSet<&String> =
-            lacking.iter().filter_map(|member| self.accounts.get(member)?.lost.get(name)).collect();
-        if !reasons.is_empty() {
-            let reasons: Vec<&str> = reasons.into_iter().map(String::as_str).collect();
-            let on = if members == [Member::Local] { String::new() } else { format!(" on {}", describe(&lacking)) };
+        let reason = |member: &Member| self.accounts.get(member)?.lost.get(name);
+        let losers: Vec<Member> = lacking.iter().copied().filter(|member| reason(member).is_some()).collect();
+        if !losers.is_empty() {
+            let reasons: BTreeSet<&str> = losers.iter().filter_map(reason).map(String::as_str).collect();
+            let reasons: Vec<&str> = reasons.into_iter().collect();
+            let on = if members == [Member::Local] { String::new() } else { format!(" on {}", describe(&losers)) };
             return Some(format!("`{name}` was lost{on}: {}", reasons.join("; ")));
         }
         if having.is_empty() {

@@ -57,7 +57,10 @@ impl Definitions {
     }
 
     fn add_text(&mut self, text: &str) {
-        self.add(vec![MappedPiece { cell: 0, line: 1, column: 1, text: text.to_owned() }], true);
+        self.add(
+            vec![MappedPiece { cell: 0, line: 1, column: 1, text: text.to_owned(), first_line: text.to_owned() }],
+            true,
+        );
     }
 
     /// The items that a snapshot hasn't seen, as Rust.
@@ -116,7 +119,7 @@ mod tests {
     use super::*;
 
     fn piece(text: &str) -> MappedPiece {
-        MappedPiece { cell: 1, line: 1, column: 1, text: text.into() }
+        MappedPiece { cell: 1, line: 1, column: 1, text: text.into(), first_line: text.into() }
     }
 
     #[test]

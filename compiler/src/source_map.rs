@@ -29,6 +29,8 @@ pub(crate) struct MappedPiece {
     pub line: usize,
     pub column: usize,
     pub text: String,
+    /// The whole line of the cell on which `text` begins.
+    pub first_line: String,
 }
 
 impl SourceMap {
@@ -54,7 +56,8 @@ impl SourceMap {
             let Some(text) = line.checked_sub(first).and_then(|index| piece.text.lines().nth(index)) else { continue };
             let generated_column = self.generated[..at].rsplit('\n').next().unwrap_or_default().chars().count() + 1;
             let column = if line == first { (column + piece.column).saturating_sub(generated_column) } else { column };
-            return Some(Place { cell: piece.cell, line: piece.line + line - first, column, text: text.to_owned() });
+            let text = if line == first { piece.first_line.clone() } else { text.to_owned() };
+            return Some(Place { cell: piece.cell, line: piece.line + line - first, column, text });
         }
         None
     }
@@ -65,7 +68,8 @@ mod tests {
     use super::*;
 
     fn piece(cell: u32, line: usize, column: usize, text: &str) -> MappedPiece {
-        MappedPiece { cell, line, column, text: text.into() }
+        let first = text.lines().next().unwrap_or_default();
+        MappedPiece { cell, line, column, text: text.into(), first_line: " ".repeat(column - 1) + first }
     }
 
     #[test]
@@ -82,7 +86,7 @@ mod tests {
         );
         let at = |line, column| map.place(line, column).map(|p| (p.cell, p.line, p.column, p.text));
         assert_eq!(at(3, 3), Some((3, 2, 3, "  boom()".into())));
-        assert_eq!(at(8, 1), Some((7, 3, 3, "a + 1;".into())), "indentation of a first line comes back");
+        assert_eq!(at(8, 1), Some((7, 3, 3, "  a + 1;".into())), "indentation of a first line comes back");
         assert_eq!(at(9, 5), Some((7, 4, 5, "a + 1;".into())), "the second of two equal statements");
         assert_eq!(at(5, 1), None);
         assert_eq!(at(999, 1), None);

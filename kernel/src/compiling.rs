@@ -88,6 +88,11 @@ impl CompilerThread {
         let _ = self.jobs.send(job);
     }
 
+    /// A new cell begins: interrupts that came before don't count.
+    pub fn begin_cell(&self) {
+        self.interrupter.reset();
+    }
+
     /// Ends what is being compiled.
     pub fn interrupt(&self) {
         self.interrupter.interrupt();

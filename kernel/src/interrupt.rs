@@ -9,8 +9,8 @@ pub struct Interrupts {
     count: Arc<watch::Sender<u64>>,
 }
 
-/// Waits for an interrupt that comes after this was made.
-#[derive(Debug)]
+/// Waits for an interrupt that comes after this was made. A clone hears of all that the original still would.
+#[derive(Clone, Debug)]
 pub struct Interrupted(watch::Receiver<u64>);
 
 impl Default for Interrupts {

@@ -109,7 +109,7 @@ pub async fn serve(config: KernelConfig) -> Result<(), KernelError> {
         quit,
         rust_version: OnceCell::new(),
     });
-    let executor = Executor::new(config, compiler, kernel.interrupts.clone(), kernel.names.clone());
+    let executor = Executor::new(config, compiler, kernel.names.clone());
     let (shell, shell_replies) = sockets.shell;
     let (control, control_replies) = sockets.control;
     let (mut stdin, questions) = sockets.stdin;
@@ -260,6 +260,8 @@ impl Line {
     /// Runs one cell. Returns whether those behind it are to be dropped.
     async fn cell(&mut self, message: Message) -> bool {
         let kernel = Arc::clone(&self.kernel);
+        kernel.compiler.begin_cell();
+        let interrupted = kernel.interrupts.listen();
         kernel.busy(&message).await;
         let request: ExecuteRequest = match message.content_as() {
             Ok(request) => request,
@@ -290,8 +292,10 @@ impl Line {
         // What people type into a console to leave it.
         let leaves = matches!(request.code.trim(), "exit" | "quit");
         let code = if leaves { "" } else { request.code.as_str() };
-        let result =
-            self.executor.execute(&Request { code: code.into(), publisher: publisher.clone(), front_end }).await;
+        let result = self
+            .executor
+            .execute(&Request { code: code.into(), publisher: publisher.clone(), front_end, interrupted })
+            .await;
         let (reply, stops) = match &result {
             Ok(_) => {
                 let expressions = user_expressions(&request);

@@ -5,7 +5,6 @@ use super::{Executor, Request};
 use crate::cluster::{Cluster, StartCluster};
 use crate::failure::failure;
 use crate::magic::{ClusterCommand, Targets};
-use crate::publisher::Publisher;
 use crate::render::{Bundle, plain_bundle, status};
 use chorus_compiler::Member;
 use chorus_controller::Transport;
@@ -16,25 +15,25 @@ use std::time::Instant;
 
 impl Executor {
     /// The cluster; the first that asks starts one.
-    pub(super) async fn cluster(&mut self, publisher: &Publisher) -> Result<Arc<Cluster>, Failure> {
+    pub(super) async fn cluster(&mut self, request: &Request) -> Result<Arc<Cluster>, Failure> {
         if let Some(cluster) = &self.cluster {
             match cluster.lost() {
                 None => return Ok(Arc::clone(cluster)),
                 Some(reason) => {
-                    let what = format!("the cluster `{}` is gone: {reason}. Its variables are lost", cluster.name());
+                    let what = format!("the cluster `{}` is gone, and its variables are lost: {reason}", cluster.name());
                     self.drop_cluster().await;
-                    return Err(failure("ClusterLost", format!("{what}; run the cell again for a new cluster")));
+                    return Err(failure("ClusterLost", format!("{what}\nRun the cell again for a new cluster.")));
                 }
             }
         }
         let engines = self.config.engines.unwrap_or_else(default_engines);
         let start = StartCluster { name: None, engines, transport: Transport::Ipc };
-        self.start_cluster(start, publisher).await
+        self.start_cluster(start, request).await
     }
 
-    async fn start_cluster(&mut self, start: StartCluster, publisher: &Publisher) -> Result<Arc<Cluster>, Failure> {
+    async fn start_cluster(&mut self, start: StartCluster, request: &Request) -> Result<Arc<Cluster>, Failure> {
         let (wanted, started) = (start.engines, Instant::now());
-        let mut interrupted = self.interrupts.listen();
+        let mut interrupted = request.interrupted.clone();
         let starting = Cluster::start(start, &self.config.runtime, self.config.launch(), &self.compiler);
         let cluster = tokio::select! {
             cluster = starting => cluster.map_err(|error| failure("ClusterError", error.to_string()))?,
@@ -47,7 +46,7 @@ impl Executor {
         };
         let time = started.elapsed().as_secs_f64();
         let says = format!("Started the cluster `{}` with {joined} engines in {time:.2} s{missing}.", cluster.name());
-        publisher.say(&says).await;
+        request.publisher.say(&says).await;
         Ok(self.use_cluster(cluster))
     }
 
@@ -77,7 +76,7 @@ impl Executor {
                 self.drop_cluster().await;
                 let engines = n.or(self.config.engines).unwrap_or_else(default_engines);
                 let transport = if tcp { Transport::Tcp } else { Transport::Ipc };
-                self.start_cluster(StartCluster { name, engines, transport }, publisher).await?;
+                self.start_cluster(StartCluster { name, engines, transport }, request).await?;
             }
             ClusterCommand::Stop => {
                 let cluster = self.cluster.take().ok_or_else(none)?;

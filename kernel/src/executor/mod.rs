@@ -7,7 +7,7 @@ use crate::cluster::Cluster;
 use crate::compiling::CompilerThread;
 use crate::failure::{compile_failure, death_notice, failure, magic_failure};
 use crate::input::FrontEnd;
-use crate::interrupt::Interrupts;
+use crate::interrupt::Interrupted;
 use crate::local::{Ended, LocalWorker};
 use crate::magic::{self, Code, Command, Part, PxConfig, PxOptions};
 use crate::publisher::Publisher;
@@ -44,7 +44,6 @@ impl KnownNames {
 pub struct Executor {
     config: Arc<KernelConfig>,
     compiler: CompilerThread,
-    interrupts: Interrupts,
     names: KnownNames,
     local: Option<Arc<tokio::sync::Mutex<LocalWorker>>>,
     cluster: Option<Arc<Cluster>>,
@@ -64,6 +63,8 @@ pub struct Request {
     pub publisher: Publisher,
     /// Its questions.
     pub front_end: FrontEnd,
+    /// Interrupts since it began.
+    pub interrupted: Interrupted,
 }
 
 /// Whether the kernel goes on.
@@ -79,16 +80,10 @@ type Done = Result<Next, Failure>;
 
 impl Executor {
     /// A notebook without any cell.
-    pub fn new(
-        config: Arc<KernelConfig>,
-        compiler: CompilerThread,
-        interrupts: Interrupts,
-        names: KnownNames,
-    ) -> Executor {
+    pub fn new(config: Arc<KernelConfig>, compiler: CompilerThread, names: KnownNames) -> Executor {
         Executor {
             config,
             compiler,
-            interrupts,
             names,
             local: None,
             cluster: None,
@@ -166,10 +161,10 @@ impl Executor {
         }
         let local = self.local_worker().await?;
         let (handle, publisher, front_end) = (Handle::current(), request.publisher.clone(), request.front_end.clone());
-        let mut interrupted = self.interrupts.listen();
+        let mut interrupted = request.interrupted.clone();
         let (text, count, whole) = (text.to_owned(), publisher.count(), Arc::clone(&request.code));
         let (evaluated, failed) = self
-            .compile(move |compiler| {
+            .compile(request, move |compiler| {
                 let variables: Vec<String> = compiler.namespaces().variables(Member::Local).into_keys().collect();
                 let mut failed = None;
                 let cell = CellText { text: &text, count, first_line, cell: &whole };
@@ -184,11 +179,14 @@ impl Executor {
                 (evaluated, failed)
             })
             .await?;
-        evaluated.map_err(compile_failure)?;
-        match failed {
-            Some(failure) => Err(failure),
-            None => Ok(Next::Continue),
+        let evaluated = evaluated.map_err(compile_failure)?;
+        let Some(mut failure) = failed else { return Ok(Next::Continue) };
+        for (_, names) in evaluated.lost {
+            // A death names its losses by itself; a panic may lose what the cell defined anew.
+            let said = failure.traceback.iter().any(|line| line.contains("lost"));
+            failure.traceback.extend((!said).then(|| format!("  lost: `{}`", names.join("`, `"))));
         }
+        Err(failure)
     }
 
     async fn local_worker(&mut self) -> Result<Arc<tokio::sync::Mutex<LocalWorker>>, Failure> {
@@ -219,7 +217,7 @@ impl Executor {
         let (text, count, members) = (text.to_owned(), request.publisher.count(), members.to_vec());
         let whole = Arc::clone(&request.code);
         let replies = self
-            .compile(move |compiler| {
+            .compile(request, move |compiler| {
                 compiler.commands(CellText { text: &text, count, first_line, cell: &whole }, &members)
             })
             .await?
@@ -264,7 +262,7 @@ impl Executor {
     }
 
     async fn shell(&self, command: &str, request: &Request) -> Result<(), Failure> {
-        let mut interrupted = self.interrupts.listen();
+        let mut interrupted = request.interrupted.clone();
         let failed = |error: std::io::Error| failure("ShellError", format!("sh can't be started: {error}"));
         let child = tokio::process::Command::new("sh")
             .args(["-c", command])
@@ -323,10 +321,11 @@ impl Executor {
     /// The same for cells, which the user may give up while the compiler is still busy.
     async fn compile<R: Send + 'static>(
         &self,
+        request: &Request,
         work: impl FnOnce(&mut Compiler) -> R + Send + 'static,
     ) -> Result<R, Failure> {
         let failed = |error| compile_failure(chorus_compiler::Failure::Errors(vec![error]));
-        let result = self.compiler.with_unless_interrupted(&mut self.interrupts.listen(), work).await;
+        let result = self.compiler.with_unless_interrupted(&mut request.interrupted.clone(), work).await;
         result.map_err(failed)?.ok_or_else(|| compile_failure(chorus_compiler::Failure::Interrupted))
     }
 

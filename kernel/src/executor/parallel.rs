@@ -21,7 +21,7 @@ const LABEL: usize = 80;
 impl Executor {
     pub(super) async fn px(&mut self, options: PxOptions, code: Code<'_>, request: &Request) -> Done {
         let publisher = &request.publisher;
-        let cluster = self.cluster(publisher).await?;
+        let cluster = self.cluster(request).await?;
         let targets = resolve(&options.config.targets, &cluster)?;
         let members: Vec<Member> = targets.iter().copied().map(Member::Engine).collect();
         if self.colon_commands(code.text, code.line, &members, request).await? == Next::Quit {
@@ -46,13 +46,13 @@ impl Executor {
         request: &Request,
     ) -> Done {
         let publisher = &request.publisher;
-        let mut interrupted = self.interrupts.listen();
+        let mut interrupted = request.interrupted.clone();
         let text = " ".repeat(code.column.saturating_sub(1)) + code.text;
         let (cell_publisher, handle) = (publisher.clone(), Handle::current());
         let (cell_options, cell_cluster) = (options.clone(), Arc::clone(cluster));
         let (first_line, whole) = (code.line, Arc::clone(&request.code));
         let ran = self
-            .compile(move |compiler| {
+            .compile(request, move |compiler| {
                 let members: Vec<Member> = targets.iter().copied().map(Member::Engine).collect();
                 let held = held(compiler, &targets);
                 let label: String = text.trim().chars().take(LABEL).collect();
@@ -115,6 +115,11 @@ impl Executor {
             publisher.say(&format!("Sent; %pxresult{name} shows what comes of it.")).await;
             return Ok(Next::Continue);
         }
+        for (member, names) in evaluated.lost {
+            if let Member::Engine(engine) = member {
+                cell.view().lost(engine, names);
+            }
+        }
         let outputs = cell.view().finish();
         finish(outputs, interrupted, publisher).await
     }
@@ -126,7 +131,7 @@ impl Executor {
                 failure("NoResult", format!("no parallel cell was kept as `{name}`: `%px -o {name} ...` keeps one"))
             })?,
         };
-        let mut interrupted = self.interrupts.listen();
+        let mut interrupted = request.interrupted.clone();
         let running = cell.view().record().running();
         let finished = tokio::select! {
             () = cell.finished() => true,

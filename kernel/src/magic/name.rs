@@ -93,7 +93,7 @@ impl Name {
             .override_usage(self.usage())
             .after_help(self.teaching())
             .color(clap::ColorChoice::Never)
-            .term_width(96)
+            .term_width(120)
     }
 
     /// The whole help text: usage, flags and examples.
@@ -159,7 +159,7 @@ Examples:
 const PXRESULT: &str = "\
 Examples:
   %px -a slow()           returns at once
-  %pxresult               shows what has come so far, and says which engines still run
+  %pxresult               waits for its end, and shows what came of it
   %pxresult -e            the same, engine by engine
   %pxresult -o squares    what `%px -o squares` printed and computed";
 

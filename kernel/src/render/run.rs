@@ -93,7 +93,8 @@ impl Run {
         let (held, panic) = (self.held.take(), self.panic.take());
         if *outcome == Outcome::Ok {
             steps.extend(panic.map(Step::Panic));
-            steps.extend(held.map(Step::Result));
+            // evcxr shows `()` for an expression that moves a variable.
+            steps.extend(held.filter(|data| super::output::only_text(data) != Some("()")).map(Step::Result));
         } else {
             steps.extend(held.map(Step::Display));
             steps.push(Step::Failed(Failure { outcome: outcome.clone(), panic, lost: Vec::new(), interrupted: false }));
