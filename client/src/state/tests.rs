@@ -72,7 +72,7 @@ fn output_that_nobody_wants_is_acknowledged() {
     it.events.close();
     it.event(1, 0, output(5));
     let receipts = it.sessions.receipts(true);
-    assert_eq!(receipts.acks, [(SESSION, EngineId(0), 5)]);
+    assert_eq!(receipts.acks, [(SESSION, EngineId(0), output(5).weight() as u64)]);
     assert_eq!(receipts.received, [(SESSION, 1)]);
     assert_eq!(it.sessions.receipts(true), Receipts::default());
 }

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use chorus_client::{Client, Run, RunRequest, Session};
 use chorus_controller::{Controller, ControllerConfig, Transport};
 use chorus_protocol::{
-    Connection, EngineId, EngineInfo, Frame, FromEngine, OUTPUT_CHUNK, OUTPUT_WINDOW, Outcome, RunEvent, RunSpec,
-    Stream, Target, ToEngine, VERSION,
+    Connection, EVENT_WEIGHT, EngineId, EngineInfo, Frame, FromEngine, OUTPUT_CHUNK, OUTPUT_WINDOW, Outcome, RunEvent,
+    RunSpec, Stream, Target, ToEngine, VERSION,
 };
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -157,9 +157,9 @@ impl FakeEngine {
                     acknowledged += usize::try_from(bytes).unwrap();
                 }
             }
-            let chunk = OUTPUT_CHUNK.min(total - sent);
-            self.event(&spec, output(vec![b'x'; chunk]));
-            sent += chunk;
+            let event = output(vec![b'x'; OUTPUT_CHUNK.min(total - sent) - EVENT_WEIGHT]);
+            sent += event.weight();
+            self.event(&spec, event);
             printed.store(sent, std::sync::atomic::Ordering::Relaxed);
         }
         self.event(&spec, done(Outcome::Ok));

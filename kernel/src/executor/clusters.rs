@@ -20,7 +20,8 @@ impl Executor {
             match cluster.lost() {
                 None => return Ok(Arc::clone(cluster)),
                 Some(reason) => {
-                    let what = format!("the cluster `{}` is gone, and its variables are lost: {reason}", cluster.name());
+                    let what =
+                        format!("the cluster `{}` is gone, and its variables are lost: {reason}", cluster.name());
                     self.drop_cluster().await;
                     return Err(failure("ClusterLost", format!("{what}\nRun the cell again for a new cluster.")));
                 }

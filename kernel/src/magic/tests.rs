@@ -218,9 +218,8 @@ fn help_is_asked_for_in_many_ways() {
     Options:
       -r                        The same as --group-outputs=order
       -e                        The same as --group-outputs=engine
-      -g, --group-outputs <BY>  Group outputs by their type, by engine, or in order: all first
-                                displays, then all second ones [possible values: type, order,
-                                engine]
+      -g, --group-outputs <BY>  Group outputs by their type, by engine, or in order: all first displays, then all second
+                                ones [possible values: type, order, engine]
           --each                Show each engine's outputs although they are identical
           --no-each             Show identical outputs once, with the engines that they are from
       -o, --out <NAME>          The outputs that `%px -o NAME` kept, instead of the last ones
@@ -228,7 +227,7 @@ fn help_is_asked_for_in_many_ways() {
 
     Examples:
       %px -a slow()           returns at once
-      %pxresult               shows what has come so far, and says which engines still run
+      %pxresult               waits for its end, and shows what came of it
       %pxresult -e            the same, engine by engine
       %pxresult -o squares    what `%px -o squares` printed and computed
     ");

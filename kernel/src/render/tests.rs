@@ -163,19 +163,26 @@ fn outputs_are_grouped_by_engine() {
 fn identical_engines_are_shown_once_or_each() {
     let events: Vec<_> = [0, 1, 2, 3]
         .into_iter()
-        .flat_map(|engine| [(engine, out("a\r\nb\rc\n")), (engine, value("()")), (engine, done(Outcome::Ok))])
+        .flat_map(|engine| [(engine, out("a\r\nb\rc\n")), (engine, value("7")), (engine, done(Outcome::Ok))])
         .collect();
     let options = ViewOptions { has_result: true, grouping: Grouping::Engine, ..AT_END };
     insta::assert_snapshot!(transcript(options, 4, &events), @r#"
     out "[stdout:0-3] a\n[stdout:0-3] c\n"
-    display {"text/plain":"Out[0-3:7]: ()"}
+    display {"text/plain":"Out[0-3:7]: 7"}
     "#);
     insta::assert_snapshot!(transcript(ViewOptions { each: true, ..options }, 2, &events[..6]), @r#"
     out "[stdout:0] a\n[stdout:0] c\n"
-    display {"text/plain":"Out[0:7]: ()"}
+    display {"text/plain":"Out[0:7]: 7"}
     out "[stdout:1] a\n[stdout:1] c\n"
-    display {"text/plain":"Out[1:7]: ()"}
+    display {"text/plain":"Out[1:7]: 7"}
     "#);
+}
+
+#[test]
+fn a_unit_is_no_result() {
+    let options = ViewOptions { has_result: true, ..OPTIONS };
+    let events = [(0, value("()")), (0, done(Outcome::Ok))];
+    assert_eq!(transcript(options, 1, &events), "");
 }
 
 #[test]
