@@ -163,3 +163,14 @@ def test_a_kernel_shut_down_leaves_no_process(own_kernel):
     own_kernel.run("%px 1").ok()
     own_kernel.client.shutdown()
     processes.wait_until("all processes to be gone", lambda: not processes.marked(own_kernel.mark), 5)
+
+
+def test_a_variable_can_be_defined_again_after_a_death(cluster):
+    cluster.run("%px let again = vec![1];").ok()
+    cluster.run("%px std::process::abort();").failed()
+    cluster.run("%px let again = vec![1, 2];").ok()
+    assert "Out[0-3:" in cluster.run("%px again.len()").ok().text
+    cluster.run("%px -t 1 let mine = 1;").ok()
+    cluster.run("%px -t 1 std::process::abort();").failed()
+    reply = cluster.run("%px mine").failed()
+    assert "lost on engine 1:" in reply.text, "only engine 1 ever had it"

@@ -102,3 +102,33 @@ def test_a_panic_in_a_thread_is_shown(cluster):
     reply = cluster.run(code)
     assert "in a thread" in reply.text
     assert re.search(r"^Out\[1:\d+\]: true$", reply.text, re.MULTILINE), reply
+
+
+@pytest.mark.parametrize("marker", ["EVCXR_VARIABLE_CHANGED_TYPE:zz", "EVCXR_PANIC_NOTIFICATION", "EVCXR_EXECUTION_COMPLETE"])
+def test_a_printed_marker_ends_the_cell_at_most(cluster, marker):
+    cluster.run(f'%px println!("{marker}");')
+    assert "Out[0-3:" in cluster.run("%px 5").ok().text
+
+
+def test_a_result_that_cant_be_shown_is_placed(cluster):
+    cluster.run("struct Bare;").ok()
+    reply = cluster.run("%px Bare").failed()
+    assert "Debug" in reply.text and "^^^^" in reply.traceback, reply
+
+
+def test_a_warning_of_another_cell_is_not_the_error(cluster):
+    cluster.run("macro_rules! unused { () => { 1 } }").ok()
+    reply = cluster.run('%px let a: i32 = "x";').failed()
+    assert reply.content["evalue"].startswith("error[E0308]"), reply
+
+
+def test_a_brace_too_many_is_an_error(cluster):
+    assert "^" in cluster.run("%px }").failed().traceback
+    assert "^" in cluster.run("fn f() {}\n}").failed().traceback
+
+
+def test_the_caret_of_a_panic_stands_in_the_line_of_the_magic(cluster):
+    lines = cluster.run('%px -t 0 panic!("boom")').failed().traceback.splitlines()
+    source = next(line for line in lines if "panic!" in line)
+    caret = next(line for line in lines if "^" in line)
+    assert caret.index("^") == source.index("panic!")
