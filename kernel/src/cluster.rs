@@ -17,6 +17,9 @@ use tokio::sync::watch;
 /// How long engines may take to join, before the cell goes on with those that have.
 const JOIN_LIMIT: Duration = Duration::from_secs(20);
 
+/// How long a cell waits for an engine that is being started again.
+const RECOVERY_LIMIT: Duration = Duration::from_secs(3);
+
 /// Cells of which late output still finds its way into the right place.
 const REMEMBERED_RUNS: usize = 64;
 
@@ -74,6 +77,8 @@ pub struct StartCluster {
 pub struct EngineState {
     /// Whether its process is there.
     pub up: bool,
+    /// Whether it is being started again.
+    pub restarting: bool,
     /// See [`chorus_protocol::Target::generation`].
     pub generation: u32,
 }
@@ -155,7 +160,7 @@ impl Cluster {
     async fn open(connection: &Connection, compiler: &CompilerThread) -> Result<Cluster, ClusterError> {
         let (client, status) = Client::connect(connection).await?;
         let (session, events) = client.open_session();
-        let up = |id| (id, EngineState { up: true, generation: 0 });
+        let up = |id| (id, EngineState { up: true, ..EngineState::default() });
         let engines: BTreeMap<_, _> = status.engines.iter().map(|engine| up(engine.id)).collect();
         let (joins, joined) = watch::channel(engines.len());
         let known = Arc::new(Mutex::new(Known { engines, ..Known::default() }));
@@ -177,6 +182,12 @@ impl Cluster {
     /// The engines whose process is there, by id.
     pub fn engines(&self) -> Vec<EngineId> {
         lock(&self.known).engines.iter().filter(|(_, state)| state.up).map(|(id, _)| *id).collect()
+    }
+
+    /// Returns when the engines that are being started again are there, or after a short while without them.
+    pub async fn recovered(&self) {
+        let all_there = |_: &usize| !lock(&self.known).engines.values().any(|state| state.restarting);
+        let _ = tokio::time::timeout(RECOVERY_LIMIT, self.joined.clone().wait_for(all_there)).await;
     }
 
     /// The generation of an engine's variables.
@@ -258,14 +269,15 @@ async fn follow(
         match event {
             SessionEvent::EngineUp { engine, .. } => {
                 let mut known = lock(&known);
-                known.engines.entry(engine).or_default().up = true;
+                let state = known.engines.entry(engine).or_default();
+                (state.up, state.restarting) = (true, false);
                 let joined = known.engines.values().filter(|state| state.up).count();
                 drop(known);
                 joins.send_replace(joined);
             }
             SessionEvent::EngineDown { engine, reason, restarting } => {
                 if let Some(state) = lock(&known).engines.get_mut(&engine) {
-                    state.up = false;
+                    (state.up, state.restarting) = (false, restarting);
                 }
                 let after = if restarting { "it is being started again" } else { "it won't come back by itself" };
                 let what = format!("engine {engine} is gone: {reason}; {after}");
@@ -290,7 +302,7 @@ async fn follow(
             }
             SessionEvent::ControllerLost(reason) => {
                 let mut known = lock(&known);
-                known.engines.values_mut().for_each(|state| state.up = false);
+                known.engines.values_mut().for_each(|state| (state.up, state.restarting) = (false, false));
                 known.lost = Some(reason);
             }
         }

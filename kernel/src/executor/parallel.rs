@@ -22,6 +22,7 @@ impl Executor {
     pub(super) async fn px(&mut self, options: PxOptions, code: Code<'_>, request: &Request) -> Done {
         let publisher = &request.publisher;
         let cluster = self.cluster(request).await?;
+        cluster.recovered().await;
         let targets = resolve(&options.config.targets, &cluster)?;
         let members: Vec<Member> = targets.iter().copied().map(Member::Engine).collect();
         if self.colon_commands(code.text, code.line, &members, request).await? == Next::Quit {
