@@ -13,14 +13,12 @@ use crate::evaluator::{Answer, Evaluator, Setting, Snapshot};
 use crate::interrupt::Interrupter;
 use crate::namespace::{Effect, Member, Namespaces, Ticket, Variable, Variables};
 use crate::shared::Definitions;
+use crate::snapshots::Snapshots;
 use crate::source_map::{MappedPiece, SourceMap};
 use crate::toolchain::standard_library;
 use chorus_protocol::{Death, Outcome};
 use std::ffi::OsString;
 use std::path::PathBuf;
-
-/// Snapshots kept. A notebook has as many as it has groups of engines that differ, plus its own.
-const SNAPSHOTS: usize = 12;
 
 /// How to start a compiler.
 #[derive(Clone, Debug)]
@@ -98,21 +96,12 @@ impl From<Diagnostic> for Failure {
     }
 }
 
-struct Known {
-    variables: Variables,
-    /// How many of the shared definitions it has.
-    seen: usize,
-    snapshot: Snapshot,
-}
-
 /// Compiles the cells of one notebook.
 pub struct Compiler {
     evaluator: Evaluator,
     interrupter: Interrupter,
-    base: Snapshot,
     pub(crate) shared: Definitions,
-    /// Most recently used last.
-    known: Vec<Known>,
+    snapshots: Snapshots,
     namespaces: Namespaces,
     preload: Vec<PathBuf>,
     pub(crate) last_errors: Vec<Diagnostic>,
@@ -137,9 +126,8 @@ impl Compiler {
         Ok(Compiler {
             evaluator,
             interrupter: config.interrupter.clone(),
-            base,
             shared: Definitions::new(),
-            known: Vec::new(),
+            snapshots: Snapshots::new(base),
             namespaces: Namespaces::default(),
             preload: vec![standard_library(None)?],
             last_errors: Vec::new(),
@@ -148,12 +136,12 @@ impl Compiler {
 
     /// Builds px and lets rust-analyzer read the standard library, which the first cell would wait for otherwise.
     pub fn warm_up(&mut self) -> Result<(), Diagnostic> {
-        let known = self.nearest(&Variables::new());
-        let prefix = self.shared.text(known.1);
+        let (snapshot, seen) = self.snapshots.any(&Variables::new());
+        let prefix = self.shared.text(seen);
         let code =
             format!("{prefix}let warm: Vec<usize> = vec![1].into_iter().map(|x: usize| x + 1).collect();\nwarm.len()");
         self.evaluator
-            .eval(&code, &known.0, &mut |_| Answer::Succeeded)
+            .eval(&code, &snapshot, &mut |_| Answer::Succeeded)
             .map_err(|error| Diagnostic::error(error.to_string()))?;
         Ok(())
     }
@@ -270,7 +258,7 @@ impl Compiler {
         self.shared.add(mapped(&parsed.items, &cell).collect(), named);
 
         let after = self.variables_after(&before, &parsed);
-        self.remember(after.clone(), self.shared.len(), resulting);
+        self.snapshots.remember(after.clone(), self.shared.len(), resulting);
         let defined = parsed.lets.iter().map(|binding| binding.name.clone()).collect();
         let effect = Effect { before, after, defined };
         let Some(ran) = ran else { return Ok(Evaluated::default()) };
@@ -308,13 +296,13 @@ impl Compiler {
     /// Forgets all definitions and all variables; dependencies that were built stay built.
     pub fn clear(&mut self) {
         self.shared = Definitions::new();
-        self.known.clear();
+        self.snapshots.clear();
         self.namespaces = Namespaces::default();
     }
 
     /// Documentation of what stands at the end of `code`: text and markdown.
     pub fn hover(&mut self, code: &str, members: &[Member]) -> Result<(String, String), Diagnostic> {
-        let (snapshot, seen) = self.nearest(&self.namespaces.common(members));
+        let (snapshot, seen) = self.snapshots.any(&self.namespaces.common(members));
         let code = format!("{}{code}", self.shared.text(seen));
         self.evaluator.hover(&code, &snapshot).map_err(|error| Diagnostic::error(error.to_string()))
     }
@@ -322,7 +310,7 @@ impl Compiler {
     /// Changes a setting for all namespaces, after trying it.
     pub(crate) fn set(&mut self, setting: Setting) -> Result<(), Diagnostic> {
         let failed = |error: evcxr::Error| Diagnostic::error(error.to_string());
-        self.evaluator.configure(&self.base, &setting).map_err(failed)?;
+        self.evaluator.configure(self.snapshots.base(), &setting).map_err(failed)?;
         if let Setting::Toolchain(name) = &setting {
             self.preload = vec![standard_library(Some(name))?];
         }
@@ -343,7 +331,7 @@ impl Compiler {
         let result = self.evaluator.eval(&format!("{prefix}();"), &snapshot, &mut |_| Answer::Succeeded);
         match result {
             Ok(snapshot) => {
-                self.remember(variables, self.shared.len(), snapshot);
+                self.snapshots.remember(variables, self.shared.len(), snapshot);
                 Ok(())
             }
             Err(error) => {
@@ -365,74 +353,17 @@ impl Compiler {
     /// A snapshot, how much it has seen, and the variables that evcxr must be told to drop.
     /// A snapshot with exactly these variables, and how much of the shared definitions it has seen.
     fn snapshot_for(&mut self, variables: &Variables) -> Result<(Snapshot, usize), Failure> {
-        if let Some(at) = self.known.iter().rposition(|known| known.variables == *variables) {
-            let known = self.known.remove(at);
-            let found = (known.snapshot.clone(), known.seen);
-            self.known.push(known);
-            return Ok(found);
-        }
-        let fits =
-            |have: &Variables| have.iter().filter(|(name, variable)| variables.get(*name) == Some(variable)).count();
-        let nearest = self
-            .known
-            .iter()
-            .filter(|known| fits(&known.variables) > 0)
-            .max_by_key(|known| (fits(&known.variables), std::cmp::Reverse(known.variables.len())));
-        let (snapshot, seen, have) = match nearest {
-            Some(known) => (known.snapshot.clone(), known.seen, known.variables.clone()),
-            None => (self.base.clone(), 0, Variables::new()),
-        };
-        let wrong = |(name, variable): (&String, &Variable)| variables.get(name) != Some(variable);
-        let mut to_lose: Vec<String> =
-            have.iter().filter(|entry| wrong(*entry)).map(|(name, _)| name.clone()).collect();
-        let added: String = variables
-            .iter()
-            .filter(|(name, variable)| have.get(*name) != Some(*variable))
-            .map(|(name, variable)| {
-                let mutable = if variable.mutable { "mut " } else { "" };
-                format!("let {mutable}{name}: {} = unreachable!();\n", variable.type_name)
-            })
-            .collect();
-        if added.is_empty() && to_lose.is_empty() {
+        let (snapshot, seen, difference) = self.snapshots.nearest(variables);
+        if difference.is_empty() {
             return Ok((snapshot, seen));
         }
-        let prefix = self.shared.text(seen);
         let snapshot = self.configured(&snapshot, seen)?;
-        // First what is to go, alone: evcxr drops names, and a variable of that name may be among those to come.
-        let mut derive = |code: &str, snapshot: &Snapshot, lose: &mut Vec<String>| {
-            let derived = self.evaluator.eval(code, snapshot, &mut |_| match lose.is_empty() {
-                true => Answer::Succeeded,
-                false => Answer::VariablesLost(std::mem::take(lose)),
-            });
-            derived.map_err(|error| {
-                let what = "the variables of these engines can't be brought together";
-                Failure::from(Diagnostic::error(format!("{what}: {error}")))
-            })
-        };
-        let mut code = prefix;
-        let mut derived = snapshot;
-        if !to_lose.is_empty() {
-            derived = derive(&format!("{code}();"), &derived, &mut to_lose)?;
-            code = String::new();
-        }
-        if !added.is_empty() {
-            derived = derive(&format!("{code}{added}"), &derived, &mut to_lose)?;
-        }
-        self.remember(variables.clone(), self.shared.len(), derived.clone());
+        let derived = difference.derive(&mut self.evaluator, &self.shared.text(seen), snapshot).map_err(|error| {
+            let what = "the variables of these engines can't be brought together";
+            Failure::from(Diagnostic::error(format!("{what}: {error}")))
+        })?;
+        self.snapshots.remember(variables.clone(), self.shared.len(), derived.clone());
         Ok((derived, self.shared.len()))
-    }
-
-    fn nearest(&self, variables: &Variables) -> (Snapshot, usize) {
-        let exact = self.known.iter().rfind(|known| known.variables == *variables).or(self.known.last());
-        exact.map_or((self.base.clone(), 0), |known| (known.snapshot.clone(), known.seen))
-    }
-
-    fn remember(&mut self, variables: Variables, seen: usize, snapshot: Snapshot) {
-        self.known.retain(|known| known.variables != variables);
-        if self.known.len() >= SNAPSHOTS {
-            self.known.remove(0);
-        }
-        self.known.push(Known { variables, seen, snapshot });
     }
 
     fn variables_after(&self, before: &Variables, cell: &Cell) -> Variables {

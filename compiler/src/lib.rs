@@ -15,6 +15,7 @@ mod namespace;
 mod px;
 mod relay;
 mod shared;
+mod snapshots;
 mod source_map;
 mod toolchain;
 

@@ -34,6 +34,8 @@ class Reply:
         """Whether output may arrive after idle, as it may for a cell that leaves work running."""
         self.content = None
         """The content of the reply message."""
+        self.begun = False
+        """Whether the kernel has said that it runs the cell."""
         self.idle_at = None
         self.replied_at = None
         self.messages = []
@@ -256,6 +258,7 @@ class Kernel:
                 reply.idle_at = time.time()
         elif kind == "execute_input":
             assert content["code"] == reply.code
+            reply.begun = True
         else:
             reply.receive(kind, content)
 

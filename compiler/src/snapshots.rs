@@ -1,0 +1,145 @@
+//! A snapshot of evcxr for each set of variables that occurs.
+//!
+//! A set that has none is derived from the nearest: evcxr drops a variable when it is told that its type was lost, and
+//! learns of one by a `let` that is compiled and never run.
+
+use crate::evaluator::{Answer, Evaluator, Snapshot};
+use crate::namespace::Variables;
+
+/// Snapshots kept. A notebook has as many as it has groups of engines that differ, plus its own.
+const KEPT: usize = 12;
+
+struct Known {
+    variables: Variables,
+    /// How many of the shared definitions it has.
+    seen: usize,
+    snapshot: Snapshot,
+}
+
+pub(crate) struct Snapshots {
+    /// Without variables, and without any shared definition.
+    base: Snapshot,
+    /// Most recently used last.
+    known: Vec<Known>,
+}
+
+/// What must be done to a snapshot before it has the variables that are wanted.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Difference {
+    lose: Vec<String>,
+    /// Rust that defines what is to come.
+    add: String,
+}
+
+impl Snapshots {
+    pub fn new(base: Snapshot) -> Snapshots {
+        Snapshots { base, known: Vec::new() }
+    }
+
+    pub fn base(&self) -> &Snapshot {
+        &self.base
+    }
+
+    pub fn clear(&mut self) {
+        self.known.clear();
+    }
+
+    /// Keeps a snapshot, instead of the last one with the same variables.
+    pub fn remember(&mut self, variables: Variables, seen: usize, snapshot: Snapshot) {
+        self.known.retain(|known| known.variables != variables);
+        if self.known.len() >= KEPT {
+            self.known.remove(0);
+        }
+        self.known.push(Known { variables, seen, snapshot });
+    }
+
+    /// The snapshot that comes nearest to these variables, how much it has seen, and what it lacks of them.
+    pub fn nearest(&mut self, variables: &Variables) -> (Snapshot, usize, Difference) {
+        if let Some(at) = self.known.iter().rposition(|known| known.variables == *variables) {
+            let known = self.known.remove(at);
+            let found = (known.snapshot.clone(), known.seen, Difference::default());
+            self.known.push(known);
+            return found;
+        }
+        let fits =
+            |have: &Variables| have.iter().filter(|(name, variable)| variables.get(*name) == Some(variable)).count();
+        let nearest = self
+            .known
+            .iter()
+            .filter(|known| fits(&known.variables) > 0)
+            .max_by_key(|known| (fits(&known.variables), std::cmp::Reverse(known.variables.len())));
+        match nearest {
+            Some(known) => (known.snapshot.clone(), known.seen, Difference::between(&known.variables, variables)),
+            None => (self.base.clone(), 0, Difference::between(&Variables::new(), variables)),
+        }
+    }
+
+    /// A snapshot with these variables, or else any, for questions that can do with that.
+    pub fn any(&self, variables: &Variables) -> (Snapshot, usize) {
+        let found = self.known.iter().rfind(|known| known.variables == *variables).or(self.known.last());
+        found.map_or((self.base.clone(), 0), |known| (known.snapshot.clone(), known.seen))
+    }
+}
+
+impl Difference {
+    fn between(have: &Variables, want: &Variables) -> Difference {
+        let lose = have.iter().filter(|(name, variable)| want.get(*name) != Some(*variable));
+        let add = want.iter().filter(|(name, variable)| have.get(*name) != Some(*variable));
+        Difference {
+            lose: lose.map(|(name, _)| name.clone()).collect(),
+            add: add
+                .map(|(name, variable)| {
+                    let mutable = if variable.mutable { "mut " } else { "" };
+                    format!("let {mutable}{name}: {} = unreachable!();\n", variable.type_name)
+                })
+                .collect(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        *self == Difference::default()
+    }
+
+    /// Makes the snapshot that is wanted; `unseen` are the shared definitions that `snapshot` hasn't seen.
+    pub fn derive(
+        self,
+        evaluator: &mut Evaluator,
+        unseen: &str,
+        mut snapshot: Snapshot,
+    ) -> Result<Snapshot, evcxr::Error> {
+        let (mut lose, mut unseen) = (self.lose, unseen);
+        // First what is to go, alone: evcxr drops names, and one of them may be among those to come.
+        if !lose.is_empty() {
+            snapshot = evaluator.eval(&format!("{unseen}();"), &snapshot, &mut |_| match lose.is_empty() {
+                true => Answer::Succeeded,
+                false => Answer::VariablesLost(std::mem::take(&mut lose)),
+            })?;
+            unseen = "";
+        }
+        if !self.add.is_empty() {
+            snapshot = evaluator.eval(&format!("{unseen}{}", self.add), &snapshot, &mut |_| Answer::Succeeded)?;
+        }
+        Ok(snapshot)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::namespace::Variable;
+
+    fn variables(entries: &[(&str, &str, bool)]) -> Variables {
+        let variable = |type_name: &str, mutable| Variable { type_name: type_name.into(), mutable };
+        entries.iter().map(|(name, type_name, mutable)| ((*name).to_owned(), variable(type_name, *mutable))).collect()
+    }
+
+    #[test]
+    fn a_variable_of_another_type_goes_and_comes() {
+        let have = variables(&[("a", "i32", false), ("b", "u8", false), ("c", "u8", true)]);
+        let want = variables(&[("a", "i32", false), ("b", "String", true), ("d", "f64", false)]);
+        let difference = Difference::between(&have, &want);
+        assert_eq!(difference.lose, ["b", "c"]);
+        assert_eq!(difference.add, "let mut b: String = unreachable!();\nlet d: f64 = unreachable!();\n");
+        assert!(Difference::between(&have, &have).is_empty());
+    }
+}
