@@ -80,15 +80,11 @@ pub fn runtime_folder() -> PathBuf {
 
 /// Starts a cluster, as a process of its own unless it is to stay in the foreground.
 pub fn start(start: Start) -> Result<ExitCode, Box<dyn Error>> {
-    let engines = start.engines.unwrap_or_else(default_engines);
+    let engines = start.engines.unwrap_or_else(chorus_kernel::default_engines);
     match start.foreground {
         true => foreground(&start, engines),
         false => background(&start, engines),
     }
-}
-
-fn default_engines() -> u32 {
-    std::thread::available_parallelism().map_or(2, |cores| cores.get() as u32).max(2)
 }
 
 fn foreground(start: &Start, engines: u32) -> Result<ExitCode, Box<dyn Error>> {

@@ -19,4 +19,5 @@ pub mod render;
 mod server;
 
 pub use chorus_compiler::{prepare_environment, relay_main, wrap_rustc};
+pub use executor::default_engines;
 pub use server::{KernelConfig, KernelError, serve};

@@ -153,6 +153,7 @@ async fn sole(mut cluster: Arc<Cluster>) -> Option<Cluster> {
     None
 }
 
-fn default_engines() -> u32 {
+/// How many engines a cluster has that nobody said a number for: one for each core, at least 2.
+pub fn default_engines() -> u32 {
     std::thread::available_parallelism().map_or(2, |cores| cores.get() as u32).max(2)
 }

@@ -17,6 +17,7 @@ use chorus_compiler::{Action, CellText, Compiler, Member, Ran, Reply};
 use chorus_engine::WorkerConfig;
 use chorus_jupyter::content::Failure;
 use chorus_protocol::{Death, EngineId};
+pub use clusters::default_engines;
 use clusters::leave;
 use std::collections::HashMap;
 use std::ffi::OsString;
