@@ -3,6 +3,7 @@
 use crate::task::Command;
 use bytes::Bytes;
 use chorus_protocol::{BlobId, Death, EngineId, EngineInfo, RunEvent, RunId, RunSpec, SessionId, Target};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 
@@ -44,6 +45,11 @@ pub struct RunRequest {
 /// What happens in a session outside of its runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SessionEvent {
+    /// Always the first: the session begins with these engines. Those that come and go later have events of their own.
+    Opened {
+        /// The engines, and who they are.
+        engines: BTreeMap<EngineId, EngineInfo>,
+    },
     /// An engine joined, or came back.
     EngineUp {
         /// Which.

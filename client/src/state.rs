@@ -50,6 +50,7 @@ impl Sessions {
     }
 
     pub fn open(&mut self, session: SessionId, events: UnboundedSender<SessionEvent>) {
+        _ = events.send(SessionEvent::Opened { engines: self.engines.clone() });
         let state = SessionState {
             events,
             runs: HashMap::new(),

@@ -2,7 +2,7 @@
 
 mod common;
 
-use chorus_client::{Client, ClientError, SessionEvent};
+use chorus_client::{Client, ClientError, SessionEvent, SessionEvents};
 use chorus_controller::{Transport, list_clusters};
 use chorus_protocol::{
     BlobId, Death, EngineId, Frame, FromClient, FromEngine, Key, OUTPUT_WINDOW, Outcome, RunEvent, ToEngine,
@@ -15,6 +15,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 use zeromq::{DealerSocket, Socket, SocketSend, ZmqMessage};
 
+/// The engines that the session begins with.
+async fn opened(events: &mut SessionEvents) -> Vec<EngineId> {
+    match timeout(LIMIT, events.recv()).await.expect("waited for the session to open") {
+        Some(SessionEvent::Opened { engines }) => engines.into_keys().collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broadcast_reaches_every_engine_and_comes_back() {
     for transport in [Transport::Ipc, Transport::Tcp] {
@@ -22,6 +30,7 @@ async fn a_broadcast_reaches_every_engine_and_comes_back() {
         let (client, status) = Client::connect(cluster.controller.connection()).await.unwrap();
         assert_eq!((status.name.as_str(), status.engines.len()), ("test", 0));
         let (session, mut events) = client.open_session();
+        opened(&mut events).await;
         let mut engines = Vec::new();
         for _ in 0..4 {
             engines.push(cluster.engine().await);
@@ -114,6 +123,7 @@ async fn an_engine_that_disconnects_is_noticed_at_once() {
     let (mut engine, mut other) = (cluster.engine().await, cluster.engine().await);
     let client = cluster.client().await;
     let (session, mut events) = client.open_session();
+    assert_eq!(opened(&mut events).await, [engine.id, other.id]);
     let mut running = run(&session, &[engine.id, other.id]);
     let spec = engine.run().await;
     engine.event(&spec, RunEvent::Started);
@@ -348,7 +358,7 @@ async fn stopping_ends_everything_and_leaves_no_file() {
                 assert_eq!(why, "it was stopped");
                 break;
             }
-            Some(SessionEvent::EngineDown { .. }) => {}
+            Some(SessionEvent::Opened { .. } | SessionEvent::EngineDown { .. }) => {}
             other => panic!("{other:?}"),
         }
     }

@@ -202,8 +202,18 @@ async fn a_stopped_engine_is_noticed_by_its_silence() {
     let controller = Controller::start(config).await.unwrap();
     let (client, _) = Client::connect(controller.connection()).await.unwrap();
     let (_session, mut events) = client.open_session();
-    let up = timeout(LIMIT, events.recv()).await.expect("waited for the engine");
-    let Some(SessionEvent::EngineUp { info, .. }) = up else { panic!("{up:?}") };
+    let info = loop {
+        match timeout(LIMIT, events.recv()).await.expect("waited for the engine") {
+            // Empty when the session was opened before the engine joined.
+            Some(SessionEvent::Opened { mut engines }) => {
+                if let Some((_, info)) = engines.pop_first() {
+                    break info;
+                }
+            }
+            Some(SessionEvent::EngineUp { info, .. }) => break info,
+            other => panic!("{other:?}"),
+        }
+    };
     kill(Pid::from_raw(info.pid.cast_signed()), Signal::SIGSTOP).unwrap();
     loop {
         let event = timeout(LIMIT, events.recv()).await.expect("waited for the silence to be noticed");

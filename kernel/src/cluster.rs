@@ -158,10 +158,18 @@ impl Cluster {
     }
 
     async fn open(connection: &Connection, compiler: &CompilerThread) -> Result<Cluster, ClusterError> {
-        let (client, status) = Client::connect(connection).await?;
-        let (session, events) = client.open_session();
+        let (client, _) = Client::connect(connection).await?;
+        let (session, mut events) = client.open_session();
+        // Not those of the connection's first status: others may have joined since, and nobody would tell.
+        let engines = match events.recv().await {
+            Some(SessionEvent::Opened { engines }) => engines.into_keys(),
+            _ => {
+                let why = "it stopped while the notebook connected to it".to_owned();
+                return Err(ClientError::Lost { name: connection.name.clone(), why }.into());
+            }
+        };
         let up = |id| (id, EngineState { up: true, ..EngineState::default() });
-        let engines: BTreeMap<_, _> = status.engines.iter().map(|engine| up(engine.id)).collect();
+        let engines: BTreeMap<_, _> = engines.map(up).collect();
         let (joins, joined) = watch::channel(engines.len());
         let known = Arc::new(Mutex::new(Known { engines, ..Known::default() }));
         tokio::spawn(follow(events, Arc::clone(&known), joins, compiler.clone()));
@@ -267,6 +275,8 @@ async fn follow(
 ) {
     while let Some(event) = events.recv().await {
         match event {
+            // [`Cluster::open`] took it.
+            SessionEvent::Opened { .. } => {}
             SessionEvent::EngineUp { engine, .. } => {
                 let mut known = lock(&known);
                 let state = known.engines.entry(engine).or_default();

@@ -13,8 +13,9 @@ struct Fixture {
 
 fn fixture() -> Fixture {
     let mut sessions = Sessions::default();
-    let (sender, events) = unbounded_channel();
+    let (sender, mut events) = unbounded_channel();
     sessions.open(SESSION, sender);
+    assert_eq!(events.try_recv(), Ok(SessionEvent::Opened { engines: BTreeMap::new() }));
     Fixture { sessions, events }
 }
 
@@ -136,4 +137,20 @@ fn what_a_pong_does_not_cover_is_sent_again() {
     it.push(None, frame(3));
     assert_eq!(it.pong().collect::<Vec<_>>(), [SESSION]);
     assert_eq!(bodies(it.again()), [3]);
+}
+
+#[test]
+fn a_session_begins_with_the_engines_that_joined_before_it() {
+    let info = EngineInfo { pid: 1, host: "here".into(), cores: 2 };
+    let mut sessions = Sessions::default();
+    // Between the connection's first status and the session's opening, when there is no session yet to be told.
+    for engine in [0, 1].map(EngineId) {
+        sessions.deliver(ToClient::EngineUp { engine, info: info.clone() });
+    }
+    sessions.deliver(ToClient::EngineDown { engine: EngineId(0), reason: "it died".into(), restarting: false });
+    let (sender, mut events) = unbounded_channel();
+    sessions.open(SESSION, sender);
+    let engines = BTreeMap::from([(EngineId(1), info)]);
+    assert_eq!(events.try_recv(), Ok(SessionEvent::Opened { engines }));
+    assert!(events.try_recv().is_err());
 }
