@@ -3,7 +3,7 @@
 use crate::cluster::runtime_folder;
 use chorus_engine::program::WORKER;
 use chorus_jupyter::ConnectionInfo;
-use chorus_kernel::KernelConfig;
+use chorus_kernel::{CacheConfig, KernelConfig};
 use nix::unistd::{Pid, getppid};
 use std::error::Error;
 use std::ffi::OsString;
@@ -40,6 +40,7 @@ pub fn run(connection_file: &Path) -> Result<ExitCode, Box<dyn Error>> {
         engines: std::env::var("CHORUS_ENGINES").ok().and_then(|count| count.parse().ok()).filter(|count| *count > 0),
         runtime,
         folder: folder.clone(),
+        cache: CacheConfig::from_environment(),
     };
     die_with_parent();
     let result = crate::runtime()?.block_on(chorus_kernel::serve(config));

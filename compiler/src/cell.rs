@@ -3,6 +3,7 @@
 //! Parsing is rust-analyzer's, as in evcxr, so both see the same statements; it never fails, however broken the
 //! text is.
 
+use crate::dependence::Nature;
 use ra_ap_syntax::ast::{self, AstNode, HasName};
 use ra_ap_syntax::{Edition, SourceFile, SyntaxNode};
 
@@ -14,7 +15,7 @@ pub(crate) struct Cell {
     /// The Rust, with every command's line blank, so that lines keep their numbers.
     pub rust: String,
     /// `fn`, `struct`, `use`, ...: what all namespaces share.
-    pub items: Vec<Piece>,
+    pub items: Vec<Item>,
     /// The statements that aren't items.
     pub statements: Vec<Piece>,
     /// The variables that `let` defines at the cell's top level.
@@ -50,7 +51,14 @@ pub(crate) struct Piece {
     /// 1-based line and column within the cell where `text` begins.
     pub line: usize,
     pub column: usize,
-    /// Whether another item of the same name would replace it. An `impl` has no name.
+}
+
+/// An item of the cell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Item {
+    pub piece: Piece,
+    pub nature: Nature,
+    /// Whether another item could replace it by its name. An `impl` has none.
     pub named: bool,
 }
 
@@ -78,10 +86,12 @@ impl Cell {
         let nodes: Vec<SyntaxNode> = statements.syntax().children().collect();
         cell.has_result = nodes.last().is_some_and(|node| ast::Expr::can_cast(node.kind()));
         for node in nodes {
-            let item = ast::Item::cast(node.clone());
-            let piece = piece(&cell.rust, &node, item.as_ref());
-            match item {
-                Some(_) => cell.items.push(piece),
+            let piece = piece(&cell.rust, &node);
+            match ast::Item::cast(node.clone()) {
+                Some(item) => {
+                    let named = !matches!(item, ast::Item::Impl(_) | ast::Item::MacroCall(_));
+                    cell.items.push(Item { piece, nature: Nature::of(&item), named });
+                }
                 None => {
                     match ast::LetStmt::cast(node.clone()).map(|statement| statement.pat()) {
                         Some(Some(pattern)) => cell.lets.extend(bindings(&pattern)),
@@ -110,7 +120,6 @@ fn closed_too_early(rust: &str, end: usize) -> Option<Broken> {
             text: "}".into(),
             line: before.matches('\n').count() + 1,
             column: before[line_start..].chars().count() + 1,
-            named: false,
         },
         message: "unexpected closing delimiter: `}`",
         label: "nothing is open here",
@@ -145,7 +154,7 @@ fn split_commands(text: &str) -> (Vec<CommandLine>, String) {
     (commands, rust)
 }
 
-fn piece(rust: &str, node: &SyntaxNode, item: Option<&ast::Item>) -> Piece {
+fn piece(rust: &str, node: &SyntaxNode) -> Piece {
     let start = usize::from(node.text_range().start()).saturating_sub(WRAPPER.len());
     let before = rust.get(..start).unwrap_or(rust);
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
@@ -153,7 +162,6 @@ fn piece(rust: &str, node: &SyntaxNode, item: Option<&ast::Item>) -> Piece {
         text: node.text().to_string(),
         line: before.matches('\n').count() + 1,
         column: before[line_start..].chars().count() + 1,
-        named: item.is_some_and(|item| !matches!(item, ast::Item::Impl(_) | ast::Item::MacroCall(_))),
     }
 }
 
@@ -177,8 +185,8 @@ mod tests {
     #[test]
     fn items_statements_and_the_result_are_told_apart() {
         let cell = Cell::parse("use std::fmt;\nfn f() -> i32 { 1 }\nlet x = f();\n  x + 1");
-        assert_eq!(cell.items.iter().map(|i| (i.line, i.named)).collect::<Vec<_>>(), [(1, true), (2, true)]);
-        assert_eq!(cell.items[1].text, "fn f() -> i32 { 1 }");
+        assert_eq!(cell.items.iter().map(|i| (i.piece.line, i.named)).collect::<Vec<_>>(), [(1, true), (2, true)]);
+        assert_eq!(cell.items[1].piece.text, "fn f() -> i32 { 1 }");
         assert_eq!(cell.statements.iter().map(|s| (s.line, s.column)).collect::<Vec<_>>(), [(3, 1), (4, 3)]);
         assert!(cell.has_result);
         assert!(!Cell::parse("let x = 1;").has_result);

@@ -206,8 +206,7 @@ fn dep(compiler: &mut Compiler, args: &str, _: &[Member]) -> Result<Reply, Diagn
         true => Setting::LocalDependency(name.to_owned()),
         false => Setting::Dependency { name: name.to_owned(), config: config.to_owned() },
     };
-    compiler.set(setting)?;
-    compiler.build_dependencies()?;
+    compiler.add_dependency(setting)?;
     Ok(Reply::default())
 }
 

@@ -6,17 +6,22 @@
 //! learns of one by a `let` that is compiled and never run. A snapshot also remembers how much of the shared
 //! definitions it has seen; those that it lacks are compiled in front of the next cell.
 
+use crate::cache::{CacheConfig, CachedCell, unpack};
 use crate::cell::Cell;
 use crate::command::{self, Reply};
-use crate::diagnostic::{Diagnostic, Level, LineMap, Span};
-use crate::evaluator::{Answer, Evaluator, Setting, Snapshot};
+use crate::dependence::{Definition, contains_type};
+use crate::diagnostic::{Diagnostic, Span};
+use crate::evaluator::{Answer, Setting, Snapshot};
+use crate::failure::{self, Failure, mapped};
 use crate::interrupt::Interrupter;
 use crate::namespace::{Effect, Member, Namespaces, Ticket, Variable, Variables};
+use crate::reuse::{Place, Reuse};
 use crate::shared::Definitions;
-use crate::snapshots::Snapshots;
 use crate::source_map::{MappedPiece, SourceMap};
+use crate::starting::{Evcxr, Starting};
 use crate::toolchain::standard_library;
 use chorus_protocol::{Death, Outcome};
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -31,6 +36,8 @@ pub struct Config {
     pub folder: PathBuf,
     /// Interrupts compilations from other threads.
     pub interrupter: Interrupter,
+    /// Where compiled cells are kept for other kernels, if they are to be.
+    pub cache: Option<CacheConfig>,
 }
 
 /// A text to compile.
@@ -79,71 +86,60 @@ pub struct Evaluated {
     pub ticket: Option<Ticket>,
     /// Variables that members lost by it.
     pub lost: Vec<(Member, Vec<String>)>,
-}
-
-/// Why a cell wasn't compiled. Nothing was run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// These are wrong with it.
-    Errors(Vec<Diagnostic>),
-    /// The user interrupted the compilation.
-    Interrupted,
-}
-
-impl From<Diagnostic> for Failure {
-    fn from(diagnostic: Diagnostic) -> Failure {
-        Failure::Errors(vec![diagnostic])
-    }
+    /// Variables that members lost because the cell defines a type anew that is in them.
+    pub outdated: Vec<(Member, Vec<String>)>,
 }
 
 /// Compiles the cells of one notebook.
 pub struct Compiler {
-    evaluator: Evaluator,
+    evcxr: Starting,
+    folder: PathBuf,
     interrupter: Interrupter,
     pub(crate) shared: Definitions,
-    snapshots: Snapshots,
     namespaces: Namespaces,
+    reuse: Reuse,
     preload: Vec<PathBuf>,
     pub(crate) last_errors: Vec<Diagnostic>,
 }
 
+/// A cell on its way.
+struct Work<'a> {
+    cell: CellText<'a>,
+    parsed: Cell,
+    items: Vec<Definition>,
+    /// Where the user's text stands in the notebook, this cell's first.
+    pieces: Vec<MappedPiece>,
+    members: &'a [Member],
+    /// The variables that it may use.
+    before: Variables,
+    /// Variables that turned out to be of a redefined type.
+    types_lost: Vec<(Member, Vec<String>)>,
+}
+
+/// What came of it.
+struct Done {
+    effect: Effect,
+    /// `None` when there was nothing to run.
+    ran: Option<Ran>,
+}
+
 impl Compiler {
-    /// Starts evcxr. This takes some seconds, and no cell can be compiled before.
+    /// Begins to start evcxr, which takes some seconds; a cell that was compiled before needn't wait for it.
     pub fn start(config: &Config) -> Result<Compiler, Diagnostic> {
-        let failed = |what: &str, error: &dyn std::fmt::Display| Diagnostic::error(format!("{what}: {error}"));
-        let px = crate::px::write_crate(&config.folder).map_err(|error| failed("can't write the crate px", &error))?;
-        let evaluator = Evaluator::start(&config.relay, &config.relay_args, &config.folder)
-            .map_err(|error| failed("evcxr can't be started; is the Rust toolchain installed?", &error))?;
-        let plain = evaluator.snapshot();
-        let px =
-            Setting::Dependency { name: "px".into(), config: format!("{{ path = {:?} }}", px.display().to_string()) };
-        // evcxr prints what cargo says it compiles into the stderr of whoever started the kernel: a console's prompt.
-        let quiet = Setting::BuildEnv("CARGO_TERM_QUIET".into(), "true".into());
-        let base = evaluator
-            .configure(&plain, &px)
-            .and_then(|base| evaluator.configure(&base, &quiet))
-            .map_err(|error| failed("the crate px can't be used", &error))?;
+        let failed = |error: std::io::Error| Diagnostic::error(format!("can't write the crate px: {error}"));
+        let px = crate::px::write_crate(&config.folder).map_err(failed)?;
+        let failed = |error: std::io::Error| Diagnostic::error(format!("can't start a thread for evcxr: {error}"));
+        let evcxr = Starting::begin(config, &px).map_err(failed)?;
         Ok(Compiler {
-            evaluator,
+            evcxr,
+            folder: config.folder.clone(),
             interrupter: config.interrupter.clone(),
             shared: Definitions::new(),
-            snapshots: Snapshots::new(base),
             namespaces: Namespaces::default(),
+            reuse: Reuse::open(config.cache.as_ref()),
             preload: vec![standard_library(None)?],
             last_errors: Vec::new(),
         })
-    }
-
-    /// Builds px and lets rust-analyzer read the standard library, which the first cell would wait for otherwise.
-    pub fn warm_up(&mut self) -> Result<(), Diagnostic> {
-        let (snapshot, seen) = self.snapshots.any(&Variables::new());
-        let prefix = self.shared.text(seen);
-        let code =
-            format!("{prefix}let warm: Vec<usize> = vec![1].into_iter().map(|x: usize| x + 1).collect();\nwarm.len()");
-        self.evaluator
-            .eval(&code, &snapshot, &mut |_| Answer::Succeeded)
-            .map_err(|error| Diagnostic::error(error.to_string()))?;
-        Ok(())
     }
 
     /// Who has which variables.
@@ -183,8 +179,9 @@ impl Compiler {
             .collect()
     }
 
-    /// Compiles the cell against the variables that all `members` have, and lets `run` run it. Commands are skipped,
-    /// see [`Compiler::commands`]. `run` may be called again when variables turn out to be of a redefined type.
+    /// Compiles the cell against the variables that all `members` have, and lets `run` run it; or only runs it, if it
+    /// was compiled before. Commands are skipped, see [`Compiler::commands`]. `run` may be called again when variables
+    /// turn out to be of a redefined type.
     pub fn eval(
         &mut self,
         cell: CellText<'_>,
@@ -192,24 +189,116 @@ impl Compiler {
         run: &mut (dyn FnMut(&Object) -> Ran + Send),
     ) -> Result<Evaluated, Failure> {
         let parsed = Cell::parse(cell.text);
-        if let Some(broken) = &parsed.broken {
-            let place = mapped(std::slice::from_ref(&broken.piece), &cell).map(|piece| whole(&piece, broken.label));
-            return Err(Failure::from(Diagnostic { spans: place.collect(), ..Diagnostic::error(broken.message) }));
+        if let Some(failure) = failure::broken(&parsed, &cell) {
+            return Err(failure);
         }
+        let natures = parsed.items.iter().map(|item| item.nature.clone());
+        let items = mapped(parsed.items.iter().map(|item| &item.piece), &cell);
+        let items: Vec<Definition> = items.zip(natures).map(|(piece, nature)| Definition { piece, nature }).collect();
+        let outdated = self.outdated(&items);
         let mut before = self.namespaces.common(members);
-        let (snapshot, seen) = self.snapshot_for(&before)?;
-        let prefix = self.shared.text(seen);
-        let (snapshot, prefix_lines) = (self.configured(&snapshot, seen)?, prefix.matches('\n').count());
-
+        before.retain(|name, _| !outdated.iter().any(|(member, lost)| members.contains(member) && lost.contains(name)));
         let mut pieces: Vec<MappedPiece> = mapped(&parsed.statements, &cell).collect();
-        pieces.extend(mapped(&parsed.items, &cell));
+        pieces.extend(items.iter().map(|item| item.piece.clone()));
         pieces.extend(self.shared.pieces());
-        let (preload, generated) = (self.preload.clone(), self.evaluator.generated_source());
-        let nothing_to_run = parsed.statements.is_empty();
-        let (interrupter, mut given_up) = (self.interrupter.clone(), false);
-        let mut ran = None;
-        let mut types_lost: Vec<(Member, Vec<String>)> = Vec::new();
-        let result = self.evaluator.eval(&format!("{prefix}{}", parsed.rust), &snapshot, &mut |request| {
+        let mut work = Work { cell, parsed, items, pieces, members, before, types_lost: Vec::new() };
+
+        let place = self.reuse.place(&work.parsed, &work.items, &self.shared, &work.before, &self.preload);
+        let known = place.and_then(|place| Some((place, self.reuse.find(place, &work.before)?)));
+        let done = match known {
+            Some((place, found)) => self.run_known(&mut work, place, found, run)?,
+            None => None,
+        };
+        let done = match done {
+            Some(done) => done,
+            None => self.compile(&mut work, place, run)?,
+        };
+        Ok(self.finish(work, outdated, done))
+    }
+
+    /// The variables, by member, that have a type in them that these items define anew: their values aren't what the
+    /// new definition says, and evcxr, which only compares names, would take them for it.
+    fn outdated(&self, items: &[Definition]) -> Vec<(Member, Vec<String>)> {
+        let current = self.shared.current();
+        let is_changed = |item: &&Definition| {
+            let same_name = current.iter().filter(|other| other.name().is_some() && other.name() == item.name());
+            item.nature.is_type && same_name.into_iter().any(|other| other.piece.text != item.piece.text)
+        };
+        let changed: BTreeSet<&str> = items.iter().filter(is_changed).filter_map(Definition::name).collect();
+        if changed.is_empty() {
+            return Vec::new();
+        }
+        let of = |member| {
+            let variables = self.namespaces.variables(member).into_iter();
+            let lost = variables.filter(|(_, variable)| contains_type(&variable.type_name, &changed, &current));
+            (member, lost.map(|(name, _)| name).collect::<Vec<_>>())
+        };
+        self.namespaces.members().into_iter().map(of).filter(|(_, lost)| !lost.is_empty()).collect()
+    }
+
+    /// Runs an object from the cache. `None` if it turned out to be of no use.
+    fn run_known(
+        &mut self,
+        work: &mut Work<'_>,
+        place: Place,
+        found: CachedCell,
+        run: &mut (dyn FnMut(&Object) -> Ran + Send),
+    ) -> Result<Option<Done>, Failure> {
+        if self.interrupter.was_asked() {
+            return Err(Failure::Interrupted);
+        }
+        let defined = work.parsed.lets.iter().map(|binding| binding.name.clone()).collect();
+        let effect = Effect { before: found.before, after: found.after, defined };
+        if found.object.is_empty() {
+            return Ok(Some(Done { effect, ran: None }));
+        }
+        let path = match unpack(&self.folder, place.key, &found.object) {
+            Ok(path) => path,
+            Err(error) => {
+                tracing::warn!(%error, "an object from the cache can't be written");
+                return Ok(None);
+            }
+        };
+        let object = Object {
+            path,
+            entry: found.entry,
+            preload: self.preload.clone(),
+            needs_variables: !effect.before.is_empty(),
+            has_result: work.parsed.has_result,
+            source: SourceMap::new(found.source, work.pieces.clone()),
+        };
+        self.reuse.loaded(place);
+        let ran = run(&object);
+        let Ran::Finished(outcomes) = &ran else { return Ok(Some(Done { effect, ran: Some(ran) })) };
+        if let Answer::VariablesLost(_) = work.answer(&ran) {
+            return Ok(None);
+        }
+        let failed = |outcome: &Outcome| matches!(outcome, Outcome::LoadFailed(_));
+        if !outcomes.is_empty() && outcomes.iter().all(|(_, outcome)| failed(outcome)) {
+            self.reuse.remove(place);
+            return Ok(None);
+        }
+        Ok(Some(Done { effect, ran: Some(ran) }))
+    }
+
+    /// Compiles the cell, runs it, and keeps it.
+    fn compile(
+        &mut self,
+        work: &mut Work<'_>,
+        place: Option<Place>,
+        run: &mut (dyn FnMut(&Object) -> Ran + Send),
+    ) -> Result<Done, Failure> {
+        let (snapshot, seen) = self.snapshot_for(&work.before)?;
+        let prefix = self.shared.text(seen);
+        let snapshot = self.configured(&snapshot, seen)?;
+        let code = format!("{prefix}{}", work.parsed.rust);
+        let preload = self.preload.clone();
+        let interrupter = self.interrupter.clone();
+        let evaluator = &mut self.evcxr.get()?.evaluator;
+        let generated = evaluator.generated_source();
+        let nothing_to_run = work.parsed.statements.is_empty();
+        let (mut given_up, mut ran, mut last) = (false, None, None);
+        let result = evaluator.eval(&code, &snapshot, &mut |request| {
             if interrupter.was_asked() {
                 // It came while nothing could be killed: rust-analyzer was at work, or cargo had just ended.
                 given_up = true;
@@ -223,25 +312,20 @@ impl Compiler {
                 path: request.object,
                 entry: request.entry,
                 preload: preload.clone(),
-                needs_variables: !before.is_empty(),
-                has_result: parsed.has_result,
-                source: SourceMap::new(source, pieces.clone()),
+                needs_variables: !work.before.is_empty(),
+                has_result: work.parsed.has_result,
+                source: SourceMap::new(source, work.pieces.clone()),
             };
             let outcome = run(&object);
-            let answer = answer(&outcome, &before);
-            if let (Answer::VariablesLost(names), Ran::Finished(outcomes)) = (&answer, &outcome) {
-                before.retain(|name, _| !names.contains(name));
-                types_lost.extend(outcomes.iter().filter_map(|(member, outcome)| match outcome {
-                    Outcome::TypesChanged(names) => Some((*member, names.clone())),
-                    _ => None,
-                }));
-                return answer;
+            let answer = work.answer(&outcome);
+            last = Some(object);
+            if !matches!(answer, Answer::VariablesLost(_)) {
+                ran = Some(outcome);
             }
-            ran = Some(outcome);
             answer
         });
-        for (member, names) in &types_lost {
-            self.settle_now(*member, &Outcome::TypesChanged(names.clone()));
+        if given_up || result.is_err() {
+            self.settle_types(&work.types_lost);
         }
         if given_up {
             return Err(Failure::Interrupted);
@@ -249,33 +333,58 @@ impl Compiler {
         let resulting = match result {
             Ok(resulting) => resulting,
             Err(error) => {
-                let error = self.clearer(error, &parsed, &prefix, &snapshot);
-                return Err(self.failure(error, members, &cell, prefix_lines));
+                let error = self.clearer(error, &work.parsed, &prefix, &snapshot);
+                return Err(self.failure(&error, work, prefix.matches('\n').count()));
             }
         };
-        self.last_errors.clear();
-        let named = parsed.items.iter().any(|item| item.named);
-        self.shared.add(mapped(&parsed.items, &cell).collect(), named);
+        let after = self.variables_after(&work.before, &work.parsed);
+        // The items are about to be shared, so this snapshot will have seen them.
+        let seen = self.shared.len() + usize::from(!work.items.is_empty());
+        self.remember(after.clone(), seen, resulting);
+        let before = if nothing_to_run { Variables::new() } else { work.before.clone() };
+        let after = if nothing_to_run { Variables::new() } else { after };
+        if let (Some(place), true) = (place, work.types_lost.is_empty()) {
+            self.keep(place, last.as_ref(), &before, &after);
+        }
+        let defined = work.parsed.lets.iter().map(|binding| binding.name.clone()).collect();
+        Ok(Done { effect: Effect { before, after, defined }, ran })
+    }
 
-        let after = self.variables_after(&before, &parsed);
-        self.snapshots.remember(after.clone(), self.shared.len(), resulting);
-        let defined = parsed.lets.iter().map(|binding| binding.name.clone()).collect();
-        let effect = Effect { before, after, defined };
-        let Some(ran) = ran else { return Ok(Evaluated::default()) };
-        let ticket = self.namespaces.begin(members, &effect);
+    fn keep(&mut self, place: Place, object: Option<&Object>, before: &Variables, after: &Variables) {
+        let (bytes, entry, source) = match object {
+            Some(object) => match std::fs::read(&object.path) {
+                Ok(bytes) => (bytes, object.entry.clone(), object.source.generated().to_owned()),
+                Err(error) => return tracing::warn!(%error, "the cell's object can't be read"),
+            },
+            None => Default::default(),
+        };
+        let cell = CachedCell { object: bytes, entry, source, before: before.clone(), after: after.clone() };
+        self.reuse.keep(place, &cell);
+        self.reuse.loaded(place);
+    }
+
+    /// Enters a cell that was compiled, and perhaps run, into the accounts.
+    fn finish(&mut self, work: Work<'_>, outdated: Vec<(Member, Vec<String>)>, done: Done) -> Evaluated {
+        self.last_errors.clear();
+        let named = work.parsed.items.iter().any(|item| item.named);
+        self.shared.add(work.items, named);
+        self.settle_types(&outdated);
+        self.settle_types(&work.types_lost);
+        let mut evaluated = Evaluated { ticket: None, lost: work.types_lost, outdated };
+        let Some(ran) = done.ran else { return evaluated };
+        let ticket = self.namespaces.begin(work.members, &done.effect);
         match ran {
-            Ran::Submitted => Ok(Evaluated { ticket: Some(ticket), lost: types_lost }),
+            Ran::Submitted => evaluated.ticket = Some(ticket),
             Ran::Finished(outcomes) => {
-                let mut lost = types_lost;
                 for (member, outcome) in outcomes {
                     let names = self.settle(ticket, member, &outcome);
                     if !names.is_empty() {
-                        lost.push((member, names));
+                        evaluated.lost.push((member, names));
                     }
                 }
-                Ok(Evaluated { ticket: None, lost })
             }
         }
+        evaluated
     }
 
     /// Notes how a submitted run ended for one member. Returns the variables that were lost by it.
@@ -288,29 +397,36 @@ impl Compiler {
         self.namespaces.died(member, death)
     }
 
-    fn settle_now(&mut self, member: Member, outcome: &Outcome) {
-        let ticket = self.namespaces.begin(&[member], &Effect::default());
-        self.namespaces.settle(ticket, member, outcome);
+    fn settle_types(&mut self, lost: &[(Member, Vec<String>)]) {
+        for (member, names) in lost {
+            let ticket = self.namespaces.begin(&[*member], &Effect::default());
+            self.namespaces.settle(ticket, *member, &Outcome::TypesChanged(names.clone()));
+        }
     }
 
     /// Forgets all definitions and all variables; dependencies that were built stay built.
     pub fn clear(&mut self) {
         self.shared = Definitions::new();
-        self.snapshots.clear();
+        if let Some(evcxr) = self.evcxr.ready() {
+            evcxr.snapshots.clear();
+        }
         self.namespaces = Namespaces::default();
     }
 
     /// Documentation of what stands at the end of `code`: text and markdown.
     pub fn hover(&mut self, code: &str, members: &[Member]) -> Result<(String, String), Diagnostic> {
-        let (snapshot, seen) = self.snapshots.any(&self.namespaces.common(members));
+        let variables = self.namespaces.common(members);
+        let Evcxr { evaluator, snapshots } = self.evcxr.get().map_err(Failure::into_diagnostic)?;
+        let (snapshot, seen) = snapshots.any(&variables);
         let code = format!("{}{code}", self.shared.text(seen));
-        self.evaluator.hover(&code, &snapshot).map_err(|error| Diagnostic::error(error.to_string()))
+        evaluator.hover(&code, &snapshot).map_err(|error| Diagnostic::error(error.to_string()))
     }
 
     /// Changes a setting for all namespaces, after trying it.
     pub(crate) fn set(&mut self, setting: Setting) -> Result<(), Diagnostic> {
         let failed = |error: evcxr::Error| Diagnostic::error(error.to_string());
-        self.evaluator.configure(self.snapshots.base(), &setting).map_err(failed)?;
+        let Evcxr { evaluator, snapshots } = self.evcxr.get().map_err(Failure::into_diagnostic)?;
+        evaluator.configure(snapshots.base(), &setting).map_err(failed)?;
         if let Setting::Toolchain(name) = &setting {
             self.preload = vec![standard_library(Some(name))?];
         }
@@ -318,56 +434,73 @@ impl Compiler {
         Ok(())
     }
 
-    /// Builds the dependencies now, so that a mistake in one is reported where it was made.
-    pub(crate) fn build_dependencies(&mut self) -> Result<(), Diagnostic> {
-        let failed = |failure: Failure| match failure {
-            Failure::Errors(mut errors) if !errors.is_empty() => errors.remove(0),
-            _ => Diagnostic::error("interrupted"),
-        };
-        let variables = self.namespaces.variables(Member::Local);
-        let (snapshot, seen) = self.snapshot_for(&variables).map_err(failed)?;
-        let snapshot = self.configured(&snapshot, seen).map_err(failed)?;
-        let prefix = self.shared.text(seen);
-        let result = self.evaluator.eval(&format!("{prefix}();"), &snapshot, &mut |_| Answer::Succeeded);
-        match result {
-            Ok(snapshot) => {
-                self.snapshots.remember(variables, self.shared.len(), snapshot);
-                Ok(())
-            }
-            Err(error) => {
-                self.shared.take_back();
-                Err(Diagnostic::error(error.to_string()))
-            }
+    /// Adds a dependency and builds it now, so that a mistake in it is reported where it was made. One that was built
+    /// before is built when a cell needs to be compiled.
+    pub(crate) fn add_dependency(&mut self, setting: Setting) -> Result<(), Diagnostic> {
+        self.shared.add_setting(setting.clone());
+        let place = self.reuse.dependencies(&self.shared, &self.preload);
+        if place.is_some_and(|place| self.reuse.find(place, &Variables::new()).is_some()) {
+            return Ok(());
         }
+        self.shared.take_back();
+        self.set(setting)?;
+        if let Err(failure) = self.build_dependencies() {
+            self.shared.take_back();
+            return Err(failure.into_diagnostic());
+        }
+        if let Some(place) = place {
+            self.reuse.keep(place, &CachedCell::default());
+        }
+        Ok(())
     }
 
-    fn configured(&self, snapshot: &Snapshot, seen: usize) -> Result<Snapshot, Failure> {
+    fn build_dependencies(&mut self) -> Result<(), Failure> {
+        let variables = self.namespaces.variables(Member::Local);
+        let (snapshot, seen) = self.snapshot_for(&variables)?;
+        let snapshot = self.configured(&snapshot, seen)?;
+        let code = format!("{}();", self.shared.text(seen));
+        let built = self.evcxr.get()?.evaluator.eval(&code, &snapshot, &mut |_| Answer::Succeeded);
+        let built = built.map_err(|error| Failure::from(Diagnostic::error(error.to_string())))?;
+        self.remember(variables, self.shared.len(), built);
+        Ok(())
+    }
+
+    fn configured(&mut self, snapshot: &Snapshot, seen: usize) -> Result<Snapshot, Failure> {
         let mut snapshot = snapshot.clone();
+        let evaluator = &self.evcxr.get()?.evaluator;
         for setting in self.shared.settings(seen) {
             let failed = |error: evcxr::Error| Failure::from(Diagnostic::error(error.to_string()));
-            snapshot = self.evaluator.configure(&snapshot, setting).map_err(failed)?;
+            snapshot = evaluator.configure(&snapshot, setting).map_err(failed)?;
         }
         Ok(snapshot)
     }
 
-    /// A snapshot, how much it has seen, and the variables that evcxr must be told to drop.
     /// A snapshot with exactly these variables, and how much of the shared definitions it has seen.
     fn snapshot_for(&mut self, variables: &Variables) -> Result<(Snapshot, usize), Failure> {
-        let (snapshot, seen, difference) = self.snapshots.nearest(variables);
+        let (snapshot, seen, difference) = self.evcxr.get()?.snapshots.nearest(variables);
         if difference.is_empty() {
             return Ok((snapshot, seen));
         }
         let snapshot = self.configured(&snapshot, seen)?;
-        let derived = difference.derive(&mut self.evaluator, &self.shared.text(seen), snapshot).map_err(|error| {
-            let what = "the variables of these engines can't be brought together";
+        let unseen = self.shared.text(seen);
+        let derived = difference.derive(&mut self.evcxr.get()?.evaluator, &unseen, snapshot).map_err(|error| {
+            let what = "the variables that the cell can use can't be brought together";
             Failure::from(Diagnostic::error(format!("{what}: {error}")))
         })?;
-        self.snapshots.remember(variables.clone(), self.shared.len(), derived.clone());
+        self.remember(variables.clone(), self.shared.len(), derived.clone());
         Ok((derived, self.shared.len()))
     }
 
-    fn variables_after(&self, before: &Variables, cell: &Cell) -> Variables {
-        self.evaluator
+    fn remember(&mut self, variables: Variables, seen: usize, snapshot: Snapshot) {
+        if let Some(evcxr) = self.evcxr.ready() {
+            evcxr.snapshots.remember(variables, seen, snapshot);
+        }
+    }
+
+    fn variables_after(&mut self, before: &Variables, cell: &Cell) -> Variables {
+        let Some(evcxr) = self.evcxr.ready() else { return before.clone() };
+        evcxr
+            .evaluator
             .variables()
             .map(|(name, type_name)| {
                 let binding = cell.lets.iter().rev().find(|binding| binding.name == name);
@@ -389,75 +522,35 @@ impl Compiler {
             return error;
         }
         let code = format!("{prefix}{};", cell.rust.trim_end());
-        match self.evaluator.eval(&code, snapshot, &mut |_| Answer::Panicked) {
+        let Some(evcxr) = self.evcxr.ready() else { return error };
+        match evcxr.evaluator.eval(&code, snapshot, &mut |_| Answer::Panicked) {
             Err(evcxr::Error::CompilationErrors(clearer)) => evcxr::Error::CompilationErrors(clearer),
             _ => error,
         }
     }
 
-    fn failure(&mut self, error: evcxr::Error, members: &[Member], cell: &CellText<'_>, prefix: usize) -> Failure {
+    fn failure(&mut self, error: &evcxr::Error, work: &Work<'_>, prefix: usize) -> Failure {
         if self.interrupter.was_asked() {
             return Failure::Interrupted;
         }
-        let lines = LineMap { prefix, first_line: cell.first_line, lines: cell.cell.lines().collect() };
-        let mut errors: Vec<Diagnostic> = match &error {
-            evcxr::Error::CompilationErrors(errors) => {
-                errors.iter().map(|error| Diagnostic::from_evcxr(error, &lines)).collect()
-            }
-            other => vec![Diagnostic::error(other.to_string())],
-        };
-        errors.dedup();
-        if errors.iter().any(|error| error.level == Level::Error) {
-            // A warning, perhaps of another cell, isn't what keeps this one from running.
-            errors.retain(|error| error.level == Level::Error);
-        }
-        let result = Cell::parse(cell.text).result().and_then(|piece| mapped(std::slice::from_ref(piece), cell).next());
-        for error in &mut errors {
-            let about_display = ["`Debug`", "`std::fmt::Display`"].iter().any(|name| error.message.contains(name));
-            if let (true, true, Some(result)) = (error.spans.is_empty(), about_display, &result) {
-                // evcxr shows the cell's result in code of its own, where rustc finds the error.
-                error.spans.push(whole(result, "this is the cell's result, which is to be shown"));
-            }
-            let name = error.message.strip_prefix("cannot find value `").and_then(|rest| rest.split('`').next());
-            let missing = name.and_then(|name| self.namespaces.explain_missing(name, members));
-            // rustc's guesses at a similar name only mislead where the reason is known.
-            if let Some(reason) = missing {
-                error.notes.clear();
-                let (why, what_next) = reason.split_once('\n').unwrap_or((&reason, ""));
-                error.notes.push(format!("note: {why}"));
-                error.notes.extend((!what_next.is_empty()).then(|| format!("help: {what_next}")));
-            }
-        }
+        let errors = failure::diagnostics(error, &work.cell, prefix, &self.namespaces, work.members);
         self.last_errors.clone_from(&errors);
         Failure::Errors(errors)
     }
 }
 
-fn mapped<'a>(pieces: &'a [crate::cell::Piece], cell: &CellText<'a>) -> impl Iterator<Item = MappedPiece> + use<'a> {
-    let CellText { count, first_line, cell, .. } = *cell;
-    pieces.iter().map(move |piece| {
-        let line = piece.line + first_line - 1;
-        MappedPiece {
-            cell: count,
-            line,
-            column: piece.column,
-            text: piece.text.clone(),
-            first_line: cell.lines().nth(line - 1).unwrap_or_default().to_owned(),
+impl Work<'_> {
+    /// What evcxr has to know of a run. Variables that were lost by it are noted, and gone from those it may use.
+    fn answer(&mut self, ran: &Ran) -> Answer {
+        let answer = answer(ran, &self.before);
+        if let (Answer::VariablesLost(names), Ran::Finished(outcomes)) = (&answer, ran) {
+            self.before.retain(|name, _| !names.contains(name));
+            self.types_lost.extend(outcomes.iter().filter_map(|(member, outcome)| match outcome {
+                Outcome::TypesChanged(names) => Some((*member, names.clone())),
+                _ => None,
+            }));
         }
-    })
-}
-
-/// The place of a piece's first line.
-fn whole(piece: &MappedPiece, label: &str) -> Span {
-    let first = piece.text.lines().next().unwrap_or_default();
-    Span {
-        line: piece.line,
-        column: piece.column,
-        end_line: piece.line,
-        end_column: piece.column + first.chars().count(),
-        label: label.to_owned(),
-        primary: true,
-        text: piece.first_line.clone(),
+        answer
     }
 }
 

@@ -47,6 +47,18 @@ pub(crate) enum Setting {
     PreserveVarsOnPanic(bool),
 }
 
+impl Setting {
+    /// Whether nothing is left of `other` once this one is made.
+    pub fn replaces(&self, other: &Setting) -> bool {
+        match (self, other) {
+            (Setting::Dependency { name, .. }, Setting::Dependency { name: other, .. })
+            | (Setting::BuildEnv(name, _), Setting::BuildEnv(other, _))
+            | (Setting::LocalDependency(name), Setting::LocalDependency(other)) => name == other,
+            _ => std::mem::discriminant(self) == std::mem::discriminant(other),
+        }
+    }
+}
+
 pub(crate) struct Evaluator {
     context: EvalContext,
     relay: RelayServer,

@@ -5,32 +5,40 @@
 //! cell: whoever asks for an evaluation gets the object through a callback, runs it wherever it wants, and says how
 //! that ended.
 
+mod cache;
 mod cell;
 mod command;
 mod compiler;
+mod dependence;
 mod diagnostic;
 mod evaluator;
+mod failure;
 mod interrupt;
 mod namespace;
 mod px;
 mod relay;
+mod reuse;
 mod shared;
 mod snapshots;
 mod source_map;
+mod starting;
 mod toolchain;
+mod wrapper;
 
+pub use cache::{CacheConfig, CacheInfo};
 pub use command::{Action, Reply, help};
-pub use compiler::{CellText, Compiler, Config, Evaluated, Failure, Object, Ran};
+pub use compiler::{CellText, Compiler, Config, Evaluated, Object, Ran};
 pub use diagnostic::{Diagnostic, Level, Span};
+pub use failure::Failure;
 pub use interrupt::Interrupter;
 pub use namespace::{Member, Namespaces, Ticket, Variable, Variables, describe};
 pub use relay::relay_main;
 pub use source_map::{Place, SourceMap};
 pub use toolchain::prepare_environment;
 
-/// Is rustc's wrapper, if cargo started this program as one: evcxr's `:cache` and dynamic linking do so. Call it at the
-/// program's very beginning.
+/// Is rustc's wrapper, if cargo started this program as one. Call it at the program's very beginning.
 pub fn wrap_rustc() {
+    wrapper::become_rustc();
     // evcxr's hook also has another program in it, its runtime, which Chorus has one of its own for.
     if std::env::var_os("EVCXR_RUSTC_WRAPPER").is_some() && std::env::var_os("EVCXR_IS_RUNTIME").is_none() {
         evcxr::runtime_hook();

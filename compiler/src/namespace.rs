@@ -7,6 +7,7 @@
 //! it turns out otherwise, what was assumed is taken back.
 
 use chorus_protocol::{Death, EngineId, Outcome};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
@@ -29,7 +30,7 @@ impl fmt::Display for Member {
 }
 
 /// A stored variable.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Variable {
     /// Its type, as Rust writes it.
     pub type_name: String,
@@ -125,6 +126,11 @@ impl Namespaces {
     /// The variables of one member, every run under way taken for a success.
     pub fn variables(&self, member: Member) -> Variables {
         self.accounts.get(&member).map(Account::current).unwrap_or_default()
+    }
+
+    /// Those that have or had variables.
+    pub fn members(&self) -> Vec<Member> {
+        self.accounts.keys().copied().collect()
     }
 
     /// The variables that all `members` have, of equal types.

@@ -18,3 +18,8 @@ pub(crate) fn write_crate(folder: &Path) -> io::Result<PathBuf> {
     }
     Ok(root)
 }
+
+/// The texts of its files.
+pub(crate) fn sources() -> impl Iterator<Item = &'static str> {
+    FILES.iter().map(|(_, text)| *text)
+}

@@ -2,6 +2,8 @@
 //!
 //! Each snapshot of a namespace has seen a beginning of this list; the rest is compiled in front of its next cell.
 
+use crate::cell::Cell;
+use crate::dependence::{Definition, Reach};
 use crate::evaluator::Setting;
 use crate::source_map::MappedPiece;
 use std::collections::BTreeMap;
@@ -9,7 +11,7 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug)]
 enum Shared {
     Items {
-        pieces: Vec<MappedPiece>,
+        items: Vec<Definition>,
         /// Whether any of them has a name, by which a later one replaces it.
         named: bool,
     },
@@ -36,9 +38,9 @@ impl Definitions {
     }
 
     /// Adds the items of a cell that compiled.
-    pub fn add(&mut self, pieces: Vec<MappedPiece>, named: bool) {
-        if !pieces.is_empty() {
-            self.0.push(Shared::Items { pieces, named });
+    pub fn add(&mut self, items: Vec<Definition>, named: bool) {
+        if !items.is_empty() {
+            self.0.push(Shared::Items { items, named });
         }
     }
 
@@ -57,27 +59,29 @@ impl Definitions {
     }
 
     fn add_text(&mut self, text: &str) {
-        self.add(
-            vec![MappedPiece { cell: 0, line: 1, column: 1, text: text.to_owned(), first_line: text.to_owned() }],
-            true,
-        );
+        let items = Cell::parse(text).items.into_iter().map(|item| Definition {
+            piece: MappedPiece { cell: 0, line: 1, column: 1, text: item.piece.text, first_line: text.to_owned() },
+            nature: item.nature,
+        });
+        self.add(items.collect(), true);
     }
 
     /// The items that a snapshot hasn't seen, as Rust.
     pub fn text(&self, seen: usize) -> String {
         let mut text = String::new();
         for (at, shared) in self.0.iter().enumerate().skip(seen) {
-            let Shared::Items { pieces, named } = shared else { continue };
+            let Shared::Items { items, named } = shared else { continue };
+            let text_of = |item: &Definition| item.piece.text.clone();
             let same = |other: &Shared| {
-                matches!(other, Shared::Items { pieces: theirs, .. }
-                    if theirs.iter().map(|piece| &piece.text).eq(pieces.iter().map(|piece| &piece.text)))
+                matches!(other, Shared::Items { items: theirs, .. }
+                    if theirs.iter().map(text_of).eq(items.iter().map(text_of)))
             };
             // A cell that was run twice is compiled once; an `impl` that is already there can't come again.
             if self.0[at + 1..].iter().any(same) || (!named && self.0[..seen].iter().any(same)) {
                 continue;
             }
-            for piece in pieces {
-                text.push_str(&piece.text);
+            for item in items {
+                text.push_str(&item.piece.text);
                 text.push('\n');
             }
         }
@@ -95,9 +99,31 @@ impl Definitions {
     /// All items with their places, the newest first.
     pub fn pieces(&self) -> impl Iterator<Item = MappedPiece> {
         self.0.iter().rev().flat_map(|shared| match shared {
-            Shared::Items { pieces, .. } => pieces.clone(),
+            Shared::Items { items, .. } => items.iter().map(|item| item.piece.clone()).collect(),
             Shared::Setting(_) => Vec::new(),
         })
+    }
+
+    /// The items that hold. One that is defined anew takes with it what evcxr has attached to it: the `impl`s that
+    /// followed it in its cell.
+    pub fn current(&self) -> Vec<&Definition> {
+        let mut current: Vec<(Option<&str>, &Definition)> = Vec::new();
+        for shared in &self.0 {
+            let Shared::Items { items, .. } = shared else { continue };
+            let again: Vec<&str> = items.iter().filter_map(Definition::name).collect();
+            current.retain(|(owner, _)| !owner.is_some_and(|owner| again.contains(&owner)));
+            let mut owner = None;
+            for item in items {
+                owner = match item.nature.reach {
+                    _ if item.name().is_some() => item.name(),
+                    Reach::Words(_) => owner,
+                    // An import isn't attached to anything, and what may matter to all is kept.
+                    Reach::Name | Reach::Import | Reach::Any => None,
+                };
+                current.push((owner, item));
+            }
+        }
+        current.into_iter().map(|(_, item)| item).collect()
     }
 
     /// Dependencies as `:dep` gave them.
@@ -118,21 +144,23 @@ impl Definitions {
 mod tests {
     use super::*;
 
-    fn piece(text: &str) -> MappedPiece {
-        MappedPiece { cell: 1, line: 1, column: 1, text: text.into(), first_line: text.into() }
+    fn items(text: &str) -> Vec<Definition> {
+        let piece = |text| MappedPiece { cell: 1, line: 1, column: 1, text, first_line: String::new() };
+        let items = Cell::parse(text).items.into_iter();
+        items.map(|item| Definition { piece: piece(item.piece.text), nature: item.nature }).collect()
     }
 
     #[test]
     fn a_snapshot_gets_what_it_has_not_seen_and_nothing_twice() {
         let mut all = Definitions::new();
         let seen = all.len();
-        all.add(vec![piece("struct A;"), piece("impl A {}")], true);
-        all.add(vec![piece("impl T for A {}")], false);
+        all.add(items("struct A; impl A {}"), true);
+        all.add(items("impl T for A {}"), false);
         all.add(vec![], false);
         assert_eq!(all.text(seen), "struct A;\nimpl A {}\nimpl T for A {}\n");
         let later = all.len();
-        all.add(vec![piece("struct A;"), piece("impl A {}")], true);
-        all.add(vec![piece("impl T for A {}")], false);
+        all.add(items("struct A; impl A {}"), true);
+        all.add(items("impl T for A {}"), false);
         assert_eq!(all.text(seen), "struct A;\nimpl A {}\nimpl T for A {}\n", "each once, the later one");
         assert_eq!(all.text(later), "struct A;\nimpl A {}\n", "the impl is there already");
         assert_eq!(all.text(all.len()), "");
@@ -147,5 +175,22 @@ mod tests {
         assert_eq!(all.dependencies(), ["a = \"2\""]);
         all.take_back();
         assert_eq!(all.dependencies(), ["a = \"1\""]);
+    }
+
+    #[test]
+    fn an_item_that_is_defined_anew_takes_its_impls_along() {
+        let mut all = Definitions::new();
+        let texts = |all: &Definitions, from: usize| -> Vec<String> {
+            all.current()[from..].iter().map(|item| item.piece.text.clone()).collect()
+        };
+        let own = all.current().len();
+        all.add(items("struct A; impl A {} use std::io; impl B for C {}"), true);
+        all.add(items("impl D for A {}"), false);
+        assert_eq!(texts(&all, own), ["struct A;", "impl A {}", "use std::io;", "impl B for C {}", "impl D for A {}"]);
+        all.add(items("fn f() {} struct A(u8);"), true);
+        assert_eq!(
+            texts(&all, own),
+            ["use std::io;", "impl B for C {}", "impl D for A {}", "fn f() {}", "struct A(u8);"]
+        );
     }
 }

@@ -38,6 +38,11 @@ impl SourceMap {
         SourceMap { generated, pieces }
     }
 
+    /// What evcxr made of the user's text.
+    pub(crate) fn generated(&self) -> &str {
+        &self.generated
+    }
+
     /// The user's place for a 1-based line and column of the generated source, if it is in the user's text at all.
     pub fn place(&self, line: u32, column: u32) -> Option<Place> {
         let (line, column) = (line as usize, column as usize);

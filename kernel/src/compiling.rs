@@ -26,14 +26,7 @@ impl CompilerThread {
         let interrupter = config.interrupter.clone();
         std::thread::Builder::new().name("compiler".into()).stack_size(STACK).spawn(move || {
             let mut compiler = Compiler::start(&config);
-            let first = work.try_recv().ok();
-            if let (None, Ok(compiler)) = (&first, &mut compiler) {
-                // Nobody waits: the first cell needn't build px and read the standard library.
-                if let Err(error) = compiler.warm_up() {
-                    tracing::warn!("warming up failed: {}", error.render(false));
-                }
-            }
-            for job in first.into_iter().chain(work) {
+            for job in work {
                 job(compiler.as_mut().map_err(|error| &*error));
             }
         })?;

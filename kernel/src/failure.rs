@@ -1,9 +1,10 @@
 //! How failures read that don't come from a run: of compiling, of magics, of clusters.
 
 use crate::magic::MagicError;
-use chorus_compiler::{Diagnostic, Failure as CompileFailure};
+use chorus_compiler::{Diagnostic, Failure as CompileFailure, Member, describe};
 use chorus_jupyter::content::Failure;
 use chorus_protocol::Death;
+use std::collections::BTreeMap;
 
 const RED: &str = "\x1b[31m";
 const PLAIN: &str = "\x1b[0m";
@@ -60,6 +61,17 @@ pub fn death_notice(who: &str, death: Death, lost: &[String]) -> String {
     format!("{who} {death} while it ran nothing, and was replaced{}", losses(lost))
 }
 
+/// Variables that are gone because a type in them was defined anew; `None` when there are none.
+pub fn outdated_notice(outdated: &[(Member, Vec<String>)]) -> Option<String> {
+    let mut by_names: BTreeMap<&[String], Vec<Member>> = BTreeMap::new();
+    for (member, names) in outdated {
+        by_names.entry(names).or_default().push(*member);
+    }
+    let lost = by_names.iter().map(|(names, members)| format!("`{}` of {}", names.join("`, `"), describe(members)));
+    let lost: Vec<String> = lost.collect();
+    (!lost.is_empty()).then(|| format!("Lost, because a type in them was defined anew: {}.", lost.join("; ")))
+}
+
 /// `; lost variables: ...`, or nothing.
 pub fn losses(lost: &[String]) -> String {
     match lost {
@@ -78,6 +90,16 @@ mod tests {
         assert_eq!(failed.evalue, "the cell was interrupted; lost variables: `a`, `b`");
         let notice = death_notice("engine 2's worker", Death::Signal(9), &[]);
         assert!(notice.starts_with("engine 2's worker was killed by signal 9"), "{notice}");
+    }
+
+    #[test]
+    fn outdated_variables_are_named_with_their_owners() {
+        let engine = |id| Member::Engine(chorus_protocol::EngineId(id));
+        let lost = |member, names: &[&str]| (member, names.iter().map(|name| (*name).to_owned()).collect());
+        let all = [lost(Member::Local, &["s"]), lost(engine(0), &["p", "q"]), lost(engine(1), &["p", "q"])];
+        let notice = outdated_notice(&all).unwrap();
+        assert!(notice.ends_with(": `p`, `q` of engines 0-1; `s` of the notebook."), "{notice}");
+        assert_eq!(outdated_notice(&[]), None);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::interrupt::Interrupts;
 use crate::magic;
 use crate::outbox::Outbox;
 use crate::publisher::Publisher;
+use chorus_compiler::CacheConfig;
 use chorus_controller::Launch;
 use chorus_jupyter::content::{self, ExecuteRequest, Failure};
 use chorus_jupyter::server::LINGER;
@@ -45,6 +46,8 @@ pub struct KernelConfig {
     pub runtime: PathBuf,
     /// An empty folder for what is compiled, in evcxr's environment too.
     pub folder: PathBuf,
+    /// Where compiled cells are kept, if they are.
+    pub cache: Option<CacheConfig>,
 }
 
 impl KernelConfig {
@@ -94,6 +97,7 @@ pub async fn serve(config: KernelConfig) -> Result<(), KernelError> {
         relay_args: config.relay_args.clone(),
         folder: config.folder.clone(),
         interrupter: Default::default(),
+        cache: config.cache.clone(),
     })?;
     let (cells, waiting) = mpsc::unbounded_channel();
     let (quit, mut quits) = mpsc::unbounded_channel();

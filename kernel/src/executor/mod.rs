@@ -5,7 +5,7 @@ mod parallel;
 
 use crate::cluster::Cluster;
 use crate::compiling::CompilerThread;
-use crate::failure::{compile_failure, death_notice, failure, magic_failure};
+use crate::failure::{compile_failure, death_notice, failure, magic_failure, outdated_notice};
 use crate::input::FrontEnd;
 use crate::interrupt::Interrupted;
 use crate::local::{Ended, LocalWorker};
@@ -181,6 +181,9 @@ impl Executor {
             })
             .await?;
         let evaluated = evaluated.map_err(compile_failure)?;
+        if let Some(notice) = outdated_notice(&evaluated.outdated) {
+            request.publisher.say(&notice).await;
+        }
         let Some(mut failure) = failed else { return Ok(Next::Continue) };
         for (_, names) in evaluated.lost {
             // A death names its losses by itself; a panic may lose what the cell defined anew.

@@ -3,7 +3,7 @@
 use super::{Done, Executor, Next, Request};
 use crate::cluster::Cluster;
 use crate::compiling::CompilerThread;
-use crate::failure::{compile_failure, failure, interrupted_with_losses};
+use crate::failure::{compile_failure, failure, interrupted_with_losses, outdated_notice};
 use crate::magic::{Code, PxOptions, ResultOptions, Targets};
 use crate::publisher::Publisher;
 use crate::px::{self, Followed, PxCell};
@@ -95,6 +95,9 @@ impl Executor {
             .await?;
         let (evaluated, PxRan { cell, detached, interrupted, failure: failed }) = ran;
         let evaluated = evaluated.map_err(compile_failure)?;
+        if let Some(notice) = outdated_notice(&evaluated.outdated) {
+            publisher.say(&notice).await;
+        }
         if let Some(failure) = failed {
             return Err(failure);
         }

@@ -1,0 +1,111 @@
+//! Why a cell wasn't compiled, in the user's own terms.
+
+use crate::cell::{Cell, Piece};
+use crate::compiler::CellText;
+use crate::diagnostic::{Diagnostic, Level, LineMap, Span};
+use crate::namespace::{Member, Namespaces};
+use crate::source_map::MappedPiece;
+
+/// Why a cell wasn't compiled. Nothing was run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// These are wrong with it.
+    Errors(Vec<Diagnostic>),
+    /// The user interrupted the compilation.
+    Interrupted,
+}
+
+impl From<Diagnostic> for Failure {
+    fn from(diagnostic: Diagnostic) -> Failure {
+        Failure::Errors(vec![diagnostic])
+    }
+}
+
+impl Failure {
+    /// The first that is wrong.
+    pub(crate) fn into_diagnostic(self) -> Diagnostic {
+        match self {
+            Failure::Errors(mut errors) if !errors.is_empty() => errors.remove(0),
+            _ => Diagnostic::error("interrupted"),
+        }
+    }
+}
+
+/// evcxr's error as diagnostics of the user's cell; `prefix` lines stood in front of it.
+pub(crate) fn diagnostics(
+    error: &evcxr::Error,
+    cell: &CellText<'_>,
+    prefix: usize,
+    namespaces: &Namespaces,
+    members: &[Member],
+) -> Vec<Diagnostic> {
+    let lines = LineMap { prefix, first_line: cell.first_line, lines: cell.cell.lines().collect() };
+    let mut errors: Vec<Diagnostic> = match error {
+        evcxr::Error::CompilationErrors(errors) => {
+            errors.iter().map(|error| Diagnostic::from_evcxr(error, &lines)).collect()
+        }
+        other => vec![Diagnostic::error(other.to_string())],
+    };
+    errors.dedup();
+    if errors.iter().any(|error| error.level == Level::Error) {
+        // A warning, perhaps of another cell, isn't what keeps this one from running.
+        errors.retain(|error| error.level == Level::Error);
+    }
+    let result = Cell::parse(cell.text).result().and_then(|piece| mapped(std::slice::from_ref(piece), cell).next());
+    for error in &mut errors {
+        let about_display = ["`Debug`", "`std::fmt::Display`"].iter().any(|name| error.message.contains(name));
+        if let (true, true, Some(result)) = (error.spans.is_empty(), about_display, &result) {
+            // evcxr shows the cell's result in code of its own, where rustc finds the error.
+            error.spans.push(whole(result, "this is the cell's result, which is to be shown"));
+        }
+        let name = error.message.strip_prefix("cannot find value `").and_then(|rest| rest.split('`').next());
+        let missing = name.and_then(|name| namespaces.explain_missing(name, members));
+        // rustc's guesses at a similar name only mislead where the reason is known.
+        if let Some(reason) = missing {
+            error.notes.clear();
+            let (why, what_next) = reason.split_once('\n').unwrap_or((&reason, ""));
+            error.notes.push(format!("note: {why}"));
+            error.notes.extend((!what_next.is_empty()).then(|| format!("help: {what_next}")));
+        }
+    }
+    errors
+}
+
+/// What evcxr would drop without a word.
+pub(crate) fn broken(cell: &Cell, text: &CellText<'_>) -> Option<Failure> {
+    let broken = cell.broken.as_ref()?;
+    let place = mapped(std::slice::from_ref(&broken.piece), text).map(|piece| whole(&piece, broken.label));
+    Some(Failure::from(Diagnostic { spans: place.collect(), ..Diagnostic::error(broken.message) }))
+}
+
+/// Pieces of the cell with their places in the notebook.
+pub(crate) fn mapped<'a>(
+    pieces: impl IntoIterator<Item = &'a Piece>,
+    cell: &CellText<'a>,
+) -> impl Iterator<Item = MappedPiece> {
+    let CellText { count, first_line, cell, .. } = *cell;
+    pieces.into_iter().map(move |piece| {
+        let line = piece.line + first_line - 1;
+        MappedPiece {
+            cell: count,
+            line,
+            column: piece.column,
+            text: piece.text.clone(),
+            first_line: cell.lines().nth(line - 1).unwrap_or_default().to_owned(),
+        }
+    })
+}
+
+/// The place of a piece's first line.
+fn whole(piece: &MappedPiece, label: &str) -> Span {
+    let first = piece.text.lines().next().unwrap_or_default();
+    Span {
+        line: piece.line,
+        column: piece.column,
+        end_line: piece.line,
+        end_column: piece.column + first.chars().count(),
+        label: label.to_owned(),
+        primary: true,
+        text: piece.first_line.clone(),
+    }
+}

@@ -1,0 +1,182 @@
+//! Whether a cell has an object already: its key in the cache, and what an entry needs to be of use.
+
+use crate::cache::{Cache, CacheConfig, CacheKey, CachedCell};
+use crate::cell::Cell;
+use crate::dependence::{Definition, Dependence};
+use crate::evaluator::Setting;
+use crate::namespace::{Variable, Variables};
+use crate::shared::Definitions;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+/// Variables of the environment with these names change what cargo builds.
+const BUILD_VARIABLES: [&str; 4] = ["CARGO_BUILD_", "CARGO_ENCODED_RUSTFLAGS", "CARGO_PROFILE_", "CARGO_TARGET_"];
+
+/// Finds objects for cells.
+pub(crate) struct Reuse {
+    cache: Option<Cache>,
+    /// What is the same for all cells of this kernel.
+    surroundings: blake3::Hasher,
+    /// Objects with values of their own that this kernel's processes may have loaded.
+    loaded: HashSet<CacheKey>,
+}
+
+/// A cell's place in the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub key: CacheKey,
+    /// Loading its object again would find the values that the first run left.
+    keeps_values: bool,
+}
+
+impl Reuse {
+    /// Opens the cache if one is wanted. Without it nothing is found.
+    pub fn open(config: Option<&CacheConfig>) -> Reuse {
+        let cache = config.and_then(|config| {
+            let opened = Cache::open(config.clone());
+            opened.inspect_err(|error| tracing::warn!("compiled cells aren't kept: {error}")).ok()
+        });
+        let mut surroundings = blake3::Hasher::new();
+        add(&mut surroundings, env!("CARGO_PKG_VERSION").as_bytes());
+        add(&mut surroundings, std::env::consts::ARCH.as_bytes());
+        for text in crate::px::sources() {
+            add(&mut surroundings, text.as_bytes());
+        }
+        let mut variables: Vec<_> = std::env::vars_os()
+            .filter(|(name, _)| BUILD_VARIABLES.iter().any(|start| name.to_string_lossy().starts_with(start)))
+            .collect();
+        variables.sort();
+        for (name, value) in variables {
+            add(&mut surroundings, name.as_encoded_bytes());
+            add(&mut surroundings, value.as_encoded_bytes());
+        }
+        // Settings that apply to everything that is built.
+        for file in configuration_files() {
+            add(&mut surroundings, &std::fs::read(file).unwrap_or_default());
+        }
+        Reuse { cache, surroundings, loaded: HashSet::new() }
+    }
+
+    /// The cell's place, if its object is the same whenever it is compiled. `preload` stands for the toolchain.
+    pub fn place(
+        &self,
+        cell: &Cell,
+        own: &[Definition],
+        shared: &Definitions,
+        variables: &Variables,
+        preload: &[PathBuf],
+    ) -> Option<Place> {
+        self.cache.as_ref()?;
+        let mut hasher = self.with_settings(shared, preload)?;
+        let statements: Vec<&str> = cell.statements.iter().map(|piece| piece.text.as_str()).collect();
+        let current = shared.current();
+        let depends = Dependence::of_cell(&statements, own, &current, variables);
+        if !depends.is_reproducible(&statements) {
+            return None;
+        }
+        add(&mut hasher, &[u8::from(cell.has_result)]);
+        for statement in &statements {
+            add(&mut hasher, statement.as_bytes());
+        }
+        add(&mut hasher, b"definitions");
+        for text in &depends.definitions {
+            add(&mut hasher, text.as_bytes());
+        }
+        add(&mut hasher, b"variables");
+        for (name, Variable { type_name, mutable }) in &depends.variables {
+            add(&mut hasher, name.as_bytes());
+            add(&mut hasher, type_name.as_bytes());
+            add(&mut hasher, &[u8::from(*mutable)]);
+        }
+        let keeps_values = depends.keeps_values(&statements);
+        Some(Place { key: CacheKey(*hasher.finalize().as_bytes()), keeps_values })
+    }
+
+    /// The place of the fact that the dependencies were built.
+    pub fn dependencies(&self, shared: &Definitions, preload: &[PathBuf]) -> Option<Place> {
+        self.cache.as_ref()?;
+        let mut hasher = self.with_settings(shared, preload)?;
+        add(&mut hasher, b"dependencies");
+        Some(Place { key: CacheKey(*hasher.finalize().as_bytes()), keeps_values: false })
+    }
+
+    /// The entry, if it is there and fits those who have `variables`.
+    pub fn find(&self, place: Place, variables: &Variables) -> Option<CachedCell> {
+        if place.keeps_values && self.loaded.contains(&place.key) {
+            return None;
+        }
+        let found = self.cache.as_ref()?.get(place.key)?;
+        found.before.iter().all(|(name, variable)| variables.get(name) == Some(variable)).then_some(found)
+    }
+
+    /// Keeps what was compiled.
+    pub fn keep(&self, place: Place, cell: &CachedCell) {
+        if let Some(cache) = &self.cache {
+            cache.put(place.key, cell);
+        }
+    }
+
+    /// The object at this place is loaded somewhere from now on.
+    pub fn loaded(&mut self, place: Place) {
+        if place.keeps_values {
+            self.loaded.insert(place.key);
+        }
+    }
+
+    /// The entry turned out to be of no use.
+    pub fn remove(&self, place: Place) {
+        if let Some(cache) = &self.cache {
+            cache.remove(place.key);
+        }
+    }
+
+    fn with_settings(&self, shared: &Definitions, preload: &[PathBuf]) -> Option<blake3::Hasher> {
+        let mut hasher = self.surroundings.clone();
+        for library in preload {
+            add(&mut hasher, library.as_os_str().as_encoded_bytes());
+        }
+        let settings = effective(shared.settings(0));
+        if !settings.iter().all(|setting| is_reproducible(setting)) {
+            return None;
+        }
+        add(&mut hasher, b"settings");
+        for setting in settings {
+            add(&mut hasher, format!("{setting:?}").as_bytes());
+        }
+        Some(hasher)
+    }
+}
+
+/// The settings that hold, each once, in an order that doesn't depend on when they were made.
+fn effective<'a>(settings: impl Iterator<Item = &'a Setting>) -> Vec<&'a Setting> {
+    let mut holding: Vec<&Setting> = Vec::new();
+    for setting in settings {
+        holding.retain(|other| !setting.replaces(other));
+        holding.push(setting);
+    }
+    holding.sort_by_cached_key(|setting| format!("{setting:?}"));
+    holding
+}
+
+/// Whether the setting's text says all: a local crate changes without it, and evcxr's own wrappers go around ours.
+fn is_reproducible(setting: &Setting) -> bool {
+    match setting {
+        Setting::Dependency { config, .. } => !config.contains("path") && !config.contains("git"),
+        Setting::LocalDependency(_) | Setting::Sccache(true) | Setting::StaticLinking(false) => false,
+        Setting::CacheMib(size) => *size == 0,
+        _ => true,
+    }
+}
+
+fn configuration_files() -> Vec<PathBuf> {
+    let cargo = std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(dirs::home_dir()?.join(".cargo")));
+    let cargo = cargo.into_iter().flat_map(|folder| [folder.join("config.toml"), folder.join("config")]);
+    let evcxr = dirs::config_dir().map(|folder| folder.join("evcxr/evcxr.toml"));
+    cargo.chain(evcxr).chain([Path::new("evcxr.toml").to_owned()]).collect()
+}
+
+/// Adds a part so that no two lists of parts look the same.
+fn add(hasher: &mut blake3::Hasher, part: &[u8]) {
+    hasher.update(&(part.len() as u64).to_le_bytes());
+    hasher.update(part);
+}

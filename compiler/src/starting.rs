@@ -1,0 +1,123 @@
+//! evcxr takes seconds to start, so it starts in the background, and only who needs it waits for it.
+
+use crate::compiler::Config;
+use crate::diagnostic::Diagnostic;
+use crate::evaluator::{Answer, Evaluator, Setting};
+use crate::failure::Failure;
+use crate::interrupt::Interrupter;
+use crate::shared::Definitions;
+use crate::snapshots::Snapshots;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
+
+/// How soon an interrupt is heard while a cell waits for the start.
+const LISTEN: Duration = Duration::from_millis(20);
+/// rust-analyzer recurses deeply on large expressions.
+const STACK: usize = 64 << 20;
+
+/// evcxr, and its snapshots.
+pub(crate) struct Evcxr {
+    pub evaluator: Evaluator,
+    pub snapshots: Snapshots,
+}
+
+enum State {
+    Starting(Receiver<Result<Evcxr, Diagnostic>>),
+    Ready(Box<Evcxr>),
+    Failed(Diagnostic),
+}
+
+/// An evcxr that may still be starting.
+pub(crate) struct Starting {
+    state: State,
+    /// Whether somebody waits, who is not to wait for what merely saves time later.
+    wanted: Arc<AtomicBool>,
+    interrupter: Interrupter,
+}
+
+impl Starting {
+    /// Begins to start it.
+    pub fn begin(config: &Config, px: &Path) -> std::io::Result<Starting> {
+        let (sender, receiver) = channel();
+        let wanted = Arc::new(AtomicBool::new(false));
+        let (config, px, hurry) = (config.clone(), px.to_owned(), Arc::clone(&wanted));
+        let interrupter = config.interrupter.clone();
+        std::thread::Builder::new().name("evcxr-start".into()).stack_size(STACK).spawn(move || {
+            let mut started = start(&config, &px);
+            // An interrupt ends every cargo; this one wasn't the user's.
+            if started.is_err() && config.interrupter.was_asked() {
+                started = start(&config, &px);
+            }
+            if let (false, Ok(evcxr)) = (hurry.load(Ordering::SeqCst), &mut started) {
+                warm_up(evcxr);
+            }
+            // If nobody is there to take it, the kernel ends.
+            let _ = sender.send(started);
+        })?;
+        Ok(Starting { state: State::Starting(receiver), wanted, interrupter })
+    }
+
+    /// Waits for it if need be.
+    pub fn get(&mut self) -> Result<&mut Evcxr, Failure> {
+        if let State::Starting(receiver) = &self.state {
+            self.wanted.store(true, Ordering::SeqCst);
+            let started = loop {
+                match receiver.recv_timeout(LISTEN) {
+                    Ok(started) => break started,
+                    Err(RecvTimeoutError::Timeout) if self.interrupter.was_asked() => return Err(Failure::Interrupted),
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => {
+                        break Err(Diagnostic::error("evcxr panicked while it started: restart the kernel"));
+                    }
+                }
+            };
+            self.state = match started {
+                Ok(evcxr) => State::Ready(Box::new(evcxr)),
+                Err(error) => State::Failed(error),
+            };
+        }
+        match &mut self.state {
+            State::Ready(evcxr) => Ok(evcxr),
+            State::Failed(error) => Err(Failure::from(error.clone())),
+            State::Starting(_) => Err(Failure::Interrupted),
+        }
+    }
+
+    /// It, if it has started and was needed already.
+    pub fn ready(&mut self) -> Option<&mut Evcxr> {
+        match &mut self.state {
+            State::Ready(evcxr) => Some(evcxr),
+            _ => None,
+        }
+    }
+}
+
+fn start(config: &Config, px: &Path) -> Result<Evcxr, Diagnostic> {
+    let failed = |what: &str, error: &dyn std::fmt::Display| Diagnostic::error(format!("{what}: {error}"));
+    let evaluator = Evaluator::start(&config.relay, &config.relay_args, &config.folder)
+        .map_err(|error| failed("evcxr can't be started; is the Rust toolchain installed?", &error))?;
+    let mut base = evaluator.snapshot();
+    let mut settings = vec![
+        Setting::Dependency { name: "px".into(), config: format!("{{ path = {:?} }}", px.display().to_string()) },
+        // evcxr prints what cargo says it compiles into the stderr of whoever started the kernel: a console's prompt.
+        Setting::BuildEnv("CARGO_TERM_QUIET".into(), "true".into()),
+    ];
+    settings.extend(crate::wrapper::settings(&config.relay));
+    for setting in &settings {
+        base = evaluator.configure(&base, setting).map_err(|error| failed("the crate px can't be used", &error))?;
+    }
+    Ok(Evcxr { evaluator, snapshots: Snapshots::new(base) })
+}
+
+/// Builds px and lets rust-analyzer read the standard library, which the first cell would wait for otherwise.
+fn warm_up(evcxr: &mut Evcxr) {
+    let (snapshot, prefix) = (evcxr.snapshots.base().clone(), Definitions::new().text(0));
+    let code =
+        format!("{prefix}let warm: Vec<usize> = vec![1].into_iter().map(|x: usize| x + 1).collect();\nwarm.len()");
+    if let Err(error) = evcxr.evaluator.eval(&code, &snapshot, &mut |_| Answer::Succeeded) {
+        tracing::warn!("warming up failed: {error}");
+    }
+}
