@@ -1,5 +1,6 @@
 //! `chorus`: the command line. It reads arguments and calls the crates that do the work.
 
+mod cache;
 mod cluster;
 mod install;
 mod kernel;
@@ -34,6 +35,8 @@ Exit status:
 
 Environment:
   CHORUS_RUNTIME_DIR         where clusters keep their sockets
+  CHORUS_CACHE_DIR           where compiled cells are kept
+  CHORUS_CACHE_MB            how much of them, at most [default: 512]; 0 keeps none
   CHORUS_ENGINES             how many engines a notebook's own cluster has
   CHORUS_LOG                 what is logged to stderr, such as `debug`";
 
@@ -65,6 +68,9 @@ enum Command {
         #[arg(long, value_name = "S", value_parser = seconds)]
         timeout: Option<Duration>,
     },
+    /// Show or empty the cache of compiled cells
+    #[command(subcommand)]
+    Cache(cache::Cache),
     /// Start a cluster that outlives notebooks
     Start(cluster::Start),
     /// Stop a cluster
@@ -146,6 +152,7 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
             log();
             return run_notebook(notebook, output, engines, timeout);
         }
+        Command::Cache(command) => cache::run(&command)?,
         Command::Start(start) => return cluster::start(start),
         Command::Stop(named) => cluster::stop(&named)?,
         Command::List(list) => cluster::list(&list)?,

@@ -6,6 +6,7 @@
 use crate::dependence::Nature;
 use ra_ap_syntax::ast::{self, AstNode, HasName};
 use ra_ap_syntax::{Edition, SourceFile, SyntaxNode};
+use std::ops::Range;
 
 /// A cell's text, taken apart.
 #[derive(Debug, Default)]
@@ -20,6 +21,8 @@ pub(crate) struct Cell {
     pub statements: Vec<Piece>,
     /// The variables that `let` defines at the cell's top level.
     pub lets: Vec<Let>,
+    /// What the statements say outside of the patterns of `let`, each with the names that it binds.
+    pub uses: Vec<(String, Vec<String>)>,
     /// Whether it ends in an expression, whose value is the cell's result.
     pub has_result: bool,
     /// What evcxr would drop without a word.
@@ -93,8 +96,14 @@ impl Cell {
                     cell.items.push(Item { piece, nature: Nature::of(&item), named });
                 }
                 None => {
+                    let (mut outside, mut bound) = (piece.text.clone(), Vec::new());
                     match ast::LetStmt::cast(node.clone()).map(|statement| statement.pat()) {
-                        Some(Some(pattern)) => cell.lets.extend(bindings(&pattern)),
+                        Some(Some(pattern)) => {
+                            let at = pattern.syntax().text_range() - node.text_range().start();
+                            outside.replace_range(Range::<usize>::from(at), "_");
+                            bound.extend(bindings(&pattern).map(|binding| binding.name));
+                            cell.lets.extend(bindings(&pattern));
+                        }
                         Some(None) => {
                             let label = "expected a pattern, such as a name, after `let`";
                             let broken = Broken { piece: piece.clone(), message: "expected pattern", label };
@@ -102,6 +111,7 @@ impl Cell {
                         }
                         None => {}
                     }
+                    cell.uses.push((outside, bound));
                     cell.statements.push(piece);
                 }
             }
@@ -193,6 +203,16 @@ mod tests {
         assert!(!Cell::parse("x + 1;").has_result);
         assert!(!Cell::parse("struct A; impl A {}").has_result);
         assert!(!Cell::parse("struct A; impl A {}").items[1].named);
+    }
+
+    #[test]
+    fn what_a_let_binds_is_no_use() {
+        let uses = Cell::parse("let mut x = y + 1;\nlet (Some(a), b) = (x, 2) else { panic!() };\na").uses;
+        let expected =
+            [("let _ = y + 1;", vec!["x"]), ("let _ = (x, 2) else { panic!() };", vec!["a", "b"]), ("a", vec![])];
+        let uses: Vec<(&str, Vec<&str>)> =
+            uses.iter().map(|(text, names)| (text.as_str(), names.iter().map(String::as_str).collect())).collect();
+        assert_eq!(uses, expected);
     }
 
     #[test]

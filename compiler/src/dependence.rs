@@ -4,6 +4,7 @@
 //! strings and comments as well. That is too much rather than too little: whatever could act on texts that don't name
 //! it (`use`, macros that define items, derives of other crates) counts as reached by everything.
 
+use crate::cell::Cell;
 use crate::namespace::Variables;
 use crate::source_map::MappedPiece;
 use ra_ap_syntax::ast::{self, AstNode, HasAttrs, HasName};
@@ -140,10 +141,10 @@ pub(crate) struct Dependence<'a> {
 }
 
 impl<'a> Dependence<'a> {
-    /// What a cell with these statements and with items of its own depends on; `all` are the definitions that the
-    /// others made, and `variables` those that it could use.
+    /// What a cell with items of its own depends on; `all` are the definitions that the others made, and `variables`
+    /// those that it could use.
     pub fn of_cell(
-        statements: &[&'a str],
+        cell: &'a Cell,
         own: &'a [Definition],
         all: &[&'a Definition],
         variables: &'a Variables,
@@ -154,7 +155,18 @@ impl<'a> Dependence<'a> {
         let defined: BTreeSet<&str> = left.iter().copied().chain(own).filter_map(Definition::name).collect();
 
         let mut found = Dependence::default();
-        let mut new: BTreeSet<&str> = statements.iter().flat_map(|text| words(text)).collect();
+        let mut new: BTreeSet<&str> = cell.statements.iter().flat_map(|piece| words(&piece.text)).collect();
+        // Only statements can use variables, and those that they haven't bound themselves.
+        let mut bound = BTreeSet::new();
+        for (text, names) in &cell.uses {
+            for word in words(text).filter(|word| !bound.contains(word)) {
+                if let Some((name, variable)) = variables.get_key_value(word) {
+                    found.variables.insert(name.clone(), variable.clone());
+                    new.extend(words(&variable.type_name));
+                }
+            }
+            bound.extend(names.iter().map(String::as_str));
+        }
         for item in own {
             found.definitions.insert(&item.piece.text);
             new.extend(words(&item.piece.text));
@@ -183,12 +195,6 @@ impl<'a> Dependence<'a> {
                 }
                 !reached
             });
-            for (name, variable) in variables {
-                if known.contains(name.as_str()) && !found.variables.contains_key(name) {
-                    found.variables.insert(name.clone(), variable.clone());
-                    new.extend(words(&variable.type_name));
-                }
-            }
             new.retain(|word| !known.contains(word));
         }
         found
@@ -245,3 +251,6 @@ pub(crate) fn contains_type(type_name: &str, changed: &BTreeSet<&str>, all: &[&D
     }
     false
 }
+
+#[cfg(test)]
+mod tests;

@@ -70,7 +70,7 @@ impl Reuse {
         let mut hasher = self.with_settings(shared, preload)?;
         let statements: Vec<&str> = cell.statements.iter().map(|piece| piece.text.as_str()).collect();
         let current = shared.current();
-        let depends = Dependence::of_cell(&statements, own, &current, variables);
+        let depends = Dependence::of_cell(cell, own, &current, variables);
         if !depends.is_reproducible(&statements) {
             return None;
         }

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How soon an interrupt is heard while a cell waits for the start.
 const LISTEN: Duration = Duration::from_millis(20);
@@ -46,11 +46,13 @@ impl Starting {
         let (config, px, hurry) = (config.clone(), px.to_owned(), Arc::clone(&wanted));
         let interrupter = config.interrupter.clone();
         std::thread::Builder::new().name("evcxr-start".into()).stack_size(STACK).spawn(move || {
+            let begun = Instant::now();
             let mut started = start(&config, &px);
             // An interrupt ends every cargo; this one wasn't the user's.
             if started.is_err() && config.interrupter.was_asked() {
                 started = start(&config, &px);
             }
+            tracing::debug!(after = ?begun.elapsed(), "evcxr has started");
             if let (false, Ok(evcxr)) = (hurry.load(Ordering::SeqCst), &mut started) {
                 warm_up(evcxr);
             }

@@ -62,8 +62,13 @@ fn cells_become_objects() {
     // SAFETY: the only test of this program, and it has started no thread.
     unsafe { prepare_environment(folder.path()) };
     let relay = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().join("examples/relay");
-    let config =
-        Config { relay, relay_args: vec![], folder: folder.path().to_owned(), interrupter: Default::default() };
+    let config = Config {
+        relay,
+        relay_args: vec![],
+        folder: folder.path().to_owned(),
+        interrupter: Default::default(),
+        cache: None,
+    };
     let compiler = Compiler::start(&config).unwrap_or_else(|error| panic!("{}", error.render(false)));
     let mut notebook = Notebook { compiler, count: 0, objects: vec![] };
     let n = &mut notebook;

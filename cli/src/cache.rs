@@ -1,0 +1,51 @@
+//! `chorus cache`: what is kept of compiled cells, and how to be rid of it.
+
+use chorus_kernel::{CacheConfig, CacheInfo};
+use clap::Subcommand;
+use std::error::Error;
+
+/// What to do with the cache.
+#[derive(Subcommand, Debug)]
+pub enum Cache {
+    /// Show where it is and how much is in it
+    Info {
+        /// For programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove all compiled cells; notebooks that are open go on
+    Clear,
+}
+
+/// Does it.
+pub fn run(command: &Cache) -> Result<(), Box<dyn Error>> {
+    let Some(config) = CacheConfig::from_environment() else {
+        println!("Compiled cells aren't kept: CHORUS_CACHE_MB is 0, or there is no folder for caches.");
+        return Ok(());
+    };
+    let folder = config.folder.display();
+    let failed = |error: std::io::Error| format!("the cache in {folder}: {error}");
+    match command {
+        Cache::Info { json: true } => {
+            let CacheInfo { cells, bytes } = config.info().map_err(failed)?;
+            let info = serde_json::json!({
+                "folder": config.folder, "cells": cells, "bytes": bytes, "limit": config.limit
+            });
+            println!("{info}");
+        }
+        Cache::Info { json: false } => {
+            let CacheInfo { cells, bytes } = config.info().map_err(failed)?;
+            let (used, limit) = (megabytes(bytes), megabytes(config.limit));
+            println!("{folder}: {cells} compiled cells, {used} of {limit} MB");
+        }
+        Cache::Clear => {
+            let CacheInfo { cells, bytes } = config.clear().map_err(failed)?;
+            println!("Removed {cells} compiled cells, {} MB, from {folder}", megabytes(bytes));
+        }
+    }
+    Ok(())
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{:.1}", bytes as f64 / f64::from(1 << 20))
+}

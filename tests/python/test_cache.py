@@ -1,0 +1,100 @@
+"""Cells that were compiled before are only run: in the same kernel, in the next one, and beside others."""
+
+import json
+import pathlib
+
+import pytest
+
+from conftest import start_kernel
+
+CELLS = [
+    ("#[derive(Debug, Clone)] struct Point { x: i32 }", None),
+    ("fn double(x: i32) -> i32 { x * 2 }", None),
+    ("let mut points = vec![Point { x: double(4) }];", None),
+    ("points.push(Point { x: 1 }); points.len()", "2"),
+    ('println!("{points:?}");', "[Point { x: 8 }, Point { x: 1 }]"),
+    ("points.clone()", "[Point { x: 8 }, Point { x: 1 }]"),
+]
+
+
+@pytest.fixture
+def cache(installed, tmp_path, monkeypatch):
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("CHORUS_CACHE_DIR", str(folder))
+    return folder
+
+
+def said(kernel, code):
+    """What a cell shows, all of it."""
+    return kernel.run(code).ok().text.strip() or None
+
+
+def from_cache(kernel):
+    """How many objects the kernel has taken from the cache."""
+    folder = pathlib.Path(kernel.env["CHORUS_RUNTIME_DIR"]) / "kernels" / str(kernel.pid)
+    return len(list(folder.glob("cached-*.so")))
+
+
+def test_a_second_kernel_compiles_nothing(cache):
+    with start_kernel() as kernel:
+        for code, expected in CELLS:
+            assert said(kernel, code) == expected
+        assert from_cache(kernel) == 0
+    with start_kernel() as kernel:
+        for code, expected in CELLS:
+            assert said(kernel, code) == expected
+        assert from_cache(kernel) == 4
+        # And what isn't known goes on from there.
+        assert said(kernel, "let more = double(points[0].x); more") == "16"
+        assert said(kernel, "points[1].x + more") == "17"
+        assert said(kernel, CELLS[5][0]) == CELLS[5][1]
+        # A type that is defined anew is another one, and so is what depends on it.
+        assert "`points` of the notebook" in said(kernel, "#[derive(Debug, Clone)] struct Point { x: String }")
+        assert "its type was redefined" in kernel.run("points.clone()").failed().text
+        assert said(kernel, 'let points = vec![Point { x: "a".into() }];') is None
+        assert said(kernel, "points.clone()") == '[Point { x: "a" }]'
+        assert said(kernel, "double(more)") == "32"
+
+
+def test_values_of_an_object_do_not_stay(cache):
+    """A cell with a `static` begins anew each time it is run, as without a cache."""
+    code = "use std::sync::atomic::*; static N: AtomicU32 = AtomicU32::new(0); N.fetch_add(1, Ordering::SeqCst)"
+    with start_kernel() as kernel:
+        assert [said(kernel, code) for _ in range(3)] == ["0", "0", "0"]
+
+
+def test_engines_run_what_another_kernel_compiled(cache):
+    code = "%px let part = px::rank() * 10; part"
+    for kept in (False, True):
+        with start_kernel(env={"CHORUS_ENGINES": "2"}) as kernel:
+            shown = said(kernel, code)
+            assert "Out[0:1]: 0" in shown and "Out[1:1]: 10" in shown, shown
+            assert (from_cache(kernel) > 0) == kept
+            assert "11" in said(kernel, "%px part + 1")
+
+
+def test_a_damaged_entry_is_compiled_again(cache):
+    with start_kernel() as kernel:
+        assert said(kernel, "20 + 22") == "42"
+    for entry in (cache / "cells").glob("*.cell"):
+        data = bytearray(entry.read_bytes())
+        data[len(data) // 2] ^= 1
+        entry.write_bytes(data)
+    with start_kernel() as kernel:
+        assert said(kernel, "20 + 22") == "42"
+        assert from_cache(kernel) == 0
+
+
+def test_the_cache_is_shown_and_emptied(cache, chorus):
+    env = {"CHORUS_CACHE_DIR": str(cache)}
+    info = json.loads(chorus("cache", "info", "--json", env=env).stdout)
+    assert info == {"folder": str(cache / "cells"), "cells": 0, "bytes": 0, "limit": 512 << 20}
+    with start_kernel() as kernel:
+        assert said(kernel, "1 + 1") == "2"
+        info = json.loads(chorus("cache", "info", "--json", env=env).stdout)
+        assert info["cells"] == 1 and info["bytes"] > 1000
+        assert "1 compiled cells" in chorus("cache", "info", env=env).stdout
+        assert "Removed 1 compiled cells" in chorus("cache", "clear", env=env).stdout
+        assert said(kernel, "1 + 1") == "2"
+        assert json.loads(chorus("cache", "info", "--json", env=env).stdout)["cells"] == 1
+    assert "aren't kept" in chorus("cache", "info", env=env | {"CHORUS_CACHE_MB": "0"}).stdout
