@@ -119,7 +119,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
 fn main() -> ExitCode {
     // What other programs start us as, before any thread and any parsing.
     let mut args = std::env::args_os().skip(1);
-    chorus_kernel::wrap_rustc();
+    chorus_kernel::become_tool();
     match (args.next().as_deref().and_then(OsStr::to_str), args.next()) {
         (Some(kernel::RELAY), Some(socket)) => return chorus_kernel::relay_main(Path::new(&socket)),
         (Some(chorus_engine::program::WORKER), _) => chorus_engine::worker_main(),

@@ -301,7 +301,9 @@ fn key_value(args: &str) -> Result<(String, String), Diagnostic> {
 fn build_env(compiler: &mut Compiler, args: &str, _: &[Member]) -> Result<Reply, Diagnostic> {
     let (key, value) = key_value(args)?;
     let said = format!("Set {key}={value} for builds");
-    set(compiler, Setting::BuildEnv(key, value), said)
+    // The path itself begins with tools of ours.
+    let name = if key == "PATH" { crate::tools::PATH.to_owned() } else { key };
+    set(compiler, Setting::BuildEnv(name, value), said)
 }
 
 fn env(_: &mut Compiler, args: &str, _: &[Member]) -> Result<Reply, Diagnostic> {

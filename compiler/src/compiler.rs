@@ -16,6 +16,7 @@ use crate::failure::{self, Failure, mapped};
 use crate::interrupt::Interrupter;
 use crate::namespace::{Effect, Member, Namespaces, Ticket, Variable, Variables};
 use crate::reuse::{Place, Reuse};
+use crate::rewrite::taken;
 use crate::shared::Definitions;
 use crate::source_map::{MappedPiece, SourceMap};
 use crate::starting::{Evcxr, Starting};
@@ -297,7 +298,7 @@ impl Compiler {
         let evaluator = &mut self.evcxr.get()?.evaluator;
         let generated = evaluator.generated_source();
         let nothing_to_run = work.parsed.statements.is_empty();
-        let (mut given_up, mut ran, mut last) = (false, None, None);
+        let (mut given_up, mut ran, mut last, mut loaded) = (false, None, None, Variables::new());
         let result = evaluator.eval(&code, &snapshot, &mut |request| {
             if interrupter.was_asked() {
                 // It came while nothing could be killed: rust-analyzer was at work, or cargo had just ended.
@@ -308,11 +309,14 @@ impl Compiler {
                 return Answer::Succeeded;
             }
             let source = generated.as_ref().and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
+            let taken = taken(&source);
+            loaded = work.before.clone();
+            loaded.retain(|name, _| taken.contains(name.as_str()));
             let object = Object {
                 path: request.object,
                 entry: request.entry,
                 preload: preload.clone(),
-                needs_variables: !work.before.is_empty(),
+                needs_variables: !loaded.is_empty(),
                 has_result: work.parsed.has_result,
                 source: SourceMap::new(source, work.pieces.clone()),
             };
@@ -341,8 +345,10 @@ impl Compiler {
         // The items are about to be shared, so this snapshot will have seen them.
         let seen = self.shared.len() + usize::from(!work.items.is_empty());
         self.remember(after.clone(), seen, resulting);
-        let before = if nothing_to_run { Variables::new() } else { work.before.clone() };
-        let after = if nothing_to_run { Variables::new() } else { after };
+        // What isn't loaded stays as it is.
+        let untouched = |name: &String| work.before.contains_key(name) && !loaded.contains_key(name);
+        let after: Variables = after.into_iter().filter(|(name, _)| !untouched(name)).collect();
+        let before = loaded;
         if let (Some(place), true) = (place, work.types_lost.is_empty()) {
             self.keep(place, last.as_ref(), &before, &after);
         }

@@ -18,12 +18,13 @@ mod namespace;
 mod px;
 mod relay;
 mod reuse;
+mod rewrite;
 mod shared;
 mod snapshots;
 mod source_map;
 mod starting;
 mod toolchain;
-mod wrapper;
+mod tools;
 
 pub use cache::{CacheConfig, CacheInfo};
 pub use command::{Action, Reply, help};
@@ -36,9 +37,10 @@ pub use relay::relay_main;
 pub use source_map::{Place, SourceMap};
 pub use toolchain::prepare_environment;
 
-/// Is rustc's wrapper, if cargo started this program as one. Call it at the program's very beginning.
-pub fn wrap_rustc() {
-    wrapper::become_rustc();
+/// Becomes cargo or rustc, if evcxr or cargo started this program in the place of one. Call it at the program's very
+/// beginning.
+pub fn become_tool() {
+    tools::become_tool();
     // evcxr's hook also has another program in it, its runtime, which Chorus has one of its own for.
     if std::env::var_os("EVCXR_RUSTC_WRAPPER").is_some() && std::env::var_os("EVCXR_IS_RUNTIME").is_none() {
         evcxr::runtime_hook();

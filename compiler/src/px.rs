@@ -3,8 +3,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-const FILES: [(&str, &str); 2] =
-    [("Cargo.toml", include_str!("../../px/Cargo.toml")), ("src/lib.rs", include_str!("../../px/src/lib.rs"))];
+const FILES: [(&str, &str); 3] = [
+    ("Cargo.toml", include_str!("../../px/Cargo.toml")),
+    ("src/lib.rs", include_str!("../../px/src/lib.rs")),
+    ("src/store.rs", include_str!("../../px/src/store.rs")),
+];
 
 /// Writes px below `folder` and returns its path.
 pub(crate) fn write_crate(folder: &Path) -> io::Result<PathBuf> {

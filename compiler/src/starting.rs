@@ -107,7 +107,8 @@ fn start(config: &Config, px: &Path) -> Result<Evcxr, Diagnostic> {
         // evcxr prints what cargo says it compiles into the stderr of whoever started the kernel: a console's prompt.
         Setting::BuildEnv("CARGO_TERM_QUIET".into(), "true".into()),
     ];
-    settings.extend(crate::wrapper::settings(&config.relay));
+    settings
+        .extend(crate::tools::settings(&config.relay, &config.folder).map_err(|error| failed("can't write", &error))?);
     for setting in &settings {
         base = evaluator.configure(&base, setting).map_err(|error| failed("the crate px can't be used", &error))?;
     }

@@ -18,6 +18,6 @@ mod px;
 pub mod render;
 mod server;
 
-pub use chorus_compiler::{CacheConfig, CacheInfo, prepare_environment, relay_main, wrap_rustc};
+pub use chorus_compiler::{CacheConfig, CacheInfo, become_tool, prepare_environment, relay_main};
 pub use executor::default_engines;
 pub use server::{KernelConfig, KernelError, serve};

@@ -6,6 +6,9 @@
 //!
 //! It never talks to the outside but through [`Host`] and stdout.
 
+#[doc(hidden)]
+pub mod store;
+
 use std::any::type_name;
 use std::fmt::{Debug, Display};
 use std::io::Write;

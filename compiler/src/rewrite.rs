@@ -1,0 +1,123 @@
+//! Makes what evcxr generated cheaper to compile, line by line, so that every place stays where it is.
+//!
+//! evcxr puts its store of variables as text into each cell, where rustc optimises it again for each type, and it takes
+//! every variable of the notebook out of the store and puts it back. Most of a cell's compilation goes into that. Here
+//! the store becomes the compiled one of `px`, and variables that the cell doesn't name stay where they are.
+
+use std::collections::HashSet;
+
+const STORE_BEGINS: &str = "mod evcxr_internal_runtime {";
+const STORE: &str = "use px::store as evcxr_internal_runtime;";
+const CHECK: &str = "vars_ok &= evcxr_variable_store.check_variable::<";
+const TAKE: &str = " = evcxr_variable_store.take_variable::<";
+const PUT: &str = "evcxr_variable_store.put_variable::<";
+const NAME_BEGINS: &str = ">(stringify!(";
+
+/// The source with as many lines; `None` if it isn't what evcxr is known to write.
+pub(crate) fn rewrite(source: &str) -> Option<String> {
+    let begin = source.lines().position(|line| line == STORE_BEGINS)?;
+    // The module's own braces are indented or close functions; its last stands before the entry's attribute.
+    let entry = source.lines().skip(begin).position(|line| line == "#[unsafe(no_mangle)]")? + begin;
+    let mut lines: Vec<&str> = source.lines().collect();
+    if lines.get(entry.checked_sub(1)?) != Some(&"}") {
+        return None;
+    }
+    lines[begin..entry].fill("");
+    lines[begin] = STORE;
+
+    let traffic: Vec<Option<&str>> = lines.iter().map(|line| variable(line)).collect();
+    let rest = lines.iter().zip(&traffic).filter(|(_, variable)| variable.is_none()).map(|(line, _)| *line);
+    let named: HashSet<&str> = rest.flat_map(words).collect();
+    for (line, variable) in lines.iter_mut().zip(&traffic) {
+        if variable.is_some_and(|name| is_word(name) && !named.contains(name)) {
+            *line = "";
+        }
+    }
+    Some(lines.join("\n") + "\n")
+}
+
+/// Whether the source has definitions only, and an entry that evcxr writes to have one.
+pub(crate) fn has_nothing_to_run(source: &str) -> bool {
+    let mut lines = source.lines().rev().skip_while(|line| line.is_empty());
+    lines.next() == Some("mut x: *mut std::os::raw::c_void) -> *mut std::os::raw::c_void {x}")
+}
+
+/// The variables that the source takes out of the store.
+pub(crate) fn taken(source: &str) -> HashSet<&str> {
+    source.lines().filter(|line| line.contains(TAKE)).filter_map(variable).collect()
+}
+
+/// The variable that this line of evcxr's checks, takes or puts.
+fn variable(line: &str) -> Option<&str> {
+    let is_take = line.strip_prefix("let ").and_then(|rest| rest.split_once(TAKE)).is_some_and(|(pattern, _)| {
+        let name = pattern.strip_prefix("mut ").unwrap_or(pattern);
+        line.ends_with(&format!("{NAME_BEGINS}{name}));"))
+    });
+    let rest = match () {
+        () if is_take || line.starts_with(CHECK) => line.strip_suffix("));")?,
+        () if line.starts_with(PUT) => line.strip_suffix(");")?.rsplit_once("), ")?.0,
+        () => return None,
+    };
+    Some(rest.rsplit_once(NAME_BEGINS)?.1)
+}
+
+fn words(line: &str) -> impl Iterator<Item = &str> {
+    line.split(|c: char| !(c.is_alphanumeric() || c == '_'))
+}
+
+fn is_word(name: &str) -> bool {
+    name.chars().all(|c| c.is_alphanumeric() || c == '_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOURCE: &str = "use px::Show;
+fn f(c: u8) {}
+mod evcxr_internal_runtime {
+pub struct VariableStore {
+    a: u8,
+}
+}
+#[unsafe(no_mangle)]
+pub extern \"C\" fn run_user_code_3(
+{let mut vars_ok = true;
+vars_ok &= evcxr_variable_store.check_variable::<Vec<i32>>(stringify!(a));
+vars_ok &= evcxr_variable_store.check_variable::<String>(stringify!(b));
+if !vars_ok {return evcxr_variable_store;}}
+let a = evcxr_variable_store.take_variable::<Vec<i32>>(stringify!(a));
+let mut b = evcxr_variable_store.take_variable::<String>(stringify!(b));
+let c = evcxr_variable_store.take_variable::<u8>(stringify!(c));
+let r#type = evcxr_variable_store.take_variable::<u8>(stringify!(r#type));
+let long = evcxr_variable_store.take_variable::<Vec<
+u8>>(stringify!(long));
+println!(\"{b}\");
+let new = 1;
+evcxr_variable_store.put_variable::<i32>(stringify!(new), new);
+evcxr_variable_store.put_variable::<Vec<i32>>(stringify!(a), a);
+evcxr_variable_store.put_variable::<String>(stringify!(b), b);
+evcxr_variable_store.put_variable::<Vec<
+u8>>(stringify!(long), long);
+";
+
+    #[test]
+    fn the_store_is_replaced_and_what_is_not_named_stays_in_it() {
+        let text = rewrite(SOURCE).unwrap();
+        let (before, after): (Vec<&str>, Vec<&str>) = (SOURCE.lines().collect(), text.lines().collect());
+        assert_eq!(before.len(), after.len());
+        let changed: Vec<usize> = (0..before.len()).filter(|&at| before[at] != after[at]).map(|at| at + 1).collect();
+        assert_eq!(changed, [3, 4, 5, 6, 7, 11, 14, 23], "\n{text}");
+        assert_eq!(after[2], STORE);
+        let mut names: Vec<&str> = taken(&text).into_iter().collect();
+        names.sort_unstable();
+        assert_eq!(names, ["b", "c", "r#type"]);
+    }
+
+    #[test]
+    fn what_is_not_known_stays_as_it_is() {
+        assert_eq!(rewrite("fn main() {}"), None);
+        assert_eq!(rewrite(&SOURCE.replace("}\n}\n#[unsafe", "}\n#[unsafe")).map(|_| ()), Some(()), "one brace fewer");
+        assert_eq!(rewrite("mod evcxr_internal_runtime {\nstruct A;\n#[unsafe(no_mangle)]\n"), None);
+    }
+}

@@ -1,0 +1,299 @@
+//! What stands between evcxr and rustc, to compile a cell in less time: a shortcut around cargo, and rustc's wrapper.
+//!
+//! evcxr calls cargo for each cell, and cargo needs some 20 ms to find that nothing but the cell has changed. With
+//! evcxr's setting for the linker mold, it calls `mold -run cargo build ..` instead; a link of that name to this program
+//! leads here. The first time, cargo runs, and the wrapper notes how it calls rustc; from then on, rustc is called so
+//! directly, until a dependency or a setting changes.
+//!
+//! The wrapper makes evcxr's text cheaper first, see [`crate::rewrite`]. A cell is small and its like isn't compiled
+//! again, so one codegen unit without incremental compilation is fastest; and where nothing is to be run, checking is
+//! enough. It also gives the crates of cells an identity that doesn't depend on the kernel: cargo derives
+//! `-C metadata` from the path of the crate and from its dependencies, and rustc derives the `TypeId`s of the user's
+//! types from that. With a constant, an object from the cache and one that is compiled now agree about the types of
+//! variables, and adding a dependency doesn't make variables of the user's types unreadable.
+
+use crate::evaluator::Setting;
+use serde::{Deserialize, Serialize};
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Says that the program is one of these tools.
+const ASKED: &str = "CHORUS_BUILDS_CELLS";
+/// The user's own wrapper, if any.
+const INNER: &str = "CHORUS_INNER_WRAPPER";
+/// The user's own path.
+pub(crate) const PATH: &str = "CHORUS_BUILD_PATH";
+/// For the wrapper: what the call is to be noted for.
+const STATE: &str = "CHORUS_BUILD_STATE";
+/// Where evcxr looks for the path of the object.
+const OBJECT_PATH: &str = "EVCXR_EXECUTION_SO_PATH";
+/// evcxr's own wrapper, which some of its settings ask for.
+const OTHER_WRAPPER: &str = "EVCXR_RUSTC_WRAPPER";
+/// The notes, in the folder that evcxr builds in.
+const NOTES: &str = ".chorus-rustc";
+
+/// How cargo called rustc.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Notes {
+    state: Vec<u8>,
+    environment: Vec<(Vec<u8>, Vec<u8>)>,
+    /// rustc's path, and its arguments as they are to be.
+    command: Vec<Vec<u8>>,
+}
+
+/// What makes evcxr use these tools, as which `program` is to be started; `folder` is for links to it.
+pub(crate) fn settings(program: &Path, folder: &Path) -> io::Result<Vec<Setting>> {
+    let tools = folder.join("tools");
+    std::fs::create_dir_all(&tools)?;
+    std::os::unix::fs::symlink(program, tools.join("mold"))?;
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut first = tools.into_os_string();
+    first.push(":");
+    first.push(&path);
+    let env = |name: &str, value: &OsStr| Setting::BuildEnv(name.into(), value.to_string_lossy().into_owned());
+    let mut settings = vec![
+        Setting::Linker("mold".into()),
+        env("PATH", &first),
+        env(PATH, &path),
+        env("RUSTC_WRAPPER", program.as_os_str()),
+        env(ASKED, OsStr::new("1")),
+    ];
+    if let Some(inner) = std::env::var_os("RUSTC_WRAPPER").filter(|inner| !inner.is_empty()) {
+        settings.push(env(INNER, &inner));
+    }
+    Ok(settings)
+}
+
+/// Becomes cargo or rustc, if this program was started in the place of one.
+pub(crate) fn become_tool() {
+    if std::env::var_os(ASKED).is_none() {
+        return;
+    }
+    let mut args = std::env::args_os();
+    let name = args.next().map(PathBuf::from).unwrap_or_default();
+    let args: Vec<OsString> = args.collect();
+    let result = match args.split_first() {
+        Some((first, call)) if name.ends_with("mold") && first == "-run" => build(call),
+        // evcxr's own wrapper is called for what it was asked for.
+        Some(_) if std::env::var_os(OTHER_WRAPPER).is_none() => wrap(args),
+        _ => return,
+    };
+    if let Err(error) = result {
+        eprintln!("chorus: the cell can't be built: {error}");
+        std::process::exit(1);
+    }
+}
+
+/// `call` is cargo's path and arguments. Returns only with an error.
+fn build(call: &[OsString]) -> io::Result<()> {
+    let state = state(call);
+    let is_build = call.get(1).is_some_and(|verb| verb == "build") && std::env::var_os(OTHER_WRAPPER).is_none();
+    let notes = is_build.then(|| std::fs::read(NOTES).ok()).flatten();
+    let notes = notes.and_then(|bytes| postcard::from_bytes::<Notes>(&bytes).ok()).filter(|notes| notes.state == state);
+    let Some(notes) = notes else {
+        let mut command = command(call.iter().cloned());
+        command.env(STATE, OsString::from_vec(state));
+        return Err(command.exec());
+    };
+    let args: Vec<OsString> = notes.command.into_iter().map(OsString::from_vec).collect();
+    let args = prepare(args)?;
+    if let (Some(file), Some(object)) = (std::env::var_os(OBJECT_PATH), object(&args)) {
+        let object = std::env::current_dir()?.join(object);
+        std::fs::write(file, object.as_os_str().as_bytes())?;
+    }
+    let environment = notes.environment.into_iter();
+    let environment = environment.map(|(name, value)| (OsString::from_vec(name), OsString::from_vec(value)));
+    Err(command(args.into_iter()).envs(environment).exec())
+}
+
+/// `args` are rustc's path and arguments. Returns only with an error.
+fn wrap(mut args: Vec<OsString>) -> io::Result<()> {
+    if is_crate(&args, &["ctx", "px"]) {
+        fix_identity(&mut args);
+    }
+    if is_crate(&args, &["ctx"]) {
+        compile_once(&mut args);
+        if let Some(state) = std::env::var_os(STATE) {
+            note(&args, state.into_vec())?;
+        }
+        args = prepare(args)?;
+    }
+    args.splice(0..0, std::env::var_os(INNER));
+    Err(command(args.into_iter()).exec())
+}
+
+fn command(mut call: impl Iterator<Item = OsString>) -> Command {
+    let path = std::env::var_os(PATH).unwrap_or_default();
+    let mold = std::env::split_paths(&path).map(|folder| folder.join("mold")).find(|program| program.is_file());
+    let program = call.next().unwrap_or_default();
+    let is_cargo = Path::new(&program).file_stem().is_some_and(|name| name == "cargo" || name == "rustc");
+    let mut command = match mold.filter(|_| is_cargo) {
+        Some(mold) => {
+            let mut command = Command::new(mold);
+            command.arg("-run").arg(program);
+            command
+        }
+        None => Command::new(program),
+    };
+    command.args(call).env("PATH", path);
+    command
+}
+
+/// What cargo's call of rustc depends on, as far as it may change while a kernel runs.
+fn state(call: &[OsString]) -> Vec<u8> {
+    let mut hasher = blake3::Hasher::new();
+    let mut add = |bytes: &[u8]| {
+        hasher.update(&(bytes.len() as u64).to_le_bytes());
+        hasher.update(bytes);
+    };
+    for file in ["Cargo.toml", ".cargo/config.toml", "Cargo.lock"] {
+        add(&std::fs::read(file).unwrap_or_default());
+    }
+    call.iter().for_each(|arg| add(arg.as_bytes()));
+    let mut environment: Vec<_> = std::env::vars_os().filter(|(name, _)| name != OBJECT_PATH).collect();
+    environment.sort();
+    for (name, value) in environment {
+        add(name.as_bytes());
+        add(value.as_bytes());
+    }
+    hasher.finalize().to_hex().as_bytes().to_vec()
+}
+
+/// Notes a call of cargo's. A dependency whose source may change isn't cargo's to forget, so with one nothing is noted.
+fn note(args: &[OsString], state: Vec<u8>) -> io::Result<()> {
+    let manifest = std::fs::read_to_string("Cargo.toml").unwrap_or_default();
+    let local = manifest.lines().any(|line| line.contains("path") && line.contains('{') && !line.starts_with("px ="));
+    if local {
+        return Ok(());
+    }
+    let of_cargo = |name: &OsStr| {
+        let name = name.as_bytes();
+        name.starts_with(b"CARGO") || name == b"LD_LIBRARY_PATH" || name == b"OUT_DIR"
+    };
+    let environment = std::env::vars_os().filter(|(name, _)| of_cargo(name));
+    let notes = Notes {
+        state,
+        environment: environment.map(|(name, value)| (name.into_vec(), value.into_vec())).collect(),
+        command: args.iter().map(|arg| arg.as_bytes().to_vec()).collect(),
+    };
+    std::fs::write(NOTES, postcard::to_allocvec(&notes).map_err(io::Error::other)?)
+}
+
+fn is_crate(args: &[OsString], names: &[&str]) -> bool {
+    args.windows(2).any(|pair| pair[0] == "--crate-name" && names.iter().any(|name| pair[1] == *name))
+}
+
+fn fix_identity(args: &mut [OsString]) {
+    for arg in args {
+        if arg.to_str().is_some_and(|text| text.starts_with("metadata=")) {
+            *arg = "metadata=chorus".into();
+        }
+    }
+}
+
+/// One codegen unit, and nothing kept for the next time.
+fn compile_once(args: &mut Vec<OsString>) {
+    let mut at = 0;
+    while at + 1 < args.len() {
+        let value = args[at + 1].to_str().unwrap_or_default();
+        match (args[at] == "-C", value) {
+            (true, value) if value.starts_with("incremental=") => _ = args.drain(at..at + 2),
+            (true, value) if value.starts_with("codegen-units=") => {
+                args[at + 1] = "codegen-units=1".into();
+                at += 2;
+            }
+            _ => at += 1,
+        }
+    }
+}
+
+/// Makes the source cheaper, in place: evcxr writes it anew for each cell, and rustc's messages name the file. Returns
+/// the arguments for this source.
+fn prepare(mut args: Vec<OsString>) -> io::Result<Vec<OsString>> {
+    let Some(path) = args.iter().map(Path::new).find(|arg| arg.ends_with("src/lib.rs")) else { return Ok(args) };
+    let source = std::fs::read_to_string(path)?;
+    if let Some(rewritten) = crate::rewrite::rewrite(&source) {
+        std::fs::write(path, rewritten)?;
+    }
+    if crate::rewrite::has_nothing_to_run(&source)
+        && let Some(object) = object(&args)
+    {
+        // evcxr and cargo want a file. It must be a new one: the last object may be the same, and in use.
+        let _ = std::fs::remove_file(&object);
+        std::fs::write(object, [])?;
+        for arg in &mut args {
+            if arg.to_str().is_some_and(|text| text.starts_with("--emit=")) {
+                *arg = "--emit=dep-info,metadata".into();
+            }
+        }
+    }
+    Ok(args)
+}
+
+/// Where rustc puts the object.
+fn object(args: &[OsString]) -> Option<PathBuf> {
+    let folder = args.windows(2).find(|pair| pair[0] == "--out-dir")?;
+    Some(Path::new(&folder[1]).join("libctx.so"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(line: &str) -> Vec<OsString> {
+        line.split_whitespace().map(OsString::from).collect()
+    }
+
+    #[test]
+    fn arguments_are_those_of_a_single_compilation() {
+        let mut call = args(
+            "rustc --crate-name ctx src/lib.rs -C metadata=12 -C codegen-units=16 -C incremental=/x \
+             -C extra-filename=-12 --out-dir /t/deps -C",
+        );
+        assert!(is_crate(&call, &["ctx", "px"]) && !is_crate(&call, &["px"]));
+        fix_identity(&mut call);
+        compile_once(&mut call);
+        let expected = "rustc --crate-name ctx src/lib.rs -C metadata=chorus -C codegen-units=1 \
+                        -C extra-filename=-12 --out-dir /t/deps -C";
+        assert_eq!(call, args(expected));
+        assert_eq!(object(&call), Some("/t/deps/libctx.so".into()));
+        assert_eq!(object(&args("rustc -vV")), None);
+    }
+
+    #[test]
+    fn where_nothing_runs_checking_is_enough() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = folder.path().join("src/lib.rs");
+        std::fs::create_dir(folder.path().join("src")).unwrap();
+        let call = |source: &Path| {
+            let line = "rustc --crate-name ctx --emit=dep-info,link --out-dir";
+            args(line).into_iter().chain([folder.path().into(), source.into()]).collect::<Vec<_>>()
+        };
+        std::fs::write(&source, "fn f() {}\npub extern \"C\" fn run_user_code_1(\nmut x: u8) {}\n").unwrap();
+        assert_eq!(prepare(call(&source)).unwrap(), call(&source));
+        let nothing = "mut x: *mut std::os::raw::c_void) -> *mut std::os::raw::c_void {x}\n";
+        std::fs::write(
+            &source,
+            format!("fn f() {{}}\n#[unsafe(no_mangle)]\npub extern \"C\" fn run_user_code_1(\n{nothing}"),
+        )
+        .unwrap();
+        assert_eq!(prepare(call(&source)).unwrap()[3], "--emit=dep-info,metadata");
+        assert!(folder.path().join("libctx.so").exists());
+    }
+
+    #[test]
+    fn notes_come_back() {
+        let notes = Notes {
+            state: vec![1],
+            environment: vec![(b"CARGO".to_vec(), b"/c".to_vec())],
+            command: vec![b"rustc".to_vec()],
+        };
+        let bytes = postcard::to_allocvec(&notes).unwrap();
+        assert_eq!(postcard::from_bytes::<Notes>(&bytes).unwrap(), notes);
+        assert!(postcard::from_bytes::<Notes>(&bytes[1..]).is_err());
+    }
+}
