@@ -55,7 +55,6 @@ fn what_could_act_unnamed_is_reached_by_all() {
     assert_eq!(items("1", "use std::io::Write; fn f() {}"), ["use std::io::Write;"]);
     assert_eq!(items("Red", "use Color::*; enum Color { Red(Shade) } struct Shade; struct Other;").len(), 3);
     assert_eq!(items("1", "#[derive(Builder)] struct S { t: T } struct T; #[derive(Debug, Clone)] struct U;").len(), 2);
-    assert_eq!(items("1", "make_items!(f); fn f() {}").len(), 2);
     assert_eq!(items("1", "fn f() { impl Drop for S { fn drop(&mut self) {} } }").len(), 1);
     assert_eq!(items("1", "#[serde(default)] #[derive(Serialize)] struct S;").len(), 0);
 }
