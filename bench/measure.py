@@ -33,6 +33,7 @@ class Sides:
         home = pathlib.Path(self._folder.name)
         os.environ |= {
             "CHORUS_RUNTIME_DIR": str(home / "run"),
+            "CHORUS_CACHE_DIR": str(home / "cache"),
             "IPYTHONDIR": str(home / "ipython"),
             "JUPYTER_DATA_DIR": str(home / "data"),
             "JUPYTER_RUNTIME_DIR": str(home / "jupyter"),

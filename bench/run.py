@@ -34,7 +34,7 @@ def enter_environment():
 
 def build(release):
     """The folder of the built programs."""
-    command = ["cargo", "build", "-p", "chorus", "-p", "chorus-bench"] + (["--release"] if release else [])
+    command = ["cargo", "build", "--workspace", "--bins"] + (["--release"] if release else [])
     subprocess.run(command, cwd=ROOT, check=True)
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     return target / ("release" if release else "debug")
