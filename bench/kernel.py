@@ -163,7 +163,7 @@ def restart_and_run_all(home, repetitions):
                 with home.start(side) as kernel:
                     cells = [cell.expect() for cell in kernel.run_all(codes)]
                     seconds.append(max(cell.over for cell in cells) - kernel.started)
-                    outputs.append([cell.output for cell in cells])
+                    outputs.append(["".join(cell.output) for cell in cells])
                 measured[side].append(seconds[-1])
             if outputs[0] != outputs[1]:
                 raise RuntimeError(f"{side}: the outputs of the second time differ:\n{outputs[0]}\n{outputs[1]}")
@@ -191,10 +191,6 @@ def floor(home, repetitions):
     return rows
 
 
-def progress(part):
-    print(f"measuring: {part}", file=sys.stderr)
-
-
 def load():
     return statistics.median(os.getloadavg())
 
@@ -220,24 +216,23 @@ def main():
         return max(1, round(usual * options.repeat))
 
     results = {"machine": machine(), "load": [load()], "cells": [], "rest": [], "floor": {}}
-    with Home(programs, peer) as home:
-        if "cells" in parts:
-            progress("cells")
-            with home.both() as kernels:
-                results["cells"] = new_cells(kernels, times(7))
-                results["rest"] += same_cells(kernels, times(7)) + memory(kernels)
-        if "start" in parts:
-            progress("start")
-            results["rest"] += start(home, times(5))
-        if "notebook" in parts:
-            progress("notebook")
-            results["rest"] += restart_and_run_all(home, times(3))
-        if "floor" in parts:
-            progress("floor")
-            results["floor"] = floor(home, times(15))
-    results["load"].append(load())
     options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(results, indent=1) + "\n")
+    with Home(programs, peer) as home:
+        for part in parts:
+            print(f"measuring: {part}", file=sys.stderr)
+            if part == "cells":
+                with home.both() as kernels:
+                    results["cells"] = new_cells(kernels, times(7))
+                    results["rest"] += same_cells(kernels, times(7)) + memory(kernels)
+            elif part == "start":
+                results["rest"] += start(home, times(5))
+            elif part == "notebook":
+                results["rest"] += restart_and_run_all(home, times(3))
+            elif part == "floor":
+                results["floor"] = floor(home, times(15))
+            # So that what was measured stays when a later part fails.
+            options.json.write_text(json.dumps(results | {"load": [*results["load"], load()]}, indent=1) + "\n")
+    results["load"].append(load())
     print(versus.report(results))
     print(f"\nall measurements: {options.json}", file=sys.stderr)
     sys.exit(1 if versus.missed_any(results) else 0)
