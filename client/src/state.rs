@@ -239,7 +239,7 @@ impl SessionState {
 
 fn end(events: &UnboundedSender<(EngineId, RunEvent)>, targets: BTreeSet<EngineId>, outcome: Outcome) {
     for engine in targets {
-        let done = RunEvent::Done { outcome: outcome.clone(), generation: 0, micros: 0 };
+        let done = RunEvent::Done { outcome: outcome.clone(), generation: 0, took: Default::default() };
         _ = events.send((engine, done));
     }
 }

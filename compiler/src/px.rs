@@ -3,10 +3,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-const FILES: [(&str, &str); 3] = [
+const FILES: [(&str, &str); 4] = [
     ("Cargo.toml", include_str!("../../px/Cargo.toml")),
     ("src/lib.rs", include_str!("../../px/src/lib.rs")),
     ("src/store.rs", include_str!("../../px/src/store.rs")),
+    ("src/timeit.rs", include_str!("../../px/src/timeit.rs")),
 ];
 
 /// Writes px below `folder` and returns its path.

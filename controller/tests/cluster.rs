@@ -135,7 +135,7 @@ async fn an_engine_that_disconnects_is_noticed_at_once() {
     let end = next(&mut running).await;
     assert!(gone.elapsed() < Duration::from_secs(1), "it took {:?}", gone.elapsed());
     let lost = Outcome::Died(Death::EngineLost);
-    assert_eq!(end, Some((id, RunEvent::Done { outcome: lost, generation: 1, micros: 0 })));
+    assert_eq!(end, Some((id, RunEvent::Done { outcome: lost, generation: 1, took: Default::default() })));
     let down = timeout(LIMIT, events.recv()).await.expect("waited to hear of the engine");
     assert_eq!(
         down,

@@ -179,7 +179,7 @@ async fn a_killed_engine_is_told_and_comes_back() {
     );
     let end = timeout(LIMIT, running.next()).await.expect("waited for the run to end");
     let lost = Outcome::Died(Death::EngineLost);
-    assert_eq!(end, Some((EngineId(1), RunEvent::Done { outcome: lost, generation: 1, micros: 0 })));
+    assert_eq!(end, Some((EngineId(1), RunEvent::Done { outcome: lost, generation: 1, took: Default::default() })));
 
     let status = cluster.until("the engine to come back", |status| status.engines.len() == 2).await;
     assert_eq!(status.engines[1].restarts, 1);

@@ -1,7 +1,7 @@
 //! What a supervisor and its worker say to each other over their socket: a length (4 bytes, little endian), then a
 //! postcard message. Pure but for [`read`] and [`write`], which the worker uses.
 
-use chorus_protocol::Panic;
+use chorus_protocol::{Panic, Took};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read, Write};
@@ -39,8 +39,8 @@ pub enum FromWorker {
     Panic(Panic),
     /// The entry returned.
     Done {
-        /// Time between call and return.
-        micros: u64,
+        /// Between call and return.
+        took: Took,
     },
     /// The object couldn't be loaded; nothing was called.
     LoadFailed(String),

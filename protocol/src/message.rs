@@ -157,6 +157,17 @@ pub enum Outcome {
     Cancelled,
 }
 
+/// What a run took, in microseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Took {
+    /// On the clock.
+    pub wall: u64,
+    /// Of the processors, in the worker's own code, all its threads together.
+    pub user: u64,
+    /// Of the processors, in the system on the worker's behalf.
+    pub system: u64,
+}
+
 /// What happens in a run on one engine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RunEvent {
@@ -180,8 +191,8 @@ pub enum RunEvent {
         outcome: Outcome,
         /// The generation of the variables that what comes next will find, see [`Target::generation`].
         generation: u32,
-        /// Time in the worker, from the call to the return, in microseconds; 0 when nothing ran.
-        micros: u64,
+        /// What it took in the worker, from the call to the return; nothing when nothing ran.
+        took: Took,
     },
 }
 

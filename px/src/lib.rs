@@ -1,4 +1,4 @@
-//! What cells see of Chorus: [`rank`] and [`size`], and how values are displayed.
+//! What cells see of Chorus: [`rank`] and [`size`], how values are displayed, and [`timeit`].
 //!
 //! This crate is linked statically into each cell's object. The worker that loads the object hands it a [`Host`]
 //! through `chorus_px_attach`, and calls `chorus_px_flush` when the cell returns. Each object has its own copy of the
@@ -8,6 +8,9 @@
 
 #[doc(hidden)]
 pub mod store;
+mod timeit;
+
+pub use timeit::timeit;
 
 use std::any::type_name;
 use std::fmt::{Debug, Display};

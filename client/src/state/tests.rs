@@ -38,7 +38,7 @@ fn output(bytes: usize) -> RunEvent {
 }
 
 fn done() -> RunEvent {
-    RunEvent::Done { outcome: Outcome::Ok, generation: 0, micros: 0 }
+    RunEvent::Done { outcome: Outcome::Ok, generation: 0, took: Default::default() }
 }
 
 #[test]

@@ -108,7 +108,7 @@ impl Core {
             engine.runs.retain(|run| {
                 if run.session == id {
                     let outcome = if run.started { Outcome::Died(Death::Stopped) } else { Outcome::Cancelled };
-                    let event = RunEvent::Done { outcome, generation, micros: 0 };
+                    let event = RunEvent::Done { outcome, generation, took: Default::default() };
                     session.send(ToClient::Run { session: id, run: run.run, engine: engine_id, event }, actions);
                 }
                 run.session != id

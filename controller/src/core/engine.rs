@@ -321,7 +321,7 @@ impl Core {
             let mut idle = true;
             for run in runs.iter().filter(|run| run.session == session_id) {
                 idle = false;
-                let event = RunEvent::Done { outcome: outcome.clone(), generation, micros: 0 };
+                let event = RunEvent::Done { outcome: outcome.clone(), generation, took: Default::default() };
                 session.send(ToClient::Run { session: session_id, run: run.run, engine: id, event }, actions);
             }
             if idle {

@@ -191,8 +191,8 @@ impl World {
                 let event = match kind {
                     0 => RunEvent::Started,
                     1 => RunEvent::Output { stream: Stream::Stdout, bytes: vec![b'x'; 10] },
-                    2 => RunEvent::Done { outcome: Outcome::Panicked, generation, micros: 0 },
-                    _ => RunEvent::Done { outcome: Outcome::Ok, generation, micros: 0 },
+                    2 => RunEvent::Done { outcome: Outcome::Panicked, generation, took: Default::default() },
+                    _ => RunEvent::Done { outcome: Outcome::Ok, generation, took: Default::default() },
                 };
                 self.engine(engine, FromEngine::Run { session: self.session, run: RunId(run), event });
             }

@@ -44,7 +44,7 @@ impl Core {
                     continue;
                 }
             };
-            let event = RunEvent::Done { outcome, generation: session.latest(id), micros: 0 };
+            let event = RunEvent::Done { outcome, generation: session.latest(id), took: Default::default() };
             session.send(ToClient::Run { session: session_id, run, engine: id, event }, actions);
         }
     }

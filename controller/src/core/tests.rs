@@ -145,7 +145,7 @@ fn spec(run: u64) -> RunSpec {
 }
 
 fn done(outcome: Outcome, generation: u32) -> RunEvent {
-    RunEvent::Done { outcome, generation, micros: 1 }
+    RunEvent::Done { outcome, generation, took: Default::default() }
 }
 
 fn output(text: &str) -> RunEvent {

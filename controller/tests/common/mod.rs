@@ -171,7 +171,7 @@ pub fn output(bytes: Vec<u8>) -> RunEvent {
 }
 
 pub fn done(outcome: Outcome) -> RunEvent {
-    RunEvent::Done { outcome, generation: 0, micros: 1 }
+    RunEvent::Done { outcome, generation: 0, took: Default::default() }
 }
 
 pub fn run(session: &Session, engines: &[EngineId]) -> Run {

@@ -3,7 +3,7 @@
 
 use super::markers::Item;
 use super::{Job, WorkerEvent};
-use chorus_protocol::{Death, OUTPUT_CHUNK, Outcome, Panic, RunEvent, RunId, Stream};
+use chorus_protocol::{Death, OUTPUT_CHUNK, Outcome, Panic, RunEvent, RunId, Stream, Took};
 use std::collections::VecDeque;
 
 /// What was asked for, what runs, and what became of the variables.
@@ -132,7 +132,7 @@ impl Ledger {
     }
 
     /// The worker returned from the cell.
-    pub fn done(&mut self, micros: u64) -> Option<WorkerEvent> {
+    pub fn done(&mut self, took: Took) -> Option<WorkerEvent> {
         let running = self.running.take()?;
         let outcome = if running.panicked {
             Outcome::Panicked
@@ -146,7 +146,7 @@ impl Ledger {
         if outcome != Outcome::Ok {
             self.generation += 1;
         }
-        Some(self.end(running.run, outcome, micros))
+        Some(self.end(running.run, outcome, took))
     }
 
     /// The worker couldn't load the cell, or there is no worker.
@@ -166,17 +166,17 @@ impl Ledger {
     pub fn died(&mut self, death: Death) -> WorkerEvent {
         self.generation += 1;
         match self.running.take() {
-            Some(running) => self.end(running.run, Outcome::Died(death), 0),
+            Some(running) => self.end(running.run, Outcome::Died(death), Took::default()),
             None => WorkerEvent::Lost { death, generation: self.generation },
         }
     }
 
     fn not_run(&self, run: RunId, outcome: Outcome) -> WorkerEvent {
-        self.end(run, outcome, 0)
+        self.end(run, outcome, Took::default())
     }
 
-    fn end(&self, run: RunId, outcome: Outcome, micros: u64) -> WorkerEvent {
-        WorkerEvent::Run { run, event: RunEvent::Done { outcome, generation: self.generation, micros } }
+    fn end(&self, run: RunId, outcome: Outcome, took: Took) -> WorkerEvent {
+        WorkerEvent::Run { run, event: RunEvent::Done { outcome, generation: self.generation, took } }
     }
 }
 
@@ -189,7 +189,7 @@ mod tests {
     }
 
     fn done(run: u64, outcome: Outcome, generation: u32) -> WorkerEvent {
-        WorkerEvent::Run { run: RunId(run), event: RunEvent::Done { outcome, generation, micros: 0 } }
+        WorkerEvent::Run { run: RunId(run), event: RunEvent::Done { outcome, generation, took: Took::default() } }
     }
 
     fn items(ledger: &mut Ledger, items: Vec<Item>) -> Vec<WorkerEvent> {
@@ -212,7 +212,7 @@ mod tests {
         let mut ledger = running(1);
         ledger.submit(job(2, None));
         assert_eq!(ledger.next(), None);
-        assert_eq!(ledger.done(0), Some(done(1, Outcome::Ok, 0)));
+        assert_eq!(ledger.done(Took::default()), Some(done(1, Outcome::Ok, 0)));
         assert_eq!(ledger.next(), Some(Step::Load(job(2, None))));
     }
 
@@ -228,7 +228,7 @@ mod tests {
             let mut ledger = running(1);
             assert_eq!(items(&mut ledger, said), []);
             let generation = (outcome != Outcome::Ok) as u32;
-            assert_eq!(ledger.done(0), Some(done(1, outcome, generation)));
+            assert_eq!(ledger.done(Took::default()), Some(done(1, outcome, generation)));
         }
     }
 
@@ -261,14 +261,14 @@ mod tests {
     #[test]
     fn late_output_belongs_to_the_last_run_and_late_markers_to_none() {
         let mut ledger = running(1);
-        ledger.done(0);
+        ledger.done(Took::default());
         ledger.submit(job(2, None));
         ledger.next();
         // Run 2 isn't started yet: a thread of run 1 speaks.
         let late = items(&mut ledger, vec![Item::Text(b"x".to_vec()), Item::Panicked]);
         let event = RunEvent::Output { stream: Stream::Stdout, bytes: b"x".to_vec() };
         assert_eq!(late, [WorkerEvent::Run { run: RunId(1), event }]);
-        assert_eq!(ledger.done(0), Some(done(2, Outcome::Ok, 0)));
+        assert_eq!(ledger.done(Took::default()), Some(done(2, Outcome::Ok, 0)));
     }
 
     #[test]

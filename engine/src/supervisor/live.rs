@@ -3,7 +3,7 @@
 use super::markers::Parser;
 use super::process::{Process, waiting};
 use crate::wire::{Decoder, FromWorker, ToWorker, encode};
-use chorus_protocol::Stream;
+use chorus_protocol::{Stream, Took};
 use nix::errno::Errno;
 use nix::sys::socket::MsgFlags;
 use std::io::{self, ErrorKind};
@@ -60,8 +60,8 @@ pub struct Live {
 /// A job that has returned.
 #[derive(Clone, Copy, Debug)]
 pub struct Returned {
-    /// Time that the call took.
-    pub micros: u64,
+    /// What the call took.
+    pub took: Took,
     stdout_left: usize,
     stderr_left: usize,
 }
@@ -163,17 +163,17 @@ impl Live {
     }
 
     /// The job has returned: what its pipes hold now is its output.
-    pub fn set_returned(&mut self, micros: u64) {
+    pub fn set_returned(&mut self, took: Took) {
         self.returned = Some(Returned {
-            micros,
+            took,
             stdout_left: self.waiting(Stream::Stdout),
             stderr_left: self.waiting(Stream::Stderr),
         });
     }
 
     /// The job that has returned and whose output is read, if there is one.
-    pub fn take_returned(&mut self) -> Option<u64> {
-        self.returned.take_if(|returned| returned.stdout_left == 0 && returned.stderr_left == 0).map(|it| it.micros)
+    pub fn take_returned(&mut self) -> Option<Took> {
+        self.returned.take_if(|returned| returned.stdout_left == 0 && returned.stderr_left == 0).map(|it| it.took)
     }
 
     /// The bytes that a pipe holds now.

@@ -194,9 +194,9 @@ impl Task {
         self.read_control();
         self.read_stream(Stream::Stdout);
         self.read_stream(Stream::Stderr);
-        if let Some(micros) = self.live.as_mut().and_then(Live::take_returned) {
+        if let Some(took) = self.live.as_mut().and_then(Live::take_returned) {
             self.finish_output();
-            let done = self.ledger.done(micros);
+            let done = self.ledger.done(took);
             self.tell(done);
         }
     }
@@ -222,7 +222,7 @@ impl Task {
                     let event = self.ledger.load_failed(reason);
                     self.tell(event);
                 }
-                FromWorker::Done { micros } => self.with_live(|live, _, _| live.set_returned(micros)),
+                FromWorker::Done { took } => self.with_live(|live, _, _| live.set_returned(took)),
             }
         }
     }
@@ -282,7 +282,7 @@ impl Task {
         self.finish_output();
         let Some(live) = self.live.take() else { return };
         if let Some(returned) = live.returned {
-            let done = self.ledger.done(returned.micros);
+            let done = self.ledger.done(returned.took);
             self.tell(done);
         }
         let program = self.config.program.clone();

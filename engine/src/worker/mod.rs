@@ -37,7 +37,7 @@ fn serve(channel: &mut UnixStream) {
         let reply = match objects.load(&preload, &object, &entry) {
             Ok(cell) => {
                 report::send(&FromWorker::Started);
-                FromWorker::Done { micros: objects.call(&cell) }
+                FromWorker::Done { took: objects.call(&cell) }
             }
             Err(error) => FromWorker::LoadFailed(error),
         };

@@ -1,7 +1,10 @@
 //! Loads objects and calls them. Objects are never unloaded: variables, threads and hooks point into them.
 
 use super::report;
+use chorus_protocol::Took;
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_LOCAL, RTLD_NOW};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::{TimeVal, TimeValLike};
 use std::collections::HashSet;
 use std::error::Error;
 use std::ffi::c_void;
@@ -57,21 +60,29 @@ impl Objects {
         Ok(Cell { entry: *entry, flush: flush.map(|flush| *flush) })
     }
 
-    /// Calls a cell and returns the microseconds that this took.
-    pub fn call(&mut self, cell: &Cell) -> u64 {
-        let begin = Instant::now();
+    /// Calls a cell and returns what this took.
+    pub fn call(&mut self, cell: &Cell) -> Took {
+        let (begin, (user, system)) = (Instant::now(), cpu_micros());
         // SAFETY: the compiler generated the entry for the store that the cells before it have left. A cell's own
         // unsafe code can do anything: that is why it runs in this process and not in the supervisor's.
         self.variables = unsafe { (cell.entry)(self.variables) };
-        let micros = begin.elapsed().as_micros().try_into().unwrap_or(u64::MAX);
+        let wall = begin.elapsed().as_micros().try_into().unwrap_or(u64::MAX);
+        let (user_after, system_after) = cpu_micros();
         if let Some(flush) = cell.flush {
             // SAFETY: takes nothing.
             unsafe { flush() };
         }
         // SAFETY: null means all of C's streams.
         unsafe { libc::fflush(std::ptr::null_mut()) };
-        micros
+        Took { wall, user: user_after.saturating_sub(user), system: system_after.saturating_sub(system) }
     }
+}
+
+/// The processors' time that this process has used, in its own code and in the system, in microseconds.
+fn cpu_micros() -> (u64, u64) {
+    let micros = |time: TimeVal| time.num_microseconds().try_into().unwrap_or(0);
+    // It fails for nobody who asks about itself.
+    getrusage(UsageWho::RUSAGE_SELF).map_or((0, 0), |usage| (micros(usage.user_time()), micros(usage.system_time())))
 }
 
 fn open(path: &Path, flags: libc::c_int) -> Result<ManuallyDrop<Library>, String> {

@@ -28,7 +28,7 @@ fn value(text: &str) -> RunEvent {
 }
 
 fn done(outcome: Outcome) -> RunEvent {
-    RunEvent::Done { outcome, generation: 0, micros: 1 }
+    RunEvent::Done { outcome, generation: 0, took: Default::default() }
 }
 
 fn panic(message: &str, thread: Option<&str>) -> RunEvent {
