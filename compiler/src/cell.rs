@@ -11,7 +11,7 @@ use std::ops::Range;
 /// A cell's text, taken apart.
 #[derive(Debug, Default)]
 pub(crate) struct Cell {
-    /// `:command` and `!shell` lines, which stand before any Rust.
+    /// `:command` lines, which stand before any Rust.
     pub commands: Vec<CommandLine>,
     /// The Rust, with every command's line blank, so that lines keep their numbers.
     pub rust: String,
@@ -39,7 +39,7 @@ pub(crate) struct Broken {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CommandLine {
-    /// With its colon; `!` for a shell command.
+    /// With its colon.
     pub name: String,
     pub args: String,
     /// 1-based, within the cell.
@@ -136,19 +136,16 @@ fn closed_too_early(rust: &str, end: usize) -> Option<Broken> {
     })
 }
 
-/// As evcxr reads them: lines before the first line of Rust that begin with a colon or an exclamation mark.
+/// As evcxr reads them: lines before the first line of Rust that begin with a colon.
 fn split_commands(text: &str) -> (Vec<CommandLine>, String) {
     let mut commands = Vec::new();
     let mut rust = String::with_capacity(text.len());
     let mut in_rust = false;
     for (index, line) in text.split_inclusive('\n').enumerate() {
         let trimmed = line.trim();
-        let is_command = trimmed.starts_with(':') && !trimmed.starts_with("::") || trimmed.starts_with('!');
+        let is_command = trimmed.starts_with(':') && !trimmed.starts_with("::");
         if !in_rust && is_command {
-            let (name, args) = match trimmed.strip_prefix('!') {
-                Some(shell) => ("!", shell),
-                None => trimmed.split_once(char::is_whitespace).unwrap_or((trimmed, "")),
-            };
+            let (name, args) = trimmed.split_once(char::is_whitespace).unwrap_or((trimmed, ""));
             commands.push(CommandLine {
                 name: name.to_owned(),
                 args: args.trim().to_owned(),
@@ -243,10 +240,10 @@ mod tests {
 
     #[test]
     fn commands_stand_before_rust_and_leave_their_lines_blank() {
-        let cell = Cell::parse(":dep regex = \"1\"\n// why\n!ls -l\nlet x = 1;\n:vars");
+        let cell = Cell::parse(":dep regex = \"1\"\n// why\n:show_deps\nlet x = 1;\n:vars");
         assert_eq!(
             cell.commands.iter().map(|c| (c.name.as_str(), c.args.as_str(), c.line)).collect::<Vec<_>>(),
-            [(":dep", "regex = \"1\"", 1), ("!", "ls -l", 3)]
+            [(":dep", "regex = \"1\"", 1), (":show_deps", "", 3)]
         );
         assert_eq!(cell.rust, "\n// why\n\nlet x = 1;\n:vars");
         assert_eq!(Cell::parse("::std::process::id()").commands, []);

@@ -1,4 +1,4 @@
-//! The `:` commands of evcxr, and `!` for the shell.
+//! The `:` commands of evcxr.
 
 use crate::cell::CommandLine;
 use crate::compiler::Compiler;
@@ -24,8 +24,8 @@ pub enum Action {
     RestartWorker,
     /// Replace all workers: everything was forgotten.
     Clear,
-    /// Run this in a shell.
-    Shell(String),
+    /// Show what there is: [`help`] and the magics.
+    Help,
     /// Set a variable of the environment of workers started from now on.
     SetEnv(String, String),
     /// Show how long each cell takes, or stop showing it.
@@ -155,17 +155,11 @@ const COMMANDS: &[Command] = &[
         run: |_, _, _| text(concat!("Chorus ", env!("CARGO_PKG_VERSION"))),
     },
     Command { name: ":quit", args: "", help: "end the kernel", run: |_, _, _| act(Action::Quit) },
-    Command { name: ":help", args: "", help: "show this", run: |_, _, _| text(help()) },
+    Command { name: ":help", args: "", help: "show this", run: |_, _, _| act(Action::Help) },
 ];
 
 /// Runs one line.
 pub(crate) fn run(compiler: &mut Compiler, line: &CommandLine, members: &[Member]) -> Result<Reply, Diagnostic> {
-    if line.name == "!" {
-        return match line.args.is_empty() {
-            true => Err(Diagnostic::error("`!` needs a shell command, as in `!ls -l`")),
-            false => act(Action::Shell(line.args.clone())),
-        };
-    }
     let command = COMMANDS.iter().find(|command| command.name == line.name).ok_or_else(|| Diagnostic {
         notes: vec!["help: `:help` lists the commands".into()],
         ..Diagnostic::error(format!("there is no command `{}`", line.name))
@@ -179,8 +173,7 @@ pub(crate) fn run(compiler: &mut Compiler, line: &CommandLine, members: &[Member
 /// All commands, one a line.
 pub fn help() -> String {
     let line = |command: &Command| format!("{:<28} {}\n", format!("{} {}", command.name, command.args), command.help);
-    let commands: String = COMMANDS.iter().map(line).collect();
-    format!("{commands}{:<28} {}\n\n%lsmagic lists the magics: %px, %cluster, ...", "!COMMAND", "run a shell command")
+    COMMANDS.iter().map(line).collect()
 }
 
 fn text(text: impl Into<String>) -> Result<Reply, Diagnostic> {

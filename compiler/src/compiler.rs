@@ -48,7 +48,7 @@ pub struct CellText<'a> {
     pub text: &'a str,
     /// The cell's execution count.
     pub count: u32,
-    /// The number of the text's first line in the whole cell, 1-based.
+    /// The number of the text's first line in the whole cell, 1-based; 0 if that line stands above the cell.
     pub first_line: usize,
     /// The whole cell, whose lines are shown with errors.
     pub cell: &'a str,

@@ -194,7 +194,8 @@ pub(crate) struct LineMap<'a> {
 impl LineMap<'_> {
     fn in_cell(&self, line: usize) -> Option<usize> {
         let own = line.checked_sub(self.prefix).filter(|own| *own > 0)?;
-        Some(own + self.first_line - 1)
+        // A line above the cell isn't the user's.
+        (own + self.first_line).checked_sub(1).filter(|line| *line > 0)
     }
 
     fn text(&self, line: usize) -> &str {

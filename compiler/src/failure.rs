@@ -91,7 +91,7 @@ pub(crate) fn mapped<'a>(
             line,
             column: piece.column,
             text: piece.text.clone(),
-            first_line: cell.lines().nth(line - 1).unwrap_or_default().to_owned(),
+            first_line: line.checked_sub(1).and_then(|at| cell.lines().nth(at)).unwrap_or_default().to_owned(),
         }
     })
 }

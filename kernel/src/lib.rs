@@ -13,6 +13,7 @@ mod interrupt;
 mod local;
 pub mod magic;
 mod outbox;
+mod program;
 mod publisher;
 mod px;
 pub mod render;

@@ -7,7 +7,7 @@ use crate::render::{LocalView, Output, Place, stream_name};
 use chorus_compiler::Object;
 use chorus_engine::{Job, StartError, Worker, WorkerConfig, WorkerEvent};
 use chorus_jupyter::content::Failure;
-use chorus_protocol::{Death, Outcome, RunEvent, RunId};
+use chorus_protocol::{Death, Outcome, RunEvent, RunId, Took};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 
@@ -20,6 +20,8 @@ const KILL: i32 = 9;
 pub struct Ended {
     /// As the worker's supervisor says.
     pub outcome: Outcome,
+    /// What it took; nothing, if the worker died.
+    pub took: Took,
     /// Why it failed, if it did; not yet published.
     pub failure: Option<Failure>,
 }
@@ -108,11 +110,11 @@ impl LocalWorker {
                             output => publisher.output(output).await,
                         }
                     }
-                    if let RunEvent::Done { outcome, .. } = event {
+                    if let RunEvent::Done { outcome, took, .. } = event {
                         if was_interrupted && matches!(outcome, Outcome::Died(_)) {
                             failure = Some(interrupted_with_losses("the cell was interrupted", &variables));
                         }
-                        return Ended { outcome, failure };
+                        return Ended { outcome, took, failure };
                     }
                 }
                 Some(WorkerEvent::Input { prompt, password, .. }) => {
@@ -130,7 +132,8 @@ impl LocalWorker {
                 None => {
                     let reason = "the local worker's supervisor is gone: restart the kernel";
                     let failure = crate::failure::failure("LoadFailed", reason);
-                    return Ended { outcome: Outcome::LoadFailed(reason.into()), failure: Some(failure) };
+                    let outcome = Outcome::LoadFailed(reason.into());
+                    return Ended { outcome, took: Took::default(), failure: Some(failure) };
                 }
             }
         }

@@ -8,7 +8,7 @@ use crate::publisher::Publisher;
 use crate::render::{PxView, ViewOptions};
 use chorus_client::{Run, RunRequest};
 use chorus_compiler::Object;
-use chorus_protocol::{EngineId, Outcome, RunEvent, Target};
+use chorus_protocol::{EngineId, Outcome, RunEvent, Target, Took};
 use futures::FutureExt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -73,6 +73,8 @@ pub enum Followed {
         outcomes: Vec<(EngineId, Outcome)>,
         /// Whether the user ended it.
         interrupted: bool,
+        /// What it took: on the clock the slowest engine, of the processors all engines together.
+        took: Took,
     },
     /// The user stopped waiting; it goes on.
     Detached(Sent),
@@ -130,7 +132,7 @@ impl Sent {
     ) -> Followed {
         let started = Instant::now();
         let mut waiting: BTreeSet<EngineId> = self.targets.iter().copied().collect();
-        let mut outcomes = Vec::new();
+        let (mut outcomes, mut all_took) = (Vec::new(), Took::default());
         let mut partial = Instant::now();
         let mut kill_at = None;
         let mut was_interrupted = false;
@@ -150,8 +152,11 @@ impl Sent {
                         weight += event.weight();
                         let place = place_of(&event, &self.object, self.count);
                         outputs.extend(lock(&self.view).event(engine, &event, place));
-                        if let RunEvent::Done { outcome, generation, .. } = event {
+                        if let RunEvent::Done { outcome, generation, took } = event {
                             waiting.remove(&engine);
+                            all_took.wall = all_took.wall.max(took.wall);
+                            all_took.user += took.user;
+                            all_took.system += took.system;
                             cluster.set_generation(engine, generation);
                             if let (Outcome::Died(_), Some(variables)) = (&outcome, held.get(&engine)) {
                                 lock(&self.view).lost(engine, variables.clone());
@@ -196,7 +201,7 @@ impl Sent {
             publisher.update(&display, false, bundle).await;
         }
         self.finish.send_replace(true);
-        Followed::Finished { outcomes, interrupted: was_interrupted }
+        Followed::Finished { outcomes, interrupted: was_interrupted, took: all_took }
     }
 
     /// Keeps what the engines put out for `%pxresult`, and calls `ended` with each engine's outcome.

@@ -303,7 +303,10 @@ impl Line {
         let (reply, stops) = match &result {
             Ok(_) => {
                 let expressions = user_expressions(&request);
-                let payload = if leaves { json!([{"source": "ask_exit", "keepkernel": false}]) } else { json!([]) };
+                let mut payload: Vec<Value> = Vec::new();
+                payload.extend(leaves.then(|| json!({"source": "ask_exit", "keepkernel": false})));
+                let loaded = self.executor.take_next_input();
+                payload.extend(loaded.map(|text| json!({"source": "set_next_input", "text": text, "replace": true})));
                 (json!({"status": "ok", "user_expressions": expressions, "payload": payload}), false)
             }
             Err(failed) => {

@@ -1,7 +1,11 @@
 //! Runs cells, one after the other: each part of a cell where it belongs.
 
 mod clusters;
+mod files;
 mod parallel;
+mod shell;
+mod timing;
+mod variables;
 
 use crate::cluster::Cluster;
 use crate::compiling::CompilerThread;
@@ -12,6 +16,7 @@ use crate::local::{Ended, LocalWorker};
 use crate::magic::{self, Code, Command, Part, PxConfig, PxOptions};
 use crate::publisher::Publisher;
 use crate::px::PxCell;
+use crate::render;
 use crate::server::KernelConfig;
 use chorus_compiler::{Action, CellText, Compiler, Member, Ran, Reply};
 use chorus_engine::WorkerConfig;
@@ -23,6 +28,7 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
+use timing::{Spending, Spent};
 use tokio::runtime::Handle;
 
 /// What completion knows of the notebook; it must not wait for a cell that runs.
@@ -53,6 +59,10 @@ pub struct Executor {
     last: Option<PxCell>,
     kept: HashMap<String, PxCell>,
     timing: bool,
+    /// Since the `%time` that runs, if one does.
+    spent: Spent,
+    /// What is to replace the cell.
+    next_input: Option<String>,
     env: Vec<(OsString, OsString)>,
 }
 
@@ -93,6 +103,8 @@ impl Executor {
             last: None,
             kept: HashMap::new(),
             timing: false,
+            spent: Spent::default(),
+            next_input: None,
             env: Vec::new(),
         }
     }
@@ -109,18 +121,21 @@ impl Executor {
         result
     }
 
+    /// The text by which front ends are to replace the cell that has just run, if it asked for that.
+    pub fn take_next_input(&mut self) -> Option<String> {
+        self.next_input.take()
+    }
+
     async fn parts(&mut self, request: &Request) -> Done {
         let parts = magic::parse(&request.code, &self.px).map_err(|error| magic_failure(&error))?;
+        self.run_parts(parts, request).await
+    }
+
+    async fn run_parts(&mut self, parts: Vec<Part<'_>>, request: &Request) -> Done {
         for part in parts {
             let next = match part {
                 Part::Blank { .. } => Next::Continue,
-                Part::Rust { text, first_line } => match self.autopx.clone() {
-                    Some(config) => {
-                        let options = PxOptions { config, out: None, local: false };
-                        self.px(options, Code { text, line: first_line, column: 1 }, request).await?
-                    }
-                    None => self.rust(text, first_line, request).await?,
-                },
+                Part::Rust { text, first_line } => self.rust_or_px(text, first_line, request).await?,
                 Part::Magic { command, .. } => self.command(command, request).await?,
             };
             if next == Next::Quit {
@@ -128,6 +143,17 @@ impl Executor {
             }
         }
         Ok(Next::Continue)
+    }
+
+    /// Rust of the cell itself: for the notebook's own worker, or under `%autopx` for the engines.
+    async fn rust_or_px(&mut self, text: &str, first_line: usize, request: &Request) -> Done {
+        match self.autopx.clone() {
+            Some(config) => {
+                let options = PxOptions { config, out: None, local: false };
+                self.px(options, Code { text, line: first_line, column: 1 }, request).await
+            }
+            None => self.rust(text, first_line, request).await,
+        }
     }
 
     async fn command(&mut self, command: Command<'_>, request: &Request) -> Done {
@@ -147,8 +173,17 @@ impl Executor {
                 self.px = config;
             }
             Command::Cluster(command) => self.cluster_command(command, request).await?,
+            Command::Time(timed) => return self.time(timed, request).await,
+            Command::TimeIt { flags, setup, code } => return self.time_it(flags, setup, code, request).await,
+            Command::Script { program, args, input, script } => {
+                shell::script(&program, args, input, script, request).await?;
+            }
+            Command::Shell(command) => shell::line(command, request).await?,
+            Command::WriteFile { file, append, text } => files::write(&file, append, text, request).await?,
+            Command::Load { file } => self.next_input = Some(files::load(&file).await?),
+            Command::Who { types } => self.who(types, request).await?,
             Command::Help(name) => publisher.stream("stdout", &name.help()).await,
-            Command::LsMagic => publisher.stream("stdout", &magic::list()).await,
+            Command::LsMagic => publisher.text_and_html(magic::list().trim_end(), &render::magics()).await,
         }
         Ok(Next::Continue)
     }
@@ -164,22 +199,26 @@ impl Executor {
         let (handle, publisher, front_end) = (Handle::current(), request.publisher.clone(), request.front_end.clone());
         let mut interrupted = request.interrupted.clone();
         let (text, count, whole) = (text.to_owned(), publisher.count(), Arc::clone(&request.code));
-        let (evaluated, failed) = self
+        let (evaluated, failed, spent) = self
             .compile(request, move |compiler| {
                 let variables: Vec<String> = compiler.namespaces().variables(Member::Local).into_keys().collect();
                 let mut failed = None;
                 let cell = CellText { text: &text, count, first_line, cell: &whole };
+                let mut spent = Spending::begin();
                 let evaluated = compiler.eval(cell, &members, &mut |object| {
-                    let Ended { outcome, failure } = handle.block_on(async {
+                    let begun = Instant::now();
+                    let Ended { outcome, took, failure } = handle.block_on(async {
                         let mut worker = local.lock().await;
                         worker.run(object, variables.clone(), &publisher, &mut interrupted, &front_end).await
                     });
                     failed = failure;
+                    spent.ran(begun, took, 0);
                     Ran::Finished(vec![(Member::Local, outcome)])
                 });
-                (evaluated, failed)
+                (evaluated, failed, spent.end())
             })
             .await?;
+        self.spent.add(spent);
         let evaluated = evaluated.map_err(compile_failure)?;
         if let Some(notice) = outdated_notice(&evaluated.outdated) {
             request.publisher.say(&notice).await;
@@ -241,7 +280,7 @@ impl Executor {
                         cluster.session().restart(cluster.engines());
                     }
                 }
-                Some(Action::Shell(command)) => self.shell(&command, request).await?,
+                Some(Action::Help) => request.publisher.stream("stdout", &render::help(&chorus_compiler::help())).await,
                 Some(Action::SetEnv(name, value)) => self.env.push((name.into(), value.into())),
                 Some(Action::ToggleTiming) => {
                     self.timing = !self.timing;
@@ -263,26 +302,6 @@ impl Executor {
         self.compiler.send(|compiler| {
             compiler.died(Member::Local, Death::Stopped);
         });
-    }
-
-    async fn shell(&self, command: &str, request: &Request) -> Result<(), Failure> {
-        let mut interrupted = request.interrupted.clone();
-        let failed = |error: std::io::Error| failure("ShellError", format!("sh can't be started: {error}"));
-        let child = tokio::process::Command::new("sh")
-            .args(["-c", command])
-            .stdin(std::process::Stdio::null())
-            .kill_on_drop(true)
-            .output();
-        let output = tokio::select! {
-            output = child => output.map_err(failed)?,
-            () = interrupted.next() => return Err(failure("Interrupted", "the shell command was interrupted")),
-        };
-        request.publisher.stream("stdout", &String::from_utf8_lossy(&output.stdout)).await;
-        request.publisher.stream("stderr", &String::from_utf8_lossy(&output.stderr)).await;
-        match output.status.success() {
-            true => Ok(()),
-            false => Err(failure("ShellError", format!("`{command}` ended with {}", output.status))),
-        }
     }
 
     // What surrounds every cell.

@@ -1,5 +1,6 @@
 //! Parallel cells: `%px`, `%%px`, `%autopx`, and `%pxresult`, which shows one again.
 
+use super::timing::{Spending, Spent};
 use super::{Done, Executor, Next, Request};
 use crate::cluster::Cluster;
 use crate::compiling::CompilerThread;
@@ -13,6 +14,7 @@ use chorus_jupyter::content::Failure;
 use chorus_protocol::{EngineId, Outcome};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::runtime::Handle;
 
 /// How many characters of a cell monitors show.
@@ -59,7 +61,9 @@ impl Executor {
                 let label: String = text.trim().chars().take(LABEL).collect();
                 let mut ran = PxRan::default();
                 let cell = CellText { text: &text, count: cell_publisher.count(), first_line, cell: &whole };
+                let mut spent = Spending::begin();
                 let evaluated = compiler.eval(cell, &members, &mut |object| {
+                    let begun = Instant::now();
                     handle.block_on(async {
                         let sent =
                             px::send(&cell_cluster, object, &targets, &cell_options, &label, &cell_publisher).await;
@@ -77,7 +81,8 @@ impl Executor {
                         }
                         match sent.follow(&cell_cluster, &cell_options, &held, &cell_publisher, &mut interrupted).await
                         {
-                            Followed::Finished { outcomes, interrupted } => {
+                            Followed::Finished { outcomes, interrupted, took } => {
+                                spent.ran(begun, took, outcomes.len());
                                 ran.interrupted = interrupted;
                                 let member = |(engine, outcome)| (Member::Engine(engine), outcome);
                                 Ran::Finished(outcomes.into_iter().map(member).collect())
@@ -90,10 +95,12 @@ impl Executor {
                         }
                     })
                 });
+                ran.spent = spent.end();
                 (evaluated, ran)
             })
             .await?;
-        let (evaluated, PxRan { cell, detached, interrupted, failure: failed }) = ran;
+        let (evaluated, PxRan { cell, detached, interrupted, failure: failed, spent }) = ran;
+        self.spent.add(spent);
         let evaluated = evaluated.map_err(compile_failure)?;
         if let Some(notice) = outdated_notice(&evaluated.outdated) {
             publisher.say(&notice).await;
@@ -160,6 +167,7 @@ struct PxRan {
     detached: Option<px::Sent>,
     interrupted: bool,
     failure: Option<Failure>,
+    spent: Spent,
 }
 
 /// The engines that a magic names.

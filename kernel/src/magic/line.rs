@@ -1,8 +1,8 @@
-//! One line with a magic: which words of it are flags, what they say, where the code begins.
+//! One line with a magic: which words of it are flags, what is wrong with them, where the code begins.
 
 use super::error::{Line, MagicError, nearest};
-use super::flags::{ClusterFlags, ConfigFlags, NoFlags, PxFlags, ResultFlags};
-use super::{Code, Command, Name, PxConfig, scan};
+use super::name::Form;
+use super::{Name, scan};
 use clap::FromArgMatches;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use std::error::Error as _;
@@ -50,6 +50,11 @@ impl<'a> Head<'a> {
         rest.starts_with('?') && rest.trim_start_matches('?').trim().is_empty()
     }
 
+    /// The magic as it is written here: `%%px`, without what follows.
+    pub(super) fn written(&self) -> &'a str {
+        self.line.text.get(self.start..self.end).unwrap_or("")
+    }
+
     /// An error about the name.
     pub(super) fn error(&self, message: impl Into<String>) -> MagicError {
         self.line.error(self.start..self.end, message)
@@ -58,94 +63,31 @@ impl<'a> Head<'a> {
     /// The error for a name that no magic has.
     pub(super) fn unknown(&self) -> MagicError {
         let percent = if self.double { "%%" } else { "%" };
-        let near = nearest(self.name, Name::ALL.map(Name::as_str));
-        let hint = near.map(|near| format!(": did you mean `{percent}{near}`?")).unwrap_or_default();
+        let near = nearest(self.name, Name::all().map(Name::as_str)).and_then(Name::find);
+        let as_meant = |near: Name| match near.form() {
+            Form::Line => format!("%{}", near.as_str()),
+            Form::Cell => format!("%%{}", near.as_str()),
+            Form::Either => format!("{percent}{}", near.as_str()),
+        };
+        let hint = near.map(|near| format!(": did you mean `{}`?", as_meant(near))).unwrap_or_default();
         self.error(format!("there is no magic `{percent}{}`{hint}", self.name)).with_help("`%lsmagic` lists the magics")
     }
 }
 
-/// Reads a line magic.
-pub(super) fn read<'a>(name: Name, head: &Head<'a>, config: &PxConfig) -> Result<Command<'a>, MagicError> {
-    if head.asks_for_help() {
-        return Ok(Command::Help(name));
-    }
-    let reader = Reader { name, head };
-    let words = match name {
-        Name::Cluster => split_all(head)?,
-        _ => split_flags(head, &name.flags())?,
-    };
-    let command = match name {
-        Name::Px => reader.parse::<PxFlags>(&words)?.map(|flags| {
-            let code = head.line.from(words.code);
-            let place = (head.line.number, head.line.column(words.code));
-            Command::Px { options: flags.over(config), code: Code { text: code, line: place.0, column: place.1 } }
-        }),
-        Name::AutoPx => reader.parse::<ConfigFlags>(&words)?.map(|flags| Command::AutoPx(flags.over(config))),
-        Name::PxConfig => {
-            let changed = !words.flags.is_empty();
-            reader.parse::<ConfigFlags>(&words)?.map(|flags| Command::PxConfig { config: flags.over(config), changed })
-        }
-        Name::PxResult => reader.parse::<ResultFlags>(&words)?.map(|flags| Command::PxResult(flags.over(config))),
-        Name::Cluster => reader.parse::<ClusterFlags>(&words)?.map(|flags| Command::Cluster(flags.wanted())),
-        Name::LsMagic => reader.parse::<NoFlags>(&words)?.map(|_| Command::LsMagic),
-    };
-    let Some(command) = command else { return Ok(Command::Help(name)) };
-    let rest = words.code..head.line.text.trim_end().len();
-    match &command {
-        Command::Px { code, .. } => {
-            if code.text.trim().is_empty() {
-                let message = "`%px` needs code on its line";
-                return Err(head.error(message).with_help("for code of several lines begin the cell with `%%px`"));
-            }
-            let mut scanner = scan::Scanner::default();
-            scanner.read(code.text);
-            if scanner.is_open() {
-                let message = "the code of `%px` ends with its line, and something that it opens isn't closed there";
-                let help = "for code of several lines begin the cell with `%%px`";
-                return Err(head.line.error(rest, message).with_help(help));
-            }
-        }
-        _ if !rest.is_empty() => {
-            let message = format!("`{name}` doesn't take `{}`", head.line.from(rest.start).trim_end());
-            return Err(head.line.error(rest, message).with_help(format!("usage: {}", name.usage())));
-        }
-        _ => {}
-    }
-    Ok(command)
-}
-
-/// Reads the line of a `%%px`, whose code is on the lines below it.
-pub(super) fn read_cell<'a>(head: &Head<'a>, config: &PxConfig, body: Code<'a>) -> Result<Command<'a>, MagicError> {
-    if head.asks_for_help() {
-        return Ok(Command::Help(Name::Px));
-    }
-    let words = split_flags(head, &Name::Px.flags())?;
-    let Some(flags) = (Reader { name: Name::Px, head }).parse::<PxFlags>(&words)? else {
-        return Ok(Command::Help(Name::Px));
-    };
-    let rest = words.code..head.line.text.trim_end().len();
-    if !rest.is_empty() {
-        let message = "only flags may stand on the line of `%%px`";
-        let help = "the code begins on the next line; `%px CODE` runs a single line";
-        return Err(head.line.error(rest, message).with_help(help));
-    }
-    Ok(Command::Px { options: flags.over(config), code: body })
-}
-
 /// A word of the line, without its quotes.
-struct Word {
+pub(super) struct Word {
     at: Range<usize>,
     value: String,
 }
 
-struct Words {
-    flags: Vec<Word>,
+pub(super) struct Words {
+    pub(super) flags: Vec<Word>,
     /// Where the code begins, or the end of the line.
-    code: usize,
+    pub(super) code: usize,
 }
 
 /// The words that are flags and values of flags.
-fn split_flags(head: &Head<'_>, command: &clap::Command) -> Result<Words, MagicError> {
+pub(super) fn split_flags(head: &Head<'_>, command: &clap::Command) -> Result<Words, MagicError> {
     let mut flags = Vec::new();
     let mut at = skip_space(head.line, head.end);
     loop {
@@ -172,7 +114,7 @@ fn split_flags(head: &Head<'_>, command: &clap::Command) -> Result<Words, MagicE
 }
 
 /// All words of the line.
-fn split_all(head: &Head<'_>) -> Result<Words, MagicError> {
+pub(super) fn split_all(head: &Head<'_>) -> Result<Words, MagicError> {
     let mut flags = Vec::new();
     let mut at = skip_space(head.line, head.end);
     while !head.line.from(at).is_empty() {
@@ -232,14 +174,14 @@ fn word(line: Line<'_>, at: usize) -> Result<Word, MagicError> {
     }
 }
 
-struct Reader<'h, 'a> {
-    name: Name,
-    head: &'h Head<'a>,
+pub(super) struct Reader<'h, 'a> {
+    pub(super) name: Name,
+    pub(super) head: &'h Head<'a>,
 }
 
 impl Reader<'_, '_> {
     /// The flags that the words say, or `None` when they ask for help.
-    fn parse<F: FromArgMatches>(&self, words: &Words) -> Result<Option<F>, MagicError> {
+    pub(super) fn parse<F: FromArgMatches>(&self, words: &Words) -> Result<Option<F>, MagicError> {
         let values = words.flags.iter().map(|word| &word.value);
         match self.name.flags().try_get_matches_from(values).and_then(|matches| F::from_arg_matches(&matches)) {
             Ok(flags) => Ok(Some(flags)),
@@ -263,6 +205,7 @@ impl Reader<'_, '_> {
         let flag = argument.split([' ', '=']).next().unwrap_or_default();
         let value = context(ContextKind::InvalidValue).unwrap_or_default();
         let usage = format!("usage: {}; `%{}?` tells more", name.usage(), name.as_str());
+        let shown = self.head.written();
         let whole = self.head.start..self.head.line.text.trim_end().len();
         let place = |word: Option<&Word>| word.map_or(whole.clone(), |word| word.at.clone());
         let at_flag = || place(words.flags.iter().rev().find(|word| says(&word.value, flag)));
@@ -272,17 +215,17 @@ impl Reader<'_, '_> {
         let (at, message) = match error.kind() {
             ErrorKind::UnknownArgument => {
                 let hint = match context(ContextKind::SuggestedArg) {
-                    None if name == Name::Px => ": if it is code, write `--` before it".to_owned(),
+                    None if name.takes_code() => ": if it is code, write `--` before it".to_owned(),
                     near => did_you_mean(near),
                 };
                 let kind = if flag.starts_with('-') { "the flag " } else { "" };
-                (at_flag(), format!("`{name}` doesn't take {kind}`{argument}`{hint}"))
+                (at_flag(), format!("`{shown}` doesn't take {kind}`{argument}`{hint}"))
             }
             ErrorKind::InvalidSubcommand => {
                 let wrong = context(ContextKind::InvalidSubcommand).unwrap_or_default();
                 let at = place(words.flags.iter().find(|word| word.value == wrong));
                 let near = context(ContextKind::SuggestedSubcommand);
-                (at, format!("`{name}` doesn't know `{wrong}`{}", did_you_mean(near)))
+                (at, format!("`{shown}` doesn't know `{wrong}`{}", did_you_mean(near)))
             }
             ErrorKind::InvalidValue if value.is_empty() => {
                 (place(words.flags.last()), format!("`{flag}` needs a value"))
@@ -325,9 +268,9 @@ pub(super) fn complete(line: &str) -> Option<(usize, Vec<String>)> {
     if !typed.contains(char::is_whitespace) {
         let percent = if typed.starts_with("%%") { "%%" } else { "%" };
         let name = typed.strip_prefix(percent)?;
-        let names = Name::ALL.iter().filter(|magic| percent == "%" || **magic == Name::Px);
-        let fitting = names.map(|magic| magic.as_str()).filter(|magic| magic.starts_with(name));
-        return Some((start, fitting.map(|magic| format!("{percent}{magic}")).collect()));
+        let other = if percent == "%" { Form::Cell } else { Form::Line };
+        let fitting = Name::all().filter(|magic| magic.form() != other && magic.as_str().starts_with(name));
+        return Some((start, fitting.map(|magic| format!("{percent}{}", magic.as_str())).collect()));
     }
     let head = head?;
     let command = head.magic()?.flags();

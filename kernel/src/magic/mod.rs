@@ -1,21 +1,25 @@
 //! Magics: the lines of a cell that aren't Rust.
 //!
-//! A cell whose first line of code is `%%px` goes to the engines whole. Elsewhere a line `%name ...` at the start of a
-//! statement is a magic, and the Rust above and below it is Rust. This module says which is which, and where; it
-//! runs nothing, knows no cluster, and no cell makes it panic.
+//! A cell whose first line of code is `%%name` is that magic's whole. Elsewhere a line `%name ...` at the start of a
+//! statement is a magic, and the Rust above and below it is Rust. A line `!command` above the cell's first Rust is for
+//! the shell. This module says which is which, and where; it runs nothing, knows no cluster, and no cell makes it panic.
 
 mod error;
+mod everyday;
 mod flags;
 mod line;
 mod name;
+mod read;
 mod scan;
 mod targets;
+mod teaching;
 #[cfg(test)]
 mod tests;
 
 pub use error::MagicError;
+pub use everyday::TimeItFlags;
 pub use flags::{ClusterCommand, PxConfig, PxOptions, ResultOptions, Signal};
-pub use name::{Name, list};
+pub use name::{Group, Name, SHELL_LINE, list};
 pub use targets::{TargetError, Targets};
 
 use error::Line;
@@ -80,10 +84,71 @@ pub enum Command<'a> {
     },
     /// Start, stop, show or join a cluster.
     Cluster(ClusterCommand),
+    /// Run something and tell how long that took.
+    Time(Timed<'a>),
+    /// Run something many times and tell how long one takes.
+    TimeIt {
+        /// How often.
+        flags: TimeItFlags,
+        /// What runs once before, in the same scope. It doesn't end in a comment.
+        setup: Option<Code<'a>>,
+        /// What runs many times.
+        code: Code<'a>,
+    },
+    /// Run another program on the body of the cell.
+    Script {
+        /// The program.
+        program: String,
+        /// Its arguments.
+        args: Vec<String>,
+        /// How it gets the script.
+        input: Input,
+        /// The body.
+        script: &'a str,
+    },
+    /// Run a line with sh.
+    Shell(&'a str),
+    /// Write the body of the cell to a file.
+    WriteFile {
+        /// Where, as written.
+        file: String,
+        /// Whether to add to what is there.
+        append: bool,
+        /// The body.
+        text: &'a str,
+    },
+    /// Put a file's text into the cell.
+    Load {
+        /// Where it is, as written.
+        file: String,
+    },
+    /// List the variables.
+    Who {
+        /// With types, and who has them.
+        types: bool,
+    },
     /// Show [`Name::help`].
     Help(Name),
     /// Show [`list`].
     LsMagic,
+}
+
+/// What is timed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Timed<'a> {
+    /// The rest of the magic's line.
+    Line(Code<'a>),
+    /// All that stands below it, which is a cell again.
+    Cell(Vec<Part<'a>>),
+}
+
+/// How a program gets its script.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// As the argument of `-c`; its stdin is closed.
+    Argument,
+    /// From its stdin.
+    Stdin,
 }
 
 /// Rust in a magic, and where it stands in the cell.
@@ -99,38 +164,60 @@ pub struct Code<'a> {
 
 /// Splits a cell into Rust and magics, which are to run in this order. `config` gives the defaults of their flags.
 pub fn parse<'a>(cell: &'a str, config: &PxConfig) -> Result<Vec<Part<'a>>, MagicError> {
+    parse_from(cell, 1, config)
+}
+
+/// The same for the lower part of a cell, whose first line has this number.
+fn parse_from<'a>(cell: &'a str, first_line: usize, config: &PxConfig) -> Result<Vec<Part<'a>>, MagicError> {
     let mut config = config.clone();
     let mut parts = Vec::new();
     let mut scanner = Scanner::default();
-    let mut rust = Rust { from: 0, line: 1, code: false };
+    let mut rust = Rust { from: 0, line: first_line, code: false };
+    // Whether any Rust stands above, which may go on with `!`.
+    let mut below_rust = false;
     let mut at = 0;
     for (index, whole) in cell.split_inclusive('\n').enumerate() {
-        let line = Line { text: whole.strip_suffix('\n').unwrap_or(whole), number: index + 1 };
+        let line = Line { text: whole.strip_suffix('\n').unwrap_or(whole), number: first_line + index };
         let line = Line { text: line.text.strip_suffix('\r').unwrap_or(line.text), ..line };
         let end = at + whole.len();
         let next = scanner.next();
         match found(line, next)? {
             Some((name, head)) if head.double => {
                 if parts.iter().any(|part| !matches!(part, Part::Blank { .. })) || rust.code {
-                    let message = "`%%px` must be the first line of its cell, since it takes the whole cell";
-                    return Err(head
-                        .error(message)
-                        .with_help("for one line use `%px CODE`; the rest can be a cell of its own"));
-                }
-                if name != Name::Px {
-                    return Err(head.error(format!("`{name}` is a magic for one line: write it with a single `%`")));
+                    let message =
+                        format!("`%{name}` must be the first line of its cell, since it takes the whole cell");
+                    let help = match name.takes_code() {
+                        true => format!("for one line use `{name} CODE`; the rest can be a cell of its own"),
+                        false => "the rest can be a cell of its own".to_owned(),
+                    };
+                    return Err(head.error(message).with_help(help));
                 }
                 let body = Code { text: cell.get(end..).unwrap_or(""), line: line.number + 1, column: 1 };
-                refuse_magics(body)?;
-                let command = line::read_cell(&head, &config, body)?;
+                if let Name::Px | Name::TimeIt = name {
+                    refuse_magics(name, body)?;
+                }
+                let mut command = read::cell(name, &head, &config, body)?;
+                if let Command::Time(Timed::Cell(parts)) = &mut command {
+                    if first_line > 1 {
+                        return Err(head.error("one `%%time` times the whole cell already"));
+                    }
+                    *parts = parse_from(body.text, body.line, &config)?;
+                }
                 return Ok(vec![Part::Magic { text: cell, line: line.number, command }]);
             }
             Some((name, head)) => {
                 rust.push(cell, at, &mut parts);
-                let command = line::read(name, &head, &config)?;
+                let command = read::line(name, &head, &config)?;
                 if let Command::PxConfig { config: changed, .. } = &command {
                     config = changed.clone();
                 }
+                parts.push(Part::Magic { text: whole, line: line.number, command });
+                scanner.skip_line();
+                rust = Rust { from: end, line: line.number + 1, code: false };
+            }
+            None if next == Next::Statement && !below_rust && shell_command(line.text).is_some() => {
+                rust.push(cell, at, &mut parts);
+                let command = Command::Shell(shell_command(line.text).unwrap_or_default());
                 parts.push(Part::Magic { text: whole, line: line.number, command });
                 scanner.skip_line();
                 rust = Rust { from: end, line: line.number + 1, code: false };
@@ -142,6 +229,7 @@ pub fn parse<'a>(cell: &'a str, config: &PxConfig) -> Result<Vec<Part<'a>>, Magi
             None => {
                 scanner.read(whole);
                 rust.code |= scanner.has_code();
+                below_rust |= scanner.has_code();
             }
         }
         at = end;
@@ -172,7 +260,8 @@ fn found<'a>(line: Line<'a>, next: Next) -> Result<Option<(Name, Head<'a>)>, Mag
     let Some(head) = Head::find(line) else { return Ok(None) };
     match (next, head.magic()) {
         (Next::Rest, _) => Ok(None),
-        (_, Some(name)) if head.stands_alone() => Ok(Some((name, head))),
+        (Next::Statement, Some(name)) if head.stands_alone() => Ok(Some((name, head))),
+        (Next::AfterBrace, Some(name)) if head.stands_alone() && name.is_no_common_word() => Ok(Some((name, head))),
         (Next::AfterBrace, _) => Ok(None),
         (Next::Statement, Some(name)) => {
             let percent = if head.double { "%" } else { "" };
@@ -188,14 +277,26 @@ fn is_evcxr_command(line: &str) -> bool {
     line.starts_with(':') && !line.starts_with("::")
 }
 
-/// The body of a `%%px` is Rust only.
-fn refuse_magics(body: Code<'_>) -> Result<(), MagicError> {
+/// The command of a line that begins with `!`. Rust negates such a word too: that is why only lines above any Rust are
+/// asked, and why `!(a && b)`, `!!a`, `!*a` and the like aren't commands.
+fn shell_command(line: &str) -> Option<&str> {
+    let command = line.trim_start().strip_prefix('!')?;
+    let begins = |c: char| scan::is_word(c) || c.is_whitespace() || matches!(c, '.' | '/' | '~' | '$' | '"' | '\'');
+    (command.starts_with(begins) && !command.trim().is_empty()).then_some(command.trim())
+}
+
+/// The body of a `%%px` is Rust only, and so is that of a `%%timeit`.
+fn refuse_magics(name: Name, body: Code<'_>) -> Result<(), MagicError> {
     let mut scanner = Scanner::default();
     for (index, whole) in body.text.split_inclusive('\n').enumerate() {
         let line = Line { text: whole.trim_end_matches(['\r', '\n']), number: body.line + index };
         let next = scanner.next();
         if let Some((_, head)) = found(line, next)? {
-            let message = "there can't be a magic in a `%%px` cell, which goes to the engines whole";
+            let why = match name {
+                Name::Px => "which goes to the engines whole",
+                _ => "which is compiled whole",
+            };
+            let message = format!("there can't be a magic in a `%{name}` cell, {why}");
             return Err(head.error(message).with_help("put it into a cell of its own"));
         }
         if next != Next::Rest && is_evcxr_command(line.text) {
@@ -221,10 +322,22 @@ pub fn is_unfinished(cell: &str, config: &PxConfig) -> bool {
         }
         scanner.is_open()
     };
-    match parse(cell, config).unwrap_or_default().last() {
+    let parts = parse(cell, config).unwrap_or_default();
+    let last = match parts.as_slice() {
+        [Part::Magic { command: Command::Time(Timed::Cell(parts)), .. }] => match parts.last() {
+            None | Some(Part::Blank { .. }) => return true,
+            last => last,
+        },
+        parts => parts.last(),
+    };
+    match last {
         Some(Part::Rust { text, .. } | Part::Blank { text }) => open(text),
-        Some(Part::Magic { command: Command::Px { code, .. }, .. }) => code.text.trim().is_empty() || open(code.text),
-        _ => false,
+        Some(Part::Magic { command, .. }) => match command {
+            Command::Px { code, .. } | Command::TimeIt { code, .. } => code.text.trim().is_empty() || open(code.text),
+            Command::Script { script: text, .. } | Command::WriteFile { text, .. } => text.is_empty(),
+            _ => false,
+        },
+        None => false,
     }
 }
 

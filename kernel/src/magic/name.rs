@@ -1,6 +1,8 @@
-//! The magics there are, and the texts that teach them.
+//! The magics there are.
 
+use super::everyday::{LoadFlags, ScriptFlags, ShellFlags, TimeItFlags, WriteFlags};
 use super::flags::{ClusterFlags, ConfigFlags, NoFlags, PxFlags, ResultFlags};
+use super::teaching::teaching;
 use clap::CommandFactory;
 use std::fmt;
 
@@ -17,13 +19,64 @@ pub enum Name {
     PxConfig,
     /// `%cluster`.
     Cluster,
+    /// `%time` and `%%time`.
+    Time,
+    /// `%timeit` and `%%timeit`.
+    TimeIt,
+    /// `%%bash`.
+    Bash,
+    /// `%%sh`.
+    Sh,
+    /// `%%script`.
+    Script,
+    /// `%%writefile`.
+    WriteFile,
+    /// `%%file`, the same.
+    File,
+    /// `%load`.
+    Load,
+    /// `%who`.
+    Who,
+    /// `%whos`.
+    Whos,
     /// `%lsmagic`.
     LsMagic,
 }
 
+/// Magics that belong together.
+#[derive(Clone, Copy, Debug)]
+pub struct Group {
+    /// What they are for.
+    pub title: &'static str,
+    /// In the order in which they are listed.
+    pub magics: &'static [Name],
+}
+
+/// What stands behind a magic's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// `%name` takes its line.
+    Line,
+    /// `%%name` takes its cell.
+    Cell,
+    /// Both.
+    Either,
+}
+
 impl Name {
+    /// Every magic.
+    pub const GROUPS: [Group; 5] = [
+        Group { title: "Parallel", magics: &[Name::Px, Name::AutoPx, Name::PxResult, Name::PxConfig, Name::Cluster] },
+        Group { title: "Time", magics: &[Name::Time, Name::TimeIt] },
+        Group { title: "Other programs", magics: &[Name::Bash, Name::Sh, Name::Script] },
+        Group { title: "Files", magics: &[Name::WriteFile, Name::File, Name::Load] },
+        Group { title: "The notebook", magics: &[Name::Who, Name::Whos, Name::LsMagic] },
+    ];
+
     /// Every magic, in the order in which they are listed.
-    pub const ALL: [Name; 6] = [Name::Px, Name::AutoPx, Name::PxResult, Name::PxConfig, Name::Cluster, Name::LsMagic];
+    pub fn all() -> impl Iterator<Item = Name> {
+        Name::GROUPS.into_iter().flat_map(|group| group.magics.iter().copied())
+    }
 
     /// As written, without `%`.
     pub fn as_str(self) -> &'static str {
@@ -33,22 +86,72 @@ impl Name {
             Name::PxResult => "pxresult",
             Name::PxConfig => "pxconfig",
             Name::Cluster => "cluster",
+            Name::Time => "time",
+            Name::TimeIt => "timeit",
+            Name::Bash => "bash",
+            Name::Sh => "sh",
+            Name::Script => "script",
+            Name::WriteFile => "writefile",
+            Name::File => "file",
+            Name::Load => "load",
+            Name::Who => "who",
+            Name::Whos => "whos",
             Name::LsMagic => "lsmagic",
         }
     }
 
     /// The magic of this name.
     pub fn find(name: &str) -> Option<Name> {
-        Name::ALL.into_iter().find(|magic| magic.as_str() == name)
+        Name::all().find(|magic| magic.as_str() == name)
     }
 
-    fn summary(self) -> &'static str {
+    pub(super) fn form(self) -> Form {
+        match self {
+            Name::Px | Name::Time | Name::TimeIt => Form::Either,
+            Name::Bash | Name::Sh | Name::Script | Name::WriteFile | Name::File => Form::Cell,
+            _ => Form::Line,
+        }
+    }
+
+    /// Whether Rust may stand behind its flags.
+    pub(super) fn takes_code(self) -> bool {
+        self.form() == Form::Either
+    }
+
+    /// Whether a line that begins with it may go on from a `}` above, where Rust would take the name for a variable
+    /// and its `%` for the operator. The common words among the names need the start of a statement.
+    pub(super) fn is_no_common_word(self) -> bool {
+        matches!(self, Name::Px | Name::AutoPx | Name::PxResult | Name::PxConfig | Name::Cluster | Name::LsMagic)
+    }
+
+    /// All ways to begin it: `%px, %%px`.
+    pub fn forms(self) -> String {
+        let name = self.as_str();
+        match self.form() {
+            Form::Line => format!("%{name}"),
+            Form::Cell => format!("%%{name}"),
+            Form::Either => format!("%{name}, %%{name}"),
+        }
+    }
+
+    /// What it does, in a line.
+    pub fn summary(self) -> &'static str {
         match self {
             Name::Px => "Runs Rust on every engine of the cluster; `%%px` runs the whole cell",
             Name::AutoPx => "Sends every following cell to the engines, until `%autopx` is run again",
             Name::PxResult => "Shows the outputs of the last parallel cell again, and of one that didn't wait",
             Name::PxConfig => "Sets the defaults of the flags of `%px`, or shows them",
             Name::Cluster => "Starts, shows, joins and stops clusters",
+            Name::Time => "Tells how long a line or a cell ran, and how long it was compiled",
+            Name::TimeIt => "Runs a line or a cell many times and tells how long one takes",
+            Name::Bash => "Runs the cell with bash",
+            Name::Sh => "Runs the cell with sh",
+            Name::Script => "Runs the cell with any program, which reads it from its stdin",
+            Name::WriteFile => "Writes the cell to a file",
+            Name::File => "The same as `%%writefile`",
+            Name::Load => "Puts a file's text into the cell",
+            Name::Who => "Lists the variables",
+            Name::Whos => "Lists the variables with their types, and who has them",
             Name::LsMagic => "Lists the magics",
         }
     }
@@ -63,18 +166,19 @@ impl Name {
             Name::Cluster => {
                 "%cluster [start [-n N] [--tcp] [--name NAME] | stop | status | connect NAME|FILE | restart [-t T]]"
             }
+            Name::Time => "%time CODE, or %%time and the cell below",
+            Name::TimeIt => {
+                "%timeit [-n N] [-r R] CODE, or %%timeit [-n N] [-r R] [SETUP] and the code on the lines below"
+            }
+            Name::Bash => "%%bash [ARGUMENTS] and the script on the lines below",
+            Name::Sh => "%%sh [ARGUMENTS] and the script on the lines below",
+            Name::Script => "%%script PROGRAM [ARGUMENTS] and its input on the lines below",
+            Name::WriteFile => "%%writefile [-a] FILE and the text on the lines below",
+            Name::File => "%%file [-a] FILE and the text on the lines below",
+            Name::Load => "%load FILE",
+            Name::Who => "%who",
+            Name::Whos => "%whos",
             Name::LsMagic => "%lsmagic",
-        }
-    }
-
-    fn teaching(self) -> &'static str {
-        match self {
-            Name::Px => PX,
-            Name::AutoPx => AUTOPX,
-            Name::PxResult => PXRESULT,
-            Name::PxConfig => PXCONFIG,
-            Name::Cluster => CLUSTER,
-            Name::LsMagic => "`%NAME?` tells more of each.",
         }
     }
 
@@ -85,13 +189,18 @@ impl Name {
             Name::AutoPx | Name::PxConfig => ConfigFlags::command(),
             Name::PxResult => ResultFlags::command(),
             Name::Cluster => ClusterFlags::command(),
-            Name::LsMagic => NoFlags::command(),
+            Name::TimeIt => TimeItFlags::command(),
+            Name::Bash | Name::Sh => ShellFlags::command(),
+            Name::Script => ScriptFlags::command(),
+            Name::WriteFile | Name::File => WriteFlags::command(),
+            Name::Load => LoadFlags::command(),
+            Name::Time | Name::Who | Name::Whos | Name::LsMagic => NoFlags::command(),
         };
         command
             .name(self.as_str())
             .about(self.summary())
             .override_usage(self.usage())
-            .after_help(self.teaching())
+            .after_help(teaching(self))
             .color(clap::ColorChoice::Never)
             .term_width(120)
     }
@@ -120,60 +229,14 @@ impl fmt::Display for Name {
 /// What `%lsmagic` prints.
 pub fn list() -> String {
     let mut text = String::new();
-    for name in Name::ALL {
-        let shown = if name == Name::Px { "%px, %%px".to_owned() } else { name.to_string() };
-        text += &format!("{shown:<11} {}\n", name.summary());
+    for Group { title, magics } in Name::GROUPS {
+        text += &format!("{title}:\n");
+        for name in magics {
+            text += &format!("  {:<18} {}\n", name.forms(), name.summary());
+        }
     }
-    text + "\n`%NAME?` tells more of each.\n"
+    text + &format!("  {:<18} {SHELL_LINE}\n\n`%NAME?` tells more of each.\n", "!COMMAND")
 }
 
-const PX: &str = "\
-The code is compiled once, by the notebook, and every engine runs it. Each engine keeps its own variables; functions,
-types and `use` are shared with the other cells of the notebook. The first `%px` starts a cluster if there is none.
-
-Examples:
-  %px let here = std::process::id();      a variable on every engine
-  %px here                                its value on each: Out[0:2]: 4711 ...
-  %px -t 0,2 println!(\"hello\")            on the engines 0 and 2 only
-  %px -t -1 -- -here                      `--` ends the flags, where code begins with `-`
-  let n = 3;                              Rust may stand above and below: it runs here, not on the engines
-  %px println!(\"one of {}\", px::size())
-
-  %%px --noblock -o squares               a cell that isn't waited for
-  let mine = (px::rank() * 10)..;
-  mine.take(10).map(|x| x * x).sum::<usize>()
-
-Outputs:
-  [stdout:2] text       printed by engine 2
-  [output:2]            what engine 2 displays follows
-  Out[0-3:7]: 42        the cell's last expression, the same on the engines 0 to 3
-  [2:execute] ...       how it failed on engine 2";
-
-const AUTOPX: &str = "\
-Examples:
-  %autopx                 from the next statement on, all Rust runs on the engines
-  let a = px::rank();
-  %autopx                 and from here on in the notebook again
-  %autopx -t 0            only engine 0";
-
-const PXRESULT: &str = "\
-Examples:
-  %px -a slow()           returns at once
-  %pxresult               waits for its end, and shows what came of it
-  %pxresult -e            the same, engine by engine
-  %pxresult -o squares    what `%px -o squares` printed and computed";
-
-const PXCONFIG: &str = "\
-Examples:
-  %pxconfig                              shows the defaults
-  %pxconfig -t :2 --progress-after 0     from now on the first two engines, with progress at once
-  %pxconfig -t all --no-stream -g engine   outputs at the end, engine by engine";
-
-const CLUSTER: &str = "\
-Examples:
-  %cluster start -n 4                  4 engines on this machine
-  %cluster start --tcp --name lab      engines of other machines may join it
-  %cluster connect lab                 the same cluster from another notebook
-  %cluster restart -t 2                a fresh worker for engine 2; its variables are gone
-  %cluster                             who is there and what runs
-  %cluster stop";
+/// What a line does that begins with `!`.
+pub const SHELL_LINE: &str = "Runs a command with sh; such lines stand above the cell's Rust";

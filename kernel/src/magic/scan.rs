@@ -176,6 +176,14 @@ fn after_quote(text: &str) -> &str {
     }
 }
 
+/// Whether a line ends in a `//` comment, so that what were put behind it wouldn't be read.
+pub(super) fn ends_in_comment(line: &str) -> bool {
+    let mark = '\u{1}';
+    let mut scanner = Scanner::default();
+    scanner.read(&format!("{line}{mark}"));
+    scanner.last != Some(mark)
+}
+
 pub(super) fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }

@@ -1,0 +1,134 @@
+//! From the line of a magic, and for some the lines below it, to what it asks for.
+
+use super::error::MagicError;
+use super::everyday::{LoadFlags, ScriptFlags, ShellFlags, TimeItFlags, WriteFlags};
+use super::flags::{ClusterFlags, ConfigFlags, NoFlags, PxFlags, ResultFlags};
+use super::line::{Head, Reader, split_all, split_flags};
+use super::name::Form;
+use super::{Code, Command, Input, Name, PxConfig, Timed, scan};
+
+/// Reads a line magic.
+pub(super) fn line<'a>(name: Name, head: &Head<'a>, config: &PxConfig) -> Result<Command<'a>, MagicError> {
+    if head.asks_for_help() {
+        return Ok(Command::Help(name));
+    }
+    if name.form() == Form::Cell {
+        let message = format!("`%{0}` is a magic for whole cells: write it as `%%{0}`", name.as_str());
+        return Err(head.error(message).with_help(format!("usage: {}", name.usage())));
+    }
+    let reader = Reader { name, head };
+    let words = match name {
+        Name::Cluster | Name::Load => split_all(head)?,
+        _ => split_flags(head, &name.flags())?,
+    };
+    let rest = words.code..head.line.text.trim_end().len();
+    let code = Code { text: head.line.from(words.code), line: head.line.number, column: head.line.column(words.code) };
+    let command = match name {
+        Name::Px => reader.parse::<PxFlags>(&words)?.map(|flags| Command::Px { options: flags.over(config), code }),
+        Name::Time => reader.parse::<NoFlags>(&words)?.map(|_| Command::Time(Timed::Line(code))),
+        Name::TimeIt => reader.parse::<TimeItFlags>(&words)?.map(|flags| Command::TimeIt { flags, setup: None, code }),
+        Name::AutoPx => reader.parse::<ConfigFlags>(&words)?.map(|flags| Command::AutoPx(flags.over(config))),
+        Name::PxConfig => {
+            let changed = !words.flags.is_empty();
+            reader.parse::<ConfigFlags>(&words)?.map(|flags| Command::PxConfig { config: flags.over(config), changed })
+        }
+        Name::PxResult => reader.parse::<ResultFlags>(&words)?.map(|flags| Command::PxResult(flags.over(config))),
+        Name::Cluster => reader.parse::<ClusterFlags>(&words)?.map(|flags| Command::Cluster(flags.wanted())),
+        Name::Load => reader.parse::<LoadFlags>(&words)?.map(|flags| Command::Load { file: flags.file }),
+        Name::Who => reader.parse::<NoFlags>(&words)?.map(|_| Command::Who { types: false }),
+        Name::Whos => reader.parse::<NoFlags>(&words)?.map(|_| Command::Who { types: true }),
+        Name::LsMagic => reader.parse::<NoFlags>(&words)?.map(|_| Command::LsMagic),
+        Name::Bash | Name::Sh | Name::Script | Name::WriteFile | Name::File => None,
+    };
+    let Some(command) = command else { return Ok(Command::Help(name)) };
+    if name.takes_code() {
+        if code.text.trim().is_empty() {
+            let help = format!("for code of several lines begin the cell with `%{name}`");
+            return Err(head.error(format!("`{name}` needs code on its line")).with_help(help));
+        }
+        let mut scanner = scan::Scanner::default();
+        scanner.read(code.text);
+        if scanner.is_open() {
+            let message =
+                format!("the code of `{name}` ends with its line, and something that it opens isn't closed there");
+            let help = format!("for code of several lines begin the cell with `%{name}`");
+            return Err(head.line.error(rest, message).with_help(help));
+        }
+    } else if !rest.is_empty() {
+        return Err(excess(name, head, rest));
+    }
+    Ok(command)
+}
+
+/// Reads the line of a cell magic; `body` are the lines below it. (`%%time` is read by [`super::parse`], since its body
+/// is a cell again.)
+pub(super) fn cell<'a>(
+    name: Name,
+    head: &Head<'a>,
+    config: &PxConfig,
+    body: Code<'a>,
+) -> Result<Command<'a>, MagicError> {
+    if head.asks_for_help() {
+        return Ok(Command::Help(name));
+    }
+    if name.form() == Form::Line {
+        return Err(head.error(format!("`{name}` is a magic for one line: write it with a single `%`")));
+    }
+    let reader = Reader { name, head };
+    let words = match name.form() {
+        Form::Cell => split_all(head)?,
+        _ => split_flags(head, &name.flags())?,
+    };
+    let rest = words.code..head.line.text.trim_end().len();
+    let script = |program: String, args, input| Command::Script { program, args, input, script: body.text };
+    let command = match name {
+        Name::Px => {
+            reader.parse::<PxFlags>(&words)?.map(|flags| Command::Px { options: flags.over(config), code: body })
+        }
+        Name::Time => reader.parse::<NoFlags>(&words)?.map(|_| Command::Time(Timed::Cell(Vec::new()))),
+        Name::TimeIt => match reader.parse::<TimeItFlags>(&words)? {
+            None => None,
+            Some(flags) => Some(Command::TimeIt { flags, setup: setup(head, words.code)?, code: body }),
+        },
+        Name::Bash | Name::Sh => reader
+            .parse::<ShellFlags>(&words)?
+            .map(|flags| script(name.as_str().to_owned(), flags.args, Input::Argument)),
+        Name::Script => {
+            reader.parse::<ScriptFlags>(&words)?.map(|flags| script(flags.program, flags.args, Input::Stdin))
+        }
+        Name::WriteFile | Name::File => reader.parse::<WriteFlags>(&words)?.map(|flags| Command::WriteFile {
+            file: flags.file,
+            append: flags.append,
+            text: body.text,
+        }),
+        _ => None,
+    };
+    let Some(command) = command else { return Ok(Command::Help(name)) };
+    if !rest.is_empty() && name != Name::TimeIt {
+        let message = format!("only flags may stand on the line of `%{name}`");
+        let help = format!("the code begins on the next line; `{name} CODE` runs a single line");
+        return Err(head.line.error(rest, message).with_help(help));
+    }
+    Ok(command)
+}
+
+/// What runs once before a `%%timeit`: the rest of its line.
+fn setup<'a>(head: &Head<'a>, from: usize) -> Result<Option<Code<'a>>, MagicError> {
+    let text = head.line.from(from);
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
+    let mut scanner = scan::Scanner::default();
+    scanner.read(text);
+    if scanner.is_open() || scan::ends_in_comment(text) {
+        let message =
+            "the setup of `%%timeit` ends with its line: it must close what it opens, and can't end in a comment";
+        return Err(head.line.error(from..head.line.text.trim_end().len(), message));
+    }
+    Ok(Some(Code { text, line: head.line.number, column: head.line.column(from) }))
+}
+
+fn excess(name: Name, head: &Head<'_>, rest: std::ops::Range<usize>) -> MagicError {
+    let message = format!("`{name}` doesn't take `{}`", head.line.from(rest.start).trim_end());
+    head.line.error(rest, message).with_help(format!("usage: {}", name.usage()))
+}
