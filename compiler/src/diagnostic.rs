@@ -134,19 +134,19 @@ impl Diagnostic {
         let mut elsewhere = false;
         for message in error.spanned_messages() {
             let Some(span) = message.span else { continue };
-            let Some(line) = lines.in_cell(span.start_line) else {
+            let Some((line, column)) = lines.place(span.start_line, span.start_column) else {
                 elsewhere = true;
                 continue;
             };
             diagnostic.spans.push(Span {
                 line,
-                column: span.start_column,
+                column,
                 end_line: lines.in_cell(span.end_line).unwrap_or(line),
                 end_column: span.end_column,
                 // Where rustc has no label, evcxr repeats the message.
                 label: if message.label.ends_with(&diagnostic.message) { String::new() } else { message.label.clone() },
                 primary: message.is_primary,
-                text: lines.text(span.start_line).to_owned(),
+                text: line.checked_sub(1).and_then(|at| lines.lines.get(at)).copied().unwrap_or_default().to_owned(),
             });
         }
         if error.level() == "help" && diagnostic.spans.is_empty() {
@@ -198,8 +198,13 @@ impl LineMap<'_> {
         (own + self.first_line).checked_sub(1).filter(|line| *line > 0)
     }
 
-    fn text(&self, line: usize) -> &str {
-        self.in_cell(line).and_then(|line| self.lines.get(line - 1)).copied().unwrap_or_default()
+    /// Where the user sees this place. What is missing below the cell's last line is missing at its end.
+    fn place(&self, line: usize, column: usize) -> Option<(usize, usize)> {
+        let line = self.in_cell(line)?;
+        match self.lines.last() {
+            Some(last) if line > self.lines.len() => Some((self.lines.len(), last.chars().count() + 1)),
+            _ => Some((line, column)),
+        }
     }
 }
 
@@ -254,7 +259,9 @@ mod tests {
     fn lines_of_the_prefix_are_not_the_cells() {
         let map = LineMap { prefix: 3, first_line: 2, lines: vec!["%px", "a", "b"] };
         assert_eq!((map.in_cell(3), map.in_cell(4), map.in_cell(5)), (None, Some(2), Some(3)));
-        assert_eq!((map.text(4), map.text(5), map.text(6), map.text(1)), ("a", "b", "", ""));
+        assert_eq!((map.place(3, 1), map.place(4, 7), map.place(6, 1)), (None, Some((2, 7)), Some((3, 2))));
+        let wrapped = LineMap { prefix: 0, first_line: 0, lines: vec!["%timeit a"] };
+        assert_eq!((wrapped.in_cell(1), wrapped.in_cell(2)), (None, Some(1)));
     }
 
     #[test]

@@ -125,11 +125,11 @@ impl Executor {
 /// and columns, so that errors point to where the user wrote them.
 fn time_it_source(flags: TimeItFlags, setup: Option<Code<'_>>, code: Code<'_>) -> (String, usize) {
     let indent = |code: Code<'_>| " ".repeat(code.column.saturating_sub(1)) + code.text;
-    let begin = format!("::px::timeit({:?}, {}, || {{", flags.loops, flags.repeats);
-    let code_text = indent(code);
+    let call = format!("::px::timeit({:?}, {}, || {{\n{}\n}})", flags.loops, flags.repeats, indent(code));
+    // The block also keeps evcxr from taking a line that begins with a colon for one of its commands.
     match setup {
-        None => (format!("{begin}\n{code_text}\n}});"), code.line.saturating_sub(1)),
-        Some(setup) => (format!("{{\n{};{begin}\n{code_text}\n}});\n}};", indent(setup)), setup.line.saturating_sub(1)),
+        None => (format!("{{{call}}};"), code.line.saturating_sub(1)),
+        Some(setup) => (format!("{{\n{};{call}}};", indent(setup)), setup.line.saturating_sub(1)),
     }
 }
 
@@ -184,12 +184,12 @@ mod tests {
         let cell = "%timeit -n 5 a + b\n";
         let flags = TimeItFlags { loops: Some(5), repeats: 7 };
         let (text, first) = time_it_source(flags, None, Code { text: "a + b", line: 1, column: 14 });
-        assert_eq!(text, "::px::timeit(Some(5), 7, || {\n             a + b\n});");
+        assert_eq!(text, "{::px::timeit(Some(5), 7, || {\n             a + b\n})};");
         assert_eq!(text.lines().nth(1 - first).and_then(|line| line.find("a + b")), cell.find("a + b"));
         let (setup, code) =
             (Code { text: "let a = 1", line: 3, column: 10 }, Code { text: "a +\nb\n", line: 4, column: 1 });
         let (text, first) = time_it_source(TimeItFlags { loops: None, repeats: 3 }, Some(setup), code);
-        assert_eq!(text, "{\n         let a = 1;::px::timeit(None, 3, || {\na +\nb\n\n});\n};");
+        assert_eq!(text, "{\n         let a = 1;::px::timeit(None, 3, || {\na +\nb\n\n})};");
         assert_eq!(text.lines().nth(5 - first), Some("b"));
     }
 }

@@ -54,6 +54,9 @@ pub(super) fn line<'a>(name: Name, head: &Head<'a>, config: &PxConfig) -> Result
             let help = format!("for code of several lines begin the cell with `%{name}`");
             return Err(head.line.error(rest, message).with_help(help));
         }
+        if name == Name::TimeIt && scanner.closes_too_much() {
+            return Err(head.line.error(rest, "the code closes a bracket that it hasn't opened"));
+        }
     } else if !rest.is_empty() {
         return Err(excess(name, head, rest));
     }
@@ -104,6 +107,14 @@ pub(super) fn cell<'a>(
         _ => None,
     };
     let Some(command) = command else { return Ok(Command::Help(name)) };
+    if name == Name::TimeIt {
+        // It becomes the body of a closure, which it must not end.
+        let mut scanner = scan::Scanner::default();
+        scanner.read(body.text);
+        if scanner.closes_too_much() {
+            return Err(head.error("the code below closes a bracket that it hasn't opened"));
+        }
+    }
     if !rest.is_empty() && name != Name::TimeIt {
         let message = format!("only flags may stand on the line of `%{name}`");
         let help = format!("the code begins on the next line; `{name} CODE` runs a single line");
@@ -120,9 +131,9 @@ fn setup<'a>(head: &Head<'a>, from: usize) -> Result<Option<Code<'a>>, MagicErro
     }
     let mut scanner = scan::Scanner::default();
     scanner.read(text);
-    if scanner.is_open() || scan::ends_in_comment(text) {
-        let message =
-            "the setup of `%%timeit` ends with its line: it must close what it opens, and can't end in a comment";
+    if scanner.is_open() || scanner.closes_too_much() || scan::ends_in_comment(text) {
+        let message = "the setup of `%%timeit` ends with its line: it must close what it opens and no more, \
+            and can't end in a comment";
         return Err(head.line.error(from..head.line.text.trim_end().len(), message));
     }
     Ok(Some(Code { text, line: head.line.number, column: head.line.column(from) }))

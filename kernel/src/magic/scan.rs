@@ -8,6 +8,8 @@
 pub(super) struct Scanner {
     state: State,
     depth: usize,
+    /// Whether a bracket was closed that wasn't open.
+    excess: bool,
     /// The last character that isn't white space or comment, since the last complete line.
     last: Option<char>,
     /// Whether an assignment's `=` stood at depth 0 since the last `;`: a `}` may then be the end of its expression.
@@ -52,6 +54,11 @@ impl Scanner {
     /// Whether something is open that a later line must close: a bracket, a string or a comment.
     pub(super) fn is_open(&self) -> bool {
         self.state != State::Code || self.depth > 0
+    }
+
+    /// Whether a bracket was closed that this text hasn't opened.
+    pub(super) fn closes_too_much(&self) -> bool {
+        self.excess
     }
 
     /// Whether anything but white space and comments was read since the last complete line.
@@ -110,7 +117,10 @@ impl Scanner {
             '"' => self.state = State::Str,
             '\'' => return after_quote(rest),
             '(' | '[' | '{' => self.depth += 1,
-            ')' | ']' | '}' => self.depth = self.depth.saturating_sub(1),
+            ')' | ']' | '}' => match self.depth.checked_sub(1) {
+                Some(depth) => self.depth = depth,
+                None => self.excess = true,
+            },
             ';' if self.depth == 0 => self.assigns = false,
             '=' if self.depth == 0 => {
                 let compares = rest.starts_with(['=', '>']) || matches!(before, Some('=' | '<' | '>' | '!'));

@@ -199,6 +199,94 @@ fn the_other_magics_are_read() {
 }
 
 #[test]
+fn the_ordinary_magics_are_read() {
+    let code = |text, line, column| Code { text, line, column };
+    assert_eq!(only("%time f(1)"), Command::Time(Timed::Line(code("f(1)", 1, 7))));
+    let flags = |loops, repeats| TimeItFlags { loops, repeats };
+    let time_it = |flags, setup, code| Command::TimeIt { flags, setup, code };
+    assert_eq!(only("%timeit a + b"), time_it(flags(None, 7), None, code("a + b", 1, 9)));
+    assert_eq!(only("%timeit -n5 -r 2 -- -a"), time_it(flags(Some(5), 2), None, code("-a", 1, 21)));
+    assert_eq!(
+        only("//\n%%timeit -r 2 let a = 1\na +\n1"),
+        time_it(flags(None, 2), Some(code("let a = 1", 2, 15)), code("a +\n1", 3, 1))
+    );
+    assert_eq!(
+        script_of("%%script python3 -u -h\nx = '"),
+        ("python3".into(), vec!["-u".into(), "-h".into()], Input::Stdin, "x = '")
+    );
+    assert_eq!(script_of("%%bash\nls %px\n"), ("bash".into(), vec![], Input::Argument, "ls %px\n"));
+    assert_eq!(script_of("%%sh -o 'a b'\nls").1, ["-o", "a b"]);
+    let write = |file: &str, append, text| Command::WriteFile { file: file.into(), append, text };
+    assert_eq!(only("%%writefile a.txt\n%%px\n\"\n"), write("a.txt", false, "%%px\n\"\n"));
+    assert_eq!(only("%%writefile -a '~/a b'"), write("~/a b", true, ""));
+    assert_eq!(only("%%file --append b"), write("b", true, ""));
+    assert_eq!(only("%load src/lib.rs"), Command::Load { file: "src/lib.rs".into() });
+    assert_eq!((only("%who"), only("%whos")), (Command::Who { types: false }, Command::Who { types: true }));
+}
+
+fn script_of(cell: &str) -> (String, Vec<String>, Input, &str) {
+    match only(cell) {
+        Command::Script { program, args, input, script } => (program, args, input, script),
+        other => panic!("{cell}: {other:?}"),
+    }
+}
+
+#[test]
+fn a_timed_cell_is_a_cell() {
+    let Command::Time(Timed::Cell(parts)) = only("%%time\nlet a = 1;\n%px -t 0 a\na") else { panic!() };
+    assert_eq!(parts[0], Part::Rust { text: "let a = 1;\n", first_line: 2 });
+    let Part::Magic { line: 3, command: Command::Px { code, .. }, .. } = &parts[1] else { panic!("{parts:?}") };
+    assert_eq!((code.text, code.line, code.column), ("a", 3, 10));
+    let Command::Time(Timed::Cell(parts)) = only("// slow\n%%time\n%%px -t 1\na\n") else { panic!() };
+    let [Part::Magic { line: 3, command: Command::Px { code, .. }, .. }] = parts.as_slice() else {
+        panic!("{parts:?}")
+    };
+    assert_eq!((code.text, code.line, code.column), ("a\n", 4, 1));
+    assert_eq!(only("%%time"), Command::Time(Timed::Cell(vec![])));
+    assert_eq!(only("%%time?"), Command::Help(Name::Time));
+}
+
+#[test]
+fn an_exclamation_mark_above_all_rust_is_the_shells() {
+    let shell = |cell: &str| -> Vec<String> {
+        let command = |part: &Part<'_>| match part {
+            Part::Magic { command: Command::Shell(command), .. } => Some((*command).to_owned()),
+            _ => None,
+        };
+        ok(cell).iter().filter_map(command).collect()
+    };
+    assert_eq!(shell("!ls -l | wc "), ["ls -l | wc"]);
+    assert_eq!(shell("// why\n:dep a\n  !a\r\n! b\n%px c\n!./d\nlet e = 1;\n!f"), ["a", "b", "./d"]);
+    assert_eq!(shape("!a\nlet b = 1;\n!b"), "MR");
+    for rust in [
+        "let a = true;\n!a",
+        "f();\n\n!a && b",
+        "!(a && b)",
+        "!!a",
+        "!*a",
+        "!&a",
+        "!{ a }",
+        "!-1",
+        "!",
+        "f(\n!a\n)",
+        "fn f() -> bool {\n!a }",
+        "let s = \"\n!ls\n\";",
+        "/*\n!ls\n*/ let a = 1;",
+    ] {
+        assert_eq!(shape(rust), "R", "{rust}");
+    }
+    assert_eq!(px("%%px\n!ls").1.text, "!ls", "all in a `%%px` is Rust");
+}
+
+#[test]
+fn a_common_word_behind_a_brace_is_a_variable() {
+    for name in ["time", "file", "load", "script", "who", "sh"] {
+        assert_eq!(shape(&format!("let x = match y {{ _ => 7 }}\n%{name} + 1;")), "R", "{name}");
+    }
+    assert_eq!(shape("fn f() {}\n%time f()"), "RM");
+}
+
+#[test]
 fn help_is_asked_for_in_many_ways() {
     for cell in ["%px?", "%px??", "%px -h", "%px --help", "%%px -h", "%%px?", "%px -t 0 -h"] {
         assert_eq!(only(cell), Command::Help(Name::Px), "{cell}");
@@ -206,9 +294,9 @@ fn help_is_asked_for_in_many_ways() {
     assert_eq!(only("%cluster?"), Command::Help(Name::Cluster));
     assert_eq!(only("%cluster start -h"), Command::Help(Name::Cluster));
     assert_eq!(only("%lsmagic -h"), Command::Help(Name::LsMagic));
-    for name in Name::ALL {
+    for name in Name::all() {
         assert!(name.help().contains(name.usage()), "{}", name.help());
-        assert!(list().contains(&name.to_string()));
+        assert!(list().contains(&name.forms()));
     }
     insta::assert_snapshot!(Name::PxResult.help(), @r"
     Shows the outputs of the last parallel cell again, and of one that didn't wait
@@ -251,21 +339,14 @@ fn help_is_asked_for_in_many_ways() {
       %cluster                             who is there and what runs
       %cluster stop
     ");
-    insta::assert_snapshot!(list(), @r"
-    %px, %%px   Runs Rust on every engine of the cluster; `%%px` runs the whole cell
-    %autopx     Sends every following cell to the engines, until `%autopx` is run again
-    %pxresult   Shows the outputs of the last parallel cell again, and of one that didn't wait
-    %pxconfig   Sets the defaults of the flags of `%px`, or shows them
-    %cluster    Starts, shows, joins and stops clusters
-    %lsmagic    Lists the magics
-
-    `%NAME?` tells more of each.
-    ");
+    let list = list();
+    assert!(list.starts_with("Parallel:\n  %px, %%px "), "{list}");
+    assert_eq!(list.lines().filter(|line| line.starts_with("  ")).count(), Name::all().count() + 1, "{list}");
 }
 
 #[test]
 fn the_examples_of_the_help_are_right() {
-    for name in Name::ALL {
+    for name in Name::all() {
         for line in name.help().lines().filter(|line| line.starts_with("  %")) {
             let example = line.split("   ").find(|part| !part.trim().is_empty()).unwrap();
             let parts = ok(example);
@@ -437,10 +518,111 @@ fn errors_point_into_the_line() {
 }
 
 #[test]
+fn errors_of_the_ordinary_magics_point_into_the_line() {
+    insta::assert_snapshot!(error("%bash ls"), @r"
+    `%bash` is a magic for whole cells: write it as `%%bash`
+     --> cell line 1:1
+    1 | %bash ls
+      | ^^^^^
+    usage: %%bash [ARGUMENTS] and the script on the lines below
+    ");
+    insta::assert_snapshot!(error("let a = 1;\n%%bash\nls"), @r"
+    `%%bash` must be the first line of its cell, since it takes the whole cell
+     --> cell line 2:1
+    2 | %%bash
+      | ^^^^^^
+    the rest can be a cell of its own
+    ");
+    insta::assert_snapshot!(error("%%timeit\nlet a = 1;\n%px a"), @r"
+    there can't be a magic in a `%%timeit` cell, which is compiled whole
+     --> cell line 3:1
+    3 | %px a
+      | ^^^
+    put it into a cell of its own
+    ");
+    insta::assert_snapshot!(error("%%timeit let a = 1; // one\na"), @r"
+    the setup of `%%timeit` ends with its line: it must close what it opens and no more, and can't end in a comment
+     --> cell line 1:10
+    1 | %%timeit let a = 1; // one
+      |          ^^^^^^^^^^^^^^^^^
+    ");
+    insta::assert_snapshot!(error("%timeit a }); b(|| { c"), @r"
+    the code closes a bracket that it hasn't opened
+     --> cell line 1:9
+    1 | %timeit a }); b(|| { c
+      |         ^^^^^^^^^^^^^^
+    ");
+    insta::assert_snapshot!(error("%timeit -n 0 a"), @r"
+    `-n` can't be `0`: write a number, at least 1
+     --> cell line 1:12
+    1 | %timeit -n 0 a
+      |            ^
+    usage: %timeit [-n N] [-r R] CODE, or %%timeit [-n N] [-r R] [SETUP] and the code on the lines below; `%timeit?` tells more
+    ");
+    insta::assert_snapshot!(error("// two\n%%time\n%%time\na"), @r"
+    one `%%time` times the whole cell already
+     --> cell line 3:1
+    3 | %%time
+      | ^^^^^^
+    ");
+    insta::assert_snapshot!(error("%%time\na;\n%%px\nb"), @r"
+    `%%px` must be the first line of its cell, since it takes the whole cell
+     --> cell line 3:1
+    3 | %%px
+      | ^^^^
+    for one line use `%px CODE`; the rest can be a cell of its own
+    ");
+    insta::assert_snapshot!(error("%%writefile\na"), @r"
+    `FILE` is missing
+     --> cell line 1:1
+    1 | %%writefile
+      | ^^^^^^^^^^^
+    usage: %%writefile [-a] FILE and the text on the lines below; `%writefile?` tells more
+    ");
+    insta::assert_snapshot!(error("%load a.rs b.rs"), @r"
+    `%load` doesn't take `b.rs`
+     --> cell line 1:12
+    1 | %load a.rs b.rs
+      |            ^^^^
+    usage: %load FILE; `%load?` tells more
+    ");
+    insta::assert_snapshot!(error("%tiemit a"), @r"
+    there is no magic `%tiemit`: did you mean `%timeit`?
+     --> cell line 1:1
+    1 | %tiemit a
+      | ^^^^^^^
+    `%lsmagic` lists the magics
+    ");
+    insta::assert_snapshot!(error("%wirtefile a"), @r"
+    there is no magic `%wirtefile`: did you mean `%%writefile`?
+     --> cell line 1:1
+    1 | %wirtefile a
+      | ^^^^^^^^^^
+    `%lsmagic` lists the magics
+    ");
+    insta::assert_snapshot!(error("%time"), @r"
+    `%time` needs code on its line
+     --> cell line 1:1
+    1 | %time
+      | ^^^^^
+    for code of several lines begin the cell with `%%time`
+    ");
+    insta::assert_snapshot!(error("%who cares"), @r"
+    `%who` doesn't take `cares`
+     --> cell line 1:6
+    1 | %who cares
+      |      ^^^^^
+    usage: %who
+    ");
+}
+
+#[test]
 fn unfinished_magics_are_completed() {
     let all = |line| complete(line).map(|(at, words)| (at, words.join(" ")));
     assert_eq!(all("%pxr"), Some((0, "%pxresult".into())));
-    assert_eq!(all("  %%"), Some((2, "%%px".into())));
+    assert_eq!(all("  %%"), Some((2, "%%px %%time %%timeit %%bash %%sh %%script %%writefile %%file".into())));
+    assert_eq!(all("%wh"), Some((0, "%who %whos".into())));
+    assert_eq!(all("%%writefile --a"), Some((12, "--append".into())));
     assert_eq!(all("%cluster st"), Some((9, "start stop status".into())));
     assert_eq!(all("%px -b --no-s"), Some((7, "--no-stream".into())));
     assert_eq!(all("%px f(--no-s"), None);
@@ -452,6 +634,12 @@ fn unfinished_magics_are_completed() {
 #[test]
 fn unfinished_cells_are_told_from_wrong_ones() {
     let config = PxConfig::default();
+    for cell in ["%%bash", "%%time", "%%time\n%%px\nf(", "%%timeit\nf(", "%%writefile a", "!ls\nf("] {
+        assert!(is_unfinished(cell, &config), "{cell}");
+    }
+    for cell in ["%%bash\n(", "%%time\na", "%time f()", "!ls (", "%load a", "%%writefile a\n{"] {
+        assert!(!is_unfinished(cell, &config), "{cell}");
+    }
     for cell in ["fn f() {", "%px f()\nlet a = \"", "%%px", "%%px\nfor i in 0..3 {\n", "/* a", ":dep a = \"\nf("] {
         assert!(is_unfinished(cell, &config), "{cell}");
     }
@@ -503,6 +691,11 @@ fn cell() -> impl Strategy<Value = String> {
         Just("%px -t 0 f()".to_owned()),
         Just("%%px -e".to_owned()),
         Just("%pxconfig -a".to_owned()),
+        Just("%%time".to_owned()),
+        Just("%timeit -n 3 a".to_owned()),
+        Just("%%timeit let a = 1".to_owned()),
+        Just("%%script cat".to_owned()),
+        Just("!ls".to_owned()),
         Just("%px x \"".to_owned()),
         Just("/*".to_owned()),
         Just("*/ r#\"".to_owned()),
@@ -534,7 +727,12 @@ proptest! {
     fn no_text_panics(cell: String) {
         let _ = parse(&cell, &PxConfig::default());
         let _ = parse(&format!("%px {cell}"), &PxConfig::default());
-        let _ = parse(&format!("%cluster {cell}"), &PxConfig::default());
+        for name in Name::all() {
+            let _ = parse(&format!("%{} {cell}", name.as_str()), &PxConfig::default());
+            let _ = parse(&format!("%%{} {cell}", name.as_str()), &PxConfig::default());
+            let _ = complete(&format!("%%{} {cell}", name.as_str()));
+        }
+        let _ = parse(&format!("!{cell}"), &PxConfig::default());
         let _ = complete(&format!("%px {cell}"));
         let _ = complete(&cell);
     }
