@@ -137,13 +137,14 @@ fn time_it_source(flags: TimeItFlags, setup: Option<Code<'_>>, code: Code<'_>) -
 fn seconds(time: Duration) -> String {
     let seconds = time.as_secs_f64();
     let (value, unit) = match seconds {
+        0.0 => return "0 s".to_owned(),
         _ if seconds >= 60.0 => return format!("{} min {} s", seconds as u64 / 60, seconds as u64 % 60),
         _ if seconds >= 0.9995 => (seconds, "s"),
         _ if seconds >= 0.000_999_5 => (seconds * 1e3, "ms"),
         _ => (seconds * 1e6, "µs"),
     };
     let digits = match value {
-        _ if value >= 99.95 || value < 0.5 => 0,
+        _ if value >= 99.95 => 0,
         _ if value >= 9.995 => 1,
         _ => 2,
     };
@@ -163,7 +164,7 @@ mod tests {
         spent.compiled = Duration::from_millis(183);
         assert_eq!(spent.text(SECOND), "compiled in 183 ms");
         spent.ran(Took { wall: 1_234_567, user: 2_100_000, system: 0 }, SECOND, 0);
-        assert_eq!(spent.text(SECOND), "run 1.23 s (user 2.10 s, system 0 µs); compiled in 183 ms");
+        assert_eq!(spent.text(SECOND), "run 1.23 s (user 2.10 s, system 0 s); compiled in 183 ms");
         spent.ran(Took { wall: 60_000_000, user: 900_000, system: 12_345 }, SECOND, 4);
         let expected = "run 1 min 1 s on the slowest engine (user 3.00 s, system 12.3 ms on all 4); compiled in 183 ms";
         assert_eq!(spent.text(SECOND), expected);
@@ -173,7 +174,7 @@ mod tests {
     fn a_death_took_as_long_as_it_was_waited_for() {
         let mut spent = Spent::default();
         spent.ran(Took::default(), SECOND, 1);
-        assert!(spent.text(SECOND).starts_with("run 1.00 s on one engine (user 0 µs"), "{}", spent.text(SECOND));
+        assert!(spent.text(SECOND).starts_with("run 1.00 s on one engine (user 0 s"), "{}", spent.text(SECOND));
         let mut all = Spent { compiled: SECOND, ..Spent::default() };
         all.add(spent);
         assert_eq!((all.compiled, all.wall, all.runs, all.engines), (SECOND, SECOND, 1, 1));
