@@ -3,9 +3,14 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-const FILES: [(&str, &str); 4] = [
+const FILES: [(&str, &str); 9] = [
     ("Cargo.toml", include_str!("../../px/Cargo.toml")),
     ("src/lib.rs", include_str!("../../px/src/lib.rs")),
+    ("src/base64.rs", include_str!("../../px/src/base64.rs")),
+    ("src/display.rs", include_str!("../../px/src/display.rs")),
+    ("src/host.rs", include_str!("../../px/src/host.rs")),
+    ("src/progress.rs", include_str!("../../px/src/progress.rs")),
+    ("src/show.rs", include_str!("../../px/src/show.rs")),
     ("src/store.rs", include_str!("../../px/src/store.rs")),
     ("src/timeit.rs", include_str!("../../px/src/timeit.rs")),
 ];

@@ -3,7 +3,7 @@
 mod common;
 
 use chorus_engine::{Job, StartError, Worker, WorkerConfig, WorkerEvent};
-use chorus_protocol::{Death, MimeContent, OUTPUT_CHUNK, Outcome, Panic, RunEvent, RunId, Stream};
+use chorus_protocol::{Death, DisplayKind, MimeContent, OUTPUT_CHUNK, Outcome, Panic, RunEvent, RunId, Stream};
 use common::{LIMIT, Seen, objects, program, state, wait_for, wait_for_end};
 use std::collections::HashMap;
 use tokio::sync::mpsc;
@@ -100,6 +100,10 @@ fn job(run: u64, entry: &str) -> Job {
     }
 }
 
+fn value(contents: Vec<MimeContent>) -> RunEvent {
+    RunEvent::Display { kind: DisplayKind::Value, contents }
+}
+
 fn plain(content: &str) -> MimeContent {
     MimeContent { mime: "text/plain".into(), content: content.into() }
 }
@@ -119,17 +123,17 @@ async fn a_cell_displays() {
     let mut bench = Bench::start().await;
     let seen = bench.run("shows").await;
     assert_eq!(seen.out(), "x = ");
-    assert!(seen.events.contains(&RunEvent::Display(vec![plain("[1, 2]")])), "{seen:?}");
+    assert!(seen.events.contains(&value(vec![plain("[1, 2]")])), "{seen:?}");
     assert_eq!(bench.run("shows_unit").await.events.len(), 2);
     let html = MimeContent { mime: "text/html".into(), content: "<b>1</b>".into() };
-    assert_eq!(bench.run("shows_two_types").await.events[1], RunEvent::Display(vec![plain("1"), html]));
+    assert_eq!(bench.run("shows_two_types").await.events[1], value(vec![plain("1"), html]));
 }
 
 #[tokio::test]
 async fn a_value_is_displayed_while_its_cell_goes_on() {
     let mut bench = Bench::start().await;
     let run = bench.submit("shows_and_waits");
-    for expected in [RunEvent::Started, RunEvent::Display(vec![plain("7")])] {
+    for expected in [RunEvent::Started, value(vec![plain("7")])] {
         assert_eq!(bench.next().await, WorkerEvent::Run { run, event: expected });
     }
     bench.worker.input(String::new());
@@ -148,8 +152,9 @@ async fn a_panic_is_told_with_its_place() {
         RunEvent::Panic(panic) => Some(panic.clone()),
         _ => None,
     });
-    let Some(Panic { message, file, line: at, column, thread }) = panic else { panic!("{seen:?}") };
+    let Some(Panic { message, file, line: at, column, thread, frames }) = panic else { panic!("{seen:?}") };
     assert_eq!((message.as_str(), at, thread), ("boom 1", line, None));
+    assert!(!frames.is_empty(), "the cell's own functions were called");
     assert!(file.ends_with("cells.rs") && column > 1, "{file}:{at}:{column}");
     assert_eq!(seen.text(Stream::Stderr), "", "a panic is told once");
 }

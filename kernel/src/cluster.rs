@@ -3,11 +3,11 @@
 use crate::compiling::CompilerThread;
 use crate::failure::{death_notice, losses};
 use crate::publisher::Publisher;
-use crate::render::stream_name;
+use crate::render::{Source, late};
 use chorus_client::{Client, ClientError, Session, SessionEvent, SessionEvents};
 use chorus_compiler::Member;
 use chorus_controller::{Controller, ControllerConfig, ControllerError, Launch, Transport};
-use chorus_protocol::{BlobId, ClusterStatus, Connection, ConnectionError, Death, EngineId, RunEvent, RunId};
+use chorus_protocol::{BlobId, ClusterStatus, Connection, ConnectionError, Death, EngineId, RunId};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -304,10 +304,10 @@ async fn follow(
                 let who = format!("engine {engine}'s worker");
                 lose(&known, &compiler, engine, death, move |lost| death_notice(&who, death, lost));
             }
-            SessionEvent::LateOutput { run, event, .. } => {
+            SessionEvent::LateOutput { run, engine, event } => {
                 let publisher = lock(&known).publishers.iter().find(|(of, _)| *of == run).map(|(_, p)| p.clone());
-                if let (Some(publisher), RunEvent::Output { stream, bytes }) = (publisher, event) {
-                    publisher.stream(stream_name(stream), &String::from_utf8_lossy(&bytes)).await;
+                if let (Some(publisher), Some(output)) = (publisher, late(Source::Engine(engine), &event)) {
+                    publisher.output(output).await;
                 }
             }
             SessionEvent::ControllerLost(reason) => {

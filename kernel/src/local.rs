@@ -3,7 +3,7 @@
 use crate::failure::interrupted_with_losses;
 use crate::interrupt::Interrupted;
 use crate::publisher::Publisher;
-use crate::render::{LocalView, Output, Place, stream_name};
+use crate::render::{LocalView, Output, Place, Source, late};
 use chorus_compiler::Object;
 use chorus_engine::{Job, StartError, Worker, WorkerConfig, WorkerEvent};
 use chorus_jupyter::content::Failure;
@@ -179,8 +179,10 @@ async fn route(mut events: mpsc::Receiver<WorkerEvent>, routes: Arc<Mutex<Routes
                 }
             }
             (_, Some(publisher)) => {
-                if let WorkerEvent::Run { event: RunEvent::Output { stream, bytes }, .. } = event {
-                    publisher.stream(stream_name(stream), &String::from_utf8_lossy(&bytes)).await;
+                if let WorkerEvent::Run { event, .. } = event
+                    && let Some(output) = late(Source::Local, &event)
+                {
+                    publisher.output(output).await;
                 }
             }
             _ => {}

@@ -61,8 +61,11 @@ impl Publisher {
 
     /// A display that is replaced when one of the same id comes; `first` for the first of them.
     pub async fn update(&self, id: &str, first: bool, data: Bundle) {
-        let msg_type = if first { "display_data" } else { "update_display_data" };
-        self.send(msg_type, content::display_data(data, Some(id))).await;
+        if first {
+            self.send("display_data", content::display_data(data, Some(id))).await;
+        } else if !self.silent {
+            self.outbox.update(&self.parent, id, content::display_data(data, Some(id))).await;
+        }
     }
 
     /// The value of the cell.
@@ -79,7 +82,10 @@ impl Publisher {
     pub async fn output(&self, output: Output) {
         match output {
             Output::Stream { stream, text } => self.stream(stream_name(stream), &text).await,
-            Output::Display { data, .. } => self.display(data).await,
+            Output::Display { data, id: None, .. } => self.display(data).await,
+            Output::Display { data, id: Some(id), .. } => self.update(&id, true, data).await,
+            Output::Update { id, data } => self.update(&id, false, data).await,
+            Output::Clear { wait } => self.send("clear_output", content::clear_output(wait)).await,
             Output::Result { data, .. } => self.result(data).await,
             Output::Error { ename, evalue, traceback } => {
                 self.error(&content::Failure { ename, evalue, traceback }).await;

@@ -1,7 +1,7 @@
 //! The messages. `FromX` goes to the controller, `ToX` comes from it.
 //!
-//! A run, seen from one engine, is the sequence `Started`, any number of `Output`, `Display` and `Panic`, and one
-//! `Done`. Output that a run's threads or child processes write later still carries its [`RunId`].
+//! A run, seen from one engine, is the sequence `Started`, any number of `Output`, `Display`, `ClearOutput` and
+//! `Panic`, and one `Done`. Output that a run's threads or child processes write later still carries its [`RunId`].
 
 use crate::id::{BlobId, EngineId, RunId, SessionId};
 use serde::{Deserialize, Serialize};
@@ -69,6 +69,19 @@ pub struct MimeContent {
     pub content: String,
 }
 
+/// What becomes of a displayed value.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum DisplayKind {
+    /// It is the value of an expression: the last of a cell may be the cell's result.
+    Value,
+    /// It is an output of its own, and stays as it is.
+    Once,
+    /// It is an output of its own, which can be replaced under this name. A name is unique on its engine.
+    New(String),
+    /// It replaces the output of this name, perhaps an earlier cell's.
+    Update(String),
+}
+
 /// A panic of the cell's own thread or of a thread that it started.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Panic {
@@ -82,6 +95,9 @@ pub struct Panic {
     pub column: u32,
     /// The thread's name, `None` for the thread that runs the cell.
     pub thread: Option<String>,
+    /// The functions of the run's object that were being called, the innermost first: where each goes on when the
+    /// call returns, as an address in the object's file.
+    pub frames: Vec<u64>,
 }
 
 /// How a worker process ended.
@@ -181,8 +197,18 @@ pub enum RunEvent {
         #[serde(with = "serde_bytes")]
         bytes: Vec<u8>,
     },
-    /// The cell displayed a value: all its representations.
-    Display(Vec<MimeContent>),
+    /// The cell displayed a value.
+    Display {
+        /// What becomes of it.
+        kind: DisplayKind,
+        /// All its representations.
+        contents: Vec<MimeContent>,
+    },
+    /// The cell's outputs so far are to go; with `wait`, when the next one comes.
+    ClearOutput {
+        /// Whether to wait for the next output.
+        wait: bool,
+    },
     /// A thread panicked.
     Panic(Panic),
     /// The run is over on this engine.
@@ -201,8 +227,9 @@ impl RunEvent {
     pub fn weight(&self) -> usize {
         let bytes = match self {
             RunEvent::Output { bytes, .. } => bytes.len(),
-            RunEvent::Display(contents) => contents.iter().map(|c| c.content.len()).sum(),
-            RunEvent::Panic(panic) => panic.message.len(),
+            RunEvent::Display { contents, .. } => contents.iter().map(|c| c.content.len()).sum(),
+            RunEvent::ClearOutput { .. } => 0,
+            RunEvent::Panic(panic) => panic.message.len() + size_of_val(panic.frames.as_slice()),
             RunEvent::Started | RunEvent::Done { .. } => return 0,
         };
         bytes + EVENT_WEIGHT

@@ -109,7 +109,10 @@ impl Ledger {
         let running = self.running.as_mut().filter(|running| running.run == run);
         match (item, running) {
             (Item::Text(bytes), _) => self.output(Stream::Stdout, &bytes, tell),
-            (Item::Display(contents), _) => tell(WorkerEvent::Run { run, event: RunEvent::Display(contents) }),
+            (Item::Display(kind, contents), _) => {
+                tell(WorkerEvent::Run { run, event: RunEvent::Display { kind, contents } })
+            }
+            (Item::ClearOutput { wait }, _) => tell(WorkerEvent::Run { run, event: RunEvent::ClearOutput { wait } }),
             (Item::Input { prompt, password }, Some(_)) => tell(WorkerEvent::Input { run, prompt, password }),
             (Item::Panicked, Some(running)) => running.panicked = true,
             (Item::ReturnedError, Some(running)) => running.returned_error = true,

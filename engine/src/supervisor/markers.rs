@@ -1,4 +1,5 @@
-//! Splits a worker's stdout into what the cell printed and what evcxr's generated code and its content protocol say.
+//! Splits a worker's stdout into what the cell printed and what evcxr's generated code, its content protocol and the
+//! crate px say.
 //!
 //! Pure: bytes in, [`Item`]s out. However the bytes are cut into pieces, the items are the same (text apart, which is
 //! cut with them), and no byte is lost: what turns out not to be a marker comes out as text.
@@ -6,7 +7,7 @@
 //! A marker counts wherever it stands in a line, since a cell may have printed the beginning of that line with
 //! `print!`. Text that may yet become a marker is held back until it is decided.
 
-use chorus_protocol::MimeContent;
+use chorus_protocol::{DisplayKind, MimeContent};
 
 /// What stands in a worker's stdout.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +15,12 @@ pub enum Item {
     /// Printed by the cell.
     Text(Vec<u8>),
     /// One displayed value.
-    Display(Vec<MimeContent>),
+    Display(DisplayKind, Vec<MimeContent>),
+    /// The cell's outputs so far are to go.
+    ClearOutput {
+        /// Only when the next one comes.
+        wait: bool,
+    },
     /// The cell's own thread panicked.
     Panicked,
     /// A `?` returned early.
@@ -44,8 +50,34 @@ const TYPE_CHANGED: &[u8] = b"EVCXR_VARIABLE_CHANGED_TYPE:";
 const INPUT: &[u8] = b"EVCXR_INPUT_REQUEST:";
 const PASSWORD: &[u8] = b"EVCXR_INPUT_REQUEST_PASSWORD:";
 
+/// px puts one of these before the contents of a display, and then `DISPLAY_END`: all between is one value.
+const DISPLAY_ONCE: &[u8] = b"PX_DISPLAY_ONCE\n";
+const DISPLAY_NEW: &[u8] = b"PX_DISPLAY_NEW ";
+const DISPLAY_UPDATE: &[u8] = b"PX_DISPLAY_UPDATE ";
+const DISPLAY_END: &[u8] = b"PX_DISPLAY_END\n";
+const CLEAR: &[u8] = b"PX_CLEAR_OUTPUT\n";
+const CLEAR_WAIT: &[u8] = b"PX_CLEAR_OUTPUT_WAIT\n";
+
 /// Markers outside of contents. Those that don't end with a newline go on to the end of their line.
-const MARKERS: [&[u8]; 6] = [BEGIN, PANICKED, RETURNED_ERROR, TYPE_CHANGED, INPUT, PASSWORD];
+const MARKERS: [&[u8]; 12] = [
+    BEGIN,
+    PANICKED,
+    RETURNED_ERROR,
+    TYPE_CHANGED,
+    INPUT,
+    PASSWORD,
+    DISPLAY_ONCE,
+    DISPLAY_NEW,
+    DISPLAY_UPDATE,
+    DISPLAY_END,
+    CLEAR,
+    CLEAR_WAIT,
+];
+
+/// Whether a marker begins with this byte.
+fn may_begin(byte: u8) -> bool {
+    byte == b'E' || byte == b'P'
+}
 
 /// The parser of one stdout.
 #[derive(Debug)]
@@ -56,6 +88,8 @@ pub struct Parser {
     open: Option<Open>,
     /// Representations of one value: more may follow.
     bundle: Vec<MimeContent>,
+    /// What becomes of that value, when px has said so. Then px also says where it ends.
+    kind: Option<DisplayKind>,
     content_max: usize,
 }
 
@@ -72,7 +106,7 @@ struct Open {
 
 impl Default for Parser {
     fn default() -> Parser {
-        Parser { held: Vec::new(), open: None, bundle: Vec::new(), content_max: CONTENT_MAX }
+        Parser { held: Vec::new(), open: None, bundle: Vec::new(), kind: None, content_max: CONTENT_MAX }
     }
 }
 
@@ -104,15 +138,16 @@ impl Parser {
         }
     }
 
-    /// Whether a displayed value waits for more of its representations.
+    /// Whether a displayed value waits for more of its representations, and nobody is going to say that none follow.
     pub fn has_display(&self) -> bool {
-        !self.bundle.is_empty() && self.open.is_none()
+        !self.bundle.is_empty() && self.open.is_none() && self.kind.is_none()
     }
 
     /// Gives out the displayed value that waits for more of its representations.
     pub fn end_display(&mut self, items: &mut Vec<Item>) {
+        let kind = self.kind.take().unwrap_or(DisplayKind::Value);
         if !self.bundle.is_empty() {
-            items.push(Item::Display(std::mem::take(&mut self.bundle)));
+            items.push(Item::Display(kind, std::mem::take(&mut self.bundle)));
         }
     }
 
@@ -138,7 +173,7 @@ impl Parser {
     fn text(&mut self, bytes: &[u8], items: &mut Vec<Item>) -> usize {
         let mut done = 0; // given out up to here
         let mut at = 0; // searched up to here
-        while let Some(found) = bytes[at..].iter().position(|&byte| byte == b'E') {
+        while let Some(found) = bytes[at..].iter().position(|&byte| may_begin(byte)) {
             at += found;
             match marker_at(&bytes[at..]) {
                 Found::Nothing => at += 1,
@@ -148,27 +183,32 @@ impl Parser {
                     done = at;
                     if marker == BEGIN {
                         let mime = mime_of(rest);
-                        if self.bundle.iter().any(|content| content.mime == mime) {
+                        if self.kind.is_none() && self.bundle.iter().any(|content| content.mime == mime) {
                             self.end_display(items);
                         }
                         self.open = Some(Open { mime, start: length, line: length, scanned: length });
                         return done;
                     }
                     self.end_display(items);
-                    items.push(item_of(marker, rest));
+                    self.kind = kind_of(marker, rest);
+                    if self.kind.is_none() {
+                        items.extend(item_of(marker, rest));
+                    }
                     at += length;
                     done = at;
                 }
             }
         }
-        let end = if bytes[at..].first() == Some(&b'E') { at } else { bytes.len() };
+        let end = if bytes[at..].first().is_some_and(|&byte| may_begin(byte)) { at } else { bytes.len() };
         self.plain(&bytes[done..end], items);
         end
     }
 
     fn plain(&mut self, text: &[u8], items: &mut Vec<Item>) {
         if !text.is_empty() {
-            self.end_display(items);
+            if self.kind.is_none() {
+                self.end_display(items);
+            }
             push_text(items, text.to_vec());
         }
     }
@@ -188,9 +228,16 @@ impl Parser {
                 let end = open.line.saturating_sub(1).max(open.start);
                 let content = String::from_utf8_lossy(&self.held[open.start..end]).into_owned();
                 let mime = std::mem::take(&mut open.mime);
+                // Of one type, the last counts: a display that never ends must not fill the memory.
+                self.bundle.retain(|earlier| earlier.mime != mime);
                 self.bundle.push(MimeContent { mime, content });
                 self.open = None;
                 self.held.drain(..next);
+                if self.bundle.iter().map(|content| content.mime.len() + content.content.len()).sum::<usize>()
+                    > self.content_max
+                {
+                    self.end_display(items);
+                }
                 return true;
             }
             if line == PANICKED {
@@ -226,7 +273,7 @@ fn marker_at(bytes: &[u8]) -> Found<'_> {
                 return Found::Marker { marker, rest: &[], length: marker.len() };
             }
             return match rest.iter().take(LINE_MAX).position(|&byte| byte == b'\n') {
-                Some(0) if marker == BEGIN => Found::Nothing,
+                Some(0) if [BEGIN, DISPLAY_NEW, DISPLAY_UPDATE].contains(&marker) => Found::Nothing,
                 Some(end) => Found::Marker { marker, rest: &rest[..end], length: marker.len() + end + 1 },
                 None if rest.len() < LINE_MAX => Found::Undecided,
                 None => Found::Nothing,
@@ -239,14 +286,27 @@ fn marker_at(bytes: &[u8]) -> Found<'_> {
     Found::Nothing
 }
 
-fn item_of(marker: &[u8], rest: &[u8]) -> Item {
-    let rest = String::from_utf8_lossy(rest).trim_end_matches('\r').to_owned();
+/// What px says of the display that begins with this marker.
+fn kind_of(marker: &[u8], rest: &[u8]) -> Option<DisplayKind> {
+    let name = || String::from_utf8_lossy(rest).into_owned();
     match marker {
+        DISPLAY_ONCE => Some(DisplayKind::Once),
+        DISPLAY_NEW => Some(DisplayKind::New(name())),
+        DISPLAY_UPDATE => Some(DisplayKind::Update(name())),
+        _ => None,
+    }
+}
+
+fn item_of(marker: &[u8], rest: &[u8]) -> Option<Item> {
+    let rest = String::from_utf8_lossy(rest).trim_end_matches('\r').to_owned();
+    Some(match marker {
+        DISPLAY_END => return None,
         PANICKED => Item::Panicked,
         RETURNED_ERROR => Item::ReturnedError,
+        CLEAR | CLEAR_WAIT => Item::ClearOutput { wait: marker == CLEAR_WAIT },
         TYPE_CHANGED => Item::TypeChanged(rest),
         _ => Item::Input { prompt: rest, password: marker == PASSWORD },
-    }
+    })
 }
 
 /// The mime type goes up to the first space, as evcxr reads it.

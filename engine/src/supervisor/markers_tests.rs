@@ -29,7 +29,7 @@ fn text(text: &str) -> Item {
 
 fn display(contents: &[(&str, &str)]) -> Item {
     let content = |(mime, content): &(&str, &str)| MimeContent { mime: mime.to_string(), content: content.to_string() };
-    Item::Display(contents.iter().map(content).collect())
+    Item::Display(DisplayKind::Value, contents.iter().map(content).collect())
 }
 
 #[test]
@@ -98,6 +98,56 @@ fn a_value_waits_for_its_other_types_until_it_is_told_not_to() {
 }
 
 #[test]
+fn px_says_what_a_display_is_and_where_it_ends() {
+    let content = |mime, content| format!("EVCXR_BEGIN_CONTENT {mime}\n{content}\nEVCXR_END_CONTENT\n");
+    let all = [
+        "PX_DISPLAY_NEW 7\n",
+        &content("a/a", 1),
+        "printed meanwhile\n",
+        &content("b/b", 2),
+        "PX_DISPLAY_END\nPX_DISPLAY_UPDATE 7\n",
+        &content("a/a", 3),
+        "PX_DISPLAY_END\nPX_DISPLAY_ONCE\n",
+        &content("a/a", 4),
+        "PX_DISPLAY_END\n",
+        &content("b/b", 5),
+        "PX_CLEAR_OUTPUT\nPX_CLEAR_OUTPUT_WAIT\n",
+    ];
+    let display_as = |kind, contents: &[(&str, &str)]| match display(contents) {
+        Item::Display(_, contents) => Item::Display(kind, contents),
+        other => other,
+    };
+    assert_eq!(
+        whole(&all.concat()),
+        [
+            text("printed meanwhile\n"),
+            display_as(DisplayKind::New("7".into()), &[("a/a", "1"), ("b/b", "2")]),
+            display_as(DisplayKind::Update("7".into()), &[("a/a", "3")]),
+            display_as(DisplayKind::Once, &[("a/a", "4")]),
+            display(&[("b/b", "5")]),
+            Item::ClearOutput { wait: false },
+            Item::ClearOutput { wait: true },
+        ]
+    );
+}
+
+#[test]
+fn a_display_that_does_not_end_is_given_out_at_the_end_or_when_it_is_too_much() {
+    let open = "PX_DISPLAY_ONCE\nEVCXR_BEGIN_CONTENT a/b\n12345\nEVCXR_END_CONTENT\n";
+    let given_out = |max| {
+        let mut parser = Parser { content_max: max, ..Parser::default() };
+        let mut items = Vec::new();
+        parser.push(open.as_bytes(), &mut items);
+        assert!(!parser.has_display(), "px says when it ends");
+        let before = items.len();
+        parser.finish(&mut items);
+        (before, items.len())
+    };
+    assert_eq!(given_out(100), (0, 1));
+    assert_eq!(given_out(7), (1, 1));
+}
+
+#[test]
 fn a_panic_inside_of_a_content_is_a_panic() {
     assert_eq!(
         whole("EVCXR_BEGIN_CONTENT a/b\n<p>\nEVCXR_PANIC_NOTIFICATION\n"),
@@ -147,7 +197,13 @@ fn output() -> impl Strategy<Value = Vec<u8>> {
             "EVCXR_VARIABLE_CHANGED_TYPE:x\n",
             "EVCXR_INPUT_REQUEST:p\n",
             "EVCXR_INPUT_REQUEST_PASSWORD:p\n",
+            "PX_DISPLAY_ONCE\n",
+            "PX_DISPLAY_NEW 1\n",
+            "PX_DISPLAY_UPDATE 1\n",
+            "PX_DISPLAY_END\n",
+            "PX_CLEAR_OUTPUT_WAIT\n",
             "EVCXR_",
+            "PX_DISPLAY_",
             "E",
             "\n",
             "\u{e9}",
@@ -162,10 +218,10 @@ fn output() -> impl Strategy<Value = Vec<u8>> {
 fn printed(item: &Item) -> Vec<u8> {
     match item {
         Item::Text(text) => text.clone(),
-        Item::Display(contents) => contents.iter().flat_map(|content| content.content.as_bytes().to_vec()).collect(),
+        Item::Display(_, contents) => contents.iter().flat_map(|content| content.content.as_bytes().to_vec()).collect(),
         Item::TypeChanged(name) => name.as_bytes().to_vec(),
         Item::Input { prompt, .. } => prompt.as_bytes().to_vec(),
-        Item::Panicked | Item::ReturnedError => Vec::new(),
+        Item::Panicked | Item::ReturnedError | Item::ClearOutput { .. } => Vec::new(),
     }
 }
 

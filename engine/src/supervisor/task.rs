@@ -6,7 +6,7 @@ use super::markers::Item;
 use super::process::Process;
 use super::{Command, Job, Shared, StartError, Stdin, WorkerConfig, WorkerEvent};
 use crate::wire::{FromWorker, ToWorker};
-use chorus_protocol::{Death, OUTPUT_CHUNK, RunEvent, Stream};
+use chorus_protocol::{Death, DisplayKind, OUTPUT_CHUNK, RunEvent, RunId, Stream};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -316,8 +316,15 @@ async fn room(events: &mpsc::Sender<WorkerEvent>) -> bool {
     events.reserve().await.is_ok()
 }
 
-/// Appends an event; output that goes with the output before it makes one event with it.
+/// Appends an event; output that goes with the output before it makes one event with it, and of two updates of the
+/// same display the later counts.
 fn push(outbox: &mut VecDeque<WorkerEvent>, event: WorkerEvent) {
+    if let (Some((run, id)), Some(last)) = (updated(&event), outbox.back_mut())
+        && updated(last) == Some((run, id))
+    {
+        *last = event;
+        return;
+    }
     if let WorkerEvent::Run { run, event: RunEvent::Output { stream, bytes } } = &event
         && let Some(WorkerEvent::Run { run: last_run, event: RunEvent::Output { stream: last_stream, bytes: last } }) =
             outbox.back_mut()
@@ -328,4 +335,12 @@ fn push(outbox: &mut VecDeque<WorkerEvent>, event: WorkerEvent) {
         return;
     }
     outbox.push_back(event);
+}
+
+/// The display that this event replaces.
+fn updated(event: &WorkerEvent) -> Option<(RunId, &str)> {
+    match event {
+        WorkerEvent::Run { run, event: RunEvent::Display { kind: DisplayKind::Update(id), .. } } => Some((*run, id)),
+        _ => None,
+    }
 }

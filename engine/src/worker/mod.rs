@@ -1,13 +1,15 @@
 //! The process that runs cells.
 //!
-//! It has one thread of its own, the main thread, which waits for an object, loads it, calls it, and says how long
-//! that took. It never reads the cell's output, and it never outlives its supervisor.
+//! The main thread waits for an object, loads it, calls it, and says how long that took. While a cell runs, a second
+//! one flushes its stdout. It never reads the cell's output, and it never outlives its supervisor.
 
+mod flusher;
 mod object;
 mod report;
 mod setup;
 
 use crate::wire::{self, FromWorker, ToWorker};
+use flusher::Flusher;
 use object::Objects;
 use std::os::unix::net::UnixStream;
 
@@ -31,16 +33,20 @@ fn serve(channel: &mut UnixStream) {
     let Ok(writer) = channel.try_clone() else { return };
     report::open(writer);
     let mut objects = Objects::default();
+    let mut can_flush = true;
     report::send(&FromWorker::Ready);
     while let Ok(ToWorker::Load { preload, object, entry, rank, size }) = wire::read(channel) {
         report::set_place(rank, size);
-        let reply = match objects.load(&preload, &object, &entry) {
+        match objects.load(&preload, &object, &entry) {
             Ok(cell) => {
                 report::send(&FromWorker::Started);
-                FromWorker::Done { took: objects.call(&cell) }
+                let flusher = cell.flush().filter(|_| can_flush).and_then(Flusher::start);
+                let took = objects.call(&cell);
+                report::send(&FromWorker::Done { took });
+                // After the answer, which needn't wait for it.
+                can_flush = can_flush && flusher.is_none_or(Flusher::end);
             }
-            Err(error) => FromWorker::LoadFailed(error),
-        };
-        report::send(&reply);
+            Err(error) => report::send(&FromWorker::LoadFailed(error)),
+        }
     }
 }

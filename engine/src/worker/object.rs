@@ -1,5 +1,6 @@
 //! Loads objects and calls them. Objects are never unloaded: variables, threads and hooks point into them.
 
+use super::flusher::Flush;
 use super::report;
 use chorus_protocol::Took;
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_LOCAL, RTLD_NOW};
@@ -14,8 +15,7 @@ use std::time::Instant;
 
 /// Takes and returns evcxr's store of variables, which is null before the first cell that needs it.
 type Entry = unsafe extern "C" fn(*mut c_void) -> *mut c_void;
-type Attach = unsafe extern "C" fn(*const px::Host);
-type Flush = unsafe extern "C" fn();
+type Attach = unsafe extern "C" fn(*const px::host::Host);
 
 /// What was loaded, and what cells leave for each other.
 pub struct Objects {
@@ -33,6 +33,13 @@ impl Default for Objects {
 pub struct Cell {
     entry: Entry,
     flush: Option<Flush>,
+}
+
+impl Cell {
+    /// What flushes the cell's stdout.
+    pub fn flush(&self) -> Option<Flush> {
+        self.flush
+    }
 }
 
 impl Objects {
@@ -57,6 +64,7 @@ impl Objects {
             // SAFETY: the host is a static.
             unsafe { attach(report::host()) };
         }
+        report::set_object(*entry as *const c_void);
         Ok(Cell { entry: *entry, flush: flush.map(|flush| *flush) })
     }
 

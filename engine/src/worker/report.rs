@@ -4,9 +4,10 @@
 
 use crate::wire::{self, FromWorker};
 use chorus_protocol::Panic;
-use px::{HOST_VERSION, Host, PanicReport, Text};
+use px::host::{HOST_VERSION, Host, PanicReport, Text};
+use std::ffi::c_void;
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// Of longer texts in a panic's report, this much is sent.
@@ -14,7 +15,16 @@ const TEXT_MAX: usize = 16 << 10;
 
 static CHANNEL: OnceLock<Mutex<UnixStream>> = OnceLock::new();
 
-static HOST: Host = Host { version: HOST_VERSION, rank: AtomicU64::new(0), size: AtomicU64::new(1), panicked };
+static HOST: Host = Host {
+    version: HOST_VERSION,
+    rank: AtomicU64::new(0),
+    size: AtomicU64::new(1),
+    panicked,
+    displays: AtomicU64::new(0),
+};
+
+/// Where the object of the cell that runs lies.
+static OBJECT: AtomicUsize = AtomicUsize::new(0);
 
 /// The table for cells.
 pub fn host() -> &'static Host {
@@ -30,6 +40,24 @@ pub fn open(channel: UnixStream) {
 pub fn set_place(rank: u32, size: u32) {
     HOST.rank.store(rank.into(), Ordering::Relaxed);
     HOST.size.store(size.into(), Ordering::Relaxed);
+}
+
+/// The cell that runs from now on begins at this address.
+pub fn set_object(entry: *const c_void) {
+    OBJECT.store(base_of(entry as usize).unwrap_or(0), Ordering::Relaxed);
+}
+
+/// Where the library that holds this address lies.
+fn base_of(address: usize) -> Option<usize> {
+    let mut found = std::mem::MaybeUninit::<libc::Dl_info>::uninit();
+    // SAFETY: dladdr takes any address, and fills `found` in when it returns anything but 0.
+    let found = unsafe {
+        match libc::dladdr(address as *const c_void, found.as_mut_ptr()) {
+            0 => return None,
+            _ => found.assume_init(),
+        }
+    };
+    Some(found.dli_fbase as usize)
 }
 
 /// Sends a message to the supervisor. That it can't be sent means that the supervisor is gone or that a cell closed
@@ -49,7 +77,15 @@ extern "C" fn panicked(report: &PanicReport) {
         line: report.line,
         column: report.column,
         thread,
+        frames: frames(report),
     }));
+}
+
+/// The panicking functions that are the running cell's, as places in its object.
+fn frames(report: &PanicReport) -> Vec<u64> {
+    let object = OBJECT.load(Ordering::Relaxed);
+    let frames = report.frames.iter().take(report.frame_count);
+    frames.filter(|frame| base_of(**frame) == Some(object)).map(|frame| (frame - object) as u64).collect()
 }
 
 fn text(text: &Text) -> String {

@@ -21,7 +21,7 @@ pub(super) struct Panicked {
 impl Panicked {
     /// `panicked at cell line 3:5: message`.
     pub(super) fn headline(&self) -> String {
-        let Panic { message, file, line, column, thread } = &self.panic;
+        let Panic { message, file, line, column, thread, .. } = &self.panic;
         let who = match thread.as_deref() {
             None => String::new(),
             Some("") => "a thread ".to_owned(),

@@ -2,7 +2,7 @@
 
 use super::failure::local_error;
 use super::output::{Output, push_text};
-use super::run::{Place, Run, Step};
+use super::run::{Place, Run, Source, Step};
 use chorus_protocol::{RunEvent, Stream};
 use serde_json::Map;
 
@@ -17,7 +17,7 @@ pub struct LocalView {
 impl LocalView {
     /// A cell that ends in an expression, or doesn't.
     pub fn new(has_result: bool) -> LocalView {
-        LocalView { run: Run::default(), has_result, lost: Vec::new() }
+        LocalView { run: Run::new(Source::Local), has_result, lost: Vec::new() }
     }
 
     /// The variables that are gone if the worker dies. To be told before that event.
@@ -33,6 +33,9 @@ impl LocalView {
             match step {
                 Step::Text(stream, text) => push_text(&mut outputs, stream, &text),
                 Step::Display(data) => outputs.push(Output::display(data)),
+                Step::Named(id, data) => outputs.push(Output::named(id, data)),
+                Step::Update(id, data) => outputs.push(Output::Update { id, data }),
+                Step::Clear { wait } => outputs.push(Output::Clear { wait }),
                 Step::Panic(panicked) => push_text(&mut outputs, Stream::Stderr, &(panicked.headline() + "\n")),
                 Step::Result(data) => outputs.push(Output::Result { data, metadata: Map::new() }),
                 Step::Failed(mut failure) => {

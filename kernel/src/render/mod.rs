@@ -28,6 +28,6 @@ pub use magics::{help, magics};
 pub use output::{Bundle, Output, bundle, html_bundle, plain_bundle, stream_name};
 pub use progress::duration;
 pub use record::{PxRecord, RECORD_LIMIT};
-pub use run::Place;
+pub use run::{Place, Source, late};
 pub use utf8::Utf8Decoder;
 pub use view::{PxView, ViewOptions, announce};

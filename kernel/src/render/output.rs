@@ -22,6 +22,20 @@ pub enum Output {
         data: Bundle,
         /// What a front end should know of them, by mime type.
         metadata: Map<String, Value>,
+        /// The name under which [`Output::Update`] replaces it.
+        id: Option<String>,
+    },
+    /// Another value in the place of a display, perhaps of an earlier cell.
+    Update {
+        /// The name of the display.
+        id: String,
+        /// The value's representations.
+        data: Bundle,
+    },
+    /// The cell's outputs so far go.
+    Clear {
+        /// Only when the next one comes.
+        wait: bool,
     },
     /// The value of a cell that ran in the notebook's own process.
     Result {
@@ -44,7 +58,12 @@ pub enum Output {
 impl Output {
     /// A display of this bundle.
     pub fn display(data: Bundle) -> Output {
-        Output::Display { data, metadata: Map::new() }
+        Output::Display { data, metadata: Map::new(), id: None }
+    }
+
+    /// A display that [`Output::Update`] can replace.
+    pub fn named(id: String, data: Bundle) -> Output {
+        Output::Display { data, metadata: Map::new(), id: Some(id) }
     }
 
     /// A display of plain text.
@@ -109,7 +128,12 @@ pub(super) fn push_text(outputs: &mut Vec<Output>, stream: Stream, text: &str) {
         before.push_str(text);
         return;
     }
-    outputs.push(Output::Stream { stream, text: text.to_owned() });
+    outputs.push(stream_text(stream, text));
+}
+
+/// A piece of a stream.
+pub(super) fn stream_text(stream: Stream, text: &str) -> Output {
+    Output::Stream { stream, text: text.to_owned() }
 }
 
 /// `stdout` or `stderr`, as Jupyter names streams.

@@ -36,8 +36,17 @@ struct EngineRecord {
 struct Shown {
     stdout: String,
     stderr: String,
-    displays: Vec<Bundle>,
+    displays: Vec<Displayed>,
     result: Option<Bundle>,
+    /// All but the result goes when the next output comes.
+    clear_on_next: bool,
+}
+
+/// A display. Those that have a name differ between engines, and each is shown: it may change by itself later.
+#[derive(Clone, Debug, PartialEq)]
+struct Displayed {
+    id: Option<String>,
+    data: Bundle,
 }
 
 impl Shown {
@@ -46,6 +55,14 @@ impl Shown {
             Stream::Stdout => &self.stdout,
             Stream::Stderr => &self.stderr,
         }
+    }
+
+    /// Drops all but the result, and returns how many bytes that was.
+    fn clear(&mut self) -> usize {
+        let displays = std::mem::take(&mut self.displays);
+        let texts = [std::mem::take(&mut self.stdout), std::mem::take(&mut self.stderr)];
+        self.clear_on_next = false;
+        displays.iter().map(|display| weight(&display.data)).chain(texts.iter().map(String::len)).sum()
     }
 }
 
@@ -56,6 +73,7 @@ impl PxRecord {
     }
 
     pub(super) fn text(&mut self, engine: EngineId, stream: Stream, text: &str) {
+        self.clear_if_due(engine);
         let kept = text.get(..text.floor_char_boundary(self.room)).unwrap_or("");
         self.room -= kept.len();
         self.cut += text.len() - kept.len();
@@ -66,14 +84,49 @@ impl PxRecord {
         }
     }
 
-    pub(super) fn display(&mut self, engine: EngineId, data: Bundle) {
+    pub(super) fn display(&mut self, engine: EngineId, id: Option<String>, data: Bundle) {
+        self.clear_if_due(engine);
         let bytes = weight(&data);
         match self.room.checked_sub(bytes) {
             Some(room) => {
                 self.room = room;
-                self.engines.entry(engine).or_default().shown.displays.push(data);
+                self.engines.entry(engine).or_default().shown.displays.push(Displayed { id, data });
             }
             None => self.cut += bytes,
+        }
+    }
+
+    /// Replaces a display of this cell; false when it has none of this name.
+    pub(super) fn update(&mut self, engine: EngineId, id: &str, data: &Bundle) -> bool {
+        let shown = &mut self.engines.entry(engine).or_default().shown;
+        let Some(display) = shown.displays.iter_mut().find(|display| display.id.as_deref() == Some(id)) else {
+            return false;
+        };
+        self.room += weight(&display.data);
+        match self.room.checked_sub(weight(data)) {
+            Some(room) => (self.room, display.data) = (room, data.clone()),
+            None => {
+                self.room -= weight(&display.data);
+                self.cut += weight(data);
+            }
+        }
+        true
+    }
+
+    /// Drops what an engine has shown; with `wait`, when it shows something next.
+    pub(super) fn clear(&mut self, engine: EngineId, wait: bool) {
+        let shown = &mut self.engines.entry(engine).or_default().shown;
+        shown.clear_on_next = wait;
+        if !wait {
+            self.room += shown.clear();
+        }
+    }
+
+    fn clear_if_due(&mut self, engine: EngineId) {
+        if let Some(shown) = self.engines.get_mut(&engine).map(|record| &mut record.shown)
+            && shown.clear_on_next
+        {
+            self.room += shown.clear();
         }
     }
 
@@ -231,10 +284,13 @@ fn settled(line: &str) -> &str {
     line.rsplit('\r').next().unwrap_or(line)
 }
 
-fn push_displays(outputs: &mut Vec<Output>, ids: &[EngineId], displays: &[Bundle]) {
+fn push_displays(outputs: &mut Vec<Output>, ids: &[EngineId], displays: &[Displayed]) {
     if displays.is_empty() {
         return;
     }
     push_text(outputs, Stream::Stdout, &format!("[output:{}]\n", fold_ids(ids)));
-    outputs.extend(displays.iter().cloned().map(Output::display));
+    outputs.extend(displays.iter().cloned().map(|Displayed { id, data }| match id {
+        Some(id) => Output::named(id, data),
+        None => Output::display(data),
+    }));
 }

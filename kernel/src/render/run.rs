@@ -2,9 +2,9 @@
 //! displays, a failure with the panic that it came from.
 
 use super::failure::{Failure, Panicked};
-use super::output::{Bundle, bundle};
+use super::output::{Bundle, Output, bundle, stream_text};
 use super::utf8::Utf8Decoder;
-use chorus_protocol::{Outcome, Panic, RunEvent, Stream};
+use chorus_protocol::{DisplayKind, EngineId, Outcome, Panic, RunEvent, Stream};
 
 /// Where in the user's cell something happened.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -24,6 +24,13 @@ pub struct Place {
 pub(super) enum Step {
     Text(Stream, String),
     Display(Bundle),
+    /// A display that can be replaced under this name, which is unique in the notebook.
+    Named(String, Bundle),
+    /// Another value for the display of this name.
+    Update(String, Bundle),
+    Clear {
+        wait: bool,
+    },
     /// A panic that didn't end the run: it was caught, or another thread's.
     Panic(Panicked),
     /// The value of the cell's last expression.
@@ -33,8 +40,9 @@ pub(super) enum Step {
 }
 
 /// A run on one engine, or in the notebook's own worker.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Run {
+    source: Source,
     stdout: Utf8Decoder,
     stderr: Utf8Decoder,
     /// The last display. It is the result if the run ends well after it.
@@ -44,7 +52,47 @@ pub(super) struct Run {
     done: bool,
 }
 
+/// Who runs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The notebook's own worker.
+    Local,
+    /// An engine.
+    Engine(EngineId),
+}
+
+impl Source {
+    /// The name in the notebook of a display that its worker calls `id`.
+    fn display_id(self, id: &str) -> String {
+        match self {
+            Source::Local => format!("px-local-{id}"),
+            Source::Engine(engine) => format!("px-{engine}-{id}"),
+        }
+    }
+}
+
+/// What a thread shows when its run is over.
+pub fn late(source: Source, event: &RunEvent) -> Option<Output> {
+    match event {
+        RunEvent::Output { stream, bytes } => Some(stream_text(*stream, &String::from_utf8_lossy(bytes))),
+        RunEvent::Display { kind: DisplayKind::Update(id), contents } => {
+            Some(Output::Update { id: source.display_id(id), data: bundle(contents) })
+        }
+        RunEvent::Display { kind: DisplayKind::New(id), contents } => {
+            Some(Output::named(source.display_id(id), bundle(contents)))
+        }
+        RunEvent::Display { contents, .. } => Some(Output::display(bundle(contents))),
+        _ => None,
+    }
+}
+
 impl Run {
+    /// A run that hasn't begun.
+    pub(super) fn new(source: Source) -> Run {
+        let (stdout, stderr) = (Utf8Decoder::default(), Utf8Decoder::default());
+        Run { source, stdout, stderr, held: None, panic: None, done: false }
+    }
+
     /// What there is to show now. `place` is where a panic happened, and `has_result` says whether the cell ends in an
     /// expression.
     pub(super) fn event(&mut self, event: &RunEvent, place: Option<Place>, has_result: bool) -> Vec<Step> {
@@ -59,14 +107,23 @@ impl Run {
                 let text = self.decoder(*stream).decode(bytes);
                 steps.push(Step::Text(*stream, text));
             }
-            RunEvent::Display(contents) => {
-                steps.extend(self.held.take().map(Step::Display));
+            RunEvent::Display { kind, contents } => {
                 let data = bundle(contents);
-                if has_result && !self.done {
-                    self.held = Some(data);
-                } else {
-                    steps.push(Step::Display(data));
+                if let DisplayKind::Update(id) = kind {
+                    // It stands elsewhere: what is held may still be the result.
+                    steps.push(Step::Update(self.source.display_id(id), data));
+                    return steps;
                 }
+                steps.extend(self.held.take().map(Step::Display));
+                match kind {
+                    DisplayKind::New(id) => steps.push(Step::Named(self.source.display_id(id), data)),
+                    DisplayKind::Value if has_result && !self.done => self.held = Some(data),
+                    _ => steps.push(Step::Display(data)),
+                }
+            }
+            RunEvent::ClearOutput { wait } => {
+                steps.extend(self.held.take().map(Step::Display));
+                steps.push(Step::Clear { wait: *wait });
             }
             RunEvent::Panic(panic) => steps.extend(self.panicked(panic, place)),
             RunEvent::Done { outcome, .. } => self.done(outcome, &mut steps),

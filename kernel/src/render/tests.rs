@@ -20,7 +20,8 @@ fn err(text: &str) -> RunEvent {
 }
 
 fn show(mime: &str, content: &str) -> RunEvent {
-    RunEvent::Display(vec![MimeContent { mime: mime.into(), content: content.into() }])
+    let contents = vec![MimeContent { mime: mime.into(), content: content.into() }];
+    RunEvent::Display { kind: DisplayKind::Value, contents }
 }
 
 fn value(text: &str) -> RunEvent {
@@ -33,7 +34,7 @@ fn done(outcome: Outcome) -> RunEvent {
 
 fn panic(message: &str, thread: Option<&str>) -> RunEvent {
     let (file, thread) = ("src/lib.rs".into(), thread.map(Into::into));
-    RunEvent::Panic(Panic { message: message.into(), file, line: 30, column: 9, thread })
+    RunEvent::Panic(Panic { message: message.into(), file, line: 30, column: 9, thread, frames: vec![] })
 }
 
 fn place() -> Option<Place> {

@@ -6,7 +6,7 @@ use super::lines::{Lines, prefix};
 use super::output::{Bundle, Output, push_text};
 use super::progress;
 use super::record::{self, PxRecord, RECORD_LIMIT};
-use super::run::{Place, Run, Step};
+use super::run::{Place, Run, Source, Step};
 use chorus_protocol::{EngineId, RunEvent, Stream};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -53,7 +53,8 @@ impl PxView {
     /// Takes an event; `place` is where in the user's cell a panic happened, as far as the caller knows.
     pub fn event(&mut self, engine: EngineId, event: &RunEvent, place: Option<Place>) -> Vec<Output> {
         let mut outputs = Vec::new();
-        for step in self.runs.entry(engine).or_default().event(event, place, self.options.has_result) {
+        let run = self.runs.entry(engine).or_insert_with(|| Run::new(Source::Engine(engine)));
+        for step in run.event(event, place, self.options.has_result) {
             self.step(engine, step, &mut outputs);
         }
         outputs
@@ -133,11 +134,31 @@ impl PxView {
                 }
             }
             Step::Display(data) => {
-                self.record.display(engine, data.clone());
+                self.record.display(engine, None, data.clone());
                 if now {
-                    self.lines.end(engine, outputs);
-                    self.lines.notice(Stream::Stdout, "", &format!("[output:{engine}]"), outputs);
+                    self.label(engine, outputs);
                     outputs.push(Output::display(data));
+                }
+            }
+            Step::Named(id, data) => {
+                self.record.display(engine, Some(id.clone()), data.clone());
+                if now {
+                    self.label(engine, outputs);
+                    outputs.push(Output::named(id, data));
+                }
+            }
+            Step::Update(id, data) => {
+                let is_ours = self.record.update(engine, &id, &data);
+                if now || !is_ours {
+                    outputs.push(Output::Update { id, data });
+                }
+            }
+            Step::Clear { wait } => {
+                self.record.clear(engine, wait);
+                // Of several engines, none may clear what the others show.
+                if now && self.record.targets() == [engine] {
+                    self.lines.end(engine, outputs);
+                    outputs.push(Output::Clear { wait });
                 }
             }
             Step::Panic(panicked) => self.panic(engine, &panicked, outputs, now),
@@ -160,6 +181,12 @@ impl PxView {
                 self.record.done(engine);
             }
         }
+    }
+
+    /// Says whose display comes next.
+    fn label(&mut self, engine: EngineId, outputs: &mut Vec<Output>) {
+        self.lines.end(engine, outputs);
+        self.lines.notice(Stream::Stdout, "", &format!("[output:{engine}]"), outputs);
     }
 
     /// A panic that didn't end the run is a line on stderr.

@@ -1,0 +1,145 @@
+//! The C side of this crate: the table through which a worker serves cells, and the functions that the worker calls.
+//!
+//! Nothing in here is for cells.
+
+use std::ffi::c_void;
+use std::io::Write;
+use std::panic::PanicHookInfo;
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+
+/// The version of [`Host`] that this crate needs. A host of a later version begins with the same fields.
+pub const HOST_VERSION: u32 = 2;
+
+/// The table through which a worker serves cells. It lives as long as the worker.
+#[repr(C)]
+pub struct Host {
+    /// [`HOST_VERSION`] of the worker.
+    pub version: u32,
+    /// What [`crate::rank`] answers. It is set before each run, while threads of earlier runs may read it.
+    pub rank: AtomicU64,
+    /// What [`crate::size`] answers.
+    pub size: AtomicU64,
+    /// Is called by a thread that panics, before it unwinds. The report is valid during the call only.
+    pub panicked: extern "C" fn(&PanicReport),
+    /// How many displays got a name so far, in all objects of this worker.
+    pub displays: AtomicU64,
+}
+
+/// A panic, as it crosses the C ABI.
+#[repr(C)]
+pub struct PanicReport {
+    /// What was passed to `panic!`.
+    pub message: Text,
+    /// The source file.
+    pub file: Text,
+    /// The thread's name; empty when it has none.
+    pub thread: Text,
+    /// 1-based.
+    pub line: u32,
+    /// 1-based.
+    pub column: u32,
+    /// Where the functions that are being called go on, the innermost first.
+    pub frames: [usize; FRAMES],
+    /// How many there are in `frames`.
+    pub frame_count: usize,
+}
+
+/// So many functions of a panic's call stack are reported.
+pub const FRAMES: usize = 96;
+
+/// A borrowed UTF-8 string, as it crosses the C ABI.
+#[repr(C)]
+pub struct Text {
+    start: *const u8,
+    length: usize,
+}
+
+impl Text {
+    fn new(text: &str) -> Text {
+        Text { start: text.as_ptr(), length: text.len() }
+    }
+
+    /// The string's bytes.
+    ///
+    /// # Safety
+    /// The string that this was made from must still be alive.
+    pub unsafe fn bytes(&self) -> &[u8] {
+        // SAFETY: made from a `&str`, which the caller promises to be alive.
+        unsafe { std::slice::from_raw_parts(self.start, self.length) }
+    }
+}
+
+static HOST: AtomicPtr<Host> = AtomicPtr::new(std::ptr::null_mut());
+
+pub(crate) fn host() -> Option<&'static Host> {
+    // SAFETY: null, or set by `chorus_px_attach` to a host that lives as long as the process.
+    unsafe { HOST.load(Ordering::Acquire).as_ref() }
+}
+
+/// Is called by the worker when it has loaded the object, before it calls the cell.
+///
+/// # Safety
+/// `host` must point to a [`Host`] that is never freed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn chorus_px_attach(host: *const Host) {
+    // SAFETY: the caller promises that `host` is valid; `version` stays the first field in all versions.
+    if unsafe { (*host).version } < HOST_VERSION {
+        return;
+    }
+    HOST.store(host.cast_mut(), Ordering::Release);
+    std::panic::set_hook(Box::new(report));
+}
+
+/// Is called by the worker while the cell runs and when it has returned, so that `print!` without a newline shows.
+#[unsafe(no_mangle)]
+pub extern "C" fn chorus_px_flush() {
+    // A cell may have closed its stdout; there is nobody to tell.
+    let _ = std::io::stdout().flush();
+}
+
+fn report(info: &PanicHookInfo<'_>) {
+    let Some(host) = host() else { return };
+    let payload = info.payload();
+    let message = match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
+        (Some(text), _) => text,
+        (_, Some(text)) => text.as_str(),
+        _ => "a value that isn't a string",
+    };
+    let (file, line, column) = info.location().map_or(("", 0, 0), |at| (at.file(), at.line(), at.column()));
+    let thread = std::thread::current();
+    let mut stack = Stack { frames: [0; FRAMES], count: 0 };
+    // SAFETY: `push_frame` gets the pointer that is passed here, during this call only.
+    unsafe { _Unwind_Backtrace(push_frame, (&raw mut stack).cast()) };
+    (host.panicked)(&PanicReport {
+        message: Text::new(message),
+        file: Text::new(file),
+        thread: Text::new(thread.name().unwrap_or("")),
+        line,
+        column,
+        frames: stack.frames,
+        frame_count: stack.count,
+    });
+}
+
+struct Stack {
+    frames: [usize; FRAMES],
+    count: usize,
+}
+
+// libgcc_s, which unwinds panics too. std's Backtrace knows only the libraries that were there at its first use.
+unsafe extern "C" {
+    fn _Unwind_Backtrace(visit: extern "C" fn(*mut c_void, *mut c_void) -> i32, data: *mut c_void) -> i32;
+    fn _Unwind_GetIP(context: *mut c_void) -> usize;
+}
+
+extern "C" fn push_frame(context: *mut c_void, stack: *mut c_void) -> i32 {
+    const GO_ON: i32 = 0;
+    const STOP: i32 = 4;
+    // SAFETY: `report` passes a `Stack` that nobody else uses meanwhile.
+    let stack = unsafe { &mut *stack.cast::<Stack>() };
+    let Some(frame) = stack.frames.get_mut(stack.count) else { return STOP };
+    // SAFETY: the unwinder passes a valid context.
+    *frame = unsafe { _Unwind_GetIP(context) };
+    stack.count += 1;
+    GO_ON
+}
