@@ -5,6 +5,7 @@
 //! cell: whoever asks for an evaluation gets the object through a callback, runs it wherever it wants, and says how
 //! that ended.
 
+mod backtrace;
 mod cache;
 mod cell;
 mod command;
@@ -26,6 +27,7 @@ mod starting;
 mod toolchain;
 mod tools;
 
+pub use backtrace::Call;
 pub use cache::{CacheConfig, CacheInfo};
 pub use command::{Action, Reply, help};
 pub use compiler::{CellText, Compiler, Config, Evaluated, Object, Ran};

@@ -3,6 +3,8 @@
 //! evcxr writes each item and statement of the user on lines of its own, unchanged, among code of its making. So the
 //! user's text is looked up in the generated one; the first line of a piece may have lost its indentation.
 
+use crate::backtrace::Known;
+
 /// A place in a cell of the notebook.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -21,6 +23,7 @@ pub struct Place {
 pub struct SourceMap {
     generated: String,
     pieces: Vec<MappedPiece>,
+    pub(crate) known: Known,
 }
 
 #[derive(Clone, Debug)]
@@ -35,7 +38,7 @@ pub(crate) struct MappedPiece {
 
 impl SourceMap {
     pub(crate) fn new(generated: String, pieces: Vec<MappedPiece>) -> SourceMap {
-        SourceMap { generated, pieces }
+        SourceMap { generated, pieces, known: Known::default() }
     }
 
     /// What evcxr made of the user's text.

@@ -33,6 +33,8 @@ const STATE: &str = "CHORUS_BUILD_STATE";
 const OBJECT_PATH: &str = "EVCXR_EXECUTION_SO_PATH";
 /// evcxr's own wrapper, which some of its settings ask for.
 const OTHER_WRAPPER: &str = "EVCXR_RUSTC_WRAPPER";
+/// What stands for the folder of a cell's crate in its line tables.
+pub(crate) const CELL_FOLDER: &str = "cell";
 /// The notes, in the folder that evcxr builds in.
 const NOTES: &str = ".chorus-rustc";
 
@@ -117,6 +119,7 @@ fn wrap(mut args: Vec<OsString>) -> io::Result<()> {
     }
     if is_crate(&args, &["ctx"]) {
         compile_once(&mut args);
+        add_line_tables(&mut args, &std::env::current_dir()?);
         if let Some(state) = std::env::var_os(STATE) {
             note(&args, state.into_vec())?;
         }
@@ -209,6 +212,14 @@ fn compile_once(args: &mut Vec<OsString>) {
             _ => at += 1,
         }
     }
+}
+
+/// For backtraces. Of a cell's own code only: the tables of its dependencies would be linked into each object.
+fn add_line_tables(args: &mut Vec<OsString>, folder: &Path) {
+    let mut remap = OsString::from("--remap-path-prefix=");
+    remap.push(folder);
+    remap.push(format!("={CELL_FOLDER}"));
+    args.extend(["-Cdebuginfo=line-tables-only".into(), "-Cstrip=none".into(), remap]);
 }
 
 /// Makes the source cheaper, in place: evcxr writes it anew for each cell, and rustc's messages name the file. Returns

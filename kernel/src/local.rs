@@ -4,7 +4,7 @@ use crate::failure::interrupted_with_losses;
 use crate::interrupt::Interrupted;
 use crate::publisher::Publisher;
 use crate::render::{LocalView, Output, Place, Source, late};
-use chorus_compiler::Object;
+use chorus_compiler::{Call, Object};
 use chorus_engine::{Job, StartError, Worker, WorkerConfig, WorkerEvent};
 use chorus_jupyter::content::Failure;
 use chorus_protocol::{Death, Outcome, RunEvent, RunId, Took};
@@ -190,14 +190,25 @@ async fn route(mut events: mpsc::Receiver<WorkerEvent>, routes: Arc<Mutex<Routes
     }
 }
 
-/// Where in the user's cells a panic happened.
+/// Where in the user's cells a panic happened, and how it came there.
 pub fn place_of(event: &RunEvent, object: &Object, this_cell: u32) -> Option<Place> {
     let RunEvent::Panic(panic) = event else { return None };
-    let found = object.source.place(panic.line, panic.column).filter(|_| panic.file.ends_with("src/lib.rs"))?;
+    let calls = object.source.calls(&object.path, &panic.frames);
+    let found = object.source.place(panic.line, panic.column).filter(|_| panic.file.ends_with("src/lib.rs"));
+    let is_call = found.is_none();
+    let found = found.or_else(|| calls.first().map(|call| call.place.clone()))?;
+    let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    let cell = |cell: u32| if cell == this_cell { "cell".to_owned() } else { format!("In[{cell}]") };
+    let in_words = |call: &Call| {
+        let place = format!("{} line {}", cell(call.place.cell), call.place.line);
+        call.function.as_ref().map_or(place.clone(), |function| format!("{function}, {place}"))
+    };
     Some(Place {
-        cell: if found.cell == this_cell { "cell".to_owned() } else { format!("In[{}]", found.cell) },
-        line: u32::try_from(found.line).unwrap_or(u32::MAX),
-        column: u32::try_from(found.column).unwrap_or(u32::MAX),
+        cell: cell(found.cell),
+        line: number(found.line),
+        column: number(found.column),
         text: found.text,
+        is_call,
+        calls: calls.iter().map(in_words).collect(),
     })
 }

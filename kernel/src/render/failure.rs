@@ -8,6 +8,8 @@ use chorus_protocol::{Death, EngineId, Outcome, Panic};
 
 /// So many failures are shown in full, and the others in one line each.
 const IN_FULL: usize = 4;
+/// So many calls are shown.
+const CALLS: usize = 12;
 const RED: &str = "\x1b[31m";
 const PLAIN: &str = "\x1b[0m";
 
@@ -28,8 +30,9 @@ impl Panicked {
             Some(name) => format!("thread `{name}` "),
         };
         match &self.place {
-            Some(Place { cell, line, column, .. }) => {
-                format!("{who}panicked at {cell} line {line}:{column}: {message}")
+            Some(Place { cell, line: cell_line, column: cell_column, is_call, .. }) => {
+                let within = if *is_call { format!(", within {file}:{line}:{column}") } else { String::new() };
+                format!("{who}panicked at {cell} line {cell_line}:{cell_column}{within}: {message}")
             }
             None => format!("{who}panicked at {file}:{line}:{column}: {message}"),
         }
@@ -44,6 +47,28 @@ impl Panicked {
         let indent: String = text.chars().take(before).map(|c| if c == '\t' { c } else { ' ' }).collect();
         vec![format!("  {number} | {text}"), format!("  {} | {indent}{RED}^{PLAIN}", " ".repeat(number.len()))]
     }
+}
+
+/// `in f, cell 3 line 2`, `called from cell line 1`. Only when there is a function of the user's between the panic and
+/// the cell.
+fn calls(calls: &[String]) -> Vec<String> {
+    let mut lines: Vec<(String, usize)> = Vec::new();
+    for call in calls {
+        match lines.last_mut() {
+            Some((last, times)) if last == call => *times += 1,
+            _ => lines.push((call.clone(), 1)),
+        }
+    }
+    if lines.len() < 2 {
+        return Vec::new();
+    }
+    let more = lines.len().saturating_sub(CALLS);
+    let shown = lines.iter().take(CALLS).enumerate().map(|(place, (call, times))| {
+        let verb = if place == 0 { "in" } else { "called from" };
+        let again = if *times > 1 { format!(" ({times} times)") } else { String::new() };
+        format!("  {verb} {call}{again}")
+    });
+    shown.chain((more > 0).then(|| format!("  and {more} more"))).collect()
 }
 
 /// How a run failed.
@@ -112,6 +137,7 @@ impl Failure {
                 lines.push(format!("  it {}", panic.headline()));
             }
             lines.extend(panic.source());
+            lines.extend(panic.place.iter().flat_map(|place| calls(&place.calls)));
         }
         if !self.lost.is_empty() {
             lines.push(format!("  lost: {}", quote(&self.lost)));

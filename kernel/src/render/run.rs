@@ -17,6 +17,10 @@ pub struct Place {
     pub column: u32,
     /// The text of that line.
     pub text: String,
+    /// Whether what happened there was a call of something that isn't the user's.
+    pub is_call: bool,
+    /// The user's functions that were being called, the innermost first, in words.
+    pub calls: Vec<String>,
 }
 
 /// Something to show.
