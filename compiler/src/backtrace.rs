@@ -6,6 +6,7 @@
 use crate::source_map::{Place, SourceMap};
 use crate::tools::CELL_FOLDER;
 use addr2line::{Loader, Location};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -52,13 +53,19 @@ impl SourceMap {
             let mut frames = loader.find_frames(address.saturating_sub(1))?;
             while let Some(frame) = frames.next()? {
                 let Some(place) = frame.location.and_then(|location| self.place_of(&location)) else { continue };
-                let name = frame.function.as_ref().and_then(|name| name.demangle().ok());
+                // The tables name inlined functions only.
+                let symbol = || loader.find_symbol(address.saturating_sub(1)).map(Cow::from);
+                let name = frame.function.as_ref().and_then(|name| name.raw_name().ok()).or_else(symbol);
+                let name = name.map(|name| addr2line::demangle_auto(name, None));
                 let call = Call { function: name.as_deref().and_then(own_name), place };
-                // A function that passes a closure on is there twice.
-                if calls.last().is_none_or(|inner| !is_closure_of(inner, &call)) {
-                    calls.push(call);
-                }
+                // Who makes a closure and passes it on at once is on the same line.
+                calls.pop_if(|inner| is_closure_of(inner, &call));
+                calls.push(call);
             }
+        }
+        if let Some(outermost) = calls.last_mut().filter(|call| call.function.as_deref() == Some(CLOSURE)) {
+            // evcxr puts the statements of a cell into one.
+            outermost.function = None;
         }
         Ok(calls)
     }
@@ -68,25 +75,28 @@ impl SourceMap {
         if file != "/src/lib.rs" {
             return None;
         }
-        self.place(location.line?, location.column.unwrap_or(1))
+        let line = location.line?;
+        // evcxr puts the last expression in parentheses, and the line of those is that of the call.
+        let is_parenthesis = || self.generated().lines().nth(line.checked_sub(1)? as usize).filter(|text| *text == "(");
+        self.place(line, location.column.unwrap_or(1))
+            .or_else(|| is_parenthesis().and_then(|_| self.place(line + 1, 1)))
     }
 }
 
-const CLOSURE_IN: &str = "a closure in ";
+const CLOSURE: &str = "a closure";
 
 fn is_closure_of(inner: &Call, outer: &Call) -> bool {
-    let same = inner.function.as_deref().map(|name| name.trim_start_matches(CLOSURE_IN)) == outer.function.as_deref();
-    same && (inner.place.cell, inner.place.line) == (outer.place.cell, outer.place.line) && inner != outer
+    inner.function.as_deref() == Some(CLOSURE)
+        && (inner.place.cell, inner.place.line) == (outer.place.cell, outer.place.line)
 }
 
-/// `ctx::Shape::area::{{closure}}` is `a closure in Shape::area`; the functions that evcxr makes have no name.
+/// The name as the user knows it; line tables have only its last part. What evcxr makes has no name of the user's.
 fn own_name(name: &str) -> Option<String> {
-    let end = name.find("::{{closure}}").or_else(|| name.find("::{closure"));
-    let function = name.get(..end.unwrap_or(name.len()))?.replace("ctx::", "");
-    if function.contains("run_user_code") {
+    if name.contains("run_user_code") {
         return None;
     }
-    Some(if end.is_some() { format!("{CLOSURE_IN}{function}") } else { function })
+    let is_closure = name.rsplit("::").next().is_some_and(|last| last.starts_with('{'));
+    Some(if is_closure { CLOSURE.to_owned() } else { name.replace("ctx::", "") })
 }
 
 #[cfg(test)]
@@ -95,12 +105,11 @@ mod tests {
 
     #[test]
     fn names_are_the_users() {
-        let own = |name| own_name(name).unwrap_or_default();
-        assert_eq!(own("ctx::foo"), "foo");
-        assert_eq!(own("ctx::Shape::area::{{closure}}"), "a closure in Shape::area");
-        assert_eq!(own("ctx::foo::{closure#0}"), "a closure in foo");
-        assert_eq!(own("<ctx::Point as core::fmt::Debug>::fmt"), "<Point as core::fmt::Debug>::fmt");
-        assert_eq!(own("ctx::run_user_code_7::{{closure}}"), "");
+        assert_eq!(own_name("area").as_deref(), Some("area"));
+        assert_eq!(own_name("ctx::Shape::area").as_deref(), Some("Shape::area"));
+        assert_eq!(own_name("{closure#0}").as_deref(), Some(CLOSURE));
+        assert_eq!(own_name("ctx::bar::{{closure}}").as_deref(), Some(CLOSURE));
+        assert_eq!(own_name("ctx::run_user_code_7::{{closure}}"), None);
     }
 
     #[test]

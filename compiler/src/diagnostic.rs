@@ -118,6 +118,10 @@ impl Diagnostic {
                 let _ = writeln!(out, "{:width$}   {line}", "");
             }
         }
+        if let Some(code) = self.code.as_deref().filter(|code| is_in_the_index(code)) {
+            let page = format!("https://doc.rust-lang.org/error_codes/{code}.html");
+            let _ = writeln!(out, "{:width$} {blue}={off} more: `rustc --explain {code}`, {page}", "");
+        }
         out.truncate(out.trim_end().len());
         out
     }
@@ -171,6 +175,11 @@ impl Diagnostic {
         }
         diagnostic
     }
+}
+
+/// Whether a code is one of rustc's errors, and not the name of a lint.
+fn is_in_the_index(code: &str) -> bool {
+    code.len() == 5 && code.strip_prefix('E').is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// evcxr puts the text that rustc suggests two lines below the advice; a short one stands better behind it.
@@ -231,7 +240,7 @@ mod tests {
         };
         assert_eq!(
             error.render(false),
-            "error[E0308]: mismatched types\n  --> cell line 12, column 14\n   |\n12 | let x: i32 = \"a\";\n   |              ^^^ expected `i32`, found `&str`\n   = help: try\n     this"
+            "error[E0308]: mismatched types\n  --> cell line 12, column 14\n   |\n12 | let x: i32 = \"a\";\n   |              ^^^ expected `i32`, found `&str`\n   = help: try\n     this\n   = more: `rustc --explain E0308`, https://doc.rust-lang.org/error_codes/E0308.html"
         );
         assert!(error.render(true).contains("\x1b[1;31merror[E0308]"));
     }

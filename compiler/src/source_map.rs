@@ -4,6 +4,7 @@
 //! user's text is looked up in the generated one; the first line of a piece may have lost its indentation.
 
 use crate::backtrace::Known;
+use std::sync::{Arc, OnceLock};
 
 /// A place in a cell of the notebook.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +25,7 @@ pub struct SourceMap {
     generated: String,
     pieces: Vec<MappedPiece>,
     pub(crate) known: Known,
+    located: Arc<OnceLock<Vec<Located>>>,
 }
 
 #[derive(Clone, Debug)]
@@ -38,7 +40,7 @@ pub(crate) struct MappedPiece {
 
 impl SourceMap {
     pub(crate) fn new(generated: String, pieces: Vec<MappedPiece>) -> SourceMap {
-        SourceMap { generated, pieces, known: Known::default() }
+        SourceMap { generated, pieces, known: Known::default(), located: Arc::default() }
     }
 
     /// What evcxr made of the user's text.
@@ -49,26 +51,57 @@ impl SourceMap {
     /// The user's place for a 1-based line and column of the generated source, if it is in the user's text at all.
     pub fn place(&self, line: u32, column: u32) -> Option<Place> {
         let (line, column) = (line as usize, column as usize);
-        // Statements may repeat each other; they stand in order, so each is searched behind the one before.
-        let mut from = 0;
-        for piece in &self.pieces {
-            let at = match self.generated.get(from..).and_then(|rest| rest.find(&piece.text)) {
-                Some(at) => from + at,
-                None => match self.generated.find(&piece.text) {
-                    Some(at) => at,
-                    None => continue,
-                },
+        self.located.get_or_init(|| locate(&self.generated, &self.pieces)).iter().find_map(|located| {
+            let piece = self.pieces.get(located.piece)?;
+            let index = line.checked_sub(located.line)?;
+            let text = piece.text.lines().nth(index)?;
+            let (column, text) = match index {
+                0 => ((column + piece.column).saturating_sub(located.column), piece.first_line.clone()),
+                _ => (column, text.to_owned()),
             };
-            from = at + piece.text.len();
-            let first = self.generated[..at].matches('\n').count() + 1;
-            let Some(text) = line.checked_sub(first).and_then(|index| piece.text.lines().nth(index)) else { continue };
-            let generated_column = self.generated[..at].rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-            let column = if line == first { (column + piece.column).saturating_sub(generated_column) } else { column };
-            let text = if line == first { piece.first_line.clone() } else { text.to_owned() };
-            return Some(Place { cell: piece.cell, line: piece.line + line - first, column, text });
-        }
-        None
+            // Of two statements on one line, a place before the second is the first's.
+            (index > 0 || column >= piece.column).then(|| Place {
+                cell: piece.cell,
+                line: piece.line + index,
+                column,
+                text,
+            })
+        })
     }
+}
+
+/// Where a piece begins in the generated source.
+#[derive(Clone, Copy, Debug)]
+struct Located {
+    piece: usize,
+    /// 1-based.
+    line: usize,
+    /// 1-based, in characters.
+    column: usize,
+}
+
+/// Finds the pieces. `f()` stands in `fn f()` too, so the longer ones choose first; pieces that repeat each other stand
+/// in the order of the cell.
+fn locate(generated: &str, pieces: &[MappedPiece]) -> Vec<Located> {
+    let mut longest_first: Vec<usize> = (0..pieces.len()).collect();
+    longest_first.sort_by_key(|piece| std::cmp::Reverse(pieces[*piece].text.len()));
+    let mut taken: Vec<std::ops::Range<usize>> = Vec::new();
+    let mut located = Vec::new();
+    for index in longest_first {
+        let text = pieces[index].text.as_str();
+        let is_free = |at: &usize| taken.iter().all(|range| at + text.len() <= range.start || range.end <= *at);
+        let Some(at) = generated.match_indices(text).map(|(at, _)| at).find(is_free) else { continue };
+        taken.push(at..at + text.len());
+        let before = &generated[..at];
+        located.push(Located {
+            piece: index,
+            line: before.matches('\n').count() + 1,
+            column: before.rsplit('\n').next().unwrap_or_default().chars().count() + 1,
+        });
+    }
+    // The last that begins before a place on its line is the one that the place is in.
+    located.sort_by_key(|located| std::cmp::Reverse((located.line, located.column)));
+    located
 }
 
 #[cfg(test)]
@@ -96,8 +129,20 @@ mod tests {
         assert_eq!(at(3, 3), Some((3, 2, 3, "  boom()".into())));
         assert_eq!(at(8, 1), Some((7, 3, 3, "  a + 1;".into())), "indentation of a first line comes back");
         assert_eq!(at(9, 5), Some((7, 4, 5, "a + 1;".into())), "the second of two equal statements");
+        assert_eq!(at(4, 1), Some((3, 3, 1, "}".into())));
         assert_eq!(at(5, 1), None);
         assert_eq!(at(999, 1), None);
         assert_eq!(at(0, 0), None);
+    }
+
+    #[test]
+    fn a_call_is_not_taken_for_the_definition() {
+        let map = SourceMap::new(
+            "fn f() {\n  boom()\n}\nfn run() {\n(f()).show();\n}".into(),
+            vec![piece(2, 1, 1, "f()"), piece(1, 5, 1, "fn f() {\n  boom()\n}")],
+        );
+        let at = |line, column| map.place(line, column).map(|p| (p.cell, p.line, p.column));
+        assert_eq!(at(2, 3), Some((1, 6, 3)));
+        assert_eq!(at(5, 2), Some((2, 1, 1)));
     }
 }

@@ -158,9 +158,8 @@ impl Bundle {
 
     /// As evcxr's content protocol has it.
     fn protocol_text(&self) -> String {
-        let content = |(mime, content): &(String, String)| {
-            format!("EVCXR_BEGIN_CONTENT {mime}\n{content}\nEVCXR_END_CONTENT\n")
-        };
+        let content =
+            |(mime, content): &(String, String)| format!("EVCXR_BEGIN_CONTENT {mime}\n{content}\nEVCXR_END_CONTENT\n");
         self.contents.iter().map(content).collect()
     }
 }

@@ -51,7 +51,7 @@ impl<I: Iterator> Iterator for Progress<I> {
                     (least, Some(most)) if least == most => Some(most as u64),
                     _ => None,
                 };
-                self.bar = Some(Bar::begin(std::mem::take(&mut self.label), total));
+                self.bar = Some(Bar::begin(labelled(std::mem::take(&mut self.label)), total));
             }
             Some(bar) => bar.step(),
         }
@@ -64,6 +64,15 @@ impl<I: Iterator> Iterator for Progress<I> {
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         self.items.size_hint()
+    }
+}
+
+/// With the engine's name before it, on an engine.
+fn labelled(label: String) -> String {
+    match std::env::var("CHORUS_ENGINE_ID") {
+        Ok(engine) if label.is_empty() => format!("engine {engine}"),
+        Ok(engine) => format!("engine {engine}: {label}"),
+        Err(_) => label,
     }
 }
 

@@ -18,5 +18,8 @@ class ChorusTests(jupyter_kernel_test.KernelTests):
     code_execute_result = [{"code": "6 * 7", "result": "42"}, {"code": 'format!("{}", 1)', "result": '"1"'}]
     code_generate_error = 'panic!("an error");'
     code_display_data = [
-        {"code": 'println!("EVCXR_BEGIN_CONTENT text/html\\n<b>x</b>\\nEVCXR_END_CONTENT");', "mime": "text/html"}
+        {"code": 'println!("EVCXR_BEGIN_CONTENT text/html\\n<b>x</b>\\nEVCXR_END_CONTENT");', "mime": "text/html"},
+        {"code": 'px::display(px::Markdown("*x*"));', "mime": "text/markdown"},
+        {"code": "px::display(px::Png([137, 80, 78, 71]));", "mime": "image/png"},
     ]
+    code_clear_output = "px::clear_output(false);"

@@ -68,10 +68,7 @@ impl Core {
                 engine.end(session_id, run, outcome)
             }
             // Threads of a run may print after its end.
-            RunEvent::Output { .. }
-            | RunEvent::Display { .. }
-            | RunEvent::ClearOutput { .. }
-            | RunEvent::Panic(_) => {
+            RunEvent::Output { .. } | RunEvent::Display { .. } | RunEvent::ClearOutput { .. } | RunEvent::Panic(_) => {
                 place.sent(event.weight());
                 true
             }

@@ -141,6 +141,8 @@ pub async fn run_agent(config: AgentConfig) -> Result<(), AgentError> {
         match message {
             ToEngine::Registered { id, heartbeat_ms } => {
                 tracing::info!(%id, "registered");
+                // For px, which labels progress bars with it.
+                agent.worker.env.push(("CHORUS_ENGINE_ID".into(), id.to_string().into()));
                 beat = heartbeat(Duration::from_millis(heartbeat_ms.max(1).into()));
             }
             ToEngine::Refused(reason) => break Err(AgentError::Refused { cluster, reason }),

@@ -1,7 +1,9 @@
 use super::*;
-use chorus_protocol::{Death, EngineId, MimeContent, Outcome, Panic, RunEvent, Stream};
+use chorus_protocol::{Death, DisplayKind, EngineId, MimeContent, Outcome, Panic, RunEvent, Stream};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+
+mod displays;
 
 const OPTIONS: ViewOptions =
     ViewOptions { stream: true, grouping: Grouping::Type, each: false, has_result: false, count: 7 };
@@ -38,7 +40,7 @@ fn panic(message: &str, thread: Option<&str>) -> RunEvent {
 }
 
 fn place() -> Option<Place> {
-    Some(Place { cell: "cell".into(), line: 3, column: 5, text: "let a = v[7];".into() })
+    Some(Place { cell: "cell".into(), line: 3, column: 5, text: "let a = v[7];".into(), is_call: false, calls: vec![] })
 }
 
 /// The outputs as a transcript, without colours.
@@ -46,7 +48,12 @@ fn plain(outputs: &[Output]) -> String {
     let lines = outputs.iter().map(|output| match output {
         Output::Stream { stream: Stream::Stdout, text } => format!("out {text:?}\n"),
         Output::Stream { stream: Stream::Stderr, text } => format!("err {text:?}\n"),
-        Output::Display { data, .. } => format!("display {}\n", serde_json::Value::from(data.clone())),
+        Output::Display { data, id, .. } => {
+            let id = id.as_ref().map(|id| format!("{id} ")).unwrap_or_default();
+            format!("display {id}{}\n", serde_json::Value::from(data.clone()))
+        }
+        Output::Update { id, data } => format!("update {id} {}\n", serde_json::Value::from(data.clone())),
+        Output::Clear { wait } => format!("clear {wait}\n"),
         Output::Result { data, .. } => format!("result {}\n", serde_json::Value::from(data.clone())),
         Output::Error { ename, evalue, traceback } => format!("{ename}: {evalue}\n{}\n", traceback.join("\n")),
     });
@@ -202,10 +209,13 @@ fn results_fold_when_they_are_equal() {
         show("image/png", "aGk="),
         value("[\n  1,\n]\n"),
         show("image/png", "aGk="),
-        RunEvent::Display(vec![
-            MimeContent { mime: "text/plain".into(), content: "x".into() },
-            MimeContent { mime: "application/json".into(), content: "[1]".into() },
-        ]),
+        RunEvent::Display {
+            kind: DisplayKind::Value,
+            contents: vec![
+                MimeContent { mime: "text/plain".into(), content: "x".into() },
+                MimeContent { mime: "application/json".into(), content: "[1]".into() },
+            ],
+        },
     ]);
     insta::assert_snapshot!(transcript(options, 4, &events), @r#"
     display {"text/plain":"Out[0,2:7]:"}
