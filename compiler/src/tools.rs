@@ -276,6 +276,15 @@ mod tests {
     }
 
     #[test]
+    fn line_tables_do_not_name_the_folder() {
+        let mut call = args("rustc --crate-name ctx -C debuginfo=0");
+        add_line_tables(&mut call, Path::new("/tmp/x"));
+        let expected = "rustc --crate-name ctx -C debuginfo=0 -Cdebuginfo=line-tables-only -Cstrip=none \
+                        --remap-path-prefix=/tmp/x=cell";
+        assert_eq!(call, args(expected));
+    }
+
+    #[test]
     fn where_nothing_runs_checking_is_enough() {
         let folder = tempfile::tempdir().unwrap();
         let source = folder.path().join("src/lib.rs");

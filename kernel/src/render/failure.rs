@@ -49,22 +49,24 @@ impl Panicked {
     }
 }
 
-/// `in f, cell 3 line 2`, `called from cell line 1`. Only when there is a function of the user's between the panic and
-/// the cell.
-fn calls(calls: &[String]) -> Vec<String> {
-    let mut lines: Vec<(String, usize)> = Vec::new();
-    for call in calls {
+/// `in f, In[3] line 2`, `called from cell line 1`, below the panic's own line. Nothing if that is all there is to say.
+fn calls(place: &Place) -> Vec<String> {
+    let mut lines: Vec<(&str, usize)> = Vec::new();
+    for call in &place.calls {
         match lines.last_mut() {
             Some((last, times)) if last == call => *times += 1,
-            _ => lines.push((call.clone(), 1)),
+            _ => lines.push((call, 1)),
         }
     }
-    if lines.len() < 2 {
+    let here = format!("{} line {}", place.cell, place.line);
+    // Optimised code may have lost the innermost function.
+    let begins_here = lines.first().is_some_and(|(call, _)| call.ends_with(&here));
+    if begins_here && lines.len() == 1 {
         return Vec::new();
     }
     let more = lines.len().saturating_sub(CALLS);
-    let shown = lines.iter().take(CALLS).enumerate().map(|(place, (call, times))| {
-        let verb = if place == 0 { "in" } else { "called from" };
+    let shown = lines.iter().take(CALLS).enumerate().map(|(index, (call, times))| {
+        let verb = if index == 0 && begins_here { "in" } else { "called from" };
         let again = if *times > 1 { format!(" ({times} times)") } else { String::new() };
         format!("  {verb} {call}{again}")
     });
@@ -137,7 +139,7 @@ impl Failure {
                 lines.push(format!("  it {}", panic.headline()));
             }
             lines.extend(panic.source());
-            lines.extend(panic.place.iter().flat_map(|place| calls(&place.calls)));
+            lines.extend(panic.place.iter().flat_map(calls));
         }
         if !self.lost.is_empty() {
             lines.push(format!("  lost: {}", quote(&self.lost)));

@@ -417,7 +417,7 @@ fn a_record_is_bounded_and_says_what_it_cut() {
     let mut record = PxRecord::new(&ids(2), 7, 10);
     record.text(EngineId(0), Stream::Stdout, "123456\n€");
     record.text(EngineId(1), Stream::Stdout, "more");
-    record.display(EngineId(1), plain_bundle("x".repeat(200_000)));
+    record.display(EngineId(1), None, plain_bundle("x".repeat(200_000)));
     record.result(EngineId(1), plain_bundle("a result is always kept"));
     record.done(EngineId(0));
     insta::assert_snapshot!(plain(&record.render(Grouping::Type, false)), @r#"

@@ -113,15 +113,16 @@ fn a_panic_is_followed_by_its_calls() {
         view.event(&panic("boom", None), Some(place));
         plain(&view.event(&done(Outcome::Panicked), None))
     };
-    insta::assert_snapshot!(failed(&["f, In[1] line 2", "g, In[1] line 7", "g, In[1] line 7", "cell line 3"], false), @r"
+    insta::assert_snapshot!(failed(&["f, cell line 3", "g, In[1] line 7", "g, In[1] line 7", "cell line 9"], false), @r"
     Panic: panicked at cell line 3:5: boom
     panicked at cell line 3:5: boom
       3 | let a = v[7];
         |     ^
-      in f, In[1] line 2
+      in f, cell line 3
       called from g, In[1] line 7 (2 times)
-      called from cell line 3
+      called from cell line 9
     ");
+    insta::assert_snapshot!(failed(&["cell line 9"], false).lines().last().unwrap(), @"  called from cell line 9");
     insta::assert_snapshot!(failed(&["cell line 3"], true), @r"
     Panic: panicked at cell line 3:5, within src/lib.rs:30:9: boom
     panicked at cell line 3:5, within src/lib.rs:30:9: boom
