@@ -273,8 +273,9 @@ mod tests {
     fn each_wrapper_has_its_mime_type() {
         assert_eq!(mimes(Html("<b>")), ["text/html"]);
         assert_eq!(mimes(Markdown("*a*".to_owned())), ["text/markdown", "text/plain"]);
-        let latex = Latex("$x$");
+        let latex = Latex(String::from("$x$"));
         assert_eq!(mimes(&latex), ["text/latex", "text/plain"]);
+        assert_eq!(latex.0, "$x$");
         assert_eq!(mimes(Svg("<svg/>")), ["image/svg+xml"]);
         assert_eq!(mimes(Json("{}")), ["application/json", "text/plain"]);
         assert_eq!(mimes(Png(vec![1])), ["image/png"]);
