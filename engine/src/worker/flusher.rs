@@ -70,8 +70,5 @@ mod tests {
             std::thread::yield_now();
         }
         assert!(flusher.end());
-        let ended = FLUSHES.load(Ordering::SeqCst);
-        std::thread::sleep(2 * INTERVAL);
-        assert_eq!(FLUSHES.load(Ordering::SeqCst), ended);
     }
 }
