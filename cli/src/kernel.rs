@@ -14,6 +14,9 @@ use std::time::Duration;
 /// The argument that makes this program evcxr's child.
 pub const RELAY: &str = "evcxr-relay";
 
+/// The argument that makes this program the analyzer.
+pub const ANALYZER: &str = "analyzer";
+
 /// The argument that makes this program an engine, when `chorus-engine` isn't beside it.
 pub const ENGINE: &str = "run-engine";
 
@@ -34,6 +37,7 @@ pub fn run(connection_file: &Path) -> Result<ExitCode, Box<dyn Error>> {
         connection,
         relay: exe,
         relay_args: vec![RELAY.into()],
+        analyzer_args: vec![ANALYZER.into()],
         engine,
         engine_args,
         worker_args: vec![WORKER.into()],

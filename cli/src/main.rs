@@ -122,6 +122,7 @@ fn main() -> ExitCode {
     chorus_kernel::become_tool();
     match (args.next().as_deref().and_then(OsStr::to_str), args.next()) {
         (Some(kernel::RELAY), Some(socket)) => return chorus_kernel::relay_main(Path::new(&socket)),
+        (Some(kernel::ANALYZER), Some(folder)) => return chorus_kernel::analyzer_main(Path::new(&folder)),
         (Some(chorus_engine::program::WORKER), _) => chorus_engine::worker_main(),
         (Some(kernel::ENGINE), _) => return chorus_engine::program::engine_main(std::env::args_os().skip(1)),
         _ => {}

@@ -176,6 +176,17 @@ pub fn help() -> String {
     COMMANDS.iter().map(line).collect()
 }
 
+/// The names of all commands, with their colons.
+pub fn command_names() -> impl Iterator<Item = &'static str> {
+    COMMANDS.iter().map(|command| command.name)
+}
+
+/// What the command of this name does, and how it is written.
+pub fn help_of(name: &str) -> Option<String> {
+    let command = COMMANDS.iter().find(|command| command.name == name)?;
+    Some(format!("{} {}\n\n{}", command.name, command.args, command.help))
+}
+
 fn text(text: impl Into<String>) -> Result<Reply, Diagnostic> {
     Ok(Reply { text: text.into(), ..Reply::default() })
 }

@@ -10,6 +10,7 @@ mod cache;
 mod cell;
 mod command;
 mod compiler;
+mod context;
 mod dependence;
 mod diagnostic;
 mod evaluator;
@@ -29,8 +30,9 @@ mod tools;
 
 pub use backtrace::Call;
 pub use cache::{CacheConfig, CacheInfo};
-pub use command::{Action, Reply, help};
+pub use command::{Action, Reply, command_names, help, help_of};
 pub use compiler::{CellText, Compiler, Config, Evaluated, Object, Ran};
+pub use context::Context;
 pub use diagnostic::{Diagnostic, Level, Span};
 pub use failure::Failure;
 pub use interrupt::Interrupter;

@@ -126,6 +126,15 @@ impl Definitions {
         current.into_iter().map(|(_, item)| item).collect()
     }
 
+    /// The toolchain that was chosen last.
+    pub fn toolchain(&self) -> Option<String> {
+        let chosen = |setting: &Setting| match setting {
+            Setting::Toolchain(name) => Some(name.clone()),
+            _ => None,
+        };
+        self.settings(0).filter_map(chosen).last()
+    }
+
     /// Dependencies as `:dep` gave them.
     pub fn dependencies(&self) -> Vec<String> {
         let mut all = BTreeMap::new();

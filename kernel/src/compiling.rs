@@ -1,11 +1,11 @@
 //! The thread on which the compiler lives, since evcxr blocks for as long as a cell runs.
 
 use crate::interrupt::Interrupted;
-use chorus_compiler::{Compiler, Config, Diagnostic, Interrupter};
+use chorus_compiler::{Compiler, Config, Context, Diagnostic, Interrupter};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 type Job = Box<dyn FnOnce(Result<&mut Compiler, &Diagnostic>) + Send>;
 
@@ -17,6 +17,7 @@ const STACK: usize = 64 << 20;
 pub struct CompilerThread {
     jobs: Sender<Job>,
     interrupter: Interrupter,
+    context: watch::Sender<Arc<Context>>,
 }
 
 impl CompilerThread {
@@ -30,7 +31,7 @@ impl CompilerThread {
                 job(compiler.as_mut().map_err(|error| &*error));
             }
         })?;
-        Ok(CompilerThread { jobs, interrupter })
+        Ok(CompilerThread { jobs, interrupter, context: watch::Sender::default() })
     }
 
     /// Has the compiler do something, and waits for the result.
@@ -39,6 +40,7 @@ impl CompilerThread {
         work: impl FnOnce(&mut Compiler) -> R + Send + 'static,
     ) -> Result<R, Diagnostic> {
         let (reply, answer) = oneshot::channel();
+        let work = self.publishing(work);
         let job: Job = Box::new(move |compiler| {
             let result = compiler.map(work).map_err(Clone::clone);
             let _ = reply.send(result);
@@ -73,12 +75,31 @@ impl CompilerThread {
 
     /// Has the compiler do something later; nobody waits for it.
     pub fn send(&self, work: impl FnOnce(&mut Compiler) + Send + 'static) {
+        let work = self.publishing(work);
         let job: Job = Box::new(move |compiler| {
             if let Ok(compiler) = compiler {
                 work(compiler);
             }
         });
         let _ = self.jobs.send(job);
+    }
+
+    /// What the next cell will be compiled with, as far as is known: the compiler isn't asked, which may be busy.
+    pub fn context(&self) -> Arc<Context> {
+        Arc::clone(&self.context.borrow())
+    }
+
+    /// The same work, whose effects are known to [`CompilerThread::context`] before anybody hears that it is done.
+    fn publishing<R, W>(&self, work: W) -> impl FnOnce(&mut Compiler) -> R + use<R, W>
+    where
+        W: FnOnce(&mut Compiler) -> R,
+    {
+        let context = self.context.clone();
+        move |compiler| {
+            let result = work(compiler);
+            context.send_replace(Arc::new(compiler.context()));
+            result
+        }
     }
 
     /// A new cell begins: interrupts that came before don't count.

@@ -4,6 +4,7 @@
 //! turns what comes back into a notebook's outputs. It never compiles anything itself and never runs user code in its
 //! own process, so nothing that a cell does can end it.
 
+mod assist;
 mod cluster;
 mod compiling;
 mod executor;
@@ -19,6 +20,7 @@ mod px;
 pub mod render;
 mod server;
 
+pub use chorus_analyzer::analyzer_main;
 pub use chorus_compiler::{CacheConfig, CacheInfo, become_tool, prepare_environment, relay_main};
 pub use executor::default_engines;
 pub use server::{KernelConfig, KernelError, serve};

@@ -2,8 +2,9 @@
 //!
 //! Cells wait in line for the executor. Everything else is answered at once, also while a cell runs.
 
+use crate::assist::{Assist, Known, place};
 use crate::compiling::CompilerThread;
-use crate::executor::{Executor, KnownNames, Next, Request};
+use crate::executor::{Executor, Next, Request};
 use crate::failure::failure;
 use crate::input::{Answers, FrontEnd};
 use crate::interrupt::Interrupts;
@@ -34,6 +35,8 @@ pub struct KernelConfig {
     pub relay: PathBuf,
     /// Its arguments.
     pub relay_args: Vec<OsString>,
+    /// The arguments that make the same program the analyzer.
+    pub analyzer_args: Vec<OsString>,
     /// The engine's program.
     pub engine: PathBuf,
     /// Its arguments, before those that make it an engine.
@@ -72,7 +75,7 @@ struct Kernel {
     outbox: Outbox,
     interrupts: Interrupts,
     compiler: CompilerThread,
-    names: KnownNames,
+    assist: Assist,
     answers: Answers,
     history: Mutex<Vec<(u32, String)>>,
     cells: mpsc::UnboundedSender<Message>,
@@ -99,6 +102,7 @@ pub async fn serve(config: KernelConfig) -> Result<(), KernelError> {
         interrupter: Default::default(),
         cache: config.cache.clone(),
     })?;
+    let known = Known::default();
     let (cells, waiting) = mpsc::unbounded_channel();
     let (quit, mut quits) = mpsc::unbounded_channel();
     let kernel = Arc::new(Kernel {
@@ -106,14 +110,14 @@ pub async fn serve(config: KernelConfig) -> Result<(), KernelError> {
         iopub,
         interrupts: Interrupts::default(),
         compiler: compiler.clone(),
-        names: KnownNames::default(),
+        assist: Assist::new(&config, compiler.clone(), known.clone()),
         answers: Answers::default(),
         history: Mutex::default(),
         cells,
         quit,
         rust_version: OnceCell::new(),
     });
-    let executor = Executor::new(config, compiler, kernel.names.clone());
+    let executor = Executor::new(config, compiler, known);
     let (shell, shell_replies) = sockets.shell;
     let (control, control_replies) = sockets.control;
     let (mut stdin, questions) = sockets.stdin;
@@ -157,6 +161,12 @@ async fn terminated() {
 
 async fn requests(kernel: Arc<Kernel>, mut socket: Receiver, replies: Sender) {
     while let Some(request) = socket.recv().await {
+        if matches!(request.msg_type(), "complete_request" | "inspect_request") {
+            // They may take a while, which what comes behind them needn't.
+            let (kernel, replies) = (Arc::clone(&kernel), replies.clone());
+            tokio::spawn(async move { kernel.handle(request, &replies).await });
+            continue;
+        }
         kernel.handle(request, &replies).await;
     }
     let _ = kernel.quit.send(Quit::Closed);
@@ -183,8 +193,15 @@ impl Kernel {
                 json!({"status": "ok"})
             }
             "kernel_info_request" => kernel_info(self.rust_version.get_or_init(rust_version).await),
-            "complete_request" => complete(&request.content, &self.names),
-            "inspect_request" => json!({"status": "ok", "found": false, "data": {}, "metadata": {}}),
+            "complete_request" => {
+                let (code, cursor) = place(&request.content);
+                self.assist.complete(code, cursor).await
+            }
+            "inspect_request" => {
+                let (code, cursor) = place(&request.content);
+                let detailed = request.content["detail_level"].as_u64() == Some(1);
+                self.assist.inspect(code, cursor, detailed).await
+            }
             "is_complete_request" => is_complete(&request.content),
             "history_request" => self.history(&request.content),
             "comm_info_request" => json!({"status": "ok", "comms": {}}),
@@ -382,31 +399,4 @@ fn is_complete(content: &Value) -> Value {
         false => json!({"status": "complete"}),
         true => json!({"status": "incomplete", "indent": "    "}),
     }
-}
-
-/// Completes magics, their flags, and names of variables.
-fn complete(content: &Value, names: &KnownNames) -> Value {
-    let code = content["code"].as_str().unwrap_or_default();
-    let cursor =
-        content["cursor_pos"].as_u64().map_or(code.chars().count(), |at| usize::try_from(at).unwrap_or(usize::MAX));
-    let before: String = code.chars().take(cursor).collect();
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    let line = &before[line_start..];
-    let (start, matches) = match magic::complete(line) {
-        Some((start, matches)) => (line_start + start, matches),
-        None => {
-            let word = line.rfind(|c: char| !c.is_alphanumeric() && c != '_').map_or(0, |at| at + 1);
-            let word = (word..=line.len()).find(|&at| line.is_char_boundary(at)).unwrap_or(line.len());
-            let known = if word < line.len() { names.starting_with(&line[word..]) } else { Vec::new() };
-            (line_start + word, known)
-        }
-    };
-    let cursor_start = before.get(..start).unwrap_or(&before).chars().count();
-    json!({
-        "status": "ok",
-        "matches": matches,
-        "cursor_start": cursor_start,
-        "cursor_end": before.chars().count(),
-        "metadata": {},
-    })
 }

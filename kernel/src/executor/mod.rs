@@ -7,6 +7,7 @@ mod shell;
 mod timing;
 mod variables;
 
+use crate::assist::{Facts, Known};
 use crate::cluster::Cluster;
 use crate::compiling::CompilerThread;
 use crate::failure::{compile_failure, death_notice, failure, magic_failure, outdated_notice};
@@ -21,37 +22,21 @@ use crate::server::KernelConfig;
 use chorus_compiler::{Action, CellText, Compiler, Member, Ran, Reply};
 use chorus_engine::WorkerConfig;
 use chorus_jupyter::content::Failure;
-use chorus_protocol::{Death, EngineId};
+use chorus_protocol::Death;
 pub use clusters::default_engines;
 use clusters::leave;
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 use timing::{Spending, Spent};
 use tokio::runtime::Handle;
-
-/// What completion knows of the notebook; it must not wait for a cell that runs.
-#[derive(Clone, Debug, Default)]
-pub struct KnownNames(Arc<Mutex<Vec<String>>>);
-
-impl KnownNames {
-    /// The names that begin so.
-    pub fn starting_with(&self, start: &str) -> Vec<String> {
-        let names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        names.iter().filter(|name| name.starts_with(start)).cloned().collect()
-    }
-
-    fn set(&self, names: Vec<String>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = names;
-    }
-}
 
 /// The state of one notebook.
 pub struct Executor {
     config: Arc<KernelConfig>,
     compiler: CompilerThread,
-    names: KnownNames,
+    known: Known,
     local: Option<Arc<tokio::sync::Mutex<LocalWorker>>>,
     cluster: Option<Arc<Cluster>>,
     px: PxConfig,
@@ -91,11 +76,11 @@ type Done = Result<Next, Failure>;
 
 impl Executor {
     /// A notebook without any cell.
-    pub fn new(config: Arc<KernelConfig>, compiler: CompilerThread, names: KnownNames) -> Executor {
+    pub fn new(config: Arc<KernelConfig>, compiler: CompilerThread, known: Known) -> Executor {
         Executor {
             config,
             compiler,
-            names,
+            known,
             local: None,
             cluster: None,
             px: PxConfig::default(),
@@ -112,9 +97,10 @@ impl Executor {
     /// Runs a cell. Its outputs are published before this returns, all but the error.
     pub async fn execute(&mut self, request: &Request) -> Done {
         let started = Instant::now();
+        self.known.facts().running = Some(Arc::clone(&request.code));
         let result = self.parts(request).await;
         self.tell_notices(request).await;
-        self.refresh_names();
+        self.refresh_known();
         if self.timing {
             request.publisher.say(&format!("Took {:.1?}", started.elapsed())).await;
         }
@@ -321,16 +307,14 @@ impl Executor {
         }
     }
 
-    /// Nobody waits for it: a magic needn't wait for a compiler that still starts.
-    fn refresh_names(&self) {
-        let engines: Vec<EngineId> = self.cluster.iter().flat_map(|cluster| cluster.engines()).collect();
-        let known = self.names.clone();
-        self.compiler.send(move |compiler| {
-            let members = std::iter::once(Member::Local).chain(engines.into_iter().map(Member::Engine));
-            let names: std::collections::BTreeSet<String> =
-                members.flat_map(|member| compiler.namespaces().variables(member).into_keys()).collect();
-            known.set(names.into_iter().collect());
-        });
+    fn refresh_known(&self) {
+        *self.known.facts() = Facts {
+            engines: self.cluster.iter().flat_map(|cluster| cluster.engines()).collect(),
+            px: self.px.clone(),
+            autopx: self.autopx.clone(),
+            kept: self.kept.keys().cloned().collect(),
+            running: None,
+        };
     }
 
     async fn with_compiler<R: Send + 'static>(

@@ -126,7 +126,7 @@ pub(super) fn split_all(head: &Head<'_>) -> Result<Words, MagicError> {
 }
 
 /// Whether the word after this flag is its value.
-fn wants_value(command: &clap::Command, flag: &str) -> bool {
+pub(super) fn wants_value(command: &clap::Command, flag: &str) -> bool {
     let takes = |arg: &clap::Arg| arg.get_action().takes_values();
     if let Some(long) = flag.strip_prefix("--") {
         return command.get_arguments().any(|arg| arg.get_long() == Some(long) && takes(arg));

@@ -4,6 +4,7 @@
 //! statement is a magic, and the Rust above and below it is Rust. A line `!command` above the cell's first Rust is for
 //! the shell. This module says which is which, and where; it runs nothing, knows no cluster, and no cell makes it panic.
 
+mod cursor;
 mod error;
 mod everyday;
 mod flags;
@@ -15,12 +16,15 @@ mod targets;
 mod teaching;
 #[cfg(test)]
 mod tests;
+mod values;
 
+pub use cursor::{Spot, Typed, rust_of, spot};
 pub use error::MagicError;
 pub use everyday::TimeItFlags;
 pub use flags::{ClusterCommand, PxConfig, PxOptions, ResultOptions, Signal};
 pub use name::{Group, Name, SHELL_LINE, list};
 pub use targets::{TargetError, Targets};
+pub use values::{Candidates, What, candidates};
 
 use error::Line;
 use line::Head;
@@ -339,10 +343,4 @@ pub fn is_unfinished(cell: &str, config: &PxConfig) -> bool {
         },
         None => false,
     }
-}
-
-/// Completes an unfinished magic: of the line's text up to the cursor, from which byte on it may be replaced by which
-/// names, flags or subcommands. `None` where Rust or a name of the user's is to be completed instead.
-pub fn complete(line_up_to_cursor: &str) -> Option<(usize, Vec<String>)> {
-    line_up_to_cursor.trim_start().starts_with('%').then(|| line::complete(line_up_to_cursor)).flatten()
 }

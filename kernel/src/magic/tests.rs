@@ -1,3 +1,4 @@
+use super::line::complete;
 use super::*;
 use crate::render::Grouping;
 use proptest::prelude::*;

@@ -1,0 +1,181 @@
+//! Completion and documentation, while cells are written.
+//!
+//! Whoever runs cells is busy then, as often as not, so nobody is asked but the analyzer, which is a process for this
+//! alone. What the notebook has is known from what the compiler and the executor told when they last were done. What
+//! the analyzer doesn't answer in time is answered without it; it never is an error.
+
+mod analyzer;
+mod complete;
+mod crates;
+mod inspect;
+
+use crate::compiling::CompilerThread;
+use crate::magic::{PxConfig, Targets, rust_of};
+use crate::server::KernelConfig;
+use analyzer::Analyzer;
+use chorus_analyzer::{Answer, Question, Source};
+use chorus_compiler::{Context, Member, Variable, describe};
+use chorus_protocol::EngineId;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// What is known of the notebook besides definitions and variables. Whoever runs cells keeps it up to date.
+#[derive(Clone, Debug, Default)]
+pub struct Known(Arc<Mutex<Facts>>);
+
+/// See [`Known`].
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// The cluster's engines.
+    pub engines: Vec<EngineId>,
+    /// The defaults of parallel magics.
+    pub px: PxConfig,
+    /// Those of `%autopx`, if it is on.
+    pub autopx: Option<PxConfig>,
+    /// The names under which outputs were kept.
+    pub kept: Vec<String>,
+    /// The cell that runs.
+    pub running: Option<Arc<str>>,
+}
+
+impl Known {
+    /// The facts, to be read or changed at once.
+    pub fn facts(&self) -> MutexGuard<'_, Facts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Answers `complete_request` and `inspect_request`.
+#[derive(Clone)]
+pub struct Assist {
+    analyzer: Analyzer,
+    compiler: CompilerThread,
+    known: Known,
+    runtime: PathBuf,
+}
+
+/// A variable, and who has it.
+struct Seen {
+    variable: Variable,
+    members: Vec<Member>,
+}
+
+impl Seen {
+    /// Such as `i32 on engines 0-1`.
+    fn signature(&self) -> String {
+        match self.members.as_slice() {
+            [Member::Local] => self.variable.type_name.clone(),
+            members => format!("{} on {}", self.variable.type_name, describe(members)),
+        }
+    }
+}
+
+/// All that Rust at some place of a cell sees.
+struct View {
+    context: Arc<Context>,
+    variables: BTreeMap<String, Seen>,
+    source: Source,
+}
+
+impl Assist {
+    /// Nothing is started before the first question that needs it.
+    pub fn new(config: &KernelConfig, compiler: CompilerThread, known: Known) -> Assist {
+        let analyzer = Analyzer::new(config.relay.clone(), config.analyzer_args.clone(), config.folder.clone());
+        Assist { analyzer, compiler, known, runtime: config.runtime.clone() }
+    }
+
+    /// What `code` sees that is to run on `engines`, or else in the notebook.
+    fn view(&self, code: String, cursor: usize, engines: Option<&Targets>) -> View {
+        let facts = self.known.facts().clone();
+        let context = self.compiler.context();
+        let members: Vec<Member> = match engines {
+            None => vec![Member::Local],
+            Some(targets) => {
+                let engines = targets.resolve(&facts.engines).unwrap_or_default();
+                engines.into_iter().map(Member::Engine).collect()
+            }
+        };
+        let mut variables: BTreeMap<String, Seen> = BTreeMap::new();
+        for member in members {
+            for (name, variable) in context.namespaces.variables(member) {
+                let seen =
+                    variables.entry(name).or_insert_with(|| Seen { variable: variable.clone(), members: vec![] });
+                // Of different types on different engines, the first one's is shown.
+                if seen.variable == variable {
+                    seen.members.push(member);
+                }
+            }
+        }
+        let typed = |(name, seen): (&String, &Seen)| chorus_analyzer::Variable {
+            name: name.clone(),
+            type_name: seen.variable.type_name.clone(),
+            mutable: seen.variable.mutable,
+        };
+        let running = facts.running.iter();
+        let source = Source {
+            definitions: context.definitions.clone(),
+            variables: variables.iter().map(typed).collect(),
+            before: running.map(|cell| rust_of(cell, engines.is_some(), &facts.px, facts.autopx.as_ref())).collect(),
+            code,
+            cursor,
+        };
+        View { context, variables, source }
+    }
+
+    async fn ask(&self, question: Question, view: &View) -> Option<Answer> {
+        let Context { dependencies, toolchain, .. } = view.context.as_ref();
+        self.analyzer.ask(question, &view.source, dependencies, toolchain.clone()).await
+    }
+}
+
+/// The cell that a request is about, and the byte of it at which the cursor stands.
+pub fn place(content: &Value) -> (&str, usize) {
+    let code = content["code"].as_str().unwrap_or_default();
+    let at = content["cursor_pos"].as_u64().and_then(|at| usize::try_from(at).ok());
+    (code, at.map_or(code.len(), |characters| byte_of(code, characters)))
+}
+
+/// The byte of `text` before which so many characters stand; its end if there are fewer.
+fn byte_of(text: &str, characters: usize) -> usize {
+    text.char_indices().nth(characters).map_or(text.len(), |(byte, _)| byte)
+}
+
+/// How many characters stand before this byte.
+fn characters_before(text: &str, byte: usize) -> usize {
+    text.char_indices().take_while(|(at, _)| *at < byte).count()
+}
+
+/// Where the word begins that ends at this byte, in which `is_part` says what words are made of.
+fn word_start(text: &str, end: usize, is_part: impl Fn(char) -> bool) -> usize {
+    let before = text.get(..end).unwrap_or(text);
+    before.trim_end_matches(is_part).len()
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn bytes_and_characters_are_converted_both_ways(text: String, character in 0..40usize) {
+            let byte = byte_of(&text, character);
+            prop_assert!(text.is_char_boundary(byte));
+            prop_assert_eq!(characters_before(&text, byte), character.min(text.chars().count()));
+        }
+
+        #[test]
+        fn words_begin_where_they_may_be_cut(text: String, at in 0..40usize) {
+            let at = byte_of(&text, at);
+            let start = word_start(&text, at, is_word);
+            prop_assert!(text.is_char_boundary(start) && start <= at);
+            prop_assert!(text[start..at].chars().all(is_word));
+        }
+    }
+}
