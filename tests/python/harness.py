@@ -198,6 +198,15 @@ class Kernel:
         self.pump(lambda: reply.done, timeout, lambda: "the answer to kernel_info")
         return reply.content
 
+    def ask(self, kind, content, timeout=20.0):
+        """Sends any other request on the shell socket, and waits for the answer."""
+        reply = Reply(kind)
+        message = self.client.session.msg(kind, content)
+        self._requests[message["header"]["msg_id"]] = reply
+        self.client.shell_channel.send(message)
+        self.pump(lambda: reply.done, timeout, lambda: f"the answer to {kind} {content}")
+        return reply.content
+
     def settle(self):
         """Reads all that the kernel has published so far: anything that is in the wrong place fails here."""
         self.kernel_info(timeout=CELL_TIMEOUT)

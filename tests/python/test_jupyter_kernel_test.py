@@ -16,6 +16,8 @@ class ChorusTests(jupyter_kernel_test.KernelTests):
     code_hello_world = 'println!("hello, world");'
     code_stderr = 'eprintln!("oops");'
     code_execute_result = [{"code": "6 * 7", "result": "42"}, {"code": 'format!("{}", 1)', "result": '"1"'}]
+    completion_samples = [{"text": "whil", "matches": {"while"}}, {"text": "%pxr", "matches": {"%pxresult"}}]
+    code_inspect_sample = "%px"
     code_generate_error = 'panic!("an error");'
     code_display_data = [
         {"code": 'println!("EVCXR_BEGIN_CONTENT text/html\\n<b>x</b>\\nEVCXR_END_CONTENT");', "mime": "text/html"},

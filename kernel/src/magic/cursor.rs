@@ -244,7 +244,7 @@ mod tests {
         assert_eq!(at("%px -b foo -|"), "all:        foo -");
         assert_eq!(at("%%bash\nls |"), "text");
         assert_eq!(at("%%ba|sh\nls"), "magic: %%ba|");
-        assert_eq!(at("%%timeit -n 3 a\nb|"), "here:              a\nb");
+        assert_eq!(at("%%timeit -n 3 a\nb|"), "here:               a\nb");
         assert_eq!(at("%time a|"), "here:       a");
         assert_eq!(at("%nonsense |"), "magic: %nonsense |");
         assert_eq!(at("%cluster st|"), "magic: %cluster st|");
