@@ -2,7 +2,9 @@
 
 use crate::task::Command;
 use bytes::Bytes;
-use chorus_protocol::{BlobId, Death, EngineId, EngineInfo, RunEvent, RunId, RunSpec, SessionId, Target};
+use chorus_protocol::{
+    Aftermath, BlobId, Death, EngineId, EngineInfo, RunEvent, RunId, RunSpec, SessionId, SnapshotPolicy, Target,
+};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
@@ -38,6 +40,8 @@ pub struct RunRequest {
     pub entry: String,
     /// What monitors show for it.
     pub label: String,
+    /// Whether variables are to outlive a worker that dies in it.
+    pub snapshots: SnapshotPolicy,
     /// The engines, each with the generation that it must have.
     pub targets: Vec<Target>,
 }
@@ -66,12 +70,14 @@ pub enum SessionEvent {
         /// Whether it is started again.
         restarting: bool,
     },
-    /// The session's variables on an engine are gone, while it ran nothing there.
+    /// The session's worker on an engine died while it ran nothing there.
     WorkerLost {
         /// On which engine.
         engine: EngineId,
         /// How; [`Death::EngineLost`] comes along with an `EngineDown`.
         death: Death,
+        /// What became of the variables.
+        aftermath: Aftermath,
         /// The generation that the session goes on with there.
         generation: u32,
     },
@@ -152,11 +158,11 @@ impl Session {
     /// Runs an object. Its events are there for the taking from now on.
     pub fn run(&self, request: RunRequest) -> Run {
         let (sender, events) = mpsc::unbounded_channel();
-        let RunRequest { preload, object, entry, label, targets } = request;
+        let RunRequest { preload, object, entry, label, snapshots, targets } = request;
         let mut next_run = self.shared.next_run.lock().unwrap_or_else(PoisonError::into_inner);
         let run = RunId(*next_run);
         *next_run += 1;
-        let spec = RunSpec { session: self.id(), run, preload, object, entry, label };
+        let spec = RunSpec { session: self.id(), run, preload, object, entry, label, snapshots };
         self.command(Command::Run { spec, targets, events: sender });
         drop(next_run);
         Run { id: run, session: self.clone(), events }

@@ -72,7 +72,7 @@ impl Sessions {
     ) -> bool {
         let targets: BTreeSet<EngineId> = targets.iter().map(|target| target.engine).collect();
         let Some(state) = self.open.get_mut(&session) else {
-            let outcome = if self.lost { Outcome::Died(Death::EngineLost) } else { Outcome::Cancelled };
+            let outcome = if self.lost { Outcome::died(Death::EngineLost) } else { Outcome::Cancelled };
             end(&events, targets, outcome);
             return false;
         };
@@ -96,7 +96,7 @@ impl Sessions {
     pub fn lose(&mut self, session: SessionId, why: &str) {
         let Some(state) = self.open.remove(&session) else { return };
         for pending in state.runs.into_values() {
-            end(&pending.events, pending.targets, Outcome::Died(Death::EngineLost));
+            end(&pending.events, pending.targets, Outcome::died(Death::EngineLost));
         }
         _ = state.events.send(SessionEvent::ControllerLost(why.to_owned()));
     }
@@ -143,10 +143,10 @@ impl Sessions {
                     state.deliver(run, engine, event);
                 }
             }
-            ToClient::WorkerLost { session, engine, death, generation } => {
+            ToClient::WorkerLost { session, engine, death, aftermath, generation } => {
                 if let Some(state) = self.open.get_mut(&session) {
                     state.count();
-                    _ = state.events.send(SessionEvent::WorkerLost { engine, death, generation });
+                    _ = state.events.send(SessionEvent::WorkerLost { engine, death, aftermath, generation });
                 }
             }
             ToClient::EngineUp { engine, info } => {

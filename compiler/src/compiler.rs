@@ -398,7 +398,7 @@ impl Compiler {
         self.namespaces.settle(ticket, member, outcome)
     }
 
-    /// Notes that a member's worker died while it ran nothing. Returns the variables that were lost.
+    /// Notes that a member's worker died while it ran nothing, and that no snapshot carries on. Returns the variables that were lost.
     pub fn died(&mut self, member: Member, death: Death) -> Vec<String> {
         self.namespaces.died(member, death)
     }

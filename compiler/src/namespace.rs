@@ -6,7 +6,7 @@
 //! A run that hasn't ended yet is assumed to succeed, so that the next cell can be compiled and sent meanwhile. When
 //! it turns out otherwise, what was assumed is taken back.
 
-use chorus_protocol::{Death, EngineId, Outcome};
+use chorus_protocol::{Aftermath, Death, EngineId, Outcome};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
@@ -109,7 +109,9 @@ impl Effect {
                 variables.retain(|name, _| !self.before.contains_key(name) || kept(name));
             }
             Outcome::TypesChanged(names) => variables.retain(|name, _| !names.contains(name)),
-            Outcome::Died(_) => variables.clear(),
+            Outcome::Died(_, Aftermath::Lost(_)) => variables.clear(),
+            // A snapshot is of before the run.
+            Outcome::Died(_, Aftermath::Restored) => {}
             Outcome::Stale | Outcome::LoadFailed(_) | Outcome::NoSuchEngine | Outcome::Cancelled => {}
         }
     }
@@ -171,7 +173,8 @@ impl Namespaces {
             }
             Outcome::Panicked | Outcome::ReturnedError => "the cell that used it failed".to_owned(),
             Outcome::TypesChanged(_) => "its type was redefined".to_owned(),
-            Outcome::Died(death) => format!("the worker {death}"),
+            Outcome::Died(death, Aftermath::Lost(_)) => format!("the worker {death}"),
+            Outcome::Died(death, Aftermath::Restored) => format!("the worker {death} in the cell that defines it"),
             Outcome::Stale | Outcome::LoadFailed(_) | Outcome::NoSuchEngine | Outcome::Cancelled => return Vec::new(),
         };
         let lost: Vec<String> = had.into_keys().filter(|name| !has.contains_key(name)).collect();
@@ -182,10 +185,14 @@ impl Namespaces {
         lost
     }
 
-    /// A member's worker died outside any run. Returns the variables that were lost.
+    /// A member's worker died outside any run, and no snapshot carries on. Returns the variables that were lost.
     pub fn died(&mut self, member: Member, death: Death) -> Vec<String> {
         let account = self.accounts.entry(member).or_default();
         let lost: Vec<String> = std::mem::take(&mut account.confirmed).into_keys().collect();
+        // Whatever runs under way still bring, it isn't what they found.
+        for Run { effect, .. } in &mut account.runs {
+            effect.after.retain(|name, _| effect.defined.contains(name));
+        }
         for name in &lost {
             account.lost.insert(name.clone(), format!("the worker {death}"));
         }

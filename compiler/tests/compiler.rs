@@ -111,7 +111,7 @@ fn cells_become_objects() {
     n.ok(&[E(0), E(2), E(3)], "r");
 
     // One dies: what it had is gone, and the next cell says so only if it needs it.
-    n.run(&all, "1", |member| if member == E(2) { Outcome::Died(Death::Signal(11)) } else { Outcome::Ok }).unwrap();
+    n.run(&all, "1", |member| if member == E(2) { Outcome::died(Death::Signal(11)) } else { Outcome::Ok }).unwrap();
     assert!(n.err(&all, "q.x").contains("`q` was lost on engine 2: the worker was killed by signal 11"));
     n.ok(&all, "double(1)");
     n.ok(&[E(2)], "let q = Point { x: 1 };");

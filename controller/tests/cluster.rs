@@ -5,7 +5,7 @@ mod common;
 use chorus_client::{Client, ClientError, SessionEvent, SessionEvents};
 use chorus_controller::{Transport, list_clusters};
 use chorus_protocol::{
-    BlobId, Death, EngineId, Frame, FromClient, FromEngine, Key, OUTPUT_WINDOW, Outcome, RunEvent, ToEngine,
+    BlobId, Death, EngineId, Frame, FromClient, FromEngine, Key, NoSnapshot, OUTPUT_WINDOW, Outcome, RunEvent, ToEngine,
 };
 use common::{LIMIT, all, cluster, done, next, output, run};
 use std::sync::Arc;
@@ -50,7 +50,7 @@ async fn a_broadcast_reaches_every_engine_and_comes_back() {
         for &id in &ids {
             let of: Vec<_> = events.iter().filter(|(from, _)| *from == id).map(|(_, event)| event.clone()).collect();
             let hello = output(format!("hello from {id}").into_bytes());
-            assert_eq!(of, [RunEvent::Started, hello, done(Outcome::Ok)]);
+            assert_eq!(of, [RunEvent::Started(Err(NoSnapshot::Off)), hello, done(Outcome::Ok)]);
         }
         cluster.controller.stop().await;
     }
@@ -126,15 +126,15 @@ async fn an_engine_that_disconnects_is_noticed_at_once() {
     assert_eq!(opened(&mut events).await, [engine.id, other.id]);
     let mut running = run(&session, &[engine.id, other.id]);
     let spec = engine.run().await;
-    engine.event(&spec, RunEvent::Started);
-    assert_eq!(next(&mut running).await, Some((engine.id, RunEvent::Started)));
+    engine.event(&spec, RunEvent::Started(Err(NoSnapshot::Off)));
+    assert_eq!(next(&mut running).await, Some((engine.id, RunEvent::Started(Err(NoSnapshot::Off)))));
 
     let gone = Instant::now();
     let id = engine.id;
     drop(engine);
     let end = next(&mut running).await;
     assert!(gone.elapsed() < Duration::from_secs(1), "it took {:?}", gone.elapsed());
-    let lost = Outcome::Died(Death::EngineLost);
+    let lost = Outcome::died(Death::EngineLost);
     assert_eq!(end, Some((id, RunEvent::Done { outcome: lost, generation: 1, took: Default::default() })));
     let down = timeout(LIMIT, events.recv()).await.expect("waited to hear of the engine");
     assert_eq!(
@@ -351,7 +351,7 @@ async fn stopping_ends_everything_and_leaves_no_file() {
     assert_eq!(engine.recv().await, ToEngine::Shutdown);
     drop(engine);
     timeout(LIMIT, cluster.controller.stopped()).await.expect("waited for the controller to stop");
-    assert!(matches!(all(&mut running).await[..], [(_, RunEvent::Done { outcome: Outcome::Died(_), .. })]));
+    assert!(matches!(all(&mut running).await[..], [(_, RunEvent::Done { outcome: Outcome::Died(..), .. })]));
     loop {
         match timeout(LIMIT, events.recv()).await.expect("waited for the session to end") {
             Some(SessionEvent::ControllerLost(why)) => {
@@ -378,7 +378,7 @@ async fn dropping_the_controller_leaves_no_file_and_the_client_hears_of_it() {
     drop(cluster.controller);
     assert_eq!(std::fs::read_dir(cluster.runtime.path()).unwrap().count(), 0);
     let end = timeout(Duration::from_secs(12), running.next()).await.expect("waited for the run to end");
-    assert!(matches!(end, Some((_, RunEvent::Done { outcome: Outcome::Died(Death::EngineLost), .. }))), "{end:?}");
+    assert!(matches!(end, Some((_, RunEvent::Done { outcome: Outcome::Died(Death::EngineLost, _), .. }))), "{end:?}");
     let lost = timeout(LIMIT, async {
         loop {
             if let Some(SessionEvent::ControllerLost(_)) | None = events.recv().await {

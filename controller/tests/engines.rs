@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use chorus_client::{Client, Run, RunRequest, Session, SessionEvent, SessionEvents};
 use chorus_controller::{Controller, ControllerConfig, ControllerError, Launch, Transport};
-use chorus_protocol::{BlobId, ClusterStatus, Death, EngineId, Outcome, RunEvent, Target};
+use chorus_protocol::{
+    Aftermath, BlobId, ClusterStatus, Death, EngineId, NoSnapshot, Outcome, RunEvent, SnapshotPolicy, Target,
+};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::path::{Path, PathBuf};
@@ -111,6 +113,7 @@ impl Cluster {
             object: self.object,
             entry: entry.into(),
             label: entry.into(),
+            snapshots: SnapshotPolicy::default(),
             targets: targets.collect(),
         })
     }
@@ -148,7 +151,8 @@ async fn cells_run_and_workers_die_alone() {
     assert_eq!(ends.len(), 2);
 
     let (_, ends) = result(&mut cluster.run("aborts", &[(1, Some(0))])).await;
-    assert_eq!(ends, [(1, Outcome::Died(Death::Signal(6)), 1)]);
+    let nothing_to_keep = Aftermath::Lost(NoSnapshot::Empty);
+    assert_eq!(ends, [(1, Outcome::Died(Death::Signal(6), nothing_to_keep), 1)]);
     let (_, ends) = result(&mut cluster.run("greets", &[(0, Some(0)), (1, Some(0))])).await;
     assert_eq!(ends, [(0, Outcome::Ok, 0), (1, Outcome::Stale, 1)]);
     cluster.controller.stop().await;
@@ -161,7 +165,7 @@ async fn a_killed_engine_is_told_and_comes_back() {
     let mut running = cluster.run("sleeps", &[(0, None), (1, None)]);
     for _ in 0..2 {
         let event = timeout(LIMIT, running.next()).await.expect("waited for both to start");
-        assert!(matches!(event, Some((_, RunEvent::Started))), "{event:?}");
+        assert!(matches!(event, Some((_, RunEvent::Started(_)))), "{event:?}");
     }
     while cluster.events.try_recv().is_some() {}
     let before = cluster.pid(1).await;
@@ -178,7 +182,7 @@ async fn a_killed_engine_is_told_and_comes_back() {
         })
     );
     let end = timeout(LIMIT, running.next()).await.expect("waited for the run to end");
-    let lost = Outcome::Died(Death::EngineLost);
+    let lost = Outcome::died(Death::EngineLost);
     assert_eq!(end, Some((EngineId(1), RunEvent::Done { outcome: lost, generation: 1, took: Default::default() })));
 
     let status = cluster.until("the engine to come back", |status| status.engines.len() == 2).await;
@@ -191,7 +195,7 @@ async fn a_killed_engine_is_told_and_comes_back() {
 
     cluster.session.interrupt(vec![EngineId(0)], Signal::SIGKILL as i32);
     let (_, ends) = result(&mut running).await;
-    assert!(matches!(ends[..], [(0, Outcome::Died(_), 1)]), "{ends:?}");
+    assert!(matches!(ends[..], [(0, Outcome::Died(..), 1)]), "{ends:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,7 +4,7 @@ mod common;
 
 use chorus_client::{Client, SessionEvent};
 use chorus_controller::Transport;
-use chorus_protocol::{Connection, Outcome, RunEvent, ToEngine};
+use chorus_protocol::{Connection, NoSnapshot, Outcome, RunEvent, ToEngine};
 use common::{Cluster, LIMIT, all, cluster, done, next, output, run};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -85,8 +85,8 @@ async fn nothing_is_lost_and_nothing_comes_twice() {
     let mut engine = cluster.engine().await;
     let mut running = run(&session, &[engine.id]);
     let spec = engine.run().await;
-    engine.event(&spec, RunEvent::Started);
-    assert_eq!(next(&mut running).await, Some((engine.id, RunEvent::Started)));
+    engine.event(&spec, RunEvent::Started(Err(NoSnapshot::Off)));
+    assert_eq!(next(&mut running).await, Some((engine.id, RunEvent::Started(Err(NoSnapshot::Off)))));
 
     // These leave the controller and never arrive; the last is said while nobody is connected.
     proxy.hold(true);
@@ -152,7 +152,7 @@ async fn a_controller_that_cannot_be_reached_again_is_lost() {
     engine.run().await;
     drop(proxy);
     let end = timeout(Duration::from_secs(15), all(&mut running)).await.expect("waited for the run to end");
-    assert!(matches!(end[..], [(_, RunEvent::Done { outcome: Outcome::Died(_), .. })]), "{end:?}");
+    assert!(matches!(end[..], [(_, RunEvent::Done { outcome: Outcome::Died(..), .. })]), "{end:?}");
     let lost = timeout(LIMIT, async { while !matches!(events.recv().await, Some(SessionEvent::ControllerLost(_))) {} });
     lost.await.expect("waited for the session to end");
     assert!(client.status().await.is_err());

@@ -1,7 +1,7 @@
-//! What a supervisor and its worker say to each other over their socket: a length (4 bytes, little endian), then a
-//! postcard message. Pure but for [`read`] and [`write`], which the worker uses.
+//! What a supervisor, its worker and the worker's keeper say to each other over their sockets: a length (4 bytes, little
+//! endian), then a postcard message. Pure but for [`read`] and [`write`], which the worker uses.
 
-use chorus_protocol::{Panic, Took};
+use chorus_protocol::{Death, NoSnapshot, Panic, SnapshotPolicy, Taken, Took};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read, Write};
@@ -25,14 +25,21 @@ pub enum ToWorker {
         rank: u32,
         /// `px::size()`.
         size: u32,
+        /// When to keep a snapshot, from now on.
+        snapshots: SnapshotPolicy,
     },
 }
 
 /// From the worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FromWorker {
-    /// It is set up and waits for work.
-    Ready,
+    /// It is set up, or has been thawed, and waits for work.
+    Ready {
+        /// Its process id, which is also its group's.
+        pid: u32,
+    },
+    /// What carries on when the worker dies before the end of its next run.
+    Snapshot(Result<Frozen, NoSnapshot>),
     /// The object is loaded; its entry is called now.
     Started,
     /// A thread panicked.
@@ -44,6 +51,31 @@ pub enum FromWorker {
     },
     /// The object couldn't be loaded; nothing was called.
     LoadFailed(String),
+}
+
+/// A copy of the worker that waits to be thawed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Frozen {
+    /// Its process id, which is also its group's.
+    pub pid: u32,
+    /// What is told of it.
+    pub taken: Taken,
+}
+
+/// To the keeper. The end of the socket is the order to end everything.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToKeeper {
+    /// The supervisor is done with the worker that died; this copy is the worker now.
+    Adopt(u32),
+}
+
+/// From the keeper.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromKeeper {
+    /// The worker died, and its group was killed. Its number stays its own until the answer.
+    Died(Death),
+    /// The copy is alive and counts as the worker.
+    Adopted,
 }
 
 /// Encodes a message with its length.

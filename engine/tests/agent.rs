@@ -5,8 +5,8 @@
 mod common;
 
 use chorus_protocol::{
-    BlobId, Connection, Death, EngineId, Frame, FromEngine, Key, OUTPUT_WINDOW, Outcome, RunEvent, RunId, RunSpec,
-    SessionId, Stream, ToEngine, VERSION,
+    Aftermath, BlobId, Connection, Death, EngineId, Frame, FromEngine, Key, NoSnapshot, OUTPUT_WINDOW, Outcome,
+    RunEvent, RunId, RunSpec, SessionId, SnapshotPolicy, Stream, ToEngine, VERSION,
 };
 use common::{LIMIT, Seen, objects, program, state, wait_for, wait_for_end};
 use std::io::Read;
@@ -120,6 +120,7 @@ impl Cluster {
             object: blob(&objects().cells),
             entry: entry.into(),
             label: entry.into(),
+            snapshots: SnapshotPolicy::Off,
         };
         ToEngine::Run { spec, generation: None, rank: 3, size: 4 }
     }
@@ -171,6 +172,14 @@ fn signal(pid: u32, signal: nix::sys::signal::Signal) {
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid as i32), signal).unwrap();
 }
 
+fn lost(reason: NoSnapshot) -> Aftermath {
+    Aftermath::Lost(reason)
+}
+
+fn died(death: Death) -> Outcome {
+    Outcome::Died(death, lost(NoSnapshot::Off))
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_engine_runs_cells_until_it_is_told_to_stop() {
     let mut cluster = Cluster::start(&[]).await;
@@ -178,7 +187,7 @@ async fn an_engine_runs_cells_until_it_is_told_to_stop() {
     let seen = cluster.run(1, "tells_its_place").await;
     seen.check(true);
     assert_eq!((seen.out().as_str(), seen.end()), ("3/4\n", (Outcome::Ok, 0)));
-    assert_eq!(cluster.run(2, "segfaults").await.end(), (Outcome::Died(Death::Signal(libc::SIGSEGV)), 1));
+    assert_eq!(cluster.run(2, "segfaults").await.end(), (died(Death::Signal(libc::SIGSEGV)), 1));
     let [grandchild, worker] = cluster.grandchild().await;
     cluster.send(ToEngine::Shutdown).await;
     assert_eq!(cluster.say().await, FromEngine::Goodbye);
@@ -304,14 +313,20 @@ async fn an_interrupt_and_a_restart_reach_the_worker() {
     cluster.send(message).await;
     while !matches!(cluster.say().await, FromEngine::Run { event: RunEvent::Output { .. }, .. }) {}
     cluster.send(ToEngine::Interrupt { session, signal: libc::SIGKILL }).await;
-    assert_eq!(cluster.finish(1).await.end(), (Outcome::Died(Death::Stopped), 1));
+    assert_eq!(cluster.finish(1).await.end(), (died(Death::Stopped), 1));
     cluster.run(2, "prints").await;
     cluster.send(ToEngine::RestartSession(session)).await;
-    assert_eq!(cluster.say().await, FromEngine::WorkerLost { session, death: Death::Stopped, generation: 2 });
+    assert_eq!(
+        cluster.say().await,
+        FromEngine::WorkerLost { session, death: Death::Stopped, aftermath: lost(NoSnapshot::Ended), generation: 2 }
+    );
     let worker = cluster.run(3, "tells_its_process").await.number();
     signal(worker, nix::sys::signal::Signal::SIGKILL);
     let death = Death::Signal(libc::SIGKILL);
-    assert_eq!(cluster.say().await, FromEngine::WorkerLost { session, death, generation: 3 });
+    assert_eq!(
+        cluster.say().await,
+        FromEngine::WorkerLost { session, death, aftermath: lost(NoSnapshot::Off), generation: 3 }
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,101 +3,19 @@
 mod common;
 
 use chorus_engine::{Job, StartError, Worker, WorkerConfig, WorkerEvent};
-use chorus_protocol::{Death, DisplayKind, MimeContent, OUTPUT_CHUNK, Outcome, Panic, RunEvent, RunId, Stream};
-use common::{LIMIT, Seen, objects, program, state, wait_for, wait_for_end};
-use std::collections::HashMap;
-use tokio::sync::mpsc;
+use chorus_protocol::{
+    Aftermath, Death, DisplayKind, MimeContent, NoSnapshot, OUTPUT_CHUNK, Outcome, Panic, RunEvent, RunId, Stream,
+};
+use common::bench::{Bench, config, job, kill};
+use common::{LIMIT, state, wait_for_end};
 
-struct Bench {
-    worker: Worker,
-    events: mpsc::Receiver<WorkerEvent>,
-    runs: u64,
-    /// Events of runs that nobody has waited for yet.
-    seen: HashMap<RunId, Seen>,
+/// A death without a snapshot.
+fn died(death: Death) -> Outcome {
+    Outcome::Died(death, Aftermath::Lost(NoSnapshot::Off))
 }
 
-impl Bench {
-    async fn start() -> Bench {
-        let (worker, events) = Worker::start(config()).await.unwrap();
-        Bench { worker, events, runs: 0, seen: HashMap::new() }
-    }
-
-    fn submit(&mut self, entry: &str) -> RunId {
-        self.submit_for(entry, None)
-    }
-
-    fn submit_for(&mut self, entry: &str, generation: Option<u32>) -> RunId {
-        self.runs += 1;
-        let job = Job { generation, ..job(self.runs, entry) };
-        let run = job.run;
-        self.worker.submit(job);
-        run
-    }
-
-    async fn next(&mut self) -> WorkerEvent {
-        let event = tokio::time::timeout(LIMIT, self.events.recv()).await;
-        event.expect("waited in vain for an event").expect("the supervisor has ended")
-    }
-
-    /// The run's events, up to its end.
-    async fn finish(&mut self, run: RunId) -> Seen {
-        loop {
-            match self.next().await {
-                WorkerEvent::Run { run: of, event } => {
-                    let done = matches!(event, RunEvent::Done { .. });
-                    self.seen.entry(of).or_default().events.push(event);
-                    if done && of == run {
-                        return self.seen.remove(&run).unwrap();
-                    }
-                }
-                other => panic!("{other:?} came while run {run} went on"),
-            }
-        }
-    }
-
-    async fn run(&mut self, entry: &str) -> Seen {
-        let run = self.submit(entry);
-        let seen = self.finish(run).await;
-        seen.check(true);
-        seen
-    }
-
-    /// Waits until the run has printed something.
-    async fn printed(&mut self, run: RunId) {
-        loop {
-            match self.next().await {
-                WorkerEvent::Run { run: of, event } => {
-                    let printed = of == run && matches!(event, RunEvent::Output { .. });
-                    self.seen.entry(of).or_default().events.push(event);
-                    if printed {
-                        return;
-                    }
-                }
-                other => panic!("{other:?} came before output of run {run}"),
-            }
-        }
-    }
-}
-
-fn config() -> WorkerConfig {
-    WorkerConfig {
-        program: program(),
-        args: vec!["worker".into()],
-        env: common::bare_environment().into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
-        folder: None,
-    }
-}
-
-fn job(run: u64, entry: &str) -> Job {
-    Job {
-        run: RunId(run),
-        preload: vec![objects().std.clone()],
-        object: objects().cells.clone(),
-        entry: entry.into(),
-        rank: 2,
-        size: 5,
-        generation: None,
-    }
+fn started() -> RunEvent {
+    RunEvent::Started(Err(NoSnapshot::Off))
 }
 
 fn value(contents: Vec<MimeContent>) -> RunEvent {
@@ -133,7 +51,7 @@ async fn a_cell_displays() {
 async fn a_value_is_displayed_while_its_cell_goes_on() {
     let mut bench = Bench::start().await;
     let run = bench.submit("shows_and_waits");
-    for expected in [RunEvent::Started, value(vec![plain("7")])] {
+    for expected in [started(), value(vec![plain("7")])] {
         assert_eq!(bench.next().await, WorkerEvent::Run { run, event: expected });
     }
     bench.worker.input(String::new());
@@ -185,7 +103,10 @@ async fn variables_stay_until_the_worker_is_replaced() {
     assert_eq!(bench.run("counts").await.number(), 2);
     let pid = bench.worker.pid();
     bench.worker.restart();
-    assert_eq!(bench.next().await, WorkerEvent::Lost { death: Death::Stopped, generation: 1 });
+    assert_eq!(
+        bench.next().await,
+        WorkerEvent::Lost { death: Death::Stopped, aftermath: Aftermath::Lost(NoSnapshot::Ended), generation: 1 }
+    );
     let run = bench.submit_for("counts", Some(0));
     let seen = bench.finish(run).await;
     seen.check(false);
@@ -208,7 +129,7 @@ async fn each_death_is_told_after_the_last_output() {
     .enumerate()
     {
         let seen = bench.run(entry).await;
-        assert_eq!(seen.end(), (Outcome::Died(death), generation as u32 + 1));
+        assert_eq!(seen.end(), (died(death), generation as u32 + 1));
         assert_eq!(seen.out(), printed);
     }
     assert_eq!(bench.run("prints").await.end(), (Outcome::Ok, 3));
@@ -220,12 +141,14 @@ async fn a_kill_from_outside_is_told() {
     let run = bench.submit("loops");
     bench.printed(run).await;
     kill(bench.worker.pid());
-    assert_eq!(bench.finish(run).await.end(), (Outcome::Died(Death::Signal(libc::SIGKILL)), 1));
-    wait_for("a new worker", || (bench.worker.pid() != 0).then_some(()));
+    assert_eq!(bench.finish(run).await.end(), (died(Death::Signal(libc::SIGKILL)), 1));
     assert_eq!(bench.run("prints").await.out(), "hello\n");
     kill(bench.worker.pid());
     let death = Death::Signal(libc::SIGKILL);
-    assert_eq!(bench.next().await, WorkerEvent::Lost { death, generation: 2 });
+    assert_eq!(
+        bench.next().await,
+        WorkerEvent::Lost { death, aftermath: Aftermath::Lost(NoSnapshot::Off), generation: 2 }
+    );
     assert_eq!(bench.run("prints").await.end(), (Outcome::Ok, 2));
 }
 
@@ -241,7 +164,7 @@ async fn jobs_run_in_order_and_go_on_after_a_death() {
         ends.push((seen.end(), seen.out()));
     }
     let ok = |generation, printed: &str| ((Outcome::Ok, generation), printed.to_string());
-    let died = ((Outcome::Died(Death::Exit(3)), 1), "bye".to_string());
+    let died = ((died(Death::Exit(3)), 1), "bye".to_string());
     let stale = ((Outcome::Stale, 1), String::new());
     assert_eq!(ends, [ok(0, "1\n"), died, ok(1, "1\n"), stale, ok(1, "2\n")]);
 }
@@ -254,7 +177,7 @@ async fn an_interrupt_ends_what_runs_and_cancels_what_waits() {
     let [first, second] = ["loops", "prints"].map(|entry| bench.submit(entry));
     bench.printed(first).await;
     bench.worker.interrupt(libc::SIGKILL);
-    assert_eq!(bench.finish(first).await.end(), (Outcome::Died(Death::Stopped), 1));
+    assert_eq!(bench.finish(first).await.end(), (died(Death::Stopped), 1));
     let second = bench.seen.remove(&second).unwrap();
     second.check(false);
     assert_eq!(second.end(), (Outcome::Cancelled, 0));
@@ -267,7 +190,7 @@ async fn another_signal_is_only_sent() {
     let run = bench.submit("loops");
     bench.printed(run).await;
     bench.worker.interrupt(libc::SIGINT);
-    assert_eq!(bench.finish(run).await.end(), (Outcome::Died(Death::Signal(libc::SIGINT)), 1));
+    assert_eq!(bench.finish(run).await.end(), (died(Death::Signal(libc::SIGINT)), 1));
 }
 
 #[tokio::test]
@@ -285,7 +208,7 @@ async fn nothing_printed_is_lost() {
                 assert_eq!((outcome, length), (Outcome::Ok, (64 << 20) + 1));
                 break;
             }
-            WorkerEvent::Run { event: RunEvent::Started, .. } => {}
+            WorkerEvent::Run { event: RunEvent::Started(_), .. } => {}
             other => panic!("{other:?} came from run {run}"),
         }
     }
@@ -304,7 +227,7 @@ async fn a_slow_reader_blocks_the_cell_and_an_interrupt_still_ends_it() {
     while state(pid).is_some() {
         tokio::task::yield_now().await;
     }
-    assert_eq!(bench.finish(run).await.end(), (Outcome::Died(Death::Stopped), 1));
+    assert_eq!(bench.finish(run).await.end(), (died(Death::Stopped), 1));
     assert_eq!(bench.run("prints").await.out(), "hello\n");
 }
 
@@ -327,7 +250,7 @@ async fn blocked(pid: u32) -> u64 {
 async fn a_cell_reads_lines() {
     let mut bench = Bench::start().await;
     let run = bench.submit("asks");
-    assert_eq!(bench.next().await, WorkerEvent::Run { run, event: RunEvent::Started });
+    assert_eq!(bench.next().await, WorkerEvent::Run { run, event: started() });
     assert_eq!(bench.next().await, WorkerEvent::Input { run, prompt: "Name?".into(), password: false });
     bench.worker.input("Ada".into());
     assert_eq!(bench.finish(run).await.out(), "4 Ada\n");
@@ -378,7 +301,7 @@ async fn a_cell_that_breaks_the_socket_loses_its_worker_only() {
     let mut bench = Bench::start().await;
     for (generation, entry) in [(1, "closes_everything"), (2, "writes_to_high_descriptors")] {
         let seen = bench.run(entry).await;
-        assert_eq!(seen.end(), (Outcome::Died(Death::Signal(libc::SIGKILL)), generation));
+        assert_eq!(seen.end(), (died(Death::Signal(libc::SIGKILL)), generation));
     }
     assert_eq!(bench.run("prints").await.out(), "hello\n");
 }
@@ -441,8 +364,4 @@ async fn the_worker_runs_in_its_folder() {
         Worker::start(WorkerConfig { folder: Some(folder.path().to_owned()), ..config() }).await.unwrap();
     let cwd = std::fs::read_link(format!("/proc/{}/cwd", worker.pid())).unwrap();
     assert_eq!(cwd, folder.path().canonicalize().unwrap());
-}
-
-fn kill(pid: u32) {
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid as i32), nix::sys::signal::Signal::SIGKILL).unwrap();
 }

@@ -1,13 +1,15 @@
 //! The cluster that a notebook uses: one that the kernel starts and keeps, or one that it connects to.
 
 use crate::compiling::CompilerThread;
-use crate::failure::{death_notice, losses};
+use crate::failure::{death_notice, losses, restored_notice};
 use crate::publisher::Publisher;
 use crate::render::{Source, late};
 use chorus_client::{Client, ClientError, Session, SessionEvent, SessionEvents};
 use chorus_compiler::Member;
 use chorus_controller::{Controller, ControllerConfig, ControllerError, Launch, Transport};
-use chorus_protocol::{BlobId, ClusterStatus, Connection, ConnectionError, Death, EngineId, RunId};
+use chorus_protocol::{
+    Aftermath, BlobId, ClusterStatus, Connection, ConnectionError, Death, EngineId, RunId, SnapshotState,
+};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -86,6 +88,8 @@ pub struct EngineState {
 #[derive(Debug, Default)]
 struct Known {
     engines: BTreeMap<EngineId, EngineState>,
+    /// Of the last run on each engine.
+    snapshots: BTreeMap<EngineId, SnapshotState>,
     /// To be told with the next cell.
     notices: Vec<String>,
     /// Why the controller is gone.
@@ -210,6 +214,16 @@ impl Cluster {
         }
     }
 
+    /// Notes what a run was told of its snapshot.
+    pub fn note_snapshot(&self, engine: EngineId, snapshot: &SnapshotState) {
+        lock(&self.known).snapshots.insert(engine, snapshot.clone());
+    }
+
+    /// The snapshots of the last run on each engine.
+    pub fn snapshots(&self) -> BTreeMap<EngineId, SnapshotState> {
+        lock(&self.known).snapshots.clone()
+    }
+
     /// What happened while no cell ran, since this was last asked.
     pub fn notices(&self) -> Vec<String> {
         std::mem::take(&mut lock(&self.known).notices)
@@ -293,7 +307,7 @@ async fn follow(
                 let what = format!("engine {engine} is gone: {reason}; {after}");
                 lose(&known, &compiler, engine, Death::EngineLost, move |lost| format!("{what}{}", losses(lost)));
             }
-            SessionEvent::WorkerLost { engine, death, generation } => {
+            SessionEvent::WorkerLost { engine, death, aftermath, generation } => {
                 if let Some(state) = lock(&known).engines.get_mut(&engine) {
                     state.generation = generation;
                 }
@@ -302,7 +316,12 @@ async fn follow(
                     continue;
                 }
                 let who = format!("engine {engine}'s worker");
-                lose(&known, &compiler, engine, death, move |lost| death_notice(&who, death, lost));
+                match aftermath {
+                    Aftermath::Restored => lock(&known).notices.push(restored_notice(&who, death)),
+                    Aftermath::Lost(reason) => {
+                        lose(&known, &compiler, engine, death, move |lost| death_notice(&who, death, &reason, lost));
+                    }
+                }
             }
             SessionEvent::LateOutput { run, engine, event } => {
                 let publisher = lock(&known).publishers.iter().find(|(of, _)| *of == run).map(|(_, p)| p.clone());

@@ -1,9 +1,10 @@
 //! How failures read that don't come from a run: of compiling, of magics, of clusters.
 
 use crate::magic::MagicError;
+use crate::render::{RESTORED, STILL_DEFINED, no_snapshot};
 use chorus_compiler::{Diagnostic, Failure as CompileFailure, Member, describe};
 use chorus_jupyter::content::Failure;
-use chorus_protocol::Death;
+use chorus_protocol::{Aftermath, Death, NoSnapshot};
 use std::collections::BTreeMap;
 
 const RED: &str = "\x1b[31m";
@@ -51,14 +52,30 @@ pub fn magic_failure(error: &MagicError) -> Failure {
     failure("MagicError", error.to_string())
 }
 
-/// The user ended it, and these variables went with the worker.
-pub fn interrupted_with_losses(what: &str, lost: &[String]) -> Failure {
-    failure("Interrupted", format!("{what}{}", losses(lost)))
+/// The user ended it, and these variables went with the worker if it had no snapshot.
+pub fn interrupted_with(what: &str, aftermath: &Aftermath, variables: &[String]) -> Failure {
+    match aftermath {
+        Aftermath::Restored => failure("Interrupted", format!("{what}; {RESTORED}")),
+        Aftermath::Lost(reason) => {
+            let mut lines = vec![format!("{what}{}", losses(variables))];
+            if !variables.is_empty() {
+                lines.extend(no_snapshot(reason));
+                lines.push(STILL_DEFINED.to_owned());
+            }
+            failure("Interrupted", lines.join("\n"))
+        }
+    }
 }
 
 /// A death outside of any cell, to be told with the next one.
-pub fn death_notice(who: &str, death: Death, lost: &[String]) -> String {
-    format!("{who} {death} while it ran nothing, and was replaced{}", losses(lost))
+pub fn death_notice(who: &str, death: Death, reason: &NoSnapshot, lost: &[String]) -> String {
+    let why = no_snapshot(reason).filter(|_| !lost.is_empty()).map(|why| format!("; {why}")).unwrap_or_default();
+    format!("{who} {death} while it ran nothing, and was replaced{}{why}", losses(lost))
+}
+
+/// The same where a snapshot carries on.
+pub fn restored_notice(who: &str, death: Death) -> String {
+    format!("{who} {death} while it ran nothing; its variables are all there")
 }
 
 /// Variables that are gone because a type in them was defined anew; `None` when there are none.
@@ -86,10 +103,23 @@ mod tests {
 
     #[test]
     fn losses_are_named() {
-        let failed = interrupted_with_losses("the cell was interrupted", &["a".into(), "b".into()]);
-        assert_eq!(failed.evalue, "the cell was interrupted; lost variables: `a`, `b`");
-        let notice = death_notice("engine 2's worker", Death::Signal(9), &[]);
+        let lost = Aftermath::Lost(NoSnapshot::Threads(3));
+        let failed = interrupted_with("the cell was interrupted", &lost, &["a".into(), "b".into()]);
+        let lines = [
+            "the cell was interrupted; lost variables: `a`, `b`",
+            "there was no snapshot: 3 threads that cells started were alive",
+            STILL_DEFINED,
+        ];
+        assert_eq!(failed.evalue, lines.join("\n"));
+        assert_eq!(interrupted_with("it was", &lost, &[]).evalue, "it was");
+        let notice = death_notice("engine 2's worker", Death::Signal(9), &NoSnapshot::Off, &[]);
         assert!(notice.starts_with("engine 2's worker was killed by signal 9"), "{notice}");
+    }
+
+    #[test]
+    fn what_a_snapshot_kept_is_said_shortly() {
+        let failed = interrupted_with("the cell was interrupted", &Aftermath::Restored, &["a".into()]);
+        assert_eq!(failed.evalue, "the cell was interrupted; variables are as they were before this cell");
     }
 
     #[test]

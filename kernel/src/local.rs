@@ -1,13 +1,13 @@
 //! Runs the notebook's own cells, in a worker process of the kernel.
 
-use crate::failure::interrupted_with_losses;
+use crate::failure::interrupted_with;
 use crate::interrupt::Interrupted;
 use crate::publisher::Publisher;
 use crate::render::{LocalView, Output, Place, Source, late};
 use chorus_compiler::{Call, Object};
 use chorus_engine::{Job, StartError, Worker, WorkerConfig, WorkerEvent};
 use chorus_jupyter::content::Failure;
-use chorus_protocol::{Death, Outcome, RunEvent, RunId, Took};
+use chorus_protocol::{Aftermath, Death, Outcome, RunEvent, RunId, SnapshotPolicy, SnapshotState, Took};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 
@@ -38,6 +38,7 @@ pub struct LocalWorker {
     worker: Worker,
     routes: Arc<Mutex<Routes>>,
     next_run: RunId,
+    snapshot: Option<SnapshotState>,
 }
 
 #[derive(Debug, Default)]
@@ -47,7 +48,7 @@ struct Routes {
     /// Where output goes that a cell's threads print when it has ended.
     last: Option<Publisher>,
     /// Deaths that happened while nothing ran.
-    deaths: Vec<Death>,
+    deaths: Vec<(Death, Aftermath)>,
 }
 
 impl LocalWorker {
@@ -56,7 +57,7 @@ impl LocalWorker {
         let (worker, events) = Worker::start(config).await?;
         let routes = Arc::new(Mutex::new(Routes::default()));
         tokio::spawn(route(events, Arc::clone(&routes)));
-        Ok(LocalWorker { worker, routes, next_run: RunId(0) })
+        Ok(LocalWorker { worker, routes, next_run: RunId(0), snapshot: None })
     }
 
     /// Runs an object and publishes its outputs as they come. `variables` are those that a death would lose.
@@ -64,6 +65,7 @@ impl LocalWorker {
         &mut self,
         object: &Object,
         variables: Vec<String>,
+        snapshots: SnapshotPolicy,
         publisher: &Publisher,
         interrupted: &mut Interrupted,
         input: &impl Input,
@@ -84,6 +86,7 @@ impl LocalWorker {
             rank: 0,
             size: 1,
             generation: None,
+            snapshots,
         });
         let mut view = LocalView::new(object.has_result);
         let (mut was_interrupted, mut failure) = (false, None);
@@ -99,8 +102,12 @@ impl LocalWorker {
             match event {
                 Some(WorkerEvent::Run { event, .. }) => {
                     let place = place_of(&event, object, publisher.count());
-                    if let RunEvent::Done { outcome: Outcome::Died(_), .. } = event {
-                        view.lost(variables.clone());
+                    match &event {
+                        RunEvent::Started(snapshot) => self.snapshot = Some(snapshot.clone()),
+                        RunEvent::Done { outcome: Outcome::Died(_, Aftermath::Lost(_)), .. } => {
+                            view.lost(variables.clone());
+                        }
+                        _ => {}
                     }
                     for output in view.event(&event, place) {
                         match output {
@@ -111,8 +118,8 @@ impl LocalWorker {
                         }
                     }
                     if let RunEvent::Done { outcome, took, .. } = event {
-                        if was_interrupted && matches!(outcome, Outcome::Died(_)) {
-                            failure = Some(interrupted_with_losses("the cell was interrupted", &variables));
+                        if let (true, Outcome::Died(_, aftermath)) = (was_interrupted, &outcome) {
+                            failure = Some(interrupted_with("the cell was interrupted", aftermath, &variables));
                         }
                         return Ended { outcome, took, failure };
                     }
@@ -139,8 +146,13 @@ impl LocalWorker {
         }
     }
 
+    /// The snapshot of the last run.
+    pub fn snapshot(&self) -> Option<&SnapshotState> {
+        self.snapshot.as_ref()
+    }
+
     /// Deaths since this was last asked, that happened while nothing ran.
-    pub fn deaths(&self) -> Vec<Death> {
+    pub fn deaths(&self) -> Vec<(Death, Aftermath)> {
         std::mem::take(&mut lock(&self.routes).deaths)
     }
 
@@ -162,9 +174,9 @@ async fn route(mut events: mpsc::Receiver<WorkerEvent>, routes: Arc<Mutex<Routes
         };
         let run = match &event {
             WorkerEvent::Run { run, .. } | WorkerEvent::Input { run, .. } => *run,
-            WorkerEvent::Lost { death, .. } => {
+            WorkerEvent::Lost { death, aftermath, .. } => {
                 if *death != Death::Stopped {
-                    lock(&routes).deaths.push(*death);
+                    lock(&routes).deaths.push((*death, aftermath.clone()));
                 }
                 continue;
             }

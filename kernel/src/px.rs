@@ -8,7 +8,7 @@ use crate::publisher::Publisher;
 use crate::render::{PxView, ViewOptions};
 use chorus_client::{Run, RunRequest};
 use chorus_compiler::Object;
-use chorus_protocol::{EngineId, Outcome, RunEvent, Target, Took};
+use chorus_protocol::{Aftermath, EngineId, Outcome, RunEvent, SnapshotPolicy, Target, Took};
 use futures::FutureExt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -87,6 +87,7 @@ pub async fn send(
     targets: &[EngineId],
     options: &PxOptions,
     label: &str,
+    snapshots: SnapshotPolicy,
     publisher: &Publisher,
 ) -> Result<(Sent, PxCell), ClusterError> {
     let mut preload = Vec::new();
@@ -100,6 +101,7 @@ pub async fn send(
         object: id,
         entry: object.entry.clone(),
         label: label.to_owned(),
+        snapshots,
         targets: targets.iter().map(|&engine| Target { engine, generation: generation(engine) }).collect(),
     });
     cluster.remember_publisher(run.id(), publisher);
@@ -150,6 +152,9 @@ impl Sent {
                     let (mut next, mut weight, mut outputs) = (Some(first), 0, Vec::new());
                     while let Some((engine, event)) = next {
                         weight += event.weight();
+                        if let RunEvent::Started(snapshot) = &event {
+                            cluster.note_snapshot(engine, snapshot);
+                        }
                         let place = place_of(&event, &self.object, self.count);
                         outputs.extend(lock(&self.view).event(engine, &event, place));
                         if let RunEvent::Done { outcome, generation, took } = event {
@@ -158,7 +163,7 @@ impl Sent {
                             all_took.user += took.user;
                             all_took.system += took.system;
                             cluster.set_generation(engine, generation);
-                            if let (Outcome::Died(_), Some(variables)) = (&outcome, held.get(&engine)) {
+                            if let (Outcome::Died(_, Aftermath::Lost(_)), Some(variables)) = (&outcome, held.get(&engine)) {
                                 lock(&self.view).lost(engine, variables.clone());
                             }
                             outcomes.push((engine, outcome));
@@ -207,10 +212,13 @@ impl Sent {
     /// Keeps what the engines put out for `%pxresult`, and calls `ended` with each engine's outcome.
     pub async fn keep(mut self, cluster: Arc<Cluster>, ended: impl AsyncFn(EngineId, Outcome) -> Vec<String>) {
         while let Some((engine, event)) = self.run.next().await {
+            if let RunEvent::Started(snapshot) = &event {
+                cluster.note_snapshot(engine, snapshot);
+            }
             lock(&self.view).event(engine, &event, place_of(&event, &self.object, self.count));
             if let RunEvent::Done { outcome, generation, .. } = event {
                 cluster.set_generation(engine, generation);
-                let died = matches!(outcome, Outcome::Died(_));
+                let died = matches!(outcome, Outcome::Died(_, Aftermath::Lost(_)));
                 let lost = ended(engine, outcome).await;
                 if died {
                     lock(&self.view).lost(engine, lost);

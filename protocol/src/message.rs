@@ -4,6 +4,7 @@
 //! `Panic`, and one `Done`. Output that a run's threads or child processes write later still carries its [`RunId`].
 
 use crate::id::{BlobId, EngineId, RunId, SessionId};
+use crate::snapshot::{Aftermath, NoSnapshot, SnapshotPolicy, SnapshotState};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;
@@ -34,6 +35,8 @@ pub struct RunSpec {
     pub entry: String,
     /// What monitors show for it: the beginning of the cell's text.
     pub label: String,
+    /// Whether its variables are to outlive a worker that dies in it.
+    pub snapshots: SnapshotPolicy,
 }
 
 /// One engine of a run.
@@ -45,8 +48,8 @@ pub struct Target {
     /// them, or `None` when the object needs no variable.
     ///
     /// An engine's generation of a session starts at 0 and grows by one whenever its variables become other than the
-    /// success of each run would make them: a run ends with any outcome but `Ok`, or its worker is replaced. An
-    /// engine answers a run of another generation with [`Outcome::Stale`], since loading a variable that isn't there
+    /// success of each run would make them: a run ends with any outcome but `Ok`, or its worker is replaced (by a
+    /// snapshot too, if that is of before a run that was taken for a success). An engine answers a run of another generation with [`Outcome::Stale`], since loading a variable that isn't there
     /// would abort the worker.
     pub generation: Option<u32>,
 }
@@ -161,8 +164,8 @@ pub enum Outcome {
     ReturnedError,
     /// Nothing ran: these variables' types were redefined since they were stored, so they are gone.
     TypesChanged(Vec<String>),
-    /// The worker died and all its variables with it. A new one runs under the same engine.
-    Died(Death),
+    /// The worker died, and what became of the variables. Another one runs under the same engine.
+    Died(Death, Aftermath),
     /// Nothing ran: the variables that the run was compiled against are no longer there.
     Stale,
     /// Nothing ran: the object couldn't be loaded.
@@ -171,6 +174,13 @@ pub enum Outcome {
     NoSuchEngine,
     /// Nothing ran: the run was taken out of the queue by an interrupt.
     Cancelled,
+}
+
+impl Outcome {
+    /// An end that no snapshot outlives.
+    pub fn died(death: Death) -> Outcome {
+        Outcome::Died(death, Aftermath::Lost(NoSnapshot::Ended))
+    }
 }
 
 /// What a run took, in microseconds.
@@ -187,8 +197,8 @@ pub struct Took {
 /// What happens in a run on one engine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RunEvent {
-    /// The worker calls the cell.
-    Started,
+    /// The worker calls the cell, and has this snapshot of before it.
+    Started(SnapshotState),
     /// Bytes that the cell printed, at most [`OUTPUT_CHUNK`]; a character may be cut in two.
     Output {
         /// Where it printed them.
@@ -230,7 +240,7 @@ impl RunEvent {
             RunEvent::Display { contents, .. } => contents.iter().map(|c| c.content.len()).sum(),
             RunEvent::ClearOutput { .. } => 0,
             RunEvent::Panic(panic) => panic.message.len() + size_of_val(panic.frames.as_slice()),
-            RunEvent::Started | RunEvent::Done { .. } => return 0,
+            RunEvent::Started(_) | RunEvent::Done { .. } => return 0,
         };
         bytes + EVENT_WEIGHT
     }
@@ -321,6 +331,8 @@ pub enum FromEngine {
         session: SessionId,
         /// How it died.
         death: Death,
+        /// What became of its variables.
+        aftermath: Aftermath,
         /// The generation of the worker that replaces it.
         generation: u32,
     },
@@ -492,6 +504,8 @@ pub enum ToClient {
         engine: EngineId,
         /// How.
         death: Death,
+        /// What became of its variables.
+        aftermath: Aftermath,
         /// The generation of the worker that replaces it.
         generation: u32,
     },
@@ -551,7 +565,7 @@ mod tests {
 
     #[test]
     fn only_what_the_user_made_counts_against_the_window() {
-        assert_eq!(RunEvent::Started.weight(), 0);
+        assert_eq!(RunEvent::Started(Err(NoSnapshot::Off)).weight(), 0);
         assert_eq!(RunEvent::Output { stream: Stream::Stdout, bytes: vec![0; 10] }.weight(), 10 + EVENT_WEIGHT);
     }
 

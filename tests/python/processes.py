@@ -47,6 +47,12 @@ def state(pid):
         return None
 
 
+def parent(pid):
+    """The process that started another, while that is alive."""
+    with open(f"/proc/{pid}/stat") as file:
+        return int(file.read().rpartition(")")[2].split()[1])
+
+
 def describe(pid):
     """A process in words, for messages of failed tests."""
     try:

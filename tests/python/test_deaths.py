@@ -11,13 +11,14 @@ import processes
 
 ENDLESS = "loop { std::thread::sleep(std::time::Duration::from_millis(10)); }"
 PIDS = '%px println!("pids {} {}", std::process::id(), std::os::unix::process::parent_id());'
+AS_BEFORE = "variables are as they were before this cell"
 
 
 def pids(kernel):
-    """{engine: (worker, supervisor)}"""
+    """{engine: (worker, supervisor)}; between the two there is the worker's keeper."""
     reply = kernel.run(PIDS).ok()
     found = re.findall(r"\[stdout:(\d+)\] pids (\d+) (\d+)", reply.text)
-    return {int(engine): (int(worker), int(parent)) for engine, worker, parent in found}
+    return {int(engine): (int(worker), processes.parent(keeper)) for engine, worker, keeper in found}
 
 
 def ranks(kernel):
@@ -36,12 +37,23 @@ def wait_for_ranks(kernel, engines):
     assert ranks(kernel) == list(range(engines))
 
 
-def assert_only_engine_lost(kernel, engine, before):
-    """The others' workers are the same processes with the same variables, and the engine has its old id."""
+def assert_only_engine_replaced(kernel, engine, before):
+    """The others' workers are the same processes, and the engine has its old id."""
     after = pids(kernel)
     assert sorted(after) == sorted(before)
     for other in before:
         assert (after[other][0] == before[other][0]) == (other != engine), f"worker of engine {other}"
+
+
+def assert_only_engine_restored(kernel, engine, before):
+    """All have their variables, and the others' workers are the same processes."""
+    assert_only_engine_replaced(kernel, engine, before)
+    assert re.search(r"^Out\[0-3:\d+\]: 1234$", kernel.run("%px precious").ok().text, re.MULTILINE)
+
+
+def assert_only_engine_lost(kernel, engine, before):
+    """The others' workers are the same processes with the same variables, and the engine has its old id."""
+    assert_only_engine_replaced(kernel, engine, before)
     reply = kernel.run("%px precious").failed()
     assert "`precious`" in reply.text and re.search(rf"\bengine {engine}\b", reply.text), reply
     others = ",".join(str(other) for other in before if other != engine)
@@ -53,7 +65,14 @@ def armed(cluster):
     """A cluster whose engines all hold a variable."""
     wait_for_ranks(cluster, 4)
     cluster.run("%px let precious = 1234;").ok()
-    return cluster
+    yield cluster
+    cluster.run("%snapshot on").ok()
+
+
+@pytest.fixture
+def without_snapshots(armed):
+    armed.run("%snapshot off").ok()
+    return armed
 
 
 DEATHS = {
@@ -64,9 +83,11 @@ DEATHS = {
 }
 
 
+@pytest.mark.parametrize("snapshots", ["on", "off"])
 @pytest.mark.parametrize("death", DEATHS)
-def test_a_worker_that_ends_itself_is_reported(armed, death):
+def test_a_worker_that_ends_itself_is_reported(armed, death, snapshots):
     code, how = DEATHS[death]
+    armed.run(f"%snapshot {snapshots}").ok()
     before = pids(armed)
     reply = armed.send(f'%%px\nif px::rank() == 2 {{ println!("dying"); {code} }}\nprintln!("well {{}}", px::rank());')
     armed.wait_for_text(reply, "dying")
@@ -75,10 +96,14 @@ def test_a_worker_that_ends_itself_is_reported(armed, death):
     assert reply.idle_at - dying < 1.0, f"reported after {reply.idle_at - dying:.2f} s"
     assert how in reply.text, reply
     assert "[2:" in reply.traceback
-    assert "`precious`" in reply.text, "the notebook says which variables were lost"
     for engine in (0, 1, 3):
         assert f"[stdout:{engine}] well {engine}" in reply.text
-    assert_only_engine_lost(armed, 2, before)
+    if snapshots == "on":
+        assert AS_BEFORE in reply.text and "`precious`" not in reply.text
+        assert_only_engine_restored(armed, 2, before)
+    else:
+        assert "`precious`" in reply.text, "the notebook says which variables were lost"
+        assert_only_engine_lost(armed, 2, before)
 
 
 def test_what_a_worker_printed_before_it_died_is_shown(armed):
@@ -87,7 +112,9 @@ def test_what_a_worker_printed_before_it_died_is_shown(armed):
     assert "[stdout:1] last words" in reply.text and "[stderr:1] very last" in reply.text
 
 
-def test_a_worker_killed_in_a_cell_is_reported(armed):
+@pytest.mark.parametrize("snapshots", ["on", "off"])
+def test_a_worker_killed_in_a_cell_is_reported(armed, snapshots):
+    armed.run(f"%snapshot {snapshots}").ok()
     before = pids(armed)
     code = f'%%px\nprintln!("running");\nif px::rank() == 1 {{ {ENDLESS} }}'
     reply = armed.send(code)
@@ -96,11 +123,17 @@ def test_a_worker_killed_in_a_cell_is_reported(armed):
     processes.kill(before[1][0])
     armed.wait(reply).failed()
     assert reply.idle_at - killed < 1.0, f"reported after {reply.idle_at - killed:.2f} s"
-    assert "SIGKILL" in reply.text and "`precious`" in reply.text, reply
-    assert_only_engine_lost(armed, 1, before)
+    assert "SIGKILL" in reply.text, reply
+    if snapshots == "on":
+        assert AS_BEFORE in reply.text
+        assert_only_engine_restored(armed, 1, before)
+    else:
+        assert "`precious`" in reply.text, reply
+        assert_only_engine_lost(armed, 1, before)
 
 
-def test_a_worker_killed_between_cells_is_reported_by_the_next(armed):
+def test_a_worker_killed_between_cells_is_reported_by_the_next(without_snapshots):
+    armed = without_snapshots
     before = pids(armed)
     processes.kill(before[3][0])
     processes.wait_until("the worker to be dead", lambda: not processes.alive(before[3][0]))
@@ -167,6 +200,7 @@ def test_a_kernel_shut_down_leaves_no_process(own_kernel):
 
 def test_a_variable_can_be_defined_again_after_a_death(cluster):
     cluster.run("%px let again = vec![1];").ok()
+    cluster.run("%snapshot off").ok()
     cluster.run("%px std::process::abort();").failed()
     cluster.run("%px let again = vec![1, 2];").ok()
     assert "Out[0-3:" in cluster.run("%px again.len()").ok().text

@@ -86,9 +86,11 @@ def test_an_interrupt_while_the_compiler_works_ends_the_cell(cluster):
 
 def test_a_local_cell_is_interrupted_and_the_engines_are_not(cluster):
     cluster.run("%px let untouched = 9;").ok()
+    cluster.run("let kept = 8;").ok()
     reply = cluster.send('println!("looping"); loop {}')
     cluster.wait_for_text(reply, "looping")
     interrupt(cluster, reply)
+    assert "8" in cluster.run("kept").ok().text
     assert "Out[0-3:" in cluster.run("%px untouched").ok().text
 
 

@@ -200,6 +200,10 @@ def test_a_restart_forgets_everything(own_kernel):
 
 
 def test_the_kernel_survives_a_cell_that_dies(own_kernel):
+    own_kernel.run("let kept = 1;").ok()
+    assert "SIGABRT" in own_kernel.run("std::process::abort();").failed().text
+    assert result(own_kernel.run("kept + 1")) == "2"
+    own_kernel.run("%snapshot off").ok()
     own_kernel.run("let lost = 1;").ok()
     reply = own_kernel.run("std::process::abort();").failed()
     assert "SIGABRT" in reply.text

@@ -7,7 +7,7 @@
 use bytes::Bytes;
 use chorus_client::{Client, RunRequest, Session};
 use chorus_controller::{Controller, ControllerConfig, Launch, Transport};
-use chorus_protocol::{BlobId, EngineId, Outcome, RunEvent, Target};
+use chorus_protocol::{BlobId, EngineId, Outcome, RunEvent, SnapshotPolicy, Target};
 use clap::Parser;
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -138,6 +138,7 @@ async fn broadcast(
         object: session.put_blob(object),
         entry: "bench_cell".into(),
         label: "fan-out".into(),
+        snapshots: SnapshotPolicy::default(),
         targets: targets.to_vec(),
     });
     let mut done = 0;

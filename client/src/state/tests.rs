@@ -95,7 +95,7 @@ fn losing_the_controller_ends_what_is_missing() {
     it.sessions.lose_all("it stopped");
     assert_eq!(run.blocking_recv(), Some((EngineId(0), done())));
     let lost = |event: Option<(EngineId, RunEvent)>| {
-        matches!(event, Some((EngineId(1), RunEvent::Done { outcome: Outcome::Died(Death::EngineLost), .. })))
+        matches!(event, Some((EngineId(1), RunEvent::Done { outcome: Outcome::Died(Death::EngineLost, _), .. })))
     };
     assert!(lost(run.blocking_recv()));
     assert_eq!(run.blocking_recv(), None);

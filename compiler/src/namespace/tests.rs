@@ -97,13 +97,42 @@ fn a_death_loses_everything_and_is_remembered() {
     run(&mut all, &[E(0), E(1), E(2)], &["a", "b"], Outcome::Ok);
     let effect = define(&all, &[E(2)], &[]);
     let ticket = all.begin(&[E(2)], &effect);
-    let lost = all.settle(ticket, E(2), &Outcome::Died(Death::Signal(9)));
+    let lost = all.settle(ticket, E(2), &Outcome::died(Death::Signal(9)));
     assert_eq!(lost, ["a", "b"]);
     let why = all.explain_missing("a", &[E(0), E(1), E(2)]).unwrap();
     assert!(why.starts_with("`a` was lost on engine 2: the worker was killed by signal 9"), "{why}");
     run(&mut all, &[E(2)], &["a"], Outcome::Ok);
     assert_eq!(all.explain_missing("a", &[E(2)]), None, "it is back");
     assert_eq!(all.died(E(0), Death::EngineLost), ["a", "b"]);
+}
+
+#[test]
+fn a_death_under_a_run_leaves_what_only_the_run_brings() {
+    let mut all = Namespaces::default();
+    run(&mut all, &[E(0)], &["a"], Outcome::Ok);
+    let effect = define(&all, &[E(0)], &["b"]);
+    all.begin(&[E(0)], &effect);
+    assert_eq!(all.died(E(0), Death::Stopped), ["a"]);
+    assert_eq!(names(all.variables(E(0))), ["b"]);
+}
+
+#[test]
+fn a_snapshot_has_what_was_there_before_the_run() {
+    let mut all = Namespaces::default();
+    run(&mut all, &[E(0), E(1)], &["a"], Outcome::Ok);
+    let restored = Outcome::Died(Death::Signal(11), Aftermath::Restored);
+    let first = define(&all, &[E(0), E(1)], &["b"]);
+    let first = all.begin(&[E(0), E(1)], &first);
+    let second = define(&all, &[E(0), E(1)], &["c"]);
+    let second = all.begin(&[E(0), E(1)], &second);
+    assert_eq!(all.settle(first, E(0), &restored), Vec::<String>::new(), "nothing is lost");
+    all.settle(first, E(1), &Outcome::Ok);
+    all.settle(second, E(0), &Outcome::Stale);
+    all.settle(second, E(1), &Outcome::Ok);
+    assert_eq!(names(all.variables(E(0))), ["a"]);
+    assert_eq!(names(all.variables(E(1))), ["a", "b", "c"]);
+    let why = all.explain_missing("b", &[E(0)]).unwrap();
+    assert!(why.contains("killed by signal 11") && why.ends_with("in the cell that defines it"), "{why}");
 }
 
 #[test]

@@ -107,7 +107,7 @@ impl Core {
             let generation = session.latest(engine_id);
             engine.runs.retain(|run| {
                 if run.session == id {
-                    let outcome = if run.started { Outcome::Died(Death::Stopped) } else { Outcome::Cancelled };
+                    let outcome = if run.started { Outcome::died(Death::Stopped) } else { Outcome::Cancelled };
                     let event = RunEvent::Done { outcome, generation, took: Default::default() };
                     session.send(ToClient::Run { session: id, run: run.run, engine: engine_id, event }, actions);
                 }

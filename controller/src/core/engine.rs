@@ -6,7 +6,8 @@
 
 use super::{Action, Core, Exit, MISSED_HEARTBEATS, PeerId, Stop, millis};
 use chorus_protocol::{
-    Death, EngineId, EngineInfo, FromEngine, Outcome, RunEvent, RunId, SessionId, ToClient, ToEngine,
+    Aftermath, Death, EngineId, EngineInfo, FromEngine, NoSnapshot, Outcome, RunEvent, RunId, SessionId, ToClient,
+    ToEngine,
 };
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -112,7 +113,7 @@ impl Engine {
     fn count(&mut self, outcome: &Outcome) {
         self.runs_done += 1;
         self.runs_failed += u64::from(*outcome != Outcome::Ok);
-        if let Outcome::Died(death) = outcome {
+        if let Outcome::Died(death, _) = outcome {
             self.count_death(*death);
         }
     }
@@ -139,8 +140,8 @@ impl Core {
             FromEngine::Register { .. } | FromEngine::Heartbeat => {}
             FromEngine::NeedBlob(blob) => actions.push(Action::ReadBlob(peer, blob)),
             FromEngine::Run { session, run, event } => self.relay(id, session, run, event, actions),
-            FromEngine::WorkerLost { session, death, generation } => {
-                self.worker_lost(id, session, death, generation, actions);
+            FromEngine::WorkerLost { session, death, aftermath, generation } => {
+                self.worker_lost(id, session, (death, aftermath), generation, actions);
             }
             FromEngine::Goodbye => {
                 actions.push(Action::DisconnectEngine(peer.clone()));
@@ -314,7 +315,7 @@ impl Core {
         self.tell_clients(ToClient::EngineDown { engine: id, reason, restarting }, actions);
         let Some(engine) = self.engines.get_mut(&id) else { return };
         let runs = std::mem::take(&mut engine.runs);
-        let outcome = Outcome::Died(Death::EngineLost);
+        let outcome = Outcome::died(Death::EngineLost);
         runs.iter().for_each(|_| engine.count(&outcome));
         for (&session_id, session) in &mut self.sessions {
             let generation = session.place(id).lose_engine();
@@ -325,8 +326,9 @@ impl Core {
                 session.send(ToClient::Run { session: session_id, run: run.run, engine: id, event }, actions);
             }
             if idle {
-                let death = Death::EngineLost;
-                session.send(ToClient::WorkerLost { session: session_id, engine: id, death, generation }, actions);
+                let (death, aftermath) = (Death::EngineLost, Aftermath::Lost(NoSnapshot::Ended));
+                let lost = ToClient::WorkerLost { session: session_id, engine: id, death, aftermath, generation };
+                session.send(lost, actions);
             }
         }
     }

@@ -2,7 +2,9 @@
 //! sees it, connections that break in between included, and when all is over nothing is left.
 
 use super::*;
-use chorus_protocol::{Death, EngineInfo, Outcome, RunEvent, RunId, RunSpec, Stream, Target};
+use chorus_protocol::{
+    Aftermath, Death, EngineInfo, NoSnapshot, Outcome, RunEvent, RunId, RunSpec, SnapshotPolicy, Stream, Target,
+};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -189,7 +191,7 @@ impl World {
             }
             Step::Event { engine, run, kind, generation } => {
                 let event = match kind {
-                    0 => RunEvent::Started,
+                    0 => RunEvent::Started(Err(NoSnapshot::Off)),
                     1 => RunEvent::Output { stream: Stream::Stdout, bytes: vec![b'x'; 10] },
                     2 => RunEvent::Done { outcome: Outcome::Panicked, generation, took: Default::default() },
                     _ => RunEvent::Done { outcome: Outcome::Ok, generation, took: Default::default() },
@@ -197,8 +199,9 @@ impl World {
                 self.engine(engine, FromEngine::Run { session: self.session, run: RunId(run), event });
             }
             Step::WorkerLost { engine, generation } => {
-                let death = Death::Signal(9);
-                self.engine(engine, FromEngine::WorkerLost { session: self.session, death, generation });
+                let (death, aftermath) = (Death::Signal(9), Aftermath::Lost(NoSnapshot::Off));
+                let lost = FromEngine::WorkerLost { session: self.session, death, aftermath, generation };
+                self.engine(engine, lost);
             }
             Step::Run { targets } => {
                 let run = RunId(self.submitted.len() as u64);
@@ -209,6 +212,7 @@ impl World {
                     object: BlobId::of(b""),
                     entry: String::new(),
                     label: String::new(),
+                    snapshots: SnapshotPolicy::Off,
                 };
                 let targets: Vec<Target> = targets
                     .into_iter()

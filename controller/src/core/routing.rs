@@ -3,7 +3,9 @@
 use super::client::answer;
 use super::engine::UnderWay;
 use super::{Action, Core, PeerId};
-use chorus_protocol::{Death, EngineId, Outcome, RunEvent, RunId, RunSpec, SessionId, Target, ToClient, ToEngine};
+use chorus_protocol::{
+    Aftermath, Death, EngineId, Outcome, RunEvent, RunId, RunSpec, SessionId, Target, ToClient, ToEngine,
+};
 use std::collections::BTreeSet;
 
 impl Core {
@@ -62,7 +64,7 @@ impl Core {
         let Some(engine) = self.engines.get_mut(&id) else { return };
         let place = session.place(id);
         let wanted = match &mut event {
-            RunEvent::Started => engine.begin(session_id, run),
+            RunEvent::Started(_) => engine.begin(session_id, run),
             RunEvent::Done { outcome, generation, .. } => {
                 *generation = place.relayed(*generation);
                 engine.end(session_id, run, outcome)
@@ -82,7 +84,7 @@ impl Core {
         &mut self,
         id: EngineId,
         session_id: SessionId,
-        death: Death,
+        (death, aftermath): (Death, Aftermath),
         generation: u32,
         actions: &mut Vec<Action>,
     ) {
@@ -91,7 +93,8 @@ impl Core {
         }
         if let Some(session) = self.sessions.get_mut(&session_id) {
             let generation = session.place(id).relayed(generation);
-            session.send(ToClient::WorkerLost { session: session_id, engine: id, death, generation }, actions);
+            let lost = ToClient::WorkerLost { session: session_id, engine: id, death, aftermath, generation };
+            session.send(lost, actions);
         }
     }
 }

@@ -1,7 +1,9 @@
 //! Drives the core by hand, one decision a test.
 
 use super::*;
-use chorus_protocol::{Death, EngineInfo, Outcome, RunEvent, RunId, RunSpec, Stream, Target};
+use chorus_protocol::{
+    Death, EngineInfo, NoSnapshot, Outcome, RunEvent, RunId, RunSpec, SnapshotPolicy, Stream, Target,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 const SESSION: SessionId = SessionId(7);
@@ -141,6 +143,7 @@ fn spec(run: u64) -> RunSpec {
         object: BlobId::of(b"object"),
         entry: "entry".into(),
         label: format!("cell {run}"),
+        snapshots: SnapshotPolicy::default(),
     }
 }
 
@@ -165,7 +168,7 @@ fn a_run_goes_out_with_rank_and_size_and_comes_back() {
     assert!(cluster.to_engine("e1").is_empty());
     assert_eq!(cluster.status().engines[2].running.as_deref(), Some("cell 1"));
 
-    for event in [RunEvent::Started, output("hi"), done(Outcome::Ok, 0)] {
+    for event in [RunEvent::Started(Err(NoSnapshot::Off)), output("hi"), done(Outcome::Ok, 0)] {
         cluster.event("e2", 1, event);
     }
     assert_eq!(cluster.to_client("c").len(), 3);
@@ -181,7 +184,7 @@ fn a_run_ends_once_whatever_the_engine_says() {
     cluster.run(1, &[(0, None), (0, None)]);
     cluster.event("e0", 1, done(Outcome::Panicked, 1));
     cluster.event("e0", 1, done(Outcome::Ok, 1));
-    cluster.event("e0", 1, RunEvent::Started);
+    cluster.event("e0", 1, RunEvent::Started(Err(NoSnapshot::Off)));
     assert_eq!(cluster.ends(), [(1, 0, Outcome::Panicked, 1)]);
     assert_eq!(cluster.status().engines[0].runs_failed, 1);
     // A thread may print later.
@@ -217,7 +220,7 @@ fn a_killed_engine_ends_its_runs_and_comes_back_under_its_id() {
     assert_eq!(cluster.downs(), [], "the exit status is worth waiting for");
     cluster.handle(Input::EngineExited(EngineId(1), Exit::Signal(9)));
     assert_eq!(cluster.downs(), [(1, "engine 1 was killed by signal 9 (SIGKILL: killed, perhaps for memory)", true)]);
-    let lost = Outcome::Died(Death::EngineLost);
+    let lost = Outcome::died(Death::EngineLost);
     assert_eq!(cluster.ends(), [(1, 1, lost.clone(), 1), (2, 1, lost, 1)]);
     assert_eq!(cluster.spawned(), 1);
     // The cluster stays as large as it was while the engine starts.
@@ -287,7 +290,7 @@ fn an_engine_that_connects_again_takes_its_place() {
     assert!(matches!(cluster.to_engine("e0b")[..], [ToEngine::Refused(_)]), "the old one lives");
     cluster.handle(Input::EngineDisconnected(peer("e0")));
     cluster.join("e0b", Some(0));
-    assert_eq!(cluster.ends(), [(1, 0, Outcome::Died(Death::EngineLost), 1)]);
+    assert_eq!(cluster.ends(), [(1, 0, Outcome::died(Death::EngineLost), 1)]);
     cluster.pass(SECOND, &["e0b"], &["c"]);
     assert_eq!((cluster.killed(), cluster.spawned(), cluster.status().engines.len()), (0, 0, 1));
 }
@@ -422,9 +425,9 @@ fn closing_a_session_ends_its_runs() {
     let mut cluster = Cluster::ready(1);
     cluster.run(1, &[(0, None)]);
     cluster.run(2, &[(0, None)]);
-    cluster.event("e0", 1, RunEvent::Started);
+    cluster.event("e0", 1, RunEvent::Started(Err(NoSnapshot::Off)));
     cluster.client("c", FromClient::CloseSession(SESSION));
-    assert_eq!(cluster.ends(), [(1, 0, Outcome::Died(Death::Stopped), 0), (2, 0, Outcome::Cancelled, 0)]);
+    assert_eq!(cluster.ends(), [(1, 0, Outcome::died(Death::Stopped), 0), (2, 0, Outcome::Cancelled, 0)]);
     assert_eq!(cluster.to_engine("e0").last(), Some(&&ToEngine::CloseSession(SESSION)));
     assert_eq!((cluster.status().sessions, cluster.status().engines[0].busy), (0, false));
 }
@@ -433,7 +436,7 @@ fn closing_a_session_ends_its_runs() {
 fn a_client_that_comes_back_gets_what_it_missed() {
     let mut cluster = Cluster::ready(1);
     cluster.run(1, &[(0, None)]);
-    cluster.event("e0", 1, RunEvent::Started);
+    cluster.event("e0", 1, RunEvent::Started(Err(NoSnapshot::Off)));
     cluster.event("e0", 1, output("lost"));
     cluster.handle(Input::ClientDisconnected(peer("c")));
     cluster.event("e0", 1, done(Outcome::Ok, 0));

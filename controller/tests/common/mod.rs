@@ -6,8 +6,8 @@ use bytes::Bytes;
 use chorus_client::{Client, Run, RunRequest, Session};
 use chorus_controller::{Controller, ControllerConfig, Transport};
 use chorus_protocol::{
-    Connection, EVENT_WEIGHT, EngineId, EngineInfo, Frame, FromEngine, OUTPUT_CHUNK, OUTPUT_WINDOW, Outcome, RunEvent,
-    RunSpec, Stream, Target, ToEngine, VERSION,
+    Connection, EVENT_WEIGHT, EngineId, EngineInfo, Frame, FromEngine, NoSnapshot, OUTPUT_CHUNK, OUTPUT_WINDOW,
+    Outcome, RunEvent, RunSpec, SnapshotPolicy, Stream, Target, ToEngine, VERSION,
 };
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -141,7 +141,7 @@ impl FakeEngine {
     /// Takes a run, prints one line and ends it.
     pub async fn greet(&mut self) {
         let spec = self.run().await;
-        self.event(&spec, RunEvent::Started);
+        self.event(&spec, RunEvent::Started(Err(NoSnapshot::Off)));
         self.event(&spec, output(format!("hello from {}", self.id).into_bytes()));
         self.event(&spec, done(Outcome::Ok));
     }
@@ -177,7 +177,8 @@ pub fn done(outcome: Outcome) -> RunEvent {
 pub fn run(session: &Session, engines: &[EngineId]) -> Run {
     let object = session.put_blob(Bytes::from_static(b"object"));
     let targets = engines.iter().map(|&engine| Target { engine, generation: None }).collect();
-    session.run(RunRequest { preload: vec![], object, entry: "entry".into(), label: "cell".into(), targets })
+    let (entry, label, snapshots) = ("entry".into(), "cell".into(), SnapshotPolicy::Off);
+    session.run(RunRequest { preload: vec![], object, entry, label, snapshots, targets })
 }
 
 pub async fn next(run: &mut Run) -> Option<(EngineId, RunEvent)> {

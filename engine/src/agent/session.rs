@@ -109,6 +109,7 @@ impl Waiting {
             rank: self.rank,
             size: self.size,
             generation: self.generation,
+            snapshots: spec.snapshots,
         })
     }
 }
@@ -131,7 +132,9 @@ async fn pump(
         let message = match event {
             WorkerEvent::Run { run, event } => FromEngine::Run { session, run, event },
             WorkerEvent::Input { run, .. } => FromEngine::Run { session, run, event: no_input() },
-            WorkerEvent::Lost { death, generation } => FromEngine::WorkerLost { session, death, generation },
+            WorkerEvent::Lost { death, aftermath, generation } => {
+                FromEngine::WorkerLost { session, death, aftermath, generation }
+            }
         };
         if let FromEngine::Run { event, .. } = &message {
             sent += event.weight() as u64;

@@ -3,7 +3,7 @@
 
 use super::markers::Item;
 use super::{Job, WorkerEvent};
-use chorus_protocol::{Death, OUTPUT_CHUNK, Outcome, Panic, RunEvent, RunId, Stream, Took};
+use chorus_protocol::{Aftermath, Death, OUTPUT_CHUNK, Outcome, Panic, RunEvent, RunId, SnapshotState, Stream, Took};
 use std::collections::VecDeque;
 
 /// What was asked for, what runs, and what became of the variables.
@@ -96,10 +96,10 @@ impl Ledger {
     }
 
     /// The worker calls the cell.
-    pub fn started(&mut self) -> Option<WorkerEvent> {
+    pub fn started(&mut self, snapshot: SnapshotState) -> Option<WorkerEvent> {
         let run = self.running.as_ref()?.run;
         self.last = run;
-        Some(WorkerEvent::Run { run, event: RunEvent::Started })
+        Some(WorkerEvent::Run { run, event: RunEvent::Started(snapshot) })
     }
 
     /// Something stood in the worker's stdout.
@@ -165,12 +165,13 @@ impl Ledger {
         }
     }
 
-    /// The worker died and is replaced.
-    pub fn died(&mut self, death: Death) -> WorkerEvent {
-        self.generation += 1;
+    /// The worker died and is replaced, perhaps by its snapshot.
+    pub fn died(&mut self, death: Death, aftermath: Aftermath) -> WorkerEvent {
+        // A snapshot of an idle worker has what each run has left.
+        self.generation += u32::from(self.is_running() || aftermath != Aftermath::Restored);
         match self.running.take() {
-            Some(running) => self.end(running.run, Outcome::Died(death), Took::default()),
-            None => WorkerEvent::Lost { death, generation: self.generation },
+            Some(running) => self.end(running.run, Outcome::Died(death, aftermath), Took::default()),
+            None => WorkerEvent::Lost { death, aftermath, generation: self.generation },
         }
     }
 
@@ -186,9 +187,23 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chorus_protocol::{NoSnapshot, SnapshotPolicy};
 
     fn job(run: u64, generation: Option<u32>) -> Job {
-        Job { run: RunId(run), preload: vec![], object: "o".into(), entry: "e".into(), rank: 0, size: 1, generation }
+        Job {
+            run: RunId(run),
+            preload: vec![],
+            object: "o".into(),
+            entry: "e".into(),
+            rank: 0,
+            size: 1,
+            generation,
+            snapshots: SnapshotPolicy::Off,
+        }
+    }
+
+    fn lost() -> Aftermath {
+        Aftermath::Lost(NoSnapshot::Off)
     }
 
     fn done(run: u64, outcome: Outcome, generation: u32) -> WorkerEvent {
@@ -206,7 +221,7 @@ mod tests {
         let mut ledger = Ledger::default();
         ledger.submit(job(run, None));
         assert_eq!(ledger.next(), Some(Step::Load(job(run, None))));
-        ledger.started();
+        ledger.started(Err(NoSnapshot::Off));
         ledger
     }
 
@@ -240,7 +255,7 @@ mod tests {
         let mut ledger = running(1);
         ledger.submit(job(2, Some(0)));
         ledger.submit(job(3, Some(1)));
-        assert_eq!(ledger.died(Death::Signal(11)), done(1, Outcome::Died(Death::Signal(11)), 1));
+        assert_eq!(ledger.died(Death::Signal(11), lost()), done(1, Outcome::Died(Death::Signal(11), lost()), 1));
         assert_eq!(ledger.next(), Some(Step::Tell(done(2, Outcome::Stale, 1))));
         assert_eq!(ledger.next(), Some(Step::Load(job(3, Some(1)))));
     }
@@ -258,7 +273,20 @@ mod tests {
     #[test]
     fn an_idle_death_is_a_loss() {
         let mut ledger = Ledger::default();
-        assert_eq!(ledger.died(Death::Exit(1)), WorkerEvent::Lost { death: Death::Exit(1), generation: 1 });
+        let death = Death::Exit(1);
+        let event = WorkerEvent::Lost { death, aftermath: lost(), generation: 1 };
+        assert_eq!(ledger.died(death, lost()), event);
+    }
+
+    #[test]
+    fn a_restored_worker_has_the_variables_of_before_its_run() {
+        let mut ledger = running(1);
+        let restored = Outcome::Died(Death::Signal(11), Aftermath::Restored);
+        assert_eq!(ledger.died(Death::Signal(11), Aftermath::Restored), done(1, restored, 1), "none of after it");
+        // Nothing ran: the variables are those that everybody counts on.
+        let death = Death::Signal(9);
+        let event = WorkerEvent::Lost { death, aftermath: Aftermath::Restored, generation: 1 };
+        assert_eq!(ledger.died(death, Aftermath::Restored), event);
     }
 
     #[test]

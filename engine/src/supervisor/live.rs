@@ -2,8 +2,8 @@
 
 use super::markers::Parser;
 use super::process::{Process, waiting};
-use crate::wire::{Decoder, FromWorker, ToWorker, encode};
-use chorus_protocol::{Stream, Took};
+use crate::wire::{Decoder, FromWorker, Frozen, ToWorker, encode};
+use chorus_protocol::{Aftermath, Death, NoSnapshot, SnapshotState, Stream, Took};
 use nix::errno::Errno;
 use nix::sys::socket::MsgFlags;
 use std::io::{self, ErrorKind};
@@ -24,7 +24,7 @@ const LAST_WORDS_MAX: usize = 2048;
 /// What there is to do for a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activity {
-    /// The process ended.
+    /// The process may have ended.
     Ended,
     /// There is something to read.
     Readable,
@@ -42,7 +42,9 @@ pub struct Live {
     /// Whether it said that it is a worker.
     pub ready: bool,
     /// Whether it was killed on purpose.
-    pub stopped: bool,
+    pub stopped: Option<Stop>,
+    /// What carries on when it dies.
+    pub snapshot: Result<Frozen, NoSnapshot>,
     /// The parser of its stdout.
     pub parser: Parser,
     /// What it wrote to stderr before it was ready.
@@ -55,6 +57,15 @@ pub struct Live {
     stderr_open: bool,
     input: Vec<u8>,
     display_due: Option<Instant>,
+}
+
+/// Why a worker was killed on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The user ended what ran.
+    Interrupt,
+    /// The user wants a fresh one.
+    Restart,
 }
 
 /// A job that has returned.
@@ -72,7 +83,8 @@ impl Live {
         Live {
             process,
             ready: false,
-            stopped: false,
+            stopped: None,
+            snapshot: Err(NoSnapshot::Empty),
             parser: Parser::default(),
             last_words: Vec::new(),
             returned: None,
@@ -83,6 +95,38 @@ impl Live {
             input: Vec::new(),
             display_due: None,
         }
+    }
+
+    /// What is told of the snapshot.
+    pub fn snapshot_state(&self) -> SnapshotState {
+        self.snapshot.clone().map(|frozen| frozen.taken)
+    }
+
+    /// Has the snapshot carry on for a worker that died, if there is one and it is wanted: then this is around that.
+    /// To be called when all that the worker said has been read.
+    pub async fn restore(self) -> (Option<Live>, Aftermath) {
+        let Live { mut process, stopped, snapshot, .. } = self;
+        let frozen = if stopped == Some(Stop::Restart) { Err(NoSnapshot::Ended) } else { snapshot };
+        let thawed = match frozen {
+            Ok(Frozen { pid, .. }) => process.thaw(pid).await.map_err(|error| NoSnapshot::Failed(error.to_string())),
+            Err(reason) => Err(reason),
+        };
+        match thawed {
+            Ok(()) => {
+                let snapshot = Err(NoSnapshot::NotYet);
+                (Some(Live { ready: true, snapshot, ..Live::new(process) }), Aftermath::Restored)
+            }
+            Err(reason) => {
+                process.end().await;
+                (None, Aftermath::Lost(reason))
+            }
+        }
+    }
+
+    /// How the worker died, if it has.
+    pub fn death(&mut self) -> Option<Death> {
+        let death = self.process.death()?;
+        Some(if self.stopped.is_some() { Death::Stopped } else { death })
     }
 
     /// Waits for something to do; for something to read only if `reading`.
@@ -164,6 +208,9 @@ impl Live {
 
     /// The job has returned: what its pipes hold now is its output.
     pub fn set_returned(&mut self, took: Took) {
+        if matches!(self.snapshot, Ok(_) | Err(NoSnapshot::Empty)) {
+            self.snapshot = Err(NoSnapshot::NotYet);
+        }
         self.returned = Some(Returned {
             took,
             stdout_left: self.waiting(Stream::Stdout),

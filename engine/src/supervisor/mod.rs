@@ -10,7 +10,7 @@ mod task;
 
 pub(crate) use process::watch;
 
-use chorus_protocol::{Death, Outcome, RunEvent, RunId};
+use chorus_protocol::{Aftermath, Death, Outcome, RunEvent, RunId, SnapshotPolicy};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -55,6 +55,8 @@ pub struct Job {
     pub size: u32,
     /// The generation of the variables that the object needs, see [`chorus_protocol::Target::generation`].
     pub generation: Option<u32>,
+    /// When to keep a snapshot, from this run on.
+    pub snapshots: SnapshotPolicy,
 }
 
 /// What a worker's owner hears.
@@ -71,6 +73,8 @@ pub enum WorkerEvent {
     Lost {
         /// How.
         death: Death,
+        /// What became of the variables.
+        aftermath: Aftermath,
         /// The generation of its replacement.
         generation: u32,
     },
@@ -184,7 +188,7 @@ impl Worker {
     }
 
     /// Ends the job that runs, and cancels those that wait; does nothing when nothing runs. SIGKILL replaces the
-    /// worker; any other signal is only sent, to the worker and to what its cells started.
+    /// worker, by its snapshot if there is one; any other signal is only sent, to the worker and to what its cells started.
     pub fn interrupt(&self, signal: i32) {
         self.send(Command::Interrupt(signal));
     }

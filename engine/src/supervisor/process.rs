@@ -1,28 +1,46 @@
-//! One worker process: how it is started, signalled, waited for and reaped. It knows nothing of runs.
+//! One worker process, with its keeper and its frozen copies: how it is started, signalled, waited for and replaced by a
+//! copy. It knows nothing of runs.
 
 use super::{Stdin, WorkerConfig};
+use crate::wire::{Decoder, FromKeeper, FromWorker, ToKeeper, encode};
 use chorus_protocol::Death;
-use nix::sys::signal::{Signal, killpg};
-use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
-use nix::unistd::Pid;
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
+use nix::sys::socket::{ControlMessage, MsgFlags, Shutdown, send, sendmsg, shutdown};
 use std::fs::File;
 use std::io::{self, IoSlice, PipeReader};
+use std::net::Shutdown as Direction;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError, mpsc};
+use std::time::Duration;
 use tokio::io::unix::AsyncFd;
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
 use tokio::sync::oneshot;
 
+/// How long a frozen copy may take to carry on.
+const THAW_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long a keeper may take to end itself and all that it keeps.
+const END_LIMIT: Duration = Duration::from_secs(3);
+
 /// A worker process and this end of all that connects to it.
 #[derive(Debug)]
 pub struct Process {
-    child: Child,
-    /// Becomes readable when the process ends; it is a zombie then, until [`Process::reap`].
-    pidfd: AsyncFd<OwnedFd>,
+    /// The worker's parent.
+    keeper: Child,
+    /// Its socket. It ends with it.
+    keeping: UnixStream,
+    said: Decoder,
+    /// Whether the keeper has ended and been reaped.
     reaped: bool,
+    /// The worker, which leads its group; `None` until it is ready. Its number isn't given to others before the keeper
+    /// is told to adopt another.
+    worker: Option<u32>,
+    /// Where frozen copies wait.
+    gate: std::os::unix::net::UnixStream,
     /// The socket of [`crate::wire`].
     pub control: UnixStream,
     /// What it prints.
@@ -35,7 +53,9 @@ pub struct Process {
 
 /// What [`spawn_here`] makes, before it is tied to a runtime.
 struct Spawned {
-    child: Child,
+    keeper: Child,
+    keeping: std::os::unix::net::UnixStream,
+    gate: std::os::unix::net::UnixStream,
     control: std::os::unix::net::UnixStream,
     stdin: Option<OwnedFd>,
 }
@@ -44,48 +64,162 @@ impl Process {
     /// Starts a worker.
     pub async fn spawn(config: &WorkerConfig, stdin: Stdin) -> io::Result<Process> {
         let config = config.clone();
-        let Spawned { mut child, control, stdin } = in_lasting_thread(move || spawn_here(&config, stdin)).await??;
-        // From here on, an error drops `child`, but not the process; the closed socket ends it.
+        let Spawned { mut keeper, keeping, gate, control, stdin } =
+            in_lasting_thread(move || spawn_here(&config, stdin)).await??;
+        // From here on, an error drops `keeper`, but not the process; the closed socket ends it.
         let pipe = |end: Option<OwnedFd>| end.ok_or_else(|| io::Error::other("a pipe is missing"));
-        control.set_nonblocking(true)?;
         Ok(Process {
-            pidfd: watch(child.id())?,
-            control: UnixStream::from_std(control)?,
-            stdout: pipe::Receiver::from_owned_fd(pipe(child.stdout.take().map(Into::into))?)?,
-            stderr: pipe::Receiver::from_owned_fd(pipe(child.stderr.take().map(Into::into))?)?,
-            stdin: stdin.map(pipe::Sender::from_owned_fd).transpose()?,
-            child,
+            keeping: asynchronous(keeping)?,
+            said: Decoder::default(),
             reaped: false,
+            worker: None,
+            gate,
+            control: asynchronous(control)?,
+            stdout: pipe::Receiver::from_owned_fd(pipe(keeper.stdout.take().map(Into::into))?)?,
+            stderr: pipe::Receiver::from_owned_fd(pipe(keeper.stderr.take().map(Into::into))?)?,
+            stdin: stdin.map(pipe::Sender::from_owned_fd).transpose()?,
+            keeper,
         })
     }
 
-    /// Its process id, which is also its group's.
+    /// The worker's process id; 0 until it is ready.
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.worker.unwrap_or(0)
+    }
+
+    /// Notes that this process says that it is the worker.
+    pub fn set_worker(&mut self, pid: u32) {
+        self.worker = Some(pid);
     }
 
     /// Sends a signal to the worker and to all processes that its cells started and left in its group.
     pub fn signal(&self, signal: i32) {
-        // Once reaped, its number may belong to somebody else.
-        if !self.reaped {
+        match self.worker {
             // SAFETY: takes numbers only.
-            unsafe { libc::killpg(self.pid() as libc::pid_t, signal) };
+            Some(worker) => _ = unsafe { libc::killpg(worker as libc::pid_t, signal) },
+            None => self.signal_keeper(signal),
         }
     }
 
-    /// Waits for the worker's end.
+    fn signal_keeper(&self, signal: i32) {
+        // Once reaped, its number may belong to somebody else.
+        if !self.reaped {
+            // SAFETY: takes numbers only.
+            unsafe { libc::kill(self.keeper.id() as libc::pid_t, signal) };
+        }
+    }
+
+    /// Waits until there may be a [death](Process::death).
     pub async fn ended(&self) {
-        // A pidfd stays readable for ever. An error means that the runtime shuts down.
-        if self.pidfd.readable().await.is_err() {
+        // An error means that the runtime shuts down.
+        if self.keeping.readable().await.is_err() {
             std::future::pending::<()>().await;
         }
     }
 
-    /// Ends what is left of the group of a worker that has ended, and says how the worker ended.
-    pub fn reap(&mut self) -> Death {
+    /// How the worker ended, if it has. What its cells started has ended too.
+    pub fn death(&mut self) -> Option<Death> {
+        match self.hear_keeper() {
+            Ok(Some(FromKeeper::Died(death))) => Some(death),
+            Ok(_) => None,
+            // The keeper is gone, or its program isn't ours.
+            Err(_) => Some(self.reap()),
+        }
+    }
+
+    /// Has a frozen copy become the worker, once its death is known and all that it said has been read. After an error,
+    /// there is none.
+    pub async fn thaw(&mut self, copy: u32) -> io::Result<()> {
+        if self.reaped {
+            return Err(io::Error::other("the process that kept the snapshot was killed as well"));
+        }
+        // The worker's number is given back.
+        self.worker = None;
+        let bytes = encode(&ToKeeper::Adopt(copy))?;
+        send(self.keeping.as_raw_fd(), &bytes, MsgFlags::MSG_NOSIGNAL)?;
+        let thawed = async {
+            loop {
+                match self.hear_keeper()? {
+                    Some(FromKeeper::Adopted) => break,
+                    Some(FromKeeper::Died(_)) => return Err(io::Error::other("the snapshot was killed as well")),
+                    None => self.keeping.readable().await?,
+                }
+            }
+            // What half a message the worker may have left in the old socket doesn't matter.
+            let (control, theirs) = std::os::unix::net::UnixStream::pair()?;
+            let fds = [theirs.as_raw_fd()];
+            let rights = [ControlMessage::ScmRights(&fds)];
+            sendmsg::<()>(self.gate.as_raw_fd(), &[IoSlice::new(&[0])], &rights, MsgFlags::MSG_NOSIGNAL, None)?;
+            drop(theirs);
+            self.control = asynchronous(control)?;
+            let (mut decoder, mut buffer) = (Decoder::default(), [0; 64]);
+            loop {
+                match decoder.next()? {
+                    Some(FromWorker::Ready { pid }) => return Ok(pid),
+                    Some(_) => return Err(io::Error::other("the snapshot isn't one")),
+                    None => {}
+                }
+                self.control.readable().await?;
+                match self.control.try_read(&mut buffer) {
+                    Ok(0) => return Err(io::Error::other("the snapshot ended when it was to carry on")),
+                    Ok(read) => decoder.push(&buffer[..read]),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        };
+        match tokio::time::timeout(THAW_LIMIT, thawed).await {
+            Ok(pid) => self.worker = Some(pid?),
+            Err(_) => return Err(io::Error::other("the snapshot didn't carry on in time")),
+        }
+        Ok(())
+    }
+
+    /// Kills the worker and all that belongs to it, and waits for its end.
+    pub async fn end(mut self) {
+        if self.worker.is_none() {
+            self.signal_keeper(Signal::SIGKILL as i32);
+        }
         self.signal(Signal::SIGKILL as i32);
-        let status = self.child.wait();
-        self.reaped = true;
+        // Copies first, since their end is waited for by the keeper.
+        let _ = self.gate.shutdown(Direction::Both);
+        let _ = shutdown(self.keeping.as_raw_fd(), Shutdown::Write);
+        let ended = async {
+            while !self.reaped && self.hear_keeper().is_ok() {
+                self.ended().await;
+            }
+        };
+        let _ = tokio::time::timeout(END_LIMIT, ended).await;
+        self.reap();
+    }
+
+    /// The keeper's next message, if it has arrived; an error when none will come any more.
+    fn hear_keeper(&mut self) -> io::Result<Option<FromKeeper>> {
+        loop {
+            if let Some(message) = self.said.next()? {
+                return Ok(Some(message));
+            }
+            let mut buffer = [0; 64];
+            // The runtime is asked only when there is nothing, so that it waits for more.
+            let read = match nix::unistd::read(&self.keeping, &mut buffer) {
+                Err(Errno::EAGAIN) => self.keeping.try_read(&mut buffer),
+                read => read.map_err(Into::into),
+            };
+            match read {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(read) => self.said.push(&buffer[..read]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Buries the keeper, whose end is near, and says how it ended.
+    fn reap(&mut self) -> Death {
+        self.signal_keeper(Signal::SIGKILL as i32);
+        let status = self.keeper.wait();
+        (self.reaped, self.worker) = (true, None);
         match status.map(|status| (status.code(), status.signal())) {
             Ok((Some(code), _)) => Death::Exit(code),
             Ok((None, Some(signal))) => Death::Signal(signal),
@@ -93,22 +227,21 @@ impl Process {
             _ => Death::Stopped,
         }
     }
-
-    /// Kills the worker and waits for its end.
-    pub async fn end(mut self) {
-        self.signal(Signal::SIGKILL as i32);
-        self.ended().await;
-        self.reap();
-    }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Not waited for: this is the way out of a runtime that shuts down.
-        if !self.reaped {
-            let _ = killpg(Pid::from_raw(self.pid() as i32), Signal::SIGKILL);
+        // Not waited for: this is the way out of a runtime that shuts down. A keeper ends with its socket.
+        match self.worker {
+            Some(_) => self.signal(Signal::SIGKILL as i32),
+            None => self.signal_keeper(Signal::SIGKILL as i32),
         }
     }
+}
+
+fn asynchronous(socket: std::os::unix::net::UnixStream) -> io::Result<UnixStream> {
+    socket.set_nonblocking(true)?;
+    UnixStream::from_std(socket)
 }
 
 /// The bytes that a pipe holds now.
@@ -122,7 +255,8 @@ pub fn waiting(pipe: &pipe::Receiver) -> usize {
 }
 
 fn spawn_here(config: &WorkerConfig, stdin: Stdin) -> io::Result<Spawned> {
-    let (control, theirs) = std::os::unix::net::UnixStream::pair()?;
+    let pair = std::os::unix::net::UnixStream::pair;
+    let ((control, theirs), (keeping, keepers), (gate, copies)) = (pair()?, pair()?, pair()?);
     let (read, write): (OwnedFd, Option<OwnedFd>) = match stdin {
         Stdin::Pipe => {
             let (read, write): (PipeReader, _) = io::pipe()?;
@@ -136,14 +270,14 @@ fn spawn_here(config: &WorkerConfig, stdin: Stdin) -> io::Result<Spawned> {
     if let Some(folder) = &config.folder {
         command.current_dir(folder);
     }
-    // The socket travels as stdin and the cell's stdin over the socket: any other number would need code between
-    // fork and exec, and with it a real fork, which is slow in a large process.
+    // The socket travels as stdin and the rest over the socket: any other number would need code between fork and exec,
+    // and with it a real fork, which is slow in a large process.
     command.stdin(OwnedFd::from(theirs)).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let child = command.process_group(0).spawn()?;
-    let fds = [read.as_raw_fd()];
+    let keeper = command.process_group(0).spawn()?;
+    let fds = [read.as_raw_fd(), keepers.as_raw_fd(), copies.as_raw_fd()];
     let rights = [ControlMessage::ScmRights(&fds)];
     sendmsg::<()>(control.as_raw_fd(), &[IoSlice::new(&[0])], &rights, MsgFlags::empty(), None)?;
-    Ok(Spawned { child, control, stdin: write })
+    Ok(Spawned { keeper, keeping, gate, control, stdin: write })
 }
 
 fn pidfd_open(pid: u32) -> io::Result<OwnedFd> {

@@ -1,12 +1,12 @@
 //! The loop of a supervisor: moves bytes and events between the worker, the [`Ledger`] that decides, and the owner.
 
 use super::ledger::{Ledger, Step};
-use super::live::{Activity, Live, READ_SIZE};
+use super::live::{Activity, Live, READ_SIZE, Stop};
 use super::markers::Item;
 use super::process::Process;
 use super::{Command, Job, Shared, StartError, Stdin, WorkerConfig, WorkerEvent};
 use crate::wire::{FromWorker, ToWorker};
-use chorus_protocol::{Death, DisplayKind, OUTPUT_CHUNK, RunEvent, RunId, Stream};
+use chorus_protocol::{DisplayKind, OUTPUT_CHUNK, RunEvent, RunId, Stream};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -107,7 +107,6 @@ impl Task {
         self.shared.pid.store(0, Ordering::Release);
         match Process::spawn(&self.config, self.stdin).await {
             Ok(process) => {
-                self.shared.pid.store(process.pid(), Ordering::Release);
                 self.live = Some(Live::new(process));
                 Ok(())
             }
@@ -145,8 +144,8 @@ impl Task {
             self.start_worker().await.map_err(|error| error.to_string())?;
         }
         let Some(live) = &self.live else { return Ok(()) };
-        let Job { preload, object, entry, rank, size, .. } = job;
-        let message = ToWorker::Load { preload, object, entry, rank, size };
+        let Job { preload, object, entry, rank, size, snapshots, .. } = job;
+        let message = ToWorker::Load { preload, object, entry, rank, size, snapshots };
         match live.send(&message) {
             Ok(()) => Ok(()),
             // Its death is about to be seen, and is what this job ends with.
@@ -165,7 +164,9 @@ impl Task {
                 let running = self.ledger.is_running();
                 // A job that has returned is no longer there to be ended.
                 if let Some(live) = self.live.as_mut().filter(|live| running && live.returned.is_none()) {
-                    live.stopped |= signal == libc::SIGKILL;
+                    if signal == libc::SIGKILL {
+                        live.stopped.get_or_insert(Stop::Interrupt);
+                    }
                     live.process.signal(signal);
                 }
             }
@@ -175,7 +176,7 @@ impl Task {
                 let running = self.ledger.is_running();
                 // A worker that has just been started is as fresh as its successor.
                 if let Some(live) = self.live.as_mut().filter(|live| live.ready || running) {
-                    live.stopped = true;
+                    live.stopped = Some(Stop::Restart);
                     live.process.signal(libc::SIGKILL);
                 }
             }
@@ -204,16 +205,22 @@ impl Task {
     fn read_control(&mut self) {
         while let Some(message) = self.live.as_mut().and_then(|live| live.receive(&mut self.buffer)) {
             match message {
-                FromWorker::Ready => {
-                    self.with_live(|live, _, _| live.ready = true);
+                FromWorker::Ready { pid } => {
+                    self.with_live(|live, _, _| {
+                        live.ready = true;
+                        live.process.set_worker(pid);
+                    });
+                    self.shared.pid.store(pid, Ordering::Release);
                     self.tell_ready(Ok(()));
                 }
                 FromWorker::Started => {
                     // What a thread of an earlier run left undecided is that run's.
                     self.finish_output();
-                    let started = self.ledger.started();
+                    let Some(live) = &self.live else { return };
+                    let started = self.ledger.started(live.snapshot_state());
                     self.tell(started);
                 }
+                FromWorker::Snapshot(snapshot) => self.with_live(|live, _, _| live.snapshot = snapshot),
                 FromWorker::Panic(panic) => {
                     let event = self.ledger.panic(panic);
                     self.tell([event]);
@@ -262,11 +269,9 @@ impl Task {
         });
     }
 
-    /// The worker has ended: says so after all that it said, and starts its successor.
+    /// If the worker has ended: says so after all that it said, and has its snapshot carry on or starts its successor.
     async fn bury(&mut self) {
-        let Some(live) = &mut self.live else { return };
-        let death = live.process.reap();
-        let death = if live.stopped { Death::Stopped } else { death };
+        let Some(death) = self.live.as_mut().and_then(Live::death) else { return };
         self.read_control();
         self.ledger.dying();
         for stream in [Stream::Stdout, Stream::Stderr] {
@@ -286,14 +291,24 @@ impl Task {
             self.tell(done);
         }
         let program = self.config.program.clone();
-        let started = if live.ready || live.stopped {
-            let died = self.ledger.died(death);
+        let started = if live.ready || live.stopped.is_some() {
+            self.shared.pid.store(0, Ordering::Release);
+            let (restored, aftermath) = live.restore().await;
+            let died = self.ledger.died(death, aftermath);
             self.tell([died]);
-            self.start_worker().await
+            match restored {
+                Some(live) => {
+                    self.shared.pid.store(live.process.pid(), Ordering::Release);
+                    self.live = Some(live);
+                    Ok(())
+                }
+                None => self.start_worker().await,
+            }
         } else {
             // Not tried again before the next job: it would fail again and again.
             self.shared.pid.store(0, Ordering::Release);
             let stderr = String::from_utf8_lossy(&live.last_words).trim_end().to_owned();
+            live.process.end().await;
             Err(StartError::Died { program, death, stderr })
         };
         if let Err(error) = started {

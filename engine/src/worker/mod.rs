@@ -1,27 +1,35 @@
-//! The process that runs cells.
+//! The processes that run cells: a worker, its frozen copy, and the keeper, which is the parent of both.
 //!
-//! The main thread waits for an object, loads it, calls it, and says how long that took. While a cell runs, a second
-//! one flushes its stdout. It never reads the cell's output, and it never outlives its supervisor.
+//! The worker's main thread waits for an object, loads it, calls it, and says how long that took. While a cell runs, a
+//! second one flushes its stdout; between cells there is no other, which is what lets the worker be copied, see
+//! [`snapshot`]. It never reads the cell's output, and it never outlives its supervisor.
 
 mod flusher;
+mod keeper;
 mod object;
 mod report;
 mod setup;
+mod snapshot;
 
 use crate::wire::{self, FromWorker, ToWorker};
+use chorus_protocol::SnapshotPolicy;
 use flusher::Flusher;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use object::Objects;
+use setup::Ends;
+use snapshot::Snapshots;
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+
+/// A worker that has nothing to do for so long, in milliseconds, takes its next snapshot: then no run waits for it, and
+/// runs that follow each other at once aren't slowed down by copies that nobody needs.
+const IDLE_MS: u8 = 20;
 
 /// The worker program: runs what its supervisor sends until the supervisor is gone. Its last argument is the
 /// supervisor's process id. Call it before any thread is started.
 pub fn worker_main() -> ! {
     match setup::set_up() {
-        Ok(mut channel) => {
-            serve(&mut channel);
-            // The supervisor is gone, or this process can't talk to it any more.
-            setup::end_group()
-        }
+        Ok(Ends { control, gate, keeper }) => serve(control, Snapshots::new(gate, keeper)),
         Err(error) => {
             eprintln!("this command is started by Chorus itself and not by hand: {error}");
             std::process::exit(2)
@@ -29,24 +37,66 @@ pub fn worker_main() -> ! {
     }
 }
 
-fn serve(channel: &mut UnixStream) {
-    let Ok(writer) = channel.try_clone() else { return };
-    report::open(writer);
+fn serve(mut channel: UnixStream, mut snapshots: Snapshots) -> ! {
     let mut objects = Objects::default();
     let mut can_flush = true;
-    report::send(&FromWorker::Ready);
-    while let Ok(ToWorker::Load { preload, object, entry, rank, size }) = wire::read(channel) {
+    let mut policy = SnapshotPolicy::Off;
+    // Whether a run has changed the variables since the last snapshot.
+    let mut changed = false;
+    let mut me = begin(&channel);
+    loop {
+        if changed && policy != SnapshotPolicy::Off && !has_input(&channel, IDLE_MS) {
+            changed = false;
+            if snapshots.take(policy, &mut channel) {
+                (me, changed) = (begin(&channel), true);
+                continue;
+            }
+        }
+        let Ok(ToWorker::Load { preload, object, entry, rank, size, snapshots: wanted }) = wire::read(&mut channel)
+        else {
+            // The supervisor is gone, or this process can't talk to it any more.
+            setup::end_group()
+        };
+        policy = wanted;
+        if snapshots.provide(policy, objects.have_variables(), &mut channel) {
+            // What was to run when this copy was made killed the original.
+            (me, changed) = (begin(&channel), true);
+            continue;
+        }
         report::set_place(rank, size);
         match objects.load(&preload, &object, &entry) {
             Ok(cell) => {
                 report::send(&FromWorker::Started);
                 let flusher = cell.flush().filter(|_| can_flush).and_then(Flusher::start);
                 let took = objects.call(&cell);
+                if std::process::id() != me {
+                    // A child that the cell forked has come back from it.
+                    setup::leave();
+                }
+                changed = true;
                 report::send(&FromWorker::Done { took });
+                snapshots.outdate();
                 // After the answer, which needn't wait for it.
                 can_flush = can_flush && flusher.is_none_or(Flusher::end);
             }
             Err(error) => report::send(&FromWorker::LoadFailed(error)),
         }
     }
+}
+
+/// Says that this process waits for work over this socket, and returns its id.
+fn begin(channel: &UnixStream) -> u32 {
+    if let Ok(writer) = channel.try_clone() {
+        report::open(writer);
+    }
+    let pid = std::process::id();
+    report::send(&FromWorker::Ready { pid });
+    pid
+}
+
+/// Whether a message comes within this time.
+fn has_input(channel: &UnixStream, milliseconds: u8) -> bool {
+    let mut polled = [PollFd::new(channel.as_fd(), PollFlags::POLLIN)];
+    // After an error, reading says what is wrong.
+    poll(&mut polled, PollTimeout::from(milliseconds)) != Ok(0)
 }

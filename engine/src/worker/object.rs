@@ -43,6 +43,11 @@ impl Cell {
 }
 
 impl Objects {
+    /// Whether a cell has stored variables.
+    pub fn have_variables(&self) -> bool {
+        !self.variables.is_null()
+    }
+
     /// Loads an object and what it needs, and attaches it to this worker. An error is a sentence.
     pub fn load(&mut self, preload: &[PathBuf], object: &Path, entry: &str) -> Result<Cell, String> {
         for library in preload {

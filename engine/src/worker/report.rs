@@ -8,12 +8,13 @@ use px::host::{HOST_VERSION, Host, PanicReport, Text};
 use std::ffi::c_void;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Of longer texts in a panic's report, this much is sent.
 const TEXT_MAX: usize = 16 << 10;
 
-static CHANNEL: OnceLock<Mutex<UnixStream>> = OnceLock::new();
+/// `None` in a frozen copy.
+static CHANNEL: Mutex<Option<UnixStream>> = Mutex::new(None);
 
 static HOST: Host = Host {
     version: HOST_VERSION,
@@ -31,9 +32,18 @@ pub fn host() -> &'static Host {
     &HOST
 }
 
-/// Says where messages go; to be called once.
+/// Says where messages go.
 pub fn open(channel: UnixStream) {
-    let _ = CHANNEL.set(Mutex::new(channel));
+    *lock() = Some(channel);
+}
+
+/// Messages go nowhere any more.
+pub fn close() {
+    *lock() = None;
+}
+
+fn lock() -> MutexGuard<'static, Option<UnixStream>> {
+    CHANNEL.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What `px::rank()` and `px::size()` answer from now on.
@@ -63,9 +73,8 @@ fn base_of(address: usize) -> Option<usize> {
 /// Sends a message to the supervisor. That it can't be sent means that the supervisor is gone or that a cell closed
 /// the socket; the main thread sees the same when it reads.
 pub fn send(message: &FromWorker) {
-    if let Some(channel) = CHANNEL.get() {
-        let mut channel = channel.lock().unwrap_or_else(PoisonError::into_inner);
-        let _ = wire::write(&mut *channel, message);
+    if let Some(channel) = lock().as_mut() {
+        let _ = wire::write(channel, message);
     }
 }
 

@@ -1,11 +1,15 @@
 //! Cells for the tests, in the form that the compiler gives them: each entry takes and returns the store of variables.
 
 use px::Show;
-use std::io::Write;
+use std::io::{PipeReader, PipeWriter, Write};
 use std::panic::catch_unwind;
 use std::process::Command;
+use std::sync::Mutex;
 
 type Store = *mut u32;
+
+static PIPE: Mutex<Option<(PipeReader, PipeWriter)>> = Mutex::new(None);
+static HELD: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
 macro_rules! cells {
     ($($name:ident $body:block)*) => {
@@ -17,6 +21,8 @@ macro_rules! cells {
 unsafe extern "C" {
     fn printf(format: *const std::ffi::c_char, ...) -> i32;
     fn close(fd: i32) -> i32;
+    fn fork() -> i32;
+    fn wait(status: *mut i32) -> i32;
 }
 
 cells! {
@@ -63,6 +69,45 @@ cells! {
             println!("late");
         })
     }
+    sleeps { println!("sleeping"); std::thread::sleep(std::time::Duration::from_secs(1000)) }
+    sleeps_in_threads {
+        for _ in 0..3 { std::thread::spawn(|| std::thread::sleep(std::time::Duration::from_secs(1000))); }
+        println!("sleeping");
+        std::thread::sleep(std::time::Duration::from_secs(1000))
+    }
+    leaves_threads {
+        for _ in 0..3 { std::thread::spawn(|| std::thread::sleep(std::time::Duration::from_secs(1000))); }
+    }
+    overflows_its_stack { fn deep(n: u64) -> u64 { std::hint::black_box(deep(n + 1)) + 1 } println!("{}", deep(0)) }
+    ignores_signals {
+        let ignore: usize = 1;
+        unsafe extern "C" { fn signal(number: i32, handler: usize) -> usize; }
+        for number in 1..65 { unsafe { signal(number, ignore) }; }
+        println!("looping");
+        loop { std::hint::spin_loop() }
+    }
+    forks {
+        if unsafe { fork() } == 0 {
+            println!("child")
+        } else {
+            // Until there are no children any more: a snapshot isn't one.
+            let mut count = 0;
+            while unsafe { wait(std::ptr::null_mut()) } > 0 { count += 1 }
+            println!("parent of {count}")
+        }
+    }
+    changes_folder { std::env::set_current_dir("/").unwrap() }
+    changes_folder_and_dies { std::env::set_current_dir("/proc").unwrap(); std::process::abort() }
+    tells_its_folder { println!("{}", std::env::current_dir().unwrap().display()) }
+    opens_a_pipe { *PIPE.lock().unwrap() = Some(std::io::pipe().unwrap()) }
+    reads_its_pipe_to_the_end {
+        let (mut reader, writer) = PIPE.lock().unwrap().take().unwrap();
+        drop(writer);
+        println!("{}", std::io::Read::read_to_end(&mut reader, &mut Vec::new()).unwrap())
+    }
+    holds_100_mb { *HELD.lock().unwrap() = vec![1; 100 << 20] }
+    holds_1_gb { *HELD.lock().unwrap() = vec![1; 1 << 30] }
+    writes_to_all { HELD.lock().unwrap().iter_mut().step_by(4096).for_each(|byte| *byte += 1) }
     tells_its_place { println!("{}/{}", px::rank(), px::size()) }
     tells_its_process { println!("{}", std::process::id()) }
     starts_a_process { println!("{}", Command::new("/bin/sleep").arg("1000").spawn().unwrap().id()) }
@@ -74,6 +119,13 @@ cells! {
             let _ = file.write_all(&[0xff; 64]);
         }
     }
+}
+
+/// As the next, and then the worker dies.
+#[unsafe(no_mangle)]
+pub extern "C" fn counts_and_dies(store: Store) -> Store {
+    counts(store);
+    std::process::abort()
 }
 
 /// Counts its own calls in the store of variables.

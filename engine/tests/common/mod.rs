@@ -1,6 +1,8 @@
 //! What the tests of workers and of engines share: the objects, the program, and looking at processes.
 #![allow(dead_code)]
 
+pub mod bench;
+
 use chorus_protocol::{Outcome, RunEvent, Stream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -114,7 +116,7 @@ impl Seen {
 
     /// Whether there are as many `Started` and `Done` as there must be, in their places.
     pub fn check(&self, starts: bool) {
-        let first = self.events.iter().position(|event| *event == RunEvent::Started);
+        let first = self.events.iter().position(|event| matches!(event, RunEvent::Started(_)));
         assert_eq!(first, starts.then_some(0), "{:?}", self.events);
         let dones = self.events.iter().filter(|event| matches!(event, RunEvent::Done { .. })).count();
         assert_eq!(dones, 1, "{:?}", self.events);

@@ -4,13 +4,14 @@ mod clusters;
 mod files;
 mod parallel;
 mod shell;
+mod snapshots;
 mod timing;
 mod variables;
 
 use crate::assist::{Facts, Known};
 use crate::cluster::Cluster;
 use crate::compiling::CompilerThread;
-use crate::failure::{compile_failure, death_notice, failure, magic_failure, outdated_notice};
+use crate::failure::{compile_failure, death_notice, failure, magic_failure, outdated_notice, restored_notice};
 use crate::input::FrontEnd;
 use crate::interrupt::Interrupted;
 use crate::local::{Ended, LocalWorker};
@@ -22,7 +23,7 @@ use crate::server::KernelConfig;
 use chorus_compiler::{Action, CellText, Compiler, Member, Ran, Reply};
 use chorus_engine::WorkerConfig;
 use chorus_jupyter::content::Failure;
-use chorus_protocol::Death;
+use chorus_protocol::{Aftermath, Death, SnapshotPolicy};
 pub use clusters::default_engines;
 use clusters::leave;
 use std::collections::HashMap;
@@ -48,6 +49,7 @@ pub struct Executor {
     spent: Spent,
     /// What is to replace the cell.
     next_input: Option<String>,
+    snapshots: SnapshotPolicy,
     env: Vec<(OsString, OsString)>,
 }
 
@@ -90,6 +92,7 @@ impl Executor {
             timing: false,
             spent: Spent::default(),
             next_input: None,
+            snapshots: SnapshotPolicy::default(),
             env: Vec::new(),
         }
     }
@@ -168,6 +171,7 @@ impl Executor {
             Command::WriteFile { file, append, text } => files::write(&file, append, text, request).await?,
             Command::Load { file } => self.next_input = Some(files::load(&file).await?),
             Command::Who { types } => self.who(types, request).await?,
+            Command::Snapshot(command) => self.snapshot_command(command, publisher).await,
             Command::Help(name) => publisher.stream("stdout", &name.help()).await,
             Command::LsMagic => publisher.text_and_html(magic::list().trim_end(), &render::magics()).await,
         }
@@ -185,6 +189,7 @@ impl Executor {
         let (handle, publisher, front_end) = (Handle::current(), request.publisher.clone(), request.front_end.clone());
         let mut interrupted = request.interrupted.clone();
         let (text, count, whole) = (text.to_owned(), publisher.count(), Arc::clone(&request.code));
+        let snapshots = self.snapshots;
         let (evaluated, failed, spent) = self
             .compile(request, move |compiler| {
                 let variables: Vec<String> = compiler.namespaces().variables(Member::Local).into_keys().collect();
@@ -195,7 +200,7 @@ impl Executor {
                     let begun = Instant::now();
                     let Ended { outcome, took, failure } = handle.block_on(async {
                         let mut worker = local.lock().await;
-                        worker.run(object, variables.clone(), &publisher, &mut interrupted, &front_end).await
+                        worker.run(object, variables.clone(), snapshots, &publisher, &mut interrupted, &front_end).await
                     });
                     failed = failure;
                     spent.ran(begun, took, 0);
@@ -296,9 +301,14 @@ impl Executor {
         let mut notices = Vec::new();
         if let Some(local) = &self.local {
             let deaths = local.lock().await.deaths();
-            for death in deaths {
+            let who = "the notebook's worker";
+            for (death, aftermath) in deaths {
+                let Aftermath::Lost(reason) = aftermath else {
+                    notices.push(restored_notice(who, death));
+                    continue;
+                };
                 let lost = self.with_compiler(move |compiler| compiler.died(Member::Local, death)).await;
-                notices.push(death_notice("the notebook's worker", death, &lost.unwrap_or_default()));
+                notices.push(death_notice(who, death, &reason, &lost.unwrap_or_default()));
             }
         }
         notices.extend(self.cluster.iter().flat_map(|cluster| cluster.notices()));

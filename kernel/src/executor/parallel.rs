@@ -4,7 +4,7 @@ use super::timing::{Spending, Spent};
 use super::{Done, Executor, Next, Request};
 use crate::cluster::Cluster;
 use crate::compiling::CompilerThread;
-use crate::failure::{compile_failure, failure, interrupted_with_losses, outdated_notice};
+use crate::failure::{compile_failure, failure, outdated_notice};
 use crate::magic::{Code, PxOptions, ResultOptions, Targets};
 use crate::publisher::Publisher;
 use crate::px::{self, Followed, PxCell};
@@ -53,7 +53,7 @@ impl Executor {
         let text = " ".repeat(code.column.saturating_sub(1)) + code.text;
         let (cell_publisher, handle) = (publisher.clone(), Handle::current());
         let (cell_options, cell_cluster) = (options.clone(), Arc::clone(cluster));
-        let (first_line, whole) = (code.line, Arc::clone(&request.code));
+        let (first_line, whole, snapshots) = (code.line, Arc::clone(&request.code), self.snapshots);
         let ran = self
             .compile(request, move |compiler| {
                 let members: Vec<Member> = targets.iter().copied().map(Member::Engine).collect();
@@ -65,8 +65,16 @@ impl Executor {
                 let evaluated = compiler.eval(cell, &members, &mut |object| {
                     let begun = Instant::now();
                     handle.block_on(async {
-                        let sent =
-                            px::send(&cell_cluster, object, &targets, &cell_options, &label, &cell_publisher).await;
+                        let sent = px::send(
+                            &cell_cluster,
+                            object,
+                            &targets,
+                            &cell_options,
+                            &label,
+                            snapshots,
+                            &cell_publisher,
+                        )
+                        .await;
                         let (sent, cell) = match sent {
                             Ok(sent) => sent,
                             Err(error) => {
@@ -191,7 +199,7 @@ async fn finish(outputs: Vec<Output>, interrupted: bool, publisher: &Publisher) 
     for output in outputs {
         match output {
             Output::Error { traceback, .. } if interrupted => {
-                let mut failure = interrupted_with_losses("the cell was interrupted on the engines", &[]);
+                let mut failure = self::failure("Interrupted", "the cell was interrupted on the engines");
                 failure.traceback.extend(traceback);
                 return Err(failure);
             }

@@ -278,7 +278,7 @@ pub(super) fn complete(line: &str) -> Option<(usize, Vec<String>)> {
     let word = line.get(last..)?;
     // In the code of a `%px`, after its flags, there is nothing to say here.
     let in_flags = match head.magic()? {
-        Name::Cluster => true,
+        Name::Cluster | Name::Snapshot => true,
         _ => word.starts_with('-') && split_flags(&head, &command).is_ok_and(|words| words.code >= last),
     };
     if !in_flags {

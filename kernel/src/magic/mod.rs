@@ -12,6 +12,7 @@ mod line;
 mod name;
 mod read;
 mod scan;
+mod snapshot;
 mod targets;
 mod teaching;
 #[cfg(test)]
@@ -23,6 +24,7 @@ pub use error::MagicError;
 pub use everyday::TimeItFlags;
 pub use flags::{ClusterCommand, PxConfig, PxOptions, ResultOptions, Signal};
 pub use name::{Group, Name, SHELL_LINE, list};
+pub use snapshot::SnapshotCommand;
 pub use targets::{TargetError, Targets};
 pub use values::{Candidates, What, candidates};
 
@@ -131,6 +133,8 @@ pub enum Command<'a> {
         /// With types, and who has them.
         types: bool,
     },
+    /// Say whether variables outlive a worker that dies.
+    Snapshot(SnapshotCommand),
     /// Show [`Name::help`].
     Help(Name),
     /// Show [`list`].

@@ -2,6 +2,7 @@
 
 use super::everyday::{LoadFlags, ScriptFlags, ShellFlags, TimeItFlags, WriteFlags};
 use super::flags::{ClusterFlags, ConfigFlags, NoFlags, PxFlags, ResultFlags};
+use super::snapshot::SnapshotFlags;
 use super::teaching::teaching;
 use clap::CommandFactory;
 use std::fmt;
@@ -39,6 +40,8 @@ pub enum Name {
     Who,
     /// `%whos`.
     Whos,
+    /// `%snapshot`.
+    Snapshot,
     /// `%lsmagic`.
     LsMagic,
 }
@@ -70,7 +73,7 @@ impl Name {
         Group { title: "Time", magics: &[Name::Time, Name::TimeIt] },
         Group { title: "Other programs", magics: &[Name::Bash, Name::Sh, Name::Script] },
         Group { title: "Files", magics: &[Name::WriteFile, Name::File, Name::Load] },
-        Group { title: "The notebook", magics: &[Name::Who, Name::Whos, Name::LsMagic] },
+        Group { title: "The notebook", magics: &[Name::Who, Name::Whos, Name::Snapshot, Name::LsMagic] },
     ];
 
     /// Every magic, in the order in which they are listed.
@@ -96,6 +99,7 @@ impl Name {
             Name::Load => "load",
             Name::Who => "who",
             Name::Whos => "whos",
+            Name::Snapshot => "snapshot",
             Name::LsMagic => "lsmagic",
         }
     }
@@ -152,6 +156,7 @@ impl Name {
             Name::Load => "Puts a file's text into the cell",
             Name::Who => "Lists the variables",
             Name::Whos => "Lists the variables with their types, and who has them",
+            Name::Snapshot => "Keeps variables when a cell crashes or is interrupted",
             Name::LsMagic => "Lists the magics",
         }
     }
@@ -178,6 +183,7 @@ impl Name {
             Name::Load => "%load FILE",
             Name::Who => "%who",
             Name::Whos => "%whos",
+            Name::Snapshot => "%snapshot [on [--limit SIZE] | off | status]",
             Name::LsMagic => "%lsmagic",
         }
     }
@@ -189,6 +195,7 @@ impl Name {
             Name::AutoPx | Name::PxConfig => ConfigFlags::command(),
             Name::PxResult => ResultFlags::command(),
             Name::Cluster => ClusterFlags::command(),
+            Name::Snapshot => SnapshotFlags::command(),
             Name::TimeIt => TimeItFlags::command(),
             Name::Bash | Name::Sh => ShellFlags::command(),
             Name::Script => ScriptFlags::command(),
@@ -211,7 +218,7 @@ impl Name {
         // There is one form of help only. And clap pads lines with white space, which a notebook would keep.
         let text = text.replace(" (see more with '--help')", "");
         let mut lines: Vec<&str> = text.trim_end().lines().map(str::trim_end).collect();
-        if self == Name::Cluster {
+        if matches!(self, Name::Cluster | Name::Snapshot) {
             // The flags of its commands are in the usage line and in the examples; its own is `-h` alone.
             lines.retain(|line| !line.starts_with("Options:") && !line.trim_start().starts_with("-h,"));
             lines.dedup();

@@ -5,6 +5,7 @@ use super::everyday::{LoadFlags, ScriptFlags, ShellFlags, TimeItFlags, WriteFlag
 use super::flags::{ClusterFlags, ConfigFlags, NoFlags, PxFlags, ResultFlags};
 use super::line::{Head, Reader, split_all, split_flags};
 use super::name::Form;
+use super::snapshot::SnapshotFlags;
 use super::{Code, Command, Input, Name, PxConfig, Timed, scan};
 
 /// Reads a line magic.
@@ -18,7 +19,7 @@ pub(super) fn line<'a>(name: Name, head: &Head<'a>, config: &PxConfig) -> Result
     }
     let reader = Reader { name, head };
     let words = match name {
-        Name::Cluster | Name::Load => split_all(head)?,
+        Name::Cluster | Name::Snapshot | Name::Load => split_all(head)?,
         _ => split_flags(head, &name.flags())?,
     };
     let rest = words.code..head.line.text.trim_end().len();
@@ -34,6 +35,7 @@ pub(super) fn line<'a>(name: Name, head: &Head<'a>, config: &PxConfig) -> Result
         }
         Name::PxResult => reader.parse::<ResultFlags>(&words)?.map(|flags| Command::PxResult(flags.over(config))),
         Name::Cluster => reader.parse::<ClusterFlags>(&words)?.map(|flags| Command::Cluster(flags.wanted())),
+        Name::Snapshot => reader.parse::<SnapshotFlags>(&words)?.map(|flags| Command::Snapshot(flags.wanted())),
         Name::Load => reader.parse::<LoadFlags>(&words)?.map(|flags| Command::Load { file: flags.file }),
         Name::Who => reader.parse::<NoFlags>(&words)?.map(|_| Command::Who { types: false }),
         Name::Whos => reader.parse::<NoFlags>(&words)?.map(|_| Command::Who { types: true }),

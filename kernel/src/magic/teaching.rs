@@ -11,6 +11,7 @@ pub(super) fn teaching(name: Name) -> &'static str {
         Name::PxResult => PXRESULT,
         Name::PxConfig => PXCONFIG,
         Name::Cluster => CLUSTER,
+        Name::Snapshot => super::snapshot::TEACHING,
         Name::Time => TIME,
         Name::TimeIt => TIMEIT,
         Name::Bash | Name::Sh => SHELL,

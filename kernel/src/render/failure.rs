@@ -4,7 +4,7 @@ use super::fold::fold;
 use super::ids::{fold_ids, name_engines};
 use super::output::Output;
 use super::run::Place;
-use chorus_protocol::{Death, EngineId, Outcome, Panic};
+use chorus_protocol::{Aftermath, Death, EngineId, NoSnapshot, Outcome, Panic};
 
 /// So many failures are shown in full, and the others in one line each.
 const IN_FULL: usize = 4;
@@ -12,6 +12,25 @@ const IN_FULL: usize = 4;
 const CALLS: usize = 12;
 const RED: &str = "\x1b[31m";
 const PLAIN: &str = "\x1b[0m";
+
+/// What a death costs whose worker had a snapshot.
+pub const RESTORED: &str = "variables are as they were before this cell";
+/// What a death doesn't cost.
+pub const STILL_DEFINED: &str = "still defined: functions, types and imports; other workers keep their variables";
+
+/// Why variables were lost, where there is more to say than how the worker died.
+pub fn no_snapshot(reason: &NoSnapshot) -> Option<String> {
+    match reason {
+        NoSnapshot::Ended | NoSnapshot::Empty => None,
+        NoSnapshot::Off => Some("there was no snapshot: snapshots are off; `%snapshot on` keeps them".to_owned()),
+        NoSnapshot::TooLarge { .. } => {
+            Some(format!("there was no snapshot: {reason}; `%snapshot on --limit SIZE` raises it"))
+        }
+        NoSnapshot::Threads(_) | NoSnapshot::NotYet | NoSnapshot::Failed(_) => {
+            Some(format!("there was no snapshot: {reason}"))
+        }
+    }
+}
 
 /// A panic, and where in the user's cell it was, if it was there.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -92,8 +111,8 @@ impl Failure {
             Outcome::Panicked => "Panic",
             Outcome::ReturnedError => "ReturnedError",
             Outcome::TypesChanged(_) => "TypesChanged",
-            Outcome::Died(Death::EngineLost) => "EngineLost",
-            Outcome::Died(_) => "WorkerDied",
+            Outcome::Died(Death::EngineLost, _) => "EngineLost",
+            Outcome::Died(..) => "WorkerDied",
             Outcome::Stale => "VariablesLost",
             Outcome::LoadFailed(_) => "LoadFailed",
             Outcome::NoSuchEngine => "NoSuchEngine",
@@ -111,10 +130,14 @@ impl Failure {
                 "nothing ran: the types of {} were redefined, so their values are gone; run the cells that set them again",
                 quote(names)
             ),
-            Outcome::Died(Death::Signal(_) | Death::Stopped) if self.interrupted => {
+            Outcome::Died(Death::Signal(_) | Death::Stopped, Aftermath::Restored) if self.interrupted => {
+                format!("interrupted; {RESTORED}")
+            }
+            Outcome::Died(Death::Signal(_) | Death::Stopped, _) if self.interrupted => {
                 "interrupted; the worker was replaced".to_owned()
             }
-            Outcome::Died(death) => format!("the worker {death}"),
+            Outcome::Died(death, Aftermath::Restored) => format!("the worker {death}; {RESTORED}"),
+            Outcome::Died(death, _) => format!("the worker {death}"),
             Outcome::Stale => {
                 "nothing ran: variables that the cell uses are gone; run the cells that set them again".to_owned()
             }
@@ -143,6 +166,10 @@ impl Failure {
         }
         if !self.lost.is_empty() {
             lines.push(format!("  lost: {}", quote(&self.lost)));
+            if let Outcome::Died(_, Aftermath::Lost(reason)) = &self.outcome {
+                lines.extend(no_snapshot(reason).map(|why| format!("  {why}")));
+                lines.push(format!("  {STILL_DEFINED}"));
+            }
         }
         lines
     }

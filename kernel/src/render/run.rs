@@ -102,7 +102,7 @@ impl Run {
     pub(super) fn event(&mut self, event: &RunEvent, place: Option<Place>, has_result: bool) -> Vec<Step> {
         let mut steps = Vec::new();
         match event {
-            RunEvent::Started => {}
+            RunEvent::Started(_) => {}
             RunEvent::Output { stream, bytes } => {
                 // Displays come in order with stdout, so that what stands before more text wasn't the result.
                 if *stream == Stream::Stdout {

@@ -1,5 +1,7 @@
 use super::*;
-use chorus_protocol::{Death, DisplayKind, EngineId, MimeContent, Outcome, Panic, RunEvent, Stream};
+use chorus_protocol::{
+    Aftermath, Death, DisplayKind, EngineId, MimeContent, NoSnapshot, Outcome, Panic, RunEvent, Stream,
+};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -77,8 +79,8 @@ fn transcript(options: ViewOptions, engines: u32, events: &[(u32, RunEvent)]) ->
 /// Two engines that print, display and compute, arriving mixed.
 fn mixed() -> Vec<(u32, RunEvent)> {
     vec![
-        (1, RunEvent::Started),
-        (0, RunEvent::Started),
+        (1, RunEvent::Started(Err(NoSnapshot::Off))),
+        (0, RunEvent::Started(Err(NoSnapshot::Off))),
         (1, out("one\ntw")),
         (0, out("one\n")),
         (1, err("careful\n")),
@@ -248,6 +250,10 @@ fn only_the_last_display_of_a_run_that_ends_well_is_its_result() {
     "#);
 }
 
+fn threads_alive(death: Death) -> Outcome {
+    Outcome::Died(death, Aftermath::Lost(NoSnapshot::Threads(2)))
+}
+
 #[test]
 fn equal_panics_fold_and_deaths_name_what_is_lost() {
     let mut view = PxView::new(&ids(4), OPTIONS);
@@ -256,7 +262,7 @@ fn equal_panics_fold_and_deaths_name_what_is_lost() {
         view.event(EngineId(engine), &done(Outcome::Panicked), None);
     }
     for engine in [1, 3] {
-        view.event(EngineId(engine), &done(Outcome::Died(Death::Signal(11))), None);
+        view.event(EngineId(engine), &done(threads_alive(Death::Signal(11))), None);
         view.lost(EngineId(engine), vec!["a".into(), "b".into()]);
     }
     insta::assert_snapshot!(plain(&view.finish()), @r"
@@ -267,7 +273,23 @@ fn equal_panics_fold_and_deaths_name_what_is_lost() {
         |     ^
     [1,3:execute] the worker was killed by signal 11 (SIGSEGV: segmentation fault or stack overflow)
       lost: `a`, `b`
+      there was no snapshot: 2 threads that cells started were alive
+      still defined: functions, types and imports; other workers keep their variables
     4 errors
+    ");
+}
+
+#[test]
+fn a_snapshot_is_said_in_the_same_line() {
+    let mut view = PxView::new(&ids(2), OPTIONS);
+    view.event(EngineId(0), &done(Outcome::Died(Death::Signal(6), Aftermath::Restored)), None);
+    view.interrupted();
+    view.event(EngineId(1), &done(Outcome::Died(Death::Stopped, Aftermath::Restored)), None);
+    insta::assert_snapshot!(plain(&view.finish()), @r"
+    CompositeError: 2 errors: [0:execute] the worker was killed by signal 6 (SIGABRT: abort); variables are as they were before this cell
+    [0:execute] the worker was killed by signal 6 (SIGABRT: abort); variables are as they were before this cell
+    [1:execute] interrupted; variables are as they were before this cell
+    2 errors
     ");
 }
 
@@ -306,8 +328,8 @@ fn each_outcome_has_its_sentence() {
     for outcome in [
         Outcome::ReturnedError,
         Outcome::TypesChanged(vec!["a".into(), "b".into()]),
-        Outcome::Died(Death::EngineLost),
-        Outcome::Died(Death::Exit(3)),
+        Outcome::died(Death::EngineLost),
+        Outcome::died(Death::Exit(3)),
         Outcome::Stale,
         Outcome::LoadFailed("undefined symbol: f".into()),
         Outcome::NoSuchEngine,
@@ -318,7 +340,7 @@ fn each_outcome_has_its_sentence() {
         let (_, said) = first.split_once(": engine 0: ").unwrap();
         assert_eq!(second, format!("[0:execute] {said}"), "{outcome:?}");
     }
-    let aborted = [(0, panic("twice", None)), (0, done(Outcome::Died(Death::Signal(6))))];
+    let aborted = [(0, panic("twice", None)), (0, done(Outcome::died(Death::Signal(6))))];
     insta::assert_snapshot!(transcript(OPTIONS, 1, &aborted), @r"
     WorkerDied: engine 0: the worker was killed by signal 6 (SIGABRT: abort)
     [0:execute] the worker was killed by signal 6 (SIGABRT: abort)
@@ -568,7 +590,7 @@ proptest! {
         let mut view = PxView::new(&ids(3), ViewOptions { stream, has_result: true, ..OPTIONS });
         for (engine, kind, text) in events {
             let event = match kind {
-                0 => RunEvent::Started,
+                0 => RunEvent::Started(Err(NoSnapshot::Off)),
                 1 => out(&text),
                 2 => err(&text),
                 3 => value(&text),

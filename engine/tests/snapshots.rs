@@ -1,0 +1,281 @@
+//! Variables outlive the worker: real workers that die, and the copies that carry on.
+
+mod common;
+
+use chorus_engine::{Job, WorkerEvent};
+use chorus_protocol::{Aftermath, Death, NoSnapshot, Outcome, RunEvent, RunId, SNAPSHOT_LIMIT, SnapshotPolicy, Taken};
+use common::bench::{Bench, job, kill};
+use common::{Seen, state, wait_for, wait_for_end};
+use std::time::{Duration, Instant};
+
+const ON: SnapshotPolicy = SnapshotPolicy::UpTo(SNAPSHOT_LIMIT);
+
+impl Bench {
+    fn submit_with(&mut self, entry: &str, snapshots: SnapshotPolicy) -> RunId {
+        self.runs += 1;
+        self.worker.submit(Job { snapshots, ..job(self.runs, entry) });
+        RunId(self.runs)
+    }
+
+    async fn run_with(&mut self, entry: &str, snapshots: SnapshotPolicy) -> Seen {
+        let run = self.submit_with(entry, snapshots);
+        let seen = self.finish(run).await;
+        seen.check(true);
+        seen
+    }
+
+    /// A run with snapshots on.
+    async fn on(&mut self, entry: &str) -> Seen {
+        self.run_with(entry, ON).await
+    }
+}
+
+/// What the run was told of its snapshot.
+fn snapshot(seen: &Seen) -> Result<Taken, NoSnapshot> {
+    match &seen.events[0] {
+        RunEvent::Started(snapshot) => snapshot.clone(),
+        other => panic!("a run's first event is {other:?}"),
+    }
+}
+
+fn restored(death: Death) -> Outcome {
+    Outcome::Died(death, Aftermath::Restored)
+}
+
+fn lost(death: Death, reason: NoSnapshot) -> Outcome {
+    Outcome::Died(death, Aftermath::Lost(reason))
+}
+
+/// The worker's keeper and all that descends from it.
+fn family(worker: u32) -> Vec<u32> {
+    let parent = |pid: u32| -> Option<u32> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        stat.rsplit(") ").next()?.split(' ').nth(1)?.parse().ok()
+    };
+    let keeper = parent(worker).unwrap();
+    let all = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let mut family = vec![keeper];
+    family.extend(all.filter(|&pid| parent(pid) == Some(keeper) && state(pid).is_some()));
+    family
+}
+
+#[tokio::test]
+async fn every_death_leaves_the_variables_as_they_were() {
+    let mut bench = Bench::start().await;
+    assert_eq!(bench.on("counts").await.number(), 1);
+    let mut pids = vec![bench.worker.pid()];
+    for (generation, (entry, death)) in [
+        ("counts_and_dies", Death::Signal(libc::SIGABRT)),
+        ("exits", Death::Exit(3)),
+        ("aborts", Death::Signal(libc::SIGABRT)),
+        ("segfaults", Death::Signal(libc::SIGSEGV)),
+        ("overflows_its_stack", Death::Signal(libc::SIGABRT)),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let seen = bench.on(entry).await;
+        assert!(snapshot(&seen).is_ok(), "{entry}: {seen:?}");
+        assert_eq!(seen.end(), (restored(death), generation as u32 + 1), "{entry}");
+        pids.push(bench.worker.pid());
+    }
+    assert_eq!(bench.on("counts").await.number(), 2, "once before and once now");
+    pids.iter().zip(&pids[1..]).for_each(|(before, after)| assert_ne!(before, after));
+    let keeper = family(bench.worker.pid());
+    bench.worker.close().await;
+    keeper.into_iter().for_each(wait_for_end);
+}
+
+#[tokio::test]
+async fn output_of_the_dead_is_neither_lost_nor_doubled() {
+    let mut bench = Bench::start().await;
+    bench.on("counts").await;
+    assert_eq!(bench.on("prints_partly").await.out(), "no newline");
+    assert_eq!(bench.on("exits").await.out(), "bye");
+    assert_eq!(bench.on("prints_from_c").await.out(), "from C");
+    assert_eq!(bench.on("segfaults").await.out(), "before\n");
+    assert_eq!(bench.on("prints").await.out(), "hello\n");
+}
+
+#[tokio::test]
+async fn an_interrupt_is_quick_and_costs_nothing() {
+    let mut bench = Bench::start().await;
+    assert_eq!(bench.on("counts").await.number(), 1);
+    for entry in ["loops", "sleeps", "sleeps_in_threads", "ignores_signals", "prints_without_end"] {
+        let run = bench.submit_with(entry, ON);
+        bench.printed(run).await;
+        let begin = Instant::now();
+        bench.worker.interrupt(libc::SIGKILL);
+        let (outcome, _) = bench.finish(run).await.end();
+        assert_eq!(outcome, restored(Death::Stopped), "{entry}");
+        assert!(begin.elapsed() < Duration::from_millis(500), "{entry} took {:?}", begin.elapsed());
+    }
+    let run = bench.submit_with("asks", ON);
+    while !matches!(bench.next().await, WorkerEvent::Input { .. }) {}
+    bench.worker.interrupt(libc::SIGKILL);
+    assert_eq!(bench.finish(run).await.end().0, restored(Death::Stopped), "a blocking read");
+    assert_eq!(bench.on("counts").await.number(), 2);
+}
+
+#[tokio::test]
+async fn a_signal_that_kills_is_as_good() {
+    let mut bench = Bench::start().await;
+    bench.on("counts").await;
+    let run = bench.submit_with("loops", ON);
+    bench.printed(run).await;
+    bench.worker.interrupt(libc::SIGINT);
+    assert_eq!(bench.finish(run).await.end(), (restored(Death::Signal(libc::SIGINT)), 1));
+    assert_eq!(bench.on("counts").await.number(), 2);
+}
+
+#[tokio::test]
+async fn what_was_meant_for_after_the_cell_is_stale_and_what_was_meant_for_before_it_runs() {
+    let mut bench = Bench::start().await;
+    bench.on("counts").await;
+    let dying = bench.submit_with("counts_and_dies", ON);
+    let after = bench.submit_for("counts", Some(0));
+    assert_eq!(bench.finish(dying).await.end(), (restored(Death::Signal(libc::SIGABRT)), 1));
+    assert_eq!(bench.finish(after).await.end(), (Outcome::Stale, 1));
+    let next = bench.submit_for("counts", Some(1));
+    assert_eq!(bench.finish(next).await.number(), 2);
+}
+
+#[tokio::test]
+async fn an_idle_worker_that_is_killed_is_restored_and_nothing_is_stale() {
+    let mut bench = Bench::start().await;
+    bench.on("counts").await;
+    let pid = bench.worker.pid();
+    // The keeper, the worker and its copy.
+    let copy =
+        wait_for("the snapshot of an idle worker", || family(pid).into_iter().skip(1).find(|&member| member != pid));
+    // When the copy waits to be thawed, the worker has yet to say so; then it waits for its next job.
+    for member in [copy, pid] {
+        wait_for("the worker to be idle", || (state(member) == Some('S')).then_some(()));
+    }
+    kill(pid);
+    let death = Death::Signal(libc::SIGKILL);
+    assert_eq!(bench.next().await, WorkerEvent::Lost { death, aftermath: Aftermath::Restored, generation: 0 });
+    let run = bench.submit_for("counts", Some(0));
+    assert_eq!(bench.finish(run).await.number(), 2);
+}
+
+#[tokio::test]
+async fn without_a_snapshot_the_reason_is_told() {
+    let mut bench = Bench::start().await;
+    let abort = Death::Signal(libc::SIGABRT);
+    assert_eq!(bench.on("aborts").await.end().0, lost(abort, NoSnapshot::Empty));
+    bench.on("counts").await;
+    assert_eq!(bench.run_with("aborts", SnapshotPolicy::Off).await.end().0, lost(abort, NoSnapshot::Off));
+    assert_eq!(bench.on("counts").await.number(), 1, "the variables are gone");
+    bench.on("leaves_threads").await;
+    assert_eq!(bench.on("aborts").await.end().0, lost(abort, NoSnapshot::Threads(3)));
+    bench.on("counts").await;
+    let Outcome::Died(_, Aftermath::Lost(NoSnapshot::TooLarge { bytes, limit: 1000 })) =
+        bench.run_with("aborts", SnapshotPolicy::UpTo(1000)).await.end().0
+    else {
+        panic!("it was copied")
+    };
+    assert!(bytes > 1000);
+}
+
+#[tokio::test]
+async fn a_restart_is_fresh() {
+    let mut bench = Bench::start().await;
+    bench.on("counts").await;
+    let run = bench.submit_with("loops", ON);
+    bench.printed(run).await;
+    bench.worker.restart();
+    assert_eq!(bench.finish(run).await.end().0, lost(Death::Stopped, NoSnapshot::Ended));
+    assert_eq!(bench.on("counts").await.number(), 1);
+}
+
+#[tokio::test]
+async fn cells_do_not_confuse_it() {
+    let mut bench = Bench::start().await;
+    bench.on("counts").await;
+    bench.on("changes_folder").await;
+    assert_eq!(bench.on("changes_folder_and_dies").await.end().0, restored(Death::Signal(libc::SIGABRT)));
+    assert_eq!(bench.on("tells_its_folder").await.out(), "/\n");
+    let forked = bench.on("forks").await;
+    assert_eq!((forked.end().0, forked.out().as_str()), (Outcome::Ok, "child\nparent of 1\n"));
+    for entry in ["closes_everything", "writes_to_high_descriptors"] {
+        assert_eq!(bench.on(entry).await.end().0, restored(Death::Signal(libc::SIGKILL)), "{entry}");
+    }
+    let started = bench.on("starts_a_process").await.number();
+    bench.on("aborts").await;
+    wait_for_end(started);
+    assert_eq!(bench.on("counts").await.number(), 2);
+}
+
+#[tokio::test]
+async fn a_pipe_that_the_worker_closes_is_closed() {
+    let mut bench = Bench::start().await;
+    bench.on("counts").await;
+    bench.on("opens_a_pipe").await;
+    let seen = bench.on("reads_its_pipe_to_the_end").await;
+    assert!(snapshot(&seen).is_ok());
+    assert_eq!((seen.end().0, seen.out().as_str()), (Outcome::Ok, "0\n"));
+}
+
+#[tokio::test]
+async fn a_snapshot_that_is_killed_too_is_no_snapshot() {
+    let mut bench = Bench::start().await;
+    bench.on("counts").await;
+    let run = bench.submit_with("loops", ON);
+    bench.printed(run).await;
+    let pid = bench.worker.pid();
+    let [_, one, other] = family(pid)[..] else { panic!("{:?}", family(pid)) };
+    [one, other].into_iter().for_each(kill);
+    let Outcome::Died(Death::Signal(libc::SIGKILL), Aftermath::Lost(NoSnapshot::Failed(why))) =
+        bench.finish(run).await.end().0
+    else {
+        panic!("it was restored")
+    };
+    assert_eq!(why, "the snapshot was killed as well");
+    assert_eq!(bench.on("counts").await.number(), 1);
+}
+
+#[tokio::test]
+async fn a_killed_keeper_leaves_nothing() {
+    let mut bench = Bench::start().await;
+    bench.on("counts").await;
+    let run = bench.submit_with("loops", ON);
+    bench.printed(run).await;
+    let family = family(bench.worker.pid());
+    assert_eq!(family.len(), 3, "a keeper, a worker and its copy");
+    kill(family[0]);
+    let (outcome, _) = bench.finish(run).await.end();
+    assert!(matches!(outcome, Outcome::Died(Death::Signal(libc::SIGKILL), Aftermath::Lost(_))), "{outcome:?}");
+    family.into_iter().for_each(wait_for_end);
+    assert_eq!(bench.on("counts").await.number(), 1);
+}
+
+/// Prints what snapshots cost: `cargo test -p chorus-engine --test snapshots -- --ignored --nocapture`.
+#[tokio::test]
+#[ignore = "it measures, and needs 2 GB of memory"]
+async fn costs() {
+    let policy = SnapshotPolicy::UpTo(u64::MAX);
+    for holds in ["counts", "holds_100_mb", "holds_1_gb"] {
+        for policy in [SnapshotPolicy::Off, policy] {
+            let mut bench = Bench::start().await;
+            bench.run_with("counts", policy).await;
+            bench.run_with(holds, policy).await;
+            let (mut walls, mut forks) = (Vec::new(), Vec::new());
+            for _ in 0..20 {
+                let begin = Instant::now();
+                let seen = bench.run_with("prints", policy).await;
+                walls.push(begin.elapsed().as_secs_f64() * 1e3);
+                forks.extend(snapshot(&seen).map(|taken| taken.micros as f64 / 1e3));
+            }
+            let begin = Instant::now();
+            bench.run_with("writes_to_all", policy).await;
+            let write = begin.elapsed().as_secs_f64() * 1e3;
+            let median = |numbers: &mut Vec<f64>| {
+                numbers.sort_by(f64::total_cmp);
+                numbers.get(numbers.len() / 2).copied().unwrap_or(0.0)
+            };
+            let (wall, fork) = (median(&mut walls), median(&mut forks));
+            println!("{holds} {policy:?}: rerun {wall:.2} ms, of it fork {fork:.2} ms; write to all {write:.0} ms");
+        }
+    }
+}
