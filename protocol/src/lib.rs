@@ -16,4 +16,4 @@ pub use message::*;
 pub use snapshot::*;
 
 /// The version of the messages below. Two processes work together only when theirs are equal.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;

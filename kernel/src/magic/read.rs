@@ -50,14 +50,14 @@ pub(super) fn line<'a>(name: Name, head: &Head<'a>, config: &PxConfig) -> Result
         }
         let mut scanner = scan::Scanner::default();
         scanner.read(code.text);
+        if name == Name::TimeIt && scanner.closes_too_much() {
+            return Err(head.line.error(rest, "the code closes a bracket that it hasn't opened"));
+        }
         if scanner.is_open() {
             let message =
                 format!("the code of `{name}` ends with its line, and something that it opens isn't closed there");
             let help = format!("for code of several lines begin the cell with `%{name}`");
             return Err(head.line.error(rest, message).with_help(help));
-        }
-        if name == Name::TimeIt && scanner.closes_too_much() {
-            return Err(head.line.error(rest, "the code closes a bracket that it hasn't opened"));
         }
     } else if !rest.is_empty() {
         return Err(excess(name, head, rest));
