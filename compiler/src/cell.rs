@@ -71,7 +71,8 @@ pub(crate) struct Let {
     pub mutable: bool,
 }
 
-const WRAPPER: &str = "fn f(){";
+/// What a cell is put into, so that its statements can be parsed.
+pub(crate) const WRAPPER: &str = "fn f(){";
 
 impl Cell {
     /// The expression that the cell ends in.
@@ -120,6 +121,13 @@ impl Cell {
     }
 }
 
+/// Whether the text is one expression and nothing else: what `user_expressions` may be.
+pub fn is_expression(text: &str) -> bool {
+    let cell = Cell::parse(text);
+    let alone = cell.commands.is_empty() && cell.items.is_empty() && cell.statements.len() == 1;
+    alone && cell.has_result && cell.broken.is_none()
+}
+
 /// A `}` that closes nothing ends the function that the cell was put into, and evcxr looks no further.
 fn closed_too_early(rust: &str, end: usize) -> Option<Broken> {
     let brace = end.checked_sub(WRAPPER.len() + 1).filter(|brace| rust.as_bytes().get(*brace) == Some(&b'}'))?;
@@ -137,7 +145,7 @@ fn closed_too_early(rust: &str, end: usize) -> Option<Broken> {
 }
 
 /// As evcxr reads them: lines before the first line of Rust that begin with a colon.
-fn split_commands(text: &str) -> (Vec<CommandLine>, String) {
+pub(crate) fn split_commands(text: &str) -> (Vec<CommandLine>, String) {
     let mut commands = Vec::new();
     let mut rust = String::with_capacity(text.len());
     let mut in_rust = false;
@@ -221,6 +229,16 @@ mod tests {
         assert_eq!(lets("let Point { x, y: z } = p;"), [("x".into(), false), ("z".into(), false)]);
         assert_eq!(lets("let None = maybe else { panic!() };"), []);
         assert_eq!(lets("{ let inner = 1; }"), []);
+    }
+
+    #[test]
+    fn an_expression_is_told_from_a_cell() {
+        for text in ["x", " 1 + 1 ", "{ let a = 1; a }", "if a { b } else { c }", "m!(a)"] {
+            assert!(is_expression(text), "{text}");
+        }
+        for text in ["", "let x = 1;", "x;", "x; y", "fn f() {}", "fn f() {} f()", ":vars", "} x", "use a::b;"] {
+            assert!(!is_expression(text), "{text}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod cache;
 mod cell;
 mod command;
 mod compiler;
+mod complete;
 mod context;
 mod dependence;
 mod diagnostic;
@@ -30,8 +31,10 @@ mod tools;
 
 pub use backtrace::Call;
 pub use cache::{CacheConfig, CacheInfo};
+pub use cell::is_expression;
 pub use command::{Action, Reply, command_names, help, help_of};
 pub use compiler::{CellText, Compiler, Config, Evaluated, Object, Ran};
+pub use complete::{Completeness, completeness};
 pub use context::Context;
 pub use diagnostic::{Diagnostic, Level, Span};
 pub use failure::Failure;
