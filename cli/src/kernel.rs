@@ -45,6 +45,7 @@ pub fn run(connection_file: &Path) -> Result<ExitCode, Box<dyn Error>> {
         runtime,
         folder: folder.clone(),
         cache: CacheConfig::from_environment(),
+        data: data_folder(),
     };
     die_with_parent();
     let result = crate::runtime()?.block_on(chorus_kernel::serve(config));
@@ -62,6 +63,12 @@ pub fn engine_program(exe: &Path) -> (PathBuf, Vec<OsString>) {
         Some(engine) if engine.is_file() => (engine, Vec::new()),
         _ => (exe.to_owned(), vec![ENGINE.into()]),
     }
+}
+
+/// Where what outlives kernels is kept for this user.
+fn data_folder() -> Option<PathBuf> {
+    let chosen = std::env::var_os("CHORUS_DATA_DIR").filter(|folder| !folder.is_empty()).map(PathBuf::from);
+    chosen.or_else(|| dirs::data_dir().map(|folder| folder.join("chorus")))
 }
 
 /// A folder for this kernel's builds. Those of kernels that were killed are removed.

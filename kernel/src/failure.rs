@@ -19,6 +19,11 @@ pub fn failure(ename: &str, evalue: impl Into<String>) -> Failure {
     Failure { ename: ename.to_owned(), evalue, traceback }
 }
 
+/// A request whose content isn't what the protocol says.
+pub fn bad_request(msg_type: &str, why: &dyn std::fmt::Display) -> Failure {
+    failure("BadRequest", format!("the {msg_type} makes no sense: {why}"))
+}
+
 /// Nothing was compiled, and nothing ran.
 pub fn compile_failure(failure: CompileFailure) -> Failure {
     match failure {

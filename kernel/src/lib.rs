@@ -5,10 +5,13 @@
 //! own process, so nothing that a cell does can end it.
 
 mod assist;
+mod cells;
 mod cluster;
+mod comms;
 mod compiling;
 mod executor;
 mod failure;
+mod history;
 mod input;
 mod interrupt;
 mod local;
@@ -17,8 +20,11 @@ mod outbox;
 mod program;
 mod publisher;
 mod px;
+mod questions;
 pub mod render;
+mod requests;
 mod server;
+mod subshells;
 
 pub use chorus_analyzer::analyzer_main;
 pub use chorus_compiler::{CacheConfig, CacheInfo, become_tool, prepare_environment, relay_main};

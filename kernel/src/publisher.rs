@@ -4,7 +4,7 @@ use crate::outbox::Outbox;
 use crate::render::{Bundle, Output, html_bundle, stream_name};
 use chorus_jupyter::{Header, content};
 use serde_json::Value;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Where the outputs of one request go. Cloned freely.
 #[derive(Clone, Debug)]
@@ -13,12 +13,26 @@ pub struct Publisher {
     parent: Arc<Header>,
     count: u32,
     silent: bool,
+    /// The value of what ran.
+    value: Arc<Mutex<Option<Bundle>>>,
+    /// Whether the value is published.
+    shows_value: bool,
 }
 
 impl Publisher {
     /// Outputs of the request with this header; none are published when it is silent.
     pub fn new(outbox: Outbox, parent: Header, count: u32, silent: bool) -> Publisher {
-        Publisher { outbox, parent: Arc::new(parent), count, silent }
+        Publisher { outbox, parent: Arc::new(parent), count, silent, value: Arc::default(), shows_value: true }
+    }
+
+    /// For an expression that is evaluated when the cell has run: its outputs are the cell's, but its value isn't.
+    pub fn for_expression(&self) -> Publisher {
+        Publisher { value: Arc::default(), shows_value: false, ..self.clone() }
+    }
+
+    /// The value, if there was one.
+    pub fn value(&self) -> Option<Bundle> {
+        self.value.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The cell's execution count.
@@ -70,7 +84,10 @@ impl Publisher {
 
     /// The value of the cell.
     pub async fn result(&self, data: Bundle) {
-        self.send("execute_result", content::execute_result(self.count.into(), data)).await;
+        *self.value.lock().unwrap_or_else(PoisonError::into_inner) = Some(data.clone());
+        if self.shows_value {
+            self.send("execute_result", content::execute_result(self.count.into(), data)).await;
+        }
     }
 
     /// Why the cell failed.

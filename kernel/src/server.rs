@@ -1,27 +1,28 @@
-//! The kernel on its sockets: which request is answered by whom, and when.
-//!
-//! Cells wait in line for the executor. Everything else is answered at once, also while a cell runs.
+//! A kernel from its start to its end: it binds the sockets, starts what answers, and ends all of it in order.
 
-use crate::assist::{Assist, Known, place};
+use crate::assist::{Assist, Known};
+use crate::cells::Line;
+use crate::comms::Comms;
 use crate::compiling::CompilerThread;
-use crate::executor::{Executor, Next, Request};
-use crate::failure::failure;
-use crate::input::{Answers, FrontEnd};
+use crate::executor::Executor;
+use crate::history::History;
+use crate::input::Answers;
 use crate::interrupt::Interrupts;
-use crate::magic;
 use crate::outbox::Outbox;
-use crate::publisher::Publisher;
+use crate::requests::{Kernel, Quit, requests, rust_version};
+use crate::subshells::Subshells;
 use chorus_compiler::CacheConfig;
 use chorus_controller::Launch;
-use chorus_jupyter::content::{self, ExecuteRequest, Failure};
 use chorus_jupyter::server::LINGER;
-use chorus_jupyter::{BindError, ConnectionInfo, IoPub, KernelSockets, Message, PROTOCOL_VERSION, Receiver, Sender};
-use serde_json::{Value, json};
+use chorus_jupyter::{BindError, ConnectionInfo, KernelSockets};
+use serde_json::json;
+use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OnceCell, mpsc};
+use tokio::time::timeout;
 
 /// How long the kernel's processes may take to end.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
@@ -51,6 +52,8 @@ pub struct KernelConfig {
     pub folder: PathBuf,
     /// Where compiled cells are kept, if they are.
     pub cache: Option<CacheConfig>,
+    /// Where the history is kept, if it is.
+    pub data: Option<PathBuf>,
 }
 
 impl KernelConfig {
@@ -65,28 +68,9 @@ pub enum KernelError {
     /// A socket can't be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// The compiler's thread can't be started.
-    #[error("the compiler's thread can't be started: {0}")]
+    /// A thread can't be started.
+    #[error("a thread of the kernel can't be started: {0}")]
     Thread(#[from] std::io::Error),
-}
-
-struct Kernel {
-    iopub: IoPub,
-    outbox: Outbox,
-    interrupts: Interrupts,
-    compiler: CompilerThread,
-    assist: Assist,
-    answers: Answers,
-    history: Mutex<Vec<(u32, String)>>,
-    cells: mpsc::UnboundedSender<Message>,
-    quit: mpsc::UnboundedSender<Quit>,
-    rust_version: OnceCell<String>,
-}
-
-/// Why the kernel ends, and to whom a last reply is due.
-enum Quit {
-    Asked(Box<Message>, Sender),
-    Closed,
 }
 
 /// Runs a kernel until a front end shuts it down.
@@ -112,11 +96,16 @@ pub async fn serve(config: KernelConfig) -> Result<(), KernelError> {
         compiler: compiler.clone(),
         assist: Assist::new(&config, compiler.clone(), known.clone()),
         answers: Answers::default(),
-        history: Mutex::default(),
+        history: History::start(config.data.clone())?,
+        comms: Comms::default(),
+        subshells: Subshells::default(),
         cells,
         quit,
         rust_version: OnceCell::new(),
     });
+    // The first thing that front ends ask for; rustc takes longer for it than all the rest.
+    let starting = Arc::clone(&kernel);
+    tokio::spawn(async move { starting.rust_version.get_or_init(rust_version).await.len() });
     let executor = Executor::new(config, compiler, known);
     let (shell, shell_replies) = sockets.shell;
     let (control, control_replies) = sockets.control;
@@ -129,7 +118,14 @@ pub async fn serve(config: KernelConfig) -> Result<(), KernelError> {
             answers.take(&reply);
         }
     });
-    let line = Line { kernel: Arc::clone(&kernel), replies: shell_replies, questions, executor, count: 0 };
+    let line = Line {
+        kernel: Arc::clone(&kernel),
+        replies: shell_replies,
+        questions,
+        executor,
+        passed_over: VecDeque::new(),
+        count: 0,
+    };
     let (stop, stopped) = tokio::sync::oneshot::channel();
     let running = tokio::spawn(line.run(waiting, stopped));
 
@@ -140,13 +136,30 @@ pub async fn serve(config: KernelConfig) -> Result<(), KernelError> {
     // What runs is ended, so that its processes can be.
     kernel.interrupt();
     let _ = stop.send(());
-    let _ = tokio::time::timeout(CLOSE_LIMIT, running).await;
-    if let Some(Quit::Asked(request, sender)) = why {
+    let last = match &why {
+        Some(Quit::Asked(request, sender)) => Some((request, sender)),
+        Some(Quit::Closed) | None => None,
+    };
+    // A front end that has stopped reading doesn't keep a kernel from ending.
+    let _ = timeout(CLOSE_LIMIT, async {
+        if let Some((request, _)) = last {
+            kernel.busy(request).await;
+        }
+        let _ = running.await;
+        kernel.history.flush().await;
+    })
+    .await;
+    if let Some((request, sender)) = last {
         let restart = request.content["restart"].as_bool().unwrap_or(false);
-        let reply = json!({"status": "ok", "restart": restart});
-        kernel.answer(&request, &sender, "shutdown_reply", reply).await;
+        kernel.answer(request, sender, "shutdown_reply", json!({"status": "ok", "restart": restart})).await;
     }
-    let _ = kernel.iopub.flush().await;
+    let _ = timeout(CLOSE_LIMIT, async {
+        if let Some((request, _)) = last {
+            kernel.idle(request).await;
+        }
+        let _ = kernel.iopub.flush().await;
+    })
+    .await;
     tokio::time::sleep(LINGER).await;
     Ok(())
 }
@@ -156,247 +169,5 @@ async fn terminated() {
     match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
         Ok(mut signal) => _ = signal.recv().await,
         Err(_) => std::future::pending().await,
-    }
-}
-
-async fn requests(kernel: Arc<Kernel>, mut socket: Receiver, replies: Sender) {
-    while let Some(request) = socket.recv().await {
-        if matches!(request.msg_type(), "complete_request" | "inspect_request") {
-            // They may take a while, which what comes behind them needn't.
-            let (kernel, replies) = (Arc::clone(&kernel), replies.clone());
-            tokio::spawn(async move { kernel.handle(request, &replies).await });
-            continue;
-        }
-        kernel.handle(request, &replies).await;
-    }
-    let _ = kernel.quit.send(Quit::Closed);
-}
-
-impl Kernel {
-    fn interrupt(&self) {
-        self.interrupts.interrupt();
-        self.compiler.interrupt();
-    }
-
-    async fn handle(&self, request: Message, replies: &Sender) {
-        let reply = match request.msg_type() {
-            "execute_request" => {
-                let _ = self.cells.send(request);
-                return;
-            }
-            "shutdown_request" => {
-                let _ = self.quit.send(Quit::Asked(Box::new(request), replies.clone()));
-                return;
-            }
-            "interrupt_request" => {
-                self.interrupt();
-                json!({"status": "ok"})
-            }
-            "kernel_info_request" => kernel_info(self.rust_version.get_or_init(rust_version).await),
-            "complete_request" => {
-                let (code, cursor) = place(&request.content);
-                self.assist.complete(code, cursor).await
-            }
-            "inspect_request" => {
-                let (code, cursor) = place(&request.content);
-                let detailed = request.content["detail_level"].as_u64() == Some(1);
-                self.assist.inspect(code, cursor, detailed).await
-            }
-            "is_complete_request" => is_complete(&request.content),
-            "history_request" => self.history(&request.content),
-            "comm_info_request" => json!({"status": "ok", "comms": {}}),
-            "comm_open" => {
-                // There is nothing that a front end could talk to; it is told so.
-                let content = json!({"comm_id": request.content["comm_id"], "data": {}});
-                let _ = self.iopub.send(Some(&request.header), "comm_close", content).await;
-                return;
-            }
-            "comm_msg" | "comm_close" => return,
-            other => failure("UnknownMessage", format!("this kernel doesn't know `{other}`")).reply(),
-        };
-        let reply_type = request.msg_type().replace("_request", "_reply");
-        self.busy(&request).await;
-        self.answer(&request, replies, &reply_type, reply).await;
-        self.idle(&request).await;
-    }
-
-    async fn busy(&self, request: &Message) {
-        let _ = self.iopub.status(Some(&request.header), "busy").await;
-    }
-
-    async fn idle(&self, request: &Message) {
-        let _ = self.iopub.status(Some(&request.header), "idle").await;
-    }
-
-    async fn answer(&self, request: &Message, replies: &Sender, msg_type: &str, content: Value) {
-        replies.send(Message::reply_to(request, msg_type, content)).await;
-    }
-
-    fn history(&self, asked: &Value) -> Value {
-        let history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
-        let output = asked["output"].as_bool().unwrap_or(false);
-        let limit = asked["n"].as_u64().map_or(history.len(), |n| usize::try_from(n).unwrap_or(usize::MAX));
-        let entry = |(count, code): &(u32, String)| match output {
-            true => json!([0, count, [code, Value::Null]]),
-            false => json!([0, count, code]),
-        };
-        let entries: Vec<Value> = history.iter().skip(history.len().saturating_sub(limit)).map(entry).collect();
-        json!({"status": "ok", "history": entries})
-    }
-}
-
-/// The cells that wait, and who runs them.
-struct Line {
-    kernel: Arc<Kernel>,
-    replies: Sender,
-    questions: Sender,
-    executor: Executor,
-    count: u32,
-}
-
-impl Line {
-    async fn run(mut self, mut waiting: mpsc::UnboundedReceiver<Message>, stopped: tokio::sync::oneshot::Receiver<()>) {
-        self.executor.prepare().await;
-        let _ = self.kernel.iopub.status(None, "idle").await;
-        tokio::pin!(stopped);
-        loop {
-            let request = tokio::select! {
-                biased;
-                _ = &mut stopped => break,
-                request = waiting.recv() => match request {
-                    Some(request) => request,
-                    None => break,
-                },
-            };
-            let failed_and_stops = self.cell(request).await;
-            if failed_and_stops {
-                while let Ok(request) = waiting.try_recv() {
-                    self.abort(&request).await;
-                }
-            }
-        }
-        self.executor.close().await;
-    }
-
-    /// Runs one cell. Returns whether those behind it are to be dropped.
-    async fn cell(&mut self, message: Message) -> bool {
-        let kernel = Arc::clone(&self.kernel);
-        kernel.compiler.begin_cell();
-        let interrupted = kernel.interrupts.listen();
-        kernel.busy(&message).await;
-        let request: ExecuteRequest = match message.content_as() {
-            Ok(request) => request,
-            Err(error) => {
-                let what = format!("the execute_request makes no sense: {error}");
-                self.reply(&message, failure("BadRequest", what).reply()).await;
-                kernel.idle(&message).await;
-                return false;
-            }
-        };
-        if request.stores_history() {
-            self.count += 1;
-            let mut history = kernel.history.lock().unwrap_or_else(PoisonError::into_inner);
-            history.push((self.count, request.code.clone()));
-        }
-        if !request.silent {
-            let input = content::execute_input(&request.code, self.count.into());
-            let _ = kernel.iopub.send(Some(&message.header), "execute_input", input).await;
-        }
-        let publisher = Publisher::new(kernel.outbox.clone(), message.header.clone(), self.count, request.silent);
-        let message = Arc::new(message);
-        let front_end = FrontEnd {
-            request: Arc::clone(&message),
-            stdin: self.questions.clone(),
-            answers: kernel.answers.clone(),
-            allowed: request.allow_stdin,
-        };
-        // What people type into a console to leave it.
-        let leaves = matches!(request.code.trim(), "exit" | "quit");
-        let code = if leaves { "" } else { request.code.as_str() };
-        let result = self
-            .executor
-            .execute(&Request { code: code.into(), publisher: publisher.clone(), front_end, interrupted })
-            .await;
-        let (reply, stops) = match &result {
-            Ok(_) => {
-                let expressions = user_expressions(&request);
-                let mut payload: Vec<Value> = Vec::new();
-                payload.extend(leaves.then(|| json!({"source": "ask_exit", "keepkernel": false})));
-                let loaded = self.executor.take_next_input();
-                payload.extend(loaded.map(|text| json!({"source": "set_next_input", "text": text, "replace": true})));
-                (json!({"status": "ok", "user_expressions": expressions, "payload": payload}), false)
-            }
-            Err(failed) => {
-                publisher.error(failed).await;
-                (failed.reply(), request.stop_on_error)
-            }
-        };
-        // Outputs belong before the idle state, which front ends take for their end.
-        publisher.flush().await;
-        self.reply(&message, reply).await;
-        kernel.idle(&message).await;
-        if result == Ok(Next::Quit) {
-            let _ = kernel.quit.send(Quit::Closed);
-        }
-        stops
-    }
-
-    /// A cell behind one that failed.
-    async fn abort(&self, request: &Message) {
-        self.kernel.busy(request).await;
-        self.kernel.answer(request, &self.replies, "execute_reply", json!({"status": "aborted"})).await;
-        self.kernel.idle(request).await;
-    }
-
-    async fn reply(&self, request: &Message, mut content: Value) {
-        content["execution_count"] = json!(self.count);
-        self.kernel.answer(request, &self.replies, "execute_reply", content).await;
-    }
-}
-
-/// Rust has no expression that could be evaluated beside the cell without compiling one.
-fn user_expressions(request: &ExecuteRequest) -> Value {
-    let unsupported: Failure = failure("NotSupported", "this kernel evaluates no user_expressions");
-    request
-        .user_expressions
-        .keys()
-        .map(|name| (name.clone(), unsupported.reply()))
-        .collect::<serde_json::Map<_, _>>()
-        .into()
-}
-
-/// Such as `1.95.0`; `unknown` where there is no toolchain, which each cell then says.
-async fn rust_version() -> String {
-    let output = tokio::process::Command::new("rustc").arg("--version").output().await;
-    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-    text.split_whitespace().nth(1).unwrap_or("unknown").to_owned()
-}
-
-fn kernel_info(rust_version: &str) -> Value {
-    let version = env!("CARGO_PKG_VERSION");
-    json!({
-        "status": "ok",
-        "protocol_version": PROTOCOL_VERSION,
-        "implementation": "chorus",
-        "implementation_version": version,
-        "language_info": {
-            "name": "rust",
-            "version": rust_version,
-            "mimetype": "text/rust",
-            "file_extension": ".rs",
-            "pygments_lexer": "rust",
-            "codemirror_mode": "rust",
-        },
-        "banner": format!("Chorus {version}: Rust, in parallel. %lsmagic lists the magics, :help the commands."),
-        "help_links": [{"text": "The Rust book", "url": "https://doc.rust-lang.org/book/"}],
-        "debugger": false,
-        "supported_features": [],
-    })
-}
-
-fn is_complete(content: &Value) -> Value {
-    match magic::is_unfinished(content["code"].as_str().unwrap_or_default(), &Default::default()) {
-        false => json!({"status": "complete"}),
-        true => json!({"status": "incomplete", "indent": "    "}),
     }
 }

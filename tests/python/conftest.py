@@ -29,6 +29,7 @@ def pytest_configure():
     # Nothing of the user's own Jupyter is seen or changed.
     for variable in ("JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"):
         os.environ[variable] = str(HOME / variable.lower())
+    os.environ["CHORUS_DATA_DIR"] = str(HOME / "data")
     os.environ["CHORUS_RUNTIME_DIR"] = str(HOME / "run")
     os.environ["CHORUS_CACHE_DIR"] = str(HOME / "cache")
     os.environ["JUPYTER_PATH"] = str(HOME / "prefix/share/jupyter")

@@ -191,20 +191,29 @@ class Kernel:
         )
         assert reply.text.count(text) >= times, f"the cell ended without {text!r} ({times} times):\n{reply.text}"
 
+    def request(self, kind, content=None, *, channel="shell", subshell=None, buffers=None):
+        """Sends any request, or a message that has no reply, and returns its reply to be; `pump` fills it."""
+        content = {} if content is None else content
+        reply = Reply(content.get("code", kind))
+        message = self.client.session.msg(kind, content)
+        if subshell is not None:
+            message["header"]["subshell_id"] = subshell
+        self._requests[message["header"]["msg_id"]] = reply
+        socket = getattr(self.client, f"{channel}_channel").socket
+        self.client.session.send(socket, message, buffers=buffers)
+        return reply
+
+    def ask(self, kind, content=None, timeout=20.0, **options):
+        """Sends a request and waits for its answer, which is due while a cell runs, too."""
+        reply = self.request(kind, content, **options)
+        self.pump(lambda: reply.done, timeout, lambda: f"the answer to {kind}")
+        return reply.content
+
     def kernel_info(self, timeout=20.0):
         """Asks on the shell socket, as front ends do, and waits for the answer."""
         reply = Reply("kernel_info")
         self._requests[self.client.kernel_info()] = reply
         self.pump(lambda: reply.done, timeout, lambda: "the answer to kernel_info")
-        return reply.content
-
-    def ask(self, kind, content, timeout=20.0):
-        """Sends any other request on the shell socket, and waits for the answer."""
-        reply = Reply(kind)
-        message = self.client.session.msg(kind, content)
-        self._requests[message["header"]["msg_id"]] = reply
-        self.client.shell_channel.send(message)
-        self.pump(lambda: reply.done, timeout, lambda: f"the answer to {kind} {content}")
         return reply.content
 
     def settle(self):
@@ -232,7 +241,7 @@ class Kernel:
         """Reads messages until `condition()` holds."""
         deadline = time.monotonic() + timeout
         poller = zmq.Poller()
-        channels = [self.client.iopub_channel, self.client.shell_channel]
+        channels = [self.client.iopub_channel, self.client.shell_channel, self.client.control_channel]
         for channel in channels:
             poller.register(channel.socket, zmq.POLLIN)
         while not condition():
@@ -250,7 +259,7 @@ class Kernel:
         kind, content = message["header"]["msg_type"], message["content"]
         parent = message["parent_header"]
         reply = self._requests.get(parent.get("msg_id"))
-        if channel is self.client.shell_channel:
+        if channel is not self.client.iopub_channel:
             # Replies to the requests of `wait_for_ready` may be left over.
             if reply is not None:
                 assert reply.content is None, f"a second reply to\n{reply.code}"

@@ -25,3 +25,45 @@ class ChorusTests(jupyter_kernel_test.KernelTests):
         {"code": "px::display(px::Png([137, 80, 78, 71]));", "mime": "image/png"},
     ]
     code_clear_output = "px::clear_output(false);"
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        # The suite gives each cell 15 s, and on a busy machine the compiler may need them to start.
+        cls.kc.execute_interactive("()", timeout=120)
+
+    code_history_pattern = "6 *"
+    supported_history_operations = ("tail", "range", "search")
+    complete_code_samples = [
+        "",
+        "1 + 1",
+        "let x = 1;",
+        "fn f() {}",
+        "fn f() -> i32 {\n    1\n}\nf()",
+        "xs.iter()\n    .map(|x| x + 1)",
+        "// a comment",
+        "%px 1",
+        "%%px\nlet x = 1;\nx",
+        ":vars",
+    ]
+    incomplete_code_samples = [
+        "fn f() {",
+        "fn f()",
+        "vec![1,",
+        'let s = "one',
+        'r#"one"',
+        "/* one",
+        "let x =",
+        "1 +",
+        "xs.iter().",
+        "#[derive(Debug)]",
+        "let x = 1",
+        "%%px",
+        "%%px\nfor x in 0..3 {",
+    ]
+    invalid_code_samples = ["}", "let = 1;", "foo(]", "fn 5() {}", "let x = 'ab;", "%nonsense"]
+
+
+class WelcomeTests(jupyter_kernel_test.IopubWelcomeTests):
+    kernel_name = "chorus"
+    support_iopub_welcome = True

@@ -9,6 +9,7 @@ mod complete;
 mod crates;
 mod inspect;
 
+use crate::comms::KnownVariable;
 use crate::compiling::CompilerThread;
 use crate::magic::{PxConfig, Targets, rust_of};
 use crate::server::KernelConfig;
@@ -16,7 +17,6 @@ use analyzer::Analyzer;
 use chorus_analyzer::{Answer, Question, Source};
 use chorus_compiler::{Context, Member, Variable, describe};
 use chorus_protocol::EngineId;
-use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -124,21 +124,25 @@ impl Assist {
         View { context, variables, source }
     }
 
+    /// All variables, of the notebook and of its engines.
+    pub fn variables(&self) -> Vec<KnownVariable> {
+        let (context, engines) = (self.compiler.context(), self.known.facts().engines.clone());
+        let owners = std::iter::once(None).chain(engines.into_iter().map(Some));
+        let of = |engine: Option<EngineId>| {
+            let variables = context.namespaces.variables(engine.map_or(Member::Local, Member::Engine)).into_iter();
+            variables.map(move |(name, variable)| KnownVariable { name, type_name: variable.type_name, engine })
+        };
+        owners.flat_map(of).collect()
+    }
+
     async fn ask(&self, question: Question, view: &View) -> Option<Answer> {
         let Context { dependencies, toolchain, .. } = view.context.as_ref();
         self.analyzer.ask(question, &view.source, dependencies, toolchain.clone()).await
     }
 }
 
-/// The cell that a request is about, and the byte of it at which the cursor stands.
-pub fn place(content: &Value) -> (&str, usize) {
-    let code = content["code"].as_str().unwrap_or_default();
-    let at = content["cursor_pos"].as_u64().and_then(|at| usize::try_from(at).ok());
-    (code, at.map_or(code.len(), |characters| byte_of(code, characters)))
-}
-
 /// The byte of `text` before which so many characters stand; its end if there are fewer.
-fn byte_of(text: &str, characters: usize) -> usize {
+pub fn byte_of(text: &str, characters: usize) -> usize {
     text.char_indices().nth(characters).map_or(text.len(), |(byte, _)| byte)
 }
 

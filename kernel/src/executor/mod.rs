@@ -1,6 +1,7 @@
 //! Runs cells, one after the other: each part of a cell where it belongs.
 
 mod clusters;
+mod expression;
 mod files;
 mod parallel;
 mod shell;

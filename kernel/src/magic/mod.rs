@@ -315,36 +315,3 @@ fn refuse_magics(name: Name, body: Code<'_>) -> Result<(), MagicError> {
     }
     Ok(())
 }
-
-/// Whether the cell can't be run before more lines are typed: it opens a bracket, a string or a comment that it doesn't
-/// close, or it is a `%%px` without code yet.
-pub fn is_unfinished(cell: &str, config: &PxConfig) -> bool {
-    let open = |text: &str| {
-        let mut scanner = Scanner::default();
-        for line in text.split_inclusive('\n') {
-            if scanner.next() != Next::Rest && is_evcxr_command(line) {
-                scanner.skip_line();
-            } else {
-                scanner.read(line);
-            }
-        }
-        scanner.is_open()
-    };
-    let parts = parse(cell, config).unwrap_or_default();
-    let last = match parts.as_slice() {
-        [Part::Magic { command: Command::Time(Timed::Cell(parts)), .. }] => match parts.last() {
-            None | Some(Part::Blank { .. }) => return true,
-            last => last,
-        },
-        parts => parts.last(),
-    };
-    match last {
-        Some(Part::Rust { text, .. } | Part::Blank { text }) => open(text),
-        Some(Part::Magic { command, .. }) => match command {
-            Command::Px { code, .. } | Command::TimeIt { code, .. } => code.text.trim().is_empty() || open(code.text),
-            Command::Script { script: text, .. } | Command::WriteFile { text, .. } => text.is_empty(),
-            _ => false,
-        },
-        None => false,
-    }
-}

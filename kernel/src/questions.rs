@@ -1,0 +1,148 @@
+//! What a front end asks about code that is being written: completions, documentation, whether a cell is complete.
+//!
+//! None of them waits for a cell that runs, and none changes anything.
+
+use crate::assist::{Assist, byte_of};
+use crate::failure::bad_request;
+use crate::magic::{self, Command, Part, Timed};
+use chorus_compiler::Completeness;
+use chorus_jupyter::content::Failure;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// A cell and a place in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// The whole cell.
+    pub code: String,
+    /// The byte of it at which the cursor stands.
+    pub cursor: usize,
+}
+
+/// As it comes: the protocol counts characters, as Python does.
+#[derive(Deserialize)]
+struct Content {
+    code: String,
+    cursor_pos: Option<usize>,
+}
+
+impl Asked {
+    /// Reads the content of a `complete_request` or `inspect_request`. A cursor behind the end stands at the end.
+    pub fn read(msg_type: &str, content: &Value) -> Result<Asked, Failure> {
+        let Content { code, cursor_pos } =
+            Content::deserialize(content).map_err(|error| bad_request(msg_type, &error))?;
+        let cursor = cursor_pos.map_or(code.len(), |at| byte_of(&code, at));
+        Ok(Asked { code, cursor })
+    }
+}
+
+/// Answers `complete_request`.
+pub async fn complete(content: &Value, assist: &Assist) -> Result<Value, Failure> {
+    let Asked { code, cursor } = Asked::read("complete_request", content)?;
+    Ok(assist.complete(&code, cursor).await)
+}
+
+/// Answers `inspect_request`.
+pub async fn inspect(content: &Value, assist: &Assist) -> Result<Value, Failure> {
+    let Asked { code, cursor } = Asked::read("inspect_request", content)?;
+    Ok(assist.inspect(&code, cursor, content["detail_level"].as_u64() == Some(1)).await)
+}
+
+/// Answers `is_complete_request`.
+pub fn is_complete(content: &Value) -> Result<Value, Failure> {
+    let Asked { code, .. } = Asked::read("is_complete_request", content)?;
+    Ok(match completeness(&code) {
+        Completeness::Complete => json!({"status": "complete"}),
+        Completeness::Incomplete { indent } => json!({"status": "incomplete", "indent": indent}),
+        Completeness::Invalid => json!({"status": "invalid"}),
+        Completeness::Unknown => json!({"status": "unknown"}),
+    })
+}
+
+/// Whether a cell, magics and all, can be run as it is.
+fn completeness(cell: &str) -> Completeness {
+    match magic::parse(cell, &Default::default()) {
+        Ok(parts) => of_parts(&parts),
+        Err(_) => Completeness::Invalid,
+    }
+}
+
+fn of_parts(parts: &[Part<'_>]) -> Completeness {
+    let last = parts.len().saturating_sub(1);
+    for (index, part) in parts.iter().enumerate() {
+        let judged = match part {
+            Part::Rust { text, .. } | Part::Blank { text } => chorus_compiler::completeness(text),
+            Part::Magic { command, text, .. } => of_magic(command, text.trim_start().starts_with("%%")),
+        };
+        match judged {
+            Completeness::Complete => {}
+            // What follows, a magic, isn't a part of it.
+            Completeness::Incomplete { .. } if index != last => return Completeness::Invalid,
+            judged => return judged,
+        }
+    }
+    Completeness::Complete
+}
+
+/// A magic that takes the cell waits for one; what one takes that has a line only must be there.
+fn of_magic(command: &Command<'_>, takes_the_cell: bool) -> Completeness {
+    let waits = || Completeness::Incomplete { indent: String::new() };
+    let code = match command {
+        Command::Time(Timed::Cell(parts)) => {
+            let is_blank = parts.iter().all(|part| matches!(part, Part::Blank { .. }));
+            return if is_blank { waits() } else { of_parts(parts) };
+        }
+        // Whether more is to come of a text that isn't Rust, nobody can say.
+        Command::Script { script: text, .. } | Command::WriteFile { text, .. } => {
+            return if text.is_empty() { waits() } else { Completeness::Complete };
+        }
+        Command::Px { code, .. } | Command::TimeIt { code, .. } | Command::Time(Timed::Line(code)) => code.text,
+        _ => return Completeness::Complete,
+    };
+    if takes_the_cell && code.trim().is_empty() {
+        return waits();
+    }
+    match chorus_compiler::completeness(code) {
+        Completeness::Incomplete { .. } if !takes_the_cell => Completeness::Invalid,
+        judged => judged,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(code: &str) -> String {
+        is_complete(&json!({"code": code})).unwrap()["status"].as_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn cells_with_magics_are_judged_by_their_rust() {
+        for code in ["", "%px 1 + 1", "%%px\nlet a = 1;", "%%px -t 0\n{ 1 }", "%lsmagic", "let a = 1;\n%px a", "%px?"] {
+            assert_eq!(status(code), "complete", "{code:?}");
+        }
+        for code in ["%%px", "%%px\n", "%%px\nfn f() {", "%%px -t 0\nlet a =", "%lsmagic\nlet a = [", "fn f() {"] {
+            assert_eq!(status(code), "incomplete", "{code:?}");
+        }
+        for code in ["%%bash\n(", "%%time\na", "%time f()", "!ls (", "%load a", "%%writefile a\n{", "%%timeit\nf()"] {
+            assert_eq!(status(code), "complete", "{code:?}");
+        }
+        for code in ["%%bash", "%%time", "%%time\n%%px\nf(", "%%timeit\nf(", "%%writefile a", "!ls\nf("] {
+            assert_eq!(status(code), "incomplete", "{code:?}");
+        }
+        for code in ["%nonsense", "%px foo(", "%%px\n}", "%px -t", "1;\n%%px"] {
+            assert_eq!(status(code), "invalid", "{code:?}");
+        }
+        assert_eq!(is_complete(&json!({"code": "%%px\nfn f() {"})).unwrap()["indent"], "    ");
+    }
+
+    #[test]
+    fn the_cursor_counts_characters() {
+        let cursor =
+            |at: Value| Asked::read("complete_request", &json!({"code": "é🦀ab", "cursor_pos": at})).unwrap().cursor;
+        assert_eq!([json!(0), json!(2), json!(3), json!(99), Value::Null].map(cursor), [0, 6, 7, 8, 8]);
+        assert!(Asked::read("complete_request", &json!({"code": "a", "cursor_pos": -1})).is_err());
+        assert!(Asked::read("complete_request", &json!({"code": 1})).is_err());
+        assert!(Asked::read("complete_request", &Value::Null).is_err());
+    }
+}

@@ -1,0 +1,188 @@
+//! Which request is answered by whom, and when.
+//!
+//! Cells wait in line for the executor. Everything else is answered at once, on shell and on control, also while a cell
+//! runs. Around each request the kernel says that it is busy, and then idle.
+
+use crate::assist::Assist;
+use crate::comms::Comms;
+use crate::compiling::CompilerThread;
+use crate::failure::bad_request;
+use crate::history::{self, History, Query};
+use crate::input::Answers;
+use crate::interrupt::Interrupts;
+use crate::outbox::Outbox;
+use crate::questions;
+use crate::subshells::Subshells;
+use chorus_jupyter::content::Failure;
+use chorus_jupyter::{IoPub, Message, PROTOCOL_VERSION, Receiver, Sender};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{OnceCell, mpsc};
+
+/// How long front ends wait for rustc to say its version.
+const RUSTC_PATIENCE: Duration = Duration::from_secs(1);
+
+/// What all requests share.
+pub struct Kernel {
+    pub iopub: IoPub,
+    /// For the outputs of cells.
+    pub outbox: Outbox,
+    pub interrupts: Interrupts,
+    pub compiler: CompilerThread,
+    pub assist: Assist,
+    pub answers: Answers,
+    pub history: History,
+    pub comms: Comms,
+    pub subshells: Subshells,
+    /// Where cells wait.
+    pub cells: mpsc::UnboundedSender<Message>,
+    pub quit: mpsc::UnboundedSender<Quit>,
+    pub rust_version: OnceCell<String>,
+}
+
+/// Why the kernel ends, and to whom a last reply is due.
+pub enum Quit {
+    Asked(Box<Message>, Sender),
+    Closed,
+}
+
+/// Takes a socket's requests.
+pub async fn requests(kernel: Arc<Kernel>, mut socket: Receiver, replies: Sender) {
+    while let Some(request) = socket.recv().await {
+        kernel.take(request, &replies).await;
+    }
+    let _ = kernel.quit.send(Quit::Closed);
+}
+
+impl Kernel {
+    /// Ends what runs, and what is being compiled.
+    pub fn interrupt(&self) {
+        self.interrupts.interrupt();
+        self.compiler.interrupt();
+    }
+
+    pub async fn busy(&self, request: &Message) {
+        let _ = self.iopub.status(Some(&request.header), "busy").await;
+    }
+
+    pub async fn idle(&self, request: &Message) {
+        let _ = self.iopub.status(Some(&request.header), "idle").await;
+    }
+
+    pub async fn answer(&self, request: &Message, replies: &Sender, msg_type: &str, content: Value) {
+        replies.send(Message::reply_to(request, msg_type, content)).await;
+    }
+
+    async fn take(self: &Arc<Self>, request: Message, replies: &Sender) {
+        let is_known = self.subshells.check(request.subshell_id());
+        match request.msg_type() {
+            "execute_request" if is_known.is_ok() => {
+                let _ = self.cells.send(request);
+            }
+            "shutdown_request" => {
+                let _ = self.quit.send(Quit::Asked(Box::new(request), replies.clone()));
+            }
+            "interrupt_request" => {
+                // Before anything is published, since that waits where a front end reads slowly.
+                self.interrupt();
+                self.handle(request, is_known, replies).await;
+            }
+            // These may take a moment, in which other requests, an interrupt say, aren't to wait.
+            "kernel_info_request"
+            | "complete_request"
+            | "inspect_request"
+            | "is_complete_request"
+            | "history_request" => {
+                let (kernel, replies) = (Arc::clone(self), replies.clone());
+                tokio::spawn(async move { kernel.handle(request, is_known, &replies).await });
+            }
+            _ => self.handle(request, is_known, replies).await,
+        }
+    }
+
+    async fn handle(&self, request: Message, is_known: Result<(), Failure>, replies: &Sender) {
+        self.busy(&request).await;
+        let result = match is_known {
+            Ok(()) => self.result(&request).await,
+            Err(unknown_subshell) => Err(unknown_subshell),
+        };
+        let reply = result.unwrap_or_else(|failure| Some(failure.reply()));
+        // Comms have no replies.
+        match (reply, request.msg_type().strip_suffix("_request")) {
+            (Some(reply), Some(name)) => self.answer(&request, replies, &format!("{name}_reply"), reply).await,
+            (Some(failure), None) => tracing::warn!(msg_type = request.msg_type(), %failure, "dropped"),
+            (None, _) => {}
+        }
+        self.idle(&request).await;
+    }
+
+    /// The content of the reply; `None` where there is none.
+    async fn result(&self, request: &Message) -> Result<Option<Value>, Failure> {
+        let content = &request.content;
+        let reply = match request.msg_type() {
+            "kernel_info_request" => kernel_info(self.rust_version.get_or_init(rust_version).await),
+            "interrupt_request" => json!({"status": "ok"}),
+            "complete_request" => questions::complete(content, &self.assist).await?,
+            "inspect_request" => questions::inspect(content, &self.assist).await?,
+            "is_complete_request" => {
+                let content = content.clone();
+                // It blocks for as long as parsing takes.
+                let judged = tokio::task::spawn_blocking(move || questions::is_complete(&content)).await;
+                judged.map_err(|error| bad_request(request.msg_type(), &error))??
+            }
+            "history_request" => {
+                let query = Query::read(content)?;
+                let output = query.output;
+                history::reply(self.history.ask(query).await, output)
+            }
+            "comm_info_request" => self.comms.info(content),
+            "comm_open" | "comm_msg" | "comm_close" => {
+                if let Some(said) = self.comms.take(request.msg_type(), content, || self.assist.variables())? {
+                    let _ = self.iopub.send(Some(&request.header), said.msg_type, said.content).await;
+                }
+                return Ok(None);
+            }
+            "create_subshell_request" => self.subshells.create(),
+            "delete_subshell_request" => self.subshells.delete(content)?,
+            "list_subshell_request" => self.subshells.list(),
+            other => {
+                // Front ends try what newer kernels may know.
+                tracing::debug!(msg_type = other, "ignored");
+                return Ok(None);
+            }
+        };
+        Ok(Some(reply))
+    }
+}
+
+/// Such as `1.95.0`; `unknown` where there is no toolchain, which each cell then says, or where it takes its time: a
+/// rustup may be about to install one.
+pub async fn rust_version() -> String {
+    let output = tokio::process::Command::new("rustc").arg("--version").kill_on_drop(true).output();
+    let output = tokio::time::timeout(RUSTC_PATIENCE, output).await.map_err(std::io::Error::from).flatten();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    text.split_whitespace().nth(1).unwrap_or("unknown").to_owned()
+}
+
+fn kernel_info(rust_version: &str) -> Value {
+    let version = env!("CARGO_PKG_VERSION");
+    json!({
+        "status": "ok",
+        "protocol_version": PROTOCOL_VERSION,
+        "implementation": "chorus",
+        "implementation_version": version,
+        "language_info": {
+            "name": "rust",
+            "version": rust_version,
+            "mimetype": "text/rust",
+            "file_extension": ".rs",
+            "pygments_lexer": "rust",
+            "codemirror_mode": "rust",
+        },
+        "banner": format!("Chorus {version}: Rust, in parallel. %lsmagic lists the magics, :help the commands."),
+        "help_links": [{"text": "The Rust book", "url": "https://doc.rust-lang.org/book/"}],
+        "debugger": false,
+        "supported_features": ["kernel subshells"],
+    })
+}
