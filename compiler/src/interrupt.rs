@@ -4,12 +4,14 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Interrupts the compiler from another thread.
 #[derive(Clone, Debug, Default)]
 pub struct Interrupter {
     asked: Arc<AtomicBool>,
+    /// How often anybody has.
+    times: Arc<AtomicU64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +25,7 @@ impl Interrupter {
     /// Ends what is being compiled; the evaluation then fails as interrupted. Nothing happens when nothing is.
     pub fn interrupt(&self) {
         self.asked.store(true, Ordering::SeqCst);
+        self.times.fetch_add(1, Ordering::SeqCst);
         for pid in builds(&processes(), std::process::id() as i32) {
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
@@ -31,6 +34,11 @@ impl Interrupter {
     /// A new cell begins: interrupts of the one before don't count any more.
     pub fn reset(&self) {
         self.asked.store(false, Ordering::SeqCst);
+    }
+
+    /// How many interrupts there were, whatever cells have begun since.
+    pub(crate) fn times(&self) -> u64 {
+        self.times.load(Ordering::SeqCst)
     }
 
     pub(crate) fn was_asked(&self) -> bool {

@@ -36,6 +36,8 @@ impl RelayServer {
     /// Listens in `folder`. evcxr starts the relay again when it dies, so each new connection replaces the last.
     pub fn listen(folder: &Path) -> std::io::Result<RelayServer> {
         let socket = folder.join("relay");
+        // An evcxr whose start was interrupted has left its own.
+        let _ = std::fs::remove_file(&socket);
         let listener = UnixListener::bind(&socket)?;
         let (over, requests) = channel();
         let answers = Arc::new(Mutex::new(None));

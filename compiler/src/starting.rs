@@ -47,10 +47,14 @@ impl Starting {
         let interrupter = config.interrupter.clone();
         std::thread::Builder::new().name("evcxr-start".into()).stack_size(STACK).spawn(move || {
             let begun = Instant::now();
-            let mut started = start(&config, &px);
-            // An interrupt ends every cargo; this one wasn't the user's.
-            if started.is_err() && config.interrupter.was_asked() {
+            let mut started;
+            loop {
+                let interrupts = config.interrupter.times();
                 started = start(&config, &px);
+                // An interrupt ends every cargo; this one wasn't the user's.
+                if started.is_ok() || config.interrupter.times() == interrupts {
+                    break;
+                }
             }
             tracing::debug!(after = ?begun.elapsed(), "evcxr has started");
             if let (false, Ok(evcxr)) = (hurry.load(Ordering::SeqCst), &mut started) {

@@ -149,6 +149,7 @@ def test_user_expressions_are_evaluated_after_the_cell(kernel):
         },
         timeout=120,
     )
+    assert reply["status"] == "ok", reply
     values = reply["user_expressions"]
     assert values["a"] == {"status": "ok", "data": {"text/plain": "42"}, "metadata": {}}
     assert (values["b"]["status"], values["b"]["ename"]) == ("error", "CompileError")
