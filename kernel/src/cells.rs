@@ -1,6 +1,6 @@
 //! The line of cells: one after the other, each from `execute_input` to its reply.
 
-use crate::executor::{Executor, Next, Request};
+use crate::executor::{Executor, Next, Request, Wish};
 use crate::failure::{bad_request, failure};
 use crate::input::FrontEnd;
 use crate::publisher::Publisher;
@@ -84,6 +84,7 @@ impl Line {
         let code = if leaves { "" } else { request.code.as_str() };
         let cell = Request { code: code.into(), publisher: publisher.clone(), front_end, interrupted };
         let result = self.executor.execute(&cell).await;
+        let wishes = self.executor.take_wishes();
         let reply = match &result {
             Ok(_) => {
                 if let (true, Some(text)) = (request.stores_history(), text_of(&publisher)) {
@@ -92,8 +93,7 @@ impl Line {
                 let expressions = self.user_expressions(&request.user_expressions, &cell).await;
                 let mut payload: Vec<Value> = Vec::new();
                 payload.extend(leaves.then(|| json!({"source": "ask_exit", "keepkernel": false})));
-                let loaded = self.executor.take_next_input();
-                payload.extend(loaded.map(|text| json!({"source": "set_next_input", "text": text, "replace": true})));
+                payload.extend(wishes.into_iter().map(payload_of));
                 json!({"status": "ok", "user_expressions": expressions, "payload": payload})
             }
             Err(failed) => {
@@ -154,6 +154,13 @@ impl Line {
     async fn reply(&self, request: &Message, mut content: Value) {
         content["execution_count"] = json!(self.count);
         self.kernel.answer(request, &self.replies, "execute_reply", content).await;
+    }
+}
+
+fn payload_of(wish: Wish) -> Value {
+    match wish {
+        Wish::NextInput(text) => json!({"source": "set_next_input", "text": text, "replace": true}),
+        Wish::Page(text) => json!({"source": "page", "data": {"text/plain": text}, "start": 0}),
     }
 }
 

@@ -16,7 +16,7 @@ class ChorusTests(jupyter_kernel_test.KernelTests):
     code_hello_world = 'println!("hello, world");'
     code_stderr = 'eprintln!("oops");'
     code_execute_result = [{"code": "6 * 7", "result": "42"}, {"code": 'format!("{}", 1)', "result": '"1"'}]
-    completion_samples = [{"text": "whil", "matches": {"while"}}, {"text": "%pxr", "matches": {"%pxresult"}}]
+    completion_samples = [{"text": "whil", "matches": {"while", "while let"}}, {"text": "%pxr", "matches": {"%pxresult"}}]
     code_inspect_sample = "%px"
     code_generate_error = 'panic!("an error");'
     code_display_data = [
@@ -32,6 +32,7 @@ class ChorusTests(jupyter_kernel_test.KernelTests):
         # The suite gives each cell 15 s, and on a busy machine the compiler may need them to start.
         cls.kc.execute_interactive("()", timeout=120)
 
+    code_page_something = "%px??"
     code_history_pattern = "6 *"
     supported_history_operations = ("tail", "range", "search")
     complete_code_samples = [

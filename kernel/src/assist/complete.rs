@@ -7,9 +7,9 @@ use chorus_compiler::command_names;
 use chorus_controller::list_clusters;
 use serde_json::{Value, json};
 
-/// What Rust has a meaning for everywhere.
-const KEYWORDS: &str = "as async await break const continue else enum false fn for if impl in let loop match mod move \
-    mut pub ref return self static struct super trait true type unsafe use where while";
+/// What Rust has a meaning for everywhere, and the pairs that rust-analyzer offers too.
+const KEYWORDS: &str = "as,async,await,break,const,continue,else,enum,false,fn,for,if,if let,impl,in,let,loop,match,mod,\
+    move,mut,pub,ref,return,self,static,struct,super,trait,true,type,unsafe,use,where,while,while let";
 
 /// What may stand in place of some bytes of a cell.
 #[derive(Debug, Default)]
@@ -131,7 +131,7 @@ fn without_analyzer(view: &View) -> Found {
     if !before.trim_end().ends_with(['.', ':']) && !word.is_empty() {
         items.extend(view.variables.iter().map(|(name, seen)| item(name, "variable", &seen.signature())));
         items.extend(names(&view.context.definitions).into_iter().map(|(name, kind)| item(name, kind, "")));
-        items.extend(KEYWORDS.split_whitespace().map(|keyword| item(keyword, "keyword", "")));
+        items.extend(KEYWORDS.split(',').map(|keyword| item(keyword, "keyword", "")));
         items.retain(|item| item.text.starts_with(word));
         items.dedup_by(|one, other| one.text == other.text);
     }

@@ -48,8 +48,8 @@ pub struct Executor {
     timing: bool,
     /// Since the `%time` that runs, if one does.
     spent: Spent,
-    /// What is to replace the cell.
-    next_input: Option<String>,
+    /// What front ends are to do when the cell that runs has ended.
+    wishes: Vec<Wish>,
     snapshots: SnapshotPolicy,
     env: Vec<(OsString, OsString)>,
 }
@@ -75,6 +75,15 @@ pub enum Next {
     Quit,
 }
 
+/// What a cell asks of the front end besides showing its outputs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// To put this text in the cell's place.
+    NextInput(String),
+    /// To show this text in its pager.
+    Page(String),
+}
+
 type Done = Result<Next, Failure>;
 
 impl Executor {
@@ -92,7 +101,7 @@ impl Executor {
             kept: HashMap::new(),
             timing: false,
             spent: Spent::default(),
-            next_input: None,
+            wishes: Vec::new(),
             snapshots: SnapshotPolicy::default(),
             env: Vec::new(),
         }
@@ -111,9 +120,9 @@ impl Executor {
         result
     }
 
-    /// The text by which front ends are to replace the cell that has just run, if it asked for that.
-    pub fn take_next_input(&mut self) -> Option<String> {
-        self.next_input.take()
+    /// What the cell that has just run asks of front ends.
+    pub fn take_wishes(&mut self) -> Vec<Wish> {
+        std::mem::take(&mut self.wishes)
     }
 
     async fn parts(&mut self, request: &Request) -> Done {
@@ -170,10 +179,11 @@ impl Executor {
             }
             Command::Shell(command) => shell::line(command, request).await?,
             Command::WriteFile { file, append, text } => files::write(&file, append, text, request).await?,
-            Command::Load { file } => self.next_input = Some(files::load(&file).await?),
+            Command::Load { file } => self.wishes.push(Wish::NextInput(files::load(&file).await?)),
             Command::Who { types } => self.who(types, request).await?,
             Command::Snapshot(command) => self.snapshot_command(command, publisher).await,
             Command::Help(name) => publisher.stream("stdout", &name.help()).await,
+            Command::Page(name) => self.wishes.push(Wish::Page(name.help())),
             Command::LsMagic => publisher.text_and_html(magic::list().trim_end(), &render::magics()).await,
         }
         Ok(Next::Continue)

@@ -46,8 +46,12 @@ impl<'a> Head<'a> {
     }
 
     pub(super) fn asks_for_help(&self) -> bool {
-        let rest = self.line.from(self.end);
-        rest.starts_with('?') && rest.trim_start_matches('?').trim().is_empty()
+        matches!(self.line.from(self.end).trim_end(), "?" | "??")
+    }
+
+    /// `%px??`, where `%px?` prints.
+    pub(super) fn asks_for_pager(&self) -> bool {
+        self.line.from(self.end).trim_end() == "??"
     }
 
     /// The magic as it is written here: `%%px`, without what follows.

@@ -137,6 +137,8 @@ pub enum Command<'a> {
     Snapshot(SnapshotCommand),
     /// Show [`Name::help`].
     Help(Name),
+    /// Show it in the front end's pager, beside the notebook.
+    Page(Name),
     /// Show [`list`].
     LsMagic,
 }

@@ -242,7 +242,10 @@ pub fn list() -> String {
             text += &format!("  {:<18} {}\n", name.forms(), name.summary());
         }
     }
-    text + &format!("  {:<18} {SHELL_LINE}\n\n`%NAME?` tells more of each.\n", "!COMMAND")
+    text + &format!(
+        "  {:<18} {SHELL_LINE}\n\n`%NAME?` tells more of each, `%NAME??` does so in the pager.\n",
+        "!COMMAND"
+    )
 }
 
 /// What a line does that begins with `!`.

@@ -11,7 +11,7 @@ use super::{Code, Command, Input, Name, PxConfig, Timed, scan};
 /// Reads a line magic.
 pub(super) fn line<'a>(name: Name, head: &Head<'a>, config: &PxConfig) -> Result<Command<'a>, MagicError> {
     if head.asks_for_help() {
-        return Ok(Command::Help(name));
+        return Ok(if head.asks_for_pager() { Command::Page(name) } else { Command::Help(name) });
     }
     if name.form() == Form::Cell {
         let message = format!("`%{0}` is a magic for whole cells: write it as `%%{0}`", name.as_str());
@@ -74,7 +74,7 @@ pub(super) fn cell<'a>(
     body: Code<'a>,
 ) -> Result<Command<'a>, MagicError> {
     if head.asks_for_help() {
-        return Ok(Command::Help(name));
+        return Ok(if head.asks_for_pager() { Command::Page(name) } else { Command::Help(name) });
     }
     if name.form() == Form::Line {
         return Err(head.error(format!("`{name}` is a magic for one line: write it with a single `%`")));

@@ -19,7 +19,7 @@ pub(super) fn teaching(name: Name) -> &'static str {
         Name::WriteFile | Name::File => WRITEFILE,
         Name::Load => LOAD,
         Name::Who | Name::Whos => WHO,
-        Name::LsMagic => "`%NAME?` tells more of each.",
+        Name::LsMagic => "`%NAME?` tells more of each, and `%NAME??` does so in the pager.",
     }
 }
 

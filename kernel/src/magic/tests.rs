@@ -289,8 +289,11 @@ fn a_common_word_behind_a_brace_is_a_variable() {
 
 #[test]
 fn help_is_asked_for_in_many_ways() {
-    for cell in ["%px?", "%px??", "%px -h", "%px --help", "%%px -h", "%%px?", "%px -t 0 -h"] {
+    for cell in ["%px?", "%px -h", "%px --help", "%%px -h", "%%px?", "%px -t 0 -h"] {
         assert_eq!(only(cell), Command::Help(Name::Px), "{cell}");
+    }
+    for cell in ["%px??", "%%px?? "] {
+        assert_eq!(only(cell), Command::Page(Name::Px), "{cell}");
     }
     assert_eq!(only("%cluster?"), Command::Help(Name::Cluster));
     assert_eq!(only("%cluster start -h"), Command::Help(Name::Cluster));

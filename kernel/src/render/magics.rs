@@ -16,7 +16,9 @@ pub fn magics() -> String {
     };
     let groups: String = Name::GROUPS.into_iter().map(group).collect();
     let shell = row("!COMMAND", SHELL_LINE);
-    format!("<table>{groups}{shell}</table><div><code>%NAME?</code> tells more of each.</div>")
+    format!(
+        "<table>{groups}{shell}</table><div><code>%NAME?</code> tells more of each, <code>%NAME??</code> does so in the pager.</div>"
+    )
 }
 
 fn code_or_text(at: usize, piece: &str) -> String {
