@@ -95,7 +95,7 @@ fn foreground(start: &Start, engines: u32) -> Result<ExitCode, Box<dyn Error>> {
         runtime: runtime_folder(),
         transport: if start.tcp { Transport::Tcp } else { Transport::Ipc },
         engines,
-        launcher: Some(Launch { program, args }),
+        launcher: Some(Launch { program, args, env: Vec::new() }),
         heartbeat: Duration::from_secs(1),
     };
     crate::runtime()?.block_on(async {

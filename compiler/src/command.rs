@@ -306,7 +306,7 @@ fn build_env(compiler: &mut Compiler, args: &str, _: &[Member]) -> Result<Reply,
     let (key, value) = key_value(args)?;
     let said = format!("Set {key}={value} for builds");
     // The path itself begins with tools of ours.
-    let name = if key == "PATH" { crate::tools::PATH.to_owned() } else { key };
+    let name = if key == "PATH" { crate::toolchain::USERS_PATH.to_owned() } else { key };
     set(compiler, Setting::BuildEnv(name, value), said)
 }
 

@@ -7,6 +7,7 @@ use crate::failure::Failure;
 use crate::interrupt::Interrupter;
 use crate::shared::Definitions;
 use crate::snapshots::Snapshots;
+use crate::toolchain::WithoutLibrary;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -103,8 +104,10 @@ impl Starting {
 
 fn start(config: &Config, px: &Path) -> Result<Evcxr, Diagnostic> {
     let failed = |what: &str, error: &dyn std::fmt::Display| Diagnostic::error(format!("{what}: {error}"));
+    let without_library = WithoutLibrary::new(&config.folder).map_err(|error| failed("can't write", &error))?;
     let evaluator = Evaluator::start(&config.relay, &config.relay_args, &config.folder)
         .map_err(|error| failed("evcxr can't be started; is the Rust toolchain installed?", &error))?;
+    drop(without_library);
     let mut base = evaluator.snapshot();
     let mut settings = vec![
         Setting::Dependency { name: "px".into(), config: format!("{{ path = {:?} }}", px.display().to_string()) },

@@ -1,11 +1,22 @@
 //! Finds the Rust toolchain, and prepares the environment that evcxr takes things from.
 
 use crate::diagnostic::Diagnostic;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Sets what evcxr reads from the environment: a place for its files below `folder`, and cargo's own folder on the
-/// PATH, where Jupyter is started from a desktop that doesn't know it.
+/// Has [`users_path`], for our tools too.
+pub(crate) const USERS_PATH: &str = "CHORUS_USERS_PATH";
+
+/// Tells rust-analyzer where the standard library's source is.
+const LIBRARY: &str = "RUST_SRC_PATH";
+
+/// Sets what evcxr reads from the environment: a place for its files below `folder`, and on the PATH cargo's own folder,
+/// where Jupyter is started from a desktop that doesn't know it, and first of all the folder of our tools. The PATH
+/// without that is [`users_path`].
+///
+/// The tools can't be on the path of evcxr's commands alone: with a PATH of its own a command is started by a true fork
+/// instead of `posix_spawn`, and to copy the page tables of rust-analyzer's memory takes as long as compiling a cell.
 ///
 /// # Safety
 ///
@@ -13,18 +24,55 @@ use std::process::Command;
 pub unsafe fn prepare_environment(folder: &Path) {
     // SAFETY: the caller promises that there is no other thread.
     unsafe { std::env::set_var("EVCXR_TMPDIR", folder) };
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).any(|folder| folder.join("cargo").is_file());
+    let mut folders: Vec<PathBuf> = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect();
+    let found = folders.iter().any(|folder| folder.join("cargo").is_file());
     let home = std::env::var_os("CARGO_HOME")
         .map(PathBuf::from)
         .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
     if let (false, Some(bin)) = (found, home.map(|home| home.join("bin")).filter(|bin| bin.join("cargo").is_file())) {
-        let folders = std::iter::once(bin).chain(std::env::split_paths(&path));
-        if let Ok(path) = std::env::join_paths(folders) {
-            // SAFETY: as above.
-            unsafe { std::env::set_var("PATH", path) };
+        folders.insert(0, bin);
+    }
+    let Ok(users) = std::env::join_paths(&folders) else { return };
+    folders.insert(0, crate::tools::folder(folder));
+    let Ok(ours) = std::env::join_paths(&folders) else { return };
+    // SAFETY: as above.
+    unsafe {
+        std::env::set_var(USERS_PATH, users);
+        std::env::set_var("PATH", ours);
+        if std::env::var_os(LIBRARY).is_none() {
+            std::env::set_var(LIBRARY, empty_library(folder));
         }
     }
+}
+
+/// While this lives, rust-analyzers that are started in this process find an empty standard library.
+///
+/// evcxr evaluates something when it starts, before it can be told of the crate px; when it is told, its rust-analyzer
+/// reads and analyses the standard library once more, which takes 3 s and holds on to the memory of the first time.
+pub(crate) struct WithoutLibrary(PathBuf);
+
+impl WithoutLibrary {
+    pub fn new(folder: &Path) -> std::io::Result<WithoutLibrary> {
+        let library = empty_library(folder);
+        std::fs::create_dir_all(library.join("core"))?;
+        Ok(WithoutLibrary(library))
+    }
+}
+
+impl Drop for WithoutLibrary {
+    fn drop(&mut self) {
+        // A path without a `core` in it is ignored.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn empty_library(folder: &Path) -> PathBuf {
+    folder.join("empty-library")
+}
+
+/// The PATH for programs that aren't ours.
+pub fn users_path() -> OsString {
+    std::env::var_os(USERS_PATH).or_else(|| std::env::var_os("PATH")).unwrap_or_default()
 }
 
 /// Cells are linked against the shared standard library, which engines load before the first of them.

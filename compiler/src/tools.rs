@@ -13,6 +13,7 @@
 //! variables, and adding a dependency doesn't make variables of the user's types unreadable.
 
 use crate::evaluator::Setting;
+use crate::toolchain::users_path;
 use serde::{Deserialize, Serialize};
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -25,8 +26,6 @@ use std::process::Command;
 const ASKED: &str = "CHORUS_BUILDS_CELLS";
 /// The user's own wrapper, if any.
 const INNER: &str = "CHORUS_INNER_WRAPPER";
-/// The user's own path.
-pub(crate) const PATH: &str = "CHORUS_BUILD_PATH";
 /// For the wrapper: what the call is to be noted for.
 const STATE: &str = "CHORUS_BUILD_STATE";
 /// Where evcxr looks for the path of the object.
@@ -47,23 +46,19 @@ struct Notes {
     command: Vec<Vec<u8>>,
 }
 
-/// What makes evcxr use these tools, as which `program` is to be started; `folder` is for links to it.
-pub(crate) fn settings(program: &Path, folder: &Path) -> io::Result<Vec<Setting>> {
-    let tools = folder.join("tools");
+/// Where links to these tools are, in the kernel's folder.
+pub(crate) fn folder(folder: &Path) -> PathBuf {
+    folder.join("tools")
+}
+
+/// What makes evcxr use these tools, as which `program` is to be started. [`folder`] has to be on the PATH.
+pub(crate) fn settings(program: &Path, kernel: &Path) -> io::Result<Vec<Setting>> {
+    let tools = folder(kernel);
     std::fs::create_dir_all(&tools)?;
     std::os::unix::fs::symlink(program, tools.join("mold"))?;
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut first = tools.into_os_string();
-    first.push(":");
-    first.push(&path);
     let env = |name: &str, value: &OsStr| Setting::BuildEnv(name.into(), value.to_string_lossy().into_owned());
-    let mut settings = vec![
-        Setting::Linker("mold".into()),
-        env("PATH", &first),
-        env(PATH, &path),
-        env("RUSTC_WRAPPER", program.as_os_str()),
-        env(ASKED, OsStr::new("1")),
-    ];
+    let mut settings =
+        vec![Setting::Linker("mold".into()), env("RUSTC_WRAPPER", program.as_os_str()), env(ASKED, OsStr::new("1"))];
     if let Some(inner) = std::env::var_os("RUSTC_WRAPPER").filter(|inner| !inner.is_empty()) {
         settings.push(env(INNER, &inner));
     }
@@ -130,7 +125,7 @@ fn wrap(mut args: Vec<OsString>) -> io::Result<()> {
 }
 
 fn command(mut call: impl Iterator<Item = OsString>) -> Command {
-    let path = std::env::var_os(PATH).unwrap_or_default();
+    let path = users_path();
     let mold = std::env::split_paths(&path).map(|folder| folder.join("mold")).find(|program| program.is_file());
     let program = call.next().unwrap_or_default();
     let is_cargo = Path::new(&program).file_stem().is_some_and(|name| name == "cargo" || name == "rustc");

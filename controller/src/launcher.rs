@@ -25,6 +25,8 @@ pub struct Launch {
     pub program: PathBuf,
     /// Arguments that come before those of the controller.
     pub args: Vec<OsString>,
+    /// What is other in its environment than here.
+    pub env: Vec<(OsString, OsString)>,
 }
 
 enum Order {
@@ -122,6 +124,7 @@ impl Worker {
             std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(self.folder.engine_log(engine))?;
         let mut child = Command::new(&self.launch.program)
             .args(&self.launch.args)
+            .envs(self.launch.env.iter().map(|(name, value)| (name, value)))
             .arg("--connect")
             .arg(self.folder.connection_file())
             .args(["--id", &engine.to_string(), "--parent", &std::process::id().to_string()])
@@ -175,7 +178,7 @@ mod tests {
     fn shell(script: &str) -> (tempfile::TempDir, Launcher, mpsc::Receiver<(EngineId, Exit)>, Arc<Folder>) {
         let runtime = tempfile::tempdir().unwrap();
         let folder = Arc::new(Folder::create(runtime.path(), "test").unwrap());
-        let launch = Launch { program: "/bin/sh".into(), args: vec!["-c".into(), script.into()] };
+        let launch = Launch { program: "/bin/sh".into(), args: vec!["-c".into(), script.into()], env: vec![] };
         let (sender, exits) = mpsc::channel();
         let launcher = Launcher::start(launch, folder.clone(), move |id, exit| _ = sender.send((id, exit))).unwrap();
         (runtime, launcher, exits, folder)
@@ -201,7 +204,7 @@ mod tests {
         let runtime = tempfile::tempdir().unwrap();
         let folder = Arc::new(Folder::create(runtime.path(), "test").unwrap());
         let (sender, exits) = mpsc::channel();
-        let launch = Launch { program: "/nowhere/engine".into(), args: vec![] };
+        let launch = Launch { program: "/nowhere/engine".into(), args: vec![], env: vec![] };
         let launcher = Launcher::start(launch, folder, move |id, exit| _ = sender.send((id, exit))).unwrap();
         launcher.spawn(EngineId(0));
         let (_, exit) = exits.recv_timeout(LIMIT).unwrap();

@@ -11,6 +11,7 @@ use crate::render::Utf8Decoder;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::io;
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
@@ -55,9 +56,22 @@ struct Group {
     id: Pid,
 }
 
+/// With the user's PATH, and by a path on it: without one it would be started by a fork, which is slow in a process that
+/// has as much memory as this one.
+fn command(name: &str) -> Command {
+    let path = chorus_compiler::users_path();
+    let found = match name.contains('/') {
+        true => None,
+        false => std::env::split_paths(&path).map(|folder| folder.join(name)).find(|program| program.is_file()),
+    };
+    let mut command = Command::new(found.as_deref().unwrap_or(Path::new(name)));
+    command.env("PATH", &path);
+    command
+}
+
 impl Group {
     fn start() -> io::Result<Group> {
-        let leader = Command::new("sh")
+        let leader = command("/bin/sh")
             .args(["-c", LEADER])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -91,7 +105,7 @@ impl Drop for Group {
 /// Runs the program to its end. An error means that it can't be started.
 pub async fn run(program: Program<'_>, publisher: &Publisher, interrupted: &mut Interrupted) -> io::Result<Ended> {
     let group = Group::start()?;
-    let mut child = Command::new(program.program)
+    let mut child = command(program.program)
         .args(program.args)
         .stdin(if program.input.is_some() { Stdio::piped() } else { Stdio::null() })
         .stdout(Stdio::piped())

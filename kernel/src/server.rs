@@ -58,7 +58,8 @@ pub struct KernelConfig {
 
 impl KernelConfig {
     pub(crate) fn launch(&self) -> Launch {
-        Launch { program: self.engine.clone(), args: self.engine_args.clone() }
+        let env = vec![("PATH".into(), chorus_compiler::users_path())];
+        Launch { program: self.engine.clone(), args: self.engine_args.clone(), env }
     }
 }
 

@@ -140,6 +140,14 @@ def test_lines_for_the_shell(kernel):
     assert "MagicError" in kernel.run("let a = 1;\n%%bash\nls").failed().traceback
 
 
+def test_cells_have_the_path_of_whoever_started_the_kernel(cluster):
+    path = os.environ["PATH"]
+    reply = cluster.run('!echo "$PATH"\nprintln!("{}", std::env::var("PATH").unwrap());').ok()
+    assert reply.stdout == f"{path}\n{path}\n"
+    reply = cluster.run('%%px\nprintln!("{}", std::env::var("PATH").unwrap());').ok()
+    assert reply.stdout.count(f"] {path}\n") == reply.stdout.count("\n") > 1, reply.stdout
+
+
 def test_an_interrupted_program_is_gone_with_all_it_started(kernel):
     for script in (
         "%%bash\n(trap '' INT; sleep 600) & sleep 601 & echo started; wait",

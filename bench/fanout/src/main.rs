@@ -52,7 +52,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         runtime: folder.path().join("run"),
         transport: Transport::Ipc,
         engines: args.engines,
-        launcher: Some(Launch { program: std::fs::canonicalize(&args.engine)?, args: vec![] }),
+        launcher: Some(Launch { program: std::fs::canonicalize(&args.engine)?, args: vec![], env: vec![] }),
         heartbeat: Duration::from_secs(1),
     })
     .await?;

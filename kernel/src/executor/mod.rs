@@ -103,7 +103,7 @@ impl Executor {
             spent: Spent::default(),
             wishes: Vec::new(),
             snapshots: SnapshotPolicy::default(),
-            env: Vec::new(),
+            env: vec![("PATH".into(), chorus_compiler::users_path())],
         }
     }
 
