@@ -1,7 +1,9 @@
 //! Puts the source of the crate `px`, which cells see, where cargo can build it for a notebook.
 
+use crate::toolchain::users_path;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 const FILES: [(&str, &str); 9] = [
     ("Cargo.toml", include_str!("../../px/Cargo.toml")),
@@ -26,6 +28,26 @@ pub(crate) fn write_crate(folder: &Path) -> io::Result<PathBuf> {
         std::fs::write(path, text)?;
     }
     Ok(root)
+}
+
+/// Begins to build px in evcxr's crate, as evcxr's cargo will when rust-analyzer has read the standard library; that takes
+/// some seconds and one core. `manifest` is the crate's without dependencies, `folder` its folder, in which something has
+/// been built, and `program` the wrapper of its rustc.
+///
+/// cargo decides whether what it finds then is what it would have built, so nothing depends on this.
+pub(crate) fn build_ahead(manifest: &str, folder: &Path, px: &Path, program: &Path) -> io::Result<()> {
+    let target = folder.join("target");
+    let triple = std::fs::read_dir(target)?.flatten().find(|entry| entry.path().join("debug/deps/libctx.so").exists());
+    let triple = triple.ok_or(io::ErrorKind::NotFound)?.file_name();
+    // evcxr is about to write the same. The last section is that of the dependencies.
+    std::fs::write(folder.join("Cargo.toml"), format!("{manifest}px = {{ path = {px:?} }}\n"))?;
+    let mut cargo = Command::new("cargo");
+    cargo.args(["build", "--quiet", "--package", "px", "--target"]).arg(triple).current_dir(folder);
+    cargo.env("CARGO_TARGET_DIR", "target").env("CARGO_BUILD_BUILD_DIR", "target").env("RUSTFLAGS", "-Cprefer-dynamic");
+    cargo.envs(crate::tools::wrapper(program)).env("PATH", users_path());
+    let mut child = cargo.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    std::thread::Builder::new().name("px".into()).spawn(move || child.wait())?;
+    Ok(())
 }
 
 /// The texts of its files.

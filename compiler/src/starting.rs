@@ -108,6 +108,8 @@ fn start(config: &Config, px: &Path) -> Result<Evcxr, Diagnostic> {
     let evaluator = Evaluator::start(&config.relay, &config.relay_args, &config.folder)
         .map_err(|error| failed("evcxr can't be started; is the Rust toolchain installed?", &error))?;
     drop(without_library);
+    // evcxr tries dependencies out in its own crate's place.
+    let manifest = std::fs::read_to_string(config.folder.join("Cargo.toml")).unwrap_or_default();
     let mut base = evaluator.snapshot();
     let mut settings = vec![
         Setting::Dependency { name: "px".into(), config: format!("{{ path = {:?} }}", px.display().to_string()) },
@@ -118,6 +120,9 @@ fn start(config: &Config, px: &Path) -> Result<Evcxr, Diagnostic> {
         .extend(crate::tools::settings(&config.relay, &config.folder).map_err(|error| failed("can't write", &error))?);
     for setting in &settings {
         base = evaluator.configure(&base, setting).map_err(|error| failed("the crate px can't be used", &error))?;
+    }
+    if let Err(error) = crate::px::build_ahead(&manifest, &config.folder, px, &config.relay) {
+        tracing::warn!("px isn't built ahead: {error}");
     }
     Ok(Evcxr { evaluator, snapshots: Snapshots::new(base) })
 }

@@ -56,13 +56,17 @@ pub(crate) fn settings(program: &Path, kernel: &Path) -> io::Result<Vec<Setting>
     let tools = folder(kernel);
     std::fs::create_dir_all(&tools)?;
     std::os::unix::fs::symlink(program, tools.join("mold"))?;
-    let env = |name: &str, value: &OsStr| Setting::BuildEnv(name.into(), value.to_string_lossy().into_owned());
-    let mut settings =
-        vec![Setting::Linker("mold".into()), env("RUSTC_WRAPPER", program.as_os_str()), env(ASKED, OsStr::new("1"))];
-    if let Some(inner) = std::env::var_os("RUSTC_WRAPPER").filter(|inner| !inner.is_empty()) {
-        settings.push(env(INNER, &inner));
-    }
-    Ok(settings)
+    let environment = wrapper(program).into_iter();
+    let environment = environment.map(|(name, value)| Setting::BuildEnv(name.into(), value.to_string_lossy().into()));
+    Ok(std::iter::once(Setting::Linker("mold".into())).chain(environment).collect())
+}
+
+/// The environment in which cargo uses the wrapper.
+pub(crate) fn wrapper(program: &Path) -> Vec<(&'static str, OsString)> {
+    let inner = std::env::var_os("RUSTC_WRAPPER").filter(|inner| !inner.is_empty());
+    let mut environment = vec![("RUSTC_WRAPPER", program.into()), (ASKED, "1".into())];
+    environment.extend(inner.map(|inner| (INNER, inner)));
+    environment
 }
 
 /// Becomes cargo or rustc, if this program was started in the place of one.
