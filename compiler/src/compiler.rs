@@ -21,6 +21,7 @@ use crate::shared::Definitions;
 use crate::source_map::{MappedPiece, SourceMap};
 use crate::starting::{Evcxr, Starting};
 use crate::toolchain::standard_library;
+use crate::work::{Done, Work};
 use chorus_protocol::{Death, Outcome};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -101,27 +102,6 @@ pub struct Compiler {
     reuse: Reuse,
     preload: Vec<PathBuf>,
     pub(crate) last_errors: Vec<Diagnostic>,
-}
-
-/// A cell on its way.
-struct Work<'a> {
-    cell: CellText<'a>,
-    parsed: Cell,
-    items: Vec<Definition>,
-    /// Where the user's text stands in the notebook, this cell's first.
-    pieces: Vec<MappedPiece>,
-    members: &'a [Member],
-    /// The variables that it may use.
-    before: Variables,
-    /// Variables that turned out to be of a redefined type.
-    types_lost: Vec<(Member, Vec<String>)>,
-}
-
-/// What came of it.
-struct Done {
-    effect: Effect,
-    /// `None` when there was nothing to run.
-    ran: Option<Ran>,
 }
 
 impl Compiler {
@@ -542,47 +522,5 @@ impl Compiler {
         let errors = failure::diagnostics(error, &work.cell, prefix, &self.namespaces, work.members);
         self.last_errors.clone_from(&errors);
         Failure::Errors(errors)
-    }
-}
-
-impl Work<'_> {
-    /// What evcxr has to know of a run. Variables that were lost by it are noted, and gone from those it may use.
-    fn answer(&mut self, ran: &Ran) -> Answer {
-        let answer = answer(ran, &self.before);
-        if let (Answer::VariablesLost(names), Ran::Finished(outcomes)) = (&answer, ran) {
-            self.before.retain(|name, _| !names.contains(name));
-            self.types_lost.extend(outcomes.iter().filter_map(|(member, outcome)| match outcome {
-                Outcome::TypesChanged(names) => Some((*member, names.clone())),
-                _ => None,
-            }));
-        }
-        answer
-    }
-}
-
-/// What evcxr has to know: that the new variables exist, if they do for anybody.
-fn answer(ran: &Ran, stored: &Variables) -> Answer {
-    let Ran::Finished(outcomes) = ran else { return Answer::Succeeded };
-    if outcomes.iter().any(|(_, outcome)| *outcome == Outcome::Ok) {
-        return Answer::Succeeded;
-    }
-    let mut lost: Vec<String> = outcomes
-        .iter()
-        .filter_map(|(_, outcome)| match outcome {
-            Outcome::TypesChanged(names) => Some(names.clone()),
-            _ => None,
-        })
-        .flatten()
-        .collect();
-    // A cell can print anything, but only a variable that is there can be lost; so this comes to an end.
-    lost.retain(|name| stored.contains_key(name));
-    lost.sort();
-    lost.dedup();
-    if !lost.is_empty() {
-        return Answer::VariablesLost(lost);
-    }
-    match outcomes.iter().any(|(_, outcome)| *outcome == Outcome::ReturnedError) {
-        true => Answer::ReturnedError,
-        false => Answer::Panicked,
     }
 }

@@ -28,6 +28,7 @@ mod source_map;
 mod starting;
 mod toolchain;
 mod tools;
+mod work;
 
 pub use backtrace::Call;
 pub use cache::{CacheConfig, CacheInfo};

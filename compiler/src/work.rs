@@ -1,0 +1,72 @@
+//! One cell's way through the compiler, and what evcxr is told of its run.
+
+use crate::cell::Cell;
+use crate::compiler::{CellText, Ran};
+use crate::dependence::Definition;
+use crate::evaluator::Answer;
+use crate::namespace::{Effect, Member, Variables};
+use crate::source_map::MappedPiece;
+use chorus_protocol::Outcome;
+
+/// A cell on its way.
+pub(crate) struct Work<'a> {
+    pub cell: CellText<'a>,
+    pub parsed: Cell,
+    pub items: Vec<Definition>,
+    /// Where the user's text stands in the notebook, this cell's first.
+    pub pieces: Vec<MappedPiece>,
+    pub members: &'a [Member],
+    /// The variables that it may use.
+    pub before: Variables,
+    /// Variables that turned out to be of a redefined type.
+    pub types_lost: Vec<(Member, Vec<String>)>,
+}
+
+/// What came of it.
+pub(crate) struct Done {
+    pub effect: Effect,
+    /// `None` when there was nothing to run.
+    pub ran: Option<Ran>,
+}
+
+impl Work<'_> {
+    /// What evcxr has to know of a run. Variables that were lost by it are noted, and gone from those it may use.
+    pub fn answer(&mut self, ran: &Ran) -> Answer {
+        let answer = answer(ran, &self.before);
+        if let (Answer::VariablesLost(names), Ran::Finished(outcomes)) = (&answer, ran) {
+            self.before.retain(|name, _| !names.contains(name));
+            self.types_lost.extend(outcomes.iter().filter_map(|(member, outcome)| match outcome {
+                Outcome::TypesChanged(names) => Some((*member, names.clone())),
+                _ => None,
+            }));
+        }
+        answer
+    }
+}
+
+/// What evcxr has to know: that the new variables exist, if they do for anybody.
+fn answer(ran: &Ran, stored: &Variables) -> Answer {
+    let Ran::Finished(outcomes) = ran else { return Answer::Succeeded };
+    if outcomes.iter().any(|(_, outcome)| *outcome == Outcome::Ok) {
+        return Answer::Succeeded;
+    }
+    let mut lost: Vec<String> = outcomes
+        .iter()
+        .filter_map(|(_, outcome)| match outcome {
+            Outcome::TypesChanged(names) => Some(names.clone()),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    // A cell can print anything, but only a variable that is there can be lost; so this comes to an end.
+    lost.retain(|name| stored.contains_key(name));
+    lost.sort();
+    lost.dedup();
+    if !lost.is_empty() {
+        return Answer::VariablesLost(lost);
+    }
+    match outcomes.iter().any(|(_, outcome)| *outcome == Outcome::ReturnedError) {
+        true => Answer::ReturnedError,
+        false => Answer::Panicked,
+    }
+}
