@@ -33,7 +33,18 @@ fn at_offset(place: &Place, offset: usize, detailed: bool, format: HoverDocForma
         place.wrapped.in_code(bounds.0).is_some() && place.wrapped.in_code(bounds.1).is_some()
     };
     let text = found.filter(|found| in_code(found.range)).map(|found| found.info.markup.as_str().trim().to_owned());
-    Ok(text.filter(|text| !text.is_empty() && !text.contains(WRAPPER)))
+    Ok(text.filter(|text| !text.is_empty() && !text.contains(WRAPPER)).map(|text| without_hidden_lines(&text)))
+}
+
+/// Without the lines of examples that rustdoc hides, which begin with `# `.
+fn without_hidden_lines(text: &str) -> String {
+    let mut in_code = false;
+    let is_shown = |line: &&str| {
+        in_code ^= line.trim_start().starts_with("```");
+        let line = line.trim();
+        !(in_code && (line == "#" || line.starts_with("# ")))
+    };
+    text.lines().filter(is_shown).flat_map(|line| [line, "\n"]).collect::<String>().trim_end().to_owned()
 }
 
 /// The end of the name of the function whose arguments the cursor is in.

@@ -15,6 +15,8 @@ pub(crate) struct Cell {
     pub commands: Vec<CommandLine>,
     /// The Rust, with every command's line blank, so that lines keep their numbers.
     pub rust: String,
+    /// `#![...]`, which has to come first.
+    pub attributes: Vec<Piece>,
     /// `fn`, `struct`, `use`, ...: what all namespaces share.
     pub items: Vec<Item>,
     /// The statements that aren't items.
@@ -93,9 +95,11 @@ impl Cell {
             let piece = piece(&cell.rust, &node);
             match ast::Item::cast(node.clone()) {
                 Some(item) => {
-                    let named = !matches!(item, ast::Item::Impl(_) | ast::Item::MacroCall(_));
+                    let named =
+                        !matches!(item, ast::Item::Impl(_) | ast::Item::MacroCall(_) | ast::Item::ExternBlock(_));
                     cell.items.push(Item { piece, nature: Nature::of(&item), named });
                 }
+                None if ast::Attr::can_cast(node.kind()) => cell.attributes.push(piece),
                 None => {
                     let (mut outside, mut bound) = (piece.text.clone(), Vec::new());
                     match ast::LetStmt::cast(node.clone()).map(|statement| statement.pat()) {
@@ -118,6 +122,17 @@ impl Cell {
             }
         }
         cell
+    }
+
+    /// Its Rust behind other lines, on which no attribute may stand: its attributes go before them, on their first line.
+    pub fn behind(&self, lines: &str) -> String {
+        let (mut attributes, mut rest) = (String::new(), self.rust.clone());
+        for attribute in self.attributes.iter().filter(|_| !lines.is_empty()) {
+            attributes.extend(attribute.text.split('\n').flat_map(|line| [line, " "]));
+            let blank = attribute.text.replace(|c| c != '\n', " ");
+            rest = rest.replacen(&attribute.text, &blank, 1);
+        }
+        format!("{attributes}{lines}{rest}")
     }
 }
 
@@ -239,6 +254,18 @@ mod tests {
         for text in ["", "let x = 1;", "x;", "x; y", "fn f() {}", "fn f() {} f()", ":vars", "} x", "use a::b;"] {
             assert!(!is_expression(text), "{text}");
         }
+    }
+
+    #[test]
+    fn attributes_go_first_and_everything_else_stays_in_its_place() {
+        let cell = Cell::parse("#![allow(\n  dead_code)] #![a]\nfn f() {}\n1");
+        assert_eq!((cell.attributes.len(), cell.items.len(), cell.statements.len()), (2, 1, 1));
+        assert_eq!(
+            cell.behind("use b;\n"),
+            "#![allow(   dead_code)] #![a] use b;\n         \n                   \nfn f() {}\n1"
+        );
+        assert_eq!(cell.behind(""), cell.rust);
+        assert_eq!(Cell::parse("#[derive(Debug)] struct A;").attributes, []);
     }
 
     #[test]

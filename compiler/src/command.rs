@@ -86,12 +86,21 @@ const COMMANDS: &[Command] = &[
         help: "set how errors returned by `?` are shown",
         run: |c, a, _| set(c, Setting::ErrorFormat(a.into()), format!("Error format: {a}")),
     },
+    Command {
+        name: ":last_compile_dir",
+        args: "",
+        help: "show where cells are compiled",
+        run: |c, _, _| text(c.folder().display().to_string()),
+    },
     Command { name: ":explain", args: "", help: "explain the last compile error", run: explain },
     Command {
         name: ":toolchain",
-        args: "NAME",
-        help: "choose the Rust toolchain",
-        run: |c, a, _| set(c, Setting::Toolchain(a.into()), format!("Toolchain: {a}")),
+        args: "[NAME]",
+        help: "choose the Rust toolchain, or show which it is",
+        run: |c, a, _| match a {
+            "" => text(format!("Toolchain: {}", c.shared.toolchain().as_deref().unwrap_or("default"))),
+            name => set(c, Setting::Toolchain(name.into()), format!("Toolchain: {name}")),
+        },
     },
     Command {
         name: ":offline",
@@ -277,7 +286,12 @@ fn fmt(compiler: &mut Compiler, args: &str, _: &[Member]) -> Result<Reply, Diagn
 }
 
 fn types(compiler: &mut Compiler, args: &str, _: &[Member]) -> Result<Reply, Diagnostic> {
-    let on = args != "0";
+    let on = match args {
+        "" => !compiler.shared.shows_types(),
+        "1" => true,
+        "0" => false,
+        other => return Err(Diagnostic::error(format!("`{other}` is neither 0 nor 1"))),
+    };
     compiler.shared.show_with(if on { "px::typed" } else { "px" });
     text(format!("Types: {on}"))
 }

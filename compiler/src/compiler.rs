@@ -25,7 +25,7 @@ use crate::work::{Done, Work};
 use chorus_protocol::{Death, Outcome};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// How to start a compiler.
 #[derive(Clone, Debug)]
@@ -128,6 +128,11 @@ impl Compiler {
         &self.namespaces
     }
 
+    /// Where everything is built.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// For members that leave.
     pub fn namespaces_mut(&mut self) -> &mut Namespaces {
         &mut self.namespaces
@@ -179,7 +184,7 @@ impl Compiler {
         let outdated = self.outdated(&items);
         let mut before = self.namespaces.common(members);
         before.retain(|name, _| !outdated.iter().any(|(member, lost)| members.contains(member) && lost.contains(name)));
-        let mut pieces: Vec<MappedPiece> = mapped(&parsed.statements, &cell).collect();
+        let mut pieces: Vec<MappedPiece> = mapped(parsed.attributes.iter().chain(&parsed.statements), &cell).collect();
         pieces.extend(items.iter().map(|item| item.piece.clone()));
         pieces.extend(self.shared.pieces());
         let mut work = Work { cell, parsed, items, pieces, members, before, types_lost: Vec::new() };
@@ -272,7 +277,7 @@ impl Compiler {
         let (snapshot, seen) = self.snapshot_for(&work.before)?;
         let prefix = self.shared.text(seen);
         let snapshot = self.configured(&snapshot, seen)?;
-        let code = format!("{prefix}{}", work.parsed.rust);
+        let code = work.parsed.behind(&prefix);
         let preload = self.preload.clone();
         let interrupter = self.interrupter.clone();
         let evaluator = &mut self.evcxr.get()?.evaluator;
@@ -351,7 +356,6 @@ impl Compiler {
 
     /// Enters a cell that was compiled, and perhaps run, into the accounts.
     fn finish(&mut self, work: Work<'_>, outdated: Vec<(Member, Vec<String>)>, done: Done) -> Evaluated {
-        self.last_errors.clear();
         let named = work.parsed.items.iter().any(|item| item.named);
         self.shared.add(work.items, named);
         self.settle_types(&outdated);

@@ -57,6 +57,7 @@ pub(crate) fn diagnostics(
         if let (true, true, Some(result)) = (error.spans.is_empty(), about_display, &result) {
             // evcxr shows the cell's result in code of its own, where rustc finds the error.
             error.spans.push(whole(result, "this is the cell's result, which is to be shown"));
+            error.notes.push("help: end the cell with `;` if there is nothing to show".into());
         }
         let name = error.message.strip_prefix("cannot find value `").and_then(|rest| rest.split('`').next());
         let missing = name.and_then(|name| namespaces.explain_missing(name, members));

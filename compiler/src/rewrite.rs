@@ -13,6 +13,11 @@ const TAKE: &str = " = evcxr_variable_store.take_variable::<";
 const PUT: &str = "evcxr_variable_store.put_variable::<";
 const NAME_BEGINS: &str = ">(stringify!(";
 
+/// How evcxr shows a result when it takes the method `evcxr_display` for the cause of an error. It also does when the
+/// result moves a variable, so that this has to call that method too.
+const FALLBACK: &str = "evcxr_send_text_plain(&format!(\"{:?}\",&(";
+const SHOW: &str = "px::show!((&(";
+
 /// The source with as many lines; `None` if it isn't what evcxr is known to write.
 pub(crate) fn rewrite(source: &str) -> Option<String> {
     let begin = source.lines().position(|line| line == STORE_BEGINS)?;
@@ -24,6 +29,9 @@ pub(crate) fn rewrite(source: &str) -> Option<String> {
     }
     lines[begin..entry].fill("");
     lines[begin] = STORE;
+    for line in lines.iter_mut().filter(|line| **line == FALLBACK) {
+        *line = SHOW;
+    }
 
     let traffic: Vec<Option<&str>> = lines.iter().map(|line| variable(line)).collect();
     let rest = lines.iter().zip(&traffic).filter(|(_, variable)| variable.is_none()).map(|(line, _)| *line);
@@ -34,6 +42,27 @@ pub(crate) fn rewrite(source: &str) -> Option<String> {
         }
     }
     Some(lines.join("\n") + "\n")
+}
+
+/// Whether rustc complains, in these messages, that there are two traits by which to show a result.
+pub(crate) fn is_collision(messages: &str) -> bool {
+    messages.contains("\"code\":\"E0034\"") && messages.contains("`evcxr_display`")
+}
+
+/// The source without px's trait for results.
+pub(crate) fn without_show(source: &str) -> Option<String> {
+    let is_import = |line: &str| line.starts_with("use px::") && line.ends_with("Show;");
+    let at = source.lines().position(is_import)?;
+    let lines = source.lines().enumerate().map(|(index, line)| if index == at { "" } else { line });
+    Some(lines.flat_map(|line| [line, "\n"]).collect())
+}
+
+/// The source with evcxr's own second attempt to show a result, if it has ours and that is what these messages are about:
+/// only evcxr's makes sense of a result that is never reached, and rustc's message for a type that isn't `Debug` is better.
+pub(crate) fn with_fallback(source: &str, messages: &str) -> Option<String> {
+    let is_about_it = messages.contains("\"code\":\"E0282\"") || messages.contains("`evcxr_display`");
+    let with_fallback = source.replacen(&format!("\n{SHOW}\n"), &format!("\n{FALLBACK}\n"), 1);
+    (is_about_it && with_fallback != source).then_some(with_fallback)
 }
 
 /// Whether the source has definitions only, and an entry that evcxr writes to have one.
@@ -112,6 +141,27 @@ u8>>(stringify!(long), long);
         let mut names: Vec<&str> = taken(&text).into_iter().collect();
         names.sort_unstable();
         assert_eq!(names, ["b", "c", "r#type"]);
+    }
+
+    #[test]
+    fn a_result_is_shown_in_the_way_that_compiles() {
+        let source = SOURCE.replace("use px::Show;", "use px::typed::Show;");
+        let source = source.replace("println!(\"{b}\");\n", &format!("{FALLBACK}\nb\n)));\n"));
+        let text = rewrite(&source).unwrap();
+        assert!(text.contains("\npx::show!((&(\nb\n)));\n"), "{text}");
+        let message = |code: &str, about: &str| format!("{{\"message\":\"{about}\",\"code\":{{\"code\":\"{code}\",..");
+        let restored = with_fallback(&text, &message("E0599", "no method `evcxr_display`")).unwrap();
+        assert!(restored.contains(&format!("\n{FALLBACK}\nb\n")), "{restored}");
+        assert_eq!(with_fallback(&text, &message("E0282", "type annotations needed")), Some(restored.clone()));
+        assert_eq!(with_fallback(&text, &message("E0308", "mismatched types")), None);
+        assert_eq!(with_fallback(&restored, &message("E0282", "type annotations needed")), None);
+
+        assert!(is_collision(&message("E0034", "multiple `evcxr_display` found")));
+        assert!(!is_collision(&message("E0034", "multiple `f` found")));
+        let without = without_show(&text).unwrap();
+        assert_eq!(without.lines().count(), text.lines().count());
+        assert!(!without.contains("Show;"));
+        assert_eq!(without_show(&without), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Each snapshot of a namespace has seen a beginning of this list; the rest is compiled in front of its next cell.
 
 use crate::cell::Cell;
-use crate::dependence::{Definition, Reach};
+use crate::dependence::{Definition, Nature, Reach};
 use crate::evaluator::Setting;
 use crate::source_map::MappedPiece;
 use std::collections::BTreeMap;
@@ -28,7 +28,7 @@ impl Definitions {
         let mut definitions = Definitions(Vec::new());
         definitions.show_with("px");
         // rust-analyzer writes the type of a joined thread's result as `Result<T, Box<dyn Any + Send>>`.
-        definitions.add_text("use std::any::Any;");
+        definitions.add_text("use std::any::Any;", None);
         definitions
     }
 
@@ -55,13 +55,25 @@ impl Definitions {
 
     /// Chooses how results are shown: by the trait `Show` of this module of px.
     pub fn show_with(&mut self, module: &str) {
-        self.add_text(&format!("use {module}::Show;"));
+        self.add_text(&format!("use {module}::Show;"), Some("Show"));
     }
 
-    fn add_text(&mut self, text: &str) {
+    /// Whether results are shown with their types.
+    pub fn shows_types(&self) -> bool {
+        let chosen = self.0.iter().rev().find_map(|shared| match shared {
+            Shared::Items { items, .. } => {
+                items.iter().find(|item| item.piece.cell == 0 && item.name() == Some("Show"))
+            }
+            Shared::Setting(_) => None,
+        });
+        chosen.is_some_and(|item| item.piece.text == "use px::typed::Show;")
+    }
+
+    /// `name` is what it replaces the last of, if anything.
+    fn add_text(&mut self, text: &str, name: Option<&str>) {
         let items = Cell::parse(text).items.into_iter().map(|item| Definition {
             piece: MappedPiece { cell: 0, line: 1, column: 1, text: item.piece.text, first_line: text.to_owned() },
-            nature: item.nature,
+            nature: Nature { name: name.map(str::to_owned), ..item.nature },
         });
         self.add(items.collect(), true);
     }
@@ -81,6 +93,11 @@ impl Definitions {
                 continue;
             }
             for item in items {
+                // An `extern` block that is there already can't come again, whatever came with it.
+                let is_seen = |other: &Shared| matches!(other, Shared::Items { items, .. } if items.iter().map(text_of).any(|text| text == text_of(item)));
+                if item.name().is_none() && item.nature.reach == Reach::Any && self.0[..seen].iter().any(is_seen) {
+                    continue;
+                }
                 text.push_str(&item.piece.text);
                 text.push('\n');
             }
@@ -192,6 +209,11 @@ mod tests {
         let texts = |all: &Definitions, from: usize| -> Vec<String> {
             all.current()[from..].iter().map(|item| item.piece.text.clone()).collect()
         };
+        all.show_with("px::typed");
+        assert!(all.shows_types());
+        all.show_with("px");
+        assert!(!all.shows_types());
+        assert_eq!(texts(&all, 0), ["use std::any::Any;", "use px::Show;"]);
         let own = all.current().len();
         all.add(items("struct A; impl A {} use std::io; impl B for C {}"), true);
         all.add(items("impl D for A {}"), false);

@@ -50,7 +50,12 @@ impl SourceMap {
 
     /// The user's place for a 1-based line and column of the generated source, if it is in the user's text at all.
     pub fn place(&self, line: u32, column: u32) -> Option<Place> {
-        let (line, column) = (line as usize, column as usize);
+        let (mut line, mut column) = (line as usize, column as usize);
+        if self.generated.lines().nth(line.checked_sub(1)?) == Some("(") {
+            // The cell's result stands in parentheses, on lines of their own, which rustc counts as a part of it.
+            let result = self.generated.lines().nth(line).unwrap_or_default();
+            (line, column) = (line + 1, 1 + result.len() - result.trim_start().len());
+        }
         self.located.get_or_init(|| locate(&self.generated, &self.pieces)).iter().find_map(|located| {
             let piece = self.pieces.get(located.piece)?;
             let index = line.checked_sub(located.line)?;
@@ -133,6 +138,14 @@ mod tests {
         assert_eq!(at(5, 1), None);
         assert_eq!(at(999, 1), None);
         assert_eq!(at(0, 0), None);
+    }
+
+    #[test]
+    fn the_parentheses_around_a_result_belong_to_it() {
+        let map = SourceMap::new("let a = 0;\n(\n1 / a\n).show();".into(), vec![piece(4, 1, 12, "1 / a")]);
+        let place = map.place(2, 1).unwrap();
+        assert_eq!((place.cell, place.line, place.column), (4, 1, 12));
+        assert_eq!(map.place(4, 1), None);
     }
 
     #[test]

@@ -16,11 +16,11 @@ use crate::evaluator::Setting;
 use crate::toolchain::users_path;
 use serde::{Deserialize, Serialize};
 use std::ffi::{OsStr, OsString};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output, Stdio};
 
 /// Says that the program is one of these tools.
 const ASKED: &str = "CHORUS_BUILDS_CELLS";
@@ -108,7 +108,47 @@ fn build(call: &[OsString]) -> io::Result<()> {
     }
     let environment = notes.environment.into_iter();
     let environment = environment.map(|(name, value)| (OsString::from_vec(name), OsString::from_vec(value)));
-    Err(command(args.into_iter()).envs(environment).exec())
+    compile(&args, || {
+        let mut rustc = command(args.iter().cloned());
+        rustc.envs(environment.clone());
+        rustc
+    })
+}
+
+/// Runs rustc on a cell's crate, and once more where the way in which a result is shown was in its way: our trait for it
+/// may collide with one of the cell's, such as that of the crate evcxr_image, which goes before ours. Returns only with an
+/// error.
+fn compile(args: &[OsString], rustc: impl Fn() -> Command) -> io::Result<()> {
+    let run = |source: Option<(&Path, String)>| {
+        if let Some((path, text)) = source {
+            std::fs::write(path, text)?;
+        }
+        rustc().stdout(Stdio::inherit()).output()
+    };
+    let messages = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
+    let rewritten = |by: &dyn Fn(&str) -> Option<String>| {
+        let path = source(args)?;
+        Some((path, by(&std::fs::read_to_string(path).ok()?)?))
+    };
+    let mut output = run(None)?;
+    if !output.status.success()
+        && crate::rewrite::is_collision(&messages(&output))
+        && let Some(source) = rewritten(&crate::rewrite::without_show)
+    {
+        let again = run(Some(source))?;
+        output = if again.status.success() { again } else { output };
+    }
+    if !output.status.success()
+        && let Some(source) = rewritten(&|source| crate::rewrite::with_fallback(source, &messages(&output)))
+    {
+        output = run(Some(source))?;
+    }
+    io::stderr().write_all(&output.stderr)?;
+    std::process::exit(output.status.code().unwrap_or(1))
+}
+
+fn source(args: &[OsString]) -> Option<&Path> {
+    args.iter().map(Path::new).find(|arg| arg.ends_with("src/lib.rs"))
 }
 
 /// `args` are rustc's path and arguments. Returns only with an error.
@@ -124,8 +164,12 @@ fn wrap(mut args: Vec<OsString>) -> io::Result<()> {
         }
         args = prepare(args)?;
     }
+    let is_cell = is_crate(&args, &["ctx"]);
     args.splice(0..0, std::env::var_os(INNER));
-    Err(command(args.into_iter()).exec())
+    match is_cell {
+        true => compile(&args, || command(args.iter().cloned())),
+        false => Err(command(args.into_iter()).exec()),
+    }
 }
 
 fn command(mut call: impl Iterator<Item = OsString>) -> Command {
@@ -224,7 +268,7 @@ fn add_line_tables(args: &mut Vec<OsString>, folder: &Path) {
 /// Makes the source cheaper, in place: evcxr writes it anew for each cell, and rustc's messages name the file. Returns
 /// the arguments for this source.
 fn prepare(mut args: Vec<OsString>) -> io::Result<Vec<OsString>> {
-    let Some(path) = args.iter().map(Path::new).find(|arg| arg.ends_with("src/lib.rs")) else { return Ok(args) };
+    let Some(path) = source(&args) else { return Ok(args) };
     let source = std::fs::read_to_string(path)?;
     if let Some(rewritten) = crate::rewrite::rewrite(&source) {
         std::fs::write(path, rewritten)?;

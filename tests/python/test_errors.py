@@ -132,3 +132,47 @@ def test_the_caret_of_a_panic_stands_in_the_line_of_the_magic(cluster):
     source = next(line for line in lines if "panic!" in line)
     caret = next(line for line in lines if "^" in line)
     assert caret.index("^") == source.index("panic!")
+
+
+def test_what_nothing_shows_is_said_without_generated_code(kernel):
+    """Also where the result moves a variable, for which evcxr tries another way to show it."""
+    kernel.run("struct Silent(String);").ok()
+    for code in ("\nSilent(String::new())", "let text = String::new();\nSilent(text)"):
+        reply = kernel.run(code).failed()
+        assert reply.content["evalue"] == "error[E0277]: `Silent` doesn't implement `Debug`"
+        assert "line 2, column 1" in reply.traceback and "evcxr" not in reply.traceback
+
+
+def test_a_result_is_shown_by_its_own_method_even_if_it_moves_a_variable(kernel):
+    for code in ('let html = String::from("<b>x</b>");\npx::Html(html)', 'px::Html(vec!["<b>x</b>"].concat())'):
+        assert kernel.run(code).ok().html == ["<b>x</b>"]
+
+
+def test_a_trait_of_the_cells_goes_before_debug(kernel):
+    kernel.run(
+        """#[derive(Debug)] struct Picture(u8);
+trait Shown { fn evcxr_display(&self); }
+impl Shown for Picture {
+    fn evcxr_display(&self) { println!("EVCXR_BEGIN_CONTENT text/html\\n<i>{}</i>\\nEVCXR_END_CONTENT", self.0); }
+}"""
+    ).ok()
+    assert kernel.run("Picture(1)").ok().html == ["<i>1</i>"]
+    assert kernel.run("let picture = Picture(2);\n&picture").ok().html == ["<i>2</i>"]
+    assert kernel.run("[3]").ok().results == [{"text/plain": "[3]"}]
+
+
+def test_attributes_stand_first_in_any_cell(kernel):
+    kernel.run("#![allow(dead_code)]\nfn attributed() -> u8 { 3 }").ok()
+    kernel.run("#![allow(unused)]").ok()
+    assert kernel.run("#![allow(unused)]\nlet alone = 1;\nattributed()").ok().results == [{"text/plain": "3"}]
+
+
+def test_an_extern_block_may_be_run_again(kernel):
+    for _ in range(2):
+        kernel.run('unsafe extern "C" { fn labs(x: i64) -> i64; }').ok()
+    assert kernel.run("unsafe { labs(-4) }").ok().results == [{"text/plain": "4"}]
+
+
+def test_a_result_that_divides_by_zero_says_where(kernel):
+    reply = kernel.run('let zero = "".len(); 1 / zero').failed()
+    assert "cell line 1:22" in reply.text + reply.traceback
