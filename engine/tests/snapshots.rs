@@ -4,8 +4,9 @@ mod common;
 
 use chorus_engine::{Job, WorkerEvent};
 use chorus_protocol::{Aftermath, Death, NoSnapshot, Outcome, RunEvent, RunId, SNAPSHOT_LIMIT, SnapshotPolicy, Taken};
-use common::bench::{Bench, job, kill};
+use common::bench::{Bench, job, kill, signal};
 use common::{Seen, state, wait_for, wait_for_end};
+use nix::sys::signal::Signal;
 use std::time::{Duration, Instant};
 
 const ON: SnapshotPolicy = SnapshotPolicy::UpTo(SNAPSHOT_LIMIT);
@@ -224,8 +225,11 @@ async fn a_snapshot_that_is_killed_too_is_no_snapshot() {
     let run = bench.submit_with("loops", ON);
     bench.printed(run).await;
     let pid = bench.worker.pid();
-    let [_, one, other] = family(pid)[..] else { panic!("{:?}", family(pid)) };
+    let [keeper, one, other] = family(pid)[..] else { panic!("{:?}", family(pid)) };
+    // It would tell of the first death before the second.
+    signal(keeper, Signal::SIGSTOP);
     [one, other].into_iter().for_each(kill);
+    signal(keeper, Signal::SIGCONT);
     let Outcome::Died(Death::Signal(libc::SIGKILL), Aftermath::Lost(NoSnapshot::Failed(why))) =
         bench.finish(run).await.end().0
     else {

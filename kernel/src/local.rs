@@ -9,11 +9,34 @@ use chorus_engine::{Job, StartError, Worker, WorkerConfig, WorkerEvent};
 use chorus_jupyter::content::Failure;
 use chorus_protocol::{Aftermath, Death, Outcome, RunEvent, RunId, SnapshotPolicy, SnapshotState, Took};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// An interrupted cell has this signal's default to die of, and another chance is not given: no cell keeps on
 /// running that the user wants to end.
 const KILL: i32 = 9;
+
+/// A cell that reads its stdin is noticed when it has done nothing else for so many checks in a row: one that announces
+/// it, as with evcxr's own function for it, is asked for by that.
+const READING_CHECK: Duration = Duration::from_millis(50);
+const READING_CHECKS: u32 = 2;
+
+/// Why a cell was stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stopped {
+    ByUser,
+    /// It waits for a line that nobody can type.
+    WithoutInput,
+}
+
+impl Stopped {
+    fn what(self) -> &'static str {
+        match self {
+            Stopped::ByUser => "the cell was interrupted",
+            Stopped::WithoutInput => "the cell reads its standard input, and this front end can't ask for any",
+        }
+    }
+}
 
 /// How a local cell ended.
 #[derive(Debug)]
@@ -89,16 +112,28 @@ impl LocalWorker {
             snapshots,
         });
         let mut view = LocalView::new(object.has_result);
-        let (mut was_interrupted, mut failure) = (false, None);
+        let (mut was_interrupted, mut failure) = (None, None);
+        // For how many checks in a row the cell has been reading.
+        let mut reading = 0;
         loop {
             let event = tokio::select! {
+                biased;
                 event = events.recv() => event,
                 () = interrupted.next() => {
-                    was_interrupted = true;
+                    was_interrupted = Some(Stopped::ByUser);
                     self.worker.interrupt(KILL);
                     continue;
                 }
+                () = tokio::time::sleep(READING_CHECK) => {
+                    reading = if self.worker.is_reading() { reading + 1 } else { 0 };
+                    if reading == READING_CHECKS && was_interrupted.is_none() {
+                        reading = 0;
+                        was_interrupted = self.answer("", false, input, interrupted).await;
+                    }
+                    continue;
+                }
             };
+            reading = 0;
             match event {
                 Some(WorkerEvent::Run { event, .. }) => {
                     let place = place_of(&event, object, publisher.count());
@@ -118,22 +153,18 @@ impl LocalWorker {
                         }
                     }
                     if let RunEvent::Done { outcome, took, .. } = event {
-                        if let (true, Outcome::Died(_, aftermath)) = (was_interrupted, &outcome) {
-                            failure = Some(interrupted_with("the cell was interrupted", aftermath, &variables));
+                        if let (Some(stopped), Outcome::Died(_, aftermath)) = (was_interrupted, &outcome) {
+                            let mut why = interrupted_with(stopped.what(), aftermath, &variables);
+                            if stopped == Stopped::WithoutInput {
+                                why.ename = "StdinNotImplementedError".into();
+                            }
+                            failure = Some(why);
                         }
                         return Ended { outcome, took, failure };
                     }
                 }
                 Some(WorkerEvent::Input { prompt, password, .. }) => {
-                    let line = tokio::select! {
-                        line = input.ask(&prompt, password) => line,
-                        () = interrupted.next() => {
-                            was_interrupted = true;
-                            self.worker.interrupt(KILL);
-                            continue;
-                        }
-                    };
-                    self.worker.input(line.unwrap_or_default());
+                    was_interrupted = self.answer(&prompt, password, input, interrupted).await.or(was_interrupted);
                 }
                 Some(WorkerEvent::Lost { .. }) => {}
                 None => {
@@ -144,6 +175,28 @@ impl LocalWorker {
                 }
             }
         }
+    }
+
+    /// Has the user answer the cell that waits for a line. Where that can't be, the cell is stopped.
+    async fn answer(
+        &self,
+        prompt: &str,
+        password: bool,
+        input: &impl Input,
+        interrupted: &mut Interrupted,
+    ) -> Option<Stopped> {
+        let stopped = tokio::select! {
+            line = input.ask(prompt, password) => match line {
+                Some(line) => {
+                    self.worker.input(line);
+                    return None;
+                }
+                None => Stopped::WithoutInput,
+            },
+            () = interrupted.next() => Stopped::ByUser,
+        };
+        self.worker.interrupt(KILL);
+        Some(stopped)
     }
 
     /// The snapshot of the last run.

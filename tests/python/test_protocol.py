@@ -353,3 +353,36 @@ def test_a_kernel_answers_at_once_and_works_without_a_disk(chorus, tmp_path):
             process.kill()
             for socket in sockets.values():
                 socket.close(linger=0)
+
+
+READ = "let mut line = String::new(); std::io::stdin().read_line(&mut line).unwrap();"
+
+
+def answer(kernel, text, prompt=""):
+    request = kernel.client.get_stdin_msg(timeout=30)["content"]
+    assert request == {"prompt": prompt, "password": False}
+    kernel.client.input(text)
+
+
+def test_a_cell_that_reads_its_stdin_asks_the_front_end(kernel):
+    reply = kernel.send(f'print!("Name: "); {READ} line', allow_stdin=True)
+    kernel.wait_for_text(reply, "Name: ")
+    answer(kernel, "Ferris")
+    assert kernel.wait(reply).ok().results == [{"text/plain": '"Ferris\\n"'}]
+    reply = kernel.send(f'println!("EVCXR_INPUT_REQUEST:Who?"); {READ} line', allow_stdin=True)
+    answer(kernel, "it", "Who?")
+    assert kernel.wait(reply).ok().results == [{"text/plain": '"it\\n"'}]
+
+
+def test_a_cell_that_reads_where_nobody_can_be_asked_fails(kernel):
+    kernel.run("let before_reading = 7;").ok()
+    reply = kernel.run(READ).failed()
+    assert reply.content["ename"] == "StdinNotImplementedError" and "can't ask" in reply.content["evalue"]
+    assert kernel.run("before_reading").ok().results == [{"text/plain": "7"}]
+
+
+def test_an_interrupt_ends_a_cell_that_waits_for_a_line(kernel):
+    reply = kernel.send(READ, allow_stdin=True)
+    kernel.client.get_stdin_msg(timeout=30)
+    kernel.interrupt()
+    assert kernel.wait(reply).failed().content["ename"] == "Interrupted"

@@ -201,3 +201,11 @@ def test_a_killed_kernel_takes_the_snapshots_along(own_kernel):
     os.kill(own_kernel.pid, 9)
     left = lambda: [processes.describe(pid) for pid in processes.marked(own_kernel.mark)]
     processes.wait_until("all processes to be gone", lambda: not left(), 2)
+
+
+def test_a_cell_that_closes_its_output_is_a_mistake_like_others(kernel):
+    kernel.run('mod descriptors { unsafe extern "C" { pub fn close(fd: i32) -> i32; } }\nlet kept = 3;').ok()
+    for fd in (1, 2):
+        kernel.run(f"unsafe {{ descriptors::close({fd}) }};").failed()
+        assert kernel.run("kept").ok().results == [{"text/plain": "3"}]
+    kernel.run('panic!("heard")').failed()

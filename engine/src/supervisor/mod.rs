@@ -6,6 +6,7 @@ mod ledger;
 mod live;
 mod markers;
 mod process;
+mod reading;
 mod task;
 
 pub(crate) use process::watch;
@@ -206,6 +207,11 @@ impl Worker {
     /// The worker's process id; 0 while there is none.
     pub fn pid(&self) -> u32 {
         self.shared.pid.load(Ordering::Acquire)
+    }
+
+    /// Whether a cell is blocked in reading its stdin, without having said so as evcxr wants it.
+    pub fn is_reading(&self) -> bool {
+        reading::is_reading(self.pid())
     }
 
     /// The generation of the variables. Events that are on their way may be older.

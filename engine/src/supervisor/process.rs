@@ -26,6 +26,8 @@ const THAW_LIMIT: Duration = Duration::from_secs(5);
 /// How long a keeper may take to end itself and all that it keeps.
 const END_LIMIT: Duration = Duration::from_secs(3);
 
+const KILLED_AS_WELL: &str = "the snapshot was killed as well";
+
 /// A worker process and this end of all that connects to it.
 #[derive(Debug)]
 pub struct Process {
@@ -141,7 +143,7 @@ impl Process {
             loop {
                 match self.hear_keeper()? {
                     Some(FromKeeper::Adopted) => break,
-                    Some(FromKeeper::Died(_)) => return Err(io::Error::other("the snapshot was killed as well")),
+                    Some(FromKeeper::Died(_)) => return Err(io::Error::other(KILLED_AS_WELL)),
                     None => self.keeping.readable().await?,
                 }
             }
@@ -149,7 +151,13 @@ impl Process {
             let (control, theirs) = std::os::unix::net::UnixStream::pair()?;
             let fds = [theirs.as_raw_fd()];
             let rights = [ControlMessage::ScmRights(&fds)];
-            sendmsg::<()>(self.gate.as_raw_fd(), &[IoSlice::new(&[0])], &rights, MsgFlags::MSG_NOSIGNAL, None)?;
+            let sent =
+                sendmsg::<()>(self.gate.as_raw_fd(), &[IoSlice::new(&[0])], &rights, MsgFlags::MSG_NOSIGNAL, None);
+            match sent {
+                // The keeper hasn't heard of it yet.
+                Err(Errno::EPIPE) => return Err(io::Error::other(KILLED_AS_WELL)),
+                sent => sent?,
+            };
             drop(theirs);
             self.control = asynchronous(control)?;
             let (mut decoder, mut buffer) = (Decoder::default(), [0; 64]);

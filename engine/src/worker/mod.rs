@@ -73,6 +73,7 @@ fn serve(mut channel: UnixStream, mut snapshots: Snapshots) -> ! {
                     // A child that the cell forked has come back from it.
                     setup::leave();
                 }
+                setup::need_output();
                 changed = true;
                 report::send(&FromWorker::Done { took });
                 snapshots.outdate();

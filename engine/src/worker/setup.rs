@@ -7,7 +7,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::signal::Signal;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 use nix::unistd::{ForkResult, Pid, dup2_stdin, fork, getpid, getppid, setpgid};
-use std::io::{self, IoSliceMut};
+use std::io::{self, IoSliceMut, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 
@@ -67,8 +67,22 @@ pub fn end_group() -> ! {
 
 /// Ends this process without a word: what is in its buffers is another process's to print.
 pub fn leave() -> ! {
+    leave_with(0)
+}
+
+fn leave_with(status: libc::c_int) -> ! {
     // SAFETY: takes a number only.
-    unsafe { libc::_exit(0) }
+    unsafe { libc::_exit(status) }
+}
+
+/// Ends this process if its output is closed: nobody would hear of panics any more, nor see a result.
+pub fn need_output() {
+    // SAFETY: takes numbers only, and changes nothing.
+    let is_closed = |fd| unsafe { libc::fcntl(fd, libc::F_GETFD) } == -1;
+    if [libc::STDOUT_FILENO, libc::STDERR_FILENO].into_iter().any(is_closed) {
+        let _ = io::stderr().write_all(b"the cell has closed its standard output or error\n");
+        leave_with(1)
+    }
 }
 
 /// Has the kernel tell this process, the worker, of the end of its keeper. See [`handle_death_signal`].

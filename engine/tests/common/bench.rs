@@ -3,6 +3,7 @@
 use super::{LIMIT, Seen, bare_environment, objects, program};
 use chorus_engine::{Job, Worker, WorkerConfig, WorkerEvent};
 use chorus_protocol::{RunEvent, RunId, SnapshotPolicy};
+use nix::sys::signal::Signal;
 use std::collections::HashMap;
 use tokio::sync::mpsc;
 
@@ -100,5 +101,9 @@ pub fn job(run: u64, entry: &str) -> Job {
 }
 
 pub fn kill(pid: u32) {
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid as i32), nix::sys::signal::Signal::SIGKILL).unwrap();
+    signal(pid, Signal::SIGKILL);
+}
+
+pub fn signal(pid: u32, signal: Signal) {
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid as i32), signal).unwrap();
 }
