@@ -147,7 +147,8 @@ impl Line {
     /// A cell behind one that failed.
     async fn abort(&self, request: &Message) {
         self.kernel.busy(request).await;
-        self.reply(request, json!({"status": "aborted"})).await;
+        // Without a count, by which front ends would show it as executed.
+        self.kernel.answer(request, &self.replies, "execute_reply", json!({"status": "aborted"})).await;
         self.kernel.idle(request).await;
     }
 

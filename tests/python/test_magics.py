@@ -225,7 +225,7 @@ def test_variables_are_listed_with_who_has_them(cluster):
         ["one", "i32", "the notebook and engines 0-3"],
         ["two", "u8", "engines 1-2"],
     ]
-    assert "<td>Vec&lt;u8&gt;</td>" in reply.html[0]
+    assert ">Vec&lt;u8&gt;</td>" in reply.html[0]
 
 
 def test_help_names_all_magics_and_commands(kernel):

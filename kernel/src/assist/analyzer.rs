@@ -19,6 +19,9 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 struct Limits {
     /// For a question that the standard library or dependencies have to be read for.
     loading: Duration,
+    /// For completions, as long as such are read: JupyterLab and consoles drop what comes after a second, so a list of
+    /// names in time is worth more.
+    popup: Duration,
     /// For any other question.
     usual: Duration,
     /// A process that owes an answer for so long won't give it.
@@ -29,10 +32,21 @@ struct Limits {
 
 const LIMITS: Limits = Limits {
     loading: Duration::from_secs(8),
+    popup: Duration::from_millis(800),
     usual: Duration::from_secs(2),
     hung: Duration::from_secs(60),
     idle: Duration::from_secs(600),
 };
+
+impl Limits {
+    /// For a question that something may have to be read for.
+    fn of(&self, question: &Question) -> Duration {
+        match question {
+            Question::Complete => self.popup,
+            Question::Hover { .. } => self.loading,
+        }
+    }
+}
 
 /// Asks the analyzer. Cloned freely.
 #[derive(Clone)]
@@ -86,7 +100,7 @@ impl Analyzer {
         toolchain: Option<String>,
     ) -> Option<Answer> {
         let asked = Instant::now();
-        let mut held = timeout_at(asked + self.0.limits.loading, self.0.process.lock()).await.ok()?;
+        let mut held = timeout_at(asked + self.0.limits.of(&question), self.0.process.lock()).await.ok()?;
         let request =
             Request { id: 0, question, source: source.clone(), dependencies: dependencies.to_vec(), toolchain };
         match self.exchange(&mut held, request, asked).await {
@@ -131,7 +145,8 @@ impl Analyzer {
         };
         process.last_id += 1;
         request.id = process.last_id;
-        let limit = if process.loaded.as_ref() == Some(&request.dependencies) { limits.usual } else { limits.loading };
+        let is_loaded = process.loaded.as_ref() == Some(&request.dependencies);
+        let limit = if is_loaded { limits.usual } else { limits.of(&request.question) };
         let mut line = serde_json::to_vec(&request)?;
         line.push(b'\n');
         // It reads at once, whatever it does otherwise; a line that was written in part would spoil the next.

@@ -1,6 +1,7 @@
 //! `%who` and `%whos`: which variables there are, and who has them.
 
 use super::{Executor, Request};
+use crate::render::LEFT;
 use chorus_compiler::{Member, Variable, Variables, describe};
 use chorus_jupyter::content::Failure;
 use html_escape::encode_text;
@@ -65,8 +66,9 @@ fn text(rows: &[Row]) -> String {
 }
 
 fn html(rows: &[Row]) -> String {
-    let head: String = HEAD.iter().map(|title| format!("<th>{title}</th>")).collect();
-    let row = |row| -> String { cells(row).iter().map(|cell| format!("<td>{}</td>", encode_text(cell))).collect() };
+    let head: String = HEAD.iter().map(|title| format!("<th {LEFT}>{title}</th>")).collect();
+    let row =
+        |row| -> String { cells(row).iter().map(|cell| format!("<td {LEFT}>{}</td>", encode_text(cell))).collect() };
     let body: String = rows.iter().map(|each| format!("<tr>{}</tr>", row(each))).collect();
     format!("<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
 }
@@ -96,6 +98,10 @@ mod tests {
         n         i32                engine 1
         n         usize              the notebook and engine 0
         ");
-        assert!(html(&rows).contains("<tr><td>data</td><td>Vec&lt;f64&gt;</td><td>mut</td>"), "{}", html(&rows));
+        assert!(
+            html(&rows).contains(">data</td><td style=\"text-align: left\">Vec&lt;f64&gt;</td>"),
+            "{}",
+            html(&rows)
+        );
     }
 }

@@ -3,16 +3,19 @@
 use crate::magic::{Group, Name, SHELL_LINE};
 use html_escape::encode_text;
 
+/// JupyterLab aligns what stands in tables like numbers, to the right.
+pub const LEFT: &str = "style=\"text-align: left\"";
+
 /// What `%lsmagic` shows, as HTML.
 pub fn magics() -> String {
     let row = |forms: &str, does: &str| {
         // Backquotes are code in the text form.
         let does: String = does.split('`').enumerate().map(|(at, piece)| code_or_text(at, piece)).collect();
-        format!("<tr><td><code>{forms}</code></td><td>{does}</td></tr>")
+        format!("<tr><td {LEFT}><code>{forms}</code></td><td {LEFT}>{does}</td></tr>")
     };
     let group = |Group { title, magics }: Group| -> String {
         let rows: String = magics.iter().map(|name| row(&name.forms(), name.summary())).collect();
-        format!("<tr><th colspan=\"2\">{title}</th></tr>{rows}")
+        format!("<tr><th colspan=\"2\" {LEFT}>{title}</th></tr>{rows}")
     };
     let groups: String = Name::GROUPS.into_iter().map(group).collect();
     let shell = row("!COMMAND", SHELL_LINE);

@@ -25,7 +25,7 @@ pub use failure::{RESTORED, STILL_DEFINED, no_snapshot};
 pub use grouping::Grouping;
 pub use ids::{fold_ids, name_engines, parse_ids};
 pub use local::LocalView;
-pub use magics::{help, magics};
+pub use magics::{LEFT, help, magics};
 pub use output::{Bundle, Output, bundle, html_bundle, plain_bundle, stream_name};
 pub use progress::duration;
 pub use record::{PxRecord, RECORD_LIMIT};
