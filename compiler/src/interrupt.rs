@@ -55,7 +55,7 @@ fn builds(processes: &[Process], root: i32) -> Vec<i32> {
     }
     let of = |pid: i32| children.get(&pid).into_iter().flatten().copied();
     let mut found: Vec<i32> = of(root)
-        .filter(|child| matches!(child.name.as_str(), "cargo" | "rustc" | "mold"))
+        .filter(|child| matches!(child.name.as_str(), "cargo" | "rustc" | "mold") && !is_question(child.pid))
         .map(|child| child.pid)
         .collect();
     let mut at = 0;
@@ -64,6 +64,13 @@ fn builds(processes: &[Process], root: i32) -> Vec<i32> {
         at += 1;
     }
     found
+}
+
+/// Whether rust-analyzer asks cargo for the packages or settings of a workspace. It doesn't ask again, and goes on with less
+/// than there is. It alone uses this flag.
+fn is_question(pid: i32) -> bool {
+    let arguments = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&arguments).contains("unstable-options")
 }
 
 fn processes() -> Vec<Process> {

@@ -104,6 +104,8 @@ impl Starting {
 
 fn start(config: &Config, px: &Path) -> Result<Evcxr, Diagnostic> {
     let failed = |what: &str, error: &dyn std::fmt::Display| Diagnostic::error(format!("{what}: {error}"));
+    // A start that was interrupted has left the tools, and evcxr would use them before it is told how.
+    let _ = std::fs::remove_dir_all(crate::tools::folder(&config.folder));
     let without_library = WithoutLibrary::new(&config.folder).map_err(|error| failed("can't write", &error))?;
     let evaluator = Evaluator::start(&config.relay, &config.relay_args, &config.folder)
         .map_err(|error| failed("evcxr can't be started; is the Rust toolchain installed?", &error))?;

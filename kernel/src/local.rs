@@ -118,12 +118,12 @@ impl LocalWorker {
         loop {
             let event = tokio::select! {
                 biased;
-                event = events.recv() => event,
                 () = interrupted.next() => {
                     was_interrupted = Some(Stopped::ByUser);
                     self.worker.interrupt(KILL);
                     continue;
                 }
+                event = events.recv() => event,
                 () = tokio::time::sleep(READING_CHECK) => {
                     reading = if self.worker.is_reading() { reading + 1 } else { 0 };
                     if reading == READING_CHECKS && was_interrupted.is_none() {
