@@ -237,11 +237,12 @@ async fn route(mut events: mpsc::Receiver<WorkerEvent>, routes: Arc<Mutex<Routes
         let is_done = matches!(event, WorkerEvent::Run { event: RunEvent::Done { .. }, .. });
         match (active, last) {
             (Some((active, sender)), _) if active == run => {
-                // Waiting here is what makes a cell that prints too fast wait.
-                let _ = sender.send(event).await;
                 if is_done {
+                    // Before it is told: the next run may begin as soon as it is, and its route isn't to be cleared.
                     lock(&routes).active = None;
                 }
+                // Waiting here is what makes a cell that prints too fast wait.
+                let _ = sender.send(event).await;
             }
             (_, Some(publisher)) => {
                 if let WorkerEvent::Run { event, .. } = event
