@@ -43,7 +43,7 @@ pub use interrupt::Interrupter;
 pub use namespace::{Member, Namespaces, Ticket, Variable, Variables, describe};
 pub use relay::relay_main;
 pub use source_map::{Place, SourceMap};
-pub use toolchain::{prepare_environment, users_path};
+pub use toolchain::{find_program, prepare_environment, users_path};
 
 /// Becomes cargo or rustc, if evcxr or cargo started this program in the place of one. Call it at the program's very
 /// beginning.

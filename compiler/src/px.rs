@@ -1,6 +1,6 @@
 //! Puts the source of the crate `px`, which cells see, where cargo can build it for a notebook.
 
-use crate::toolchain::users_path;
+use crate::toolchain::{find_program, users_path};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -41,7 +41,7 @@ pub(crate) fn build_ahead(manifest: &str, folder: &Path, px: &Path, program: &Pa
     let triple = triple.ok_or(io::ErrorKind::NotFound)?.file_name();
     // evcxr is about to write the same. The last section is that of the dependencies.
     std::fs::write(folder.join("Cargo.toml"), format!("{manifest}px = {{ path = {px:?} }}\n"))?;
-    let mut cargo = Command::new("cargo");
+    let mut cargo = Command::new(find_program("cargo").unwrap_or_else(|| "cargo".into()));
     cargo.args(["build", "--quiet", "--package", "px", "--target"]).arg(triple).current_dir(folder);
     cargo.env("CARGO_TARGET_DIR", "target").env("CARGO_BUILD_BUILD_DIR", "target").env("RUSTFLAGS", "-Cprefer-dynamic");
     cargo.envs(crate::tools::wrapper(program)).env("PATH", users_path());

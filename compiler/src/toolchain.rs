@@ -75,6 +75,14 @@ pub fn users_path() -> OsString {
     std::env::var_os(USERS_PATH).or_else(|| std::env::var_os("PATH")).unwrap_or_default()
 }
 
+/// Where the program of this name is on the user's PATH. By its path a program is started without a fork, whatever its own
+/// environment is to be; see [`prepare_environment`].
+pub fn find_program(name: &str) -> Option<PathBuf> {
+    let path = users_path();
+    let mut programs = std::env::split_paths(&path).map(|folder| folder.join(name));
+    programs.find(|program| !name.contains('/') && program.is_file())
+}
+
 /// Cells are linked against the shared standard library, which engines load before the first of them.
 pub(crate) fn standard_library(toolchain: Option<&str>) -> Result<PathBuf, Diagnostic> {
     let failed = |error: &dyn std::fmt::Display| {

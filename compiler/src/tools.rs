@@ -13,7 +13,7 @@
 //! variables, and adding a dependency doesn't make variables of the user's types unreadable.
 
 use crate::evaluator::Setting;
-use crate::toolchain::users_path;
+use crate::toolchain::{find_program, users_path};
 use serde::{Deserialize, Serialize};
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
@@ -173,8 +173,7 @@ fn wrap(mut args: Vec<OsString>) -> io::Result<()> {
 }
 
 fn command(mut call: impl Iterator<Item = OsString>) -> Command {
-    let path = users_path();
-    let mold = std::env::split_paths(&path).map(|folder| folder.join("mold")).find(|program| program.is_file());
+    let mold = find_program("mold");
     let program = call.next().unwrap_or_default();
     let is_cargo = Path::new(&program).file_stem().is_some_and(|name| name == "cargo" || name == "rustc");
     let mut command = match mold.filter(|_| is_cargo) {
@@ -185,7 +184,7 @@ fn command(mut call: impl Iterator<Item = OsString>) -> Command {
         }
         None => Command::new(program),
     };
-    command.args(call).env("PATH", path);
+    command.args(call).env("PATH", users_path());
     command
 }
 

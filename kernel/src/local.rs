@@ -112,23 +112,23 @@ impl LocalWorker {
             snapshots,
         });
         let mut view = LocalView::new(object.has_result);
-        let (mut was_interrupted, mut failure) = (None, None);
+        let (mut stopped, mut failure) = (None, None);
         // For how many checks in a row the cell has been reading.
         let mut reading = 0;
         loop {
             let event = tokio::select! {
                 biased;
                 () = interrupted.next() => {
-                    was_interrupted = Some(Stopped::ByUser);
+                    stopped = Some(Stopped::ByUser);
                     self.worker.interrupt(KILL);
                     continue;
                 }
                 event = events.recv() => event,
                 () = tokio::time::sleep(READING_CHECK) => {
                     reading = if self.worker.is_reading() { reading + 1 } else { 0 };
-                    if reading == READING_CHECKS && was_interrupted.is_none() {
+                    if reading == READING_CHECKS && stopped.is_none() {
                         reading = 0;
-                        was_interrupted = self.answer("", false, input, interrupted).await;
+                        stopped = self.answer("", false, input, interrupted).await;
                     }
                     continue;
                 }
@@ -153,7 +153,7 @@ impl LocalWorker {
                         }
                     }
                     if let RunEvent::Done { outcome, took, .. } = event {
-                        if let (Some(stopped), Outcome::Died(_, aftermath)) = (was_interrupted, &outcome) {
+                        if let (Some(stopped), Outcome::Died(_, aftermath)) = (stopped, &outcome) {
                             let mut why = interrupted_with(stopped.what(), aftermath, &variables);
                             if stopped == Stopped::WithoutInput {
                                 why.ename = "StdinNotImplementedError".into();
@@ -164,7 +164,7 @@ impl LocalWorker {
                     }
                 }
                 Some(WorkerEvent::Input { prompt, password, .. }) => {
-                    was_interrupted = self.answer(&prompt, password, input, interrupted).await.or(was_interrupted);
+                    stopped = self.answer(&prompt, password, input, interrupted).await.or(stopped);
                 }
                 Some(WorkerEvent::Lost { .. }) => {}
                 None => {

@@ -11,7 +11,6 @@ use crate::render::Utf8Decoder;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::io;
-use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
@@ -56,16 +55,10 @@ struct Group {
     id: Pid,
 }
 
-/// With the user's PATH, and by a path on it: without one it would be started by a fork, which is slow in a process that
-/// has as much memory as this one.
+/// With the user's PATH. By its path it is started without a fork, which is slow in a process with this much memory.
 fn command(name: &str) -> Command {
-    let path = chorus_compiler::users_path();
-    let found = match name.contains('/') {
-        true => None,
-        false => std::env::split_paths(&path).map(|folder| folder.join(name)).find(|program| program.is_file()),
-    };
-    let mut command = Command::new(found.as_deref().unwrap_or(Path::new(name)));
-    command.env("PATH", &path);
+    let mut command = Command::new(chorus_compiler::find_program(name).unwrap_or_else(|| name.into()));
+    command.env("PATH", chorus_compiler::users_path());
     command
 }
 
