@@ -5,12 +5,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-const FILES: [(&str, &str); 9] = [
+const FILES: [(&str, &str); 10] = [
     ("Cargo.toml", include_str!("../../px/Cargo.toml")),
     ("src/lib.rs", include_str!("../../px/src/lib.rs")),
     ("src/base64.rs", include_str!("../../px/src/base64.rs")),
     ("src/display.rs", include_str!("../../px/src/display.rs")),
     ("src/host.rs", include_str!("../../px/src/host.rs")),
+    ("src/link.rs", include_str!("../../px/src/link.rs")),
     ("src/progress.rs", include_str!("../../px/src/progress.rs")),
     ("src/show.rs", include_str!("../../px/src/show.rs")),
     ("src/store.rs", include_str!("../../px/src/store.rs")),

@@ -8,7 +8,7 @@ use std::panic::PanicHookInfo;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 /// The version of [`Host`] that this crate needs. A host of a later version begins with the same fields.
-pub const HOST_VERSION: u32 = 2;
+pub const HOST_VERSION: u32 = 3;
 
 /// The table through which a worker serves cells. It lives as long as the worker.
 #[repr(C)]
@@ -23,6 +23,16 @@ pub struct Host {
     pub panicked: extern "C" fn(&PanicReport),
     /// How many displays got a name so far, in all objects of this worker.
     pub displays: AtomicU64,
+    /// Asks whoever runs this worker: an encoded [`crate::link::Ask`] of so many bytes. Blocks until the encoded
+    /// [`crate::link::Answer`] is there, passes it to `answered` together with `context`, and returns true; false when
+    /// nobody can answer. Any thread may call it.
+    pub ask:
+        extern "C" fn(*const u8, usize, answered: extern "C" fn(*mut c_void, *const u8, usize), *mut c_void) -> bool,
+    /// Passes the argument of the run under way, such as an encoded [`crate::link::Serve`], to `take`.
+    pub argument: extern "C" fn(take: extern "C" fn(*mut c_void, *const u8, usize), *mut c_void),
+    /// Calls `work(context, n)` for each n below a count, on so many threads, and returns when all have returned.
+    /// `work` must not unwind.
+    pub parallel: extern "C" fn(threads: usize, count: usize, work: extern "C" fn(*mut c_void, usize), *mut c_void),
 }
 
 /// A panic, as it crosses the C ABI.

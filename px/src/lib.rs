@@ -18,6 +18,7 @@
 mod base64;
 mod display;
 pub mod host;
+pub mod link;
 mod progress;
 mod show;
 #[doc(hidden)]
