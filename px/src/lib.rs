@@ -24,6 +24,7 @@ mod show;
 #[doc(hidden)]
 pub mod store;
 mod timeit;
+pub mod wire;
 
 pub use display::{
     Bundle, Display, Displayable, Html, Jpeg, Json, Latex, Markdown, OneDisplay, Png, Svg, Text, clear_output, display,
