@@ -15,4 +15,4 @@ mod task;
 
 pub use client::Client;
 pub use error::ClientError;
-pub use session::{Run, RunRequest, Session, SessionEvent, SessionEvents};
+pub use session::{Map, Run, RunRequest, Session, SessionEvent, SessionEvents};

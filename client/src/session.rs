@@ -3,9 +3,11 @@
 use crate::task::Command;
 use bytes::Bytes;
 use chorus_protocol::{
-    Aftermath, BlobId, Death, EngineId, EngineInfo, RunEvent, RunId, RunSpec, SessionId, SnapshotPolicy, Target,
+    Aftermath, BlobId, Death, EngineId, EngineInfo, Entry, MapEvent, MapId, MapSpec, RunEvent, RunId, RunSpec,
+    SessionId, SnapshotPolicy, Target,
 };
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 
@@ -21,6 +23,7 @@ struct Shared {
     commands: mpsc::UnboundedSender<Command>,
     /// Grows in the order in which runs are sent: the controller takes one that doesn't grow for a repetition.
     next_run: Mutex<u64>,
+    next_map: AtomicU64,
 }
 
 impl Drop for Shared {
@@ -36,8 +39,12 @@ pub struct RunRequest {
     pub preload: Vec<BlobId>,
     /// The cell's object.
     pub object: BlobId,
-    /// The symbol to call.
-    pub entry: String,
+    /// What to call.
+    pub entry: Entry,
+    /// What it is given besides.
+    pub argument: Vec<u8>,
+    /// The map that it serves, if it does.
+    pub map: Option<MapId>,
     /// What monitors show for it.
     pub label: String,
     /// Whether variables are to outlive a worker that dies in it.
@@ -139,7 +146,12 @@ pub(crate) fn open(commands: mpsc::UnboundedSender<Command>) -> (Session, Sessio
     _ = commands.send(Command::Open { session, events: sender });
     // The events alone don't keep the connection.
     let events = SessionEvents { session, events, commands: commands.downgrade() };
-    (Session { shared: Arc::new(Shared { id: session, commands, next_run: Mutex::default() }) }, events)
+    (
+        Session {
+            shared: Arc::new(Shared { id: session, commands, next_run: Mutex::default(), next_map: AtomicU64::new(0) }),
+        },
+        events,
+    )
 }
 
 impl Session {
@@ -158,14 +170,23 @@ impl Session {
     /// Runs an object. Its events are there for the taking from now on.
     pub fn run(&self, request: RunRequest) -> Run {
         let (sender, events) = mpsc::unbounded_channel();
-        let RunRequest { preload, object, entry, label, snapshots, targets } = request;
+        let RunRequest { preload, object, entry, argument, map, label, snapshots, targets } = request;
         let mut next_run = self.shared.next_run.lock().unwrap_or_else(PoisonError::into_inner);
         let run = RunId(*next_run);
         *next_run += 1;
-        let spec = RunSpec { session: self.id(), run, preload, object, entry, label, snapshots };
+        let spec = RunSpec { session: self.id(), run, preload, object, entry, argument, map, label, snapshots };
         self.command(Command::Run { spec, targets, events: sender });
         drop(next_run);
         Run { id: run, session: self.clone(), events }
+    }
+
+    /// Has a map's items shared out among the runs that serve it. `items`, `chunk` and `retries` are as in [`MapSpec`].
+    pub fn open_map(&self, items: Option<u64>, chunk: Option<u64>, retries: u32) -> Map {
+        let (sender, events) = mpsc::unbounded_channel();
+        let map = MapId(self.shared.next_map.fetch_add(1, Ordering::Relaxed));
+        let spec = MapSpec { session: self.id(), map, items, chunk, retries };
+        self.command(Command::OpenMap { spec, events: sender });
+        Map { id: map, session: self.clone(), events }
     }
 
     /// Ends what the session runs on these engines, and drops what it has queued there. SIGKILL replaces the workers.
@@ -208,6 +229,37 @@ impl Run {
         let (engine, event) = self.events.recv().await?;
         taken(&self.session.shared.commands, self.session.id(), engine, &event);
         Some((engine, event))
+    }
+}
+
+/// A map that is being shared out. Dropping it ends it.
+#[derive(Debug)]
+pub struct Map {
+    id: MapId,
+    session: Session,
+    events: mpsc::UnboundedReceiver<(Option<EngineId>, MapEvent)>,
+}
+
+impl Map {
+    /// The map's name on the wire, for the runs that serve it.
+    pub fn id(&self) -> MapId {
+        self.id
+    }
+
+    /// What happens next, and on which engine; `None` when the session is gone. Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Option<(Option<EngineId>, MapEvent)> {
+        self.events.recv().await
+    }
+
+    /// Ends it: its runs end after the items that they are at. What they still report isn't heard.
+    pub fn close(&self) {
+        self.session.command(Command::CloseMap { session: self.session.id(), map: self.id });
+    }
+}
+
+impl Drop for Map {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 

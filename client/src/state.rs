@@ -3,7 +3,8 @@
 
 use crate::session::SessionEvent;
 use chorus_protocol::{
-    ClusterStatus, Death, EngineId, EngineInfo, Frame, Outcome, RunEvent, RunId, SessionId, Target, ToClient,
+    ClusterStatus, Death, EngineId, EngineInfo, Frame, MapEvent, MapId, Outcome, RunEvent, RunId, SessionId, Target,
+    ToClient,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use tokio::sync::mpsc::UnboundedSender;
@@ -20,8 +21,11 @@ struct Pending {
 pub(crate) struct SessionState {
     events: UnboundedSender<SessionEvent>,
     runs: HashMap<RunId, Pending>,
+    maps: HashMap<MapId, UnboundedSender<(Option<EngineId>, MapEvent)>>,
     /// Output taken and not yet acknowledged.
     taken: BTreeMap<EngineId, u64>,
+    /// Bytes of maps' results since the last confirmation: the controller keeps them until then.
+    unconfirmed: usize,
     /// The session's messages so far, and how many of them the controller knows of.
     received: u64,
     confirmed: u64,
@@ -54,6 +58,8 @@ impl Sessions {
         let state = SessionState {
             events,
             runs: HashMap::new(),
+            maps: HashMap::new(),
+            unconfirmed: 0,
             taken: BTreeMap::new(),
             received: 0,
             confirmed: 0,
@@ -81,6 +87,22 @@ impl Sessions {
         }
         state.runs.insert(run, Pending { targets, events });
         true
+    }
+
+    /// Takes note of a map. False if there is nothing to send: no session.
+    pub fn open_map(
+        &mut self,
+        session: SessionId,
+        map: MapId,
+        events: UnboundedSender<(Option<EngineId>, MapEvent)>,
+    ) -> bool {
+        // Without a session, the channel ends here, and whoever listens hears of nothing more.
+        self.open.get_mut(&session).map(|state| state.maps.insert(map, events)).is_some()
+    }
+
+    /// Whether it was open.
+    pub fn close_map(&mut self, session: SessionId, map: MapId) -> bool {
+        self.open.get_mut(&session).is_some_and(|state| state.maps.remove(&map).is_some())
     }
 
     /// Whether it was open.
@@ -126,8 +148,10 @@ impl Sessions {
                 }
                 !due
             });
-            if (all || receipts.acks.len() > before) && state.received > state.confirmed {
+            let due = all || receipts.acks.len() > before || state.unconfirmed as u64 >= ACKNOWLEDGE;
+            if due && state.received > state.confirmed {
                 state.confirmed = state.received;
+                state.unconfirmed = 0;
                 receipts.received.push((session, state.received));
             }
         }
@@ -141,6 +165,15 @@ impl Sessions {
                 if let Some(state) = self.open.get_mut(&session) {
                     state.count();
                     state.deliver(run, engine, event);
+                }
+            }
+            ToClient::Map { session, map, engine, event } => {
+                if let Some(state) = self.open.get_mut(&session) {
+                    state.count();
+                    state.unconfirmed += event.weight();
+                    if let Some(events) = state.maps.get(&map) {
+                        _ = events.send((engine, event));
+                    }
                 }
             }
             ToClient::WorkerLost { session, engine, death, aftermath, generation } => {

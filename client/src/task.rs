@@ -6,7 +6,8 @@ use crate::session::SessionEvent;
 use crate::state::{Sessions, Unconfirmed};
 use bytes::Bytes;
 use chorus_protocol::{
-    BlobId, ClusterStatus, Connection, EngineId, Frame, FromClient, RunEvent, RunSpec, SessionId, Target, ToClient,
+    BlobId, ClusterStatus, Connection, EngineId, Frame, FromClient, MapEvent, MapId, MapSpec, RunEvent, RunSpec,
+    SessionId, Target, ToClient,
 };
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -28,6 +29,8 @@ pub(crate) enum Command {
     Run { spec: RunSpec, targets: Vec<Target>, events: mpsc::UnboundedSender<(EngineId, RunEvent)> },
     Interrupt { session: SessionId, targets: Vec<EngineId>, signal: i32 },
     Restart { session: SessionId, targets: Vec<EngineId> },
+    OpenMap { spec: MapSpec, events: mpsc::UnboundedSender<(Option<EngineId>, MapEvent)> },
+    CloseMap { session: SessionId, map: MapId },
     Taken { session: SessionId, engine: EngineId, bytes: u64 },
 }
 
@@ -109,8 +112,9 @@ impl Task {
                     Ok(ToClient::ShuttingDown) => return End::Lost("it was stopped".to_owned()),
                     Ok(message) => {
                         self.heard = Instant::now();
+                        let results = matches!(message, ToClient::Map { .. });
                         self.receive(message);
-                        Ok(())
+                        if results { self.send_receipts(false).await } else { Ok(()) }
                     }
                     Err(why) => return End::Broken(why),
                 },
@@ -175,6 +179,16 @@ impl Task {
             }
             Command::Interrupt { session, targets, signal } => FromClient::Interrupt { session, targets, signal },
             Command::Restart { session, targets } => FromClient::RestartSession { session, targets },
+            Command::OpenMap { spec, events } => {
+                if !self.sessions.open_map(spec.session, spec.map, events) {
+                    return Ok(());
+                }
+                FromClient::OpenMap(spec)
+            }
+            Command::CloseMap { session, map } if self.sessions.close_map(session, map) => {
+                FromClient::CloseMap { session, map }
+            }
+            Command::CloseMap { .. } => return Ok(()),
             Command::Taken { session, engine, bytes } => {
                 self.sessions.take(session, engine, bytes);
                 return self.send_receipts(false).await;

@@ -112,6 +112,8 @@ impl Cluster {
             preload: vec![self.std],
             object: self.object,
             entry: entry.into(),
+            argument: vec![],
+            map: None,
             label: entry.into(),
             snapshots: SnapshotPolicy::default(),
             targets: targets.collect(),

@@ -1,7 +1,7 @@
 //! What a supervisor, its worker and the worker's keeper say to each other over their sockets: a length (4 bytes, little
 //! endian), then a postcard message. Pure but for [`read`] and [`write`], which the worker uses.
 
-use chorus_protocol::{Death, NoSnapshot, Panic, SnapshotPolicy, Taken, Took};
+use chorus_protocol::{Death, Entry, NoSnapshot, Panic, SnapshotPolicy, Taken, Took};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read, Write};
@@ -19,8 +19,10 @@ pub enum ToWorker {
         preload: Vec<PathBuf>,
         /// The object.
         object: PathBuf,
-        /// The symbol to call.
-        entry: String,
+        /// What to call.
+        entry: Entry,
+        /// What it is given besides.
+        argument: Vec<u8>,
         /// `px::rank()`.
         rank: u32,
         /// `px::size()`.

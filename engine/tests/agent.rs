@@ -119,6 +119,8 @@ impl Cluster {
             preload: vec![blob(&objects().std)],
             object: blob(&objects().cells),
             entry: entry.into(),
+            argument: vec![],
+            map: None,
             label: entry.into(),
             snapshots: SnapshotPolicy::Off,
         };

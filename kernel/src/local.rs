@@ -7,7 +7,7 @@ use crate::render::{LocalView, Output, Place, Source, late};
 use chorus_compiler::{Call, Object};
 use chorus_engine::{Job, StartError, Worker, WorkerConfig, WorkerEvent};
 use chorus_jupyter::content::Failure;
-use chorus_protocol::{Aftermath, Death, Outcome, RunEvent, RunId, SnapshotPolicy, SnapshotState, Took};
+use chorus_protocol::{Aftermath, Death, Entry, Outcome, RunEvent, RunId, SnapshotPolicy, SnapshotState, Took};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -105,7 +105,8 @@ impl LocalWorker {
             run,
             preload: object.preload.clone(),
             object: object.path.clone(),
-            entry: object.entry.clone(),
+            entry: Entry::Cell(object.entry.clone()),
+            argument: Vec::new(),
             rank: 0,
             size: 1,
             generation: None,

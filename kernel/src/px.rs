@@ -8,7 +8,7 @@ use crate::publisher::Publisher;
 use crate::render::{PxView, ViewOptions};
 use chorus_client::{Run, RunRequest};
 use chorus_compiler::Object;
-use chorus_protocol::{Aftermath, EngineId, Outcome, RunEvent, SnapshotPolicy, Target, Took};
+use chorus_protocol::{Aftermath, EngineId, Entry, Outcome, RunEvent, SnapshotPolicy, Target, Took};
 use futures::FutureExt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -99,7 +99,9 @@ pub async fn send(
     let run = cluster.session().run(RunRequest {
         preload,
         object: id,
-        entry: object.entry.clone(),
+        entry: Entry::Cell(object.entry.clone()),
+        argument: Vec::new(),
+        map: None,
         label: label.to_owned(),
         snapshots,
         targets: targets.iter().map(|&engine| Target { engine, generation: generation(engine) }).collect(),

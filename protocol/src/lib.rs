@@ -6,14 +6,16 @@
 pub mod connection;
 pub mod frame;
 pub mod id;
+pub mod map;
 pub mod message;
 pub mod snapshot;
 
 pub use connection::{Connection, ConnectionError};
 pub use frame::{Frame, FrameError, Key};
-pub use id::{BlobId, EngineId, RunId, SessionId};
+pub use id::{BlobId, EngineId, MapId, RunId, SessionId};
+pub use map::*;
 pub use message::*;
 pub use snapshot::*;
 
 /// The version of the messages below. Two processes work together only when theirs are equal.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;

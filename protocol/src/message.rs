@@ -3,7 +3,8 @@
 //! A run, seen from one engine, is the sequence `Started`, any number of `Output`, `Display`, `ClearOutput` and
 //! `Panic`, and one `Done`. Output that a run's threads or child processes write later still carries its [`RunId`].
 
-use crate::id::{BlobId, EngineId, RunId, SessionId};
+use crate::id::{BlobId, EngineId, MapId, RunId, SessionId};
+use crate::map::{MapEvent, MapSpec, Piece, Report};
 use crate::snapshot::{Aftermath, NoSnapshot, SnapshotPolicy, SnapshotState};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -20,7 +21,7 @@ pub const EVENT_WEIGHT: usize = 512;
 /// The largest piece of a stream in one [`RunEvent::Output`], in bytes.
 pub const OUTPUT_CHUNK: usize = 64 << 10;
 
-/// One cell's object, to be loaded and called once.
+/// One object, to be loaded and called once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunSpec {
     /// Whose namespace.
@@ -31,12 +32,33 @@ pub struct RunSpec {
     pub preload: Vec<BlobId>,
     /// The cell's object.
     pub object: BlobId,
-    /// The symbol to call.
-    pub entry: String,
+    /// What to call.
+    pub entry: Entry,
+    /// What it is given besides; only px and the client know what that is.
+    #[serde(with = "serde_bytes")]
+    pub argument: Vec<u8>,
+    /// The map that it serves, if it does.
+    pub map: Option<MapId>,
     /// What monitors show for it: the beginning of the cell's text.
     pub label: String,
     /// Whether its variables are to outlive a worker that dies in it.
     pub snapshots: SnapshotPolicy,
+}
+
+/// What is called in an object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Entry {
+    /// The cell: this symbol takes and returns the variables.
+    Cell(String),
+    /// A function so many bytes behind the object's beginning in memory. It takes and returns nothing, and leaves the
+    /// variables alone.
+    Function(u64),
+}
+
+impl From<&str> for Entry {
+    fn from(symbol: &str) -> Entry {
+        Entry::Cell(symbol.to_owned())
+    }
 }
 
 /// One engine of a run.
@@ -336,6 +358,15 @@ pub enum FromEngine {
         /// The generation of the worker that replaces it.
         generation: u32,
     },
+    /// A run that serves a map is ready for items, or for more of them.
+    MapReady {
+        /// Whose map.
+        session: SessionId,
+        /// Which.
+        map: MapId,
+        /// What was done since the last time.
+        reports: Vec<Report>,
+    },
     /// The engine leaves on its own accord.
     Goodbye,
 }
@@ -385,6 +416,22 @@ pub enum ToEngine {
         session: SessionId,
         /// The signal for the worker; SIGKILL replaces it by a fresh one.
         signal: i32,
+    },
+    /// Items for the run that serves this map, behind those that it has.
+    MapWork {
+        /// Whose map.
+        session: SessionId,
+        /// Which.
+        map: MapId,
+        /// The items.
+        pieces: Vec<Piece>,
+    },
+    /// There are no more items, and those that the run has and hasn't begun aren't wanted: it ends.
+    MapEnd {
+        /// Whose map.
+        session: SessionId,
+        /// Which.
+        map: MapId,
     },
     /// Start a session's worker, so that its first run finds it ready.
     OpenSession(SessionId),
@@ -444,6 +491,15 @@ pub enum FromClient {
         /// The signal for the workers; SIGKILL replaces them by fresh ones.
         signal: i32,
     },
+    /// Share out a map. The runs that serve it are submitted by themselves, before or after.
+    OpenMap(MapSpec),
+    /// End a map: its runs are told to.
+    CloseMap {
+        /// Whose.
+        session: SessionId,
+        /// Which.
+        map: MapId,
+    },
     /// Replace the session's workers on these engines by fresh ones.
     RestartSession {
         /// Whose workers.
@@ -458,7 +514,7 @@ pub enum FromClient {
     /// The client leaves; its sessions are closed.
     Goodbye,
     /// Go on with a session after its connection broke. The controller sends again what got lost: the session's
-    /// messages ([`ToClient::Run`] and [`ToClient::WorkerLost`]) after the first `received`. It answers with
+    /// messages ([`ToClient::Run`], [`ToClient::Map`] and [`ToClient::WorkerLost`]) after the first `received`. It answers with
     /// [`ToClient::SessionGone`] when it can't.
     Resume {
         /// Which session.
@@ -495,6 +551,17 @@ pub enum ToClient {
         engine: EngineId,
         /// What.
         event: RunEvent,
+    },
+    /// Something happened in a map of one of this client's sessions.
+    Map {
+        /// Which session.
+        session: SessionId,
+        /// Which map.
+        map: MapId,
+        /// On which engine; `None` for what no engine did.
+        engine: Option<EngineId>,
+        /// What.
+        event: MapEvent,
     },
     /// A worker of one of this client's sessions died while it ran nothing.
     WorkerLost {

@@ -210,7 +210,9 @@ impl World {
                     run,
                     preload: vec![],
                     object: BlobId::of(b""),
-                    entry: String::new(),
+                    entry: "".into(),
+                    argument: vec![],
+                    map: None,
                     label: String::new(),
                     snapshots: SnapshotPolicy::Off,
                 };

@@ -142,6 +142,8 @@ fn spec(run: u64) -> RunSpec {
         preload: vec![],
         object: BlobId::of(b"object"),
         entry: "entry".into(),
+        argument: vec![],
+        map: None,
         label: format!("cell {run}"),
         snapshots: SnapshotPolicy::default(),
     }

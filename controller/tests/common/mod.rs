@@ -178,7 +178,8 @@ pub fn run(session: &Session, engines: &[EngineId]) -> Run {
     let object = session.put_blob(Bytes::from_static(b"object"));
     let targets = engines.iter().map(|&engine| Target { engine, generation: None }).collect();
     let (entry, label, snapshots) = ("entry".into(), "cell".into(), SnapshotPolicy::Off);
-    session.run(RunRequest { preload: vec![], object, entry, label, snapshots, targets })
+    let (argument, map) = (vec![], None);
+    session.run(RunRequest { preload: vec![], object, entry, argument, map, label, snapshots, targets })
 }
 
 pub async fn next(run: &mut Run) -> Option<(EngineId, RunEvent)> {

@@ -106,6 +106,7 @@ impl Waiting {
             preload: spec.preload.iter().map(|&blob| blobs.find(blob)).collect::<Option<_>>()?,
             object: blobs.find(spec.object)?,
             entry: spec.entry.clone(),
+            argument: spec.argument.clone(),
             rank: self.rank,
             size: self.size,
             generation: self.generation,

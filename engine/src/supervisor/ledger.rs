@@ -195,6 +195,7 @@ mod tests {
             preload: vec![],
             object: "o".into(),
             entry: "e".into(),
+            argument: vec![],
             rank: 0,
             size: 1,
             generation,

@@ -11,7 +11,7 @@ mod task;
 
 pub(crate) use process::watch;
 
-use chorus_protocol::{Aftermath, Death, Outcome, RunEvent, RunId, SnapshotPolicy};
+use chorus_protocol::{Aftermath, Death, Entry, Outcome, RunEvent, RunId, SnapshotPolicy};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -48,8 +48,10 @@ pub struct Job {
     pub preload: Vec<PathBuf>,
     /// The object.
     pub object: PathBuf,
-    /// The symbol to call.
-    pub entry: String,
+    /// What to call.
+    pub entry: Entry,
+    /// What it is given besides.
+    pub argument: Vec<u8>,
     /// `px::rank()`.
     pub rank: u32,
     /// `px::size()`.

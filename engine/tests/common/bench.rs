@@ -93,6 +93,7 @@ pub fn job(run: u64, entry: &str) -> Job {
         preload: vec![objects().std.clone()],
         object: objects().cells.clone(),
         entry: entry.into(),
+        argument: vec![],
         rank: 2,
         size: 5,
         generation: None,
