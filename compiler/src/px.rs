@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-const FILES: [(&str, &str); 10] = [
+const FILES: [(&str, &str); 12] = [
     ("Cargo.toml", include_str!("../../px/Cargo.toml")),
     ("src/lib.rs", include_str!("../../px/src/lib.rs")),
     ("src/base64.rs", include_str!("../../px/src/base64.rs")),
@@ -16,6 +16,8 @@ const FILES: [(&str, &str); 10] = [
     ("src/show.rs", include_str!("../../px/src/show.rs")),
     ("src/store.rs", include_str!("../../px/src/store.rs")),
     ("src/timeit.rs", include_str!("../../px/src/timeit.rs")),
+    ("src/wire.rs", include_str!("../../px/src/wire.rs")),
+    ("src/wire/structural.rs", include_str!("../../px/src/wire/structural.rs")),
 ];
 
 /// Writes px below `folder` and returns its path.

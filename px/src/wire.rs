@@ -1,10 +1,42 @@
 //! How values travel between the notebook and its engines.
+//!
+//! The encoding says nothing about itself: both sides know the type. Numbers are as they are in memory, so that many of
+//! them are copied at once; what has a length has it in front as a `u64`, an `Option` a byte, and an `enum` the number of
+//! its variant as a `u32`. The bytes are untrusted: what isn't an encoding is [`Damaged`], and a length that they announce
+//! costs no memory before that much is there.
 
 use crate::link::Damaged;
 
+mod structural;
+
+/// What two processes must have in common to read each other's numbers.
+pub const LAYOUT: &str = match (cfg!(target_endian = "little"), cfg!(target_pointer_width = "64")) {
+    (true, true) => "little endian, 64 bits",
+    (true, false) => "little endian, 32 bits",
+    (false, true) => "big endian, 64 bits",
+    (false, false) => "big endian, 32 bits",
+};
+
+/// Values that take no bytes can be announced in any number; a loop over more would look like a standstill.
+const MOST_WITHOUT_BYTES: u64 = u32::MAX as u64;
+/// Bytes that are reserved at most for what is merely announced.
+const RESERVED: usize = 1 << 20;
+
 /// A type whose values can travel between the notebook and its engines.
-pub trait Wire: Sized + 'static {
-    /// Whether the bytes of a value in memory are its encoding, and any bytes are a value: plain numbers.
+///
+/// # Safety
+/// [`Wire::is_plain`] may only be true if the type has no padding and no address in it, if any bytes are a value, and if
+/// [`Wire::put`] appends just the bytes of the value in memory.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't travel between the notebook and its engines",
+    label = "a value of this type would have to travel",
+    note = "numbers, bool, char, String and tuples, arrays, Vec, Option, Result, HashMap, BTreeMap of these can",
+    note = "for a type of your own, add `:dep serde = {{ version = \"1\", features = [\"derive\"] }}` and derive \
+            `serde::Serialize, serde::Deserialize`"
+)]
+pub unsafe trait Wire: Sized + 'static {
+    /// Whether the bytes of a value in memory are its encoding, and any bytes are a value: numbers, and arrays and tuples
+    /// of them without gaps. It doesn't change.
     fn is_plain() -> bool {
         false
     }
@@ -15,3 +47,60 @@ pub trait Wire: Sized + 'static {
     /// Takes a value from the beginning of `from`.
     fn get(from: &mut &[u8]) -> Result<Self, Damaged>;
 }
+
+/// The values in memory, if their bytes are their encoding.
+pub fn as_bytes<T: Wire>(items: &[T]) -> Option<&[u8]> {
+    // SAFETY: the bytes of the slice; a plain type has no padding, so each is initialised.
+    T::is_plain().then(|| unsafe { std::slice::from_raw_parts(items.as_ptr().cast(), size_of_val(items)) })
+}
+
+/// Appends the encodings of the values, one behind the other, without their number.
+pub fn put_slice<T: Wire>(items: &[T], to: &mut Vec<u8>) {
+    match as_bytes(items) {
+        Some(bytes) => to.extend_from_slice(bytes),
+        None => items.iter().for_each(|item| item.put(to)),
+    }
+}
+
+/// Takes so many values from the beginning of `from`.
+pub fn get_vec<T: Wire>(count: u64, from: &mut &[u8]) -> Result<Vec<T>, Damaged> {
+    let count = usize::try_from(count).map_err(|_| Damaged)?;
+    if T::is_plain() {
+        let length = count.checked_mul(size_of::<T>()).ok_or(Damaged)?;
+        let bytes = take(length, from)?;
+        let mut items = Vec::<T>::with_capacity(count);
+        // SAFETY: there is room for `count` values, which are `length` bytes, and any bytes are values of a plain type.
+        unsafe {
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), items.as_mut_ptr().cast(), length);
+            items.set_len(count);
+        }
+        return Ok(items);
+    }
+    let mut items = Vec::with_capacity(count.min(from.len()).min(RESERVED / size_of::<T>().max(1)));
+    each(count as u64, from, |from| {
+        items.push(T::get(from)?);
+        Ok(())
+    })?;
+    Ok(items)
+}
+
+/// Calls `get` so many times.
+fn each(count: u64, from: &mut &[u8], mut get: impl FnMut(&mut &[u8]) -> Result<(), Damaged>) -> Result<(), Damaged> {
+    for _ in 0..count {
+        let before = from.len();
+        get(from)?;
+        if from.len() == before && count > MOST_WITHOUT_BYTES {
+            return Err(Damaged);
+        }
+    }
+    Ok(())
+}
+
+fn take<'a>(length: usize, from: &mut &'a [u8]) -> Result<&'a [u8], Damaged> {
+    let (bytes, rest) = from.split_at_checked(length).ok_or(Damaged)?;
+    *from = rest;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests;
