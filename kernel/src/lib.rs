@@ -14,6 +14,7 @@ mod failure;
 mod history;
 mod input;
 mod interrupt;
+mod jobs;
 mod local;
 pub mod magic;
 mod outbox;

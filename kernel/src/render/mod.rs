@@ -21,7 +21,7 @@ mod tests;
 mod utf8;
 mod view;
 
-pub use failure::{RESTORED, STILL_DEFINED, no_snapshot};
+pub use failure::{RESTORED, STILL_DEFINED, at_place, no_snapshot};
 pub use grouping::Grouping;
 pub use ids::{fold_ids, name_engines, parse_ids};
 pub use local::LocalView;
