@@ -127,7 +127,7 @@ impl Jobs {
                 }
                 Answer::Ok
             }
-            Ask::Next(_) => return Err("the notebook's own cells serve no map".into()),
+            Ask::Next(_) | Ask::Result(_) => return Err("the notebook's own cells serve no map or call".into()),
         })
     }
 
