@@ -7,6 +7,10 @@
 mod pace;
 mod ranges;
 mod seat;
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;
 
 use chorus_protocol::{Death, EngineId, MapSpec, Outcome, Piece, Report, RunId};
 use pace::Load;
@@ -102,7 +106,7 @@ impl Map {
             return vec![Piece { first: suspect.first, count, chunk: count }];
         }
         // Suspects go first, and to engines that have nothing else: all run empty until they are given away.
-        if !self.suspects.is_empty() || (seat.items() > 0 && seat.at_suspect()) {
+        if !self.suspects.is_empty() || seat.at_suspect() {
             return pieces;
         }
         let mut load = Load { items: waiting(&self.returned, self.frontier, items), seats: self.seats.len() as u64 };

@@ -16,10 +16,9 @@ impl Ranges {
         self.items
     }
 
-    /// How many ranges.
     #[cfg(test)]
-    pub fn len(&self) -> usize {
-        self.ends.len()
+    pub fn ranges(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.ends.iter().map(|(&first, &end)| (first, end))
     }
 
     /// Adds items that aren't in it.

@@ -49,9 +49,9 @@ impl Seat {
         self.in_hand.len() as u64
     }
 
-    /// Whether it works at something suspect.
+    /// Whether it works at something suspect, which it then has alone.
     pub fn at_suspect(&self) -> bool {
-        self.in_hand.values().any(|it| it.attempts > 0)
+        self.in_hand.values().next().is_some_and(|it| it.attempts > 0)
     }
 
     pub fn give(&mut self, span: Span) {
@@ -93,5 +93,10 @@ impl Seat {
         spans.sort_by_key(|(first, it)| (it.order, *first));
         self.items = 0;
         spans.into_iter().map(|(first, it)| Span { first, end: it.end, attempts: it.attempts }).collect()
+    }
+
+    #[cfg(test)]
+    pub fn spans(&self) -> Vec<Span> {
+        self.in_hand.iter().map(|(&first, it)| Span { first, end: it.end, attempts: it.attempts }).collect()
     }
 }
