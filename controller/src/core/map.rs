@@ -222,6 +222,15 @@ impl Map {
     }
 }
 
+#[cfg(test)]
+impl Map {
+    /// How many things it keeps: engines, pieces in hand, and what came back.
+    pub fn kept(&self) -> usize {
+        let in_hand: u64 = self.seats.values().map(Seat::pieces).sum();
+        self.seats.len() + in_hand as usize + self.returned.ranges().count() + self.suspects.len()
+    }
+}
+
 /// How many items nobody has, suspects left aside.
 fn waiting(returned: &Ranges, frontier: u64, items: u64) -> u64 {
     returned.items() + (items - frontier)
