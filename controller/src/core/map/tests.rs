@@ -157,6 +157,17 @@ fn the_task_at_work_is_suspect_and_tried_alone_in_parts() {
     assert_eq!(next.first(), Some(&(32, 32)));
 }
 
+#[test]
+fn a_suspect_that_was_lost_for_another_reason_stays_one() {
+    let mut map = map(100, Some(1), 1, 3);
+    assert_eq!(say(&mut map, 0, &[]), [(0, 2)]);
+    map.leave(EngineId(0), RunId(0), &signal(11));
+    assert_eq!(say(&mut map, 1, &[]), [(0, 1)]);
+    map.leave(EngineId(1), RunId(0), &Outcome::died(Death::EngineLost));
+    assert_eq!(say(&mut map, 2, &[]), [(0, 1)], "alone");
+    assert_eq!(map.leave(EngineId(2), RunId(0), &signal(11)), Some((0, 1)));
+}
+
 /// Lets engines die over one item until the map is over; returns what was given up, and how many deaths it took.
 fn deadly(items: u64, chunk: Option<u64>, retries: u32, item: u64, outcome: &Outcome) -> (Vec<(u64, u64)>, u32) {
     let mut map = map(items, chunk, retries, 1);

@@ -167,6 +167,18 @@ fn others_do_what_a_lost_engine_had() {
 }
 
 #[test]
+fn others_do_what_an_idle_worker_had() {
+    let mut cluster = Cluster::mapping(2, 2);
+    cluster.ready_for("e0", vec![]);
+    cluster.ready_for("e1", vec![]);
+    cluster.ready_for("e1", vec![report(1, 1)]);
+    cluster.actions.clear();
+    let (death, aftermath) = (Death::Signal(9), chorus_protocol::Aftermath::Lost(NoSnapshot::Off));
+    cluster.engine("e0", FromEngine::WorkerLost { session: SESSION, death, aftermath, generation: 1 });
+    assert_eq!(cluster.work("e1"), [(0, 1)]);
+}
+
+#[test]
 fn an_engine_that_is_going_is_given_nothing() {
     let mut cluster = Cluster::mapping(3, 4);
     for name in ["e0", "e1", "e2"] {
@@ -207,6 +219,13 @@ fn maps_wait_while_the_client_lags() {
     assert_eq!(cluster.work("e0"), []);
     cluster.client("c", FromClient::Received { session: SESSION, count: 1 });
     assert_eq!(cluster.work("e0"), [(3, 2)]);
+    // So it is when what it has taken is told by a new connection.
+    cluster.ready_for("e0", vec![large(3)]);
+    cluster.ready_for("e0", vec![large(4)]);
+    cluster.client("c2", FromClient::Hello { version: chorus_protocol::VERSION });
+    cluster.actions.clear();
+    cluster.client("c2", FromClient::Resume { session: SESSION, received: 5 });
+    assert_eq!(cluster.work("e0"), [(5, 2)]);
 }
 
 #[test]
