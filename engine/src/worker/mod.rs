@@ -47,7 +47,8 @@ fn serve(mut channel: UnixStream, mut snapshots: Snapshots) -> ! {
     let mut changed = false;
     let mut me = begin(&channel);
     loop {
-        if changed && policy != SnapshotPolicy::Off && !inbox::has_load() && !has_input(&channel, IDLE_MS) {
+        let wanted = changed && policy != SnapshotPolicy::Off && objects.have_variables();
+        if wanted && !inbox::has_load() && !has_input(&channel, IDLE_MS) {
             changed = false;
             if snapshots.take(policy, &mut channel) {
                 (me, changed) = (begin(&channel), true);

@@ -100,9 +100,11 @@ impl Objects {
         // SAFETY: the compiler generated the entry for the store that the cells before it have left, and a function
         // takes nothing. A cell's own unsafe code can do anything: that is why it runs in this process and not in the
         // supervisor's.
-        match cell.entry {
-            Loaded::Cell(entry) => self.variables = unsafe { entry(self.variables) },
-            Loaded::Function(function) => unsafe { function() },
+        unsafe {
+            match cell.entry {
+                Loaded::Cell(entry) => self.variables = entry(self.variables),
+                Loaded::Function(function) => function(),
+            }
         }
         let wall = begin.elapsed().as_micros().try_into().unwrap_or(u64::MAX);
         let (user_after, system_after) = cpu_micros();

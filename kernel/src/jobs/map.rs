@@ -17,6 +17,7 @@ use chorus_protocol::{Aftermath, BlobId, Death, EngineId, Entry, MapEvent, Outco
 use px::link::{ItemFailure, MapAsk, Message, OnError, Serve};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -46,8 +47,8 @@ pub struct MapOptions {
     pub targets: Targets,
     /// How many items make a task, if the user has a wish.
     pub chunk: Option<u64>,
-    /// How often an item is tried again whose function panics. One whose worker dies is tried again once, or so often.
-    pub retries: u32,
+    /// How often an item is tried again; by default once if its worker died, and not if the function panicked.
+    pub retries: Option<u32>,
     /// What becomes of the map when an item fails.
     pub on_error: OnError,
     /// How long an item may take.
@@ -67,7 +68,7 @@ impl Default for MapOptions {
         MapOptions {
             targets: Targets::all(),
             chunk: None,
-            retries: 0,
+            retries: None,
             on_error: OnError::Stop,
             timeout: None,
             threads: None,
@@ -83,7 +84,9 @@ pub struct Half {
     /// The object.
     pub object: Object,
     /// For [`chorus_compiler::Compiler::settle`].
-    pub ticket: Mutex<Option<Ticket>>,
+    pub ticket: Option<Ticket>,
+    /// Whether it was sent to engines.
+    pub used: AtomicBool,
 }
 
 /// A map that is to be started.
@@ -170,7 +173,7 @@ pub async fn start(started: Started) -> Result<Job, String> {
     let work = Work::new(&ask, object, &context, &cluster).await?;
     let options = &context.options;
     let items = (!options.each).then_some(ask.items);
-    let map = cluster.session().open_map(items, options.chunk, options.retries.max(1));
+    let map = cluster.session().open_map(items, options.chunk, options.retries.unwrap_or(1));
     let account = Arc::new(Mutex::new(Account::new(items)));
     let (end, ended) = watch::channel(None);
     let (cancel, cancelled) = watch::channel(false);
@@ -226,7 +229,10 @@ impl Work {
     async fn new(ask: &MapAsk, object: Option<Object>, context: &Context, cluster: &Cluster) -> Result<Work, String> {
         let sentence = |error: ClusterError| error.to_string();
         let (object, entry) = match &context.half {
-            Some(half) => (half.object.clone(), Entry::Cell(half.object.entry.clone())),
+            Some(half) => {
+                half.used.store(true, Ordering::Release);
+                (half.object.clone(), Entry::Cell(half.object.entry.clone()))
+            }
             None => {
                 let this = object.filter(|object| object.path == Path::new(&ask.object));
                 let gone = "the function's object isn't the cell's that runs: start maps from the cell itself";
@@ -244,7 +250,7 @@ impl Work {
             rooms: ask.rooms.clone(),
             input: ask.input.clone(),
             constants: ask.constants.clone(),
-            retries: options.retries,
+            retries: options.retries.unwrap_or(0),
             on_error: options.on_error,
             timeout,
             threads: 1,
@@ -458,7 +464,7 @@ impl Driver {
     /// Tells the compiler what a run's end means for the engine's variables.
     fn settle(&self, engine: EngineId, outcome: &Outcome) {
         let (member, outcome) = (Member::Engine(engine), outcome.clone());
-        let ticket = self.context.half.as_ref().and_then(|half| *lock(&half.ticket));
+        let ticket = self.context.half.as_ref().and_then(|half| half.ticket);
         self.context.compiler.send(move |compiler| match (ticket, &outcome) {
             (Some(ticket), outcome) => _ = compiler.settle(ticket, member, outcome),
             (None, Outcome::Died(death, Aftermath::Lost(_))) => _ = compiler.died(member, *death),
