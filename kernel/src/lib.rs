@@ -17,6 +17,7 @@ mod interrupt;
 mod jobs;
 mod local;
 pub mod magic;
+pub mod map_text;
 mod outbox;
 mod program;
 mod publisher;

@@ -170,6 +170,9 @@ impl Executor {
                 self.autopx = if self.autopx.is_some() { None } else { Some(config) };
                 publisher.say(says).await;
             }
+            Command::Map(_) | Command::Transfer(_) | Command::Tasks | Command::Cancel(_) => {
+                return Err(failure("MagicError", "this kernel can't run maps yet"));
+            }
             Command::PxResult(options) => self.px_result(options, request).await?,
             Command::PxConfig { config, changed } => {
                 if !changed {
