@@ -2,7 +2,6 @@
 
 use super::parallel::resolve;
 use super::{Done, Executor, Next, Request};
-use crate::cluster::Cluster;
 use crate::failure::{compile_failure, failure, magic_failure};
 use crate::jobs::{Half, MapOptions};
 use crate::magic::{Data, Map, OnError};
@@ -31,20 +30,18 @@ impl Executor {
         ran?;
         if !map.options.block {
             let name = map.options.out.as_deref().unwrap_or("_");
-            let says = format!("Sent; `{name}` is its handle: `{name}.wait()` has the results, `%cancel {name}` ends it.");
+            let says =
+                format!("Sent; `{name}` is its handle: `{name}.wait()` has the results, `%cancel {name}` ends it.");
             request.publisher.say(&says).await;
         } else if let Some(job) = self.jobs.last() {
-            request.publisher.say(&job.summary()).await;
+            if let Some(summary) = job.summary() {
+                request.publisher.say(&summary).await;
+            }
         }
         Ok(Next::Continue)
     }
 
-    async fn map_texts(
-        &self,
-        map: &Map<'_>,
-        targets: &[EngineId],
-        request: &Request,
-    ) -> Result<MapTexts, Failure> {
+    async fn map_texts(&self, map: &Map<'_>, targets: &[EngineId], request: &Request) -> Result<MapTexts, Failure> {
         let members: Vec<Member> = targets.iter().copied().map(Member::Engine).collect();
         let (local, engines) = self
             .with_compiler(move |compiler| {

@@ -3,6 +3,7 @@
 mod clusters;
 mod expression;
 mod files;
+mod maps;
 mod parallel;
 mod shell;
 mod snapshots;
@@ -170,7 +171,8 @@ impl Executor {
                 self.autopx = if self.autopx.is_some() { None } else { Some(config) };
                 publisher.say(says).await;
             }
-            Command::Map(_) | Command::Transfer(_) | Command::Tasks | Command::Cancel(_) => {
+            Command::Map(map) => return self.map(*map, request).await,
+            Command::Transfer(_) | Command::Tasks | Command::Cancel(_) => {
                 return Err(failure("MagicError", "this kernel can't run maps yet"));
             }
             Command::PxResult(options) => self.px_result(options, request).await?,

@@ -1,46 +1,33 @@
 //! What a map has done so far. Pure.
 
+use crate::render::{Bundle, EngineState, MapEnd, MapView};
 use chorus_protocol::{EngineId, Report};
 use px::link::{Damaged, Done, ItemFailure, Message};
-use std::collections::BTreeMap;
+use std::time::Duration;
 
-/// Of one engine.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Items that are done, failed ones included.
-    pub done: u64,
-    /// Those that failed.
-    pub failed: u64,
-    /// What they took on that engine's clock, in microseconds.
-    pub micros: u64,
-}
-
-/// Of the whole map.
-#[derive(Debug, Default)]
+/// See the module.
+#[derive(Debug)]
 pub struct Account {
     /// `None` when each engine has its own.
     items: Option<u64>,
     done: Vec<(EngineId, Done)>,
-    tallies: BTreeMap<EngineId, Tally>,
-    failures: Vec<ItemFailure>,
+    view: MapView,
 }
 
 impl Account {
     /// Of a map that has done nothing.
     pub fn new(items: Option<u64>) -> Account {
-        Account { items, ..Account::default() }
+        Account { items, done: Vec::new(), view: MapView::new(items.unwrap_or(0)) }
     }
 
     /// Enters what an engine has done; returns the first item of it that failed.
     pub fn enter(&mut self, engine: EngineId, reports: &[Report]) -> Result<Option<ItemFailure>, Damaged> {
-        let known = self.failures.len();
+        let mut first = None;
         for report in reports {
             let mut done = Done::decode(&report.body)?;
-            let tally = self.tallies.entry(engine).or_default();
-            tally.done += done.count;
-            tally.failed += done.failed.len() as u64;
-            tally.micros += done.micros;
-            self.failures.append(&mut done.failed.clone());
+            let failed: Vec<u64> = done.failed.iter().map(|failure| failure.item).collect();
+            self.view.done(engine, done.count, done.micros, &failed);
+            first = first.or_else(|| done.failed.first().cloned());
             // Of what stands side by side in a room, only the ends matter.
             if let Some((_, last)) = self.done.last_mut()
                 && last.results == px::link::Results::InPlace
@@ -54,23 +41,33 @@ impl Account {
                 self.done.push((engine, done));
             }
         }
-        Ok(self.failures.get(known).cloned())
+        Ok(first)
     }
 
     /// Items that are done, and all.
     pub fn progress(&self) -> (u64, u64) {
-        let done = self.tallies.values().map(|tally| tally.done).sum();
+        let done = self.view.items_done();
         (done, self.items.unwrap_or(done))
     }
 
-    /// What each engine has done.
-    pub fn tallies(&self) -> &BTreeMap<EngineId, Tally> {
-        &self.tallies
+    /// An engine does something else now.
+    pub fn engine(&mut self, engine: EngineId, state: EngineState) {
+        self.view.engine(engine, state);
     }
 
-    /// The items that failed.
-    pub fn failures(&self) -> &[ItemFailure] {
-        &self.failures
+    /// How it looks now.
+    pub fn bundle(&self, elapsed: Duration) -> Bundle {
+        self.view.bundle(elapsed)
+    }
+
+    /// How it looks at its end.
+    pub fn end_bundle(&self, elapsed: Duration, end: MapEnd) -> Bundle {
+        self.view.end_bundle(elapsed, end)
+    }
+
+    /// What came of it, in a line.
+    pub fn summary(&self, elapsed: Duration, end: MapEnd) -> String {
+        self.view.summary(elapsed, end)
     }
 
     /// For px: what was done, by items; by engines where each has its own.
@@ -116,7 +113,6 @@ mod tests {
         account.enter(EngineId(0), &[report(10, bytes(), vec![])]).unwrap();
         assert_eq!(firsts(&account), [(0, 10), (10, 10), (20, 10)]);
         assert_eq!(account.progress(), (30, 50));
-        assert_eq!(account.tallies()[&EngineId(1)], Tally { done: 20, failed: 0, micros: 10 });
     }
 
     #[test]
@@ -144,7 +140,6 @@ mod tests {
         let failed = account.enter(EngineId(0), &[report(0, Results::InPlace, vec![3, 4])]).unwrap();
         assert_eq!(failed.map(|failure| failure.item), Some(3));
         assert_eq!(account.enter(EngineId(0), &[report(10, Results::InPlace, vec![])]), Ok(None));
-        assert_eq!(account.failures().len(), 2);
         let damaged = Report { body: vec![9], ..report(20, Results::InPlace, vec![]) };
         assert_eq!(account.enter(EngineId(0), &[damaged]), Err(Damaged));
     }

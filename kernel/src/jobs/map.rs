@@ -9,7 +9,7 @@ use crate::cluster::{Cluster, ClusterError};
 use crate::failure::failure;
 use crate::local::place_of;
 use crate::magic::Targets;
-use crate::render::{Bundle, Grouping, Place, PxView, ViewOptions, at_place, name_engines, plain_bundle};
+use crate::render::{Bundle, EngineState, Grouping, MapEnd, Place, PxView, ViewOptions, at_place, name_engines};
 use chorus_client::{Map, RunRequest};
 use chorus_compiler::{Member, Object, Ticket};
 use chorus_jupyter::content::Failure;
@@ -101,10 +101,18 @@ pub struct Started {
     pub cluster: Arc<Cluster>,
 }
 
+/// How a map ended.
+#[derive(Clone)]
+struct End {
+    result: Result<(), Failure>,
+    /// In a line.
+    summary: String,
+}
+
 /// A map under way, or at its end.
 pub struct Job {
     account: Arc<Mutex<Account>>,
-    end: watch::Receiver<Option<Result<(), Failure>>>,
+    end: watch::Receiver<Option<End>>,
     cancel: watch::Sender<bool>,
     rooms: Mutex<Vec<String>>,
     label: String,
@@ -115,7 +123,7 @@ impl Job {
     /// Returns when it has ended.
     pub async fn ended(&self) -> Result<(), Failure> {
         match self.end.clone().wait_for(Option::is_some).await.as_deref() {
-            Ok(Some(end)) => end.clone(),
+            Ok(Some(end)) => end.result.clone(),
             _ => Err(failure("MapError", "the map's driver is gone: restart the kernel")),
         }
     }
@@ -123,6 +131,11 @@ impl Job {
     /// Whether it has ended.
     pub fn has_ended(&self) -> bool {
         self.end.borrow().is_some()
+    }
+
+    /// What came of it, in a line; nothing before its end.
+    pub fn summary(&self) -> Option<String> {
+        self.end.borrow().as_ref().map(|end| end.summary.clone())
     }
 
     /// What it is called.
@@ -304,6 +317,7 @@ impl Driver {
         });
         self.cluster.remember_publisher(run.id(), &self.context.publisher);
         self.active.insert(engine);
+        lock(&self.account).engine(engine, EngineState::Busy);
         let sender = self.sender.clone();
         tokio::spawn(async move {
             while let Some(event) = run.next().await {
@@ -314,7 +328,7 @@ impl Driver {
         });
     }
 
-    async fn drive(mut self, mut cancelled: watch::Receiver<bool>, end: watch::Sender<Option<Result<(), Failure>>>) {
+    async fn drive(mut self, mut cancelled: watch::Receiver<bool>, end: watch::Sender<Option<End>>) {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (display, mut shown) = (format!("chorus-map-{}-{}", self.cluster.name(), self.map.id()), false);
@@ -358,10 +372,9 @@ impl Driver {
         if shown {
             self.context.publisher.update(&display, false, self.progress(true)).await;
         }
-        end.send_replace(Some(match self.failed {
-            Some(failure) => Err(failure),
-            None => Ok(()),
-        }));
+        let summary = lock(&self.account).summary(self.begun.elapsed(), self.end());
+        let result = self.failed.map_or(Ok(()), Err);
+        end.send_replace(Some(End { result, summary }));
     }
 
     /// Ends the map; the first reason counts.
@@ -411,6 +424,8 @@ impl Driver {
             }
             RunEvent::Done { outcome, generation, .. } => {
                 self.active.remove(&engine);
+                let lost = matches!(outcome, Outcome::Died(..) | Outcome::NoSuchEngine);
+                lock(&self.account).engine(engine, if lost { EngineState::Lost } else { EngineState::Idle });
                 self.cluster.set_generation(engine, *generation);
                 self.ended(engine, outcome);
             }
@@ -501,9 +516,20 @@ impl Driver {
         }
     }
 
-    fn progress(&self, _ended: bool) -> Bundle {
-        let (done, items) = lock(&self.account).progress();
-        plain_bundle(&format!("{done} of {items}"))
+    fn progress(&self, ended: bool) -> Bundle {
+        let (account, elapsed) = (lock(&self.account), self.begun.elapsed());
+        match ended {
+            true => account.end_bundle(elapsed, self.end()),
+            false => account.bundle(elapsed),
+        }
+    }
+
+    fn end(&self) -> MapEnd {
+        match &self.failed {
+            None => MapEnd::Done,
+            Some(failure) if failure.ename == "Interrupted" => MapEnd::Interrupted,
+            Some(_) => MapEnd::Failed,
+        }
     }
 
     fn item_failure(&self, engine: EngineId, item: &ItemFailure) -> Failure {

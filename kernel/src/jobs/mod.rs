@@ -127,7 +127,7 @@ impl Jobs {
                 }
                 Answer::Ok
             }
-            Ask::Next(_) | Ask::Result(_) => return Err("the notebook's own cells serve no map or call".into()),
+            Ask::Call(_) | Ask::Next(_) | Ask::Result(_) => return Err("the notebook's own cells serve no map or call".into()),
         })
     }
 
