@@ -5,13 +5,30 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-const FILES: [(&str, &str); 12] = [
+const FILES: [(&str, &str); 29] = [
     ("Cargo.toml", include_str!("../../px/Cargo.toml")),
     ("src/lib.rs", include_str!("../../px/src/lib.rs")),
     ("src/base64.rs", include_str!("../../px/src/base64.rs")),
     ("src/display.rs", include_str!("../../px/src/display.rs")),
     ("src/host.rs", include_str!("../../px/src/host.rs")),
     ("src/link.rs", include_str!("../../px/src/link.rs")),
+    ("src/map/call.rs", include_str!("../../px/src/map/call.rs")),
+    ("src/map/constants.rs", include_str!("../../px/src/map/constants.rs")),
+    ("src/map/engine.rs", include_str!("../../px/src/map/engine.rs")),
+    ("src/map/error.rs", include_str!("../../px/src/map/error.rs")),
+    ("src/map/fold.rs", include_str!("../../px/src/map/fold.rs")),
+    ("src/map/handle.rs", include_str!("../../px/src/map/handle.rs")),
+    ("src/map/items.rs", include_str!("../../px/src/map/items.rs")),
+    ("src/map/merge.rs", include_str!("../../px/src/map/merge.rs")),
+    ("src/map/mod.rs", include_str!("../../px/src/map/mod.rs")),
+    ("src/map/output.rs", include_str!("../../px/src/map/output.rs")),
+    ("src/map/own.rs", include_str!("../../px/src/map/own.rs")),
+    ("src/map/probe.rs", include_str!("../../px/src/map/probe.rs")),
+    ("src/map/report.rs", include_str!("../../px/src/map/report.rs")),
+    ("src/map/rooms.rs", include_str!("../../px/src/map/rooms.rs")),
+    ("src/map/shown.rs", include_str!("../../px/src/map/shown.rs")),
+    ("src/map/source.rs", include_str!("../../px/src/map/source.rs")),
+    ("src/map/tree.rs", include_str!("../../px/src/map/tree.rs")),
     ("src/progress.rs", include_str!("../../px/src/progress.rs")),
     ("src/show.rs", include_str!("../../px/src/show.rs")),
     ("src/store.rs", include_str!("../../px/src/store.rs")),

@@ -2,6 +2,8 @@
 //!
 //! Nothing in here is for cells.
 
+use crate::link::{Answer, Ask, Message as _};
+use std::cell::Cell;
 use std::ffi::c_void;
 use std::io::Write;
 use std::panic::PanicHookInfo;
@@ -86,6 +88,69 @@ pub(crate) fn host() -> Option<&'static Host> {
     unsafe { HOST.load(Ordering::Acquire).as_ref() }
 }
 
+/// What [`chorus_px_attach`] does, but for the panic hook, which is the tests'.
+#[cfg(test)]
+pub(crate) fn attach_in_test(host: &'static Host) {
+    HOST.store((&raw const *host).cast_mut(), Ordering::Release);
+}
+
+/// Asks whoever runs this worker. None if nobody can answer, or what is answered isn't an [`Answer`].
+pub(crate) fn ask(ask: &Ask) -> Option<Answer> {
+    let bytes = ask.encode();
+    let mut answer = Vec::new();
+    let asked = (host()?.ask)(bytes.as_ptr(), bytes.len(), append, (&raw mut answer).cast());
+    if asked { Answer::decode(&answer).ok() } else { None }
+}
+
+/// The argument of the run under way; nothing if there is none.
+pub(crate) fn argument() -> Vec<u8> {
+    let mut argument = Vec::new();
+    if let Some(host) = host() {
+        (host.argument)(append, (&raw mut argument).cast());
+    }
+    argument
+}
+
+extern "C" fn append(to: *mut c_void, bytes: *const u8, length: usize) {
+    if length > 0 {
+        // SAFETY: the host passes on the pointer to the caller's `Vec`, which waits, and bytes that are valid meanwhile.
+        unsafe { (*to.cast::<Vec<u8>>()).extend_from_slice(std::slice::from_raw_parts(bytes, length)) }
+    }
+}
+
+/// Calls `work` for each number below `count`, on so many of the host's threads. It must not panic.
+pub(crate) fn parallel<F: Fn(usize) + Sync>(threads: usize, count: usize, work: &F) {
+    extern "C" fn call<F: Fn(usize) + Sync>(work: *mut c_void, n: usize) {
+        // SAFETY: `parallel` passes its `work`, which may be shared between threads, and returns after the last call.
+        unsafe { (*work.cast::<F>())(n) }
+    }
+    match host() {
+        Some(host) => (host.parallel)(threads, count, call::<F>, (&raw const *work).cast_mut().cast()),
+        None => (0..count).for_each(work),
+    }
+}
+
+thread_local! {
+    static QUIET: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Calls `work`, whose panics are reported only if `loud`: others are what the caller expects. Returns the panic.
+pub(crate) fn catch<T>(loud: bool, work: impl FnOnce() -> T) -> std::thread::Result<T> {
+    let before = QUIET.replace(!loud);
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+    QUIET.set(before);
+    outcome
+}
+
+/// What was passed to `panic!`.
+pub(crate) fn message(payload: &(dyn std::any::Any + Send)) -> &str {
+    match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
+        (Some(text), _) => text,
+        (_, Some(text)) => text,
+        _ => "a value that isn't a string",
+    }
+}
+
 /// Is called by the worker when it has loaded the object, before it calls the cell.
 ///
 /// # Safety
@@ -108,13 +173,11 @@ pub extern "C" fn chorus_px_flush() {
 }
 
 fn report(info: &PanicHookInfo<'_>) {
+    if QUIET.get() {
+        return;
+    }
     let Some(host) = host() else { return };
-    let payload = info.payload();
-    let message = match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
-        (Some(text), _) => text,
-        (_, Some(text)) => text.as_str(),
-        _ => "a value that isn't a string",
-    };
+    let message = message(info.payload());
     let (file, line, column) = info.location().map_or(("", 0, 0), |at| (at.file(), at.line(), at.column()));
     let thread = std::thread::current();
     let mut stack = Stack { frames: [0; FRAMES], count: 0 };

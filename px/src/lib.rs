@@ -1,4 +1,5 @@
-//! What cells see of Chorus: [`rank`] and [`size`], [`display`](display()), [`progress`], [`timeit`].
+//! What cells see of Chorus: [`rank`] and [`size`], [`display`](display()), [`progress`], [`timeit`]; and what
+//! `%map` is made of, [`map`].
 //!
 //! ```
 //! px::display(px::Html("<b>bold</b>"));
@@ -19,6 +20,7 @@ mod base64;
 mod display;
 pub mod host;
 pub mod link;
+pub mod map;
 mod progress;
 mod show;
 #[doc(hidden)]
@@ -32,6 +34,8 @@ pub use display::{
 pub use progress::{Progress, progress};
 pub use show::{Show, pretty, text, typed};
 pub use timeit::timeit;
+
+pub use map::Error;
 
 use host::host;
 use std::sync::atomic::Ordering;

@@ -1,0 +1,337 @@
+//! The serving loop of an engine: fetches pieces of a map, calls the function for their items, and reports.
+//!
+//! However many items a piece has, and however short they take, the loop works at as many at once as take about a
+//! millisecond: within such a block there is nothing between two calls of the function.
+
+use super::error::Error;
+use super::output::{LIMIT, Output, Place, lock};
+use super::report::Reports;
+use super::source::{Read as _, Source};
+use crate::host::{catch, message, parallel};
+use crate::link::{Done, ItemFailure, OnError, Piece, Serve};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+/// A block of items takes about as long.
+const BLOCK: Duration = Duration::from_millis(1);
+/// Each thread has so many parts of a block, so that threads end at about the same time.
+const PARTS: usize = 4;
+
+/// What an engine was told about a map.
+pub(crate) struct Server {
+    pub(crate) settings: Serve,
+    pub(crate) place: Place,
+    /// The items are this engine's own, from this number on; else it asks what to do.
+    pub(crate) own: Option<Piece>,
+}
+
+impl Server {
+    pub(crate) fn new(settings: Serve, own: Option<Piece>) -> Server {
+        let place = Place::new(settings.rooms.last().cloned());
+        Server { settings, place, own }
+    }
+
+    /// Works at what there is. `function` gives none for a result that is filtered out.
+    pub(crate) fn run<S: Source, R, O: Output<R>>(
+        &self,
+        open: &S::Open,
+        output: &O,
+        function: impl Fn(S::Item) -> Option<R> + Sync,
+    ) -> Result<(), Error> {
+        let state = State { reports: Reports::new(), current: None };
+        let run = Run::<S, _, O, R> {
+            server: self,
+            open,
+            output,
+            function: &function,
+            state: Mutex::new(state),
+            running: Mutex::new(Vec::new()),
+            over: Mutex::new(false),
+            ended: Condvar::new(),
+            reported: AtomicBool::new(false),
+        };
+        if self.settings.timeout == 0 {
+            return run.serve();
+        }
+        std::thread::scope(|scope| {
+            scope.spawn(|| run.watch());
+            let _end = End { over: &run.over, ended: &run.ended };
+            run.serve()
+        })
+    }
+}
+
+/// Ends the watching thread.
+struct End<'a> {
+    over: &'a Mutex<bool>,
+    ended: &'a Condvar,
+}
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        *lock(self.over) = true;
+        self.ended.notify_all();
+    }
+}
+
+struct Run<'a, S: Source, F, O: Output<R>, R> {
+    server: &'a Server,
+    open: &'a S::Open,
+    output: &'a O,
+    function: &'a F,
+    state: Mutex<State<O::Batch>>,
+    /// Items under way, if there is a limit to their time.
+    running: Mutex<Vec<(u64, Instant)>>,
+    over: Mutex<bool>,
+    ended: Condvar,
+    /// A panic was shown.
+    reported: AtomicBool,
+}
+
+struct State<B> {
+    reports: Reports,
+    current: Option<Current<B>>,
+}
+
+/// Items in a row that are done.
+struct Current<B> {
+    batch: B,
+    first: u64,
+    count: u64,
+    micros: u64,
+    failed: Vec<ItemFailure>,
+}
+
+impl<S: Source, F: Fn(S::Item) -> Option<R> + Sync, O: Output<R>, R> Run<'_, S, F, O, R> {
+    fn serve(&self) -> Result<(), Error> {
+        let mut pieces: VecDeque<Piece> = self.server.own.into_iter().filter(|own| own.count > 0).collect();
+        let mut step = 1;
+        let limited = self.server.settings.timeout > 0 && self.server.settings.threads < 2;
+        loop {
+            let Some(piece) = pieces.pop_front() else {
+                let mut state = lock(&self.state);
+                self.flush(&mut state)?;
+                if self.server.own.is_some() && state.reports.is_empty() {
+                    return Ok(());
+                }
+                match state.reports.send()? {
+                    Some(more) if !more.is_empty() => pieces.extend(more),
+                    _ => return Ok(()),
+                }
+                continue;
+            };
+            let (mut at, end) = (piece.first, piece.first.checked_add(piece.count).ok_or(Error::Damaged)?);
+            while at < end {
+                // With a limit to an item's time, each is noted at once, for the thread that watches.
+                let count = if limited { 1 } else { step.min(end - at) };
+                let begin = Instant::now();
+                let goes_on = self.block(at, count)?;
+                let now = Instant::now();
+                let took = now - begin;
+                at += count;
+                step = match () {
+                    () if took < BLOCK / 2 => (step.max(count) * 2).min(self.output.most()),
+                    () if took > BLOCK * 2 => (step / 2).max(1),
+                    () => step,
+                };
+                let mut state = lock(&self.state);
+                if let Some(current) = &mut state.current {
+                    current.micros += took.as_micros() as u64;
+                    if self.output.size(&current.batch) >= LIMIT {
+                        self.flush(&mut state)?;
+                    }
+                }
+                if !goes_on {
+                    self.flush(&mut state)?;
+                    // The map has failed, whatever is answered.
+                    return state.reports.send().map(drop);
+                }
+                if at < end && state.reports.is_due(now) {
+                    self.flush(&mut state)?;
+                    match state.reports.send()? {
+                        Some(more) => pieces.extend(more),
+                        None => return Ok(()),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Works at some items. False if one has failed that ends the map.
+    fn block(&self, first: u64, count: u64) -> Result<bool, Error> {
+        let threads = (self.server.settings.threads as usize).max(1);
+        if threads > 1 && count > 1 {
+            return self.in_parallel(threads, first, count);
+        }
+        if self.server.settings.timeout > 0 {
+            // The thread that watches must see what is done so far if this never ends.
+            let mut batch = self.output.batch(first);
+            let mut failed = Vec::new();
+            let done = self.work(&mut batch, &mut failed, first, count)?;
+            return self.join(batch, failed, first, done);
+        }
+        let mut state = lock(&self.state);
+        let current = self.current(&mut state, first)?;
+        let done = self.work(&mut current.batch, &mut current.failed, first, count)?;
+        current.count += done;
+        Ok(self.goes_on(&current.failed))
+    }
+
+    fn in_parallel(&self, threads: usize, first: u64, count: u64) -> Result<bool, Error> {
+        let parts = (threads * PARTS).min(count as usize) as u64;
+        let begin = |part: u64| first + (u128::from(count) * u128::from(part) / u128::from(parts)) as u64;
+        let slots: Vec<_> = (0..parts).map(|_| Mutex::new(None)).collect();
+        parallel(threads, parts as usize, &|n| {
+            let (first, end) = (begin(n as u64), begin(n as u64 + 1));
+            let mut batch = self.output.batch(first);
+            let mut failed = Vec::new();
+            let done = self.work(&mut batch, &mut failed, first, end - first);
+            if let Some(slot) = slots.get(n) {
+                *lock(slot) = Some((batch, failed, first, done));
+            }
+        });
+        for slot in &slots {
+            let (batch, failed, first, done) = lock(slot).take().ok_or(Error::Damaged)?;
+            if !self.join(batch, failed, first, done?)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn goes_on(&self, failed: &[ItemFailure]) -> bool {
+        failed.is_empty() || self.server.settings.on_error != OnError::Stop
+    }
+
+    /// What is done just before an item.
+    fn current<'a>(&self, state: &'a mut State<O::Batch>, first: u64) -> Result<&'a mut Current<O::Batch>, Error> {
+        if state.current.as_ref().is_some_and(|current| current.first + current.count != first) {
+            self.flush(state)?;
+        }
+        let new = || Current { batch: self.output.batch(first), first, count: 0, micros: 0, failed: Vec::new() };
+        Ok(state.current.get_or_insert_with(new))
+    }
+
+    fn join(&self, batch: O::Batch, failed: Vec<ItemFailure>, first: u64, done: u64) -> Result<bool, Error> {
+        let goes_on = self.goes_on(&failed);
+        let mut state = lock(&self.state);
+        let current = self.current(&mut state, first)?;
+        self.output.join(&mut current.batch, batch);
+        current.failed.extend(failed);
+        current.count += done;
+        Ok(goes_on)
+    }
+
+    /// Puts results where they belong, and notes that they are to be reported.
+    fn flush(&self, state: &mut State<O::Batch>) -> Result<(), Error> {
+        if let Some(Current { batch, first, count, micros, failed }) = state.current.take() {
+            let results = self.output.finish(batch, &self.server.place)?;
+            state.reports.push(Done { first, count, micros, results, failed });
+        }
+        Ok(())
+    }
+
+    /// Calls the function for items in a row, and says for how many: an item that fails may be the last one.
+    fn work(&self, batch: &mut O::Batch, failed: &mut Vec<ItemFailure>, first: u64, count: u64) -> Result<u64, Error> {
+        let settings = &self.server.settings;
+        let end = first + count;
+        let base = self.server.own.map_or(0, |own| own.first);
+        // The batch may have earlier results.
+        let before = self.output.done(batch);
+        let (mut at, mut attempt) = (first, 0);
+        while at < end {
+            let alone = attempt > 0 || settings.timeout > 0;
+            let count = if alone { 1 } else { end - at };
+            if settings.timeout > 0 {
+                lock(&self.running).push((at, Instant::now()));
+            }
+            let mut reader = S::read(self.open, at - base, count)?;
+            let last = attempt == settings.retries && settings.on_error == OnError::Stop;
+            let outcome = catch(last && !self.reported.load(Ordering::Relaxed), || {
+                // SAFETY: `extend` calls this `count` times at most.
+                let next = || (self.function)(unsafe { reader.next() });
+                self.output.extend(batch, count, next);
+            });
+            if settings.timeout > 0 {
+                lock(&self.running).retain(|(item, _)| *item != at);
+            }
+            let Err(payload) = outcome else {
+                (at, attempt) = (at + count, 0);
+                continue;
+            };
+            let failing = first + (self.output.done(batch) - before);
+            if failing > at {
+                (at, attempt) = (failing, 0);
+            }
+            let text = message(&*payload);
+            if self.output.broken(batch) && settings.on_error != OnError::Stop {
+                return Err(Error::Failed(format!("the function that reduces panicked at item {at}: {text}")));
+            }
+            if attempt < settings.retries {
+                attempt += 1;
+                continue;
+            }
+            failed.push(ItemFailure { item: at, value: self.text(at - base), message: text.to_owned() });
+            if settings.on_error == OnError::Stop {
+                self.reported.store(true, Ordering::Relaxed);
+                return Ok(at + 1 - first);
+            }
+            self.output.fail(batch, text);
+            (at, attempt) = (at + 1, 0);
+        }
+        Ok(count)
+    }
+
+    /// The item's `Debug`, which may panic, too.
+    fn text(&self, item: u64) -> Option<String> {
+        let mut reader = S::read(self.open, item, 1).ok()?;
+        // SAFETY: one item was asked for.
+        catch(false, || S::text(&unsafe { reader.next() })).ok().flatten()
+    }
+
+    /// Waits until an item takes too long, reports what is done and that, and ends this process: a thread can't be ended.
+    fn watch(&self) {
+        let limit = Duration::from_millis(self.server.settings.timeout);
+        let mut over = lock(&self.over);
+        while !*over {
+            let oldest = lock(&self.running).iter().map(|(_, since)| *since).min();
+            let left = oldest.map_or(limit, |since| limit.saturating_sub(since.elapsed()));
+            if left.is_zero() {
+                self.end_late(limit);
+            }
+            let waited = self.ended.wait_timeout(over, left.max(Duration::from_millis(1)));
+            over = waited.unwrap_or_else(std::sync::PoisonError::into_inner).0;
+        }
+    }
+
+    /// Ends this process if there is still an item that takes too long.
+    fn end_late(&self, limit: Duration) {
+        // With both locks, no item becomes done meanwhile.
+        let mut state = lock(&self.state);
+        let running = lock(&self.running);
+        let Some((item, _)) = running.iter().find(|(_, since)| since.elapsed() >= limit).copied() else { return };
+        let base = self.server.own.map_or(0, |own| own.first);
+        let message = format!("took longer than {} s", limit.as_secs_f64());
+        let mut batch = self.output.batch(item);
+        self.output.fail(&mut batch, &message);
+        let results = self.output.finish(batch, &self.server.place);
+        let reported = self.flush(&mut state).and(results).and_then(|results| {
+            let failed = vec![ItemFailure { item, value: self.text(item - base), message }];
+            state.reports.push(Done { first: item, count: 1, micros: limit.as_micros() as u64, results, failed });
+            state.reports.send()
+        });
+        if let Err(error) = reported {
+            eprintln!("item {item} takes too long, which can't be reported: {error}");
+        }
+        // SAFETY: no memory is involved. This ends the process, whatever its threads do.
+        unsafe { kill(std::process::id() as i32, SIGKILL) };
+    }
+}
+
+const SIGKILL: i32 = 9;
+
+unsafe extern "C" {
+    fn kill(process: i32, signal: i32) -> i32;
+}

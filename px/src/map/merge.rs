@@ -1,0 +1,261 @@
+//! The local side of a map's end: what the engines have done becomes one value.
+
+use super::error::Error;
+use super::fold::{CountFold, Fold, MeanFold, Number, ReduceFold, SumFold, larger, smaller};
+use super::rooms::{HEAD, open, read_values};
+use super::tree::Tree;
+use crate::link::{Done, Message as _, Results};
+use crate::wire::{Wire, get_vec};
+use std::fs::File;
+use std::marker::PhantomData;
+use std::os::unix::fs::FileExt as _;
+
+/// What a map's function did: on an engine it has served, in the notebook it has a result.
+pub struct Outcome<K: Kind>(pub(crate) Result<Option<K::Value>, Error>);
+
+/// A way in which a map ends.
+pub trait Kind {
+    /// Its result.
+    type Value: 'static;
+    /// How many bytes an item's result has in the room for results; 0 if it has no place of its own.
+    fn size() -> usize {
+        0
+    }
+    /// Makes the result of what the engines have done.
+    fn merge(ended: &Ended) -> Result<Self::Value, Error>;
+}
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $name:ident)*) => {$(
+        $(#[$doc])*
+        pub struct $name<R>(PhantomData<R>);
+    )*};
+}
+
+kinds! {
+    /// All results.
+    Collect
+    /// All results and the errors of items without.
+    CollectErrors
+    /// Results that stay in the engine.
+    Keep
+    /// A sum.
+    Sum
+    /// A mean.
+    Mean
+    /// A minimum.
+    Smallest
+    /// A maximum.
+    Largest
+    /// What a function of the user's makes.
+    Reduce
+}
+/// A number of results.
+pub struct Count;
+
+impl<R: Wire> Kind for Collect<R> {
+    type Value = Vec<R>;
+
+    fn size() -> usize {
+        if R::is_plain() { size_of::<R>() } else { 0 }
+    }
+
+    fn merge(ended: &Ended) -> Result<Vec<R>, Error> {
+        let mut values = Vec::new();
+        let mut in_place = 0..0;
+        for done in &ended.done {
+            if done.results == Results::InPlace {
+                let end = done.first + done.count - (done.failed.len() as u64).min(done.count);
+                if in_place.end != done.first {
+                    ended.read_in_place(std::mem::replace(&mut in_place, done.first..end), &mut values)?;
+                }
+                in_place.end = end;
+                continue;
+            }
+            ended.read_in_place(std::mem::replace(&mut in_place, 0..0), &mut values)?;
+            ended.with_bytes(done, |bytes| {
+                let count = u64::get(bytes)?;
+                if values.is_empty() {
+                    values = get_vec(count, bytes)?;
+                } else {
+                    values.extend(get_vec::<R>(count, bytes)?);
+                }
+                Ok(())
+            })?;
+        }
+        ended.read_in_place(in_place, &mut values)?;
+        Ok(values)
+    }
+}
+
+impl<R: Wire> Kind for CollectErrors<R> {
+    type Value = Vec<Result<R, String>>;
+
+    fn merge(ended: &Ended) -> Result<Self::Value, Error> {
+        let mut values = Vec::new();
+        for done in &ended.done {
+            ended.with_bytes(done, |bytes| {
+                for _ in 0..u64::get(bytes)? {
+                    values.push(match u8::get(bytes)? {
+                        0 => Err(String::get(bytes)?),
+                        _ => Ok(R::get(bytes)?),
+                    });
+                }
+                Ok(())
+            })?;
+        }
+        Ok(values)
+    }
+}
+
+impl<R: 'static> Kind for Keep<R> {
+    type Value = Vec<R>;
+
+    fn merge(_: &Ended) -> Result<Vec<R>, Error> {
+        Err(Error::Damaged)
+    }
+}
+
+impl<R: Number> Kind for Sum<R> {
+    type Value = R;
+
+    fn merge(ended: &Ended) -> Result<R, Error> {
+        folded(ended, &SumFold(PhantomData)).map(present)
+    }
+}
+
+impl<R> Kind for Mean<R> {
+    type Value = Option<f64>;
+
+    fn merge(ended: &Ended) -> Result<Option<f64>, Error> {
+        folded(ended, &MeanFold).map(mean)
+    }
+}
+
+impl Kind for Count {
+    type Value = u64;
+
+    fn merge(ended: &Ended) -> Result<u64, Error> {
+        folded(ended, &CountFold).map(Option::unwrap_or_default)
+    }
+}
+
+impl<R: Wire + Send + PartialOrd> Kind for Smallest<R> {
+    type Value = Option<R>;
+
+    fn merge(ended: &Ended) -> Result<Option<R>, Error> {
+        folded(ended, &ReduceFold(smaller::<R>, PhantomData)).map(Option::flatten)
+    }
+}
+
+impl<R: Wire + Send + PartialOrd> Kind for Largest<R> {
+    type Value = Option<R>;
+
+    fn merge(ended: &Ended) -> Result<Option<R>, Error> {
+        folded(ended, &ReduceFold(larger::<R>, PhantomData)).map(Option::flatten)
+    }
+}
+
+impl<R: 'static> Kind for Reduce<R> {
+    type Value = Option<R>;
+
+    fn merge(_: &Ended) -> Result<Option<R>, Error> {
+        Err(Error::NoMerging)
+    }
+}
+
+/// A sum, which began with -0.0 if it is of floats.
+pub(crate) fn present<R: Number>(sum: Option<R>) -> R {
+    sum.unwrap_or(R::ZERO).plus(R::ZERO)
+}
+
+pub(crate) fn mean(sum: Option<(f64, u64)>) -> Option<f64> {
+    sum.filter(|(_, count)| *count > 0).map(|(sum, count)| sum / count as f64)
+}
+
+/// Puts together what the engines have reduced.
+pub(crate) fn folded<L: Fold>(ended: &Ended, fold: &L) -> Result<Option<L::Node>, Error> {
+    let mut tree = Tree::new(fold, 0);
+    for done in &ended.done {
+        ended.with_bytes(done, |bytes| {
+            tree.append(fold, Tree::read(done.first, done.count, bytes)?);
+            Ok(())
+        })?;
+    }
+    Ok(tree.root(fold))
+}
+
+/// What is done of a map that has ended, by first items.
+pub struct Ended {
+    done: Vec<Done>,
+    room: File,
+}
+
+impl Ended {
+    /// Reads what the kernel has noted.
+    pub(crate) fn load(path: &str, bytes: u64, room: &str) -> Result<Ended, Error> {
+        let length = usize::try_from(bytes).map_err(|_| Error::Damaged)?;
+        let mut text = vec![0; length];
+        let failed = |error: std::io::Error| Error::Room(format!("{path}: {error}"));
+        File::open(path).and_then(|file| file.read_exact_at(&mut text, 0)).map_err(failed)?;
+        let mut rest = text.as_slice();
+        let mut done: Vec<Done> = Vec::new();
+        while !rest.is_empty() {
+            let next = Done::read(&mut rest)?;
+            let end = next.first.checked_add(next.count).ok_or(Error::Damaged)?;
+            if end == next.first || done.last().is_some_and(|last| last.first + last.count > next.first) {
+                return Err(Error::Damaged);
+            }
+            done.push(next);
+        }
+        Ok(Ended { done, room: open(room)? })
+    }
+
+    /// How many items are done.
+    pub(crate) fn items(&self) -> u64 {
+        self.done.iter().map(|done| done.count).sum()
+    }
+
+    fn read_in_place<R: Wire>(&self, items: std::ops::Range<u64>, to: &mut Vec<R>) -> Result<(), Error> {
+        if items.is_empty() {
+            return Ok(());
+        }
+        let count = usize::try_from(items.end - items.start).map_err(|_| Error::Damaged)?;
+        let length = self.room.metadata().map_err(unreadable)?.len();
+        let end = items.end.checked_mul(size_of::<R>() as u64).and_then(|end| end.checked_add(HEAD));
+        if !R::is_plain() || end.is_none_or(|end| end > length) {
+            return Err(Error::Damaged);
+        }
+        let at = HEAD + items.start * size_of::<R>() as u64;
+        // SAFETY: any bytes are a plain value. Engines report items when they have written them, and don't again.
+        unsafe { read_values(&self.room, at, count, to) }.map_err(unreadable)
+    }
+
+    fn with_bytes(&self, done: &Done, read: impl FnOnce(&mut &[u8]) -> Result<(), Error>) -> Result<(), Error> {
+        let room;
+        let mut bytes = match &done.results {
+            Results::Bytes(bytes) => bytes.as_slice(),
+            Results::Room(offset, length) => {
+                room = self.read(*offset, *length)?;
+                &room
+            }
+            Results::InPlace => return Err(Error::Damaged),
+        };
+        read(&mut bytes)?;
+        if bytes.is_empty() { Ok(()) } else { Err(Error::Damaged) }
+    }
+
+    fn read(&self, offset: u64, length: u64) -> Result<Vec<u8>, Error> {
+        let end = offset.checked_add(length).ok_or(Error::Damaged)?;
+        if end > self.room.metadata().map_err(unreadable)?.len() {
+            return Err(Error::Damaged);
+        }
+        let mut bytes = vec![0; usize::try_from(length).map_err(|_| Error::Damaged)?];
+        self.room.read_exact_at(&mut bytes, offset).map_err(unreadable)?;
+        Ok(bytes)
+    }
+}
+
+fn unreadable(error: std::io::Error) -> Error {
+    Error::Room(error.to_string())
+}

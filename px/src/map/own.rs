@@ -1,0 +1,132 @@
+//! `%map F over each part`: what an engine maps lies in a variable of its own, and stays there.
+
+use super::error::Error;
+use super::probe::{Pieces, Probe};
+use super::source::{Describe, Read, Source};
+use std::marker::PhantomData;
+
+/// An engine's own items: `px::part!(&part)` for a `Vec`, a slice, an array, a `VecDeque`.
+#[macro_export]
+macro_rules! part {
+    ($part:expr) => {
+        match &$part {
+            value => {
+                #[allow(unused_imports)]
+                use $crate::map::probe::*;
+                let items = $crate::map::Mine::of(value);
+                let name = (&&items.item()).name();
+                items.named(name)
+            }
+        }
+    };
+}
+
+/// An engine's own items, where they are.
+pub struct Mine<'a, T, D> {
+    pub(crate) first: &'a [T],
+    pub(crate) second: &'a [T],
+    name: PhantomData<D>,
+}
+
+impl<'a, T> Mine<'a, T, ()> {
+    /// Finds them.
+    pub fn of<P: Pieces<Item = T> + ?Sized>(part: &'a P) -> Mine<'a, T, ()> {
+        let (first, second) = part.pieces();
+        Mine { first, second, name: PhantomData }
+    }
+
+    /// Their type.
+    pub fn item(&self) -> Probe<T> {
+        Probe::of_items(self.first)
+    }
+
+    /// How they are named.
+    pub fn named<D: Describe<T>>(self, _: D) -> Mine<'a, T, D> {
+        Mine { first: self.first, second: self.second, name: PhantomData }
+    }
+}
+
+/// The source that they are: copies of them.
+pub struct Here<T, D>(PhantomData<(T, D)>);
+
+/// Where they are. It is only used while the [`Mine`] that it was made of is borrowed.
+pub struct OpenHere<T> {
+    first: *const T,
+    first_length: usize,
+    second: *const T,
+    second_length: usize,
+}
+
+impl<T> OpenHere<T> {
+    /// # Safety
+    /// The items must stay where they are as long as this is used.
+    pub(crate) unsafe fn new<D>(mine: &Mine<'_, T, D>) -> OpenHere<T> {
+        OpenHere {
+            first: mine.first.as_ptr(),
+            first_length: mine.first.len(),
+            second: mine.second.as_ptr(),
+            second_length: mine.second.len(),
+        }
+    }
+
+    fn pieces(&self) -> (&[T], &[T]) {
+        // SAFETY: made of slices, which whoever has called `new` keeps.
+        unsafe {
+            (
+                std::slice::from_raw_parts(self.first, self.first_length),
+                std::slice::from_raw_parts(self.second, self.second_length),
+            )
+        }
+    }
+}
+
+// SAFETY: like the references to slices that it stands for.
+unsafe impl<T: Sync> Send for OpenHere<T> {}
+// SAFETY: as above.
+unsafe impl<T: Sync> Sync for OpenHere<T> {}
+
+impl<T: Clone + Sync + 'static, D: Describe<T>> Source for Here<T, D> {
+    type Item = T;
+    type Open = OpenHere<T>;
+    type Reader<'a> = HereReader<'a, T>;
+
+    fn open(_: &mut &[u8], _: &[String]) -> Result<OpenHere<T>, Error> {
+        Err(Error::Damaged)
+    }
+
+    fn read(open: &OpenHere<T>, first: u64, count: u64) -> Result<HereReader<'_, T>, Error> {
+        let (one, other) = open.pieces();
+        let (first, count) = (first as usize, count as usize);
+        if first.checked_add(count).is_none_or(|end| end > one.len() + other.len()) {
+            return Err(Error::Damaged);
+        }
+        let (now, then) = match one.get(first..) {
+            Some(rest) => (rest, other),
+            None => (other.get(first - one.len()..).unwrap_or_default(), &other[..0]),
+        };
+        Ok(HereReader { now: now.iter(), then })
+    }
+
+    fn text(item: &T) -> Option<String> {
+        D::text(item)
+    }
+}
+
+/// See [`Here`].
+pub struct HereReader<'a, T> {
+    now: std::slice::Iter<'a, T>,
+    then: &'a [T],
+}
+
+impl<T: Clone> Read<T> for HereReader<'_, T> {
+    #[inline(always)]
+    unsafe fn next(&mut self) -> T {
+        loop {
+            if let Some(item) = self.now.next() {
+                return item.clone();
+            }
+            assert!(!self.then.is_empty(), "no more items are read than there are");
+            self.now = std::mem::take(&mut self.then).iter();
+        }
+    }
+}

@@ -1,0 +1,368 @@
+//! Rooms: files in memory through which the notebook and its engines pass what is large, without a socket.
+
+use super::error::{Error, ask};
+use crate::link::{Answer, Ask, Message as _};
+use std::fs::File;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::FileExt as _;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What is smaller stays in messages.
+pub(crate) const SMALL: usize = 16 << 10;
+/// Data of a room of results begin here. The number of bytes that were appended is before.
+pub(crate) const HEAD: u64 = 16;
+/// So many bytes are written at once.
+const BLOCK: usize = 1 << 20;
+const PAGE: usize = 4096;
+
+/// A room of this process' making, which is freed unless someone else has taken over.
+pub(crate) struct Room {
+    path: String,
+    file: File,
+}
+
+impl Room {
+    pub(crate) fn new(bytes: u64) -> Result<Room, Error> {
+        let Answer::Room(path) = ask(&Ask::Room(bytes))? else { return Err(Error::Damaged) };
+        let file = open(&path)?;
+        Ok(Room { path, file })
+    }
+
+    /// For the results of so many items.
+    pub(crate) fn of_results(items: u64, size: usize) -> Result<Room, Error> {
+        let bytes = items.checked_mul(size as u64).and_then(|bytes| bytes.checked_add(HEAD));
+        let room = Room::new(bytes.ok_or_else(|| Error::Room(format!("{items} results of {size} bytes")))?)?;
+        room.write(&[0; HEAD as usize], 0)?;
+        Ok(room)
+    }
+
+    pub(crate) fn write(&self, bytes: &[u8], at: u64) -> Result<(), Error> {
+        self.file.write_all_at(bytes, at).map_err(|error| broken(&self.path, &error))
+    }
+
+    /// Someone else frees it.
+    pub(crate) fn release(mut self) -> String {
+        std::mem::take(&mut self.path)
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        if !self.path.is_empty() {
+            // Without a host there is nobody to tell.
+            let _ = ask(&Ask::Free(std::mem::take(&mut self.path)));
+        }
+    }
+}
+
+fn broken(path: &str, error: &std::io::Error) -> Error {
+    Error::Room(format!("{path}: {error}"))
+}
+
+pub(crate) fn open(path: &str) -> Result<File, Error> {
+    File::options().read(true).write(true).open(path).map_err(|error| broken(path, &error))
+}
+
+/// Bytes that others read: in a message while they are few, else in a room.
+pub(crate) enum Blob {
+    Small(Vec<u8>),
+    Large { room: Room, length: u64 },
+}
+
+impl Blob {
+    /// Describes it, for [`Bytes::read`].
+    pub(crate) fn write(&self, to: &mut Vec<u8>, rooms: &mut Vec<String>) {
+        match self {
+            Blob::Small(bytes) => {
+                0u8.write(to);
+                (bytes.len() as u64).write(to);
+                to.extend_from_slice(bytes);
+            }
+            Blob::Large { room, length } => {
+                1u8.write(to);
+                length.write(to);
+                (rooms.len() as u32).write(to);
+                rooms.push(room.path.clone());
+            }
+        }
+    }
+}
+
+/// Collects bytes.
+pub struct Writer {
+    buffer: Vec<u8>,
+    room: Option<Room>,
+    written: u64,
+}
+
+impl Writer {
+    pub(crate) fn new() -> Writer {
+        Writer { buffer: Vec::new(), room: None, written: 0 }
+    }
+
+    /// How many bytes there are so far.
+    pub(crate) fn length(&self) -> u64 {
+        self.written + self.buffer.len() as u64
+    }
+
+    /// Where bytes can be appended; [`Writer::spill`] goes after it.
+    pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.buffer
+    }
+
+    pub(crate) fn spill(&mut self) -> Result<(), Error> {
+        if self.buffer.len() < BLOCK { Ok(()) } else { self.flush() }
+    }
+
+    pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        if bytes.len() < BLOCK {
+            self.buffer.extend_from_slice(bytes);
+            return self.spill();
+        }
+        self.flush()?;
+        let at = self.written;
+        self.place(at + bytes.len() as u64)?.write(bytes, at)?;
+        self.written += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        if !self.buffer.is_empty() {
+            let buffer = std::mem::take(&mut self.buffer);
+            let at = self.written;
+            self.place(at + buffer.len() as u64)?.write(&buffer, at)?;
+            self.written += buffer.len() as u64;
+            self.buffer = buffer;
+            self.buffer.clear();
+        }
+        Ok(())
+    }
+
+    /// The room, which grows as it is written to.
+    fn place(&mut self, bytes: u64) -> Result<&Room, Error> {
+        if self.room.is_none() {
+            self.room = Some(Room::new(bytes)?);
+        }
+        self.room.as_ref().ok_or(Error::Damaged)
+    }
+
+    pub(crate) fn finish(mut self) -> Result<Blob, Error> {
+        if self.room.is_none() && self.buffer.len() < SMALL {
+            return Ok(Blob::Small(self.buffer));
+        }
+        self.flush()?;
+        match self.room {
+            Some(room) => Ok(Blob::Large { room, length: self.written }),
+            None => Ok(Blob::Small(Vec::new())),
+        }
+    }
+}
+
+/// What a [`Blob`] describes, in the process that reads it.
+pub enum Bytes {
+    #[doc(hidden)]
+    Small(Box<[u8]>),
+    #[doc(hidden)]
+    Mapped(Mapped),
+}
+
+impl Bytes {
+    pub(crate) fn read(from: &mut &[u8], rooms: &[String]) -> Result<Bytes, Error> {
+        match (u8::read(from)?, usize::try_from(u64::read(from)?)) {
+            (0, Ok(length)) => {
+                let (bytes, rest) = from.split_at_checked(length).ok_or(Error::Damaged)?;
+                *from = rest;
+                Ok(Bytes::Small(bytes.into()))
+            }
+            (1, Ok(length)) => {
+                let path = rooms.get(u32::read(from)? as usize).ok_or(Error::Damaged)?;
+                Ok(Bytes::Mapped(Mapped::read_only(path, length)?))
+            }
+            _ => Err(Error::Damaged),
+        }
+    }
+
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        match self {
+            Bytes::Small(bytes) => bytes,
+            Bytes::Mapped(mapped) => mapped.as_slice(),
+        }
+    }
+}
+
+/// A file in this process' memory.
+pub struct Mapped {
+    start: NonNull<u8>,
+    length: usize,
+}
+
+// SAFETY: it is memory that nobody changes, or that is only accessed as an atomic.
+unsafe impl Send for Mapped {}
+// SAFETY: as above.
+unsafe impl Sync for Mapped {}
+
+impl Mapped {
+    fn read_only(path: &str, length: usize) -> Result<Mapped, Error> {
+        Mapped::new(&open(path)?, length, PROT_READ).map_err(|error| broken(path, &error))
+    }
+
+    fn new(file: &File, length: usize, protection: i32) -> std::io::Result<Mapped> {
+        if file.metadata()?.len() < length as u64 || length == 0 {
+            return Err(std::io::Error::other(format!("it is shorter than {length} bytes")));
+        }
+        // SAFETY: the system chooses a free place; nothing that exists is changed.
+        let start = unsafe { mmap(std::ptr::null_mut(), length, protection, MAP_SHARED, file.as_raw_fd(), 0) };
+        match NonNull::new(start) {
+            Some(start) if start.as_ptr() as isize != -1 => Ok(Mapped { start, length }),
+            _ => Err(std::io::Error::last_os_error()),
+        }
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        // SAFETY: mapped as long as `self` lives. Rooms of data don't change once they are passed on, and don't shrink.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.length) }
+    }
+}
+
+impl Drop for Mapped {
+    fn drop(&mut self) {
+        // SAFETY: what was mapped, which nobody borrows any more. It can't fail for what was mapped.
+        unsafe { munmap(self.start.as_ptr(), self.length) };
+    }
+}
+
+/// The room for results, in an engine.
+pub(crate) struct Results {
+    path: String,
+    file: File,
+    head: Mapped,
+}
+
+impl Results {
+    pub(crate) fn open(path: &str) -> Result<Results, Error> {
+        let file = open(path)?;
+        let head =
+            Mapped::new(&file, size_of::<u64>(), PROT_READ | PROT_WRITE).map_err(|error| broken(path, &error))?;
+        Ok(Results { path: path.to_owned(), file, head })
+    }
+
+    pub(crate) fn write(&self, bytes: &[u8], at: u64) -> Result<(), Error> {
+        self.file.write_all_at(bytes, at).map_err(|error| broken(&self.path, &error))
+    }
+
+    /// Appends and says where.
+    pub(crate) fn append(&self, bytes: &[u8]) -> Result<u64, Error> {
+        // SAFETY: a page begins here, so that it is aligned; all processes access these 8 bytes as an atomic only.
+        let head = unsafe { AtomicU64::from_ptr(self.head.start.as_ptr().cast()) };
+        let at = HEAD + head.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        self.write(bytes, at)?;
+        Ok(at)
+    }
+}
+
+/// Reads so many plain values, which begin at `at` in the file.
+///
+/// # Safety
+/// Any bytes must be values of the type, and nobody may change the file any more.
+pub(crate) unsafe fn read_values<T>(file: &File, at: u64, count: usize, to: &mut Vec<T>) -> std::io::Result<()> {
+    let empty = to.is_empty();
+    to.reserve_exact(count);
+    let bytes = count * size_of::<T>();
+    let start = to.spare_capacity_mut().as_mut_ptr().cast::<u8>();
+    if empty
+        && at == HEAD
+        && bytes >= 32 << 20
+        && file.metadata()?.len() >= at + bytes as u64
+        && is_own_chunk(start, bytes)
+    {
+        // The file's pages and those of the chunk coincide: both have 16 bytes in front.
+        let first = PAGE - HEAD as usize;
+        let whole = (bytes - first) / PAGE * PAGE;
+        // SAFETY: glibc has mapped this chunk for just this allocation, whose only owner is `to`. All pages that are
+        // replaced lie inside it, are whole, and hold nothing but its values, which aren't initialised yet: the chunk's
+        // header is on the page before. A private mapping is memory like what was there, copied when it is written to.
+        // glibc frees such a chunk by munmap of its range; to grow it, it tries mremap, which refuses a range of several
+        // mappings, and then copies it; to shrink it, it unmaps the end. Each is right for this range.
+        let mapped = unsafe {
+            mmap(
+                start.add(first),
+                whole,
+                PROT_READ | PROT_WRITE,
+                MAP_PRIVATE | MAP_FIXED,
+                file.as_raw_fd(),
+                PAGE as i64,
+            )
+        };
+        if mapped as isize != -1 {
+            // SAFETY: what is before and behind the mapped pages belongs to `to`, too; then all bytes are those of the
+            // file, and any are values.
+            unsafe {
+                read_exact(file, start, first, at)?;
+                read_exact(file, start.add(first + whole), bytes - first - whole, at + (first + whole) as u64)?;
+                to.set_len(count);
+            }
+            return Ok(());
+        }
+    }
+    // SAFETY: this is spare capacity of at least as many bytes, and all of it is initialised then.
+    unsafe {
+        read_exact(file, start, bytes, at)?;
+        to.set_len(to.len() + count);
+    }
+    Ok(())
+}
+
+/// `FileExt::read_exact_at` for memory that isn't initialised.
+///
+/// # Safety
+/// So many bytes from `to` must be for writing.
+unsafe fn read_exact(file: &File, mut to: *mut u8, mut length: usize, mut at: u64) -> std::io::Result<()> {
+    while length > 0 {
+        // SAFETY: the system only writes to these bytes.
+        match unsafe { pread(file.as_raw_fd(), to, length, at as i64) } {
+            0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+            read @ 1.. => {
+                // SAFETY: not more than `length`.
+                to = unsafe { to.add(read as usize) };
+                length -= read as usize;
+                at += read as u64;
+            }
+            _ => {
+                let error = std::io::Error::last_os_error();
+                if error.kind() != std::io::ErrorKind::Interrupted {
+                    return Err(error);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether the allocation is one that glibc's malloc has mapped on its own.
+fn is_own_chunk(start: *mut u8, bytes: usize) -> bool {
+    const IS_MAPPED: usize = 2;
+    const FLAGS: usize = 7;
+    if !cfg!(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64")) || start as usize % PAGE != 16 {
+        return false;
+    }
+    // SAFETY: `start` is 16 bytes behind the beginning of a page that is mapped, so the 8 before it can be read.
+    let size = unsafe { start.sub(8).cast::<usize>().read() };
+    size & FLAGS == IS_MAPPED && size & !FLAGS == (bytes + 16).next_multiple_of(PAGE)
+}
+
+const PROT_READ: i32 = 1;
+const PROT_WRITE: i32 = 2;
+const MAP_SHARED: i32 = 1;
+const MAP_PRIVATE: i32 = 2;
+const MAP_FIXED: i32 = 16;
+
+unsafe extern "C" {
+    fn mmap(place: *mut u8, length: usize, protection: i32, flags: i32, file: i32, offset: i64) -> *mut u8;
+    fn pread(file: i32, to: *mut u8, length: usize, offset: i64) -> isize;
+    fn munmap(place: *mut u8, length: usize) -> i32;
+}

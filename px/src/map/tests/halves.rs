@@ -1,0 +1,117 @@
+//! Maps whose engines have a cell of their own, and those over what lies on the engines.
+
+use super::host::{Setting, with};
+use crate::map::{self, Error};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+fn second(second: impl Fn(usize) + Send + Sync + 'static) {
+    with(Setting { second: Some(Arc::new(second)), most: 50, ..Setting::default() });
+}
+
+#[test]
+fn engines_use_variables_of_their_own() {
+    let (xs, k) = ((0..1000).map(f64::from).collect::<Vec<_>>(), 2.0);
+    second(|_| {
+        let table = vec![1.0, 10.0];
+        map::serve(
+            |(xs, k): (Vec<f64>, f64)| map::shape(&crate::over!(&xs), &(&k,)),
+            |(k,), px_items| px_items.map(|x| table[x as usize % 2] * k).collect(),
+        );
+    });
+    let types = |(table,): (Vec<f64>,), (k,): (f64,), px_items: map::Items<_>| {
+        px_items.map(|x: f64| table[x as usize % 2] * k).collect()
+    };
+    let scaled = map::typed(crate::over!(&xs), (&k,), types).wait();
+    assert!(scaled.iter().enumerate().all(|(n, x)| *x == [2.0, 20.0][n % 2]) && scaled.len() == 1000);
+}
+
+#[test]
+fn what_engines_reduce_is_merged_by_a_function_of_its_own() {
+    second(|_| {
+        let step = 3;
+        map::serve(
+            |(): ()| map::shape(&crate::over!(0..1000u64), &()),
+            |(), px_items| px_items.map(|n| n * step).reduce(|a, b| a + b),
+        );
+    });
+    let handle = map::typed(crate::over!(0..1000u64), (), |(step,): (u64,), (), px_items| {
+        px_items.map(|n| n * step).reduce(|a, b| a + b)
+    });
+    assert_eq!(handle.get(), Err(Error::NoMerging));
+    assert_eq!(handle.merging(|a, b| a + b).wait(), Some(3 * 999 * 500));
+}
+
+/// A type that can't travel.
+struct Stays(u64);
+
+#[test]
+fn results_stay_where_they_are() {
+    let here = Arc::new(Mutex::new(Vec::new()));
+    let there = Arc::clone(&here);
+    second(move |_| {
+        let kept = map::serve_keep(
+            |(): ()| map::shape(&crate::over!(0..1000u64), &()),
+            |(), px_items| px_items.map(Stays).keep(),
+        );
+        assert!(kept.is_sorted_by_key(|kept| kept.0));
+        there.lock().expect("no panic").extend(kept.into_iter().map(|kept| kept.0));
+    });
+    map::kept(crate::over!(0..1000u64), ()).wait();
+    let mut all = std::mem::take(&mut *here.lock().expect("no panic"));
+    all.sort_unstable();
+    assert_eq!(all, (0..1000).collect::<Vec<_>>());
+}
+
+fn part() -> VecDeque<String> {
+    let mut part: VecDeque<String> = (0..300).map(|n: u32| n.to_string()).collect();
+    part.rotate_left(100);
+    part.extend((0..300).map(|n| n.to_string()));
+    part
+}
+
+#[test]
+fn each_engine_maps_its_own_part() {
+    for threads in [1, 3] {
+        let work = |_| {
+            let part = part();
+            map::each(crate::part!(part), |(k,): (usize,), px_items| px_items.call(|s: &str| s.len() + k).collect());
+        };
+        with(Setting { engines: 1, threads, second: Some(Arc::new(work)), ..Setting::default() });
+        let k = 5usize;
+        let lengths = map::gathered(
+            |(part,): (VecDeque<String>,)| map::shape_each(&crate::part!(&part)),
+            (&k,),
+            |(): (), (k,), px_items| px_items.call(|s: &str| s.len() + k).collect(),
+        );
+        assert_eq!(lengths.wait(), part().iter().map(|s| s.len() + 5).collect::<Vec<_>>());
+        let work = |_| {
+            let part = part();
+            let kept = map::each_keep(crate::part!(&part), |(): (), px_items| px_items.map(|s| s).keep());
+            assert!(part.iter().eq(&kept));
+        };
+        with(Setting { engines: 1, threads, second: Some(Arc::new(work)), ..Setting::default() });
+        map::gathered_kept(()).wait();
+    }
+}
+
+#[test]
+fn a_failing_item_of_an_engines_part_is_named() {
+    let work = |_| {
+        let fails = |(): (), px_items: map::Items<_>| px_items.map(|n: i32| assert!(n < 7, "too large")).count();
+        map::each(crate::part!([5, 6, 7]), fails);
+    };
+    with(Setting { engines: 1, second: Some(Arc::new(work)), ..Setting::default() });
+    let shape = |(part,): (Vec<i32>,)| map::shape_each(&crate::part!(part));
+    let handle = map::gathered(shape, (), |(): (), (), px_items| px_items.map(|n| n).count());
+    assert_eq!(handle.get(), Err(Error::Failed("item 2 (7): too large".into())));
+}
+
+#[test]
+fn a_result_is_shown_by_its_ends() {
+    use crate::map::Shown as _;
+    assert_eq!((0..100).collect::<Vec<u8>>().text(), "[0, 1, 2, 3, 4, …, 95, 96, 97, 98, 99] (100 items)");
+    assert_eq!(vec!["a"].text(), "[\"a\"] (1 item)");
+    assert_eq!(Vec::<u8>::new().text(), "[] (0 items)");
+    assert_eq!((Some(1.5).text(), 3u64.text()), ("1.5".to_owned(), "3".to_owned()));
+}

@@ -1,0 +1,343 @@
+//! A host whose engines are threads of the test, with pieces and delays by chance.
+
+use crate::host::{Host, attach_in_test};
+use crate::link::{Answer, Ask, Done, MapAsk, Message as _, OnError, Piece, Results, Serve};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ffi::c_void;
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Once};
+use std::thread::JoinHandle;
+
+/// Numbers by chance, but the same in each run.
+#[derive(Clone)]
+pub struct Chance(pub u64);
+
+impl Chance {
+    pub fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % end
+    }
+}
+
+/// How the next map of this thread is run.
+#[derive(Clone)]
+pub struct Setting {
+    pub engines: usize,
+    pub threads: u32,
+    pub most: u64,
+    pub seed: u64,
+    pub retries: u32,
+    pub on_error: OnError,
+    pub timeout: u64,
+    /// What engines compile on their own.
+    pub second: Option<Arc<dyn Fn(usize) + Send + Sync>>,
+    /// Only so many items are shared out.
+    pub only: u64,
+}
+
+impl Default for Setting {
+    fn default() -> Setting {
+        Setting {
+            engines: 3,
+            threads: 1,
+            most: 1000,
+            seed: 1,
+            retries: 0,
+            on_error: OnError::Stop,
+            timeout: 0,
+            second: None,
+            only: u64::MAX,
+        }
+    }
+}
+
+struct Job {
+    map: MapAsk,
+    setting: Setting,
+    state: Mutex<State>,
+}
+
+struct State {
+    next: u64,
+    chance: Chance,
+    done: Vec<Done>,
+    failed: Option<String>,
+    reports: u64,
+}
+
+thread_local! {
+    static SETTING: RefCell<Setting> = RefCell::default();
+    static ENGINE: RefCell<Option<Arc<Job>>> = const { RefCell::new(None) };
+}
+
+type Running = (Arc<Job>, Vec<JoinHandle<()>>);
+
+static JOBS: Mutex<Vec<(u64, Option<Running>, Option<Arc<Job>>)>> = Mutex::new(Vec::new());
+static FILES: Mutex<Option<HashMap<String, File>>> = Mutex::new(None);
+static NUMBER: AtomicU64 = AtomicU64::new(1);
+
+static HOST: Host = Host {
+    version: crate::host::HOST_VERSION,
+    rank: AtomicU64::new(0),
+    size: AtomicU64::new(1),
+    panicked: no_panic,
+    displays: AtomicU64::new(0),
+    ask: answer,
+    argument,
+    parallel,
+};
+
+/// Maps of this thread run like this from now on.
+pub fn with(setting: Setting) {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| attach_in_test(&HOST));
+    SETTING.set(setting);
+}
+
+/// How many rooms there are of the paths that are named.
+pub fn rooms_of(paths: &[String]) -> usize {
+    let files = FILES.lock().expect("no test panics here");
+    files.iter().flat_map(HashMap::keys).filter(|path| paths.contains(path)).count()
+}
+
+/// The rooms of the latest map of this thread.
+pub fn last_rooms() -> Vec<String> {
+    LAST.with_borrow(Clone::clone)
+}
+
+thread_local! {
+    static LAST: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+extern "C" fn no_panic(_: &crate::host::PanicReport) {}
+
+extern "C" fn argument(take: extern "C" fn(*mut c_void, *const u8, usize), context: *mut c_void) {
+    let Some(job) = ENGINE.with_borrow(Clone::clone) else { return };
+    let serve = Serve {
+        rooms: job.map.rooms.clone(),
+        input: job.map.input.clone(),
+        constants: job.map.constants.clone(),
+        retries: job.setting.retries,
+        on_error: job.setting.on_error,
+        timeout: job.setting.timeout,
+        threads: job.setting.threads,
+    };
+    let bytes = serve.encode();
+    take(context, bytes.as_ptr(), bytes.len());
+}
+
+struct Context(*mut c_void);
+// SAFETY: px passes a pointer to something that threads may share.
+unsafe impl Sync for Context {}
+impl Context {
+    fn get(&self) -> *mut c_void {
+        self.0
+    }
+}
+
+extern "C" fn parallel(threads: usize, count: usize, work: extern "C" fn(*mut c_void, usize), context: *mut c_void) {
+    let (next, context) = (AtomicU64::new(0), Context(context));
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let n = next.fetch_add(1, Ordering::Relaxed) as usize;
+                    if n >= count {
+                        return;
+                    }
+                    work(context.get(), n);
+                }
+            });
+        }
+    });
+}
+
+extern "C" fn answer(
+    bytes: *const u8,
+    length: usize,
+    answered: extern "C" fn(*mut c_void, *const u8, usize),
+    context: *mut c_void,
+) -> bool {
+    // SAFETY: what px asks.
+    let bytes = unsafe { std::slice::from_raw_parts(bytes, length) };
+    let answer = match Ask::decode(bytes).expect("px asks what it can encode") {
+        Ask::Next(done) => next(done),
+        Ask::Room(bytes) => Answer::Room(room(bytes)),
+        Ask::Map(map) => Answer::Job(begin(map)),
+        Ask::Wait { job, millis: 0 } => wait(job, false),
+        Ask::Wait { job, .. } => wait(job, true),
+        Ask::Cancel(_) => Answer::Ok,
+        Ask::Forget(job) => {
+            let mut jobs = JOBS.lock().expect("no test panics here");
+            let at = jobs.iter().position(|(number, ..)| *number == job).expect("a job that is there");
+            let (_, running, map) = jobs.swap_remove(at);
+            drop(jobs);
+            if let Some((job, threads)) = running {
+                threads.into_iter().for_each(|thread| drop(thread.join()));
+                free(&job.map.rooms);
+            }
+            if let Some(job) = map {
+                free(&job.map.rooms);
+                if let Some(room) = job.map.rooms.last() {
+                    // It is only there if the map was waited for.
+                    let _ = std::fs::remove_file(format!("{room}-done"));
+                }
+            }
+            Answer::Ok
+        }
+        Ask::Free(path) => {
+            free(&[path]);
+            Answer::Ok
+        }
+    };
+    let bytes = answer.encode();
+    answered(context, bytes.as_ptr(), bytes.len());
+    true
+}
+
+fn free(paths: &[String]) {
+    let mut files = FILES.lock().expect("no test panics here");
+    for path in paths {
+        assert!(files.get_or_insert_default().remove(path).is_some(), "{path} is freed once");
+        std::fs::remove_file(path).expect("it is there");
+    }
+}
+
+fn room(bytes: u64) -> String {
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let folder = std::env::var_os("PX_TEST_ROOMS").map(PathBuf::from);
+    let folder = folder.unwrap_or_else(|| {
+        if std::path::Path::new("/dev/shm").is_dir() { "/dev/shm".into() } else { std::env::temp_dir() }
+    });
+    let path = folder.join(format!("px-test-{}-{number}", std::process::id()));
+    let file = File::options().read(true).write(true).create_new(true).open(&path).expect("a new file");
+    file.set_len(bytes).expect("there is space");
+    let path = path.to_string_lossy().into_owned();
+    FILES.lock().expect("no test panics here").get_or_insert_default().insert(path.clone(), file);
+    path
+}
+
+fn begin(map: MapAsk) -> u64 {
+    let setting = SETTING.with_borrow(Clone::clone);
+    LAST.set(map.rooms.clone());
+    let state = State { next: 0, chance: Chance(setting.seed), done: Vec::new(), failed: None, reports: 0 };
+    let job = Arc::new(Job { map, setting, state: Mutex::new(state) });
+    let threads = (0..job.setting.engines).map(|engine| {
+        let job = Arc::clone(&job);
+        std::thread::spawn(move || {
+            ENGINE.set(Some(Arc::clone(&job)));
+            match &job.setting.second {
+                Some(second) => second(engine),
+                None => function(&job.map)(),
+            }
+        })
+    });
+    let threads = threads.collect();
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    JOBS.lock().expect("no test panics here").push((number, Some((job, threads)), None));
+    number
+}
+
+fn function(map: &MapAsk) -> extern "C" fn() {
+    let (object, base) = super::super::place_of(marker)
+        .map(|(object, at)| (object, marker as *const () as u64 - at))
+        .expect("it is loaded");
+    assert_eq!(map.object, object);
+    // SAFETY: the offset is that of a function of this type in this object.
+    unsafe { std::mem::transmute::<usize, extern "C" fn()>((base + map.function) as usize) }
+}
+
+extern "C" fn marker() {}
+
+fn next(done: Vec<Done>) -> Answer {
+    let job = ENGINE.with_borrow(Clone::clone).or_else(watched).expect("only engines ask for work");
+    let mut state = job.state.lock().expect("no test panics here");
+    state.reports += 1;
+    for failure in done.iter().flat_map(|done| &done.failed).filter(|_| job.setting.timeout > 0) {
+        // Only a process that ends now sees this.
+        let before = failure.item - 1;
+        let mut all = state.done.iter().chain(&done);
+        let reported = all.any(|done| (done.first..done.first + done.count).contains(&before));
+        eprintln!("{failure:?}, the one before is reported: {reported}");
+    }
+    for done in &done {
+        if let (Some(failure), OnError::Stop) = (done.failed.first(), job.setting.on_error) {
+            let value = failure.value.as_deref().unwrap_or("?");
+            state.failed = Some(format!("item {} ({value}): {}", failure.item, failure.message));
+        }
+    }
+    state.done.extend(done);
+    if state.failed.is_some() {
+        return Answer::Failed("the map is over".into());
+    }
+    let mut pieces = Vec::new();
+    for _ in 0..=state.chance.below(3) {
+        let items = job.map.items.min(job.setting.only);
+        let left = items - state.next;
+        if left > 0 {
+            let count = (1 + state.chance.below(job.setting.most)).min(left);
+            pieces.push(Piece { first: state.next, count, chunk: 1 });
+            state.next += count;
+        }
+    }
+    if state.chance.below(4) == 0 {
+        pieces.reverse();
+    }
+    Answer::Work(pieces)
+}
+
+/// The thread that watches an engine asks, too.
+fn watched() -> Option<Arc<Job>> {
+    let jobs = JOBS.lock().expect("no test panics here");
+    let mut jobs = jobs.iter().flat_map(|(_, running, ended)| running.as_ref().map(|(job, _)| job).or(ended.as_ref()));
+    jobs.find(|job| job.setting.timeout > 0).cloned()
+}
+
+fn wait(number: u64, long: bool) -> Answer {
+    let mut jobs = JOBS.lock().expect("no test panics here");
+    let at = jobs.iter().position(|(job, ..)| *job == number).expect("a job that is there");
+    let (_, running, ended) = &mut jobs[at];
+    if let Some((_, threads)) = running
+        && !long
+        && !threads.iter().all(JoinHandle::is_finished)
+    {
+        return Answer::Running { done: 0, items: 0 };
+    }
+    let running = running.take();
+    if let Some((job, _)) = &running {
+        *ended = Some(Arc::clone(job));
+    }
+    let job = Arc::clone(ended.as_ref().expect("it was waited for"));
+    drop(jobs);
+    for thread in running.into_iter().flat_map(|(_, threads)| threads) {
+        thread.join().expect("engines don't panic");
+    }
+    let mut state = job.state.lock().expect("no test panics here");
+    if let Some(failed) = &state.failed {
+        return Answer::Failed(failed.clone());
+    }
+    state.done.sort_by_key(|done| done.first);
+    let mut bytes = Vec::new();
+    state.done.iter().for_each(|done| done.write(&mut bytes));
+    let path = job.map.rooms.last().map(|room| format!("{room}-done")).expect("results have a room");
+    std::fs::write(&path, &bytes).expect("there is space");
+    Answer::Ended { path, bytes: bytes.len() as u64 }
+}
+
+/// What engines reported of the latest map that is still there.
+pub fn reports() -> (u64, Vec<Done>) {
+    let jobs = JOBS.lock().expect("no test panics here");
+    let rooms = last_rooms();
+    let job = jobs.iter().filter_map(|(_, running, ended)| ended.as_ref().or(running.as_ref().map(|(job, _)| job)));
+    let job = job.into_iter().find(|job| job.map.rooms == rooms).expect("a map of this thread");
+    let state = job.state.lock().expect("no test panics here");
+    (state.reports, state.done.clone())
+}
+
+/// Whether results went in place.
+pub fn in_place(done: &Done) -> bool {
+    done.results == Results::InPlace
+}

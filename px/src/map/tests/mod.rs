@@ -1,0 +1,8 @@
+//! Maps in one process: [`host`] stands for the kernel, the controller and the engines.
+
+mod halves;
+mod host;
+mod late;
+mod reduce;
+mod results;
+mod sources;
