@@ -33,7 +33,7 @@ impl Executor {
             let says =
                 format!("Sent; `{name}` is its handle: `{name}.wait()` has the results, `%cancel {name}` ends it.");
             request.publisher.say(&says).await;
-        } else if let Some(job) = self.jobs.last() {
+        } else if let Some(job) = self.jobs.latest() {
             if let Some(summary) = job.summary() {
                 request.publisher.say(&summary).await;
             }

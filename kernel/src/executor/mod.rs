@@ -219,6 +219,7 @@ impl Executor {
             options,
             half,
             snapshots: self.snapshots,
+            partial: None,
         }
     }
 

@@ -138,6 +138,11 @@ impl Job {
         self.end.borrow().as_ref().map(|end| end.summary.clone())
     }
 
+    /// Whether it has ended with all of its items.
+    pub fn is_whole(&self) -> bool {
+        self.end.borrow().as_ref().is_some_and(|end| end.result.is_ok())
+    }
+
     /// What it is called.
     pub fn label(&self) -> &str {
         &self.label

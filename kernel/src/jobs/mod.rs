@@ -6,7 +6,7 @@ mod account;
 mod map;
 mod rooms;
 
-pub use map::{Half, MapOptions};
+pub use map::{Half, Job, MapOptions};
 
 use crate::cluster::Cluster;
 use crate::compiling::CompilerThread;
@@ -14,10 +14,10 @@ use crate::publisher::Publisher;
 use chorus_compiler::Object;
 use chorus_jupyter::content::Failure;
 use chorus_protocol::SnapshotPolicy;
-use map::{Job, Started};
+use map::Started;
 use px::link::{Answer, Ask, MapAsk, Message};
 use rooms::Rooms;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -36,6 +36,24 @@ pub struct Context {
     pub half: Option<Arc<Half>>,
     /// What the maps' engines do about snapshots.
     pub snapshots: SnapshotPolicy,
+    /// The map that isn't to be started again, but asked for what it has done.
+    pub partial: Option<Partial>,
+}
+
+/// A map that has ended before all of its items were done. A cell with the same text as the one that started it asks for
+/// the same rooms in the same order.
+#[derive(Clone)]
+pub struct Partial {
+    job: Arc<Job>,
+    rooms: VecDeque<String>,
+}
+
+impl Partial {
+    /// What this map has done.
+    pub fn of(job: Arc<Job>) -> Partial {
+        let rooms = job.rooms().into();
+        Partial { job, rooms }
+    }
 }
 
 /// The jobs of one notebook. Clones are the same.
@@ -54,6 +72,8 @@ struct State {
     object: Option<Object>,
     jobs: BTreeMap<u64, Arc<Job>>,
     last: u64,
+    /// The map that ended last, or was left alone: what is shown of it, and what it has done, outlive its handle.
+    latest: Option<Arc<Job>>,
     /// Jobs that cells wait for.
     awaited: Vec<u64>,
     /// Of the job that a cell waited for last.
@@ -78,10 +98,9 @@ impl Jobs {
         self.lock().failure.take()
     }
 
-    /// The map that was started last, while somebody may still ask for its results.
-    pub fn last(&self) -> Option<Arc<Job>> {
-        let state = self.lock();
-        state.jobs.get(&state.last).cloned()
+    /// The map that was started last.
+    pub fn latest(&self) -> Option<Arc<Job>> {
+        self.lock().latest.clone()
     }
 
     /// Ends the jobs that the cell under way waits for. False if it waits for none.
@@ -103,13 +122,12 @@ impl Jobs {
 
     /// An error is a sentence.
     async fn answer_to(&self, ask: Ask) -> Result<Answer, String> {
+        let no_room = |bytes, error| format!("there is no room for {bytes} bytes that the engines can see: {error}");
         Ok(match ask {
-            Ask::Room(bytes) => Answer::Room(
-                self.0
-                    .rooms
-                    .make(bytes)
-                    .map_err(|error| format!("there is no room for {bytes} bytes that the engines can see: {error}"))?,
-            ),
+            Ask::Room(bytes) => match self.room_of_partial() {
+                Some(room) => Answer::Room(room),
+                None => Answer::Room(self.0.rooms.make(bytes).map_err(|error| no_room(bytes, error))?),
+            },
             Ask::Free(path) => {
                 self.0.rooms.free(&path);
                 Answer::Ok
@@ -121,13 +139,16 @@ impl Jobs {
                 Answer::Ok
             }
             Ask::Forget(job) => {
-                if let Some(job) = self.lock().jobs.remove(&job) {
+                let removed = self.lock().jobs.remove(&job);
+                if let Some(job) = removed {
                     job.cancel();
-                    job.rooms().iter().for_each(|room| self.0.rooms.free(room));
+                    self.free_rooms(&job);
                 }
                 Answer::Ok
             }
-            Ask::Call(_) | Ask::Next(_) | Ask::Result(_) => return Err("the notebook's own cells serve no map or call".into()),
+            Ask::Call(_) | Ask::Next(_) | Ask::Result(_) => {
+                return Err("the notebook's own cells serve no map or call".into());
+            }
         })
     }
 
@@ -136,16 +157,45 @@ impl Jobs {
             let state = self.lock();
             (state.context.clone(), state.object.clone())
         };
+        if let Some(partial) = context.as_ref().and_then(|context| context.partial.as_ref()) {
+            return Ok(self.enter(Arc::clone(&partial.job)));
+        }
         let none = "there are no engines: `%cluster start` or any %px cell starts some";
         let context = context.ok_or(none)?;
         let cluster = context.cluster.upgrade().ok_or(none)?;
         let started = Started { ask, object, context, cluster };
-        let job = Arc::new(map::start(started).await?);
+        Ok(self.enter(Arc::new(map::start(started).await?)))
+    }
+
+    /// Gives a map a number.
+    fn enter(&self, job: Arc<Job>) -> u64 {
         let mut state = self.lock();
         state.last += 1;
         let number = state.last;
-        state.jobs.insert(number, job);
-        Ok(number)
+        state.jobs.insert(number, Arc::clone(&job));
+        let before = state.latest.replace(job);
+        drop(state);
+        if let Some(before) = before {
+            self.free_rooms(&before);
+        }
+        number
+    }
+
+    /// The next room of the map whose results the cell under way wants as far as they are there.
+    fn room_of_partial(&self) -> Option<String> {
+        let mut state = self.lock();
+        let partial = state.context.as_mut()?.partial.as_mut()?;
+        partial.rooms.pop_front()
+    }
+
+    /// Lets go of a map's rooms, unless somebody may still want what is in them.
+    fn free_rooms(&self, job: &Arc<Job>) {
+        let state = self.lock();
+        let has_handle = state.jobs.values().any(|other| Arc::ptr_eq(other, job));
+        let is_partial = !job.is_whole() && state.latest.as_ref().is_some_and(|latest| Arc::ptr_eq(latest, job));
+        if !has_handle && !is_partial {
+            job.rooms().iter().for_each(|room| self.0.rooms.free(room));
+        }
     }
 
     async fn wait(&self, number: u64, millis: u64) -> Result<Answer, String> {
@@ -159,12 +209,12 @@ impl Jobs {
                 let (done, items) = job.progress();
                 Ok(Answer::Running { done, items })
             }
-            Ok(Err(failure)) => {
+            Ok(Err(failure)) if !self.wants_partial() => {
                 let sentence = failure.evalue.clone();
                 self.lock().failure = Some(failure);
                 Err(sentence)
             }
-            Ok(Ok(())) => {
+            Ok(_) => {
                 let failed = |error| format!("the results can't be kept: {error}");
                 let report = job.report();
                 let path = self.0.rooms.with(&report).map_err(failed)?;
@@ -172,6 +222,10 @@ impl Jobs {
                 Ok(Answer::Ended { path, bytes: report.len() as u64 })
             }
         }
+    }
+
+    fn wants_partial(&self) -> bool {
+        self.lock().context.as_ref().is_some_and(|context| context.partial.is_some())
     }
 
     fn job(&self, number: u64) -> Result<Arc<Job>, String> {
