@@ -196,7 +196,7 @@ fn conjured<B: Copy>() -> B {
         )
     };
     // SAFETY: it takes no bytes, and `start` was given a value of this type, which may be copied.
-    unsafe { std::mem::MaybeUninit::uninit().assume_init() }
+    unsafe { *std::ptr::NonNull::<B>::dangling().as_ref() }
 }
 
 /// What engines call. A panic has been reported by the hook, and must not leave a C function.

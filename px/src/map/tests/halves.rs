@@ -13,7 +13,7 @@ fn second(second: impl Fn(usize) + Send + Sync + 'static) {
 fn engines_use_variables_of_their_own() {
     let (xs, k) = ((0..1000).map(f64::from).collect::<Vec<_>>(), 2.0);
     second(|_| {
-        let table = vec![1.0, 10.0];
+        let table = [1.0, 10.0];
         map::serve(
             |(xs, k): (Vec<f64>, f64)| map::shape(&crate::over!(&xs), &(&k,)),
             |(k,), px_items| px_items.map(|x| table[x as usize % 2] * k).collect(),
