@@ -7,7 +7,6 @@ use chorus_protocol::{
     SessionId, SnapshotPolicy, Target,
 };
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 
@@ -23,7 +22,8 @@ struct Shared {
     commands: mpsc::UnboundedSender<Command>,
     /// Grows in the order in which runs are sent: the controller takes one that doesn't grow for a repetition.
     next_run: Mutex<u64>,
-    next_map: AtomicU64,
+    /// As for runs.
+    next_map: Mutex<u64>,
 }
 
 impl Drop for Shared {
@@ -148,7 +148,7 @@ pub(crate) fn open(commands: mpsc::UnboundedSender<Command>) -> (Session, Sessio
     let events = SessionEvents { session, events, commands: commands.downgrade() };
     (
         Session {
-            shared: Arc::new(Shared { id: session, commands, next_run: Mutex::default(), next_map: AtomicU64::new(0) }),
+            shared: Arc::new(Shared { id: session, commands, next_run: Mutex::default(), next_map: Mutex::default() }),
         },
         events,
     )
@@ -183,9 +183,12 @@ impl Session {
     /// Has a map's items shared out among the runs that serve it. `items`, `chunk` and `retries` are as in [`MapSpec`].
     pub fn open_map(&self, items: Option<u64>, chunk: Option<u64>, retries: u32) -> Map {
         let (sender, events) = mpsc::unbounded_channel();
-        let map = MapId(self.shared.next_map.fetch_add(1, Ordering::Relaxed));
+        let mut next_map = self.shared.next_map.lock().unwrap_or_else(PoisonError::into_inner);
+        let map = MapId(*next_map);
+        *next_map += 1;
         let spec = MapSpec { session: self.id(), map, items, chunk, retries };
         self.command(Command::OpenMap { spec, events: sender });
+        drop(next_map);
         Map { id: map, session: self.clone(), events }
     }
 

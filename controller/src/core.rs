@@ -6,6 +6,8 @@
 
 mod client;
 mod engine;
+mod map;
+mod maps;
 mod routing;
 mod session;
 

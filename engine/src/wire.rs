@@ -8,7 +8,7 @@ use std::io::{self, Read, Write};
 use std::path::PathBuf;
 
 /// No message is longer: a longer one means that a cell wrote to its worker's socket.
-pub const MESSAGE_MAX: usize = 128 << 10;
+pub const MESSAGE_MAX: usize = 2 << 20;
 
 /// From the supervisor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +30,14 @@ pub enum ToWorker {
         /// When to keep a snapshot, from now on.
         snapshots: SnapshotPolicy,
     },
+    /// What [`FromWorker::Ask`] of this ticket wanted to know.
+    Answer {
+        /// The question's.
+        ticket: u64,
+        /// An encoded [`px::link::Answer`].
+        #[serde(with = "serde_bytes")]
+        answer: Vec<u8>,
+    },
 }
 
 /// From the worker.
@@ -46,6 +54,14 @@ pub enum FromWorker {
     Started,
     /// A thread panicked.
     Panic(Panic),
+    /// A cell wants to know something, and one of its threads waits for the answer.
+    Ask {
+        /// Unique among the worker's, and among those of its predecessors.
+        ticket: u64,
+        /// An encoded [`px::link::Ask`].
+        #[serde(with = "serde_bytes")]
+        ask: Vec<u8>,
+    },
     /// The entry returned.
     Done {
         /// Between call and return.

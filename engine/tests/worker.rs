@@ -273,7 +273,7 @@ async fn what_cannot_be_loaded_is_told_and_changes_nothing() {
         (Job { object: "/nowhere/x.so".into(), ..job(1, "prints") }, "/nowhere/x.so"),
         (job(2, "no_such_entry"), "no_such_entry"),
         (Job { preload: vec!["/nowhere/libstd.so".into()], ..job(3, "prints") }, "/nowhere/libstd.so"),
-        (Job { entry: Entry::Cell("x".repeat(1 << 20)), ..job(4, "") }, "can't be sent"),
+        (Job { entry: chorus_protocol::Entry::Cell("x".repeat(4 << 20)), ..job(4, "") }, "can't be sent"),
     ];
     for (job, named) in jobs {
         let run = job.run;

@@ -8,7 +8,7 @@ use chorus_client::{Client, ClientError, Session, SessionEvent, SessionEvents};
 use chorus_compiler::Member;
 use chorus_controller::{Controller, ControllerConfig, ControllerError, Launch, Transport};
 use chorus_protocol::{
-    Aftermath, BlobId, ClusterStatus, Connection, ConnectionError, Death, EngineId, RunId, SnapshotState,
+    Aftermath, BlobId, ClusterStatus, Connection, ConnectionError, Death, EngineId, EngineInfo, RunId, SnapshotState,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -88,6 +88,7 @@ pub struct EngineState {
 #[derive(Debug, Default)]
 struct Known {
     engines: BTreeMap<EngineId, EngineState>,
+    infos: BTreeMap<EngineId, EngineInfo>,
     /// Of the last run on each engine.
     snapshots: BTreeMap<EngineId, SnapshotState>,
     /// To be told with the next cell.
@@ -166,16 +167,17 @@ impl Cluster {
         let (session, mut events) = client.open_session();
         // Not those of the connection's first status: others may have joined since, and nobody would tell.
         let engines = match events.recv().await {
-            Some(SessionEvent::Opened { engines }) => engines.into_keys(),
+            Some(SessionEvent::Opened { engines }) => engines,
             _ => {
                 let why = "it stopped while the notebook connected to it".to_owned();
                 return Err(ClientError::Lost { name: connection.name.clone(), why }.into());
             }
         };
         let up = |id| (id, EngineState { up: true, ..EngineState::default() });
-        let engines: BTreeMap<_, _> = engines.map(up).collect();
+        let infos = engines;
+        let engines: BTreeMap<_, _> = infos.keys().copied().map(up).collect();
         let (joins, joined) = watch::channel(engines.len());
-        let known = Arc::new(Mutex::new(Known { engines, ..Known::default() }));
+        let known = Arc::new(Mutex::new(Known { engines, infos, ..Known::default() }));
         tokio::spawn(follow(events, Arc::clone(&known), joins, compiler.clone()));
         let name = connection.name.clone();
         Ok(Cluster { name, client, session, controller: None, known, joined, blobs: Mutex::default() })
@@ -194,6 +196,15 @@ impl Cluster {
     /// The engines whose process is there, by id.
     pub fn engines(&self) -> Vec<EngineId> {
         lock(&self.known).engines.iter().filter(|(_, state)| state.up).map(|(id, _)| *id).collect()
+    }
+
+    /// How many threads an engine may have so that all engines of its host together have as many as there are cores.
+    pub fn share_of_cores(&self, engine: EngineId) -> u32 {
+        let known = lock(&self.known);
+        let Some(info) = known.infos.get(&engine) else { return 1 };
+        let is_up = |id: &EngineId| known.engines.get(id).is_some_and(|state| state.up);
+        let beside = known.infos.iter().filter(|(id, other)| is_up(id) && other.host == info.host).count() as u32;
+        (info.cores / beside.max(1)).max(1)
     }
 
     /// Returns when the engines that are being started again are there, or after a short while without them.
@@ -291,8 +302,9 @@ async fn follow(
         match event {
             // [`Cluster::open`] took it.
             SessionEvent::Opened { .. } => {}
-            SessionEvent::EngineUp { engine, .. } => {
+            SessionEvent::EngineUp { engine, info } => {
                 let mut known = lock(&known);
+                known.infos.insert(engine, info);
                 let state = known.engines.entry(engine).or_default();
                 (state.up, state.restarting) = (true, false);
                 let joined = known.engines.values().filter(|state| state.up).count();

@@ -2,6 +2,7 @@
 
 use crate::failure::interrupted_with;
 use crate::interrupt::Interrupted;
+use crate::jobs::Jobs;
 use crate::publisher::Publisher;
 use crate::render::{LocalView, Output, Place, Source, late};
 use chorus_compiler::{Call, Object};
@@ -11,6 +12,8 @@ use chorus_protocol::{Aftermath, Death, Entry, Outcome, RunEvent, RunId, Snapsho
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
 
 /// An interrupted cell has this signal's default to die of, and another chance is not given: no cell keeps on
 /// running that the user wants to end.
@@ -20,6 +23,9 @@ const KILL: i32 = 9;
 /// it, as with evcxr's own function for it, is asked for by that.
 const READING_CHECK: Duration = Duration::from_millis(50);
 const READING_CHECKS: u32 = 2;
+
+/// How long a cell may go on when the map that it waited for was interrupted.
+const MAP_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why a cell was stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,9 +62,10 @@ pub trait Input: Send + Sync {
 }
 
 /// The worker of the notebook's own namespace.
-#[derive(Debug)]
 pub struct LocalWorker {
-    worker: Worker,
+    worker: Arc<Worker>,
+    route: JoinHandle<()>,
+    jobs: Jobs,
     routes: Arc<Mutex<Routes>>,
     next_run: RunId,
     snapshot: Option<SnapshotState>,
@@ -76,11 +83,11 @@ struct Routes {
 
 impl LocalWorker {
     /// Starts the worker.
-    pub async fn start(config: WorkerConfig) -> Result<LocalWorker, StartError> {
+    pub async fn start(config: WorkerConfig, jobs: Jobs) -> Result<LocalWorker, StartError> {
         let (worker, events) = Worker::start(config).await?;
-        let routes = Arc::new(Mutex::new(Routes::default()));
-        tokio::spawn(route(events, Arc::clone(&routes)));
-        Ok(LocalWorker { worker, routes, next_run: RunId(0), snapshot: None })
+        let (worker, routes) = (Arc::new(worker), Arc::new(Mutex::new(Routes::default())));
+        let route = tokio::spawn(route(events, Arc::clone(&routes), Arc::clone(&worker), jobs.clone()));
+        Ok(LocalWorker { worker, route, jobs, routes, next_run: RunId(0), snapshot: None })
     }
 
     /// Runs an object and publishes its outputs as they come. `variables` are those that a death would lose.
@@ -113,13 +120,24 @@ impl LocalWorker {
             snapshots,
         });
         let mut view = LocalView::new(object.has_result);
-        let (mut stopped, mut failure) = (None, None);
+        self.jobs.set_object(object);
+        let (mut stopped, mut failure, mut kill_at) = (None, None, None);
         // For how many checks in a row the cell has been reading.
         let mut reading = 0;
         loop {
             let event = tokio::select! {
                 biased;
                 () = interrupted.next() => {
+                    // A cell that waits for a map ends when the map does.
+                    if kill_at.is_none() && self.jobs.interrupt() {
+                        kill_at = Some(Instant::now() + MAP_PATIENCE);
+                        continue;
+                    }
+                    stopped = Some(Stopped::ByUser);
+                    self.worker.interrupt(KILL);
+                    continue;
+                }
+                () = sleep_until(kill_at.unwrap_or_else(Instant::now)), if kill_at.is_some() && stopped.is_none() => {
                     stopped = Some(Stopped::ByUser);
                     self.worker.interrupt(KILL);
                     continue;
@@ -167,7 +185,7 @@ impl LocalWorker {
                 Some(WorkerEvent::Input { prompt, password, .. }) => {
                     stopped = self.answer(&prompt, password, input, interrupted).await.or(stopped);
                 }
-                Some(WorkerEvent::Lost { .. }) => {}
+                Some(WorkerEvent::Lost { .. } | WorkerEvent::Ask { .. }) => {}
                 None => {
                     let reason = "the local worker's supervisor is gone: restart the kernel";
                     let failure = crate::failure::failure("LoadFailed", reason);
@@ -212,7 +230,12 @@ impl LocalWorker {
 
     /// Ends the worker.
     pub async fn close(self) {
-        self.worker.close().await;
+        self.route.abort();
+        // Drops the route's handle of the worker.
+        let _ = self.route.await;
+        if let Some(worker) = Arc::into_inner(self.worker) {
+            worker.close().await;
+        }
     }
 }
 
@@ -220,7 +243,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn route(mut events: mpsc::Receiver<WorkerEvent>, routes: Arc<Mutex<Routes>>) {
+async fn route(mut events: mpsc::Receiver<WorkerEvent>, routes: Arc<Mutex<Routes>>, worker: Arc<Worker>, jobs: Jobs) {
     while let Some(event) = events.recv().await {
         let (active, last) = {
             let routes = lock(&routes);
@@ -228,6 +251,17 @@ async fn route(mut events: mpsc::Receiver<WorkerEvent>, routes: Arc<Mutex<Routes
         };
         let run = match &event {
             WorkerEvent::Run { run, .. } | WorkerEvent::Input { run, .. } => *run,
+            WorkerEvent::Ask { ticket, ask } => {
+                let (ticket, ask) = (*ticket, ask.clone());
+                let (jobs, worker) = (jobs.clone(), Arc::downgrade(&worker));
+                tokio::spawn(async move {
+                    let answer = jobs.answer(&ask).await;
+                    if let Some(worker) = worker.upgrade() {
+                        worker.answer(ticket, answer);
+                    }
+                });
+                continue;
+            }
             WorkerEvent::Lost { death, aftermath, .. } => {
                 if *death != Death::Stopped {
                     lock(&routes).deaths.push((*death, aftermath.clone()));

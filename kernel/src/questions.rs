@@ -97,6 +97,8 @@ fn of_magic(command: &Command<'_>, takes_the_cell: bool) -> Completeness {
             return if text.is_empty() { waits() } else { Completeness::Complete };
         }
         Command::Px { code, .. } | Command::TimeIt { code, .. } | Command::Time(Timed::Line(code)) => code.text,
+        // The data, too, are Rust; but they stand on the magic's line, which is complete.
+        Command::Map(map) => map.function.text,
         _ => return Completeness::Complete,
     };
     if takes_the_cell && code.trim().is_empty() {

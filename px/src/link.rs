@@ -26,6 +26,11 @@ pub enum Ask {
     Forget(u64),
     /// Nobody needs this room any more.
     Free(String),
+    /// Have a function called on an engine. The answer is [`Answer::Job`], and waiting for that ends in
+    /// [`Answer::Value`].
+    Call(CallAsk),
+    /// An engine's: what the function returned that this run is about.
+    Result(Vec<u8>),
     /// An engine's: what was done since the last time; what is next?
     Next(Vec<Done>),
 }
@@ -46,6 +51,36 @@ pub struct MapAsk {
     pub input: Vec<u8>,
     /// Values that the function needs, as `px` encodes them.
     pub constants: Vec<u8>,
+}
+
+/// A call to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallAsk {
+    /// The file of the object with the function.
+    pub object: String,
+    /// Where the function lies in it.
+    pub function: u64,
+    /// What monitors show for it.
+    pub label: String,
+    /// The function's arguments, which the engine's run is given one behind the other.
+    pub args: Vec<CallArg>,
+    /// Jobs that have to end well before, besides those in `args`.
+    pub after: Vec<u64>,
+    /// On which engine; on any if `None`.
+    pub on: Option<u32>,
+    /// How often to try again when the function panics; when its worker dies, at least once.
+    pub retries: u32,
+    /// How long it may take, in milliseconds; 0 is for ever.
+    pub timeout: u64,
+}
+
+/// An argument of a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CallArg {
+    /// As `px` encodes it.
+    Value(Vec<u8>),
+    /// What another call returns.
+    Job(u64),
 }
 
 /// What an engine's function is given.
@@ -136,6 +171,13 @@ pub enum Answer {
     Room(String),
     /// A job's number.
     Job(u64),
+    /// What a call returned, as `px` encodes it, and on which engine.
+    Value {
+        /// The engine.
+        engine: u32,
+        /// The value.
+        value: Vec<u8>,
+    },
     /// The job goes on.
     Running {
         /// Items that are done.
@@ -280,6 +322,14 @@ impl Message for Ask {
                 6u8.write(to);
                 write_all(done, to);
             }
+            Ask::Call(call) => {
+                7u8.write(to);
+                call.write(to);
+            }
+            Ask::Result(value) => {
+                8u8.write(to);
+                write_bytes(value, to);
+            }
         }
     }
 
@@ -292,6 +342,8 @@ impl Message for Ask {
             4 => Ask::Forget(u64::read(from)?),
             5 => Ask::Free(String::read(from)?),
             6 => Ask::Next(read_all(from)?),
+            7 => Ask::Call(CallAsk::read(from)?),
+            8 => Ask::Result(read_bytes(from)?.to_vec()),
             _ => return Err(Damaged),
         })
     }
@@ -326,6 +378,52 @@ impl Message for MapAsk {
             rooms: read_all(from)?,
             input: read_bytes(from)?.to_vec(),
             constants: read_bytes(from)?.to_vec(),
+        })
+    }
+}
+
+impl Message for CallAsk {
+    fn write(&self, to: &mut Vec<u8>) {
+        self.object.write(to);
+        self.function.write(to);
+        self.label.write(to);
+        write_all(&self.args, to);
+        write_all(&self.after, to);
+        self.on.write(to);
+        self.retries.write(to);
+        self.timeout.write(to);
+    }
+
+    fn read(from: &mut &[u8]) -> Result<CallAsk, Damaged> {
+        Ok(CallAsk {
+            object: String::read(from)?,
+            function: u64::read(from)?,
+            label: String::read(from)?,
+            args: read_all(from)?,
+            after: read_all(from)?,
+            on: Option::read(from)?,
+            retries: u32::read(from)?,
+            timeout: u64::read(from)?,
+        })
+    }
+}
+
+impl Message for CallArg {
+    fn write(&self, to: &mut Vec<u8>) {
+        match self {
+            CallArg::Value(value) => {
+                0u8.write(to);
+                write_bytes(value, to);
+            }
+            CallArg::Job(job) => (1u8, *job).write(to),
+        }
+    }
+
+    fn read(from: &mut &[u8]) -> Result<CallArg, Damaged> {
+        Ok(match u8::read(from)? {
+            0 => CallArg::Value(read_bytes(from)?.to_vec()),
+            1 => CallArg::Job(u64::read(from)?),
+            _ => return Err(Damaged),
         })
     }
 }
@@ -445,6 +543,11 @@ impl Message for Answer {
                 6u8.write(to);
                 write_all(pieces, to);
             }
+            Answer::Value { engine, value } => {
+                7u8.write(to);
+                engine.write(to);
+                write_bytes(value, to);
+            }
         }
     }
 
@@ -457,6 +560,7 @@ impl Message for Answer {
             4 => Answer::Ended { path: String::read(from)?, bytes: u64::read(from)? },
             5 => Answer::Failed(String::read(from)?),
             6 => Answer::Work(read_all(from)?),
+            7 => Answer::Value { engine: u32::read(from)?, value: read_bytes(from)?.to_vec() },
             _ => return Err(Damaged),
         })
     }
@@ -490,6 +594,17 @@ mod tests {
         let asks =
             [Ask::Room(1), Ask::Wait { job: 1, millis: 2 }, Ask::Cancel(1), Ask::Forget(2), Ask::Free("x".into())];
         asks.into_iter().for_each(survives);
+        survives(Ask::Call(CallAsk {
+            object: "o".into(),
+            function: 1,
+            label: "l".into(),
+            args: vec![CallArg::Value(vec![2]), CallArg::Job(3)],
+            after: vec![4],
+            on: Some(5),
+            retries: 6,
+            timeout: 7,
+        }));
+        survives(Ask::Result(vec![1]));
         survives(Serve {
             rooms: vec![],
             input: vec![1],
@@ -506,6 +621,7 @@ mod tests {
             Answer::Running { done: 1, items: 2 },
             Answer::Ended { path: "/y".into(), bytes: 3 },
             Answer::Failed("why".into()),
+            Answer::Value { engine: 1, value: vec![2] },
             Answer::Work(vec![Piece { first: 1, count: 2, chunk: 3 }]),
         ] {
             survives(answer);

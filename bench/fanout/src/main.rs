@@ -137,6 +137,8 @@ async fn broadcast(
         preload: vec![library],
         object: session.put_blob(object),
         entry: "bench_cell".into(),
+        argument: vec![],
+        map: None,
         label: "fan-out".into(),
         snapshots: SnapshotPolicy::default(),
         targets: targets.to_vec(),

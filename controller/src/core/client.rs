@@ -24,14 +24,17 @@ impl Core {
             FromClient::Resume { session, received } => {
                 let resumed =
                     self.sessions.get_mut(&session).is_some_and(|it| it.resume(peer.clone(), received, actions));
-                if !resumed {
+                if resumed {
+                    self.wake_maps(session, actions);
+                } else {
                     self.close_session(session, actions);
                     answer(&peer, ToClient::SessionGone(session), actions);
                 }
             }
             FromClient::Received { session, count } => {
-                if let Some(session) = self.owned(session, &peer) {
-                    session.confirm(count);
+                if let Some(it) = self.owned(session, &peer) {
+                    it.confirm(count);
+                    self.wake_maps(session, actions);
                 }
             }
             FromClient::CloseSession(session) => {
@@ -59,6 +62,12 @@ impl Core {
             FromClient::RestartSession { session, targets } => {
                 if self.owned(session, &peer).is_some() {
                     self.tell_engines(&targets, ToEngine::RestartSession(session), actions);
+                }
+            }
+            FromClient::OpenMap(spec) => self.open_map(peer, &spec, actions),
+            FromClient::CloseMap { session, map } => {
+                if self.owned(session, &peer).is_some() {
+                    self.close_map(session, map, actions);
                 }
             }
             FromClient::Shutdown => self.shut_down(actions),

@@ -6,8 +6,8 @@
 
 use super::{Action, Core, Exit, MISSED_HEARTBEATS, PeerId, Stop, millis};
 use chorus_protocol::{
-    Aftermath, Death, EngineId, EngineInfo, FromEngine, NoSnapshot, Outcome, RunEvent, RunId, SessionId, ToClient,
-    ToEngine,
+    Aftermath, Death, EngineId, EngineInfo, FromEngine, MapId, NoSnapshot, Outcome, RunEvent, RunId, SessionId,
+    ToClient, ToEngine,
 };
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -26,6 +26,8 @@ const QUICK_DEATHS: u32 = 5;
 pub(super) struct UnderWay {
     pub session: SessionId,
     pub run: RunId,
+    /// The map that it serves.
+    pub map: Option<MapId>,
     pub label: String,
     pub started: bool,
 }
@@ -102,12 +104,17 @@ impl Engine {
         under_way.map(|under_way| under_way.started = true).is_some()
     }
 
-    /// Takes note that a run ended; false if it isn't under way.
-    pub fn end(&mut self, session: SessionId, run: RunId, outcome: &Outcome) -> bool {
-        let Some(at) = self.position(session, run) else { return false };
-        self.runs.remove(at);
+    /// Takes note that a run ended, and returns it; `None` if it isn't under way.
+    pub fn end(&mut self, session: SessionId, run: RunId, outcome: &Outcome) -> Option<UnderWay> {
+        let ended = self.runs.remove(self.position(session, run)?);
         self.count(outcome);
-        true
+        ended
+    }
+
+    /// The run under way that serves a map: the first, if there are several.
+    pub fn serves(&self, session: SessionId, map: MapId) -> Option<RunId> {
+        let mut runs = self.runs.iter();
+        runs.find(|under_way| under_way.session == session && under_way.map == Some(map)).map(|it| it.run)
     }
 
     fn count(&mut self, outcome: &Outcome) {
@@ -143,6 +150,7 @@ impl Core {
             FromEngine::WorkerLost { session, death, aftermath, generation } => {
                 self.worker_lost(id, session, (death, aftermath), generation, actions);
             }
+            FromEngine::MapReady { session, map, reports } => self.map_ready(id, session, map, reports, actions),
             FromEngine::Goodbye => {
                 actions.push(Action::DisconnectEngine(peer.clone()));
                 self.engine_disconnected(&peer, "left the cluster", actions);
@@ -330,6 +338,9 @@ impl Core {
                 let lost = ToClient::WorkerLost { session: session_id, engine: id, death, aftermath, generation };
                 session.send(lost, actions);
             }
+        }
+        for run in runs {
+            self.leave_map(id, &run, &outcome, actions);
         }
     }
 }

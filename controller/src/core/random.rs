@@ -1,12 +1,14 @@
 //! Random inputs in random order: whatever happens, each run ends exactly once on each of its targets as its client
-//! sees it, connections that break in between included, and when all is over nothing is left.
+//! sees it, connections that break in between included, and when all is over nothing is left. Each item of a map is
+//! done or given up once at most, and a map is over when all are.
 
 use super::*;
 use chorus_protocol::{
-    Aftermath, Death, EngineInfo, NoSnapshot, Outcome, RunEvent, RunId, RunSpec, SnapshotPolicy, Stream, Target,
+    Aftermath, Death, EngineInfo, MapEvent, MapId, MapSpec, NoSnapshot, Outcome, Piece, Report, RunEvent, RunId,
+    RunSpec, SnapshotPolicy, Stream, Target,
 };
 use proptest::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const ENGINES: u32 = 3;
 
@@ -19,7 +21,10 @@ enum Step {
     Heartbeats,
     Event { engine: u32, run: u64, kind: u8, generation: u32 },
     WorkerLost { engine: u32, generation: u32 },
-    Run { targets: Vec<(u32, Option<u32>)> },
+    Run { targets: Vec<(u32, Option<u32>)>, map: Option<u64> },
+    OpenMap { items: u64, chunk: Option<u64>, again: bool },
+    CloseMap { map: u64 },
+    MapReady { engine: u32, map: u64, which: usize, reports: usize },
     Resend,
     Interrupt { engine: u32 },
     Ack { engine: u32, bytes: u64 },
@@ -32,16 +37,22 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     let engine = 0..ENGINES + 2;
+    let maps = proptest::option::of(0..3u64);
     prop_oneof![
         3 => (engine.clone(), any::<bool>()).prop_map(|(engine, by_hand)| Step::Join { engine, by_hand }),
         1 => engine.clone().prop_map(|engine| Step::Break { engine }),
         1 => engine.clone().prop_map(|engine| Step::Exit { engine }),
         3 => Just(Step::Heartbeats),
-        8 => (engine.clone(), 0..20u64, 0..5u8, prop_oneof![0..4u32, Just(u32::MAX)])
+        8 => (engine.clone(), 0..20u64, 0..6u8, prop_oneof![0..4u32, Just(u32::MAX)])
             .prop_map(|(engine, run, kind, generation)| Step::Event { engine, run, kind, generation }),
         1 => (engine.clone(), 0..4u32).prop_map(|(engine, generation)| Step::WorkerLost { engine, generation }),
-        5 => proptest::collection::vec((engine.clone(), proptest::option::of(0..6u32)), 0..5)
-            .prop_map(|targets| Step::Run { targets }),
+        5 => (proptest::collection::vec((engine.clone(), proptest::option::of(0..6u32)), 0..5), maps.clone())
+            .prop_map(|(targets, map)| Step::Run { targets, map }),
+        2 => (0..60u64, proptest::option::of(1..10u64), any::<bool>())
+            .prop_map(|(items, chunk, again)| Step::OpenMap { items, chunk, again }),
+        1 => (0..3u64).prop_map(|map| Step::CloseMap { map }),
+        12 => (engine.clone(), 0..3u64, any::<usize>(), 0..5usize)
+            .prop_map(|(engine, map, which, reports)| Step::MapReady { engine, map, which, reports }),
         1 => Just(Step::Resend),
         1 => engine.clone().prop_map(|engine| Step::Interrupt { engine }),
         1 => (engine, any::<u64>()).prop_map(|(engine, bytes)| Step::Ack { engine, bytes }),
@@ -67,6 +78,10 @@ struct World {
     submitted: Vec<(RunSpec, Vec<Target>)>,
     /// Ends that each run still owes, and had.
     owed: BTreeMap<(RunId, EngineId), usize>,
+    /// The items of each map that aren't done or given up as the client sees it; `None` when it is over.
+    maps: Vec<Option<BTreeSet<u64>>>,
+    /// Tasks that an engine was given, whatever became of them.
+    hands: BTreeMap<(PeerId, u64), Vec<(u64, u64)>>,
     engines: BTreeMap<u32, PeerId>,
     processes: BTreeMap<u32, bool>,
     stopped: bool,
@@ -88,6 +103,8 @@ impl World {
             wire: Vec::new(),
             submitted: Vec::new(),
             owed: BTreeMap::new(),
+            maps: Vec::new(),
+            hands: BTreeMap::new(),
             engines: BTreeMap::new(),
             processes: BTreeMap::new(),
             stopped: false,
@@ -126,6 +143,15 @@ impl World {
         for action in std::mem::take(&mut self.actions) {
             match action {
                 Action::ToClients(to, message) if to.contains(&self.client) => self.wire.push((*message).clone()),
+                Action::ToEngines(to, ToEngine::MapWork { map, pieces, .. }) => {
+                    let [peer] = &to[..] else { panic!("the same items for {to:?}") };
+                    assert!(self.core.engine_peers.contains_key(peer), "work for somebody who isn't there");
+                    let hand = self.hands.entry((peer.clone(), map.0)).or_default();
+                    for Piece { first, count, chunk } in pieces {
+                        let tasks = (first..first + count).step_by(chunk as usize);
+                        hand.extend(tasks.map(|task| (task, chunk.min(first + count - task))));
+                    }
+                }
                 Action::SpawnEngine(id) => {
                     let running = self.processes.insert(id.0, true);
                     assert_ne!(running, Some(true), "engine {id} was started while it ran");
@@ -151,6 +177,24 @@ impl World {
                         let owed = self.owed.get_mut(&(run, engine)).expect("an end of a run that was never sent");
                         assert_eq!(*owed, 1, "run {run} ended twice on engine {engine}");
                         *owed = 0;
+                    }
+                }
+                ToClient::Map { map, event, .. } => {
+                    self.received += 1;
+                    let map = &mut self.maps[map.0 as usize];
+                    let open = map.as_mut().expect("something happens in a map that is over");
+                    match event {
+                        MapEvent::Done(reports) => {
+                            let mut items = reports.iter().flat_map(|it| it.first..it.first + it.count);
+                            assert!(items.all(|item| open.remove(&item)), "done twice: {reports:?}");
+                        }
+                        MapEvent::GivenUp { first, count } => {
+                            assert!((first..first + count).all(|item| open.remove(&item)), "{first} was done");
+                        }
+                        MapEvent::Over => {
+                            assert!(open.is_empty(), "never done: {open:?}");
+                            *map = None;
+                        }
                     }
                 }
                 ToClient::WorkerLost { .. } => self.received += 1,
@@ -194,6 +238,10 @@ impl World {
                     0 => RunEvent::Started(Err(NoSnapshot::Off)),
                     1 => RunEvent::Output { stream: Stream::Stdout, bytes: vec![b'x'; 10] },
                     2 => RunEvent::Done { outcome: Outcome::Panicked, generation, took: Default::default() },
+                    3 => {
+                        let outcome = Outcome::died(Death::Signal(11));
+                        RunEvent::Done { outcome, generation, took: Default::default() }
+                    }
                     _ => RunEvent::Done { outcome: Outcome::Ok, generation, took: Default::default() },
                 };
                 self.engine(engine, FromEngine::Run { session: self.session, run: RunId(run), event });
@@ -203,7 +251,34 @@ impl World {
                 let lost = FromEngine::WorkerLost { session: self.session, death, aftermath, generation };
                 self.engine(engine, lost);
             }
-            Step::Run { targets } => {
+            Step::OpenMap { items, chunk, again } => {
+                let map = self.maps.len().saturating_sub(usize::from(again));
+                if map == self.maps.len() {
+                    self.maps.push(Some((0..items).collect()));
+                }
+                let map = MapId(map as u64);
+                let spec = MapSpec { session: self.session, map, items: Some(items), chunk, retries: 1 };
+                self.client(FromClient::OpenMap(spec));
+            }
+            Step::CloseMap { map } => {
+                self.client(FromClient::CloseMap { session: self.session, map: MapId(map) });
+            }
+            Step::MapReady { engine, map, which, reports } => {
+                let peer = self.engines.get(&engine).cloned();
+                let hand = peer.and_then(|peer| self.hands.get_mut(&(peer, map)));
+                let mut done = Vec::new();
+                if let Some(hand) = hand {
+                    for _ in 0..reports.min(hand.len()) {
+                        // Most are said once, in any order.
+                        let at = which % hand.len();
+                        let (first, count) = if which.is_multiple_of(7) { hand[at] } else { hand.swap_remove(at) };
+                        done.push(Report { first, count, micros: which as u64 % 9000, failed: 0, body: vec![] });
+                    }
+                }
+                let (session, map) = (self.session, MapId(map));
+                self.engine(engine, FromEngine::MapReady { session, map, reports: done });
+            }
+            Step::Run { targets, map } => {
                 let run = RunId(self.submitted.len() as u64);
                 let spec = RunSpec {
                     session: self.session,
@@ -212,7 +287,7 @@ impl World {
                     object: BlobId::of(b""),
                     entry: "".into(),
                     argument: vec![],
-                    map: None,
+                    map: map.map(MapId),
                     label: String::new(),
                     snapshots: SnapshotPolicy::Off,
                 };
@@ -277,6 +352,8 @@ proptest! {
         let open: Vec<_> = world.owed.iter().filter(|(_, owed)| **owed != 0).collect();
         prop_assert!(open.is_empty(), "runs without an end: {open:?}");
         prop_assert!(world.core.engines.values().all(|engine| engine.runs.is_empty()));
+        let maps = &world.core.sessions[&world.session].maps;
+        prop_assert!(maps.values().all(|map| map.engines().is_empty()), "{maps:?}");
 
         world.client(FromClient::Received { session: world.session, count: world.received });
         prop_assert_eq!(world.core.sessions[&world.session].kept(), 0);

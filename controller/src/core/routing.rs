@@ -39,7 +39,11 @@ impl Core {
                 (Some(_), Some(None)) => Outcome::Stale,
                 (Some((peer, engine)), generation) => {
                     let label = spec.label.clone();
-                    engine.runs.push_back(UnderWay { session: session_id, run, label, started: false });
+                    let map = spec.map;
+                    engine.runs.push_back(UnderWay { session: session_id, run, map, label, started: false });
+                    if let Some(map) = map.and_then(|map| session.maps.get_mut(&map)) {
+                        map.join(id, run);
+                    }
                     let rank = ranks.partition_point(|&other| other < id) as u32;
                     let message = ToEngine::Run { spec: spec.clone(), generation: generation.flatten(), rank, size };
                     actions.push(Action::ToEngines(vec![peer], message));
@@ -63,11 +67,13 @@ impl Core {
         let Some(session) = self.sessions.get_mut(&session_id) else { return };
         let Some(engine) = self.engines.get_mut(&id) else { return };
         let place = session.place(id);
+        let mut ended = None;
         let wanted = match &mut event {
             RunEvent::Started(_) => engine.begin(session_id, run),
             RunEvent::Done { outcome, generation, .. } => {
                 *generation = place.relayed(*generation);
-                engine.end(session_id, run, outcome)
+                ended = engine.end(session_id, run, outcome).map(|run| (run, outcome.clone()));
+                ended.is_some()
             }
             // Threads of a run may print after its end.
             RunEvent::Output { .. } | RunEvent::Display { .. } | RunEvent::ClearOutput { .. } | RunEvent::Panic(_) => {
@@ -77,6 +83,9 @@ impl Core {
         };
         if wanted {
             session.send(ToClient::Run { session: session_id, run, engine: id, event }, actions);
+        }
+        if let Some((run, outcome)) = ended {
+            self.leave_map(id, &run, &outcome, actions);
         }
     }
 
@@ -95,6 +104,8 @@ impl Core {
             let generation = session.place(id).relayed(generation);
             let lost = ToClient::WorkerLost { session: session_id, engine: id, death, aftermath, generation };
             session.send(lost, actions);
+            session.maps.values_mut().for_each(|map| map.vacate(id));
+            self.wake_maps(session_id, actions);
         }
     }
 }

@@ -1,8 +1,9 @@
 //! What the controller keeps for an open session: whose it is, what its client hasn't confirmed, and how the
 //! generations that engines count relate to those that clients see.
 
+use super::map::Map;
 use super::{Action, PeerId};
-use chorus_protocol::{EngineId, RunId, ToClient};
+use chorus_protocol::{EngineId, MapId, RunId, ToClient};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,10 @@ use std::time::Duration;
 const OUTBOX_MESSAGES: usize = 100_000;
 /// The most output among them, in bytes.
 const OUTBOX_BYTES: usize = 256 << 20;
+/// With so much unconfirmed, maps wait: their results can come faster than the client takes them.
+const MAPS_WAIT_BYTES: usize = 64 << 20;
+/// And with so many messages: a client that is away for a moment shall find them all.
+const MAPS_WAIT_MESSAGES: usize = OUTBOX_MESSAGES / 2;
 
 /// Who gets a session's messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +36,9 @@ pub(super) struct Session {
     confirmed: u64,
     /// The last run taken. Ids grow, so one that isn't larger was sent twice, over two connections.
     pub last_run: Option<RunId>,
+    /// The maps that are open, and the last one taken.
+    pub maps: BTreeMap<MapId, Map>,
+    pub last_map: Option<MapId>,
     places: BTreeMap<EngineId, Place>,
 }
 
@@ -80,6 +88,8 @@ impl Session {
             outbox_bytes: 0,
             confirmed: 0,
             last_run: None,
+            maps: BTreeMap::new(),
+            last_map: None,
             places: BTreeMap::new(),
         }
     }
@@ -127,6 +137,11 @@ impl Session {
         }
     }
 
+    /// Whether maps are to wait until the client has taken more of what is there.
+    pub fn is_full(&self) -> bool {
+        self.outbox_bytes > MAPS_WAIT_BYTES || self.outbox.len() > MAPS_WAIT_MESSAGES
+    }
+
     fn drop_oldest(&mut self) {
         if let Some(message) = self.outbox.pop_front() {
             self.outbox_bytes -= weight(&message);
@@ -160,6 +175,7 @@ impl Session {
 fn weight(message: &ToClient) -> usize {
     match message {
         ToClient::Run { event, .. } => event.weight(),
+        ToClient::Map { event, .. } => event.weight(),
         _ => 0,
     }
 }

@@ -1,5 +1,7 @@
 //! Drives the core by hand, one decision a test.
 
+mod maps;
+
 use super::*;
 use chorus_protocol::{
     Death, EngineInfo, NoSnapshot, Outcome, RunEvent, RunId, RunSpec, SnapshotPolicy, Stream, Target,

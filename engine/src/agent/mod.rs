@@ -4,6 +4,7 @@
 
 mod blobs;
 mod link;
+mod seat;
 mod session;
 
 use crate::supervisor::{WorkerConfig, watch};
@@ -194,6 +195,8 @@ impl Agent {
             }
             ToEngine::Ack { session, bytes } => self.with(session, |session| session.acknowledge(bytes)),
             ToEngine::Interrupt { session, signal } => self.with(session, |session| session.interrupt(signal)),
+            ToEngine::MapWork { session, map, pieces } => self.with(session, |session| session.map_work(map, pieces)),
+            ToEngine::MapEnd { session, map } => self.with(session, |session| session.map_end(map)),
             ToEngine::RestartSession(session) => self.with(session, Session::restart),
             // Signs of life, and what the loop has handled.
             ToEngine::Heartbeat | ToEngine::Registered { .. } | ToEngine::Refused(_) | ToEngine::Shutdown => {}

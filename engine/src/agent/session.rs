@@ -1,9 +1,11 @@
 //! One session on this engine: its worker, its runs that wait for their blobs, and the credit of its output.
 
 use super::blobs::Blobs;
+use super::seat::Seat;
 use crate::supervisor::{Job, Stdin, Worker, WorkerConfig, WorkerEvent};
-use chorus_protocol::{BlobId, FromEngine, OUTPUT_WINDOW, Outcome, RunEvent, RunSpec, SessionId, Stream};
+use chorus_protocol::{BlobId, FromEngine, MapId, OUTPUT_WINDOW, Outcome, Piece, RunEvent, RunSpec, SessionId, Stream};
 use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -12,7 +14,8 @@ const NO_INPUT: &[u8] = b"engines can't ask for input: this reads as the end of 
 
 /// See the module.
 pub struct Session {
-    worker: Worker,
+    worker: Arc<Worker>,
+    seat: Arc<Mutex<Seat>>,
     waiting: VecDeque<(Waiting, Option<String>)>,
     acknowledged: watch::Sender<u64>,
     pump: JoinHandle<()>,
@@ -34,13 +37,18 @@ impl Session {
     /// Has a worker started for a session, and its events sent to `out`.
     pub fn open(id: SessionId, config: WorkerConfig, out: mpsc::UnboundedSender<FromEngine>) -> Session {
         let (worker, events) = Worker::launch(config, Stdin::Null, None);
+        let (worker, seat) = (Arc::new(worker), Arc::new(Mutex::new(Seat::default())));
         let (acknowledged, window) = watch::channel(0);
-        let pump = tokio::spawn(pump(id, events, window, out));
-        Session { worker, waiting: VecDeque::new(), acknowledged, pump }
+        let listener = Listener { session: id, worker: Arc::clone(&worker), seat: Arc::clone(&seat), out };
+        let pump = tokio::spawn(listener.pump(events, window));
+        Session { worker, seat, waiting: VecDeque::new(), acknowledged, pump }
     }
 
     /// Takes a run.
     pub fn run(&mut self, run: Waiting, blobs: &Blobs) {
+        if let Some(map) = run.spec.map {
+            lock(&self.seat).expect(run.spec.run, map);
+        }
         self.waiting.push_back((run, None));
         self.submit_ready(blobs);
     }
@@ -72,6 +80,24 @@ impl Session {
         self.acknowledged.send_modify(|acknowledged| *acknowledged = acknowledged.saturating_add(bytes));
     }
 
+    /// Items of a map have come.
+    pub fn map_work(&mut self, map: MapId, pieces: Vec<Piece>) {
+        let answer = lock(&self.seat).work(map, pieces);
+        self.answer(answer);
+    }
+
+    /// No more items of a map will come.
+    pub fn map_end(&mut self, map: MapId) {
+        let answer = lock(&self.seat).end(map);
+        self.answer(answer);
+    }
+
+    fn answer(&self, answer: Option<(u64, Vec<u8>)>) {
+        if let Some((ticket, answer)) = answer {
+            self.worker.answer(ticket, answer);
+        }
+    }
+
     /// See [`Worker::interrupt`].
     pub fn interrupt(&mut self, signal: i32) {
         self.worker.interrupt(signal);
@@ -87,7 +113,11 @@ impl Session {
     /// Ends the worker and waits for its end.
     pub async fn close(self) {
         self.pump.abort();
-        self.worker.close().await;
+        // Drops the pump's handle of the worker.
+        let _ = self.pump.await;
+        if let Some(worker) = Arc::into_inner(self.worker) {
+            worker.close().await;
+        }
     }
 
     fn cancel(&mut self) {
@@ -115,34 +145,63 @@ impl Waiting {
     }
 }
 
-/// Sends a worker's events while the client keeps up. When it doesn't, the worker's channel fills, its supervisor
-/// stops reading, and the cell blocks when it prints.
-async fn pump(
+fn lock(seat: &Mutex<Seat>) -> MutexGuard<'_, Seat> {
+    seat.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Hears a worker.
+struct Listener {
     session: SessionId,
-    mut events: mpsc::Receiver<WorkerEvent>,
-    mut acknowledged: watch::Receiver<u64>,
+    worker: Arc<Worker>,
+    seat: Arc<Mutex<Seat>>,
     out: mpsc::UnboundedSender<FromEngine>,
-) {
-    let mut sent: u64 = 0;
-    loop {
-        let open = |acknowledged: &u64| sent.saturating_sub(*acknowledged) < OUTPUT_WINDOW as u64;
-        if acknowledged.wait_for(open).await.is_err() {
-            return;
+}
+
+impl Listener {
+    /// Sends a worker's events while the client keeps up. When it doesn't, the worker's channel fills, its supervisor
+    /// stops reading, and the cell blocks when it prints.
+    async fn pump(self, mut events: mpsc::Receiver<WorkerEvent>, mut acknowledged: watch::Receiver<u64>) {
+        let mut sent: u64 = 0;
+        loop {
+            let open = |acknowledged: &u64| sent.saturating_sub(*acknowledged) < OUTPUT_WINDOW as u64;
+            if acknowledged.wait_for(open).await.is_err() {
+                return;
+            }
+            let Some(event) = events.recv().await else { return };
+            let Some(message) = self.message(event) else { continue };
+            if let FromEngine::Run { event, .. } = &message {
+                sent += event.weight() as u64;
+            }
+            if self.out.send(message).is_err() {
+                return;
+            }
         }
-        let Some(event) = events.recv().await else { return };
-        let message = match event {
-            WorkerEvent::Run { run, event } => FromEngine::Run { session, run, event },
+    }
+
+    /// What the controller is told of an event.
+    fn message(&self, event: WorkerEvent) -> Option<FromEngine> {
+        let session = self.session;
+        Some(match event {
+            WorkerEvent::Run { run, event } => {
+                match event {
+                    RunEvent::Started(_) => lock(&self.seat).started(run),
+                    RunEvent::Done { .. } => lock(&self.seat).done(run),
+                    _ => {}
+                }
+                FromEngine::Run { session, run, event }
+            }
+            WorkerEvent::Ask { ticket, ask } => {
+                let step = lock(&self.seat).asked(session, ticket, &ask);
+                if let Some((ticket, answer)) = step.answer {
+                    self.worker.answer(ticket, answer);
+                }
+                return step.tell;
+            }
             WorkerEvent::Input { run, .. } => FromEngine::Run { session, run, event: no_input() },
             WorkerEvent::Lost { death, aftermath, generation } => {
                 FromEngine::WorkerLost { session, death, aftermath, generation }
             }
-        };
-        if let FromEngine::Run { event, .. } = &message {
-            sent += event.weight() as u64;
-        }
-        if out.send(message).is_err() {
-            return;
-        }
+        })
     }
 }
 

@@ -9,6 +9,7 @@ use nix::sys::socket::MsgFlags;
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
+use tokio::io::Interest;
 use tokio::net::unix::pipe;
 use tokio::time::Instant;
 
@@ -30,6 +31,8 @@ pub enum Activity {
     Readable,
     /// There is room in its stdin.
     Writable,
+    /// There is room in its socket.
+    Sendable,
     /// A displayed value has waited long enough for more of its representations.
     DisplayDue,
 }
@@ -56,6 +59,8 @@ pub struct Live {
     stdout_open: bool,
     stderr_open: bool,
     input: Vec<u8>,
+    /// Messages, or their rests, that the socket had no room for.
+    unsent: Vec<u8>,
     display_due: Option<Instant>,
 }
 
@@ -93,6 +98,7 @@ impl Live {
             stdout_open: true,
             stderr_open: true,
             input: Vec::new(),
+            unsent: Vec::new(),
             display_due: None,
         }
     }
@@ -138,20 +144,36 @@ impl Live {
             _ = self.process.stdout.readable(), if reading && self.stdout_open => Activity::Readable,
             _ = self.process.stderr.readable(), if reading && self.stderr_open => Activity::Readable,
             () = writable(self.process.stdin.as_ref()), if !self.input.is_empty() => Activity::Writable,
+            _ = self.process.control.writable(), if !self.unsent.is_empty() && self.control_open => Activity::Sendable,
             () = until(self.display_due), if reading => Activity::DisplayDue,
         }
     }
 
-    /// Sends a message. It is small and the socket empty, since there is one job at a time: it fits or can't be sent.
-    pub fn send(&self, message: &ToWorker) -> io::Result<()> {
+    /// Sends a message, or as much of it as the socket takes now: a worker that works reads it later.
+    pub fn send(&mut self, message: &ToWorker) -> io::Result<()> {
         let bytes = encode(message)?;
+        self.unsent.extend_from_slice(&bytes);
+        self.send_rest()
+    }
+
+    /// Sends what the socket had no room for.
+    pub fn send_rest(&mut self) -> io::Result<()> {
         // Not tokio's `try_write`: that says WouldBlock until the runtime has heard of a new socket.
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-        match nix::sys::socket::send(self.process.control.as_raw_fd(), &bytes, flags) {
-            Ok(written) if written == bytes.len() => Ok(()),
-            Ok(_) => Err(io::Error::other("the worker doesn't read its socket")),
-            Err(error) => Err(error.into()),
+        match nix::sys::socket::send(self.process.control.as_raw_fd(), &self.unsent, flags) {
+            Ok(sent) => drop(self.unsent.drain(..sent)),
+            Err(Errno::EAGAIN) => {
+                // Only this has the runtime wait for room.
+                let full = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+                let _ = self.process.control.try_io(Interest::WRITABLE, full);
+            }
+            Err(Errno::EINTR) => {}
+            Err(error) => {
+                self.unsent.clear();
+                return Err(error.into());
+            }
         }
+        Ok(())
     }
 
     /// The worker's next message, if it has arrived whole.

@@ -81,6 +81,13 @@ pub enum WorkerEvent {
         /// The generation of its replacement.
         generation: u32,
     },
+    /// A cell, perhaps one that has ended and left a thread, wants to know something and waits for [`Worker::answer`].
+    Ask {
+        /// The question's.
+        ticket: u64,
+        /// An encoded [`px::link::Ask`], if the cell hasn't written to its worker's socket by itself.
+        ask: Vec<u8>,
+    },
     /// The cell waits for [`Worker::input`].
     Input {
         /// Which run.
@@ -137,6 +144,7 @@ enum Command {
     Interrupt(i32),
     Restart,
     Input(String),
+    Answer(u64, Vec<u8>),
 }
 
 /// What the task tells the handle.
@@ -204,6 +212,11 @@ impl Worker {
     /// Answers [`WorkerEvent::Input`]: writes a line to the worker's stdin. The newline is added.
     pub fn input(&self, line: String) {
         self.send(Command::Input(line));
+    }
+
+    /// Answers [`WorkerEvent::Ask`] with an encoded [`px::link::Answer`].
+    pub fn answer(&self, ticket: u64, answer: Vec<u8>) {
+        self.send(Command::Answer(ticket, answer));
     }
 
     /// The worker's process id; 0 while there is none.

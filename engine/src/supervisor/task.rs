@@ -78,6 +78,7 @@ impl Task {
                     Activity::Ended => self.bury().await,
                     Activity::Readable => self.read(),
                     Activity::Writable => self.with_live(|live, _, _| live.write_input()),
+                    Activity::Sendable => self.with_live(|live, _, _| _ = live.send_rest()),
                     Activity::DisplayDue => self.end_display(),
                 },
             }
@@ -143,7 +144,7 @@ impl Task {
         if self.live.is_none() {
             self.start_worker().await.map_err(|error| error.to_string())?;
         }
-        let Some(live) = &self.live else { return Ok(()) };
+        let Some(live) = &mut self.live else { return Ok(()) };
         let Job { preload, object, entry, argument, rank, size, snapshots, .. } = job;
         let message = ToWorker::Load { preload, object, entry, argument, rank, size, snapshots };
         match live.send(&message) {
@@ -180,6 +181,12 @@ impl Task {
                     live.process.signal(libc::SIGKILL);
                 }
             }
+            // A question of a worker that has died meanwhile is nobody's: tickets are unique.
+            Command::Answer(ticket, answer) => self.with_live(|live, _, _| {
+                if let Err(error) = live.send(&ToWorker::Answer { ticket, answer }) {
+                    tracing::debug!(%error, "an answer can't be sent to the worker");
+                }
+            }),
             Command::Input(line) => self.with_live(|live, _, _| live.input(&line)),
         }
     }
@@ -225,6 +232,7 @@ impl Task {
                     let event = self.ledger.panic(panic);
                     self.tell([event]);
                 }
+                FromWorker::Ask { ticket, ask } => self.tell([WorkerEvent::Ask { ticket, ask }]),
                 FromWorker::LoadFailed(reason) => {
                     let event = self.ledger.load_failed(reason);
                     self.tell(event);

@@ -5,13 +5,15 @@
 //! [`snapshot`]. It never reads the cell's output, and it never outlives its supervisor.
 
 mod flusher;
+mod inbox;
 mod keeper;
 mod object;
+mod parallel;
 mod report;
 mod setup;
 mod snapshot;
 
-use crate::wire::{self, FromWorker, ToWorker};
+use crate::wire::{FromWorker, ToWorker};
 use chorus_protocol::SnapshotPolicy;
 use flusher::Flusher;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -45,16 +47,17 @@ fn serve(mut channel: UnixStream, mut snapshots: Snapshots) -> ! {
     let mut changed = false;
     let mut me = begin(&channel);
     loop {
-        if changed && policy != SnapshotPolicy::Off && !has_input(&channel, IDLE_MS) {
+        let wanted = changed && policy != SnapshotPolicy::Off && objects.have_variables();
+        if wanted && !inbox::has_load() && !has_input(&channel, IDLE_MS) {
             changed = false;
             if snapshots.take(policy, &mut channel) {
                 (me, changed) = (begin(&channel), true);
                 continue;
             }
         }
-        let Ok(ToWorker::Load { preload, object, entry, rank, size, snapshots: wanted }) = wire::read(&mut channel)
+        let Some(ToWorker::Load { preload, object, entry, argument, rank, size, snapshots: wanted }) =
+            inbox::next_load()
         else {
-            // The supervisor is gone, or this process can't talk to it any more.
             setup::end_group()
         };
         policy = wanted;
@@ -64,6 +67,7 @@ fn serve(mut channel: UnixStream, mut snapshots: Snapshots) -> ! {
             continue;
         }
         report::set_place(rank, size);
+        report::set_argument(argument);
         match objects.load(&preload, &object, &entry) {
             Ok(cell) => {
                 report::send(&FromWorker::Started);
@@ -73,6 +77,7 @@ fn serve(mut channel: UnixStream, mut snapshots: Snapshots) -> ! {
                     // A child that the cell forked has come back from it.
                     setup::leave();
                 }
+                parallel::end();
                 setup::need_output();
                 changed = true;
                 report::send(&FromWorker::Done { took });
@@ -87,7 +92,8 @@ fn serve(mut channel: UnixStream, mut snapshots: Snapshots) -> ! {
 
 /// Says that this process waits for work over this socket, and returns its id.
 fn begin(channel: &UnixStream) -> u32 {
-    if let Ok(writer) = channel.try_clone() {
+    if let (Ok(reader), Ok(writer)) = (channel.try_clone(), channel.try_clone()) {
+        inbox::open(reader);
         report::open(writer);
     }
     let pid = std::process::id();

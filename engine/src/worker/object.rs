@@ -2,7 +2,7 @@
 
 use super::flusher::Flush;
 use super::report;
-use chorus_protocol::Took;
+use chorus_protocol::{Entry, Took};
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_LOCAL, RTLD_NOW};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::{TimeVal, TimeValLike};
@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Takes and returns evcxr's store of variables, which is null before the first cell that needs it.
-type Entry = unsafe extern "C" fn(*mut c_void) -> *mut c_void;
+type EntryOfCell = unsafe extern "C" fn(*mut c_void) -> *mut c_void;
+type Function = unsafe extern "C" fn();
 type Attach = unsafe extern "C" fn(*const px::host::Host);
 
 /// What was loaded, and what cells leave for each other.
@@ -29,9 +30,16 @@ impl Default for Objects {
     }
 }
 
+/// What is to be called.
+#[derive(Clone, Copy)]
+enum Loaded {
+    Cell(EntryOfCell),
+    Function(Function),
+}
+
 /// A loaded object, ready to be called.
 pub struct Cell {
-    entry: Entry,
+    entry: Loaded,
     flush: Option<Flush>,
 }
 
@@ -49,7 +57,7 @@ impl Objects {
     }
 
     /// Loads an object and what it needs, and attaches it to this worker. An error is a sentence.
-    pub fn load(&mut self, preload: &[PathBuf], object: &Path, entry: &str) -> Result<Cell, String> {
+    pub fn load(&mut self, preload: &[PathBuf], object: &Path, entry: &Entry) -> Result<Cell, String> {
         for library in preload {
             if !self.preloaded.contains(library) {
                 open(library, RTLD_NOW | RTLD_GLOBAL)?;
@@ -57,28 +65,47 @@ impl Objects {
             }
         }
         let library = open(object, RTLD_NOW | RTLD_LOCAL)?;
-        // SAFETY: the compiler gave the entry this type, and px the other two.
-        let (entry, attach, flush) = unsafe {
-            (
-                library.get::<Entry>(entry.as_bytes()).map_err(|error| sentence(object, &error))?,
-                library.get::<Attach>(b"chorus_px_attach").ok(),
-                library.get::<Flush>(b"chorus_px_flush").ok(),
-            )
+        // SAFETY: px gave both these types.
+        let (attach, flush) =
+            unsafe { (library.get::<Attach>(b"chorus_px_attach").ok(), library.get::<Flush>(b"chorus_px_flush").ok()) };
+        let entry = match entry {
+            Entry::Cell(symbol) => {
+                // SAFETY: the compiler gave the entry this type.
+                let entry = unsafe { library.get::<EntryOfCell>(symbol.as_bytes()) };
+                Loaded::Cell(*entry.map_err(|error| sentence(object, &error))?)
+            }
+            Entry::Function(offset) => {
+                let base = attach.as_ref().and_then(|attach| report::base_of(**attach as usize));
+                let lacking = || format!("{} has no function for engines: it isn't a cell's object", object.display());
+                let address = base.ok_or_else(lacking)? + *offset as usize;
+                // SAFETY: px, in the notebook's worker, found a function of this type so far behind the beginning of
+                // this very file, whose name is the hash of its contents.
+                Loaded::Function(unsafe { std::mem::transmute::<usize, Function>(address) })
+            }
         };
-        if let Some(attach) = attach {
+        if let Some(attach) = &attach {
             // SAFETY: the host is a static.
             unsafe { attach(report::host()) };
         }
-        report::set_object(*entry as *const c_void);
-        Ok(Cell { entry: *entry, flush: flush.map(|flush| *flush) })
+        report::set_object(match entry {
+            Loaded::Cell(entry) => entry as usize,
+            Loaded::Function(function) => function as usize,
+        });
+        Ok(Cell { entry, flush: flush.map(|flush| *flush) })
     }
 
     /// Calls a cell and returns what this took.
     pub fn call(&mut self, cell: &Cell) -> Took {
         let (begin, (user, system)) = (Instant::now(), cpu_micros());
-        // SAFETY: the compiler generated the entry for the store that the cells before it have left. A cell's own
-        // unsafe code can do anything: that is why it runs in this process and not in the supervisor's.
-        self.variables = unsafe { (cell.entry)(self.variables) };
+        // SAFETY: the compiler generated the entry for the store that the cells before it have left, and a function
+        // takes nothing. A cell's own unsafe code can do anything: that is why it runs in this process and not in the
+        // supervisor's.
+        unsafe {
+            match cell.entry {
+                Loaded::Cell(entry) => self.variables = entry(self.variables),
+                Loaded::Function(function) => function(),
+            }
+        }
         let wall = begin.elapsed().as_micros().try_into().unwrap_or(u64::MAX);
         let (user_after, system_after) = cpu_micros();
         if let Some(flush) = cell.flush {

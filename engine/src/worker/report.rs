@@ -22,7 +22,13 @@ static HOST: Host = Host {
     size: AtomicU64::new(1),
     panicked,
     displays: AtomicU64::new(0),
+    ask,
+    argument,
+    parallel: super::parallel::run,
 };
+
+/// What the run under way was given.
+static ARGUMENT: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
 /// Where the object of the cell that runs lies.
 static OBJECT: AtomicUsize = AtomicUsize::new(0);
@@ -52,13 +58,18 @@ pub fn set_place(rank: u32, size: u32) {
     HOST.size.store(size.into(), Ordering::Relaxed);
 }
 
-/// The cell that runs from now on begins at this address.
-pub fn set_object(entry: *const c_void) {
-    OBJECT.store(base_of(entry as usize).unwrap_or(0), Ordering::Relaxed);
+/// What the run that begins now is given.
+pub fn set_argument(argument: Vec<u8>) {
+    *ARGUMENT.lock().unwrap_or_else(PoisonError::into_inner) = argument;
+}
+
+/// What runs from now on is in the object that has this address.
+pub fn set_object(address: usize) {
+    OBJECT.store(base_of(address).unwrap_or(0), Ordering::Relaxed);
 }
 
 /// Where the library that holds this address lies.
-fn base_of(address: usize) -> Option<usize> {
+pub fn base_of(address: usize) -> Option<usize> {
     let mut found = std::mem::MaybeUninit::<libc::Dl_info>::uninit();
     // SAFETY: dladdr takes any address, and fills `found` in when it returns anything but 0.
     let found = unsafe {
@@ -76,6 +87,24 @@ pub fn send(message: &FromWorker) {
     if let Some(channel) = lock().as_mut() {
         let _ = wire::write(channel, message);
     }
+}
+
+extern "C" fn ask(
+    ask: *const u8,
+    length: usize,
+    answered: extern "C" fn(*mut c_void, *const u8, usize),
+    context: *mut c_void,
+) -> bool {
+    // SAFETY: px passes a slice that is alive during this call.
+    let ask = unsafe { std::slice::from_raw_parts(ask, length) };
+    let Some(answer) = super::inbox::ask(ask) else { return false };
+    answered(context, answer.as_ptr(), answer.len());
+    true
+}
+
+extern "C" fn argument(take: extern "C" fn(*mut c_void, *const u8, usize), context: *mut c_void) {
+    let argument = ARGUMENT.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    take(context, argument.as_ptr(), argument.len());
 }
 
 extern "C" fn panicked(report: &PanicReport) {

@@ -7,8 +7,8 @@
 //! The copy is a child of the keeper and not of the worker (`CLONE_PARENT`): cells that wait for their children don't
 //! find it, and it may have its death signal from the start.
 
-use super::report;
 use super::setup::{be_killed_with, die_with, leave, move_away, receive};
+use super::{inbox, report};
 use crate::wire::{FromWorker, Frozen};
 use chorus_protocol::{NoSnapshot, SnapshotPolicy, Taken};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -155,6 +155,7 @@ impl Snapshots {
         setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
         be_killed_with(self.keeper)?;
         report::close();
+        inbox::close();
         let dead_end = UnixStream::pair()?.0;
         *channel = dead_end.try_clone()?;
         close_connections(dead_end.as_fd(), [self.gate.as_raw_fd(), is_frozen])

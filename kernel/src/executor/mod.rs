@@ -3,6 +3,7 @@
 mod clusters;
 mod expression;
 mod files;
+mod maps;
 mod parallel;
 mod shell;
 mod snapshots;
@@ -15,6 +16,7 @@ use crate::compiling::CompilerThread;
 use crate::failure::{compile_failure, death_notice, failure, magic_failure, outdated_notice, restored_notice};
 use crate::input::FrontEnd;
 use crate::interrupt::Interrupted;
+use crate::jobs::{Context, Half, Jobs, MapOptions};
 use crate::local::{Ended, LocalWorker};
 use crate::magic::{self, Code, Command, Part, PxConfig, PxOptions};
 use crate::publisher::Publisher;
@@ -51,6 +53,7 @@ pub struct Executor {
     /// What front ends are to do when the cell that runs has ended.
     wishes: Vec<Wish>,
     snapshots: SnapshotPolicy,
+    jobs: Jobs,
     env: Vec<(OsString, OsString)>,
 }
 
@@ -86,6 +89,9 @@ pub enum Wish {
 
 type Done = Result<Next, Failure>;
 
+/// What the notebook's own cells call that starts something on engines.
+const NEEDS_ENGINES: [&str; 2] = ["px::map", "px::call"];
+
 impl Executor {
     /// A notebook without any cell.
     pub fn new(config: Arc<KernelConfig>, compiler: CompilerThread, known: Known) -> Executor {
@@ -103,6 +109,7 @@ impl Executor {
             spent: Spent::default(),
             wishes: Vec::new(),
             snapshots: SnapshotPolicy::default(),
+            jobs: Jobs::default(),
             env: vec![("PATH".into(), chorus_compiler::users_path())],
         }
     }
@@ -164,6 +171,10 @@ impl Executor {
                 self.autopx = if self.autopx.is_some() { None } else { Some(config) };
                 publisher.say(says).await;
             }
+            Command::Map(map) => return self.map(*map, request).await,
+            Command::Transfer(_) | Command::Tasks | Command::Cancel(_) => {
+                return Err(failure("MagicError", "this kernel can't run maps yet"));
+            }
             Command::PxResult(options) => self.px_result(options, request).await?,
             Command::PxConfig { config, changed } => {
                 if !changed {
@@ -192,6 +203,27 @@ impl Executor {
     // Local cells.
 
     async fn rust(&mut self, text: &str, first_line: usize, request: &Request) -> Done {
+        if self.cluster.is_none() && NEEDS_ENGINES.iter().any(|name| text.contains(name)) {
+            self.cluster(request).await?;
+        }
+        self.jobs.begin_cell(self.context(MapOptions::default(), None, request));
+        self.rust_in_context(text, first_line, request).await
+    }
+
+    /// What maps of the cell that is about to run are to know.
+    fn context(&self, options: MapOptions, half: Option<Arc<Half>>, request: &Request) -> Context {
+        Context {
+            cluster: self.cluster.as_ref().map(Arc::downgrade).unwrap_or_default(),
+            compiler: self.compiler.clone(),
+            publisher: request.publisher.clone(),
+            options,
+            half,
+            snapshots: self.snapshots,
+        }
+    }
+
+    /// Rust for the notebook's own worker, when it is known how its maps are to be run.
+    async fn rust_in_context(&mut self, text: &str, first_line: usize, request: &Request) -> Done {
         let members = [Member::Local];
         if self.colon_commands(text, first_line, &members, request).await? == Next::Quit {
             return Ok(Next::Quit);
@@ -226,6 +258,9 @@ impl Executor {
             request.publisher.say(&notice).await;
         }
         let Some(mut failure) = failed else { return Ok(Next::Continue) };
+        if let Some(failure) = self.jobs.take_failure() {
+            return Err(failure);
+        }
         for (_, names) in evaluated.lost {
             // A death names its losses by itself; a panic may lose what the cell defined anew.
             let said = failure.traceback.iter().any(|line| line.contains("lost"));
@@ -244,7 +279,9 @@ impl Executor {
             env: self.env.clone(),
             folder: None,
         };
-        let worker = LocalWorker::start(config).await.map_err(|error| failure("WorkerError", error.to_string()))?;
+        let worker = LocalWorker::start(config, self.jobs.clone())
+            .await
+            .map_err(|error| failure("WorkerError", error.to_string()))?;
         let worker = Arc::new(tokio::sync::Mutex::new(worker));
         self.local = Some(Arc::clone(&worker));
         Ok(worker)

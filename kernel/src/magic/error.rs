@@ -1,5 +1,6 @@
 //! What is wrong with a magic, and where in the user's cell.
 
+use super::Code;
 use std::fmt;
 
 /// A magic that can't be run. It shows the user's own line, with carets under what is wrong.
@@ -78,7 +79,20 @@ impl<'a> Line<'a> {
 }
 
 impl MagicError {
-    pub(super) fn with_help(mut self, help: impl Into<String>) -> MagicError {
+    /// An error about a piece of this cell.
+    pub(crate) fn at(code: Code<'_>, cell: &str, message: impl Into<String>) -> MagicError {
+        let wrong = code.text.lines().next().unwrap_or("");
+        MagicError {
+            message: message.into(),
+            line: code.line,
+            column: code.column,
+            length: wrong.chars().count().max(1),
+            text: code.line.checked_sub(1).and_then(|at| cell.lines().nth(at)).unwrap_or("").to_owned(),
+            help: None,
+        }
+    }
+
+    pub(crate) fn with_help(mut self, help: impl Into<String>) -> MagicError {
         self.help = Some(help.into());
         self
     }

@@ -88,9 +88,9 @@ fn signal(text: &str) -> Result<Signal, String> {
 
 /// After how long; `None` for never. (clap gives `Option<Option<_>>` a meaning of its own.)
 #[derive(Clone, Copy, Debug)]
-struct After(Option<Duration>);
+pub(super) struct After(pub(super) Option<Duration>);
 
-fn seconds(text: &str) -> Result<After, String> {
+pub(super) fn seconds(text: &str) -> Result<After, String> {
     let wrong = || "write seconds, 0 for at once, or -1 for never".to_owned();
     let seconds: f64 = text.parse().map_err(|_| wrong())?;
     if seconds < 0.0 {
@@ -99,7 +99,7 @@ fn seconds(text: &str) -> Result<After, String> {
     Duration::try_from_secs_f64(seconds).map(|after| After(Some(after))).map_err(|_| wrong())
 }
 
-fn variable(text: &str) -> Result<String, String> {
+pub(super) fn variable(text: &str) -> Result<String, String> {
     const KEYWORDS: &str = "_ Self abstract as async await become box break const continue crate do dyn else enum \
         extern false final fn for gen if impl in let loop macro match mod move mut override priv pub ref return self \
         static struct super trait true try type typeof unsafe unsized use virtual where while yield";
@@ -176,7 +176,7 @@ impl Grouped {
 }
 
 /// One of two flags that undo each other, if one was given; clap leaves the later one.
-fn either(yes: bool, no: bool) -> Option<bool> {
+pub(super) fn either(yes: bool, no: bool) -> Option<bool> {
     match (yes, no) {
         (true, _) => Some(true),
         (_, true) => Some(false),
@@ -259,6 +259,9 @@ pub(super) struct ResultFlags {
     /// The outputs that `%px -o NAME` kept, instead of the last ones
     #[arg(short, long, value_name = "NAME", value_parser = variable)]
     out: Option<String>,
+    /// What a `%map` has done that was interrupted or failed; with -o NAME as a variable of this name
+    #[arg(long)]
+    partial: bool,
 }
 
 /// What `%pxresult` shows and how.
@@ -268,8 +271,10 @@ pub struct ResultOptions {
     pub grouping: Grouping,
     /// Whether every engine's outputs are shown although others' are identical.
     pub each: bool,
-    /// Which outputs: those of `%px -o NAME`, or the last ones.
+    /// Which outputs: those of `%px -o NAME`, or the last ones. For `partial`, the variable to be defined, if any.
     pub out: Option<String>,
+    /// What the last map has done, though it didn't come to its end.
+    pub partial: bool,
 }
 
 impl ResultFlags {
@@ -278,6 +283,7 @@ impl ResultFlags {
             grouping: self.grouped.grouping().unwrap_or(config.grouping),
             each: either(self.grouped.each, self.grouped.no_each).unwrap_or(config.each),
             out: self.out,
+            partial: self.partial,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::error::{Line, MagicError, nearest};
 use super::name::Form;
-use super::{Name, scan};
+use super::{Code, Name, scan};
 use clap::FromArgMatches;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use std::error::Error as _;
@@ -110,7 +110,10 @@ pub(super) fn split_flags(head: &Head<'_>, command: &clap::Command) -> Result<Wo
         let wants_value = wants_value(command, &word.value);
         flags.push(word);
         if wants_value && !head.line.from(at).is_empty() {
-            let value = self::word(head.line, at)?;
+            let value = match flags.last().is_some_and(|flag| takes_closure(command, &flag.value)) {
+                true => closure(head.line, at, command)?,
+                false => self::word(head.line, at)?,
+            };
             at = skip_space(head.line, value.at.end);
             flags.push(value);
         }
@@ -143,6 +146,48 @@ pub(super) fn wants_value(command: &clap::Command, flag: &str) -> bool {
         }
     }
     false
+}
+
+fn takes_closure(command: &clap::Command, flag: &str) -> bool {
+    let is_closure = |arg: &clap::Arg| arg.get_value_names().is_some_and(|names| names.iter().any(|n| n == "CLOSURE"));
+    command.get_arguments().any(|arg| arg.get_long() == flag.strip_prefix("--") && is_closure(arg))
+}
+
+/// The closure that begins here without quotes, which ends with its braces or where no Rust but a flag can follow;
+/// anything else is a word.
+fn closure(line: Line<'_>, at: usize, command: &clap::Command) -> Result<Word, MagicError> {
+    let text = line.from(at);
+    if !text.starts_with('|') {
+        return word(line, at);
+    }
+    let tokens = scan::outside(text);
+    let bars: Vec<usize> = tokens.iter().filter(|at| text.get((*at).clone()) == Some("|")).map(|at| at.start).collect();
+    let body = bars.get(1).map_or("", |bar| text.get(bar + 1..).unwrap_or("")).trim_start();
+    let begin = text.len() - body.len();
+    let is_flag = |place: &usize| {
+        let rest = text.get(*place..).unwrap_or("");
+        let flag = rest.split([' ', '\t', '=']).next().unwrap_or_default();
+        let before = text.get(..*place).is_some_and(|before| before.ends_with(char::is_whitespace));
+        let known = match flag.strip_prefix("--") {
+            Some(long) => command.get_arguments().any(|arg| arg.get_long() == Some(long)),
+            // `a -o b` isn't Rust, while `a -b` is.
+            None => flag.len() == 2 && wants_value(command, flag) && rest.contains(' '),
+        };
+        before && flag.starts_with('-') && known
+    };
+    let end = match scan::bracketed(body).filter(|_| body.starts_with('{')) {
+        Some(length) => Some(begin + length),
+        None => tokens.iter().map(|at| at.start).filter(|at| *at >= begin).find(is_flag),
+    };
+    let end = end.filter(|_| bars.len() > 1).map(|end| text.get(..end).unwrap_or(text).trim_end().len());
+    match end {
+        Some(end) => Ok(Word { at: at..at + end, value: text.get(..end).unwrap_or(text).to_owned() }),
+        None => {
+            let message = "where this closure ends can't be told";
+            let help = "put it into quotes: '|a, b| a + b'";
+            Err(line.error(at..line.text.trim_end().len(), message).with_help(help))
+        }
+    }
 }
 
 fn skip_space(line: Line<'_>, at: usize) -> usize {
@@ -183,7 +228,41 @@ pub(super) struct Reader<'h, 'a> {
     pub(super) head: &'h Head<'a>,
 }
 
-impl Reader<'_, '_> {
+impl<'a> Reader<'_, 'a> {
+    /// An error about a flag, which has these names; about the whole line if it isn't there.
+    pub(super) fn error_at(&self, words: &Words, flag: &[&str], message: impl Into<String>) -> MagicError {
+        let word = words.flags.iter().rev().find(|word| flag.iter().any(|name| says(&word.value, name)));
+        let whole = self.head.start..self.head.line.text.trim_end().len();
+        self.head.line.error(word.map_or(whole, |word| word.at.clone()), message)
+    }
+
+    /// An error about the value of a flag.
+    pub(super) fn error_at_value(&self, words: &Words, flag: &str, message: impl Into<String>) -> MagicError {
+        match value_word(words, flag) {
+            Some(word) => self.head.line.error(word.at.clone(), message),
+            None => self.error_at(words, &[flag], message),
+        }
+    }
+
+    /// An error about the last word with this text in it.
+    pub(super) fn error_at_word(&self, words: &Words, text: &str, message: impl Into<String>) -> MagicError {
+        let exact = words.flags.iter().rev().find(|word| word.value == text);
+        let word = exact.or_else(|| words.flags.iter().rev().find(|word| word.value.contains(text)));
+        let whole = self.head.start..self.head.line.text.trim_end().len();
+        self.head.line.error(word.map_or(whole, |word| word.at.clone()), message)
+    }
+
+    /// The value of a flag as Rust. `None` if it isn't written as it is meant, but with escapes.
+    pub(super) fn value_code(&self, words: &Words, flag: &str) -> Option<Code<'a>> {
+        let word = value_word(words, flag)?;
+        let prefix = format!("{flag}=");
+        let value = word.value.strip_prefix(&prefix).unwrap_or(&word.value);
+        let line = self.head.line;
+        let start = word.at.start + line.text.get(word.at.clone())?.find(value)?;
+        let text = scan::without_comment(line.text.get(start..start + value.len())?).trim_end();
+        Some(Code { text, line: line.number, column: line.column(start) })
+    }
+
     /// The flags that the words say, or `None` when they ask for help.
     pub(super) fn parse<F: FromArgMatches>(&self, words: &Words) -> Result<Option<F>, MagicError> {
         let values = words.flags.iter().map(|word| &word.value);
@@ -243,7 +322,7 @@ impl Reader<'_, '_> {
                 (at_value(), format!("`{flag}` can't be `{value}`{why}"))
             }
             ErrorKind::MissingRequiredArgument => {
-                (whole.clone(), format!("`{}` is missing", argument.trim_matches(['<', '>'])))
+                (whole.clone(), format!("`{}` is missing", argument.trim_matches(['<', '>', '.'])))
             }
             _ => {
                 let text = error.to_string();
@@ -253,6 +332,13 @@ impl Reader<'_, '_> {
         };
         self.head.line.error(at, message).with_help(usage)
     }
+}
+
+/// The word with the last value of a flag, perhaps with the flag itself.
+fn value_word<'w>(words: &'w Words, flag: &str) -> Option<&'w Word> {
+    let at = words.flags.iter().rposition(|word| says(&word.value, flag))?;
+    let has_value = words.flags.get(at)?.value.contains('=');
+    words.flags.get(if has_value { at } else { at + 1 })
 }
 
 /// Whether this word of the line says this flag, perhaps among other one-letter flags or with its value.

@@ -5,11 +5,14 @@
 //! the shell. This module says which is which, and where; it runs nothing, knows no cluster, and no cell makes it panic.
 
 mod cursor;
+mod data;
 mod error;
 mod everyday;
 mod flags;
 mod line;
+mod map;
 mod name;
+mod over;
 mod read;
 mod scan;
 mod snapshot;
@@ -20,9 +23,11 @@ mod tests;
 mod values;
 
 pub use cursor::{Spot, Typed, rust_of, spot};
+pub use data::{Cancel, Carried, Transfer, Way};
 pub use error::MagicError;
 pub use everyday::TimeItFlags;
 pub use flags::{ClusterCommand, PxConfig, PxOptions, ResultOptions, Signal};
+pub use map::{Data, End, Map, MapOptions, OnError};
 pub use name::{Group, Name, SHELL_LINE, list};
 pub use snapshot::SnapshotCommand;
 pub use targets::{TargetError, Targets};
@@ -79,6 +84,14 @@ pub enum Command<'a> {
     },
     /// Begin to send all Rust to the engines, or end it.
     AutoPx(PxConfig),
+    /// Apply a function to data on engines.
+    Map(Box<Map<'a>>),
+    /// Copy variables to or from engines.
+    Transfer(Transfer),
+    /// Show the maps and calls.
+    Tasks,
+    /// End some of them.
+    Cancel(Cancel),
     /// Show outputs again.
     PxResult(ResultOptions),
     /// Make these the defaults, if `changed`; else show them.
@@ -203,7 +216,7 @@ fn parse_from<'a>(cell: &'a str, first_line: usize, config: &PxConfig) -> Result
                     return Err(head.error(message).with_help(help));
                 }
                 let body = Code { text: cell.get(end..).unwrap_or(""), line: line.number + 1, column: 1 };
-                if let Name::Px | Name::TimeIt = name {
+                if let Name::Px | Name::TimeIt | Name::Map = name {
                     refuse_magics(name, body)?;
                 }
                 let mut command = read::cell(name, &head, &config, body)?;
@@ -295,7 +308,7 @@ fn shell_command(line: &str) -> Option<&str> {
     (command.starts_with(begins) && !command.trim().is_empty()).then_some(command.trim())
 }
 
-/// The body of a `%%px` is Rust only, and so is that of a `%%timeit`.
+/// The body of a `%%px` is Rust only, and so are those of a `%%timeit` and a `%%map`.
 fn refuse_magics(name: Name, body: Code<'_>) -> Result<(), MagicError> {
     let mut scanner = Scanner::default();
     for (index, whole) in body.text.split_inclusive('\n').enumerate() {

@@ -1,7 +1,9 @@
 //! The magics there are.
 
+use super::data::{CancelFlags, ScatterFlags, TransferFlags};
 use super::everyday::{LoadFlags, ScriptFlags, ShellFlags, TimeItFlags, WriteFlags};
 use super::flags::{ClusterFlags, ConfigFlags, NoFlags, PxFlags, ResultFlags};
+use super::map::MapFlags;
 use super::snapshot::SnapshotFlags;
 use super::teaching::teaching;
 use clap::CommandFactory;
@@ -20,6 +22,20 @@ pub enum Name {
     PxConfig,
     /// `%cluster`.
     Cluster,
+    /// `%map` and `%%map`.
+    Map,
+    /// `%push`.
+    Push,
+    /// `%pull`.
+    Pull,
+    /// `%scatter`.
+    Scatter,
+    /// `%gather`.
+    Gather,
+    /// `%tasks`.
+    Tasks,
+    /// `%cancel`.
+    Cancel,
     /// `%time` and `%%time`.
     Time,
     /// `%timeit` and `%%timeit`.
@@ -68,8 +84,12 @@ pub(super) enum Form {
 
 impl Name {
     /// Every magic.
-    pub const GROUPS: [Group; 5] = [
+    pub const GROUPS: [Group; 6] = [
         Group { title: "Parallel", magics: &[Name::Px, Name::AutoPx, Name::PxResult, Name::PxConfig, Name::Cluster] },
+        Group {
+            title: "Data and tasks",
+            magics: &[Name::Map, Name::Push, Name::Pull, Name::Scatter, Name::Gather, Name::Tasks, Name::Cancel],
+        },
         Group { title: "Time", magics: &[Name::Time, Name::TimeIt] },
         Group { title: "Other programs", magics: &[Name::Bash, Name::Sh, Name::Script] },
         Group { title: "Files", magics: &[Name::WriteFile, Name::File, Name::Load] },
@@ -89,6 +109,13 @@ impl Name {
             Name::PxResult => "pxresult",
             Name::PxConfig => "pxconfig",
             Name::Cluster => "cluster",
+            Name::Map => "map",
+            Name::Push => "push",
+            Name::Pull => "pull",
+            Name::Scatter => "scatter",
+            Name::Gather => "gather",
+            Name::Tasks => "tasks",
+            Name::Cancel => "cancel",
             Name::Time => "time",
             Name::TimeIt => "timeit",
             Name::Bash => "bash",
@@ -111,7 +138,7 @@ impl Name {
 
     pub(super) fn form(self) -> Form {
         match self {
-            Name::Px | Name::Time | Name::TimeIt => Form::Either,
+            Name::Px | Name::Map | Name::Time | Name::TimeIt => Form::Either,
             Name::Bash | Name::Sh | Name::Script | Name::WriteFile | Name::File => Form::Cell,
             _ => Form::Line,
         }
@@ -146,6 +173,13 @@ impl Name {
             Name::PxResult => "Shows the outputs of the last parallel cell again, and of one that didn't wait",
             Name::PxConfig => "Sets the defaults of the flags of `%px`, or shows them",
             Name::Cluster => "Starts, shows, joins and stops clusters",
+            Name::Map => "Applies a function to data on all engines; below a `%%map` stands the function",
+            Name::Push => "Copies variables of the notebook to the engines",
+            Name::Pull => "Copies variables of the engines to the notebook",
+            Name::Scatter => "Gives each engine a part of a variable of the notebook",
+            Name::Gather => "Puts the engines' parts together in the notebook",
+            Name::Tasks => "Lists the maps and calls that run, wait or have ended",
+            Name::Cancel => "Ends a map or a call that runs; what it has done is kept",
             Name::Time => "Tells how long a line or a cell ran, and how long it was compiled",
             Name::TimeIt => "Runs a line or a cell many times and tells how long one takes",
             Name::Bash => "Runs the cell with bash",
@@ -166,11 +200,20 @@ impl Name {
         match self {
             Name::Px => "%px [flags] CODE, or %%px [flags] and the code on the lines below",
             Name::AutoPx => "%autopx [flags]",
-            Name::PxResult => "%pxresult [-r | -e | -g BY] [--each] [-o NAME]",
+            Name::PxResult => "%pxresult [-r | -e | -g BY] [--each] [--partial] [-o NAME]",
             Name::PxConfig => "%pxconfig [flags]",
             Name::Cluster => {
                 "%cluster [start [-n N] [--tcp] [--name NAME] | stop | status | connect NAME|FILE | restart [-t T]]"
             }
+            Name::Map => {
+                "%map [flags] FUNCTION over DATA, or %%map [flags] over DATA and the function on the lines below"
+            }
+            Name::Push => "%push NAME [as NAME], ... [-t T]",
+            Name::Pull => "%pull NAME [as NAME], ... [-t T]",
+            Name::Scatter => "%scatter NAME [as NAME], ... [-t T] [--round-robin]",
+            Name::Gather => "%gather NAME [as NAME], ... [-t T]",
+            Name::Tasks => "%tasks",
+            Name::Cancel => "%cancel [NAME|all]",
             Name::Time => "%time CODE, or %%time and the cell below",
             Name::TimeIt => {
                 "%timeit [-n N] [-r R] CODE, or %%timeit [-n N] [-r R] [SETUP] and the code on the lines below"
@@ -194,6 +237,10 @@ impl Name {
             Name::Px => PxFlags::command(),
             Name::AutoPx | Name::PxConfig => ConfigFlags::command(),
             Name::PxResult => ResultFlags::command(),
+            Name::Map => MapFlags::command(),
+            Name::Push | Name::Pull | Name::Gather => TransferFlags::command(),
+            Name::Scatter => ScatterFlags::command(),
+            Name::Cancel => CancelFlags::command(),
             Name::Cluster => ClusterFlags::command(),
             Name::Snapshot => SnapshotFlags::command(),
             Name::TimeIt => TimeItFlags::command(),
@@ -201,7 +248,7 @@ impl Name {
             Name::Script => ScriptFlags::command(),
             Name::WriteFile | Name::File => WriteFlags::command(),
             Name::Load => LoadFlags::command(),
-            Name::Time | Name::Who | Name::Whos | Name::LsMagic => NoFlags::command(),
+            Name::Tasks | Name::Time | Name::Who | Name::Whos | Name::LsMagic => NoFlags::command(),
         };
         command
             .name(self.as_str())

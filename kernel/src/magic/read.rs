@@ -1,12 +1,15 @@
 //! From the line of a magic, and for some the lines below it, to what it asks for.
 
+use super::data::{self, CancelFlags, Way};
 use super::error::MagicError;
 use super::everyday::{LoadFlags, ScriptFlags, ShellFlags, TimeItFlags, WriteFlags};
 use super::flags::{ClusterFlags, ConfigFlags, NoFlags, PxFlags, ResultFlags};
 use super::line::{Head, Reader, split_all, split_flags};
+use super::map;
 use super::name::Form;
 use super::snapshot::SnapshotFlags;
 use super::{Code, Command, Input, Name, PxConfig, Timed, scan};
+use std::ops::Range;
 
 /// Reads a line magic.
 pub(super) fn line<'a>(name: Name, head: &Head<'a>, config: &PxConfig) -> Result<Command<'a>, MagicError> {
@@ -20,12 +23,24 @@ pub(super) fn line<'a>(name: Name, head: &Head<'a>, config: &PxConfig) -> Result
     let reader = Reader { name, head };
     let words = match name {
         Name::Cluster | Name::Snapshot | Name::Load => split_all(head)?,
+        Name::Push | Name::Pull | Name::Scatter | Name::Gather | Name::Cancel => split_all(head)?,
         _ => split_flags(head, &name.flags())?,
     };
     let rest = words.code..head.line.text.trim_end().len();
     let code = Code { text: head.line.from(words.code), line: head.line.number, column: head.line.column(words.code) };
+    let transfer = |way| Ok(data::transfer(way, &reader, &words, config)?.map(Command::Transfer));
     let command = match name {
         Name::Px => reader.parse::<PxFlags>(&words)?.map(|flags| Command::Px { options: flags.over(config), code }),
+        Name::Map => {
+            refuse_open(name, head, code, rest.clone())?;
+            map::read(&reader, &words, config, None)?.map(|map| Command::Map(Box::new(map)))
+        }
+        Name::Push => transfer(Way::Push)?,
+        Name::Pull => transfer(Way::Pull)?,
+        Name::Scatter => transfer(Way::Scatter { round_robin: false })?,
+        Name::Gather => transfer(Way::Gather)?,
+        Name::Tasks => reader.parse::<NoFlags>(&words)?.map(|_| Command::Tasks),
+        Name::Cancel => reader.parse::<CancelFlags>(&words)?.map(|flags| Command::Cancel(flags.wanted())),
         Name::Time => reader.parse::<NoFlags>(&words)?.map(|_| Command::Time(Timed::Line(code))),
         Name::TimeIt => reader.parse::<TimeItFlags>(&words)?.map(|flags| Command::TimeIt { flags, setup: None, code }),
         Name::AutoPx => reader.parse::<ConfigFlags>(&words)?.map(|flags| Command::AutoPx(flags.over(config))),
@@ -53,16 +68,23 @@ pub(super) fn line<'a>(name: Name, head: &Head<'a>, config: &PxConfig) -> Result
         if name == Name::TimeIt && scanner.closes_too_much() {
             return Err(head.line.error(rest, "the code closes a bracket that it hasn't opened"));
         }
-        if scanner.is_open() {
-            let message =
-                format!("the code of `{name}` ends with its line, and something that it opens isn't closed there");
-            let help = format!("for code of several lines begin the cell with `%{name}`");
-            return Err(head.line.error(rest, message).with_help(help));
-        }
+        refuse_open(name, head, code, rest)?;
     } else if !rest.is_empty() {
         return Err(excess(name, head, rest));
     }
     Ok(command)
+}
+
+/// The code of a line can't go on below it.
+fn refuse_open(name: Name, head: &Head<'_>, code: Code<'_>, rest: Range<usize>) -> Result<(), MagicError> {
+    let mut scanner = scan::Scanner::default();
+    scanner.read(code.text);
+    if !scanner.is_open() {
+        return Ok(());
+    }
+    let message = format!("the code of `{name}` ends with its line, and something that it opens isn't closed there");
+    let help = format!("for code of several lines begin the cell with `%{name}`");
+    Err(head.line.error(rest, message).with_help(help))
 }
 
 /// Reads the line of a cell magic; `body` are the lines below it. (`%%time` is read by [`super::parse`], since its body
@@ -90,6 +112,7 @@ pub(super) fn cell<'a>(
         Name::Px => {
             reader.parse::<PxFlags>(&words)?.map(|flags| Command::Px { options: flags.over(config), code: body })
         }
+        Name::Map => map::read(&reader, &words, config, Some(body))?.map(|map| Command::Map(Box::new(map))),
         Name::Time => reader.parse::<NoFlags>(&words)?.map(|_| Command::Time(Timed::Cell(Vec::new()))),
         Name::TimeIt => match reader.parse::<TimeItFlags>(&words)? {
             None => None,
@@ -109,7 +132,7 @@ pub(super) fn cell<'a>(
         _ => None,
     };
     let Some(command) = command else { return Ok(Command::Help(name)) };
-    if name == Name::TimeIt {
+    if let Name::TimeIt | Name::Map = name {
         // It becomes the body of a closure, which it must not end.
         let mut scanner = scan::Scanner::default();
         scanner.read(body.text);
@@ -117,7 +140,7 @@ pub(super) fn cell<'a>(
             return Err(head.error("the code below closes a bracket that it hasn't opened"));
         }
     }
-    if !rest.is_empty() && name != Name::TimeIt {
+    if !rest.is_empty() && !matches!(name, Name::TimeIt | Name::Map) {
         let message = format!("only flags may stand on the line of `%{name}`");
         let help = format!("the code begins on the next line; `{name} CODE` runs a single line");
         return Err(head.line.error(rest, message).with_help(help));
@@ -141,7 +164,7 @@ fn setup<'a>(head: &Head<'a>, from: usize) -> Result<Option<Code<'a>>, MagicErro
     Ok(Some(Code { text, line: head.line.number, column: head.line.column(from) }))
 }
 
-fn excess(name: Name, head: &Head<'_>, rest: std::ops::Range<usize>) -> MagicError {
+fn excess(name: Name, head: &Head<'_>, rest: Range<usize>) -> MagicError {
     let message = format!("`{name}` doesn't take `{}`", head.line.from(rest.start).trim_end());
     head.line.error(rest, message).with_help(format!("usage: {}", name.usage()))
 }

@@ -75,12 +75,17 @@ impl Scanner {
     pub(super) fn read(&mut self, text: &str) {
         let mut rest = text;
         while !rest.is_empty() {
-            rest = match self.state {
-                State::Code => self.code(rest),
-                State::Str => self.string(rest),
-                State::RawStr(hashes) => self.raw_string(rest, hashes),
-                State::Comment(depth) => self.comment(rest, depth),
-            };
+            rest = self.step(rest);
+        }
+    }
+
+    /// Reads a part of a text, and returns what follows it.
+    fn step<'a>(&mut self, text: &'a str) -> &'a str {
+        match self.state {
+            State::Code => self.code(text),
+            State::Str => self.string(text),
+            State::RawStr(hashes) => self.raw_string(text, hashes),
+            State::Comment(depth) => self.comment(text, depth),
         }
     }
 
@@ -192,6 +197,50 @@ pub(super) fn ends_in_comment(line: &str) -> bool {
     let mut scanner = Scanner::default();
     scanner.read(&format!("{line}{mark}"));
     scanner.last != Some(mark)
+}
+
+/// The line without a `//` comment at its end.
+pub(super) fn without_comment(line: &str) -> &str {
+    let mut scanner = Scanner::default();
+    let mut rest = line;
+    while !rest.is_empty() {
+        if scanner.state == State::Code && rest.starts_with("//") {
+            return line.get(..line.len() - rest.len()).unwrap_or(line);
+        }
+        rest = scanner.step(rest);
+    }
+    line
+}
+
+/// How long the brackets and what they hold are that a text begins with, if they are closed again.
+pub(super) fn bracketed(text: &str) -> Option<usize> {
+    let mut scanner = Scanner::default();
+    let mut rest = text;
+    while !rest.is_empty() {
+        rest = scanner.step(rest);
+        if !scanner.is_open() {
+            return text.starts_with(['(', '[', '{']).then(|| text.len() - rest.len());
+        }
+    }
+    None
+}
+
+/// The tokens of a text that stand outside of brackets, strings and comments, in order: words, and single characters.
+pub(super) fn outside(text: &str) -> Vec<std::ops::Range<usize>> {
+    let mut scanner = Scanner::default();
+    let mut tokens = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (outside, before) = (scanner.state == State::Code && scanner.depth == 0, rest);
+        rest = scanner.step(rest);
+        let token = before.get(..before.len() - rest.len()).unwrap_or("");
+        let is_token = scanner.state == State::Code && scanner.depth == 0 && !token.trim().is_empty();
+        if outside && is_token && !token.starts_with("//") {
+            let start = text.len() - before.len();
+            tokens.push(start..start + token.len());
+        }
+    }
+    tokens
 }
 
 pub(super) fn is_word(c: char) -> bool {

@@ -11,6 +11,10 @@ pub(super) fn teaching(name: Name) -> &'static str {
         Name::PxResult => PXRESULT,
         Name::PxConfig => PXCONFIG,
         Name::Cluster => CLUSTER,
+        Name::Map => MAP,
+        Name::Push | Name::Pull => PUSH,
+        Name::Scatter | Name::Gather => SCATTER,
+        Name::Tasks | Name::Cancel => TASKS,
         Name::Snapshot => super::snapshot::TEACHING,
         Name::Time => TIME,
         Name::TimeIt => TIMEIT,
@@ -57,7 +61,8 @@ Examples:
   %px -a slow()           returns at once
   %pxresult               waits for its end, and shows what came of it
   %pxresult -e            the same, engine by engine
-  %pxresult -o squares    what `%px -o squares` printed and computed";
+  %pxresult -o squares    what `%px -o squares` printed and computed
+  %pxresult --partial -o some   what an interrupted `%map` has done, as a variable";
 
 const PXCONFIG: &str = "\
 Examples:
@@ -73,6 +78,57 @@ Examples:
   %cluster restart -t 2                a fresh worker for engine 2; its variables are gone
   %cluster                             who is there and what runs
   %cluster stop";
+
+const MAP: &str = "\
+FUNCTION is a closure, the path of a function, or code that calls the item `it`. It may use variables of the notebook,
+which are sent along, and of the engines. DATA is a range, a variable or anything else with items; of several, separated
+by commas, the function gets one item each. `over each NAME` takes the items of the engines' own variable NAME, where they
+are. Both sides must be able to send the items and the results: numbers, strings, tuples, Vec, Option, maps, and types that
+derive serde's Serialize and Deserialize.
+
+Results have the order of the items, whatever engine made them, and sums of floats have the same bits whatever the number of
+engines. A panic ends the map, and names the item. An engine that dies loses nothing: the others do its items. An
+interrupt keeps what was done: `%pxresult --partial` shows it.
+
+Examples:
+  %map |x| x * x over 0..10                        shows the results
+  %map -o roots f64::sqrt over xs                  let roots: Vec<f64> = ...
+  %map -o total --sum |x, y| x * y over xs, ys
+  %map -o best --reduce '|a, b| a.max(b)' score over 0..1_000_000
+  %map --on-error skip --timeout 2 fetch over urls
+  %map -a -o handle slow over 0..100               returns at once; then: handle.get()?
+  %map --keep -o sizes |s| s.len() over each lines   stays on the engines
+
+  %%map -o sums over rows
+  let positive = it.iter().filter(|x| **x > 0.0);
+  positive.sum::<f64>()";
+
+const PUSH: &str = "\
+What is copied may be anything that `%map` can send; see `%map?`. The variables have the same names on the other side, or
+those behind `as`. From several engines comes a Vec with one value of each.
+
+Examples:
+  %push table, names          to all engines
+  %push table as t -t 0,2     to two of them, with the name t
+  %pull count as counts       let counts: Vec<u64> = one of each engine
+  %pull count -t 0            let count: u64 = engine 0's";
+
+const SCATTER: &str = "\
+The parts are stretches of nearly the same length, in the order of the engines, or with --round-robin every n-th item.
+
+Examples:
+  %scatter xs as part              each engine has a Vec, its part
+  %map -o ys f64::sqrt over each part
+  %gather part as xs               the parts, put together
+  %scatter xs --round-robin -t ::2";
+
+const TASKS: &str = "\
+Examples:
+  %map -a -o handle slow over 0..100
+  %tasks                  what runs, and how far it is
+  %cancel handle          ends it; what was done remains: handle.get()
+  %cancel                 what was started last
+  %cancel all";
 
 const TIME: &str = "\
 What the code defines stays defined. `%%time` may stand above any cell, a `%%px` too: then the time is that of the

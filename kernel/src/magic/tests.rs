@@ -1,3 +1,5 @@
+mod maps;
+
 use super::line::complete;
 use super::*;
 use crate::render::Grouping;
@@ -177,7 +179,12 @@ fn the_config_is_shown_as_flags() {
 fn the_other_magics_are_read() {
     assert_eq!(
         only("%pxresult -e --each -o a"),
-        Command::PxResult(ResultOptions { grouping: Grouping::Engine, each: true, out: Some("a".into()) })
+        Command::PxResult(ResultOptions {
+            grouping: Grouping::Engine,
+            each: true,
+            out: Some("a".into()),
+            partial: false
+        })
     );
     let Command::AutoPx(config) = only("%autopx -t 0") else { panic!() };
     assert_eq!(config.targets.to_string(), "0");
@@ -305,7 +312,7 @@ fn help_is_asked_for_in_many_ways() {
     insta::assert_snapshot!(Name::PxResult.help(), @r"
     Shows the outputs of the last parallel cell again, and of one that didn't wait
 
-    Usage: %pxresult [-r | -e | -g BY] [--each] [-o NAME]
+    Usage: %pxresult [-r | -e | -g BY] [--each] [--partial] [-o NAME]
 
     Options:
       -r                        The same as --group-outputs=order
@@ -315,6 +322,8 @@ fn help_is_asked_for_in_many_ways() {
           --each                Show each engine's outputs although they are identical
           --no-each             Show identical outputs once, with the engines that they are from
       -o, --out <NAME>          The outputs that `%px -o NAME` kept, instead of the last ones
+          --partial             What a `%map` has done that was interrupted or failed; with -o NAME as a variable of this
+                                name
       -h, --help                Print help
 
     Examples:
@@ -322,6 +331,7 @@ fn help_is_asked_for_in_many_ways() {
       %pxresult               waits for its end, and shows what came of it
       %pxresult -e            the same, engine by engine
       %pxresult -o squares    what `%px -o squares` printed and computed
+      %pxresult --partial -o some   what an interrupted `%map` has done, as a variable
     ");
     insta::assert_snapshot!(Name::Cluster.help(), @r"
     Starts, shows, joins and stops clusters
@@ -489,7 +499,7 @@ fn errors_point_into_the_line() {
      --> cell line 1:11
     1 | %pxresult now
       |           ^^^
-    usage: %pxresult [-r | -e | -g BY] [--each] [-o NAME]
+    usage: %pxresult [-r | -e | -g BY] [--each] [--partial] [-o NAME]
     ");
     insta::assert_snapshot!(error("%cluster strat"), @r"
     `%cluster` doesn't know `strat`: did you mean `start`?
@@ -624,7 +634,7 @@ fn errors_of_the_ordinary_magics_point_into_the_line() {
 fn unfinished_magics_are_completed() {
     let all = |line| complete(line).map(|(at, words)| (at, words.join(" ")));
     assert_eq!(all("%pxr"), Some((0, "%pxresult".into())));
-    assert_eq!(all("  %%"), Some((2, "%%px %%time %%timeit %%bash %%sh %%script %%writefile %%file".into())));
+    assert_eq!(all("  %%"), Some((2, "%%px %%map %%time %%timeit %%bash %%sh %%script %%writefile %%file".into())));
     assert_eq!(all("%wh"), Some((0, "%who %whos".into())));
     assert_eq!(all("%%writefile --a"), Some((12, "--append".into())));
     assert_eq!(all("%cluster st"), Some((9, "start stop status".into())));

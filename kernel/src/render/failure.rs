@@ -59,13 +59,23 @@ impl Panicked {
 
     /// The user's line with a caret.
     fn source(&self) -> Vec<String> {
-        let Some(Place { line, column, text, .. }) = &self.place else { return Vec::new() };
-        let number = line.to_string();
-        let before = usize::try_from(column.saturating_sub(1)).unwrap_or(0).min(text.chars().count());
-        // Tabs stay tabs, so that the caret stands under the same character.
-        let indent: String = text.chars().take(before).map(|c| if c == '\t' { c } else { ' ' }).collect();
-        vec![format!("  {number} | {text}"), format!("  {} | {indent}{RED}^{PLAIN}", " ".repeat(number.len()))]
+        self.place.as_ref().map(source).unwrap_or_default()
     }
+}
+
+/// Where in the user's cells something happened, below what says so.
+pub fn at_place(place: &Place) -> Vec<String> {
+    let at = format!("  at {} line {}:{}", place.cell, place.line, place.column);
+    std::iter::once(at).chain(source(place)).chain(calls(place)).collect()
+}
+
+/// The user's line with a caret.
+fn source(Place { line, column, text, .. }: &Place) -> Vec<String> {
+    let number = line.to_string();
+    let before = usize::try_from(column.saturating_sub(1)).unwrap_or(0).min(text.chars().count());
+    // Tabs stay tabs, so that the caret stands under the same character.
+    let indent: String = text.chars().take(before).map(|c| if c == '\t' { c } else { ' ' }).collect();
+    vec![format!("  {number} | {text}"), format!("  {} | {indent}{RED}^{PLAIN}", " ".repeat(number.len()))]
 }
 
 /// `in f, In[3] line 2`, `called from cell line 1`, below the panic's own line. Nothing if that is all there is to say.

@@ -1,0 +1,102 @@
+//! An engine at a map: what it has in hand, and how fast it is.
+
+use super::pace::Pace;
+use chorus_protocol::RunId;
+use std::collections::BTreeMap;
+
+/// Items that follow each other and are dealt with alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    pub first: u64,
+    pub end: u64,
+    /// How often a worker died over them. Not 0 makes them suspect.
+    pub attempts: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct InHand {
+    end: u64,
+    attempts: u32,
+    /// Engines work at pieces in the order in which they were sent.
+    order: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Seat {
+    /// The run that serves the map there.
+    pub run: RunId,
+    /// Whether it has asked for items.
+    pub ready: bool,
+    pub pace: Pace,
+    /// By the first item.
+    in_hand: BTreeMap<u64, InHand>,
+    items: u64,
+    sent: u64,
+}
+
+impl Seat {
+    pub fn new(run: RunId) -> Seat {
+        Seat { run, ready: false, pace: Pace::default(), in_hand: BTreeMap::new(), items: 0, sent: 0 }
+    }
+
+    /// How many items it has.
+    pub fn items(&self) -> u64 {
+        self.items
+    }
+
+    /// How many pieces, or rests of pieces, it has.
+    pub fn pieces(&self) -> u64 {
+        self.in_hand.len() as u64
+    }
+
+    /// Whether it works at something suspect, which it then has alone.
+    pub fn at_suspect(&self) -> bool {
+        self.in_hand.values().next().is_some_and(|it| it.attempts > 0)
+    }
+
+    pub fn give(&mut self, span: Span) {
+        let order = self.sent;
+        self.sent += 1;
+        self.items += span.end - span.first;
+        self.in_hand.insert(span.first, InHand { end: span.end, attempts: span.attempts, order });
+    }
+
+    /// Takes items from its hand; false, and nothing is taken, unless it has them all.
+    pub fn take(&mut self, first: u64, end: u64) -> bool {
+        let Some((&start, &head)) = self.in_hand.range(..=first).next_back() else { return false };
+        let mut covered = head.end;
+        while first < covered && covered < end {
+            covered = self.in_hand.get(&covered).map_or(first, |next| next.end);
+        }
+        if first >= end || covered <= first {
+            return false;
+        }
+        let mut at = start;
+        while at < end
+            && let Some(it) = self.in_hand.remove(&at)
+        {
+            if at < first {
+                self.in_hand.insert(at, InHand { end: first, ..it });
+            }
+            if it.end > end {
+                self.in_hand.insert(end, it);
+            }
+            at = it.end;
+        }
+        self.items -= end - first;
+        true
+    }
+
+    /// Takes all that it has, in the order in which it would have worked at them.
+    pub fn take_all(&mut self) -> Vec<Span> {
+        let mut spans: Vec<_> = std::mem::take(&mut self.in_hand).into_iter().collect();
+        spans.sort_by_key(|(first, it)| (it.order, *first));
+        self.items = 0;
+        spans.into_iter().map(|(first, it)| Span { first, end: it.end, attempts: it.attempts }).collect()
+    }
+
+    #[cfg(test)]
+    pub fn spans(&self) -> Vec<Span> {
+        self.in_hand.iter().map(|(&first, it)| Span { first, end: it.end, attempts: it.attempts }).collect()
+    }
+}

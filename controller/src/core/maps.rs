@@ -1,0 +1,120 @@
+//! Maps among everything else: who asks for items, where they are sent, and who is told.
+
+use super::client::answer;
+use super::engine::{Engine, UnderWay};
+use super::map::Map;
+use super::{Action, Core, PeerId};
+use chorus_protocol::{EngineId, MapEvent, MapId, MapSpec, Outcome, Piece, Report, SessionId, ToClient, ToEngine};
+use std::collections::BTreeMap;
+
+impl Core {
+    pub(super) fn open_map(&mut self, peer: PeerId, spec: &MapSpec, actions: &mut Vec<Action>) {
+        let MapSpec { session: session_id, map: id, .. } = *spec;
+        let Some(session) = self.sessions.get_mut(&session_id).filter(|it| it.is_owned_by(&peer)) else {
+            return answer(&peer, ToClient::SessionGone(session_id), actions);
+        };
+        if session.last_map.is_some_and(|last| id <= last) {
+            return;
+        }
+        session.last_map = Some(id);
+        let mut map = Map::new(spec);
+        for (&engine, it) in &self.engines {
+            if let Some(run) = it.serves(session_id, id) {
+                map.join(engine, run);
+            }
+        }
+        session.maps.insert(id, map);
+        self.end_if_over(session_id, id, actions);
+    }
+
+    pub(super) fn close_map(&mut self, session: SessionId, id: MapId, actions: &mut Vec<Action>) {
+        let Some(map) = self.sessions.get_mut(&session).and_then(|it| it.maps.remove(&id)) else { return };
+        self.tell_engines(&map.engines(), ToEngine::MapEnd { session, map: id }, actions);
+    }
+
+    /// An engine reports items and asks for more.
+    pub(super) fn map_ready(
+        &mut self,
+        engine: EngineId,
+        session_id: SessionId,
+        id: MapId,
+        reports: Vec<Report>,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(session) = self.sessions.get_mut(&session_id) else { return };
+        let Some(map) = session.maps.get_mut(&id) else {
+            return self.tell_engines(&[engine], ToEngine::MapEnd { session: session_id, map: id }, actions);
+        };
+        let reports = map.report(engine, reports);
+        let over = map.is_over();
+        if !reports.is_empty() {
+            let event = MapEvent::Done(reports);
+            session.send(ToClient::Map { session: session_id, map: id, engine: Some(engine), event }, actions);
+        }
+        if over {
+            return self.end_if_over(session_id, id, actions);
+        }
+        if !session.is_full()
+            && let Some(peer) = self.engines.get(&engine).and_then(Engine::peer)
+            && let Some(map) = session.maps.get_mut(&id)
+        {
+            let pieces = map.hand_out(engine);
+            send_work(peer, session_id, id, pieces, actions);
+        }
+    }
+
+    /// A run has ended on an engine: if it served a map, the items that it had go to others.
+    pub(super) fn leave_map(
+        &mut self,
+        engine: EngineId,
+        ended: &UnderWay,
+        outcome: &Outcome,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(id) = ended.map else { return };
+        let Some(session) = self.sessions.get_mut(&ended.session) else { return };
+        let Some(map) = session.maps.get_mut(&id) else { return };
+        let given_up = map.leave(engine, ended.run, outcome);
+        // The engine may have been given another run for it.
+        if let Some(next) = self.engines.get(&engine).and_then(|it| it.serves(ended.session, id)) {
+            map.join(engine, next);
+        }
+        if let Some((first, count)) = given_up {
+            let event = MapEvent::GivenUp { first, count };
+            session.send(ToClient::Map { session: ended.session, map: id, engine: Some(engine), event }, actions);
+        }
+        self.end_if_over(ended.session, id, actions);
+        self.wake_maps(ended.session, actions);
+    }
+
+    /// Gives work to engines that had to wait for it.
+    pub(super) fn wake_maps(&mut self, id: SessionId, actions: &mut Vec<Action>) {
+        let Some(session) = self.sessions.get_mut(&id).filter(|session| !session.is_full()) else { return };
+        for (&map_id, map) in &mut session.maps {
+            for (engine, pieces) in map.wake(|engine| peer_of(&self.engines, engine).is_some()) {
+                if let Some(peer) = peer_of(&self.engines, engine) {
+                    send_work(peer, id, map_id, pieces, actions);
+                }
+            }
+        }
+    }
+
+    fn end_if_over(&mut self, session_id: SessionId, id: MapId, actions: &mut Vec<Action>) {
+        let Some(session) = self.sessions.get_mut(&session_id) else { return };
+        if session.maps.get(&id).is_some_and(Map::is_over) {
+            let over = ToClient::Map { session: session_id, map: id, engine: None, event: MapEvent::Over };
+            session.send(over, actions);
+            self.close_map(session_id, id, actions);
+        }
+    }
+}
+
+fn peer_of(engines: &BTreeMap<EngineId, Engine>, engine: EngineId) -> Option<&PeerId> {
+    engines.get(&engine)?.peer()
+}
+
+fn send_work(peer: &PeerId, session: SessionId, map: MapId, pieces: Vec<Piece>, actions: &mut Vec<Action>) {
+    if !pieces.is_empty() {
+        actions.push(Action::ToEngines(vec![peer.clone()], ToEngine::MapWork { session, map, pieces }));
+    }
+}

@@ -1,0 +1,120 @@
+//! `%map`: two cells' worth of compiling at most, and the map that the notebook's own cell starts.
+
+use super::parallel::resolve;
+use super::{Done, Executor, Next, Request};
+use crate::failure::{compile_failure, failure, magic_failure};
+use crate::jobs::{Half, MapOptions};
+use crate::magic::{Data, Map, OnError};
+use crate::map_text::{MapTexts, Text, Types, map_texts};
+use chorus_compiler::{CellText, Member, Ran, Variables};
+use chorus_jupyter::content::Failure;
+use chorus_protocol::{EngineId, Outcome};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+impl Executor {
+    pub(super) async fn map(&mut self, map: Map<'_>, request: &Request) -> Done {
+        let cluster = self.cluster(request).await?;
+        cluster.recovered().await;
+        let targets = resolve(&map.options.targets, &cluster)?;
+        let MapTexts { local, engines, .. } = self.map_texts(&map, &targets, request).await?;
+        let half = match engines {
+            Some(text) => Some(Arc::new(self.engine_half(text, &targets, request).await?)),
+            None => None,
+        };
+        self.jobs.begin_cell(self.context(options(&map), half.clone(), request));
+        let ran = self.rust_in_context(&local.text, local.first_line, request).await;
+        if let Some(half) = half {
+            self.forget_unused(&half, targets).await;
+        }
+        ran?;
+        if !map.options.block {
+            let name = map.options.out.as_deref().unwrap_or("_");
+            let says =
+                format!("Sent; `{name}` is its handle: `{name}.wait()` has the results, `%cancel {name}` ends it.");
+            request.publisher.say(&says).await;
+        } else if let Some(job) = self.jobs.last() {
+            if let Some(summary) = job.summary() {
+                request.publisher.say(&summary).await;
+            }
+        }
+        Ok(Next::Continue)
+    }
+
+    async fn map_texts(&self, map: &Map<'_>, targets: &[EngineId], request: &Request) -> Result<MapTexts, Failure> {
+        let members: Vec<Member> = targets.iter().copied().map(Member::Engine).collect();
+        let (local, engines) = self
+            .with_compiler(move |compiler| {
+                let namespaces = compiler.namespaces();
+                (types(namespaces.variables(Member::Local)), types(namespaces.common(&members)))
+            })
+            .await?;
+        map_texts(map, &request.code, &local, &engines).map_err(|error| magic_failure(&error))
+    }
+
+    /// Compiles a map's other cell for these engines. It runs when the notebook's cell has begun the map.
+    pub(super) async fn engine_half(
+        &self,
+        text: Text,
+        targets: &[EngineId],
+        request: &Request,
+    ) -> Result<Half, Failure> {
+        let members: Vec<Member> = targets.iter().copied().map(Member::Engine).collect();
+        let (count, whole) = (request.publisher.count(), Arc::clone(&request.code));
+        let (evaluated, object) = self
+            .compile(request, move |compiler| {
+                let mut compiled = None;
+                let cell = CellText { text: &text.text, count, first_line: text.first_line, cell: &whole };
+                let evaluated = compiler.eval(cell, &members, &mut |object| {
+                    compiled = Some(object.clone());
+                    Ran::Submitted
+                });
+                (evaluated, compiled)
+            })
+            .await?;
+        let evaluated = evaluated.map_err(compile_failure)?;
+        let object = object.ok_or_else(|| failure("MapError", "there is nothing for the engines to run"))?;
+        Ok(Half { object, ticket: evaluated.ticket, used: false.into() })
+    }
+
+    /// When the notebook's cell didn't come to begin the map, nothing has run on the engines.
+    pub(super) async fn forget_unused(&self, half: &Half, targets: Vec<EngineId>) {
+        let Some(ticket) = half.ticket.filter(|_| !half.used.load(Ordering::Acquire)) else { return };
+        self.compiler.send(move |compiler| {
+            for engine in targets {
+                compiler.settle(ticket, Member::Engine(engine), &Outcome::Cancelled);
+            }
+        });
+    }
+}
+
+fn types(variables: Variables) -> Types {
+    variables.into_iter().map(|(name, variable)| (name, variable.type_name)).collect()
+}
+
+/// What the kernel's side of a map has to know of its flags.
+fn options(map: &Map<'_>) -> MapOptions {
+    let options = &map.options;
+    MapOptions {
+        targets: options.targets.clone(),
+        chunk: options.chunk,
+        retries: options.retries,
+        on_error: match options.on_error {
+            OnError::Stop => px::link::OnError::Stop,
+            OnError::Skip => px::link::OnError::Skip,
+            OnError::Keep => px::link::OnError::Keep,
+        },
+        timeout: options.timeout,
+        threads: options.threads,
+        progress_after: options.progress_after,
+        label: label(map),
+        each: matches!(map.data, Data::Each(_)),
+    }
+}
+
+/// What monitors show for it.
+fn label(map: &Map<'_>) -> String {
+    const LONGEST: usize = 60;
+    let function: String = map.function.text.split_whitespace().collect::<Vec<_>>().join(" ");
+    format!("%map {}", function.chars().take(LONGEST).collect::<String>())
+}

@@ -1,0 +1,562 @@
+//! One map under way: a run on each engine that serves it, what they report, and its end.
+//!
+//! The controller shares the items out. This sends the runs, again where a worker or an engine came back, shows what the
+//! function prints and how far everything is, and keeps what was done for whoever asks.
+
+use super::Context;
+use super::account::Account;
+use crate::cluster::{Cluster, ClusterError};
+use crate::failure::failure;
+use crate::local::place_of;
+use crate::magic::Targets;
+use crate::render::{Bundle, EngineState, Grouping, MapEnd, Place, PxView, ViewOptions, at_place, name_engines};
+use chorus_client::{Map, RunRequest};
+use chorus_compiler::{Member, Object, Ticket};
+use chorus_jupyter::content::Failure;
+use chorus_protocol::{Aftermath, BlobId, Death, EngineId, Entry, MapEvent, Outcome, Panic, RunEvent, Target};
+use px::link::{ItemFailure, MapAsk, Message, OnError, Serve};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior, sleep_until};
+
+/// Between two looks at the engines, and two updates of the progress.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How long engines may take to end by themselves when the map is cancelled.
+const PATIENCE: Duration = Duration::from_millis(300);
+
+/// How long a map waits for an engine when it has none.
+const LONELY: Duration = Duration::from_secs(10);
+
+/// An engine whose worker dies so often in a row, with nothing done in between, isn't asked again.
+const DEATHS: u32 = 5;
+
+/// Output that is published at once, in events.
+const BATCH: usize = 64;
+
+const SIGKILL: i32 = 9;
+
+/// How a map is to be run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MapOptions {
+    /// On which engines; those that join later take part if this is all.
+    pub targets: Targets,
+    /// How many items make a task, if the user has a wish.
+    pub chunk: Option<u64>,
+    /// How often an item is tried again; by default once if its worker died, and not if the function panicked.
+    pub retries: Option<u32>,
+    /// What becomes of the map when an item fails.
+    pub on_error: OnError,
+    /// How long an item may take.
+    pub timeout: Option<Duration>,
+    /// How many threads an engine has for it; its share of the cores if `None`.
+    pub threads: Option<u32>,
+    /// When the progress is shown, if it is.
+    pub progress_after: Option<Duration>,
+    /// What to call it.
+    pub label: String,
+    /// Whether the engines have their own items.
+    pub each: bool,
+}
+
+impl Default for MapOptions {
+    fn default() -> MapOptions {
+        MapOptions {
+            targets: Targets::all(),
+            chunk: None,
+            retries: None,
+            on_error: OnError::Stop,
+            timeout: None,
+            threads: None,
+            progress_after: Some(Duration::from_secs(2)),
+            label: "map".to_owned(),
+            each: false,
+        }
+    }
+}
+
+/// What was compiled for the engines alone.
+pub struct Half {
+    /// The object.
+    pub object: Object,
+    /// For [`chorus_compiler::Compiler::settle`].
+    pub ticket: Option<Ticket>,
+    /// Whether it was sent to engines.
+    pub used: AtomicBool,
+}
+
+/// A map that is to be started.
+pub struct Started {
+    /// What the cell wants.
+    pub ask: MapAsk,
+    /// The cell's object.
+    pub object: Option<Object>,
+    /// How and where.
+    pub context: Context,
+    /// The engines.
+    pub cluster: Arc<Cluster>,
+}
+
+/// How a map ended.
+#[derive(Clone)]
+struct End {
+    result: Result<(), Failure>,
+    /// In a line.
+    summary: String,
+}
+
+/// A map under way, or at its end.
+pub struct Job {
+    account: Arc<Mutex<Account>>,
+    end: watch::Receiver<Option<End>>,
+    cancel: watch::Sender<bool>,
+    rooms: Mutex<Vec<String>>,
+    label: String,
+    begun: Instant,
+}
+
+impl Job {
+    /// Returns when it has ended.
+    pub async fn ended(&self) -> Result<(), Failure> {
+        match self.end.clone().wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(end)) => end.result.clone(),
+            _ => Err(failure("MapError", "the map's driver is gone: restart the kernel")),
+        }
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&self) -> bool {
+        self.end.borrow().is_some()
+    }
+
+    /// What came of it, in a line; nothing before its end.
+    pub fn summary(&self) -> Option<String> {
+        self.end.borrow().as_ref().map(|end| end.summary.clone())
+    }
+
+    /// What it is called.
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// When it began.
+    pub fn begun(&self) -> Instant {
+        self.begun
+    }
+
+    /// Ends it. It keeps what was done.
+    pub fn cancel(&self) {
+        self.cancel.send_replace(true);
+    }
+
+    /// Items that are done, and all.
+    pub fn progress(&self) -> (u64, u64) {
+        lock(&self.account).progress()
+    }
+
+    /// What was done, for px.
+    pub fn report(&self) -> Vec<u8> {
+        lock(&self.account).report()
+    }
+
+    /// The rooms that it uses.
+    pub fn rooms(&self) -> Vec<String> {
+        lock(&self.rooms).clone()
+    }
+
+    /// Has a room go with the job.
+    pub fn keep_room(&self, path: String) {
+        lock(&self.rooms).push(path);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Sends the runs, and follows them in a task of its own. An error is a sentence.
+pub async fn start(started: Started) -> Result<Job, String> {
+    let Started { ask, object, context, cluster } = started;
+    cluster.recovered().await;
+    let targets = context.options.targets.resolve(&cluster.engines()).map_err(|error| error.to_string())?;
+    let work = Work::new(&ask, object, &context, &cluster).await?;
+    let options = &context.options;
+    let items = (!options.each).then_some(ask.items);
+    let map = cluster.session().open_map(items, options.chunk, options.retries.unwrap_or(1));
+    let account = Arc::new(Mutex::new(Account::new(items)));
+    let (end, ended) = watch::channel(None);
+    let (cancel, cancelled) = watch::channel(false);
+    let (sender, events) = mpsc::channel(BATCH);
+    let view = PxView::new(
+        &targets,
+        ViewOptions {
+            stream: true,
+            grouping: Grouping::default(),
+            each: false,
+            has_result: false,
+            count: context.publisher.count(),
+        },
+    );
+    let label = options.label.clone();
+    let mut driver = Driver {
+        cluster,
+        work,
+        map,
+        account: Arc::clone(&account),
+        sender,
+        events,
+        view,
+        active: BTreeSet::new(),
+        deaths: BTreeMap::new(),
+        barred: BTreeSet::new(),
+        panic: None,
+        over: false,
+        failed: None,
+        stopping: false,
+        kill_at: None,
+        begun: Instant::now(),
+        alone_since: None,
+        context,
+    };
+    for engine in targets {
+        driver.send(engine);
+    }
+    tokio::spawn(driver.drive(cancelled, end));
+    Ok(Job { account, end: ended, cancel, rooms: Mutex::new(ask.rooms), label, begun: Instant::now() })
+}
+
+/// What is sent to each engine.
+struct Work {
+    object: Object,
+    blob: BlobId,
+    preload: Vec<BlobId>,
+    entry: Entry,
+    serve: Serve,
+}
+
+impl Work {
+    async fn new(ask: &MapAsk, object: Option<Object>, context: &Context, cluster: &Cluster) -> Result<Work, String> {
+        let sentence = |error: ClusterError| error.to_string();
+        let (object, entry) = match &context.half {
+            Some(half) => {
+                half.used.store(true, Ordering::Release);
+                (half.object.clone(), Entry::Cell(half.object.entry.clone()))
+            }
+            None => {
+                let this = object.filter(|object| object.path == Path::new(&ask.object));
+                let gone = "the function's object isn't the cell's that runs: start maps from the cell itself";
+                (this.ok_or(gone)?, Entry::Function(ask.function))
+            }
+        };
+        let mut preload = Vec::new();
+        for library in &object.preload {
+            preload.push(cluster.put_file(library, true).await.map_err(sentence)?);
+        }
+        let blob = cluster.put_file(&object.path, false).await.map_err(sentence)?;
+        let options = &context.options;
+        let timeout = options.timeout.map_or(0, |limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX).max(1));
+        let serve = Serve {
+            rooms: ask.rooms.clone(),
+            input: ask.input.clone(),
+            constants: ask.constants.clone(),
+            retries: options.retries.unwrap_or(0),
+            on_error: options.on_error,
+            timeout,
+            threads: 1,
+        };
+        Ok(Work { object, blob, preload, entry, serve })
+    }
+}
+
+struct Driver {
+    cluster: Arc<Cluster>,
+    work: Work,
+    map: Map,
+    context: Context,
+    account: Arc<Mutex<Account>>,
+    /// Where the runs' events come together.
+    sender: mpsc::Sender<(EngineId, RunEvent)>,
+    events: mpsc::Receiver<(EngineId, RunEvent)>,
+    view: PxView,
+    /// Engines whose run hasn't ended.
+    active: BTreeSet<EngineId>,
+    /// Deaths in a row without anything done.
+    deaths: BTreeMap<EngineId, u32>,
+    /// Engines that aren't asked again.
+    barred: BTreeSet<EngineId>,
+    panic: Option<(Panic, Option<Place>)>,
+    /// Whether all items are done.
+    over: bool,
+    failed: Option<Failure>,
+    stopping: bool,
+    kill_at: Option<Instant>,
+    begun: Instant,
+    alone_since: Option<Instant>,
+}
+
+impl Driver {
+    /// Has an engine serve the map.
+    fn send(&mut self, engine: EngineId) {
+        let Work { object, blob, preload, entry, serve } = &self.work;
+        let generation = object.needs_variables.then(|| self.cluster.generation(engine));
+        let threads = self.context.options.threads.unwrap_or_else(|| self.cluster.share_of_cores(engine));
+        let serve = Serve { threads, ..serve.clone() };
+        let mut run = self.cluster.session().run(RunRequest {
+            preload: preload.clone(),
+            object: *blob,
+            entry: entry.clone(),
+            argument: serve.encode(),
+            map: Some(self.map.id()),
+            label: self.context.options.label.clone(),
+            snapshots: self.context.snapshots,
+            targets: vec![Target { engine, generation }],
+        });
+        self.cluster.remember_publisher(run.id(), &self.context.publisher);
+        self.active.insert(engine);
+        lock(&self.account).engine(engine, EngineState::Busy);
+        let sender = self.sender.clone();
+        tokio::spawn(async move {
+            while let Some(event) = run.next().await {
+                if sender.send(event).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
+    async fn drive(mut self, mut cancelled: watch::Receiver<bool>, end: watch::Sender<Option<End>>) {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (display, mut shown) = (format!("chorus-map-{}-{}", self.cluster.name(), self.map.id()), false);
+        while !(self.active.is_empty() && (self.over || self.stopping)) {
+            tokio::select! {
+                biased;
+                // An error says that the job is gone, and nobody wants its results.
+                () = async { _ = cancelled.wait_for(|cancelled| *cancelled).await }, if !self.stopping => {
+                    self.fail(failure("Interrupted", "the map was interrupted"));
+                }
+                event = self.map.next() => match event {
+                    Some((engine, event)) => self.map_event(engine, event),
+                    None => {
+                        let why = self.cluster.lost().unwrap_or_else(|| "its session was closed".into());
+                        self.fail(failure("ClusterLost", format!("the cluster is gone: {why}")));
+                        break;
+                    }
+                },
+                Some((engine, event)) = self.events.recv() => self.run_event(engine, event).await,
+                _ = tick.tick() => {
+                    self.look_around();
+                    let due = self.context.options.progress_after.is_some_and(|after| self.begun.elapsed() >= after);
+                    if due {
+                        self.context.publisher.update(&display, !shown, self.progress(false)).await;
+                        shown = true;
+                    }
+                    if self.view.has_partial() {
+                        let outputs = self.view.flush_partial();
+                        self.context.publisher.outputs(outputs).await;
+                    }
+                }
+                () = sleep_until(self.kill_at.unwrap_or(self.begun)), if self.kill_at.is_some() => {
+                    self.kill_at = None;
+                    self.cluster.session().interrupt(self.active.iter().copied().collect(), SIGKILL);
+                }
+            }
+        }
+        self.map.close();
+        let outputs = self.view.flush_partial();
+        self.context.publisher.outputs(outputs).await;
+        if shown {
+            self.context.publisher.update(&display, false, self.progress(true)).await;
+        }
+        let summary = lock(&self.account).summary(self.begun.elapsed(), self.end());
+        let result = self.failed.map_or(Ok(()), Err);
+        end.send_replace(Some(End { result, summary }));
+    }
+
+    /// Ends the map; the first reason counts.
+    fn fail(&mut self, failure: Failure) {
+        self.failed.get_or_insert(failure);
+        if !self.stopping {
+            self.stopping = true;
+            self.map.close();
+            self.kill_at = Some(Instant::now() + PATIENCE);
+        }
+    }
+
+    fn map_event(&mut self, engine: Option<EngineId>, event: MapEvent) {
+        match (event, engine) {
+            (MapEvent::Done(reports), Some(engine)) => {
+                self.deaths.remove(&engine);
+                let entered = lock(&self.account).enter(engine, &reports);
+                match entered {
+                    Ok(Some(item)) if self.context.options.on_error == OnError::Stop => {
+                        let failure = self.item_failure(engine, &item);
+                        self.fail(failure);
+                    }
+                    Ok(_) => {}
+                    Err(damaged) => self.fail(failure("MapError", format!("engine {engine}: {damaged}"))),
+                }
+            }
+            (MapEvent::Done(_), None) => {}
+            (MapEvent::GivenUp { first, count }, _) => {
+                let items = items_text(first, count);
+                let what = format!("each worker that worked at {items} died; nothing else is known of them");
+                self.fail(failure("WorkerDied", what));
+            }
+            (MapEvent::Over, _) => self.over = true,
+        }
+    }
+
+    async fn run_event(&mut self, engine: EngineId, event: RunEvent) {
+        match &event {
+            RunEvent::Started(snapshot) => self.cluster.note_snapshot(engine, snapshot),
+            RunEvent::Panic(panic) => {
+                let place = place_of(&event, &self.work.object, self.context.publisher.count());
+                self.panic.get_or_insert_with(|| (panic.clone(), place));
+            }
+            RunEvent::Output { .. } | RunEvent::Display { .. } | RunEvent::ClearOutput { .. } => {
+                let outputs = self.view.event(engine, &event, None);
+                self.context.publisher.outputs(outputs).await;
+            }
+            RunEvent::Done { outcome, generation, .. } => {
+                self.active.remove(&engine);
+                let lost = matches!(outcome, Outcome::Died(..) | Outcome::NoSuchEngine);
+                lock(&self.account).engine(engine, if lost { EngineState::Lost } else { EngineState::Idle });
+                self.cluster.set_generation(engine, *generation);
+                self.ended(engine, outcome);
+            }
+        }
+    }
+
+    /// A run has ended: if that wasn't because the map has, another one takes its place where that can be.
+    fn ended(&mut self, engine: EngineId, outcome: &Outcome) {
+        self.settle(engine, outcome);
+        let each = self.context.options.each;
+        if each && *outcome == Outcome::Ok {
+            self.over = self.active.is_empty();
+            return;
+        }
+        if self.over || self.stopping {
+            return;
+        }
+        let needs_variables = self.work.object.needs_variables;
+        match outcome {
+            Outcome::Died(Death::Stopped, _) | Outcome::Cancelled => {
+                let what = format!("{} was stopped", name_engines(&[engine]));
+                self.fail(failure("Interrupted", what));
+            }
+            Outcome::Died(death, _) if each => {
+                let what = format!("{}'s worker {death}, with the items that only it had", name_engines(&[engine]));
+                self.fail(failure("WorkerDied", what));
+            }
+            Outcome::Died(Death::EngineLost, _) | Outcome::NoSuchEngine if needs_variables => {
+                self.barred.insert(engine);
+            }
+            // It is sent again when the engine is there again.
+            Outcome::Died(Death::EngineLost, _) | Outcome::NoSuchEngine => {}
+            Outcome::Died(_, Aftermath::Lost(_)) if needs_variables => _ = self.barred.insert(engine),
+            Outcome::Died(..) | Outcome::Stale => {
+                let deaths = self.deaths.entry(engine).or_default();
+                *deaths += 1;
+                if *deaths >= DEATHS {
+                    self.barred.insert(engine);
+                } else {
+                    self.send(engine);
+                }
+            }
+            Outcome::LoadFailed(reason) => self.fail(failure("LoadFailed", reason.clone())),
+            Outcome::Ok | Outcome::Panicked | Outcome::ReturnedError | Outcome::TypesChanged(_) => {
+                let failure = self.panicked(engine, "the engine's part of the map ended before its items did");
+                self.fail(failure);
+            }
+        }
+    }
+
+    /// Tells the compiler what a run's end means for the engine's variables.
+    fn settle(&self, engine: EngineId, outcome: &Outcome) {
+        let (member, outcome) = (Member::Engine(engine), outcome.clone());
+        let ticket = self.context.half.as_ref().and_then(|half| half.ticket);
+        self.context.compiler.send(move |compiler| match (ticket, &outcome) {
+            (Some(ticket), outcome) => _ = compiler.settle(ticket, member, outcome),
+            (None, Outcome::Died(death, Aftermath::Lost(_))) => _ = compiler.died(member, *death),
+            (None, _) => {}
+        });
+    }
+
+    /// Engines come and go.
+    fn look_around(&mut self) {
+        if self.over || self.stopping {
+            return;
+        }
+        let up = self.cluster.engines();
+        let wanted = match &self.context.options.targets {
+            targets if *targets == Targets::all() => up,
+            // Some of them may be away for a moment.
+            targets => targets.resolve(&up).unwrap_or_default(),
+        };
+        let needs_variables = self.work.object.needs_variables;
+        for engine in wanted {
+            let knows = !needs_variables || self.deaths.contains_key(&engine);
+            if !self.active.contains(&engine) && !self.barred.contains(&engine) && knows && !self.context.options.each {
+                self.send(engine);
+            }
+        }
+        if !self.active.is_empty() {
+            self.alone_since = None;
+            return;
+        }
+        let since = *self.alone_since.get_or_insert_with(Instant::now);
+        if since.elapsed() > LONELY || needs_variables {
+            let what = "no engine is left that could go on with the map; `%cluster status` shows them";
+            self.fail(failure("EnginesLost", what));
+        }
+    }
+
+    fn progress(&self, ended: bool) -> Bundle {
+        let (account, elapsed) = (lock(&self.account), self.begun.elapsed());
+        match ended {
+            true => account.end_bundle(elapsed, self.end()),
+            false => account.bundle(elapsed),
+        }
+    }
+
+    fn end(&self) -> MapEnd {
+        match &self.failed {
+            None => MapEnd::Done,
+            Some(failure) if failure.ename == "Interrupted" => MapEnd::Interrupted,
+            Some(_) => MapEnd::Failed,
+        }
+    }
+
+    fn item_failure(&self, engine: EngineId, item: &ItemFailure) -> Failure {
+        let value = item.value.as_ref().map(|value| format!(" ({value})")).unwrap_or_default();
+        let what = format!("item {}{value} failed on engine {engine}: {}", item.item, item.message);
+        self.panicked(engine, &what)
+    }
+
+    /// A failure with the place in the user's code, if a panic was reported.
+    fn panicked(&self, engine: EngineId, what: &str) -> Failure {
+        let mut failure = failure("MapError", what);
+        match &self.panic {
+            Some((_, Some(place))) => failure.traceback.extend(at_place(place)),
+            Some((panic, None)) => {
+                failure.traceback.push(format!("  engine {engine}, {}:{}: {}", panic.file, panic.line, panic.message));
+            }
+            None => {}
+        }
+        let (done, items) = lock(&self.account).progress();
+        failure.traceback.push(format!("  {done} of {items} items were done; `%pxresult --partial` shows them"));
+        failure
+    }
+}
+
+fn items_text(first: u64, count: u64) -> String {
+    match count {
+        1 => format!("item {first}"),
+        _ => format!("items {first} to {}", first + count - 1),
+    }
+}

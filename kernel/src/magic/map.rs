@@ -1,0 +1,330 @@
+//! `%map` and `%%map`: their flags, and what makes no sense together.
+
+use super::error::MagicError;
+use super::flags::{After, either, seconds, variable};
+use super::line::{Reader, Words};
+use super::over::{self, Split};
+use super::{Code, PxConfig, Targets};
+use chorus_compiler::{Expression, Shape};
+use clap::{Parser, ValueEnum};
+use std::time::Duration;
+
+/// A function and the data that it is applied to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Map<'a> {
+    /// How.
+    pub options: MapOptions,
+    /// A closure, a path, or code that uses `it`. Nothing but white space in a `%%map` without a body.
+    pub function: Code<'a>,
+    /// To what.
+    pub data: Data<'a>,
+    /// Of which results something becomes.
+    pub filter: Option<Code<'a>>,
+    /// What becomes of them.
+    pub end: End<'a>,
+}
+
+/// What a function is applied to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Data<'a> {
+    /// The items of these, one of each at a time. At least one.
+    Sources(Vec<Code<'a>>),
+    /// The items of this variable of the engines, where they are.
+    Each(Code<'a>),
+}
+
+/// What becomes of the results.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum End<'a> {
+    /// A `Vec`.
+    Collect,
+    /// Their sum.
+    Sum,
+    /// The least.
+    Min,
+    /// The greatest.
+    Max,
+    /// Their number.
+    Count,
+    /// Their average.
+    Mean,
+    /// What this makes of two at a time.
+    Reduce(Code<'a>),
+}
+
+impl End<'_> {
+    /// Whether one value comes of all results.
+    pub fn is_reduction(&self) -> bool {
+        !matches!(self, End::Collect)
+    }
+}
+
+/// How a map runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MapOptions {
+    /// On which engines.
+    pub targets: Targets,
+    /// Whether the cell waits for its end. If it doesn't, there is an `out`.
+    pub block: bool,
+    /// When progress is shown; `None` for never.
+    pub progress_after: Option<Duration>,
+    /// The variable for the results.
+    pub out: Option<String>,
+    /// Whether that is a variable of the engines.
+    pub keep: bool,
+    /// Whether results have the order of their items.
+    pub ordered: bool,
+    /// How many items make a task; `None` for as many as are good.
+    pub chunk: Option<u64>,
+    /// How often an item is tried again. `None`: once if its engine died, not if the function panicked.
+    pub retries: Option<u32>,
+    /// How long an item may take.
+    pub timeout: Option<Duration>,
+    /// What becomes of items that fail.
+    pub on_error: OnError,
+    /// How many threads of each engine work; `None` for its share of the cores.
+    pub threads: Option<u32>,
+}
+
+/// What becomes of a map when an item fails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum OnError {
+    /// It ends
+    #[default]
+    Stop,
+    /// The item is left out
+    Skip,
+    /// The item's result is an `Err`
+    Keep,
+}
+
+/// clap gives `Option<Option<_>>` a meaning of its own.
+#[derive(Clone, Copy, Debug)]
+struct Chunk(Option<u64>);
+
+fn chunk(text: &str) -> Result<Chunk, String> {
+    match text {
+        "auto" => Ok(Chunk(None)),
+        _ => text
+            .parse()
+            .ok()
+            .filter(|n| *n > 0)
+            .map(|n| Chunk(Some(n)))
+            .ok_or_else(|| "write a number of items, at least 1, or auto".into()),
+    }
+}
+
+fn at_least_one(text: &str) -> Result<u32, String> {
+    text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "write a number, at least 1".into())
+}
+
+fn times(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| "write how many times, 0 for not at all".into())
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    // It travels in milliseconds.
+    seconds.filter(|time| time.as_millis() > 0).ok_or_else(|| "write seconds, at least 0.001".into())
+}
+
+/// `%map` and `%%map`.
+#[derive(Parser, Debug)]
+#[command(no_binary_name = true, disable_version_flag = true, args_override_self = true)]
+pub(super) struct MapFlags {
+    /// Put the results into this variable; else the first and the last ones are shown
+    #[arg(short, long, value_name = "NAME", value_parser = variable)]
+    out: Option<String>,
+    /// Leave the results on the engines, each what it has done: NAME of -o is a variable there
+    #[arg(long)]
+    keep: bool,
+    /// The sum of the results
+    #[arg(long)]
+    sum: bool,
+    /// The least of them
+    #[arg(long)]
+    min: bool,
+    /// The greatest of them
+    #[arg(long)]
+    max: bool,
+    /// Their number
+    #[arg(long)]
+    count: bool,
+    /// Their average
+    #[arg(long)]
+    mean: bool,
+    /// What this makes of them, two at a time: '|a, b| a.max(b)'
+    #[arg(long, value_name = "CLOSURE")]
+    reduce: Option<String>,
+    /// Only results of which this says true: '|y| *y > 0.0'
+    #[arg(long, value_name = "CLOSURE")]
+    filter: Option<String>,
+    /// How many items an engine gets at a time; `auto`: as many as are good
+    #[arg(long, value_name = "N", value_parser = chunk)]
+    chunk: Option<Chunk>,
+    /// Results have the order of their items, which is the default
+    #[arg(long, overrides_with = "unordered")]
+    ordered: bool,
+    /// Results come in any order
+    #[arg(long)]
+    unordered: bool,
+    /// The engines: `1`, `0,2`, `1:3`, `::2`, `-1` for the last, or `all`
+    #[arg(short, long, value_name = "T", allow_hyphen_values = true)]
+    targets: Option<Targets>,
+    /// Wait for the end
+    #[arg(short, long, overrides_with = "noblock")]
+    block: bool,
+    /// Don't wait: NAME of -o is a handle with .get(), .done() and .cancel()
+    #[arg(short = 'a', long)]
+    noblock: bool,
+    /// How often an item is tried again; once when its engine died and not when it panicked, if left out
+    #[arg(long, value_name = "N", value_parser = times)]
+    retries: Option<u32>,
+    /// How many seconds an item may take
+    #[arg(long, value_name = "S", value_parser = time)]
+    timeout: Option<Duration>,
+    /// When an item fails: end the map, leave the item out, or keep the error in its place
+    #[arg(long, value_name = "WHAT")]
+    on_error: Option<OnError>,
+    /// How many threads of each engine work; its share of the cores if left out
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    threads: Option<u32>,
+    /// Show progress after so many seconds; 0: at once, -1: never
+    #[arg(long, value_name = "S", allow_hyphen_values = true, value_parser = seconds)]
+    progress_after: Option<After>,
+}
+
+/// A flag that can't be with the others, by its names, and why.
+type Nonsense = (&'static [&'static str], String);
+
+impl MapFlags {
+    /// The reductions that are asked for.
+    fn reductions(&self) -> Vec<&'static str> {
+        let all = [
+            (self.sum, "--sum"),
+            (self.min, "--min"),
+            (self.max, "--max"),
+            (self.count, "--count"),
+            (self.mean, "--mean"),
+            (self.reduce.is_some(), "--reduce"),
+        ];
+        all.into_iter().filter_map(|(given, name)| given.then_some(name)).collect()
+    }
+
+    fn check(&self) -> Result<(), Nonsense> {
+        let reductions = self.reductions();
+        let because = |flag: &'static [&'static str], why: String| Err((flag, why));
+        if let [first, second, ..] = reductions[..] {
+            let why = format!("a map has one end: either `{first}` or `{second}`");
+            return because(by_name(second), why);
+        }
+        if self.keep && self.out.is_none() {
+            let why = "`--keep` needs `-o NAME`, the name that the results have on the engines";
+            return because(&["--keep"], why.into());
+        }
+        if self.noblock && self.out.is_none() {
+            let why = "`-a` needs `-o NAME`: that variable is the handle by which the results are fetched";
+            return because(&["-a", "--noblock"], why.into());
+        }
+        if let [reduction] = reductions[..] {
+            if self.keep {
+                let why = format!("`{reduction}` makes one value of all results, and nothing remains to `--keep`");
+                return because(&["--keep"], why);
+            }
+            if self.on_error == Some(OnError::Keep) {
+                let why = format!(
+                    "`{reduction}` makes one value of all results, in which no error can be kept: use `--on-error skip`"
+                );
+                return because(&["--on-error"], why);
+            }
+            if self.unordered {
+                let why = format!("`{reduction}` makes one value of all results, which has no order");
+                return because(&["--unordered"], why);
+            }
+        }
+        if self.keep && self.unordered {
+            let why = "what `--keep` leaves on an engine always has the order of its items";
+            return because(&["--unordered"], why.into());
+        }
+        Ok(())
+    }
+
+    fn over(self, config: &PxConfig) -> MapOptions {
+        let waits = either(self.block, self.noblock).unwrap_or(config.block);
+        MapOptions {
+            targets: self.targets.unwrap_or_else(|| config.targets.clone()),
+            // Where `%pxconfig -a` is the default, a map that has no name for its handle is waited for.
+            block: waits || self.out.is_none(),
+            progress_after: self.progress_after.map_or(config.progress_after, |after| after.0),
+            out: self.out,
+            keep: self.keep,
+            ordered: !self.unordered,
+            chunk: self.chunk.and_then(|chunk| chunk.0),
+            retries: self.retries,
+            timeout: self.timeout,
+            on_error: self.on_error.unwrap_or_default(),
+            threads: self.threads,
+        }
+    }
+}
+
+/// A flag's name as a list of one.
+fn by_name(name: &str) -> &'static [&'static str] {
+    match name {
+        "--sum" => &["--sum"],
+        "--min" => &["--min"],
+        "--max" => &["--max"],
+        "--count" => &["--count"],
+        "--mean" => &["--mean"],
+        _ => &["--reduce"],
+    }
+}
+
+/// Reads the flags and what stands behind them: `FUNCTION over DATA`, or, with the lines below a `%%map` as `body`,
+/// `over DATA`. `None` if they ask for help.
+pub(super) fn read<'a>(
+    reader: &Reader<'_, 'a>,
+    words: &Words,
+    config: &PxConfig,
+    body: Option<Code<'a>>,
+) -> Result<Option<Map<'a>>, MagicError> {
+    let Some(flags) = reader.parse::<MapFlags>(words)? else { return Ok(None) };
+    flags.check().map_err(|(flag, why)| reader.error_at(words, flag, why))?;
+    let closure = |flag, parameters| closure(reader, words, flag, parameters);
+    let filter = flags.filter.as_ref().map(|_| closure("--filter", 1)).transpose()?;
+    let end = match flags.reductions().first() {
+        None => End::Collect,
+        Some(&"--sum") => End::Sum,
+        Some(&"--min") => End::Min,
+        Some(&"--max") => End::Max,
+        Some(&"--count") => End::Count,
+        Some(&"--mean") => End::Mean,
+        Some(_) => End::Reduce(closure("--reduce", 2)?),
+    };
+    let Split { function, data } = over::split(reader.head, words.code, body.is_some())?;
+    let function = body.unwrap_or(function);
+    Ok(Some(Map { options: flags.over(config), function, data, filter, end }))
+}
+
+/// The closure, or the path of a function, that is the value of a flag.
+fn closure<'a>(
+    reader: &Reader<'_, 'a>,
+    words: &Words,
+    flag: &'static str,
+    parameters: usize,
+) -> Result<Code<'a>, MagicError> {
+    let Some(code) = reader.value_code(words, flag) else {
+        let message = format!("the closure of `{flag}` must stand here as Rust has it, without escapes");
+        let help = "put it into single quotes, in which `\"` and `\\` are themselves";
+        return Err(reader.error_at(words, &[flag], message).with_help(help));
+    };
+    let what = match parameters {
+        1 => "a closure that takes a result by reference, such as '|y| *y > 0'",
+        _ => "a closure that makes one of two results, such as '|a, b| a + b'",
+    };
+    match Expression::read(code.text).shape {
+        Shape::Closure(count) if count == parameters => Ok(code),
+        Shape::Path | Shape::Value => Ok(code),
+        _ => Err(reader.error_at_value(words, flag, format!("`{flag}` needs {what}"))),
+    }
+}

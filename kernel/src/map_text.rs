@@ -1,0 +1,440 @@
+//! The Rust that a `%map` becomes: a cell for the notebook, and, where the engines' own variables are involved, one for
+//! them.
+//!
+//! Each piece that the user wrote keeps its line and its column, so that errors point to it. The user's order isn't the
+//! one in which rustc must see the pieces, and between two of them there are only a few columns. So a macro `px!`, which
+//! stands on the line above, puts them in order, and what stands on the user's lines is its call:
+//!
+//! ```text
+//! %map -o ys |x| x * k over xs
+//!
+//! let ys = { macro_rules! px { ($f:expr; $s0:expr; $k0:ident) => { px::map::start(px::over!(&$s0), ...) } }
+//! px!{       |x| x * k;     xs; k}
+//! };
+//! ```
+//!
+//! A macro's own names are others than the user's, which is why the names that a piece uses and the macro binds are
+//! among its arguments. A mistake that rustc finds in the macro's text, as when a result can't travel, is shown at its
+//! call: the user's line.
+
+use crate::magic::{Code, Data, End, MagicError, Map, OnError};
+use chorus_compiler::{Expression, Shape};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Types of variables, by name.
+pub type Types = BTreeMap<String, String>;
+
+/// The most sources, and the most variables of the engines that a map uses: px has functions for so many.
+const SOURCES: usize = 3;
+const ENGINE_VARIABLES: usize = 6;
+
+/// What a map becomes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MapTexts {
+    /// The notebook's cell.
+    pub local: Text,
+    /// The engines' cell, for maps that need their variables or leave them some.
+    pub engines: Option<Text>,
+    /// The variables of the notebook that the function uses, and which are sent along.
+    pub constants: Vec<String>,
+    /// The variables of the engines that it uses. Those of the same name of the notebook it can't see.
+    pub engine_variables: Vec<String>,
+}
+
+/// Generated Rust.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Text {
+    /// The text.
+    pub text: String,
+    /// The number of its first line in the user's cell, as in `chorus_compiler::CellText`: 0 if that stands above it.
+    pub first_line: usize,
+}
+
+/// What a map becomes in a notebook with these variables, on engines that all have those.
+pub fn map_texts(map: &Map<'_>, cell: &str, local: &Types, engines: &Types) -> Result<MapTexts, MagicError> {
+    let plan = Plan::make(map, cell, local, engines)?;
+    Ok(MapTexts {
+        local: plan.local(),
+        engines: plan.needs_engines().then(|| plan.engines()),
+        constants: plan.constants.clone(),
+        engine_variables: plan.engine_variables.clone(),
+    })
+}
+
+/// All that was decided of a map.
+struct Plan<'a> {
+    map: &'a Map<'a>,
+    function: Function,
+    /// Whether each source is written with `&`: places aren't consumed.
+    borrowed: Vec<bool>,
+    /// Variables that the sources name, of the notebook.
+    named: Vec<String>,
+    constants: Vec<String>,
+    engine_variables: Vec<String>,
+    local: &'a Types,
+    engines: &'a Types,
+}
+
+/// How the function is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Function {
+    /// The method of `px_items`.
+    By(&'static str),
+    /// An expression of `it`.
+    It,
+    /// The lines of a block with `it`.
+    Block,
+}
+
+impl<'a> Plan<'a> {
+    fn make(map: &'a Map<'a>, cell: &str, local: &'a Types, engines: &'a Types) -> Result<Plan<'a>, MagicError> {
+        let body = Expression::read(map.function.text);
+        let sources = match &map.data {
+            Data::Sources(sources) => sources.as_slice(),
+            Data::Each(part) if !engines.contains_key(part.text) => {
+                let message = format!("the engines have no variable `{}`", part.text);
+                let help = match local.contains_key(part.text) {
+                    true => format!("the notebook has one: `over {0}` maps it, `%scatter {0}` sends it", part.text),
+                    false => format!("`%scatter xs as {}` would give them one, with the parts of `xs`", part.text),
+                };
+                return Err(MagicError::at(*part, cell, message).with_help(help));
+            }
+            Data::Each(_) => &[],
+        };
+        if let Some(fourth) = sources.get(SOURCES) {
+            let message = format!("at most {SOURCES} sources can be mapped together");
+            return Err(MagicError::at(*fourth, cell, message).with_help("`over a.iter().zip(&b)` makes one of two"));
+        }
+        let function = function(map, &body, sources.len().max(1), cell)?;
+        let (mut borrowed, mut named) = (Vec::new(), BTreeSet::new());
+        for source in sources {
+            let Expression { shape, names } = Expression::read(source.text);
+            borrowed.push(matches!(shape, Shape::Path | Shape::Place));
+            if let Some(name) = names.iter().find(|name| !local.contains_key(*name) && engines.contains_key(*name)) {
+                let message =
+                    format!("`{name}` is a variable of the engines, and what is behind `over` of the notebook");
+                let help = format!("`over each {name}` maps its items where they are");
+                return Err(MagicError::at(*source, cell, message).with_help(help));
+            }
+            named.extend(names.into_iter().filter(|name| local.contains_key(name)));
+        }
+        let mut used = body.names;
+        used.remove(if matches!(function, Function::By(_)) { "" } else { "it" });
+        let closures = [map.filter, reduction(map)];
+        used.extend(closures.into_iter().flatten().flat_map(|closure| Expression::read(closure.text).names));
+        let (engine_variables, rest): (Vec<String>, Vec<String>) =
+            used.into_iter().partition(|name| engines.contains_key(name));
+        if engine_variables.len() > ENGINE_VARIABLES {
+            let message = format!(
+                "the function uses {} variables of the engines, and at most {ENGINE_VARIABLES} are possible: `{}`",
+                engine_variables.len(),
+                engine_variables.join("`, `")
+            );
+            return Err(MagicError::at(map.function, cell, message).with_help("a struct or a tuple can hold several"));
+        }
+        let constants = rest.into_iter().filter(|name| local.contains_key(name)).collect();
+        let named = named.into_iter().collect();
+        Ok(Plan { map, function, borrowed, named, constants, engine_variables, local, engines })
+    }
+
+    fn is_each(&self) -> bool {
+        matches!(self.map.data, Data::Each(_))
+    }
+
+    fn needs_engines(&self) -> bool {
+        self.is_each() || self.map.options.keep || !self.engine_variables.is_empty()
+    }
+
+    /// The arguments of the function that px gives its items to, up to the items.
+    fn constants_pattern(&self) -> String {
+        let names: String = (0..self.constants.len()).map(|at| format!("$k{at}, ")).collect();
+        format!("({})", names.trim_end())
+    }
+
+    fn constants_value(&self) -> String {
+        let names: String = (0..self.constants.len()).map(|at| format!("&$k{at}, ")).collect();
+        format!("({})", names.trim_end())
+    }
+
+    fn data(&self) -> String {
+        let sources = self.borrowed.iter().enumerate();
+        let sources: Vec<String> =
+            sources.map(|(at, borrowed)| format!("{}$s{at}", if *borrowed { "&" } else { "" })).collect();
+        format!("px::over!({})", sources.join(", "))
+    }
+
+    /// What is done with the items.
+    fn steps(&self) -> String {
+        let mut steps = match self.function {
+            Function::By(method) => format!("px_items.{method}($f)"),
+            Function::It | Function::Block => "px_items.map(|$it| $f)".to_owned(),
+        };
+        if self.map.filter.is_some() {
+            steps += ".filter($p)";
+        }
+        match self.map.end {
+            End::Collect => {
+                if !self.map.options.ordered {
+                    steps += ".unordered()";
+                }
+                if self.map.options.on_error == OnError::Keep {
+                    steps += ".keep_errors()";
+                }
+                steps += ".collect()";
+            }
+            End::Sum => steps += ".sum()",
+            End::Min => steps += ".min()",
+            End::Max => steps += ".max()",
+            End::Count => steps += ".count()",
+            End::Mean => steps += ".mean()",
+            End::Reduce(_) => steps += ".reduce($r)",
+        }
+        steps
+    }
+
+    /// Parameters with the types of variables of the engines.
+    fn engine_parameters(&self) -> String {
+        let parameters = self.engine_variables.iter().enumerate();
+        parameters.map(|(at, name)| format!("$e{at}: {}, ", type_of(self.engines, name))).collect()
+    }
+
+    fn local(&self) -> Text {
+        let (constants, data, steps) = (self.constants_value(), self.data(), self.steps());
+        let pattern = self.constants_pattern();
+        let keep = if self.map.options.keep { "_keep" } else { "" };
+        let mut call = match &self.map.data {
+            Data::Each(part) => {
+                let part_type = type_of(self.engines, part.text);
+                let shape = format!("|$part: {part_type}| px::map::shape_each(&$part)");
+                let parameters = self.engine_parameters();
+                match self.constants.is_empty() {
+                    true => format!("px::map::gathered{keep}({shape}, |{parameters}px_items| {steps})"),
+                    false => {
+                        let taken = format!("|{parameters}{pattern}, px_items| {steps}");
+                        format!("px::map::gathered{keep}_with({constants}, {shape}, {taken})")
+                    }
+                }
+            }
+            Data::Sources(_) if self.needs_engines() => {
+                let parameters = self.engine_parameters();
+                format!("px::map::typed{keep}({data}, {constants}, |{parameters}{pattern}, px_items| {steps})")
+            }
+            Data::Sources(_) => format!("px::map::start({data}, {constants}, |{pattern}, px_items| {steps})"),
+        };
+        if self.needs_engines() && reduction(self.map).is_some() {
+            call += ".merging($r)";
+        }
+        let options = &self.map.options;
+        if options.block {
+            call += ".wait()";
+        }
+        let begin = match &options.out {
+            // Without a variable here, the engines' results are only waited for. As a statement of its own, a block could
+            // have no value.
+            Some(_) if options.keep && options.block => "let _ = ".to_owned(),
+            Some(name) => format!("let {name} = "),
+            None => {
+                call = format!("px::map::show(&{call})");
+                "let _ = ".to_owned()
+            }
+        };
+        self.text(&begin, &call, Side::Local)
+    }
+
+    fn engines(&self) -> Text {
+        let (pattern, steps) = (self.constants_pattern(), self.steps());
+        let keep = if self.map.options.keep { "_keep" } else { "" };
+        let constants = self.constants_value();
+        let typed = |names: &mut dyn Iterator<Item = (String, &String)>| -> String {
+            let parameters: Vec<String> =
+                names.map(|(argument, name)| format!("{argument}: {}", type_of(self.local, name))).collect();
+            parameters.join(", ")
+        };
+        let given = self.constants.iter().enumerate().map(|(at, name)| (format!("$k{at}"), name));
+        let call = match &self.map.data {
+            Data::Each(_) if self.constants.is_empty() => {
+                format!("px::map::each{keep}(&$part, |px_items| {steps})")
+            }
+            Data::Each(_) => {
+                let parameters = typed(&mut given.into_iter());
+                format!("px::map::each{keep}_with(|{parameters}| &{constants}, &$part, |{pattern}, px_items| {steps})")
+            }
+            Data::Sources(_) => {
+                let named = self.only_named().enumerate().map(|(at, name)| (format!("$n{at}"), name));
+                let parameters = typed(&mut named.chain(given));
+                let shape = format!("px::map::shape(&{}, &{constants})", self.data());
+                format!("px::map::serve{keep}(|{parameters}| {shape}, |{pattern}, px_items| {steps})")
+            }
+        };
+        let begin = match &self.map.options.out {
+            Some(name) if self.map.options.keep => format!("let {name} = "),
+            _ => "let _ = ".to_owned(),
+        };
+        self.text(&begin, &call, Side::Engines)
+    }
+
+    /// The variables that only the data name.
+    fn only_named(&self) -> impl Iterator<Item = &String> {
+        self.named.iter().filter(|name| !self.constants.contains(name))
+    }
+
+    /// `begin` and a call of the macro that becomes `call`.
+    fn text(&self, begin: &str, call: &str, side: Side) -> Text {
+        let mut arguments = Vec::new();
+        let mut lines = Lines::default();
+        let mut pieces: Vec<(Code<'_>, String)> = Vec::new();
+        pieces.extend(self.map.filter.map(|code| (code, "p".to_owned())));
+        pieces.extend(reduction(self.map).map(|code| (code, "r".to_owned())));
+        pieces.push((self.map.function, "f".to_owned()));
+        match &self.map.data {
+            Data::Sources(sources) => {
+                pieces.extend(sources.iter().enumerate().map(|(at, source)| (*source, format!("s{at}"))));
+            }
+            Data::Each(part) => pieces.push((*part, "part".to_owned())),
+        }
+        pieces.sort_by_key(|(code, _)| (code.line, code.column));
+        let first = pieces.first().map_or(1, |(code, _)| code.line);
+        lines.text = "px!{".to_owned();
+        lines.line = first;
+        for (code, name) in &pieces {
+            let around = match (name == "f", self.function) {
+                (true, Function::Block) => Around::Braces,
+                // The function of a `%%map` may end in a comment.
+                (true, _) if pieces.last().is_some_and(|(_, last)| last == "f") => Around::Line,
+                _ => Around::Nothing,
+            };
+            lines.put(*code, around);
+            let kind = if name == "part" { "ident" } else { "expr" };
+            arguments.push(format!("${name}:{kind}"));
+        }
+        let mut names: Vec<(String, &str)> = Vec::new();
+        if let Function::It | Function::Block = self.function {
+            names.push(("it".to_owned(), "it"));
+        }
+        names.extend(self.constants.iter().enumerate().map(|(at, name)| (format!("k{at}"), name.as_str())));
+        match side {
+            Side::Local => {
+                let variables = self.engine_variables.iter().enumerate();
+                names.extend(variables.map(|(at, name)| (format!("e{at}"), name.as_str())));
+            }
+            Side::Engines if !self.is_each() => {
+                names.extend(self.only_named().enumerate().map(|(at, name)| (format!("n{at}"), name.as_str())));
+            }
+            Side::Engines => {}
+        }
+        arguments.extend(names.iter().map(|(argument, _)| format!("${argument}:ident")));
+        let values: Vec<&str> = names.iter().map(|(_, name)| *name).collect();
+        let arguments = arguments.join("; ");
+        let separator = if names.is_empty() { ";" } else { "" };
+        let text = format!(
+            "{begin}{{ macro_rules! px {{ ({arguments}{separator}) => {{ {call} }} }}\n{} {}}}\n}};",
+            lines.text,
+            values.join("; ")
+        );
+        Text { text, first_line: first.saturating_sub(1) }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Local,
+    Engines,
+}
+
+/// What a piece needs besides its place.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Around {
+    Nothing,
+    /// An end of line behind it.
+    Line,
+    /// Braces on the lines above and below.
+    Braces,
+}
+
+/// The user's lines, with the user's pieces in their places.
+#[derive(Default)]
+struct Lines {
+    text: String,
+    /// The line of the cell that the text has come to.
+    line: usize,
+}
+
+impl Lines {
+    /// Adds a piece and a `;` behind it.
+    fn put(&mut self, code: Code<'_>, around: Around) {
+        if around == Around::Braces {
+            self.text += " {";
+        }
+        while self.line < code.line {
+            self.text.push('\n');
+            self.line += 1;
+        }
+        let column = self.text.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        self.text.extend(std::iter::repeat_n(' ', code.column.saturating_sub(column)));
+        self.text += code.text;
+        self.line += code.text.matches('\n').count();
+        self.text += match around {
+            Around::Nothing => ";",
+            Around::Line => "\n;",
+            Around::Braces => "\n};",
+        };
+    }
+}
+
+fn reduction<'a>(map: &Map<'a>) -> Option<Code<'a>> {
+    match map.end {
+        End::Reduce(code) => Some(code),
+        _ => None,
+    }
+}
+
+fn type_of<'t>(types: &'t Types, name: &str) -> &'t str {
+    types.get(name).map_or("_", String::as_str)
+}
+
+/// How the function is to be called, on items of so many sources.
+fn function(map: &Map<'_>, body: &Expression, sources: usize, cell: &str) -> Result<Function, MagicError> {
+    let code = map.function;
+    let uses_it = body.names.contains("it");
+    let wrong = |message: String| MagicError::at(code, cell, message);
+    if code.text.trim().is_empty() {
+        let help = "write a closure such as `|x| x * x`, or code that uses `it`";
+        return Err(wrong("`%%map` needs a function on the lines below it".into()).with_help(help));
+    }
+    match body.shape {
+        Shape::Closure(count) => match (count, sources) {
+            (1, _) => Ok(Function::By("map")),
+            (2, 2) => Ok(Function::By("map2")),
+            (3, 3) => Ok(Function::By("map3")),
+            (0, _) => Err(wrong("the function takes no item: write `|x| ...`, or `|_| ...`".into())),
+            (_, 1) => {
+                let help = "for items that are tuples write `|(a, b)| ...`; several sources stand behind `over` with \
+                    commas: over xs, ys";
+                Err(wrong(format!("the function takes {count} values, and there is one source of items"))
+                    .with_help(help))
+            }
+            _ => Err(wrong(format!("the function takes {count} values, and there are {sources} sources of items"))),
+        },
+        Shape::Path => Ok(Function::By(match sources {
+            1 => "call",
+            2 => "call2",
+            _ => "call3",
+        })),
+        Shape::Broken => {
+            let help = "write a closure such as `|x| x * x`, the path of a function, or code that uses `it`";
+            Err(wrong("this isn't Rust that could be a function".into()).with_help(help))
+        }
+        Shape::Statements if uses_it => Ok(Function::Block),
+        _ if uses_it => Ok(Function::It),
+        shape => {
+            let what = match shape {
+                Shape::Statements => "these statements don't use `it`, the item",
+                _ => "this expression is no function, and doesn't use `it`, the item",
+            };
+            Err(wrong(what.into()).with_help("write a closure such as `|x| x * x`, or `it` for the item"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

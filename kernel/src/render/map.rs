@@ -1,0 +1,371 @@
+//! How far a map is: one bar for the whole and one for each engine, as text and as HTML; and its last line.
+//!
+//! It has no clock: whoever feeds it says how late it is, and decides how often it is shown.
+
+use super::output::{Bundle, html_bundle};
+use super::progress::duration;
+use chorus_protocol::EngineId;
+use html_escape::encode_text;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Columns of a bar in a terminal: of the whole, and of an engine.
+const WIDTH: usize = 24;
+const ENGINE_WIDTH: usize = 12;
+
+/// An engine's rate is that of the last so many seconds, or so.
+const RECENT: f64 = 3.0;
+
+/// So many items that failed are named.
+const NAMED: usize = 8;
+
+/// A map's progress.
+#[derive(Clone, Debug)]
+pub struct MapView {
+    total: u64,
+    done: u64,
+    /// The first items that failed, in order.
+    failed: Vec<u64>,
+    failures: u64,
+    engines: BTreeMap<EngineId, Engine>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Engine {
+    done: u64,
+    failures: u64,
+    /// How long it has worked, on its own clock.
+    busy: Duration,
+    /// Items in a second, lately.
+    rate: Option<f64>,
+    state: EngineState,
+}
+
+/// What an engine does for a map.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EngineState {
+    /// It waits for items.
+    #[default]
+    Idle,
+    /// It works at some.
+    Busy,
+    /// It died, and others do its items.
+    Lost,
+}
+
+/// How a map ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MapEnd {
+    /// All items were tried.
+    Done,
+    /// An item failed.
+    Failed,
+    /// It was interrupted or cancelled.
+    Interrupted,
+}
+
+impl MapView {
+    /// A map of so many items.
+    pub fn new(total: u64) -> MapView {
+        MapView { total, done: 0, failed: Vec::new(), failures: 0, engines: BTreeMap::new() }
+    }
+
+    /// An engine takes part, or does something else now.
+    pub fn engine(&mut self, engine: EngineId, state: EngineState) {
+        self.engines.entry(engine).or_default().state = state;
+    }
+
+    /// An engine has done so many more items in so many microseconds, and these of them failed.
+    pub fn done(&mut self, engine: EngineId, items: u64, micros: u64, failed: &[u64]) {
+        self.done = self.done.saturating_add(items);
+        let failures = failed.len() as u64;
+        self.failures = self.failures.saturating_add(failures);
+        for item in failed {
+            // Pieces come in any order, and only the first items are named.
+            let at = self.failed.partition_point(|other| other < item);
+            if at < NAMED {
+                self.failed.insert(at, *item);
+                self.failed.truncate(NAMED);
+            }
+        }
+        let engine = self.engines.entry(engine).or_default();
+        engine.done = engine.done.saturating_add(items);
+        engine.failures = engine.failures.saturating_add(failures);
+        engine.busy = engine.busy.saturating_add(Duration::from_micros(micros));
+        let seconds = micros as f64 / 1e6;
+        if seconds > 0.0 {
+            let new = items as f64 / seconds;
+            let weight = (seconds / RECENT).min(1.0);
+            engine.rate = Some(engine.rate.map_or(new, |rate| rate + weight * (new - rate)));
+        }
+    }
+
+    /// How many items are done, failed ones too.
+    pub fn items_done(&self) -> u64 {
+        self.done
+    }
+
+    /// How it looks now.
+    pub fn bundle(&self, elapsed: Duration) -> Bundle {
+        html_bundle(self.text(elapsed), self.html(elapsed))
+    }
+
+    /// The last line, as text and as HTML.
+    pub fn end_bundle(&self, elapsed: Duration, end: MapEnd) -> Bundle {
+        let text = self.summary(elapsed, end);
+        let html = format!("<div>{}</div>", encode_text(&text));
+        html_bundle(text, html)
+    }
+
+    /// `1,000 items on 4 engines in 0.52 s (1.9 k/s); 3 failed: items 4, 17, 90`
+    pub fn summary(&self, elapsed: Duration, end: MapEnd) -> String {
+        let engines = self.engines.values().filter(|engine| engine.done > 0).count();
+        let items = match end {
+            MapEnd::Done => plural(self.done, "item"),
+            _ => format!("{} of {}", thousands(self.done), plural(self.total, "item")),
+        };
+        let begin = match end {
+            MapEnd::Done => "",
+            MapEnd::Failed => "failed: ",
+            MapEnd::Interrupted => "interrupted: ",
+        };
+        let mut text = format!("{begin}{items} on {} in {}", plural(engines as u64, "engine"), short_time(elapsed));
+        if let Some(rate) = rate(self.done, elapsed) {
+            text += &format!(" ({})", per_second(rate));
+        }
+        if self.failures > 0 {
+            let all = self.failed.iter().map(|item| item.to_string()).collect::<Vec<_>>().join(", ");
+            let items = if self.failures == 1 { "item" } else { "items" };
+            let more = if self.failures > self.failed.len() as u64 { ", ..." } else { "" };
+            text += &format!("; {} failed: {items} {all}{more}", thousands(self.failures));
+        }
+        text
+    }
+
+    fn text(&self, elapsed: Duration) -> String {
+        let percent = (self.share() * 100.0) as u64;
+        let mut text = format!("map {percent:>3}% [{}] {}", bar(self.share(), WIDTH), self.numbers(elapsed));
+        let width = self.engines.keys().map(|id| id.to_string().len()).max().unwrap_or(0);
+        for (id, engine) in &self.engines {
+            let bar = bar(self.part(engine), ENGINE_WIDTH);
+            text += &format!("\n  engine {:>width$} [{bar}] {}", id.to_string(), engine.numbers());
+        }
+        text
+    }
+
+    fn html(&self, elapsed: Duration) -> String {
+        let row = |name: &str, share: f64, width: u32, numbers: &str, failures: u64| {
+            let colour = if failures > 0 { "; accent-color: #c33" } else { "" };
+            format!(
+                "<tr><td style=\"text-align: left\">{name}</td><td><progress value=\"{share:.4}\" max=\"1\" \
+                 style=\"width: {width}em; vertical-align: middle{colour}\"></progress></td>\
+                 <td style=\"text-align: left\">{}</td></tr>",
+                encode_text(numbers)
+            )
+        };
+        let whole = format!("<b>{}%</b>", (self.share() * 100.0) as u64);
+        let mut rows = row(&whole, self.share(), 16, &self.numbers(elapsed), self.failures);
+        for (id, engine) in &self.engines {
+            rows += &row(&format!("engine {id}"), self.part(engine), 16, &engine.numbers(), engine.failures);
+        }
+        format!("<table>{rows}</table>")
+    }
+
+    /// From 0 to 1; nothing of nothing is all of it.
+    fn share(&self) -> f64 {
+        if self.done >= self.total { 1.0 } else { self.done as f64 / self.total as f64 }
+    }
+
+    /// An engine's part of all items.
+    fn part(&self, engine: &Engine) -> f64 {
+        if self.total == 0 { 0.0 } else { (engine.done as f64 / self.total as f64).min(1.0) }
+    }
+
+    /// `4,200/10,000 items, 1.2 k/s, 5 s left, 3 failed`
+    fn numbers(&self, elapsed: Duration) -> String {
+        let mut text = format!("{}/{}", thousands(self.done), plural(self.total, "item"));
+        match rate(self.done, elapsed) {
+            Some(rate) => {
+                let left = self.total.saturating_sub(self.done) as f64 / rate;
+                text += &format!(", {}", per_second(rate));
+                // Beyond what a clock can say, nothing is said.
+                if let Ok(left) = Duration::try_from_secs_f64(left.ceil()) {
+                    text += &format!(", {} left", duration(left));
+                }
+            }
+            None => text += &format!(", {}", duration(elapsed)),
+        }
+        if self.failures > 0 {
+            text += &format!(", {} failed", thousands(self.failures));
+        }
+        text
+    }
+}
+
+impl Engine {
+    /// `1,050 items, 300/s, busy, 1 failed`
+    fn numbers(&self) -> String {
+        let mut text = plural(self.done, "item");
+        if let Some(rate) = self.rate {
+            text += &format!(", {}", per_second(rate));
+        }
+        text += match self.state {
+            EngineState::Idle => ", idle",
+            EngineState::Busy => ", busy",
+            EngineState::Lost => ", died: others do its items",
+        };
+        if self.failures > 0 {
+            text += &format!(", {} failed", thousands(self.failures));
+        }
+        text
+    }
+}
+
+fn bar(share: f64, width: usize) -> String {
+    let full = ((share * width as f64) as usize).min(width);
+    "█".repeat(full) + &"·".repeat(width - full)
+}
+
+/// Items in a second, if there are any.
+fn rate(items: u64, time: Duration) -> Option<f64> {
+    (items > 0 && !time.is_zero()).then(|| items as f64 / time.as_secs_f64())
+}
+
+/// `10,000,000`
+fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn plural(number: u64, what: &str) -> String {
+    format!("{} {what}{}", thousands(number), if number == 1 { "" } else { "s" })
+}
+
+/// Three digits or so: `0.25/s`, `3.5/s`, `120/s`, `1.2 k/s`, `19.2 M/s`.
+fn per_second(rate: f64) -> String {
+    let (number, unit) = match rate {
+        _ if rate < 999.5 => (rate, ""),
+        _ if rate < 999.5e3 => (rate / 1e3, " k"),
+        _ if rate < 999.5e6 => (rate / 1e6, " M"),
+        _ => (rate / 1e9, " G"),
+    };
+    let digits = match number {
+        _ if number < 0.995 => 2,
+        _ if number < 99.95 => 1,
+        _ => 0,
+    };
+    format!("{number:.digits$}{unit}/s")
+}
+
+/// With two digits behind the point while it is short.
+fn short_time(time: Duration) -> String {
+    match time.as_secs_f64() {
+        seconds if seconds < 0.0995 => format!("{:.1} ms", seconds * 1e3),
+        seconds if seconds < 9.995 => format!("{seconds:.2} s"),
+        seconds if seconds < 59.95 => format!("{seconds:.1} s"),
+        _ => duration(time),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(data: &Bundle, mime: &str) -> String {
+        data[mime].as_str().unwrap().to_owned()
+    }
+
+    fn halfway() -> MapView {
+        let mut view = MapView::new(10_000);
+        for id in [0, 1, 10, 2] {
+            view.engine(EngineId(id), EngineState::Busy);
+        }
+        view.done(EngineId(0), 3_000, 1_500_000, &[90, 4]);
+        view.done(EngineId(0), 500, 1_500_000, &[]);
+        view.done(EngineId(1), 700, 2_000_000, &[17]);
+        view.engine(EngineId(1), EngineState::Lost);
+        view.engine(EngineId(10), EngineState::Idle);
+        view
+    }
+
+    #[test]
+    fn a_map_under_way_is_bars() {
+        let data = halfway().bundle(Duration::from_secs(3));
+        insta::assert_snapshot!(text(&data, "text/plain"), @r"
+        map  42% [██████████··············] 4,200/10,000 items, 1.4 k/s, 5 s left, 3 failed
+          engine  0 [████········] 3,500 items, 1.2 k/s, busy, 2 failed
+          engine  1 [············] 700 items, 350/s, died: others do its items, 1 failed
+          engine  2 [············] 0 items, busy
+          engine 10 [············] 0 items, idle
+        ");
+        insta::assert_snapshot!(text(&data, "text/html").replace("<tr>", "\n<tr>"), @r#"
+        <table>
+        <tr><td style="text-align: left"><b>42%</b></td><td><progress value="0.4200" max="1" style="width: 16em; vertical-align: middle; accent-color: #c33"></progress></td><td style="text-align: left">4,200/10,000 items, 1.4 k/s, 5 s left, 3 failed</td></tr>
+        <tr><td style="text-align: left">engine 0</td><td><progress value="0.3500" max="1" style="width: 16em; vertical-align: middle; accent-color: #c33"></progress></td><td style="text-align: left">3,500 items, 1.2 k/s, busy, 2 failed</td></tr>
+        <tr><td style="text-align: left">engine 1</td><td><progress value="0.0700" max="1" style="width: 16em; vertical-align: middle; accent-color: #c33"></progress></td><td style="text-align: left">700 items, 350/s, died: others do its items, 1 failed</td></tr>
+        <tr><td style="text-align: left">engine 2</td><td><progress value="0.0000" max="1" style="width: 16em; vertical-align: middle"></progress></td><td style="text-align: left">0 items, busy</td></tr>
+        <tr><td style="text-align: left">engine 10</td><td><progress value="0.0000" max="1" style="width: 16em; vertical-align: middle"></progress></td><td style="text-align: left">0 items, idle</td></tr></table>
+        "#);
+    }
+
+    #[test]
+    fn nothing_done_yet_has_no_rate() {
+        let mut view = MapView::new(1);
+        view.engine(EngineId(0), EngineState::Busy);
+        insta::assert_snapshot!(text(&view.bundle(Duration::from_secs(75)), "text/plain"), @r"
+        map   0% [························] 0/1 item, 1 min 15 s
+          engine 0 [············] 0 items, busy
+        ");
+    }
+
+    #[test]
+    fn the_last_line_says_what_was_done() {
+        let mut view = MapView::new(10_000_000);
+        for id in 0..4 {
+            view.done(EngineId(id), 2_500_000, 500_000, &[]);
+        }
+        let all = |view: &MapView, millis, end| view.summary(Duration::from_millis(millis), end);
+        assert_eq!(all(&view, 520, MapEnd::Done), "10,000,000 items on 4 engines in 0.52 s (19.2 M/s)");
+        view.done(EngineId(0), 0, 0, &[90, 17, 4]);
+        insta::assert_snapshot!(all(&view, 520, MapEnd::Done), @"10,000,000 items on 4 engines in 0.52 s (19.2 M/s); 3 failed: items 4, 17, 90");
+        let half = halfway();
+        insta::assert_snapshot!(all(&half, 61_000, MapEnd::Interrupted), @"interrupted: 4,200 of 10,000 items on 2 engines in 1 min 1 s (68.9/s); 3 failed: items 4, 17, 90");
+        let mut one = MapView::new(1);
+        assert_eq!(all(&one, 0, MapEnd::Failed), "failed: 0 of 1 item on 0 engines in 0.0 ms");
+        one.done(EngineId(3), 1, 10, &[0]);
+        insta::assert_snapshot!(all(&one, 25, MapEnd::Failed), @"failed: 1 of 1 item on 1 engine in 25.0 ms (40.0/s); 1 failed: item 0");
+        let mut many = MapView::new(100);
+        many.done(EngineId(0), 100, 10, &(0..100).rev().collect::<Vec<_>>());
+        assert!(all(&many, 1000, MapEnd::Done).ends_with("100 failed: items 0, 1, 2, 3, 4, 5, 6, 7, ..."));
+    }
+
+    #[test]
+    fn odd_numbers_are_no_panic() {
+        let mut view = MapView::new(0);
+        assert!(text(&view.bundle(Duration::ZERO), "text/plain").starts_with("map 100% "));
+        view.done(EngineId(u32::MAX), u64::MAX, u64::MAX, &[u64::MAX]);
+        view.done(EngineId(u32::MAX), u64::MAX, 1, &[0; 20]);
+        let _ = (view.bundle(Duration::MAX), view.end_bundle(Duration::from_nanos(1), MapEnd::Done));
+        let mut slow = MapView::new(u64::MAX);
+        slow.done(EngineId(0), 1, 1, &[]);
+        let _ = slow.bundle(Duration::MAX);
+    }
+
+    #[test]
+    fn numbers_are_short() {
+        let rates = [(0.0123, "0.01/s"), (7.0, "7.0/s"), (999.4, "999/s"), (1_000.0, "1.0 k/s"), (2.5e9, "2.5 G/s")];
+        for (rate, expected) in rates {
+            assert_eq!(per_second(rate), expected);
+        }
+        for (number, expected) in [(0, "0"), (999, "999"), (1_000, "1,000"), (12_345_678, "12,345,678")] {
+            assert_eq!(thousands(number), expected);
+        }
+    }
+}
