@@ -191,6 +191,7 @@ extern "C" fn answer(
             }
             Answer::Ok
         }
+        Ask::Call(_) | Ask::Result(_) => Answer::Failed("only maps are tested here".into()),
         Ask::Free(path) => {
             free(&[path]);
             Answer::Ok
