@@ -25,12 +25,14 @@ pub(crate) struct Server {
     pub(crate) place: Place,
     /// The items are this engine's own, from this number on; else it asks what to do.
     pub(crate) own: Option<Piece>,
+    /// Results stay in this engine.
+    pub(crate) keep: bool,
 }
 
 impl Server {
-    pub(crate) fn new(settings: Serve, own: Option<Piece>) -> Server {
+    pub(crate) fn new(settings: Serve, own: Option<Piece>, keep: bool) -> Server {
         let place = Place::new(settings.rooms.last().cloned());
-        Server { settings, place, own }
+        Server { settings, place, own, keep }
     }
 
     /// Works at what there is. `function` gives none for a result that is filtered out.

@@ -57,7 +57,7 @@ fn results_stay_where_they_are() {
         assert!(kept.is_sorted_by_key(|kept| kept.0));
         there.lock().expect("no panic").extend(kept.into_iter().map(|kept| kept.0));
     });
-    map::kept(crate::over!(0..1000u64), ()).wait();
+    map::typed_keep(crate::over!(0..1000u64), (), |(): (), (), px_items| px_items.map(Stays).keep()).wait();
     let mut all = std::mem::take(&mut *here.lock().expect("no panic"));
     all.sort_unstable();
     assert_eq!(all, (0..1000).collect::<Vec<_>>());
@@ -75,35 +75,38 @@ fn each_engine_maps_its_own_part() {
     for threads in [1, 3] {
         let work = |_| {
             let part = part();
-            map::each(crate::part!(part), |(k,): (usize,), px_items| px_items.call(|s: &str| s.len() + k).collect());
+            map::each_with(crate::part!(part), |(k,): (usize,), px_items| {
+                px_items.call(|s: &str| s.len() + k).collect()
+            });
         };
         with(Setting { engines: 1, threads, second: Some(Arc::new(work)), ..Setting::default() });
         let k = 5usize;
-        let lengths = map::gathered(
-            |(part,): (VecDeque<String>,)| map::shape_each(&crate::part!(&part)),
+        let lengths = map::gathered_with(
             (&k,),
+            |part: VecDeque<String>| map::shape_each(&part),
             |(): (), (k,), px_items| px_items.call(|s: &str| s.len() + k).collect(),
         );
         assert_eq!(lengths.wait(), part().iter().map(|s| s.len() + 5).collect::<Vec<_>>());
         let work = |_| {
             let part = part();
-            let kept = map::each_keep(crate::part!(&part), |(): (), px_items| px_items.map(|s| s).keep());
+            let kept = map::each_keep(&part, |px_items| px_items.map(|s| s).collect());
             assert!(part.iter().eq(&kept));
         };
         with(Setting { engines: 1, threads, second: Some(Arc::new(work)), ..Setting::default() });
-        map::gathered_kept(()).wait();
+        let shape = |part: VecDeque<String>| map::shape_each(&part);
+        map::gathered_keep(shape, |(): (), px_items| px_items.map(|s| s).collect()).wait();
     }
 }
 
 #[test]
 fn a_failing_item_of_an_engines_part_is_named() {
     let work = |_| {
-        let fails = |(): (), px_items: map::Items<_>| px_items.map(|n: i32| assert!(n < 7, "too large")).count();
+        let fails = |px_items: map::Items<_>| px_items.map(|n: i32| assert!(n < 7, "too large")).count();
         map::each(crate::part!([5, 6, 7]), fails);
     };
     with(Setting { engines: 1, second: Some(Arc::new(work)), ..Setting::default() });
-    let shape = |(part,): (Vec<i32>,)| map::shape_each(&crate::part!(part));
-    let handle = map::gathered(shape, (), |(): (), (), px_items| px_items.map(|n| n).count());
+    let shape = |part: Vec<i32>| map::shape_each(&part);
+    let handle = map::gathered(shape, |(): (), px_items| px_items.map(|n| n).count());
     assert_eq!(handle.get(), Err(Error::Failed("item 2 (7): too large".into())));
 }
 
