@@ -1,6 +1,7 @@
 //! Maps whose engines have a cell of their own, and those over what lies on the engines.
 
 use super::host::{Setting, with};
+use crate::link::OnError;
 use crate::map::{self, Error};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -96,6 +97,18 @@ fn each_engine_maps_its_own_part() {
         let shape = |part: VecDeque<String>| map::shape_each(&part);
         map::gathered_keep(shape, |(): (), px_items| px_items.map(|s| s).collect()).wait();
     }
+}
+
+#[test]
+fn errors_stay_with_the_results() {
+    let work = |_| {
+        let half = |px_items: map::Items<_>| px_items.map(|n: i32| 6 / n).keep_errors().collect();
+        let kept = map::each_keep(crate::part!([3, 0, 1]), half);
+        assert_eq!(kept, [Ok(2), Err("attempt to divide by zero".to_owned()), Ok(6)]);
+    };
+    let on_error = OnError::Keep;
+    with(Setting { engines: 1, second: Some(Arc::new(work)), on_error, ..Setting::default() });
+    map::gathered_keep(|part: Vec<i32>| map::shape_each(&part), |(): (), px_items| px_items.map(|n| n).count()).wait();
 }
 
 #[test]
