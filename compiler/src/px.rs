@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-const FILES: [(&str, &str); 29] = [
+const FILES: [(&str, &str); 32] = [
     ("Cargo.toml", include_str!("../../px/Cargo.toml")),
     ("src/lib.rs", include_str!("../../px/src/lib.rs")),
     ("src/base64.rs", include_str!("../../px/src/base64.rs")),
@@ -34,6 +34,9 @@ const FILES: [(&str, &str); 29] = [
     ("src/store.rs", include_str!("../../px/src/store.rs")),
     ("src/timeit.rs", include_str!("../../px/src/timeit.rs")),
     ("src/wire.rs", include_str!("../../px/src/wire.rs")),
+    ("src/wire/by_serde.rs", include_str!("../../px/src/wire/by_serde.rs")),
+    ("src/wire/by_serde/decoder.rs", include_str!("../../px/src/wire/by_serde/decoder.rs")),
+    ("src/wire/by_serde/encoder.rs", include_str!("../../px/src/wire/by_serde/encoder.rs")),
     ("src/wire/structural.rs", include_str!("../../px/src/wire/structural.rs")),
 ];
 

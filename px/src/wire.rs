@@ -4,9 +4,15 @@
 //! them are copied at once; what has a length has it in front as a `u64`, an `Option` a byte, and an `enum` the number of
 //! its variant as a `u32`. The bytes are untrusted: what isn't an encoding is [`Damaged`], and a length that they announce
 //! costs no memory before that much is there.
+//!
+//! Without the feature `serde`, std's types travel. With it, all types do that implement serde's traits, and the encoding
+//! is the same, so that what was put before a notebook asked for serde can be taken afterwards.
 
 use crate::link::Damaged;
 
+#[cfg(feature = "serde")]
+mod by_serde;
+#[cfg(not(feature = "serde"))]
 mod structural;
 
 /// What two processes must have in common to read each other's numbers.
@@ -22,6 +28,29 @@ const MOST_WITHOUT_BYTES: u64 = u32::MAX as u64;
 /// Bytes that are reserved at most for what is merely announced.
 const RESERVED: usize = 1 << 20;
 
+/// What each type that travels has, so that a `Vec` of what travels is known to travel, too.
+#[cfg(feature = "serde")]
+mod required {
+    use serde::{Serialize, de::DeserializeOwned};
+
+    #[diagnostic::on_unimplemented(
+        message = "`{Self}` can't travel between the notebook and its engines",
+        label = "a value of this type would have to travel",
+        note = "for a type of your own, derive `serde::Serialize, serde::Deserialize`"
+    )]
+    pub trait Required: Serialize + DeserializeOwned + 'static {}
+
+    #[diagnostic::do_not_recommend]
+    impl<T: Serialize + DeserializeOwned + 'static> Required for T {}
+}
+
+#[cfg(not(feature = "serde"))]
+mod required {
+    pub trait Required: Sized + 'static {}
+
+    impl<T: 'static> Required for T {}
+}
+
 /// A type whose values can travel between the notebook and its engines.
 ///
 /// # Safety
@@ -34,7 +63,7 @@ const RESERVED: usize = 1 << 20;
     note = "for a type of your own, add `:dep serde = {{ version = \"1\", features = [\"derive\"] }}` and derive \
             `serde::Serialize, serde::Deserialize`"
 )]
-pub unsafe trait Wire: Sized + 'static {
+pub unsafe trait Wire: required::Required {
     /// Whether the bytes of a value in memory are its encoding, and any bytes are a value: numbers, and arrays and tuples
     /// of them without gaps. It doesn't change.
     fn is_plain() -> bool {
@@ -96,6 +125,7 @@ fn each(count: u64, from: &mut &[u8], mut get: impl FnMut(&mut &[u8]) -> Result<
     Ok(())
 }
 
+#[inline]
 fn take<'a>(length: usize, from: &mut &'a [u8]) -> Result<&'a [u8], Damaged> {
     let (bytes, rest) = from.split_at_checked(length).ok_or(Damaged)?;
     *from = rest;

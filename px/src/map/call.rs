@@ -11,6 +11,11 @@ pub struct Ref;
 pub struct Target;
 
 /// A function of one parameter.
+#[diagnostic::on_unimplemented(
+    message = "this function's parameters don't fit the items, which are `{A}`",
+    label = "it should take them, or references to them",
+    note = "a closure can adapt it, such as `|x| function(x as u64)`"
+)]
 pub trait Call<A, How>: Sync {
     /// What it returns.
     type Output;
@@ -19,6 +24,11 @@ pub trait Call<A, How>: Sync {
 }
 
 /// A function of two parameters.
+#[diagnostic::on_unimplemented(
+    message = "this function's parameters don't fit the items, which are `{A}` and `{B}`",
+    label = "it should take them, or references to them",
+    note = "a closure can adapt it, such as `|x| function(x as u64)`"
+)]
 pub trait Call2<A, B, How>: Sync {
     /// What it returns.
     type Output;
@@ -27,6 +37,11 @@ pub trait Call2<A, B, How>: Sync {
 }
 
 /// A function of three parameters.
+#[diagnostic::on_unimplemented(
+    message = "this function's parameters don't fit the items, which are `{A}`, `{B}` and `{C}`",
+    label = "it should take them, or references to them",
+    note = "a closure can adapt it, such as `|x| function(x as u64)`"
+)]
 pub trait Call3<A, B, C, How>: Sync {
     /// What it returns.
     type Output;

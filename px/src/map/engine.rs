@@ -25,12 +25,14 @@ pub(crate) struct Server {
     pub(crate) place: Place,
     /// The items are this engine's own, from this number on; else it asks what to do.
     pub(crate) own: Option<Piece>,
+    /// Results stay in this engine.
+    pub(crate) keep: bool,
 }
 
 impl Server {
-    pub(crate) fn new(settings: Serve, own: Option<Piece>) -> Server {
+    pub(crate) fn new(settings: Serve, own: Option<Piece>, keep: bool) -> Server {
         let place = Place::new(settings.rooms.last().cloned());
-        Server { settings, place, own }
+        Server { settings, place, own, keep }
     }
 
     /// Works at what there is. `function` gives none for a result that is filtered out.
@@ -40,7 +42,7 @@ impl Server {
         output: &O,
         function: impl Fn(S::Item) -> Option<R> + Sync,
     ) -> Result<(), Error> {
-        let state = State { reports: Reports::new(), current: None };
+        let state = State { reports: Reports::default(), current: None };
         let run = Run::<S, _, O, R> {
             server: self,
             open,
@@ -116,10 +118,11 @@ impl<S: Source, F: Fn(S::Item) -> Option<R> + Sync, O: Output<R>, R> Run<'_, S, 
                 if self.server.own.is_some() && state.reports.is_empty() {
                     return Ok(());
                 }
-                match state.reports.send()? {
-                    Some(more) if !more.is_empty() => pieces.extend(more),
-                    _ => return Ok(()),
+                let more = state.reports.send()?;
+                if more.is_empty() {
+                    return Ok(());
                 }
+                pieces.extend(more);
                 continue;
             };
             let (mut at, end) = (piece.first, piece.first.checked_add(piece.count).ok_or(Error::Damaged)?);
@@ -128,8 +131,7 @@ impl<S: Source, F: Fn(S::Item) -> Option<R> + Sync, O: Output<R>, R> Run<'_, S, 
                 let count = if limited { 1 } else { step.min(end - at) };
                 let begin = Instant::now();
                 let goes_on = self.block(at, count)?;
-                let now = Instant::now();
-                let took = now - begin;
+                let took = begin.elapsed();
                 at += count;
                 step = match () {
                     () if took < BLOCK / 2 => (step.max(count) * 2).min(self.output.most()),
@@ -147,13 +149,6 @@ impl<S: Source, F: Fn(S::Item) -> Option<R> + Sync, O: Output<R>, R> Run<'_, S, 
                     self.flush(&mut state)?;
                     // The map has failed, whatever is answered.
                     return state.reports.send().map(drop);
-                }
-                if at < end && state.reports.is_due(now) {
-                    self.flush(&mut state)?;
-                    match state.reports.send()? {
-                        Some(more) => pieces.extend(more),
-                        None => return Ok(()),
-                    }
                 }
             }
         }
@@ -317,10 +312,10 @@ impl<S: Source, F: Fn(S::Item) -> Option<R> + Sync, O: Output<R>, R> Run<'_, S, 
         let mut batch = self.output.batch(item);
         self.output.fail(&mut batch, &message);
         let results = self.output.finish(batch, &self.server.place);
-        let reported = self.flush(&mut state).and(results).and_then(|results| {
+        let reported = self.flush(&mut state).and(results).map(|results| {
             let failed = vec![ItemFailure { item, value: self.text(item - base), message }];
             state.reports.push(Done { first: item, count: 1, micros: limit.as_micros() as u64, results, failed });
-            state.reports.send()
+            state.reports.leave();
         });
         if let Err(error) = reported {
             eprintln!("item {item} takes too long, which can't be reported: {error}");

@@ -135,13 +135,17 @@ impl<S: Source, R, F: Fn(S::Item) -> R + Sync, P: Filter<R>> Mapped<S, R, F, P> 
         WithErrors(self)
     }
 
-    /// All results.
+    /// All results. In an engine that keeps them, they stay there.
     pub fn collect(self) -> Outcome<Collect<R>>
     where
         R: Wire + Send,
     {
         let Mapped { items, function, filter, .. } = self;
         match items.0 {
+            Mode::Serving(server, open) if server.keep => {
+                let step = |item| Some(function(item)).filter(|result| filter.wants(result));
+                kept::<S, _, _>(&server, &open, step, None)
+            }
             Mode::Serving(server, open) => {
                 let in_place = R::is_plain() && !P::FILTERS && server.own.is_none();
                 Outcome(if in_place && server.settings.on_error == OnError::Stop {
@@ -155,19 +159,19 @@ impl<S: Source, R, F: Fn(S::Item) -> R + Sync, P: Filter<R>> Mapped<S, R, F, P> 
         }
     }
 
-    /// All results, which stay in the engine.
+    /// All results, which stay in the engine and may be of any type.
     pub fn keep(self) -> Outcome<Keep<R>>
     where
         R: Send + 'static,
     {
         let Mapped { items, function, filter, .. } = self;
-        let Mode::Serving(server, open) = items.0 else { return Outcome(Err(Error::Damaged)) };
-        let kept = Kept(Mutex::new(Vec::new()));
-        let step = |item| Some(function(item)).filter(|result| filter.wants(result));
-        let served = server.run::<S, R, _>(&open, &kept, step);
-        let mut parts = std::mem::take(&mut *lock(&kept.0));
-        parts.sort_unstable_by_key(|(first, _)| *first);
-        Outcome(served.map(|()| Some(parts.into_iter().flat_map(|(_, values)| values).collect())))
+        match items.0 {
+            Mode::Serving(server, open) => {
+                let step = |item| Some(function(item)).filter(|result| filter.wants(result));
+                kept::<S, _, _>(&server, &open, step, None)
+            }
+            Mode::Merging(_) => Outcome(Err(Error::Damaged)),
+        }
     }
 
     /// Reduces the results that `lift` makes something of.
@@ -236,6 +240,19 @@ impl<S: Source, R, F: Fn(S::Item) -> R + Sync, P: Filter<R>> Mapped<S, R, F, P> 
     }
 }
 
+fn kept<S: Source, R: Send, K: Kind<Value = Vec<R>>>(
+    server: &Server,
+    open: &S::Open,
+    step: impl Fn(S::Item) -> Option<R> + Sync,
+    error: Option<fn(&str) -> R>,
+) -> Outcome<K> {
+    let kept = Kept { parts: Mutex::new(Vec::new()), error };
+    let served = server.run::<S, R, _>(open, &kept, step);
+    let mut parts = std::mem::take(&mut *lock(&kept.parts));
+    parts.sort_unstable_by_key(|(first, _)| *first);
+    Outcome(served.map(|()| Some(parts.into_iter().flat_map(|(_, values)| values).collect())))
+}
+
 /// See [`Mapped::keep_errors`].
 pub struct WithErrors<M>(M);
 
@@ -249,6 +266,10 @@ impl<S: Source, R: Wire + Send, F: Fn(S::Item) -> R + Sync, P: Filter<R>> WithEr
     pub fn collect(self) -> Outcome<CollectErrors<R>> {
         let Mapped { items, function, filter, .. } = self.0;
         match items.0 {
+            Mode::Serving(server, open) if server.keep => {
+                let step = |item| Some(function(item)).filter(|result| filter.wants(result)).map(Ok);
+                kept::<S, Result<R, String>, _>(&server, &open, step, Some(|message| Err(message.to_owned())))
+            }
             Mode::Serving(server, open) => {
                 let step = |item| Some(function(item)).filter(|result| filter.wants(result));
                 let output = Encoded { keep_errors: server.settings.on_error == OnError::Keep };

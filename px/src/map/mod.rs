@@ -41,7 +41,7 @@ pub use fold::Number;
 pub use handle::Handle;
 pub use items::{Every, Filter, Items, Mapped, Only, WithErrors};
 pub use merge::{Collect, CollectErrors, Count, Ended, Keep, Kind, Largest, Mean, Outcome, Reduce, Smallest, Sum};
-pub use own::{Here, Mine};
+pub use own::{Here, Mine, Part};
 pub use shown::{Shown, show};
 pub use source::{Describe, Over, Source, zip2, zip3};
 
@@ -81,16 +81,30 @@ pub fn typed<S: Source, C: Constants, A, K: Kind>(
 }
 
 /// As [`typed`], for a map whose results stay in the engines.
-pub fn kept<S, C: Constants>(over: Over<S>, constants: C) -> Handle<()> {
+pub fn typed_keep<S: Source, C: Constants, A, K: Kind>(
+    over: Over<S>,
+    constants: C,
+    types: impl FnOnce(A, C::Owned, Items<S>) -> Outcome<K>,
+) -> Handle<()> {
+    let _ = types;
     let job = Start::over(over).and_then(|start| start.begin(Default::default(), &constants, 0));
     Handle::new(job, Box::new(|_, _| Ok(())))
 }
 
-/// The notebook's half of a map of what lies on the engines. The closures are never called: the first one's parameter is a
-/// tuple of the variable that is mapped, for the others see [`typed`]. Results are in the engines' order.
-pub fn gathered<S: Source, C: Constants, P, A, K: Kind>(
+/// The notebook's half of a map of what lies on the engines. The closures are never called: the first one's parameter is
+/// the variable that is mapped, those of the other are a tuple of other variables of the engines, and the items. Results
+/// are in the engines' order.
+pub fn gathered<S: Source, P, A, K: Kind>(
     shape: impl FnOnce(P) -> Shape<S, ()>,
+    types: impl FnOnce(A, Items<S>) -> Outcome<K>,
+) -> Handle<K::Value> {
+    gathered_with((), shape, |variables, (), items| types(variables, items))
+}
+
+/// As [`gathered`], with constants as for [`typed`].
+pub fn gathered_with<S: Source, C: Constants, P, A, K: Kind>(
     constants: C,
+    shape: impl FnOnce(P) -> Shape<S, ()>,
     types: impl FnOnce(A, C::Owned, Items<S>) -> Outcome<K>,
 ) -> Handle<K::Value> {
     let _ = (shape, types);
@@ -98,7 +112,20 @@ pub fn gathered<S: Source, C: Constants, P, A, K: Kind>(
 }
 
 /// As [`gathered`], for a map whose results stay in the engines.
-pub fn gathered_kept<C: Constants>(constants: C) -> Handle<()> {
+pub fn gathered_keep<S: Source, P, A, K: Kind>(
+    shape: impl FnOnce(P) -> Shape<S, ()>,
+    types: impl FnOnce(A, Items<S>) -> Outcome<K>,
+) -> Handle<()> {
+    gathered_keep_with((), shape, |variables, (), items| types(variables, items))
+}
+
+/// As [`gathered_with`], for a map whose results stay in the engines.
+pub fn gathered_keep_with<S: Source, C: Constants, P, A, K: Kind>(
+    constants: C,
+    shape: impl FnOnce(P) -> Shape<S, ()>,
+    types: impl FnOnce(A, C::Owned, Items<S>) -> Outcome<K>,
+) -> Handle<()> {
+    let _ = (shape, types);
     Handle::new(Start::each().begin(Default::default(), &constants, 0), Box::new(|_, _| Ok(())))
 }
 
@@ -111,7 +138,7 @@ pub fn shape<S, C: Constants>(_: &Over<S>, _: &C) -> Shape<S, C::Owned> {
 }
 
 /// The type of an engine's own items.
-pub fn shape_each<T, D>(_: &Mine<'_, T, D>) -> Shape<Here<T, D>, ()> {
+pub fn shape_each<'a, P: Part<'a>>(_: P) -> Shape<Here<P::Item, P::Name>, ()> {
     Shape(PhantomData)
 }
 
@@ -123,39 +150,55 @@ pub fn serve<S: Source, C: Values, A, K: Kind>(
     body: impl FnOnce(C, Items<S>) -> Outcome<K>,
 ) {
     let _ = shape;
-    if let Err(error) = try_serve(body) {
+    if let Err(error) = try_serve(body, false) {
         panic!("{error}");
     }
 }
 
-/// As [`serve`], with `.keep()` as the end, and gives this engine's results by their items.
+/// As [`serve`], but `collect` leaves the results here: this gives those of this engine's items, by their order. With
+/// `keep` in its place, they may be of any type.
 #[track_caller]
-pub fn serve_keep<S: Source, C: Values, A, R: 'static>(
+pub fn serve_keep<S: Source, C: Values, A, K: Kind<Value = Vec<R>>, R>(
     shape: impl FnOnce(A) -> Shape<S, C>,
-    body: impl FnOnce(C, Items<S>) -> Outcome<Keep<R>>,
+    body: impl FnOnce(C, Items<S>) -> Outcome<K>,
 ) -> Vec<R> {
     let _ = shape;
-    try_serve(body).unwrap_or_else(|error| panic!("{error}")).unwrap_or_default()
+    try_serve(body, true).unwrap_or_else(|error| panic!("{error}")).unwrap_or_default()
 }
 
-/// An engine's half of a map over what lies on the engines.
+/// An engine's half of a map over what lies on the engines: `px::part!(part)`, or a reference to it.
 #[track_caller]
-pub fn each<T: Clone + Sync + 'static, D: Describe<T>, C: Values, K: Kind>(
-    part: Mine<'_, T, D>,
-    body: impl FnOnce(C, Items<Here<T, D>>) -> Outcome<K>,
+pub fn each<'a, P: Part<'a>, K: Kind>(part: P, body: impl FnOnce(Items<Here<P::Item, P::Name>>) -> Outcome<K>) {
+    each_with(part, |(), items| body(items));
+}
+
+/// As [`each`], with constants: the first parameter is a tuple of them, with its type.
+#[track_caller]
+pub fn each_with<'a, P: Part<'a>, C: Values, K: Kind>(
+    part: P,
+    body: impl FnOnce(C, Items<Here<P::Item, P::Name>>) -> Outcome<K>,
 ) {
-    if let Err(error) = try_each(&part, body) {
+    if let Err(error) = try_each(&part.mine(), body, false) {
         panic!("{error}");
     }
 }
 
-/// As [`each`], with `.keep()` as the end, and gives the results.
+/// As [`each`], and gives the results; see [`serve_keep`].
 #[track_caller]
-pub fn each_keep<T: Clone + Sync + 'static, D: Describe<T>, C: Values, R: 'static>(
-    part: Mine<'_, T, D>,
-    body: impl FnOnce(C, Items<Here<T, D>>) -> Outcome<Keep<R>>,
+pub fn each_keep<'a, P: Part<'a>, K: Kind<Value = Vec<R>>, R>(
+    part: P,
+    body: impl FnOnce(Items<Here<P::Item, P::Name>>) -> Outcome<K>,
 ) -> Vec<R> {
-    try_each(&part, body).unwrap_or_else(|error| panic!("{error}")).unwrap_or_default()
+    each_keep_with(part, |(), items| body(items))
+}
+
+/// As [`each_with`], and gives the results; see [`serve_keep`].
+#[track_caller]
+pub fn each_keep_with<'a, P: Part<'a>, C: Values, K: Kind<Value = Vec<R>>, R>(
+    part: P,
+    body: impl FnOnce(C, Items<Here<P::Item, P::Name>>) -> Outcome<K>,
+) -> Vec<R> {
+    try_each(&part.mine(), body, true).unwrap_or_else(|error| panic!("{error}")).unwrap_or_default()
 }
 
 fn settings() -> Result<Serve, Error> {
@@ -164,17 +207,19 @@ fn settings() -> Result<Serve, Error> {
 
 fn try_serve<S: Source, C: Values, K: Kind>(
     body: impl FnOnce(C, Items<S>) -> Outcome<K>,
+    keep: bool,
 ) -> Result<Option<K::Value>, Error> {
     let settings = settings()?;
     let constants = constants::read(&settings.constants, &settings.rooms)?;
     let mut input = settings.input.as_slice();
     let open = S::open(&mut input, &settings.rooms)?;
-    body(constants, Items(Mode::Serving(Box::new(Server::new(settings, None)), open))).0
+    body(constants, Items(Mode::Serving(Box::new(Server::new(settings, None, keep)), open))).0
 }
 
 fn try_each<T: Clone + Sync + 'static, D: Describe<T>, C: Values, K: Kind>(
     part: &Mine<'_, T, D>,
     body: impl FnOnce(C, Items<Here<T, D>>) -> Outcome<K>,
+    keep: bool,
 ) -> Result<Option<K::Value>, Error> {
     let settings = settings()?;
     let constants = constants::read(&settings.constants, &settings.rooms)?;
@@ -183,7 +228,7 @@ fn try_each<T: Clone + Sync + 'static, D: Describe<T>, C: Values, K: Kind>(
     // SAFETY: `part` is borrowed until the end of this function. What `body` returns has no part of it: the type of an
     // outcome doesn't name that of the items, which it consumes.
     let open = unsafe { own::OpenHere::new(part) };
-    body(constants, Items(Mode::Serving(Box::new(Server::new(settings, Some(own))), open))).0
+    body(constants, Items(Mode::Serving(Box::new(Server::new(settings, Some(own), keep)), open))).0
 }
 
 /// A closure that captures nothing.
@@ -196,7 +241,7 @@ fn conjured<B: Copy>() -> B {
         )
     };
     // SAFETY: it takes no bytes, and `start` was given a value of this type, which may be copied.
-    unsafe { std::mem::MaybeUninit::uninit().assume_init() }
+    unsafe { *std::ptr::NonNull::<B>::dangling().as_ref() }
 }
 
 /// What engines call. A panic has been reported by the hook, and must not leave a C function.
@@ -205,7 +250,7 @@ where
     B: Fn(C, Items<S>) -> Outcome<K> + Copy,
 {
     let _ = catch(true, || {
-        if let Err(error) = try_serve(|constants, items| conjured::<B>()(constants, items)) {
+        if let Err(error) = try_serve(|constants, items| conjured::<B>()(constants, items), false) {
             panic!("{error}");
         }
     });

@@ -219,7 +219,11 @@ impl<R: Wire> Output<R> for Encoded {
 }
 
 /// Results that stay in this engine: those of items in a row, by the first one.
-pub(crate) struct Kept<R>(pub(crate) Mutex<Vec<(u64, Vec<R>)>>);
+pub(crate) struct Kept<R> {
+    pub(crate) parts: Mutex<Vec<(u64, Vec<R>)>>,
+    /// What stands for an item that failed, if anything does.
+    pub(crate) error: Option<fn(&str) -> R>,
+}
 
 /// See [`Kept`].
 pub(crate) struct Keeping<R> {
@@ -243,7 +247,8 @@ impl<R: Send> Output<R> for Kept<R> {
         }
     }
 
-    fn fail(&self, batch: &mut Keeping<R>, _: &str) {
+    fn fail(&self, batch: &mut Keeping<R>, message: &str) {
+        batch.values.extend(self.error.map(|error| error(message)));
         batch.done += 1;
     }
 
@@ -261,7 +266,7 @@ impl<R: Send> Output<R> for Kept<R> {
     }
 
     fn finish(&self, batch: Keeping<R>, _: &Place) -> Result<Results, Error> {
-        lock(&self.0).push((batch.first, batch.values));
+        lock(&self.parts).push((batch.first, batch.values));
         Ok(Results::Bytes(Vec::new()))
     }
 }

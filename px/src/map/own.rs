@@ -2,7 +2,7 @@
 
 use super::error::Error;
 use super::probe::{Pieces, Probe};
-use super::source::{Describe, Read, Source};
+use super::source::{Describe, Read, Silent, Source};
 use std::marker::PhantomData;
 
 /// An engine's own items: `px::part!(&part)` for a `Vec`, a slice, an array, a `VecDeque`.
@@ -43,6 +43,36 @@ impl<'a, T> Mine<'a, T, ()> {
     /// How they are named.
     pub fn named<D: Describe<T>>(self, _: D) -> Mine<'a, T, D> {
         Mine { first: self.first, second: self.second, name: PhantomData }
+    }
+}
+
+/// What an engine can map of its own: `px::part!(part)`, or a reference to such data, whose items aren't named when they
+/// fail.
+pub trait Part<'a> {
+    /// The items' type.
+    type Item: Clone + Sync + 'static;
+    /// How they are named.
+    type Name: Describe<Self::Item>;
+    /// Finds them.
+    fn mine(self) -> Mine<'a, Self::Item, Self::Name>;
+}
+
+impl<'a, T: Clone + Sync + 'static, D: Describe<T>> Part<'a> for Mine<'a, T, D> {
+    type Item = T;
+    type Name = D;
+    fn mine(self) -> Mine<'a, T, D> {
+        self
+    }
+}
+
+impl<'a, P: Pieces> Part<'a> for &'a P
+where
+    P::Item: Clone + Sync + 'static,
+{
+    type Item = P::Item;
+    type Name = Silent;
+    fn mine(self) -> Mine<'a, P::Item, Silent> {
+        Mine::of(self).named(Silent)
     }
 }
 

@@ -23,8 +23,9 @@ macro_rules! over {
         match $a {
             value => {
                 let kind = (&&&&&&Probe::of(&value)).kind();
-                let own = (&&&&&kind.item(&value)).own();
-                let name = (&&own.item()).name();
+                let item = kind.item(&value);
+                let own = (&&&&&item).own();
+                let name = (&&owned(&item, &own)).name();
                 kind.pack(value, own, name)
             }
         }
@@ -267,10 +268,11 @@ pub trait Own<I> {
     type Owned: Wire;
     /// Makes it.
     fn owned(item: I) -> Self::Owned;
-    /// Its type then.
-    fn item(&self) -> Probe<Self::Owned> {
-        Probe(PhantomData)
-    }
+}
+
+/// The type of items without references. As a function, it says what is missing where there is none.
+pub fn owned<I, O: Own<I>>(_: &Probe<I>, _: &O) -> Probe<O::Owned> {
+    Probe(PhantomData)
 }
 
 macro_rules! owns {

@@ -1,33 +1,20 @@
-//! What an engine tells about its work, and how often: a report costs a round trip, so there is one for many items.
+//! What an engine tells about its work: once for each piece, since a report is answered when there is more to do.
 
 use super::error::{Error, ask};
 use crate::link::{Answer, Ask, Done, Piece, Results};
-use std::time::{Duration, Instant};
+use std::sync::mpsc;
+use std::time::Duration;
 
-/// Who waits for results wants to see them.
-const PAUSE: Duration = Duration::from_millis(2);
-/// Messages aren't much longer.
-const LIMIT: usize = 256 << 10;
-/// Reporting takes at most one part in so many of the time.
-const SHARE: u32 = 16;
+/// So long who leaves waits for an answer, which means that the report has arrived.
+const LEAVING: Duration = Duration::from_millis(500);
 
 /// What is done and wasn't reported yet.
-pub(crate) struct Reports {
-    done: Vec<Done>,
-    bytes: usize,
-    due: Instant,
-}
+#[derive(Default)]
+pub(crate) struct Reports(Vec<Done>);
 
 impl Reports {
-    pub(crate) fn new() -> Reports {
-        Reports { done: Vec::new(), bytes: 0, due: Instant::now() + PAUSE }
-    }
-
     pub(crate) fn push(&mut self, done: Done) {
-        if let Results::Bytes(bytes) = &done.results {
-            self.bytes += bytes.len();
-        }
-        if let Some(last) = self.done.last_mut()
+        if let Some(last) = self.0.last_mut()
             && last.first + last.count == done.first
             && last.results == Results::InPlace
             && done.results == Results::InPlace
@@ -37,29 +24,31 @@ impl Reports {
             last.failed.extend(done.failed);
             return;
         }
-        self.done.push(done);
-    }
-
-    pub(crate) fn is_due(&self, now: Instant) -> bool {
-        now >= self.due || self.bytes > LIMIT
+        self.0.push(done);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.done.is_empty()
+        self.0.is_empty()
     }
 
-    /// Reports, and learns what there is to do next. None if the map is over before its items are done.
-    pub(crate) fn send(&mut self) -> Result<Option<Vec<Piece>>, Error> {
-        let begin = Instant::now();
-        let answer = ask(&Ask::Next(std::mem::take(&mut self.done)));
-        self.bytes = 0;
-        self.due = Instant::now() + PAUSE.max(begin.elapsed() * SHARE);
-        match answer {
-            Ok(Answer::Work(pieces)) => Ok(Some(pieces)),
-            Ok(Answer::Ok) => Ok(Some(Vec::new())),
+    /// Reports, and waits for what there is to do next; nothing if the map is over.
+    pub(crate) fn send(&mut self) -> Result<Vec<Piece>, Error> {
+        match ask(&Ask::Next(std::mem::take(&mut self.0))) {
+            Ok(Answer::Work(pieces)) => Ok(pieces),
+            Ok(Answer::Ok) | Err(Error::Failed(_)) => Ok(Vec::new()),
             Ok(_) => Err(Error::Damaged),
-            Err(Error::Failed(_)) => Ok(None),
             Err(error) => Err(error),
+        }
+    }
+
+    /// Reports for the last time. The answer might only come when others have done what this engine leaves.
+    pub(crate) fn leave(&mut self) {
+        let last = Ask::Next(std::mem::take(&mut self.0));
+        let (answered, answer) = mpsc::channel();
+        let asking = std::thread::Builder::new().spawn(move || answered.send(ask(&last).is_ok()));
+        if asking.is_ok() {
+            // Whatever becomes of it, there is nothing else to be done.
+            let _ = answer.recv_timeout(LEAVING);
         }
     }
 }

@@ -135,6 +135,35 @@ fn what_is_plain_is_copied_as_it_lies_in_memory() {
     assert_eq!(as_bytes(&[true]), None);
 }
 
+/// With serde and without, or a handle's results couldn't be had after `:dep serde`.
+#[test]
+fn the_encoding_is_always_the_same() {
+    fn is<T: Wire>(value: T, expected: &[u8]) {
+        assert_eq!(encoding(&value), expected, "{}", std::any::type_name::<T>());
+    }
+    let two = [2, 0, 0, 0, 0, 0, 0, 0];
+    is((1u16, -1isize, true, 'a'), &[1, 0, 255, 255, 255, 255, 255, 255, 255, 255, 1, b'a', 0, 0, 0]);
+    is(String::from("ab"), &[&two[..], b"ab"].concat());
+    is(PathBuf::from("ab"), &[&two[..], b"ab"].concat());
+    is(vec![1u16, 2], &[&two[..], &[1, 0, 2, 0]].concat());
+    is(vec![Some(1u8), None], &[&two[..], &[1, 1, 0]].concat());
+    is(BTreeMap::from([(1u8, true), (2, false)]), &[&two[..], &[1, 1, 2, 0]].concat());
+    is(BTreeSet::from([1u8, 2]), &[&two[..], &[1, 2]].concat());
+    is([Ok(1u8), Err(false)], &[0, 0, 0, 0, 1, 1, 0, 0, 0, 0]);
+    is(([(); 3], PhantomData::<u8>, Box::new(3u8)), &[3]);
+    is(Duration::new(2, 3), &[&two[..], &[3, 0, 0, 0]].concat());
+    is(SocketAddr::from(([1, 2, 3, 4], 5)), &[0, 0, 0, 0, 1, 2, 3, 4, 5, 0]);
+    is(IpAddr::V6(Ipv6Addr::from(1)), &[1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+}
+
+#[test]
+fn what_is_made_of_what_travels_travels() {
+    fn together<A: Wire + Debug + PartialEq, B: Wire + Debug + PartialEq>(a: A, b: B) {
+        survives((vec![a], Some(Ok::<B, String>(b))));
+    }
+    together(1, true);
+}
+
 #[test]
 fn lengths_are_not_trusted_with_memory() {
     let huge = u64::MAX.to_ne_bytes();
@@ -152,4 +181,94 @@ fn lengths_are_not_trusted_with_memory() {
 fn the_layout_is_this_machines() {
     let endian = if 1u16.to_ne_bytes()[0] == 1 { "little" } else { "big" };
     assert_eq!(LAYOUT, format!("{endian} endian, {} bits", usize::BITS));
+}
+
+#[cfg(not(feature = "serde"))]
+#[test]
+fn arrays_of_any_length_travel() {
+    survives([1u64; 1000]);
+    survives([(); 40].map(|()| String::from("x")));
+}
+
+#[cfg(feature = "serde")]
+mod by_serde {
+    use super::*;
+    use serde::{Deserialize, Serialize};
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    enum Shape {
+        Nothing,
+        Round(f64),
+        Corners(u8, Vec<(f32, f32)>),
+        Named { name: String, inner: Option<Box<Shape>> },
+    }
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Drawing {
+        shapes: Vec<Shape>,
+        #[serde(rename = "by", default)]
+        author: Option<String>,
+        numbers: Vec<f64>,
+        size: Size,
+        unit: Unit,
+        #[serde(skip)]
+        cache: u8,
+    }
+
+    #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+    struct Size(u32, u32);
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Unit;
+
+    #[test]
+    fn derived_types_travel() {
+        let mut random = Random(0x1234_5678_9abc_def1);
+        for _ in 0..200 {
+            let shapes = random.many(|random| match random.next() % 4 {
+                0 => Shape::Nothing,
+                1 => Shape::Round(random.next() as f64),
+                2 => Shape::Corners(3, random.many(|random| (random.next() as f32, 0.5))),
+                _ => Shape::Named { name: random.text(), inner: Some(Box::new(Shape::Round(1.0))) },
+            });
+            let author = Some(random.text());
+            let numbers = random.many(|random| random.next() as f64);
+            let size = Size(random.next() as u32, 2);
+            let drawing = Drawing { shapes, author, numbers, size, unit: Unit, cache: 0 };
+            both(drawing.clone(), &mut random);
+            both(HashMap::from([(size.0, drawing)]), &mut random);
+        }
+        assert_eq!(encoding(&vec![Shape::Round(1.0)])[..12], [1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0]);
+    }
+
+    #[test]
+    fn own_types_are_not_taken_for_plain() {
+        assert!(!Size::is_plain());
+        assert_eq!(as_bytes(&[Size(1, 2)]), None);
+    }
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Any {
+        Number(u64),
+        Text(String),
+    }
+
+    #[test]
+    #[should_panic = "asks the bytes what they are"]
+    fn a_type_that_needs_to_be_told_what_it_reads_is_named() {
+        let _ = decode::<Any>(&encoding(&Any::Number(1)));
+    }
+
+    #[derive(Serialize, Deserialize)]
+    struct Sparse {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        value: Option<u8>,
+    }
+
+    #[test]
+    #[should_panic = "leaves out a field"]
+    fn a_field_that_is_left_out_is_named() {
+        encoding(&Sparse { value: None });
+    }
 }

@@ -1,6 +1,7 @@
 //! Maps whose engines have a cell of their own, and those over what lies on the engines.
 
 use super::host::{Setting, with};
+use crate::link::OnError;
 use crate::map::{self, Error};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -13,7 +14,7 @@ fn second(second: impl Fn(usize) + Send + Sync + 'static) {
 fn engines_use_variables_of_their_own() {
     let (xs, k) = ((0..1000).map(f64::from).collect::<Vec<_>>(), 2.0);
     second(|_| {
-        let table = vec![1.0, 10.0];
+        let table = [1.0, 10.0];
         map::serve(
             |(xs, k): (Vec<f64>, f64)| map::shape(&crate::over!(&xs), &(&k,)),
             |(k,), px_items| px_items.map(|x| table[x as usize % 2] * k).collect(),
@@ -57,7 +58,7 @@ fn results_stay_where_they_are() {
         assert!(kept.is_sorted_by_key(|kept| kept.0));
         there.lock().expect("no panic").extend(kept.into_iter().map(|kept| kept.0));
     });
-    map::kept(crate::over!(0..1000u64), ()).wait();
+    map::typed_keep(crate::over!(0..1000u64), (), |(): (), (), px_items| px_items.map(Stays).keep()).wait();
     let mut all = std::mem::take(&mut *here.lock().expect("no panic"));
     all.sort_unstable();
     assert_eq!(all, (0..1000).collect::<Vec<_>>());
@@ -75,35 +76,50 @@ fn each_engine_maps_its_own_part() {
     for threads in [1, 3] {
         let work = |_| {
             let part = part();
-            map::each(crate::part!(part), |(k,): (usize,), px_items| px_items.call(|s: &str| s.len() + k).collect());
+            map::each_with(crate::part!(part), |(k,): (usize,), px_items| {
+                px_items.call(|s: &str| s.len() + k).collect()
+            });
         };
         with(Setting { engines: 1, threads, second: Some(Arc::new(work)), ..Setting::default() });
         let k = 5usize;
-        let lengths = map::gathered(
-            |(part,): (VecDeque<String>,)| map::shape_each(&crate::part!(&part)),
+        let lengths = map::gathered_with(
             (&k,),
+            |part: VecDeque<String>| map::shape_each(&part),
             |(): (), (k,), px_items| px_items.call(|s: &str| s.len() + k).collect(),
         );
         assert_eq!(lengths.wait(), part().iter().map(|s| s.len() + 5).collect::<Vec<_>>());
         let work = |_| {
             let part = part();
-            let kept = map::each_keep(crate::part!(&part), |(): (), px_items| px_items.map(|s| s).keep());
+            let kept = map::each_keep(&part, |px_items| px_items.map(|s| s).collect());
             assert!(part.iter().eq(&kept));
         };
         with(Setting { engines: 1, threads, second: Some(Arc::new(work)), ..Setting::default() });
-        map::gathered_kept(()).wait();
+        let shape = |part: VecDeque<String>| map::shape_each(&part);
+        map::gathered_keep(shape, |(): (), px_items| px_items.map(|s| s).collect()).wait();
     }
+}
+
+#[test]
+fn errors_stay_with_the_results() {
+    let work = |_| {
+        let half = |px_items: map::Items<_>| px_items.map(|n: i32| 6 / n).keep_errors().collect();
+        let kept = map::each_keep(crate::part!([3, 0, 1]), half);
+        assert_eq!(kept, [Ok(2), Err("attempt to divide by zero".to_owned()), Ok(6)]);
+    };
+    let on_error = OnError::Keep;
+    with(Setting { engines: 1, second: Some(Arc::new(work)), on_error, ..Setting::default() });
+    map::gathered_keep(|part: Vec<i32>| map::shape_each(&part), |(): (), px_items| px_items.map(|n| n).count()).wait();
 }
 
 #[test]
 fn a_failing_item_of_an_engines_part_is_named() {
     let work = |_| {
-        let fails = |(): (), px_items: map::Items<_>| px_items.map(|n: i32| assert!(n < 7, "too large")).count();
+        let fails = |px_items: map::Items<_>| px_items.map(|n: i32| assert!(n < 7, "too large")).count();
         map::each(crate::part!([5, 6, 7]), fails);
     };
     with(Setting { engines: 1, second: Some(Arc::new(work)), ..Setting::default() });
-    let shape = |(part,): (Vec<i32>,)| map::shape_each(&crate::part!(part));
-    let handle = map::gathered(shape, (), |(): (), (), px_items| px_items.map(|n| n).count());
+    let shape = |part: Vec<i32>| map::shape_each(&part);
+    let handle = map::gathered(shape, |(): (), px_items| px_items.map(|n| n).count());
     assert_eq!(handle.get(), Err(Error::Failed("item 2 (7): too large".into())));
 }
 

@@ -75,7 +75,10 @@ thread_local! {
 
 type Running = (Arc<Job>, Vec<JoinHandle<()>>);
 
-static JOBS: Mutex<Vec<(u64, Option<Running>, Option<Arc<Job>>)>> = Mutex::new(Vec::new());
+/// A job's number, its engines while nobody has waited for them, and the job from then on.
+type Entry = (u64, Option<Running>, Option<Arc<Job>>);
+
+static JOBS: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
 static FILES: Mutex<Option<HashMap<String, File>>> = Mutex::new(None);
 static NUMBER: AtomicU64 = AtomicU64::new(1);
 
@@ -188,6 +191,7 @@ extern "C" fn answer(
             }
             Answer::Ok
         }
+        Ask::Call(_) | Ask::Result(_) => Answer::Failed("only maps are tested here".into()),
         Ask::Free(path) => {
             free(&[path]);
             Answer::Ok

@@ -16,8 +16,10 @@ fn an_item_that_takes_too_long_is_reported_and_its_process_ends() {
         let handle = start(crate::over!(0..1000), (), |(), px_items| {
             px_items
                 .map(|n| {
-                    while n == 70 {
-                        std::thread::park()
+                    if n == 70 {
+                        loop {
+                            std::thread::park();
+                        }
                     }
                 })
                 .collect()

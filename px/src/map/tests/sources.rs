@@ -122,6 +122,7 @@ fn sum(xs: &[f64]) -> f64 {
 fn two(text: &str, x: f64) -> f64 {
     text.len() as f64 + x
 }
+#[allow(clippy::ptr_arg)]
 fn three(text: &String, x: &f64, n: u8) -> f64 {
     text.len() as f64 + x + f64::from(n)
 }

@@ -1,0 +1,191 @@
+//! Any type that derives serde's traits travels, in the encoding of [`super::structural`]: a format for serde of its own.
+//!
+//! It is none of the known formats, since a notebook may ask for serde when cells have run already: what those have
+//! put can be taken by later ones, and px needs no crate but the one that the notebook asked for. Numbers alone, in
+//! a `Vec` and in small groups don't go through serde, which would copy them one by one.
+
+mod decoder;
+mod encoder;
+
+use super::{Wire, get_vec, put_slice};
+use crate::link::Damaged;
+use decoder::Decoder;
+use encoder::Encoder;
+use serde::Serialize;
+use serde::de::{self, DeserializeOwned};
+use std::any::{Any, TypeId, type_name};
+use std::fmt;
+use std::mem::{needs_drop, offset_of};
+
+/// Why a value isn't encoded or decoded.
+#[derive(Debug)]
+enum Error {
+    /// The bytes aren't an encoding.
+    Damaged,
+    /// The type can't have an encoding like this.
+    Type(&'static str),
+    /// What the type's own implementation says.
+    Own(String),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Damaged => Damaged.fmt(f),
+            Error::Type(why) => f.write_str(why),
+            Error::Own(why) => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl serde::ser::Error for Error {
+    fn custom<T: fmt::Display>(why: T) -> Error {
+        Error::Own(why.to_string())
+    }
+}
+
+impl de::Error for Error {
+    fn custom<T: fmt::Display>(why: T) -> Error {
+        Error::Own(why.to_string())
+    }
+}
+
+/// Whether the fields of a pair and of a triple lie one behind the other, which rustc doesn't promise.
+const fn are_in_order<N>() -> bool {
+    let size = size_of::<N>();
+    let pair = offset_of!((N, N), 0) == 0 && offset_of!((N, N), 1) == size && size_of::<(N, N)>() == 2 * size;
+    let triple = offset_of!((N, N, N), 0) == 0
+        && offset_of!((N, N, N), 1) == size
+        && offset_of!((N, N, N), 2) == 2 * size
+        && size_of::<(N, N, N)>() == 3 * size;
+    pair && triple
+}
+
+/// All kinds of numbers, and `()`, which is like a number that has one value.
+macro_rules! with_numbers {
+    ($macro:ident) => {
+        $macro!(f64, u64, i64, usize, i32, u32, f32, u8, (), i8, u16, i16, u128, i128, isize)
+    };
+}
+
+macro_rules! groups {
+    ($($number:ty),*) => {
+        [$(
+            TypeId::of::<[$number; 2]>(),
+            TypeId::of::<[$number; 3]>(),
+            TypeId::of::<[$number; 4]>(),
+            // A list has the same length whatever rustc does.
+            if are_in_order::<$number>() { TypeId::of::<($number, $number)>() } else { TypeId::of::<$number>() },
+            if are_in_order::<$number>() { TypeId::of::<($number, $number, $number)>() } else { TypeId::of::<$number>() },
+        )*]
+    };
+}
+
+/// Small groups of numbers without gaps.
+static GROUPS: [TypeId; 75] = with_numbers!(groups);
+
+/// Not inlined, nor compiled for each type: so many comparisons would take rustc longer than all the rest.
+#[inline(never)]
+fn is_group(id: TypeId) -> bool {
+    GROUPS.contains(&id)
+}
+
+/// How a `Vec` of numbers is put and taken at once.
+struct Numbers {
+    id: TypeId,
+    put: fn(&dyn Any, &mut Vec<u8>),
+    /// The second is an `Option` of such a `Vec`.
+    get: fn(&mut &[u8], &mut dyn Any) -> Result<(), Damaged>,
+}
+
+impl Numbers {
+    const fn of<N: Wire>() -> Numbers {
+        Numbers {
+            id: TypeId::of::<Vec<N>>(),
+            put: |numbers, to| {
+                if let Some(numbers) = numbers.downcast_ref::<Vec<N>>() {
+                    (numbers.len() as u64).put(to);
+                    put_slice(numbers, to);
+                }
+            },
+            get: |from, got| {
+                if let Some(got) = got.downcast_mut() {
+                    *got = Some(get_vec::<N>(u64::get(from)?, from)?);
+                }
+                Ok(())
+            },
+        }
+    }
+}
+
+macro_rules! all_numbers {
+    ($($number:ty),*) => {
+        [$(Numbers::of::<$number>()),*]
+    };
+}
+
+static NUMBERS: [Numbers; 15] = with_numbers!(all_numbers);
+
+#[inline(never)]
+fn numbers(id: TypeId) -> Option<&'static Numbers> {
+    NUMBERS.iter().find(|numbers| numbers.id == id)
+}
+
+/// What is known of this type, if it is a `Vec` of numbers.
+#[inline]
+fn numbers_of<T: 'static>() -> Option<&'static Numbers> {
+    const { size_of::<T>() == size_of::<Vec<u8>>() && needs_drop::<T>() }.then(|| numbers(TypeId::of::<T>())).flatten()
+}
+
+// SAFETY: the types for which `is_plain` is true are listed: numbers, and groups of one kind of them without gaps, in the
+// order in which serde sees them.
+#[diagnostic::do_not_recommend]
+unsafe impl<T: Serialize + DeserializeOwned + 'static> Wire for T {
+    #[inline]
+    fn is_plain() -> bool {
+        if const { needs_drop::<T>() || size_of::<T>() > size_of::<[u128; 4]>() } {
+            return false;
+        }
+        macro_rules! is_number {
+            ($($number:ty),*) => {
+                false $(|| TypeId::of::<T>() == TypeId::of::<$number>())*
+            };
+        }
+        with_numbers!(is_number) || is_group(TypeId::of::<T>())
+    }
+
+    #[inline]
+    fn put(&self, to: &mut Vec<u8>) {
+        if let Some(numbers) = numbers_of::<T>() {
+            (numbers.put)(self, to);
+        } else if let Err(why) = self.serialize(Encoder(to)) {
+            cannot_travel::<T>(&why);
+        }
+    }
+
+    #[inline]
+    fn get(from: &mut &[u8]) -> Result<T, Damaged> {
+        if let Some(numbers) = numbers_of::<T>() {
+            let mut got = None::<T>;
+            (numbers.get)(from, &mut got)?;
+            return got.ok_or(Damaged);
+        }
+        let mut decoder = Decoder(from);
+        match T::deserialize(&mut decoder) {
+            Ok(value) => {
+                *from = decoder.0;
+                Ok(value)
+            }
+            Err(Error::Type(why)) => cannot_travel::<T>(&Error::Type(why)),
+            Err(Error::Damaged | Error::Own(_)) => Err(Damaged),
+        }
+    }
+}
+
+/// That is the type's fault, or the value's, and so a mistake in the user's code.
+#[cold]
+fn cannot_travel<T>(why: &Error) -> ! {
+    panic!("a value of the type `{}` can't travel between the notebook and its engines: {why}", type_name::<T>())
+}

@@ -1,0 +1,249 @@
+//! serde's way from bytes.
+
+use super::Error;
+use crate::wire::{MOST_WITHOUT_BYTES, take};
+use serde::de::value::U32Deserializer;
+use serde::de::{
+    DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess, Visitor,
+};
+
+const ASKS: &str = "its `Deserialize` asks the bytes what they are, which they don't say; `#[serde(untagged)]`, \
+    `#[serde(tag)]`, `#[serde(flatten)]` and serde_json's `Value` do. Send it as text, such as serde_json's";
+
+/// What is left of the bytes.
+pub(super) struct Decoder<'a>(pub &'a [u8]);
+
+impl<'a> Decoder<'a> {
+    fn number<const N: usize>(&mut self) -> Result<[u8; N], Error> {
+        let (head, rest) = self.0.split_first_chunk().ok_or(Error::Damaged)?;
+        self.0 = rest;
+        Ok(*head)
+    }
+
+    fn flag(&mut self) -> Result<bool, Error> {
+        match self.number()? {
+            [0] => Ok(false),
+            [1] => Ok(true),
+            _ => Err(Error::Damaged),
+        }
+    }
+
+    fn bytes(&mut self) -> Result<&'a [u8], Error> {
+        let length = usize::try_from(u64::from_ne_bytes(self.number()?)).map_err(|_| Error::Damaged)?;
+        take(length, &mut self.0).map_err(|_| Error::Damaged)
+    }
+
+    fn text(&mut self) -> Result<&'a str, Error> {
+        std::str::from_utf8(self.bytes()?).map_err(|_| Error::Damaged)
+    }
+
+    fn counted(&mut self) -> Result<Items<'_, 'a>, Error> {
+        let count = u64::from_ne_bytes(self.number()?);
+        Ok(Items { left: count, may_be_empty: count <= MOST_WITHOUT_BYTES, decoder: self })
+    }
+
+    fn fixed(&mut self, count: usize) -> Items<'_, 'a> {
+        Items { left: count as u64, may_be_empty: true, decoder: self }
+    }
+}
+
+macro_rules! numbers {
+    ($($name:ident $visit:ident $number:ty),*) => {$(
+        fn $name<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Error> {
+            visitor.$visit(<$number>::from_ne_bytes(self.number()?))
+        }
+    )*};
+}
+
+impl<'a> Deserializer<'a> for &mut Decoder<'a> {
+    type Error = Error;
+
+    numbers!(
+        deserialize_u8 visit_u8 u8, deserialize_u16 visit_u16 u16, deserialize_u32 visit_u32 u32,
+        deserialize_u64 visit_u64 u64, deserialize_u128 visit_u128 u128, deserialize_i8 visit_i8 i8,
+        deserialize_i16 visit_i16 i16, deserialize_i32 visit_i32 i32, deserialize_i64 visit_i64 i64,
+        deserialize_i128 visit_i128 i128, deserialize_f32 visit_f32 f32, deserialize_f64 visit_f64 f64
+    );
+
+    fn deserialize_bool<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_bool(self.flag()?)
+    }
+
+    fn deserialize_char<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_char(char::from_u32(u32::from_ne_bytes(self.number()?)).ok_or(Error::Damaged)?)
+    }
+
+    fn deserialize_str<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_borrowed_str(self.text()?)
+    }
+
+    fn deserialize_string<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_borrowed_str(self.text()?)
+    }
+
+    fn deserialize_bytes<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_borrowed_bytes(self.bytes()?)
+    }
+
+    fn deserialize_byte_buf<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_borrowed_bytes(self.bytes()?)
+    }
+
+    fn deserialize_option<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Error> {
+        match self.flag()? {
+            true => visitor.visit_some(self),
+            false => visitor.visit_none(),
+        }
+    }
+
+    fn deserialize_unit<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_unit()
+    }
+
+    fn deserialize_unit_struct<V: Visitor<'a>>(self, _: &'static str, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_unit()
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'a>>(self, _: &'static str, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_seq<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_seq(self.counted()?)
+    }
+
+    fn deserialize_tuple<V: Visitor<'a>>(self, count: usize, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_seq(self.fixed(count))
+    }
+
+    fn deserialize_tuple_struct<V: Visitor<'a>>(
+        self,
+        _: &'static str,
+        count: usize,
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        visitor.visit_seq(self.fixed(count))
+    }
+
+    fn deserialize_map<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_map(self.counted()?)
+    }
+
+    fn deserialize_struct<V: Visitor<'a>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        visitor.visit_seq(self.fixed(fields.len()))
+    }
+
+    fn deserialize_enum<V: Visitor<'a>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        visitor.visit_enum(self)
+    }
+
+    fn deserialize_any<V: Visitor<'a>>(self, _: V) -> Result<V::Value, Error> {
+        Err(Error::Type(ASKS))
+    }
+
+    fn deserialize_identifier<V: Visitor<'a>>(self, _: V) -> Result<V::Value, Error> {
+        Err(Error::Type(ASKS))
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'a>>(self, _: V) -> Result<V::Value, Error> {
+        Err(Error::Type(ASKS))
+    }
+
+    fn is_human_readable(&self) -> bool {
+        false
+    }
+}
+
+/// So many values, or pairs of them.
+struct Items<'d, 'a> {
+    decoder: &'d mut Decoder<'a>,
+    left: u64,
+    /// Whether there may be so many that take no bytes; see [`MOST_WITHOUT_BYTES`].
+    may_be_empty: bool,
+}
+
+impl<'a> Items<'_, 'a> {
+    fn next<S: DeserializeSeed<'a>>(&mut self, seed: S) -> Result<Option<S::Value>, Error> {
+        let Some(left) = self.left.checked_sub(1) else { return Ok(None) };
+        let before = self.decoder.0.len();
+        let value = seed.deserialize(&mut *self.decoder)?;
+        if self.decoder.0.len() == before && !self.may_be_empty {
+            return Err(Error::Damaged);
+        }
+        self.left = left;
+        Ok(Some(value))
+    }
+
+    /// Each takes a byte, or next to no memory.
+    fn most(&self) -> Option<usize> {
+        Some(usize::try_from(self.left).unwrap_or(usize::MAX).min(self.decoder.0.len()))
+    }
+}
+
+impl<'a> SeqAccess<'a> for Items<'_, 'a> {
+    type Error = Error;
+
+    fn next_element_seed<S: DeserializeSeed<'a>>(&mut self, seed: S) -> Result<Option<S::Value>, Error> {
+        self.next(seed)
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        self.most()
+    }
+}
+
+impl<'a> MapAccess<'a> for Items<'_, 'a> {
+    type Error = Error;
+
+    fn next_key_seed<S: DeserializeSeed<'a>>(&mut self, seed: S) -> Result<Option<S::Value>, Error> {
+        self.next(seed)
+    }
+
+    fn next_value_seed<S: DeserializeSeed<'a>>(&mut self, seed: S) -> Result<S::Value, Error> {
+        seed.deserialize(&mut *self.decoder)
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        self.most()
+    }
+}
+
+impl<'a> EnumAccess<'a> for &mut Decoder<'a> {
+    type Error = Error;
+    type Variant = Self;
+
+    fn variant_seed<S: DeserializeSeed<'a>>(self, seed: S) -> Result<(S::Value, Self), Error> {
+        let variant: U32Deserializer<Error> = u32::from_ne_bytes(self.number()?).into_deserializer();
+        Ok((seed.deserialize(variant)?, self))
+    }
+}
+
+impl<'a> VariantAccess<'a> for &mut Decoder<'a> {
+    type Error = Error;
+
+    fn unit_variant(self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn newtype_variant_seed<S: DeserializeSeed<'a>>(self, seed: S) -> Result<S::Value, Error> {
+        seed.deserialize(self)
+    }
+
+    fn tuple_variant<V: Visitor<'a>>(self, count: usize, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_seq(self.fixed(count))
+    }
+
+    fn struct_variant<V: Visitor<'a>>(self, fields: &'static [&'static str], visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_seq(self.fixed(fields.len()))
+    }
+}
