@@ -291,6 +291,9 @@ async fn route(mut events: mpsc::Receiver<WorkerEvent>, routes: Arc<Mutex<Routes
     }
 }
 
+/// What places call the cell that runs.
+pub const THIS_CELL: &str = "cell";
+
 /// Where in the user's cells a panic happened, and how it came there.
 pub fn place_of(event: &RunEvent, object: &Object, this_cell: u32) -> Option<Place> {
     let RunEvent::Panic(panic) = event else { return None };
@@ -299,7 +302,7 @@ pub fn place_of(event: &RunEvent, object: &Object, this_cell: u32) -> Option<Pla
     let is_call = found.is_none();
     let found = found.or_else(|| calls.first().map(|call| call.place.clone()))?;
     let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-    let cell = |cell: u32| if cell == this_cell { "cell".to_owned() } else { format!("In[{cell}]") };
+    let cell = |cell: u32| if cell == this_cell { THIS_CELL.to_owned() } else { format!("In[{cell}]") };
     let in_words = |call: &Call| {
         let place = format!("{} line {}", cell(call.place.cell), call.place.line);
         call.function.as_ref().map_or(place.clone(), |function| format!("{function}, {place}"))

@@ -215,6 +215,7 @@ impl Executor {
         Context {
             cluster: self.cluster.as_ref().map(Arc::downgrade).unwrap_or_default(),
             compiler: self.compiler.clone(),
+            code: Arc::clone(&request.code),
             publisher: request.publisher.clone(),
             options,
             half,

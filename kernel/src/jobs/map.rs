@@ -7,7 +7,7 @@ use super::Context;
 use super::account::Account;
 use crate::cluster::{Cluster, ClusterError};
 use crate::failure::failure;
-use crate::local::place_of;
+use crate::local::{THIS_CELL, place_of};
 use crate::magic::Targets;
 use crate::render::{Bundle, EngineState, Grouping, MapEnd, Place, PxView, ViewOptions, at_place, name_engines};
 use chorus_client::{Map, RunRequest};
@@ -39,6 +39,9 @@ const DEATHS: u32 = 5;
 const BATCH: usize = 64;
 
 const SIGKILL: i32 = 9;
+
+/// What a failure is called that is the function's, or of unknown cause.
+const MAP_ERROR: &str = "MapError";
 
 /// How a map is to be run.
 #[derive(Clone, Debug, PartialEq)]
@@ -124,7 +127,7 @@ impl Job {
     pub async fn ended(&self) -> Result<(), Failure> {
         match self.end.clone().wait_for(Option::is_some).await.as_deref() {
             Ok(Some(end)) => end.result.clone(),
-            _ => Err(failure("MapError", "the map's driver is gone: restart the kernel")),
+            _ => Err(failure(MAP_ERROR, "the map's driver is gone: restart the kernel")),
         }
     }
 
@@ -171,6 +174,11 @@ impl Job {
     /// The rooms that it uses.
     pub fn rooms(&self) -> Vec<String> {
         lock(&self.rooms).clone()
+    }
+
+    /// The same, and nobody else will free them.
+    pub fn take_rooms(&self) -> Vec<String> {
+        std::mem::take(&mut lock(&self.rooms))
     }
 
     /// Has a room go with the job.
@@ -377,6 +385,8 @@ impl Driver {
         if shown {
             self.context.publisher.update(&display, false, self.progress(true)).await;
         }
+        let failed = self.failed.take();
+        self.failed = failed.map(|failure| self.with_place(failure));
         let summary = lock(&self.account).summary(self.begun.elapsed(), self.end());
         let result = self.failed.map_or(Ok(()), Err);
         end.send_replace(Some(End { result, summary }));
@@ -399,11 +409,10 @@ impl Driver {
                 let entered = lock(&self.account).enter(engine, &reports);
                 match entered {
                     Ok(Some(item)) if self.context.options.on_error == OnError::Stop => {
-                        let failure = self.item_failure(engine, &item);
-                        self.fail(failure);
+                        self.fail(item_failure(engine, &item))
                     }
                     Ok(_) => {}
-                    Err(damaged) => self.fail(failure("MapError", format!("engine {engine}: {damaged}"))),
+                    Err(damaged) => self.fail(failure(MAP_ERROR, format!("engine {engine}: {damaged}"))),
                 }
             }
             (MapEvent::Done(_), None) => {}
@@ -475,8 +484,8 @@ impl Driver {
             }
             Outcome::LoadFailed(reason) => self.fail(failure("LoadFailed", reason.clone())),
             Outcome::Ok | Outcome::Panicked | Outcome::ReturnedError | Outcome::TypesChanged(_) => {
-                let failure = self.panicked(engine, "the engine's part of the map ended before its items did");
-                self.fail(failure);
+                let what = format!("engine {engine}'s part of the map ended before its items did");
+                self.fail(failure(MAP_ERROR, what));
             }
         }
     }
@@ -537,19 +546,13 @@ impl Driver {
         }
     }
 
-    fn item_failure(&self, engine: EngineId, item: &ItemFailure) -> Failure {
-        let value = item.value.as_ref().map(|value| format!(" ({value})")).unwrap_or_default();
-        let what = format!("item {}{value} failed on engine {engine}: {}", item.item, item.message);
-        self.panicked(engine, &what)
-    }
-
-    /// A failure with the place in the user's code, if a panic was reported.
-    fn panicked(&self, engine: EngineId, what: &str) -> Failure {
-        let mut failure = failure("MapError", what);
+    /// The failure, with the place in the user's code if a panic was reported, and what is left of the map.
+    fn with_place(&self, mut failure: Failure) -> Failure {
         match &self.panic {
-            Some((_, Some(place))) => failure.traceback.extend(at_place(place)),
+            _ if failure.ename != MAP_ERROR => {}
+            Some((_, Some(place))) => failure.traceback.extend(at_place(&self.in_cell(place))),
             Some((panic, None)) => {
-                failure.traceback.push(format!("  engine {engine}, {}:{}: {}", panic.file, panic.line, panic.message));
+                failure.traceback.push(format!("  at {}:{}: {}", panic.file, panic.line, panic.message));
             }
             None => {}
         }
@@ -557,6 +560,23 @@ impl Driver {
         failure.traceback.push(format!("  {done} of {items} items were done; `%pxresult --partial` shows them"));
         failure
     }
+
+    /// The place as the user wrote it: what was compiled of a magic has its lines and columns, and is another text.
+    fn in_cell(&self, place: &Place) -> Place {
+        let mut place = place.clone();
+        if place.cell == THIS_CELL
+            && let Some(line) = self.context.code.lines().nth((place.line as usize).saturating_sub(1))
+        {
+            place.text = line.to_owned();
+        }
+        place.calls.retain(|call| !call.ends_with(" line 0"));
+        place
+    }
+}
+
+fn item_failure(engine: EngineId, item: &ItemFailure) -> Failure {
+    let value = item.value.as_ref().map(|value| format!(" ({value})")).unwrap_or_default();
+    failure(MAP_ERROR, format!("item {}{value} failed on engine {engine}: {}", item.item, item.message))
 }
 
 fn items_text(first: u64, count: u64) -> String {

@@ -10,6 +10,7 @@ pub use map::{Half, Job, MapOptions};
 
 use crate::cluster::Cluster;
 use crate::compiling::CompilerThread;
+use crate::failure::failure;
 use crate::publisher::Publisher;
 use chorus_compiler::Object;
 use chorus_jupyter::content::Failure;
@@ -28,6 +29,8 @@ pub struct Context {
     pub cluster: Weak<Cluster>,
     /// Hears of variables that a death costs.
     pub compiler: CompilerThread,
+    /// The whole cell.
+    pub code: Arc<str>,
     /// Where outputs go.
     pub publisher: Publisher,
     /// How maps are to be run.
@@ -114,7 +117,10 @@ impl Jobs {
     /// Answers an encoded [`Ask`].
     pub async fn answer(&self, ask: &[u8]) -> Vec<u8> {
         let answer = match Ask::decode(ask) {
-            Ok(ask) => self.answer_to(ask).await.unwrap_or_else(Answer::Failed),
+            Ok(ask) => self.answer_to(ask).await.unwrap_or_else(|sentence| {
+                self.lock().failure.get_or_insert_with(|| failure("MapError", sentence.clone()));
+                Answer::Failed(sentence)
+            }),
             Err(damaged) => Answer::Failed(damaged.to_string()),
         };
         answer.encode()
@@ -194,7 +200,8 @@ impl Jobs {
         let has_handle = state.jobs.values().any(|other| Arc::ptr_eq(other, job));
         let is_partial = !job.is_whole() && state.latest.as_ref().is_some_and(|latest| Arc::ptr_eq(latest, job));
         if !has_handle && !is_partial {
-            job.rooms().iter().for_each(|room| self.0.rooms.free(room));
+            // Once only: their paths may soon be others'.
+            job.take_rooms().iter().for_each(|room| self.0.rooms.free(room));
         }
     }
 
