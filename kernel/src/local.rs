@@ -108,6 +108,7 @@ impl LocalWorker {
             routes.active = Some((run, sender));
             routes.last = Some(publisher.clone());
         }
+        self.jobs.set_object(object);
         self.worker.submit(Job {
             run,
             preload: object.preload.clone(),
@@ -120,7 +121,6 @@ impl LocalWorker {
             snapshots,
         });
         let mut view = LocalView::new(object.has_result);
-        self.jobs.set_object(object);
         let (mut stopped, mut failure, mut kill_at) = (None, None, None);
         // For how many checks in a row the cell has been reading.
         let mut reading = 0;

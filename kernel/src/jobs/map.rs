@@ -260,9 +260,15 @@ impl Work {
                 (half.object.clone(), Entry::Cell(half.object.entry.clone()))
             }
             None => {
+                let runs = object.as_ref().map(|object| object.path.display().to_string()).unwrap_or_default();
                 let this = object.filter(|object| object.path == Path::new(&ask.object));
-                let gone = "the function's object isn't the cell's that runs: start maps from the cell itself";
-                (this.ok_or(gone)?, Entry::Function(ask.function))
+                let gone = || {
+                    format!(
+                        "the function is in the object {}, and not in that of the cell that runs, {runs}",
+                        ask.object
+                    )
+                };
+                (this.ok_or_else(gone)?, Entry::Function(ask.function))
             }
         };
         let mut preload = Vec::new();
