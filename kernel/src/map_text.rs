@@ -18,7 +18,7 @@
 //! says of the user's line.
 
 use crate::magic::{Code, Data, End, MagicError, Map, OnError};
-use chorus_compiler::{Diagnostic, Expression, Shape, Span};
+use chorus_compiler::{Expression, Failure, Shape, Span};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
@@ -55,10 +55,11 @@ pub struct Text {
 
 impl Text {
     /// What rustc says of generated lines, as when a result can't travel, it says of the magic's line.
-    pub fn to_users_lines(&self, errors: &mut [Diagnostic], cell: &str) {
+    pub fn to_users_lines(&self, failure: Failure, cell: &str) -> Failure {
+        let Failure::Errors(mut errors) = failure else { return failure };
         let line = *self.users.start();
         let text = line.checked_sub(1).and_then(|at| cell.lines().nth(at)).unwrap_or_default();
-        for error in errors {
+        for error in &mut errors {
             let (users, generated): (Vec<Span>, Vec<Span>) =
                 std::mem::take(&mut error.spans).into_iter().partition(|span| self.users.contains(&span.line));
             error.spans = users;
@@ -79,6 +80,7 @@ impl Text {
                 );
             }
         }
+        Failure::Errors(errors)
     }
 }
 

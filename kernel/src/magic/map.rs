@@ -98,16 +98,6 @@ pub enum OnError {
     Keep,
 }
 
-impl From<OnError> for px::link::OnError {
-    fn from(wanted: OnError) -> px::link::OnError {
-        match wanted {
-            OnError::Stop => px::link::OnError::Stop,
-            OnError::Skip => px::link::OnError::Skip,
-            OnError::Keep => px::link::OnError::Keep,
-        }
-    }
-}
-
 /// clap gives `Option<Option<_>>` a meaning of its own.
 #[derive(Clone, Copy, Debug)]
 struct Chunk(Option<u64>);

@@ -1,5 +1,6 @@
 use super::*;
 use crate::magic::{Command, Part, PxConfig, parse};
+use chorus_compiler::Diagnostic;
 
 fn types(all: &[(&str, &str)]) -> Types {
     all.iter().map(|(name, of)| ((*name).to_owned(), (*of).to_owned())).collect()
@@ -250,13 +251,13 @@ fn errors_in_generated_lines_are_the_magics() {
         text: "?".into(),
     };
     let error = |spans| Diagnostic { code: Some("E0277".into()), spans, ..Diagnostic::error("no") };
-    let mut errors = [
+    let errors = vec![
         error(vec![span(1, 127, true, "derive it"), span(1, 3, false, "bound")]),
         error(vec![span(2, 17, true, "here"), span(1, 3, false, "the macro")]),
         error(vec![]),
         Diagnostic::error("the disk is full"),
     ];
-    text.to_users_lines(&mut errors, cell);
+    let Failure::Errors(errors) = text.to_users_lines(Failure::Errors(errors), cell) else { panic!() };
     let shown: Vec<Vec<(usize, usize, &str)>> = errors
         .iter()
         .map(|error| error.spans.iter().map(|span| (span.line, span.column, span.label.as_str())).collect())

@@ -27,7 +27,7 @@ pub use grouping::Grouping;
 pub use ids::{fold_ids, name_engines, parse_ids};
 pub use local::LocalView;
 pub use magics::{LEFT, help, magics};
-pub use map::{EngineState, MapEnd, MapEngine, MapView};
+pub use map::{EngineState, MapEnd, MapView};
 pub use output::{Bundle, Output, bundle, html_bundle, plain_bundle, stream_name};
 pub use progress::duration;
 pub use record::{PxRecord, RECORD_LIMIT};
