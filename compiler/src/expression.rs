@@ -201,7 +201,7 @@ fn guard_binds(condition: &SyntaxNode, at: TextSize, name: &str) -> bool {
 
 fn binds(pattern: &ast::Pat, name: &str) -> bool {
     let patterns = pattern.syntax().descendants().filter_map(ast::IdentPat::cast);
-    patterns.filter_map(|pattern| pattern.name()).any(|bound| plain(&bound.text()) == name)
+    patterns.filter_map(|pattern| pattern.name()).any(|bound| plain(bound.text()) == name)
 }
 
 #[cfg(test)]

@@ -87,12 +87,17 @@ pub(crate) fn mapped<'a>(
     let CellText { count, first_line, cell, .. } = *cell;
     pieces.into_iter().map(move |piece| {
         let line = piece.line + first_line - 1;
+        let lines = piece.text.lines().enumerate().map(|(index, _)| (line + index).checked_sub(1));
+        let shown = lines.map(|at| at.and_then(|at| cell.lines().nth(at)).unwrap_or_default()).collect::<Vec<_>>();
         MappedPiece {
             cell: count,
             line,
             column: piece.column,
             text: piece.text.clone(),
-            first_line: line.checked_sub(1).and_then(|at| cell.lines().nth(at)).unwrap_or_default().to_owned(),
+            shown: shown.join(
+                "
+",
+            ),
         }
     })
 }
@@ -107,6 +112,6 @@ fn whole(piece: &MappedPiece, label: &str) -> Span {
         end_column: piece.column + first.chars().count(),
         label: label.to_owned(),
         primary: true,
-        text: piece.first_line.clone(),
+        text: piece.shown.lines().next().unwrap_or_default().to_owned(),
     }
 }

@@ -34,8 +34,8 @@ pub(crate) struct MappedPiece {
     pub line: usize,
     pub column: usize,
     pub text: String,
-    /// The whole line of the cell on which `text` begins.
-    pub first_line: String,
+    /// The lines of the cell on which `text` stands, which may have more on them.
+    pub shown: String,
 }
 
 impl SourceMap {
@@ -60,9 +60,11 @@ impl SourceMap {
             let piece = self.pieces.get(located.piece)?;
             let index = line.checked_sub(located.line)?;
             let text = piece.text.lines().nth(index)?;
-            let (column, text) = match index {
-                0 => ((column + piece.column).saturating_sub(located.column), piece.first_line.clone()),
-                _ => (column, text.to_owned()),
+            // What is generated around the user's code may have lines that the cell has not.
+            let text = piece.shown.lines().nth(index).unwrap_or(text).to_owned();
+            let column = match index {
+                0 => (column + piece.column).saturating_sub(located.column),
+                _ => column,
             };
             // Of two statements on one line, a place before the second is the first's.
             (index > 0 || column >= piece.column).then(|| Place {
@@ -115,7 +117,7 @@ mod tests {
 
     fn piece(cell: u32, line: usize, column: usize, text: &str) -> MappedPiece {
         let first = text.lines().next().unwrap_or_default();
-        MappedPiece { cell, line, column, text: text.into(), first_line: " ".repeat(column - 1) + first }
+        MappedPiece { cell, line, column, text: text.into(), shown: " ".repeat(column - 1) + first }
     }
 
     #[test]
@@ -138,6 +140,17 @@ mod tests {
         assert_eq!(at(5, 1), None);
         assert_eq!(at(999, 1), None);
         assert_eq!(at(0, 0), None);
+    }
+
+    #[test]
+    fn lines_are_shown_as_the_user_wrote_them() {
+        let text = "let a = {\npx!{ |x| x;     xs}\n};";
+        let shown = "\n%map -o a |x| x over xs".to_owned();
+        let map =
+            SourceMap::new(text.into(), vec![MappedPiece { cell: 2, line: 0, column: 1, text: text.into(), shown }]);
+        let at = |line| map.place(line, 6).map(|place| (place.line, place.column, place.text));
+        assert_eq!(at(2), Some((1, 6, "%map -o a |x| x over xs".into())));
+        assert_eq!(at(3), Some((2, 6, "};".into())));
     }
 
     #[test]

@@ -14,12 +14,13 @@
 //! ```
 //!
 //! A macro's own names are others than the user's, which is why the names that a piece uses and the macro binds are
-//! among its arguments. A mistake that rustc finds in the macro's text, as when a result can't travel, is shown at its
-//! call: the user's line.
+//! among its arguments. What rustc finds wrong with the macro's text, as when a result can't travel, [`Text::to_users_lines`]
+//! says of the user's line.
 
 use crate::magic::{Code, Data, End, MagicError, Map, OnError};
-use chorus_compiler::{Expression, Shape};
+use chorus_compiler::{Expression, Failure, Shape, Span};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 /// Types of variables, by name.
 pub type Types = BTreeMap<String, String>;
@@ -48,6 +49,39 @@ pub struct Text {
     pub text: String,
     /// The number of its first line in the user's cell, as in `chorus_compiler::CellText`: 0 if that stands above it.
     pub first_line: usize,
+    /// The lines of the cell that have the user's code. The others are generated.
+    users: RangeInclusive<usize>,
+}
+
+impl Text {
+    /// What rustc says of generated lines, as when a result can't travel, it says of the magic's line.
+    pub fn to_users_lines(&self, failure: Failure, cell: &str) -> Failure {
+        let Failure::Errors(mut errors) = failure else { return failure };
+        let line = *self.users.start();
+        let text = line.checked_sub(1).and_then(|at| cell.lines().nth(at)).unwrap_or_default();
+        for error in &mut errors {
+            let (users, generated): (Vec<Span>, Vec<Span>) =
+                std::mem::take(&mut error.spans).into_iter().partition(|span| self.users.contains(&span.line));
+            error.spans = users;
+            // Errors that aren't rustc's have no place.
+            if error.code.is_some() && !error.spans.iter().any(|span| span.primary) {
+                let label = generated.into_iter().find(|span| span.primary).map(|span| span.label);
+                error.spans.insert(
+                    0,
+                    Span {
+                        line,
+                        column: 1 + text.chars().take_while(|c| c.is_whitespace()).count(),
+                        end_line: line,
+                        end_column: 1 + text.trim_end().chars().count(),
+                        label: label.unwrap_or_default(),
+                        primary: true,
+                        text: text.to_owned(),
+                    },
+                );
+            }
+        }
+        Failure::Errors(errors)
+    }
 }
 
 /// What a map becomes in a notebook with these variables, on engines that all have those.
@@ -294,6 +328,8 @@ impl<'a> Plan<'a> {
         }
         pieces.sort_by_key(|(code, _)| (code.line, code.column));
         let first = pieces.first().map_or(1, |(code, _)| code.line);
+        let ends = pieces.iter().map(|(code, _)| code.line + code.text.lines().count().saturating_sub(1));
+        let last = ends.max().unwrap_or(first);
         lines.text = "px!{".to_owned();
         lines.line = first;
         for (code, name) in &pieces {
@@ -331,7 +367,7 @@ impl<'a> Plan<'a> {
             lines.text,
             values.join("; ")
         );
-        Text { text, first_line: first.saturating_sub(1) }
+        Text { text, first_line: first.saturating_sub(1), users: first..=last }
     }
 }
 

@@ -5,7 +5,7 @@ use crate::namespace::Variable;
 use proptest::prelude::*;
 
 fn definitions(text: &str) -> Vec<Definition> {
-    let piece = |text| MappedPiece { cell: 1, line: 1, column: 1, text, first_line: String::new() };
+    let piece = |text| MappedPiece { cell: 1, line: 1, column: 1, text, shown: String::new() };
     let items = Cell::parse(text).items.into_iter();
     items.map(|item| Definition { piece: piece(item.piece.text), nature: item.nature }).collect()
 }

@@ -23,7 +23,7 @@ impl Executor {
             None => None,
         };
         self.jobs.begin_cell(self.context(options(&map), half.clone(), request));
-        let ran = self.rust_in_context(&local.text, local.first_line, request).await;
+        let ran = self.rust_in_context(&local.text, local.first_line, Some(&local), request).await;
         if let Some(half) = half {
             self.forget_unused(&half, targets).await;
         }
@@ -61,7 +61,7 @@ impl Executor {
     ) -> Result<Half, Failure> {
         let members: Vec<Member> = targets.iter().copied().map(Member::Engine).collect();
         let (count, whole) = (request.publisher.count(), Arc::clone(&request.code));
-        let (evaluated, object) = self
+        let (evaluated, object, text) = self
             .compile(request, move |compiler| {
                 let mut compiled = None;
                 let cell = CellText { text: &text.text, count, first_line: text.first_line, cell: &whole };
@@ -69,10 +69,11 @@ impl Executor {
                     compiled = Some(object.clone());
                     Ran::Submitted
                 });
-                (evaluated, compiled)
+                (evaluated, compiled, text)
             })
             .await?;
-        let evaluated = evaluated.map_err(compile_failure)?;
+        let explain = |failure| compile_failure(text.to_users_lines(failure, &request.code));
+        let evaluated = evaluated.map_err(explain)?;
         let object = object.ok_or_else(|| failure("MapError", "there is nothing for the engines to run"))?;
         Ok(Half { object, ticket: evaluated.ticket, used: false.into() })
     }

@@ -19,6 +19,7 @@ use crate::interrupt::Interrupted;
 use crate::jobs::{Context, Half, Jobs, MapOptions};
 use crate::local::{Ended, LocalWorker};
 use crate::magic::{self, Code, Command, Part, PxConfig, PxOptions};
+use crate::map_text::Text;
 use crate::publisher::Publisher;
 use crate::px::PxCell;
 use crate::render;
@@ -207,7 +208,7 @@ impl Executor {
             self.cluster(request).await?;
         }
         self.jobs.begin_cell(self.context(MapOptions::default(), None, request));
-        self.rust_in_context(text, first_line, request).await
+        self.rust_in_context(text, first_line, None, request).await
     }
 
     /// What maps of the cell that is about to run are to know.
@@ -225,7 +226,13 @@ impl Executor {
     }
 
     /// Rust for the notebook's own worker, when it is known how its maps are to be run.
-    async fn rust_in_context(&mut self, text: &str, first_line: usize, request: &Request) -> Done {
+    async fn rust_in_context(
+        &mut self,
+        text: &str,
+        first_line: usize,
+        generated: Option<&Text>,
+        request: &Request,
+    ) -> Done {
         let members = [Member::Local];
         if self.colon_commands(text, first_line, &members, request).await? == Next::Quit {
             return Ok(Next::Quit);
@@ -255,7 +262,11 @@ impl Executor {
             })
             .await?;
         self.spent.add(spent);
-        let evaluated = evaluated.map_err(compile_failure)?;
+        let explain = |failure| match generated {
+            Some(text) => compile_failure(text.to_users_lines(failure, &request.code)),
+            None => compile_failure(failure),
+        };
+        let evaluated = evaluated.map_err(explain)?;
         if let Some(notice) = outdated_notice(&evaluated.outdated) {
             request.publisher.say(&notice).await;
         }

@@ -17,7 +17,7 @@ pub struct Account {
 impl Account {
     /// Of a map that has done nothing.
     pub fn new(items: Option<u64>) -> Account {
-        Account { items, done: Vec::new(), view: MapView::new(items.unwrap_or(0)) }
+        Account { items, done: Vec::new(), view: MapView::new(items) }
     }
 
     /// Enters what an engine has done; returns the first item of it that failed.

@@ -1,5 +1,6 @@
 use super::*;
 use crate::magic::{Command, Part, PxConfig, parse};
+use chorus_compiler::Diagnostic;
 
 fn types(all: &[(&str, &str)]) -> Types {
     all.iter().map(|(name, of)| ((*name).to_owned(), (*of).to_owned())).collect()
@@ -234,4 +235,33 @@ fn what_makes_no_map_is_said() {
       | ^^^^^^^^^^^^
     write a closure such as `|x| x * x`, or `it` for the item
     ");
+}
+
+#[test]
+fn errors_in_generated_lines_are_the_magics() {
+    let cell = "let a = 1;\n%map -o zs |x| x * k over xs";
+    let text = texts_of(cell).unwrap().local;
+    let span = |line, column, primary, label: &str| Span {
+        line,
+        column,
+        end_line: line,
+        end_column: column + 1,
+        label: label.into(),
+        primary,
+        text: "?".into(),
+    };
+    let error = |spans| Diagnostic { code: Some("E0277".into()), spans, ..Diagnostic::error("no") };
+    let errors = vec![
+        error(vec![span(1, 127, true, "derive it"), span(1, 3, false, "bound")]),
+        error(vec![span(2, 17, true, "here"), span(1, 3, false, "the macro")]),
+        error(vec![]),
+        Diagnostic::error("the disk is full"),
+    ];
+    let Failure::Errors(errors) = text.to_users_lines(Failure::Errors(errors), cell) else { panic!() };
+    let shown: Vec<Vec<(usize, usize, &str)>> = errors
+        .iter()
+        .map(|error| error.spans.iter().map(|span| (span.line, span.column, span.label.as_str())).collect())
+        .collect();
+    assert_eq!(shown, [vec![(2, 1, "derive it")], vec![(2, 17, "here")], vec![(2, 1, "")], vec![]]);
+    assert_eq!((errors[0].spans[0].end_column, errors[0].spans[0].text.as_str()), (29, "%map -o zs |x| x * k over xs"));
 }

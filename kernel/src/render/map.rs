@@ -2,6 +2,7 @@
 //!
 //! It has no clock: whoever feeds it says how late it is, and decides how often it is shown.
 
+use super::magics::LEFT;
 use super::output::{Bundle, html_bundle};
 use super::progress::duration;
 use chorus_protocol::EngineId;
@@ -22,7 +23,8 @@ const NAMED: usize = 8;
 /// A map's progress.
 #[derive(Clone, Debug)]
 pub struct MapView {
-    total: u64,
+    /// `None` when each engine has its own items, and only they know how many.
+    total: Option<u64>,
     done: u64,
     /// The first items that failed, in order.
     failed: Vec<u64>,
@@ -65,8 +67,8 @@ pub enum MapEnd {
 }
 
 impl MapView {
-    /// A map of so many items.
-    pub fn new(total: u64) -> MapView {
+    /// A map of so many items; `None` when each engine has its own.
+    pub fn new(total: Option<u64>) -> MapView {
         MapView { total, done: 0, failed: Vec::new(), failures: 0, engines: BTreeMap::new() }
     }
 
@@ -120,9 +122,11 @@ impl MapView {
     /// `1,000 items on 4 engines in 0.52 s (1.9 k/s); 3 failed: items 4, 17, 90`
     pub fn summary(&self, elapsed: Duration, end: MapEnd) -> String {
         let engines = self.engines.values().filter(|engine| engine.done > 0).count();
-        let items = match end {
-            MapEnd::Done => plural(self.done, "item"),
-            _ => format!("{} of {}", thousands(self.done), plural(self.total, "item")),
+        let items = match (end, self.total) {
+            (MapEnd::Failed | MapEnd::Interrupted, Some(total)) => {
+                format!("{} of {}", thousands(self.done), plural(total, "item"))
+            }
+            _ => plural(self.done, "item"),
         };
         let begin = match end {
             MapEnd::Done => "",
@@ -143,57 +147,69 @@ impl MapView {
     }
 
     fn text(&self, elapsed: Duration) -> String {
-        let percent = (self.share() * 100.0) as u64;
-        let mut text = format!("map {percent:>3}% [{}] {}", bar(self.share(), WIDTH), self.numbers(elapsed));
+        let numbers = self.numbers(elapsed);
+        let mut text = match self.share() {
+            Some(share) => format!("map {:>3}% [{}] {numbers}", percent(share), bar(share, WIDTH)),
+            None => format!("map {numbers}"),
+        };
         let width = self.engines.keys().map(|id| id.to_string().len()).max().unwrap_or(0);
         for (id, engine) in &self.engines {
-            let bar = bar(self.part(engine), ENGINE_WIDTH);
-            text += &format!("\n  engine {:>width$} [{bar}] {}", id.to_string(), engine.numbers());
+            let bar = self.part(engine).map(|part| format!("[{}] ", bar(part, ENGINE_WIDTH))).unwrap_or_default();
+            text += &format!("\n  engine {:>width$} {bar}{}", id.to_string(), engine.numbers());
         }
         text
     }
 
     fn html(&self, elapsed: Duration) -> String {
-        let row = |name: &str, share: f64, width: u32, numbers: &str, failures: u64| {
+        let row = |name: &str, share: Option<f64>, numbers: &str, failures: u64| {
             let colour = if failures > 0 { "; accent-color: #c33" } else { "" };
-            format!(
-                "<tr><td style=\"text-align: left\">{name}</td><td><progress value=\"{share:.4}\" max=\"1\" \
-                 style=\"width: {width}em; vertical-align: middle{colour}\"></progress></td>\
-                 <td style=\"text-align: left\">{}</td></tr>",
-                encode_text(numbers)
-            )
+            let bar = share.map(|share| {
+                format!(
+                    "<td><progress value=\"{share:.4}\" max=\"1\" style=\"width: 16em; vertical-align: \
+                     middle{colour}\"></progress></td>"
+                )
+            });
+            let bar = bar.unwrap_or_default();
+            format!("<tr><td {LEFT}>{name}</td>{bar}<td {LEFT}>{}</td></tr>", encode_text(numbers))
         };
-        let whole = format!("<b>{}%</b>", (self.share() * 100.0) as u64);
-        let mut rows = row(&whole, self.share(), 16, &self.numbers(elapsed), self.failures);
+        let share = self.share();
+        let whole = share.map_or("map".to_owned(), |share| format!("<b>{}%</b>", percent(share)));
+        let mut rows = row(&whole, share, &self.numbers(elapsed), self.failures);
         for (id, engine) in &self.engines {
-            rows += &row(&format!("engine {id}"), self.part(engine), 16, &engine.numbers(), engine.failures);
+            rows += &row(&format!("engine {id}"), self.part(engine), &engine.numbers(), engine.failures);
         }
         format!("<table>{rows}</table>")
     }
 
     /// From 0 to 1; nothing of nothing is all of it.
-    fn share(&self) -> f64 {
-        if self.done >= self.total { 1.0 } else { self.done as f64 / self.total as f64 }
+    fn share(&self) -> Option<f64> {
+        let total = self.total?;
+        Some(if self.done >= total { 1.0 } else { self.done as f64 / total as f64 })
     }
 
     /// An engine's part of all items.
-    fn part(&self, engine: &Engine) -> f64 {
-        if self.total == 0 { 0.0 } else { (engine.done as f64 / self.total as f64).min(1.0) }
+    fn part(&self, engine: &Engine) -> Option<f64> {
+        let total = self.total?;
+        Some(if total == 0 { 0.0 } else { (engine.done as f64 / total as f64).min(1.0) })
     }
 
     /// `4,200/10,000 items, 1.2 k/s, 5 s left, 3 failed`
     fn numbers(&self, elapsed: Duration) -> String {
-        let mut text = format!("{}/{}", thousands(self.done), plural(self.total, "item"));
-        match rate(self.done, elapsed) {
-            Some(rate) => {
-                let left = self.total.saturating_sub(self.done) as f64 / rate;
+        let mut text = match self.total {
+            Some(total) => format!("{}/{}", thousands(self.done), plural(total, "item")),
+            None => plural(self.done, "item"),
+        };
+        match (rate(self.done, elapsed), self.total) {
+            (Some(rate), Some(total)) => {
                 text += &format!(", {}", per_second(rate));
-                // Beyond what a clock can say, nothing is said.
+                // Of what no clock can show, nothing is said.
+                let left = total.saturating_sub(self.done) as f64 / rate;
                 if let Ok(left) = Duration::try_from_secs_f64(left.ceil()) {
                     text += &format!(", {} left", duration(left));
                 }
             }
-            None => text += &format!(", {}", duration(elapsed)),
+            (Some(rate), None) => text += &format!(", {}, {}", per_second(rate), duration(elapsed)),
+            (None, _) => text += &format!(", {}", duration(elapsed)),
         }
         if self.failures > 0 {
             text += &format!(", {} failed", thousands(self.failures));
@@ -219,6 +235,11 @@ impl Engine {
         }
         text
     }
+}
+
+/// Rounded down: 100 is said of all alone.
+fn percent(share: f64) -> u64 {
+    (share * 100.0) as u64
 }
 
 fn bar(share: f64, width: usize) -> String {
@@ -282,8 +303,8 @@ mod tests {
         data[mime].as_str().unwrap().to_owned()
     }
 
-    fn halfway() -> MapView {
-        let mut view = MapView::new(10_000);
+    fn halfway(total: Option<u64>) -> MapView {
+        let mut view = MapView::new(total);
         for id in [0, 1, 10, 2] {
             view.engine(EngineId(id), EngineState::Busy);
         }
@@ -297,7 +318,7 @@ mod tests {
 
     #[test]
     fn a_map_under_way_is_bars() {
-        let data = halfway().bundle(Duration::from_secs(3));
+        let data = halfway(Some(10_000)).bundle(Duration::from_secs(3));
         insta::assert_snapshot!(text(&data, "text/plain"), @r"
         map  42% [██████████··············] 4,200/10,000 items, 1.4 k/s, 5 s left, 3 failed
           engine  0 [████········] 3,500 items, 1.2 k/s, busy, 2 failed
@@ -316,8 +337,23 @@ mod tests {
     }
 
     #[test]
+    fn without_a_total_there_are_no_bars() {
+        let data = halfway(None).bundle(Duration::from_secs(3));
+        insta::assert_snapshot!(text(&data, "text/plain"), @r"
+        map 4,200 items, 1.4 k/s, 3 s, 3 failed
+          engine  0 3,500 items, 1.2 k/s, busy, 2 failed
+          engine  1 700 items, 350/s, died: others do its items, 1 failed
+          engine  2 0 items, busy
+          engine 10 0 items, idle
+        ");
+        assert!(!text(&data, "text/html").contains("<progress"));
+        let end = halfway(None).summary(Duration::from_secs(3), MapEnd::Interrupted);
+        assert!(end.starts_with("interrupted: 4,200 items on 2 engines in 3.00 s"), "{end}");
+    }
+
+    #[test]
     fn nothing_done_yet_has_no_rate() {
-        let mut view = MapView::new(1);
+        let mut view = MapView::new(Some(1));
         view.engine(EngineId(0), EngineState::Busy);
         insta::assert_snapshot!(text(&view.bundle(Duration::from_secs(75)), "text/plain"), @r"
         map   0% [························] 0/1 item, 1 min 15 s
@@ -327,7 +363,7 @@ mod tests {
 
     #[test]
     fn the_last_line_says_what_was_done() {
-        let mut view = MapView::new(10_000_000);
+        let mut view = MapView::new(Some(10_000_000));
         for id in 0..4 {
             view.done(EngineId(id), 2_500_000, 500_000, &[]);
         }
@@ -335,25 +371,25 @@ mod tests {
         assert_eq!(all(&view, 520, MapEnd::Done), "10,000,000 items on 4 engines in 0.52 s (19.2 M/s)");
         view.done(EngineId(0), 0, 0, &[90, 17, 4]);
         insta::assert_snapshot!(all(&view, 520, MapEnd::Done), @"10,000,000 items on 4 engines in 0.52 s (19.2 M/s); 3 failed: items 4, 17, 90");
-        let half = halfway();
+        let half = halfway(Some(10_000));
         insta::assert_snapshot!(all(&half, 61_000, MapEnd::Interrupted), @"interrupted: 4,200 of 10,000 items on 2 engines in 1 min 1 s (68.9/s); 3 failed: items 4, 17, 90");
-        let mut one = MapView::new(1);
+        let mut one = MapView::new(Some(1));
         assert_eq!(all(&one, 0, MapEnd::Failed), "failed: 0 of 1 item on 0 engines in 0.0 ms");
         one.done(EngineId(3), 1, 10, &[0]);
         insta::assert_snapshot!(all(&one, 25, MapEnd::Failed), @"failed: 1 of 1 item on 1 engine in 25.0 ms (40.0/s); 1 failed: item 0");
-        let mut many = MapView::new(100);
+        let mut many = MapView::new(Some(100));
         many.done(EngineId(0), 100, 10, &(0..100).rev().collect::<Vec<_>>());
         assert!(all(&many, 1000, MapEnd::Done).ends_with("100 failed: items 0, 1, 2, 3, 4, 5, 6, 7, ..."));
     }
 
     #[test]
     fn odd_numbers_are_no_panic() {
-        let mut view = MapView::new(0);
+        let mut view = MapView::new(Some(0));
         assert!(text(&view.bundle(Duration::ZERO), "text/plain").starts_with("map 100% "));
         view.done(EngineId(u32::MAX), u64::MAX, u64::MAX, &[u64::MAX]);
         view.done(EngineId(u32::MAX), u64::MAX, 1, &[0; 20]);
         let _ = (view.bundle(Duration::MAX), view.end_bundle(Duration::from_nanos(1), MapEnd::Done));
-        let mut slow = MapView::new(u64::MAX);
+        let mut slow = MapView::new(Some(u64::MAX));
         slow.done(EngineId(0), 1, 1, &[]);
         let _ = slow.bundle(Duration::MAX);
     }
