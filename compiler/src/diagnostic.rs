@@ -57,6 +57,9 @@ pub struct Span {
     pub text: String,
 }
 
+/// The note of an error whose place isn't in the cell.
+pub const ELSEWHERE: &str = "the place is in a definition of an earlier cell";
+
 struct Style {
     red: &'static str,
     blue: &'static str,
@@ -165,7 +168,7 @@ impl Diagnostic {
             };
         }
         if diagnostic.spans.is_empty() && elsewhere {
-            diagnostic.notes.push("the place is in a definition of an earlier cell".into());
+            diagnostic.notes.push(ELSEWHERE.into());
         }
         diagnostic.notes.extend(error.help().iter().map(|help| format!("help: {}", one_line(help))));
         diagnostic.notes.extend(error.evcxr_extra_hint().map(|hint| format!("note: {hint}")));

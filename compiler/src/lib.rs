@@ -38,7 +38,7 @@ pub use command::{Action, Reply, command_names, help, help_of};
 pub use compiler::{CellText, Compiler, Config, Evaluated, Object, Ran};
 pub use complete::{Completeness, completeness};
 pub use context::Context;
-pub use diagnostic::{Diagnostic, Level, Span};
+pub use diagnostic::{Diagnostic, ELSEWHERE, Level, Span};
 pub use expression::{Expression, Shape};
 pub use failure::Failure;
 pub use interrupt::Interrupter;

@@ -65,6 +65,8 @@ impl Text {
             error.spans = users;
             // Errors that aren't rustc's have no place.
             if error.code.is_some() && !error.spans.iter().any(|span| span.primary) {
+                // A generated line above the cell is none of an earlier cell.
+                error.notes.retain(|note| note != chorus_compiler::ELSEWHERE);
                 let label = generated.into_iter().find(|span| span.primary).map(|span| span.label);
                 error.spans.insert(
                     0,
@@ -80,6 +82,8 @@ impl Text {
                 );
             }
         }
+        // What was said of several generated places is one mistake of the user's.
+        errors.dedup();
         Failure::Errors(errors)
     }
 }
@@ -211,10 +215,11 @@ impl<'a> Plan<'a> {
                 if !self.map.options.ordered {
                     steps += ".unordered()";
                 }
-                if self.map.options.on_error == OnError::Keep {
-                    steps += ".keep_errors()";
-                }
-                steps += ".collect()";
+                steps += match (self.map.options.on_error, self.map.options.keep) {
+                    (OnError::Keep, _) => ".keep_errors().collect()",
+                    (_, true) => ".keep()",
+                    (_, false) => ".collect()",
+                };
             }
             End::Sum => steps += ".sum()",
             End::Min => steps += ".min()",
@@ -226,10 +231,10 @@ impl<'a> Plan<'a> {
         steps
     }
 
-    /// Parameters with the types of variables of the engines.
-    fn engine_parameters(&self) -> String {
-        let parameters = self.engine_variables.iter().enumerate();
-        parameters.map(|(at, name)| format!("$e{at}: {}, ", type_of(self.engines, name))).collect()
+    /// A parameter that is the engines' variables, as a tuple with its type.
+    fn engine_parameter(&self) -> String {
+        let names = self.engine_variables.iter().enumerate();
+        parameter(names.map(|(at, name)| (format!("$e{at}"), type_of(self.engines, name))))
     }
 
     fn local(&self) -> Text {
@@ -240,18 +245,18 @@ impl<'a> Plan<'a> {
             Data::Each(part) => {
                 let part_type = type_of(self.engines, part.text);
                 let shape = format!("|$part: {part_type}| px::map::shape_each(&$part)");
-                let parameters = self.engine_parameters();
+                let variables = self.engine_parameter();
                 match self.constants.is_empty() {
-                    true => format!("px::map::gathered{keep}({shape}, |{parameters}px_items| {steps})"),
+                    true => format!("px::map::gathered{keep}({shape}, |{variables}, px_items| {steps})"),
                     false => {
-                        let taken = format!("|{parameters}{pattern}, px_items| {steps}");
+                        let taken = format!("|{variables}, {pattern}, px_items| {steps}");
                         format!("px::map::gathered{keep}_with({constants}, {shape}, {taken})")
                     }
                 }
             }
             Data::Sources(_) if self.needs_engines() => {
-                let parameters = self.engine_parameters();
-                format!("px::map::typed{keep}({data}, {constants}, |{parameters}{pattern}, px_items| {steps})")
+                let variables = self.engine_parameter();
+                format!("px::map::typed{keep}({data}, {constants}, |{variables}, {pattern}, px_items| {steps})")
             }
             Data::Sources(_) => format!("px::map::start({data}, {constants}, |{pattern}, px_items| {steps})"),
         };
@@ -279,25 +284,22 @@ impl<'a> Plan<'a> {
         let (pattern, steps) = (self.constants_pattern(), self.steps());
         let keep = if self.map.options.keep { "_keep" } else { "" };
         let constants = self.constants_value();
-        let typed = |names: &mut dyn Iterator<Item = (String, &String)>| -> String {
-            let parameters: Vec<String> =
-                names.map(|(argument, name)| format!("{argument}: {}", type_of(self.local, name))).collect();
-            parameters.join(", ")
-        };
-        let given = self.constants.iter().enumerate().map(|(at, name)| (format!("$k{at}"), name));
+        let given = self.constants.iter().enumerate();
+        let given = given.map(|(at, name)| (format!("$k{at}"), type_of(self.local, name)));
         let call = match &self.map.data {
             Data::Each(_) if self.constants.is_empty() => {
-                format!("px::map::each{keep}(&$part, |px_items| {steps})")
+                format!("px::map::each{keep}(px::part!($part), |px_items| {steps})")
             }
             Data::Each(_) => {
-                let parameters = typed(&mut given.into_iter());
-                format!("px::map::each{keep}_with(|{parameters}| &{constants}, &$part, |{pattern}, px_items| {steps})")
+                let constants = parameter(given);
+                format!("px::map::each{keep}_with(px::part!($part), |{constants}, px_items| {steps})")
             }
             Data::Sources(_) => {
-                let named = self.only_named().enumerate().map(|(at, name)| (format!("$n{at}"), name));
-                let parameters = typed(&mut named.chain(given));
+                let named = self.only_named().enumerate();
+                let named = named.map(|(at, name)| (format!("$n{at}"), type_of(self.local, name)));
+                let variables = parameter(named.chain(given));
                 let shape = format!("px::map::shape(&{}, &{constants})", self.data());
-                format!("px::map::serve{keep}(|{parameters}| {shape}, |{pattern}, px_items| {steps})")
+                format!("px::map::serve{keep}(|{variables}| {shape}, |{pattern}, px_items| {steps})")
             }
         };
         let begin = match &self.map.options.out {
@@ -415,6 +417,14 @@ impl Lines {
             Around::Braces => "\n};",
         };
     }
+}
+
+/// `(a, b,): (A, B,)`
+fn parameter<'t>(all: impl Iterator<Item = (String, &'t str)>) -> String {
+    let (names, types): (Vec<String>, Vec<&str>) = all.unzip();
+    let tuple = |parts: Vec<&str>| parts.into_iter().map(|part| format!("{part}, ")).collect::<String>();
+    let (names, types) = (tuple(names.iter().map(String::as_str).collect()), tuple(types));
+    format!("({}): ({})", names.trim_end(), types.trim_end())
 }
 
 fn reduction<'a>(map: &Map<'a>) -> Option<Code<'a>> {

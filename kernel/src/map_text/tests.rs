@@ -91,38 +91,38 @@ fn variables_of_the_engines_need_a_cell_there() {
         "%map -o zs --reduce '|a, b| a + b' |x| x * k + table[both as usize] over xs",
         &["|a, b| a + b", "|x| x * k + table[both as usize]"]
     ), @r"
-    let zs = { macro_rules! px { ($r:expr; $f:expr; $s0:expr; $k0:ident; $e0:ident; $e1:ident) => { px::map::typed(px::over!(&$s0), (&$k0,), |$e0: u16, $e1: Vec<f64>, ($k0,), px_items| px_items.map($f).reduce($r)).merging($r).wait() } }
+    let zs = { macro_rules! px { ($r:expr; $f:expr; $s0:expr; $k0:ident; $e0:ident; $e1:ident) => { px::map::typed(px::over!(&$s0), (&$k0,), |($e0, $e1,): (u16, Vec<f64>,), ($k0,), px_items| px_items.map($f).reduce($r)).merging($r).wait() } }
     px!{                 |a, b| a + b; |x| x * k + table[both as usize];     xs; k; both; table}
     };
     --- engines
-    let _ = { macro_rules! px { ($r:expr; $f:expr; $s0:expr; $k0:ident; $n0:ident) => { px::map::serve(|$n0: Vec<f64>, $k0: f64| px::map::shape(&px::over!(&$s0), &(&$k0,)), |($k0,), px_items| px_items.map($f).reduce($r)) } }
+    let _ = { macro_rules! px { ($r:expr; $f:expr; $s0:expr; $k0:ident; $n0:ident) => { px::map::serve(|($n0, $k0,): (Vec<f64>, f64,)| px::map::shape(&px::over!(&$s0), &(&$k0,)), |($k0,), px_items| px_items.map($f).reduce($r)) } }
     px!{                 |a, b| a + b; |x| x * k + table[both as usize];     xs; k; xs}
     };
     ");
     insta::assert_snapshot!(both("%map -o kept --keep |x| x * k over xs", &["|x| x * k"]), @r"
-    let _ = { macro_rules! px { ($f:expr; $s0:expr; $k0:ident) => { px::map::typed_keep(px::over!(&$s0), (&$k0,), |($k0,), px_items| px_items.map($f).collect()).wait() } }
+    let _ = { macro_rules! px { ($f:expr; $s0:expr; $k0:ident) => { px::map::typed_keep(px::over!(&$s0), (&$k0,), |(): (), ($k0,), px_items| px_items.map($f).keep()).wait() } }
     px!{                |x| x * k;     xs; k}
     };
     --- engines
-    let kept = { macro_rules! px { ($f:expr; $s0:expr; $k0:ident; $n0:ident) => { px::map::serve_keep(|$n0: Vec<f64>, $k0: f64| px::map::shape(&px::over!(&$s0), &(&$k0,)), |($k0,), px_items| px_items.map($f).collect()) } }
+    let kept = { macro_rules! px { ($f:expr; $s0:expr; $k0:ident; $n0:ident) => { px::map::serve_keep(|($n0, $k0,): (Vec<f64>, f64,)| px::map::shape(&px::over!(&$s0), &(&$k0,)), |($k0,), px_items| px_items.map($f).keep()) } }
     px!{                |x| x * k;     xs; k; xs}
     };
     ");
     insta::assert_snapshot!(both("%map -o zs |x| x + table.len() over each part", &["|x| x + table.len()", "part"]), @r"
-    let zs = { macro_rules! px { ($f:expr; $part:ident; $e0:ident) => { px::map::gathered(|$part: Vec<f64>| px::map::shape_each(&$part), |$e0: Vec<f64>, px_items| px_items.map($f).collect()).wait() } }
+    let zs = { macro_rules! px { ($f:expr; $part:ident; $e0:ident) => { px::map::gathered(|$part: Vec<f64>| px::map::shape_each(&$part), |($e0,): (Vec<f64>,), px_items| px_items.map($f).collect()).wait() } }
     px!{       |x| x + table.len();          part; table}
     };
     --- engines
-    let _ = { macro_rules! px { ($f:expr; $part:ident;) => { px::map::each(&$part, |px_items| px_items.map($f).collect()) } }
+    let _ = { macro_rules! px { ($f:expr; $part:ident;) => { px::map::each(px::part!($part), |px_items| px_items.map($f).collect()) } }
     px!{       |x| x + table.len();          part; }
     };
     ");
     insta::assert_snapshot!(both("%map -o kept --keep |x| x * k over each part", &["|x| x * k", "part"]), @r"
-    let _ = { macro_rules! px { ($f:expr; $part:ident; $k0:ident) => { px::map::gathered_keep_with((&$k0,), |$part: Vec<f64>| px::map::shape_each(&$part), |($k0,), px_items| px_items.map($f).collect()).wait() } }
+    let _ = { macro_rules! px { ($f:expr; $part:ident; $k0:ident) => { px::map::gathered_keep_with((&$k0,), |$part: Vec<f64>| px::map::shape_each(&$part), |(): (), ($k0,), px_items| px_items.map($f).keep()).wait() } }
     px!{                |x| x * k;          part; k}
     };
     --- engines
-    let kept = { macro_rules! px { ($f:expr; $part:ident; $k0:ident) => { px::map::each_keep_with(|$k0: f64| &(&$k0,), &$part, |($k0,), px_items| px_items.map($f).collect()) } }
+    let kept = { macro_rules! px { ($f:expr; $part:ident; $k0:ident) => { px::map::each_keep_with(px::part!($part), |($k0,): (f64,), px_items| px_items.map($f).keep()) } }
     px!{                |x| x * k;          part; k}
     };
     ");
