@@ -1,5 +1,6 @@
 //! Puts the source of the crate `px`, which cells see, where cargo can build it for a notebook.
 
+use crate::evaluator::Setting;
 use crate::toolchain::{find_program, users_path};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -51,6 +52,12 @@ pub(crate) fn write_crate(folder: &Path) -> io::Result<PathBuf> {
         std::fs::write(path, text)?;
     }
     Ok(root)
+}
+
+/// What makes cells depend on it; `with_serde` lets all types travel that derive serde's traits.
+pub(crate) fn dependency(px: &Path, with_serde: bool) -> Setting {
+    let features = if with_serde { ", features = [\"serde\"]" } else { "" };
+    Setting::Dependency { name: "px".into(), config: format!("{{ path = {:?}{features} }}", px.display().to_string()) }
 }
 
 /// Begins to build px in evcxr's crate, as evcxr's cargo will when rust-analyzer has read the standard library; that takes
