@@ -84,3 +84,30 @@ pub(crate) fn build_ahead(manifest: &str, folder: &Path, px: &Path, program: &Pa
 pub(crate) fn sources() -> impl Iterator<Item = &'static str> {
     FILES.iter().map(|(_, text)| *text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_file_is_forgotten() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../px");
+        let mut folders = vec![root.join("src")];
+        let mut found = 0;
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap().flatten() {
+                let path = entry.path();
+                let name = path.strip_prefix(&root).unwrap().to_str().unwrap();
+                match () {
+                    () if path.ends_with("tests") || path.ends_with("tests.rs") => {}
+                    () if path.is_dir() => folders.push(path),
+                    () => {
+                        assert!(FILES.iter().any(|(file, _)| *file == name), "{name}");
+                        found += 1;
+                    }
+                }
+            }
+        }
+        assert_eq!(found + 1, FILES.len(), "and Cargo.toml");
+    }
+}

@@ -6,7 +6,8 @@
 //! costs no memory before that much is there.
 //!
 //! Without the feature `serde`, std's types travel. With it, all types do that implement serde's traits, and the encoding
-//! is the same, so that what was put before a notebook asked for serde can be taken afterwards.
+//! is the same, so that what was put before a notebook asked for serde can be taken afterwards. Of arrays with more than
+//! 32 items serde knows nothing, so those travel without it only.
 
 use crate::link::Damaged;
 
