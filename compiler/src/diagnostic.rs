@@ -174,6 +174,10 @@ impl Diagnostic {
             // What a trait's author advises who lacks it.
             diagnostic.notes.extend(notes(&error.rendered()).iter().map(|note| format!("note: {note}")));
         }
+        if diagnostic.message.contains("`Deserialize` is not general enough") {
+            // rustc took a reference for a type that travels, as long as it didn't look at lifetimes.
+            diagnostic.notes.push("help: references, such as `&str`, can't travel to the engines; a `String` can".into());
+        }
         diagnostic.notes.extend(error.evcxr_extra_hint().map(|hint| format!("note: {hint}")));
         if diagnostic.spans.is_empty() && error.rendered().contains("lib.rs") && !error.is_from_user_code() {
             // Nothing of the user's own to point at: rustc's whole text is better than a bare sentence.

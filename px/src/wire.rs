@@ -41,8 +41,13 @@ mod required {
     )]
     pub trait Required: Serialize + DeserializeOwned + 'static {}
 
+    #[cfg(not(rust_analyzer))]
     #[diagnostic::do_not_recommend]
     impl<T: Serialize + DeserializeOwned + 'static> Required for T {}
+
+    /// evcxr asks rust-analyzer for the types of variables, and that doesn't see what `derive` brings.
+    #[cfg(rust_analyzer)]
+    impl<T: 'static> Required for T {}
 }
 
 #[cfg(not(feature = "serde"))]

@@ -154,7 +154,8 @@ pub trait ProbeRow {
 }
 impl<X: Row> ProbeRow for &&&&&Probe<X> {}
 
-/// Tried first, too: references don't travel, but with serde rustc takes `&str` for what does, until it looks at lifetimes.
+/// Tried first, too: references don't travel, but with serde rustc takes `&str` for what does until it looks at lifetimes,
+/// and rust-analyzer everything.
 pub trait ProbeReferences {
     /// The kind.
     fn kind(&self) -> IterKind {
