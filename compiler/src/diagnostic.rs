@@ -170,7 +170,17 @@ impl Diagnostic {
         if diagnostic.spans.is_empty() && elsewhere {
             diagnostic.notes.push(ELSEWHERE.into());
         }
-        diagnostic.notes.extend(error.help().iter().map(|help| format!("help: {}", one_line(help))));
+        let helps = error.help();
+        let helps = helps.iter().filter(|help| !is_about_px(&diagnostic.message) || !names_traits(help));
+        diagnostic.notes.extend(helps.map(|help| format!("help: {}", one_line(help))));
+        if diagnostic.code.as_deref() == Some("E0277") {
+            // What a trait's author advises who lacks it.
+            diagnostic.notes.extend(notes(&error.rendered()).iter().map(|note| format!("note: {note}")));
+        }
+        if diagnostic.message.contains("`Deserialize` is not general enough") {
+            // rustc took a reference for a type that travels, as long as it didn't look at lifetimes.
+            diagnostic.notes.push("help: references, such as `&str`, can't travel to the engines; a `String` can".into());
+        }
         diagnostic.notes.extend(error.evcxr_extra_hint().map(|hint| format!("note: {hint}")));
         if diagnostic.spans.is_empty() && error.rendered().contains("lib.rs") && !error.is_from_user_code() {
             // Nothing of the user's own to point at: rustc's whole text is better than a bare sentence.
@@ -178,6 +188,28 @@ impl Diagnostic {
         }
         diagnostic
     }
+}
+
+/// Whether the message is that of the trait of px that says which types travel.
+fn is_about_px(message: &str) -> bool {
+    message.ends_with("can't travel between the notebook and its engines")
+}
+
+/// Whether this advice only says how a trait is called, and what else has it.
+fn names_traits(help: &str) -> bool {
+    help.starts_with("the trait `") || help.starts_with("the following other types implement")
+}
+
+/// The notes without a place in rustc's coloured text, which evcxr leaves out; but for those that name a file of the
+/// build, or what the user didn't write.
+fn notes(rendered: &str) -> Vec<String> {
+    let plain = |line: &str| {
+        let mut parts = line.split("\x1b[");
+        let first = parts.next().unwrap_or_default();
+        parts.fold(first.to_owned(), |text, part| text + part.split_once('m').map_or("", |(_, rest)| rest))
+    };
+    let notes = rendered.lines().filter_map(|line| Some(plain(line).trim_start().strip_prefix("= note: ")?.to_owned()));
+    notes.filter(|note| !["long-type", "--verbose", "originates in"].iter().any(|what| note.contains(what))).collect()
 }
 
 /// Whether a code is one of rustc's errors, and not the name of a lint.
@@ -274,6 +306,15 @@ mod tests {
         assert_eq!((map.place(3, 1), map.place(4, 7), map.place(6, 1)), (None, Some((2, 7)), Some((3, 2))));
         let wrapped = LineMap { prefix: 0, first_line: 0, lines: vec!["%timeit a"] };
         assert_eq!((wrapped.in_cell(1), wrapped.in_cell(2)), (None, Some(1)));
+    }
+
+    #[test]
+    fn advice_without_a_place_is_kept() {
+        let rendered = "error[E0277]: no\n  --> src/lib.rs:1:1\n    \x1b[1m\x1b[94m= \x1b[0m\x1b[1mnote\x1b[0m: derive it\n  \
+                        = note: the full type name has been written to '/x.long-type-1.txt'\nnote: required by\n";
+        assert_eq!(notes(rendered), ["derive it"]);
+        assert!(is_about_px("`Point` can't travel between the notebook and its engines"));
+        assert!(names_traits("the trait `Wire` is not implemented for `Point`") && !names_traits("consider this"));
     }
 
     #[test]

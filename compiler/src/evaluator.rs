@@ -48,6 +48,13 @@ pub(crate) enum Setting {
 }
 
 impl Setting {
+    /// Whether cells can derive serde's traits from now on, under whatever name.
+    fn brings_serde(&self) -> bool {
+        let Setting::Dependency { name, config } = self else { return false };
+        let config: String = config.split_whitespace().collect();
+        name == "serde" && !config.contains("package=") || config.contains("package=\"serde\"")
+    }
+
     /// Whether nothing is left of `other` once this one is made.
     pub fn replaces(&self, other: &Setting) -> bool {
         match (self, other) {
@@ -62,18 +69,20 @@ impl Setting {
 pub(crate) struct Evaluator {
     context: EvalContext,
     relay: RelayServer,
+    /// Where the crate px is.
+    px: PathBuf,
 }
 
 impl Evaluator {
     /// Starts evcxr; takes some seconds. `program args... SOCKET` is the relay program.
-    pub fn start(program: &Path, args: &[OsString], folder: &Path) -> Result<Evaluator, evcxr::Error> {
+    pub fn start(program: &Path, args: &[OsString], folder: &Path, px: &Path) -> Result<Evaluator, evcxr::Error> {
         let relay = RelayServer::listen(folder)?;
         let mut command = std::process::Command::new(program);
         command.args(args).arg(relay.socket());
         // evcxr evaluates something to begin with; that needs no worker.
         let (context, _outputs) =
             serve(&relay, &mut |_| Answer::Succeeded, || EvalContext::with_subprocess_command(command))?;
-        Ok(Evaluator { context, relay })
+        Ok(Evaluator { context, relay, px: px.to_owned() })
     }
 
     pub fn snapshot(&self) -> Snapshot {
@@ -99,8 +108,17 @@ impl Evaluator {
         Ok(self.snapshot())
     }
 
-    /// The snapshot with a setting changed. A dependency is looked up, which may use the network.
+    /// The snapshot with a setting changed. A dependency is looked up, which may use the network. With serde, px lets all
+    /// types travel that derive serde's traits.
     pub fn configure(&self, snapshot: &Snapshot, setting: &Setting) -> Result<Snapshot, evcxr::Error> {
+        let changed = self.change(snapshot, setting)?;
+        match setting.brings_serde() {
+            true => self.change(&changed, &crate::px::dependency(&self.px, true)),
+            false => Ok(changed),
+        }
+    }
+
+    fn change(&self, snapshot: &Snapshot, setting: &Setting) -> Result<Snapshot, evcxr::Error> {
         let mut state = state_of(EvalContext::state, snapshot)?;
         match setting.clone() {
             Setting::Dependency { name, config } => state.add_dep(&name, &config)?,
@@ -164,4 +182,21 @@ fn serve<T>(
         let _ = over.send(FromRelay::EvaluationOver);
         result
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn serde_is_known_under_any_name() {
+        let brings =
+            |name: &str, config: &str| Setting::Dependency { name: name.into(), config: config.into() }.brings_serde();
+        assert!(brings("serde", "\"*\""));
+        assert!(brings("serde", "{ version = \"1\", features = [\"derive\"] }"));
+        assert!(brings("s", "{ version = \"1\", package = \"serde\" }"));
+        assert!(!brings("serde", "{ version = \"1\", package=\"other\" }"));
+        assert!(!brings("serde_json", "\"1\""));
+        assert!(!Setting::LocalDependency("serde".into()).brings_serde());
+    }
 }

@@ -1,11 +1,12 @@
 //! Puts the source of the crate `px`, which cells see, where cargo can build it for a notebook.
 
+use crate::evaluator::Setting;
 use crate::toolchain::{find_program, users_path};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-const FILES: [(&str, &str); 32] = [
+const FILES: &[(&str, &str)] = &[
     ("Cargo.toml", include_str!("../../px/Cargo.toml")),
     ("src/lib.rs", include_str!("../../px/src/lib.rs")),
     ("src/base64.rs", include_str!("../../px/src/base64.rs")),
@@ -53,6 +54,12 @@ pub(crate) fn write_crate(folder: &Path) -> io::Result<PathBuf> {
     Ok(root)
 }
 
+/// What makes cells depend on it; `with_serde` lets all types travel that derive serde's traits.
+pub(crate) fn dependency(px: &Path, with_serde: bool) -> Setting {
+    let features = if with_serde { ", features = [\"serde\"]" } else { "" };
+    Setting::Dependency { name: "px".into(), config: format!("{{ path = {:?}{features} }}", px.display().to_string()) }
+}
+
 /// Begins to build px in evcxr's crate, as evcxr's cargo will when rust-analyzer has read the standard library; that takes
 /// some seconds and one core. `manifest` is the crate's without dependencies, `folder` its folder, in which something has
 /// been built, and `program` the wrapper of its rustc.
@@ -76,4 +83,31 @@ pub(crate) fn build_ahead(manifest: &str, folder: &Path, px: &Path, program: &Pa
 /// The texts of its files.
 pub(crate) fn sources() -> impl Iterator<Item = &'static str> {
     FILES.iter().map(|(_, text)| *text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_file_is_forgotten() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../px");
+        let mut folders = vec![root.join("src")];
+        let mut found = 0;
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap().flatten() {
+                let path = entry.path();
+                let name = path.strip_prefix(&root).unwrap().to_str().unwrap();
+                match () {
+                    () if path.ends_with("tests") || path.ends_with("tests.rs") => {}
+                    () if path.is_dir() => folders.push(path),
+                    () => {
+                        assert!(FILES.iter().any(|(file, _)| *file == name), "{name}");
+                        found += 1;
+                    }
+                }
+            }
+        }
+        assert_eq!(found + 1, FILES.len(), "and Cargo.toml");
+    }
 }

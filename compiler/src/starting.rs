@@ -107,14 +107,14 @@ fn start(config: &Config, px: &Path) -> Result<Evcxr, Diagnostic> {
     // A start that was interrupted has left the tools, and evcxr would use them before it is told how.
     let _ = std::fs::remove_dir_all(crate::tools::folder(&config.folder));
     let without_library = WithoutLibrary::new(&config.folder).map_err(|error| failed("can't write", &error))?;
-    let evaluator = Evaluator::start(&config.relay, &config.relay_args, &config.folder)
+    let evaluator = Evaluator::start(&config.relay, &config.relay_args, &config.folder, px)
         .map_err(|error| failed("evcxr can't be started; is the Rust toolchain installed?", &error))?;
     drop(without_library);
     // evcxr tries dependencies out in its own crate's place.
     let manifest = std::fs::read_to_string(config.folder.join("Cargo.toml")).unwrap_or_default();
     let mut base = evaluator.snapshot();
     let mut settings = vec![
-        Setting::Dependency { name: "px".into(), config: format!("{{ path = {:?} }}", px.display().to_string()) },
+        crate::px::dependency(px, false),
         // evcxr prints what cargo says it compiles into the stderr of whoever started the kernel: a console's prompt.
         Setting::BuildEnv("CARGO_TERM_QUIET".into(), "true".into()),
     ];

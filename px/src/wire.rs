@@ -6,7 +6,8 @@
 //! costs no memory before that much is there.
 //!
 //! Without the feature `serde`, std's types travel. With it, all types do that implement serde's traits, and the encoding
-//! is the same, so that what was put before a notebook asked for serde can be taken afterwards.
+//! is the same, so that what was put before a notebook asked for serde can be taken afterwards. Of arrays with more than
+//! 32 items serde knows nothing, so those travel without it only.
 
 use crate::link::Damaged;
 
@@ -40,8 +41,13 @@ mod required {
     )]
     pub trait Required: Serialize + DeserializeOwned + 'static {}
 
+    #[cfg(not(rust_analyzer))]
     #[diagnostic::do_not_recommend]
     impl<T: Serialize + DeserializeOwned + 'static> Required for T {}
+
+    /// evcxr asks rust-analyzer for the types of variables, and that doesn't see what `derive` brings.
+    #[cfg(rust_analyzer)]
+    impl<T: 'static> Required for T {}
 }
 
 #[cfg(not(feature = "serde"))]

@@ -24,7 +24,7 @@ macro_rules! over {
             value => {
                 let kind = (&&&&&&Probe::of(&value)).kind();
                 let item = kind.item(&value);
-                let own = (&&&&&item).own();
+                let own = (&&&&&&item).own();
                 let name = (&&owned(&item, &own)).name();
                 kind.pack(value, own, name)
             }
@@ -153,6 +153,16 @@ pub trait ProbeRow {
     }
 }
 impl<X: Row> ProbeRow for &&&&&Probe<X> {}
+
+/// Tried first, too: references don't travel, but with serde rustc takes `&str` for what does until it looks at lifetimes,
+/// and rust-analyzer everything.
+pub trait ProbeReferences {
+    /// The kind.
+    fn kind(&self) -> IterKind {
+        IterKind
+    }
+}
+impl<'a, T: ?Sized + 'a, X: Pieces<Item = &'a T> + IntoIterator> ProbeReferences for &&&&&Probe<X> {}
 
 /// Tried then.
 pub trait ProbePieces {
@@ -302,24 +312,24 @@ macro_rules! owns {
 }
 
 owns! {
-    /// As it is.
-    AsIs ProbeAsIs [&&&&] [T: Wire] T => T, item => item;
+    /// Text.
+    Text ProbeText [&&&&&] ['a] &'a str => String, item => item.to_owned();
+    /// Text.
+    TextRef ProbeTextRef [&&&&&] ['a, 'b] &'a &'b str => String, item => (*item).to_owned();
     /// What a reference points to.
-    Cloned ProbeCloned [&&&] ['a, T: Wire + Clone] &'a T => T, item => item.clone();
-    /// Text.
-    Text ProbeText [&&&] ['a] &'a str => String, item => item.to_owned();
-    /// Text.
-    TextRef ProbeTextRef [&&&] ['a, 'b] &'a &'b str => String, item => (*item).to_owned();
+    Cloned ProbeCloned [&&&&] ['a, T: Wire + Clone] &'a T => T, item => item.clone();
     /// Two references.
-    Both ProbeBoth [&&&] ['a, A: Wire + Clone, B: Wire + Clone] (&'a A, &'a B) => (A, B),
+    Both ProbeBoth [&&&&] ['a, A: Wire + Clone, B: Wire + Clone] (&'a A, &'a B) => (A, B),
         item => (item.0.clone(), item.1.clone());
     /// A reference on the right.
-    Right ProbeRight [&&] ['a, A: Wire, B: Wire + Clone] (A, &'a B) => (A, B), item => (item.0, item.1.clone());
+    Right ProbeRight [&&&] ['a, A: Wire, B: Wire + Clone] (A, &'a B) => (A, B), item => (item.0, item.1.clone());
     /// A reference on the left.
-    Left ProbeLeft [&&] ['a, A: Wire + Clone, B: Wire] (&'a A, B) => (A, B), item => (item.0.clone(), item.1);
+    Left ProbeLeft [&&&] ['a, A: Wire + Clone, B: Wire] (&'a A, B) => (A, B), item => (item.0.clone(), item.1);
     /// Three references.
-    Three ProbeThree [&&&] ['a, A: Wire + Clone, B: Wire + Clone, C: Wire + Clone] (&'a A, &'a B, &'a C) => (A, B, C),
+    Three ProbeThree [&&&&] ['a, A: Wire + Clone, B: Wire + Clone, C: Wire + Clone] (&'a A, &'a B, &'a C) => (A, B, C),
         item => (item.0.clone(), item.1.clone(), item.2.clone());
+    /// As it is.
+    AsIs ProbeAsIs [&&] [T: Wire] T => T, item => item;
 }
 
 /// Tried last; rustc says then that the item can't travel.

@@ -7,12 +7,12 @@
 mod decoder;
 mod encoder;
 
+use super::required::Required;
 use super::{Wire, get_vec, put_slice};
 use crate::link::Damaged;
 use decoder::Decoder;
 use encoder::Encoder;
-use serde::Serialize;
-use serde::de::{self, DeserializeOwned};
+use serde::de;
 use std::any::{Any, TypeId, type_name};
 use std::fmt;
 use std::mem::{needs_drop, offset_of};
@@ -142,7 +142,7 @@ fn numbers_of<T: 'static>() -> Option<&'static Numbers> {
 // SAFETY: the types for which `is_plain` is true are listed: numbers, and groups of one kind of them without gaps, in the
 // order in which serde sees them.
 #[diagnostic::do_not_recommend]
-unsafe impl<T: Serialize + DeserializeOwned + 'static> Wire for T {
+unsafe impl<T: Required> Wire for T {
     #[inline]
     fn is_plain() -> bool {
         if const { needs_drop::<T>() || size_of::<T>() > size_of::<[u128; 4]>() } {

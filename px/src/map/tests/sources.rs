@@ -160,9 +160,11 @@ fn functions_take_values_or_references() {
 }
 
 #[derive(Clone)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 struct Silent(u64);
 
 // SAFETY: it isn't plain.
+#[cfg(not(feature = "serde"))]
 unsafe impl crate::wire::Wire for Silent {
     fn put(&self, to: &mut Vec<u8>) {
         self.0.put(to);
