@@ -29,10 +29,20 @@ pub enum Ask {
     /// Have a function called on an engine. The answer is [`Answer::Job`], and waiting for that ends in
     /// [`Answer::Value`].
     Call(CallAsk),
-    /// An engine's: what the function returned that this run is about.
-    Result(Vec<u8>),
+    /// An engine's: what the function returned that this run is about, and the room of which that speaks. Nobody waits
+    /// for an answer: see [`expects_answer`].
+    Result(Vec<u8>, Option<String>),
     /// An engine's: what was done since the last time; what is next?
     Next(Vec<Done>),
+}
+
+/// The first byte of an encoded [`Ask::Result`].
+const RESULT: u8 = 8;
+
+/// Whether whoever sends this encoded [`Ask`] waits for what is answered. A result is followed by its run's end at once,
+/// and a way to the agent and back would be most of what a short function takes.
+pub fn expects_answer(ask: &[u8]) -> bool {
+    ask.first() != Some(&RESULT)
 }
 
 /// A map to be started.
@@ -64,6 +74,11 @@ pub struct CallAsk {
     pub label: String,
     /// The function's arguments, which the engine's run is given one behind the other.
     pub args: Vec<CallArg>,
+    /// The rooms of which they speak. Those in `own` are the call's from now on; the kernel frees them after it. Others
+    /// must be there until then, even if they are freed meanwhile.
+    pub rooms: Vec<String>,
+    /// See `rooms`.
+    pub own: Vec<String>,
     /// Jobs that have to end well before, besides those in `args`.
     pub after: Vec<u64>,
     /// On which engine; on any if `None`.
@@ -326,9 +341,10 @@ impl Message for Ask {
                 7u8.write(to);
                 call.write(to);
             }
-            Ask::Result(value) => {
-                8u8.write(to);
+            Ask::Result(value, room) => {
+                RESULT.write(to);
                 write_bytes(value, to);
+                room.write(to);
             }
         }
     }
@@ -343,7 +359,7 @@ impl Message for Ask {
             5 => Ask::Free(String::read(from)?),
             6 => Ask::Next(read_all(from)?),
             7 => Ask::Call(CallAsk::read(from)?),
-            8 => Ask::Result(read_bytes(from)?.to_vec()),
+            RESULT => Ask::Result(read_bytes(from)?.to_vec(), Option::read(from)?),
             _ => return Err(Damaged),
         })
     }
@@ -388,6 +404,8 @@ impl Message for CallAsk {
         self.function.write(to);
         self.label.write(to);
         write_all(&self.args, to);
+        write_all(&self.rooms, to);
+        write_all(&self.own, to);
         write_all(&self.after, to);
         self.on.write(to);
         self.retries.write(to);
@@ -400,6 +418,8 @@ impl Message for CallAsk {
             function: u64::read(from)?,
             label: String::read(from)?,
             args: read_all(from)?,
+            rooms: read_all(from)?,
+            own: read_all(from)?,
             after: read_all(from)?,
             on: Option::read(from)?,
             retries: u32::read(from)?,
@@ -599,12 +619,16 @@ mod tests {
             function: 1,
             label: "l".into(),
             args: vec![CallArg::Value(vec![2]), CallArg::Job(3)],
+            rooms: vec!["r".into()],
+            own: vec![],
             after: vec![4],
             on: Some(5),
             retries: 6,
             timeout: 7,
         }));
-        survives(Ask::Result(vec![1]));
+        survives(Ask::Result(vec![1], None));
+        survives(Ask::Result(vec![1], Some("p".into())));
+        assert!(!expects_answer(&Ask::Result(vec![], None).encode()) && expects_answer(&Ask::Cancel(1).encode()));
         survives(Serve {
             rooms: vec![],
             input: vec![1],
