@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-const FILES: [(&str, &str); 32] = [
+const FILES: [(&str, &str); 36] = [
     ("Cargo.toml", include_str!("../../px/Cargo.toml")),
     ("src/lib.rs", include_str!("../../px/src/lib.rs")),
     ("src/base64.rs", include_str!("../../px/src/base64.rs")),
@@ -32,6 +32,10 @@ const FILES: [(&str, &str); 32] = [
     ("src/progress.rs", include_str!("../../px/src/progress.rs")),
     ("src/show.rs", include_str!("../../px/src/show.rs")),
     ("src/store.rs", include_str!("../../px/src/store.rs")),
+    ("src/task/args.rs", include_str!("../../px/src/task/args.rs")),
+    ("src/task/mod.rs", include_str!("../../px/src/task/mod.rs")),
+    ("src/task/shared.rs", include_str!("../../px/src/task/shared.rs")),
+    ("src/task/values.rs", include_str!("../../px/src/task/values.rs")),
     ("src/timeit.rs", include_str!("../../px/src/timeit.rs")),
     ("src/wire.rs", include_str!("../../px/src/wire.rs")),
     ("src/wire/by_serde.rs", include_str!("../../px/src/wire/by_serde.rs")),

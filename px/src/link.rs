@@ -32,6 +32,8 @@ pub enum Ask {
     /// An engine's: what the function returned that this run is about, and the room of which that speaks. Nobody waits
     /// for an answer: see [`expects_answer`].
     Result(Vec<u8>, Option<String>),
+    /// On which engine a call runs or has run. The answer is [`Answer::Place`].
+    Where(u64),
     /// An engine's: what was done since the last time; what is next?
     Next(Vec<Done>),
 }
@@ -193,6 +195,8 @@ pub enum Answer {
         /// The value.
         value: Vec<u8>,
     },
+    /// An engine, if there is one.
+    Place(Option<u32>),
     /// The job goes on.
     Running {
         /// Items that are done.
@@ -333,6 +337,7 @@ impl Message for Ask {
                 5u8.write(to);
                 path.write(to);
             }
+            Ask::Where(job) => (9u8, *job).write(to),
             Ask::Next(done) => {
                 6u8.write(to);
                 write_all(done, to);
@@ -359,6 +364,7 @@ impl Message for Ask {
             5 => Ask::Free(String::read(from)?),
             6 => Ask::Next(read_all(from)?),
             7 => Ask::Call(CallAsk::read(from)?),
+            9 => Ask::Where(u64::read(from)?),
             RESULT => Ask::Result(read_bytes(from)?.to_vec(), Option::read(from)?),
             _ => return Err(Damaged),
         })
@@ -563,6 +569,10 @@ impl Message for Answer {
                 6u8.write(to);
                 write_all(pieces, to);
             }
+            Answer::Place(engine) => {
+                8u8.write(to);
+                engine.write(to);
+            }
             Answer::Value { engine, value } => {
                 7u8.write(to);
                 engine.write(to);
@@ -580,6 +590,7 @@ impl Message for Answer {
             4 => Answer::Ended { path: String::read(from)?, bytes: u64::read(from)? },
             5 => Answer::Failed(String::read(from)?),
             6 => Answer::Work(read_all(from)?),
+            8 => Answer::Place(Option::read(from)?),
             7 => Answer::Value { engine: u32::read(from)?, value: read_bytes(from)?.to_vec() },
             _ => return Err(Damaged),
         })
@@ -611,8 +622,14 @@ mod tests {
             input: vec![3],
             constants: vec![],
         }));
-        let asks =
-            [Ask::Room(1), Ask::Wait { job: 1, millis: 2 }, Ask::Cancel(1), Ask::Forget(2), Ask::Free("x".into())];
+        let asks = [
+            Ask::Room(1),
+            Ask::Where(2),
+            Ask::Wait { job: 1, millis: 2 },
+            Ask::Cancel(1),
+            Ask::Forget(2),
+            Ask::Free("x".into()),
+        ];
         asks.into_iter().for_each(survives);
         survives(Ask::Call(CallAsk {
             object: "o".into(),
@@ -640,6 +657,8 @@ mod tests {
         });
         for answer in [
             Answer::Ok,
+            Answer::Place(None),
+            Answer::Place(Some(3)),
             Answer::Room("/x".into()),
             Answer::Job(1),
             Answer::Running { done: 1, items: 2 },
