@@ -77,6 +77,13 @@ impl Session {
     }
 }
 
+impl Session {
+    /// Ends a call. [`TaskEvent::Failed`] follows, unless it has just ended by itself.
+    pub fn cancel_call(&self, task: TaskId) {
+        self.command(Command::Cancel { session: self.id(), task });
+    }
+}
+
 impl Call {
     /// Its name on the wire, for calls that need it.
     pub fn id(&self) -> TaskId {
@@ -88,11 +95,6 @@ impl Call {
         let event = self.events.recv().await?;
         self.acknowledge(&event);
         Some(event)
-    }
-
-    /// Ends it. [`TaskEvent::Failed`] follows, unless it has just ended by itself.
-    pub fn cancel(&self) {
-        self.session.command(Command::Cancel { session: self.session.id(), task: self.id });
     }
 
     fn acknowledge(&self, event: &CallEvent) {

@@ -3,6 +3,7 @@
 //! A worker's question comes with a ticket, and whoever asked waits for the answer; each is answered by a task of its own.
 
 mod account;
+mod calls;
 mod map;
 mod rooms;
 
@@ -12,15 +13,20 @@ use crate::cluster::Cluster;
 use crate::compiling::CompilerThread;
 use crate::failure::failure;
 use crate::publisher::Publisher;
+use crate::render::TaskLine;
+use calls::{Calls, is_call};
 use chorus_compiler::Object;
 use chorus_jupyter::content::Failure;
 use chorus_protocol::SnapshotPolicy;
 use map::Started;
-use px::link::{Answer, Ask, MapAsk, Message};
+use px::link::{Answer, Ask, CallAsk, MapAsk, Message};
 use rooms::Rooms;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
+
+/// What a cell is told that needs engines.
+const NO_ENGINES: &str = "there are no engines: `%cluster start` or any %px cell starts some";
 
 /// What the cell under way is about, as far as its maps are concerned.
 #[derive(Clone)]
@@ -65,7 +71,8 @@ pub struct Jobs(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
-    rooms: Rooms,
+    rooms: Arc<Rooms>,
+    calls: Arc<Calls>,
     state: Mutex<State>,
 }
 
@@ -86,6 +93,7 @@ struct State {
 impl Jobs {
     /// A cell is about to run.
     pub fn begin_cell(&self, context: Context) {
+        self.0.calls.begin_cell();
         let mut state = self.lock();
         state.context = Some(context);
         state.failure = None;
@@ -108,10 +116,16 @@ impl Jobs {
 
     /// Ends the jobs that the cell under way waits for. False if it waits for none.
     pub fn interrupt(&self) -> bool {
-        let state = self.lock();
+        let calls = self.0.calls.interrupt();
+        let mut state = self.lock();
+        if !calls.is_empty() {
+            let what =
+                format!("the cell was interrupted; calls that it waited for were ended: `{}`", calls.join("`, `"));
+            state.failure = Some(failure("Interrupted", what));
+        }
         let awaited: Vec<_> = state.awaited.iter().filter_map(|job| state.jobs.get(job)).collect();
         awaited.iter().for_each(|job| job.cancel());
-        !awaited.is_empty()
+        !awaited.is_empty() || !calls.is_empty()
     }
 
     /// Answers an encoded [`Ask`].
@@ -135,10 +149,26 @@ impl Jobs {
                 None => Answer::Room(self.0.rooms.make(bytes).map_err(|error| no_room(bytes, error))?),
             },
             Ask::Free(path) => {
-                self.0.rooms.free(&path);
+                if !self.0.calls.keeps_room(&path) {
+                    self.0.rooms.free(&path);
+                }
                 Answer::Ok
             }
             Ask::Map(ask) => Answer::Job(self.start(ask).await?),
+            Ask::Call(ask) => match self.call(ask).await {
+                Ok(number) => Answer::Job(number),
+                Err(sentence) => Answer::Failed(sentence),
+            },
+            Ask::Where(job) => Answer::Place(self.0.calls.place(job)?),
+            Ask::Wait { job, millis } if is_call(job) => self.0.calls.wait(job, millis).await?,
+            Ask::Cancel(job) if is_call(job) => {
+                self.0.calls.cancel(job)?;
+                Answer::Ok
+            }
+            Ask::Forget(job) if is_call(job) => {
+                self.0.calls.forget(job);
+                Answer::Ok
+            }
             Ask::Wait { job, millis } => self.wait(job, millis).await?,
             Ask::Cancel(job) => {
                 self.job(job)?.cancel();
@@ -152,10 +182,26 @@ impl Jobs {
                 }
                 Answer::Ok
             }
-            Ask::Call(_) | Ask::Next(_) | Ask::Result(_) => {
+            Ask::Next(_) | Ask::Result(..) => {
                 return Err("the notebook's own cells serve no map or call".into());
             }
         })
+    }
+
+    /// The maps and calls that there are.
+    #[allow(dead_code, reason = "`%tasks` is wired by the executor")]
+    pub fn list(&self) -> Vec<TaskLine> {
+        self.0.calls.list()
+    }
+
+    async fn call(&self, ask: CallAsk) -> Result<u64, String> {
+        let (context, object) = {
+            let state = self.lock();
+            (state.context.clone(), state.object.clone())
+        };
+        let context = context.ok_or(NO_ENGINES)?;
+        let cluster = context.cluster.upgrade().ok_or(NO_ENGINES)?;
+        self.0.calls.start(ask, object, context, &cluster, &self.0.rooms).await
     }
 
     async fn start(&self, ask: MapAsk) -> Result<u64, String> {
@@ -166,9 +212,8 @@ impl Jobs {
         if let Some(partial) = context.as_ref().and_then(|context| context.partial.as_ref()) {
             return Ok(self.enter(Arc::clone(&partial.job)));
         }
-        let none = "there are no engines: `%cluster start` or any %px cell starts some";
-        let context = context.ok_or(none)?;
-        let cluster = context.cluster.upgrade().ok_or(none)?;
+        let context = context.ok_or(NO_ENGINES)?;
+        let cluster = context.cluster.upgrade().ok_or(NO_ENGINES)?;
         let started = Started { ask, object, context, cluster };
         Ok(self.enter(Arc::new(map::start(started).await?)))
     }
