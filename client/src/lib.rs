@@ -6,6 +6,7 @@
 //! No call waits for ever, and output is acknowledged when the user of this crate takes it, which is what slows down
 //! an engine whose output nobody reads.
 
+mod calls;
 mod client;
 mod error;
 mod link;
@@ -13,6 +14,7 @@ mod session;
 mod state;
 mod task;
 
+pub use calls::{Call, CallEvent, CallRequest};
 pub use client::Client;
 pub use error::ClientError;
 pub use session::{Map, Run, RunRequest, Session, SessionEvent, SessionEvents};

@@ -24,6 +24,8 @@ struct Shared {
     next_run: Mutex<u64>,
     /// As for runs.
     next_map: Mutex<u64>,
+    /// As for runs.
+    next_task: Mutex<u64>,
 }
 
 impl Drop for Shared {
@@ -148,7 +150,13 @@ pub(crate) fn open(commands: mpsc::UnboundedSender<Command>) -> (Session, Sessio
     let events = SessionEvents { session, events, commands: commands.downgrade() };
     (
         Session {
-            shared: Arc::new(Shared { id: session, commands, next_run: Mutex::default(), next_map: Mutex::default() }),
+            shared: Arc::new(Shared {
+                id: session,
+                commands,
+                next_run: Mutex::default(),
+                next_map: Mutex::default(),
+                next_task: Mutex::default(),
+            }),
         },
         events,
     )
@@ -207,7 +215,15 @@ impl Session {
         self.command(Command::Close(self.id()));
     }
 
-    fn command(&self, command: Command) {
+    pub(crate) fn next_task(&self) -> &Mutex<u64> {
+        &self.shared.next_task
+    }
+
+    pub(crate) fn commands(&self) -> &mpsc::UnboundedSender<Command> {
+        &self.shared.commands
+    }
+
+    pub(crate) fn command(&self, command: Command) {
         // The task lives as long as this handle; if it doesn't, it panicked, and the runs' channels are closed.
         _ = self.shared.commands.send(command);
     }
@@ -275,7 +291,7 @@ impl Drop for Run {
     }
 }
 
-fn taken(commands: &mpsc::UnboundedSender<Command>, session: SessionId, engine: EngineId, event: &RunEvent) {
+pub(crate) fn taken(commands: &mpsc::UnboundedSender<Command>, session: SessionId, engine: EngineId, event: &RunEvent) {
     let bytes = event.weight() as u64;
     if bytes > 0 {
         _ = commands.send(Command::Taken { session, engine, bytes });

@@ -1,10 +1,11 @@
 //! What the client keeps between its socket and its users: which runs owe which ends, what is to be acknowledged, and
 //! what the controller may not have got. No socket and no clock in here.
 
+use crate::calls::CallEvent;
 use crate::session::SessionEvent;
 use chorus_protocol::{
     ClusterStatus, Death, EngineId, EngineInfo, Frame, MapEvent, MapId, Outcome, RunEvent, RunId, SessionId, Target,
-    ToClient,
+    TaskEvent, TaskId, ToClient,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use tokio::sync::mpsc::UnboundedSender;
@@ -22,9 +23,10 @@ pub(crate) struct SessionState {
     events: UnboundedSender<SessionEvent>,
     runs: HashMap<RunId, Pending>,
     maps: HashMap<MapId, UnboundedSender<(Option<EngineId>, MapEvent)>>,
+    calls: HashMap<TaskId, UnboundedSender<CallEvent>>,
     /// Output taken and not yet acknowledged.
     taken: BTreeMap<EngineId, u64>,
-    /// Bytes of maps' results since the last confirmation: the controller keeps them until then.
+    /// Bytes of maps' and calls' results since the last confirmation: the controller keeps them until then.
     unconfirmed: usize,
     /// The session's messages so far, and how many of them the controller knows of.
     received: u64,
@@ -59,6 +61,7 @@ impl Sessions {
             events,
             runs: HashMap::new(),
             maps: HashMap::new(),
+            calls: HashMap::new(),
             unconfirmed: 0,
             taken: BTreeMap::new(),
             received: 0,
@@ -103,6 +106,22 @@ impl Sessions {
     /// Whether it was open.
     pub fn close_map(&mut self, session: SessionId, map: MapId) -> bool {
         self.open.get_mut(&session).is_some_and(|state| state.maps.remove(&map).is_some())
+    }
+
+    /// Takes note of a call. False if there is nothing to send: no session.
+    pub fn submit_call(&mut self, session: SessionId, task: TaskId, events: UnboundedSender<CallEvent>) -> bool {
+        // As for maps.
+        self.open.get_mut(&session).map(|state| state.calls.insert(task, events)).is_some()
+    }
+
+    /// Whether the session is open.
+    pub fn forget_call(&mut self, session: SessionId, task: TaskId) -> bool {
+        self.open.get_mut(&session).map(|state| state.calls.remove(&task)).is_some()
+    }
+
+    /// Whether it is.
+    pub fn is_open(&self, session: SessionId) -> bool {
+        self.open.contains_key(&session)
     }
 
     /// Whether it was open.
@@ -176,6 +195,19 @@ impl Sessions {
                     }
                 }
             }
+            ToClient::Task { session, task, event } => {
+                if let Some(state) = self.open.get_mut(&session) {
+                    state.count();
+                    state.unconfirmed += event.weight();
+                    let over = matches!(event, TaskEvent::Done(..) | TaskEvent::Failed(..));
+                    if let Some(events) = state.calls.get(&task) {
+                        _ = events.send(CallEvent::Task(event));
+                    }
+                    if over {
+                        state.calls.remove(&task);
+                    }
+                }
+            }
             ToClient::WorkerLost { session, engine, death, aftermath, generation } => {
                 if let Some(state) = self.open.get_mut(&session) {
                     state.count();
@@ -246,6 +278,12 @@ impl SessionState {
 
     fn deliver(&mut self, run: RunId, engine: EngineId, event: RunEvent) {
         let weight = event.weight() as u64;
+        if let Some(call) = run.task().and_then(|task| self.calls.get(&task)) {
+            if call.send(CallEvent::Run(engine, event)).is_err() {
+                *self.taken.entry(engine).or_default() += weight;
+            }
+            return;
+        }
         let delivered = match self.runs.get_mut(&run) {
             Some(pending) if pending.targets.contains(&engine) => {
                 if matches!(event, RunEvent::Done { .. }) {

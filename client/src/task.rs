@@ -1,13 +1,14 @@
 //! The background task: owns the socket, pings, reconnects, and ends everything when the controller is gone.
 
 use crate::ClientError;
+use crate::calls::CallEvent;
 use crate::link::{CONNECT, Link};
 use crate::session::SessionEvent;
 use crate::state::{Sessions, Unconfirmed};
 use bytes::Bytes;
 use chorus_protocol::{
     BlobId, ClusterStatus, Connection, EngineId, Frame, FromClient, MapEvent, MapId, MapSpec, RunEvent, RunSpec,
-    SessionId, Target, ToClient,
+    SessionId, Target, TaskId, TaskSpec, ToClient,
 };
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -31,6 +32,9 @@ pub(crate) enum Command {
     Restart { session: SessionId, targets: Vec<EngineId> },
     OpenMap { spec: MapSpec, events: mpsc::UnboundedSender<(Option<EngineId>, MapEvent)> },
     CloseMap { session: SessionId, map: MapId },
+    Submit { spec: TaskSpec, events: mpsc::UnboundedSender<CallEvent> },
+    Cancel { session: SessionId, task: TaskId },
+    Forget { session: SessionId, task: TaskId },
     Taken { session: SessionId, engine: EngineId, bytes: u64 },
 }
 
@@ -112,7 +116,7 @@ impl Task {
                     Ok(ToClient::ShuttingDown) => return End::Lost("it was stopped".to_owned()),
                     Ok(message) => {
                         self.heard = Instant::now();
-                        let results = matches!(message, ToClient::Map { .. });
+                        let results = matches!(message, ToClient::Map { .. } | ToClient::Task { .. });
                         self.receive(message);
                         if results { self.send_receipts(false).await } else { Ok(()) }
                     }
@@ -189,6 +193,19 @@ impl Task {
                 FromClient::CloseMap { session, map }
             }
             Command::CloseMap { .. } => return Ok(()),
+            Command::Submit { spec, events } => {
+                if !self.sessions.submit_call(spec.session, spec.task, events) {
+                    return Ok(());
+                }
+                FromClient::SubmitTask(spec)
+            }
+            Command::Cancel { session, task } if self.sessions.is_open(session) => {
+                FromClient::CancelTask { session, task }
+            }
+            Command::Forget { session, task } if self.sessions.forget_call(session, task) => {
+                FromClient::ForgetTask { session, task }
+            }
+            Command::Cancel { .. } | Command::Forget { .. } => return Ok(()),
             Command::Taken { session, engine, bytes } => {
                 self.sessions.take(session, engine, bytes);
                 return self.send_receipts(false).await;

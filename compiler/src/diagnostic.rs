@@ -179,7 +179,9 @@ impl Diagnostic {
         }
         if diagnostic.message.contains("`Deserialize` is not general enough") {
             // rustc took a reference for a type that travels, as long as it didn't look at lifetimes.
-            diagnostic.notes.push("help: references, such as `&str`, can't travel to the engines; a `String` can".into());
+            diagnostic
+                .notes
+                .push("help: references, such as `&str`, can't travel to the engines; a `String` can".into());
         }
         diagnostic.notes.extend(error.evcxr_extra_hint().map(|hint| format!("note: {hint}")));
         if diagnostic.spans.is_empty() && error.rendered().contains("lib.rs") && !error.is_from_user_code() {

@@ -10,6 +10,8 @@ mod map;
 mod maps;
 mod routing;
 mod session;
+mod task;
+mod tasks;
 
 #[cfg(test)]
 mod random;
@@ -72,6 +74,8 @@ pub(crate) enum Action {
     StoreBlob(BlobId, Vec<u8>),
     /// Send these bytes to an engine.
     ReadBlob(PeerId, BlobId),
+    /// Remove a file from the folder of blobs.
+    RemoveFile(String),
     SpawnEngine(EngineId),
     KillEngine(EngineId),
     DisconnectEngine(PeerId),
@@ -187,6 +191,7 @@ impl Core {
         }
         self.check_engines(actions);
         self.check_clients(actions);
+        self.check_tasks(actions);
     }
 
     fn tell_clients(&self, message: ToClient, actions: &mut Vec<Action>) {

@@ -4,7 +4,7 @@
 //! process id that somebody else may have by now, and what a killed controller left behind can be told and removed.
 
 use crate::ControllerError;
-use chorus_protocol::{BlobId, Connection, EngineId};
+use chorus_protocol::{BlobId, Connection, EngineId, VALUE_PREFIX};
 use std::fs::{File, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -118,6 +118,14 @@ impl Folder {
             _ = std::fs::remove_file(&draft);
         }
         written
+    }
+
+    /// Removes an engine's file with a large result.
+    pub fn remove_value(&self, name: &str) {
+        // Engines name these files, and only such names are theirs.
+        if name.starts_with(VALUE_PREFIX) && !name.contains('/') {
+            _ = std::fs::remove_file(self.blobs().join(name));
+        }
     }
 
     /// Removes the folder with all that is in it.

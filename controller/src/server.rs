@@ -104,6 +104,7 @@ impl Server {
                     }
                 }
                 Action::ReadBlob(peer, id) => self.read_blob(peer, id),
+                Action::RemoveFile(name) => self.folder.remove_value(&name),
                 Action::SpawnEngine(engine) => match &self.launcher {
                     Some(launcher) => launcher.spawn(engine),
                     None => inputs.push(Input::EngineExited(engine, Exit::NotStarted("no launcher".into()))),

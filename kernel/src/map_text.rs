@@ -92,11 +92,16 @@ impl Text {
 pub fn map_texts(map: &Map<'_>, cell: &str, local: &Types, engines: &Types) -> Result<MapTexts, MagicError> {
     let plan = Plan::make(map, cell, local, engines)?;
     Ok(MapTexts {
-        local: plan.local(),
+        local: plan.local(map.options.block.then_some("wait")),
         engines: plan.needs_engines().then(|| plan.engines()),
         constants: plan.constants.clone(),
         engine_variables: plan.engine_variables.clone(),
     })
+}
+
+/// The notebook's cell that asks for what this map has done, when it has been started and hasn't come to its end.
+pub fn partial_text(map: &Map<'_>, cell: &str, local: &Types, engines: &Types) -> Result<Text, MagicError> {
+    Ok(Plan::make(map, cell, local, engines)?.local(Some("wait_partial")))
 }
 
 /// All that was decided of a map.
@@ -237,7 +242,8 @@ impl<'a> Plan<'a> {
         parameter(names.map(|(at, name)| (format!("$e{at}"), type_of(self.engines, name))))
     }
 
-    fn local(&self) -> Text {
+    /// `wait` is the handle's method to be called, if one is.
+    fn local(&self, wait: Option<&str>) -> Text {
         let (constants, data, steps) = (self.constants_value(), self.data(), self.steps());
         let pattern = self.constants_pattern();
         let keep = if self.map.options.keep { "_keep" } else { "" };
@@ -264,8 +270,8 @@ impl<'a> Plan<'a> {
             call += ".merging($r)";
         }
         let options = &self.map.options;
-        if options.block {
-            call += ".wait()";
+        if let Some(wait) = wait {
+            call += &format!(".{wait}()");
         }
         let begin = match &options.out {
             // Without a variable here, the engines' results are only waited for. As a statement of its own, a block could

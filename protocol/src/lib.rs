@@ -9,13 +9,15 @@ pub mod id;
 pub mod map;
 pub mod message;
 pub mod snapshot;
+pub mod task;
 
 pub use connection::{Connection, ConnectionError};
 pub use frame::{Frame, FrameError, Key};
-pub use id::{BlobId, EngineId, MapId, RunId, SessionId};
+pub use id::{BlobId, EngineId, MapId, RunId, SessionId, TaskId};
 pub use map::*;
 pub use message::*;
 pub use snapshot::*;
+pub use task::*;
 
 /// The version of the messages below. Two processes work together only when theirs are equal.
 pub const VERSION: u16 = 3;

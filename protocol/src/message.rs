@@ -3,9 +3,10 @@
 //! A run, seen from one engine, is the sequence `Started`, any number of `Output`, `Display`, `ClearOutput` and
 //! `Panic`, and one `Done`. Output that a run's threads or child processes write later still carries its [`RunId`].
 
-use crate::id::{BlobId, EngineId, MapId, RunId, SessionId};
+use crate::id::{BlobId, EngineId, MapId, RunId, SessionId, TaskId};
 use crate::map::{MapEvent, MapSpec, Piece, Report};
 use crate::snapshot::{Aftermath, NoSnapshot, SnapshotPolicy, SnapshotState};
+use crate::task::{TaskEvent, TaskSpec, TaskValue};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;
@@ -367,6 +368,15 @@ pub enum FromEngine {
         /// What was done since the last time.
         reports: Vec<Report>,
     },
+    /// What the function returned that a run calls; the run's end follows.
+    Result {
+        /// Whose.
+        session: SessionId,
+        /// Which run.
+        run: RunId,
+        /// What.
+        value: TaskValue,
+    },
     /// The engine leaves on its own accord.
     Goodbye,
 }
@@ -432,6 +442,15 @@ pub enum ToEngine {
         session: SessionId,
         /// Which.
         map: MapId,
+    },
+    /// End one run, and no other: it is taken out of the queue, and ends as cancelled.
+    EndRun {
+        /// Whose.
+        session: SessionId,
+        /// Which.
+        run: RunId,
+        /// Whether to end it also if it has begun, by killing its worker.
+        kill: bool,
     },
     /// Start a session's worker, so that its first run finds it ready.
     OpenSession(SessionId),
@@ -500,6 +519,23 @@ pub enum FromClient {
         /// Which.
         map: MapId,
     },
+    /// Have a function called when the tasks that it needs are done.
+    SubmitTask(TaskSpec),
+    /// End a task. Those that need it fail.
+    CancelTask {
+        /// Whose.
+        session: SessionId,
+        /// Which.
+        task: TaskId,
+    },
+    /// Nobody will name this task any more: what it returns isn't kept for longer than tasks need it that are there
+    /// already.
+    ForgetTask {
+        /// Whose.
+        session: SessionId,
+        /// Which.
+        task: TaskId,
+    },
     /// Replace the session's workers on these engines by fresh ones.
     RestartSession {
         /// Whose workers.
@@ -514,7 +550,7 @@ pub enum FromClient {
     /// The client leaves; its sessions are closed.
     Goodbye,
     /// Go on with a session after its connection broke. The controller sends again what got lost: the session's
-    /// messages ([`ToClient::Run`], [`ToClient::Map`] and [`ToClient::WorkerLost`]) after the first `received`. It answers with
+    /// messages ([`ToClient::Run`], [`ToClient::Map`], [`ToClient::Task`] and [`ToClient::WorkerLost`]) after the first `received`. It answers with
     /// [`ToClient::SessionGone`] when it can't.
     Resume {
         /// Which session.
@@ -563,7 +599,16 @@ pub enum ToClient {
         /// What.
         event: MapEvent,
     },
-    /// A worker of one of this client's sessions died while it ran nothing.
+    /// Something happened to a task of one of this client's sessions. What its run prints comes as [`ToClient::Run`].
+    Task {
+        /// Which session.
+        session: SessionId,
+        /// Which task.
+        task: TaskId,
+        /// What.
+        event: TaskEvent,
+    },
+    /// A worker of one of this client's sessions died while it ran nothing, or in a task.
     WorkerLost {
         /// Which session.
         session: SessionId,

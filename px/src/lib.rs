@@ -25,6 +25,7 @@ mod progress;
 mod show;
 #[doc(hidden)]
 pub mod store;
+pub mod task;
 mod timeit;
 pub mod wire;
 
@@ -33,6 +34,7 @@ pub use display::{
 };
 pub use progress::{Progress, progress};
 pub use show::{Show, pretty, text, typed};
+pub use task::{Ref, Task, put};
 pub use timeit::timeit;
 
 pub use map::Error;

@@ -29,10 +29,22 @@ pub enum Ask {
     /// Have a function called on an engine. The answer is [`Answer::Job`], and waiting for that ends in
     /// [`Answer::Value`].
     Call(CallAsk),
-    /// An engine's: what the function returned that this run is about.
-    Result(Vec<u8>),
+    /// An engine's: what the function returned that this run is about, and the room of which that speaks. Nobody waits
+    /// for an answer: see [`expects_answer`].
+    Result(Vec<u8>, Option<String>),
+    /// On which engine a call runs or has run. The answer is [`Answer::Place`].
+    Where(u64),
     /// An engine's: what was done since the last time; what is next?
     Next(Vec<Done>),
+}
+
+/// The first byte of an encoded [`Ask::Result`].
+const RESULT: u8 = 8;
+
+/// Whether whoever sends this encoded [`Ask`] waits for what is answered. A result is followed by its run's end at once,
+/// and a way to the agent and back would be most of what a short function takes.
+pub fn expects_answer(ask: &[u8]) -> bool {
+    ask.first() != Some(&RESULT)
 }
 
 /// A map to be started.
@@ -64,6 +76,11 @@ pub struct CallAsk {
     pub label: String,
     /// The function's arguments, which the engine's run is given one behind the other.
     pub args: Vec<CallArg>,
+    /// The rooms of which they speak. Those in `own` are the call's from now on; the kernel frees them after it. Others
+    /// must be there until then, even if they are freed meanwhile.
+    pub rooms: Vec<String>,
+    /// See `rooms`.
+    pub own: Vec<String>,
     /// Jobs that have to end well before, besides those in `args`.
     pub after: Vec<u64>,
     /// On which engine; on any if `None`.
@@ -178,6 +195,8 @@ pub enum Answer {
         /// The value.
         value: Vec<u8>,
     },
+    /// An engine, if there is one.
+    Place(Option<u32>),
     /// The job goes on.
     Running {
         /// Items that are done.
@@ -318,6 +337,7 @@ impl Message for Ask {
                 5u8.write(to);
                 path.write(to);
             }
+            Ask::Where(job) => (9u8, *job).write(to),
             Ask::Next(done) => {
                 6u8.write(to);
                 write_all(done, to);
@@ -326,9 +346,10 @@ impl Message for Ask {
                 7u8.write(to);
                 call.write(to);
             }
-            Ask::Result(value) => {
-                8u8.write(to);
+            Ask::Result(value, room) => {
+                RESULT.write(to);
                 write_bytes(value, to);
+                room.write(to);
             }
         }
     }
@@ -343,7 +364,8 @@ impl Message for Ask {
             5 => Ask::Free(String::read(from)?),
             6 => Ask::Next(read_all(from)?),
             7 => Ask::Call(CallAsk::read(from)?),
-            8 => Ask::Result(read_bytes(from)?.to_vec()),
+            9 => Ask::Where(u64::read(from)?),
+            RESULT => Ask::Result(read_bytes(from)?.to_vec(), Option::read(from)?),
             _ => return Err(Damaged),
         })
     }
@@ -388,6 +410,8 @@ impl Message for CallAsk {
         self.function.write(to);
         self.label.write(to);
         write_all(&self.args, to);
+        write_all(&self.rooms, to);
+        write_all(&self.own, to);
         write_all(&self.after, to);
         self.on.write(to);
         self.retries.write(to);
@@ -400,6 +424,8 @@ impl Message for CallAsk {
             function: u64::read(from)?,
             label: String::read(from)?,
             args: read_all(from)?,
+            rooms: read_all(from)?,
+            own: read_all(from)?,
             after: read_all(from)?,
             on: Option::read(from)?,
             retries: u32::read(from)?,
@@ -543,6 +569,10 @@ impl Message for Answer {
                 6u8.write(to);
                 write_all(pieces, to);
             }
+            Answer::Place(engine) => {
+                8u8.write(to);
+                engine.write(to);
+            }
             Answer::Value { engine, value } => {
                 7u8.write(to);
                 engine.write(to);
@@ -560,6 +590,7 @@ impl Message for Answer {
             4 => Answer::Ended { path: String::read(from)?, bytes: u64::read(from)? },
             5 => Answer::Failed(String::read(from)?),
             6 => Answer::Work(read_all(from)?),
+            8 => Answer::Place(Option::read(from)?),
             7 => Answer::Value { engine: u32::read(from)?, value: read_bytes(from)?.to_vec() },
             _ => return Err(Damaged),
         })
@@ -591,20 +622,30 @@ mod tests {
             input: vec![3],
             constants: vec![],
         }));
-        let asks =
-            [Ask::Room(1), Ask::Wait { job: 1, millis: 2 }, Ask::Cancel(1), Ask::Forget(2), Ask::Free("x".into())];
+        let asks = [
+            Ask::Room(1),
+            Ask::Where(2),
+            Ask::Wait { job: 1, millis: 2 },
+            Ask::Cancel(1),
+            Ask::Forget(2),
+            Ask::Free("x".into()),
+        ];
         asks.into_iter().for_each(survives);
         survives(Ask::Call(CallAsk {
             object: "o".into(),
             function: 1,
             label: "l".into(),
             args: vec![CallArg::Value(vec![2]), CallArg::Job(3)],
+            rooms: vec!["r".into()],
+            own: vec![],
             after: vec![4],
             on: Some(5),
             retries: 6,
             timeout: 7,
         }));
-        survives(Ask::Result(vec![1]));
+        survives(Ask::Result(vec![1], None));
+        survives(Ask::Result(vec![1], Some("p".into())));
+        assert!(!expects_answer(&Ask::Result(vec![], None).encode()) && expects_answer(&Ask::Cancel(1).encode()));
         survives(Serve {
             rooms: vec![],
             input: vec![1],
@@ -616,6 +657,8 @@ mod tests {
         });
         for answer in [
             Answer::Ok,
+            Answer::Place(None),
+            Answer::Place(Some(3)),
             Answer::Room("/x".into()),
             Answer::Job(1),
             Answer::Running { done: 1, items: 2 },

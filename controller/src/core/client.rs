@@ -26,6 +26,7 @@ impl Core {
                     self.sessions.get_mut(&session).is_some_and(|it| it.resume(peer.clone(), received, actions));
                 if resumed {
                     self.wake_maps(session, actions);
+                    self.start_tasks(session, actions);
                 } else {
                     self.close_session(session, actions);
                     answer(&peer, ToClient::SessionGone(session), actions);
@@ -35,6 +36,7 @@ impl Core {
                 if let Some(it) = self.owned(session, &peer) {
                     it.confirm(count);
                     self.wake_maps(session, actions);
+                    self.start_tasks(session, actions);
                 }
             }
             FromClient::CloseSession(session) => {
@@ -69,6 +71,13 @@ impl Core {
                 if self.owned(session, &peer).is_some() {
                     self.close_map(session, map, actions);
                 }
+            }
+            FromClient::SubmitTask(spec) => self.submit_task(peer, spec, actions),
+            FromClient::CancelTask { session, task } => {
+                self.with_tasks(session, &peer, actions, |tasks, effects| tasks.cancel(task, effects));
+            }
+            FromClient::ForgetTask { session, task } => {
+                self.with_tasks(session, &peer, actions, |tasks, effects| tasks.forget(task, effects));
             }
             FromClient::Shutdown => self.shut_down(actions),
             FromClient::Goodbye => {
@@ -115,7 +124,7 @@ impl Core {
         for (&engine_id, engine) in &mut self.engines {
             let generation = session.latest(engine_id);
             engine.runs.retain(|run| {
-                if run.session == id {
+                if run.session == id && run.run.task().is_none() {
                     let outcome = if run.started { Outcome::died(Death::Stopped) } else { Outcome::Cancelled };
                     let event = RunEvent::Done { outcome, generation, took: Default::default() };
                     session.send(ToClient::Run { session: id, run: run.run, engine: engine_id, event }, actions);
@@ -125,6 +134,7 @@ impl Core {
         }
         let engines: Vec<_> = self.engines.keys().copied().collect();
         self.tell_engines(&engines, ToEngine::CloseSession(id), actions);
+        actions.extend(std::mem::take(&mut session.tasks).into_files().map(Action::RemoveFile));
     }
 
     fn close_sessions_of(&mut self, which: impl Fn(&Owner) -> bool, actions: &mut Vec<Action>) {

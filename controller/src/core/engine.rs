@@ -151,6 +151,7 @@ impl Core {
                 self.worker_lost(id, session, (death, aftermath), generation, actions);
             }
             FromEngine::MapReady { session, map, reports } => self.map_ready(id, session, map, reports, actions),
+            FromEngine::Result { session, run, value } => self.task_returned(session, run, value, actions),
             FromEngine::Goodbye => {
                 actions.push(Action::DisconnectEngine(peer.clone()));
                 self.engine_disconnected(&peer, "left the cluster", actions);
@@ -209,6 +210,8 @@ impl Core {
             actions.push(Action::ToEngines(vec![peer.clone()], ToEngine::OpenSession(session)));
         }
         self.tell_clients(ToClient::EngineUp { engine: id, info }, actions);
+        let sessions: Vec<SessionId> = self.sessions.keys().copied().collect();
+        sessions.into_iter().for_each(|session| self.start_tasks(session, actions));
     }
 
     fn lowest_free_id(&self) -> EngineId {
@@ -328,7 +331,7 @@ impl Core {
         for (&session_id, session) in &mut self.sessions {
             let generation = session.place(id).lose_engine();
             let mut idle = true;
-            for run in runs.iter().filter(|run| run.session == session_id) {
+            for run in runs.iter().filter(|run| run.session == session_id && run.run.task().is_none()) {
                 idle = false;
                 let event = RunEvent::Done { outcome: outcome.clone(), generation, took: Default::default() };
                 session.send(ToClient::Run { session: session_id, run: run.run, engine: id, event }, actions);
@@ -341,6 +344,7 @@ impl Core {
         }
         for run in runs {
             self.leave_map(id, &run, &outcome, actions);
+            self.task_ended(id, run.session, run.run, (&outcome, 0, 0), actions);
         }
     }
 }

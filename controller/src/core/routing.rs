@@ -68,24 +68,35 @@ impl Core {
         let Some(engine) = self.engines.get_mut(&id) else { return };
         let place = session.place(id);
         let mut ended = None;
+        let is_task = run.task().is_some();
         let wanted = match &mut event {
-            RunEvent::Started(_) => engine.begin(session_id, run),
-            RunEvent::Done { outcome, generation, .. } => {
+            RunEvent::Started(_) => {
+                session.tasks.began(run, self.now);
+                engine.begin(session_id, run) && !is_task
+            }
+            RunEvent::Done { outcome, generation, took } => {
                 *generation = place.relayed(*generation);
-                ended = engine.end(session_id, run, outcome).map(|run| (run, outcome.clone()));
-                ended.is_some()
+                let end = (outcome.clone(), *generation, took.wall);
+                ended = engine.end(session_id, run, outcome).map(|run| (run, end));
+                ended.is_some() && !is_task
             }
             // Threads of a run may print after its end.
             RunEvent::Output { .. } | RunEvent::Display { .. } | RunEvent::ClearOutput { .. } | RunEvent::Panic(_) => {
                 place.sent(event.weight());
+                if let RunEvent::Panic(panic) = &event {
+                    session.tasks.panicked(run, &panic.message, panic.thread.is_none());
+                }
                 true
             }
         };
         if wanted {
             session.send(ToClient::Run { session: session_id, run, engine: id, event }, actions);
         }
-        if let Some((run, outcome)) = ended {
+        if let Some((run, (outcome, generation, micros))) = ended {
             self.leave_map(id, &run, &outcome, actions);
+            if is_task {
+                self.task_ended(id, session_id, run.run, (&outcome, generation, micros), actions);
+            }
         }
     }
 

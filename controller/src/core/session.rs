@@ -2,6 +2,7 @@
 //! generations that engines count relate to those that clients see.
 
 use super::map::Map;
+use super::task::Tasks;
 use super::{Action, PeerId};
 use chorus_protocol::{EngineId, MapId, RunId, ToClient};
 use std::collections::{BTreeMap, VecDeque};
@@ -39,6 +40,7 @@ pub(super) struct Session {
     /// The maps that are open, and the last one taken.
     pub maps: BTreeMap<MapId, Map>,
     pub last_map: Option<MapId>,
+    pub tasks: Tasks,
     places: BTreeMap<EngineId, Place>,
 }
 
@@ -90,6 +92,7 @@ impl Session {
             last_run: None,
             maps: BTreeMap::new(),
             last_map: None,
+            tasks: Tasks::default(),
             places: BTreeMap::new(),
         }
     }
@@ -176,6 +179,7 @@ fn weight(message: &ToClient) -> usize {
     match message {
         ToClient::Run { event, .. } => event.weight(),
         ToClient::Map { event, .. } => event.weight(),
+        ToClient::Task { event, .. } => event.weight(),
         _ => 0,
     }
 }

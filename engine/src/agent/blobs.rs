@@ -38,6 +38,14 @@ impl Blobs {
         matches!(self, Blobs::Shared(_))
     }
 
+    /// The controller's folder, if this engine shares it.
+    pub fn shared_folder(&self) -> Option<&Path> {
+        match self {
+            Blobs::Shared(folder) => Some(folder),
+            Blobs::Own { .. } => None,
+        }
+    }
+
     /// The blob's file, if it is there.
     pub fn find(&self, id: BlobId) -> Option<PathBuf> {
         match self {

@@ -6,6 +6,7 @@ mod blobs;
 mod link;
 mod seat;
 mod session;
+mod values;
 
 use crate::supervisor::{WorkerConfig, watch};
 use blobs::Blobs;
@@ -14,6 +15,7 @@ use futures::FutureExt;
 use link::{Heard, Link};
 use session::Session;
 use std::collections::HashMap;
+use std::path::Path;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -197,6 +199,7 @@ impl Agent {
             ToEngine::Interrupt { session, signal } => self.with(session, |session| session.interrupt(signal)),
             ToEngine::MapWork { session, map, pieces } => self.with(session, |session| session.map_work(map, pieces)),
             ToEngine::MapEnd { session, map } => self.with(session, |session| session.map_end(map)),
+            ToEngine::EndRun { session, run, kill } => self.with(session, |session| session.end_run(run, kill)),
             ToEngine::RestartSession(session) => self.with(session, Session::restart),
             // Signs of life, and what the loop has handled.
             ToEngine::Heartbeat | ToEngine::Registered { .. } | ToEngine::Refused(_) | ToEngine::Shutdown => {}
@@ -204,8 +207,12 @@ impl Agent {
     }
 
     fn open(&mut self, id: SessionId) {
-        let (worker, out) = (&self.worker, &self.out);
-        self.sessions.entry(id).or_insert_with(|| Session::open(id, worker.clone(), out.clone()));
+        let Agent { worker, out, blobs, .. } = &*self;
+        let open = || Session::open(id, worker.clone(), blobs.shared_folder().map(Path::to_owned), out.clone());
+        if !self.sessions.contains_key(&id) {
+            let session = open();
+            self.sessions.insert(id, session);
+        }
     }
 
     fn with(&mut self, id: SessionId, work: impl FnOnce(&mut Session)) {

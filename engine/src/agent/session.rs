@@ -2,9 +2,14 @@
 
 use super::blobs::Blobs;
 use super::seat::Seat;
+use super::values::Values;
 use crate::supervisor::{Job, Stdin, Worker, WorkerConfig, WorkerEvent};
-use chorus_protocol::{BlobId, FromEngine, MapId, OUTPUT_WINDOW, Outcome, Piece, RunEvent, RunSpec, SessionId, Stream};
+use chorus_protocol::{
+    BlobId, FromEngine, MapId, OUTPUT_WINDOW, Outcome, Piece, RunEvent, RunId, RunSpec, SessionId, Stream,
+};
+use px::link::{Answer, Ask, Message};
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -35,11 +40,23 @@ pub struct Waiting {
 
 impl Session {
     /// Has a worker started for a session, and its events sent to `out`.
-    pub fn open(id: SessionId, config: WorkerConfig, out: mpsc::UnboundedSender<FromEngine>) -> Session {
+    /// `values` is the folder for large results.
+    pub fn open(
+        id: SessionId,
+        config: WorkerConfig,
+        values: Option<PathBuf>,
+        out: mpsc::UnboundedSender<FromEngine>,
+    ) -> Session {
         let (worker, events) = Worker::launch(config, Stdin::Null, None);
         let (worker, seat) = (Arc::new(worker), Arc::new(Mutex::new(Seat::default())));
         let (acknowledged, window) = watch::channel(0);
-        let listener = Listener { session: id, worker: Arc::clone(&worker), seat: Arc::clone(&seat), out };
+        let listener = Listener {
+            session: id,
+            worker: Arc::clone(&worker),
+            seat: Arc::clone(&seat),
+            values: Values::new(values),
+            out,
+        };
         let pump = tokio::spawn(listener.pump(events, window));
         Session { worker, seat, waiting: VecDeque::new(), acknowledged, pump }
     }
@@ -104,6 +121,15 @@ impl Session {
         self.cancel();
     }
 
+    /// See [`Worker::end_run`].
+    pub fn end_run(&mut self, run: RunId, kill: bool) {
+        if let Some(at) = self.waiting.iter().position(|(waiting, _)| waiting.spec.run == run) {
+            self.waiting.remove(at);
+            self.worker.end(run, Outcome::Cancelled);
+        }
+        self.worker.end_run(run, kill);
+    }
+
     /// See [`Worker::restart`].
     pub fn restart(&mut self) {
         self.worker.restart();
@@ -154,13 +180,14 @@ struct Listener {
     session: SessionId,
     worker: Arc<Worker>,
     seat: Arc<Mutex<Seat>>,
+    values: Values,
     out: mpsc::UnboundedSender<FromEngine>,
 }
 
 impl Listener {
     /// Sends a worker's events while the client keeps up. When it doesn't, the worker's channel fills, its supervisor
     /// stops reading, and the cell blocks when it prints.
-    async fn pump(self, mut events: mpsc::Receiver<WorkerEvent>, mut acknowledged: watch::Receiver<u64>) {
+    async fn pump(mut self, mut events: mpsc::Receiver<WorkerEvent>, mut acknowledged: watch::Receiver<u64>) {
         let mut sent: u64 = 0;
         loop {
             let open = |acknowledged: &u64| sent.saturating_sub(*acknowledged) < OUTPUT_WINDOW as u64;
@@ -179,18 +206,27 @@ impl Listener {
     }
 
     /// What the controller is told of an event.
-    fn message(&self, event: WorkerEvent) -> Option<FromEngine> {
+    fn message(&mut self, event: WorkerEvent) -> Option<FromEngine> {
         let session = self.session;
         Some(match event {
             WorkerEvent::Run { run, event } => {
                 match event {
-                    RunEvent::Started(_) => lock(&self.seat).started(run),
-                    RunEvent::Done { .. } => lock(&self.seat).done(run),
+                    RunEvent::Started(_) => {
+                        lock(&self.seat).started(run);
+                        self.values.started(run);
+                    }
+                    RunEvent::Done { .. } => {
+                        lock(&self.seat).done(run);
+                        self.values.done(run);
+                    }
                     _ => {}
                 }
                 FromEngine::Run { session, run, event }
             }
             WorkerEvent::Ask { ticket, ask } => {
+                if let Some(run) = self.values.task_run() {
+                    return self.asked_by_task(run, ticket, &ask);
+                }
                 let step = lock(&self.seat).asked(session, ticket, &ask);
                 if let Some((ticket, answer)) = step.answer {
                     self.worker.answer(ticket, answer);
@@ -202,6 +238,28 @@ impl Listener {
                 FromEngine::WorkerLost { session, death, aftermath, generation }
             }
         })
+    }
+}
+
+impl Listener {
+    /// A task's function asks for a file for its result, or has it.
+    fn asked_by_task(&mut self, run: RunId, ticket: u64, ask: &[u8]) -> Option<FromEngine> {
+        let answer = match Ask::decode(ask) {
+            // Nobody waits for an answer.
+            Ok(Ask::Result(bytes, room)) => {
+                let value = self.values.hand_over(bytes, room.as_deref());
+                return Some(FromEngine::Result { session: self.session, run, value });
+            }
+            Ok(Ask::Room(bytes)) => self.values.make(bytes).map_or_else(Answer::Failed, Answer::Room),
+            // It goes at the end of the run.
+            Ok(Ask::Free(_)) => Answer::Ok,
+            Ok(_) => {
+                Answer::Failed("only the notebook's own cells can do that, and this function runs on an engine".into())
+            }
+            Err(damaged) => Answer::Failed(damaged.to_string()),
+        };
+        self.worker.answer(ticket, answer.encode());
+        None
     }
 }
 

@@ -26,6 +26,8 @@ enum Entry {
 #[derive(Debug)]
 struct Running {
     run: RunId,
+    /// Whether it leaves the variables alone, whatever happens to it.
+    is_function: bool,
     panicked: bool,
     returned_error: bool,
     types_changed: Vec<String>,
@@ -57,6 +59,11 @@ impl Ledger {
         self.running.is_some()
     }
 
+    /// The run that the worker has.
+    pub fn running(&self) -> Option<RunId> {
+        self.running.as_ref().map(|running| running.run)
+    }
+
     /// Takes a job.
     pub fn submit(&mut self, job: Job) {
         self.queue.push_back(Entry::Job(job));
@@ -78,8 +85,13 @@ impl Ledger {
                 Step::Tell(self.not_run(job.run, Outcome::Stale))
             }
             Entry::Job(job) => {
-                self.running =
-                    Some(Running { run: job.run, panicked: false, returned_error: false, types_changed: vec![] });
+                self.running = Some(Running {
+                    run: job.run,
+                    is_function: matches!(job.entry, chorus_protocol::Entry::Function(_)),
+                    panicked: false,
+                    returned_error: false,
+                    types_changed: vec![],
+                });
                 Step::Load(job)
             }
         })
@@ -93,6 +105,18 @@ impl Ledger {
             Entry::End(run, outcome) => self.not_run(run, outcome),
         });
         cancelled.collect()
+    }
+
+    /// Drops a run that waits in the queue.
+    pub fn withdraw(&mut self, run: RunId) -> Option<WorkerEvent> {
+        let at = self.queue.iter().position(|entry| match entry {
+            Entry::Job(job) => job.run == run,
+            Entry::End(other, _) => *other == run,
+        })?;
+        Some(match self.queue.remove(at)? {
+            Entry::Job(job) => self.not_run(job.run, Outcome::Cancelled),
+            Entry::End(run, outcome) => self.not_run(run, outcome),
+        })
     }
 
     /// The worker calls the cell.
@@ -146,7 +170,7 @@ impl Ledger {
         } else {
             Outcome::Ok
         };
-        if outcome != Outcome::Ok {
+        if outcome != Outcome::Ok && !running.is_function {
             self.generation += 1;
         }
         Some(self.end(running.run, outcome, took))
@@ -167,8 +191,9 @@ impl Ledger {
 
     /// The worker died and is replaced, perhaps by its snapshot.
     pub fn died(&mut self, death: Death, aftermath: Aftermath) -> WorkerEvent {
-        // A snapshot of an idle worker has what each run has left.
-        self.generation += u32::from(self.is_running() || aftermath != Aftermath::Restored);
+        // A snapshot of an idle worker has what each run has left, and a function changes nothing.
+        let changing = self.running.as_ref().is_some_and(|running| !running.is_function);
+        self.generation += u32::from(changing || aftermath != Aftermath::Restored);
         match self.running.take() {
             Some(running) => self.end(running.run, Outcome::Died(death, aftermath), Took::default()),
             None => WorkerEvent::Lost { death, aftermath, generation: self.generation },

@@ -141,6 +141,7 @@ pub(crate) enum Stdin {
 enum Command {
     Submit(Job),
     End(RunId, Outcome),
+    EndRun(RunId, bool),
     Interrupt(i32),
     Restart,
     Input(String),
@@ -196,6 +197,11 @@ impl Worker {
     /// Has a run end with this outcome, without having started, when the earlier ones are done.
     pub(crate) fn end(&self, run: RunId, outcome: Outcome) {
         self.send(Command::End(run, outcome));
+    }
+
+    /// Ends this run, if it hasn't ended, and no other. One that has begun is ended only if it is to be killed.
+    pub(crate) fn end_run(&self, run: RunId, kill: bool) {
+        self.send(Command::EndRun(run, kill));
     }
 
     /// Ends the job that runs, and cancels those that wait; does nothing when nothing runs. SIGKILL replaces the

@@ -159,6 +159,15 @@ impl Task {
         match command {
             Command::Submit(job) => self.ledger.submit(job),
             Command::End(run, outcome) => self.ledger.submit_end(run, outcome),
+            Command::EndRun(run, kill) => {
+                let withdrawn = self.ledger.withdraw(run);
+                self.tell(withdrawn);
+                let running = kill && self.ledger.running() == Some(run);
+                if let Some(live) = self.live.as_mut().filter(|live| running && live.returned.is_none()) {
+                    live.stopped.get_or_insert(Stop::Interrupt);
+                    live.process.signal(libc::SIGKILL);
+                }
+            }
             Command::Interrupt(signal) => {
                 let cancelled = self.ledger.cancel();
                 self.tell(cancelled);

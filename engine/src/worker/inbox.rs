@@ -54,13 +54,24 @@ pub fn next_load() -> Option<ToWorker> {
     wait(|inbox| inbox.loads.pop_front())
 }
 
-/// Asks the supervisor's owner; `None` when there will be no answer.
-pub fn ask(ask: &[u8]) -> Option<Vec<u8>> {
+/// Tells the supervisor's owner something that has no answer; false if it is too long.
+pub fn tell(ask: &[u8]) -> bool {
+    send(ask).is_some()
+}
+
+/// The question's ticket.
+fn send(ask: &[u8]) -> Option<u64> {
     if ask.len() > MESSAGE_MAX / 2 {
         return None;
     }
     let ticket = NEXT_TICKET.fetch_add(1, Ordering::Relaxed);
     report::send(&FromWorker::Ask { ticket, ask: ask.to_vec() });
+    Some(ticket)
+}
+
+/// Asks the supervisor's owner; `None` when there will be no answer.
+pub fn ask(ask: &[u8]) -> Option<Vec<u8>> {
+    let ticket = send(ask)?;
     wait(|inbox| inbox.answers.remove(&ticket))
 }
 

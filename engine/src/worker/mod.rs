@@ -14,7 +14,7 @@ mod setup;
 mod snapshot;
 
 use crate::wire::{FromWorker, ToWorker};
-use chorus_protocol::SnapshotPolicy;
+use chorus_protocol::{Entry, SnapshotPolicy};
 use flusher::Flusher;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use object::Objects;
@@ -61,6 +61,8 @@ fn serve(mut channel: UnixStream, mut snapshots: Snapshots) -> ! {
             setup::end_group()
         };
         policy = wanted;
+        // It leaves the variables as they are, so the snapshot of before it stays right.
+        let is_function = matches!(entry, Entry::Function(_));
         if snapshots.provide(policy, objects.have_variables(), &mut channel) {
             // What was to run when this copy was made killed the original.
             (me, changed) = (begin(&channel), true);
@@ -79,9 +81,11 @@ fn serve(mut channel: UnixStream, mut snapshots: Snapshots) -> ! {
                 }
                 parallel::end();
                 setup::need_output();
-                changed = true;
+                changed |= !is_function;
                 report::send(&FromWorker::Done { took });
-                snapshots.outdate();
+                if !is_function {
+                    snapshots.outdate();
+                }
                 // After the answer, which needn't wait for it.
                 can_flush = can_flush && flusher.is_none_or(Flusher::end);
             }

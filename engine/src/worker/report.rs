@@ -97,6 +97,14 @@ extern "C" fn ask(
 ) -> bool {
     // SAFETY: px passes a slice that is alive during this call.
     let ask = unsafe { std::slice::from_raw_parts(ask, length) };
+    if !px::link::expects_answer(ask) {
+        if !super::inbox::tell(ask) {
+            return false;
+        }
+        let answer = px::link::Message::encode(&px::link::Answer::Ok);
+        answered(context, answer.as_ptr(), answer.len());
+        return true;
+    }
     let Some(answer) = super::inbox::ask(ask) else { return false };
     answered(context, answer.as_ptr(), answer.len());
     true

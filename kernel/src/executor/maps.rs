@@ -3,25 +3,43 @@
 use super::parallel::resolve;
 use super::{Done, Executor, Next, Request};
 use crate::failure::{compile_failure, failure, magic_failure};
-use crate::jobs::{Half, MapOptions};
-use crate::magic::{Data, Map, OnError};
-use crate::map_text::{MapTexts, Text, Types, map_texts};
+use crate::jobs::{Half, MapOptions, Partial, Which};
+use crate::magic::{self, Cancel, Command, Data, Map, OnError, Part, PxConfig};
+use crate::map_text::{MapTexts, Text, Types, map_texts, partial_text};
+use crate::publisher::Publisher;
 use chorus_compiler::{CellText, Member, Ran, Variables};
 use chorus_jupyter::content::Failure;
 use chorus_protocol::{EngineId, Outcome};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+/// The map that was started last, to be compiled again for what it has done.
+#[derive(Clone)]
+pub struct LastMap {
+    code: Arc<str>,
+    /// Which of the cell's maps.
+    nth: usize,
+    config: PxConfig,
+    mine: Types,
+    theirs: Types,
+}
+
 impl Executor {
     pub(super) async fn map(&mut self, map: Map<'_>, request: &Request) -> Done {
         let cluster = self.cluster(request).await?;
         cluster.recovered().await;
         let targets = resolve(&map.options.targets, &cluster)?;
-        let MapTexts { local, engines, .. } = self.map_texts(&map, &targets, request).await?;
+        let nth = self.maps;
+        self.maps += 1;
+        let (mine, theirs) = self.variables(&targets).await?;
+        let texts = map_texts(&map, &request.code, &mine, &theirs);
+        let MapTexts { local, engines, .. } = texts.map_err(|error| magic_failure(&error))?;
         let half = match engines {
             Some(text) => Some(Arc::new(self.engine_half(text, &targets, request).await?)),
             None => None,
         };
+        let (code, config) = (Arc::clone(&request.code), self.px.clone());
+        self.last_map = Some(LastMap { code, nth, config, mine, theirs });
         self.jobs.begin_cell(self.context(options(&map), half.clone(), request));
         let ran = self.rust_in_context(&local.text, local.first_line, Some(&local), request).await;
         if let Some(half) = half {
@@ -41,15 +59,61 @@ impl Executor {
         Ok(Next::Continue)
     }
 
-    async fn map_texts(&self, map: &Map<'_>, targets: &[EngineId], request: &Request) -> Result<MapTexts, Failure> {
+    /// The variables of the notebook, and those that all of these engines have, with their types.
+    async fn variables(&self, targets: &[EngineId]) -> Result<(Types, Types), Failure> {
         let members: Vec<Member> = targets.iter().copied().map(Member::Engine).collect();
-        let (local, engines) = self
-            .with_compiler(move |compiler| {
-                let namespaces = compiler.namespaces();
-                (types(namespaces.variables(Member::Local)), types(namespaces.common(&members)))
-            })
-            .await?;
-        map_texts(map, &request.code, &local, &engines).map_err(|error| magic_failure(&error))
+        self.with_compiler(move |compiler| {
+            let namespaces = compiler.namespaces();
+            (types(namespaces.variables(Member::Local)), types(namespaces.common(&members)))
+        })
+        .await
+    }
+
+    /// What the last map has done so far, or had when it failed or was interrupted.
+    pub(super) async fn partial_result(&mut self, out: Option<String>, request: &Request) -> Done {
+        let none = || failure("NoResult", "no map has run yet");
+        let (last, job) = self.last_map.clone().zip(self.jobs.latest()).ok_or_else(none)?;
+        if job.is_whole() {
+            return Err(failure("NoResult", "the last map came to its end; its results were its cell's"));
+        }
+        let parts = magic::parse(&last.code, &last.config).map_err(|error| magic_failure(&error))?;
+        let maps = parts.into_iter().filter_map(|part| match part {
+            Part::Magic { command: Command::Map(map), .. } => Some(map),
+            _ => None,
+        });
+        let mut map = maps.into_iter().nth(last.nth).ok_or_else(none)?;
+        if map.options.keep {
+            return Err(failure("NoResult", "the results of this map stay on its engines"));
+        }
+        map.options.out = out;
+        let text = partial_text(&map, &last.code, &last.mine, &last.theirs).map_err(|error| magic_failure(&error))?;
+        let summary = job.summary();
+        let mut context = self.context(options(&map), None, request);
+        context.partial = Some(Partial::of(job));
+        self.jobs.begin_cell(context);
+        self.rust_in_context(&text.text, text.first_line, Some(&text), request).await?;
+        if let Some(summary) = summary {
+            request.publisher.say(&summary).await;
+        }
+        Ok(Next::Continue)
+    }
+
+    pub(super) async fn cancel(&self, cancel: &Cancel, publisher: &Publisher) -> Result<(), Failure> {
+        let ended = match cancel {
+            Cancel::Last => self.jobs.cancel(Which::Last),
+            Cancel::Named(name) => self.jobs.cancel(Which::Named(name)),
+            Cancel::All => self.jobs.cancel(Which::All),
+        };
+        match (cancel, ended) {
+            (Cancel::Named(name), 0) => {
+                let what = format!("no map or call that runs has a handle of the name `{name}`; `%tasks` lists them");
+                return Err(failure("NoSuchTask", what));
+            }
+            (_, 0) => publisher.say("Nothing runs that could be cancelled.").await,
+            (_, 1) => publisher.say("Cancelled.").await,
+            (_, many) => publisher.say(&format!("Cancelled {many} maps and calls.")).await,
+        }
+        Ok(())
     }
 
     /// Compiles a map's other cell for these engines. It runs when the notebook's cell has begun the map.
@@ -108,6 +172,7 @@ fn options(map: &Map<'_>) -> MapOptions {
         timeout: options.timeout,
         threads: options.threads,
         progress_after: options.progress_after,
+        name: options.out.clone(),
         label: label(map),
         each: matches!(map.data, Data::Each(_)),
     }

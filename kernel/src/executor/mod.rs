@@ -34,6 +34,7 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Instant;
+use maps::LastMap;
 use timing::{Spending, Spent};
 use tokio::runtime::Handle;
 
@@ -55,6 +56,9 @@ pub struct Executor {
     wishes: Vec<Wish>,
     snapshots: SnapshotPolicy,
     jobs: Jobs,
+    /// How many `%map`s the cell under way has had.
+    maps: usize,
+    last_map: Option<LastMap>,
     env: Vec<(OsString, OsString)>,
 }
 
@@ -111,6 +115,8 @@ impl Executor {
             wishes: Vec::new(),
             snapshots: SnapshotPolicy::default(),
             jobs: Jobs::default(),
+            maps: 0,
+            last_map: None,
             env: vec![("PATH".into(), chorus_compiler::users_path())],
         }
     }
@@ -134,6 +140,7 @@ impl Executor {
     }
 
     async fn parts(&mut self, request: &Request) -> Done {
+        self.maps = 0;
         let parts = magic::parse(&request.code, &self.px).map_err(|error| magic_failure(&error))?;
         self.run_parts(parts, request).await
     }
@@ -173,9 +180,12 @@ impl Executor {
                 publisher.say(says).await;
             }
             Command::Map(map) => return self.map(*map, request).await,
-            Command::Transfer(_) | Command::Tasks | Command::Cancel(_) => {
+            Command::Transfer(_) => {
                 return Err(failure("MagicError", "this kernel can't run maps yet"));
             }
+            Command::Tasks => publisher.display(render::tasks(&self.jobs.list())).await,
+            Command::Cancel(cancel) => self.cancel(&cancel, publisher).await?,
+            Command::PxResult(options) if options.partial => return self.partial_result(options.out, request).await,
             Command::PxResult(options) => self.px_result(options, request).await?,
             Command::PxConfig { config, changed } => {
                 if !changed {

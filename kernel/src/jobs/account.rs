@@ -55,6 +55,11 @@ impl Account {
         self.view.engine(engine, state);
     }
 
+    /// The engines that work at it.
+    pub fn engines(&self) -> Vec<EngineId> {
+        self.view.busy()
+    }
+
     /// How it looks now.
     pub fn bundle(&self, elapsed: Duration) -> Bundle {
         self.view.bundle(elapsed)

@@ -62,6 +62,8 @@ pub struct MapOptions {
     pub progress_after: Option<Duration>,
     /// What to call it.
     pub label: String,
+    /// The variable that holds its handle or its results, if one does.
+    pub name: Option<String>,
     /// Whether the engines have their own items.
     pub each: bool,
 }
@@ -77,6 +79,7 @@ impl Default for MapOptions {
             threads: None,
             progress_after: Some(Duration::from_secs(2)),
             label: "map".to_owned(),
+            name: None,
             each: false,
         }
     }
@@ -110,6 +113,7 @@ struct End {
     result: Result<(), Failure>,
     /// In a line.
     summary: String,
+    took: Duration,
 }
 
 /// A map under way, or at its end.
@@ -119,6 +123,7 @@ pub struct Job {
     cancel: watch::Sender<bool>,
     rooms: Mutex<Vec<String>>,
     label: String,
+    name: Option<String>,
     begun: Instant,
 }
 
@@ -131,9 +136,9 @@ impl Job {
         }
     }
 
-    /// Whether it has ended.
-    pub fn has_ended(&self) -> bool {
-        self.end.borrow().is_some()
+    /// Whether it hasn't ended.
+    pub fn runs(&self) -> bool {
+        self.end.borrow().is_none()
     }
 
     /// What came of it, in a line; nothing before its end.
@@ -146,14 +151,23 @@ impl Job {
         self.end.borrow().as_ref().is_some_and(|end| end.result.is_ok())
     }
 
-    /// What it is called.
-    pub fn label(&self) -> &str {
-        &self.label
+    /// Whether this variable holds its handle.
+    pub fn has_name(&self, name: &str) -> bool {
+        self.name.as_deref() == Some(name)
     }
 
-    /// When it began.
-    pub fn begun(&self) -> Instant {
-        self.begun
+    /// For `%tasks`.
+    pub fn line(&self, number: u64) -> TaskLine {
+        let end = self.end.borrow();
+        let state = match end.as_ref().map(|end| &end.result) {
+            None => TaskState::Running(lock(&self.account).engines()),
+            Some(Ok(())) => TaskState::Done(None),
+            Some(Err(failure)) => TaskState::Failed(failure.evalue.clone()),
+        };
+        let took = end.as_ref().map_or_else(|| self.begun.elapsed(), |end| end.took);
+        let (done, items) = self.progress();
+        let label = format!("{} ({done} of {items} items)", self.label);
+        TaskLine { number, label, state, seconds: took.as_secs_f64() }
     }
 
     /// Ends it. It keeps what was done.
@@ -214,7 +228,7 @@ pub async fn start(started: Started) -> Result<Job, String> {
             count: context.publisher.count(),
         },
     );
-    let label = options.label.clone();
+    let (label, name) = (options.label.clone(), options.name.clone());
     let mut driver = Driver {
         cluster,
         work,
@@ -239,7 +253,7 @@ pub async fn start(started: Started) -> Result<Job, String> {
         driver.send(engine);
     }
     tokio::spawn(driver.drive(cancelled, end));
-    Ok(Job { account, end: ended, cancel, rooms: Mutex::new(ask.rooms), label, begun: Instant::now() })
+    Ok(Job { account, end: ended, cancel, rooms: Mutex::new(ask.rooms), label, name, begun: Instant::now() })
 }
 
 /// What is sent to each engine.
@@ -395,7 +409,7 @@ impl Driver {
         self.failed = failed.map(|failure| self.with_place(failure));
         let summary = lock(&self.account).summary(self.begun.elapsed(), self.end());
         let result = self.failed.map_or(Ok(()), Err);
-        end.send_replace(Some(End { result, summary }));
+        end.send_replace(Some(End { result, summary, took: self.begun.elapsed() }));
     }
 
     /// Ends the map; the first reason counts.

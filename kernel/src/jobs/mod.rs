@@ -3,6 +3,7 @@
 //! A worker's question comes with a ticket, and whoever asked waits for the answer; each is answered by a task of its own.
 
 mod account;
+mod calls;
 mod map;
 mod rooms;
 
@@ -12,15 +13,20 @@ use crate::cluster::Cluster;
 use crate::compiling::CompilerThread;
 use crate::failure::failure;
 use crate::publisher::Publisher;
+use crate::render::TaskLine;
+use calls::{Calls, is_call};
 use chorus_compiler::Object;
 use chorus_jupyter::content::Failure;
 use chorus_protocol::SnapshotPolicy;
 use map::Started;
-use px::link::{Answer, Ask, MapAsk, Message};
+use px::link::{Answer, Ask, CallAsk, MapAsk, Message};
 use rooms::Rooms;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
+
+/// What a cell is told that needs engines.
+const NO_ENGINES: &str = "there are no engines: `%cluster start` or any %px cell starts some";
 
 /// What the cell under way is about, as far as its maps are concerned.
 #[derive(Clone)]
@@ -59,13 +65,25 @@ impl Partial {
     }
 }
 
+/// Which maps and calls.
+#[derive(Clone, Copy, Debug)]
+pub enum Which<'a> {
+    /// The map that was started last.
+    Last,
+    /// The map whose handle this variable holds.
+    Named(&'a str),
+    /// All of them.
+    All,
+}
+
 /// The jobs of one notebook. Clones are the same.
 #[derive(Clone, Default)]
 pub struct Jobs(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
-    rooms: Rooms,
+    rooms: Arc<Rooms>,
+    calls: Arc<Calls>,
     state: Mutex<State>,
 }
 
@@ -86,6 +104,7 @@ struct State {
 impl Jobs {
     /// A cell is about to run.
     pub fn begin_cell(&self, context: Context) {
+        self.0.calls.begin_cell();
         let mut state = self.lock();
         state.context = Some(context);
         state.failure = None;
@@ -108,10 +127,16 @@ impl Jobs {
 
     /// Ends the jobs that the cell under way waits for. False if it waits for none.
     pub fn interrupt(&self) -> bool {
-        let state = self.lock();
+        let calls = self.0.calls.interrupt();
+        let mut state = self.lock();
+        if !calls.is_empty() {
+            let what =
+                format!("the cell was interrupted; calls that it waited for were ended: `{}`", calls.join("`, `"));
+            state.failure = Some(failure("Interrupted", what));
+        }
         let awaited: Vec<_> = state.awaited.iter().filter_map(|job| state.jobs.get(job)).collect();
         awaited.iter().for_each(|job| job.cancel());
-        !awaited.is_empty()
+        !awaited.is_empty() || !calls.is_empty()
     }
 
     /// Answers an encoded [`Ask`].
@@ -135,10 +160,26 @@ impl Jobs {
                 None => Answer::Room(self.0.rooms.make(bytes).map_err(|error| no_room(bytes, error))?),
             },
             Ask::Free(path) => {
-                self.0.rooms.free(&path);
+                if !self.0.calls.keeps_room(&path) {
+                    self.0.rooms.free(&path);
+                }
                 Answer::Ok
             }
             Ask::Map(ask) => Answer::Job(self.start(ask).await?),
+            Ask::Call(ask) => match self.call(ask).await {
+                Ok(number) => Answer::Job(number),
+                Err(sentence) => Answer::Failed(sentence),
+            },
+            Ask::Where(job) => Answer::Place(self.0.calls.place(job)?),
+            Ask::Wait { job, millis } if is_call(job) => self.0.calls.wait(job, millis).await?,
+            Ask::Cancel(job) if is_call(job) => {
+                self.0.calls.cancel(job)?;
+                Answer::Ok
+            }
+            Ask::Forget(job) if is_call(job) => {
+                self.0.calls.forget(job);
+                Answer::Ok
+            }
             Ask::Wait { job, millis } => self.wait(job, millis).await?,
             Ask::Cancel(job) => {
                 self.job(job)?.cancel();
@@ -152,10 +193,42 @@ impl Jobs {
                 }
                 Answer::Ok
             }
-            Ask::Call(_) | Ask::Next(_) | Ask::Result(_) => {
+            Ask::Next(_) | Ask::Result(..) => {
                 return Err("the notebook's own cells serve no map or call".into());
             }
         })
+    }
+
+    /// The maps and calls that there are.
+    pub fn list(&self) -> Vec<TaskLine> {
+        let mut lines: Vec<TaskLine> = self.lock().jobs.iter().map(|(number, job)| job.line(*number)).collect();
+        lines.extend(self.0.calls.list());
+        lines
+    }
+
+    /// Ends maps and calls; returns how many.
+    pub fn cancel(&self, which: Which<'_>) -> usize {
+        let state = self.lock();
+        let running = state.jobs.values().filter(|job| job.runs());
+        let maps: Vec<Arc<Job>> = match which {
+            Which::Last => running.last().cloned().into_iter().collect(),
+            Which::Named(name) => running.filter(|job| job.has_name(name)).cloned().collect(),
+            Which::All => running.cloned().collect(),
+        };
+        drop(state);
+        maps.iter().for_each(|job| job.cancel());
+        let calls = if matches!(which, Which::All) { self.0.calls.cancel_all() } else { 0 };
+        maps.len() + calls
+    }
+
+    async fn call(&self, ask: CallAsk) -> Result<u64, String> {
+        let (context, object) = {
+            let state = self.lock();
+            (state.context.clone(), state.object.clone())
+        };
+        let context = context.ok_or(NO_ENGINES)?;
+        let cluster = context.cluster.upgrade().ok_or(NO_ENGINES)?;
+        self.0.calls.start(ask, object, context, &cluster, &self.0.rooms).await
     }
 
     async fn start(&self, ask: MapAsk) -> Result<u64, String> {
@@ -166,9 +239,8 @@ impl Jobs {
         if let Some(partial) = context.as_ref().and_then(|context| context.partial.as_ref()) {
             return Ok(self.enter(Arc::clone(&partial.job)));
         }
-        let none = "there are no engines: `%cluster start` or any %px cell starts some";
-        let context = context.ok_or(none)?;
-        let cluster = context.cluster.upgrade().ok_or(none)?;
+        let context = context.ok_or(NO_ENGINES)?;
+        let cluster = context.cluster.upgrade().ok_or(NO_ENGINES)?;
         let started = Started { ask, object, context, cluster };
         Ok(self.enter(Arc::new(map::start(started).await?)))
     }
@@ -207,6 +279,9 @@ impl Jobs {
 
     async fn wait(&self, number: u64, millis: u64) -> Result<Answer, String> {
         let job = self.job(number)?;
+        if self.wants_partial() {
+            return self.ended(&job);
+        }
         self.lock().awaited.push(number);
         let limit = Duration::from_millis(millis.min(1 << 40));
         let ended = tokio::time::timeout(limit, job.ended()).await;
@@ -216,19 +291,21 @@ impl Jobs {
                 let (done, items) = job.progress();
                 Ok(Answer::Running { done, items })
             }
-            Ok(Err(failure)) if !self.wants_partial() => {
+            Ok(Err(failure)) => {
                 let sentence = failure.evalue.clone();
                 self.lock().failure = Some(failure);
                 Err(sentence)
             }
-            Ok(_) => {
-                let failed = |error| format!("the results can't be kept: {error}");
-                let report = job.report();
-                let path = self.0.rooms.with(&report).map_err(failed)?;
-                job.keep_room(path.clone());
-                Ok(Answer::Ended { path, bytes: report.len() as u64 })
-            }
+            Ok(Ok(())) => self.ended(&job),
         }
+    }
+
+    fn ended(&self, job: &Job) -> Result<Answer, String> {
+        let report = job.report();
+        let path = self.0.rooms.with(&report);
+        let path = path.map_err(|error| format!("the results can't be kept: {error}"))?;
+        job.keep_room(path.clone());
+        Ok(Answer::Ended { path, bytes: report.len() as u64 })
     }
 
     fn wants_partial(&self) -> bool {

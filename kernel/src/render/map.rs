@@ -102,6 +102,11 @@ impl MapView {
         }
     }
 
+    /// The engines that work at it.
+    pub fn busy(&self) -> Vec<EngineId> {
+        self.engines.iter().filter(|(_, engine)| engine.state == EngineState::Busy).map(|(id, _)| *id).collect()
+    }
+
     /// How many items are done, failed ones too.
     pub fn items_done(&self) -> u64 {
         self.done

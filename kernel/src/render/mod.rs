@@ -17,6 +17,7 @@ mod progress;
 mod record;
 mod run;
 pub mod status;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod utf8;
@@ -32,5 +33,6 @@ pub use output::{Bundle, Output, bundle, html_bundle, plain_bundle, stream_name}
 pub use progress::duration;
 pub use record::{PxRecord, RECORD_LIMIT};
 pub use run::{Place, Source, late};
+pub use tasks::{TaskLine, TaskState, tasks};
 pub use utf8::Utf8Decoder;
 pub use view::{PxView, ViewOptions, announce};

@@ -44,8 +44,8 @@ impl fmt::Display for Error {
             Error::Room(what) => {
                 write!(f, "the memory that the notebook shares with its engines can't be used: {what}")
             }
-            Error::Damaged => write!(f, "results of the map can't be read: {Damaged}"),
-            Error::NoKernel => f.write_str("a map needs the kernel of a notebook, which shares out its items"),
+            Error::Damaged => write!(f, "the result can't be read: {Damaged}"),
+            Error::NoKernel => f.write_str("maps and calls need the kernel of a notebook, which has the engines"),
             Error::NoMerging => f.write_str("the engines' results of `reduce` need a function that merges them"),
         }
     }

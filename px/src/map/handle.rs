@@ -125,6 +125,16 @@ impl<V> Handle<V> {
         }
     }
 
+    /// The result of the items that are done, of a map that didn't come to its end. If there is none, ends the cell.
+    #[track_caller]
+    pub fn wait_partial(self) -> V {
+        match self.partial() {
+            Ok(value) => value,
+            Err(Error::Failed(sentence)) => std::panic::resume_unwind(Box::new(sentence)),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
     /// Waits for the result. It can be fetched again as long as the handle is there.
     pub fn get(&self) -> Result<V, Error> {
         let job = self.job()?;

@@ -28,15 +28,16 @@ mod own;
 #[doc(hidden)]
 pub mod probe;
 mod report;
-mod rooms;
+pub(crate) mod rooms;
 mod shown;
 mod source;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod tree;
 
 pub use constants::{Constants, Values};
 pub use error::Error;
+pub(crate) use error::ask;
 pub use fold::Number;
 pub use handle::Handle;
 pub use items::{Every, Filter, Items, Mapped, Only, WithErrors};
@@ -265,7 +266,7 @@ where
 }
 
 /// The file of the object that a function is in, and where.
-fn place_of(function: extern "C" fn()) -> Result<(String, u64), Error> {
+pub(crate) fn place_of(function: extern "C" fn()) -> Result<(String, u64), Error> {
     #[repr(C)]
     struct Place {
         file: *const c_char,

@@ -207,7 +207,7 @@ unsafe impl Send for Mapped {}
 unsafe impl Sync for Mapped {}
 
 impl Mapped {
-    fn read_only(path: &str, length: usize) -> Result<Mapped, Error> {
+    pub(crate) fn read_only(path: &str, length: usize) -> Result<Mapped, Error> {
         Mapped::new(&open(path)?, length, PROT_READ).map_err(|error| broken(path, &error))
     }
 
@@ -223,7 +223,7 @@ impl Mapped {
         }
     }
 
-    fn as_slice(&self) -> &[u8] {
+    pub(crate) fn as_slice(&self) -> &[u8] {
         // SAFETY: mapped as long as `self` lives. Rooms of data don't change once they are passed on, and don't shrink.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.length) }
     }

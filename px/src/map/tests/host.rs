@@ -118,7 +118,9 @@ thread_local! {
 extern "C" fn no_panic(_: &crate::host::PanicReport) {}
 
 extern "C" fn argument(take: extern "C" fn(*mut c_void, *const u8, usize), context: *mut c_void) {
-    let Some(job) = ENGINE.with_borrow(Clone::clone) else { return };
+    let Some(job) = ENGINE.with_borrow(Clone::clone) else {
+        return crate::task::tests::argument(|bytes| take(context, bytes.as_ptr(), bytes.len()));
+    };
     let serve = Serve {
         rooms: job.map.rooms.clone(),
         input: job.map.input.clone(),
@@ -167,6 +169,7 @@ extern "C" fn answer(
     // SAFETY: what px asks.
     let bytes = unsafe { std::slice::from_raw_parts(bytes, length) };
     let answer = match Ask::decode(bytes).expect("px asks what it can encode") {
+        ask if crate::task::tests::is_of_call(&ask) => crate::task::tests::answer(ask),
         Ask::Next(done) => next(done),
         Ask::Room(bytes) => Answer::Room(room(bytes)),
         Ask::Map(map) => Answer::Job(begin(map)),
@@ -196,6 +199,7 @@ extern "C" fn answer(
             free(&[path]);
             Answer::Ok
         }
+        Ask::Call(_) | Ask::Where(_) | Ask::Result(..) => unreachable!("they are answered above"),
     };
     let bytes = answer.encode();
     answered(context, bytes.as_ptr(), bytes.len());
@@ -254,7 +258,7 @@ fn function(map: &MapAsk) -> extern "C" fn() {
     unsafe { std::mem::transmute::<usize, extern "C" fn()>((base + map.function) as usize) }
 }
 
-extern "C" fn marker() {}
+pub extern "C" fn marker() {}
 
 fn next(done: Vec<Done>) -> Answer {
     let job = ENGINE.with_borrow(Clone::clone).or_else(watched).expect("only engines ask for work");

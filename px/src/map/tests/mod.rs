@@ -1,7 +1,7 @@
 //! Maps in one process: [`host`] stands for the kernel, the controller and the engines.
 
 mod halves;
-mod host;
+pub(crate) mod host;
 mod late;
 mod reduce;
 mod results;

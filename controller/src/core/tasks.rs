@@ -1,0 +1,148 @@
+//! Tasks among everything else: who submits them, where they are sent, and who is told.
+
+use super::client::answer;
+use super::engine::UnderWay;
+use super::task::{Effect, Place, Start, Tasks};
+use super::{Action, Core, PeerId};
+use chorus_protocol::{
+    Aftermath, Death, EngineId, Entry, Outcome, RunId, RunSpec, SessionId, TaskSpec, TaskValue, ToClient, ToEngine,
+};
+
+impl Core {
+    pub(super) fn submit_task(&mut self, peer: PeerId, spec: TaskSpec, actions: &mut Vec<Action>) {
+        let session = spec.session;
+        if self.owned(session, &peer).is_none() {
+            return answer(&peer, ToClient::SessionGone(session), actions);
+        }
+        self.with_tasks(session, &peer, actions, |tasks, effects| tasks.submit(spec, effects));
+    }
+
+    /// Changes something about a client's tasks, and does what follows.
+    pub(super) fn with_tasks(
+        &mut self,
+        id: SessionId,
+        peer: &PeerId,
+        actions: &mut Vec<Action>,
+        change: impl FnOnce(&mut Tasks, &mut Vec<Effect>),
+    ) {
+        let mut effects = Vec::new();
+        let Some(session) = self.owned(id, peer) else { return };
+        change(&mut session.tasks, &mut effects);
+        self.carry_out(id, effects, actions);
+        self.start_tasks(id, actions);
+    }
+
+    fn carry_out(&mut self, id: SessionId, effects: Vec<Effect>, actions: &mut Vec<Action>) {
+        for effect in effects {
+            match effect {
+                Effect::Tell(task, event) => {
+                    if let Some(session) = self.sessions.get_mut(&id) {
+                        session.send(ToClient::Task { session: id, task, event }, actions);
+                    }
+                }
+                Effect::EndRun { engine, run, kill } => {
+                    self.tell_engines(&[engine], ToEngine::EndRun { session: id, run, kill }, actions);
+                }
+                Effect::Remove(file) => actions.push(Action::RemoveFile(file)),
+            }
+        }
+    }
+
+    /// Sends tasks to engines that have room for them.
+    pub(super) fn start_tasks(&mut self, id: SessionId, actions: &mut Vec<Action>) {
+        if !self.sessions.get(&id).is_some_and(|it| it.tasks.has_ready() && !it.is_full()) {
+            return;
+        }
+        let mut places = self.places(id);
+        loop {
+            let Some(session) = self.sessions.get_mut(&id) else { return };
+            let Some(Start { engine, run, argument }) = session.tasks.next(&places) else { return };
+            let Some(spec) = session.tasks.spec(run) else { return };
+            let label = spec.label.clone();
+            let spec = RunSpec {
+                session: id,
+                run,
+                preload: spec.preload.clone(),
+                object: spec.object,
+                entry: Entry::Function(spec.function),
+                argument,
+                map: None,
+                label: label.clone(),
+                snapshots: spec.snapshots,
+            };
+            if let Some(place) = places.iter_mut().find(|place| place.engine == engine) {
+                (place.runs, place.own) = (place.runs + 1, place.own + 1);
+            }
+            let (rank, size) = self.rank(engine);
+            let Some(it) = self.engines.get_mut(&engine) else { return };
+            let Some(peer) = it.peer().cloned() else { return };
+            it.runs.push_back(UnderWay { session: id, run, map: None, label, started: false });
+            actions.push(Action::ToEngines(vec![peer], ToEngine::Run { spec, generation: None, rank, size }));
+        }
+    }
+
+    /// The engines that take runs.
+    fn places(&self, session: SessionId) -> Vec<Place> {
+        let up = self.engines.iter().filter(|(_, it)| it.peer().is_some());
+        up.map(|(&engine, it)| Place {
+            engine,
+            runs: it.runs.len(),
+            own: it.runs.iter().filter(|run| run.session == session).count(),
+        })
+        .collect()
+    }
+
+    /// An engine's place among all, those included that are being started again, and how many they are.
+    fn rank(&self, engine: EngineId) -> (u32, u32) {
+        (self.engines.range(..engine).count() as u32, self.engines.len() as u32)
+    }
+
+    /// What a task's function returned.
+    pub(super) fn task_returned(&mut self, id: SessionId, run: RunId, value: TaskValue, actions: &mut Vec<Action>) {
+        let mut effects = Vec::new();
+        match self.sessions.get_mut(&id) {
+            Some(session) => session.tasks.returned(run, value, &mut effects),
+            None => effects.extend(value.file.map(Effect::Remove)),
+        }
+        self.carry_out(id, effects, actions);
+    }
+
+    /// A task's run has ended. A worker that died in it is to be told of like one that died while idle: clients know
+    /// nothing of the run.
+    pub(super) fn task_ended(
+        &mut self,
+        engine: EngineId,
+        id: SessionId,
+        run: RunId,
+        (outcome, generation, micros): (&Outcome, u32, u64),
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let mut effects = Vec::new();
+        session.tasks.ended(run, outcome, micros, &mut effects);
+        if let Outcome::Died(death, aftermath) = outcome
+            && *death != Death::EngineLost
+            && (matches!(aftermath, Aftermath::Lost(_)) || *death != Death::Stopped)
+        {
+            let (death, aftermath) = (*death, aftermath.clone());
+            let lost = ToClient::WorkerLost { session: id, engine, death, aftermath, generation };
+            session.send(lost, actions);
+        }
+        self.carry_out(id, effects, actions);
+        self.start_tasks(id, actions);
+    }
+
+    pub(super) fn check_tasks(&mut self, actions: &mut Vec<Action>) {
+        let sessions: Vec<SessionId> = self.sessions.keys().copied().collect();
+        for id in sessions {
+            let places = self.places(id);
+            let Some(session) = self.sessions.get_mut(&id) else { continue };
+            let mut effects = Vec::new();
+            session.tasks.look(self.now, &places, &mut effects);
+            let engines = &self.engines;
+            session.tasks.give_up(|engine| engines.contains_key(&engine), !engines.is_empty(), &mut effects);
+            self.carry_out(id, effects, actions);
+            self.start_tasks(id, actions);
+        }
+    }
+}

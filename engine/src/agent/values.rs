@@ -1,0 +1,108 @@
+//! Files for what functions return when that is large: they lie in the controller's folder, so that neither a socket has
+//! to carry them nor the end of this engine takes them along. The controller removes them when nobody needs them.
+
+use chorus_protocol::{RunId, TaskValue, VALUE_PREFIX};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The files of one session on this engine that aren't the controller's yet.
+#[derive(Debug)]
+pub struct Values {
+    /// `None` if this engine doesn't share the folder.
+    folder: Option<PathBuf>,
+    /// The run that has begun last.
+    run: Option<RunId>,
+    made: Vec<PathBuf>,
+}
+
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+impl Values {
+    /// For files in this folder.
+    pub fn new(folder: Option<PathBuf>) -> Values {
+        Values { folder, run: None, made: Vec::new() }
+    }
+
+    /// A run begins.
+    pub fn started(&mut self, run: RunId) {
+        self.clear();
+        self.run = Some(run);
+    }
+
+    /// A run has ended: files that it hasn't handed over go.
+    pub fn done(&mut self, run: RunId) {
+        if self.run == Some(run) {
+            self.clear();
+            self.run = None;
+        }
+    }
+
+    /// The task's run that is under way, if it is one.
+    pub fn task_run(&self) -> Option<RunId> {
+        self.run.filter(|run| run.task().is_some())
+    }
+
+    /// A file of so many bytes, all 0. An error is a sentence.
+    pub fn make(&mut self, bytes: u64) -> Result<String, String> {
+        let folder = self.folder.as_ref().ok_or("this engine doesn't share files with the notebook")?;
+        let name = format!("{VALUE_PREFIX}{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let path = folder.join(name);
+        let failed = |error: io::Error| format!("there is no room for {bytes} bytes: {error}");
+        let file = File::options().write(true).create_new(true).mode(0o600).open(&path).map_err(failed)?;
+        self.made.push(path.clone());
+        file.set_len(bytes).map_err(failed)?;
+        Ok(path.display().to_string())
+    }
+
+    /// The result of the task under way; its file is the controller's from now on.
+    pub fn hand_over(&mut self, bytes: Vec<u8>, room: Option<&str>) -> TaskValue {
+        let found = room.and_then(|room| self.made.iter().position(|path| path == Path::new(room)));
+        let file =
+            found.map(|at| self.made.swap_remove(at)).and_then(|path| Some(path.file_name()?.to_str()?.to_owned()));
+        TaskValue { bytes, file }
+    }
+
+    fn clear(&mut self) {
+        for path in self.made.drain(..) {
+            // It may be gone with the whole folder.
+            _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+impl Drop for Values {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chorus_protocol::TaskId;
+
+    #[test]
+    fn what_is_not_handed_over_goes_with_the_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut values = Values::new(Some(folder.path().to_owned()));
+        let run = RunId::of_task(TaskId(1), 0);
+        values.started(run);
+        assert_eq!(values.task_run(), Some(run));
+        let (kept, other) = (values.make(10).unwrap(), values.make(10).unwrap());
+        let value = values.hand_over(vec![1], Some(&kept));
+        assert_eq!(value.file.as_deref(), Path::new(&kept).file_name().unwrap().to_str());
+        assert_eq!(values.hand_over(vec![], Some("/etc/passwd")).file, None, "not of its making");
+        values.done(run);
+        assert_eq!((std::fs::metadata(&kept).unwrap().len(), Path::new(&other).exists()), (10, false));
+        assert_eq!(values.task_run(), None);
+    }
+
+    #[test]
+    fn without_a_shared_folder_there_is_no_room() {
+        assert!(Values::new(None).make(1).unwrap_err().contains("doesn't share"));
+    }
+}

@@ -1,0 +1,99 @@
+//! What may be an argument of a call. How it is passed is a type that rustc infers, since only one implementation fits.
+
+use super::{Builder, Task};
+use crate::wire::Wire;
+use std::time::Duration;
+
+/// An argument: a value, a reference to one, or the handle of a call that will return one.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't be an argument of `px::call!`",
+    label = "this would have to travel to an engine",
+    note = "numbers, bool, char, String and tuples, arrays, Vec, Option, Result, HashMap, BTreeMap of these can, references \
+            to them, handles of other calls (`&a`), and what `px::put` returns"
+)]
+pub trait Arg<How> {
+    /// What the function gets.
+    type Value: Wire;
+    #[doc(hidden)]
+    fn pass(&self, call: &mut Builder);
+}
+
+/// How an argument is passed.
+pub struct ByValue;
+/// How an argument is passed.
+pub struct ByRef;
+/// How an argument is passed.
+pub struct ByText;
+/// How an argument is passed.
+pub struct BySlice;
+/// How an argument is passed.
+pub struct ByTask;
+
+impl<T: Wire> Arg<ByValue> for T {
+    type Value = T;
+    fn pass(&self, call: &mut Builder) {
+        call.value::<T>(|to| self.put(to));
+    }
+}
+
+impl<T: Wire> Arg<ByRef> for &T {
+    type Value = T;
+    fn pass(&self, call: &mut Builder) {
+        call.value::<T>(|to| self.put(to));
+    }
+}
+
+impl Arg<ByText> for &str {
+    type Value = String;
+    fn pass(&self, call: &mut Builder) {
+        call.value::<String>(|to| self.to_string().put(to));
+    }
+}
+
+impl<T: Wire> Arg<BySlice> for &[T] {
+    type Value = Vec<T>;
+    fn pass(&self, call: &mut Builder) {
+        call.value::<Vec<T>>(|to| {
+            (self.len() as u64).put(to);
+            crate::wire::put_slice(self, to);
+        });
+    }
+}
+
+impl<T: Wire> Arg<ByTask> for &Task<T> {
+    type Value = T;
+    fn pass(&self, call: &mut Builder) {
+        call.task(self.number());
+    }
+}
+
+impl<T: Wire> Arg<ByTask> for Task<T> {
+    type Value = T;
+    fn pass(&self, call: &mut Builder) {
+        call.task(self.number());
+    }
+}
+
+/// A limit of time: a number of seconds, or a [`Duration`].
+pub trait Seconds {
+    /// In seconds.
+    fn seconds(self) -> f64;
+}
+
+impl Seconds for Duration {
+    fn seconds(self) -> f64 {
+        self.as_secs_f64()
+    }
+}
+
+macro_rules! seconds {
+    ($($number:ty),*) => {$(
+        impl Seconds for $number {
+            fn seconds(self) -> f64 {
+                self as f64
+            }
+        }
+    )*};
+}
+
+seconds!(f64, f32, i32, u32, u64);

@@ -1,0 +1,340 @@
+//! Calls of single functions on engines: [`call!`](crate::call!) and its handle, [`Task`].
+//!
+//! ```no_run
+//! fn score(x: u32) -> u32 { x * x }
+//! fn add(a: u32, b: u32) -> u32 { a + b }
+//! let (a, b) = (px::call!(score, 3), px::call!(score, 4));
+//! let sum = px::call!(add, &a, &b, { retries: 1, timeout: 10.0 });
+//! println!("{}", sum.get()?);
+//! # Ok::<(), px::Error>(())
+//! ```
+//!
+//! As for maps, the engines load the same object, and call a function in it that is made for the types of the call. What
+//! a function captures can't travel, so it is the path of a function or a closure that captures nothing. A call may need
+//! what other calls return: that goes from engine to engine, and not through the notebook.
+
+mod args;
+mod shared;
+#[cfg(test)]
+pub(crate) mod tests;
+mod values;
+
+pub use args::{Arg, ByRef, BySlice, ByTask, ByText, ByValue, Seconds};
+pub use shared::{Ref, put};
+
+use crate::host::{argument, catch};
+use crate::link::{Answer, Ask, CallArg, CallAsk};
+use crate::map::{Error, ask, place_of};
+use crate::wire::Wire;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use values::{Packed, pack, unpack};
+
+/// Has a function called on an engine, and returns its handle at once: `px::call!(score, 5)`.
+///
+/// The function is named by its path, or is a closure that captures nothing. Arguments are values, references to values,
+/// or handles of other calls, `&a`, whose results are passed on when they are there. Options may follow in braces, any of
+/// them: `{ after: [&a, &b], on: 2, retries: 3, timeout: 10.0 }` has it wait for other calls, run on a certain engine,
+/// tried again when it panics, ended after so many seconds.
+#[macro_export]
+macro_rules! call {
+    ($function:expr $(,)?) => {
+        $crate::__call!(@run $function, [], [])
+    };
+    ($function:expr, $($rest:tt)+) => {
+        $crate::__call!(@args $function, [], $($rest)+)
+    };
+}
+
+/// What [`call!`] is made of: takes one argument after the other, and then the options.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __call {
+    (@args $function:expr, $args:tt, { $($key:ident : $value:tt $($more:tt)*)? } $(,)?) => {
+        $crate::__call!(@run $function, $args, [$($key : $value $($more)*)?])
+    };
+    (@args $function:expr, [$($args:expr,)*], $arg:expr $(,)?) => {
+        $crate::__call!(@run $function, [$($args,)* $arg,], [])
+    };
+    (@args $function:expr, [$($args:expr,)*], $arg:expr, $($rest:tt)+) => {
+        $crate::__call!(@args $function, [$($args,)* $arg,], $($rest)+)
+    };
+    (@run $function:expr, $args:tt, $options:tt) => {{
+        #[allow(unused_mut)]
+        let mut px_call = $crate::task::Builder::new(::std::stringify!($function));
+        $crate::__call!(@options px_call $options);
+        $crate::__call!(@call px_call, $function, $args)
+    }};
+    (@options $call:ident [$(,)?]) => {};
+    (@options $call:ident [after: [$($task:expr),* $(,)?] $(, $($rest:tt)*)?]) => {
+        $($call.after($task);)*
+        $crate::__call!(@options $call [$($($rest)*)?]);
+    };
+    (@options $call:ident [after: $task:expr $(, $($rest:tt)*)?]) => {
+        $call.after($task);
+        $crate::__call!(@options $call [$($($rest)*)?]);
+    };
+    (@options $call:ident [on: $value:expr $(, $($rest:tt)*)?]) => {
+        $call.on($value);
+        $crate::__call!(@options $call [$($($rest)*)?]);
+    };
+    (@options $call:ident [retries: $value:expr $(, $($rest:tt)*)?]) => {
+        $call.retries($value);
+        $crate::__call!(@options $call [$($($rest)*)?]);
+    };
+    (@options $call:ident [timeout: $value:expr $(, $($rest:tt)*)?]) => {
+        $call.timeout($value);
+        $crate::__call!(@options $call [$($($rest)*)?]);
+    };
+    (@options $call:ident [$other:ident : $($rest:tt)*]) => {
+        ::std::compile_error!(::std::concat!(
+            "`px::call!` has no option `", ::std::stringify!($other), "`: it has `after`, `on`, `retries` and `timeout`"
+        ));
+    };
+    (@call $call:ident, $f:expr, []) => { $crate::task::call0($call, $f) };
+    (@call $call:ident, $f:expr, [$a:expr,]) => { $crate::task::call1($call, $a, $f) };
+    (@call $call:ident, $f:expr, [$a:expr, $b:expr,]) => { $crate::task::call2($call, $a, $b, $f) };
+    (@call $call:ident, $f:expr, [$a:expr, $b:expr, $c:expr,]) => { $crate::task::call3($call, $a, $b, $c, $f) };
+    (@call $call:ident, $f:expr, [$a:expr, $b:expr, $c:expr, $d:expr,]) => {
+        $crate::task::call4($call, $a, $b, $c, $d, $f)
+    };
+    (@call $call:ident, $f:expr, [$a:expr, $b:expr, $c:expr, $d:expr, $e:expr,]) => {
+        $crate::task::call5($call, $a, $b, $c, $d, $e, $f)
+    };
+    (@call $call:ident, $f:expr, [$a:expr, $b:expr, $c:expr, $d:expr, $e:expr, $g:expr,]) => {
+        $crate::task::call6($call, $a, $b, $c, $d, $e, $g, $f)
+    };
+    (@call $call:ident, $f:expr, $more:tt) => {
+        ::std::compile_error!("`px::call!` takes at most 6 arguments: put some of them into a tuple")
+    };
+}
+
+/// A call on an engine. Clones are the same call; when the last is dropped, its result is forgotten. The call goes on
+/// all the same, until [`Task::cancel`].
+pub struct Task<R> {
+    job: Result<Arc<Job>, Error>,
+    result: PhantomData<fn() -> R>,
+}
+
+/// What the kernel knows by a number.
+struct Job(u64);
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        // Without a kernel there is nothing to forget.
+        let _ = ask(&Ask::Forget(self.0));
+    }
+}
+
+impl<R> Clone for Task<R> {
+    fn clone(&self) -> Task<R> {
+        Task { job: self.job.clone(), result: PhantomData }
+    }
+}
+
+impl<R> std::fmt::Debug for Task<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let state = match (self.done(), self.engine()) {
+            (true, _) => "ended",
+            (false, Some(_)) => "running",
+            (false, None) => "waiting",
+        };
+        write!(f, "Task({state})")
+    }
+}
+
+impl<R> Task<R> {
+    fn number(&self) -> Result<u64, Error> {
+        self.job.as_ref().map(|job| job.0).map_err(Error::clone)
+    }
+
+    /// Whether it has ended, with or without a result.
+    pub fn done(&self) -> bool {
+        let asked = self.number().and_then(|job| ask(&Ask::Wait { job, millis: 0 }));
+        !matches!(asked, Ok(Answer::Running { .. }))
+    }
+
+    /// Ends it, and with it all calls that need its result.
+    pub fn cancel(&self) {
+        // What can't be ended has ended.
+        let _ = self.number().and_then(|job| ask(&Ask::Cancel(job)));
+    }
+
+    /// The engine that it runs on, or has run on; none while it waits.
+    pub fn engine(&self) -> Option<usize> {
+        match self.number().and_then(|job| ask(&Ask::Where(job))) {
+            Ok(Answer::Place(engine)) => engine.map(|engine| engine as usize),
+            _ => None,
+        }
+    }
+}
+
+impl<R: Wire> Task<R> {
+    /// Waits for the result. It can be fetched again as long as the handle is there.
+    pub fn get(&self) -> Result<R, Error> {
+        let job = self.number()?;
+        loop {
+            match ask(&Ask::Wait { job, millis: u64::MAX })? {
+                Answer::Value { value, .. } => return unpack(&mut value.as_slice()),
+                Answer::Running { .. } => {}
+                _ => return Err(Error::Damaged),
+            }
+        }
+    }
+}
+
+/// A call in the making, for [`call!`](crate::call!).
+#[doc(hidden)]
+pub struct Builder {
+    ask: CallAsk,
+    /// Rooms that are the kernel's when it has the call.
+    packed: Vec<Packed>,
+    error: Option<Error>,
+}
+
+impl Builder {
+    /// Of a function that is written like this.
+    pub fn new(label: &str) -> Builder {
+        let ask = CallAsk {
+            object: String::new(),
+            function: 0,
+            label: label.split_whitespace().collect::<Vec<_>>().join(" "),
+            args: Vec::new(),
+            rooms: Vec::new(),
+            own: Vec::new(),
+            after: Vec::new(),
+            on: None,
+            retries: 0,
+            timeout: 0,
+        };
+        Builder { ask, packed: Vec::new(), error: None }
+    }
+
+    /// An option.
+    pub fn after<R>(&mut self, task: &Task<R>) {
+        if let Some(job) = self.note(task.number()) {
+            self.ask.after.push(job);
+        }
+    }
+
+    /// An option.
+    pub fn on(&mut self, engine: usize) {
+        self.ask.on = Some(engine.try_into().unwrap_or(u32::MAX));
+    }
+
+    /// An option.
+    pub fn retries(&mut self, retries: u32) {
+        self.ask.retries = retries;
+    }
+
+    /// An option.
+    pub fn timeout(&mut self, limit: impl Seconds) {
+        let millis = limit.seconds() * 1000.0;
+        // A limit that is too short to be met isn't none.
+        self.ask.timeout = if millis.is_nan() { 1 } else { (millis as u64).max(1) };
+    }
+
+    fn value<T: Wire>(&mut self, put: impl FnOnce(&mut Vec<u8>)) {
+        let packed = shared::collect(&mut self.ask.rooms, || pack(put));
+        if let Some(packed) = self.note(packed) {
+            self.ask.args.push(CallArg::Value(packed.bytes.clone()));
+            self.packed.push(packed);
+        }
+    }
+
+    fn task(&mut self, job: Result<u64, Error>) {
+        if let Some(job) = self.note(job) {
+            self.ask.args.push(CallArg::Job(job));
+        }
+    }
+
+    /// The first error counts.
+    fn note<T>(&mut self, result: Result<T, Error>) -> Option<T> {
+        match result {
+            Ok(it) => Some(it),
+            Err(error) => {
+                self.error.get_or_insert(error);
+                None
+            }
+        }
+    }
+
+    fn submit<R>(self, serve: extern "C" fn()) -> Task<R> {
+        Task { job: self.begin(serve).map(|number| Arc::new(Job(number))), result: PhantomData }
+    }
+
+    fn begin(mut self, serve: extern "C" fn()) -> Result<u64, Error> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        (self.ask.object, self.ask.function) = place_of(serve)?;
+        self.ask.own = self.packed.iter().filter_map(Packed::path).collect();
+        let Answer::Job(number) = ask(&Ask::Call(self.ask))? else { return Err(Error::Damaged) };
+        self.packed.into_iter().for_each(Packed::release);
+        Ok(number)
+    }
+}
+
+macro_rules! calls {
+    ($($call:ident $serve:ident [$($name:ident $arg:ident $how:ident $value:ident)*];)*) => {$(
+        /// For [`call!`](crate::call!).
+        #[doc(hidden)]
+        #[allow(clippy::too_many_arguments)]
+        pub fn $call<$($arg: Arg<$how>, $how,)* F, R: Wire>(mut call: Builder, $($name: $arg,)* function: F) -> Task<R>
+        where
+            F: Fn($($arg::Value),*) -> R + Copy + 'static,
+        {
+            let _ = function;
+            $($name.pass(&mut call);)*
+            let _ = &mut call;
+            // What the arguments hold isn't dropped before the kernel has the call.
+            call.submit($serve::<$($arg::Value,)* F, R>)
+        }
+
+        /// What engines call.
+        extern "C" fn $serve<$($value: Wire,)* F: Fn($($value),*) -> R + Copy, R: Wire>() {
+            serve(|from| {
+                let _ = &from;
+                $(let $name = unpack::<$value>(from)?;)*
+                Ok(conjured::<F>()($($name),*))
+            });
+        }
+    )*};
+}
+
+calls! {
+    call0 serve0 [];
+    call1 serve1 [a A HowA TA];
+    call2 serve2 [a A HowA TA b B HowB TB];
+    call3 serve3 [a A HowA TA b B HowB TB c C HowC TC];
+    call4 serve4 [a A HowA TA b B HowB TB c C HowC TC d D HowD TD];
+    call5 serve5 [a A HowA TA b B HowB TB c C HowC TC d D HowD TD e E HowE TE];
+    call6 serve6 [a A HowA TA b B HowB TB c C HowC TC d D HowD TD e E HowE TE g G HowG TG];
+}
+
+/// A panic has been reported by the hook, and must not leave a C function.
+fn serve<R: Wire>(call: impl FnOnce(&mut &[u8]) -> Result<R, Error>) {
+    let _ = catch(true, || {
+        let argument = argument();
+        let result = call(&mut argument.as_slice()).and_then(|result| pack(|to| result.put(to)));
+        let packed = result.unwrap_or_else(|error| panic!("{error}"));
+        let room = packed.path();
+        if let Err(error) = ask(&Ask::Result(packed.bytes.clone(), room)) {
+            panic!("the result couldn't be sent: {error}");
+        }
+        packed.release();
+    });
+}
+
+/// A function that captures nothing.
+fn conjured<F: Copy>() -> F {
+    const {
+        assert!(
+            size_of::<F>() == 0,
+            "the function of px::call! must be the path of a function, or a closure that captures nothing: \
+             pass what it needs as arguments"
+        )
+    };
+    // SAFETY: it takes no bytes, and the call was given a value of this type, which may be copied.
+    unsafe { std::mem::MaybeUninit::uninit().assume_init() }
+}
