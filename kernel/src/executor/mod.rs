@@ -30,11 +30,11 @@ use chorus_jupyter::content::Failure;
 use chorus_protocol::{Aftermath, Death, SnapshotPolicy};
 pub use clusters::default_engines;
 use clusters::leave;
+use maps::LastMap;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Instant;
-use maps::LastMap;
 use timing::{Spending, Spent};
 use tokio::runtime::Handle;
 

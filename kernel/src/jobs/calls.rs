@@ -242,6 +242,13 @@ impl Calls {
         Ok(())
     }
 
+    /// Ends all calls; returns how many that were.
+    pub fn cancel_all(&self) -> usize {
+        let jobs: Vec<_> = self.lock().all.values().filter_map(Weak::upgrade).collect();
+        let running = jobs.iter().filter(|job| !job.stage.borrow().is_over());
+        running.map(|job| job.session.cancel_call(job.task)).count()
+    }
+
     /// No cell has a handle any more.
     pub fn forget(&self, number: u64) {
         let mut state = self.lock();

@@ -9,7 +9,9 @@ use crate::cluster::{Cluster, ClusterError};
 use crate::failure::failure;
 use crate::local::{THIS_CELL, place_of};
 use crate::magic::Targets;
-use crate::render::{Bundle, EngineState, Grouping, MapEnd, Place, PxView, ViewOptions, at_place, name_engines};
+use crate::render::{
+    Bundle, EngineState, Grouping, MapEnd, Place, PxView, TaskLine, TaskState, ViewOptions, at_place, name_engines,
+};
 use chorus_client::{Map, RunRequest};
 use chorus_compiler::{Member, Object, Ticket};
 use chorus_jupyter::content::Failure;
