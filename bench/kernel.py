@@ -14,7 +14,8 @@ import subprocess
 import sys
 import tempfile
 
-from run import ROOT, build, enter_environment, machine
+import environment
+from run import ROOT, build, machine
 
 PEER = "0.22.0"
 SIDES = ("chorus", "evcxr")
@@ -202,7 +203,7 @@ def main():
     parser.add_argument("--release", action="store_true", help="build and measure Chorus with the release profile")
     parser.add_argument("--json", type=pathlib.Path, default=ROOT / "target/bench-kernel.json", metavar="FILE")
     options = parser.parse_args()
-    enter_environment()
+    environment.enter("requirements.txt")
 
     import versus
 

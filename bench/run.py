@@ -5,7 +5,6 @@ Run `python3 bench/run.py` in the repository; `--help` lists the options, bench/
 """
 
 import argparse
-import hashlib
 import json
 import os
 import pathlib
@@ -13,23 +12,9 @@ import platform
 import subprocess
 import sys
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+import environment
 
-
-def enter_environment():
-    """Runs this file again inside a virtual environment that has the peer, which it makes if there is none yet."""
-    requirements = ROOT / "bench/requirements.txt"
-    key = hashlib.sha256(sys.version.encode() + requirements.read_bytes()).hexdigest()[:16]
-    folder = ROOT / "target/bench-venv" / key
-    if pathlib.Path(sys.prefix).resolve() == folder.resolve():
-        return
-    interpreter = folder / "bin/python"
-    if not (folder / "ready").exists():
-        print(f"making a Python environment in {folder}", file=sys.stderr)
-        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-        subprocess.run([interpreter, "-m", "pip", "install", "--quiet", "-r", requirements], check=True)
-        (folder / "ready").touch()
-    os.execv(interpreter, [interpreter, *sys.argv])
+ROOT = environment.ROOT
 
 
 def build(release):
@@ -54,7 +39,7 @@ def main():
     parser.add_argument("--release", action="store_true", help="build and measure with the release profile")
     parser.add_argument("--json", type=pathlib.Path, default=ROOT / "target/bench.json", metavar="FILE")
     options = parser.parse_args()
-    enter_environment()
+    environment.enter("requirements.txt")
 
     import measure
     import table

@@ -1,0 +1,354 @@
+"""The experiments of bench/map.py. Each is done by every side that can do the same, one after the other, on 4 workers.
+
+A row is {"what", "unit", "more_is_better", "goal", "beside", SIDE: [...]}: a goal is a bound for the median of
+Chorus, or, with `beside`, for its ratio to that side's.
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+import re
+import subprocess
+import tempfile
+import time
+
+import psutil
+from measure import ROOT, Kernel
+from table import median, number
+
+WORKERS = 4
+SIDES = ["chorus", "rayon", "ipyparallel", "dask", "ray", "joblib"]
+PROGRAMS = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug"
+
+
+def row(what, unit, goal=None, beside=None, more_is_better=False):
+    return {"what": what, "unit": unit, "goal": goal, "beside": beside, "more_is_better": more_is_better}
+
+
+def missed(row):
+    value = median(row.get("chorus", []))
+    if row["goal"] is None or value is None:
+        return False
+    if row["beside"]:
+        other = median(row.get(row["beside"], []))
+        return other is not None and value > row["goal"] * other + row.get("plus", 0)
+    return value < row["goal"] if row["more_is_better"] else value > row["goal"]
+
+
+def seconds(function):
+    started = time.perf_counter()
+    function()
+    return time.perf_counter() - started
+
+
+# The sides. Each is a context manager that gives an object with a method for each experiment that it can do.
+
+
+class Chorus:
+    def __init__(self, stack):
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="chorus-bench-", dir="/tmp"))
+        os.environ["CHORUS_RUNTIME_DIR"] = folder + "/run"
+        os.environ["CHORUS_CACHE_DIR"] = folder + "/cache"
+        self.kernel = stack.enter_context(Kernel(env={"CHORUS_RUNTIME_DIR": os.environ["CHORUS_RUNTIME_DIR"]}))
+        self.run(f"%cluster start -n {WORKERS}")
+        self.pid = self.kernel.pid
+
+    def run(self, code):
+        return self.kernel.run(code).ok()
+
+    def timed(self, code, repeat):
+        """Of a cell that has run before: what it costs to compile is a row of its own."""
+        self.run(code)
+        return [seconds(lambda: self.run(code)) for _ in range(repeat)]
+
+    def tasks(self, repeat):
+        return [200_000 / took for took in self.timed("%map --chunk 1 --count |_| () over 0..200_000u64", repeat)]
+
+    def call(self, repeat):
+        self.run("fn noop(n: u64) -> u64 { n }")
+        loop = (
+            "let mut times: Vec<u128> = Vec::new();\n"
+            "for n in 0..500u64 { let t = std::time::Instant::now(); px::call!(noop, n).get()?; "
+            "times.push(t.elapsed().as_micros()); }\ntimes.sort();\ntimes[times.len() / 2]"
+        )
+        self.run(loop)
+        return [int(self.run(loop).results[0]["text/plain"]) / 1000 for _ in range(repeat)]
+
+    def square(self, items, repeat):
+        return [1000 * took for took in self.timed(f"%map -o squares |x| x * x over 0..{items}u64", repeat)]
+
+    def compile_time(self, repeat):
+        cells = [f"%map -o made |x| x * {n} over 0..10u64" for n in range(1000, 1000 + repeat)]
+        self.run("%map -o made |x| x * 999 over 0..10u64")
+        return [1000 * seconds(lambda cell=cell: self.run(cell)) for cell in cells]
+
+    def sum(self, items, repeat):
+        return [1000 * took for took in self.timed(f"%map --sum |x| x ^ 3 over 0..{items}u64", repeat)]
+
+    def data(self, what, megabytes, repeat):
+        items = megabytes * 125_000
+        self.run(f"let data: Vec<f64> = (0..{items}).map(|n| n as f64).collect();")
+        if what in ("gather", "pull"):
+            self.run("%scatter data as part")
+            self.run("%push data as whole -t 0")
+        code = {
+            "push": "%push data as whole",
+            "pull": "%pull whole as back -t 0",
+            "scatter": "%scatter data as part",
+            "gather": "%gather part as back",
+        }[what]
+        self.run(code)
+        rates = []
+        for _ in range(repeat):
+            rates.append(megabytes / seconds(lambda: self.run(code)))
+        return rates
+
+    def skewed(self, items, repeat):
+        self.run("%cluster stop\n%cluster start -n 16")
+        work = (
+            "fn work(item: u64) -> f64 {\n    let steps = if item.is_multiple_of(100) { 1_000_000 } else { 20_000 };\n"
+            "    (0..steps).fold(item as f64, |x, _| (x * 1.000_001 + 1.0).sqrt())\n}"
+        )
+        self.run(work)
+        times = self.timed(f"%map --chunk 1 --sum work over 0..{items}u64", repeat)
+        self.run(f"%cluster stop\n%cluster start -n {WORKERS}")
+        return [1000 * took for took in times]
+
+
+class Rayon:
+    def __init__(self, _):
+        pass
+
+    def program(self, what, items, repeat):
+        command = [PROGRAMS / "chorus-bench-rayon", what, str(items), "--repeat", str(repeat + 1)]
+        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        return json.loads(output)["milliseconds"][1:]
+
+    def square(self, items, repeat):
+        return self.program("square", items, repeat)
+
+    def sum(self, items, repeat):
+        return self.program("sum", items, repeat)
+
+    def skewed(self, items, repeat):
+        return self.program("skewed", items, repeat)
+
+
+def noop(_=None):
+    return None
+
+
+def square(x):
+    return x * x
+
+
+class Ipyparallel:
+    def __init__(self, stack):
+        import ipyparallel
+
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="chorus-bench-", dir="/tmp"))
+        os.environ["IPYTHONDIR"] = folder
+        cluster = ipyparallel.Cluster(n=WORKERS, log_level=40)
+        self.client = cluster.start_and_connect_sync(activate=False)
+        stack.callback(cluster.stop_cluster_sync)
+        stack.callback(self.client.close)
+        self.client.wait_for_engines(WORKERS, timeout=120)
+        self.all = self.client[:]
+        self.balanced = self.client.load_balanced_view()
+
+    def tasks(self, repeat):
+        self.balanced.map_sync(lambda _: None, range(100), chunksize=1)
+        return [2000 / seconds(lambda: self.balanced.map_sync(lambda _: None, range(2000), chunksize=1))] * 1
+
+    def call(self, repeat):
+        one = self.client[0]
+        return [1000 * seconds(lambda: one.apply_sync(int)) for _ in range(200 * repeat)]
+
+    def square(self, items, repeat):
+        if items > 1_000_000:
+            return []
+        return [1000 * seconds(lambda: self.all.map_sync(lambda x: x * x, range(items))) for _ in range(repeat)]
+
+    def data(self, what, megabytes, repeat):
+        if megabytes > 100:
+            return []
+        import numpy
+
+        array = numpy.arange(megabytes * 125_000, dtype=float)
+        one = self.client[0]
+        one.push({"whole": array}, block=True)
+        self.all.scatter("part", array, block=True)
+        action = {
+            "push": lambda: self.all.push({"whole": array}, block=True),
+            "pull": lambda: one.pull("whole", block=True),
+            "scatter": lambda: self.all.scatter("part", array, block=True),
+            "gather": lambda: self.all.gather("part", block=True),
+        }[what]
+        return [megabytes / seconds(action) for _ in range(repeat)]
+
+
+class Dask:
+    def __init__(self, stack):
+        import dask.distributed
+
+        cluster = dask.distributed.LocalCluster(n_workers=WORKERS, threads_per_worker=1, dashboard_address=None)
+        self.client = stack.enter_context(dask.distributed.Client(cluster))
+        stack.callback(cluster.close)
+
+    def tasks(self, repeat):
+        def run():
+            self.client.gather(self.client.map(noop, range(2000), pure=False))
+
+        run()
+        return [2000 / seconds(run) for _ in range(repeat)]
+
+    def call(self, repeat):
+        call = lambda n: self.client.submit(noop, n, pure=False).result()  # noqa: E731
+        return [1000 * seconds(lambda n=n: call(n)) for n in range(200 * repeat)]
+
+    def data(self, what, megabytes, repeat):
+        if megabytes > 100 or what not in ("scatter", "gather"):
+            return []
+        import numpy
+
+        parts = numpy.split(numpy.arange(megabytes * 125_000, dtype=float), WORKERS)
+        if what == "scatter":
+            return [megabytes / seconds(lambda: self.client.scatter(parts, hash=False)) for _ in range(repeat)]
+        futures = self.client.scatter(parts, hash=False)
+        return [megabytes / seconds(lambda: self.client.gather(futures)) for _ in range(repeat)]
+
+
+class Ray:
+    def __init__(self, stack):
+        import ray
+
+        self.ray = ray
+        ray.init(num_cpus=WORKERS, include_dashboard=False, log_to_driver=False, logging_level="error")
+        stack.callback(ray.shutdown)
+        self.noop = ray.remote(noop)
+
+    def tasks(self, repeat):
+        run = lambda: self.ray.get([self.noop.remote() for _ in range(2000)])  # noqa: E731
+        run()
+        return [2000 / seconds(run) for _ in range(repeat)]
+
+    def call(self, repeat):
+        return [1000 * seconds(lambda: self.ray.get(self.noop.remote())) for _ in range(200 * repeat)]
+
+    def square(self, items, repeat):
+        if items > 1_000_000:
+            return []
+        chunk = self.ray.remote(lambda first, count: [x * x for x in range(first, first + count)])
+        part = items // WORKERS
+        run = lambda: self.ray.get([chunk.remote(n * part, part) for n in range(WORKERS)])  # noqa: E731
+        run()
+        return [1000 * seconds(run) for _ in range(repeat)]
+
+    def data(self, what, megabytes, repeat):
+        if megabytes > 100 or what not in ("push", "pull"):
+            return []
+        import numpy
+
+        array = numpy.arange(megabytes * 125_000, dtype=float)
+        if what == "push":
+            return [megabytes / seconds(lambda: self.ray.put(array)) for _ in range(repeat)]
+        reference = self.ray.put(array)
+        return [megabytes / seconds(lambda: self.ray.get(reference).copy()) for _ in range(repeat)]
+
+
+class Joblib:
+    def __init__(self, stack):
+        import joblib
+
+        self.delayed = joblib.delayed
+        self.one = stack.enter_context(joblib.Parallel(n_jobs=WORKERS, batch_size=1))
+        self.many = stack.enter_context(joblib.Parallel(n_jobs=WORKERS))
+
+    def tasks(self, repeat):
+        run = lambda: self.one(self.delayed(noop)(n) for n in range(2000))  # noqa: E731
+        run()
+        return [2000 / seconds(run) for _ in range(repeat)]
+
+    def square(self, items, repeat):
+        if items > 1_000_000:
+            return []
+        return [1000 * seconds(lambda: self.many(self.delayed(square)(n) for n in range(items)))]
+
+
+KINDS = {"chorus": Chorus, "rayon": Rayon, "ipyparallel": Ipyparallel, "dask": Dask, "ray": Ray, "joblib": Joblib}
+
+
+# The experiments: rows, each with the measurement that every side does that has it.
+
+
+def tasks():
+    what = row(f"no-op tasks, one at a time, {WORKERS} workers", "tasks/s", 20_000, more_is_better=True)
+    yield what, lambda side, repeat: side.tasks(repeat)
+
+
+def call():
+    yield row("one call and its result, p50", "ms", 0.5), lambda side, repeat: side.call(repeat)
+
+
+def square_rows():
+    small = row("x*x into a list, 1e6 items", "ms", 1.5, "rayon") | {"plus": 20}
+    yield small, lambda side, repeat: side.square(1_000_000, 3 * repeat)
+    yield row("x*x into a list, 1e8 items", "ms", 3, "rayon"), lambda side, repeat: side.square(100_000_000, repeat)
+    yield row("a new `%map` cell, its compilation included", "ms"), lambda side, repeat: side.compile_time(3 * repeat)
+
+
+def sum_rows():
+    yield row("sum of x^3, 1e9 items", "ms", 1.1, "rayon"), lambda side, repeat: side.sum(1_000_000_000, 3 * repeat)
+
+
+def data():
+    for megabytes in (100, 1000):
+        for what in ("push", "pull", "scatter", "gather"):
+            entry = row(f"{what} {megabytes} MB of f64", "MB/s", 2000, more_is_better=True)
+            yield entry, lambda side, repeat, what=what, size=megabytes: side.data(what, size, repeat)
+
+
+def skewed():
+    entry = row("10,000 skewed tasks on 16 engines", "ms", 1.15, "rayon")
+    yield entry, lambda side, repeat: side.skewed(10_000, repeat)
+
+
+EXPERIMENTS = {"tasks": tasks, "call": call, "square": square_rows, "sum": sum_rows, "data": data, "skewed": skewed}
+
+
+def measure(names, sides, repeat):
+    """One side after the other: most of them keep processes that would disturb the others."""
+    entries = [entry for name in names for entry in EXPERIMENTS[name]()]
+    times = max(1, round(3 * repeat))
+    for name in sides:
+        with contextlib.ExitStack() as stack:
+            side = KINDS[name](stack)
+            for entry, experiment in entries:
+                print(f"measuring {name}: {entry['what']}", flush=True)
+                try:
+                    entry[name] = experiment(side, times)
+                except AttributeError as error:
+                    # This side can't do it.
+                    if not re.search(r"object has no attribute '\w+'", str(error)) or name == "chorus":
+                        raise
+            if name == "chorus":
+                memory = psutil.Process(side.pid)
+                processes = [memory, *memory.children(recursive=True)]
+                print(f"all processes of chorus: {sum(p.memory_full_info().pss for p in processes) / 1e6:.0f} MB")
+    return [entry for entry, _ in entries]
+
+
+def markdown(rows, sides):
+    head = ["", "unit", *sides, "goal", ""]
+    lines = ["| " + " | ".join(head) + " |", "|---|---|" + "--:|" * len(sides) + "---|---|"]
+    for entry in rows:
+        values = [number(median(entry.get(side, []))) for side in sides]
+        goal = verdict = ""
+        if entry["goal"] is not None:
+            sign = "≥" if entry["more_is_better"] else "≤"
+            plus = f" + {entry['plus']} ms" if "plus" in entry else ""
+            goal = f"{sign} {number(entry['goal'])}" + (f" × {entry['beside']}{plus}" if entry["beside"] else "")
+            verdict = "missed" if missed(entry) else "met"
+        lines.append("| " + " | ".join([entry["what"], entry["unit"], *values, goal, verdict]) + " |")
+    return "\n".join(lines)
