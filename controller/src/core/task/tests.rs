@@ -96,13 +96,15 @@ fn a_graph_takes_as_many_steps_as_it_is_deep() {
 #[test]
 fn engines_have_a_second_task_in_hand_while_tasks_are_short() {
     let mut world = World::default();
-    (0..7).for_each(|task| world.submit(spec(task, &[])));
+    (0..5).for_each(|task| world.submit(spec(task, &[])));
     assert_eq!(world.start().len(), 2, "nothing is known of their length");
     world.tasks.returned(world.run(0), value(0), &mut world.effects);
     world.tasks.ended(world.run(0), &Outcome::Ok, 100, &mut world.effects);
     assert_eq!(world.start().iter().map(|start| start.1).collect::<Vec<_>>(), [0, 0, 1]);
     // One turns out to be long: what waits behind it goes to an engine that has become idle.
     world.tasks.began(world.run(1), Duration::ZERO);
+    world.succeed(2, 2);
+    world.succeed(3, 3);
     let behind = world.run(4);
     let places = [Place { engine: A, runs: 0, own: 0 }, Place { engine: B, runs: 2, own: 2 }];
     world.effects.clear();
