@@ -89,6 +89,8 @@ pub enum SessionEvent {
         aftermath: Aftermath,
         /// The generation that the session goes on with there.
         generation: u32,
+        /// Whether it died in a call, which tells of that itself.
+        in_task: bool,
     },
     /// Output of a run that has ended, or whose [`Run`] is no longer there: threads of a cell may outlive it.
     LateOutput {

@@ -208,10 +208,11 @@ impl Sessions {
                     }
                 }
             }
-            ToClient::WorkerLost { session, engine, death, aftermath, generation } => {
+            ToClient::WorkerLost { session, engine, death, aftermath, generation, in_task } => {
                 if let Some(state) = self.open.get_mut(&session) {
                     state.count();
-                    _ = state.events.send(SessionEvent::WorkerLost { engine, death, aftermath, generation });
+                    let lost = SessionEvent::WorkerLost { engine, death, aftermath, generation, in_task };
+                    _ = state.events.send(lost);
                 }
             }
             ToClient::EngineUp { engine, info } => {

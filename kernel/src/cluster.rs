@@ -1,7 +1,7 @@
 //! The cluster that a notebook uses: one that the kernel starts and keeps, or one that it connects to.
 
 use crate::compiling::CompilerThread;
-use crate::failure::{death_notice, losses, restored_notice};
+use crate::failure::{call_death_notice, death_notice, losses, restored_notice};
 use crate::publisher::Publisher;
 use crate::render::{Source, late};
 use chorus_client::{Client, ClientError, Session, SessionEvent, SessionEvents};
@@ -319,7 +319,7 @@ async fn follow(
                 let what = format!("engine {engine} is gone: {reason}; {after}");
                 lose(&known, &compiler, engine, Death::EngineLost, move |lost| format!("{what}{}", losses(lost)));
             }
-            SessionEvent::WorkerLost { engine, death, aftermath, generation } => {
+            SessionEvent::WorkerLost { engine, death, aftermath, generation, in_task } => {
                 if let Some(state) = lock(&known).engines.get_mut(&engine) {
                     state.generation = generation;
                 }
@@ -329,6 +329,15 @@ async fn follow(
                 }
                 let who = format!("engine {engine}'s worker");
                 match aftermath {
+                    Aftermath::Lost(reason) if in_task => {
+                        let known = Arc::clone(&known);
+                        compiler.send(move |compiler| {
+                            let lost = compiler.died(Member::Engine(engine), death);
+                            if !lost.is_empty() {
+                                lock(&known).notices.push(call_death_notice(&who, death, &reason, &lost));
+                            }
+                        });
+                    }
                     Aftermath::Restored => lock(&known).notices.push(restored_notice(&who, death)),
                     Aftermath::Lost(reason) => {
                         lose(&known, &compiler, engine, death, move |lost| death_notice(&who, death, &reason, lost));

@@ -78,7 +78,13 @@ pub fn death_notice(who: &str, death: Death, reason: &NoSnapshot, lost: &[String
     format!("{who} {death} while it ran nothing, and was replaced{}{why}", losses(lost))
 }
 
-/// The same where a snapshot carries on.
+/// A death in a call that costs variables.
+pub fn call_death_notice(who: &str, death: Death, reason: &NoSnapshot, lost: &[String]) -> String {
+    let why = no_snapshot(reason).map(|why| format!("; {why}")).unwrap_or_default();
+    format!("{who} {death} in a call, and was replaced{}{why}", losses(lost))
+}
+
+/// The same as [`death_notice`] where a snapshot carries on.
 pub fn restored_notice(who: &str, death: Death) -> String {
     format!("{who} {death} while it ran nothing; its variables are all there")
 }

@@ -253,6 +253,11 @@ async fn route(mut events: mpsc::Receiver<WorkerEvent>, routes: Arc<Mutex<Routes
             WorkerEvent::Run { run, .. } | WorkerEvent::Input { run, .. } => *run,
             WorkerEvent::Ask { ticket, ask } => {
                 let (ticket, ask) = (*ticket, ask.clone());
+                if !px::link::expects_answer(&ask) {
+                    // Here, so that they are taken in order.
+                    jobs.answer(&ask).await;
+                    continue;
+                }
                 let (jobs, worker) = (jobs.clone(), Arc::downgrade(&worker));
                 tokio::spawn(async move {
                     let answer = jobs.answer(&ask).await;

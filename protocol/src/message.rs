@@ -620,6 +620,8 @@ pub enum ToClient {
         aftermath: Aftermath,
         /// The generation of the worker that replaces it.
         generation: u32,
+        /// Whether it died in a task, which tells of that itself.
+        in_task: bool,
     },
     /// An engine joined, or came back under its id.
     EngineUp {

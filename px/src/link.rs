@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-/// From a cell. Each has one answer.
+/// From a cell. Each has one answer, unless [`expects_answer`] says that it has none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ask {
     /// Room for so many bytes, which processes of this host can open under the path that is answered.
@@ -26,11 +26,9 @@ pub enum Ask {
     Forget(u64),
     /// Nobody needs this room any more.
     Free(String),
-    /// Have a function called on an engine. The answer is [`Answer::Job`], and waiting for that ends in
-    /// [`Answer::Value`].
+    /// Have a function called on an engine. Waiting for it ends in [`Answer::Value`].
     Call(CallAsk),
-    /// An engine's: what the function returned that this run is about, and the room of which that speaks. Nobody waits
-    /// for an answer: see [`expects_answer`].
+    /// An engine's: what the function returned that this run is about, and the room of which that speaks.
     Result(Vec<u8>, Option<String>),
     /// On which engine a call runs or has run. The answer is [`Answer::Place`].
     Where(u64),
@@ -38,13 +36,16 @@ pub enum Ask {
     Next(Vec<Done>),
 }
 
-/// The first byte of an encoded [`Ask::Result`].
+/// The first bytes of encoded asks that have no answer.
+const FORGET: u8 = 4;
+const FREE: u8 = 5;
+const CALL: u8 = 7;
 const RESULT: u8 = 8;
 
-/// Whether whoever sends this encoded [`Ask`] waits for what is answered. A result is followed by its run's end at once,
-/// and a way to the agent and back would be most of what a short function takes.
+/// Whether this encoded [`Ask`] has an answer. For the others the way back would be most of what a short function takes.
+/// They are taken in the order in which they were sent.
 pub fn expects_answer(ask: &[u8]) -> bool {
-    ask.first() != Some(&RESULT)
+    !matches!(ask.first(), Some(&(FORGET | FREE | CALL | RESULT)))
 }
 
 /// A map to be started.
@@ -65,9 +66,14 @@ pub struct MapAsk {
     pub constants: Vec<u8>,
 }
 
+/// Jobs from this number on are calls, and others are maps.
+pub const FIRST_CALL: u64 = 1 << 63;
+
 /// A call to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallAsk {
+    /// What the cell calls it, from [`FIRST_CALL`] on. No other call of the notebook has this number.
+    pub job: u64,
     /// The file of the object with the function.
     pub object: String,
     /// Where the function lies in it.
@@ -332,9 +338,9 @@ impl Message for Ask {
                 millis.write(to);
             }
             Ask::Cancel(job) => (3u8, *job).write(to),
-            Ask::Forget(job) => (4u8, *job).write(to),
+            Ask::Forget(job) => (FORGET, *job).write(to),
             Ask::Free(path) => {
-                5u8.write(to);
+                FREE.write(to);
                 path.write(to);
             }
             Ask::Where(job) => (9u8, *job).write(to),
@@ -343,7 +349,7 @@ impl Message for Ask {
                 write_all(done, to);
             }
             Ask::Call(call) => {
-                7u8.write(to);
+                CALL.write(to);
                 call.write(to);
             }
             Ask::Result(value, room) => {
@@ -360,10 +366,10 @@ impl Message for Ask {
             1 => Ask::Map(MapAsk::read(from)?),
             2 => Ask::Wait { job: u64::read(from)?, millis: u64::read(from)? },
             3 => Ask::Cancel(u64::read(from)?),
-            4 => Ask::Forget(u64::read(from)?),
-            5 => Ask::Free(String::read(from)?),
+            FORGET => Ask::Forget(u64::read(from)?),
+            FREE => Ask::Free(String::read(from)?),
             6 => Ask::Next(read_all(from)?),
-            7 => Ask::Call(CallAsk::read(from)?),
+            CALL => Ask::Call(CallAsk::read(from)?),
             9 => Ask::Where(u64::read(from)?),
             RESULT => Ask::Result(read_bytes(from)?.to_vec(), Option::read(from)?),
             _ => return Err(Damaged),
@@ -406,6 +412,7 @@ impl Message for MapAsk {
 
 impl Message for CallAsk {
     fn write(&self, to: &mut Vec<u8>) {
+        self.job.write(to);
         self.object.write(to);
         self.function.write(to);
         self.label.write(to);
@@ -420,6 +427,7 @@ impl Message for CallAsk {
 
     fn read(from: &mut &[u8]) -> Result<CallAsk, Damaged> {
         Ok(CallAsk {
+            job: u64::read(from)?,
             object: String::read(from)?,
             function: u64::read(from)?,
             label: String::read(from)?,
@@ -632,6 +640,7 @@ mod tests {
         ];
         asks.into_iter().for_each(survives);
         survives(Ask::Call(CallAsk {
+            job: 9,
             object: "o".into(),
             function: 1,
             label: "l".into(),

@@ -338,7 +338,14 @@ impl Core {
             }
             if idle {
                 let (death, aftermath) = (Death::EngineLost, Aftermath::Lost(NoSnapshot::Ended));
-                let lost = ToClient::WorkerLost { session: session_id, engine: id, death, aftermath, generation };
+                let lost = ToClient::WorkerLost {
+                    session: session_id,
+                    engine: id,
+                    death,
+                    aftermath,
+                    generation,
+                    in_task: false,
+                };
                 session.send(lost, actions);
             }
         }

@@ -113,7 +113,8 @@ impl Core {
         }
         if let Some(session) = self.sessions.get_mut(&session_id) {
             let generation = session.place(id).relayed(generation);
-            let lost = ToClient::WorkerLost { session: session_id, engine: id, death, aftermath, generation };
+            let lost =
+                ToClient::WorkerLost { session: session_id, engine: id, death, aftermath, generation, in_task: false };
             session.send(lost, actions);
             session.maps.values_mut().for_each(|map| map.vacate(id));
             self.wake_maps(session_id, actions);

@@ -107,8 +107,8 @@ impl Core {
         self.carry_out(id, effects, actions);
     }
 
-    /// A task's run has ended. A worker that died in it is to be told of like one that died while idle: clients know
-    /// nothing of the run.
+    /// A task's run has ended. If that cost variables, clients, who know nothing of the run, are told as of a worker that
+    /// died while idle.
     pub(super) fn task_ended(
         &mut self,
         engine: EngineId,
@@ -122,10 +122,10 @@ impl Core {
         session.tasks.ended(run, outcome, micros, &mut effects);
         if let Outcome::Died(death, aftermath) = outcome
             && *death != Death::EngineLost
-            && (matches!(aftermath, Aftermath::Lost(_)) || *death != Death::Stopped)
+            && matches!(aftermath, Aftermath::Lost(_))
         {
             let (death, aftermath) = (*death, aftermath.clone());
-            let lost = ToClient::WorkerLost { session: id, engine, death, aftermath, generation };
+            let lost = ToClient::WorkerLost { session: id, engine, death, aftermath, generation, in_task: true };
             session.send(lost, actions);
         }
         self.carry_out(id, effects, actions);

@@ -7,7 +7,7 @@ use crate::supervisor::{Job, Stdin, Worker, WorkerConfig, WorkerEvent};
 use chorus_protocol::{
     BlobId, FromEngine, MapId, OUTPUT_WINDOW, Outcome, Piece, RunEvent, RunId, RunSpec, SessionId, Stream,
 };
-use px::link::{Answer, Ask, Message};
+use px::link::{Answer, Ask, Message, expects_answer};
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -228,7 +228,7 @@ impl Listener {
                     return self.asked_by_task(run, ticket, &ask);
                 }
                 let step = lock(&self.seat).asked(session, ticket, &ask);
-                if let Some((ticket, answer)) = step.answer {
+                if let Some((ticket, answer)) = step.answer.filter(|_| expects_answer(&ask)) {
                     self.worker.answer(ticket, answer);
                 }
                 return step.tell;
@@ -245,7 +245,6 @@ impl Listener {
     /// A task's function asks for a file for its result, or has it.
     fn asked_by_task(&mut self, run: RunId, ticket: u64, ask: &[u8]) -> Option<FromEngine> {
         let answer = match Ask::decode(ask) {
-            // Nobody waits for an answer.
             Ok(Ask::Result(bytes, room)) => {
                 let value = self.values.hand_over(bytes, room.as_deref());
                 return Some(FromEngine::Result { session: self.session, run, value });
@@ -258,7 +257,9 @@ impl Listener {
             }
             Err(damaged) => Answer::Failed(damaged.to_string()),
         };
-        self.worker.answer(ticket, answer.encode());
+        if expects_answer(ask) {
+            self.worker.answer(ticket, answer.encode());
+        }
         None
     }
 }

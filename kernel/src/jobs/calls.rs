@@ -9,18 +9,18 @@ use crate::render::{Grouping, PxView, TaskLine, TaskState, ViewOptions};
 use chorus_client::{Call, CallEvent, CallRequest, Session};
 use chorus_compiler::Object;
 use chorus_protocol::{BlobId, EngineId, RunEvent, TaskArg, TaskEvent, TaskFailure, TaskId};
-use px::link::{Answer, CallArg, CallAsk};
+use px::link::{Answer, CallArg, CallAsk, FIRST_CALL};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
-/// Calls have numbers from here on, maps others.
-const FIRST: u64 = 1 << 40;
-
 /// How long the beginning of a line may wait for its rest.
 const PARTIAL_LINE: Duration = Duration::from_millis(100);
+
+/// How long the failure of another call is waited for, which the cluster has told already.
+const SOON: Duration = Duration::from_secs(1);
 
 /// Longer texts of functions are cut.
 const LABEL: usize = 60;
@@ -32,10 +32,12 @@ pub struct Calls(Mutex<State>);
 #[derive(Default)]
 struct State {
     /// Those that a cell has a handle of.
-    calls: BTreeMap<u64, Arc<CallJob>>,
-    /// And those that go on without.
+    calls: HashMap<u64, Arc<CallJob>>,
+    /// And those that go on without, in the order in which they were made.
     all: BTreeMap<u64, Weak<CallJob>>,
     last: u64,
+    /// Calls that couldn't be made, and why.
+    refused: HashMap<u64, String>,
     /// Those that a cell waits for.
     awaited: Vec<u64>,
     /// Rooms that calls need which haven't ended, and how many calls; whether to free them then.
@@ -55,7 +57,10 @@ struct Sent {
 
 /// A call that was made.
 struct CallJob {
+    /// As users see it.
     number: u64,
+    /// As cells do.
+    job: u64,
     task: TaskId,
     session: Session,
     label: String,
@@ -100,7 +105,7 @@ impl Stage {
 
 /// Whether a job's number is a call's.
 pub fn is_call(job: u64) -> bool {
-    job >= FIRST
+    job >= FIRST_CALL
 }
 
 impl Calls {
@@ -109,7 +114,12 @@ impl Calls {
         self.lock().sent = None;
     }
 
-    /// Makes a call and returns its number. An error is a sentence.
+    /// Remembers why a call couldn't be made, for whoever waits for it.
+    pub fn refuse(&self, job: u64, sentence: String) {
+        self.lock().refused.insert(job, sentence);
+    }
+
+    /// Makes a call. An error is a sentence.
     pub async fn start(
         self: &Arc<Calls>,
         ask: CallAsk,
@@ -117,7 +127,7 @@ impl Calls {
         context: Context,
         cluster: &Cluster,
         rooms: &Arc<Rooms>,
-    ) -> Result<u64, String> {
+    ) -> Result<(), String> {
         let object = object.filter(|object| object.path == Path::new(&ask.object));
         let Sent { object: blob, preload, session, .. } = self.send(&ask.object, object.as_ref(), cluster).await?;
         let mut label: String = ask.label.chars().take(LABEL).collect();
@@ -127,7 +137,8 @@ impl Calls {
         let mut state = self.lock();
         let mut needs = Vec::new();
         let mut task_of = |number: &u64| {
-            let job = state.calls.get(number).ok_or_else(forgotten)?;
+            let gone = || state.refused.get(number).cloned().unwrap_or_else(forgotten);
+            let job = state.calls.get(number).ok_or_else(gone)?;
             if job.session.id() != session.id() {
                 return Err(format!("`{}` belongs to a cluster that this notebook no longer uses", job.label));
             }
@@ -161,9 +172,10 @@ impl Calls {
             state.pinned.entry(room.clone()).or_default().1 = true;
         }
         state.last += 1;
-        let number = FIRST + state.last;
+        let number = state.last;
         let job = Arc::new(CallJob {
             number,
+            job: ask.job,
             task: call.id(),
             session,
             label,
@@ -173,7 +185,7 @@ impl Calls {
             held: Mutex::new(None),
         });
         state.all.insert(number, Arc::downgrade(&job));
-        state.calls.insert(number, Arc::clone(&job));
+        state.calls.insert(ask.job, Arc::clone(&job));
         drop(state);
         let pins = ask.rooms.into_iter().chain(ask.own).collect();
         let follower = Follower {
@@ -187,7 +199,7 @@ impl Calls {
             tries: 1,
         };
         tokio::spawn(follower.follow(call));
-        Ok(number)
+        Ok(())
     }
 
     /// Brings an object to the cluster, once a cell.
@@ -210,8 +222,11 @@ impl Calls {
     }
 
     /// Waits for a call.
-    pub async fn wait(&self, number: u64, millis: u64) -> Result<Answer, String> {
-        let job = self.job(number)?;
+    pub async fn wait(&self, number: u64, millis: u64) -> Answer {
+        let job = match self.job(number) {
+            Ok(job) => job,
+            Err(sentence) => return Answer::Failed(sentence),
+        };
         let mut stage = job.stage.subscribe();
         if millis > 0 && !stage.borrow().is_over() {
             self.lock().awaited.push(number);
@@ -222,24 +237,24 @@ impl Calls {
                 awaited.swap_remove(at);
             }
         }
-        Ok(match &*stage.borrow() {
+        match &*stage.borrow() {
             Stage::Waiting | Stage::Running(_) => Answer::Running { done: 0, items: 1 },
             Stage::Done { engine, value, .. } => Answer::Value { engine: engine.0, value: value.to_vec() },
             // Not an error of this function: what becomes of it is the cell's business.
             Stage::Failed { sentence, .. } => Answer::Failed(sentence.clone()),
-        })
+        }
     }
 
     /// On which engine it runs, or has run.
-    pub fn place(&self, number: u64) -> Result<Option<u32>, String> {
-        Ok(self.job(number)?.stage.borrow().engine().map(|engine| engine.0))
+    pub fn place(&self, number: u64) -> Option<u32> {
+        Some(self.job(number).ok()?.stage.borrow().engine()?.0)
     }
 
     /// Ends a call.
-    pub fn cancel(&self, number: u64) -> Result<(), String> {
-        let job = self.job(number)?;
-        job.session.cancel_call(job.task);
-        Ok(())
+    pub fn cancel(&self, number: u64) {
+        if let Ok(job) = self.job(number) {
+            job.session.cancel_call(job.task);
+        }
     }
 
     /// Ends all calls; returns how many that were.
@@ -252,9 +267,10 @@ impl Calls {
     /// No cell has a handle any more.
     pub fn forget(&self, number: u64) {
         let mut state = self.lock();
+        state.refused.remove(&number);
         let job = state.calls.remove(&number);
-        if job.as_ref().is_some_and(|job| job.stage.borrow().is_over()) {
-            state.all.remove(&number);
+        if let Some(job) = job.as_ref().filter(|job| job.stage.borrow().is_over()) {
+            state.all.remove(&job.number);
         }
         drop(state);
     }
@@ -289,13 +305,15 @@ impl Calls {
     }
 
     fn job(&self, number: u64) -> Result<Arc<CallJob>, String> {
-        self.lock().calls.get(&number).cloned().ok_or_else(forgotten)
+        let state = self.lock();
+        let gone = || state.refused.get(&number).cloned().unwrap_or_else(forgotten);
+        state.calls.get(&number).cloned().ok_or_else(gone)
     }
 
-    fn ended(&self, number: u64) {
+    fn ended(&self, job: &CallJob) {
         let mut state = self.lock();
-        if !state.calls.contains_key(&number) {
-            state.all.remove(&number);
+        if !state.calls.contains_key(&job.job) {
+            state.all.remove(&job.number);
         }
     }
 
@@ -316,12 +334,15 @@ impl Calls {
         freed
     }
 
-    /// How the call is called, and how it failed, if somebody still has it.
-    fn failure_of(&self, session: &Session, task: TaskId) -> Option<String> {
-        let state = self.lock();
-        let mut jobs = state.all.values().filter_map(Weak::upgrade);
-        let job = jobs.find(|job| job.task == task && job.session.id() == session.id())?;
-        match &*job.stage.borrow() {
+    /// How a call failed, if somebody still has it. That may be about to become known.
+    async fn failure_of(&self, session: &Session, task: TaskId) -> Option<String> {
+        let mut stage = {
+            let state = self.lock();
+            let mut jobs = state.all.values().filter_map(Weak::upgrade);
+            jobs.find(|job| job.task == task && job.session.id() == session.id())?.stage.subscribe()
+        };
+        let stage = tokio::time::timeout(SOON, stage.wait_for(Stage::is_over)).await.ok()?.ok()?;
+        match &*stage {
             Stage::Failed { sentence, .. } => Some(sentence.clone()),
             _ => None,
         }
@@ -347,7 +368,7 @@ impl CallJob {
             Stage::Done { engine, took, .. } => (TaskState::Done(Some(*engine)), *took),
             Stage::Failed { sentence, took, .. } => (TaskState::Failed(sentence.clone()), *took),
         };
-        TaskLine { number: self.number - FIRST, label: self.label.clone(), state, seconds: seconds.as_secs_f64() }
+        TaskLine { number: self.number, label: self.label.clone(), state, seconds: seconds.as_secs_f64() }
     }
 }
 
@@ -389,7 +410,7 @@ impl Follower {
                     break Stage::Done { engine, value: value.bytes.into(), took: self.job.begun.elapsed() };
                 }
                 Some(CallEvent::Task(TaskEvent::Failed(engine, why))) => {
-                    let sentence = self.sentence(engine, &why);
+                    let sentence = self.sentence(engine, &why).await;
                     break Stage::Failed { engine, sentence, took: self.job.begun.elapsed() };
                 }
                 None => {
@@ -405,7 +426,7 @@ impl Follower {
         *self.job.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(call);
         self.job.needs.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.job.stage.send_replace(stage);
-        self.calls.ended(self.job.number);
+        self.calls.ended(&self.job);
         self.calls.unpin(&self.pins).iter().for_each(|room| self.rooms.free(room));
     }
 
@@ -432,7 +453,7 @@ impl Follower {
     }
 
     /// Why there is no result.
-    fn sentence(&self, engine: Option<EngineId>, why: &TaskFailure) -> String {
+    async fn sentence(&self, engine: Option<EngineId>, why: &TaskFailure) -> String {
         let label = &self.job.label;
         let place = match (why, &self.panic) {
             (TaskFailure::Panicked(_), Some(place)) => format!(" ({place})"),
@@ -441,7 +462,7 @@ impl Follower {
         let tries = if self.tries > 1 { format!(", {} times", self.tries) } else { String::new() };
         match (why, engine) {
             (TaskFailure::Cancelled, _) => format!("`{label}` was cancelled"),
-            (TaskFailure::Needs(task), _) => match self.calls.failure_of(&self.job.session, *task) {
+            (TaskFailure::Needs(task), _) => match self.calls.failure_of(&self.job.session, *task).await {
                 Some(sentence) => {
                     format!("`{label}` wasn't called, since a call that it needs has no result: {sentence}")
                 }

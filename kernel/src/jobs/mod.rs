@@ -166,14 +166,17 @@ impl Jobs {
                 Answer::Ok
             }
             Ask::Map(ask) => Answer::Job(self.start(ask).await?),
-            Ask::Call(ask) => match self.call(ask).await {
-                Ok(number) => Answer::Job(number),
-                Err(sentence) => Answer::Failed(sentence),
-            },
-            Ask::Where(job) => Answer::Place(self.0.calls.place(job)?),
-            Ask::Wait { job, millis } if is_call(job) => self.0.calls.wait(job, millis).await?,
+            Ask::Call(ask) => {
+                let job = ask.job;
+                if let Err(sentence) = self.call(ask).await {
+                    self.0.calls.refuse(job, sentence);
+                }
+                Answer::Ok
+            }
+            Ask::Where(job) => Answer::Place(self.0.calls.place(job)),
+            Ask::Wait { job, millis } if is_call(job) => self.0.calls.wait(job, millis).await,
             Ask::Cancel(job) if is_call(job) => {
-                self.0.calls.cancel(job)?;
+                self.0.calls.cancel(job);
                 Answer::Ok
             }
             Ask::Forget(job) if is_call(job) => {
@@ -221,7 +224,7 @@ impl Jobs {
         maps.len() + calls
     }
 
-    async fn call(&self, ask: CallAsk) -> Result<u64, String> {
+    async fn call(&self, ask: CallAsk) -> Result<(), String> {
         let (context, object) = {
             let state = self.lock();
             (state.context.clone(), state.object.clone())

@@ -23,11 +23,13 @@ pub use args::{Arg, ByRef, BySlice, ByTask, ByText, ByValue, Seconds};
 pub use shared::{Ref, put};
 
 use crate::host::{argument, catch};
-use crate::link::{Answer, Ask, CallArg, CallAsk};
+use crate::link::{Answer, Ask, CallArg, CallAsk, FIRST_CALL};
 use crate::map::{Error, ask, place_of};
 use crate::wire::Wire;
+use std::hash::{BuildHasher, RandomState};
 use std::marker::PhantomData;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use values::{Packed, pack, unpack};
 
 /// Has a function called on an engine, and returns its handle at once: `px::call!(score, 5)`.
@@ -196,6 +198,7 @@ impl Builder {
     /// Of a function that is written like this.
     pub fn new(label: &str) -> Builder {
         let ask = CallAsk {
+            job: 0,
             object: String::new(),
             function: 0,
             label: label.split_whitespace().collect::<Vec<_>>().join(" "),
@@ -269,10 +272,21 @@ impl Builder {
         }
         (self.ask.object, self.ask.function) = place_of(serve)?;
         self.ask.own = self.packed.iter().filter_map(Packed::path).collect();
-        let Answer::Job(number) = ask(&Ask::Call(self.ask))? else { return Err(Error::Damaged) };
+        let number = next_number();
+        self.ask.job = number;
+        ask(&Ask::Call(self.ask))?;
         self.packed.into_iter().for_each(Packed::release);
         Ok(number)
     }
+}
+
+/// A number that no other call of the notebook has, whatever object makes it: then nobody has to be asked for one.
+fn next_number() -> u64 {
+    const COUNT_BITS: u32 = 24;
+    static FIRST: OnceLock<u64> = OnceLock::new();
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let first = FIRST.get_or_init(|| RandomState::new().hash_one(std::process::id()) << COUNT_BITS);
+    FIRST_CALL | (first.wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed)))
 }
 
 macro_rules! calls {

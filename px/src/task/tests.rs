@@ -7,9 +7,6 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
-/// Numbers from here on are those of calls.
-const CALLS: u64 = 1 << 40;
-
 struct Made {
     ask: CallAsk,
     result: Option<Vec<u8>>,
@@ -29,14 +26,17 @@ pub(crate) fn argument(take: impl FnOnce(&[u8])) {
 pub(crate) fn is_of_call(ask: &Ask) -> bool {
     match ask {
         Ask::Call(_) | Ask::Where(_) | Ask::Result(..) => true,
-        Ask::Wait { job, .. } | Ask::Cancel(job) | Ask::Forget(job) => *job >= CALLS,
+        Ask::Wait { job, .. } | Ask::Cancel(job) | Ask::Forget(job) => *job >= FIRST_CALL,
         _ => false,
     }
 }
 
 pub(crate) fn answer(ask: Ask) -> Answer {
     match ask {
-        Ask::Call(call) => Answer::Job(run(call)),
+        Ask::Call(call) => {
+            run(call);
+            Answer::Ok
+        }
         Ask::Result(bytes, _) => {
             RESULT.set(Some(bytes));
             Answer::Ok
@@ -58,7 +58,7 @@ fn made<T>(job: u64, look: impl FnOnce(&Made) -> T) -> T {
     look(&MADE.lock().unwrap().get_or_insert_default()[&job])
 }
 
-fn run(ask: CallAsk) -> u64 {
+fn run(ask: CallAsk) {
     let mut bytes = Vec::new();
     for arg in &ask.args {
         match arg {
@@ -74,11 +74,8 @@ fn run(ask: CallAsk) -> u64 {
     ARGUMENT.set(bytes);
     RESULT.set(None);
     function();
-    let mut all = MADE.lock().unwrap();
-    let all = all.get_or_insert_default();
-    let number = CALLS + all.keys().max().map_or(0, |last| last - CALLS + 1);
-    all.insert(number, Made { ask, result: RESULT.take() });
-    number
+    let before = MADE.lock().unwrap().get_or_insert_default().insert(ask.job, Made { ask, result: RESULT.take() });
+    assert!(before.is_none(), "two calls have the same number");
 }
 
 /// What the kernel was asked for.

@@ -1,0 +1,285 @@
+//! Tasks by hand, one rule a test, and random graphs on engines that die.
+
+use super::*;
+use chorus_protocol::{BlobId, SessionId, SnapshotPolicy};
+use proptest::prelude::*;
+
+const A: EngineId = EngineId(0);
+const B: EngineId = EngineId(1);
+
+fn spec(task: u64, needs: &[u64]) -> TaskSpec {
+    TaskSpec {
+        session: SessionId(1),
+        task: TaskId(task),
+        preload: vec![],
+        object: BlobId::of(b"o"),
+        function: 0,
+        args: needs.iter().map(|need| TaskArg::Task(TaskId(*need))).collect(),
+        after: vec![],
+        on: None,
+        retries: 0,
+        timeout_ms: 0,
+        label: String::new(),
+        snapshots: SnapshotPolicy::Off,
+    }
+}
+
+fn value(byte: u8) -> TaskValue {
+    TaskValue { bytes: vec![byte], file: None }
+}
+
+/// Tasks on two engines.
+#[derive(Default)]
+struct World {
+    tasks: Tasks,
+    effects: Vec<Effect>,
+}
+
+impl World {
+    fn submit(&mut self, spec: TaskSpec) {
+        self.tasks.submit(spec, &mut self.effects);
+    }
+
+    fn places(&self) -> Vec<Place> {
+        let own = |engine| self.tasks.hands.get(&engine).map_or(0, Vec::len);
+        [A, B].map(|engine| Place { engine, runs: own(engine), own: own(engine) }).to_vec()
+    }
+
+    /// Starts what can be started: task, engine, argument.
+    fn start(&mut self) -> Vec<(u64, u32, Vec<u8>)> {
+        let mut started = Vec::new();
+        while let Some(start) = self.tasks.next(&self.places()) {
+            started.push((start.run.task().unwrap().0, start.engine.0, start.argument));
+        }
+        started
+    }
+
+    fn run(&self, task: u64) -> RunId {
+        match &self.tasks.live[&TaskId(task)].state {
+            State::InHand(hand) => hand.run,
+            other => panic!("task {task} is {other:?}"),
+        }
+    }
+
+    fn end(&mut self, task: u64, outcome: Outcome) {
+        self.tasks.ended(self.run(task), &outcome, 50_000, &mut self.effects);
+    }
+
+    fn succeed(&mut self, task: u64, byte: u8) {
+        self.tasks.returned(self.run(task), value(byte), &mut self.effects);
+        self.end(task, Outcome::Ok);
+    }
+
+    fn told(&mut self) -> Vec<(u64, TaskEvent)> {
+        let tell = |effect| match effect {
+            Effect::Tell(task, event) => Some((task.0, event)),
+            _ => None,
+        };
+        std::mem::take(&mut self.effects).into_iter().filter_map(tell).collect()
+    }
+}
+
+#[test]
+fn a_graph_takes_as_many_steps_as_it_is_deep() {
+    let mut world = World::default();
+    [spec(0, &[]), spec(1, &[]), spec(2, &[0, 1, 0])].into_iter().for_each(|spec| world.submit(spec));
+    assert_eq!(world.start(), [(0, 0, vec![]), (1, 1, vec![])]);
+    world.succeed(1, 11);
+    assert_eq!(world.start(), []);
+    world.succeed(0, 10);
+    assert_eq!(world.start(), [(2, 0, vec![10, 11, 10])]);
+    world.succeed(2, 12);
+    let done = |task, engine, byte| (task, TaskEvent::Done(engine, value(byte)));
+    assert_eq!(world.told(), [done(1, B, 11), done(0, A, 10), done(2, A, 12)]);
+}
+
+#[test]
+fn engines_have_a_second_task_in_hand_while_tasks_are_short() {
+    let mut world = World::default();
+    (0..5).for_each(|task| world.submit(spec(task, &[])));
+    assert_eq!(world.start().len(), 2, "nothing is known of their length");
+    world.tasks.returned(world.run(0), value(0), &mut world.effects);
+    world.tasks.ended(world.run(0), &Outcome::Ok, 100, &mut world.effects);
+    assert_eq!(world.start().iter().map(|start| start.1).collect::<Vec<_>>(), [0, 0, 1]);
+    // One turns out to be long: what waits behind it goes to an engine that has become idle.
+    world.tasks.began(world.run(1), Duration::ZERO);
+    world.succeed(2, 2);
+    world.succeed(3, 3);
+    let behind = world.run(4);
+    let places = [Place { engine: A, runs: 0, own: 0 }, Place { engine: B, runs: 2, own: 2 }];
+    world.effects.clear();
+    world.tasks.look(Duration::from_millis(100), &places, &mut world.effects);
+    assert!(world.effects.contains(&Effect::EndRun { engine: B, run: behind, kill: false }), "{:?}", world.effects);
+    world.end(4, Outcome::Cancelled);
+    assert!(world.tasks.ready.contains(&TaskId(4)));
+}
+
+#[test]
+fn panics_are_tried_again_as_often_as_was_wished() {
+    let mut world = World::default();
+    world.submit(TaskSpec { retries: 1, ..spec(0, &[]) });
+    for last in [false, true] {
+        world.start();
+        world.tasks.panicked(world.run(0), "thread", false);
+        world.tasks.panicked(world.run(0), "no", true);
+        world.end(0, Outcome::Ok);
+        let why = TaskFailure::Panicked("no".into());
+        let event = if last { TaskEvent::Failed(Some(A), why) } else { TaskEvent::Again(A, why) };
+        assert_eq!(world.told(), [(0, event)]);
+    }
+}
+
+#[test]
+fn a_death_is_forgiven_once_and_elsewhere() {
+    let mut world = World::default();
+    world.submit(spec(0, &[]));
+    assert_eq!(world.start(), [(0, 0, vec![])]);
+    world.end(0, Outcome::died(Death::Signal(6)));
+    assert_eq!(world.told().len(), 1);
+    assert_eq!(world.start(), [(0, 1, vec![])]);
+    world.end(0, Outcome::died(Death::Signal(6)));
+    assert_eq!(world.told(), [(0, TaskEvent::Failed(Some(B), TaskFailure::Died(Death::Signal(6))))]);
+}
+
+#[test]
+fn runs_that_others_end_are_nobodys_fault() {
+    let mut world = World::default();
+    world.submit(spec(0, &[]));
+    for outcome in [Outcome::Cancelled, Outcome::died(Death::Stopped), Outcome::Stale, Outcome::Cancelled] {
+        assert_eq!(world.start().len(), 1);
+        world.end(0, outcome);
+    }
+    assert_eq!(world.told(), []);
+    // Not even the late end of an earlier run.
+    world.start();
+    let early = RunId::of_task(TaskId(0), 0);
+    world.tasks.ended(early, &Outcome::died(Death::Signal(9)), 0, &mut world.effects);
+    world.succeed(0, 1);
+    assert_eq!(world.told(), [(0, TaskEvent::Done(A, value(1)))]);
+}
+
+#[test]
+fn those_that_need_a_failed_task_fail_and_name_the_first() {
+    let mut world = World::default();
+    [spec(0, &[]), spec(1, &[0]), spec(2, &[1])].into_iter().for_each(|spec| world.submit(spec));
+    world.tasks.cancel(TaskId(0), &mut world.effects);
+    world.submit(spec(3, &[2]));
+    world.submit(spec(4, &[77]));
+    let needs = |task, origin| (task, TaskEvent::Failed(None, TaskFailure::Needs(TaskId(origin))));
+    let cancelled = (0, TaskEvent::Failed(None, TaskFailure::Cancelled));
+    assert_eq!(world.told(), [cancelled, needs(1, 0), needs(2, 0), needs(3, 0), needs(4, 77)]);
+    assert_eq!(world.start(), []);
+}
+
+#[test]
+fn a_task_that_runs_is_ended_by_killing_its_worker() {
+    for limit in [false, true] {
+        let mut world = World::default();
+        world.submit(TaskSpec { timeout_ms: if limit { 500 } else { 0 }, ..spec(0, &[]) });
+        world.start();
+        world.tasks.began(world.run(0), Duration::from_secs(1));
+        let why = if limit {
+            world.tasks.look(Duration::from_millis(1499), &[], &mut world.effects);
+            assert_eq!(world.told(), [(0, TaskEvent::Running(A))]);
+            world.tasks.look(Duration::from_millis(1500), &[], &mut world.effects);
+            TaskFailure::TimedOut(500)
+        } else {
+            world.tasks.cancel(TaskId(0), &mut world.effects);
+            world.tasks.cancel(TaskId(0), &mut world.effects);
+            TaskFailure::Cancelled
+        };
+        assert_eq!(world.effects, [Effect::EndRun { engine: A, run: world.run(0), kill: true }]);
+        world.end(0, Outcome::died(Death::Stopped));
+        assert_eq!(world.told(), [(0, TaskEvent::Failed(Some(A), why))]);
+    }
+}
+
+#[test]
+fn results_are_kept_for_handles_and_for_tasks_that_need_them() {
+    let mut world = World::default();
+    world.submit(spec(0, &[]));
+    world.submit(spec(1, &[0]));
+    world.start();
+    let file = TaskValue { bytes: vec![1], file: Some("value-1".into()) };
+    world.tasks.returned(world.run(0), file, &mut world.effects);
+    world.end(0, Outcome::Ok);
+    world.tasks.forget(TaskId(0), &mut world.effects);
+    world.tasks.forget(TaskId(1), &mut world.effects);
+    assert_eq!(world.start(), [(1, 0, vec![1])]);
+    world.effects.clear();
+    world.succeed(1, 2);
+    assert!(world.effects.contains(&Effect::Remove("value-1".into())), "{:?}", world.effects);
+    assert_eq!(world.tasks.kept(), 0);
+}
+
+#[test]
+fn tasks_for_engines_that_are_not_there_are_given_up() {
+    let mut world = World::default();
+    world.submit(TaskSpec { on: Some(B), ..spec(0, &[]) });
+    world.submit(TaskSpec { on: Some(EngineId(9)), ..spec(1, &[]) });
+    world.tasks.give_up(|engine| engine.0 < 2, true, &mut world.effects);
+    assert_eq!(world.told(), [(1, TaskEvent::Failed(None, TaskFailure::NoSuchEngine(EngineId(9))))]);
+    assert_eq!(world.start(), [(0, 1, vec![])]);
+    world.submit(spec(2, &[]));
+    world.tasks.give_up(|_| true, false, &mut world.effects);
+    assert_eq!(world.told(), [(2, TaskEvent::Failed(None, TaskFailure::NoEngine))]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// Whatever ends, dies, is cancelled or forgotten: each task ends once, none starts before what it needs has ended
+    /// well, and nothing is left when all are forgotten.
+    #[test]
+    fn each_task_ends_once(
+        graph in proptest::collection::vec((proptest::collection::vec(0..20u64, 0..3), 0..3u32, any::<bool>()), 1..20),
+        chances in proptest::collection::vec((0..10u8, any::<usize>()), 0..200),
+    ) {
+        let mut world = World::default();
+        let count = graph.len() as u64;
+        let mut ended: BTreeMap<u64, bool> = BTreeMap::new();
+        let mut forgotten = BTreeSet::new();
+        let mut waiting = graph.into_iter().enumerate();
+        let mut chances = chances.into_iter();
+        loop {
+            if let Some((task, (needs, retries, bound))) = waiting.next() {
+                let named = |need: &u64| *need < task as u64 && !forgotten.contains(need);
+                let needs: Vec<u64> = needs.into_iter().filter(named).collect();
+                world.submit(TaskSpec { retries, on: bound.then_some(B), ..spec(task as u64, &needs) });
+            }
+            for (task, _, argument) in world.start() {
+                let needs = world.tasks.live[&TaskId(task)].needs.iter();
+                for need in needs {
+                    prop_assert_eq!(ended.get(&need.0), Some(&true));
+                    prop_assert!(argument.contains(&(need.0 as u8)));
+                }
+            }
+            let hands: Vec<TaskId> = world.tasks.hands.values().flatten().copied().collect();
+            let (chance, which) = chances.next().unwrap_or((0, 0));
+            if let Some(task) = (!hands.is_empty()).then(|| hands[which % hands.len()].0) {
+                match chance {
+                    0..5 => world.succeed(task, task as u8),
+                    5 => world.end(task, Outcome::Ok),
+                    6 => world.end(task, Outcome::died(Death::Signal(11))),
+                    7 => world.end(task, Outcome::Cancelled),
+                    8 => world.tasks.cancel(TaskId(task), &mut world.effects),
+                    _ => {
+                        forgotten.insert(task);
+                        world.tasks.forget(TaskId(task), &mut world.effects);
+                    }
+                }
+            }
+            for (task, event) in world.told() {
+                if let TaskEvent::Done(..) | TaskEvent::Failed(..) = event {
+                    let before = ended.insert(task, matches!(event, TaskEvent::Done(..)));
+                    prop_assert_eq!(before, None, "task {} ended twice", task);
+                }
+            }
+            if ended.len() as u64 == count {
+                break;
+            }
+        }
+        (0..count).for_each(|task| world.tasks.forget(TaskId(task), &mut world.effects));
+        prop_assert_eq!(world.tasks.kept(), 0);
+    }
+}
