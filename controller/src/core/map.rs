@@ -58,6 +58,11 @@ impl Map {
         }
     }
 
+    /// Whether the engines have items of their own, and only report them.
+    pub fn is_reported_only(&self) -> bool {
+        self.items.is_none()
+    }
+
     /// Whether all items are done or given up.
     pub fn is_over(&self) -> bool {
         self.items.is_some() && self.left == 0

@@ -46,6 +46,11 @@ impl Core {
             return self.tell_engines(&[engine], ToEngine::MapEnd { session: session_id, map: id }, actions);
         };
         let reports = map.report(engine, reports);
+        if map.is_reported_only() {
+            // What it has done is all that it will do.
+            let end = ToEngine::MapEnd { session: session_id, map: id };
+            actions.extend(peer_of(&self.engines, engine).map(|peer| Action::ToEngines(vec![peer.clone()], end)));
+        }
         let over = map.is_over();
         if !reports.is_empty() {
             let event = MapEvent::Done(reports);
