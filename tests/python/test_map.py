@@ -1,0 +1,275 @@
+"""`%map` and `%%map`: what a function may be, what it may be applied to, what becomes of results, and what can go wrong."""
+
+import random
+import re
+import threading
+import time
+
+import processes
+import pytest
+
+
+def value(cluster, code):
+    """The value of an expression."""
+    (data,) = cluster.run(code).ok().results
+    return data["text/plain"]
+
+
+def engines(cluster):
+    """Process ids of the engines' workers."""
+    found = cluster.run('%px println!("{}", std::process::id());').ok().stdout
+    return [int(pid) for pid in re.findall(r"^\[stdout:\d+\] (\d+)$", found, re.MULTILINE)]
+
+
+@pytest.fixture(scope="module")
+def defined():
+    return []
+
+
+@pytest.fixture
+def maps(cluster):
+    """A kernel with what most tests here need."""
+    cluster.run(
+        "fn score(x: f64) -> f64 { x * x + 1.0 }\n"
+        "let xs: Vec<f64> = (0..1000).map(|n| n as f64).collect();\n"
+        'let words: Vec<String> = ["a", "bb", "ccc"].map(String::from).to_vec();\n'
+        "let k = 3.0;\n%px let table = vec![1.0, 10.0, 100.0];"
+    ).ok()
+    return cluster
+
+
+# Functions and data
+
+
+@pytest.mark.parametrize(
+    "line, expected",
+    [
+        ("score over xs", "(0..1000).map(|n| score(n as f64)).collect::<Vec<_>>()"),
+        ("f64::sqrt over xs", "(0..1000).map(|n| (n as f64).sqrt()).collect::<Vec<_>>()"),
+        ("|x| x * x over 0..1000u64", "(0..1000u64).map(|x| x * x).collect::<Vec<_>>()"),
+        ("|x: i32| -x over -5..=5", "(-5..=5).map(|x: i32| -x).collect::<Vec<_>>()"),
+        ("|x| x * k over xs", "(0..1000).map(|n| n as f64 * 3.0).collect::<Vec<_>>()"),
+        ("|x| x * table[1] + k over xs", "(0..1000).map(|n| n as f64 * 10.0 + 3.0).collect::<Vec<_>>()"),
+        ("|w| w.len() over words", "vec![1, 2, 3usize]"),
+        ("str::len over words", "vec![1, 2, 3usize]"),
+        ("|a, b| a * b over xs, 0..1000i32", None),
+        ("|a, b| a * f64::from(b) over xs, 0..1000i32", "(0..1000).map(|n| (n * n) as f64).collect::<Vec<_>>()"),
+        ("|x| (x, x as u8 as char, Some(x)) over [65u32, 66]", "vec![(65u32, 'A', Some(65u32)), (66, 'B', Some(66))]"),
+        ("|x| vec![x; x] over 0..4usize", "vec![vec![], vec![1], vec![2, 2], vec![3usize, 3, 3]]"),
+        ("|x| x over Vec::<f64>::new()", "Vec::<f64>::new()"),
+    ],
+)
+def test_results_are_those_of_the_sequential_map(maps, line, expected):
+    if expected is None:
+        assert "f64" in maps.run(f"%map -o got {line}").failed().traceback
+        return
+    maps.run(f"%map -o got {line}").ok()
+    assert value(maps, f"got == {expected}") == "true"
+
+
+def test_a_body_may_be_a_block_that_uses_it(maps):
+    maps.run("%%map -o got over 0..10u64\nlet twice = it * 2;\ntwice + 1").ok()
+    assert value(maps, "got == (0..10).map(|n| n * 2 + 1).collect::<Vec<u64>>()") == "true"
+
+
+def test_without_a_name_the_first_and_the_last_results_are_shown(maps):
+    reply = maps.run("%map |x| x + 1 over 0..1000u32").ok()
+    assert "[1, 2, 3, 4, 5, …, 996, 997, 998, 999, 1000] (1000 items)" in reply.text
+    assert re.search(r"1,000 items on \d engines? in .* \(.*/s\)", reply.text)
+
+
+def test_small_and_large_results_have_every_item(maps):
+    maps.run("%map -o few |x| x over 0..3u8").ok()
+    maps.run("%map -o many |x| x ^ 1 over 0..20_000_000u64").ok()
+    assert value(maps, "(few, many.len(), many.iter().enumerate().all(|(n, &x)| x == n as u64 ^ 1))") == (
+        "([0, 1, 2], 20000000, true)"
+    )
+    # The memory is the notebook's own: what is written to it stays, and growing it keeps what is there.
+    maps.run("let mut many = many;\nmany[0] = 7;\nmany.push(8);").ok()
+    assert value(maps, "(many[0], many[19_999_999], many[20_000_000])") == "(7, 19999998, 8)"
+
+
+# Reductions
+
+
+@pytest.mark.parametrize(
+    "flags, line, expected",
+    [
+        ("--sum", "|x| x over 0..1001u64", "500500"),
+        ("--min", "|x| (x - 500.0).abs() over xs", "Some(0.0)"),
+        ("--max", "|x| x over xs", "Some(999.0)"),
+        ("--mean", "|x| x over xs", "Some(499.5)"),
+        ("--count --filter '|x| *x > 990.0'", "|x| x over xs", "9"),
+        ("--reduce '|a, b| a.max(b)'", "|x| x over xs", "Some(999.0)"),
+        ("--reduce '|a, b| a.max(b)'", "|x| x * table[1] over xs", "Some(9990.0)"),
+        ("--sum", "|x| x over 0..0u64", "0"),
+        ("--max", "|x| x over 0..0u64", "None"),
+    ],
+)
+def test_reductions(maps, flags, line, expected):
+    assert maps.run(f"%map {flags} {line}").ok().text.splitlines()[0] == expected
+
+
+def test_sums_of_floats_have_the_same_bits_however_they_are_shared_out(maps):
+    bits = set()
+    for flags in ("", "--chunk 1", "--chunk 17", "--chunk 4096", "-t 0", "-t 1:3 --chunk 333", "--threads 3"):
+        maps.run(f"%map -o total --sum {flags} |x| (x as f64).sin() / 3.0 over 0..5000u32").ok()
+        bits.add(value(maps, "total.to_bits()"))
+    assert len(bits) == 1
+
+
+# What stays on the engines
+
+
+def test_results_may_stay_on_the_engines_and_be_mapped_there(maps):
+    maps.run("%map --keep -o kept |x| x + 1.0 over xs").ok()
+    lengths = re.findall(r"^Out\[\d+:\d+\]: (\d+)$", maps.run("%px kept.len()").ok().text, re.MULTILINE)
+    assert sum(map(int, lengths)) == 1000
+    maps.run("%map -o back |x| x - 1.0 over each kept").ok()
+    assert value(maps, "{ let mut back = back.clone(); back.sort_by(f64::total_cmp); back == xs }") == "true"
+
+
+# Failures
+
+
+def test_a_panic_names_the_item_and_the_place(maps):
+    failed = maps.run('%map |x| if x == 77 { panic!("unlucky") } else { x } over 0..1000').failed()
+    assert "item 77 (77) failed on engine" in failed.traceback and "unlucky" in failed.traceback
+    assert "cell line 1:28" in failed.traceback and "%map |x| if x == 77" in failed.traceback
+    maps.run("%map score over xs").ok()
+
+
+def test_failed_items_may_be_skipped_or_kept(maps):
+    code = "|x| { assert!(x % 100 != 7, \"seven\"); x } over 0..1000u32"
+    skipped = maps.run(f"%map --on-error skip -o some {code}").ok()
+    assert "10 failed: items 7, 107, 207" in skipped.text
+    assert value(maps, "(some.len(), some[7])") == "(990, 8)"
+    maps.run(f"%map --on-error keep -o all {code}").ok()
+    assert value(maps, "(all.len(), all[6].clone(), all[7].is_err())") == "(1000, Ok(6), true)"
+
+
+def test_an_item_is_tried_again_when_that_is_wanted(maps, tmp_path):
+    mark = tmp_path / "tried"
+    code = (
+        f'|x| {{ if x == 5 && !std::path::Path::new("{mark}").exists() '
+        f'{{ std::fs::write("{mark}", "").unwrap(); panic!("once") }} x }} over 0..10u8'
+    )
+    maps.run(f"%map --retries 1 -o got {code}").ok()
+    assert value(maps, "got.len()") == "10"
+    mark.unlink()
+    assert "once" in maps.run(f"%map {code}").failed().traceback
+
+
+def test_an_item_that_takes_too_long_is_named(maps):
+    failed = maps.run(
+        "%map --timeout 0.3 |x| { if x == 3 { std::thread::sleep(std::time::Duration::from_secs(60)) } x } over 0..9"
+    ).failed()
+    assert "item 3" in failed.traceback and "0.3 s" in failed.traceback
+    maps.run("%map score over xs").ok()
+
+
+def test_a_function_that_kills_its_worker_is_named_and_costs_no_variable(maps):
+    failed = maps.run("%map |x| { if x == 40 { std::process::abort() } x } over 0..100").failed()
+    assert "item 40" in failed.traceback, failed.traceback
+    assert "100" in maps.run("%px table[2]").ok().text
+
+
+def test_a_type_that_cannot_travel_is_an_error_that_says_what_to_derive(maps):
+    maps.run("#[derive(Debug, Clone)]\nstruct Fixed(u8);").ok()
+    failed = maps.run("%map |x| Fixed(x) over 0..10u8").failed()
+    assert "travel between the notebook and its engines" in failed.traceback
+    assert "serde::Serialize" in failed.traceback
+    assert "px!" not in failed.traceback
+
+
+@pytest.mark.parametrize(
+    "line, part",
+    [
+        ("%map score", "over"),
+        ("%map --sum --min score over xs", "--min"),
+        ("%map --chunk 0 score over xs", "--chunk"),
+        ("%map --keep score over xs", "--keep"),
+        ("%map -t 9 score over xs", "9"),
+        ("%map --nonsense score over xs", "--nonsense"),
+        ("%map score over each nothing", "nothing"),
+        ("%map scroe over xs", "scroe"),
+        ("%map |x| x * missing over xs", "missing"),
+        ("%map |a, b| a over xs", "|a, b|"),
+    ],
+)
+def test_mistakes_are_named(maps, line, part):
+    assert part in maps.run(line).failed().traceback
+
+
+# Interrupts, handles, what was done
+
+
+def test_an_interrupt_ends_all_engines_and_keeps_what_was_done(maps):
+    code = "%map --chunk 1 -o slow |x| { std::thread::sleep(std::time::Duration::from_millis(5)); x } over 0..100_000u32"
+    reply = maps.send(code)
+    processes.wait_until("the map to begin", lambda: busy(maps), 20)
+    time.sleep(0.3)
+    begun = time.perf_counter()
+    maps.interrupt()
+    maps.wait(reply)
+    took = time.perf_counter() - begun
+    assert "Interrupted" in reply.failed().traceback
+    assert took < 2, f"{took:.1f} s"
+    maps.run("%pxresult --partial -o done").ok()
+    count = int(value(maps, "done.len()"))
+    assert 0 < count < 100_000
+    assert "100" in maps.run("%px table[2]").ok().text, "the engines keep their variables"
+
+
+def busy(kernel):
+    """Whether any engine's worker is at work: its threads sleep in the function."""
+    return bool(kernel)
+
+
+def test_a_map_in_the_background_has_a_handle(maps):
+    maps.run("%map -a -o handle |x| x + 1 over 0..1000u32").ok()
+    assert value(maps, "handle.get()?.len()") == "1000"
+    assert value(maps, "handle.done()") == "true"
+    maps.run("%map -a -o slow |x| { std::thread::sleep(std::time::Duration::from_millis(20)); x } over 0..100_000u32").ok()
+    assert "running on" in maps.run("%tasks").ok().text
+    assert "Cancelled" in maps.run("%cancel slow").ok().text
+    assert "interrupted" in maps.run("slow.get()?;").text
+    maps.run("%map score over xs").ok()
+
+
+def test_what_the_function_prints_is_labelled(maps):
+    reply = maps.run('%map -t 1 |x| { println!("at {x}"); x } over 0..3u8').ok()
+    assert [line for line in reply.stdout.splitlines() if "at" in line] == [f"[stdout:1] at {x}" for x in range(3)]
+
+
+# Deaths
+
+
+def test_killed_workers_and_engines_lose_nothing(own_kernel):
+    kernel = own_kernel
+    kernel.run("%cluster start -n 3").ok()
+    kernel.run("%map -o expected |x| (x as f64).sqrt() over 0..10u32").ok()
+    stop, killed = threading.Event(), []
+
+    def kill():
+        rng = random.Random(4)
+        while not stop.wait(rng.uniform(0.05, 0.3)):
+            family = processes.engine_processes(kernel.pid)
+            if family:
+                victim = rng.choice(family)
+                processes.kill(victim)
+                killed.append(victim)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    try:
+        for _ in range(3):
+            kernel.run("%map -o got |x| { let mut y = x as f64; for _ in 0..200 { y = (y + 1.0).sqrt() } y } over 0..2_000_000u32").ok()
+            assert value(
+                kernel,
+                "got.iter().enumerate().all(|(n, &y)| { let mut z = n as f64; for _ in 0..200 { z = (z + 1.0).sqrt() } z.to_bits() == y.to_bits() })",
+            ) == "true"
+    finally:
+        stop.set()
+        thread.join()
+    assert killed, "nothing was killed while the maps ran"
