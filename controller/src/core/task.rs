@@ -165,6 +165,10 @@ impl Tasks {
         let credit = if self.pace.is_some_and(|pace| pace < SHORT) { 2 } else { 1 };
         let has_room = |place: &&Place| self.hands.get(&place.engine).map_or(0, Vec::len) < credit;
         let free: Vec<Place> = places.iter().filter(has_room).copied().collect();
+        if free.is_empty() {
+            // Or all that is ready would be looked at in vain.
+            return None;
+        }
         let bound = free.iter().find_map(|place| {
             let task = *self.ready_on.get(&place.engine)?.first()?;
             Some((place.engine, task))

@@ -207,12 +207,9 @@ impl Agent {
     }
 
     fn open(&mut self, id: SessionId) {
-        let Agent { worker, out, blobs, .. } = &*self;
+        let Agent { worker, out, blobs, sessions } = self;
         let open = || Session::open(id, worker.clone(), blobs.shared_folder().map(Path::to_owned), out.clone());
-        if !self.sessions.contains_key(&id) {
-            let session = open();
-            self.sessions.insert(id, session);
-        }
+        sessions.entry(id).or_insert_with(open);
     }
 
     fn with(&mut self, id: SessionId, work: impl FnOnce(&mut Session)) {
