@@ -62,6 +62,23 @@ def describe(pid):
         return f"{pid} (gone)"
 
 
+def engines_of(mark):
+    """The processes of a kernel's own engines: their supervisors, and the workers below them."""
+    found = []
+    for pid in sorted(marked(mark)):
+        try:
+            if any(" --connect " in describe(each) for each in [pid, *ancestors(pid)]):
+                found.append(pid)
+        except (OSError, ValueError, IndexError):
+            pass  # It ended meanwhile.
+    return found
+
+
+def ancestors(pid):
+    while (pid := parent(pid)) > 1:
+        yield pid
+
+
 def resident(pid):
     """Bytes of memory that a process holds, without what it shares with others' files."""
     try:

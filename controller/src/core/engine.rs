@@ -18,6 +18,8 @@ const LAST_WORDS: Duration = Duration::from_millis(300);
 const JOIN_LIMIT: Duration = Duration::from_secs(30);
 /// A process that lived shorter than this died at once.
 const QUICK_DEATH: Duration = Duration::from_secs(10);
+const SIGKILL: i32 = 9;
+const SIGTERM: i32 = 15;
 /// After so many quick deaths in a row an engine is given up.
 const QUICK_DEATHS: u32 = 5;
 
@@ -239,8 +241,14 @@ impl Core {
     pub(super) fn engine_exited(&mut self, id: EngineId, exit: Exit, actions: &mut Vec<Action>) {
         let Some(engine) = self.engines.get_mut(&id) else { return };
         let Some(started) = engine.process.take() else { return };
-        let quick = self.now.saturating_sub(started) < QUICK_DEATH || matches!(engine.state, State::Starting { .. });
-        engine.quick_deaths = if quick { engine.quick_deaths + 1 } else { 0 };
+        let joined = !matches!(engine.state, State::Starting { .. });
+        // Whoever sends these means this one process, and not those that would come after it.
+        let from_outside = matches!(exit, Exit::Signal(SIGKILL | SIGTERM));
+        if !joined || (self.now.saturating_sub(started) < QUICK_DEATH && !from_outside) {
+            engine.quick_deaths += 1;
+        } else if !from_outside {
+            engine.quick_deaths = 0;
+        }
         let reason = format!("engine {id} {}", describe(&exit));
         match &engine.state {
             State::Up { peer, .. } => {
