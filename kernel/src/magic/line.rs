@@ -244,6 +244,11 @@ impl<'a> Reader<'_, 'a> {
         }
     }
 
+    /// The line's number in the cell.
+    pub(super) fn line(&self) -> usize {
+        self.head.line.number
+    }
+
     /// An error about the last word with this text in it.
     pub(super) fn error_at_word(&self, words: &Words, text: &str, message: impl Into<String>) -> MagicError {
         let exact = words.flags.iter().rev().find(|word| word.value == text);
