@@ -35,7 +35,6 @@ pub fn transfer_texts(transfer: &Transfer, variables: &[Variable], single: bool)
             }
         };
         let mutable = if variable.mutable { "mut " } else { "" };
-        // rustc's mistakes would be shown on the user's line.
         _ = write!(takes, "let {mutable}{}: {kind} = {value}; ", carried.to);
         types.push(kind);
     }
@@ -47,11 +46,7 @@ pub fn transfer_texts(transfer: &Transfer, variables: &[Variable], single: bool)
     let column = transfer.variables.iter().map(|carried| carried.column).min().unwrap_or(1);
     let (names, indent) = (names.join(", "), " ".repeat(column.saturating_sub(1)));
     let put = format!("let _ = {{ use px::{put} as px;\n{indent}px!({names}\n)}};");
-    TransferTexts {
-        put: Text { text: put, first_line: transfer.line.saturating_sub(1) },
-        take: Text { text: takes, first_line: transfer.line },
-        types,
-    }
+    TransferTexts { put: Text::of_line(put, transfer.line), take: Text::of_line(takes, transfer.line), types }
 }
 
 #[cfg(test)]
@@ -70,16 +65,25 @@ mod tests {
     #[test]
     fn the_macro_stands_where_the_names_do() {
         let put = texts(Way::Push, false).put;
-        insta::assert_snapshot!(put.text, @"");
+        assert_eq!(put.text, "let _ = { use px::put_variables as px;\n         px!(xs, b\n)};");
         assert_eq!(put.first_line, 2);
     }
 
     #[test]
     fn the_other_side_has_types() {
-        let take = |way, single| texts(way, single).take.text;
-        insta::assert_snapshot!(take(Way::Push, true), @"");
-        insta::assert_snapshot!(take(Way::Pull, false), @"");
-        insta::assert_snapshot!(take(Way::Pull, true), @"");
-        insta::assert_snapshot!(take(Way::Gather, false), @"");
+        let take = |way, single| texts(way, single).take.text.trim_end().to_owned();
+        let pushed = "let mut part: Vec<f64> = px::take_variable!(0, Vec<f64>); let b: [u8; 4] = px::take_variable!(1, [u8; 4]);";
+        assert_eq!(take(Way::Push, false), pushed);
+        assert_eq!(take(Way::Pull, true), pushed);
+        assert_eq!(
+            take(Way::Pull, false),
+            "let mut part: Vec<Vec<f64>> = px::take_variables!(0, Vec<f64>); \
+             let b: Vec<[u8; 4]> = px::take_variables!(1, [u8; 4]);"
+        );
+        assert_eq!(
+            take(Way::Gather, false),
+            "let mut part: Vec<f64> = px::data::take_items(0, |it: Vec<f64>| px::data::item_of(&it)); \
+             let b: Vec<_> = px::data::take_items(1, |it: [u8; 4]| px::data::item_of(&it));"
+        );
     }
 }

@@ -10,8 +10,8 @@ use crate::host::{argument, parallel};
 use crate::link::{Damaged, Message as _, Passing, Serve, Step};
 use crate::map::error::Error;
 use crate::map::output::lock;
-pub use crate::map::probe::Probe;
 use crate::map::probe::Pieces;
+pub use crate::map::probe::Probe;
 use crate::map::rooms::{BLOCK, Mapped, PAGE, Stretch, broken, open, place_behind, read_values};
 use crate::wire::{LAYOUT, Wire, as_bytes, get_vec};
 use std::fs::File;
@@ -260,9 +260,9 @@ impl Variable {
         let lanes = self.rooms.len() as u64;
         match self.passing.step {
             Step::Own => self.write(self.own()?, &source, 0..items, 0),
-            Step::Split => self.each_lane(&source, |lane, source| {
-                self.write(lane, source, stretch(items, lane as u64, lanes), 0)
-            }),
+            Step::Split => {
+                self.each_lane(&source, |lane, source| self.write(lane, source, stretch(items, lane as u64, lanes), 0))
+            }
             Step::All => {
                 let used = if items.saturating_mul(size_of::<T>() as u64) < ALONE { 1 } else { lanes };
                 self.each_lane(&source, |lane, source| {
@@ -448,7 +448,8 @@ fn read_items<T: Wire>(rooms: &[String]) -> Result<Vec<T>, Error> {
         if heads.iter().any(|(file, head, _)| head.bytes > 0 && head.start + head.bytes > length(file)) {
             return Err(Error::Damaged);
         }
-        let stretches = heads.iter().map(|(file, head, _)| Stretch { file, at: head.start, bytes: head.bytes as usize });
+        let stretches =
+            heads.iter().map(|(file, head, _)| Stretch { file, at: head.start, bytes: head.bytes as usize });
         let stretches: Vec<Stretch<'_>> = stretches.collect();
         // SAFETY: any bytes are a plain value. The side that wrote these files has done so before this one runs.
         let read = unsafe { read_values(&stretches, count, &mut items) };
@@ -475,11 +476,7 @@ fn read_whole<T: Wire>(rooms: &[String]) -> Result<T, Error> {
 }
 
 /// Reads all of a room's encodings.
-fn with_encodings<T>(
-    head: &Head,
-    path: &str,
-    read: impl FnOnce(&mut &[u8]) -> Result<T, Error>,
-) -> Result<T, Error> {
+fn with_encodings<T>(head: &Head, path: &str, read: impl FnOnce(&mut &[u8]) -> Result<T, Error>) -> Result<T, Error> {
     let mapped;
     let mut bytes: &[u8] = &[];
     if head.bytes > 0 {

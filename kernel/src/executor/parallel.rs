@@ -6,6 +6,7 @@ use crate::cluster::Cluster;
 use crate::compiling::CompilerThread;
 use crate::failure::{compile_failure, failure, outdated_notice};
 use crate::magic::{Code, PxOptions, ResultOptions, Targets};
+use crate::map_text::Text;
 use crate::publisher::Publisher;
 use crate::px::{self, Followed, PxCell};
 use crate::render::{Output, announce};
@@ -51,7 +52,7 @@ impl Executor {
         let publisher = &request.publisher;
         let text = " ".repeat(code.column.saturating_sub(1)) + code.text;
         let label = text.trim().chars().take(LABEL).collect();
-        let cell = EngineCell { text, first_line: code.line, label, arguments: vec![Vec::new()] };
+        let cell = EngineCell { text, first_line: code.line, generated: None, label, arguments: vec![Vec::new()] };
         let (evaluated, ran) = self.engine_cell(options, cell, cluster, targets, request).await?;
         let PxRan { cell, detached, interrupted, failure: failed, .. } = ran;
         if let Some(notice) = outdated_notice(&evaluated.outdated) {
@@ -96,7 +97,7 @@ impl Executor {
         targets: Vec<EngineId>,
         request: &Request,
     ) -> Result<(Evaluated, PxRan), Failure> {
-        let EngineCell { text, first_line, label, arguments } = cell;
+        let EngineCell { text, first_line, generated, label, arguments } = cell;
         let mut interrupted = request.interrupted.clone();
         let (cell_publisher, handle) = (request.publisher.clone(), Handle::current());
         let (cell_options, cell_cluster) = (options.clone(), Arc::clone(cluster));
@@ -134,7 +135,8 @@ impl Executor {
                             ran.detached = Some(sent);
                             return Ran::Submitted;
                         }
-                        let following = sent.follow(&cell_cluster, &cell_options, &held, &cell_publisher, &mut interrupted);
+                        let following =
+                            sent.follow(&cell_cluster, &cell_options, &held, &cell_publisher, &mut interrupted);
                         match handle.block_on(following) {
                             Followed::Finished { outcomes, interrupted, took } => {
                                 spent.ran(begun, took, outcomes.len());
@@ -160,7 +162,11 @@ impl Executor {
             })
             .await?;
         self.spent.add(ran.spent);
-        Ok((evaluated.map_err(compile_failure)?, ran))
+        let explain = |failure| match &generated {
+            Some(text) => text.to_users_lines(failure, &request.code),
+            None => failure,
+        };
+        Ok((evaluated.map_err(explain).map_err(compile_failure)?, ran))
     }
 
     pub(super) async fn px_result(&mut self, options: ResultOptions, request: &Request) -> Result<(), Failure> {
@@ -193,6 +199,8 @@ pub(super) struct EngineCell {
     pub(super) text: String,
     /// As in [`CellText`].
     pub(super) first_line: usize,
+    /// The same, if a magic made it.
+    pub(super) generated: Option<Text>,
     /// What monitors show for it.
     pub(super) label: String,
     /// It runs once with each of these, as long as all goes well.

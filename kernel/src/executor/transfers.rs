@@ -137,7 +137,7 @@ impl Executor {
         let mut context = self.context(MapOptions::default(), None, request);
         context.argument = argument;
         self.jobs.begin_cell(context);
-        self.rust_in_context(&text.text, text.first_line, request).await.map(|_| ())
+        self.rust_in_context(&text.text, text.first_line, Some(&text), request).await.map(|_| ())
     }
 
     /// Runs the engines' half.
@@ -153,7 +153,8 @@ impl Executor {
         let config = PxConfig { targets: transfer.targets.clone(), ..PxConfig::default() };
         let options = PxOptions { config, out: None, local: false };
         let label = format!("%{} {}", name(transfer.way), names(transfer));
-        let cell = EngineCell { text: text.text, first_line: text.first_line, label, arguments };
+        let (code, first_line) = (text.text.clone(), text.first_line);
+        let cell = EngineCell { text: code, first_line, generated: Some(text), label, arguments };
         let (evaluated, ran) = self.engine_cell(&options, cell, cluster, targets.to_vec(), request).await?;
         if let Some(notice) = outdated_notice(&evaluated.outdated) {
             request.publisher.say(&notice).await;

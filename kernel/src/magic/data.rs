@@ -110,8 +110,8 @@ impl TransferFlags {
                 let message = format!("two variables can't both become `{to}`");
                 return Err(reader.error_at_word(words, to, message));
             }
-            let place = reader.error_at_word(words, from, "");
-            variables.push(Carried { from: from.to_owned(), to: to.to_owned(), column: place.column });
+            let column = reader.column_of(words, from);
+            variables.push(Carried { from: from.to_owned(), to: to.to_owned(), column });
         }
         let targets = self.targets.unwrap_or_else(|| config.targets.clone());
         Ok(Transfer { way, variables, targets, line: reader.line() })

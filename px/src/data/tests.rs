@@ -26,7 +26,11 @@ impl Rooms {
     /// The variable as the notebook sees it.
     fn here(&self, step: Step) -> Variable {
         let lanes = self.0.len() as u32;
-        Variable { passing: Passing { step, lanes, ranks: (10..10 + lanes).collect() }, threads: 2, rooms: self.paths() }
+        Variable {
+            passing: Passing { step, lanes, ranks: (10..10 + lanes).collect() },
+            threads: 2,
+            rooms: self.paths(),
+        }
     }
 
     /// The variable as this engine sees it. In a test, each process has the rank 0.
