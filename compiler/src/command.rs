@@ -4,7 +4,8 @@ use crate::cell::CommandLine;
 use crate::compiler::Compiler;
 use crate::diagnostic::Diagnostic;
 use crate::evaluator::Setting;
-use crate::namespace::{Member, Variables};
+use crate::namespace::{Member, Namespaces, describe};
+use std::collections::BTreeMap;
 
 /// What a command answers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,7 +57,7 @@ const COMMANDS: &[Command] = &[
         help: "list the dependencies",
         run: |c, _, _| text(c.shared.dependencies().join("\n")),
     },
-    Command { name: ":vars", args: "", help: "list variables and their types", run: vars },
+    Command { name: ":vars", args: "", help: "list variables and their types, here and on the engines", run: vars },
     Command { name: ":type", args: "NAME", help: "show a variable's type", run: type_of },
     Command { name: ":t", args: "NAME", help: "short for :type", run: type_of },
     Command {
@@ -224,20 +225,38 @@ fn dep(compiler: &mut Compiler, args: &str, _: &[Member]) -> Result<Reply, Diagn
 }
 
 fn vars(compiler: &mut Compiler, _: &str, members: &[Member]) -> Result<Reply, Diagnostic> {
-    let variables = compiler.namespaces().common(members);
-    Ok(Reply { text: vars_text(&variables), html: Some(vars_html(&variables)), action: None })
+    let namespaces = compiler.namespaces();
+    let common = namespaces.common(members).into_iter();
+    let mut rows: Vec<Row> = common.map(|(name, variable)| (name, variable.type_name)).collect();
+    if members == [Member::Local] {
+        rows.extend(engines_rows(namespaces));
+    }
+    Ok(Reply { text: vars_text(&rows), html: Some(vars_html(&rows)), action: None })
 }
 
-fn vars_text(variables: &Variables) -> String {
-    variables.iter().map(|(name, variable)| format!("{name}: {}\n", variable.type_name)).collect()
+/// A variable's name, and its type and perhaps who has it.
+type Row = (String, String);
+
+/// The engines' variables.
+fn engines_rows(namespaces: &Namespaces) -> Vec<Row> {
+    let mut rows: BTreeMap<Row, Vec<Member>> = BTreeMap::new();
+    for member in namespaces.members().into_iter().filter(|member| *member != Member::Local) {
+        for (name, variable) in namespaces.variables(member) {
+            rows.entry((name, variable.type_name)).or_default().push(member);
+        }
+    }
+    let row = |((name, kind), members): (Row, Vec<Member>)| (name, format!("{kind} ({})", describe(&members)));
+    rows.into_iter().map(row).collect()
 }
 
-fn vars_html(variables: &Variables) -> String {
+fn vars_text(rows: &[Row]) -> String {
+    rows.iter().map(|(name, kind)| format!("{name}: {kind}\n")).collect()
+}
+
+fn vars_html(rows: &[Row]) -> String {
     let escape = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    let row = |(name, variable): (&String, &crate::Variable)| {
-        format!("<tr><td>{}</td><td>{}</td></tr>", escape(name), escape(&variable.type_name))
-    };
-    let rows: String = variables.iter().map(row).collect();
+    let row = |(name, kind): &Row| format!("<tr><td>{}</td><td>{}</td></tr>", escape(name), escape(kind));
+    let rows: String = rows.iter().map(row).collect();
     format!("<table><tr><th>Variable</th><th>Type</th></tr>{rows}</table>")
 }
 
@@ -359,7 +378,6 @@ mod tests {
 
     #[test]
     fn types_are_escaped() {
-        let variable = crate::Variable { type_name: "Vec<i32>".into(), mutable: false };
-        assert!(vars_html(&Variables::from([("v".into(), variable)])).contains("Vec&lt;i32&gt;"));
+        assert!(vars_html(&[("v".into(), "Vec<i32>".into())]).contains("Vec&lt;i32&gt;"));
     }
 }

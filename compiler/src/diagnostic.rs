@@ -192,9 +192,10 @@ impl Diagnostic {
     }
 }
 
-/// Whether the message is that of the trait of px that says which types travel.
+/// Whether the message is that of a trait of px that says which types travel, or can be in parts.
 fn is_about_px(message: &str) -> bool {
     message.ends_with("can't travel between the notebook and its engines")
+        || message.ends_with("isn't a row of values that could be in parts")
 }
 
 /// Whether this advice only says how a trait is called, and what else has it.

@@ -198,6 +198,13 @@ impl Cluster {
         lock(&self.known).engines.iter().filter(|(_, state)| state.up).map(|(id, _)| *id).collect()
     }
 
+    /// An engine's `px::rank()`, in which engines count that are being started again.
+    pub fn rank(&self, engine: EngineId) -> u32 {
+        let known = lock(&self.known);
+        let before = known.engines.iter().filter(|(id, state)| **id < engine && (state.up || state.restarting));
+        before.count() as u32
+    }
+
     /// How many threads an engine may have so that all engines of its host together have as many as there are cores.
     pub fn share_of_cores(&self, engine: EngineId) -> u32 {
         let known = lock(&self.known);

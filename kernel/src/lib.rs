@@ -27,6 +27,7 @@ pub mod render;
 mod requests;
 mod server;
 mod subshells;
+mod transfer_text;
 
 pub use chorus_analyzer::analyzer_main;
 pub use chorus_compiler::{CacheConfig, CacheInfo, become_tool, prepare_environment, relay_main};

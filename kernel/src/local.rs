@@ -114,7 +114,7 @@ impl LocalWorker {
             preload: object.preload.clone(),
             object: object.path.clone(),
             entry: Entry::Cell(object.entry.clone()),
-            argument: Vec::new(),
+            argument: self.jobs.argument(),
             rank: 0,
             size: 1,
             generation: None,

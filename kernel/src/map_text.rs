@@ -54,6 +54,11 @@ pub struct Text {
 }
 
 impl Text {
+    /// Of a magic on one line of the cell, which has the user's code, if any does: the text begins on the line above.
+    pub(crate) fn of_line(text: String, line: usize) -> Text {
+        Text { text, first_line: line.saturating_sub(1), users: line..=line }
+    }
+
     /// What rustc says of generated lines, as when a result can't travel, it says of the magic's line.
     pub fn to_users_lines(&self, failure: Failure, cell: &str) -> Failure {
         let Failure::Errors(mut errors) = failure else { return failure };

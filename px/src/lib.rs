@@ -17,6 +17,8 @@
 //! evcxr's content protocol and the few lines that [`Display`] puts around it.
 
 mod base64;
+#[doc(hidden)]
+pub mod data;
 mod display;
 pub mod host;
 pub mod link;

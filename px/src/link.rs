@@ -125,6 +125,34 @@ pub struct Serve {
     pub threads: u32,
 }
 
+/// How a variable is passed on; it is the `input` of a [`Serve`], whose rooms are so many for each variable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Passing {
+    /// What is to be done.
+    pub step: Step,
+    /// How many rooms a variable has.
+    pub lanes: u32,
+    /// The ranks of the engines that take part; each has the room at its place.
+    pub ranks: Vec<u32>,
+}
+
+/// What a cell has to do with variables that are passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Use all rooms of a variable as one.
+    All,
+    /// Use the room of this engine.
+    Own,
+    /// Put stretches of the items into the rooms.
+    Split,
+    /// Put items into the rooms by turns.
+    Deal,
+    /// Say how many items this engine has.
+    Count,
+    /// When all have said it, put the items where they belong among those of all.
+    Place,
+}
+
 /// What becomes of a map when an item fails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnError {
@@ -273,6 +301,24 @@ macro_rules! numbers {
 }
 
 numbers!(u8, u32, u64);
+
+impl Message for Passing {
+    fn write(&self, to: &mut Vec<u8>) {
+        (self.step as u8).write(to);
+        self.lanes.write(to);
+        write_all(&self.ranks, to);
+    }
+
+    fn read(from: &mut &[u8]) -> Result<Passing, Damaged> {
+        let step = u8::read(from)?;
+        let steps = [Step::All, Step::Own, Step::Split, Step::Deal, Step::Count, Step::Place];
+        Ok(Passing {
+            step: steps.into_iter().find(|each| *each as u8 == step).ok_or(Damaged)?,
+            lanes: u32::read(from)?,
+            ranks: read_all(from)?,
+        })
+    }
+}
 
 /// A length, and then so many bytes.
 impl Message for String {

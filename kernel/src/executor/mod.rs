@@ -8,6 +8,7 @@ mod parallel;
 mod shell;
 mod snapshots;
 mod timing;
+mod transfers;
 mod variables;
 
 use crate::assist::{Facts, Known};
@@ -180,9 +181,7 @@ impl Executor {
                 publisher.say(says).await;
             }
             Command::Map(map) => return self.map(*map, request).await,
-            Command::Transfer(_) => {
-                return Err(failure("MagicError", "this kernel can't run maps yet"));
-            }
+            Command::Transfer(transfer) => return self.transfer(transfer, request).await,
             Command::Tasks => publisher.display(render::tasks(&self.jobs.list())).await,
             Command::Cancel(cancel) => self.cancel(&cancel, publisher).await?,
             Command::PxResult(options) if options.partial => return self.partial_result(options.out, request).await,
@@ -232,6 +231,7 @@ impl Executor {
             half,
             snapshots: self.snapshots,
             partial: None,
+            argument: Vec::new(),
         }
     }
 

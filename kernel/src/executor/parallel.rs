@@ -6,10 +6,11 @@ use crate::cluster::Cluster;
 use crate::compiling::CompilerThread;
 use crate::failure::{compile_failure, failure, outdated_notice};
 use crate::magic::{Code, PxOptions, ResultOptions, Targets};
+use crate::map_text::Text;
 use crate::publisher::Publisher;
 use crate::px::{self, Followed, PxCell};
 use crate::render::{Output, announce};
-use chorus_compiler::{CellText, Compiler, Member, Ran, Ticket};
+use chorus_compiler::{CellText, Compiler, Evaluated, Member, Ran, Ticket};
 use chorus_jupyter::content::Failure;
 use chorus_protocol::{EngineId, Outcome};
 use std::collections::BTreeMap;
@@ -49,67 +50,11 @@ impl Executor {
         request: &Request,
     ) -> Done {
         let publisher = &request.publisher;
-        let mut interrupted = request.interrupted.clone();
         let text = " ".repeat(code.column.saturating_sub(1)) + code.text;
-        let (cell_publisher, handle) = (publisher.clone(), Handle::current());
-        let (cell_options, cell_cluster) = (options.clone(), Arc::clone(cluster));
-        let (first_line, whole, snapshots) = (code.line, Arc::clone(&request.code), self.snapshots);
-        let ran = self
-            .compile(request, move |compiler| {
-                let members: Vec<Member> = targets.iter().copied().map(Member::Engine).collect();
-                let held = held(compiler, &targets);
-                let label: String = text.trim().chars().take(LABEL).collect();
-                let mut ran = PxRan::default();
-                let cell = CellText { text: &text, count: cell_publisher.count(), first_line, cell: &whole };
-                let mut spent = Spending::begin();
-                let evaluated = compiler.eval(cell, &members, &mut |object| {
-                    let begun = Instant::now();
-                    handle.block_on(async {
-                        let sent = px::send(
-                            &cell_cluster,
-                            object,
-                            &targets,
-                            &cell_options,
-                            &label,
-                            snapshots,
-                            &cell_publisher,
-                        )
-                        .await;
-                        let (sent, cell) = match sent {
-                            Ok(sent) => sent,
-                            Err(error) => {
-                                ran.failure = Some(failure("ClusterError", error.to_string()));
-                                return Ran::Finished(members.iter().map(|&m| (m, Outcome::NoSuchEngine)).collect());
-                            }
-                        };
-                        ran.cell = Some(cell);
-                        if !cell_options.config.block {
-                            ran.detached = Some(sent);
-                            return Ran::Submitted;
-                        }
-                        match sent.follow(&cell_cluster, &cell_options, &held, &cell_publisher, &mut interrupted).await
-                        {
-                            Followed::Finished { outcomes, interrupted, took } => {
-                                spent.ran(begun, took, outcomes.len());
-                                ran.interrupted = interrupted;
-                                let member = |(engine, outcome)| (Member::Engine(engine), outcome);
-                                Ran::Finished(outcomes.into_iter().map(member).collect())
-                            }
-                            Followed::Detached(sent) => {
-                                ran.detached = Some(sent);
-                                ran.interrupted = true;
-                                Ran::Submitted
-                            }
-                        }
-                    })
-                });
-                ran.spent = spent.end();
-                (evaluated, ran)
-            })
-            .await?;
-        let (evaluated, PxRan { cell, detached, interrupted, failure: failed, spent }) = ran;
-        self.spent.add(spent);
-        let evaluated = evaluated.map_err(compile_failure)?;
+        let label = text.trim().chars().take(LABEL).collect();
+        let cell = EngineCell { text, first_line: code.line, generated: None, label, arguments: vec![Vec::new()] };
+        let (evaluated, ran) = self.engine_cell(options, cell, cluster, targets, request).await?;
+        let PxRan { cell, detached, interrupted, failure: failed, .. } = ran;
         if let Some(notice) = outdated_notice(&evaluated.outdated) {
             publisher.say(&notice).await;
         }
@@ -143,6 +88,87 @@ impl Executor {
         finish(outputs, interrupted, publisher).await
     }
 
+    /// Compiles a cell for engines and has them run it.
+    pub(super) async fn engine_cell(
+        &mut self,
+        options: &PxOptions,
+        cell: EngineCell,
+        cluster: &Arc<Cluster>,
+        targets: Vec<EngineId>,
+        request: &Request,
+    ) -> Result<(Evaluated, PxRan), Failure> {
+        let EngineCell { text, first_line, generated, label, arguments } = cell;
+        let mut interrupted = request.interrupted.clone();
+        let (cell_publisher, handle) = (request.publisher.clone(), Handle::current());
+        let (cell_options, cell_cluster) = (options.clone(), Arc::clone(cluster));
+        let (whole, snapshots) = (Arc::clone(&request.code), self.snapshots);
+        let (evaluated, ran) = self
+            .compile(request, move |compiler| {
+                let members: Vec<Member> = targets.iter().copied().map(Member::Engine).collect();
+                let held = held(compiler, &targets);
+                let mut ran = PxRan::default();
+                let cell = CellText { text: &text, count: cell_publisher.count(), first_line, cell: &whole };
+                let mut spent = Spending::begin();
+                let evaluated = compiler.eval(cell, &members, &mut |object| {
+                    let mut result = Ran::Finished(Vec::new());
+                    for argument in &arguments {
+                        let begun = Instant::now();
+                        let sent = handle.block_on(px::send(
+                            &cell_cluster,
+                            object,
+                            &targets,
+                            &cell_options,
+                            argument.clone(),
+                            &label,
+                            snapshots,
+                            &cell_publisher,
+                        ));
+                        let (sent, cell) = match sent {
+                            Ok(sent) => sent,
+                            Err(error) => {
+                                ran.failure = Some(failure("ClusterError", error.to_string()));
+                                return Ran::Finished(members.iter().map(|&m| (m, Outcome::NoSuchEngine)).collect());
+                            }
+                        };
+                        ran.cell = Some(cell);
+                        if !cell_options.config.block {
+                            ran.detached = Some(sent);
+                            return Ran::Submitted;
+                        }
+                        let following =
+                            sent.follow(&cell_cluster, &cell_options, &held, &cell_publisher, &mut interrupted);
+                        match handle.block_on(following) {
+                            Followed::Finished { outcomes, interrupted, took } => {
+                                spent.ran(begun, took, outcomes.len());
+                                ran.interrupted = interrupted;
+                                let failed = outcomes.iter().any(|(_, outcome)| *outcome != Outcome::Ok);
+                                let member = |(engine, outcome)| (Member::Engine(engine), outcome);
+                                result = Ran::Finished(outcomes.into_iter().map(member).collect());
+                                if failed {
+                                    break;
+                                }
+                            }
+                            Followed::Detached(sent) => {
+                                ran.detached = Some(sent);
+                                ran.interrupted = true;
+                                return Ran::Submitted;
+                            }
+                        }
+                    }
+                    result
+                });
+                ran.spent = spent.end();
+                (evaluated, ran)
+            })
+            .await?;
+        self.spent.add(ran.spent);
+        let explain = |failure| match &generated {
+            Some(text) => text.to_users_lines(failure, &request.code),
+            None => failure,
+        };
+        Ok((evaluated.map_err(explain).map_err(compile_failure)?, ran))
+    }
+
     pub(super) async fn px_result(&mut self, options: ResultOptions, request: &Request) -> Result<(), Failure> {
         let cell = match &options.out {
             None => self.last.clone().ok_or_else(|| failure("NoResult", "no parallel cell has run yet"))?,
@@ -168,13 +194,26 @@ impl Executor {
     }
 }
 
+/// A cell for engines.
+pub(super) struct EngineCell {
+    pub(super) text: String,
+    /// As in [`CellText`].
+    pub(super) first_line: usize,
+    /// The same, if a magic made it.
+    pub(super) generated: Option<Text>,
+    /// What monitors show for it.
+    pub(super) label: String,
+    /// It runs once with each of these, as long as all goes well.
+    pub(super) arguments: Vec<Vec<u8>>,
+}
+
 /// What came of sending a cell, besides what the compiler needs to know.
 #[derive(Default)]
-struct PxRan {
-    cell: Option<PxCell>,
+pub(super) struct PxRan {
+    pub(super) cell: Option<PxCell>,
     detached: Option<px::Sent>,
-    interrupted: bool,
-    failure: Option<Failure>,
+    pub(super) interrupted: bool,
+    pub(super) failure: Option<Failure>,
     spent: Spent,
 }
 
@@ -195,7 +234,7 @@ async fn settle(compiler: &CompilerThread, ticket: Ticket, engine: EngineId, out
 }
 
 /// Publishes a parallel cell's last outputs; the error, if there is one, is the cell's.
-async fn finish(outputs: Vec<Output>, interrupted: bool, publisher: &Publisher) -> Done {
+pub(super) async fn finish(outputs: Vec<Output>, interrupted: bool, publisher: &Publisher) -> Done {
     for output in outputs {
         match output {
             Output::Error { traceback, .. } if interrupted => {

@@ -56,6 +56,11 @@ impl Spent {
         self.system += Duration::from_micros(took.system);
     }
 
+    /// How long the compiler was at work.
+    pub fn compiled(&self) -> Duration {
+        self.compiled
+    }
+
     /// Both together.
     pub fn add(&mut self, other: Spent) {
         self.compiled += other.compiled;

@@ -47,6 +47,8 @@ pub struct Context {
     pub snapshots: SnapshotPolicy,
     /// The map that isn't to be started again, but asked for what it has done.
     pub partial: Option<Partial>,
+    /// The argument of the cell's run.
+    pub argument: Vec<u8>,
 }
 
 /// A map that has ended before all of its items were done. A cell with the same text as the one that started it asks for
@@ -101,6 +103,25 @@ struct State {
     failure: Option<Failure>,
 }
 
+/// Rooms that somebody uses for a while.
+pub struct Lent {
+    jobs: Jobs,
+    paths: Vec<String>,
+}
+
+impl Lent {
+    /// Where they are.
+    pub fn paths(&self) -> &[String] {
+        &self.paths
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        self.paths.iter().for_each(|path| self.jobs.0.rooms.free(path));
+    }
+}
+
 impl Jobs {
     /// A cell is about to run.
     pub fn begin_cell(&self, context: Context) {
@@ -108,6 +129,20 @@ impl Jobs {
         let mut state = self.lock();
         state.context = Some(context);
         state.failure = None;
+    }
+
+    /// The argument of the cell that is about to run.
+    pub fn argument(&self) -> Vec<u8> {
+        self.lock().context.as_ref().map(|context| context.argument.clone()).unwrap_or_default()
+    }
+
+    /// So many empty rooms, which grow, and go when this is dropped.
+    pub fn rooms(&self, count: usize) -> std::io::Result<Lent> {
+        let mut lent = Lent { jobs: self.clone(), paths: Vec::new() };
+        for _ in 0..count {
+            lent.paths.push(self.0.rooms.make(0)?);
+        }
+        Ok(lent)
     }
 
     /// The object of the cell is about to run.

@@ -15,6 +15,8 @@ pub struct Transfer {
     pub variables: Vec<Carried>,
     /// To or from which engines.
     pub targets: Targets,
+    /// The 1-based line of the cell that says so.
+    pub line: usize,
 }
 
 /// Which way variables are copied.
@@ -40,6 +42,8 @@ pub struct Carried {
     pub from: String,
     /// The name where it goes.
     pub to: String,
+    /// Where `from` stands, as in [`super::Code`].
+    pub column: usize,
 }
 
 /// What `%cancel` ends.
@@ -106,10 +110,11 @@ impl TransferFlags {
                 let message = format!("two variables can't both become `{to}`");
                 return Err(reader.error_at_word(words, to, message));
             }
-            variables.push(Carried { from: from.to_owned(), to: to.to_owned() });
+            let column = reader.column_of(words, from);
+            variables.push(Carried { from: from.to_owned(), to: to.to_owned(), column });
         }
         let targets = self.targets.unwrap_or_else(|| config.targets.clone());
-        Ok(Transfer { way, variables, targets })
+        Ok(Transfer { way, variables, targets, line: reader.line() })
     }
 }
 

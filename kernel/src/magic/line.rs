@@ -244,6 +244,26 @@ impl<'a> Reader<'_, 'a> {
         }
     }
 
+    /// The line's number in the cell.
+    pub(super) fn line(&self) -> usize {
+        self.head.line.number
+    }
+
+    /// The column of the first word that is this name, perhaps beside others and commas.
+    pub(super) fn column_of(&self, words: &Words, name: &str) -> usize {
+        let line = self.head.line;
+        let place = words.flags.iter().find_map(|word| {
+            let text = line.text.get(word.at.clone())?;
+            let mut at = word.at.start;
+            text.split_inclusive(',').find_map(|piece| {
+                let start = at;
+                at += piece.len();
+                (piece.trim_end_matches(',') == name).then_some(start)
+            })
+        });
+        line.column(place.unwrap_or(self.head.start))
+    }
+
     /// An error about the last word with this text in it.
     pub(super) fn error_at_word(&self, words: &Words, text: &str, message: impl Into<String>) -> MagicError {
         let exact = words.flags.iter().rev().find(|word| word.value == text);

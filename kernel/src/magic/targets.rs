@@ -64,6 +64,11 @@ impl Targets {
         Targets(ids.iter().map(|id| Item::One(id.0.into())).collect())
     }
 
+    /// Whether this names a single engine, whatever others there are.
+    pub fn is_one(&self) -> bool {
+        matches!(self.0[..], [Item::One(_)])
+    }
+
     /// The engines meant, of those known: ascending, each once, at least one.
     pub fn resolve(&self, known: &[EngineId]) -> Result<Vec<EngineId>, TargetError> {
         let mut known = known.to_vec();

@@ -105,7 +105,8 @@ Examples:
 
 const PUSH: &str = "\
 What is copied may be anything that `%map` can send; see `%map?`. The variables have the same names on the other side, or
-those behind `as`. From several engines comes a Vec with one value of each.
+those behind `as`. `%pull` makes a Vec with one value of each engine, or the value itself where `-t` names a single engine
+by its number. Each side has a copy of its own, which the other side's changes don't reach.
 
 Examples:
   %push table, names          to all engines
@@ -114,7 +115,8 @@ Examples:
   %pull count -t 0            let count: u64 = engine 0's";
 
 const SCATTER: &str = "\
-The parts are stretches of nearly the same length, in the order of the engines, or with --round-robin every n-th item.
+What is in parts may be a Vec, an array, a slice or a VecDeque; each part is a Vec. The parts are stretches of nearly the
+same length, in the order of the engines, or with --round-robin every n-th item.
 
 Examples:
   %scatter xs as part              each engine has a Vec, its part

@@ -2,7 +2,7 @@
 
 use super::error::Error;
 use super::fold::{CountFold, Fold, MeanFold, Number, ReduceFold, SumFold, larger, smaller};
-use super::rooms::{HEAD, open, read_values};
+use super::rooms::{HEAD, Stretch, open, read_values};
 use super::tree::Tree;
 use crate::link::{Done, Message as _, Results};
 use crate::wire::{Wire, get_vec};
@@ -228,7 +228,8 @@ impl Ended {
         }
         let at = HEAD + items.start * size_of::<R>() as u64;
         // SAFETY: any bytes are a plain value. Engines report items when they have written them, and don't again.
-        unsafe { read_values(&self.room, at, count, to) }.map_err(unreadable)
+        let bytes = count * size_of::<R>();
+        unsafe { read_values(&[Stretch { file: &self.room, at, bytes }], count, to) }.map_err(unreadable)
     }
 
     fn with_bytes(&self, done: &Done, read: impl FnOnce(&mut &[u8]) -> Result<(), Error>) -> Result<(), Error> {

@@ -18,12 +18,12 @@
 mod call;
 mod constants;
 mod engine;
-mod error;
+pub(crate) mod error;
 mod fold;
 mod handle;
 mod items;
 mod merge;
-mod output;
+pub(crate) mod output;
 mod own;
 #[doc(hidden)]
 pub mod probe;

@@ -47,6 +47,11 @@ impl<X> Probe<X> {
         Probe(PhantomData)
     }
 
+    /// Any.
+    pub fn any() -> Probe<X> {
+        Probe(PhantomData)
+    }
+
     /// That of a value.
     pub fn of(_: &X) -> Probe<X> {
         Probe(PhantomData)
@@ -96,6 +101,11 @@ impl<R: Row + Clone> Row for &R {
 }
 
 /// Values that lie in memory in one piece or two.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` isn't a row of values that could be in parts",
+    note = "a `Vec`, an array, a slice and a `VecDeque` are",
+    note = "`%push` and `%pull` copy values of other types, whole"
+)]
 pub trait Pieces {
     /// Of what type.
     type Item;

@@ -13,8 +13,12 @@ pub(crate) const SMALL: usize = 16 << 10;
 /// Data of a room of results begin here. The number of bytes that were appended is before.
 pub(crate) const HEAD: u64 = 16;
 /// So many bytes are written at once.
-const BLOCK: usize = 1 << 20;
-const PAGE: usize = 4096;
+pub(crate) const BLOCK: usize = 1 << 20;
+pub(crate) const PAGE: usize = 4096;
+/// Where as many bytes or more are read, files are mapped rather than copied.
+const MAPPED: usize = 4 << 20;
+/// For so much, glibc's malloc maps memory in any case. What isn't touched of it needs none.
+const OWN_CHUNK: usize = (32 << 20) + PAGE;
 
 /// A room of this process' making, which is freed unless someone else has taken over.
 pub(crate) struct Room {
@@ -60,7 +64,7 @@ impl Drop for Room {
     }
 }
 
-fn broken(path: &str, error: &std::io::Error) -> Error {
+pub(crate) fn broken(path: &str, error: &std::io::Error) -> Error {
     Error::Room(format!("{path}: {error}"))
 }
 
@@ -265,56 +269,86 @@ impl Results {
     }
 }
 
-/// Reads so many plain values, which begin at `at` in the file.
+/// Bytes of a file.
+pub(crate) struct Stretch<'a> {
+    pub(crate) file: &'a File,
+    pub(crate) at: u64,
+    pub(crate) bytes: usize,
+}
+
+/// Where values have to begin in a file so that its pages can be mapped in place of a `Vec`'s, when so many bytes of the
+/// `Vec` come from elsewhere before: `PAGE` or a little further.
+pub(crate) fn place_behind(before: u64) -> u64 {
+    PAGE as u64 + (HEAD + before) % PAGE as u64
+}
+
+/// Reads so many plain values, which are all of these bytes.
 ///
 /// # Safety
-/// Any bytes must be values of the type, and nobody may change the file any more.
-pub(crate) unsafe fn read_values<T>(file: &File, at: u64, count: usize, to: &mut Vec<T>) -> std::io::Result<()> {
-    let empty = to.is_empty();
-    to.reserve_exact(count);
-    let bytes = count * size_of::<T>();
+/// Any bytes must be values of the type, and nobody may change the files any more.
+pub(crate) unsafe fn read_values<T>(all: &[Stretch<'_>], count: usize, to: &mut Vec<T>) -> std::io::Result<()> {
+    let bytes = all.iter().try_fold(0usize, |sum, stretch| sum.checked_add(stretch.bytes));
+    if bytes.is_none() || bytes != count.checked_mul(size_of::<T>()) {
+        return Err(std::io::ErrorKind::InvalidData.into());
+    }
+    let replaceable = to.capacity() == 0 && bytes.is_some_and(|bytes| bytes >= MAPPED);
+    to.reserve_exact(if replaceable { count.max(OWN_CHUNK / size_of::<T>()) } else { count });
     let start = to.spare_capacity_mut().as_mut_ptr().cast::<u8>();
-    if empty
-        && at == HEAD
-        && bytes >= 32 << 20
-        && file.metadata()?.len() >= at + bytes as u64
-        && is_own_chunk(start, bytes)
-    {
-        // The file's pages and those of the chunk coincide: both have 16 bytes in front.
-        let first = PAGE - HEAD as usize;
-        let whole = (bytes - first) / PAGE * PAGE;
-        // SAFETY: glibc has mapped this chunk for just this allocation, whose only owner is `to`. All pages that are
-        // replaced lie inside it, are whole, and hold nothing but its values, which aren't initialised yet: the chunk's
-        // header is on the page before. A private mapping is memory like what was there, copied when it is written to.
-        // glibc frees such a chunk by munmap of its range; to grow it, it tries mremap, which refuses a range of several
-        // mappings, and then copies it; to shrink it, it unmaps the end. Each is right for this range.
+    let replaceable = replaceable && is_own_chunk(start, to.capacity() * size_of::<T>());
+    let mut done = 0;
+    for stretch in all {
+        // SAFETY: the stretches are as long as the spare capacity that was reserved, and lie one behind the other.
+        unsafe {
+            let place = start.add(done);
+            match replaceable {
+                true => map_over(stretch, place)?,
+                false => read_exact(stretch.file, place, stretch.bytes, stretch.at)?,
+            }
+        }
+        done += stretch.bytes;
+    }
+    // SAFETY: all of it is initialised now, and any bytes are values.
+    unsafe { to.set_len(to.len() + count) };
+    Ok(())
+}
+
+/// Puts the bytes there, by mapping the file's pages where they coincide with those of memory.
+///
+/// # Safety
+/// So many bytes from `place` must lie in a chunk of [`is_own_chunk`] that nobody else uses, behind its header, and hold
+/// nothing yet.
+unsafe fn map_over(stretch: &Stretch<'_>, place: *mut u8) -> std::io::Result<()> {
+    let Stretch { file, at, bytes } = *stretch;
+    let first = (PAGE - place as usize % PAGE) % PAGE;
+    let whole = bytes.saturating_sub(first) / PAGE * PAGE;
+    let coincide = place as usize % PAGE == at as usize % PAGE;
+    let end = at.checked_add(bytes as u64).ok_or(std::io::ErrorKind::InvalidData)?;
+    if coincide && whole >= PAGE && file.metadata()?.len() >= end {
+        // SAFETY: glibc has mapped this chunk for just this allocation. All pages that are replaced lie inside it, are
+        // whole, and hold nothing but its values, which aren't initialised yet: the chunk's header is on the page before.
+        // A private mapping is memory like what was there, copied when it is written to. glibc frees such a chunk by
+        // munmap of its range; to grow it, it tries mremap, which refuses a range of several mappings, and then copies
+        // it; to shrink it, it unmaps the end. Each is right for this range.
         let mapped = unsafe {
             mmap(
-                start.add(first),
+                place.add(first),
                 whole,
                 PROT_READ | PROT_WRITE,
                 MAP_PRIVATE | MAP_FIXED,
                 file.as_raw_fd(),
-                PAGE as i64,
+                (at + first as u64) as i64,
             )
         };
         if mapped as isize != -1 {
-            // SAFETY: what is before and behind the mapped pages belongs to `to`, too; then all bytes are those of the
-            // file, and any are values.
-            unsafe {
-                read_exact(file, start, first, at)?;
-                read_exact(file, start.add(first + whole), bytes - first - whole, at + (first + whole) as u64)?;
-                to.set_len(count);
-            }
-            return Ok(());
+            // SAFETY: what is before and behind the mapped pages is of these bytes, too.
+            return unsafe {
+                read_exact(file, place, first, at)?;
+                read_exact(file, place.add(first + whole), bytes - first - whole, at + (first + whole) as u64)
+            };
         }
     }
-    // SAFETY: this is spare capacity of at least as many bytes, and all of it is initialised then.
-    unsafe {
-        read_exact(file, start, bytes, at)?;
-        to.set_len(to.len() + count);
-    }
-    Ok(())
+    // SAFETY: the caller says so.
+    unsafe { read_exact(file, place, bytes, at) }
 }
 
 /// `FileExt::read_exact_at` for memory that isn't initialised.

@@ -161,6 +161,9 @@ fn data_magics_are_read() {
     assert_eq!(transfer("%scatter xs as part"), expect(Way::Scatter { round_robin: false }, "xs>part", "all"));
     assert_eq!(transfer("%scatter --round-robin xs"), expect(Way::Scatter { round_robin: true }, "xs>xs", "all"));
     assert_eq!(transfer("%gather part as xs"), expect(Way::Gather, "part>xs", "all"));
+    let Command::Transfer(Transfer { variables, line, .. }) = only("%pull -t 0 n as i,own, ß as n") else { panic!() };
+    let columns: Vec<usize> = variables.iter().map(|it| it.column).collect();
+    assert_eq!((line, columns), (1, vec![12, 19, 24]));
     assert_eq!(only("%tasks"), Command::Tasks);
     assert_eq!(only("%cancel"), Command::Cancel(Cancel::Last));
     assert_eq!(only("%cancel all"), Command::Cancel(Cancel::All));

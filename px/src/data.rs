@@ -1,0 +1,491 @@
+//! What `%push`, `%pull`, `%scatter` and `%gather` are made of.
+//!
+//! The kernel has a cell run on one side that puts a variable into rooms, and one on the other side that takes it from
+//! there: each is told by the argument of its run which rooms these are and what to do. A room has a page that says what
+//! is in it, and then either numbers as they are in memory or encodings of values. Numbers begin where the pages of the
+//! file can take the place of those of the receiver's `Vec`, so nobody copies them again; such pages are copied by the
+//! system when someone writes to them, and until then all engines have the same ones.
+
+use crate::host::{argument, parallel};
+use crate::link::{Damaged, Message as _, Passing, Serve, Step};
+use crate::map::error::Error;
+use crate::map::output::lock;
+use crate::map::probe::Pieces;
+pub use crate::map::probe::Probe;
+use crate::map::rooms::{BLOCK, Mapped, PAGE, Stretch, broken, open, place_behind, read_values};
+use crate::wire::{LAYOUT, Wire, as_bytes, get_vec};
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::sync::Mutex;
+
+/// A variable of fewer bytes isn't worth several threads.
+const ALONE: u64 = 4 << 20;
+
+/// Puts variables where the other side can take them.
+#[macro_export]
+#[doc(hidden)]
+macro_rules! put_variables {
+    ($($variable:ident),+ $(,)?) => {{
+        #[allow(unused_imports)]
+        use $crate::data::{FormOfAny as _, FormOfVec as _};
+        let mut number = 0;
+        $(
+            (&&$crate::data::Probe::of(&$variable)).form().put(number, &$variable);
+            number += 1;
+        )+
+        let _ = number;
+    }};
+}
+
+/// The same for items of variables: parts of them, or what is a part.
+#[macro_export]
+#[doc(hidden)]
+macro_rules! put_parts {
+    ($($variable:ident),+ $(,)?) => {{
+        let mut number = 0;
+        $(
+            $crate::data::put_items(number, &$variable);
+            number += 1;
+        )+
+        let _ = number;
+    }};
+}
+
+/// Takes a variable of this type that the other side has put there.
+#[macro_export]
+#[doc(hidden)]
+macro_rules! take_variable {
+    ($number:expr, $type:ty) => {{
+        #[allow(unused_imports)]
+        use $crate::data::{FormOfAny as _, FormOfVec as _};
+        let probe = $crate::data::Probe::<$type>::any();
+        (&&probe).form().take($number, &probe)
+    }};
+}
+
+/// Takes the variables of this type that each engine has put there.
+#[macro_export]
+#[doc(hidden)]
+macro_rules! take_variables {
+    ($number:expr, $type:ty) => {{
+        #[allow(unused_imports)]
+        use $crate::data::{FormOfAny as _, FormOfVec as _};
+        let probe = $crate::data::Probe::<$type>::any();
+        (&&probe).form().take_each($number, &probe)
+    }};
+}
+
+/// How a value goes that has items: they may be taken from the rooms as they are.
+pub struct Items;
+/// How another value goes.
+pub struct Whole;
+
+/// Tried first.
+pub trait FormOfVec {
+    /// The form.
+    fn form(&self) -> Items {
+        Items
+    }
+}
+impl<T> FormOfVec for &Probe<Vec<T>> {}
+
+/// Tried then.
+pub trait FormOfAny {
+    /// The form.
+    fn form(&self) -> Whole {
+        Whole
+    }
+}
+impl<T> FormOfAny for Probe<T> {}
+
+impl Items {
+    /// Puts it into all rooms, or into this engine's.
+    #[track_caller]
+    pub fn put<T: Wire>(&self, number: usize, value: &Vec<T>) {
+        done(Variable::find(number).and_then(|variable| variable.put(value, &[])));
+    }
+
+    /// Takes what was put.
+    #[track_caller]
+    pub fn take<T: Wire>(&self, number: usize, _: &Probe<Vec<T>>) -> Vec<T> {
+        done(Variable::find(number).and_then(|variable| read_items(variable.to_take()?)))
+    }
+
+    /// Takes what each engine has put.
+    #[track_caller]
+    pub fn take_each<T: Wire>(&self, number: usize, _: &Probe<Vec<T>>) -> Vec<Vec<T>> {
+        done(Variable::find(number).and_then(|variable| variable.rooms.chunks(1).map(read_items).collect()))
+    }
+}
+
+impl Whole {
+    /// Puts it into all rooms, or into this engine's.
+    #[track_caller]
+    pub fn put<T: Wire>(&self, number: usize, value: &T) {
+        done(Variable::find(number).and_then(|variable| variable.put_whole(value)));
+    }
+
+    /// Takes what was put.
+    #[track_caller]
+    pub fn take<T: Wire>(&self, number: usize, _: &Probe<T>) -> T {
+        done(Variable::find(number).and_then(|variable| read_whole(variable.to_take()?)))
+    }
+
+    /// Takes what each engine has put.
+    #[track_caller]
+    pub fn take_each<T: Wire>(&self, number: usize, _: &Probe<T>) -> Vec<T> {
+        done(Variable::find(number).and_then(|variable| variable.rooms.chunks(1).map(read_whole).collect()))
+    }
+}
+
+/// Puts parts of a variable into the rooms, or this engine's part.
+#[track_caller]
+pub fn put_items<P: Pieces + ?Sized>(number: usize, value: &P)
+where
+    P::Item: Wire,
+{
+    let (first, second) = value.pieces();
+    done(Variable::find(number).and_then(|variable| variable.put(first, second)));
+}
+
+/// Takes this engine's part, or those of all engines together. `type_of` is never called: it tells the items' type.
+#[track_caller]
+pub fn take_items<P, T: Wire>(number: usize, type_of: impl FnOnce(P) -> Probe<T>) -> Vec<T> {
+    let _ = type_of;
+    done(Variable::find(number).and_then(|variable| read_items(variable.to_take()?)))
+}
+
+/// The type of items.
+pub fn item_of<P: Pieces + ?Sized>(_: &P) -> Probe<P::Item> {
+    Probe::any()
+}
+
+#[track_caller]
+fn done<T>(result: Result<T, Error>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(Error::Damaged) => panic!("what the other side has put can't be read: {Damaged}"),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// How many bytes this room has of a variable.
+pub fn size_of_room(path: &str) -> Option<u64> {
+    Some(Head::read(&open(path).ok()?).ok()?.bytes)
+}
+
+/// What a room has, as its first page says.
+struct Head {
+    /// Whether the values are there as in memory, so that they can be taken at once.
+    plain: bool,
+    /// How large each is in memory.
+    size: u64,
+    items: u64,
+    /// Where they begin.
+    start: u64,
+    bytes: u64,
+}
+
+impl Head {
+    fn of<T: Wire>(plain: bool, items: u64, start: u64, bytes: u64) -> Head {
+        Head { plain, size: size_of::<T>() as u64, items, start, bytes }
+    }
+
+    fn write(&self, path: &str, file: &File) -> Result<(), Error> {
+        let mut head = Vec::new();
+        LAYOUT.to_owned().write(&mut head);
+        u8::from(self.plain).write(&mut head);
+        [self.size, self.items, self.start, self.bytes].iter().for_each(|number| number.write(&mut head));
+        file.write_all_at(&head, 0).map_err(|error| broken(path, &error))
+    }
+
+    fn read(file: &File) -> Result<Head, Error> {
+        let mut head = [0; 256];
+        // What is shorter has no head.
+        let length = file.read_at(&mut head, 0).map_err(|_| Error::Damaged)?;
+        let mut head = head.get(..length).unwrap_or_default();
+        let layout = String::read(&mut head)?;
+        if layout != LAYOUT && !layout.is_empty() {
+            return Err(Error::Room(format!("the other side's numbers are {layout}, and this one's {LAYOUT}")));
+        }
+        let plain = u8::read(&mut head)? == 1;
+        let mut next = || u64::read(&mut head);
+        let head = Head { plain, size: next()?, items: next()?, start: next()?, bytes: next()? };
+        let end = head.start.checked_add(head.bytes).ok_or(Error::Damaged)?;
+        if layout.is_empty() || head.start < PAGE as u64 || usize::try_from(end).is_err() {
+            return Err(Error::Damaged);
+        }
+        Ok(head)
+    }
+}
+
+/// A variable that is passed on.
+struct Variable {
+    passing: Passing,
+    threads: usize,
+    rooms: Vec<String>,
+}
+
+impl Variable {
+    fn find(number: usize) -> Result<Variable, Error> {
+        let Serve { rooms, input, threads, .. } = Serve::decode(&argument())?;
+        let passing = Passing::decode(&input)?;
+        let lanes = passing.lanes as usize;
+        let first = number.checked_mul(lanes).ok_or(Error::Damaged)?;
+        let rooms = rooms.get(first..).and_then(|rooms| rooms.get(..lanes)).filter(|rooms| !rooms.is_empty());
+        Ok(Variable { rooms: rooms.ok_or(Error::Damaged)?.to_vec(), passing, threads: (threads as usize).max(1) })
+    }
+
+    /// This engine's place.
+    fn own(&self) -> Result<usize, Error> {
+        let rank = crate::rank() as u32;
+        let place = self.passing.ranks.iter().position(|other| *other == rank);
+        place.filter(|place| *place < self.rooms.len()).ok_or_else(|| {
+            Error::Failed("this engine's rank has changed since the cell was sent: run the magic again".to_owned())
+        })
+    }
+
+    /// What a variable is to be taken from.
+    fn to_take(&self) -> Result<&[String], Error> {
+        match self.passing.step {
+            Step::Own => Ok(std::slice::from_ref(&self.rooms[self.own()?])),
+            _ => Ok(&self.rooms),
+        }
+    }
+
+    /// Puts what lies in one piece or two.
+    fn put<T: Wire>(&self, first: &[T], second: &[T]) -> Result<(), Error> {
+        let source = Pair(first, second);
+        let items = source.items();
+        let lanes = self.rooms.len() as u64;
+        match self.passing.step {
+            Step::Own => self.write(self.own()?, &source, 0..items, 0),
+            Step::Split => {
+                self.each_lane(&source, |lane, source| self.write(lane, source, stretch(items, lane as u64, lanes), 0))
+            }
+            Step::All => {
+                let used = if items.saturating_mul(size_of::<T>() as u64) < ALONE { 1 } else { lanes };
+                self.each_lane(&source, |lane, source| {
+                    let range = if lane as u64 >= used { 0..0 } else { stretch(items, lane as u64, used) };
+                    let before = range.start * size_of::<T>() as u64;
+                    self.write(lane, source, range, before)
+                })
+            }
+            Step::Deal => self.each_lane(&source, |lane, source| self.deal(lane, source)),
+            Step::Count if T::is_plain() => {
+                let lane = self.own()?;
+                let path = &self.rooms[lane];
+                Head::of::<T>(true, items, PAGE as u64, items * size_of::<T>() as u64).write(path, &open(path)?)
+            }
+            Step::Count => self.write(self.own()?, &source, 0..items, 0),
+            Step::Place if T::is_plain() => {
+                let lane = self.own()?;
+                let mut before = 0u64;
+                for path in &self.rooms[..lane] {
+                    // That engine may be about to write its head again, in which only `start` is another one.
+                    let bytes = Head::read(&open(path)?)?.bytes;
+                    before = before.checked_add(bytes).ok_or(Error::Damaged)?;
+                }
+                self.write(lane, &source, 0..items, before)
+            }
+            // All is there: where encodings are doesn't matter.
+            Step::Place => Ok(()),
+        }
+    }
+
+    fn put_whole<T: Wire>(&self, value: &T) -> Result<(), Error> {
+        let lane = match self.passing.step {
+            Step::Own => self.own()?,
+            _ => 0,
+        };
+        let mut bytes = Vec::new();
+        value.put(&mut bytes);
+        let path = &self.rooms[lane];
+        let file = open(path)?;
+        file.write_all_at(&bytes, PAGE as u64).map_err(|error| broken(path, &error))?;
+        Head::of::<T>(false, 1, PAGE as u64, bytes.len() as u64).write(path, &file)
+    }
+
+    /// Calls `work` for each room: numbers are written by several threads.
+    fn each_lane<T: Wire>(
+        &self,
+        source: &Pair<'_, T>,
+        work: impl Fn(usize, &Pair<'_, T>) -> Result<(), Error> + Sync,
+    ) -> Result<(), Error> {
+        if !T::is_plain() {
+            return (0..self.rooms.len()).try_for_each(|lane| work(lane, source));
+        }
+        let (source, failed) = (Numbers(source), Mutex::new(None));
+        parallel(self.threads.min(self.rooms.len()), self.rooms.len(), &|lane| {
+            if let Err(error) = work(lane, source.get()) {
+                lock(&failed).get_or_insert(error);
+            }
+        });
+        lock(&failed).take().map_or(Ok(()), Err)
+    }
+
+    /// Writes some of the items, of which so many bytes come before in the receiver's `Vec`.
+    fn write<T: Wire>(
+        &self,
+        lane: usize,
+        source: &Pair<'_, T>,
+        range: std::ops::Range<u64>,
+        before: u64,
+    ) -> Result<(), Error> {
+        let path = &self.rooms[lane];
+        let file = open(path)?;
+        let [first, second] = source.part(&range);
+        let (Some(one), Some(other)) = (as_bytes(first), as_bytes(second)) else {
+            let mut stream = Stream::new(path, &file);
+            first.iter().chain(second).try_for_each(|item| stream.put(item))?;
+            return stream.end::<T>(false, range.end - range.start);
+        };
+        let start = place_behind(before);
+        let failed = |error| broken(path, &error);
+        file.write_all_at(one, start).map_err(failed)?;
+        file.write_all_at(other, start + one.len() as u64).map_err(failed)?;
+        let bytes = (one.len() + other.len()) as u64;
+        Head::of::<T>(true, range.end - range.start, start, bytes).write(path, &file)
+    }
+
+    /// Writes every n-th of the items.
+    fn deal<T: Wire>(&self, lane: usize, source: &Pair<'_, T>) -> Result<(), Error> {
+        let path = &self.rooms[lane];
+        let file = open(path)?;
+        let mut stream = Stream::new(path, &file);
+        let mut items = 0;
+        for item in source.0.iter().chain(source.1).skip(lane).step_by(self.rooms.len()) {
+            stream.put(item)?;
+            items += 1;
+        }
+        stream.end::<T>(T::is_plain(), items)
+    }
+}
+
+/// The items of the part of this number.
+fn stretch(items: u64, part: u64, parts: u64) -> std::ops::Range<u64> {
+    let begin = |part: u64| (u128::from(items) * u128::from(part) / u128::from(parts)) as u64;
+    begin(part)..begin(part + 1)
+}
+
+/// Items that lie in one piece or two.
+struct Pair<'a, T>(&'a [T], &'a [T]);
+
+impl<T> Pair<'_, T> {
+    fn items(&self) -> u64 {
+        (self.0.len() + self.1.len()) as u64
+    }
+
+    fn part(&self, range: &std::ops::Range<u64>) -> [&[T]; 2] {
+        let (start, end) = (range.start as usize, range.end as usize);
+        let middle = self.0.len();
+        let first = self.0.get(start.min(middle)..end.min(middle)).unwrap_or_default();
+        let second = self.1.get(start.max(middle) - middle..end.max(middle) - middle).unwrap_or_default();
+        [first, second]
+    }
+}
+
+/// Items of a plain type.
+struct Numbers<'a, T>(&'a Pair<'a, T>);
+
+// SAFETY: numbers can be read by several threads; `each_lane` makes one of these of plain types only.
+unsafe impl<T> Sync for Numbers<'_, T> {}
+
+impl<'a, T> Numbers<'a, T> {
+    fn get(&self) -> &'a Pair<'a, T> {
+        self.0
+    }
+}
+
+/// Encodings that are written to a room one behind the other.
+struct Stream<'a> {
+    path: &'a str,
+    file: &'a File,
+    buffer: Vec<u8>,
+    at: u64,
+}
+
+impl<'a> Stream<'a> {
+    fn new(path: &'a str, file: &'a File) -> Stream<'a> {
+        Stream { path, file, buffer: Vec::new(), at: place_behind(0) }
+    }
+
+    #[inline(always)]
+    fn put<T: Wire>(&mut self, item: &T) -> Result<(), Error> {
+        item.put(&mut self.buffer);
+        if self.buffer.len() < BLOCK { Ok(()) } else { self.flush() }
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        self.file.write_all_at(&self.buffer, self.at).map_err(|error| broken(self.path, &error))?;
+        self.at += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    fn end<T: Wire>(mut self, plain: bool, items: u64) -> Result<(), Error> {
+        self.flush()?;
+        let start = place_behind(0);
+        Head::of::<T>(plain, items, start, self.at - start).write(self.path, self.file)
+    }
+}
+
+fn read_items<T: Wire>(rooms: &[String]) -> Result<Vec<T>, Error> {
+    let mut heads = Vec::new();
+    for path in rooms {
+        let file = open(path)?;
+        let head = Head::read(&file)?;
+        if head.size != size_of::<T>() as u64 || head.plain != T::is_plain() {
+            return Err(Error::Damaged);
+        }
+        heads.push((file, head, path));
+    }
+    let mut items = Vec::new();
+    if T::is_plain() {
+        let count = heads.iter().try_fold(0u64, |sum, (_, head, _)| sum.checked_add(head.items));
+        let count = count.and_then(|count| usize::try_from(count).ok()).ok_or(Error::Damaged)?;
+        let length = |file: &File| file.metadata().map_or(0, |metadata| metadata.len());
+        if heads.iter().any(|(file, head, _)| head.bytes > 0 && head.start + head.bytes > length(file)) {
+            return Err(Error::Damaged);
+        }
+        let stretches =
+            heads.iter().map(|(file, head, _)| Stretch { file, at: head.start, bytes: head.bytes as usize });
+        let stretches: Vec<Stretch<'_>> = stretches.collect();
+        // SAFETY: any bytes are a plain value. The side that wrote these files has done so before this one runs.
+        let read = unsafe { read_values(&stretches, count, &mut items) };
+        read.map_err(|error| Error::Room(error.to_string()))?;
+        return Ok(items);
+    }
+    for (_, head, path) in heads {
+        let more = with_encodings(&head, path, |bytes| Ok(get_vec(head.items, bytes)?))?;
+        match items.is_empty() {
+            true => items = more,
+            false => items.extend(more),
+        }
+    }
+    Ok(items)
+}
+
+fn read_whole<T: Wire>(rooms: &[String]) -> Result<T, Error> {
+    let path = rooms.first().ok_or(Error::Damaged)?;
+    let head = Head::read(&open(path)?)?;
+    if head.size != size_of::<T>() as u64 || head.plain || head.items != 1 {
+        return Err(Error::Damaged);
+    }
+    with_encodings(&head, path, |bytes| Ok(T::get(bytes)?))
+}
+
+/// Reads all of a room's encodings.
+fn with_encodings<T>(head: &Head, path: &str, read: impl FnOnce(&mut &[u8]) -> Result<T, Error>) -> Result<T, Error> {
+    let mapped;
+    let mut bytes: &[u8] = &[];
+    if head.bytes > 0 {
+        mapped = Mapped::read_only(path, (head.start + head.bytes) as usize)?;
+        bytes = mapped.as_slice().get(head.start as usize..).ok_or(Error::Damaged)?;
+    }
+    let value = read(&mut bytes)?;
+    if bytes.is_empty() { Ok(value) } else { Err(Error::Damaged) }
+}
+
+#[cfg(test)]
+mod tests;
