@@ -265,15 +265,46 @@ impl Results {
     }
 }
 
+/// A `Vec` of plain values, of whatever type.
+pub(crate) trait Plain {
+    /// Of a value, in bytes.
+    fn size(&self) -> usize;
+    /// Where so many more values can be written.
+    fn room(&mut self, count: usize) -> *mut u8;
+    fn is_empty(&self) -> bool;
+    /// # Safety
+    /// So many more values must be there, where [`Plain::room`] has said.
+    unsafe fn filled(&mut self, count: usize);
+}
+
+impl<T> Plain for Vec<T> {
+    fn size(&self) -> usize {
+        size_of::<T>()
+    }
+
+    fn room(&mut self, count: usize) -> *mut u8 {
+        if Vec::is_empty(self) { self.reserve_exact(count) } else { self.reserve(count) }
+        self.spare_capacity_mut().as_mut_ptr().cast()
+    }
+
+    fn is_empty(&self) -> bool {
+        Vec::is_empty(self)
+    }
+
+    unsafe fn filled(&mut self, count: usize) {
+        // SAFETY: the caller promises that they are there.
+        unsafe { self.set_len(self.len() + count) };
+    }
+}
+
 /// Reads so many plain values, which begin at `at` in the file.
 ///
 /// # Safety
 /// Any bytes must be values of the type, and nobody may change the file any more.
-pub(crate) unsafe fn read_values<T>(file: &File, at: u64, count: usize, to: &mut Vec<T>) -> std::io::Result<()> {
+pub(crate) unsafe fn read_plain(file: &File, at: u64, count: usize, to: &mut dyn Plain) -> std::io::Result<()> {
     let empty = to.is_empty();
-    to.reserve_exact(count);
-    let bytes = count * size_of::<T>();
-    let start = to.spare_capacity_mut().as_mut_ptr().cast::<u8>();
+    let bytes = count * to.size();
+    let start = to.room(count);
     if empty
         && at == HEAD
         && bytes >= 32 << 20
@@ -304,7 +335,7 @@ pub(crate) unsafe fn read_values<T>(file: &File, at: u64, count: usize, to: &mut
             unsafe {
                 read_exact(file, start, first, at)?;
                 read_exact(file, start.add(first + whole), bytes - first - whole, at + (first + whole) as u64)?;
-                to.set_len(count);
+                to.filled(count);
             }
             return Ok(());
         }
@@ -312,7 +343,7 @@ pub(crate) unsafe fn read_values<T>(file: &File, at: u64, count: usize, to: &mut
     // SAFETY: this is spare capacity of at least as many bytes, and all of it is initialised then.
     unsafe {
         read_exact(file, start, bytes, at)?;
-        to.set_len(to.len() + count);
+        to.filled(count);
     }
     Ok(())
 }

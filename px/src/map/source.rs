@@ -265,9 +265,14 @@ zipped!(A ReadA 0, B ReadB 1, C ReadC 2);
 
 /// Data that is ready to be mapped: what [`crate::over`] makes.
 pub struct Over<S> {
+    pub(crate) data: Data,
+    source: PhantomData<S>,
+}
+
+/// The same without its type.
+pub(crate) struct Data {
     pub(crate) parts: Vec<Part>,
     pub(crate) items: Result<u64, Error>,
-    source: PhantomData<S>,
 }
 
 /// One of several that are zipped.
@@ -279,7 +284,18 @@ pub(crate) enum Part {
 impl<S> Over<S> {
     /// Integers.
     pub fn span<I: Integer>(start: I, items: Option<u64>) -> Over<Span<I>> {
-        Over { parts: vec![Part::Span(start.to_bits())], items: items.ok_or(Error::Endless), source: PhantomData }
+        Over { data: Data::span(start.to_bits(), items), source: PhantomData }
+    }
+}
+
+impl Data {
+    fn span(start: u128, items: Option<u64>) -> Data {
+        Data { parts: vec![Part::Span(start)], items: items.ok_or(Error::Endless) }
+    }
+
+    fn zip(mut self, other: Data) -> Data {
+        self.parts.extend(other.parts);
+        Data { parts: self.parts, items: zip(self.items, other.items) }
     }
 
     /// Describes the data, for [`Source::open`].
@@ -307,15 +323,13 @@ fn zip(first: Result<u64, Error>, other: Result<u64, Error>) -> Result<u64, Erro
 }
 
 /// Two to be mapped together.
-pub fn zip2<A, B>(mut a: Over<A>, b: Over<B>) -> Over<(A, B)> {
-    a.parts.extend(b.parts);
-    Over { parts: a.parts, items: zip(a.items, b.items), source: PhantomData }
+pub fn zip2<A, B>(a: Over<A>, b: Over<B>) -> Over<(A, B)> {
+    Over { data: a.data.zip(b.data), source: PhantomData }
 }
 
 /// Three to be mapped together.
 pub fn zip3<A, B, C>(a: Over<A>, b: Over<B>, c: Over<C>) -> Over<(A, B, C)> {
-    let Over { parts, items, .. } = zip2(zip2(a, b), c);
-    Over { parts, items, source: PhantomData }
+    Over { data: a.data.zip(b.data).zip(c.data), source: PhantomData }
 }
 
 /// Writes a [`Column`].
@@ -341,24 +355,37 @@ impl ColumnWriter {
     }
 
     fn try_extend<T: Wire>(&mut self, items: &[T]) -> Result<(), Error> {
-        self.items += items.len() as u64;
         if let Some(bytes) = as_bytes(items) {
-            return self.writer.append(bytes);
+            return self.append(items.len(), bytes);
         }
-        self.table.reserve(items.len());
         for item in items {
-            self.table.push(self.writer.length());
-            item.put(self.writer.buffer());
+            item.put(self.next());
             self.writer.spill()?;
         }
         Ok(())
     }
 
+    fn append(&mut self, items: usize, bytes: &[u8]) -> Result<(), Error> {
+        self.items += items as u64;
+        self.writer.append(bytes)
+    }
+
+    /// Where the next item is to be appended.
+    fn next(&mut self) -> &mut Vec<u8> {
+        self.items += 1;
+        self.table.push(self.writer.length());
+        self.writer.buffer()
+    }
+
     /// What was written.
-    pub fn finish<S>(mut self) -> Over<S> {
+    pub fn finish<S>(self) -> Over<S> {
+        Over { data: self.data(), source: PhantomData }
+    }
+
+    fn data(mut self) -> Data {
         match self.failed.take().map_or_else(|| self.part(), Err) {
-            Ok((items, part)) => Over { parts: vec![part], items: Ok(items), source: PhantomData },
-            Err(error) => Over { parts: Vec::new(), items: Err(error), source: PhantomData },
+            Ok((items, part)) => Data { parts: vec![part], items: Ok(items) },
+            Err(error) => Data { parts: Vec::new(), items: Err(error) },
         }
     }
 
