@@ -4,7 +4,7 @@
 //! millisecond: within such a block there is nothing between two calls of the function.
 
 use super::error::Error;
-use super::output::{Batch, LIMIT, Output, Place, lock};
+use super::output::{Batch, Form, LIMIT, Output, Place, Sending, lock};
 use super::report::Reports;
 use crate::host::{catch, message, parallel};
 use crate::link::{Done, ItemFailure, OnError, Piece, Serve};
@@ -32,9 +32,21 @@ impl Server {
         Server { settings, place, own }
     }
 
-    /// Whether results of one size can have their places in the room: each item has one, or the map ends.
-    pub(crate) fn has_places(&self) -> bool {
-        self.own.is_none() && self.settings.on_error == OnError::Stop
+    /// Works at what there is, and sends the results, each of which needs so many bytes in memory. `plain` results, which
+    /// all items have, can have their places in the room.
+    pub(crate) fn send(&self, work: &dyn Work, plain: bool, size: usize) -> Result<(), Error> {
+        // An item that fails has no result: its place would stay empty.
+        let in_place = plain && self.own.is_none() && self.settings.on_error == OnError::Stop;
+        self.run(work, &Sending::new(if in_place { Form::InPlace } else { Form::Encoded }, size))
+    }
+
+    /// The same, with errors in the places of results if the map keeps them.
+    pub(crate) fn send_marked(&self, work: &dyn Work, size: usize) -> Result<(), Error> {
+        self.run(work, &Sending::new(if self.keeps_errors() { Form::WithErrors } else { Form::Encoded }, size))
+    }
+
+    pub(crate) fn keeps_errors(&self) -> bool {
+        self.settings.on_error == OnError::Keep
     }
 
     /// Works at what there is.

@@ -5,7 +5,7 @@ use super::error::{Error, ask};
 use super::fold::ReduceFold;
 use super::merge::{Ended, Kind, folded};
 use super::rooms::{Blob, Room, Writer};
-use super::source::{Data, Part};
+use super::source::{Part, Ready};
 use crate::link::{Answer, Ask, MapAsk};
 use crate::wire::Wire;
 use std::ffi::{CStr, c_char, c_void};
@@ -44,7 +44,7 @@ pub(crate) struct Job {
 /// Begins a map over `data`, or over what the engines have. `function` is what they call, if this object has it, `put`
 /// writes the constants, and `size` is that of a result that has a place in the room.
 pub(crate) fn begin(
-    data: Option<Data>,
+    data: Option<Box<dyn Ready>>,
     function: Option<extern "C" fn()>,
     put: &dyn Fn(&mut Writer) -> Result<(), Error>,
     size: usize,
@@ -53,14 +53,14 @@ pub(crate) fn begin(
 }
 
 fn try_begin(
-    data: Option<Data>,
+    data: Option<Box<dyn Ready>>,
     function: Option<extern "C" fn()>,
     put: &dyn Fn(&mut Writer) -> Result<(), Error>,
     size: usize,
 ) -> Result<Job, Error> {
     let (mut input, mut rooms) = (Vec::new(), Vec::new());
     let (mut items, mut parts) = (None, Vec::new());
-    if let Some(data) = data {
+    if let Some(data) = data.map(Ready::data) {
         data.write(&mut input, &mut rooms);
         (items, parts) = (Some(data.items?), data.parts);
     }

@@ -7,10 +7,9 @@ use super::error::Error;
 use super::fold::{CountFold, Fold, MeanFold, Number, ReduceFold, SumFold, larger, ordered, smaller};
 use super::merge::{Collect, CollectErrors, Count, Ended, Keep, Kind, Largest, Mean, Outcome, Reduce, Smallest, Sum};
 use super::merge::folded;
-use super::output::{Batch, Encodings, Form, Keeping, Kept, Output, Sending, lock, own};
+use super::output::{Batch, Encodings, Keeping, Kept, lock, own};
 use super::source::{Read as _, Source};
 use super::tree::Folded;
-use crate::link::OnError;
 use crate::wire::Wire;
 use std::marker::PhantomData;
 use std::sync::Mutex;
@@ -174,23 +173,27 @@ impl<S: Source, R, F: Fn(S::Item) -> R + Sync, P: Filter<R>, W: Whither> Mapped<
         lift: impl Fn(R) -> T + Sync,
     ) -> Outcome<K> {
         let kept = Kept { parts: Mutex::new(Vec::new()), error };
-        let served = self.serve(&kept, Lifted(&kept, |result| Some(lift(result))));
+        let served = self.serve(Lifted(&kept, |result| Some(lift(result))), |server, work| server.run(work, &kept));
         let mut parts = std::mem::take(&mut *lock(&kept.parts));
         parts.sort_unstable_by_key(|(first, _)| *first);
         Outcome(served.map(|()| Some(parts.into_iter().flat_map(|(_, values)| values).collect())))
     }
 
-    /// In an engine: calls the function for what there is.
-    fn serve(self, output: &dyn Output, put: impl Put<R>) -> Result<(), Error> {
+    /// In an engine: calls the function for what there is, as `run` says.
+    fn serve(
+        self,
+        put: impl Put<R>,
+        run: impl FnOnce(&Server, &dyn Work) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let Mapped { items, function, filter, .. } = self;
         let Mode::Serving(server, open) = items.0 else { return Err(Error::Damaged) };
-        server.run(&Worker::<S, F, P, _, R> { open, function, filter, put, result: PhantomData }, output)
+        run(server, &Worker::<S, F, P, _, R> { open, function, filter, put, result: PhantomData })
     }
 
     /// In an engine: reduces the results that `lift` makes something of. The notebook needs the types only.
     fn fold<L: Fold, K: Kind>(self, fold: L, lift: impl Fn(R) -> Option<L::Item> + Sync) -> Outcome<K> {
         let folded = Folded(fold);
-        Outcome(self.serve(&folded, Lifted(&folded, lift)).map(|()| None))
+        Outcome(self.serve(Lifted(&folded, lift), |server, work| server.run(work, &folded)).map(|()| None))
     }
 
     /// The sum of the results, of their type: integers wrap around.
@@ -247,17 +250,16 @@ impl Whither for Sent {
     fn collect<S: Source, R: Wire + Send, F: Fn(S::Item) -> R + Sync, P: Filter<R>>(
         mapped: Mapped<'_, S, R, F, P, Sent>,
     ) -> Outcome<Collect<R>> {
-        let in_place = R::is_plain() && !P::FILTERS && mapped.has_places();
-        let sending = Sending::new(if in_place { Form::InPlace } else { Form::Encoded }, size_of::<R>());
-        Outcome(mapped.serve(&sending, Bytes::<P>(PhantomData)).map(|()| None))
+        let plain = R::is_plain() && !P::FILTERS;
+        let put = Bytes::<P>(PhantomData);
+        Outcome(mapped.serve(put, |server, work| server.send(work, plain, size_of::<R>())).map(|()| None))
     }
 
     fn collect_errors<S: Source, R: Wire + Send, F: Fn(S::Item) -> R + Sync, P: Filter<R>>(
         mapped: Mapped<'_, S, R, F, P, Sent>,
     ) -> Outcome<CollectErrors<R>> {
-        let with_errors = mapped.keeps_errors();
-        let sending = Sending::new(if with_errors { Form::WithErrors } else { Form::Encoded }, size_of::<R>());
-        Outcome(mapped.serve(&sending, Marked(with_errors)).map(|()| None))
+        let put = Marked(matches!(mapped.items.0, Mode::Serving(server, _) if server.keeps_errors()));
+        Outcome(mapped.serve(put, |server, work| server.send_marked(work, size_of::<R>())).map(|()| None))
     }
 }
 
@@ -272,16 +274,6 @@ impl Whither for Stay {
         mapped: Mapped<'_, S, R, F, P, Stay>,
     ) -> Outcome<CollectErrors<R>> {
         mapped.kept(Some(|message| Err(message.to_owned())), Ok)
-    }
-}
-
-impl<S: Source, R, F, P, W> Mapped<'_, S, R, F, P, W> {
-    fn has_places(&self) -> bool {
-        matches!(self.items.0, Mode::Serving(server, _) if server.has_places())
-    }
-
-    fn keeps_errors(&self) -> bool {
-        matches!(self.items.0, Mode::Serving(server, _) if server.settings.on_error == OnError::Keep)
     }
 }
 
@@ -308,7 +300,7 @@ trait Put<R>: Sync {
     fn put(&self, batch: &mut Batch, count: u64, next: impl FnMut() -> Option<R>);
 }
 
-/// As [`Sending`] without errors sends them.
+/// For [`Server::send`].
 struct Bytes<P>(PhantomData<fn() -> P>);
 
 impl<R: Wire, P: Filter<R>> Put<R> for Bytes<P> {
@@ -325,7 +317,7 @@ impl<R: Wire, P: Filter<R>> Put<R> for Bytes<P> {
     }
 }
 
-/// As [`Sending`] sends them with errors, if they are kept.
+/// For [`Server::send_marked`], and whether errors are kept.
 struct Marked(bool);
 
 impl<R: Wire> Put<R> for Marked {

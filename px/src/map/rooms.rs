@@ -283,7 +283,10 @@ impl<T> Plain for Vec<T> {
     }
 
     fn room(&mut self, count: usize) -> *mut u8 {
-        if Vec::is_empty(self) { self.reserve_exact(count) } else { self.reserve(count) }
+        match Vec::is_empty(self) {
+            true => *self = Vec::with_capacity(count),
+            false => self.reserve(count),
+        }
         self.spare_capacity_mut().as_mut_ptr().cast()
     }
 

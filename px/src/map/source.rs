@@ -265,11 +265,15 @@ zipped!(A ReadA 0, B ReadB 1, C ReadC 2);
 
 /// Data that is ready to be mapped: what [`crate::over`] makes.
 pub struct Over<S> {
-    pub(crate) data: Data,
+    pub(crate) data: Box<dyn Ready>,
     source: PhantomData<S>,
 }
 
-/// The same without its type.
+/// It without the items' type. As a trait, so that cells don't have the code to drop it.
+pub(crate) trait Ready {
+    fn data(self: Box<Self>) -> Data;
+}
+
 pub(crate) struct Data {
     pub(crate) parts: Vec<Part>,
     pub(crate) items: Result<u64, Error>,
@@ -286,16 +290,38 @@ impl<S> Over<S> {
     pub fn span<I: Integer>(start: I, items: Option<u64>) -> Over<Span<I>> {
         Over { data: Data::span(start.to_bits(), items), source: PhantomData }
     }
+
+    /// What `write` has written, which may end early when that fails.
+    pub(crate) fn column(write: &mut dyn FnMut(&mut ColumnWriter)) -> Over<S> {
+        Over { data: Data::column(write), source: PhantomData }
+    }
+}
+
+impl Ready for Data {
+    fn data(self: Box<Self>) -> Data {
+        *self
+    }
 }
 
 impl Data {
-    fn span(start: u128, items: Option<u64>) -> Data {
-        Data { parts: vec![Part::Span(start)], items: items.ok_or(Error::Endless) }
+    fn span(start: u128, items: Option<u64>) -> Box<dyn Ready> {
+        Box::new(Data { parts: vec![Part::Span(start)], items: items.ok_or(Error::Endless) })
     }
 
-    fn zip(mut self, other: Data) -> Data {
-        self.parts.extend(other.parts);
-        Data { parts: self.parts, items: zip(self.items, other.items) }
+    fn column(write: &mut dyn FnMut(&mut ColumnWriter)) -> Box<dyn Ready> {
+        let mut writer =
+            ColumnWriter { writer: Writer::new(), table: Vec::new(), items: 0, failed: None };
+        write(&mut writer);
+        Box::new(match writer.failed.take().map_or_else(|| writer.part(), Err) {
+            Ok((items, part)) => Data { parts: vec![part], items: Ok(items) },
+            Err(error) => Data { parts: Vec::new(), items: Err(error) },
+        })
+    }
+
+    fn zip(one: Box<dyn Ready>, other: Box<dyn Ready>) -> Box<dyn Ready> {
+        let (mut one, other) = (one.data(), other.data());
+        one.parts.extend(other.parts);
+        Box::new(Data { parts: one.parts, items: zip(one.items, other.items) })
     }
 
     /// Describes the data, for [`Source::open`].
@@ -324,12 +350,12 @@ fn zip(first: Result<u64, Error>, other: Result<u64, Error>) -> Result<u64, Erro
 
 /// Two to be mapped together.
 pub fn zip2<A, B>(a: Over<A>, b: Over<B>) -> Over<(A, B)> {
-    Over { data: a.data.zip(b.data), source: PhantomData }
+    Over { data: Data::zip(a.data, b.data), source: PhantomData }
 }
 
 /// Three to be mapped together.
 pub fn zip3<A, B, C>(a: Over<A>, b: Over<B>, c: Over<C>) -> Over<(A, B, C)> {
-    Over { data: a.data.zip(b.data).zip(c.data), source: PhantomData }
+    Over { data: Data::zip(Data::zip(a.data, b.data), c.data), source: PhantomData }
 }
 
 /// Writes a [`Column`].
@@ -341,33 +367,21 @@ pub struct ColumnWriter {
 }
 
 impl ColumnWriter {
-    /// Without items.
-    #[allow(clippy::new_without_default)]
-    pub fn new() -> ColumnWriter {
-        ColumnWriter { writer: Writer::new(), table: Vec::new(), items: 0, failed: None }
-    }
-
-    /// Appends items.
-    pub fn extend<T: Wire>(&mut self, items: &[T]) {
-        if self.failed.is_none() {
-            self.failed = self.try_extend(items).err();
-        }
-    }
-
-    fn try_extend<T: Wire>(&mut self, items: &[T]) -> Result<(), Error> {
+    /// Appends items. False if they can't be written, and no more are wanted.
+    pub fn extend<T: Wire>(&mut self, items: &[T]) -> bool {
         if let Some(bytes) = as_bytes(items) {
             return self.append(items.len(), bytes);
         }
-        for item in items {
+        items.iter().all(|item| {
             item.put(self.next());
-            self.writer.spill()?;
-        }
-        Ok(())
+            self.spill()
+        })
     }
 
-    fn append(&mut self, items: usize, bytes: &[u8]) -> Result<(), Error> {
+    fn append(&mut self, items: usize, bytes: &[u8]) -> bool {
         self.items += items as u64;
-        self.writer.append(bytes)
+        let appended = self.writer.append(bytes);
+        self.note(appended)
     }
 
     /// Where the next item is to be appended.
@@ -377,16 +391,14 @@ impl ColumnWriter {
         self.writer.buffer()
     }
 
-    /// What was written.
-    pub fn finish<S>(self) -> Over<S> {
-        Over { data: self.data(), source: PhantomData }
+    fn spill(&mut self) -> bool {
+        let spilt = self.writer.spill();
+        self.note(spilt)
     }
 
-    fn data(mut self) -> Data {
-        match self.failed.take().map_or_else(|| self.part(), Err) {
-            Ok((items, part)) => Data { parts: vec![part], items: Ok(items) },
-            Err(error) => Data { parts: Vec::new(), items: Err(error) },
-        }
+    fn note(&mut self, written: Result<(), Error>) -> bool {
+        self.failed = self.failed.take().or(written.err());
+        self.failed.is_none()
     }
 
     fn part(mut self) -> Result<(u64, Part), Error> {
