@@ -5,8 +5,8 @@ use super::call::{Call, Call2, Call3};
 use super::engine::{Server, Work};
 use super::error::Error;
 use super::fold::{CountFold, Fold, MeanFold, Number, ReduceFold, SumFold, larger, ordered, smaller};
-use super::merge::{Collect, CollectErrors, Count, Ended, Keep, Kind, Largest, Mean, Outcome, Reduce, Smallest, Sum};
 use super::merge::folded;
+use super::merge::{Collect, CollectErrors, Count, Ended, Keep, Kind, Largest, Mean, Outcome, Reduce, Smallest, Sum};
 use super::output::{Batch, Encodings, Keeping, Kept, lock, own};
 use super::source::{Read as _, Source};
 use super::tree::Folded;
@@ -83,7 +83,10 @@ impl<'a, S: Source, W> Items<'a, S, W> {
     }
 
     /// A function of two parameters, for two zipped sources.
-    pub fn map2<A, B, R>(self, function: impl Fn(A, B) -> R + Sync) -> Mapped<'a, S, R, impl Fn(S::Item) -> R + Sync, Every, W>
+    pub fn map2<A, B, R>(
+        self,
+        function: impl Fn(A, B) -> R + Sync,
+    ) -> Mapped<'a, S, R, impl Fn(S::Item) -> R + Sync, Every, W>
     where
         S: Source<Item = (A, B)>,
     {
@@ -180,11 +183,7 @@ impl<S: Source, R, F: Fn(S::Item) -> R + Sync, P: Filter<R>, W: Whither> Mapped<
     }
 
     /// In an engine: calls the function for what there is, as `run` says.
-    fn serve(
-        self,
-        put: impl Put<R>,
-        run: impl FnOnce(&Server, &dyn Work) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    fn serve(self, put: impl Put<R>, run: impl FnOnce(&Server, &dyn Work) -> Result<(), Error>) -> Result<(), Error> {
         let Mapped { items, function, filter, .. } = self;
         let Mode::Serving(server, open) = items.0 else { return Err(Error::Damaged) };
         run(server, &Worker::<S, F, P, _, R> { open, function, filter, put, result: PhantomData })

@@ -274,11 +274,7 @@ impl Ended {
         unsafe { read_plain(&self.room, HEAD + items.start * size, count, to) }.map_err(unreadable)
     }
 
-    fn with_bytes(
-        &self,
-        done: &Done,
-        read: &mut dyn FnMut(&mut &[u8]) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    fn with_bytes(&self, done: &Done, read: &mut dyn FnMut(&mut &[u8]) -> Result<(), Error>) -> Result<(), Error> {
         let room;
         let mut bytes = match &done.results {
             Results::Bytes(bytes) => bytes.as_slice(),

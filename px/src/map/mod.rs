@@ -168,10 +168,7 @@ pub fn serve_keep<S: Source, C: Values, A, K: Kind<Value = Vec<R>>, R>(
 
 /// An engine's half of a map over what lies on the engines: `px::part!(part)`, or a reference to it.
 #[track_caller]
-pub fn each<'a, P: Part<'a>, K: Kind>(
-    part: P,
-    body: impl FnOnce(Items<'_, Here<P::Item, P::Name>>) -> Outcome<K>,
-) {
+pub fn each<'a, P: Part<'a>, K: Kind>(part: P, body: impl FnOnce(Items<'_, Here<P::Item, P::Name>>) -> Outcome<K>) {
     each_with(part, |(), items: Items<'_, _>| body(items));
 }
 

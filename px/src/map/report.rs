@@ -1,8 +1,8 @@
 //! What an engine tells about its work: once for each piece, since a report is answered when there is more to do.
 
 use super::error::{Error, ask};
-use crate::link::{Answer, Ask, Done, Piece, Results};
 use super::output::lock;
+use crate::link::{Answer, Ask, Done, Piece, Results};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 

@@ -309,8 +309,7 @@ impl Data {
     }
 
     fn column(write: &mut dyn FnMut(&mut ColumnWriter)) -> Box<dyn Ready> {
-        let mut writer =
-            ColumnWriter { writer: Writer::new(), table: Vec::new(), items: 0, failed: None };
+        let mut writer = ColumnWriter { writer: Writer::new(), table: Vec::new(), items: 0, failed: None };
         write(&mut writer);
         Box::new(match writer.failed.take().map_or_else(|| writer.part(), Err) {
             Ok((items, part)) => Data { parts: vec![part], items: Ok(items) },
