@@ -155,9 +155,10 @@ fn source(args: &[OsString]) -> Option<&Path> {
 fn wrap(mut args: Vec<OsString>) -> io::Result<()> {
     if is_crate(&args, &["ctx", "px"]) {
         fix_identity(&mut args);
+        // Of px, too: in several units it is compiled in more time, and its parts that cells link are larger.
+        compile_once(&mut args);
     }
     if is_crate(&args, &["ctx"]) {
-        compile_once(&mut args);
         add_line_tables(&mut args, &std::env::current_dir()?);
         if let Some(state) = std::env::var_os(STATE) {
             note(&args, state.into_vec())?;

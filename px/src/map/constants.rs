@@ -71,9 +71,15 @@ impl OpenConstants {
 }
 
 /// Decodes what was sent.
-pub(crate) fn read<V: Values>(mut constants: &[u8], rooms: &[String]) -> Result<V, Error> {
+pub(crate) fn read<V: Values>(constants: &[u8], rooms: &[String]) -> Result<V, Error> {
+    let mut values = Err(Error::Damaged);
+    with_bytes(constants, rooms, &mut |bytes| values = V::get(bytes))?;
+    values
+}
+
+fn with_bytes(mut constants: &[u8], rooms: &[String], decode: &mut dyn FnMut(&mut &[u8])) -> Result<(), Error> {
     let bytes = Bytes::read(&mut constants, rooms)?;
     let mut bytes = bytes.as_slice();
-    let owned = V::get(&mut bytes)?;
-    if bytes.is_empty() && constants.is_empty() { Ok(owned) } else { Err(Error::Damaged) }
+    decode(&mut bytes);
+    if bytes.is_empty() && constants.is_empty() { Ok(()) } else { Err(Error::Damaged) }
 }

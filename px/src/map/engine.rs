@@ -4,9 +4,8 @@
 //! millisecond: within such a block there is nothing between two calls of the function.
 
 use super::error::Error;
-use super::output::{LIMIT, Output, Place, lock};
+use super::output::{Batch, Form, LIMIT, Output, Place, Sending, lock};
 use super::report::Reports;
-use super::source::{Read as _, Source};
 use crate::host::{catch, message, parallel};
 use crate::link::{Done, ItemFailure, OnError, Piece, Serve};
 use std::collections::VecDeque;
@@ -25,29 +24,38 @@ pub(crate) struct Server {
     pub(crate) place: Place,
     /// The items are this engine's own, from this number on; else it asks what to do.
     pub(crate) own: Option<Piece>,
-    /// Results stay in this engine.
-    pub(crate) keep: bool,
 }
 
 impl Server {
-    pub(crate) fn new(settings: Serve, own: Option<Piece>, keep: bool) -> Server {
+    pub(crate) fn new(settings: Serve, own: Option<Piece>) -> Server {
         let place = Place::new(settings.rooms.last().cloned());
-        Server { settings, place, own, keep }
+        Server { settings, place, own }
     }
 
-    /// Works at what there is. `function` gives none for a result that is filtered out.
-    pub(crate) fn run<S: Source, R, O: Output<R>>(
-        &self,
-        open: &S::Open,
-        output: &O,
-        function: impl Fn(S::Item) -> Option<R> + Sync,
-    ) -> Result<(), Error> {
+    /// Works at what there is, and sends the results, each of which needs so many bytes in memory. `plain` results, which
+    /// all items have, can have their places in the room.
+    pub(crate) fn send(&self, work: &dyn Work, plain: bool, size: usize) -> Result<(), Error> {
+        // An item that fails has no result: its place would stay empty.
+        let in_place = plain && self.own.is_none() && self.settings.on_error == OnError::Stop;
+        self.run(work, &Sending::new(if in_place { Form::InPlace } else { Form::Encoded }, size))
+    }
+
+    /// The same, with errors in the places of results if the map keeps them.
+    pub(crate) fn send_marked(&self, work: &dyn Work, size: usize) -> Result<(), Error> {
+        self.run(work, &Sending::new(if self.keeps_errors() { Form::WithErrors } else { Form::Encoded }, size))
+    }
+
+    pub(crate) fn keeps_errors(&self) -> bool {
+        self.settings.on_error == OnError::Keep
+    }
+
+    /// Works at what there is.
+    pub(crate) fn run(&self, work: &dyn Work, output: &dyn Output) -> Result<(), Error> {
         let state = State { reports: Reports::default(), current: None };
-        let run = Run::<S, _, O, R> {
+        let run = Run {
             server: self,
-            open,
+            work,
             output,
-            function: &function,
             state: Mutex::new(state),
             running: Mutex::new(Vec::new()),
             over: Mutex::new(false),
@@ -65,6 +73,15 @@ impl Server {
     }
 }
 
+/// What a cell's own types and function are needed for. The rest of this file isn't compiled again for each cell.
+pub(crate) trait Work: Sync {
+    /// Calls the function for so many items, counted from this engine's first one, and puts the results into a batch of
+    /// the output's. If the function unwinds, the batch has the results until then.
+    fn extend(&self, batch: &mut Batch, first: u64, count: u64) -> Result<(), Error>;
+    /// An item's `Debug`, which may panic, if it has one.
+    fn text(&self, item: u64) -> Option<String>;
+}
+
 /// Ends the watching thread.
 struct End<'a> {
     over: &'a Mutex<bool>,
@@ -78,12 +95,11 @@ impl Drop for End<'_> {
     }
 }
 
-struct Run<'a, S: Source, F, O: Output<R>, R> {
+struct Run<'a> {
     server: &'a Server,
-    open: &'a S::Open,
-    output: &'a O,
-    function: &'a F,
-    state: Mutex<State<O::Batch>>,
+    work: &'a dyn Work,
+    output: &'a dyn Output,
+    state: Mutex<State>,
     /// Items under way, if there is a limit to their time.
     running: Mutex<Vec<(u64, Instant)>>,
     over: Mutex<bool>,
@@ -92,21 +108,21 @@ struct Run<'a, S: Source, F, O: Output<R>, R> {
     reported: AtomicBool,
 }
 
-struct State<B> {
+struct State {
     reports: Reports,
-    current: Option<Current<B>>,
+    current: Option<Current>,
 }
 
 /// Items in a row that are done.
-struct Current<B> {
-    batch: B,
+struct Current {
+    batch: Batch,
     first: u64,
     count: u64,
     micros: u64,
     failed: Vec<ItemFailure>,
 }
 
-impl<S: Source, F: Fn(S::Item) -> Option<R> + Sync, O: Output<R>, R> Run<'_, S, F, O, R> {
+impl Run<'_> {
     fn serve(&self) -> Result<(), Error> {
         let mut pieces: VecDeque<Piece> = self.server.own.into_iter().filter(|own| own.count > 0).collect();
         let mut step = 1;
@@ -141,7 +157,7 @@ impl<S: Source, F: Fn(S::Item) -> Option<R> + Sync, O: Output<R>, R> Run<'_, S, 
                 let mut state = lock(&self.state);
                 if let Some(current) = &mut state.current {
                     current.micros += took.as_micros() as u64;
-                    if self.output.size(&current.batch) >= LIMIT {
+                    if self.output.size(&mut current.batch) >= LIMIT {
                         self.flush(&mut state)?;
                     }
                 }
@@ -164,12 +180,12 @@ impl<S: Source, F: Fn(S::Item) -> Option<R> + Sync, O: Output<R>, R> Run<'_, S, 
             // The thread that watches must see what is done so far if this never ends.
             let mut batch = self.output.batch(first);
             let mut failed = Vec::new();
-            let done = self.work(&mut batch, &mut failed, first, count)?;
+            let done = self.calls(&mut batch, &mut failed, first, count)?;
             return self.join(batch, failed, first, done);
         }
         let mut state = lock(&self.state);
         let current = self.current(&mut state, first)?;
-        let done = self.work(&mut current.batch, &mut current.failed, first, count)?;
+        let done = self.calls(&mut current.batch, &mut current.failed, first, count)?;
         current.count += done;
         Ok(self.goes_on(&current.failed))
     }
@@ -182,7 +198,7 @@ impl<S: Source, F: Fn(S::Item) -> Option<R> + Sync, O: Output<R>, R> Run<'_, S, 
             let (first, end) = (begin(n as u64), begin(n as u64 + 1));
             let mut batch = self.output.batch(first);
             let mut failed = Vec::new();
-            let done = self.work(&mut batch, &mut failed, first, end - first);
+            let done = self.calls(&mut batch, &mut failed, first, end - first);
             if let Some(slot) = slots.get(n) {
                 *lock(slot) = Some((batch, failed, first, done));
             }
@@ -201,7 +217,7 @@ impl<S: Source, F: Fn(S::Item) -> Option<R> + Sync, O: Output<R>, R> Run<'_, S, 
     }
 
     /// What is done just before an item.
-    fn current<'a>(&self, state: &'a mut State<O::Batch>, first: u64) -> Result<&'a mut Current<O::Batch>, Error> {
+    fn current<'a>(&self, state: &'a mut State, first: u64) -> Result<&'a mut Current, Error> {
         if state.current.as_ref().is_some_and(|current| current.first + current.count != first) {
             self.flush(state)?;
         }
@@ -209,7 +225,7 @@ impl<S: Source, F: Fn(S::Item) -> Option<R> + Sync, O: Output<R>, R> Run<'_, S, 
         Ok(state.current.get_or_insert_with(new))
     }
 
-    fn join(&self, batch: O::Batch, failed: Vec<ItemFailure>, first: u64, done: u64) -> Result<bool, Error> {
+    fn join(&self, batch: Batch, failed: Vec<ItemFailure>, first: u64, done: u64) -> Result<bool, Error> {
         let goes_on = self.goes_on(&failed);
         let mut state = lock(&self.state);
         let current = self.current(&mut state, first)?;
@@ -220,7 +236,7 @@ impl<S: Source, F: Fn(S::Item) -> Option<R> + Sync, O: Output<R>, R> Run<'_, S, 
     }
 
     /// Puts results where they belong, and notes that they are to be reported.
-    fn flush(&self, state: &mut State<O::Batch>) -> Result<(), Error> {
+    fn flush(&self, state: &mut State) -> Result<(), Error> {
         if let Some(Current { batch, first, count, micros, failed }) = state.current.take() {
             let results = self.output.finish(batch, &self.server.place)?;
             state.reports.push(Done { first, count, micros, results, failed });
@@ -229,7 +245,7 @@ impl<S: Source, F: Fn(S::Item) -> Option<R> + Sync, O: Output<R>, R> Run<'_, S, 
     }
 
     /// Calls the function for items in a row, and says for how many: an item that fails may be the last one.
-    fn work(&self, batch: &mut O::Batch, failed: &mut Vec<ItemFailure>, first: u64, count: u64) -> Result<u64, Error> {
+    fn calls(&self, batch: &mut Batch, failed: &mut Vec<ItemFailure>, first: u64, count: u64) -> Result<u64, Error> {
         let settings = &self.server.settings;
         let end = first + count;
         let base = self.server.own.map_or(0, |own| own.first);
@@ -242,19 +258,19 @@ impl<S: Source, F: Fn(S::Item) -> Option<R> + Sync, O: Output<R>, R> Run<'_, S, 
             if settings.timeout > 0 {
                 lock(&self.running).push((at, Instant::now()));
             }
-            let mut reader = S::read(self.open, at - base, count)?;
             let last = attempt == settings.retries && settings.on_error == OnError::Stop;
-            let outcome = catch(last && !self.reported.load(Ordering::Relaxed), || {
-                // SAFETY: `extend` calls this `count` times at most.
-                let next = || (self.function)(unsafe { reader.next() });
-                self.output.extend(batch, count, next);
-            });
+            let loud = last && !self.reported.load(Ordering::Relaxed);
+            let outcome = catch(loud, || self.work.extend(batch, at - base, count));
             if settings.timeout > 0 {
                 lock(&self.running).retain(|(item, _)| *item != at);
             }
-            let Err(payload) = outcome else {
-                (at, attempt) = (at + count, 0);
-                continue;
+            let payload = match outcome {
+                Ok(done) => {
+                    done?;
+                    (at, attempt) = (at + count, 0);
+                    continue;
+                }
+                Err(payload) => payload,
             };
             let failing = first + (self.output.done(batch) - before);
             if failing > at {
@@ -281,9 +297,7 @@ impl<S: Source, F: Fn(S::Item) -> Option<R> + Sync, O: Output<R>, R> Run<'_, S, 
 
     /// The item's `Debug`, which may panic, too.
     fn text(&self, item: u64) -> Option<String> {
-        let mut reader = S::read(self.open, item, 1).ok()?;
-        // SAFETY: one item was asked for.
-        catch(false, || S::text(&unsafe { reader.next() })).ok().flatten()
+        catch(false, || self.work.text(item)).ok().flatten()
     }
 
     /// Waits until an item takes too long, reports what is done and that, and ends this process: a thread can't be ended.

@@ -1,24 +1,35 @@
 //! A map that was started, in the notebook.
 
-use super::constants::{Constants, OpenConstants};
+use super::constants::OpenConstants;
 use super::error::{Error, ask};
 use super::fold::ReduceFold;
 use super::merge::{Ended, Kind, folded};
 use super::rooms::{Blob, Room, Writer};
-use super::source::{Over, Part};
+use super::source::{Part, Ready};
 use crate::link::{Answer, Ask, MapAsk};
 use crate::wire::Wire;
+use std::ffi::{CStr, c_char, c_void};
 use std::marker::PhantomData;
 
 /// A map that was started: `%map -a -o NAME` binds one.
 ///
 /// When it is dropped, the kernel forgets the results.
 pub struct Handle<V> {
-    job: Result<Job, Error>,
+    job: Box<dyn Begun>,
     merge: Merge<V>,
 }
 
-pub(crate) type Merge<V> = Box<dyn Fn(&Job, Ended) -> Result<V, Error> + Send + Sync>;
+pub(crate) type Merge<V> = Box<dyn Fn(&Job, &Ended) -> Result<V, Error> + Send + Sync>;
+
+/// A [`Job`] or why there is none. As a trait, so that cells don't have the code to drop one.
+pub(crate) trait Begun: Send + Sync {
+    /// Waits until it has ended, and calls `merge`, unless all is wanted and there isn't all.
+    fn with_ended(&self, all: bool, merge: &mut dyn FnMut(&Job, &Ended)) -> Result<(), Error>;
+    /// See [`Handle::done`].
+    fn done(&self) -> bool;
+    /// See [`Handle::cancel`].
+    fn cancel(&self);
+}
 
 /// What the kernel knows by a number.
 pub(crate) struct Job {
@@ -30,66 +41,95 @@ pub(crate) struct Job {
     constants: OpenConstants,
 }
 
-/// What a map is started with.
-pub(crate) struct Start {
-    pub(crate) parts: Vec<Part>,
-    pub(crate) input: Vec<u8>,
-    pub(crate) rooms: Vec<String>,
-    /// None if only the engines know it.
-    pub(crate) items: Option<u64>,
+/// Begins a map over `data`, or over what the engines have. `function` is what they call, if this object has it, `put`
+/// writes the constants, and `size` is that of a result that has a place in the room.
+pub(crate) fn begin(
+    data: Option<Box<dyn Ready>>,
+    function: Option<extern "C" fn()>,
+    put: &dyn Fn(&mut Writer) -> Result<(), Error>,
+    size: usize,
+) -> Box<dyn Begun> {
+    Box::new(try_begin(data, function, put, size))
 }
 
-impl Start {
-    pub(crate) fn over<S>(over: Over<S>) -> Result<Start, Error> {
-        let (mut input, mut rooms) = (Vec::new(), Vec::new());
-        over.write(&mut input, &mut rooms);
-        Ok(Start { items: Some(over.items?), parts: over.parts, input, rooms })
+fn try_begin(
+    data: Option<Box<dyn Ready>>,
+    function: Option<extern "C" fn()>,
+    put: &dyn Fn(&mut Writer) -> Result<(), Error>,
+    size: usize,
+) -> Result<Job, Error> {
+    let (mut input, mut rooms) = (Vec::new(), Vec::new());
+    let (mut items, mut parts) = (None, Vec::new());
+    if let Some(data) = data.map(Ready::data) {
+        data.write(&mut input, &mut rooms);
+        (items, parts) = (Some(data.items?), data.parts);
     }
-
-    pub(crate) fn each() -> Start {
-        Start { parts: Vec::new(), input: Vec::new(), rooms: Vec::new(), items: None }
-    }
-
-    /// Begins the map. `size` is that of a result that has a place in the room.
-    pub(crate) fn begin<C: Constants>(
-        mut self,
-        (object, function): (String, u64),
-        constants: &C,
-        size: usize,
-    ) -> Result<Job, Error> {
-        let mut writer = Writer::new();
-        constants.put(&mut writer)?;
-        let blob = writer.finish()?;
-        let mut constants = Vec::new();
-        blob.write(&mut constants, &mut self.rooms);
-        let results = Room::of_results(self.items.unwrap_or(0), size)?;
-        self.rooms.push(results.path().to_owned());
-        let map = MapAsk {
-            object,
-            function,
-            items: self.items.unwrap_or(0),
-            rooms: self.rooms.clone(),
-            input: self.input,
-            constants: constants.clone(),
-        };
-        let Answer::Job(number) = ask(&Ask::Map(map))? else { return Err(Error::Damaged) };
-        // The rooms are the job's now.
-        for part in self.parts {
-            if let Part::Column { blob: Blob::Large { room, .. }, .. } = part {
-                room.release();
-            }
-        }
-        if let Blob::Large { room, .. } = blob {
+    let (object, function) = function.map(place_of).transpose()?.unwrap_or_default();
+    let mut writer = Writer::new();
+    put(&mut writer)?;
+    let blob = writer.finish()?;
+    let mut constants = Vec::new();
+    blob.write(&mut constants, &mut rooms);
+    let results = Room::of_results(items.unwrap_or(0), size)?;
+    rooms.push(results.path().to_owned());
+    let map = MapAsk {
+        object,
+        function,
+        items: items.unwrap_or(0),
+        rooms: rooms.clone(),
+        input,
+        constants: constants.clone(),
+    };
+    let Answer::Job(number) = ask(&Ask::Map(map))? else { return Err(Error::Damaged) };
+    // The rooms are the job's now.
+    for part in parts {
+        if let Part::Column { blob: Blob::Large { room, .. }, .. } = part {
             room.release();
         }
-        let constants = OpenConstants { constants, rooms: self.rooms };
-        Ok(Job { number, items: self.items, results: results.release(), constants })
     }
+    if let Blob::Large { room, .. } = blob {
+        room.release();
+    }
+    Ok(Job { number, items, results: results.release(), constants: OpenConstants { constants, rooms } })
+}
+
+/// The file of the object that a function is in, and where.
+pub(crate) fn place_of(function: extern "C" fn()) -> Result<(String, u64), Error> {
+    #[repr(C)]
+    struct Place {
+        file: *const c_char,
+        base: *const c_void,
+        name: *const c_char,
+        symbol: *const c_void,
+    }
+    unsafe extern "C" {
+        fn dladdr(address: *const c_void, place: *mut Place) -> i32;
+    }
+    let address = function as *const c_void;
+    let mut place =
+        Place { file: std::ptr::null(), base: std::ptr::null(), name: std::ptr::null(), symbol: std::ptr::null() };
+    // SAFETY: `place` is laid out as `dladdr` fills it.
+    if unsafe { dladdr(address, &raw mut place) } == 0 || place.file.is_null() {
+        return Err(Error::Room("the object that the function is in can't be found".to_owned()));
+    }
+    // SAFETY: the linker's text of the object's path, which stays as long as the object is loaded: it holds this code.
+    let file = unsafe { CStr::from_ptr(place.file) };
+    Ok((file.to_string_lossy().into_owned(), address as u64 - place.base as u64))
 }
 
 impl Job {
     pub(crate) fn constants(&self) -> &OpenConstants {
         &self.constants
+    }
+
+    fn ended(&self) -> Result<Ended, Error> {
+        loop {
+            match ask(&Ask::Wait { job: self.number, millis: u64::MAX })? {
+                Answer::Ended { path, bytes } => return Ended::load(&path, bytes, &self.results),
+                Answer::Running { .. } => {}
+                _ => return Err(Error::Damaged),
+            }
+        }
     }
 }
 
@@ -100,18 +140,52 @@ impl Drop for Job {
     }
 }
 
+impl Begun for Result<Job, Error> {
+    fn with_ended(&self, all: bool, merge: &mut dyn FnMut(&Job, &Ended)) -> Result<(), Error> {
+        let job = self.as_ref().map_err(Error::clone)?;
+        let ended = job.ended()?;
+        match (job.items, ended.items()) {
+            (Some(items), done) if all && items != done => Err(Error::Unfinished { done, items }),
+            _ => {
+                merge(job, &ended);
+                Ok(())
+            }
+        }
+    }
+
+    fn done(&self) -> bool {
+        let Ok(job) = self else { return true };
+        ask(&Ask::Wait { job: job.number, millis: 0 }).map_or(true, |answer| !matches!(answer, Answer::Running { .. }))
+    }
+
+    fn cancel(&self) {
+        if let Ok(job) = self {
+            // What can't be ended has ended.
+            let _ = ask(&Ask::Cancel(job.number));
+        }
+    }
+}
+
+/// Ends the cell.
+#[cold]
+#[inline(never)]
+#[track_caller]
+fn end(error: Error) -> ! {
+    match error {
+        // The kernel has said it.
+        Error::Failed(sentence) => std::panic::resume_unwind(Box::new(sentence)),
+        error => panic!("{error}"),
+    }
+}
+
 impl<V> Handle<V> {
-    pub(crate) fn new(job: Result<Job, Error>, merge: Merge<V>) -> Handle<V> {
+    pub(crate) fn new(job: Box<dyn Begun>, merge: Merge<V>) -> Handle<V> {
         Handle { job, merge }
     }
 
     /// Of a map whose ends know by their types how results become one.
-    pub(crate) fn of_kind<K: Kind<Value = V>>(job: Result<Job, Error>) -> Handle<V> {
-        Handle::new(job, Box::new(|_, ended| K::merge(&ended)))
-    }
-
-    fn job(&self) -> Result<&Job, Error> {
-        self.job.as_ref().map_err(Error::clone)
+    pub(crate) fn of_kind<K: Kind<Value = V>>(job: Box<dyn Begun>) -> Handle<V> {
+        Handle::new(job, Box::new(|_, ended| K::merge(ended)))
     }
 
     /// Waits for the result. If there is none, ends the cell.
@@ -119,9 +193,7 @@ impl<V> Handle<V> {
     pub fn wait(self) -> V {
         match self.get() {
             Ok(value) => value,
-            // The kernel has said it.
-            Err(Error::Failed(sentence)) => std::panic::resume_unwind(Box::new(sentence)),
-            Err(error) => panic!("{error}"),
+            Err(error) => end(error),
         }
     }
 
@@ -137,33 +209,28 @@ impl<V> Handle<V> {
 
     /// Waits for the result. It can be fetched again as long as the handle is there.
     pub fn get(&self) -> Result<V, Error> {
-        let job = self.job()?;
-        let ended = job.ended(u64::MAX)?.ok_or(Error::Damaged)?;
-        match (job.items, ended.items()) {
-            (Some(items), done) if items != done => Err(Error::Unfinished { done, items }),
-            _ => (self.merge)(job, ended),
-        }
+        self.merged(true)
     }
 
     /// The result of the items that are done, of a map that has ended before all were.
     pub fn partial(&self) -> Result<V, Error> {
-        let job = self.job()?;
-        (self.merge)(job, job.ended(u64::MAX)?.ok_or(Error::Damaged)?)
+        self.merged(false)
+    }
+
+    fn merged(&self, all: bool) -> Result<V, Error> {
+        let mut merged = Err(Error::Damaged);
+        self.job.with_ended(all, &mut |job, ended| merged = (self.merge)(job, ended))?;
+        merged
     }
 
     /// Whether it has ended, with or without a result.
     pub fn done(&self) -> bool {
-        self.job()
-            .and_then(|job| ask(&Ask::Wait { job: job.number, millis: 0 }))
-            .map_or(true, |answer| !matches!(answer, Answer::Running { .. }))
+        self.job.done()
     }
 
     /// Ends it. What is done is kept: [`Handle::partial`].
     pub fn cancel(&self) {
-        if let Ok(job) = self.job() {
-            // What can't be ended has ended.
-            let _ = ask(&Ask::Cancel(job.number));
-        }
+        self.job.cancel();
     }
 }
 
@@ -171,23 +238,6 @@ impl<R: Wire + Send> Handle<Option<R>> {
     /// How the engines' results of `reduce` become one, where their function is known to them only.
     pub fn merging(self, combine: impl Fn(R, R) -> R + Send + Sync + 'static) -> Handle<Option<R>> {
         let fold = ReduceFold(combine, PhantomData);
-        Handle::new(self.into_job(), Box::new(move |_, ended| folded(&ended, &fold).map(Option::flatten)))
-    }
-
-    fn into_job(self) -> Result<Job, Error> {
-        self.job
-    }
-}
-
-impl Job {
-    fn ended(&self, millis: u64) -> Result<Option<Ended>, Error> {
-        loop {
-            match ask(&Ask::Wait { job: self.number, millis })? {
-                Answer::Ended { path, bytes } => return Ended::load(&path, bytes, &self.results).map(Some),
-                Answer::Running { .. } if millis == u64::MAX => {}
-                Answer::Running { .. } => return Ok(None),
-                _ => return Err(Error::Damaged),
-            }
-        }
+        Handle::new(self.job, Box::new(move |_, ended| folded(ended, &fold).map(Option::flatten)))
     }
 }

@@ -2,34 +2,49 @@
 //! works at the items. In the notebook, where the same is called, it makes one result of what the engines have done.
 
 use super::call::{Call, Call2, Call3};
-use super::engine::Server;
+use super::engine::{Server, Work};
 use super::error::Error;
 use super::fold::{CountFold, Fold, MeanFold, Number, ReduceFold, SumFold, larger, ordered, smaller};
+use super::merge::folded;
 use super::merge::{Collect, CollectErrors, Count, Ended, Keep, Kind, Largest, Mean, Outcome, Reduce, Smallest, Sum};
-use super::merge::{folded, present};
-use super::output::{Encoded, InPlace, Kept, lock};
-use super::source::Source;
+use super::output::{Batch, Encodings, Keeping, Kept, lock, own};
+use super::source::{Read as _, Source};
 use super::tree::Folded;
-use crate::link::OnError;
 use crate::wire::Wire;
 use std::marker::PhantomData;
-use std::rc::Rc;
 use std::sync::Mutex;
 
-/// The items of a map.
-pub struct Items<S: Source>(pub(crate) Mode<S>);
+/// The items of a map, and where results of `collect` go: [`Sent`] or [`Stay`].
+pub struct Items<'a, S: Source, W = Sent>(pub(crate) Mode<'a, S>, pub(crate) PhantomData<W>);
 
-pub(crate) enum Mode<S: Source> {
-    Serving(Box<Server>, S::Open),
-    Merging(Rc<Ended>),
+pub(crate) enum Mode<'a, S: Source> {
+    Serving(&'a Server, &'a S::Open),
+    Merging(&'a Ended),
 }
 
 /// Items and a function for them.
-pub struct Mapped<S: Source, R, F, P> {
-    items: Items<S>,
+pub struct Mapped<'a, S: Source, R, F, P, W> {
+    items: Items<'a, S, W>,
     function: F,
     filter: P,
     result: PhantomData<fn() -> R>,
+}
+
+/// The notebook gets the results.
+pub struct Sent;
+/// They stay in the engine.
+pub struct Stay;
+
+/// Where results go. As a type, so that a cell has the code for one way only.
+pub trait Whither: Sized {
+    #[doc(hidden)]
+    fn collect<S: Source, R: Wire + Send, F: Fn(S::Item) -> R + Sync, P: Filter<R>>(
+        mapped: Mapped<'_, S, R, F, P, Self>,
+    ) -> Outcome<Collect<R>>;
+    #[doc(hidden)]
+    fn collect_errors<S: Source, R: Wire + Send, F: Fn(S::Item) -> R + Sync, P: Filter<R>>(
+        mapped: Mapped<'_, S, R, F, P, Self>,
+    ) -> Outcome<CollectErrors<R>>;
 }
 
 /// Whether a result is wanted.
@@ -61,14 +76,17 @@ impl<R, P: Fn(&R) -> bool + Sync> Filter<R> for Only<P> {
     }
 }
 
-impl<S: Source> Items<S> {
+impl<'a, S: Source, W> Items<'a, S, W> {
     /// The function to be called for each item.
-    pub fn map<R, F: Fn(S::Item) -> R + Sync>(self, function: F) -> Mapped<S, R, F, Every> {
+    pub fn map<R, F: Fn(S::Item) -> R + Sync>(self, function: F) -> Mapped<'a, S, R, F, Every, W> {
         Mapped { items: self, function, filter: Every, result: PhantomData }
     }
 
     /// A function of two parameters, for two zipped sources.
-    pub fn map2<A, B, R>(self, function: impl Fn(A, B) -> R + Sync) -> Mapped<S, R, impl Fn(S::Item) -> R + Sync, Every>
+    pub fn map2<A, B, R>(
+        self,
+        function: impl Fn(A, B) -> R + Sync,
+    ) -> Mapped<'a, S, R, impl Fn(S::Item) -> R + Sync, Every, W>
     where
         S: Source<Item = (A, B)>,
     {
@@ -79,7 +97,7 @@ impl<S: Source> Items<S> {
     pub fn map3<A, B, C, R>(
         self,
         function: impl Fn(A, B, C) -> R + Sync,
-    ) -> Mapped<S, R, impl Fn(S::Item) -> R + Sync, Every>
+    ) -> Mapped<'a, S, R, impl Fn(S::Item) -> R + Sync, Every, W>
     where
         S: Source<Item = (A, B, C)>,
     {
@@ -90,7 +108,7 @@ impl<S: Source> Items<S> {
     pub fn call<How, F: Call<S::Item, How>>(
         self,
         function: F,
-    ) -> Mapped<S, F::Output, impl Fn(S::Item) -> F::Output + Sync, Every> {
+    ) -> Mapped<'a, S, F::Output, impl Fn(S::Item) -> F::Output + Sync, Every, W> {
         self.map(move |item| function.call(item))
     }
 
@@ -98,7 +116,7 @@ impl<S: Source> Items<S> {
     pub fn call2<A, B, How, F: Call2<A, B, How>>(
         self,
         function: F,
-    ) -> Mapped<S, F::Output, impl Fn(S::Item) -> F::Output + Sync, Every>
+    ) -> Mapped<'a, S, F::Output, impl Fn(S::Item) -> F::Output + Sync, Every, W>
     where
         S: Source<Item = (A, B)>,
     {
@@ -109,7 +127,7 @@ impl<S: Source> Items<S> {
     pub fn call3<A, B, C, How, F: Call3<A, B, C, How>>(
         self,
         function: F,
-    ) -> Mapped<S, F::Output, impl Fn(S::Item) -> F::Output + Sync, Every>
+    ) -> Mapped<'a, S, F::Output, impl Fn(S::Item) -> F::Output + Sync, Every, W>
     where
         S: Source<Item = (A, B, C)>,
     {
@@ -117,14 +135,14 @@ impl<S: Source> Items<S> {
     }
 }
 
-impl<S: Source, R, F: Fn(S::Item) -> R + Sync> Mapped<S, R, F, Every> {
+impl<'a, S: Source, R, F: Fn(S::Item) -> R + Sync, W> Mapped<'a, S, R, F, Every, W> {
     /// Results of which `wanted` says no are left out.
-    pub fn filter<P: Fn(&R) -> bool + Sync>(self, wanted: P) -> Mapped<S, R, F, Only<P>> {
+    pub fn filter<P: Fn(&R) -> bool + Sync>(self, wanted: P) -> Mapped<'a, S, R, F, Only<P>, W> {
         Mapped { items: self.items, function: self.function, filter: Only(wanted), result: PhantomData }
     }
 }
 
-impl<S: Source, R, F: Fn(S::Item) -> R + Sync, P: Filter<R>> Mapped<S, R, F, P> {
+impl<S: Source, R, F: Fn(S::Item) -> R + Sync, P: Filter<R>, W: Whither> Mapped<'_, S, R, F, P, W> {
     /// Results may come in any order. They are in that of the items all the same, which costs nothing.
     pub fn unordered(self) -> Self {
         self
@@ -140,23 +158,7 @@ impl<S: Source, R, F: Fn(S::Item) -> R + Sync, P: Filter<R>> Mapped<S, R, F, P> 
     where
         R: Wire + Send,
     {
-        let Mapped { items, function, filter, .. } = self;
-        match items.0 {
-            Mode::Serving(server, open) if server.keep => {
-                let step = |item| Some(function(item)).filter(|result| filter.wants(result));
-                kept::<S, _, _>(&server, &open, step, None)
-            }
-            Mode::Serving(server, open) => {
-                let in_place = R::is_plain() && !P::FILTERS && server.own.is_none();
-                Outcome(if in_place && server.settings.on_error == OnError::Stop {
-                    server.run::<S, R, _>(&open, &InPlace::new(), |item| Some(function(item))).map(|()| None)
-                } else {
-                    let step = |item| Some(function(item)).filter(|result| filter.wants(result));
-                    server.run::<S, R, _>(&open, &Encoded { keep_errors: false }, step).map(|()| None)
-                })
-            }
-            Mode::Merging(ended) => Outcome(Collect::<R>::merge(&ended).map(Some)),
-        }
+        W::collect(self)
     }
 
     /// All results, which stay in the engine and may be of any type.
@@ -164,34 +166,33 @@ impl<S: Source, R, F: Fn(S::Item) -> R + Sync, P: Filter<R>> Mapped<S, R, F, P> 
     where
         R: Send + 'static,
     {
-        let Mapped { items, function, filter, .. } = self;
-        match items.0 {
-            Mode::Serving(server, open) => {
-                let step = |item| Some(function(item)).filter(|result| filter.wants(result));
-                kept::<S, _, _>(&server, &open, step, None)
-            }
-            Mode::Merging(_) => Outcome(Err(Error::Damaged)),
-        }
+        self.kept(None, |result| result)
     }
 
-    /// Reduces the results that `lift` makes something of.
-    fn fold<L: Fold, K: Kind>(
+    /// Leaves what `lift` makes of the results in the engine.
+    fn kept<T: Send + 'static, K: Kind<Value = Vec<T>>>(
         self,
-        fold: L,
-        lift: impl Fn(R) -> Option<L::Item> + Sync,
-        value: impl FnOnce(Option<L::Node>) -> K::Value,
+        error: Option<fn(&str) -> T>,
+        lift: impl Fn(R) -> T + Sync,
     ) -> Outcome<K> {
+        let kept = Kept { parts: Mutex::new(Vec::new()), error };
+        let served = self.serve(Lifted(&kept, |result| Some(lift(result))), |server, work| server.run(work, &kept));
+        let mut parts = std::mem::take(&mut *lock(&kept.parts));
+        parts.sort_unstable_by_key(|(first, _)| *first);
+        Outcome(served.map(|()| Some(parts.into_iter().flat_map(|(_, values)| values).collect())))
+    }
+
+    /// In an engine: calls the function for what there is, as `run` says.
+    fn serve(self, put: impl Put<R>, run: impl FnOnce(&Server, &dyn Work) -> Result<(), Error>) -> Result<(), Error> {
         let Mapped { items, function, filter, .. } = self;
-        match items.0 {
-            Mode::Serving(server, open) => {
-                let step = |item| {
-                    let result = function(item);
-                    if filter.wants(&result) { lift(result) } else { None }
-                };
-                Outcome(server.run::<S, L::Item, _>(&open, &Folded(fold), step).map(|()| None))
-            }
-            Mode::Merging(ended) => Outcome(folded(&ended, &fold).map(|node| Some(value(node)))),
-        }
+        let Mode::Serving(server, open) = items.0 else { return Err(Error::Damaged) };
+        run(server, &Worker::<S, F, P, _, R> { open, function, filter, put, result: PhantomData })
+    }
+
+    /// In an engine: reduces the results that `lift` makes something of. The notebook needs the types only.
+    fn fold<L: Fold, K: Kind>(self, fold: L, lift: impl Fn(R) -> Option<L::Item> + Sync) -> Outcome<K> {
+        let folded = Folded(fold);
+        Outcome(self.serve(Lifted(&folded, lift), |server, work| server.run(work, &folded)).map(|()| None))
     }
 
     /// The sum of the results, of their type: integers wrap around.
@@ -199,7 +200,7 @@ impl<S: Source, R, F: Fn(S::Item) -> R + Sync, P: Filter<R>> Mapped<S, R, F, P> 
     where
         R: Number,
     {
-        self.fold(SumFold(PhantomData), Some, present)
+        self.fold(SumFold(PhantomData), Some)
     }
 
     /// The mean of the results; none of no results.
@@ -207,12 +208,12 @@ impl<S: Source, R, F: Fn(S::Item) -> R + Sync, P: Filter<R>> Mapped<S, R, F, P> 
     where
         R: Number,
     {
-        self.fold(MeanFold, |result| Some(result.to_f64()), super::merge::mean)
+        self.fold(MeanFold, |result| Some(result.to_f64()))
     }
 
     /// How many results there are.
     pub fn count(self) -> Outcome<Count> {
-        self.fold(CountFold, |_| Some(()), Option::unwrap_or_default)
+        self.fold(CountFold, |_| Some(()))
     }
 
     /// The smallest result, but NaN.
@@ -220,7 +221,7 @@ impl<S: Source, R, F: Fn(S::Item) -> R + Sync, P: Filter<R>> Mapped<S, R, F, P> 
     where
         R: Wire + Send + PartialOrd,
     {
-        self.fold(ReduceFold(smaller::<R>, PhantomData), |result| Some(result).filter(ordered), Option::flatten)
+        self.fold(ReduceFold(smaller::<R>, PhantomData), |result| Some(result).filter(ordered))
     }
 
     /// The largest result, but NaN.
@@ -228,7 +229,7 @@ impl<S: Source, R, F: Fn(S::Item) -> R + Sync, P: Filter<R>> Mapped<S, R, F, P> 
     where
         R: Wire + Send + PartialOrd,
     {
-        self.fold(ReduceFold(larger::<R>, PhantomData), |result| Some(result).filter(ordered), Option::flatten)
+        self.fold(ReduceFold(larger::<R>, PhantomData), |result| Some(result).filter(ordered))
     }
 
     /// Combines the results, always with the earlier ones on the left; none of no results.
@@ -236,27 +237,51 @@ impl<S: Source, R, F: Fn(S::Item) -> R + Sync, P: Filter<R>> Mapped<S, R, F, P> 
     where
         R: Wire + Send,
     {
-        self.fold(ReduceFold(combine, PhantomData), Some, Option::flatten)
+        let fold = ReduceFold(combine, PhantomData);
+        match self.items.0 {
+            Mode::Serving(..) => self.fold(fold, Some),
+            Mode::Merging(ended) => Outcome(folded(ended, &fold).map(|node| Some(node.flatten()))),
+        }
     }
 }
 
-fn kept<S: Source, R: Send, K: Kind<Value = Vec<R>>>(
-    server: &Server,
-    open: &S::Open,
-    step: impl Fn(S::Item) -> Option<R> + Sync,
-    error: Option<fn(&str) -> R>,
-) -> Outcome<K> {
-    let kept = Kept { parts: Mutex::new(Vec::new()), error };
-    let served = server.run::<S, R, _>(open, &kept, step);
-    let mut parts = std::mem::take(&mut *lock(&kept.parts));
-    parts.sort_unstable_by_key(|(first, _)| *first);
-    Outcome(served.map(|()| Some(parts.into_iter().flat_map(|(_, values)| values).collect())))
+impl Whither for Sent {
+    fn collect<S: Source, R: Wire + Send, F: Fn(S::Item) -> R + Sync, P: Filter<R>>(
+        mapped: Mapped<'_, S, R, F, P, Sent>,
+    ) -> Outcome<Collect<R>> {
+        let plain = R::is_plain() && !P::FILTERS;
+        let put = Bytes::<P>(PhantomData);
+        Outcome(mapped.serve(put, |server, work| server.send(work, plain, size_of::<R>())).map(|()| None))
+    }
+
+    fn collect_errors<S: Source, R: Wire + Send, F: Fn(S::Item) -> R + Sync, P: Filter<R>>(
+        mapped: Mapped<'_, S, R, F, P, Sent>,
+    ) -> Outcome<CollectErrors<R>> {
+        let put = Marked(matches!(mapped.items.0, Mode::Serving(server, _) if server.keeps_errors()));
+        Outcome(mapped.serve(put, |server, work| server.send_marked(work, size_of::<R>())).map(|()| None))
+    }
+}
+
+impl Whither for Stay {
+    fn collect<S: Source, R: Wire + Send, F: Fn(S::Item) -> R + Sync, P: Filter<R>>(
+        mapped: Mapped<'_, S, R, F, P, Stay>,
+    ) -> Outcome<Collect<R>> {
+        mapped.kept(None, |result| result)
+    }
+
+    fn collect_errors<S: Source, R: Wire + Send, F: Fn(S::Item) -> R + Sync, P: Filter<R>>(
+        mapped: Mapped<'_, S, R, F, P, Stay>,
+    ) -> Outcome<CollectErrors<R>> {
+        mapped.kept(Some(|message| Err(message.to_owned())), Ok)
+    }
 }
 
 /// See [`Mapped::keep_errors`].
 pub struct WithErrors<M>(M);
 
-impl<S: Source, R: Wire + Send, F: Fn(S::Item) -> R + Sync, P: Filter<R>> WithErrors<Mapped<S, R, F, P>> {
+impl<S: Source, R: Wire + Send, F: Fn(S::Item) -> R + Sync, P: Filter<R>, W: Whither>
+    WithErrors<Mapped<'_, S, R, F, P, W>>
+{
     /// As [`Mapped::unordered`].
     pub fn unordered(self) -> Self {
         self
@@ -264,18 +289,82 @@ impl<S: Source, R: Wire + Send, F: Fn(S::Item) -> R + Sync, P: Filter<R>> WithEr
 
     /// All results.
     pub fn collect(self) -> Outcome<CollectErrors<R>> {
-        let Mapped { items, function, filter, .. } = self.0;
-        match items.0 {
-            Mode::Serving(server, open) if server.keep => {
-                let step = |item| Some(function(item)).filter(|result| filter.wants(result)).map(Ok);
-                kept::<S, Result<R, String>, _>(&server, &open, step, Some(|message| Err(message.to_owned())))
-            }
-            Mode::Serving(server, open) => {
-                let step = |item| Some(function(item)).filter(|result| filter.wants(result));
-                let output = Encoded { keep_errors: server.settings.on_error == OnError::Keep };
-                Outcome(server.run::<S, R, _>(&open, &output, step).map(|()| None))
-            }
-            Mode::Merging(ended) => Outcome(CollectErrors::<R>::merge(&ended).map(Some)),
+        W::collect_errors(self.0)
+    }
+}
+
+/// Puts results into a batch.
+trait Put<R>: Sync {
+    /// So many calls of `next`, each of which gives a result that is wanted, or none.
+    fn put(&self, batch: &mut Batch, count: u64, next: impl FnMut() -> Option<R>);
+}
+
+/// For [`Server::send`].
+struct Bytes<P>(PhantomData<fn() -> P>);
+
+impl<R: Wire, P: Filter<R>> Put<R> for Bytes<P> {
+    #[inline(always)]
+    fn put(&self, batch: &mut Batch, count: u64, mut next: impl FnMut() -> Option<R>) {
+        let batch = own::<Encodings>(batch);
+        if !R::is_plain() || P::FILTERS {
+            return batch.encode(count, false, next);
         }
+        batch.fill(count, || match next() {
+            Some(result) => result,
+            None => unreachable!("without a filter, each item has a result"),
+        });
+    }
+}
+
+/// For [`Server::send_marked`], and whether errors are kept.
+struct Marked(bool);
+
+impl<R: Wire> Put<R> for Marked {
+    #[inline(always)]
+    fn put(&self, batch: &mut Batch, count: u64, next: impl FnMut() -> Option<R>) {
+        own::<Encodings>(batch).encode(count, self.0, next);
+    }
+}
+
+/// What a function makes of them, which may be nothing.
+struct Lifted<'a, O, G>(&'a O, G);
+
+impl<R, T: Send + 'static, G: Fn(R) -> Option<T> + Sync> Put<R> for Lifted<'_, Kept<T>, G> {
+    #[inline(always)]
+    fn put(&self, batch: &mut Batch, count: u64, mut next: impl FnMut() -> Option<R>) {
+        own::<Keeping<T>>(batch).extend(count, || next().and_then(&self.1));
+    }
+}
+
+impl<R, L: Fold, G: Fn(R) -> Option<L::Item> + Sync> Put<R> for Lifted<'_, Folded<L>, G> {
+    #[inline(always)]
+    fn put(&self, batch: &mut Batch, count: u64, mut next: impl FnMut() -> Option<R>) {
+        self.0.extend(own(batch), count, || next().and_then(&self.1));
+    }
+}
+
+struct Worker<'a, S: Source, F, P, X, R> {
+    open: &'a S::Open,
+    function: F,
+    filter: P,
+    put: X,
+    result: PhantomData<fn() -> R>,
+}
+
+impl<S: Source, R, F: Fn(S::Item) -> R + Sync, P: Filter<R>, X: Put<R>> Work for Worker<'_, S, F, P, X, R> {
+    fn extend(&self, batch: &mut Batch, first: u64, count: u64) -> Result<(), Error> {
+        let mut reader = S::read(self.open, first, count)?;
+        self.put.put(batch, count, || {
+            // SAFETY: this is called `count` times at most.
+            let result = (self.function)(unsafe { reader.next() });
+            if self.filter.wants(&result) { Some(result) } else { None }
+        });
+        Ok(())
+    }
+
+    fn text(&self, item: u64) -> Option<String> {
+        let mut reader = S::read(self.open, item, 1).ok()?;
+        // SAFETY: one item was asked for.
+        S::text(&unsafe { reader.next() })
     }
 }

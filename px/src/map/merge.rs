@@ -2,7 +2,7 @@
 
 use super::error::Error;
 use super::fold::{CountFold, Fold, MeanFold, Number, ReduceFold, SumFold, larger, smaller};
-use super::rooms::{HEAD, Stretch, open, read_values};
+use super::rooms::{HEAD, Plain, Stretch, open, read_values};
 use super::tree::Tree;
 use crate::link::{Done, Message as _, Results};
 use crate::wire::{Wire, get_vec};
@@ -23,6 +23,15 @@ pub trait Kind {
     }
     /// Makes the result of what the engines have done.
     fn merge(ended: &Ended) -> Result<Self::Value, Error>;
+    /// The same where the map's function is at hand, which `body` calls. Most ends don't need it.
+    #[doc(hidden)]
+    fn merge_by(ended: &Ended, body: impl FnOnce() -> Result<Outcome<Self>, Error>) -> Result<Self::Value, Error>
+    where
+        Self: Sized,
+    {
+        let _ = body;
+        Self::merge(ended)
+    }
 }
 
 macro_rules! kinds {
@@ -62,28 +71,19 @@ impl<R: Wire> Kind for Collect<R> {
 
     fn merge(ended: &Ended) -> Result<Vec<R>, Error> {
         let mut values = Vec::new();
-        let mut in_place = 0..0;
-        for done in &ended.done {
-            if done.results == Results::InPlace {
-                let end = done.first + done.count - (done.failed.len() as u64).min(done.count);
-                if in_place.end != done.first {
-                    ended.read_in_place(std::mem::replace(&mut in_place, done.first..end), &mut values)?;
-                }
-                in_place.end = end;
-                continue;
-            }
-            ended.read_in_place(std::mem::replace(&mut in_place, 0..0), &mut values)?;
-            ended.with_bytes(done, |bytes| {
-                let count = u64::get(bytes)?;
-                if values.is_empty() {
-                    values = get_vec(count, bytes)?;
-                } else {
-                    values.extend(get_vec::<R>(count, bytes)?);
-                }
-                Ok(())
-            })?;
+        if R::is_plain() {
+            // SAFETY: any bytes are a plain value.
+            return unsafe { ended.plain(&mut values) }.map(|()| values);
         }
-        ended.read_in_place(in_place, &mut values)?;
+        ended.each(&mut |_, bytes| {
+            let count = u64::get(bytes)?;
+            if values.is_empty() {
+                values = get_vec(count, bytes)?;
+            } else {
+                values.extend(get_vec::<R>(count, bytes)?);
+            }
+            Ok(())
+        })?;
         Ok(values)
     }
 }
@@ -93,17 +93,15 @@ impl<R: Wire> Kind for CollectErrors<R> {
 
     fn merge(ended: &Ended) -> Result<Self::Value, Error> {
         let mut values = Vec::new();
-        for done in &ended.done {
-            ended.with_bytes(done, |bytes| {
-                for _ in 0..u64::get(bytes)? {
-                    values.push(match u8::get(bytes)? {
-                        0 => Err(String::get(bytes)?),
-                        _ => Ok(R::get(bytes)?),
-                    });
-                }
-                Ok(())
-            })?;
-        }
+        ended.each(&mut |_, bytes| {
+            for _ in 0..u64::get(bytes)? {
+                values.push(match u8::get(bytes)? {
+                    0 => Err(String::get(bytes)?),
+                    _ => Ok(R::get(bytes)?),
+                });
+            }
+            Ok(())
+        })?;
         Ok(values)
     }
 }
@@ -162,6 +160,10 @@ impl<R: 'static> Kind for Reduce<R> {
     fn merge(_: &Ended) -> Result<Option<R>, Error> {
         Err(Error::NoMerging)
     }
+
+    fn merge_by(_: &Ended, body: impl FnOnce() -> Result<Outcome<Self>, Error>) -> Result<Option<R>, Error> {
+        body()?.0?.ok_or(Error::Damaged)
+    }
 }
 
 /// A sum, which began with -0.0 if it is of floats.
@@ -176,12 +178,10 @@ pub(crate) fn mean(sum: Option<(f64, u64)>) -> Option<f64> {
 /// Puts together what the engines have reduced.
 pub(crate) fn folded<L: Fold>(ended: &Ended, fold: &L) -> Result<Option<L::Node>, Error> {
     let mut tree = Tree::new(fold, 0);
-    for done in &ended.done {
-        ended.with_bytes(done, |bytes| {
-            tree.append(fold, Tree::read(done.first, done.count, bytes)?);
-            Ok(())
-        })?;
-    }
+    ended.each(&mut |done, bytes| {
+        tree.append(fold, Tree::read(done.first, done.count, bytes)?);
+        Ok(())
+    })?;
     Ok(tree.root(fold))
 }
 
@@ -216,23 +216,66 @@ impl Ended {
         self.done.iter().map(|done| done.count).sum()
     }
 
-    fn read_in_place<R: Wire>(&self, items: std::ops::Range<u64>, to: &mut Vec<R>) -> Result<(), Error> {
+    /// Calls `read` with all encoded results, by first items; it must take all of them.
+    fn each(&self, read: &mut dyn FnMut(&Done, &mut &[u8]) -> Result<(), Error>) -> Result<(), Error> {
+        self.done.iter().try_for_each(|done| self.with_bytes(done, &mut |bytes| read(done, bytes)))
+    }
+
+    /// Reads plain results, wherever they are.
+    ///
+    /// # Safety
+    /// Any bytes must be values.
+    unsafe fn plain(&self, to: &mut dyn Plain) -> Result<(), Error> {
+        let mut in_place = 0..0;
+        for done in &self.done {
+            if done.results == Results::InPlace {
+                let end = done.first + done.count - (done.failed.len() as u64).min(done.count);
+                if in_place.end != done.first {
+                    // SAFETY: as the caller promises.
+                    unsafe { self.read_in_place(std::mem::replace(&mut in_place, done.first..end), to)? };
+                }
+                in_place.end = end;
+                continue;
+            }
+            // SAFETY: as the caller promises.
+            unsafe { self.read_in_place(std::mem::replace(&mut in_place, 0..0), to)? };
+            self.with_bytes(done, &mut |bytes| {
+                let count = usize::try_from(u64::get(bytes)?).map_err(|_| Error::Damaged)?;
+                let length = count.checked_mul(to.size()).ok_or(Error::Damaged)?;
+                let (values, rest) = bytes.split_at_checked(length).ok_or(Error::Damaged)?;
+                *bytes = rest;
+                let room = to.room(count).0;
+                // SAFETY: so many bytes can be written there, and are a value then, as the caller promises.
+                unsafe {
+                    std::ptr::copy_nonoverlapping(values.as_ptr(), room, length);
+                    to.filled(count);
+                }
+                Ok(())
+            })?;
+        }
+        // SAFETY: as the caller promises.
+        unsafe { self.read_in_place(in_place, to) }
+    }
+
+    /// # Safety
+    /// Any bytes must be values.
+    unsafe fn read_in_place(&self, items: std::ops::Range<u64>, to: &mut dyn Plain) -> Result<(), Error> {
         if items.is_empty() {
             return Ok(());
         }
         let count = usize::try_from(items.end - items.start).map_err(|_| Error::Damaged)?;
         let length = self.room.metadata().map_err(unreadable)?.len();
-        let end = items.end.checked_mul(size_of::<R>() as u64).and_then(|end| end.checked_add(HEAD));
-        if !R::is_plain() || end.is_none_or(|end| end > length) {
+        let size = to.size() as u64;
+        let end = items.end.checked_mul(size).and_then(|end| end.checked_add(HEAD));
+        if end.is_none_or(|end| end > length) {
             return Err(Error::Damaged);
         }
-        let at = HEAD + items.start * size_of::<R>() as u64;
-        // SAFETY: any bytes are a plain value. Engines report items when they have written them, and don't again.
-        let bytes = count * size_of::<R>();
+        let (at, bytes) = (HEAD + items.start * size, count * to.size());
+        // SAFETY: as the caller promises. Engines report items when they have written them, and don't again.
         unsafe { read_values(&[Stretch { file: &self.room, at, bytes }], count, to) }.map_err(unreadable)
     }
 
-    fn with_bytes(&self, done: &Done, read: impl FnOnce(&mut &[u8]) -> Result<(), Error>) -> Result<(), Error> {
+    fn with_bytes(&self, done: &Done, read: &mut dyn FnMut(&mut &[u8]) -> Result<(), Error>) -> Result<(), Error> {
         let room;
         let mut bytes = match &done.results {
             Results::Bytes(bytes) => bytes.as_slice(),

@@ -40,7 +40,8 @@ pub use error::Error;
 pub(crate) use error::ask;
 pub use fold::Number;
 pub use handle::Handle;
-pub use items::{Every, Filter, Items, Mapped, Only, WithErrors};
+pub(crate) use handle::place_of;
+pub use items::{Every, Filter, Items, Mapped, Only, Sent, Stay, Whither, WithErrors};
 pub use merge::{Collect, CollectErrors, Count, Ended, Keep, Kind, Largest, Mean, Outcome, Reduce, Smallest, Sum};
 pub use own::{Here, Mine, Part};
 pub use shown::{Shown, show};
@@ -49,11 +50,9 @@ pub use source::{Describe, Over, Source, zip2, zip3};
 use crate::host::{argument, catch};
 use crate::link::{Message as _, Piece, Serve};
 use engine::Server;
-use handle::{Job, Start};
+use handle::Job;
 use items::Mode;
-use std::ffi::{CStr, c_char, c_void};
 use std::marker::PhantomData;
-use std::rc::Rc;
 
 /// An engine's own items are numbered from its rank times this on.
 pub const OWN_ITEMS: u64 = 1 << 40;
@@ -61,12 +60,12 @@ pub const OWN_ITEMS: u64 = 1 << 40;
 /// Begins a map over data of the notebook. `body` is called here and on the engines.
 pub fn start<S: Source, C: Constants, K: Kind, B>(over: Over<S>, constants: C, body: B) -> Handle<K::Value>
 where
-    B: Fn(C::Owned, Items<S>) -> Outcome<K> + Copy,
+    B: Fn(C::Owned, Items<'_, S>) -> Outcome<K> + Copy,
 {
     let _ = body;
-    let job = Start::over(over)
-        .and_then(|start| start.begin(place_of(serve_here::<S, C::Owned, K, B>)?, &constants, K::size()));
-    let merge: fn(&Job, Ended) -> Result<K::Value, Error> = merge_here::<S, C::Owned, K, B>;
+    let function: extern "C" fn() = serve_here::<S, C::Owned, K, B>;
+    let job = handle::begin(Some(over.data), Some(function), &|writer| constants.put(writer), K::size());
+    let merge: fn(&Job, &Ended) -> Result<K::Value, Error> = merge_here::<S, C::Owned, K, B>;
     Handle::new(job, Box::new(merge))
 }
 
@@ -75,20 +74,20 @@ where
 pub fn typed<S: Source, C: Constants, A, K: Kind>(
     over: Over<S>,
     constants: C,
-    types: impl FnOnce(A, C::Owned, Items<S>) -> Outcome<K>,
+    types: impl FnOnce(A, C::Owned, Items<'_, S>) -> Outcome<K>,
 ) -> Handle<K::Value> {
     let _ = types;
-    Handle::of_kind::<K>(Start::over(over).and_then(|start| start.begin(Default::default(), &constants, K::size())))
+    Handle::of_kind::<K>(handle::begin(Some(over.data), None, &|writer| constants.put(writer), K::size()))
 }
 
 /// As [`typed`], for a map whose results stay in the engines.
 pub fn typed_keep<S: Source, C: Constants, A, K: Kind>(
     over: Over<S>,
     constants: C,
-    types: impl FnOnce(A, C::Owned, Items<S>) -> Outcome<K>,
+    types: impl FnOnce(A, C::Owned, Items<'_, S>) -> Outcome<K>,
 ) -> Handle<()> {
     let _ = types;
-    let job = Start::over(over).and_then(|start| start.begin(Default::default(), &constants, 0));
+    let job = handle::begin(Some(over.data), None, &|writer| constants.put(writer), 0);
     Handle::new(job, Box::new(|_, _| Ok(())))
 }
 
@@ -97,7 +96,7 @@ pub fn typed_keep<S: Source, C: Constants, A, K: Kind>(
 /// are in the engines' order.
 pub fn gathered<S: Source, P, A, K: Kind>(
     shape: impl FnOnce(P) -> Shape<S, ()>,
-    types: impl FnOnce(A, Items<S>) -> Outcome<K>,
+    types: impl FnOnce(A, Items<'_, S>) -> Outcome<K>,
 ) -> Handle<K::Value> {
     gathered_with((), shape, |variables, (), items| types(variables, items))
 }
@@ -106,16 +105,16 @@ pub fn gathered<S: Source, P, A, K: Kind>(
 pub fn gathered_with<S: Source, C: Constants, P, A, K: Kind>(
     constants: C,
     shape: impl FnOnce(P) -> Shape<S, ()>,
-    types: impl FnOnce(A, C::Owned, Items<S>) -> Outcome<K>,
+    types: impl FnOnce(A, C::Owned, Items<'_, S>) -> Outcome<K>,
 ) -> Handle<K::Value> {
     let _ = (shape, types);
-    Handle::of_kind::<K>(Start::each().begin(Default::default(), &constants, 0))
+    Handle::of_kind::<K>(handle::begin(None, None, &|writer| constants.put(writer), 0))
 }
 
 /// As [`gathered`], for a map whose results stay in the engines.
 pub fn gathered_keep<S: Source, P, A, K: Kind>(
     shape: impl FnOnce(P) -> Shape<S, ()>,
-    types: impl FnOnce(A, Items<S>) -> Outcome<K>,
+    types: impl FnOnce(A, Items<'_, S>) -> Outcome<K>,
 ) -> Handle<()> {
     gathered_keep_with((), shape, |variables, (), items| types(variables, items))
 }
@@ -124,10 +123,10 @@ pub fn gathered_keep<S: Source, P, A, K: Kind>(
 pub fn gathered_keep_with<S: Source, C: Constants, P, A, K: Kind>(
     constants: C,
     shape: impl FnOnce(P) -> Shape<S, ()>,
-    types: impl FnOnce(A, C::Owned, Items<S>) -> Outcome<K>,
+    types: impl FnOnce(A, C::Owned, Items<'_, S>) -> Outcome<K>,
 ) -> Handle<()> {
     let _ = (shape, types);
-    Handle::new(Start::each().begin(Default::default(), &constants, 0), Box::new(|_, _| Ok(())))
+    Handle::new(handle::begin(None, None, &|writer| constants.put(writer), 0), Box::new(|_, _| Ok(())))
 }
 
 /// The types of data and of constants, without them.
@@ -148,11 +147,11 @@ pub fn shape_each<'a, P: Part<'a>>(_: P) -> Shape<Here<P::Item, P::Name>, ()> {
 #[track_caller]
 pub fn serve<S: Source, C: Values, A, K: Kind>(
     shape: impl FnOnce(A) -> Shape<S, C>,
-    body: impl FnOnce(C, Items<S>) -> Outcome<K>,
+    body: impl FnOnce(C, Items<'_, S>) -> Outcome<K>,
 ) {
     let _ = shape;
-    if let Err(error) = try_serve(body, false) {
-        panic!("{error}");
+    if let Err(error) = try_serve(body) {
+        failed(error);
     }
 }
 
@@ -161,26 +160,26 @@ pub fn serve<S: Source, C: Values, A, K: Kind>(
 #[track_caller]
 pub fn serve_keep<S: Source, C: Values, A, K: Kind<Value = Vec<R>>, R>(
     shape: impl FnOnce(A) -> Shape<S, C>,
-    body: impl FnOnce(C, Items<S>) -> Outcome<K>,
+    body: impl FnOnce(C, Items<'_, S, Stay>) -> Outcome<K>,
 ) -> Vec<R> {
     let _ = shape;
-    try_serve(body, true).unwrap_or_else(|error| panic!("{error}")).unwrap_or_default()
+    try_serve(body).unwrap_or_else(|error| failed(error)).unwrap_or_default()
 }
 
 /// An engine's half of a map over what lies on the engines: `px::part!(part)`, or a reference to it.
 #[track_caller]
-pub fn each<'a, P: Part<'a>, K: Kind>(part: P, body: impl FnOnce(Items<Here<P::Item, P::Name>>) -> Outcome<K>) {
-    each_with(part, |(), items| body(items));
+pub fn each<'a, P: Part<'a>, K: Kind>(part: P, body: impl FnOnce(Items<'_, Here<P::Item, P::Name>>) -> Outcome<K>) {
+    each_with(part, |(), items: Items<'_, _>| body(items));
 }
 
 /// As [`each`], with constants: the first parameter is a tuple of them, with its type.
 #[track_caller]
 pub fn each_with<'a, P: Part<'a>, C: Values, K: Kind>(
     part: P,
-    body: impl FnOnce(C, Items<Here<P::Item, P::Name>>) -> Outcome<K>,
+    body: impl FnOnce(C, Items<'_, Here<P::Item, P::Name>>) -> Outcome<K>,
 ) {
-    if let Err(error) = try_each(&part.mine(), body, false) {
-        panic!("{error}");
+    if let Err(error) = try_each(&part.mine(), body) {
+        failed(error);
     }
 }
 
@@ -188,48 +187,66 @@ pub fn each_with<'a, P: Part<'a>, C: Values, K: Kind>(
 #[track_caller]
 pub fn each_keep<'a, P: Part<'a>, K: Kind<Value = Vec<R>>, R>(
     part: P,
-    body: impl FnOnce(Items<Here<P::Item, P::Name>>) -> Outcome<K>,
+    body: impl FnOnce(Items<'_, Here<P::Item, P::Name>, Stay>) -> Outcome<K>,
 ) -> Vec<R> {
-    each_keep_with(part, |(), items| body(items))
+    each_keep_with(part, |(), items: Items<'_, _, Stay>| body(items))
 }
 
 /// As [`each_with`], and gives the results; see [`serve_keep`].
 #[track_caller]
 pub fn each_keep_with<'a, P: Part<'a>, C: Values, K: Kind<Value = Vec<R>>, R>(
     part: P,
-    body: impl FnOnce(C, Items<Here<P::Item, P::Name>>) -> Outcome<K>,
+    body: impl FnOnce(C, Items<'_, Here<P::Item, P::Name>, Stay>) -> Outcome<K>,
 ) -> Vec<R> {
-    try_each(&part.mine(), body, true).unwrap_or_else(|error| panic!("{error}")).unwrap_or_default()
+    try_each(&part.mine(), body).unwrap_or_else(|error| failed(error)).unwrap_or_default()
 }
 
-fn settings() -> Result<Serve, Error> {
-    Ok(Serve::decode(&argument())?)
+#[cold]
+#[inline(never)]
+#[track_caller]
+fn failed(error: Error) -> ! {
+    panic!("{error}")
 }
 
-fn try_serve<S: Source, C: Values, K: Kind>(
-    body: impl FnOnce(C, Items<S>) -> Outcome<K>,
-    keep: bool,
+/// Calls `body` with what this engine is told about the map.
+fn with_server(own: Option<Piece>, body: &mut dyn FnMut(&Server) -> Result<(), Error>) -> Result<(), Error> {
+    body(&Server::new(Serve::decode(&argument())?, own))
+}
+
+fn try_serve<S: Source, C: Values, K: Kind, W>(
+    body: impl FnOnce(C, Items<'_, S, W>) -> Outcome<K>,
 ) -> Result<Option<K::Value>, Error> {
-    let settings = settings()?;
-    let constants = constants::read(&settings.constants, &settings.rooms)?;
-    let mut input = settings.input.as_slice();
-    let open = S::open(&mut input, &settings.rooms)?;
-    body(constants, Items(Mode::Serving(Box::new(Server::new(settings, None, keep)), open))).0
+    let (mut body, mut value) = (Some(body), None);
+    with_server(None, &mut |server| {
+        let Serve { constants, rooms, input, .. } = &server.settings;
+        let constants = constants::read(constants, rooms)?;
+        let open = S::open(&mut input.as_slice(), rooms)?;
+        if let Some(body) = body.take() {
+            value = body(constants, Items(Mode::Serving(server, &open), PhantomData)).0?;
+        }
+        Ok(())
+    })?;
+    Ok(value)
 }
 
-fn try_each<T: Clone + Sync + 'static, D: Describe<T>, C: Values, K: Kind>(
+fn try_each<T: Clone + Sync + 'static, D: Describe<T>, C: Values, K: Kind, W>(
     part: &Mine<'_, T, D>,
-    body: impl FnOnce(C, Items<Here<T, D>>) -> Outcome<K>,
-    keep: bool,
+    body: impl FnOnce(C, Items<'_, Here<T, D>, W>) -> Outcome<K>,
 ) -> Result<Option<K::Value>, Error> {
-    let settings = settings()?;
-    let constants = constants::read(&settings.constants, &settings.rooms)?;
     let count = (part.first.len() + part.second.len()) as u64;
     let own = Piece { first: crate::rank() as u64 * OWN_ITEMS, count, chunk: 1 };
     // SAFETY: `part` is borrowed until the end of this function. What `body` returns has no part of it: the type of an
     // outcome doesn't name that of the items, which it consumes.
     let open = unsafe { own::OpenHere::new(part) };
-    body(constants, Items(Mode::Serving(Box::new(Server::new(settings, Some(own), keep)), open))).0
+    let (mut body, mut value) = (Some(body), None);
+    with_server(Some(own), &mut |server| {
+        let constants = constants::read(&server.settings.constants, &server.settings.rooms)?;
+        if let Some(body) = body.take() {
+            value = body(constants, Items(Mode::Serving(server, &open), PhantomData)).0?;
+        }
+        Ok(())
+    })?;
+    Ok(value)
 }
 
 /// A closure that captures nothing.
@@ -245,46 +262,29 @@ fn conjured<B: Copy>() -> B {
     unsafe { *std::ptr::NonNull::<B>::dangling().as_ref() }
 }
 
-/// What engines call. A panic has been reported by the hook, and must not leave a C function.
+/// What engines call.
 extern "C" fn serve_here<S: Source, C: Values, K: Kind, B>()
 where
-    B: Fn(C, Items<S>) -> Outcome<K> + Copy,
+    B: Fn(C, Items<'_, S>) -> Outcome<K> + Copy,
 {
+    guarded(&mut || try_serve(|constants, items: Items<'_, S>| conjured::<B>()(constants, items)).map(drop));
+}
+
+/// A panic has been reported by the hook, and must not leave a C function.
+fn guarded(serve: &mut dyn FnMut() -> Result<(), Error>) {
     let _ = catch(true, || {
-        if let Err(error) = try_serve(|constants, items| conjured::<B>()(constants, items), false) {
+        if let Err(error) = serve() {
             panic!("{error}");
         }
     });
 }
 
-fn merge_here<S: Source, C: Values, K: Kind, B>(job: &Job, ended: Ended) -> Result<K::Value, Error>
+fn merge_here<S: Source, C: Values, K: Kind, B>(job: &Job, ended: &Ended) -> Result<K::Value, Error>
 where
-    B: Fn(C, Items<S>) -> Outcome<K> + Copy,
+    B: Fn(C, Items<'_, S>) -> Outcome<K> + Copy,
 {
-    let outcome = conjured::<B>()(job.constants().get()?, Items(Mode::Merging(Rc::new(ended))));
-    outcome.0?.ok_or(Error::Damaged)
-}
-
-/// The file of the object that a function is in, and where.
-pub(crate) fn place_of(function: extern "C" fn()) -> Result<(String, u64), Error> {
-    #[repr(C)]
-    struct Place {
-        file: *const c_char,
-        base: *const c_void,
-        name: *const c_char,
-        symbol: *const c_void,
-    }
-    unsafe extern "C" {
-        fn dladdr(address: *const c_void, place: *mut Place) -> i32;
-    }
-    let address = function as *const c_void;
-    let mut place =
-        Place { file: std::ptr::null(), base: std::ptr::null(), name: std::ptr::null(), symbol: std::ptr::null() };
-    // SAFETY: `place` is laid out as `dladdr` fills it.
-    if unsafe { dladdr(address, &raw mut place) } == 0 || place.file.is_null() {
-        return Err(Error::Room("the object that the function is in can't be found".to_owned()));
-    }
-    // SAFETY: the linker's text of the object's path, which stays as long as the object is loaded: it holds this code.
-    let file = unsafe { CStr::from_ptr(place.file) };
-    Ok((file.to_string_lossy().into_owned(), address as u64 - place.base as u64))
+    K::merge_by(ended, || {
+        let items = Items(Mode::Merging(ended), PhantomData);
+        Ok(conjured::<B>()(job.constants().get()?, items))
+    })
 }

@@ -3,38 +3,50 @@
 use super::error::Error;
 use super::rooms::{HEAD, Results as Room, SMALL};
 use crate::link::Results;
-use crate::wire::{Wire, as_bytes};
+use crate::wire::Wire;
+use std::any::Any;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Results of more bytes are put where they belong.
 pub(crate) const LIMIT: usize = 256 << 10;
 
-/// Takes results of items in a row.
-pub(crate) trait Output<R>: Sync {
-    /// Those that aren't reported yet.
-    type Batch: Send;
+/// Results that aren't reported yet. What is in it is the output's business.
+pub(crate) type Batch = Box<dyn Any + Send>;
+
+/// What becomes of the results of items in a row. There is more of it than of a function's own code, so where it can be, it
+/// is compiled once and not in each cell.
+pub(crate) trait Output: Sync {
     /// An empty one, which begins with this item.
-    fn batch(&self, first: u64) -> Self::Batch;
-    /// Takes the next results, so many calls of `next`. If it unwinds, the batch has the results until then.
-    fn extend(&self, batch: &mut Self::Batch, count: u64, next: impl FnMut() -> Option<R>);
+    fn batch(&self, first: u64) -> Batch;
     /// The next item has failed.
-    fn fail(&self, batch: &mut Self::Batch, message: &str);
+    fn fail(&self, batch: &mut Batch, message: &str);
     /// So many items may be taken at once, so that they don't need much memory.
-    fn most(&self) -> u64 {
-        (LIMIT / size_of::<R>().max(4)).max(64) as u64
-    }
+    fn most(&self) -> u64;
     /// How many items it has.
-    fn done(&self, batch: &Self::Batch) -> u64;
+    fn done(&self, batch: &mut Batch) -> u64;
     /// Whether something panicked that can't be tried again.
-    fn broken(&self, _: &Self::Batch) -> bool {
+    fn broken(&self, _: &mut Batch) -> bool {
         false
     }
     /// Appends those of the following items.
-    fn join(&self, batch: &mut Self::Batch, other: Self::Batch);
+    fn join(&self, batch: &mut Batch, other: Batch);
     /// About how many bytes it has.
-    fn size(&self, batch: &Self::Batch) -> usize;
+    fn size(&self, batch: &mut Batch) -> usize;
     /// Puts the results where they belong.
-    fn finish(&self, batch: Self::Batch, place: &Place) -> Result<Results, Error>;
+    fn finish(&self, batch: Batch, place: &Place) -> Result<Results, Error>;
+}
+
+/// A batch as the output that made it knows it.
+pub(crate) fn own<B: 'static>(batch: &mut Batch) -> &mut B {
+    match batch.downcast_mut() {
+        Some(own) => own,
+        None => unreachable!("a batch stays with the output that made it"),
+    }
+}
+
+/// So many items of this size may be taken at once.
+pub(crate) fn most(size: usize) -> u64 {
+    (LIMIT / size.max(4)).max(64) as u64
 }
 
 /// Nothing is left half changed when a thread panics with the lock.
@@ -66,92 +78,29 @@ impl Place {
     }
 }
 
-/// Appends to a vector, and counts what was appended also when a function unwinds.
-struct Filling<'a, R> {
-    values: &'a mut Vec<R>,
-    length: usize,
-}
-
-impl<R> Drop for Filling<'_, R> {
-    #[inline(always)]
-    fn drop(&mut self) {
-        // SAFETY: so many values were there or were written.
-        unsafe { self.values.set_len(self.length) };
-    }
-}
-
-#[inline(always)]
-fn fill<R>(values: &mut Vec<R>, count: u64, mut next: impl FnMut() -> R) {
-    values.reserve(count as usize);
-    let length = values.len();
-    let mut filling = Filling { values, length };
-    for _ in 0..count {
-        let value = next();
-        // SAFETY: there is room for `count` more values.
-        unsafe { filling.values.as_mut_ptr().add(filling.length).write(value) };
-        filling.length += 1;
-    }
-}
-
-/// Plain results, each of which has its place in the room. All items have one: those that fail end the map.
-pub(crate) struct InPlace<R> {
+/// Bytes of results that leave this engine.
+pub(crate) struct Sending {
+    form: Form,
+    /// Of a result in memory.
+    size: usize,
     /// Buffers to be used again.
-    spare: Mutex<Vec<Vec<R>>>,
+    spare: Mutex<Vec<Vec<u8>>>,
 }
 
-impl<R> InPlace<R> {
-    pub(crate) fn new() -> InPlace<R> {
-        InPlace { spare: Mutex::new(Vec::new()) }
-    }
+/// How results are sent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Plain ones, each of which has its place in the room. All items have one: those that fail end the map.
+    InPlace,
+    /// Encoded, behind their number.
+    Encoded,
+    /// Encoded, too; each has a byte in front: 1 for a result, 0 for the sentence of an error.
+    WithErrors,
 }
 
-impl<R: Wire + Send> Output<R> for InPlace<R> {
-    type Batch = (u64, Vec<R>);
-
-    fn batch(&self, first: u64) -> (u64, Vec<R>) {
-        (first, lock(&self.spare).pop().unwrap_or_default())
-    }
-
-    #[inline(always)]
-    fn extend(&self, (_, values): &mut (u64, Vec<R>), count: u64, mut next: impl FnMut() -> Option<R>) {
-        fill(values, count, || match next() {
-            Some(value) => value,
-            None => unreachable!("without a filter, each item has a result"),
-        });
-    }
-
-    fn fail(&self, _: &mut (u64, Vec<R>), _: &str) {}
-
-    fn done(&self, (_, values): &(u64, Vec<R>)) -> u64 {
-        values.len() as u64
-    }
-
-    fn join(&self, (_, values): &mut (u64, Vec<R>), (_, mut other): (u64, Vec<R>)) {
-        values.append(&mut other);
-    }
-
-    fn size(&self, (_, values): &(u64, Vec<R>)) -> usize {
-        size_of_val(values.as_slice())
-    }
-
-    fn finish(&self, (first, mut values): (u64, Vec<R>), place: &Place) -> Result<Results, Error> {
-        let at = (first as usize).checked_mul(size_of::<R>()).ok_or(Error::Damaged)? as u64;
-        let bytes = as_bytes(&values).ok_or(Error::Damaged)?;
-        place.room()?.write(bytes, HEAD + at)?;
-        values.clear();
-        lock(&self.spare).push(values);
-        Ok(Results::InPlace)
-    }
-}
-
-/// Encoded results, behind their number. With errors kept, each has a byte in front: 1 for a result, 0 for the sentence
-/// of an error.
-pub(crate) struct Encoded {
-    pub(crate) keep_errors: bool,
-}
-
-/// See [`Encoded`].
+/// The batch of [`Sending`].
 pub(crate) struct Encodings {
+    first: u64,
     bytes: Vec<u8>,
     /// As much of `bytes` is whole.
     good: usize,
@@ -159,32 +108,32 @@ pub(crate) struct Encodings {
     done: u64,
 }
 
-impl<R: Wire> Output<R> for Encoded {
-    type Batch = Encodings;
-
-    fn batch(&self, _: u64) -> Encodings {
-        Encodings { bytes: vec![0; 8], good: 8, results: 0, done: 0 }
+impl Sending {
+    pub(crate) fn new(form: Form, size: usize) -> Sending {
+        Sending { form, size, spare: Mutex::new(Vec::new()) }
     }
 
-    #[inline(always)]
-    fn extend(&self, batch: &mut Encodings, count: u64, mut next: impl FnMut() -> Option<R>) {
-        batch.bytes.truncate(batch.good);
-        for _ in 0..count {
-            if let Some(value) = next() {
-                if self.keep_errors {
-                    batch.bytes.push(1);
-                }
-                value.put(&mut batch.bytes);
-                batch.results += 1;
-                batch.good = batch.bytes.len();
-            }
-            batch.done += 1;
-        }
+    /// Before the results is room for their number.
+    fn head(&self) -> usize {
+        if self.form == Form::InPlace { 0 } else { size_of::<u64>() }
+    }
+}
+
+impl Output for Sending {
+    fn batch(&self, first: u64) -> Batch {
+        let mut bytes = lock(&self.spare).pop().unwrap_or_default();
+        bytes.resize(self.head(), 0);
+        Box::new(Encodings { first, good: bytes.len(), bytes, results: 0, done: 0 })
     }
 
-    fn fail(&self, batch: &mut Encodings, message: &str) {
+    fn most(&self) -> u64 {
+        most(self.size)
+    }
+
+    fn fail(&self, batch: &mut Batch, message: &str) {
+        let batch = own::<Encodings>(batch);
         batch.bytes.truncate(batch.good);
-        if self.keep_errors {
+        if self.form == Form::WithErrors {
             batch.bytes.push(0);
             message.to_owned().put(&mut batch.bytes);
             batch.results += 1;
@@ -193,28 +142,108 @@ impl<R: Wire> Output<R> for Encoded {
         batch.done += 1;
     }
 
-    fn done(&self, batch: &Encodings) -> u64 {
-        batch.done
+    fn done(&self, batch: &mut Batch) -> u64 {
+        own::<Encodings>(batch).done
     }
 
-    fn join(&self, batch: &mut Encodings, other: Encodings) {
+    fn join(&self, batch: &mut Batch, mut other: Batch) {
+        let (batch, other) = (own::<Encodings>(batch), own::<Encodings>(&mut other));
         batch.bytes.truncate(batch.good);
-        batch.bytes.extend_from_slice(other.bytes.get(8..other.good).unwrap_or_default());
+        batch.bytes.extend_from_slice(other.bytes.get(self.head()..other.good).unwrap_or_default());
         batch.good = batch.bytes.len();
         batch.results += other.results;
         batch.done += other.done;
+        let mut spare = std::mem::take(&mut other.bytes);
+        spare.clear();
+        lock(&self.spare).push(spare);
     }
 
-    fn size(&self, batch: &Encodings) -> usize {
-        batch.good - 8
+    fn size(&self, batch: &mut Batch) -> usize {
+        own::<Encodings>(batch).good - self.head()
     }
 
-    fn finish(&self, mut batch: Encodings, place: &Place) -> Result<Results, Error> {
+    fn finish(&self, mut batch: Batch, place: &Place) -> Result<Results, Error> {
+        let batch = own::<Encodings>(&mut batch);
         batch.bytes.truncate(batch.good);
-        if let Some(head) = batch.bytes.first_chunk_mut() {
-            *head = batch.results.to_le_bytes();
+        let mut bytes = std::mem::take(&mut batch.bytes);
+        if self.form != Form::InPlace {
+            if let Some(head) = bytes.first_chunk_mut() {
+                *head = batch.results.to_le_bytes();
+            }
+            return place.put(bytes);
         }
-        place.put(batch.bytes)
+        let at = (batch.first as usize).checked_mul(self.size).ok_or(Error::Damaged)? as u64;
+        place.room()?.write(&bytes, HEAD + at)?;
+        bytes.clear();
+        lock(&self.spare).push(bytes);
+        Ok(Results::InPlace)
+    }
+}
+
+impl Encodings {
+    /// Room for so many more bytes, in which nothing is yet.
+    #[inline(never)]
+    fn room(&mut self, bytes: usize) -> *mut u8 {
+        self.bytes.truncate(self.good);
+        self.bytes.reserve(bytes);
+        self.bytes.spare_capacity_mut().as_mut_ptr().cast()
+    }
+
+    /// # Safety
+    /// So many values of this size without padding must be there.
+    #[inline(never)]
+    unsafe fn filled(&mut self, values: usize, size: usize) {
+        self.good += values * size;
+        self.done += values as u64;
+        self.results += values as u64;
+        // SAFETY: the caller promises that the bytes are there.
+        unsafe { self.bytes.set_len(self.good) };
+    }
+
+    /// Takes plain results as they are, so many calls of `next`. If it unwinds, those until then are there.
+    #[inline(always)]
+    pub(crate) fn fill<R: Wire>(&mut self, count: u64, mut next: impl FnMut() -> R) {
+        assert!(R::is_plain());
+        let room = self.room(count as usize * size_of::<R>()).cast::<R>();
+        let mut filling = Filling { batch: self, size: size_of::<R>(), done: 0 };
+        while filling.done < count as usize {
+            let value = next();
+            // SAFETY: there is room for `count` more values. It needn't begin where values of the type do.
+            unsafe { room.wrapping_add(filling.done).write_unaligned(value) };
+            filling.done += 1;
+        }
+    }
+
+    /// Takes results, so many calls of `next`. If it unwinds, those until then are there.
+    #[inline(always)]
+    pub(crate) fn encode<R: Wire>(&mut self, count: u64, with_errors: bool, mut next: impl FnMut() -> Option<R>) {
+        self.bytes.truncate(self.good);
+        for _ in 0..count {
+            if let Some(value) = next() {
+                if with_errors {
+                    1u8.put(&mut self.bytes);
+                }
+                value.put(&mut self.bytes);
+                self.results += 1;
+                self.good = self.bytes.len();
+            }
+            self.done += 1;
+        }
+    }
+}
+
+/// Counts what was written also when a function unwinds.
+struct Filling<'a> {
+    batch: &'a mut Encodings,
+    size: usize,
+    done: usize,
+}
+
+impl Drop for Filling<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        // SAFETY: `fill` has written so many more values, which have no padding, since they are plain.
+        unsafe { self.batch.filled(self.done, self.size) }
     }
 }
 
@@ -225,48 +254,56 @@ pub(crate) struct Kept<R> {
     pub(crate) error: Option<fn(&str) -> R>,
 }
 
-/// See [`Kept`].
+/// The batch of [`Kept`].
 pub(crate) struct Keeping<R> {
     first: u64,
     values: Vec<R>,
     done: u64,
 }
 
-impl<R: Send> Output<R> for Kept<R> {
-    type Batch = Keeping<R>;
-
-    fn batch(&self, first: u64) -> Keeping<R> {
-        Keeping { first, values: Vec::new(), done: 0 }
-    }
-
+impl<R> Keeping<R> {
+    /// Takes results, so many calls of `next`. If it unwinds, those until then are there.
     #[inline(always)]
-    fn extend(&self, batch: &mut Keeping<R>, count: u64, mut next: impl FnMut() -> Option<R>) {
+    pub(crate) fn extend(&mut self, count: u64, mut next: impl FnMut() -> Option<R>) {
         for _ in 0..count {
-            batch.values.extend(next());
-            batch.done += 1;
+            self.values.extend(next());
+            self.done += 1;
         }
     }
+}
 
-    fn fail(&self, batch: &mut Keeping<R>, message: &str) {
+impl<R: Send + 'static> Output for Kept<R> {
+    fn batch(&self, first: u64) -> Batch {
+        Box::new(Keeping::<R> { first, values: Vec::new(), done: 0 })
+    }
+
+    fn most(&self) -> u64 {
+        most(size_of::<R>())
+    }
+
+    fn fail(&self, batch: &mut Batch, message: &str) {
+        let batch = own::<Keeping<R>>(batch);
         batch.values.extend(self.error.map(|error| error(message)));
         batch.done += 1;
     }
 
-    fn done(&self, batch: &Keeping<R>) -> u64 {
-        batch.done
+    fn done(&self, batch: &mut Batch) -> u64 {
+        own::<Keeping<R>>(batch).done
     }
 
-    fn join(&self, batch: &mut Keeping<R>, mut other: Keeping<R>) {
+    fn join(&self, batch: &mut Batch, mut other: Batch) {
+        let (batch, other) = (own::<Keeping<R>>(batch), own::<Keeping<R>>(&mut other));
         batch.values.append(&mut other.values);
         batch.done += other.done;
     }
 
-    fn size(&self, batch: &Keeping<R>) -> usize {
-        size_of_val(batch.values.as_slice())
+    fn size(&self, batch: &mut Batch) -> usize {
+        size_of_val(own::<Keeping<R>>(batch).values.as_slice())
     }
 
-    fn finish(&self, batch: Keeping<R>, _: &Place) -> Result<Results, Error> {
-        lock(&self.parts).push((batch.first, batch.values));
+    fn finish(&self, mut batch: Batch, _: &Place) -> Result<Results, Error> {
+        let batch = own::<Keeping<R>>(&mut batch);
+        lock(&self.parts).push((batch.first, std::mem::take(&mut batch.values)));
         Ok(Results::Bytes(Vec::new()))
     }
 }

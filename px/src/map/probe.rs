@@ -2,7 +2,7 @@
 //! below that have a method `kind`, the one that is implemented for the most references goes first; rustc takes the first
 //! whose bounds hold for the value's type. That works only where the type is known: in a macro, not in a function.
 
-use super::source::{ByDebug, Column, ColumnWriter, Integer, Over, Silent, Span};
+use super::source::{ByDebug, Column, Integer, Over, Silent, Span};
 use crate::wire::Wire;
 use std::collections::VecDeque;
 use std::fmt::Debug;
@@ -234,11 +234,8 @@ impl PiecesKind {
     where
         X::Item: Wire,
     {
-        let mut writer = ColumnWriter::new();
         let (first, second) = value.pieces();
-        writer.extend(first);
-        writer.extend(second);
-        writer.finish()
+        Over::column(&mut |writer| _ = writer.extend(first) && writer.extend(second))
     }
 }
 
@@ -270,16 +267,16 @@ impl CloneKind {
 }
 
 fn pack<T: Wire, S>(mut items: impl Iterator<Item = T>) -> Over<S> {
-    let mut writer = ColumnWriter::new();
-    let mut block = Vec::new();
-    loop {
-        block.clear();
-        block.extend(items.by_ref().take(4096));
-        if block.is_empty() {
-            return writer.finish();
+    Over::column(&mut |writer| {
+        let mut block = Vec::new();
+        loop {
+            block.clear();
+            block.extend(items.by_ref().take(4096));
+            if block.is_empty() || !writer.extend(&block) {
+                return;
+            }
         }
-        writer.extend(&block);
-    }
+    })
 }
 
 /// How an item becomes one without references.

@@ -1,8 +1,9 @@
 //! What an engine tells about its work: once for each piece, since a report is answered when there is more to do.
 
 use super::error::{Error, ask};
+use super::output::lock;
 use crate::link::{Answer, Ask, Done, Piece, Results};
-use std::sync::mpsc;
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 /// So long who leaves waits for an answer, which means that the report has arrived.
@@ -44,11 +45,17 @@ impl Reports {
     /// Reports for the last time. The answer might only come when others have done what this engine leaves.
     pub(crate) fn leave(&mut self) {
         let last = Ask::Next(std::mem::take(&mut self.0));
-        let (answered, answer) = mpsc::channel();
-        let asking = std::thread::Builder::new().spawn(move || answered.send(ask(&last).is_ok()));
-        if asking.is_ok() {
+        // Not a channel, whose code would be in each cell's object.
+        let answered = Arc::new((Mutex::new(false), Condvar::new()));
+        let answer = Arc::clone(&answered);
+        let asking = std::thread::Builder::new().spawn(move || {
             // Whatever becomes of it, there is nothing else to be done.
-            let _ = answer.recv_timeout(LEAVING);
+            let _ = ask(&last);
+            *lock(&answered.0) = true;
+            answered.1.notify_all();
+        });
+        if asking.is_ok() {
+            let _ = answer.1.wait_timeout_while(lock(&answer.0), LEAVING, |answered| !*answered);
         }
     }
 }

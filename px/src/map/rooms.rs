@@ -269,6 +269,39 @@ impl Results {
     }
 }
 
+/// A `Vec` of plain values, of whatever type.
+pub(crate) trait Plain {
+    /// Of a value, in bytes.
+    fn size(&self) -> usize;
+    /// Whether it has no memory yet.
+    fn is_new(&self) -> bool;
+    /// Where so many more values can be written, and how many values it has memory for.
+    fn room(&mut self, count: usize) -> (*mut u8, usize);
+    /// # Safety
+    /// So many more values must be there, where [`Plain::room`] has said.
+    unsafe fn filled(&mut self, count: usize);
+}
+
+impl<T> Plain for Vec<T> {
+    fn size(&self) -> usize {
+        size_of::<T>()
+    }
+
+    fn is_new(&self) -> bool {
+        self.capacity() == 0
+    }
+
+    fn room(&mut self, count: usize) -> (*mut u8, usize) {
+        self.reserve_exact(count);
+        (self.spare_capacity_mut().as_mut_ptr().cast(), self.capacity())
+    }
+
+    unsafe fn filled(&mut self, count: usize) {
+        // SAFETY: the caller promises that they are there.
+        unsafe { self.set_len(self.len() + count) };
+    }
+}
+
 /// Bytes of a file.
 pub(crate) struct Stretch<'a> {
     pub(crate) file: &'a File,
@@ -286,15 +319,15 @@ pub(crate) fn place_behind(before: u64) -> u64 {
 ///
 /// # Safety
 /// Any bytes must be values of the type, and nobody may change the files any more.
-pub(crate) unsafe fn read_values<T>(all: &[Stretch<'_>], count: usize, to: &mut Vec<T>) -> std::io::Result<()> {
+pub(crate) unsafe fn read_values(all: &[Stretch<'_>], count: usize, to: &mut dyn Plain) -> std::io::Result<()> {
+    let size = to.size().max(1);
     let bytes = all.iter().try_fold(0usize, |sum, stretch| sum.checked_add(stretch.bytes));
-    if bytes.is_none() || bytes != count.checked_mul(size_of::<T>()) {
+    if bytes.is_none() || bytes != count.checked_mul(size) {
         return Err(std::io::ErrorKind::InvalidData.into());
     }
-    let replaceable = to.capacity() == 0 && bytes.is_some_and(|bytes| bytes >= MAPPED);
-    to.reserve_exact(if replaceable { count.max(OWN_CHUNK / size_of::<T>()) } else { count });
-    let start = to.spare_capacity_mut().as_mut_ptr().cast::<u8>();
-    let replaceable = replaceable && is_own_chunk(start, to.capacity() * size_of::<T>());
+    let replaceable = to.is_new() && bytes.is_some_and(|bytes| bytes >= MAPPED);
+    let (start, capacity) = to.room(if replaceable { count.max(OWN_CHUNK / size) } else { count });
+    let replaceable = replaceable && is_own_chunk(start, capacity * size);
     let mut done = 0;
     for stretch in all {
         // SAFETY: the stretches are as long as the spare capacity that was reserved, and lie one behind the other.
@@ -308,7 +341,7 @@ pub(crate) unsafe fn read_values<T>(all: &[Stretch<'_>], count: usize, to: &mut 
         done += stretch.bytes;
     }
     // SAFETY: all of it is initialised now, and any bytes are values.
-    unsafe { to.set_len(to.len() + count) };
+    unsafe { to.filled(count) };
     Ok(())
 }
 

@@ -265,9 +265,18 @@ zipped!(A ReadA 0, B ReadB 1, C ReadC 2);
 
 /// Data that is ready to be mapped: what [`crate::over`] makes.
 pub struct Over<S> {
+    pub(crate) data: Box<dyn Ready>,
+    source: PhantomData<S>,
+}
+
+/// It without the items' type. As a trait, so that cells don't have the code to drop it.
+pub(crate) trait Ready {
+    fn data(self: Box<Self>) -> Data;
+}
+
+pub(crate) struct Data {
     pub(crate) parts: Vec<Part>,
     pub(crate) items: Result<u64, Error>,
-    source: PhantomData<S>,
 }
 
 /// One of several that are zipped.
@@ -279,7 +288,39 @@ pub(crate) enum Part {
 impl<S> Over<S> {
     /// Integers.
     pub fn span<I: Integer>(start: I, items: Option<u64>) -> Over<Span<I>> {
-        Over { parts: vec![Part::Span(start.to_bits())], items: items.ok_or(Error::Endless), source: PhantomData }
+        Over { data: Data::span(start.to_bits(), items), source: PhantomData }
+    }
+
+    /// What `write` has written, which may end early when that fails.
+    pub(crate) fn column(write: &mut dyn FnMut(&mut ColumnWriter)) -> Over<S> {
+        Over { data: Data::column(write), source: PhantomData }
+    }
+}
+
+impl Ready for Data {
+    fn data(self: Box<Self>) -> Data {
+        *self
+    }
+}
+
+impl Data {
+    fn span(start: u128, items: Option<u64>) -> Box<dyn Ready> {
+        Box::new(Data { parts: vec![Part::Span(start)], items: items.ok_or(Error::Endless) })
+    }
+
+    fn column(write: &mut dyn FnMut(&mut ColumnWriter)) -> Box<dyn Ready> {
+        let mut writer = ColumnWriter { writer: Writer::new(), table: Vec::new(), items: 0, failed: None };
+        write(&mut writer);
+        Box::new(match writer.failed.take().map_or_else(|| writer.part(), Err) {
+            Ok((items, part)) => Data { parts: vec![part], items: Ok(items) },
+            Err(error) => Data { parts: Vec::new(), items: Err(error) },
+        })
+    }
+
+    fn zip(one: Box<dyn Ready>, other: Box<dyn Ready>) -> Box<dyn Ready> {
+        let (mut one, other) = (one.data(), other.data());
+        one.parts.extend(other.parts);
+        Box::new(Data { parts: one.parts, items: zip(one.items, other.items) })
     }
 
     /// Describes the data, for [`Source::open`].
@@ -307,15 +348,13 @@ fn zip(first: Result<u64, Error>, other: Result<u64, Error>) -> Result<u64, Erro
 }
 
 /// Two to be mapped together.
-pub fn zip2<A, B>(mut a: Over<A>, b: Over<B>) -> Over<(A, B)> {
-    a.parts.extend(b.parts);
-    Over { parts: a.parts, items: zip(a.items, b.items), source: PhantomData }
+pub fn zip2<A, B>(a: Over<A>, b: Over<B>) -> Over<(A, B)> {
+    Over { data: Data::zip(a.data, b.data), source: PhantomData }
 }
 
 /// Three to be mapped together.
 pub fn zip3<A, B, C>(a: Over<A>, b: Over<B>, c: Over<C>) -> Over<(A, B, C)> {
-    let Over { parts, items, .. } = zip2(zip2(a, b), c);
-    Over { parts, items, source: PhantomData }
+    Over { data: Data::zip(Data::zip(a.data, b.data), c.data), source: PhantomData }
 }
 
 /// Writes a [`Column`].
@@ -327,39 +366,38 @@ pub struct ColumnWriter {
 }
 
 impl ColumnWriter {
-    /// Without items.
-    #[allow(clippy::new_without_default)]
-    pub fn new() -> ColumnWriter {
-        ColumnWriter { writer: Writer::new(), table: Vec::new(), items: 0, failed: None }
-    }
-
-    /// Appends items.
-    pub fn extend<T: Wire>(&mut self, items: &[T]) {
-        if self.failed.is_none() {
-            self.failed = self.try_extend(items).err();
-        }
-    }
-
-    fn try_extend<T: Wire>(&mut self, items: &[T]) -> Result<(), Error> {
-        self.items += items.len() as u64;
+    /// Appends items. False if they can't be written, and no more are wanted.
+    pub fn extend<T: Wire>(&mut self, items: &[T]) -> bool {
         if let Some(bytes) = as_bytes(items) {
-            return self.writer.append(bytes);
+            return self.append(items.len(), bytes);
         }
-        self.table.reserve(items.len());
-        for item in items {
-            self.table.push(self.writer.length());
-            item.put(self.writer.buffer());
-            self.writer.spill()?;
-        }
-        Ok(())
+        items.iter().all(|item| {
+            item.put(self.next());
+            self.spill()
+        })
     }
 
-    /// What was written.
-    pub fn finish<S>(mut self) -> Over<S> {
-        match self.failed.take().map_or_else(|| self.part(), Err) {
-            Ok((items, part)) => Over { parts: vec![part], items: Ok(items), source: PhantomData },
-            Err(error) => Over { parts: Vec::new(), items: Err(error), source: PhantomData },
-        }
+    fn append(&mut self, items: usize, bytes: &[u8]) -> bool {
+        self.items += items as u64;
+        let appended = self.writer.append(bytes);
+        self.note(appended)
+    }
+
+    /// Where the next item is to be appended.
+    fn next(&mut self) -> &mut Vec<u8> {
+        self.items += 1;
+        self.table.push(self.writer.length());
+        self.writer.buffer()
+    }
+
+    fn spill(&mut self) -> bool {
+        let spilt = self.writer.spill();
+        self.note(spilt)
+    }
+
+    fn note(&mut self, written: Result<(), Error>) -> bool {
+        self.failed = self.failed.take().or(written.err());
+        self.failed.is_none()
     }
 
     fn part(mut self) -> Result<(u64, Part), Error> {

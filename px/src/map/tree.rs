@@ -2,20 +2,23 @@
 
 use super::error::Error;
 use super::fold::{Fold, LEAF};
-use super::output::{Output, Place};
+use super::output::{Batch, Output, Place, own};
 use crate::link::{Damaged, Results};
 use crate::wire::Wire;
 
-/// Nodes of the tree, and what belongs to none yet.
-pub struct Tree<L: Fold> {
+/// What is reduced by this fold.
+pub(crate) type TreeOf<L> = Tree<<L as Fold>::Item, <L as Fold>::Leaf, <L as Fold>::Node>;
+
+/// Nodes of the tree, and what belongs to none yet. Its type doesn't name the fold, which may borrow variables.
+pub struct Tree<I, F, N> {
     first: u64,
     /// The next item's index.
     next: u64,
     /// Items of the leaf in which `first` lies, if that isn't where the leaf begins.
-    head: Vec<Option<L::Item>>,
-    nodes: Vec<Node<L::Node>>,
+    head: Vec<Option<I>>,
+    nodes: Vec<Node<N>>,
     /// The leaf in which `next` lies, if it began here.
-    leaf: L::Leaf,
+    leaf: F,
     /// A function of the user's panicked while it had what was reduced so far.
     broken: bool,
 }
@@ -27,8 +30,8 @@ struct Node<T> {
     value: T,
 }
 
-impl<L: Fold> Tree<L> {
-    pub(crate) fn new(fold: &L, first: u64) -> Tree<L> {
+impl<I: Wire + Send, F: Wire + Send, N: Wire + Send> Tree<I, F, N> {
+    pub(crate) fn new(fold: &impl Fold<Item = I, Leaf = F, Node = N>, first: u64) -> Self {
         Tree { first, next: first, head: Vec::new(), nodes: Vec::new(), leaf: fold.leaf(), broken: false }
     }
 
@@ -37,7 +40,7 @@ impl<L: Fold> Tree<L> {
         self.first.next_multiple_of(LEAF)
     }
 
-    fn push_one(&mut self, fold: &L, item: Option<L::Item>) {
+    fn push_one(&mut self, fold: &impl Fold<Item = I, Leaf = F, Node = N>, item: Option<I>) {
         if self.next < self.head_end() {
             self.head.push(item);
             self.next += 1;
@@ -53,12 +56,12 @@ impl<L: Fold> Tree<L> {
     }
 
     /// The leaf that has just become full, or is the last one.
-    fn close(&mut self, fold: &L) {
+    fn close(&mut self, fold: &impl Fold<Item = I, Leaf = F, Node = N>) {
         let leaf = std::mem::replace(&mut self.leaf, fold.leaf());
         self.push_node(fold, Node { level: 0, index: (self.next - 1) / LEAF, value: fold.close(leaf) });
     }
 
-    fn push_node(&mut self, fold: &L, mut node: Node<L::Node>) {
+    fn push_node(&mut self, fold: &impl Fold<Item = I, Leaf = F, Node = N>, mut node: Node<N>) {
         while node.index % 2 == 1
             && self.nodes.last().is_some_and(|left| left.level == node.level && left.index + 1 == node.index)
             && let Some(left) = self.nodes.pop()
@@ -70,7 +73,7 @@ impl<L: Fold> Tree<L> {
     }
 
     /// Appends what was reduced of items behind these. Where items are left out, they count as absent.
-    pub(crate) fn append(&mut self, fold: &L, other: Tree<L>) {
+    pub(crate) fn append(&mut self, fold: &impl Fold<Item = I, Leaf = F, Node = N>, other: Self) {
         while self.next < other.first && !self.next.is_multiple_of(LEAF) {
             self.push_one(fold, None);
         }
@@ -93,7 +96,7 @@ impl<L: Fold> Tree<L> {
     }
 
     /// All of it as one value, for a tree that begins with the first item; none if there are no items.
-    pub(crate) fn root(mut self, fold: &L) -> Option<L::Node> {
+    pub(crate) fn root(mut self, fold: &impl Fold<Item = I, Leaf = F, Node = N>) -> Option<N> {
         if !self.next.is_multiple_of(LEAF) {
             self.close(fold);
         }
@@ -114,7 +117,7 @@ impl<L: Fold> Tree<L> {
         self.leaf.put(to);
     }
 
-    pub(crate) fn read(first: u64, count: u64, from: &mut &[u8]) -> Result<Tree<L>, Damaged> {
+    pub(crate) fn read(first: u64, count: u64, from: &mut &[u8]) -> Result<Self, Damaged> {
         let head = Vec::get(from)?;
         let nodes = u64::get(from)?;
         let nodes = (0..nodes).map(|_| {
@@ -134,7 +137,7 @@ pub(crate) struct Folded<L>(pub(crate) L);
 
 /// Keeps a leaf in registers, and puts it back also when the function unwinds.
 struct Open<'a, L: Fold> {
-    tree: &'a mut Tree<L>,
+    tree: &'a mut TreeOf<L>,
     leaf: Option<L::Leaf>,
     next: u64,
     folding: bool,
@@ -154,9 +157,9 @@ impl<L: Fold> Drop for Open<'_, L> {
 impl<L: Fold> Folded<L> {
     /// A whole leaf. The loops are such that the compiler sees which lane of a sum an item belongs to.
     #[inline(always)]
-    fn whole(&self, tree: &mut Tree<L>, next: &mut impl FnMut() -> Option<L::Item>) {
+    fn whole(&self, tree: &mut TreeOf<L>, next: &mut impl FnMut() -> Option<L::Item>) {
         let first = tree.next;
-        let mut open = Open { tree, leaf: Some(self.0.leaf()), next: first, folding: false };
+        let mut open: Open<'_, L> = Open { tree, leaf: Some(self.0.leaf()), next: first, folding: false };
         for row in 0..8 {
             for lane in 0..8 {
                 let item = next();
@@ -176,17 +179,10 @@ impl<L: Fold> Folded<L> {
             tree.broken = false;
         }
     }
-}
 
-impl<L: Fold> Output<L::Item> for Folded<L> {
-    type Batch = Tree<L>;
-
-    fn batch(&self, first: u64) -> Tree<L> {
-        Tree::new(&self.0, first)
-    }
-
+    /// Takes results, so many calls of `next`. If it unwinds, the tree has those until then.
     #[inline(always)]
-    fn extend(&self, tree: &mut Tree<L>, count: u64, mut next: impl FnMut() -> Option<L::Item>) {
+    pub(crate) fn extend(&self, tree: &mut TreeOf<L>, count: u64, mut next: impl FnMut() -> Option<L::Item>) {
         let mut left = count;
         while left > 0 {
             if tree.next.is_multiple_of(LEAF) && tree.next >= tree.head_end() && left >= LEAF {
@@ -201,34 +197,44 @@ impl<L: Fold> Output<L::Item> for Folded<L> {
             }
         }
     }
+}
 
-    fn fail(&self, tree: &mut Tree<L>, _: &str) {
-        tree.push_one(&self.0, None);
+impl<L: Fold> Output for Folded<L> {
+    fn batch(&self, first: u64) -> Batch {
+        Box::new(TreeOf::<L>::new(&self.0, first))
+    }
+
+    fn fail(&self, tree: &mut Batch, _: &str) {
+        own::<TreeOf<L>>(tree).push_one(&self.0, None);
     }
 
     fn most(&self) -> u64 {
         1 << 22
     }
 
-    fn done(&self, tree: &Tree<L>) -> u64 {
+    fn done(&self, tree: &mut Batch) -> u64 {
+        let tree = own::<TreeOf<L>>(tree);
         tree.next - tree.first
     }
 
-    fn broken(&self, tree: &Tree<L>) -> bool {
-        tree.broken
+    fn broken(&self, tree: &mut Batch) -> bool {
+        own::<TreeOf<L>>(tree).broken
     }
 
-    fn join(&self, tree: &mut Tree<L>, other: Tree<L>) {
+    fn join(&self, tree: &mut Batch, mut other: Batch) {
+        let (tree, other) = (own::<TreeOf<L>>(tree), own::<TreeOf<L>>(&mut other));
+        let other = std::mem::replace(other, Tree::new(&self.0, 0));
         tree.append(&self.0, other);
     }
 
-    fn size(&self, tree: &Tree<L>) -> usize {
+    fn size(&self, tree: &mut Batch) -> usize {
+        let tree = own::<TreeOf<L>>(tree);
         (tree.head.len() + tree.nodes.len()) * size_of::<Node<L::Node>>()
     }
 
-    fn finish(&self, tree: Tree<L>, place: &Place) -> Result<Results, Error> {
+    fn finish(&self, mut tree: Batch, place: &Place) -> Result<Results, Error> {
         let mut bytes = Vec::new();
-        tree.write(&mut bytes);
+        own::<TreeOf<L>>(&mut tree).write(&mut bytes);
         place.put(bytes)
     }
 }

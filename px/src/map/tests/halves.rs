@@ -102,7 +102,7 @@ fn each_engine_maps_its_own_part() {
 #[test]
 fn errors_stay_with_the_results() {
     let work = |_| {
-        let half = |px_items: map::Items<_>| px_items.map(|n: i32| 6 / n).keep_errors().collect();
+        let half = |px_items: map::Items<_, map::Stay>| px_items.map(|n: i32| 6 / n).keep_errors().collect();
         let kept = map::each_keep(crate::part!([3, 0, 1]), half);
         assert_eq!(kept, [Ok(2), Err("attempt to divide by zero".to_owned()), Ok(6)]);
     };

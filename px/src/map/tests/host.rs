@@ -249,7 +249,7 @@ fn begin(map: MapAsk) -> u64 {
 }
 
 fn function(map: &MapAsk) -> extern "C" fn() {
-    let (object, base) = super::super::place_of(marker)
+    let (object, base) = super::super::handle::place_of(marker)
         .map(|(object, at)| (object, marker as *const () as u64 - at))
         .expect("it is loaded");
     assert_eq!(map.object, object);
