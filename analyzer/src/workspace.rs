@@ -48,7 +48,11 @@ impl Wanted {
         };
         let px = builds.join("px");
         if px.is_dir() {
-            dependencies.insert("px".into(), at_path(&px));
+            let mut config = at_path(&px);
+            if dependencies.iter().any(|(name, config)| is_serde(name, config)) {
+                config.insert("features".into(), vec!["serde"].into());
+            }
+            dependencies.insert("px".into(), config.into());
         }
         Wanted { dependencies, lock, toolchain: request.toolchain.clone() }
     }
@@ -72,7 +76,7 @@ fn dependency(line: &str) -> Option<(String, Value)> {
         let folder = std::path::absolute(line).ok()?;
         let manifest: Table = std::fs::read_to_string(folder.join("Cargo.toml")).ok()?.parse().ok()?;
         let name = manifest.get("package")?.get("name")?.as_str()?.to_owned();
-        return Some((name, at_path(&folder)));
+        return Some((name, at_path(&folder).into()));
     }
     let (name, mut config) = line.parse::<Table>().ok()?.into_iter().next()?;
     if let Some(path) = config.get_mut("path") {
@@ -82,8 +86,13 @@ fn dependency(line: &str) -> Option<(String, Value)> {
     Some((name, config))
 }
 
-fn at_path(folder: &Path) -> Value {
-    Table::from_iter([("path".to_owned(), Value::from(folder.display().to_string()))]).into()
+fn at_path(folder: &Path) -> Table {
+    Table::from_iter([("path".to_owned(), Value::from(folder.display().to_string()))])
+}
+
+/// With serde, px is another one: see the compiler.
+fn is_serde(name: &str, config: &Value) -> bool {
+    config.get("package").and_then(Value::as_str).unwrap_or(name) == "serde"
 }
 
 /// The files known to rust-analyzer, and which of them is the cell's.
@@ -205,5 +214,7 @@ mod tests {
         assert_eq!(dependency(env!("CARGO_MANIFEST_DIR")).map(|(name, _)| name), Some("chorus-analyzer".into()));
         assert_eq!(dependency("nonsense"), None);
         assert_eq!(dependency("/nonexistent"), None);
+        let named = |line| dependency(line).is_some_and(|(name, config)| is_serde(&name, &config));
+        assert!(named("serde = \"1\"") && named("s = { package = \"serde\" }") && !named("serde_json = \"1\""));
     }
 }

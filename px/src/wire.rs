@@ -65,9 +65,9 @@ mod required {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't travel between the notebook and its engines",
     label = "a value of this type would have to travel",
-    note = "numbers, bool, char, String and tuples, arrays, Vec, Option, Result, HashMap, BTreeMap of these can",
     note = "for a type of your own, add `:dep serde = {{ version = \"1\", features = [\"derive\"] }}` and derive \
-            `serde::Serialize, serde::Deserialize`"
+            `serde::Serialize, serde::Deserialize`",
+    note = "numbers, bool, char, String and tuples, arrays, Vec, Option, Result, HashMap, BTreeMap of these can"
 )]
 pub unsafe trait Wire: required::Required {
     /// Whether the bytes of a value in memory are its encoding, and any bytes are a value: numbers, and arrays and tuples

@@ -139,7 +139,7 @@ def test_what_nothing_shows_is_said_without_generated_code(kernel):
     kernel.run("struct Silent(String);").ok()
     for code in ("\nSilent(String::new())", "let text = String::new();\nSilent(text)"):
         reply = kernel.run(code).failed()
-        assert reply.content["evalue"] == "error[E0277]: `Silent` doesn't implement `Debug`"
+        assert reply.content["evalue"].startswith("error[E0277]: `Silent` doesn't implement `Debug`; add `#[derive(Debug)]`")
         assert "line 2, column 1" in reply.traceback and "evcxr" not in reply.traceback
 
 

@@ -1,7 +1,10 @@
-//! What may be an argument of a call. How it is passed is a type that rustc infers, since only one implementation fits.
+//! What may be an argument of a call. How it is passed is a type that `px::call!` finds by a method's name, as `px::over!`
+//! does: whether a type travels can't be asked instead, since with serde rustc takes `&str` for one that does until it
+//! looks at lifetimes.
 
 use super::{Builder, Task};
 use crate::wire::Wire;
+use std::marker::PhantomData;
 use std::time::Duration;
 
 /// An argument: a value, a reference to one, or the handle of a call that will return one.
@@ -18,16 +21,38 @@ pub trait Arg<How> {
     fn pass(&self, call: &mut Builder);
 }
 
-/// How an argument is passed.
-pub struct ByValue;
-/// How an argument is passed.
-pub struct ByRef;
-/// How an argument is passed.
-pub struct ByText;
-/// How an argument is passed.
-pub struct BySlice;
-/// How an argument is passed.
-pub struct ByTask;
+/// Stands for an argument's type.
+pub struct Type<A>(PhantomData<A>);
+
+/// That of a value.
+pub fn type_of<A>(_: &A) -> Type<A> {
+    Type(PhantomData)
+}
+
+macro_rules! hows {
+    ($($how:ident: $($probe:ident [$($references:tt)*] [$($generics:tt)*] $type:ty),*);* $(;)?) => {$(
+        /// How an argument is passed.
+        pub struct $how;
+        $(
+            /// The more references it is implemented for, the sooner it is tried.
+            pub trait $probe {
+                /// How.
+                fn how(&self) -> $how {
+                    $how
+                }
+            }
+            impl<$($generics)*> $probe for $($references)* Type<$type> {}
+        )*
+    )*};
+}
+
+hows! {
+    ByText: ProbeText [&&&] ['a] &'a str;
+    BySlice: ProbeSlice [&&&] ['a, T] &'a [T];
+    ByTask: ProbeTask [&&&] [T] Task<T>, ProbeTaskRef [&&&] ['a, T] &'a Task<T>;
+    ByRef: ProbeRef [&&] ['a, T] &'a T;
+    ByValue: ProbeValue [] [T] T;
+}
 
 impl<T: Wire> Arg<ByValue> for T {
     type Value = T;

@@ -13,7 +13,8 @@
 //! a function captures can't travel, so it is the path of a function or a closure that captures nothing. A call may need
 //! what other calls return: that goes from engine to engine, and not through the notebook.
 
-mod args;
+#[doc(hidden)]
+pub mod args;
 mod shared;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -93,18 +94,36 @@ macro_rules! __call {
             "`px::call!` has no option `", ::std::stringify!($other), "`: it has `after`, `on`, `retries` and `timeout`"
         ));
     };
-    (@call $call:ident, $f:expr, []) => { $crate::task::call0($call, $f) };
-    (@call $call:ident, $f:expr, [$a:expr,]) => { $crate::task::call1($call, $a, $f) };
-    (@call $call:ident, $f:expr, [$a:expr, $b:expr,]) => { $crate::task::call2($call, $a, $b, $f) };
-    (@call $call:ident, $f:expr, [$a:expr, $b:expr, $c:expr,]) => { $crate::task::call3($call, $a, $b, $c, $f) };
+    (@arg $arg:expr) => {
+        match $arg {
+            arg => {
+                #[allow(unused_imports)]
+                use $crate::task::args::*;
+                let how = (&&&&type_of(&arg)).how();
+                (arg, how)
+            }
+        }
+    };
+    (@call $call:ident, $f:expr, []) => {
+        $crate::task::call0($call, $f)
+    };
+    (@call $call:ident, $f:expr, [$a:expr,]) => {
+        $crate::task::call1($call, $crate::__call!(@arg $a), $f)
+    };
+    (@call $call:ident, $f:expr, [$a:expr, $b:expr,]) => {
+        $crate::task::call2($call, $crate::__call!(@arg $a), $crate::__call!(@arg $b), $f)
+    };
+    (@call $call:ident, $f:expr, [$a:expr, $b:expr, $c:expr,]) => {
+        $crate::task::call3($call, $crate::__call!(@arg $a), $crate::__call!(@arg $b), $crate::__call!(@arg $c), $f)
+    };
     (@call $call:ident, $f:expr, [$a:expr, $b:expr, $c:expr, $d:expr,]) => {
-        $crate::task::call4($call, $a, $b, $c, $d, $f)
+        $crate::task::call4($call, $crate::__call!(@arg $a), $crate::__call!(@arg $b), $crate::__call!(@arg $c), $crate::__call!(@arg $d), $f)
     };
     (@call $call:ident, $f:expr, [$a:expr, $b:expr, $c:expr, $d:expr, $e:expr,]) => {
-        $crate::task::call5($call, $a, $b, $c, $d, $e, $f)
+        $crate::task::call5($call, $crate::__call!(@arg $a), $crate::__call!(@arg $b), $crate::__call!(@arg $c), $crate::__call!(@arg $d), $crate::__call!(@arg $e), $f)
     };
     (@call $call:ident, $f:expr, [$a:expr, $b:expr, $c:expr, $d:expr, $e:expr, $g:expr,]) => {
-        $crate::task::call6($call, $a, $b, $c, $d, $e, $g, $f)
+        $crate::task::call6($call, $crate::__call!(@arg $a), $crate::__call!(@arg $b), $crate::__call!(@arg $c), $crate::__call!(@arg $d), $crate::__call!(@arg $e), $crate::__call!(@arg $g), $f)
     };
     (@call $call:ident, $f:expr, $more:tt) => {
         ::std::compile_error!("`px::call!` takes at most 6 arguments: put some of them into a tuple")
@@ -294,12 +313,12 @@ macro_rules! calls {
         /// For [`call!`](crate::call!).
         #[doc(hidden)]
         #[allow(clippy::too_many_arguments)]
-        pub fn $call<$($arg: Arg<$how>, $how,)* F, R: Wire>(mut call: Builder, $($name: $arg,)* function: F) -> Task<R>
+        pub fn $call<$($arg: Arg<$how>, $how,)* F, R: Wire>(mut call: Builder, $($name: ($arg, $how),)* function: F) -> Task<R>
         where
             F: Fn($($arg::Value),*) -> R + Copy + 'static,
         {
             let _ = function;
-            $($name.pass(&mut call);)*
+            $($name.0.pass(&mut call);)*
             let _ = &mut call;
             // What the arguments hold isn't dropped before the kernel has the call.
             call.submit($serve::<$($arg::Value,)* F, R>)

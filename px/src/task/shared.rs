@@ -1,7 +1,6 @@
 //! Values that many calls need: [`put`] writes one to a room once, and calls get a [`Ref`] to it.
 
 use super::values::read_room;
-use crate::link::{Damaged, Message};
 use crate::map::Error;
 use crate::map::rooms::Room;
 use crate::wire::Wire;
@@ -83,19 +82,47 @@ impl<T> Clone for Ref<T> {
     }
 }
 
+/// What travels: path, length and number.
+type Address = (String, u64, u64);
+
+impl<T> Ref<T> {
+    /// Notes that it travels.
+    fn address(&self) -> Address {
+        let Shared { path, length, id, .. } = &*self.0;
+        PASSED.with_borrow_mut(|passed| passed.push(path.clone()));
+        (path.clone(), *length, *id)
+    }
+}
+
+impl<T: Wire + Send + Sync> From<Address> for Ref<T> {
+    fn from((path, length, id): Address) -> Ref<T> {
+        known(id, || Shared { path, length, id, _room: None, value: OnceLock::new() })
+    }
+}
+
 // SAFETY: not plain.
+#[cfg(not(feature = "serde"))]
 unsafe impl<T: Wire + Send + Sync> Wire for Ref<T> {
     fn put(&self, to: &mut Vec<u8>) {
-        let Shared { path, length, id, .. } = &*self.0;
-        path.write(to);
-        length.write(to);
-        id.write(to);
-        PASSED.with_borrow_mut(|passed| passed.push(path.clone()));
+        self.address().put(to);
     }
 
-    fn get(from: &mut &[u8]) -> Result<Ref<T>, Damaged> {
-        let (path, length, id) = (String::read(from)?, u64::read(from)?, u64::read(from)?);
-        Ok(known(id, || Shared { path, length, id, _room: None, value: OnceLock::new() }))
+    fn get(from: &mut &[u8]) -> Result<Ref<T>, crate::link::Damaged> {
+        Address::get(from).map(Ref::from)
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<T> serde::Serialize for Ref<T> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.address().serialize(serializer)
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<'a, T: Wire + Send + Sync> serde::Deserialize<'a> for Ref<T> {
+    fn deserialize<D: serde::Deserializer<'a>>(deserializer: D) -> Result<Ref<T>, D::Error> {
+        Address::deserialize(deserializer).map(Ref::from)
     }
 }
 
