@@ -320,7 +320,7 @@ pub(crate) fn place_behind(before: u64) -> u64 {
 /// # Safety
 /// Any bytes must be values of the type, and nobody may change the files any more.
 pub(crate) unsafe fn read_values(all: &[Stretch<'_>], count: usize, to: &mut dyn Plain) -> std::io::Result<()> {
-    let size = to.size().max(1);
+    let size = to.size();
     let bytes = all.iter().try_fold(0usize, |sum, stretch| sum.checked_add(stretch.bytes));
     if bytes.is_none() || bytes != count.checked_mul(size) {
         return Err(std::io::ErrorKind::InvalidData.into());
