@@ -202,8 +202,7 @@ impl<V> Handle<V> {
     pub fn wait_partial(self) -> V {
         match self.partial() {
             Ok(value) => value,
-            Err(Error::Failed(sentence)) => std::panic::resume_unwind(Box::new(sentence)),
-            Err(error) => panic!("{error}"),
+            Err(error) => end(error),
         }
     }
 

@@ -320,11 +320,12 @@ pub(crate) fn place_behind(before: u64) -> u64 {
 /// # Safety
 /// Any bytes must be values of the type, and nobody may change the files any more.
 pub(crate) unsafe fn read_values(all: &[Stretch<'_>], count: usize, to: &mut dyn Plain) -> std::io::Result<()> {
-    let size = to.size();
     let bytes = all.iter().try_fold(0usize, |sum, stretch| sum.checked_add(stretch.bytes));
-    if bytes.is_none() || bytes != count.checked_mul(size) {
+    if bytes.is_none() || bytes != count.checked_mul(to.size()) {
         return Err(std::io::ErrorKind::InvalidData.into());
     }
+    // Values may take no bytes.
+    let size = to.size().max(1);
     let replaceable = to.is_new() && bytes.is_some_and(|bytes| bytes >= MAPPED);
     let (start, capacity) = to.room(if replaceable { count.max(OWN_CHUNK / size) } else { count });
     let replaceable = replaceable && is_own_chunk(start, capacity * size);
