@@ -148,7 +148,7 @@ fn closures_of_flags_are_rust() {
 #[test]
 fn data_magics_are_read() {
     let transfer = |cell: &str| match only(cell) {
-        Command::Transfer(Transfer { way, variables, targets }) => {
+        Command::Transfer(Transfer { way, variables, targets, .. }) => {
             let names: Vec<String> = variables.iter().map(|it| format!("{}>{}", it.from, it.to)).collect();
             (way, names.join(" "), targets.to_string())
         }
