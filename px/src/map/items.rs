@@ -76,6 +76,7 @@ impl<R, P: Fn(&R) -> bool + Sync> Filter<R> for Only<P> {
     }
 }
 
+#[allow(clippy::type_complexity)] // An `impl Fn` can't be in a type of its own.
 impl<'a, S: Source, W> Items<'a, S, W> {
     /// The function to be called for each item.
     pub fn map<R, F: Fn(S::Item) -> R + Sync>(self, function: F) -> Mapped<'a, S, R, F, Every, W> {

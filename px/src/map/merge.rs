@@ -217,6 +217,7 @@ impl Ended {
     }
 
     /// Calls `read` with all encoded results, by first items; it must take all of them.
+    #[allow(clippy::type_complexity)]
     fn each(&self, read: &mut dyn FnMut(&Done, &mut &[u8]) -> Result<(), Error>) -> Result<(), Error> {
         self.done.iter().try_for_each(|done| self.with_bytes(done, &mut |bytes| read(done, bytes)))
     }

@@ -204,12 +204,12 @@ impl Encodings {
     #[inline(always)]
     pub(crate) fn fill<R: Wire>(&mut self, count: u64, mut next: impl FnMut() -> R) {
         assert!(R::is_plain());
-        let room = self.room(count as usize * size_of::<R>()).cast::<R>();
+        let room = self.room(count as usize * size_of::<R>()).cast::<Packed<R>>();
         let mut filling = Filling { batch: self, size: size_of::<R>(), done: 0 };
         while filling.done < count as usize {
             let value = next();
-            // SAFETY: there is room for `count` more values. It needn't begin where values of the type do.
-            unsafe { room.wrapping_add(filling.done).write_unaligned(value) };
+            // SAFETY: there is room for `count` more values. It may begin anywhere.
+            unsafe { room.wrapping_add(filling.done).write(Packed(value)) };
             filling.done += 1;
         }
     }
@@ -231,6 +231,10 @@ impl Encodings {
         }
     }
 }
+
+/// A value that may begin anywhere. In cells, std's functions for such places check each time that they don't overlap.
+#[repr(C, packed)]
+pub(crate) struct Packed<T>(pub(crate) T);
 
 /// Counts what was written also when a function unwinds.
 struct Filling<'a> {

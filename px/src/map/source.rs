@@ -2,6 +2,7 @@
 //! lifetimes, so that the function that was compiled for it on one side is the same on the other.
 
 use super::error::Error;
+use super::output::Packed;
 use super::rooms::{Blob, Bytes, Writer};
 use crate::link::Message as _;
 use crate::wire::{Wire, as_bytes};
@@ -206,25 +207,27 @@ fn read_column(open: &OpenColumn, first: u64, count: u64, plain: Option<usize>) 
             (usize::try_from(u64::read(&mut entry)?).map_err(|_| Error::Damaged)?, open.table)
         }
     };
-    Ok(ColumnReader(bytes.get(begin..end).ok_or(Error::Damaged)?))
+    Ok(ColumnReader { bytes: bytes.get(begin..end).ok_or(Error::Damaged)?, at: 0 })
 }
 
 /// See [`Column`].
-pub struct ColumnReader<'a>(&'a [u8]);
+pub struct ColumnReader<'a> {
+    bytes: &'a [u8],
+    /// Where the next plain item is.
+    at: usize,
+}
 
 impl<T: Wire> Read<T> for ColumnReader<'_> {
     #[inline(always)]
     unsafe fn next(&mut self) -> T {
         if T::is_plain() {
+            let place = self.bytes.as_ptr().wrapping_add(self.at);
+            self.at = self.at.wrapping_add(size_of::<T>());
             // SAFETY: `open_column` and `read_column` have checked that as many items as may be read are there, and any
             // bytes are a value of a plain type.
-            unsafe {
-                let item = self.0.as_ptr().cast::<T>().read_unaligned();
-                self.0 = self.0.get_unchecked(size_of::<T>()..);
-                return item;
-            }
+            return unsafe { place.cast::<Packed<T>>().read().0 };
         }
-        T::get(&mut self.0).unwrap_or_else(|damaged| panic!("an item can't be read: {damaged}"))
+        T::get(&mut self.bytes).unwrap_or_else(|damaged| panic!("an item can't be read: {damaged}"))
     }
 }
 
