@@ -80,15 +80,23 @@ pub enum Followed {
     Detached(Sent),
 }
 
+/// What goes to engines along with an object.
+pub struct Along<'a> {
+    /// See [`RunRequest::argument`].
+    pub argument: Vec<u8>,
+    /// See [`RunRequest::label`].
+    pub label: &'a str,
+    /// See [`RunRequest::snapshots`].
+    pub snapshots: SnapshotPolicy,
+}
+
 /// Sends an object to engines.
 pub async fn send(
     cluster: &Cluster,
     object: &Object,
     targets: &[EngineId],
     options: &PxOptions,
-    argument: Vec<u8>,
-    label: &str,
-    snapshots: SnapshotPolicy,
+    Along { argument, label, snapshots }: Along<'_>,
     publisher: &Publisher,
 ) -> Result<(Sent, PxCell), ClusterError> {
     let mut preload = Vec::new();

@@ -51,10 +51,8 @@ impl Executor {
             let says =
                 format!("Sent; `{name}` is its handle: `{name}.wait()` has the results, `%cancel {name}` ends it.");
             request.publisher.say(&says).await;
-        } else if let Some(job) = self.jobs.latest() {
-            if let Some(summary) = job.summary() {
-                request.publisher.say(&summary).await;
-            }
+        } else if let Some(summary) = self.jobs.latest().and_then(|job| job.summary()) {
+            request.publisher.say(&summary).await;
         }
         Ok(Next::Continue)
     }

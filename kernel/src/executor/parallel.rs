@@ -118,9 +118,7 @@ impl Executor {
                             object,
                             &targets,
                             &cell_options,
-                            argument.clone(),
-                            &label,
-                            snapshots,
+                            px::Along { argument: argument.clone(), label: &label, snapshots },
                             &cell_publisher,
                         ));
                         let (sent, cell) = match sent {

@@ -247,9 +247,9 @@ impl Jobs {
     /// Ends maps and calls; returns how many.
     pub fn cancel(&self, which: Which<'_>) -> usize {
         let state = self.lock();
-        let running = state.jobs.values().filter(|job| job.runs());
+        let mut running = state.jobs.values().filter(|job| job.runs());
         let maps: Vec<Arc<Job>> = match which {
-            Which::Last => running.last().cloned().into_iter().collect(),
+            Which::Last => running.next_back().cloned().into_iter().collect(),
             Which::Named(name) => running.filter(|job| job.has_name(name)).cloned().collect(),
             Which::All => running.cloned().collect(),
         };
