@@ -80,14 +80,22 @@ pub enum Followed {
     Detached(Sent),
 }
 
+/// What is sent.
+pub struct Cell<'a> {
+    /// The object.
+    pub object: &'a Object,
+    /// Its argument.
+    pub argument: &'a [u8],
+    /// What monitors show for it.
+    pub label: &'a str,
+}
+
 /// Sends an object to engines.
 pub async fn send(
     cluster: &Cluster,
-    object: &Object,
+    Cell { object, argument, label }: Cell<'_>,
     targets: &[EngineId],
     options: &PxOptions,
-    argument: Vec<u8>,
-    label: &str,
     snapshots: SnapshotPolicy,
     publisher: &Publisher,
 ) -> Result<(Sent, PxCell), ClusterError> {
@@ -101,7 +109,7 @@ pub async fn send(
         preload,
         object: id,
         entry: Entry::Cell(object.entry.clone()),
-        argument,
+        argument: argument.to_vec(),
         map: None,
         label: label.to_owned(),
         snapshots,

@@ -115,11 +115,9 @@ impl Executor {
                         let begun = Instant::now();
                         let sent = handle.block_on(px::send(
                             &cell_cluster,
-                            object,
+                            px::Cell { object, argument, label: &label },
                             &targets,
                             &cell_options,
-                            argument.clone(),
-                            &label,
                             snapshots,
                             &cell_publisher,
                         ));
