@@ -101,7 +101,7 @@ impl<T> FormOfAny for Probe<T> {}
 impl Items {
     /// Puts it into all rooms, or into this engine's.
     #[track_caller]
-    pub fn put<T: Wire>(&self, number: usize, value: &Vec<T>) {
+    pub fn put<T: Wire>(&self, number: usize, value: &[T]) {
         done(Variable::find(number).and_then(|variable| variable.put(value, &[])));
     }
 
