@@ -305,6 +305,11 @@ impl Work {
         };
         Ok(Work { object, blob, preload, entry, serve })
     }
+
+    /// Whether it needs variables of the engine. A function of the notebook's cell can't, though the cell may.
+    fn needs_variables(&self) -> bool {
+        matches!(self.entry, Entry::Cell(_)) && self.object.needs_variables
+    }
 }
 
 struct Driver {
@@ -336,8 +341,8 @@ struct Driver {
 impl Driver {
     /// Has an engine serve the map.
     fn send(&mut self, engine: EngineId) {
-        let Work { object, blob, preload, entry, serve } = &self.work;
-        let generation = object.needs_variables.then(|| self.cluster.generation(engine));
+        let Work { blob, preload, entry, serve, .. } = &self.work;
+        let generation = self.work.needs_variables().then(|| self.cluster.generation(engine));
         let threads = self.context.options.threads.unwrap_or_else(|| self.cluster.share_of_cores(engine));
         let serve = Serve { threads, ..serve.clone() };
         let mut run = self.cluster.session().run(RunRequest {
@@ -374,12 +379,12 @@ impl Driver {
                 () = async { _ = cancelled.wait_for(|cancelled| *cancelled).await }, if !self.stopping => {
                     self.fail(failure("Interrupted", "the map was interrupted"));
                 }
-                event = self.map.next() => match event {
+                // Once it is closed, nothing more is heard of it.
+                event = self.map.next(), if !self.stopping => match event {
                     Some((engine, event)) => self.map_event(engine, event),
                     None => {
                         let why = self.cluster.lost().unwrap_or_else(|| "its session was closed".into());
                         self.fail(failure("ClusterLost", format!("the cluster is gone: {why}")));
-                        break;
                     }
                 },
                 Some((engine, event)) = self.events.recv() => self.run_event(engine, event).await,
@@ -479,7 +484,7 @@ impl Driver {
         if self.over || self.stopping {
             return;
         }
-        let needs_variables = self.work.object.needs_variables;
+        let needs_variables = self.work.needs_variables();
         match outcome {
             Outcome::Died(Death::Stopped, _) | Outcome::Cancelled => {
                 let what = format!("{} was stopped", name_engines(&[engine]));
@@ -534,7 +539,7 @@ impl Driver {
             // Some of them may be away for a moment.
             targets => targets.resolve(&up).unwrap_or_default(),
         };
-        let needs_variables = self.work.object.needs_variables;
+        let needs_variables = self.work.needs_variables();
         for engine in wanted {
             let knows = !needs_variables || self.deaths.contains_key(&engine);
             if !self.active.contains(&engine) && !self.barred.contains(&engine) && knows && !self.context.options.each {
@@ -547,7 +552,15 @@ impl Driver {
         }
         let since = *self.alone_since.get_or_insert_with(Instant::now);
         if since.elapsed() > LONELY || needs_variables {
-            let what = "no engine is left that could go on with the map; `%cluster status` shows them";
+            let barred: Vec<EngineId> = self.barred.iter().copied().collect();
+            let barred = match barred.as_slice() {
+                [] => String::new(),
+                some => format!(
+                    " (given up after {DEATHS} deaths in a row, or with variables lost: {})",
+                    name_engines(some)
+                ),
+            };
+            let what = format!("no engine is left that could go on with the map{barred}; `%cluster status` shows them");
             self.fail(failure("EnginesLost", what));
         }
     }
