@@ -51,7 +51,7 @@ impl Executor {
             let says =
                 format!("Sent; `{name}` is its handle: `{name}.wait()` has the results, `%cancel {name}` ends it.");
             request.publisher.say(&says).await;
-        } else if let Some(summary) = self.jobs.latest().and_then(|job| job.summary()) {
+        } else if let Some(summary) = self.jobs.latest().and_then(|job| job.untold_summary()) {
             request.publisher.say(&summary).await;
         }
         Ok(Next::Continue)

@@ -5,22 +5,21 @@
 
 use super::Context;
 use super::account::Account;
+use super::job::{End, Job, MAP_ERROR, lock};
 use crate::cluster::{Cluster, ClusterError};
 use crate::failure::failure;
 use crate::local::{THIS_CELL, place_of};
 use crate::magic::Targets;
-use crate::render::{
-    Bundle, EngineState, Grouping, MapEnd, Place, PxView, TaskLine, TaskState, ViewOptions, at_place, name_engines,
-};
+use crate::render::{Bundle, EngineState, Grouping, MapEnd, Place, PxView, ViewOptions, at_place, name_engines};
 use chorus_client::{Map, RunRequest};
-use chorus_compiler::{Member, Object, Ticket};
+use chorus_compiler::{Member, Object};
 use chorus_jupyter::content::Failure;
 use chorus_protocol::{Aftermath, BlobId, Death, EngineId, Entry, MapEvent, Outcome, Panic, RunEvent, Target};
 use px::link::{ItemFailure, MapAsk, Message, OnError, Serve};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, sleep_until};
@@ -42,61 +41,6 @@ const BATCH: usize = 64;
 
 const SIGKILL: i32 = 9;
 
-/// What a failure is called that is the function's, or of unknown cause.
-const MAP_ERROR: &str = "MapError";
-
-/// How a map is to be run.
-#[derive(Clone, Debug, PartialEq)]
-pub struct MapOptions {
-    /// On which engines; those that join later take part if this is all.
-    pub targets: Targets,
-    /// How many items make a task, if the user has a wish.
-    pub chunk: Option<u64>,
-    /// How often an item is tried again; by default once if its worker died, and not if the function panicked.
-    pub retries: Option<u32>,
-    /// What becomes of the map when an item fails.
-    pub on_error: OnError,
-    /// How long an item may take.
-    pub timeout: Option<Duration>,
-    /// How many threads an engine has for it; its share of the cores if `None`.
-    pub threads: Option<u32>,
-    /// When the progress is shown, if it is.
-    pub progress_after: Option<Duration>,
-    /// What to call it.
-    pub label: String,
-    /// The variable that holds its handle or its results, if one does.
-    pub name: Option<String>,
-    /// Whether the engines have their own items.
-    pub each: bool,
-}
-
-impl Default for MapOptions {
-    fn default() -> MapOptions {
-        MapOptions {
-            targets: Targets::all(),
-            chunk: None,
-            retries: None,
-            on_error: OnError::Stop,
-            timeout: None,
-            threads: None,
-            progress_after: Some(Duration::from_secs(2)),
-            label: "map".to_owned(),
-            name: None,
-            each: false,
-        }
-    }
-}
-
-/// What was compiled for the engines alone.
-pub struct Half {
-    /// The object.
-    pub object: Object,
-    /// For [`chorus_compiler::Compiler::settle`].
-    pub ticket: Option<Ticket>,
-    /// Whether it was sent to engines.
-    pub used: AtomicBool,
-}
-
 /// A map that is to be started.
 pub struct Started {
     /// What the cell wants.
@@ -107,104 +51,6 @@ pub struct Started {
     pub context: Context,
     /// The engines.
     pub cluster: Arc<Cluster>,
-}
-
-/// How a map ended.
-#[derive(Clone)]
-struct End {
-    result: Result<(), Failure>,
-    /// In a line.
-    summary: String,
-    took: Duration,
-}
-
-/// A map under way, or at its end.
-pub struct Job {
-    account: Arc<Mutex<Account>>,
-    end: watch::Receiver<Option<End>>,
-    cancel: watch::Sender<bool>,
-    rooms: Mutex<Vec<String>>,
-    label: String,
-    name: Option<String>,
-    begun: Instant,
-}
-
-impl Job {
-    /// Returns when it has ended.
-    pub async fn ended(&self) -> Result<(), Failure> {
-        match self.end.clone().wait_for(Option::is_some).await.as_deref() {
-            Ok(Some(end)) => end.result.clone(),
-            _ => Err(failure(MAP_ERROR, "the map's driver is gone: restart the kernel")),
-        }
-    }
-
-    /// Whether it hasn't ended.
-    pub fn runs(&self) -> bool {
-        self.end.borrow().is_none()
-    }
-
-    /// What came of it, in a line; nothing before its end.
-    pub fn summary(&self) -> Option<String> {
-        self.end.borrow().as_ref().map(|end| end.summary.clone())
-    }
-
-    /// Whether it has ended with all of its items.
-    pub fn is_whole(&self) -> bool {
-        self.end.borrow().as_ref().is_some_and(|end| end.result.is_ok())
-    }
-
-    /// Whether this variable holds its handle.
-    pub fn has_name(&self, name: &str) -> bool {
-        self.name.as_deref() == Some(name)
-    }
-
-    /// For `%tasks`.
-    pub fn line(&self, number: u64) -> TaskLine {
-        let end = self.end.borrow();
-        let state = match end.as_ref().map(|end| &end.result) {
-            None => TaskState::Running(lock(&self.account).engines()),
-            Some(Ok(())) => TaskState::Done(None),
-            Some(Err(failure)) => TaskState::Failed(failure.evalue.clone()),
-        };
-        let took = end.as_ref().map_or_else(|| self.begun.elapsed(), |end| end.took);
-        let (done, items) = self.progress();
-        let label = format!("{} ({done} of {items} items)", self.label);
-        TaskLine { number, label, state, seconds: took.as_secs_f64() }
-    }
-
-    /// Ends it. It keeps what was done.
-    pub fn cancel(&self) {
-        self.cancel.send_replace(true);
-    }
-
-    /// Items that are done, and all.
-    pub fn progress(&self) -> (u64, u64) {
-        lock(&self.account).progress()
-    }
-
-    /// What was done, for px.
-    pub fn report(&self) -> Vec<u8> {
-        lock(&self.account).report()
-    }
-
-    /// The rooms that it uses.
-    pub fn rooms(&self) -> Vec<String> {
-        lock(&self.rooms).clone()
-    }
-
-    /// The same, and nobody else will free them.
-    pub fn take_rooms(&self) -> Vec<String> {
-        std::mem::take(&mut lock(&self.rooms))
-    }
-
-    /// Has a room go with the job.
-    pub fn keep_room(&self, path: String) {
-        lock(&self.rooms).push(path);
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Sends the runs, and follows them in a task of its own. An error is a sentence.
@@ -416,7 +262,7 @@ impl Driver {
         self.failed = failed.map(|failure| self.with_place(failure));
         let summary = lock(&self.account).summary(self.begun.elapsed(), self.end());
         let result = self.failed.map_or(Ok(()), Err);
-        end.send_replace(Some(End { result, summary, took: self.begun.elapsed() }));
+        end.send_replace(Some(End { result, summary, took: self.begun.elapsed(), shown }));
     }
 
     /// Ends the map; the first reason counts.

@@ -4,10 +4,11 @@
 
 mod account;
 mod calls;
+mod job;
 mod map;
 mod rooms;
 
-pub use map::{Half, Job, MapOptions};
+pub use job::{Half, Job, MapOptions};
 
 use crate::cluster::Cluster;
 use crate::compiling::CompilerThread;
