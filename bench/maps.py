@@ -13,7 +13,6 @@ import subprocess
 import tempfile
 import time
 
-import psutil
 from measure import ROOT, Kernel
 from table import median, number
 
@@ -50,9 +49,11 @@ class Chorus:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="chorus-bench-", dir="/tmp"))
         os.environ["CHORUS_RUNTIME_DIR"] = folder + "/run"
         os.environ["CHORUS_CACHE_DIR"] = folder + "/cache"
+        os.environ["JUPYTER_PATH"] = folder + "/prefix/share/jupyter"
+        install = [PROGRAMS / "chorus", "install", "--prefix", folder + "/prefix"]
+        subprocess.run(install, check=True, capture_output=True)
         self.kernel = stack.enter_context(Kernel(env={"CHORUS_RUNTIME_DIR": os.environ["CHORUS_RUNTIME_DIR"]}))
         self.run(f"%cluster start -n {WORKERS}")
-        self.pid = self.kernel.pid
 
     def run(self, code):
         return self.kernel.run(code).ok()
@@ -332,10 +333,6 @@ def measure(names, sides, repeat):
                     # This side can't do it.
                     if not re.search(r"object has no attribute '\w+'", str(error)) or name == "chorus":
                         raise
-            if name == "chorus":
-                memory = psutil.Process(side.pid)
-                processes = [memory, *memory.children(recursive=True)]
-                print(f"all processes of chorus: {sum(p.memory_full_info().pss for p in processes) / 1e6:.0f} MB")
     return [entry for entry, _ in entries]
 
 
