@@ -6,6 +6,7 @@ Run `python3 bench/map.py` in the repository; `--help` lists the options, bench/
 
 import argparse
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -32,6 +33,8 @@ def main():
     for given, known in ((names, maps.EXPERIMENTS), (sides, maps.SIDES)):
         if unknown := set(given) - set(known):
             parser.error(f"no {', '.join(sorted(unknown))}: there are {', '.join(known)}")
+    # The peers' workers import the functions that they are sent.
+    os.environ["PYTHONPATH"] = str(ROOT / "bench")
     subprocess.run(["cargo", "build", "--workspace", "--bins"], cwd=ROOT, check=True)
     rows = maps.measure(names, sides, options.repeat)
     print(f"{run.machine()}; medians\n")

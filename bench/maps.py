@@ -300,7 +300,7 @@ def square_rows():
 
 
 def sum_rows():
-    yield row("sum of x^3, 1e9 items", "ms", 1.1, "rayon"), lambda side, repeat: side.sum(1_000_000_000, 3 * repeat)
+    yield row("sum of `x ^ 3` (bits turned), 1e9 items", "ms", 1.1, "rayon"), lambda side, repeat: side.sum(1_000_000_000, 3 * repeat)
 
 
 def data():
@@ -346,6 +346,6 @@ def markdown(rows, sides):
             sign = "≥" if entry["more_is_better"] else "≤"
             plus = f" + {entry['plus']} ms" if "plus" in entry else ""
             goal = f"{sign} {number(entry['goal'])}" + (f" × {entry['beside']}{plus}" if entry["beside"] else "")
-            verdict = "missed" if missed(entry) else "met"
+            verdict = "" if not entry.get("chorus") else "missed" if missed(entry) else "met"
         lines.append("| " + " | ".join([entry["what"], entry["unit"], *values, goal, verdict]) + " |")
     return "\n".join(lines)

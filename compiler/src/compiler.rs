@@ -53,6 +53,14 @@ pub struct CellText<'a> {
     pub first_line: usize,
     /// The whole cell, whose lines are shown with errors.
     pub cell: &'a str,
+    /// The first and the last line of the cell that the user wrote, or [`CellText::ALL`]. No place of a panic is on
+    /// others, which are generated.
+    pub users: (usize, usize),
+}
+
+impl CellText<'_> {
+    /// All lines of the cell are the user's.
+    pub const ALL: (usize, usize) = (1, usize::MAX);
 }
 
 /// A compiled cell.

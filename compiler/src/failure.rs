@@ -84,7 +84,7 @@ pub(crate) fn mapped<'a>(
     pieces: impl IntoIterator<Item = &'a Piece>,
     cell: &CellText<'a>,
 ) -> impl Iterator<Item = MappedPiece> {
-    let CellText { count, first_line, cell, .. } = *cell;
+    let CellText { count, first_line, cell, users, .. } = *cell;
     pieces.into_iter().map(move |piece| {
         let line = piece.line + first_line - 1;
         let lines = piece.text.lines().enumerate().map(|(index, _)| (line + index).checked_sub(1));
@@ -94,6 +94,7 @@ pub(crate) fn mapped<'a>(
             line,
             column: piece.column,
             text: piece.text.clone(),
+            users,
             shown: shown.join(
                 "
 ",

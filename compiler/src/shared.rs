@@ -2,6 +2,7 @@
 //!
 //! Each snapshot of a namespace has seen a beginning of this list; the rest is compiled in front of its next cell.
 
+use crate::CellText;
 use crate::cell::Cell;
 use crate::dependence::{Definition, Nature, Reach};
 use crate::evaluator::Setting;
@@ -72,7 +73,14 @@ impl Definitions {
     /// `name` is what it replaces the last of, if anything.
     fn add_text(&mut self, text: &str, name: Option<&str>) {
         let items = Cell::parse(text).items.into_iter().map(|item| Definition {
-            piece: MappedPiece { cell: 0, line: 1, column: 1, text: item.piece.text, shown: text.to_owned() },
+            piece: MappedPiece {
+                cell: 0,
+                line: 1,
+                column: 1,
+                text: item.piece.text,
+                shown: text.to_owned(),
+                users: CellText::ALL,
+            },
             nature: Nature { name: name.map(str::to_owned), ..item.nature },
         });
         self.add(items.collect(), true);
@@ -171,7 +179,8 @@ mod tests {
     use super::*;
 
     fn items(text: &str) -> Vec<Definition> {
-        let piece = |text| MappedPiece { cell: 1, line: 1, column: 1, text, shown: String::new() };
+        let piece =
+            |text| MappedPiece { cell: 1, line: 1, column: 1, text, shown: String::new(), users: CellText::ALL };
         let items = Cell::parse(text).items.into_iter();
         items.map(|item| Definition { piece: piece(item.piece.text), nature: item.nature }).collect()
     }

@@ -36,6 +36,8 @@ pub(crate) struct MappedPiece {
     pub text: String,
     /// The lines of the cell on which `text` stands, which may have more on them.
     pub shown: String,
+    /// The first and the last line of the cell that aren't generated.
+    pub users: (usize, usize),
 }
 
 impl SourceMap {
@@ -66,13 +68,11 @@ impl SourceMap {
                 0 => (column + piece.column).saturating_sub(located.column),
                 _ => column,
             };
+            let line = piece.line + index;
+            let is_users = (piece.users.0..=piece.users.1).contains(&line);
             // Of two statements on one line, a place before the second is the first's.
-            (index > 0 || column >= piece.column).then(|| Place {
-                cell: piece.cell,
-                line: piece.line + index,
-                column,
-                text,
-            })
+            let is_of_piece = index > 0 || column >= piece.column;
+            (is_of_piece && is_users).then_some(Place { cell: piece.cell, line, column, text })
         })
     }
 }
@@ -114,10 +114,18 @@ fn locate(generated: &str, pieces: &[MappedPiece]) -> Vec<Located> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::CellText;
 
     fn piece(cell: u32, line: usize, column: usize, text: &str) -> MappedPiece {
         let first = text.lines().next().unwrap_or_default();
-        MappedPiece { cell, line, column, text: text.into(), shown: " ".repeat(column - 1) + first }
+        MappedPiece {
+            cell,
+            line,
+            column,
+            text: text.into(),
+            shown: " ".repeat(column - 1) + first,
+            users: CellText::ALL,
+        }
     }
 
     #[test]
@@ -146,11 +154,11 @@ mod tests {
     fn lines_are_shown_as_the_user_wrote_them() {
         let text = "let a = {\npx!{ |x| x;     xs}\n};";
         let shown = "\n%map -o a |x| x over xs".to_owned();
-        let map =
-            SourceMap::new(text.into(), vec![MappedPiece { cell: 2, line: 0, column: 1, text: text.into(), shown }]);
+        let piece = MappedPiece { cell: 2, line: 0, column: 1, text: text.into(), shown, users: (1, 1) };
+        let map = SourceMap::new(text.into(), vec![piece]);
         let at = |line| map.place(line, 6).map(|place| (place.line, place.column, place.text));
         assert_eq!(at(2), Some((1, 6, "%map -o a |x| x over xs".into())));
-        assert_eq!(at(3), Some((2, 6, "};".into())));
+        assert_eq!((at(1), at(3)), (None, None), "what is generated is nobody's place");
     }
 
     #[test]

@@ -21,7 +21,7 @@ impl Notebook {
         outcome: impl Fn(Member) -> Outcome + Sync,
     ) -> Result<(), Vec<Diagnostic>> {
         self.count += 1;
-        let cell = CellText { text, count: self.count, first_line: 1, cell: text };
+        let cell = CellText { text, count: self.count, first_line: 1, cell: text, users: CellText::ALL };
         self.compiler.commands(cell, members).map_err(errors)?;
         let objects = &mut self.objects;
         objects.clear();
@@ -119,7 +119,7 @@ fn cells_become_objects() {
 
     // A value that all lose because its type changed is dropped, and the cell runs without it.
     let mut first = true;
-    let cell = CellText { text: "1 + 1", count: 99, first_line: 1, cell: "1 + 1" };
+    let cell = CellText { text: "1 + 1", count: 99, first_line: 1, cell: "1 + 1", users: CellText::ALL };
     n.compiler
         .eval(cell, &all[3..], &mut |_| {
             let outcome =
@@ -130,7 +130,7 @@ fn cells_become_objects() {
     assert!(!n.names(E(3)).contains(&"p".to_owned()) && n.names(E(3)).contains(&"q".to_owned()));
 
     // A submitted cell is taken for a success until it is settled.
-    let cell = CellText { text: "let later = 1;", count: 100, first_line: 1, cell: "" };
+    let cell = CellText { text: "let later = 1;", count: 100, first_line: 1, cell: "", users: CellText::ALL };
     let ticket = n.compiler.eval(cell, &all[..1], &mut |_| Ran::Submitted).unwrap().ticket.unwrap();
     n.run(&all[..1], "later + 1", |_| Outcome::Stale).unwrap();
     n.compiler.settle(ticket, E(0), &Outcome::Panicked);

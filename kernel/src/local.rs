@@ -297,7 +297,7 @@ async fn route(mut events: mpsc::Receiver<WorkerEvent>, routes: Arc<Mutex<Routes
 }
 
 /// What places call the cell that runs.
-pub const THIS_CELL: &str = "cell";
+const THIS_CELL: &str = "cell";
 
 /// Where in the user's cells a panic happened, and how it came there.
 pub fn place_of(event: &RunEvent, object: &Object, this_cell: u32) -> Option<Place> {

@@ -59,6 +59,11 @@ impl Text {
         Text { text, first_line: line.saturating_sub(1), users: line..=line }
     }
 
+    /// The first and the last line of the cell that have the user's code, as the compiler wants them.
+    pub fn users(&self) -> (usize, usize) {
+        (*self.users.start(), *self.users.end())
+    }
+
     /// What rustc says of generated lines, as when a result can't travel, it says of the magic's line.
     pub fn to_users_lines(&self, failure: Failure, cell: &str) -> Failure {
         let Failure::Errors(mut errors) = failure else { return failure };
@@ -472,7 +477,7 @@ fn function(map: &Map<'_>, body: &Expression, sources: usize, cell: &str) -> Res
             }
             _ => Err(wrong(format!("the function takes {count} values, and there are {sources} sources of items"))),
         },
-        Shape::Path => Ok(Function::By(match sources {
+        Shape::Path if !uses_it => Ok(Function::By(match sources {
             1 => "call",
             2 => "call2",
             _ => "call3",

@@ -220,6 +220,27 @@ def test_a_map_in_the_background_has_a_handle(maps):
     maps.run("%map score over xs").ok()
 
 
+def test_a_map_tells_its_times(maps):
+    reply = maps.run("%time %map -o got |x| x + 41 over 0..100u64").ok()
+    told = [float(number) * {"ms": 0.001, "s": 1}[unit] for number, unit in re.findall(r"compiled in ([\d.]+) (m?s)", reply.text)]
+    assert len(told) == 2 and abs(told[0] - told[1]) < 0.05 < told[1], f"compiled once, in a line of each: {reply.text}"
+    assert re.search(r"run [\d.]+ m?s on .* \(user .*\)", reply.text), reply.text
+    assert value(maps, "got[99]") == "140"
+
+
+def test_the_partial_results_of_a_timed_map(maps):
+    code = "let least = 40u64;\n%map -o got |x| { assert!(x < 50); x + least } over 0..100u64"
+    assert "item 50 (50) failed" in maps.run("%%time\n" + code).text
+    maps.run("%pxresult --partial -o some").ok()
+    assert value(maps, "some.contains(&40) && some.len() < 100") == "true"
+
+
+def test_only_the_users_lines_are_a_panics_places(maps):
+    maps.run("fn third(at: usize) -> u8 { [1u8, 2][at] }").ok()
+    reply = maps.run("let one = 1usize;\n%map -o got |x| third(x + one) over 0..4usize").text
+    assert "called from cell line 2" in reply and "line 1\n" not in reply.replace("In[", "").split("called from")[1], reply
+
+
 def test_what_the_function_prints_is_labelled(maps):
     reply = maps.run('%map -t 1 |x| { println!("at {x}"); x } over 0..3u8').ok()
     assert [line for line in reply.stdout.splitlines() if "at" in line] == [f"[stdout:1] at {x}" for x in range(3)]

@@ -1,11 +1,12 @@
 //! What counts as reached, and what doesn't.
 
 use super::*;
+use crate::CellText;
 use crate::namespace::Variable;
 use proptest::prelude::*;
 
 fn definitions(text: &str) -> Vec<Definition> {
-    let piece = |text| MappedPiece { cell: 1, line: 1, column: 1, text, shown: String::new() };
+    let piece = |text| MappedPiece { cell: 1, line: 1, column: 1, text, shown: String::new(), users: CellText::ALL };
     let items = Cell::parse(text).items.into_iter();
     items.map(|item| Definition { piece: piece(item.piece.text), nature: item.nature }).collect()
 }

@@ -1,10 +1,11 @@
 //! `%map`: two cells' worth of compiling at most, and the map that the notebook's own cell starts.
 
 use super::parallel::resolve;
+use super::timing::Spending;
 use super::{Done, Executor, Next, Request};
 use crate::failure::{compile_failure, failure, magic_failure};
 use crate::jobs::{Half, MapOptions, Partial, Which};
-use crate::magic::{self, Cancel, Command, Data, Map, OnError, Part, PxConfig};
+use crate::magic::{self, Cancel, Data, Map, OnError, PxConfig};
 use crate::map_text::{MapTexts, Text, Types, map_texts, partial_text};
 use crate::publisher::Publisher;
 use chorus_compiler::{CellText, Member, Ran, Variables};
@@ -34,13 +35,18 @@ impl Executor {
         let (mine, theirs) = self.variables(&targets).await?;
         let texts = map_texts(&map, &request.code, &mine, &theirs);
         let MapTexts { local, engines, .. } = texts.map_err(|error| magic_failure(&error))?;
+        let spending = Spending::begin();
         let half = match engines {
             Some(text) => Some(Arc::new(self.engine_half(text, &targets, request).await?)),
             None => None,
         };
+        let spent = spending.end();
+        self.spent.add(spent);
         let (code, config) = (Arc::clone(&request.code), self.px.clone());
         self.last_map = Some(LastMap { code, nth, config, mine, theirs });
-        self.jobs.begin_cell(self.context(options(&map), half.clone(), request));
+        let mut context = self.context(options(&map), half.clone(), request);
+        context.compiled = spent.compiled();
+        self.jobs.begin_cell(context);
         let ran = self.rust_in_context(&local.text, local.first_line, Some(&local), request).await;
         if let Some(half) = half {
             self.forget_unused(&half, targets).await;
@@ -51,8 +57,13 @@ impl Executor {
             let says =
                 format!("Sent; `{name}` is its handle: `{name}.wait()` has the results, `%cancel {name}` ends it.");
             request.publisher.say(&says).await;
-        } else if let Some(summary) = self.jobs.latest().and_then(|job| job.untold_summary()) {
-            request.publisher.say(&summary).await;
+        } else if let Some(job) = self.jobs.latest() {
+            if let Some((took, engines)) = job.took() {
+                self.spent.mapped(took, engines);
+            }
+            if let Some(summary) = job.untold_summary() {
+                request.publisher.say(&summary).await;
+            }
         }
         Ok(Next::Continue)
     }
@@ -75,11 +86,7 @@ impl Executor {
             return Err(failure("NoResult", "the last map came to its end; its results were its cell's"));
         }
         let parts = magic::parse(&last.code, &last.config).map_err(|error| magic_failure(&error))?;
-        let maps = parts.into_iter().filter_map(|part| match part {
-            Part::Magic { command: Command::Map(map), .. } => Some(map),
-            _ => None,
-        });
-        let mut map = maps.into_iter().nth(last.nth).ok_or_else(none)?;
+        let mut map = magic::maps(&parts).into_iter().nth(last.nth).ok_or_else(none)?;
         if map.options.keep {
             return Err(failure("NoResult", "the results of this map stay on its engines"));
         }
@@ -126,7 +133,8 @@ impl Executor {
         let (evaluated, object, text) = self
             .compile(request, move |compiler| {
                 let mut compiled = None;
-                let cell = CellText { text: &text.text, count, first_line: text.first_line, cell: &whole };
+                let (first_line, users) = (text.first_line, text.users());
+                let cell = CellText { text: &text.text, count, first_line, cell: &whole, users };
                 let evaluated = compiler.eval(cell, &members, &mut |object| {
                     compiled = Some(object.clone());
                     Ran::Submitted

@@ -35,7 +35,7 @@ use maps::LastMap;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use timing::{Spending, Spent};
 use tokio::runtime::Handle;
 
@@ -225,13 +225,13 @@ impl Executor {
         Context {
             cluster: self.cluster.as_ref().map(Arc::downgrade).unwrap_or_default(),
             compiler: self.compiler.clone(),
-            code: Arc::clone(&request.code),
             publisher: request.publisher.clone(),
             options,
             half,
             snapshots: self.snapshots,
             partial: None,
             argument: Vec::new(),
+            compiled: Duration::ZERO,
         }
     }
 
@@ -251,14 +251,16 @@ impl Executor {
         let (handle, publisher, front_end) = (Handle::current(), request.publisher.clone(), request.front_end.clone());
         let mut interrupted = request.interrupted.clone();
         let (text, count, whole) = (text.to_owned(), publisher.count(), Arc::clone(&request.code));
-        let snapshots = self.snapshots;
+        let (snapshots, jobs) = (self.snapshots, self.jobs.clone());
+        let users = generated.map_or(CellText::ALL, Text::users);
         let (evaluated, failed, spent) = self
             .compile(request, move |compiler| {
                 let variables: Vec<String> = compiler.namespaces().variables(Member::Local).into_keys().collect();
                 let mut failed = None;
-                let cell = CellText { text: &text, count, first_line, cell: &whole };
+                let cell = CellText { text: &text, count, first_line, cell: &whole, users };
                 let mut spent = Spending::begin();
                 let evaluated = compiler.eval(cell, &members, &mut |object| {
+                    jobs.set_compiled(spent.compiling());
                     let begun = Instant::now();
                     let Ended { outcome, took, failure } = handle.block_on(async {
                         let mut worker = local.lock().await;
@@ -323,7 +325,8 @@ impl Executor {
         let whole = Arc::clone(&request.code);
         let replies = self
             .compile(request, move |compiler| {
-                compiler.commands(CellText { text: &text, count, first_line, cell: &whole }, &members)
+                compiler
+                    .commands(CellText { text: &text, count, first_line, cell: &whole, users: CellText::ALL }, &members)
             })
             .await?
             .map_err(compile_failure)?;

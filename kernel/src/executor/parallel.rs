@@ -102,12 +102,14 @@ impl Executor {
         let (cell_publisher, handle) = (request.publisher.clone(), Handle::current());
         let (cell_options, cell_cluster) = (options.clone(), Arc::clone(cluster));
         let (whole, snapshots) = (Arc::clone(&request.code), self.snapshots);
+        let users = generated.as_ref().map_or(CellText::ALL, Text::users);
         let (evaluated, ran) = self
             .compile(request, move |compiler| {
                 let members: Vec<Member> = targets.iter().copied().map(Member::Engine).collect();
                 let held = held(compiler, &targets);
                 let mut ran = PxRan::default();
-                let cell = CellText { text: &text, count: cell_publisher.count(), first_line, cell: &whole };
+                let count = cell_publisher.count();
+                let cell = CellText { text: &text, count, first_line, cell: &whole, users };
                 let mut spent = Spending::begin();
                 let evaluated = compiler.eval(cell, &members, &mut |object| {
                     let mut result = Ran::Finished(Vec::new());

@@ -33,6 +33,11 @@ impl Spending {
         Spending { begun: Instant::now(), waited: Duration::ZERO, spent: Spent::default() }
     }
 
+    /// How long the compiler has been at work so far.
+    pub fn compiling(&self) -> Duration {
+        self.begun.elapsed().saturating_sub(self.waited)
+    }
+
     /// A run has ended that was sent at `begun`, to so many engines, or, for 0, to the notebook's worker.
     pub fn ran(&mut self, begun: Instant, took: Took, engines: usize) {
         let waited = begun.elapsed();
@@ -42,7 +47,7 @@ impl Spending {
 
     /// The evaluation has ended.
     pub fn end(self) -> Spent {
-        Spent { compiled: self.begun.elapsed().saturating_sub(self.waited), ..self.spent }
+        Spent { compiled: self.compiling(), ..self.spent }
     }
 }
 
@@ -52,6 +57,13 @@ impl Spent {
         self.engines = self.engines.max(engines);
         // A worker that died couldn't say how long it ran.
         self.wall += if took == Took::default() { waited } else { Duration::from_micros(took.wall) };
+        self.user += Duration::from_micros(took.user);
+        self.system += Duration::from_micros(took.system);
+    }
+
+    /// Cells of the notebook waited for a map on so many engines, whose processors were as long at work as this says.
+    pub fn mapped(&mut self, took: Took, engines: usize) {
+        self.engines = self.engines.max(engines);
         self.user += Duration::from_micros(took.user);
         self.system += Duration::from_micros(took.system);
     }

@@ -1,7 +1,7 @@
 //! What a map has done so far. Pure.
 
 use crate::render::{Bundle, EngineState, MapEnd, MapView};
-use chorus_protocol::{EngineId, Report};
+use chorus_protocol::{EngineId, Report, Took};
 use px::link::{Damaged, Done, ItemFailure, Message};
 use std::time::Duration;
 
@@ -12,12 +12,15 @@ pub struct Account {
     items: Option<u64>,
     done: Vec<(EngineId, Done)>,
     view: MapView,
+    /// Of the engines' processors, so far.
+    took: Took,
 }
 
 impl Account {
-    /// Of a map that has done nothing.
-    pub fn new(items: Option<u64>) -> Account {
-        Account { items, done: Vec::new(), view: MapView::new(items) }
+    /// Of a map that has done nothing, and whose function was compiled in so long.
+    pub fn new(items: Option<u64>, compiled: Duration) -> Account {
+        let view = MapView::new(items).compiled_in(compiled);
+        Account { items, done: Vec::new(), view, took: Took::default() }
     }
 
     /// Enters what an engine has done; returns the first item of it that failed.
@@ -42,6 +45,17 @@ impl Account {
             }
         }
         Ok(first)
+    }
+
+    /// An engine's run has ended.
+    pub fn ran(&mut self, took: Took) {
+        self.took.user = self.took.user.saturating_add(took.user);
+        self.took.system = self.took.system.saturating_add(took.system);
+    }
+
+    /// What the runs took of the processors, and how many engines did something.
+    pub fn took(&self) -> (Took, usize) {
+        (self.took, self.view.engines_used())
     }
 
     /// Items that are done, and all.
@@ -112,7 +126,7 @@ mod tests {
 
     #[test]
     fn what_was_done_is_told_in_the_order_of_the_items() {
-        let mut account = Account::new(Some(50));
+        let mut account = Account::new(Some(50), Duration::ZERO);
         let bytes = || Results::Bytes(vec![1]);
         account.enter(EngineId(1), &[report(20, bytes(), vec![]), report(0, bytes(), vec![])]).unwrap();
         account.enter(EngineId(0), &[report(10, bytes(), vec![])]).unwrap();
@@ -122,7 +136,7 @@ mod tests {
 
     #[test]
     fn neighbours_in_a_room_are_one() {
-        let mut account = Account::new(Some(50));
+        let mut account = Account::new(Some(50), Duration::ZERO);
         account
             .enter(EngineId(0), &[report(0, Results::InPlace, vec![]), report(10, Results::InPlace, vec![])])
             .unwrap();
@@ -132,7 +146,7 @@ mod tests {
 
     #[test]
     fn where_each_engine_has_its_own_items_engines_come_first() {
-        let mut account = Account::new(None);
+        let mut account = Account::new(None, Duration::ZERO);
         account.enter(EngineId(1), &[report(0, Results::Bytes(vec![]), vec![])]).unwrap();
         account.enter(EngineId(0), &[report(10, Results::Bytes(vec![]), vec![])]).unwrap();
         assert_eq!(firsts(&account), [(10, 10), (0, 10)]);
@@ -141,7 +155,7 @@ mod tests {
 
     #[test]
     fn the_first_failure_of_a_report_is_told() {
-        let mut account = Account::new(Some(50));
+        let mut account = Account::new(Some(50), Duration::ZERO);
         let failed = account.enter(EngineId(0), &[report(0, Results::InPlace, vec![3, 4])]).unwrap();
         assert_eq!(failed.map(|failure| failure.item), Some(3));
         assert_eq!(account.enter(EngineId(0), &[report(10, Results::InPlace, vec![])]), Ok(None));

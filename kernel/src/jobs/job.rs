@@ -6,6 +6,7 @@ use crate::magic::Targets;
 use crate::render::{TaskLine, TaskState};
 use chorus_compiler::{Object, Ticket};
 use chorus_jupyter::content::Failure;
+use chorus_protocol::Took;
 use px::link::OnError;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -113,6 +114,11 @@ impl Job {
     /// The summary, unless the cell shows it already.
     pub fn untold_summary(&self) -> Option<String> {
         self.end.borrow().as_ref().filter(|end| !end.shown).map(|end| end.summary.clone())
+    }
+
+    /// What it took of its engines' processors, and how many engines that were; nothing before its end.
+    pub fn took(&self) -> Option<(Took, usize)> {
+        (!self.runs()).then(|| lock(&self.account).took())
     }
 
     /// Whether it has ended with all of its items.

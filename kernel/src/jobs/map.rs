@@ -8,7 +8,7 @@ use super::account::Account;
 use super::job::{End, Job, MAP_ERROR, lock};
 use crate::cluster::{Cluster, ClusterError};
 use crate::failure::failure;
-use crate::local::{THIS_CELL, place_of};
+use crate::local::place_of;
 use crate::magic::Targets;
 use crate::render::{Bundle, EngineState, Grouping, MapEnd, Place, PxView, ViewOptions, at_place, name_engines};
 use chorus_client::{Map, RunRequest};
@@ -62,7 +62,7 @@ pub async fn start(started: Started) -> Result<Job, String> {
     let options = &context.options;
     let items = (!options.each).then_some(ask.items);
     let map = cluster.session().open_map(items, options.chunk, options.retries.unwrap_or(1));
-    let account = Arc::new(Mutex::new(Account::new(items)));
+    let account = Arc::new(Mutex::new(Account::new(items, context.compiled)));
     let (end, ended) = watch::channel(None);
     let (cancel, cancelled) = watch::channel(false);
     let (sender, events) = mpsc::channel(BATCH);
@@ -309,10 +309,14 @@ impl Driver {
                 let outputs = self.view.event(engine, &event, None);
                 self.context.publisher.outputs(outputs).await;
             }
-            RunEvent::Done { outcome, generation, .. } => {
+            RunEvent::Done { outcome, generation, took } => {
                 self.active.remove(&engine);
                 let lost = matches!(outcome, Outcome::Died(..) | Outcome::NoSuchEngine);
-                lock(&self.account).engine(engine, if lost { EngineState::Lost } else { EngineState::Idle });
+                {
+                    let mut account = lock(&self.account);
+                    account.engine(engine, if lost { EngineState::Lost } else { EngineState::Idle });
+                    account.ran(*took);
+                }
                 self.cluster.set_generation(engine, *generation);
                 self.ended(engine, outcome);
             }
@@ -431,7 +435,7 @@ impl Driver {
     fn with_place(&self, mut failure: Failure) -> Failure {
         match &self.panic {
             _ if failure.ename != MAP_ERROR => {}
-            Some((_, Some(place))) => failure.traceback.extend(at_place(&self.in_cell(place))),
+            Some((_, Some(place))) => failure.traceback.extend(at_place(place)),
             Some((panic, None)) => {
                 failure.traceback.push(format!("  at {}:{}: {}", panic.file, panic.line, panic.message));
             }
@@ -440,18 +444,6 @@ impl Driver {
         let (done, items) = lock(&self.account).progress();
         failure.traceback.push(format!("  {done} of {items} items were done; `%pxresult --partial` shows them"));
         failure
-    }
-
-    /// The place as the user wrote it: what was compiled of a magic has its lines and columns, and is another text.
-    fn in_cell(&self, place: &Place) -> Place {
-        let mut place = place.clone();
-        if place.cell == THIS_CELL
-            && let Some(line) = self.context.code.lines().nth((place.line as usize).saturating_sub(1))
-        {
-            place.text = line.to_owned();
-        }
-        place.calls.retain(|call| !call.ends_with(" line 0"));
-        place
     }
 }
 

@@ -36,8 +36,6 @@ pub struct Context {
     pub cluster: Weak<Cluster>,
     /// Hears of variables that a death costs.
     pub compiler: CompilerThread,
-    /// The whole cell.
-    pub code: Arc<str>,
     /// Where outputs go.
     pub publisher: Publisher,
     /// How maps are to be run.
@@ -50,6 +48,8 @@ pub struct Context {
     pub partial: Option<Partial>,
     /// The argument of the cell's run.
     pub argument: Vec<u8>,
+    /// How long it took to compile the cell, and what there is for the engines alone.
+    pub compiled: Duration,
 }
 
 /// A map that has ended before all of its items were done. A cell with the same text as the one that started it asks for
@@ -149,6 +149,13 @@ impl Jobs {
     /// The object of the cell is about to run.
     pub fn set_object(&self, object: &Object) {
         self.lock().object = Some(object.clone());
+    }
+
+    /// The cell is compiled, which took so long.
+    pub fn set_compiled(&self, took: Duration) {
+        if let Some(context) = &mut self.lock().context {
+            context.compiled += took;
+        }
     }
 
     /// Why the job failed that the cell waited for, if one did.

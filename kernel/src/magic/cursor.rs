@@ -5,7 +5,7 @@
 
 use super::error::Line;
 use super::flags::{ConfigFlags, PxFlags};
-use super::line::{Reader, split_flags};
+use super::line::{Head, Reader, split_flags};
 use super::scan::{Next, Scanner};
 use super::{Name, PxConfig, Targets, candidates, found, is_evcxr_command};
 use std::ops::Range;
@@ -135,8 +135,18 @@ fn stretches(cell: &str, mut config: PxConfig, mut autopx: Option<PxConfig>) -> 
             }
         };
         match head {
-            Some((name, head)) => {
-                let words = split_flags(&head, &name.flags()).ok();
+            Some((mut name, mut head)) => {
+                let mut words = split_flags(&head, &name.flags()).ok();
+                // Where the magic begins that the line is about.
+                let mut from = start;
+                let code = words.as_ref().filter(|_| name == Name::Time && !head.double).map(|words| words.code);
+                let timed = code.and_then(|code| Head::find_from(line, code));
+                if let Some((magic, inner)) = timed.and_then(|inner| Some((inner.magic()?, inner))) {
+                    from += inner.start;
+                    all.push((start..from, Kind::Magic));
+                    (name, head) = (magic, inner);
+                    words = split_flags(&head, &name.flags()).ok();
+                }
                 match name {
                     Name::Px => {
                         let reader = Reader { name, head: &head };
@@ -144,16 +154,16 @@ fn stretches(cell: &str, mut config: PxConfig, mut autopx: Option<PxConfig>) -> 
                         let config = flags.map_or_else(|| config.clone(), |flags| flags.over(&config).config);
                         let targets = config.targets;
                         if head.double {
-                            all.push((start..end, Kind::Magic));
+                            all.push((from..end, Kind::Magic));
                             body = Some(targets);
                             continue;
                         }
                         let begin = words.map_or(end, |words| (start + words.code).min(end));
-                        all.push((start..begin, Kind::Magic));
+                        all.push((from..begin, Kind::Magic));
                         all.push((begin..end, Kind::Rust(Some(targets))));
                     }
                     Name::AutoPx | Name::PxConfig => {
-                        all.push((start..end, Kind::Magic));
+                        all.push((from..end, Kind::Magic));
                         let reader = Reader { name, head: &head };
                         let flags = words.as_ref().and_then(|words| reader.parse::<ConfigFlags>(words).ok().flatten());
                         let changed = flags.map_or_else(|| config.clone(), |flags| flags.over(&config));
@@ -165,15 +175,15 @@ fn stretches(cell: &str, mut config: PxConfig, mut autopx: Option<PxConfig>) -> 
                     }
                     _ if name.takes_code() => {
                         let begin = words.map_or(end, |words| (start + words.code).min(end));
-                        all.push((start..begin, Kind::Magic));
+                        all.push((from..begin, Kind::Magic));
                         all.push((begin..end, Kind::Rust(autopx.as_ref().map(|config| config.targets.clone()))));
                     }
                     _ if head.double => {
-                        all.push((start..end, Kind::Magic));
+                        all.push((from..end, Kind::Magic));
                         all.push((end..cell.len(), Kind::Text));
                         return all;
                     }
-                    _ => all.push((start..end, Kind::Magic)),
+                    _ => all.push((from..end, Kind::Magic)),
                 }
                 scanner.skip_line();
             }
@@ -246,6 +256,7 @@ mod tests {
         assert_eq!(at("%%ba|sh\nls"), "magic: %%ba|");
         assert_eq!(at("%%timeit -n 3 a\nb|"), "here:               a\nb");
         assert_eq!(at("%time a|"), "here:       a");
+        assert_eq!(at("%time %px -t 1 a|"), "1:                a");
         assert_eq!(at("%nonsense |"), "magic: %nonsense |");
         assert_eq!(at("%cluster st|"), "magic: %cluster st|");
         assert_eq!(at("!ls |"), "command: !ls |");

@@ -24,7 +24,12 @@ pub(super) struct Head<'a> {
 impl<'a> Head<'a> {
     /// The head of a line, if it begins with `%` and a name.
     pub(super) fn find(line: Line<'a>) -> Option<Head<'a>> {
-        let start = line.text.len() - line.text.trim_start().len();
+        Head::find_from(line, 0)
+    }
+
+    /// The same for what begins at this byte of the line.
+    pub(super) fn find_from(line: Line<'a>, at: usize) -> Option<Head<'a>> {
+        let start = line.text.len() - line.from(at).trim_start().len();
         let after = line.from(start).strip_prefix('%')?;
         let (double, name) = after.strip_prefix('%').map_or((false, after), |name| (true, name));
         let length = name.find(|c| !scan::is_word(c)).unwrap_or(name.len());

@@ -161,8 +161,18 @@ pub enum Command<'a> {
 pub enum Timed<'a> {
     /// The rest of the magic's line.
     Line(Code<'a>),
-    /// All that stands below it, which is a cell again.
+    /// All that stands below it, which is a cell again; or the magic that stands behind it.
     Cell(Vec<Part<'a>>),
+}
+
+/// The maps that a cell asks for, in their order.
+pub fn maps<'a>(parts: &[Part<'a>]) -> Vec<Map<'a>> {
+    let of_part = |part: &Part<'a>| match part {
+        Part::Magic { command: Command::Map(map), .. } => vec![Map::clone(map)],
+        Part::Magic { command: Command::Time(Timed::Cell(parts)), .. } => maps(parts),
+        _ => Vec::new(),
+    };
+    parts.iter().flat_map(of_part).collect()
 }
 
 /// How a program gets its script.

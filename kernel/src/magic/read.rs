@@ -8,7 +8,7 @@ use super::line::{Head, Reader, split_all, split_flags};
 use super::map;
 use super::name::Form;
 use super::snapshot::SnapshotFlags;
-use super::{Code, Command, Input, Name, PxConfig, Timed, scan};
+use super::{Code, Command, Input, Name, Part, PxConfig, Timed, scan};
 use std::ops::Range;
 
 /// Reads a line magic.
@@ -41,7 +41,13 @@ pub(super) fn line<'a>(name: Name, head: &Head<'a>, config: &PxConfig) -> Result
         Name::Gather => transfer(Way::Gather)?,
         Name::Tasks => reader.parse::<NoFlags>(&words)?.map(|_| Command::Tasks),
         Name::Cancel => reader.parse::<CancelFlags>(&words)?.map(|flags| Command::Cancel(flags.wanted())),
-        Name::Time => reader.parse::<NoFlags>(&words)?.map(|_| Command::Time(Timed::Line(code))),
+        Name::Time => match reader.parse::<NoFlags>(&words)? {
+            None => None,
+            Some(_) => Some(Command::Time(match Head::find_from(head.line, words.code) {
+                Some(inner) => return timed_magic(&inner, code, config),
+                None => Timed::Line(code),
+            })),
+        },
         Name::TimeIt => reader.parse::<TimeItFlags>(&words)?.map(|flags| Command::TimeIt { flags, setup: None, code }),
         Name::AutoPx => reader.parse::<ConfigFlags>(&words)?.map(|flags| Command::AutoPx(flags.over(config))),
         Name::PxConfig => {
@@ -73,6 +79,21 @@ pub(super) fn line<'a>(name: Name, head: &Head<'a>, config: &PxConfig) -> Result
         return Err(excess(name, head, rest));
     }
     Ok(command)
+}
+
+/// `%time` before another magic.
+fn timed_magic<'a>(head: &Head<'a>, code: Code<'a>, config: &PxConfig) -> Result<Command<'a>, MagicError> {
+    let name = head.magic().filter(|_| head.stands_alone()).ok_or_else(|| head.unknown())?;
+    if head.double {
+        let message = format!("`%{name}` takes the whole cell, and here it stands in a line");
+        let help = format!("begin the cell with `%%time`, with `%{name}` below it, or use `{name}` here");
+        return Err(head.error(message).with_help(help));
+    }
+    if name == Name::Time {
+        return Err(head.error("one `%time` times the whole line already"));
+    }
+    let command = line(name, head, config)?;
+    Ok(Command::Time(Timed::Cell(vec![Part::Magic { text: code.text, line: code.line, command }])))
 }
 
 /// The code of a line can't go on below it.

@@ -133,12 +133,13 @@ Examples:
   %cancel all";
 
 const TIME: &str = "\
-What the code defines stays defined. `%%time` may stand above any cell, a `%%px` too: then the time is that of the
-slowest engine, and the processors' time that of all engines together.
+What the code defines stays defined. `%%time` may stand above any cell, a `%%px` too, and `%time` before another magic
+of one line: then the time is that of the slowest engine, and the processors' time that of all engines together.
 
 Examples:
   %time let sorted = sort(&data);
   %time slow()            prints the result, and: run 1.23 s (user 2.1 s, system 0.1 s); compiled in 0.18 s
+  %time %map --sum slow over 0..100
 
   %%time
   let a = slow();

@@ -251,7 +251,27 @@ fn a_timed_cell_is_a_cell() {
     };
     assert_eq!((code.text, code.line, code.column), ("a\n", 4, 1));
     assert_eq!(only("%%time"), Command::Time(Timed::Cell(vec![])));
+    let Command::Time(Timed::Cell(parts)) = only("  %time %px -t 1 a") else { panic!() };
+    let [Part::Magic { text: "%px -t 1 a", line: 1, command: Command::Px { code, .. } }] = parts.as_slice() else {
+        panic!("{parts:?}")
+    };
+    assert_eq!((code.text, code.column), ("a", 18));
+    for (cell, said) in [
+        ("%time %%px a", "`%%px` takes the whole cell"),
+        ("%time %time a", "one `%time`"),
+        ("%time %pxx a", "there is no magic `%pxx`"),
+        ("%time %px -q a", "-q"),
+    ] {
+        assert!(error(cell).contains(said), "{}", error(cell));
+    }
     assert_eq!(only("%%time?"), Command::Help(Name::Time));
+}
+
+#[test]
+fn maps_are_found_in_timed_cells_too() {
+    let functions = |cell| maps(&ok(cell)).iter().map(|map| map.function.text).collect::<Vec<_>>();
+    assert_eq!(functions("%map f over 0..3\nlet a = 1;\n%time %map g over 0..3\n"), ["f", "g"]);
+    assert_eq!(functions("%%time\n%map f over 0..3\n%map g over 0..3\n"), ["f", "g"]);
 }
 
 #[test]
