@@ -25,17 +25,24 @@ enum What {
     Sum,
     /// The skewed work of `bench/map.py`
     Skewed,
+    /// A copy of a Vec of f64 (one thread's work, as in any program)
+    Copy,
 }
 
 fn main() {
     let args = Args::parse();
     let mut milliseconds = Vec::with_capacity(args.repeat);
+    let numbers: Vec<f64> = match args.what {
+        What::Copy => (0..args.items).map(|n| n as f64).collect(),
+        _ => Vec::new(),
+    };
     for _ in 0..args.repeat {
         let items = (0..black_box(args.items)).into_par_iter();
         let begin = Instant::now();
         match args.what {
             What::Square => _ = black_box(items.map(|x| x * x).collect::<Vec<u64>>()),
             What::Sum => _ = black_box(items.map(|x| x ^ 3).sum::<u64>()),
+            What::Copy => _ = black_box(numbers.clone()),
             What::Skewed => {
                 // Ranges of u64 can't be split at will.
                 let items = (0..black_box(args.items) as usize).into_par_iter().with_max_len(1);

@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-/// With chunks of a given size, an engine has tasks for so long.
-const TASKS: Duration = Duration::from_millis(5);
-/// The most tasks that an engine has.
+/// The most tasks of a given size that an engine has.
 const MOST_TASKS: u64 = 4096;
-/// Where the size is free, a piece takes so long.
+/// An engine has tasks of a given size for so long; where the size is free, a piece takes so long.
 const PIECE: Duration = Duration::from_millis(20);
-/// And so long when there is work for each engine for [`LONG`].
+/// And such a piece so long when there is work for each engine for [`LONG`].
 const LARGE_PIECE: Duration = Duration::from_millis(50);
 const LONG: Duration = Duration::from_secs(5);
 /// Towards the end, nothing is made smaller than this: asking again would take as long.
@@ -59,7 +57,7 @@ impl Pace {
     pub fn tasks(&mut self, chunk: u64, load: Load) -> u64 {
         let task = self.item.map(|item| item * chunk as f64);
         let load = Load { items: load.items.div_ceil(chunk), ..load };
-        let most = task.map_or(2, |task| fit(TASKS, task).clamp(2, MOST_TASKS));
+        let most = task.map_or(2, |task| fit(PIECE, task).clamp(2, MOST_TASKS));
         self.size = self.size.clamp(2, most);
         let least = task.map_or(1, |task| fit(LEAST, task)).max(in_hand(task, load));
         self.size.min(load.fair().max(least))

@@ -38,13 +38,13 @@ fn signal(signal: i32) -> Outcome {
 fn tasks_come_two_at_first_and_by_speed_then() {
     let mut map = map(1_000_000, Some(10), 1, 2);
     assert_eq!(say(&mut map, 0, &[]), [(0, 20)]);
-    // 5 ms are 100 tasks, but the credit grows fourfold at most.
-    assert_eq!(say(&mut map, 0, &[(0, 10, 50)]), [(20, 70)]);
-    assert_eq!(say(&mut map, 0, &[(10, 10, 50)]), [(90, 250)]);
-    assert_eq!(say(&mut map, 0, &[(20, 320, 50 * 32)]), [(340, 990)]);
+    // 20 ms are 100 tasks, but the credit grows fourfold at most.
+    assert_eq!(say(&mut map, 0, &[(0, 10, 200)]), [(20, 70)]);
+    assert_eq!(say(&mut map, 0, &[(10, 10, 200)]), [(90, 250)]);
+    assert_eq!(say(&mut map, 0, &[(20, 320, 200 * 32)]), [(340, 990)]);
     // As much as was done comes after it, when it is worth a message.
-    assert_eq!(say(&mut map, 0, &[(340, 10, 50)]), []);
-    let next = say(&mut map, 0, &[(350, 490, 50 * 49)]);
+    assert_eq!(say(&mut map, 0, &[(340, 10, 200)]), []);
+    let next = say(&mut map, 0, &[(350, 490, 200 * 49)]);
     assert!(matches!(next[..], [(1330, 480..=520)]), "{next:?}");
 }
 
