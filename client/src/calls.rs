@@ -3,7 +3,6 @@
 use crate::session::{Session, taken};
 use crate::task::Command;
 use chorus_protocol::{BlobId, EngineId, RunEvent, SnapshotPolicy, TaskArg, TaskEvent, TaskId, TaskSpec};
-use std::sync::PoisonError;
 use tokio::sync::mpsc;
 
 /// What to call. See [`TaskSpec`].
@@ -54,26 +53,26 @@ impl Session {
         let (sender, events) = mpsc::unbounded_channel();
         let CallRequest { preload, object, function, args, after, on, retries, timeout_ms, label, snapshots } = request;
         let session = self.id();
-        let mut next_task = self.next_task().lock().unwrap_or_else(PoisonError::into_inner);
-        let task = TaskId(*next_task);
-        *next_task += 1;
-        let spec = TaskSpec {
-            session,
-            task,
-            preload,
-            object,
-            function,
-            args,
-            after,
-            on,
-            retries,
-            timeout_ms,
-            label,
-            snapshots,
-        };
-        self.command(Command::Submit { spec, events: sender });
-        drop(next_task);
-        Call { id: task, session: self.clone(), events }
+        let id = self.tasks().next(|number| {
+            let task = TaskId(number);
+            let spec = TaskSpec {
+                session,
+                task,
+                preload,
+                object,
+                function,
+                args,
+                after,
+                on,
+                retries,
+                timeout_ms,
+                label,
+                snapshots,
+            };
+            self.command(Command::Submit { spec, events: sender });
+            task
+        });
+        Call { id, session: self.clone(), events }
     }
 }
 

@@ -20,12 +20,24 @@ pub struct Session {
 struct Shared {
     id: SessionId,
     commands: mpsc::UnboundedSender<Command>,
-    /// Grows in the order in which runs are sent: the controller takes one that doesn't grow for a repetition.
-    next_run: Mutex<u64>,
-    /// As for runs.
-    next_map: Mutex<u64>,
-    /// As for runs.
-    next_task: Mutex<u64>,
+    runs: Numbers,
+    maps: Numbers,
+    tasks: Numbers,
+}
+
+/// Numbers what is sent, in the order in which it is sent: the controller takes what has no higher number than the last
+/// for a repetition.
+#[derive(Debug, Default)]
+pub(crate) struct Numbers(Mutex<u64>);
+
+impl Numbers {
+    /// Sends something that has the next number.
+    pub fn next<T>(&self, send: impl FnOnce(u64) -> T) -> T {
+        let mut next = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = *next;
+        *next += 1;
+        send(number)
+    }
 }
 
 impl Drop for Shared {
@@ -155,9 +167,9 @@ pub(crate) fn open(commands: mpsc::UnboundedSender<Command>) -> (Session, Sessio
             shared: Arc::new(Shared {
                 id: session,
                 commands,
-                next_run: Mutex::default(),
-                next_map: Mutex::default(),
-                next_task: Mutex::default(),
+                runs: Numbers::default(),
+                maps: Numbers::default(),
+                tasks: Numbers::default(),
             }),
         },
         events,
@@ -181,25 +193,26 @@ impl Session {
     pub fn run(&self, request: RunRequest) -> Run {
         let (sender, events) = mpsc::unbounded_channel();
         let RunRequest { preload, object, entry, argument, map, label, snapshots, targets } = request;
-        let mut next_run = self.shared.next_run.lock().unwrap_or_else(PoisonError::into_inner);
-        let run = RunId(*next_run);
-        *next_run += 1;
-        let spec = RunSpec { session: self.id(), run, preload, object, entry, argument, map, label, snapshots };
-        self.command(Command::Run { spec, targets, events: sender });
-        drop(next_run);
-        Run { id: run, session: self.clone(), events }
+        let session = self.id();
+        let id = self.shared.runs.next(|number| {
+            let run = RunId(number);
+            let spec = RunSpec { session, run, preload, object, entry, argument, map, label, snapshots };
+            self.command(Command::Run { spec, targets, events: sender });
+            run
+        });
+        Run { id, session: self.clone(), events }
     }
 
     /// Has a map's items shared out among the runs that serve it. `items`, `chunk` and `retries` are as in [`MapSpec`].
     pub fn open_map(&self, items: Option<u64>, chunk: Option<u64>, retries: u32) -> Map {
         let (sender, events) = mpsc::unbounded_channel();
-        let mut next_map = self.shared.next_map.lock().unwrap_or_else(PoisonError::into_inner);
-        let map = MapId(*next_map);
-        *next_map += 1;
-        let spec = MapSpec { session: self.id(), map, items, chunk, retries };
-        self.command(Command::OpenMap { spec, events: sender });
-        drop(next_map);
-        Map { id: map, session: self.clone(), events }
+        let id = self.shared.maps.next(|number| {
+            let map = MapId(number);
+            let spec = MapSpec { session: self.id(), map, items, chunk, retries };
+            self.command(Command::OpenMap { spec, events: sender });
+            map
+        });
+        Map { id, session: self.clone(), events }
     }
 
     /// Ends what the session runs on these engines, and drops what it has queued there. SIGKILL replaces the workers.
@@ -217,8 +230,8 @@ impl Session {
         self.command(Command::Close(self.id()));
     }
 
-    pub(crate) fn next_task(&self) -> &Mutex<u64> {
-        &self.shared.next_task
+    pub(crate) fn tasks(&self) -> &Numbers {
+        &self.shared.tasks
     }
 
     pub(crate) fn commands(&self) -> &mpsc::UnboundedSender<Command> {

@@ -5,7 +5,7 @@ use crate::failure::{call_death_notice, death_notice, losses, restored_notice};
 use crate::publisher::Publisher;
 use crate::render::{Source, late};
 use chorus_client::{Client, ClientError, Session, SessionEvent, SessionEvents};
-use chorus_compiler::Member;
+use chorus_compiler::{Member, Object};
 use chorus_controller::{Controller, ControllerConfig, ControllerError, Launch, Transport};
 use chorus_protocol::{
     Aftermath, BlobId, ClusterStatus, Connection, ConnectionError, Death, EngineId, EngineInfo, RunId, SnapshotState,
@@ -261,8 +261,17 @@ impl Cluster {
         publishers.push_back((run, publisher.clone()));
     }
 
+    /// Brings an object to the controller: the libraries that are to be loaded before it, and itself.
+    pub async fn put_object(&self, object: &Object) -> Result<(Vec<BlobId>, BlobId), ClusterError> {
+        let mut preload = Vec::new();
+        for library in &object.preload {
+            preload.push(self.put_file(library, true).await?);
+        }
+        Ok((preload, self.put_file(&object.path, false).await?))
+    }
+
     /// Brings a file to the controller; a library that was brought once isn't read again.
-    pub async fn put_file(&self, path: &Path, keep: bool) -> Result<BlobId, ClusterError> {
+    async fn put_file(&self, path: &Path, keep: bool) -> Result<BlobId, ClusterError> {
         if let Some(id) = lock(&self.blobs).get(path).filter(|_| keep) {
             return Ok(*id);
         }

@@ -9,6 +9,7 @@ use chorus_compiler::{Call, Object};
 use chorus_engine::{Job, StartError, Worker, WorkerConfig, WorkerEvent};
 use chorus_jupyter::content::Failure;
 use chorus_protocol::{Aftermath, Death, Entry, Outcome, RunEvent, RunId, SnapshotPolicy, SnapshotState, Took};
+use nix::sys::signal::Signal;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -17,7 +18,6 @@ use tokio::time::{Instant, sleep_until};
 
 /// An interrupted cell has this signal's default to die of, and another chance is not given: no cell keeps on
 /// running that the user wants to end.
-const KILL: i32 = 9;
 
 /// A cell that reads its stdin is noticed when it has done nothing else for so many checks in a row: one that announces
 /// it, as with evcxr's own function for it, is asked for by that.
@@ -134,12 +134,12 @@ impl LocalWorker {
                         continue;
                     }
                     stopped = Some(Stopped::ByUser);
-                    self.worker.interrupt(KILL);
+                    self.worker.interrupt(Signal::SIGKILL as i32);
                     continue;
                 }
                 () = sleep_until(kill_at.unwrap_or_else(Instant::now)), if kill_at.is_some() && stopped.is_none() => {
                     stopped = Some(Stopped::ByUser);
-                    self.worker.interrupt(KILL);
+                    self.worker.interrupt(Signal::SIGKILL as i32);
                     continue;
                 }
                 event = events.recv() => event,
@@ -214,7 +214,7 @@ impl LocalWorker {
             },
             () = interrupted.next() => Stopped::ByUser,
         };
-        self.worker.interrupt(KILL);
+        self.worker.interrupt(Signal::SIGKILL as i32);
         Some(stopped)
     }
 

@@ -10,6 +10,7 @@ use chorus_client::{Run, RunRequest};
 use chorus_compiler::Object;
 use chorus_protocol::{Aftermath, EngineId, Entry, Outcome, RunEvent, SnapshotPolicy, Target, Took};
 use futures::FutureExt;
+use nix::sys::signal::Signal;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -29,7 +30,6 @@ const PROGRESS: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_millis(400);
 
 const SIGINT: i32 = 2;
-const SIGKILL: i32 = 9;
 
 /// A parallel cell, while it runs and after.
 #[derive(Clone, Debug)]
@@ -99,11 +99,7 @@ pub async fn send(
     Along { argument, label, snapshots }: Along<'_>,
     publisher: &Publisher,
 ) -> Result<(Sent, PxCell), ClusterError> {
-    let mut preload = Vec::new();
-    for library in &object.preload {
-        preload.push(cluster.put_file(library, true).await?);
-    }
-    let id = cluster.put_file(&object.path, false).await?;
+    let (preload, id) = cluster.put_object(object).await?;
     let generation = |engine| object.needs_variables.then(|| cluster.generation(engine));
     let run = cluster.session().run(RunRequest {
         preload,
@@ -196,7 +192,7 @@ impl Sent {
                 () = interrupted.next() => {
                     let engines: Vec<EngineId> = waiting.iter().copied().collect();
                     // A second interrupt is serious.
-                    let signal = if was_interrupted { SIGKILL } else { options.config.signal_on_interrupt.0 };
+                    let signal = if was_interrupted { Signal::SIGKILL as i32 } else { options.config.signal_on_interrupt.0 };
                     if signal == 0 {
                         return Followed::Detached(self);
                     }
@@ -208,7 +204,7 @@ impl Sent {
                 }
                 () = sleep_until(kill_at.unwrap_or(started)), if kill_at.is_some() => {
                     kill_at = None;
-                    cluster.session().interrupt(waiting.iter().copied().collect(), SIGKILL);
+                    cluster.session().interrupt(waiting.iter().copied().collect(), Signal::SIGKILL as i32);
                 }
             }
         }

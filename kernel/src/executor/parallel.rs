@@ -54,13 +54,7 @@ impl Executor {
         let label = text.trim().chars().take(LABEL).collect();
         let cell = EngineCell { text, first_line: code.line, generated: None, label, arguments: vec![Vec::new()] };
         let (evaluated, ran) = self.engine_cell(options, cell, cluster, targets, request).await?;
-        let PxRan { cell, detached, interrupted, failure: failed, .. } = ran;
-        if let Some(notice) = outdated_notice(&evaluated.outdated) {
-            publisher.say(&notice).await;
-        }
-        if let Some(failure) = failed {
-            return Err(failure);
-        }
+        let PxRan { cell, detached, interrupted, .. } = ran;
         // Definitions alone leave nothing to run.
         let Some(cell) = cell else { return Ok(Next::Continue) };
         self.last = Some(cell.clone());
@@ -79,16 +73,10 @@ impl Executor {
             publisher.say(&format!("Sent; %pxresult{name} shows what comes of it.")).await;
             return Ok(Next::Continue);
         }
-        for (member, names) in evaluated.lost {
-            if let Member::Engine(engine) = member {
-                cell.view().lost(engine, names);
-            }
-        }
-        let outputs = cell.view().finish();
-        finish(outputs, interrupted, publisher).await
+        end(&cell, evaluated, interrupted, publisher).await
     }
 
-    /// Compiles a cell for engines and has them run it.
+    /// Compiles a cell for engines and has them run it. What then comes of it is shown by [`end`].
     pub(super) async fn engine_cell(
         &mut self,
         options: &PxOptions,
@@ -103,7 +91,7 @@ impl Executor {
         let (cell_options, cell_cluster) = (options.clone(), Arc::clone(cluster));
         let (whole, snapshots) = (Arc::clone(&request.code), self.snapshots);
         let users = generated.as_ref().map_or(CellText::ALL, Text::users);
-        let (evaluated, ran) = self
+        let (evaluated, mut ran) = self
             .compile(request, move |compiler| {
                 let members: Vec<Member> = targets.iter().copied().map(Member::Engine).collect();
                 let held = held(compiler, &targets);
@@ -166,7 +154,11 @@ impl Executor {
             Some(text) => text.to_users_lines(failure, &request.code),
             None => failure,
         };
-        Ok((evaluated.map_err(explain).map_err(compile_failure)?, ran))
+        let evaluated = evaluated.map_err(explain).map_err(compile_failure)?;
+        if let Some(notice) = outdated_notice(&evaluated.outdated) {
+            request.publisher.say(&notice).await;
+        }
+        ran.failure.take().map_or(Ok((evaluated, ran)), Err)
     }
 
     pub(super) async fn px_result(&mut self, options: ResultOptions, request: &Request) -> Result<(), Failure> {
@@ -213,7 +205,7 @@ pub(super) struct PxRan {
     pub(super) cell: Option<PxCell>,
     detached: Option<px::Sent>,
     pub(super) interrupted: bool,
-    pub(super) failure: Option<Failure>,
+    failure: Option<Failure>,
     spent: Spent,
 }
 
@@ -231,6 +223,17 @@ fn held(compiler: &Compiler, engines: &[EngineId]) -> BTreeMap<EngineId, Vec<Str
 async fn settle(compiler: &CompilerThread, ticket: Ticket, engine: EngineId, outcome: Outcome) -> Vec<String> {
     let settled = compiler.with(move |compiler| compiler.settle(ticket, Member::Engine(engine), &outcome)).await;
     settled.unwrap_or_default()
+}
+
+/// Publishes what is left to tell of a cell that has ended on all engines.
+pub(super) async fn end(cell: &PxCell, evaluated: Evaluated, interrupted: bool, publisher: &Publisher) -> Done {
+    for (member, names) in evaluated.lost {
+        if let Member::Engine(engine) = member {
+            cell.view().lost(engine, names);
+        }
+    }
+    let outputs = cell.view().finish();
+    finish(outputs, interrupted, publisher).await
 }
 
 /// Publishes a parallel cell's last outputs; the error, if there is one, is the cell's.

@@ -1,10 +1,10 @@
 //! `%push`, `%pull`, `%scatter`, `%gather`: a cell for each side, and rooms through which variables go from one to the
 //! other.
 
-use super::parallel::{EngineCell, PxRan, finish, resolve};
+use super::parallel::{EngineCell, end, resolve};
 use super::{Done, Executor, Next, Request};
 use crate::cluster::Cluster;
-use crate::failure::{failure, magic_failure, outdated_notice};
+use crate::failure::{failure, magic_failure};
 use crate::jobs::{Lent, MapOptions};
 use crate::magic::{Code, MagicError, PxConfig, PxOptions, Transfer, Way};
 use crate::map_text::Text;
@@ -156,21 +156,8 @@ impl Executor {
         let (code, first_line) = (text.text.clone(), text.first_line);
         let cell = EngineCell { text: code, first_line, generated: Some(text), label, arguments };
         let (evaluated, ran) = self.engine_cell(&options, cell, cluster, targets.to_vec(), request).await?;
-        if let Some(notice) = outdated_notice(&evaluated.outdated) {
-            request.publisher.say(&notice).await;
-        }
-        let PxRan { cell, interrupted, failure: failed, .. } = ran;
-        if let Some(failure) = failed {
-            return Err(failure);
-        }
-        let Some(cell) = cell else { return Ok(()) };
-        for (member, names) in evaluated.lost {
-            if let Member::Engine(engine) = member {
-                cell.view().lost(engine, names);
-            }
-        }
-        let outputs = cell.view().finish();
-        finish(outputs, interrupted, &request.publisher).await.map(|_| ())
+        let Some(cell) = ran.cell else { return Ok(()) };
+        end(&cell, evaluated, ran.interrupted, &request.publisher).await.map(|_| ())
     }
 }
 

@@ -5,7 +5,7 @@ use super::Context;
 use super::rooms::Rooms;
 use crate::cluster::Cluster;
 use crate::local::place_of;
-use crate::render::{Grouping, PxView, TaskLine, TaskState, ViewOptions};
+use crate::render::{PxView, TaskLine, TaskState, ViewOptions};
 use chorus_client::{Call, CallEvent, CallRequest, Session};
 use chorus_compiler::Object;
 use chorus_protocol::{BlobId, EngineId, RunEvent, TaskArg, TaskEvent, TaskFailure, TaskId};
@@ -211,11 +211,7 @@ impl Calls {
         }
         let object =
             object.ok_or("the function's object isn't the cell's that runs: call functions from the cell itself")?;
-        let mut preload = Vec::new();
-        for library in &object.preload {
-            preload.push(cluster.put_file(library, true).await.map_err(|error| error.to_string())?);
-        }
-        let blob = cluster.put_file(Path::new(path), false).await.map_err(|error| error.to_string())?;
+        let (preload, blob) = cluster.put_object(object).await.map_err(|error| error.to_string())?;
         let sent = Sent { path: path.to_owned(), session, object: blob, preload };
         self.lock().sent = Some(sent.clone());
         Ok(sent)
@@ -440,8 +436,7 @@ impl Follower {
             });
             return;
         }
-        let options =
-            ViewOptions { stream: true, grouping: Grouping::default(), each: false, has_result: false, count };
+        let options = ViewOptions::streaming(count);
         let outputs = view.get_or_insert_with(|| PxView::new(&[engine], options)).event(engine, event, None);
         self.context.publisher.outputs(outputs).await;
     }

@@ -6,15 +6,16 @@
 use super::Context;
 use super::account::Account;
 use super::job::{End, Job, MAP_ERROR, lock};
-use crate::cluster::{Cluster, ClusterError};
+use crate::cluster::Cluster;
 use crate::failure::failure;
 use crate::local::place_of;
 use crate::magic::Targets;
-use crate::render::{Bundle, EngineState, Grouping, MapEnd, Place, PxView, ViewOptions, at_place, name_engines};
+use crate::render::{Bundle, EngineState, MapEnd, Place, PxView, ViewOptions, at_place, name_engines};
 use chorus_client::{Map, RunRequest};
 use chorus_compiler::{Member, Object};
 use chorus_jupyter::content::Failure;
 use chorus_protocol::{Aftermath, BlobId, Death, EngineId, Entry, MapEvent, Outcome, Panic, RunEvent, Target};
+use nix::sys::signal::Signal;
 use px::link::{ItemFailure, MapAsk, Message, OnError, Serve};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -38,8 +39,6 @@ const DEATHS: u32 = 5;
 
 /// Output that is published at once, in events.
 const BATCH: usize = 64;
-
-const SIGKILL: i32 = 9;
 
 /// A map that is to be started.
 pub struct Started {
@@ -66,17 +65,8 @@ pub async fn start(started: Started) -> Result<Job, String> {
     let (end, ended) = watch::channel(None);
     let (cancel, cancelled) = watch::channel(false);
     let (sender, events) = mpsc::channel(BATCH);
-    let view = PxView::new(
-        &targets,
-        ViewOptions {
-            stream: true,
-            grouping: Grouping::default(),
-            each: false,
-            has_result: false,
-            count: context.publisher.count(),
-        },
-    );
-    let (label, name) = (options.label.clone(), options.name.clone());
+    let view = PxView::new(&targets, ViewOptions::streaming(context.publisher.count()));
+    let (label, name, begun) = (options.label.clone(), options.name.clone(), Instant::now());
     let mut driver = Driver {
         cluster,
         work,
@@ -93,7 +83,7 @@ pub async fn start(started: Started) -> Result<Job, String> {
         failed: None,
         stopping: false,
         kill_at: None,
-        begun: Instant::now(),
+        begun,
         alone_since: None,
         context,
     };
@@ -101,7 +91,7 @@ pub async fn start(started: Started) -> Result<Job, String> {
         driver.send(engine);
     }
     tokio::spawn(driver.drive(cancelled, end));
-    Ok(Job { account, end: ended, cancel, rooms: Mutex::new(ask.rooms), label, name, begun: Instant::now() })
+    Ok(Job { account, end: ended, cancel, rooms: Mutex::new(ask.rooms), label, name, begun })
 }
 
 /// What is sent to each engine.
@@ -115,7 +105,6 @@ struct Work {
 
 impl Work {
     async fn new(ask: &MapAsk, object: Option<Object>, context: &Context, cluster: &Cluster) -> Result<Work, String> {
-        let sentence = |error: ClusterError| error.to_string();
         let (object, entry) = match &context.half {
             Some(half) => {
                 half.used.store(true, Ordering::Release);
@@ -133,11 +122,7 @@ impl Work {
                 (this.ok_or_else(gone)?, Entry::Function(ask.function))
             }
         };
-        let mut preload = Vec::new();
-        for library in &object.preload {
-            preload.push(cluster.put_file(library, true).await.map_err(sentence)?);
-        }
-        let blob = cluster.put_file(&object.path, false).await.map_err(sentence)?;
+        let (preload, blob) = cluster.put_object(&object).await.map_err(|error| error.to_string())?;
         let options = &context.options;
         let timeout = options.timeout.map_or(0, |limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX).max(1));
         let serve = Serve {
@@ -248,7 +233,7 @@ impl Driver {
                 }
                 () = sleep_until(self.kill_at.unwrap_or(self.begun)), if self.kill_at.is_some() => {
                     self.kill_at = None;
-                    self.cluster.session().interrupt(self.active.iter().copied().collect(), SIGKILL);
+                    self.cluster.session().interrupt(self.active.iter().copied().collect(), Signal::SIGKILL as i32);
                 }
             }
         }

@@ -268,27 +268,29 @@ impl Jobs {
     }
 
     async fn call(&self, ask: CallAsk) -> Result<(), String> {
-        let (context, object) = {
-            let state = self.lock();
-            (state.context.clone(), state.object.clone())
-        };
-        let context = context.ok_or(NO_ENGINES)?;
-        let cluster = context.cluster.upgrade().ok_or(NO_ENGINES)?;
+        let (object, context, cluster) = self.cell()?;
         self.0.calls.start(ask, object, context, &cluster, &self.0.rooms).await
     }
 
     async fn start(&self, ask: MapAsk) -> Result<u64, String> {
-        let (context, object) = {
-            let state = self.lock();
-            (state.context.clone(), state.object.clone())
-        };
-        if let Some(partial) = context.as_ref().and_then(|context| context.partial.as_ref()) {
-            return Ok(self.enter(Arc::clone(&partial.job)));
+        let partial = self.lock().context.as_ref().and_then(|context| Some(Arc::clone(&context.partial.as_ref()?.job)));
+        if let Some(job) = partial {
+            return Ok(self.enter(job));
         }
-        let context = context.ok_or(NO_ENGINES)?;
-        let cluster = context.cluster.upgrade().ok_or(NO_ENGINES)?;
+        let (object, context, cluster) = self.cell()?;
         let started = Started { ask, object, context, cluster };
         Ok(self.enter(Arc::new(map::start(started).await?)))
+    }
+
+    /// The object of the cell under way, what it is about, and its engines.
+    fn cell(&self) -> Result<(Option<Object>, Context, Arc<Cluster>), String> {
+        let (object, context) = {
+            let state = self.lock();
+            (state.object.clone(), state.context.clone())
+        };
+        let context = context.ok_or(NO_ENGINES)?;
+        let cluster = context.cluster.upgrade().ok_or(NO_ENGINES)?;
+        Ok((object, context, cluster))
     }
 
     /// Gives a map a number.

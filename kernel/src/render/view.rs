@@ -26,6 +26,13 @@ pub struct ViewOptions {
     pub count: u32,
 }
 
+impl ViewOptions {
+    /// What a function prints and displays, as it comes; its results go elsewhere.
+    pub fn streaming(count: u32) -> ViewOptions {
+        ViewOptions { stream: true, grouping: Grouping::default(), each: false, has_result: false, count }
+    }
+}
+
 /// The state of one parallel cell. Give it every event of the run in order of arrival, and show what it returns; when
 /// [`PxView::is_done`], end with [`PxView::finish`]. What comes later still, from threads or child processes of the
 /// cell, may be given to it as well.
