@@ -16,8 +16,8 @@ const STACK: usize = 512 << 20;
 /// What an expression is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
-    /// A closure with so many parameters.
-    Closure(usize),
+    /// A closure.
+    Closure(Parameters),
     /// A path: `score`, `f64::sqrt`, `parse::<u8>`.
     Path,
     /// Another expression that names a place in memory: a field, an index, a dereference.
@@ -28,6 +28,17 @@ pub enum Shape {
     Statements,
     /// Not Rust, or nothing at all.
     Broken,
+}
+
+/// The parameters of a closure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Parameters {
+    /// How many.
+    pub count: usize,
+    /// Whether all of them have types.
+    pub typed: bool,
+    /// Whether one of them is a reference, by its type or its pattern: `|x: &f64|`, `|&x|`.
+    pub borrowed: bool,
 }
 
 /// An expression, or the statements of a block.
@@ -74,12 +85,23 @@ fn read(text: &str) -> Option<Expression> {
 
 fn shape(expression: &ast::Expr) -> Shape {
     match expression {
-        ast::Expr::ClosureExpr(closure) => Shape::Closure(closure.param_list().map_or(0, |list| list.params().count())),
+        ast::Expr::ClosureExpr(closure) => Shape::Closure(closure.param_list().map(parameters).unwrap_or_default()),
         ast::Expr::PathExpr(_) => Shape::Path,
         ast::Expr::FieldExpr(_) | ast::Expr::IndexExpr(_) => Shape::Place,
         ast::Expr::PrefixExpr(prefix) if prefix.op_kind() == Some(ast::UnaryOp::Deref) => Shape::Place,
         ast::Expr::ParenExpr(inside) => inside.expr().map_or(Shape::Broken, |inside| shape(&inside)),
         _ => Shape::Value,
+    }
+}
+
+fn parameters(list: ast::ParamList) -> Parameters {
+    let is_reference = |parameter: &ast::Param| {
+        matches!(parameter.ty(), Some(ast::Type::RefType(_))) || matches!(parameter.pat(), Some(ast::Pat::RefPat(_)))
+    };
+    Parameters {
+        count: list.params().count(),
+        typed: list.params().all(|parameter| !matches!(parameter.ty(), None | Some(ast::Type::InferType(_)))),
+        borrowed: list.params().any(|parameter| is_reference(&parameter)),
     }
 }
 
@@ -211,15 +233,21 @@ mod tests {
 
     #[test]
     fn expressions_are_told_apart() {
+        let closure = |count, typed, borrowed| Shape::Closure(Parameters { count, typed, borrowed });
         for (text, shape) in [
             ("score", Shape::Path),
             ("f64::sqrt", Shape::Path),
             ("<f64 as Float>::sqrt", Shape::Path),
             ("parse::<u8>", Shape::Path),
-            ("|x| x * k", Shape::Closure(1)),
-            ("|x: f64, (a, b)| -> f64 { x }", Shape::Closure(2)),
-            ("move || 1", Shape::Closure(0)),
-            ("(|x| x)", Shape::Closure(1)),
+            ("|x| x * k", closure(1, false, false)),
+            ("|x: &str, y| x", closure(2, false, true)),
+            ("|x: &[f64], y: u8| x", closure(2, true, true)),
+            ("|&x| x", closure(1, false, true)),
+            ("|x: _| x", closure(1, false, false)),
+            ("|(x, y): (u8, u8)| x", closure(1, true, false)),
+            ("|x: f64, (a, b)| -> f64 { x }", closure(2, false, false)),
+            ("move || 1", closure(0, true, false)),
+            ("(|x| x)", closure(1, false, false)),
             ("a.b", Shape::Place),
             ("xs[1..3]", Shape::Place),
             ("*xs", Shape::Place),

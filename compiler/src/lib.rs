@@ -39,7 +39,7 @@ pub use compiler::{CellText, Compiler, Config, Evaluated, Object, Ran};
 pub use complete::{Completeness, completeness};
 pub use context::Context;
 pub use diagnostic::{Diagnostic, ELSEWHERE, Level, Span};
-pub use expression::{Expression, Shape};
+pub use expression::{Expression, Parameters, Shape};
 pub use failure::Failure;
 pub use interrupt::Interrupter;
 pub use namespace::{Member, Namespaces, Ticket, Variable, Variables, describe};

@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 const RED: &str = "\x1b[31m";
 const PLAIN: &str = "\x1b[0m";
 
+const COMPILE_ERROR: &str = "CompileError";
+
 /// A failure that is a sentence, perhaps with more lines below.
 pub fn failure(ename: &str, evalue: impl Into<String>) -> Failure {
     let evalue = evalue.into();
@@ -34,6 +36,11 @@ pub fn compile_failure(failure: CompileFailure) -> Failure {
     }
 }
 
+/// Whether it is of the compiler's errors.
+pub fn is_compile_failure(failure: &Failure) -> bool {
+    failure.ename == COMPILE_ERROR
+}
+
 fn compile_errors(errors: &[Diagnostic]) -> Failure {
     let evalue = match errors {
         [] => "the cell doesn't compile".to_owned(),
@@ -42,7 +49,7 @@ fn compile_errors(errors: &[Diagnostic]) -> Failure {
     };
     let rendered: Vec<String> = errors.iter().map(|error| error.render(true)).collect();
     let traceback = rendered.join("\n\n").lines().map(str::to_owned).collect();
-    Failure { ename: "CompileError".into(), evalue, traceback }
+    Failure { ename: COMPILE_ERROR.into(), evalue, traceback }
 }
 
 fn summary(error: &Diagnostic) -> String {

@@ -18,7 +18,7 @@
 //! says of the user's line.
 
 use crate::magic::{Code, Data, End, MagicError, Map, OnError};
-use chorus_compiler::{Expression, Failure, Shape, Span};
+use chorus_compiler::{Expression, Failure, Parameters, Shape, Span};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
@@ -29,6 +29,15 @@ pub type Types = BTreeMap<String, String>;
 const SOURCES: usize = 3;
 const ENGINE_VARIABLES: usize = 6;
 
+/// How a closure gets its items that doesn't say so by types or patterns, see [`MapTexts::may_borrow`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passing {
+    /// As values: `|x| x as f64`.
+    Value,
+    /// By reference: `|x| *x + 1`.
+    Reference,
+}
+
 /// What a map becomes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MapTexts {
@@ -36,6 +45,9 @@ pub struct MapTexts {
     pub local: Text,
     /// The engines' cell, for maps that need their variables or leave them some.
     pub engines: Option<Text>,
+    /// Whether the function may compile with [`Passing::Reference`] where it doesn't with values. Nothing but types
+    /// could tell, and those rustc alone knows.
+    pub may_borrow: bool,
     /// The variables of the notebook that the function uses, and which are sent along.
     pub constants: Vec<String>,
     /// The variables of the engines that it uses. Those of the same name of the notebook it can't see.
@@ -93,15 +105,29 @@ impl Text {
             }
         }
         // What was said of several generated places is one mistake of the user's.
-        errors.dedup();
+        let mut said = Vec::new();
+        errors.retain(|error| {
+            let this = (error.message.clone(), error.spans.clone());
+            let is_new = !said.contains(&this);
+            said.push(this);
+            is_new
+        });
         Failure::Errors(errors)
     }
 }
 
 /// What a map becomes in a notebook with these variables, on engines that all have those.
-pub fn map_texts(map: &Map<'_>, cell: &str, local: &Types, engines: &Types) -> Result<MapTexts, MagicError> {
-    let plan = Plan::make(map, cell, local, engines)?;
+pub fn map_texts(
+    map: &Map<'_>,
+    cell: &str,
+    passing: Passing,
+    local: &Types,
+    engines: &Types,
+) -> Result<MapTexts, MagicError> {
+    let plan = Plan::make(map, cell, passing, local, engines)?;
     Ok(MapTexts {
+        may_borrow: plan.passing == Passing::Value
+            && matches!(plan.function, Function::By("map" | "map2" | "map3") | Function::It | Function::Block),
         local: plan.local(map.options.block.then_some("wait")),
         engines: plan.needs_engines().then(|| plan.engines()),
         constants: plan.constants.clone(),
@@ -110,14 +136,21 @@ pub fn map_texts(map: &Map<'_>, cell: &str, local: &Types, engines: &Types) -> R
 }
 
 /// The notebook's cell that asks for what this map has done, when it has been started and hasn't come to its end.
-pub fn partial_text(map: &Map<'_>, cell: &str, local: &Types, engines: &Types) -> Result<Text, MagicError> {
-    Ok(Plan::make(map, cell, local, engines)?.local(Some("wait_partial")))
+pub fn partial_text(
+    map: &Map<'_>,
+    cell: &str,
+    passing: Passing,
+    local: &Types,
+    engines: &Types,
+) -> Result<Text, MagicError> {
+    Ok(Plan::make(map, cell, passing, local, engines)?.local(Some("wait_partial")))
 }
 
 /// All that was decided of a map.
 struct Plan<'a> {
     map: &'a Map<'a>,
     function: Function,
+    passing: Passing,
     /// Whether each source is written with `&`: places aren't consumed.
     borrowed: Vec<bool>,
     /// Variables that the sources name, of the notebook.
@@ -140,7 +173,13 @@ enum Function {
 }
 
 impl<'a> Plan<'a> {
-    fn make(map: &'a Map<'a>, cell: &str, local: &'a Types, engines: &'a Types) -> Result<Plan<'a>, MagicError> {
+    fn make(
+        map: &'a Map<'a>,
+        cell: &str,
+        passing: Passing,
+        local: &'a Types,
+        engines: &'a Types,
+    ) -> Result<Plan<'a>, MagicError> {
         let body = Expression::read(map.function.text);
         let sources = match &map.data {
             Data::Sources(sources) => sources.as_slice(),
@@ -158,7 +197,7 @@ impl<'a> Plan<'a> {
             let message = format!("at most {SOURCES} sources can be mapped together");
             return Err(MagicError::at(*fourth, cell, message).with_help("`over a.iter().zip(&b)` makes one of two"));
         }
-        let function = function(map, &body, sources.len().max(1), cell)?;
+        let function = function(map, &body, sources.len().max(1), passing, cell)?;
         let (mut borrowed, mut named) = (Vec::new(), BTreeSet::new());
         for source in sources {
             let Expression { shape, names } = Expression::read(source.text);
@@ -187,7 +226,7 @@ impl<'a> Plan<'a> {
         }
         let constants = rest.into_iter().filter(|name| local.contains_key(name)).collect();
         let named = named.into_iter().collect();
-        Ok(Plan { map, function, borrowed, named, constants, engine_variables, local, engines })
+        Ok(Plan { map, function, passing, borrowed, named, constants, engine_variables, local, engines })
     }
 
     fn is_each(&self) -> bool {
@@ -220,7 +259,10 @@ impl<'a> Plan<'a> {
     fn steps(&self) -> String {
         let mut steps = match self.function {
             Function::By(method) => format!("px_items.{method}($f)"),
-            Function::It | Function::Block => "px_items.map(|$it| $f)".to_owned(),
+            Function::It | Function::Block => match self.passing {
+                Passing::Value => "px_items.map(|$it| $f)".to_owned(),
+                Passing::Reference => "px_items.map_ref(|$it| $f)".to_owned(),
+            },
         };
         if self.map.filter.is_some() {
             steps += ".filter($p)";
@@ -455,7 +497,13 @@ fn type_of<'t>(types: &'t Types, name: &str) -> &'t str {
 }
 
 /// How the function is to be called, on items of so many sources.
-fn function(map: &Map<'_>, body: &Expression, sources: usize, cell: &str) -> Result<Function, MagicError> {
+fn function(
+    map: &Map<'_>,
+    body: &Expression,
+    sources: usize,
+    passing: Passing,
+    cell: &str,
+) -> Result<Function, MagicError> {
     let code = map.function;
     let uses_it = body.names.contains("it");
     let wrong = |message: String| MagicError::at(code, cell, message);
@@ -464,10 +512,16 @@ fn function(map: &Map<'_>, body: &Expression, sources: usize, cell: &str) -> Res
         return Err(wrong("`%%map` needs a function on the lines below it".into()).with_help(help));
     }
     match body.shape {
-        Shape::Closure(count) => match (count, sources) {
-            (1, _) => Ok(Function::By("map")),
-            (2, 2) => Ok(Function::By("map2")),
-            (3, 3) => Ok(Function::By("map3")),
+        Shape::Closure(Parameters { count, typed, borrowed }) => match (count, sources) {
+            (1, _) | (2, 2) | (3, 3) => {
+                let ways = match (typed && borrowed, borrowed || passing == Passing::Reference) {
+                    // The types say all there is to know.
+                    (true, _) => ["call", "call2", "call3"],
+                    (false, true) => ["map_ref", "map2_ref", "map3_ref"],
+                    (false, false) => ["map", "map2", "map3"],
+                };
+                Ok(Function::By(ways[count - 1]))
+            }
             (0, _) => Err(wrong("the function takes no item: write `|x| ...`, or `|_| ...`".into())),
             (_, 1) => {
                 let help = "for items that are tuples write `|(a, b)| ...`; several sources stand behind `over` with \

@@ -30,6 +30,13 @@ def maps(cluster):
 # Functions and data
 
 
+def test_of_values_and_references_the_one_with_fewer_errors_was_meant(maps):
+    said = maps.run("%map |x| *x + missing over xs").failed().traceback
+    assert "missing" in said and "dereferenced" not in said, said
+    said = maps.run("%map |x| x as u8 + missing over xs").failed().traceback
+    assert "missing" in said and "casting" not in said, said
+
+
 @pytest.mark.parametrize(
     "line, expected",
     [
@@ -46,11 +53,23 @@ def maps(cluster):
         ("|x| (x, x as u8 as char, Some(x)) over [65u32, 66]", "vec![(65u32, 'A', Some(65u32)), (66, 'B', Some(66))]"),
         ("|x| vec![x; x] over 0..4usize", "vec![vec![], vec![1], vec![2, 2], vec![3usize, 3, 3]]"),
         ("|x| x over Vec::<f64>::new()", "Vec::<f64>::new()"),
+        ("|x| *x + 1.0 over &xs", "(0..1000).map(|n| n as f64 + 1.0).collect::<Vec<_>>()"),
+        ("|x| *x + k over xs.iter()", "(0..1000).map(|n| n as f64 + 3.0).collect::<Vec<_>>()"),
+        ("|&x| x * table[1] over &xs", "(0..1000).map(|n| n as f64 * 10.0).collect::<Vec<_>>()"),
+        ("|x| *x * table[1] over &xs", "(0..1000).map(|n| n as f64 * 10.0).collect::<Vec<_>>()"),
+        ("|x: &f64| score(*x) over xs", "(0..1000).map(|n| score(n as f64)).collect::<Vec<_>>()"),
+        ("|w: &str| w.len() over words", "vec![1, 2, 3usize]"),
+        ("|w: &str, n: u8| w.len() + n as usize over words, 0..3u8", "vec![1, 3, 5usize]"),
+        ("|w, n| *n as usize + w.len() over &words, 0..3u8", "vec![1, 3, 5usize]"),
+        ("|w| w.iter().sum::<f64>() over xs[..4].chunks(2)", "vec![1.0, 5.0]"),
+        ("|(n, w): (usize, &str)| n + w.len() over \"a bc\".split(' ').enumerate()", None),
+        ("|(n, w)| n + w.len() over \"a bc\".split(' ').enumerate()", "vec![1, 3usize]"),
+        ("it over [1u8, 2]", "vec![1u8, 2]"),
     ],
 )
 def test_results_are_those_of_the_sequential_map(maps, line, expected):
     if expected is None:
-        assert "f64" in maps.run(f"%map -o got {line}").failed().traceback
+        assert re.search("f64|&str", maps.run(f"%map -o got {line}").failed().traceback)
         return
     maps.run(f"%map -o got {line}").ok()
     assert value(maps, f"got == {expected}") == "true"

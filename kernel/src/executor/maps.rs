@@ -3,10 +3,10 @@
 use super::parallel::resolve;
 use super::timing::Spending;
 use super::{Done, Executor, Next, Request};
-use crate::failure::{compile_failure, failure, magic_failure};
+use crate::failure::{compile_failure, failure, is_compile_failure, magic_failure};
 use crate::jobs::{Half, MapOptions, Partial, Which};
 use crate::magic::{self, Cancel, Data, Map, OnError, PxConfig};
-use crate::map_text::{MapTexts, Text, Types, map_texts, partial_text};
+use crate::map_text::{MapTexts, Passing, Text, Types, map_texts, partial_text};
 use crate::publisher::Publisher;
 use chorus_compiler::{CellText, Member, Ran, Variables};
 use chorus_jupyter::content::Failure;
@@ -21,6 +21,7 @@ pub struct LastMap {
     /// Which of the cell's maps.
     nth: usize,
     config: PxConfig,
+    passing: Passing,
     mine: Types,
     theirs: Types,
 }
@@ -33,23 +34,29 @@ impl Executor {
         let nth = self.maps;
         self.maps += 1;
         let (mine, theirs) = self.variables(&targets).await?;
-        let texts = map_texts(&map, &request.code, &mine, &theirs);
-        let MapTexts { local, engines, .. } = texts.map_err(|error| magic_failure(&error))?;
-        let spending = Spending::begin();
-        let half = match engines {
-            Some(text) => Some(Arc::new(self.engine_half(text, &targets, request).await?)),
-            None => None,
+        let texts = |passing| {
+            let texts = map_texts(&map, &request.code, passing, &mine, &theirs);
+            texts.map_err(|error| magic_failure(&error))
         };
-        let spent = spending.end();
-        self.spent.add(spent);
-        let (code, config) = (Arc::clone(&request.code), self.px.clone());
-        self.last_map = Some(LastMap { code, nth, config, mine, theirs });
-        let mut context = self.context(options(&map), half.clone(), request);
-        context.compiled = spent.compiled();
-        self.jobs.begin_cell(context);
-        let ran = self.rust_in_context(&local.text, local.first_line, Some(&local), request).await;
-        if let Some(half) = half {
-            self.forget_unused(&half, targets).await;
+        let ran_at_all = |ran: &Done| ran.as_ref().err().is_none_or(|failure| !is_compile_failure(failure));
+        let mut passing = Passing::Value;
+        let first = texts(passing)?;
+        let may_borrow = first.may_borrow;
+        let mut ran = self.run_map(&map, first, &targets, request).await;
+        if may_borrow && !ran_at_all(&ran) {
+            let second = self.run_map(&map, texts(Passing::Reference)?, &targets, request).await;
+            let fewer_errors = |one: &Done, other: &Done| match (one, other) {
+                (Err(one), Err(other)) => one.traceback.len() < other.traceback.len(),
+                _ => false,
+            };
+            // When neither compiles, the one with fewer errors is what was meant.
+            if ran_at_all(&second) || fewer_errors(&second, &ran) {
+                (passing, ran) = (Passing::Reference, second);
+            }
+        }
+        if ran_at_all(&ran) {
+            let (code, config) = (Arc::clone(&request.code), self.px.clone());
+            self.last_map = Some(LastMap { code, nth, config, passing, mine, theirs });
         }
         ran?;
         if !map.options.block {
@@ -66,6 +73,26 @@ impl Executor {
             }
         }
         Ok(Next::Continue)
+    }
+
+    /// Compiles what a map has become, and has the notebook's cell begin it.
+    async fn run_map(&mut self, map: &Map<'_>, texts: MapTexts, targets: &[EngineId], request: &Request) -> Done {
+        let MapTexts { local, engines, .. } = texts;
+        let spending = Spending::begin();
+        let half = match engines {
+            Some(text) => Some(Arc::new(self.engine_half(text, targets, request).await?)),
+            None => None,
+        };
+        let spent = spending.end();
+        self.spent.add(spent);
+        let mut context = self.context(options(map), half.clone(), request);
+        context.compiled = spent.compiled();
+        self.jobs.begin_cell(context);
+        let ran = self.rust_in_context(&local.text, local.first_line, Some(&local), request).await;
+        if let Some(half) = half {
+            self.forget_unused(&half, targets.to_vec()).await;
+        }
+        ran
     }
 
     /// The variables of the notebook, and those that all of these engines have, with their types.
@@ -91,7 +118,8 @@ impl Executor {
             return Err(failure("NoResult", "the results of this map stay on its engines"));
         }
         map.options.out = out;
-        let text = partial_text(&map, &last.code, &last.mine, &last.theirs).map_err(|error| magic_failure(&error))?;
+        let text = partial_text(&map, &last.code, last.passing, &last.mine, &last.theirs)
+            .map_err(|error| magic_failure(&error))?;
         let summary = job.summary();
         let mut context = self.context(options(&map), None, request);
         context.partial = Some(Partial::of(job));

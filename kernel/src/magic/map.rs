@@ -323,7 +323,7 @@ fn closure<'a>(
         _ => "a closure that makes one of two results, such as '|a, b| a + b'",
     };
     match Expression::read(code.text).shape {
-        Shape::Closure(count) if count == parameters => Ok(code),
+        Shape::Closure(given) if given.count == parameters => Ok(code),
         Shape::Path | Shape::Value => Ok(code),
         _ => Err(reader.error_at_value(words, flag, format!("`{flag}` needs {what}"))),
     }

@@ -80,11 +80,11 @@ Examples:
   %cluster stop";
 
 const MAP: &str = "\
-FUNCTION is a closure, the path of a function, or code that calls the item `it`. It may use variables of the notebook,
-which are sent along, and of the engines. DATA is a range, a variable or anything else with items; of several, separated
-by commas, the function gets one item each. `over each NAME` takes the items of the engines' own variable NAME, where they
-are. Both sides must be able to send the items and the results: numbers, strings, tuples, Vec, Option, maps, and types that
-derive serde's Serialize and Deserialize.
+FUNCTION is a closure, the path of a function, or code that calls the item `it`. It takes items as values or by reference.
+It may use variables of the notebook, which are sent along, and of the engines. DATA is a range, a variable or anything
+else with items; of several, separated by commas, the function gets one item each. `over each NAME` takes the items of
+the engines' own variable NAME, where they are. Both sides must be able to send the items and the results: numbers,
+strings, tuples, Vec, Option, maps, and types that derive serde's Serialize and Deserialize.
 
 Results have the order of the items, whatever engine made them, and sums of floats have the same bits whatever the number of
 engines. A panic ends the map, and names the item. An engine that dies loses nothing: the others do its items. An

@@ -14,7 +14,7 @@ fn texts_of(cell: &str) -> Result<MapTexts, MagicError> {
         Part::Magic { command: Command::Map(map), .. } => Some(map),
         _ => None,
     });
-    map_texts(&map.unwrap(), cell, &local, &engines)
+    map_texts(&map.unwrap(), cell, Passing::Value, &local, &engines)
 }
 
 /// What stands on the user's lines stands there in the generated text, too.

@@ -105,6 +105,36 @@ impl<'a, S: Source, W> Items<'a, S, W> {
         self.map(move |(a, b, c)| function(a, b, c))
     }
 
+    /// A function of references: `|x| *x + 1`, `|&x| x + 1`.
+    pub fn map_ref<R>(
+        self,
+        function: impl Fn(&S::Item) -> R + Sync,
+    ) -> Mapped<'a, S, R, impl Fn(S::Item) -> R + Sync, Every, W> {
+        self.map(move |item| function(&item))
+    }
+
+    /// As [`Items::map_ref`], for two zipped sources.
+    pub fn map2_ref<A, B, R>(
+        self,
+        function: impl Fn(&A, &B) -> R + Sync,
+    ) -> Mapped<'a, S, R, impl Fn(S::Item) -> R + Sync, Every, W>
+    where
+        S: Source<Item = (A, B)>,
+    {
+        self.map(move |(a, b)| function(&a, &b))
+    }
+
+    /// As [`Items::map_ref`], for three zipped sources.
+    pub fn map3_ref<A, B, C, R>(
+        self,
+        function: impl Fn(&A, &B, &C) -> R + Sync,
+    ) -> Mapped<'a, S, R, impl Fn(S::Item) -> R + Sync, Every, W>
+    where
+        S: Source<Item = (A, B, C)>,
+    {
+        self.map(move |(a, b, c)| function(&a, &b, &c))
+    }
+
     /// A function by its path, or a closure whose parameter has a type: it may take references.
     pub fn call<How, F: Call<S::Item, How>>(
         self,

@@ -323,11 +323,18 @@ owns! {
     Text ProbeText [&&&&&] ['a] &'a str => String, item => item.to_owned();
     /// Text.
     TextRef ProbeTextRef [&&&&&] ['a, 'b] &'a &'b str => String, item => (*item).to_owned();
+    /// A slice.
+    Slice ProbeSlice [&&&&&] ['a, T: Wire + Clone] &'a [T] => Vec<T>, item => item.to_vec();
     /// What a reference points to.
     Cloned ProbeCloned [&&&&] ['a, T: Wire + Clone] &'a T => T, item => item.clone();
     /// Two references.
     Both ProbeBoth [&&&&] ['a, A: Wire + Clone, B: Wire + Clone] (&'a A, &'a B) => (A, B),
         item => (item.0.clone(), item.1.clone());
+    /// Text on the right, as of `text.lines().enumerate()`.
+    RightText ProbeRightText [&&&&] ['a, A: Wire] (A, &'a str) => (A, String), item => (item.0, item.1.to_owned());
+    /// A slice on the right.
+    RightSlice ProbeRightSlice [&&&&] ['a, A: Wire, T: Wire + Clone] (A, &'a [T]) => (A, Vec<T>),
+        item => (item.0, item.1.to_vec());
     /// A reference on the right.
     Right ProbeRight [&&&] ['a, A: Wire, B: Wire + Clone] (A, &'a B) => (A, B), item => (item.0, item.1.clone());
     /// A reference on the left.
