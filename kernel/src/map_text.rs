@@ -18,7 +18,7 @@
 //! says of the user's line.
 
 use crate::magic::{Code, Data, End, MagicError, Map, OnError};
-use chorus_compiler::{Expression, Failure, Parameters, Shape, Span};
+use chorus_compiler::{Diagnostic, Expression, Failure, Parameters, Shape, Span};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
@@ -81,6 +81,16 @@ impl Text {
         let Failure::Errors(mut errors) = failure else { return failure };
         let line = *self.users.start();
         let text = line.checked_sub(1).and_then(|at| cell.lines().nth(at)).unwrap_or_default();
+        // Of mistakes in the user's code, those of the generated code are consequences. That rustc can't decide between
+        // px's methods always is one.
+        let is_users =
+            |error: &Diagnostic| error.spans.iter().any(|span| span.primary && self.users.contains(&span.line));
+        if errors.iter().any(is_users) {
+            errors.retain(|error| error.code.is_none() || is_users(error));
+        }
+        if errors.iter().any(|error| !is_ambiguous(error)) {
+            errors.retain(|error| !is_ambiguous(error));
+        }
         for error in &mut errors {
             let (users, generated): (Vec<Span>, Vec<Span>) =
                 std::mem::take(&mut error.spans).into_iter().partition(|span| self.users.contains(&span.line));
@@ -114,6 +124,10 @@ impl Text {
         });
         Failure::Errors(errors)
     }
+}
+
+fn is_ambiguous(error: &Diagnostic) -> bool {
+    error.code.as_deref() == Some("E0034")
 }
 
 /// What a map becomes in a notebook with these variables, on engines that all have those.
@@ -201,6 +215,11 @@ impl<'a> Plan<'a> {
         let (mut borrowed, mut named) = (Vec::new(), BTreeSet::new());
         for source in sources {
             let Expression { shape, names } = Expression::read(source.text);
+            if let Shape::Broken | Shape::Statements = shape {
+                let message = "what stands behind `over` isn't a Rust expression".to_owned();
+                let help = "a range, a variable or an iterator does, or several with commas: over xs, 0..10";
+                return Err(MagicError::at(*source, cell, message).with_help(help));
+            }
             borrowed.push(matches!(shape, Shape::Path | Shape::Place));
             if let Some(name) = names.iter().find(|name| !local.contains_key(*name) && engines.contains_key(*name)) {
                 let message =

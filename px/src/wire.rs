@@ -37,7 +37,8 @@ mod required {
     #[diagnostic::on_unimplemented(
         message = "`{Self}` can't travel between the notebook and its engines",
         label = "a value of this type would have to travel",
-        note = "for a type of your own, derive `serde::Serialize, serde::Deserialize`"
+        note = "for a type of your own, derive `serde::Serialize, serde::Deserialize`; another crate's type may need \
+                that crate's feature `serde`"
     )]
     pub trait Required: Serialize + DeserializeOwned + 'static {}
 
@@ -66,7 +67,8 @@ mod required {
     message = "`{Self}` can't travel between the notebook and its engines",
     label = "a value of this type would have to travel",
     note = "for a type of your own, add `:dep serde = {{ version = \"1\", features = [\"derive\"] }}` and derive \
-            `serde::Serialize, serde::Deserialize`",
+            `serde::Serialize, serde::Deserialize`; another crate's type may need that crate's feature `serde`, too",
+    note = "a reference can't: return what it points to, `*x` or `x.clone()`",
     note = "numbers, bool, char, String and tuples, arrays, Vec, Option, Result, HashMap, BTreeMap of these can"
 )]
 pub unsafe trait Wire: required::Required {

@@ -160,7 +160,7 @@ pub(super) struct MapFlags {
     #[arg(long, value_name = "CLOSURE")]
     filter: Option<String>,
     /// How many items an engine gets at a time; `auto`: as many as are good
-    #[arg(long, value_name = "N", value_parser = chunk)]
+    #[arg(long, value_name = "N", value_parser = chunk, allow_negative_numbers = true)]
     chunk: Option<Chunk>,
     /// Results have the order of their items, which is the default
     #[arg(long, overrides_with = "unordered")]
@@ -178,16 +178,16 @@ pub(super) struct MapFlags {
     #[arg(short = 'a', long)]
     noblock: bool,
     /// How often an item is tried again; once when its engine died and not when it panicked, if left out
-    #[arg(long, value_name = "N", value_parser = times)]
+    #[arg(long, value_name = "N", value_parser = times, allow_negative_numbers = true)]
     retries: Option<u32>,
     /// How many seconds an item may take
-    #[arg(long, value_name = "S", value_parser = time)]
+    #[arg(long, value_name = "S", value_parser = time, allow_negative_numbers = true)]
     timeout: Option<Duration>,
     /// When an item fails: end the map, leave the item out, or keep the error in its place
     #[arg(long, value_name = "WHAT")]
     on_error: Option<OnError>,
     /// How many threads of each engine work; its share of the cores if left out
-    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    #[arg(long, value_name = "N", value_parser = at_least_one, allow_negative_numbers = true)]
     threads: Option<u32>,
     /// Show progress after so many seconds; 0: at once, -1: never
     #[arg(long, value_name = "S", allow_hyphen_values = true, value_parser = seconds)]

@@ -228,6 +228,13 @@ fn what_makes_no_map_is_said() {
       | ^^^^^^^^^
     write a closure such as `|x| x * x`, the path of a function, or code that uses `it`
     ");
+    insta::assert_snapshot!(error("%map |x| x over xs ys"), @r"
+    what stands behind `over` isn't a Rust expression
+     --> cell line 1:17
+    1 | %map |x| x over xs ys
+      |                 ^^^^^
+    a range, a variable or an iterator does, or several with commas: over xs, 0..10
+    ");
     insta::assert_snapshot!(error("%%map over xs\nlet a = 1; a"), @r"
     these statements don't use `it`, the item
      --> cell line 2:1
@@ -251,17 +258,26 @@ fn errors_in_generated_lines_are_the_magics() {
         text: "?".into(),
     };
     let error = |spans| Diagnostic { code: Some("E0277".into()), spans, ..Diagnostic::error("no") };
-    let errors = vec![
-        error(vec![span(1, 127, true, "derive it"), span(1, 3, false, "bound")]),
-        error(vec![span(2, 17, true, "here"), span(1, 3, false, "the macro")]),
-        error(vec![]),
-        Diagnostic::error("the disk is full"),
-    ];
-    let Failure::Errors(errors) = text.to_users_lines(Failure::Errors(errors), cell) else { panic!() };
-    let shown: Vec<Vec<(usize, usize, &str)>> = errors
-        .iter()
-        .map(|error| error.spans.iter().map(|span| (span.line, span.column, span.label.as_str())).collect())
-        .collect();
-    assert_eq!(shown, [vec![(2, 1, "derive it")], vec![(2, 17, "here")], vec![(2, 1, "")], vec![]]);
+    let users_lines = |errors| match text.to_users_lines(Failure::Errors(errors), cell) {
+        Failure::Errors(errors) => errors,
+        Failure::Interrupted => panic!("no error is left"),
+    };
+    let shown = |errors: &[Diagnostic]| -> Vec<Vec<(usize, usize, String)>> {
+        let spans = |error: &Diagnostic| {
+            error.spans.iter().map(|span| (span.line, span.column, span.label.clone())).collect::<Vec<_>>()
+        };
+        errors.iter().map(spans).collect()
+    };
+    let at = |line, column, label: &str| (line, column, label.to_owned());
+    let ambiguous = || Diagnostic { code: Some("E0034".into()), ..error(vec![span(1, 3, true, "")]) };
+    let generated = || error(vec![span(1, 127, true, "derive it"), span(1, 3, false, "bound")]);
+    let errors =
+        users_lines(vec![generated(), ambiguous(), generated(), error(vec![]), Diagnostic::error("the disk is full")]);
+    assert_eq!(shown(&errors), [vec![at(2, 1, "derive it")], vec![at(2, 1, "")], vec![]]);
     assert_eq!((errors[0].spans[0].end_column, errors[0].spans[0].text.as_str()), (29, "%map -o zs |x| x * k over xs"));
+    // Those in the user's code are the cause of the others.
+    let here = error(vec![span(2, 17, true, "here"), span(1, 3, false, "the macro")]);
+    let errors = users_lines(vec![generated(), here, error(vec![]), Diagnostic::error("the disk is full")]);
+    assert_eq!(shown(&errors), [vec![at(2, 17, "here")], vec![]]);
+    assert_eq!(users_lines(vec![ambiguous()]).len(), 1, "one that is alone is told");
 }

@@ -310,7 +310,7 @@ fn what_makes_no_sense_is_said() {
     usage: %map [flags] FUNCTION over DATA, or %%map [flags] over DATA and the function on the lines below; `%map?` tells more
     ");
     insta::assert_snapshot!(error("%map --retries -1 f over xs"), @r"
-    `%map` doesn't take the flag `-1`: if it is code, write `--` before it
+    `--retries` can't be `-1`: write how many times, 0 for not at all
      --> cell line 1:16
     1 | %map --retries -1 f over xs
       |                ^^
