@@ -232,10 +232,14 @@ def test_a_map_in_the_background_has_a_handle(maps):
     maps.run("%map -a -o handle |x| x + 1 over 0..1000u32").ok()
     assert value(maps, "handle.get()?.len()") == "1000"
     assert value(maps, "handle.done()") == "true"
+    reply = maps.run("%pxresult").ok()
+    assert "[1, 2, 3, 4, 5, …" in str(reply.displays + reply.results) and "1,000 items on" in reply.text, reply.text
     maps.run("%map -a -o slow |x| { std::thread::sleep(std::time::Duration::from_millis(20)); x } over 0..100_000u32").ok()
     assert "running on" in maps.run("%tasks").ok().text
     assert "Cancelled" in maps.run("%cancel slow").ok().text
     assert "interrupted" in maps.run("slow.get()?;").text
+    assert "interrupted" in maps.run("%pxresult -o slow").failed().text
+    assert "1,000 items on" in maps.run("%pxresult -o handle").ok().text
     maps.run("%map score over xs").ok()
 
 

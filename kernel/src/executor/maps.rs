@@ -2,17 +2,17 @@
 
 use super::parallel::resolve;
 use super::timing::Spending;
-use super::{Done, Executor, Next, Request};
+use super::{Done, Executor, Next, Request, Shown};
 use crate::failure::{compile_failure, failure, is_compile_failure, magic_failure};
-use crate::jobs::{Half, MapOptions, Partial, Which};
+use crate::jobs::{Half, Job, MapOptions, Partial, Which};
 use crate::magic::{self, Cancel, Data, Map, OnError, PxConfig};
 use crate::map_text::{MapTexts, Passing, Text, Types, map_texts, partial_text};
 use crate::publisher::Publisher;
 use chorus_compiler::{CellText, Member, Ran, Variables};
 use chorus_jupyter::content::Failure;
 use chorus_protocol::{EngineId, Outcome};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 
 /// The map that was started last, to be compiled again for what it has done.
 #[derive(Clone)]
@@ -24,6 +24,17 @@ pub struct LastMap {
     passing: Passing,
     mine: Types,
     theirs: Types,
+}
+
+/// A map that `%pxresult` can show.
+#[derive(Clone)]
+pub struct MapResult {
+    /// Its results are the notebook's to keep.
+    job: Weak<Job>,
+    /// The variable that holds its handle.
+    handle: Option<String>,
+    /// Whether the results stay on the engines.
+    keep: bool,
 }
 
 impl Executor {
@@ -57,12 +68,13 @@ impl Executor {
         if ran_at_all(&ran) {
             let (code, config) = (Arc::clone(&request.code), self.px.clone());
             self.last_map = Some(LastMap { code, nth, config, passing, mine, theirs });
+            self.show_later(&map);
         }
         ran?;
         if !map.options.block {
             let name = map.options.out.as_deref().unwrap_or("_");
             let says =
-                format!("Sent; `{name}` is its handle: `{name}.wait()` has the results, `%cancel {name}` ends it.");
+                format!("Sent; %pxresult shows what comes of it. Its handle is `{name}`: {name}.wait(), %cancel {name}.");
             request.publisher.say(&says).await;
         } else if let Some(job) = self.jobs.latest() {
             if let Some((took, engines)) = job.took() {
@@ -71,6 +83,45 @@ impl Executor {
             if let Some(summary) = job.untold_summary() {
                 request.publisher.say(&summary).await;
             }
+        }
+        Ok(Next::Continue)
+    }
+
+    /// Has `%pxresult` show what comes of a map that has begun.
+    fn show_later(&mut self, map: &Map<'_>) {
+        let Some(job) = self.jobs.latest() else { return };
+        let handle = map.options.out.clone().filter(|_| !map.options.block);
+        let shown = Shown::Map(MapResult { job: Arc::downgrade(&job), handle: handle.clone(), keep: map.options.keep });
+        if let Some(name) = handle {
+            self.kept.insert(name, shown.clone());
+        }
+        self.last = Some(shown);
+    }
+
+    /// Waits for a map, and shows what came of it.
+    pub(super) async fn map_result(&mut self, map: MapResult, request: &Request) -> Done {
+        let gone = || failure("NoResult", "nobody has a handle of this map any more, and another one has run since");
+        let job = map.job.upgrade().ok_or_else(gone)?;
+        let mut interrupted = request.interrupted.clone();
+        tokio::select! {
+            ended = job.ended() => ended?,
+            () = interrupted.next() => {
+                let (done, items) = job.progress();
+                let what = format!("the map still runs, {done} of {items} items are done; `%cancel` would end it");
+                return Err(failure("Interrupted", what));
+            }
+        }
+        // Elsewhere the results were shown when they came, or are a variable.
+        if let Some(name) = map.handle.filter(|_| !map.keep) {
+            let text = format!("if let Ok(result) = {name}.get() {{ px::map::show(&result); }}");
+            // The variable may be something else by now, which doesn't compile.
+            match self.rust(&text, 0, request).await {
+                Err(failure) if !is_compile_failure(&failure) => return Err(failure),
+                _ => {}
+            }
+        }
+        if let Some(summary) = job.summary() {
+            request.publisher.say(&summary).await;
         }
         Ok(Next::Continue)
     }

@@ -31,7 +31,7 @@ use chorus_jupyter::content::Failure;
 use chorus_protocol::{Aftermath, Death, SnapshotPolicy};
 pub use clusters::default_engines;
 use clusters::leave;
-use maps::LastMap;
+use maps::{LastMap, MapResult};
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::sync::Arc;
@@ -48,8 +48,8 @@ pub struct Executor {
     cluster: Option<Arc<Cluster>>,
     px: PxConfig,
     autopx: Option<PxConfig>,
-    last: Option<PxCell>,
-    kept: HashMap<String, PxCell>,
+    last: Option<Shown>,
+    kept: HashMap<String, Shown>,
     timing: bool,
     /// Since the `%time` that runs, if one does.
     spent: Spent,
@@ -61,6 +61,13 @@ pub struct Executor {
     maps: usize,
     last_map: Option<LastMap>,
     env: Vec<(OsString, OsString)>,
+}
+
+/// What `%pxresult` shows.
+#[derive(Clone)]
+enum Shown {
+    Cell(PxCell),
+    Map(MapResult),
 }
 
 /// Where a cell's outputs go, and who answers its questions.
@@ -185,7 +192,7 @@ impl Executor {
             Command::Tasks => publisher.display(render::tasks(&self.jobs.list())).await,
             Command::Cancel(cancel) => self.cancel(&cancel, publisher).await?,
             Command::PxResult(options) if options.partial => return self.partial_result(options.out, request).await,
-            Command::PxResult(options) => self.px_result(options, request).await?,
+            Command::PxResult(options) => return self.px_result(options, request).await,
             Command::PxConfig { config, changed } => {
                 if !changed {
                     publisher.say(&config.to_string()).await;

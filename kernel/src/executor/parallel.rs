@@ -1,7 +1,7 @@
 //! Parallel cells: `%px`, `%%px`, `%autopx`, and `%pxresult`, which shows one again.
 
 use super::timing::{Spending, Spent};
-use super::{Done, Executor, Next, Request};
+use super::{Done, Executor, Next, Request, Shown};
 use crate::cluster::Cluster;
 use crate::compiling::CompilerThread;
 use crate::failure::{compile_failure, failure, outdated_notice};
@@ -57,9 +57,9 @@ impl Executor {
         let PxRan { cell, detached, interrupted, .. } = ran;
         // Definitions alone leave nothing to run.
         let Some(cell) = cell else { return Ok(Next::Continue) };
-        self.last = Some(cell.clone());
+        self.last = Some(Shown::Cell(cell.clone()));
         if let Some(name) = &options.out {
-            self.kept.insert(name.clone(), cell.clone());
+            self.kept.insert(name.clone(), Shown::Cell(cell.clone()));
         }
         if let (Some(sent), Some(ticket)) = (detached, evaluated.ticket) {
             let compiler = self.compiler.clone();
@@ -161,12 +161,18 @@ impl Executor {
         ran.failure.take().map_or(Ok((evaluated, ran)), Err)
     }
 
-    pub(super) async fn px_result(&mut self, options: ResultOptions, request: &Request) -> Result<(), Failure> {
-        let cell = match &options.out {
+    pub(super) async fn px_result(&mut self, options: ResultOptions, request: &Request) -> Done {
+        let shown = match &options.out {
             None => self.last.clone().ok_or_else(|| failure("NoResult", "no parallel cell has run yet"))?,
             Some(name) => self.kept.get(name).cloned().ok_or_else(|| {
-                failure("NoResult", format!("no parallel cell was kept as `{name}`: `%px -o {name} ...` keeps one"))
+                let what =
+                    format!("nothing was kept as `{name}`: `%px -o {name} ...` and `%map -a -o {name} ...` keep it");
+                failure("NoResult", what)
             })?,
+        };
+        let cell = match shown {
+            Shown::Cell(cell) => cell,
+            Shown::Map(map) => return self.map_result(map, request).await,
         };
         let mut interrupted = request.interrupted.clone();
         let running = cell.view().record().running();
@@ -182,7 +188,7 @@ impl Executor {
             ));
         }
         let outputs = cell.view().record().render(options.grouping, options.each);
-        finish(outputs, false, &request.publisher).await.map(|_| ())
+        finish(outputs, false, &request.publisher).await
     }
 }
 

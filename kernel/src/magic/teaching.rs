@@ -62,6 +62,7 @@ Examples:
   %pxresult               waits for its end, and shows what came of it
   %pxresult -e            the same, engine by engine
   %pxresult -o squares    what `%px -o squares` printed and computed
+  %pxresult -o handle     what came of `%map -a -o handle`
   %pxresult --partial -o some   what an interrupted `%map` has done, as a variable";
 
 const PXCONFIG: &str = "\
@@ -96,7 +97,7 @@ Examples:
   %map -o total --sum |x, y| x * y over xs, ys
   %map -o best --reduce '|a, b| a.max(b)' score over 0..1_000_000
   %map --on-error skip --timeout 2 fetch over urls
-  %map -a -o handle slow over 0..100               returns at once; then: handle.get()?
+  %map -a -o handle slow over 0..100               returns at once; then: %pxresult, or handle.get()?
   %map --keep -o sizes |s| s.len() over each lines   stays on the engines
 
   %%map -o sums over rows
