@@ -11,6 +11,7 @@ mod comms;
 mod compiling;
 mod executor;
 mod failure;
+pub mod generated;
 mod history;
 mod input;
 mod interrupt;

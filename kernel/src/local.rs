@@ -16,9 +16,6 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
-/// An interrupted cell has this signal's default to die of, and another chance is not given: no cell keeps on
-/// running that the user wants to end.
-
 /// A cell that reads its stdin is noticed when it has done nothing else for so many checks in a row: one that announces
 /// it, as with evcxr's own function for it, is asked for by that.
 const READING_CHECK: Duration = Duration::from_millis(50);

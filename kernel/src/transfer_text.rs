@@ -4,8 +4,8 @@
 //! What the user wrote keeps its line and column, so that errors point to it: there the first cell calls a macro of px,
 //! which goes on to the end of the line.
 
+use crate::generated::Text;
 use crate::magic::{Transfer, Way};
-use crate::map_text::Text;
 use chorus_compiler::Variable;
 use std::fmt::Write as _;
 

@@ -4,9 +4,10 @@ use super::parallel::resolve;
 use super::timing::Spending;
 use super::{Done, Executor, Next, Request, Shown};
 use crate::failure::{compile_failure, failure, is_compile_failure, magic_failure};
+use crate::generated::Text;
 use crate::jobs::{Half, Job, MapOptions, Partial, Which};
 use crate::magic::{self, Cancel, Data, Map, OnError, PxConfig};
-use crate::map_text::{MapTexts, Passing, Text, Types, map_texts, partial_text};
+use crate::map_text::{MapTexts, Passing, Types, map_texts, partial_text};
 use crate::publisher::Publisher;
 use chorus_compiler::{CellText, Member, Ran, Variables};
 use chorus_jupyter::content::Failure;
@@ -73,8 +74,9 @@ impl Executor {
         ran?;
         if !map.options.block {
             let name = map.options.out.as_deref().unwrap_or("_");
-            let says =
-                format!("Sent; %pxresult shows what comes of it. Its handle is `{name}`: {name}.wait(), %cancel {name}.");
+            let says = format!(
+                "Sent; %pxresult shows what comes of it. Its handle is `{name}`: {name}.wait(), %cancel {name}."
+            );
             request.publisher.say(&says).await;
         } else if let Some(job) = self.jobs.latest() {
             if let Some((took, engines)) = job.took() {

@@ -351,6 +351,7 @@ fn help_is_asked_for_in_many_ways() {
       %pxresult               waits for its end, and shows what came of it
       %pxresult -e            the same, engine by engine
       %pxresult -o squares    what `%px -o squares` printed and computed
+      %pxresult -o handle     what came of `%map -a -o handle`
       %pxresult --partial -o some   what an interrupted `%map` has done, as a variable
     ");
     insta::assert_snapshot!(Name::Cluster.help(), @r"

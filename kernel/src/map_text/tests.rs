@@ -1,6 +1,6 @@
 use super::*;
 use crate::magic::{Command, Part, PxConfig, parse};
-use chorus_compiler::Diagnostic;
+use chorus_compiler::{Diagnostic, Failure, Span};
 
 fn types(all: &[(&str, &str)]) -> Types {
     all.iter().map(|(name, of)| ((*name).to_owned(), (*of).to_owned())).collect()
