@@ -14,6 +14,7 @@ const FILES: &[(&str, &str)] = &[
     ("src/display.rs", include_str!("../../px/src/display.rs")),
     ("src/host.rs", include_str!("../../px/src/host.rs")),
     ("src/link.rs", include_str!("../../px/src/link.rs")),
+    ("src/link/encoding.rs", include_str!("../../px/src/link/encoding.rs")),
     ("src/map/call.rs", include_str!("../../px/src/map/call.rs")),
     ("src/map/constants.rs", include_str!("../../px/src/map/constants.rs")),
     ("src/map/engine.rs", include_str!("../../px/src/map/engine.rs")),

@@ -8,6 +8,7 @@ pub mod frame;
 pub mod id;
 pub mod map;
 pub mod message;
+pub mod run;
 pub mod snapshot;
 pub mod task;
 
@@ -16,6 +17,7 @@ pub use frame::{Frame, FrameError, Key};
 pub use id::{BlobId, EngineId, MapId, RunId, SessionId, TaskId};
 pub use map::*;
 pub use message::*;
+pub use run::*;
 pub use snapshot::*;
 pub use task::*;
 

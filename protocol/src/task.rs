@@ -3,7 +3,7 @@
 //! On its engine it is a run like any other, which the controller sends when all that it needs is there.
 
 use crate::id::{BlobId, EngineId, RunId, SessionId, TaskId};
-use crate::message::Death;
+use crate::run::Death;
 use crate::snapshot::SnapshotPolicy;
 use serde::{Deserialize, Serialize};
 use std::fmt;

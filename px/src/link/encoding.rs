@@ -1,0 +1,416 @@
+//! How the messages become bytes: numbers little endian, lengths before what they count.
+
+use super::{Answer, Ask, CallArg, CallAsk, Done, ItemFailure, MapAsk, OnError, Passing, Piece, Results, Serve, Step};
+use std::fmt;
+
+/// The first bytes of encoded asks that have no answer.
+const FORGET: u8 = 4;
+const FREE: u8 = 5;
+const CALL: u8 = 7;
+const RESULT: u8 = 8;
+
+/// Whether this encoded [`Ask`] has an answer. For the others the way back would be most of what a short function takes.
+/// They are taken in the order in which they were sent.
+pub fn expects_answer(ask: &[u8]) -> bool {
+    !matches!(ask.first(), Some(&(FORGET | FREE | CALL | RESULT)))
+}
+
+/// Bytes that aren't a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Damaged;
+
+impl fmt::Display for Damaged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("these bytes aren't what they should be: do both sides have the same version of Chorus?")
+    }
+}
+
+impl std::error::Error for Damaged {}
+
+/// A message.
+pub trait Message: Sized {
+    /// Appends its bytes.
+    fn write(&self, to: &mut Vec<u8>);
+    /// Takes it from the beginning of `from`.
+    fn read(from: &mut &[u8]) -> Result<Self, Damaged>;
+
+    /// Its bytes.
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.write(&mut bytes);
+        bytes
+    }
+
+    /// From all of `bytes`.
+    fn decode(mut bytes: &[u8]) -> Result<Self, Damaged> {
+        let message = Self::read(&mut bytes)?;
+        if bytes.is_empty() { Ok(message) } else { Err(Damaged) }
+    }
+}
+
+macro_rules! numbers {
+    ($($number:ty),*) => {$(
+        impl Message for $number {
+            fn write(&self, to: &mut Vec<u8>) {
+                to.extend_from_slice(&self.to_le_bytes());
+            }
+
+            fn read(from: &mut &[u8]) -> Result<$number, Damaged> {
+                let (head, rest) = from.split_first_chunk().ok_or(Damaged)?;
+                *from = rest;
+                Ok(<$number>::from_le_bytes(*head))
+            }
+        }
+    )*};
+}
+
+numbers!(u8, u32, u64);
+
+impl Message for Passing {
+    fn write(&self, to: &mut Vec<u8>) {
+        (self.step as u8).write(to);
+        self.lanes.write(to);
+        write_all(&self.ranks, to);
+    }
+
+    fn read(from: &mut &[u8]) -> Result<Passing, Damaged> {
+        let step = u8::read(from)?;
+        let steps = [Step::All, Step::Own, Step::Split, Step::Deal, Step::Count, Step::Place];
+        Ok(Passing {
+            step: steps.into_iter().find(|each| *each as u8 == step).ok_or(Damaged)?,
+            lanes: u32::read(from)?,
+            ranks: read_all(from)?,
+        })
+    }
+}
+
+/// A length, and then so many bytes.
+impl Message for String {
+    fn write(&self, to: &mut Vec<u8>) {
+        write_bytes(self.as_bytes(), to);
+    }
+
+    fn read(from: &mut &[u8]) -> Result<String, Damaged> {
+        String::from_utf8(read_bytes(from)?.to_vec()).map_err(|_| Damaged)
+    }
+}
+
+fn write_bytes(bytes: &[u8], to: &mut Vec<u8>) {
+    (bytes.len() as u64).write(to);
+    to.extend_from_slice(bytes);
+}
+
+fn read_bytes<'a>(from: &mut &'a [u8]) -> Result<&'a [u8], Damaged> {
+    let length = usize::try_from(u64::read(from)?).map_err(|_| Damaged)?;
+    let (bytes, rest) = from.split_at_checked(length).ok_or(Damaged)?;
+    *from = rest;
+    Ok(bytes)
+}
+
+impl<M: Message> Message for Option<M> {
+    fn write(&self, to: &mut Vec<u8>) {
+        u8::from(self.is_some()).write(to);
+        if let Some(it) = self {
+            it.write(to);
+        }
+    }
+
+    fn read(from: &mut &[u8]) -> Result<Option<M>, Damaged> {
+        match u8::read(from)? {
+            0 => Ok(None),
+            1 => Ok(Some(M::read(from)?)),
+            _ => Err(Damaged),
+        }
+    }
+}
+
+/// Each of a sequence, behind their number. What is announced isn't trusted with memory.
+fn write_all<M: Message>(all: &[M], to: &mut Vec<u8>) {
+    (all.len() as u64).write(to);
+    all.iter().for_each(|each| each.write(to));
+}
+
+fn read_all<M: Message>(from: &mut &[u8]) -> Result<Vec<M>, Damaged> {
+    let count = u64::read(from)?;
+    (0..count).map(|_| M::read(from)).collect()
+}
+
+impl Message for Ask {
+    fn write(&self, to: &mut Vec<u8>) {
+        match self {
+            Ask::Room(bytes) => (0u8, *bytes).write(to),
+            Ask::Map(map) => {
+                1u8.write(to);
+                map.write(to);
+            }
+            Ask::Wait { job, millis } => {
+                (2u8, *job).write(to);
+                millis.write(to);
+            }
+            Ask::Cancel(job) => (3u8, *job).write(to),
+            Ask::Forget(job) => (FORGET, *job).write(to),
+            Ask::Free(path) => {
+                FREE.write(to);
+                path.write(to);
+            }
+            Ask::Where(job) => (9u8, *job).write(to),
+            Ask::Next(done) => {
+                6u8.write(to);
+                write_all(done, to);
+            }
+            Ask::Call(call) => {
+                CALL.write(to);
+                call.write(to);
+            }
+            Ask::Result(value, room) => {
+                RESULT.write(to);
+                write_bytes(value, to);
+                room.write(to);
+            }
+        }
+    }
+
+    fn read(from: &mut &[u8]) -> Result<Ask, Damaged> {
+        Ok(match u8::read(from)? {
+            0 => Ask::Room(u64::read(from)?),
+            1 => Ask::Map(MapAsk::read(from)?),
+            2 => Ask::Wait { job: u64::read(from)?, millis: u64::read(from)? },
+            3 => Ask::Cancel(u64::read(from)?),
+            FORGET => Ask::Forget(u64::read(from)?),
+            FREE => Ask::Free(String::read(from)?),
+            6 => Ask::Next(read_all(from)?),
+            CALL => Ask::Call(CallAsk::read(from)?),
+            9 => Ask::Where(u64::read(from)?),
+            RESULT => Ask::Result(read_bytes(from)?.to_vec(), Option::read(from)?),
+            _ => return Err(Damaged),
+        })
+    }
+}
+
+impl Message for (u8, u64) {
+    fn write(&self, to: &mut Vec<u8>) {
+        self.0.write(to);
+        self.1.write(to);
+    }
+
+    fn read(from: &mut &[u8]) -> Result<(u8, u64), Damaged> {
+        Ok((u8::read(from)?, u64::read(from)?))
+    }
+}
+
+impl Message for MapAsk {
+    fn write(&self, to: &mut Vec<u8>) {
+        self.object.write(to);
+        self.function.write(to);
+        self.items.write(to);
+        write_all(&self.rooms, to);
+        write_bytes(&self.input, to);
+        write_bytes(&self.constants, to);
+    }
+
+    fn read(from: &mut &[u8]) -> Result<MapAsk, Damaged> {
+        Ok(MapAsk {
+            object: String::read(from)?,
+            function: u64::read(from)?,
+            items: u64::read(from)?,
+            rooms: read_all(from)?,
+            input: read_bytes(from)?.to_vec(),
+            constants: read_bytes(from)?.to_vec(),
+        })
+    }
+}
+
+impl Message for CallAsk {
+    fn write(&self, to: &mut Vec<u8>) {
+        self.job.write(to);
+        self.object.write(to);
+        self.function.write(to);
+        self.label.write(to);
+        write_all(&self.args, to);
+        write_all(&self.rooms, to);
+        write_all(&self.own, to);
+        write_all(&self.after, to);
+        self.on.write(to);
+        self.retries.write(to);
+        self.timeout.write(to);
+    }
+
+    fn read(from: &mut &[u8]) -> Result<CallAsk, Damaged> {
+        Ok(CallAsk {
+            job: u64::read(from)?,
+            object: String::read(from)?,
+            function: u64::read(from)?,
+            label: String::read(from)?,
+            args: read_all(from)?,
+            rooms: read_all(from)?,
+            own: read_all(from)?,
+            after: read_all(from)?,
+            on: Option::read(from)?,
+            retries: u32::read(from)?,
+            timeout: u64::read(from)?,
+        })
+    }
+}
+
+impl Message for CallArg {
+    fn write(&self, to: &mut Vec<u8>) {
+        match self {
+            CallArg::Value(value) => {
+                0u8.write(to);
+                write_bytes(value, to);
+            }
+            CallArg::Job(job) => (1u8, *job).write(to),
+        }
+    }
+
+    fn read(from: &mut &[u8]) -> Result<CallArg, Damaged> {
+        Ok(match u8::read(from)? {
+            0 => CallArg::Value(read_bytes(from)?.to_vec()),
+            1 => CallArg::Job(u64::read(from)?),
+            _ => return Err(Damaged),
+        })
+    }
+}
+
+impl Message for Serve {
+    fn write(&self, to: &mut Vec<u8>) {
+        write_all(&self.rooms, to);
+        write_bytes(&self.input, to);
+        write_bytes(&self.constants, to);
+        self.retries.write(to);
+        let on_error: u8 = match self.on_error {
+            OnError::Stop => 0,
+            OnError::Skip => 1,
+            OnError::Keep => 2,
+        };
+        on_error.write(to);
+        self.timeout.write(to);
+        self.threads.write(to);
+    }
+
+    fn read(from: &mut &[u8]) -> Result<Serve, Damaged> {
+        Ok(Serve {
+            rooms: read_all(from)?,
+            input: read_bytes(from)?.to_vec(),
+            constants: read_bytes(from)?.to_vec(),
+            retries: u32::read(from)?,
+            on_error: match u8::read(from)? {
+                0 => OnError::Stop,
+                1 => OnError::Skip,
+                2 => OnError::Keep,
+                _ => return Err(Damaged),
+            },
+            timeout: u64::read(from)?,
+            threads: u32::read(from)?,
+        })
+    }
+}
+
+impl Message for Piece {
+    fn write(&self, to: &mut Vec<u8>) {
+        [self.first, self.count, self.chunk].iter().for_each(|number| number.write(to));
+    }
+
+    fn read(from: &mut &[u8]) -> Result<Piece, Damaged> {
+        Ok(Piece { first: u64::read(from)?, count: u64::read(from)?, chunk: u64::read(from)? })
+    }
+}
+
+impl Message for Done {
+    fn write(&self, to: &mut Vec<u8>) {
+        [self.first, self.count, self.micros].iter().for_each(|number| number.write(to));
+        match &self.results {
+            Results::InPlace => 0u8.write(to),
+            Results::Bytes(bytes) => {
+                1u8.write(to);
+                write_bytes(bytes, to);
+            }
+            Results::Room(offset, length) => {
+                (2u8, *offset).write(to);
+                length.write(to);
+            }
+        }
+        write_all(&self.failed, to);
+    }
+
+    fn read(from: &mut &[u8]) -> Result<Done, Damaged> {
+        Ok(Done {
+            first: u64::read(from)?,
+            count: u64::read(from)?,
+            micros: u64::read(from)?,
+            results: match u8::read(from)? {
+                0 => Results::InPlace,
+                1 => Results::Bytes(read_bytes(from)?.to_vec()),
+                2 => Results::Room(u64::read(from)?, u64::read(from)?),
+                _ => return Err(Damaged),
+            },
+            failed: read_all(from)?,
+        })
+    }
+}
+
+impl Message for ItemFailure {
+    fn write(&self, to: &mut Vec<u8>) {
+        self.item.write(to);
+        self.value.write(to);
+        self.message.write(to);
+    }
+
+    fn read(from: &mut &[u8]) -> Result<ItemFailure, Damaged> {
+        Ok(ItemFailure { item: u64::read(from)?, value: Option::read(from)?, message: String::read(from)? })
+    }
+}
+
+impl Message for Answer {
+    fn write(&self, to: &mut Vec<u8>) {
+        match self {
+            Answer::Ok => 0u8.write(to),
+            Answer::Room(path) => {
+                1u8.write(to);
+                path.write(to);
+            }
+            Answer::Job(job) => (2u8, *job).write(to),
+            Answer::Running { done, items } => {
+                (3u8, *done).write(to);
+                items.write(to);
+            }
+            Answer::Ended { path, bytes } => {
+                4u8.write(to);
+                path.write(to);
+                bytes.write(to);
+            }
+            Answer::Failed(sentence) => {
+                5u8.write(to);
+                sentence.write(to);
+            }
+            Answer::Work(pieces) => {
+                6u8.write(to);
+                write_all(pieces, to);
+            }
+            Answer::Place(engine) => {
+                8u8.write(to);
+                engine.write(to);
+            }
+            Answer::Value { engine, value } => {
+                7u8.write(to);
+                engine.write(to);
+                write_bytes(value, to);
+            }
+        }
+    }
+
+    fn read(from: &mut &[u8]) -> Result<Answer, Damaged> {
+        Ok(match u8::read(from)? {
+            0 => Answer::Ok,
+            1 => Answer::Room(String::read(from)?),
+            2 => Answer::Job(u64::read(from)?),
+            3 => Answer::Running { done: u64::read(from)?, items: u64::read(from)? },
+            4 => Answer::Ended { path: String::read(from)?, bytes: u64::read(from)? },
+            5 => Answer::Failed(String::read(from)?),
+            6 => Answer::Work(read_all(from)?),
+            8 => Answer::Place(Option::read(from)?),
+            7 => Answer::Value { engine: u32::read(from)?, value: read_bytes(from)?.to_vec() },
+            _ => return Err(Damaged),
+        })
+    }
+}
