@@ -220,6 +220,12 @@ impl Session {
         self.command(Command::Interrupt { session: self.id(), targets, signal });
     }
 
+    /// Ends a run on an engine, and only that: what else the session has there goes on, after its worker was replaced if
+    /// that was at work at the run.
+    pub fn end_run(&self, run: RunId, engine: EngineId) {
+        self.command(Command::EndRun { session: self.id(), run, engine });
+    }
+
     /// Replaces the session's workers on these engines by fresh ones.
     pub fn restart(&self, targets: Vec<EngineId>) {
         self.command(Command::Restart { session: self.id(), targets });

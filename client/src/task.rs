@@ -7,7 +7,7 @@ use crate::session::SessionEvent;
 use crate::state::{Sessions, Unconfirmed};
 use bytes::Bytes;
 use chorus_protocol::{
-    BlobId, ClusterStatus, Connection, EngineId, Frame, FromClient, MapEvent, MapId, MapSpec, RunEvent, RunSpec,
+    BlobId, ClusterStatus, Connection, EngineId, Frame, FromClient, MapEvent, MapId, MapSpec, RunEvent, RunId, RunSpec,
     SessionId, Target, TaskId, TaskSpec, ToClient,
 };
 use std::collections::HashSet;
@@ -29,6 +29,7 @@ pub(crate) enum Command {
     Put { id: BlobId, bytes: Bytes },
     Run { spec: RunSpec, targets: Vec<Target>, events: mpsc::UnboundedSender<(EngineId, RunEvent)> },
     Interrupt { session: SessionId, targets: Vec<EngineId>, signal: i32 },
+    EndRun { session: SessionId, run: RunId, engine: EngineId },
     Restart { session: SessionId, targets: Vec<EngineId> },
     OpenMap { spec: MapSpec, events: mpsc::UnboundedSender<(Option<EngineId>, MapEvent)> },
     CloseMap { session: SessionId, map: MapId },
@@ -182,6 +183,7 @@ impl Task {
                 FromClient::Run { spec, targets }
             }
             Command::Interrupt { session, targets, signal } => FromClient::Interrupt { session, targets, signal },
+            Command::EndRun { session, run, engine } => FromClient::EndRun { session, run, engine },
             Command::Restart { session, targets } => FromClient::RestartSession { session, targets },
             Command::OpenMap { spec, events } => {
                 if !self.sessions.open_map(spec.session, spec.map, events) {

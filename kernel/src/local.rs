@@ -50,6 +50,8 @@ pub struct Ended {
     pub took: Took,
     /// Why it failed, if it did; not yet published.
     pub failure: Option<Failure>,
+    /// Whether a panic in its code is why.
+    pub panicked: bool,
 }
 
 /// Answers a cell that asks for input.
@@ -119,6 +121,7 @@ impl LocalWorker {
         });
         let mut view = LocalView::new(object.has_result);
         let (mut stopped, mut failure, mut kill_at) = (None, None, None);
+        let mut panicked = false;
         // For how many checks in a row the cell has been reading.
         let mut reading = 0;
         loop {
@@ -155,6 +158,7 @@ impl LocalWorker {
                     let place = place_of(&event, object, publisher.count());
                     match &event {
                         RunEvent::Started(snapshot) => self.snapshot = Some(snapshot.clone()),
+                        RunEvent::Panic(_) => panicked = true,
                         RunEvent::Done { outcome: Outcome::Died(_, Aftermath::Lost(_)), .. } => {
                             view.lost(variables.clone());
                         }
@@ -169,6 +173,7 @@ impl LocalWorker {
                         }
                     }
                     if let RunEvent::Done { outcome, took, .. } = event {
+                        self.jobs.end_cell(matches!(outcome, Outcome::Died(..)));
                         if let (Some(stopped), Outcome::Died(_, aftermath)) = (stopped, &outcome) {
                             let mut why = interrupted_with(stopped.what(), aftermath, &variables);
                             if stopped == Stopped::WithoutInput {
@@ -176,7 +181,8 @@ impl LocalWorker {
                             }
                             failure = Some(why);
                         }
-                        return Ended { outcome, took, failure };
+                        let panicked = panicked && outcome == Outcome::Panicked;
+                        return Ended { outcome, took, failure, panicked };
                     }
                 }
                 Some(WorkerEvent::Input { prompt, password, .. }) => {
@@ -187,7 +193,7 @@ impl LocalWorker {
                     let reason = "the local worker's supervisor is gone: restart the kernel";
                     let failure = crate::failure::failure("LoadFailed", reason);
                     let outcome = Outcome::LoadFailed(reason.into());
-                    return Ended { outcome, took: Took::default(), failure: Some(failure) };
+                    return Ended { outcome, took: Took::default(), failure: Some(failure), panicked: false };
                 }
             }
         }

@@ -25,9 +25,14 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Types of variables, by name.
 pub type Types = BTreeMap<String, String>;
 
-/// The most sources, and the most variables of the engines that a map uses: px has functions for so many.
+/// The most sources, and the most variables of the engines and of the notebook that a map uses: px has functions for so
+/// many.
 const SOURCES: usize = 3;
 const ENGINE_VARIABLES: usize = 6;
+const CONSTANTS: usize = 12;
+
+/// The handle's method that waits for what is done, of a map that needn't be whole.
+const WAIT_PARTIAL: &str = "wait_partial";
 
 /// How a closure gets its items that doesn't say so by types or patterns, see [`MapTexts::may_borrow`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +86,7 @@ pub fn partial_text(
     local: &Types,
     engines: &Types,
 ) -> Result<Text, MagicError> {
-    Ok(Plan::make(map, cell, passing, local, engines)?.local(Some("wait_partial")))
+    Ok(Plan::make(map, cell, passing, local, engines)?.local(Some(WAIT_PARTIAL)))
 }
 
 /// All that was decided of a map.
@@ -167,7 +172,15 @@ impl<'a> Plan<'a> {
             );
             return Err(MagicError::at(map.function, cell, message).with_help("a struct or a tuple can hold several"));
         }
-        let constants = rest.into_iter().filter(|name| local.contains_key(name)).collect();
+        let constants: Vec<String> = rest.into_iter().filter(|name| local.contains_key(name)).collect();
+        if constants.len() > CONSTANTS {
+            let message = format!(
+                "the function uses {} variables of the notebook, and at most {CONSTANTS} are possible: `{}`",
+                constants.len(),
+                constants.join("`, `")
+            );
+            return Err(MagicError::at(map.function, cell, message).with_help("a struct or a tuple can hold several"));
+        }
         let named = named.into_iter().collect();
         Ok(Plan { map, function, passing, borrowed, named, constants, engine_variables, local, engines })
     }
@@ -239,7 +252,12 @@ impl<'a> Plan<'a> {
 
     /// `wait` is the handle's method to be called, if one is.
     fn local(&self, wait: Option<&str>) -> Text {
-        let (constants, data, steps) = (self.constants_value(), self.data(), self.steps());
+        let (constants, steps) = (self.constants_value(), self.steps());
+        // What has run isn't to take its data again, which may be others by now, or be used up.
+        let data = match wait {
+            Some(WAIT_PARTIAL) => format!("px::map::unread(|| {})", self.data()),
+            _ => self.data(),
+        };
         let pattern = self.constants_pattern();
         let keep = if self.map.options.keep { "_keep" } else { "" };
         let mut call = match &self.map.data {

@@ -4,6 +4,7 @@
 //! controller knows which engine has which items, and sees neither items nor results.
 
 use crate::id::{MapId, SessionId};
+use crate::run::Death;
 use serde::{Deserialize, Serialize};
 
 /// A map that is to be shared out.
@@ -59,6 +60,8 @@ pub enum MapEvent {
         first: u64,
         /// How many.
         count: u64,
+        /// How it died the last time.
+        death: Death,
     },
     /// All items are done or given up: its runs are told to end.
     Over,

@@ -249,6 +249,15 @@ pub enum FromClient {
         /// The signal for the workers; SIGKILL replaces them by fresh ones.
         signal: i32,
     },
+    /// End one run on an engine, and its worker if it is at work at it.
+    EndRun {
+        /// Whose run.
+        session: SessionId,
+        /// Which.
+        run: RunId,
+        /// Where.
+        engine: EngineId,
+    },
     /// Share out a map. The runs that serve it are submitted by themselves, before or after.
     OpenMap(MapSpec),
     /// End a map: its runs are told to.

@@ -177,8 +177,45 @@ pub struct Done {
     pub micros: u64,
     /// Where their results are.
     pub results: Results,
-    /// Those that failed, in order.
-    pub failed: Vec<ItemFailure>,
+    /// Those that failed.
+    pub failed: Failures,
+}
+
+/// Items that failed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Failures {
+    /// The first ones, in order.
+    pub first: Vec<ItemFailure>,
+    /// How many there are.
+    pub count: u64,
+}
+
+impl Failures {
+    /// No more than so many are told of: a report is one message.
+    pub const MOST: usize = 100;
+
+    /// None.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// One more, behind the others.
+    pub fn push(&mut self, failure: ItemFailure) {
+        self.append(Failures::from(failure));
+    }
+
+    /// Those of items behind these.
+    pub fn append(&mut self, others: Failures) {
+        let room = Failures::MOST.saturating_sub(self.first.len());
+        self.first.extend(others.first.into_iter().take(room));
+        self.count = self.count.saturating_add(others.count);
+    }
+}
+
+impl From<ItemFailure> for Failures {
+    fn from(failure: ItemFailure) -> Failures {
+        Failures { first: vec![failure], count: 1 }
+    }
 }
 
 /// Where results are.
@@ -190,6 +227,8 @@ pub enum Results {
     Bytes(Vec<u8>),
     /// In the last room, at this offset and of this length in bytes.
     Room(u64, u64),
+    /// There are none: all of these items failed.
+    Nothing,
 }
 
 /// An item whose function panicked, or took too long.
@@ -234,6 +273,8 @@ pub enum Answer {
         path: String,
         /// Its length.
         bytes: u64,
+        /// The room of results that have a place.
+        results: String,
     },
     /// It can't be done, or the job has failed. The sentence is for users.
     Failed(String),
@@ -256,6 +297,7 @@ mod tests {
     #[test]
     fn messages_come_back_and_cut_ones_are_damaged() {
         let failed = vec![ItemFailure { item: 7, value: Some("-1.0".into()), message: "negative".into() }];
+        let failed = Failures { first: failed, count: 1000 };
         let done = |results| Done { first: 1, count: 2, micros: 3, results, failed: failed.clone() };
         survives(Ask::Next(vec![done(Results::InPlace), done(Results::Bytes(vec![1, 2])), done(Results::Room(3, 4))]));
         survives(Ask::Map(MapAsk {
@@ -307,7 +349,7 @@ mod tests {
             Answer::Room("/x".into()),
             Answer::Job(1),
             Answer::Running { done: 1, items: 2 },
-            Answer::Ended { path: "/y".into(), bytes: 3 },
+            Answer::Ended { path: "/y".into(), bytes: 3, results: "/z".into() },
             Answer::Failed("why".into()),
             Answer::Value { engine: 1, value: vec![2] },
             Answer::Work(vec![Piece { first: 1, count: 2, chunk: 3 }]),

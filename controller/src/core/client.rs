@@ -61,6 +61,11 @@ impl Core {
                     self.tell_engines(&targets, ToEngine::Interrupt { session, signal }, actions);
                 }
             }
+            FromClient::EndRun { session, run, engine } => {
+                if self.owned(session, &peer).is_some() {
+                    self.tell_engines(&[engine], ToEngine::EndRun { session, run, kill: true }, actions);
+                }
+            }
             FromClient::RestartSession { session, targets } => {
                 if self.owned(session, &peer).is_some() {
                     self.tell_engines(&targets, ToEngine::RestartSession(session), actions);

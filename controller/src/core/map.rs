@@ -205,23 +205,18 @@ impl Map {
         }
     }
 
-    /// A worker died over the first task of these items. The others come back.
+    /// A worker died over these items, whichever of them it was at: engines report when they have done them all.
     fn suspect(&mut self, span: Span, allowed: u32) -> Option<(u64, u64)> {
         let Span { first, end, .. } = span;
         let attempts = span.attempts.saturating_add(1);
-        let until = self.chunk.map_or(end, |chunk| end.min(first.saturating_add(chunk)));
-        if until < end {
-            self.returned.insert(until, end);
-        }
-        let count = until - first;
+        let count = end - first;
         if attempts > allowed && (count == 1 || self.retries == 0) {
             self.left -= count;
             return Some((first, count));
         }
         let part = count.div_ceil(PARTS);
-        for first in (first..until).step_by(usize::try_from(part).unwrap_or(usize::MAX)) {
-            let end = until.min(first.saturating_add(part));
-            self.suspects.push_back(Span { first, end, attempts });
+        for first in (first..end).step_by(usize::try_from(part).unwrap_or(usize::MAX)) {
+            self.suspects.push_back(Span { first, end: end.min(first.saturating_add(part)), attempts });
         }
         None
     }

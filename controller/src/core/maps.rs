@@ -84,8 +84,8 @@ impl Core {
         if let Some(next) = self.engines.get(&engine).and_then(|it| it.serves(ended.session, id)) {
             map.join(engine, next);
         }
-        if let Some((first, count)) = given_up {
-            let event = MapEvent::GivenUp { first, count };
+        if let (Some((first, count)), Outcome::Died(death, _)) = (given_up, outcome) {
+            let event = MapEvent::GivenUp { first, count, death: *death };
             session.send(ToClient::Map { session: ended.session, map: id, engine: Some(engine), event }, actions);
         }
         self.end_if_over(ended.session, id, actions);

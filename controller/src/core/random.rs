@@ -188,7 +188,7 @@ impl World {
                             let mut items = reports.iter().flat_map(|it| it.first..it.first + it.count);
                             assert!(items.all(|item| open.remove(&item)), "done twice: {reports:?}");
                         }
-                        MapEvent::GivenUp { first, count } => {
+                        MapEvent::GivenUp { first, count, .. } => {
                             assert!((first..first + count).all(|item| open.remove(&item)), "{first} was done");
                         }
                         MapEvent::Over => {

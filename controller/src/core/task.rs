@@ -284,7 +284,7 @@ impl Tasks {
                 task.deaths += 1;
                 task.avoids = Some(engine);
                 let outside = if *death == Death::EngineLost { OUTSIDE } else { 0 };
-                again(TaskFailure::Died(*death), task.deaths <= retries.max(1) + outside)
+                again(TaskFailure::Died(*death), task.deaths <= retries.max(1).saturating_add(outside))
             }
             // It was taken back, or somebody ended all that the engine had.
             Outcome::Died(..) | Outcome::Stale | Outcome::NoSuchEngine | Outcome::Cancelled => Ok(None),

@@ -108,13 +108,13 @@ impl Seat {
 
 fn report(done: &Done) -> Report {
     let Done { first, count, micros, failed, .. } = done;
-    Report { first: *first, count: *count, micros: *micros, failed: failed.len() as u64, body: done.encode() }
+    Report { first: *first, count: *count, micros: *micros, failed: failed.count, body: done.encode() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use px::link::Results;
+    use px::link::{Failures, Results};
 
     const SESSION: SessionId = SessionId(1);
     const MAP: MapId = MapId(5);
@@ -158,7 +158,8 @@ mod tests {
     #[test]
     fn what_is_done_is_reported() {
         let mut seat = serving();
-        let done = Done { first: 3, count: 4, micros: 5, results: Results::Bytes(vec![1]), failed: vec![] };
+        let done =
+            Done { first: 3, count: 4, micros: 5, results: Results::Bytes(vec![1]), failed: Failures::default() };
         let report = Report { first: 3, count: 4, micros: 5, failed: 0, body: done.encode() };
         let told = next(&mut seat, 1, vec![done]).tell;
         assert_eq!(told, Some(FromEngine::MapReady { session: SESSION, map: MAP, reports: vec![report] }));

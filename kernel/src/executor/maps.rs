@@ -5,7 +5,7 @@ use super::timing::Spending;
 use super::{Done, Executor, Next, Request, Shown};
 use crate::failure::{compile_failure, failure, is_compile_failure, magic_failure};
 use crate::generated::Text;
-use crate::jobs::{Half, Job, MapOptions, Partial, Which};
+use crate::jobs::{Half, Job, MapOptions, Which};
 use crate::magic::{self, Cancel, Data, Map, OnError, PxConfig};
 use crate::map_text::{MapTexts, Passing, Types, map_texts, partial_text};
 use crate::publisher::Publisher;
@@ -18,6 +18,7 @@ use std::sync::{Arc, Weak};
 /// The map that was started last, to be compiled again for what it has done.
 #[derive(Clone)]
 pub struct LastMap {
+    job: Weak<Job>,
     code: Arc<str>,
     /// Which of the cell's maps.
     nth: usize,
@@ -46,6 +47,7 @@ impl Executor {
         let nth = self.maps;
         self.maps += 1;
         let (mine, theirs) = self.variables(&targets).await?;
+        let before = self.jobs.latest();
         let texts = |passing| {
             let texts = map_texts(&map, &request.code, passing, &mine, &theirs);
             texts.map_err(|error| magic_failure(&error))
@@ -57,19 +59,18 @@ impl Executor {
         let mut ran = self.run_map(&map, first, &targets, request).await;
         if may_borrow && !ran_at_all(&ran) {
             let second = self.run_map(&map, texts(Passing::Reference)?, &targets, request).await;
-            let fewer_errors = |one: &Done, other: &Done| match (one, other) {
-                (Err(one), Err(other)) => one.traceback.len() < other.traceback.len(),
-                _ => false,
-            };
-            // When neither compiles, the one with fewer errors is what was meant.
-            if ran_at_all(&second) || fewer_errors(&second, &ran) {
+            // When neither compiles, the errors of references are told only to who dereferences the items.
+            if ran_at_all(&second) || dereferences(&ran) && !dereferences(&second) {
                 (passing, ran) = (Passing::Reference, second);
             }
         }
-        if ran_at_all(&ran) {
+        // A cell may fail before it begins its map.
+        let is_new = |job: &Arc<Job>| before.as_ref().is_none_or(|before| !Arc::ptr_eq(before, job));
+        let job = self.jobs.latest().filter(is_new);
+        if let Some(job) = &job {
             let (code, config) = (Arc::clone(&request.code), self.px.clone());
-            self.last_map = Some(LastMap { code, nth, config, passing, mine, theirs });
-            self.show_later(&map);
+            self.last_map = Some(LastMap { job: Arc::downgrade(job), code, nth, config, passing, mine, theirs });
+            self.show_later(&map, job);
         }
         ran?;
         if !map.options.block {
@@ -78,7 +79,7 @@ impl Executor {
                 "Sent; %pxresult shows what comes of it. Its handle is `{name}`: {name}.wait(), %cancel {name}."
             );
             request.publisher.say(&says).await;
-        } else if let Some(job) = self.jobs.latest() {
+        } else if let Some(job) = job {
             if let Some((took, engines)) = job.took() {
                 self.spent.mapped(took, engines);
             }
@@ -90,10 +91,9 @@ impl Executor {
     }
 
     /// Has `%pxresult` show what comes of a map that has begun.
-    fn show_later(&mut self, map: &Map<'_>) {
-        let Some(job) = self.jobs.latest() else { return };
+    fn show_later(&mut self, map: &Map<'_>, job: &Arc<Job>) {
         let handle = map.options.out.clone().filter(|_| !map.options.block);
-        let shown = Shown::Map(MapResult { job: Arc::downgrade(&job), handle: handle.clone(), keep: map.options.keep });
+        let shown = Shown::Map(MapResult { job: Arc::downgrade(job), handle: handle.clone(), keep: map.options.keep });
         if let Some(name) = handle {
             self.kept.insert(name, shown.clone());
         }
@@ -161,7 +161,13 @@ impl Executor {
     /// What the last map has done so far, or had when it failed or was interrupted.
     pub(super) async fn partial_result(&mut self, out: Option<String>, request: &Request) -> Done {
         let none = || failure("NoResult", "no map has run yet");
-        let (last, job) = self.last_map.clone().zip(self.jobs.latest()).ok_or_else(none)?;
+        let last = self.last_map.clone().ok_or_else(none)?;
+        let job = last.job.upgrade().ok_or_else(none)?;
+        if job.runs() {
+            let (done, items) = job.progress();
+            let what = format!("the map still runs, {done} of {items} items are done: `%cancel` would end it");
+            return Err(failure("NoResult", what));
+        }
         if job.is_whole() {
             return Err(failure("NoResult", "the last map came to its end; its results were its cell's"));
         }
@@ -175,7 +181,7 @@ impl Executor {
             .map_err(|error| magic_failure(&error))?;
         let summary = job.summary();
         let mut context = self.context(options(&map), None, request);
-        context.partial = Some(Partial::of(job));
+        context.partial = Some(job);
         self.jobs.begin_cell(context);
         self.rust_in_context(&text.text, text.first_line, Some(&text), request).await?;
         if let Some(summary) = summary {
@@ -187,12 +193,20 @@ impl Executor {
     pub(super) async fn cancel(&self, cancel: &Cancel, publisher: &Publisher) -> Result<(), Failure> {
         let ended = match cancel {
             Cancel::Last => self.jobs.cancel(Which::Last),
+            Cancel::Number(number) => self.jobs.cancel(Which::Number(*number)),
             Cancel::Named(name) => self.jobs.cancel(Which::Named(name)),
             Cancel::All => self.jobs.cancel(Which::All),
         };
         match (cancel, ended) {
             (Cancel::Named(name), 0) => {
-                let what = format!("no map or call that runs has a handle of the name `{name}`; `%tasks` lists them");
+                let what = format!(
+                    "no map that runs has a handle of the name `{name}`; `%tasks` lists maps and calls with their \
+                     numbers, which `%cancel` takes, too"
+                );
+                return Err(failure("NoSuchTask", what));
+            }
+            (Cancel::Number(number), 0) => {
+                let what = format!("no map or call that runs has the number {number}; `%tasks` lists them");
                 return Err(failure("NoSuchTask", what));
             }
             (_, 0) => publisher.say("Nothing runs that could be cancelled.").await,
@@ -226,7 +240,7 @@ impl Executor {
         let explain = |failure| compile_failure(text.to_users_lines(failure, &request.code));
         let evaluated = evaluated.map_err(explain)?;
         let object = object.ok_or_else(|| failure("MapError", "there is nothing for the engines to run"))?;
-        Ok(Half { object, ticket: evaluated.ticket, used: false.into() })
+        Ok(Half { object, ticket: evaluated.ticket, targets: targets.to_vec(), used: false.into() })
     }
 
     /// When the notebook's cell didn't come to begin the map, nothing has run on the engines.
@@ -238,6 +252,11 @@ impl Executor {
             }
         });
     }
+}
+
+/// Whether the compiler says of something that it can't be dereferenced.
+fn dereferences(ran: &Done) -> bool {
+    ran.as_ref().err().is_some_and(|failure| failure.traceback.iter().any(|line| line.contains("[E0614]")))
 }
 
 fn types(variables: Variables) -> Types {
@@ -262,6 +281,7 @@ fn options(map: &Map<'_>) -> MapOptions {
         name: options.out.clone(),
         label: label(map),
         each: matches!(map.data, Data::Each(_)),
+        keep: options.keep,
     }
 }
 

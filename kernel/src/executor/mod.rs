@@ -263,21 +263,21 @@ impl Executor {
         let (evaluated, failed, spent) = self
             .compile(request, move |compiler| {
                 let variables: Vec<String> = compiler.namespaces().variables(Member::Local).into_keys().collect();
-                let mut failed = None;
+                let (mut failed, mut own) = (None, false);
                 let cell = CellText { text: &text, count, first_line, cell: &whole, users };
                 let mut spent = Spending::begin();
                 let evaluated = compiler.eval(cell, &members, &mut |object| {
                     jobs.set_compiled(spent.compiling());
                     let begun = Instant::now();
-                    let Ended { outcome, took, failure } = handle.block_on(async {
+                    let Ended { outcome, took, failure, panicked } = handle.block_on(async {
                         let mut worker = local.lock().await;
                         worker.run(object, variables.clone(), snapshots, &publisher, &mut interrupted, &front_end).await
                     });
-                    failed = failure;
+                    (failed, own) = (failure, panicked);
                     spent.ran(begun, took, 0);
                     Ran::Finished(vec![(Member::Local, outcome)])
                 });
-                (evaluated, failed, spent.end())
+                (evaluated, failed.map(|failure| (failure, own)), spent.end())
             })
             .await?;
         self.spent.add(spent);
@@ -289,8 +289,9 @@ impl Executor {
         if let Some(notice) = outdated_notice(&evaluated.outdated) {
             request.publisher.say(&notice).await;
         }
-        let Some(mut failure) = failed else { return Ok(Next::Continue) };
-        if let Some(failure) = self.jobs.take_failure() {
+        let Some((mut failure, is_own)) = failed else { return Ok(Next::Continue) };
+        // A map's failure that the cell has handled isn't what ended it.
+        if let Some(failure) = self.jobs.take_failure().filter(|_| !is_own) {
             return Err(failure);
         }
         for (_, names) in evaluated.lost {

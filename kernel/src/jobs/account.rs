@@ -2,7 +2,7 @@
 
 use crate::render::{Bundle, EngineState, MapEnd, MapView};
 use chorus_protocol::{EngineId, Report, Took};
-use px::link::{Damaged, Done, ItemFailure, Message};
+use px::link::{Damaged, Done, Failures, ItemFailure, Message, Results};
 use std::time::Duration;
 
 /// See the module.
@@ -28,23 +28,46 @@ impl Account {
         let mut first = None;
         for report in reports {
             let mut done = Done::decode(&report.body)?;
-            let failed: Vec<u64> = done.failed.iter().map(|failure| failure.item).collect();
-            self.view.done(engine, done.count, done.micros, &failed);
-            first = first.or_else(|| done.failed.first().cloned());
+            if self.items.is_none() {
+                // Users count each engine's items by themselves.
+                done.failed.first.iter_mut().for_each(|failure| failure.item %= px::map::OWN_ITEMS);
+            }
+            let failed: Vec<u64> = done.failed.first.iter().map(|failure| failure.item).collect();
+            self.view.done(engine, done.count, done.micros, &failed, done.failed.count);
+            first = first.or_else(|| done.failed.first.first().cloned());
             // Of what stands side by side in a room, only the ends matter.
             if let Some((_, last)) = self.done.last_mut()
-                && last.results == px::link::Results::InPlace
-                && done.results == px::link::Results::InPlace
+                && last.results == Results::InPlace
+                && done.results == Results::InPlace
                 && last.first + last.count == done.first
             {
                 last.count += done.count;
                 last.micros += done.micros;
-                last.failed.append(&mut done.failed);
+                last.failed.append(std::mem::take(&mut done.failed));
             } else {
                 self.done.push((engine, done));
             }
         }
         Ok(first)
+    }
+
+    /// Items have no results, since workers died of them.
+    pub fn give_up(&mut self, first: u64, count: u64, message: &str) {
+        let mut failed = Failures::default();
+        for item in first..first.saturating_add(count).min(first.saturating_add(Failures::MOST as u64)) {
+            failed.push(ItemFailure { item, value: None, message: message.to_owned() });
+        }
+        failed.count = count;
+        let items: Vec<u64> = failed.first.iter().map(|failure| failure.item).collect();
+        self.view.given_up(&items, count);
+        // No engine's.
+        let done = Done { first, count, micros: 0, results: Results::Nothing, failed };
+        self.done.push((EngineId(0), done));
+    }
+
+    /// Whether an engine has done any items.
+    pub fn has_done(&self, engine: EngineId) -> bool {
+        self.view.has_done(engine)
     }
 
     /// An engine's run has ended.
@@ -105,13 +128,14 @@ impl Account {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use px::link::Results;
 
     fn report(first: u64, results: Results, failed: Vec<u64>) -> Report {
         let failure = |item| ItemFailure { item, value: None, message: "no".into() };
-        let failed: Vec<ItemFailure> = failed.into_iter().map(failure).collect();
+        let mut failures = Failures::default();
+        failed.into_iter().for_each(|item| failures.push(failure(item)));
+        let failed = failures;
         let done = Done { first, count: 10, micros: 5, results, failed };
-        Report { first, count: 10, micros: 5, failed: done.failed.len() as u64, body: done.encode() }
+        Report { first, count: 10, micros: 5, failed: done.failed.count, body: done.encode() }
     }
 
     fn firsts(account: &Account) -> Vec<(u64, u64)> {

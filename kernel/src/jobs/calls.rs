@@ -35,7 +35,10 @@ struct State {
     calls: HashMap<u64, Arc<CallJob>>,
     /// And those that go on without, in the order in which they were made.
     all: BTreeMap<u64, Weak<CallJob>>,
+    /// The last number.
     last: u64,
+    /// The same before the cell under way.
+    since: u64,
     /// Calls that couldn't be made, and why.
     refused: HashMap<u64, String>,
     /// Those that a cell waits for.
@@ -110,8 +113,28 @@ pub fn is_call(job: u64) -> bool {
 
 impl Calls {
     /// Another cell begins, with another object.
-    pub fn begin_cell(&self) {
-        self.lock().sent = None;
+    /// Returns the last number before it.
+    pub fn begin_cell(&self) -> u64 {
+        let mut state = self.lock();
+        state.sent = None;
+        state.since = state.last;
+        state.last
+    }
+
+    /// The next number; maps have theirs in the same row.
+    pub fn number(&self) -> u64 {
+        let mut state = self.lock();
+        state.last += 1;
+        state.last
+    }
+
+    /// Forgets the calls of the cell under way, whose handles are gone.
+    pub fn forget_new(&self) {
+        let new: Vec<u64> = {
+            let state = self.lock();
+            state.calls.iter().filter(|(_, job)| job.number > state.since).map(|(number, _)| *number).collect()
+        };
+        new.into_iter().for_each(|number| self.forget(number));
     }
 
     /// Remembers why a call couldn't be made, for whoever waits for it.
@@ -253,11 +276,17 @@ impl Calls {
         }
     }
 
-    /// Ends all calls; returns how many that were.
-    pub fn cancel_all(&self) -> usize {
+    /// The numbers of those that haven't ended.
+    pub fn running(&self) -> Vec<u64> {
         let jobs: Vec<_> = self.lock().all.values().filter_map(Weak::upgrade).collect();
-        let running = jobs.iter().filter(|job| !job.stage.borrow().is_over());
-        running.map(|job| job.session.cancel_call(job.task)).count()
+        jobs.iter().filter(|job| !job.stage.borrow().is_over()).map(|job| job.number).collect()
+    }
+
+    /// Ends those with these numbers.
+    pub fn cancel_numbers(&self, numbers: &[u64]) {
+        let jobs: Vec<_> = self.lock().all.values().filter_map(Weak::upgrade).collect();
+        let wanted = jobs.iter().filter(|job| numbers.contains(&job.number));
+        wanted.for_each(|job| job.session.cancel_call(job.task));
     }
 
     /// No cell has a handle any more.

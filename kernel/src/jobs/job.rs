@@ -6,7 +6,7 @@ use crate::magic::Targets;
 use crate::render::{TaskLine, TaskState};
 use chorus_compiler::{Object, Ticket};
 use chorus_jupyter::content::Failure;
-use chorus_protocol::Took;
+use chorus_protocol::{EngineId, Took};
 use px::link::OnError;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -40,6 +40,8 @@ pub struct MapOptions {
     pub name: Option<String>,
     /// Whether the engines have their own items.
     pub each: bool,
+    /// Whether results stay on the engines.
+    pub keep: bool,
 }
 
 impl Default for MapOptions {
@@ -55,6 +57,7 @@ impl Default for MapOptions {
             label: "map".to_owned(),
             name: None,
             each: false,
+            keep: false,
         }
     }
 }
@@ -65,6 +68,8 @@ pub struct Half {
     pub object: Object,
     /// For [`chorus_compiler::Compiler::settle`].
     pub ticket: Option<Ticket>,
+    /// The engines that it was compiled for.
+    pub targets: Vec<EngineId>,
     /// Whether it was sent to engines.
     pub used: AtomicBool,
 }
@@ -87,6 +92,8 @@ pub struct Job {
     pub(super) end: watch::Receiver<Option<End>>,
     pub(super) cancel: watch::Sender<bool>,
     pub(super) rooms: Mutex<Vec<String>>,
+    /// The last of them.
+    pub(super) results: String,
     pub(super) label: String,
     pub(super) name: Option<String>,
     pub(super) begun: Instant,
@@ -170,9 +177,9 @@ impl Job {
         std::mem::take(&mut lock(&self.rooms))
     }
 
-    /// Has a room go with the job.
-    pub fn keep_room(&self, path: String) {
-        lock(&self.rooms).push(path);
+    /// Where results are that have a place.
+    pub fn results_room(&self) -> &str {
+        &self.results
     }
 }
 

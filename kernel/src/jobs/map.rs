@@ -14,8 +14,7 @@ use crate::render::{Bundle, EngineState, MapEnd, Place, PxView, ViewOptions, at_
 use chorus_client::{Map, RunRequest};
 use chorus_compiler::{Member, Object};
 use chorus_jupyter::content::Failure;
-use chorus_protocol::{Aftermath, BlobId, Death, EngineId, Entry, MapEvent, Outcome, Panic, RunEvent, Target};
-use nix::sys::signal::Signal;
+use chorus_protocol::{Aftermath, BlobId, Death, EngineId, Entry, MapEvent, Outcome, Panic, RunEvent, RunId, Target};
 use px::link::{ItemFailure, MapAsk, Message, OnError, Serve};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -37,6 +36,9 @@ const LONELY: Duration = Duration::from_secs(10);
 /// An engine whose worker dies so often in a row, with nothing done in between, isn't asked again.
 const DEATHS: u32 = 5;
 
+/// And one whose own items are mapped is asked once more: which of them ends workers isn't known.
+const EACH_DEATHS: u32 = 1;
+
 /// Output that is published at once, in events.
 const BATCH: usize = 64;
 
@@ -56,7 +58,11 @@ pub struct Started {
 pub async fn start(started: Started) -> Result<Job, String> {
     let Started { ask, object, context, cluster } = started;
     cluster.recovered().await;
-    let targets = context.options.targets.resolve(&cluster.engines()).map_err(|error| error.to_string())?;
+    // What was compiled for engines is for these, and others don't have its variables.
+    let targets = match &context.half {
+        Some(half) => half.targets.clone(),
+        None => context.options.targets.resolve(&cluster.engines()).map_err(|error| error.to_string())?,
+    };
     let work = Work::new(&ask, object, &context, &cluster).await?;
     let options = &context.options;
     let items = (!options.each).then_some(ask.items);
@@ -66,6 +72,7 @@ pub async fn start(started: Started) -> Result<Job, String> {
     let (cancel, cancelled) = watch::channel(false);
     let (sender, events) = mpsc::channel(BATCH);
     let view = PxView::new(&targets, ViewOptions::streaming(context.publisher.count()));
+    let results = ask.rooms.last().cloned().unwrap_or_default();
     let (label, name, begun) = (options.label.clone(), options.name.clone(), Instant::now());
     let mut driver = Driver {
         cluster,
@@ -75,7 +82,7 @@ pub async fn start(started: Started) -> Result<Job, String> {
         sender,
         events,
         view,
-        active: BTreeSet::new(),
+        active: BTreeMap::new(),
         deaths: BTreeMap::new(),
         barred: BTreeSet::new(),
         panic: None,
@@ -91,7 +98,7 @@ pub async fn start(started: Started) -> Result<Job, String> {
         driver.send(engine);
     }
     tokio::spawn(driver.drive(cancelled, end));
-    Ok(Job { account, end: ended, cancel, rooms: Mutex::new(ask.rooms), label, name, begun })
+    Ok(Job { account, end: ended, cancel, rooms: Mutex::new(ask.rooms), results, label, name, begun })
 }
 
 /// What is sent to each engine.
@@ -154,7 +161,7 @@ struct Driver {
     events: mpsc::Receiver<(EngineId, RunEvent)>,
     view: PxView,
     /// Engines whose run hasn't ended.
-    active: BTreeSet<EngineId>,
+    active: BTreeMap<EngineId, RunId>,
     /// Deaths in a row without anything done.
     deaths: BTreeMap<EngineId, u32>,
     /// Engines that aren't asked again.
@@ -187,7 +194,7 @@ impl Driver {
             targets: vec![Target { engine, generation }],
         });
         self.cluster.remember_publisher(run.id(), &self.context.publisher);
-        self.active.insert(engine);
+        self.active.insert(engine, run.id());
         lock(&self.account).engine(engine, EngineState::Busy);
         let sender = self.sender.clone();
         tokio::spawn(async move {
@@ -233,7 +240,8 @@ impl Driver {
                 }
                 () = sleep_until(self.kill_at.unwrap_or(self.begun)), if self.kill_at.is_some() => {
                     self.kill_at = None;
-                    self.cluster.session().interrupt(self.active.iter().copied().collect(), Signal::SIGKILL as i32);
+                    // No other way: the session may have other things there.
+                    self.active.iter().for_each(|(engine, run)| self.cluster.session().end_run(*run, *engine));
                 }
             }
         }
@@ -274,10 +282,14 @@ impl Driver {
                 }
             }
             (MapEvent::Done(_), None) => {}
-            (MapEvent::GivenUp { first, count }, _) => {
+            (MapEvent::GivenUp { first, count, death }, _) => {
                 let items = items_text(first, count);
-                let what = format!("each worker that worked at {items} died; nothing else is known of them");
-                self.fail(failure("WorkerDied", what));
+                if self.context.options.on_error == OnError::Stop {
+                    let what = format!("each worker that worked at {items} died; the last one {death}");
+                    self.fail(failure("WorkerDied", what));
+                } else {
+                    lock(&self.account).give_up(first, count, &format!("its worker {death}"));
+                }
             }
             (MapEvent::Over, _) => self.over = true,
         }
@@ -324,6 +336,29 @@ impl Driver {
             Outcome::Died(Death::Stopped, _) | Outcome::Cancelled => {
                 let what = format!("{} was stopped", name_engines(&[engine]));
                 self.fail(failure("Interrupted", what));
+            }
+            Outcome::NoSuchEngine if each => {
+                let what = format!("{} is gone, with the items that only it had", name_engines(&[engine]));
+                self.fail(failure("EnginesLost", what));
+            }
+            Outcome::Died(..) | Outcome::NoSuchEngine
+                if self.context.options.keep && lock(&self.account).has_done(engine) =>
+            {
+                let what = format!(
+                    "{} died, and with it the results that it kept: those of other engines aren't all",
+                    name_engines(&[engine])
+                );
+                self.fail(failure("WorkerDied", what));
+            }
+            // Its variables are back, and nothing of them was mapped yet.
+            Outcome::Died(_, aftermath)
+                if each
+                    && !matches!(aftermath, Aftermath::Lost(_))
+                    && !lock(&self.account).has_done(engine)
+                    && self.deaths.get(&engine).is_none_or(|deaths| *deaths < EACH_DEATHS) =>
+            {
+                *self.deaths.entry(engine).or_default() += 1;
+                self.send(engine);
             }
             Outcome::Died(death, _) if each => {
                 let what = format!("{}'s worker {death}, with the items that only it had", name_engines(&[engine]));
@@ -377,7 +412,11 @@ impl Driver {
         let needs_variables = self.work.needs_variables();
         for engine in wanted {
             let knows = !needs_variables || self.deaths.contains_key(&engine);
-            if !self.active.contains(&engine) && !self.barred.contains(&engine) && knows && !self.context.options.each {
+            if !self.active.contains_key(&engine)
+                && !self.barred.contains(&engine)
+                && knows
+                && !self.context.options.each
+            {
                 self.send(engine);
             }
         }

@@ -22,7 +22,7 @@ use chorus_protocol::SnapshotPolicy;
 use map::Started;
 use px::link::{Answer, Ask, CallAsk, MapAsk, Message};
 use rooms::Rooms;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -45,34 +45,20 @@ pub struct Context {
     /// What the maps' engines do about snapshots.
     pub snapshots: SnapshotPolicy,
     /// The map that isn't to be started again, but asked for what it has done.
-    pub partial: Option<Partial>,
+    pub partial: Option<Arc<Job>>,
     /// The argument of the cell's run.
     pub argument: Vec<u8>,
     /// How long it took to compile the cell, and what there is for the engines alone.
     pub compiled: Duration,
 }
 
-/// A map that has ended before all of its items were done. A cell with the same text as the one that started it asks for
-/// the same rooms in the same order.
-#[derive(Clone)]
-pub struct Partial {
-    job: Arc<Job>,
-    rooms: VecDeque<String>,
-}
-
-impl Partial {
-    /// What this map has done.
-    pub fn of(job: Arc<Job>) -> Partial {
-        let rooms = job.rooms().into();
-        Partial { job, rooms }
-    }
-}
-
 /// Which maps and calls.
 #[derive(Clone, Copy, Debug)]
 pub enum Which<'a> {
-    /// The map that was started last.
+    /// What was started last.
     Last,
+    /// The one that has this number in the list.
+    Number(u64),
     /// The map whose handle this variable holds.
     Named(&'a str),
     /// All of them.
@@ -95,13 +81,18 @@ struct State {
     context: Option<Context>,
     object: Option<Object>,
     jobs: BTreeMap<u64, Arc<Job>>,
-    last: u64,
     /// The map that ended last, or was left alone: what is shown of it, and what it has done, outlive its handle.
     latest: Option<Arc<Job>>,
     /// Jobs that cells wait for.
     awaited: Vec<u64>,
     /// Of the job that a cell waited for last.
     failure: Option<Failure>,
+    /// The last number before the cell under way.
+    since: u64,
+    /// Rooms that the cell under way has asked for.
+    made: BTreeSet<String>,
+    /// Rooms of earlier cells that it has let go of. They are freed when it ends well.
+    left: Vec<String>,
 }
 
 /// Rooms that somebody uses for a while.
@@ -126,10 +117,11 @@ impl Drop for Lent {
 impl Jobs {
     /// A cell is about to run.
     pub fn begin_cell(&self, context: Context) {
-        self.0.calls.begin_cell();
+        let since = self.0.calls.begin_cell();
         let mut state = self.lock();
         state.context = Some(context);
         state.failure = None;
+        state.since = since;
     }
 
     /// The argument of the cell that is about to run.
@@ -198,21 +190,26 @@ impl Jobs {
     async fn answer_to(&self, ask: Ask) -> Result<Answer, String> {
         let no_room = |bytes, error| format!("there is no room for {bytes} bytes that the engines can see: {error}");
         Ok(match ask {
-            Ask::Room(bytes) => match self.room_of_partial() {
-                Some(room) => Answer::Room(room),
-                None => Answer::Room(self.0.rooms.make(bytes).map_err(|error| no_room(bytes, error))?),
-            },
+            Ask::Room(bytes) => {
+                let room = self.0.rooms.make(bytes).map_err(|error| no_room(bytes, error))?;
+                self.lock().made.insert(room.clone());
+                Answer::Room(room)
+            }
             Ask::Free(path) => {
-                if !self.0.calls.keeps_room(&path) {
-                    self.0.rooms.free(&path);
+                // If the cell's worker dies yet, its variables come back, which may have rooms of earlier cells.
+                let is_new = self.lock().made.contains(&path);
+                match is_new {
+                    true => self.free(&path),
+                    false => self.lock().left.push(path),
                 }
                 Answer::Ok
             }
             Ask::Map(ask) => Answer::Job(self.start(ask).await?),
             Ask::Call(ask) => {
-                let job = ask.job;
+                let (job, own) = (ask.job, ask.own.clone());
                 if let Err(sentence) = self.call(ask).await {
                     self.0.calls.refuse(job, sentence);
+                    own.iter().for_each(|room| self.0.rooms.free(room));
                 }
                 Answer::Ok
             }
@@ -232,11 +229,7 @@ impl Jobs {
                 Answer::Ok
             }
             Ask::Forget(job) => {
-                let removed = self.lock().jobs.remove(&job);
-                if let Some(job) = removed {
-                    job.cancel();
-                    self.free_rooms(&job);
-                }
+                self.forget(job);
                 Answer::Ok
             }
             Ask::Next(_) | Ask::Result(..) => {
@@ -249,37 +242,59 @@ impl Jobs {
     pub fn list(&self) -> Vec<TaskLine> {
         let mut lines: Vec<TaskLine> = self.lock().jobs.iter().map(|(number, job)| job.line(*number)).collect();
         lines.extend(self.0.calls.list());
+        lines.sort_by_key(|line| line.number);
         lines
     }
 
     /// Ends maps and calls; returns how many.
     pub fn cancel(&self, which: Which<'_>) -> usize {
-        let state = self.lock();
-        let mut running = state.jobs.values().filter(|job| job.runs());
-        let maps: Vec<Arc<Job>> = match which {
-            Which::Last => running.next_back().cloned().into_iter().collect(),
-            Which::Named(name) => running.filter(|job| job.has_name(name)).cloned().collect(),
-            Which::All => running.cloned().collect(),
+        let mut maps: Vec<(u64, Arc<Job>)> = {
+            let state = self.lock();
+            state.jobs.iter().filter(|(_, job)| job.runs()).map(|(number, job)| (*number, Arc::clone(job))).collect()
         };
-        drop(state);
-        maps.iter().for_each(|job| job.cancel());
-        let calls = if matches!(which, Which::All) { self.0.calls.cancel_all() } else { 0 };
-        maps.len() + calls
+        let mut calls = self.0.calls.running();
+        let last = maps.iter().map(|(number, _)| *number).chain(calls.iter().copied()).max();
+        match which {
+            Which::Last => {
+                maps.retain(|(number, _)| Some(*number) == last);
+                calls.retain(|number| Some(*number) == last);
+            }
+            Which::Number(wanted) => {
+                maps.retain(|(number, _)| *number == wanted);
+                calls.retain(|number| *number == wanted);
+            }
+            Which::Named(name) => {
+                maps.retain(|(_, job)| job.has_name(name));
+                calls.clear();
+            }
+            Which::All => {}
+        }
+        maps.iter().for_each(|(_, job)| job.cancel());
+        self.0.calls.cancel_numbers(&calls);
+        maps.len() + calls.len()
     }
 
     async fn call(&self, ask: CallAsk) -> Result<(), String> {
         let (object, context, cluster) = self.cell()?;
+        // They are the call's now.
+        self.lock().made.retain(|room| !ask.own.contains(room));
         self.0.calls.start(ask, object, context, &cluster, &self.0.rooms).await
     }
 
     async fn start(&self, ask: MapAsk) -> Result<u64, String> {
-        let partial = self.lock().context.as_ref().and_then(|context| Some(Arc::clone(&context.partial.as_ref()?.job)));
+        let partial = self.lock().context.as_ref().and_then(|context| context.partial.clone());
         if let Some(job) = partial {
+            // What it is asked with isn't needed.
+            ask.rooms.iter().for_each(|room| self.free(room));
             return Ok(self.enter(job));
         }
         let (object, context, cluster) = self.cell()?;
+        let rooms = ask.rooms.clone();
         let started = Started { ask, object, context, cluster };
-        Ok(self.enter(Arc::new(map::start(started).await?)))
+        let job = Arc::new(map::start(started).await?);
+        // They are the map's now.
+        self.lock().made.retain(|room| !rooms.contains(room));
+        Ok(self.enter(job))
     }
 
     /// The object of the cell under way, what it is about, and its engines.
@@ -295,26 +310,66 @@ impl Jobs {
 
     /// Gives a map a number.
     fn enter(&self, job: Arc<Job>) -> u64 {
+        let number = self.0.calls.number();
         let mut state = self.lock();
-        state.last += 1;
-        let number = state.last;
         state.jobs.insert(number, Arc::clone(&job));
         let before = state.latest.replace(job);
         drop(state);
         if let Some(before) = before {
-            self.free_rooms(&before);
+            self.free_when_over(before);
         }
         number
     }
 
-    /// The next room of the map whose results the cell under way wants as far as they are there.
-    fn room_of_partial(&self) -> Option<String> {
-        let mut state = self.lock();
-        let partial = state.context.as_mut()?.partial.as_mut()?;
-        partial.rooms.pop_front()
+    /// Lets go of a room, unless a call still needs it.
+    fn free(&self, path: &str) {
+        if !self.0.calls.keeps_room(path) {
+            self.0.rooms.free(path);
+        }
     }
 
-    /// Lets go of a map's rooms, unless somebody may still want what is in them.
+    /// Nobody has this handle of a map any more; without any, a map ends.
+    fn forget(&self, number: u64) {
+        let mut state = self.lock();
+        let Some(job) = state.jobs.remove(&number) else { return };
+        if state.jobs.values().any(|other| Arc::ptr_eq(other, &job)) {
+            return;
+        }
+        drop(state);
+        job.cancel();
+        self.free_when_over(job);
+    }
+
+    /// Lets go of a map's rooms when no engine writes to them any more, unless somebody may still want what is in them.
+    fn free_when_over(&self, job: Arc<Job>) {
+        let jobs = self.clone();
+        tokio::spawn(async move {
+            let _ = job.ended().await;
+            jobs.free_rooms(&job);
+        });
+    }
+
+    /// The cell's run has ended. If its worker died, nobody has what it asked for, and others may have again what it left.
+    pub fn end_cell(&self, died: bool) {
+        let (made, left, numbers) = {
+            let mut state = self.lock();
+            let since = state.since;
+            let numbers: Vec<u64> = state.jobs.range(since + 1..).map(|(number, _)| *number).collect();
+            (std::mem::take(&mut state.made), std::mem::take(&mut state.left), numbers)
+        };
+        if !died {
+            left.iter().for_each(|path| self.free(path));
+            return;
+        }
+        numbers.into_iter().for_each(|number| self.forget(number));
+        self.0.calls.forget_new();
+        let used: BTreeSet<String> = {
+            let state = self.lock();
+            state.jobs.values().chain(&state.latest).flat_map(|job| job.rooms()).collect()
+        };
+        made.difference(&used).for_each(|path| self.free(path));
+    }
+
     fn free_rooms(&self, job: &Arc<Job>) {
         let state = self.lock();
         let has_handle = state.jobs.values().any(|other| Arc::ptr_eq(other, job));
@@ -333,7 +388,13 @@ impl Jobs {
         self.lock().awaited.push(number);
         let limit = Duration::from_millis(millis.min(1 << 40));
         let ended = tokio::time::timeout(limit, job.ended()).await;
-        self.lock().awaited.retain(|other| *other != number);
+        {
+            // Others may wait for the same.
+            let awaited = &mut self.lock().awaited;
+            if let Some(at) = awaited.iter().position(|other| *other == number) {
+                awaited.swap_remove(at);
+            }
+        }
         match ended {
             Err(_) => {
                 let (done, items) = job.progress();
@@ -352,8 +413,9 @@ impl Jobs {
         let report = job.report();
         let path = self.0.rooms.with(&report);
         let path = path.map_err(|error| format!("the results can't be kept: {error}"))?;
-        job.keep_room(path.clone());
-        Ok(Answer::Ended { path, bytes: report.len() as u64 })
+        // px frees it when it has read it.
+        self.lock().made.insert(path.clone());
+        Ok(Answer::Ended { path, bytes: report.len() as u64, results: job.results_room().to_owned() })
     }
 
     fn wants_partial(&self) -> bool {

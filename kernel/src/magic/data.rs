@@ -51,6 +51,8 @@ pub struct Carried {
 pub enum Cancel {
     /// What was started last.
     Last,
+    /// What has this number in `%tasks`.
+    Number(u64),
     /// The map whose handle has this name.
     Named(String),
     /// All.
@@ -138,21 +140,27 @@ pub(super) fn transfer(
     flags.wanted(way, config, reader, words).map(Some)
 }
 
+fn task(text: &str) -> Result<Cancel, String> {
+    if text == "all" {
+        return Ok(Cancel::All);
+    }
+    match text.parse() {
+        Ok(number) => Ok(Cancel::Number(number)),
+        Err(_) => variable(text).map(Cancel::Named),
+    }
+}
+
 /// `%cancel`.
 #[derive(Parser, Debug)]
 #[command(no_binary_name = true, disable_version_flag = true)]
 pub(super) struct CancelFlags {
-    /// The variable of `%map -a -o NAME`, or all; what was started last if left out
-    #[arg(value_name = "NAME|all", value_parser = variable)]
-    task: Option<String>,
+    /// The variable of `%map -a -o NAME`, a number of `%tasks`, or all; what was started last if left out
+    #[arg(value_name = "NAME|NUMBER|all", value_parser = task)]
+    task: Option<Cancel>,
 }
 
 impl CancelFlags {
     pub(super) fn wanted(self) -> Cancel {
-        match self.task {
-            None => Cancel::Last,
-            Some(name) if name == "all" => Cancel::All,
-            Some(name) => Cancel::Named(name),
-        }
+        self.task.unwrap_or(Cancel::Last)
     }
 }

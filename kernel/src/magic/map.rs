@@ -242,6 +242,10 @@ impl MapFlags {
                 return because(&["--unordered"], why);
             }
         }
+        if self.keep && self.timeout.is_some() {
+            let why = "an item that takes too long ends its worker, and with it what `--keep` has left there";
+            return because(&["--timeout"], why.into());
+        }
         if self.keep && self.unordered {
             let why = "what `--keep` leaves on an engine always has the order of its items";
             return because(&["--unordered"], why.into());

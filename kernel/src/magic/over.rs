@@ -24,6 +24,8 @@ pub(super) struct Split<'a> {
 pub(super) fn split<'a>(head: &Head<'a>, from: usize, is_cell: bool) -> Result<Split<'a>, MagicError> {
     let line = head.line;
     let text = scan::without_comment(line.from(from)).trim_end();
+    // Out of habit.
+    let text = text.strip_suffix(';').unwrap_or(text).trim_end();
     let code = |range: Range<usize>| {
         // Without the white space around it.
         let piece = text.get(range.clone()).unwrap_or("");

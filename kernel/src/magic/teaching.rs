@@ -87,6 +87,9 @@ else with items; of several, separated by commas, the function gets one item eac
 the engines' own variable NAME, where they are. Both sides must be able to send the items and the results: numbers,
 strings, tuples, Vec, Option, maps, and types that derive serde's Serialize and Deserialize.
 
+A name that both the notebook and the engines have is the engines' variable. `--reduce`, `--min`, `--max` and `--mean` give
+an Option, which is None if there are no results. A sum that its type can't hold is an error.
+
 Results have the order of the items, whatever engine made them, and sums of floats have the same bits whatever the number of
 engines. A panic ends the map, and names the item. An engine that dies loses nothing: the others do its items. An
 interrupt keeps what was done: `%pxresult --partial` shows it.
@@ -126,12 +129,21 @@ Examples:
   %scatter xs --round-robin -t ::2";
 
 const TASKS: &str = "\
+Maps in the background, and single calls from Rust: `px::call!(function, arguments, {options})` has a function called
+on an engine and returns a handle at once, which may be the argument of another call. Options: `after: [handles]`,
+`on: 2` for an engine, `retries: 3`, `timeout: 10` in seconds. `px::put(&big)` makes an argument that each host gets once.
+
 Examples:
   %map -a -o handle slow over 0..100
   %tasks                  what runs, and how far it is
-  %cancel handle          ends it; what was done remains: handle.get()
+  %cancel handle          ends it; what was done remains: handle.partial()
+  %cancel 3               what has this number in the list
   %cancel                 what was started last
-  %cancel all";
+  %cancel all
+
+  let a = px::call!(score, 5);
+  let b = px::call!(add, a, 1.0, { retries: 2 });
+  b.get()?";
 
 const TIME: &str = "\
 What the code defines stays defined. `%%time` may stand above any cell, a `%%px` too, and `%time` before another magic

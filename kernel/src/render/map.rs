@@ -84,19 +84,10 @@ impl MapView {
         self.engines.entry(engine).or_default().state = state;
     }
 
-    /// An engine has done so many more items in so many microseconds, and these of them failed.
-    pub fn done(&mut self, engine: EngineId, items: u64, micros: u64, failed: &[u64]) {
+    /// An engine has done so many more items in so many microseconds, and so many of them failed, these first.
+    pub fn done(&mut self, engine: EngineId, items: u64, micros: u64, failed: &[u64], failures: u64) {
         self.done = self.done.saturating_add(items);
-        let failures = failed.len() as u64;
-        self.failures = self.failures.saturating_add(failures);
-        for item in failed {
-            // Pieces come in any order, and only the first items are named.
-            let at = self.failed.partition_point(|other| other < item);
-            if at < NAMED {
-                self.failed.insert(at, *item);
-                self.failed.truncate(NAMED);
-            }
-        }
+        self.fail(failed, failures);
         let engine = self.engines.entry(engine).or_default();
         engine.done = engine.done.saturating_add(items);
         engine.failures = engine.failures.saturating_add(failures);
@@ -109,9 +100,32 @@ impl MapView {
         }
     }
 
+    /// So many items, these first, ended the workers that worked at them.
+    pub fn given_up(&mut self, items: &[u64], count: u64) {
+        self.done = self.done.saturating_add(count);
+        self.fail(items, count);
+    }
+
+    fn fail(&mut self, items: &[u64], count: u64) {
+        self.failures = self.failures.saturating_add(count);
+        for item in items {
+            // Pieces come in any order, and only the first items are named.
+            let at = self.failed.partition_point(|other| other < item);
+            if at < NAMED {
+                self.failed.insert(at, *item);
+                self.failed.truncate(NAMED);
+            }
+        }
+    }
+
     /// The engines that work at it.
     pub fn busy(&self) -> Vec<EngineId> {
         self.engines.iter().filter(|(_, engine)| engine.state == EngineState::Busy).map(|(id, _)| *id).collect()
+    }
+
+    /// Whether an engine has done something.
+    pub fn has_done(&self, engine: EngineId) -> bool {
+        self.engines.get(&engine).is_some_and(|engine| engine.done > 0)
     }
 
     /// How many engines have done something.
@@ -328,9 +342,9 @@ mod tests {
         for id in [0, 1, 10, 2] {
             view.engine(EngineId(id), EngineState::Busy);
         }
-        view.done(EngineId(0), 3_000, 1_500_000, &[90, 4]);
-        view.done(EngineId(0), 500, 1_500_000, &[]);
-        view.done(EngineId(1), 700, 2_000_000, &[17]);
+        view.done(EngineId(0), 3_000, 1_500_000, &[90, 4], 2);
+        view.done(EngineId(0), 500, 1_500_000, &[], 0);
+        view.done(EngineId(1), 700, 2_000_000, &[17], 1);
         view.engine(EngineId(1), EngineState::Lost);
         view.engine(EngineId(10), EngineState::Idle);
         view
@@ -385,22 +399,22 @@ mod tests {
     fn the_last_line_says_what_was_done() {
         let mut view = MapView::new(Some(10_000_000));
         for id in 0..4 {
-            view.done(EngineId(id), 2_500_000, 500_000, &[]);
+            view.done(EngineId(id), 2_500_000, 500_000, &[], 0);
         }
         let all = |view: &MapView, millis, end| view.summary(Duration::from_millis(millis), end);
         assert_eq!(all(&view, 520, MapEnd::Done), "10,000,000 items on 4 engines in 0.52 s (19.2 M/s)");
         let told = all(&view.clone().compiled_in(Duration::from_millis(310)), 520, MapEnd::Done);
         assert_eq!(told, "10,000,000 items on 4 engines in 0.52 s (19.2 M/s); compiled in 0.31 s");
-        view.done(EngineId(0), 0, 0, &[90, 17, 4]);
+        view.done(EngineId(0), 0, 0, &[90, 17, 4], 3);
         insta::assert_snapshot!(all(&view, 520, MapEnd::Done), @"10,000,000 items on 4 engines in 0.52 s (19.2 M/s); 3 failed: items 4, 17, 90");
         let half = halfway(Some(10_000));
         insta::assert_snapshot!(all(&half, 61_000, MapEnd::Interrupted), @"interrupted: 4,200 of 10,000 items on 2 engines in 1 min 1 s (68.9/s); 3 failed: items 4, 17, 90");
         let mut one = MapView::new(Some(1));
         assert_eq!(all(&one, 0, MapEnd::Failed), "failed: 0 of 1 item on 0 engines in 0.0 ms");
-        one.done(EngineId(3), 1, 10, &[0]);
+        one.done(EngineId(3), 1, 10, &[0], 1);
         insta::assert_snapshot!(all(&one, 25, MapEnd::Failed), @"failed: 1 of 1 item on 1 engine in 25.0 ms (40.0/s); 1 failed: item 0");
         let mut many = MapView::new(Some(100));
-        many.done(EngineId(0), 100, 10, &(0..100).rev().collect::<Vec<_>>());
+        many.done(EngineId(0), 100, 10, &(0..100).rev().collect::<Vec<_>>(), 100);
         assert!(all(&many, 1000, MapEnd::Done).ends_with("100 failed: items 0, 1, 2, 3, 4, 5, 6, 7, ..."));
     }
 
@@ -408,11 +422,11 @@ mod tests {
     fn odd_numbers_are_no_panic() {
         let mut view = MapView::new(Some(0));
         assert!(text(&view.bundle(Duration::ZERO), "text/plain").starts_with("map 100% "));
-        view.done(EngineId(u32::MAX), u64::MAX, u64::MAX, &[u64::MAX]);
-        view.done(EngineId(u32::MAX), u64::MAX, 1, &[0; 20]);
+        view.done(EngineId(u32::MAX), u64::MAX, u64::MAX, &[u64::MAX], 1);
+        view.done(EngineId(u32::MAX), u64::MAX, 1, &[0; 20], 20);
         let _ = (view.bundle(Duration::MAX), view.end_bundle(Duration::from_nanos(1), MapEnd::Done));
         let mut slow = MapView::new(Some(u64::MAX));
-        slow.done(EngineId(0), 1, 1, &[]);
+        slow.done(EngineId(0), 1, 1, &[], 0);
         let _ = slow.bundle(Duration::MAX);
     }
 

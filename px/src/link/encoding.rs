@@ -1,6 +1,8 @@
 //! How the messages become bytes: numbers little endian, lengths before what they count.
 
-use super::{Answer, Ask, CallArg, CallAsk, Done, ItemFailure, MapAsk, OnError, Passing, Piece, Results, Serve, Step};
+use super::{
+    Answer, Ask, CallArg, CallAsk, Done, Failures, ItemFailure, MapAsk, OnError, Passing, Piece, Results, Serve, Step,
+};
 use std::fmt;
 
 /// The first bytes of encoded asks that have no answer.
@@ -329,8 +331,10 @@ impl Message for Done {
                 (2u8, *offset).write(to);
                 length.write(to);
             }
+            Results::Nothing => 3u8.write(to),
         }
-        write_all(&self.failed, to);
+        write_all(&self.failed.first, to);
+        self.failed.count.write(to);
     }
 
     fn read(from: &mut &[u8]) -> Result<Done, Damaged> {
@@ -342,9 +346,10 @@ impl Message for Done {
                 0 => Results::InPlace,
                 1 => Results::Bytes(read_bytes(from)?.to_vec()),
                 2 => Results::Room(u64::read(from)?, u64::read(from)?),
+                3 => Results::Nothing,
                 _ => return Err(Damaged),
             },
-            failed: read_all(from)?,
+            failed: Failures { first: read_all(from)?, count: u64::read(from)? },
         })
     }
 }
@@ -374,10 +379,11 @@ impl Message for Answer {
                 (3u8, *done).write(to);
                 items.write(to);
             }
-            Answer::Ended { path, bytes } => {
+            Answer::Ended { path, bytes, results } => {
                 4u8.write(to);
                 path.write(to);
                 bytes.write(to);
+                results.write(to);
             }
             Answer::Failed(sentence) => {
                 5u8.write(to);
@@ -405,7 +411,7 @@ impl Message for Answer {
             1 => Answer::Room(String::read(from)?),
             2 => Answer::Job(u64::read(from)?),
             3 => Answer::Running { done: u64::read(from)?, items: u64::read(from)? },
-            4 => Answer::Ended { path: String::read(from)?, bytes: u64::read(from)? },
+            4 => Answer::Ended { path: String::read(from)?, bytes: u64::read(from)?, results: String::read(from)? },
             5 => Answer::Failed(String::read(from)?),
             6 => Answer::Work(read_all(from)?),
             8 => Answer::Place(Option::read(from)?),

@@ -7,7 +7,7 @@ use super::error::Error;
 use super::output::{Batch, Form, LIMIT, Output, Place, Sending, lock};
 use super::report::Reports;
 use crate::host::{catch, message, parallel};
-use crate::link::{Done, ItemFailure, OnError, Piece, Serve};
+use crate::link::{Done, Failures, ItemFailure, OnError, Piece, Serve};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex};
@@ -119,7 +119,7 @@ struct Current {
     first: u64,
     count: u64,
     micros: u64,
-    failed: Vec<ItemFailure>,
+    failed: Failures,
 }
 
 impl Run<'_> {
@@ -179,7 +179,7 @@ impl Run<'_> {
         if self.server.settings.timeout > 0 {
             // The thread that watches must see what is done so far if this never ends.
             let mut batch = self.output.batch(first);
-            let mut failed = Vec::new();
+            let mut failed = Failures::default();
             let done = self.calls(&mut batch, &mut failed, first, count)?;
             return self.join(batch, failed, first, done);
         }
@@ -197,7 +197,7 @@ impl Run<'_> {
         parallel(threads, parts as usize, &|n| {
             let (first, end) = (begin(n as u64), begin(n as u64 + 1));
             let mut batch = self.output.batch(first);
-            let mut failed = Vec::new();
+            let mut failed = Failures::default();
             let done = self.calls(&mut batch, &mut failed, first, end - first);
             if let Some(slot) = slots.get(n) {
                 *lock(slot) = Some((batch, failed, first, done));
@@ -212,7 +212,7 @@ impl Run<'_> {
         Ok(true)
     }
 
-    fn goes_on(&self, failed: &[ItemFailure]) -> bool {
+    fn goes_on(&self, failed: &Failures) -> bool {
         failed.is_empty() || self.server.settings.on_error != OnError::Stop
     }
 
@@ -221,16 +221,18 @@ impl Run<'_> {
         if state.current.as_ref().is_some_and(|current| current.first + current.count != first) {
             self.flush(state)?;
         }
-        let new = || Current { batch: self.output.batch(first), first, count: 0, micros: 0, failed: Vec::new() };
+        let new =
+            || Current { batch: self.output.batch(first), first, count: 0, micros: 0, failed: Failures::default() };
         Ok(state.current.get_or_insert_with(new))
     }
 
-    fn join(&self, batch: Batch, failed: Vec<ItemFailure>, first: u64, done: u64) -> Result<bool, Error> {
+    fn join(&self, batch: Batch, failed: Failures, first: u64, done: u64) -> Result<bool, Error> {
         let goes_on = self.goes_on(&failed);
         let mut state = lock(&self.state);
         let current = self.current(&mut state, first)?;
-        self.output.join(&mut current.batch, batch);
-        current.failed.extend(failed);
+        catch(true, || self.output.join(&mut current.batch, batch))
+            .map_err(|payload| reducing(first, message(&*payload)))?;
+        current.failed.append(failed);
         current.count += done;
         Ok(goes_on)
     }
@@ -245,7 +247,7 @@ impl Run<'_> {
     }
 
     /// Calls the function for items in a row, and says for how many: an item that fails may be the last one.
-    fn calls(&self, batch: &mut Batch, failed: &mut Vec<ItemFailure>, first: u64, count: u64) -> Result<u64, Error> {
+    fn calls(&self, batch: &mut Batch, failed: &mut Failures, first: u64, count: u64) -> Result<u64, Error> {
         let settings = &self.server.settings;
         let end = first + count;
         let base = self.server.own.map_or(0, |own| own.first);
@@ -272,24 +274,29 @@ impl Run<'_> {
                 }
                 Err(payload) => payload,
             };
-            let failing = first + (self.output.done(batch) - before);
+            // The function that reduces may panic behind the last of them.
+            let failing = (first + (self.output.done(batch) - before)).min(end - 1);
             if failing > at {
                 (at, attempt) = (failing, 0);
             }
             let text = message(&*payload);
-            if self.output.broken(batch) && settings.on_error != OnError::Stop {
-                return Err(Error::Failed(format!("the function that reduces panicked at item {at}: {text}")));
+            // What it had reduced until then is lost, so there is nothing that could go on.
+            let broken = self.output.broken(batch);
+            if broken && (settings.on_error != OnError::Stop || settings.retries > 0) {
+                return Err(reducing(at, text));
             }
             if attempt < settings.retries {
                 attempt += 1;
                 continue;
             }
-            failed.push(ItemFailure { item: at, value: self.text(at - base), message: text.to_owned() });
+            let said = text.chars().take(LONGEST).collect();
+            failed.push(ItemFailure { item: at, value: self.text(at - base), message: said });
             if settings.on_error == OnError::Stop {
                 self.reported.store(true, Ordering::Relaxed);
                 return Ok(at + 1 - first);
             }
-            self.output.fail(batch, text);
+            // What was reduced before may now be complete, and is reduced with what is before it.
+            catch(true, || self.output.fail(batch, text)).map_err(|payload| reducing(at, message(&*payload)))?;
             (at, attempt) = (at + 1, 0);
         }
         Ok(count)
@@ -327,7 +334,7 @@ impl Run<'_> {
         self.output.fail(&mut batch, &message);
         let results = self.output.finish(batch, &self.server.place);
         let reported = self.flush(&mut state).and(results).map(|results| {
-            let failed = vec![ItemFailure { item, value: self.text(item - base), message }];
+            let failed = ItemFailure { item, value: self.text(item - base), message }.into();
             state.reports.push(Done { first: item, count: 1, micros: limit.as_micros() as u64, results, failed });
             state.reports.leave();
         });
@@ -337,6 +344,13 @@ impl Run<'_> {
         // SAFETY: no memory is involved. This ends the process, whatever its threads do.
         unsafe { kill(std::process::id() as i32, SIGKILL) };
     }
+}
+
+/// So many characters of a panic's message go to the notebook.
+const LONGEST: usize = 4000;
+
+fn reducing(item: u64, text: &str) -> Error {
+    Error::Failed(format!("the function that reduces panicked at item {item}: {text}"))
 }
 
 const SIGKILL: i32 = 9;

@@ -15,6 +15,13 @@ pub enum Error {
         /// All items.
         items: u64,
     },
+    /// A sum that its type can't hold.
+    TooLarge {
+        /// The sum.
+        sum: String,
+        /// The type.
+        kind: &'static str,
+    },
     /// Zipped data of different lengths.
     Lengths(u64, u64),
     /// Data that has no end.
@@ -35,6 +42,9 @@ impl fmt::Display for Error {
             Error::Failed(sentence) => f.write_str(sentence),
             Error::Unfinished { done, items } => {
                 write!(f, "the map ended when {done} of its {items} items were done: `partial()` gives their results")
+            }
+            Error::TooLarge { sum, kind } => {
+                write!(f, "the sum is {sum}, which {kind} can't hold: have the function return a larger type")
             }
             Error::Lengths(first, other) => write!(
                 f,

@@ -6,6 +6,7 @@
 //! inside a leaf.
 
 use crate::wire::Wire;
+use std::fmt::Display;
 use std::marker::PhantomData;
 
 /// So many items are a leaf.
@@ -38,25 +39,38 @@ pub trait Fold: Sync {
     note = "`--reduce` takes a closure for other types, such as `|a, b| a + b`"
 )]
 pub trait Number: Wire + Copy + Send {
-    /// Nothing changes when it is added.
-    const NOTHING: Self;
-    /// Zero.
-    const ZERO: Self;
-    /// The sum. Integers wrap around, with and without optimisation.
-    fn plus(self, other: Self) -> Self;
+    /// What sums of it are made in: small integers don't fill that.
+    type Wide: Wide;
+    /// The same number.
+    fn widen(self) -> Self::Wide;
+    /// The sum as such a number, if it is one.
+    fn narrow(sum: Self::Wide) -> Option<Self>;
     /// As a float.
     fn to_f64(self) -> f64;
 }
 
+/// What sums are made in.
+pub trait Wide: Wire + Copy + Send + Display {
+    /// Nothing changes when it is added.
+    const NOTHING: Self;
+    /// Zero.
+    const ZERO: Self;
+    /// The sum of a few; integers wrap around, since no processor can tell in time.
+    fn plus(self, other: Self) -> Self;
+    /// The sum of many, which panics when integers overflow.
+    fn total(self, other: Self) -> Self;
+}
+
 macro_rules! numbers {
-    ($nothing:expr, $zero:expr, $a:ident $b:ident $plus:expr, $($type:ty),*) => {$(
+    ($($type:ty => $wide:ty),* $(,)?) => {$(
         impl Number for $type {
-            const NOTHING: $type = $nothing;
-            const ZERO: $type = $zero;
+            type Wide = $wide;
             #[inline(always)]
-            fn plus(self, $b: $type) -> $type {
-                let $a = self;
-                $plus
+            fn widen(self) -> $wide {
+                self as $wide
+            }
+            fn narrow(sum: $wide) -> Option<$type> {
+                sum.try_into().ok()
             }
             #[inline(always)]
             fn to_f64(self) -> f64 {
@@ -66,36 +80,63 @@ macro_rules! numbers {
     )*};
 }
 
-numbers!(0, 0, a b a.wrapping_add(b), u8, u16, u32, u64, u128, usize, i8, i16, i32, i64, i128, isize);
+numbers!(u8 => u64, u16 => u64, u32 => u64, u64 => u64, u128 => u128, usize => usize);
+numbers!(i8 => i64, i16 => i64, i32 => i64, i64 => i64, i128 => i128, isize => isize, f32 => f32, f64 => f64);
+
+macro_rules! wides {
+    ($nothing:expr, $zero:expr, $a:ident $b:ident $plus:expr, $total:expr, $($type:ty),*) => {$(
+        impl Wide for $type {
+            const NOTHING: $type = $nothing;
+            const ZERO: $type = $zero;
+            #[inline(always)]
+            fn plus(self, $b: $type) -> $type {
+                let $a = self;
+                $plus
+            }
+            #[inline(always)]
+            fn total(self, $b: $type) -> $type {
+                let $a = self;
+                $total
+            }
+        }
+    )*};
+}
+
+wides!(0, 0, a b a.wrapping_add(b), a.checked_add(b).unwrap_or_else(overflow), u64, u128, usize, i64, i128, isize);
 // -0.0 + x is x for all x, 0.0 + -0.0 isn't.
-numbers!(-0.0, 0.0, a b a + b, f32, f64);
+wides!(-0.0, 0.0, a b a + b, a + b, f32, f64);
+
+#[cold]
+fn overflow<N>() -> N {
+    panic!("the sum overflows {}: have the function return a larger type", std::any::type_name::<N>())
+}
 
 /// `+`.
 pub struct SumFold<R>(pub(crate) PhantomData<fn() -> R>);
 
 impl<R: Number> Fold for SumFold<R> {
     type Item = R;
-    type Leaf = [R; LANES];
-    type Node = R;
+    type Leaf = [R::Wide; LANES];
+    type Node = R::Wide;
 
     #[inline(always)]
-    fn leaf(&self) -> [R; LANES] {
-        [R::NOTHING; LANES]
+    fn leaf(&self) -> [R::Wide; LANES] {
+        [R::Wide::NOTHING; LANES]
     }
 
     #[inline(always)]
-    fn add(&self, leaf: &mut [R; LANES], place: usize, item: R) {
-        leaf[place % LANES] = leaf[place % LANES].plus(item);
+    fn add(&self, leaf: &mut [R::Wide; LANES], place: usize, item: R) {
+        leaf[place % LANES] = leaf[place % LANES].plus(item.widen());
     }
 
     #[inline(always)]
-    fn close(&self, [a, b, c, d, e, f, g, h]: [R; LANES]) -> R {
-        a.plus(b).plus(c.plus(d)).plus(e.plus(f).plus(g.plus(h)))
+    fn close(&self, [a, b, c, d, e, f, g, h]: [R::Wide; LANES]) -> R::Wide {
+        a.total(b).total(c.total(d)).total(e.total(f).total(g.total(h)))
     }
 
     #[inline(always)]
-    fn combine(&self, left: R, right: R) -> R {
-        left.plus(right)
+    fn combine(&self, left: R::Wide, right: R::Wide) -> R::Wide {
+        left.total(right)
     }
 }
 
@@ -109,18 +150,18 @@ impl Fold for MeanFold {
 
     #[inline(always)]
     fn leaf(&self) -> Self::Leaf {
-        (SumFold(PhantomData).leaf(), 0)
+        (SumFold::<f64>(PhantomData).leaf(), 0)
     }
 
     #[inline(always)]
     fn add(&self, leaf: &mut Self::Leaf, place: usize, item: f64) {
-        SumFold(PhantomData).add(&mut leaf.0, place, item);
+        SumFold::<f64>(PhantomData).add(&mut leaf.0, place, item);
         leaf.1 += 1;
     }
 
     #[inline(always)]
     fn close(&self, leaf: Self::Leaf) -> (f64, u64) {
-        (SumFold(PhantomData).close(leaf.0), leaf.1)
+        (SumFold::<f64>(PhantomData).close(leaf.0), leaf.1)
     }
 
     #[inline(always)]

@@ -36,8 +36,6 @@ pub(crate) struct Job {
     number: u64,
     /// None if only the engines know it.
     items: Option<u64>,
-    /// Where results are.
-    results: String,
     constants: OpenConstants,
 }
 
@@ -90,7 +88,8 @@ fn try_begin(
     if let Blob::Large { room, .. } = blob {
         room.release();
     }
-    Ok(Job { number, items, results: results.release(), constants: OpenConstants { constants, rooms } })
+    results.release();
+    Ok(Job { number, items, constants: OpenConstants { constants, rooms } })
 }
 
 /// The file of the object that a function is in, and where.
@@ -125,7 +124,12 @@ impl Job {
     fn ended(&self) -> Result<Ended, Error> {
         loop {
             match ask(&Ask::Wait { job: self.number, millis: u64::MAX })? {
-                Answer::Ended { path, bytes } => return Ended::load(&path, bytes, &self.results),
+                Answer::Ended { path, bytes, results } => {
+                    let ended = Ended::load(&path, bytes, &results);
+                    // It is only for this.
+                    let _ = ask(&Ask::Free(path));
+                    return ended;
+                }
                 Answer::Running { .. } => {}
                 _ => return Err(Error::Damaged),
             }

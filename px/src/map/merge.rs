@@ -1,7 +1,7 @@
 //! The local side of a map's end: what the engines have done becomes one value.
 
 use super::error::Error;
-use super::fold::{CountFold, Fold, MeanFold, Number, ReduceFold, SumFold, larger, smaller};
+use super::fold::{CountFold, Fold, MeanFold, Number, ReduceFold, SumFold, Wide, larger, smaller};
 use super::rooms::{HEAD, Plain, Stretch, open, read_values};
 use super::tree::Tree;
 use crate::link::{Done, Message as _, Results};
@@ -93,15 +93,22 @@ impl<R: Wire> Kind for CollectErrors<R> {
 
     fn merge(ended: &Ended) -> Result<Self::Value, Error> {
         let mut values = Vec::new();
-        ended.each(&mut |_, bytes| {
-            for _ in 0..u64::get(bytes)? {
-                values.push(match u8::get(bytes)? {
-                    0 => Err(String::get(bytes)?),
-                    _ => Ok(R::get(bytes)?),
-                });
+        for done in &ended.done {
+            if done.results == Results::Nothing {
+                let why = done.failed.first.first().map(|failure| failure.message.clone()).unwrap_or_default();
+                values.extend((0..done.count).map(|_| Err(why.clone())));
+                continue;
             }
-            Ok(())
-        })?;
+            ended.with_bytes(done, &mut |bytes| {
+                for _ in 0..u64::get(bytes)? {
+                    values.push(match u8::get(bytes)? {
+                        0 => Err(String::get(bytes)?),
+                        _ => Ok(R::get(bytes)?),
+                    });
+                }
+                Ok(())
+            })?;
+        }
         Ok(values)
     }
 }
@@ -118,7 +125,7 @@ impl<R: Number> Kind for Sum<R> {
     type Value = R;
 
     fn merge(ended: &Ended) -> Result<R, Error> {
-        folded(ended, &SumFold(PhantomData)).map(present)
+        folded(ended, &SumFold::<R>(PhantomData)).and_then(present)
     }
 }
 
@@ -167,8 +174,9 @@ impl<R: 'static> Kind for Reduce<R> {
 }
 
 /// A sum, which began with -0.0 if it is of floats.
-pub(crate) fn present<R: Number>(sum: Option<R>) -> R {
-    sum.unwrap_or(R::ZERO).plus(R::ZERO)
+fn present<R: Number>(sum: Option<R::Wide>) -> Result<R, Error> {
+    let sum = sum.unwrap_or(R::Wide::ZERO).plus(R::Wide::ZERO);
+    R::narrow(sum).ok_or_else(|| Error::TooLarge { sum: sum.to_string(), kind: std::any::type_name::<R>() })
 }
 
 pub(crate) fn mean(sum: Option<(f64, u64)>) -> Option<f64> {
@@ -216,10 +224,11 @@ impl Ended {
         self.done.iter().map(|done| done.count).sum()
     }
 
-    /// Calls `read` with all encoded results, by first items; it must take all of them.
+    /// Calls `read` with all encoded results there are, by first items; it must take all of them.
     #[allow(clippy::type_complexity)]
     fn each(&self, read: &mut dyn FnMut(&Done, &mut &[u8]) -> Result<(), Error>) -> Result<(), Error> {
-        self.done.iter().try_for_each(|done| self.with_bytes(done, &mut |bytes| read(done, bytes)))
+        let mut there = self.done.iter().filter(|done| done.results != Results::Nothing);
+        there.try_for_each(|done| self.with_bytes(done, &mut |bytes| read(done, bytes)))
     }
 
     /// Reads plain results, wherever they are.
@@ -230,7 +239,7 @@ impl Ended {
         let mut in_place = 0..0;
         for done in &self.done {
             if done.results == Results::InPlace {
-                let end = done.first + done.count - (done.failed.len() as u64).min(done.count);
+                let end = done.first + done.count - done.failed.count.min(done.count);
                 if in_place.end != done.first {
                     // SAFETY: as the caller promises.
                     unsafe { self.read_in_place(std::mem::replace(&mut in_place, done.first..end), to)? };
@@ -240,6 +249,9 @@ impl Ended {
             }
             // SAFETY: as the caller promises.
             unsafe { self.read_in_place(std::mem::replace(&mut in_place, 0..0), to)? };
+            if done.results == Results::Nothing {
+                continue;
+            }
             self.with_bytes(done, &mut |bytes| {
                 let count = usize::try_from(u64::get(bytes)?).map_err(|_| Error::Damaged)?;
                 let length = count.checked_mul(to.size()).ok_or(Error::Damaged)?;
@@ -284,7 +296,7 @@ impl Ended {
                 room = self.read(*offset, *length)?;
                 &room
             }
-            Results::InPlace => return Err(Error::Damaged),
+            Results::InPlace | Results::Nothing => return Err(Error::Damaged),
         };
         read(&mut bytes)?;
         if bytes.is_empty() { Ok(()) } else { Err(Error::Damaged) }

@@ -45,7 +45,7 @@ pub use items::{Every, Filter, Items, Mapped, Only, Sent, Stay, Whither, WithErr
 pub use merge::{Collect, CollectErrors, Count, Ended, Keep, Kind, Largest, Mean, Outcome, Reduce, Smallest, Sum};
 pub use own::{Here, Mine, Part};
 pub use shown::{Shown, show};
-pub use source::{Describe, Over, Source, zip2, zip3};
+pub use source::{Describe, Over, Source, unread, zip2, zip3};
 
 use crate::host::{argument, catch};
 use crate::link::{Message as _, Piece, Serve};

@@ -17,11 +17,12 @@ use std::sync::Arc;
 /// slice, an array; or anything else that can be iterated, whose items may be references.
 #[macro_export]
 macro_rules! over {
-    ($a:expr $(,)?) => {{
-        #[allow(unused_imports)]
-        use $crate::map::probe::*;
+    ($a:expr $(,)?) => {
         match $a {
+            // Not around the expression: what is used here would hide variables of the same names.
             value => {
+                #[allow(unused_imports)]
+                use $crate::map::probe::*;
                 let kind = (&&&&&&Probe::of(&value)).kind();
                 let item = kind.item(&value);
                 let own = (&&&&&&item).own();
@@ -29,7 +30,7 @@ macro_rules! over {
                 kind.pack(value, own, name)
             }
         }
-    }};
+    };
     ($a:expr, $b:expr $(,)?) => {
         $crate::map::zip2($crate::over!($a), $crate::over!($b))
     };

@@ -22,7 +22,7 @@ impl Reports {
         {
             last.count += done.count;
             last.micros += done.micros;
-            last.failed.extend(done.failed);
+            last.failed.append(done.failed);
             return;
         }
         self.0.push(done);

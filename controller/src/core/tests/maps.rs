@@ -149,7 +149,10 @@ fn others_do_what_a_dead_worker_had() {
     // It dies there, too.
     cluster.run_map(2, 1);
     cluster.event("e1", 1, done(Outcome::died(Death::Signal(11)), 1));
-    assert_eq!(cluster.map_events(), [(Some(1), MapEvent::GivenUp { first: 0, count: 1 }), (None, MapEvent::Over)]);
+    assert_eq!(
+        cluster.map_events(),
+        [(Some(1), MapEvent::GivenUp { first: 0, count: 1, death: Death::Signal(11) }), (None, MapEvent::Over)]
+    );
     assert_eq!((cluster.map_ends("e0"), cluster.map_ends("e1")), (1, 0));
 }
 

@@ -91,9 +91,9 @@ fn the_flags_of_map_are_read() {
     );
     let millis = std::time::Duration::from_millis;
     let all = options(
-        "-o ys --keep -t :2 -a --chunk 100 --retries 3 --timeout 0.5 --on-error keep --threads 2 --progress-after -1",
+        "-o ys -t :2 -a --chunk 100 --retries 3 --timeout 0.5 --on-error keep --threads 2 --progress-after -1",
     );
-    assert_eq!((all.out.as_deref(), all.keep, all.block, all.chunk), (Some("ys"), true, false, Some(100)));
+    assert_eq!((all.out.as_deref(), all.keep, all.block, all.chunk), (Some("ys"), false, false, Some(100)));
     assert_eq!(
         (all.retries, all.timeout, all.on_error, all.threads),
         (Some(3), Some(millis(500)), OnError::Keep, Some(2))
@@ -263,6 +263,12 @@ fn what_makes_no_sense_is_said() {
      --> cell line 1:6
     1 | %map -a f over xs
       |      ^^
+    ");
+    insta::assert_snapshot!(error("%map --keep --timeout 1 -o a f over xs"), @r"
+    an item that takes too long ends its worker, and with it what `--keep` has left there
+     --> cell line 1:13
+    1 | %map --keep --timeout 1 -o a f over xs
+      |             ^^^^^^^^^
     ");
     insta::assert_snapshot!(error("%map --keep -o a --sum f over xs"), @r"
     `--sum` makes one value of all results, and nothing remains to `--keep`

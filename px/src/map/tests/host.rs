@@ -187,10 +187,6 @@ extern "C" fn answer(
             }
             if let Some(job) = map {
                 free(&job.map.rooms);
-                if let Some(room) = job.map.rooms.last() {
-                    // It is only there if the map was waited for.
-                    let _ = std::fs::remove_file(format!("{room}-done"));
-                }
             }
             Answer::Ok
         }
@@ -263,7 +259,7 @@ fn next(done: Vec<Done>) -> Answer {
     let job = ENGINE.with_borrow(Clone::clone).or_else(watched).expect("only engines ask for work");
     let mut state = job.state.lock().expect("no test panics here");
     state.reports += 1;
-    for failure in done.iter().flat_map(|done| &done.failed).filter(|_| job.setting.timeout > 0) {
+    for failure in done.iter().flat_map(|done| &done.failed.first).filter(|_| job.setting.timeout > 0) {
         // Only a process that ends now sees this.
         let before = failure.item - 1;
         let mut all = state.done.iter().chain(&done);
@@ -271,7 +267,7 @@ fn next(done: Vec<Done>) -> Answer {
         eprintln!("{failure:?}, the one before is reported: {reported}");
     }
     for done in &done {
-        if let (Some(failure), OnError::Stop) = (done.failed.first(), job.setting.on_error) {
+        if let (Some(failure), OnError::Stop) = (done.failed.first.first(), job.setting.on_error) {
             let value = failure.value.as_deref().unwrap_or("?");
             state.failed = Some(format!("item {} ({value}): {}", failure.item, failure.message));
         }
@@ -329,9 +325,10 @@ fn wait(number: u64, long: bool) -> Answer {
     state.done.sort_by_key(|done| done.first);
     let mut bytes = Vec::new();
     state.done.iter().for_each(|done| done.write(&mut bytes));
-    let path = job.map.rooms.last().map(|room| format!("{room}-done")).expect("results have a room");
+    let results = job.map.rooms.last().cloned().expect("results have a room");
+    let path = room(bytes.len() as u64);
     std::fs::write(&path, &bytes).expect("there is space");
-    Answer::Ended { path, bytes: bytes.len() as u64 }
+    Answer::Ended { path, bytes: bytes.len() as u64, results }
 }
 
 /// What engines reported of the latest map that is still there.

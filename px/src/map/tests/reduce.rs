@@ -72,9 +72,13 @@ fn smallest_largest_counted() {
 }
 
 #[test]
-fn sums_of_integers_wrap_around() {
+fn sums_are_right_or_none() {
     with(Setting::default());
-    assert_eq!(start(crate::over!(0..=255u8), (), |(), px_items| px_items.map(|n| n).sum()).wait(), 128);
+    let sum = start(crate::over!(0..100_000i32), (), |(), px_items| px_items.map(|n| n).sum());
+    let said = sum.get().unwrap_err().to_string();
+    assert_eq!(said, "the sum is 4999950000, which i32 can't hold: have the function return a larger type");
+    assert_eq!(start(crate::over!(-300..300i16), (), |(), px_items| px_items.map(|n| n).sum()).wait(), -300);
+    assert_eq!(start(crate::over!(0..10u8), (), |(), px_items| px_items.map(|n| n).sum()).wait(), 45);
     let all = |(), px_items: Items<_>| -> Outcome<_> { px_items.map(|n: u64| n * n).sum() };
     assert_eq!(start(crate::over!(0..1_000_000), (), all).wait(), 333_332_833_333_500_000);
     let zero = start(crate::over!(0..0), (), |(), px_items| px_items.map(|n: i32| f64::from(n)).sum()).wait();

@@ -77,7 +77,8 @@ fn failing_items_are_left_out_or_kept() {
         with(Setting { threads, on_error: OnError::Skip, ..Setting::default() });
         let handle = start(crate::over!(0..9000), (), |(), px_items| px_items.call(odd_only).collect());
         assert_eq!(handle.get().as_ref(), Ok(&expected));
-        let failed: Vec<u64> = reports().1.iter().flat_map(|done| &done.failed).map(|failed| failed.item).collect();
+        let failed: Vec<u64> =
+            reports().1.iter().flat_map(|done| &done.failed.first).map(|failed| failed.item).collect();
         assert_eq!(failed, [7, 1007, 2007, 3007, 4007, 5007, 6007, 7007, 8007]);
         let sum = start(crate::over!(0..9000), (), |(), px_items| px_items.call(odd_only).sum()).wait();
         assert_eq!(sum, expected.iter().sum());
