@@ -173,7 +173,7 @@ impl LocalWorker {
                         }
                     }
                     if let RunEvent::Done { outcome, took, .. } = event {
-                        self.jobs.end_cell(matches!(outcome, Outcome::Died(..)));
+                        self.jobs.end_cell(&outcome);
                         if let (Some(stopped), Outcome::Died(_, aftermath)) = (stopped, &outcome) {
                             let mut why = interrupted_with(stopped.what(), aftermath, &variables);
                             if stopped == Stopped::WithoutInput {

@@ -37,8 +37,6 @@ struct State {
     all: BTreeMap<u64, Weak<CallJob>>,
     /// The last number.
     last: u64,
-    /// The same before the cell under way.
-    since: u64,
     /// Calls that couldn't be made, and why.
     refused: HashMap<u64, String>,
     /// Those that a cell waits for.
@@ -117,7 +115,6 @@ impl Calls {
     pub fn begin_cell(&self) -> u64 {
         let mut state = self.lock();
         state.sent = None;
-        state.since = state.last;
         state.last
     }
 
@@ -128,11 +125,11 @@ impl Calls {
         state.last
     }
 
-    /// Forgets the calls of the cell under way, whose handles are gone.
-    pub fn forget_new(&self) {
+    /// Forgets the calls with higher numbers, whose handles are gone.
+    pub fn forget_since(&self, since: u64) {
         let new: Vec<u64> = {
             let state = self.lock();
-            state.calls.iter().filter(|(_, job)| job.number > state.since).map(|(number, _)| *number).collect()
+            state.calls.iter().filter(|(_, job)| job.number > since).map(|(number, _)| *number).collect()
         };
         new.into_iter().for_each(|number| self.forget(number));
     }

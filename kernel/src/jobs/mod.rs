@@ -18,7 +18,7 @@ use crate::render::TaskLine;
 use calls::{Calls, is_call};
 use chorus_compiler::Object;
 use chorus_jupyter::content::Failure;
-use chorus_protocol::SnapshotPolicy;
+use chorus_protocol::{Aftermath, Outcome, SnapshotPolicy};
 use map::Started;
 use px::link::{Answer, Ask, CallAsk, MapAsk, Message};
 use rooms::Rooms;
@@ -349,20 +349,25 @@ impl Jobs {
         });
     }
 
-    /// The cell's run has ended. If its worker died, nobody has what it asked for, and others may have again what it left.
-    pub fn end_cell(&self, died: bool) {
-        let (made, left, numbers) = {
+    /// The cell's run has ended. If its worker died, nobody has what it asked for, and its snapshot may have again what the
+    /// cell had left.
+    pub fn end_cell(&self, outcome: &Outcome) {
+        let (made, left, since) = {
             let mut state = self.lock();
-            let since = state.since;
-            let numbers: Vec<u64> = state.jobs.range(since + 1..).map(|(number, _)| *number).collect();
-            (std::mem::take(&mut state.made), std::mem::take(&mut state.left), numbers)
+            (std::mem::take(&mut state.made), std::mem::take(&mut state.left), state.since)
         };
-        if !died {
+        let since = match outcome {
+            // With all variables, all handles are gone.
+            Outcome::Died(_, Aftermath::Lost(_)) => 0,
+            Outcome::Died(..) => since,
+            _ => return left.iter().for_each(|path| self.free(path)),
+        };
+        if since == 0 {
             left.iter().for_each(|path| self.free(path));
-            return;
         }
+        let numbers: Vec<u64> = self.lock().jobs.range(since + 1..).map(|(number, _)| *number).collect();
         numbers.into_iter().for_each(|number| self.forget(number));
-        self.0.calls.forget_new();
+        self.0.calls.forget_since(since);
         let used: BTreeSet<String> = {
             let state = self.lock();
             state.jobs.values().chain(&state.latest).flat_map(|job| job.rooms()).collect()

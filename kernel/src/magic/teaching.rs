@@ -88,7 +88,8 @@ the engines' own variable NAME, where they are. Both sides must be able to send 
 strings, tuples, Vec, Option, maps, and types that derive serde's Serialize and Deserialize.
 
 A name that both the notebook and the engines have is the engines' variable. `--reduce`, `--min`, `--max` and `--mean` give
-an Option, which is None if there are no results. A sum that its type can't hold is an error.
+an Option, which is None if there are no results. A sum that its type can't hold is an error, or, with 64 bits and more,
+wraps around with a warning.
 
 Results have the order of the items, whatever engine made them, and sums of floats have the same bits whatever the number of
 engines. A panic ends the map, and names the item. An engine that dies loses nothing: the others do its items. An

@@ -55,10 +55,10 @@ pub trait Wide: Wire + Copy + Send + Display {
     const NOTHING: Self;
     /// Zero.
     const ZERO: Self;
-    /// The sum of a few; integers wrap around, since no processor can tell in time.
+    /// The sum; integers wrap around.
     fn plus(self, other: Self) -> Self;
-    /// The sum of many, which panics when integers overflow.
-    fn total(self, other: Self) -> Self;
+    /// The same, and whether it has wrapped around.
+    fn total(self, other: Self) -> (Self, bool);
 }
 
 macro_rules! numbers {
@@ -94,7 +94,7 @@ macro_rules! wides {
                 $plus
             }
             #[inline(always)]
-            fn total(self, $b: $type) -> $type {
+            fn total(self, $b: $type) -> ($type, bool) {
                 let $a = self;
                 $total
             }
@@ -102,22 +102,17 @@ macro_rules! wides {
     )*};
 }
 
-wides!(0, 0, a b a.wrapping_add(b), a.checked_add(b).unwrap_or_else(overflow), u64, u128, usize, i64, i128, isize);
+wides!(0, 0, a b a.wrapping_add(b), a.overflowing_add(b), u64, u128, usize, i64, i128, isize);
 // -0.0 + x is x for all x, 0.0 + -0.0 isn't.
-wides!(-0.0, 0.0, a b a + b, a + b, f32, f64);
+wides!(-0.0, 0.0, a b a + b, (a + b, false), f32, f64);
 
-#[cold]
-fn overflow<N>() -> N {
-    panic!("the sum overflows {}: have the function return a larger type", std::any::type_name::<N>())
-}
-
-/// `+`.
+/// `+`, and whether that has wrapped around. Within a leaf, it isn't noticed: that would take as long as all the rest.
 pub struct SumFold<R>(pub(crate) PhantomData<fn() -> R>);
 
 impl<R: Number> Fold for SumFold<R> {
     type Item = R;
     type Leaf = [R::Wide; LANES];
-    type Node = R::Wide;
+    type Node = (R::Wide, bool);
 
     #[inline(always)]
     fn leaf(&self) -> [R::Wide; LANES] {
@@ -130,13 +125,16 @@ impl<R: Number> Fold for SumFold<R> {
     }
 
     #[inline(always)]
-    fn close(&self, [a, b, c, d, e, f, g, h]: [R::Wide; LANES]) -> R::Wide {
-        a.total(b).total(c.total(d)).total(e.total(f).total(g.total(h)))
+    fn close(&self, lanes: [R::Wide; LANES]) -> (R::Wide, bool) {
+        let [a, b, c, d, e, f, g, h] = lanes.map(|lane| (lane, false));
+        let pair = |one, other| self.combine(one, other);
+        pair(pair(pair(a, b), pair(c, d)), pair(pair(e, f), pair(g, h)))
     }
 
     #[inline(always)]
-    fn combine(&self, left: R::Wide, right: R::Wide) -> R::Wide {
-        left.total(right)
+    fn combine(&self, left: (R::Wide, bool), right: (R::Wide, bool)) -> (R::Wide, bool) {
+        let (sum, wrapped) = left.0.total(right.0);
+        (sum, wrapped | left.1 | right.1)
     }
 }
 
@@ -161,7 +159,7 @@ impl Fold for MeanFold {
 
     #[inline(always)]
     fn close(&self, leaf: Self::Leaf) -> (f64, u64) {
-        (SumFold::<f64>(PhantomData).close(leaf.0), leaf.1)
+        (SumFold::<f64>(PhantomData).close(leaf.0).0, leaf.1)
     }
 
     #[inline(always)]

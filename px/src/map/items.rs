@@ -226,7 +226,7 @@ impl<S: Source, R, F: Fn(S::Item) -> R + Sync, P: Filter<R>, W: Whither> Mapped<
         Outcome(self.serve(Lifted(&folded, lift), |server, work| server.run(work, &folded)).map(|()| None))
     }
 
-    /// The sum of the results, of their type. If that can't hold it, the map fails.
+    /// The sum of the results, of their type. If that can't hold it, it is an error, or for 64 bits and more a warning.
     pub fn sum(self) -> Outcome<Sum<R>>
     where
         R: Number,

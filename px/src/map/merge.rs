@@ -174,9 +174,16 @@ impl<R: 'static> Kind for Reduce<R> {
 }
 
 /// A sum, which began with -0.0 if it is of floats.
-fn present<R: Number>(sum: Option<R::Wide>) -> Result<R, Error> {
-    let sum = sum.unwrap_or(R::Wide::ZERO).plus(R::Wide::ZERO);
-    R::narrow(sum).ok_or_else(|| Error::TooLarge { sum: sum.to_string(), kind: std::any::type_name::<R>() })
+fn present<R: Number>(sum: Option<(R::Wide, bool)>) -> Result<R, Error> {
+    let (sum, wrapped) = sum.unwrap_or((R::Wide::ZERO, false));
+    let (sum, kind) = (sum.plus(R::Wide::ZERO), std::any::type_name::<R>());
+    if wrapped {
+        // As it does in a program that was compiled for speed. Nobody is to take it for the sum.
+        eprintln!(
+            "warning: the sum is too large for {kind} and has wrapped around: use a larger type, such as u128 or f64"
+        );
+    }
+    R::narrow(sum).ok_or_else(|| Error::TooLarge { sum: sum.to_string(), kind })
 }
 
 pub(crate) fn mean(sum: Option<(f64, u64)>) -> Option<f64> {

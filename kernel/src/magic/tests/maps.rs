@@ -90,9 +90,8 @@ fn the_flags_of_map_are_read() {
         }
     );
     let millis = std::time::Duration::from_millis;
-    let all = options(
-        "-o ys -t :2 -a --chunk 100 --retries 3 --timeout 0.5 --on-error keep --threads 2 --progress-after -1",
-    );
+    let all =
+        options("-o ys -t :2 -a --chunk 100 --retries 3 --timeout 0.5 --on-error keep --threads 2 --progress-after -1");
     assert_eq!((all.out.as_deref(), all.keep, all.block, all.chunk), (Some("ys"), false, false, Some(100)));
     assert_eq!(
         (all.retries, all.timeout, all.on_error, all.threads),

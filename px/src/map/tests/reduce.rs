@@ -77,6 +77,8 @@ fn sums_are_right_or_none() {
     let sum = start(crate::over!(0..100_000i32), (), |(), px_items| px_items.map(|n| n).sum());
     let said = sum.get().unwrap_err().to_string();
     assert_eq!(said, "the sum is 4999950000, which i32 can't hold: have the function return a larger type");
+    let wrapped = start(crate::over!(0..1000u64), (), |(), px_items| px_items.map(|n| n << 60).sum()).wait();
+    assert_eq!(wrapped, (0..1000u64).fold(0, |sum, n| (n << 60).wrapping_add(sum)));
     assert_eq!(start(crate::over!(-300..300i16), (), |(), px_items| px_items.map(|n| n).sum()).wait(), -300);
     assert_eq!(start(crate::over!(0..10u8), (), |(), px_items| px_items.map(|n| n).sum()).wait(), 45);
     let all = |(), px_items: Items<_>| -> Outcome<_> { px_items.map(|n: u64| n * n).sum() };
