@@ -57,8 +57,8 @@ pub trait Wide: Wire + Copy + Send + Display {
     const ZERO: Self;
     /// The sum; integers wrap around.
     fn plus(self, other: Self) -> Self;
-    /// The same, and whether it has wrapped around.
-    fn total(self, other: Self) -> (Self, bool);
+    /// The same, and how often it has wrapped around: upwards, or, if negative, downwards.
+    fn total(self, other: Self) -> (Self, i64);
 }
 
 macro_rules! numbers {
@@ -94,7 +94,7 @@ macro_rules! wides {
                 $plus
             }
             #[inline(always)]
-            fn total(self, $b: $type) -> ($type, bool) {
+            fn total(self, $b: $type) -> ($type, i64) {
                 let $a = self;
                 $total
             }
@@ -102,17 +102,24 @@ macro_rules! wides {
     )*};
 }
 
-wides!(0, 0, a b a.wrapping_add(b), a.overflowing_add(b), u64, u128, usize, i64, i128, isize);
+wides!(0, 0, a b a.wrapping_add(b), counted(a.overflowing_add(b), 1), u64, u128, usize);
+wides!(0, 0, a b a.wrapping_add(b), counted(a.overflowing_add(b), if b < 0 { -1 } else { 1 }), i64, i128, isize);
 // -0.0 + x is x for all x, 0.0 + -0.0 isn't.
-wides!(-0.0, 0.0, a b a + b, (a + b, false), f32, f64);
+wides!(-0.0, 0.0, a b a + b, (a + b, 0), f32, f64);
 
-/// `+`, and whether that has wrapped around. Within a leaf, it isn't noticed: that would take as long as all the rest.
+#[inline(always)]
+fn counted<N>((sum, has_wrapped): (N, bool), way: i64) -> (N, i64) {
+    (sum, if has_wrapped { way } else { 0 })
+}
+
+/// `+`, and how often that has wrapped around in all: the sum is right if not at all, or as often in both ways. Within a
+/// leaf, it isn't noticed: that would take as long as all the rest.
 pub struct SumFold<R>(pub(crate) PhantomData<fn() -> R>);
 
 impl<R: Number> Fold for SumFold<R> {
     type Item = R;
     type Leaf = [R::Wide; LANES];
-    type Node = (R::Wide, bool);
+    type Node = (R::Wide, i64);
 
     #[inline(always)]
     fn leaf(&self) -> [R::Wide; LANES] {
@@ -125,16 +132,16 @@ impl<R: Number> Fold for SumFold<R> {
     }
 
     #[inline(always)]
-    fn close(&self, lanes: [R::Wide; LANES]) -> (R::Wide, bool) {
-        let [a, b, c, d, e, f, g, h] = lanes.map(|lane| (lane, false));
+    fn close(&self, lanes: [R::Wide; LANES]) -> (R::Wide, i64) {
+        let [a, b, c, d, e, f, g, h] = lanes.map(|lane| (lane, 0));
         let pair = |one, other| self.combine(one, other);
         pair(pair(pair(a, b), pair(c, d)), pair(pair(e, f), pair(g, h)))
     }
 
     #[inline(always)]
-    fn combine(&self, left: (R::Wide, bool), right: (R::Wide, bool)) -> (R::Wide, bool) {
+    fn combine(&self, left: (R::Wide, i64), right: (R::Wide, i64)) -> (R::Wide, i64) {
         let (sum, wrapped) = left.0.total(right.0);
-        (sum, wrapped | left.1 | right.1)
+        (sum, wrapped + left.1 + right.1)
     }
 }
 

@@ -174,10 +174,10 @@ impl<R: 'static> Kind for Reduce<R> {
 }
 
 /// A sum, which began with -0.0 if it is of floats.
-fn present<R: Number>(sum: Option<(R::Wide, bool)>) -> Result<R, Error> {
-    let (sum, wrapped) = sum.unwrap_or((R::Wide::ZERO, false));
+fn present<R: Number>(sum: Option<(R::Wide, i64)>) -> Result<R, Error> {
+    let (sum, wrapped) = sum.unwrap_or((R::Wide::ZERO, 0));
     let (sum, kind) = (sum.plus(R::Wide::ZERO), std::any::type_name::<R>());
-    if wrapped {
+    if wrapped != 0 {
         // As it does in a program that was compiled for speed. Nobody is to take it for the sum.
         eprintln!(
             "warning: the sum is too large for {kind} and has wrapped around: use a larger type, such as u128 or f64"

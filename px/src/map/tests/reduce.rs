@@ -71,6 +71,11 @@ fn smallest_largest_counted() {
     }
 }
 
+/// Of 1000 of these, half of them negative, the sum is 0.
+fn far(n: i64) -> i64 {
+    if n < 500 { i64::MAX / 100 } else { -(i64::MAX / 100) }
+}
+
 #[test]
 fn sums_are_right_or_none() {
     with(Setting::default());
@@ -79,6 +84,8 @@ fn sums_are_right_or_none() {
     assert_eq!(said, "the sum is 4999950000, which i32 can't hold: have the function return a larger type");
     let wrapped = start(crate::over!(0..1000u64), (), |(), px_items| px_items.map(|n| n << 60).sum()).wait();
     assert_eq!(wrapped, (0..1000u64).fold(0, |sum, n| (n << 60).wrapping_add(sum)));
+    let none = start(crate::over!(0..1000i64), (), |(), px_items| px_items.call(far).sum()).wait();
+    assert_eq!(none, 0);
     assert_eq!(start(crate::over!(-300..300i16), (), |(), px_items| px_items.map(|n| n).sum()).wait(), -300);
     assert_eq!(start(crate::over!(0..10u8), (), |(), px_items| px_items.map(|n| n).sum()).wait(), 45);
     let all = |(), px_items: Items<_>| -> Outcome<_> { px_items.map(|n: u64| n * n).sum() };
