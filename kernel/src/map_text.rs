@@ -164,22 +164,19 @@ impl<'a> Plan<'a> {
         used.extend(closures.into_iter().flatten().flat_map(|closure| Expression::read(closure.text).names));
         let (engine_variables, rest): (Vec<String>, Vec<String>) =
             used.into_iter().partition(|name| engines.contains_key(name));
-        if engine_variables.len() > ENGINE_VARIABLES {
-            let message = format!(
-                "the function uses {} variables of the engines, and at most {ENGINE_VARIABLES} are possible: `{}`",
-                engine_variables.len(),
-                engine_variables.join("`, `")
-            );
-            return Err(MagicError::at(map.function, cell, message).with_help("a struct or a tuple can hold several"));
-        }
         let constants: Vec<String> = rest.into_iter().filter(|name| local.contains_key(name)).collect();
-        if constants.len() > CONSTANTS {
-            let message = format!(
-                "the function uses {} variables of the notebook, and at most {CONSTANTS} are possible: `{}`",
-                constants.len(),
-                constants.join("`, `")
-            );
-            return Err(MagicError::at(map.function, cell, message).with_help("a struct or a tuple can hold several"));
+        for (names, most, whose) in
+            [(&engine_variables, ENGINE_VARIABLES, "the engines"), (&constants, CONSTANTS, "the notebook")]
+        {
+            if names.len() > most {
+                let all = names.join("`, `");
+                let message = format!(
+                    "the function uses {} variables of {whose}, and at most {most} are possible: `{all}`",
+                    names.len()
+                );
+                let help = "a struct or a tuple can hold several";
+                return Err(MagicError::at(map.function, cell, message).with_help(help));
+            }
         }
         let named = named.into_iter().collect();
         Ok(Plan { map, function, passing, borrowed, named, constants, engine_variables, local, engines })
