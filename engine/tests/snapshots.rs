@@ -229,6 +229,8 @@ async fn a_snapshot_that_is_killed_too_is_no_snapshot() {
     // It would tell of the first death before the second.
     signal(keeper, Signal::SIGSTOP);
     [one, other].into_iter().for_each(kill);
+    // A signal takes its time.
+    [one, other].into_iter().for_each(wait_for_end);
     signal(keeper, Signal::SIGCONT);
     let Outcome::Died(Death::Signal(libc::SIGKILL), Aftermath::Lost(NoSnapshot::Failed(why))) =
         bench.finish(run).await.end().0
