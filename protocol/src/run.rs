@@ -64,7 +64,8 @@ impl From<&str> for Entry {
 pub struct Target {
     /// The engine.
     pub engine: EngineId,
-    /// The variables that the object was compiled against, as [`RunEvent::Done`] and [`ToClient::WorkerLost`] count
+    /// The variables that the object was compiled against, as [`RunEvent::Done`] and
+    /// [`ToClient::WorkerLost`](crate::ToClient::WorkerLost) count
     /// them, or `None` when the object needs no variable.
     ///
     /// An engine's generation of a session starts at 0 and grows by one whenever its variables become other than the
