@@ -120,7 +120,12 @@ async fn an_interrupt_is_quick_and_costs_nothing() {
 
 #[tokio::test]
 async fn a_signal_that_kills_is_as_good() {
+    // As for all that a script starts in its background: workers don't inherit it.
+    // SAFETY: what is ignored runs no code of this process.
+    let before = unsafe { nix::sys::signal::signal(Signal::SIGINT, nix::sys::signal::SigHandler::SigIgn) }.unwrap();
     let mut bench = Bench::start().await;
+    // SAFETY: as it was.
+    unsafe { nix::sys::signal::signal(Signal::SIGINT, before) }.unwrap();
     bench.on("counts").await;
     let run = bench.submit_with("loops", ON);
     bench.printed(run).await;

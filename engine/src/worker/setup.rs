@@ -4,7 +4,7 @@
 use super::keeper;
 use nix::cmsg_space;
 use nix::fcntl::{FcntlArg, fcntl};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SigHandler, Signal};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 use nix::unistd::{ForkResult, Pid, dup2_stdin, fork, getpid, getppid, setpgid};
 use std::io::{self, IoSliceMut, Write};
@@ -29,6 +29,11 @@ pub struct Ends {
 pub fn set_up() -> io::Result<Ends> {
     let parent = std::env::args().next_back().and_then(|id| id.parse().ok());
     let parent = parent.ok_or_else(|| io::Error::other("its last argument isn't a process id"))?;
+    // Who is started in the background of a script ignores SIGINT, and so would cells that are interrupted by it.
+    for signal in [Signal::SIGINT, Signal::SIGQUIT] {
+        // SAFETY: the default runs no code of this process.
+        unsafe { nix::sys::signal::signal(signal, SigHandler::SigDfl) }?;
+    }
     // A group of its own: what is sent to the supervisor's group, such as a terminal's SIGINT, isn't for workers.
     setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
     set_death_signal(Signal::SIGTERM as libc::c_int)?;
