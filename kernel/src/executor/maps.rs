@@ -108,9 +108,7 @@ impl Executor {
         tokio::select! {
             ended = job.ended() => ended?,
             () = interrupted.next() => {
-                let (done, items) = job.progress();
-                let what = format!("the map still runs, {done} of {items} items are done; `%cancel` would end it");
-                return Err(failure("Interrupted", what));
+                return Err(still_runs(&job, "Interrupted"));
             }
         }
         // Elsewhere the results were shown when they came, or are a variable.
@@ -164,9 +162,7 @@ impl Executor {
         let last = self.last_map.clone().ok_or_else(none)?;
         let job = last.job.upgrade().ok_or_else(none)?;
         if job.runs() {
-            let (done, items) = job.progress();
-            let what = format!("the map still runs, {done} of {items} items are done: `%cancel` would end it");
-            return Err(failure("NoResult", what));
+            return Err(still_runs(&job, "NoResult"));
         }
         if job.is_whole() {
             return Err(failure("NoResult", "the last map came to its end; its results were its cell's"));
@@ -252,6 +248,11 @@ impl Executor {
             }
         });
     }
+}
+
+fn still_runs(job: &Job, ename: &str) -> Failure {
+    let (done, items) = job.progress();
+    failure(ename, format!("the map still runs, {done} of {items} items are done; `%cancel` would end it"))
 }
 
 /// Whether the compiler says of something that it can't be dereferenced.

@@ -2,6 +2,7 @@
 //! a cell has a handle.
 
 use super::Context;
+use super::job::remove_one;
 use super::rooms::Rooms;
 use crate::cluster::Cluster;
 use crate::local::place_of;
@@ -248,10 +249,7 @@ impl Calls {
             self.lock().awaited.push(number);
             let limit = Duration::from_millis(millis.min(1 << 40));
             _ = tokio::time::timeout(limit, stage.wait_for(Stage::is_over)).await;
-            let awaited = &mut self.lock().awaited;
-            if let Some(at) = awaited.iter().position(|other| *other == number) {
-                awaited.swap_remove(at);
-            }
+            remove_one(&mut self.lock().awaited, number);
         }
         match &*stage.borrow() {
             Stage::Waiting | Stage::Running(_) => Answer::Running { done: 0, items: 1 },

@@ -186,3 +186,10 @@ impl Job {
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// Takes one of those who wait for this out of the list: others may wait for the same.
+pub(super) fn remove_one(awaited: &mut Vec<u64>, number: u64) {
+    if let Some(at) = awaited.iter().position(|other| *other == number) {
+        awaited.swap_remove(at);
+    }
+}

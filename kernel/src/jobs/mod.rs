@@ -197,7 +197,7 @@ impl Jobs {
             }
             Ask::Free(path) => {
                 // If the cell's worker dies yet, its variables come back, which may have rooms of earlier cells.
-                let is_new = self.lock().made.contains(&path);
+                let is_new = self.lock().made.remove(&path);
                 match is_new {
                     true => self.free(&path),
                     false => self.lock().left.push(path),
@@ -349,32 +349,7 @@ impl Jobs {
         });
     }
 
-    /// The cell's run has ended. If its worker died, nobody has what it asked for, and its snapshot may have again what the
-    /// cell had left.
-    pub fn end_cell(&self, outcome: &Outcome) {
-        let (made, left, since) = {
-            let mut state = self.lock();
-            (std::mem::take(&mut state.made), std::mem::take(&mut state.left), state.since)
-        };
-        let since = match outcome {
-            // With all variables, all handles are gone.
-            Outcome::Died(_, Aftermath::Lost(_)) => 0,
-            Outcome::Died(..) => since,
-            _ => return left.iter().for_each(|path| self.free(path)),
-        };
-        if since == 0 {
-            left.iter().for_each(|path| self.free(path));
-        }
-        let numbers: Vec<u64> = self.lock().jobs.range(since + 1..).map(|(number, _)| *number).collect();
-        numbers.into_iter().for_each(|number| self.forget(number));
-        self.0.calls.forget_since(since);
-        let used: BTreeSet<String> = {
-            let state = self.lock();
-            state.jobs.values().chain(&state.latest).flat_map(|job| job.rooms()).collect()
-        };
-        made.difference(&used).for_each(|path| self.free(path));
-    }
-
+    /// The same now.
     fn free_rooms(&self, job: &Arc<Job>) {
         let state = self.lock();
         let has_handle = state.jobs.values().any(|other| Arc::ptr_eq(other, job));
@@ -385,6 +360,33 @@ impl Jobs {
         }
     }
 
+    /// The cell's run has ended. If its worker died, nobody has what it asked for, and its snapshot may have again what the
+    /// cell had left.
+    pub fn end_cell(&self, outcome: &Outcome) {
+        let (made, left, since) = {
+            let mut state = self.lock();
+            (std::mem::take(&mut state.made), std::mem::take(&mut state.left), state.since)
+        };
+        let died = matches!(outcome, Outcome::Died(..));
+        let is_lost = matches!(outcome, Outcome::Died(_, Aftermath::Lost(_)));
+        if !died || is_lost {
+            left.iter().for_each(|path| self.free(path));
+        }
+        if !died {
+            return;
+        }
+        // With all variables, all handles are gone.
+        let since = if is_lost { 0 } else { since };
+        let numbers: Vec<u64> = self.lock().jobs.range(since + 1..).map(|(number, _)| *number).collect();
+        numbers.into_iter().for_each(|number| self.forget(number));
+        self.0.calls.forget_since(since);
+        let used: BTreeSet<String> = {
+            let state = self.lock();
+            state.jobs.values().chain(&state.latest).flat_map(|job| job.rooms()).collect()
+        };
+        made.difference(&used).for_each(|path| self.free(path));
+    }
+
     async fn wait(&self, number: u64, millis: u64) -> Result<Answer, String> {
         let job = self.job(number)?;
         if self.wants_partial() {
@@ -393,13 +395,7 @@ impl Jobs {
         self.lock().awaited.push(number);
         let limit = Duration::from_millis(millis.min(1 << 40));
         let ended = tokio::time::timeout(limit, job.ended()).await;
-        {
-            // Others may wait for the same.
-            let awaited = &mut self.lock().awaited;
-            if let Some(at) = awaited.iter().position(|other| *other == number) {
-                awaited.swap_remove(at);
-            }
-        }
+        job::remove_one(&mut self.lock().awaited, number);
         match ended {
             Err(_) => {
                 let (done, items) = job.progress();
