@@ -80,7 +80,7 @@ pub fn runtime_folder() -> PathBuf {
 
 /// Starts a cluster, as a process of its own unless it is to stay in the foreground.
 pub fn start(start: Start) -> Result<ExitCode, Box<dyn Error>> {
-    let engines = start.engines.unwrap_or_else(chorus_kernel::default_engines);
+    let engines = start.engines.unwrap_or_else(chorus_cells::default_engines);
     match start.foreground {
         true => foreground(&start, engines),
         false => background(&start, engines),
@@ -227,7 +227,7 @@ pub fn status(status: &Status) -> Result<(), Box<dyn Error>> {
     if status.json {
         println!("{}", serde_json::to_string_pretty(&found)?);
     } else {
-        let shown = chorus_kernel::render::status::cluster(&found);
+        let shown = chorus_render::status::cluster(&found);
         println!("{}", shown["text/plain"].as_str().unwrap_or_default().trim_end());
     }
     Ok(())

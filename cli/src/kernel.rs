@@ -1,6 +1,7 @@
 //! `chorus kernel`: what the kernelspec starts.
 
 use crate::cluster::runtime_folder;
+use chorus_cells::NotebookConfig;
 use chorus_engine::program::WORKER;
 use chorus_jupyter::ConnectionInfo;
 use chorus_kernel::{CacheConfig, KernelConfig};
@@ -38,11 +39,16 @@ pub fn run(connection_file: &Path) -> Result<ExitCode, Box<dyn Error>> {
         relay: exe,
         relay_args: vec![RELAY.into()],
         analyzer_args: vec![ANALYZER.into()],
-        engine,
-        engine_args,
-        worker_args: vec![WORKER.into()],
-        engines: std::env::var("CHORUS_ENGINES").ok().and_then(|count| count.parse().ok()).filter(|count| *count > 0),
-        runtime,
+        notebook: NotebookConfig {
+            engine,
+            engine_args,
+            worker_args: vec![WORKER.into()],
+            engines: std::env::var("CHORUS_ENGINES")
+                .ok()
+                .and_then(|count| count.parse().ok())
+                .filter(|count| *count > 0),
+            runtime,
+        },
         folder: folder.clone(),
         cache: CacheConfig::from_environment(),
         data: data_folder(),

@@ -3,13 +3,13 @@
 //! A front end opens one for a target that it knows by name. This is the account of those that are open, and what is
 //! said on them; it publishes nothing itself.
 
-use crate::failure::bad_request;
+use chorus_cells::failure::bad_request;
 use chorus_jupyter::content::Failure;
 use chorus_protocol::EngineId;
+use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 
 /// What a comm can be opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +66,7 @@ impl Comms {
         variables: impl FnOnce() -> Vec<KnownVariable>,
     ) -> Result<Option<Said>, Failure> {
         let senseless = |error| bad_request(msg_type, &error);
-        let mut comms = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut comms = self.0.lock();
         let (comm_id, target) = if msg_type == "comm_open" {
             let Open { comm_id, target_name } = Open::deserialize(content).map_err(senseless)?;
             let target = TARGETS.iter().find(|(name, _)| *name == target_name).map(|(_, target)| *target);
@@ -97,7 +97,7 @@ impl Comms {
     pub fn info(&self, content: &Value) -> Value {
         let wanted = content["target_name"].as_str();
         let name = |target: Target| TARGETS.iter().find(|(_, other)| *other == target).map_or("", |(name, _)| *name);
-        let comms = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let comms = self.0.lock();
         let open: Map<String, Value> = comms
             .iter()
             .map(|(id, target)| (id, name(*target)))

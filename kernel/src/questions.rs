@@ -3,10 +3,10 @@
 //! None of them waits for a cell that runs, and none changes anything.
 
 use crate::assist::{Assist, byte_of};
-use crate::failure::bad_request;
-use crate::magic::{self, Command, Part, Timed};
+use chorus_cells::failure::bad_request;
 use chorus_compiler::Completeness;
 use chorus_jupyter::content::Failure;
+use chorus_magics::{self, Command, Part, Timed};
 use serde::Deserialize;
 use serde_json::{Value, json};
 

@@ -5,14 +5,10 @@
 
 use crate::assist::Assist;
 use crate::comms::Comms;
-use crate::compiling::CompilerThread;
-use crate::failure::bad_request;
 use crate::history::{self, History, Query};
-use crate::input::Answers;
-use crate::interrupt::Interrupts;
-use crate::outbox::Outbox;
 use crate::questions;
 use crate::subshells::Subshells;
+use chorus_cells::{Answers, CompilerThread, Interrupts, Outbox, failure::bad_request};
 use chorus_jupyter::content::Failure;
 use chorus_jupyter::{IoPub, Message, PROTOCOL_VERSION, Receiver, Sender};
 use serde_json::{Value, json};

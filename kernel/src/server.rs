@@ -1,18 +1,13 @@
 //! A kernel from its start to its end: it binds the sockets, starts what answers, and ends all of it in order.
 
-use crate::assist::{Assist, Known};
-use crate::cells::Line;
+use crate::assist::Assist;
 use crate::comms::Comms;
-use crate::compiling::CompilerThread;
-use crate::executor::Executor;
 use crate::history::History;
-use crate::input::Answers;
-use crate::interrupt::Interrupts;
-use crate::outbox::Outbox;
+use crate::line::Line;
 use crate::requests::{Kernel, Quit, requests, rust_version};
 use crate::subshells::Subshells;
+use chorus_cells::{Answers, CompilerThread, Executor, Interrupts, Known, NotebookConfig, Outbox};
 use chorus_compiler::CacheConfig;
-use chorus_controller::Launch;
 use chorus_jupyter::server::LINGER;
 use chorus_jupyter::{BindError, ConnectionInfo, KernelSockets};
 use serde_json::json;
@@ -38,29 +33,14 @@ pub struct KernelConfig {
     pub relay_args: Vec<OsString>,
     /// The arguments that make the same program the analyzer.
     pub analyzer_args: Vec<OsString>,
-    /// The engine's program.
-    pub engine: PathBuf,
-    /// Its arguments, before those that make it an engine.
-    pub engine_args: Vec<OsString>,
-    /// Its arguments as a worker.
-    pub worker_args: Vec<OsString>,
-    /// How many engines a cluster has that nobody said a number for; one for each core, at least 2, if `None`.
-    pub engines: Option<u32>,
-    /// Where clusters have their folders.
-    pub runtime: PathBuf,
+    /// How its workers and engines are started.
+    pub notebook: NotebookConfig,
     /// An empty folder for what is compiled, in evcxr's environment too.
     pub folder: PathBuf,
     /// Where compiled cells are kept, if they are.
     pub cache: Option<CacheConfig>,
     /// Where the history is kept, if it is.
     pub data: Option<PathBuf>,
-}
-
-impl KernelConfig {
-    pub(crate) fn launch(&self) -> Launch {
-        let env = vec![("PATH".into(), chorus_compiler::users_path())];
-        Launch { program: self.engine.clone(), args: self.engine_args.clone(), env }
-    }
 }
 
 /// Why the kernel can't run.
@@ -76,7 +56,6 @@ pub enum KernelError {
 
 /// Runs a kernel until a front end shuts it down.
 pub async fn serve(config: KernelConfig) -> Result<(), KernelError> {
-    let config = Arc::new(config);
     let sockets = KernelSockets::bind(&config.connection).await?;
     let iopub = sockets.iopub.clone();
     let _ = iopub.status(None, "starting").await;
@@ -107,7 +86,7 @@ pub async fn serve(config: KernelConfig) -> Result<(), KernelError> {
     // The first thing that front ends ask for; rustc takes longer for it than all the rest.
     let starting = Arc::clone(&kernel);
     tokio::spawn(async move { starting.rust_version.get_or_init(rust_version).await.len() });
-    let executor = Executor::new(config, compiler, known);
+    let executor = Executor::new(config.notebook, compiler, known);
     let (shell, shell_replies) = sockets.shell;
     let (control, control_replies) = sockets.control;
     let (mut stdin, questions) = sockets.stdin;

@@ -4,12 +4,12 @@
 //! after the other in the order in which they come, whichever shell they are for: they share the notebook's variables,
 //! and a cell that runs has borrowed them. A failed cell aborts those of its own shell only.
 
-use crate::failure::failure;
+use chorus_cells::failure::failure;
 use chorus_jupyter::content::Failure;
 use chorus_jupyter::random_id;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
 
 /// The subshells that there are.
 #[derive(Debug, Default)]
@@ -45,8 +45,8 @@ impl Subshells {
         }
     }
 
-    fn ids(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn ids(&self) -> parking_lot::MutexGuard<'_, BTreeSet<String>> {
+        self.0.lock()
     }
 }
 

@@ -4,6 +4,7 @@
 //! and it knows nobody else of the workspace.
 
 pub mod connection;
+pub mod engines;
 pub mod frame;
 pub mod id;
 pub mod map;
@@ -13,6 +14,7 @@ pub mod snapshot;
 pub mod task;
 
 pub use connection::{Connection, ConnectionError};
+pub use engines::{fold_ids, name_engines, parse_ids};
 pub use frame::{Frame, FrameError, Key};
 pub use id::{BlobId, EngineId, MapId, RunId, SessionId, TaskId};
 pub use map::*;

@@ -1,10 +1,10 @@
 //! `complete_request`: how the word at the cursor can go on.
 
 use super::{Assist, View, characters_before, crates, is_word, word_start};
-use crate::magic::{Spot, Typed, What, candidates, spot};
 use chorus_analyzer::{Answer, Completion, Question, names};
 use chorus_compiler::command_names;
 use chorus_controller::list_clusters;
+use chorus_magics::{Spot, Typed, What, candidates, spot};
 use serde_json::{Value, json};
 
 /// What Rust has a meaning for everywhere, and the pairs that rust-analyzer offers too.
@@ -153,7 +153,7 @@ fn reply(code: &str, found: &Found) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::magic::PxConfig;
+    use chorus_magics::PxConfig;
 
     #[test]
     fn commands_are_completed_at_the_beginning_of_their_line() {

@@ -1,9 +1,9 @@
 //! `inspect_request`: what the word at the cursor means.
 
 use super::{Assist, View, is_word, word_start};
-use crate::magic::{Name, Spot, spot};
 use chorus_analyzer::{Answer, Hover, Question};
 use chorus_compiler::help_of;
+use chorus_magics::{Name, Spot, spot};
 use serde_json::{Value, json};
 
 impl Assist {

@@ -10,42 +10,16 @@ mod crates;
 mod inspect;
 
 use crate::comms::KnownVariable;
-use crate::compiling::CompilerThread;
-use crate::magic::{PxConfig, Targets, rust_of};
 use crate::server::KernelConfig;
 use analyzer::Analyzer;
 use chorus_analyzer::{Answer, Question, Source};
+use chorus_cells::{CompilerThread, Known};
 use chorus_compiler::{Context, Member, Variable, describe};
+use chorus_magics::{Targets, rust_of};
 use chorus_protocol::EngineId;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-/// What is known of the notebook besides definitions and variables. Whoever runs cells keeps it up to date.
-#[derive(Clone, Debug, Default)]
-pub struct Known(Arc<Mutex<Facts>>);
-
-/// See [`Known`].
-#[derive(Clone, Debug, Default)]
-pub struct Facts {
-    /// The cluster's engines.
-    pub engines: Vec<EngineId>,
-    /// The defaults of parallel magics.
-    pub px: PxConfig,
-    /// Those of `%autopx`, if it is on.
-    pub autopx: Option<PxConfig>,
-    /// The names under which outputs were kept.
-    pub kept: Vec<String>,
-    /// The cell that runs.
-    pub running: Option<Arc<str>>,
-}
-
-impl Known {
-    /// The facts, to be read or changed at once.
-    pub fn facts(&self) -> MutexGuard<'_, Facts> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+use std::sync::Arc;
 
 /// Answers `complete_request` and `inspect_request`.
 #[derive(Clone)]
@@ -83,7 +57,7 @@ impl Assist {
     /// Nothing is started before the first question that needs it.
     pub fn new(config: &KernelConfig, compiler: CompilerThread, known: Known) -> Assist {
         let analyzer = Analyzer::new(config.relay.clone(), config.analyzer_args.clone(), config.folder.clone());
-        Assist { analyzer, compiler, known, runtime: config.runtime.clone() }
+        Assist { analyzer, compiler, known, runtime: config.notebook.runtime.clone() }
     }
 
     /// What `code` sees that is to run on `engines`, or else in the notebook.

@@ -63,8 +63,8 @@ struct Content {
 impl Query {
     /// Reads a request's content.
     pub fn read(content: &Value) -> Result<Query, Failure> {
-        let asked: Content =
-            Content::deserialize(content).map_err(|error| crate::failure::bad_request("history_request", &error))?;
+        let asked: Content = Content::deserialize(content)
+            .map_err(|error| chorus_cells::failure::bad_request("history_request", &error))?;
         let access = match asked.hist_access_type.as_str() {
             "tail" => Access::Tail { n: asked.n.unwrap_or(TAIL) },
             "range" => Access::Range {
@@ -79,7 +79,7 @@ impl Query {
             },
             other => {
                 let what = format!("`{other}` is no way into the history: there are `tail`, `range` and `search`");
-                return Err(crate::failure::bad_request("history_request", &what));
+                return Err(chorus_cells::failure::bad_request("history_request", &what));
             }
         };
         Ok(Query { access, output: asked.output })

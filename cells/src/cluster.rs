@@ -1,0 +1,389 @@
+//! The cluster that a notebook uses: one that the kernel starts and keeps, or one that it connects to.
+
+use crate::compiler_thread::CompilerThread;
+use crate::failure::{call_death_notice, death_notice, losses, restored_notice};
+use crate::publisher::Publisher;
+use chorus_client::{Client, ClientError, Session, SessionEvent, SessionEvents};
+use chorus_compiler::{Member, Object};
+use chorus_controller::{Controller, ControllerConfig, ControllerError, Launch, Transport};
+use chorus_protocol::{
+    Aftermath, BlobId, ClusterStatus, Connection, ConnectionError, Death, EngineId, EngineInfo, RunId, SnapshotState,
+};
+use chorus_render::{Source, late};
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// How long engines may take to join, before the cell goes on with those that have.
+const JOIN_LIMIT: Duration = Duration::from_secs(20);
+
+/// How long a cell waits for an engine that is being started again.
+const RECOVERY_LIMIT: Duration = Duration::from_secs(3);
+
+/// Cells of which late output still finds its way into the right place.
+const REMEMBERED_RUNS: usize = 64;
+
+/// Why there is no cluster.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    /// The controller can't be started.
+    #[error(transparent)]
+    Controller(#[from] ControllerError),
+    /// The controller can't be reached.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The connection file can't be used.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+    /// There is no cluster of this name.
+    #[error("there is no cluster `{name}`; running: {running}. `chorus start --name {name}` starts one")]
+    Unknown {
+        /// What the user wrote.
+        name: String,
+        /// The clusters there are.
+        running: String,
+    },
+    /// Engines were started, and none joined.
+    #[error("none of {engines} engines joined in {} s; their logs were in {logs}", JOIN_LIMIT.as_secs())]
+    NoEngine {
+        /// How many were started.
+        engines: u32,
+        /// The cluster's folder.
+        logs: PathBuf,
+    },
+    /// A blob can't be read.
+    #[error("{path} can't be read: {source}")]
+    Object {
+        /// The object or library.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// How to start a cluster of one's own.
+#[derive(Clone, Debug)]
+pub struct StartCluster {
+    /// Its name; one that nobody else has if `None`.
+    pub name: Option<String>,
+    /// How many engines.
+    pub engines: u32,
+    /// How they connect.
+    pub transport: Transport,
+}
+
+/// What is known of an engine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EngineState {
+    /// Whether its process is there.
+    pub up: bool,
+    /// Whether it is being started again.
+    pub restarting: bool,
+    /// See [`chorus_protocol::Target::generation`].
+    pub generation: u32,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    engines: BTreeMap<EngineId, EngineState>,
+    infos: BTreeMap<EngineId, EngineInfo>,
+    /// Of the last run on each engine.
+    snapshots: BTreeMap<EngineId, SnapshotState>,
+    /// To be told with the next cell.
+    notices: Vec<String>,
+    /// Why the controller is gone.
+    lost: Option<String>,
+    /// Where the output of runs that have ended goes.
+    publishers: VecDeque<(RunId, Publisher)>,
+}
+
+/// A cluster in use.
+#[derive(Debug)]
+pub struct Cluster {
+    name: String,
+    client: Client,
+    session: Session,
+    controller: Option<Controller>,
+    known: Arc<Mutex<Known>>,
+    joined: watch::Receiver<usize>,
+    blobs: Mutex<BTreeMap<PathBuf, BlobId>>,
+}
+
+impl Cluster {
+    /// Starts a controller in this process, and its engines, and waits until they have joined.
+    pub async fn start(
+        start: StartCluster,
+        runtime: &Path,
+        launch: Launch,
+        compiler: &CompilerThread,
+    ) -> Result<Cluster, ClusterError> {
+        let name = start.name.unwrap_or_else(|| format!("kernel-{}", std::process::id()));
+        let controller = Controller::start(ControllerConfig {
+            name,
+            runtime: runtime.to_owned(),
+            transport: start.transport,
+            engines: start.engines,
+            launcher: Some(launch),
+            heartbeat: Duration::from_secs(1),
+        })
+        .await?;
+        let connection = controller.connection().clone();
+        let logs = controller.connection_file().parent().map(Path::to_owned).unwrap_or_default();
+        let mut cluster = Cluster::open(&connection, compiler).await?;
+        cluster.controller = Some(controller);
+        let wanted = start.engines as usize;
+        let all = cluster.joined.wait_for(|joined| *joined >= wanted);
+        let _ = tokio::time::timeout(JOIN_LIMIT, all).await;
+        match cluster.engines().len() {
+            0 => Err(ClusterError::NoEngine { engines: start.engines, logs }),
+            _ => Ok(cluster),
+        }
+    }
+
+    /// Connects to a cluster by its name or its connection file.
+    pub async fn connect(to: &str, runtime: &Path, compiler: &CompilerThread) -> Result<Cluster, ClusterError> {
+        let running = chorus_controller::list_clusters(runtime);
+        let by_name = running.iter().find(|cluster| cluster.name == to && cluster.alive);
+        let file = match by_name {
+            Some(cluster) => cluster.connection_file.clone(),
+            None if Path::new(to).is_file() => PathBuf::from(to),
+            None => {
+                let names: Vec<&str> = running.iter().filter(|c| c.alive).map(|c| c.name.as_str()).collect();
+                let running = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+                return Err(ClusterError::Unknown { name: to.to_owned(), running });
+            }
+        };
+        Cluster::open(&Connection::read(&file)?, compiler).await
+    }
+
+    async fn open(connection: &Connection, compiler: &CompilerThread) -> Result<Cluster, ClusterError> {
+        let (client, _) = Client::connect(connection).await?;
+        let (session, mut events) = client.open_session();
+        // Not those of the connection's first status: others may have joined since, and nobody would tell.
+        let engines = match events.recv().await {
+            Some(SessionEvent::Opened { engines }) => engines,
+            _ => {
+                let why = "it stopped while the notebook connected to it".to_owned();
+                return Err(ClientError::Lost { name: connection.name.clone(), why }.into());
+            }
+        };
+        let up = |id| (id, EngineState { up: true, ..EngineState::default() });
+        let infos = engines;
+        let engines: BTreeMap<_, _> = infos.keys().copied().map(up).collect();
+        let (joins, joined) = watch::channel(engines.len());
+        let known = Arc::new(Mutex::new(Known { engines, infos, ..Known::default() }));
+        tokio::spawn(follow(events, Arc::clone(&known), joins, compiler.clone()));
+        let name = connection.name.clone();
+        Ok(Cluster { name, client, session, controller: None, known, joined, blobs: Mutex::default() })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// This notebook's session on it.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// The engines whose process is there, by id.
+    pub fn engines(&self) -> Vec<EngineId> {
+        self.known.lock().engines.iter().filter(|(_, state)| state.up).map(|(id, _)| *id).collect()
+    }
+
+    /// An engine's `px::rank()`, in which engines count that are being started again.
+    pub fn rank(&self, engine: EngineId) -> u32 {
+        let known = self.known.lock();
+        let before = known.engines.iter().filter(|(id, state)| **id < engine && (state.up || state.restarting));
+        before.count() as u32
+    }
+
+    /// How many threads an engine may have so that all engines of its host together have as many as there are cores.
+    pub fn share_of_cores(&self, engine: EngineId) -> u32 {
+        let known = self.known.lock();
+        let Some(info) = known.infos.get(&engine) else { return 1 };
+        let is_up = |id: &EngineId| known.engines.get(id).is_some_and(|state| state.up);
+        let beside = known.infos.iter().filter(|(id, other)| is_up(id) && other.host == info.host).count() as u32;
+        (info.cores / beside.max(1)).max(1)
+    }
+
+    /// Returns when the engines that are being started again are there, or after a short while without them.
+    pub async fn recovered(&self) {
+        let all_there = |_: &usize| !self.known.lock().engines.values().any(|state| state.restarting);
+        let _ = tokio::time::timeout(RECOVERY_LIMIT, self.joined.clone().wait_for(all_there)).await;
+    }
+
+    /// The generation of an engine's variables.
+    pub fn generation(&self, engine: EngineId) -> u32 {
+        self.known.lock().engines.get(&engine).map_or(0, |state| state.generation)
+    }
+
+    /// Notes the generation that a run's end brought.
+    pub fn set_generation(&self, engine: EngineId, generation: u32) {
+        if let Some(state) = self.known.lock().engines.get_mut(&engine) {
+            state.generation = generation;
+        }
+    }
+
+    /// Notes what a run was told of its snapshot.
+    pub fn note_snapshot(&self, engine: EngineId, snapshot: &SnapshotState) {
+        self.known.lock().snapshots.insert(engine, snapshot.clone());
+    }
+
+    /// The snapshots of the last run on each engine.
+    pub fn snapshots(&self) -> BTreeMap<EngineId, SnapshotState> {
+        self.known.lock().snapshots.clone()
+    }
+
+    /// What happened while no cell ran, since this was last asked.
+    pub fn notices(&self) -> Vec<String> {
+        std::mem::take(&mut self.known.lock().notices)
+    }
+
+    /// Why the controller is gone, if it is.
+    pub fn lost(&self) -> Option<String> {
+        self.known.lock().lost.clone()
+    }
+
+    /// Has output that comes when a run has ended go where its cell's went.
+    pub fn remember_publisher(&self, run: RunId, publisher: &Publisher) {
+        let publishers = &mut self.known.lock().publishers;
+        if publishers.len() >= REMEMBERED_RUNS {
+            publishers.pop_front();
+        }
+        publishers.push_back((run, publisher.clone()));
+    }
+
+    /// Brings an object to the controller: the libraries that are to be loaded before it, and itself.
+    pub async fn put_object(&self, object: &Object) -> Result<(Vec<BlobId>, BlobId), ClusterError> {
+        let mut preload = Vec::new();
+        for library in &object.preload {
+            preload.push(self.put_file(library, true).await?);
+        }
+        Ok((preload, self.put_file(&object.path, false).await?))
+    }
+
+    /// Brings a file to the controller; a library that was brought once isn't read again.
+    async fn put_file(&self, path: &Path, keep: bool) -> Result<BlobId, ClusterError> {
+        if let Some(id) = self.blobs.lock().get(path).filter(|_| keep) {
+            return Ok(*id);
+        }
+        let failed = |source| ClusterError::Object { path: path.to_owned(), source };
+        let bytes = tokio::fs::read(path).await.map_err(failed)?;
+        let id = self.session.put_blob(bytes.into());
+        if keep {
+            self.blobs.lock().insert(path.to_owned(), id);
+        }
+        Ok(id)
+    }
+
+    /// The cluster as its controller sees it.
+    pub async fn status(&self) -> Result<ClusterStatus, ClusterError> {
+        Ok(self.client.status().await?)
+    }
+
+    /// Leaves the cluster, and stops it if it is this kernel's own.
+    pub async fn leave(self) {
+        self.session.close();
+        if let Some(controller) = self.controller {
+            controller.stop().await;
+        }
+    }
+
+    /// Stops the cluster, whoever started it.
+    pub async fn stop(self) -> Result<(), ClusterError> {
+        match self.controller {
+            Some(_) => self.leave().await,
+            None => self.client.shutdown().await?,
+        }
+        Ok(())
+    }
+}
+
+/// Keeps the account of engines, tells the compiler what was lost, and publishes late output.
+async fn follow(
+    mut events: SessionEvents,
+    known: Arc<Mutex<Known>>,
+    joins: watch::Sender<usize>,
+    compiler: CompilerThread,
+) {
+    while let Some(event) = events.recv().await {
+        match event {
+            // [`Cluster::open`] took it.
+            SessionEvent::Opened { .. } => {}
+            SessionEvent::EngineUp { engine, info } => {
+                let mut known = known.lock();
+                known.infos.insert(engine, info);
+                let state = known.engines.entry(engine).or_default();
+                (state.up, state.restarting) = (true, false);
+                let joined = known.engines.values().filter(|state| state.up).count();
+                drop(known);
+                joins.send_replace(joined);
+            }
+            SessionEvent::EngineDown { engine, reason, restarting } => {
+                if let Some(state) = known.lock().engines.get_mut(&engine) {
+                    (state.up, state.restarting) = (false, restarting);
+                }
+                let after = if restarting { "it is being started again" } else { "it won't come back by itself" };
+                let what = format!("engine {engine} is gone: {reason}; {after}");
+                lose(&known, &compiler, engine, Death::EngineLost, move |lost| format!("{what}{}", losses(lost)));
+            }
+            SessionEvent::WorkerLost { engine, death, aftermath, generation, in_task } => {
+                if let Some(state) = known.lock().engines.get_mut(&engine) {
+                    state.generation = generation;
+                }
+                if death == Death::EngineLost {
+                    // Its `EngineDown` says so.
+                    continue;
+                }
+                let who = format!("engine {engine}'s worker");
+                match aftermath {
+                    Aftermath::Lost(reason) if in_task => {
+                        let known = Arc::clone(&known);
+                        compiler.send(move |compiler| {
+                            let lost = compiler.died(Member::Engine(engine), death);
+                            if !lost.is_empty() {
+                                known.lock().notices.push(call_death_notice(&who, death, &reason, &lost));
+                            }
+                        });
+                    }
+                    Aftermath::Restored => known.lock().notices.push(restored_notice(&who, death)),
+                    Aftermath::Lost(reason) => {
+                        lose(&known, &compiler, engine, death, move |lost| death_notice(&who, death, &reason, lost));
+                    }
+                }
+            }
+            SessionEvent::LateOutput { run, engine, event } => {
+                let publisher = known.lock().publishers.iter().find(|(of, _)| *of == run).map(|(_, p)| p.clone());
+                if let (Some(publisher), Some(output)) = (publisher, late(Source::Engine(engine), &event)) {
+                    publisher.output(output).await;
+                }
+            }
+            SessionEvent::ControllerLost(reason) => {
+                let mut known = known.lock();
+                known.engines.values_mut().for_each(|state| (state.up, state.restarting) = (false, false));
+                known.lost = Some(reason);
+            }
+        }
+    }
+}
+
+fn lose(
+    known: &Arc<Mutex<Known>>,
+    compiler: &CompilerThread,
+    engine: EngineId,
+    death: Death,
+    notice: impl Fn(&[String]) -> String + Send + 'static,
+) {
+    let known = Arc::clone(known);
+    compiler.send(move |compiler| {
+        let lost = compiler.died(Member::Engine(engine), death);
+        if death != Death::Stopped {
+            known.lock().notices.push(notice(&lost));
+        }
+    });
+}

@@ -1,0 +1,27 @@
+//! Which programs a notebook starts, and where.
+
+use chorus_controller::Launch;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// How a notebook's workers and engines are started.
+#[derive(Clone, Debug)]
+pub struct NotebookConfig {
+    /// The engine's program.
+    pub engine: PathBuf,
+    /// Its arguments, before those that make it an engine.
+    pub engine_args: Vec<OsString>,
+    /// Its arguments as a worker.
+    pub worker_args: Vec<OsString>,
+    /// How many engines a cluster has that nobody said a number for; one for each core, at least 2, if `None`.
+    pub engines: Option<u32>,
+    /// Where clusters have their folders.
+    pub runtime: PathBuf,
+}
+
+impl NotebookConfig {
+    pub(crate) fn launch(&self) -> Launch {
+        let env = vec![("PATH".into(), chorus_compiler::users_path())];
+        Launch { program: self.engine.clone(), args: self.engine_args.clone(), env }
+    }
+}

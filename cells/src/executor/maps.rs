@@ -1,0 +1,296 @@
+//! `%map`: two cells' worth of compiling at most, and the map that the notebook's own cell starts.
+
+use super::parallel::resolve;
+use super::timing::Spending;
+use super::{Done, Executor, Next, Request, Shown};
+use crate::failure::{compile_failure, failure, is_compile_failure, magic_failure};
+use crate::generated::to_users_lines;
+use crate::jobs::{Half, Job, MapOptions, Which};
+use crate::publisher::Publisher;
+use chorus_compiler::{CellText, Member, Ran, Variables};
+use chorus_jupyter::content::Failure;
+use chorus_magics::{
+    self as magics, Cancel, Data, Map, OnError, PxConfig,
+    rust::{MapTexts, Passing, Text, Types, map_texts, partial_text},
+};
+use chorus_protocol::{EngineId, Outcome};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+
+/// The map that was started last, to be compiled again for what it has done.
+#[derive(Clone)]
+pub struct LastMap {
+    job: Weak<Job>,
+    code: Arc<str>,
+    /// Which of the cell's maps.
+    nth: usize,
+    config: PxConfig,
+    passing: Passing,
+    mine: Types,
+    theirs: Types,
+}
+
+/// A map that `%pxresult` can show.
+#[derive(Clone)]
+pub struct MapResult {
+    /// Its results are the notebook's to keep.
+    job: Weak<Job>,
+    /// The variable that holds its handle.
+    handle: Option<String>,
+    /// Whether the results stay on the engines.
+    keep: bool,
+}
+
+impl Executor {
+    pub(super) async fn map(&mut self, map: Map<'_>, request: &Request) -> Done {
+        let cluster = self.cluster(request).await?;
+        cluster.recovered().await;
+        let targets = resolve(&map.options.targets, &cluster)?;
+        let nth = self.maps;
+        self.maps += 1;
+        let (mine, theirs) = self.variables(&targets).await?;
+        let before = self.jobs.latest();
+        let texts = |passing| {
+            let texts = map_texts(&map, &request.code, passing, &mine, &theirs);
+            texts.map_err(|error| magic_failure(&error))
+        };
+        let ran_at_all = |ran: &Done| ran.as_ref().err().is_none_or(|failure| !is_compile_failure(failure));
+        let mut passing = Passing::Value;
+        let first = texts(passing)?;
+        let may_borrow = first.may_borrow;
+        let mut ran = self.run_map(&map, first, &targets, request).await;
+        if may_borrow && !ran_at_all(&ran) {
+            let second = self.run_map(&map, texts(Passing::Reference)?, &targets, request).await;
+            // When neither compiles, the errors of references are told only to who dereferences the items.
+            if ran_at_all(&second) || dereferences(&ran) && !dereferences(&second) {
+                (passing, ran) = (Passing::Reference, second);
+            }
+        }
+        // A cell may fail before it begins its map.
+        let is_new = |job: &Arc<Job>| before.as_ref().is_none_or(|before| !Arc::ptr_eq(before, job));
+        let job = self.jobs.latest().filter(is_new);
+        if let Some(job) = &job {
+            let (code, config) = (Arc::clone(&request.code), self.px.clone());
+            self.last_map = Some(LastMap { job: Arc::downgrade(job), code, nth, config, passing, mine, theirs });
+            self.show_later(&map, job);
+        }
+        ran?;
+        if !map.options.block {
+            let name = map.options.out.as_deref().unwrap_or("_");
+            let says = format!(
+                "Sent; %pxresult shows what comes of it. Its handle is `{name}`: {name}.wait(), %cancel {name}."
+            );
+            request.publisher.say(&says).await;
+        } else if let Some(job) = job {
+            if let Some((took, engines)) = job.took() {
+                self.spent.mapped(took, engines);
+            }
+            if let Some(summary) = job.untold_summary() {
+                request.publisher.say(&summary).await;
+            }
+        }
+        Ok(Next::Continue)
+    }
+
+    /// Has `%pxresult` show what comes of a map that has begun.
+    fn show_later(&mut self, map: &Map<'_>, job: &Arc<Job>) {
+        let handle = map.options.out.clone().filter(|_| !map.options.block);
+        let shown = Shown::Map(MapResult { job: Arc::downgrade(job), handle: handle.clone(), keep: map.options.keep });
+        if let Some(name) = handle {
+            self.kept.insert(name, shown.clone());
+        }
+        self.last = Some(shown);
+    }
+
+    /// Waits for a map, and shows what came of it.
+    pub(super) async fn map_result(&mut self, map: MapResult, request: &Request) -> Done {
+        let gone = || failure("NoResult", "nobody has a handle of this map any more, and another one has run since");
+        let job = map.job.upgrade().ok_or_else(gone)?;
+        let mut interrupted = request.interrupted.clone();
+        tokio::select! {
+            ended = job.ended() => ended?,
+            () = interrupted.next() => {
+                return Err(still_runs(&job, "Interrupted"));
+            }
+        }
+        // Elsewhere the results were shown when they came, or are a variable.
+        if let Some(name) = map.handle.filter(|_| !map.keep) {
+            let text = format!("if let Ok(result) = {name}.get() {{ px::map::show(&result); }}");
+            // The variable may be something else by now, which doesn't compile.
+            match self.rust(&text, 0, request).await {
+                Err(failure) if !is_compile_failure(&failure) => return Err(failure),
+                _ => {}
+            }
+        }
+        if let Some(summary) = job.summary() {
+            request.publisher.say(&summary).await;
+        }
+        Ok(Next::Continue)
+    }
+
+    /// Compiles what a map has become, and has the notebook's cell begin it.
+    async fn run_map(&mut self, map: &Map<'_>, texts: MapTexts, targets: &[EngineId], request: &Request) -> Done {
+        let MapTexts { local, engines, .. } = texts;
+        let spending = Spending::begin();
+        let half = match engines {
+            Some(text) => Some(Arc::new(self.engine_half(text, targets, request).await?)),
+            None => None,
+        };
+        let spent = spending.end();
+        self.spent.add(spent);
+        let mut context = self.context(options(map), half.clone(), request);
+        context.compiled = spent.compiled();
+        self.jobs.begin_cell(context);
+        let ran = self.rust_in_context(&local.text, local.first_line, Some(&local), request).await;
+        if let Some(half) = half {
+            self.forget_unused(&half, targets.to_vec()).await;
+        }
+        ran
+    }
+
+    /// The variables of the notebook, and those that all of these engines have, with their types.
+    async fn variables(&self, targets: &[EngineId]) -> Result<(Types, Types), Failure> {
+        let members: Vec<Member> = targets.iter().copied().map(Member::Engine).collect();
+        self.with_compiler(move |compiler| {
+            let namespaces = compiler.namespaces();
+            (types(namespaces.variables(Member::Local)), types(namespaces.common(&members)))
+        })
+        .await
+    }
+
+    /// What the last map has done so far, or had when it failed or was interrupted.
+    pub(super) async fn partial_result(&mut self, out: Option<String>, request: &Request) -> Done {
+        let none = || failure("NoResult", "no map has run yet");
+        let last = self.last_map.clone().ok_or_else(none)?;
+        let job = last.job.upgrade().ok_or_else(none)?;
+        if job.runs() {
+            return Err(still_runs(&job, "NoResult"));
+        }
+        if job.is_whole() {
+            return Err(failure("NoResult", "the last map came to its end; its results were its cell's"));
+        }
+        let parts = magics::parse(&last.code, &last.config).map_err(|error| magic_failure(&error))?;
+        let mut map = magics::maps(&parts).into_iter().nth(last.nth).ok_or_else(none)?;
+        if map.options.keep {
+            return Err(failure("NoResult", "the results of this map stay on its engines"));
+        }
+        map.options.out = out;
+        let text = partial_text(&map, &last.code, last.passing, &last.mine, &last.theirs)
+            .map_err(|error| magic_failure(&error))?;
+        let summary = job.summary();
+        let mut context = self.context(options(&map), None, request);
+        context.partial = Some(job);
+        self.jobs.begin_cell(context);
+        self.rust_in_context(&text.text, text.first_line, Some(&text), request).await?;
+        if let Some(summary) = summary {
+            request.publisher.say(&summary).await;
+        }
+        Ok(Next::Continue)
+    }
+
+    pub(super) async fn cancel(&self, cancel: &Cancel, publisher: &Publisher) -> Result<(), Failure> {
+        let ended = match cancel {
+            Cancel::Last => self.jobs.cancel(Which::Last),
+            Cancel::Number(number) => self.jobs.cancel(Which::Number(*number)),
+            Cancel::Named(name) => self.jobs.cancel(Which::Named(name)),
+            Cancel::All => self.jobs.cancel(Which::All),
+        };
+        match (cancel, ended) {
+            (Cancel::Named(name), 0) => {
+                let what = format!(
+                    "no map that runs has a handle of the name `{name}`; `%tasks` lists maps and calls with their \
+                     numbers, which `%cancel` takes, too"
+                );
+                return Err(failure("NoSuchTask", what));
+            }
+            (Cancel::Number(number), 0) => {
+                let what = format!("no map or call that runs has the number {number}; `%tasks` lists them");
+                return Err(failure("NoSuchTask", what));
+            }
+            (_, 0) => publisher.say("Nothing runs that could be cancelled.").await,
+            (_, 1) => publisher.say("Cancelled.").await,
+            (_, many) => publisher.say(&format!("Cancelled {many} maps and calls.")).await,
+        }
+        Ok(())
+    }
+
+    /// Compiles a map's other cell for these engines. It runs when the notebook's cell has begun the map.
+    pub(super) async fn engine_half(
+        &self,
+        text: Text,
+        targets: &[EngineId],
+        request: &Request,
+    ) -> Result<Half, Failure> {
+        let members: Vec<Member> = targets.iter().copied().map(Member::Engine).collect();
+        let (count, whole) = (request.publisher.count(), Arc::clone(&request.code));
+        let (evaluated, object, text) = self
+            .compile(request, move |compiler| {
+                let mut compiled = None;
+                let (first_line, users) = (text.first_line, text.users());
+                let cell = CellText { text: &text.text, count, first_line, cell: &whole, users };
+                let evaluated = compiler.eval(cell, &members, &mut |object| {
+                    compiled = Some(object.clone());
+                    Ran::Submitted
+                });
+                (evaluated, compiled, text)
+            })
+            .await?;
+        let explain = |failure| compile_failure(to_users_lines(text, failure, &request.code));
+        let evaluated = evaluated.map_err(explain)?;
+        let object = object.ok_or_else(|| failure("MapError", "there is nothing for the engines to run"))?;
+        Ok(Half { object, ticket: evaluated.ticket, targets: targets.to_vec(), used: false.into() })
+    }
+
+    /// When the notebook's cell didn't come to begin the map, nothing has run on the engines.
+    pub(super) async fn forget_unused(&self, half: &Half, targets: Vec<EngineId>) {
+        let Some(ticket) = half.ticket.filter(|_| !half.used.load(Ordering::Acquire)) else { return };
+        self.compiler.send(move |compiler| {
+            for engine in targets {
+                compiler.settle(ticket, Member::Engine(engine), &Outcome::Cancelled);
+            }
+        });
+    }
+}
+
+fn still_runs(job: &Job, ename: &str) -> Failure {
+    let (done, items) = job.progress();
+    failure(ename, format!("the map still runs, {done} of {items} items are done; `%cancel` would end it"))
+}
+
+/// Whether the compiler says of something that it can't be dereferenced.
+fn dereferences(ran: &Done) -> bool {
+    ran.as_ref().err().is_some_and(|failure| failure.traceback.iter().any(|line| line.contains("[E0614]")))
+}
+
+fn types(variables: Variables) -> Types {
+    variables.into_iter().map(|(name, variable)| (name, variable.type_name)).collect()
+}
+
+/// What the kernel's side of a map has to know of its flags.
+fn options(map: &Map<'_>) -> MapOptions {
+    let options = &map.options;
+    MapOptions {
+        targets: options.targets.clone(),
+        chunk: options.chunk,
+        retries: options.retries,
+        on_error: match options.on_error {
+            OnError::Stop => px::link::OnError::Stop,
+            OnError::Skip => px::link::OnError::Skip,
+            OnError::Keep => px::link::OnError::Keep,
+        },
+        timeout: options.timeout,
+        threads: options.threads,
+        progress_after: options.progress_after,
+        name: options.out.clone(),
+        label: label(map),
+        each: matches!(map.data, Data::Each(_)),
+        keep: options.keep,
+    }
+}
+
+/// What monitors show for it.
+fn label(map: &Map<'_>) -> String {
+    const LONGEST: usize = 60;
+    let function: String = map.function.text.split_whitespace().collect::<Vec<_>>().join(" ");
+    format!("%map {}", function.chars().take(LONGEST).collect::<String>())
+}

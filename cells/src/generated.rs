@@ -1,0 +1,107 @@
+//! Compile errors in the Rust that a magic became.
+
+use chorus_compiler::{Diagnostic, Failure, Span};
+use chorus_magics::rust::Text;
+
+/// What rustc says of generated lines, as when a result can't travel, it says of the magic's line.
+pub fn to_users_lines(text: &Text, failure: Failure, cell: &str) -> Failure {
+    let Failure::Errors(mut errors) = failure else { return failure };
+    let (line, last) = text.users();
+    let users = line..=last;
+    let shown = line.checked_sub(1).and_then(|at| cell.lines().nth(at)).unwrap_or_default();
+    // Of mistakes in the user's code, those of the generated code are consequences. That rustc can't decide between
+    // px's methods always is one.
+    let is_users = |error: &Diagnostic| error.spans.iter().any(|span| span.primary && users.contains(&span.line));
+    if errors.iter().any(is_users) {
+        errors.retain(|error| error.code.is_none() || is_users(error));
+    }
+    if errors.iter().any(|error| !is_ambiguous(error)) {
+        errors.retain(|error| !is_ambiguous(error));
+    }
+    for error in &mut errors {
+        let (users, generated): (Vec<Span>, Vec<Span>) =
+            std::mem::take(&mut error.spans).into_iter().partition(|span| users.contains(&span.line));
+        error.spans = users;
+        // Errors that aren't rustc's have no place.
+        if error.code.is_some() && !error.spans.iter().any(|span| span.primary) {
+            // A generated line above the cell is none of an earlier cell.
+            error.notes.retain(|note| note != chorus_compiler::ELSEWHERE);
+            let label = generated.into_iter().find(|span| span.primary).map(|span| span.label);
+            error.spans.insert(
+                0,
+                Span {
+                    line,
+                    column: 1 + shown.chars().take_while(|c| c.is_whitespace()).count(),
+                    end_line: line,
+                    end_column: 1 + shown.trim_end().chars().count(),
+                    label: label.unwrap_or_default(),
+                    primary: true,
+                    text: shown.to_owned(),
+                },
+            );
+        }
+    }
+    // What was said of several generated places is one mistake of the user's.
+    let mut said = Vec::new();
+    errors.retain(|error| {
+        let this = (error.message.clone(), error.spans.clone());
+        let is_new = !said.contains(&this);
+        said.push(this);
+        is_new
+    });
+    Failure::Errors(errors)
+}
+fn is_ambiguous(error: &Diagnostic) -> bool {
+    error.code.as_deref() == Some("E0034")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_in_generated_lines_are_the_magics() {
+        let cell = "let a = 1;\n%map -o zs |x| x * k over xs";
+        let text = Text::of_line("?".into(), 2);
+        let span = |line, column, primary, label: &str| Span {
+            line,
+            column,
+            end_line: line,
+            end_column: column + 1,
+            label: label.into(),
+            primary,
+            text: "?".into(),
+        };
+        let error = |spans| Diagnostic { code: Some("E0277".into()), spans, ..Diagnostic::error("no") };
+        let users_lines = |errors| match to_users_lines(&text, Failure::Errors(errors), cell) {
+            Failure::Errors(errors) => errors,
+            Failure::Interrupted => panic!("no error is left"),
+        };
+        let shown = |errors: &[Diagnostic]| -> Vec<Vec<(usize, usize, String)>> {
+            let spans = |error: &Diagnostic| {
+                error.spans.iter().map(|span| (span.line, span.column, span.label.clone())).collect::<Vec<_>>()
+            };
+            errors.iter().map(spans).collect()
+        };
+        let at = |line, column, label: &str| (line, column, label.to_owned());
+        let ambiguous = || Diagnostic { code: Some("E0034".into()), ..error(vec![span(1, 3, true, "")]) };
+        let generated = || error(vec![span(1, 127, true, "derive it"), span(1, 3, false, "bound")]);
+        let errors = users_lines(vec![
+            generated(),
+            ambiguous(),
+            generated(),
+            error(vec![]),
+            Diagnostic::error("the disk is full"),
+        ]);
+        assert_eq!(shown(&errors), [vec![at(2, 1, "derive it")], vec![at(2, 1, "")], vec![]]);
+        assert_eq!(
+            (errors[0].spans[0].end_column, errors[0].spans[0].text.as_str()),
+            (29, "%map -o zs |x| x * k over xs")
+        );
+        // Those in the user's code are the cause of the others.
+        let here = error(vec![span(2, 17, true, "here"), span(1, 3, false, "the macro")]);
+        let errors = users_lines(vec![generated(), here, error(vec![]), Diagnostic::error("the disk is full")]);
+        assert_eq!(shown(&errors), [vec![at(2, 17, "here")], vec![]]);
+        assert_eq!(users_lines(vec![ambiguous()]).len(), 1, "one that is alone is told");
+    }
+}

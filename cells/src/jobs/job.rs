@@ -1,0 +1,192 @@
+//! A map as others see it: how it is to be run, how far it is, how it ended.
+
+use super::account::Account;
+use crate::failure::failure;
+use chorus_compiler::{Object, Ticket};
+use chorus_jupyter::content::Failure;
+use chorus_magics::Targets;
+use chorus_protocol::{EngineId, Took};
+use chorus_render::{TaskLine, TaskState};
+use parking_lot::Mutex;
+use px::link::OnError;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// What a failure is called that is the function's, or of unknown cause.
+pub(super) const MAP_ERROR: &str = "MapError";
+
+/// How a map is to be run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MapOptions {
+    /// On which engines; those that join later take part if this is all.
+    pub targets: Targets,
+    /// How many items make a task, if the user has a wish.
+    pub chunk: Option<u64>,
+    /// How often an item is tried again; by default once if its worker died, and not if the function panicked.
+    pub retries: Option<u32>,
+    /// What becomes of the map when an item fails.
+    pub on_error: OnError,
+    /// How long an item may take.
+    pub timeout: Option<Duration>,
+    /// How many threads an engine has for it; its share of the cores if `None`.
+    pub threads: Option<u32>,
+    /// When the progress is shown, if it is.
+    pub progress_after: Option<Duration>,
+    /// What to call it.
+    pub label: String,
+    /// The variable that holds its handle or its results, if one does.
+    pub name: Option<String>,
+    /// Whether the engines have their own items.
+    pub each: bool,
+    /// Whether results stay on the engines.
+    pub keep: bool,
+}
+
+impl Default for MapOptions {
+    fn default() -> MapOptions {
+        MapOptions {
+            targets: Targets::all(),
+            chunk: None,
+            retries: None,
+            on_error: OnError::Stop,
+            timeout: None,
+            threads: None,
+            progress_after: Some(Duration::from_secs(2)),
+            label: "map".to_owned(),
+            name: None,
+            each: false,
+            keep: false,
+        }
+    }
+}
+
+/// What was compiled for the engines alone.
+pub struct Half {
+    /// The object.
+    pub object: Object,
+    /// For [`chorus_compiler::Compiler::settle`].
+    pub ticket: Option<Ticket>,
+    /// The engines that it was compiled for.
+    pub targets: Vec<EngineId>,
+    /// Whether it was sent to engines.
+    pub used: AtomicBool,
+}
+
+/// How a map ended.
+#[derive(Clone)]
+pub(super) struct End {
+    pub result: Result<(), Failure>,
+    /// In a line.
+    pub summary: String,
+    /// On the clock.
+    pub took: Duration,
+    /// Whether its progress was shown, whose last state is the summary.
+    pub shown: bool,
+}
+
+/// A map under way, or at its end.
+pub struct Job {
+    pub(super) account: Arc<Mutex<Account>>,
+    pub(super) end: watch::Receiver<Option<End>>,
+    pub(super) cancel: watch::Sender<bool>,
+    pub(super) rooms: Mutex<Vec<String>>,
+    /// The last of them.
+    pub(super) results: String,
+    pub(super) label: String,
+    pub(super) name: Option<String>,
+    pub(super) begun: Instant,
+}
+
+impl Job {
+    /// Returns when it has ended.
+    pub async fn ended(&self) -> Result<(), Failure> {
+        match self.end.clone().wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(end)) => end.result.clone(),
+            _ => Err(failure(MAP_ERROR, "the map's driver is gone: restart the kernel")),
+        }
+    }
+
+    /// Whether it hasn't ended.
+    pub fn runs(&self) -> bool {
+        self.end.borrow().is_none()
+    }
+
+    /// What came of it, in a line; nothing before its end.
+    pub fn summary(&self) -> Option<String> {
+        self.end.borrow().as_ref().map(|end| end.summary.clone())
+    }
+
+    /// The summary, unless the cell shows it already.
+    pub fn untold_summary(&self) -> Option<String> {
+        self.end.borrow().as_ref().filter(|end| !end.shown).map(|end| end.summary.clone())
+    }
+
+    /// What it took of its engines' processors, and how many engines that were; nothing before its end.
+    pub fn took(&self) -> Option<(Took, usize)> {
+        (!self.runs()).then(|| self.account.lock().took())
+    }
+
+    /// Whether it has ended with all of its items.
+    pub fn is_whole(&self) -> bool {
+        self.end.borrow().as_ref().is_some_and(|end| end.result.is_ok())
+    }
+
+    /// Whether this variable holds its handle.
+    pub fn has_name(&self, name: &str) -> bool {
+        self.name.as_deref() == Some(name)
+    }
+
+    /// For `%tasks`.
+    pub fn line(&self, number: u64) -> TaskLine {
+        let end = self.end.borrow();
+        let state = match end.as_ref().map(|end| &end.result) {
+            None => TaskState::Running(self.account.lock().engines()),
+            Some(Ok(())) => TaskState::Done(None),
+            Some(Err(failure)) => TaskState::Failed(failure.evalue.clone()),
+        };
+        let took = end.as_ref().map_or_else(|| self.begun.elapsed(), |end| end.took);
+        let (done, items) = self.progress();
+        let label = format!("{} ({done} of {items} items)", self.label);
+        TaskLine { number, label, state, seconds: took.as_secs_f64() }
+    }
+
+    /// Ends it. It keeps what was done.
+    pub fn cancel(&self) {
+        self.cancel.send_replace(true);
+    }
+
+    /// Items that are done, and all.
+    pub fn progress(&self) -> (u64, u64) {
+        self.account.lock().progress()
+    }
+
+    /// What was done, for px.
+    pub fn report(&self) -> Vec<u8> {
+        self.account.lock().report()
+    }
+
+    /// The rooms that it uses.
+    pub fn rooms(&self) -> Vec<String> {
+        self.rooms.lock().clone()
+    }
+
+    /// The same, and nobody else will free them.
+    pub fn take_rooms(&self) -> Vec<String> {
+        std::mem::take(&mut self.rooms.lock())
+    }
+
+    /// Where results are that have a place.
+    pub fn results_room(&self) -> &str {
+        &self.results
+    }
+}
+
+/// Takes one of those who wait for this out of the list: others may wait for the same.
+pub(super) fn remove_one(awaited: &mut Vec<u64>, number: u64) {
+    if let Some(at) = awaited.iter().position(|other| *other == number) {
+        awaited.swap_remove(at);
+    }
+}

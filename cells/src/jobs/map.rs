@@ -1,0 +1,487 @@
+//! One map under way: a run on each engine that serves it, what they report, and its end.
+//!
+//! The controller shares the items out. This sends the runs, again where a worker or an engine came back, shows what the
+//! function prints and how far everything is, and keeps what was done for whoever asks.
+
+use super::Context;
+use super::account::Account;
+use super::job::{End, Job, MAP_ERROR};
+use crate::cluster::Cluster;
+use crate::failure::failure;
+use crate::places::place_of;
+use chorus_client::{Map, RunRequest};
+use chorus_compiler::{Member, Object};
+use chorus_jupyter::content::Failure;
+use chorus_magics::Targets;
+use chorus_protocol::{
+    Aftermath, BlobId, Death, EngineId, Entry, MapEvent, Outcome, Panic, RunEvent, RunId, Target, name_engines,
+};
+use chorus_render::{Bundle, EngineState, MapEnd, Place, PxView, ViewOptions, at_place};
+use parking_lot::Mutex;
+use px::link::{ItemFailure, MapAsk, Message, OnError, Serve};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior, sleep_until};
+
+/// Between two looks at the engines, and two updates of the progress.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How long engines may take to end by themselves when the map is cancelled.
+const PATIENCE: Duration = Duration::from_millis(300);
+
+/// How long a map waits for an engine when it has none.
+const LONELY: Duration = Duration::from_secs(10);
+
+/// An engine whose worker dies so often in a row, with nothing done in between, isn't asked again.
+const DEATHS: u32 = 5;
+
+/// And one whose own items are mapped is asked once more: which of them ends workers isn't known.
+const EACH_DEATHS: u32 = 1;
+
+/// Output that is published at once, in events.
+const BATCH: usize = 64;
+
+/// A map that is to be started.
+pub struct Started {
+    /// What the cell wants.
+    pub ask: MapAsk,
+    /// The cell's object.
+    pub object: Option<Object>,
+    /// How and where.
+    pub context: Context,
+    /// The engines.
+    pub cluster: Arc<Cluster>,
+}
+
+/// Sends the runs, and follows them in a task of its own. An error is a sentence.
+pub async fn start(started: Started) -> Result<Job, String> {
+    let Started { ask, object, context, cluster } = started;
+    cluster.recovered().await;
+    // What was compiled for engines is for these, and others don't have its variables.
+    let targets = match &context.half {
+        Some(half) => half.targets.clone(),
+        None => context.options.targets.resolve(&cluster.engines()).map_err(|error| error.to_string())?,
+    };
+    let work = Work::new(&ask, object, &context, &cluster).await?;
+    let options = &context.options;
+    let items = (!options.each).then_some(ask.items);
+    let map = cluster.session().open_map(items, options.chunk, options.retries.unwrap_or(1));
+    let account = Arc::new(Mutex::new(Account::new(items, context.compiled)));
+    let (end, ended) = watch::channel(None);
+    let (cancel, cancelled) = watch::channel(false);
+    let (sender, events) = mpsc::channel(BATCH);
+    let view = PxView::new(&targets, ViewOptions::streaming(context.publisher.count()));
+    let results = ask.rooms.last().cloned().unwrap_or_default();
+    let (label, name, begun) = (options.label.clone(), options.name.clone(), Instant::now());
+    let mut driver = Driver {
+        cluster,
+        work,
+        map,
+        account: Arc::clone(&account),
+        sender,
+        events,
+        view,
+        active: BTreeMap::new(),
+        deaths: BTreeMap::new(),
+        barred: BTreeSet::new(),
+        panic: None,
+        over: false,
+        failed: None,
+        stopping: false,
+        kill_at: None,
+        begun,
+        alone_since: None,
+        context,
+    };
+    for engine in targets {
+        driver.send(engine);
+    }
+    tokio::spawn(driver.drive(cancelled, end));
+    Ok(Job { account, end: ended, cancel, rooms: Mutex::new(ask.rooms), results, label, name, begun })
+}
+
+/// What is sent to each engine.
+struct Work {
+    object: Object,
+    blob: BlobId,
+    preload: Vec<BlobId>,
+    entry: Entry,
+    serve: Serve,
+}
+
+impl Work {
+    async fn new(ask: &MapAsk, object: Option<Object>, context: &Context, cluster: &Cluster) -> Result<Work, String> {
+        let (object, entry) = match &context.half {
+            Some(half) => {
+                half.used.store(true, Ordering::Release);
+                (half.object.clone(), Entry::Cell(half.object.entry.clone()))
+            }
+            None => {
+                let runs = object.as_ref().map(|object| object.path.display().to_string()).unwrap_or_default();
+                let this = object.filter(|object| object.path == Path::new(&ask.object));
+                let gone = || {
+                    format!(
+                        "the function is in the object {}, and not in that of the cell that runs, {runs}",
+                        ask.object
+                    )
+                };
+                (this.ok_or_else(gone)?, Entry::Function(ask.function))
+            }
+        };
+        let (preload, blob) = cluster.put_object(&object).await.map_err(|error| error.to_string())?;
+        let options = &context.options;
+        let timeout = options.timeout.map_or(0, |limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX).max(1));
+        let serve = Serve {
+            rooms: ask.rooms.clone(),
+            input: ask.input.clone(),
+            constants: ask.constants.clone(),
+            retries: options.retries.unwrap_or(0),
+            on_error: options.on_error,
+            timeout,
+            threads: 1,
+        };
+        Ok(Work { object, blob, preload, entry, serve })
+    }
+
+    /// Whether it needs variables of the engine. A function of the notebook's cell can't, though the cell may.
+    fn needs_variables(&self) -> bool {
+        matches!(self.entry, Entry::Cell(_)) && self.object.needs_variables
+    }
+}
+
+struct Driver {
+    cluster: Arc<Cluster>,
+    work: Work,
+    map: Map,
+    context: Context,
+    account: Arc<Mutex<Account>>,
+    /// Where the runs' events come together.
+    sender: mpsc::Sender<(EngineId, RunEvent)>,
+    events: mpsc::Receiver<(EngineId, RunEvent)>,
+    view: PxView,
+    /// Engines whose run hasn't ended.
+    active: BTreeMap<EngineId, RunId>,
+    /// Deaths in a row without anything done.
+    deaths: BTreeMap<EngineId, u32>,
+    /// Engines that aren't asked again.
+    barred: BTreeSet<EngineId>,
+    panic: Option<(Panic, Option<Place>)>,
+    /// Whether all items are done.
+    over: bool,
+    failed: Option<Failure>,
+    stopping: bool,
+    kill_at: Option<Instant>,
+    begun: Instant,
+    alone_since: Option<Instant>,
+}
+
+impl Driver {
+    /// Has an engine serve the map.
+    fn send(&mut self, engine: EngineId) {
+        let Work { blob, preload, entry, serve, .. } = &self.work;
+        let generation = self.work.needs_variables().then(|| self.cluster.generation(engine));
+        let threads = self.context.options.threads.unwrap_or_else(|| self.cluster.share_of_cores(engine));
+        let serve = Serve { threads, ..serve.clone() };
+        let mut run = self.cluster.session().run(RunRequest {
+            preload: preload.clone(),
+            object: *blob,
+            entry: entry.clone(),
+            argument: serve.encode(),
+            map: Some(self.map.id()),
+            label: self.context.options.label.clone(),
+            snapshots: self.context.snapshots,
+            targets: vec![Target { engine, generation }],
+        });
+        self.cluster.remember_publisher(run.id(), &self.context.publisher);
+        self.active.insert(engine, run.id());
+        self.account.lock().engine(engine, EngineState::Busy);
+        let sender = self.sender.clone();
+        tokio::spawn(async move {
+            while let Some(event) = run.next().await {
+                if sender.send(event).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
+    async fn drive(mut self, mut cancelled: watch::Receiver<bool>, end: watch::Sender<Option<End>>) {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (display, mut shown) = (format!("chorus-map-{}-{}", self.cluster.name(), self.map.id()), false);
+        while !(self.active.is_empty() && (self.over || self.stopping)) {
+            tokio::select! {
+                biased;
+                // An error says that the job is gone, and nobody wants its results.
+                () = async { _ = cancelled.wait_for(|cancelled| *cancelled).await }, if !self.stopping => {
+                    self.fail(failure("Interrupted", "the map was interrupted"));
+                }
+                // Once it is closed, nothing more is heard of it.
+                event = self.map.next(), if !self.stopping => match event {
+                    Some((engine, event)) => self.map_event(engine, event),
+                    None => {
+                        let why = self.cluster.lost().unwrap_or_else(|| "its session was closed".into());
+                        self.fail(failure("ClusterLost", format!("the cluster is gone: {why}")));
+                    }
+                },
+                Some((engine, event)) = self.events.recv() => self.run_event(engine, event).await,
+                _ = tick.tick() => {
+                    self.look_around();
+                    let due = self.context.options.progress_after.is_some_and(|after| self.begun.elapsed() >= after);
+                    if due {
+                        self.context.publisher.update(&display, !shown, self.progress(false)).await;
+                        shown = true;
+                    }
+                    if self.view.has_partial() {
+                        let outputs = self.view.flush_partial();
+                        self.context.publisher.outputs(outputs).await;
+                    }
+                }
+                () = sleep_until(self.kill_at.unwrap_or(self.begun)), if self.kill_at.is_some() => {
+                    self.kill_at = None;
+                    // No other way: the session may have other things there.
+                    self.active.iter().for_each(|(engine, run)| self.cluster.session().end_run(*run, *engine));
+                }
+            }
+        }
+        self.map.close();
+        let outputs = self.view.flush_partial();
+        self.context.publisher.outputs(outputs).await;
+        if shown {
+            self.context.publisher.update(&display, false, self.progress(true)).await;
+        }
+        let failed = self.failed.take();
+        self.failed = failed.map(|failure| self.with_place(failure));
+        let summary = self.account.lock().summary(self.begun.elapsed(), self.end());
+        let result = self.failed.map_or(Ok(()), Err);
+        end.send_replace(Some(End { result, summary, took: self.begun.elapsed(), shown }));
+    }
+
+    /// Ends the map; the first reason counts.
+    fn fail(&mut self, failure: Failure) {
+        self.failed.get_or_insert(failure);
+        if !self.stopping {
+            self.stopping = true;
+            self.map.close();
+            self.kill_at = Some(Instant::now() + PATIENCE);
+        }
+    }
+
+    fn map_event(&mut self, engine: Option<EngineId>, event: MapEvent) {
+        match (event, engine) {
+            (MapEvent::Done(reports), Some(engine)) => {
+                self.deaths.remove(&engine);
+                let entered = self.account.lock().enter(engine, &reports);
+                match entered {
+                    Ok(Some(item)) if self.context.options.on_error == OnError::Stop => {
+                        self.fail(item_failure(engine, &item))
+                    }
+                    Ok(_) => {}
+                    Err(damaged) => self.fail(failure(MAP_ERROR, format!("engine {engine}: {damaged}"))),
+                }
+            }
+            (MapEvent::Done(_), None) => {}
+            (MapEvent::GivenUp { first, count, death }, _) => {
+                let items = items_text(first, count);
+                if self.context.options.on_error == OnError::Stop {
+                    let what = format!("each worker that worked at {items} died; the last one {death}");
+                    self.fail(failure("WorkerDied", what));
+                } else {
+                    self.account.lock().give_up(first, count, &format!("its worker {death}"));
+                }
+            }
+            (MapEvent::Over, _) => self.over = true,
+        }
+    }
+
+    async fn run_event(&mut self, engine: EngineId, event: RunEvent) {
+        match &event {
+            RunEvent::Started(snapshot) => self.cluster.note_snapshot(engine, snapshot),
+            RunEvent::Panic(panic) => {
+                let place = place_of(&event, &self.work.object, self.context.publisher.count());
+                self.panic.get_or_insert_with(|| (panic.clone(), place));
+            }
+            RunEvent::Output { .. } | RunEvent::Display { .. } | RunEvent::ClearOutput { .. } => {
+                let outputs = self.view.event(engine, &event, None);
+                self.context.publisher.outputs(outputs).await;
+            }
+            RunEvent::Done { outcome, generation, took } => {
+                self.active.remove(&engine);
+                let lost = matches!(outcome, Outcome::Died(..) | Outcome::NoSuchEngine);
+                {
+                    let mut account = self.account.lock();
+                    account.engine(engine, if lost { EngineState::Lost } else { EngineState::Idle });
+                    account.ran(*took);
+                }
+                self.cluster.set_generation(engine, *generation);
+                self.ended(engine, outcome);
+            }
+        }
+    }
+
+    /// A run has ended: if that wasn't because the map has, another one takes its place where that can be.
+    fn ended(&mut self, engine: EngineId, outcome: &Outcome) {
+        self.settle(engine, outcome);
+        let each = self.context.options.each;
+        if each && *outcome == Outcome::Ok {
+            self.over = self.active.is_empty();
+            return;
+        }
+        if self.over || self.stopping {
+            return;
+        }
+        let needs_variables = self.work.needs_variables();
+        match outcome {
+            Outcome::Died(Death::Stopped, _) | Outcome::Cancelled => {
+                let what = format!("{} was stopped", name_engines(&[engine]));
+                self.fail(failure("Interrupted", what));
+            }
+            Outcome::NoSuchEngine if each => {
+                let what = format!("{} is gone, with the items that only it had", name_engines(&[engine]));
+                self.fail(failure("EnginesLost", what));
+            }
+            Outcome::Died(..) | Outcome::NoSuchEngine
+                if self.context.options.keep && self.account.lock().has_done(engine) =>
+            {
+                let what = format!(
+                    "{} died, and with it the results that it kept: those of other engines aren't all",
+                    name_engines(&[engine])
+                );
+                self.fail(failure("WorkerDied", what));
+            }
+            // Its variables are back, and nothing of them was mapped yet.
+            Outcome::Died(_, aftermath)
+                if each
+                    && !matches!(aftermath, Aftermath::Lost(_))
+                    && !self.account.lock().has_done(engine)
+                    && self.deaths.get(&engine).is_none_or(|deaths| *deaths < EACH_DEATHS) =>
+            {
+                *self.deaths.entry(engine).or_default() += 1;
+                self.send(engine);
+            }
+            Outcome::Died(death, _) if each => {
+                let what = format!("{}'s worker {death}, with the items that only it had", name_engines(&[engine]));
+                self.fail(failure("WorkerDied", what));
+            }
+            Outcome::Died(Death::EngineLost, _) | Outcome::NoSuchEngine if needs_variables => {
+                self.barred.insert(engine);
+            }
+            // It is sent again when the engine is there again.
+            Outcome::Died(Death::EngineLost, _) | Outcome::NoSuchEngine => {}
+            Outcome::Died(_, Aftermath::Lost(_)) if needs_variables => _ = self.barred.insert(engine),
+            Outcome::Died(..) | Outcome::Stale => {
+                let deaths = self.deaths.entry(engine).or_default();
+                *deaths += 1;
+                if *deaths >= DEATHS {
+                    self.barred.insert(engine);
+                } else {
+                    self.send(engine);
+                }
+            }
+            Outcome::LoadFailed(reason) => self.fail(failure("LoadFailed", reason.clone())),
+            Outcome::Ok | Outcome::Panicked | Outcome::ReturnedError | Outcome::TypesChanged(_) => {
+                let what = format!("engine {engine}'s part of the map ended before its items did");
+                self.fail(failure(MAP_ERROR, what));
+            }
+        }
+    }
+
+    /// Tells the compiler what a run's end means for the engine's variables.
+    fn settle(&self, engine: EngineId, outcome: &Outcome) {
+        let (member, outcome) = (Member::Engine(engine), outcome.clone());
+        let ticket = self.context.half.as_ref().and_then(|half| half.ticket);
+        self.context.compiler.send(move |compiler| match (ticket, &outcome) {
+            (Some(ticket), outcome) => _ = compiler.settle(ticket, member, outcome),
+            (None, Outcome::Died(death, Aftermath::Lost(_))) => _ = compiler.died(member, *death),
+            (None, _) => {}
+        });
+    }
+
+    /// Engines come and go.
+    fn look_around(&mut self) {
+        if self.over || self.stopping {
+            return;
+        }
+        let up = self.cluster.engines();
+        let wanted = match &self.context.options.targets {
+            targets if *targets == Targets::all() => up,
+            // Some of them may be away for a moment.
+            targets => targets.resolve(&up).unwrap_or_default(),
+        };
+        let needs_variables = self.work.needs_variables();
+        for engine in wanted {
+            let knows = !needs_variables || self.deaths.contains_key(&engine);
+            if !self.active.contains_key(&engine)
+                && !self.barred.contains(&engine)
+                && knows
+                && !self.context.options.each
+            {
+                self.send(engine);
+            }
+        }
+        if !self.active.is_empty() {
+            self.alone_since = None;
+            return;
+        }
+        let since = *self.alone_since.get_or_insert_with(Instant::now);
+        if since.elapsed() > LONELY || needs_variables {
+            let barred: Vec<EngineId> = self.barred.iter().copied().collect();
+            let barred = match barred.as_slice() {
+                [] => String::new(),
+                some => format!(
+                    " (given up after {DEATHS} deaths in a row, or with variables lost: {})",
+                    name_engines(some)
+                ),
+            };
+            let what = format!("no engine is left that could go on with the map{barred}; `%cluster status` shows them");
+            self.fail(failure("EnginesLost", what));
+        }
+    }
+
+    fn progress(&self, ended: bool) -> Bundle {
+        let (account, elapsed) = (self.account.lock(), self.begun.elapsed());
+        match ended {
+            true => account.end_bundle(elapsed, self.end()),
+            false => account.bundle(elapsed),
+        }
+    }
+
+    fn end(&self) -> MapEnd {
+        match &self.failed {
+            None => MapEnd::Done,
+            Some(failure) if failure.ename == "Interrupted" => MapEnd::Interrupted,
+            Some(_) => MapEnd::Failed,
+        }
+    }
+
+    /// The failure, with the place in the user's code if a panic was reported, and what is left of the map.
+    fn with_place(&self, mut failure: Failure) -> Failure {
+        match &self.panic {
+            _ if failure.ename != MAP_ERROR => {}
+            Some((_, Some(place))) => failure.traceback.extend(at_place(place)),
+            Some((panic, None)) => {
+                failure.traceback.push(format!("  at {}:{}: {}", panic.file, panic.line, panic.message));
+            }
+            None => {}
+        }
+        let (done, items) = self.account.lock().progress();
+        failure.traceback.push(format!("  {done} of {items} items were done; `%pxresult --partial` shows them"));
+        failure
+    }
+}
+
+fn item_failure(engine: EngineId, item: &ItemFailure) -> Failure {
+    let value = item.value.as_ref().map(|value| format!(" ({value})")).unwrap_or_default();
+    failure(MAP_ERROR, format!("item {}{value} failed on engine {engine}: {}", item.item, item.message))
+}
+
+fn items_text(first: u64, count: u64) -> String {
+    match count {
+        1 => format!("item {first}"),
+        _ => format!("items {first} to {}", first + count - 1),
+    }
+}

@@ -1,0 +1,125 @@
+//! Publishes one cell's outputs, as belonging to the request that asked for them.
+
+use crate::outbox::Outbox;
+use chorus_jupyter::{Header, content};
+use chorus_render::{Bundle, Output, html_bundle, stream_name};
+use parking_lot::Mutex;
+use serde_json::Value;
+use std::sync::Arc;
+
+/// Where the outputs of one request go. Cloned freely.
+#[derive(Clone, Debug)]
+pub struct Publisher {
+    outbox: Outbox,
+    parent: Arc<Header>,
+    count: u32,
+    silent: bool,
+    /// The value of what ran.
+    value: Arc<Mutex<Option<Bundle>>>,
+    /// Whether the value is published.
+    shows_value: bool,
+}
+
+impl Publisher {
+    /// Outputs of the request with this header; none are published when it is silent.
+    pub fn new(outbox: Outbox, parent: Header, count: u32, silent: bool) -> Publisher {
+        Publisher { outbox, parent: Arc::new(parent), count, silent, value: Arc::default(), shows_value: true }
+    }
+
+    /// For an expression that is evaluated when the cell has run: its outputs are the cell's, but its value isn't.
+    pub fn for_expression(&self) -> Publisher {
+        Publisher { value: Arc::default(), shows_value: false, ..self.clone() }
+    }
+
+    /// The value, if there was one.
+    pub fn value(&self) -> Option<Bundle> {
+        self.value.lock().clone()
+    }
+
+    /// The cell's execution count.
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
+    async fn send(&self, msg_type: &'static str, content: Value) {
+        if !self.silent {
+            self.outbox.message(&self.parent, msg_type, content).await;
+        }
+    }
+
+    /// Returns when all outputs are on their way.
+    pub async fn flush(&self) {
+        self.outbox.flush().await;
+    }
+
+    /// Text for `stdout` or `stderr`.
+    pub async fn stream(&self, name: &'static str, text: &str) {
+        if !text.is_empty() && !self.silent {
+            self.outbox.text(&self.parent, name, text.to_owned()).await;
+        }
+    }
+
+    /// A line of Chorus's own: something that it did.
+    pub async fn say(&self, text: &str) {
+        self.stream("stdout", &format!("{text}\n")).await;
+    }
+
+    /// A line of Chorus's own: something that went wrong outside of the cell.
+    pub async fn warn(&self, text: &str) {
+        self.stream("stderr", &format!("{text}\n")).await;
+    }
+
+    /// A displayed value.
+    pub async fn display(&self, data: Bundle) {
+        self.send("display_data", content::display_data(data, None)).await;
+    }
+
+    /// A display that is replaced when one of the same id comes; `first` for the first of them.
+    pub async fn update(&self, id: &str, first: bool, data: Bundle) {
+        if first {
+            self.send("display_data", content::display_data(data, Some(id))).await;
+        } else if !self.silent {
+            self.outbox.update(&self.parent, id, content::display_data(data, Some(id))).await;
+        }
+    }
+
+    /// The value of the cell.
+    pub async fn result(&self, data: Bundle) {
+        *self.value.lock() = Some(data.clone());
+        if self.shows_value {
+            self.send("execute_result", content::execute_result(self.count.into(), data)).await;
+        }
+    }
+
+    /// Why the cell failed.
+    pub async fn error(&self, failure: &content::Failure) {
+        self.send("error", failure.publication()).await;
+    }
+
+    /// Publishes what rendering made.
+    pub async fn output(&self, output: Output) {
+        match output {
+            Output::Stream { stream, text } => self.stream(stream_name(stream), &text).await,
+            Output::Display { data, id: None, .. } => self.display(data).await,
+            Output::Display { data, id: Some(id), .. } => self.update(&id, true, data).await,
+            Output::Update { id, data } => self.update(&id, false, data).await,
+            Output::Clear { wait } => self.send("clear_output", content::clear_output(wait)).await,
+            Output::Result { data, .. } => self.result(data).await,
+            Output::Error { ename, evalue, traceback } => {
+                self.error(&content::Failure { ename, evalue, traceback }).await;
+            }
+        }
+    }
+
+    /// Publishes several, in order.
+    pub async fn outputs(&self, outputs: Vec<Output>) {
+        for output in outputs {
+            self.output(output).await;
+        }
+    }
+
+    /// Text, and HTML for front ends that show it.
+    pub async fn text_and_html(&self, text: &str, html: &str) {
+        self.display(html_bundle(text, html)).await;
+    }
+}

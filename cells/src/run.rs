@@ -1,0 +1,234 @@
+//! Runs one compiled cell on engines, and shows what comes back.
+
+use crate::cluster::{Cluster, ClusterError};
+use crate::interrupt::Interrupted;
+use crate::places::place_of;
+use crate::publisher::Publisher;
+use chorus_client::{Run, RunRequest};
+use chorus_compiler::Object;
+use chorus_magics::PxOptions;
+use chorus_protocol::{Aftermath, EngineId, Entry, Outcome, RunEvent, SnapshotPolicy, Target, Took};
+use chorus_render::{PxView, ViewOptions};
+use futures::FutureExt;
+use nix::sys::signal::Signal;
+use parking_lot::{Mutex, MutexGuard};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
+
+/// A part of a line is shown when nothing more has come for it in this time.
+const PARTIAL_LINE: Duration = Duration::from_millis(100);
+
+/// Output that is published at once, in bytes.
+const BATCH: usize = 128 << 10;
+
+/// Between two updates of the progress.
+const PROGRESS: Duration = Duration::from_millis(500);
+
+/// How long an interrupted cell may take to end by itself.
+const PATIENCE: Duration = Duration::from_millis(400);
+
+const SIGINT: i32 = 2;
+
+/// A parallel cell, while it runs and after.
+#[derive(Clone, Debug)]
+pub struct PxCell {
+    view: Arc<Mutex<PxView>>,
+    finished: watch::Receiver<bool>,
+}
+
+impl PxCell {
+    /// What it showed, or is going to.
+    pub fn view(&self) -> MutexGuard<'_, PxView> {
+        self.view.lock()
+    }
+
+    /// Returns when all engines are done.
+    pub async fn finished(&self) {
+        // When the sender is gone, so is the run.
+        let _ = self.finished.clone().wait_for(|finished| *finished).await;
+    }
+}
+
+/// A run that was sent.
+pub struct Sent {
+    run: Run,
+    object: Object,
+    targets: Vec<EngineId>,
+    view: Arc<Mutex<PxView>>,
+    finish: watch::Sender<bool>,
+    count: u32,
+}
+
+/// How a run is followed.
+pub enum Followed {
+    /// All engines are done.
+    Finished {
+        /// How each ended.
+        outcomes: Vec<(EngineId, Outcome)>,
+        /// Whether the user ended it.
+        interrupted: bool,
+        /// What it took: on the clock the slowest engine, of the processors all engines together.
+        took: Took,
+    },
+    /// The user stopped waiting; it goes on.
+    Detached(Sent),
+}
+
+/// What goes to engines along with an object.
+pub struct Along<'a> {
+    /// See [`RunRequest::argument`].
+    pub argument: Vec<u8>,
+    /// See [`RunRequest::label`].
+    pub label: &'a str,
+    /// See [`RunRequest::snapshots`].
+    pub snapshots: SnapshotPolicy,
+}
+
+/// Sends an object to engines.
+pub async fn send(
+    cluster: &Cluster,
+    object: &Object,
+    targets: &[EngineId],
+    options: &PxOptions,
+    Along { argument, label, snapshots }: Along<'_>,
+    publisher: &Publisher,
+) -> Result<(Sent, PxCell), ClusterError> {
+    let (preload, id) = cluster.put_object(object).await?;
+    let generation = |engine| object.needs_variables.then(|| cluster.generation(engine));
+    let run = cluster.session().run(RunRequest {
+        preload,
+        object: id,
+        entry: Entry::Cell(object.entry.clone()),
+        argument,
+        map: None,
+        label: label.to_owned(),
+        snapshots,
+        targets: targets.iter().map(|&engine| Target { engine, generation: generation(engine) }).collect(),
+    });
+    cluster.remember_publisher(run.id(), publisher);
+    let view = Arc::new(Mutex::new(PxView::new(
+        targets,
+        ViewOptions {
+            // What nobody waits for is shown by %pxresult.
+            stream: options.config.stream && options.config.block,
+            grouping: options.config.grouping,
+            each: options.config.each,
+            has_result: object.has_result,
+            count: publisher.count(),
+        },
+    )));
+    let (finish, finished) = watch::channel(false);
+    let cell = PxCell { view: Arc::clone(&view), finished };
+    let count = publisher.count();
+    Ok((Sent { run, object: object.clone(), targets: targets.to_vec(), view, finish, count }, cell))
+}
+
+impl Sent {
+    /// Shows what the engines do until all are done. `held` are the variables of each, which a death would lose.
+    pub async fn follow(
+        mut self,
+        cluster: &Cluster,
+        options: &PxOptions,
+        held: &BTreeMap<EngineId, Vec<String>>,
+        publisher: &Publisher,
+        interrupted: &mut Interrupted,
+    ) -> Followed {
+        let started = Instant::now();
+        let mut waiting: BTreeSet<EngineId> = self.targets.iter().copied().collect();
+        let (mut outcomes, mut all_took) = (Vec::new(), Took::default());
+        let mut partial = Instant::now();
+        let mut kill_at = None;
+        let mut was_interrupted = false;
+        let progress_at = options.config.progress_after.map(|after| started + after);
+        let mut progress = interval_at(progress_at.unwrap_or(started) + Duration::from_millis(1), PROGRESS);
+        progress.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let display = format!("chorus-px-{}-{}", cluster.name(), self.run.id());
+        let mut progress_shown = false;
+        while !waiting.is_empty() {
+            let has_partial = self.view.lock().has_partial();
+            tokio::select! {
+                event = self.run.next() => {
+                    let Some(first) = event else { break };
+                    // What else is there goes along: a cell may print faster than one message a line can be shown.
+                    let (mut next, mut weight, mut outputs) = (Some(first), 0, Vec::new());
+                    while let Some((engine, event)) = next {
+                        weight += event.weight();
+                        if let RunEvent::Started(snapshot) = &event {
+                            cluster.note_snapshot(engine, snapshot);
+                        }
+                        let place = place_of(&event, &self.object, self.count);
+                        outputs.extend(self.view.lock().event(engine, &event, place));
+                        if let RunEvent::Done { outcome, generation, took } = event {
+                            waiting.remove(&engine);
+                            all_took.wall = all_took.wall.max(took.wall);
+                            all_took.user += took.user;
+                            all_took.system += took.system;
+                            cluster.set_generation(engine, generation);
+                            if let (Outcome::Died(_, Aftermath::Lost(_)), Some(variables)) = (&outcome, held.get(&engine)) {
+                                self.view.lock().lost(engine, variables.clone());
+                            }
+                            outcomes.push((engine, outcome));
+                        }
+                        next = if weight < BATCH { self.run.next().now_or_never().flatten() } else { None };
+                    }
+                    publisher.outputs(outputs).await;
+                    partial = Instant::now() + PARTIAL_LINE;
+                }
+                () = sleep_until(partial), if has_partial => {
+                    let outputs = self.view.lock().flush_partial();
+                    publisher.outputs(outputs).await;
+                }
+                _ = progress.tick(), if progress_at.is_some() => {
+                    let bundle = self.view.lock().progress(started.elapsed());
+                    publisher.update(&display, !progress_shown, bundle).await;
+                    progress_shown = true;
+                }
+                () = interrupted.next() => {
+                    let engines: Vec<EngineId> = waiting.iter().copied().collect();
+                    // A second interrupt is serious.
+                    let signal = if was_interrupted { Signal::SIGKILL as i32 } else { options.config.signal_on_interrupt.0 };
+                    if signal == 0 {
+                        return Followed::Detached(self);
+                    }
+                    self.view.lock().interrupted();
+                    cluster.session().interrupt(engines, signal);
+                    was_interrupted = true;
+                    // The default has to end the cell; whoever chose a signal wants what it does.
+                    kill_at = (signal == SIGINT).then(|| Instant::now() + PATIENCE);
+                }
+                () = sleep_until(kill_at.unwrap_or(started)), if kill_at.is_some() => {
+                    kill_at = None;
+                    cluster.session().interrupt(waiting.iter().copied().collect(), Signal::SIGKILL as i32);
+                }
+            }
+        }
+        if progress_shown {
+            let bundle = self.view.lock().progress(started.elapsed());
+            publisher.update(&display, false, bundle).await;
+        }
+        self.finish.send_replace(true);
+        Followed::Finished { outcomes, interrupted: was_interrupted, took: all_took }
+    }
+
+    /// Keeps what the engines put out for `%pxresult`, and calls `ended` with each engine's outcome.
+    pub async fn keep(mut self, cluster: Arc<Cluster>, ended: impl AsyncFn(EngineId, Outcome) -> Vec<String>) {
+        while let Some((engine, event)) = self.run.next().await {
+            if let RunEvent::Started(snapshot) = &event {
+                cluster.note_snapshot(engine, snapshot);
+            }
+            self.view.lock().event(engine, &event, place_of(&event, &self.object, self.count));
+            if let RunEvent::Done { outcome, generation, .. } = event {
+                cluster.set_generation(engine, generation);
+                let died = matches!(outcome, Outcome::Died(_, Aftermath::Lost(_)));
+                let lost = ended(engine, outcome).await;
+                if died {
+                    self.view.lock().lost(engine, lost);
+                }
+            }
+        }
+        self.finish.send_replace(true);
+    }
+}

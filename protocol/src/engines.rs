@@ -1,0 +1,91 @@
+//! Sets of engines as people write them: `0-3,7`.
+
+use crate::EngineId;
+
+/// Writes engines as ascending ranges, `0-3,7`. Order and duplicates of the input don't matter.
+pub fn fold_ids(ids: &[EngineId]) -> String {
+    let mut sorted = ids.to_vec();
+    sorted.sort_unstable();
+    sorted.dedup();
+    let mut text = String::new();
+    for run in sorted.chunk_by(|a, b| a.0.checked_add(1) == Some(b.0)) {
+        let [first, .., last] = run else {
+            push_item(&mut text, &run.iter().map(EngineId::to_string).collect::<String>());
+            continue;
+        };
+        push_item(&mut text, &format!("{first}-{last}"));
+    }
+    text
+}
+
+fn push_item(text: &mut String, item: &str) {
+    if !text.is_empty() {
+        text.push(',');
+    }
+    text.push_str(item);
+}
+
+/// Reads what [`fold_ids`] writes; `None` for anything else, and for ranges that no cluster could hold.
+pub fn parse_ids(text: &str) -> Option<Vec<EngineId>> {
+    const MOST: usize = 1 << 20;
+    let mut ids = Vec::new();
+    if text.is_empty() {
+        return Some(ids);
+    }
+    for item in text.split(',') {
+        let (first, last) = item.split_once('-').unwrap_or((item, item));
+        let (first, last): (u32, u32) = (first.parse().ok()?, last.parse().ok()?);
+        if first > last || ids.len() + (last - first) as usize >= MOST {
+            return None;
+        }
+        ids.extend((first..=last).map(EngineId));
+    }
+    Some(ids)
+}
+
+/// `engine 2`, or `engines 0-3,7`.
+pub fn name_engines(ids: &[EngineId]) -> String {
+    let plural = if ids.len() == 1 { "" } else { "s" };
+    format!("engine{plural} {}", fold_ids(ids))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn ids(ids: &[u32]) -> Vec<EngineId> {
+        ids.iter().copied().map(EngineId).collect()
+    }
+
+    #[test]
+    fn neighbours_fold_to_ranges() {
+        assert_eq!(fold_ids(&[]), "");
+        assert_eq!(fold_ids(&ids(&[5])), "5");
+        assert_eq!(fold_ids(&ids(&[0, 1])), "0-1");
+        assert_eq!(fold_ids(&ids(&[7, 3, 2, 1, 0, 1])), "0-3,7");
+        assert_eq!(fold_ids(&ids(&[u32::MAX, 0, u32::MAX - 1])), "0,4294967294-4294967295");
+        assert_eq!(name_engines(&ids(&[2])), "engine 2");
+        assert_eq!(name_engines(&ids(&[2, 3])), "engines 2-3");
+    }
+
+    #[test]
+    fn rubbish_is_refused() {
+        for text in ["a", "1-", "-1", "3-1", "1,,2", "1-2-3", "0-4294967295", " 1"] {
+            assert_eq!(parse_ids(text), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_folded_comes_back(set in proptest::collection::btree_set(0..200u32, 0..60)) {
+            let ids: Vec<_> = set.into_iter().map(EngineId).collect();
+            prop_assert_eq!(parse_ids(&fold_ids(&ids)), Some(ids));
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused(text in "[0-9,-]{0,12}") {
+            let _ = parse_ids(&text);
+        }
+    }
+}

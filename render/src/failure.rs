@@ -1,0 +1,221 @@
+//! How runs failed, in words.
+
+use super::fold::fold;
+use super::output::Output;
+use super::run::Place;
+use chorus_protocol::{Aftermath, Death, EngineId, NoSnapshot, Outcome, Panic, fold_ids, name_engines};
+
+/// So many failures are shown in full, and the others in one line each.
+const IN_FULL: usize = 4;
+/// So many calls are shown.
+const CALLS: usize = 12;
+const RED: &str = "\x1b[31m";
+const PLAIN: &str = "\x1b[0m";
+
+/// What a death costs whose worker had a snapshot.
+pub const RESTORED: &str = "variables are as they were before this cell";
+/// What a death doesn't cost.
+pub const STILL_DEFINED: &str = "still defined: functions, types and imports; other workers keep their variables";
+
+/// Why variables were lost, where there is more to say than how the worker died.
+pub fn no_snapshot(reason: &NoSnapshot) -> Option<String> {
+    match reason {
+        NoSnapshot::Ended | NoSnapshot::Empty => None,
+        NoSnapshot::Off => Some("there was no snapshot: snapshots are off; `%snapshot on` keeps them".to_owned()),
+        NoSnapshot::TooLarge { .. } => {
+            Some(format!("there was no snapshot: {reason}; `%snapshot on --limit SIZE` raises it"))
+        }
+        NoSnapshot::Threads(_) | NoSnapshot::NotYet | NoSnapshot::Failed(_) => {
+            Some(format!("there was no snapshot: {reason}"))
+        }
+    }
+}
+
+/// A panic, and where in the user's cell it was, if it was there.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Panicked {
+    pub(super) panic: Panic,
+    pub(super) place: Option<Place>,
+}
+
+impl Panicked {
+    /// `panicked at cell line 3:5: message`.
+    pub(super) fn headline(&self) -> String {
+        let Panic { message, file, line, column, thread, .. } = &self.panic;
+        let who = match thread.as_deref() {
+            None => String::new(),
+            Some("") => "a thread ".to_owned(),
+            Some(name) => format!("thread `{name}` "),
+        };
+        match &self.place {
+            Some(Place { cell, line: cell_line, column: cell_column, is_call, .. }) => {
+                let within = if *is_call { format!(", within {file}:{line}:{column}") } else { String::new() };
+                format!("{who}panicked at {cell} line {cell_line}:{cell_column}{within}: {message}")
+            }
+            None => format!("{who}panicked at {file}:{line}:{column}: {message}"),
+        }
+    }
+
+    /// The user's line with a caret.
+    fn source(&self) -> Vec<String> {
+        self.place.as_ref().map(source).unwrap_or_default()
+    }
+}
+
+/// Where in the user's cells something happened, below what says so.
+pub fn at_place(place: &Place) -> Vec<String> {
+    let at = format!("  at {} line {}:{}", place.cell, place.line, place.column);
+    std::iter::once(at).chain(source(place)).chain(calls(place)).collect()
+}
+
+/// The user's line with a caret.
+fn source(Place { line, column, text, .. }: &Place) -> Vec<String> {
+    let number = line.to_string();
+    let before = usize::try_from(column.saturating_sub(1)).unwrap_or(0).min(text.chars().count());
+    // Tabs stay tabs, so that the caret stands under the same character.
+    let indent: String = text.chars().take(before).map(|c| if c == '\t' { c } else { ' ' }).collect();
+    vec![format!("  {number} | {text}"), format!("  {} | {indent}{RED}^{PLAIN}", " ".repeat(number.len()))]
+}
+
+/// `in f, In[3] line 2`, `called from cell line 1`, below the panic's own line. Nothing if that is all there is to say.
+fn calls(place: &Place) -> Vec<String> {
+    let mut lines: Vec<(&str, usize)> = Vec::new();
+    for call in &place.calls {
+        match lines.last_mut() {
+            Some((last, times)) if last == call => *times += 1,
+            _ => lines.push((call, 1)),
+        }
+    }
+    let here = format!("{} line {}", place.cell, place.line);
+    // Optimised code may have lost the innermost function.
+    let begins_here = lines.first().is_some_and(|(call, _)| call.ends_with(&here));
+    if begins_here && lines.len() == 1 {
+        return Vec::new();
+    }
+    let more = lines.len().saturating_sub(CALLS);
+    let shown = lines.iter().take(CALLS).enumerate().map(|(index, (call, times))| {
+        let verb = if index == 0 && begins_here { "in" } else { "called from" };
+        let again = if *times > 1 { format!(" ({times} times)") } else { String::new() };
+        format!("  {verb} {call}{again}")
+    });
+    shown.chain((more > 0).then(|| format!("  and {more} more"))).collect()
+}
+
+/// How a run failed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Failure {
+    pub(super) outcome: Outcome,
+    /// The last panic before it.
+    pub(super) panic: Option<Panicked>,
+    /// The variables that are gone, as the caller knows them.
+    pub(super) lost: Vec<String>,
+    /// Whether the user ended it.
+    pub(super) interrupted: bool,
+}
+
+impl Failure {
+    fn kind(&self) -> &'static str {
+        match self.outcome {
+            Outcome::Ok => "Ok",
+            Outcome::Panicked => "Panic",
+            Outcome::ReturnedError => "ReturnedError",
+            Outcome::TypesChanged(_) => "TypesChanged",
+            Outcome::Died(Death::EngineLost, _) => "EngineLost",
+            Outcome::Died(..) => "WorkerDied",
+            Outcome::Stale => "VariablesLost",
+            Outcome::LoadFailed(_) => "LoadFailed",
+            Outcome::NoSuchEngine => "NoSuchEngine",
+            Outcome::Cancelled => "Cancelled",
+        }
+    }
+
+    /// What happened, in a sentence; only a panic's message may have several lines.
+    pub(super) fn headline(&self) -> String {
+        match &self.outcome {
+            Outcome::Ok => "ended well".to_owned(),
+            Outcome::Panicked => self.panic.as_ref().map_or_else(|| "panicked".to_owned(), Panicked::headline),
+            Outcome::ReturnedError => "a `?` returned an error: the cell ended there".to_owned(),
+            Outcome::TypesChanged(names) => format!(
+                "nothing ran: the types of {} were redefined, so their values are gone; run the cells that set them again",
+                quote(names)
+            ),
+            Outcome::Died(Death::Signal(_) | Death::Stopped, Aftermath::Restored) if self.interrupted => {
+                format!("interrupted; {RESTORED}")
+            }
+            Outcome::Died(Death::Signal(_) | Death::Stopped, _) if self.interrupted => {
+                "interrupted; the worker was replaced".to_owned()
+            }
+            Outcome::Died(death, Aftermath::Restored) => format!("the worker {death}; {RESTORED}"),
+            Outcome::Died(death, _) => format!("the worker {death}"),
+            Outcome::Stale => {
+                "nothing ran: variables that the cell uses are gone; run the cells that set them again".to_owned()
+            }
+            Outcome::LoadFailed(why) => format!("nothing ran: the compiled cell couldn't be loaded: {why}"),
+            Outcome::NoSuchEngine => "nothing ran: the cluster has no such engine".to_owned(),
+            Outcome::Cancelled => "nothing ran: an interrupt took it out of the queue".to_owned(),
+        }
+    }
+
+    fn first_line(&self) -> String {
+        let headline = self.headline();
+        let mut lines = headline.lines();
+        let first = lines.next().unwrap_or_default();
+        if lines.next().is_some() { format!("{first} ...") } else { first.to_owned() }
+    }
+
+    /// Place and consequences, below the headline.
+    fn details(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if let Some(panic) = &self.panic {
+            if self.outcome != Outcome::Panicked {
+                lines.push(format!("  it {}", panic.headline()));
+            }
+            lines.extend(panic.source());
+            lines.extend(panic.place.iter().flat_map(calls));
+        }
+        if !self.lost.is_empty() {
+            lines.push(format!("  lost: {}", quote(&self.lost)));
+            if let Outcome::Died(_, Aftermath::Lost(reason)) = &self.outcome {
+                lines.extend(no_snapshot(reason).map(|why| format!("  {why}")));
+                lines.push(format!("  {STILL_DEFINED}"));
+            }
+        }
+        lines
+    }
+}
+
+fn quote(names: &[String]) -> String {
+    let quoted: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+    quoted.join(", ")
+}
+
+/// The error that a cell ends with whose run failed on these engines, if there are any.
+pub(super) fn error<'a>(failures: impl Iterator<Item = (EngineId, &'a Failure)>, each: bool) -> Option<Output> {
+    let groups = fold(failures, each);
+    let (ids, first) = groups.first()?;
+    let count: usize = groups.iter().map(|(ids, _)| ids.len()).sum();
+    let mut traceback = Vec::new();
+    for (place, (ids, failure)) in groups.iter().enumerate() {
+        let label = format!("{RED}[{}:execute]{PLAIN}", fold_ids(ids));
+        if place < IN_FULL {
+            traceback.push(format!("{label} {}", failure.headline()));
+            traceback.extend(failure.details());
+        } else {
+            traceback.push(format!("{label} {}", failure.first_line()));
+        }
+    }
+    if count == 1 {
+        let evalue = format!("{}: {}", name_engines(ids), first.first_line());
+        return Some(Output::Error { ename: first.kind().to_owned(), evalue, traceback });
+    }
+    traceback.push(format!("{RED}{count} errors{PLAIN}"));
+    let evalue = format!("{count} errors: [{}:execute] {}", fold_ids(ids), first.first_line());
+    Some(Output::Error { ename: "CompositeError".to_owned(), evalue, traceback })
+}
+
+/// The error of a cell that failed in the notebook's own worker.
+pub(super) fn local_error(failure: &Failure) -> Output {
+    let mut traceback = vec![format!("{RED}{}{PLAIN}", failure.headline())];
+    traceback.extend(failure.details());
+    Output::Error { ename: failure.kind().to_owned(), evalue: failure.first_line(), traceback }
+}

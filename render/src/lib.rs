@@ -1,0 +1,34 @@
+//! Rendering: from the events of runs to the outputs of a notebook.
+//!
+//! [`PxView`] shows a parallel cell, [`LocalView`] one of the notebook's own worker, and [`PxRecord`] keeps what a
+//! parallel cell put out. Everything here is a pure function of events: it never reads a clock, a socket or a file, and
+//! the bytes that a user's program prints never make it panic.
+
+mod failure;
+mod fold;
+mod lines;
+mod local;
+mod magics;
+mod map;
+mod output;
+mod progress;
+mod record;
+mod run;
+pub mod status;
+mod tasks;
+#[cfg(test)]
+mod tests;
+mod utf8;
+mod view;
+
+pub use failure::{RESTORED, STILL_DEFINED, at_place, no_snapshot};
+pub use local::LocalView;
+pub use magics::{LEFT, help, magics};
+pub use map::{EngineState, MapEnd, MapView};
+pub use output::{Bundle, Output, bundle, html_bundle, plain_bundle, stream_name};
+pub use progress::duration;
+pub use record::{PxRecord, RECORD_LIMIT};
+pub use run::{Place, Source, late};
+pub use tasks::{TaskLine, TaskState, tasks};
+pub use utf8::Utf8Decoder;
+pub use view::{PxView, ViewOptions, announce};

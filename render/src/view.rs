@@ -1,0 +1,217 @@
+//! A parallel cell on the screen: from the events of its run on several engines to the outputs of the notebook.
+
+use super::lines::{Lines, prefix};
+use super::output::{Bundle, Output, push_text};
+use super::progress;
+use super::record::{self, PxRecord, RECORD_LIMIT};
+use super::run::{Place, Run, Source, Step};
+use crate::failure::Panicked;
+use chorus_magics::Grouping;
+use chorus_protocol::{EngineId, RunEvent, Stream};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How a parallel cell is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ViewOptions {
+    /// Whether outputs are shown as they arrive; else grouped, by [`PxView::finish`].
+    pub stream: bool,
+    /// How they are grouped.
+    pub grouping: Grouping,
+    /// Whether every engine's outputs are shown although others' are identical.
+    pub each: bool,
+    /// Whether the cell ends in an expression, so that its last display is its result.
+    pub has_result: bool,
+    /// The cell's execution count.
+    pub count: u32,
+}
+
+impl ViewOptions {
+    /// What a function prints and displays, as it comes; its results go elsewhere.
+    pub fn streaming(count: u32) -> ViewOptions {
+        ViewOptions { stream: true, grouping: Grouping::default(), each: false, has_result: false, count }
+    }
+}
+
+/// The state of one parallel cell. Give it every event of the run in order of arrival, and show what it returns; when
+/// [`PxView::is_done`], end with [`PxView::finish`]. What comes later still, from threads or child processes of the
+/// cell, may be given to it as well.
+#[derive(Clone, Debug)]
+pub struct PxView {
+    options: ViewOptions,
+    runs: BTreeMap<EngineId, Run>,
+    lines: Lines,
+    record: PxRecord,
+    finished: bool,
+}
+
+impl PxView {
+    /// A cell that is sent to these engines.
+    pub fn new(targets: &[EngineId], options: ViewOptions) -> PxView {
+        PxView {
+            options,
+            runs: BTreeMap::new(),
+            lines: Lines::default(),
+            record: PxRecord::new(targets, options.count, RECORD_LIMIT),
+            finished: false,
+        }
+    }
+
+    /// Takes an event; `place` is where in the user's cell a panic happened, as far as the caller knows.
+    pub fn event(&mut self, engine: EngineId, event: &RunEvent, place: Option<Place>) -> Vec<Output> {
+        let mut outputs = Vec::new();
+        let run = self.runs.entry(engine).or_insert_with(|| Run::new(Source::Engine(engine)));
+        for step in run.event(event, place, self.options.has_result) {
+            self.step(engine, step, &mut outputs);
+        }
+        outputs
+    }
+
+    /// The variables that an engine lost in this run. To be told between the event with its failure and
+    /// [`PxView::finish`].
+    pub fn lost(&mut self, engine: EngineId, variables: Vec<String>) {
+        self.record.lost(engine, variables);
+    }
+
+    /// The user has ended the cell: failures from now on are called so.
+    pub fn interrupted(&mut self) {
+        self.record.interrupted = true;
+    }
+
+    /// Whether a part of a line is held back: call [`PxView::flush_partial`] a short time later, such as 100 ms.
+    pub fn has_partial(&self) -> bool {
+        self.lines.has_partial()
+    }
+
+    /// Shows the parts of lines that are held back.
+    pub fn flush_partial(&mut self) -> Vec<Output> {
+        let mut outputs = Vec::new();
+        self.lines.flush_partial(&mut outputs);
+        outputs
+    }
+
+    /// Whether all engines are done.
+    pub fn is_done(&self) -> bool {
+        self.record.running().is_empty()
+    }
+
+    /// How far the run is, as a bundle for a display that is updated.
+    pub fn progress(&self, elapsed: Duration) -> Bundle {
+        let total = self.record.targets().len();
+        progress::bundle(total - self.record.running().len(), total, elapsed, self.record.interrupted)
+    }
+
+    /// Ends the cell: results, failures, and everything else if it wasn't shown as it arrived. Engines that aren't done
+    /// yet are named. An [`Output::Error`], if any engine failed, comes last. A second call shows nothing.
+    pub fn finish(&mut self) -> Vec<Output> {
+        let mut outputs = Vec::new();
+        if std::mem::replace(&mut self.finished, true) {
+            return outputs;
+        }
+        let PxView { options, .. } = *self;
+        if !options.stream {
+            return self.record.render(options.grouping, options.each);
+        }
+        for engine in self.record.targets() {
+            self.lines.end(engine, &mut outputs);
+        }
+        outputs.extend(self.record.results(options.each));
+        outputs.extend(self.record.ending(options.each));
+        outputs
+    }
+
+    /// What has come so far.
+    pub fn record(&self) -> &PxRecord {
+        &self.record
+    }
+
+    /// What has come, to be kept for `%pxresult`.
+    pub fn into_record(self) -> PxRecord {
+        self.record
+    }
+
+    fn step(&mut self, engine: EngineId, step: Step, outputs: &mut Vec<Output>) {
+        // What comes after the end has no better time to be shown than at once.
+        let now = self.options.stream || self.finished;
+        match step {
+            Step::Text(stream, text) => {
+                self.record.text(engine, stream, &text);
+                if now {
+                    self.lines.text(engine, stream, &text, outputs);
+                }
+            }
+            Step::Display(data) => {
+                self.record.display(engine, None, data.clone());
+                if now {
+                    self.label(engine, outputs);
+                    outputs.push(Output::display(data));
+                }
+            }
+            Step::Named(id, data) => {
+                self.record.display(engine, Some(id.clone()), data.clone());
+                if now {
+                    self.label(engine, outputs);
+                    outputs.push(Output::named(id, data));
+                }
+            }
+            Step::Update(id, data) => {
+                let is_ours = self.record.update(engine, &id, &data);
+                if now || !is_ours {
+                    outputs.push(Output::Update { id, data });
+                }
+            }
+            Step::Clear { wait } => {
+                self.record.clear(engine, wait);
+                // Of several engines, none may clear what the others show.
+                if now && self.record.targets() == [engine] {
+                    self.lines.end(engine, outputs);
+                    outputs.push(Output::Clear { wait });
+                }
+            }
+            Step::Panic(panicked) => self.panic(engine, &panicked, outputs, now),
+            Step::Result(data) => {
+                if self.finished {
+                    self.lines.close(outputs);
+                    outputs.extend(record::results(self.options.count, std::iter::once((vec![engine], &data))));
+                }
+                self.record.result(engine, data);
+            }
+            Step::Failed(failure) => {
+                if self.finished {
+                    let prefix = format!("[{engine}:execute] ");
+                    self.lines.notice(Stream::Stderr, &prefix, &failure.headline(), outputs);
+                }
+                self.record.failed(engine, failure);
+            }
+            Step::Done => {
+                self.lines.end(engine, outputs);
+                self.record.done(engine);
+            }
+        }
+    }
+
+    /// Says whose display comes next.
+    fn label(&mut self, engine: EngineId, outputs: &mut Vec<Output>) {
+        self.lines.end(engine, outputs);
+        self.lines.notice(Stream::Stdout, "", &format!("[output:{engine}]"), outputs);
+    }
+
+    /// A panic that didn't end the run is a line on stderr.
+    fn panic(&mut self, engine: EngineId, panicked: &Panicked, outputs: &mut Vec<Output>, now: bool) {
+        let text = panicked.headline();
+        if now {
+            let prefix = prefix(Stream::Stderr, &engine.to_string());
+            self.lines.notice(Stream::Stderr, &prefix, &text, outputs);
+        }
+        self.record.text(engine, Stream::Stderr, &(text + "\n"));
+    }
+}
+
+/// What `--verbose` says before a parallel cell runs.
+pub fn announce(targets: &[EngineId], block: bool) -> Output {
+    let mut outputs = Vec::new();
+    let kind = if block { "Parallel" } else { "Async parallel" };
+    let text = format!("{kind} execution on {}\n", chorus_protocol::name_engines(targets));
+    push_text(&mut outputs, Stream::Stdout, &text);
+    outputs.pop().unwrap_or_else(|| Output::plain(""))
+}
