@@ -7,11 +7,12 @@ use chorus_client::{Client, ClientError, Session, SessionEvent, SessionEvents};
 use chorus_compiler::{Member, Object};
 use chorus_controller::{Controller, ControllerConfig, ControllerError, Launch, Transport};
 use chorus_protocol::{
-    Aftermath, BlobId, ClusterStatus, Connection, ConnectionError, Death, EngineId, EngineInfo, RunId, SnapshotState,
+    Aftermath, BlobId, ClusterStatus, Connection, ConnectionError, Death, EngineId, EngineInfo, Outcome, RunEvent,
+    RunId, SnapshotState,
 };
-use chorus_render::{Source, late};
+use chorus_render::{Bars, Source, late};
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,9 @@ const JOIN_LIMIT: Duration = Duration::from_secs(20);
 
 /// How long a cell waits for an engine that is being started again.
 const RECOVERY_LIMIT: Duration = Duration::from_secs(3);
+
+/// How long it may take until what the controller has said is heard.
+const HEARING_LIMIT: Duration = Duration::from_millis(500);
 
 /// Cells of which late output still finds its way into the right place.
 const REMEMBERED_RUNS: usize = 64;
@@ -92,8 +96,14 @@ struct Known {
     infos: BTreeMap<EngineId, EngineInfo>,
     /// Of the last run on each engine.
     snapshots: BTreeMap<EngineId, SnapshotState>,
-    /// To be told with the next cell.
+    /// To be told with the cell that runs, or the next.
     notices: Vec<String>,
+    /// So many more, when the compiler has said which variables are lost.
+    notices_to_come: usize,
+    /// Engines whose loss runs have told, and the controller hasn't yet.
+    missed: BTreeSet<EngineId>,
+    /// The progress bars of each engine's worker.
+    bars: BTreeMap<EngineId, Bars>,
     /// Why the controller is gone.
     lost: Option<String>,
     /// Where the output of runs that have ended goes.
@@ -109,6 +119,8 @@ pub struct Cluster {
     controller: Option<Controller>,
     known: Arc<Mutex<Known>>,
     joined: watch::Receiver<usize>,
+    /// Whether nothing more will be heard.
+    closed: watch::Receiver<bool>,
     blobs: Mutex<BTreeMap<PathBuf, BlobId>>,
 }
 
@@ -175,9 +187,14 @@ impl Cluster {
         let engines: BTreeMap<_, _> = infos.keys().copied().map(up).collect();
         let (joins, joined) = watch::channel(engines.len());
         let known = Arc::new(Mutex::new(Known { engines, infos, ..Known::default() }));
-        tokio::spawn(follow(events, Arc::clone(&known), joins, compiler.clone()));
+        let (close, closed) = watch::channel(false);
+        let following = follow(events, Arc::clone(&known), joins, compiler.clone());
+        tokio::spawn(async move {
+            following.await;
+            close.send_replace(true);
+        });
         let name = connection.name.clone();
-        Ok(Cluster { name, client, session, controller: None, known, joined, blobs: Mutex::default() })
+        Ok(Cluster { name, client, session, controller: None, known, joined, closed, blobs: Mutex::default() })
     }
 
     /// Its name.
@@ -222,16 +239,26 @@ impl Cluster {
         self.known.lock().engines.get(&engine).map_or(0, |state| state.generation)
     }
 
-    /// Notes the generation that a run's end brought.
-    pub fn set_generation(&self, engine: EngineId, generation: u32) {
-        if let Some(state) = self.known.lock().engines.get_mut(&engine) {
-            state.generation = generation;
+    /// Takes note of what a run's event says of its engine. What is returned is to be taken for events before it: the
+    /// last updates of the bars that a dead worker had drawn.
+    pub fn see(&self, engine: EngineId, event: &RunEvent) -> Vec<RunEvent> {
+        let mut known = match event {
+            RunEvent::Output { .. } | RunEvent::ClearOutput { .. } | RunEvent::Panic(_) => return Vec::new(),
+            RunEvent::Started(_) | RunEvent::Display { .. } | RunEvent::Done { .. } => self.known.lock(),
+        };
+        match event {
+            RunEvent::Started(snapshot) => _ = known.snapshots.insert(engine, snapshot.clone()),
+            RunEvent::Done { outcome, generation, .. } => {
+                if let Some(state) = known.engines.get_mut(&engine) {
+                    state.generation = *generation;
+                    if state.up && matches!(outcome, Outcome::Died(Death::EngineLost, _)) {
+                        known.missed.insert(engine);
+                    }
+                }
+            }
+            _ => {}
         }
-    }
-
-    /// Notes what a run was told of its snapshot.
-    pub fn note_snapshot(&self, engine: EngineId, snapshot: &SnapshotState) {
-        self.known.lock().snapshots.insert(engine, snapshot.clone());
+        known.bars.entry(engine).or_default().see(event)
     }
 
     /// The snapshots of the last run on each engine.
@@ -239,9 +266,24 @@ impl Cluster {
         self.known.lock().snapshots.clone()
     }
 
-    /// What happened while no cell ran, since this was last asked.
-    pub fn notices(&self) -> Vec<String> {
+    /// What happened outside of runs since this was last asked. What runs have told of engines is waited for.
+    pub async fn notices(&self, compiler: &CompilerThread) -> Vec<String> {
+        if !self.known.lock().missed.is_empty() {
+            let heard = |_: &usize| self.known.lock().missed.is_empty();
+            _ = tokio::time::timeout(HEARING_LIMIT, self.joined.clone().wait_for(heard)).await;
+            self.known.lock().missed.clear();
+        }
+        if self.known.lock().notices_to_come > 0 {
+            // It does one thing after the other.
+            _ = compiler.with(|_| ()).await;
+        }
         std::mem::take(&mut self.known.lock().notices)
+    }
+
+    /// Why the session is closed, which it is.
+    pub async fn why_closed(&self) -> String {
+        _ = tokio::time::timeout(HEARING_LIMIT, self.closed.clone().wait_for(|closed| *closed)).await;
+        self.lost().unwrap_or_else(|| "this notebook has left it".to_owned())
     }
 
     /// Why the controller is gone, if it is.
@@ -325,17 +367,25 @@ async fn follow(
                 joins.send_replace(joined);
             }
             SessionEvent::EngineDown { engine, reason, restarting } => {
-                if let Some(state) = known.lock().engines.get_mut(&engine) {
-                    (state.up, state.restarting) = (false, restarting);
-                }
+                let joined = {
+                    let mut known = known.lock();
+                    known.missed.remove(&engine);
+                    if let Some(state) = known.engines.get_mut(&engine) {
+                        (state.up, state.restarting) = (false, restarting);
+                    }
+                    known.engines.values().filter(|state| state.up).count()
+                };
+                end_bars(&known, engine, Death::EngineLost).await;
                 let after = if restarting { "it is being started again" } else { "it won't come back by itself" };
                 let what = format!("engine {engine} is gone: {reason}; {after}");
-                lose(&known, &compiler, engine, Death::EngineLost, move |lost| format!("{what}{}", losses(lost)));
+                lose(&known, &compiler, engine, Death::EngineLost, move |lost| Some(format!("{what}{}", losses(lost))));
+                joins.send_replace(joined);
             }
             SessionEvent::WorkerLost { engine, death, aftermath, generation, in_task } => {
                 if let Some(state) = known.lock().engines.get_mut(&engine) {
                     state.generation = generation;
                 }
+                end_bars(&known, engine, death).await;
                 if death == Death::EngineLost {
                     // Its `EngineDown` says so.
                     continue;
@@ -343,28 +393,32 @@ async fn follow(
                 let who = format!("engine {engine}'s worker");
                 match aftermath {
                     Aftermath::Lost(reason) if in_task => {
-                        let known = Arc::clone(&known);
-                        compiler.send(move |compiler| {
-                            let lost = compiler.died(Member::Engine(engine), death);
-                            if !lost.is_empty() {
-                                known.lock().notices.push(call_death_notice(&who, death, &reason, &lost));
-                            }
+                        lose(&known, &compiler, engine, death, move |lost| {
+                            (!lost.is_empty()).then(|| call_death_notice(&who, death, &reason, lost))
                         });
                     }
                     Aftermath::Restored => known.lock().notices.push(restored_notice(&who, death)),
                     Aftermath::Lost(reason) => {
-                        lose(&known, &compiler, engine, death, move |lost| death_notice(&who, death, &reason, lost));
+                        lose(&known, &compiler, engine, death, move |lost| {
+                            (death != Death::Stopped).then(|| death_notice(&who, death, &reason, lost))
+                        });
                     }
                 }
             }
             SessionEvent::LateOutput { run, engine, event } => {
                 let publisher = known.lock().publishers.iter().find(|(of, _)| *of == run).map(|(_, p)| p.clone());
+                known.lock().bars.entry(engine).or_default().see(&event);
                 if let (Some(publisher), Some(output)) = (publisher, late(Source::Engine(engine), &event)) {
                     publisher.output(output).await;
                 }
             }
             SessionEvent::ControllerLost(reason) => {
+                let engines: Vec<EngineId> = known.lock().bars.keys().copied().collect();
+                for engine in engines {
+                    end_bars(&known, engine, Death::EngineLost).await;
+                }
                 let mut known = known.lock();
+                known.missed.clear();
                 known.engines.values_mut().for_each(|state| (state.up, state.restarting) = (false, false));
                 known.lost = Some(reason);
             }
@@ -377,13 +431,27 @@ fn lose(
     compiler: &CompilerThread,
     engine: EngineId,
     death: Death,
-    notice: impl Fn(&[String]) -> String + Send + 'static,
+    notice: impl Fn(&[String]) -> Option<String> + Send + 'static,
 ) {
+    known.lock().notices_to_come += 1;
     let known = Arc::clone(known);
     compiler.send(move |compiler| {
         let lost = compiler.died(Member::Engine(engine), death);
-        if death != Death::Stopped {
-            known.lock().notices.push(notice(&lost));
-        }
+        let mut known = known.lock();
+        known.notices_to_come -= 1;
+        known.notices.extend(notice(&lost));
     });
+}
+
+/// An engine's worker has died outside of runs: its bars say so.
+async fn end_bars(known: &Mutex<Known>, engine: EngineId, death: Death) {
+    let (last, publisher) = {
+        let mut known = known.lock();
+        let last = known.bars.get_mut(&engine).map(|bars| bars.end(death)).unwrap_or_default();
+        (last, known.publishers.back().map(|(_, publisher)| publisher.clone()))
+    };
+    let Some(publisher) = publisher else { return };
+    for output in last.iter().filter_map(|event| late(Source::Engine(engine), event)) {
+        publisher.output(output).await;
+    }
 }

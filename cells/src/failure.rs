@@ -1,47 +1,241 @@
-//! How failures read that don't come from a run: of compiling, of magics, of clusters.
+//! What can go wrong in a cell, as a value; and how it reads, in one place: [`Failure::content`].
 
 use chorus_compiler::{Diagnostic, Failure as CompileFailure, Member, describe};
-use chorus_jupyter::content::Failure;
+use chorus_jupyter::content;
 use chorus_magics::MagicError;
-use chorus_protocol::{Aftermath, Death, NoSnapshot};
-use chorus_render::{RESTORED, STILL_DEFINED, no_snapshot};
+use chorus_protocol::{Aftermath, Death, NoSnapshot, Panic};
+use chorus_render::{ErrorText, Place, PxFailure, RESTORED, RunFailure, STILL_DEFINED, at_place, no_snapshot};
 use std::collections::BTreeMap;
+use std::fmt;
 
 const RED: &str = "\x1b[31m";
 const PLAIN: &str = "\x1b[0m";
 
-const COMPILE_ERROR: &str = "CompileError";
+/// What sh says of a line that it can't read, and of a command that isn't there.
+const NOT_A_COMMAND: [Death; 2] = [Death::Exit(2), Death::Exit(127)];
 
-/// A failure that is a sentence, perhaps with more lines below.
-pub fn failure(ename: &str, evalue: impl Into<String>) -> Failure {
-    let evalue = evalue.into();
-    let mut lines = evalue.lines();
-    let first = format!("{RED}{ename}{PLAIN}: {}", lines.next().unwrap_or_default());
-    let traceback = std::iter::once(first).chain(lines.map(str::to_owned)).collect();
-    Failure { ename: ename.to_owned(), evalue, traceback }
+/// How much of a command an error repeats, in characters.
+const COMMAND: usize = 60;
+
+/// Why a cell failed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Failure {
+    /// It doesn't compile, so nothing ran.
+    Compile(Vec<Diagnostic>),
+    /// A magic can't be read.
+    Magic(Box<MagicError>),
+    /// Its run in the notebook's worker failed.
+    Run(Box<RunFailure>),
+    /// Its run failed on engines.
+    Px(PxFailure),
+    /// The user ended its run on the engines, which failed so.
+    PxInterrupted(PxFailure),
+    /// Its run in the notebook's worker was stopped.
+    Stopped {
+        /// Why.
+        why: Stopped,
+        /// What became of the variables.
+        aftermath: Aftermath,
+        /// Those that are gone if there was no snapshot.
+        lost: Vec<String>,
+    },
+    /// A map that it waited for failed.
+    Map(Box<MapFailure>),
+    /// A program that it started failed.
+    Command {
+        /// What was run.
+        command: String,
+        /// How it ended.
+        ended: Death,
+        /// Whether it is a line that begins with `!`.
+        is_line: bool,
+    },
+    /// Anything else that a sentence says, perhaps with more lines below.
+    Other(Kind, String),
 }
 
-/// A request whose content isn't what the protocol says.
-pub fn bad_request(msg_type: &str, why: &dyn std::fmt::Display) -> Failure {
-    failure("BadRequest", format!("the {msg_type} makes no sense: {why}"))
+/// Kinds of failures, which notebooks show by these names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A message isn't what Jupyter's protocol says.
+    BadRequest,
+    /// A cluster can't be started or used.
+    ClusterError,
+    /// The cluster is gone.
+    ClusterLost,
+    /// A program can't be started, or failed.
+    CommandFailed,
+    /// Several things failed.
+    CompositeError,
+    /// No engine is left.
+    EnginesLost,
+    /// A file can't be read or written.
+    FileError,
+    /// The user ended it.
+    Interrupted,
+    /// What was compiled can't be loaded.
+    LoadFailed,
+    /// A magic can't be run.
+    MagicError,
+    /// A map or a call can't be run, or its function failed.
+    MapError,
+    /// The notebook has no cluster.
+    NoCluster,
+    /// There is nothing to show.
+    NoResult,
+    /// There is no such map or call.
+    NoSuchTask,
+    /// A text has no value.
+    NotAnExpression,
+    /// A cell reads what nobody can type.
+    StdinNotImplementedError,
+    /// There is no such subshell.
+    SubshellNotFound,
+    /// There are no such engines.
+    TargetError,
+    /// Variables can't be passed on.
+    TransferError,
+    /// A worker died of what it was to do.
+    WorkerDied,
+    /// The notebook's worker can't be started.
+    WorkerError,
 }
 
-/// Nothing was compiled, and nothing ran.
-pub fn compile_failure(failure: CompileFailure) -> Failure {
-    match failure {
-        CompileFailure::Interrupted => {
-            self::failure("Interrupted", "the cell was interrupted while it was compiled; nothing ran")
-        }
-        CompileFailure::Errors(errors) => compile_errors(&errors),
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
     }
 }
 
-/// Whether it is of the compiler's errors.
-pub fn is_compile_failure(failure: &Failure) -> bool {
-    failure.ename == COMPILE_ERROR
+/// Why a run in the notebook's worker was stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// The user interrupted it.
+    ByUser,
+    /// It waits for a line that nobody can type.
+    WithoutInput,
 }
 
-fn compile_errors(errors: &[Diagnostic]) -> Failure {
+/// How a map failed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MapFailure {
+    /// What kind of failure it is.
+    pub kind: Kind,
+    /// In a sentence.
+    pub what: String,
+    /// The panic behind it, and where in the user's cells that was, if there.
+    pub panic: Option<(Panic, Option<Place>)>,
+    /// Items that were done, and all.
+    pub progress: (u64, u64),
+}
+
+/// A failure that is a sentence, perhaps with more lines below.
+pub fn failure(kind: Kind, what: impl Into<String>) -> Failure {
+    Failure::Other(kind, what.into())
+}
+
+/// A request whose content isn't what the protocol says.
+pub fn bad_request(msg_type: &str, why: &dyn fmt::Display) -> content::Failure {
+    failure(Kind::BadRequest, format!("the {msg_type} makes no sense: {why}")).content()
+}
+
+/// Nothing was compiled, and nothing ran.
+impl From<CompileFailure> for Failure {
+    fn from(failure: CompileFailure) -> Failure {
+        match failure {
+            CompileFailure::Interrupted => {
+                self::failure(Kind::Interrupted, "the cell was interrupted while it was compiled; nothing ran")
+            }
+            CompileFailure::Errors(errors) => Failure::Compile(errors),
+        }
+    }
+}
+
+/// Nothing of its cell ran.
+impl From<MagicError> for Failure {
+    fn from(error: MagicError) -> Failure {
+        Failure::Magic(Box::new(error))
+    }
+}
+
+impl Failure {
+    /// Whether the compiler refused the cell.
+    pub fn is_compile_error(&self) -> bool {
+        matches!(self, Failure::Compile(_))
+    }
+
+    /// Whether the user ended the cell.
+    pub fn is_interrupt(&self) -> bool {
+        match self {
+            Failure::PxInterrupted(_) | Failure::Stopped { why: Stopped::ByUser, .. } => true,
+            Failure::Map(failed) => failed.kind == Kind::Interrupted,
+            Failure::Other(kind, _) => *kind == Kind::Interrupted,
+            _ => false,
+        }
+    }
+
+    /// What failed, in a sentence.
+    pub fn sentence(&self) -> String {
+        self.content().evalue
+    }
+
+    /// As notebooks show it.
+    pub fn content(&self) -> content::Failure {
+        let ErrorText { ename, evalue, traceback } = match self {
+            Failure::Compile(errors) => compile_errors(errors),
+            Failure::Magic(error) => sentence(Kind::MagicError, error.to_string()),
+            Failure::Run(failed) => failed.text(),
+            Failure::Px(failed) => failed.text(),
+            Failure::PxInterrupted(failed) => {
+                let mut text = sentence(Kind::Interrupted, "the cell was interrupted on the engines".to_owned());
+                text.traceback.extend(failed.text().traceback);
+                text
+            }
+            Failure::Stopped { why, aftermath, lost } => stopped(*why, aftermath, lost),
+            Failure::Map(failed) => failed.text(),
+            Failure::Command { command, ended, is_line } => {
+                let more = if command.chars().nth(COMMAND).is_some() { "..." } else { "" };
+                let shown: String = command.chars().take(COMMAND).collect();
+                let mut text = sentence(Kind::CommandFailed, format!("`{shown}{more}` {ended}"));
+                if *is_line && NOT_A_COMMAND.contains(ended) {
+                    let hint = "help: above the cell's Rust a line that begins with `!` is a shell command; \
+                        for Rust's `!` write parentheses: `(!a)`";
+                    text.traceback.push(hint.to_owned());
+                }
+                text
+            }
+            Failure::Other(kind, what) => sentence(*kind, what.clone()),
+        };
+        content::Failure { ename, evalue, traceback }
+    }
+}
+
+impl MapFailure {
+    fn text(&self) -> ErrorText {
+        let mut text = sentence(self.kind, self.what.clone());
+        match &self.panic {
+            _ if self.kind != Kind::MapError => {}
+            Some((_, Some(place))) => text.traceback.extend(at_place(place)),
+            Some((panic, None)) => {
+                text.traceback.push(format!("  at {}:{}: {}", panic.file, panic.line, panic.message));
+            }
+            None => {}
+        }
+        let (done, items) = self.progress;
+        text.traceback.push(format!("  {done} of {items} items were done; `%pxresult --partial` shows them"));
+        text
+    }
+}
+
+fn sentence(kind: Kind, evalue: String) -> ErrorText {
+    let ename = kind.to_string();
+    let mut lines = evalue.lines();
+    let first = format!("{RED}{ename}{PLAIN}: {}", lines.next().unwrap_or_default());
+    let traceback = std::iter::once(first).chain(lines.map(str::to_owned)).collect();
+    ErrorText { ename, evalue, traceback }
+}
+
+fn compile_errors(errors: &[Diagnostic]) -> ErrorText {
     let evalue = match errors {
         [] => "the cell doesn't compile".to_owned(),
         [error] => summary(error),
@@ -49,7 +243,7 @@ fn compile_errors(errors: &[Diagnostic]) -> Failure {
     };
     let rendered: Vec<String> = errors.iter().map(|error| error.render(true)).collect();
     let traceback = rendered.join("\n\n").lines().map(str::to_owned).collect();
-    Failure { ename: COMPILE_ERROR.into(), evalue, traceback }
+    ErrorText { ename: "CompileError".to_owned(), evalue, traceback }
 }
 
 fn summary(error: &Diagnostic) -> String {
@@ -59,24 +253,22 @@ fn summary(error: &Diagnostic) -> String {
     format!("{}{code}: {}{}", error.level, error.message, note.unwrap_or_default())
 }
 
-/// A magic that can't be read; nothing of its cell ran.
-pub fn magic_failure(error: &MagicError) -> Failure {
-    failure("MagicError", error.to_string())
-}
-
-/// The user ended it, and these variables went with the worker if it had no snapshot.
-pub fn interrupted_with(what: &str, aftermath: &Aftermath, variables: &[String]) -> Failure {
-    match aftermath {
-        Aftermath::Restored => failure("Interrupted", format!("{what}; {RESTORED}")),
-        Aftermath::Lost(reason) => {
-            let mut lines = vec![format!("{what}{}", losses(variables))];
-            if !variables.is_empty() {
-                lines.extend(no_snapshot(reason));
-                lines.push(STILL_DEFINED.to_owned());
-            }
-            failure("Interrupted", lines.join("\n"))
+fn stopped(why: Stopped, aftermath: &Aftermath, lost: &[String]) -> ErrorText {
+    let (kind, what) = match why {
+        Stopped::ByUser => (Kind::Interrupted, "the cell was interrupted"),
+        Stopped::WithoutInput => {
+            (Kind::StdinNotImplementedError, "the cell reads its standard input, and this front end can't ask for any")
         }
-    }
+    };
+    let lines = match aftermath {
+        Aftermath::Restored => vec![format!("{what}; {RESTORED}")],
+        Aftermath::Lost(_) if lost.is_empty() => vec![what.to_owned()],
+        Aftermath::Lost(reason) => {
+            let first = format!("{what}{}", losses(lost));
+            std::iter::once(first).chain(no_snapshot(reason)).chain([STILL_DEFINED.to_owned()]).collect()
+        }
+    };
+    sentence(kind, lines.join("\n"))
 }
 
 /// A death outside of any cell, to be told with the next one.
@@ -121,23 +313,38 @@ mod tests {
 
     #[test]
     fn losses_are_named() {
-        let lost = Aftermath::Lost(NoSnapshot::Threads(3));
-        let failed = interrupted_with("the cell was interrupted", &lost, &["a".into(), "b".into()]);
+        let stopped = |aftermath, lost: &[&str]| {
+            let lost = lost.iter().map(|name| (*name).to_owned()).collect();
+            Failure::Stopped { why: Stopped::ByUser, aftermath, lost }.content()
+        };
+        let failed = stopped(Aftermath::Lost(NoSnapshot::Threads(3)), &["a", "b"]);
         let lines = [
             "the cell was interrupted; lost variables: `a`, `b`",
             "there was no snapshot: 3 threads that cells started were alive",
             STILL_DEFINED,
         ];
         assert_eq!(failed.evalue, lines.join("\n"));
-        assert_eq!(interrupted_with("it was", &lost, &[]).evalue, "it was");
+        let nothing = stopped(Aftermath::Lost(NoSnapshot::Ended), &[]);
+        assert_eq!((nothing.ename.as_str(), nothing.evalue.as_str()), ("Interrupted", "the cell was interrupted"));
+        let restored = stopped(Aftermath::Restored, &["a"]);
+        assert_eq!(restored.evalue, "the cell was interrupted; variables are as they were before this cell");
         let notice = death_notice("engine 2's worker", Death::Signal(9), &NoSnapshot::Off, &[]);
         assert!(notice.starts_with("engine 2's worker was killed by signal 9"), "{notice}");
     }
 
     #[test]
-    fn what_a_snapshot_kept_is_said_shortly() {
-        let failed = interrupted_with("the cell was interrupted", &Aftermath::Restored, &["a".into()]);
-        assert_eq!(failed.evalue, "the cell was interrupted; variables are as they were before this cell");
+    fn the_status_of_a_command_is_said_and_what_else_its_line_may_have_meant() {
+        let failed =
+            |command: &str, ended, is_line| Failure::Command { command: command.into(), ended, is_line }.content();
+        assert_eq!(failed("make all", Death::Exit(2), false).evalue, "`make all` exited with status 2");
+        assert_eq!(failed("make all", Death::Exit(1), true).traceback.len(), 1);
+        assert!(failed("a", Death::Exit(127), true).traceback[1].contains("`(!a)`"));
+        let killed = failed(&"x".repeat(99), Death::Signal(9), false);
+        assert_eq!(killed.ename, "CommandFailed");
+        assert!(
+            killed.evalue.starts_with(&format!("`{}...` was killed by signal 9", "x".repeat(COMMAND))),
+            "{killed:?}"
+        );
     }
 
     #[test]
@@ -153,7 +360,7 @@ mod tests {
     #[test]
     fn several_errors_are_counted_and_all_shown() {
         let errors = vec![Diagnostic::error("one"), Diagnostic::error("two")];
-        let failed = compile_failure(CompileFailure::Errors(errors));
+        let failed = Failure::Compile(errors).content();
         assert_eq!(failed.evalue, "error: one (and 1 more)");
         assert!(failed.traceback.iter().any(|line| line.contains("two")));
     }

@@ -8,6 +8,7 @@
 mod cluster;
 mod compiler_thread;
 mod config;
+mod engines;
 mod executor;
 mod facts;
 pub mod failure;
@@ -21,10 +22,12 @@ mod places;
 mod program;
 mod publisher;
 mod run;
+mod surroundings;
 
 pub use compiler_thread::CompilerThread;
 pub use config::NotebookConfig;
-pub use executor::{Executor, Next, Request, Wish, default_engines};
+pub use engines::default_engines;
+pub use executor::{Executor, Next, Request, Wish};
 pub use facts::{Facts, Known};
 pub use input::{Answers, FrontEnd};
 pub use interrupt::{Interrupted, Interrupts};

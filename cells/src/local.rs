@@ -1,15 +1,14 @@
 //! Runs the notebook's own cells, in a worker process of the kernel.
 
-use crate::failure::interrupted_with;
+use crate::failure::{Failure, Kind, Stopped, failure};
 use crate::interrupt::Interrupted;
-use crate::jobs::Jobs;
+use crate::jobs::{CellRun, Jobs};
 use crate::places::place_of;
 use crate::publisher::Publisher;
-use chorus_compiler::Object;
+use crate::surroundings::Surroundings;
 use chorus_engine::{Job, StartError, Worker, WorkerConfig, WorkerEvent};
-use chorus_jupyter::content::Failure;
-use chorus_protocol::{Aftermath, Death, Entry, Outcome, RunEvent, RunId, SnapshotPolicy, SnapshotState, Took};
-use chorus_render::{LocalView, Output, Source, late};
+use chorus_protocol::{Aftermath, Death, Entry, Outcome, RunEvent, RunId, SnapshotState, Took};
+use chorus_render::{Bars, LocalView, Source, late};
 use nix::sys::signal::Signal;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -23,25 +22,11 @@ use tokio::time::{Instant, sleep_until};
 const READING_CHECK: Duration = Duration::from_millis(50);
 const READING_CHECKS: u32 = 2;
 
+/// For what happens outside of runs.
+const NO_RUN: RunId = RunId(u64::MAX);
+
 /// How long a cell may go on when the map that it waited for was interrupted.
 const MAP_PATIENCE: Duration = Duration::from_secs(2);
-
-/// Why a cell was stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stopped {
-    ByUser,
-    /// It waits for a line that nobody can type.
-    WithoutInput,
-}
-
-impl Stopped {
-    fn what(self) -> &'static str {
-        match self {
-            Stopped::ByUser => "the cell was interrupted",
-            Stopped::WithoutInput => "the cell reads its standard input, and this front end can't ask for any",
-        }
-    }
-}
 
 /// How a local cell ended.
 #[derive(Debug)]
@@ -52,8 +37,6 @@ pub struct Ended {
     pub took: Took,
     /// Why it failed, if it did; not yet published.
     pub failure: Option<Failure>,
-    /// Whether a panic in its code is why.
-    pub panicked: bool,
 }
 
 /// Answers a cell that asks for input.
@@ -91,16 +74,10 @@ impl LocalWorker {
         Ok(LocalWorker { worker, route, jobs, routes, next_run: RunId(0), snapshot: None })
     }
 
-    /// Runs an object and publishes its outputs as they come. `variables` are those that a death would lose.
-    pub async fn run(
-        &mut self,
-        object: &Object,
-        variables: Vec<String>,
-        snapshots: SnapshotPolicy,
-        publisher: &Publisher,
-        interrupted: &mut Interrupted,
-        input: &impl Input,
-    ) -> Ended {
+    /// Runs a cell and publishes its outputs as they come. `variables` are those that a death would lose.
+    pub async fn run(&mut self, cell: &CellRun, variables: Vec<String>, input: &impl Input) -> Ended {
+        let (object, context) = (&cell.object, &cell.context);
+        let (publisher, interrupted) = (&context.publisher, &mut context.interrupted.clone());
         let run = self.next_run;
         self.next_run = RunId(run.0 + 1);
         let (sender, mut events) = mpsc::channel(1);
@@ -109,21 +86,19 @@ impl LocalWorker {
             routes.active = Some((run, sender));
             routes.last = Some(publisher.clone());
         }
-        self.jobs.set_object(object);
         self.worker.submit(Job {
             run,
             preload: object.preload.clone(),
             object: object.path.clone(),
             entry: Entry::Cell(object.entry.clone()),
-            argument: self.jobs.argument(),
+            argument: context.argument.clone(),
             rank: 0,
             size: 1,
             generation: None,
-            snapshots,
+            snapshots: context.snapshots,
         });
         let mut view = LocalView::new(object.has_result);
-        let (mut stopped, mut failure, mut kill_at) = (None, None, None);
-        let mut panicked = false;
+        let (mut stopped, mut kill_at) = (None, None);
         // For how many checks in a row the cell has been reading.
         let mut reading = 0;
         loop {
@@ -131,7 +106,7 @@ impl LocalWorker {
                 biased;
                 () = interrupted.next() => {
                     // A cell that waits for a map ends when the map does.
-                    if kill_at.is_none() && self.jobs.interrupt() {
+                    if kill_at.is_none() && self.jobs.interrupt(cell) {
                         kill_at = Some(Instant::now() + MAP_PATIENCE);
                         continue;
                     }
@@ -160,31 +135,21 @@ impl LocalWorker {
                     let place = place_of(&event, object, publisher.count());
                     match &event {
                         RunEvent::Started(snapshot) => self.snapshot = Some(snapshot.clone()),
-                        RunEvent::Panic(_) => panicked = true,
                         RunEvent::Done { outcome: Outcome::Died(_, Aftermath::Lost(_)), .. } => {
                             view.lost(variables.clone());
                         }
                         _ => {}
                     }
-                    for output in view.event(&event, place) {
-                        match output {
-                            Output::Error { ename, evalue, traceback } => {
-                                failure = Some(Failure { ename, evalue, traceback });
-                            }
-                            output => publisher.output(output).await,
-                        }
-                    }
+                    publisher.outputs(view.event(&event, place)).await;
                     if let RunEvent::Done { outcome, took, .. } = event {
-                        self.jobs.end_cell(&outcome);
-                        if let (Some(stopped), Outcome::Died(_, aftermath)) = (stopped, &outcome) {
-                            let mut why = interrupted_with(stopped.what(), aftermath, &variables);
-                            if stopped == Stopped::WithoutInput {
-                                why.ename = "StdinNotImplementedError".into();
+                        self.jobs.end(cell, &outcome).await;
+                        let failure = match (stopped, &outcome) {
+                            (Some(why), Outcome::Died(_, aftermath)) => {
+                                Some(Failure::Stopped { why, aftermath: aftermath.clone(), lost: variables })
                             }
-                            failure = Some(why);
-                        }
-                        let panicked = panicked && outcome == Outcome::Panicked;
-                        return Ended { outcome, took, failure, panicked };
+                            _ => view.failure().map(|failed| Failure::Run(Box::new(failed))),
+                        };
+                        return Ended { outcome, took, failure };
                     }
                 }
                 Some(WorkerEvent::Input { prompt, password, .. }) => {
@@ -193,9 +158,8 @@ impl LocalWorker {
                 Some(WorkerEvent::Lost { .. } | WorkerEvent::Ask { .. }) => {}
                 None => {
                     let reason = "the local worker's supervisor is gone: restart the kernel";
-                    let failure = crate::failure::failure("LoadFailed", reason);
-                    let outcome = Outcome::LoadFailed(reason.into());
-                    return Ended { outcome, took: Took::default(), failure: Some(failure), panicked: false };
+                    let failure = Some(failure(Kind::WorkerError, reason));
+                    return Ended { outcome: Outcome::LoadFailed(reason.into()), took: Took::default(), failure };
                 }
             }
         }
@@ -228,6 +192,11 @@ impl LocalWorker {
         self.snapshot.as_ref()
     }
 
+    /// The folder and the environment that cells have now.
+    pub async fn surroundings(&self) -> Surroundings {
+        Surroundings { folder: self.worker.folder(), env: self.worker.environment().await }
+    }
+
     /// Deaths since this was last asked, that happened while nothing ran.
     pub fn deaths(&self) -> Vec<(Death, Aftermath)> {
         std::mem::take(&mut self.routes.lock().deaths)
@@ -245,11 +214,17 @@ impl LocalWorker {
 }
 
 async fn route(mut events: mpsc::Receiver<WorkerEvent>, routes: Arc<Mutex<Routes>>, worker: Arc<Worker>, jobs: Jobs) {
+    let mut bars = Bars::default();
     while let Some(event) = events.recv().await {
-        let (active, last) = {
-            let routes = routes.lock();
-            (routes.active.clone(), routes.last.clone())
+        // The last updates of the bars that a dead worker had drawn.
+        let last_updates = match &event {
+            WorkerEvent::Run { run, event } => bars.see(event).into_iter().map(|event| (*run, event)).collect(),
+            WorkerEvent::Lost { death, .. } => bars.end(*death).into_iter().map(|event| (NO_RUN, event)).collect(),
+            WorkerEvent::Ask { .. } | WorkerEvent::Input { .. } => Vec::new(),
         };
+        for (run, event) in last_updates {
+            deliver(run, WorkerEvent::Run { run, event }, &routes).await;
+        }
         let run = match &event {
             WorkerEvent::Run { run, .. } | WorkerEvent::Input { run, .. } => *run,
             WorkerEvent::Ask { ticket, ask } => {
@@ -272,27 +247,40 @@ async fn route(mut events: mpsc::Receiver<WorkerEvent>, routes: Arc<Mutex<Routes
                 if *death != Death::Stopped {
                     routes.lock().deaths.push((*death, aftermath.clone()));
                 }
+                if let Aftermath::Lost(_) = aftermath {
+                    let (jobs, death) = (jobs.clone(), *death);
+                    tokio::spawn(async move { jobs.worker_died(0, death).await });
+                }
                 continue;
             }
         };
-        let is_done = matches!(event, WorkerEvent::Run { event: RunEvent::Done { .. }, .. });
-        match (active, last) {
-            (Some((active, sender)), _) if active == run => {
-                if is_done {
-                    // Before it is told: the next run may begin as soon as it is, and its route isn't to be cleared.
-                    routes.lock().active = None;
-                }
-                // Waiting here is what makes a cell that prints too fast wait.
-                let _ = sender.send(event).await;
+        deliver(run, event, &routes).await;
+    }
+}
+
+/// To the run that it belongs to, or, when that is over, to where the last one's outputs go.
+async fn deliver(run: RunId, event: WorkerEvent, routes: &Mutex<Routes>) {
+    let (active, last) = {
+        let routes = routes.lock();
+        (routes.active.clone(), routes.last.clone())
+    };
+    let is_done = matches!(event, WorkerEvent::Run { event: RunEvent::Done { .. }, .. });
+    match (active, last) {
+        (Some((active, sender)), _) if active == run => {
+            if is_done {
+                // Before it is told: the next run may begin as soon as it is, and its route isn't to be cleared.
+                routes.lock().active = None;
             }
-            (_, Some(publisher)) => {
-                if let WorkerEvent::Run { event, .. } = event
-                    && let Some(output) = late(Source::Local, &event)
-                {
-                    publisher.output(output).await;
-                }
-            }
-            _ => {}
+            // Waiting here is what makes a cell that prints too fast wait.
+            let _ = sender.send(event).await;
         }
+        (_, Some(publisher)) => {
+            if let WorkerEvent::Run { event, .. } = event
+                && let Some(output) = late(Source::Local, &event)
+            {
+                publisher.output(output).await;
+            }
+        }
+        _ => {}
     }
 }

@@ -7,6 +7,7 @@
 
 use crate::interrupt::Interrupted;
 use crate::publisher::Publisher;
+use crate::surroundings::Surroundings;
 use chorus_render::Utf8Decoder;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
@@ -14,7 +15,7 @@ use std::io;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, ChildStdin, Command};
+use tokio::process::{Child, ChildStdin};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -55,16 +56,10 @@ struct Group {
     id: Pid,
 }
 
-/// With the user's PATH. By its path it is started without a fork, which is slow in a process with this much memory.
-fn command(name: &str) -> Command {
-    let mut command = Command::new(chorus_compiler::find_program(name).unwrap_or_else(|| name.into()));
-    command.env("PATH", chorus_compiler::users_path());
-    command
-}
-
 impl Group {
     fn start() -> io::Result<Group> {
-        let leader = command("/bin/sh")
+        let leader = Surroundings::default()
+            .command("/bin/sh")
             .args(["-c", LEADER])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -96,9 +91,15 @@ impl Drop for Group {
 }
 
 /// Runs the program to its end. An error means that it can't be started.
-pub async fn run(program: Program<'_>, publisher: &Publisher, interrupted: &mut Interrupted) -> io::Result<Ended> {
+pub async fn run(
+    program: Program<'_>,
+    surroundings: &Surroundings,
+    publisher: &Publisher,
+    interrupted: &mut Interrupted,
+) -> io::Result<Ended> {
     let group = Group::start()?;
-    let mut child = command(program.program)
+    let mut child = surroundings
+        .command(program.program)
         .args(program.args)
         .stdin(if program.input.is_some() { Stdio::piped() } else { Stdio::null() })
         .stdout(Stdio::piped())

@@ -105,9 +105,6 @@ impl Publisher {
             Output::Update { id, data } => self.update(&id, false, data).await,
             Output::Clear { wait } => self.send("clear_output", content::clear_output(wait)).await,
             Output::Result { data, .. } => self.result(data).await,
-            Output::Error { ename, evalue, traceback } => {
-                self.error(&content::Failure { ename, evalue, traceback }).await;
-            }
         }
     }
 

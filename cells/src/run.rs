@@ -8,7 +8,7 @@ use chorus_client::{Run, RunRequest};
 use chorus_compiler::Object;
 use chorus_magics::PxOptions;
 use chorus_protocol::{Aftermath, EngineId, Entry, Outcome, RunEvent, SnapshotPolicy, Target, Took};
-use chorus_render::{PxView, ViewOptions};
+use chorus_render::{Output, PxView, ViewOptions};
 use futures::FutureExt;
 use nix::sys::signal::Signal;
 use parking_lot::{Mutex, MutexGuard};
@@ -40,6 +40,12 @@ pub struct PxCell {
 }
 
 impl PxCell {
+    #[cfg(test)]
+    pub(crate) fn ended() -> PxCell {
+        let view = PxView::new(&[], ViewOptions::streaming(0));
+        PxCell { view: Arc::new(Mutex::new(view)), finished: watch::channel(true).1 }
+    }
+
     /// What it showed, or is going to.
     pub fn view(&self) -> MutexGuard<'_, PxView> {
         self.view.lock()
@@ -156,17 +162,12 @@ impl Sent {
                     let (mut next, mut weight, mut outputs) = (Some(first), 0, Vec::new());
                     while let Some((engine, event)) = next {
                         weight += event.weight();
-                        if let RunEvent::Started(snapshot) = &event {
-                            cluster.note_snapshot(engine, snapshot);
-                        }
-                        let place = place_of(&event, &self.object, self.count);
-                        outputs.extend(self.view.lock().event(engine, &event, place));
-                        if let RunEvent::Done { outcome, generation, took } = event {
+                        outputs.extend(self.see(cluster, engine, &event));
+                        if let RunEvent::Done { outcome, took, .. } = event {
                             waiting.remove(&engine);
                             all_took.wall = all_took.wall.max(took.wall);
                             all_took.user += took.user;
                             all_took.system += took.system;
-                            cluster.set_generation(engine, generation);
                             if let (Outcome::Died(_, Aftermath::Lost(_)), Some(variables)) = (&outcome, held.get(&engine)) {
                                 self.view.lock().lost(engine, variables.clone());
                             }
@@ -191,6 +192,10 @@ impl Sent {
                     // A second interrupt is serious.
                     let signal = if was_interrupted { Signal::SIGKILL as i32 } else { options.config.signal_on_interrupt.0 };
                     if signal == 0 {
+                        if progress_shown {
+                            let bundle = self.view.lock().last_progress(started.elapsed(), true);
+                            publisher.update(&display, false, bundle).await;
+                        }
                         return Followed::Detached(self);
                     }
                     self.view.lock().interrupted();
@@ -206,22 +211,28 @@ impl Sent {
             }
         }
         if progress_shown {
-            let bundle = self.view.lock().progress(started.elapsed());
+            let bundle = self.view.lock().last_progress(started.elapsed(), false);
             publisher.update(&display, false, bundle).await;
         }
         self.finish.send_replace(true);
         Followed::Finished { outcomes, interrupted: was_interrupted, took: all_took }
     }
 
+    fn see(&self, cluster: &Cluster, engine: EngineId, event: &RunEvent) -> Vec<Output> {
+        let mut view = self.view.lock();
+        let mut outputs = Vec::new();
+        for last in cluster.see(engine, event) {
+            outputs.extend(view.event(engine, &last, None));
+        }
+        outputs.extend(view.event(engine, event, place_of(event, &self.object, self.count)));
+        outputs
+    }
+
     /// Keeps what the engines put out for `%pxresult`, and calls `ended` with each engine's outcome.
     pub async fn keep(mut self, cluster: Arc<Cluster>, ended: impl AsyncFn(EngineId, Outcome) -> Vec<String>) {
         while let Some((engine, event)) = self.run.next().await {
-            if let RunEvent::Started(snapshot) = &event {
-                cluster.note_snapshot(engine, snapshot);
-            }
-            self.view.lock().event(engine, &event, place_of(&event, &self.object, self.count));
-            if let RunEvent::Done { outcome, generation, .. } = event {
-                cluster.set_generation(engine, generation);
+            self.see(&cluster, engine, &event);
+            if let RunEvent::Done { outcome, .. } = event {
                 let died = matches!(outcome, Outcome::Died(_, Aftermath::Lost(_)));
                 let lost = ended(engine, outcome).await;
                 if died {

@@ -4,6 +4,7 @@
 use chorus_protocol::{Death, Entry, NoSnapshot, Panic, SnapshotPolicy, Taken, Took};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 
@@ -38,6 +39,8 @@ pub enum ToWorker {
         #[serde(with = "serde_bytes")]
         answer: Vec<u8>,
     },
+    /// Say which environment cells have. The answer is [`FromWorker::Environment`].
+    TellEnvironment,
 }
 
 /// From the worker.
@@ -69,6 +72,8 @@ pub enum FromWorker {
     },
     /// The object couldn't be loaded; nothing was called.
     LoadFailed(String),
+    /// All variables of its environment.
+    Environment(Vec<(OsString, OsString)>),
 }
 
 /// A copy of the worker that waits to be thawed.

@@ -3,7 +3,7 @@
 use crate::requests::{Kernel, Quit};
 use chorus_cells::{
     Executor, FrontEnd, Next, Publisher, Request, Wish,
-    failure::{bad_request, failure},
+    failure::{Kind, bad_request, failure},
 };
 use chorus_jupyter::content::{self, ExecuteRequest};
 use chorus_jupyter::{Message, Sender};
@@ -97,7 +97,8 @@ impl Line {
                 json!({"status": "ok", "user_expressions": expressions, "payload": payload})
             }
             Err(failed) => {
-                publisher.error(failed).await;
+                let failed = failed.content();
+                publisher.error(&failed).await;
                 failed.reply()
             }
         };
@@ -133,11 +134,11 @@ impl Line {
         for (name, expression) in expressions {
             let value = match expression.as_str() {
                 Some(code) => self.executor.expression(code, cell).await,
-                None => Err(failure("NotAnExpression", "an expression has to be a string")),
+                None => Err(failure(Kind::NotAnExpression, "an expression has to be a string")),
             };
             let value = match value {
                 Ok(data) => json!({"status": "ok", "data": data, "metadata": {}}),
-                Err(failed) => failed.reply(),
+                Err(failed) => failed.content().reply(),
             };
             values.insert(name.clone(), value);
         }

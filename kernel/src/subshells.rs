@@ -4,7 +4,7 @@
 //! after the other in the order in which they come, whichever shell they are for: they share the notebook's variables,
 //! and a cell that runs has borrowed them. A failed cell aborts those of its own shell only.
 
-use chorus_cells::failure::failure;
+use chorus_cells::failure::{Kind, failure};
 use chorus_jupyter::content::Failure;
 use chorus_jupyter::random_id;
 use parking_lot::Mutex;
@@ -51,7 +51,8 @@ impl Subshells {
 }
 
 fn unknown(id: &str) -> Failure {
-    failure("SubshellNotFound", format!("there is no subshell `{id}`: it was deleted, or the kernel was restarted"))
+    failure(Kind::SubshellNotFound, format!("there is no subshell `{id}`: it was deleted, or the kernel was restarted"))
+        .content()
 }
 
 #[cfg(test)]

@@ -23,7 +23,8 @@ mod display;
 pub mod host;
 pub mod link;
 pub mod map;
-mod progress;
+#[doc(hidden)]
+pub mod progress;
 mod show;
 #[doc(hidden)]
 pub mod store;

@@ -205,11 +205,20 @@ enum State {
     /// It was left early.
     Stopped,
     Panicked,
+    /// Its worker was stopped by the user.
+    Interrupted,
+    /// Its worker died.
+    Died,
 }
 
+/// The type of a bar's own representation, by which the kernel knows bars: it ends those that nobody else does.
+#[doc(hidden)]
+pub const BAR: &str = "application/vnd.chorus.bar";
+
 /// How far an iteration is.
-#[derive(Clone, Debug)]
-struct Status {
+#[doc(hidden)]
+#[derive(Clone, Debug, PartialEq)]
+pub struct Status {
     label: String,
     done: u64,
     total: Option<u64>,
@@ -219,11 +228,34 @@ struct Status {
 
 impl Status {
     fn bundle(&self) -> Bundle {
-        Bundle::new().with("text/plain", self.text()).with("text/html", self.html())
+        let bundle = Bundle::new().with("text/plain", self.text()).with("text/html", self.html());
+        bundle.with(BAR, self.encode())
+    }
+
+    fn encode(&self) -> String {
+        let running = u8::from(self.state == State::Running);
+        let total = self.total.map_or("-".to_owned(), |total| total.to_string());
+        let label: String = self.label.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        format!("{running} {} {total} {} {label}", self.done, self.elapsed.as_micros())
+    }
+
+    /// Of a bar under way, from its representation [`BAR`]; `None` if it has ended.
+    pub fn running(encoded: &str) -> Option<Status> {
+        let mut parts = encoded.trim_end_matches('\n').splitn(5, ' ');
+        let state = (parts.next()? == "1").then_some(State::Running)?;
+        let done = parts.next()?.parse().ok()?;
+        let total = parts.next()?.parse().ok();
+        let elapsed = Duration::from_micros(parts.next()?.parse().ok()?);
+        Some(Status { label: parts.next()?.to_owned(), done, total, elapsed, state })
+    }
+
+    /// The bar's worker has died.
+    pub fn died(self, interrupted: bool) -> Status {
+        Status { state: if interrupted { State::Interrupted } else { State::Died }, ..self }
     }
 
     /// `files  42% [██████████··············] 42/100, 3.5/s, 17 s left`
-    fn text(&self) -> String {
+    pub fn text(&self) -> String {
         let label = if self.label.is_empty() { String::new() } else { format!("{} ", self.label) };
         let Some(total) = self.total else { return format!("{label}{}", self.numbers()) };
         let full = (share(self.done, total) * WIDTH as f64) as usize;
@@ -232,7 +264,8 @@ impl Status {
         format!("{label}{percent:>3}% [{bar}] {}", self.numbers())
     }
 
-    fn html(&self) -> String {
+    /// The same with a bar that browsers draw.
+    pub fn html(&self) -> String {
         let (value, max) = match (self.total, self.state) {
             (Some(total), _) => (format!(" value=\"{}\"", self.done.min(total)), total.max(1)),
             // Without a value, browsers show that something goes on.
@@ -242,7 +275,7 @@ impl Status {
         let label = self.label.replace('&', "&amp;").replace('<', "&lt;");
         let colour = match self.state {
             State::Running | State::Done => "",
-            State::Stopped | State::Panicked => "; accent-color: #c33",
+            State::Stopped | State::Panicked | State::Interrupted | State::Died => "; accent-color: #c33",
         };
         format!(
             "<div>{label} <progress{value} max=\"{max}\" style=\"width: 16em; vertical-align: middle{colour}\">\
@@ -265,6 +298,8 @@ impl Status {
             (State::Done, _) => format!(", took {}", duration(seconds)),
             (State::Stopped, _) => format!(", stopped after {}", duration(seconds)),
             (State::Panicked, _) => format!(", panicked after {}", duration(seconds)),
+            (State::Interrupted, _) => format!(", interrupted after {}", duration(seconds)),
+            (State::Died, _) => format!(", its worker died after {}", duration(seconds)),
             (State::Running, Some(total)) if self.done > 0 => {
                 let left = total.saturating_sub(self.done) as f64;
                 format!(", {} left", duration(seconds * left / self.done as f64))
@@ -326,6 +361,21 @@ mod tests {
             text(25, Some(100), 8000.0, State::Panicked),
             "files  25% [██████··················] 25/100, 0.00/s, panicked after 2 h 13 min"
         );
+    }
+
+    #[test]
+    fn who_knows_a_bar_can_end_it_for_a_worker_that_has_died() {
+        for total in [Some(100), None] {
+            let bar = Status { label: "a b\nc".into(), ..status(42, total, 12.0, State::Running) };
+            let known = Status::running(&bar.encode()).unwrap();
+            assert_eq!(known, Status { label: "a b c".into(), ..bar });
+            assert!(
+                known.clone().died(true).text().ends_with("42/100, 3.5/s, interrupted after 12 s") == total.is_some()
+            );
+            assert!(known.died(false).text().ends_with("3.5/s, its worker died after 12 s"));
+        }
+        assert_eq!(Status::running(&status(100, None, 1.0, State::Done).encode()), None);
+        assert_eq!(Status::running("1 x"), None);
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! How runs failed, in words.
 
 use super::fold::fold;
-use super::output::Output;
 use super::run::Place;
 use chorus_protocol::{Aftermath, Death, EngineId, NoSnapshot, Outcome, Panic, fold_ids, name_engines};
 
@@ -33,9 +32,11 @@ pub fn no_snapshot(reason: &NoSnapshot) -> Option<String> {
 
 /// A panic, and where in the user's cell it was, if it was there.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Panicked {
-    pub(super) panic: Panic,
-    pub(super) place: Option<Place>,
+pub struct Panicked {
+    /// The panic.
+    pub panic: Panic,
+    /// The place.
+    pub place: Option<Place>,
 }
 
 impl Panicked {
@@ -101,19 +102,31 @@ fn calls(place: &Place) -> Vec<String> {
     shown.chain((more > 0).then(|| format!("  and {more} more"))).collect()
 }
 
-/// How a run failed.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Failure {
-    pub(super) outcome: Outcome,
-    /// The last panic before it.
-    pub(super) panic: Option<Panicked>,
-    /// The variables that are gone, as the caller knows them.
-    pub(super) lost: Vec<String>,
-    /// Whether the user ended it.
-    pub(super) interrupted: bool,
+/// A failure in the three forms that Jupyter has for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ErrorText {
+    /// The kind of failure.
+    pub ename: String,
+    /// One line that says what failed.
+    pub evalue: String,
+    /// What is shown, with ANSI colours.
+    pub traceback: Vec<String>,
 }
 
-impl Failure {
+/// How a run failed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RunFailure {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The last panic before it.
+    pub panic: Option<Panicked>,
+    /// The variables that are gone, as the caller knows them.
+    pub lost: Vec<String>,
+    /// Whether the user ended it.
+    pub interrupted: bool,
+}
+
+impl RunFailure {
     fn kind(&self) -> &'static str {
         match self.outcome {
             Outcome::Ok => "Ok",
@@ -163,6 +176,13 @@ impl Failure {
         if lines.next().is_some() { format!("{first} ...") } else { first.to_owned() }
     }
 
+    /// What a cell of the notebook's own worker ends with.
+    pub fn text(&self) -> ErrorText {
+        let mut traceback = vec![format!("{RED}{}{PLAIN}", self.headline())];
+        traceback.extend(self.details());
+        ErrorText { ename: self.kind().to_owned(), evalue: self.first_line(), traceback }
+    }
+
     /// Place and consequences, below the headline.
     fn details(&self) -> Vec<String> {
         let mut lines = Vec::new();
@@ -189,33 +209,41 @@ fn quote(names: &[String]) -> String {
     quoted.join(", ")
 }
 
-/// The error that a cell ends with whose run failed on these engines, if there are any.
-pub(super) fn error<'a>(failures: impl Iterator<Item = (EngineId, &'a Failure)>, each: bool) -> Option<Output> {
-    let groups = fold(failures, each);
-    let (ids, first) = groups.first()?;
-    let count: usize = groups.iter().map(|(ids, _)| ids.len()).sum();
-    let mut traceback = Vec::new();
-    for (place, (ids, failure)) in groups.iter().enumerate() {
-        let label = format!("{RED}[{}:execute]{PLAIN}", fold_ids(ids));
-        if place < IN_FULL {
-            traceback.push(format!("{label} {}", failure.headline()));
-            traceback.extend(failure.details());
-        } else {
-            traceback.push(format!("{label} {}", failure.first_line()));
-        }
-    }
-    if count == 1 {
-        let evalue = format!("{}: {}", name_engines(ids), first.first_line());
-        return Some(Output::Error { ename: first.kind().to_owned(), evalue, traceback });
-    }
-    traceback.push(format!("{RED}{count} errors{PLAIN}"));
-    let evalue = format!("{count} errors: [{}:execute] {}", fold_ids(ids), first.first_line());
-    Some(Output::Error { ename: "CompositeError".to_owned(), evalue, traceback })
+/// How a parallel cell failed: on at least one engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PxFailure {
+    failures: Vec<(EngineId, RunFailure)>,
+    /// Whether equal failures aren't put together.
+    each: bool,
 }
 
-/// The error of a cell that failed in the notebook's own worker.
-pub(super) fn local_error(failure: &Failure) -> Output {
-    let mut traceback = vec![format!("{RED}{}{PLAIN}", failure.headline())];
-    traceback.extend(failure.details());
-    Output::Error { ename: failure.kind().to_owned(), evalue: failure.first_line(), traceback }
+impl PxFailure {
+    /// Of these engines, if there are any.
+    pub(super) fn new(failures: Vec<(EngineId, RunFailure)>, each: bool) -> Option<PxFailure> {
+        (!failures.is_empty()).then_some(PxFailure { failures, each })
+    }
+
+    /// What the cell ends with.
+    pub fn text(&self) -> ErrorText {
+        let groups = fold(self.failures.iter().map(|(engine, failure)| (*engine, failure)), self.each);
+        let Some((ids, first)) = groups.first() else { return ErrorText::default() };
+        let mut traceback = Vec::new();
+        for (place, (ids, failure)) in groups.iter().enumerate() {
+            let label = format!("{RED}[{}:execute]{PLAIN}", fold_ids(ids));
+            if place < IN_FULL {
+                traceback.push(format!("{label} {}", failure.headline()));
+                traceback.extend(failure.details());
+            } else {
+                traceback.push(format!("{label} {}", failure.first_line()));
+            }
+        }
+        let count = self.failures.len();
+        if count == 1 {
+            let evalue = format!("{}: {}", name_engines(ids), first.first_line());
+            return ErrorText { ename: first.kind().to_owned(), evalue, traceback };
+        }
+        traceback.push(format!("{RED}{count} errors{PLAIN}"));
+        let evalue = format!("{count} errors: [{}:execute] {}", fold_ids(ids), first.first_line());
+        ErrorText { ename: "CompositeError".to_owned(), evalue, traceback }
+    }
 }

@@ -4,6 +4,7 @@
 //! parallel cell put out. Everything here is a pure function of events: it never reads a clock, a socket or a file, and
 //! the bytes that a user's program prints never make it panic.
 
+mod bars;
 mod failure;
 mod fold;
 mod lines;
@@ -18,17 +19,19 @@ pub mod status;
 mod tasks;
 #[cfg(test)]
 mod tests;
+mod time;
 mod utf8;
 mod view;
 
-pub use failure::{RESTORED, STILL_DEFINED, at_place, no_snapshot};
+pub use bars::Bars;
+pub use failure::{ErrorText, Panicked, PxFailure, RESTORED, RunFailure, STILL_DEFINED, at_place, no_snapshot};
 pub use local::LocalView;
 pub use magics::{LEFT, help, magics};
 pub use map::{EngineState, MapEnd, MapView};
 pub use output::{Bundle, Output, bundle, html_bundle, plain_bundle, stream_name};
-pub use progress::duration;
 pub use record::{PxRecord, RECORD_LIMIT};
 pub use run::{Place, Source, late};
 pub use tasks::{TaskLine, TaskState, tasks};
+pub use time::{data_size, duration, measured};
 pub use utf8::Utf8Decoder;
 pub use view::{PxView, ViewOptions, announce};

@@ -4,8 +4,9 @@
 
 use super::magics::LEFT;
 use super::output::{Bundle, html_bundle};
-use super::progress::duration;
-use chorus_protocol::EngineId;
+use super::progress::html_bar;
+use super::time::{duration, measured};
+use chorus_protocol::{EngineId, name_engines};
 use html_escape::encode_text;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -43,6 +44,8 @@ struct Engine {
     /// Items in a second, lately.
     rate: Option<f64>,
     state: EngineState,
+    /// How often its worker died.
+    deaths: u32,
 }
 
 /// What an engine does for a map.
@@ -59,13 +62,13 @@ pub enum EngineState {
 
 /// How a map ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MapEnd {
+pub enum MapEnd<'a> {
     /// All items were tried.
     Done,
-    /// An item failed.
-    Failed,
-    /// It was interrupted or cancelled.
-    Interrupted,
+    /// It failed, for this reason.
+    Failed(&'a str),
+    /// It was interrupted or cancelled, for this reason.
+    Interrupted(&'a str),
 }
 
 impl MapView {
@@ -81,7 +84,9 @@ impl MapView {
 
     /// An engine takes part, or does something else now.
     pub fn engine(&mut self, engine: EngineId, state: EngineState) {
-        self.engines.entry(engine).or_default().state = state;
+        let engine = self.engines.entry(engine).or_default();
+        engine.deaths += u32::from(state == EngineState::Lost);
+        engine.state = state;
     }
 
     /// An engine has done so many more items in so many microseconds, and so many of them failed, these first.
@@ -143,39 +148,48 @@ impl MapView {
         html_bundle(self.text(elapsed), self.html(elapsed))
     }
 
-    /// The last line, as text and as HTML.
-    pub fn end_bundle(&self, elapsed: Duration, end: MapEnd) -> Bundle {
-        let text = self.summary(elapsed, end);
-        let html = format!("<div>{}</div>", encode_text(&text));
+    /// How it looks at its end.
+    pub fn end_bundle(&self, elapsed: Duration, end: MapEnd<'_>) -> Bundle {
+        let mut text = self.summary(elapsed, end);
+        if let MapEnd::Failed(why) | MapEnd::Interrupted(why) = end {
+            text += &format!("; {}", why.lines().next().unwrap_or_default());
+        }
+        let bar = self.share().map(|share| html_bar(share, 1, end != MapEnd::Done || self.failures > 0));
+        let html = format!("<div>{} {}</div>", bar.unwrap_or_default(), encode_text(&text));
         html_bundle(text, html)
     }
 
-    /// `1,000 items on 4 engines in 0.52 s (1.9 k/s); compiled in 0.31 s; 3 failed: items 4, 17, 90`
-    pub fn summary(&self, elapsed: Duration, end: MapEnd) -> String {
+    /// `1,000 items on 4 engines in 520 ms (1.9 k/s); compiled in 310 ms; 3 failed: items 4, 17, 90`
+    pub fn summary(&self, elapsed: Duration, end: MapEnd<'_>) -> String {
         let engines = self.engines_used();
         let items = match (end, self.total) {
-            (MapEnd::Failed | MapEnd::Interrupted, Some(total)) => {
+            (MapEnd::Failed(_) | MapEnd::Interrupted(_), Some(total)) => {
                 format!("{} of {}", thousands(self.done), plural(total, "item"))
             }
             _ => plural(self.done, "item"),
         };
         let begin = match end {
             MapEnd::Done => "",
-            MapEnd::Failed => "failed: ",
-            MapEnd::Interrupted => "interrupted: ",
+            MapEnd::Failed(_) => "failed: ",
+            MapEnd::Interrupted(_) => "interrupted: ",
         };
-        let mut text = format!("{begin}{items} on {} in {}", plural(engines as u64, "engine"), short_time(elapsed));
+        let mut text = format!("{begin}{items} on {} in {}", plural(engines as u64, "engine"), measured(elapsed));
         if let Some(rate) = rate(self.done, elapsed) {
             text += &format!(" ({})", per_second(rate));
         }
         if let Some(compiled) = self.compiled {
-            text += &format!("; compiled in {}", short_time(compiled));
+            text += &format!("; compiled in {}", measured(compiled));
         }
         if self.failures > 0 {
             let all = self.failed.iter().map(|item| item.to_string()).collect::<Vec<_>>().join(", ");
             let items = if self.failures == 1 { "item" } else { "items" };
             let more = if self.failures > self.failed.len() as u64 { ", ..." } else { "" };
             text += &format!("; {} failed: {items} {all}{more}", thousands(self.failures));
+        }
+        let died: Vec<EngineId> =
+            self.engines.iter().filter(|(_, engine)| engine.deaths > 0).map(|(id, _)| *id).collect();
+        if !died.is_empty() {
+            text += &format!("; workers died on {}", name_engines(&died));
         }
         text
     }
@@ -195,22 +209,17 @@ impl MapView {
     }
 
     fn html(&self, elapsed: Duration) -> String {
-        let row = |name: &str, share: Option<f64>, numbers: &str, failures: u64| {
-            let colour = if failures > 0 { "; accent-color: #c33" } else { "" };
-            let bar = share.map(|share| {
-                format!(
-                    "<td><progress value=\"{share:.4}\" max=\"1\" style=\"width: 16em; vertical-align: \
-                     middle{colour}\"></progress></td>"
-                )
-            });
+        let row = |name: &str, share: Option<f64>, numbers: &str, is_wrong: bool| {
+            let bar = share.map(|share| format!("<td>{}</td>", html_bar(share, 1, is_wrong)));
             let bar = bar.unwrap_or_default();
             format!("<tr><td {LEFT}>{name}</td>{bar}<td {LEFT}>{}</td></tr>", encode_text(numbers))
         };
         let share = self.share();
         let whole = share.map_or("map".to_owned(), |share| format!("<b>{}%</b>", percent(share)));
-        let mut rows = row(&whole, share, &self.numbers(elapsed), self.failures);
+        let mut rows = row(&whole, share, &self.numbers(elapsed), self.failures > 0);
         for (id, engine) in &self.engines {
-            rows += &row(&format!("engine {id}"), self.part(engine), &engine.numbers(), engine.failures);
+            let is_wrong = engine.failures > 0 || engine.state == EngineState::Lost;
+            rows += &row(&format!("engine {id}"), self.part(engine), &engine.numbers(), is_wrong);
         }
         format!("<table>{rows}</table>")
     }
@@ -319,16 +328,6 @@ fn per_second(rate: f64) -> String {
     format!("{number:.digits$}{unit}/s")
 }
 
-/// With two digits behind the point while it is short.
-fn short_time(time: Duration) -> String {
-    match time.as_secs_f64() {
-        seconds if seconds < 0.0995 => format!("{:.1} ms", seconds * 1e3),
-        seconds if seconds < 9.995 => format!("{seconds:.2} s"),
-        seconds if seconds < 59.95 => format!("{seconds:.1} s"),
-        _ => duration(time),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -362,11 +361,11 @@ mod tests {
         ");
         insta::assert_snapshot!(text(&data, "text/html").replace("<tr>", "\n<tr>"), @r#"
         <table>
-        <tr><td style="text-align: left"><b>42%</b></td><td><progress value="0.4200" max="1" style="width: 16em; vertical-align: middle; accent-color: #c33"></progress></td><td style="text-align: left">4,200/10,000 items, 1.4 k/s, 5 s left, 3 failed</td></tr>
-        <tr><td style="text-align: left">engine 0</td><td><progress value="0.3500" max="1" style="width: 16em; vertical-align: middle; accent-color: #c33"></progress></td><td style="text-align: left">3,500 items, 1.2 k/s, busy, 2 failed</td></tr>
-        <tr><td style="text-align: left">engine 1</td><td><progress value="0.0700" max="1" style="width: 16em; vertical-align: middle; accent-color: #c33"></progress></td><td style="text-align: left">700 items, 350/s, died: others do its items, 1 failed</td></tr>
-        <tr><td style="text-align: left">engine 2</td><td><progress value="0.0000" max="1" style="width: 16em; vertical-align: middle"></progress></td><td style="text-align: left">0 items, busy</td></tr>
-        <tr><td style="text-align: left">engine 10</td><td><progress value="0.0000" max="1" style="width: 16em; vertical-align: middle"></progress></td><td style="text-align: left">0 items, idle</td></tr></table>
+        <tr><td style="text-align: left"><b>42%</b></td><td><progress value="0.42" max="1" style="width: 16em; vertical-align: middle; accent-color: #c33"></progress></td><td style="text-align: left">4,200/10,000 items, 1.4 k/s, 5 s left, 3 failed</td></tr>
+        <tr><td style="text-align: left">engine 0</td><td><progress value="0.35" max="1" style="width: 16em; vertical-align: middle; accent-color: #c33"></progress></td><td style="text-align: left">3,500 items, 1.2 k/s, busy, 2 failed</td></tr>
+        <tr><td style="text-align: left">engine 1</td><td><progress value="0.07" max="1" style="width: 16em; vertical-align: middle; accent-color: #c33"></progress></td><td style="text-align: left">700 items, 350/s, died: others do its items, 1 failed</td></tr>
+        <tr><td style="text-align: left">engine 2</td><td><progress value="0" max="1" style="width: 16em; vertical-align: middle"></progress></td><td style="text-align: left">0 items, busy</td></tr>
+        <tr><td style="text-align: left">engine 10</td><td><progress value="0" max="1" style="width: 16em; vertical-align: middle"></progress></td><td style="text-align: left">0 items, idle</td></tr></table>
         "#);
     }
 
@@ -381,7 +380,7 @@ mod tests {
           engine 10 0 items, idle
         ");
         assert!(!text(&data, "text/html").contains("<progress"));
-        let end = halfway(None).summary(Duration::from_secs(3), MapEnd::Interrupted);
+        let end = halfway(None).summary(Duration::from_secs(3), MapEnd::Interrupted(""));
         assert!(end.starts_with("interrupted: 4,200 items on 2 engines in 3.00 s"), "{end}");
     }
 
@@ -402,17 +401,25 @@ mod tests {
             view.done(EngineId(id), 2_500_000, 500_000, &[], 0);
         }
         let all = |view: &MapView, millis, end| view.summary(Duration::from_millis(millis), end);
-        assert_eq!(all(&view, 520, MapEnd::Done), "10,000,000 items on 4 engines in 0.52 s (19.2 M/s)");
+        assert_eq!(all(&view, 520, MapEnd::Done), "10,000,000 items on 4 engines in 520 ms (19.2 M/s)");
         let told = all(&view.clone().compiled_in(Duration::from_millis(310)), 520, MapEnd::Done);
-        assert_eq!(told, "10,000,000 items on 4 engines in 0.52 s (19.2 M/s); compiled in 0.31 s");
+        assert_eq!(told, "10,000,000 items on 4 engines in 520 ms (19.2 M/s); compiled in 310 ms");
         view.done(EngineId(0), 0, 0, &[90, 17, 4], 3);
-        insta::assert_snapshot!(all(&view, 520, MapEnd::Done), @"10,000,000 items on 4 engines in 0.52 s (19.2 M/s); 3 failed: items 4, 17, 90");
+        insta::assert_snapshot!(all(&view, 520, MapEnd::Done), @"10,000,000 items on 4 engines in 520 ms (19.2 M/s); 3 failed: items 4, 17, 90");
         let half = halfway(Some(10_000));
-        insta::assert_snapshot!(all(&half, 61_000, MapEnd::Interrupted), @"interrupted: 4,200 of 10,000 items on 2 engines in 1 min 1 s (68.9/s); 3 failed: items 4, 17, 90");
+        insta::assert_snapshot!(all(&half, 61_000, MapEnd::Interrupted("")), @"interrupted: 4,200 of 10,000 items on 2 engines in 1 min 1 s (68.9/s); 3 failed: items 4, 17, 90; workers died on engine 1");
+        let last = half.end_bundle(Duration::from_secs(61), MapEnd::Interrupted("the map was interrupted"));
+        assert!(text(&last, "text/plain").ends_with("on engine 1; the map was interrupted"), "{last:?}");
+        assert!(
+            text(&last, "text/html").starts_with("<div><progress value=\"0.42\"")
+                && text(&last, "text/html").contains("#c33")
+        );
+        let last = view.end_bundle(Duration::from_secs(1), MapEnd::Done);
+        assert!(text(&last, "text/html").contains("#c33"), "items failed");
         let mut one = MapView::new(Some(1));
-        assert_eq!(all(&one, 0, MapEnd::Failed), "failed: 0 of 1 item on 0 engines in 0.0 ms");
+        assert_eq!(all(&one, 0, MapEnd::Failed("")), "failed: 0 of 1 item on 0 engines in 0 s");
         one.done(EngineId(3), 1, 10, &[0], 1);
-        insta::assert_snapshot!(all(&one, 25, MapEnd::Failed), @"failed: 1 of 1 item on 1 engine in 25.0 ms (40.0/s); 1 failed: item 0");
+        insta::assert_snapshot!(all(&one, 25, MapEnd::Failed("")), @"failed: 1 of 1 item on 1 engine in 25.0 ms (40.0/s); 1 failed: item 0");
         let mut many = MapView::new(Some(100));
         many.done(EngineId(0), 100, 10, &(0..100).rev().collect::<Vec<_>>(), 100);
         assert!(all(&many, 1000, MapEnd::Done).ends_with("100 failed: items 0, 1, 2, 3, 4, 5, 6, 7, ..."));

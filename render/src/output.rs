@@ -44,15 +44,6 @@ pub enum Output {
         /// What a front end should know of them, by mime type.
         metadata: Map<String, Value>,
     },
-    /// The cell failed.
-    Error {
-        /// The kind of failure.
-        ename: String,
-        /// One line that says what failed.
-        evalue: String,
-        /// What is shown, with ANSI colours.
-        traceback: Vec<String>,
-    },
 }
 
 impl Output {
@@ -86,7 +77,9 @@ pub fn html_bundle(text: impl Into<String>, html: impl Into<String>) -> Bundle {
 
 /// What a cell displayed, as Jupyter wants it: JSON types as values, all others as the text or base64 that they are.
 pub fn bundle(contents: &[MimeContent]) -> Bundle {
-    contents.iter().map(|content| (content.mime.clone(), value(&content.mime, &content.content))).collect()
+    // What a bar is besides is for the kernel alone, see [`crate::Bars`].
+    let shown = contents.iter().filter(|content| content.mime != px::progress::BAR);
+    shown.map(|content| (content.mime.clone(), value(&content.mime, &content.content))).collect()
 }
 
 fn value(mime: &str, content: &str) -> Value {

@@ -3,7 +3,7 @@
 use super::fold::fold;
 use super::lines::prefix;
 use super::output::{Bundle, Output, only_text, push_text, weight};
-use crate::failure::{self, Failure};
+use crate::failure::{PxFailure, RunFailure};
 use chorus_magics::Grouping;
 use chorus_protocol::{EngineId, Stream, fold_ids, name_engines};
 use std::collections::BTreeMap;
@@ -26,7 +26,7 @@ pub struct PxRecord {
 #[derive(Clone, Debug, Default)]
 struct EngineRecord {
     shown: Shown,
-    failure: Option<Failure>,
+    failure: Option<RunFailure>,
     done: bool,
 }
 
@@ -134,7 +134,7 @@ impl PxRecord {
         self.engines.entry(engine).or_default().shown.result = Some(data);
     }
 
-    pub(super) fn failed(&mut self, engine: EngineId, mut failure: Failure) {
+    pub(super) fn failed(&mut self, engine: EngineId, mut failure: RunFailure) {
         failure.interrupted = self.interrupted;
         self.engines.entry(engine).or_default().failure = Some(failure);
     }
@@ -164,9 +164,9 @@ impl PxRecord {
         self.engines.iter().filter(|(_, record)| !record.done).map(|(id, _)| *id).collect()
     }
 
-    /// Everything, grouped. With `each`, identical outputs of several engines aren't put together. An
-    /// [`Output::Error`], if any engine failed, comes last.
-    pub fn render(&self, grouping: Grouping, each: bool) -> Vec<Output> {
+    /// Everything, grouped, and how it failed, if any engine did. With `each`, identical outputs of several engines
+    /// aren't put together.
+    pub fn render(&self, grouping: Grouping, each: bool) -> (Vec<Output>, Option<PxFailure>) {
         let mut outputs = Vec::new();
         match grouping {
             Grouping::Type | Grouping::Order => {
@@ -199,22 +199,29 @@ impl PxRecord {
         if let Some(cut) = self.cut_notice() {
             push_text(&mut outputs, Stream::Stderr, &cut);
         }
-        outputs.extend(self.ending(each));
-        outputs
+        self.push_unfinished(&mut outputs);
+        (outputs, self.failure(each))
     }
 
-    /// Who hasn't finished, and who failed.
-    pub(super) fn ending(&self, each: bool) -> Vec<Output> {
-        let mut outputs = Vec::new();
+    /// Who hasn't finished.
+    pub(super) fn push_unfinished(&self, outputs: &mut Vec<Output>) {
         let running = self.running();
         if !running.is_empty() {
             let verb = if running.len() == 1 { "hasn't" } else { "haven't" };
             let text = format!("px: {} {verb} finished\n", name_engines(&running));
-            push_text(&mut outputs, Stream::Stderr, &text);
+            push_text(outputs, Stream::Stderr, &text);
         }
-        let failures = self.engines.iter().filter_map(|(id, record)| Some((*id, record.failure.as_ref()?)));
-        outputs.extend(failure::error(failures, each));
-        outputs
+    }
+
+    /// How many failed.
+    pub(super) fn failed_engines(&self) -> usize {
+        self.engines.values().filter(|record| record.failure.is_some()).count()
+    }
+
+    /// Who failed, and how.
+    pub(super) fn failure(&self, each: bool) -> Option<PxFailure> {
+        let failures = self.engines.iter().filter_map(|(id, record)| Some((*id, record.failure.clone()?)));
+        PxFailure::new(failures.collect(), each)
     }
 
     /// The results of the engines, in their order.

@@ -3,7 +3,7 @@
 
 use super::output::{Bundle, Output, bundle, stream_text};
 use super::utf8::Utf8Decoder;
-use crate::failure::{Failure, Panicked};
+use crate::failure::{Panicked, RunFailure};
 use chorus_protocol::{DisplayKind, EngineId, Outcome, Panic, RunEvent, Stream};
 
 /// Where in the user's cell something happened.
@@ -39,7 +39,7 @@ pub(super) enum Step {
     Panic(Panicked),
     /// The value of the cell's last expression.
     Result(Bundle),
-    Failed(Failure),
+    Failed(RunFailure),
     Done,
 }
 
@@ -158,7 +158,12 @@ impl Run {
             steps.extend(held.filter(|data| super::output::only_text(data) != Some("()")).map(Step::Result));
         } else {
             steps.extend(held.map(Step::Display));
-            steps.push(Step::Failed(Failure { outcome: outcome.clone(), panic, lost: Vec::new(), interrupted: false }));
+            steps.push(Step::Failed(RunFailure {
+                outcome: outcome.clone(),
+                panic,
+                lost: Vec::new(),
+                interrupted: false,
+            }));
         }
         steps.push(Step::Done);
         self.done = true;

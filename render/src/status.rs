@@ -1,7 +1,7 @@
 //! The cluster as a table.
 
 use super::output::{Bundle, html_bundle};
-use super::progress::duration;
+use super::time::duration;
 use chorus_protocol::{ClusterStatus, EngineStatus};
 use html_escape::encode_text;
 use std::time::Duration;

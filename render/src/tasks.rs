@@ -1,7 +1,7 @@
 //! Maps and calls as a table: `%tasks`.
 
 use super::output::{Bundle, html_bundle};
-use super::progress::duration;
+use super::time::duration;
 use chorus_protocol::{EngineId, name_engines};
 use html_escape::encode_text;
 use std::time::Duration;

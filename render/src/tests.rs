@@ -1,6 +1,7 @@
 use super::*;
+use chorus_magics::Grouping;
 use chorus_protocol::{
-    Aftermath, Death, DisplayKind, EngineId, MimeContent, NoSnapshot, Outcome, Panic, RunEvent, Stream,
+    Aftermath, Death, DisplayKind, EngineId, MimeContent, NoSnapshot, Outcome, Panic, RunEvent, Stream, parse_ids,
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -57,10 +58,22 @@ fn plain(outputs: &[Output]) -> String {
         Output::Update { id, data } => format!("update {id} {}\n", serde_json::Value::from(data.clone())),
         Output::Clear { wait } => format!("clear {wait}\n"),
         Output::Result { data, .. } => format!("result {}\n", serde_json::Value::from(data.clone())),
-        Output::Error { ename, evalue, traceback } => format!("{ename}: {evalue}\n{}\n", traceback.join("\n")),
     });
-    let text: String = lines.collect();
-    ["\x1b[31m", "\x1b[0m", "\\u001b[31m", "\\u001b[0m"].iter().fold(text, |text, code| text.replace(code, ""))
+    without_colours(&lines.collect::<String>())
+}
+
+/// The same with the failure at the end.
+fn ended((outputs, failure): (Vec<Output>, Option<PxFailure>)) -> String {
+    plain(&outputs) + &failure.map(|failure| failed(failure.text())).unwrap_or_default()
+}
+
+fn failed(ErrorText { ename, evalue, traceback }: ErrorText) -> String {
+    without_colours(&format!("{ename}: {evalue}\n{}\n", traceback.join("\n")))
+}
+
+fn without_colours(text: &str) -> String {
+    let codes = ["\x1b[31m", "\x1b[0m", "\\u001b[31m", "\\u001b[0m"];
+    codes.iter().fold(text.to_owned(), |text, code| text.replace(code, ""))
 }
 
 /// The transcript of a whole cell. An event with a panic happened at [`place`].
@@ -71,9 +84,10 @@ fn transcript(options: ViewOptions, engines: u32, events: &[(u32, RunEvent)]) ->
         let place = matches!(event, RunEvent::Panic(_)).then(place).flatten();
         outputs.extend(view.event(EngineId(*engine), event, place));
     }
-    outputs.extend(view.finish());
-    assert_eq!(view.finish(), []);
-    plain(&outputs)
+    let (last, failure) = view.finish();
+    outputs.extend(last);
+    assert_eq!(view.finish(), (vec![], None));
+    ended((outputs, failure))
 }
 
 /// Two engines that print, display and compute, arriving mixed.
@@ -265,7 +279,7 @@ fn equal_panics_fold_and_deaths_name_what_is_lost() {
         view.event(EngineId(engine), &done(threads_alive(Death::Signal(11))), None);
         view.lost(EngineId(engine), vec!["a".into(), "b".into()]);
     }
-    insta::assert_snapshot!(plain(&view.finish()), @r"
+    insta::assert_snapshot!(ended(view.finish()), @r"
     CompositeError: 4 errors: [0,2:execute] panicked at cell line 3:5: index out of bounds ...
     [0,2:execute] panicked at cell line 3:5: index out of bounds
     len 3
@@ -285,7 +299,7 @@ fn a_snapshot_is_said_in_the_same_line() {
     view.event(EngineId(0), &done(Outcome::Died(Death::Signal(6), Aftermath::Restored)), None);
     view.interrupted();
     view.event(EngineId(1), &done(Outcome::Died(Death::Stopped, Aftermath::Restored)), None);
-    insta::assert_snapshot!(plain(&view.finish()), @r"
+    insta::assert_snapshot!(ended(view.finish()), @r"
     CompositeError: 2 errors: [0:execute] the worker was killed by signal 6 (SIGABRT: abort); variables are as they were before this cell
     [0:execute] the worker was killed by signal 6 (SIGABRT: abort); variables are as they were before this cell
     [1:execute] interrupted; variables are as they were before this cell
@@ -377,7 +391,7 @@ fn a_panic_outside_of_the_cell_is_placed_by_its_file() {
     let mut view = PxView::new(&ids(1), OPTIONS);
     view.event(EngineId(0), &panic("oh", None), None);
     view.event(EngineId(0), &done(Outcome::Panicked), None);
-    insta::assert_snapshot!(plain(&view.finish()), @r"
+    insta::assert_snapshot!(ended(view.finish()), @r"
     Panic: engine 0: panicked at src/lib.rs:30:9: oh
     [0:execute] panicked at src/lib.rs:30:9: oh
     ");
@@ -401,7 +415,7 @@ fn what_comes_after_the_end_is_still_shown() {
         let mut view = PxView::new(&ids(2), options);
         view.event(EngineId(0), &done(Outcome::Ok), None);
         assert!(!view.is_done());
-        assert_eq!(plain(&view.finish()), "err \"px: engine 1 hasn't finished\\n\"\n");
+        assert_eq!(ended(view.finish()), "err \"px: engine 1 hasn't finished\\n\"\n");
         let late = [(0, out("late\n")), (0, show("text/html", "x")), (1, value("3")), (1, done(Outcome::Ok))];
         let outputs: Vec<_> =
             late.iter().flat_map(|(engine, event)| view.event(EngineId(*engine), event, None)).collect();
@@ -442,11 +456,10 @@ fn a_record_is_bounded_and_says_what_it_cut() {
     record.display(EngineId(1), None, plain_bundle("x".repeat(200_000)));
     record.result(EngineId(1), plain_bundle("a result is always kept"));
     record.done(EngineId(0));
-    insta::assert_snapshot!(plain(&record.render(Grouping::Type, false)), @r#"
+    insta::assert_snapshot!(ended(record.render(Grouping::Type, false)), @r#"
     out "[stdout:0] 123456\n[stdout:0] €\n"
     display {"text/plain":"Out[1:7]: a result is always kept"}
-    err "px: 0.2 MiB of further output weren't kept\n"
-    err "px: engine 1 hasn't finished\n"
+    err "px: 0.2 MiB of further output weren't kept\npx: engine 1 hasn't finished\n"
     "#);
     assert_eq!((record.count(), record.targets(), record.running()), (7, ids(2), vec![EngineId(1)]));
 }
@@ -458,7 +471,7 @@ fn a_streamed_cell_can_be_shown_again_grouped() {
         view.event(EngineId(engine), &event, None);
     }
     view.finish();
-    let again = plain(&view.into_record().render(Grouping::Type, false));
+    let again = ended(view.into_record().render(Grouping::Type, false));
     assert_eq!(again, transcript(ViewOptions { has_result: true, ..AT_END }, 2, &mixed()));
 }
 
@@ -478,7 +491,8 @@ fn a_local_cell_has_no_prefixes() {
     view.lost(vec!["a".into()]);
     let events = [panic("oh", None), err("!"), value("1"), done(Outcome::Panicked)];
     let outputs: Vec<_> = events.iter().flat_map(|event| view.event(event, place())).collect();
-    insta::assert_snapshot!(plain(&outputs), @r#"
+    let failure = view.failure().unwrap();
+    insta::assert_snapshot!(plain(&outputs) + &failed(failure.text()), @r#"
     err "!"
     display {"text/plain":"1"}
     Panic: panicked at cell line 3:5: oh
@@ -558,7 +572,7 @@ proptest! {
         for engine in ids(3) {
             outputs.extend(view.event(engine, &done(Outcome::Ok), None));
         }
-        outputs.extend(view.finish());
+        outputs.extend(view.finish().0);
         prop_assert_eq!(unprefixed(&outputs), printed(&pieces));
     }
 
@@ -576,7 +590,7 @@ proptest! {
             }
         }
         outputs.extend(ids(3).into_iter().flat_map(|engine| view.event(engine, &done(Outcome::Ok), None)));
-        outputs.extend(view.finish());
+        outputs.extend(view.finish().0);
         // A line that another engine interrupted is shown in pieces, so line ends aren't compared.
         let letters = |texts: BTreeMap<(u32, Stream), String>| -> BTreeMap<(u32, Stream), String> {
             let texts = texts.into_iter().map(|(source, text)| (source, text.replace('\n', "")));

@@ -13,25 +13,17 @@ impl Utf8Decoder {
         self.held.extend_from_slice(bytes);
         let bytes = std::mem::take(&mut self.held);
         let mut text = String::with_capacity(bytes.len());
-        let mut rest = bytes.as_slice();
-        loop {
-            match std::str::from_utf8(rest) {
-                Ok(valid) => {
-                    text.push_str(valid);
-                    return text;
-                }
-                Err(error) => {
-                    let (valid, after) = rest.split_at(error.valid_up_to());
-                    text.push_str(&String::from_utf8_lossy(valid));
-                    let Some(invalid) = error.error_len() else {
-                        self.held = after.to_vec();
-                        return text;
-                    };
-                    text.push(char::REPLACEMENT_CHARACTER);
-                    rest = after.get(invalid..).unwrap_or_default();
-                }
+        let mut chunks = bytes.utf8_chunks().peekable();
+        while let Some(chunk) = chunks.next() {
+            text.push_str(chunk.valid());
+            let is_cut = |end| std::str::from_utf8(end).is_err_and(|error| error.error_len().is_none());
+            match chunk.invalid() {
+                [] => {}
+                end if chunks.peek().is_none() && is_cut(end) => self.held = end.to_vec(),
+                _ => text.push(char::REPLACEMENT_CHARACTER),
             }
         }
+        text
     }
 
     /// The stream ends here: a U+FFFD if that cuts a character in two.

@@ -2,10 +2,10 @@
 
 use super::lines::{Lines, prefix};
 use super::output::{Bundle, Output, push_text};
-use super::progress;
+use super::progress::{Progress, PxEnd};
 use super::record::{self, PxRecord, RECORD_LIMIT};
 use super::run::{Place, Run, Source, Step};
-use crate::failure::Panicked;
+use crate::failure::{Panicked, PxFailure};
 use chorus_magics::Grouping;
 use chorus_protocol::{EngineId, RunEvent, Stream};
 use std::collections::BTreeMap;
@@ -97,16 +97,31 @@ impl PxView {
 
     /// How far the run is, as a bundle for a display that is updated.
     pub fn progress(&self, elapsed: Duration) -> Bundle {
-        let total = self.record.targets().len();
-        progress::bundle(total - self.record.running().len(), total, elapsed, self.record.interrupted)
+        self.progress_with(elapsed, None)
+    }
+
+    /// The last state of that display; `is_left` if nobody waits for the run any more.
+    pub fn last_progress(&self, elapsed: Duration, is_left: bool) -> Bundle {
+        let end = match self.record.failure(self.options.each) {
+            _ if is_left => PxEnd::Left,
+            Some(_) if self.record.interrupted => PxEnd::Interrupted,
+            failure => PxEnd::Ended(failure.map(|failure| failure.text().evalue)),
+        };
+        self.progress_with(elapsed, Some(end))
+    }
+
+    fn progress_with(&self, elapsed: Duration, end: Option<PxEnd>) -> Bundle {
+        let (total, failed) = (self.record.targets().len(), self.record.failed_engines());
+        let done = total - self.record.running().len() - failed;
+        Progress { done, total, failed, elapsed, end }.bundle()
     }
 
     /// Ends the cell: results, failures, and everything else if it wasn't shown as it arrived. Engines that aren't done
-    /// yet are named. An [`Output::Error`], if any engine failed, comes last. A second call shows nothing.
-    pub fn finish(&mut self) -> Vec<Output> {
+    /// yet are named. Also returns how it failed, if any engine did. A second call shows nothing.
+    pub fn finish(&mut self) -> (Vec<Output>, Option<PxFailure>) {
         let mut outputs = Vec::new();
         if std::mem::replace(&mut self.finished, true) {
-            return outputs;
+            return (outputs, None);
         }
         let PxView { options, .. } = *self;
         if !options.stream {
@@ -116,8 +131,8 @@ impl PxView {
             self.lines.end(engine, &mut outputs);
         }
         outputs.extend(self.record.results(options.each));
-        outputs.extend(self.record.ending(options.each));
-        outputs
+        self.record.push_unfinished(&mut outputs);
+        (outputs, self.record.failure(options.each))
     }
 
     /// What has come so far.

@@ -1,120 +1,77 @@
-//! The notebook's cluster: started by the first parallel cell, or by `%cluster`.
+//! `%cluster`.
 
 use super::parallel::resolve;
 use super::{Executor, Request};
 use crate::cluster::{Cluster, StartCluster};
-use crate::failure::failure;
+use crate::engines::{default_engines, sole};
+use crate::failure::{Failure, Kind, failure};
 use chorus_compiler::Member;
 use chorus_controller::Transport;
-use chorus_jupyter::content::Failure;
 use chorus_magics::{ClusterCommand, Targets};
 use chorus_protocol::{Death, EngineId};
 use chorus_render::{Bundle, plain_bundle, status};
 use std::sync::Arc;
-use std::time::Instant;
 
 impl Executor {
     /// The cluster; the first that asks starts one.
-    pub(super) async fn cluster(&mut self, request: &Request) -> Result<Arc<Cluster>, Failure> {
-        if let Some(cluster) = &self.cluster {
-            match cluster.lost() {
-                None => return Ok(Arc::clone(cluster)),
-                Some(reason) => {
-                    let what =
-                        format!("the cluster `{}` is gone, and its variables are lost: {reason}", cluster.name());
-                    self.drop_cluster().await;
-                    return Err(failure("ClusterLost", format!("{what}\nRun the cell again for a new cluster.")));
-                }
-            }
-        }
-        let engines = self.config.engines.unwrap_or_else(default_engines);
-        let start = StartCluster { name: None, engines, transport: Transport::Ipc };
-        self.start_cluster(start, request).await
-    }
-
-    async fn start_cluster(&mut self, start: StartCluster, request: &Request) -> Result<Arc<Cluster>, Failure> {
-        let (wanted, started) = (start.engines, Instant::now());
-        let mut interrupted = request.interrupted.clone();
-        let starting = Cluster::start(start, &self.config.runtime, self.config.launch(), &self.compiler);
-        let cluster = tokio::select! {
-            cluster = starting => cluster.map_err(|error| failure("ClusterError", error.to_string()))?,
-            () = interrupted.next() => return Err(failure("Interrupted", "no cluster was started")),
-        };
-        let joined = cluster.engines().len() as u32;
-        let missing = match wanted.saturating_sub(joined) {
-            0 => String::new(),
-            missing => format!("; {missing} more haven't joined yet"),
-        };
-        let time = started.elapsed().as_secs_f64();
-        let says = format!("Started the cluster `{}` with {joined} engines in {time:.2} s{missing}.", cluster.name());
-        request.publisher.say(&says).await;
-        Ok(self.use_cluster(cluster))
-    }
-
-    fn use_cluster(&mut self, cluster: Cluster) -> Arc<Cluster> {
-        let cluster = Arc::new(cluster);
-        self.cluster = Some(Arc::clone(&cluster));
-        cluster
-    }
-
-    /// Leaves the cluster, with all that the notebook had there.
-    async fn drop_cluster(&mut self) {
-        let Some(cluster) = self.cluster.take() else { return };
-        self.compiler.send(|compiler| compiler.namespaces_mut().forget(|member| member == Member::Local));
-        leave(cluster).await;
+    pub(super) async fn cluster(&self, request: &Request) -> Result<Arc<Cluster>, Failure> {
+        self.engines.get(&request.publisher, &request.interrupted).await
     }
 
     pub(super) async fn cluster_command(&mut self, command: ClusterCommand, request: &Request) -> Result<(), Failure> {
         let publisher = &request.publisher;
-        let none = || failure("NoCluster", "there is no cluster: `%cluster start` or any %px cell starts one");
+        let none = || failure(Kind::NoCluster, "there is no cluster: `%cluster start` or any %px cell starts one");
         match command {
             ClusterCommand::Start { n, tcp, name } => {
-                if let Some(cluster) = self.cluster.as_ref().filter(|cluster| cluster.lost().is_none()) {
+                if let Some(cluster) = self.engines.current().filter(|cluster| cluster.lost().is_none()) {
                     let (name, engines) = (cluster.name(), cluster.engines().len());
                     let what = format!("this notebook uses the cluster `{name}` with {engines} engines already");
-                    return Err(failure("ClusterError", format!("{what}: `%cluster stop` ends it")));
+                    return Err(failure(Kind::ClusterError, format!("{what}: `%cluster stop` ends it")));
                 }
-                self.drop_cluster().await;
+                self.engines.leave().await;
                 let engines = n.or(self.config.engines).unwrap_or_else(default_engines);
                 let transport = if tcp { Transport::Tcp } else { Transport::Ipc };
-                self.start_cluster(StartCluster { name, engines, transport }, request).await?;
+                let mut interrupted = request.interrupted.clone();
+                tokio::select! {
+                    started = self.engines.start(StartCluster { name, engines, transport }, publisher) => drop(started?),
+                    () = interrupted.next() => return Err(failure(Kind::Interrupted, "no cluster was started")),
+                }
             }
             ClusterCommand::Stop => {
-                let cluster = self.cluster.take().ok_or_else(none)?;
+                let cluster = self.engines.take().ok_or_else(none)?;
                 let name = cluster.name().to_owned();
-                self.compiler.send(|compiler| compiler.namespaces_mut().forget(|member| member == Member::Local));
                 if let Some(cluster) = sole(cluster).await {
-                    cluster.stop().await.map_err(|error| failure("ClusterError", error.to_string()))?;
+                    cluster.stop().await.map_err(|error| failure(Kind::ClusterError, error.to_string()))?;
                 }
                 publisher.say(&format!("Stopped the cluster `{name}`.")).await;
             }
-            ClusterCommand::Status => match &self.cluster {
+            ClusterCommand::Status => match self.engines.current() {
                 None => {
                     publisher.display(plain_bundle("no cluster; `%cluster start` or any %px cell starts one")).await
                 }
                 Some(cluster) => {
-                    let status = cluster.status().await.map_err(|error| failure("ClusterError", error.to_string()))?;
+                    let status =
+                        cluster.status().await.map_err(|error| failure(Kind::ClusterError, error.to_string()))?;
                     let shown: Bundle = status::cluster(&status);
                     publisher.display(shown).await;
                 }
             },
             ClusterCommand::Connect { to } => {
-                if let Some(cluster) =
-                    self.cluster.as_ref().filter(|cluster| cluster.lost().is_none() && cluster.name() == to)
-                {
+                let is_this = |cluster: &Arc<Cluster>| cluster.lost().is_none() && cluster.name() == to;
+                if let Some(cluster) = self.engines.current().filter(is_this) {
                     publisher.say(&format!("Connected to the cluster `{}` already.", cluster.name())).await;
                     return Ok(());
                 }
                 let cluster = Cluster::connect(&to, &self.config.runtime, &self.compiler)
                     .await
-                    .map_err(|error| failure("ClusterError", error.to_string()))?;
-                self.drop_cluster().await;
-                let cluster = self.use_cluster(cluster);
+                    .map_err(|error| failure(Kind::ClusterError, error.to_string()))?;
+                self.engines.leave().await;
+                let cluster = self.engines.set(cluster);
                 let (name, engines) = (cluster.name(), cluster.engines().len());
                 publisher.say(&format!("Connected to the cluster `{name}` with {engines} engines.")).await;
             }
             ClusterCommand::Restart { targets } => {
-                let cluster = Arc::clone(self.cluster.as_ref().ok_or_else(none)?);
+                let cluster = self.engines.current().ok_or_else(none)?;
                 let engines = resolve(&targets.unwrap_or_else(Targets::all), &cluster)?;
                 cluster.session().restart(engines.clone());
                 let restarted = engines.clone();
@@ -131,29 +88,4 @@ impl Executor {
         }
         Ok(())
     }
-}
-
-/// A cluster that background tasks still look at is theirs to close.
-pub(super) async fn leave(cluster: Arc<Cluster>) {
-    if let Some(cluster) = sole(cluster).await {
-        cluster.leave().await;
-    }
-}
-
-/// The cluster, when nobody else uses it any more. Closing the session ends the runs that others follow.
-async fn sole(mut cluster: Arc<Cluster>) -> Option<Cluster> {
-    cluster.session().close();
-    for _ in 0..100 {
-        match Arc::try_unwrap(cluster) {
-            Ok(cluster) => return Some(cluster),
-            Err(shared) => cluster = shared,
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
-    None
-}
-
-/// How many engines a cluster has that nobody said a number for: one for each core, at least 2.
-pub fn default_engines() -> u32 {
-    std::thread::available_parallelism().map_or(2, |cores| cores.get() as u32).max(2)
 }

@@ -1,8 +1,7 @@
 //! `user_expressions`: what a front end wants to know when a cell has run.
 
 use super::{Executor, Request};
-use crate::failure::failure;
-use chorus_jupyter::content::Failure;
+use crate::failure::{Failure, Kind, failure};
 use chorus_render::Bundle;
 use std::sync::Arc;
 
@@ -12,7 +11,7 @@ impl Executor {
     pub async fn expression(&mut self, code: &str, cell: &Request) -> Result<Bundle, Failure> {
         if !chorus_compiler::is_expression(code) {
             let what = "this isn't an expression, so it has no value; nothing of it ran";
-            return Err(failure("NotAnExpression", what));
+            return Err(failure(Kind::NotAnExpression, what));
         }
         let request = Request {
             code: Arc::from(code),

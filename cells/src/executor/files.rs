@@ -1,22 +1,27 @@
 //! `%%writefile` and `%load`.
 
 use super::Request;
-use crate::failure::failure;
-use chorus_jupyter::content::Failure;
-use std::path::{Path, PathBuf};
+use crate::failure::{Failure, Kind, failure};
+use crate::surroundings::Surroundings;
 use tokio::io::AsyncWriteExt;
 
 /// A longer text is nothing for a cell, in bytes.
 const LOAD_LIMIT: u64 = 8 << 20;
 
 /// Writes the body of a cell to a file.
-pub(super) async fn write(file: &str, append: bool, text: &str, request: &Request) -> Result<(), Failure> {
-    let path = path(file);
+pub(super) async fn write(
+    file: &str,
+    append: bool,
+    text: &str,
+    surroundings: &Surroundings,
+    request: &Request,
+) -> Result<(), Failure> {
+    let path = surroundings.path(file);
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     if let Some(parent) = parent.filter(|parent| !parent.is_dir()) {
-        let parent = parent.display();
+        let parent = surroundings.shown(parent);
         let what = format!("`{file}` can't be written: there is no folder `{parent}`; `!mkdir -p {parent}` makes it");
-        return Err(failure("FileError", what));
+        return Err(failure(Kind::FileError, what));
     }
     let says = match (append, path.exists()) {
         (true, true) => "Appending to",
@@ -32,20 +37,20 @@ pub(super) async fn write(file: &str, append: bool, text: &str, request: &Reques
     };
     let mut interrupted = request.interrupted.clone();
     tokio::select! {
-        written = written => written.map_err(|error| failure("FileError", format!("`{file}` can't be written: {error}")))?,
-        () = interrupted.next() => return Err(failure("Interrupted", format!("writing `{file}` was interrupted"))),
+        written = written => written.map_err(|error| failure(Kind::FileError, format!("`{file}` can't be written: {error}")))?,
+        () = interrupted.next() => return Err(failure(Kind::Interrupted, format!("writing `{file}` was interrupted"))),
     }
-    request.publisher.say(&format!("{says} {} ({} bytes)", path.display(), text.len())).await;
+    request.publisher.say(&format!("{says} {} ({} bytes)", surroundings.shown(&path), text.len())).await;
     Ok(())
 }
 
 /// The text that is to replace the cell: the magic as a comment, and the file below it.
-pub(super) async fn load(file: &str) -> Result<String, Failure> {
-    let failed = |why: String| failure("FileError", format!("`{file}` can't be loaded: {why}"));
+pub(super) async fn load(file: &str, surroundings: &Surroundings) -> Result<String, Failure> {
+    let failed = |why: String| failure(Kind::FileError, format!("`{file}` can't be loaded: {why}"));
     if is_url(file) {
         return Err(failed(format!("only files can; `!curl -LO {file}` fetches it")));
     }
-    let path = path(file);
+    let path = surroundings.path(file);
     let metadata = tokio::fs::metadata(&path).await.map_err(|error| failed(error.to_string()))?;
     if !metadata.is_file() {
         return Err(failed("it is no file".to_owned()));
@@ -56,15 +61,6 @@ pub(super) async fn load(file: &str) -> Result<String, Failure> {
     let bytes = tokio::fs::read(&path).await.map_err(|error| failed(error.to_string()))?;
     let text = String::from_utf8(bytes).map_err(|_| failed("it isn't UTF-8 text".to_owned()))?;
     Ok(format!("// %load {file}\n{text}"))
-}
-
-/// With `~` for the home folder.
-fn path(file: &str) -> PathBuf {
-    let rest = file.strip_prefix('~').filter(|rest| rest.is_empty() || rest.starts_with('/'));
-    match (rest, std::env::home_dir()) {
-        (Some(rest), Some(home)) => home.join(rest.trim_start_matches('/')),
-        _ => Path::new(file).to_owned(),
-    }
 }
 
 fn is_url(file: &str) -> bool {
@@ -81,15 +77,6 @@ fn with_newline(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_tilde_is_the_home_folder() {
-        let home = std::env::home_dir().unwrap_or_default();
-        assert_eq!(path("~/a b"), home.join("a b"));
-        assert_eq!(path("~"), home.join(""));
-        assert_eq!(path("~a/b"), Path::new("~a/b"));
-        assert_eq!(path("a/~"), Path::new("a/~"));
-    }
 
     #[test]
     fn urls_and_ends_of_lines_are_seen() {

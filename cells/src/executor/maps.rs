@@ -1,14 +1,15 @@
 //! `%map`: two cells' worth of compiling at most, and the map that the notebook's own cell starts.
 
 use super::parallel::resolve;
+use super::results::What;
 use super::timing::Spending;
-use super::{Done, Executor, Next, Request, Shown};
-use crate::failure::{compile_failure, failure, is_compile_failure, magic_failure};
+use super::{Done, Executor, Next, Request};
+use crate::failure::{Failure, Kind, failure};
 use crate::generated::to_users_lines;
+use crate::interrupt::Interrupted;
 use crate::jobs::{Half, Job, MapOptions, Which};
 use crate::publisher::Publisher;
 use chorus_compiler::{CellText, Member, Ran, Variables};
-use chorus_jupyter::content::Failure;
 use chorus_magics::{
     self as magics, Cancel, Data, Map, OnError, PxConfig,
     rust::{MapTexts, Passing, Text, Types, map_texts, partial_text},
@@ -49,30 +50,27 @@ impl Executor {
         let nth = self.maps;
         self.maps += 1;
         let (mine, theirs) = self.variables(&targets).await?;
-        let before = self.jobs.latest();
         let texts = |passing| {
             let texts = map_texts(&map, &request.code, passing, &mine, &theirs);
-            texts.map_err(|error| magic_failure(&error))
+            texts.map_err(Failure::from)
         };
-        let ran_at_all = |ran: &Done| ran.as_ref().err().is_none_or(|failure| !is_compile_failure(failure));
+        let ran_at_all = |ran: &Done| ran.as_ref().err().is_none_or(|failure| !failure.is_compile_error());
         let mut passing = Passing::Value;
         let first = texts(passing)?;
         let may_borrow = first.may_borrow;
-        let mut ran = self.run_map(&map, first, &targets, request).await;
+        let (mut ran, mut job) = self.run_map(&map, first, &targets, request).await;
         if may_borrow && !ran_at_all(&ran) {
-            let second = self.run_map(&map, texts(Passing::Reference)?, &targets, request).await;
+            let (second, second_job) = self.run_map(&map, texts(Passing::Reference)?, &targets, request).await;
             // When neither compiles, the errors of references are told only to who dereferences the items.
             if ran_at_all(&second) || dereferences(&ran) && !dereferences(&second) {
-                (passing, ran) = (Passing::Reference, second);
+                (passing, ran, job) = (Passing::Reference, second, second_job);
             }
         }
         // A cell may fail before it begins its map.
-        let is_new = |job: &Arc<Job>| before.as_ref().is_none_or(|before| !Arc::ptr_eq(before, job));
-        let job = self.jobs.latest().filter(is_new);
         if let Some(job) = &job {
             let (code, config) = (Arc::clone(&request.code), self.px.clone());
             self.last_map = Some(LastMap { job: Arc::downgrade(job), code, nth, config, passing, mine, theirs });
-            self.show_later(&map, job);
+            self.show_later(&map, job, request);
         }
         ran?;
         if !map.options.block {
@@ -93,32 +91,22 @@ impl Executor {
     }
 
     /// Has `%pxresult` show what comes of a map that has begun.
-    fn show_later(&mut self, map: &Map<'_>, job: &Arc<Job>) {
+    fn show_later(&mut self, map: &Map<'_>, job: &Arc<Job>, request: &Request) {
         let handle = map.options.out.clone().filter(|_| !map.options.block);
-        let shown = Shown::Map(MapResult { job: Arc::downgrade(job), handle: handle.clone(), keep: map.options.keep });
-        if let Some(name) = handle {
-            self.kept.insert(name, shown.clone());
-        }
-        self.last = Some(shown);
+        let result = MapResult { job: Arc::downgrade(job), handle: handle.clone(), keep: map.options.keep };
+        self.results.add(What::Map(result), request.publisher.count(), handle.as_ref(), map.options.block);
     }
 
-    /// Waits for a map, and shows what came of it.
-    pub(super) async fn map_result(&mut self, map: MapResult, request: &Request) -> Done {
-        let gone = || failure("NoResult", "nobody has a handle of this map any more, and another one has run since");
-        let job = map.job.upgrade().ok_or_else(gone)?;
-        let mut interrupted = request.interrupted.clone();
-        tokio::select! {
-            ended = job.ended() => ended?,
-            () = interrupted.next() => {
-                return Err(still_runs(&job, "Interrupted"));
-            }
-        }
+    /// Shows what came of a map that has ended.
+    pub(super) async fn map_result(&mut self, map: &MapResult, request: &Request) -> Done {
+        let job = map.job()?;
+        job.ended().await?;
         // Elsewhere the results were shown when they came, or are a variable.
-        if let Some(name) = map.handle.filter(|_| !map.keep) {
+        if let Some(name) = map.handle.as_ref().filter(|_| !map.keep) {
             let text = format!("if let Ok(result) = {name}.get() {{ px::map::show(&result); }}");
             // The variable may be something else by now, which doesn't compile.
             match self.rust(&text, 0, request).await {
-                Err(failure) if !is_compile_failure(&failure) => return Err(failure),
+                Err(failure) if !failure.is_compile_error() => return Err(failure),
                 _ => {}
             }
         }
@@ -129,19 +117,27 @@ impl Executor {
     }
 
     /// Compiles what a map has become, and has the notebook's cell begin it.
-    async fn run_map(&mut self, map: &Map<'_>, texts: MapTexts, targets: &[EngineId], request: &Request) -> Done {
+    async fn run_map(
+        &mut self,
+        map: &Map<'_>,
+        texts: MapTexts,
+        targets: &[EngineId],
+        request: &Request,
+    ) -> (Done, Option<Arc<Job>>) {
         let MapTexts { local, engines, .. } = texts;
         let spending = Spending::begin();
         let half = match engines {
-            Some(text) => Some(Arc::new(self.engine_half(text, targets, request).await?)),
+            Some(text) => match self.engine_half(text, targets, request).await {
+                Ok(half) => Some(Arc::new(half)),
+                Err(failed) => return (Err(failed), None),
+            },
             None => None,
         };
         let spent = spending.end();
         self.spent.add(spent);
         let mut context = self.context(options(map), half.clone(), request);
         context.compiled = spent.compiled();
-        self.jobs.begin_cell(context);
-        let ran = self.rust_in_context(&local.text, local.first_line, Some(&local), request).await;
+        let ran = self.rust_in_context(context, &local.text, local.first_line, Some(&local), request).await;
         if let Some(half) = half {
             self.forget_unused(&half, targets.to_vec()).await;
         }
@@ -160,28 +156,26 @@ impl Executor {
 
     /// What the last map has done so far, or had when it failed or was interrupted.
     pub(super) async fn partial_result(&mut self, out: Option<String>, request: &Request) -> Done {
-        let none = || failure("NoResult", "no map has run yet");
+        let none = || failure(Kind::NoResult, "no map has run yet");
         let last = self.last_map.clone().ok_or_else(none)?;
         let job = last.job.upgrade().ok_or_else(none)?;
         if job.runs() {
-            return Err(still_runs(&job, "NoResult"));
+            return Err(still_runs(&job, Kind::NoResult));
         }
         if job.is_whole() {
-            return Err(failure("NoResult", "the last map came to its end; its results were its cell's"));
+            return Err(failure(Kind::NoResult, "the last map came to its end; its results were its cell's"));
         }
-        let parts = magics::parse(&last.code, &last.config).map_err(|error| magic_failure(&error))?;
+        let parts = magics::parse(&last.code, &last.config).map_err(Failure::from)?;
         let mut map = magics::maps(&parts).into_iter().nth(last.nth).ok_or_else(none)?;
         if map.options.keep {
-            return Err(failure("NoResult", "the results of this map stay on its engines"));
+            return Err(failure(Kind::NoResult, "the results of this map stay on its engines"));
         }
         map.options.out = out;
-        let text = partial_text(&map, &last.code, last.passing, &last.mine, &last.theirs)
-            .map_err(|error| magic_failure(&error))?;
+        let text = partial_text(&map, &last.code, last.passing, &last.mine, &last.theirs).map_err(Failure::from)?;
         let summary = job.summary();
         let mut context = self.context(options(&map), None, request);
         context.partial = Some(job);
-        self.jobs.begin_cell(context);
-        self.rust_in_context(&text.text, text.first_line, Some(&text), request).await?;
+        self.rust_in_context(context, &text.text, text.first_line, Some(&text), request).await.0?;
         if let Some(summary) = summary {
             request.publisher.say(&summary).await;
         }
@@ -201,11 +195,11 @@ impl Executor {
                     "no map that runs has a handle of the name `{name}`; `%tasks` lists maps and calls with their \
                      numbers, which `%cancel` takes, too"
                 );
-                return Err(failure("NoSuchTask", what));
+                return Err(failure(Kind::NoSuchTask, what));
             }
             (Cancel::Number(number), 0) => {
                 let what = format!("no map or call that runs has the number {number}; `%tasks` lists them");
-                return Err(failure("NoSuchTask", what));
+                return Err(failure(Kind::NoSuchTask, what));
             }
             (_, 0) => publisher.say("Nothing runs that could be cancelled.").await,
             (_, 1) => publisher.say("Cancelled.").await,
@@ -235,9 +229,8 @@ impl Executor {
                 (evaluated, compiled, text)
             })
             .await?;
-        let explain = |failure| compile_failure(to_users_lines(text, failure, &request.code));
-        let evaluated = evaluated.map_err(explain)?;
-        let object = object.ok_or_else(|| failure("MapError", "there is nothing for the engines to run"))?;
+        let evaluated = evaluated.map_err(|failure| to_users_lines(&text, failure, &request.code))?;
+        let object = object.ok_or_else(|| failure(Kind::MapError, "there is nothing for the engines to run"))?;
         Ok(Half { object, ticket: evaluated.ticket, targets: targets.to_vec(), used: false.into() })
     }
 
@@ -252,14 +245,37 @@ impl Executor {
     }
 }
 
-fn still_runs(job: &Job, ename: &str) -> Failure {
+impl MapResult {
+    fn job(&self) -> Result<Arc<Job>, Failure> {
+        let gone =
+            || failure(Kind::NoResult, "nobody has a handle of this map any more, and another one has run since");
+        self.job.upgrade().ok_or_else(gone)
+    }
+
+    /// Whether somebody still may want it, and has heard nothing yet of what came of it.
+    pub(super) fn is_unseen(&self) -> bool {
+        self.job.upgrade().is_some_and(|job| !job.is_seen())
+    }
+
+    /// Returns when it has ended, well or not.
+    pub(super) async fn wait(&self, interrupted: &mut Interrupted) -> Result<(), Failure> {
+        let job = self.job()?;
+        tokio::select! {
+            _ = job.ended() => Ok(()),
+            () = interrupted.next() => Err(still_runs(&job, Kind::Interrupted)),
+        }
+    }
+}
+
+fn still_runs(job: &Job, kind: Kind) -> Failure {
     let (done, items) = job.progress();
-    failure(ename, format!("the map still runs, {done} of {items} items are done; `%cancel` would end it"))
+    failure(kind, format!("the map still runs, {done} of {items} items are done; `%cancel` would end it"))
 }
 
 /// Whether the compiler says of something that it can't be dereferenced.
 fn dereferences(ran: &Done) -> bool {
-    ran.as_ref().err().is_some_and(|failure| failure.traceback.iter().any(|line| line.contains("[E0614]")))
+    let Err(Failure::Compile(errors)) = ran else { return false };
+    errors.iter().any(|error| error.code.as_deref() == Some("E0614"))
 }
 
 fn types(variables: Variables) -> Types {

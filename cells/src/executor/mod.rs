@@ -5,6 +5,7 @@ mod expression;
 mod files;
 mod maps;
 mod parallel;
+mod results;
 mod shell;
 mod snapshots;
 mod timing;
@@ -12,27 +13,24 @@ mod transfers;
 mod variables;
 
 use crate::NotebookConfig;
-use crate::cluster::Cluster;
 use crate::compiler_thread::CompilerThread;
+use crate::engines::Engines;
 use crate::facts::{Facts, Known};
-use crate::failure::{compile_failure, death_notice, failure, magic_failure, outdated_notice, restored_notice};
+use crate::failure::{Failure, Kind, death_notice, failure, outdated_notice, restored_notice};
 use crate::generated::to_users_lines;
 use crate::input::FrontEnd;
 use crate::interrupt::Interrupted;
-use crate::jobs::{Context, Half, Jobs, MapOptions};
+use crate::jobs::{Context, Half, Job, Jobs, MapOptions};
 use crate::local::{Ended, LocalWorker};
 use crate::publisher::Publisher;
-use crate::run::PxCell;
-use chorus_compiler::{Action, CellText, Compiler, Member, Ran, Reply};
+use crate::surroundings::Surroundings;
+use chorus_compiler::{Action, CellText, Compiler, Failure as CompileFailure, Member, Ran, Reply};
 use chorus_engine::WorkerConfig;
-use chorus_jupyter::content::Failure;
 use chorus_magics::{self as magics, Code, Command, Part, PxConfig, PxOptions, rust::Text};
-use chorus_protocol::{Aftermath, Death, SnapshotPolicy};
+use chorus_protocol::{Aftermath, Death, Outcome, SnapshotPolicy};
 use chorus_render as render;
-pub use clusters::default_engines;
-use clusters::leave;
-use maps::{LastMap, MapResult};
-use std::collections::HashMap;
+use maps::LastMap;
+use results::Results;
 use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -45,11 +43,10 @@ pub struct Executor {
     compiler: CompilerThread,
     known: Known,
     local: Option<Arc<tokio::sync::Mutex<LocalWorker>>>,
-    cluster: Option<Arc<Cluster>>,
+    engines: Engines,
     px: PxConfig,
     autopx: Option<PxConfig>,
-    last: Option<Shown>,
-    kept: HashMap<String, Shown>,
+    results: Results,
     timing: bool,
     /// Since the `%time` that runs, if one does.
     spent: Spent,
@@ -61,13 +58,6 @@ pub struct Executor {
     maps: usize,
     last_map: Option<LastMap>,
     env: Vec<(OsString, OsString)>,
-}
-
-/// What `%pxresult` shows.
-#[derive(Clone)]
-enum Shown {
-    Cell(PxCell),
-    Map(MapResult),
 }
 
 /// Where a cell's outputs go, and who answers its questions.
@@ -102,22 +92,40 @@ pub enum Wish {
 
 type Done = Result<Next, Failure>;
 
-/// What the notebook's own cells call that starts something on engines.
-const NEEDS_ENGINES: [&str; 2] = ["px::map", "px::call"];
+/// What one visit of the compiler's thread comes back with.
+pub(super) enum Visit<T> {
+    /// The cell begins with `:` commands. These are their answers, and the rest is to be done yet.
+    Commands(Vec<Reply>),
+    /// All is done.
+    Evaluated(T),
+}
+
+/// The answers of a cell's `:` commands, unless they have run already; none if there are none.
+pub(super) fn commands_first(
+    compiler: &mut Compiler,
+    cell: CellText<'_>,
+    members: &[Member],
+    have_run: bool,
+) -> Result<Option<Vec<Reply>>, CompileFailure> {
+    if have_run {
+        return Ok(None);
+    }
+    let replies = compiler.commands(cell, members)?;
+    Ok((!replies.is_empty()).then_some(replies))
+}
 
 impl Executor {
     /// A notebook without any cell.
     pub fn new(config: NotebookConfig, compiler: CompilerThread, known: Known) -> Executor {
         Executor {
+            engines: Engines::new(config.clone(), compiler.clone()),
             config,
             compiler,
             known,
             local: None,
-            cluster: None,
             px: PxConfig::default(),
             autopx: None,
-            last: None,
-            kept: HashMap::new(),
+            results: Results::default(),
             timing: false,
             spent: Spent::default(),
             wishes: Vec::new(),
@@ -149,7 +157,7 @@ impl Executor {
 
     async fn parts(&mut self, request: &Request) -> Done {
         self.maps = 0;
-        let parts = magics::parse(&request.code, &self.px).map_err(|error| magic_failure(&error))?;
+        let parts = magics::parse(&request.code, &self.px).map_err(Failure::from)?;
         self.run_parts(parts, request).await
     }
 
@@ -203,11 +211,16 @@ impl Executor {
             Command::Time(timed) => return self.time(timed, request).await,
             Command::TimeIt { flags, setup, code } => return self.time_it(flags, setup, code, request).await,
             Command::Script { program, args, input, script } => {
-                shell::script(&program, args, input, script, request).await?;
+                shell::script(&program, args, input, script, &self.surroundings().await, request).await?;
             }
-            Command::Shell(command) => shell::line(command, request).await?,
-            Command::WriteFile { file, append, text } => files::write(&file, append, text, request).await?,
-            Command::Load { file } => self.wishes.push(Wish::NextInput(files::load(&file).await?)),
+            Command::Shell(command) => shell::line(command, &self.surroundings().await, request).await?,
+            Command::WriteFile { file, append, text } => {
+                files::write(&file, append, text, &self.surroundings().await, request).await?;
+            }
+            Command::Load { file } => {
+                let text = files::load(&file, &self.surroundings().await).await?;
+                self.wishes.push(Wish::NextInput(text));
+            }
             Command::Who { types } => self.who(types, request).await?,
             Command::Snapshot(command) => self.snapshot_command(command, publisher).await,
             Command::Help(name) => publisher.stream("stdout", &name.help()).await,
@@ -220,19 +233,17 @@ impl Executor {
     // Local cells.
 
     async fn rust(&mut self, text: &str, first_line: usize, request: &Request) -> Done {
-        if self.cluster.is_none() && NEEDS_ENGINES.iter().any(|name| text.contains(name)) {
-            self.cluster(request).await?;
-        }
-        self.jobs.begin_cell(self.context(MapOptions::default(), None, request));
-        self.rust_in_context(text, first_line, None, request).await
+        let context = self.context(MapOptions::default(), None, request);
+        self.rust_in_context(context, text, first_line, None, request).await.0
     }
 
-    /// What maps of the cell that is about to run are to know.
+    /// What a cell of the notebook that is about to run is about.
     fn context(&self, options: MapOptions, half: Option<Arc<Half>>, request: &Request) -> Context {
         Context {
-            cluster: self.cluster.as_ref().map(Arc::downgrade).unwrap_or_default(),
+            engines: self.engines.clone(),
             compiler: self.compiler.clone(),
             publisher: request.publisher.clone(),
+            interrupted: request.interrupted.clone(),
             options,
             half,
             snapshots: self.snapshots,
@@ -242,64 +253,96 @@ impl Executor {
         }
     }
 
-    /// Rust for the notebook's own worker, when it is known how its maps are to be run.
+    /// Rust for the notebook's own worker, and the map that it started, if it started one.
     async fn rust_in_context(
         &mut self,
+        context: Context,
         text: &str,
         first_line: usize,
         generated: Option<&Text>,
         request: &Request,
+    ) -> (Done, Option<Arc<Job>>) {
+        let mut map = None;
+        let done = self.rust_run(context, text, first_line, generated, request, &mut map).await;
+        (done, map)
+    }
+
+    async fn rust_run(
+        &mut self,
+        context: Context,
+        text: &str,
+        first_line: usize,
+        generated: Option<&Text>,
+        request: &Request,
+        map: &mut Option<Arc<Job>>,
     ) -> Done {
-        let members = [Member::Local];
-        if self.colon_commands(text, first_line, &members, request).await? == Next::Quit {
-            return Ok(Next::Quit);
-        }
-        let local = self.local_worker().await?;
-        let (handle, publisher, front_end) = (Handle::current(), request.publisher.clone(), request.front_end.clone());
-        let mut interrupted = request.interrupted.clone();
-        let (text, count, whole) = (text.to_owned(), publisher.count(), Arc::clone(&request.code));
-        let (snapshots, jobs) = (self.snapshots, self.jobs.clone());
+        let (text, count): (Arc<str>, _) = (text.into(), request.publisher.count());
         let users = generated.map_or(CellText::ALL, Text::users);
-        let (evaluated, failed, spent) = self
-            .compile(request, move |compiler| {
-                let variables: Vec<String> = compiler.namespaces().variables(Member::Local).into_keys().collect();
-                let (mut failed, mut own) = (None, false);
+        let explain = |failure| match generated {
+            Some(text) => to_users_lines(text, failure, &request.code),
+            None => failure,
+        };
+        let mut commands_have_run = false;
+        let (evaluated, ran, spent) = loop {
+            let (local, handle, front_end) = (self.local_worker().await?, Handle::current(), request.front_end.clone());
+            let (text, whole) = (Arc::clone(&text), Arc::clone(&request.code));
+            let (context, jobs) = (context.clone(), self.jobs.clone());
+            let visit = self.compile(request, move |compiler| {
                 let cell = CellText { text: &text, count, first_line, cell: &whole, users };
+                if let Some(replies) = commands_first(compiler, cell, &[Member::Local], commands_have_run)? {
+                    return Ok(Visit::Commands(replies));
+                }
+                let variables: Vec<String> = compiler.namespaces().variables(Member::Local).into_keys().collect();
+                let mut ran = None;
                 let mut spent = Spending::begin();
-                let evaluated = compiler.eval(cell, &members, &mut |object| {
-                    jobs.set_compiled(spent.compiling());
+                let evaluated = compiler.eval(cell, &[Member::Local], &mut |object| {
+                    let run = jobs.begin(context.clone(), object, spent.compiling());
                     let begun = Instant::now();
-                    let Ended { outcome, took, failure, panicked } = handle.block_on(async {
-                        let mut worker = local.lock().await;
-                        worker.run(object, variables.clone(), snapshots, &publisher, &mut interrupted, &front_end).await
-                    });
-                    (failed, own) = (failure, panicked);
+                    let Ended { outcome, took, failure } =
+                        handle.block_on(async { local.lock().await.run(&run, variables.clone(), &front_end).await });
                     spent.ran(begun, took, 0);
+                    ran = Some((run, failure));
                     Ran::Finished(vec![(Member::Local, outcome)])
                 });
-                (evaluated, failed.map(|failure| (failure, own)), spent.end())
-            })
-            .await?;
-        self.spent.add(spent);
-        let explain = |failure| match generated {
-            Some(text) => compile_failure(to_users_lines(text, failure, &request.code)),
-            None => compile_failure(failure),
+                Ok(Visit::Evaluated((evaluated, ran, spent.end())))
+            });
+            match visit.await?.map_err(explain)? {
+                Visit::Evaluated(evaluated) => break evaluated,
+                Visit::Commands(replies) => {
+                    if self.obey(replies, request).await == Next::Quit {
+                        return Ok(Next::Quit);
+                    }
+                    commands_have_run = true;
+                }
+            }
         };
+        self.spent.add(spent);
+        *map = ran.as_ref().and_then(|(run, _)| run.map());
         let evaluated = evaluated.map_err(explain)?;
         if let Some(notice) = outdated_notice(&evaluated.outdated) {
             request.publisher.say(&notice).await;
         }
-        let Some((mut failure, is_own)) = failed else { return Ok(Next::Continue) };
+        let Some((run, Some(mut failed))) = ran else { return Ok(Next::Continue) };
+        let panicked = |failed: &Failure| matches!(failed, Failure::Run(run) if run.outcome == Outcome::Panicked && run.panic.is_some());
         // A map's failure that the cell has handled isn't what ended it.
-        if let Some(failure) = self.jobs.take_failure().filter(|_| !is_own) {
-            return Err(failure);
+        if let Some(cause) = run.take_failure().filter(|_| !panicked(&failed)) {
+            return Err(cause);
         }
-        for (_, names) in evaluated.lost {
-            // A death names its losses by itself; a panic may lose what the cell defined anew.
-            let said = failure.traceback.iter().any(|line| line.contains("lost"));
-            failure.traceback.extend((!said).then(|| format!("  lost: `{}`", names.join("`, `"))));
+        if let Failure::Run(run) = &mut failed
+            && run.lost.is_empty()
+        {
+            // A panic may lose what the cell defined anew.
+            run.lost = evaluated.lost.into_iter().flat_map(|(_, names)| names).collect();
         }
-        Err(failure)
+        Err(failed)
+    }
+
+    /// Where the programs and files of magics belong.
+    async fn surroundings(&mut self) -> Surroundings {
+        match self.local_worker().await {
+            Ok(local) => local.lock().await.surroundings().await,
+            Err(_) => Surroundings::default(),
+        }
     }
 
     async fn local_worker(&mut self) -> Result<Arc<tokio::sync::Mutex<LocalWorker>>, Failure> {
@@ -314,7 +357,7 @@ impl Executor {
         };
         let worker = LocalWorker::start(config, self.jobs.clone())
             .await
-            .map_err(|error| failure("WorkerError", error.to_string()))?;
+            .map_err(|error| failure(Kind::WorkerError, error.to_string()))?;
         let worker = Arc::new(tokio::sync::Mutex::new(worker));
         self.local = Some(Arc::clone(&worker));
         Ok(worker)
@@ -324,20 +367,12 @@ impl Executor {
     pub async fn prepare(&mut self) {
         if let Err(failure) = self.local_worker().await {
             // The first cell tries again, and says so.
-            tracing::warn!("{}", failure.evalue);
+            tracing::warn!("{}", failure.sentence());
         }
     }
 
-    async fn colon_commands(&mut self, text: &str, first_line: usize, members: &[Member], request: &Request) -> Done {
-        let (text, count, members) = (text.to_owned(), request.publisher.count(), members.to_vec());
-        let whole = Arc::clone(&request.code);
-        let replies = self
-            .compile(request, move |compiler| {
-                compiler
-                    .commands(CellText { text: &text, count, first_line, cell: &whole, users: CellText::ALL }, &members)
-            })
-            .await?
-            .map_err(compile_failure)?;
+    /// Shows what `:` commands answer, and does what they want.
+    async fn obey(&mut self, replies: Vec<Reply>, request: &Request) -> Next {
         for Reply { text, html, action } in replies {
             match html {
                 Some(html) => request.publisher.text_and_html(&text, &html).await,
@@ -349,7 +384,7 @@ impl Executor {
                 Some(Action::RestartWorker) => self.restart_local().await,
                 Some(Action::Clear) => {
                     self.restart_local().await;
-                    if let Some(cluster) = &self.cluster {
+                    if let Some(cluster) = self.engines.current() {
                         cluster.session().restart(cluster.engines());
                     }
                 }
@@ -359,10 +394,10 @@ impl Executor {
                     self.timing = !self.timing;
                     request.publisher.stream("stdout", &format!("Timing: {}\n", self.timing)).await;
                 }
-                Some(Action::Quit) => return Ok(Next::Quit),
+                Some(Action::Quit) => return Next::Quit,
             }
         }
-        Ok(Next::Continue)
+        Next::Continue
     }
 
     /// A fresh worker, with the environment that was asked for meanwhile.
@@ -372,6 +407,7 @@ impl Executor {
         {
             worker.into_inner().close().await;
         }
+        self.jobs.worker_died(0, Death::Stopped).await;
         self.compiler.send(|compiler| {
             compiler.died(Member::Local, Death::Stopped);
         });
@@ -393,7 +429,9 @@ impl Executor {
                 notices.push(death_notice(who, death, &reason, &lost.unwrap_or_default()));
             }
         }
-        notices.extend(self.cluster.iter().flat_map(|cluster| cluster.notices()));
+        if let Some(cluster) = self.engines.current() {
+            notices.extend(cluster.notices(&self.compiler).await);
+        }
         for notice in notices {
             request.publisher.warn(&notice).await;
         }
@@ -401,10 +439,10 @@ impl Executor {
 
     fn refresh_known(&self) {
         *self.known.facts() = Facts {
-            engines: self.cluster.iter().flat_map(|cluster| cluster.engines()).collect(),
+            engines: self.engines.current().iter().flat_map(|cluster| cluster.engines()).collect(),
             px: self.px.clone(),
             autopx: self.autopx.clone(),
-            kept: self.kept.keys().cloned().collect(),
+            kept: self.results.names(),
             running: None,
         };
     }
@@ -413,8 +451,7 @@ impl Executor {
         &self,
         work: impl FnOnce(&mut Compiler) -> R + Send + 'static,
     ) -> Result<R, Failure> {
-        let failed = |error| compile_failure(chorus_compiler::Failure::Errors(vec![error]));
-        self.compiler.with(work).await.map_err(failed)
+        self.compiler.with(work).await.map_err(|error| Failure::Compile(vec![error]))
     }
 
     /// The same for cells, which the user may give up while the compiler is still busy.
@@ -423,16 +460,13 @@ impl Executor {
         request: &Request,
         work: impl FnOnce(&mut Compiler) -> R + Send + 'static,
     ) -> Result<R, Failure> {
-        let failed = |error| compile_failure(chorus_compiler::Failure::Errors(vec![error]));
         let result = self.compiler.with_unless_interrupted(&mut request.interrupted.clone(), work).await;
-        result.map_err(failed)?.ok_or_else(|| compile_failure(chorus_compiler::Failure::Interrupted))
+        result.map_err(|error| Failure::Compile(vec![error]))?.ok_or_else(|| CompileFailure::Interrupted.into())
     }
 
     /// Ends the notebook's processes.
     pub async fn close(mut self) {
-        if let Some(cluster) = self.cluster.take() {
-            leave(cluster).await;
-        }
+        self.engines.leave().await;
         if let Some(Ok(worker)) = self.local.take().map(Arc::try_unwrap) {
             worker.into_inner().close().await;
         }

@@ -1,18 +1,18 @@
-//! Parallel cells: `%px`, `%%px`, `%autopx`, and `%pxresult`, which shows one again.
+//! Parallel cells: `%px`, `%%px`, `%autopx`.
 
+use super::results::What;
 use super::timing::{Spending, Spent};
-use super::{Done, Executor, Next, Request, Shown};
+use super::{Done, Executor, Next, Request, Visit, commands_first};
 use crate::cluster::Cluster;
 use crate::compiler_thread::CompilerThread;
-use crate::failure::{compile_failure, failure, outdated_notice};
+use crate::failure::{Failure, Kind, failure, outdated_notice};
 use crate::generated::to_users_lines;
 use crate::publisher::Publisher;
 use crate::run::{self, Followed, PxCell};
 use chorus_compiler::{CellText, Compiler, Evaluated, Member, Ran, Ticket};
-use chorus_jupyter::content::Failure;
-use chorus_magics::{Code, PxOptions, ResultOptions, Targets, rust::Text};
+use chorus_magics::{Code, PxOptions, Targets, rust::Text};
 use chorus_protocol::{EngineId, Outcome};
-use chorus_render::{Output, announce};
+use chorus_render::{Output, PxFailure, announce};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -27,15 +27,11 @@ impl Executor {
         let cluster = self.cluster(request).await?;
         cluster.recovered().await;
         let targets = resolve(&options.config.targets, &cluster)?;
-        let members: Vec<Member> = targets.iter().copied().map(Member::Engine).collect();
-        if self.colon_commands(code.text, code.line, &members, request).await? == Next::Quit {
-            return Ok(Next::Quit);
-        }
         if options.config.verbose {
             publisher.output(announce(&targets, options.config.block)).await;
         }
         let ran = self.px_run(&options, code, &cluster, targets, request).await;
-        if options.local && ran.is_ok() {
+        if options.local && matches!(ran, Ok(Next::Continue)) {
             return self.rust(code.text, code.line, request).await;
         }
         ran
@@ -53,21 +49,20 @@ impl Executor {
         let text = " ".repeat(code.column.saturating_sub(1)) + code.text;
         let label = text.trim().chars().take(LABEL).collect();
         let cell = EngineCell { text, first_line: code.line, generated: None, label, arguments: vec![Vec::new()] };
-        let (evaluated, ran) = self.engine_cell(options, cell, cluster, targets, request).await?;
+        let Some((evaluated, ran)) = self.engine_cell(options, cell, cluster, targets, request).await? else {
+            return Ok(Next::Quit);
+        };
         let PxRan { cell, detached, interrupted, .. } = ran;
         // Definitions alone leave nothing to run.
         let Some(cell) = cell else { return Ok(Next::Continue) };
-        self.last = Some(Shown::Cell(cell.clone()));
-        if let Some(name) = &options.out {
-            self.kept.insert(name.clone(), Shown::Cell(cell.clone()));
-        }
+        self.results.add(What::Cell(cell.clone()), publisher.count(), options.out.as_ref(), detached.is_none());
         if let (Some(sent), Some(ticket)) = (detached, evaluated.ticket) {
             let compiler = self.compiler.clone();
             tokio::spawn(sent.keep(Arc::clone(cluster), async move |engine, outcome| {
                 settle(&compiler, ticket, engine, outcome).await
             }));
             if interrupted {
-                return Err(failure("Interrupted", "the cell isn't waited for any more; %pxresult collects it"));
+                return Err(failure(Kind::Interrupted, "the cell isn't waited for any more; %pxresult collects it"));
             }
             let name = options.out.as_ref().map(|name| format!(" -o {name}")).unwrap_or_default();
             publisher.say(&format!("Sent; %pxresult{name} shows what comes of it.")).await;
@@ -76,7 +71,8 @@ impl Executor {
         end(&cell, evaluated, interrupted, publisher).await
     }
 
-    /// Compiles a cell for engines and has them run it. What then comes of it is shown by [`end`].
+    /// Compiles a cell for engines and has them run it. What then comes of it is shown by [`end`]. `None` if a command of
+    /// the cell ends the kernel.
     pub(super) async fn engine_cell(
         &mut self,
         options: &PxOptions,
@@ -84,37 +80,47 @@ impl Executor {
         cluster: &Arc<Cluster>,
         targets: Vec<EngineId>,
         request: &Request,
-    ) -> Result<(Evaluated, PxRan), Failure> {
-        let EngineCell { text, first_line, generated, label, arguments } = cell;
-        let mut interrupted = request.interrupted.clone();
-        let (cell_publisher, handle) = (request.publisher.clone(), Handle::current());
-        let (cell_options, cell_cluster) = (options.clone(), Arc::clone(cluster));
-        let (whole, snapshots) = (Arc::clone(&request.code), self.snapshots);
-        let users = generated.as_ref().map_or(CellText::ALL, Text::users);
-        let (evaluated, mut ran) = self
-            .compile(request, move |compiler| {
+    ) -> Result<Option<(Evaluated, PxRan)>, Failure> {
+        let (cell, targets) = (Arc::new(cell), Arc::<[EngineId]>::from(targets));
+        let explain = |failure| match &cell.generated {
+            Some(text) => to_users_lines(text, failure, &request.code),
+            None => failure,
+        };
+        let mut commands_have_run = false;
+        let (evaluated, mut ran) = loop {
+            let mut interrupted = request.interrupted.clone();
+            let (cell_publisher, handle) = (request.publisher.clone(), Handle::current());
+            let (cell_options, cell_cluster) = (options.clone(), Arc::clone(cluster));
+            let (whole, snapshots) = (Arc::clone(&request.code), self.snapshots);
+            let (cell, targets) = (Arc::clone(&cell), Arc::clone(&targets));
+            let visit = self.compile(request, move |compiler| {
                 let members: Vec<Member> = targets.iter().copied().map(Member::Engine).collect();
+                let EngineCell { text, first_line, generated, label, arguments } = &*cell;
+                let users = generated.as_ref().map_or(CellText::ALL, Text::users);
+                let count = cell_publisher.count();
+                let cell = CellText { text, count, first_line: *first_line, cell: &whole, users };
+                if let Some(replies) = commands_first(compiler, cell, &members, commands_have_run)? {
+                    return Ok(Visit::Commands(replies));
+                }
                 let held = held(compiler, &targets);
                 let mut ran = PxRan::default();
-                let count = cell_publisher.count();
-                let cell = CellText { text: &text, count, first_line, cell: &whole, users };
                 let mut spent = Spending::begin();
                 let evaluated = compiler.eval(cell, &members, &mut |object| {
                     let mut result = Ran::Finished(Vec::new());
-                    for argument in &arguments {
+                    for argument in arguments {
                         let begun = Instant::now();
                         let sent = handle.block_on(run::send(
                             &cell_cluster,
                             object,
                             &targets,
                             &cell_options,
-                            run::Along { argument: argument.clone(), label: &label, snapshots },
+                            run::Along { argument: argument.clone(), label, snapshots },
                             &cell_publisher,
                         ));
                         let (sent, cell) = match sent {
                             Ok(sent) => sent,
                             Err(error) => {
-                                ran.failure = Some(failure("ClusterError", error.to_string()));
+                                ran.failure = Some(failure(Kind::ClusterError, error.to_string()));
                                 return Ran::Finished(members.iter().map(|&m| (m, Outcome::NoSuchEngine)).collect());
                             }
                         };
@@ -146,49 +152,24 @@ impl Executor {
                     result
                 });
                 ran.spent = spent.end();
-                (evaluated, ran)
-            })
-            .await?;
-        self.spent.add(ran.spent);
-        let explain = |failure| match &generated {
-            Some(text) => to_users_lines(text, failure, &request.code),
-            None => failure,
+                Ok(Visit::Evaluated((evaluated, ran)))
+            });
+            match visit.await?.map_err(explain)? {
+                Visit::Evaluated(evaluated) => break evaluated,
+                Visit::Commands(replies) => {
+                    if self.obey(replies, request).await == Next::Quit {
+                        return Ok(None);
+                    }
+                    commands_have_run = true;
+                }
+            }
         };
-        let evaluated = evaluated.map_err(explain).map_err(compile_failure)?;
+        self.spent.add(ran.spent);
+        let evaluated = evaluated.map_err(explain)?;
         if let Some(notice) = outdated_notice(&evaluated.outdated) {
             request.publisher.say(&notice).await;
         }
-        ran.failure.take().map_or(Ok((evaluated, ran)), Err)
-    }
-
-    pub(super) async fn px_result(&mut self, options: ResultOptions, request: &Request) -> Done {
-        let shown = match &options.out {
-            None => self.last.clone().ok_or_else(|| failure("NoResult", "no parallel cell has run yet"))?,
-            Some(name) => self.kept.get(name).cloned().ok_or_else(|| {
-                let what =
-                    format!("nothing was kept as `{name}`: `%px -o {name} ...` and `%map -a -o {name} ...` keep it");
-                failure("NoResult", what)
-            })?,
-        };
-        let cell = match shown {
-            Shown::Cell(cell) => cell,
-            Shown::Map(map) => return self.map_result(map, request).await,
-        };
-        let mut interrupted = request.interrupted.clone();
-        let running = cell.view().record().running();
-        let finished = tokio::select! {
-            () = cell.finished() => true,
-            () = interrupted.next() => false,
-        };
-        if !finished {
-            let still = chorus_protocol::name_engines(&running);
-            return Err(failure(
-                "Interrupted",
-                format!("the cell still runs on {still}; `%cluster restart` would end it"),
-            ));
-        }
-        let outputs = cell.view().record().render(options.grouping, options.each);
-        finish(outputs, false, &request.publisher).await
+        ran.failure.take().map_or(Ok(Some((evaluated, ran))), Err)
     }
 }
 
@@ -217,7 +198,7 @@ pub(super) struct PxRan {
 
 /// The engines that a magic names.
 pub(super) fn resolve(targets: &Targets, cluster: &Cluster) -> Result<Vec<EngineId>, Failure> {
-    targets.resolve(&cluster.engines()).map_err(|error| failure("TargetError", error.to_string()))
+    targets.resolve(&cluster.engines()).map_err(|error| failure(Kind::TargetError, error.to_string()))
 }
 
 /// The variables of each engine, by name.
@@ -238,22 +219,20 @@ pub(super) async fn end(cell: &PxCell, evaluated: Evaluated, interrupted: bool, 
             cell.view().lost(engine, names);
         }
     }
-    let outputs = cell.view().finish();
-    finish(outputs, interrupted, publisher).await
+    let ended = cell.view().finish();
+    finish(ended, interrupted, publisher).await
 }
 
-/// Publishes a parallel cell's last outputs; the error, if there is one, is the cell's.
-pub(super) async fn finish(outputs: Vec<Output>, interrupted: bool, publisher: &Publisher) -> Done {
-    for output in outputs {
-        match output {
-            Output::Error { traceback, .. } if interrupted => {
-                let mut failure = self::failure("Interrupted", "the cell was interrupted on the engines");
-                failure.traceback.extend(traceback);
-                return Err(failure);
-            }
-            Output::Error { ename, evalue, traceback } => return Err(Failure { ename, evalue, traceback }),
-            output => publisher.output(output).await,
-        }
+/// Publishes a parallel cell's last outputs; it fails as it did on the engines.
+pub(super) async fn finish(
+    (outputs, failed): (Vec<Output>, Option<PxFailure>),
+    interrupted: bool,
+    publisher: &Publisher,
+) -> Done {
+    publisher.outputs(outputs).await;
+    match failed {
+        None => Ok(Next::Continue),
+        Some(failed) if interrupted => Err(Failure::PxInterrupted(failed)),
+        Some(failed) => Err(Failure::Px(failed)),
     }
-    Ok(Next::Continue)
 }

@@ -18,7 +18,7 @@ impl Executor {
                     Some(local) => local.lock().await.snapshot().cloned(),
                     None => None,
                 };
-                let engines = self.cluster.as_ref().map(|cluster| cluster.snapshots()).unwrap_or_default();
+                let engines = self.engines.current().map(|cluster| cluster.snapshots()).unwrap_or_default();
                 publisher.say(&status(self.snapshots, local, engines)).await;
             }
         }

@@ -1,8 +1,10 @@
 //! `%time` and `%timeit`.
 
 use super::{Done, Executor, Request};
+use crate::failure::{Kind, failure};
 use chorus_magics::{Code, TimeItFlags, Timed};
 use chorus_protocol::Took;
+use chorus_render::measured;
 use std::time::{Duration, Instant};
 
 /// What cells have cost so far, for `%time`.
@@ -86,9 +88,9 @@ impl Spent {
     /// `total` is for what is neither compiled nor run by a worker.
     fn text(&self, total: Duration) -> String {
         if self.compiled.is_zero() && self.runs == 0 {
-            return format!("took {}", seconds(total));
+            return format!("took {}", measured(total));
         }
-        let compiled = format!("compiled in {}", seconds(self.compiled));
+        let compiled = format!("compiled in {}", measured(self.compiled));
         if self.runs == 0 {
             return compiled;
         }
@@ -97,7 +99,7 @@ impl Spent {
             1 => (" on one engine".to_owned(), String::new()),
             engines => (" on the slowest engine".to_owned(), format!(" on all {engines}")),
         };
-        let [wall, user, system] = [self.wall, self.user, self.system].map(seconds);
+        let [wall, user, system] = [self.wall, self.user, self.system].map(measured);
         format!("run {wall}{slowest} (user {user}, system {system}{all}); {compiled}")
     }
 }
@@ -131,7 +133,7 @@ impl Executor {
     ) -> Done {
         if code.text.trim().is_empty() {
             let what = "`%%timeit` needs code on the lines below it, which is what is timed";
-            return Err(crate::failure::failure("MagicError", what));
+            return Err(failure(Kind::MagicError, what));
         }
         let (text, first_line) = time_it_source(flags, setup, code);
         self.rust_or_px(&text, first_line, request).await
@@ -148,24 +150,6 @@ fn time_it_source(flags: TimeItFlags, setup: Option<Code<'_>>, code: Code<'_>) -
         None => (format!("{{{call}}};"), code.line.saturating_sub(1)),
         Some(setup) => (format!("{{\n{};{call}}};", indent(setup)), setup.line.saturating_sub(1)),
     }
-}
-
-/// Three digits and a unit, at most two after the point.
-fn seconds(time: Duration) -> String {
-    let seconds = time.as_secs_f64();
-    let (value, unit) = match seconds {
-        0.0 => return "0 s".to_owned(),
-        _ if seconds >= 60.0 => return format!("{} min {} s", seconds as u64 / 60, seconds as u64 % 60),
-        _ if seconds >= 0.9995 => (seconds, "s"),
-        _ if seconds >= 0.000_999_5 => (seconds * 1e3, "ms"),
-        _ => (seconds * 1e6, "µs"),
-    };
-    let digits = match value {
-        _ if value >= 99.95 => 0,
-        _ if value >= 9.995 => 1,
-        _ => 2,
-    };
-    format!("{value:.digits$} {unit}")
 }
 
 #[cfg(test)]

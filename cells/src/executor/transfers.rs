@@ -4,15 +4,15 @@
 use super::parallel::{EngineCell, end, resolve};
 use super::{Done, Executor, Next, Request};
 use crate::cluster::Cluster;
-use crate::failure::{failure, magic_failure};
+use crate::failure::{Failure, Kind, failure};
 use crate::jobs::{Lent, MapOptions};
 use chorus_compiler::{Member, Variable};
-use chorus_jupyter::content::Failure;
 use chorus_magics::{
     Code, MagicError, PxConfig, PxOptions, Transfer, Way,
     rust::{Text, TransferTexts, transfer_texts},
 };
 use chorus_protocol::{EngineId, name_engines};
+use chorus_render::data_size;
 use px::link::{Message, OnError, Passing, Serve, Step};
 use std::sync::Arc;
 use std::thread::available_parallelism;
@@ -31,12 +31,14 @@ impl Executor {
         let targets = resolve(&transfer.targets, &cluster)?;
         let variables = self.variables_of(&transfer, &targets, request).await?;
         let single = transfer.targets.is_one();
-        let texts = transfer_texts(&transfer, &variables, single);
+        let types: Vec<_> = variables.into_iter().map(|variable| (variable.type_name, variable.mutable)).collect();
+        let texts = transfer_texts(&transfer, &types, single);
 
         let threads = available_parallelism().map_or(1, usize::from).min(LANES);
         let lanes = if transfer.way == Way::Push { threads } else { targets.len() };
         let rooms = self.jobs.rooms(lanes * transfer.variables.len());
-        let rooms = rooms.map_err(|error| failure("TransferError", format!("there are no rooms for data: {error}")))?;
+        let rooms =
+            rooms.map_err(|error| failure(Kind::TransferError, format!("there are no rooms for data: {error}")))?;
         let ranks: Vec<u32> = targets.iter().map(|engine| cluster.rank(*engine)).collect();
         let argument = |step| {
             let passing = Passing { step, lanes: lanes as u32, ranks: ranks.clone() };
@@ -127,7 +129,7 @@ impl Executor {
             let code = Code { text: name, line: transfer.line, column: carried.column };
             let error = MagicError::at(code, &request.code, message);
             let error = help.into_iter().fold(error, MagicError::with_help);
-            return Err(magic_failure(&error));
+            return Err(error.into());
         }
         Ok(variables)
     }
@@ -136,8 +138,7 @@ impl Executor {
     async fn here(&mut self, text: Text, argument: Vec<u8>, request: &Request) -> Result<(), Failure> {
         let mut context = self.context(MapOptions::default(), None, request);
         context.argument = argument;
-        self.jobs.begin_cell(context);
-        self.rust_in_context(&text.text, text.first_line, Some(&text), request).await.map(|_| ())
+        self.rust_in_context(context, &text.text, text.first_line, Some(&text), request).await.0.map(|_| ())
     }
 
     /// Runs the engines' half.
@@ -155,7 +156,8 @@ impl Executor {
         let label = format!("%{} {}", name(transfer.way), names(transfer));
         let (code, first_line) = (text.text.clone(), text.first_line);
         let cell = EngineCell { text: code, first_line, generated: Some(text), label, arguments };
-        let (evaluated, ran) = self.engine_cell(&options, cell, cluster, targets.to_vec(), request).await?;
+        let ran = self.engine_cell(&options, cell, cluster, targets.to_vec(), request).await?;
+        let Some((evaluated, ran)) = ran else { return Ok(()) };
         let Some(cell) = ran.cell else { return Ok(()) };
         end(&cell, evaluated, ran.interrupted, &request.publisher).await.map(|_| ())
     }
@@ -201,20 +203,5 @@ fn summary(transfer: &Transfer, types: &[String], engines: &str, bytes: u64, too
         true => format!(" ({:.1} GB/s)", bytes as f64 / seconds / 1e9),
         false => String::new(),
     };
-    format!("{what}: {} in {seconds:.2} s{rate}", size_text(bytes))
-}
-
-/// `8 B`, `1.5 kB`, `800 MB`.
-fn size_text(bytes: u64) -> String {
-    let (mut size, mut unit) = (bytes as f64, "B");
-    for larger in ["kB", "MB", "GB", "TB"] {
-        if size < 1000.0 {
-            break;
-        }
-        (size, unit) = (size / 1000.0, larger);
-    }
-    match unit == "B" || size >= 100.0 {
-        true => format!("{size:.0} {unit}"),
-        false => format!("{size:.1} {unit}"),
-    }
+    format!("{what}: {} in {seconds:.2} s{rate}", data_size(bytes))
 }

@@ -1,15 +1,15 @@
 //! `%who` and `%whos`: which variables there are, and who has them.
 
 use super::{Executor, Request};
+use crate::failure::Failure;
 use chorus_compiler::{Member, Variable, Variables, describe};
-use chorus_jupyter::content::Failure;
 use chorus_render::LEFT;
 use html_escape::encode_text;
 use std::collections::BTreeMap;
 
 impl Executor {
     pub(super) async fn who(&self, types: bool, request: &Request) -> Result<(), Failure> {
-        let engines = self.cluster.iter().flat_map(|cluster| cluster.engines()).map(Member::Engine);
+        let engines = self.engines.current().into_iter().flat_map(|cluster| cluster.engines()).map(Member::Engine);
         let members: Vec<Member> = std::iter::once(Member::Local).chain(engines).collect();
         let accounts = self
             .with_compiler(move |compiler| {

@@ -103,12 +103,12 @@ impl Account {
     }
 
     /// How it looks at its end.
-    pub fn end_bundle(&self, elapsed: Duration, end: MapEnd) -> Bundle {
+    pub fn end_bundle(&self, elapsed: Duration, end: MapEnd<'_>) -> Bundle {
         self.view.end_bundle(elapsed, end)
     }
 
     /// What came of it, in a line.
-    pub fn summary(&self, elapsed: Duration, end: MapEnd) -> String {
+    pub fn summary(&self, elapsed: Duration, end: MapEnd<'_>) -> String {
         self.view.summary(elapsed, end)
     }
 

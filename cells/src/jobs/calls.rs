@@ -1,15 +1,15 @@
 //! Calls of single functions: hands them to the cluster, shows what they print, and keeps what they return for as long as
 //! a cell has a handle.
 
-use super::Context;
 use super::job::remove_one;
 use super::rooms::Rooms;
+use super::run::CellRun;
 use crate::cluster::Cluster;
 use crate::places::place_of;
 use chorus_client::{Call, CallEvent, CallRequest, Session};
 use chorus_compiler::Object;
-use chorus_protocol::{BlobId, EngineId, RunEvent, TaskArg, TaskEvent, TaskFailure, TaskId};
-use chorus_render::{PxView, TaskLine, TaskState, ViewOptions};
+use chorus_protocol::{BlobId, Death, EngineId, RunEvent, TaskArg, TaskEvent, TaskFailure, TaskId};
+use chorus_render::{Bars, PxView, TaskLine, TaskState, ViewOptions};
 use parking_lot::{Mutex, MutexGuard};
 use px::link::{Answer, CallArg, CallAsk, FIRST_CALL};
 use std::collections::{BTreeMap, HashMap};
@@ -145,13 +145,12 @@ impl Calls {
     pub async fn start(
         self: &Arc<Calls>,
         ask: CallAsk,
-        object: Option<Object>,
-        context: Context,
-        cluster: &Cluster,
+        run: &Arc<CellRun>,
+        cluster: &Arc<Cluster>,
         rooms: &Arc<Rooms>,
     ) -> Result<(), String> {
-        let object = object.filter(|object| object.path == Path::new(&ask.object));
-        let Sent { object: blob, preload, session, .. } = self.send(&ask.object, object.as_ref(), cluster).await?;
+        let object = Some(&run.object).filter(|object| object.path == Path::new(&ask.object));
+        let Sent { object: blob, preload, session, .. } = self.send(&ask.object, object, cluster).await?;
         let mut label: String = ask.label.chars().take(LABEL).collect();
         if label.len() < ask.label.len() {
             label.push('…');
@@ -185,7 +184,7 @@ impl Calls {
             retries: ask.retries,
             timeout_ms: ask.timeout,
             label: label.clone(),
-            snapshots: context.snapshots,
+            snapshots: run.context.snapshots,
         });
         for room in ask.rooms.iter().chain(&ask.own) {
             state.pinned.entry(room.clone()).or_default().0 += 1;
@@ -215,8 +214,9 @@ impl Calls {
             rooms: Arc::clone(rooms),
             pins,
             job,
-            object,
-            context,
+            run: Arc::clone(run),
+            cluster: Arc::downgrade(cluster),
+            bars: Bars::default(),
             panic: None,
             tries: 1,
         };
@@ -399,8 +399,11 @@ struct Follower {
     rooms: Arc<Rooms>,
     pins: Vec<String>,
     job: Arc<CallJob>,
-    object: Option<Object>,
-    context: Context,
+    /// The run of the cell that called.
+    run: Arc<CellRun>,
+    cluster: Weak<Cluster>,
+    /// Those that the function draws.
+    bars: Bars,
     /// Where the function panicked the last time.
     panic: Option<String>,
     tries: u32,
@@ -424,6 +427,7 @@ impl Follower {
                     self.job.stage.send_replace(Stage::Running(engine));
                 }
                 Some(CallEvent::Task(TaskEvent::Again(..))) => {
+                    self.end_bars(Death::EngineLost, &mut view).await;
                     self.tries += 1;
                     self.job.stage.send_replace(Stage::Waiting);
                 }
@@ -431,11 +435,14 @@ impl Follower {
                     break Stage::Done { engine, value: value.bytes.into(), took: self.job.begun.elapsed() };
                 }
                 Some(CallEvent::Task(TaskEvent::Failed(engine, why))) => {
+                    let death = if why == TaskFailure::Cancelled { Death::Stopped } else { Death::EngineLost };
+                    self.end_bars(death, &mut view).await;
                     let sentence = self.sentence(engine, &why).await;
                     break Stage::Failed { engine, sentence, took: self.job.begun.elapsed() };
                 }
                 None => {
-                    let cluster = self.context.cluster.upgrade();
+                    let cluster = self.cluster.upgrade();
+                    self.end_bars(Death::EngineLost, &mut view).await;
                     let why =
                         cluster.and_then(|cluster| cluster.lost()).unwrap_or_else(|| "its session was closed".into());
                     let sentence = format!("`{}` has no result: the cluster is gone: {why}", self.job.label);
@@ -452,23 +459,32 @@ impl Follower {
     }
 
     async fn show(&mut self, engine: EngineId, event: &RunEvent, view: &mut Option<PxView>) {
-        let count = self.context.publisher.count();
+        let count = self.run.context.publisher.count();
         if let RunEvent::Panic(panic) = event {
-            let place = self.object.as_ref().and_then(|object| place_of(event, object, count));
+            let place = place_of(event, &self.run.object, count);
             self.panic = Some(match place {
                 Some(place) => format!("{} line {}", place.cell, place.line),
                 None => format!("{}:{}", panic.file, panic.line),
             });
             return;
         }
+        self.bars.see(event);
         let options = ViewOptions::streaming(count);
         let outputs = view.get_or_insert_with(|| PxView::new(&[engine], options)).event(engine, event, None);
-        self.context.publisher.outputs(outputs).await;
+        self.run.context.publisher.outputs(outputs).await;
+    }
+
+    /// The function has ended without its bars.
+    async fn end_bars(&mut self, death: Death, view: &mut Option<PxView>) {
+        let engine = self.job.stage.borrow().engine();
+        for event in self.bars.end(death) {
+            self.show(engine.unwrap_or(EngineId(0)), &event, view).await;
+        }
     }
 
     async fn flush(&self, view: &mut Option<PxView>) {
         if let Some(view) = view {
-            self.context.publisher.outputs(view.flush_partial()).await;
+            self.run.context.publisher.outputs(view.flush_partial()).await;
         }
     }
 

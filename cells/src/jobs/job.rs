@@ -1,22 +1,18 @@
 //! A map as others see it: how it is to be run, how far it is, how it ended.
 
 use super::account::Account;
-use crate::failure::failure;
+use crate::failure::{Failure, Kind, MapFailure, failure};
 use chorus_compiler::{Object, Ticket};
-use chorus_jupyter::content::Failure;
 use chorus_magics::Targets;
-use chorus_protocol::{EngineId, Took};
+use chorus_protocol::{Death, EngineId, Took};
 use chorus_render::{TaskLine, TaskState};
 use parking_lot::Mutex;
 use px::link::OnError;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
-
-/// What a failure is called that is the function's, or of unknown cause.
-pub(super) const MAP_ERROR: &str = "MapError";
 
 /// How a map is to be run.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,10 +71,32 @@ pub struct Half {
     pub used: AtomicBool,
 }
 
+/// Why a map is to end before its items do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cancelled {
+    /// By an interrupt, or by `%cancel`.
+    ByUser,
+    /// Nobody has a handle of it any more.
+    Forgotten,
+    /// The notebook's worker died, and its handle with it.
+    WorkerDied(Death),
+}
+
+impl Cancelled {
+    /// In a sentence.
+    pub(super) fn what(self) -> String {
+        match self {
+            Cancelled::ByUser => "the map was interrupted".to_owned(),
+            Cancelled::Forgotten => "the map was interrupted, since nobody has its handle any more".to_owned(),
+            Cancelled::WorkerDied(death) => format!("the map was interrupted, since the notebook's worker {death}"),
+        }
+    }
+}
+
 /// How a map ended.
 #[derive(Clone)]
 pub(super) struct End {
-    pub result: Result<(), Failure>,
+    pub result: Result<(), MapFailure>,
     /// In a line.
     pub summary: String,
     /// On the clock.
@@ -91,22 +109,29 @@ pub(super) struct End {
 pub struct Job {
     pub(super) account: Arc<Mutex<Account>>,
     pub(super) end: watch::Receiver<Option<End>>,
-    pub(super) cancel: watch::Sender<bool>,
+    pub(super) cancel: watch::Sender<Option<Cancelled>>,
     pub(super) rooms: Mutex<Vec<String>>,
     /// The last of them.
     pub(super) results: String,
     pub(super) label: String,
     pub(super) name: Option<String>,
     pub(super) begun: Instant,
+    /// Whether a cell has heard of its end.
+    pub(super) seen: AtomicBool,
 }
 
 impl Job {
     /// Returns when it has ended.
     pub async fn ended(&self) -> Result<(), Failure> {
         match self.end.clone().wait_for(Option::is_some).await.as_deref() {
-            Ok(Some(end)) => end.result.clone(),
-            _ => Err(failure(MAP_ERROR, "the map's driver is gone: restart the kernel")),
+            Ok(Some(end)) => end.result.clone().map_err(|failed| Failure::Map(Box::new(failed))),
+            _ => Err(failure(Kind::MapError, "the map's driver is gone: restart the kernel")),
         }
+    }
+
+    /// Whether a cell that asked its handle has heard of its end.
+    pub fn is_seen(&self) -> bool {
+        self.seen.load(Ordering::Relaxed)
     }
 
     /// Whether it hasn't ended.
@@ -145,7 +170,7 @@ impl Job {
         let state = match end.as_ref().map(|end| &end.result) {
             None => TaskState::Running(self.account.lock().engines()),
             Some(Ok(())) => TaskState::Done(None),
-            Some(Err(failure)) => TaskState::Failed(failure.evalue.clone()),
+            Some(Err(failed)) => TaskState::Failed(failed.what.clone()),
         };
         let took = end.as_ref().map_or_else(|| self.begun.elapsed(), |end| end.took);
         let (done, items) = self.progress();
@@ -153,9 +178,9 @@ impl Job {
         TaskLine { number, label, state, seconds: took.as_secs_f64() }
     }
 
-    /// Ends it. It keeps what was done.
-    pub fn cancel(&self) {
-        self.cancel.send_replace(true);
+    /// Ends it; the first reason counts. It keeps what was done.
+    pub fn cancel(&self, why: Cancelled) {
+        self.cancel.send_if_modified(|cancelled| cancelled.replace(cancelled.unwrap_or(why)).is_none());
     }
 
     /// Items that are done, and all.

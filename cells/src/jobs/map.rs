@@ -3,20 +3,19 @@
 //! The controller shares the items out. This sends the runs, again where a worker or an engine came back, shows what the
 //! function prints and how far everything is, and keeps what was done for whoever asks.
 
-use super::Context;
 use super::account::Account;
-use super::job::{End, Job, MAP_ERROR};
+use super::job::{Cancelled, End, Job};
+use super::run::CellRun;
 use crate::cluster::Cluster;
-use crate::failure::failure;
+use crate::failure::{Kind, MapFailure};
 use crate::places::place_of;
 use chorus_client::{Map, RunRequest};
 use chorus_compiler::{Member, Object};
-use chorus_jupyter::content::Failure;
 use chorus_magics::Targets;
 use chorus_protocol::{
     Aftermath, BlobId, Death, EngineId, Entry, MapEvent, Outcome, Panic, RunEvent, RunId, Target, name_engines,
 };
-use chorus_render::{Bundle, EngineState, MapEnd, Place, PxView, ViewOptions, at_place};
+use chorus_render::{Bundle, EngineState, MapEnd, Place, PxView, ViewOptions};
 use parking_lot::Mutex;
 use px::link::{ItemFailure, MapAsk, Message, OnError, Serve};
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,36 +44,23 @@ const EACH_DEATHS: u32 = 1;
 /// Output that is published at once, in events.
 const BATCH: usize = 64;
 
-/// A map that is to be started.
-pub struct Started {
-    /// What the cell wants.
-    pub ask: MapAsk,
-    /// The cell's object.
-    pub object: Option<Object>,
-    /// How and where.
-    pub context: Context,
-    /// The engines.
-    pub cluster: Arc<Cluster>,
-}
-
 /// Sends the runs, and follows them in a task of its own. An error is a sentence.
-pub async fn start(started: Started) -> Result<Job, String> {
-    let Started { ask, object, context, cluster } = started;
+pub async fn start(ask: MapAsk, run: Arc<CellRun>, cluster: Arc<Cluster>) -> Result<Job, String> {
     cluster.recovered().await;
+    let options = &run.context.options;
     // What was compiled for engines is for these, and others don't have its variables.
-    let targets = match &context.half {
+    let targets = match &run.context.half {
         Some(half) => half.targets.clone(),
-        None => context.options.targets.resolve(&cluster.engines()).map_err(|error| error.to_string())?,
+        None => options.targets.resolve(&cluster.engines()).map_err(|error| error.to_string())?,
     };
-    let work = Work::new(&ask, object, &context, &cluster).await?;
-    let options = &context.options;
+    let work = Work::new(&ask, &run, &cluster).await?;
     let items = (!options.each).then_some(ask.items);
     let map = cluster.session().open_map(items, options.chunk, options.retries.unwrap_or(1));
-    let account = Arc::new(Mutex::new(Account::new(items, context.compiled)));
+    let account = Arc::new(Mutex::new(Account::new(items, run.compiled)));
     let (end, ended) = watch::channel(None);
-    let (cancel, cancelled) = watch::channel(false);
+    let (cancel, cancelled) = watch::channel(None);
     let (sender, events) = mpsc::channel(BATCH);
-    let view = PxView::new(&targets, ViewOptions::streaming(context.publisher.count()));
+    let view = PxView::new(&targets, ViewOptions::streaming(run.context.publisher.count()));
     let results = ask.rooms.last().cloned().unwrap_or_default();
     let (label, name, begun) = (options.label.clone(), options.name.clone(), Instant::now());
     let mut driver = Driver {
@@ -91,17 +77,26 @@ pub async fn start(started: Started) -> Result<Job, String> {
         panic: None,
         over: false,
         failed: None,
-        stopping: false,
         kill_at: None,
         begun,
         alone_since: None,
-        context,
+        run,
     };
     for engine in targets {
         driver.send(engine);
     }
     tokio::spawn(driver.drive(cancelled, end));
-    Ok(Job { account, end: ended, cancel, rooms: Mutex::new(ask.rooms), results, label, name, begun })
+    Ok(Job {
+        account,
+        end: ended,
+        cancel,
+        rooms: Mutex::new(ask.rooms),
+        results,
+        label,
+        name,
+        begun,
+        seen: false.into(),
+    })
 }
 
 /// What is sent to each engine.
@@ -114,26 +109,23 @@ struct Work {
 }
 
 impl Work {
-    async fn new(ask: &MapAsk, object: Option<Object>, context: &Context, cluster: &Cluster) -> Result<Work, String> {
-        let (object, entry) = match &context.half {
+    async fn new(ask: &MapAsk, run: &CellRun, cluster: &Cluster) -> Result<Work, String> {
+        let (object, entry) = match &run.context.half {
             Some(half) => {
                 half.used.store(true, Ordering::Release);
                 (half.object.clone(), Entry::Cell(half.object.entry.clone()))
             }
+            None if run.object.path == Path::new(&ask.object) => (run.object.clone(), Entry::Function(ask.function)),
             None => {
-                let runs = object.as_ref().map(|object| object.path.display().to_string()).unwrap_or_default();
-                let this = object.filter(|object| object.path == Path::new(&ask.object));
-                let gone = || {
-                    format!(
-                        "the function is in the object {}, and not in that of the cell that runs, {runs}",
-                        ask.object
-                    )
-                };
-                (this.ok_or_else(gone)?, Entry::Function(ask.function))
+                let runs = run.object.path.display();
+                return Err(format!(
+                    "the function is in the object {}, and not in that of the cell that runs, {runs}",
+                    ask.object
+                ));
             }
         };
         let (preload, blob) = cluster.put_object(&object).await.map_err(|error| error.to_string())?;
-        let options = &context.options;
+        let options = &run.context.options;
         let timeout = options.timeout.map_or(0, |limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX).max(1));
         let serve = Serve {
             rooms: ask.rooms.clone(),
@@ -157,7 +149,8 @@ struct Driver {
     cluster: Arc<Cluster>,
     work: Work,
     map: Map,
-    context: Context,
+    /// The run of the cell that began it.
+    run: Arc<CellRun>,
     account: Arc<Mutex<Account>>,
     /// Where the runs' events come together.
     sender: mpsc::Sender<(EngineId, RunEvent)>,
@@ -172,8 +165,8 @@ struct Driver {
     panic: Option<(Panic, Option<Place>)>,
     /// Whether all items are done.
     over: bool,
-    failed: Option<Failure>,
-    stopping: bool,
+    /// Why it is being ended before its items.
+    failed: Option<(Kind, String)>,
     kill_at: Option<Instant>,
     begun: Instant,
     alone_since: Option<Instant>,
@@ -184,7 +177,7 @@ impl Driver {
     fn send(&mut self, engine: EngineId) {
         let Work { blob, preload, entry, serve, .. } = &self.work;
         let generation = self.work.needs_variables().then(|| self.cluster.generation(engine));
-        let threads = self.context.options.threads.unwrap_or_else(|| self.cluster.share_of_cores(engine));
+        let threads = self.run.context.options.threads.unwrap_or_else(|| self.cluster.share_of_cores(engine));
         let serve = Serve { threads, ..serve.clone() };
         let mut run = self.cluster.session().run(RunRequest {
             preload: preload.clone(),
@@ -192,11 +185,11 @@ impl Driver {
             entry: entry.clone(),
             argument: serve.encode(),
             map: Some(self.map.id()),
-            label: self.context.options.label.clone(),
-            snapshots: self.context.snapshots,
+            label: self.run.context.options.label.clone(),
+            snapshots: self.run.context.snapshots,
             targets: vec![Target { engine, generation }],
         });
-        self.cluster.remember_publisher(run.id(), &self.context.publisher);
+        self.cluster.remember_publisher(run.id(), &self.run.context.publisher);
         self.active.insert(engine, run.id());
         self.account.lock().engine(engine, EngineState::Busy);
         let sender = self.sender.clone();
@@ -209,36 +202,36 @@ impl Driver {
         });
     }
 
-    async fn drive(mut self, mut cancelled: watch::Receiver<bool>, end: watch::Sender<Option<End>>) {
+    async fn drive(mut self, mut cancelled: watch::Receiver<Option<Cancelled>>, end: watch::Sender<Option<End>>) {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (display, mut shown) = (format!("chorus-map-{}-{}", self.cluster.name(), self.map.id()), false);
-        while !(self.active.is_empty() && (self.over || self.stopping)) {
+        while !(self.active.is_empty() && (self.over || self.failed.is_some())) {
             tokio::select! {
                 biased;
                 // An error says that the job is gone, and nobody wants its results.
-                () = async { _ = cancelled.wait_for(|cancelled| *cancelled).await }, if !self.stopping => {
-                    self.fail(failure("Interrupted", "the map was interrupted"));
+                why = async { cancelled.wait_for(Option::is_some).await.map_or(None, |why| *why) }, if self.failed.is_none() => {
+                    self.fail(Kind::Interrupted, why.unwrap_or(Cancelled::Forgotten).what());
                 }
                 // Once it is closed, nothing more is heard of it.
-                event = self.map.next(), if !self.stopping => match event {
+                event = self.map.next(), if self.failed.is_none() => match event {
                     Some((engine, event)) => self.map_event(engine, event),
                     None => {
-                        let why = self.cluster.lost().unwrap_or_else(|| "its session was closed".into());
-                        self.fail(failure("ClusterLost", format!("the cluster is gone: {why}")));
+                        let why = self.cluster.why_closed().await;
+                        self.fail(Kind::ClusterLost, format!("the cluster is gone: {why}"));
                     }
                 },
                 Some((engine, event)) = self.events.recv() => self.run_event(engine, event).await,
                 _ = tick.tick() => {
                     self.look_around();
-                    let due = self.context.options.progress_after.is_some_and(|after| self.begun.elapsed() >= after);
+                    let due = self.run.context.options.progress_after.is_some_and(|after| self.begun.elapsed() >= after);
                     if due {
-                        self.context.publisher.update(&display, !shown, self.progress(false)).await;
+                        self.run.context.publisher.update(&display, !shown, self.progress(false)).await;
                         shown = true;
                     }
                     if self.view.has_partial() {
                         let outputs = self.view.flush_partial();
-                        self.context.publisher.outputs(outputs).await;
+                        self.run.context.publisher.outputs(outputs).await;
                     }
                 }
                 () = sleep_until(self.kill_at.unwrap_or(self.begun)), if self.kill_at.is_some() => {
@@ -250,22 +243,23 @@ impl Driver {
         }
         self.map.close();
         let outputs = self.view.flush_partial();
-        self.context.publisher.outputs(outputs).await;
+        self.run.context.publisher.outputs(outputs).await;
         if shown {
-            self.context.publisher.update(&display, false, self.progress(true)).await;
+            self.run.context.publisher.update(&display, false, self.progress(true)).await;
         }
-        let failed = self.failed.take();
-        self.failed = failed.map(|failure| self.with_place(failure));
-        let summary = self.account.lock().summary(self.begun.elapsed(), self.end());
-        let result = self.failed.map_or(Ok(()), Err);
+        let (summary, progress) = {
+            let account = self.account.lock();
+            (account.summary(self.begun.elapsed(), self.end()), account.progress())
+        };
+        let panic = self.panic;
+        let result = self.failed.map_or(Ok(()), |(kind, what)| Err(MapFailure { kind, what, panic, progress }));
         end.send_replace(Some(End { result, summary, took: self.begun.elapsed(), shown }));
     }
 
     /// Ends the map; the first reason counts.
-    fn fail(&mut self, failure: Failure) {
-        self.failed.get_or_insert(failure);
-        if !self.stopping {
-            self.stopping = true;
+    fn fail(&mut self, kind: Kind, what: impl Into<String>) {
+        if self.failed.is_none() {
+            self.failed = Some((kind, what.into()));
             self.map.close();
             self.kill_at = Some(Instant::now() + PATIENCE);
         }
@@ -277,19 +271,19 @@ impl Driver {
                 self.deaths.remove(&engine);
                 let entered = self.account.lock().enter(engine, &reports);
                 match entered {
-                    Ok(Some(item)) if self.context.options.on_error == OnError::Stop => {
-                        self.fail(item_failure(engine, &item))
+                    Ok(Some(item)) if self.run.context.options.on_error == OnError::Stop => {
+                        self.fail(Kind::MapError, item_failure(engine, &item))
                     }
                     Ok(_) => {}
-                    Err(damaged) => self.fail(failure(MAP_ERROR, format!("engine {engine}: {damaged}"))),
+                    Err(damaged) => self.fail(Kind::MapError, format!("engine {engine}: {damaged}")),
                 }
             }
             (MapEvent::Done(_), None) => {}
             (MapEvent::GivenUp { first, count, death }, _) => {
                 let items = items_text(first, count);
-                if self.context.options.on_error == OnError::Stop {
+                if self.run.context.options.on_error == OnError::Stop {
                     let what = format!("each worker that worked at {items} died; the last one {death}");
-                    self.fail(failure("WorkerDied", what));
+                    self.fail(Kind::WorkerDied, what);
                 } else {
                     self.account.lock().give_up(first, count, &format!("its worker {death}"));
                 }
@@ -299,25 +293,29 @@ impl Driver {
     }
 
     async fn run_event(&mut self, engine: EngineId, event: RunEvent) {
+        for last in self.cluster.see(engine, &event) {
+            let outputs = self.view.event(engine, &last, None);
+            self.run.context.publisher.outputs(outputs).await;
+        }
         match &event {
-            RunEvent::Started(snapshot) => self.cluster.note_snapshot(engine, snapshot),
+            RunEvent::Started(_) => {}
             RunEvent::Panic(panic) => {
-                let place = place_of(&event, &self.work.object, self.context.publisher.count());
+                let place = place_of(&event, &self.work.object, self.run.context.publisher.count());
                 self.panic.get_or_insert_with(|| (panic.clone(), place));
             }
             RunEvent::Output { .. } | RunEvent::Display { .. } | RunEvent::ClearOutput { .. } => {
                 let outputs = self.view.event(engine, &event, None);
-                self.context.publisher.outputs(outputs).await;
+                self.run.context.publisher.outputs(outputs).await;
             }
-            RunEvent::Done { outcome, generation, took } => {
+            RunEvent::Done { outcome, took, .. } => {
                 self.active.remove(&engine);
-                let lost = matches!(outcome, Outcome::Died(..) | Outcome::NoSuchEngine);
+                // What ends a map ends its workers.
+                let lost = self.failed.is_none() && matches!(outcome, Outcome::Died(..) | Outcome::NoSuchEngine);
                 {
                     let mut account = self.account.lock();
                     account.engine(engine, if lost { EngineState::Lost } else { EngineState::Idle });
                     account.ran(*took);
                 }
-                self.cluster.set_generation(engine, *generation);
                 self.ended(engine, outcome);
             }
         }
@@ -326,32 +324,32 @@ impl Driver {
     /// A run has ended: if that wasn't because the map has, another one takes its place where that can be.
     fn ended(&mut self, engine: EngineId, outcome: &Outcome) {
         self.settle(engine, outcome);
-        let each = self.context.options.each;
+        let each = self.run.context.options.each;
         if each && *outcome == Outcome::Ok {
             self.over = self.active.is_empty();
             return;
         }
-        if self.over || self.stopping {
+        if self.over || self.failed.is_some() {
             return;
         }
         let needs_variables = self.work.needs_variables();
         match outcome {
             Outcome::Died(Death::Stopped, _) | Outcome::Cancelled => {
                 let what = format!("{} was stopped", name_engines(&[engine]));
-                self.fail(failure("Interrupted", what));
+                self.fail(Kind::Interrupted, what);
             }
             Outcome::NoSuchEngine if each => {
                 let what = format!("{} is gone, with the items that only it had", name_engines(&[engine]));
-                self.fail(failure("EnginesLost", what));
+                self.fail(Kind::EnginesLost, what);
             }
             Outcome::Died(..) | Outcome::NoSuchEngine
-                if self.context.options.keep && self.account.lock().has_done(engine) =>
+                if self.run.context.options.keep && self.account.lock().has_done(engine) =>
             {
                 let what = format!(
                     "{} died, and with it the results that it kept: those of other engines aren't all",
                     name_engines(&[engine])
                 );
-                self.fail(failure("WorkerDied", what));
+                self.fail(Kind::WorkerDied, what);
             }
             // Its variables are back, and nothing of them was mapped yet.
             Outcome::Died(_, aftermath)
@@ -365,7 +363,7 @@ impl Driver {
             }
             Outcome::Died(death, _) if each => {
                 let what = format!("{}'s worker {death}, with the items that only it had", name_engines(&[engine]));
-                self.fail(failure("WorkerDied", what));
+                self.fail(Kind::WorkerDied, what);
             }
             Outcome::Died(Death::EngineLost, _) | Outcome::NoSuchEngine if needs_variables => {
                 self.barred.insert(engine);
@@ -382,10 +380,10 @@ impl Driver {
                     self.send(engine);
                 }
             }
-            Outcome::LoadFailed(reason) => self.fail(failure("LoadFailed", reason.clone())),
+            Outcome::LoadFailed(reason) => self.fail(Kind::LoadFailed, reason.clone()),
             Outcome::Ok | Outcome::Panicked | Outcome::ReturnedError | Outcome::TypesChanged(_) => {
                 let what = format!("engine {engine}'s part of the map ended before its items did");
-                self.fail(failure(MAP_ERROR, what));
+                self.fail(Kind::MapError, what);
             }
         }
     }
@@ -393,8 +391,8 @@ impl Driver {
     /// Tells the compiler what a run's end means for the engine's variables.
     fn settle(&self, engine: EngineId, outcome: &Outcome) {
         let (member, outcome) = (Member::Engine(engine), outcome.clone());
-        let ticket = self.context.half.as_ref().and_then(|half| half.ticket);
-        self.context.compiler.send(move |compiler| match (ticket, &outcome) {
+        let ticket = self.run.context.half.as_ref().and_then(|half| half.ticket);
+        self.run.context.compiler.send(move |compiler| match (ticket, &outcome) {
             (Some(ticket), outcome) => _ = compiler.settle(ticket, member, outcome),
             (None, Outcome::Died(death, Aftermath::Lost(_))) => _ = compiler.died(member, *death),
             (None, _) => {}
@@ -403,11 +401,11 @@ impl Driver {
 
     /// Engines come and go.
     fn look_around(&mut self) {
-        if self.over || self.stopping {
+        if self.over || self.failed.is_some() {
             return;
         }
         let up = self.cluster.engines();
-        let wanted = match &self.context.options.targets {
+        let wanted = match &self.run.context.options.targets {
             targets if *targets == Targets::all() => up,
             // Some of them may be away for a moment.
             targets => targets.resolve(&up).unwrap_or_default(),
@@ -418,7 +416,7 @@ impl Driver {
             if !self.active.contains_key(&engine)
                 && !self.barred.contains(&engine)
                 && knows
-                && !self.context.options.each
+                && !self.run.context.options.each
             {
                 self.send(engine);
             }
@@ -438,7 +436,7 @@ impl Driver {
                 ),
             };
             let what = format!("no engine is left that could go on with the map{barred}; `%cluster status` shows them");
-            self.fail(failure("EnginesLost", what));
+            self.fail(Kind::EnginesLost, what);
         }
     }
 
@@ -450,33 +448,18 @@ impl Driver {
         }
     }
 
-    fn end(&self) -> MapEnd {
+    fn end(&self) -> MapEnd<'_> {
         match &self.failed {
             None => MapEnd::Done,
-            Some(failure) if failure.ename == "Interrupted" => MapEnd::Interrupted,
-            Some(_) => MapEnd::Failed,
+            Some((Kind::Interrupted, what)) => MapEnd::Interrupted(what),
+            Some((_, what)) => MapEnd::Failed(what),
         }
-    }
-
-    /// The failure, with the place in the user's code if a panic was reported, and what is left of the map.
-    fn with_place(&self, mut failure: Failure) -> Failure {
-        match &self.panic {
-            _ if failure.ename != MAP_ERROR => {}
-            Some((_, Some(place))) => failure.traceback.extend(at_place(place)),
-            Some((panic, None)) => {
-                failure.traceback.push(format!("  at {}:{}: {}", panic.file, panic.line, panic.message));
-            }
-            None => {}
-        }
-        let (done, items) = self.account.lock().progress();
-        failure.traceback.push(format!("  {done} of {items} items were done; `%pxresult --partial` shows them"));
-        failure
     }
 }
 
-fn item_failure(engine: EngineId, item: &ItemFailure) -> Failure {
+fn item_failure(engine: EngineId, item: &ItemFailure) -> String {
     let value = item.value.as_ref().map(|value| format!(" ({value})")).unwrap_or_default();
-    failure(MAP_ERROR, format!("item {}{value} failed on engine {engine}: {}", item.item, item.message))
+    format!("item {}{value} failed on engine {engine}: {}", item.item, item.message)
 }
 
 fn items_text(first: u64, count: u64) -> String {

@@ -7,51 +7,30 @@ mod calls;
 mod job;
 mod map;
 mod rooms;
+mod run;
 
-pub use job::{Half, Job, MapOptions};
+pub use job::{Cancelled, Half, Job, MapOptions};
+pub use run::{CellRun, Context};
 
 use crate::cluster::Cluster;
-use crate::compiler_thread::CompilerThread;
-use crate::failure::failure;
-use crate::publisher::Publisher;
+use crate::failure::{Failure, Kind, failure};
 use calls::{Calls, is_call};
 use chorus_compiler::Object;
-use chorus_jupyter::content::Failure;
-use chorus_protocol::{Aftermath, Outcome, SnapshotPolicy};
+use chorus_protocol::{Aftermath, Death, Outcome};
 use chorus_render::TaskLine;
-use map::Started;
 use parking_lot::{Mutex, MutexGuard};
 use px::link::{Answer, Ask, CallAsk, MapAsk, Message};
 use rooms::Rooms;
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Weak};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-/// What a cell is told that needs engines.
-const NO_ENGINES: &str = "there are no engines: `%cluster start` or any %px cell starts some";
+/// So many runs are remembered, for threads of cells that have ended.
+const RUNS: usize = 16;
 
-/// What the cell under way is about, as far as its maps are concerned.
-#[derive(Clone)]
-pub struct Context {
-    /// The engines; empty when the notebook has none.
-    pub cluster: Weak<Cluster>,
-    /// Hears of variables that a death costs.
-    pub compiler: CompilerThread,
-    /// Where outputs go.
-    pub publisher: Publisher,
-    /// How maps are to be run.
-    pub options: MapOptions,
-    /// What was compiled for the engines, when that is another object than the cell's.
-    pub half: Option<Arc<Half>>,
-    /// What the maps' engines do about snapshots.
-    pub snapshots: SnapshotPolicy,
-    /// The map that isn't to be started again, but asked for what it has done.
-    pub partial: Option<Arc<Job>>,
-    /// The argument of the cell's run.
-    pub argument: Vec<u8>,
-    /// How long it took to compile the cell, and what there is for the engines alone.
-    pub compiled: Duration,
-}
+/// How long maps may take to end whose handles are gone, before the cell ends without their last word.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Which maps and calls.
 #[derive(Clone, Copy, Debug)]
@@ -79,21 +58,11 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    context: Option<Context>,
-    object: Option<Object>,
+    /// The last runs; the newest is that under way, if one is.
+    runs: VecDeque<Arc<CellRun>>,
     jobs: BTreeMap<u64, Arc<Job>>,
     /// The map that ended last, or was left alone: what is shown of it, and what it has done, outlive its handle.
     latest: Option<Arc<Job>>,
-    /// Jobs that cells wait for.
-    awaited: Vec<u64>,
-    /// Of the job that a cell waited for last.
-    failure: Option<Failure>,
-    /// The last number before the cell under way.
-    since: u64,
-    /// Rooms that the cell under way has asked for.
-    made: BTreeSet<String>,
-    /// Rooms of earlier cells that it has let go of. They are freed when it ends well.
-    left: Vec<String>,
 }
 
 /// Rooms that somebody uses for a while.
@@ -116,18 +85,15 @@ impl Drop for Lent {
 }
 
 impl Jobs {
-    /// A cell is about to run.
-    pub fn begin_cell(&self, context: Context) {
-        let since = self.0.calls.begin_cell();
+    /// A cell is compiled and about to run.
+    pub fn begin(&self, context: Context, object: &Object, compiled: Duration) -> Arc<CellRun> {
+        let run = Arc::new(CellRun::new(context, object.clone(), compiled, self.0.calls.begin_cell()));
         let mut state = self.lock();
-        state.context = Some(context);
-        state.failure = None;
-        state.since = since;
-    }
-
-    /// The argument of the cell that is about to run.
-    pub fn argument(&self) -> Vec<u8> {
-        self.lock().context.as_ref().map(|context| context.argument.clone()).unwrap_or_default()
+        if state.runs.len() >= RUNS {
+            state.runs.pop_front();
+        }
+        state.runs.push_back(Arc::clone(&run));
+        run
     }
 
     /// So many empty rooms, which grow, and go when this is dropped.
@@ -139,78 +105,68 @@ impl Jobs {
         Ok(lent)
     }
 
-    /// The object of the cell is about to run.
-    pub fn set_object(&self, object: &Object) {
-        self.lock().object = Some(object.clone());
-    }
-
-    /// The cell is compiled, which took so long.
-    pub fn set_compiled(&self, took: Duration) {
-        if let Some(context) = &mut self.lock().context {
-            context.compiled += took;
-        }
-    }
-
-    /// Why the job failed that the cell waited for, if one did.
-    pub fn take_failure(&self) -> Option<Failure> {
-        self.lock().failure.take()
-    }
-
-    /// The map that was started last.
-    pub fn latest(&self) -> Option<Arc<Job>> {
-        self.lock().latest.clone()
-    }
-
-    /// Ends the jobs that the cell under way waits for. False if it waits for none.
-    pub fn interrupt(&self) -> bool {
-        let calls = self.0.calls.interrupt();
-        let mut state = self.lock();
-        if !calls.is_empty() {
-            let what =
-                format!("the cell was interrupted; calls that it waited for were ended: `{}`", calls.join("`, `"));
-            state.failure = Some(failure("Interrupted", what));
-        }
-        let awaited: Vec<_> = state.awaited.iter().filter_map(|job| state.jobs.get(job)).collect();
-        awaited.iter().for_each(|job| job.cancel());
-        !awaited.is_empty() || !calls.is_empty()
+    /// Ends what a run waits for. False if it waits for nothing.
+    pub fn interrupt(&self, run: &CellRun) -> bool {
+        run.interrupt(&self.0.calls.interrupt())
     }
 
     /// Answers an encoded [`Ask`].
     pub async fn answer(&self, ask: &[u8]) -> Vec<u8> {
         let answer = match Ask::decode(ask) {
-            Ok(ask) => self.answer_to(ask).await.unwrap_or_else(|sentence| {
-                self.lock().failure.get_or_insert_with(|| failure("MapError", sentence.clone()));
-                Answer::Failed(sentence)
-            }),
+            Ok(ask) => match self.run_of(&ask) {
+                Some(run) => self.answer_to(ask, &run).await.unwrap_or_else(|failed| {
+                    let sentence = failed.sentence();
+                    run.lock().failure.get_or_insert(failed);
+                    Answer::Failed(sentence)
+                }),
+                None => Answer::Failed("no cell has run in this worker".to_owned()),
+            },
             Err(damaged) => Answer::Failed(damaged.to_string()),
         };
         answer.encode()
     }
 
-    /// An error is a sentence.
-    async fn answer_to(&self, ask: Ask) -> Result<Answer, String> {
-        let no_room = |bytes, error| format!("there is no room for {bytes} bytes that the engines can see: {error}");
+    /// The run that asks: a thread of an earlier one asks for functions of its own object. Else it is the newest.
+    fn run_of(&self, ask: &Ask) -> Option<Arc<CellRun>> {
+        let object = match ask {
+            Ask::Map(MapAsk { object, .. }) | Ask::Call(CallAsk { object, .. }) => object.as_str(),
+            _ => "",
+        };
+        let state = self.lock();
+        let own = state.runs.iter().rev().find(|run| run.object.path == Path::new(object));
+        own.or(state.runs.back()).cloned()
+    }
+
+    async fn answer_to(&self, ask: Ask, run: &Arc<CellRun>) -> Result<Answer, Failure> {
+        let no_room = |bytes, error| {
+            let what = format!("there is no room for {bytes} bytes that the engines can see: {error}");
+            failure(Kind::MapError, what)
+        };
         Ok(match ask {
             Ask::Room(bytes) => {
                 let room = self.0.rooms.make(bytes).map_err(|error| no_room(bytes, error))?;
-                self.lock().made.insert(room.clone());
+                run.lock().made.insert(room.clone());
                 Answer::Room(room)
             }
             Ask::Free(path) => {
                 // If the cell's worker dies yet, its variables come back, which may have rooms of earlier cells.
-                let is_new = self.lock().made.remove(&path);
+                let is_new = run.lock().made.remove(&path);
                 match is_new {
                     true => self.free(&path),
-                    false => self.lock().left.push(path),
+                    false => run.lock().left.push(path),
                 }
                 Answer::Ok
             }
-            Ask::Map(ask) => Answer::Job(self.start(ask).await?),
+            Ask::Map(ask) => Answer::Job(self.start(ask, run).await?),
             Ask::Call(ask) => {
                 let (job, own) = (ask.job, ask.own.clone());
-                if let Err(sentence) = self.call(ask).await {
-                    self.0.calls.refuse(job, sentence);
+                if let Err(failed) = self.call(ask, run).await {
+                    self.0.calls.refuse(job, failed.sentence());
                     own.iter().for_each(|room| self.0.rooms.free(room));
+                    // That the user ended it is the cell's own end, too.
+                    if failed.is_interrupt() {
+                        run.lock().failure.get_or_insert(failed);
+                    }
                 }
                 Answer::Ok
             }
@@ -224,17 +180,17 @@ impl Jobs {
                 self.0.calls.forget(job);
                 Answer::Ok
             }
-            Ask::Wait { job, millis } => self.wait(job, millis).await?,
+            Ask::Wait { job, millis } => self.wait(job, millis, run).await?,
             Ask::Cancel(job) => {
-                self.job(job)?.cancel();
+                self.job(job)?.cancel(Cancelled::ByUser);
                 Answer::Ok
             }
             Ask::Forget(job) => {
-                self.forget(job);
+                self.forget(job, Cancelled::Forgotten);
                 Answer::Ok
             }
             Ask::Next(_) | Ask::Result(..) => {
-                return Err("the notebook's own cells serve no map or call".into());
+                return Err(failure(Kind::MapError, "the notebook's own cells serve no map or call"));
             }
         })
     }
@@ -270,43 +226,35 @@ impl Jobs {
             }
             Which::All => {}
         }
-        maps.iter().for_each(|(_, job)| job.cancel());
+        maps.iter().for_each(|(_, job)| job.cancel(Cancelled::ByUser));
         self.0.calls.cancel_numbers(&calls);
         maps.len() + calls.len()
     }
 
-    async fn call(&self, ask: CallAsk) -> Result<(), String> {
-        let (object, context, cluster) = self.cell()?;
+    async fn call(&self, ask: CallAsk, run: &Arc<CellRun>) -> Result<(), Failure> {
+        let cluster = run.cluster().await?;
         // They are the call's now.
-        self.lock().made.retain(|room| !ask.own.contains(room));
-        self.0.calls.start(ask, object, context, &cluster, &self.0.rooms).await
+        run.lock().made.retain(|room| !ask.own.contains(room));
+        let started = self.0.calls.start(ask, run, &cluster, &self.0.rooms).await;
+        started.map_err(|sentence| failure(Kind::MapError, sentence))
     }
 
-    async fn start(&self, ask: MapAsk) -> Result<u64, String> {
-        let partial = self.lock().context.as_ref().and_then(|context| context.partial.clone());
-        if let Some(job) = partial {
+    async fn start(&self, ask: MapAsk, run: &Arc<CellRun>) -> Result<u64, Failure> {
+        if let Some(job) = run.context.partial.clone() {
             // What it is asked with isn't needed.
             ask.rooms.iter().for_each(|room| self.free(room));
             return Ok(self.enter(job));
         }
-        let (object, context, cluster) = self.cell()?;
+        let cluster: Arc<Cluster> = run.cluster().await?;
         let rooms = ask.rooms.clone();
-        let started = Started { ask, object, context, cluster };
-        let job = Arc::new(map::start(started).await?);
+        let started = map::start(ask, Arc::clone(run), cluster).await;
+        let job = Arc::new(started.map_err(|sentence| failure(Kind::MapError, sentence))?);
+        let mut state = run.lock();
         // They are the map's now.
-        self.lock().made.retain(|room| !rooms.contains(room));
+        state.made.retain(|room| !rooms.contains(room));
+        state.map = Some(Arc::clone(&job));
+        drop(state);
         Ok(self.enter(job))
-    }
-
-    /// The object of the cell under way, what it is about, and its engines.
-    fn cell(&self) -> Result<(Option<Object>, Context, Arc<Cluster>), String> {
-        let (object, context) = {
-            let state = self.lock();
-            (state.object.clone(), state.context.clone())
-        };
-        let context = context.ok_or(NO_ENGINES)?;
-        let cluster = context.cluster.upgrade().ok_or(NO_ENGINES)?;
-        Ok((object, context, cluster))
     }
 
     /// Gives a map a number.
@@ -329,16 +277,32 @@ impl Jobs {
         }
     }
 
-    /// Nobody has this handle of a map any more; without any, a map ends.
-    fn forget(&self, number: u64) {
+    /// Nobody has this handle of a map any more; without any, a map ends, which is returned.
+    fn forget(&self, number: u64, why: Cancelled) -> Option<Arc<Job>> {
         let mut state = self.lock();
-        let Some(job) = state.jobs.remove(&number) else { return };
+        let job = state.jobs.remove(&number)?;
         if state.jobs.values().any(|other| Arc::ptr_eq(other, &job)) {
-            return;
+            return None;
         }
         drop(state);
-        job.cancel();
-        self.free_when_over(job);
+        job.cancel(why);
+        self.free_when_over(Arc::clone(&job));
+        Some(job)
+    }
+
+    /// The worker has died, or its successor's variables are those of before a run, and with it the handles of maps and
+    /// calls that have a higher number than this. Returns when these maps have said their last word.
+    pub async fn worker_died(&self, since: u64, death: Death) {
+        let numbers: Vec<u64> = self.lock().jobs.range(since + 1..).map(|(number, _)| *number).collect();
+        let ended = numbers.into_iter().filter_map(|number| self.forget(number, Cancelled::WorkerDied(death)));
+        let ended: Vec<Arc<Job>> = ended.collect();
+        self.0.calls.forget_since(since);
+        let ends = async {
+            for job in ended {
+                _ = job.ended().await;
+            }
+        };
+        _ = tokio::time::timeout(LAST_WORDS, ends).await;
     }
 
     /// Lets go of a map's rooms when no engine writes to them any more, unless somebody may still want what is in them.
@@ -361,26 +325,20 @@ impl Jobs {
         }
     }
 
-    /// The cell's run has ended. If its worker died, nobody has what it asked for, and its snapshot may have again what the
-    /// cell had left.
-    pub fn end_cell(&self, outcome: &Outcome) {
-        let (made, left, since) = {
-            let mut state = self.lock();
-            (std::mem::take(&mut state.made), std::mem::take(&mut state.left), state.since)
+    /// A run has ended. If its worker died, nobody has what it asked for, and its snapshot may have again what the cell
+    /// had left.
+    pub async fn end(&self, run: &CellRun, outcome: &Outcome) {
+        let (made, left) = {
+            let mut state = run.lock();
+            (std::mem::take(&mut state.made), std::mem::take(&mut state.left))
         };
-        let died = matches!(outcome, Outcome::Died(..));
         let is_lost = matches!(outcome, Outcome::Died(_, Aftermath::Lost(_)));
-        if !died || is_lost {
+        if is_lost || !matches!(outcome, Outcome::Died(..)) {
             left.iter().for_each(|path| self.free(path));
         }
-        if !died {
-            return;
-        }
+        let Outcome::Died(death, _) = outcome else { return };
         // With all variables, all handles are gone.
-        let since = if is_lost { 0 } else { since };
-        let numbers: Vec<u64> = self.lock().jobs.range(since + 1..).map(|(number, _)| *number).collect();
-        numbers.into_iter().for_each(|number| self.forget(number));
-        self.0.calls.forget_since(since);
+        self.worker_died(if is_lost { 0 } else { run.since }, *death).await;
         let used: BTreeSet<String> = {
             let state = self.lock();
             state.jobs.values().chain(&state.latest).flat_map(|job| job.rooms()).collect()
@@ -388,45 +346,37 @@ impl Jobs {
         made.difference(&used).for_each(|path| self.free(path));
     }
 
-    async fn wait(&self, number: u64, millis: u64) -> Result<Answer, String> {
+    async fn wait(&self, number: u64, millis: u64, run: &CellRun) -> Result<Answer, Failure> {
         let job = self.job(number)?;
-        if self.wants_partial() {
-            return self.ended(&job);
+        if run.context.partial.is_some() {
+            return self.ended(&job, run);
         }
-        self.lock().awaited.push(number);
-        let limit = Duration::from_millis(millis.min(1 << 40));
-        let ended = tokio::time::timeout(limit, job.ended()).await;
-        job::remove_one(&mut self.lock().awaited, number);
-        match ended {
-            Err(_) => {
+        match run.wait(&job, Duration::from_millis(millis.min(1 << 40))).await {
+            None => {
                 let (done, items) = job.progress();
                 Ok(Answer::Running { done, items })
             }
-            Ok(Err(failure)) => {
-                let sentence = failure.evalue.clone();
-                self.lock().failure = Some(failure);
-                Err(sentence)
+            Some(Err(failed)) => {
+                let sentence = failed.sentence();
+                run.lock().failure = Some(failed);
+                Ok(Answer::Failed(sentence))
             }
-            Ok(Ok(())) => self.ended(&job),
+            Some(Ok(())) => self.ended(&job, run),
         }
     }
 
-    fn ended(&self, job: &Job) -> Result<Answer, String> {
+    fn ended(&self, job: &Job, run: &CellRun) -> Result<Answer, Failure> {
         let report = job.report();
         let path = self.0.rooms.with(&report);
-        let path = path.map_err(|error| format!("the results can't be kept: {error}"))?;
+        let path = path.map_err(|error| failure(Kind::MapError, format!("the results can't be kept: {error}")))?;
         // px frees it when it has read it.
-        self.lock().made.insert(path.clone());
+        run.lock().made.insert(path.clone());
         Ok(Answer::Ended { path, bytes: report.len() as u64, results: job.results_room().to_owned() })
     }
 
-    fn wants_partial(&self) -> bool {
-        self.lock().context.as_ref().is_some_and(|context| context.partial.is_some())
-    }
-
-    fn job(&self, number: u64) -> Result<Arc<Job>, String> {
-        let job = self.lock().jobs.get(&number).cloned();
-        job.ok_or_else(|| "the kernel has forgotten this job: was it restarted meanwhile?".to_owned())
+    fn job(&self, number: u64) -> Result<Arc<Job>, Failure> {
+        let forgotten = || failure(Kind::MapError, "the kernel has forgotten this job: was it restarted meanwhile?");
+        self.lock().jobs.get(&number).cloned().ok_or_else(forgotten)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -26,6 +26,9 @@ const EVENTS_WAITING: usize = 16;
 /// How long [`Worker::start`] waits for the program to say that it is a worker.
 const START_LIMIT: Duration = Duration::from_secs(20);
 
+/// How long [`Worker::environment`] waits for a worker that may be running a cell.
+const ENVIRONMENT_LIMIT: Duration = Duration::from_secs(2);
+
 /// How to start a worker.
 #[derive(Clone, Debug)]
 pub struct WorkerConfig {
@@ -146,7 +149,11 @@ enum Command {
     Restart,
     Input(String),
     Answer(u64, Vec<u8>),
+    Environment(oneshot::Sender<Environment>),
 }
+
+/// The variables of a process's environment.
+pub type Environment = Vec<(OsString, OsString)>;
 
 /// What the task tells the handle.
 #[derive(Debug, Default)]
@@ -228,6 +235,19 @@ impl Worker {
     /// The worker's process id; 0 while there is none.
     pub fn pid(&self) -> u32 {
         self.shared.pid.load(Ordering::Acquire)
+    }
+
+    /// A path that leads to the folder in which cells run, even if that was removed; `None` while there is no worker.
+    pub fn folder(&self) -> Option<PathBuf> {
+        let pid = self.pid();
+        (pid != 0).then(|| format!("/proc/{pid}/cwd").into())
+    }
+
+    /// The environment that cells have; `None` if there is no worker that would say.
+    pub async fn environment(&self) -> Option<Environment> {
+        let (asker, answer) = oneshot::channel();
+        self.send(Command::Environment(asker));
+        tokio::time::timeout(ENVIRONMENT_LIMIT, answer).await.ok()?.ok()
     }
 
     /// Whether a cell is blocked in reading its stdin, without having said so as evcxr wants it.

@@ -4,7 +4,7 @@ use super::ledger::{Ledger, Step};
 use super::live::{Activity, Live, READ_SIZE, Stop};
 use super::markers::Item;
 use super::process::Process;
-use super::{Command, Job, Shared, StartError, Stdin, WorkerConfig, WorkerEvent};
+use super::{Command, Environment, Job, Shared, StartError, Stdin, WorkerConfig, WorkerEvent};
 use crate::wire::{FromWorker, ToWorker};
 use chorus_protocol::{DisplayKind, OUTPUT_CHUNK, RunEvent, RunId, Stream};
 use std::collections::VecDeque;
@@ -26,6 +26,8 @@ pub struct Task {
     shared: Arc<Shared>,
     ledger: Ledger,
     live: Option<Live>,
+    /// Who wants to know the worker's environment.
+    curious: Vec<oneshot::Sender<Environment>>,
     buffer: Vec<u8>,
 }
 
@@ -49,6 +51,7 @@ impl Task {
             shared,
             ledger: Ledger::default(),
             live: None,
+            curious: Vec::new(),
             buffer: vec![0; READ_SIZE],
         }
     }
@@ -196,6 +199,13 @@ impl Task {
                     tracing::debug!(%error, "an answer can't be sent to the worker");
                 }
             }),
+            Command::Environment(asker) => {
+                if let Some(live) = &mut self.live
+                    && live.send(&ToWorker::TellEnvironment).is_ok()
+                {
+                    self.curious.push(asker);
+                }
+            }
             Command::Input(line) => self.with_live(|live, _, _| live.input(&line)),
         }
     }
@@ -245,6 +255,11 @@ impl Task {
                 FromWorker::LoadFailed(reason) => {
                     let event = self.ledger.load_failed(reason);
                     self.tell(event);
+                }
+                FromWorker::Environment(env) => {
+                    for asker in self.curious.drain(..) {
+                        let _ = asker.send(env.clone());
+                    }
                 }
                 FromWorker::Done { took } => self.with_live(|live, _, _| live.set_returned(took)),
             }
@@ -302,6 +317,7 @@ impl Task {
             }
         }
         self.finish_output();
+        self.curious.clear();
         let Some(live) = self.live.take() else { return };
         if let Some(returned) = live.returned {
             let done = self.ledger.done(returned.took);

@@ -102,6 +102,9 @@ fn wait<T>(mut take: impl FnMut(&mut Inbox) -> Option<T>) -> Option<T> {
         inbox.reading = false;
         match message {
             Ok(ToWorker::Answer { ticket, answer }) => _ = inbox.answers.insert(ticket, answer),
+            Ok(ToWorker::TellEnvironment) => {
+                report::send(&FromWorker::Environment(std::env::vars_os().collect()));
+            }
             Ok(load) => inbox.loads.push_back(load),
             // The supervisor is gone, or this process can't talk to it any more. The socket isn't closed: a cell may have
             // done that.

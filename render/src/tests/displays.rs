@@ -92,7 +92,7 @@ fn a_record_forgets_what_was_cleared_and_has_room_again() {
     }
     record.text(EngineId(0), Stream::Stdout, "abc");
     record.done(EngineId(0));
-    insta::assert_snapshot!(plain(&record.render(Grouping::Type, false)), @r#"out "[stdout:0] abc\n""#);
+    insta::assert_snapshot!(ended(record.render(Grouping::Type, false)), @r#"out "[stdout:0] abc\n""#);
 }
 
 #[test]
@@ -111,7 +111,8 @@ fn a_panic_is_followed_by_its_calls() {
         let place = Place { is_call, calls: calls.iter().map(ToString::to_string).collect(), ..place().unwrap() };
         let mut view = LocalView::new(false);
         view.event(&panic("boom", None), Some(place));
-        plain(&view.event(&done(Outcome::Panicked), None))
+        assert_eq!(view.event(&done(Outcome::Panicked), None), []);
+        super::failed(view.failure().unwrap().text())
     };
     insta::assert_snapshot!(failed(&["f, cell line 3", "g, In[1] line 7", "g, In[1] line 7", "cell line 9"], false), @r"
     Panic: panicked at cell line 3:5: boom

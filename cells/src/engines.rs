@@ -1,0 +1,129 @@
+//! The notebook's engines: the cluster that it uses, if it uses one. Whoever needs engines first starts some, be it a
+//! magic or a cell that asks for them while it runs.
+
+use crate::cluster::{Cluster, StartCluster};
+use crate::compiler_thread::CompilerThread;
+use crate::config::NotebookConfig;
+use crate::failure::{Failure, Kind, failure};
+use crate::interrupt::Interrupted;
+use crate::publisher::Publisher;
+use chorus_compiler::Member;
+use chorus_controller::Transport;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// See the module. Clones are the same.
+#[derive(Clone)]
+pub struct Engines(Arc<Shared>);
+
+struct Shared {
+    config: NotebookConfig,
+    compiler: CompilerThread,
+    cluster: Mutex<Option<Arc<Cluster>>>,
+    /// Held while a cluster is started: others who need one wait for it.
+    starting: tokio::sync::Mutex<()>,
+}
+
+impl Engines {
+    /// Of a notebook that has none yet.
+    pub fn new(config: NotebookConfig, compiler: CompilerThread) -> Engines {
+        Engines(Arc::new(Shared {
+            config,
+            compiler,
+            cluster: Mutex::default(),
+            starting: tokio::sync::Mutex::default(),
+        }))
+    }
+
+    /// The cluster in use.
+    pub fn current(&self) -> Option<Arc<Cluster>> {
+        self.0.cluster.lock().clone()
+    }
+
+    /// From now on this one is used.
+    pub fn set(&self, cluster: Cluster) -> Arc<Cluster> {
+        let cluster = Arc::new(cluster);
+        *self.0.cluster.lock() = Some(Arc::clone(&cluster));
+        cluster
+    }
+
+    /// From now on none is used. The compiler forgets what the engines had.
+    pub fn take(&self) -> Option<Arc<Cluster>> {
+        let cluster = self.0.cluster.lock().take()?;
+        self.0.compiler.send(|compiler| compiler.namespaces_mut().forget(|member| member == Member::Local));
+        Some(cluster)
+    }
+
+    /// The cluster; the first that asks starts one.
+    pub async fn get(&self, publisher: &Publisher, interrupted: &Interrupted) -> Result<Arc<Cluster>, Failure> {
+        if let Some(cluster) = self.current().filter(|cluster| cluster.lost().is_none()) {
+            return Ok(cluster);
+        }
+        let get = async {
+            let _alone = self.0.starting.lock().await;
+            let Some(cluster) = self.current() else { return self.start_default(publisher).await };
+            let Some(reason) = cluster.lost() else { return Ok(cluster) };
+            let what = format!("the cluster `{}` is gone, and its variables are lost: {reason}", cluster.name());
+            drop(cluster);
+            self.leave().await;
+            Err(failure(Kind::ClusterLost, format!("{what}\nRun the cell again for a new cluster.")))
+        };
+        let mut interrupted = interrupted.clone();
+        tokio::select! {
+            cluster = get => cluster,
+            () = interrupted.next() => Err(failure(Kind::Interrupted, "no cluster was started")),
+        }
+    }
+
+    async fn start_default(&self, publisher: &Publisher) -> Result<Arc<Cluster>, Failure> {
+        let engines = self.0.config.engines.unwrap_or_else(default_engines);
+        self.start(StartCluster { name: None, engines, transport: Transport::Ipc }, publisher).await
+    }
+
+    /// Starts a cluster and uses it.
+    pub async fn start(&self, start: StartCluster, publisher: &Publisher) -> Result<Arc<Cluster>, Failure> {
+        let (wanted, started) = (start.engines, Instant::now());
+        let Shared { config, compiler, .. } = &*self.0;
+        let cluster = Cluster::start(start, &config.runtime, config.launch(), compiler)
+            .await
+            .map_err(|error| failure(Kind::ClusterError, error.to_string()))?;
+        let joined = cluster.engines().len() as u32;
+        let missing = match wanted.saturating_sub(joined) {
+            0 => String::new(),
+            missing => format!("; {missing} more haven't joined yet"),
+        };
+        let time = started.elapsed().as_secs_f64();
+        let says = format!("Started the cluster `{}` with {joined} engines in {time:.2} s{missing}.", cluster.name());
+        publisher.say(&says).await;
+        Ok(self.set(cluster))
+    }
+
+    /// Leaves the cluster, with all that the notebook had there.
+    pub async fn leave(&self) {
+        if let Some(cluster) = self.take()
+            && let Some(cluster) = sole(cluster).await
+        {
+            cluster.leave().await;
+        }
+    }
+}
+
+/// The cluster, when nobody else uses it any more: what background tasks still look at is theirs to close. Closing the
+/// session ends the runs that others follow.
+pub async fn sole(mut cluster: Arc<Cluster>) -> Option<Cluster> {
+    cluster.session().close();
+    for _ in 0..100 {
+        match Arc::try_unwrap(cluster) {
+            Ok(cluster) => return Some(cluster),
+            Err(shared) => cluster = shared,
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    None
+}
+
+/// How many engines a cluster has that nobody said a number for: one for each core, at least 2.
+pub fn default_engines() -> u32 {
+    std::thread::available_parallelism().map_or(2, |cores| cores.get() as u32).max(2)
+}

@@ -1,0 +1,124 @@
+//! One run of a cell in the notebook's worker: what it is about, for whatever its code asks for.
+
+use super::job::{Cancelled, Half, Job, MapOptions};
+use crate::compiler_thread::CompilerThread;
+use crate::engines::Engines;
+use crate::failure::{Failure, Kind, failure};
+use crate::interrupt::Interrupted;
+use crate::publisher::Publisher;
+use chorus_compiler::Object;
+use chorus_protocol::SnapshotPolicy;
+use parking_lot::{Mutex, MutexGuard};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// What a cell is about, before it is compiled.
+#[derive(Clone)]
+pub struct Context {
+    /// The notebook's engines.
+    pub engines: Engines,
+    /// Hears of variables that a death costs.
+    pub compiler: CompilerThread,
+    /// Where outputs go.
+    pub publisher: Publisher,
+    /// The user's wish to end it.
+    pub interrupted: Interrupted,
+    /// How its maps are to be run.
+    pub options: MapOptions,
+    /// What was compiled for the engines, when that is another object than the cell's.
+    pub half: Option<Arc<Half>>,
+    /// What the maps' engines do about snapshots.
+    pub snapshots: SnapshotPolicy,
+    /// The map that isn't to be started again, but asked for what it has done.
+    pub partial: Option<Arc<Job>>,
+    /// What the run is given besides its object.
+    pub argument: Vec<u8>,
+    /// How long it took to compile what there is for the engines alone.
+    pub compiled: Duration,
+}
+
+/// A run, which begins when its object is there.
+pub struct CellRun {
+    /// What it is about.
+    pub context: Context,
+    /// What is run.
+    pub object: Object,
+    /// How long it took to compile all of it.
+    pub compiled: Duration,
+    /// The last number of a map or a call before it.
+    pub(super) since: u64,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    /// Why the map failed that it waited for last, or what it asked for couldn't be done.
+    pub(super) failure: Option<Failure>,
+    /// The map that it started last.
+    pub(super) map: Option<Arc<Job>>,
+    /// The maps that it waits for.
+    awaited: Vec<Arc<Job>>,
+    /// How many of its questions wait for engines.
+    starting: usize,
+    /// Rooms that it has asked for.
+    pub(super) made: BTreeSet<String>,
+    /// Rooms of earlier runs that it has let go of. They are freed when it ends well.
+    pub(super) left: Vec<String>,
+}
+
+impl CellRun {
+    pub(super) fn new(context: Context, object: Object, compiled: Duration, since: u64) -> CellRun {
+        let compiled = compiled + context.compiled;
+        CellRun { context, object, compiled, since, state: Mutex::default() }
+    }
+
+    /// Why the map failed that the cell waited for, if one did.
+    pub fn take_failure(&self) -> Option<Failure> {
+        self.lock().failure.take()
+    }
+
+    /// The map that it started last, if it started one.
+    pub fn map(&self) -> Option<Arc<Job>> {
+        self.lock().map.clone()
+    }
+
+    /// The notebook's cluster, which is started if there is none.
+    pub(super) async fn cluster(&self) -> Result<Arc<crate::cluster::Cluster>, Failure> {
+        self.lock().starting += 1;
+        let cluster = self.context.engines.get(&self.context.publisher, &self.context.interrupted).await;
+        self.lock().starting -= 1;
+        cluster
+    }
+
+    /// Waits for a map, as long as that may last; `None` if it lasts longer.
+    pub(super) async fn wait(&self, job: &Arc<Job>, limit: Duration) -> Option<Result<(), Failure>> {
+        self.lock().awaited.push(Arc::clone(job));
+        let ended = tokio::time::timeout(limit, job.ended()).await;
+        job.seen.fetch_or(ended.is_ok(), Ordering::Relaxed);
+        let awaited = &mut self.lock().awaited;
+        // Only one: others may wait for the same.
+        if let Some(at) = awaited.iter().position(|other| Arc::ptr_eq(other, job)) {
+            awaited.swap_remove(at);
+        }
+        ended.ok()
+    }
+
+    /// Ends the maps that it waits for, and hears which calls were ended. False if it waits for nothing.
+    pub(super) fn interrupt(&self, calls: &[String]) -> bool {
+        let mut state = self.lock();
+        if !calls.is_empty() {
+            let what =
+                format!("the cell was interrupted; calls that it waited for were ended: `{}`", calls.join("`, `"));
+            state.failure = Some(failure(Kind::Interrupted, what));
+        }
+        state.awaited.iter().for_each(|job| job.cancel(Cancelled::ByUser));
+        // Who waits for engines hears of the interrupt, too.
+        !state.awaited.is_empty() || !calls.is_empty() || state.starting > 0
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+}
