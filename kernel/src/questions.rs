@@ -61,7 +61,7 @@ pub fn is_complete(content: &Value) -> Result<Value, Failure> {
 
 /// Whether a cell, magics and all, can be run as it is.
 fn completeness(cell: &str) -> Completeness {
-    match magic::parse(cell, &Default::default()) {
+    match chorus_magics::parse(cell, &Default::default()) {
         Ok(parts) => of_parts(&parts),
         Err(_) => Completeness::Invalid,
     }
