@@ -8,7 +8,7 @@ use chorus_client::{Run, RunRequest};
 use chorus_compiler::Object;
 use chorus_magics::PxOptions;
 use chorus_protocol::{Aftermath, EngineId, Entry, Outcome, RunEvent, SnapshotPolicy, Target, Took};
-use chorus_render::{Output, PxView, ViewOptions};
+use chorus_render::{Output, PxView, ViewOptions, duration};
 use futures::FutureExt;
 use nix::sys::signal::Signal;
 use parking_lot::{Mutex, MutexGuard};
@@ -213,6 +213,10 @@ impl Sent {
         if progress_shown {
             let bundle = self.view.lock().last_progress(started.elapsed(), false);
             publisher.update(&display, false, bundle).await;
+            // For front ends that draw no updates. A failure has lines of its own.
+            if outcomes.iter().all(|(_, outcome)| *outcome == Outcome::Ok) {
+                publisher.say(&format!("px: done in {}", duration(started.elapsed()))).await;
+            }
         }
         self.finish.send_replace(true);
         Followed::Finished { outcomes, interrupted: was_interrupted, took: all_took }

@@ -148,9 +148,12 @@ impl MapView {
         html_bundle(self.text(elapsed), self.html(elapsed))
     }
 
-    /// How it looks at its end.
-    pub fn end_bundle(&self, elapsed: Duration, end: MapEnd<'_>) -> Bundle {
-        let mut text = self.summary(elapsed, end);
+    /// How it looks at its end. If its summary is told elsewhere, that needn't be repeated.
+    pub fn end_bundle(&self, elapsed: Duration, end: MapEnd<'_>, is_told: bool) -> Bundle {
+        let mut text = match end {
+            MapEnd::Done if is_told => format!("{} done", plural(self.done, "item")),
+            _ => self.summary(elapsed, end),
+        };
         if let MapEnd::Failed(why) | MapEnd::Interrupted(why) = end {
             text += &format!("; {}", why.lines().next().unwrap_or_default());
         }
@@ -408,13 +411,13 @@ mod tests {
         insta::assert_snapshot!(all(&view, 520, MapEnd::Done), @"10,000,000 items on 4 engines in 520 ms (19.2 M/s); 3 failed: items 4, 17, 90");
         let half = halfway(Some(10_000));
         insta::assert_snapshot!(all(&half, 61_000, MapEnd::Interrupted("")), @"interrupted: 4,200 of 10,000 items on 2 engines in 1 min 1 s (68.9/s); 3 failed: items 4, 17, 90; workers died on engine 1");
-        let last = half.end_bundle(Duration::from_secs(61), MapEnd::Interrupted("the map was interrupted"));
+        let last = half.end_bundle(Duration::from_secs(61), MapEnd::Interrupted("the map was interrupted"), true);
         assert!(text(&last, "text/plain").ends_with("on engine 1; the map was interrupted"), "{last:?}");
         assert!(
             text(&last, "text/html").starts_with("<div><progress value=\"0.42\"")
                 && text(&last, "text/html").contains("#c33")
         );
-        let last = view.end_bundle(Duration::from_secs(1), MapEnd::Done);
+        let last = view.end_bundle(Duration::from_secs(1), MapEnd::Done, false);
         assert!(text(&last, "text/html").contains("#c33"), "items failed");
         let mut one = MapView::new(Some(1));
         assert_eq!(all(&one, 0, MapEnd::Failed("")), "failed: 0 of 1 item on 0 engines in 0 s");
@@ -431,7 +434,7 @@ mod tests {
         assert!(text(&view.bundle(Duration::ZERO), "text/plain").starts_with("map 100% "));
         view.done(EngineId(u32::MAX), u64::MAX, u64::MAX, &[u64::MAX], 1);
         view.done(EngineId(u32::MAX), u64::MAX, 1, &[0; 20], 20);
-        let _ = (view.bundle(Duration::MAX), view.end_bundle(Duration::from_nanos(1), MapEnd::Done));
+        let _ = (view.bundle(Duration::MAX), view.end_bundle(Duration::from_nanos(1), MapEnd::Done, true));
         let mut slow = MapView::new(Some(u64::MAX));
         slow.done(EngineId(0), 1, 1, &[], 0);
         let _ = slow.bundle(Duration::MAX);

@@ -51,7 +51,8 @@ impl Progress {
         match end {
             None if *failed == 0 => format!("{part}, {time}"),
             None => format!("{part}, {failed} failed, {time}"),
-            Some(PxEnd::Ended(None)) => format!("{part} in {time}"),
+            // How long it took is said in a line of its own: not every front end draws updates.
+            Some(PxEnd::Ended(None)) => part,
             Some(PxEnd::Ended(Some(why))) => format!("{part}, failed after {time}: {why}"),
             Some(PxEnd::Interrupted) => format!("{part}, interrupted after {time}"),
             Some(PxEnd::Left) => format!("{part}, not waited for after {time}: %pxresult shows what comes of it"),
@@ -80,7 +81,7 @@ mod tests {
         insta::assert_snapshot!(data["text/plain"].as_str().unwrap(), @"px: 3/4 engines done, 12 s");
         insta::assert_snapshot!(data["text/html"].as_str().unwrap(), @r#"<div><progress value="3" max="4" style="width: 16em; vertical-align: middle"></progress> px: 3/4 engines done, 12 s</div>"#);
         assert_eq!(progress(1, None).text(), "px: 3/4 engines done, 1 failed, 12 s");
-        assert_eq!(progress(0, Some(PxEnd::Ended(None))).text(), "px: 3/4 engines done in 12 s");
+        assert_eq!(progress(0, Some(PxEnd::Ended(None))).text(), "px: 3/4 engines done");
         let wrong = [PxEnd::Ended(Some("engine 2: <it died>".into())), PxEnd::Interrupted, PxEnd::Left];
         let wrong = wrong.map(|end| progress(1, Some(end)).bundle());
         let texts = wrong.each_ref().map(|data| data["text/plain"].as_str().unwrap());

@@ -176,3 +176,11 @@ def test_an_extern_block_may_be_run_again(kernel):
 def test_a_result_that_divides_by_zero_says_where(kernel):
     reply = kernel.run('let zero = "".len(); 1 / zero').failed()
     assert "cell line 1:22" in reply.text + reply.traceback
+
+
+def test_what_a_panic_costs_is_told_whatever_it_says(kernel):
+    reply = kernel.run('let gone = { if true { panic!("I lost it") } vec![1] };').failed()
+    assert reply.traceback.count("I lost it") <= 2, reply
+    kernel.run("#[derive(Debug, Clone)] struct Old(u8);\nlet old = Old(1);").ok()
+    lost = kernel.run('let old = { if old.0 == 1 { panic!("I lost it") } old };').failed()
+    assert "lost: `old`" in lost.traceback, lost

@@ -242,3 +242,55 @@ def test_help_names_all_magics_and_commands(kernel):
     kernel.client.complete("%%wri")
     matches = kernel.client.get_shell_msg(timeout=20)["content"]["matches"]
     assert matches == ["%%writefile"]
+
+
+# Where other programs run
+
+
+def test_programs_and_files_of_magics_are_where_cells_are(own_kernel, tmp_path):
+    kernel = own_kernel
+
+    def said(line):
+        return kernel.run(line).ok().stdout.strip()
+
+    start = said("!pwd")
+    kernel.run(f'std::env::set_current_dir("{tmp_path}")?;\nunsafe {{ std::env::set_var("MODE", "fast") }}').ok()
+    assert said("!pwd") == said("!echo $PWD") == said("%%bash\npwd") == str(tmp_path)
+    assert said("!echo mode=$MODE") == "mode=fast"
+    kernel.run("%%writefile made.txt\ntext").ok()
+    assert (tmp_path / "made.txt").read_text() == "text\n"
+    loaded = kernel.run("%load made.txt").ok().content["payload"]
+    assert "text" in loaded[0]["text"]
+    # A program of a PATH that a cell has set, and a home of its own.
+    tool = tmp_path / "bin/tool"
+    tool.parent.mkdir()
+    tool.write_text("#!/bin/sh\necho tool of cells\n")
+    tool.chmod(0o755)
+    kernel.run(
+        f"""unsafe {{
+            std::env::set_var("PATH", format!("{tool.parent}:{{}}", std::env::var("PATH")?));
+            std::env::set_var("HOME", "{tmp_path}/bin");
+            std::env::remove_var("MODE");
+        }}"""
+    ).ok()
+    assert said("!tool") == said("%%script tool\n") == "tool of cells" and said("!echo mode=$MODE") == "mode="
+    kernel.run("%%writefile ~/home.txt\nx").ok()
+    assert (tmp_path / "bin/home.txt").exists()
+    # A death that a snapshot outlives changes nothing of that.
+    kernel.run("let v = 1;").ok()
+    time.sleep(0.2)
+    kernel.run("std::process::abort()").failed()
+    assert said("!pwd") == str(tmp_path) and said("!tool") == "tool of cells"
+    # A folder that was removed is one, too.
+    kernel.run('std::fs::create_dir("gone")?; std::env::set_current_dir("gone")?; std::fs::remove_dir("../gone")?;').ok()
+    assert said("!echo still; ls") == "still"
+    assert "gone" in kernel.run("%%writefile b.txt\nx").text or "can't be written" in kernel.run("%%writefile b.txt\nx").text
+    # A fresh worker begins where the kernel did.
+    kernel.run("%snapshot off").ok()
+    kernel.run("1").ok()
+    kernel.run("std::process::abort()").failed()
+    assert said("!pwd") == start and kernel.run("std::env::current_dir()?").ok().results[0]["text/plain"] == f'"{start}"'
+    assert said("!command -v tool || echo none") == "none"
+    kernel.run(":env MODE=slow").ok()
+    kernel.run(":restart").ok()
+    assert said("!echo mode=$MODE") == "mode=slow"

@@ -247,6 +247,23 @@ def test_pxresult_shows_the_last_result(cluster, tmp_path):
     assert results(cluster.run("%pxresult").ok()) == {engine: str(engine) for engine in range(4)}, "shown again"
 
 
+def test_pxresult_shows_all_that_nobody_has_seen(cluster):
+    cluster.run('%%px -a\nprintln!("first")', background=True).ok()
+    cluster.run('%%px -a -o named\nprintln!("second")', background=True).ok()
+    cluster.run('%%px -a\nif px::rank() == 2 { panic!("third") }', background=True).ok()
+    last = cluster.run("%%px -a\npx::rank() + 40", background=True).ok()
+    cluster.run('%px println!("seen")').ok()
+    assert "second" in cluster.run("%pxresult -o named").ok().text
+    reply = cluster.run("%pxresult").failed()
+    first, third, fourth = (reply.text.index(part) for part in ("first", "panicked at", "40"))
+    assert first < third < fourth and "second" not in reply.text and "seen" not in reply.text, reply
+    counts = [int(count) for count in re.findall(r"^In\[(\d+)\]:$", reply.stdout, re.MULTILINE)]
+    assert counts == [last.count - 3, last.count - 1, last.count], reply
+    assert f"1 of 3 cells failed, as is said above: In[{last.count - 1}]" in reply.content["evalue"]
+    again = cluster.run("%pxresult").ok()
+    assert "seen" in again.text and "In[" not in again.text, "each once, then the last again"
+
+
 def test_pxresult_fails_as_the_cell_did(cluster):
     cluster.run('%%px -a\nif px::rank() == 2 { panic!("later") }', background=True).ok()
     reply = cluster.run("%pxresult").failed()

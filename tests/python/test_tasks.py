@@ -160,3 +160,30 @@ def test_an_interrupt_ends_the_call_that_a_cell_waits_for(cluster):
     reply = cluster.wait(running)
     assert "Interrupted" in reply.text
     assert result(cluster.run("local").ok()) == "4"
+
+
+def test_who_asks_for_engines_is_given_some_and_nobody_else(own_kernel):
+    kernel = own_kernel
+    assert "Started" not in kernel.run('// px::map and px::call\nlet text = "px::call!(f)"; text.len()').ok().text
+    assert "no cluster" in kernel.run("%cluster status").ok().text
+    reply = kernel.run("use px::call;\nfn twice(x: u32) -> u32 { 2 * x }\ncall!(twice, 21).get()?").ok()
+    assert "Started the cluster" in reply.stdout and result(reply) == "42"
+    kernel.run("%cluster stop").ok()
+    reply = kernel.send("let handles: Vec<_> = (0..3).map(|x| call!(twice, x)).collect();\nhandles[2].get()?")
+    kernel.pump(lambda: reply.begun, 60, lambda: "the cell to begin")
+    assert result(kernel.wait(reply)) == "4"
+    assert reply.stdout.count("Started the cluster") == 1
+
+
+def test_a_call_of_an_earlier_cells_thread_is_its_own(cluster):
+    cluster.run("fn thrice(x: u32) -> u32 { println!(\"thrice {x}\"); 3 * x }").ok()
+    early = cluster.run(
+        f"""
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let late = std::thread::spawn(move || {{ wait.recv().unwrap(); px::call!(thrice, 5, {{ on: 1 }}).get().unwrap() }});
+        """,
+        background=True,
+    ).ok()
+    reply = cluster.run("go.send(()).unwrap(); late.join().unwrap()").ok()
+    assert result(reply) == "15"
+    cluster.pump(lambda: "thrice 5" in early.text, 20, lambda: "the call's output where its cell is")

@@ -83,7 +83,7 @@ impl Executor {
             if let Some((took, engines)) = job.took() {
                 self.spent.mapped(took, engines);
             }
-            if let Some(summary) = job.untold_summary() {
+            if let Some(summary) = job.summary() {
                 request.publisher.say(&summary).await;
             }
         }
@@ -301,6 +301,7 @@ fn options(map: &Map<'_>) -> MapOptions {
         label: label(map),
         each: matches!(map.data, Data::Each(_)),
         keep: options.keep,
+        is_told: options.block,
     }
 }
 

@@ -103,8 +103,8 @@ impl Account {
     }
 
     /// How it looks at its end.
-    pub fn end_bundle(&self, elapsed: Duration, end: MapEnd<'_>) -> Bundle {
-        self.view.end_bundle(elapsed, end)
+    pub fn end_bundle(&self, elapsed: Duration, end: MapEnd<'_>, is_told: bool) -> Bundle {
+        self.view.end_bundle(elapsed, end, is_told)
     }
 
     /// What came of it, in a line.

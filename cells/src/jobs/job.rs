@@ -39,6 +39,8 @@ pub struct MapOptions {
     pub each: bool,
     /// Whether results stay on the engines.
     pub keep: bool,
+    /// Whether the magic that started it says in a line what came of it.
+    pub is_told: bool,
 }
 
 impl Default for MapOptions {
@@ -55,6 +57,7 @@ impl Default for MapOptions {
             name: None,
             each: false,
             keep: false,
+            is_told: false,
         }
     }
 }
@@ -101,8 +104,6 @@ pub(super) struct End {
     pub summary: String,
     /// On the clock.
     pub took: Duration,
-    /// Whether its progress was shown, whose last state is the summary.
-    pub shown: bool,
 }
 
 /// A map under way, or at its end.
@@ -142,11 +143,6 @@ impl Job {
     /// What came of it, in a line; nothing before its end.
     pub fn summary(&self) -> Option<String> {
         self.end.borrow().as_ref().map(|end| end.summary.clone())
-    }
-
-    /// The summary, unless the cell shows it already.
-    pub fn untold_summary(&self) -> Option<String> {
-        self.end.borrow().as_ref().filter(|end| !end.shown).map(|end| end.summary.clone())
     }
 
     /// What it took of its engines' processors, and how many engines that were; nothing before its end.

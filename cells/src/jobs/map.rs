@@ -253,7 +253,7 @@ impl Driver {
         };
         let panic = self.panic;
         let result = self.failed.map_or(Ok(()), |(kind, what)| Err(MapFailure { kind, what, panic, progress }));
-        end.send_replace(Some(End { result, summary, took: self.begun.elapsed(), shown }));
+        end.send_replace(Some(End { result, summary, took: self.begun.elapsed() }));
     }
 
     /// Ends the map; the first reason counts.
@@ -443,7 +443,7 @@ impl Driver {
     fn progress(&self, ended: bool) -> Bundle {
         let (account, elapsed) = (self.account.lock(), self.begun.elapsed());
         match ended {
-            true => account.end_bundle(elapsed, self.end()),
+            true => account.end_bundle(elapsed, self.end(), self.run.context.options.is_told),
             false => account.bundle(elapsed),
         }
     }
