@@ -1,6 +1,7 @@
 //! The cluster as a table.
 
 use super::output::{Bundle, html_bundle};
+use super::table::{html_table, one_line, text_table};
 use super::time::duration;
 use chorus_protocol::{ClusterStatus, EngineStatus};
 use html_escape::encode_text;
@@ -15,13 +16,15 @@ const HEADER: [&str; 8] = ["engine", "host", "pid", "cores", "state", "runs", "f
 /// What `%cluster status` shows.
 pub fn cluster(status: &ClusterStatus) -> Bundle {
     let rows: Vec<[String; 8]> = status.engines.iter().map(row).collect();
-    html_bundle(text(status, &rows), html(status, &rows))
+    let summary = summary(status);
+    let html = format!("<p>{}</p>{}", encode_text(&summary), html_table(HEADER, &rows));
+    html_bundle(format!("{summary}\n{}\n", text_table(HEADER, &rows)), html)
 }
 
 fn row(engine: &EngineStatus) -> [String; 8] {
     [
         engine.id.to_string(),
-        clean(&engine.info.host),
+        one_line(&engine.info.host, LABEL),
         engine.info.pid.to_string(),
         engine.info.cores.to_string(),
         state(engine),
@@ -37,21 +40,10 @@ fn state(engine: &EngineStatus) -> String {
         _ => String::new(),
     };
     match (&engine.running, engine.busy) {
-        (Some(label), _) => format!("{silent}running: {}", clean(label)),
+        (Some(label), _) => format!("{silent}running: {}", one_line(label, LABEL)),
         (None, true) => format!("{silent}busy"),
         (None, false) => format!("{silent}idle"),
     }
-}
-
-/// One line, without characters that a terminal obeys.
-fn clean(text: &str) -> String {
-    let spaced: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    let mut clean = spaced.split_whitespace().collect::<Vec<_>>().join(" ");
-    if let Some((cut, _)) = clean.char_indices().nth(LABEL) {
-        clean.truncate(cut);
-        clean.push('…');
-    }
-    clean
 }
 
 /// The facts about the cluster as a whole, each a phrase.
@@ -59,7 +51,7 @@ fn summary(status: &ClusterStatus) -> String {
     let count = status.engines.len();
     let mut text = format!(
         "cluster {}: {count} engine{}, up {}, controller {}, {} session{}",
-        clean(&status.name),
+        one_line(&status.name, LABEL),
         if count == 1 { "" } else { "s" },
         duration(Duration::from_millis(status.uptime_ms)),
         status.pid,
@@ -74,37 +66,6 @@ fn summary(status: &ClusterStatus) -> String {
         text += &format!(", {} message{plural} rejected", status.rejected);
     }
     text
-}
-
-fn text(status: &ClusterStatus, rows: &[[String; 8]]) -> String {
-    let mut text = summary(status) + "\n";
-    let mut widths = HEADER.map(|name| name.chars().count());
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.chars().count().max(*width);
-        }
-    }
-    let header = HEADER.map(str::to_owned);
-    for row in std::iter::once(&header).chain(rows) {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
-        let line = cells.collect::<Vec<_>>().join("  ");
-        text += line.trim_end();
-        text.push('\n');
-    }
-    text
-}
-
-fn html(status: &ClusterStatus, rows: &[[String; 8]]) -> String {
-    let row = |tag: &str, cells: &[String]| {
-        let cells: String = cells.iter().map(|cell| format!("<{tag}>{}</{tag}>", encode_text(cell))).collect();
-        format!("<tr>{cells}</tr>")
-    };
-    format!(
-        "<p>{}</p><table><thead>{}</thead><tbody>{}</tbody></table>",
-        encode_text(&summary(status)),
-        row("th", &HEADER.map(str::to_owned)),
-        rows.iter().map(|cells| row("td", cells)).collect::<String>()
-    )
 }
 
 #[cfg(test)]
@@ -148,7 +109,7 @@ mod tests {
         1       node<1>  4001  8      running: let a = Vec::<u8>::new(); [2Jfor i in 0.…  12    1       0
         10      node<1>  4010  8      silent for 9 s, idle                                12    1       0
         ");
-        insta::assert_snapshot!(data["text/html"].as_str().unwrap(), @"<p>cluster lab: 3 engines, up 1 h 1 min, controller 77, 1 session, 2 more starting, 3 messages rejected</p><table><thead><tr><th>engine</th><th>host</th><th>pid</th><th>cores</th><th>state</th><th>runs</th><th>failed</th><th>restarts</th></tr></thead><tbody><tr><td>0</td><td>node&lt;1&gt;</td><td>4000</td><td>8</td><td>idle</td><td>12</td><td>1</td><td>0</td></tr><tr><td>1</td><td>node&lt;1&gt;</td><td>4001</td><td>8</td><td>running: let a = Vec::&lt;u8&gt;::new(); [2Jfor i in 0.…</td><td>12</td><td>1</td><td>0</td></tr><tr><td>10</td><td>node&lt;1&gt;</td><td>4010</td><td>8</td><td>silent for 9 s, idle</td><td>12</td><td>1</td><td>0</td></tr></tbody></table>");
+        insta::assert_snapshot!(data["text/html"].as_str().unwrap(), @r#"<p>cluster lab: 3 engines, up 1 h 1 min, controller 77, 1 session, 2 more starting, 3 messages rejected</p><table><thead><tr><th style="text-align: left">engine</th><th style="text-align: left">host</th><th style="text-align: left">pid</th><th style="text-align: left">cores</th><th style="text-align: left">state</th><th style="text-align: left">runs</th><th style="text-align: left">failed</th><th style="text-align: left">restarts</th></tr></thead><tbody><tr><td style="text-align: left">0</td><td style="text-align: left">node&lt;1&gt;</td><td style="text-align: left">4000</td><td style="text-align: left">8</td><td style="text-align: left">idle</td><td style="text-align: left">12</td><td style="text-align: left">1</td><td style="text-align: left">0</td></tr><tr><td style="text-align: left">1</td><td style="text-align: left">node&lt;1&gt;</td><td style="text-align: left">4001</td><td style="text-align: left">8</td><td style="text-align: left">running: let a = Vec::&lt;u8&gt;::new(); [2Jfor i in 0.…</td><td style="text-align: left">12</td><td style="text-align: left">1</td><td style="text-align: left">0</td></tr><tr><td style="text-align: left">10</td><td style="text-align: left">node&lt;1&gt;</td><td style="text-align: left">4010</td><td style="text-align: left">8</td><td style="text-align: left">silent for 9 s, idle</td><td style="text-align: left">12</td><td style="text-align: left">1</td><td style="text-align: left">0</td></tr></tbody></table>"#);
     }
 
     #[test]

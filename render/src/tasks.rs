@@ -1,9 +1,9 @@
 //! Maps and calls as a table: `%tasks`.
 
 use super::output::{Bundle, html_bundle};
+use super::table::{html_table, one_line, text_table};
 use super::time::duration;
 use chorus_protocol::{EngineId, name_engines};
-use html_escape::encode_text;
 use std::time::Duration;
 
 /// The longest text of a label or a failure that is shown, in characters.
@@ -42,12 +42,12 @@ pub fn tasks(lines: &[TaskLine]) -> Bundle {
         return super::plain_bundle("There are no maps or calls.");
     }
     let rows: Vec<[String; 4]> = lines.iter().map(row).collect();
-    html_bundle(text(&rows), html(&rows))
+    html_bundle(text_table(HEADER, &rows), html_table(HEADER, &rows))
 }
 
 fn row(line: &TaskLine) -> [String; 4] {
     let time = duration(Duration::try_from_secs_f64(line.seconds).unwrap_or_default());
-    [line.number.to_string(), clean(&line.label), clean(&state(&line.state)), time]
+    [line.number.to_string(), one_line(&line.label, LONGEST), one_line(&state(&line.state), LONGEST), time]
 }
 
 fn state(state: &TaskState) -> String {
@@ -59,37 +59,6 @@ fn state(state: &TaskState) -> String {
         TaskState::Done(Some(engine)) => format!("done on {}", name_engines(&[*engine])),
         TaskState::Failed(sentence) => format!("failed: {sentence}"),
     }
-}
-
-/// One line, without characters that a terminal obeys.
-fn clean(text: &str) -> String {
-    let spaced: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    let mut clean = spaced.split_whitespace().collect::<Vec<_>>().join(" ");
-    if let Some((cut, _)) = clean.char_indices().nth(LONGEST) {
-        clean.truncate(cut);
-        clean.push('…');
-    }
-    clean
-}
-
-fn text(rows: &[[String; 4]]) -> String {
-    let header = HEADER.map(str::to_owned);
-    let all = || std::iter::once(&header).chain(rows);
-    let widths: [usize; 4] = std::array::from_fn(|at| all().map(|row| row[at].chars().count()).max().unwrap_or(0));
-    let line = |row: &[String; 4]| {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    all().map(line).collect::<Vec<_>>().join("\n")
-}
-
-fn html(rows: &[[String; 4]]) -> String {
-    let cells = |row: &[String; 4], tag: &str| -> String {
-        row.iter().map(|cell| format!("<{tag} style=\"text-align:left\">{}</{tag}>", encode_text(cell))).collect()
-    };
-    let header = cells(&HEADER.map(str::to_owned), "th");
-    let body: String = rows.iter().map(|row| format!("<tr>{}</tr>", cells(row, "td"))).collect();
-    format!("<table><thead><tr>{header}</tr></thead><tbody>{body}</tbody></table>")
 }
 
 #[cfg(test)]
@@ -110,14 +79,14 @@ mod tests {
             line(5, "bad", TaskState::Failed("`bad` failed\u{1b}".into())),
         ];
         let rows: Vec<_> = lines.iter().map(row).collect();
-        let text = text(&rows);
+        let text = text_table(HEADER, &rows);
         let states: Vec<&str> = text.lines().map(|line| line.get(17..).unwrap_or("").trim()).collect();
         assert_eq!(text.lines().count(), 6, "{text}");
         assert!(states[2].starts_with("running on engine 1"), "{text}");
         assert!(
             text.contains("waiting for inc, dec") && text.contains("queued") && text.contains("failed: `bad` failed")
         );
-        assert!(html(&rows).contains("|x| x &lt; 1"), "{}", html(&rows));
+        assert!(html_table(HEADER, &rows).contains("|x| x &lt; 1"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::{Done, Executor, Next, Request};
 use crate::failure::{Failure, Kind, failure};
 use crate::generated::to_users_lines;
 use crate::interrupt::Interrupted;
-use crate::jobs::{Half, Job, MapOptions, Which};
+use crate::jobs::{Half, Job, MapOptions};
 use crate::publisher::Publisher;
 use chorus_compiler::{CellText, Member, Ran, Variables};
 use chorus_magics::{
@@ -183,12 +183,7 @@ impl Executor {
     }
 
     pub(super) async fn cancel(&self, cancel: &Cancel, publisher: &Publisher) -> Result<(), Failure> {
-        let ended = match cancel {
-            Cancel::Last => self.jobs.cancel(Which::Last),
-            Cancel::Number(number) => self.jobs.cancel(Which::Number(*number)),
-            Cancel::Named(name) => self.jobs.cancel(Which::Named(name)),
-            Cancel::All => self.jobs.cancel(Which::All),
-        };
+        let ended = self.jobs.cancel(cancel);
         match (cancel, ended) {
             (Cancel::Named(name), 0) => {
                 let what = format!(

@@ -3,8 +3,7 @@
 use super::{Executor, Request};
 use crate::failure::Failure;
 use chorus_compiler::{Member, Variable, Variables, describe};
-use chorus_render::LEFT;
-use html_escape::encode_text;
+use chorus_render::{html_table, text_table};
 use std::collections::BTreeMap;
 
 impl Executor {
@@ -21,7 +20,10 @@ impl Executor {
         let publisher = &request.publisher;
         match types {
             _ if rows.is_empty() => publisher.say("There are no variables.").await,
-            true => publisher.text_and_html(&text(&rows), &html(&rows)).await,
+            true => {
+                let cells: Vec<_> = rows.iter().map(cells).collect();
+                publisher.text_and_html(&text_table(HEAD, &cells), &html_table(HEAD, &cells)).await;
+            }
             false => publisher.say(&names(&rows)).await,
         }
         Ok(())
@@ -54,25 +56,6 @@ fn cells((name, variable, members): &Row) -> [String; 4] {
     [name.clone(), variable.type_name.clone(), mutable.to_owned(), describe(members)]
 }
 
-fn text(rows: &[Row]) -> String {
-    let head = HEAD.map(str::to_owned);
-    let lines: Vec<[String; 4]> = std::iter::once(head).chain(rows.iter().map(cells)).collect();
-    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
-    let widths = [width(0), width(1), width(2)];
-    let line = |[name, kind, mutable, members]: &[String; 4]| {
-        format!("{name:<0$}  {kind:<1$}  {mutable:<2$}  {members}", widths[0], widths[1], widths[2])
-    };
-    lines.iter().map(line).collect::<Vec<_>>().join("\n")
-}
-
-fn html(rows: &[Row]) -> String {
-    let head: String = HEAD.iter().map(|title| format!("<th {LEFT}>{title}</th>")).collect();
-    let row =
-        |row| -> String { cells(row).iter().map(|cell| format!("<td {LEFT}>{}</td>", encode_text(cell))).collect() };
-    let body: String = rows.iter().map(|each| format!("<tr>{}</tr>", row(each))).collect();
-    format!("<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,16 +75,11 @@ mod tests {
         ];
         let rows = rows(&accounts);
         assert_eq!(names(&rows), "data  n");
-        insta::assert_snapshot!(text(&rows), @r"
+        insta::assert_snapshot!(text_table(HEAD, &rows.iter().map(cells).collect::<Vec<_>>()), @r"
         Variable  Type      Mutable  Where
         data      Vec<f64>  mut      the notebook
         n         i32                engine 1
         n         usize              the notebook and engine 0
         ");
-        assert!(
-            html(&rows).contains(">data</td><td style=\"text-align: left\">Vec&lt;f64&gt;</td>"),
-            "{}",
-            html(&rows)
-        );
     }
 }

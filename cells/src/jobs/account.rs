@@ -1,7 +1,7 @@
 //! What a map has done so far. Pure.
 
 use chorus_protocol::{EngineId, Report, Took};
-use chorus_render::{Bundle, EngineState, MapEnd, MapView};
+use chorus_render::MapView;
 use px::link::{Damaged, Done, Failures, ItemFailure, Message, Results};
 use std::time::Duration;
 
@@ -11,7 +11,8 @@ pub struct Account {
     /// `None` when each engine has its own.
     items: Option<u64>,
     done: Vec<(EngineId, Done)>,
-    view: MapView,
+    /// How it looks.
+    pub view: MapView,
     /// Of the engines' processors, so far.
     took: Took,
 }
@@ -65,11 +66,6 @@ impl Account {
         self.done.push((EngineId(0), done));
     }
 
-    /// Whether an engine has done any items.
-    pub fn has_done(&self, engine: EngineId) -> bool {
-        self.view.has_done(engine)
-    }
-
     /// An engine's run has ended.
     pub fn ran(&mut self, took: Took) {
         self.took.user = self.took.user.saturating_add(took.user);
@@ -85,31 +81,6 @@ impl Account {
     pub fn progress(&self) -> (u64, u64) {
         let done = self.view.items_done();
         (done, self.items.unwrap_or(done))
-    }
-
-    /// An engine does something else now.
-    pub fn engine(&mut self, engine: EngineId, state: EngineState) {
-        self.view.engine(engine, state);
-    }
-
-    /// The engines that work at it.
-    pub fn engines(&self) -> Vec<EngineId> {
-        self.view.busy()
-    }
-
-    /// How it looks now.
-    pub fn bundle(&self, elapsed: Duration) -> Bundle {
-        self.view.bundle(elapsed)
-    }
-
-    /// How it looks at its end.
-    pub fn end_bundle(&self, elapsed: Duration, end: MapEnd<'_>, is_told: bool) -> Bundle {
-        self.view.end_bundle(elapsed, end, is_told)
-    }
-
-    /// What came of it, in a line.
-    pub fn summary(&self, elapsed: Duration, end: MapEnd<'_>) -> String {
-        self.view.summary(elapsed, end)
     }
 
     /// For px: what was done, by items; by engines where each has its own.

@@ -164,7 +164,7 @@ impl Job {
     pub fn line(&self, number: u64) -> TaskLine {
         let end = self.end.borrow();
         let state = match end.as_ref().map(|end| &end.result) {
-            None => TaskState::Running(self.account.lock().engines()),
+            None => TaskState::Running(self.account.lock().view.busy()),
             Some(Ok(())) => TaskState::Done(None),
             Some(Err(failed)) => TaskState::Failed(failed.what.clone()),
         };

@@ -191,7 +191,7 @@ impl Driver {
         });
         self.cluster.remember_publisher(run.id(), &self.run.context.publisher);
         self.active.insert(engine, run.id());
-        self.account.lock().engine(engine, EngineState::Busy);
+        self.account.lock().view.engine(engine, EngineState::Busy);
         let sender = self.sender.clone();
         tokio::spawn(async move {
             while let Some(event) = run.next().await {
@@ -249,7 +249,7 @@ impl Driver {
         }
         let (summary, progress) = {
             let account = self.account.lock();
-            (account.summary(self.begun.elapsed(), self.end()), account.progress())
+            (account.view.summary(self.begun.elapsed(), self.end()), account.progress())
         };
         let panic = self.panic;
         let result = self.failed.map_or(Ok(()), |(kind, what)| Err(MapFailure { kind, what, panic, progress }));
@@ -313,7 +313,7 @@ impl Driver {
                 let lost = self.failed.is_none() && matches!(outcome, Outcome::Died(..) | Outcome::NoSuchEngine);
                 {
                     let mut account = self.account.lock();
-                    account.engine(engine, if lost { EngineState::Lost } else { EngineState::Idle });
+                    account.view.engine(engine, if lost { EngineState::Lost } else { EngineState::Idle });
                     account.ran(*took);
                 }
                 self.ended(engine, outcome);
@@ -343,7 +343,7 @@ impl Driver {
                 self.fail(Kind::EnginesLost, what);
             }
             Outcome::Died(..) | Outcome::NoSuchEngine
-                if self.run.context.options.keep && self.account.lock().has_done(engine) =>
+                if self.run.context.options.keep && self.account.lock().view.has_done(engine) =>
             {
                 let what = format!(
                     "{} died, and with it the results that it kept: those of other engines aren't all",
@@ -355,7 +355,7 @@ impl Driver {
             Outcome::Died(_, aftermath)
                 if each
                     && !matches!(aftermath, Aftermath::Lost(_))
-                    && !self.account.lock().has_done(engine)
+                    && !self.account.lock().view.has_done(engine)
                     && self.deaths.get(&engine).is_none_or(|deaths| *deaths < EACH_DEATHS) =>
             {
                 *self.deaths.entry(engine).or_default() += 1;
@@ -443,8 +443,8 @@ impl Driver {
     fn progress(&self, ended: bool) -> Bundle {
         let (account, elapsed) = (self.account.lock(), self.begun.elapsed());
         match ended {
-            true => account.end_bundle(elapsed, self.end(), self.run.context.options.is_told),
-            false => account.bundle(elapsed),
+            true => account.view.end_bundle(elapsed, self.end(), self.run.context.options.is_told),
+            false => account.view.bundle(elapsed),
         }
     }
 

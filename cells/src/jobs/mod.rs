@@ -16,6 +16,7 @@ use crate::cluster::Cluster;
 use crate::failure::{Failure, Kind, failure};
 use calls::{Calls, is_call};
 use chorus_compiler::Object;
+use chorus_magics::Cancel;
 use chorus_protocol::{Aftermath, Death, Outcome};
 use chorus_render::TaskLine;
 use parking_lot::{Mutex, MutexGuard};
@@ -31,19 +32,6 @@ const RUNS: usize = 16;
 
 /// How long maps may take to end whose handles are gone, before the cell ends without their last word.
 const LAST_WORDS: Duration = Duration::from_secs(2);
-
-/// Which maps and calls.
-#[derive(Clone, Copy, Debug)]
-pub enum Which<'a> {
-    /// What was started last.
-    Last,
-    /// The one that has this number in the list.
-    Number(u64),
-    /// The map whose handle this variable holds.
-    Named(&'a str),
-    /// All of them.
-    All,
-}
 
 /// The jobs of one notebook. Clones are the same.
 #[derive(Clone, Default)]
@@ -204,7 +192,7 @@ impl Jobs {
     }
 
     /// Ends maps and calls; returns how many.
-    pub fn cancel(&self, which: Which<'_>) -> usize {
+    pub fn cancel(&self, which: &Cancel) -> usize {
         let mut maps: Vec<(u64, Arc<Job>)> = {
             let state = self.lock();
             state.jobs.iter().filter(|(_, job)| job.runs()).map(|(number, job)| (*number, Arc::clone(job))).collect()
@@ -212,19 +200,19 @@ impl Jobs {
         let mut calls = self.0.calls.running();
         let last = maps.iter().map(|(number, _)| *number).chain(calls.iter().copied()).max();
         match which {
-            Which::Last => {
+            Cancel::Last => {
                 maps.retain(|(number, _)| Some(*number) == last);
                 calls.retain(|number| Some(*number) == last);
             }
-            Which::Number(wanted) => {
-                maps.retain(|(number, _)| *number == wanted);
-                calls.retain(|number| *number == wanted);
+            Cancel::Number(wanted) => {
+                maps.retain(|(number, _)| number == wanted);
+                calls.retain(|number| number == wanted);
             }
-            Which::Named(name) => {
+            Cancel::Named(name) => {
                 maps.retain(|(_, job)| job.has_name(name));
                 calls.clear();
             }
-            Which::All => {}
+            Cancel::All => {}
         }
         maps.iter().for_each(|(_, job)| job.cancel(Cancelled::ByUser));
         self.0.calls.cancel_numbers(&calls);

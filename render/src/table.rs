@@ -1,0 +1,39 @@
+//! Tables, as text and as HTML.
+
+use super::magics::LEFT;
+use html_escape::encode_text;
+
+/// Columns of the same width, two spaces apart.
+pub fn text_table<const COLUMNS: usize>(head: [&str; COLUMNS], rows: &[[String; COLUMNS]]) -> String {
+    let head = head.map(str::to_owned);
+    let all = || std::iter::once(&head).chain(rows);
+    let widths = std::array::from_fn(|at| all().map(|row| row[at].chars().count()).max().unwrap_or(0));
+    let line = |row: &[String; COLUMNS]| {
+        let widths: [usize; COLUMNS] = widths;
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    all().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// The same, aligned to the left.
+pub fn html_table<const COLUMNS: usize>(head: [&str; COLUMNS], rows: &[[String; COLUMNS]]) -> String {
+    let row = |tag: &str, cells: &[String]| {
+        let cells: String = cells.iter().map(|cell| format!("<{tag} {LEFT}>{}</{tag}>", encode_text(cell))).collect();
+        format!("<tr>{cells}</tr>")
+    };
+    let head = row("th", &head.map(str::to_owned));
+    let body: String = rows.iter().map(|cells| row("td", cells)).collect();
+    format!("<table><thead>{head}</thead><tbody>{body}</tbody></table>")
+}
+
+/// One line of at most so many characters, without any that a terminal obeys.
+pub(super) fn one_line(text: &str, longest: usize) -> String {
+    let spaced: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let mut clean = spaced.split_whitespace().collect::<Vec<_>>().join(" ");
+    if let Some((cut, _)) = clean.char_indices().nth(longest) {
+        clean.truncate(cut);
+        clean.push('…');
+    }
+    clean
+}
