@@ -76,8 +76,8 @@ impl LocalWorker {
 
     /// Runs a cell and publishes its outputs as they come. `variables` are those that a death would lose.
     pub async fn run(&mut self, cell: &CellRun, variables: Vec<String>, input: &impl Input) -> Ended {
-        let (object, context) = (&cell.object, &cell.context);
-        let (publisher, interrupted) = (&context.publisher, &mut context.interrupted.clone());
+        let (object, plan) = (&cell.object, &cell.plan);
+        let (publisher, interrupted) = (&plan.publisher, &mut plan.interrupted.clone());
         let run = self.next_run;
         self.next_run = RunId(run.0 + 1);
         let (sender, mut events) = mpsc::channel(1);
@@ -91,11 +91,11 @@ impl LocalWorker {
             preload: object.preload.clone(),
             object: object.path.clone(),
             entry: Entry::Cell(object.entry.clone()),
-            argument: context.argument.clone(),
+            argument: plan.argument.clone(),
             rank: 0,
             size: 1,
             generation: None,
-            snapshots: context.snapshots,
+            snapshots: plan.snapshots,
         });
         let mut view = LocalView::new(object.has_result);
         let (mut stopped, mut kill_at) = (None, None);

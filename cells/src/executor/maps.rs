@@ -135,9 +135,9 @@ impl Executor {
         };
         let spent = spending.end();
         self.spent.add(spent);
-        let mut context = self.context(options(map), half.clone(), request);
-        context.compiled = spent.compiled();
-        let ran = self.rust_in_context(context, &local.text, local.first_line, Some(&local), request).await;
+        let mut plan = self.plan(options(map), half.clone(), request);
+        plan.compiled = spent.compiled();
+        let ran = self.rust_by_plan(plan, &local.text, local.first_line, Some(&local), request).await;
         if let Some(half) = half {
             self.forget_unused(&half, targets.to_vec()).await;
         }
@@ -173,9 +173,9 @@ impl Executor {
         map.options.out = out;
         let text = partial_text(&map, &last.code, last.passing, &last.mine, &last.theirs).map_err(Failure::from)?;
         let summary = job.summary();
-        let mut context = self.context(options(&map), None, request);
-        context.partial = Some(job);
-        self.rust_in_context(context, &text.text, text.first_line, Some(&text), request).await.0?;
+        let mut plan = self.plan(options(&map), None, request);
+        plan.partial = Some(job);
+        self.rust_by_plan(plan, &text.text, text.first_line, Some(&text), request).await.0?;
         if let Some(summary) = summary {
             request.publisher.say(&summary).await;
         }

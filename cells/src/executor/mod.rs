@@ -20,7 +20,7 @@ use crate::failure::{Failure, Kind, death_notice, failure, outdated_notice, rest
 use crate::generated::to_users_lines;
 use crate::input::FrontEnd;
 use crate::interrupt::Interrupted;
-use crate::jobs::{Context, Half, Job, Jobs, MapOptions};
+use crate::jobs::{Half, Job, Jobs, MapOptions, Plan};
 use crate::local::{Ended, LocalWorker};
 use crate::publisher::Publisher;
 use crate::surroundings::Surroundings;
@@ -233,13 +233,13 @@ impl Executor {
     // Local cells.
 
     async fn rust(&mut self, text: &str, first_line: usize, request: &Request) -> Done {
-        let context = self.context(MapOptions::default(), None, request);
-        self.rust_in_context(context, text, first_line, None, request).await.0
+        let plan = self.plan(MapOptions::default(), None, request);
+        self.rust_by_plan(plan, text, first_line, None, request).await.0
     }
 
     /// What a cell of the notebook that is about to run is about.
-    fn context(&self, options: MapOptions, half: Option<Arc<Half>>, request: &Request) -> Context {
-        Context {
+    fn plan(&self, options: MapOptions, half: Option<Arc<Half>>, request: &Request) -> Plan {
+        Plan {
             engines: self.engines.clone(),
             compiler: self.compiler.clone(),
             publisher: request.publisher.clone(),
@@ -254,22 +254,22 @@ impl Executor {
     }
 
     /// Rust for the notebook's own worker, and the map that it started, if it started one.
-    async fn rust_in_context(
+    async fn rust_by_plan(
         &mut self,
-        context: Context,
+        plan: Plan,
         text: &str,
         first_line: usize,
         generated: Option<&Text>,
         request: &Request,
     ) -> (Done, Option<Arc<Job>>) {
         let mut map = None;
-        let done = self.rust_run(context, text, first_line, generated, request, &mut map).await;
+        let done = self.rust_run(plan, text, first_line, generated, request, &mut map).await;
         (done, map)
     }
 
     async fn rust_run(
         &mut self,
-        context: Context,
+        plan: Plan,
         text: &str,
         first_line: usize,
         generated: Option<&Text>,
@@ -286,7 +286,7 @@ impl Executor {
         let (evaluated, ran, spent) = loop {
             let (local, handle, front_end) = (self.local_worker().await?, Handle::current(), request.front_end.clone());
             let (text, whole) = (Arc::clone(&text), Arc::clone(&request.code));
-            let (context, jobs) = (context.clone(), self.jobs.clone());
+            let (plan, jobs) = (plan.clone(), self.jobs.clone());
             let visit = self.compile(request, move |compiler| {
                 let cell = CellText { text: &text, count, first_line, cell: &whole, users };
                 if let Some(replies) = commands_first(compiler, cell, &[Member::Local], commands_have_run)? {
@@ -296,7 +296,7 @@ impl Executor {
                 let mut ran = None;
                 let mut spent = Spending::begin();
                 let evaluated = compiler.eval(cell, &[Member::Local], &mut |object| {
-                    let run = jobs.begin(context.clone(), object, spent.compiling());
+                    let run = jobs.begin(plan.clone(), object, spent.compiling());
                     let begun = Instant::now();
                     let Ended { outcome, took, failure } =
                         handle.block_on(async { local.lock().await.run(&run, variables.clone(), &front_end).await });

@@ -136,9 +136,9 @@ impl Executor {
 
     /// Runs the notebook's half.
     async fn here(&mut self, text: Text, argument: Vec<u8>, request: &Request) -> Result<(), Failure> {
-        let mut context = self.context(MapOptions::default(), None, request);
-        context.argument = argument;
-        self.rust_in_context(context, &text.text, text.first_line, Some(&text), request).await.0.map(|_| ())
+        let mut plan = self.plan(MapOptions::default(), None, request);
+        plan.argument = argument;
+        self.rust_by_plan(plan, &text.text, text.first_line, Some(&text), request).await.0.map(|_| ())
     }
 
     /// Runs the engines' half.

@@ -1,15 +1,14 @@
-//! Calls of single functions: hands them to the cluster, shows what they print, and keeps what they return for as long as
-//! a cell has a handle.
+//! Calls of single functions: hands them to the cluster, and keeps what they return for as long as a cell has a handle.
 
+use super::follower::Follower;
 use super::job::remove_one;
 use super::rooms::Rooms;
 use super::run::CellRun;
 use crate::cluster::Cluster;
-use crate::places::place_of;
-use chorus_client::{Call, CallEvent, CallRequest, Session};
+use chorus_client::{Call, CallRequest, Session};
 use chorus_compiler::Object;
-use chorus_protocol::{BlobId, Death, EngineId, RunEvent, TaskArg, TaskEvent, TaskFailure, TaskId};
-use chorus_render::{Bars, PxView, TaskLine, TaskState, ViewOptions};
+use chorus_protocol::{BlobId, EngineId, TaskArg, TaskId};
+use chorus_render::{Bars, TaskLine, TaskState};
 use parking_lot::{Mutex, MutexGuard};
 use px::link::{Answer, CallArg, CallAsk, FIRST_CALL};
 use std::collections::{BTreeMap, HashMap};
@@ -17,9 +16,6 @@ use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
-
-/// How long the beginning of a line may wait for its rest.
-const PARTIAL_LINE: Duration = Duration::from_millis(100);
 
 /// How long the failure of another call is waited for, which the cluster has told already.
 const SOON: Duration = Duration::from_secs(1);
@@ -59,24 +55,24 @@ struct Sent {
 }
 
 /// A call that was made.
-struct CallJob {
+pub(super) struct CallJob {
     /// As users see it.
-    number: u64,
+    pub(super) number: u64,
     /// As cells do.
-    job: u64,
-    task: TaskId,
-    session: Session,
-    label: String,
+    pub(super) job: u64,
+    pub(super) task: TaskId,
+    pub(super) session: Session,
+    pub(super) label: String,
     /// Those that it needs.
-    needs: Mutex<Vec<(String, watch::Receiver<Stage>)>>,
-    begun: Instant,
-    stage: watch::Sender<Stage>,
+    pub(super) needs: Mutex<Vec<(String, watch::Receiver<Stage>)>>,
+    pub(super) begun: Instant,
+    pub(super) stage: watch::Sender<Stage>,
     /// While it is there, the cluster keeps the result.
-    held: Mutex<Option<Call>>,
+    pub(super) held: Mutex<Option<Call>>,
 }
 
 #[derive(Clone, Debug)]
-enum Stage {
+pub(super) enum Stage {
     /// For other calls, or for an engine.
     Waiting,
     Running(EngineId),
@@ -97,7 +93,7 @@ impl Stage {
         matches!(self, Stage::Done { .. } | Stage::Failed { .. })
     }
 
-    fn engine(&self) -> Option<EngineId> {
+    pub(super) fn engine(&self) -> Option<EngineId> {
         match self {
             Stage::Waiting => None,
             Stage::Running(engine) | Stage::Done { engine, .. } => Some(*engine),
@@ -184,7 +180,7 @@ impl Calls {
             retries: ask.retries,
             timeout_ms: ask.timeout,
             label: label.clone(),
-            snapshots: run.context.snapshots,
+            snapshots: run.plan.snapshots,
         });
         for room in ask.rooms.iter().chain(&ask.own) {
             state.pinned.entry(room.clone()).or_default().0 += 1;
@@ -331,7 +327,8 @@ impl Calls {
         state.calls.get(&number).cloned().ok_or_else(gone)
     }
 
-    fn ended(&self, job: &CallJob) {
+    /// A call has ended.
+    pub(super) fn ended(&self, job: &CallJob) {
         let mut state = self.lock();
         if !state.calls.contains_key(&job.job) {
             state.all.remove(&job.number);
@@ -339,7 +336,7 @@ impl Calls {
     }
 
     /// A call has ended; returns the rooms that are to be freed.
-    fn unpin(&self, pins: &[String]) -> Vec<String> {
+    pub(super) fn unpin(&self, pins: &[String]) -> Vec<String> {
         let mut state = self.lock();
         let mut freed = Vec::new();
         for path in pins {
@@ -356,7 +353,7 @@ impl Calls {
     }
 
     /// How a call failed, if somebody still has it. That may be about to become known.
-    async fn failure_of(&self, session: &Session, task: TaskId) -> Option<String> {
+    pub(super) async fn failure_of(&self, session: &Session, task: TaskId) -> Option<String> {
         let mut stage = {
             let state = self.lock();
             let mut jobs = state.all.values().filter_map(Weak::upgrade);
@@ -390,122 +387,5 @@ impl CallJob {
             Stage::Failed { sentence, took, .. } => (TaskState::Failed(sentence.clone()), *took),
         };
         TaskLine { number: self.number, label: self.label.clone(), state, seconds: seconds.as_secs_f64() }
-    }
-}
-
-/// Listens to one call.
-struct Follower {
-    calls: Arc<Calls>,
-    rooms: Arc<Rooms>,
-    pins: Vec<String>,
-    job: Arc<CallJob>,
-    /// The run of the cell that called.
-    run: Arc<CellRun>,
-    cluster: Weak<Cluster>,
-    /// Those that the function draws.
-    bars: Bars,
-    /// Where the function panicked the last time.
-    panic: Option<String>,
-    tries: u32,
-}
-
-impl Follower {
-    async fn follow(mut self, mut call: Call) {
-        let mut view: Option<PxView> = None;
-        let stage = loop {
-            let has_partial = view.as_ref().is_some_and(PxView::has_partial);
-            let event = tokio::select! {
-                event = call.next() => event,
-                () = tokio::time::sleep(PARTIAL_LINE), if has_partial => {
-                    self.flush(&mut view).await;
-                    continue;
-                }
-            };
-            match event {
-                Some(CallEvent::Run(engine, event)) => self.show(engine, &event, &mut view).await,
-                Some(CallEvent::Task(TaskEvent::Running(engine))) => {
-                    self.job.stage.send_replace(Stage::Running(engine));
-                }
-                Some(CallEvent::Task(TaskEvent::Again(..))) => {
-                    self.end_bars(Death::EngineLost, &mut view).await;
-                    self.tries += 1;
-                    self.job.stage.send_replace(Stage::Waiting);
-                }
-                Some(CallEvent::Task(TaskEvent::Done(engine, value))) => {
-                    break Stage::Done { engine, value: value.bytes.into(), took: self.job.begun.elapsed() };
-                }
-                Some(CallEvent::Task(TaskEvent::Failed(engine, why))) => {
-                    let death = if why == TaskFailure::Cancelled { Death::Stopped } else { Death::EngineLost };
-                    self.end_bars(death, &mut view).await;
-                    let sentence = self.sentence(engine, &why).await;
-                    break Stage::Failed { engine, sentence, took: self.job.begun.elapsed() };
-                }
-                None => {
-                    let cluster = self.cluster.upgrade();
-                    self.end_bars(Death::EngineLost, &mut view).await;
-                    let why =
-                        cluster.and_then(|cluster| cluster.lost()).unwrap_or_else(|| "its session was closed".into());
-                    let sentence = format!("`{}` has no result: the cluster is gone: {why}", self.job.label);
-                    break Stage::Failed { engine: None, sentence, took: self.job.begun.elapsed() };
-                }
-            }
-        };
-        self.flush(&mut view).await;
-        *self.job.held.lock() = Some(call);
-        self.job.needs.lock().clear();
-        self.job.stage.send_replace(stage);
-        self.calls.ended(&self.job);
-        self.calls.unpin(&self.pins).iter().for_each(|room| self.rooms.free(room));
-    }
-
-    async fn show(&mut self, engine: EngineId, event: &RunEvent, view: &mut Option<PxView>) {
-        let count = self.run.context.publisher.count();
-        if let RunEvent::Panic(panic) = event {
-            let place = place_of(event, &self.run.object, count);
-            self.panic = Some(match place {
-                Some(place) => format!("{} line {}", place.cell, place.line),
-                None => format!("{}:{}", panic.file, panic.line),
-            });
-            return;
-        }
-        self.bars.see(event);
-        let options = ViewOptions::streaming(count);
-        let outputs = view.get_or_insert_with(|| PxView::new(&[engine], options)).event(engine, event, None);
-        self.run.context.publisher.outputs(outputs).await;
-    }
-
-    /// The function has ended without its bars.
-    async fn end_bars(&mut self, death: Death, view: &mut Option<PxView>) {
-        let engine = self.job.stage.borrow().engine();
-        for event in self.bars.end(death) {
-            self.show(engine.unwrap_or(EngineId(0)), &event, view).await;
-        }
-    }
-
-    async fn flush(&self, view: &mut Option<PxView>) {
-        if let Some(view) = view {
-            self.run.context.publisher.outputs(view.flush_partial()).await;
-        }
-    }
-
-    /// Why there is no result.
-    async fn sentence(&self, engine: Option<EngineId>, why: &TaskFailure) -> String {
-        let label = &self.job.label;
-        let place = match (why, &self.panic) {
-            (TaskFailure::Panicked(_), Some(place)) => format!(" ({place})"),
-            _ => String::new(),
-        };
-        let tries = if self.tries > 1 { format!(", {} times", self.tries) } else { String::new() };
-        match (why, engine) {
-            (TaskFailure::Cancelled, _) => format!("`{label}` was cancelled"),
-            (TaskFailure::Needs(task), _) => match self.calls.failure_of(&self.job.session, *task).await {
-                Some(sentence) => {
-                    format!("`{label}` wasn't called, since a call that it needs has no result: {sentence}")
-                }
-                None => format!("`{label}` wasn't called, since a call that it needs has no result"),
-            },
-            (why, Some(engine)) => format!("`{label}` failed on engine {engine}{tries}: {why}{place}"),
-            (why, None) => format!("`{label}` wasn't called: {why}"),
-        }
     }
 }

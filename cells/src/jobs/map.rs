@@ -47,9 +47,9 @@ const BATCH: usize = 64;
 /// Sends the runs, and follows them in a task of its own. An error is a sentence.
 pub async fn start(ask: MapAsk, run: Arc<CellRun>, cluster: Arc<Cluster>) -> Result<Job, String> {
     cluster.recovered().await;
-    let options = &run.context.options;
+    let options = &run.plan.options;
     // What was compiled for engines is for these, and others don't have its variables.
-    let targets = match &run.context.half {
+    let targets = match &run.plan.half {
         Some(half) => half.targets.clone(),
         None => options.targets.resolve(&cluster.engines()).map_err(|error| error.to_string())?,
     };
@@ -60,7 +60,7 @@ pub async fn start(ask: MapAsk, run: Arc<CellRun>, cluster: Arc<Cluster>) -> Res
     let (end, ended) = watch::channel(None);
     let (cancel, cancelled) = watch::channel(None);
     let (sender, events) = mpsc::channel(BATCH);
-    let view = PxView::new(&targets, ViewOptions::streaming(run.context.publisher.count()));
+    let view = PxView::new(&targets, ViewOptions::streaming(run.plan.publisher.count()));
     let results = ask.rooms.last().cloned().unwrap_or_default();
     let (label, name, begun) = (options.label.clone(), options.name.clone(), Instant::now());
     let mut driver = Driver {
@@ -110,7 +110,7 @@ struct Work {
 
 impl Work {
     async fn new(ask: &MapAsk, run: &CellRun, cluster: &Cluster) -> Result<Work, String> {
-        let (object, entry) = match &run.context.half {
+        let (object, entry) = match &run.plan.half {
             Some(half) => {
                 half.used.store(true, Ordering::Release);
                 (half.object.clone(), Entry::Cell(half.object.entry.clone()))
@@ -125,7 +125,7 @@ impl Work {
             }
         };
         let (preload, blob) = cluster.put_object(&object).await.map_err(|error| error.to_string())?;
-        let options = &run.context.options;
+        let options = &run.plan.options;
         let timeout = options.timeout.map_or(0, |limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX).max(1));
         let serve = Serve {
             rooms: ask.rooms.clone(),
@@ -177,7 +177,7 @@ impl Driver {
     fn send(&mut self, engine: EngineId) {
         let Work { blob, preload, entry, serve, .. } = &self.work;
         let generation = self.work.needs_variables().then(|| self.cluster.generation(engine));
-        let threads = self.run.context.options.threads.unwrap_or_else(|| self.cluster.share_of_cores(engine));
+        let threads = self.run.plan.options.threads.unwrap_or_else(|| self.cluster.share_of_cores(engine));
         let serve = Serve { threads, ..serve.clone() };
         let mut run = self.cluster.session().run(RunRequest {
             preload: preload.clone(),
@@ -185,11 +185,11 @@ impl Driver {
             entry: entry.clone(),
             argument: serve.encode(),
             map: Some(self.map.id()),
-            label: self.run.context.options.label.clone(),
-            snapshots: self.run.context.snapshots,
+            label: self.run.plan.options.label.clone(),
+            snapshots: self.run.plan.snapshots,
             targets: vec![Target { engine, generation }],
         });
-        self.cluster.remember_publisher(run.id(), &self.run.context.publisher);
+        self.cluster.remember_publisher(run.id(), &self.run.plan.publisher);
         self.active.insert(engine, run.id());
         self.account.lock().view.engine(engine, EngineState::Busy);
         let sender = self.sender.clone();
@@ -224,14 +224,14 @@ impl Driver {
                 Some((engine, event)) = self.events.recv() => self.run_event(engine, event).await,
                 _ = tick.tick() => {
                     self.look_around();
-                    let due = self.run.context.options.progress_after.is_some_and(|after| self.begun.elapsed() >= after);
+                    let due = self.run.plan.options.progress_after.is_some_and(|after| self.begun.elapsed() >= after);
                     if due {
-                        self.run.context.publisher.update(&display, !shown, self.progress(false)).await;
+                        self.run.plan.publisher.update(&display, !shown, self.progress(false)).await;
                         shown = true;
                     }
                     if self.view.has_partial() {
                         let outputs = self.view.flush_partial();
-                        self.run.context.publisher.outputs(outputs).await;
+                        self.run.plan.publisher.outputs(outputs).await;
                     }
                 }
                 () = sleep_until(self.kill_at.unwrap_or(self.begun)), if self.kill_at.is_some() => {
@@ -243,9 +243,9 @@ impl Driver {
         }
         self.map.close();
         let outputs = self.view.flush_partial();
-        self.run.context.publisher.outputs(outputs).await;
+        self.run.plan.publisher.outputs(outputs).await;
         if shown {
-            self.run.context.publisher.update(&display, false, self.progress(true)).await;
+            self.run.plan.publisher.update(&display, false, self.progress(true)).await;
         }
         let (summary, progress) = {
             let account = self.account.lock();
@@ -271,7 +271,7 @@ impl Driver {
                 self.deaths.remove(&engine);
                 let entered = self.account.lock().enter(engine, &reports);
                 match entered {
-                    Ok(Some(item)) if self.run.context.options.on_error == OnError::Stop => {
+                    Ok(Some(item)) if self.run.plan.options.on_error == OnError::Stop => {
                         self.fail(Kind::MapError, item_failure(engine, &item))
                     }
                     Ok(_) => {}
@@ -281,7 +281,7 @@ impl Driver {
             (MapEvent::Done(_), None) => {}
             (MapEvent::GivenUp { first, count, death }, _) => {
                 let items = items_text(first, count);
-                if self.run.context.options.on_error == OnError::Stop {
+                if self.run.plan.options.on_error == OnError::Stop {
                     let what = format!("each worker that worked at {items} died; the last one {death}");
                     self.fail(Kind::WorkerDied, what);
                 } else {
@@ -295,17 +295,17 @@ impl Driver {
     async fn run_event(&mut self, engine: EngineId, event: RunEvent) {
         for last in self.cluster.see(engine, &event) {
             let outputs = self.view.event(engine, &last, None);
-            self.run.context.publisher.outputs(outputs).await;
+            self.run.plan.publisher.outputs(outputs).await;
         }
         match &event {
             RunEvent::Started(_) => {}
             RunEvent::Panic(panic) => {
-                let place = place_of(&event, &self.work.object, self.run.context.publisher.count());
+                let place = place_of(&event, &self.work.object, self.run.plan.publisher.count());
                 self.panic.get_or_insert_with(|| (panic.clone(), place));
             }
             RunEvent::Output { .. } | RunEvent::Display { .. } | RunEvent::ClearOutput { .. } => {
                 let outputs = self.view.event(engine, &event, None);
-                self.run.context.publisher.outputs(outputs).await;
+                self.run.plan.publisher.outputs(outputs).await;
             }
             RunEvent::Done { outcome, took, .. } => {
                 self.active.remove(&engine);
@@ -324,7 +324,7 @@ impl Driver {
     /// A run has ended: if that wasn't because the map has, another one takes its place where that can be.
     fn ended(&mut self, engine: EngineId, outcome: &Outcome) {
         self.settle(engine, outcome);
-        let each = self.run.context.options.each;
+        let each = self.run.plan.options.each;
         if each && *outcome == Outcome::Ok {
             self.over = self.active.is_empty();
             return;
@@ -343,7 +343,7 @@ impl Driver {
                 self.fail(Kind::EnginesLost, what);
             }
             Outcome::Died(..) | Outcome::NoSuchEngine
-                if self.run.context.options.keep && self.account.lock().view.has_done(engine) =>
+                if self.run.plan.options.keep && self.account.lock().view.has_done(engine) =>
             {
                 let what = format!(
                     "{} died, and with it the results that it kept: those of other engines aren't all",
@@ -391,8 +391,8 @@ impl Driver {
     /// Tells the compiler what a run's end means for the engine's variables.
     fn settle(&self, engine: EngineId, outcome: &Outcome) {
         let (member, outcome) = (Member::Engine(engine), outcome.clone());
-        let ticket = self.run.context.half.as_ref().and_then(|half| half.ticket);
-        self.run.context.compiler.send(move |compiler| match (ticket, &outcome) {
+        let ticket = self.run.plan.half.as_ref().and_then(|half| half.ticket);
+        self.run.plan.compiler.send(move |compiler| match (ticket, &outcome) {
             (Some(ticket), outcome) => _ = compiler.settle(ticket, member, outcome),
             (None, Outcome::Died(death, Aftermath::Lost(_))) => _ = compiler.died(member, *death),
             (None, _) => {}
@@ -405,7 +405,7 @@ impl Driver {
             return;
         }
         let up = self.cluster.engines();
-        let wanted = match &self.run.context.options.targets {
+        let wanted = match &self.run.plan.options.targets {
             targets if *targets == Targets::all() => up,
             // Some of them may be away for a moment.
             targets => targets.resolve(&up).unwrap_or_default(),
@@ -416,7 +416,7 @@ impl Driver {
             if !self.active.contains_key(&engine)
                 && !self.barred.contains(&engine)
                 && knows
-                && !self.run.context.options.each
+                && !self.run.plan.options.each
             {
                 self.send(engine);
             }
@@ -443,7 +443,7 @@ impl Driver {
     fn progress(&self, ended: bool) -> Bundle {
         let (account, elapsed) = (self.account.lock(), self.begun.elapsed());
         match ended {
-            true => account.view.end_bundle(elapsed, self.end(), self.run.context.options.is_told),
+            true => account.view.end_bundle(elapsed, self.end(), self.run.plan.options.is_told),
             false => account.view.bundle(elapsed),
         }
     }

@@ -1,16 +1,19 @@
-//! What cells of the notebook ask for while they run: rooms for data, maps over the engines.
+//! What cells of the notebook ask for while they run: rooms for data, maps over the engines, calls. A map or a call is a
+//! job; users see them as tasks.
 //!
-//! A worker's question comes with a ticket, and whoever asked waits for the answer; each is answered by a task of its own.
+//! A worker's question comes with a ticket, and whoever asked waits for the answer; each is answered by a task of its own,
+//! and by the [`CellRun`] that it belongs to.
 
 mod account;
 mod calls;
+mod follower;
 mod job;
 mod map;
 mod rooms;
 mod run;
 
 pub use job::{Cancelled, Half, Job, MapOptions};
-pub use run::{CellRun, Context};
+pub use run::{CellRun, Plan};
 
 use crate::cluster::Cluster;
 use crate::failure::{Failure, Kind, failure};
@@ -74,8 +77,8 @@ impl Drop for Lent {
 
 impl Jobs {
     /// A cell is compiled and about to run.
-    pub fn begin(&self, context: Context, object: &Object, compiled: Duration) -> Arc<CellRun> {
-        let run = Arc::new(CellRun::new(context, object.clone(), compiled, self.0.calls.begin_cell()));
+    pub fn begin(&self, plan: Plan, object: &Object, compiled: Duration) -> Arc<CellRun> {
+        let run = Arc::new(CellRun::new(plan, object.clone(), compiled, self.0.calls.begin_cell()));
         let mut state = self.lock();
         if state.runs.len() >= RUNS {
             state.runs.pop_front();
@@ -228,7 +231,7 @@ impl Jobs {
     }
 
     async fn start(&self, ask: MapAsk, run: &Arc<CellRun>) -> Result<u64, Failure> {
-        if let Some(job) = run.context.partial.clone() {
+        if let Some(job) = run.plan.partial.clone() {
             // What it is asked with isn't needed.
             ask.rooms.iter().for_each(|room| self.free(room));
             return Ok(self.enter(job));
@@ -336,7 +339,7 @@ impl Jobs {
 
     async fn wait(&self, number: u64, millis: u64, run: &CellRun) -> Result<Answer, Failure> {
         let job = self.job(number)?;
-        if run.context.partial.is_some() {
+        if run.plan.partial.is_some() {
             return self.ended(&job, run);
         }
         match run.wait(&job, Duration::from_millis(millis.min(1 << 40))).await {

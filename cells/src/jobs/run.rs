@@ -16,7 +16,7 @@ use std::time::Duration;
 
 /// What a cell is about, before it is compiled.
 #[derive(Clone)]
-pub struct Context {
+pub struct Plan {
     /// The notebook's engines.
     pub engines: Engines,
     /// Hears of variables that a death costs.
@@ -42,7 +42,7 @@ pub struct Context {
 /// A run, which begins when its object is there.
 pub struct CellRun {
     /// What it is about.
-    pub context: Context,
+    pub plan: Plan,
     /// What is run.
     pub object: Object,
     /// How long it took to compile all of it.
@@ -69,9 +69,9 @@ pub(super) struct State {
 }
 
 impl CellRun {
-    pub(super) fn new(context: Context, object: Object, compiled: Duration, since: u64) -> CellRun {
-        let compiled = compiled + context.compiled;
-        CellRun { context, object, compiled, since, state: Mutex::default() }
+    pub(super) fn new(plan: Plan, object: Object, compiled: Duration, since: u64) -> CellRun {
+        let compiled = compiled + plan.compiled;
+        CellRun { plan, object, compiled, since, state: Mutex::default() }
     }
 
     /// Why the map failed that the cell waited for, if one did.
@@ -87,7 +87,7 @@ impl CellRun {
     /// The notebook's cluster, which is started if there is none.
     pub(super) async fn cluster(&self) -> Result<Arc<crate::cluster::Cluster>, Failure> {
         self.lock().starting += 1;
-        let cluster = self.context.engines.get(&self.context.publisher, &self.context.interrupted).await;
+        let cluster = self.plan.engines.get(&self.plan.publisher, &self.plan.interrupted).await;
         self.lock().starting -= 1;
         cluster
     }
