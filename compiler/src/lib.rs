@@ -15,6 +15,7 @@ mod diagnostic;
 mod evaluator;
 mod failure;
 mod interrupt;
+mod library;
 mod namespace;
 mod px;
 mod relay;
