@@ -2,8 +2,8 @@
 
 use crate::compiler::Compiler;
 use crate::diagnostic::Diagnostic;
-use crate::evaluator::Setting;
 use crate::namespace::{Member, Namespaces, describe};
+use crate::setting::Setting;
 use chorus_syntax::CommandLine;
 use std::collections::BTreeMap;
 

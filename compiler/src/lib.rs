@@ -21,19 +21,21 @@ mod px;
 mod relay;
 mod reuse;
 mod rewrite;
+mod setting;
 mod shared;
 mod snapshots;
 mod source_map;
 mod starting;
 mod toolchain;
 mod tools;
+mod types;
 mod work;
 
 pub use backtrace::Call;
 pub use cache::{CacheConfig, CacheInfo};
 pub use chorus_syntax::{Completeness, Expression, Parameters, Shape, completeness, is_expression};
 pub use command::{Action, Reply, command_names, help, help_of};
-pub use compiler::{CellText, Compiler, Config, Evaluated, Object, Ran};
+pub use compiler::Compiler;
 pub use context::Context;
 pub use diagnostic::{Diagnostic, ELSEWHERE, Level, Span};
 pub use failure::Failure;
@@ -42,6 +44,7 @@ pub use namespace::{Member, Namespaces, Ticket, Variable, Variables, describe};
 pub use relay::relay_main;
 pub use source_map::{Place, SourceMap};
 pub use toolchain::{find_program, prepare_environment, users_path};
+pub use types::{CellText, Config, Evaluated, Object, Ran};
 
 /// Becomes cargo or rustc, if evcxr or cargo started this program in the place of one. Call it at the program's very
 /// beginning.

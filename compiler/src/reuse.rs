@@ -2,8 +2,8 @@
 
 use crate::cache::{Cache, CacheConfig, CacheKey, CachedCell};
 use crate::dependence::{Definition, Dependence};
-use crate::evaluator::Setting;
 use crate::namespace::{Variable, Variables};
+use crate::setting::Setting;
 use crate::shared::Definitions;
 use chorus_syntax::Cell;
 use std::collections::HashSet;

@@ -4,7 +4,7 @@
 
 use crate::CellText;
 use crate::dependence::Definition;
-use crate::evaluator::Setting;
+use crate::setting::Setting;
 use crate::source_map::MappedPiece;
 use chorus_syntax::{Cell, Nature, Reach};
 use std::collections::BTreeMap;

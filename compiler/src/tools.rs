@@ -12,7 +12,7 @@
 //! types from that. With a constant, an object from the cache and one that is compiled now agree about the types of
 //! variables, and adding a dependency doesn't make variables of the user's types unreadable.
 
-use crate::evaluator::Setting;
+use crate::setting::Setting;
 use crate::toolchain::{find_program, users_path};
 use serde::{Deserialize, Serialize};
 use std::ffi::{OsStr, OsString};

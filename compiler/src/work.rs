@@ -1,10 +1,10 @@
 //! One cell's way through the compiler, and what evcxr is told of its run.
 
-use crate::compiler::{CellText, Ran};
 use crate::dependence::Definition;
 use crate::evaluator::Answer;
 use crate::namespace::{Effect, Member, Variables};
 use crate::source_map::MappedPiece;
+use crate::types::{CellText, Ran};
 use chorus_protocol::Outcome;
 use chorus_syntax::Cell;
 
