@@ -14,7 +14,7 @@ use crate::subshells::Subshells;
 use chorus_compiler::CacheConfig;
 use chorus_controller::Launch;
 use chorus_jupyter::server::LINGER;
-use chorus_jupyter::{BindError, ConnectionInfo, KernelSockets};
+use chorus_jupyter::{BindError, ConnectionInfo, ExecutionState, KernelSockets};
 use serde_json::json;
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -79,7 +79,7 @@ pub async fn serve(config: KernelConfig) -> Result<(), KernelError> {
     let config = Arc::new(config);
     let sockets = KernelSockets::bind(&config.connection).await?;
     let iopub = sockets.iopub.clone();
-    let _ = iopub.status(None, "starting").await;
+    let _ = iopub.status(None, ExecutionState::Starting).await;
     let compiler = CompilerThread::start(chorus_compiler::Config {
         relay: config.relay.clone(),
         relay_args: config.relay_args.clone(),
