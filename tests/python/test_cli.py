@@ -92,7 +92,7 @@ def test_run_streams_outputs_and_writes_a_valid_notebook(chorus, tmp_path):
         "%px px::size()",
     )
     original = path.read_text()
-    done = chorus("run", path, "-o", tmp_path / "out.ipynb", "-n", 3, timeout=300)
+    done = chorus("run", path, "-o", tmp_path / "out.ipynb", "-n", 3, env={"NO_COLOR": ""}, timeout=300)
     assert "local line" in done.stdout and "42" in done.stdout
     for engine in range(3):
         assert f"[stdout:{engine}] from {engine}" in done.stdout
@@ -128,7 +128,7 @@ def test_run_goes_on_after_a_cell_that_may_fail(chorus, tmp_path):
 
 def test_run_with_errors_allowed_goes_on_and_shows_them_in_colours_if_they_are_wanted(chorus, tmp_path):
     path = notebook(tmp_path / "in.ipynb", 'panic!("expected")', 'println!("\\x1b[31mred\\x1b[0m");')
-    done = chorus("run", path, "--allow-errors", "-o", path, env={"CLICOLOR_FORCE": "1"}, timeout=300)
+    done = chorus("run", path, "--allow-errors", "-o", path, env={"NO_COLOR": "", "CLICOLOR_FORCE": "1"}, timeout=300)
     assert "\x1b[31mred" in done.stdout and "\x1b[" in done.stderr and "expected" in done.stderr
     outputs = [cell.outputs[0] for cell in nbformat.read(path, as_version=4).cells]
     assert [output.output_type for output in outputs] == ["error", "stream"]
