@@ -201,7 +201,7 @@ def test_an_error_that_is_not_to_stop_aborts_nothing(kernel, tmp_path):
 
 def test_who_waits_for_each_reply_sees_no_cell_aborted(kernel, tmp_path):
     """nbclient and papermill take an aborted cell for a success."""
-    with running(kernel, tmp_path, then='panic!("somebody else's")') as first:
+    with running(kernel, tmp_path, then='panic!("of another client")') as first:
         of_runner = kernel.request("execute_request", {"code": "6"}, session="runner")
         own = kernel.send("7")
         kernel.ask("kernel_info_request")
