@@ -1,7 +1,7 @@
 //! Completion: rust-analyzer's, reduced to words that replace a word.
 
-use crate::host::Place;
 use crate::message::{Completion, Completions};
+use crate::place::Place;
 use crate::source::WRAPPER;
 use ra_ap_hir::PrefixKind;
 use ra_ap_ide::{
@@ -19,7 +19,7 @@ pub(crate) fn complete(place: &Place) -> ra_ap_ide::Cancellable<Completions> {
     let items = place.analysis.completions(&config(), place.position(), None)?.unwrap_or_default();
     let (cursor, text) = (place.wrapped.cursor, &place.wrapped.text);
     // The word at the cursor; all but a few of the items replace that.
-    let range = items.first().map_or(TextRange::empty(crate::host::size(cursor)), |item| item.source_range);
+    let range = items.first().map_or(TextRange::empty(crate::place::size(cursor)), |item| item.source_range);
     let (from, to) = (usize::from(range.start()), usize::from(range.end()));
     let (Some(start), Some(end)) = (place.wrapped.in_code(from), place.wrapped.in_code(to)) else {
         return Ok(Completions::default());

@@ -3,9 +3,10 @@
 use crate::complete;
 use crate::hover;
 use crate::message::{Answer, Question, Request};
+use crate::place::Place;
 use crate::source::Wrapped;
 use crate::workspace::{LoadError, Wanted, Workspace};
-use ra_ap_ide::{Analysis, AnalysisHost, FileId, FilePosition, TextSize};
+use ra_ap_ide::AnalysisHost;
 use ra_ap_ide_db::ChangeWithProcMacros;
 use std::path::{Path, PathBuf};
 
@@ -17,24 +18,6 @@ pub(crate) struct Host {
     workspace: Workspace,
     builds: PathBuf,
     answered: u64,
-}
-
-/// A place in the file that has a cell's code, as rust-analyzer knows it.
-pub(crate) struct Place {
-    pub analysis: Analysis,
-    pub file: FileId,
-    pub wrapped: Wrapped,
-}
-
-impl Place {
-    pub fn position(&self) -> FilePosition {
-        FilePosition { file_id: self.file, offset: size(self.wrapped.cursor) }
-    }
-}
-
-/// rust-analyzer counts in 32 bits; no cell is longer.
-pub(crate) fn size(offset: usize) -> TextSize {
-    TextSize::from(u32::try_from(offset).unwrap_or(u32::MAX))
 }
 
 impl Host {

@@ -1,7 +1,7 @@
 //! Documentation of the word at the cursor, or of the function in whose arguments the cursor is.
 
-use crate::host::{Place, size};
 use crate::message::Hover;
+use crate::place::{Place, size};
 use crate::source::WRAPPER;
 use ra_ap_ide::{Cancellable, FileRange, HoverConfig, HoverDocFormat, RaFixtureConfig, SubstTyLen, TextRange};
 use ra_ap_syntax::ast::{self, AstNode};

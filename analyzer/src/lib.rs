@@ -9,6 +9,7 @@ mod complete;
 mod host;
 mod hover;
 mod message;
+mod place;
 mod process;
 mod source;
 #[cfg(test)]

@@ -25,6 +25,11 @@ impl Interrupts {
         self.count.send_modify(|count| *count += 1);
     }
 
+    /// How many there were.
+    pub fn count(&self) -> u64 {
+        *self.count.borrow()
+    }
+
     /// From now on.
     pub fn listen(&self) -> Interrupted {
         Interrupted(self.count.subscribe())

@@ -1,6 +1,6 @@
 //! `chorus start`, `stop`, `list`, `status`, `engine`: clusters that outlive notebooks.
 
-use crate::kernel::engine_program;
+use crate::places::{engine_program, runtime_folder};
 use chorus_client::Client;
 use chorus_controller::{ClusterEntry, Controller, ControllerConfig, Launch, Transport, list_clusters};
 use chorus_protocol::{ClusterStatus, Connection};
@@ -69,13 +69,6 @@ pub struct Engine {
     /// Have objects sent, even if the controller's folder can be opened
     #[arg(long)]
     no_shared_files: bool,
-}
-
-/// Where clusters have their folders.
-pub fn runtime_folder() -> PathBuf {
-    let folder = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let uid = nix::unistd::Uid::current().as_raw();
-    chorus_protocol::runtime_folder(folder("CHORUS_RUNTIME_DIR"), folder("XDG_RUNTIME_DIR"), std::env::temp_dir(), uid)
 }
 
 /// Starts a cluster, as a process of its own unless it is to stay in the foreground.

@@ -124,6 +124,12 @@ fn uninstall_in(data: &Path) -> Result<Option<PathBuf>, InstallError> {
     }
 }
 
+/// How a notebook's metadata names the kernel.
+pub fn kernelspec() -> serde_json::Value {
+    let spec: serde_json::Value = serde_json::from_str(KERNEL_JSON).unwrap_or_default();
+    serde_json::json!({"name": NAME, "display_name": spec["display_name"], "language": spec["language"]})
+}
+
 /// Whether our folder is there; an error when something else has its place.
 fn is_ours(target: &Path) -> Result<bool, InstallError> {
     if std::fs::symlink_metadata(target).is_err() {

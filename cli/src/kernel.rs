@@ -1,13 +1,12 @@
 //! `chorus kernel`: what the kernelspec starts.
 
-use crate::cluster::runtime_folder;
 use chorus_cells::NotebookConfig;
+use crate::places::{data_folder, engine_program, runtime_folder};
 use chorus_engine::program::WORKER;
 use chorus_jupyter::ConnectionInfo;
 use chorus_kernel::{CacheConfig, KernelConfig};
 use nix::unistd::{Pid, getppid};
 use std::error::Error;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -17,9 +16,6 @@ pub const RELAY: &str = "evcxr-relay";
 
 /// The argument that makes this program the analyzer.
 pub const ANALYZER: &str = "analyzer";
-
-/// The argument that makes this program an engine, when `chorus-engine` isn't beside it.
-pub const ENGINE: &str = "run-engine";
 
 /// How often a kernel looks whether whoever started it is still there.
 const PARENT_CHECK: Duration = Duration::from_millis(500);
@@ -60,21 +56,6 @@ pub fn run(connection_file: &Path) -> Result<ExitCode, Box<dyn Error>> {
     result?;
     // Not by return: the compiler's thread may be in the middle of something.
     std::process::exit(0)
-}
-
-/// The engine's program and first arguments: the small one beside this program, or this one.
-pub fn engine_program(exe: &Path) -> (PathBuf, Vec<OsString>) {
-    match std::env::var_os("CHORUS_ENGINE").map(PathBuf::from).or_else(|| exe.parent().map(|f| f.join("chorus-engine")))
-    {
-        Some(engine) if engine.is_file() => (engine, Vec::new()),
-        _ => (exe.to_owned(), vec![ENGINE.into()]),
-    }
-}
-
-/// Where what outlives kernels is kept for this user.
-fn data_folder() -> Option<PathBuf> {
-    let chosen = std::env::var_os("CHORUS_DATA_DIR").filter(|folder| !folder.is_empty()).map(PathBuf::from);
-    chosen.or_else(|| dirs::data_dir().map(|folder| folder.join("chorus")))
 }
 
 /// A folder for this kernel's builds. Those of kernels that were killed are removed.

@@ -5,6 +5,7 @@ mod cluster;
 mod install;
 mod kernel;
 mod notebook;
+mod places;
 
 use clap::{Args, Parser, Subcommand};
 use install::Where;
@@ -58,7 +59,7 @@ enum Command {
     Run {
         /// The notebook
         notebook: PathBuf,
-        /// Write the executed notebook to this file, or to stdout when it is `-`
+        /// Write the executed notebook to this file, which may be the notebook itself, or to stdout when it is `-`
         #[arg(short, long, value_name = "OUT.ipynb")]
         output: Option<PathBuf>,
         /// Engines of the notebook's own cluster [default: one for each core, at least 2]
@@ -67,6 +68,12 @@ enum Command {
         /// The longest that one cell may take, in seconds
         #[arg(long, value_name = "S", value_parser = seconds)]
         timeout: Option<Duration>,
+        /// Go on when a cell fails
+        #[arg(long)]
+        allow_errors: bool,
+        /// Whether colours and other escape sequences are shown; `auto` heeds NO_COLOR and CLICOLOR_FORCE
+        #[arg(long, value_name = "WHEN", default_value_t = clap::ColorChoice::Auto)]
+        color: clap::ColorChoice,
     },
     /// Show or empty the cache of compiled cells
     #[command(subcommand)]
@@ -124,7 +131,7 @@ fn main() -> ExitCode {
         (Some(kernel::RELAY), Some(socket)) => return chorus_kernel::relay_main(Path::new(&socket)),
         (Some(kernel::ANALYZER), Some(folder)) => return chorus_kernel::analyzer_main(Path::new(&folder)),
         (Some(chorus_engine::program::WORKER), _) => chorus_engine::worker_main(),
-        (Some(kernel::ENGINE), _) => return chorus_engine::program::engine_main(std::env::args_os().skip(1)),
+        (Some(places::ENGINE), _) => return chorus_engine::program::engine_main(std::env::args_os().skip(1)),
         _ => {}
     }
     match run(Cli::parse().command) {
@@ -149,9 +156,19 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
             println!("Installed the kernel \"Rust (Chorus)\" in {}", folder.display());
         }
         Command::Uninstall(place) => println!("Removed {}", install::uninstall(&place.place())?.display()),
-        Command::Run { notebook, output, engines, timeout } => {
+        Command::Run { notebook, output, engines, timeout, allow_errors, color } => {
             log();
-            return run_notebook(notebook, output, engines, timeout);
+            let output = output.map(|path| match path.as_os_str() == "-" {
+                true => notebook::Output::Stdout,
+                false => notebook::Output::File(path),
+            });
+            let color = match color {
+                clap::ColorChoice::Auto => anstream::ColorChoice::Auto,
+                clap::ColorChoice::Always => anstream::ColorChoice::Always,
+                clap::ColorChoice::Never => anstream::ColorChoice::Never,
+            };
+            let options = notebook::RunOptions::new(notebook, output, color)?;
+            return run_notebook(notebook::RunOptions { engines, timeout, allow_errors, ..options });
         }
         Command::Cache(command) => cache::run(&command)?,
         Command::Start(start) => return cluster::start(start),
@@ -163,17 +180,7 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn run_notebook(
-    notebook: PathBuf,
-    output: Option<PathBuf>,
-    engines: Option<u32>,
-    timeout: Option<Duration>,
-) -> Result<ExitCode, Box<dyn Error>> {
-    let output = output.map(|path| match path.as_os_str() == "-" {
-        true => notebook::Output::Stdout,
-        false => notebook::Output::File(path),
-    });
-    let options = notebook::RunOptions { output, engines, timeout, ..notebook::RunOptions::new(notebook)? };
+fn run_notebook(options: notebook::RunOptions) -> Result<ExitCode, Box<dyn Error>> {
     match runtime()?.block_on(notebook::run(options)) {
         Ok(finished) => Ok(ExitCode::from(finished.exit_code())),
         Err(error) => {

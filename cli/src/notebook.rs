@@ -13,6 +13,7 @@ mod screen;
 pub use document::DocumentError;
 pub use run::run;
 
+use anstream::{AutoStream, ColorChoice};
 use chorus_jupyter::{ClientError, ConnectionError};
 use std::ffi::OsString;
 use std::io::Write;
@@ -42,6 +43,8 @@ pub struct RunOptions {
     pub engines: Option<u32>,
     /// The longest that one cell may take.
     pub timeout: Option<Duration>,
+    /// Whether the run goes on when a cell fails.
+    pub allow_errors: bool,
     /// The kernel's program and arguments; `{connection_file}` stands for the path of that file.
     pub kernel: Vec<OsString>,
     /// Where outputs are shown.
@@ -55,19 +58,26 @@ pub struct RunOptions {
 }
 
 impl RunOptions {
-    /// Runs with this program's own kernel and the process's own streams.
-    pub fn new(notebook: PathBuf) -> std::io::Result<RunOptions> {
+    /// Runs with this program's own kernel and the process's own streams. Where these don't want colours, by `color` or by
+    /// the environment (`NO_COLOR`, `CLICOLOR_FORCE`), no escape sequence of any cell gets there.
+    pub fn new(notebook: PathBuf, output: Option<Output>, color: ColorChoice) -> std::io::Result<RunOptions> {
         use std::io::IsTerminal;
         let exe = std::env::current_exe()?.into_os_string();
+        let (out, err) = (AutoStream::new(std::io::stdout(), color), AutoStream::new(std::io::stderr(), color));
+        let styled = [out.current_choice(), err.current_choice()].iter().all(|choice| *choice != ColorChoice::Never);
+        // A notebook is written as it is.
+        let out: Box<dyn Write + Send> =
+            if output == Some(Output::Stdout) { Box::new(out.into_inner()) } else { Box::new(out) };
         Ok(RunOptions {
             notebook,
-            output: None,
+            output,
             engines: None,
             timeout: None,
+            allow_errors: false,
             kernel: vec![exe, "kernel".into(), "--connection-file".into(), "{connection_file}".into()],
-            out: Box::new(std::io::stdout()),
-            err: Box::new(std::io::stderr()),
-            terminal: terminal(),
+            out,
+            err: Box::new(err),
+            terminal: terminal().filter(|_| styled),
             ask: std::io::stdin().is_terminal().then(|| Arc::new(ask_terminal) as Ask),
         })
     }
@@ -112,7 +122,7 @@ pub struct Finished {
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// All cells ran.
+    /// All cells ran, and those that failed may fail.
     Complete,
     /// A cell failed.
     Failed,

@@ -6,10 +6,11 @@
 use crate::source_map::{Place, SourceMap};
 use crate::tools::CELL_FOLDER;
 use addr2line::{Loader, Location};
+use parking_lot::Mutex;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// One of the user's functions that was being called.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +31,7 @@ impl SourceMap {
     /// The calls that the addresses, return addresses in the file `object`, lie in, the innermost first: those of the
     /// user's functions only. What can't be looked up is left out.
     pub fn calls(&self, object: &Path, addresses: &[u64]) -> Vec<Call> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock();
         if let Some(calls) = known.get(addresses) {
             return calls.clone();
         }

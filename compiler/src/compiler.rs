@@ -6,99 +6,27 @@
 //! learns of one by a `let` that is compiled and never run. A snapshot also remembers how much of the shared
 //! definitions it has seen; those that it lacks are compiled in front of the next cell.
 
-use crate::cache::{CacheConfig, CachedCell, unpack};
-use crate::cell::Cell;
+use crate::cache::{CachedCell, unpack};
 use crate::command::{self, Reply};
 use crate::dependence::{Definition, contains_type};
 use crate::diagnostic::{Diagnostic, Span};
-use crate::evaluator::{Answer, Setting, Snapshot};
+use crate::evaluator::{Answer, Snapshot};
 use crate::failure::{self, Failure, mapped};
 use crate::interrupt::Interrupter;
 use crate::namespace::{Effect, Member, Namespaces, Ticket, Variable, Variables};
 use crate::reuse::{Place, Reuse};
 use crate::rewrite::taken;
+use crate::setting::Setting;
 use crate::shared::Definitions;
 use crate::source_map::{MappedPiece, SourceMap};
 use crate::starting::{Evcxr, Starting};
 use crate::toolchain::standard_library;
+use crate::types::{CellText, Config, Evaluated, Object, Ran};
 use crate::work::{Done, Work};
 use chorus_protocol::{Death, Outcome};
+use chorus_syntax::Cell;
 use std::collections::BTreeSet;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-
-/// How to start a compiler.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// The program that calls [`crate::relay_main`], given `relay_args` and then the socket.
-    pub relay: PathBuf,
-    /// Its arguments.
-    pub relay_args: Vec<OsString>,
-    /// An empty folder for everything that is built; see [`crate::prepare_environment`].
-    pub folder: PathBuf,
-    /// Interrupts compilations from other threads.
-    pub interrupter: Interrupter,
-    /// Where compiled cells are kept for other kernels, if they are to be.
-    pub cache: Option<CacheConfig>,
-}
-
-/// A text to compile.
-#[derive(Clone, Copy, Debug)]
-pub struct CellText<'a> {
-    /// Rust, with `:` commands in front if any.
-    pub text: &'a str,
-    /// The cell's execution count.
-    pub count: u32,
-    /// The number of the text's first line in the whole cell, 1-based; 0 if that line stands above the cell.
-    pub first_line: usize,
-    /// The whole cell, whose lines are shown with errors.
-    pub cell: &'a str,
-    /// The first and the last line of the cell that the user wrote, or [`CellText::ALL`]. No place of a panic is on
-    /// others, which are generated.
-    pub users: (usize, usize),
-}
-
-impl CellText<'_> {
-    /// All lines of the cell are the user's.
-    pub const ALL: (usize, usize) = (1, usize::MAX);
-}
-
-/// A compiled cell.
-#[derive(Clone, Debug)]
-pub struct Object {
-    /// The shared object. It stays as it is until the compiler is dropped.
-    pub path: PathBuf,
-    /// The symbol to call.
-    pub entry: String,
-    /// Libraries to load first.
-    pub preload: Vec<PathBuf>,
-    /// Whether it loads any variable.
-    pub needs_variables: bool,
-    /// Whether the cell ends in an expression.
-    pub has_result: bool,
-    /// Finds the user's line for a panic's.
-    pub source: SourceMap,
-}
-
-/// What came of an object.
-#[derive(Clone, Debug)]
-pub enum Ran {
-    /// It ran, and this is how it ended for each member.
-    Finished(Vec<(Member, Outcome)>),
-    /// It was sent; [`Compiler::settle`] hears later how it ended.
-    Submitted,
-}
-
-/// A cell that was compiled.
-#[derive(Clone, Debug, Default)]
-pub struct Evaluated {
-    /// For [`Compiler::settle`], when the object was [`Ran::Submitted`].
-    pub ticket: Option<Ticket>,
-    /// Variables that members lost by it.
-    pub lost: Vec<(Member, Vec<String>)>,
-    /// Variables that members lost because the cell defines a type anew that is in them.
-    pub outdated: Vec<(Member, Vec<String>)>,
-}
 
 /// Compiles the cells of one notebook.
 pub struct Compiler {

@@ -3,7 +3,9 @@
 //! This file alone talks to evcxr. It never looks at members or variables, and it never runs a cell: it hands each
 //! object to a callback and tells evcxr what came of it.
 
+use crate::library::{self, Instead};
 use crate::relay::{FromRelay, LoadAndRun, RelayServer};
+use crate::setting::Setting;
 use evcxr::EvalContext;
 use std::any::Any;
 use std::ffi::OsString;
@@ -29,48 +31,15 @@ pub(crate) enum Answer {
     VariablesLost(Vec<String>),
 }
 
-/// A change of a namespace's configuration, to be applied to any snapshot.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Setting {
-    Dependency { name: String, config: String },
-    LocalDependency(String),
-    Optimization(String),
-    ErrorFormat(String),
-    Toolchain(String),
-    Offline(bool),
-    Linker(String),
-    CodegenBackend(String),
-    StaticLinking(bool),
-    Sccache(bool),
-    CacheMib(u64),
-    BuildEnv(String, String),
-    PreserveVarsOnPanic(bool),
-}
-
-impl Setting {
-    /// Whether cells can derive serde's traits from now on, under whatever name.
-    fn brings_serde(&self) -> bool {
-        let Setting::Dependency { name, config } = self else { return false };
-        let config: String = config.split_whitespace().collect();
-        name == "serde" && !config.contains("package=") || config.contains("package=\"serde\"")
-    }
-
-    /// Whether nothing is left of `other` once this one is made.
-    pub fn replaces(&self, other: &Setting) -> bool {
-        match (self, other) {
-            (Setting::Dependency { name, .. }, Setting::Dependency { name: other, .. })
-            | (Setting::BuildEnv(name, _), Setting::BuildEnv(other, _))
-            | (Setting::LocalDependency(name), Setting::LocalDependency(other)) => name == other,
-            _ => std::mem::discriminant(self) == std::mem::discriminant(other),
-        }
-    }
-}
-
 pub(crate) struct Evaluator {
     context: EvalContext,
     relay: RelayServer,
+    /// Where everything is built.
+    folder: PathBuf,
     /// Where the crate px is.
     px: PathBuf,
+    /// What rust-analyzer reads in the place of the toolchain's library, where it can't read that.
+    library: Option<Instead>,
 }
 
 impl Evaluator {
@@ -82,7 +51,7 @@ impl Evaluator {
         // evcxr evaluates something to begin with; that needs no worker.
         let (context, _outputs) =
             serve(&relay, &mut |_| Answer::Succeeded, || EvalContext::with_subprocess_command(command))?;
-        Ok(Evaluator { context, relay, px: px.to_owned() })
+        Ok(Evaluator { context, relay, folder: folder.to_owned(), px: px.to_owned(), library: None })
     }
 
     pub fn snapshot(&self) -> Snapshot {
@@ -97,6 +66,27 @@ impl Evaluator {
         snapshot: &Snapshot,
         run: &mut (dyn FnMut(LoadAndRun) -> Answer + Send),
     ) -> Result<Snapshot, evcxr::Error> {
+        match self.try_eval(code, snapshot, run) {
+            // Such an error comes before anything runs, and may come of types that rust-analyzer doesn't know.
+            Err(evcxr::Error::Message(error)) if !self.knows_library(snapshot) => {
+                tracing::warn!(error, "rust-analyzer doesn't know the standard library, and is started again");
+                self.find_library(snapshot).map_err(|why| {
+                    let what = "rust-analyzer, which infers the types of variables, can't read the standard library";
+                    let next = "`rustup component add rust-src` installs its source";
+                    evcxr::Error::Message(format!("{error}\n{what} ({why}); {next}"))
+                })?;
+                self.try_eval(code, snapshot, run)
+            }
+            result => result,
+        }
+    }
+
+    fn try_eval(
+        &mut self,
+        code: &str,
+        snapshot: &Snapshot,
+        run: &mut (dyn FnMut(LoadAndRun) -> Answer + Send),
+    ) -> Result<Snapshot, evcxr::Error> {
         let state = state_of(EvalContext::state, snapshot)?;
         let context = &mut self.context;
         serve(&self.relay, run, || {
@@ -106,6 +96,39 @@ impl Evaluator {
             })
         })?;
         Ok(self.snapshot())
+    }
+
+    /// Whether rust-analyzer infers a type of the standard library. It reads the crate's manifest again if that has
+    /// changed, and with it the library.
+    fn knows_library(&mut self, snapshot: &Snapshot) -> bool {
+        let hover = self.hover("let chorus_probe = ::std::vec![1u8];\nchorus_probe", snapshot);
+        hover.is_ok_and(|(text, _)| text.contains("Vec<u8"))
+    }
+
+    /// Has rust-analyzer read the standard library once more.
+    fn find_library(&mut self, snapshot: &Snapshot) -> std::io::Result<()> {
+        let installed = library::install(&self.folder);
+        if self.reload(snapshot)? {
+            return Ok(());
+        }
+        installed?;
+        // It is there, and cargo can't tell of it. From now on, nobody asks cargo.
+        self.library = Some(Instead::without_manifest(&self.folder)?);
+        match self.reload(snapshot)? {
+            true => Ok(()),
+            false => Err(std::io::Error::other("it was read again, and no type is known")),
+        }
+    }
+
+    /// Has rust-analyzer read everything once more. Returns whether it knows the library then.
+    fn reload(&mut self, snapshot: &Snapshot) -> std::io::Result<bool> {
+        let manifest = self.folder.join("Cargo.toml");
+        let text = std::fs::read_to_string(&manifest)?;
+        // It reads what has another manifest than before; the one that counts is to be read last.
+        std::fs::write(&manifest, format!("{text}\n"))?;
+        let _ = self.hover("1", snapshot);
+        std::fs::write(&manifest, text)?;
+        Ok(self.knows_library(snapshot))
     }
 
     /// The snapshot with a setting changed. A dependency is looked up, which may use the network. With serde, px lets all
@@ -182,21 +205,4 @@ fn serve<T>(
         let _ = over.send(FromRelay::EvaluationOver);
         result
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn serde_is_known_under_any_name() {
-        let brings =
-            |name: &str, config: &str| Setting::Dependency { name: name.into(), config: config.into() }.brings_serde();
-        assert!(brings("serde", "\"*\""));
-        assert!(brings("serde", "{ version = \"1\", features = [\"derive\"] }"));
-        assert!(brings("s", "{ version = \"1\", package = \"serde\" }"));
-        assert!(!brings("serde", "{ version = \"1\", package=\"other\" }"));
-        assert!(!brings("serde_json", "\"1\""));
-        assert!(!Setting::LocalDependency("serde".into()).brings_serde());
-    }
 }

@@ -4,14 +4,12 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Interrupts the compiler from another thread.
 #[derive(Clone, Debug, Default)]
 pub struct Interrupter {
     asked: Arc<AtomicBool>,
-    /// How often anybody has.
-    times: Arc<AtomicU64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,8 +23,7 @@ impl Interrupter {
     /// Ends what is being compiled; the evaluation then fails as interrupted. Nothing happens when nothing is.
     pub fn interrupt(&self) {
         self.asked.store(true, Ordering::SeqCst);
-        self.times.fetch_add(1, Ordering::SeqCst);
-        for pid in builds(&processes(), std::process::id() as i32) {
+        for pid in builds(&processes(), std::process::id() as i32, compiles) {
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
     }
@@ -36,26 +33,21 @@ impl Interrupter {
         self.asked.store(false, Ordering::SeqCst);
     }
 
-    /// How many interrupts there were, whatever cells have begun since.
-    pub(crate) fn times(&self) -> u64 {
-        self.times.load(Ordering::SeqCst)
-    }
-
     pub(crate) fn was_asked(&self) -> bool {
         self.asked.load(Ordering::SeqCst)
     }
 }
 
-/// The build programs among the children of `root`, with all their descendants, parents first, so that a build that
-/// loses its rustc can't start the next one.
-fn builds(processes: &[Process], root: i32) -> Vec<i32> {
+/// The children of `root` that compile, with all their descendants, parents first, so that a build that loses its rustc
+/// can't start the next one.
+fn builds(processes: &[Process], root: i32, compiles: impl Fn(i32) -> bool) -> Vec<i32> {
     let mut children: HashMap<i32, Vec<&Process>> = HashMap::new();
     for process in processes {
         children.entry(process.parent).or_default().push(process);
     }
     let of = |pid: i32| children.get(&pid).into_iter().flatten().copied();
     let mut found: Vec<i32> = of(root)
-        .filter(|child| matches!(child.name.as_str(), "cargo" | "rustc" | "mold") && !is_question(child.pid))
+        .filter(|child| matches!(child.name.as_str(), "cargo" | "rustc" | "mold") && compiles(child.pid))
         .map(|child| child.pid)
         .collect();
     let mut at = 0;
@@ -66,11 +58,11 @@ fn builds(processes: &[Process], root: i32) -> Vec<i32> {
     found
 }
 
-/// Whether rust-analyzer asks cargo for the packages or settings of a workspace. It doesn't ask again, and goes on with less
-/// than there is. It alone uses this flag.
-fn is_question(pid: i32) -> bool {
-    let arguments = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    String::from_utf8_lossy(&arguments).contains("unstable-options")
+/// Whether this process compiles for a cell. rust-analyzer calls cargo and rustc too, to ask for the packages, settings and
+/// library of a workspace; it doesn't ask again when they are killed, and goes on with less than there is.
+fn compiles(pid: i32) -> bool {
+    let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    environment.split(|byte| *byte == 0).any(|variable| variable.starts_with(crate::tools::ASKED.as_bytes()))
 }
 
 fn processes() -> Vec<Process> {
@@ -106,8 +98,25 @@ mod tests {
             process(14, 10, "chorus-engine"),
             process(15, 14, "cargo"),
             process(16, 1, "cargo"),
+            process(17, 10, "rustc"),
         ];
-        assert_eq!(builds(&all, 10), [11, 12, 13]);
+        assert_eq!(builds(&all, 10, |pid| pid != 17), [11, 12, 13]);
+    }
+
+    #[test]
+    fn what_compiles_is_told_from_questions() {
+        let child = |variable: Option<&str>| {
+            let mut command = std::process::Command::new("sleep");
+            command.arg("60").envs(variable.map(|name| (name, "1"))).spawn().unwrap()
+        };
+        let mut children = [child(Some(crate::tools::ASKED)), child(None)];
+        let told = children.each_mut().map(|child| {
+            let told = compiles(child.id() as i32);
+            child.kill().unwrap();
+            child.wait().unwrap();
+            told
+        });
+        assert_eq!(told, [true, false]);
     }
 
     #[test]

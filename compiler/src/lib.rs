@@ -7,45 +7,44 @@
 
 mod backtrace;
 mod cache;
-mod cell;
 mod command;
 mod compiler;
-mod complete;
 mod context;
 mod dependence;
 mod diagnostic;
 mod evaluator;
-mod expression;
 mod failure;
 mod interrupt;
+mod library;
 mod namespace;
 mod px;
 mod relay;
 mod reuse;
 mod rewrite;
+mod setting;
 mod shared;
 mod snapshots;
 mod source_map;
 mod starting;
 mod toolchain;
 mod tools;
+mod types;
 mod work;
 
 pub use backtrace::Call;
 pub use cache::{CacheConfig, CacheInfo};
-pub use cell::is_expression;
+pub use chorus_syntax::{Completeness, Expression, Parameters, Shape, completeness, is_expression};
 pub use command::{Action, Reply, command_names, help, help_of};
-pub use compiler::{CellText, Compiler, Config, Evaluated, Object, Ran};
-pub use complete::{Completeness, completeness};
+pub use compiler::Compiler;
 pub use context::Context;
 pub use diagnostic::{Diagnostic, ELSEWHERE, Level, Span};
-pub use expression::{Expression, Parameters, Shape};
 pub use failure::Failure;
 pub use interrupt::Interrupter;
 pub use namespace::{Member, Namespaces, Ticket, Variable, Variables, describe};
 pub use relay::relay_main;
 pub use source_map::{Place, SourceMap};
 pub use toolchain::{find_program, prepare_environment, users_path};
+pub use types::{CellText, Config, Evaluated, Object, Ran};
 
 /// Becomes cargo or rustc, if evcxr or cargo started this program in the place of one. Call it at the program's very
 /// beginning.

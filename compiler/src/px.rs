@@ -1,6 +1,6 @@
 //! Puts the source of the crate `px`, which cells see, where cargo can build it for a notebook.
 
-use crate::evaluator::Setting;
+use crate::setting::Setting;
 use crate::toolchain::{find_program, users_path};
 use std::io;
 use std::path::{Path, PathBuf};

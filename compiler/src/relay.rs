@@ -4,12 +4,13 @@
 //! copies these lines to a socket of the kernel and the answers back; the object is loaded elsewhere, by workers.
 //! The user's own output never passes here: anything unexpected on this stream would block evcxr.
 
+use parking_lot::Mutex;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
 
 /// A request of evcxr to load an object and to call one of its functions.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,7 +28,7 @@ pub(crate) enum FromRelay {
 /// The kernel's end.
 pub(crate) struct RelayServer {
     requests: Mutex<Receiver<FromRelay>>,
-    over: Mutex<Sender<FromRelay>>,
+    over: Sender<FromRelay>,
     answers: Arc<Mutex<Option<UnixStream>>>,
     socket: PathBuf,
 }
@@ -36,8 +37,6 @@ impl RelayServer {
     /// Listens in `folder`. evcxr starts the relay again when it dies, so each new connection replaces the last.
     pub fn listen(folder: &Path) -> std::io::Result<RelayServer> {
         let socket = folder.join("relay");
-        // An evcxr whose start was interrupted has left its own.
-        let _ = std::fs::remove_file(&socket);
         let listener = UnixListener::bind(&socket)?;
         let (over, requests) = channel();
         let answers = Arc::new(Mutex::new(None));
@@ -46,7 +45,7 @@ impl RelayServer {
             move || {
                 for stream in listener.incoming().flatten() {
                     let Ok(writer) = stream.try_clone() else { continue };
-                    *lock(&answers) = Some(writer);
+                    *answers.lock() = Some(writer);
                     for line in BufReader::new(stream).lines() {
                         let Ok(line) = line else { break };
                         let Some(request) = parse_request(&line) else { continue };
@@ -57,7 +56,7 @@ impl RelayServer {
                 }
             }
         })?;
-        Ok(RelayServer { requests: Mutex::new(requests), over: Mutex::new(over), answers, socket })
+        Ok(RelayServer { requests: Mutex::new(requests), over, answers, socket })
     }
 
     pub fn socket(&self) -> &Path {
@@ -67,26 +66,22 @@ impl RelayServer {
     /// Waits for what evcxr asks next.
     pub fn next(&self) -> FromRelay {
         // This server holds a sender itself, so the channel can't be closed.
-        lock(&self.requests).recv().unwrap_or(FromRelay::EvaluationOver)
+        self.requests.lock().recv().unwrap_or(FromRelay::EvaluationOver)
     }
 
     /// Answers a request; `markers` come before the line that ends it.
     pub fn answer(&self, markers: &[String]) {
         let mut text: String = markers.iter().map(|marker| format!("{marker}\n")).collect();
         text.push_str("EVCXR_EXECUTION_COMPLETE\n");
-        if let Some(stream) = lock(&self.answers).as_mut() {
+        if let Some(stream) = self.answers.lock().as_mut() {
             // A relay that is gone is evcxr's to report: its read fails as well.
             let _ = stream.write_all(text.as_bytes());
         }
     }
 
     pub fn evaluation_over(&self) -> Sender<FromRelay> {
-        lock(&self.over).clone()
+        self.over.clone()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 fn parse_request(line: &str) -> Option<LoadAndRun> {

@@ -1,13 +1,14 @@
 //! evcxr takes seconds to start, so it starts in the background, and only who needs it waits for it.
 
-use crate::compiler::Config;
 use crate::diagnostic::Diagnostic;
-use crate::evaluator::{Answer, Evaluator, Setting};
+use crate::evaluator::{Answer, Evaluator};
 use crate::failure::Failure;
 use crate::interrupt::Interrupter;
+use crate::library::{self, Instead};
+use crate::setting::Setting;
 use crate::shared::Definitions;
 use crate::snapshots::Snapshots;
-use crate::toolchain::WithoutLibrary;
+use crate::types::Config;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -48,15 +49,7 @@ impl Starting {
         let interrupter = config.interrupter.clone();
         std::thread::Builder::new().name("evcxr-start".into()).stack_size(STACK).spawn(move || {
             let begun = Instant::now();
-            let mut started;
-            loop {
-                let interrupts = config.interrupter.times();
-                started = start(&config, &px);
-                // An interrupt ends every cargo; this one wasn't the user's.
-                if started.is_ok() || config.interrupter.times() == interrupts {
-                    break;
-                }
-            }
+            let mut started = start(&config, &px);
             tracing::debug!(after = ?begun.elapsed(), "evcxr has started");
             if let (false, Ok(evcxr)) = (hurry.load(Ordering::SeqCst), &mut started) {
                 warm_up(evcxr);
@@ -104,12 +97,16 @@ impl Starting {
 
 fn start(config: &Config, px: &Path) -> Result<Evcxr, Diagnostic> {
     let failed = |what: &str, error: &dyn std::fmt::Display| Diagnostic::error(format!("{what}: {error}"));
-    // A start that was interrupted has left the tools, and evcxr would use them before it is told how.
-    let _ = std::fs::remove_dir_all(crate::tools::folder(&config.folder));
-    let without_library = WithoutLibrary::new(&config.folder).map_err(|error| failed("can't write", &error))?;
+    let nothing = Instead::nothing(&config.folder).map_err(|error| failed("can't write", &error))?;
+    // Beside the start, which needs no library yet.
+    let folder = config.folder.clone();
+    let installing = std::thread::spawn(move || library::install(&folder));
     let evaluator = Evaluator::start(&config.relay, &config.relay_args, &config.folder, px)
         .map_err(|error| failed("evcxr can't be started; is the Rust toolchain installed?", &error))?;
-    drop(without_library);
+    if let Ok(Err(error)) = installing.join() {
+        tracing::warn!("the standard library's source can't be installed: {error}");
+    }
+    drop(nothing);
     // evcxr tries dependencies out in its own crate's place.
     let manifest = std::fs::read_to_string(config.folder.join("Cargo.toml")).unwrap_or_default();
     let mut base = evaluator.snapshot();
@@ -132,8 +129,7 @@ fn start(config: &Config, px: &Path) -> Result<Evcxr, Diagnostic> {
 /// Builds px and lets rust-analyzer read the standard library, which the first cell would wait for otherwise.
 fn warm_up(evcxr: &mut Evcxr) {
     let (snapshot, prefix) = (evcxr.snapshots.base().clone(), Definitions::new().text(0));
-    let code =
-        format!("{prefix}let warm: Vec<usize> = vec![1].into_iter().map(|x: usize| x + 1).collect();\nwarm.len()");
+    let code = format!("{prefix}let warm = vec![1].into_iter().map(|x: usize| x + 1).collect::<Vec<_>>();\nwarm.len()");
     if let Err(error) = evcxr.evaluator.eval(&code, &snapshot, &mut |_| Answer::Succeeded) {
         tracing::warn!("warming up failed: {error}");
     }

@@ -8,9 +8,6 @@ use std::process::Command;
 /// Has [`users_path`], for our tools too.
 pub(crate) const USERS_PATH: &str = "CHORUS_USERS_PATH";
 
-/// Tells rust-analyzer where the standard library's source is.
-const LIBRARY: &str = "RUST_SRC_PATH";
-
 /// Sets what evcxr reads from the environment: a place for its files below `folder`, and on the PATH cargo's own folder,
 /// where Jupyter is started from a desktop that doesn't know it, and first of all the folder of our tools. The PATH
 /// without that is [`users_path`].
@@ -39,35 +36,10 @@ pub unsafe fn prepare_environment(folder: &Path) {
     unsafe {
         std::env::set_var(USERS_PATH, users);
         std::env::set_var("PATH", ours);
-        if std::env::var_os(LIBRARY).is_none() {
-            std::env::set_var(LIBRARY, empty_library(folder));
+        if std::env::var_os(crate::library::PLACE).is_none() {
+            std::env::set_var(crate::library::PLACE, crate::library::ours(folder));
         }
     }
-}
-
-/// While this lives, rust-analyzers that are started in this process find an empty standard library.
-///
-/// evcxr evaluates something when it starts, before it can be told of the crate px; when it is told, its rust-analyzer
-/// reads and analyses the standard library once more, which takes 3 s and holds on to the memory of the first time.
-pub(crate) struct WithoutLibrary(PathBuf);
-
-impl WithoutLibrary {
-    pub fn new(folder: &Path) -> std::io::Result<WithoutLibrary> {
-        let library = empty_library(folder);
-        std::fs::create_dir_all(library.join("core"))?;
-        Ok(WithoutLibrary(library))
-    }
-}
-
-impl Drop for WithoutLibrary {
-    fn drop(&mut self) {
-        // A path without a `core` in it is ignored.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-fn empty_library(folder: &Path) -> PathBuf {
-    folder.join("empty-library")
 }
 
 /// The PATH for programs that aren't ours.

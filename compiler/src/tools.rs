@@ -12,7 +12,7 @@
 //! types from that. With a constant, an object from the cache and one that is compiled now agree about the types of
 //! variables, and adding a dependency doesn't make variables of the user's types unreadable.
 
-use crate::evaluator::Setting;
+use crate::setting::Setting;
 use crate::toolchain::{find_program, users_path};
 use serde::{Deserialize, Serialize};
 use std::ffi::{OsStr, OsString};
@@ -22,8 +22,8 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-/// Says that the program is one of these tools.
-const ASKED: &str = "CHORUS_BUILDS_CELLS";
+/// Says that the program is one of these tools, or was called by one.
+pub(crate) const ASKED: &str = "CHORUS_BUILDS_CELLS";
 /// The user's own wrapper, if any.
 const INNER: &str = "CHORUS_INNER_WRAPPER";
 /// For the wrapper: what the call is to be noted for.

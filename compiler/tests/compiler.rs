@@ -148,6 +148,14 @@ fn cells_become_objects() {
     let place = n.objects[0].source.place(line("fails();"), 1).unwrap();
     assert_eq!((place.cell, place.line), (n.count, 2));
 
+    // rust-analyzer read everything anew while there was no standard library to be found, and said nothing.
+    let hidden = folder.path().join("library");
+    std::fs::create_dir_all(hidden.join("core")).unwrap();
+    n.ok(&local, ":opt 1\n1");
+    std::fs::remove_dir_all(hidden).unwrap();
+    n.ok(&local, "let mut seen = vec![1]; seen.push(2);");
+    n.ok(&local, "let more: i32 = seen.iter().sum(); let f = seen.clone();");
+
     // Commands.
     assert!(n.err(&local, ":nonsense 1").contains("there is no command `:nonsense`"));
     std::fs::create_dir_all(folder.path().join("dep/src")).unwrap();

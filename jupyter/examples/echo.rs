@@ -3,7 +3,7 @@
 //! Run it as Jupyter would, `echo CONNECTION_FILE`. `fail`, `ask` and `print N` are its three commands.
 
 use chorus_jupyter::content::{self, ExecuteRequest, Failure};
-use chorus_jupyter::{ConnectionInfo, KernelSockets, Message, Receiver, Sender, server};
+use chorus_jupyter::{ConnectionInfo, ExecutionState, KernelSockets, Message, Receiver, Sender, server};
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 
@@ -21,7 +21,7 @@ async fn main() -> Result<(), Error> {
 pub async fn serve(sockets: KernelSockets) -> Result<(), Error> {
     let KernelSockets { mut shell, mut control, mut stdin, iopub } = sockets;
     let mut count = 0;
-    iopub.status(None, "starting").await?;
+    iopub.status(None, ExecutionState::Starting).await?;
     loop {
         let (request, replies) = tokio::select! {
             Some(request) = control.0.recv() => (request, &control.1),
@@ -29,7 +29,7 @@ pub async fn serve(sockets: KernelSockets) -> Result<(), Error> {
             else => return Ok(()),
         };
         let parent = Some(&request.header);
-        iopub.status(parent, "busy").await?;
+        iopub.status(parent, ExecutionState::Busy).await?;
         let content = match request.msg_type() {
             "kernel_info_request" => json!({
                 "status": "ok", "protocol_version": "5.5", "implementation": "echo", "implementation_version": "1",
@@ -47,7 +47,7 @@ pub async fn serve(sockets: KernelSockets) -> Result<(), Error> {
             other => Failure { ename: "Unknown".into(), evalue: other.into(), ..Default::default() }.reply(),
         };
         replies.send(Message::reply_to(&request, &request.msg_type().replace("_request", "_reply"), content)).await;
-        iopub.status(parent, "idle").await?;
+        iopub.status(parent, ExecutionState::Idle).await?;
         if request.msg_type() == "shutdown_request" {
             return Ok(iopub.flush().await?);
         }

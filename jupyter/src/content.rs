@@ -1,6 +1,16 @@
-//! Contents of messages: what the [`jupyter_protocol`] crate's types are too strict for or lack, and the small ones
-//! that are easier to write than to construct.
+//! Contents of messages.
+//!
+//! The crate [`jupyter_protocol`] has types for them; a test sees that it reads what stands here. Used of it is
+//! [`ExecutionState`]. Why not the others:
+//! - `JupyterMessage`, `Header`: lose what they don't know of a header (`subshell_id`), and buffers.
+//! - `ConnectionInfo`: refuses a file without a signature scheme, loses its other fields, and shows the key when printed.
+//! - `ExecuteRequest`: refuses what leaves out `silent`; one expression that isn't a string fails the whole cell.
+//! - `KernelInfoReply`: has no `supported_features`, without which no front end asks for subshells.
+//! - `Media` in `DisplayData`, `ExecuteResult`: parses and rebuilds data that only pass through here.
+//! - `ErrorOutput`, `ReplyError`: can't be compared or shown as an error.
+//! - `StreamContent`, `ExecuteInput`, `ClearOutput`: take more lines to construct than to write.
 
+use jupyter_protocol::ExecutionState;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -75,8 +85,8 @@ impl Failure {
     }
 }
 
-/// `status`: `starting`, `busy` or `idle`.
-pub fn status(state: &str) -> Value {
+/// `status`: what the kernel does.
+pub fn status(state: &ExecutionState) -> Value {
     json!({"execution_state": state})
 }
 

@@ -5,8 +5,7 @@
 //! of the workspace.
 //!
 //! The envelope is our own, so that nothing in a header is lost (`subshell_id`) and a request that makes no sense
-//! can still be answered. For the contents there are the types of the [`jupyter_protocol`] crate, and
-//! [`content`] where those are too strict or lack a field.
+//! can still be answered. [`content`] says what of the crate [`jupyter_protocol`] is used, and why not the rest.
 
 pub mod client;
 pub mod connection;
@@ -16,6 +15,6 @@ pub mod server;
 
 pub use client::{Channel, ClientError, KernelClient, PendingReply};
 pub use connection::{ConnectionError, ConnectionInfo, Transport};
-pub use jupyter_protocol;
+pub use jupyter_protocol::ExecutionState;
 pub use message::{Header, Message, MessageError, PROTOCOL_VERSION, Signer, random_id};
 pub use server::{BindError, IoPub, KernelSockets, Receiver, Sender};

@@ -171,7 +171,7 @@ impl Message {
         self.parent_header.as_ref().map(Header::msg_id)
     }
 
-    /// The content as one of the types of [`crate::content`] or [`jupyter_protocol`].
+    /// The content as one of the types of [`crate::content`].
     pub fn content_as<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         T::deserialize(&self.content)
     }

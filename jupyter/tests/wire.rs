@@ -6,7 +6,9 @@
 mod echo;
 
 use chorus_jupyter::content::{self, ExecuteRequest};
-use chorus_jupyter::{Channel, ClientError, ConnectionInfo, KernelClient, KernelSockets, Message, PendingReply};
+use chorus_jupyter::{
+    Channel, ClientError, ConnectionInfo, ExecutionState, KernelClient, KernelSockets, Message, PendingReply,
+};
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -141,7 +143,7 @@ async fn what_is_published_before_the_first_subscription_arrives_after_a_welcome
     let folder = tempfile::tempdir().unwrap();
     let info = ConnectionInfo::ipc(folder.path()).unwrap();
     let sockets = KernelSockets::bind(&info).await.unwrap();
-    sockets.iopub.status(None, "starting").await.unwrap();
+    sockets.iopub.status(None, ExecutionState::Starting).await.unwrap();
     let iopub = sockets.iopub.clone();
     let kernel = tokio::spawn(async move { echo::serve(sockets).await });
 

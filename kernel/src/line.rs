@@ -6,11 +6,27 @@ use chorus_cells::{
     failure::{Kind, bad_request, failure},
 };
 use chorus_jupyter::content::{self, ExecuteRequest};
-use chorus_jupyter::{Message, Sender};
+use chorus_jupyter::{ExecutionState, Message, Sender};
 use serde_json::{Map, Value, json};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
+
+/// A cell that waits.
+pub struct Waiting {
+    pub request: Message,
+    /// How many interrupts there had been when it came.
+    pub interrupts: u64,
+}
+
+impl Waiting {
+    /// Whether it goes down with a cell that began after so many interrupts and failed after so many.
+    fn is_behind(&self, failed: &Message, began: u64, ended: u64) -> bool {
+        let of_same = |of: fn(&Message) -> Option<&str>| of(&self.request) == of(failed);
+        let in_spite = began < ended && self.interrupts == ended;
+        of_same(Message::subshell_id) && of_same(|message| Some(message.session())) && !in_spite
+    }
+}
 
 /// The cells that wait, and who runs them.
 pub struct Line {
@@ -19,16 +35,16 @@ pub struct Line {
     pub questions: Sender,
     pub executor: Executor,
     /// Cells that were looked at and wait on.
-    pub passed_over: VecDeque<Message>,
+    pub passed_over: VecDeque<Waiting>,
     /// The execution count.
     pub count: u32,
 }
 
 impl Line {
     /// Runs cells until `stopped`.
-    pub async fn run(mut self, mut waiting: mpsc::UnboundedReceiver<Message>, mut stopped: oneshot::Receiver<()>) {
+    pub async fn run(mut self, mut waiting: mpsc::UnboundedReceiver<Waiting>, mut stopped: oneshot::Receiver<()>) {
         self.executor.prepare().await;
-        let _ = self.kernel.iopub.status(None, "idle").await;
+        let _ = self.kernel.iopub.status(None, ExecutionState::Idle).await;
         loop {
             let next = async {
                 match self.passed_over.pop_front() {
@@ -36,23 +52,24 @@ impl Line {
                     None => waiting.recv().await,
                 }
             };
-            let request = tokio::select! {
+            let next = tokio::select! {
                 biased;
                 _ = &mut stopped => break,
-                request = next => match request {
-                    Some(request) => request,
+                next = next => match next {
+                    Some(next) => next,
                     None => break,
                 },
             };
-            self.cell(request, &mut waiting).await;
+            self.cell(next.request, &mut waiting).await;
         }
         self.executor.close().await;
     }
 
     /// Runs one cell and replies.
-    async fn cell(&mut self, message: Message, waiting: &mut mpsc::UnboundedReceiver<Message>) {
+    async fn cell(&mut self, message: Message, waiting: &mut mpsc::UnboundedReceiver<Waiting>) {
         let kernel = Arc::clone(&self.kernel);
         kernel.compiler.begin_cell();
+        let interrupts = kernel.interrupts.count();
         let interrupted = kernel.interrupts.listen();
         kernel.busy(&message).await;
         let request: ExecuteRequest = match message.content_as() {
@@ -84,6 +101,11 @@ impl Line {
         let code = if leaves { "" } else { request.code.as_str() };
         let cell = Request { code: code.into(), publisher: publisher.clone(), front_end, interrupted };
         let result = self.executor.execute(&cell).await;
+        // Those that wait now, before anybody hears of the failure: what is sent later is sent in spite of it.
+        let aborted = match result.is_err() && request.stop_on_error && !request.silent {
+            true => self.behind(&message, interrupts, waiting),
+            false => Vec::new(),
+        };
         let wishes = self.executor.take_wishes();
         let reply = match &result {
             Ok(_) => {
@@ -104,11 +126,6 @@ impl Line {
         };
         // Outputs belong before the idle state, which front ends take for their end.
         publisher.flush().await;
-        // Those that wait now: what is sent when the failure is known was sent in spite of it.
-        let aborted = match result.is_err() && request.stop_on_error {
-            true => self.behind(&message, waiting),
-            false => Vec::new(),
-        };
         self.reply(&message, reply).await;
         kernel.idle(&message).await;
         for request in aborted {
@@ -119,13 +136,23 @@ impl Line {
         }
     }
 
-    /// Takes the cells of the same shell that wait behind this one.
-    fn behind(&mut self, failed: &Message, waiting: &mut mpsc::UnboundedReceiver<Message>) -> Vec<Message> {
+    /// Takes the cells that are aborted because this one failed: those of the same client and shell that it sent behind
+    /// it. `interrupts` had come when this one began; what was sent after the last of them was sent in spite of it.
+    ///
+    /// So nobody who waits for each reply, or sends the next cell after an interrupt, sees a cell aborted; such clients
+    /// take that for a success.
+    fn behind(
+        &mut self,
+        failed: &Message,
+        interrupts: u64,
+        waiting: &mut mpsc::UnboundedReceiver<Waiting>,
+    ) -> Vec<Message> {
         self.passed_over.extend(std::iter::from_fn(|| waiting.try_recv().ok()));
+        let by_now = self.kernel.interrupts.count();
         let (aborted, others): (Vec<_>, Vec<_>) =
-            self.passed_over.drain(..).partition(|other| other.subshell_id() == failed.subshell_id());
+            self.passed_over.drain(..).partition(|other| other.is_behind(failed, interrupts, by_now));
         self.passed_over = others.into();
-        aborted
+        aborted.into_iter().map(|other| other.request).collect()
     }
 
     /// Evaluates them in their order.
@@ -169,4 +196,25 @@ fn payload_of(wish: Wish) -> Value {
 /// The value of a cell as text, for the history.
 fn text_of(publisher: &Publisher) -> Option<String> {
     publisher.value()?.get("text/plain")?.as_str().map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_sent_cells_behind_the_failed_one_has_them_aborted() {
+        let request = |session: &str| Message::new("execute_request", session, json!({}));
+        let failed = request("lab");
+        let waiting = |session: &str, interrupts| Waiting { request: request(session), interrupts };
+        assert!(waiting("lab", 0).is_behind(&failed, 0, 0), "all cells were sent at once");
+        assert!(waiting("lab", 3).is_behind(&failed, 3, 3), "earlier interrupts were of earlier cells");
+        assert!(!waiting("runner", 0).is_behind(&failed, 0, 0), "another client's cell failed");
+        assert!(waiting("lab", 0).is_behind(&failed, 0, 1), "the interrupt was for all of them");
+        assert!(!waiting("lab", 1).is_behind(&failed, 0, 1), "sent when the interrupt was known");
+        assert!(waiting("lab", 1).is_behind(&failed, 0, 2), "and interrupted again");
+        let mut subshell = waiting("lab", 0);
+        subshell.request.header.0.insert("subshell_id".into(), json!("s"));
+        assert!(!subshell.is_behind(&failed, 0, 0));
+    }
 }

@@ -61,9 +61,17 @@ pub fn is_complete(content: &Value) -> Result<Value, Failure> {
 
 /// Whether a cell, magics and all, can be run as it is.
 fn completeness(cell: &str) -> Completeness {
-    match chorus_magics::parse(cell, &Default::default()) {
-        Ok(parts) => of_parts(&parts),
-        Err(_) => Completeness::Invalid,
+    let Ok(parts) = chorus_magics::parse(cell, &Default::default()) else { return Completeness::Invalid };
+    let takes_the_cell =
+        |part: &Part<'_>| matches!(part, Part::Magic { text, .. } if text.trim_start().starts_with("%%"));
+    let last_line = cell.rsplit('\n').next().unwrap_or_default();
+    match of_parts(&parts) {
+        // As in IPython, an empty line ends what a cell magic takes: more statements may come.
+        Completeness::Complete if parts.iter().any(takes_the_cell) && !last_line.trim().is_empty() => {
+            let indent = last_line.chars().take_while(|c| c.is_whitespace()).collect();
+            Completeness::Incomplete { indent }
+        }
+        judged => judged,
     }
 }
 
@@ -120,13 +128,20 @@ mod tests {
 
     #[test]
     fn cells_with_magics_are_judged_by_their_rust() {
-        for code in ["", "%px 1 + 1", "%%px\nlet a = 1;", "%%px -t 0\n{ 1 }", "%lsmagic", "let a = 1;\n%px a", "%px?"] {
+        for code in
+            ["", "%px 1 + 1", "%%px\nlet a = 1;\n", "%%px -t 0\n{ 1 }\n  ", "%lsmagic", "let a = 1;\n%px a", "%px?"]
+        {
             assert_eq!(status(code), "complete", "{code:?}");
         }
         for code in ["%%px", "%%px\n", "%%px\nfn f() {", "%%px -t 0\nlet a =", "%lsmagic\nlet a = [", "fn f() {"] {
             assert_eq!(status(code), "incomplete", "{code:?}");
         }
-        for code in ["%%bash\n(", "%%time\na", "%time f()", "!ls (", "%load a", "%%writefile a\n{", "%%timeit\nf()"] {
+        for code in ["%%px\nlet a = 1;", "%%px\nfn f() {\n\n", "%%bash\nls", "%%time\n\na", "%%timeit\nf()"] {
+            assert_eq!(status(code), "incomplete", "{code:?}");
+        }
+        for code in
+            ["%%bash\n(\n", "%%time\na\n", "%time f()", "!ls (", "%load a", "%%writefile a\n{\n", "%%timeit\nf()\n\n"]
+        {
             assert_eq!(status(code), "complete", "{code:?}");
         }
         for code in ["%%bash", "%%time", "%%time\n%%px\nf(", "%%timeit\nf(", "%%writefile a", "!ls\nf("] {
@@ -136,6 +151,7 @@ mod tests {
             assert_eq!(status(code), "invalid", "{code:?}");
         }
         assert_eq!(is_complete(&json!({"code": "%%px\nfn f() {"})).unwrap()["indent"], "    ");
+        assert_eq!(is_complete(&json!({"code": "%%bash\nif a; then\n  b"})).unwrap()["indent"], "  ");
     }
 
     #[test]

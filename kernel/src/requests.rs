@@ -4,13 +4,14 @@
 //! runs. Around each request the kernel says that it is busy, and then idle.
 
 use crate::assist::Assist;
+use crate::cells::Waiting;
 use crate::comms::Comms;
 use crate::history::{self, History, Query};
 use crate::questions;
 use crate::subshells::Subshells;
 use chorus_cells::{Answers, CompilerThread, Interrupts, Outbox, failure::bad_request};
 use chorus_jupyter::content::Failure;
-use chorus_jupyter::{IoPub, Message, PROTOCOL_VERSION, Receiver, Sender};
+use chorus_jupyter::{ExecutionState, IoPub, Message, PROTOCOL_VERSION, Receiver, Sender};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +33,7 @@ pub struct Kernel {
     pub comms: Comms,
     pub subshells: Subshells,
     /// Where cells wait.
-    pub cells: mpsc::UnboundedSender<Message>,
+    pub cells: mpsc::UnboundedSender<Waiting>,
     pub quit: mpsc::UnboundedSender<Quit>,
     pub rust_version: OnceCell<String>,
 }
@@ -59,11 +60,11 @@ impl Kernel {
     }
 
     pub async fn busy(&self, request: &Message) {
-        let _ = self.iopub.status(Some(&request.header), "busy").await;
+        let _ = self.iopub.status(Some(&request.header), ExecutionState::Busy).await;
     }
 
     pub async fn idle(&self, request: &Message) {
-        let _ = self.iopub.status(Some(&request.header), "idle").await;
+        let _ = self.iopub.status(Some(&request.header), ExecutionState::Idle).await;
     }
 
     pub async fn answer(&self, request: &Message, replies: &Sender, msg_type: &str, content: Value) {
@@ -74,7 +75,7 @@ impl Kernel {
         let is_known = self.subshells.check(request.subshell_id());
         match request.msg_type() {
             "execute_request" if is_known.is_ok() => {
-                let _ = self.cells.send(request);
+                let _ = self.cells.send(Waiting { request, interrupts: self.interrupts.count() });
             }
             "shutdown_request" => {
                 let _ = self.quit.send(Quit::Asked(Box::new(request), replies.clone()));

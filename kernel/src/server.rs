@@ -9,7 +9,7 @@ use crate::subshells::Subshells;
 use chorus_cells::{Answers, CompilerThread, Executor, Interrupts, Known, NotebookConfig, Outbox};
 use chorus_compiler::CacheConfig;
 use chorus_jupyter::server::LINGER;
-use chorus_jupyter::{BindError, ConnectionInfo, KernelSockets};
+use chorus_jupyter::{BindError, ConnectionInfo, ExecutionState, KernelSockets};
 use serde_json::json;
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -58,7 +58,7 @@ pub enum KernelError {
 pub async fn serve(config: KernelConfig) -> Result<(), KernelError> {
     let sockets = KernelSockets::bind(&config.connection).await?;
     let iopub = sockets.iopub.clone();
-    let _ = iopub.status(None, "starting").await;
+    let _ = iopub.status(None, ExecutionState::Starting).await;
     let compiler = CompilerThread::start(chorus_compiler::Config {
         relay: config.relay.clone(),
         relay_args: config.relay_args.clone(),

@@ -191,13 +191,18 @@ class Kernel:
         )
         assert reply.text.count(text) >= times, f"the cell ended without {text!r} ({times} times):\n{reply.text}"
 
-    def request(self, kind, content=None, *, channel="shell", subshell=None, buffers=None):
-        """Sends any request, or a message that has no reply, and returns its reply to be; `pump` fills it."""
+    def request(self, kind, content=None, *, channel="shell", subshell=None, session=None, buffers=None):
+        """Sends any request, or a message that has no reply, and returns its reply to be; `pump` fills it.
+
+        `session` is another client's, in whose name it is sent.
+        """
         content = {} if content is None else content
         reply = Reply(content.get("code", kind))
         message = self.client.session.msg(kind, content)
         if subshell is not None:
             message["header"]["subshell_id"] = subshell
+        if session is not None:
+            message["header"]["session"] = session
         self._requests[message["header"]["msg_id"]] = reply
         socket = getattr(self.client, f"{channel}_channel").socket
         self.client.session.send(socket, message, buffers=buffers)

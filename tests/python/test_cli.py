@@ -6,6 +6,7 @@ import re
 import subprocess
 
 import nbformat
+import pexpect
 import pytest
 
 import processes
@@ -91,14 +92,17 @@ def test_run_streams_outputs_and_writes_a_valid_notebook(chorus, tmp_path):
         "%px px::size()",
     )
     original = path.read_text()
-    done = chorus("run", path, "-o", tmp_path / "out.ipynb", "-n", 3, timeout=300)
+    done = chorus("run", path, "-o", tmp_path / "out.ipynb", "-n", 3, env={"NO_COLOR": ""}, timeout=300)
     assert "local line" in done.stdout and "42" in done.stdout
     for engine in range(3):
         assert f"[stdout:{engine}] from {engine}" in done.stdout
     assert path.read_text() == original, "the input isn't changed"
+    assert "\x1b" not in done.stdout + done.stderr, "files and pipes get no colours"
 
     book = nbformat.read(tmp_path / "out.ipynb", as_version=4)
     nbformat.validate(book)
+    assert book.metadata["language_info"]["file_extension"] == ".rs"
+    assert book.metadata["language_info"]["pygments_lexer"] == "rust" and book.metadata["kernelspec"]["name"] == "chorus"
     assert [cell.execution_count for cell in book.cells] == [1, 2, 3]
     kinds = [output.output_type for output in book.cells[0].outputs]
     assert kinds == ["stream", "execute_result"]
@@ -120,6 +124,33 @@ def test_run_stops_at_the_first_failing_cell(chorus, tmp_path):
 def test_run_goes_on_after_a_cell_that_may_fail(chorus, tmp_path):
     path = notebook(tmp_path / "in.ipynb", 'panic!("expected")', 'println!("reached");', tags=["raises-exception"])
     assert "reached" in chorus("run", path, timeout=300).stdout
+
+
+def test_run_with_errors_allowed_goes_on_and_shows_them_in_colours_if_they_are_wanted(chorus, tmp_path):
+    path = notebook(tmp_path / "in.ipynb", 'panic!("expected")', 'println!("\\x1b[31mred\\x1b[0m");')
+    done = chorus("run", path, "--allow-errors", "-o", path, env={"NO_COLOR": "", "CLICOLOR_FORCE": "1"}, timeout=300)
+    assert "\x1b[31mred" in done.stdout and "\x1b[" in done.stderr and "expected" in done.stderr
+    outputs = [cell.outputs[0] for cell in nbformat.read(path, as_version=4).cells]
+    assert [output.output_type for output in outputs] == ["error", "stream"]
+    assert outputs[1].text == "\x1b[31mred\x1b[0m\n", "the notebook has what the cell printed"
+
+    # A terminal whose user wants no colours.
+    arguments = ["run", str(path), "--allow-errors"]
+    env = chorus.env | {"NO_COLOR": "1", "TERM": "xterm"}
+    child = pexpect.spawn(os.environ["CHORUS"], arguments, env=env, encoding="utf-8", timeout=120)
+    child.expect(pexpect.EOF)
+    assert "expected" in child.before and "red" in child.before and "\x1b" not in child.before
+    child.close()
+    assert child.exitstatus == 0
+
+
+def test_variables_need_no_types_when_cargo_cannot_look_anything_up(chorus, tmp_path):
+    """rust-analyzer asks cargo for what the standard library depends on, and goes on silently without an answer."""
+    path = notebook(tmp_path / "in.ipynb", "let mut seen = vec![1]; seen.push(2);", "seen.iter().sum::<i32>()")
+    home = tmp_path / "cargo"
+    home.mkdir()
+    env = {"CARGO_HOME": str(home), "CARGO_NET_OFFLINE": "true", "CHORUS_CACHE_MB": "0"}
+    assert "3" in chorus("run", path, env=env, timeout=300).stdout.splitlines()
 
 
 def test_run_ends_a_cell_that_takes_too_long(chorus, tmp_path):

@@ -9,16 +9,24 @@ import processes
 
 
 @pytest.fixture
-def console(installed, chorus):
-    arguments = ["-m", "jupyter_console", "--kernel", "chorus", "--simple-prompt"]
-    env = chorus.env | {"TERM": "dumb", "PYTHONUNBUFFERED": "1"}
-    child = pexpect.spawn(sys.executable, arguments, env=env, encoding="utf-8", timeout=120, dimensions=(40, 120))
-    yield child
-    child.close(force=True)
+def open_console(installed, chorus):
+    children = []
+
+    def start(*arguments, **variables):
+        command = ["-m", "jupyter_console", "--kernel", "chorus", *arguments]
+        env = chorus.env | {"PYTHONUNBUFFERED": "1"} | variables
+        child = pexpect.spawn(sys.executable, command, env=env, encoding="utf-8", timeout=120, dimensions=(40, 120))
+        children.append(child)
+        return child
+
+    yield start
+    for child in children:
+        child.close(force=True)
     processes.end_all(chorus.mark)
 
 
-def test_cells_at_a_terminal(console):
+def test_cells_at_a_terminal(open_console):
+    console = open_console("--simple-prompt", TERM="dumb")
     console.expect(r"In \[1\]: ")
     console.sendline("1 + 1")
     console.expect(r"Out\[1\]: 2\b")
@@ -30,3 +38,12 @@ def test_cells_at_a_terminal(console):
     console.sendline('panic!("shown here")')
     console.expect_exact("shown here")
     console.expect(r"In \[4\]: ")
+
+
+def test_a_cell_magic_is_typed_line_by_line_until_an_empty_line(open_console):
+    patient = "--ZMQTerminalInteractiveShell.kernel_is_complete_timeout=60"
+    console = open_console(patient, TERM="xterm", PROMPT_TOOLKIT_NO_CPR="1")
+    console.expect(r"In \[")
+    for line in ("%%bash", "echo fir''st", "echo sec''ond", ""):
+        console.send(line + "\r")
+    console.expect("first\r+\nsecond")

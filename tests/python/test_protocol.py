@@ -199,6 +199,22 @@ def test_an_error_that_is_not_to_stop_aborts_nothing(kernel, tmp_path):
     assert first.content["status"] == "error"
 
 
+def test_who_waits_for_each_reply_sees_no_cell_aborted(kernel, tmp_path):
+    """nbclient and papermill take an aborted cell for a success."""
+    with running(kernel, tmp_path, then='panic!("of another client")') as first:
+        of_runner = kernel.request("execute_request", {"code": "6"}, session="runner")
+        own = kernel.send("7")
+        kernel.ask("kernel_info_request")
+    assert first.status == "error"
+    kernel.wait(of_runner)
+    assert (of_runner.content["status"], of_runner.results) == ("ok", [{"text/plain": "6"}])
+    assert kernel.wait(own).status == "aborted"
+
+    unheard = kernel.send('std::thread::sleep(std::time::Duration::from_millis(500)); panic!("unheard")', silent=True)
+    assert kernel.run("8").ok().results == [{"text/plain": "8"}]
+    assert unheard.status == "error"
+
+
 # While a cell runs
 
 

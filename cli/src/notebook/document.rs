@@ -1,5 +1,5 @@
-//! A notebook file, as JSON. Only outputs, counts and missing cell ids are ever changed: everything else that is in
-//! it, known to us or not, comes out as it went in.
+//! A notebook file, as JSON. Only outputs, counts, missing cell ids and the kernel's metadata are ever changed:
+//! everything else that is in it, known to us or not, comes out as it went in.
 
 use super::outputs::Recorded;
 use chorus_jupyter::random_id;
@@ -97,6 +97,17 @@ impl Document {
                 cell["execution_count"] = Value::Null;
             }
         }
+    }
+
+    /// Notes the language of the kernel that it ran in, by which others name and colour it, and the kernel itself if no
+    /// other is named.
+    pub fn ran_in(&mut self, kernel_info: &Value, kernelspec: Value) {
+        let Some(language) = kernel_info.get("language_info").filter(|language| language.is_object()) else { return };
+        let Some(root) = self.root.as_object_mut() else { return };
+        let metadata = root.entry("metadata").or_insert_with(|| json!({}));
+        let Some(metadata) = metadata.as_object_mut() else { return };
+        metadata.insert("language_info".into(), language.clone());
+        metadata.entry("kernelspec").or_insert(kernelspec);
     }
 
     /// Sets what running a cell gave.
@@ -220,6 +231,23 @@ mod tests {
             }
         }
         assert_eq!(after, before);
+    }
+
+    #[test]
+    fn the_kernel_is_noted_and_another_one_that_is_named_stays() {
+        let info = json!({"language_info": {"name": "rust", "file_extension": ".rs"}});
+        let after = |notebook: &Value, info: &Value| {
+            let mut document = parse(notebook).unwrap();
+            document.ran_in(info, crate::install::kernelspec());
+            serde_json::from_slice::<Value>(&document.to_bytes().unwrap()).unwrap()["metadata"].clone()
+        };
+        let mut expected = notebook(5)["metadata"].clone();
+        expected["language_info"] = info["language_info"].clone();
+        assert_eq!(after(&notebook(5), &info), expected);
+        assert_eq!(after(&notebook(5), &json!({"status": "ok"})), notebook(5)["metadata"], "the kernel doesn't say");
+        let bare = json!({"nbformat": 4, "cells": []});
+        let kernelspec = json!({"name": "chorus", "display_name": "Rust (Chorus)", "language": "rust"});
+        assert_eq!(after(&bare, &info)["kernelspec"], kernelspec);
     }
 
     #[test]

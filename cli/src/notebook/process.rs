@@ -1,12 +1,13 @@
 //! The kernel's process: started, watched, ended.
 
+use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -67,7 +68,7 @@ impl KernelProcess {
             let mut reader = BufReader::new(stderr);
             let mut line = Vec::new();
             while matches!(reader.read_until(b'\n', &mut line).await, Ok(1..)) {
-                let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut lines = lines.lock();
                 lines.truncate(TAIL - 1);
                 lines.push_front(String::from_utf8_lossy(&line).trim_end().to_owned());
                 line.clear();
@@ -85,7 +86,7 @@ impl KernelProcess {
         // Its own children may hold the pipe open, so the end of the pipe isn't waited for for long.
         let _ = tokio::time::timeout(Duration::from_millis(200), &mut self.reader).await;
         let mut message = format!("the kernel {status}");
-        let lines = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines = self.tail.lock();
         if !lines.is_empty() {
             message.push_str("; its last lines on stderr:");
         }

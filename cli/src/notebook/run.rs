@@ -57,7 +57,7 @@ pub(super) enum Stop {
 
 /// The same, with the user's wishes from a channel.
 pub(super) async fn run_until(options: RunOptions, stop: mpsc::Receiver<Stop>) -> Result<Finished, RunError> {
-    let RunOptions { notebook, output, engines, timeout, kernel, out, err, terminal, ask } = options;
+    let RunOptions { notebook, output, engines, timeout, allow_errors, kernel, out, err, terminal, ask } = options;
     let to_stdout = output == Some(Output::Stdout);
     let (page, shown_on) = if to_stdout { (Some(out), None) } else { (None, Some(out)) };
     let mut screen = Screen::new(shown_on, err, terminal.filter(|_| !to_stdout));
@@ -74,7 +74,8 @@ pub(super) async fn run_until(options: RunOptions, stop: mpsc::Receiver<Stop>) -
         screen.note(&format!("warning: {} is a notebook in {language}, not in Rust", notebook.display()))?;
     }
     document.prepare();
-    let cells = document.code_cells();
+    let mut cells = document.code_cells();
+    cells.iter_mut().for_each(|cell| cell.may_fail |= allow_errors);
 
     let sockets = tempfile::Builder::new().prefix("chorus-run-").tempdir().map_err(RunError::Folder)?;
     // Unix sockets in a private folder leave no port for others to take; TCP when the folder's path is too long.
@@ -89,9 +90,19 @@ pub(super) async fn run_until(options: RunOptions, stop: mpsc::Receiver<Stop>) -
         RunError::Start { program, source }
     })?;
 
-    let mut run = Run { process, stop, timeout, ask, screen, outputs: Outputs::default(), parents: HashMap::new() };
+    let mut run = Run {
+        process,
+        stop,
+        timeout,
+        ask,
+        screen,
+        outputs: Outputs::default(),
+        parents: HashMap::new(),
+        kernel_info: Value::Null,
+    };
     let finished = run.all(&info, &cells).await?;
 
+    document.ran_in(&run.kernel_info, crate::install::kernelspec());
     for (cell, record) in cells.iter().zip(run.outputs.cells()) {
         document.record(cell.index, &record.outputs, record.execution_count);
     }
@@ -113,6 +124,8 @@ struct Run {
     ask: Option<Ask>,
     screen: Screen,
     outputs: Outputs,
+    /// What the kernel said of itself.
+    kernel_info: Value,
     /// Which cell each request ran, since outputs may come when the next one runs already.
     parents: HashMap<String, usize>,
 }
@@ -132,6 +145,7 @@ impl Run {
                 return self.report(Finished { ending, ran: 0, of });
             }
         };
+        self.kernel_info = client.kernel_info().clone();
         let mut finished = Finished { ending: Ending::Complete, ran: 0, of };
         for cell in cells {
             finished.ran += 1;

@@ -50,7 +50,7 @@ impl Bench {
             err: Box::new(err.clone()),
             terminal: None,
             ask: None,
-            ..RunOptions::new(notebook).unwrap()
+            ..RunOptions::new(notebook, None, anstream::ColorChoice::Never).unwrap()
         };
         let (stops, stop) = mpsc::channel(4);
         Bench { folder, out, err, stops, stop: Some(stop), options: Some(options) }
@@ -137,6 +137,17 @@ async fn the_first_failing_cell_ends_the_run_but_is_written() {
     let cells = bench.cells();
     assert_eq!(cells[2]["outputs"][0]["ename"], "Failed");
     assert_eq!((&cells[3]["outputs"], &cells[3]["execution_count"]), (&json!([]), &Value::Null));
+}
+
+#[tokio::test]
+async fn where_errors_are_allowed_the_run_goes_on() {
+    let mut bench =
+        Bench::new(&["fail", "print a", "fail quietly"]).writing().set(|options| options.allow_errors = true);
+    let finished = bench.run().await.unwrap();
+    assert_eq!((finished.clone(), finished.exit_code()), (Finished { ending: Ending::Complete, ran: 3, of: 3 }, 0));
+    let cells = bench.cells();
+    assert_eq!(cells[0]["outputs"][0]["ename"], "Failed");
+    assert_eq!(cells[1]["outputs"][0]["text"], json!(["a\n"]));
 }
 
 #[tokio::test]

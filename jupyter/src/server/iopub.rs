@@ -7,6 +7,7 @@ use crate::content;
 use crate::message::{Header, Message, Signer, random_id};
 use crate::server::send_frames;
 use bytes::Bytes;
+use jupyter_protocol::ExecutionState;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -66,9 +67,9 @@ impl IoPub {
         self.publish(Message::publication(parent, &self.session, msg_type, content)).await
     }
 
-    /// Publishes `starting`, `busy` or `idle`.
-    pub async fn status(&self, parent: Option<&Header>, state: &str) -> Result<(), PublishError> {
-        self.send(parent, "status", content::status(state)).await
+    /// Publishes what the kernel does.
+    pub async fn status(&self, parent: Option<&Header>, state: ExecutionState) -> Result<(), PublishError> {
+        self.send(parent, "status", content::status(&state)).await
     }
 
     /// The session that the kernel's own messages carry.

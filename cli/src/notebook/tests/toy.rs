@@ -1,7 +1,7 @@
 //! A kernel whose cells are commands. It is this very test program, started again with one test to run: the kernel.
 
 use chorus_jupyter::content::{self, ExecuteRequest, Failure};
-use chorus_jupyter::{ConnectionInfo, IoPub, KernelSockets, Message, Receiver, Sender, server};
+use chorus_jupyter::{ConnectionInfo, ExecutionState, IoPub, KernelSockets, Message, Receiver, Sender, server};
 use serde_json::{Map, Value, json};
 use std::ffi::OsString;
 use std::path::Path;
@@ -27,7 +27,7 @@ async fn the_kernel() {
     let mut count = 0;
     while let Some(request) = shell.0.recv().await {
         let parent = Some(&request.header);
-        iopub.status(parent, "busy").await.unwrap();
+        iopub.status(parent, ExecutionState::Busy).await.unwrap();
         let (msg_type, content) = if request.msg_type() == "execute_request" {
             count += 1;
             let mut content = match execute(&request, count, &iopub, &mut stdin, &interrupted).await {
@@ -40,7 +40,7 @@ async fn the_kernel() {
             ("kernel_info_reply", json!({"status": "ok"}))
         };
         shell.1.send(Message::reply_to(&request, msg_type, content)).await;
-        iopub.status(parent, "idle").await.unwrap();
+        iopub.status(parent, ExecutionState::Idle).await.unwrap();
     }
 }
 

@@ -1,0 +1,149 @@
+//! The source of the standard library, without which rust-analyzer infers no type: where it finds it, and that it does.
+//!
+//! rust-analyzer says nothing if it doesn't find it, and then no `let` compiles any more whose type isn't written down.
+
+use crate::toolchain::{find_program, users_path};
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Tells rust-analyzer where the library is. A path without a `core` in it is ignored.
+pub(crate) const PLACE: &str = "RUST_SRC_PATH";
+
+/// How long a kernel waits for another one to install the library.
+const INSTALLED_WITHIN: Duration = Duration::from_secs(300);
+const LISTEN: Duration = Duration::from_millis(50);
+
+/// The folder that [`PLACE`] names, if the user hasn't chosen one.
+pub(crate) fn ours(folder: &Path) -> PathBuf {
+    folder.join("library")
+}
+
+/// A library that rust-analyzers find in this process while this lives, in the place of the toolchain's.
+pub(crate) struct Instead(PathBuf);
+
+impl Instead {
+    /// An empty one.
+    ///
+    /// evcxr evaluates something when it starts, before it can be told of the crate px; when it is told, its rust-analyzer
+    /// reads and analyses the standard library once more, which takes 3 s and holds on to the memory of the first time.
+    pub fn nothing(folder: &Path) -> io::Result<Instead> {
+        let library = Instead(ours(folder));
+        std::fs::create_dir_all(library.0.join("core"))?;
+        Ok(library)
+    }
+
+    /// The toolchain's without its manifest. For want of that, rust-analyzer takes the crates that it knows of by
+    /// heart, and asks no cargo, which looks for the library's dependencies in the network.
+    pub fn without_manifest(folder: &Path) -> io::Result<Instead> {
+        let library = Instead(ours(folder));
+        std::fs::create_dir_all(&library.0)?;
+        for entry in std::fs::read_dir(in_toolchain(&sysroot()?))?.flatten() {
+            if entry.file_name() != "Cargo.toml" {
+                std::os::unix::fs::symlink(entry.path(), library.0.join(entry.file_name()))?;
+            }
+        }
+        Ok(library)
+    }
+}
+
+impl Drop for Instead {
+    fn drop(&mut self) {
+        // Links aren't followed.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn in_toolchain(sysroot: &Path) -> PathBuf {
+    sysroot.join("lib/rustlib/src/rust/library")
+}
+
+fn sysroot() -> io::Result<PathBuf> {
+    let output = Command::new("rustc").args(["--print", "sysroot"]).stdin(Stdio::null()).output()?;
+    match output.status.success() {
+        true => Ok(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())),
+        false => Err(io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned())),
+    }
+}
+
+/// Installs the library if the toolchain lacks it, as rust-analyzer does on its own, but one kernel after the other:
+/// of several rustups at once all but one fail, and who looks meanwhile sees half of the files. `folder` is the kernel's.
+pub(crate) fn install(folder: &Path) -> io::Result<()> {
+    let theirs = std::env::var_os(PLACE).map(PathBuf::from).filter(|place| *place != ours(folder));
+    if theirs.is_some_and(|place| place.join("core").exists()) {
+        return Ok(());
+    }
+    let sysroot = sysroot()?;
+    let program = find_program("rustup");
+    install_in(&sysroot, || {
+        let program = program.ok_or_else(|| io::Error::other("there is no rustup on the PATH"))?;
+        let mut rustup = Command::new(program);
+        rustup.args(["component", "add", "rust-src"]).env("PATH", users_path()).env("RUSTUP_TOOLCHAIN", &sysroot);
+        let output = rustup.stdin(Stdio::null()).output()?;
+        match output.status.success() {
+            true => Ok(()),
+            false => Err(io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned())),
+        }
+    })
+}
+
+fn install_in(sysroot: &Path, add: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    // The lock is on the folder itself, so it needs no file and ends with its holder.
+    let folder = File::open(sysroot)?;
+    let begun = Instant::now();
+    while let Err(error) = folder.try_lock() {
+        match error {
+            // A file system without locks: then without.
+            std::fs::TryLockError::Error(_) => break,
+            std::fs::TryLockError::WouldBlock if begun.elapsed() > INSTALLED_WITHIN => {
+                let what = format!("another kernel has been installing it for {INSTALLED_WITHIN:?}");
+                return Err(io::Error::new(io::ErrorKind::TimedOut, what));
+            }
+            std::fs::TryLockError::WouldBlock => std::thread::sleep(LISTEN),
+        }
+    }
+    if in_toolchain(sysroot).exists() {
+        return Ok(());
+    }
+    tracing::info!("installing the standard library's source: rustup component add rust-src");
+    add()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    #[test]
+    fn it_is_installed_by_one_and_whole_for_the_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let (sysroot, added) = (folder.path(), AtomicU32::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    install_in(sysroot, || {
+                        added.fetch_add(1, Ordering::SeqCst);
+                        std::fs::create_dir_all(in_toolchain(sysroot))?;
+                        // Whoever doesn't wait would look now.
+                        std::thread::sleep(LISTEN * 2);
+                        std::fs::write(in_toolchain(sysroot).join("last"), "")
+                    })
+                    .unwrap();
+                    assert!(in_toolchain(sysroot).join("last").exists(), "half of it was seen");
+                });
+            }
+        });
+        assert_eq!(added.into_inner(), 1);
+    }
+
+    #[test]
+    fn who_cannot_install_it_says_why_and_the_next_one_tries_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = install_in(folder.path(), || Err(io::Error::other("no network"))).unwrap_err();
+        assert_eq!(error.to_string(), "no network");
+        install_in(folder.path(), || std::fs::create_dir_all(in_toolchain(folder.path()))).unwrap();
+        assert!(in_toolchain(folder.path()).exists());
+    }
+}

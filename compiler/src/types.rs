@@ -1,0 +1,82 @@
+//! What the compiler is given and gives back.
+
+use crate::cache::CacheConfig;
+use crate::interrupt::Interrupter;
+use crate::namespace::{Member, Ticket};
+use crate::source_map::SourceMap;
+use chorus_protocol::Outcome;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// How to start a compiler.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The program that calls [`crate::relay_main`], given `relay_args` and then the socket.
+    pub relay: PathBuf,
+    /// Its arguments.
+    pub relay_args: Vec<OsString>,
+    /// An empty folder for everything that is built; see [`crate::prepare_environment`].
+    pub folder: PathBuf,
+    /// Interrupts compilations from other threads.
+    pub interrupter: Interrupter,
+    /// Where compiled cells are kept for other kernels, if they are to be.
+    pub cache: Option<CacheConfig>,
+}
+
+/// A text to compile.
+#[derive(Clone, Copy, Debug)]
+pub struct CellText<'a> {
+    /// Rust, with `:` commands in front if any.
+    pub text: &'a str,
+    /// The cell's execution count.
+    pub count: u32,
+    /// The number of the text's first line in the whole cell, 1-based; 0 if that line stands above the cell.
+    pub first_line: usize,
+    /// The whole cell, whose lines are shown with errors.
+    pub cell: &'a str,
+    /// The first and the last line of the cell that the user wrote, or [`CellText::ALL`]. No place of a panic is on
+    /// others, which are generated.
+    pub users: (usize, usize),
+}
+
+impl CellText<'_> {
+    /// All lines of the cell are the user's.
+    pub const ALL: (usize, usize) = (1, usize::MAX);
+}
+
+/// A compiled cell.
+#[derive(Clone, Debug)]
+pub struct Object {
+    /// The shared object. It stays as it is until the compiler is dropped.
+    pub path: PathBuf,
+    /// The symbol to call.
+    pub entry: String,
+    /// Libraries to load first.
+    pub preload: Vec<PathBuf>,
+    /// Whether it loads any variable.
+    pub needs_variables: bool,
+    /// Whether the cell ends in an expression.
+    pub has_result: bool,
+    /// Finds the user's line for a panic's.
+    pub source: SourceMap,
+}
+
+/// What came of an object.
+#[derive(Clone, Debug)]
+pub enum Ran {
+    /// It ran, and this is how it ended for each member.
+    Finished(Vec<(Member, Outcome)>),
+    /// It was sent; [`crate::Compiler::settle`] hears later how it ended.
+    Submitted,
+}
+
+/// A cell that was compiled.
+#[derive(Clone, Debug, Default)]
+pub struct Evaluated {
+    /// For [`crate::Compiler::settle`], when the object was [`Ran::Submitted`].
+    pub ticket: Option<Ticket>,
+    /// Variables that members lost by it.
+    pub lost: Vec<(Member, Vec<String>)>,
+    /// Variables that members lost because the cell defines a type anew that is in them.
+    pub outdated: Vec<(Member, Vec<String>)>,
+}
