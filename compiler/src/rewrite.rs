@@ -18,6 +18,10 @@ const NAME_BEGINS: &str = ">(stringify!(";
 const FALLBACK: &str = "evcxr_send_text_plain(&format!(\"{:?}\",&(";
 const SHOW: &str = "px::show!((&(";
 
+/// Where evcxr drops what the user passed to `panic!`, whose `Drop` may panic in its turn.
+const CAUGHT: [&str; 2] = ["  Err(_) => {", "    println!(\"EVCXR_PANIC_NOTIFICATION\");"];
+const DISCARDED: &str = "  Err(payload) => {evcxr_internal_runtime::discard(payload);";
+
 /// The source with as many lines; `None` if it isn't what evcxr is known to write.
 pub(crate) fn rewrite(source: &str) -> Option<String> {
     let begin = source.lines().position(|line| line == STORE_BEGINS)?;
@@ -31,6 +35,9 @@ pub(crate) fn rewrite(source: &str) -> Option<String> {
     lines[begin] = STORE;
     for line in lines.iter_mut().filter(|line| **line == FALLBACK) {
         *line = SHOW;
+    }
+    if let Some(caught) = lines.windows(2).rposition(|two| two == CAUGHT) {
+        lines[caught] = DISCARDED;
     }
 
     let traffic: Vec<Option<&str>> = lines.iter().map(|line| variable(line)).collect();
@@ -123,6 +130,11 @@ let long = evcxr_variable_store.take_variable::<Vec<
 u8>>(stringify!(long));
 println!(\"{b}\");
 let new = 1;
+})) {
+  Ok(_) => {}
+  Err(_) => {
+    println!(\"EVCXR_PANIC_NOTIFICATION\");
+}}
 evcxr_variable_store.put_variable::<i32>(stringify!(new), new);
 evcxr_variable_store.put_variable::<Vec<i32>>(stringify!(a), a);
 evcxr_variable_store.put_variable::<String>(stringify!(b), b);
@@ -136,8 +148,8 @@ u8>>(stringify!(long), long);
         let (before, after): (Vec<&str>, Vec<&str>) = (SOURCE.lines().collect(), text.lines().collect());
         assert_eq!(before.len(), after.len());
         let changed: Vec<usize> = (0..before.len()).filter(|&at| before[at] != after[at]).map(|at| at + 1).collect();
-        assert_eq!(changed, [3, 4, 5, 6, 7, 11, 14, 23], "\n{text}");
-        assert_eq!(after[2], STORE);
+        assert_eq!(changed, [3, 4, 5, 6, 7, 11, 14, 22, 28], "\n{text}");
+        assert_eq!((after[2], after[21]), (STORE, DISCARDED));
         let mut names: Vec<&str> = taken(&text).into_iter().collect();
         names.sort_unstable();
         assert_eq!(names, ["b", "c", "r#type"]);

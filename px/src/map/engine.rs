@@ -6,7 +6,7 @@
 use super::error::Error;
 use super::output::{Batch, Form, LIMIT, Output, Place, Sending, lock};
 use super::report::Reports;
-use crate::host::{catch, message, parallel};
+use crate::host::{catch, parallel};
 use crate::link::{Done, Failures, ItemFailure, OnError, Piece, Serve};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -231,7 +231,7 @@ impl Run<'_> {
         let mut state = lock(&self.state);
         let current = self.current(&mut state, first)?;
         catch(true, || self.output.join(&mut current.batch, batch))
-            .map_err(|payload| reducing(first, message(&*payload)))?;
+            .map_err(|said| reducing(first, &said))?;
         current.failed.append(failed);
         current.count += done;
         Ok(goes_on)
@@ -266,24 +266,23 @@ impl Run<'_> {
             if settings.timeout > 0 {
                 lock(&self.running).retain(|(item, _)| *item != at);
             }
-            let payload = match outcome {
+            let text = match outcome {
                 Ok(done) => {
                     done?;
                     (at, attempt) = (at + count, 0);
                     continue;
                 }
-                Err(payload) => payload,
+                Err(said) => said,
             };
             // The function that reduces may panic behind the last of them.
             let failing = (first + (self.output.done(batch) - before)).min(end - 1);
             if failing > at {
                 (at, attempt) = (failing, 0);
             }
-            let text = message(&*payload);
             // What it had reduced until then is lost, so there is nothing that could go on.
             let broken = self.output.broken(batch);
             if broken && (settings.on_error != OnError::Stop || settings.retries > 0) {
-                return Err(reducing(at, text));
+                return Err(reducing(at, &text));
             }
             if attempt < settings.retries {
                 attempt += 1;
@@ -296,7 +295,7 @@ impl Run<'_> {
                 return Ok(at + 1 - first);
             }
             // What was reduced before may now be complete, and is reduced with what is before it.
-            catch(true, || self.output.fail(batch, text)).map_err(|payload| reducing(at, message(&*payload)))?;
+            catch(true, || self.output.fail(batch, &text)).map_err(|said| reducing(at, &said))?;
             (at, attempt) = (at + 1, 0);
         }
         Ok(count)

@@ -25,7 +25,7 @@ pub use shared::{Ref, put};
 
 use crate::host::{argument, catch};
 use crate::link::{Answer, Ask, CallArg, CallAsk, FIRST_CALL};
-use crate::map::{Error, ask, place_of};
+use crate::map::{Error, ask, conjured, place_of};
 use crate::wire::Wire;
 use std::hash::{BuildHasher, RandomState};
 use std::marker::PhantomData;
@@ -105,25 +105,25 @@ macro_rules! __call {
         }
     };
     (@call $call:ident, $f:expr, []) => {
-        $crate::task::call0($call, $f)
+        $crate::__captures_nothing!([] $crate::task::call0($call, $f))
     };
     (@call $call:ident, $f:expr, [$a:expr,]) => {
-        $crate::task::call1($call, $crate::__call!(@arg $a), $f)
+        $crate::__captures_nothing!([_] $crate::task::call1($call, $crate::__call!(@arg $a), $f))
     };
     (@call $call:ident, $f:expr, [$a:expr, $b:expr,]) => {
-        $crate::task::call2($call, $crate::__call!(@arg $a), $crate::__call!(@arg $b), $f)
+        $crate::__captures_nothing!([_, _] $crate::task::call2($call, $crate::__call!(@arg $a), $crate::__call!(@arg $b), $f))
     };
     (@call $call:ident, $f:expr, [$a:expr, $b:expr, $c:expr,]) => {
-        $crate::task::call3($call, $crate::__call!(@arg $a), $crate::__call!(@arg $b), $crate::__call!(@arg $c), $f)
+        $crate::__captures_nothing!([_, _, _] $crate::task::call3($call, $crate::__call!(@arg $a), $crate::__call!(@arg $b), $crate::__call!(@arg $c), $f))
     };
     (@call $call:ident, $f:expr, [$a:expr, $b:expr, $c:expr, $d:expr,]) => {
-        $crate::task::call4($call, $crate::__call!(@arg $a), $crate::__call!(@arg $b), $crate::__call!(@arg $c), $crate::__call!(@arg $d), $f)
+        $crate::__captures_nothing!([_, _, _, _] $crate::task::call4($call, $crate::__call!(@arg $a), $crate::__call!(@arg $b), $crate::__call!(@arg $c), $crate::__call!(@arg $d), $f))
     };
     (@call $call:ident, $f:expr, [$a:expr, $b:expr, $c:expr, $d:expr, $e:expr,]) => {
-        $crate::task::call5($call, $crate::__call!(@arg $a), $crate::__call!(@arg $b), $crate::__call!(@arg $c), $crate::__call!(@arg $d), $crate::__call!(@arg $e), $f)
+        $crate::__captures_nothing!([_, _, _, _, _] $crate::task::call5($call, $crate::__call!(@arg $a), $crate::__call!(@arg $b), $crate::__call!(@arg $c), $crate::__call!(@arg $d), $crate::__call!(@arg $e), $f))
     };
     (@call $call:ident, $f:expr, [$a:expr, $b:expr, $c:expr, $d:expr, $e:expr, $g:expr,]) => {
-        $crate::task::call6($call, $crate::__call!(@arg $a), $crate::__call!(@arg $b), $crate::__call!(@arg $c), $crate::__call!(@arg $d), $crate::__call!(@arg $e), $crate::__call!(@arg $g), $f)
+        $crate::__captures_nothing!([_, _, _, _, _, _] $crate::task::call6($call, $crate::__call!(@arg $a), $crate::__call!(@arg $b), $crate::__call!(@arg $c), $crate::__call!(@arg $d), $crate::__call!(@arg $e), $crate::__call!(@arg $g), $f))
     };
     (@call $call:ident, $f:expr, $more:tt) => {
         ::std::compile_error!("`px::call!` takes at most 6 arguments: put some of them into a tuple")
@@ -313,15 +313,14 @@ macro_rules! calls {
         /// For [`call!`](crate::call!).
         #[doc(hidden)]
         #[allow(clippy::too_many_arguments)]
-        pub fn $call<$($arg: Arg<$how>, $how,)* F, R: Wire>(mut call: Builder, $($name: ($arg, $how),)* function: F) -> Task<R>
+        pub fn $call<$($arg: Arg<$how>, $how,)* F, R: Wire>(mut call: Builder, $($name: ($arg, $how),)* function: F) -> (Task<R>, F)
         where
             F: Fn($($arg::Value),*) -> R + Copy + 'static,
         {
-            let _ = function;
             $($name.0.pass(&mut call);)*
             let _ = &mut call;
             // What the arguments hold isn't dropped before the kernel has the call.
-            call.submit($serve::<$($arg::Value,)* F, R>)
+            (call.submit($serve::<$($arg::Value,)* F, R>), function)
         }
 
         /// What engines call.
@@ -357,17 +356,4 @@ fn serve<R: Wire>(call: impl FnOnce(&mut &[u8]) -> Result<R, Error>) {
         }
         packed.release();
     });
-}
-
-/// A function that captures nothing.
-fn conjured<F: Copy>() -> F {
-    const {
-        assert!(
-            size_of::<F>() == 0,
-            "the function of px::call! must be the path of a function, or a closure that captures nothing: \
-             pass what it needs as arguments"
-        )
-    };
-    // SAFETY: it takes no bytes, and the call was given a value of this type, which may be copied.
-    unsafe { std::mem::MaybeUninit::uninit().assume_init() }
 }

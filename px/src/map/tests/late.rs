@@ -13,7 +13,7 @@ const CHILD: &str = "PX_TEST_LATE";
 fn an_item_that_takes_too_long_is_reported_and_its_process_ends() {
     if std::env::var_os(CHILD).is_some() {
         with(Setting { engines: 1, most: 50, timeout: 300, on_error: OnError::Skip, ..Setting::default() });
-        let handle = start(crate::over!(0..1000), (), |(), px_items| {
+        let handle = start!(crate::over!(0..1000), (), |(), px_items| {
             px_items
                 .map(|n| {
                     if n == 70 {
