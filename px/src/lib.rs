@@ -27,6 +27,7 @@ mod progress;
 mod show;
 #[doc(hidden)]
 pub mod store;
+mod sys;
 pub mod task;
 mod timeit;
 pub mod wire;

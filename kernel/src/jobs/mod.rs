@@ -89,8 +89,8 @@ struct State {
     failure: Option<Failure>,
     /// The last number before the cell under way.
     since: u64,
-    /// Rooms that the cell under way has asked for.
-    made: BTreeSet<String>,
+    /// Rooms that the cell under way has asked for, or asked to hold.
+    made: Vec<String>,
     /// Rooms of earlier cells that it has let go of. They are freed when it ends well.
     left: Vec<String>,
 }
@@ -192,18 +192,23 @@ impl Jobs {
         Ok(match ask {
             Ask::Room(bytes) => {
                 let room = self.0.rooms.make(bytes).map_err(|error| no_room(bytes, error))?;
-                self.lock().made.insert(room.clone());
+                self.lock().made.push(room.clone());
                 Answer::Room(room)
             }
             Ask::Free(path) => {
                 // If the cell's worker dies yet, its variables come back, which may have rooms of earlier cells.
-                let is_new = self.lock().made.remove(&path);
-                match is_new {
-                    true => self.free(&path),
-                    false => self.lock().left.push(path),
+                let mut state = self.lock();
+                match state.made.iter().position(|made| *made == path) {
+                    Some(at) => self.0.rooms.free(&state.made.swap_remove(at)),
+                    None => state.left.push(path),
                 }
                 Answer::Ok
             }
+            Ask::Hold(path) if self.0.rooms.hold(&path) => {
+                self.lock().made.push(path);
+                Answer::Ok
+            }
+            Ask::Hold(_) => Answer::Gone,
             Ask::Map(ask) => Answer::Job(self.start(ask).await?),
             Ask::Call(ask) => {
                 let (job, own) = (ask.job, ask.own.clone());
@@ -285,7 +290,7 @@ impl Jobs {
         let partial = self.lock().context.as_ref().and_then(|context| context.partial.clone());
         if let Some(job) = partial {
             // What it is asked with isn't needed.
-            ask.rooms.iter().for_each(|room| self.free(room));
+            ask.rooms.iter().for_each(|room| self.0.rooms.free(room));
             return Ok(self.enter(job));
         }
         let (object, context, cluster) = self.cell()?;
@@ -321,13 +326,6 @@ impl Jobs {
         number
     }
 
-    /// Lets go of a room, unless a call still needs it.
-    fn free(&self, path: &str) {
-        if !self.0.calls.keeps_room(path) {
-            self.0.rooms.free(path);
-        }
-    }
-
     /// Nobody has this handle of a map any more; without any, a map ends.
     fn forget(&self, number: u64) {
         let mut state = self.lock();
@@ -355,7 +353,6 @@ impl Jobs {
         let has_handle = state.jobs.values().any(|other| Arc::ptr_eq(other, job));
         let is_partial = !job.is_whole() && state.latest.as_ref().is_some_and(|latest| Arc::ptr_eq(latest, job));
         if !has_handle && !is_partial {
-            // Once only: their paths may soon be others'.
             job.take_rooms().iter().for_each(|room| self.0.rooms.free(room));
         }
     }
@@ -370,7 +367,7 @@ impl Jobs {
         let died = matches!(outcome, Outcome::Died(..));
         let is_lost = matches!(outcome, Outcome::Died(_, Aftermath::Lost(_)));
         if !died || is_lost {
-            left.iter().for_each(|path| self.free(path));
+            left.iter().for_each(|path| self.0.rooms.free(path));
         }
         if !died {
             return;
@@ -384,7 +381,7 @@ impl Jobs {
             let state = self.lock();
             state.jobs.values().chain(&state.latest).flat_map(|job| job.rooms()).collect()
         };
-        made.difference(&used).for_each(|path| self.free(path));
+        made.iter().filter(|path| !used.contains(*path)).for_each(|path| self.0.rooms.free(path));
     }
 
     async fn wait(&self, number: u64, millis: u64) -> Result<Answer, String> {
@@ -415,7 +412,7 @@ impl Jobs {
         let path = self.0.rooms.with(&report);
         let path = path.map_err(|error| format!("the results can't be kept: {error}"))?;
         // px frees it when it has read it.
-        self.lock().made.insert(path.clone());
+        self.lock().made.push(path.clone());
         Ok(Answer::Ended { path, bytes: report.len() as u64, results: job.results_room().to_owned() })
     }
 

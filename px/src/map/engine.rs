@@ -8,6 +8,7 @@ use super::output::{Batch, Form, LIMIT, Output, Place, Sending, lock};
 use super::report::Reports;
 use crate::host::{catch, parallel};
 use crate::link::{Done, Failures, ItemFailure, OnError, Piece, Serve};
+use crate::sys::end_process;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex};
@@ -340,8 +341,7 @@ impl Run<'_> {
         if let Err(error) = reported {
             eprintln!("item {item} takes too long, which can't be reported: {error}");
         }
-        // SAFETY: no memory is involved. This ends the process, whatever its threads do.
-        unsafe { kill(std::process::id() as i32, SIGKILL) };
+        end_process();
     }
 }
 
@@ -350,10 +350,4 @@ const LONGEST: usize = 4000;
 
 fn reducing(item: u64, text: &str) -> Error {
     Error::Failed(format!("the function that reduces panicked at item {item}: {text}"))
-}
-
-const SIGKILL: i32 = 9;
-
-unsafe extern "C" {
-    fn kill(process: i32, signal: i32) -> i32;
 }

@@ -88,14 +88,14 @@ impl<T: Wire> Arg<BySlice> for &[T] {
 impl<T: Wire> Arg<ByTask> for &Task<T> {
     type Value = T;
     fn pass(&self, call: &mut Builder) {
-        call.task(self.number());
+        call.task(*self);
     }
 }
 
 impl<T: Wire> Arg<ByTask> for Task<T> {
     type Value = T;
     fn pass(&self, call: &mut Builder) {
-        call.task(self.number());
+        call.task(self);
     }
 }
 

@@ -15,7 +15,7 @@
 
 #[doc(hidden)]
 pub mod args;
-mod shared;
+pub(crate) mod shared;
 #[cfg(test)]
 pub(crate) mod tests;
 mod values;
@@ -30,7 +30,8 @@ use crate::wire::Wire;
 use std::hash::{BuildHasher, RandomState};
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use shared::Held;
 use values::{Packed, pack, unpack};
 
 /// Has a function called on an engine, and returns its handle at once: `px::call!(score, 5)`.
@@ -138,12 +139,22 @@ pub struct Task<R> {
 }
 
 /// What the kernel knows by a number.
-struct Job(u64);
+struct Job {
+    number: u64,
+    /// What its result may refer to, which is what it was given: until the result shows that it doesn't.
+    held: Mutex<Vec<Arc<Held>>>,
+}
+
+impl Job {
+    fn held(&self) -> MutexGuard<'_, Vec<Arc<Held>>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Drop for Job {
     fn drop(&mut self) {
         // Without a kernel there is nothing to forget.
-        let _ = ask(&Ask::Forget(self.0));
+        let _ = ask(&Ask::Forget(self.number));
     }
 }
 
@@ -166,7 +177,7 @@ impl<R> std::fmt::Debug for Task<R> {
 
 impl<R> Task<R> {
     fn number(&self) -> Result<u64, Error> {
-        self.job.as_ref().map(|job| job.0).map_err(Error::clone)
+        self.job.as_ref().map(|job| job.number).map_err(Error::clone)
     }
 
     /// Whether it has ended, with or without a result.
@@ -193,10 +204,17 @@ impl<R> Task<R> {
 impl<R: Wire> Task<R> {
     /// Waits for the result. It can be fetched again as long as the handle is there.
     pub fn get(&self) -> Result<R, Error> {
-        let job = self.number()?;
+        let job = self.job.as_ref().map_err(Error::clone)?;
         loop {
-            match ask(&Ask::Wait { job, millis: u64::MAX })? {
-                Answer::Value { value, .. } => return unpack(&mut value.as_slice()),
+            match ask(&Ask::Wait { job: job.number, millis: u64::MAX })? {
+                Answer::Value { value, .. } => {
+                    let (result, refers) = shared::takes_any(|| unpack(&mut value.as_slice()));
+                    if result.is_ok() && !refers {
+                        let unneeded = std::mem::take(&mut *job.held());
+                        drop(unneeded);
+                    }
+                    return result;
+                }
                 Answer::Running { .. } => {}
                 _ => return Err(Error::Damaged),
             }
@@ -210,6 +228,8 @@ pub struct Builder {
     ask: CallAsk,
     /// Rooms that are the kernel's when it has the call.
     packed: Vec<Packed>,
+    /// What the arguments refer to.
+    held: Vec<Arc<Held>>,
     error: Option<Error>,
 }
 
@@ -229,7 +249,7 @@ impl Builder {
             retries: 0,
             timeout: 0,
         };
-        Builder { ask, packed: Vec::new(), error: None }
+        Builder { ask, packed: Vec::new(), held: Vec::new(), error: None }
     }
 
     /// An option.
@@ -257,16 +277,18 @@ impl Builder {
     }
 
     fn value<T: Wire>(&mut self, put: impl FnOnce(&mut Vec<u8>)) {
-        let packed = shared::collect(&mut self.ask.rooms, || pack(put));
+        let (packed, mut held) = shared::collect(|| pack(put));
+        self.held.append(&mut held);
         if let Some(packed) = self.note(packed) {
             self.ask.args.push(CallArg::Value(packed.bytes.clone()));
             self.packed.push(packed);
         }
     }
 
-    fn task(&mut self, job: Result<u64, Error>) {
-        if let Some(job) = self.note(job) {
-            self.ask.args.push(CallArg::Job(job));
+    fn task<R>(&mut self, task: &Task<R>) {
+        if let Some(job) = self.note(task.job.as_ref().map_err(Error::clone)) {
+            self.held.extend(job.held().iter().cloned());
+            self.ask.args.push(CallArg::Job(job.number));
         }
     }
 
@@ -282,20 +304,21 @@ impl Builder {
     }
 
     fn submit<R>(self, serve: extern "C" fn()) -> Task<R> {
-        Task { job: self.begin(serve).map(|number| Arc::new(Job(number))), result: PhantomData }
+        Task { job: self.begin(serve).map(Arc::new), result: PhantomData }
     }
 
-    fn begin(mut self, serve: extern "C" fn()) -> Result<u64, Error> {
+    fn begin(mut self, serve: extern "C" fn()) -> Result<Job, Error> {
         if let Some(error) = self.error {
             return Err(error);
         }
         (self.ask.object, self.ask.function) = place_of(serve)?;
         self.ask.own = self.packed.iter().filter_map(Packed::path).collect();
+        self.ask.rooms = self.held.iter().map(|held| held.name().to_owned()).collect();
         let number = next_number();
         self.ask.job = number;
         ask(&Ask::Call(self.ask))?;
         self.packed.into_iter().for_each(Packed::release);
-        Ok(number)
+        Ok(Job { number, held: Mutex::new(self.held) })
     }
 }
 
