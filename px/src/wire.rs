@@ -9,7 +9,7 @@
 //! is the same, so that what was put before a notebook asked for serde can be taken afterwards. serde knows nothing of arrays with
 //! more than 32 items, of `Ordering` and of `ControlFlow`, so those travel without it only.
 //!
-//! Some types of serde's need to be told what they read, or leave out fields: `forms` finds out which, and for those the
+//! Some types of serde's need to be told what they read, or leave out fields: `by_serde` finds out which, and for those the
 //! encoding says all about itself.
 
 use crate::link::Damaged;
@@ -18,6 +18,8 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 
 #[cfg(feature = "serde")]
 mod by_serde;
+#[cfg(feature = "serde")]
+pub(crate) use by_serde::is_probing;
 #[cfg(not(feature = "serde"))]
 mod structural;
 
@@ -37,7 +39,7 @@ const RESERVED: usize = 1 << 20;
 /// What each type that travels has, so that a `Vec` of what travels is known to travel, too.
 #[cfg(feature = "serde")]
 mod required {
-    use serde::{Serialize, de::DeserializeOwned};
+    use serde::{Deserialize, Serialize};
 
     #[diagnostic::on_unimplemented(
         message = "`{Self}` can't travel between the notebook and its engines",
@@ -45,11 +47,11 @@ mod required {
         note = "for a type of your own, derive `serde::Serialize, serde::Deserialize`; another crate's type may need \
                 that crate's feature `serde`"
     )]
-    pub trait Required: Serialize + DeserializeOwned + 'static {}
+    pub trait Required: Serialize + Deserialize<'static> + 'static {}
 
     #[cfg(not(rust_analyzer))]
     #[diagnostic::do_not_recommend]
-    impl<T: Serialize + DeserializeOwned + 'static> Required for T {}
+    impl<T: Serialize + Deserialize<'static> + 'static> Required for T {}
 
     /// evcxr asks rust-analyzer for the types of variables, and that doesn't see what `derive` brings.
     #[cfg(rust_analyzer)]

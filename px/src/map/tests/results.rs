@@ -50,7 +50,7 @@ fn other_results_filters_and_threads() {
         let large = start!(crate::over!(0..50), (), |(), px_items| px_items.map(|n| vec![n; 100_000]).collect()).wait();
         assert!(large.iter().enumerate().all(|(n, large)| large.len() == 100_000 && large[5] == n));
         let nothing = start!(crate::over!(5..5), (), |(), px_items| px_items.map(|n: u8| n).collect()).wait();
-        assert_eq!(nothing, []);
+        assert!(nothing.is_empty());
     }
 }
 
@@ -81,7 +81,7 @@ fn failing_items_are_left_out_or_kept() {
             reports().1.iter().flat_map(|done| &done.failed.first).map(|failed| failed.item).collect();
         assert_eq!(failed, [7, 1007, 2007, 3007, 4007, 5007, 6007, 7007, 8007]);
         let sum = start!(crate::over!(0..9000), (), |(), px_items| px_items.call(odd_only).sum()).wait();
-        assert_eq!(sum, expected.iter().sum());
+        assert_eq!(sum, expected.iter().sum::<u64>());
         with(Setting { threads, on_error: OnError::Keep, ..Setting::default() });
         let kept = start!(crate::over!(0..9000), (), |(), px_items| px_items.call(odd_only).keep_errors().collect());
         let kept = kept.wait();
