@@ -19,12 +19,16 @@ const FALLBACK: &str = "evcxr_send_text_plain(&format!(\"{:?}\",&(";
 const SHOW: &str = "px::show!((&(";
 
 /// Where evcxr drops what the user passed to `panic!`, whose `Drop` may panic in its turn.
-const CAUGHT: [&str; 2] = ["  Err(_) => {", "    println!(\"EVCXR_PANIC_NOTIFICATION\");"];
-const DISCARDED: &str = "  Err(payload) => {evcxr_internal_runtime::discard(payload);";
+const CAUGHT: [&str; 2] = ["  Err(_) => {", NOTIFIED];
+const DISCARDED: &str = "  Err(payload) => {px::store::discard(payload);";
+/// The same in a cell without variables.
+const CAUGHT_WITHOUT: [&str; 2] = ["}).is_err() {", NOTIFIED];
+const DISCARDED_WITHOUT: &str = "}).is_err_and(|payload| {px::store::discard(payload); true}) {";
+const NOTIFIED: &str = "    println!(\"EVCXR_PANIC_NOTIFICATION\");";
 
 /// The source with as many lines; `None` if it isn't what evcxr is known to write.
 pub(crate) fn rewrite(source: &str) -> Option<String> {
-    let begin = source.lines().position(|line| line == STORE_BEGINS)?;
+    let Some(begin) = source.lines().position(|line| line == STORE_BEGINS) else { return without_store(source) };
     // The module's own braces are indented or close functions; its last stands before the entry's attribute.
     let entry = source.lines().skip(begin).position(|line| line == "#[unsafe(no_mangle)]")? + begin;
     let mut lines: Vec<&str> = source.lines().collect();
@@ -48,6 +52,14 @@ pub(crate) fn rewrite(source: &str) -> Option<String> {
             *line = "";
         }
     }
+    Some(lines.join("\n") + "\n")
+}
+
+/// The same of a cell that neither has variables nor leaves any.
+fn without_store(source: &str) -> Option<String> {
+    let mut lines: Vec<&str> = source.lines().collect();
+    let caught = lines.windows(2).rposition(|two| two == CAUGHT_WITHOUT)?;
+    lines[caught] = DISCARDED_WITHOUT;
     Some(lines.join("\n") + "\n")
 }
 
@@ -174,6 +186,14 @@ u8>>(stringify!(long), long);
         assert_eq!(without.lines().count(), text.lines().count());
         assert!(!without.contains("Show;"));
         assert_eq!(without_show(&without), None);
+    }
+
+    #[test]
+    fn a_panic_of_a_cell_without_variables_is_discarded() {
+        let source = format!("{{if std::panic::catch_unwind(||{{\n{}\n{NOTIFIED}\n}}\n", CAUGHT_WITHOUT[0]);
+        let text = rewrite(&source).unwrap();
+        assert_eq!(text.lines().nth(1), Some(DISCARDED_WITHOUT));
+        assert_eq!(text.lines().count(), source.lines().count());
     }
 
     #[test]

@@ -231,8 +231,7 @@ impl Run<'_> {
         let goes_on = self.goes_on(&failed);
         let mut state = lock(&self.state);
         let current = self.current(&mut state, first)?;
-        catch(true, || self.output.join(&mut current.batch, batch))
-            .map_err(|said| reducing(first, &said))?;
+        catch(true, || self.output.join(&mut current.batch, batch)).map_err(|said| reducing(first, &said))?;
         current.failed.append(failed);
         current.count += done;
         Ok(goes_on)

@@ -1,8 +1,8 @@
 //! Rooms: files in memory through which the notebook and its engines pass what is large, without a socket.
 
 use super::error::{Error, ask};
-use crate::link::{Answer, Ask, Message as _};
 use crate::link::room_name;
+use crate::link::{Answer, Ask, Message as _};
 pub(crate) use crate::sys::PAGE;
 use crate::sys::{Mapping, is_final, is_final_but_for_mappings, map_over, read_exact};
 use std::fs::File;
@@ -116,7 +116,8 @@ pub(crate) fn is_there(name: &str) -> bool {
 
 /// Whether this is an open file in memory that was made under this name, of which there is only one.
 fn is_room(path: &str, id: &str) -> bool {
-    std::fs::read_link(path).is_ok_and(|file| file.as_os_str().as_bytes() == format!("/memfd:{id} (deleted)").as_bytes())
+    std::fs::read_link(path)
+        .is_ok_and(|file| file.as_os_str().as_bytes() == format!("/memfd:{id} (deleted)").as_bytes())
 }
 
 /// Bytes that others read: in a message while they are few, else in a room.

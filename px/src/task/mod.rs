@@ -27,11 +27,11 @@ use crate::host::{argument, catch};
 use crate::link::{Answer, Ask, CallArg, CallAsk, FIRST_CALL};
 use crate::map::{Error, ask, conjured, place_of};
 use crate::wire::Wire;
+use shared::Held;
 use std::hash::{BuildHasher, RandomState};
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use shared::Held;
 use values::{Packed, pack, unpack};
 
 /// Has a function called on an engine, and returns its handle at once: `px::call!(score, 5)`.

@@ -114,7 +114,10 @@ fn values_come_back_and_damage_is_found() {
         both((Reverse(n), Wrapping(n), Saturating(n), Cell::new(n), RefCell::new(random.text())), &mut random);
         both((OsString::from(text), SystemTime::UNIX_EPOCH + Duration::new(n >> 8, 5)), &mut random);
         let heap = BinaryHeap::from(random.many(Random::next));
-        assert_eq!(decode::<BinaryHeap<u64>>(&encoding(&heap)).map(BinaryHeap::into_sorted_vec), Ok(heap.into_sorted_vec()));
+        assert_eq!(
+            decode::<BinaryHeap<u64>>(&encoding(&heap)).map(BinaryHeap::into_sorted_vec),
+            Ok(heap.into_sorted_vec())
+        );
     }
 }
 
@@ -368,12 +371,22 @@ mod by_serde {
     fn types_travel_that_leave_out_fields_or_ask_what_they_read() {
         let mut random = Random(77);
         let named = |first, last: Option<&str>| Named { first, name: "it".into(), last: last.map(str::to_owned) };
-        both(vec![named(None, None), named(Some(1), None), named(None, Some("x")), named(Some(2), Some("y"))], &mut random);
+        both(
+            vec![named(None, None), named(Some(1), None), named(None, Some("x")), named(Some(2), Some("y"))],
+            &mut random,
+        );
         assert_eq!(encoding(&named(Some(1), Some("x")))[..3], [0, 1, 1], "and what has all its fields stays short");
         both(vec![Any::Number(1 << 40), Any::Text("a".into()), Any::Many { many: vec![Any::Number(1)] }], &mut random);
-        both(vec![Tagged::Nothing, Tagged::Circle { radius: 0.5, at: (1, -7) }, Tagged::Of(named(None, None))], &mut random);
-        both(vec![Beside::Nothing, Beside::One(1), Beside::Two(2, "b".into()), Beside::Three { any: None }], &mut random);
-        let json: serde_json::Value = serde_json::from_str(r#"{"a": [1, -2.5, null, true, "x", {}], "b": {}}"#).unwrap();
+        both(
+            vec![Tagged::Nothing, Tagged::Circle { radius: 0.5, at: (1, -7) }, Tagged::Of(named(None, None))],
+            &mut random,
+        );
+        both(
+            vec![Beside::Nothing, Beside::One(1), Beside::Two(2, "b".into()), Beside::Three { any: None }],
+            &mut random,
+        );
+        let json: serde_json::Value =
+            serde_json::from_str(r#"{"a": [1, -2.5, null, true, "x", {}], "b": {}}"#).unwrap();
         both(json.clone(), &mut random);
         both(vec![Some(json.clone()), None], &mut random);
         let rest = BTreeMap::from([("more".to_owned(), json.clone())]);

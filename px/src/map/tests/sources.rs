@@ -194,7 +194,8 @@ fn large_data_of_all_kinds_in_random_pieces() {
         with(Setting { seed, most: 1 + chance.below(40_000), engines: 1 + seed as usize % 4, ..Setting::default() });
         let words: Vec<String> = (0..60_000).map(|_| "é".repeat(chance.below(30) as usize)).collect();
         let numbers: Vec<[u16; 3]> = (0..60_000).map(|n| [n as u16, 1, 2]).collect();
-        let both = start!(crate::over!(&words, &numbers), (), |(), px_items| px_items.map(|both| both).collect()).wait();
+        let both =
+            start!(crate::over!(&words, &numbers), (), |(), px_items| px_items.map(|both| both).collect()).wait();
         assert!(both.iter().zip(words.iter().zip(&numbers)).all(|(a, b)| (&a.0, &a.1) == b));
     }
 }

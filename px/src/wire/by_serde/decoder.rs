@@ -258,7 +258,11 @@ impl VariantAccess<'static> for &mut Decoder<'_> {
         visitor.visit_seq(self.fixed(count))
     }
 
-    fn struct_variant<V: Visitor<'static>>(self, fields: &'static [&'static str], visitor: V) -> Result<V::Value, Error> {
+    fn struct_variant<V: Visitor<'static>>(
+        self,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
         visitor.visit_seq(self.fixed(fields.len()))
     }
 }

@@ -4,7 +4,9 @@
 use super::Error;
 use super::decoder::{Decoder, visit_bytes, visit_text};
 use serde::de::value::StrDeserializer;
-use serde::de::{DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess, Visitor};
+use serde::de::{
+    DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess, Visitor,
+};
 use serde::forward_to_deserialize_any;
 
 /// What a value is.
@@ -13,8 +15,26 @@ pub(super) mod tag {
         ($($name:ident = $value:literal),* $(,)?) => {$(pub const $name: u8 = $value;)*};
     }
     tags!(
-        UNIT = 0, BOOL = 1, U8 = 2, U16 = 3, U32 = 4, U64 = 5, U128 = 6, I8 = 7, I16 = 8, I32 = 9, I64 = 10, I128 = 11,
-        F32 = 12, F64 = 13, CHAR = 14, TEXT = 15, BYTES = 16, OPTION = 17, LIST = 18, MAP = 19,
+        UNIT = 0,
+        BOOL = 1,
+        U8 = 2,
+        U16 = 3,
+        U32 = 4,
+        U64 = 5,
+        U128 = 6,
+        I8 = 7,
+        I16 = 8,
+        I32 = 9,
+        I64 = 10,
+        I128 = 11,
+        F32 = 12,
+        F64 = 13,
+        CHAR = 14,
+        TEXT = 15,
+        BYTES = 16,
+        OPTION = 17,
+        LIST = 18,
+        MAP = 19,
     );
 }
 
@@ -78,11 +98,7 @@ impl Deserializer<'static> for &mut Described<'_> {
         }
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'static>>(
-        self,
-        _: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, Error> {
+    fn deserialize_newtype_struct<V: Visitor<'static>>(self, _: &'static str, visitor: V) -> Result<V::Value, Error> {
         visitor.visit_newtype_struct(self)
     }
 

@@ -15,16 +15,19 @@ pub(super) struct Encoder<'a> {
 }
 
 impl<'a> Encoder<'a> {
+    #[inline]
     fn again(&mut self) -> Encoder<'_> {
         Encoder { to: self.to, described: self.described }
     }
 
+    #[inline]
     fn tag(&mut self, tag: u8) {
         if self.described {
             self.to.push(tag);
         }
     }
 
+    #[inline]
     fn bytes(self, tag: u8, bytes: &[u8]) -> Result<(), Error> {
         let Encoder { to, described } = self;
         if described {
@@ -34,6 +37,7 @@ impl<'a> Encoder<'a> {
         Ok(())
     }
 
+    #[inline]
     fn text(mut self, tag: u8, bytes: &[u8]) -> Result<(), Error> {
         self.tag(tag);
         self.to.extend_from_slice(&(bytes.len() as u64).to_ne_bytes());
@@ -42,6 +46,7 @@ impl<'a> Encoder<'a> {
     }
 
     /// An enum's variant is its number, or a map of one entry by its name.
+    #[inline]
     fn variant(mut self, variant: u32, name: &str) -> Result<Encoder<'a>, Error> {
         match self.described {
             true => {
@@ -55,6 +60,7 @@ impl<'a> Encoder<'a> {
     }
 
     /// What has a length that it may not know before its end.
+    #[inline]
     fn counted(mut self, tag: u8) -> Items<'a> {
         self.tag(tag);
         let at = self.to.len();
@@ -63,6 +69,7 @@ impl<'a> Encoder<'a> {
     }
 
     /// What has a length that its type says.
+    #[inline]
     fn fixed(self, tag: u8) -> Items<'a> {
         match self.described {
             true => self.counted(tag),
@@ -73,6 +80,7 @@ impl<'a> Encoder<'a> {
 
 macro_rules! numbers {
     ($($name:ident $number:ty, $tag:ident);* $(;)?) => {$(
+        #[inline]
         fn $name(self, value: $number) -> Result<(), Error> {
             self.bytes(tag::$tag, &value.to_ne_bytes())
         }
@@ -96,26 +104,32 @@ impl<'a> Serializer for Encoder<'a> {
         serialize_u128 u128, U128; serialize_i128 i128, I128; serialize_f32 f32, F32; serialize_f64 f64, F64;
     );
 
+    #[inline]
     fn serialize_bool(self, value: bool) -> Result<(), Error> {
         self.bytes(tag::BOOL, &[u8::from(value)])
     }
 
+    #[inline]
     fn serialize_char(self, value: char) -> Result<(), Error> {
         self.bytes(tag::CHAR, &u32::from(value).to_ne_bytes())
     }
 
+    #[inline]
     fn serialize_str(self, value: &str) -> Result<(), Error> {
         self.text(tag::TEXT, value.as_bytes())
     }
 
+    #[inline]
     fn serialize_bytes(self, value: &[u8]) -> Result<(), Error> {
         self.text(tag::BYTES, value)
     }
 
+    #[inline]
     fn serialize_none(self) -> Result<(), Error> {
         self.bytes(tag::OPTION, &[0])
     }
 
+    #[inline]
     fn serialize_some<T: Serialize + ?Sized>(mut self, value: &T) -> Result<(), Error> {
         self.again().bytes(tag::OPTION, &[1])?;
         value.serialize(self)
@@ -129,6 +143,7 @@ impl<'a> Serializer for Encoder<'a> {
         self.serialize_unit()
     }
 
+    #[inline]
     fn serialize_unit_variant(self, _: &'static str, variant: u32, name: &'static str) -> Result<(), Error> {
         match self.described {
             true => self.text(tag::TEXT, name.as_bytes()),
@@ -150,14 +165,17 @@ impl<'a> Serializer for Encoder<'a> {
         value.serialize(self.variant(variant, name)?)
     }
 
+    #[inline]
     fn serialize_seq(self, _: Option<usize>) -> Result<Items<'a>, Error> {
         Ok(self.counted(tag::LIST))
     }
 
+    #[inline]
     fn serialize_tuple(self, _: usize) -> Result<Items<'a>, Error> {
         Ok(self.fixed(tag::LIST))
     }
 
+    #[inline]
     fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Items<'a>, Error> {
         Ok(self.fixed(tag::LIST))
     }
@@ -172,10 +190,12 @@ impl<'a> Serializer for Encoder<'a> {
         Ok(self.variant(variant, name)?.fixed(tag::LIST))
     }
 
+    #[inline]
     fn serialize_map(self, _: Option<usize>) -> Result<Items<'a>, Error> {
         Ok(self.counted(tag::MAP))
     }
 
+    #[inline]
     fn serialize_struct(self, _: &'static str, _: usize) -> Result<Items<'a>, Error> {
         Ok(self.fixed(tag::MAP))
     }
@@ -205,11 +225,13 @@ pub(super) struct Items<'a> {
 }
 
 impl Items<'_> {
+    #[inline]
     fn add<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
         self.count += 1;
         value.serialize(self.to.again())
     }
 
+    #[inline]
     fn finish(self) -> Result<(), Error> {
         let place = self.at.and_then(|at| self.to.to.get_mut(at..)).and_then(<[u8]>::first_chunk_mut);
         if let Some(place) = place {
@@ -225,10 +247,12 @@ macro_rules! one_by_one {
             type Ok = ();
             type Error = Error;
 
+            #[inline]
             fn $name<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
                 self.add(value)
             }
 
+            #[inline]
             fn end(self) -> Result<(), Error> {
                 self.finish()
             }
@@ -253,6 +277,7 @@ impl SerializeMap for Items<'_> {
         value.serialize(self.to.again())
     }
 
+    #[inline]
     fn end(self) -> Result<(), Error> {
         self.finish()
     }
@@ -264,6 +289,7 @@ macro_rules! by_name {
             type Ok = ();
             type Error = Error;
 
+            #[inline]
             fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<(), Error> {
                 if self.to.described {
                     self.to.again().text(tag::TEXT, name.as_bytes())?;
@@ -276,6 +302,7 @@ macro_rules! by_name {
                 if self.to.described { Ok(()) } else { Err(Error::Skips) }
             }
 
+            #[inline]
             fn end(self) -> Result<(), Error> {
                 self.finish()
             }

@@ -40,7 +40,8 @@ pub(super) fn form_of<T: Required>() -> Form {
         let mut probe = Probe::default();
         let before = PROBING.replace(true);
         // A type of the user's may panic at a value that it doesn't expect.
-        let form = catch(false, || probe.form(&mut |prober| T::deserialize(prober).map(drop))).unwrap_or(Form::Described);
+        let form =
+            catch(false, || probe.form(&mut |prober| T::deserialize(prober).map(drop))).unwrap_or(Form::Described);
         PROBING.set(before);
         FORMS.with_borrow_mut(|forms| forms.push((id, form)));
         form
@@ -284,7 +285,11 @@ impl VariantAccess<'static> for Prober<'_> {
         visitor.visit_seq(self.items(count))
     }
 
-    fn struct_variant<V: Visitor<'static>>(self, fields: &'static [&'static str], visitor: V) -> Result<V::Value, Error> {
+    fn struct_variant<V: Visitor<'static>>(
+        self,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
         visitor.visit_seq(self.items(fields.len()))
     }
 }
