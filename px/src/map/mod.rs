@@ -281,7 +281,7 @@ pub(crate) fn conjured<F: Copy>() -> F {
     const { assert!(size_of::<F>() == 0, "the function of a map or call can't be a variable: write it there, or its path") };
     // SAFETY: it takes no bytes, and the cell has made a value of this type, which may be copied. `__captures_nothing` has
     // seen that it is a closure without captures or the path of a function, whose values stand for nothing else.
-    unsafe { std::mem::MaybeUninit::uninit().assume_init() }
+    unsafe { *std::ptr::NonNull::<F>::dangling().as_ref() }
 }
 
 /// What engines call.

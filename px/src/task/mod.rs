@@ -276,7 +276,7 @@ impl Builder {
         self.ask.timeout = if millis.is_nan() { 1 } else { (millis as u64).max(1) };
     }
 
-    fn value<T: Wire>(&mut self, put: impl FnOnce(&mut Vec<u8>)) {
+    fn value(&mut self, put: impl FnOnce(&mut Vec<u8>)) {
         let (packed, mut held) = shared::collect(|| pack(put));
         self.held.append(&mut held);
         if let Some(packed) = self.note(packed) {
