@@ -140,15 +140,20 @@ pub(crate) fn catch<T>(loud: bool, work: impl FnOnce() -> T) -> Result<T, String
     let before = QUIET.replace(!loud);
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
     QUIET.set(before);
-    outcome.map_err(|payload| {
-        let said = message(&*payload).to_owned();
-        discard(payload);
-        said
-    })
+    outcome.map_err(said)
+}
+
+/// Not compiled in each cell.
+#[inline(never)]
+fn said(payload: Box<dyn Any + Send>) -> String {
+    let said = message(&*payload).to_owned();
+    discard(payload);
+    said
 }
 
 /// Lets go of what was passed to `panic!`. A value of the user's stays where it is: its `Drop` may panic, too, which would
 /// end the process in a function that must not unwind.
+#[inline(never)]
 pub fn discard(payload: Box<dyn Any + Send>) {
     if !payload.is::<&str>() && !payload.is::<String>() {
         std::mem::forget(payload);

@@ -7,7 +7,7 @@ use super::merge::{Ended, Kind, folded};
 use super::rooms::{Blob, Room, Writer};
 use super::source::{Part, Ready};
 use crate::link::{Answer, Ask, MapAsk};
-use crate::task::shared::{Held, collect};
+use crate::task::shared::{Keeps, collect};
 use crate::wire::Wire;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ pub(crate) struct Job {
     items: Option<u64>,
     constants: OpenConstants,
     /// What its results may refer to, which is what it was given.
-    _held: Vec<Arc<Held>>,
+    _held: Vec<Arc<dyn Keeps>>,
 }
 
 /// Begins a map over `data`, or over what the engines have. `function` is what they call, if this object has it, `put`

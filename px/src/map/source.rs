@@ -5,7 +5,7 @@ use super::error::Error;
 use super::output::Packed;
 use super::rooms::{Blob, Bytes, Writer};
 use crate::link::Message as _;
-use crate::task::shared::{Held, collect};
+use crate::task::shared::{Keeps, collect};
 use crate::wire::{Wire, as_bytes};
 use std::fmt::{Debug, Write as _};
 use std::marker::PhantomData;
@@ -282,7 +282,7 @@ pub(crate) trait Ready {
 pub(crate) struct Data {
     pub(crate) parts: Vec<Part>,
     /// What the items refer to.
-    pub(crate) held: Vec<Arc<Held>>,
+    pub(crate) held: Vec<Arc<dyn Keeps>>,
     pub(crate) items: Result<u64, Error>,
 }
 

@@ -27,7 +27,7 @@ use crate::host::{argument, catch};
 use crate::link::{Answer, Ask, CallArg, CallAsk, FIRST_CALL};
 use crate::map::{Error, ask, conjured, place_of};
 use crate::wire::Wire;
-use shared::Held;
+use shared::Keeps;
 use std::hash::{BuildHasher, RandomState};
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -142,11 +142,18 @@ pub struct Task<R> {
 struct Job {
     number: u64,
     /// What its result may refer to, which is what it was given: until the result shows that it doesn't.
-    held: Mutex<Vec<Arc<Held>>>,
+    held: Mutex<Vec<Arc<dyn Keeps>>>,
 }
 
 impl Job {
-    fn held(&self) -> MutexGuard<'_, Vec<Arc<Held>>> {
+    /// Not inlined, nor compiled in each cell.
+    #[inline(never)]
+    fn let_go(&self) {
+        let unneeded = std::mem::take(&mut *self.held());
+        drop(unneeded);
+    }
+
+    fn held(&self) -> MutexGuard<'_, Vec<Arc<dyn Keeps>>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -210,8 +217,7 @@ impl<R: Wire> Task<R> {
                 Answer::Value { value, .. } => {
                     let (result, refers) = shared::takes_any(|| unpack(&mut value.as_slice()));
                     if result.is_ok() && !refers {
-                        let unneeded = std::mem::take(&mut *job.held());
-                        drop(unneeded);
+                        job.let_go();
                     }
                     return result;
                 }
@@ -229,7 +235,7 @@ pub struct Builder {
     /// Rooms that are the kernel's when it has the call.
     packed: Vec<Packed>,
     /// What the arguments refer to.
-    held: Vec<Arc<Held>>,
+    held: Vec<Arc<dyn Keeps>>,
     error: Option<Error>,
 }
 

@@ -20,10 +20,22 @@ struct Shared<T> {
 
 /// A room that a reference is to. It is there as long as this is: the notebook has the kernel hold it, and an engine has it
 /// open.
-pub(crate) struct Held {
+struct Held {
     room: Result<Room, Error>,
     name: String,
     length: u64,
+}
+
+/// Keeps what a reference is to. As a trait, so that cells don't have the code to drop it.
+pub(crate) trait Keeps: Send + Sync {
+    /// The kernel's name of the room.
+    fn name(&self) -> &str;
+}
+
+impl Keeps for Held {
+    fn name(&self) -> &str {
+        &self.name
+    }
 }
 
 impl Held {
@@ -41,11 +53,6 @@ impl Held {
     fn read<T: Wire>(&self) -> Result<T, Error> {
         let length = usize::try_from(self.length).map_err(|_| Error::Damaged)?;
         read_file(self.room.as_ref().map_err(Error::clone)?.file(), length)
-    }
-
-    /// The kernel's name of the room.
-    pub(super) fn name(&self) -> &str {
-        &self.name
     }
 }
 
@@ -122,7 +129,7 @@ impl<T> Ref<T> {
     /// Notes that it travels.
     fn address(&self) -> Address {
         let held = &self.0.held;
-        PASSED.with_borrow_mut(|passed| passed.iter_mut().for_each(|passed| passed.push(Arc::clone(held))));
+        PASSED.with_borrow_mut(|passed| passed.iter_mut().for_each(|passed| passed.push(held.clone())));
         (held.name.clone(), held.room.as_ref().map(Room::name_here).unwrap_or_default(), held.length)
     }
 }
@@ -167,13 +174,13 @@ impl<'a, T: Wire + Send + Sync> serde::Deserialize<'a> for Ref<T> {
 
 thread_local! {
     /// The rooms of references that were encoded, if somebody wants to know.
-    static PASSED: RefCell<Option<Vec<Arc<Held>>>> = const { RefCell::new(None) };
+    static PASSED: RefCell<Option<Vec<Arc<dyn Keeps>>>> = const { RefCell::new(None) };
     /// How many references were decoded.
     static TAKEN: Cell<u64> = const { Cell::new(0) };
 }
 
 /// The rooms of the references that `work` encodes.
-pub(crate) fn collect<R>(work: impl FnOnce() -> R) -> (R, Vec<Arc<Held>>) {
+pub(crate) fn collect<R>(work: impl FnOnce() -> R) -> (R, Vec<Arc<dyn Keeps>>) {
     let others = PASSED.replace(Some(Vec::new()));
     let done = work();
     (done, PASSED.replace(others).unwrap_or_default())
