@@ -183,6 +183,12 @@ impl Diagnostic {
                 .notes
                 .push("help: references, such as `&str`, can't travel to the engines; a `String` can".into());
         }
+        if diagnostic.code.as_deref() == Some("E0308") && error.rendered().contains(CAPTURES_NOTHING) {
+            diagnostic.message = captures(&error.rendered());
+            diagnostic.spans.retain(|span| span.primary);
+            diagnostic.spans.iter_mut().for_each(|span| span.label.clear());
+            diagnostic.notes.push("help: it is called in other processes: pass what it needs as arguments".into());
+        }
         diagnostic.notes.extend(error.evcxr_extra_hint().map(|hint| format!("note: {hint}")));
         if diagnostic.spans.is_empty() && error.rendered().contains("lib.rs") && !error.is_from_user_code() {
             // Nothing of the user's own to point at: rustc's whole text is better than a bare sentence.
@@ -203,14 +209,31 @@ fn names_traits(help: &str) -> bool {
     help.starts_with("the trait `") || help.starts_with("the following other types implement")
 }
 
+/// px's macro that rustc checks the functions of maps and calls in, see `px::map`.
+const CAPTURES_NOTHING: &str = "__captures_nothing";
+
+/// What is wrong with the function of a map or a call, of which rustc only says that it is no `fn`.
+fn captures(rendered: &str) -> String {
+    let captured = |line: &str| Some(plain(line).split_once("` captured here")?.0.rsplit_once('`')?.1.to_owned());
+    let mut names: Vec<String> = rendered.lines().filter_map(captured).collect();
+    names.dedup();
+    let rule = "this must be the path of a function, or a closure that captures nothing";
+    match names.is_empty() {
+        true => rule.to_owned(),
+        false => format!("{rule}: it captures `{}`", names.join("`, `")),
+    }
+}
+
+/// Without colours.
+fn plain(line: &str) -> String {
+    let mut parts = line.split("\x1b[");
+    let first = parts.next().unwrap_or_default();
+    parts.fold(first.to_owned(), |text, part| text + part.split_once('m').map_or("", |(_, rest)| rest))
+}
+
 /// The notes without a place in rustc's coloured text, which evcxr leaves out; but for those that name a file of the
 /// build, or what the user didn't write.
 fn notes(rendered: &str) -> Vec<String> {
-    let plain = |line: &str| {
-        let mut parts = line.split("\x1b[");
-        let first = parts.next().unwrap_or_default();
-        parts.fold(first.to_owned(), |text, part| text + part.split_once('m').map_or("", |(_, rest)| rest))
-    };
     let notes = rendered.lines().filter_map(|line| Some(plain(line).trim_start().strip_prefix("= note: ")?.to_owned()));
     notes.filter(|note| !["long-type", "--verbose", "originates in"].iter().any(|what| note.contains(what))).collect()
 }
@@ -309,6 +332,13 @@ mod tests {
         assert_eq!((map.place(3, 1), map.place(4, 7), map.place(6, 1)), (None, Some((2, 7)), Some((3, 2))));
         let wrapped = LineMap { prefix: 0, first_line: 0, lines: vec!["%timeit a"] };
         assert_eq!((wrapped.in_cell(1), wrapped.in_cell(2)), (None, Some(1)));
+    }
+
+    #[test]
+    fn what_a_function_captures_is_named() {
+        let rendered = "  |     \x1b[1m^^^\x1b[0m `k` captured here\n  |     ^ `token` captured here\n";
+        assert!(captures(rendered).ends_with("a closure that captures nothing: it captures `k`, `token`"));
+        assert!(captures("expected fn pointer, found opaque type").ends_with("captures nothing"));
     }
 
     #[test]

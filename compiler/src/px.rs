@@ -35,6 +35,7 @@ const FILES: &[(&str, &str)] = &[
     ("src/progress.rs", include_str!("../../px/src/progress.rs")),
     ("src/show.rs", include_str!("../../px/src/show.rs")),
     ("src/store.rs", include_str!("../../px/src/store.rs")),
+    ("src/sys.rs", include_str!("../../px/src/sys.rs")),
     ("src/task/args.rs", include_str!("../../px/src/task/args.rs")),
     ("src/task/mod.rs", include_str!("../../px/src/task/mod.rs")),
     ("src/task/shared.rs", include_str!("../../px/src/task/shared.rs")),
@@ -43,7 +44,9 @@ const FILES: &[(&str, &str)] = &[
     ("src/wire.rs", include_str!("../../px/src/wire.rs")),
     ("src/wire/by_serde.rs", include_str!("../../px/src/wire/by_serde.rs")),
     ("src/wire/by_serde/decoder.rs", include_str!("../../px/src/wire/by_serde/decoder.rs")),
+    ("src/wire/by_serde/described.rs", include_str!("../../px/src/wire/by_serde/described.rs")),
     ("src/wire/by_serde/encoder.rs", include_str!("../../px/src/wire/by_serde/encoder.rs")),
+    ("src/wire/by_serde/form.rs", include_str!("../../px/src/wire/by_serde/form.rs")),
     ("src/wire/structural.rs", include_str!("../../px/src/wire/structural.rs")),
 ];
 

@@ -18,9 +18,17 @@ const NAME_BEGINS: &str = ">(stringify!(";
 const FALLBACK: &str = "evcxr_send_text_plain(&format!(\"{:?}\",&(";
 const SHOW: &str = "px::show!((&(";
 
+/// Where evcxr drops what the user passed to `panic!`, whose `Drop` may panic in its turn.
+const CAUGHT: [&str; 2] = ["  Err(_) => {", NOTIFIED];
+const DISCARDED: &str = "  Err(payload) => {px::store::discard(payload);";
+/// The same in a cell without variables.
+const CAUGHT_WITHOUT: [&str; 2] = ["}).is_err() {", NOTIFIED];
+const DISCARDED_WITHOUT: &str = "}).is_err_and(|payload| {px::store::discard(payload); true}) {";
+const NOTIFIED: &str = "    println!(\"EVCXR_PANIC_NOTIFICATION\");";
+
 /// The source with as many lines; `None` if it isn't what evcxr is known to write.
 pub(crate) fn rewrite(source: &str) -> Option<String> {
-    let begin = source.lines().position(|line| line == STORE_BEGINS)?;
+    let Some(begin) = source.lines().position(|line| line == STORE_BEGINS) else { return without_store(source) };
     // The module's own braces are indented or close functions; its last stands before the entry's attribute.
     let entry = source.lines().skip(begin).position(|line| line == "#[unsafe(no_mangle)]")? + begin;
     let mut lines: Vec<&str> = source.lines().collect();
@@ -32,6 +40,9 @@ pub(crate) fn rewrite(source: &str) -> Option<String> {
     for line in lines.iter_mut().filter(|line| **line == FALLBACK) {
         *line = SHOW;
     }
+    if let Some(caught) = lines.windows(2).rposition(|two| two == CAUGHT) {
+        lines[caught] = DISCARDED;
+    }
 
     let traffic: Vec<Option<&str>> = lines.iter().map(|line| variable(line)).collect();
     let rest = lines.iter().zip(&traffic).filter(|(_, variable)| variable.is_none()).map(|(line, _)| *line);
@@ -41,6 +52,14 @@ pub(crate) fn rewrite(source: &str) -> Option<String> {
             *line = "";
         }
     }
+    Some(lines.join("\n") + "\n")
+}
+
+/// The same of a cell that neither has variables nor leaves any.
+fn without_store(source: &str) -> Option<String> {
+    let mut lines: Vec<&str> = source.lines().collect();
+    let caught = lines.windows(2).rposition(|two| two == CAUGHT_WITHOUT)?;
+    lines[caught] = DISCARDED_WITHOUT;
     Some(lines.join("\n") + "\n")
 }
 
@@ -123,6 +142,11 @@ let long = evcxr_variable_store.take_variable::<Vec<
 u8>>(stringify!(long));
 println!(\"{b}\");
 let new = 1;
+})) {
+  Ok(_) => {}
+  Err(_) => {
+    println!(\"EVCXR_PANIC_NOTIFICATION\");
+}}
 evcxr_variable_store.put_variable::<i32>(stringify!(new), new);
 evcxr_variable_store.put_variable::<Vec<i32>>(stringify!(a), a);
 evcxr_variable_store.put_variable::<String>(stringify!(b), b);
@@ -136,8 +160,8 @@ u8>>(stringify!(long), long);
         let (before, after): (Vec<&str>, Vec<&str>) = (SOURCE.lines().collect(), text.lines().collect());
         assert_eq!(before.len(), after.len());
         let changed: Vec<usize> = (0..before.len()).filter(|&at| before[at] != after[at]).map(|at| at + 1).collect();
-        assert_eq!(changed, [3, 4, 5, 6, 7, 11, 14, 23], "\n{text}");
-        assert_eq!(after[2], STORE);
+        assert_eq!(changed, [3, 4, 5, 6, 7, 11, 14, 22, 28], "\n{text}");
+        assert_eq!((after[2], after[21]), (STORE, DISCARDED));
         let mut names: Vec<&str> = taken(&text).into_iter().collect();
         names.sort_unstable();
         assert_eq!(names, ["b", "c", "r#type"]);
@@ -162,6 +186,14 @@ u8>>(stringify!(long), long);
         assert_eq!(without.lines().count(), text.lines().count());
         assert!(!without.contains("Show;"));
         assert_eq!(without_show(&without), None);
+    }
+
+    #[test]
+    fn a_panic_of_a_cell_without_variables_is_discarded() {
+        let source = format!("{{if std::panic::catch_unwind(||{{\n{}\n{NOTIFIED}\n}}\n", CAUGHT_WITHOUT[0]);
+        let text = rewrite(&source).unwrap();
+        assert_eq!(text.lines().nth(1), Some(DISCARDED_WITHOUT));
+        assert_eq!(text.lines().count(), source.lines().count());
     }
 
     #[test]

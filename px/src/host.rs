@@ -3,6 +3,7 @@
 //! Nothing in here is for cells.
 
 use crate::link::{Answer, Ask, Message as _};
+use std::any::Any;
 use std::cell::Cell;
 use std::ffi::c_void;
 use std::io::Write;
@@ -134,16 +135,33 @@ thread_local! {
     static QUIET: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Calls `work`, whose panics are reported only if `loud`: others are what the caller expects. Returns the panic.
-pub(crate) fn catch<T>(loud: bool, work: impl FnOnce() -> T) -> std::thread::Result<T> {
+/// Calls `work`, whose panics are reported only if `loud`: others are what the caller expects. Returns what the panic said.
+pub(crate) fn catch<T>(loud: bool, work: impl FnOnce() -> T) -> Result<T, String> {
     let before = QUIET.replace(!loud);
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
     QUIET.set(before);
-    outcome
+    outcome.map_err(said)
+}
+
+/// Not compiled in each cell.
+#[inline(never)]
+fn said(payload: Box<dyn Any + Send>) -> String {
+    let said = message(&*payload).to_owned();
+    discard(payload);
+    said
+}
+
+/// Lets go of what was passed to `panic!`. A value of the user's stays where it is: its `Drop` may panic, too, which would
+/// end the process in a function that must not unwind.
+#[inline(never)]
+pub fn discard(payload: Box<dyn Any + Send>) {
+    if !payload.is::<&str>() && !payload.is::<String>() {
+        std::mem::forget(payload);
+    }
 }
 
 /// What was passed to `panic!`.
-pub(crate) fn message(payload: &(dyn std::any::Any + Send)) -> &str {
+fn message(payload: &(dyn Any + Send)) -> &str {
     match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
         (Some(text), _) => text,
         (_, Some(text)) => text,

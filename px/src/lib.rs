@@ -28,6 +28,7 @@ pub mod progress;
 mod show;
 #[doc(hidden)]
 pub mod store;
+mod sys;
 pub mod task;
 mod timeit;
 pub mod wire;

@@ -8,10 +8,16 @@ mod encoding;
 
 pub use encoding::{Damaged, Message, expects_answer};
 
+/// The name of a room that this process has open under this number. Numbers are used again, so the name also has what the
+/// file in memory was called when it was made: an `id` that no other one has ever had, so that nothing else can be opened.
+pub fn room_name(file: i32, id: &str) -> String {
+    format!("/proc/{}/fd/{file}#{id}", std::process::id())
+}
+
 /// From a cell. Each has one answer, unless [`expects_answer`] says that it has none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ask {
-    /// Room for so many bytes, which processes of this host can open under the path that is answered.
+    /// Room for so many bytes, which processes of this host can open by the name that is answered.
     Room(u64),
     /// Begin a map. The answer is [`Answer::Job`].
     Map(MapAsk),
@@ -26,8 +32,10 @@ pub enum Ask {
     Cancel(u64),
     /// Nobody will ask for this job's results any more: its rooms can go.
     Forget(u64),
-    /// Nobody needs this room any more.
+    /// The cell needs this room no longer, or once less if it has asked to hold it.
     Free(String),
+    /// Another value needs this room, until it is freed once more. The answer is [`Answer::Ok`], or [`Answer::Gone`].
+    Hold(String),
     /// Have a function called on an engine. Waiting for it ends in [`Answer::Value`].
     Call(CallAsk),
     /// An engine's: what the function returned that this run is about, and the room of which that speaks.
@@ -247,8 +255,10 @@ pub struct ItemFailure {
 pub enum Answer {
     /// Done.
     Ok,
-    /// The path of a room.
+    /// The name of a room.
     Room(String),
+    /// There is no such room any more.
+    Gone,
     /// A job's number.
     Job(u64),
     /// What a call returned, as `px` encodes it, and on which engine.
@@ -315,6 +325,7 @@ mod tests {
             Ask::Cancel(1),
             Ask::Forget(2),
             Ask::Free("x".into()),
+            Ask::Hold("x".into()),
         ];
         asks.into_iter().for_each(survives);
         survives(Ask::Call(CallAsk {
@@ -344,6 +355,7 @@ mod tests {
         });
         for answer in [
             Answer::Ok,
+            Answer::Gone,
             Answer::Place(None),
             Answer::Place(Some(3)),
             Answer::Room("/x".into()),

@@ -3,6 +3,7 @@
 //!
 //! Names and behaviour are those of evcxr's module, whose lines on stdout its kernel's side reads.
 
+pub use crate::host::discard;
 use std::any::{Any, TypeId, type_name};
 use std::collections::HashMap;
 use std::sync::Arc;

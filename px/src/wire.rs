@@ -6,13 +6,20 @@
 //! costs no memory before that much is there.
 //!
 //! Without the feature `serde`, std's types travel. With it, all types do that implement serde's traits, and the encoding
-//! is the same, so that what was put before a notebook asked for serde can be taken afterwards. Of arrays with more than
-//! 32 items serde knows nothing, so those travel without it only.
+//! is the same, so that what was put before a notebook asked for serde can be taken afterwards. serde knows nothing of arrays with
+//! more than 32 items, of `Ordering` and of `ControlFlow`, so those travel without it only.
+//!
+//! Some types of serde's need to be told what they read, or leave out fields: `by_serde` finds out which, and for those the
+//! encoding says all about itself.
 
 use crate::link::Damaged;
+use std::collections::HashSet;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 #[cfg(feature = "serde")]
 mod by_serde;
+#[cfg(feature = "serde")]
+pub(crate) use by_serde::is_probing;
 #[cfg(not(feature = "serde"))]
 mod structural;
 
@@ -32,7 +39,7 @@ const RESERVED: usize = 1 << 20;
 /// What each type that travels has, so that a `Vec` of what travels is known to travel, too.
 #[cfg(feature = "serde")]
 mod required {
-    use serde::{Serialize, de::DeserializeOwned};
+    use serde::{Deserialize, Serialize};
 
     #[diagnostic::on_unimplemented(
         message = "`{Self}` can't travel between the notebook and its engines",
@@ -40,11 +47,11 @@ mod required {
         note = "for a type of your own, derive `serde::Serialize, serde::Deserialize`; another crate's type may need \
                 that crate's feature `serde`"
     )]
-    pub trait Required: Serialize + DeserializeOwned + 'static {}
+    pub trait Required: Serialize + Deserialize<'static> + 'static {}
 
     #[cfg(not(rust_analyzer))]
     #[diagnostic::do_not_recommend]
-    impl<T: Serialize + DeserializeOwned + 'static> Required for T {}
+    impl<T: Serialize + Deserialize<'static> + 'static> Required for T {}
 
     /// evcxr asks rust-analyzer for the types of variables, and that doesn't see what `derive` brings.
     #[cfg(rust_analyzer)]
@@ -68,8 +75,8 @@ mod required {
     label = "a value of this type would have to travel",
     note = "for a type of your own, add `:dep serde = {{ version = \"1\", features = [\"derive\"] }}` and derive \
             `serde::Serialize, serde::Deserialize`; another crate's type may need that crate's feature `serde`, too",
-    note = "a reference can't: return what it points to, `*x` or `x.clone()`",
-    note = "numbers, bool, char, String and tuples, arrays, Vec, Option, Result, HashMap, BTreeMap of these can"
+    note = "a reference can't, but for `&'static str`: return what it points to, `*x` or `x.clone()`",
+    note = "numbers, bool, char, text and tuples, arrays, Vec, Option, Result, Box, Arc, HashMap, BTreeMap of these can"
 )]
 pub unsafe trait Wire: required::Required {
     /// Whether the bytes of a value in memory are its encoding, and any bytes are a value: numbers, and arrays and tuples
@@ -131,6 +138,30 @@ fn each(count: u64, from: &mut &[u8], mut get: impl FnMut(&mut &[u8]) -> Result<
         }
     }
     Ok(())
+}
+
+/// The same text for ever, once in each cell's object.
+fn kept(text: &str) -> &'static str {
+    static KEPT: LazyLock<Mutex<HashSet<&'static str>>> = LazyLock::new(Mutex::default);
+    let mut all = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(text) = all.get(text) {
+        return text;
+    }
+    let text: &'static str = Box::leak(text.into());
+    all.insert(text);
+    text
+}
+
+/// The same bytes for ever.
+fn kept_bytes(bytes: &[u8]) -> &'static [u8] {
+    static KEPT: LazyLock<Mutex<HashSet<&'static [u8]>>> = LazyLock::new(Mutex::default);
+    let mut all = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(bytes) = all.get(bytes) {
+        return bytes;
+    }
+    let bytes: &'static [u8] = Box::leak(bytes.into());
+    all.insert(bytes);
+    bytes
 }
 
 #[inline]

@@ -133,10 +133,34 @@ def test_types_that_cant_travel_are_told_at_their_names(kernel):
     reply = kernel.run("// a comment\n%push n, own_value").failed()
     assert "`Own` can't travel" in reply.text and "derive" in reply.text, reply.text
     assert "cell line 2, column 7" in reply.text
-    assert "`&str` can't travel" in kernel.run("%push text").failed().text
+    kernel.run("let lent: &i32 = Box::leak(Box::new(5));").ok()
+    assert "`&i32` can't travel" in kernel.run("%push lent").failed().text
     assert "`i32` isn't a row of values" in kernel.run("%scatter n").failed().text
     kernel.run("%px let own_value = Own(2);").ok()
     assert "`Own` can't travel" in kernel.run("%pull own_value").failed().text
+
+
+def test_text_that_lives_for_ever_and_shared_values_travel(kernel):
+    kernel.run("""
+        let word = "hey";
+        let several = (word, std::sync::Arc::new(3), vec![0..2, 5..6], std::cmp::Reverse(1), [Some(std::cmp::Ordering::Less)]);
+    """).ok()
+    kernel.run("%push word, several").ok()
+    assert on_engines(kernel, "(word, &several)") == ['("hey", ("hey", 3, [0..2, 5..6], Reverse(1), [Some(Less)]))'] * 3
+    kernel.run("%pull -t 1 word as back").ok()
+    assert printed(kernel, 'let same: &str = back; println!("{same}");') == "hey"
+
+
+def test_what_was_put_is_there_as_long_as_an_engine_refers_to_it(kernel):
+    kernel.run("let shared = px::put(&vec![7u32; 100_000]);").ok()
+    kernel.run("%push shared").ok()
+    kernel.run("drop(shared); let other = px::put(&vec![8u32; 100_000]);").ok()
+    assert on_engines(kernel, "shared[99_999]") == ["7"] * 3
+    kernel.run("%pull shared as back").ok()
+    kernel.run("%px drop(shared);").ok()
+    assert printed(kernel, 'println!("{} {}", back[0][0], back[2][99_999]);') == "7 7"
+    again = "px::call!(|it: px::Ref<Vec<u32>>, n: usize| it[n], &back[1], 5).get()?"
+    assert printed(kernel, f'println!("{{}}", {again});') == "7"
 
 
 def test_a_failure_leaves_the_old_value(kernel):

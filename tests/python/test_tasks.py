@@ -140,6 +140,86 @@ def test_large_values_and_shared_ones(cluster):
     assert number(reply, "length") == number(reply, "fetched") == 3_000_000
 
 
+def test_a_reference_that_a_call_returns_is_to_the_same_value(cluster):
+    """A room's number is used again as soon as it is free, so a name that has just that would be another room's."""
+    reply = cluster.run(
+        """
+        type Shared = px::Ref<Vec<f64>>;
+        let first = px::put(&vec![1.0]);
+        let same = px::call!(|it: Shared| it, &first).get()?;
+        let more = px::call!(|it: Shared, n: usize| vec![(n, it)], px::call!(|it: Shared| it, &first), 5);
+        drop(first);
+        let seconds: Vec<Shared> = (0..20).map(|_| px::put(&vec![2.0])).collect();
+        let (n, inside) = more.get()?.remove(0);
+        drop(more);
+        let thirds: Vec<Shared> = (0..20).map(|_| px::put(&vec![3.0])).collect();
+        let there = px::call!(|it: Shared| it[0], &inside).get()?;
+        println!("first={} inside={} n={n} there={there}", same[0], inside[0]);
+        """
+    )
+    assert [number(reply, name) for name in ("first", "inside", "n", "there")] == [1, 1, 5, 1]
+    # In a later cell, and when its worker was replaced.
+    killed = cluster.run("drop(same); drop(inside); std::process::abort()")
+    assert killed.errors
+    assert number(cluster.run('println!("first={}", same[0] + inside[0] - 1.0);'), "first") == 1
+    # Nothing is kept for ever.
+    cluster.run("drop((same, inside, seconds, thirds));").ok()
+    open_rooms = "std::fs::read_dir(format!(\"/proc/{}/fd\", {pid})).unwrap().flatten()"
+    open_rooms += '.filter(|it| std::fs::read_link(it.path()).is_ok_and(|to| to.to_string_lossy().contains("memfd:chorus-")))'
+    kernel = cluster.manager.provisioner.pid
+    count = f'println!("rooms={{}}", {open_rooms.replace("{pid}", str(kernel))}.count());'
+    assert number(cluster.run(count), "rooms") == 0
+
+
+def test_what_a_panic_carries_may_panic_too(cluster):
+    cluster.run('struct Bomb; impl Drop for Bomb { fn drop(&mut self) { panic!("dropped") } }\nlet kept = 5;').ok()
+    throw = "std::panic::panic_any(Bomb)"
+    for cell, why in (
+        (f"px::call!(|| -> u8 {{ {throw} }}).get()?", "failed on engine"),
+        (f"%map |n| {{ if n == 3 {{ {throw} }} n }} over 0..5", "item 3 (3) failed on engine"),
+        (f"%px {throw}", "panicked at cell line 1"),
+        (f"%timeit -n 1 -r 1 {throw}", "panicked at cell line 1"),
+        (throw, "panicked at cell line 1"),
+    ):
+        reply = cluster.run(cell)
+        assert reply.errors and why in reply.text, f"{cell}:\n{reply.text}"
+        assert "dropped" not in reply.text and "died" not in reply.text and "SIGABRT" not in reply.text, reply.text
+    skipped = cluster.run(f"%map --on-error skip |n| {{ if n == 3 {{ {throw} }} n }} over 0..5")
+    assert "[0, 1, 2, 4]" in skipped.text
+    assert result(cluster.run("kept").ok()) == "5"
+
+
+TOKEN = """
+mod right {
+    #[derive(Clone, Copy)] pub struct Token(());
+    impl Token { pub fn new() -> Token { Token(()) } pub fn get(&self) -> i32 { 1 } }
+    pub fn hidden(token: Token) -> impl Fn(i32) -> i32 + Copy { move |x| x + token.get() }
+}
+let token = right::Token::new();
+"""
+
+
+def test_a_value_without_bytes_is_captured_by_nobody(cluster):
+    cluster.run(TOKEN).ok()
+    rule = "a closure that captures nothing"
+    for cell, why in (
+        ("px::call!(move |x: i32| x + token.get(), 1)", f"{rule}: it captures `token`"),
+        ("px::call!(right::hidden(token), 1)", rule),
+        ("let f: fn(i32) -> i32 = i32::abs; px::call!(f, 1)", "can't be a variable"),
+        ("%map |x| x + token.get() over 0..3", "`Token` can't travel"),
+        ("%map --filter '|x| *x > token.get()' |x| x over 0..3", "`Token` can't travel"),
+    ):
+        reply = cluster.run(cell)
+        assert reply.errors and why in reply.text, f"{cell}:\n{reply.text}"
+    # What is hidden from the magic is still seen by rustc.
+    started = "px::map::start!(px::over!(0..3), (), |(), items| items.map(|x| x + token.get()).collect()).wait()"
+    reply = cluster.run(started)
+    assert reply.errors and f"{rule}: it captures `token`" in reply.text, reply.text
+    cluster.run("fn same<T: Copy>(x: T) -> T { x }").ok()
+    assert result(cluster.run("(px::call!(same, 3u8).get()?, px::call!(Some, 1i8).get()?)").ok()) == "(3, Some(1))"
+    assert "[0, 1, 2]" in cluster.run("%map same over 0..3").ok().text
+
+
 def test_mistakes_are_told_by_the_compiler(cluster):
     for text, why in (
         ("let k = 3; px::call!(move |x: i32| x + k, 1)", "a closure that captures nothing"),

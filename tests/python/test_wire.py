@@ -54,3 +54,35 @@ def test_types_with_serde_travel_once_a_notebook_asks_for_serde(cache):
         for cell in (PUT, BEFORE, SERDE, POINT_WITH_SERDE):
             kernel.run(cell).ok()
         assert 'Point { x: 1.5, name: "b" }' in kernel.run(check).ok().text
+
+
+WITHOUT_FORM = """
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+#[derive(Clone, Debug, Serialize, Deserialize)] #[serde(tag = "kind")] enum Tagged { Circle { radius: u8 }, Nothing }
+#[derive(Clone, Debug, Serialize, Deserialize)] #[serde(untagged)] enum Any { Number(u8), Text(String) }
+#[derive(Clone, Debug, Serialize, Deserialize)] struct Sparse {
+    #[serde(skip_serializing_if = "Option::is_none")] first: Option<u8>,
+    last: &'static str,
+}
+#[derive(Clone, Debug, Serialize, Deserialize)] struct Flat { id: u8, #[serde(flatten)] rest: BTreeMap<String, serde_json::Value> }
+"""
+
+
+def test_types_travel_that_ask_what_they_read_or_leave_out_fields(cache):
+    with start_kernel(env={"CHORUS_ENGINES": "2"}) as kernel:
+        kernel.run(SERDE + '\n:dep serde_json = "1"').ok()
+        kernel.run(WITHOUT_FORM).ok()
+        mapped = kernel.run(
+            "%map |n| (if n > 0 { Tagged::Circle { radius: n } } else { Tagged::Nothing },"
+            ' if n > 0 { Any::Number(n) } else { Any::Text("x".into()) },'
+            ' Sparse { first: (n > 0).then_some(n), last: "z" }) over 0..2u8'
+        ).ok()
+        first = '(Nothing, Text("x"), Sparse { first: None, last: "z" })'
+        assert f'[{first}, (Circle {{ radius: 1 }}, Number(1), Sparse {{ first: Some(1), last: "z" }})]' in mapped.text
+        kernel.run('let flat = Flat { id: 1, rest: [("a".to_string(), serde_json::json!([null, 1.5, "b"]))].into() };').ok()
+        kernel.run("%push flat").ok()
+        shown = 'Flat { id: 1, rest: {"a": Array [Null, Number(1.5), String("b")]} }'
+        assert shown in kernel.run('%px -t 0 println!("{flat:?}")').ok().text
+        called = kernel.run("px::call!(|it: Flat| it.rest[\"a\"][1].clone(), &flat).get()?").ok()
+        assert "Number(1.5)" in called.text

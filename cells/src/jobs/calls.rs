@@ -39,8 +39,6 @@ struct State {
     refused: HashMap<u64, String>,
     /// Those that a cell waits for.
     awaited: Vec<u64>,
-    /// Rooms that calls need which haven't ended, and how many calls; whether to free them then.
-    pinned: HashMap<String, (usize, bool)>,
     /// What the cluster was given of the object that was called last.
     sent: Option<Sent>,
 }
@@ -182,12 +180,8 @@ impl Calls {
             label: label.clone(),
             snapshots: run.plan.snapshots,
         });
-        for room in ask.rooms.iter().chain(&ask.own) {
-            state.pinned.entry(room.clone()).or_default().0 += 1;
-        }
-        for room in &ask.own {
-            state.pinned.entry(room.clone()).or_default().1 = true;
-        }
+        // Its own are held already.
+        let held = ask.rooms.into_iter().filter(|room| rooms.hold(room)).chain(ask.own).collect();
         state.last += 1;
         let number = state.last;
         let job = Arc::new(CallJob {
@@ -204,11 +198,10 @@ impl Calls {
         state.all.insert(number, Arc::downgrade(&job));
         state.calls.insert(ask.job, Arc::clone(&job));
         drop(state);
-        let pins = ask.rooms.into_iter().chain(ask.own).collect();
         let follower = Follower {
             calls: Arc::clone(self),
             rooms: Arc::clone(rooms),
-            pins,
+            held,
             job,
             run: Arc::clone(run),
             cluster: Arc::downgrade(cluster),
@@ -304,17 +297,6 @@ impl Calls {
             .collect()
     }
 
-    /// Whether a room is still needed, and is freed later.
-    pub fn keeps_room(&self, path: &str) -> bool {
-        match self.lock().pinned.get_mut(path) {
-            Some((_, free)) => {
-                *free = true;
-                true
-            }
-            None => false,
-        }
-    }
-
     /// The calls that there are, in the order in which they were made.
     pub fn list(&self) -> Vec<TaskLine> {
         let jobs: Vec<_> = self.lock().all.values().filter_map(Weak::upgrade).collect();
@@ -333,23 +315,6 @@ impl Calls {
         if !state.calls.contains_key(&job.job) {
             state.all.remove(&job.number);
         }
-    }
-
-    /// A call has ended; returns the rooms that are to be freed.
-    pub(super) fn unpin(&self, pins: &[String]) -> Vec<String> {
-        let mut state = self.lock();
-        let mut freed = Vec::new();
-        for path in pins {
-            let Some((calls, free)) = state.pinned.get_mut(path) else { continue };
-            *calls -= 1;
-            if *calls == 0 {
-                if *free {
-                    freed.push(path.clone());
-                }
-                state.pinned.remove(path);
-            }
-        }
-        freed
     }
 
     /// How a call failed, if somebody still has it. That may be about to become known.

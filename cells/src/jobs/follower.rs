@@ -18,7 +18,8 @@ const PARTIAL_LINE: Duration = Duration::from_millis(100);
 pub(super) struct Follower {
     pub(super) calls: Arc<Calls>,
     pub(super) rooms: Arc<Rooms>,
-    pub(super) pins: Vec<String>,
+    /// Rooms that the call needs.
+    pub(super) held: Vec<String>,
     pub(super) job: Arc<CallJob>,
     /// The run of the cell that called.
     pub(super) run: Arc<CellRun>,
@@ -76,7 +77,7 @@ impl Follower {
         self.job.needs.lock().clear();
         self.job.stage.send_replace(stage);
         self.calls.ended(&self.job);
-        self.calls.unpin(&self.pins).iter().for_each(|room| self.rooms.free(room));
+        self.held.iter().for_each(|room| self.rooms.free(room));
     }
 
     async fn show(&mut self, engine: EngineId, event: &RunEvent, view: &mut Option<PxView>) {

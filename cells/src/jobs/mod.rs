@@ -136,18 +136,23 @@ impl Jobs {
         Ok(match ask {
             Ask::Room(bytes) => {
                 let room = self.0.rooms.make(bytes).map_err(|error| no_room(bytes, error))?;
-                run.lock().made.insert(room.clone());
+                run.lock().made.push(room.clone());
                 Answer::Room(room)
             }
             Ask::Free(path) => {
                 // If the cell's worker dies yet, its variables come back, which may have rooms of earlier cells.
-                let is_new = run.lock().made.remove(&path);
-                match is_new {
-                    true => self.free(&path),
-                    false => run.lock().left.push(path),
+                let mut state = run.lock();
+                match state.made.iter().position(|made| *made == path) {
+                    Some(at) => self.0.rooms.free(&state.made.swap_remove(at)),
+                    None => state.left.push(path),
                 }
                 Answer::Ok
             }
+            Ask::Hold(path) if self.0.rooms.hold(&path) => {
+                run.lock().made.push(path);
+                Answer::Ok
+            }
+            Ask::Hold(_) => Answer::Gone,
             Ask::Map(ask) => Answer::Job(self.start(ask, run).await?),
             Ask::Call(ask) => {
                 let (job, own) = (ask.job, ask.own.clone());
@@ -233,7 +238,7 @@ impl Jobs {
     async fn start(&self, ask: MapAsk, run: &Arc<CellRun>) -> Result<u64, Failure> {
         if let Some(job) = run.plan.partial.clone() {
             // What it is asked with isn't needed.
-            ask.rooms.iter().for_each(|room| self.free(room));
+            ask.rooms.iter().for_each(|room| self.0.rooms.free(room));
             return Ok(self.enter(job));
         }
         let cluster: Arc<Cluster> = run.cluster().await?;
@@ -259,13 +264,6 @@ impl Jobs {
             self.free_when_over(before);
         }
         number
-    }
-
-    /// Lets go of a room, unless a call still needs it.
-    fn free(&self, path: &str) {
-        if !self.0.calls.keeps_room(path) {
-            self.0.rooms.free(path);
-        }
     }
 
     /// Nobody has this handle of a map any more; without any, a map ends, which is returned.
@@ -311,7 +309,6 @@ impl Jobs {
         let has_handle = state.jobs.values().any(|other| Arc::ptr_eq(other, job));
         let is_partial = !job.is_whole() && state.latest.as_ref().is_some_and(|latest| Arc::ptr_eq(latest, job));
         if !has_handle && !is_partial {
-            // Once only: their paths may soon be others'.
             job.take_rooms().iter().for_each(|room| self.0.rooms.free(room));
         }
     }
@@ -325,7 +322,7 @@ impl Jobs {
         };
         let is_lost = matches!(outcome, Outcome::Died(_, Aftermath::Lost(_)));
         if is_lost || !matches!(outcome, Outcome::Died(..)) {
-            left.iter().for_each(|path| self.free(path));
+            left.iter().for_each(|path| self.0.rooms.free(path));
         }
         let Outcome::Died(death, _) = outcome else { return };
         // With all variables, all handles are gone.
@@ -334,7 +331,7 @@ impl Jobs {
             let state = self.lock();
             state.jobs.values().chain(&state.latest).flat_map(|job| job.rooms()).collect()
         };
-        made.difference(&used).for_each(|path| self.free(path));
+        made.iter().filter(|path| !used.contains(*path)).for_each(|path| self.0.rooms.free(path));
     }
 
     async fn wait(&self, number: u64, millis: u64, run: &CellRun) -> Result<Answer, Failure> {
@@ -361,7 +358,7 @@ impl Jobs {
         let path = self.0.rooms.with(&report);
         let path = path.map_err(|error| failure(Kind::MapError, format!("the results can't be kept: {error}")))?;
         // px frees it when it has read it.
-        run.lock().made.insert(path.clone());
+        run.lock().made.push(path.clone());
         Ok(Answer::Ended { path, bytes: report.len() as u64, results: job.results_room().to_owned() })
     }
 

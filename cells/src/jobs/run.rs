@@ -9,7 +9,6 @@ use crate::publisher::Publisher;
 use chorus_compiler::Object;
 use chorus_protocol::SnapshotPolicy;
 use parking_lot::{Mutex, MutexGuard};
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -62,8 +61,8 @@ pub(super) struct State {
     awaited: Vec<Arc<Job>>,
     /// How many of its questions wait for engines.
     starting: usize,
-    /// Rooms that it has asked for.
-    pub(super) made: BTreeSet<String>,
+    /// Rooms that it has asked for, or asked to hold.
+    pub(super) made: Vec<String>,
     /// Rooms of earlier runs that it has let go of. They are freed when it ends well.
     pub(super) left: Vec<String>,
 }

@@ -3,10 +3,11 @@
 
 use chorus_protocol::{RunId, TaskValue, VALUE_PREFIX};
 use std::fs::File;
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::process;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The files of one session on this engine that aren't the controller's yet.
@@ -19,6 +20,7 @@ pub struct Values {
     made: Vec<PathBuf>,
 }
 
+static ENGINE: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(std::process::id()));
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
 impl Values {
@@ -49,7 +51,8 @@ impl Values {
     /// A file of so many bytes, all 0. An error is a sentence.
     pub fn make(&mut self, bytes: u64) -> Result<String, String> {
         let folder = self.folder.as_ref().ok_or("this engine doesn't share files with the notebook")?;
-        let name = format!("{VALUE_PREFIX}{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        // Another engine may have had the same process id before.
+        let name = format!("{VALUE_PREFIX}{:016x}-{}", *ENGINE, NEXT.fetch_add(1, Ordering::Relaxed));
         let path = folder.join(name);
         let failed = |error: io::Error| format!("there is no room for {bytes} bytes: {error}");
         let file = File::options().write(true).create_new(true).mode(0o600).open(&path).map_err(failed)?;

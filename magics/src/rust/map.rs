@@ -8,7 +8,7 @@
 //! ```text
 //! %map -o ys |x| x * k over xs
 //!
-//! let ys = { macro_rules! px { ($f:expr; $s0:expr; $k0:ident) => { px::map::start(px::over!(&$s0), ...) } }
+//! let ys = { macro_rules! px { ($f:expr; $s0:expr; $k0:ident) => { px::map::start!(px::over!(&$s0), ...) } }
 //! px!{       |x| x * k;     xs; k}
 //! };
 //! ```
@@ -274,7 +274,7 @@ impl<'a> Plan<'a> {
                 let variables = self.engine_parameter();
                 format!("px::map::typed{keep}({data}, {constants}, |{variables}, {pattern}, px_items| {steps})")
             }
-            Data::Sources(_) => format!("px::map::start({data}, {constants}, |{pattern}, px_items| {steps})"),
+            Data::Sources(_) => format!("px::map::start!({data}, {constants}, |{pattern}, px_items| {steps})"),
         };
         if self.needs_engines() && reduction(self.map).is_some() {
             call += ".merging($r)";

@@ -1,26 +1,27 @@
 use super::*;
+use crate::link::room_name;
+use crate::sys::file_in_memory;
 use std::collections::{BTreeMap, VecDeque};
-use std::path::PathBuf;
+use std::os::fd::AsRawFd as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Rooms of a variable, for as many engines.
-struct Rooms(Vec<PathBuf>);
+struct Rooms(Vec<(File, String)>);
 
 impl Rooms {
     fn new(count: usize) -> Rooms {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
-        let folder = if PathBuf::from("/dev/shm").is_dir() { "/dev/shm".into() } else { std::env::temp_dir() };
-        let path = |_| {
-            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-            folder.join(format!("px-data-test-{}-{number}", std::process::id()))
+        let room = |_| {
+            let id = format!("px-data-test-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+            let file = file_in_memory(&id);
+            let name = room_name(file.as_raw_fd(), &id);
+            (file, name)
         };
-        let paths: Vec<PathBuf> = (0..count).map(path).collect();
-        paths.iter().for_each(|path| drop(File::create_new(path).expect("a new file")));
-        Rooms(paths)
+        Rooms((0..count).map(room).collect())
     }
 
     fn paths(&self) -> Vec<String> {
-        self.0.iter().map(|path| path.to_string_lossy().into_owned()).collect()
+        self.0.iter().map(|(_, name)| name.clone()).collect()
     }
 
     /// The variable as the notebook sees it.
@@ -38,12 +39,6 @@ impl Rooms {
         let mut variable = self.here(step);
         variable.passing.ranks[engine] = 0;
         variable
-    }
-}
-
-impl Drop for Rooms {
-    fn drop(&mut self) {
-        self.0.iter().for_each(|path| drop(std::fs::remove_file(path)));
     }
 }
 

@@ -156,6 +156,10 @@ impl Message for Ask {
                 path.write(to);
             }
             Ask::Where(job) => (9u8, *job).write(to),
+            Ask::Hold(path) => {
+                11u8.write(to);
+                path.write(to);
+            }
             Ask::Next(done) => {
                 6u8.write(to);
                 write_all(done, to);
@@ -183,6 +187,7 @@ impl Message for Ask {
             6 => Ask::Next(read_all(from)?),
             CALL => Ask::Call(CallAsk::read(from)?),
             9 => Ask::Where(u64::read(from)?),
+            11 => Ask::Hold(String::read(from)?),
             RESULT => Ask::Result(read_bytes(from)?.to_vec(), Option::read(from)?),
             _ => return Err(Damaged),
         })
@@ -370,6 +375,7 @@ impl Message for Answer {
     fn write(&self, to: &mut Vec<u8>) {
         match self {
             Answer::Ok => 0u8.write(to),
+            Answer::Gone => 9u8.write(to),
             Answer::Room(path) => {
                 1u8.write(to);
                 path.write(to);
@@ -415,6 +421,7 @@ impl Message for Answer {
             5 => Answer::Failed(String::read(from)?),
             6 => Answer::Work(read_all(from)?),
             8 => Answer::Place(Option::read(from)?),
+            9 => Answer::Gone,
             7 => Answer::Value { engine: u32::read(from)?, value: read_bytes(from)?.to_vec() },
             _ => return Err(Damaged),
         })

@@ -6,8 +6,9 @@
 use super::error::Error;
 use super::output::{Batch, Form, LIMIT, Output, Place, Sending, lock};
 use super::report::Reports;
-use crate::host::{catch, message, parallel};
+use crate::host::{catch, parallel};
 use crate::link::{Done, Failures, ItemFailure, OnError, Piece, Serve};
+use crate::sys::end_process;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex};
@@ -230,8 +231,7 @@ impl Run<'_> {
         let goes_on = self.goes_on(&failed);
         let mut state = lock(&self.state);
         let current = self.current(&mut state, first)?;
-        catch(true, || self.output.join(&mut current.batch, batch))
-            .map_err(|payload| reducing(first, message(&*payload)))?;
+        catch(true, || self.output.join(&mut current.batch, batch)).map_err(|said| reducing(first, &said))?;
         current.failed.append(failed);
         current.count += done;
         Ok(goes_on)
@@ -266,24 +266,23 @@ impl Run<'_> {
             if settings.timeout > 0 {
                 lock(&self.running).retain(|(item, _)| *item != at);
             }
-            let payload = match outcome {
+            let text = match outcome {
                 Ok(done) => {
                     done?;
                     (at, attempt) = (at + count, 0);
                     continue;
                 }
-                Err(payload) => payload,
+                Err(said) => said,
             };
             // The function that reduces may panic behind the last of them.
             let failing = (first + (self.output.done(batch) - before)).min(end - 1);
             if failing > at {
                 (at, attempt) = (failing, 0);
             }
-            let text = message(&*payload);
             // What it had reduced until then is lost, so there is nothing that could go on.
             let broken = self.output.broken(batch);
             if broken && (settings.on_error != OnError::Stop || settings.retries > 0) {
-                return Err(reducing(at, text));
+                return Err(reducing(at, &text));
             }
             if attempt < settings.retries {
                 attempt += 1;
@@ -296,7 +295,7 @@ impl Run<'_> {
                 return Ok(at + 1 - first);
             }
             // What was reduced before may now be complete, and is reduced with what is before it.
-            catch(true, || self.output.fail(batch, text)).map_err(|payload| reducing(at, message(&*payload)))?;
+            catch(true, || self.output.fail(batch, &text)).map_err(|said| reducing(at, &said))?;
             (at, attempt) = (at + 1, 0);
         }
         Ok(count)
@@ -341,8 +340,7 @@ impl Run<'_> {
         if let Err(error) = reported {
             eprintln!("item {item} takes too long, which can't be reported: {error}");
         }
-        // SAFETY: no memory is involved. This ends the process, whatever its threads do.
-        unsafe { kill(std::process::id() as i32, SIGKILL) };
+        end_process();
     }
 }
 
@@ -351,10 +349,4 @@ const LONGEST: usize = 4000;
 
 fn reducing(item: u64, text: &str) -> Error {
     Error::Failed(format!("the function that reduces panicked at item {item}: {text}"))
-}
-
-const SIGKILL: i32 = 9;
-
-unsafe extern "C" {
-    fn kill(process: i32, signal: i32) -> i32;
 }

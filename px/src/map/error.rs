@@ -26,6 +26,8 @@ pub enum Error {
     Lengths(u64, u64),
     /// Data that has no end.
     Endless,
+    /// Nobody holds the memory any more in which it was.
+    Freed,
     /// A file that two processes share can't be used.
     Room(String),
     /// What came back isn't what was expected.
@@ -51,6 +53,9 @@ impl fmt::Display for Error {
                 "data that is mapped together must be equally long, but one has {first} items and another has {other}"
             ),
             Error::Endless => f.write_str("this data has no end; nothing was mapped"),
+            Error::Freed => f.write_str(
+                "the value was freed with the last `px::Ref` to it in the notebook: make it again with `px::put`",
+            ),
             Error::Room(what) => {
                 write!(f, "the memory that the notebook shares with its engines can't be used: {what}")
             }

@@ -7,9 +7,10 @@ use super::merge::{Ended, Kind, folded};
 use super::rooms::{Blob, Room, Writer};
 use super::source::{Part, Ready};
 use crate::link::{Answer, Ask, MapAsk};
+use crate::task::shared::{Keeps, collect};
 use crate::wire::Wire;
-use std::ffi::{CStr, c_char, c_void};
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 /// A map that was started: `%map -a -o NAME` binds one.
 ///
@@ -37,6 +38,8 @@ pub(crate) struct Job {
     /// None if only the engines know it.
     items: Option<u64>,
     constants: OpenConstants,
+    /// What its results may refer to, which is what it was given.
+    _held: Vec<Arc<dyn Keeps>>,
 }
 
 /// Begins a map over `data`, or over what the engines have. `function` is what they call, if this object has it, `put`
@@ -57,14 +60,16 @@ fn try_begin(
     size: usize,
 ) -> Result<Job, Error> {
     let (mut input, mut rooms) = (Vec::new(), Vec::new());
-    let (mut items, mut parts) = (None, Vec::new());
+    let (mut items, mut parts, mut held) = (None, Vec::new(), Vec::new());
     if let Some(data) = data.map(Ready::data) {
         data.write(&mut input, &mut rooms);
-        (items, parts) = (Some(data.items?), data.parts);
+        (items, parts, held) = (Some(data.items?), data.parts, data.held);
     }
     let (object, function) = function.map(place_of).transpose()?.unwrap_or_default();
     let mut writer = Writer::new();
-    put(&mut writer)?;
+    let (put, constants_held) = collect(|| put(&mut writer));
+    put?;
+    held.extend(constants_held);
     let blob = writer.finish()?;
     let mut constants = Vec::new();
     blob.write(&mut constants, &mut rooms);
@@ -89,31 +94,13 @@ fn try_begin(
         room.release();
     }
     results.release();
-    Ok(Job { number, items, constants: OpenConstants { constants, rooms } })
+    Ok(Job { number, items, constants: OpenConstants { constants, rooms }, _held: held })
 }
 
 /// The file of the object that a function is in, and where.
 pub(crate) fn place_of(function: extern "C" fn()) -> Result<(String, u64), Error> {
-    #[repr(C)]
-    struct Place {
-        file: *const c_char,
-        base: *const c_void,
-        name: *const c_char,
-        symbol: *const c_void,
-    }
-    unsafe extern "C" {
-        fn dladdr(address: *const c_void, place: *mut Place) -> i32;
-    }
-    let address = function as *const c_void;
-    let mut place =
-        Place { file: std::ptr::null(), base: std::ptr::null(), name: std::ptr::null(), symbol: std::ptr::null() };
-    // SAFETY: `place` is laid out as `dladdr` fills it.
-    if unsafe { dladdr(address, &raw mut place) } == 0 || place.file.is_null() {
-        return Err(Error::Room("the object that the function is in can't be found".to_owned()));
-    }
-    // SAFETY: the linker's text of the object's path, which stays as long as the object is loaded: it holds this code.
-    let file = unsafe { CStr::from_ptr(place.file) };
-    Ok((file.to_string_lossy().into_owned(), address as u64 - place.base as u64))
+    let place = crate::sys::place_of(function);
+    place.ok_or_else(|| Error::Room("the object that the function is in can't be found".to_owned()))
 }
 
 impl Job {

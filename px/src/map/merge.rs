@@ -212,7 +212,7 @@ impl Ended {
         let length = usize::try_from(bytes).map_err(|_| Error::Damaged)?;
         let mut text = vec![0; length];
         let failed = |error: std::io::Error| Error::Room(format!("{path}: {error}"));
-        File::open(path).and_then(|file| file.read_exact_at(&mut text, 0)).map_err(failed)?;
+        open(path)?.read_exact_at(&mut text, 0).map_err(failed)?;
         let mut rest = text.as_slice();
         let mut done: Vec<Done> = Vec::new();
         while !rest.is_empty() {

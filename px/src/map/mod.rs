@@ -1,15 +1,15 @@
-//! What `%map` is made of. The kernel writes a cell that calls [`start`] with the data and a function:
+//! What `%map` is made of. The kernel writes a cell that calls [`start!`] with the data and a function:
 //!
 //! ```no_run
 //! let (xs, k) = (vec![1.0, 2.0], 3.0);
-//! let squares = px::map::start(px::over!(&xs), (&k,), |(k,), px_items| px_items.map(
+//! let squares = px::map::start!(px::over!(&xs), (&k,), |(k,), px_items| px_items.map(
 //!     |x| x * x * k
 //! ).collect()).wait();
 //! ```
 //!
-//! The cell's object has all of it: `start` is a function of the closure's type, and so is the function that engines call
-//! when they have loaded the same object. The closure captures nothing, so there is nothing to send of it; variables that
-//! it needs are its parameters. It is called on the engines, where `collect` works at the items, and afterwards in the
+//! The cell's object has all of it: the function that engines call when they have loaded the same object is one of the
+//! closure's type. The closure captures nothing, so there is nothing to send of it; variables that it needs are its
+//! parameters. It is called on the engines, where `collect` works at the items, and afterwards in the
 //! notebook, where it makes one `Vec` of what they have done.
 //!
 //! Engines whose variables a function names compile a second cell, which calls [`serve`], and the notebook's cell only
@@ -57,20 +57,47 @@ use std::marker::PhantomData;
 /// An engine's own items are numbered from its rank times this on.
 pub const OWN_ITEMS: u64 = 1 << 40;
 
-/// Begins a map over data of the notebook. `body` is called here and on the engines.
-pub fn start<S: Source, C: Constants, K: Kind, B>(over: Over<S>, constants: C, body: B) -> Handle<K::Value>
+/// Begins a map over data of the notebook: `start!(over, constants, body)`. `body` is called here and on the engines.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __start_map {
+    ($over:expr, $constants:expr, $body:expr $(,)?) => {
+        $crate::__captures_nothing!([_, _] $crate::map::start_by($over, $constants, $body))
+    };
+}
+pub use crate::__start_map as start;
+
+/// Of what was begun and its function, the former. The function is made again on engines out of nothing, so it may capture
+/// nothing, not even a value that takes no bytes: such a value can stand for a right that an engine doesn't have. Only
+/// closures without captures become `fn` pointers, which rustc checks here; nobody calls it as one.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __captures_nothing {
+    ([$($parameter:ty),*] $begun:expr) => {
+        match $begun {
+            (begun, function) => {
+                if false {
+                    let _: fn($($parameter),*) -> _ = function;
+                }
+                begun
+            }
+        }
+    };
+}
+
+/// For [`start!`], which checks that `body` captures nothing.
+pub fn start_by<S: Source, C: Constants, K: Kind, B>(over: Over<S>, constants: C, body: B) -> (Handle<K::Value>, B)
 where
     B: Fn(C::Owned, Items<'_, S>) -> Outcome<K> + Copy,
 {
-    let _ = body;
     let function: extern "C" fn() = serve_here::<S, C::Owned, K, B>;
     let job = handle::begin(Some(over.data), Some(function), &|writer| constants.put(writer), K::size());
     let merge: fn(&Job, &Ended) -> Result<K::Value, Error> = merge_here::<S, C::Owned, K, B>;
-    Handle::new(job, Box::new(merge))
+    (Handle::new(job, Box::new(merge)), body)
 }
 
 /// The notebook's half of a map whose function names variables of the engines. `types` is never called: its parameters are
-/// a tuple of those variables, then as for [`start`].
+/// a tuple of those variables, then as for [`start!`].
 pub fn typed<S: Source, C: Constants, A, K: Kind>(
     over: Over<S>,
     constants: C,
@@ -249,17 +276,12 @@ fn try_each<T: Clone + Sync + 'static, D: Describe<T>, C: Values, K: Kind, W>(
     Ok(value)
 }
 
-/// A closure that captures nothing.
-fn conjured<B: Copy>() -> B {
-    const {
-        assert!(
-            size_of::<B>() == 0,
-            "the function of a map can't borrow variables of the notebook: those that it names in a macro, or that \
-             other variables hide, must be passed by name"
-        )
-    };
-    // SAFETY: it takes no bytes, and `start` was given a value of this type, which may be copied.
-    unsafe { *std::ptr::NonNull::<B>::dangling().as_ref() }
+/// A function that captures nothing.
+pub(crate) fn conjured<F: Copy>() -> F {
+    const { assert!(size_of::<F>() == 0, "the function of a map or call can't be a variable: write it there, or its path") };
+    // SAFETY: it takes no bytes, and the cell has made a value of this type, which may be copied. `__captures_nothing` has
+    // seen that it is a closure without captures or the path of a function, whose values stand for nothing else.
+    unsafe { *std::ptr::NonNull::<F>::dangling().as_ref() }
 }
 
 /// What engines call.

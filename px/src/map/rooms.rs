@@ -1,11 +1,14 @@
 //! Rooms: files in memory through which the notebook and its engines pass what is large, without a socket.
 
 use super::error::{Error, ask};
+use crate::link::room_name;
 use crate::link::{Answer, Ask, Message as _};
+pub(crate) use crate::sys::PAGE;
+use crate::sys::{Mapping, is_final, is_final_but_for_mappings, map_over, read_exact};
 use std::fs::File;
 use std::os::fd::AsRawFd as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileExt as _;
-use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What is smaller stays in messages.
@@ -14,23 +17,35 @@ pub(crate) const SMALL: usize = 16 << 10;
 pub(crate) const HEAD: u64 = 16;
 /// So many bytes are written at once.
 pub(crate) const BLOCK: usize = 1 << 20;
-pub(crate) const PAGE: usize = 4096;
 /// Where as many bytes or more are read, files are mapped rather than copied.
 const MAPPED: usize = 4 << 20;
 /// For so much, glibc's malloc maps memory in any case. What isn't touched of it needs none.
 const OWN_CHUNK: usize = (32 << 20) + PAGE;
 
-/// A room of this process' making, which is freed unless someone else has taken over.
+/// A room that is open here. What this process has made or holds is freed, unless someone else has taken over.
 pub(crate) struct Room {
     path: String,
     file: File,
+    is_own: bool,
 }
 
 impl Room {
     pub(crate) fn new(bytes: u64) -> Result<Room, Error> {
         let Answer::Room(path) = ask(&Ask::Room(bytes))? else { return Err(Error::Damaged) };
         let file = open(&path)?;
-        Ok(Room { path, file })
+        Ok(Room { path, file, is_own: true })
+    }
+
+    /// One that somebody else holds.
+    pub(crate) fn of_others(path: &str) -> Result<Room, Error> {
+        Ok(Room { file: open(path)?, path: path.to_owned(), is_own: false })
+    }
+
+    /// One that somebody else has made, and which is there as long as this, too. `None` if nobody holds it any more.
+    pub(crate) fn hold(path: &str) -> Option<Room> {
+        let mut room = Room::of_others(path).ok()?;
+        room.is_own = ask(&Ask::Hold(path.to_owned())) == Ok(Answer::Ok);
+        room.is_own.then_some(room)
     }
 
     /// For the results of so many items.
@@ -46,18 +61,30 @@ impl Room {
     }
 
     /// Someone else frees it.
-    pub(crate) fn release(mut self) -> String {
-        std::mem::take(&mut self.path)
+    pub(crate) fn release(mut self) {
+        self.is_own = false;
     }
 
     pub(crate) fn path(&self) -> &str {
         &self.path
     }
+
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// The name by which it can be opened as long as this process has it open.
+    pub(crate) fn name_here(&self) -> String {
+        match self.path.split_once('#') {
+            Some((_, id)) => room_name(self.file.as_raw_fd(), id),
+            None => self.path.clone(),
+        }
+    }
 }
 
 impl Drop for Room {
     fn drop(&mut self) {
-        if !self.path.is_empty() {
+        if self.is_own {
             // Without a host there is nobody to tell.
             let _ = ask(&Ask::Free(std::mem::take(&mut self.path)));
         }
@@ -68,8 +95,29 @@ pub(crate) fn broken(path: &str, error: &std::io::Error) -> Error {
     Error::Room(format!("{path}: {error}"))
 }
 
-pub(crate) fn open(path: &str) -> Result<File, Error> {
-    File::options().read(true).write(true).open(path).map_err(|error| broken(path, &error))
+/// Opens a room by its name, see [`room_name`], or the file of a large result by its path.
+pub(crate) fn open(name: &str) -> Result<File, Error> {
+    let (path, id) = name.split_once('#').filter(|_| name.starts_with("/proc/")).unwrap_or((name, ""));
+    // Looked at before, lest something else is opened, and then again, since it may have become something else meanwhile.
+    if !id.is_empty() && !is_room(path, id) {
+        return Err(Error::Freed);
+    }
+    match File::options().read(true).write(true).open(path) {
+        Ok(file) if id.is_empty() || is_room(&format!("/proc/self/fd/{}", file.as_raw_fd()), id) => Ok(file),
+        Ok(_) => Err(Error::Freed),
+        Err(error) => Err(broken(name, &error)),
+    }
+}
+
+/// Whether somebody still has the room of this name.
+pub(crate) fn is_there(name: &str) -> bool {
+    name.split_once('#').is_some_and(|(path, id)| is_room(path, id))
+}
+
+/// Whether this is an open file in memory that was made under this name, of which there is only one.
+fn is_room(path: &str, id: &str) -> bool {
+    std::fs::read_link(path)
+        .is_ok_and(|file| file.as_os_str().as_bytes() == format!("/memfd:{id} (deleted)").as_bytes())
 }
 
 /// Bytes that others read: in a message while they are few, else in a room.
@@ -199,44 +247,37 @@ impl Bytes {
     }
 }
 
-/// A file in this process' memory.
-pub struct Mapped {
-    start: NonNull<u8>,
-    length: usize,
+/// What a file holds: its own pages if nobody can change them, else a copy.
+#[doc(hidden)]
+pub enum Mapped {
+    Final(Mapping),
+    Copy(Box<[u8]>),
 }
 
-// SAFETY: it is memory that nobody changes, or that is only accessed as an atomic.
-unsafe impl Send for Mapped {}
-// SAFETY: as above.
-unsafe impl Sync for Mapped {}
-
 impl Mapped {
-    pub(crate) fn read_only(path: &str, length: usize) -> Result<Mapped, Error> {
-        Mapped::new(&open(path)?, length, PROT_READ).map_err(|error| broken(path, &error))
+    pub(crate) fn read_only(name: &str, length: usize) -> Result<Mapped, Error> {
+        Mapped::of(&open(name)?, length).map_err(|error| broken(name, &error))
     }
 
-    fn new(file: &File, length: usize, protection: i32) -> std::io::Result<Mapped> {
-        if file.metadata()?.len() < length as u64 || length == 0 {
-            return Err(std::io::Error::other(format!("it is shorter than {length} bytes")));
+    pub(crate) fn of(file: &File, length: usize) -> std::io::Result<Mapped> {
+        if is_final(file) {
+            return Mapping::new(file, length, false).map(Mapped::Final);
         }
-        // SAFETY: the system chooses a free place; nothing that exists is changed.
-        let start = unsafe { mmap(std::ptr::null_mut(), length, protection, MAP_SHARED, file.as_raw_fd(), 0) };
-        match NonNull::new(start) {
-            Some(start) if start.as_ptr() as isize != -1 => Ok(Mapped { start, length }),
-            _ => Err(std::io::Error::last_os_error()),
+        if file.metadata()?.len() < length as u64 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
         }
+        let mut copy = vec![0; length];
+        file.read_exact_at(&mut copy, 0)?;
+        Ok(Mapped::Copy(copy.into()))
     }
 
     pub(crate) fn as_slice(&self) -> &[u8] {
-        // SAFETY: mapped as long as `self` lives. Rooms of data don't change once they are passed on, and don't shrink.
-        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.length) }
-    }
-}
-
-impl Drop for Mapped {
-    fn drop(&mut self) {
-        // SAFETY: what was mapped, which nobody borrows any more. It can't fail for what was mapped.
-        unsafe { munmap(self.start.as_ptr(), self.length) };
+        match self {
+            // SAFETY: mapped as long as `self` lives, and inside of the file. `is_final` has sealed the file before: the
+            // system lets nobody shorten it or write to it, whatever they do, and nobody had a mapping to write to.
+            Mapped::Final(mapping) => unsafe { std::slice::from_raw_parts(mapping.start(), mapping.length()) },
+            Mapped::Copy(bytes) => bytes,
+        }
     }
 }
 
@@ -244,14 +285,13 @@ impl Drop for Mapped {
 pub(crate) struct Results {
     path: String,
     file: File,
-    head: Mapped,
+    head: Mapping,
 }
 
 impl Results {
     pub(crate) fn open(path: &str) -> Result<Results, Error> {
         let file = open(path)?;
-        let head =
-            Mapped::new(&file, size_of::<u64>(), PROT_READ | PROT_WRITE).map_err(|error| broken(path, &error))?;
+        let head = Mapping::new(&file, size_of::<u64>(), true).map_err(|error| broken(path, &error))?;
         Ok(Results { path: path.to_owned(), file, head })
     }
 
@@ -262,7 +302,7 @@ impl Results {
     /// Appends and says where.
     pub(crate) fn append(&self, bytes: &[u8]) -> Result<u64, Error> {
         // SAFETY: a page begins here, so that it is aligned; all processes access these 8 bytes as an atomic only.
-        let head = unsafe { AtomicU64::from_ptr(self.head.start.as_ptr().cast()) };
+        let head = unsafe { AtomicU64::from_ptr(self.head.start().cast()) };
         let at = HEAD + head.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         self.write(bytes, at)?;
         Ok(at)
@@ -318,7 +358,7 @@ pub(crate) fn place_behind(before: u64) -> u64 {
 /// Reads so many plain values, which are all of these bytes.
 ///
 /// # Safety
-/// Any bytes must be values of the type, and nobody may change the files any more.
+/// Any bytes must be values of the type.
 pub(crate) unsafe fn read_values(all: &[Stretch<'_>], count: usize, to: &mut dyn Plain) -> std::io::Result<()> {
     let bytes = all.iter().try_fold(0usize, |sum, stretch| sum.checked_add(stretch.bytes));
     if bytes.is_none() || bytes != count.checked_mul(to.size()) {
@@ -335,7 +375,7 @@ pub(crate) unsafe fn read_values(all: &[Stretch<'_>], count: usize, to: &mut dyn
         unsafe {
             let place = start.add(done);
             match replaceable {
-                true => map_over(stretch, place)?,
+                true => read_by_mapping(stretch, place)?,
                 false => read_exact(stretch.file, place, stretch.bytes, stretch.at)?,
             }
         }
@@ -351,29 +391,21 @@ pub(crate) unsafe fn read_values(all: &[Stretch<'_>], count: usize, to: &mut dyn
 /// # Safety
 /// So many bytes from `place` must lie in a chunk of [`is_own_chunk`] that nobody else uses, behind its header, and hold
 /// nothing yet.
-unsafe fn map_over(stretch: &Stretch<'_>, place: *mut u8) -> std::io::Result<()> {
+unsafe fn read_by_mapping(stretch: &Stretch<'_>, place: *mut u8) -> std::io::Result<()> {
     let Stretch { file, at, bytes } = *stretch;
     let first = (PAGE - place as usize % PAGE) % PAGE;
     let whole = bytes.saturating_sub(first) / PAGE * PAGE;
     let coincide = place as usize % PAGE == at as usize % PAGE;
     let end = at.checked_add(bytes as u64).ok_or(std::io::ErrorKind::InvalidData)?;
-    if coincide && whole >= PAGE && file.metadata()?.len() >= end {
+    if coincide && whole >= PAGE && is_final_but_for_mappings(file) && file.metadata()?.len() >= end {
         // SAFETY: glibc has mapped this chunk for just this allocation. All pages that are replaced lie inside it, are
         // whole, and hold nothing but its values, which aren't initialised yet: the chunk's header is on the page before.
         // A private mapping is memory like what was there, copied when it is written to. glibc frees such a chunk by
         // munmap of its range; to grow it, it tries mremap, which refuses a range of several mappings, and then copies
         // it; to shrink it, it unmaps the end. Each is right for this range.
-        let mapped = unsafe {
-            mmap(
-                place.add(first),
-                whole,
-                PROT_READ | PROT_WRITE,
-                MAP_PRIVATE | MAP_FIXED,
-                file.as_raw_fd(),
-                (at + first as u64) as i64,
-            )
-        };
-        if mapped as isize != -1 {
+        // Nobody writes to the file any more but to the numbers at the beginning of a room of results, and these pages
+        // begin behind them.
+        if unsafe { map_over(place.add(first), whole, file, at + first as u64) } {
             // SAFETY: what is before and behind the mapped pages is of these bytes, too.
             return unsafe {
                 read_exact(file, place, first, at)?;
@@ -383,32 +415,6 @@ unsafe fn map_over(stretch: &Stretch<'_>, place: *mut u8) -> std::io::Result<()>
     }
     // SAFETY: the caller says so.
     unsafe { read_exact(file, place, bytes, at) }
-}
-
-/// `FileExt::read_exact_at` for memory that isn't initialised.
-///
-/// # Safety
-/// So many bytes from `to` must be for writing.
-unsafe fn read_exact(file: &File, mut to: *mut u8, mut length: usize, mut at: u64) -> std::io::Result<()> {
-    while length > 0 {
-        // SAFETY: the system only writes to these bytes.
-        match unsafe { pread(file.as_raw_fd(), to, length, at as i64) } {
-            0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
-            read @ 1.. => {
-                // SAFETY: not more than `length`.
-                to = unsafe { to.add(read as usize) };
-                length -= read as usize;
-                at += read as u64;
-            }
-            _ => {
-                let error = std::io::Error::last_os_error();
-                if error.kind() != std::io::ErrorKind::Interrupted {
-                    return Err(error);
-                }
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Whether the allocation is one that glibc's malloc has mapped on its own.
@@ -421,16 +427,4 @@ fn is_own_chunk(start: *mut u8, bytes: usize) -> bool {
     // SAFETY: `start` is 16 bytes behind the beginning of a page that is mapped, so the 8 before it can be read.
     let size = unsafe { start.sub(8).cast::<usize>().read() };
     size & FLAGS == IS_MAPPED && size & !FLAGS == (bytes + 16).next_multiple_of(PAGE)
-}
-
-const PROT_READ: i32 = 1;
-const PROT_WRITE: i32 = 2;
-const MAP_SHARED: i32 = 1;
-const MAP_PRIVATE: i32 = 2;
-const MAP_FIXED: i32 = 16;
-
-unsafe extern "C" {
-    fn mmap(place: *mut u8, length: usize, protection: i32, flags: i32, file: i32, offset: i64) -> *mut u8;
-    fn pread(file: i32, to: *mut u8, length: usize, offset: i64) -> isize;
-    fn munmap(place: *mut u8, length: usize) -> i32;
 }

@@ -5,9 +5,11 @@ use super::error::Error;
 use super::output::Packed;
 use super::rooms::{Blob, Bytes, Writer};
 use crate::link::Message as _;
+use crate::task::shared::{Keeps, collect};
 use crate::wire::{Wire, as_bytes};
 use std::fmt::{Debug, Write as _};
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 /// How items are had from what was sent.
 pub trait Source: 'static {
@@ -279,6 +281,8 @@ pub(crate) trait Ready {
 
 pub(crate) struct Data {
     pub(crate) parts: Vec<Part>,
+    /// What the items refer to.
+    pub(crate) held: Vec<Arc<dyn Keeps>>,
     pub(crate) items: Result<u64, Error>,
 }
 
@@ -303,7 +307,7 @@ impl<S> Over<S> {
 /// The type of data that isn't made: a map that has run is asked for its results with it. `make` is never called.
 pub fn unread<S>(make: impl FnOnce() -> Over<S>) -> Over<S> {
     let _ = make;
-    Over { data: Box::new(Data { parts: Vec::new(), items: Ok(0) }), source: PhantomData }
+    Over { data: Box::new(Data { parts: Vec::new(), held: Vec::new(), items: Ok(0) }), source: PhantomData }
 }
 
 impl Ready for Data {
@@ -314,22 +318,23 @@ impl Ready for Data {
 
 impl Data {
     fn span(start: u128, items: Option<u64>) -> Box<dyn Ready> {
-        Box::new(Data { parts: vec![Part::Span(start)], items: items.ok_or(Error::Endless) })
+        Box::new(Data { parts: vec![Part::Span(start)], held: Vec::new(), items: items.ok_or(Error::Endless) })
     }
 
     fn column(write: &mut dyn FnMut(&mut ColumnWriter)) -> Box<dyn Ready> {
         let mut writer = ColumnWriter { writer: Writer::new(), table: Vec::new(), items: 0, failed: None };
-        write(&mut writer);
+        let ((), held) = collect(|| write(&mut writer));
         Box::new(match writer.failed.take().map_or_else(|| writer.part(), Err) {
-            Ok((items, part)) => Data { parts: vec![part], items: Ok(items) },
-            Err(error) => Data { parts: Vec::new(), items: Err(error) },
+            Ok((items, part)) => Data { parts: vec![part], held, items: Ok(items) },
+            Err(error) => Data { parts: Vec::new(), held, items: Err(error) },
         })
     }
 
     fn zip(one: Box<dyn Ready>, other: Box<dyn Ready>) -> Box<dyn Ready> {
         let (mut one, other) = (one.data(), other.data());
         one.parts.extend(other.parts);
-        Box::new(Data { parts: one.parts, items: zip(one.items, other.items) })
+        one.held.extend(other.held);
+        Box::new(Data { items: zip(one.items, other.items), ..one })
     }
 
     /// Describes the data, for [`Source::open`].

@@ -57,28 +57,28 @@ hows! {
 impl<T: Wire> Arg<ByValue> for T {
     type Value = T;
     fn pass(&self, call: &mut Builder) {
-        call.value::<T>(|to| self.put(to));
+        call.value(|to| self.put(to));
     }
 }
 
 impl<T: Wire> Arg<ByRef> for &T {
     type Value = T;
     fn pass(&self, call: &mut Builder) {
-        call.value::<T>(|to| self.put(to));
+        call.value(|to| self.put(to));
     }
 }
 
 impl Arg<ByText> for &str {
     type Value = String;
     fn pass(&self, call: &mut Builder) {
-        call.value::<String>(|to| self.to_string().put(to));
+        call.value(|to| self.to_string().put(to));
     }
 }
 
 impl<T: Wire> Arg<BySlice> for &[T] {
     type Value = Vec<T>;
     fn pass(&self, call: &mut Builder) {
-        call.value::<Vec<T>>(|to| {
+        call.value(|to| {
             (self.len() as u64).put(to);
             crate::wire::put_slice(self, to);
         });
@@ -88,14 +88,14 @@ impl<T: Wire> Arg<BySlice> for &[T] {
 impl<T: Wire> Arg<ByTask> for &Task<T> {
     type Value = T;
     fn pass(&self, call: &mut Builder) {
-        call.task(self.number());
+        call.task(*self);
     }
 }
 
 impl<T: Wire> Arg<ByTask> for Task<T> {
     type Value = T;
     fn pass(&self, call: &mut Builder) {
-        call.task(self.number());
+        call.task(self);
     }
 }
 

@@ -15,7 +15,7 @@
 
 #[doc(hidden)]
 pub mod args;
-mod shared;
+pub(crate) mod shared;
 #[cfg(test)]
 pub(crate) mod tests;
 mod values;
@@ -25,12 +25,13 @@ pub use shared::{Ref, put};
 
 use crate::host::{argument, catch};
 use crate::link::{Answer, Ask, CallArg, CallAsk, FIRST_CALL};
-use crate::map::{Error, ask, place_of};
+use crate::map::{Error, ask, conjured, place_of};
 use crate::wire::Wire;
+use shared::Keeps;
 use std::hash::{BuildHasher, RandomState};
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use values::{Packed, pack, unpack};
 
 /// Has a function called on an engine, and returns its handle at once: `px::call!(score, 5)`.
@@ -105,25 +106,25 @@ macro_rules! __call {
         }
     };
     (@call $call:ident, $f:expr, []) => {
-        $crate::task::call0($call, $f)
+        $crate::__captures_nothing!([] $crate::task::call0($call, $f))
     };
     (@call $call:ident, $f:expr, [$a:expr,]) => {
-        $crate::task::call1($call, $crate::__call!(@arg $a), $f)
+        $crate::__captures_nothing!([_] $crate::task::call1($call, $crate::__call!(@arg $a), $f))
     };
     (@call $call:ident, $f:expr, [$a:expr, $b:expr,]) => {
-        $crate::task::call2($call, $crate::__call!(@arg $a), $crate::__call!(@arg $b), $f)
+        $crate::__captures_nothing!([_, _] $crate::task::call2($call, $crate::__call!(@arg $a), $crate::__call!(@arg $b), $f))
     };
     (@call $call:ident, $f:expr, [$a:expr, $b:expr, $c:expr,]) => {
-        $crate::task::call3($call, $crate::__call!(@arg $a), $crate::__call!(@arg $b), $crate::__call!(@arg $c), $f)
+        $crate::__captures_nothing!([_, _, _] $crate::task::call3($call, $crate::__call!(@arg $a), $crate::__call!(@arg $b), $crate::__call!(@arg $c), $f))
     };
     (@call $call:ident, $f:expr, [$a:expr, $b:expr, $c:expr, $d:expr,]) => {
-        $crate::task::call4($call, $crate::__call!(@arg $a), $crate::__call!(@arg $b), $crate::__call!(@arg $c), $crate::__call!(@arg $d), $f)
+        $crate::__captures_nothing!([_, _, _, _] $crate::task::call4($call, $crate::__call!(@arg $a), $crate::__call!(@arg $b), $crate::__call!(@arg $c), $crate::__call!(@arg $d), $f))
     };
     (@call $call:ident, $f:expr, [$a:expr, $b:expr, $c:expr, $d:expr, $e:expr,]) => {
-        $crate::task::call5($call, $crate::__call!(@arg $a), $crate::__call!(@arg $b), $crate::__call!(@arg $c), $crate::__call!(@arg $d), $crate::__call!(@arg $e), $f)
+        $crate::__captures_nothing!([_, _, _, _, _] $crate::task::call5($call, $crate::__call!(@arg $a), $crate::__call!(@arg $b), $crate::__call!(@arg $c), $crate::__call!(@arg $d), $crate::__call!(@arg $e), $f))
     };
     (@call $call:ident, $f:expr, [$a:expr, $b:expr, $c:expr, $d:expr, $e:expr, $g:expr,]) => {
-        $crate::task::call6($call, $crate::__call!(@arg $a), $crate::__call!(@arg $b), $crate::__call!(@arg $c), $crate::__call!(@arg $d), $crate::__call!(@arg $e), $crate::__call!(@arg $g), $f)
+        $crate::__captures_nothing!([_, _, _, _, _, _] $crate::task::call6($call, $crate::__call!(@arg $a), $crate::__call!(@arg $b), $crate::__call!(@arg $c), $crate::__call!(@arg $d), $crate::__call!(@arg $e), $crate::__call!(@arg $g), $f))
     };
     (@call $call:ident, $f:expr, $more:tt) => {
         ::std::compile_error!("`px::call!` takes at most 6 arguments: put some of them into a tuple")
@@ -138,12 +139,29 @@ pub struct Task<R> {
 }
 
 /// What the kernel knows by a number.
-struct Job(u64);
+struct Job {
+    number: u64,
+    /// What its result may refer to, which is what it was given: until the result shows that it doesn't.
+    held: Mutex<Vec<Arc<dyn Keeps>>>,
+}
+
+impl Job {
+    /// Not inlined, nor compiled in each cell.
+    #[inline(never)]
+    fn let_go(&self) {
+        let unneeded = std::mem::take(&mut *self.held());
+        drop(unneeded);
+    }
+
+    fn held(&self) -> MutexGuard<'_, Vec<Arc<dyn Keeps>>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Drop for Job {
     fn drop(&mut self) {
         // Without a kernel there is nothing to forget.
-        let _ = ask(&Ask::Forget(self.0));
+        let _ = ask(&Ask::Forget(self.number));
     }
 }
 
@@ -166,7 +184,7 @@ impl<R> std::fmt::Debug for Task<R> {
 
 impl<R> Task<R> {
     fn number(&self) -> Result<u64, Error> {
-        self.job.as_ref().map(|job| job.0).map_err(Error::clone)
+        self.job.as_ref().map(|job| job.number).map_err(Error::clone)
     }
 
     /// Whether it has ended, with or without a result.
@@ -193,10 +211,16 @@ impl<R> Task<R> {
 impl<R: Wire> Task<R> {
     /// Waits for the result. It can be fetched again as long as the handle is there.
     pub fn get(&self) -> Result<R, Error> {
-        let job = self.number()?;
+        let job = self.job.as_ref().map_err(Error::clone)?;
         loop {
-            match ask(&Ask::Wait { job, millis: u64::MAX })? {
-                Answer::Value { value, .. } => return unpack(&mut value.as_slice()),
+            match ask(&Ask::Wait { job: job.number, millis: u64::MAX })? {
+                Answer::Value { value, .. } => {
+                    let (result, refers) = shared::takes_any(|| unpack(&mut value.as_slice()));
+                    if result.is_ok() && !refers {
+                        job.let_go();
+                    }
+                    return result;
+                }
                 Answer::Running { .. } => {}
                 _ => return Err(Error::Damaged),
             }
@@ -210,6 +234,8 @@ pub struct Builder {
     ask: CallAsk,
     /// Rooms that are the kernel's when it has the call.
     packed: Vec<Packed>,
+    /// What the arguments refer to.
+    held: Vec<Arc<dyn Keeps>>,
     error: Option<Error>,
 }
 
@@ -229,7 +255,7 @@ impl Builder {
             retries: 0,
             timeout: 0,
         };
-        Builder { ask, packed: Vec::new(), error: None }
+        Builder { ask, packed: Vec::new(), held: Vec::new(), error: None }
     }
 
     /// An option.
@@ -256,17 +282,19 @@ impl Builder {
         self.ask.timeout = if millis.is_nan() { 1 } else { (millis as u64).max(1) };
     }
 
-    fn value<T: Wire>(&mut self, put: impl FnOnce(&mut Vec<u8>)) {
-        let packed = shared::collect(&mut self.ask.rooms, || pack(put));
+    fn value(&mut self, put: impl FnOnce(&mut Vec<u8>)) {
+        let (packed, mut held) = shared::collect(|| pack(put));
+        self.held.append(&mut held);
         if let Some(packed) = self.note(packed) {
             self.ask.args.push(CallArg::Value(packed.bytes.clone()));
             self.packed.push(packed);
         }
     }
 
-    fn task(&mut self, job: Result<u64, Error>) {
-        if let Some(job) = self.note(job) {
-            self.ask.args.push(CallArg::Job(job));
+    fn task<R>(&mut self, task: &Task<R>) {
+        if let Some(job) = self.note(task.job.as_ref().map_err(Error::clone)) {
+            self.held.extend(job.held().iter().cloned());
+            self.ask.args.push(CallArg::Job(job.number));
         }
     }
 
@@ -282,20 +310,21 @@ impl Builder {
     }
 
     fn submit<R>(self, serve: extern "C" fn()) -> Task<R> {
-        Task { job: self.begin(serve).map(|number| Arc::new(Job(number))), result: PhantomData }
+        Task { job: self.begin(serve).map(Arc::new), result: PhantomData }
     }
 
-    fn begin(mut self, serve: extern "C" fn()) -> Result<u64, Error> {
+    fn begin(mut self, serve: extern "C" fn()) -> Result<Job, Error> {
         if let Some(error) = self.error {
             return Err(error);
         }
         (self.ask.object, self.ask.function) = place_of(serve)?;
         self.ask.own = self.packed.iter().filter_map(Packed::path).collect();
+        self.ask.rooms = self.held.iter().map(|held| held.name().to_owned()).collect();
         let number = next_number();
         self.ask.job = number;
         ask(&Ask::Call(self.ask))?;
         self.packed.into_iter().for_each(Packed::release);
-        Ok(number)
+        Ok(Job { number, held: Mutex::new(self.held) })
     }
 }
 
@@ -313,15 +342,14 @@ macro_rules! calls {
         /// For [`call!`](crate::call!).
         #[doc(hidden)]
         #[allow(clippy::too_many_arguments)]
-        pub fn $call<$($arg: Arg<$how>, $how,)* F, R: Wire>(mut call: Builder, $($name: ($arg, $how),)* function: F) -> Task<R>
+        pub fn $call<$($arg: Arg<$how>, $how,)* F, R: Wire>(mut call: Builder, $($name: ($arg, $how),)* function: F) -> (Task<R>, F)
         where
             F: Fn($($arg::Value),*) -> R + Copy + 'static,
         {
-            let _ = function;
             $($name.0.pass(&mut call);)*
             let _ = &mut call;
             // What the arguments hold isn't dropped before the kernel has the call.
-            call.submit($serve::<$($arg::Value,)* F, R>)
+            (call.submit($serve::<$($arg::Value,)* F, R>), function)
         }
 
         /// What engines call.
@@ -357,17 +385,4 @@ fn serve<R: Wire>(call: impl FnOnce(&mut &[u8]) -> Result<R, Error>) {
         }
         packed.release();
     });
-}
-
-/// A function that captures nothing.
-fn conjured<F: Copy>() -> F {
-    const {
-        assert!(
-            size_of::<F>() == 0,
-            "the function of px::call! must be the path of a function, or a closure that captures nothing: \
-             pass what it needs as arguments"
-        )
-    };
-    // SAFETY: it takes no bytes, and the call was given a value of this type, which may be copied.
-    unsafe { std::mem::MaybeUninit::uninit().assume_init() }
 }

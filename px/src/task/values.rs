@@ -2,8 +2,9 @@
 
 use crate::link::Message;
 use crate::map::Error;
-use crate::map::rooms::{Mapped, Room};
+use crate::map::rooms::{Mapped, Room, open};
 use crate::wire::Wire;
+use std::fs::File;
 
 /// What is larger lies in a room.
 pub(super) const INLINE: usize = 64 << 10;
@@ -66,17 +67,17 @@ pub(super) fn unpack<T: Wire>(from: &mut &[u8]) -> Result<T, Error> {
             *from = rest;
             whole(value)
         }
-        IN_ROOM => read_room(&String::read(from)?, length),
+        IN_ROOM => read_file(&open(&String::read(from)?)?, length),
         _ => Err(Error::Damaged),
     }
 }
 
-/// Decodes what a room holds.
-pub(super) fn read_room<T: Wire>(path: &str, length: usize) -> Result<T, Error> {
+/// Decodes what a room or a file holds.
+pub(super) fn read_file<T: Wire>(file: &File, length: usize) -> Result<T, Error> {
     match length {
         // Nothing can't be mapped.
         0 => whole(&[]),
-        _ => whole(Mapped::read_only(path, length)?.as_slice()),
+        _ => whole(Mapped::of(file, length).map_err(|error| Error::Room(error.to_string()))?.as_slice()),
     }
 }
 

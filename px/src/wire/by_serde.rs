@@ -5,13 +5,18 @@
 //! a `Vec` and in small groups don't go through serde, which would copy them one by one.
 
 mod decoder;
+mod described;
 mod encoder;
+mod form;
 
 use super::required::Required;
-use super::{Wire, get_vec, put_slice};
+use super::{Wire, get_vec, put_slice, take};
 use crate::link::Damaged;
 use decoder::Decoder;
+use described::Described;
 use encoder::Encoder;
+pub(crate) use form::is_probing;
+use form::{Form, form_of};
 use serde::de;
 use std::any::{Any, TypeId, type_name};
 use std::fmt;
@@ -22,8 +27,10 @@ use std::mem::{needs_drop, offset_of};
 enum Error {
     /// The bytes aren't an encoding.
     Damaged,
-    /// The type can't have an encoding like this.
-    Type(&'static str),
+    /// The type asks the bytes what they are.
+    Asks,
+    /// The value leaves out a field.
+    Skips,
     /// What the type's own implementation says.
     Own(String),
 }
@@ -32,7 +39,8 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Damaged => Damaged.fmt(f),
-            Error::Type(why) => f.write_str(why),
+            Error::Asks => f.write_str("its `Deserialize` asks the bytes what they are, and didn't at other values"),
+            Error::Skips => f.write_str("its `Serialize` leaves out fields, and its `Deserialize` knows of none"),
             Error::Own(why) => f.write_str(why),
         }
     }
@@ -159,8 +167,27 @@ unsafe impl<T: Required> Wire for T {
     #[inline]
     fn put(&self, to: &mut Vec<u8>) {
         if let Some(numbers) = numbers_of::<T>() {
-            (numbers.put)(self, to);
-        } else if let Err(why) = self.serialize(Encoder(to)) {
+            return (numbers.put)(self, to);
+        }
+        let begin = to.len();
+        let form = if is_plain_text::<T>() { Form::Plain } else { form_of::<T>() };
+        let put = match form {
+            Form::Plain => self.serialize(Encoder { to, described: false }),
+            Form::Marked => {
+                to.push(NOT_DESCRIBED);
+                self.serialize(Encoder { to, described: false })
+            }
+            Form::Described => Err(Error::Skips),
+        };
+        let put = match put {
+            Err(Error::Skips) if form != Form::Plain => {
+                to.truncate(begin);
+                to.push(DESCRIBED);
+                self.serialize(Encoder { to, described: true })
+            }
+            put => put,
+        };
+        if let Err(why) = put {
             cannot_travel::<T>(&why);
         }
     }
@@ -172,16 +199,43 @@ unsafe impl<T: Required> Wire for T {
             (numbers.get)(from, &mut got)?;
             return got.ok_or(Damaged);
         }
+        let is_marked = !is_plain_text::<T>() && form_of::<T>() != Form::Plain;
+        let is_described = is_marked
+            && match take(1, from)? {
+                [DESCRIBED] => true,
+                [NOT_DESCRIBED] => false,
+                _ => return Err(Damaged),
+            };
         let mut decoder = Decoder(from);
-        match T::deserialize(&mut decoder) {
+        let value = match is_described {
+            true => {
+                let mut described = Described(decoder);
+                let value = T::deserialize(&mut described);
+                decoder = described.0;
+                value
+            }
+            false => T::deserialize(&mut decoder),
+        };
+        match value {
             Ok(value) => {
                 *from = decoder.0;
                 Ok(value)
             }
-            Err(Error::Type(why)) => cannot_travel::<T>(&Error::Type(why)),
+            Err(why @ (Error::Asks | Error::Skips)) => cannot_travel::<T>(&why),
             Err(Error::Damaged | Error::Own(_)) => Err(Damaged),
         }
     }
+}
+
+/// The byte before a value of a type that isn't std's.
+const NOT_DESCRIBED: u8 = 0;
+const DESCRIBED: u8 = 1;
+
+/// Whether this is one of the types of which there are most, for which nothing needs to be looked up. rustc knows it.
+#[inline]
+fn is_plain_text<T: 'static>() -> bool {
+    let id = TypeId::of::<T>();
+    id == TypeId::of::<String>() || id == TypeId::of::<&'static str>() || id == TypeId::of::<bool>()
 }
 
 /// That is the type's fault, or the value's, and so a mistake in the user's code.

@@ -1,16 +1,24 @@
 //! std's types travel part by part.
 
-use super::{Wire, each, get_vec, put_slice, take};
+use super::{Wire, each, get_vec, kept, kept_bytes, put_slice, take};
 use crate::link::Damaged;
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
+use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, LinkedList, VecDeque};
-use std::ffi::OsString;
+use std::convert::Infallible;
+use std::ffi::{CString, OsString};
 use std::hash::{BuildHasher, Hash};
 use std::marker::PhantomData;
 use std::mem::offset_of;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::num::{NonZero, Saturating, Wrapping};
+use std::ops::{Bound, ControlFlow, Range, RangeFrom, RangeFull, RangeInclusive, RangeTo, RangeToInclusive};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 macro_rules! numbers {
     ($($number:ty),*) => {$(
@@ -75,6 +83,10 @@ tuples!(A 0, B 1, C 2, D 3, E 4);
 tuples!(A 0, B 1, C 2, D 3, E 4, F 5);
 tuples!(A 0, B 1, C 2, D 3, E 4, F 5, G 6);
 tuples!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7);
+tuples!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8);
+tuples!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9);
+tuples!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10);
+tuples!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11);
 
 macro_rules! nothing {
     ($([$($generics:tt)*] $type:ty = $value:expr),*) => {$(
@@ -94,7 +106,7 @@ macro_rules! nothing {
     )*};
 }
 
-nothing!([] () = (), [T: 'static] PhantomData<T> = PhantomData);
+nothing!([] () = (), [] RangeFull = .., [T: ?Sized + 'static] PhantomData<T> = PhantomData);
 
 // SAFETY: an array's items lie one behind the other; without any, there are no bytes.
 unsafe impl<T: Wire, const N: usize> Wire for [T; N] {
@@ -152,6 +164,75 @@ as_other! {
     [] SocketAddrV6, value => (*value.ip(), value.port()), got: (Ipv6Addr, u16) => {
         Ok(SocketAddrV6::new(got.0, got.1, 0, 0))
     };
+    [] SystemTime, value => match value.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => since,
+        Err(_) => panic!("a time before 1970 can't travel between the notebook and its engines"),
+    }, got: Duration => SystemTime::UNIX_EPOCH.checked_add(got).ok_or(Damaged);
+    [] Ordering, value => *value as i8, got: i8 => match got {
+        -1 => Ok(Ordering::Less),
+        0 => Ok(Ordering::Equal),
+        1 => Ok(Ordering::Greater),
+        _ => Err(Damaged),
+    };
+    [T: Wire + Copy] Cell<T>, value => value.get(), got: T => Ok(Cell::new(got));
+    [B: ToOwned<Owned: Wire> + ?Sized + 'static] Cow<'static, B>, value => (**value).to_owned(),
+        got: B::Owned => Ok(Cow::Owned(got));
+}
+
+/// Types that travel as their parts, which are public or can be borrowed.
+macro_rules! as_parts {
+    ($([$($generics:tt)*] $type:ty, $value:ident => $($part:expr),+; $($got:ident: $other:ty),+ => $get:expr);* $(;)?) => {$(
+        // SAFETY: not plain.
+        unsafe impl<$($generics)*> Wire for $type {
+            #[inline]
+            fn put(&self, to: &mut Vec<u8>) {
+                let $value = self;
+                $(Wire::put($part, to);)+
+            }
+
+            #[inline]
+            fn get(from: &mut &[u8]) -> Result<$type, Damaged> {
+                $(let $got = <$other>::get(from)?;)+
+                Ok($get)
+            }
+        }
+    )*};
+}
+
+as_parts! {
+    [T: Wire] Range<T>, value => &value.start, &value.end; start: T, end: T => start..end;
+    [T: Wire] RangeInclusive<T>, value => value.start(), value.end(); start: T, end: T => start..=end;
+    [T: Wire] RangeFrom<T>, value => &value.start; start: T => start..;
+    [T: Wire] RangeTo<T>, value => &value.end; end: T => ..end;
+    [T: Wire] RangeToInclusive<T>, value => &value.end; end: T => ..=end;
+    [T: Wire] Reverse<T>, value => &value.0; got: T => Reverse(got);
+    [T: Wire] Wrapping<T>, value => &value.0; got: T => Wrapping(got);
+    [T: Wire] Saturating<T>, value => &value.0; got: T => Saturating(got);
+    [T: Wire] Box<T>, value => &**value; got: T => Box::new(got);
+    [T: Wire] Rc<T>, value => &**value; got: T => Rc::new(got);
+    [T: Wire] Arc<T>, value => &**value; got: T => Arc::new(got);
+    [T: Wire] RefCell<T>, value => &*value.borrow(); got: T => RefCell::new(got);
+}
+
+macro_rules! nonzero {
+    ($($number:ty),*) => {
+        as_other! {$(
+            [] NonZero<$number>, value => value.get(), got: $number => NonZero::new(got).ok_or(Damaged);
+        )*}
+    };
+}
+
+nonzero!(u8, u16, u32, u64, u128, usize, i8, i16, i32, i64, i128, isize);
+
+// SAFETY: not plain. There are no values, so none is taken.
+unsafe impl Wire for Infallible {
+    fn put(&self, _: &mut Vec<u8>) {
+        match *self {}
+    }
+
+    fn get(_: &mut &[u8]) -> Result<Infallible, Damaged> {
+        Err(Damaged)
+    }
 }
 
 /// Bytes behind their number.
@@ -180,6 +261,12 @@ macro_rules! texts {
 texts! {
     String, value => value.as_bytes(), got => String::from_utf8(got).map_err(|_| Damaged);
     Box<str>, value => value.as_bytes(), got => String::from_utf8(got).map(Into::into).map_err(|_| Damaged);
+    Rc<str>, value => value.as_bytes(), got => String::from_utf8(got).map(Into::into).map_err(|_| Damaged);
+    Arc<str>, value => value.as_bytes(), got => String::from_utf8(got).map(Into::into).map_err(|_| Damaged);
+    &'static str, value => value.as_bytes(), got => std::str::from_utf8(&got).map(kept).map_err(|_| Damaged);
+    &'static [u8], value => value, got => Ok(kept_bytes(&got));
+    CString, value => value.as_bytes(), got => CString::new(got).map_err(|_| Damaged);
+    Box<Path>, value => value.as_os_str().as_bytes(), got => Ok(PathBuf::from(OsString::from_vec(got)).into());
     PathBuf, value => value.as_os_str().as_bytes(), got => Ok(OsString::from_vec(got).into());
 }
 
@@ -212,6 +299,45 @@ variants! {
     [T: Wire, E: Wire] Result<T, E> = u32 { 0 Ok T, 1 Err E };
     [] IpAddr = u32 { 0 V4 Ipv4Addr, 1 V6 Ipv6Addr };
     [] SocketAddr = u32 { 0 V4 SocketAddrV4, 1 V6 SocketAddrV6 };
+    [B: Wire, C: Wire] ControlFlow<B, C> = u32 { 0 Continue C, 1 Break B };
+}
+
+// SAFETY: not plain.
+unsafe impl Wire for OsString {
+    fn put(&self, to: &mut Vec<u8>) {
+        // As serde has it, for which an `OsString` is an enum.
+        0u32.put(to);
+        put_bytes(self.as_bytes(), to);
+    }
+
+    fn get(from: &mut &[u8]) -> Result<OsString, Damaged> {
+        match u32::get(from)? {
+            0 => Vec::get(from).map(OsString::from_vec),
+            _ => Err(Damaged),
+        }
+    }
+}
+
+// SAFETY: not plain.
+unsafe impl<T: Wire> Wire for Bound<T> {
+    fn put(&self, to: &mut Vec<u8>) {
+        let (variant, value) = match self {
+            Bound::Unbounded => (0u32, None),
+            Bound::Included(value) => (1, Some(value)),
+            Bound::Excluded(value) => (2, Some(value)),
+        };
+        variant.put(to);
+        value.into_iter().for_each(|value| value.put(to));
+    }
+
+    fn get(from: &mut &[u8]) -> Result<Bound<T>, Damaged> {
+        match u32::get(from)? {
+            0 => Ok(Bound::Unbounded),
+            1 => T::get(from).map(Bound::Included),
+            2 => T::get(from).map(Bound::Excluded),
+            _ => Err(Damaged),
+        }
+    }
 }
 
 // SAFETY: not plain.
@@ -231,19 +357,6 @@ unsafe impl<T: Wire> Wire for Option<T> {
 }
 
 // SAFETY: not plain.
-unsafe impl<T: Wire> Wire for Box<T> {
-    #[inline]
-    fn put(&self, to: &mut Vec<u8>) {
-        (**self).put(to);
-    }
-
-    #[inline]
-    fn get(from: &mut &[u8]) -> Result<Box<T>, Damaged> {
-        T::get(from).map(Box::new)
-    }
-}
-
-// SAFETY: not plain.
 unsafe impl<T: Wire> Wire for Vec<T> {
     #[inline]
     fn put(&self, to: &mut Vec<u8>) {
@@ -257,19 +370,25 @@ unsafe impl<T: Wire> Wire for Vec<T> {
     }
 }
 
-// SAFETY: not plain.
-unsafe impl<T: Wire> Wire for Box<[T]> {
-    #[inline]
-    fn put(&self, to: &mut Vec<u8>) {
-        (self.len() as u64).put(to);
-        put_slice(self, to);
-    }
+macro_rules! slices {
+    ($($type:ty),*) => {$(
+        // SAFETY: not plain.
+        unsafe impl<T: Wire> Wire for $type {
+            #[inline]
+            fn put(&self, to: &mut Vec<u8>) {
+                (self.len() as u64).put(to);
+                put_slice(self, to);
+            }
 
-    #[inline]
-    fn get(from: &mut &[u8]) -> Result<Box<[T]>, Damaged> {
-        Vec::get(from).map(Vec::into_boxed_slice)
-    }
+            #[inline]
+            fn get(from: &mut &[u8]) -> Result<$type, Damaged> {
+                Vec::get(from).map(Into::into)
+            }
+        }
+    )*};
 }
+
+slices!(Box<[T]>, Rc<[T]>, Arc<[T]>);
 
 macro_rules! collections {
     ($([$($generics:tt)*] $type:ty, $add:ident($($item:ident: $part:ty),*));* $(;)?) => {$(

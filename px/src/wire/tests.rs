@@ -1,10 +1,20 @@
 use super::*;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, LinkedList, VecDeque};
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, LinkedList, VecDeque};
+use std::ffi::OsString;
 use std::fmt::Debug;
 use std::marker::PhantomData;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::{NonZeroI8, NonZeroU32, Saturating, Wrapping};
+use std::ops::Bound;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+#[cfg(not(feature = "serde"))]
+use std::{cmp::Ordering, convert::Infallible, ops::ControlFlow};
 
 /// Numbers by xorshift.
 struct Random(u64);
@@ -94,7 +104,38 @@ fn values_come_back_and_damage_is_found() {
         both((IpAddr::V4(Ipv4Addr::from(n as u32)), IpAddr::V6(Ipv6Addr::from(u128::from(n)))), &mut random);
         both(SocketAddr::from((Ipv4Addr::from(n as u32), n as u16)), &mut random);
         both(SocketAddr::from((Ipv6Addr::from(u128::from(n)), n as u16)), &mut random);
+        let text: &'static str = random.text().leak();
+        both((text, Some(text), vec![(n, text)], BTreeMap::from([(text, n)])), &mut random);
+        both((Arc::new(n), Rc::new(random.text()), Arc::<str>::from(text), Rc::<[u64]>::from(vec![n])), &mut random);
+        both((Cow::Borrowed(text), Cow::<[u64]>::Owned(vec![n])), &mut random);
+        both((0..n, n..=n, n.., ..n), &mut random);
+        both([Bound::Unbounded, Bound::Included(n), Bound::Excluded(n)], &mut random);
+        both((NonZeroU32::new(n as u32), NonZeroI8::new(n as i8)), &mut random);
+        both((Reverse(n), Wrapping(n), Saturating(n), Cell::new(n), RefCell::new(random.text())), &mut random);
+        both((OsString::from(text), SystemTime::UNIX_EPOCH + Duration::new(n >> 8, 5)), &mut random);
+        let heap = BinaryHeap::from(random.many(Random::next));
+        assert_eq!(
+            decode::<BinaryHeap<u64>>(&encoding(&heap)).map(BinaryHeap::into_sorted_vec),
+            Ok(heap.into_sorted_vec())
+        );
     }
+}
+
+/// However many equal texts are decoded, they are kept once.
+#[test]
+fn text_that_lives_for_ever_is_kept_once() {
+    let bytes = encoding(&["again", "again"]);
+    let [one, other] = decode::<[&'static str; 2]>(&bytes).unwrap();
+    assert!(std::ptr::eq(one, other) && one == "again");
+}
+
+#[cfg(not(feature = "serde"))]
+#[test]
+fn types_travel_of_which_serde_knows_nothing() {
+    survives([Some(Ordering::Less), Some(Ordering::Equal), Some(Ordering::Greater), None]);
+    survives([ControlFlow::Break(1u8), ControlFlow::Continue("a")]);
+    survives([Ok::<u8, Infallible>(1)]);
+    survives((.., ..=3u8));
 }
 
 #[test]
@@ -153,6 +194,12 @@ fn the_encoding_is_always_the_same() {
     is(([(); 3], PhantomData::<u8>, Box::new(3u8)), &[3]);
     is(Duration::new(2, 3), &[&two[..], &[3, 0, 0, 0]].concat());
     is(SocketAddr::from(([1, 2, 3, 4], 5)), &[0, 0, 0, 0, 1, 2, 3, 4, 5, 0]);
+    is("ab", &[&two[..], b"ab"].concat());
+    is((1u8..2, 3u8..=4, 5u8.., ..6u8, Reverse(7u8)), &[1, 2, 3, 4, 5, 6, 7]);
+    is([Bound::Unbounded, Bound::Included(9u8), Bound::Excluded(8)], &[0, 0, 0, 0, 1, 0, 0, 0, 9, 2, 0, 0, 0, 8]);
+    is((NonZeroI8::new(2), Arc::new(3u8), Cow::Borrowed("")), &[1, 2, 3, 0, 0, 0, 0, 0, 0, 0, 0]);
+    is(OsString::from("ab"), &[&[0; 4], &two[..], b"ab"].concat());
+    is(SystemTime::UNIX_EPOCH + Duration::new(2, 3), &[&two[..], &[3, 0, 0, 0]].concat());
     is(IpAddr::V6(Ipv6Addr::from(1)), &[1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
 }
 
@@ -238,7 +285,7 @@ mod by_serde {
             both(drawing.clone(), &mut random);
             both(HashMap::from([(size.0, drawing)]), &mut random);
         }
-        assert_eq!(encoding(&vec![Shape::Round(1.0)])[..12], [1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0]);
+        assert_eq!(encoding(&vec![Shape::Round(1.0)])[..13], [0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0]);
     }
 
     #[test]
@@ -247,28 +294,130 @@ mod by_serde {
         assert_eq!(as_bytes(&[Size(1, 2)]), None);
     }
 
-    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
     #[serde(untagged)]
     enum Any {
         Number(u64),
         Text(String),
+        Many { many: Vec<Any> },
     }
 
-    #[test]
-    #[should_panic = "asks the bytes what they are"]
-    fn a_type_that_needs_to_be_told_what_it_reads_is_named() {
-        let _ = decode::<Any>(&encoding(&Any::Number(1)));
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(tag = "kind")]
+    enum Tagged {
+        Nothing,
+        Circle { radius: f64, at: (u8, i64) },
+        Of(Named),
     }
 
-    #[derive(Serialize, Deserialize)]
-    struct Sparse {
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(tag = "kind", content = "of")]
+    enum Beside {
+        Nothing,
+        One(u8),
+        Two(u8, String),
+        Three { any: Option<Any> },
+    }
+
+    #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+    struct Named {
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        value: Option<u8>,
+        first: Option<u8>,
+        name: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        last: Option<String>,
+    }
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Flat {
+        id: u32,
+        #[serde(flatten)]
+        named: Named,
+        #[serde(flatten)]
+        rest: BTreeMap<String, serde_json::Value>,
+    }
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    enum Tree {
+        Fork(Box<Tree>, Vec<Tree>),
+        Leaf { json: Option<serde_json::Value> },
+    }
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct List<T> {
+        value: T,
+        next: Option<Box<List<T>>>,
+    }
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    enum Late {
+        First(u8),
+        Second(Option<List<Vec<serde_json::Value>>>),
+    }
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Word {
+        text: &'static str,
+        kind: Option<&'static str>,
     }
 
     #[test]
-    #[should_panic = "leaves out a field"]
-    fn a_field_that_is_left_out_is_named() {
-        encoding(&Sparse { value: None });
+    fn fields_may_be_text_that_lives_for_ever() {
+        both(vec![Word { text: "hey", kind: None }, Word { text: "", kind: Some("b") }], &mut Random(7));
+    }
+
+    /// Both what is there and what is left out, whatever was put before.
+    #[test]
+    fn types_travel_that_leave_out_fields_or_ask_what_they_read() {
+        let mut random = Random(77);
+        let named = |first, last: Option<&str>| Named { first, name: "it".into(), last: last.map(str::to_owned) };
+        both(
+            vec![named(None, None), named(Some(1), None), named(None, Some("x")), named(Some(2), Some("y"))],
+            &mut random,
+        );
+        assert_eq!(encoding(&named(Some(1), Some("x")))[..3], [0, 1, 1], "and what has all its fields stays short");
+        both(vec![Any::Number(1 << 40), Any::Text("a".into()), Any::Many { many: vec![Any::Number(1)] }], &mut random);
+        both(
+            vec![Tagged::Nothing, Tagged::Circle { radius: 0.5, at: (1, -7) }, Tagged::Of(named(None, None))],
+            &mut random,
+        );
+        both(
+            vec![Beside::Nothing, Beside::One(1), Beside::Two(2, "b".into()), Beside::Three { any: None }],
+            &mut random,
+        );
+        let json: serde_json::Value =
+            serde_json::from_str(r#"{"a": [1, -2.5, null, true, "x", {}], "b": {}}"#).unwrap();
+        both(json.clone(), &mut random);
+        both(vec![Some(json.clone()), None], &mut random);
+        let rest = BTreeMap::from([("more".to_owned(), json.clone())]);
+        both(Flat { id: 1, named: named(None, Some("z")), rest }, &mut random);
+        let leaf = |json| Tree::Leaf { json };
+        both(Tree::Fork(Box::new(leaf(None)), vec![leaf(Some(json.clone())), leaf(None)]), &mut random);
+        let list = List { value: 1u8, next: Some(Box::new(List { value: 2, next: None })) };
+        both(list.clone(), &mut random);
+        assert_eq!(encoding(&list), [0, 1, 1, 2, 0]);
+        both(Late::First(1), &mut random);
+        both(Late::Second(Some(List { value: vec![json], next: None })), &mut random);
+    }
+
+    /// What is made up for a type whose values must be of a certain kind doesn't say how it is made.
+    #[test]
+    fn types_that_refuse_values_travel() {
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        struct Date(String);
+        impl TryFrom<String> for Date {
+            type Error = String;
+            fn try_from(text: String) -> Result<Date, String> {
+                assert_ne!(text, "a", "not even made for this");
+                Ok(Date(text))
+            }
+        }
+        impl From<Date> for String {
+            fn from(date: Date) -> String {
+                date.0
+            }
+        }
+        survives((1u8, Date("2024-01-01".into()), Some(Any::Number(2))));
     }
 }

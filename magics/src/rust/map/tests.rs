@@ -40,12 +40,12 @@ fn both(cell: &str, pieces: &[&str]) -> String {
 #[test]
 fn maps_of_the_notebooks_own_variables_are_one_cell() {
     insta::assert_snapshot!(both("%map -o zs |x| x * k over xs", &["|x| x * k", "xs"]), @r"
-    let zs = { macro_rules! px { ($f:expr; $s0:expr; $k0:ident) => { px::map::start(px::over!(&$s0), (&$k0,), |($k0,), px_items| px_items.map($f).collect()).wait() } }
+    let zs = { macro_rules! px { ($f:expr; $s0:expr; $k0:ident) => { px::map::start!(px::over!(&$s0), (&$k0,), |($k0,), px_items| px_items.map($f).collect()).wait() } }
     px!{       |x| x * k;     xs; k}
     };
     ");
     insta::assert_snapshot!(both("%map f64::sqrt over 0..10, xs.iter()  // all", &["f64::sqrt", "0..10", "xs.iter()"]), @r"
-    let _ = { macro_rules! px { ($f:expr; $s0:expr; $s1:expr;) => { px::map::show(&px::map::start(px::over!($s0, $s1), (), |(), px_items| px_items.call2($f).collect()).wait()) } }
+    let _ = { macro_rules! px { ($f:expr; $s0:expr; $s1:expr;) => { px::map::show(&px::map::start!(px::over!($s0, $s1), (), |(), px_items| px_items.call2($f).collect()).wait()) } }
     px!{ f64::sqrt;     0..10; xs.iter(); }
     };
     ");
@@ -53,12 +53,12 @@ fn maps_of_the_notebooks_own_variables_are_one_cell() {
         "let a = 1;\n%map -a -o h --filter '|z| *z > k' --reduce '|a, b| a + b' |x, y| (x - y).max(w.len()) over xs,ys",
         &["|z| *z > k", "|a, b| a + b", "|x, y| (x - y).max(w.len())", "xs,ys"[..2].as_ref()]
     ), @r"
-    let h = { macro_rules! px { ($p:expr; $r:expr; $f:expr; $s0:expr; $s1:expr; $k0:ident; $k1:ident) => { px::map::start(px::over!(&$s0, &$s1), (&$k0, &$k1,), |($k0, $k1,), px_items| px_items.map2($f).filter($p).reduce($r)) } }
+    let h = { macro_rules! px { ($p:expr; $r:expr; $f:expr; $s0:expr; $s1:expr; $k0:ident; $k1:ident) => { px::map::start!(px::over!(&$s0, &$s1), (&$k0, &$k1,), |($k0, $k1,), px_items| px_items.map2($f).filter($p).reduce($r)) } }
     px!{                   |z| *z > k;           |a, b| a + b; |x, y| (x - y).max(w.len());     xs;ys; k; w}
     };
     ");
     insta::assert_snapshot!(both("%map --sum it * k over xs[1..3]", &["it * k", "xs[1..3]"]), @r"
-    let _ = { macro_rules! px { ($f:expr; $s0:expr; $it:ident; $k0:ident) => { px::map::show(&px::map::start(px::over!(&$s0), (&$k0,), |($k0,), px_items| px_items.map(|$it| $f).sum()).wait()) } }
+    let _ = { macro_rules! px { ($f:expr; $s0:expr; $it:ident; $k0:ident) => { px::map::show(&px::map::start!(px::over!(&$s0), (&$k0,), |($k0,), px_items| px_items.map(|$it| $f).sum()).wait()) } }
     px!{       it * k;     xs[1..3]; it; k}
     };
     ");
@@ -67,7 +67,7 @@ fn maps_of_the_notebooks_own_variables_are_one_cell() {
 #[test]
 fn a_cell_is_a_closure_or_a_block() {
     insta::assert_snapshot!(both("%%map -o zs over xs\n|x| x // it\n  * k // twice", &["|x| x", "* k", "over xs"[5..].as_ref()]), @r"
-    let zs = { macro_rules! px { ($s0:expr; $f:expr; $k0:ident) => { px::map::start(px::over!(&$s0), (&$k0,), |($k0,), px_items| px_items.map($f).collect()).wait() } }
+    let zs = { macro_rules! px { ($s0:expr; $f:expr; $k0:ident) => { px::map::start!(px::over!(&$s0), (&$k0,), |($k0,), px_items| px_items.map($f).collect()).wait() } }
     px!{             xs;
     |x| x // it
       * k // twice
@@ -75,7 +75,7 @@ fn a_cell_is_a_closure_or_a_block() {
     };
     ");
     insta::assert_snapshot!(both("%%map -o zs over xs\nlet a = it * k;\na + 1.0 // more", &["let a = it", "a + 1.0", "over xs"[5..].as_ref()]), @r"
-    let zs = { macro_rules! px { ($s0:expr; $f:expr; $it:ident; $k0:ident) => { px::map::start(px::over!(&$s0), (&$k0,), |($k0,), px_items| px_items.map(|$it| $f).collect()).wait() } }
+    let zs = { macro_rules! px { ($s0:expr; $f:expr; $it:ident; $k0:ident) => { px::map::start!(px::over!(&$s0), (&$k0,), |($k0,), px_items| px_items.map(|$it| $f).collect()).wait() } }
     px!{             xs; {
     let a = it * k;
     a + 1.0 // more

@@ -1,12 +1,15 @@
 //! A host whose engines are threads of the test, with pieces and delays by chance.
 
 use crate::host::{Host, attach_in_test};
-use crate::link::{Answer, Ask, Done, MapAsk, Message as _, OnError, Piece, Results, Serve};
+use crate::link::{Answer, Ask, Done, MapAsk, Message as _, OnError, Piece, Results, Serve, room_name};
+use crate::map::rooms::open;
+use crate::sys::file_in_memory;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::c_void;
 use std::fs::File;
-use std::path::PathBuf;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Once};
 use std::thread::JoinHandle;
@@ -79,7 +82,8 @@ type Running = (Arc<Job>, Vec<JoinHandle<()>>);
 type Entry = (u64, Option<Running>, Option<Arc<Job>>);
 
 static JOBS: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
-static FILES: Mutex<Option<HashMap<String, File>>> = Mutex::new(None);
+/// Rooms and how many hold each.
+static FILES: Mutex<Option<HashMap<String, (File, usize)>>> = Mutex::new(None);
 static NUMBER: AtomicU64 = AtomicU64::new(1);
 
 static HOST: Host = Host {
@@ -194,6 +198,13 @@ extern "C" fn answer(
             free(&[path]);
             Answer::Ok
         }
+        Ask::Hold(path) => match FILES.lock().expect("no test panics here").get_or_insert_default().get_mut(&path) {
+            Some((_, holders)) => {
+                *holders += 1;
+                Answer::Ok
+            }
+            None => Answer::Gone,
+        },
         Ask::Call(_) | Ask::Where(_) | Ask::Result(..) => unreachable!("they are answered above"),
     };
     let bytes = answer.encode();
@@ -203,23 +214,22 @@ extern "C" fn answer(
 
 fn free(paths: &[String]) {
     let mut files = FILES.lock().expect("no test panics here");
+    let files = files.get_or_insert_default();
     for path in paths {
-        assert!(files.get_or_insert_default().remove(path).is_some(), "{path} is freed once");
-        std::fs::remove_file(path).expect("it is there");
+        let (_, holders) = files.get_mut(path).expect("it is freed once");
+        *holders -= 1;
+        if *holders == 0 {
+            files.remove(path);
+        }
     }
 }
 
 fn room(bytes: u64) -> String {
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let folder = std::env::var_os("PX_TEST_ROOMS").map(PathBuf::from);
-    let folder = folder.unwrap_or_else(|| {
-        if std::path::Path::new("/dev/shm").is_dir() { "/dev/shm".into() } else { std::env::temp_dir() }
-    });
-    let path = folder.join(format!("px-test-{}-{number}", std::process::id()));
-    let file = File::options().read(true).write(true).create_new(true).open(&path).expect("a new file");
+    let id = format!("px-test-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+    let file = file_in_memory(&id);
     file.set_len(bytes).expect("there is space");
-    let path = path.to_string_lossy().into_owned();
-    FILES.lock().expect("no test panics here").get_or_insert_default().insert(path.clone(), file);
+    let path = room_name(file.as_raw_fd(), &id);
+    FILES.lock().expect("no test panics here").get_or_insert_default().insert(path.clone(), (file, 1));
     path
 }
 
@@ -327,7 +337,7 @@ fn wait(number: u64, long: bool) -> Answer {
     state.done.iter().for_each(|done| done.write(&mut bytes));
     let results = job.map.rooms.last().cloned().expect("results have a room");
     let path = room(bytes.len() as u64);
-    std::fs::write(&path, &bytes).expect("there is space");
+    open(&path).expect("it is there").write_all_at(&bytes, 0).expect("there is space");
     Answer::Ended { path, bytes: bytes.len() as u64, results }
 }
 

@@ -13,7 +13,7 @@ const CHILD: &str = "PX_TEST_LATE";
 fn an_item_that_takes_too_long_is_reported_and_its_process_ends() {
     if std::env::var_os(CHILD).is_some() {
         with(Setting { engines: 1, most: 50, timeout: 300, on_error: OnError::Skip, ..Setting::default() });
-        let handle = start(crate::over!(0..1000), (), |(), px_items| {
+        let handle = start!(crate::over!(0..1000), (), |(), px_items| {
             px_items
                 .map(|n| {
                     if n == 70 {
@@ -26,8 +26,6 @@ fn an_item_that_takes_too_long_is_reported_and_its_process_ends() {
         });
         handle.get().expect("it never ends");
     }
-    let rooms = std::env::temp_dir().join(format!("px-test-late-{}", std::process::id()));
-    std::fs::create_dir(&rooms).expect("a new folder");
     let mut child = Command::new(std::env::current_exe().expect("this program"))
         .args([
             "--exact",
@@ -35,7 +33,6 @@ fn an_item_that_takes_too_long_is_reported_and_its_process_ends() {
             "--nocapture",
         ])
         .env(CHILD, "1")
-        .env("PX_TEST_ROOMS", &rooms)
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
@@ -43,7 +40,6 @@ fn an_item_that_takes_too_long_is_reported_and_its_process_ends() {
     let mut told = String::new();
     child.stderr.take().expect("it is piped").read_to_string(&mut told).expect("text");
     let status = child.wait().expect("it ends");
-    std::fs::remove_dir_all(&rooms).expect("it is there");
     assert_eq!(status.signal(), Some(9), "{told}");
     let failure = r#"ItemFailure { item: 70, value: Some("70"), message: "took longer than 0.3 s" }"#;
     assert!(told.contains(&format!("{failure}, the one before is reported: true")), "{told}");

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 macro_rules! travels {
     ($data:expr, $item:ty, $expected:expr) => {{
-        let items: Vec<$item> = start($crate::over!($data), (), |(), px_items| px_items.map(|x| x).collect()).wait();
+        let items: Vec<$item> = start!($crate::over!($data), (), |(), px_items| px_items.map(|x| x).collect()).wait();
         let expected: Vec<$item> = $expected;
         assert_eq!(items, expected);
     }};
@@ -35,7 +35,7 @@ fn ranges() {
     let mut used = 1..=1u8;
     used.next();
     travels!(used, u8, vec![]);
-    let endless = start(crate::over!(0..), (), |(), px_items| px_items.map(|n: u64| n).sum());
+    let endless = start!(crate::over!(0..), (), |(), px_items| px_items.map(|n: u64| n).sum());
     assert_eq!(endless.get(), Err(Error::Endless));
 }
 
@@ -93,15 +93,15 @@ fn iterators() {
 fn zipped_data_must_be_equally_long() {
     with(Setting { most: 20, ..Setting::default() });
     let (xs, ys) = (vec![1.0f32, 2.0], ["a".to_owned(), "b".to_owned()]);
-    let both = start(crate::over!(&xs, &ys), (), |(), px_items| px_items.map2(|x, y| format!("{x}{y}")).collect());
+    let both = start!(crate::over!(&xs, &ys), (), |(), px_items| px_items.map2(|x, y| format!("{x}{y}")).collect());
     assert_eq!(both.wait(), ["1a", "2b"]);
     let three =
-        start(crate::over!(&xs, 5.., &ys), (), |(), px_items| px_items.map3(|x, n: u8, y| (y.len(), x, n)).collect());
+        start!(crate::over!(&xs, 5.., &ys), (), |(), px_items| px_items.map3(|x, n: u8, y| (y.len(), x, n)).collect());
     assert_eq!(three.wait(), [(1, 1.0, 5), (1, 2.0, 6)]);
     let pairs =
-        start(crate::over!(&xs, 0..2), (), |(), px_items| px_items.map(|(x, n): (f32, u64)| x as u64 + n).sum());
+        start!(crate::over!(&xs, 0..2), (), |(), px_items| px_items.map(|(x, n): (f32, u64)| x as u64 + n).sum());
     assert_eq!(pairs.wait(), 4);
-    let unequal = start(crate::over!(&xs, 0..3u8), (), |(), px_items| px_items.map2(|x, _| x).sum()).get();
+    let unequal = start!(crate::over!(&xs, 0..3u8), (), |(), px_items| px_items.map2(|x, _| x).sum()).get();
     assert_eq!(unequal, Err(Error::Lengths(2, 3)));
     let sentence = Error::Lengths(2, 3).to_string();
     assert!(sentence.contains("2 items") && sentence.contains("has 3"), "{sentence}");
@@ -138,7 +138,7 @@ fn functions_take_values_or_references() {
     let lists = vec![vec![1.0, 2.0], vec![]];
     macro_rules! gives {
         ($over:expr, $call:ident $function:expr, $expected:expr) => {
-            assert_eq!(start($over, (), |(), px_items| px_items.$call($function).collect()).wait(), $expected)
+            assert_eq!(start!($over, (), |(), px_items| px_items.$call($function).collect()).wait(), $expected)
         };
     }
     gives!(crate::over!(&xs), call by_value, [-1.0, -4.0]);
@@ -177,13 +177,13 @@ unsafe impl crate::wire::Wire for Silent {
 #[test]
 fn items_are_named_by_their_debug() {
     with(Setting { most: 20, ..Setting::default() });
-    let fails = |data| start(data, (), |(), px_items| px_items.map(|_| -> u8 { panic!("no") }).collect()).get();
+    let fails = |data| start!(data, (), |(), px_items| px_items.map(|_| -> u8 { panic!("no") }).collect()).get();
     assert_eq!(
         fails(crate::over!(["x".repeat(500)])),
         Err(Error::Failed(format!("item 0 (\"{}…): no", "x".repeat(198))))
     );
     let silent = crate::over!([Silent(1)]);
-    let failed = start(silent, (), |(), px_items| px_items.map(|x| assert!(x.0 == 0, "no")).collect()).get();
+    let failed = start!(silent, (), |(), px_items| px_items.map(|x| assert!(x.0 == 0, "no")).collect()).get();
     assert_eq!(failed, Err(Error::Failed("item 0 (?): no".into())));
 }
 
@@ -194,7 +194,8 @@ fn large_data_of_all_kinds_in_random_pieces() {
         with(Setting { seed, most: 1 + chance.below(40_000), engines: 1 + seed as usize % 4, ..Setting::default() });
         let words: Vec<String> = (0..60_000).map(|_| "é".repeat(chance.below(30) as usize)).collect();
         let numbers: Vec<[u16; 3]> = (0..60_000).map(|n| [n as u16, 1, 2]).collect();
-        let both = start(crate::over!(&words, &numbers), (), |(), px_items| px_items.map(|both| both).collect()).wait();
+        let both =
+            start!(crate::over!(&words, &numbers), (), |(), px_items| px_items.map(|both| both).collect()).wait();
         assert!(both.iter().zip(words.iter().zip(&numbers)).all(|(a, b)| (&a.0, &a.1) == b));
     }
 }

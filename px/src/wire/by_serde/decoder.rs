@@ -1,26 +1,24 @@
 //! serde's way from bytes.
 
 use super::Error;
-use crate::wire::{MOST_WITHOUT_BYTES, take};
+use crate::wire::{MOST_WITHOUT_BYTES, kept, kept_bytes, take};
 use serde::de::value::U32Deserializer;
 use serde::de::{
     DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess, Visitor,
 };
-
-const ASKS: &str = "its `Deserialize` asks the bytes what they are, which they don't say; `#[serde(untagged)]`, \
-    `#[serde(tag)]`, `#[serde(flatten)]` and serde_json's `Value` do. Send it as text, such as serde_json's";
+use std::any::type_name;
 
 /// What is left of the bytes.
 pub(super) struct Decoder<'a>(pub &'a [u8]);
 
 impl<'a> Decoder<'a> {
-    fn number<const N: usize>(&mut self) -> Result<[u8; N], Error> {
+    pub(super) fn number<const N: usize>(&mut self) -> Result<[u8; N], Error> {
         let (head, rest) = self.0.split_first_chunk().ok_or(Error::Damaged)?;
         self.0 = rest;
         Ok(*head)
     }
 
-    fn flag(&mut self) -> Result<bool, Error> {
+    pub(super) fn flag(&mut self) -> Result<bool, Error> {
         match self.number()? {
             [0] => Ok(false),
             [1] => Ok(true),
@@ -28,12 +26,12 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    fn bytes(&mut self) -> Result<&'a [u8], Error> {
+    pub(super) fn bytes(&mut self) -> Result<&'a [u8], Error> {
         let length = usize::try_from(u64::from_ne_bytes(self.number()?)).map_err(|_| Error::Damaged)?;
         take(length, &mut self.0).map_err(|_| Error::Damaged)
     }
 
-    fn text(&mut self) -> Result<&'a str, Error> {
+    pub(super) fn text(&mut self) -> Result<&'a str, Error> {
         std::str::from_utf8(self.bytes()?).map_err(|_| Error::Damaged)
     }
 
@@ -49,13 +47,14 @@ impl<'a> Decoder<'a> {
 
 macro_rules! numbers {
     ($($name:ident $visit:ident $number:ty),*) => {$(
-        fn $name<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Error> {
+        fn $name<V: Visitor<'static>>(self, visitor: V) -> Result<V::Value, Error> {
             visitor.$visit(<$number>::from_ne_bytes(self.number()?))
         }
     )*};
 }
 
-impl<'a> Deserializer<'a> for &mut Decoder<'a> {
+/// Nothing of the bytes is lent, so what is decoded may live for ever: `&'static str` is a text of its own.
+impl Deserializer<'static> for &mut Decoder<'_> {
     type Error = Error;
 
     numbers!(
@@ -65,58 +64,58 @@ impl<'a> Deserializer<'a> for &mut Decoder<'a> {
         deserialize_i128 visit_i128 i128, deserialize_f32 visit_f32 f32, deserialize_f64 visit_f64 f64
     );
 
-    fn deserialize_bool<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_bool<V: Visitor<'static>>(self, visitor: V) -> Result<V::Value, Error> {
         visitor.visit_bool(self.flag()?)
     }
 
-    fn deserialize_char<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_char<V: Visitor<'static>>(self, visitor: V) -> Result<V::Value, Error> {
         visitor.visit_char(char::from_u32(u32::from_ne_bytes(self.number()?)).ok_or(Error::Damaged)?)
     }
 
-    fn deserialize_str<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Error> {
-        visitor.visit_borrowed_str(self.text()?)
+    fn deserialize_str<V: Visitor<'static>>(self, visitor: V) -> Result<V::Value, Error> {
+        visit_text(visitor, self.text()?)
     }
 
-    fn deserialize_string<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Error> {
-        visitor.visit_borrowed_str(self.text()?)
+    fn deserialize_string<V: Visitor<'static>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_str(self.text()?)
     }
 
-    fn deserialize_bytes<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Error> {
-        visitor.visit_borrowed_bytes(self.bytes()?)
+    fn deserialize_bytes<V: Visitor<'static>>(self, visitor: V) -> Result<V::Value, Error> {
+        visit_bytes(visitor, self.bytes()?)
     }
 
-    fn deserialize_byte_buf<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Error> {
-        visitor.visit_borrowed_bytes(self.bytes()?)
+    fn deserialize_byte_buf<V: Visitor<'static>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_bytes(self.bytes()?)
     }
 
-    fn deserialize_option<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_option<V: Visitor<'static>>(self, visitor: V) -> Result<V::Value, Error> {
         match self.flag()? {
             true => visitor.visit_some(self),
             false => visitor.visit_none(),
         }
     }
 
-    fn deserialize_unit<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_unit<V: Visitor<'static>>(self, visitor: V) -> Result<V::Value, Error> {
         visitor.visit_unit()
     }
 
-    fn deserialize_unit_struct<V: Visitor<'a>>(self, _: &'static str, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_unit_struct<V: Visitor<'static>>(self, _: &'static str, visitor: V) -> Result<V::Value, Error> {
         visitor.visit_unit()
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'a>>(self, _: &'static str, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_newtype_struct<V: Visitor<'static>>(self, _: &'static str, visitor: V) -> Result<V::Value, Error> {
         visitor.visit_newtype_struct(self)
     }
 
-    fn deserialize_seq<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_seq<V: Visitor<'static>>(self, visitor: V) -> Result<V::Value, Error> {
         visitor.visit_seq(self.counted()?)
     }
 
-    fn deserialize_tuple<V: Visitor<'a>>(self, count: usize, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_tuple<V: Visitor<'static>>(self, count: usize, visitor: V) -> Result<V::Value, Error> {
         visitor.visit_seq(self.fixed(count))
     }
 
-    fn deserialize_tuple_struct<V: Visitor<'a>>(
+    fn deserialize_tuple_struct<V: Visitor<'static>>(
         self,
         _: &'static str,
         count: usize,
@@ -125,11 +124,11 @@ impl<'a> Deserializer<'a> for &mut Decoder<'a> {
         visitor.visit_seq(self.fixed(count))
     }
 
-    fn deserialize_map<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_map<V: Visitor<'static>>(self, visitor: V) -> Result<V::Value, Error> {
         visitor.visit_map(self.counted()?)
     }
 
-    fn deserialize_struct<V: Visitor<'a>>(
+    fn deserialize_struct<V: Visitor<'static>>(
         self,
         _: &'static str,
         fields: &'static [&'static str],
@@ -138,7 +137,7 @@ impl<'a> Deserializer<'a> for &mut Decoder<'a> {
         visitor.visit_seq(self.fixed(fields.len()))
     }
 
-    fn deserialize_enum<V: Visitor<'a>>(
+    fn deserialize_enum<V: Visitor<'static>>(
         self,
         _: &'static str,
         _: &'static [&'static str],
@@ -147,20 +146,36 @@ impl<'a> Deserializer<'a> for &mut Decoder<'a> {
         visitor.visit_enum(self)
     }
 
-    fn deserialize_any<V: Visitor<'a>>(self, _: V) -> Result<V::Value, Error> {
-        Err(Error::Type(ASKS))
+    fn deserialize_any<V: Visitor<'static>>(self, _: V) -> Result<V::Value, Error> {
+        Err(Error::Asks)
     }
 
-    fn deserialize_identifier<V: Visitor<'a>>(self, _: V) -> Result<V::Value, Error> {
-        Err(Error::Type(ASKS))
+    fn deserialize_identifier<V: Visitor<'static>>(self, _: V) -> Result<V::Value, Error> {
+        Err(Error::Asks)
     }
 
-    fn deserialize_ignored_any<V: Visitor<'a>>(self, _: V) -> Result<V::Value, Error> {
-        Err(Error::Type(ASKS))
+    fn deserialize_ignored_any<V: Visitor<'static>>(self, _: V) -> Result<V::Value, Error> {
+        Err(Error::Asks)
     }
 
     fn is_human_readable(&self) -> bool {
         false
+    }
+}
+
+/// A reference is to a text that is kept; whatever else asks for a `str` makes something of its own of it.
+pub(super) fn visit_text<V: Visitor<'static>>(visitor: V, text: &str) -> Result<V::Value, Error> {
+    match type_name::<V::Value>().starts_with('&') {
+        true => visitor.visit_borrowed_str(kept(text)),
+        false => visitor.visit_str(text),
+    }
+}
+
+/// The same for bytes.
+pub(super) fn visit_bytes<V: Visitor<'static>>(visitor: V, bytes: &[u8]) -> Result<V::Value, Error> {
+    match type_name::<V::Value>().starts_with('&') {
+        true => visitor.visit_borrowed_bytes(kept_bytes(bytes)),
+        false => visitor.visit_bytes(bytes),
     }
 }
 
@@ -172,8 +187,8 @@ struct Items<'d, 'a> {
     may_be_empty: bool,
 }
 
-impl<'a> Items<'_, 'a> {
-    fn next<S: DeserializeSeed<'a>>(&mut self, seed: S) -> Result<Option<S::Value>, Error> {
+impl Items<'_, '_> {
+    fn next<S: DeserializeSeed<'static>>(&mut self, seed: S) -> Result<Option<S::Value>, Error> {
         let Some(left) = self.left.checked_sub(1) else { return Ok(None) };
         let before = self.decoder.0.len();
         let value = seed.deserialize(&mut *self.decoder)?;
@@ -190,10 +205,10 @@ impl<'a> Items<'_, 'a> {
     }
 }
 
-impl<'a> SeqAccess<'a> for Items<'_, 'a> {
+impl SeqAccess<'static> for Items<'_, '_> {
     type Error = Error;
 
-    fn next_element_seed<S: DeserializeSeed<'a>>(&mut self, seed: S) -> Result<Option<S::Value>, Error> {
+    fn next_element_seed<S: DeserializeSeed<'static>>(&mut self, seed: S) -> Result<Option<S::Value>, Error> {
         self.next(seed)
     }
 
@@ -202,14 +217,14 @@ impl<'a> SeqAccess<'a> for Items<'_, 'a> {
     }
 }
 
-impl<'a> MapAccess<'a> for Items<'_, 'a> {
+impl MapAccess<'static> for Items<'_, '_> {
     type Error = Error;
 
-    fn next_key_seed<S: DeserializeSeed<'a>>(&mut self, seed: S) -> Result<Option<S::Value>, Error> {
+    fn next_key_seed<S: DeserializeSeed<'static>>(&mut self, seed: S) -> Result<Option<S::Value>, Error> {
         self.next(seed)
     }
 
-    fn next_value_seed<S: DeserializeSeed<'a>>(&mut self, seed: S) -> Result<S::Value, Error> {
+    fn next_value_seed<S: DeserializeSeed<'static>>(&mut self, seed: S) -> Result<S::Value, Error> {
         seed.deserialize(&mut *self.decoder)
     }
 
@@ -218,32 +233,36 @@ impl<'a> MapAccess<'a> for Items<'_, 'a> {
     }
 }
 
-impl<'a> EnumAccess<'a> for &mut Decoder<'a> {
+impl EnumAccess<'static> for &mut Decoder<'_> {
     type Error = Error;
     type Variant = Self;
 
-    fn variant_seed<S: DeserializeSeed<'a>>(self, seed: S) -> Result<(S::Value, Self), Error> {
+    fn variant_seed<S: DeserializeSeed<'static>>(self, seed: S) -> Result<(S::Value, Self), Error> {
         let variant: U32Deserializer<Error> = u32::from_ne_bytes(self.number()?).into_deserializer();
         Ok((seed.deserialize(variant)?, self))
     }
 }
 
-impl<'a> VariantAccess<'a> for &mut Decoder<'a> {
+impl VariantAccess<'static> for &mut Decoder<'_> {
     type Error = Error;
 
     fn unit_variant(self) -> Result<(), Error> {
         Ok(())
     }
 
-    fn newtype_variant_seed<S: DeserializeSeed<'a>>(self, seed: S) -> Result<S::Value, Error> {
+    fn newtype_variant_seed<S: DeserializeSeed<'static>>(self, seed: S) -> Result<S::Value, Error> {
         seed.deserialize(self)
     }
 
-    fn tuple_variant<V: Visitor<'a>>(self, count: usize, visitor: V) -> Result<V::Value, Error> {
+    fn tuple_variant<V: Visitor<'static>>(self, count: usize, visitor: V) -> Result<V::Value, Error> {
         visitor.visit_seq(self.fixed(count))
     }
 
-    fn struct_variant<V: Visitor<'a>>(self, fields: &'static [&'static str], visitor: V) -> Result<V::Value, Error> {
+    fn struct_variant<V: Visitor<'static>>(
+        self,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
         visitor.visit_seq(self.fixed(fields.len()))
     }
 }
