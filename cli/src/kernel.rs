@@ -4,7 +4,7 @@ use crate::cluster::runtime_folder;
 use chorus_engine::program::WORKER;
 use chorus_jupyter::ConnectionInfo;
 use chorus_kernel::{CacheConfig, KernelConfig};
-use nix::unistd::{Pid, getppid};
+use chorus_system::{parent, process, signal};
 use std::error::Error;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -77,9 +77,8 @@ fn private_folder(runtime: &Path) -> std::io::Result<PathBuf> {
     let kernels = runtime.join("kernels");
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&kernels)?;
     for entry in std::fs::read_dir(&kernels)?.flatten() {
-        let pid = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok());
-        let gone = |pid| nix::sys::signal::kill(Pid::from_raw(pid), None) == Err(nix::errno::Errno::ESRCH);
-        if pid.is_some_and(gone) {
+        let pid = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok());
+        if pid.is_some_and(|pid| !process::exists(pid)) {
             let _ = std::fs::remove_dir_all(entry.path());
         }
     }
@@ -94,11 +93,11 @@ fn die_with_parent() {
     if std::env::var_os("JPY_PARENT_PID").is_none() {
         return;
     }
-    let parent = getppid();
+    let parent = parent::id();
     std::thread::spawn(move || {
-        while getppid() == parent {
+        while parent::id() == parent {
             std::thread::sleep(PARENT_CHECK);
         }
-        let _ = nix::sys::signal::kill(Pid::this(), nix::sys::signal::Signal::SIGTERM);
+        process::send(std::process::id(), signal::TERMINATE);
     });
 }

@@ -9,7 +9,7 @@ use chorus_compiler::{Call, Object};
 use chorus_engine::{Job, StartError, Worker, WorkerConfig, WorkerEvent};
 use chorus_jupyter::content::Failure;
 use chorus_protocol::{Aftermath, Death, Entry, Outcome, RunEvent, RunId, SnapshotPolicy, SnapshotState, Took};
-use nix::sys::signal::Signal;
+use chorus_system::signal;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -134,12 +134,12 @@ impl LocalWorker {
                         continue;
                     }
                     stopped = Some(Stopped::ByUser);
-                    self.worker.interrupt(Signal::SIGKILL as i32);
+                    self.worker.interrupt(signal::KILL);
                     continue;
                 }
                 () = sleep_until(kill_at.unwrap_or_else(Instant::now)), if kill_at.is_some() && stopped.is_none() => {
                     stopped = Some(Stopped::ByUser);
-                    self.worker.interrupt(Signal::SIGKILL as i32);
+                    self.worker.interrupt(signal::KILL);
                     continue;
                 }
                 event = events.recv() => event,
@@ -217,7 +217,7 @@ impl LocalWorker {
             },
             () = interrupted.next() => Stopped::ByUser,
         };
-        self.worker.interrupt(Signal::SIGKILL as i32);
+        self.worker.interrupt(signal::KILL);
         Some(stopped)
     }
 

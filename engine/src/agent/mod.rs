@@ -222,7 +222,7 @@ impl Agent {
     }
 
     fn open(&mut self, id: SessionId) {
-        let Agent { worker, out, blobs, sessions } = self;
+        let Agent { worker, out, blobs, sessions, .. } = self;
         let open = || Session::open(id, worker.clone(), blobs.shared_folder().map(Path::to_owned), out.clone());
         sessions.entry(id).or_insert_with(open);
     }

@@ -1,7 +1,7 @@
 //! Rooms: memory that processes of this host share, under a path. The kernel holds it, so it is gone when the kernel is,
 //! however that ends.
 
-use nix::sys::memfd::{MFdFlags, memfd_create};
+use chorus_system::memory;
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::fd::AsRawFd;
@@ -16,8 +16,7 @@ pub struct Rooms(Mutex<HashMap<String, File>>);
 impl Rooms {
     /// A new room of so many bytes, all 0; they take memory when they are written.
     pub fn make(&self, bytes: u64) -> io::Result<String> {
-        let file = File::from(memfd_create(c"chorus", MFdFlags::MFD_CLOEXEC)?);
-        file.set_len(bytes)?;
+        let file = memory::file("chorus", bytes)?;
         let path = format!("/proc/{}/fd/{}", process::id(), file.as_raw_fd());
         self.lock().insert(path.clone(), file);
         Ok(path)

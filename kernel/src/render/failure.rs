@@ -122,6 +122,7 @@ impl Failure {
             Outcome::ReturnedError => "ReturnedError",
             Outcome::TypesChanged(_) => "TypesChanged",
             Outcome::Died(Death::EngineLost, _) => "EngineLost",
+            Outcome::Died(Death::NoInput, _) => "StdinNotImplementedError",
             Outcome::Died(..) => "WorkerDied",
             Outcome::Stale => "VariablesLost",
             Outcome::LoadFailed(_) => "LoadFailed",
