@@ -3,6 +3,9 @@
 //! The worker's main thread waits for an object, loads it, calls it, and says how long that took. While a cell runs, a
 //! second one flushes its stdout; between cells there is no other, which is what lets the worker be copied, see
 //! [`snapshot`]. It never reads the cell's output, and it never outlives its supervisor.
+//!
+//! Its locks are std's, not parking_lot's: those keep a table of the process's threads, which a fork would copy without
+//! the threads.
 
 mod flusher;
 mod inbox;
