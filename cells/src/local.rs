@@ -9,7 +9,7 @@ use crate::surroundings::Surroundings;
 use chorus_engine::{Job, StartError, Worker, WorkerConfig, WorkerEvent};
 use chorus_protocol::{Aftermath, Death, Entry, Outcome, RunEvent, RunId, SnapshotState, Took};
 use chorus_render::{Bars, LocalView, Source, late};
-use nix::sys::signal::Signal;
+use chorus_system::signal;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
@@ -111,12 +111,12 @@ impl LocalWorker {
                         continue;
                     }
                     stopped = Some(Stopped::ByUser);
-                    self.worker.interrupt(Signal::SIGKILL as i32);
+                    self.worker.interrupt(signal::KILL);
                     continue;
                 }
                 () = sleep_until(kill_at.unwrap_or_else(Instant::now)), if kill_at.is_some() && stopped.is_none() => {
                     stopped = Some(Stopped::ByUser);
-                    self.worker.interrupt(Signal::SIGKILL as i32);
+                    self.worker.interrupt(signal::KILL);
                     continue;
                 }
                 event = events.recv() => event,
@@ -183,7 +183,7 @@ impl LocalWorker {
             },
             () = interrupted.next() => Stopped::ByUser,
         };
-        self.worker.interrupt(Signal::SIGKILL as i32);
+        self.worker.interrupt(signal::KILL);
         Some(stopped)
     }
 

@@ -9,8 +9,7 @@ use crate::interrupt::Interrupted;
 use crate::publisher::Publisher;
 use crate::surroundings::Surroundings;
 use chorus_render::Utf8Decoder;
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
+use chorus_system::{group, signal};
 use std::io;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -53,7 +52,7 @@ pub enum Ended {
 
 struct Group {
     leader: Child,
-    id: Pid,
+    id: u32,
 }
 
 impl Group {
@@ -67,17 +66,17 @@ impl Group {
             .process_group(0)
             .kill_on_drop(true)
             .spawn()?;
-        let id = leader.id().and_then(|id| i32::try_from(id).ok()).ok_or(io::ErrorKind::NotFound)?;
-        Ok(Group { leader, id: Pid::from_raw(id) })
+        let id = leader.id().ok_or(io::ErrorKind::NotFound)?;
+        Ok(Group { leader, id })
     }
 
-    fn signal(&self, signal: Signal) {
+    fn signal(&self, signal: i32) {
         // Until the leader is waited for, the number is the group's, although all in it may have ended.
-        let _ = killpg(self.id, signal);
+        group::send(self.id, signal);
     }
 
     async fn end(mut self) {
-        self.signal(Signal::SIGKILL);
+        self.signal(signal::KILL);
         let _ = self.leader.wait().await;
     }
 }
@@ -85,7 +84,7 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         if self.leader.id().is_some() {
-            self.signal(Signal::SIGKILL);
+            self.signal(signal::KILL);
         }
     }
 }
@@ -104,7 +103,7 @@ pub async fn run(
         .stdin(if program.input.is_some() { Stdio::piped() } else { Stdio::null() })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .process_group(group.id.as_raw())
+        .process_group(group.id.cast_signed())
         .kill_on_drop(true)
         .spawn()?;
     let (ended, has_ended) = watch::channel(false);
@@ -124,11 +123,11 @@ pub async fn run(
             () = &mut output, if !drained => drained = true,
             () = interrupted.next() => {
                 // A second interrupt is serious.
-                group.signal(if kill_at.is_none() { Signal::SIGINT } else { Signal::SIGKILL });
+                group.signal(if kill_at.is_none() { signal::INTERRUPT } else { signal::KILL });
                 kill_at = kill_at.or(Some(Instant::now() + PATIENCE));
             }
             () = sleep_until(kill_at.unwrap_or_else(Instant::now)), if kill_at.is_some() => {
-                group.signal(Signal::SIGKILL);
+                group.signal(signal::KILL);
                 kill_at = Some(Instant::now() + PATIENCE);
             }
         }

@@ -10,7 +10,7 @@ use chorus_magics::PxOptions;
 use chorus_protocol::{Aftermath, EngineId, Entry, Outcome, RunEvent, SnapshotPolicy, Target, Took};
 use chorus_render::{Output, PxView, ViewOptions, duration};
 use futures::FutureExt;
-use nix::sys::signal::Signal;
+use chorus_system::signal;
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -29,8 +29,6 @@ const PROGRESS: Duration = Duration::from_millis(500);
 
 /// How long an interrupted cell may take to end by itself.
 const PATIENCE: Duration = Duration::from_millis(400);
-
-const SIGINT: i32 = 2;
 
 /// A parallel cell, while it runs and after.
 #[derive(Clone, Debug)]
@@ -190,7 +188,7 @@ impl Sent {
                 () = interrupted.next() => {
                     let engines: Vec<EngineId> = waiting.iter().copied().collect();
                     // A second interrupt is serious.
-                    let signal = if was_interrupted { Signal::SIGKILL as i32 } else { options.config.signal_on_interrupt.0 };
+                    let signal = if was_interrupted { signal::KILL } else { options.config.signal_on_interrupt.0 };
                     if signal == 0 {
                         if progress_shown {
                             let bundle = self.view.lock().last_progress(started.elapsed(), true);
@@ -202,11 +200,11 @@ impl Sent {
                     cluster.session().interrupt(engines, signal);
                     was_interrupted = true;
                     // The default has to end the cell; whoever chose a signal wants what it does.
-                    kill_at = (signal == SIGINT).then(|| Instant::now() + PATIENCE);
+                    kill_at = (signal == signal::INTERRUPT).then(|| Instant::now() + PATIENCE);
                 }
                 () = sleep_until(kill_at.unwrap_or(started)), if kill_at.is_some() => {
                     kill_at = None;
-                    cluster.session().interrupt(waiting.iter().copied().collect(), Signal::SIGKILL as i32);
+                    cluster.session().interrupt(waiting.iter().copied().collect(), signal::KILL);
                 }
             }
         }

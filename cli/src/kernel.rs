@@ -5,7 +5,7 @@ use crate::places::{data_folder, engine_program, runtime_folder};
 use chorus_engine::program::WORKER;
 use chorus_jupyter::ConnectionInfo;
 use chorus_kernel::{CacheConfig, KernelConfig};
-use nix::unistd::{Pid, getppid};
+use chorus_system::{parent, process, signal};
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -64,9 +64,8 @@ fn private_folder(runtime: &Path) -> std::io::Result<PathBuf> {
     let kernels = runtime.join("kernels");
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&kernels)?;
     for entry in std::fs::read_dir(&kernels)?.flatten() {
-        let pid = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok());
-        let gone = |pid| nix::sys::signal::kill(Pid::from_raw(pid), None) == Err(nix::errno::Errno::ESRCH);
-        if pid.is_some_and(gone) {
+        let pid = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok());
+        if pid.is_some_and(|pid| !process::exists(pid)) {
             let _ = std::fs::remove_dir_all(entry.path());
         }
     }
@@ -81,11 +80,11 @@ fn die_with_parent() {
     if std::env::var_os("JPY_PARENT_PID").is_none() {
         return;
     }
-    let parent = getppid();
+    let parent = parent::id();
     std::thread::spawn(move || {
-        while getppid() == parent {
+        while parent::id() == parent {
             std::thread::sleep(PARENT_CHECK);
         }
-        let _ = nix::sys::signal::kill(Pid::this(), nix::sys::signal::Signal::SIGTERM);
+        process::send(std::process::id(), signal::TERMINATE);
     });
 }

@@ -9,7 +9,7 @@ pub const ENGINE: &str = "run-engine";
 /// Where clusters have their folders.
 pub fn runtime_folder() -> PathBuf {
     let folder = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let uid = nix::unistd::Uid::current().as_raw();
+    let uid = chorus_system::user::id();
     chorus_protocol::runtime_folder(folder("CHORUS_RUNTIME_DIR"), folder("XDG_RUNTIME_DIR"), std::env::temp_dir(), uid)
 }
 

@@ -95,5 +95,5 @@ impl Link {
 /// container of its own, the process has another id here.
 fn is_dead(connection: &Connection) -> bool {
     let local = connection.clients.starts_with("ipc:") || connection.clients.starts_with("tcp://127.0.0.1:");
-    local && !std::path::Path::new(&format!("/proc/{}", connection.pid)).exists()
+    local && !chorus_system::process::exists(connection.pid)
 }

@@ -252,7 +252,7 @@ impl Task {
                 Err(error) if Instant::now() >= deadline || matches!(error, ClientError::Refused(_)) => {
                     return Err(error);
                 }
-                Err(error) if std::path::Path::new(&format!("/proc/{}", self.connection.pid)).exists() => {
+                Err(error) if chorus_system::process::exists(self.connection.pid) => {
                     tracing::debug!(%error, "connecting again");
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }

@@ -8,7 +8,7 @@ use crate::namespace::Variables;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -160,9 +160,7 @@ impl Cache {
     /// Opens the cache, or makes it. An error is a folder in which others could put code.
     pub fn open(config: CacheConfig) -> io::Result<Cache> {
         DirBuilder::new().recursive(true).mode(0o700).create(&config.folder)?;
-        let data = fs::metadata(&config.folder)?;
-        let own = data.uid() == nix::unistd::geteuid().as_raw();
-        if !own || data.permissions().mode() & 0o022 != 0 {
+        if !chorus_system::user::owns_alone(&fs::metadata(&config.folder)?) {
             let what = format!("{} belongs to somebody else, or others can write to it", config.folder.display());
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
         }
@@ -264,6 +262,7 @@ mod tests {
     use super::*;
     use crate::namespace::Variable;
     use proptest::prelude::*;
+    use std::os::unix::fs::PermissionsExt;
 
     fn cell(size: usize) -> CachedCell {
         let variable = Variable { type_name: "i32".into(), mutable: true };

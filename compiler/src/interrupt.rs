@@ -1,7 +1,7 @@
 //! Ends a compilation that takes too long: kills the cargo and rustc that evcxr started.
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use chorus_system::process::{self, Listed};
+use chorus_system::signal;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,19 +12,12 @@ pub struct Interrupter {
     asked: Arc<AtomicBool>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Process {
-    pid: i32,
-    parent: i32,
-    name: String,
-}
-
 impl Interrupter {
     /// Ends what is being compiled; the evaluation then fails as interrupted. Nothing happens when nothing is.
     pub fn interrupt(&self) {
         self.asked.store(true, Ordering::SeqCst);
-        for pid in builds(&processes(), std::process::id() as i32, compiles) {
-            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        for pid in builds(&process::all(), std::process::id(), compiles) {
+            process::send(pid, signal::KILL);
         }
     }
 
@@ -40,13 +33,13 @@ impl Interrupter {
 
 /// The children of `root` that compile, with all their descendants, parents first, so that a build that loses its rustc
 /// can't start the next one.
-fn builds(processes: &[Process], root: i32, compiles: impl Fn(i32) -> bool) -> Vec<i32> {
-    let mut children: HashMap<i32, Vec<&Process>> = HashMap::new();
+fn builds(processes: &[Listed], root: u32, compiles: impl Fn(u32) -> bool) -> Vec<u32> {
+    let mut children: HashMap<u32, Vec<&Listed>> = HashMap::new();
     for process in processes {
         children.entry(process.parent).or_default().push(process);
     }
-    let of = |pid: i32| children.get(&pid).into_iter().flatten().copied();
-    let mut found: Vec<i32> = of(root)
+    let of = |pid: u32| children.get(&pid).into_iter().flatten().copied();
+    let mut found: Vec<u32> = of(root)
         .filter(|child| matches!(child.name.as_str(), "cargo" | "rustc" | "mold") && compiles(child.pid))
         .map(|child| child.pid)
         .collect();
@@ -60,26 +53,8 @@ fn builds(processes: &[Process], root: i32, compiles: impl Fn(i32) -> bool) -> V
 
 /// Whether this process compiles for a cell. rust-analyzer calls cargo and rustc too, to ask for the packages, settings and
 /// library of a workspace; it doesn't ask again when they are killed, and goes on with less than there is.
-fn compiles(pid: i32) -> bool {
-    let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-    environment.split(|byte| *byte == 0).any(|variable| variable.starts_with(crate::tools::ASKED.as_bytes()))
-}
-
-fn processes() -> Vec<Process> {
-    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
-    entries
-        .flatten()
-        .filter(|entry| entry.file_name().to_string_lossy().starts_with(|c: char| c.is_ascii_digit()))
-        .filter_map(|entry| parse_stat(&std::fs::read_to_string(entry.path().join("stat")).ok()?))
-        .collect()
-}
-
-/// `pid (name) state parent ...`; the name may hold anything, even parentheses.
-fn parse_stat(stat: &str) -> Option<Process> {
-    let (pid, rest) = stat.split_once(" (")?;
-    let (name, rest) = rest.rsplit_once(") ")?;
-    let parent = rest.split(' ').nth(1)?;
-    Some(Process { pid: pid.parse().ok()?, parent: parent.parse().ok()?, name: name.to_owned() })
+fn compiles(pid: u32) -> bool {
+    process::has_variable(pid, crate::tools::ASKED)
 }
 
 #[cfg(test)]
@@ -88,7 +63,7 @@ mod tests {
 
     #[test]
     fn only_builds_of_this_process_and_their_descendants() {
-        let process = |pid, parent, name: &str| Process { pid, parent, name: name.into() };
+        let process = |pid, parent, name: &str| Listed { pid, parent, name: name.into() };
         let all = [
             process(1, 0, "init"),
             process(10, 1, "chorus"),
@@ -111,19 +86,11 @@ mod tests {
         };
         let mut children = [child(Some(crate::tools::ASKED)), child(None)];
         let told = children.each_mut().map(|child| {
-            let told = compiles(child.id() as i32);
+            let told = compiles(child.id());
             child.kill().unwrap();
             child.wait().unwrap();
             told
         });
         assert_eq!(told, [true, false]);
-    }
-
-    #[test]
-    fn stat_lines_with_odd_names() {
-        let process = parse_stat("42 (a) b (c) S 7 42 42").unwrap();
-        assert_eq!((process.pid, process.parent, process.name.as_str()), (42, 7, "a) b (c"));
-        assert_eq!(parse_stat(""), None);
-        assert!(processes().iter().any(|process| process.pid == std::process::id() as i32));
     }
 }

@@ -154,7 +154,7 @@ fn make_private(runtime: &Path) -> Result<(), ControllerError> {
     let failed = |source| ControllerError::Folder { path: runtime.to_owned(), source };
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(runtime).map_err(failed)?;
     let metadata = std::fs::metadata(runtime).map_err(failed)?;
-    if metadata.uid() != nix::unistd::geteuid().as_raw() || metadata.mode() & 0o022 != 0 {
+    if !chorus_system::user::owns_alone(&metadata) {
         return Err(ControllerError::NotPrivate(runtime.to_owned()));
     }
     Ok(())

@@ -7,8 +7,6 @@
 use crate::core::Exit;
 use crate::folder::Folder;
 use chorus_protocol::EngineId;
-use nix::sys::wait::{Id, WaitPidFlag, waitid};
-use nix::unistd::Pid;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::os::unix::fs::OpenOptionsExt;
@@ -146,13 +144,11 @@ impl Worker {
     /// Waits for the end of a process in a thread of its own, and leaves the reaping to this one.
     fn watch(&self, engine: EngineId, pid: u32) -> std::io::Result<()> {
         let orders = self.orders.clone();
-        let pid = Pid::from_raw(pid.cast_signed());
         std::thread::Builder::new()
             .name(format!("chorus-engine-{engine}"))
             .stack_size(64 << 10)
             .spawn(move || {
-                let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
-                while waitid(Id::Pid(pid), flags) == Err(nix::errno::Errno::EINTR) {}
+                chorus_system::children::wait_for_end(pid);
                 _ = orders.send(Order::Ended(engine));
             })
             .map(drop)

@@ -97,14 +97,19 @@ impl Server {
                     }
                     Err(error) => tracing::error!(%error, "a message for clients can't be encoded"),
                 },
-                // In this task, though it touches the disk: the next action may send engines to look for the file.
+                // This task waits for the disk: the next action may send engines to look for the file.
                 Action::StoreBlob(id, bytes) => {
-                    if let Err(error) = self.folder.store(id, &bytes) {
+                    let folder = self.folder.clone();
+                    let stored = tokio::task::spawn_blocking(move || folder.store(id, &bytes)).await;
+                    if let Err(error) = stored.unwrap_or_else(|panic| Err(std::io::Error::other(panic))) {
                         tracing::error!(%error, %id, "a blob can't be kept; runs that need it will fail to load");
                     }
                 }
                 Action::ReadBlob(peer, id) => self.read_blob(peer, id),
-                Action::RemoveFile(name) => self.folder.remove_value(&name),
+                Action::RemoveFile(name) => {
+                    let folder = self.folder.clone();
+                    tokio::task::spawn_blocking(move || folder.remove_value(&name));
+                }
                 Action::SpawnEngine(engine) => match &self.launcher {
                     Some(launcher) => launcher.spawn(engine),
                     None => inputs.push(Input::EngineExited(engine, Exit::NotStarted("no launcher".into()))),

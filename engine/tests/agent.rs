@@ -332,11 +332,16 @@ async fn an_interrupt_and_a_restart_reach_the_worker() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cell_that_asks_for_input_is_told_that_there_is_none() {
+async fn a_cell_that_reads_its_stdin_fails_and_its_programs_find_the_end() {
     let mut cluster = Cluster::start(&[]).await;
-    let seen = cluster.run(1, "asks").await;
-    assert_eq!(seen.out(), "0 \n");
-    assert!(seen.text(Stream::Stderr).contains("can't ask for input"), "{seen:?}");
+    for (run, entry) in (1..).zip(["asks", "reads_in_a_thread"]) {
+        let seen = cluster.run(run.into(), entry).await;
+        assert_eq!(seen.end(), (died(Death::NoInput), run), "{entry}");
+        assert_eq!(seen.out(), "", "{entry}");
+    }
+    let seen = cluster.run(3, "has_a_child_that_reads").await;
+    assert_eq!((seen.out().as_str(), seen.end()), ("read\nexit status: 0\n", (Outcome::Ok, 2)));
+    assert_eq!(cluster.run(4, "asks").await.end(), (died(Death::NoInput), 3), "only the program was told of an end");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -135,6 +135,8 @@ pub enum Death {
     Stopped,
     /// The engine's whole process is gone, with its worker.
     EngineLost,
+    /// It was stopped because the code read its standard input, where nobody can be asked for a line.
+    NoInput,
 }
 
 impl fmt::Display for Death {
@@ -147,6 +149,10 @@ impl fmt::Display for Death {
             },
             Death::Stopped => f.write_str("was stopped"),
             Death::EngineLost => f.write_str("was lost with its engine's process"),
+            Death::NoInput => f.write_str(
+                "was stopped for reading standard input, which cells on engines don't have \
+                 (read it in the notebook, and `%push` it)",
+            ),
         }
     }
 }

@@ -134,6 +134,7 @@ impl RunFailure {
             Outcome::ReturnedError => "ReturnedError",
             Outcome::TypesChanged(_) => "TypesChanged",
             Outcome::Died(Death::EngineLost, _) => "EngineLost",
+            Outcome::Died(Death::NoInput, _) => "StdinNotImplementedError",
             Outcome::Died(..) => "WorkerDied",
             Outcome::Stale => "VariablesLost",
             Outcome::LoadFailed(_) => "LoadFailed",

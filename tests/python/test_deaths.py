@@ -169,6 +169,27 @@ def test_all_workers_may_die_at_once(armed):
     assert ranks(armed) == [0, 1, 2, 3]
 
 
+READ = "let mut line = String::new(); std::io::stdin().read_line(&mut line).unwrap();"
+NO_STDIN = "standard input, which cells on engines don't have"
+
+
+def test_code_on_engines_that_reads_its_stdin_fails_and_says_why(armed):
+    before = pids(armed)
+    reply = armed.run(f"%%px\nif px::rank() == 2 {{ {READ} }}\nprintln!(\"well {{}}\", px::rank());").failed()
+    assert reply.ename == "StdinNotImplementedError" and "engine 2" in reply.evalue, reply
+    assert NO_STDIN in reply.text and "`%push` it" in reply.text and AS_BEFORE in reply.text
+    for engine in (0, 1, 3):
+        assert f"[stdout:{engine}] well {engine}" in reply.text
+    assert_only_engine_restored(armed, 2, before)
+
+    armed.run(f"fn ask(n: u32) -> u32 {{ {READ} n + line.len() as u32 }}").ok()
+    for cell in ("%map ask over 0..100u32", "px::call!(ask, 1).get()?"):
+        reply = armed.run(cell, timeout=30).failed()
+        assert NO_STDIN in reply.text and "panicked" not in reply.text, reply
+    armed.run('%px std::process::Command::new("sh").args(["-c", "cat; echo $?"]).status().unwrap();', timeout=30).ok()
+    assert re.search(r"^Out\[0-3:\d+\]: 1234$", armed.run("%px precious").ok().text, re.MULTILINE)
+
+
 def test_a_killed_local_worker_costs_the_cluster_nothing(armed):
     armed.run("std::process::exit(4);").failed()
     assert "1234" in armed.run("%px precious").ok().text

@@ -338,6 +338,10 @@ impl Driver {
                 let what = format!("{} was stopped", name_engines(&[engine]));
                 self.fail(Kind::Interrupted, what);
             }
+            Outcome::Died(death @ Death::NoInput, _) if each || self.context.options.on_error == OnError::Stop => {
+                let what = format!("{}'s worker {death}", name_engines(&[engine]));
+                self.fail(failure("StdinNotImplementedError", what));
+            }
             Outcome::NoSuchEngine if each => {
                 let what = format!("{} is gone, with the items that only it had", name_engines(&[engine]));
                 self.fail(Kind::EnginesLost, what);

@@ -1,8 +1,8 @@
 //! Rooms: memory that processes of this host share, under a name. The kernel holds it, so it is gone when the kernel is,
 //! however that ends.
 
-use nix::fcntl::{FcntlArg, SealFlag, fcntl};
-use nix::sys::memfd::{MFdFlags, memfd_create};
+use chorus_system::memory;
+use parking_lot::{Mutex, MutexGuard};
 use px::link::room_name;
 use std::collections::HashMap;
 use std::fs::File;
@@ -11,7 +11,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::LazyLock;
 
 /// The rooms of one notebook by their names, and how often each is held.
 #[derive(Debug, Default)]
@@ -22,9 +22,7 @@ impl Rooms {
     /// somebody who reads it.
     pub fn make(&self, bytes: u64) -> io::Result<String> {
         let id = new_id();
-        let file = File::from(memfd_create(id.as_str(), MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?);
-        file.set_len(bytes)?;
-        fcntl(&file, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_SHRINK))?;
+        let file = memory::file(&id, bytes)?;
         let name = room_name(file.as_raw_fd(), &id);
         self.lock().insert(name.clone(), (file, 1));
         Ok(name)
@@ -55,7 +53,7 @@ impl Rooms {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, (File, usize)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -1,6 +1,7 @@
 //! The kernel's process: started, watched, ended.
 
 use parking_lot::Mutex;
+use chorus_protocol::Death;
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io;
@@ -51,14 +52,7 @@ impl KernelProcess {
         if let Some(engines) = engines {
             command.env("CHORUS_ENGINES", engines.to_string());
         }
-        #[cfg(target_os = "linux")]
-        // SAFETY: the closure runs between fork and exec and makes one system call, prctl, which is
-        // async-signal-safe; it allocates nothing.
-        unsafe {
-            command.pre_exec(|| {
-                nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGTERM).map_err(io::Error::from)
-            });
-        }
+        chorus_system::parent::terminate_with_us(command.as_std_mut());
         let mut child = command.spawn()?;
         let tail = Arc::new(Mutex::new(VecDeque::new()));
         let stderr = child.stderr.take();
@@ -112,11 +106,8 @@ impl KernelProcess {
 
 fn how(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
-        (Some(code), _) => format!("exited with status {code}"),
-        (None, Some(signal)) => match nix::sys::signal::Signal::try_from(signal) {
-            Ok(name) => format!("was killed by signal {signal} ({name})"),
-            Err(_) => format!("was killed by signal {signal}"),
-        },
+        (Some(code), _) => Death::Exit(code).to_string(),
+        (None, Some(signal)) => Death::Signal(signal).to_string(),
         (None, None) => "ended".to_owned(),
     }
 }

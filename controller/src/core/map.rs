@@ -202,6 +202,8 @@ impl Map {
             // By a user, or the system that is short of memory.
             Death::Signal(9 | 15) => Some(self.retries.saturating_add(OUTSIDE)),
             Death::Signal(_) | Death::Exit(_) => Some(self.retries),
+            // It would do the same again.
+            Death::NoInput => Some(0),
         }
     }
 

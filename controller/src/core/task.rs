@@ -280,6 +280,8 @@ impl Tasks {
                 again(TaskFailure::Panicked(message), task.panics <= retries)
             }
             Outcome::LoadFailed(reason) => Err(TaskFailure::LoadFailed(reason.clone())),
+            // It would do the same again.
+            Outcome::Died(death @ Death::NoInput, _) => Err(TaskFailure::Died(*death)),
             Outcome::Died(death, _) if *death != Death::Stopped => {
                 task.deaths += 1;
                 task.avoids = Some(engine);

@@ -7,6 +7,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
+/// Whether a blob was stored. An error is a sentence.
+pub type Stored = Result<(), String>;
+
 /// The blobs of one engine.
 #[derive(Debug)]
 pub enum Blobs {
@@ -62,20 +65,26 @@ impl Blobs {
         }
     }
 
-    /// Stores a blob that was asked for. An error is a sentence; the blob can be asked for again then.
-    pub fn put(&mut self, id: BlobId, bytes: Option<Vec<u8>>) -> Result<(), String> {
-        let Blobs::Own { folder, here, asked } = self else { return Ok(()) };
-        if !asked.remove(&id) {
-            return Ok(());
-        }
-        let bytes = bytes.ok_or_else(|| format!("the controller doesn't have {id}; run the cell again"))?;
-        if BlobId::of(&bytes) != id {
-            return Err(format!("{id} was damaged on its way to the engine; run the cell again"));
-        }
+    /// What stores a blob that was asked for; it blocks, and [`Blobs::stored`] is to be told of its result. `None` for a
+    /// blob that nobody asked for.
+    pub fn storing(&self, id: BlobId, bytes: Option<Vec<u8>>) -> Option<impl FnOnce() -> Stored + Send + 'static> {
+        let Blobs::Own { folder, asked, .. } = self else { return None };
         let path = folder.path().join(id.file_name());
-        std::fs::write(&path, bytes).map_err(|error| format!("the engine can't write {}: {error}", path.display()))?;
-        here.insert(id);
-        Ok(())
+        asked.contains(&id).then_some(move || {
+            let bytes = bytes.ok_or_else(|| format!("the controller doesn't have {id}; run the cell again"))?;
+            if BlobId::of(&bytes) != id {
+                return Err(format!("{id} was damaged on its way to the engine; run the cell again"));
+            }
+            std::fs::write(&path, bytes).map_err(|error| format!("the engine can't write {}: {error}", path.display()))
+        })
+    }
+
+    /// Notes what became of a blob. After an error it can be asked for again.
+    pub fn stored(&mut self, id: BlobId, result: &Stored) {
+        if let Blobs::Own { here, asked, .. } = self {
+            asked.remove(&id);
+            here.extend(result.is_ok().then_some(id));
+        }
     }
 }
 
@@ -85,6 +94,13 @@ mod tests {
 
     fn own() -> Blobs {
         Blobs::open(Path::new("/"), false).unwrap()
+    }
+
+    fn put(blobs: &mut Blobs, id: BlobId, bytes: Option<&[u8]>) -> Stored {
+        let Some(store) = blobs.storing(id, bytes.map(<[u8]>::to_vec)) else { return Ok(()) };
+        let result = store();
+        blobs.stored(id, &result);
+        result
     }
 
     #[test]
@@ -107,7 +123,7 @@ mod tests {
         let mut blobs = own();
         let id = BlobId::of(b"x");
         assert_eq!((blobs.find(id), blobs.ask(id), blobs.ask(id)), (None, true, false));
-        blobs.put(id, Some(b"x".to_vec())).unwrap();
+        put(&mut blobs, id, Some(b"x")).unwrap();
         assert_eq!(std::fs::read(blobs.find(id).unwrap()).unwrap(), b"x");
         assert!(!blobs.ask(id));
     }
@@ -117,16 +133,16 @@ mod tests {
         let mut blobs = own();
         let id = BlobId::of(b"x");
         assert!(blobs.ask(id));
-        assert!(blobs.put(id, Some(b"y".to_vec())).unwrap_err().contains("damaged"));
+        assert!(put(&mut blobs, id, Some(b"y")).unwrap_err().contains("damaged"));
         assert!(blobs.ask(id));
-        assert!(blobs.put(id, None).unwrap_err().contains("doesn't have"));
+        assert!(put(&mut blobs, id, None).unwrap_err().contains("doesn't have"));
         assert_eq!((blobs.find(id), blobs.ask(id)), (None, true));
     }
 
     #[test]
     fn a_blob_that_nobody_asked_for_is_ignored() {
         let mut blobs = own();
-        blobs.put(BlobId::of(b"x"), Some(b"x".to_vec())).unwrap();
+        put(&mut blobs, BlobId::of(b"x"), Some(b"x")).unwrap();
         assert_eq!(blobs.find(BlobId::of(b"x")), None);
     }
 }

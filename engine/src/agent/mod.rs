@@ -9,8 +9,8 @@ mod session;
 mod values;
 
 use crate::supervisor::{WorkerConfig, watch};
-use blobs::Blobs;
-use chorus_protocol::{Connection, EngineId, EngineInfo, FromEngine, SessionId, ToEngine, VERSION};
+use blobs::{Blobs, Stored};
+use chorus_protocol::{BlobId, Connection, EngineId, EngineInfo, FromEngine, SessionId, ToEngine, VERSION};
 use futures::FutureExt;
 use link::{Heard, Link};
 use session::Session;
@@ -110,10 +110,11 @@ pub async fn run_agent(config: AgentConfig) -> Result<(), AgentError> {
     link.send(FromEngine::Register {
         version: VERSION,
         id: config.id,
-        info: EngineInfo { pid: std::process::id(), host: host_name(), cores: cores() },
+        info: EngineInfo { pid: std::process::id(), host: chorus_system::user::host_name(), cores: cores() },
         shares_files: blobs.are_shared(),
     });
-    let mut agent = Agent { worker: config.worker, out: link.sender(), blobs, sessions: HashMap::new() };
+    let (stored, mut blobs_stored) = mpsc::unbounded_channel();
+    let mut agent = Agent { worker: config.worker, out: link.sender(), blobs, stored, sessions: HashMap::new() };
     let mut beat = heartbeat(FIRST_HEARTBEAT);
     let mut last_heard = Instant::now();
     let result = loop {
@@ -132,6 +133,10 @@ pub async fn run_agent(config: AgentConfig) -> Result<(), AgentError> {
                     Some(heard) => heard,
                     None => break Err(AgentError::ControllerSilent(cluster)),
                 }
+            }
+            Some((blob, result)) = blobs_stored.recv() => {
+                agent.stored(blob, result);
+                continue;
             }
             heard = link.hear() => heard,
         };
@@ -162,6 +167,8 @@ struct Agent {
     worker: WorkerConfig,
     out: mpsc::UnboundedSender<FromEngine>,
     blobs: Blobs,
+    /// Who is told of blobs that were stored.
+    stored: mpsc::UnboundedSender<(BlobId, Stored)>,
     sessions: HashMap<SessionId, Session>,
 }
 
@@ -181,12 +188,10 @@ impl Agent {
                 }
             }
             ToEngine::Blob { id, bytes } => {
-                let failure = self.blobs.put(id, bytes.map(|bytes| bytes.into_vec())).err();
-                for session in self.sessions.values_mut() {
-                    if let Some(reason) = &failure {
-                        session.give_up(id, reason);
-                    }
-                    session.submit_ready(&self.blobs);
+                if let Some(store) = self.blobs.storing(id, bytes.map(|bytes| bytes.into_vec())) {
+                    let stored = self.stored.clone();
+                    // It may take a while, in which signs of life are to be sent.
+                    tokio::task::spawn_blocking(move || stored.send((id, store())));
                 }
             }
             ToEngine::OpenSession(id) => self.open(id),
@@ -206,8 +211,18 @@ impl Agent {
         }
     }
 
+    fn stored(&mut self, blob: BlobId, result: Stored) {
+        self.blobs.stored(blob, &result);
+        for session in self.sessions.values_mut() {
+            if let Err(reason) = &result {
+                session.give_up(blob, reason);
+            }
+            session.submit_ready(&self.blobs);
+        }
+    }
+
     fn open(&mut self, id: SessionId) {
-        let Agent { worker, out, blobs, sessions } = self;
+        let Agent { worker, out, blobs, sessions, .. } = self;
         let open = || Session::open(id, worker.clone(), blobs.shared_folder().map(Path::to_owned), out.clone());
         sessions.entry(id).or_insert_with(open);
     }
@@ -230,10 +245,6 @@ fn heartbeat(every: Duration) -> tokio::time::Interval {
     let mut beat = interval(every);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     beat
-}
-
-fn host_name() -> String {
-    nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_else(|_| "localhost".into())
 }
 
 fn cores() -> u32 {

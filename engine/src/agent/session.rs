@@ -3,19 +3,15 @@
 use super::blobs::Blobs;
 use super::seat::Seat;
 use super::values::Values;
-use crate::supervisor::{Job, Stdin, Worker, WorkerConfig, WorkerEvent};
-use chorus_protocol::{
-    BlobId, FromEngine, MapId, OUTPUT_WINDOW, Outcome, Piece, RunEvent, RunId, RunSpec, SessionId, Stream,
-};
+use crate::supervisor::{Input, Job, Worker, WorkerConfig, WorkerEvent};
+use chorus_protocol::{BlobId, FromEngine, MapId, OUTPUT_WINDOW, Outcome, Piece, RunEvent, RunId, RunSpec, SessionId};
+use parking_lot::Mutex;
 use px::link::{Answer, Ask, Message, expects_answer};
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-
-/// What a cell that asks for input is told.
-const NO_INPUT: &[u8] = b"engines can't ask for input: this reads as the end of the input\n";
 
 /// See the module.
 pub struct Session {
@@ -47,7 +43,7 @@ impl Session {
         values: Option<PathBuf>,
         out: mpsc::UnboundedSender<FromEngine>,
     ) -> Session {
-        let (worker, events) = Worker::launch(config, Stdin::Null, None);
+        let (worker, events) = Worker::launch(config, Input::Refused, None);
         let (worker, seat) = (Arc::new(worker), Arc::new(Mutex::new(Seat::default())));
         let (acknowledged, window) = watch::channel(0);
         let listener = Listener {
@@ -64,7 +60,7 @@ impl Session {
     /// Takes a run.
     pub fn run(&mut self, run: Waiting, blobs: &Blobs) {
         if let Some(map) = run.spec.map {
-            lock(&self.seat).expect(run.spec.run, map);
+            self.seat.lock().expect(run.spec.run, map);
         }
         self.waiting.push_back((run, None));
         self.submit_ready(blobs);
@@ -99,13 +95,13 @@ impl Session {
 
     /// Items of a map have come.
     pub fn map_work(&mut self, map: MapId, pieces: Vec<Piece>) {
-        let answer = lock(&self.seat).work(map, pieces);
+        let answer = self.seat.lock().work(map, pieces);
         self.answer(answer);
     }
 
     /// No more items of a map will come.
     pub fn map_end(&mut self, map: MapId) {
-        let answer = lock(&self.seat).end(map);
+        let answer = self.seat.lock().end(map);
         self.answer(answer);
     }
 
@@ -171,10 +167,6 @@ impl Waiting {
     }
 }
 
-fn lock(seat: &Mutex<Seat>) -> MutexGuard<'_, Seat> {
-    seat.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Hears a worker.
 struct Listener {
     session: SessionId,
@@ -195,7 +187,7 @@ impl Listener {
                 return;
             }
             let Some(event) = events.recv().await else { return };
-            let Some(message) = self.message(event) else { continue };
+            let Some(message) = self.message(event).await else { continue };
             if let FromEngine::Run { event, .. } = &message {
                 sent += event.weight() as u64;
             }
@@ -206,17 +198,17 @@ impl Listener {
     }
 
     /// What the controller is told of an event.
-    fn message(&mut self, event: WorkerEvent) -> Option<FromEngine> {
+    async fn message(&mut self, event: WorkerEvent) -> Option<FromEngine> {
         let session = self.session;
         Some(match event {
             WorkerEvent::Run { run, event } => {
                 match event {
                     RunEvent::Started(_) => {
-                        lock(&self.seat).started(run);
+                        self.seat.lock().started(run);
                         self.values.started(run);
                     }
                     RunEvent::Done { .. } => {
-                        lock(&self.seat).done(run);
+                        self.seat.lock().done(run);
                         self.values.done(run);
                     }
                     _ => {}
@@ -225,15 +217,16 @@ impl Listener {
             }
             WorkerEvent::Ask { ticket, ask } => {
                 if let Some(run) = self.values.task_run() {
-                    return self.asked_by_task(run, ticket, &ask);
+                    return self.asked_by_task(run, ticket, &ask).await;
                 }
-                let step = lock(&self.seat).asked(session, ticket, &ask);
+                let step = self.seat.lock().asked(session, ticket, &ask);
                 if let Some((ticket, answer)) = step.answer.filter(|_| expects_answer(&ask)) {
                     self.worker.answer(ticket, answer);
                 }
                 return step.tell;
             }
-            WorkerEvent::Input { run, .. } => FromEngine::Run { session, run, event: no_input() },
+            // The read that follows ends the run.
+            WorkerEvent::Input { .. } => return None,
             WorkerEvent::Lost { death, aftermath, generation } => {
                 FromEngine::WorkerLost { session, death, aftermath, generation }
             }
@@ -243,13 +236,13 @@ impl Listener {
 
 impl Listener {
     /// A task's function asks for a file for its result, or has it.
-    fn asked_by_task(&mut self, run: RunId, ticket: u64, ask: &[u8]) -> Option<FromEngine> {
+    async fn asked_by_task(&mut self, run: RunId, ticket: u64, ask: &[u8]) -> Option<FromEngine> {
         let answer = match Ask::decode(ask) {
             Ok(Ask::Result(bytes, room)) => {
                 let value = self.values.hand_over(bytes, room.as_deref());
                 return Some(FromEngine::Result { session: self.session, run, value });
             }
-            Ok(Ask::Room(bytes)) => self.values.make(bytes).map_or_else(Answer::Failed, Answer::Room),
+            Ok(Ask::Room(bytes)) => self.values.make(bytes).await.map_or_else(Answer::Failed, Answer::Room),
             // It goes at the end of the run.
             Ok(Ask::Free(_)) => Answer::Ok,
             Ok(_) => {
@@ -262,8 +255,4 @@ impl Listener {
         }
         None
     }
-}
-
-fn no_input() -> RunEvent {
-    RunEvent::Output { stream: Stream::Stderr, bytes: NO_INPUT.to_vec() }
 }

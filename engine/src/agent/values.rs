@@ -2,13 +2,12 @@
 //! to carry them nor the end of this engine takes them along. The controller removes them when nobody needs them.
 
 use chorus_protocol::{RunId, TaskValue, VALUE_PREFIX};
-use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::fs::File;
 
 /// The files of one session on this engine that aren't the controller's yet.
 #[derive(Debug)]
@@ -49,15 +48,15 @@ impl Values {
     }
 
     /// A file of so many bytes, all 0. An error is a sentence.
-    pub fn make(&mut self, bytes: u64) -> Result<String, String> {
+    pub async fn make(&mut self, bytes: u64) -> Result<String, String> {
         let folder = self.folder.as_ref().ok_or("this engine doesn't share files with the notebook")?;
         // Another engine may have had the same process id before.
         let name = format!("{VALUE_PREFIX}{:016x}-{}", *ENGINE, NEXT.fetch_add(1, Ordering::Relaxed));
         let path = folder.join(name);
         let failed = |error: io::Error| format!("there is no room for {bytes} bytes: {error}");
-        let file = File::options().write(true).create_new(true).mode(0o600).open(&path).map_err(failed)?;
         self.made.push(path.clone());
-        file.set_len(bytes).map_err(failed)?;
+        let file = File::options().write(true).create_new(true).mode(0o600).open(&path).await.map_err(failed)?;
+        file.set_len(bytes).await.map_err(failed)?;
         Ok(path.display().to_string())
     }
 
@@ -70,16 +69,24 @@ impl Values {
     }
 
     fn clear(&mut self) {
-        for path in self.made.drain(..) {
-            // It may be gone with the whole folder.
-            _ = std::fs::remove_file(path);
+        let made = std::mem::take(&mut self.made);
+        if !made.is_empty() {
+            tokio::task::spawn_blocking(move || remove(made));
         }
     }
 }
 
 impl Drop for Values {
     fn drop(&mut self) {
-        self.clear();
+        // The engine may be about to end, and with it what its runtime still has to do.
+        remove(std::mem::take(&mut self.made));
+    }
+}
+
+fn remove(files: Vec<PathBuf>) {
+    for path in files {
+        // It may be gone with the whole folder.
+        _ = std::fs::remove_file(path);
     }
 }
 
@@ -87,25 +94,32 @@ impl Drop for Values {
 mod tests {
     use super::*;
     use chorus_protocol::TaskId;
+    use std::time::Duration;
 
-    #[test]
-    fn what_is_not_handed_over_goes_with_the_run() {
+    #[tokio::test]
+    async fn what_is_not_handed_over_goes_with_the_run() {
         let folder = tempfile::tempdir().unwrap();
         let mut values = Values::new(Some(folder.path().to_owned()));
         let run = RunId::of_task(TaskId(1), 0);
         values.started(run);
         assert_eq!(values.task_run(), Some(run));
-        let (kept, other) = (values.make(10).unwrap(), values.make(10).unwrap());
+        let (kept, other) = (values.make(10).await.unwrap(), values.make(10).await.unwrap());
         let value = values.hand_over(vec![1], Some(&kept));
         assert_eq!(value.file.as_deref(), Path::new(&kept).file_name().unwrap().to_str());
         assert_eq!(values.hand_over(vec![], Some("/etc/passwd")).file, None, "not of its making");
         values.done(run);
-        assert_eq!((std::fs::metadata(&kept).unwrap().len(), Path::new(&other).exists()), (10, false));
         assert_eq!(values.task_run(), None);
+        let left = async {
+            while Path::new(&other).exists() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), left).await.expect("the file that wasn't handed over stays");
+        assert_eq!(std::fs::metadata(&kept).unwrap().len(), 10);
     }
 
-    #[test]
-    fn without_a_shared_folder_there_is_no_room() {
-        assert!(Values::new(None).make(1).unwrap_err().contains("doesn't share"));
+    #[tokio::test]
+    async fn without_a_shared_folder_there_is_no_room() {
+        assert!(Values::new(None).make(1).await.unwrap_err().contains("doesn't share"));
     }
 }

@@ -1,13 +1,12 @@
 //! A worker process that is alive, with all that is half read or half written.
 
 use super::markers::Parser;
-use super::process::{Process, waiting};
-use crate::wire::{Decoder, FromWorker, Frozen, ToWorker, encode};
+use super::process::{Process, read_now};
+use crate::wire::{Decoder, FromWorker, Frozen, MESSAGE_MAX, ToWorker, encode};
+use bytes::{Buf, BytesMut};
 use chorus_protocol::{Aftermath, Death, NoSnapshot, SnapshotState, Stream, Took};
-use nix::errno::Errno;
-use nix::sys::socket::MsgFlags;
+use chorus_system::descriptors;
 use std::io::{self, ErrorKind};
-use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::net::unix::pipe;
@@ -18,6 +17,9 @@ pub const READ_SIZE: usize = 64 << 10;
 
 /// A value's further representations must follow within this time while its cell goes on.
 const DISPLAY_WAIT: Duration = Duration::from_millis(20);
+
+/// A worker that leaves so much unread, in bytes, doesn't listen any more. Each of its threads may wait for one answer.
+const UNSENT_MAX: usize = 32 * MESSAGE_MAX;
 
 /// Of what a program says before it is ready, this much is kept for the error.
 const LAST_WORDS_MAX: usize = 2048;
@@ -60,7 +62,7 @@ pub struct Live {
     stderr_open: bool,
     input: Vec<u8>,
     /// Messages, or their rests, that the socket had no room for.
-    unsent: Vec<u8>,
+    unsent: BytesMut,
     display_due: Option<Instant>,
 }
 
@@ -71,6 +73,8 @@ pub enum Stop {
     Interrupt,
     /// The user wants a fresh one.
     Restart,
+    /// What ran waited for a line on its stdin, and there is nobody to type one.
+    NoInput,
 }
 
 /// A job that has returned.
@@ -98,7 +102,7 @@ impl Live {
             stdout_open: true,
             stderr_open: true,
             input: Vec::new(),
-            unsent: Vec::new(),
+            unsent: BytesMut::new(),
             display_due: None,
         }
     }
@@ -130,9 +134,13 @@ impl Live {
     }
 
     /// How the worker died, if it has.
-    pub fn death(&mut self) -> Option<Death> {
-        let death = self.process.death()?;
-        Some(if self.stopped.is_some() { Death::Stopped } else { death })
+    pub async fn death(&mut self) -> Option<Death> {
+        let death = self.process.death().await?;
+        Some(match self.stopped {
+            None => death,
+            Some(Stop::Interrupt | Stop::Restart) => Death::Stopped,
+            Some(Stop::NoInput) => Death::NoInput,
+        })
     }
 
     /// Waits for something to do; for something to read only if `reading`.
@@ -159,50 +167,54 @@ impl Live {
     /// Sends what the socket had no room for.
     pub fn send_rest(&mut self) -> io::Result<()> {
         // Not tokio's `try_write`: that says WouldBlock until the runtime has heard of a new socket.
-        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-        match nix::sys::socket::send(self.process.control.as_raw_fd(), &self.unsent, flags) {
-            Ok(sent) => drop(self.unsent.drain(..sent)),
-            Err(Errno::EAGAIN) => {
+        match descriptors::send_now(&self.process.control, &self.unsent) {
+            Ok(sent) => self.unsent.advance(sent),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 // Only this has the runtime wait for room.
-                let full = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+                let full = || Err::<(), _>(ErrorKind::WouldBlock.into());
                 let _ = self.process.control.try_io(Interest::WRITABLE, full);
+                if self.unsent.len() > UNSENT_MAX {
+                    self.process.kill();
+                }
             }
-            Err(Errno::EINTR) => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => {
                 self.unsent.clear();
-                return Err(error.into());
+                return Err(error);
             }
         }
         Ok(())
     }
 
-    /// The worker's next message, if it has arrived whole.
-    pub fn receive(&mut self, buffer: &mut [u8]) -> Option<FromWorker> {
-        loop {
-            match self.decoder.next() {
-                Ok(Some(message)) => return Some(message),
-                Ok(None) if !self.control_open => return None,
-                Ok(None) => {}
-                Err(_) => {
-                    // A cell wrote to its worker's socket: nothing that comes from there can be trusted any more.
-                    self.control_open = false;
-                    self.process.signal(libc::SIGKILL);
-                    return None;
-                }
-            }
-            let control = &self.process.control;
-            match read_now(control, buffer, |buffer| control.try_read(buffer)) {
-                Ok(0) => {
-                    // It can't be told anything any more. If it has ended already, this does no harm.
-                    self.control_open = false;
-                    self.process.signal(libc::SIGKILL);
-                }
-                Ok(read) => self.decoder.push(&buffer[..read]),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return None,
-                Err(_) => self.control_open = false,
-            }
+    /// The worker's next message of those that were [read](Live::read_control).
+    pub fn receive(&mut self) -> Option<FromWorker> {
+        self.decoder.next().unwrap_or_else(|_| {
+            // A cell wrote to its worker's socket: nothing that comes from there can be trusted any more.
+            self.control_open = false;
+            self.process.kill();
+            None
+        })
+    }
+
+    /// Reads what the worker says, at most a buffer full; false when there is nothing.
+    pub fn read_control(&mut self, buffer: &mut [u8]) -> bool {
+        if !self.control_open {
+            return false;
         }
+        let control = &self.process.control;
+        match read_now(control, buffer, |buffer| control.try_read(buffer)) {
+            Ok(0) => {
+                // It can't be told anything any more. If it has ended already, this does no harm.
+                self.control_open = false;
+                self.process.kill();
+                return false;
+            }
+            Ok(read) => self.decoder.push(&buffer[..read]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
+            Err(_) => self.control_open = false,
+        }
+        true
     }
 
     /// What the worker has printed, at most a buffer full.
@@ -248,8 +260,8 @@ impl Live {
     /// The bytes that a pipe holds now.
     pub fn waiting(&self, stream: Stream) -> usize {
         match stream {
-            Stream::Stdout if self.stdout_open => waiting(&self.process.stdout),
-            Stream::Stderr if self.stderr_open => waiting(&self.process.stderr),
+            Stream::Stdout if self.stdout_open => descriptors::waiting(&self.process.stdout),
+            Stream::Stderr if self.stderr_open => descriptors::waiting(&self.process.stderr),
             _ => 0,
         }
     }
@@ -287,19 +299,6 @@ impl Live {
             // The cell has closed its stdin.
             Err(_) => self.input.clear(),
         }
-    }
-}
-
-/// Reads what is there, whether or not the runtime has heard of it yet: of a worker that has died, nothing more will
-/// be heard. Only when there is nothing, the runtime is asked, so that it waits for more.
-fn read_now(
-    from: &impl AsFd,
-    buffer: &mut [u8],
-    ask: impl FnOnce(&mut [u8]) -> io::Result<usize>,
-) -> io::Result<usize> {
-    match nix::unistd::read(from, buffer) {
-        Err(Errno::EAGAIN) => ask(buffer),
-        result => Ok(result?),
     }
 }
 

@@ -6,12 +6,13 @@ mod ledger;
 mod live;
 mod markers;
 mod process;
-mod reading;
 mod task;
 
 pub(crate) use process::watch;
 
 use chorus_protocol::{Aftermath, Death, Entry, Outcome, RunEvent, RunId, SnapshotPolicy};
+use chorus_system::reading::{Pipe, Reader};
+use parking_lot::Mutex;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -131,13 +132,13 @@ pub enum StartError {
     },
 }
 
-/// What the worker's stdin is.
+/// What becomes of a cell that reads its stdin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stdin {
-    /// A pipe that [`Worker::input`] writes to.
-    Pipe,
-    /// Nothing.
-    Null,
+pub(crate) enum Input {
+    /// It waits for [`Worker::input`].
+    Awaited,
+    /// Its run ends with [`Death::NoInput`]. Programs that it started find their stdin at its end.
+    Refused,
 }
 
 #[derive(Debug)]
@@ -160,6 +161,8 @@ pub type Environment = Vec<(OsString, OsString)>;
 struct Shared {
     pid: AtomicU32,
     generation: AtomicU32,
+    /// The worker's stdin.
+    stdin: Mutex<Option<Pipe>>,
 }
 
 /// A worker process and its successors. Dropping it kills them; [`Worker::close`] also waits for that.
@@ -175,7 +178,7 @@ impl Worker {
     pub async fn start(config: WorkerConfig) -> Result<(Worker, mpsc::Receiver<WorkerEvent>), StartError> {
         let program = config.program.clone();
         let (ready, is_ready) = oneshot::channel();
-        let (worker, events) = Worker::launch(config, Stdin::Pipe, Some(ready));
+        let (worker, events) = Worker::launch(config, Input::Awaited, Some(ready));
         match tokio::time::timeout(START_LIMIT, is_ready).await {
             Ok(Ok(Ok(()))) => Ok((worker, events)),
             Ok(Ok(Err(error))) => Err(error),
@@ -186,13 +189,13 @@ impl Worker {
     /// Has a worker started, and doesn't wait. If it can't be started, each job says so.
     pub(crate) fn launch(
         config: WorkerConfig,
-        stdin: Stdin,
+        input: Input,
         ready: Option<oneshot::Sender<Result<(), StartError>>>,
     ) -> (Worker, mpsc::Receiver<WorkerEvent>) {
         let (commands, commands_of_task) = mpsc::unbounded_channel();
         let (events_of_task, events) = mpsc::channel(EVENTS_WAITING);
         let shared = Arc::new(Shared::default());
-        let task = task::Task::new(config, stdin, ready, commands_of_task, events_of_task, shared.clone());
+        let task = task::Task::new(config, input, ready, commands_of_task, events_of_task, shared.clone());
         (Worker { commands, shared, task: tokio::spawn(task.run()) }, events)
     }
 
@@ -240,7 +243,7 @@ impl Worker {
     /// A path that leads to the folder in which cells run, even if that was removed; `None` while there is no worker.
     pub fn folder(&self) -> Option<PathBuf> {
         let pid = self.pid();
-        (pid != 0).then(|| format!("/proc/{pid}/cwd").into())
+        (pid != 0).then(|| chorus_system::process::folder(pid))
     }
 
     /// The environment that cells have; `None` if there is no worker that would say.
@@ -252,7 +255,8 @@ impl Worker {
 
     /// Whether a cell is blocked in reading its stdin, without having said so as evcxr wants it.
     pub fn is_reading(&self) -> bool {
-        reading::is_reading(self.pid())
+        let stdin = *self.shared.stdin.lock();
+        stdin.and_then(|stdin| stdin.reader(self.pid())) == Some(Reader::Process)
     }
 
     /// The generation of the variables. Events that are on their way may be older.

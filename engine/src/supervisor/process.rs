@@ -1,21 +1,21 @@
 //! One worker process, with its keeper and its frozen copies: how it is started, signalled, waited for and replaced by a
 //! copy. It knows nothing of runs.
 
-use super::{Stdin, WorkerConfig};
+use super::WorkerConfig;
 use crate::wire::{Decoder, FromKeeper, FromWorker, ToKeeper, encode};
 use chorus_protocol::Death;
-use nix::errno::Errno;
-use nix::sys::signal::Signal;
-use nix::sys::socket::{ControlMessage, MsgFlags, Shutdown, send, sendmsg, shutdown};
-use std::fs::File;
-use std::io::{self, IoSlice, PipeReader};
-use std::net::Shutdown as Direction;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use chorus_system::reading::{Pipe, Reader};
+use chorus_system::{ProcessHandle, descriptors, group, process, reading, signal};
+use parking_lot::Mutex;
+use std::io;
+use std::net::Shutdown;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::sync::mpsc;
 use std::time::Duration;
 use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
 use tokio::sync::oneshot;
@@ -49,8 +49,10 @@ pub struct Process {
     pub stdout: pipe::Receiver,
     /// What it prints, the other stream.
     pub stderr: pipe::Receiver,
-    /// What it reads, if that is a pipe.
+    /// What it reads; `None` if that has ended.
     pub stdin: Option<pipe::Sender>,
+    /// The same, to find out who waits for it.
+    pub input: Pipe,
 }
 
 /// What [`spawn_here`] makes, before it is tied to a runtime.
@@ -59,15 +61,15 @@ struct Spawned {
     keeping: std::os::unix::net::UnixStream,
     gate: std::os::unix::net::UnixStream,
     control: std::os::unix::net::UnixStream,
-    stdin: Option<OwnedFd>,
+    stdin: OwnedFd,
 }
 
 impl Process {
     /// Starts a worker.
-    pub async fn spawn(config: &WorkerConfig, stdin: Stdin) -> io::Result<Process> {
+    pub async fn spawn(config: &WorkerConfig) -> io::Result<Process> {
         let config = config.clone();
         let Spawned { mut keeper, keeping, gate, control, stdin } =
-            in_lasting_thread(move || spawn_here(&config, stdin)).await??;
+            in_lasting_thread(move || spawn_here(&config)).await??;
         // From here on, an error drops `keeper`, but not the process; the closed socket ends it.
         let pipe = |end: Option<OwnedFd>| end.ok_or_else(|| io::Error::other("a pipe is missing"));
         Ok(Process {
@@ -79,7 +81,8 @@ impl Process {
             control: asynchronous(control)?,
             stdout: pipe::Receiver::from_owned_fd(pipe(keeper.stdout.take().map(Into::into))?)?,
             stderr: pipe::Receiver::from_owned_fd(pipe(keeper.stderr.take().map(Into::into))?)?,
-            stdin: stdin.map(pipe::Sender::from_owned_fd).transpose()?,
+            input: Pipe::of(&stdin)?,
+            stdin: Some(pipe::Sender::from_owned_fd(stdin)?),
             keeper,
         })
     }
@@ -97,8 +100,7 @@ impl Process {
     /// Sends a signal to the worker and to all processes that its cells started and left in its group.
     pub fn signal(&self, signal: i32) {
         match self.worker {
-            // SAFETY: takes numbers only.
-            Some(worker) => _ = unsafe { libc::killpg(worker as libc::pid_t, signal) },
+            Some(worker) => group::send(worker, signal),
             None => self.signal_keeper(signal),
         }
     }
@@ -106,9 +108,32 @@ impl Process {
     fn signal_keeper(&self, signal: i32) {
         // Once reaped, its number may belong to somebody else.
         if !self.reaped {
-            // SAFETY: takes numbers only.
-            unsafe { libc::kill(self.keeper.id() as libc::pid_t, signal) };
+            process::send(self.keeper.id(), signal);
         }
+    }
+
+    /// Kills the worker and all that its cells started and left in its group.
+    pub fn kill(&self) {
+        self.signal(signal::KILL);
+    }
+
+    /// Who waits for a line on the worker's stdin.
+    pub fn reader(&self) -> Option<Reader> {
+        self.input.reader(self.pid())
+    }
+
+    /// Whether the system tells who waits. If not, stdin is at its end from now on, so that nobody waits for ever.
+    pub fn must_tell_readers(&mut self) {
+        if !reading::is_told(self.pid()) {
+            self.stdin = None;
+        }
+    }
+
+    /// Tells those who wait for a line that there is none, and none but those.
+    pub fn end_input(&mut self) {
+        self.stdin = None;
+        let again = self.input.open_again(self.pid()).and_then(pipe::Sender::from_owned_fd);
+        self.stdin = again.ok();
     }
 
     /// Waits until there may be a [death](Process::death).
@@ -120,12 +145,12 @@ impl Process {
     }
 
     /// How the worker ended, if it has. What its cells started has ended too.
-    pub fn death(&mut self) -> Option<Death> {
+    pub async fn death(&mut self) -> Option<Death> {
         match self.hear_keeper() {
             Ok(Some(FromKeeper::Died(death))) => Some(death),
             Ok(_) => None,
             // The keeper is gone, or its program isn't ours.
-            Err(_) => Some(self.reap()),
+            Err(_) => Some(self.reap().await),
         }
     }
 
@@ -138,7 +163,7 @@ impl Process {
         // The worker's number is given back.
         self.worker = None;
         let bytes = encode(&ToKeeper::Adopt(copy))?;
-        send(self.keeping.as_raw_fd(), &bytes, MsgFlags::MSG_NOSIGNAL)?;
+        descriptors::send_now(&self.keeping, &bytes)?;
         let thawed = async {
             loop {
                 match self.hear_keeper()? {
@@ -149,15 +174,13 @@ impl Process {
             }
             // What half a message the worker may have left in the old socket doesn't matter.
             let (control, theirs) = std::os::unix::net::UnixStream::pair()?;
-            let fds = [theirs.as_raw_fd()];
-            let rights = [ControlMessage::ScmRights(&fds)];
-            let sent =
-                sendmsg::<()>(self.gate.as_raw_fd(), &[IoSlice::new(&[0])], &rights, MsgFlags::MSG_NOSIGNAL, None);
-            match sent {
+            match descriptors::pass(&self.gate, &[theirs.as_fd()]) {
                 // The keeper hasn't heard of it yet.
-                Err(Errno::EPIPE) => return Err(io::Error::other(KILLED_AS_WELL)),
-                sent => sent?,
-            };
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                    return Err(io::Error::other(KILLED_AS_WELL));
+                }
+                passed => passed?,
+            }
             drop(theirs);
             self.control = asynchronous(control)?;
             let (mut decoder, mut buffer) = (Decoder::default(), [0; 64]);
@@ -185,20 +208,17 @@ impl Process {
 
     /// Kills the worker and all that belongs to it, and waits for its end.
     pub async fn end(mut self) {
-        if self.worker.is_none() {
-            self.signal_keeper(Signal::SIGKILL as i32);
-        }
-        self.signal(Signal::SIGKILL as i32);
+        self.kill();
         // Copies first, since their end is waited for by the keeper.
-        let _ = self.gate.shutdown(Direction::Both);
-        let _ = shutdown(self.keeping.as_raw_fd(), Shutdown::Write);
+        let _ = self.gate.shutdown(Shutdown::Both);
+        let _ = self.keeping.shutdown().await;
         let ended = async {
             while !self.reaped && self.hear_keeper().is_ok() {
                 self.ended().await;
             }
         };
         let _ = tokio::time::timeout(END_LIMIT, ended).await;
-        self.reap();
+        self.reap().await;
     }
 
     /// The keeper's next message, if it has arrived; an error when none will come any more.
@@ -208,12 +228,7 @@ impl Process {
                 return Ok(Some(message));
             }
             let mut buffer = [0; 64];
-            // The runtime is asked only when there is nothing, so that it waits for more.
-            let read = match nix::unistd::read(&self.keeping, &mut buffer) {
-                Err(Errno::EAGAIN) => self.keeping.try_read(&mut buffer),
-                read => read.map_err(Into::into),
-            };
-            match read {
+            match read_now(&self.keeping, &mut buffer, |buffer| self.keeping.try_read(buffer)) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(read) => self.said.push(&buffer[..read]),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
@@ -224,14 +239,18 @@ impl Process {
     }
 
     /// Buries the keeper, whose end is near, and says how it ended.
-    fn reap(&mut self) -> Death {
-        self.signal_keeper(Signal::SIGKILL as i32);
-        let status = self.keeper.wait();
+    async fn reap(&mut self) -> Death {
+        self.signal_keeper(signal::KILL);
+        if let Ok(ending) = watch(self.keeper.id()) {
+            // What can't be killed in time isn't waited for.
+            let _ = tokio::time::timeout(END_LIMIT, ending.readable()).await;
+        }
+        let status = self.keeper.try_wait();
         (self.reaped, self.worker) = (true, None);
-        match status.map(|status| (status.code(), status.signal())) {
-            Ok((Some(code), _)) => Death::Exit(code),
-            Ok((None, Some(signal))) => Death::Signal(signal),
-            // Somebody else waited for all children of this process.
+        match status.ok().flatten().map(|status| (status.code(), status.signal())) {
+            Some((Some(code), _)) => Death::Exit(code),
+            Some((None, Some(signal))) => Death::Signal(signal),
+            // It goes on, or somebody else waited for all children of this process.
             _ => Death::Stopped,
         }
     }
@@ -240,10 +259,7 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         // Not waited for: this is the way out of a runtime that shuts down. A keeper ends with its socket.
-        match self.worker {
-            Some(_) => self.signal(Signal::SIGKILL as i32),
-            None => self.signal_keeper(Signal::SIGKILL as i32),
-        }
+        self.kill();
     }
 }
 
@@ -252,26 +268,23 @@ fn asynchronous(socket: std::os::unix::net::UnixStream) -> io::Result<UnixStream
     UnixStream::from_std(socket)
 }
 
-/// The bytes that a pipe holds now.
-pub fn waiting(pipe: &pipe::Receiver) -> usize {
-    let mut count: libc::c_int = 0;
-    // SAFETY: FIONREAD writes one int.
-    match unsafe { libc::ioctl(pipe.as_raw_fd(), libc::FIONREAD, &mut count) } {
-        0 => usize::try_from(count).unwrap_or(0),
-        _ => 0,
+/// Reads what is there, whether or not the runtime has heard of it yet: of a worker that has died, nothing more will
+/// be heard. Only when there is nothing, the runtime is asked, so that it waits for more.
+pub fn read_now(
+    from: &impl AsFd,
+    buffer: &mut [u8],
+    ask: impl FnOnce(&mut [u8]) -> io::Result<usize>,
+) -> io::Result<usize> {
+    match descriptors::read_now(from, buffer) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => ask(buffer),
+        result => result,
     }
 }
 
-fn spawn_here(config: &WorkerConfig, stdin: Stdin) -> io::Result<Spawned> {
+fn spawn_here(config: &WorkerConfig) -> io::Result<Spawned> {
     let pair = std::os::unix::net::UnixStream::pair;
     let ((control, theirs), (keeping, keepers), (gate, copies)) = (pair()?, pair()?, pair()?);
-    let (read, write): (OwnedFd, Option<OwnedFd>) = match stdin {
-        Stdin::Pipe => {
-            let (read, write): (PipeReader, _) = io::pipe()?;
-            (read.into(), Some(write.into()))
-        }
-        Stdin::Null => (File::open("/dev/null")?.into(), None),
-    };
+    let (read, write) = io::pipe()?;
     let mut command = Command::new(&config.program);
     command.args(&config.args).arg(std::process::id().to_string());
     command.envs(config.env.iter().map(|(name, value)| (name, value)));
@@ -282,26 +295,14 @@ fn spawn_here(config: &WorkerConfig, stdin: Stdin) -> io::Result<Spawned> {
     // and with it a real fork, which is slow in a large process.
     command.stdin(OwnedFd::from(theirs)).stdout(Stdio::piped()).stderr(Stdio::piped());
     let keeper = command.process_group(0).spawn()?;
-    let fds = [read.as_raw_fd(), keepers.as_raw_fd(), copies.as_raw_fd()];
-    let rights = [ControlMessage::ScmRights(&fds)];
-    sendmsg::<()>(control.as_raw_fd(), &[IoSlice::new(&[0])], &rights, MsgFlags::empty(), None)?;
-    Ok(Spawned { keeper, keeping, gate, control, stdin: write })
-}
-
-fn pidfd_open(pid: u32) -> io::Result<OwnedFd> {
-    // SAFETY: takes numbers only.
-    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid as libc::pid_t, 0) };
-    match i32::try_from(fd) {
-        // SAFETY: the kernel has just made this descriptor for us.
-        Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
-        _ => Err(io::Error::last_os_error()),
-    }
+    descriptors::pass(&control, &[read.as_fd(), keepers.as_fd(), copies.as_fd()])?;
+    Ok(Spawned { keeper, keeping, gate, control, stdin: write.into() })
 }
 
 /// A descriptor that becomes readable when the process ends.
-pub fn watch(pid: u32) -> io::Result<AsyncFd<OwnedFd>> {
-    // SAFETY: an OwnedFd refers to the same open descriptor for as long as it lives.
-    Ok(unsafe { AsyncFd::register(pidfd_open(pid)?) }?)
+pub fn watch(pid: u32) -> io::Result<AsyncFd<ProcessHandle>> {
+    // SAFETY: a handle has the same open descriptor for as long as it lives.
+    Ok(unsafe { AsyncFd::register_with_interest(ProcessHandle::open(pid)?, Interest::READABLE) }?)
 }
 
 type Work = Box<dyn FnOnce() + Send>;
@@ -313,7 +314,7 @@ async fn in_lasting_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 
     let (reply, done) = oneshot::channel();
     let work: Work = Box::new(move || drop(reply.send(work())));
     {
-        let mut thread = THREAD.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut thread = THREAD.lock();
         let sender = match thread.take() {
             Some(sender) => sender,
             None => {

@@ -4,19 +4,30 @@ use super::ledger::{Ledger, Step};
 use super::live::{Activity, Live, READ_SIZE, Stop};
 use super::markers::Item;
 use super::process::Process;
-use super::{Command, Environment, Job, Shared, StartError, Stdin, WorkerConfig, WorkerEvent};
+use super::{Command, Environment, Input, Job, Shared, StartError, WorkerConfig, WorkerEvent};
 use crate::wire::{FromWorker, ToWorker};
 use chorus_protocol::{DisplayKind, OUTPUT_CHUNK, RunEvent, RunId, Stream};
+use chorus_system::reading::Reader;
+use chorus_system::signal;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
+/// How often it is looked whether a run waits for a line that nobody will type.
+const READING_CHECK: Duration = Duration::from_millis(100);
+
+/// So many buffers full of a worker's messages are read before it is looked whether there is room for what they say.
+const READS_MAX: u32 = 16;
 
 /// See the module.
 pub struct Task {
     config: WorkerConfig,
-    stdin: Stdin,
+    input: Input,
+    looks: Interval,
     /// Who waits for the first worker.
     ready: Option<oneshot::Sender<Result<(), StartError>>>,
     commands: mpsc::UnboundedReceiver<Command>,
@@ -35,15 +46,18 @@ impl Task {
     /// A task that is to be [run](Task::run).
     pub fn new(
         config: WorkerConfig,
-        stdin: Stdin,
+        input: Input,
         ready: Option<oneshot::Sender<Result<(), StartError>>>,
         commands: mpsc::UnboundedReceiver<Command>,
         events: mpsc::Sender<WorkerEvent>,
         shared: Arc<Shared>,
     ) -> Task {
+        let mut looks = interval(READING_CHECK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Task {
             config,
-            stdin,
+            input,
+            looks,
             ready,
             commands,
             events,
@@ -77,6 +91,9 @@ impl Task {
                 open = room(&self.events), if !reading => if !open {
                     break;
                 },
+                _ = self.looks.tick(), if self.input == Input::Refused && self.ledger.is_running() => {
+                    self.look_for_reader();
+                }
                 activity = activity(self.live.as_ref(), reading) => match activity {
                     Activity::Ended => self.bury().await,
                     Activity::Readable => self.read(),
@@ -109,8 +126,9 @@ impl Task {
 
     async fn start_worker(&mut self) -> Result<(), StartError> {
         self.shared.pid.store(0, Ordering::Release);
-        match Process::spawn(&self.config, self.stdin).await {
+        match Process::spawn(&self.config).await {
             Ok(process) => {
+                *self.shared.stdin.lock() = Some(process.input);
                 self.live = Some(Live::new(process));
                 Ok(())
             }
@@ -168,7 +186,7 @@ impl Task {
                 let running = kill && self.ledger.running() == Some(run);
                 if let Some(live) = self.live.as_mut().filter(|live| running && live.returned.is_none()) {
                     live.stopped.get_or_insert(Stop::Interrupt);
-                    live.process.signal(libc::SIGKILL);
+                    live.process.kill();
                 }
             }
             Command::Interrupt(signal) => {
@@ -177,7 +195,7 @@ impl Task {
                 let running = self.ledger.is_running();
                 // A job that has returned is no longer there to be ended.
                 if let Some(live) = self.live.as_mut().filter(|live| running && live.returned.is_none()) {
-                    if signal == libc::SIGKILL {
+                    if signal == signal::KILL {
                         live.stopped.get_or_insert(Stop::Interrupt);
                     }
                     live.process.signal(signal);
@@ -190,7 +208,7 @@ impl Task {
                 // A worker that has just been started is as fresh as its successor.
                 if let Some(live) = self.live.as_mut().filter(|live| live.ready || running) {
                     live.stopped = Some(Stop::Restart);
-                    live.process.signal(libc::SIGKILL);
+                    live.process.kill();
                 }
             }
             // A question of a worker that has died meanwhile is nobody's: tickets are unique.
@@ -210,6 +228,21 @@ impl Task {
         }
     }
 
+    /// Ends the run if it waits for a line on its stdin. A program that it has started is told that there is none.
+    fn look_for_reader(&mut self) {
+        let Some(live) = self.live.as_mut().filter(|live| live.stopped.is_none() && live.returned.is_none()) else {
+            return;
+        };
+        match live.process.reader() {
+            Some(Reader::Process) => {
+                live.stopped = Some(Stop::NoInput);
+                live.process.kill();
+            }
+            Some(Reader::Child) => live.process.end_input(),
+            None => {}
+        }
+    }
+
     fn with_live(&mut self, work: impl FnOnce(&mut Live, &mut Ledger, &mut VecDeque<WorkerEvent>)) {
         if let Some(live) = &mut self.live {
             work(live, &mut self.ledger, &mut self.outbox);
@@ -218,7 +251,7 @@ impl Task {
 
     /// Reads what there is, the socket first: a run's `Started` is there before its output.
     fn read(&mut self) {
-        self.read_control();
+        self.read_control(READS_MAX);
         self.read_stream(Stream::Stdout);
         self.read_stream(Stream::Stderr);
         if let Some(took) = self.live.as_mut().and_then(Live::take_returned) {
@@ -228,13 +261,27 @@ impl Task {
         }
     }
 
-    fn read_control(&mut self) {
-        while let Some(message) = self.live.as_mut().and_then(|live| live.receive(&mut self.buffer)) {
+    fn read_control(&mut self, reads: u32) {
+        for _ in 0..reads {
+            if !self.live.as_mut().is_some_and(|live| live.read_control(&mut self.buffer)) {
+                return;
+            }
+            self.hear();
+        }
+    }
+
+    /// Takes the messages that were read.
+    fn hear(&mut self) {
+        while let Some(message) = self.live.as_mut().and_then(Live::receive) {
             match message {
                 FromWorker::Ready { pid } => {
+                    let refused = self.input == Input::Refused;
                     self.with_live(|live, _, _| {
                         live.ready = true;
                         live.process.set_worker(pid);
+                        if refused {
+                            live.process.must_tell_readers();
+                        }
                     });
                     self.shared.pid.store(pid, Ordering::Release);
                     self.tell_ready(Ok(()));
@@ -303,8 +350,10 @@ impl Task {
 
     /// If the worker has ended: says so after all that it said, and has its snapshot carry on or starts its successor.
     async fn bury(&mut self) {
-        let Some(death) = self.live.as_mut().and_then(Live::death) else { return };
-        self.read_control();
+        let Some(live) = &mut self.live else { return };
+        let Some(death) = live.death().await else { return };
+        // It has ended, and so has what it said.
+        self.read_control(u32::MAX);
         self.ledger.dying();
         for stream in [Stream::Stdout, Stream::Stderr] {
             // Only what the pipe holds now, which is little: a process that left the group may go on printing.

@@ -4,7 +4,7 @@
 //! So a thread does that from time to time. It lives only while a cell runs: between cells the worker has no thread
 //! but its main one, and it holds stdout's lock for no longer than a flush takes.
 
-use nix::sys::signal::{SigSet, SigmaskHow};
+use chorus_system::signal;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
@@ -31,17 +31,16 @@ impl Flusher {
     pub fn start(flush: Flush) -> Option<Flusher> {
         let (stop, stopped) = channel();
         let (end, ended) = channel::<()>();
-        // A signal is for the thread that runs the cell, which may wait in a system call for it.
-        let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK).ok()?;
-        let thread = Builder::new().name("chorus flush".into()).stack_size(64 << 10).spawn(move || {
+        let work = move || {
             let _end = end;
             while stopped.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
                 // SAFETY: the function takes nothing, and its object is never unloaded.
                 unsafe { flush() };
             }
-        });
-        let _ = before.thread_set_mask();
-        Some(Flusher { stop, ended, thread: thread.ok()? })
+        };
+        let builder = Builder::new().name("chorus flush".into()).stack_size(64 << 10);
+        let thread = signal::blocked(|| builder.spawn(work)).ok()?.ok()?;
+        Some(Flusher { stop, ended, thread })
     }
 
     /// Ends the thread; false when it can't be ended, because the cell has kept stdout's lock.

@@ -1,17 +1,14 @@
 //! The parent of a worker and of its frozen copies.
 //!
-//! A worker's copy must be somebody's child when the worker dies, and that somebody must hear how both end without
-//! being in the way of other children, which the supervisor's process has and this one doesn't. It runs no user code,
-//! so it is also what ends the worker when the supervisor is gone, whatever cells did to their signals.
+//! A worker's copy must be somebody's child when the worker dies. That somebody must hear how both end, and must have no
+//! other children, which the supervisor's process has. It runs no user code, so it also ends the worker when the
+//! supervisor is gone, whatever cells did to their signals.
 
 use crate::wire::{self, FromKeeper, ToKeeper};
 use chorus_protocol::Death;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, Signal, kill, killpg};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
-use nix::unistd::{Pid, dup2_stderr, dup2_stdin, dup2_stdout};
-use std::fs::File;
+use chorus_system::children::{self, End};
+use chorus_system::signal::{self, Notices};
+use chorus_system::{descriptors, group, process};
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -22,56 +19,34 @@ const LAST_WAITS: (u32, u8) = (10, 20);
 
 struct Keeper {
     supervisor: UnixStream,
-    worker: Option<Pid>,
-    /// Whether its death was told, and the answer is awaited. Until then it stays a zombie, so that its number, and its
+    worker: Option<u32>,
+    /// Whether its death was told, and the answer is awaited. Until then it isn't buried, so that its number, and its
     /// group's, belong to nobody else.
     told: bool,
 }
 
 /// Keeps this worker, a child of this process, and its successors, until the supervisor wants no more.
-pub fn keep(worker: Pid, supervisor: UnixStream) -> ! {
+pub fn keep(worker: u32, supervisor: UnixStream) -> ! {
     let mut keeper = Keeper { supervisor, worker: Some(worker), told: false };
-    let signals = prepare();
-    if let Ok(signals) = &signals {
+    // The worker's own end of its pipes and of its socket must be the only one.
+    let notices = descriptors::release_standard().and_then(|()| Notices::start());
+    if let Ok(notices) = &notices {
         // An error means that the supervisor is gone.
-        let _ = keeper.serve(signals);
+        let _ = keeper.serve(notices);
     }
-    keeper.end(signals.as_ref().ok());
+    keeper.end(notices.as_ref().ok());
     std::process::exit(0)
 }
 
-fn prepare() -> io::Result<SignalFd> {
-    // The worker's own end of its pipes and of its socket must be the only one.
-    let null = File::options().read(true).write(true).open("/dev/null")?;
-    dup2_stdin(&null)?;
-    dup2_stdout(&null)?;
-    dup2_stderr(&null)?;
-    let mut mask = SigSet::empty();
-    mask.add(Signal::SIGCHLD);
-    mask.add(Signal::SIGTERM);
-    mask.thread_block()?;
-    Ok(SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?)
-}
-
 impl Keeper {
-    fn serve(&mut self, signals: &SignalFd) -> io::Result<()> {
+    fn serve(&mut self, notices: &Notices) -> io::Result<()> {
         loop {
-            self.reap()?;
-            let mut polled = [
-                PollFd::new(signals.as_fd(), PollFlags::POLLIN),
-                PollFd::new(self.supervisor.as_fd(), PollFlags::POLLIN),
-            ];
-            match poll(&mut polled, PollTimeout::NONE) {
-                Err(nix::Error::EINTR) => continue,
-                result => _ = result?,
+            self.bury()?;
+            let woken = notices.wait(self.supervisor.as_fd())?;
+            if woken.terminate {
+                return Ok(());
             }
-            let spoken = polled[1].any().unwrap_or(true);
-            while let Some(signal) = signals.read_signal()? {
-                if signal.ssi_signo == Signal::SIGTERM as u32 {
-                    return Ok(());
-                }
-            }
-            if spoken {
+            if woken.readable {
                 let ToKeeper::Adopt(copy) = wire::read(&mut self.supervisor)?;
                 self.adopt(copy)?;
             }
@@ -79,17 +54,15 @@ impl Keeper {
     }
 
     /// Buries children that have ended, and tells of the worker's end.
-    fn reap(&mut self) -> io::Result<()> {
-        let ended = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-        while !self.told {
-            let Ok(status) = waitid(Id::All, ended) else { return Ok(()) };
-            match status.pid() {
-                None => return Ok(()),
-                Some(pid) if Some(pid) == self.worker => {
-                    let _ = killpg(pid, Signal::SIGKILL);
-                    self.tell(&FromKeeper::Died(death(&status)))?;
-                }
-                Some(pid) => _ = waitpid(pid, None),
+    fn bury(&mut self) -> io::Result<()> {
+        while !self.told
+            && let Some((child, end)) = children::ended()
+        {
+            if Some(child) == self.worker {
+                group::end(child);
+                self.tell(&FromKeeper::Died(death(end)))?;
+            } else {
+                children::bury(child);
             }
         }
         Ok(())
@@ -101,47 +74,38 @@ impl Keeper {
     }
 
     fn adopt(&mut self, copy: u32) -> io::Result<()> {
-        let copy = Pid::from_raw(i32::try_from(copy).map_err(io::Error::other)?);
         if let Some(dead) = self.worker.take() {
-            let _ = waitpid(dead, None);
+            children::bury(dead);
         }
-        let ended = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-        match waitid(Id::Pid(copy), ended) {
-            Ok(WaitStatus::StillAlive) => {
-                self.worker = Some(copy);
-                self.tell(&FromKeeper::Adopted)
-            }
+        if children::is_alive(copy) {
+            self.worker = Some(copy);
+            self.tell(&FromKeeper::Adopted)
+        } else {
             // It died before, and may have been buried.
-            _ => self.tell(&FromKeeper::Died(Death::Signal(Signal::SIGKILL as i32))),
+            self.tell(&FromKeeper::Died(Death::Signal(signal::KILL)))
         }
     }
 
-    fn end(&mut self, signals: Option<&SignalFd>) {
+    fn end(&mut self, notices: Option<&Notices>) {
         if let Some(worker) = self.worker.take() {
             // By its own number as well: a cell may have put it into another group.
-            let _ = killpg(worker, Signal::SIGKILL);
-            let _ = kill(worker, Signal::SIGKILL);
-            let _ = waitpid(worker, None);
+            group::end(worker);
+            process::send(worker, signal::KILL);
+            children::bury(worker);
         }
         for _ in 0..LAST_WAITS.0 {
-            while let Ok(status) = waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-                if status == WaitStatus::StillAlive {
-                    break;
-                }
+            if !children::bury_ended() {
+                return;
             }
-            let Ok(WaitStatus::StillAlive) = waitpid(None, Some(WaitPidFlag::WNOHANG)) else { return };
-            let Some(signals) = signals else { return };
-            let _ = poll(&mut [PollFd::new(signals.as_fd(), PollFlags::POLLIN)], PollTimeout::from(LAST_WAITS.1));
-            let _ = signals.read_signal();
+            let Some(notices) = notices else { return };
+            notices.wait_for_child(LAST_WAITS.1);
         }
     }
 }
 
-fn death(status: &WaitStatus) -> Death {
-    match *status {
-        WaitStatus::Exited(_, code) => Death::Exit(code),
-        WaitStatus::Signaled(_, signal, _) => Death::Signal(signal as i32),
-        // The only others are of processes that haven't ended.
-        _ => Death::Stopped,
+fn death(end: End) -> Death {
+    match end {
+        End::Exit(status) => Death::Exit(status),
+        End::Signal(signal) => Death::Signal(signal),
     }
 }

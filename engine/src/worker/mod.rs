@@ -3,6 +3,9 @@
 //! The worker's main thread waits for an object, loads it, calls it, and says how long that took. While a cell runs, a
 //! second one flushes its stdout; between cells there is no other, which is what lets the worker be copied, see
 //! [`snapshot`]. It never reads the cell's output, and it never outlives its supervisor.
+//!
+//! Its locks are std's, not parking_lot's: those keep a table of the process's threads, which a fork would copy without
+//! the threads.
 
 mod flusher;
 mod inbox;
@@ -15,12 +18,12 @@ mod snapshot;
 
 use crate::wire::{FromWorker, ToWorker};
 use chorus_protocol::{Entry, SnapshotPolicy};
+use chorus_system::descriptors::is_readable_within;
+use chorus_system::{group, process};
 use flusher::Flusher;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use object::Objects;
 use setup::Ends;
 use snapshot::Snapshots;
-use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
 /// A worker that has nothing to do for so long, in milliseconds, takes its next snapshot: then no run waits for it, and
@@ -48,7 +51,7 @@ fn serve(mut channel: UnixStream, mut snapshots: Snapshots) -> ! {
     let mut me = begin(&channel);
     loop {
         let wanted = changed && policy != SnapshotPolicy::Off && objects.have_variables();
-        if wanted && !inbox::has_load() && !has_input(&channel, IDLE_MS) {
+        if wanted && !inbox::has_load() && !is_readable_within(&channel, IDLE_MS) {
             changed = false;
             if snapshots.take(policy, &mut channel) {
                 (me, changed) = (begin(&channel), true);
@@ -58,7 +61,8 @@ fn serve(mut channel: UnixStream, mut snapshots: Snapshots) -> ! {
         let Some(ToWorker::Load { preload, object, entry, argument, rank, size, snapshots: wanted }) =
             inbox::next_load()
         else {
-            setup::end_group()
+            group::end_own();
+            process::leave(0)
         };
         policy = wanted;
         // It leaves the variables as they are, so the snapshot of before it stays right.
@@ -77,7 +81,7 @@ fn serve(mut channel: UnixStream, mut snapshots: Snapshots) -> ! {
                 let took = objects.call(&cell);
                 if std::process::id() != me {
                     // A child that the cell forked has come back from it.
-                    setup::leave();
+                    process::leave(0);
                 }
                 parallel::end();
                 setup::need_output();
@@ -103,11 +107,4 @@ fn begin(channel: &UnixStream) -> u32 {
     let pid = std::process::id();
     report::send(&FromWorker::Ready { pid });
     pid
-}
-
-/// Whether a message comes within this time.
-fn has_input(channel: &UnixStream, milliseconds: u8) -> bool {
-    let mut polled = [PollFd::new(channel.as_fd(), PollFlags::POLLIN)];
-    // After an error, reading says what is wrong.
-    poll(&mut polled, PollTimeout::from(milliseconds)) != Ok(0)
 }

@@ -3,12 +3,12 @@
 use super::flusher::Flush;
 use super::report;
 use chorus_protocol::{Entry, Took};
+use chorus_system::dynamic::{base_of, flush_c_streams};
+use chorus_system::process::cpu_micros;
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_LOCAL, RTLD_NOW};
-use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::time::{TimeVal, TimeValLike};
 use std::collections::HashSet;
 use std::error::Error;
-use std::ffi::c_void;
+use std::ffi::{c_int, c_void};
 use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -75,7 +75,7 @@ impl Objects {
                 Loaded::Cell(*entry.map_err(|error| sentence(object, &error))?)
             }
             Entry::Function(offset) => {
-                let base = attach.as_ref().and_then(|attach| report::base_of(**attach as usize));
+                let base = attach.as_ref().and_then(|attach| base_of(**attach as usize));
                 let lacking = || format!("{} has no function for engines: it isn't a cell's object", object.display());
                 let address = base.ok_or_else(lacking)? + *offset as usize;
                 // SAFETY: px, in the notebook's worker, found a function of this type so far behind the beginning of
@@ -112,20 +112,12 @@ impl Objects {
             // SAFETY: takes nothing.
             unsafe { flush() };
         }
-        // SAFETY: null means all of C's streams.
-        unsafe { libc::fflush(std::ptr::null_mut()) };
+        flush_c_streams();
         Took { wall, user: user_after.saturating_sub(user), system: system_after.saturating_sub(system) }
     }
 }
 
-/// The processors' time that this process has used, in its own code and in the system, in microseconds.
-fn cpu_micros() -> (u64, u64) {
-    let micros = |time: TimeVal| time.num_microseconds().try_into().unwrap_or(0);
-    // It fails for nobody who asks about itself.
-    getrusage(UsageWho::RUSAGE_SELF).map_or((0, 0), |usage| (micros(usage.user_time()), micros(usage.system_time())))
-}
-
-fn open(path: &Path, flags: libc::c_int) -> Result<ManuallyDrop<Library>, String> {
+fn open(path: &Path, flags: c_int) -> Result<ManuallyDrop<Library>, String> {
     // SAFETY: runs the library's initialisers, which are the user's code, in the process that is there for it.
     let library = unsafe { Library::open(Some(path), flags) };
     library.map(ManuallyDrop::new).map_err(|error| sentence(path, &error))

@@ -4,6 +4,8 @@
 
 use crate::wire::{self, FromWorker};
 use chorus_protocol::Panic;
+use chorus_system::dynamic::base_of;
+use chorus_system::process::is_main_thread;
 use px::host::{HOST_VERSION, Host, PanicReport, Text};
 use std::ffi::c_void;
 use std::os::unix::net::UnixStream;
@@ -68,19 +70,6 @@ pub fn set_object(address: usize) {
     OBJECT.store(base_of(address).unwrap_or(0), Ordering::Relaxed);
 }
 
-/// Where the library that holds this address lies.
-pub fn base_of(address: usize) -> Option<usize> {
-    let mut found = std::mem::MaybeUninit::<libc::Dl_info>::uninit();
-    // SAFETY: dladdr takes any address, and fills `found` in when it returns anything but 0.
-    let found = unsafe {
-        match libc::dladdr(address as *const c_void, found.as_mut_ptr()) {
-            0 => return None,
-            _ => found.assume_init(),
-        }
-    };
-    Some(found.dli_fbase as usize)
-}
-
 /// Sends a message to the supervisor. That it can't be sent means that the supervisor is gone or that a cell closed
 /// the socket; the main thread sees the same when it reads.
 pub fn send(message: &FromWorker) {
@@ -116,7 +105,7 @@ extern "C" fn argument(take: extern "C" fn(*mut c_void, *const u8, usize), conte
 }
 
 extern "C" fn panicked(report: &PanicReport) {
-    let thread = (nix::unistd::gettid() != nix::unistd::getpid()).then(|| text(&report.thread));
+    let thread = (!is_main_thread()).then(|| text(&report.thread));
     send(&FromWorker::Panic(Panic {
         message: text(&report.message),
         file: text(&report.file),

@@ -63,6 +63,17 @@ cells! {
         let length = std::io::stdin().read_line(&mut line).unwrap();
         println!("{length} {}", line.trim())
     }
+    has_a_child_that_reads {
+        let status = Command::new("/bin/sh").args(["-c", "/bin/cat; echo read"]).status().unwrap();
+        println!("{status}")
+    }
+    reads_in_a_thread {
+        let reading = std::thread::spawn(|| {
+            let stdin = std::fs::File::open("/dev/stdin").unwrap();
+            std::io::copy(&mut &stdin, &mut std::io::sink()).unwrap()
+        });
+        reading.join().unwrap()
+    }
     prints_late {
         std::thread::spawn(|| {
             std::io::stdin().read_line(&mut String::new()).unwrap();

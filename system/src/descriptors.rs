@@ -1,0 +1,170 @@
+//! Descriptors: passing them to another process, moving them out of the way, and what they hold.
+
+use nix::cmsg_space;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
+use nix::sys::stat::{SFlag, fstat};
+use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
+use std::fs::File;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+/// Where sockets go, if the limit of open files allows: away from the low numbers that programs guess at.
+const HIGH_FD: RawFd = 900;
+
+/// So many descriptors may come with one message.
+const PASSED_MAX: usize = 3;
+
+/// Passes descriptors, at most three, over a socket.
+pub fn pass(socket: impl AsFd, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let raw: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
+    let rights = [ControlMessage::ScmRights(&raw)];
+    sendmsg::<()>(socket.as_fd().as_raw_fd(), &[IoSlice::new(&[0])], &rights, MsgFlags::MSG_NOSIGNAL, None)?;
+    Ok(())
+}
+
+/// Waits for descriptors that are [passed](pass); an error if none will come.
+pub fn receive(socket: impl AsFd) -> io::Result<Vec<OwnedFd>> {
+    let mut byte = [0];
+    let mut parts = [IoSliceMut::new(&mut byte)];
+    let mut space = cmsg_space!([RawFd; PASSED_MAX]);
+    let socket = socket.as_fd().as_raw_fd();
+    let message = loop {
+        match recvmsg::<()>(socket, &mut parts, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC) {
+            Err(nix::Error::EINTR) => {}
+            message => break message?,
+        }
+    };
+    let mut received = Vec::new();
+    for part in message.cmsgs()? {
+        if let ControlMessageOwned::ScmRights(descriptors) = part {
+            // SAFETY: the system has just made these descriptors for us, and nobody else knows them.
+            received.extend(descriptors.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));
+        }
+    }
+    if message.bytes == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(received) }
+}
+
+/// Sends what the socket has room for now. `WouldBlock` if it has none.
+pub fn send_now(socket: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+    Ok(nix::sys::socket::send(socket.as_fd().as_raw_fd(), bytes, flags)?)
+}
+
+/// Reads what is there, from a descriptor that doesn't block. `WouldBlock` if there is nothing.
+pub fn read_now(from: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
+    Ok(nix::unistd::read(from, buffer)?)
+}
+
+/// Whether there is something to read, or an error to hear of, within so many milliseconds.
+pub fn is_readable_within(fd: impl AsFd, milliseconds: u8) -> bool {
+    poll(&mut [PollFd::new(fd.as_fd(), PollFlags::POLLIN)], PollTimeout::from(milliseconds)) != Ok(0)
+}
+
+/// The bytes that a pipe or socket holds now.
+pub fn waiting(fd: impl AsFd) -> usize {
+    let mut count: libc::c_int = 0;
+    // SAFETY: FIONREAD writes one int.
+    match unsafe { libc::ioctl(fd.as_fd().as_raw_fd(), libc::FIONREAD, &raw mut count) } {
+        0 => usize::try_from(count).unwrap_or(0),
+        _ => 0,
+    }
+}
+
+/// Drops what a pipe holds now.
+pub fn empty(pipe: impl AsFd) {
+    let mut buffer = [0; 4096];
+    while waiting(&pipe) > 0 && nix::unistd::read(&pipe, &mut buffer).is_ok_and(|read| read > 0) {}
+}
+
+/// Duplicates to a high number, which programs that cells start don't inherit.
+pub fn move_away(fd: impl AsFd) -> io::Result<OwnedFd> {
+    let high = fcntl(fd.as_fd(), FcntlArg::F_DUPFD_CLOEXEC(HIGH_FD));
+    let moved = high.or_else(|_| fcntl(fd.as_fd(), FcntlArg::F_DUPFD_CLOEXEC(3)))?;
+    // SAFETY: fcntl has just made this descriptor, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(moved) })
+}
+
+/// Makes this the standard input.
+pub fn set_stdin(fd: impl AsFd) -> io::Result<()> {
+    Ok(dup2_stdin(fd)?)
+}
+
+/// Lets go of standard input, output and error: another process's end of them is to be the only one.
+pub fn release_standard() -> io::Result<()> {
+    let null = File::options().read(true).write(true).open("/dev/null")?;
+    dup2_stdin(&null)?;
+    dup2_stdout(&null)?;
+    Ok(dup2_stderr(&null)?)
+}
+
+/// Whether standard output and error are open.
+pub fn has_output() -> bool {
+    // SAFETY: takes numbers only, and changes nothing.
+    let is_open = |fd| unsafe { libc::fcntl(fd, libc::F_GETFD) } != -1;
+    is_open(libc::STDOUT_FILENO) && is_open(libc::STDERR_FILENO)
+}
+
+/// Puts `dead_end` in the place of all pipes and sockets but those that are spared and the standard ones. Their owners
+/// keep an open descriptor, and who is at their other ends sees them close.
+pub fn replace_connections(dead_end: BorrowedFd<'_>, spared: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let is_spared = |fd: RawFd| spared.iter().any(|spared| spared.as_raw_fd() == fd);
+    let open: Vec<RawFd> = std::fs::read_dir("/proc/self/fd")?
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter(|fd| *fd > libc::STDERR_FILENO && !is_spared(*fd))
+        .collect();
+    for fd in open {
+        // SAFETY: it was listed; if it is closed by now (the listing's own), `fstat` says so.
+        let Ok(stat) = fstat(unsafe { BorrowedFd::borrow_raw(fd) }) else { continue };
+        let kind = SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits());
+        if kind == SFlag::S_IFIFO || kind == SFlag::S_IFSOCK {
+            // SAFETY: takes numbers only. Whoever owns `fd` keeps an open descriptor.
+            unsafe { libc::dup3(dead_end.as_raw_fd(), fd, libc::O_CLOEXEC) };
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read as _, Write as _};
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn descriptors_pass_over_a_socket() {
+        let (here, there) = UnixStream::pair().unwrap();
+        let (mut read, write) = io::pipe().unwrap();
+        pass(&here, &[write.as_fd()]).unwrap();
+        drop(write);
+        let passed = receive(&there).unwrap();
+        File::from(move_away(&passed[0]).unwrap()).write_all(b"x").unwrap();
+        drop(passed);
+        let mut text = String::new();
+        read.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "x");
+        drop(here);
+        assert_eq!(receive(&there).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn a_pipe_is_counted_and_emptied() {
+        let (read, mut write) = io::pipe().unwrap();
+        write.write_all(&[0; 5000]).unwrap();
+        assert_eq!(waiting(&read), 5000);
+        empty(&read);
+        assert_eq!(waiting(&read), 0);
+    }
+
+    #[test]
+    fn sending_and_reading_do_not_wait() {
+        let (here, there) = UnixStream::pair().unwrap();
+        there.set_nonblocking(true).unwrap();
+        let kind = |result: io::Result<usize>| result.unwrap_err().kind();
+        assert_eq!(kind(read_now(&there, &mut [0; 8])), io::ErrorKind::WouldBlock);
+        while send_now(&here, &[0; 4096]).is_ok() {}
+        assert_eq!(kind(send_now(&here, &[0; 4096])), io::ErrorKind::WouldBlock);
+        assert_eq!(read_now(&there, &mut [0; 8]).unwrap(), 8);
+    }
+}

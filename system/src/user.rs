@@ -1,0 +1,35 @@
+//! Whose process this is, on which host, and what only this user can write to.
+
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt as _;
+
+/// The user's number.
+pub fn id() -> u32 {
+    nix::unistd::Uid::current().as_raw()
+}
+
+/// Whether nobody but this user can write to the file or folder.
+pub fn owns_alone(metadata: &Metadata) -> bool {
+    metadata.uid() == nix::unistd::geteuid().as_raw() && metadata.mode() & 0o022 == 0
+}
+
+/// The name of this host; `localhost` if it has none.
+pub fn host_name() -> String {
+    nix::unistd::gethostname().map_or_else(|_| "localhost".into(), |name| name.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_can_write_is_seen() {
+        // It belongs to root, and everybody can write to it.
+        assert!(!owns_alone(&std::fs::metadata("/tmp").unwrap()));
+        let mine = std::env::temp_dir().join(format!("chorus-user-{}", std::process::id()));
+        std::fs::create_dir(&mine).unwrap();
+        let alone = owns_alone(&std::fs::metadata(&mine).unwrap());
+        std::fs::remove_dir(&mine).unwrap();
+        assert!(alone);
+    }
+}
