@@ -1,6 +1,7 @@
 //! `chorus kernel`: what the kernelspec starts.
 
 use crate::cluster::runtime_folder;
+use chorus_controller::{FolderError, OwnFolder};
 use chorus_engine::program::WORKER;
 use chorus_jupyter::ConnectionInfo;
 use chorus_kernel::{CacheConfig, KernelConfig};
@@ -29,7 +30,7 @@ pub fn run(connection_file: &Path) -> Result<ExitCode, Box<dyn Error>> {
     let runtime = runtime_folder();
     let folder = private_folder(&runtime)?;
     // SAFETY: nothing has started a thread yet.
-    unsafe { chorus_kernel::prepare_environment(&folder) };
+    unsafe { chorus_kernel::prepare_environment(folder.path()) };
     crate::log();
     let exe = std::env::current_exe()?;
     let (engine, engine_args) = engine_program(&exe);
@@ -43,14 +44,14 @@ pub fn run(connection_file: &Path) -> Result<ExitCode, Box<dyn Error>> {
         worker_args: vec![WORKER.into()],
         engines: std::env::var("CHORUS_ENGINES").ok().and_then(|count| count.parse().ok()).filter(|count| *count > 0),
         runtime,
-        folder: folder.clone(),
+        folder: folder.path().to_owned(),
         cache: CacheConfig::from_environment(),
         data: data_folder(),
     };
     die_with_parent();
     let result = crate::runtime()?.block_on(chorus_kernel::serve(config));
     // A build may still be writing; what it leaves is removed by the next kernel.
-    let _ = std::fs::remove_dir_all(&folder);
+    folder.remove();
     result?;
     // Not by return: the compiler's thread may be in the middle of something.
     std::process::exit(0)
@@ -72,21 +73,15 @@ fn data_folder() -> Option<PathBuf> {
 }
 
 /// A folder for this kernel's builds. Those of kernels that were killed are removed.
-fn private_folder(runtime: &Path) -> std::io::Result<PathBuf> {
-    use std::os::unix::fs::DirBuilderExt;
-    let kernels = runtime.join("kernels");
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&kernels)?;
-    for entry in std::fs::read_dir(&kernels)?.flatten() {
-        let pid = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok());
-        let gone = |pid| nix::sys::signal::kill(Pid::from_raw(pid), None) == Err(nix::errno::Errno::ESRCH);
-        if pid.is_some_and(gone) {
-            let _ = std::fs::remove_dir_all(entry.path());
-        }
-    }
-    let folder = kernels.join(std::process::id().to_string());
-    let _ = std::fs::remove_dir_all(&folder);
-    std::fs::DirBuilder::new().mode(0o700).create(&folder)?;
-    Ok(folder)
+fn private_folder(runtime: &Path) -> Result<OwnFolder, FolderError> {
+    let id = std::process::id();
+    let create = |name: &str| OwnFolder::create(runtime, "kernels", name);
+    // In another container, a kernel may have the same id.
+    let others = (1..=9).map(|number| format!("{id}-{number}"));
+    others.fold(create(&id.to_string()), |made, name| match made {
+        Err(FolderError::InUse(_) | FolderError::Foreign(_)) => create(&name),
+        made => made,
+    })
 }
 
 /// Jupyter sets JPY_PARENT_PID for kernels that are to end with it.

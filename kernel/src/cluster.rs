@@ -4,11 +4,13 @@ use crate::compiling::CompilerThread;
 use crate::failure::{call_death_notice, death_notice, losses, restored_notice};
 use crate::publisher::Publisher;
 use crate::render::{Source, late};
-use chorus_client::{Client, ClientError, Session, SessionEvent, SessionEvents};
+use bytes::Bytes;
+use chorus_client::{Blob, Client, ClientError, Session, SessionEvent, SessionEvents};
 use chorus_compiler::{Member, Object};
 use chorus_controller::{Controller, ControllerConfig, ControllerError, Launch, Transport};
 use chorus_protocol::{
-    Aftermath, BlobId, ClusterStatus, Connection, ConnectionError, Death, EngineId, EngineInfo, RunId, SnapshotState,
+    Aftermath, BlobId, ClusterStatus, Connection, ConnectionError, Death, EngineId, EngineInfo, RunId, SessionStatus,
+    SnapshotState,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -93,8 +95,8 @@ struct Known {
     snapshots: BTreeMap<EngineId, SnapshotState>,
     /// To be told with the next cell.
     notices: Vec<String>,
-    /// Why the controller is gone.
-    lost: Option<String>,
+    /// Whether the notebook was told that the cluster is gone.
+    told_lost: bool,
     /// Where the output of runs that have ended goes.
     publishers: VecDeque<(RunId, Publisher)>,
 }
@@ -108,7 +110,7 @@ pub struct Cluster {
     controller: Option<Controller>,
     known: Arc<Mutex<Known>>,
     joined: watch::Receiver<usize>,
-    blobs: Mutex<BTreeMap<PathBuf, BlobId>>,
+    libraries: Mutex<BTreeMap<PathBuf, BlobId>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -163,7 +165,7 @@ impl Cluster {
     }
 
     async fn open(connection: &Connection, compiler: &CompilerThread) -> Result<Cluster, ClusterError> {
-        let (client, _) = Client::connect(connection).await?;
+        let (client, _) = Client::connect(connection, &who()).await?;
         let (session, mut events) = client.open_session();
         // Not those of the connection's first status: others may have joined since, and nobody would tell.
         let engines = match events.recv().await {
@@ -180,7 +182,7 @@ impl Cluster {
         let known = Arc::new(Mutex::new(Known { engines, infos, ..Known::default() }));
         tokio::spawn(follow(events, Arc::clone(&known), joins, compiler.clone()));
         let name = connection.name.clone();
-        Ok(Cluster { name, client, session, controller: None, known, joined, blobs: Mutex::default() })
+        Ok(Cluster { name, client, session, controller: None, known, joined, libraries: Mutex::default() })
     }
 
     /// Its name.
@@ -249,7 +251,25 @@ impl Cluster {
 
     /// Why the controller is gone, if it is.
     pub fn lost(&self) -> Option<String> {
-        lock(&self.known).lost.clone()
+        self.session.lost().map(str::to_owned)
+    }
+
+    /// The same, if the notebook wasn't told yet, and the engines that went with it.
+    pub fn tell_lost(&self) -> Option<(String, Vec<EngineId>)> {
+        let why = self.lost()?;
+        let mut known = lock(&self.known);
+        let engines = known.engines.keys().copied().collect();
+        (!std::mem::replace(&mut known.told_lost, true)).then_some((why, engines))
+    }
+
+    /// Whether this kernel started it.
+    pub fn is_own(&self) -> bool {
+        self.controller.is_some()
+    }
+
+    /// Who else uses it, and what they run there.
+    pub async fn others(&self) -> Result<Vec<SessionStatus>, ClusterError> {
+        Ok(self.status().await?.users.into_iter().filter(|user| !user.own).collect())
     }
 
     /// Has output that comes when a run has ended go where its cell's went.
@@ -262,25 +282,22 @@ impl Cluster {
     }
 
     /// Brings an object to the controller: the libraries that are to be loaded before it, and itself.
-    pub async fn put_object(&self, object: &Object) -> Result<(Vec<BlobId>, BlobId), ClusterError> {
+    /// The object stays as long as the handle, and as runs and tasks that name it.
+    pub async fn put_object(&self, object: &Object) -> Result<(Vec<BlobId>, Blob), ClusterError> {
         let mut preload = Vec::new();
         for library in &object.preload {
-            preload.push(self.put_file(library, true).await?);
+            preload.push(self.put_library(library).await?);
         }
-        Ok((preload, self.put_file(&object.path, false).await?))
+        Ok((preload, self.session.put_blob(read(&object.path).await?)))
     }
 
-    /// Brings a file to the controller; a library that was brought once isn't read again.
-    async fn put_file(&self, path: &Path, keep: bool) -> Result<BlobId, ClusterError> {
-        if let Some(id) = lock(&self.blobs).get(path).filter(|_| keep) {
+    /// Brings a library to the controller; one that was brought once isn't read again.
+    async fn put_library(&self, path: &Path) -> Result<BlobId, ClusterError> {
+        if let Some(id) = lock(&self.libraries).get(path) {
             return Ok(*id);
         }
-        let failed = |source| ClusterError::Object { path: path.to_owned(), source };
-        let bytes = tokio::fs::read(path).await.map_err(failed)?;
-        let id = self.session.put_blob(bytes.into());
-        if keep {
-            lock(&self.blobs).insert(path.to_owned(), id);
-        }
+        let id = self.session.put_library(read(path).await?);
+        lock(&self.libraries).insert(path.to_owned(), id);
         Ok(id)
     }
 
@@ -293,6 +310,8 @@ impl Cluster {
     pub async fn leave(self) {
         self.session.close();
         if let Some(controller) = self.controller {
+            // Others who use it are told who ended it.
+            _ = self.client.shutdown().await;
             controller.stop().await;
         }
     }
@@ -304,6 +323,19 @@ impl Cluster {
             None => self.client.shutdown().await?,
         }
         Ok(())
+    }
+}
+
+async fn read(path: &Path) -> Result<Bytes, ClusterError> {
+    let failed = |source| ClusterError::Object { path: path.to_owned(), source };
+    Ok(tokio::fs::read(path).await.map_err(failed)?.into())
+}
+
+/// What users of a cluster know this kernel by: its notebook, which Jupyter names.
+fn who() -> String {
+    match std::env::var("JPY_SESSION_NAME").ok().filter(|name| !name.is_empty()) {
+        Some(notebook) => format!("the notebook {notebook}"),
+        None => "a notebook".to_owned(),
     }
 }
 
@@ -366,10 +398,9 @@ async fn follow(
                     publisher.output(output).await;
                 }
             }
-            SessionEvent::ControllerLost(reason) => {
-                let mut known = lock(&known);
-                known.engines.values_mut().for_each(|state| (state.up, state.restarting) = (false, false));
-                known.lost = Some(reason);
+            SessionEvent::ControllerLost(_) => {
+                let engines = &mut lock(&known).engines;
+                engines.values_mut().for_each(|state| (state.up, state.restarting) = (false, false));
             }
         }
     }

@@ -1,5 +1,5 @@
 //! Where an engine finds the objects and libraries of its runs: in the controller's folder if it shares a file system
-//! with it, else in a folder of its own, to which they are sent once each.
+//! with it, else in a folder of its own, to which they are sent once each. The controller says when they aren't needed.
 
 use chorus_protocol::BlobId;
 use std::collections::HashSet;
@@ -63,19 +63,29 @@ impl Blobs {
     }
 
     /// Stores a blob that was asked for. An error is a sentence; the blob can be asked for again then.
-    pub fn put(&mut self, id: BlobId, bytes: Option<Vec<u8>>) -> Result<(), String> {
+    pub fn put(&mut self, id: BlobId, bytes: Option<&[u8]>) -> Result<(), String> {
         let Blobs::Own { folder, here, asked } = self else { return Ok(()) };
         if !asked.remove(&id) {
             return Ok(());
         }
         let bytes = bytes.ok_or_else(|| format!("the controller doesn't have {id}; run the cell again"))?;
-        if BlobId::of(&bytes) != id {
+        if BlobId::of(bytes) != id {
             return Err(format!("{id} was damaged on its way to the engine; run the cell again"));
         }
         let path = folder.path().join(id.file_name());
         std::fs::write(&path, bytes).map_err(|error| format!("the engine can't write {}: {error}", path.display()))?;
         here.insert(id);
         Ok(())
+    }
+
+    /// Nobody needs this blob any more. A worker that has loaded it keeps it.
+    pub fn drop(&mut self, id: BlobId) {
+        if let Blobs::Own { folder, here, asked } = self {
+            asked.remove(&id);
+            if here.remove(&id) {
+                _ = std::fs::remove_file(folder.path().join(id.file_name()));
+            }
+        }
     }
 }
 
@@ -107,9 +117,12 @@ mod tests {
         let mut blobs = own();
         let id = BlobId::of(b"x");
         assert_eq!((blobs.find(id), blobs.ask(id), blobs.ask(id)), (None, true, false));
-        blobs.put(id, Some(b"x".to_vec())).unwrap();
-        assert_eq!(std::fs::read(blobs.find(id).unwrap()).unwrap(), b"x");
+        blobs.put(id, Some(b"x")).unwrap();
+        let file = blobs.find(id).unwrap();
+        assert_eq!(std::fs::read(&file).unwrap(), b"x");
         assert!(!blobs.ask(id));
+        blobs.drop(id);
+        assert_eq!((file.exists(), blobs.find(id), blobs.ask(id)), (false, None, true));
     }
 
     #[test]
@@ -117,7 +130,7 @@ mod tests {
         let mut blobs = own();
         let id = BlobId::of(b"x");
         assert!(blobs.ask(id));
-        assert!(blobs.put(id, Some(b"y".to_vec())).unwrap_err().contains("damaged"));
+        assert!(blobs.put(id, Some(b"y")).unwrap_err().contains("damaged"));
         assert!(blobs.ask(id));
         assert!(blobs.put(id, None).unwrap_err().contains("doesn't have"));
         assert_eq!((blobs.find(id), blobs.ask(id)), (None, true));
@@ -126,7 +139,7 @@ mod tests {
     #[test]
     fn a_blob_that_nobody_asked_for_is_ignored() {
         let mut blobs = own();
-        blobs.put(BlobId::of(b"x"), Some(b"x".to_vec())).unwrap();
+        blobs.put(BlobId::of(b"x"), Some(b"x")).unwrap();
         assert_eq!(blobs.find(BlobId::of(b"x")), None);
     }
 }

@@ -168,20 +168,19 @@ struct Agent {
 impl Agent {
     fn handle(&mut self, message: ToEngine) {
         match message {
-            ToEngine::Run { spec, generation, rank, size } => {
+            ToEngine::Run { session: id, run, spec, generation, rank, size } => {
                 for blob in spec.preload.iter().chain([&spec.object]) {
                     if self.blobs.ask(*blob) {
                         let _ = self.out.send(FromEngine::NeedBlob(*blob));
                     }
                 }
-                let id = spec.session;
                 self.open(id);
                 if let Some(session) = self.sessions.get_mut(&id) {
-                    session.run(session::Waiting { spec, generation, rank, size }, &self.blobs);
+                    session.run(session::Waiting { run, spec, generation, rank, size }, &self.blobs);
                 }
             }
             ToEngine::Blob { id, bytes } => {
-                let failure = self.blobs.put(id, bytes.map(|bytes| bytes.into_vec())).err();
+                let failure = self.blobs.put(id, bytes.as_deref()).err();
                 for session in self.sessions.values_mut() {
                     if let Some(reason) = &failure {
                         session.give_up(id, reason);
@@ -189,6 +188,7 @@ impl Agent {
                     session.submit_ready(&self.blobs);
                 }
             }
+            ToEngine::DropBlob(id) => self.blobs.drop(id),
             ToEngine::OpenSession(id) => self.open(id),
             ToEngine::CloseSession(id) => {
                 if let Some(session) = self.sessions.remove(&id) {

@@ -4,6 +4,7 @@ use super::blobs::Blobs;
 use super::seat::Seat;
 use super::values::Values;
 use crate::supervisor::{Job, Stdin, Worker, WorkerConfig, WorkerEvent};
+use bytes::Bytes;
 use chorus_protocol::{
     BlobId, FromEngine, MapId, OUTPUT_WINDOW, Outcome, Piece, RunEvent, RunId, RunSpec, SessionId, Stream,
 };
@@ -28,6 +29,8 @@ pub struct Session {
 
 /// A run that waits for its blobs, and for the runs before it.
 pub struct Waiting {
+    /// Which run.
+    pub run: RunId,
     /// What to run.
     pub spec: RunSpec,
     /// See [`Job::generation`].
@@ -64,7 +67,7 @@ impl Session {
     /// Takes a run.
     pub fn run(&mut self, run: Waiting, blobs: &Blobs) {
         if let Some(map) = run.spec.map {
-            lock(&self.seat).expect(run.spec.run, map);
+            lock(&self.seat).expect(run.run, map);
         }
         self.waiting.push_back((run, None));
         self.submit_ready(blobs);
@@ -74,7 +77,7 @@ impl Session {
     pub fn submit_ready(&mut self, blobs: &Blobs) {
         while let Some((run, failure)) = self.waiting.front() {
             if let Some(reason) = failure {
-                self.worker.end(run.spec.run, Outcome::LoadFailed(reason.clone()));
+                self.worker.end(run.run, Outcome::LoadFailed(reason.clone()));
             } else {
                 let Some(job) = run.job(blobs) else { return };
                 self.worker.submit(job);
@@ -123,7 +126,7 @@ impl Session {
 
     /// See [`Worker::end_run`].
     pub fn end_run(&mut self, run: RunId, kill: bool) {
-        if let Some(at) = self.waiting.iter().position(|(waiting, _)| waiting.spec.run == run) {
+        if let Some(at) = self.waiting.iter().position(|(waiting, _)| waiting.run == run) {
             self.waiting.remove(at);
             self.worker.end(run, Outcome::Cancelled);
         }
@@ -148,7 +151,7 @@ impl Session {
 
     fn cancel(&mut self) {
         for (run, _) in self.waiting.drain(..) {
-            self.worker.end(run.spec.run, Outcome::Cancelled);
+            self.worker.end(run.run, Outcome::Cancelled);
         }
     }
 }
@@ -158,11 +161,11 @@ impl Waiting {
     fn job(&self, blobs: &Blobs) -> Option<Job> {
         let spec = &self.spec;
         Some(Job {
-            run: spec.run,
+            run: self.run,
             preload: spec.preload.iter().map(|&blob| blobs.find(blob)).collect::<Option<_>>()?,
             object: blobs.find(spec.object)?,
             entry: spec.entry.clone(),
-            argument: spec.argument.clone(),
+            argument: spec.argument.to_vec(),
             rank: self.rank,
             size: self.size,
             generation: self.generation,
@@ -265,5 +268,5 @@ impl Listener {
 }
 
 fn no_input() -> RunEvent {
-    RunEvent::Output { stream: Stream::Stderr, bytes: NO_INPUT.to_vec() }
+    RunEvent::Output { stream: Stream::Stderr, bytes: Bytes::from_static(NO_INPUT) }
 }

@@ -3,13 +3,14 @@
 use super::parallel::resolve;
 use super::{Executor, Request};
 use crate::cluster::{Cluster, StartCluster};
-use crate::failure::failure;
+use crate::failure::{failure, losses};
 use crate::magic::{ClusterCommand, Targets};
 use crate::render::{Bundle, plain_bundle, status};
-use chorus_compiler::Member;
+use chorus_compiler::{Compiler, Member};
 use chorus_controller::Transport;
 use chorus_jupyter::content::Failure;
-use chorus_protocol::{Death, EngineId};
+use chorus_protocol::{Death, EngineId, SessionStatus};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -20,8 +21,8 @@ impl Executor {
             match cluster.lost() {
                 None => return Ok(Arc::clone(cluster)),
                 Some(reason) => {
-                    let what =
-                        format!("the cluster `{}` is gone, and its variables are lost: {reason}", cluster.name());
+                    let gone = format!("the cluster `{}` is gone: {reason}", cluster.name());
+                    let what = self.tell_lost_cluster().await.unwrap_or(gone);
                     self.drop_cluster().await;
                     return Err(failure("ClusterLost", format!("{what}\nRun the cell again for a new cluster.")));
                 }
@@ -30,6 +31,18 @@ impl Executor {
         let engines = self.config.engines.unwrap_or_else(default_engines);
         let start = StartCluster { name: None, engines, transport: Transport::Ipc };
         self.start_cluster(start, request).await
+    }
+
+    /// Says once that the cluster is gone: who ended it, and which variables went with it.
+    pub(super) async fn tell_lost_cluster(&self) -> Option<String> {
+        let cluster = self.cluster.as_ref()?;
+        let (why, engines) = cluster.tell_lost()?;
+        let died = move |compiler: &mut Compiler| {
+            let lost = engines.iter().flat_map(|engine| compiler.died(Member::Engine(*engine), Death::EngineLost));
+            lost.collect::<BTreeSet<String>>()
+        };
+        let lost: Vec<String> = self.with_compiler(died).await.unwrap_or_default().into_iter().collect();
+        Some(format!("the cluster `{}` is gone: {why}{}", cluster.name(), losses(&lost)))
     }
 
     async fn start_cluster(&mut self, start: StartCluster, request: &Request) -> Result<Arc<Cluster>, Failure> {
@@ -79,14 +92,35 @@ impl Executor {
                 let transport = if tcp { Transport::Tcp } else { Transport::Ipc };
                 self.start_cluster(StartCluster { name, engines, transport }, request).await?;
             }
-            ClusterCommand::Stop => {
-                let cluster = self.cluster.take().ok_or_else(none)?;
+            ClusterCommand::Stop { force } => {
+                let cluster = self.cluster.as_ref().ok_or_else(none)?;
                 let name = cluster.name().to_owned();
+                let others = match cluster.lost() {
+                    None => cluster.others().await.map_err(|error| failure("ClusterError", error.to_string()))?,
+                    Some(_) => Vec::new(),
+                };
+                if !cluster.is_own() && !force && cluster.lost().is_none() {
+                    let what = format!("this notebook didn't start the cluster `{name}`, so it wasn't stopped");
+                    let how = "`%cluster disconnect` leaves it; `%cluster stop --force` stops it";
+                    return Err(failure("ClusterError", format!("{what}: {how}{}", list(" for all who use it", &others))));
+                }
                 self.compiler.send(|compiler| compiler.namespaces_mut().forget(|member| member == Member::Local));
-                if let Some(cluster) = sole(cluster).await {
+                if let Some(cluster) = self.cluster.take()
+                    && let Some(cluster) = sole(cluster).await
+                {
                     cluster.stop().await.map_err(|error| failure("ClusterError", error.to_string()))?;
                 }
-                publisher.say(&format!("Stopped the cluster `{name}`.")).await;
+                publisher.say(&format!("Stopped the cluster `{name}`{}", list(", which ended it for others", &others))).await;
+            }
+            ClusterCommand::Disconnect => {
+                let cluster = self.cluster.as_ref().ok_or_else(none)?;
+                let name = cluster.name().to_owned();
+                if cluster.is_own() {
+                    let what = format!("this notebook started the cluster `{name}`, which can't go on without it");
+                    return Err(failure("ClusterError", format!("{what}: `%cluster stop` stops it")));
+                }
+                self.drop_cluster().await;
+                publisher.say(&format!("Disconnected from the cluster `{name}`, which goes on.")).await;
             }
             ClusterCommand::Status => match &self.cluster {
                 None => {
@@ -105,6 +139,14 @@ impl Executor {
                     publisher.say(&format!("Connected to the cluster `{}` already.", cluster.name())).await;
                     return Ok(());
                 }
+                if let Some(cluster) = self.cluster.as_ref().filter(|cluster| cluster.is_own() && cluster.lost().is_none()) {
+                    let others = cluster.others().await.map_err(|error| failure("ClusterError", error.to_string()))?;
+                    if !others.is_empty() {
+                        let what = format!("this notebook's own cluster `{}` would end", cluster.name());
+                        let what = format!("{what}: `%cluster stop` stops it{}", list(" for all who use it", &others));
+                        return Err(failure("ClusterError", what));
+                    }
+                }
                 let cluster = Cluster::connect(&to, &self.config.runtime, &self.compiler)
                     .await
                     .map_err(|error| failure("ClusterError", error.to_string()))?;
@@ -121,16 +163,25 @@ impl Executor {
                 let lost = self
                     .with_compiler(move |compiler| {
                         let died = |engine: &EngineId| compiler.died(Member::Engine(*engine), Death::Stopped);
-                        restarted.iter().flat_map(died).collect::<std::collections::BTreeSet<String>>()
+                        restarted.iter().flat_map(died).collect::<BTreeSet<String>>()
                     })
                     .await?;
                 let lost: Vec<String> = lost.into_iter().collect();
                 let which = crate::render::name_engines(&engines);
-                publisher.say(&format!("Restarted {which}{}.", crate::failure::losses(&lost))).await;
+                publisher.say(&format!("Restarted {which}{}.", losses(&lost))).await;
             }
         }
         Ok(())
     }
+}
+
+/// The end of a sentence about sessions, and a line for each.
+fn list(about: &str, sessions: &[SessionStatus]) -> String {
+    if sessions.is_empty() {
+        return ".".to_owned();
+    }
+    let lines = sessions.iter().map(|session| format!("\n  {session}"));
+    format!("{about}:{}", lines.collect::<String>())
 }
 
 /// A cluster that background tasks still look at is theirs to close.

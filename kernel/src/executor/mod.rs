@@ -394,6 +394,7 @@ impl Executor {
             }
         }
         notices.extend(self.cluster.iter().flat_map(|cluster| cluster.notices()));
+        notices.extend(self.tell_lost_cluster().await);
         for notice in notices {
             request.publisher.warn(&notice).await;
         }

@@ -7,9 +7,9 @@ use super::rooms::Rooms;
 use crate::cluster::Cluster;
 use crate::local::place_of;
 use crate::render::{PxView, TaskLine, TaskState, ViewOptions};
-use chorus_client::{Call, CallEvent, CallRequest, Session};
+use chorus_client::{Blob, Session, Task, TaskUpdate};
 use chorus_compiler::Object;
-use chorus_protocol::{BlobId, EngineId, RunEvent, TaskArg, TaskEvent, TaskFailure, TaskId};
+use chorus_protocol::{BlobId, EngineId, Entry, RunEvent, RunSpec, TaskArg, TaskEvent, TaskFailure, TaskId, TaskSpec};
 use px::link::{Answer, CallArg, CallAsk, FIRST_CALL};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -53,7 +53,7 @@ struct State {
 struct Sent {
     path: String,
     session: Session,
-    object: BlobId,
+    object: Blob,
     preload: Vec<BlobId>,
 }
 
@@ -71,7 +71,7 @@ struct CallJob {
     begun: Instant,
     stage: watch::Sender<Stage>,
     /// While it is there, the cluster keeps the result.
-    held: Mutex<Option<Call>>,
+    held: Mutex<Option<Task>>,
 }
 
 #[derive(Clone, Debug)]
@@ -169,22 +169,26 @@ impl Calls {
             Ok(job.task)
         };
         let args = ask.args.into_iter().map(|arg| match arg {
-            CallArg::Value(value) => Ok(TaskArg::Value(value)),
+            CallArg::Value(value) => Ok(TaskArg::Value(value.into())),
             CallArg::Job(number) => task_of(&number).map(TaskArg::Task),
         });
         let args = args.collect::<Result<_, String>>()?;
         let after = ask.after.iter().map(&mut task_of).collect::<Result<_, String>>()?;
-        let call = session.call(CallRequest {
-            preload,
-            object: blob,
-            function: ask.function,
+        let call = session.submit(TaskSpec {
+            run: RunSpec {
+                preload,
+                object: blob.id(),
+                entry: Entry::Function(ask.function),
+                argument: Default::default(),
+                map: None,
+                label: label.clone(),
+                snapshots: context.snapshots,
+            },
             args,
             after,
             on: ask.on.map(EngineId),
             retries: ask.retries,
             timeout_ms: ask.timeout,
-            label: label.clone(),
-            snapshots: context.snapshots,
         });
         for room in ask.rooms.iter().chain(&ask.own) {
             state.pinned.entry(room.clone()).or_default().0 += 1;
@@ -267,7 +271,7 @@ impl Calls {
     /// Ends a call.
     pub fn cancel(&self, number: u64) {
         if let Ok(job) = self.job(number) {
-            job.session.cancel_call(job.task);
+            job.session.cancel(job.task);
         }
     }
 
@@ -281,7 +285,7 @@ impl Calls {
     pub fn cancel_numbers(&self, numbers: &[u64]) {
         let jobs: Vec<_> = self.lock().all.values().filter_map(Weak::upgrade).collect();
         let wanted = jobs.iter().filter(|job| numbers.contains(&job.number));
-        wanted.for_each(|job| job.session.cancel_call(job.task));
+        wanted.for_each(|job| job.session.cancel(job.task));
     }
 
     /// No cell has a handle any more.
@@ -301,7 +305,7 @@ impl Calls {
         let awaited = state.awaited.iter().filter_map(|number| state.calls.get(number));
         awaited
             .map(|job| {
-                job.session.cancel_call(job.task);
+                job.session.cancel(job.task);
                 job.label.clone()
             })
             .collect()
@@ -406,7 +410,7 @@ struct Follower {
 }
 
 impl Follower {
-    async fn follow(mut self, mut call: Call) {
+    async fn follow(mut self, mut call: Task) {
         let mut view: Option<PxView> = None;
         let stage = loop {
             let has_partial = view.as_ref().is_some_and(PxView::has_partial);
@@ -418,18 +422,18 @@ impl Follower {
                 }
             };
             match event {
-                Some(CallEvent::Run(engine, event)) => self.show(engine, &event, &mut view).await,
-                Some(CallEvent::Task(TaskEvent::Running(engine))) => {
+                Some(TaskUpdate::Run(engine, event)) => self.show(engine, &event, &mut view).await,
+                Some(TaskUpdate::Task(TaskEvent::Running(engine))) => {
                     self.job.stage.send_replace(Stage::Running(engine));
                 }
-                Some(CallEvent::Task(TaskEvent::Again(..))) => {
+                Some(TaskUpdate::Task(TaskEvent::Again(..))) => {
                     self.tries += 1;
                     self.job.stage.send_replace(Stage::Waiting);
                 }
-                Some(CallEvent::Task(TaskEvent::Done(engine, value))) => {
-                    break Stage::Done { engine, value: value.bytes.into(), took: self.job.begun.elapsed() };
+                Some(TaskUpdate::Task(TaskEvent::Done(engine, value))) => {
+                    break Stage::Done { engine, value: value.bytes.as_ref().into(), took: self.job.begun.elapsed() };
                 }
-                Some(CallEvent::Task(TaskEvent::Failed(engine, why))) => {
+                Some(TaskUpdate::Task(TaskEvent::Failed(engine, why))) => {
                     let sentence = self.sentence(engine, &why).await;
                     break Stage::Failed { engine, sentence, took: self.job.begun.elapsed() };
                 }

@@ -11,10 +11,12 @@ use crate::failure::failure;
 use crate::local::place_of;
 use crate::magic::Targets;
 use crate::render::{Bundle, EngineState, MapEnd, Place, PxView, ViewOptions, at_place, name_engines};
-use chorus_client::{Map, RunRequest};
+use chorus_client::{Blob, Map};
 use chorus_compiler::{Member, Object};
 use chorus_jupyter::content::Failure;
-use chorus_protocol::{Aftermath, BlobId, Death, EngineId, Entry, MapEvent, Outcome, Panic, RunEvent, RunId, Target};
+use chorus_protocol::{
+    Aftermath, BlobId, Death, EngineId, Entry, MapEvent, MapSpec, Outcome, Panic, RunEvent, RunId, RunSpec, Target,
+};
 use px::link::{ItemFailure, MapAsk, Message, OnError, Serve};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -66,7 +68,13 @@ pub async fn start(started: Started) -> Result<Job, String> {
     let work = Work::new(&ask, object, &context, &cluster).await?;
     let options = &context.options;
     let items = (!options.each).then_some(ask.items);
-    let map = cluster.session().open_map(items, options.chunk, options.retries.unwrap_or(1));
+    let spec = MapSpec {
+        items,
+        chunk: options.chunk,
+        retries: options.retries.unwrap_or(1),
+        goes_on: options.on_error != OnError::Stop,
+    };
+    let map = cluster.session().open_map(spec);
     let account = Arc::new(Mutex::new(Account::new(items, context.compiled)));
     let (end, ended) = watch::channel(None);
     let (cancel, cancelled) = watch::channel(false);
@@ -104,7 +112,7 @@ pub async fn start(started: Started) -> Result<Job, String> {
 /// What is sent to each engine.
 struct Work {
     object: Object,
-    blob: BlobId,
+    blob: Blob,
     preload: Vec<BlobId>,
     entry: Entry,
     serve: Serve,
@@ -183,16 +191,16 @@ impl Driver {
         let generation = self.work.needs_variables().then(|| self.cluster.generation(engine));
         let threads = self.context.options.threads.unwrap_or_else(|| self.cluster.share_of_cores(engine));
         let serve = Serve { threads, ..serve.clone() };
-        let mut run = self.cluster.session().run(RunRequest {
+        let spec = RunSpec {
             preload: preload.clone(),
-            object: *blob,
+            object: blob.id(),
             entry: entry.clone(),
-            argument: serve.encode(),
+            argument: serve.encode().into(),
             map: Some(self.map.id()),
             label: self.context.options.label.clone(),
             snapshots: self.context.snapshots,
-            targets: vec![Target { engine, generation }],
-        });
+        };
+        let mut run = self.cluster.session().run(spec, vec![Target { engine, generation }]);
         self.cluster.remember_publisher(run.id(), &self.context.publisher);
         self.active.insert(engine, run.id());
         lock(&self.account).engine(engine, EngineState::Busy);
@@ -284,11 +292,20 @@ impl Driver {
             (MapEvent::Done(_), None) => {}
             (MapEvent::GivenUp { first, count, death }, _) => {
                 let items = items_text(first, count);
-                if self.context.options.on_error == OnError::Stop {
-                    let what = format!("each worker that worked at {items} died; the last one {death}");
-                    self.fail(failure("WorkerDied", what));
-                } else {
-                    lock(&self.account).give_up(first, count, &format!("its worker {death}"));
+                let stop = self.context.options.on_error == OnError::Stop;
+                match death {
+                    Death::Exit(status) if stop => {
+                        let what = format!("the function called `exit` with status {status}, in {items}");
+                        self.fail(failure("WorkerDied", what));
+                    }
+                    _ if stop => {
+                        let what = format!("each worker that worked at {items} died; the last one {death}");
+                        self.fail(failure("WorkerDied", what));
+                    }
+                    Death::Exit(status) => {
+                        lock(&self.account).give_up(first, count, &format!("it called `exit` with status {status}"));
+                    }
+                    _ => lock(&self.account).give_up(first, count, &format!("its worker {death}")),
                 }
             }
             (MapEvent::Over, _) => self.over = true,
@@ -351,8 +368,9 @@ impl Driver {
                 self.fail(failure("WorkerDied", what));
             }
             // Its variables are back, and nothing of them was mapped yet.
-            Outcome::Died(_, aftermath)
+            Outcome::Died(death, aftermath)
                 if each
+                    && !matches!(death, Death::Exit(_))
                     && !matches!(aftermath, Aftermath::Lost(_))
                     && !lock(&self.account).has_done(engine)
                     && self.deaths.get(&engine).is_none_or(|deaths| *deaths < EACH_DEATHS) =>

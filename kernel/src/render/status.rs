@@ -134,6 +134,7 @@ mod tests {
             ],
             starting: 2,
             sessions: 1,
+            users: vec![],
             rejected: 3,
         }
     }
