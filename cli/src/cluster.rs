@@ -204,7 +204,9 @@ pub fn stop(stop: &Stop) -> Result<(), Box<dyn Error>> {
         let runs = status.users.iter().any(|user| user.running.is_some());
         if runs && !stop.force && std::io::stdin().is_terminal() {
             let how = format!("`chorus stop --force {name}` stops it all the same");
-            return Err(format!("the cluster `{name}` runs cells, so it wasn't stopped; {how}. It is used by:{users}").into());
+            return Err(
+                format!("the cluster `{name}` runs cells, so it wasn't stopped; {how}. It is used by:{users}").into()
+            );
         }
         client.shutdown().await?;
         let deadline = Instant::now() + Duration::from_secs(10);

@@ -1,10 +1,10 @@
 //! The handle that everything begins with.
 
 use crate::ClientError;
-use crate::link::{CONNECT, Link};
-use crate::session::{Session, SessionEvents, open};
 use crate::command::Command;
 use crate::driver::Driver;
+use crate::link::{CONNECT, Link};
+use crate::session::{Session, SessionEvents, open};
 use chorus_protocol::{ClientInfo, ClusterStatus, Connection};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};

@@ -41,10 +41,7 @@ impl Link {
         }
     }
 
-    async fn greet(
-        connection: &Connection,
-        who: &ClientInfo,
-    ) -> Result<Result<(Link, ClusterStatus), String>, String> {
+    async fn greet(connection: &Connection, who: &ClientInfo) -> Result<Result<(Link, ClusterStatus), String>, String> {
         let mut options = SocketOptions::default();
         options.no_connect_timeout();
         let mut socket = DealerSocket::with_options(options);

@@ -4,8 +4,8 @@
 use crate::session::SessionEvent;
 use crate::task::TaskUpdate;
 use chorus_protocol::{
-    BlobId, ClusterStatus, Death, EngineId, EngineInfo, Frame, MapEvent, MapId, Outcome, RunEvent, RunId, SessionId, Target,
-    TaskEvent, TaskId, ToClient,
+    BlobId, ClusterStatus, Death, EngineId, EngineInfo, Frame, MapEvent, MapId, Outcome, RunEvent, RunId, SessionId,
+    Target, TaskEvent, TaskId, ToClient,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, OnceLock};
@@ -65,12 +65,7 @@ impl Sessions {
         Sessions { open: HashMap::new(), engines: engines(status), lost: false }
     }
 
-    pub fn open(
-        &mut self,
-        session: SessionId,
-        lost: Arc<OnceLock<String>>,
-        events: UnboundedSender<SessionEvent>,
-    ) {
+    pub fn open(&mut self, session: SessionId, lost: Arc<OnceLock<String>>, events: UnboundedSender<SessionEvent>) {
         _ = events.send(SessionEvent::Opened { engines: self.engines.clone() });
         let state = SessionState {
             lost,

@@ -2,9 +2,9 @@
 
 use crate::core::{Core, CoreConfig};
 use crate::folder::Folder;
-use crate::own::FolderError;
 use crate::gate::Gate;
 use crate::launch::{Launch, Launcher, on_this_host};
+use crate::own::FolderError;
 use crate::router::Router;
 use crate::server::{Event, Server};
 use chorus_protocol::{Connection, ConnectionError, Key};

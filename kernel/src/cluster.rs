@@ -307,20 +307,21 @@ impl Cluster {
     }
 
     /// Leaves the cluster, and stops it if it is this kernel's own.
-    pub async fn leave(self) {
+    pub async fn leave(&self) {
         self.session.close();
-        if let Some(controller) = self.controller {
-            // Others who use it are told who ended it.
-            _ = self.client.shutdown().await;
-            controller.stop().await;
+        if self.is_own() {
+            // One that can't be reached is stopped all the same, with its controller.
+            _ = self.stop().await;
         }
     }
 
-    /// Stops the cluster, whoever started it.
-    pub async fn stop(self) -> Result<(), ClusterError> {
-        match self.controller {
-            Some(_) => self.leave().await,
-            None => self.client.shutdown().await?,
+    /// Stops the cluster, whoever started it. All who use it are told who did.
+    pub async fn stop(&self) -> Result<(), ClusterError> {
+        self.session.close();
+        let asked = self.client.shutdown().await;
+        match &self.controller {
+            Some(controller) => controller.stop().await,
+            None => asked?,
         }
         Ok(())
     }

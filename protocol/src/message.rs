@@ -74,7 +74,10 @@ impl fmt::Display for SessionStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.client.fmt(f)?;
         match &self.running {
-            Some(label) => write!(f, ", which runs `{}`", label.lines().next().unwrap_or_default()),
+            Some(label) => {
+                let line = label.lines().next().unwrap_or_default().replace(char::is_control, " ");
+                write!(f, ", which runs `{line}`")
+            }
             None => Ok(()),
         }
     }

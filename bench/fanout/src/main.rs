@@ -7,7 +7,7 @@
 use bytes::Bytes;
 use chorus_client::{Client, Session};
 use chorus_controller::{Controller, ControllerConfig, Launch, Transport};
-use chorus_protocol::{BlobId, EngineId, Outcome, RunEvent, SnapshotPolicy, Target};
+use chorus_protocol::{BlobId, EngineId, Outcome, RunEvent, RunSpec, SnapshotPolicy, Target};
 use clap::Parser;
 use std::error::Error;
 use std::path::{Path, PathBuf};

@@ -512,7 +512,8 @@ fn goodbye_closes_the_sessions_at_once() {
 #[test]
 fn blobs_are_stored_before_the_runs_that_name_them() {
     let mut cluster = Cluster::ready(1);
-    cluster.client("c", FromClient::PutBlob { session: Some(SESSION), id: BlobId::of(b"object"), bytes: "object".into() });
+    cluster
+        .client("c", FromClient::PutBlob { session: Some(SESSION), id: BlobId::of(b"object"), bytes: "object".into() });
     cluster.run(1, &[(0, None)]);
     assert!(matches!(cluster.actions[..], [Action::StoreBlob(..), Action::ToEngines(..)]));
     cluster.engine("e0", FromEngine::NeedBlob(BlobId::of(b"object")));

@@ -70,22 +70,39 @@ impl Executor {
         cluster
     }
 
+    fn forget_cluster(&mut self) -> Option<Arc<Cluster>> {
+        self.compiler.send(|compiler| compiler.namespaces_mut().forget(|member| member == Member::Local));
+        self.cluster.take()
+    }
+
     /// Leaves the cluster, with all that the notebook had there.
     async fn drop_cluster(&mut self) {
-        let Some(cluster) = self.cluster.take() else { return };
-        self.compiler.send(|compiler| compiler.namespaces_mut().forget(|member| member == Member::Local));
-        leave(cluster).await;
+        if let Some(cluster) = self.forget_cluster() {
+            leave(cluster).await;
+        }
+    }
+
+    /// The cluster, if it lives. One that is gone is left, and that is said.
+    async fn living_cluster(&mut self, request: &Request) -> Result<Option<Arc<Cluster>>, Failure> {
+        let cluster = Arc::clone(self.cluster.as_ref().ok_or_else(no_cluster)?);
+        let Some(why) = cluster.lost() else { return Ok(Some(cluster)) };
+        let gone = format!("the cluster `{}` is gone: {why}", cluster.name());
+        let what = self.tell_lost_cluster().await.unwrap_or(gone);
+        drop(cluster);
+        self.drop_cluster().await;
+        request.publisher.warn(&what).await;
+        Ok(None)
     }
 
     pub(super) async fn cluster_command(&mut self, command: ClusterCommand, request: &Request) -> Result<(), Failure> {
         let publisher = &request.publisher;
-        let none = || failure("NoCluster", "there is no cluster: `%cluster start` or any %px cell starts one");
         match command {
             ClusterCommand::Start { n, tcp, name } => {
                 if let Some(cluster) = self.cluster.as_ref().filter(|cluster| cluster.lost().is_none()) {
                     let (name, engines) = (cluster.name(), cluster.engines().len());
                     let what = format!("this notebook uses the cluster `{name}` with {engines} engines already");
-                    return Err(failure("ClusterError", format!("{what}: `%cluster stop` ends it")));
+                    let how = if cluster.is_own() { "`%cluster stop` stops it" } else { "`%cluster disconnect` leaves it" };
+                    return Err(failure("ClusterError", format!("{what}: {how}")));
                 }
                 self.drop_cluster().await;
                 let engines = n.or(self.config.engines).unwrap_or_else(default_engines);
@@ -93,32 +110,29 @@ impl Executor {
                 self.start_cluster(StartCluster { name, engines, transport }, request).await?;
             }
             ClusterCommand::Stop { force } => {
-                let cluster = self.cluster.as_ref().ok_or_else(none)?;
-                let name = cluster.name().to_owned();
-                let others = match cluster.lost() {
-                    None => cluster.others().await.map_err(|error| failure("ClusterError", error.to_string()))?,
-                    Some(_) => Vec::new(),
-                };
-                if !cluster.is_own() && !force && cluster.lost().is_none() {
+                let Some(cluster) = self.living_cluster(request).await? else { return Ok(()) };
+                let name = cluster.name();
+                let others = cluster.others().await.map_err(|error| failure("ClusterError", error.to_string()))?;
+                if !cluster.is_own() && !force {
                     let what = format!("this notebook didn't start the cluster `{name}`, so it wasn't stopped");
                     let how = "`%cluster disconnect` leaves it; `%cluster stop --force` stops it";
-                    return Err(failure("ClusterError", format!("{what}: {how}{}", list(" for all who use it", &others))));
+                    let what = format!("{what}: {how}{}", list(" for all who use it", &others));
+                    return Err(failure("ClusterError", what));
                 }
-                self.compiler.send(|compiler| compiler.namespaces_mut().forget(|member| member == Member::Local));
-                if let Some(cluster) = self.cluster.take()
-                    && let Some(cluster) = sole(cluster).await
-                {
-                    cluster.stop().await.map_err(|error| failure("ClusterError", error.to_string()))?;
-                }
-                publisher.say(&format!("Stopped the cluster `{name}`{}", list(", which ended it for others", &others))).await;
+                self.forget_cluster();
+                close(&cluster).await;
+                cluster.stop().await.map_err(|error| failure("ClusterError", error.to_string()))?;
+                let others = list(", also for those who use it", &others);
+                publisher.say(&format!("Stopped the cluster `{name}`{others}")).await;
             }
             ClusterCommand::Disconnect => {
-                let cluster = self.cluster.as_ref().ok_or_else(none)?;
+                let Some(cluster) = self.living_cluster(request).await? else { return Ok(()) };
                 let name = cluster.name().to_owned();
                 if cluster.is_own() {
                     let what = format!("this notebook started the cluster `{name}`, which can't go on without it");
                     return Err(failure("ClusterError", format!("{what}: `%cluster stop` stops it")));
                 }
+                drop(cluster);
                 self.drop_cluster().await;
                 publisher.say(&format!("Disconnected from the cluster `{name}`, which goes on.")).await;
             }
@@ -139,7 +153,9 @@ impl Executor {
                     publisher.say(&format!("Connected to the cluster `{}` already.", cluster.name())).await;
                     return Ok(());
                 }
-                if let Some(cluster) = self.cluster.as_ref().filter(|cluster| cluster.is_own() && cluster.lost().is_none()) {
+                if let Some(cluster) =
+                    self.cluster.as_ref().filter(|cluster| cluster.is_own() && cluster.lost().is_none())
+                {
                     let others = cluster.others().await.map_err(|error| failure("ClusterError", error.to_string()))?;
                     if !others.is_empty() {
                         let what = format!("this notebook's own cluster `{}` would end", cluster.name());
@@ -156,7 +172,7 @@ impl Executor {
                 publisher.say(&format!("Connected to the cluster `{name}` with {engines} engines.")).await;
             }
             ClusterCommand::Restart { targets } => {
-                let cluster = Arc::clone(self.cluster.as_ref().ok_or_else(none)?);
+                let cluster = Arc::clone(self.cluster.as_ref().ok_or_else(no_cluster)?);
                 let engines = resolve(&targets.unwrap_or_else(Targets::all), &cluster)?;
                 cluster.session().restart(engines.clone());
                 let restarted = engines.clone();
@@ -184,24 +200,25 @@ fn list(about: &str, sessions: &[SessionStatus]) -> String {
     format!("{about}:{}", lines.collect::<String>())
 }
 
-/// A cluster that background tasks still look at is theirs to close.
 pub(super) async fn leave(cluster: Arc<Cluster>) {
-    if let Some(cluster) = sole(cluster).await {
-        cluster.leave().await;
-    }
+    close(&cluster).await;
+    cluster.leave().await;
 }
 
-/// The cluster, when nobody else uses it any more. Closing the session ends the runs that others follow.
-async fn sole(mut cluster: Arc<Cluster>) -> Option<Cluster> {
+/// Closes the session, which ends the runs that others follow, and waits a little until they have drawn their
+/// conclusions: the next cluster's engines have the same numbers.
+async fn close(cluster: &Arc<Cluster>) {
     cluster.session().close();
     for _ in 0..100 {
-        match Arc::try_unwrap(cluster) {
-            Ok(cluster) => return Some(cluster),
-            Err(shared) => cluster = shared,
+        if Arc::strong_count(cluster) == 1 {
+            return;
         }
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
-    None
+}
+
+fn no_cluster() -> Failure {
+    failure("NoCluster", "there is no cluster: `%cluster start` or any %px cell starts one")
 }
 
 /// How many engines a cluster has that nobody said a number for: one for each core, at least 2.

@@ -22,7 +22,15 @@ impl Cluster {
 
     fn run_map(&mut self, run: u64, engines: u32) {
         let targets = (0..engines).map(|id| Target { engine: EngineId(id), generation: None }).collect();
-        self.client("c", FromClient::Run { session: SESSION, run: RunId(run), spec: RunSpec { map: Some(MAP), ..spec(run) }, targets });
+        self.client(
+            "c",
+            FromClient::Run {
+                session: SESSION,
+                run: RunId(run),
+                spec: RunSpec { map: Some(MAP), ..spec(run) },
+                targets,
+            },
+        );
     }
 
     fn ready_for(&mut self, name: &str, reports: Vec<Report>) {

@@ -4,8 +4,8 @@
 use super::super::{Action, Core, CoreConfig, Input, PeerId};
 use bytes::Bytes;
 use chorus_protocol::{
-    BlobId, ClientInfo, EngineId, EngineInfo, FromClient, FromEngine, MapEvent, MapId, MapSpec, Report, RunId, RunSpec, SessionId,
-    SnapshotPolicy, Target, ToClient, ToEngine,
+    BlobId, ClientInfo, EngineId, EngineInfo, FromClient, FromEngine, MapEvent, MapId, MapSpec, Report, RunId, RunSpec,
+    SessionId, SnapshotPolicy, Target, ToClient, ToEngine,
 };
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
