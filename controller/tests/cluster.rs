@@ -125,8 +125,8 @@ async fn an_engine_that_disconnects_is_noticed_at_once() {
     let (session, mut events) = client.open_session();
     assert_eq!(opened(&mut events).await, [engine.id, other.id]);
     let mut running = run(&session, &[engine.id, other.id]);
-    let run = engine.run().await;
-    engine.event(&run, RunEvent::Started(Err(NoSnapshot::Off)));
+    let begun = engine.run().await;
+    engine.event(&begun, RunEvent::Started(Err(NoSnapshot::Off)));
     assert_eq!(next(&mut running).await, Some((engine.id, RunEvent::Started(Err(NoSnapshot::Off)))));
 
     let gone = Instant::now();
@@ -264,9 +264,9 @@ async fn two_sessions_do_not_mix() {
     let (mut run_a, mut run_b) = (run(&a, &[engine.id]), run(&b, &[engine.id]));
     assert_eq!(run_a.id(), run_b.id(), "both count from the beginning");
     for _ in 0..2 {
-        let run = engine.run().await;
-        engine.event(&run, output(run.0.to_string().into_bytes()));
-        engine.event(&run, done(Outcome::Ok));
+        let begun = engine.run().await;
+        engine.event(&begun, output(begun.0.to_string().into_bytes()));
+        engine.event(&begun, done(Outcome::Ok));
     }
     for (session, run) in [(&a, &mut run_a), (&b, &mut run_b)] {
         let events = all(run).await;
@@ -422,8 +422,8 @@ async fn routing_to_sixteen_engines_takes_well_under_a_millisecond_each_way() {
         .map(|mut engine| {
             tokio::spawn(async move {
                 for _ in 0..50 {
-                    let run = engine.run().await;
-                    engine.event(&run, done(Outcome::Ok));
+                    let begun = engine.run().await;
+                    engine.event(&begun, done(Outcome::Ok));
                 }
                 engine
             })

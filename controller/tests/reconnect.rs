@@ -84,18 +84,18 @@ async fn nothing_is_lost_and_nothing_comes_twice() {
     let (session, mut events) = client.open_session();
     let mut engine = cluster.engine().await;
     let mut running = run(&session, &[engine.id]);
-    let run = engine.run().await;
-    engine.event(&run, RunEvent::Started(Err(NoSnapshot::Off)));
+    let begun = engine.run().await;
+    engine.event(&begun, RunEvent::Started(Err(NoSnapshot::Off)));
     assert_eq!(next(&mut running).await, Some((engine.id, RunEvent::Started(Err(NoSnapshot::Off)))));
 
     // These leave the controller and never arrive; the last is said while nobody is connected.
     proxy.hold(true);
-    engine.event(&run, output(b"one".to_vec()));
-    engine.event(&run, output(b"two".to_vec()));
+    engine.event(&begun, output(b"one".to_vec()));
+    engine.event(&begun, output(b"two".to_vec()));
     let watcher = cluster.client().await;
     cluster.until(&watcher, "the engine to be busy", |status| status.engines[0].busy).await;
     proxy.cut();
-    engine.event(&run, done(Outcome::Ok));
+    engine.event(&begun, done(Outcome::Ok));
     proxy.hold(false);
     let got: Vec<_> = all(&mut running).await.into_iter().map(|(_, event)| event).collect();
     assert_eq!(got, [output(b"one".to_vec()), output(b"two".to_vec()), done(Outcome::Ok)]);

@@ -192,6 +192,7 @@ def test_a_cluster_leaves_alone_what_is_not_its_own(chorus, kernels, runtime_dir
     # What a killed one has left is removed by the next.
     left = runtime_dir / "kernels" / str(kernel.pid)
     processes.kill(kernel.pid)
+    processes.wait_until("the kernel to be gone", lambda: not processes.alive(kernel.pid), 20)
     assert left.exists()
     kernels().run("1").ok()
     assert not left.exists() and (runtime_dir / "kernels/12345678/photo").exists()
