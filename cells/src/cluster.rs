@@ -3,12 +3,13 @@
 use crate::compiler_thread::CompilerThread;
 use crate::failure::{call_death_notice, death_notice, losses, restored_notice};
 use crate::publisher::Publisher;
-use chorus_client::{Client, ClientError, Session, SessionEvent, SessionEvents};
+use bytes::Bytes;
+use chorus_client::{Blob, Client, ClientError, Session, SessionEvent, SessionEvents};
 use chorus_compiler::{Member, Object};
 use chorus_controller::{Controller, ControllerConfig, ControllerError, Launch, Transport};
 use chorus_protocol::{
     Aftermath, BlobId, ClusterStatus, Connection, ConnectionError, Death, EngineId, EngineInfo, Outcome, RunEvent,
-    RunId, SnapshotState,
+    RunId, SessionStatus, SnapshotState,
 };
 use chorus_render::{Bars, Source, late};
 use parking_lot::Mutex;
@@ -104,8 +105,8 @@ struct Known {
     missed: BTreeSet<EngineId>,
     /// The progress bars of each engine's worker.
     bars: BTreeMap<EngineId, Bars>,
-    /// Why the controller is gone.
-    lost: Option<String>,
+    /// Whether the notebook was told that the cluster is gone.
+    told_lost: bool,
     /// Where the output of runs that have ended goes.
     publishers: VecDeque<(RunId, Publisher)>,
 }
@@ -121,7 +122,7 @@ pub struct Cluster {
     joined: watch::Receiver<usize>,
     /// Whether nothing more will be heard.
     closed: watch::Receiver<bool>,
-    blobs: Mutex<BTreeMap<PathBuf, BlobId>>,
+    libraries: Mutex<BTreeMap<PathBuf, BlobId>>,
 }
 
 impl Cluster {
@@ -172,7 +173,7 @@ impl Cluster {
     }
 
     async fn open(connection: &Connection, compiler: &CompilerThread) -> Result<Cluster, ClusterError> {
-        let (client, _) = Client::connect(connection).await?;
+        let (client, _) = Client::connect(connection, &who()).await?;
         let (session, mut events) = client.open_session();
         // Not those of the connection's first status: others may have joined since, and nobody would tell.
         let engines = match events.recv().await {
@@ -194,7 +195,7 @@ impl Cluster {
             close.send_replace(true);
         });
         let name = connection.name.clone();
-        Ok(Cluster { name, client, session, controller: None, known, joined, closed, blobs: Mutex::default() })
+        Ok(Cluster { name, client, session, controller: None, known, joined, closed, libraries: Mutex::default() })
     }
 
     /// Its name.
@@ -288,7 +289,25 @@ impl Cluster {
 
     /// Why the controller is gone, if it is.
     pub fn lost(&self) -> Option<String> {
-        self.known.lock().lost.clone()
+        self.session.lost().map(str::to_owned)
+    }
+
+    /// The same, if the notebook wasn't told yet, and the engines that went with it.
+    pub fn tell_lost(&self) -> Option<(String, Vec<EngineId>)> {
+        let why = self.lost()?;
+        let mut known = self.known.lock();
+        let engines = known.engines.keys().copied().collect();
+        (!std::mem::replace(&mut known.told_lost, true)).then_some((why, engines))
+    }
+
+    /// Whether this kernel started it.
+    pub fn is_own(&self) -> bool {
+        self.controller.is_some()
+    }
+
+    /// Who else uses it, and what they run there.
+    pub async fn others(&self) -> Result<Vec<SessionStatus>, ClusterError> {
+        Ok(self.status().await?.users.into_iter().filter(|user| !user.own).collect())
     }
 
     /// Has output that comes when a run has ended go where its cell's went.
@@ -301,25 +320,22 @@ impl Cluster {
     }
 
     /// Brings an object to the controller: the libraries that are to be loaded before it, and itself.
-    pub async fn put_object(&self, object: &Object) -> Result<(Vec<BlobId>, BlobId), ClusterError> {
+    /// The object stays as long as the handle, and as runs and tasks that name it.
+    pub async fn put_object(&self, object: &Object) -> Result<(Vec<BlobId>, Blob), ClusterError> {
         let mut preload = Vec::new();
         for library in &object.preload {
-            preload.push(self.put_file(library, true).await?);
+            preload.push(self.put_library(library).await?);
         }
-        Ok((preload, self.put_file(&object.path, false).await?))
+        Ok((preload, self.session.put_blob(read(&object.path).await?)))
     }
 
-    /// Brings a file to the controller; a library that was brought once isn't read again.
-    async fn put_file(&self, path: &Path, keep: bool) -> Result<BlobId, ClusterError> {
-        if let Some(id) = self.blobs.lock().get(path).filter(|_| keep) {
+    /// Brings a library to the controller; one that was brought once isn't read again.
+    async fn put_library(&self, path: &Path) -> Result<BlobId, ClusterError> {
+        if let Some(id) = self.libraries.lock().get(path) {
             return Ok(*id);
         }
-        let failed = |source| ClusterError::Object { path: path.to_owned(), source };
-        let bytes = tokio::fs::read(path).await.map_err(failed)?;
-        let id = self.session.put_blob(bytes.into());
-        if keep {
-            self.blobs.lock().insert(path.to_owned(), id);
-        }
+        let id = self.session.put_library(read(path).await?);
+        self.libraries.lock().insert(path.to_owned(), id);
         Ok(id)
     }
 
@@ -329,20 +345,36 @@ impl Cluster {
     }
 
     /// Leaves the cluster, and stops it if it is this kernel's own.
-    pub async fn leave(self) {
+    pub async fn leave(&self) {
         self.session.close();
-        if let Some(controller) = self.controller {
-            controller.stop().await;
+        if self.is_own() {
+            // One that can't be reached is stopped all the same, with its controller.
+            _ = self.stop().await;
         }
     }
 
-    /// Stops the cluster, whoever started it.
-    pub async fn stop(self) -> Result<(), ClusterError> {
-        match self.controller {
-            Some(_) => self.leave().await,
-            None => self.client.shutdown().await?,
+    /// Stops the cluster, whoever started it. All who use it are told who did.
+    pub async fn stop(&self) -> Result<(), ClusterError> {
+        self.session.close();
+        let asked = self.client.shutdown().await;
+        match &self.controller {
+            Some(controller) => controller.stop().await,
+            None => asked?,
         }
         Ok(())
+    }
+}
+
+async fn read(path: &Path) -> Result<Bytes, ClusterError> {
+    let failed = |source| ClusterError::Object { path: path.to_owned(), source };
+    Ok(tokio::fs::read(path).await.map_err(failed)?.into())
+}
+
+/// What users of a cluster know this kernel by: its notebook, which Jupyter names.
+fn who() -> String {
+    match std::env::var("JPY_SESSION_NAME").ok().filter(|name| !name.is_empty()) {
+        Some(notebook) => format!("the notebook {notebook}"),
+        None => "a notebook".to_owned(),
     }
 }
 
@@ -412,7 +444,7 @@ async fn follow(
                     publisher.output(output).await;
                 }
             }
-            SessionEvent::ControllerLost(reason) => {
+            SessionEvent::ControllerLost(_) => {
                 let engines: Vec<EngineId> = known.lock().bars.keys().copied().collect();
                 for engine in engines {
                     end_bars(&known, engine, Death::EngineLost).await;
@@ -420,7 +452,6 @@ async fn follow(
                 let mut known = known.lock();
                 known.missed.clear();
                 known.engines.values_mut().for_each(|state| (state.up, state.restarting) = (false, false));
-                known.lost = Some(reason);
             }
         }
     }

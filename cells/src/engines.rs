@@ -4,12 +4,14 @@
 use crate::cluster::{Cluster, StartCluster};
 use crate::compiler_thread::CompilerThread;
 use crate::config::NotebookConfig;
-use crate::failure::{Failure, Kind, failure};
+use crate::failure::{Failure, Kind, failure, losses};
 use crate::interrupt::Interrupted;
 use crate::publisher::Publisher;
-use chorus_compiler::Member;
+use chorus_compiler::{Compiler, Member};
 use chorus_controller::Transport;
+use chorus_protocol::Death;
 use parking_lot::Mutex;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -64,8 +66,9 @@ impl Engines {
             let _alone = self.0.starting.lock().await;
             let Some(cluster) = self.current() else { return self.start_default(publisher).await };
             let Some(reason) = cluster.lost() else { return Ok(cluster) };
-            let what = format!("the cluster `{}` is gone, and its variables are lost: {reason}", cluster.name());
+            let gone = format!("the cluster `{}` is gone: {reason}", cluster.name());
             drop(cluster);
+            let what = self.tell_lost().await.unwrap_or(gone);
             self.leave().await;
             Err(failure(Kind::ClusterLost, format!("{what}\nRun the cell again for a new cluster.")))
         };
@@ -101,26 +104,35 @@ impl Engines {
 
     /// Leaves the cluster, with all that the notebook had there.
     pub async fn leave(&self) {
-        if let Some(cluster) = self.take()
-            && let Some(cluster) = sole(cluster).await
-        {
+        if let Some(cluster) = self.take() {
+            close(&cluster).await;
             cluster.leave().await;
         }
     }
+
+    /// Says once that the cluster is gone: who ended it, and which variables went with it.
+    pub async fn tell_lost(&self) -> Option<String> {
+        let cluster = self.current()?;
+        let (why, engines) = cluster.tell_lost()?;
+        let died = move |compiler: &mut Compiler| {
+            let lost = engines.iter().flat_map(|engine| compiler.died(Member::Engine(*engine), Death::EngineLost));
+            lost.collect::<BTreeSet<String>>()
+        };
+        let lost: Vec<String> = self.0.compiler.with(died).await.unwrap_or_default().into_iter().collect();
+        Some(format!("the cluster `{}` is gone: {why}{}", cluster.name(), losses(&lost)))
+    }
 }
 
-/// The cluster, when nobody else uses it any more: what background tasks still look at is theirs to close. Closing the
-/// session ends the runs that others follow.
-pub async fn sole(mut cluster: Arc<Cluster>) -> Option<Cluster> {
+/// Closes the session, which ends the runs that others follow, and waits a little until they have drawn their
+/// conclusions: the next cluster's engines have the same numbers.
+pub async fn close(cluster: &Arc<Cluster>) {
     cluster.session().close();
     for _ in 0..100 {
-        match Arc::try_unwrap(cluster) {
-            Ok(cluster) => return Some(cluster),
-            Err(shared) => cluster = shared,
+        if Arc::strong_count(cluster) == 1 {
+            return;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    None
 }
 
 /// How many engines a cluster has that nobody said a number for: one for each core, at least 2.

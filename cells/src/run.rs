@@ -4,13 +4,13 @@ use crate::cluster::{Cluster, ClusterError};
 use crate::interrupt::Interrupted;
 use crate::places::place_of;
 use crate::publisher::Publisher;
-use chorus_client::{Run, RunRequest};
+use chorus_client::Run;
 use chorus_compiler::Object;
 use chorus_magics::PxOptions;
-use chorus_protocol::{Aftermath, EngineId, Entry, Outcome, RunEvent, SnapshotPolicy, Target, Took};
+use chorus_protocol::{Aftermath, EngineId, Entry, Outcome, RunEvent, RunSpec, SnapshotPolicy, Target, Took};
 use chorus_render::{Output, PxView, ViewOptions, duration};
-use futures::FutureExt;
 use chorus_system::signal;
+use futures::FutureExt;
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -83,11 +83,11 @@ pub enum Followed {
 
 /// What goes to engines along with an object.
 pub struct Along<'a> {
-    /// See [`RunRequest::argument`].
+    /// See [`RunSpec::argument`].
     pub argument: Vec<u8>,
-    /// See [`RunRequest::label`].
+    /// See [`RunSpec::label`].
     pub label: &'a str,
-    /// See [`RunRequest::snapshots`].
+    /// See [`RunSpec::snapshots`].
     pub snapshots: SnapshotPolicy,
 }
 
@@ -100,18 +100,19 @@ pub async fn send(
     Along { argument, label, snapshots }: Along<'_>,
     publisher: &Publisher,
 ) -> Result<(Sent, PxCell), ClusterError> {
-    let (preload, id) = cluster.put_object(object).await?;
+    let (preload, blob) = cluster.put_object(object).await?;
     let generation = |engine| object.needs_variables.then(|| cluster.generation(engine));
-    let run = cluster.session().run(RunRequest {
+    let spec = RunSpec {
         preload,
-        object: id,
+        object: blob.id(),
         entry: Entry::Cell(object.entry.clone()),
-        argument,
+        argument: argument.into(),
         map: None,
         label: label.to_owned(),
         snapshots,
-        targets: targets.iter().map(|&engine| Target { engine, generation: generation(engine) }).collect(),
-    });
+    };
+    let to = targets.iter().map(|&engine| Target { engine, generation: generation(engine) }).collect();
+    let run = cluster.session().run(spec, to);
     cluster.remember_publisher(run.id(), publisher);
     let view = Arc::new(Mutex::new(PxView::new(
         targets,

@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::json;
 use std::error::Error;
 use std::ffi::OsString;
-use std::io::Read;
+use std::io::{IsTerminal, Read};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -28,7 +28,7 @@ pub struct Start {
     /// The cluster's name
     #[arg(long, default_value = DEFAULT)]
     name: String,
-    /// Listen on 127.0.0.1 instead of in a private folder
+    /// Listen on ports of 127.0.0.1 instead of in a private folder
     #[arg(long)]
     tcp: bool,
     /// Stay in the foreground, until Ctrl-C
@@ -40,6 +40,15 @@ pub struct Start {
 pub struct Named {
     /// The cluster; the only one if there is just one
     name: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub struct Stop {
+    #[command(flatten)]
+    cluster: Named,
+    /// Also while it runs cells; without a terminal, as in scripts, this goes without saying
+    #[arg(long)]
+    force: bool,
 }
 
 #[derive(Args, Debug)]
@@ -149,7 +158,7 @@ fn background(start: &Start, engines: u32) -> Result<ExitCode, Box<dyn Error>> {
 }
 
 async fn joined(connection: &Connection, engines: u32) -> Result<ClusterStatus, Box<dyn Error>> {
-    let (client, mut status) = Client::connect(connection).await?;
+    let (client, mut status) = Client::connect(connection, "`chorus start`").await?;
     let deadline = Instant::now() + JOIN_LIMIT;
     while status.engines.len() < engines as usize && Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -174,21 +183,31 @@ fn find(name: Option<&str>) -> Result<ClusterEntry, Box<dyn Error>> {
     }
 }
 
-async fn connect(entry: &ClusterEntry) -> Result<(Client, ClusterStatus), Box<dyn Error>> {
-    Ok(Client::connect(&Connection::read(&entry.connection_file)?).await?)
+async fn connect(entry: &ClusterEntry, who: &str) -> Result<(Client, ClusterStatus), Box<dyn Error>> {
+    Ok(Client::connect(&Connection::read(&entry.connection_file)?, who).await?)
 }
 
-/// Stops a cluster and waits until it is gone.
-pub fn stop(named: &Named) -> Result<(), Box<dyn Error>> {
-    let entry = find(named.name.as_deref())?;
+/// Stops a cluster and waits until it is gone. Says whom that cuts off.
+pub fn stop(stop: &Stop) -> Result<(), Box<dyn Error>> {
+    let entry = find(stop.cluster.name.as_deref())?;
+    let name = &entry.name;
     crate::runtime()?.block_on(async {
-        let (client, _) = connect(&entry).await?;
+        let (client, status) = connect(&entry, "`chorus stop`").await?;
+        let users: String = status.users.iter().map(|user| format!("\n  {user}")).collect();
+        let runs = status.users.iter().any(|user| user.running.is_some());
+        if runs && !stop.force && std::io::stdin().is_terminal() {
+            let how = format!("`chorus stop --force {name}` stops it all the same");
+            return Err(
+                format!("the cluster `{name}` runs cells, so it wasn't stopped; {how}. It is used by:{users}").into()
+            );
+        }
         client.shutdown().await?;
         let deadline = Instant::now() + Duration::from_secs(10);
         while entry.connection_file.exists() && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        println!("Stopped the cluster `{}`.", entry.name);
+        let users = if users.is_empty() { users } else { format!(" It was used by:{users}") };
+        println!("Stopped the cluster `{name}`.{users}");
         Ok(())
     })
 }
@@ -216,7 +235,7 @@ pub fn list(list: &List) -> Result<(), Box<dyn Error>> {
 /// Shows one cluster.
 pub fn status(status: &Status) -> Result<(), Box<dyn Error>> {
     let entry = find(status.cluster.name.as_deref())?;
-    let (_, found) = crate::runtime()?.block_on(connect(&entry))?;
+    let (_, found) = crate::runtime()?.block_on(connect(&entry, "`chorus status`"))?;
     if status.json {
         println!("{}", serde_json::to_string_pretty(&found)?);
     } else {

@@ -1,13 +1,14 @@
 //! `chorus kernel`: what the kernelspec starts.
 
-use chorus_cells::NotebookConfig;
 use crate::places::{data_folder, engine_program, runtime_folder};
+use chorus_cells::NotebookConfig;
+use chorus_controller::{FolderError, OwnFolder};
 use chorus_engine::program::WORKER;
 use chorus_jupyter::ConnectionInfo;
 use chorus_kernel::{CacheConfig, KernelConfig};
 use chorus_system::{parent, process, signal};
 use std::error::Error;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ pub fn run(connection_file: &Path) -> Result<ExitCode, Box<dyn Error>> {
     let runtime = runtime_folder();
     let folder = private_folder(&runtime)?;
     // SAFETY: nothing has started a thread yet.
-    unsafe { chorus_kernel::prepare_environment(&folder) };
+    unsafe { chorus_kernel::prepare_environment(folder.path()) };
     crate::log();
     let exe = std::env::current_exe()?;
     let (engine, engine_args) = engine_program(&exe);
@@ -45,34 +46,29 @@ pub fn run(connection_file: &Path) -> Result<ExitCode, Box<dyn Error>> {
                 .filter(|count| *count > 0),
             runtime,
         },
-        folder: folder.clone(),
+        folder: folder.path().to_owned(),
         cache: CacheConfig::from_environment(),
         data: data_folder(),
     };
     die_with_parent();
     let result = crate::runtime()?.block_on(chorus_kernel::serve(config));
     // A build may still be writing; what it leaves is removed by the next kernel.
-    let _ = std::fs::remove_dir_all(&folder);
+    folder.remove();
     result?;
     // Not by return: the compiler's thread may be in the middle of something.
     std::process::exit(0)
 }
 
 /// A folder for this kernel's builds. Those of kernels that were killed are removed.
-fn private_folder(runtime: &Path) -> std::io::Result<PathBuf> {
-    use std::os::unix::fs::DirBuilderExt;
-    let kernels = runtime.join("kernels");
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&kernels)?;
-    for entry in std::fs::read_dir(&kernels)?.flatten() {
-        let pid = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok());
-        if pid.is_some_and(|pid| !process::exists(pid)) {
-            let _ = std::fs::remove_dir_all(entry.path());
-        }
-    }
-    let folder = kernels.join(std::process::id().to_string());
-    let _ = std::fs::remove_dir_all(&folder);
-    std::fs::DirBuilder::new().mode(0o700).create(&folder)?;
-    Ok(folder)
+fn private_folder(runtime: &Path) -> Result<OwnFolder, FolderError> {
+    let id = std::process::id();
+    let create = |name: &str| OwnFolder::create(runtime, "kernels", name);
+    // In another container, a kernel may have the same id.
+    let others = (1..=9).map(|number| format!("{id}-{number}"));
+    others.fold(create(&id.to_string()), |made, name| match made {
+        Err(FolderError::InUse(_) | FolderError::Foreign(_)) => create(&name),
+        made => made,
+    })
 }
 
 /// Jupyter sets JPY_PARENT_PID for kernels that are to end with it.

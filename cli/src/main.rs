@@ -44,9 +44,9 @@ Environment:
 #[derive(Subcommand, Debug)]
 enum Command {
     /// Install the kernel into Jupyter
-    Install(Place),
+    Install(InstallFor),
     /// Remove the kernel from Jupyter
-    Uninstall(Place),
+    Uninstall(InstallFor),
     /// Run the kernel; Jupyter calls this
     Kernel {
         /// Jupyter's connection file
@@ -81,7 +81,7 @@ enum Command {
     /// Start a cluster that outlives notebooks
     Start(cluster::Start),
     /// Stop a cluster
-    Stop(cluster::Named),
+    Stop(cluster::Stop),
     /// List the clusters of this user on this host
     List(cluster::List),
     /// Show a cluster and its engines
@@ -92,7 +92,7 @@ enum Command {
 
 #[derive(Args, Debug)]
 #[group(multiple = false)]
-struct Place {
+struct InstallFor {
     /// For this user (the default)
     #[arg(long)]
     user: bool,
@@ -107,8 +107,8 @@ struct Place {
     system: bool,
 }
 
-impl Place {
-    fn place(self) -> Where {
+impl InstallFor {
+    fn folder(self) -> Where {
         match (self.prefix, self.sys_prefix, self.system) {
             (Some(prefix), _, _) => Where::Prefix(prefix),
             (None, true, _) => Where::SysPrefix,
@@ -151,11 +151,11 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
     match command {
         Command::Kernel { connection_file } => return kernel::run(&connection_file),
-        Command::Install(place) => {
-            let folder = install::install(&place.place(), &std::env::current_exe()?)?;
+        Command::Install(whom) => {
+            let folder = install::install(&whom.folder(), &std::env::current_exe()?)?;
             println!("Installed the kernel \"Rust (Chorus)\" in {}", folder.display());
         }
-        Command::Uninstall(place) => println!("Removed {}", install::uninstall(&place.place())?.display()),
+        Command::Uninstall(whom) => println!("Removed {}", install::uninstall(&whom.folder())?.display()),
         Command::Run { notebook, output, engines, timeout, allow_errors, color } => {
             log();
             let output = output.map(|path| match path.as_os_str() == "-" {
@@ -172,7 +172,7 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         }
         Command::Cache(command) => cache::run(&command)?,
         Command::Start(start) => return cluster::start(start),
-        Command::Stop(named) => cluster::stop(&named)?,
+        Command::Stop(stop) => cluster::stop(&stop)?,
         Command::List(list) => cluster::list(&list)?,
         Command::Status(status) => cluster::status(&status)?,
         Command::Engine(engine) => return cluster::engine(&engine),

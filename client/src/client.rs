@@ -1,10 +1,11 @@
 //! The handle that everything begins with.
 
 use crate::ClientError;
+use crate::command::Command;
+use crate::driver::Driver;
 use crate::link::{CONNECT, Link};
 use crate::session::{Session, SessionEvents, open};
-use crate::task::{Command, Task};
-use chorus_protocol::{ClusterStatus, Connection};
+use chorus_protocol::{ClientInfo, ClusterStatus, Connection};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
@@ -20,11 +21,14 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects, and tells how the cluster is. Takes 5 s at most; call it in a tokio runtime.
-    pub async fn connect(connection: &Connection) -> Result<(Client, ClusterStatus), ClientError> {
-        let (link, status) = Link::connect(connection).await?;
+    /// Connects, and tells how the cluster is. `who` is what users of the cluster know this client by, such as a
+    /// notebook's name. Takes 5 s at most; call it in a tokio runtime.
+    pub async fn connect(connection: &Connection, who: &str) -> Result<(Client, ClusterStatus), ClientError> {
+        let host = chorus_system::user::host_name();
+        let info = ClientInfo { name: who.to_owned(), pid: std::process::id(), host };
+        let (link, status) = Link::connect(connection, &info).await?;
         let (commands, inbox) = mpsc::unbounded_channel();
-        tokio::spawn(Task::new(connection.clone(), link, inbox, &status).work());
+        tokio::spawn(Driver::new(connection.clone(), info, link, inbox, &status).work());
         Ok((Client { name: connection.name.clone(), commands }, status))
     }
 

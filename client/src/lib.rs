@@ -6,15 +6,16 @@
 //! No call waits for ever, and output is acknowledged when the user of this crate takes it, which is what slows down
 //! an engine whose output nobody reads.
 
-mod calls;
 mod client;
+mod command;
+mod driver;
 mod error;
 mod link;
 mod session;
 mod state;
 mod task;
 
-pub use calls::{Call, CallEvent, CallRequest};
 pub use client::Client;
 pub use error::ClientError;
-pub use session::{Map, Run, RunRequest, Session, SessionEvent, SessionEvents};
+pub use session::{Blob, Map, Run, Session, SessionEvent, SessionEvents};
+pub use task::{Task, TaskUpdate};

@@ -2,7 +2,7 @@
 //! link.
 
 use crate::ClientError;
-use chorus_protocol::{ClusterStatus, Connection, Frame, FromClient, Key, ToClient, VERSION};
+use chorus_protocol::{ClientInfo, ClusterStatus, Connection, Frame, FromClient, Key, ToClient, VERSION};
 use futures::StreamExt;
 use futures::channel::mpsc;
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub(crate) struct Link {
 
 impl Link {
     /// Connects and says hello.
-    pub async fn connect(connection: &Connection) -> Result<(Link, ClusterStatus), ClientError> {
+    pub async fn connect(connection: &Connection, who: &ClientInfo) -> Result<(Link, ClusterStatus), ClientError> {
         let limit = if is_dead(connection) { CONNECT_DEAD } else { CONNECT };
         let unreachable = |why: String| ClientError::Unreachable {
             name: connection.name.clone(),
@@ -33,7 +33,7 @@ impl Link {
             endpoint: connection.clients.clone(),
             why,
         };
-        match tokio::time::timeout(limit, Link::greet(connection)).await {
+        match tokio::time::timeout(limit, Link::greet(connection, who)).await {
             Ok(Ok(Ok(joined))) => Ok(joined),
             Ok(Ok(Err(refusal))) => Err(ClientError::Refused(refusal)),
             Ok(Err(why)) => Err(unreachable(why)),
@@ -41,7 +41,7 @@ impl Link {
         }
     }
 
-    async fn greet(connection: &Connection) -> Result<Result<(Link, ClusterStatus), String>, String> {
+    async fn greet(connection: &Connection, who: &ClientInfo) -> Result<Result<(Link, ClusterStatus), String>, String> {
         let mut options = SocketOptions::default();
         options.no_connect_timeout();
         let mut socket = DealerSocket::with_options(options);
@@ -49,7 +49,8 @@ impl Link {
         socket.connect(&connection.clients).await.map_err(|error| error.to_string())?;
         let (sender, receiver) = socket.split();
         let mut link = Link { sender, receiver, monitor, key: connection.key.clone() };
-        let hello = Frame::encode(&FromClient::Hello { version: VERSION }, &link.key).map_err(|e| e.to_string())?;
+        let hello = FromClient::Hello { version: VERSION, info: who.clone() };
+        let hello = Frame::encode(&hello, &link.key).map_err(|error| error.to_string())?;
         link.send(&hello).await?;
         loop {
             match link.next().await? {

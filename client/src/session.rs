@@ -1,13 +1,14 @@
 //! Handles of sessions and runs.
 
-use crate::task::Command;
+use crate::command::Command;
 use bytes::Bytes;
 use chorus_protocol::{
-    Aftermath, BlobId, Death, EngineId, EngineInfo, Entry, MapEvent, MapId, MapSpec, RunEvent, RunId, RunSpec,
-    SessionId, SnapshotPolicy, Target,
+    Aftermath, BlobId, Death, EngineId, EngineInfo, MapEvent, MapId, MapSpec, RunEvent, RunId, RunSpec, SessionId,
+    Target,
 };
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, OnceLock};
 use tokio::sync::mpsc;
 
 /// A namespace on every engine. Clones are the same session; it is closed with the last of them and of its runs.
@@ -19,6 +20,7 @@ pub struct Session {
 #[derive(Debug)]
 struct Shared {
     id: SessionId,
+    lost: Arc<OnceLock<String>>,
     commands: mpsc::UnboundedSender<Command>,
     runs: Numbers,
     maps: Numbers,
@@ -33,7 +35,7 @@ pub(crate) struct Numbers(Mutex<u64>);
 impl Numbers {
     /// Sends something that has the next number.
     pub fn next<T>(&self, send: impl FnOnce(u64) -> T) -> T {
-        let mut next = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = self.0.lock();
         let number = *next;
         *next += 1;
         send(number)
@@ -46,25 +48,32 @@ impl Drop for Shared {
     }
 }
 
-/// What to run and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RunRequest {
-    /// Libraries that are loaded first, once a worker.
-    pub preload: Vec<BlobId>,
-    /// The cell's object.
-    pub object: BlobId,
-    /// What to call.
-    pub entry: Entry,
-    /// What it is given besides.
-    pub argument: Vec<u8>,
-    /// The map that it serves, if it does.
-    pub map: Option<MapId>,
-    /// What monitors show for it.
-    pub label: String,
-    /// Whether variables are to outlive a worker that dies in it.
-    pub snapshots: SnapshotPolicy,
-    /// The engines, each with the generation that it must have.
-    pub targets: Vec<Target>,
+/// Bytes that the cluster keeps for a session: as long as there is a handle, or a run or a task that names them and
+/// hasn't ended.
+#[derive(Clone, Debug)]
+pub struct Blob(Arc<Held>);
+
+#[derive(Debug)]
+struct Held {
+    id: BlobId,
+    session: SessionId,
+    /// The handle alone doesn't keep the connection.
+    commands: mpsc::WeakUnboundedSender<Command>,
+}
+
+impl Blob {
+    /// Its name, for runs and tasks.
+    pub fn id(&self) -> BlobId {
+        self.0.id
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(commands) = self.commands.upgrade() {
+            _ = commands.send(Command::ReleaseBlob { session: self.session, id: self.id });
+        }
+    }
 }
 
 /// What happens in a session outside of its runs.
@@ -101,7 +110,7 @@ pub enum SessionEvent {
         aftermath: Aftermath,
         /// The generation that the session goes on with there.
         generation: u32,
-        /// Whether it died in a call, which tells of that itself.
+        /// Whether it died in a task, which tells of that itself.
         in_task: bool,
     },
     /// Output of a run that has ended, or whose [`Run`] is no longer there: threads of a cell may outlive it.
@@ -158,14 +167,15 @@ impl Drop for SessionEvents {
 
 pub(crate) fn open(commands: mpsc::UnboundedSender<Command>) -> (Session, SessionEvents) {
     let (sender, events) = mpsc::unbounded_channel();
-    let session = SessionId::random();
-    _ = commands.send(Command::Open { session, events: sender });
+    let (session, lost) = (SessionId::random(), Arc::default());
+    _ = commands.send(Command::Open { session, lost: Arc::clone(&lost), events: sender });
     // The events alone don't keep the connection.
     let events = SessionEvents { session, events, commands: commands.downgrade() };
     (
         Session {
             shared: Arc::new(Shared {
                 id: session,
+                lost,
                 commands,
                 runs: Numbers::default(),
                 maps: Numbers::default(),
@@ -182,34 +192,45 @@ impl Session {
         self.shared.id
     }
 
-    /// Gives bytes to the cluster, for runs to name them. The same bytes are sent once a client.
-    pub fn put_blob(&self, bytes: Bytes) -> BlobId {
+    /// Why the controller is gone, if it is. Known before the session's runs end for it.
+    pub fn lost(&self) -> Option<&str> {
+        self.shared.lost.get().map(String::as_str)
+    }
+
+    /// Gives bytes to the cluster, for this session's runs and tasks to name them.
+    pub fn put_blob(&self, bytes: Bytes) -> Blob {
+        let (id, session) = (BlobId::of(&bytes), self.id());
+        self.command(Command::PutBlob { session, id, bytes });
+        Blob(Arc::new(Held { id, session, commands: self.shared.commands.downgrade() }))
+    }
+
+    /// Gives a library to the cluster, which keeps it as long as it lives. It is sent once a client.
+    pub fn put_library(&self, bytes: Bytes) -> BlobId {
         let id = BlobId::of(&bytes);
-        self.command(Command::Put { id, bytes });
+        self.command(Command::PutLibrary { id, bytes });
         id
     }
 
-    /// Runs an object. Its events are there for the taking from now on.
-    pub fn run(&self, request: RunRequest) -> Run {
+    /// Runs an object on these engines, each of which must have that generation. Its events are there for the taking
+    /// from now on.
+    pub fn run(&self, spec: RunSpec, targets: Vec<Target>) -> Run {
         let (sender, events) = mpsc::unbounded_channel();
-        let RunRequest { preload, object, entry, argument, map, label, snapshots, targets } = request;
         let session = self.id();
         let id = self.shared.runs.next(|number| {
             let run = RunId(number);
-            let spec = RunSpec { session, run, preload, object, entry, argument, map, label, snapshots };
-            self.command(Command::Run { spec, targets, events: sender });
+            self.command(Command::Run { session, run, spec, targets, events: sender });
             run
         });
         Run { id, session: self.clone(), events }
     }
 
-    /// Has a map's items shared out among the runs that serve it. `items`, `chunk` and `retries` are as in [`MapSpec`].
-    pub fn open_map(&self, items: Option<u64>, chunk: Option<u64>, retries: u32) -> Map {
+    /// Has a map's items shared out among the runs that serve it.
+    pub fn open_map(&self, spec: MapSpec) -> Map {
         let (sender, events) = mpsc::unbounded_channel();
+        let session = self.id();
         let id = self.shared.maps.next(|number| {
             let map = MapId(number);
-            let spec = MapSpec { session: self.id(), map, items, chunk, retries };
-            self.command(Command::OpenMap { spec, events: sender });
+            self.command(Command::OpenMap { session, map, spec, events: sender });
             map
         });
         Map { id, session: self.clone(), events }
@@ -245,7 +266,7 @@ impl Session {
     }
 
     pub(crate) fn command(&self, command: Command) {
-        // The task lives as long as this handle; if it doesn't, it panicked, and the runs' channels are closed.
+        // The driver lives as long as this handle; if it doesn't, it panicked, and the runs' channels are closed.
         _ = self.shared.commands.send(command);
     }
 }

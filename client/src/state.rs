@@ -1,13 +1,14 @@
 //! What the client keeps between its socket and its users: which runs owe which ends, what is to be acknowledged, and
 //! what the controller may not have got. No socket and no clock in here.
 
-use crate::calls::CallEvent;
 use crate::session::SessionEvent;
+use crate::task::TaskUpdate;
 use chorus_protocol::{
-    ClusterStatus, Death, EngineId, EngineInfo, Frame, MapEvent, MapId, Outcome, RunEvent, RunId, SessionId, Target,
-    TaskEvent, TaskId, ToClient,
+    BlobId, ClusterStatus, Death, EngineId, EngineInfo, Frame, MapEvent, MapId, Outcome, RunEvent, RunId, SessionId,
+    Target, TaskEvent, TaskId, ToClient,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, OnceLock};
 use tokio::sync::mpsc::UnboundedSender;
 
 /// Acknowledge when so much has been taken from an engine; the rest follows with the next ping.
@@ -15,18 +16,25 @@ const ACKNOWLEDGE: u64 = 64 << 10;
 
 /// A run that somebody waits for.
 struct Pending {
+    object: BlobId,
     targets: BTreeSet<EngineId>,
     events: UnboundedSender<(EngineId, RunEvent)>,
 }
 
 pub(crate) struct SessionState {
+    lost: Arc<OnceLock<String>>,
     events: UnboundedSender<SessionEvent>,
     runs: HashMap<RunId, Pending>,
     maps: HashMap<MapId, UnboundedSender<(Option<EngineId>, MapEvent)>>,
-    calls: HashMap<TaskId, UnboundedSender<CallEvent>>,
+    /// Those who listen to tasks.
+    tasks: HashMap<TaskId, UnboundedSender<TaskUpdate>>,
+    /// The objects of tasks that haven't ended, whether anybody listens or not.
+    objects: HashMap<TaskId, BlobId>,
+    /// The blobs that the controller keeps for the session, and how many handles, runs and tasks need each.
+    blobs: HashMap<BlobId, usize>,
     /// Output taken and not yet acknowledged.
     taken: BTreeMap<EngineId, u64>,
-    /// Bytes of maps' and calls' results since the last confirmation: the controller keeps them until then.
+    /// Bytes of maps' and tasks' results since the last confirmation: the controller keeps them until then.
     unconfirmed: usize,
     /// The session's messages so far, and how many of them the controller knows of.
     received: u64,
@@ -35,11 +43,13 @@ pub(crate) struct SessionState {
     established: bool,
 }
 
-/// Output to acknowledge, and the count of messages to confirm.
+/// Output to acknowledge, the count of messages to confirm, and what needn't be kept.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Receipts {
     pub acks: Vec<(SessionId, EngineId, u64)>,
     pub received: Vec<(SessionId, u64)>,
+    /// Blobs that nobody needs any more.
+    pub dropped: Vec<(SessionId, BlobId)>,
 }
 
 #[derive(Default)]
@@ -55,13 +65,16 @@ impl Sessions {
         Sessions { open: HashMap::new(), engines: engines(status), lost: false }
     }
 
-    pub fn open(&mut self, session: SessionId, events: UnboundedSender<SessionEvent>) {
+    pub fn open(&mut self, session: SessionId, lost: Arc<OnceLock<String>>, events: UnboundedSender<SessionEvent>) {
         _ = events.send(SessionEvent::Opened { engines: self.engines.clone() });
         let state = SessionState {
+            lost,
             events,
             runs: HashMap::new(),
             maps: HashMap::new(),
-            calls: HashMap::new(),
+            tasks: HashMap::new(),
+            objects: HashMap::new(),
+            blobs: HashMap::new(),
             unconfirmed: 0,
             taken: BTreeMap::new(),
             received: 0,
@@ -76,6 +89,7 @@ impl Sessions {
         &mut self,
         session: SessionId,
         run: RunId,
+        object: BlobId,
         targets: &[Target],
         events: UnboundedSender<(EngineId, RunEvent)>,
     ) -> bool {
@@ -88,7 +102,8 @@ impl Sessions {
         if targets.is_empty() {
             return false;
         }
-        state.runs.insert(run, Pending { targets, events });
+        state.hold(object);
+        state.runs.insert(run, Pending { object, targets, events });
         true
     }
 
@@ -108,15 +123,40 @@ impl Sessions {
         self.open.get_mut(&session).is_some_and(|state| state.maps.remove(&map).is_some())
     }
 
-    /// Takes note of a call. False if there is nothing to send: no session.
-    pub fn submit_call(&mut self, session: SessionId, task: TaskId, events: UnboundedSender<CallEvent>) -> bool {
+    /// Takes note of a task. False if there is nothing to send: no session.
+    pub fn submit_task(
+        &mut self,
+        session: SessionId,
+        task: TaskId,
+        object: BlobId,
+        events: UnboundedSender<TaskUpdate>,
+    ) -> bool {
         // As for maps.
-        self.open.get_mut(&session).map(|state| state.calls.insert(task, events)).is_some()
+        let Some(state) = self.open.get_mut(&session) else { return false };
+        state.hold(object);
+        state.objects.insert(task, object);
+        state.tasks.insert(task, events);
+        true
     }
 
     /// Whether the session is open.
-    pub fn forget_call(&mut self, session: SessionId, task: TaskId) -> bool {
-        self.open.get_mut(&session).map(|state| state.calls.remove(&task)).is_some()
+    pub fn forget_task(&mut self, session: SessionId, task: TaskId) -> bool {
+        self.open.get_mut(&session).map(|state| state.tasks.remove(&task)).is_some()
+    }
+
+    /// Takes note of a blob's handle. False if there is nothing to send: the controller has it, or there is no session.
+    pub fn put_blob(&mut self, session: SessionId, blob: BlobId) -> bool {
+        let Some(state) = self.open.get_mut(&session) else { return false };
+        let known = state.blobs.contains_key(&blob);
+        *state.blobs.entry(blob).or_default() += 1;
+        !known
+    }
+
+    /// A blob's handle is gone.
+    pub fn release_blob(&mut self, session: SessionId, blob: BlobId) {
+        if let Some(state) = self.open.get_mut(&session) {
+            state.release(blob);
+        }
     }
 
     /// Whether it is.
@@ -136,6 +176,7 @@ impl Sessions {
     /// The controller doesn't have the session any more.
     pub fn lose(&mut self, session: SessionId, why: &str) {
         let Some(state) = self.open.remove(&session) else { return };
+        _ = state.lost.set(why.to_owned());
         for pending in state.runs.into_values() {
             end(&pending.events, pending.targets, Outcome::died(Death::EngineLost));
         }
@@ -173,6 +214,11 @@ impl Sessions {
                 state.unconfirmed = 0;
                 receipts.received.push((session, state.received));
             }
+            // Not at once: the next cell may have the same object.
+            if all {
+                let unneeded = state.blobs.extract_if(|_, uses| *uses == 0);
+                receipts.dropped.extend(unneeded.map(|(blob, _)| (session, blob)));
+            }
         }
         receipts
     }
@@ -200,11 +246,14 @@ impl Sessions {
                     state.count();
                     state.unconfirmed += event.weight();
                     let over = matches!(event, TaskEvent::Done(..) | TaskEvent::Failed(..));
-                    if let Some(events) = state.calls.get(&task) {
-                        _ = events.send(CallEvent::Task(event));
+                    if let Some(events) = state.tasks.get(&task) {
+                        _ = events.send(TaskUpdate::Task(event));
                     }
                     if over {
-                        state.calls.remove(&task);
+                        state.tasks.remove(&task);
+                        if let Some(object) = state.objects.remove(&task) {
+                            state.release(object);
+                        }
                     }
                 }
             }
@@ -272,6 +321,19 @@ impl Sessions {
 }
 
 impl SessionState {
+    /// Something more needs this blob, if it is one that the controller keeps for the session.
+    fn hold(&mut self, blob: BlobId) {
+        if let Some(uses) = self.blobs.get_mut(&blob) {
+            *uses += 1;
+        }
+    }
+
+    fn release(&mut self, blob: BlobId) {
+        if let Some(uses) = self.blobs.get_mut(&blob) {
+            *uses = uses.saturating_sub(1);
+        }
+    }
+
     fn count(&mut self) {
         self.received += 1;
         self.established = true;
@@ -279,8 +341,8 @@ impl SessionState {
 
     fn deliver(&mut self, run: RunId, engine: EngineId, event: RunEvent) {
         let weight = event.weight() as u64;
-        if let Some(call) = run.task().and_then(|task| self.calls.get(&task)) {
-            if call.send(CallEvent::Run(engine, event)).is_err() {
+        if let Some(task) = run.task().and_then(|task| self.tasks.get(&task)) {
+            if task.send(TaskUpdate::Run(engine, event)).is_err() {
                 *self.taken.entry(engine).or_default() += weight;
             }
             return;
@@ -292,8 +354,8 @@ impl SessionState {
                 }
                 let over = pending.targets.is_empty();
                 let sent = pending.events.send((engine, event)).map_err(|unsent| unsent.0.1);
-                if over {
-                    self.runs.remove(&run);
+                if over && let Some(ended) = self.runs.remove(&run) {
+                    self.release(ended.object);
                 }
                 sent
             }

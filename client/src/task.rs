@@ -1,298 +1,72 @@
-//! The background task: owns the socket, pings, reconnects, and ends everything when the controller is gone.
+//! Handles of tasks: calls of single functions.
 
-use crate::ClientError;
-use crate::calls::CallEvent;
-use crate::link::{CONNECT, Link};
-use crate::session::SessionEvent;
-use crate::state::{Sessions, Unconfirmed};
-use bytes::Bytes;
-use chorus_protocol::{
-    BlobId, ClusterStatus, Connection, EngineId, Frame, FromClient, MapEvent, MapId, MapSpec, RunEvent, RunId, RunSpec,
-    SessionId, Target, TaskId, TaskSpec, ToClient,
-};
-use std::collections::HashSet;
-use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::MissedTickBehavior;
+use crate::command::Command;
+use crate::session::{Session, taken};
+use chorus_protocol::{EngineId, RunEvent, TaskEvent, TaskId, TaskSpec};
+use tokio::sync::mpsc;
 
-const PING: Duration = Duration::from_secs(1);
-/// A controller that says nothing for so long, not even to a ping, isn't reached by this connection any more.
-const SILENCE: Duration = Duration::from_secs(5);
+/// What happens to a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TaskUpdate {
+    /// The function displayed or printed something there, or panicked.
+    Run(EngineId, RunEvent),
+    /// See [`TaskEvent`].
+    Task(TaskEvent),
+}
 
-/// What handles want of the task.
+/// A task that was submitted. Dropping it has its result forgotten, and doesn't stop it.
 #[derive(Debug)]
-pub(crate) enum Command {
-    Status(oneshot::Sender<Result<ClusterStatus, ClientError>>),
-    Shutdown(oneshot::Sender<()>),
-    Open { session: SessionId, events: mpsc::UnboundedSender<SessionEvent> },
-    Close(SessionId),
-    Put { id: BlobId, bytes: Bytes },
-    Run { spec: RunSpec, targets: Vec<Target>, events: mpsc::UnboundedSender<(EngineId, RunEvent)> },
-    Interrupt { session: SessionId, targets: Vec<EngineId>, signal: i32 },
-    EndRun { session: SessionId, run: RunId, engine: EngineId },
-    Restart { session: SessionId, targets: Vec<EngineId> },
-    OpenMap { spec: MapSpec, events: mpsc::UnboundedSender<(Option<EngineId>, MapEvent)> },
-    CloseMap { session: SessionId, map: MapId },
-    Submit { spec: TaskSpec, events: mpsc::UnboundedSender<CallEvent> },
-    Cancel { session: SessionId, task: TaskId },
-    Forget { session: SessionId, task: TaskId },
-    Taken { session: SessionId, engine: EngineId, bytes: u64 },
+pub struct Task {
+    id: TaskId,
+    session: Session,
+    events: mpsc::UnboundedReceiver<TaskUpdate>,
 }
 
-/// Why the task stops talking to the controller.
-enum End {
-    /// The connection is of no use; another may be.
-    Broken(String),
-    /// The controller has stopped or is out of reach.
-    Lost(String),
-    /// Nobody holds a handle any more.
-    Unused,
-}
+impl Session {
+    /// Has a function called when the tasks that it needs are done.
+    pub fn submit(&self, spec: TaskSpec) -> Task {
+        let (sender, events) = mpsc::unbounded_channel();
+        let session = self.id();
+        let id = self.tasks().next(|number| {
+            let task = TaskId(number);
+            self.command(Command::SubmitTask { session, task, spec, events: sender });
+            task
+        });
+        Task { id, session: self.clone(), events }
+    }
 
-pub(crate) struct Task {
-    connection: Connection,
-    link: Link,
-    commands: mpsc::UnboundedReceiver<Command>,
-    sessions: Sessions,
-    unconfirmed: Unconfirmed,
-    blobs: HashSet<BlobId>,
-    asked_status: Vec<oneshot::Sender<Result<ClusterStatus, ClientError>>>,
-    asked_shutdown: Vec<oneshot::Sender<()>>,
-    heard: Instant,
+    /// Ends a task. [`TaskEvent::Failed`] follows, unless it has just ended by itself.
+    pub fn cancel(&self, task: TaskId) {
+        self.command(Command::CancelTask { session: self.id(), task });
+    }
 }
 
 impl Task {
-    pub fn new(
-        connection: Connection,
-        link: Link,
-        commands: mpsc::UnboundedReceiver<Command>,
-        status: &ClusterStatus,
-    ) -> Task {
-        Task {
-            connection,
-            link,
-            commands,
-            sessions: Sessions::new(status),
-            unconfirmed: Unconfirmed::default(),
-            blobs: HashSet::new(),
-            asked_status: Vec::new(),
-            asked_shutdown: Vec::new(),
-            heard: Instant::now(),
-        }
+    /// Its name on the wire, for tasks that need it.
+    pub fn id(&self) -> TaskId {
+        self.id
     }
 
-    pub async fn work(mut self) {
-        let why = loop {
-            match self.talk().await {
-                End::Unused => {
-                    _ = self.send(None, &FromClient::Goodbye, false).await;
-                    return;
-                }
-                End::Lost(why) => break why,
-                End::Broken(why) => {
-                    tracing::debug!(why, "the connection to the controller broke");
-                    // Whoever waits for the end of the cluster has it now, as far as can be seen from here.
-                    let stopping = !self.asked_shutdown.is_empty();
-                    if stopping {
-                        break why;
-                    }
-                    if let Err(error) = self.reconnect().await {
-                        break format!("{why}, and {error}");
-                    }
-                }
-            }
-        };
-        self.mourn(&why).await;
+    /// What happens next; `None` when the session is gone. Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Option<TaskUpdate> {
+        let event = self.events.recv().await?;
+        self.acknowledge(&event);
+        Some(event)
     }
 
-    /// Passes messages on in both directions until there is a reason to stop.
-    async fn talk(&mut self) -> End {
-        let mut ping = tokio::time::interval(PING);
-        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut last_tick = Instant::now();
-        self.heard = last_tick;
-        loop {
-            let sent = tokio::select! {
-                message = self.link.next() => match message {
-                    Ok(ToClient::ShuttingDown) => return End::Lost("it was stopped".to_owned()),
-                    Ok(message) => {
-                        self.heard = Instant::now();
-                        let results = matches!(message, ToClient::Map { .. } | ToClient::Task { .. });
-                        self.receive(message);
-                        if results { self.send_receipts(false).await } else { Ok(()) }
-                    }
-                    Err(why) => return End::Broken(why),
-                },
-                command = self.commands.recv() => match command {
-                    Some(command) => self.obey(command).await,
-                    None => return End::Unused,
-                },
-                _ = ping.tick() => {
-                    // Time in which this process didn't run is nobody's silence.
-                    let pause = last_tick.elapsed();
-                    last_tick = Instant::now();
-                    if pause > PING * 2 {
-                        self.heard += pause;
-                    }
-                    if self.heard.elapsed() >= SILENCE {
-                        return End::Broken(format!("it said nothing for {} s", SILENCE.as_secs()));
-                    }
-                    self.ping().await
-                }
-            };
-            if let Err(why) = sent {
-                return End::Broken(why);
-            }
+    fn acknowledge(&self, event: &TaskUpdate) {
+        if let TaskUpdate::Run(engine, event) = event {
+            taken(self.session.commands(), self.session.id(), *engine, event);
         }
     }
+}
 
-    fn receive(&mut self, message: ToClient) {
-        match message {
-            ToClient::Pong => self.sessions.establish(self.unconfirmed.pong()),
-            ToClient::Status(status) => {
-                for reply in self.asked_status.drain(..) {
-                    _ = reply.send(Ok(status.clone()));
-                }
-            }
-            message => self.sessions.deliver(message),
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.events.close();
+        while let Ok(event) = self.events.try_recv() {
+            self.acknowledge(&event);
         }
-    }
-
-    async fn obey(&mut self, command: Command) -> Result<(), String> {
-        let message = match command {
-            Command::Status(reply) => {
-                self.asked_status.push(reply);
-                return self.send(None, &FromClient::Status, false).await;
-            }
-            Command::Shutdown(reply) => {
-                self.asked_shutdown.push(reply);
-                return self.send(None, &FromClient::Shutdown, false).await;
-            }
-            Command::Open { session, events } => {
-                self.sessions.open(session, events);
-                return self.send(Some(session), &FromClient::OpenSession(session), true).await;
-            }
-            Command::Close(session) if self.sessions.close(session) => FromClient::CloseSession(session),
-            Command::Close(_) => return Ok(()),
-            Command::Put { id, .. } if !self.blobs.insert(id) => return Ok(()),
-            Command::Put { id, bytes } => FromClient::PutBlob { id, bytes: bytes.into() },
-            Command::Run { spec, targets, events } => {
-                if !self.sessions.submit(spec.session, spec.run, &targets, events) {
-                    return Ok(());
-                }
-                FromClient::Run { spec, targets }
-            }
-            Command::Interrupt { session, targets, signal } => FromClient::Interrupt { session, targets, signal },
-            Command::EndRun { session, run, engine } => FromClient::EndRun { session, run, engine },
-            Command::Restart { session, targets } => FromClient::RestartSession { session, targets },
-            Command::OpenMap { spec, events } => {
-                if !self.sessions.open_map(spec.session, spec.map, events) {
-                    return Ok(());
-                }
-                FromClient::OpenMap(spec)
-            }
-            Command::CloseMap { session, map } if self.sessions.close_map(session, map) => {
-                FromClient::CloseMap { session, map }
-            }
-            Command::CloseMap { .. } => return Ok(()),
-            Command::Submit { spec, events } => {
-                if !self.sessions.submit_call(spec.session, spec.task, events) {
-                    return Ok(());
-                }
-                FromClient::SubmitTask(spec)
-            }
-            Command::Cancel { session, task } if self.sessions.is_open(session) => {
-                FromClient::CancelTask { session, task }
-            }
-            Command::Forget { session, task } if self.sessions.forget_call(session, task) => {
-                FromClient::ForgetTask { session, task }
-            }
-            Command::Cancel { .. } | Command::Forget { .. } => return Ok(()),
-            Command::Taken { session, engine, bytes } => {
-                self.sessions.take(session, engine, bytes);
-                return self.send_receipts(false).await;
-            }
-        };
-        self.send(None, &message, true).await
-    }
-
-    async fn ping(&mut self) -> Result<(), String> {
-        self.send_receipts(true).await?;
-        if self.unconfirmed.ping() {
-            self.send(None, &FromClient::Ping, false).await?;
-        }
-        Ok(())
-    }
-
-    async fn send_receipts(&mut self, all: bool) -> Result<(), String> {
-        let receipts = self.sessions.receipts(all);
-        for (session, engine, bytes) in receipts.acks {
-            self.send(None, &FromClient::Ack { session, engine, bytes }, true).await?;
-        }
-        for (session, count) in receipts.received {
-            self.send(None, &FromClient::Received { session, count }, false).await?;
-        }
-        Ok(())
-    }
-
-    /// Sends a message; one that is `kept` is sent again should the connection break before it has surely arrived.
-    async fn send(&mut self, opens: Option<SessionId>, message: &FromClient, kept: bool) -> Result<(), String> {
-        let frame = Frame::encode(message, &self.connection.key).map_err(|error| error.to_string())?;
-        if kept {
-            self.unconfirmed.push(opens, frame.clone());
-        }
-        self.link.send(&frame).await
-    }
-
-    async fn reconnect(&mut self) -> Result<(), ClientError> {
-        let deadline = Instant::now() + CONNECT;
-        let (link, status) = loop {
-            match Link::connect(&self.connection).await {
-                Ok(connected) => break connected,
-                Err(error) if Instant::now() >= deadline || matches!(error, ClientError::Refused(_)) => {
-                    return Err(error);
-                }
-                Err(error) if chorus_system::process::exists(self.connection.pid) => {
-                    tracing::debug!(%error, "connecting again");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
-                Err(error) => return Err(error),
-            }
-        };
-        self.link = link;
-        let mut messages: Vec<FromClient> = Vec::new();
-        for (session, received) in self.sessions.reconnected(&status) {
-            messages.push(FromClient::Resume { session, received });
-        }
-        if !self.asked_status.is_empty() {
-            messages.push(FromClient::Status);
-        }
-        for message in messages {
-            // An error here shows again when the task goes on talking.
-            _ = self.send(None, &message, false).await;
-        }
-        for frame in self.unconfirmed.again() {
-            _ = self.link.send(&frame).await;
-        }
-        Ok(())
-    }
-
-    /// Ends everything that waits, now and later, until nobody holds a handle any more.
-    async fn mourn(mut self, why: &str) {
-        let lost = || ClientError::Lost { name: self.connection.name.clone(), why: why.to_owned() };
-        self.sessions.lose_all(why);
-        self.asked_shutdown.drain(..).for_each(|reply| _ = reply.send(()));
-        self.asked_status.drain(..).for_each(|reply| _ = reply.send(Err(lost())));
-        while let Some(command) = self.commands.recv().await {
-            match command {
-                Command::Status(reply) => _ = reply.send(Err(lost())),
-                Command::Shutdown(reply) => _ = reply.send(()),
-                Command::Open { events, .. } => _ = events.send(SessionEvent::ControllerLost(why.to_owned())),
-                Command::Run { spec, targets, events } => {
-                    _ = self.sessions.submit(spec.session, spec.run, &targets, events);
-                }
-                _ => {}
-            }
-        }
+        self.session.command(Command::ForgetTask { session: self.session.id(), task: self.id });
     }
 }

@@ -3,7 +3,8 @@
 use crate::core::{Core, CoreConfig};
 use crate::folder::Folder;
 use crate::gate::Gate;
-use crate::launcher::{Launch, Launcher};
+use crate::launch::{Launch, Launcher, on_this_host};
+use crate::own::FolderError;
 use crate::router::Router;
 use crate::server::{Event, Server};
 use chorus_protocol::{Connection, ConnectionError, Key};
@@ -51,17 +52,9 @@ pub enum ControllerError {
     /// A living cluster has the name.
     #[error("a cluster named `{0}` is running: stop it, or take another name")]
     InUse(String),
-    /// Others could put their own sockets in the way.
-    #[error("{0} belongs to somebody else, or others can write to it: point CHORUS_RUNTIME_DIR to a private folder")]
-    NotPrivate(PathBuf),
-    /// The folder can't be made.
-    #[error("the cluster's folder {path} can't be made: {source}")]
-    Folder {
-        /// The folder.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    /// The folder can't be had.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
     /// The path of a socket is longer than the system allows.
     #[error(
         "the socket's path {path} has {length} bytes and may have 107: point CHORUS_RUNTIME_DIR to a folder with a \
@@ -100,16 +93,10 @@ pub enum ControllerError {
 pub struct Controller {
     connection: Connection,
     folder: Arc<Folder>,
-    launcher: Option<Arc<Launcher>>,
+    launcher: Option<Arc<dyn Launcher>>,
     events: mpsc::UnboundedSender<Event>,
     stopped: watch::Receiver<bool>,
     server: AbortHandle,
-}
-
-impl std::fmt::Debug for Launcher {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Launcher")
-    }
 }
 
 impl Controller {
@@ -135,9 +122,8 @@ impl Controller {
         let launcher = match config.launcher {
             Some(launch) => {
                 let exits = events.clone();
-                let exited = move |engine, exit| _ = exits.send(Event::EngineExited(engine, exit));
-                let launcher = Launcher::start(launch, folder.clone(), exited).map_err(ControllerError::Thread)?;
-                Some(Arc::new(launcher))
+                let ended = move |engine, exit| _ = exits.send(Event::EngineExited(engine, exit));
+                Some(on_this_host(launch, folder.clone(), ended).map_err(ControllerError::Thread)?)
             }
             None => None,
         };
@@ -203,9 +189,9 @@ impl Drop for Controller {
     }
 }
 
-fn clean(launcher: Option<&Launcher>, folder: &Folder) {
+fn clean(launcher: Option<&dyn Launcher>, folder: &Folder) {
     if let Some(launcher) = launcher {
-        launcher.end();
+        launcher.end_all();
     }
     folder.remove();
 }
@@ -236,7 +222,7 @@ async fn bind(
     match transport {
         Transport::Ipc => Ok((router, None, inside)),
         Transport::Tcp => {
-            let gate = Gate::open(folder.socket(socket)).await;
+            let gate = Gate::open(folder.path(socket)).await;
             let (gate, endpoint) = gate.map_err(|error| failed("127.0.0.1")(error.into()))?;
             Ok((router, Some(gate), endpoint))
         }

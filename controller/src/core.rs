@@ -7,11 +7,9 @@
 mod client;
 mod engine;
 mod map;
-mod maps;
 mod routing;
 mod session;
 mod task;
-mod tasks;
 
 #[cfg(test)]
 mod random;
@@ -20,11 +18,12 @@ mod tests;
 
 use bytes::Bytes;
 use chorus_protocol::{
-    BlobId, ClusterStatus, EngineId, EngineStatus, FromClient, FromEngine, SessionId, ToClient, ToEngine,
+    BlobId, ClientInfo, ClusterStatus, EngineId, EngineStatus, FromClient, FromEngine, SessionId, SessionStatus,
+    ToClient, ToEngine,
 };
 use engine::{Engine, State};
 use session::Session;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,7 +56,9 @@ pub(crate) enum Input {
     ClientDisconnected(PeerId),
     /// Somebody sent what isn't a message, or isn't signed.
     Malformed,
-    /// A process that [`Action::SpawnEngine`] started is gone.
+    /// An engine that was started ought to have joined by now.
+    EngineLate(EngineId),
+    /// A process that [`Action::StartEngines`] started is gone.
     EngineExited(EngineId, Exit),
     /// Time goes by. Expected several times a heartbeat.
     Tick,
@@ -71,12 +72,16 @@ pub(crate) enum Action {
     ToEngines(Vec<PeerId>, ToEngine),
     ToClients(Vec<PeerId>, Arc<ToClient>),
     /// Keep the bytes. Engines may look for them as soon as the next action is done.
-    StoreBlob(BlobId, Vec<u8>),
+    StoreBlob(BlobId, Bytes),
+    /// Nobody needs them any more.
+    RemoveBlob(BlobId),
     /// Send these bytes to an engine.
     ReadBlob(PeerId, BlobId),
     /// Remove a file from the folder of blobs.
     RemoveFile(String),
-    SpawnEngine(EngineId),
+    StartEngines(Vec<EngineId>),
+    /// It hasn't joined in time. Unless its launcher knows why, that is [`Input::EngineLate`].
+    AskForEngine(EngineId),
     KillEngine(EngineId),
     DisconnectEngine(PeerId),
     DisconnectClient(PeerId),
@@ -114,14 +119,23 @@ pub(crate) struct Core {
     engines: BTreeMap<EngineId, Engine>,
     /// The connections of engines that registered.
     engine_peers: HashMap<PeerId, EngineId>,
-    /// Clients that said hello, and when each was last heard.
-    clients: BTreeMap<PeerId, Duration>,
+    /// Clients that said hello.
+    clients: BTreeMap<PeerId, Client>,
     sessions: BTreeMap<SessionId, Session>,
+    /// Blobs that stay as long as the cluster.
+    libraries: BTreeSet<BlobId>,
     rejected: u64,
     now: Duration,
     last_tick: Duration,
     last_heartbeat: Duration,
     stop: Stop,
+}
+
+#[derive(Debug)]
+struct Client {
+    /// When it was last heard.
+    seen: Duration,
+    info: ClientInfo,
 }
 
 /// How far the end of the cluster has come.
@@ -138,7 +152,9 @@ impl Core {
         let mut engines = BTreeMap::new();
         for id in (0..config.engines).map(EngineId) {
             engines.insert(id, Engine::launched(Duration::ZERO));
-            actions.push(Action::SpawnEngine(id));
+        }
+        if !engines.is_empty() {
+            actions.push(Action::StartEngines(engines.keys().copied().collect()));
         }
         Core {
             config,
@@ -146,6 +162,7 @@ impl Core {
             engine_peers: HashMap::new(),
             clients: BTreeMap::new(),
             sessions: BTreeMap::new(),
+            libraries: BTreeSet::new(),
             rejected: 0,
             now: Duration::ZERO,
             last_tick: Duration::ZERO,
@@ -166,9 +183,10 @@ impl Core {
             Input::EngineDisconnected(peer) => self.engine_disconnected(&peer, "lost its connection", actions),
             Input::ClientDisconnected(peer) => self.client_disconnected(&peer),
             Input::Malformed => self.rejected += 1,
+            Input::EngineLate(id) => self.engine_late(id, actions),
             Input::EngineExited(id, exit) => self.engine_exited(id, exit, actions),
             Input::Tick => self.tick(actions),
-            Input::Shutdown => self.shut_down(actions),
+            Input::Shutdown => self.shut_down(None, actions),
         }
         self.go_on_stopping(actions);
     }
@@ -180,7 +198,7 @@ impl Core {
         self.last_tick = self.now;
         if pause > self.config.heartbeat {
             self.engines.values_mut().for_each(|engine| engine.last_seen += pause);
-            self.clients.values_mut().for_each(|seen| *seen += pause);
+            self.clients.values_mut().for_each(|client| client.seen += pause);
         }
         if self.now.saturating_sub(self.last_heartbeat) >= self.config.heartbeat {
             self.last_heartbeat = self.now;
@@ -200,7 +218,8 @@ impl Core {
         }
     }
 
-    fn shut_down(&mut self, actions: &mut Vec<Action>) {
+    /// The cluster is to stop; a client wants it, or the program around the controller.
+    fn shut_down(&mut self, who: Option<ClientInfo>, actions: &mut Vec<Action>) {
         if self.stop != Stop::No {
             return;
         }
@@ -209,7 +228,7 @@ impl Core {
         if !engines.is_empty() {
             actions.push(Action::ToEngines(engines, ToEngine::Shutdown));
         }
-        self.tell_clients(ToClient::ShuttingDown, actions);
+        self.tell_clients(ToClient::ShuttingDown(who), actions);
         // Those who haven't joined yet can't be told.
         for (&id, engine) in &self.engines {
             if matches!(engine.state, State::Starting { .. }) {
@@ -233,7 +252,8 @@ impl Core {
         }
     }
 
-    fn status(&self) -> ClusterStatus {
+    /// For this client.
+    fn status(&self, peer: &PeerId) -> ClusterStatus {
         let engines = self.engines.iter().filter_map(|(&id, engine)| {
             let info = engine.info()?.clone();
             Some(EngineStatus {
@@ -254,8 +274,15 @@ impl Core {
             engines: engines.collect(),
             starting: self.engines.values().filter(|engine| engine.info().is_none()).count() as u32,
             sessions: self.sessions.len() as u32,
+            users: self.sessions.iter().map(|(&id, session)| self.session_status(id, session, peer)).collect(),
             rejected: self.rejected,
         }
+    }
+
+    fn session_status(&self, id: SessionId, session: &Session, peer: &PeerId) -> SessionStatus {
+        let mut runs = self.engines.values().flat_map(|engine| &engine.runs);
+        let running = runs.find(|run| run.session == id).map(|run| run.label.clone());
+        SessionStatus { client: session.client.clone(), own: session.is_owned_by(peer), running }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Routes runs to engines and their events back; starts the engines of this host.
+//! Routes runs to engines and their events back; has launchers start its engines.
 //!
 //! It never sees Rust code and never runs any: it carries bytes. All decisions are made in `core`, a pure state
 //! machine; the other modules bring it what happens and do what it says. It knows `chorus-protocol` only, and runs
@@ -8,10 +8,12 @@ mod controller;
 mod core;
 mod folder;
 mod gate;
-mod launcher;
+mod launch;
+mod own;
 mod router;
 mod server;
 
 pub use controller::{Controller, ControllerConfig, ControllerError, Transport};
 pub use folder::{ClusterEntry, list_clusters};
-pub use launcher::Launch;
+pub use launch::Launch;
+pub use own::{FolderError, OwnFolder};

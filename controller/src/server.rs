@@ -2,11 +2,12 @@
 
 use crate::core::{Action, Core, Exit, Input, PeerId};
 use crate::folder::Folder;
-use crate::launcher::Launcher;
+use crate::launch::Launcher;
 use crate::router::{Arrival, Router};
 use chorus_protocol::{BlobId, EngineId, Frame, FrameError, Key, ToEngine};
-use serde_bytes::ByteBuf;
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -29,7 +30,7 @@ pub(crate) struct Server {
     pub engines: Router,
     pub clients: Router,
     pub folder: Arc<Folder>,
-    pub launcher: Option<Arc<Launcher>>,
+    pub launcher: Option<Arc<dyn Launcher>>,
     pub events: mpsc::UnboundedReceiver<Event>,
     /// For tasks that read blobs.
     pub sender: mpsc::UnboundedSender<Event>,
@@ -67,7 +68,8 @@ impl Server {
                     Event::EngineExited(engine, exit) => Input::EngineExited(engine, exit),
                     Event::Stop => Input::Shutdown,
                     Event::BlobRead(id, frame) => {
-                        self.send_blob(id, frame, &mut inputs).await;
+                        let peers = self.reading.remove(&id).unwrap_or_default();
+                        self.send_blob(id, &peers, frame, &mut inputs).await;
                         Input::Tick
                     }
                 },
@@ -105,18 +107,29 @@ impl Server {
                         tracing::error!(%error, %id, "a blob can't be kept; runs that need it will fail to load");
                     }
                 }
-                Action::ReadBlob(peer, id) => self.read_blob(peer, id),
+                Action::RemoveBlob(id) => {
+                    let folder = self.folder.clone();
+                    tokio::task::spawn_blocking(move || folder.remove_blob(id));
+                }
+                Action::ReadBlob(peer, id) => self.read_blob(peer, id, inputs).await,
                 Action::RemoveFile(name) => {
                     let folder = self.folder.clone();
                     tokio::task::spawn_blocking(move || folder.remove_value(&name));
                 }
-                Action::SpawnEngine(engine) => match &self.launcher {
-                    Some(launcher) => launcher.spawn(engine),
-                    None => inputs.push(Input::EngineExited(engine, Exit::NotStarted("no launcher".into()))),
+                Action::StartEngines(engines) => match &self.launcher {
+                    Some(launcher) => launcher.start(&engines),
+                    None => inputs.extend(
+                        engines.into_iter().map(|it| Input::EngineExited(it, Exit::NotStarted("no launcher".into()))),
+                    ),
                 },
+                Action::AskForEngine(engine) => {
+                    if !self.launcher.as_ref().is_some_and(|launcher| launcher.is_waiting(engine)) {
+                        inputs.push(Input::EngineLate(engine));
+                    }
+                }
                 Action::KillEngine(engine) => {
                     if let Some(launcher) = &self.launcher {
-                        launcher.kill(engine);
+                        launcher.end(engine);
                     }
                 }
                 Action::DisconnectEngine(peer) => self.engines.disconnect(&peer),
@@ -136,25 +149,35 @@ impl Server {
     }
 
     /// Engines of a broadcast ask for the same blob at about the same time: it is read and signed once for all.
-    fn read_blob(&mut self, peer: PeerId, id: BlobId) {
+    async fn read_blob(&mut self, peer: PeerId, id: BlobId, inputs: &mut Vec<Input>) {
+        // Opened now, so that it may be removed meanwhile. If it is gone, that is said before anybody puts it again.
+        let Ok(mut file) = File::open(self.folder.blob(id)) else {
+            let gone = Frame::encode(&ToEngine::Blob { id, bytes: None }, &self.key);
+            return self.send_blob(id, &[peer], gone, inputs).await;
+        };
         let waiting = self.reading.entry(id).or_default();
         waiting.push(peer);
         if waiting.len() > 1 {
             return;
         }
-        let path = self.folder.blobs().join(id.file_name());
         let (key, sender) = (self.key.clone(), self.sender.clone());
         tokio::task::spawn_blocking(move || {
-            let bytes = std::fs::read(path).ok().map(ByteBuf::from);
+            let mut bytes = Vec::new();
+            let bytes = file.read_to_end(&mut bytes).is_ok().then(|| bytes.into());
             let frame = Frame::encode(&ToEngine::Blob { id, bytes }, &key);
             _ = sender.send(Event::BlobRead(id, frame));
         });
     }
 
-    async fn send_blob(&mut self, id: BlobId, frame: Result<Frame, FrameError>, inputs: &mut Vec<Input>) {
-        let peers = self.reading.remove(&id).unwrap_or_default();
+    async fn send_blob(
+        &mut self,
+        id: BlobId,
+        peers: &[PeerId],
+        frame: Result<Frame, FrameError>,
+        inputs: &mut Vec<Input>,
+    ) {
         match frame {
-            Ok(frame) => self.send_engines(&peers, &frame, inputs).await,
+            Ok(frame) => self.send_engines(peers, &frame, inputs).await,
             Err(error) => tracing::error!(%error, %id, "a blob can't be encoded"),
         }
     }

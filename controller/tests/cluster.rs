@@ -7,7 +7,7 @@ use chorus_controller::{Transport, list_clusters};
 use chorus_protocol::{
     BlobId, Death, EngineId, Frame, FromClient, FromEngine, Key, NoSnapshot, OUTPUT_WINDOW, Outcome, RunEvent, ToEngine,
 };
-use common::{LIMIT, all, cluster, done, next, output, run};
+use common::{LIMIT, all, cluster, done, next, output, run, run_blob};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -27,7 +27,7 @@ async fn opened(events: &mut SessionEvents) -> Vec<EngineId> {
 async fn a_broadcast_reaches_every_engine_and_comes_back() {
     for transport in [Transport::Ipc, Transport::Tcp] {
         let cluster = cluster(transport).await;
-        let (client, status) = Client::connect(cluster.controller.connection()).await.unwrap();
+        let (client, status) = Client::connect(cluster.controller.connection(), "a test").await.unwrap();
         assert_eq!((status.name.as_str(), status.engines.len()), ("test", 0));
         let (session, mut events) = client.open_session();
         opened(&mut events).await;
@@ -125,8 +125,8 @@ async fn an_engine_that_disconnects_is_noticed_at_once() {
     let (session, mut events) = client.open_session();
     assert_eq!(opened(&mut events).await, [engine.id, other.id]);
     let mut running = run(&session, &[engine.id, other.id]);
-    let spec = engine.run().await;
-    engine.event(&spec, RunEvent::Started(Err(NoSnapshot::Off)));
+    let begun = engine.run().await;
+    engine.event(&begun, RunEvent::Started(Err(NoSnapshot::Off)));
     assert_eq!(next(&mut running).await, Some((engine.id, RunEvent::Started(Err(NoSnapshot::Off)))));
 
     let gone = Instant::now();
@@ -264,9 +264,9 @@ async fn two_sessions_do_not_mix() {
     let (mut run_a, mut run_b) = (run(&a, &[engine.id]), run(&b, &[engine.id]));
     assert_eq!(run_a.id(), run_b.id(), "both count from the beginning");
     for _ in 0..2 {
-        let spec = engine.run().await;
-        engine.event(&spec, output(spec.session.to_string().into_bytes()));
-        engine.event(&spec, done(Outcome::Ok));
+        let begun = engine.run().await;
+        engine.event(&begun, output(begun.0.to_string().into_bytes()));
+        engine.event(&begun, done(Outcome::Ok));
     }
     for (session, run) in [(&a, &mut run_a), (&b, &mut run_b)] {
         let events = all(run).await;
@@ -289,11 +289,15 @@ async fn blobs_reach_engines_that_do_not_share_files() {
     let client = cluster.client().await;
     let (session, _events) = client.open_session();
     let bytes: Vec<u8> = (0..3 << 20).map(|n: u32| n.to_le_bytes()[0]).collect();
-    let id = session.put_blob(bytes.clone().into());
+    let blob = session.put_blob(bytes.clone().into());
+    let id = blob.id();
     assert_eq!(id, BlobId::of(&bytes));
-    let running = run(&session, &[engine.id, other.id]);
+    let library = session.put_library("library".into());
+    let mut running = run_blob(&session, &blob, &[engine.id, other.id]);
+    drop(blob);
+    let mut taken = Vec::new();
     for engine in [&mut engine, &mut other] {
-        engine.run().await;
+        taken.push(engine.run().await);
         // It is where the connection file says, before the run arrives.
         let file = cluster.controller.connection().blobs.join(id.file_name());
         assert_eq!(std::fs::read(file).unwrap(), bytes);
@@ -304,12 +308,25 @@ async fn blobs_reach_engines_that_do_not_share_files() {
         let mut got = Vec::new();
         while got.len() < 2 {
             if let ToEngine::Blob { id, bytes } = engine.recv().await {
-                got.push((id, bytes.map(serde_bytes::ByteBuf::into_vec)));
+                got.push((id, bytes.map(Vec::from)));
             }
         }
         assert!(got.contains(&(id, Some(bytes.clone()))) && got.contains(&(BlobId::of(b"unknown"), None)));
     }
-    drop(running);
+    // When both have run it, it goes.
+    let folder = &cluster.controller.connection().blobs;
+    engine.event(&taken[0], done(Outcome::Ok));
+    assert_eq!(next(&mut running).await, Some((engine.id, done(Outcome::Ok))));
+    assert!(folder.join(id.file_name()).exists());
+    other.event(&taken[1], done(Outcome::Ok));
+    let gone = async {
+        while folder.join(id.file_name()).exists() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(LIMIT, gone).await.expect("waited for the blob to be removed");
+    let left: Vec<_> = std::fs::read_dir(folder).unwrap().map(|it| it.unwrap().file_name()).collect();
+    assert_eq!(left, [library.file_name().as_str()], "libraries stay");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -355,7 +372,8 @@ async fn stopping_ends_everything_and_leaves_no_file() {
     loop {
         match timeout(LIMIT, events.recv()).await.expect("waited for the session to end") {
             Some(SessionEvent::ControllerLost(why)) => {
-                assert_eq!(why, "it was stopped");
+                let stopped = format!("a test (process {} on ", std::process::id());
+                assert!(why.starts_with(&stopped) && why.ends_with(") stopped it"), "{why}");
                 break;
             }
             Some(SessionEvent::Opened { .. } | SessionEvent::EngineDown { .. }) => {}
@@ -363,8 +381,8 @@ async fn stopping_ends_everything_and_leaves_no_file() {
         }
     }
     assert!(matches!(client.status().await, Err(ClientError::Lost { .. })));
-    assert_eq!(std::fs::read_dir(cluster.runtime.path()).unwrap().count(), 0);
-    let gone = Client::connect(cluster.controller.connection()).await;
+    assert_eq!(std::fs::read_dir(cluster.runtime.path().join("clusters")).unwrap().count(), 0);
+    let gone = Client::connect(cluster.controller.connection(), "a test").await;
     assert!(matches!(gone, Err(ClientError::Unreachable { .. })), "{gone:?}");
 }
 
@@ -376,7 +394,7 @@ async fn dropping_the_controller_leaves_no_file_and_the_client_hears_of_it() {
     let (session, mut events) = client.open_session();
     let mut running = run(&session, &[engine.id]);
     drop(cluster.controller);
-    assert_eq!(std::fs::read_dir(cluster.runtime.path()).unwrap().count(), 0);
+    assert_eq!(std::fs::read_dir(cluster.runtime.path().join("clusters")).unwrap().count(), 0);
     let end = timeout(Duration::from_secs(12), running.next()).await.expect("waited for the run to end");
     assert!(matches!(end, Some((_, RunEvent::Done { outcome: Outcome::Died(Death::EngineLost, _), .. }))), "{end:?}");
     let lost = timeout(LIMIT, async {
@@ -404,8 +422,8 @@ async fn routing_to_sixteen_engines_takes_well_under_a_millisecond_each_way() {
         .map(|mut engine| {
             tokio::spawn(async move {
                 for _ in 0..50 {
-                    let spec = engine.run().await;
-                    engine.event(&spec, done(Outcome::Ok));
+                    let begun = engine.run().await;
+                    engine.event(&begun, done(Outcome::Ok));
                 }
                 engine
             })

@@ -1,10 +1,10 @@
 //! Real engines that the controller starts: they run, die, come back, and never outlive it.
 
 use bytes::Bytes;
-use chorus_client::{Client, Run, RunRequest, Session, SessionEvent, SessionEvents};
+use chorus_client::{Blob, Client, Run, Session, SessionEvent, SessionEvents};
 use chorus_controller::{Controller, ControllerConfig, ControllerError, Launch, Transport};
 use chorus_protocol::{
-    Aftermath, BlobId, ClusterStatus, Death, EngineId, NoSnapshot, Outcome, RunEvent, SnapshotPolicy, Target,
+    Aftermath, BlobId, ClusterStatus, Death, EngineId, NoSnapshot, Outcome, RunEvent, RunSpec, SnapshotPolicy, Target,
 };
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -75,7 +75,7 @@ struct Cluster {
     client: Client,
     session: Session,
     events: SessionEvents,
-    object: BlobId,
+    object: Blob,
     std: BlobId,
     runtime: tempfile::TempDir,
 }
@@ -83,11 +83,11 @@ struct Cluster {
 async fn cluster(engines: u32) -> Cluster {
     let runtime = tempfile::tempdir().unwrap();
     let controller = Controller::start(config(runtime.path(), engines, engine_program())).await.unwrap();
-    let (client, _) = Client::connect(controller.connection()).await.unwrap();
+    let (client, _) = Client::connect(controller.connection(), "a test").await.unwrap();
     let (session, events) = client.open_session();
     let (object, std) = objects();
     let object = session.put_blob(Bytes::from(std::fs::read(object).unwrap()));
-    let std = session.put_blob(Bytes::from(std::fs::read(std).unwrap()));
+    let std = session.put_library(Bytes::from(std::fs::read(std).unwrap()));
     let cluster = Cluster { controller, client, session, events, object, std, runtime };
     cluster.until("all engines up", |status| status.engines.len() == engines as usize).await;
     cluster
@@ -108,16 +108,16 @@ impl Cluster {
 
     fn run(&self, entry: &str, targets: &[(u32, Option<u32>)]) -> Run {
         let targets = targets.iter().map(|&(id, generation)| Target { engine: EngineId(id), generation });
-        self.session.run(RunRequest {
+        let spec = RunSpec {
             preload: vec![self.std],
-            object: self.object,
+            object: self.object.id(),
             entry: entry.into(),
-            argument: vec![],
+            argument: Bytes::new(),
             map: None,
             label: entry.into(),
             snapshots: SnapshotPolicy::default(),
-            targets: targets.collect(),
-        })
+        };
+        self.session.run(spec, targets.collect())
     }
 
     async fn pid(&self, engine: u32) -> Pid {
@@ -158,7 +158,7 @@ async fn cells_run_and_workers_die_alone() {
     let (_, ends) = result(&mut cluster.run("greets", &[(0, Some(0)), (1, Some(0))])).await;
     assert_eq!(ends, [(0, Outcome::Ok, 0), (1, Outcome::Stale, 1)]);
     cluster.controller.stop().await;
-    assert_eq!(std::fs::read_dir(cluster.runtime.path()).unwrap().count(), 0);
+    assert_eq!(std::fs::read_dir(cluster.runtime.path().join("clusters")).unwrap().count(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -206,7 +206,7 @@ async fn a_stopped_engine_is_noticed_by_its_silence() {
     let heartbeat = Duration::from_millis(200);
     let config = ControllerConfig { heartbeat, ..config(runtime.path(), 1, engine_program()) };
     let controller = Controller::start(config).await.unwrap();
-    let (client, _) = Client::connect(controller.connection()).await.unwrap();
+    let (client, _) = Client::connect(controller.connection(), "a test").await.unwrap();
     let (_session, mut events) = client.open_session();
     let info = loop {
         match timeout(LIMIT, events.recv()).await.expect("waited for the engine") {
@@ -246,7 +246,7 @@ async fn engines_do_not_outlive_a_controller_that_is_dropped() {
     for pid in pids {
         assert_eq!(kill(pid, None), Err(nix::errno::Errno::ESRCH), "engine process {pid} lives");
     }
-    assert_eq!(std::fs::read_dir(runtime.path()).unwrap().count(), 0);
+    assert_eq!(std::fs::read_dir(runtime.path().join("clusters")).unwrap().count(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -257,7 +257,7 @@ async fn a_program_that_dies_at_once_is_given_up() {
     assert!(matches!(missing, Err(ControllerError::NoProgram(_))));
 
     let controller = Controller::start(config("/bin/false")).await.unwrap();
-    let (client, _) = Client::connect(controller.connection()).await.unwrap();
+    let (client, _) = Client::connect(controller.connection(), "a test").await.unwrap();
     let begin = Instant::now();
     while client.status().await.unwrap().starting > 0 {
         assert!(begin.elapsed() < LIMIT, "waited for the engine to be given up");

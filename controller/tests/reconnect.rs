@@ -80,22 +80,22 @@ async fn carry(client: TcpStream, controller: TcpStream, mut held: watch::Receiv
 async fn nothing_is_lost_and_nothing_comes_twice() {
     let cluster = cluster(Transport::Tcp).await;
     let proxy = Proxy::before(&cluster).await;
-    let (client, _) = Client::connect(&proxy.connection).await.unwrap();
+    let (client, _) = Client::connect(&proxy.connection, "a test").await.unwrap();
     let (session, mut events) = client.open_session();
     let mut engine = cluster.engine().await;
     let mut running = run(&session, &[engine.id]);
-    let spec = engine.run().await;
-    engine.event(&spec, RunEvent::Started(Err(NoSnapshot::Off)));
+    let begun = engine.run().await;
+    engine.event(&begun, RunEvent::Started(Err(NoSnapshot::Off)));
     assert_eq!(next(&mut running).await, Some((engine.id, RunEvent::Started(Err(NoSnapshot::Off)))));
 
     // These leave the controller and never arrive; the last is said while nobody is connected.
     proxy.hold(true);
-    engine.event(&spec, output(b"one".to_vec()));
-    engine.event(&spec, output(b"two".to_vec()));
+    engine.event(&begun, output(b"one".to_vec()));
+    engine.event(&begun, output(b"two".to_vec()));
     let watcher = cluster.client().await;
     cluster.until(&watcher, "the engine to be busy", |status| status.engines[0].busy).await;
     proxy.cut();
-    engine.event(&spec, done(Outcome::Ok));
+    engine.event(&begun, done(Outcome::Ok));
     proxy.hold(false);
     let got: Vec<_> = all(&mut running).await.into_iter().map(|(_, event)| event).collect();
     assert_eq!(got, [output(b"one".to_vec()), output(b"two".to_vec()), done(Outcome::Ok)]);
@@ -113,7 +113,7 @@ async fn nothing_is_lost_and_nothing_comes_twice() {
 async fn runs_that_are_sent_into_a_broken_connection_run_once() {
     let cluster = cluster(Transport::Tcp).await;
     let proxy = Proxy::before(&cluster).await;
-    let (client, _) = Client::connect(&proxy.connection).await.unwrap();
+    let (client, _) = Client::connect(&proxy.connection, "a test").await.unwrap();
     let (session, _events) = client.open_session();
     let mut engine = cluster.engine().await;
     for round in 0..5 {
@@ -135,7 +135,7 @@ async fn runs_that_are_sent_into_a_broken_connection_run_once() {
     loop {
         match engine.recv().await {
             ToEngine::CloseSession(_) => break,
-            ToEngine::Run { spec, .. } => panic!("run {} came twice", spec.run),
+            ToEngine::Run { run, .. } => panic!("run {run} came twice"),
             _ => {}
         }
     }
@@ -145,7 +145,7 @@ async fn runs_that_are_sent_into_a_broken_connection_run_once() {
 async fn a_controller_that_cannot_be_reached_again_is_lost() {
     let cluster = cluster(Transport::Tcp).await;
     let proxy = Proxy::before(&cluster).await;
-    let (client, _) = Client::connect(&proxy.connection).await.unwrap();
+    let (client, _) = Client::connect(&proxy.connection, "a test").await.unwrap();
     let (session, mut events) = client.open_session();
     let mut engine = cluster.engine().await;
     let mut running = run(&session, &[engine.id]);

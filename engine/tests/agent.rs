@@ -114,17 +114,15 @@ impl Cluster {
 
     fn run_of(&self, run: u64, entry: &str) -> ToEngine {
         let spec = RunSpec {
-            session: self.session,
-            run: RunId(run),
             preload: vec![blob(&objects().std)],
             object: blob(&objects().cells),
             entry: entry.into(),
-            argument: vec![],
+            argument: bytes::Bytes::new(),
             map: None,
             label: entry.into(),
             snapshots: SnapshotPolicy::Off,
         };
-        ToEngine::Run { spec, generation: None, rank: 3, size: 4 }
+        ToEngine::Run { session: self.session, run: RunId(run), spec, generation: None, rank: 3, size: 4 }
     }
 
     /// The events of a run, up to its end; they are acknowledged.

@@ -262,7 +262,7 @@ async fn late_output_carries_its_run() {
     let run = bench.submit("prints_late");
     assert_eq!(bench.finish(run).await.end(), (Outcome::Ok, 0));
     bench.worker.input(String::new());
-    let event = RunEvent::Output { stream: Stream::Stdout, bytes: b"late\n".to_vec() };
+    let event = RunEvent::Output { stream: Stream::Stdout, bytes: "late\n".into() };
     assert_eq!(bench.next().await, WorkerEvent::Run { run, event });
 }
 

@@ -315,7 +315,7 @@ pub enum ClusterCommand {
         /// How many engines; one for each core when left out
         #[arg(short, value_name = "N", value_parser = at_least_one)]
         n: Option<u32>,
-        /// Let engines of other machines join it
+        /// Listen on ports of 127.0.0.1 instead of in a private folder
         #[arg(long)]
         tcp: bool,
         /// Its name, by which other notebooks connect to it
@@ -323,7 +323,11 @@ pub enum ClusterCommand {
         name: Option<String>,
     },
     /// Stop the cluster and its engines
-    Stop,
+    Stop {
+        /// Although another notebook or `chorus start` started it
+        #[arg(long)]
+        force: bool,
+    },
     /// Show the cluster and its engines; also what %cluster alone does
     Status,
     /// Use a cluster that runs already
@@ -332,6 +336,8 @@ pub enum ClusterCommand {
         #[arg(value_name = "NAME|FILE")]
         to: String,
     },
+    /// Leave a cluster that this notebook didn't start; it goes on
+    Disconnect,
     /// Give engines fresh, empty workers
     Restart {
         /// The engines, as after `-t` of %px; all when left out

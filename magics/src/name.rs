@@ -203,7 +203,7 @@ impl Name {
             Name::PxResult => "%pxresult [-r | -e | -g BY] [--each] [--partial] [-o NAME]",
             Name::PxConfig => "%pxconfig [flags]",
             Name::Cluster => {
-                "%cluster [start [-n N] [--tcp] [--name NAME] | stop | status | connect NAME|FILE | restart [-t T]]"
+                "%cluster [start [-n N] [--tcp] [--name NAME] | stop [--force] | status | connect NAME|FILE | disconnect | restart [-t T]]"
             }
             Name::Map => {
                 "%map [flags] FUNCTION over DATA, or %%map [flags] over DATA and the function on the lines below"

@@ -74,11 +74,12 @@ Examples:
 const CLUSTER: &str = "\
 Examples:
   %cluster start -n 4                  4 engines on this machine
-  %cluster start --tcp --name lab      engines of other machines may join it
+  %cluster start --name lab            other notebooks may connect to it
   %cluster connect lab                 the same cluster from another notebook
   %cluster restart -t 2                a fresh worker for engine 2; its variables are gone
   %cluster                             who is there and what runs
-  %cluster stop";
+  %cluster disconnect                  leaves a cluster that somebody else started
+  %cluster stop                        ends one's own cluster";
 
 const MAP: &str = "\
 FUNCTION is a closure, the path of a function, or code that calls the item `it`. It takes items as values or by reference.

@@ -195,7 +195,9 @@ fn the_other_magics_are_read() {
     };
     assert_eq!(cluster("%cluster"), ClusterCommand::Status);
     assert_eq!(cluster("%cluster status"), ClusterCommand::Status);
-    assert_eq!(cluster("%cluster stop"), ClusterCommand::Stop);
+    assert_eq!(cluster("%cluster stop"), ClusterCommand::Stop { force: false });
+    assert_eq!(cluster("%cluster stop --force"), ClusterCommand::Stop { force: true });
+    assert_eq!(cluster("%cluster disconnect"), ClusterCommand::Disconnect);
     assert_eq!(cluster("%cluster start"), ClusterCommand::Start { n: None, tcp: false, name: None });
     assert_eq!(
         cluster("%cluster start -n 4 --tcp --name 'my lab'"),
@@ -357,22 +359,24 @@ fn help_is_asked_for_in_many_ways() {
     insta::assert_snapshot!(Name::Cluster.help(), @r"
     Starts, shows, joins and stops clusters
 
-    Usage: %cluster [start [-n N] [--tcp] [--name NAME] | stop | status | connect NAME|FILE | restart [-t T]]
+    Usage: %cluster [start [-n N] [--tcp] [--name NAME] | stop [--force] | status | connect NAME|FILE | disconnect | restart [-t T]]
 
     Commands:
-      start    Start a cluster and use it
-      stop     Stop the cluster and its engines
-      status   Show the cluster and its engines; also what %cluster alone does
-      connect  Use a cluster that runs already
-      restart  Give engines fresh, empty workers
+      start       Start a cluster and use it
+      stop        Stop the cluster and its engines
+      status      Show the cluster and its engines; also what %cluster alone does
+      connect     Use a cluster that runs already
+      disconnect  Leave a cluster that this notebook didn't start; it goes on
+      restart     Give engines fresh, empty workers
 
     Examples:
       %cluster start -n 4                  4 engines on this machine
-      %cluster start --tcp --name lab      engines of other machines may join it
+      %cluster start --name lab            other notebooks may connect to it
       %cluster connect lab                 the same cluster from another notebook
       %cluster restart -t 2                a fresh worker for engine 2; its variables are gone
       %cluster                             who is there and what runs
-      %cluster stop
+      %cluster disconnect                  leaves a cluster that somebody else started
+      %cluster stop                        ends one's own cluster
     ");
     let list = list();
     assert!(list.starts_with("Parallel:\n  %px, %%px "), "{list}");
@@ -527,28 +531,28 @@ fn errors_point_into_the_line() {
      --> cell line 1:10
     1 | %cluster strat
       |          ^^^^^
-    usage: %cluster [start [-n N] [--tcp] [--name NAME] | stop | status | connect NAME|FILE | restart [-t T]]; `%cluster?` tells more
+    usage: %cluster [start [-n N] [--tcp] [--name NAME] | stop [--force] | status | connect NAME|FILE | disconnect | restart [-t T]]; `%cluster?` tells more
     ");
     insta::assert_snapshot!(error("%cluster start -n 0"), @r"
     `-n` can't be `0`: write a number of engines, at least 1
      --> cell line 1:19
     1 | %cluster start -n 0
       |                   ^
-    usage: %cluster [start [-n N] [--tcp] [--name NAME] | stop | status | connect NAME|FILE | restart [-t T]]; `%cluster?` tells more
+    usage: %cluster [start [-n N] [--tcp] [--name NAME] | stop [--force] | status | connect NAME|FILE | disconnect | restart [-t T]]; `%cluster?` tells more
     ");
     insta::assert_snapshot!(error("%cluster connect"), @r"
     `NAME|FILE` is missing
      --> cell line 1:1
     1 | %cluster connect
       | ^^^^^^^^^^^^^^^^
-    usage: %cluster [start [-n N] [--tcp] [--name NAME] | stop | status | connect NAME|FILE | restart [-t T]]; `%cluster?` tells more
+    usage: %cluster [start [-n N] [--tcp] [--name NAME] | stop [--force] | status | connect NAME|FILE | disconnect | restart [-t T]]; `%cluster?` tells more
     ");
     insta::assert_snapshot!(error("%cluster stop now"), @r"
     `%cluster` doesn't take `now`
      --> cell line 1:15
     1 | %cluster stop now
       |               ^^^
-    usage: %cluster [start [-n N] [--tcp] [--name NAME] | stop | status | connect NAME|FILE | restart [-t T]]; `%cluster?` tells more
+    usage: %cluster [start [-n N] [--tcp] [--name NAME] | stop [--force] | status | connect NAME|FILE | disconnect | restart [-t T]]; `%cluster?` tells more
     ");
 }
 

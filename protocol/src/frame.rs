@@ -108,7 +108,7 @@ mod tests {
             session: SessionId(7),
             run: RunId(3),
             engine: EngineId(2),
-            event: RunEvent::Output { stream: Stream::Stdout, bytes },
+            event: RunEvent::Output { stream: Stream::Stdout, bytes: bytes.into() },
         }
     }
 

@@ -3,23 +3,22 @@
 //! On each engine, a run serves it ([`crate::RunSpec::map`]): it asks for items and reports those that are done. The
 //! controller knows which engine has which items, and sees neither items nor results.
 
-use crate::id::{MapId, SessionId};
 use crate::run::Death;
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 /// A map that is to be shared out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MapSpec {
-    /// Whose.
-    pub session: SessionId,
-    /// Which.
-    pub map: MapId,
     /// How many items there are, or `None` when each engine has items of its own, and only reports them.
     pub items: Option<u64>,
     /// How many items make a task; `None` lets the controller choose, by what they take.
     pub chunk: Option<u64>,
     /// How often items are tried again on whose engine a worker died.
     pub retries: u32,
+    /// Whether it goes on without items that are given up. If it doesn't, nothing is tried again whose function called
+    /// `exit`.
+    pub goes_on: bool,
 }
 
 /// Items to work at.
@@ -45,8 +44,7 @@ pub struct Report {
     /// How many of them failed.
     pub failed: u64,
     /// What the engine and the client know of them besides, which is nobody else's business.
-    #[serde(with = "serde_bytes")]
-    pub body: Vec<u8>,
+    pub body: Bytes,
 }
 
 /// What happens in a map.
@@ -54,7 +52,7 @@ pub struct Report {
 pub enum MapEvent {
     /// Items were done for the first time.
     Done(Vec<Report>),
-    /// These items were tried so often that they are given up: a worker died each time.
+    /// These items are given up: they were tried as often as they may, and a worker died each time, or called `exit`.
     GivenUp {
         /// The first.
         first: u64,

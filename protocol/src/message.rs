@@ -5,7 +5,9 @@ use crate::map::{MapEvent, MapSpec, Piece, Report};
 use crate::run::{Death, RunEvent, RunSpec, Target};
 use crate::snapshot::Aftermath;
 use crate::task::{TaskEvent, TaskSpec, TaskValue};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::path::PathBuf;
 
 /// What an engine tells of itself when it joins.
@@ -40,6 +42,47 @@ pub struct EngineStatus {
     pub running: Option<String>,
 }
 
+/// What a client tells of itself when it connects, so that users recognise whose a session is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ClientInfo {
+    /// What it is in its user's words, such as a notebook's name.
+    pub name: String,
+    /// Its process.
+    pub pid: u32,
+    /// Its host's name.
+    pub host: String,
+}
+
+impl fmt::Display for ClientInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (process {} on {})", self.name, self.pid, self.host)
+    }
+}
+
+/// An open session as the controller sees it. Not its id, which lets whoever knows it take the session over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionStatus {
+    /// Whose it is.
+    pub client: ClientInfo,
+    /// Whether it is the client's that asks.
+    pub own: bool,
+    /// What it runs on some engine, or has waiting there: that run's label.
+    pub running: Option<String>,
+}
+
+impl fmt::Display for SessionStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.client.fmt(f)?;
+        match &self.running {
+            Some(label) => {
+                let line = label.lines().next().unwrap_or_default().replace(char::is_control, " ");
+                write!(f, ", which runs `{line}`")
+            }
+            None => Ok(()),
+        }
+    }
+}
+
 /// The cluster as the controller sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterStatus {
@@ -53,8 +96,10 @@ pub struct ClusterStatus {
     pub engines: Vec<EngineStatus>,
     /// Engines that are being started and haven't joined yet.
     pub starting: u32,
-    /// Open sessions.
+    /// How many sessions are open.
     pub sessions: u32,
+    /// Whose they are.
+    pub users: Vec<SessionStatus>,
     /// Messages that were dropped because they weren't signed or didn't decode, and connections that never spoke
     /// the protocol.
     pub rejected: u64,
@@ -136,6 +181,10 @@ pub enum ToEngine {
     Heartbeat,
     /// Run an object when the session's earlier runs are done. The session's worker is started if there is none.
     Run {
+        /// Whose namespace.
+        session: SessionId,
+        /// Which run.
+        run: RunId,
         /// What to run.
         spec: RunSpec,
         /// See [`Target::generation`].
@@ -150,8 +199,10 @@ pub enum ToEngine {
         /// Its name.
         id: BlobId,
         /// Its bytes, or `None` when the controller doesn't have it either.
-        bytes: Option<serde_bytes::ByteBuf>,
+        bytes: Option<Bytes>,
     },
+    /// Nobody needs this blob any more.
+    DropBlob(BlobId),
     /// The client has taken this many bytes of the session's output.
     Ack {
         /// Whose output.
@@ -208,6 +259,8 @@ pub enum FromClient {
     Hello {
         /// [`crate::VERSION`] of the client.
         version: u16,
+        /// Who it is.
+        info: ClientInfo,
     },
     /// A sign of life; the controller answers with [`ToClient::Pong`].
     Ping,
@@ -218,14 +271,27 @@ pub enum FromClient {
     CloseSession(SessionId),
     /// Keep these bytes, so that runs can name them.
     PutBlob {
+        /// Whose runs will. Without a session, they are kept for as long as the cluster lives: a library, which all
+        /// objects need.
+        session: Option<SessionId>,
         /// Their name.
         id: BlobId,
         /// The bytes.
-        #[serde(with = "serde_bytes")]
-        bytes: Vec<u8>,
+        bytes: Bytes,
+    },
+    /// The session's runs that name this blob have ended, and there will be no more.
+    DropBlob {
+        /// Whose runs.
+        session: SessionId,
+        /// Which blob.
+        id: BlobId,
     },
     /// Run an object on these engines. Its blobs were put before.
     Run {
+        /// Whose namespace.
+        session: SessionId,
+        /// Which run.
+        run: RunId,
         /// What to run.
         spec: RunSpec,
         /// Where.
@@ -259,7 +325,14 @@ pub enum FromClient {
         engine: EngineId,
     },
     /// Share out a map. The runs that serve it are submitted by themselves, before or after.
-    OpenMap(MapSpec),
+    OpenMap {
+        /// Whose.
+        session: SessionId,
+        /// Which.
+        map: MapId,
+        /// What it is.
+        spec: MapSpec,
+    },
     /// End a map: its runs are told to.
     CloseMap {
         /// Whose.
@@ -268,7 +341,14 @@ pub enum FromClient {
         map: MapId,
     },
     /// Have a function called when the tasks that it needs are done.
-    SubmitTask(TaskSpec),
+    SubmitTask {
+        /// Whose.
+        session: SessionId,
+        /// Which.
+        task: TaskId,
+        /// What to call.
+        spec: TaskSpec,
+    },
     /// End a task. Those that need it fail.
     CancelTask {
         /// Whose.
@@ -390,8 +470,8 @@ pub enum ToClient {
     },
     /// The answer to `Status`.
     Status(ClusterStatus),
-    /// The cluster stops.
-    ShuttingDown,
+    /// The cluster stops: this client wanted it to, or the program around the controller.
+    ShuttingDown(Option<ClientInfo>),
     /// The controller doesn't have this session, or not for this client: it was closed while the client was away.
     SessionGone(SessionId),
 }

@@ -1,10 +1,11 @@
 //! A run: what is to be run where, and what happens in it.
 //!
 //! A run, seen from one engine, is the sequence `Started`, any number of `Output`, `Display`, `ClearOutput` and
-//! `Panic`, and one `Done`. Output that a run's threads or child processes write later still carries its [`RunId`].
+//! `Panic`, and one `Done`. Output that a run's threads or child processes write later still carries its [`crate::RunId`].
 
-use crate::id::{BlobId, EngineId, MapId, RunId, SessionId};
+use crate::id::{BlobId, EngineId, MapId};
 use crate::snapshot::{Aftermath, NoSnapshot, SnapshotPolicy, SnapshotState};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -22,10 +23,6 @@ pub const OUTPUT_CHUNK: usize = 64 << 10;
 /// One object, to be loaded and called once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunSpec {
-    /// Whose namespace.
-    pub session: SessionId,
-    /// Which run.
-    pub run: RunId,
     /// Libraries that are loaded first, in this order, once a worker: the standard library.
     pub preload: Vec<BlobId>,
     /// The cell's object.
@@ -33,8 +30,7 @@ pub struct RunSpec {
     /// What to call.
     pub entry: Entry,
     /// What it is given besides; only px and the client know what that is.
-    #[serde(with = "serde_bytes")]
-    pub argument: Vec<u8>,
+    pub argument: Bytes,
     /// The map that it serves, if it does.
     pub map: Option<MapId>,
     /// What monitors show for it: the beginning of the cell's text.
@@ -231,8 +227,7 @@ pub enum RunEvent {
         /// Where it printed them.
         stream: Stream,
         /// As printed.
-        #[serde(with = "serde_bytes")]
-        bytes: Vec<u8>,
+        bytes: Bytes,
     },
     /// The cell displayed a value.
     Display {
@@ -290,6 +285,6 @@ mod tests {
     #[test]
     fn only_what_the_user_made_counts_against_the_window() {
         assert_eq!(RunEvent::Started(Err(NoSnapshot::Off)).weight(), 0);
-        assert_eq!(RunEvent::Output { stream: Stream::Stdout, bytes: vec![0; 10] }.weight(), 10 + EVENT_WEIGHT);
+        assert_eq!(RunEvent::Output { stream: Stream::Stdout, bytes: vec![0; 10].into() }.weight(), 10 + EVENT_WEIGHT);
     }
 }

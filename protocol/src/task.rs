@@ -2,9 +2,9 @@
 //!
 //! On its engine it is a run like any other, which the controller sends when all that it needs is there.
 
-use crate::id::{BlobId, EngineId, RunId, SessionId, TaskId};
-use crate::run::Death;
-use crate::snapshot::SnapshotPolicy;
+use crate::id::{EngineId, RunId, TaskId};
+use crate::run::{Death, RunSpec};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -19,37 +19,26 @@ const ATTEMPT_BITS: u32 = 16;
 /// A function that is to be called.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskSpec {
-    /// Whose.
-    pub session: SessionId,
-    /// Which.
-    pub task: TaskId,
-    /// See [`crate::RunSpec::preload`].
-    pub preload: Vec<BlobId>,
-    /// The object that the function is in.
-    pub object: BlobId,
-    /// Where, see [`crate::Entry::Function`].
-    pub function: u64,
+    /// Each attempt is such a run. Its argument is made of `args`.
+    pub run: RunSpec,
     /// The run is given them one behind the other.
     pub args: Vec<TaskArg>,
     /// Tasks that have to end well before, besides those in `args`.
     pub after: Vec<TaskId>,
     /// On which engine; on any if `None`.
     pub on: Option<EngineId>,
-    /// How often to try again when the function panics. When its worker dies, it is tried once more at least.
+    /// How often to try again when the function panics. When its worker dies, it is tried once more at least; when it
+    /// calls `exit`, never.
     pub retries: u32,
     /// How long an attempt may take, in milliseconds; 0 is for ever.
     pub timeout_ms: u64,
-    /// What monitors show for it.
-    pub label: String,
-    /// See [`crate::RunSpec::snapshots`].
-    pub snapshots: SnapshotPolicy,
 }
 
 /// An argument of a task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TaskArg {
     /// As the client encoded it.
-    Value(#[serde(with = "serde_bytes")] Vec<u8>),
+    Value(Bytes),
     /// What this task returns.
     Task(TaskId),
 }
@@ -58,8 +47,7 @@ pub enum TaskArg {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskValue {
     /// As the engine encoded it.
-    #[serde(with = "serde_bytes")]
-    pub bytes: Vec<u8>,
+    pub bytes: Bytes,
     /// The file of which `bytes` speak, by its name in the controller's folder of blobs: a large value.
     pub file: Option<String>,
 }
@@ -92,7 +80,7 @@ impl TaskEvent {
 pub enum TaskFailure {
     /// The function panicked, with this message.
     Panicked(String),
-    /// Its worker died.
+    /// Its worker died, or ended by `exit`.
     Died(Death),
     /// It took longer than so many milliseconds, and was ended.
     TimedOut(u64),
@@ -112,6 +100,7 @@ impl fmt::Display for TaskFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             TaskFailure::Panicked(message) => f.write_str(message),
+            TaskFailure::Died(Death::Exit(status)) => write!(f, "it called `exit` with status {status}"),
             TaskFailure::Died(death) => write!(f, "its worker {death}"),
             TaskFailure::TimedOut(millis) => {
                 write!(f, "it took longer than its {} s, and was ended", *millis as f64 / 1000.0)

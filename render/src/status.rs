@@ -95,6 +95,7 @@ mod tests {
             ],
             starting: 2,
             sessions: 1,
+            users: vec![],
             rejected: 3,
         }
     }

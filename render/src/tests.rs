@@ -17,11 +17,11 @@ fn ids(count: u32) -> Vec<EngineId> {
 }
 
 fn out(text: &str) -> RunEvent {
-    RunEvent::Output { stream: Stream::Stdout, bytes: text.into() }
+    RunEvent::Output { stream: Stream::Stdout, bytes: text.to_owned().into() }
 }
 
 fn err(text: &str) -> RunEvent {
-    RunEvent::Output { stream: Stream::Stderr, bytes: text.into() }
+    RunEvent::Output { stream: Stream::Stderr, bytes: text.to_owned().into() }
 }
 
 fn show(mime: &str, content: &str) -> RunEvent {
@@ -440,7 +440,7 @@ fn partial_lines_wait_for_their_time() {
 #[test]
 fn a_character_cut_between_events_is_joined() {
     let [first, second] = [&"€\n".as_bytes()[..2], &"€\n".as_bytes()[2..]]
-        .map(|bytes| RunEvent::Output { stream: Stream::Stdout, bytes: bytes.into() });
+        .map(|bytes| RunEvent::Output { stream: Stream::Stdout, bytes: bytes.to_vec().into() });
     let events = [(0, first.clone()), (1, first), (0, second), (1, done(Outcome::Ok)), (0, done(Outcome::Ok))];
     insta::assert_snapshot!(transcript(OPTIONS, 2, &events), @r#"
     out "[stdout:0] €\n"
@@ -566,7 +566,7 @@ proptest! {
         let mut view = PxView::new(&ids(3), options);
         let mut outputs = Vec::new();
         for (engine, stream, bytes) in &pieces {
-            let event = RunEvent::Output { stream: *stream, bytes: bytes.clone() };
+            let event = RunEvent::Output { stream: *stream, bytes: bytes.clone().into() };
             outputs.extend(view.event(EngineId(*engine), &event, None));
         }
         for engine in ids(3) {
@@ -582,7 +582,7 @@ proptest! {
         let mut view = PxView::new(&ids(3), OPTIONS);
         let mut outputs = Vec::new();
         for ((engine, stream, bytes), flush) in pieces.iter().zip(flushes) {
-            let event = RunEvent::Output { stream: *stream, bytes: bytes.clone() };
+            let event = RunEvent::Output { stream: *stream, bytes: bytes.clone().into() };
             outputs.extend(view.event(EngineId(*engine), &event, None));
             if flush {
                 outputs.extend(view.flush_partial());

@@ -8,9 +8,14 @@ pub fn id() -> u32 {
     nix::unistd::Uid::current().as_raw()
 }
 
+/// Whether the file or folder is this user's.
+pub fn owns(metadata: &Metadata) -> bool {
+    metadata.uid() == nix::unistd::geteuid().as_raw()
+}
+
 /// Whether nobody but this user can write to the file or folder.
 pub fn owns_alone(metadata: &Metadata) -> bool {
-    metadata.uid() == nix::unistd::geteuid().as_raw() && metadata.mode() & 0o022 == 0
+    owns(metadata) && metadata.mode() & 0o022 == 0
 }
 
 /// The name of this host; `localhost` if it has none.

@@ -199,6 +199,36 @@ def test_start_list_status_stop(chorus):
     assert not path.exists(), "the connection file goes with its cluster"
 
 
+def test_a_cluster_leaves_alone_what_is_not_its_own(chorus, kernels, runtime_dir):
+    kernel = kernels()
+    kernel.run("1").ok()
+    for name in ("kernels", "clusters"):
+        chorus("start", "-n", 2, "--name", name)
+        chorus("stop", name)
+    assert kernel.run("6 * 7").ok().results == [{"text/plain": "42"}], "its folder is where it builds"
+
+    clusters = runtime_dir / "clusters"
+    thesis = clusters / "thesis"
+    thesis.mkdir(mode=0o700)
+    (thesis / "thesis.tex").write_text("years")
+    (clusters / "link").symlink_to(runtime_dir / "kernels")
+    (runtime_dir / "kernels/12345678").mkdir(mode=0o700)
+    (runtime_dir / "kernels/12345678/photo").write_text("")
+    for name in ("thesis", "link", "..", "a/b", "", "n" * 100, "kernels/x"):
+        done = chorus("start", "-n", 2, "--name", name, check=False)
+        assert done.returncode == 1 and done.stderr, name
+    assert (thesis / "thesis.tex").read_text() == "years"
+    assert kernel.run("6 * 8").ok().results == [{"text/plain": "48"}]
+
+    # What a killed one has left is removed by the next.
+    left = runtime_dir / "kernels" / str(kernel.pid)
+    processes.kill(kernel.pid)
+    processes.wait_until("the kernel to be gone", lambda: not processes.alive(kernel.pid), 20)
+    assert left.exists()
+    kernels().run("1").ok()
+    assert not left.exists() and (runtime_dir / "kernels/12345678/photo").exists()
+
+
 def test_a_name_can_be_taken_once(chorus):
     chorus("start", "-n", 2, "--name", "taken")
     done = chorus("start", "-n", 2, "--name", "taken", check=False)

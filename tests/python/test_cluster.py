@@ -1,6 +1,7 @@
 """`%cluster`: the cluster that starts by itself, and the commands that start, show, restart and stop one."""
 
 import os
+import pathlib
 import re
 
 import pytest
@@ -47,6 +48,32 @@ def test_a_stopped_cluster_can_be_started_again(own_kernel):
     assert "`before`" in own_kernel.run("%px before").failed().text
     reply = own_kernel.run("%px px::rank()").ok()
     assert re.search(r"Out\[1:\d+\]: 1\b", reply.text), reply
+
+
+def test_objects_are_removed_when_nobody_needs_them(own_kernel):
+    own_kernel.run("%cluster start -n 2 --name blobs").ok()
+    folder = pathlib.Path(own_kernel.env["CHORUS_RUNTIME_DIR"]) / "clusters/blobs/blobs"
+    for number in range(4):
+        own_kernel.run(f"%px let v{number} = vec![{number}];").ok()
+    # Queued runs have theirs until they have begun, and workers keep what they have loaded.
+    own_kernel.run("%px -a std::thread::sleep(std::time::Duration::from_secs(3));").ok()
+    own_kernel.run("%px -a v0.len() + v1.len() + v2.len() + v3.len()").ok()
+    assert re.search(r"Out\[0-1:\d+\]: 4\b", own_kernel.run("%pxresult").ok().text)
+    own_kernel.run("%map |x| x + 1 over 0..100u32").ok()
+    assert own_kernel.run("px::call!(|| 7).get()?").ok().results == [{"text/plain": "7"}]
+    # A worker that replaces another finds what it needs.
+    own_kernel.run("%px -t 0 std::process::abort();").failed()
+    own_kernel.run("%px px::rank()").ok()
+    own_kernel.run("1 + 1").ok()
+
+    def objects():
+        return [path for path in folder.iterdir() if path.stat().st_size < 1 << 20]
+
+    processes.wait_until("all objects to be removed", lambda: not objects(), 10)
+    libraries = list(folder.iterdir())
+    assert libraries, "the standard library stays"
+    own_kernel.run("%px 1 + 1").ok()
+    assert set(libraries) <= set(folder.iterdir())
 
 
 def test_status_without_a_cluster_says_so(own_kernel):

@@ -326,6 +326,20 @@ def test_an_item_that_kills_may_be_left_out_or_kept(maps):
     assert value(maps, "total") == "23"
 
 
+def test_an_item_that_exits_has_asked_for_it(maps, tmp_path):
+    line = (
+        "|x| { if x == 40 { std::io::Write::write_all("
+        f"""&mut std::fs::File::options().create(true).append(true).open("{tmp_path}/exits").unwrap(), b"x").unwrap(); """
+        "std::process::exit(0) } x }"
+    )
+    failed = maps.run(f"%map {line} over 0..100").failed()
+    assert "called `exit` with status 0" in failed.traceback, failed.traceback
+    assert (tmp_path / "exits").read_text() == "x", "the function was called again"
+    maps.run(f"%map --on-error keep -o kept {line} over 0..100").ok()
+    assert "called `exit` with status 0" in value(maps, "kept[40].clone().unwrap_err()")
+    assert value(maps, "kept.iter().filter(|it| it.is_ok()).count()") == "99", "the others aren't to blame"
+
+
 def test_what_an_engine_kept_dies_with_it(maps):
     line = "%map --keep -o kept |x| { if x == 900 { std::process::abort() } x } over 0..1000u32"
     assert "the results that it kept" in maps.run(line).failed().text

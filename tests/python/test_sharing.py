@@ -75,6 +75,42 @@ def test_two_notebooks_on_one_cluster(lasting, kernels):
     assert re.search(r"^Out\[1:\d+\]: 51$", two.run("%px mine").ok().text, re.MULTILINE)
 
 
+def test_a_notebook_leaves_a_cluster_that_others_use_alone(lasting, kernels):
+    one, two = (kernels(env={"JPY_SESSION_NAME": f"/home/me/{name}.ipynb"}) for name in ("one", "two"))
+    one.run("%cluster connect lasting").ok()
+    refused = one.run("%cluster stop").failed().text
+    assert "%cluster disconnect" in refused and "--force" in refused and "/home/me/" not in refused, refused
+    two.run("%cluster connect lasting").ok()
+    two.run("%px let mine = 5;").ok()
+    two.run("let here = 6;").ok()
+    reply = two.send('%px println!("looping"); loop {}')
+    two.wait_for_text(reply, "looping", times=2)
+    refused = one.run("%cluster stop").failed().text
+    assert "/home/me/two.ipynb" in refused and "looping" in refused and "/home/me/one.ipynb" not in refused, refused
+    assert len(lasting.status()["users"]) == 2
+
+    assert "goes on" in one.run("%cluster disconnect").ok().text
+    processes.wait_until("the session to be closed", lambda: lasting.status()["sessions"] == 1, 10)
+    assert "no cluster" in one.run("%cluster disconnect").failed().text
+    one.run("%cluster connect lasting").ok()
+    assert "/home/me/two.ipynb" in one.run("%cluster stop --force").ok().text
+
+    failed = two.wait(reply, timeout=20).failed()
+    assert "/home/me/one.ipynb" in failed.text and "stopped it" in failed.text and "`mine`" in failed.text, failed.text
+    assert two.run("here").ok().results == [{"text/plain": "6"}]
+    assert "`lasting` is gone" in two.run("%px 1").failed().text
+    # A cluster of one's own is stopped without a question, and others hear of it with their next cell.
+    two.run("%cluster start -n 2 --name own").ok()
+    assert "%cluster stop" in two.run("%cluster disconnect").failed().text
+    one.run("%cluster connect own").ok()
+    one.run("%px let theirs = 5;").ok()
+    assert "would end" in two.run("%cluster connect lasting").failed().text
+    assert "/home/me/one.ipynb" in two.run("%cluster stop").ok().text
+    told = one.run("1 + 1").ok()
+    assert "/home/me/two.ipynb" in told.text and "`theirs`" in told.text, told.text
+    assert "/home/me/two.ipynb" not in one.run("1 + 2").ok().text, "told twice"
+
+
 def test_a_started_cluster_outlives_its_notebooks(lasting, kernels):
     engines = sorted(engine["info"]["pid"] for engine in lasting.status()["engines"])
     kernel = kernels()
@@ -94,6 +130,7 @@ def test_a_cluster_that_is_stopped_fails_the_cell_that_runs(lasting, kernels):
     kernel.run("%cluster connect lasting").ok()
     reply = kernel.send('%px println!("looping"); loop {}')
     kernel.wait_for_text(reply, "looping", times=2)
-    lasting("stop")
-    kernel.wait(reply, timeout=20).failed()
+    stopped = lasting("stop").stdout
+    assert "a notebook" in stopped and "looping" in stopped, "whom it cuts off"
+    assert "`chorus stop`" in kernel.wait(reply, timeout=20).failed().text
     assert kernel.run("1 + 1").ok().results == [{"text/plain": "2"}]

@@ -104,6 +104,21 @@ def test_a_worker_that_dies_costs_one_more_try(cluster, tmp_path):
     assert "2 times: its worker was killed by signal 6" in reply.text
 
 
+@pytest.mark.parametrize("status", [0, 3])
+def test_a_function_that_exits_is_not_called_again(cluster, tmp_path, status):
+    cluster.run(
+        f"""
+        fn exits(folder: String) -> u32 {{
+            std::fs::write(format!("{{folder}}/{{}}", std::process::id()), "").unwrap();
+            std::process::exit({status})
+        }}
+        """
+    ).ok()
+    failed = cluster.run(f'px::call!(exits, "{tmp_path}", {{ retries: 3 }}).get()?').failed()
+    assert f"it called `exit` with status {status}" in failed.text and "times" not in failed.text, failed.text
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 def test_what_lies_on_a_dead_worker_is_done_elsewhere(cluster, tmp_path):
     marker = tmp_path / "pid"
     cluster.run(

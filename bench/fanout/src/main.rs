@@ -5,9 +5,9 @@
 //! in it.
 
 use bytes::Bytes;
-use chorus_client::{Client, RunRequest, Session};
+use chorus_client::{Client, Session};
 use chorus_controller::{Controller, ControllerConfig, Launch, Transport};
-use chorus_protocol::{BlobId, EngineId, Outcome, RunEvent, SnapshotPolicy, Target};
+use chorus_protocol::{BlobId, EngineId, Outcome, RunEvent, RunSpec, SnapshotPolicy, Target};
 use clap::Parser;
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -56,10 +56,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         heartbeat: Duration::from_secs(1),
     })
     .await?;
-    let (client, _) = Client::connect(controller.connection()).await?;
+    let (client, _) = Client::connect(controller.connection(), "bench").await?;
     let engines = join(&client, args.engines).await?;
     let (session, _events) = client.open_session();
-    let standard_library = session.put_blob(standard_library()?);
+    let standard_library = session.put_library(standard_library()?);
     let mut milliseconds = Vec::with_capacity(args.repeat);
     for number in 0..WARM_UP + args.repeat {
         let object = new_object(&object, number);
@@ -133,16 +133,17 @@ async fn broadcast(
     object: Bytes,
     targets: &[Target],
 ) -> Result<(), Box<dyn Error>> {
-    let mut run = session.run(RunRequest {
+    let object = session.put_blob(object);
+    let spec = RunSpec {
         preload: vec![library],
-        object: session.put_blob(object),
+        object: object.id(),
         entry: "bench_cell".into(),
-        argument: vec![],
+        argument: Bytes::new(),
         map: None,
         label: "fan-out".into(),
         snapshots: SnapshotPolicy::default(),
-        targets: targets.to_vec(),
-    });
+    };
+    let mut run = session.run(spec, targets.to_vec());
     let mut done = 0;
     while let Some((engine, event)) = run.next().await {
         match event {

@@ -2,14 +2,15 @@
 
 use super::parallel::resolve;
 use super::{Executor, Request};
-use crate::cluster::{Cluster, StartCluster};
-use crate::engines::{default_engines, sole};
-use crate::failure::{Failure, Kind, failure};
+use crate::cluster::{Cluster, ClusterError, StartCluster};
+use crate::engines::{close, default_engines};
+use crate::failure::{Failure, Kind, failure, losses};
 use chorus_compiler::Member;
 use chorus_controller::Transport;
 use chorus_magics::{ClusterCommand, Targets};
-use chorus_protocol::{Death, EngineId};
+use chorus_protocol::{Death, EngineId, SessionStatus, name_engines};
 use chorus_render::{Bundle, plain_bundle, status};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 impl Executor {
@@ -18,15 +19,28 @@ impl Executor {
         self.engines.get(&request.publisher, &request.interrupted).await
     }
 
+    /// The cluster, if it lives. One that is gone is left, and that is said.
+    async fn living_cluster(&self, request: &Request) -> Result<Option<Arc<Cluster>>, Failure> {
+        let cluster = self.engines.current().ok_or_else(no_cluster)?;
+        let Some(why) = cluster.lost() else { return Ok(Some(cluster)) };
+        let gone = format!("the cluster `{}` is gone: {why}", cluster.name());
+        let what = self.engines.tell_lost().await.unwrap_or(gone);
+        drop(cluster);
+        self.engines.leave().await;
+        request.publisher.warn(&what).await;
+        Ok(None)
+    }
+
     pub(super) async fn cluster_command(&mut self, command: ClusterCommand, request: &Request) -> Result<(), Failure> {
         let publisher = &request.publisher;
-        let none = || failure(Kind::NoCluster, "there is no cluster: `%cluster start` or any %px cell starts one");
         match command {
             ClusterCommand::Start { n, tcp, name } => {
                 if let Some(cluster) = self.engines.current().filter(|cluster| cluster.lost().is_none()) {
                     let (name, engines) = (cluster.name(), cluster.engines().len());
                     let what = format!("this notebook uses the cluster `{name}` with {engines} engines already");
-                    return Err(failure(Kind::ClusterError, format!("{what}: `%cluster stop` ends it")));
+                    let how =
+                        if cluster.is_own() { "`%cluster stop` stops it" } else { "`%cluster disconnect` leaves it" };
+                    return Err(failure(Kind::ClusterError, format!("{what}: {how}")));
                 }
                 self.engines.leave().await;
                 let engines = n.or(self.config.engines).unwrap_or_else(default_engines);
@@ -37,21 +51,39 @@ impl Executor {
                     () = interrupted.next() => return Err(failure(Kind::Interrupted, "no cluster was started")),
                 }
             }
-            ClusterCommand::Stop => {
-                let cluster = self.engines.take().ok_or_else(none)?;
-                let name = cluster.name().to_owned();
-                if let Some(cluster) = sole(cluster).await {
-                    cluster.stop().await.map_err(|error| failure(Kind::ClusterError, error.to_string()))?;
+            ClusterCommand::Stop { force } => {
+                let Some(cluster) = self.living_cluster(request).await? else { return Ok(()) };
+                let name = cluster.name();
+                let others = cluster.others().await.map_err(cluster_error)?;
+                if !cluster.is_own() && !force {
+                    let what = format!("this notebook didn't start the cluster `{name}`, so it wasn't stopped");
+                    let how = "`%cluster disconnect` leaves it; `%cluster stop --force` stops it";
+                    let what = format!("{what}: {how}{}", list(" for all who use it", &others));
+                    return Err(failure(Kind::ClusterError, what));
                 }
-                publisher.say(&format!("Stopped the cluster `{name}`.")).await;
+                self.engines.take();
+                close(&cluster).await;
+                cluster.stop().await.map_err(cluster_error)?;
+                let others = list(", also for those who use it", &others);
+                publisher.say(&format!("Stopped the cluster `{name}`{others}")).await;
+            }
+            ClusterCommand::Disconnect => {
+                let Some(cluster) = self.living_cluster(request).await? else { return Ok(()) };
+                let name = cluster.name().to_owned();
+                if cluster.is_own() {
+                    let what = format!("this notebook started the cluster `{name}`, which can't go on without it");
+                    return Err(failure(Kind::ClusterError, format!("{what}: `%cluster stop` stops it")));
+                }
+                drop(cluster);
+                self.engines.leave().await;
+                publisher.say(&format!("Disconnected from the cluster `{name}`, which goes on.")).await;
             }
             ClusterCommand::Status => match self.engines.current() {
                 None => {
                     publisher.display(plain_bundle("no cluster; `%cluster start` or any %px cell starts one")).await
                 }
                 Some(cluster) => {
-                    let status =
-                        cluster.status().await.map_err(|error| failure(Kind::ClusterError, error.to_string()))?;
+                    let status = cluster.status().await.map_err(cluster_error)?;
                     let shown: Bundle = status::cluster(&status);
                     publisher.display(shown).await;
                 }
@@ -62,30 +94,55 @@ impl Executor {
                     publisher.say(&format!("Connected to the cluster `{}` already.", cluster.name())).await;
                     return Ok(());
                 }
-                let cluster = Cluster::connect(&to, &self.config.runtime, &self.compiler)
-                    .await
-                    .map_err(|error| failure(Kind::ClusterError, error.to_string()))?;
+                let own = self.engines.current().filter(|cluster| cluster.is_own() && cluster.lost().is_none());
+                if let Some(cluster) = own {
+                    let others = cluster.others().await.map_err(cluster_error)?;
+                    if !others.is_empty() {
+                        let what = format!("this notebook's own cluster `{}` would end", cluster.name());
+                        let what = format!("{what}: `%cluster stop` stops it{}", list(" for all who use it", &others));
+                        return Err(failure(Kind::ClusterError, what));
+                    }
+                }
+                let cluster =
+                    Cluster::connect(&to, &self.config.runtime, &self.compiler).await.map_err(cluster_error)?;
                 self.engines.leave().await;
                 let cluster = self.engines.set(cluster);
                 let (name, engines) = (cluster.name(), cluster.engines().len());
                 publisher.say(&format!("Connected to the cluster `{name}` with {engines} engines.")).await;
             }
             ClusterCommand::Restart { targets } => {
-                let cluster = self.engines.current().ok_or_else(none)?;
+                let cluster = self.engines.current().ok_or_else(no_cluster)?;
                 let engines = resolve(&targets.unwrap_or_else(Targets::all), &cluster)?;
                 cluster.session().restart(engines.clone());
                 let restarted = engines.clone();
                 let lost = self
                     .with_compiler(move |compiler| {
                         let died = |engine: &EngineId| compiler.died(Member::Engine(*engine), Death::Stopped);
-                        restarted.iter().flat_map(died).collect::<std::collections::BTreeSet<String>>()
+                        restarted.iter().flat_map(died).collect::<BTreeSet<String>>()
                     })
                     .await?;
                 let lost: Vec<String> = lost.into_iter().collect();
-                let which = chorus_protocol::name_engines(&engines);
-                publisher.say(&format!("Restarted {which}{}.", crate::failure::losses(&lost))).await;
+                let which = name_engines(&engines);
+                publisher.say(&format!("Restarted {which}{}.", losses(&lost))).await;
             }
         }
         Ok(())
     }
+}
+
+/// The end of a sentence about sessions, and a line for each.
+fn list(about: &str, sessions: &[SessionStatus]) -> String {
+    if sessions.is_empty() {
+        return ".".to_owned();
+    }
+    let lines = sessions.iter().map(|session| format!("\n  {session}"));
+    format!("{about}:{}", lines.collect::<String>())
+}
+
+fn no_cluster() -> Failure {
+    failure(Kind::NoCluster, "there is no cluster: `%cluster start` or any %px cell starts one")
+}
+
+fn cluster_error(error: ClusterError) -> Failure {
+    failure(Kind::ClusterError, error.to_string())
 }

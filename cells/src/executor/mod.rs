@@ -431,6 +431,7 @@ impl Executor {
         }
         if let Some(cluster) = self.engines.current() {
             notices.extend(cluster.notices(&self.compiler).await);
+            notices.extend(self.engines.tell_lost().await);
         }
         for notice in notices {
             request.publisher.warn(&notice).await;

@@ -106,7 +106,7 @@ mod tests {
         failed.into_iter().for_each(|item| failures.push(failure(item)));
         let failed = failures;
         let done = Done { first, count: 10, micros: 5, results, failed };
-        Report { first, count: 10, micros: 5, failed: done.failed.count, body: done.encode() }
+        Report { first, count: 10, micros: 5, failed: done.failed.count, body: done.encode().into() }
     }
 
     fn firsts(account: &Account) -> Vec<(u64, u64)> {
@@ -154,7 +154,7 @@ mod tests {
         let failed = account.enter(EngineId(0), &[report(0, Results::InPlace, vec![3, 4])]).unwrap();
         assert_eq!(failed.map(|failure| failure.item), Some(3));
         assert_eq!(account.enter(EngineId(0), &[report(10, Results::InPlace, vec![])]), Ok(None));
-        let damaged = Report { body: vec![9], ..report(20, Results::InPlace, vec![]) };
+        let damaged = Report { body: vec![9].into(), ..report(20, Results::InPlace, vec![]) };
         assert_eq!(account.enter(EngineId(0), &[damaged]), Err(Damaged));
     }
 }

@@ -5,9 +5,9 @@ use super::job::remove_one;
 use super::rooms::Rooms;
 use super::run::CellRun;
 use crate::cluster::Cluster;
-use chorus_client::{Call, CallRequest, Session};
+use chorus_client::{Blob, Session, Task};
 use chorus_compiler::Object;
-use chorus_protocol::{BlobId, EngineId, TaskArg, TaskId};
+use chorus_protocol::{BlobId, EngineId, Entry, RunSpec, TaskArg, TaskId, TaskSpec};
 use chorus_render::{Bars, TaskLine, TaskState};
 use parking_lot::{Mutex, MutexGuard};
 use px::link::{Answer, CallArg, CallAsk, FIRST_CALL};
@@ -48,7 +48,7 @@ struct State {
 struct Sent {
     path: String,
     session: Session,
-    object: BlobId,
+    object: Blob,
     preload: Vec<BlobId>,
 }
 
@@ -66,7 +66,7 @@ pub(super) struct CallJob {
     pub(super) begun: Instant,
     pub(super) stage: watch::Sender<Stage>,
     /// While it is there, the cluster keeps the result.
-    pub(super) held: Mutex<Option<Call>>,
+    pub(super) held: Mutex<Option<Task>>,
 }
 
 #[derive(Clone, Debug)]
@@ -163,22 +163,26 @@ impl Calls {
             Ok(job.task)
         };
         let args = ask.args.into_iter().map(|arg| match arg {
-            CallArg::Value(value) => Ok(TaskArg::Value(value)),
+            CallArg::Value(value) => Ok(TaskArg::Value(value.into())),
             CallArg::Job(number) => task_of(&number).map(TaskArg::Task),
         });
         let args = args.collect::<Result<_, String>>()?;
         let after = ask.after.iter().map(&mut task_of).collect::<Result<_, String>>()?;
-        let call = session.call(CallRequest {
-            preload,
-            object: blob,
-            function: ask.function,
+        let call = session.submit(TaskSpec {
+            run: RunSpec {
+                preload,
+                object: blob.id(),
+                entry: Entry::Function(ask.function),
+                argument: Default::default(),
+                map: None,
+                label: label.clone(),
+                snapshots: run.plan.snapshots,
+            },
             args,
             after,
             on: ask.on.map(EngineId),
             retries: ask.retries,
             timeout_ms: ask.timeout,
-            label: label.clone(),
-            snapshots: run.plan.snapshots,
         });
         // Its own are held already.
         let held = ask.rooms.into_iter().filter(|room| rooms.hold(room)).chain(ask.own).collect();
@@ -257,7 +261,7 @@ impl Calls {
     /// Ends a call.
     pub fn cancel(&self, number: u64) {
         if let Ok(job) = self.job(number) {
-            job.session.cancel_call(job.task);
+            job.session.cancel(job.task);
         }
     }
 
@@ -271,7 +275,7 @@ impl Calls {
     pub fn cancel_numbers(&self, numbers: &[u64]) {
         let jobs: Vec<_> = self.lock().all.values().filter_map(Weak::upgrade).collect();
         let wanted = jobs.iter().filter(|job| numbers.contains(&job.number));
-        wanted.for_each(|job| job.session.cancel_call(job.task));
+        wanted.for_each(|job| job.session.cancel(job.task));
     }
 
     /// No cell has a handle any more.
@@ -291,7 +295,7 @@ impl Calls {
         let awaited = state.awaited.iter().filter_map(|number| state.calls.get(number));
         awaited
             .map(|job| {
-                job.session.cancel_call(job.task);
+                job.session.cancel(job.task);
                 job.label.clone()
             })
             .collect()

@@ -5,7 +5,7 @@ use super::rooms::Rooms;
 use super::run::CellRun;
 use crate::cluster::Cluster;
 use crate::places::place_of;
-use chorus_client::{Call, CallEvent};
+use chorus_client::{Task, TaskUpdate};
 use chorus_protocol::{Death, EngineId, RunEvent, TaskEvent, TaskFailure};
 use chorus_render::{Bars, PxView, ViewOptions};
 use std::sync::{Arc, Weak};
@@ -32,7 +32,7 @@ pub(super) struct Follower {
 }
 
 impl Follower {
-    pub(super) async fn follow(mut self, mut call: Call) {
+    pub(super) async fn follow(mut self, mut call: Task) {
         let mut view: Option<PxView> = None;
         let stage = loop {
             let has_partial = view.as_ref().is_some_and(PxView::has_partial);
@@ -44,19 +44,19 @@ impl Follower {
                 }
             };
             match event {
-                Some(CallEvent::Run(engine, event)) => self.show(engine, &event, &mut view).await,
-                Some(CallEvent::Task(TaskEvent::Running(engine))) => {
+                Some(TaskUpdate::Run(engine, event)) => self.show(engine, &event, &mut view).await,
+                Some(TaskUpdate::Task(TaskEvent::Running(engine))) => {
                     self.job.stage.send_replace(Stage::Running(engine));
                 }
-                Some(CallEvent::Task(TaskEvent::Again(..))) => {
+                Some(TaskUpdate::Task(TaskEvent::Again(..))) => {
                     self.end_bars(Death::EngineLost, &mut view).await;
                     self.tries += 1;
                     self.job.stage.send_replace(Stage::Waiting);
                 }
-                Some(CallEvent::Task(TaskEvent::Done(engine, value))) => {
-                    break Stage::Done { engine, value: value.bytes.into(), took: self.job.begun.elapsed() };
+                Some(TaskUpdate::Task(TaskEvent::Done(engine, value))) => {
+                    break Stage::Done { engine, value: value.bytes.as_ref().into(), took: self.job.begun.elapsed() };
                 }
-                Some(CallEvent::Task(TaskEvent::Failed(engine, why))) => {
+                Some(TaskUpdate::Task(TaskEvent::Failed(engine, why))) => {
                     let death = if why == TaskFailure::Cancelled { Death::Stopped } else { Death::EngineLost };
                     self.end_bars(death, &mut view).await;
                     let sentence = self.sentence(engine, &why).await;

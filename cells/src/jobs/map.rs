@@ -9,11 +9,12 @@ use super::run::CellRun;
 use crate::cluster::Cluster;
 use crate::failure::{Kind, MapFailure};
 use crate::places::place_of;
-use chorus_client::{Map, RunRequest};
+use chorus_client::{Blob, Map};
 use chorus_compiler::{Member, Object};
 use chorus_magics::Targets;
 use chorus_protocol::{
-    Aftermath, BlobId, Death, EngineId, Entry, MapEvent, Outcome, Panic, RunEvent, RunId, Target, name_engines,
+    Aftermath, BlobId, Death, EngineId, Entry, MapEvent, MapSpec, Outcome, Panic, RunEvent, RunId, RunSpec, Target,
+    name_engines,
 };
 use chorus_render::{Bundle, EngineState, MapEnd, Place, PxView, ViewOptions};
 use parking_lot::Mutex;
@@ -55,7 +56,13 @@ pub async fn start(ask: MapAsk, run: Arc<CellRun>, cluster: Arc<Cluster>) -> Res
     };
     let work = Work::new(&ask, &run, &cluster).await?;
     let items = (!options.each).then_some(ask.items);
-    let map = cluster.session().open_map(items, options.chunk, options.retries.unwrap_or(1));
+    let spec = MapSpec {
+        items,
+        chunk: options.chunk,
+        retries: options.retries.unwrap_or(1),
+        goes_on: options.on_error != OnError::Stop,
+    };
+    let map = cluster.session().open_map(spec);
     let account = Arc::new(Mutex::new(Account::new(items, run.compiled)));
     let (end, ended) = watch::channel(None);
     let (cancel, cancelled) = watch::channel(None);
@@ -102,7 +109,7 @@ pub async fn start(ask: MapAsk, run: Arc<CellRun>, cluster: Arc<Cluster>) -> Res
 /// What is sent to each engine.
 struct Work {
     object: Object,
-    blob: BlobId,
+    blob: Blob,
     preload: Vec<BlobId>,
     entry: Entry,
     serve: Serve,
@@ -179,16 +186,16 @@ impl Driver {
         let generation = self.work.needs_variables().then(|| self.cluster.generation(engine));
         let threads = self.run.plan.options.threads.unwrap_or_else(|| self.cluster.share_of_cores(engine));
         let serve = Serve { threads, ..serve.clone() };
-        let mut run = self.cluster.session().run(RunRequest {
+        let spec = RunSpec {
             preload: preload.clone(),
-            object: *blob,
+            object: blob.id(),
             entry: entry.clone(),
-            argument: serve.encode(),
+            argument: serve.encode().into(),
             map: Some(self.map.id()),
             label: self.run.plan.options.label.clone(),
             snapshots: self.run.plan.snapshots,
-            targets: vec![Target { engine, generation }],
-        });
+        };
+        let mut run = self.cluster.session().run(spec, vec![Target { engine, generation }]);
         self.cluster.remember_publisher(run.id(), &self.run.plan.publisher);
         self.active.insert(engine, run.id());
         self.account.lock().view.engine(engine, EngineState::Busy);
@@ -281,11 +288,23 @@ impl Driver {
             (MapEvent::Done(_), None) => {}
             (MapEvent::GivenUp { first, count, death }, _) => {
                 let items = items_text(first, count);
-                if self.run.plan.options.on_error == OnError::Stop {
-                    let what = format!("each worker that worked at {items} died; the last one {death}");
-                    self.fail(Kind::WorkerDied, what);
-                } else {
-                    self.account.lock().give_up(first, count, &format!("its worker {death}"));
+                let stop = self.run.plan.options.on_error == OnError::Stop;
+                match death {
+                    Death::Exit(status) if stop => {
+                        let what = format!("the function called `exit` with status {status}, in {items}");
+                        self.fail(Kind::WorkerDied, what);
+                    }
+                    Death::NoInput if stop => {
+                        self.fail(Kind::StdinNotImplementedError, format!("the function {death}, in {items}"));
+                    }
+                    _ if stop => {
+                        let what = format!("each worker that worked at {items} died; the last one {death}");
+                        self.fail(Kind::WorkerDied, what);
+                    }
+                    Death::Exit(status) => {
+                        self.account.lock().give_up(first, count, &format!("it called `exit` with status {status}"));
+                    }
+                    _ => self.account.lock().give_up(first, count, &format!("its worker {death}")),
                 }
             }
             (MapEvent::Over, _) => self.over = true,
@@ -338,9 +357,9 @@ impl Driver {
                 let what = format!("{} was stopped", name_engines(&[engine]));
                 self.fail(Kind::Interrupted, what);
             }
-            Outcome::Died(death @ Death::NoInput, _) if each || self.context.options.on_error == OnError::Stop => {
+            Outcome::Died(death @ Death::NoInput, _) if each || self.run.plan.options.on_error == OnError::Stop => {
                 let what = format!("{}'s worker {death}", name_engines(&[engine]));
-                self.fail(failure("StdinNotImplementedError", what));
+                self.fail(Kind::StdinNotImplementedError, what);
             }
             Outcome::NoSuchEngine if each => {
                 let what = format!("{} is gone, with the items that only it had", name_engines(&[engine]));
@@ -356,8 +375,9 @@ impl Driver {
                 self.fail(Kind::WorkerDied, what);
             }
             // Its variables are back, and nothing of them was mapped yet.
-            Outcome::Died(_, aftermath)
+            Outcome::Died(death, aftermath)
                 if each
+                    && !matches!(death, Death::Exit(_))
                     && !matches!(aftermath, Aftermath::Lost(_))
                     && !self.account.lock().view.has_done(engine)
                     && self.deaths.get(&engine).is_none_or(|deaths| *deaths < EACH_DEATHS) =>

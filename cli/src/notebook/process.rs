@@ -1,7 +1,7 @@
 //! The kernel's process: started, watched, ended.
 
-use parking_lot::Mutex;
 use chorus_protocol::Death;
+use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io;

@@ -5,6 +5,7 @@ use chorus_protocol::{Key, Stream};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 const SESSION: SessionId = SessionId(1);
+const BLOB: BlobId = BlobId([7; 32]);
 
 struct Fixture {
     sessions: Sessions,
@@ -14,7 +15,7 @@ struct Fixture {
 fn fixture() -> Fixture {
     let mut sessions = Sessions::default();
     let (sender, mut events) = unbounded_channel();
-    sessions.open(SESSION, sender);
+    sessions.open(SESSION, Arc::default(), sender);
     assert_eq!(events.try_recv(), Ok(SessionEvent::Opened { engines: BTreeMap::new() }));
     Fixture { sessions, events }
 }
@@ -24,7 +25,7 @@ impl Fixture {
         let (sender, events) = unbounded_channel();
         let targets: Vec<Target> =
             engines.iter().map(|&engine| Target { engine: EngineId(engine), generation: None }).collect();
-        self.sessions.submit(SESSION, RunId(run), &targets, sender);
+        self.sessions.submit(SESSION, RunId(run), BLOB, &targets, sender);
         events
     }
 
@@ -34,7 +35,7 @@ impl Fixture {
 }
 
 fn output(bytes: usize) -> RunEvent {
-    RunEvent::Output { stream: Stream::Stdout, bytes: vec![0; bytes] }
+    RunEvent::Output { stream: Stream::Stdout, bytes: vec![0; bytes].into() }
 }
 
 fn done() -> RunEvent {
@@ -149,8 +150,34 @@ fn a_session_begins_with_the_engines_that_joined_before_it() {
     }
     sessions.deliver(ToClient::EngineDown { engine: EngineId(0), reason: "it died".into(), restarting: false });
     let (sender, mut events) = unbounded_channel();
-    sessions.open(SESSION, sender);
+    sessions.open(SESSION, Arc::default(), sender);
     let engines = BTreeMap::from([(EngineId(1), info)]);
     assert_eq!(events.try_recv(), Ok(SessionEvent::Opened { engines }));
     assert!(events.try_recv().is_err());
+}
+
+#[test]
+fn a_blob_is_kept_for_handles_runs_and_tasks() {
+    let mut it = fixture();
+    let dropped = |it: &mut Fixture| it.sessions.receipts(true).dropped;
+    assert!(it.sessions.put_blob(SESSION, BLOB));
+    assert!(!it.sessions.put_blob(SESSION, BLOB), "the controller has it");
+    let run = it.run(1, &[0, 1]);
+    drop(run);
+    let (sender, _events) = unbounded_channel();
+    it.sessions.submit_task(SESSION, TaskId(1), BLOB, sender);
+    it.sessions.forget_task(SESSION, TaskId(1));
+    (0..2).for_each(|_| it.sessions.release_blob(SESSION, BLOB));
+    it.event(1, 0, done());
+    assert_eq!(dropped(&mut it), [], "engine 1 may not have begun");
+    it.event(1, 1, done());
+    assert_eq!(dropped(&mut it), [], "the task may not have begun");
+    let event = TaskEvent::Failed(None, chorus_protocol::TaskFailure::NoEngine);
+    it.sessions.deliver(ToClient::Task { session: SESSION, task: TaskId(1), event });
+    assert_eq!(it.sessions.receipts(false).dropped, [], "the next cell may have the same object");
+    assert!(!it.sessions.put_blob(SESSION, BLOB));
+    assert_eq!(dropped(&mut it), []);
+    it.sessions.release_blob(SESSION, BLOB);
+    assert_eq!(dropped(&mut it), [(SESSION, BLOB)]);
+    assert!(it.sessions.put_blob(SESSION, BLOB), "it is gone");
 }

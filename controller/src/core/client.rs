@@ -1,25 +1,27 @@
 //! Clients: joining, opening sessions, leaving and coming back.
 
+use super::engine::Engine;
 use super::session::{Owner, Session};
-use super::{Action, CLIENT_GRACE, CLIENT_SILENCE, Core, PeerId};
-use chorus_protocol::{BlobId, Death, FromClient, Outcome, RunEvent, SessionId, ToClient, ToEngine};
+use super::{Action, CLIENT_GRACE, CLIENT_SILENCE, Client, Core, PeerId};
+use bytes::Bytes;
+use chorus_protocol::{BlobId, ClientInfo, Death, FromClient, Outcome, RunEvent, SessionId, ToClient, ToEngine};
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 impl Core {
     pub(super) fn client_said(&mut self, peer: PeerId, message: FromClient, actions: &mut Vec<Action>) {
-        if let FromClient::Hello { version } = message {
-            return self.hello(peer, version, actions);
+        if let FromClient::Hello { version, info } = message {
+            return self.hello(peer, version, info, actions);
         }
-        let Some(seen) = self.clients.get_mut(&peer) else {
+        let Some(client) = self.clients.get_mut(&peer) else {
             self.rejected += 1;
             return;
         };
-        *seen = self.now;
+        client.seen = self.now;
         match message {
             FromClient::Hello { .. } => {}
             FromClient::Ping => answer(&peer, ToClient::Pong, actions),
-            FromClient::Status => answer(&peer, ToClient::Status(self.status()), actions),
+            FromClient::Status => answer(&peer, ToClient::Status(self.status(&peer)), actions),
             FromClient::OpenSession(session) => self.open_session(peer, session, actions),
             FromClient::Resume { session, received } => {
                 let resumed =
@@ -44,11 +46,15 @@ impl Core {
                     self.close_session(session, actions);
                 }
             }
-            FromClient::PutBlob { id, bytes } if BlobId::of(&bytes) == id => {
-                actions.push(Action::StoreBlob(id, bytes));
+            FromClient::PutBlob { session, id, bytes } => self.put_blob(&peer, session, id, bytes, actions),
+            FromClient::DropBlob { session, id } => {
+                if self.owned(session, &peer).is_some_and(|it| it.blobs.remove(&id)) {
+                    self.drop_unneeded(&[id], actions);
+                }
             }
-            FromClient::PutBlob { .. } => self.rejected += 1,
-            FromClient::Run { spec, targets } => self.run(peer, spec, &targets, actions),
+            FromClient::Run { session, run, spec, targets } => {
+                self.run(peer, (session, run), &spec, &targets, actions);
+            }
             FromClient::Ack { session, engine, bytes } => {
                 let Some(it) = self.owned(session, &peer) else { return };
                 let bytes = it.acknowledge(engine, bytes);
@@ -71,20 +77,23 @@ impl Core {
                     self.tell_engines(&targets, ToEngine::RestartSession(session), actions);
                 }
             }
-            FromClient::OpenMap(spec) => self.open_map(peer, &spec, actions),
+            FromClient::OpenMap { session, map, spec } => self.open_map(peer, session, map, &spec, actions),
             FromClient::CloseMap { session, map } => {
                 if self.owned(session, &peer).is_some() {
                     self.close_map(session, map, actions);
                 }
             }
-            FromClient::SubmitTask(spec) => self.submit_task(peer, spec, actions),
+            FromClient::SubmitTask { session, task, spec } => self.submit_task(peer, session, task, spec, actions),
             FromClient::CancelTask { session, task } => {
                 self.with_tasks(session, &peer, actions, |tasks, effects| tasks.cancel(task, effects));
             }
             FromClient::ForgetTask { session, task } => {
                 self.with_tasks(session, &peer, actions, |tasks, effects| tasks.forget(task, effects));
             }
-            FromClient::Shutdown => self.shut_down(actions),
+            FromClient::Shutdown => {
+                let who = client.info.clone();
+                self.shut_down(Some(who), actions);
+            }
             FromClient::Goodbye => {
                 self.clients.remove(&peer);
                 self.close_sessions_of(|owner| *owner == Owner::Client(peer.clone()), actions);
@@ -92,7 +101,7 @@ impl Core {
         }
     }
 
-    fn hello(&mut self, peer: PeerId, version: u16, actions: &mut Vec<Action>) {
+    fn hello(&mut self, peer: PeerId, version: u16, info: ClientInfo, actions: &mut Vec<Action>) {
         if version != chorus_protocol::VERSION {
             let reason = format!(
                 "the cluster `{}` speaks version {} of the protocol and this program version {version}: \
@@ -102,8 +111,8 @@ impl Core {
             );
             return answer(&peer, ToClient::Refused(reason), actions);
         }
-        self.clients.insert(peer.clone(), self.now);
-        answer(&peer, ToClient::Welcome(self.status()), actions);
+        self.clients.insert(peer.clone(), Client { seen: self.now, info });
+        answer(&peer, ToClient::Welcome(self.status(&peer)), actions);
     }
 
     /// The session, if it is this client's.
@@ -112,12 +121,13 @@ impl Core {
     }
 
     fn open_session(&mut self, peer: PeerId, session: SessionId, actions: &mut Vec<Action>) {
+        let Some(client) = self.clients.get(&peer).map(|client| client.info.clone()) else { return };
         match self.sessions.entry(session) {
             Entry::Occupied(entry) if entry.get().is_owned_by(&peer) => {}
             // Only its owner knows a session's id: this is the client that opened it, on a new connection.
             Entry::Occupied(mut entry) => entry.get_mut().take_over(peer, actions),
             Entry::Vacant(entry) => {
-                entry.insert(Session::new(peer));
+                entry.insert(Session::new(peer, client));
                 let engines: Vec<_> = self.engines.keys().copied().collect();
                 self.tell_engines(&engines, ToEngine::OpenSession(session), actions);
             }
@@ -140,6 +150,45 @@ impl Core {
         let engines: Vec<_> = self.engines.keys().copied().collect();
         self.tell_engines(&engines, ToEngine::CloseSession(id), actions);
         actions.extend(std::mem::take(&mut session.tasks).into_files().map(Action::RemoveFile));
+        let blobs: Vec<BlobId> = session.blobs.into_iter().collect();
+        self.drop_unneeded(&blobs, actions);
+    }
+
+    fn put_blob(
+        &mut self,
+        peer: &PeerId,
+        session: Option<SessionId>,
+        id: BlobId,
+        bytes: Bytes,
+        actions: &mut Vec<Action>,
+    ) {
+        if BlobId::of(&bytes) != id {
+            self.rejected += 1;
+            return;
+        }
+        match session {
+            None => _ = self.libraries.insert(id),
+            Some(session) => match self.owned(session, peer) {
+                Some(it) => _ = it.blobs.insert(id),
+                // It was closed meanwhile: no run will ask for them.
+                None => return,
+            },
+        }
+        actions.push(Action::StoreBlob(id, bytes));
+    }
+
+    /// Removes those of these blobs that no session needs. Whoever has loaded one keeps it; engines that were sent one
+    /// are told.
+    fn drop_unneeded(&self, blobs: &[BlobId], actions: &mut Vec<Action>) {
+        let needed = |id: &BlobId| self.sessions.values().any(|session| session.blobs.contains(id));
+        for &id in blobs.iter().filter(|id| !self.libraries.contains(id) && !needed(id)) {
+            actions.push(Action::RemoveBlob(id));
+            let sent = self.engines.values().filter(|engine| !engine.shares_files).filter_map(Engine::peer);
+            let sent: Vec<PeerId> = sent.cloned().collect();
+            if !sent.is_empty() {
+                actions.push(Action::ToEngines(sent, ToEngine::DropBlob(id)));
+            }
+        }
     }
 
     fn close_sessions_of(&mut self, which: impl Fn(&Owner) -> bool, actions: &mut Vec<Action>) {
@@ -160,7 +209,7 @@ impl Core {
         let silent: Vec<PeerId> = self
             .clients
             .iter()
-            .filter(|(_, seen)| now.saturating_sub(**seen) >= CLIENT_SILENCE)
+            .filter(|(_, client)| now.saturating_sub(client.seen) >= CLIENT_SILENCE)
             .map(|(peer, _)| peer.clone())
             .collect();
         for peer in silent {

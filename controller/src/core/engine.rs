@@ -43,6 +43,8 @@ pub(super) struct Engine {
     launched: bool,
     quick_deaths: u32,
     pub last_seen: Duration,
+    /// Whether it finds blobs in the controller's folder; else it was sent some.
+    pub shares_files: bool,
     /// In the order in which they were sent.
     pub runs: VecDeque<UnderWay>,
     pub runs_done: u64,
@@ -74,6 +76,7 @@ impl Engine {
             launched: false,
             quick_deaths: 0,
             last_seen: now,
+            shares_files: true,
             runs: VecDeque::new(),
             runs_done: 0,
             runs_failed: 0,
@@ -135,8 +138,8 @@ impl Engine {
 
 impl Core {
     pub(super) fn engine_said(&mut self, peer: PeerId, message: FromEngine, actions: &mut Vec<Action>) {
-        if let FromEngine::Register { version, id, info, .. } = message {
-            return self.register(peer, version, id, info, actions);
+        if let FromEngine::Register { version, id, info, shares_files } = message {
+            return self.register(peer, version, (id, info, shares_files), actions);
         }
         let Some(&id) = self.engine_peers.get(&peer) else {
             self.rejected += 1;
@@ -165,8 +168,7 @@ impl Core {
         &mut self,
         peer: PeerId,
         version: u16,
-        id: Option<EngineId>,
-        info: EngineInfo,
+        (id, info, shares_files): (Option<EngineId>, EngineInfo, bool),
         actions: &mut Vec<Action>,
     ) {
         if self.engine_peers.contains_key(&peer) {
@@ -204,6 +206,9 @@ impl Core {
         match self.engines.get_mut(&id) {
             Some(engine) => (engine.state, engine.last_seen) = (up, now),
             None => _ = self.engines.insert(id, Engine::by_hand(up, now)),
+        }
+        if let Some(engine) = self.engines.get_mut(&id) {
+            engine.shares_files = shares_files;
         }
         self.engine_peers.insert(peer.clone(), id);
         let heartbeat_ms = u32::try_from(millis(self.config.heartbeat)).unwrap_or(u32::MAX);
@@ -278,13 +283,26 @@ impl Core {
                     Some((id, format!("engine {id} gave no sign of life for {silent:.1} s")))
                 }
                 State::Going { since: then, reason, .. } if since(*then) >= LAST_WORDS => Some((id, reason.clone())),
-                State::Starting { since: then } if since(*then) >= JOIN_LIMIT => {
-                    Some((id, format!("engine {id} was started and didn't join within {} s", JOIN_LIMIT.as_secs())))
-                }
                 _ => None,
             })
             .collect();
+        for (&id, engine) in &mut self.engines {
+            if let State::Starting { since: then } = &mut engine.state
+                && self.now.saturating_sub(*then) >= JOIN_LIMIT
+            {
+                *then = self.now;
+                actions.push(Action::AskForEngine(id));
+            }
+        }
         for (id, reason) in lost {
+            self.lose(id, reason, actions);
+        }
+    }
+
+    /// The engine ought to have joined by now.
+    pub(super) fn engine_late(&mut self, id: EngineId, actions: &mut Vec<Action>) {
+        if matches!(self.engines.get(&id).map(|engine| &engine.state), Some(State::Starting { .. })) {
+            let reason = format!("engine {id} was started and didn't join within {} s", JOIN_LIMIT.as_secs());
             self.lose(id, reason, actions);
         }
     }
@@ -323,7 +341,7 @@ impl Core {
         if engine.launched && self.stop == Stop::No && engine.quick_deaths < QUICK_DEATHS {
             engine.state = State::Starting { since: self.now };
             engine.process = Some(self.now);
-            actions.push(Action::SpawnEngine(id));
+            actions.push(Action::StartEngines(vec![id]));
         } else {
             self.engines.remove(&id);
         }
@@ -337,7 +355,7 @@ impl Core {
         let outcome = Outcome::died(Death::EngineLost);
         runs.iter().for_each(|_| engine.count(&outcome));
         for (&session_id, session) in &mut self.sessions {
-            let generation = session.place(id).lose_engine();
+            let generation = session.account(id).lose_engine();
             let mut idle = true;
             for run in runs.iter().filter(|run| run.session == session_id && run.run.task().is_none()) {
                 idle = false;

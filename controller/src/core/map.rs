@@ -1,248 +1,134 @@
-//! How a map's items are shared out: which engine gets which, how many at once, and what becomes of the items whose
-//! worker died.
-//!
-//! Decisions only. What is kept grows with the engines and with what they have in hand, not with what is done: the
-//! items that nobody has had yet are all those from one on, and those that came back are ranges.
+//! Maps: who asks for items, where they are sent, and who is told. Which items these are is decided in [`sharing`].
 
-mod pace;
-mod ranges;
-mod seat;
-#[cfg(test)]
-mod simulation;
-#[cfg(test)]
-mod tests;
+mod sharing;
 
-use chorus_protocol::{Death, EngineId, MapSpec, Outcome, Piece, Report, RunId};
-use pace::Load;
-use ranges::Ranges;
-use seat::{Seat, Span};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+pub(super) use sharing::Sharing;
 
-/// A suspect piece is handed out again in so many parts, to find the item that ends workers.
-const PARTS: u64 = 16;
-/// How many more deaths are allowed that may have come from outside.
-const OUTSIDE: u32 = 4;
+use super::client::answer;
+use super::engine::{Engine, UnderWay};
+use super::{Action, Core, PeerId};
+use chorus_protocol::{EngineId, MapEvent, MapId, MapSpec, Outcome, Piece, Report, SessionId, ToClient, ToEngine};
+use std::collections::BTreeMap;
 
-/// A map that is being shared out.
-#[derive(Debug)]
-pub(super) struct Map {
-    /// `None` if engines have their own.
-    items: Option<u64>,
-    chunk: Option<u64>,
-    retries: u32,
-    /// Items that are neither done nor given up.
-    left: u64,
-    /// The first item that was never handed out; none behind it was.
-    frontier: u64,
-    /// Handed out, and came back.
-    returned: Ranges,
-    /// Came back with a dead worker that may have died of them: each is tried alone.
-    suspects: VecDeque<Span>,
-    seats: BTreeMap<EngineId, Seat>,
-    /// Those that asked and have nothing.
-    idle: BTreeSet<EngineId>,
-}
-
-impl Map {
-    pub fn new(spec: &MapSpec) -> Map {
-        Map {
-            items: spec.items,
-            chunk: spec.chunk.map(|chunk| chunk.max(1)),
-            retries: spec.retries,
-            left: spec.items.unwrap_or(0),
-            frontier: 0,
-            returned: Ranges::default(),
-            suspects: VecDeque::new(),
-            seats: BTreeMap::new(),
-            idle: BTreeSet::new(),
+impl Core {
+    pub(super) fn open_map(
+        &mut self,
+        peer: PeerId,
+        session_id: SessionId,
+        id: MapId,
+        spec: &MapSpec,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(session) = self.sessions.get_mut(&session_id).filter(|it| it.is_owned_by(&peer)) else {
+            return answer(&peer, ToClient::SessionGone(session_id), actions);
+        };
+        if session.last_map.is_some_and(|last| id <= last) {
+            return;
         }
-    }
-
-    /// Whether the engines have items of their own, and only report them.
-    pub fn is_reported_only(&self) -> bool {
-        self.items.is_none()
-    }
-
-    /// Whether all items are done or given up.
-    pub fn is_over(&self) -> bool {
-        self.items.is_some() && self.left == 0
-    }
-
-    /// The engines that have a run for it.
-    pub fn engines(&self) -> Vec<EngineId> {
-        self.seats.keys().copied().collect()
-    }
-
-    /// A run that serves the map is on its way to an engine.
-    pub fn join(&mut self, engine: EngineId, run: RunId) {
-        self.seats.entry(engine).or_insert_with(|| Seat::new(run));
-    }
-
-    /// The engine asks for items and says what it did; returns what of it is news.
-    pub fn report(&mut self, engine: EngineId, mut reports: Vec<Report>) -> Vec<Report> {
-        let Some(seat) = self.seats.get_mut(&engine) else { return Vec::new() };
-        seat.ready = true;
-        if self.items.is_none() {
-            return reports;
+        session.last_map = Some(id);
+        let mut map = Sharing::new(spec);
+        for (&engine, it) in &self.engines {
+            if let Some(run) = it.serves(session_id, id) {
+                map.join(engine, run);
+            }
         }
-        reports.retain(|report| report.first.checked_add(report.count).is_some_and(|end| seat.take(report.first, end)));
+        session.maps.insert(id, map);
+        self.end_if_over(session_id, id, actions);
+    }
+
+    pub(super) fn close_map(&mut self, session: SessionId, id: MapId, actions: &mut Vec<Action>) {
+        let Some(map) = self.sessions.get_mut(&session).and_then(|it| it.maps.remove(&id)) else { return };
+        self.tell_engines(&map.engines(), ToEngine::MapEnd { session, map: id }, actions);
+    }
+
+    /// An engine reports items and asks for more.
+    pub(super) fn map_ready(
+        &mut self,
+        engine: EngineId,
+        session_id: SessionId,
+        id: MapId,
+        reports: Vec<Report>,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(session) = self.sessions.get_mut(&session_id) else { return };
+        let Some(map) = session.maps.get_mut(&id) else {
+            return self.tell_engines(&[engine], ToEngine::MapEnd { session: session_id, map: id }, actions);
+        };
+        let reports = map.report(engine, reports);
+        if map.is_reported_only() {
+            // What it has done is all that it will do.
+            let end = ToEngine::MapEnd { session: session_id, map: id };
+            actions.extend(peer_of(&self.engines, engine).map(|peer| Action::ToEngines(vec![peer.clone()], end)));
+        }
+        let over = map.is_over();
         if !reports.is_empty() {
-            let items: u64 = reports.iter().map(|report| report.count).sum();
-            self.left -= items;
-            seat.pace.observe(items, reports.iter().map(|report| report.micros));
+            let event = MapEvent::Done(reports);
+            session.send(ToClient::Map { session: session_id, map: id, engine: Some(engine), event }, actions);
         }
-        if seat.items() == 0 {
-            self.idle.insert(engine);
+        if over {
+            return self.end_if_over(session_id, id, actions);
         }
-        reports
+        if !session.is_full()
+            && let Some(peer) = self.engines.get(&engine).and_then(Engine::peer)
+            && let Some(map) = session.maps.get_mut(&id)
+        {
+            let pieces = map.hand_out(engine);
+            send_work(peer, session_id, id, pieces, actions);
+        }
     }
 
-    /// What the engine is given, behind what it has.
-    pub fn hand_out(&mut self, engine: EngineId) -> Vec<Piece> {
-        let mut pieces = Vec::new();
-        let Some(seat) = self.seats.get_mut(&engine) else { return pieces };
-        let Some(items) = self.items.filter(|_| seat.ready) else { return pieces };
-        if seat.items() == 0
-            && let Some(suspect) = self.suspects.pop_front()
-        {
-            seat.give(suspect);
-            self.idle.remove(&engine);
-            let count = suspect.end - suspect.first;
-            return vec![Piece { first: suspect.first, count, chunk: count }];
+    /// A run has ended on an engine: if it served a map, the items that it had go to others.
+    pub(super) fn leave_map(
+        &mut self,
+        engine: EngineId,
+        ended: &UnderWay,
+        outcome: &Outcome,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(id) = ended.map else { return };
+        let Some(session) = self.sessions.get_mut(&ended.session) else { return };
+        let Some(map) = session.maps.get_mut(&id) else { return };
+        let given_up = map.leave(engine, ended.run, outcome);
+        // The engine may have been given another run for it.
+        if let Some(next) = self.engines.get(&engine).and_then(|it| it.serves(ended.session, id)) {
+            map.join(engine, next);
         }
-        // Suspects go first, and to engines that have nothing else: all run empty until they are given away.
-        if !self.suspects.is_empty() || seat.at_suspect() {
-            return pieces;
+        if let (Some((first, count)), Outcome::Died(death, _)) = (given_up, outcome) {
+            let event = MapEvent::GivenUp { first, count, death: *death };
+            session.send(ToClient::Map { session: ended.session, map: id, engine: Some(engine), event }, actions);
         }
-        let mut load = Load { items: waiting(&self.returned, self.frontier, items), seats: self.seats.len() as u64 };
-        let Some(seat) = self.seats.get_mut(&engine) else { return pieces };
-        match self.chunk {
-            Some(chunk) => {
-                let credit = seat.pace.tasks(chunk, load);
-                let mut room = credit.saturating_sub(seat.items().div_ceil(chunk));
-                // Few large pieces rather than many small ones.
-                while room >= (credit / 4).max(1) || (room > 0 && !pieces.is_empty()) {
-                    let most = room.saturating_mul(chunk);
-                    let Some((first, end)) = take(&mut self.returned, &mut self.frontier, items, most) else { break };
-                    seat.give(Span { first, end, attempts: 0 });
-                    pieces.push(Piece { first, count: end - first, chunk });
-                    room = room.saturating_sub((end - first).div_ceil(chunk));
+        self.end_if_over(ended.session, id, actions);
+        self.wake_maps(ended.session, actions);
+    }
+
+    /// Gives work to engines that had to wait for it.
+    pub(super) fn wake_maps(&mut self, id: SessionId, actions: &mut Vec<Action>) {
+        let Some(session) = self.sessions.get_mut(&id).filter(|session| !session.is_full()) else { return };
+        for (&map_id, map) in &mut session.maps {
+            for (engine, pieces) in map.wake(|engine| peer_of(&self.engines, engine).is_some()) {
+                if let Some(peer) = peer_of(&self.engines, engine) {
+                    send_work(peer, id, map_id, pieces, actions);
                 }
             }
-            None => loop {
-                let (size, in_hand) = seat.pace.piece(items, load);
-                if seat.pieces() >= in_hand {
-                    break;
-                }
-                let Some((first, end)) = take(&mut self.returned, &mut self.frontier, items, size) else { break };
-                seat.give(Span { first, end, attempts: 0 });
-                pieces.push(Piece { first, count: end - first, chunk: end - first });
-                load.items -= end - first;
-            },
-        }
-        if !pieces.is_empty() {
-            self.idle.remove(&engine);
-        }
-        pieces
-    }
-
-    /// Hands out what there is to engines that have nothing. Those that `takes` excludes are gone and won't ask again.
-    pub fn wake(&mut self, takes: impl Fn(EngineId) -> bool) -> Vec<(EngineId, Vec<Piece>)> {
-        let mut woken = Vec::new();
-        while self.has_items()
-            && let Some(engine) = self.idle.pop_first()
-        {
-            if takes(engine) {
-                woken.push((engine, self.hand_out(engine)));
-            }
-        }
-        woken
-    }
-
-    fn has_items(&self) -> bool {
-        let waiting = self.items.map_or(0, |items| waiting(&self.returned, self.frontier, items));
-        waiting > 0 || !self.suspects.is_empty()
-    }
-
-    /// The engine's worker isn't there any more, though its run is: what it had goes to others.
-    pub fn vacate(&mut self, engine: EngineId) {
-        let Some(seat) = self.seats.get_mut(&engine) else { return };
-        let run = seat.run;
-        self.leave(engine, run, &Outcome::Cancelled);
-        self.join(engine, run);
-    }
-
-    /// A run that serves the map has ended. Returns the items that are given up for it: the first and how many.
-    pub fn leave(&mut self, engine: EngineId, run: RunId, outcome: &Outcome) -> Option<(u64, u64)> {
-        self.seats.get(&engine).filter(|seat| seat.run == run)?;
-        let mut seat = self.seats.remove(&engine)?;
-        self.idle.remove(&engine);
-        let mut spans = seat.take_all().into_iter();
-        let mut given_up = None;
-        if let Some(allowed) = self.allowed(outcome)
-            && let Some(at_work) = spans.next()
-        {
-            given_up = self.suspect(at_work, allowed);
-        }
-        for span in spans {
-            if span.attempts > 0 {
-                self.suspects.push_front(span);
-            } else {
-                self.returned.insert(span.first, span.end);
-            }
-        }
-        given_up
-    }
-
-    /// How many deaths like this one items may see, or `None` if this wasn't one that items can be blamed for.
-    fn allowed(&self, outcome: &Outcome) -> Option<u32> {
-        let Outcome::Died(death, _) = outcome else { return None };
-        match death {
-            Death::Stopped | Death::EngineLost => None,
-            // By a user, or the system that is short of memory.
-            Death::Signal(9 | 15) => Some(self.retries.saturating_add(OUTSIDE)),
-            Death::Signal(_) | Death::Exit(_) => Some(self.retries),
-            // It would do the same again.
-            Death::NoInput => Some(0),
         }
     }
 
-    /// A worker died over these items, whichever of them it was at: engines report when they have done them all.
-    fn suspect(&mut self, span: Span, allowed: u32) -> Option<(u64, u64)> {
-        let Span { first, end, .. } = span;
-        let attempts = span.attempts.saturating_add(1);
-        let count = end - first;
-        if attempts > allowed && (count == 1 || self.retries == 0) {
-            self.left -= count;
-            return Some((first, count));
+    fn end_if_over(&mut self, session_id: SessionId, id: MapId, actions: &mut Vec<Action>) {
+        let Some(session) = self.sessions.get_mut(&session_id) else { return };
+        if session.maps.get(&id).is_some_and(Sharing::is_over) {
+            let over = ToClient::Map { session: session_id, map: id, engine: None, event: MapEvent::Over };
+            session.send(over, actions);
+            self.close_map(session_id, id, actions);
         }
-        let part = count.div_ceil(PARTS);
-        for first in (first..end).step_by(usize::try_from(part).unwrap_or(usize::MAX)) {
-            self.suspects.push_back(Span { first, end: end.min(first.saturating_add(part)), attempts });
-        }
-        None
     }
 }
 
-#[cfg(test)]
-impl Map {
-    /// How many things it keeps: engines, pieces in hand, and what came back.
-    pub fn kept(&self) -> usize {
-        let in_hand: u64 = self.seats.values().map(Seat::pieces).sum();
-        self.seats.len() + in_hand as usize + self.returned.ranges().count() + self.suspects.len()
+fn peer_of(engines: &BTreeMap<EngineId, Engine>, engine: EngineId) -> Option<&PeerId> {
+    engines.get(&engine)?.peer()
+}
+
+fn send_work(peer: &PeerId, session: SessionId, map: MapId, pieces: Vec<Piece>, actions: &mut Vec<Action>) {
+    if !pieces.is_empty() {
+        actions.push(Action::ToEngines(vec![peer.clone()], ToEngine::MapWork { session, map, pieces }));
     }
-}
-
-/// How many items nobody has, suspects left aside.
-fn waiting(returned: &Ranges, frontier: u64, items: u64) -> u64 {
-    returned.items() + (items - frontier)
-}
-
-/// Takes items to be handed out, those that came back first.
-fn take(returned: &mut Ranges, frontier: &mut u64, items: u64, most: u64) -> Option<(u64, u64)> {
-    returned.take(most).or_else(|| {
-        let first = *frontier;
-        *frontier = items.min(first.saturating_add(most));
-        (first < *frontier).then_some((first, *frontier))
-    })
 }

@@ -122,7 +122,8 @@ impl World {
 
     fn connect(&mut self) {
         self.client = self.fresh_peer();
-        self.client(FromClient::Hello { version: chorus_protocol::VERSION });
+        let info = ClientInfo { name: "client".into(), pid: 1, host: "h".into() };
+        self.client(FromClient::Hello { version: chorus_protocol::VERSION, info });
     }
 
     fn client(&mut self, message: FromClient) {
@@ -152,10 +153,13 @@ impl World {
                         hand.extend(tasks.map(|task| (task, chunk.min(first + count - task))));
                     }
                 }
-                Action::SpawnEngine(id) => {
-                    let running = self.processes.insert(id.0, true);
-                    assert_ne!(running, Some(true), "engine {id} was started while it ran");
+                Action::StartEngines(ids) => {
+                    for id in ids {
+                        let running = self.processes.insert(id.0, true);
+                        assert_ne!(running, Some(true), "engine {id} was started while it ran");
+                    }
                 }
+                Action::AskForEngine(id) => self.handle(Input::EngineLate(id)),
                 // It dies a little later.
                 Action::KillEngine(id) => assert!(self.processes.contains_key(&id.0)),
                 Action::DisconnectEngine(peer) => self.engines.retain(|_, it| *it != peer),
@@ -236,7 +240,7 @@ impl World {
             Step::Event { engine, run, kind, generation } => {
                 let event = match kind {
                     0 => RunEvent::Started(Err(NoSnapshot::Off)),
-                    1 => RunEvent::Output { stream: Stream::Stdout, bytes: vec![b'x'; 10] },
+                    1 => RunEvent::Output { stream: Stream::Stdout, bytes: vec![b'x'; 10].into() },
                     2 => RunEvent::Done { outcome: Outcome::Panicked, generation, took: Default::default() },
                     3 => {
                         let outcome = Outcome::died(Death::Signal(11));
@@ -257,8 +261,8 @@ impl World {
                     self.maps.push(Some((0..items).collect()));
                 }
                 let map = MapId(map as u64);
-                let spec = MapSpec { session: self.session, map, items: Some(items), chunk, retries: 1 };
-                self.client(FromClient::OpenMap(spec));
+                let spec = MapSpec { items: Some(items), chunk, retries: 1, goes_on: false };
+                self.client(FromClient::OpenMap { session: self.session, map, spec });
             }
             Step::CloseMap { map } => {
                 self.client(FromClient::CloseMap { session: self.session, map: MapId(map) });
@@ -272,7 +276,7 @@ impl World {
                         // Most are said once, in any order.
                         let at = which % hand.len();
                         let (first, count) = if which.is_multiple_of(7) { hand[at] } else { hand.swap_remove(at) };
-                        done.push(Report { first, count, micros: which as u64 % 9000, failed: 0, body: vec![] });
+                        done.push(Report { first, count, micros: which as u64 % 9000, failed: 0, body: vec![].into() });
                     }
                 }
                 let (session, map) = (self.session, MapId(map));
@@ -281,12 +285,10 @@ impl World {
             Step::Run { targets, map } => {
                 let run = RunId(self.submitted.len() as u64);
                 let spec = RunSpec {
-                    session: self.session,
-                    run,
                     preload: vec![],
                     object: BlobId::of(b""),
                     entry: "".into(),
-                    argument: vec![],
+                    argument: Bytes::new(),
                     map: map.map(MapId),
                     label: String::new(),
                     snapshots: SnapshotPolicy::Off,
@@ -297,11 +299,12 @@ impl World {
                     .collect();
                 self.owed.extend(targets.iter().map(|target| ((run, target.engine), 1)));
                 self.submitted.push((spec.clone(), targets.clone()));
-                self.client(FromClient::Run { spec, targets });
+                self.client(FromClient::Run { session: self.session, run, spec, targets });
             }
             Step::Resend => {
                 if let Some((spec, targets)) = self.submitted.last().cloned() {
-                    self.client(FromClient::Run { spec, targets });
+                    let (session, run) = (self.session, RunId(self.submitted.len() as u64 - 1));
+                    self.client(FromClient::Run { session, run, spec, targets });
                 }
             }
             Step::Interrupt { engine } => {

@@ -18,8 +18,14 @@ impl Core {
         }
     }
 
-    pub(super) fn run(&mut self, peer: PeerId, spec: RunSpec, targets: &[Target], actions: &mut Vec<Action>) {
-        let (session_id, run) = (spec.session, spec.run);
+    pub(super) fn run(
+        &mut self,
+        peer: PeerId,
+        (session_id, run): (SessionId, RunId),
+        spec: &RunSpec,
+        targets: &[Target],
+        actions: &mut Vec<Action>,
+    ) {
         // Engines that are being started again count, so that ranks stay what they were.
         let ranks: Vec<EngineId> = self.engines.keys().copied().collect();
         let size = ranks.len() as u32;
@@ -45,7 +51,9 @@ impl Core {
                         map.join(id, run);
                     }
                     let rank = ranks.partition_point(|&other| other < id) as u32;
-                    let message = ToEngine::Run { spec: spec.clone(), generation: generation.flatten(), rank, size };
+                    let generation = generation.flatten();
+                    let message =
+                        ToEngine::Run { session: session_id, run, spec: spec.clone(), generation, rank, size };
                     actions.push(Action::ToEngines(vec![peer], message));
                     continue;
                 }
@@ -66,7 +74,7 @@ impl Core {
     ) {
         let Some(session) = self.sessions.get_mut(&session_id) else { return };
         let Some(engine) = self.engines.get_mut(&id) else { return };
-        let place = session.place(id);
+        let account = session.account(id);
         let mut ended = None;
         let is_task = run.task().is_some();
         let wanted = match &mut event {
@@ -75,14 +83,14 @@ impl Core {
                 engine.begin(session_id, run) && !is_task
             }
             RunEvent::Done { outcome, generation, took } => {
-                *generation = place.relayed(*generation);
+                *generation = account.relayed(*generation);
                 let end = (outcome.clone(), *generation, took.wall);
                 ended = engine.end(session_id, run, outcome).map(|run| (run, end));
                 ended.is_some() && !is_task
             }
             // Threads of a run may print after its end.
             RunEvent::Output { .. } | RunEvent::Display { .. } | RunEvent::ClearOutput { .. } | RunEvent::Panic(_) => {
-                place.sent(event.weight());
+                account.sent(event.weight());
                 if let RunEvent::Panic(panic) = &event {
                     session.tasks.panicked(run, &panic.message, panic.thread.is_none());
                 }
@@ -112,7 +120,7 @@ impl Core {
             engine.count_death(death);
         }
         if let Some(session) = self.sessions.get_mut(&session_id) {
-            let generation = session.place(id).relayed(generation);
+            let generation = session.account(id).relayed(generation);
             let lost =
                 ToClient::WorkerLost { session: session_id, engine: id, death, aftermath, generation, in_task: false };
             session.send(lost, actions);

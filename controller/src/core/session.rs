@@ -1,11 +1,11 @@
 //! What the controller keeps for an open session: whose it is, what its client hasn't confirmed, and how the
 //! generations that engines count relate to those that clients see.
 
-use super::map::Map;
-use super::task::Tasks;
+use super::map::Sharing;
+use super::task::Graph;
 use super::{Action, PeerId};
-use chorus_protocol::{EngineId, MapId, RunId, ToClient};
-use std::collections::{BTreeMap, VecDeque};
+use chorus_protocol::{BlobId, ClientInfo, EngineId, MapId, RunId, ToClient};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +30,10 @@ pub(super) enum Owner {
 #[derive(Debug)]
 pub(super) struct Session {
     pub owner: Owner,
+    /// Who that is, for users.
+    pub client: ClientInfo,
+    /// What its runs may name, kept for it.
+    pub blobs: BTreeSet<BlobId>,
     /// Messages that the client hasn't confirmed, oldest first: what a broken connection can lose.
     outbox: VecDeque<Arc<ToClient>>,
     outbox_bytes: usize,
@@ -38,15 +42,15 @@ pub(super) struct Session {
     /// The last run taken. Ids grow, so one that isn't larger was sent twice, over two connections.
     pub last_run: Option<RunId>,
     /// The maps that are open, and the last one taken.
-    pub maps: BTreeMap<MapId, Map>,
+    pub maps: BTreeMap<MapId, Sharing>,
     pub last_map: Option<MapId>,
-    pub tasks: Tasks,
-    places: BTreeMap<EngineId, Place>,
+    pub tasks: Graph,
+    accounts: BTreeMap<EngineId, Account>,
 }
 
-/// A session on one engine.
+/// What is counted of a session on one engine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct Account {
     /// Where the count of the engine's present process begins: a fresh process counts from 0 again, and clients must
     /// not take its variables for those of the one before.
     offset: u32,
@@ -56,7 +60,7 @@ pub(super) struct Place {
     unacknowledged: u64,
 }
 
-impl Place {
+impl Account {
     /// The engine's generation as clients see it.
     pub fn relayed(&mut self, generation: u32) -> u32 {
         let seen = self.offset.saturating_add(generation);
@@ -67,7 +71,7 @@ impl Place {
     /// The engine's process is gone; returns the generation that its successor begins with.
     pub fn lose_engine(&mut self) -> u32 {
         let next = self.latest.saturating_add(1);
-        *self = Place { offset: next, latest: next, unacknowledged: 0 };
+        *self = Account { offset: next, latest: next, unacknowledged: 0 };
         next
     }
 
@@ -83,17 +87,19 @@ impl Place {
 }
 
 impl Session {
-    pub fn new(owner: PeerId) -> Session {
+    pub fn new(owner: PeerId, client: ClientInfo) -> Session {
         Session {
             owner: Owner::Client(owner),
+            client,
+            blobs: BTreeSet::new(),
             outbox: VecDeque::new(),
             outbox_bytes: 0,
             confirmed: 0,
             last_run: None,
             maps: BTreeMap::new(),
             last_map: None,
-            tasks: Tasks::default(),
-            places: BTreeMap::new(),
+            tasks: Graph::default(),
+            accounts: BTreeMap::new(),
         }
     }
 
@@ -101,23 +107,23 @@ impl Session {
         matches!(&self.owner, Owner::Client(owner) if owner == peer)
     }
 
-    pub fn place(&mut self, engine: EngineId) -> &mut Place {
-        self.places.entry(engine).or_default()
+    pub fn account(&mut self, engine: EngineId) -> &mut Account {
+        self.accounts.entry(engine).or_default()
     }
 
     /// The latest generation on an engine that clients were told.
     pub fn latest(&self, engine: EngineId) -> u32 {
-        self.places.get(&engine).map_or(0, |place| place.latest)
+        self.accounts.get(&engine).map_or(0, |account| account.latest)
     }
 
     /// The generation of a target as the engine sees it, or `None` if its variables went with an earlier process.
     pub fn to_engine(&self, engine: EngineId, generation: u32) -> Option<u32> {
-        generation.checked_sub(self.places.get(&engine).map_or(0, |place| place.offset))
+        generation.checked_sub(self.accounts.get(&engine).map_or(0, |account| account.offset))
     }
 
     /// How much of an acknowledgement is about output that was really sent.
     pub fn acknowledge(&mut self, engine: EngineId, bytes: u64) -> u64 {
-        self.places.get_mut(&engine).map_or(0, |place| place.acknowledge(bytes))
+        self.accounts.get_mut(&engine).map_or(0, |account| account.acknowledge(bytes))
     }
 
     /// Sends a message of the session to its client, now or when it comes back.

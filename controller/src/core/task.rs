@@ -1,478 +1,148 @@
-//! A session's tasks: what waits for what, which engine gets which, and what becomes of those that went wrong.
-//!
-//! Decisions only. What is kept grows with the tasks that haven't ended, and with results that somebody may still ask
-//! for.
+//! Tasks: who submits them, where they are sent, and who is told. When and where each runs is decided in [`graph`].
 
-#[cfg(test)]
-mod tests;
+mod graph;
 
-use chorus_protocol::{Death, EngineId, Outcome, RunId, TaskArg, TaskEvent, TaskFailure, TaskId, TaskSpec, TaskValue};
-use std::collections::{BTreeMap, BTreeSet};
-use std::mem;
-use std::time::Duration;
+pub(super) use graph::Graph;
 
-/// An engine is given a second task behind the one that it runs while tasks take less, in microseconds: then the way
-/// to the engine would take longer than the task.
-const SHORT: u64 = 5_000;
-/// How many more losses of a whole engine are allowed, which a task is rarely to blame for.
-const OUTSIDE: u32 = 4;
+use super::client::answer;
+use super::engine::UnderWay;
+use super::{Action, Core, PeerId};
+use chorus_protocol::{
+    Aftermath, Death, EngineId, Outcome, RunId, RunSpec, SessionId, TaskId, TaskSpec, TaskValue, ToClient, ToEngine,
+};
+use graph::{Effect, EngineLoad, Start};
 
-/// The tasks of one session.
-#[derive(Debug, Default)]
-pub(super) struct Tasks {
-    live: BTreeMap<TaskId, Task>,
-    /// The last one taken. Ids grow, so one that isn't larger was sent twice, over two connections.
-    last: Option<TaskId>,
-    /// Those that can run, in the order of their submission: on any engine, and on a certain one.
-    ready: BTreeSet<TaskId>,
-    ready_on: BTreeMap<EngineId, BTreeSet<TaskId>>,
-    /// What engines have, in the order in which they run it.
-    hands: BTreeMap<EngineId, Vec<TaskId>>,
-    /// What a task takes, in microseconds, as far as the last ones tell.
-    pace: Option<u64>,
-}
+impl Core {
+    pub(super) fn submit_task(
+        &mut self,
+        peer: PeerId,
+        session: SessionId,
+        task: TaskId,
+        spec: TaskSpec,
+        actions: &mut Vec<Action>,
+    ) {
+        if self.owned(session, &peer).is_none() {
+            return answer(&peer, ToClient::SessionGone(session), actions);
+        }
+        self.with_tasks(session, &peer, actions, |tasks, effects| tasks.submit(task, spec, effects));
+    }
 
-#[derive(Debug)]
-struct Task {
-    spec: TaskSpec,
-    state: State,
-    /// The tasks that it needs.
-    needs: BTreeSet<TaskId>,
-    /// How many of them haven't ended.
-    waits_for: usize,
-    /// Tasks that wait for this one.
-    waiting: Vec<TaskId>,
-    /// Tasks that haven't ended and need this one's result.
-    users: usize,
-    /// Whether only those may still name it.
-    forgotten: bool,
-    attempts: u16,
-    panics: u32,
-    deaths: u32,
-    /// Where its worker died the last time.
-    avoids: Option<EngineId>,
-}
+    /// Changes something about a client's tasks, and does what follows.
+    pub(super) fn with_tasks(
+        &mut self,
+        id: SessionId,
+        peer: &PeerId,
+        actions: &mut Vec<Action>,
+        change: impl FnOnce(&mut Graph, &mut Vec<Effect>),
+    ) {
+        let mut effects = Vec::new();
+        let Some(session) = self.owned(id, peer) else { return };
+        change(&mut session.tasks, &mut effects);
+        self.carry_out(id, effects, actions);
+        self.start_tasks(id, actions);
+    }
 
-#[derive(Debug)]
-enum State {
-    Waiting,
-    Ready,
-    InHand(Hand),
-    Done(TaskValue),
-    Failed(TaskFailure),
-}
+    fn carry_out(&mut self, id: SessionId, effects: Vec<Effect>, actions: &mut Vec<Action>) {
+        for effect in effects {
+            match effect {
+                Effect::Tell(task, event) => {
+                    if let Some(session) = self.sessions.get_mut(&id) {
+                        session.send(ToClient::Task { session: id, task, event }, actions);
+                    }
+                }
+                Effect::EndRun { engine, run, kill } => {
+                    self.tell_engines(&[engine], ToEngine::EndRun { session: id, run, kill }, actions);
+                }
+                Effect::Remove(file) => actions.push(Action::RemoveFile(file)),
+            }
+        }
+    }
 
-/// A task that an engine has.
-#[derive(Debug)]
-struct Hand {
-    engine: EngineId,
-    run: RunId,
-    /// When it began.
-    since: Option<Duration>,
-    /// Whether the client was told.
-    told: bool,
-    result: Option<TaskValue>,
-    /// What its panic said.
-    panic: Option<String>,
-    /// Why it is being ended.
-    ending: Option<TaskFailure>,
-}
-
-/// What is to be done.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Effect {
-    Tell(TaskId, TaskEvent),
-    EndRun {
-        engine: EngineId,
-        run: RunId,
-        kill: bool,
-    },
-    /// Nobody needs this file any more.
-    Remove(String),
-}
-
-/// A run to be sent to an engine.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Start {
-    pub engine: EngineId,
-    pub run: RunId,
-    pub argument: Vec<u8>,
-}
-
-/// An engine, as far as tasks are concerned.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
-    pub engine: EngineId,
-    /// Runs of any kind that it has.
-    pub runs: usize,
-    /// Those that are this session's.
-    pub own: usize,
-}
-
-impl Tasks {
-    /// Takes a task.
-    pub fn submit(&mut self, spec: TaskSpec, effects: &mut Vec<Effect>) {
-        let id = spec.task;
-        if self.last.is_some_and(|last| id <= last) {
+    /// Sends tasks to engines that have room for them.
+    pub(super) fn start_tasks(&mut self, id: SessionId, actions: &mut Vec<Action>) {
+        if !self.sessions.get(&id).is_some_and(|it| it.tasks.has_ready() && !it.is_full()) {
             return;
         }
-        self.last = Some(id);
-        let of_args = spec.args.iter().filter_map(|arg| match arg {
-            TaskArg::Task(task) => Some(*task),
-            TaskArg::Value(_) => None,
-        });
-        let needs: BTreeSet<TaskId> = of_args.chain(spec.after.iter().copied()).collect();
-        let (mut waits_for, mut broken) = (0, None);
-        for need in &needs {
-            match self.live.get_mut(need) {
-                None => broken = broken.or(Some(*need)),
-                Some(task) => {
-                    task.users += 1;
-                    match &task.state {
-                        State::Failed(why) => broken = broken.or(Some(origin(*need, why))),
-                        State::Done(_) => {}
-                        _ => {
-                            task.waiting.push(id);
-                            waits_for += 1;
-                        }
-                    }
-                }
+        let mut loads = self.loads(id);
+        loop {
+            let Some(session) = self.sessions.get_mut(&id) else { return };
+            let Some(Start { engine, run, argument }) = session.tasks.next(&loads) else { return };
+            let Some(spec) = session.tasks.spec(run) else { return };
+            let spec = RunSpec { argument, ..spec.run.clone() };
+            if let Some(load) = loads.iter_mut().find(|load| load.engine == engine) {
+                (load.runs, load.own) = (load.runs + 1, load.own + 1);
             }
-        }
-        let task = Task {
-            spec,
-            state: State::Waiting,
-            needs,
-            waits_for,
-            waiting: Vec::new(),
-            users: 0,
-            forgotten: false,
-            attempts: 0,
-            panics: 0,
-            deaths: 0,
-            avoids: None,
-        };
-        self.live.insert(id, task);
-        match broken {
-            Some(need) => self.fail(id, None, TaskFailure::Needs(need), effects),
-            None if waits_for == 0 => self.make_ready(id),
-            None => {}
+            let (rank, size) = self.rank(engine);
+            let Some(it) = self.engines.get_mut(&engine) else { return };
+            let Some(peer) = it.peer().cloned() else { return };
+            it.runs.push_back(UnderWay { session: id, run, map: None, label: spec.label.clone(), started: false });
+            let message = ToEngine::Run { session: id, run, spec, generation: None, rank, size };
+            actions.push(Action::ToEngines(vec![peer], message));
         }
     }
 
-    /// The next task for one of these engines.
-    pub fn next(&mut self, places: &[Place]) -> Option<Start> {
-        let credit = if self.pace.is_some_and(|pace| pace < SHORT) { 2 } else { 1 };
-        let has_room = |place: &&Place| self.hands.get(&place.engine).map_or(0, Vec::len) < credit;
-        let free: Vec<Place> = places.iter().filter(has_room).copied().collect();
-        if free.is_empty() {
-            // Or all that is ready would be looked at in vain.
-            return None;
-        }
-        let bound = free.iter().find_map(|place| {
-            let task = *self.ready_on.get(&place.engine)?.first()?;
-            Some((place.engine, task))
-        });
-        let (engine, id) =
-            bound.or_else(|| self.ready.iter().find_map(|id| Some((self.pick(*id, &free, places)?, *id))))?;
-        self.unready(id);
-        let mut argument = Vec::new();
-        for arg in &self.live.get(&id)?.spec.args {
-            argument.extend_from_slice(match arg {
-                TaskArg::Value(value) => value,
-                // It is kept for its users.
-                TaskArg::Task(need) => self.value(*need).unwrap_or_default(),
-            });
-        }
-        let task = self.live.get_mut(&id)?;
-        let run = RunId::of_task(id, task.attempts);
-        task.attempts = task.attempts.wrapping_add(1);
-        let hand = Hand { engine, run, since: None, told: false, result: None, panic: None, ending: None };
-        task.state = State::InHand(hand);
-        self.hands.entry(engine).or_default().push(id);
-        Some(Start { engine, run, argument })
-    }
-
-    /// The engine with the least to do, but not the one where the task's worker has died, if there is another.
-    fn pick(&self, id: TaskId, free: &[Place], all: &[Place]) -> Option<EngineId> {
-        let avoids = self.live.get(&id)?.avoids.filter(|avoided| all.iter().any(|place| place.engine != *avoided));
-        let fits = free.iter().filter(|place| Some(place.engine) != avoids);
-        fits.min_by_key(|place| (place.runs, place.engine)).map(|place| place.engine)
-    }
-
-    fn value(&self, id: TaskId) -> Option<&[u8]> {
-        match &self.live.get(&id)?.state {
-            State::Done(value) => Some(&value.bytes),
-            _ => None,
-        }
-    }
-
-    /// What is to be run, for the run's message.
-    pub fn spec(&self, run: RunId) -> Option<&TaskSpec> {
-        self.live.get(&run.task()?).map(|task| &task.spec)
-    }
-
-    /// Whether there is something to run.
-    pub fn has_ready(&self) -> bool {
-        !self.ready.is_empty() || !self.ready_on.is_empty()
-    }
-
-    /// A task's run begins.
-    pub fn began(&mut self, run: RunId, now: Duration) {
-        if let Some(hand) = self.hand(run) {
-            hand.since = Some(now);
-        }
-    }
-
-    /// A task's function has returned.
-    pub fn returned(&mut self, run: RunId, value: TaskValue, effects: &mut Vec<Effect>) {
-        let replaced = match self.hand(run) {
-            Some(hand) => hand.result.replace(value),
-            None => Some(value),
-        };
-        effects.extend(replaced.and_then(|value| value.file).map(Effect::Remove));
-    }
-
-    /// A thread of a task's run panicked. What its own thread says counts.
-    pub fn panicked(&mut self, run: RunId, message: &str, own: bool) {
-        if let Some(hand) = self.hand(run)
-            && (own || hand.panic.is_none())
-        {
-            hand.panic = Some(message.to_owned());
-        }
-    }
-
-    fn hand(&mut self, run: RunId) -> Option<&mut Hand> {
-        match &mut self.live.get_mut(&run.task()?)?.state {
-            State::InHand(hand) if hand.run == run => Some(hand),
-            _ => None,
-        }
-    }
-
-    /// A task's run is over on its engine.
-    pub fn ended(&mut self, run: RunId, outcome: &Outcome, micros: u64, effects: &mut Vec<Effect>) {
-        let Some(id) = run.task().filter(|_| self.hand(run).is_some()) else { return };
-        let Some(task) = self.live.get_mut(&id) else { return };
-        let State::InHand(hand) = mem::replace(&mut task.state, State::Waiting) else { return };
-        let engine = hand.engine;
-        if let Some(hands) = self.hands.get_mut(&engine) {
-            hands.retain(|other| *other != id);
-            if hands.is_empty() {
-                self.hands.remove(&engine);
-            }
-        }
-        if *outcome == Outcome::Ok
-            && let Some(value) = hand.result
-        {
-            self.pace = Some(self.pace.map_or(micros, |pace| (pace * 3 + micros) / 4));
-            return self.succeed(id, engine, value, effects);
-        }
-        effects.extend(hand.result.and_then(|value| value.file).map(Effect::Remove));
-        if let Some(why) = hand.ending {
-            return self.fail(id, Some(engine), why, effects);
-        }
-        let retries = task.spec.retries;
-        let again = |why, may: bool| if may { Ok(Some(why)) } else { Err(why) };
-        let judged = match outcome {
-            Outcome::Ok | Outcome::Panicked | Outcome::ReturnedError | Outcome::TypesChanged(_) => {
-                task.panics += 1;
-                let message = hand.panic.unwrap_or_else(|| "it ended without a result".to_owned());
-                again(TaskFailure::Panicked(message), task.panics <= retries)
-            }
-            Outcome::LoadFailed(reason) => Err(TaskFailure::LoadFailed(reason.clone())),
-            // It would do the same again.
-            Outcome::Died(death @ Death::NoInput, _) => Err(TaskFailure::Died(*death)),
-            Outcome::Died(death, _) if *death != Death::Stopped => {
-                task.deaths += 1;
-                task.avoids = Some(engine);
-                let outside = if *death == Death::EngineLost { OUTSIDE } else { 0 };
-                again(TaskFailure::Died(*death), task.deaths <= retries.max(1).saturating_add(outside))
-            }
-            // It was taken back, or somebody ended all that the engine had.
-            Outcome::Died(..) | Outcome::Stale | Outcome::NoSuchEngine | Outcome::Cancelled => Ok(None),
-        };
-        match judged {
-            Err(why) => self.fail(id, Some(engine), why, effects),
-            Ok(why) => {
-                effects.extend(why.map(|why| Effect::Tell(id, TaskEvent::Again(engine, why))));
-                self.make_ready(id);
-            }
-        }
-    }
-
-    /// Ends a task.
-    pub fn cancel(&mut self, id: TaskId, effects: &mut Vec<Effect>) {
-        match self.live.get_mut(&id).map(|task| &mut task.state) {
-            None | Some(State::Done(_) | State::Failed(_)) => {}
-            Some(State::InHand(hand)) => effects.extend(hand.end(TaskFailure::Cancelled)),
-            Some(State::Waiting | State::Ready) => self.fail(id, None, TaskFailure::Cancelled, effects),
-        }
-    }
-
-    /// Nobody will name this task any more. It goes on.
-    pub fn forget(&mut self, id: TaskId, effects: &mut Vec<Effect>) {
-        if let Some(task) = self.live.get_mut(&id) {
-            task.forgotten = true;
-            self.tidy(id, effects);
-        }
-    }
-
-    /// From time to time: ends what takes too long, tells what runs, takes tasks back for idle engines, and gives up
-    /// those for engines that won't come.
-    pub fn look(&mut self, now: Duration, places: &[Place], effects: &mut Vec<Effect>) {
-        let mut idle = places.iter().filter(|place| place.own == 0).count();
-        for (engine, tasks) in &self.hands {
-            let own = places.iter().find(|place| place.engine == *engine).map_or(0, |place| place.own);
-            for (before, id) in tasks.iter().enumerate() {
-                let Some(task) = self.live.get_mut(id) else { continue };
-                let limit = task.spec.timeout_ms;
-                let State::InHand(hand) = &mut task.state else { continue };
-                match hand.since {
-                    Some(since) => {
-                        if !mem::replace(&mut hand.told, true) {
-                            effects.push(Effect::Tell(*id, TaskEvent::Running(*engine)));
-                        }
-                        if limit > 0 && now.saturating_sub(since).as_millis() >= limit.into() {
-                            effects.extend(hand.end(TaskFailure::TimedOut(limit)));
-                        }
-                    }
-                    // It waits behind something else.
-                    None if idle > 0
-                        && (before > 0 || own > tasks.len())
-                        && task.spec.on.is_none()
-                        && hand.ending.is_none() =>
-                    {
-                        idle -= 1;
-                        effects.push(Effect::EndRun { engine: *engine, run: hand.run, kill: false });
-                    }
-                    None => {}
-                }
-            }
-        }
-    }
-
-    /// Gives up what can't be run on any of these engines, which are all that there are or will be.
-    pub fn give_up(&mut self, exists: impl Fn(EngineId) -> bool, any: bool, effects: &mut Vec<Effect>) {
-        let gone: Vec<EngineId> = self.ready_on.keys().copied().filter(|engine| !exists(*engine)).collect();
-        for engine in gone {
-            for id in self.ready_on.remove(&engine).unwrap_or_default() {
-                self.fail(id, None, TaskFailure::NoSuchEngine(engine), effects);
-            }
-        }
-        if !any {
-            for id in mem::take(&mut self.ready) {
-                self.fail(id, None, TaskFailure::NoEngine, effects);
-            }
-        }
-    }
-
-    /// The files of all results, when the session is closed.
-    pub fn into_files(self) -> impl Iterator<Item = String> {
-        self.live.into_values().filter_map(|task| match task.state {
-            State::Done(value) => value.file,
-            State::InHand(hand) => hand.result?.file,
-            _ => None,
+    /// The engines that take runs.
+    fn loads(&self, session: SessionId) -> Vec<EngineLoad> {
+        let up = self.engines.iter().filter(|(_, it)| it.peer().is_some());
+        up.map(|(&engine, it)| EngineLoad {
+            engine,
+            runs: it.runs.len(),
+            own: it.runs.iter().filter(|run| run.session == session).count(),
         })
+        .collect()
     }
 
-    fn make_ready(&mut self, id: TaskId) {
-        let Some(task) = self.live.get_mut(&id) else { return };
-        task.state = State::Ready;
-        match task.spec.on {
-            Some(engine) => _ = self.ready_on.entry(engine).or_default().insert(id),
-            None => _ = self.ready.insert(id),
+    /// An engine's place among all, those included that are being started again, and how many they are.
+    fn rank(&self, engine: EngineId) -> (u32, u32) {
+        (self.engines.range(..engine).count() as u32, self.engines.len() as u32)
+    }
+
+    /// What a task's function returned.
+    pub(super) fn task_returned(&mut self, id: SessionId, run: RunId, value: TaskValue, actions: &mut Vec<Action>) {
+        let mut effects = Vec::new();
+        match self.sessions.get_mut(&id) {
+            Some(session) => session.tasks.returned(run, value, &mut effects),
+            None => effects.extend(value.file.map(Effect::Remove)),
         }
+        self.carry_out(id, effects, actions);
     }
 
-    fn unready(&mut self, id: TaskId) {
-        self.ready.remove(&id);
-        if let Some(engine) = self.live.get(&id).and_then(|task| task.spec.on)
-            && let Some(tasks) = self.ready_on.get_mut(&engine)
+    /// A task's run has ended. If that cost variables, clients, who know nothing of the run, are told as of a worker that
+    /// died while idle.
+    pub(super) fn task_ended(
+        &mut self,
+        engine: EngineId,
+        id: SessionId,
+        run: RunId,
+        (outcome, generation, micros): (&Outcome, u32, u64),
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let mut effects = Vec::new();
+        session.tasks.ended(run, outcome, micros, &mut effects);
+        if let Outcome::Died(death, aftermath) = outcome
+            && *death != Death::EngineLost
+            && matches!(aftermath, Aftermath::Lost(_))
         {
-            tasks.remove(&id);
-            if tasks.is_empty() {
-                self.ready_on.remove(&engine);
-            }
+            let (death, aftermath) = (*death, aftermath.clone());
+            let lost = ToClient::WorkerLost { session: id, engine, death, aftermath, generation, in_task: true };
+            session.send(lost, actions);
         }
+        self.carry_out(id, effects, actions);
+        self.start_tasks(id, actions);
     }
 
-    fn succeed(&mut self, id: TaskId, engine: EngineId, value: TaskValue, effects: &mut Vec<Effect>) {
-        effects.push(Effect::Tell(id, TaskEvent::Done(engine, value.clone())));
-        let Some(task) = self.live.get_mut(&id) else { return };
-        task.state = State::Done(value);
-        for waiting in mem::take(&mut task.waiting) {
-            if let Some(task) = self.live.get_mut(&waiting).filter(|task| matches!(task.state, State::Waiting)) {
-                task.waits_for -= 1;
-                if task.waits_for == 0 {
-                    self.make_ready(waiting);
-                }
-            }
+    pub(super) fn check_tasks(&mut self, actions: &mut Vec<Action>) {
+        let sessions: Vec<SessionId> = self.sessions.keys().copied().collect();
+        for id in sessions {
+            let loads = self.loads(id);
+            let Some(session) = self.sessions.get_mut(&id) else { continue };
+            let mut effects = Vec::new();
+            session.tasks.look(self.now, &loads, &mut effects);
+            let engines = &self.engines;
+            session.tasks.give_up(|engine| engines.contains_key(&engine), !engines.is_empty(), &mut effects);
+            self.carry_out(id, effects, actions);
+            self.start_tasks(id, actions);
         }
-        self.release(id, effects);
-    }
-
-    /// The task has failed, and so have those that need it.
-    fn fail(&mut self, id: TaskId, engine: Option<EngineId>, why: TaskFailure, effects: &mut Vec<Effect>) {
-        let mut failing = vec![(id, engine, why)];
-        while let Some((id, engine, why)) = failing.pop() {
-            self.unready(id);
-            let Some(task) = self.live.get_mut(&id) else { continue };
-            if matches!(task.state, State::Failed(_)) {
-                continue;
-            }
-            let because = origin(id, &why);
-            task.state = State::Failed(why.clone());
-            let waiting = mem::take(&mut task.waiting).into_iter();
-            failing.extend(waiting.map(|waiting| (waiting, None, TaskFailure::Needs(because))));
-            effects.push(Effect::Tell(id, TaskEvent::Failed(engine, why)));
-            self.release(id, effects);
-        }
-    }
-
-    /// The task has ended: it needs nothing any more.
-    fn release(&mut self, id: TaskId, effects: &mut Vec<Effect>) {
-        let Some(task) = self.live.get_mut(&id) else { return };
-        task.spec.args = Vec::new();
-        for need in mem::take(&mut task.needs) {
-            if let Some(task) = self.live.get_mut(&need) {
-                task.users -= 1;
-                self.tidy(need, effects);
-            }
-        }
-        self.tidy(id, effects);
-    }
-
-    /// Drops a task that has ended and that nobody can name.
-    fn tidy(&mut self, id: TaskId, effects: &mut Vec<Effect>) {
-        let over = |task: &Task| task.forgotten && task.users == 0;
-        match self.live.get(&id).filter(|task| over(task)).map(|task| &task.state) {
-            Some(State::Done(value)) => effects.extend(value.file.clone().map(Effect::Remove)),
-            Some(State::Failed(_)) => {}
-            _ => return,
-        }
-        self.live.remove(&id);
-    }
-
-    #[cfg(test)]
-    pub fn kept(&self) -> usize {
-        self.live.len() + self.ready.len() + self.ready_on.len() + self.hands.len()
-    }
-}
-
-impl Hand {
-    fn end(&mut self, why: TaskFailure) -> Option<Effect> {
-        if self.ending.is_some() {
-            return None;
-        }
-        self.ending = Some(why);
-        Some(Effect::EndRun { engine: self.engine, run: self.run, kill: true })
-    }
-}
-
-/// The task whose own failure this is.
-fn origin(id: TaskId, why: &TaskFailure) -> TaskId {
-    match why {
-        TaskFailure::Needs(origin) => *origin,
-        _ => id,
     }
 }

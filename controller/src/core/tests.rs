@@ -1,6 +1,6 @@
 //! Drives the core by hand, one decision a test.
 
-mod maps;
+mod map;
 
 use super::*;
 use chorus_protocol::{
@@ -31,7 +31,7 @@ impl Cluster {
         for id in 0..engines {
             cluster.join(&format!("e{id}"), Some(id));
         }
-        cluster.client("c", FromClient::Hello { version: chorus_protocol::VERSION });
+        cluster.client("c", hello());
         cluster.client("c", FromClient::OpenSession(SESSION));
         cluster.actions.clear();
         cluster
@@ -66,9 +66,9 @@ impl Cluster {
     }
 
     fn run(&mut self, run: u64, targets: &[(u32, Option<u32>)]) {
-        let spec = spec(run);
+        let (session, run, spec) = (SESSION, RunId(run), spec(run));
         let targets = targets.iter().map(|&(id, generation)| Target { engine: EngineId(id), generation }).collect();
-        self.client("c", FromClient::Run { spec, targets });
+        self.client("c", FromClient::Run { session, run, spec, targets });
     }
 
     fn event(&mut self, name: &str, run: u64, event: RunEvent) {
@@ -113,7 +113,7 @@ impl Cluster {
     }
 
     fn spawned(&self) -> usize {
-        self.actions.iter().filter(|action| matches!(action, Action::SpawnEngine(_))).count()
+        self.actions.iter().filter(|action| matches!(action, Action::StartEngines(_))).count()
     }
 
     fn killed(&self) -> usize {
@@ -125,12 +125,20 @@ impl Cluster {
     }
 
     fn status(&self) -> ClusterStatus {
-        self.core.status()
+        self.core.status(&peer("c"))
     }
 }
 
 fn peer(name: &str) -> PeerId {
     PeerId(Bytes::copy_from_slice(name.as_bytes()))
+}
+
+fn hello() -> FromClient {
+    FromClient::Hello { version: chorus_protocol::VERSION, info: who() }
+}
+
+fn who() -> ClientInfo {
+    ClientInfo { name: "a notebook".into(), pid: 9, host: "here".into() }
 }
 
 fn info() -> EngineInfo {
@@ -139,12 +147,10 @@ fn info() -> EngineInfo {
 
 fn spec(run: u64) -> RunSpec {
     RunSpec {
-        session: SESSION,
-        run: RunId(run),
         preload: vec![],
         object: BlobId::of(b"object"),
         entry: "entry".into(),
-        argument: vec![],
+        argument: Bytes::new(),
         map: None,
         label: format!("cell {run}"),
         snapshots: SnapshotPolicy::default(),
@@ -156,7 +162,7 @@ fn done(outcome: Outcome, generation: u32) -> RunEvent {
 }
 
 fn output(text: &str) -> RunEvent {
-    RunEvent::Output { stream: Stream::Stdout, bytes: text.into() }
+    RunEvent::Output { stream: Stream::Stdout, bytes: Bytes::copy_from_slice(text.as_bytes()) }
 }
 
 #[test]
@@ -371,7 +377,7 @@ fn another_version_is_refused_with_both_versions() {
     let mut cluster = Cluster::ready(0);
     cluster.engine("e", FromEngine::Register { version: 9, id: None, info: info(), shares_files: true });
     assert!(matches!(cluster.to_engine("e")[..], [ToEngine::Refused(why)] if why.contains("version 9")));
-    cluster.client("d", FromClient::Hello { version: 9 });
+    cluster.client("d", FromClient::Hello { version: 9, info: who() });
     assert!(matches!(cluster.to_client("d")[..], [ToClient::Refused(why)] if why.contains("version 9")));
     assert_eq!(cluster.status().engines.len(), 0);
 }
@@ -382,7 +388,7 @@ fn strangers_are_counted_and_not_answered() {
     cluster.engine("x", FromEngine::Heartbeat);
     cluster.client("x", FromClient::Status);
     cluster.handle(Input::Malformed);
-    cluster.client("c", FromClient::PutBlob { id: BlobId::of(b"a"), bytes: b"b".to_vec() });
+    cluster.client("c", FromClient::PutBlob { session: None, id: BlobId::of(b"a"), bytes: "b".into() });
     assert_eq!(cluster.status().rejected, 4);
     assert!(cluster.actions.is_empty(), "{:?}", cluster.actions);
 }
@@ -390,7 +396,7 @@ fn strangers_are_counted_and_not_answered() {
 #[test]
 fn sessions_belong_to_their_client() {
     let mut cluster = Cluster::ready(1);
-    cluster.client("d", FromClient::Hello { version: chorus_protocol::VERSION });
+    cluster.client("d", hello());
     cluster.actions.clear();
     cluster.client("d", FromClient::Interrupt { session: SESSION, targets: vec![EngineId(0)], signal: 2 });
     cluster.client("d", FromClient::CloseSession(SESSION));
@@ -445,7 +451,7 @@ fn a_client_that_comes_back_gets_what_it_missed() {
     cluster.handle(Input::ClientDisconnected(peer("c")));
     cluster.event("e0", 1, done(Outcome::Ok, 0));
     cluster.pass(4 * SECOND, &["e0"], &[]);
-    cluster.client("c2", FromClient::Hello { version: chorus_protocol::VERSION });
+    cluster.client("c2", hello());
     cluster.actions.clear();
     cluster.client("c2", FromClient::Resume { session: SESSION, received: 1 });
     assert!(matches!(
@@ -465,7 +471,7 @@ fn a_session_that_cannot_be_made_whole_again_is_gone() {
     cluster.run(1, &[(0, None)]);
     cluster.event("e0", 1, done(Outcome::Ok, 0));
     cluster.client("c", FromClient::Received { session: SESSION, count: 1 });
-    cluster.client("c2", FromClient::Hello { version: chorus_protocol::VERSION });
+    cluster.client("c2", hello());
     cluster.actions.clear();
     // Before what was confirmed, or beyond what was sent: not the client that had the session.
     cluster.client("c2", FromClient::Resume { session: SESSION, received: 0 });
@@ -482,7 +488,7 @@ fn a_client_that_stays_away_loses_its_sessions() {
     cluster.handle(Input::ClientDisconnected(peer("c")));
     cluster.pass(5 * SECOND, &["e0"], &[]);
     assert_eq!(cluster.to_engine("e0").last(), Some(&&ToEngine::CloseSession(SESSION)));
-    cluster.client("c2", FromClient::Hello { version: chorus_protocol::VERSION });
+    cluster.client("c2", hello());
     cluster.actions.clear();
     cluster.client("c2", FromClient::Resume { session: SESSION, received: 0 });
     assert_eq!(cluster.to_client("c2"), [&ToClient::SessionGone(SESSION)]);
@@ -506,7 +512,8 @@ fn goodbye_closes_the_sessions_at_once() {
 #[test]
 fn blobs_are_stored_before_the_runs_that_name_them() {
     let mut cluster = Cluster::ready(1);
-    cluster.client("c", FromClient::PutBlob { id: BlobId::of(b"object"), bytes: b"object".to_vec() });
+    cluster
+        .client("c", FromClient::PutBlob { session: Some(SESSION), id: BlobId::of(b"object"), bytes: "object".into() });
     cluster.run(1, &[(0, None)]);
     assert!(matches!(cluster.actions[..], [Action::StoreBlob(..), Action::ToEngines(..)]));
     cluster.engine("e0", FromEngine::NeedBlob(BlobId::of(b"object")));
@@ -556,4 +563,73 @@ fn everybody_hears_of_engines_that_come() {
     let mut cluster = Cluster::ready(0);
     cluster.join("h", None);
     assert_eq!(cluster.to_client("c"), [&ToClient::EngineUp { engine: EngineId(0), info: info() }]);
+}
+
+#[test]
+fn an_engine_that_does_not_join_is_asked_for_before_it_is_late() {
+    let mut cluster = Cluster::new(1);
+    let asked = |cluster: &Cluster| cluster.actions.iter().filter(|it| matches!(it, Action::AskForEngine(_))).count();
+    cluster.pass(31 * SECOND, &[], &[]);
+    assert_eq!((asked(&cluster), cluster.killed()), (1, 0), "it may wait in a queue");
+    cluster.pass(31 * SECOND, &[], &[]);
+    assert_eq!(asked(&cluster), 2);
+    cluster.handle(Input::EngineLate(EngineId(0)));
+    assert_eq!(cluster.killed(), 1);
+    cluster.handle(Input::EngineExited(EngineId(0), Exit::Signal(9)));
+    cluster.join("e0", Some(0));
+    cluster.handle(Input::EngineLate(EngineId(0)));
+    assert_eq!((cluster.killed(), cluster.status().engines.len()), (1, 1), "it has joined in the meantime");
+}
+
+#[test]
+fn a_blob_is_kept_as_long_as_a_session_needs_it() {
+    let mut cluster = Cluster::ready(1);
+    let (version, info) = (chorus_protocol::VERSION, info());
+    cluster.engine("far", FromEngine::Register { version, id: None, info, shares_files: false });
+    cluster.client("d", hello());
+    let other = SessionId(8);
+    cluster.client("d", FromClient::OpenSession(other));
+    let [library, object] = [b"library", b"object "].map(|bytes| BlobId::of(bytes));
+    let put = |cluster: &mut Cluster, client: &str, session| {
+        let bytes: Bytes = if session == None { "library".into() } else { "object ".into() };
+        cluster.client(client, FromClient::PutBlob { session, id: BlobId::of(&bytes), bytes });
+    };
+    put(&mut cluster, "c", None);
+    put(&mut cluster, "c", Some(SESSION));
+    put(&mut cluster, "d", Some(other));
+    let removed = |cluster: &Cluster| {
+        let removed = cluster.actions.iter().filter_map(|action| match action {
+            Action::RemoveBlob(id) => Some(*id),
+            _ => None,
+        });
+        removed.collect::<Vec<_>>()
+    };
+    cluster.client("c", FromClient::DropBlob { session: SESSION, id: object });
+    cluster.client("c", FromClient::DropBlob { session: SESSION, id: library });
+    assert_eq!(removed(&cluster), [], "the other session needs it, and libraries stay");
+    cluster.client("c", FromClient::DropBlob { session: other, id: object });
+    assert_eq!(removed(&cluster), [], "not this client's session");
+    cluster.client("d", FromClient::CloseSession(other));
+    assert_eq!(removed(&cluster), [object]);
+    assert!(cluster.to_engine("far").contains(&&ToEngine::DropBlob(object)));
+    assert!(!cluster.to_engine("e0").contains(&&ToEngine::DropBlob(object)), "it opened the controller's file");
+    // What comes for a session that is closed isn't kept.
+    let stored = |cluster: &Cluster| cluster.actions.iter().filter(|it| matches!(it, Action::StoreBlob(..))).count();
+    let before = stored(&cluster);
+    put(&mut cluster, "d", Some(other));
+    assert_eq!(stored(&cluster), before);
+}
+
+#[test]
+fn users_see_whose_sessions_are_open_and_who_stopped_the_cluster() {
+    let mut cluster = Cluster::ready(1);
+    let other = ClientInfo { name: "b.ipynb".into(), ..who() };
+    cluster.client("d", FromClient::Hello { version: chorus_protocol::VERSION, info: other.clone() });
+    cluster.client("d", FromClient::OpenSession(SessionId(8)));
+    cluster.run(1, &[(0, None)]);
+    let mine = SessionStatus { client: who(), own: true, running: Some("cell 1".into()) };
+    let theirs = SessionStatus { client: other.clone(), own: false, running: None };
+    assert_eq!(cluster.status().users, [mine, theirs]);
+    cluster.client("d", FromClient::Shutdown);
+    assert!(cluster.to_client("c").contains(&&ToClient::ShuttingDown(Some(other))));
 }

@@ -3,11 +3,11 @@
 #![allow(dead_code)]
 
 use bytes::Bytes;
-use chorus_client::{Client, Run, RunRequest, Session};
+use chorus_client::{Blob, Client, Run, Session};
 use chorus_controller::{Controller, ControllerConfig, Transport};
 use chorus_protocol::{
     Connection, EVENT_WEIGHT, EngineId, EngineInfo, Frame, FromEngine, NoSnapshot, OUTPUT_CHUNK, OUTPUT_WINDOW,
-    Outcome, RunEvent, RunSpec, SnapshotPolicy, Stream, Target, ToEngine, VERSION,
+    Outcome, RunEvent, RunId, RunSpec, SessionId, SnapshotPolicy, Stream, Target, ToEngine, VERSION,
 };
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -37,7 +37,7 @@ pub async fn cluster(transport: Transport) -> Cluster {
 
 impl Cluster {
     pub async fn client(&self) -> Client {
-        Client::connect(self.controller.connection()).await.unwrap().0
+        Client::connect(self.controller.connection(), "a test").await.unwrap().0
     }
 
     pub async fn engine(&self) -> FakeEngine {
@@ -114,8 +114,8 @@ impl FakeEngine {
         self.send.send(message).unwrap();
     }
 
-    pub fn event(&self, spec: &RunSpec, event: RunEvent) {
-        self.send(FromEngine::Run { session: spec.session, run: spec.run, event });
+    pub fn event(&self, &(session, run): &(SessionId, RunId), event: RunEvent) {
+        self.send(FromEngine::Run { session, run, event });
     }
 
     /// The next message but heartbeats.
@@ -130,26 +130,26 @@ impl FakeEngine {
     }
 
     /// The next run, whatever comes before.
-    pub async fn run(&mut self) -> RunSpec {
+    pub async fn run(&mut self) -> (SessionId, RunId) {
         loop {
-            if let ToEngine::Run { spec, .. } = self.recv().await {
-                return spec;
+            if let ToEngine::Run { session, run, .. } = self.recv().await {
+                return (session, run);
             }
         }
     }
 
     /// Takes a run, prints one line and ends it.
     pub async fn greet(&mut self) {
-        let spec = self.run().await;
-        self.event(&spec, RunEvent::Started(Err(NoSnapshot::Off)));
-        self.event(&spec, output(format!("hello from {}", self.id).into_bytes()));
-        self.event(&spec, done(Outcome::Ok));
+        let run = self.run().await;
+        self.event(&run, RunEvent::Started(Err(NoSnapshot::Off)));
+        self.event(&run, output(format!("hello from {}", self.id).into_bytes()));
+        self.event(&run, done(Outcome::Ok));
     }
 
     /// Takes a run and prints `total` bytes, never with more than the window on the way, as real engines do. Tells
     /// through `printed` how far it has come.
     pub async fn flood(&mut self, total: usize, printed: &std::sync::atomic::AtomicUsize) {
-        let spec = self.run().await;
+        let run = self.run().await;
         let (mut sent, mut acknowledged) = (0, 0);
         while sent < total {
             while sent - acknowledged >= OUTPUT_WINDOW {
@@ -159,15 +159,15 @@ impl FakeEngine {
             }
             let event = output(vec![b'x'; OUTPUT_CHUNK.min(total - sent) - EVENT_WEIGHT]);
             sent += event.weight();
-            self.event(&spec, event);
+            self.event(&run, event);
             printed.store(sent, std::sync::atomic::Ordering::Relaxed);
         }
-        self.event(&spec, done(Outcome::Ok));
+        self.event(&run, done(Outcome::Ok));
     }
 }
 
 pub fn output(bytes: Vec<u8>) -> RunEvent {
-    RunEvent::Output { stream: Stream::Stdout, bytes }
+    RunEvent::Output { stream: Stream::Stdout, bytes: bytes.into() }
 }
 
 pub fn done(outcome: Outcome) -> RunEvent {
@@ -175,11 +175,15 @@ pub fn done(outcome: Outcome) -> RunEvent {
 }
 
 pub fn run(session: &Session, engines: &[EngineId]) -> Run {
-    let object = session.put_blob(Bytes::from_static(b"object"));
+    run_blob(session, &session.put_blob(Bytes::from_static(b"object")), engines)
+}
+
+pub fn run_blob(session: &Session, object: &Blob, engines: &[EngineId]) -> Run {
+    let object = object.id();
     let targets = engines.iter().map(|&engine| Target { engine, generation: None }).collect();
     let (entry, label, snapshots) = ("entry".into(), "cell".into(), SnapshotPolicy::Off);
-    let (argument, map) = (vec![], None);
-    session.run(RunRequest { preload: vec![], object, entry, argument, map, label, snapshots, targets })
+    let (argument, map) = (Bytes::new(), None);
+    session.run(RunSpec { preload: vec![], object, entry, argument, map, label, snapshots }, targets)
 }
 
 pub async fn next(run: &mut Run) -> Option<(EngineId, RunEvent)> {

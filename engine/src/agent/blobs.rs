@@ -1,6 +1,7 @@
 //! Where an engine finds the objects and libraries of its runs: in the controller's folder if it shares a file system
-//! with it, else in a folder of its own, to which they are sent once each.
+//! with it, else in a folder of its own, to which they are sent once each. The controller says when they aren't needed.
 
+use bytes::Bytes;
 use chorus_protocol::BlobId;
 use std::collections::HashSet;
 use std::io;
@@ -67,7 +68,7 @@ impl Blobs {
 
     /// What stores a blob that was asked for; it blocks, and [`Blobs::stored`] is to be told of its result. `None` for a
     /// blob that nobody asked for.
-    pub fn storing(&self, id: BlobId, bytes: Option<Vec<u8>>) -> Option<impl FnOnce() -> Stored + Send + 'static> {
+    pub fn storing(&self, id: BlobId, bytes: Option<Bytes>) -> Option<impl FnOnce() -> Stored + Send + 'static> {
         let Blobs::Own { folder, asked, .. } = self else { return None };
         let path = folder.path().join(id.file_name());
         asked.contains(&id).then_some(move || {
@@ -86,6 +87,16 @@ impl Blobs {
             here.extend(result.is_ok().then_some(id));
         }
     }
+
+    /// Nobody needs this blob any more. A worker that has loaded it keeps it.
+    pub fn drop(&mut self, id: BlobId) {
+        if let Blobs::Own { folder, here, asked } = self {
+            asked.remove(&id);
+            if here.remove(&id) {
+                _ = std::fs::remove_file(folder.path().join(id.file_name()));
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -97,7 +108,7 @@ mod tests {
     }
 
     fn put(blobs: &mut Blobs, id: BlobId, bytes: Option<&[u8]>) -> Stored {
-        let Some(store) = blobs.storing(id, bytes.map(<[u8]>::to_vec)) else { return Ok(()) };
+        let Some(store) = blobs.storing(id, bytes.map(Bytes::copy_from_slice)) else { return Ok(()) };
         let result = store();
         blobs.stored(id, &result);
         result
@@ -124,8 +135,11 @@ mod tests {
         let id = BlobId::of(b"x");
         assert_eq!((blobs.find(id), blobs.ask(id), blobs.ask(id)), (None, true, false));
         put(&mut blobs, id, Some(b"x")).unwrap();
-        assert_eq!(std::fs::read(blobs.find(id).unwrap()).unwrap(), b"x");
+        let file = blobs.find(id).unwrap();
+        assert_eq!(std::fs::read(&file).unwrap(), b"x");
         assert!(!blobs.ask(id));
+        blobs.drop(id);
+        assert_eq!((file.exists(), blobs.find(id), blobs.ask(id)), (false, None, true));
     }
 
     #[test]

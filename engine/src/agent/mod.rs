@@ -175,25 +175,25 @@ struct Agent {
 impl Agent {
     fn handle(&mut self, message: ToEngine) {
         match message {
-            ToEngine::Run { spec, generation, rank, size } => {
+            ToEngine::Run { session: id, run, spec, generation, rank, size } => {
                 for blob in spec.preload.iter().chain([&spec.object]) {
                     if self.blobs.ask(*blob) {
                         let _ = self.out.send(FromEngine::NeedBlob(*blob));
                     }
                 }
-                let id = spec.session;
                 self.open(id);
                 if let Some(session) = self.sessions.get_mut(&id) {
-                    session.run(session::Waiting { spec, generation, rank, size }, &self.blobs);
+                    session.run(session::Waiting { run, spec, generation, rank, size }, &self.blobs);
                 }
             }
             ToEngine::Blob { id, bytes } => {
-                if let Some(store) = self.blobs.storing(id, bytes.map(|bytes| bytes.into_vec())) {
+                if let Some(store) = self.blobs.storing(id, bytes) {
                     let stored = self.stored.clone();
                     // It may take a while, in which signs of life are to be sent.
                     tokio::task::spawn_blocking(move || stored.send((id, store())));
                 }
             }
+            ToEngine::DropBlob(id) => self.blobs.drop(id),
             ToEngine::OpenSession(id) => self.open(id),
             ToEngine::CloseSession(id) => {
                 if let Some(session) = self.sessions.remove(&id) {

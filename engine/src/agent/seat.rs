@@ -108,7 +108,7 @@ impl Seat {
 
 fn report(done: &Done) -> Report {
     let Done { first, count, micros, failed, .. } = done;
-    Report { first: *first, count: *count, micros: *micros, failed: failed.count, body: done.encode() }
+    Report { first: *first, count: *count, micros: *micros, failed: failed.count, body: done.encode().into() }
 }
 
 #[cfg(test)]
@@ -160,7 +160,7 @@ mod tests {
         let mut seat = serving();
         let done =
             Done { first: 3, count: 4, micros: 5, results: Results::Bytes(vec![1]), failed: Failures::default() };
-        let report = Report { first: 3, count: 4, micros: 5, failed: 0, body: done.encode() };
+        let report = Report { first: 3, count: 4, micros: 5, failed: 0, body: done.encode().into() };
         let told = next(&mut seat, 1, vec![done]).tell;
         assert_eq!(told, Some(FromEngine::MapReady { session: SESSION, map: MAP, reports: vec![report] }));
     }

@@ -24,6 +24,8 @@ pub struct Session {
 
 /// A run that waits for its blobs, and for the runs before it.
 pub struct Waiting {
+    /// Which run.
+    pub run: RunId,
     /// What to run.
     pub spec: RunSpec,
     /// See [`Job::generation`].
@@ -60,7 +62,7 @@ impl Session {
     /// Takes a run.
     pub fn run(&mut self, run: Waiting, blobs: &Blobs) {
         if let Some(map) = run.spec.map {
-            self.seat.lock().expect(run.spec.run, map);
+            self.seat.lock().expect(run.run, map);
         }
         self.waiting.push_back((run, None));
         self.submit_ready(blobs);
@@ -70,7 +72,7 @@ impl Session {
     pub fn submit_ready(&mut self, blobs: &Blobs) {
         while let Some((run, failure)) = self.waiting.front() {
             if let Some(reason) = failure {
-                self.worker.end(run.spec.run, Outcome::LoadFailed(reason.clone()));
+                self.worker.end(run.run, Outcome::LoadFailed(reason.clone()));
             } else {
                 let Some(job) = run.job(blobs) else { return };
                 self.worker.submit(job);
@@ -119,7 +121,7 @@ impl Session {
 
     /// See [`Worker::end_run`].
     pub fn end_run(&mut self, run: RunId, kill: bool) {
-        if let Some(at) = self.waiting.iter().position(|(waiting, _)| waiting.spec.run == run) {
+        if let Some(at) = self.waiting.iter().position(|(waiting, _)| waiting.run == run) {
             self.waiting.remove(at);
             self.worker.end(run, Outcome::Cancelled);
         }
@@ -144,7 +146,7 @@ impl Session {
 
     fn cancel(&mut self) {
         for (run, _) in self.waiting.drain(..) {
-            self.worker.end(run.spec.run, Outcome::Cancelled);
+            self.worker.end(run.run, Outcome::Cancelled);
         }
     }
 }
@@ -154,11 +156,11 @@ impl Waiting {
     fn job(&self, blobs: &Blobs) -> Option<Job> {
         let spec = &self.spec;
         Some(Job {
-            run: spec.run,
+            run: self.run,
             preload: spec.preload.iter().map(|&blob| blobs.find(blob)).collect::<Option<_>>()?,
             object: blobs.find(spec.object)?,
             entry: spec.entry.clone(),
-            argument: spec.argument.clone(),
+            argument: spec.argument.to_vec(),
             rank: self.rank,
             size: self.size,
             generation: self.generation,

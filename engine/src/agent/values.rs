@@ -65,7 +65,7 @@ impl Values {
         let found = room.and_then(|room| self.made.iter().position(|path| path == Path::new(room)));
         let file =
             found.map(|at| self.made.swap_remove(at)).and_then(|path| Some(path.file_name()?.to_str()?.to_owned()));
-        TaskValue { bytes, file }
+        TaskValue { bytes: bytes.into(), file }
     }
 
     fn clear(&mut self) {

@@ -3,6 +3,7 @@
 
 use super::markers::Item;
 use super::{Job, WorkerEvent};
+use bytes::Bytes;
 use chorus_protocol::{Aftermath, Death, OUTPUT_CHUNK, Outcome, Panic, RunEvent, RunId, SnapshotState, Stream, Took};
 use std::collections::VecDeque;
 
@@ -148,7 +149,7 @@ impl Ledger {
     /// Something was printed.
     pub fn output(&self, stream: Stream, bytes: &[u8], tell: &mut impl FnMut(WorkerEvent)) {
         for bytes in bytes.chunks(OUTPUT_CHUNK) {
-            let event = RunEvent::Output { stream, bytes: bytes.to_vec() };
+            let event = RunEvent::Output { stream, bytes: Bytes::copy_from_slice(bytes) };
             tell(WorkerEvent::Run { run: self.last, event });
         }
     }
@@ -323,7 +324,7 @@ mod tests {
         ledger.next();
         // Run 2 isn't started yet: a thread of run 1 speaks.
         let late = items(&mut ledger, vec![Item::Text(b"x".to_vec()), Item::Panicked]);
-        let event = RunEvent::Output { stream: Stream::Stdout, bytes: b"x".to_vec() };
+        let event = RunEvent::Output { stream: Stream::Stdout, bytes: Bytes::from_static(b"x") };
         assert_eq!(late, [WorkerEvent::Run { run: RunId(1), event }]);
         assert_eq!(ledger.done(Took::default()), Some(done(2, Outcome::Ok, 0)));
     }

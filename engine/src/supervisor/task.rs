@@ -6,6 +6,7 @@ use super::markers::Item;
 use super::process::Process;
 use super::{Command, Environment, Input, Job, Shared, StartError, WorkerConfig, WorkerEvent};
 use crate::wire::{FromWorker, ToWorker};
+use bytes::BytesMut;
 use chorus_protocol::{DisplayKind, OUTPUT_CHUNK, RunEvent, RunId, Stream};
 use chorus_system::reading::Reader;
 use chorus_system::signal;
@@ -428,7 +429,10 @@ fn push(outbox: &mut VecDeque<WorkerEvent>, event: WorkerEvent) {
         && (*last_run, *last_stream) == (*run, *stream)
         && last.len() + bytes.len() <= OUTPUT_CHUNK
     {
-        last.extend_from_slice(bytes);
+        // Nobody else has them, so that they grow in place.
+        let mut joined = BytesMut::from(std::mem::take(last));
+        joined.extend_from_slice(bytes);
+        *last = joined.freeze();
         return;
     }
     outbox.push_back(event);

@@ -16,12 +16,21 @@ impl Cluster {
     }
 
     fn open_map(&mut self, map: MapId, items: Option<u64>) {
-        self.client("c", FromClient::OpenMap(MapSpec { session: SESSION, map, items, chunk: Some(1), retries: 1 }));
+        let spec = MapSpec { items, chunk: Some(1), retries: 1, goes_on: false };
+        self.client("c", FromClient::OpenMap { session: SESSION, map, spec });
     }
 
     fn run_map(&mut self, run: u64, engines: u32) {
         let targets = (0..engines).map(|id| Target { engine: EngineId(id), generation: None }).collect();
-        self.client("c", FromClient::Run { spec: RunSpec { map: Some(MAP), ..spec(run) }, targets });
+        self.client(
+            "c",
+            FromClient::Run {
+                session: SESSION,
+                run: RunId(run),
+                spec: RunSpec { map: Some(MAP), ..spec(run) },
+                targets,
+            },
+        );
     }
 
     fn ready_for(&mut self, name: &str, reports: Vec<Report>) {
@@ -52,7 +61,7 @@ impl Cluster {
 }
 
 fn report(first: u64, count: u64) -> Report {
-    Report { first, count, micros: 50_000, failed: 0, body: vec![1, 2] }
+    Report { first, count, micros: 50_000, failed: 0, body: vec![1, 2].into() }
 }
 
 #[test]
@@ -114,12 +123,13 @@ fn runs_may_come_before_their_map() {
 #[test]
 fn maps_belong_to_the_client_of_their_session() {
     let mut cluster = Cluster::mapping(1, 2);
-    cluster.client("d", FromClient::Hello { version: chorus_protocol::VERSION });
+    cluster.client("d", hello());
     cluster.actions.clear();
     cluster.client("d", FromClient::CloseMap { session: SESSION, map: MAP });
     assert!(cluster.actions.is_empty());
     let (map, items) = (MapId(9), Some(1));
-    cluster.client("d", FromClient::OpenMap(MapSpec { session: SESSION, map, items, chunk: None, retries: 0 }));
+    let spec = MapSpec { items, chunk: None, retries: 0, goes_on: false };
+    cluster.client("d", FromClient::OpenMap { session: SESSION, map, spec });
     assert_eq!(cluster.to_client("d"), [&ToClient::SessionGone(SESSION)]);
 
     cluster.client("c", FromClient::CloseMap { session: SESSION, map: MAP });
@@ -212,7 +222,7 @@ fn the_next_run_on_an_engine_goes_on() {
 #[test]
 fn maps_wait_while_the_client_lags() {
     let mut cluster = Cluster::mapping(1, 100);
-    let large = |first| Report { body: vec![0; 33 << 20], ..report(first, 1) };
+    let large = |first| Report { body: vec![0; 33 << 20].into(), ..report(first, 1) };
     cluster.ready_for("e0", vec![]);
     cluster.ready_for("e0", vec![large(0)]);
     assert_eq!(cluster.work("e0"), [(0, 2), (2, 1)]);
@@ -225,7 +235,7 @@ fn maps_wait_while_the_client_lags() {
     // So it is when what it has taken is told by a new connection.
     cluster.ready_for("e0", vec![large(3)]);
     cluster.ready_for("e0", vec![large(4)]);
-    cluster.client("c2", FromClient::Hello { version: chorus_protocol::VERSION });
+    cluster.client("c2", hello());
     cluster.actions.clear();
     cluster.client("c2", FromClient::Resume { session: SESSION, received: 5 });
     assert_eq!(cluster.work("e0"), [(5, 2)]);

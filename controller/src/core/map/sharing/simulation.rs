@@ -4,8 +4,8 @@
 use super::super::{Action, Core, CoreConfig, Input, PeerId};
 use bytes::Bytes;
 use chorus_protocol::{
-    BlobId, EngineId, EngineInfo, FromClient, FromEngine, MapEvent, MapId, MapSpec, Report, RunId, RunSpec, SessionId,
-    SnapshotPolicy, Target, ToClient, ToEngine,
+    BlobId, ClientInfo, EngineId, EngineInfo, FromClient, FromEngine, MapEvent, MapId, MapSpec, Report, RunId, RunSpec,
+    SessionId, SnapshotPolicy, Target, ToClient, ToEngine,
 };
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
@@ -101,7 +101,8 @@ impl World {
             let id = Some(EngineId(engine as u32));
             world.engine(engine, FromEngine::Register { version, id, info, shares_files: true });
         }
-        world.client(FromClient::Hello { version: chorus_protocol::VERSION });
+        let info = ClientInfo { name: "client".into(), pid: 1, host: "h".into() };
+        world.client(FromClient::Hello { version: chorus_protocol::VERSION, info });
         world.client(FromClient::OpenSession(SESSION));
         world
     }
@@ -143,21 +144,20 @@ impl World {
     }
 
     fn open(&mut self, items: u64, chunk: Option<u64>) {
-        self.client(FromClient::OpenMap(MapSpec { session: SESSION, map: MAP, items: Some(items), chunk, retries: 1 }));
+        let spec = MapSpec { items: Some(items), chunk, retries: 1, goes_on: false };
+        self.client(FromClient::OpenMap { session: SESSION, map: MAP, spec });
         let spec = RunSpec {
-            session: SESSION,
-            run: RunId(0),
             preload: vec![],
             object: BlobId::of(b""),
             entry: "".into(),
-            argument: vec![],
+            argument: Bytes::new(),
             map: Some(MAP),
             label: String::new(),
             snapshots: SnapshotPolicy::Off,
         };
         let engines = 0..self.workers.len() as u32;
         let targets = engines.map(|id| Target { engine: EngineId(id), generation: None }).collect();
-        self.client(FromClient::Run { spec, targets });
+        self.client(FromClient::Run { session: SESSION, run: RunId(0), spec, targets });
     }
 
     /// Has a map done by all engines.
@@ -184,7 +184,7 @@ impl World {
                     worker.busy = false;
                     let (first, end) = worker.tasks.pop_front().expect("the task at work");
                     let micros = took / 1000;
-                    worker.done.push(Report { first, count: end - first, micros, failed: 0, body: vec![0; 8] });
+                    worker.done.push(Report { first, count: end - first, micros, failed: 0, body: vec![0; 8].into() });
                     if worker.tasks.is_empty() || now >= worker.reported + QUIET {
                         self.say(engine);
                     }

@@ -1,25 +1,28 @@
 //! One rule a test, and random order of everything.
 
 use super::*;
-use chorus_protocol::{MapId, SessionId};
 use proptest::prelude::*;
 
 fn spec(items: u64, chunk: Option<u64>, retries: u32) -> MapSpec {
-    MapSpec { session: SessionId(1), map: MapId(1), items: Some(items), chunk, retries }
+    MapSpec { items: Some(items), chunk, retries, goes_on: false }
 }
 
-fn map(items: u64, chunk: Option<u64>, retries: u32, engines: u32) -> Map {
-    let mut map = Map::new(&spec(items, chunk, retries));
+fn map(items: u64, chunk: Option<u64>, retries: u32, engines: u32) -> Sharing {
+    with_engines(spec(items, chunk, retries), engines)
+}
+
+fn with_engines(spec: MapSpec, engines: u32) -> Sharing {
+    let mut map = Sharing::new(&spec);
     (0..engines).for_each(|id| map.join(EngineId(id), RunId(0)));
     map
 }
 
 fn report(first: u64, count: u64, micros: u64) -> Report {
-    Report { first, count, micros, failed: 0, body: vec![] }
+    Report { first, count, micros, failed: 0, body: vec![].into() }
 }
 
 /// What an engine is given for what it says.
-fn say(map: &mut Map, engine: u32, reports: &[(u64, u64, u64)]) -> Vec<(u64, u64)> {
+fn say(map: &mut Sharing, engine: u32, reports: &[(u64, u64, u64)]) -> Vec<(u64, u64)> {
     let reports: Vec<Report> = reports.iter().map(|&(first, count, micros)| report(first, count, micros)).collect();
     let news = map.report(EngineId(engine), reports.clone());
     assert_eq!(news, reports, "all of it is news");
@@ -122,7 +125,7 @@ fn only_what_is_in_hand_is_news() {
 
 #[test]
 fn engines_with_items_of_their_own_only_report() {
-    let mut map = Map::new(&MapSpec { items: None, ..spec(0, None, 1) });
+    let mut map = Sharing::new(&MapSpec { items: None, ..spec(0, None, 1) });
     map.join(EngineId(0), RunId(0));
     assert_eq!(say(&mut map, 0, &[(5, 7, 1)]), []);
     assert!(!map.is_over());
@@ -169,7 +172,7 @@ fn a_suspect_that_was_lost_for_another_reason_stays_one() {
 
 /// Lets engines die over one item until the map is over; returns what was given up, and how many deaths it took.
 fn deadly(items: u64, chunk: Option<u64>, retries: u32, item: u64, outcome: &Outcome) -> (Vec<(u64, u64)>, u32) {
-    let mut map = map(items, chunk, retries, 1);
+    let mut map = with_engines(MapSpec { goes_on: true, ..spec(items, chunk, retries) }, 1);
     let (mut given_up, mut deaths) = (Vec::new(), 0);
     let mut hand = VecDeque::from(map_ready(&mut map));
     while !map.is_over() {
@@ -187,7 +190,7 @@ fn deadly(items: u64, chunk: Option<u64>, retries: u32, item: u64, outcome: &Out
     (given_up, deaths)
 }
 
-fn map_ready(map: &mut Map) -> Vec<Piece> {
+fn map_ready(map: &mut Sharing) -> Vec<Piece> {
     map.report(EngineId(0), vec![]);
     map.hand_out(EngineId(0))
 }
@@ -196,12 +199,27 @@ fn map_ready(map: &mut Map) -> Vec<Piece> {
 fn a_deadly_item_is_found_and_given_up() {
     // In what was in hand, then in a part of it, then alone; more often only where that is allowed.
     assert_eq!(deadly(100, Some(1), 1, 42, &signal(11)), (vec![(42, 1)], 3));
-    assert_eq!(deadly(100, Some(1), 3, 42, &Outcome::died(Death::Exit(1))), (vec![(42, 1)], 4));
     // In 512, 32, 2 and 1.
     assert_eq!(deadly(1000, Some(256), 1, 300, &signal(6)), (vec![(300, 1)], 4));
     let (given_up, deaths) = deadly(1_000_000, None, 1, 777_777, &signal(11));
     assert_eq!(given_up, [(777_777, 1)]);
     assert_eq!(deaths, 6, "in 1,000,000 items, 62,500, 3,907, 245, 16 and 1");
+}
+
+#[test]
+fn an_exit_was_asked_for_and_is_final() {
+    let exit = Outcome::died(Death::Exit(0));
+    let mut map = map(1000, Some(100), 3, 2);
+    assert_eq!(say(&mut map, 0, &[]), [(0, 200)]);
+    assert_eq!(map.leave(EngineId(0), RunId(0), &exit), Some((0, 200)));
+    assert_eq!(say(&mut map, 1, &[]), [(200, 200)], "nothing of it is begun again");
+}
+
+#[test]
+fn a_map_that_goes_on_looks_for_the_item_that_exits_and_gives_up_that_at_once() {
+    let exit = Outcome::died(Death::Exit(3));
+    assert_eq!(deadly(100, Some(1), 3, 42, &exit), (vec![(42, 1)], 3), "in what was in hand, in a part, and alone");
+    assert_eq!(deadly(1000, Some(256), 1, 300, &exit), (vec![(300, 1)], 4), "in 512, 32, 2 and 1");
 }
 
 #[test]
@@ -242,7 +260,7 @@ fn ranges_that_touch_become_one() {
 }
 
 /// What the map keeps is a partition of what isn't done.
-fn check(map: &Map, open: &BTreeSet<u64>) -> Result<(), TestCaseError> {
+fn check(map: &Sharing, open: &BTreeSet<u64>) -> Result<(), TestCaseError> {
     let items = map.items.unwrap_or(0);
     let mut kept: BTreeSet<u64> = (map.frontier..items).collect();
     let mut add = |first: u64, end: u64| (first..end).all(|item| kept.insert(item));
@@ -273,9 +291,9 @@ proptest! {
         retries in 0..3u32,
         steps in proptest::collection::vec((0..4u32, 0..12u8, any::<u64>(), 0..5000u64), 0..200),
     ) {
-        let mut map = Map::new(&spec(items, chunk, retries));
+        let mut map = Sharing::new(&spec(items, chunk, retries));
         let mut open: BTreeSet<u64> = (0..items).collect();
-        let mut hands: BTreeMap<u32, Vec<(u64, u64)>> = BTreeMap::new();
+        let mut hands: BTreeMap<u32, Vec<(u64, u64)>> = BTreeSharing::new();
         for (engine, kind, random, micros) in steps {
             let id = EngineId(engine);
             match kind {

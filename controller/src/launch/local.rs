@@ -1,81 +1,77 @@
-//! Starts engine processes on this host, kills them, and tells how they ended.
+//! Engines as processes of this host.
 //!
 //! An engine asks the kernel to be killed with its parent (`PR_SET_PDEATHSIG`), and there a parent is the *thread*
 //! that started it. So all are started from one thread that lives as long as the launcher; it is also the only one
 //! that reaps them, hence a kill never hits a process id that was given to somebody else.
 
+use super::{Launch, Launcher};
 use crate::core::Exit;
 use crate::folder::Folder;
 use chorus_protocol::EngineId;
+use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::ffi::OsString;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
-/// How engine processes are started: `program args.. --connect FILE --id N --parent PID`.
-#[derive(Clone, Debug)]
-pub struct Launch {
-    /// The program.
-    pub program: PathBuf,
-    /// Arguments that come before those of the controller.
-    pub args: Vec<OsString>,
-    /// What is other in its environment than here.
-    pub env: Vec<(OsString, OsString)>,
-}
-
+#[derive(Debug)]
 enum Order {
-    Spawn(EngineId),
+    Start(EngineId),
     Kill(EngineId),
     /// A process ended and is there to be reaped.
     Ended(EngineId),
     End,
 }
 
-/// Dropping it kills all its engines.
-pub(crate) struct Launcher {
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Local {
     orders: mpsc::Sender<Order>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-impl Launcher {
-    /// `exited` is called, from a thread of the launcher's own, once for each engine that was spawned.
+impl Local {
+    /// `ended` is called, from a thread of the launcher's own, once for each engine that was started.
     pub fn start(
         launch: Launch,
         folder: Arc<Folder>,
-        exited: impl Fn(EngineId, Exit) + Send + 'static,
-    ) -> std::io::Result<Launcher> {
+        ended: impl Fn(EngineId, Exit) + Send + 'static,
+    ) -> std::io::Result<Local> {
         let (orders, inbox) = mpsc::channel();
         let worker = Worker { launch, folder, orders: orders.clone(), children: HashMap::new() };
         let thread =
-            std::thread::Builder::new().name("chorus-launcher".into()).spawn(move || worker.work(&inbox, &exited))?;
-        Ok(Launcher { orders, thread: Mutex::new(Some(thread)) })
+            std::thread::Builder::new().name("chorus-launcher".into()).spawn(move || worker.work(&inbox, &ended))?;
+        Ok(Local { orders, thread: Mutex::new(Some(thread)) })
+    }
+}
+
+impl Launcher for Local {
+    fn start(&self, engines: &[EngineId]) {
+        engines.iter().for_each(|&engine| _ = self.orders.send(Order::Start(engine)));
     }
 
-    pub fn spawn(&self, engine: EngineId) {
-        _ = self.orders.send(Order::Spawn(engine));
+    fn is_waiting(&self, _: EngineId) -> bool {
+        false
     }
 
-    pub fn kill(&self, engine: EngineId) {
+    fn end(&self, engine: EngineId) {
         _ = self.orders.send(Order::Kill(engine));
     }
 
-    /// Kills all engines and waits until they are gone.
-    pub fn end(&self) {
+    fn end_all(&self) {
         _ = self.orders.send(Order::End);
-        let thread = self.thread.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+        let thread = self.thread.lock().take();
         if let Some(thread) = thread {
             _ = thread.join();
         }
     }
 }
 
-impl Drop for Launcher {
+impl Drop for Local {
     fn drop(&mut self) {
-        self.end();
+        self.end_all();
     }
 }
 
@@ -87,13 +83,13 @@ struct Worker {
 }
 
 impl Worker {
-    fn work(mut self, inbox: &mpsc::Receiver<Order>, exited: &dyn Fn(EngineId, Exit)) {
+    fn work(mut self, inbox: &mpsc::Receiver<Order>, ended: &dyn Fn(EngineId, Exit)) {
         while let Ok(order) = inbox.recv() {
             match order {
-                Order::Spawn(engine) => {
+                Order::Start(engine) => {
                     if let Err(error) = self.spawn(engine) {
                         let program = self.launch.program.display();
-                        exited(engine, Exit::NotStarted(format!("{program}: {error}")));
+                        ended(engine, Exit::NotStarted(format!("{program}: {error}")));
                     }
                 }
                 Order::Kill(engine) => {
@@ -103,7 +99,7 @@ impl Worker {
                 }
                 Order::Ended(engine) => {
                     if let Some(mut child) = self.children.remove(&engine) {
-                        exited(engine, reap(&mut child));
+                        ended(engine, reap(&mut child));
                     }
                 }
                 Order::End => break,
@@ -121,11 +117,9 @@ impl Worker {
         let log =
             std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(self.folder.engine_log(engine))?;
         let mut child = Command::new(&self.launch.program)
-            .args(&self.launch.args)
+            .args(self.launch.arguments(&self.folder.connection_file(), engine))
+            .args(["--parent", &std::process::id().to_string()])
             .envs(self.launch.env.iter().map(|(name, value)| (name, value)))
-            .arg("--connect")
-            .arg(self.folder.connection_file())
-            .args(["--id", &engine.to_string(), "--parent", &std::process::id().to_string()])
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -171,12 +165,12 @@ mod tests {
     use super::*;
     use std::time::{Duration, Instant};
 
-    fn shell(script: &str) -> (tempfile::TempDir, Launcher, mpsc::Receiver<(EngineId, Exit)>, Arc<Folder>) {
+    fn shell(script: &str) -> (tempfile::TempDir, Local, mpsc::Receiver<(EngineId, Exit)>, Arc<Folder>) {
         let runtime = tempfile::tempdir().unwrap();
         let folder = Arc::new(Folder::create(runtime.path(), "test").unwrap());
         let launch = Launch { program: "/bin/sh".into(), args: vec!["-c".into(), script.into()], env: vec![] };
         let (sender, exits) = mpsc::channel();
-        let launcher = Launcher::start(launch, folder.clone(), move |id, exit| _ = sender.send((id, exit))).unwrap();
+        let launcher = Local::start(launch, folder.clone(), move |id, exit| _ = sender.send((id, exit))).unwrap();
         (runtime, launcher, exits, folder)
     }
 
@@ -185,13 +179,13 @@ mod tests {
     #[test]
     fn ends_are_told_with_status_or_signal() {
         let (_runtime, launcher, exits, folder) = shell("echo out; echo err >&2; exit 3");
-        launcher.spawn(EngineId(4));
+        launcher.start(&[EngineId(4)]);
         assert_eq!(exits.recv_timeout(LIMIT), Ok((EngineId(4), Exit::Status(3))));
         assert_eq!(std::fs::read_to_string(folder.engine_log(EngineId(4))).unwrap(), "out\nerr\n");
 
         let (_runtime, launcher, exits, _) = shell("sleep 1000");
-        launcher.spawn(EngineId(0));
-        launcher.kill(EngineId(0));
+        launcher.start(&[EngineId(0)]);
+        launcher.end(EngineId(0));
         assert_eq!(exits.recv_timeout(LIMIT), Ok((EngineId(0), Exit::Signal(9))));
     }
 
@@ -201,8 +195,8 @@ mod tests {
         let folder = Arc::new(Folder::create(runtime.path(), "test").unwrap());
         let (sender, exits) = mpsc::channel();
         let launch = Launch { program: "/nowhere/engine".into(), args: vec![], env: vec![] };
-        let launcher = Launcher::start(launch, folder, move |id, exit| _ = sender.send((id, exit))).unwrap();
-        launcher.spawn(EngineId(0));
+        let launcher = Local::start(launch, folder, move |id, exit| _ = sender.send((id, exit))).unwrap();
+        launcher.start(&[EngineId(0)]);
         let (_, exit) = exits.recv_timeout(LIMIT).unwrap();
         assert!(matches!(&exit, Exit::NotStarted(why) if why.contains("/nowhere/engine")), "{exit:?}");
     }
@@ -210,8 +204,7 @@ mod tests {
     #[test]
     fn ending_kills_everybody() {
         let (_runtime, launcher, _exits, folder) = shell("echo $$; exec sleep 1000");
-        launcher.spawn(EngineId(0));
-        launcher.spawn(EngineId(1));
+        launcher.start(&[EngineId(0), EngineId(1)]);
         let pid = |id| {
             let deadline = Instant::now() + LIMIT;
             loop {

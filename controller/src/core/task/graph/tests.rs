@@ -1,55 +1,57 @@
 //! Tasks by hand, one rule a test, and random graphs on engines that die.
 
 use super::*;
-use chorus_protocol::{BlobId, SessionId, SnapshotPolicy};
+use chorus_protocol::{BlobId, Entry, RunSpec, SnapshotPolicy};
 use proptest::prelude::*;
 
 const A: EngineId = EngineId(0);
 const B: EngineId = EngineId(1);
 
-fn spec(task: u64, needs: &[u64]) -> TaskSpec {
+fn spec(needs: &[u64]) -> TaskSpec {
     TaskSpec {
-        session: SessionId(1),
-        task: TaskId(task),
-        preload: vec![],
-        object: BlobId::of(b"o"),
-        function: 0,
+        run: RunSpec {
+            preload: vec![],
+            object: BlobId::of(b"o"),
+            entry: Entry::Function(0),
+            argument: Bytes::new(),
+            map: None,
+            label: String::new(),
+            snapshots: SnapshotPolicy::Off,
+        },
         args: needs.iter().map(|need| TaskArg::Task(TaskId(*need))).collect(),
         after: vec![],
         on: None,
         retries: 0,
         timeout_ms: 0,
-        label: String::new(),
-        snapshots: SnapshotPolicy::Off,
     }
 }
 
 fn value(byte: u8) -> TaskValue {
-    TaskValue { bytes: vec![byte], file: None }
+    TaskValue { bytes: vec![byte].into(), file: None }
 }
 
 /// Tasks on two engines.
 #[derive(Default)]
 struct World {
-    tasks: Tasks,
+    tasks: Graph,
     effects: Vec<Effect>,
 }
 
 impl World {
-    fn submit(&mut self, spec: TaskSpec) {
-        self.tasks.submit(spec, &mut self.effects);
+    fn submit(&mut self, task: u64, spec: TaskSpec) {
+        self.tasks.submit(TaskId(task), spec, &mut self.effects);
     }
 
-    fn places(&self) -> Vec<Place> {
+    fn loads(&self) -> Vec<EngineLoad> {
         let own = |engine| self.tasks.hands.get(&engine).map_or(0, Vec::len);
-        [A, B].map(|engine| Place { engine, runs: own(engine), own: own(engine) }).to_vec()
+        [A, B].map(|engine| EngineLoad { engine, runs: own(engine), own: own(engine) }).to_vec()
     }
 
     /// Starts what can be started: task, engine, argument.
     fn start(&mut self) -> Vec<(u64, u32, Vec<u8>)> {
         let mut started = Vec::new();
-        while let Some(start) = self.tasks.next(&self.places()) {
-            started.push((start.run.task().unwrap().0, start.engine.0, start.argument));
+        while let Some(start) = self.tasks.next(&self.loads()) {
+            started.push((start.run.task().unwrap().0, start.engine.0, start.argument.to_vec()));
         }
         started
     }
@@ -82,7 +84,7 @@ impl World {
 #[test]
 fn a_graph_takes_as_many_steps_as_it_is_deep() {
     let mut world = World::default();
-    [spec(0, &[]), spec(1, &[]), spec(2, &[0, 1, 0])].into_iter().for_each(|spec| world.submit(spec));
+    (0..).zip([spec(&[]), spec(&[]), spec(&[0, 1, 0])]).for_each(|(task, spec)| world.submit(task, spec));
     assert_eq!(world.start(), [(0, 0, vec![]), (1, 1, vec![])]);
     world.succeed(1, 11);
     assert_eq!(world.start(), []);
@@ -96,7 +98,7 @@ fn a_graph_takes_as_many_steps_as_it_is_deep() {
 #[test]
 fn engines_have_a_second_task_in_hand_while_tasks_are_short() {
     let mut world = World::default();
-    (0..5).for_each(|task| world.submit(spec(task, &[])));
+    (0..5).for_each(|task| world.submit(task, spec(&[])));
     assert_eq!(world.start().len(), 2, "nothing is known of their length");
     world.tasks.returned(world.run(0), value(0), &mut world.effects);
     world.tasks.ended(world.run(0), &Outcome::Ok, 100, &mut world.effects);
@@ -106,9 +108,9 @@ fn engines_have_a_second_task_in_hand_while_tasks_are_short() {
     world.succeed(2, 2);
     world.succeed(3, 3);
     let behind = world.run(4);
-    let places = [Place { engine: A, runs: 0, own: 0 }, Place { engine: B, runs: 2, own: 2 }];
+    let loads = [EngineLoad { engine: A, runs: 0, own: 0 }, EngineLoad { engine: B, runs: 2, own: 2 }];
     world.effects.clear();
-    world.tasks.look(Duration::from_millis(100), &places, &mut world.effects);
+    world.tasks.look(Duration::from_millis(100), &loads, &mut world.effects);
     assert!(world.effects.contains(&Effect::EndRun { engine: B, run: behind, kill: false }), "{:?}", world.effects);
     world.end(4, Outcome::Cancelled);
     assert!(world.tasks.ready.contains(&TaskId(4)));
@@ -117,7 +119,7 @@ fn engines_have_a_second_task_in_hand_while_tasks_are_short() {
 #[test]
 fn panics_are_tried_again_as_often_as_was_wished() {
     let mut world = World::default();
-    world.submit(TaskSpec { retries: 1, ..spec(0, &[]) });
+    world.submit(0, TaskSpec { retries: 1, ..spec(&[]) });
     for last in [false, true] {
         world.start();
         world.tasks.panicked(world.run(0), "thread", false);
@@ -132,7 +134,7 @@ fn panics_are_tried_again_as_often_as_was_wished() {
 #[test]
 fn a_death_is_forgiven_once_and_elsewhere() {
     let mut world = World::default();
-    world.submit(spec(0, &[]));
+    world.submit(0, spec(&[]));
     assert_eq!(world.start(), [(0, 0, vec![])]);
     world.end(0, Outcome::died(Death::Signal(6)));
     assert_eq!(world.told().len(), 1);
@@ -142,9 +144,21 @@ fn a_death_is_forgiven_once_and_elsewhere() {
 }
 
 #[test]
+fn an_exit_was_asked_for_and_is_final() {
+    for status in [0, 3] {
+        let mut world = World::default();
+        world.submit(0, TaskSpec { retries: 5, ..spec(&[]) });
+        world.start();
+        world.end(0, Outcome::died(Death::Exit(status)));
+        assert_eq!(world.told(), [(0, TaskEvent::Failed(Some(A), TaskFailure::Died(Death::Exit(status))))]);
+        assert_eq!(world.start(), []);
+    }
+}
+
+#[test]
 fn runs_that_others_end_are_nobodys_fault() {
     let mut world = World::default();
-    world.submit(spec(0, &[]));
+    world.submit(0, spec(&[]));
     for outcome in [Outcome::Cancelled, Outcome::died(Death::Stopped), Outcome::Stale, Outcome::Cancelled] {
         assert_eq!(world.start().len(), 1);
         world.end(0, outcome);
@@ -161,10 +175,10 @@ fn runs_that_others_end_are_nobodys_fault() {
 #[test]
 fn those_that_need_a_failed_task_fail_and_name_the_first() {
     let mut world = World::default();
-    [spec(0, &[]), spec(1, &[0]), spec(2, &[1])].into_iter().for_each(|spec| world.submit(spec));
+    (0..).zip([spec(&[]), spec(&[0]), spec(&[1])]).for_each(|(task, spec)| world.submit(task, spec));
     world.tasks.cancel(TaskId(0), &mut world.effects);
-    world.submit(spec(3, &[2]));
-    world.submit(spec(4, &[77]));
+    world.submit(3, spec(&[2]));
+    world.submit(4, spec(&[77]));
     let needs = |task, origin| (task, TaskEvent::Failed(None, TaskFailure::Needs(TaskId(origin))));
     let cancelled = (0, TaskEvent::Failed(None, TaskFailure::Cancelled));
     assert_eq!(world.told(), [cancelled, needs(1, 0), needs(2, 0), needs(3, 0), needs(4, 77)]);
@@ -175,7 +189,7 @@ fn those_that_need_a_failed_task_fail_and_name_the_first() {
 fn a_task_that_runs_is_ended_by_killing_its_worker() {
     for limit in [false, true] {
         let mut world = World::default();
-        world.submit(TaskSpec { timeout_ms: if limit { 500 } else { 0 }, ..spec(0, &[]) });
+        world.submit(0, TaskSpec { timeout_ms: if limit { 500 } else { 0 }, ..spec(&[]) });
         world.start();
         world.tasks.began(world.run(0), Duration::from_secs(1));
         let why = if limit {
@@ -197,10 +211,10 @@ fn a_task_that_runs_is_ended_by_killing_its_worker() {
 #[test]
 fn results_are_kept_for_handles_and_for_tasks_that_need_them() {
     let mut world = World::default();
-    world.submit(spec(0, &[]));
-    world.submit(spec(1, &[0]));
+    world.submit(0, spec(&[]));
+    world.submit(1, spec(&[0]));
     world.start();
-    let file = TaskValue { bytes: vec![1], file: Some("value-1".into()) };
+    let file = TaskValue { bytes: vec![1].into(), file: Some("value-1".into()) };
     world.tasks.returned(world.run(0), file, &mut world.effects);
     world.end(0, Outcome::Ok);
     world.tasks.forget(TaskId(0), &mut world.effects);
@@ -215,12 +229,12 @@ fn results_are_kept_for_handles_and_for_tasks_that_need_them() {
 #[test]
 fn tasks_for_engines_that_are_not_there_are_given_up() {
     let mut world = World::default();
-    world.submit(TaskSpec { on: Some(B), ..spec(0, &[]) });
-    world.submit(TaskSpec { on: Some(EngineId(9)), ..spec(1, &[]) });
+    world.submit(0, TaskSpec { on: Some(B), ..spec(&[]) });
+    world.submit(1, TaskSpec { on: Some(EngineId(9)), ..spec(&[]) });
     world.tasks.give_up(|engine| engine.0 < 2, true, &mut world.effects);
     assert_eq!(world.told(), [(1, TaskEvent::Failed(None, TaskFailure::NoSuchEngine(EngineId(9))))]);
     assert_eq!(world.start(), [(0, 1, vec![])]);
-    world.submit(spec(2, &[]));
+    world.submit(2, spec(&[]));
     world.tasks.give_up(|_| true, false, &mut world.effects);
     assert_eq!(world.told(), [(2, TaskEvent::Failed(None, TaskFailure::NoEngine))]);
 }
@@ -245,7 +259,7 @@ proptest! {
             if let Some((task, (needs, retries, bound))) = waiting.next() {
                 let named = |need: &u64| *need < task as u64 && !forgotten.contains(need);
                 let needs: Vec<u64> = needs.into_iter().filter(named).collect();
-                world.submit(TaskSpec { retries, on: bound.then_some(B), ..spec(task as u64, &needs) });
+                world.submit(task as u64, TaskSpec { retries, on: bound.then_some(B), ..spec(&needs) });
             }
             for (task, _, argument) in world.start() {
                 let needs = world.tasks.live[&TaskId(task)].needs.iter();

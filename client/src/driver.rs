@@ -1,0 +1,293 @@
+//! The client's background task: owns the socket, pings, reconnects, and ends everything when the controller is gone.
+
+use crate::ClientError;
+use crate::command::Command;
+use crate::link::{CONNECT, Link};
+use crate::session::SessionEvent;
+use crate::state::{Sessions, Unconfirmed};
+use chorus_protocol::{BlobId, ClientInfo, ClusterStatus, Connection, Frame, FromClient, SessionId, ToClient};
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::MissedTickBehavior;
+
+const PING: Duration = Duration::from_secs(1);
+/// A controller that says nothing for so long, not even to a ping, isn't reached by this connection any more.
+const SILENCE: Duration = Duration::from_secs(5);
+
+/// Why the driver stops talking to the controller.
+enum End {
+    /// The connection is of no use; another may be.
+    Broken(String),
+    /// The controller has stopped or is out of reach.
+    Lost(String),
+    /// Nobody holds a handle any more.
+    Unused,
+}
+
+pub(crate) struct Driver {
+    connection: Connection,
+    info: ClientInfo,
+    link: Link,
+    commands: mpsc::UnboundedReceiver<Command>,
+    sessions: Sessions,
+    unconfirmed: Unconfirmed,
+    /// Those that the cluster was given.
+    libraries: HashSet<BlobId>,
+    asked_status: Vec<oneshot::Sender<Result<ClusterStatus, ClientError>>>,
+    asked_shutdown: Vec<oneshot::Sender<()>>,
+    heard: Instant,
+}
+
+impl Driver {
+    pub fn new(
+        connection: Connection,
+        info: ClientInfo,
+        link: Link,
+        commands: mpsc::UnboundedReceiver<Command>,
+        status: &ClusterStatus,
+    ) -> Driver {
+        Driver {
+            connection,
+            info,
+            link,
+            commands,
+            sessions: Sessions::new(status),
+            unconfirmed: Unconfirmed::default(),
+            libraries: HashSet::new(),
+            asked_status: Vec::new(),
+            asked_shutdown: Vec::new(),
+            heard: Instant::now(),
+        }
+    }
+
+    pub async fn work(mut self) {
+        let why = loop {
+            match self.talk().await {
+                End::Unused => {
+                    _ = self.send(None, &FromClient::Goodbye, false).await;
+                    return;
+                }
+                End::Lost(why) => break why,
+                End::Broken(why) => {
+                    tracing::debug!(why, "the connection to the controller broke");
+                    // Whoever waits for the end of the cluster has it now, as far as can be seen from here.
+                    let stopping = !self.asked_shutdown.is_empty();
+                    if stopping {
+                        break why;
+                    }
+                    if let Err(error) = self.reconnect().await {
+                        break format!("{why}, and {error}");
+                    }
+                }
+            }
+        };
+        self.mourn(&why).await;
+    }
+
+    /// Passes messages on in both directions until there is a reason to stop.
+    async fn talk(&mut self) -> End {
+        let mut ping = tokio::time::interval(PING);
+        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut last_tick = Instant::now();
+        self.heard = last_tick;
+        loop {
+            let sent = tokio::select! {
+                message = self.link.next() => match message {
+                    Ok(ToClient::ShuttingDown(None)) => return End::Lost("it was stopped".to_owned()),
+                    Ok(ToClient::ShuttingDown(Some(who))) => return End::Lost(format!("{who} stopped it")),
+                    Ok(message) => {
+                        self.heard = Instant::now();
+                        let results = matches!(message, ToClient::Map { .. } | ToClient::Task { .. });
+                        self.receive(message);
+                        if results { self.send_receipts(false).await } else { Ok(()) }
+                    }
+                    Err(why) => return End::Broken(why),
+                },
+                command = self.commands.recv() => match command {
+                    Some(command) => self.obey(command).await,
+                    None => return End::Unused,
+                },
+                _ = ping.tick() => {
+                    // Time in which this process didn't run is nobody's silence.
+                    let pause = last_tick.elapsed();
+                    last_tick = Instant::now();
+                    if pause > PING * 2 {
+                        self.heard += pause;
+                    }
+                    if self.heard.elapsed() >= SILENCE {
+                        return End::Broken(format!("it said nothing for {} s", SILENCE.as_secs()));
+                    }
+                    self.ping().await
+                }
+            };
+            if let Err(why) = sent {
+                return End::Broken(why);
+            }
+        }
+    }
+
+    fn receive(&mut self, message: ToClient) {
+        match message {
+            ToClient::Pong => self.sessions.establish(self.unconfirmed.pong()),
+            ToClient::Status(status) => {
+                for reply in self.asked_status.drain(..) {
+                    _ = reply.send(Ok(status.clone()));
+                }
+            }
+            message => self.sessions.deliver(message),
+        }
+    }
+
+    async fn obey(&mut self, command: Command) -> Result<(), String> {
+        let message = match command {
+            Command::Status(reply) => {
+                self.asked_status.push(reply);
+                return self.send(None, &FromClient::Status, false).await;
+            }
+            Command::Shutdown(reply) => {
+                self.asked_shutdown.push(reply);
+                return self.send(None, &FromClient::Shutdown, false).await;
+            }
+            Command::Open { session, lost, events } => {
+                self.sessions.open(session, lost, events);
+                return self.send(Some(session), &FromClient::OpenSession(session), true).await;
+            }
+            Command::Close(session) if self.sessions.close(session) => FromClient::CloseSession(session),
+            Command::Close(_) => return Ok(()),
+            Command::PutLibrary { id, .. } if !self.libraries.insert(id) => return Ok(()),
+            Command::PutLibrary { id, bytes } => FromClient::PutBlob { session: None, id, bytes },
+            Command::PutBlob { session, id, bytes } if self.sessions.put_blob(session, id) => {
+                FromClient::PutBlob { session: Some(session), id, bytes }
+            }
+            Command::PutBlob { .. } => return Ok(()),
+            Command::ReleaseBlob { session, id } => {
+                self.sessions.release_blob(session, id);
+                return Ok(());
+            }
+            Command::Run { session, run, spec, targets, events } => {
+                if !self.sessions.submit(session, run, spec.object, &targets, events) {
+                    return Ok(());
+                }
+                FromClient::Run { session, run, spec, targets }
+            }
+            Command::Interrupt { session, targets, signal } => FromClient::Interrupt { session, targets, signal },
+            Command::EndRun { session, run, engine } => FromClient::EndRun { session, run, engine },
+            Command::Restart { session, targets } => FromClient::RestartSession { session, targets },
+            Command::OpenMap { session, map, spec, events } => {
+                if !self.sessions.open_map(session, map, events) {
+                    return Ok(());
+                }
+                FromClient::OpenMap { session, map, spec }
+            }
+            Command::CloseMap { session, map } if self.sessions.close_map(session, map) => {
+                FromClient::CloseMap { session, map }
+            }
+            Command::CloseMap { .. } => return Ok(()),
+            Command::SubmitTask { session, task, spec, events } => {
+                if !self.sessions.submit_task(session, task, spec.run.object, events) {
+                    return Ok(());
+                }
+                FromClient::SubmitTask { session, task, spec }
+            }
+            Command::CancelTask { session, task } if self.sessions.is_open(session) => {
+                FromClient::CancelTask { session, task }
+            }
+            Command::ForgetTask { session, task } if self.sessions.forget_task(session, task) => {
+                FromClient::ForgetTask { session, task }
+            }
+            Command::CancelTask { .. } | Command::ForgetTask { .. } => return Ok(()),
+            Command::Taken { session, engine, bytes } => {
+                self.sessions.take(session, engine, bytes);
+                return self.send_receipts(false).await;
+            }
+        };
+        self.send(None, &message, true).await
+    }
+
+    async fn ping(&mut self) -> Result<(), String> {
+        self.send_receipts(true).await?;
+        if self.unconfirmed.ping() {
+            self.send(None, &FromClient::Ping, false).await?;
+        }
+        Ok(())
+    }
+
+    async fn send_receipts(&mut self, all: bool) -> Result<(), String> {
+        let receipts = self.sessions.receipts(all);
+        for (session, engine, bytes) in receipts.acks {
+            self.send(None, &FromClient::Ack { session, engine, bytes }, true).await?;
+        }
+        for (session, count) in receipts.received {
+            self.send(None, &FromClient::Received { session, count }, false).await?;
+        }
+        for (session, id) in receipts.dropped {
+            self.send(None, &FromClient::DropBlob { session, id }, true).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends a message; one that is `kept` is sent again should the connection break before it has surely arrived.
+    async fn send(&mut self, opens: Option<SessionId>, message: &FromClient, kept: bool) -> Result<(), String> {
+        let frame = Frame::encode(message, &self.connection.key).map_err(|error| error.to_string())?;
+        if kept {
+            self.unconfirmed.push(opens, frame.clone());
+        }
+        self.link.send(&frame).await
+    }
+
+    async fn reconnect(&mut self) -> Result<(), ClientError> {
+        let deadline = Instant::now() + CONNECT;
+        let (link, status) = loop {
+            match Link::connect(&self.connection, &self.info).await {
+                Ok(connected) => break connected,
+                Err(error) if Instant::now() >= deadline || matches!(error, ClientError::Refused(_)) => {
+                    return Err(error);
+                }
+                Err(error) if chorus_system::process::exists(self.connection.pid) => {
+                    tracing::debug!(%error, "connecting again");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                Err(error) => return Err(error),
+            }
+        };
+        self.link = link;
+        let mut messages: Vec<FromClient> = Vec::new();
+        for (session, received) in self.sessions.reconnected(&status) {
+            messages.push(FromClient::Resume { session, received });
+        }
+        if !self.asked_status.is_empty() {
+            messages.push(FromClient::Status);
+        }
+        for message in messages {
+            // An error here shows again when the task goes on talking.
+            _ = self.send(None, &message, false).await;
+        }
+        for frame in self.unconfirmed.again() {
+            _ = self.link.send(&frame).await;
+        }
+        Ok(())
+    }
+
+    /// Ends everything that waits, now and later, until nobody holds a handle any more.
+    async fn mourn(mut self, why: &str) {
+        let lost = || ClientError::Lost { name: self.connection.name.clone(), why: why.to_owned() };
+        self.sessions.lose_all(why);
+        self.asked_shutdown.drain(..).for_each(|reply| _ = reply.send(()));
+        self.asked_status.drain(..).for_each(|reply| _ = reply.send(Err(lost())));
+        while let Some(command) = self.commands.recv().await {
+            match command {
+                Command::Status(reply) => _ = reply.send(Err(lost())),
+                Command::Shutdown(reply) => _ = reply.send(()),
+                Command::Open { lost, events, .. } => {
+                    _ = lost.set(why.to_owned());
+                    _ = events.send(SessionEvent::ControllerLost(why.to_owned()));
+                }
+                Command::Run { session, run, spec, targets, events } => {
+                    _ = self.sessions.submit(session, run, spec.object, &targets, events);
+                }
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,480 @@
+//! A session's tasks: what waits for what, which engine gets which, and what becomes of those that went wrong.
+//!
+//! Decisions only. What is kept grows with the tasks that haven't ended, and with results that somebody may still ask
+//! for.
+
+#[cfg(test)]
+mod tests;
+
+use bytes::Bytes;
+use chorus_protocol::{Death, EngineId, Outcome, RunId, TaskArg, TaskEvent, TaskFailure, TaskId, TaskSpec, TaskValue};
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
+use std::time::Duration;
+
+/// An engine is given a second task behind the one that it runs while tasks take less, in microseconds: then the way
+/// to the engine would take longer than the task.
+const SHORT: u64 = 5_000;
+/// How many more losses of a whole engine are allowed, which a task is rarely to blame for.
+const OUTSIDE: u32 = 4;
+
+/// The tasks of one session.
+#[derive(Debug, Default)]
+pub(in crate::core) struct Graph {
+    live: BTreeMap<TaskId, Task>,
+    /// The last one taken. Ids grow, so one that isn't larger was sent twice, over two connections.
+    last: Option<TaskId>,
+    /// Those that can run, in the order of their submission: on any engine, and on a certain one.
+    ready: BTreeSet<TaskId>,
+    ready_on: BTreeMap<EngineId, BTreeSet<TaskId>>,
+    /// What engines have, in the order in which they run it.
+    hands: BTreeMap<EngineId, Vec<TaskId>>,
+    /// What a task takes, in microseconds, as far as the last ones tell.
+    pace: Option<u64>,
+}
+
+#[derive(Debug)]
+struct Task {
+    spec: TaskSpec,
+    state: State,
+    /// The tasks that it needs.
+    needs: BTreeSet<TaskId>,
+    /// How many of them haven't ended.
+    waits_for: usize,
+    /// Tasks that wait for this one.
+    waiting: Vec<TaskId>,
+    /// Tasks that haven't ended and need this one's result.
+    users: usize,
+    /// Whether only those may still name it.
+    forgotten: bool,
+    attempts: u16,
+    panics: u32,
+    deaths: u32,
+    /// Where its worker died the last time.
+    avoids: Option<EngineId>,
+}
+
+#[derive(Debug)]
+enum State {
+    Waiting,
+    Ready,
+    InHand(Hand),
+    Done(TaskValue),
+    Failed(TaskFailure),
+}
+
+/// A task that an engine has.
+#[derive(Debug)]
+struct Hand {
+    engine: EngineId,
+    run: RunId,
+    /// When it began.
+    since: Option<Duration>,
+    /// Whether the client was told.
+    told: bool,
+    result: Option<TaskValue>,
+    /// What its panic said.
+    panic: Option<String>,
+    /// Why it is being ended.
+    ending: Option<TaskFailure>,
+}
+
+/// What is to be done.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::core) enum Effect {
+    Tell(TaskId, TaskEvent),
+    EndRun {
+        engine: EngineId,
+        run: RunId,
+        kill: bool,
+    },
+    /// Nobody needs this file any more.
+    Remove(String),
+}
+
+/// A run to be sent to an engine.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::core) struct Start {
+    pub engine: EngineId,
+    pub run: RunId,
+    pub argument: Bytes,
+}
+
+/// What an engine has to do.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::core) struct EngineLoad {
+    pub engine: EngineId,
+    /// Runs of any kind that it has.
+    pub runs: usize,
+    /// Those that are this session's.
+    pub own: usize,
+}
+
+impl Graph {
+    /// Takes a task.
+    pub fn submit(&mut self, id: TaskId, spec: TaskSpec, effects: &mut Vec<Effect>) {
+        if self.last.is_some_and(|last| id <= last) {
+            return;
+        }
+        self.last = Some(id);
+        let of_args = spec.args.iter().filter_map(|arg| match arg {
+            TaskArg::Task(task) => Some(*task),
+            TaskArg::Value(_) => None,
+        });
+        let needs: BTreeSet<TaskId> = of_args.chain(spec.after.iter().copied()).collect();
+        let (mut waits_for, mut broken) = (0, None);
+        for need in &needs {
+            match self.live.get_mut(need) {
+                None => broken = broken.or(Some(*need)),
+                Some(task) => {
+                    task.users += 1;
+                    match &task.state {
+                        State::Failed(why) => broken = broken.or(Some(origin(*need, why))),
+                        State::Done(_) => {}
+                        _ => {
+                            task.waiting.push(id);
+                            waits_for += 1;
+                        }
+                    }
+                }
+            }
+        }
+        let task = Task {
+            spec,
+            state: State::Waiting,
+            needs,
+            waits_for,
+            waiting: Vec::new(),
+            users: 0,
+            forgotten: false,
+            attempts: 0,
+            panics: 0,
+            deaths: 0,
+            avoids: None,
+        };
+        self.live.insert(id, task);
+        match broken {
+            Some(need) => self.fail(id, None, TaskFailure::Needs(need), effects),
+            None if waits_for == 0 => self.make_ready(id),
+            None => {}
+        }
+    }
+
+    /// The next task for one of these engines.
+    pub fn next(&mut self, loads: &[EngineLoad]) -> Option<Start> {
+        let credit = if self.pace.is_some_and(|pace| pace < SHORT) { 2 } else { 1 };
+        let has_room = |load: &&EngineLoad| self.hands.get(&load.engine).map_or(0, Vec::len) < credit;
+        let free: Vec<EngineLoad> = loads.iter().filter(has_room).copied().collect();
+        if free.is_empty() {
+            // Or all that is ready would be looked at in vain.
+            return None;
+        }
+        let bound = free.iter().find_map(|load| {
+            let task = *self.ready_on.get(&load.engine)?.first()?;
+            Some((load.engine, task))
+        });
+        let (engine, id) =
+            bound.or_else(|| self.ready.iter().find_map(|id| Some((self.pick(*id, &free, loads)?, *id))))?;
+        self.unready(id);
+        let part = |arg: &TaskArg| match arg {
+            TaskArg::Value(value) => value.clone(),
+            // It is kept for its users.
+            TaskArg::Task(need) => self.value(*need).unwrap_or_default(),
+        };
+        let parts: Vec<Bytes> = self.live.get(&id)?.spec.args.iter().map(part).collect();
+        let argument = match &parts[..] {
+            [one] => one.clone(),
+            parts => parts.concat().into(),
+        };
+        let task = self.live.get_mut(&id)?;
+        let run = RunId::of_task(id, task.attempts);
+        task.attempts = task.attempts.wrapping_add(1);
+        let hand = Hand { engine, run, since: None, told: false, result: None, panic: None, ending: None };
+        task.state = State::InHand(hand);
+        self.hands.entry(engine).or_default().push(id);
+        Some(Start { engine, run, argument })
+    }
+
+    /// The engine with the least to do, but not the one where the task's worker has died, if there is another.
+    fn pick(&self, id: TaskId, free: &[EngineLoad], all: &[EngineLoad]) -> Option<EngineId> {
+        let avoids = self.live.get(&id)?.avoids.filter(|avoided| all.iter().any(|load| load.engine != *avoided));
+        let fits = free.iter().filter(|load| Some(load.engine) != avoids);
+        fits.min_by_key(|load| (load.runs, load.engine)).map(|load| load.engine)
+    }
+
+    fn value(&self, id: TaskId) -> Option<Bytes> {
+        match &self.live.get(&id)?.state {
+            State::Done(value) => Some(value.bytes.clone()),
+            _ => None,
+        }
+    }
+
+    /// What is to be run, for the run's message.
+    pub fn spec(&self, run: RunId) -> Option<&TaskSpec> {
+        self.live.get(&run.task()?).map(|task| &task.spec)
+    }
+
+    /// Whether there is something to run.
+    pub fn has_ready(&self) -> bool {
+        !self.ready.is_empty() || !self.ready_on.is_empty()
+    }
+
+    /// A task's run begins.
+    pub fn began(&mut self, run: RunId, now: Duration) {
+        if let Some(hand) = self.hand(run) {
+            hand.since = Some(now);
+        }
+    }
+
+    /// A task's function has returned.
+    pub fn returned(&mut self, run: RunId, value: TaskValue, effects: &mut Vec<Effect>) {
+        let replaced = match self.hand(run) {
+            Some(hand) => hand.result.replace(value),
+            None => Some(value),
+        };
+        effects.extend(replaced.and_then(|value| value.file).map(Effect::Remove));
+    }
+
+    /// A thread of a task's run panicked. What its own thread says counts.
+    pub fn panicked(&mut self, run: RunId, message: &str, own: bool) {
+        if let Some(hand) = self.hand(run)
+            && (own || hand.panic.is_none())
+        {
+            hand.panic = Some(message.to_owned());
+        }
+    }
+
+    fn hand(&mut self, run: RunId) -> Option<&mut Hand> {
+        match &mut self.live.get_mut(&run.task()?)?.state {
+            State::InHand(hand) if hand.run == run => Some(hand),
+            _ => None,
+        }
+    }
+
+    /// A task's run is over on its engine.
+    pub fn ended(&mut self, run: RunId, outcome: &Outcome, micros: u64, effects: &mut Vec<Effect>) {
+        let Some(id) = run.task().filter(|_| self.hand(run).is_some()) else { return };
+        let Some(task) = self.live.get_mut(&id) else { return };
+        let State::InHand(hand) = mem::replace(&mut task.state, State::Waiting) else { return };
+        let engine = hand.engine;
+        if let Some(hands) = self.hands.get_mut(&engine) {
+            hands.retain(|other| *other != id);
+            if hands.is_empty() {
+                self.hands.remove(&engine);
+            }
+        }
+        if *outcome == Outcome::Ok
+            && let Some(value) = hand.result
+        {
+            self.pace = Some(self.pace.map_or(micros, |pace| (pace * 3 + micros) / 4));
+            return self.succeed(id, engine, value, effects);
+        }
+        effects.extend(hand.result.and_then(|value| value.file).map(Effect::Remove));
+        if let Some(why) = hand.ending {
+            return self.fail(id, Some(engine), why, effects);
+        }
+        let retries = task.spec.retries;
+        let again = |why, may: bool| if may { Ok(Some(why)) } else { Err(why) };
+        let judged = match outcome {
+            Outcome::Ok | Outcome::Panicked | Outcome::ReturnedError | Outcome::TypesChanged(_) => {
+                task.panics += 1;
+                let message = hand.panic.unwrap_or_else(|| "it ended without a result".to_owned());
+                again(TaskFailure::Panicked(message), task.panics <= retries)
+            }
+            Outcome::LoadFailed(reason) => Err(TaskFailure::LoadFailed(reason.clone())),
+            // The function asked for it, and would again.
+            Outcome::Died(death @ (Death::Exit(_) | Death::NoInput), _) => Err(TaskFailure::Died(*death)),
+            Outcome::Died(death, _) if *death != Death::Stopped => {
+                task.deaths += 1;
+                task.avoids = Some(engine);
+                let outside = if *death == Death::EngineLost { OUTSIDE } else { 0 };
+                again(TaskFailure::Died(*death), task.deaths <= retries.max(1).saturating_add(outside))
+            }
+            // It was taken back, or somebody ended all that the engine had.
+            Outcome::Died(..) | Outcome::Stale | Outcome::NoSuchEngine | Outcome::Cancelled => Ok(None),
+        };
+        match judged {
+            Err(why) => self.fail(id, Some(engine), why, effects),
+            Ok(why) => {
+                effects.extend(why.map(|why| Effect::Tell(id, TaskEvent::Again(engine, why))));
+                self.make_ready(id);
+            }
+        }
+    }
+
+    /// Ends a task.
+    pub fn cancel(&mut self, id: TaskId, effects: &mut Vec<Effect>) {
+        match self.live.get_mut(&id).map(|task| &mut task.state) {
+            None | Some(State::Done(_) | State::Failed(_)) => {}
+            Some(State::InHand(hand)) => effects.extend(hand.end(TaskFailure::Cancelled)),
+            Some(State::Waiting | State::Ready) => self.fail(id, None, TaskFailure::Cancelled, effects),
+        }
+    }
+
+    /// Nobody will name this task any more. It goes on.
+    pub fn forget(&mut self, id: TaskId, effects: &mut Vec<Effect>) {
+        if let Some(task) = self.live.get_mut(&id) {
+            task.forgotten = true;
+            self.tidy(id, effects);
+        }
+    }
+
+    /// From time to time: ends what takes too long, tells what runs, takes tasks back for idle engines, and gives up
+    /// those for engines that won't come.
+    pub fn look(&mut self, now: Duration, loads: &[EngineLoad], effects: &mut Vec<Effect>) {
+        let mut idle = loads.iter().filter(|load| load.own == 0).count();
+        for (engine, tasks) in &self.hands {
+            let own = loads.iter().find(|load| load.engine == *engine).map_or(0, |load| load.own);
+            for (before, id) in tasks.iter().enumerate() {
+                let Some(task) = self.live.get_mut(id) else { continue };
+                let limit = task.spec.timeout_ms;
+                let State::InHand(hand) = &mut task.state else { continue };
+                match hand.since {
+                    Some(since) => {
+                        if !mem::replace(&mut hand.told, true) {
+                            effects.push(Effect::Tell(*id, TaskEvent::Running(*engine)));
+                        }
+                        if limit > 0 && now.saturating_sub(since).as_millis() >= limit.into() {
+                            effects.extend(hand.end(TaskFailure::TimedOut(limit)));
+                        }
+                    }
+                    // It waits behind something else.
+                    None if idle > 0
+                        && (before > 0 || own > tasks.len())
+                        && task.spec.on.is_none()
+                        && hand.ending.is_none() =>
+                    {
+                        idle -= 1;
+                        effects.push(Effect::EndRun { engine: *engine, run: hand.run, kill: false });
+                    }
+                    None => {}
+                }
+            }
+        }
+    }
+
+    /// Gives up what can't be run on any of these engines, which are all that there are or will be.
+    pub fn give_up(&mut self, exists: impl Fn(EngineId) -> bool, any: bool, effects: &mut Vec<Effect>) {
+        let gone: Vec<EngineId> = self.ready_on.keys().copied().filter(|engine| !exists(*engine)).collect();
+        for engine in gone {
+            for id in self.ready_on.remove(&engine).unwrap_or_default() {
+                self.fail(id, None, TaskFailure::NoSuchEngine(engine), effects);
+            }
+        }
+        if !any {
+            for id in mem::take(&mut self.ready) {
+                self.fail(id, None, TaskFailure::NoEngine, effects);
+            }
+        }
+    }
+
+    /// The files of all results, when the session is closed.
+    pub fn into_files(self) -> impl Iterator<Item = String> {
+        self.live.into_values().filter_map(|task| match task.state {
+            State::Done(value) => value.file,
+            State::InHand(hand) => hand.result?.file,
+            _ => None,
+        })
+    }
+
+    fn make_ready(&mut self, id: TaskId) {
+        let Some(task) = self.live.get_mut(&id) else { return };
+        task.state = State::Ready;
+        match task.spec.on {
+            Some(engine) => _ = self.ready_on.entry(engine).or_default().insert(id),
+            None => _ = self.ready.insert(id),
+        }
+    }
+
+    fn unready(&mut self, id: TaskId) {
+        self.ready.remove(&id);
+        if let Some(engine) = self.live.get(&id).and_then(|task| task.spec.on)
+            && let Some(tasks) = self.ready_on.get_mut(&engine)
+        {
+            tasks.remove(&id);
+            if tasks.is_empty() {
+                self.ready_on.remove(&engine);
+            }
+        }
+    }
+
+    fn succeed(&mut self, id: TaskId, engine: EngineId, value: TaskValue, effects: &mut Vec<Effect>) {
+        effects.push(Effect::Tell(id, TaskEvent::Done(engine, value.clone())));
+        let Some(task) = self.live.get_mut(&id) else { return };
+        task.state = State::Done(value);
+        for waiting in mem::take(&mut task.waiting) {
+            if let Some(task) = self.live.get_mut(&waiting).filter(|task| matches!(task.state, State::Waiting)) {
+                task.waits_for -= 1;
+                if task.waits_for == 0 {
+                    self.make_ready(waiting);
+                }
+            }
+        }
+        self.release(id, effects);
+    }
+
+    /// The task has failed, and so have those that need it.
+    fn fail(&mut self, id: TaskId, engine: Option<EngineId>, why: TaskFailure, effects: &mut Vec<Effect>) {
+        let mut failing = vec![(id, engine, why)];
+        while let Some((id, engine, why)) = failing.pop() {
+            self.unready(id);
+            let Some(task) = self.live.get_mut(&id) else { continue };
+            if matches!(task.state, State::Failed(_)) {
+                continue;
+            }
+            let because = origin(id, &why);
+            task.state = State::Failed(why.clone());
+            let waiting = mem::take(&mut task.waiting).into_iter();
+            failing.extend(waiting.map(|waiting| (waiting, None, TaskFailure::Needs(because))));
+            effects.push(Effect::Tell(id, TaskEvent::Failed(engine, why)));
+            self.release(id, effects);
+        }
+    }
+
+    /// The task has ended: it needs nothing any more.
+    fn release(&mut self, id: TaskId, effects: &mut Vec<Effect>) {
+        let Some(task) = self.live.get_mut(&id) else { return };
+        task.spec.args = Vec::new();
+        for need in mem::take(&mut task.needs) {
+            if let Some(task) = self.live.get_mut(&need) {
+                task.users -= 1;
+                self.tidy(need, effects);
+            }
+        }
+        self.tidy(id, effects);
+    }
+
+    /// Drops a task that has ended and that nobody can name.
+    fn tidy(&mut self, id: TaskId, effects: &mut Vec<Effect>) {
+        let over = |task: &Task| task.forgotten && task.users == 0;
+        match self.live.get(&id).filter(|task| over(task)).map(|task| &task.state) {
+            Some(State::Done(value)) => effects.extend(value.file.clone().map(Effect::Remove)),
+            Some(State::Failed(_)) => {}
+            _ => return,
+        }
+        self.live.remove(&id);
+    }
+
+    #[cfg(test)]
+    pub fn kept(&self) -> usize {
+        self.live.len() + self.ready.len() + self.ready_on.len() + self.hands.len()
+    }
+}
+
+impl Hand {
+    fn end(&mut self, why: TaskFailure) -> Option<Effect> {
+        if self.ending.is_some() {
+            return None;
+        }
+        self.ending = Some(why);
+        Some(Effect::EndRun { engine: self.engine, run: self.run, kill: true })
+    }
+}
+
+/// The task whose own failure this is.
+fn origin(id: TaskId, why: &TaskFailure) -> TaskId {
+    match why {
+        TaskFailure::Needs(origin) => *origin,
+        _ => id,
+    }
+}

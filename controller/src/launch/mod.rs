@@ -1,0 +1,74 @@
+//! Launchers: each starts engines in its own kind of place, ends them, and tells how they ended.
+//!
+//! A launcher decides nothing. How many engines there are, when one is started again and when it is given up is for
+//! `core` to say, which is the same wherever engines run.
+
+mod local;
+
+use crate::core::Exit;
+use crate::folder::Folder;
+use chorus_protocol::EngineId;
+use local::Local;
+use std::ffi::OsString;
+use std::fmt::Debug;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What is started as an engine: `program args.. --connect FILE --id N`, and what else the launcher adds.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    /// The program.
+    pub program: PathBuf,
+    /// Arguments that come before those of the controller.
+    pub args: Vec<OsString>,
+    /// What is other in its environment than here.
+    pub env: Vec<(OsString, OsString)>,
+}
+
+impl Launch {
+    /// All arguments of an engine that is to join by this connection file.
+    fn arguments(&self, connection_file: &Path, engine: EngineId) -> Vec<OsString> {
+        let ours = ["--connect".into(), connection_file.into(), "--id".into(), engine.to_string().into()];
+        self.args.iter().cloned().chain(ours).collect()
+    }
+}
+
+/// Starts engines and ends them. No call waits for an engine, except [`Launcher::end_all`]; each engine that was started
+/// is told of once when it has ended, also if it never began, by the function that the launcher was made with.
+/// Dropping a launcher ends its engines.
+pub(crate) trait Launcher: Debug + Send + Sync {
+    /// Starts these engines: together, where that makes a difference.
+    fn start(&self, engines: &[EngineId]);
+
+    /// Whether an engine that was started waits for its turn, as in a batch system's queue. Then it can't have joined
+    /// yet, however long that takes.
+    fn is_waiting(&self, engine: EngineId) -> bool;
+
+    /// Ends an engine by force, or takes it out of the queue.
+    fn end(&self, engine: EngineId);
+
+    /// Ends all engines, and returns when they are gone.
+    fn end_all(&self);
+}
+
+/// The launcher for engines of this host. `ended` may be called from another thread.
+pub(crate) fn on_this_host(
+    launch: Launch,
+    folder: Arc<Folder>,
+    ended: impl Fn(EngineId, Exit) + Send + 'static,
+) -> io::Result<Arc<dyn Launcher>> {
+    Ok(Arc::new(Local::start(launch, folder, ended)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_engine_is_told_how_to_join_behind_the_programs_own_arguments() {
+        let launch = Launch { program: "engine".into(), args: vec!["run-engine".into()], env: vec![] };
+        let arguments = launch.arguments(Path::new("/a b/connection.json"), EngineId(7));
+        assert_eq!(arguments, ["run-engine", "--connect", "/a b/connection.json", "--id", "7"]);
+    }
+}
