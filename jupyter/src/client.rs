@@ -6,19 +6,21 @@
 use crate::connection::ConnectionInfo;
 use crate::content::ExecuteRequest;
 use crate::message::{Message, Signer, random_id};
-use crate::server::send_frames;
 use bytes::Bytes;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
-use zeromq::{DealerRecvHalf, DealerSendHalf, DealerSocket, Socket, SocketOptions, SocketRecv, SubSocket, ZmqError};
+use zeromq::{
+    DealerRecvHalf, DealerSendHalf, DealerSocket, Socket, SocketOptions, SocketRecv, SocketSend, SubSocket, ZmqError,
+};
 
 /// Publications that may wait for us before the kernel has to.
 const QUEUE: usize = 1024;
@@ -213,7 +215,7 @@ impl KernelClient {
         let msg_id = message.msg_id().to_owned();
         let (sender, reply) = oneshot::channel();
         {
-            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut waiting = self.waiting.lock();
             waiting.retain(|_, sender| !sender.is_closed());
             waiting.insert(msg_id.clone(), sender);
         }
@@ -295,7 +297,7 @@ async fn wait_for_listener(endpoint: &str, deadline: Instant) -> bool {
 /// Reads replies and gives each to the request that waits for it.
 async fn deliver(mut socket: DealerRecvHalf, signer: Signer, waiting: Waiting) {
     while let Some(message) = receive(&mut socket, &signer).await {
-        let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = waiting.lock();
         let sender = message.parent_id().and_then(|id| waiting.remove(id));
         // A reply that nobody waits for any more is dropped.
         if let Some(sender) = sender {
@@ -303,7 +305,7 @@ async fn deliver(mut socket: DealerRecvHalf, signer: Signer, waiting: Waiting) {
         }
     }
     // Requests still open learn that the connection is lost.
-    waiting.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    waiting.lock().clear();
 }
 
 async fn forward(mut socket: impl SocketRecv, signer: Signer, to: mpsc::Sender<Message>) {
@@ -328,5 +330,13 @@ async fn receive(socket: &mut impl SocketRecv, signer: &Signer) -> Option<Messag
             Ok(message) => return Some(message),
             Err(error) => tracing::warn!(%error, "dropped what isn't a message"),
         }
+    }
+}
+
+async fn send_frames(socket: &mut impl SocketSend, frames: Vec<Bytes>) -> Result<(), ZmqError> {
+    match frames.try_into() {
+        Ok(message) => socket.send(message).await,
+        // A message always has frames.
+        Err(_) => Ok(()),
     }
 }
