@@ -1,15 +1,13 @@
 //! Routes runs to engines and their events back; starts the engines of this host.
 //!
 //! It never sees Rust code and never runs any: it carries bytes. All decisions are made in `core`, a pure state
-//! machine; the other modules bring it what happens and do what it says. It knows `chorus-protocol` only, and runs
-//! inside a big process, such as a kernel, as well as alone.
+//! machine; the other modules bring it what happens and do what it says. It knows `chorus-protocol` and
+//! `chorus-transport` only, and runs inside a big process, such as a kernel, as well as alone.
 
 mod controller;
 mod core;
 mod folder;
-mod gate;
 mod launcher;
-mod router;
 mod server;
 
 pub use controller::{Controller, ControllerConfig, ControllerError, Transport};

@@ -82,7 +82,12 @@ impl Publisher {
                 };
                 (Accepting::start(TcpListener::bind(address).await?, serve), None)
             }
-            _ => return Err(io::Error::new(io::ErrorKind::InvalidInput, "it begins neither with ipc:// nor with tcp://")),
+            _ => {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    "it begins neither with ipc:// nor with tcp://",
+                ));
+            }
         };
         Ok(Publisher { shared, subscriptions, file, _accepting: accepting })
     }

@@ -3,9 +3,9 @@
 use super::error;
 use crate::queue::Queue;
 use crate::{Incoming, Link, Outgoing, Parts};
+use futures::StreamExt;
 use futures::channel::mpsc;
 use futures::future::BoxFuture;
-use futures::StreamExt;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
