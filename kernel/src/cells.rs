@@ -4,7 +4,7 @@ use crate::executor::{Executor, Next, Request, Wish};
 use crate::failure::{bad_request, failure};
 use crate::input::FrontEnd;
 use crate::publisher::Publisher;
-use crate::requests::{Kernel, Quit};
+use crate::requests::{Kernel, Quit, Waiting};
 use chorus_jupyter::content::{self, ExecuteRequest};
 use chorus_jupyter::{Message, Sender};
 use serde_json::{Map, Value, json};
@@ -19,14 +19,14 @@ pub struct Line {
     pub questions: Sender,
     pub executor: Executor,
     /// Cells that were looked at and wait on.
-    pub passed_over: VecDeque<Message>,
+    pub passed_over: VecDeque<Waiting>,
     /// The execution count.
     pub count: u32,
 }
 
 impl Line {
     /// Runs cells until `stopped`.
-    pub async fn run(mut self, mut waiting: mpsc::UnboundedReceiver<Message>, mut stopped: oneshot::Receiver<()>) {
+    pub async fn run(mut self, mut waiting: mpsc::UnboundedReceiver<Waiting>, mut stopped: oneshot::Receiver<()>) {
         self.executor.prepare().await;
         let _ = self.kernel.iopub.status(None, "idle").await;
         loop {
@@ -40,7 +40,7 @@ impl Line {
                 biased;
                 _ = &mut stopped => break,
                 request = next => match request {
-                    Some(request) => request,
+                    Some(Waiting { request, .. }) => request,
                     None => break,
                 },
             };
@@ -50,7 +50,7 @@ impl Line {
     }
 
     /// Runs one cell and replies.
-    async fn cell(&mut self, message: Message, waiting: &mut mpsc::UnboundedReceiver<Message>) {
+    async fn cell(&mut self, message: Message, waiting: &mut mpsc::UnboundedReceiver<Waiting>) {
         let kernel = Arc::clone(&self.kernel);
         kernel.compiler.begin_cell();
         let interrupted = kernel.interrupts.listen();
@@ -110,19 +110,19 @@ impl Line {
         };
         self.reply(&message, reply).await;
         kernel.idle(&message).await;
-        for request in aborted {
+        for Waiting { request, .. } in aborted {
             self.abort(&request).await;
         }
         if result == Ok(Next::Quit) {
-            let _ = kernel.quit.send(Quit::Closed);
+            let _ = kernel.quit.try_send(Quit::Closed);
         }
     }
 
     /// Takes the cells of the same shell that wait behind this one.
-    fn behind(&mut self, failed: &Message, waiting: &mut mpsc::UnboundedReceiver<Message>) -> Vec<Message> {
+    fn behind(&mut self, failed: &Message, waiting: &mut mpsc::UnboundedReceiver<Waiting>) -> Vec<Waiting> {
         self.passed_over.extend(std::iter::from_fn(|| waiting.try_recv().ok()));
         let (aborted, others): (Vec<_>, Vec<_>) =
-            self.passed_over.drain(..).partition(|other| other.subshell_id() == failed.subshell_id());
+            self.passed_over.drain(..).partition(|other| other.request.subshell_id() == failed.subshell_id());
         self.passed_over = others.into();
         aborted
     }

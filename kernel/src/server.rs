@@ -9,7 +9,7 @@ use crate::history::History;
 use crate::input::Answers;
 use crate::interrupt::Interrupts;
 use crate::outbox::Outbox;
-use crate::requests::{Kernel, Quit, requests, rust_version};
+use crate::requests::{Kernel, LINE, Quit, requests, rust_version};
 use crate::subshells::Subshells;
 use chorus_compiler::CacheConfig;
 use chorus_controller::Launch;
@@ -21,7 +21,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{OnceCell, mpsc};
+use tokio::sync::{OnceCell, Semaphore, mpsc};
 use tokio::time::timeout;
 
 /// How long the kernel's processes may take to end.
@@ -89,7 +89,7 @@ pub async fn serve(config: KernelConfig) -> Result<(), KernelError> {
     })?;
     let known = Known::default();
     let (cells, waiting) = mpsc::unbounded_channel();
-    let (quit, mut quits) = mpsc::unbounded_channel();
+    let (quit, mut quits) = mpsc::channel(1);
     let kernel = Arc::new(Kernel {
         outbox: Outbox::start(iopub.clone()),
         iopub,
@@ -101,6 +101,7 @@ pub async fn serve(config: KernelConfig) -> Result<(), KernelError> {
         comms: Comms::default(),
         subshells: Subshells::default(),
         cells,
+        line: Arc::new(Semaphore::new(LINE as usize)),
         quit,
         rust_version: OnceCell::new(),
     });

@@ -187,6 +187,7 @@ async fn what_is_no_subscriber_is_disconnected() {
     for mut stream in streams {
         assert!(read_to_end(&mut stream).await <= 64 + 28, "nothing but a greeting");
     }
+    assert_eq!(timeout(SOON, publisher.subscription()).await.expect("one of them had subscribed"), "");
     let mut reader = subscribe(&mut publisher, &format!("tcp://{address}"), "").await;
     assert_eq!(publisher.publish(&vec![Bytes::from("x")]).await, 0);
     assert_eq!(next(&mut reader).await, ["x"]);

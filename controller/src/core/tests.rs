@@ -3,6 +3,7 @@
 mod maps;
 
 use super::*;
+use bytes::Bytes;
 use chorus_protocol::{
     Death, EngineInfo, NoSnapshot, Outcome, RunEvent, RunId, RunSpec, SnapshotPolicy, Stream, Target,
 };

@@ -3,6 +3,7 @@
 use super::markers::Parser;
 use super::process::{Process, waiting};
 use crate::wire::{Decoder, FromWorker, Frozen, ToWorker, encode};
+use bytes::{Buf, BytesMut};
 use chorus_protocol::{Aftermath, Death, NoSnapshot, SnapshotState, Stream, Took};
 use nix::errno::Errno;
 use nix::sys::socket::MsgFlags;
@@ -59,8 +60,9 @@ pub struct Live {
     stdout_open: bool,
     stderr_open: bool,
     input: Vec<u8>,
-    /// Messages, or their rests, that the socket had no room for.
-    unsent: Vec<u8>,
+    /// Messages, or their rests, that the socket had no room for. It can't grow: there is one job at a time, and one
+    /// answer for each thread that waits for one.
+    unsent: BytesMut,
     display_due: Option<Instant>,
 }
 
@@ -98,7 +100,7 @@ impl Live {
             stdout_open: true,
             stderr_open: true,
             input: Vec::new(),
-            unsent: Vec::new(),
+            unsent: BytesMut::new(),
             display_due: None,
         }
     }
@@ -161,7 +163,7 @@ impl Live {
         // Not tokio's `try_write`: that says WouldBlock until the runtime has heard of a new socket.
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
         match nix::sys::socket::send(self.process.control.as_raw_fd(), &self.unsent, flags) {
-            Ok(sent) => drop(self.unsent.drain(..sent)),
+            Ok(sent) => self.unsent.advance(sent),
             Err(Errno::EAGAIN) => {
                 // Only this has the runtime wait for room.
                 let full = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
