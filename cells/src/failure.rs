@@ -73,6 +73,8 @@ pub enum Kind {
     FileError,
     /// The user ended it.
     Interrupted,
+    /// Too many cells wait already.
+    LineFull,
     /// What was compiled can't be loaded.
     LoadFailed,
     /// A magic can't be run.

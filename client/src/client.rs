@@ -17,6 +17,8 @@ const SHUTDOWN: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub struct Client {
     name: String,
+    /// It can't grow: the task takes a command in less time than its sender needs to make one, and is never kept from
+    /// it for longer than [`CONNECT`] and some seconds, after which the cluster is reached or lost.
     commands: mpsc::UnboundedSender<Command>,
 }
 

@@ -130,6 +130,8 @@ pub enum SessionEvent {
 #[derive(Debug)]
 pub struct SessionEvents {
     session: SessionId,
+    /// It can't grow: late output is acknowledged as it is taken here, and the rest is about deaths, of engines and
+    /// workers that take longer to start than to be heard of.
     events: mpsc::UnboundedReceiver<SessionEvent>,
     commands: mpsc::WeakUnboundedSender<Command>,
 }
@@ -276,6 +278,8 @@ impl Session {
 pub struct Run {
     id: RunId,
     session: Session,
+    /// It can't grow: an engine has a window of output on its way, which is acknowledged as it is taken here, and of
+    /// other events a few for each run.
     events: mpsc::UnboundedReceiver<(EngineId, RunEvent)>,
 }
 

@@ -2,12 +2,11 @@
 
 use crate::core::{Core, CoreConfig};
 use crate::folder::Folder;
-use crate::gate::Gate;
 use crate::launch::{Launch, Launcher, on_this_host};
 use crate::own::FolderError;
-use crate::router::Router;
 use crate::server::{Event, Server};
 use chorus_protocol::{Connection, ConnectionError, Key};
+use chorus_transport::{Hub, ZeroMq};
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
@@ -72,7 +71,7 @@ pub enum ControllerError {
         /// Where.
         endpoint: String,
         /// What the socket said.
-        source: zeromq::ZmqError,
+        source: io::Error,
     },
     /// The connection file can't be written.
     #[error(transparent)]
@@ -105,8 +104,8 @@ impl Controller {
     pub async fn start(config: ControllerConfig) -> Result<Controller, ControllerError> {
         check_program(&config)?;
         let folder = Arc::new(Folder::create(&config.runtime, &config.name)?);
-        let (engines, engine_gate, engines_at) = bind(config.transport, &folder, "engines").await?;
-        let (clients, client_gate, clients_at) = bind(config.transport, &folder, "clients").await?;
+        let (engines, engines_at) = bind(config.transport, &folder, "engines").await?;
+        let (clients, clients_at) = bind(config.transport, &folder, "clients").await?;
         let connection = Connection {
             version: chorus_protocol::VERSION,
             name: config.name.clone(),
@@ -150,7 +149,6 @@ impl Controller {
         let (end, stopped) = watch::channel(false);
         let cleaning = (launcher.clone(), folder.clone());
         let server = tokio::spawn(async move {
-            let _gates = (engine_gate, client_gate);
             server.serve(actions).await;
             _ = tokio::task::spawn_blocking(move || clean(cleaning.0.as_deref(), &cleaning.1)).await;
             end.send_replace(true);
@@ -207,24 +205,13 @@ fn check_program(config: &ControllerConfig) -> Result<(), ControllerError> {
     }
 }
 
-/// Opens a socket, and a port that leads to it if one is wanted.
-async fn bind(
-    transport: Transport,
-    folder: &Folder,
-    socket: &str,
-) -> Result<(Router, Option<Gate>, String), ControllerError> {
-    let failed = |endpoint: &str| {
-        let endpoint = endpoint.to_owned();
-        move |source| ControllerError::Bind { endpoint, source }
+/// Opens a socket.
+async fn bind(transport: Transport, folder: &Folder, socket: &str) -> Result<(Box<dyn Hub>, String), ControllerError> {
+    let endpoint = folder.endpoint(socket)?;
+    let transport: &dyn chorus_transport::Transport = match transport {
+        Transport::Ipc => &ZeroMq::Ipc,
+        Transport::Tcp => &ZeroMq::Tcp,
     };
-    let inside = folder.endpoint(socket)?;
-    let router = Router::bind(&inside).await.map_err(failed(&inside))?;
-    match transport {
-        Transport::Ipc => Ok((router, None, inside)),
-        Transport::Tcp => {
-            let gate = Gate::open(folder.path(socket)).await;
-            let (gate, endpoint) = gate.map_err(|error| failed("127.0.0.1")(error.into()))?;
-            Ok((router, Some(gate), endpoint))
-        }
-    }
+    let listening = transport.listen(&folder.path(socket)).await;
+    listening.map_err(|source| ControllerError::Bind { endpoint, source })
 }

@@ -21,22 +21,12 @@ use chorus_protocol::{
     BlobId, ClientInfo, ClusterStatus, EngineId, EngineStatus, FromClient, FromEngine, SessionId, SessionStatus,
     ToClient, ToEngine,
 };
+pub(crate) use chorus_transport::PeerId;
 use engine::{Engine, State};
 use session::Session;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// The other end of a connection, as the socket names it. It says nothing about who that is.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct PeerId(pub Bytes);
-
-impl fmt::Debug for PeerId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
 
 /// How an engine's process ended.
 #[derive(Clone, Debug, PartialEq, Eq)]

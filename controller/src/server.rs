@@ -3,8 +3,8 @@
 use crate::core::{Action, Core, Exit, Input, PeerId};
 use crate::folder::Folder;
 use crate::launch::Launcher;
-use crate::router::{Arrival, Router};
 use chorus_protocol::{BlobId, EngineId, Frame, FrameError, Key, ToEngine};
+use chorus_transport::{Arrival, Hub, Parts};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
@@ -27,10 +27,12 @@ pub(crate) enum Event {
 pub(crate) struct Server {
     pub core: Core,
     pub key: Key,
-    pub engines: Router,
-    pub clients: Router,
+    pub engines: Box<dyn Hub>,
+    pub clients: Box<dyn Hub>,
     pub folder: Arc<Folder>,
     pub launcher: Option<Arc<dyn Launcher>>,
+    /// It can't grow: an engine exits once for each time that it is started, a blob is read once at a time, and nobody
+    /// stops a cluster more than a few times.
     pub events: mpsc::UnboundedReceiver<Event>,
     /// For tasks that read blobs.
     pub sender: mpsc::UnboundedSender<Event>,
@@ -92,7 +94,7 @@ impl Server {
                 Action::ToClients(peers, message) => match Frame::encode(&*message, &self.key) {
                     Ok(frame) => {
                         for peer in peers {
-                            if !self.clients.send(&peer, &frame).await {
+                            if !self.clients.send(&peer, parts(&frame)).await {
                                 inputs.push(Input::ClientDisconnected(peer));
                             }
                         }
@@ -142,7 +144,7 @@ impl Server {
 
     async fn send_engines(&mut self, peers: &[PeerId], frame: &Frame, inputs: &mut Vec<Input>) {
         for peer in peers {
-            if !self.engines.send(peer, frame).await {
+            if !self.engines.send(peer, parts(frame)).await {
                 inputs.push(Input::EngineDisconnected(peer.clone()));
             }
         }
@@ -183,12 +185,15 @@ impl Server {
     }
 
     /// Gives the last messages time to leave.
-    async fn drain(self) {
-        let deadline = Instant::now() + DRAIN;
-        while !(self.engines.is_drained() && self.clients.is_drained()) && Instant::now() < deadline {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+    async fn drain(mut self) {
+        let left = async { tokio::join!(self.engines.drained(), self.clients.drained()) };
+        // Some peer doesn't read, then.
+        _ = tokio::time::timeout(DRAIN, left).await;
     }
+}
+
+fn parts(frame: &Frame) -> Parts {
+    vec![frame.mac.clone(), frame.body.clone()]
 }
 
 fn take<M: serde::de::DeserializeOwned>(

@@ -7,13 +7,13 @@ use chorus_controller::{Transport, list_clusters};
 use chorus_protocol::{
     BlobId, Death, EngineId, Frame, FromClient, FromEngine, Key, NoSnapshot, OUTPUT_WINDOW, Outcome, RunEvent, ToEngine,
 };
+use chorus_transport::{Transport as _, ZeroMq};
 use common::{LIMIT, all, cluster, done, next, output, run, run_blob};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
-use zeromq::{DealerSocket, Socket, SocketSend, ZmqMessage};
 
 /// The engines that the session begins with.
 async fn opened(events: &mut SessionEvents) -> Vec<EngineId> {
@@ -193,11 +193,10 @@ async fn garbage_is_counted_and_harms_nobody() {
                 vec![&signed.mac, &signed.body],
                 vec![&other_type.mac, &other_type.body],
             ];
-            let mut socket = DealerSocket::new();
-            socket.connect(endpoint).await.unwrap();
+            let mut link = ZeroMq::Ipc.connect(endpoint, LIMIT).await.unwrap();
             for frames in messages {
                 let frames: Vec<_> = frames.into_iter().map(bytes::Bytes::copy_from_slice).collect();
-                socket.send(ZmqMessage::try_from(frames).unwrap()).await.unwrap();
+                link.outgoing.send(frames).await.unwrap();
                 rejected += 1;
             }
             // Well-formed, and from somebody who never introduced himself.
@@ -206,10 +205,10 @@ async fn garbage_is_counted_and_harms_nobody() {
                 Frame::encode(&FromClient::Ping, &connection.key).unwrap(),
             ] {
                 let frames = vec![message.mac, message.body];
-                socket.send(ZmqMessage::try_from(frames).unwrap()).await.unwrap();
+                link.outgoing.send(frames).await.unwrap();
                 rejected += 1;
             }
-            drop(socket);
+            drop(link);
             rejected += 1;
             cluster.until(&client, &format!("{rejected} rejected"), |status| status.rejected == rejected).await;
         }

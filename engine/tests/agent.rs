@@ -8,19 +8,19 @@ use chorus_protocol::{
     Aftermath, BlobId, Connection, Death, EngineId, Frame, FromEngine, Key, NoSnapshot, OUTPUT_WINDOW, Outcome,
     RunEvent, RunId, RunSpec, SessionId, SnapshotPolicy, Stream, ToEngine, VERSION,
 };
+use chorus_transport::{Arrival, Hub, PeerId, Transport, ZeroMq};
 use common::{LIMIT, Seen, objects, program, state, wait_for, wait_for_end};
 use std::io::Read;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use zeromq::{RouterSocket, Socket, SocketRecv, SocketSend, ZmqMessage};
 
 /// An engine and its controller.
 struct Cluster {
     engine: Child,
-    socket: RouterSocket,
+    socket: Box<dyn Hub>,
     /// The engine's connection, known from its first message.
-    peer: bytes::Bytes,
+    peer: PeerId,
     key: Key,
     session: SessionId,
     /// Holds socket, connection file and blobs.
@@ -51,14 +51,13 @@ impl Cluster {
         for file in [&objects().std, &objects().cells] {
             std::fs::copy(file, blobs.join(blob(file).file_name())).unwrap();
         }
-        let mut socket = RouterSocket::new();
-        let endpoint = socket.bind(&format!("ipc://{}/engines", folder.path().display())).await.unwrap();
+        let (socket, endpoint) = ZeroMq::Ipc.listen(&folder.path().join("engines")).await.unwrap();
         let key = Key::random();
         let connection = Connection {
             version: VERSION,
             name: "test".into(),
             pid: std::process::id(),
-            engines: endpoint.to_string(),
+            engines: endpoint,
             clients: String::new(),
             blobs,
             key: key.clone(),
@@ -68,7 +67,7 @@ impl Cluster {
         let mut command = Command::new(program());
         command.arg("--connect").arg(&file).args(["--id", "3"]).args(args).envs(common::bare_environment());
         let engine = command.stderr(Stdio::piped()).spawn().unwrap();
-        let (peer, session) = (bytes::Bytes::new(), SessionId(1));
+        let (peer, session) = (PeerId(bytes::Bytes::new()), SessionId(1));
         let mut cluster = Cluster { engine, socket, peer, key, session, folder };
         let shares = !args.contains(&"--no-shared-files");
         match cluster.next().await {
@@ -87,17 +86,18 @@ impl Cluster {
     }
 
     async fn send_frames(&mut self, frames: Vec<bytes::Bytes>) {
-        let mut message = ZmqMessage::from(self.peer.clone());
-        frames.into_iter().for_each(|frame| message.push_back(frame));
-        self.socket.send(message).await.unwrap();
+        assert!(self.socket.send(&self.peer, frames).await);
     }
 
     /// The engine's next message.
     async fn next(&mut self) -> FromEngine {
-        let message = tokio::time::timeout(LIMIT, self.socket.recv()).await;
-        let frames = message.expect("waited in vain for a message").unwrap().into_vec();
-        self.peer = frames[0].clone();
-        Frame::decode(&frames[1..], &self.key).unwrap()
+        match tokio::time::timeout(LIMIT, self.socket.next()).await.expect("waited in vain for a message") {
+            Arrival::Message(peer, frames) => {
+                self.peer = peer;
+                Frame::decode(&frames, &self.key).unwrap()
+            }
+            other => panic!("waited for a message, not for {other:?}"),
+        }
     }
 
     /// The engine's next message that is no heartbeat. The engine hears a heartbeat for each of its own.
@@ -346,7 +346,8 @@ async fn a_cell_that_reads_its_stdin_fails_and_its_programs_find_the_end() {
 async fn an_engine_ends_with_its_controller() {
     let mut cluster = Cluster::start(&[]).await;
     let processes = cluster.grandchild().await;
-    cluster.socket = RouterSocket::new();
+    let elsewhere = cluster.folder.path().join("elsewhere");
+    cluster.socket = ZeroMq::Ipc.listen(&elsewhere).await.unwrap().0;
     let (status, said) = cluster.end();
     assert_eq!(status.code(), Some(1));
     assert!(said.contains("`test` closed the connection or is gone"), "{said}");
@@ -359,12 +360,7 @@ async fn an_engine_ends_when_its_controller_is_silent() {
     let processes = cluster.grandchild().await;
     let begin = Instant::now();
     // Reads, so that nothing but the silence can be noticed.
-    loop {
-        let message = tokio::time::timeout(LIMIT, cluster.socket.recv()).await.unwrap().unwrap();
-        if Frame::decode::<FromEngine>(&message.into_vec()[1..], &cluster.key) == Ok(FromEngine::Goodbye) {
-            break;
-        }
-    }
+    while cluster.next().await != FromEngine::Goodbye {}
     assert!(begin.elapsed() > Duration::from_secs(9), "it waited for {:?} only", begin.elapsed());
     let (status, said) = cluster.end();
     assert_eq!(status.code(), Some(1));

@@ -6,7 +6,6 @@
 use crate::connection::ConnectionInfo;
 use crate::content::ExecuteRequest;
 use crate::message::{Message, Signer, random_id};
-use crate::server::send_frames;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -19,7 +18,9 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
-use zeromq::{DealerRecvHalf, DealerSendHalf, DealerSocket, Socket, SocketOptions, SocketRecv, SubSocket, ZmqError};
+use zeromq::{
+    DealerRecvHalf, DealerSendHalf, DealerSocket, Socket, SocketOptions, SocketRecv, SocketSend, SubSocket, ZmqError,
+};
 
 /// Publications that may wait for us before the kernel has to.
 const QUEUE: usize = 1024;
@@ -329,5 +330,13 @@ async fn receive(socket: &mut impl SocketRecv, signer: &Signer) -> Option<Messag
             Ok(message) => return Some(message),
             Err(error) => tracing::warn!(%error, "dropped what isn't a message"),
         }
+    }
+}
+
+async fn send_frames(socket: &mut impl SocketSend, frames: Vec<Bytes>) -> Result<(), ZmqError> {
+    match frames.try_into() {
+        Ok(message) => socket.send(message).await,
+        // A message always has frames.
+        Err(_) => Ok(()),
     }
 }

@@ -1,15 +1,15 @@
 //! The kernel's side: the five sockets, bound where the connection file says.
 //!
-//! Requests that aren't signed or aren't messages are dropped and logged, never answered. What is published is
-//! never dropped for a slow reader: the publisher waits instead.
+//! Requests that aren't signed or aren't messages are dropped and logged, never answered. A front end that reads slowly
+//! makes the publisher wait; one that doesn't read at all is disconnected.
 
 use crate::connection::{ConnectionInfo, Transport};
 use crate::message::{Message, MessageError, Signer};
-use bytes::Bytes;
+use chorus_transport::{Arrival, PeerId, Publisher, Router, RouterSender};
+use std::io;
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::time::Duration;
-use zeromq::{RouterRecvHalf, RouterSendHalf, RouterSocket, Socket, SocketRecv, SocketSend, XPubSocket, ZmqError};
 
 mod iopub;
 pub use iopub::{IoPub, PublishError};
@@ -29,7 +29,7 @@ pub struct BindError {
     /// Where.
     pub endpoint: String,
     /// What the system said.
-    pub source: ZmqError,
+    pub source: io::Error,
 }
 
 /// The kernel's sockets. Heartbeats are answered without further ado for as long as the runtime lives.
@@ -49,28 +49,30 @@ impl KernelSockets {
     /// Binds all five sockets, and starts the tasks that answer heartbeats and publish.
     pub async fn bind(info: &ConnectionInfo) -> Result<KernelSockets, BindError> {
         let signer = Signer::new(&info.key);
-        let iopub: XPubSocket = bind("iopub", info, info.iopub_endpoint()).await?;
-        let heartbeat: RouterSocket = bind("heartbeat", info, info.heartbeat_endpoint()).await?;
-        tokio::spawn(echo(heartbeat));
+        let endpoint = info.iopub_endpoint();
+        let iopub = bind("iopub", info, &endpoint, Publisher::bind(&endpoint)).await?;
+        let router = async |socket, endpoint: String| bind(socket, info, &endpoint, Router::bind(&endpoint)).await;
+        tokio::spawn(echo(router("heartbeat", info.heartbeat_endpoint()).await?));
         Ok(KernelSockets {
-            control: channel("control", bind("control", info, info.control_endpoint()).await?, &signer),
-            stdin: channel("stdin", bind("stdin", info, info.stdin_endpoint()).await?, &signer),
+            control: channel("control", router("control", info.control_endpoint()).await?, &signer),
+            stdin: channel("stdin", router("stdin", info.stdin_endpoint()).await?, &signer),
             // Last: a client that reaches shell reaches the others too.
-            shell: channel("shell", bind("shell", info, info.shell_endpoint()).await?, &signer),
+            shell: channel("shell", router("shell", info.shell_endpoint()).await?, &signer),
             iopub: IoPub::start(iopub, signer),
         })
     }
 }
 
-async fn bind<S: Socket>(name: &'static str, info: &ConnectionInfo, endpoint: String) -> Result<S, BindError> {
+async fn bind<S>(
+    socket: &'static str,
+    info: &ConnectionInfo,
+    endpoint: &str,
+    binding: impl Future<Output = io::Result<S>>,
+) -> Result<S, BindError> {
     if let (Transport::Ipc, Some(path)) = (info.transport, endpoint.strip_prefix("ipc://")) {
         remove_stale_socket(Path::new(path));
     }
-    let mut socket = S::new();
-    match socket.bind(&endpoint).await {
-        Ok(_) => Ok(socket),
-        Err(source) => Err(BindError { socket: name, endpoint, source }),
-    }
+    binding.await.map_err(|source| BindError { socket, endpoint: endpoint.to_owned(), source })
 }
 
 /// A killed kernel leaves its sockets' files behind, and Jupyter restarts it with the same connection file.
@@ -82,16 +84,14 @@ fn remove_stale_socket(path: &Path) {
     }
 }
 
-async fn echo(mut socket: RouterSocket) {
+async fn echo(mut router: Router) {
+    let replies = router.sender();
     loop {
-        // The first frame names the client, so sending back all of them answers it.
-        match socket.recv().await {
-            Ok(beat) => {
-                if let Err(error) = socket.send(beat).await {
-                    tracing::debug!(%error, "a heartbeat's sender is gone");
-                }
-            }
-            Err(error) => {
+        match router.arrival().await {
+            // To one who is gone, it isn't sent.
+            Arrival::Message(peer, beat) => _ = replies.send(&peer, beat).await,
+            Arrival::Disconnected(_) | Arrival::Rubbish => {}
+            Arrival::Broken(error) => {
                 tracing::warn!(%error, "the heartbeat socket is closed");
                 return;
             }
@@ -99,18 +99,15 @@ async fn echo(mut socket: RouterSocket) {
     }
 }
 
-fn channel(name: &'static str, socket: RouterSocket, signer: &Signer) -> (Receiver, Sender) {
-    let (sender, receiver) = socket.split();
-    (
-        Receiver { name, socket: receiver, signer: signer.clone() },
-        Sender { name, socket: sender, signer: signer.clone() },
-    )
+fn channel(name: &'static str, router: Router, signer: &Signer) -> (Receiver, Sender) {
+    let sender = router.sender();
+    (Receiver { name, router, signer: signer.clone() }, Sender { name, router: sender, signer: signer.clone() })
 }
 
 /// Where a socket's requests come from.
 pub struct Receiver {
     name: &'static str,
-    socket: RouterRecvHalf,
+    router: Router,
     signer: Signer,
 }
 
@@ -121,9 +118,13 @@ impl Receiver {
     /// error. Dropping the future loses no request.
     pub async fn recv(&mut self) -> Option<Message> {
         loop {
-            let frames = match self.socket.recv().await {
-                Ok(message) => message.into_vec(),
-                Err(error) => {
+            let frames = match self.router.arrival().await {
+                Arrival::Message(peer, mut frames) => {
+                    frames.insert(0, peer.0);
+                    frames
+                }
+                Arrival::Disconnected(_) | Arrival::Rubbish => continue,
+                Arrival::Broken(error) => {
                     tracing::debug!(socket = self.name, %error, "closed");
                     return None;
                 }
@@ -150,16 +151,18 @@ impl std::fmt::Debug for Receiver {
 #[derive(Clone)]
 pub struct Sender {
     name: &'static str,
-    socket: RouterSendHalf,
+    router: RouterSender,
     signer: Signer,
 }
 
 impl Sender {
     /// Sends a message to the client that its identities name. A client that is gone is no error: it wants no reply.
     pub async fn send(&self, message: Message) {
-        let msg_type = message.msg_type().to_owned();
-        if let Err(error) = send_frames(&mut self.socket.clone(), message.encode(&self.signer)).await {
-            tracing::debug!(socket = self.name, msg_type, %error, "not delivered");
+        let mut frames = message.encode(&self.signer);
+        // A message that answers nobody goes to nobody.
+        let peer = PeerId(frames.remove(0));
+        if !self.router.send(&peer, frames).await {
+            tracing::debug!(socket = self.name, msg_type = message.msg_type(), "not delivered");
         }
     }
 }
@@ -167,13 +170,5 @@ impl Sender {
 impl std::fmt::Debug for Sender {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Sender({})", self.name)
-    }
-}
-
-pub(crate) async fn send_frames(socket: &mut impl SocketSend, frames: Vec<Bytes>) -> Result<(), ZmqError> {
-    match frames.try_into() {
-        Ok(message) => socket.send(message).await,
-        // A message always has frames.
-        Err(_) => Ok(()),
     }
 }

@@ -10,13 +10,15 @@ use chorus_jupyter::{ExecutionState, Message, Sender};
 use serde_json::{Map, Value, json};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 /// A cell that waits.
 pub struct Waiting {
     pub request: Message,
     /// How many interrupts there had been when it came.
     pub interrupts: u64,
+    /// Its part of the line.
+    pub _room: OwnedSemaphorePermit,
 }
 
 impl Waiting {
@@ -128,11 +130,11 @@ impl Line {
         publisher.flush().await;
         self.reply(&message, reply).await;
         kernel.idle(&message).await;
-        for request in aborted {
+        for Waiting { request, .. } in aborted {
             self.abort(&request).await;
         }
         if result == Ok(Next::Quit) {
-            let _ = kernel.quit.send(Quit::Closed);
+            let _ = kernel.quit.try_send(Quit::Closed);
         }
     }
 
@@ -146,13 +148,13 @@ impl Line {
         failed: &Message,
         interrupts: u64,
         waiting: &mut mpsc::UnboundedReceiver<Waiting>,
-    ) -> Vec<Message> {
+    ) -> Vec<Waiting> {
         self.passed_over.extend(std::iter::from_fn(|| waiting.try_recv().ok()));
         let by_now = self.kernel.interrupts.count();
         let (aborted, others): (Vec<_>, Vec<_>) =
             self.passed_over.drain(..).partition(|other| other.is_behind(failed, interrupts, by_now));
         self.passed_over = others.into();
-        aborted.into_iter().map(|other| other.request).collect()
+        aborted
     }
 
     /// Evaluates them in their order.
@@ -206,7 +208,9 @@ mod tests {
     fn only_who_sent_cells_behind_the_failed_one_has_them_aborted() {
         let request = |session: &str| Message::new("execute_request", session, json!({}));
         let failed = request("lab");
-        let waiting = |session: &str, interrupts| Waiting { request: request(session), interrupts };
+        let line = Arc::new(tokio::sync::Semaphore::new(9));
+        let room = || Arc::clone(&line).try_acquire_owned().unwrap();
+        let waiting = |session: &str, interrupts| Waiting { request: request(session), interrupts, _room: room() };
         assert!(waiting("lab", 0).is_behind(&failed, 0, 0), "all cells were sent at once");
         assert!(waiting("lab", 3).is_behind(&failed, 3, 3), "earlier interrupts were of earlier cells");
         assert!(!waiting("runner", 0).is_behind(&failed, 0, 0), "another client's cell failed");

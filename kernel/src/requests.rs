@@ -4,18 +4,29 @@
 //! runs. Around each request the kernel says that it is busy, and then idle.
 
 use crate::assist::Assist;
-use crate::cells::Waiting;
 use crate::comms::Comms;
 use crate::history::{self, History, Query};
+use crate::line::Waiting;
 use crate::questions;
 use crate::subshells::Subshells;
-use chorus_cells::{Answers, CompilerThread, Interrupts, Outbox, failure::bad_request};
+use chorus_cells::failure::{Kind, bad_request, failure};
+use chorus_cells::{Answers, CompilerThread, Interrupts, Outbox};
 use chorus_jupyter::content::Failure;
 use chorus_jupyter::{ExecutionState, IoPub, Message, PROTOCOL_VERSION, Receiver, Sender};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{OnceCell, mpsc};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{OnceCell, Semaphore, mpsc};
+
+/// The room for cells that wait in line, in KiB.
+pub const LINE: u32 = 64 << 10;
+
+/// What each of them takes besides its content, in KiB: the message around it, as it lies in memory.
+const CELL: usize = 4;
+
+/// Requests of one socket that are answered at the same time; the next ones are read when one is done.
+const AT_ONCE: usize = 64;
 
 /// How long front ends wait for rustc to say its version.
 const RUSTC_PATIENCE: Duration = Duration::from_secs(1);
@@ -32,9 +43,11 @@ pub struct Kernel {
     pub history: History,
     pub comms: Comms,
     pub subshells: Subshells,
-    /// Where cells wait.
+    /// Where cells wait. It can't grow: each one in it has taken its part of `line`.
     pub cells: mpsc::UnboundedSender<Waiting>,
-    pub quit: mpsc::UnboundedSender<Quit>,
+    pub line: Arc<Semaphore>,
+    /// The first ends the kernel, so there is room for no other.
+    pub quit: mpsc::Sender<Quit>,
     pub rust_version: OnceCell<String>,
 }
 
@@ -46,10 +59,11 @@ pub enum Quit {
 
 /// Takes a socket's requests.
 pub async fn requests(kernel: Arc<Kernel>, mut socket: Receiver, replies: Sender) {
+    let at_once = Arc::new(Semaphore::new(AT_ONCE));
     while let Some(request) = socket.recv().await {
-        kernel.take(request, &replies).await;
+        kernel.take(request, &replies, &at_once).await;
     }
-    let _ = kernel.quit.send(Quit::Closed);
+    let _ = kernel.quit.try_send(Quit::Closed);
 }
 
 impl Kernel {
@@ -71,14 +85,24 @@ impl Kernel {
         replies.send(Message::reply_to(request, msg_type, content)).await;
     }
 
-    async fn take(self: &Arc<Self>, request: Message, replies: &Sender) {
+    async fn take(self: &Arc<Self>, request: Message, replies: &Sender, at_once: &Arc<Semaphore>) {
         let is_known = self.subshells.check(request.subshell_id());
         match request.msg_type() {
             "execute_request" if is_known.is_ok() => {
-                let _ = self.cells.send(Waiting { request, interrupts: self.interrupts.count() });
+                let size = CELL + request.content.to_string().len() / 1024;
+                let size = u32::try_from(size).unwrap_or(LINE).min(LINE);
+                match Arc::clone(&self.line).try_acquire_many_owned(size) {
+                    Ok(room) => {
+                        _ = self.cells.send(Waiting { request, interrupts: self.interrupts.count(), _room: room });
+                    }
+                    Err(_) => self.handle(request, Err(line_is_full()), replies).await,
+                }
             }
             "shutdown_request" => {
-                let _ = self.quit.send(Quit::Asked(Box::new(request), replies.clone()));
+                let asked = Quit::Asked(Box::new(request), replies.clone());
+                if let Err(TrySendError::Full(_)) = self.quit.try_send(asked) {
+                    tracing::debug!("asked to end twice");
+                }
             }
             "interrupt_request" => {
                 // Before anything is published, since that waits where a front end reads slowly.
@@ -92,7 +116,12 @@ impl Kernel {
             | "is_complete_request"
             | "history_request" => {
                 let (kernel, replies) = (Arc::clone(self), replies.clone());
-                tokio::spawn(async move { kernel.handle(request, is_known, &replies).await });
+                // An error would mean that the semaphore is closed, which it never is.
+                let permit = Arc::clone(at_once).acquire_owned().await.ok();
+                tokio::spawn(async move {
+                    kernel.handle(request, is_known, &replies).await;
+                    drop(permit);
+                });
             }
             _ => self.handle(request, is_known, replies).await,
         }
@@ -151,6 +180,14 @@ impl Kernel {
         };
         Ok(Some(reply))
     }
+}
+
+fn line_is_full() -> Failure {
+    let text = format!(
+        "{} MiB of cells wait already. This one wasn't taken and won't run: send it again when some of them have run.",
+        LINE >> 10
+    );
+    failure(Kind::LineFull, text).content()
 }
 
 /// Such as `1.95.0`; `unknown` where there is no toolchain, which each cell then says, or where it takes its time: a

@@ -4,7 +4,7 @@ use crate::assist::Assist;
 use crate::comms::Comms;
 use crate::history::History;
 use crate::line::Line;
-use crate::requests::{Kernel, Quit, requests, rust_version};
+use crate::requests::{Kernel, LINE, Quit, requests, rust_version};
 use crate::subshells::Subshells;
 use chorus_cells::{Answers, CompilerThread, Executor, Interrupts, Known, NotebookConfig, Outbox};
 use chorus_compiler::CacheConfig;
@@ -16,7 +16,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{OnceCell, mpsc};
+use tokio::sync::{OnceCell, Semaphore, mpsc};
 use tokio::time::timeout;
 
 /// How long the kernel's processes may take to end.
@@ -68,7 +68,7 @@ pub async fn serve(config: KernelConfig) -> Result<(), KernelError> {
     })?;
     let known = Known::default();
     let (cells, waiting) = mpsc::unbounded_channel();
-    let (quit, mut quits) = mpsc::unbounded_channel();
+    let (quit, mut quits) = mpsc::channel(1);
     let kernel = Arc::new(Kernel {
         outbox: Outbox::start(iopub.clone()),
         iopub,
@@ -80,6 +80,7 @@ pub async fn serve(config: KernelConfig) -> Result<(), KernelError> {
         comms: Comms::default(),
         subshells: Subshells::default(),
         cells,
+        line: Arc::new(Semaphore::new(LINE as usize)),
         quit,
         rust_version: OnceCell::new(),
     });

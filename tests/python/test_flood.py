@@ -5,9 +5,14 @@
 
 import os
 import re
+import select
+import signal
+import subprocess
+import sys
 import threading
 
 import pytest
+import zmq
 
 import processes
 
@@ -136,3 +141,66 @@ def test_a_reader_that_stops_does_not_cost_memory_or_output(own_kernel, tmp_path
     assert reader.next == {0: lines, 1: lines}
     limit = min(GROWTH_LIMIT, MEGABYTES << 18)
     assert sum(memory.growth.values()) < limit, f"memory grew by, in MB: {memory.described}"
+
+
+LISTENER = """
+import sys, zmq
+socket = zmq.Context().socket(zmq.SUB)
+socket.subscribe(b"")
+socket.rcvhwm = 1
+socket.connect(sys.argv[1])
+for wanted in (b"before", b"after"):
+    while not any(wanted in frame for frame in socket.recv_multipart()):
+        pass
+    print(wanted.decode(), flush=True)
+"""
+
+
+@pytest.mark.timeout(300)
+def test_front_ends_that_do_not_read_stop_nobody(own_kernel, tmp_path):
+    """One in this process never reads, one is a process that is stopped: the cell and the other front end go on."""
+    kernel, reader, gate, ready = own_kernel, Reader(), tmp_path / "gate", []
+    endpoint = f"tcp://127.0.0.1:{kernel.manager.get_connection_info()['iopub_port']}"
+    deaf = zmq.Context.instance().socket(zmq.SUB)
+    deaf.linger, deaf.rcvhwm = 0, 1
+    deaf.subscribe(b"")
+    deaf.connect(endpoint)
+    stopped = subprocess.Popen([sys.executable, "-c", LISTENER, endpoint], stdout=subprocess.PIPE, text=True)
+    try:
+        processes.wait_until("the other process to listen", lambda: kernel.run('println!("before");') and heard(stopped))
+        os.kill(stopped.pid, signal.SIGSTOP)
+        code, lines = flood("", 1, gate, 256)
+        notices = []
+
+        def take(name, text):
+            if name == "stderr":
+                notices.append(text)
+                return
+            if not ready:
+                ready.extend(re.findall("ready", text))
+                text = text.replace("ready\n", "")
+            reader(name, text)
+
+        reply = kernel.send(code, on_stream=take)
+        kernel.pump(lambda: ready or reply.done, 120, lambda: f"the cell to be ready: {reply.text}")
+        with Memory(kernel.mark) as memory:
+            gate.touch()
+            while not reply.done:
+                kernel.kernel_info(timeout=10)
+        reply.ok()
+        assert reader.wrong[:3] == [] and reader.next == {0: lines}
+        assert "read no outputs for 5 s" in "".join(notices), notices
+        assert sum(memory.growth.values()) < GROWTH_LIMIT, f"memory grew by, in MB: {memory.described}"
+        # Its connection was closed, so it connects again when it goes on.
+        os.kill(stopped.pid, signal.SIGCONT)
+        processes.wait_until("the process to hear again", lambda: kernel.run('println!("after");') and heard(stopped))
+    finally:
+        stopped.kill()
+        stopped.wait()
+        deaf.close()
+
+
+def heard(process):
+    """Whether the process has printed a line since the last time."""
+    ready, _, _ = select.select([process.stdout], [], [], 0.5)
+    return bool(ready) and process.stdout.readline() != ""

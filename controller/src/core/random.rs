@@ -3,6 +3,7 @@
 //! done or given up once at most, and a map is over when all are.
 
 use super::*;
+use bytes::Bytes;
 use chorus_protocol::{
     Aftermath, Death, EngineInfo, MapEvent, MapId, MapSpec, NoSnapshot, Outcome, Piece, Report, RunEvent, RunId,
     RunSpec, SnapshotPolicy, Stream, Target,

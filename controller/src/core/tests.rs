@@ -3,6 +3,7 @@
 mod map;
 
 use super::*;
+use bytes::Bytes;
 use chorus_protocol::{
     Death, EngineInfo, NoSnapshot, Outcome, RunEvent, RunId, RunSpec, SnapshotPolicy, Stream, Target,
 };

@@ -9,10 +9,10 @@ use chorus_protocol::{
     Connection, EVENT_WEIGHT, EngineId, EngineInfo, Frame, FromEngine, NoSnapshot, OUTPUT_CHUNK, OUTPUT_WINDOW,
     Outcome, RunEvent, RunId, RunSpec, SessionId, SnapshotPolicy, Stream, Target, ToEngine, VERSION,
 };
+use chorus_transport::{Transport as _, ZeroMq};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
-use zeromq::{DealerSocket, Socket, SocketRecv, SocketSend, ZmqMessage};
 
 /// Long enough for anything on a machine that does other things as well.
 pub const LIMIT: Duration = Duration::from_secs(30);
@@ -73,8 +73,7 @@ impl Drop for FakeEngine {
 
 impl FakeEngine {
     pub async fn join(connection: &Connection) -> FakeEngine {
-        let mut socket = DealerSocket::new();
-        socket.connect(&connection.engines).await.unwrap();
+        let mut link = ZeroMq::Ipc.connect(&connection.engines, LIMIT).await.unwrap();
         let key = connection.key.clone();
         let (send, mut outbox) = mpsc::unbounded_channel::<FromEngine>();
         let (received, mut inbox) = mpsc::unbounded_channel();
@@ -82,9 +81,9 @@ impl FakeEngine {
             let mut beat = tokio::time::interval(Duration::from_millis(300));
             loop {
                 let message = tokio::select! {
-                    message = socket.recv() => {
+                    message = link.incoming.next() => {
                         let Ok(message) = message else { return };
-                        _ = received.send(Frame::decode::<ToEngine>(&message.into_vec(), &key).unwrap());
+                        _ = received.send(Frame::decode::<ToEngine>(&message, &key).unwrap());
                         continue;
                     }
                     message = outbox.recv() => match message {
@@ -94,9 +93,7 @@ impl FakeEngine {
                     _ = beat.tick() => FromEngine::Heartbeat,
                 };
                 let frame = Frame::encode(&message, &key).unwrap();
-                let mut message = ZmqMessage::from(frame.mac);
-                message.push_back(frame.body);
-                if socket.send(message).await.is_err() {
+                if link.outgoing.send(vec![frame.mac, frame.body]).await.is_err() {
                     return;
                 }
             }

@@ -56,7 +56,7 @@ pub enum AgentError {
         /// The socket.
         endpoint: String,
         /// What the socket said.
-        source: zeromq::ZmqError,
+        source: std::io::Error,
     },
     /// The controller doesn't want it.
     #[error("the controller of cluster `{cluster}` refused this engine: {reason}")]

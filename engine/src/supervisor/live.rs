@@ -61,7 +61,8 @@ pub struct Live {
     stdout_open: bool,
     stderr_open: bool,
     input: Vec<u8>,
-    /// Messages, or their rests, that the socket had no room for.
+    /// Messages, or their rests, that the socket had no room for. It can't grow: there is one job at a time, and one
+    /// answer for each thread that waits for one.
     unsent: BytesMut,
     display_due: Option<Instant>,
 }

@@ -168,6 +168,7 @@ struct Shared {
 /// A worker process and its successors. Dropping it kills them; [`Worker::close`] also waits for that.
 #[derive(Debug)]
 pub struct Worker {
+    /// It can't grow: the task always takes commands, and has no more of them than its owner was asked for.
     commands: mpsc::UnboundedSender<Command>,
     shared: Arc<Shared>,
     task: JoinHandle<()>,

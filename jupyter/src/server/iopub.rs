@@ -1,12 +1,12 @@
-//! Publishing: one task owns the XPUB socket and everyone else hands it messages through a bounded queue.
+//! Publishing: one task owns the publisher and everyone else hands it messages through a bounded queue.
 //!
-//! XPUB rather than PUB, since zmq.rs's PUB silently drops for a slow reader where XPUB waits, and because a new
-//! subscription is seen and can be welcomed (JEP 65).
+//! A new subscription is welcomed (JEP 65). A front end that doesn't read is disconnected in the end, which the others are
+//! told.
 
 use crate::content;
 use crate::message::{Header, Message, Signer, random_id};
-use crate::server::send_frames;
 use bytes::Bytes;
+use chorus_transport::{LIMIT, PATIENCE, Publisher};
 use jupyter_protocol::ExecutionState;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
@@ -14,7 +14,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
-use zeromq::{SocketRecv, XPubSocket};
 
 /// Messages that wait for the socket before publishers have to.
 const QUEUE: usize = 64;
@@ -45,10 +44,10 @@ enum Job {
 }
 
 impl IoPub {
-    pub(super) fn start(socket: XPubSocket, signer: Signer) -> IoPub {
+    pub(super) fn start(publisher: Publisher, signer: Signer) -> IoPub {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let session: Arc<str> = random_id().into();
-        tokio::spawn(Publisher { socket, signer, session: session.clone(), held: VecDeque::new() }.run(jobs));
+        tokio::spawn(Publishing { publisher, signer, session: session.clone(), held: VecDeque::new() }.run(jobs));
         IoPub { queue, session }
     }
 
@@ -77,7 +76,7 @@ impl IoPub {
         &self.session
     }
 
-    /// Waits until all that was published before has been handed to the system.
+    /// Waits until all that was published before has been handed to the system, but not for front ends that don't read.
     pub async fn flush(&self) -> Result<(), PublishError> {
         let (done, wait) = oneshot::channel();
         self.queue.send(Job::Flush(done)).await.map_err(|_| PublishError)?;
@@ -85,34 +84,26 @@ impl IoPub {
     }
 }
 
-struct Publisher {
-    socket: XPubSocket,
+struct Publishing {
+    publisher: Publisher,
     signer: Signer,
     session: Arc<str>,
     /// What waits for the first subscription.
     held: VecDeque<Job>,
 }
 
-impl Publisher {
+impl Publishing {
     async fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
         let release_at = Instant::now() + HOLD;
         let mut holding = true;
         loop {
             tokio::select! {
                 biased;
-                // zmq.rs learns of subscriptions only while this is polled.
-                frames = self.socket.recv() => match frames {
-                    Ok(frames) => {
-                        if let Some([1, topic @ ..]) = frames.get(0).map(Bytes::as_ref) {
-                            let topic = Bytes::copy_from_slice(topic);
-                            self.welcome(topic).await;
-                            self.release().await;
-                            holding = false;
-                        }
-                    }
-                    // One reader broke off; the socket lives.
-                    Err(error) => tracing::debug!(%error, "a subscriber is gone"),
-                },
+                topic = self.publisher.subscription() => {
+                    self.welcome(topic).await;
+                    self.release().await;
+                    holding = false;
+                }
                 () = tokio::time::sleep_until(release_at), if holding => {
                     self.release().await;
                     holding = false;
@@ -142,13 +133,31 @@ impl Publisher {
     async fn carry_out(&mut self, job: Job) {
         match job {
             Job::Publish(message) => {
-                let msg_type = message.msg_type().to_owned();
-                if let Err(error) = send_frames(&mut self.socket, message.encode(&self.signer)).await {
-                    tracing::debug!(msg_type, %error, "not published to one of the readers");
+                let dropped = self.publisher.publish(&message.encode(&self.signer)).await;
+                if dropped > 0 {
+                    self.tell_of_dropped(dropped, message.parent_header.as_ref()).await;
                 }
             }
-            // Whoever waits for it may have given up.
-            Job::Flush(done) => drop(done.send(())),
+            Job::Flush(done) => {
+                self.publisher.flush().await;
+                // Whoever waits for it may have given up.
+                _ = done.send(());
+            }
         }
+    }
+
+    /// Says in the log, and where the output appears that others had to wait with, that front ends were disconnected.
+    async fn tell_of_dropped(&mut self, dropped: usize, parent: Option<&Header>) {
+        let text = format!(
+            "{dropped} front end{} read no outputs for {} s while {} MiB waited, and was disconnected: it connects again \
+             by itself, without what it missed.\n",
+            if dropped == 1 { "" } else { "s" },
+            PATIENCE.as_secs(),
+            LIMIT >> 20
+        );
+        tracing::warn!("{}", text.trim_end());
+        let notice = Message::publication(parent, &self.session, "stream", content::stream("stderr", &text));
+        // Should this drop another one, the log has to do.
+        self.publisher.publish(&notice.encode(&self.signer)).await;
     }
 }

@@ -1,28 +1,21 @@
-//! The way in from a port: carries connections to the controller's own socket, and looks at nothing but lengths.
+//! The way in from a port: carries connections to a socket of our own, and looks at nothing but lengths.
 //!
 //! Any user of the host can connect to a port, and `zeromq` makes room for whatever length a frame announces, before
 //! anybody could ask for a signature: one announcement of 2^62 bytes would abort the process. So what comes from a port
-//! passes here first. Sockets in the cluster's folder don't need it, since only its user reaches them.
+//! passes here first. Sockets in a private folder don't need it, since only its user reaches them.
 
+use crate::accept::Accepting;
 use std::io;
 use std::path::PathBuf;
-use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
-use tokio::task::{AbortHandle, JoinSet};
 
 /// The longest message, all its frames together.
 const MESSAGE: u64 = 1 << 30;
 
 /// An open port of 127.0.0.1. Dropping it closes the port and all its connections.
 pub(crate) struct Gate {
-    task: AbortHandle,
-}
-
-impl Drop for Gate {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+    _port: Accepting,
 }
 
 impl Gate {
@@ -31,25 +24,7 @@ impl Gate {
     pub async fn open(target: PathBuf) -> io::Result<(Gate, String)> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let endpoint = format!("tcp://{}", listener.local_addr()?);
-        let task = tokio::spawn(async move {
-            let mut open = JoinSet::new();
-            loop {
-                match listener.accept().await {
-                    Ok((stream, _)) => {
-                        let target = target.clone();
-                        open.spawn(async move {
-                            if let Err(error) = carry(stream, target).await {
-                                tracing::debug!(%error, "a connection through the port broke");
-                            }
-                        });
-                    }
-                    // Such as too many open files: later there may be fewer.
-                    Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-                }
-                while open.try_join_next().is_some() {}
-            }
-        });
-        Ok((Gate { task: task.abort_handle() }, endpoint))
+        Ok((Gate { _port: Accepting::start(listener, move |stream| carry(stream, target.clone())) }, endpoint))
     }
 }
 
