@@ -101,7 +101,8 @@ impl Executor {
                 if let Some(cluster) = self.cluster.as_ref().filter(|cluster| cluster.lost().is_none()) {
                     let (name, engines) = (cluster.name(), cluster.engines().len());
                     let what = format!("this notebook uses the cluster `{name}` with {engines} engines already");
-                    let how = if cluster.is_own() { "`%cluster stop` stops it" } else { "`%cluster disconnect` leaves it" };
+                    let how =
+                        if cluster.is_own() { "`%cluster stop` stops it" } else { "`%cluster disconnect` leaves it" };
                     return Err(failure("ClusterError", format!("{what}: {how}")));
                 }
                 self.drop_cluster().await;
