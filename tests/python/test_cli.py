@@ -1,5 +1,6 @@
 """The program `chorus` as a person at a terminal meets it."""
 
+import fcntl
 import json
 import os
 import re
@@ -199,6 +200,15 @@ def test_start_list_status_stop(chorus):
     assert not path.exists(), "the connection file goes with its cluster"
 
 
+def is_locked(path):
+    with path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
 def test_a_cluster_leaves_alone_what_is_not_its_own(chorus, kernels, runtime_dir):
     kernel = kernels()
     kernel.run("1").ok()
@@ -223,8 +233,7 @@ def test_a_cluster_leaves_alone_what_is_not_its_own(chorus, kernels, runtime_dir
     # What a killed one has left is removed by the next.
     left = runtime_dir / "kernels" / str(kernel.pid)
     processes.kill(kernel.pid)
-    processes.wait_until("the kernel to be gone", lambda: not processes.alive(kernel.pid), 20)
-    assert left.exists()
+    processes.wait_until("the kernel to let go of its folder", lambda: not is_locked(left / "chorus.lock"), 20)
     kernels().run("1").ok()
     assert not left.exists() and (runtime_dir / "kernels/12345678/photo").exists()
 

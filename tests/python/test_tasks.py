@@ -4,6 +4,8 @@ import os
 import re
 import signal
 
+import pytest
+
 import processes
 
 SLEEP = "std::thread::sleep(std::time::Duration::from_millis({}));"

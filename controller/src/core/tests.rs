@@ -403,7 +403,7 @@ fn sessions_belong_to_their_client() {
     cluster.client("d", FromClient::CloseSession(SESSION));
     cluster.client("d", FromClient::RestartSession { session: SESSION, targets: vec![EngineId(0)] });
     assert!(cluster.actions.is_empty());
-    cluster.client("d", FromClient::Run { spec: spec(1), targets: vec![] });
+    cluster.client("d", FromClient::Run { session: SESSION, run: RunId(1), spec: spec(1), targets: vec![] });
     assert_eq!(cluster.to_client("d"), [&ToClient::SessionGone(SESSION)]);
 
     cluster.client("c", FromClient::Interrupt { session: SESSION, targets: vec![EngineId(0)], signal: 2 });
@@ -526,7 +526,7 @@ fn stopping_waits_for_the_processes() {
     let mut cluster = Cluster::ready(2);
     cluster.client("c", FromClient::Shutdown);
     assert_eq!(cluster.to_engine("e0"), [&ToEngine::Shutdown]);
-    assert_eq!(cluster.to_client("c"), [&ToClient::ShuttingDown]);
+    assert_eq!(cluster.to_client("c"), [&ToClient::ShuttingDown(Some(who()))]);
     for id in 0..2 {
         assert!(!cluster.stopped());
         cluster.handle(Input::EngineDisconnected(peer(&format!("e{id}"))));

@@ -98,7 +98,7 @@ impl Seen {
     /// What was printed to a stream.
     pub fn text(&self, wanted: Stream) -> String {
         let bytes = self.events.iter().filter_map(|event| match event {
-            RunEvent::Output { stream, bytes } if *stream == wanted => Some(bytes.as_slice()),
+            RunEvent::Output { stream, bytes } if *stream == wanted => Some(&bytes[..]),
             _ => None,
         });
         String::from_utf8(bytes.collect::<Vec<_>>().concat()).unwrap()

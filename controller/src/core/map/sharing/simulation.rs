@@ -1,7 +1,7 @@
 //! A cluster of virtual engines around the core: how evenly items are shared out, what a task costs the controller,
 //! and what it keeps, with many more engines than a machine has.
 
-use super::super::{Action, Core, CoreConfig, Input, PeerId};
+use crate::core::{Action, Core, CoreConfig, Input, PeerId};
 use bytes::Bytes;
 use chorus_protocol::{
     BlobId, ClientInfo, EngineId, EngineInfo, FromClient, FromEngine, MapEvent, MapId, MapSpec, Report, RunId, RunSpec,
@@ -58,7 +58,7 @@ struct World {
     /// In the core.
     spent: Duration,
     messages: u64,
-    /// The most that the map kept, see [`super::Map::kept`].
+    /// The most that the map kept, see [`super::Sharing::kept`].
     kept: usize,
 }
 
@@ -196,7 +196,7 @@ impl World {
                     if self.received.is_multiple_of(100) {
                         self.client(FromClient::Received { session: SESSION, count: self.received });
                         let map = self.core.sessions.get(&SESSION).and_then(|session| session.maps.get(&MAP));
-                        self.kept = self.kept.max(map.map_or(0, super::Map::kept));
+                        self.kept = self.kept.max(map.map_or(0, super::Sharing::kept));
                     }
                 }
             }

@@ -293,7 +293,7 @@ proptest! {
     ) {
         let mut map = Sharing::new(&spec(items, chunk, retries));
         let mut open: BTreeSet<u64> = (0..items).collect();
-        let mut hands: BTreeMap<u32, Vec<(u64, u64)>> = BTreeSharing::new();
+        let mut hands: BTreeMap<u32, Vec<(u64, u64)>> = BTreeMap::new();
         for (engine, kind, random, micros) in steps {
             let id = EngineId(engine);
             match kind {
