@@ -445,16 +445,14 @@ async fn follow(
                 }
             }
             SessionEvent::ControllerLost(_) => {
-                let engines: Vec<EngineId> = known.lock().bars.keys().copied().collect();
-                for engine in engines {
-                    end_bars(&known, engine, Death::EngineLost).await;
-                }
+                end_all_bars(&known, Death::EngineLost).await;
                 let mut known = known.lock();
                 known.missed.clear();
                 known.engines.values_mut().for_each(|state| (state.up, state.restarting) = (false, false));
             }
         }
     }
+    end_all_bars(&known, Death::Stopped).await;
 }
 
 fn lose(
@@ -472,6 +470,14 @@ fn lose(
         known.notices_to_come -= 1;
         known.notices.extend(notice(&lost));
     });
+}
+
+/// Nothing more is heard of any engine.
+async fn end_all_bars(known: &Mutex<Known>, death: Death) {
+    let engines: Vec<EngineId> = known.lock().bars.keys().copied().collect();
+    for engine in engines {
+        end_bars(known, engine, death).await;
+    }
 }
 
 /// An engine's worker has died outside of runs: its bars say so.

@@ -61,6 +61,8 @@ struct Routes {
     active: Option<(RunId, mpsc::Sender<WorkerEvent>)>,
     /// Where output goes that a cell's threads print when it has ended.
     last: Option<Publisher>,
+    /// The progress bars that the worker has drawn.
+    bars: Bars,
     /// Deaths that happened while nothing ran.
     deaths: Vec<(Death, Aftermath)>,
 }
@@ -207,6 +209,10 @@ impl LocalWorker {
         self.route.abort();
         // Drops the route's handle of the worker.
         let _ = self.route.await;
+        let last_updates = self.routes.lock().bars.end(Death::Stopped);
+        for event in last_updates {
+            deliver(NO_RUN, WorkerEvent::Run { run: NO_RUN, event }, &self.routes).await;
+        }
         if let Some(worker) = Arc::into_inner(self.worker) {
             worker.close().await;
         }
@@ -214,15 +220,14 @@ impl LocalWorker {
 }
 
 async fn route(mut events: mpsc::Receiver<WorkerEvent>, routes: Arc<Mutex<Routes>>, worker: Arc<Worker>, jobs: Jobs) {
-    let mut bars = Bars::default();
     while let Some(event) = events.recv().await {
         // The last updates of the bars that a dead worker had drawn.
-        let last_updates = match &event {
-            WorkerEvent::Run { run, event } => bars.see(event).into_iter().map(|event| (*run, event)).collect(),
-            WorkerEvent::Lost { death, .. } => bars.end(*death).into_iter().map(|event| (NO_RUN, event)).collect(),
-            WorkerEvent::Ask { .. } | WorkerEvent::Input { .. } => Vec::new(),
+        let (run, last_updates) = match &event {
+            WorkerEvent::Run { run, event } => (*run, routes.lock().bars.see(event)),
+            WorkerEvent::Lost { death, .. } => (NO_RUN, routes.lock().bars.end(*death)),
+            WorkerEvent::Ask { .. } | WorkerEvent::Input { .. } => (NO_RUN, Vec::new()),
         };
-        for (run, event) in last_updates {
+        for event in last_updates {
             deliver(run, WorkerEvent::Run { run, event }, &routes).await;
         }
         let run = match &event {

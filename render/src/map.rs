@@ -151,6 +151,9 @@ impl MapView {
     /// How it looks at its end. If its summary is told elsewhere, that needn't be repeated.
     pub fn end_bundle(&self, elapsed: Duration, end: MapEnd<'_>, is_told: bool) -> Bundle {
         let mut text = match end {
+            MapEnd::Done if is_told && self.failures > 0 => {
+                format!("{} done, {} failed", plural(self.done, "item"), thousands(self.failures))
+            }
             MapEnd::Done if is_told => format!("{} done", plural(self.done, "item")),
             _ => self.summary(elapsed, end),
         };

@@ -117,6 +117,9 @@ def test_bars_of_cells_are_ended_for_workers_that_die(cluster):
     for reply in (thread, held):
         (ident,) = [content["transient"]["display_id"] for content in reply.of("display_data")]
         assert "its worker died" in last[ident]["text/plain"] and "#c33" in last[ident]["text/html"], last
+    held = cluster.run("let mut held = px::progress(0..3); held.next();", background=True).ok()
+    cluster.run(":restart").ok()
+    cluster.pump(lambda: "interrupted after" in str(held.displays), 20, lambda: f"the end of {held.displays}")
 
 
 def test_a_cluster_that_is_stopped_elsewhere_ends_the_bars(chorus, kernels):

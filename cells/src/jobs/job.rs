@@ -99,7 +99,7 @@ impl Cancelled {
 /// How a map ended.
 #[derive(Clone)]
 pub(super) struct End {
-    pub result: Result<(), MapFailure>,
+    pub result: Result<(), Box<MapFailure>>,
     /// In a line.
     pub summary: String,
     /// On the clock.
@@ -125,7 +125,7 @@ impl Job {
     /// Returns when it has ended.
     pub async fn ended(&self) -> Result<(), Failure> {
         match self.end.clone().wait_for(Option::is_some).await.as_deref() {
-            Ok(Some(end)) => end.result.clone().map_err(|failed| Failure::Map(Box::new(failed))),
+            Ok(Some(end)) => end.result.clone().map_err(Failure::Map),
             _ => Err(failure(Kind::MapError, "the map's driver is gone: restart the kernel")),
         }
     }

@@ -259,7 +259,8 @@ impl Driver {
             (account.view.summary(self.begun.elapsed(), self.end()), account.progress())
         };
         let panic = self.panic;
-        let result = self.failed.map_or(Ok(()), |(kind, what)| Err(MapFailure { kind, what, panic, progress }));
+        let result =
+            self.failed.map_or(Ok(()), |(kind, what)| Err(Box::new(MapFailure { kind, what, panic, progress })));
         end.send_replace(Some(End { result, summary, took: self.begun.elapsed() }));
     }
 
