@@ -1,10 +1,10 @@
 //! The `:` commands of evcxr.
 
-use crate::cell::CommandLine;
 use crate::compiler::Compiler;
 use crate::diagnostic::Diagnostic;
 use crate::evaluator::Setting;
 use crate::namespace::{Member, Namespaces, describe};
+use chorus_syntax::CommandLine;
 use std::collections::BTreeMap;
 
 /// What a command answers.

@@ -7,7 +7,6 @@
 //! definitions it has seen; those that it lacks are compiled in front of the next cell.
 
 use crate::cache::{CacheConfig, CachedCell, unpack};
-use crate::cell::Cell;
 use crate::command::{self, Reply};
 use crate::dependence::{Definition, contains_type};
 use crate::diagnostic::{Diagnostic, Span};
@@ -23,6 +22,7 @@ use crate::starting::{Evcxr, Starting};
 use crate::toolchain::standard_library;
 use crate::work::{Done, Work};
 use chorus_protocol::{Death, Outcome};
+use chorus_syntax::Cell;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

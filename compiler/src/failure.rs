@@ -1,10 +1,10 @@
 //! Why a cell wasn't compiled, in the user's own terms.
 
-use crate::cell::{Cell, Piece};
 use crate::compiler::CellText;
 use crate::diagnostic::{Diagnostic, Level, LineMap, Span};
 use crate::namespace::{Member, Namespaces};
 use crate::source_map::MappedPiece;
+use chorus_syntax::{Cell, Piece};
 
 /// Why a cell wasn't compiled. Nothing was run.
 #[derive(Clone, Debug, PartialEq, Eq)]

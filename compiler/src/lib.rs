@@ -7,15 +7,12 @@
 
 mod backtrace;
 mod cache;
-mod cell;
 mod command;
 mod compiler;
-mod complete;
 mod context;
 mod dependence;
 mod diagnostic;
 mod evaluator;
-mod expression;
 mod failure;
 mod interrupt;
 mod namespace;
@@ -33,13 +30,11 @@ mod work;
 
 pub use backtrace::Call;
 pub use cache::{CacheConfig, CacheInfo};
-pub use cell::is_expression;
+pub use chorus_syntax::{Completeness, Expression, Parameters, Shape, completeness, is_expression};
 pub use command::{Action, Reply, command_names, help, help_of};
 pub use compiler::{CellText, Compiler, Config, Evaluated, Object, Ran};
-pub use complete::{Completeness, completeness};
 pub use context::Context;
 pub use diagnostic::{Diagnostic, ELSEWHERE, Level, Span};
-pub use expression::{Expression, Parameters, Shape};
 pub use failure::Failure;
 pub use interrupt::Interrupter;
 pub use namespace::{Member, Namespaces, Ticket, Variable, Variables, describe};

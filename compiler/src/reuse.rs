@@ -1,11 +1,11 @@
 //! Whether a cell has an object already: its key in the cache, and what an entry needs to be of use.
 
 use crate::cache::{Cache, CacheConfig, CacheKey, CachedCell};
-use crate::cell::Cell;
 use crate::dependence::{Definition, Dependence};
 use crate::evaluator::Setting;
 use crate::namespace::{Variable, Variables};
 use crate::shared::Definitions;
+use chorus_syntax::Cell;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 

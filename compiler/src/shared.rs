@@ -3,10 +3,10 @@
 //! Each snapshot of a namespace has seen a beginning of this list; the rest is compiled in front of its next cell.
 
 use crate::CellText;
-use crate::cell::Cell;
-use crate::dependence::{Definition, Nature, Reach};
+use crate::dependence::Definition;
 use crate::evaluator::Setting;
 use crate::source_map::MappedPiece;
+use chorus_syntax::{Cell, Nature, Reach};
 use std::collections::BTreeMap;
 
 #[derive(Clone, Debug)]

@@ -1,12 +1,12 @@
 //! One cell's way through the compiler, and what evcxr is told of its run.
 
-use crate::cell::Cell;
 use crate::compiler::{CellText, Ran};
 use crate::dependence::Definition;
 use crate::evaluator::Answer;
 use crate::namespace::{Effect, Member, Variables};
 use crate::source_map::MappedPiece;
 use chorus_protocol::Outcome;
+use chorus_syntax::Cell;
 
 /// A cell on its way.
 pub(crate) struct Work<'a> {

@@ -5,7 +5,7 @@ use super::flags::{After, either, seconds, variable};
 use super::line::{Reader, Words};
 use super::over::{self, Split};
 use super::{Code, PxConfig, Targets};
-use chorus_compiler::{Expression, Shape};
+use chorus_syntax::{Expression, Shape};
 use clap::{Parser, ValueEnum};
 use std::time::Duration;
 

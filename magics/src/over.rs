@@ -8,7 +8,7 @@ use super::error::MagicError;
 use super::line::Head;
 use super::map::Data;
 use super::scan::{self, outside};
-use chorus_compiler::{Expression, Shape};
+use chorus_syntax::{Expression, Shape};
 use std::ops::Range;
 
 const EXAMPLE: &str = "for example: %map |x| x * x over 0..10";

@@ -3,14 +3,14 @@
 //! Parsing is rust-analyzer's, as in evcxr, so both see the same statements; it never fails, however broken the
 //! text is.
 
-use crate::dependence::Nature;
+use crate::nature::Nature;
 use ra_ap_syntax::ast::{self, AstNode, HasName};
 use ra_ap_syntax::{Edition, SourceFile, SyntaxNode};
 use std::ops::Range;
 
 /// A cell's text, taken apart.
 #[derive(Debug, Default)]
-pub(crate) struct Cell {
+pub struct Cell {
     /// `:command` lines, which stand before any Rust.
     pub commands: Vec<CommandLine>,
     /// The Rust, with every command's line blank, so that lines keep their numbers.
@@ -33,43 +33,56 @@ pub(crate) struct Cell {
 
 /// A mistake that rustc never sees.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Broken {
+pub struct Broken {
+    /// Where it is.
     pub piece: Piece,
+    /// What is wrong.
     pub message: &'static str,
+    /// What stands below the place.
     pub label: &'static str,
 }
 
+/// A line that is an evcxr command.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct CommandLine {
+pub struct CommandLine {
     /// With its colon.
     pub name: String,
+    /// What follows the name.
     pub args: String,
     /// 1-based, within the cell.
     pub line: usize,
+    /// The whole line.
     pub text: String,
 }
 
 /// A part of the cell's Rust.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Piece {
+pub struct Piece {
+    /// As it is written.
     pub text: String,
-    /// 1-based line and column within the cell where `text` begins.
+    /// The 1-based line within the cell where `text` begins.
     pub line: usize,
+    /// The 1-based column there.
     pub column: usize,
 }
 
 /// An item of the cell.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Item {
+pub struct Item {
+    /// Where it is.
     pub piece: Piece,
+    /// What it is to other texts.
     pub nature: Nature,
     /// Whether another item could replace it by its name. An `impl` has none.
     pub named: bool,
 }
 
+/// A variable that a `let` defines.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Let {
+pub struct Let {
+    /// Its name.
     pub name: String,
+    /// Whether it is `mut`.
     pub mutable: bool,
 }
 
@@ -82,6 +95,7 @@ impl Cell {
         self.statements.last().filter(|_| self.has_result)
     }
 
+    /// Takes the text apart.
     pub fn parse(text: &str) -> Cell {
         let (commands, rust) = split_commands(text);
         let mut cell = Cell { commands, rust, ..Cell::default() };
@@ -160,7 +174,7 @@ fn closed_too_early(rust: &str, end: usize) -> Option<Broken> {
 }
 
 /// As evcxr reads them: lines before the first line of Rust that begin with a colon.
-pub(crate) fn split_commands(text: &str) -> (Vec<CommandLine>, String) {
+pub fn split_commands(text: &str) -> (Vec<CommandLine>, String) {
     let mut commands = Vec::new();
     let mut rust = String::with_capacity(text.len());
     let mut in_rust = false;

@@ -1,0 +1,14 @@
+//! Rust's syntax, without types and without a compiler: what a cell is made of, what an expression is, and whether a
+//! text can be run as it is.
+//!
+//! Parsing is rust-analyzer's. Nothing here fails, whatever the text is, and nothing does I/O.
+
+mod cell;
+mod complete;
+mod expression;
+mod nature;
+
+pub use cell::{Broken, Cell, CommandLine, Item, Let, Piece, is_expression, split_commands};
+pub use complete::{Completeness, completeness};
+pub use expression::{Expression, Parameters, Shape};
+pub use nature::{Nature, Reach, words, words_of};
