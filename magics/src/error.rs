@@ -1,7 +1,8 @@
 //! What is wrong with a magic, and where in the user's cell.
 
-use super::Code;
+use crate::Code;
 use std::fmt;
+use std::ops::Range;
 
 /// A magic that can't be run. It shows the user's own line, with carets under what is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,26 +48,49 @@ impl fmt::Display for MagicError {
 
 /// A line of a cell that holds a magic, and knows how to point into itself.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Line<'a> {
+pub(crate) struct Line<'a> {
     /// Its text, without the line's end.
-    pub(super) text: &'a str,
+    pub text: &'a str,
     /// Its 1-based number in the cell.
-    pub(super) number: usize,
+    pub number: usize,
+    /// The byte of the cell at which it begins.
+    pub start: usize,
 }
 
 impl<'a> Line<'a> {
+    /// The line of a cell that has this text, end and all.
+    pub fn of(whole: &'a str, number: usize, start: usize) -> Line<'a> {
+        let text = whole.strip_suffix('\n').unwrap_or(whole);
+        Line { text: text.strip_suffix('\r').unwrap_or(text), number, start }
+    }
+
     /// The text from this byte on; empty behind the end.
-    pub(super) fn from(self, at: usize) -> &'a str {
+    pub fn from(self, at: usize) -> &'a str {
         self.text.get(at..).unwrap_or("")
     }
 
+    /// The first byte from this one on that isn't white space; the end if there is none.
+    pub fn skip_space(self, at: usize) -> usize {
+        self.text.len() - self.from(at).trim_start().len()
+    }
+
+    /// What stands from this byte on, as code.
+    pub fn code(self, at: usize) -> Code<'a> {
+        Code { text: self.from(at), line: self.number, column: self.column(at) }
+    }
+
+    /// Its bytes from this one on, without white space at its end.
+    pub fn rest(self, at: usize) -> Range<usize> {
+        at..self.text.trim_end().len()
+    }
+
     /// The 1-based column, in characters, of this byte.
-    pub(super) fn column(self, at: usize) -> usize {
+    pub fn column(self, at: usize) -> usize {
         self.text.get(..at).map_or(0, |before| before.chars().count()) + 1
     }
 
     /// An error about these bytes of the line.
-    pub(super) fn error(self, at: std::ops::Range<usize>, message: impl Into<String>) -> MagicError {
+    pub fn error(self, at: Range<usize>, message: impl Into<String>) -> MagicError {
         MagicError {
             message: message.into(),
             line: self.number,
@@ -99,7 +123,7 @@ impl MagicError {
 }
 
 /// Of these names the one that `wrong` was probably meant to be.
-pub(super) fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let allowed = if wrong.chars().count() < 4 { 1 } else { 2 };
     names
         .into_iter()
@@ -149,7 +173,7 @@ mod tests {
 
     #[test]
     fn carets_stand_under_what_is_wrong() {
-        let line = Line { text: "\t%px ü --x y", number: 12 };
+        let line = Line { text: "\t%px ü --x y", number: 12, start: 0 };
         let text = line.error(8..11, "no").with_help("do").to_string();
         assert_eq!(text, "no\n  --> cell line 12:8\n12 | \t%px ü --x y\n   | \t      ^^^\ndo");
     }

@@ -10,7 +10,7 @@ pub struct Text {
     /// The number of its first line in the user's cell, as a cell's text is given to the compiler: 0 if that stands above it.
     pub first_line: usize,
     /// The lines of the cell that have the user's code. The others are generated.
-    users: RangeInclusive<usize>,
+    pub(super) users: RangeInclusive<usize>,
 }
 
 impl Text {
