@@ -104,7 +104,7 @@ impl<'a> Line<'a> {
 
 impl MagicError {
     /// An error about a piece of this cell.
-    pub(crate) fn at(code: Code<'_>, cell: &str, message: impl Into<String>) -> MagicError {
+    pub fn at(code: Code<'_>, cell: &str, message: impl Into<String>) -> MagicError {
         let wrong = code.text.lines().next().unwrap_or("");
         MagicError {
             message: message.into(),
@@ -116,7 +116,8 @@ impl MagicError {
         }
     }
 
-    pub(crate) fn with_help(mut self, help: impl Into<String>) -> MagicError {
+    /// The same with what to do next.
+    pub fn with_help(mut self, help: impl Into<String>) -> MagicError {
         self.help = Some(help.into());
         self
     }

@@ -1,6 +1,7 @@
 use super::*;
+use chorus_magics::Grouping;
 use chorus_protocol::{
-    Aftermath, Death, DisplayKind, EngineId, MimeContent, NoSnapshot, Outcome, Panic, RunEvent, Stream,
+    Aftermath, Death, DisplayKind, EngineId, MimeContent, NoSnapshot, Outcome, Panic, RunEvent, Stream, parse_ids,
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;

@@ -235,7 +235,7 @@ impl Executor {
                 (evaluated, compiled, text)
             })
             .await?;
-        let explain = |failure| compile_failure(to_users_lines(text, failure, &request.code));
+        let explain = |failure| compile_failure(to_users_lines(&text, failure, &request.code));
         let evaluated = evaluated.map_err(explain)?;
         let object = object.ok_or_else(|| failure("MapError", "there is nothing for the engines to run"))?;
         Ok(Half { object, ticket: evaluated.ticket, targets: targets.to_vec(), used: false.into() })

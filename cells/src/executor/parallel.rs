@@ -10,7 +10,7 @@ use crate::publisher::Publisher;
 use crate::run::{self, Followed, PxCell};
 use chorus_compiler::{CellText, Compiler, Evaluated, Member, Ran, Ticket};
 use chorus_jupyter::content::Failure;
-use chorus_magics::{Code, PxOptions, ResultOptions, Targets, rust::Text};
+use chorus_magics::{Code, PxOptions, PxResult, TargetError, Targets, rust::Text};
 use chorus_protocol::{EngineId, Outcome};
 use chorus_render::{Output, announce};
 use std::collections::BTreeMap;
@@ -161,7 +161,17 @@ impl Executor {
         ran.failure.take().map_or(Ok((evaluated, ran)), Err)
     }
 
-    pub(super) async fn px_result(&mut self, options: ResultOptions, request: &Request) -> Done {
+    /// Refuses engines as the default that the cluster, if there is one, doesn't have.
+    pub(super) async fn check_defaults(&self, targets: Option<&Targets>) -> Result<(), Failure> {
+        let cluster = self.cluster.as_ref().filter(|cluster| cluster.lost().is_none());
+        let (Some(targets), Some(cluster)) = (targets, cluster) else { return Ok(()) };
+        cluster.recovered().await;
+        let unknown = targets.resolve(&cluster.engines()).err().filter(|error| *error != TargetError::NoEngines);
+        let refusal = |error| Err(failure("TargetError", format!("{error}; the defaults stay as they are")));
+        unknown.map_or(Ok(()), refusal)
+    }
+
+    pub(super) async fn px_result(&mut self, options: PxResult, request: &Request) -> Done {
         let shown = match &options.out {
             None => self.last.clone().ok_or_else(|| failure("NoResult", "no parallel cell has run yet"))?,
             Some(name) => self.kept.get(name).cloned().ok_or_else(|| {

@@ -31,7 +31,8 @@ impl Executor {
         let targets = resolve(&transfer.targets, &cluster)?;
         let variables = self.variables_of(&transfer, &targets, request).await?;
         let single = transfer.targets.is_one();
-        let texts = transfer_texts(&transfer, &variables, single);
+        let types: Vec<_> = variables.into_iter().map(|variable| (variable.type_name, variable.mutable)).collect();
+        let texts = transfer_texts(&transfer, &types, single);
 
         let threads = available_parallelism().map_or(1, usize::from).min(LANES);
         let lanes = if transfer.way == Way::Push { threads } else { targets.len() };
