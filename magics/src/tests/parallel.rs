@@ -111,3 +111,28 @@ fn the_other_magics_are_read() {
     assert_eq!(cluster("%cluster restart"), ClusterCommand::Restart { targets: None });
     assert_eq!(cluster("%cluster restart -t -1"), ClusterCommand::Restart { targets: Some("-1".parse().unwrap()) });
 }
+
+#[test]
+fn targets_that_fail_say_who_made_them_the_default() {
+    let error = |cell: &str| {
+        let targets = match ok(cell).pop() {
+            Some(Part::Magic { command: Command::Px(px), .. }) => px.options.config.targets,
+            Some(Part::Magic { command: Command::Map(map), .. }) => map.options.targets,
+            Some(Part::Magic { command: Command::Transfer(transfer), .. }) => transfer.targets,
+            Some(Part::Magic { command: Command::AutoPx(autopx), .. }) => autopx.config.targets,
+            other => panic!("{other:?}"),
+        };
+        let two = [0, 1].map(chorus_protocol::EngineId);
+        targets.resolve(&two).unwrap_err().to_string()
+    };
+    let plain = "there is no engine 9: the cluster has engines 0-1";
+    assert_eq!(error("%px -t 9 a"), plain);
+    assert_eq!(error("%pxconfig -t 1\n%px -t 9 a"), plain);
+    assert_eq!(error("%pxconfig -t 9\n%px -t 9 a"), plain);
+    let set = "; `-t 9` is the default that `%pxconfig` has set, and `-t all` is every engine";
+    for cell in ["%px a", "%map f over xs", "%push x", "%px --each a", "%pxconfig --each\n%px a", "%autopx"] {
+        assert_eq!(error(&format!("%pxconfig -t 9\n{cell}")), format!("{plain}{set}"));
+    }
+    assert_eq!(error("%autopx -t 9"), format!("{plain}{}", set.replace("%pxconfig", "%autopx")));
+    assert!(error("%pxconfig -t 5:\n%px a").starts_with("the targets `5:` choose none of the engines 0-1; `-t 5:`"));
+}

@@ -1,6 +1,8 @@
 //! Which lines are magics, and that none of a cell is lost.
 
 use super::*;
+use crate::pieces::{Kind, Piece, pieces};
+use std::ops::Range;
 
 #[test]
 fn rust_stands_beside_line_magics_in_order() {
@@ -127,7 +129,106 @@ fn cell() -> impl Strategy<Value = String> {
         .prop_map(|lines| lines.into_iter().map(|(line, end)| line + end).collect())
 }
 
+/// The ranges of the pieces, and of those that magics are made of.
+fn ranges(pieces: &[Piece<'_>]) -> Vec<Range<usize>> {
+    let of_piece = |piece: &Piece<'_>| match &piece.kind {
+        Kind::Magic(used) => {
+            let mut all = vec![piece.range.start..used.flags_end];
+            all.extend(ranges(&used.taken));
+            assert_eq!(all.last().unwrap().end, piece.range.end);
+            all
+        }
+        _ => vec![piece.range.clone()],
+    };
+    pieces.iter().flat_map(of_piece).collect()
+}
+
+fn check_pieces(cell: &str) {
+    let mut at = 0;
+    for range in ranges(&pieces(cell, &PxConfig::default(), None)) {
+        assert_eq!(range.start, at, "{cell:?}");
+        assert!(cell.get(range.clone()).is_some(), "{cell:?}");
+        at = range.end;
+    }
+    assert_eq!(at, cell.len(), "{cell:?}");
+}
+
+/// Where in a cell this code begins.
+fn place(cell: &str, code: Code<'_>) -> usize {
+    let lines: usize = cell.split_inclusive('\n').take(code.line - 1).map(str::len).sum();
+    let line = cell.split_inclusive('\n').nth(code.line - 1).unwrap_or("");
+    lines + line.chars().take(code.column - 1).map(char::len_utf8).sum::<usize>()
+}
+
+/// What stands at a cursor is what runs there.
+fn check_spots(cell: &str, parts: &[Part<'_>]) {
+    let at = |cursor| spot(cell, cursor, &PxConfig::default(), None);
+    let mut start = 0;
+    for part in parts {
+        let end = start + part.text().len();
+        match part {
+            Part::Rust { .. } | Part::Blank { .. } => {
+                for cursor in start..end {
+                    match at(cursor) {
+                        Spot::Rust { engines: None, .. } | Spot::Command(_) => {}
+                        // No Rust begins with it, though no magic has its name yet.
+                        Spot::Magic(typed) if typed.line.trim_start().starts_with('%') => {}
+                        other => panic!("{cell:?} at {cursor}: {other:?}"),
+                    }
+                }
+            }
+            Part::Magic { command: Command::Shell(command), text, .. } => {
+                let found = at(start + text.find('!').unwrap());
+                assert!(matches!(found, Spot::Command(typed) if typed.line.contains(command)), "{cell:?}");
+            }
+            Part::Magic { command: Command::Px(Px { options, code }), .. } if !code.text.is_empty() => {
+                let found = at(place(cell, *code));
+                let is_there = |engines: &Option<Targets>| engines.as_ref() == Some(&options.config.targets);
+                let fits = match &found {
+                    Spot::Rust { engines, .. } => is_there(engines),
+                    // A `:` line, or Rust that may become a flag.
+                    Spot::Command(_) => true,
+                    Spot::Magic(_) => code.text.starts_with('-'),
+                    Spot::Text => false,
+                };
+                assert!(fits, "{cell:?}: {found:?}");
+            }
+            Part::Magic { .. } => {}
+        }
+        start = end;
+    }
+}
+
+#[test]
+fn an_error_ends_no_reading() {
+    let cell = "%px -q a\n%pz\nlet a = 1;\n%cluster strat\n%px -t 1 a\n%%bash\nls";
+    let found = pieces(cell, &PxConfig::default(), None);
+    let errors: Vec<usize> = found.iter().filter_map(|piece| Some(piece.error.as_ref()?.line)).collect();
+    assert_eq!(errors, [1, 2, 4, 6]);
+    assert_eq!(parse(cell, &PxConfig::default()).unwrap_err().line, 1);
+    check_pieces(cell);
+    let cell = "%%px\nlet a = 1;\n%px a\n%pz\nb";
+    let [piece] = &pieces(cell, &PxConfig::default(), None)[..] else { panic!() };
+    let Kind::Magic(used) = &piece.kind else { panic!("{piece:?}") };
+    let errors: Vec<usize> = used.taken.iter().filter_map(|piece| Some(piece.error.as_ref()?.line)).collect();
+    assert_eq!(errors, [3, 4]);
+}
+
 proptest! {
+    #[test]
+    fn the_pieces_are_the_cell(cell in cell(), text: String) {
+        check_pieces(&cell);
+        check_pieces(&text);
+        check_pieces(&format!("%time {text}"));
+    }
+
+    #[test]
+    fn commands_and_cursor_agree(cell in cell()) {
+        if let Ok(parts) = parse(&cell, &PxConfig::default()) {
+            check_spots(&cell, &parts);
+        }
+    }
+
     #[test]
     fn no_cell_panics_and_no_text_is_lost(cell in cell()) {
         match parse(&cell, &PxConfig::default()) {
