@@ -19,7 +19,7 @@ pub(crate) struct Call<'h, 'a> {
     /// The lines below a `%%name`.
     pub body: Option<Code<'a>>,
     command: clap::Command,
-    error: Option<MagicError>,
+    noted: Option<MagicError>,
 }
 
 /// What a use of a magic says.
@@ -39,10 +39,10 @@ pub(crate) fn read<'a>(magic: Name, head: &Head<'a>, below: Code<'a>, config: &P
         let command = if head.asks_for_pager() { Command::Page(magic) } else { Command::Help(magic) };
         return Reading { command: Some(command), code: None, error: None };
     }
-    match (magic.form(), head.double) {
+    match (magic.0.form, head.double) {
         (Form::Cell, false) => {
             let message = format!("`{magic}` is a magic for whole cells: write it as `%{magic}`");
-            return wrong(head.error(message).with_help(format!("usage: {}", magic.usage())));
+            return wrong(head.error(message).with_help(format!("usage: {}", magic.0.usage)));
         }
         (Form::Line, true) => {
             return wrong(head.error(format!("`{magic}` is a magic for one line: write it with a single `%`")));
@@ -55,8 +55,8 @@ pub(crate) fn read<'a>(magic: Name, head: &Head<'a>, below: Code<'a>, config: &P
         Err(error) => (Words { flags: Vec::new(), code: head.line.text.len() }, Some(error)),
     };
     let body = head.double.then_some(below);
-    let mut call = Call { magic, head, config, words, body, command, error };
-    let command = match magic.read(&mut call) {
+    let mut call = Call { magic, head, config, words, body, command, noted: error };
+    let command = match (magic.0.read)(&mut call) {
         Ok(Some(command)) => {
             if !magic.takes_code() {
                 call.refuse_rest();
@@ -69,7 +69,7 @@ pub(crate) fn read<'a>(magic: Name, head: &Head<'a>, below: Code<'a>, config: &P
             None
         }
     };
-    Reading { command, code: magic.takes_code().then_some(call.words.code), error: call.error }
+    Reading { command, code: magic.takes_code().then_some(call.words.code), error: call.noted }
 }
 
 impl<'a> Call<'_, 'a> {
@@ -91,7 +91,7 @@ impl<'a> Call<'_, 'a> {
 
     /// Keeps an error, if it is the first.
     pub fn note(&mut self, error: MagicError) {
-        self.error.get_or_insert(error);
+        self.noted.get_or_insert(error);
     }
 
     /// What stands behind the flags.
@@ -164,31 +164,25 @@ impl<'a> Call<'_, 'a> {
         let rest = self.rest().text.trim_end();
         if !rest.is_empty() {
             let error = self.error_at_rest(format!("`{}` doesn't take `{rest}`", self.magic));
-            self.note(error.with_help(format!("usage: {}", self.magic.usage())));
+            self.note(error.with_help(format!("usage: {}", self.magic.0.usage)));
         }
     }
 
     /// An error about a word, or about the whole line if it isn't there.
-    fn error_at_place(&self, word: Option<&Word>, message: impl Into<String>) -> MagicError {
+    pub fn error(&self, word: Option<&Word>, message: impl Into<String>) -> MagicError {
         let whole = self.head.line.rest(self.head.start);
         self.head.line.error(word.map_or(whole, |word| word.at.clone()), message)
     }
 
     /// An error about a flag, which has these names.
     pub fn error_at(&self, flag: &[&str], message: impl Into<String>) -> MagicError {
-        self.error_at_place(self.words.flag(flag), message)
-    }
-
-    /// An error about the value of a flag.
-    pub fn error_at_value(&self, flag: &str, message: impl Into<String>) -> MagicError {
-        self.error_at_place(self.words.value(flag).or_else(|| self.words.flag(&[flag])), message)
+        self.error(self.words.flag(flag), message)
     }
 
     /// An error about the last word with this text in it.
     pub fn error_at_word(&self, text: &str, message: impl Into<String>) -> MagicError {
         let words = || self.words.flags.iter().rev();
-        let word = words().find(|word| word.value == text).or_else(|| words().find(|word| word.value.contains(text)));
-        self.error_at_place(word, message)
+        self.error(words().find(|word| word.value == text).or(words().find(|word| word.value.contains(text))), message)
     }
 
     /// The column of the first word that is this name, perhaps beside others and commas.
@@ -268,7 +262,7 @@ impl<'a> Call<'_, 'a> {
                 (None, first.strip_prefix("error: ").unwrap_or(first).to_owned())
             }
         };
-        let usage = format!("usage: {}; `{magic}?` tells more", magic.usage());
-        self.error_at_place(word, message).with_help(usage)
+        let usage = format!("usage: {}; `{magic}?` tells more", magic.0.usage);
+        self.error(word, message).with_help(usage)
     }
 }

@@ -42,7 +42,7 @@ pub fn candidates(typed: Typed<'_>) -> Option<Candidates> {
         let percent = if written.starts_with("%%") { "%%" } else { "%" };
         written.strip_prefix(percent)?;
         let other = if percent == "%" { Form::Cell } else { Form::Line };
-        let magics = Name::all().filter(|magic| magic.form() != other);
+        let magics = Name::all().filter(|magic| magic.0.form != other);
         return fitting(written, &mut magics.map(|magic| format!("{percent}{}", magic.as_str())));
     }
     let head = Head::find(Line::of(line, 1, 0), 0)?;
@@ -64,7 +64,7 @@ pub fn candidates(typed: Typed<'_>) -> Option<Candidates> {
     if let Some(argument) = flag.and_then(|flag| argument(&command, flag)).or_else(first) {
         let id = argument.get_id().as_str();
         let possible = || argument.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect();
-        let what = magic.values(id).or_else(|| config::values(id)).unwrap_or_else(|| What::Words(possible()));
+        let what = (magic.0.values)(id).or_else(|| config::values(id)).unwrap_or_else(|| What::Words(possible()));
         // Of several targets the last one is written now.
         let value = if what == What::Targets { value.rsplit(',').next().unwrap_or(value) } else { value };
         return Some(found(value, what));

@@ -3,6 +3,7 @@
 use crate::Code;
 use std::fmt;
 use std::ops::Range;
+use strsim::osa_distance;
 
 /// A magic that can't be run. It shows the user's own line, with carets under what is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,32 +129,10 @@ pub(crate) fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>)
     let allowed = if wrong.chars().count() < 4 { 1 } else { 2 };
     names
         .into_iter()
-        .map(|name| (distance(&wrong.to_lowercase(), name), name))
+        .map(|name| (osa_distance(&wrong.to_lowercase(), name), name))
         .filter(|(distance, _)| *distance <= allowed)
         .min()
         .map(|(_, name)| name)
-}
-
-/// How many letters must be put in, left out, changed or swapped with their neighbour to make one of the other.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut before: Vec<usize> = Vec::new();
-    let mut last: Vec<usize> = (0..=b.len()).collect();
-    let mut last_a = None;
-    for (row, a) in a.chars().enumerate() {
-        let mut line = vec![row + 1];
-        for (column, &c) in b.iter().enumerate() {
-            let changed = last[column] + usize::from(a != c);
-            let mut best = changed.min(last[column + 1] + 1).min(line[column] + 1);
-            if column > 0 && last_a == Some(c) && b[column - 1] == a {
-                best = best.min(before[column - 1] + 1);
-            }
-            line.push(best);
-        }
-        before = std::mem::replace(&mut last, line);
-        last_a = Some(a);
-    }
-    last.last().copied().unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -166,7 +145,7 @@ mod tests {
         for (a, b, count) in
             [("px", "px", 0), ("", "px", 2), ("xp", "px", 1), ("pxx", "px", 1), ("clutser", "cluster", 1)]
         {
-            assert_eq!(distance(a, b), count, "{a} {b}");
+            assert_eq!(osa_distance(a, b), count, "{a} {b}");
         }
         assert_eq!(nearest("PX", ["cluster", "px"]), Some("px"));
         assert_eq!(nearest("matplotlib", ["cluster", "px"]), None);
@@ -182,8 +161,8 @@ mod tests {
     proptest! {
         #[test]
         fn distance_is_symmetric(a in "[pxy]{0,6}", b in "[pxy]{0,6}") {
-            prop_assert_eq!(distance(&a, &b), distance(&b, &a));
-            prop_assert_eq!(distance(&a, &b) == 0, a == b);
+            prop_assert_eq!(osa_distance(&a, &b), osa_distance(&b, &a));
+            prop_assert_eq!(osa_distance(&a, &b) == 0, a == b);
         }
     }
 }

@@ -37,7 +37,7 @@ impl<'a> Head<'a> {
         match (next, Name::find(self.name)) {
             (Next::Rest, _) => Ok(None),
             (Next::Statement, Some(name)) if self.stands_alone() => Ok(Some(name)),
-            (Next::AfterBrace, found) => Ok(found.filter(|name| self.stands_alone() && name.is_uncommon())),
+            (Next::AfterBrace, found) => Ok(found.filter(|name| self.stands_alone() && name.0.uncommon)),
             (Next::Statement, Some(name)) => {
                 let percent = if self.double { "%" } else { "" };
                 Err(self.error(format!("after `{percent}{name}` there must be a space")))
@@ -74,7 +74,7 @@ impl<'a> Head<'a> {
     fn unknown(&self) -> MagicError {
         let percent = if self.double { "%%" } else { "%" };
         let near = nearest(self.name, Name::all().map(Name::as_str)).and_then(Name::find);
-        let as_meant = |near: Name| match near.form() {
+        let as_meant = |near: Name| match near.0.form {
             Form::Line => near.to_string(),
             Form::Cell => format!("%{near}"),
             Form::Either => format!("{percent}{}", near.as_str()),

@@ -86,16 +86,16 @@ impl Group {
 
 /// A [`Magic`] as a value.
 pub(crate) struct Entry {
-    name: &'static str,
-    form: Form,
+    pub name: &'static str,
+    pub form: Form,
     group: Group,
-    summary: &'static str,
-    usage: &'static str,
+    pub summary: &'static str,
+    pub usage: &'static str,
     teaching: &'static str,
-    uncommon: bool,
+    pub uncommon: bool,
     flags: fn() -> clap::Command,
-    read: for<'a> fn(&mut Call<'_, 'a>) -> Result<Option<Command<'a>>, MagicError>,
-    values: fn(&str) -> Option<What>,
+    pub read: for<'a> fn(&mut Call<'_, 'a>) -> Result<Option<Command<'a>>, MagicError>,
+    pub values: fn(&str) -> Option<What>,
 }
 
 impl Entry {
@@ -124,7 +124,7 @@ fn read<'a, M: Magic>(call: &mut Call<'_, 'a>) -> Result<Option<Command<'a>>, Ma
 
 /// The name of a magic.
 #[derive(Clone, Copy)]
-pub struct Name(&'static Entry);
+pub struct Name(pub(crate) &'static Entry);
 
 impl Name {
     /// Every magic, in the order in which they are listed.
@@ -147,37 +147,15 @@ impl Name {
         self.0.summary
     }
 
-    /// One line that shows how it is written.
-    pub(crate) fn usage(self) -> &'static str {
-        self.0.usage
-    }
-
-    pub(crate) fn form(self) -> Form {
-        self.0.form
-    }
-
-    pub(crate) fn is_uncommon(self) -> bool {
-        self.0.uncommon
-    }
-
+    /// Whether it takes Rust.
     pub(crate) fn takes_code(self) -> bool {
         self.0.form == Form::Either
-    }
-
-    /// Reads its flags and what it takes; `None` if the flags ask for help.
-    pub(crate) fn read<'a>(self, call: &mut Call<'_, 'a>) -> Result<Option<Command<'a>>, MagicError> {
-        (self.0.read)(call)
-    }
-
-    /// What can stand as the value of this argument, if that isn't for clap to say.
-    pub(crate) fn values(self, argument: &str) -> Option<What> {
-        (self.0.values)(argument)
     }
 
     /// All ways to begin it: `%px, %%px`.
     pub fn forms(self) -> String {
         let name = self.as_str();
-        match self.form() {
+        match self.0.form {
             Form::Line => format!("%{name}"),
             Form::Cell => format!("%%{name}"),
             Form::Either => format!("%{name}, %%{name}"),
@@ -193,7 +171,7 @@ impl Name {
             .args_override_self(true)
             .name(self.as_str())
             .about(self.summary())
-            .override_usage(self.usage())
+            .override_usage(self.0.usage)
             .after_help(self.0.teaching)
             .color(clap::ColorChoice::Never)
             .term_width(120)

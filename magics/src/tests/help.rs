@@ -14,7 +14,7 @@ fn help_is_asked_for_in_many_ways() {
     assert_eq!(only("%cluster start -h"), Command::Help(name("cluster")));
     assert_eq!(only("%lsmagic -h"), Command::Help(name("lsmagic")));
     for name in Name::all() {
-        assert!(name.help().contains(name.usage()), "{}", name.help());
+        assert!(name.help().contains(name.0.usage), "{}", name.help());
         assert!(list().contains(&name.forms()));
     }
     insta::assert_snapshot!(name("pxresult").help(), @r"

@@ -189,63 +189,60 @@ pub(crate) struct Flags {
     progress_after: Option<After>,
 }
 
-/// A flag that can't be with the others, by its names, and why.
-type Nonsense = (&'static [&'static str], String);
-
 impl Flags {
-    /// The reductions that are asked for.
-    fn reductions(&self) -> Vec<&'static str> {
+    /// The reductions that are asked for, each with what becomes of the results, if the flag alone says that.
+    fn reductions<'a>(&self) -> Vec<(&'static str, Option<End<'a>>)> {
         let all = [
-            (self.sum, "--sum"),
-            (self.min, "--min"),
-            (self.max, "--max"),
-            (self.count, "--count"),
-            (self.mean, "--mean"),
-            (self.reduce.is_some(), "--reduce"),
+            (self.sum, "--sum", Some(End::Sum)),
+            (self.min, "--min", Some(End::Min)),
+            (self.max, "--max", Some(End::Max)),
+            (self.count, "--count", Some(End::Count)),
+            (self.mean, "--mean", Some(End::Mean)),
+            (self.reduce.is_some(), "--reduce", None),
         ];
-        all.into_iter().filter_map(|(given, name)| given.then_some(name)).collect()
+        all.into_iter().filter_map(|(given, name, end)| given.then_some((name, end))).collect()
     }
 
-    fn check(&self) -> Result<(), Nonsense> {
+    /// Refuses what makes no sense together.
+    fn check(&self, call: &Call<'_, '_>) -> Result<(), MagicError> {
         let reductions = self.reductions();
-        let because = |flag: &'static [&'static str], why: String| Err((flag, why));
-        if let [first, second, ..] = reductions[..] {
-            let why = format!("a map has one end: either `{first}` or `{second}`");
-            return because(by_name(second), why);
+        let names: Vec<&str> = reductions.iter().map(|(name, _)| *name).collect();
+        if let [first, second, ..] = names[..] {
+            return Err(call.error_at(&[second], format!("a map has one end: either `{first}` or `{second}`")));
         }
-        if self.keep && self.out.is_none() {
-            let why = "`--keep` needs `-o NAME`, the name that the results have on the engines";
-            return because(&["--keep"], why.into());
-        }
-        if self.noblock && self.out.is_none() {
-            let why = "`-a` needs `-o NAME`: that variable is the handle by which the results are fetched";
-            return because(&["-a", "--noblock"], why.into());
-        }
-        if let [reduction] = reductions[..] {
-            if self.keep {
-                let why = format!("`{reduction}` makes one value of all results, and nothing remains to `--keep`");
-                return because(&["--keep"], why);
-            }
-            if self.on_error == Some(OnError::Keep) {
-                let why = format!(
-                    "`{reduction}` makes one value of all results, in which no error can be kept: use `--on-error skip`"
-                );
-                return because(&["--on-error"], why);
-            }
-            if self.unordered {
-                let why = format!("`{reduction}` makes one value of all results, which has no order");
-                return because(&["--unordered"], why);
-            }
-        }
-        if self.keep && self.timeout.is_some() {
-            let why = "an item that takes too long ends its worker, and with it what `--keep` has left there";
-            return because(&["--timeout"], why.into());
-        }
-        if self.keep && self.unordered {
-            let why = "what `--keep` leaves on an engine always has the order of its items";
-            return because(&["--unordered"], why.into());
-        }
-        Ok(())
+        let reduces = !names.is_empty();
+        let one = format!("`{}` makes one value of all results", names.concat());
+        let wrong: [(bool, &[&str], String); 7] = [
+            (
+                self.keep && self.out.is_none(),
+                &["--keep"],
+                "`--keep` needs `-o NAME`, the name that the results have on the engines".into(),
+            ),
+            (
+                self.noblock && self.out.is_none(),
+                &["-a", "--noblock"],
+                "`-a` needs `-o NAME`: that variable is the handle by which the results are fetched".into(),
+            ),
+            (self.keep && reduces, &["--keep"], format!("{one}, and nothing remains to `--keep`")),
+            (
+                self.on_error == Some(OnError::Keep) && reduces,
+                &["--on-error"],
+                format!("{one}, in which no error can be kept: use `--on-error skip`"),
+            ),
+            (self.unordered && reduces, &["--unordered"], format!("{one}, which has no order")),
+            (
+                self.keep && self.timeout.is_some(),
+                &["--timeout"],
+                "an item that takes too long ends its worker, and with it what `--keep` has left there".into(),
+            ),
+            (
+                self.keep && self.unordered,
+                &["--unordered"],
+                "what `--keep` leaves on an engine always has the order of its items".into(),
+            ),
+        ];
+        let found = wrong.into_iter().find(|(is_wrong, ..)| *is_wrong);
+        found.map_or(Ok(()), |(_, flag, why)| Err(call.error_at(flag, why)))
     }
 
     fn over(self, config: &PxConfig) -> MapOptions {
@@ -264,18 +261,6 @@ impl Flags {
             on_error: self.on_error.unwrap_or_default(),
             threads: self.threads,
         }
-    }
-}
-
-/// A flag's name as a list of one.
-fn by_name(name: &str) -> &'static [&'static str] {
-    match name {
-        "--sum" => &["--sum"],
-        "--min" => &["--min"],
-        "--max" => &["--max"],
-        "--count" => &["--count"],
-        "--mean" => &["--mean"],
-        _ => &["--reduce"],
     }
 }
 
@@ -316,16 +301,12 @@ Examples:
 
     fn read<'a>(self, call: &mut Call<'_, 'a>) -> Result<Command<'a>, MagicError> {
         call.refuse_open();
-        self.check().map_err(|(flag, why)| call.error_at(flag, why))?;
+        self.check(call)?;
         let filter = self.filter.as_ref().map(|_| closure(call, "--filter", 1)).transpose()?;
         let end = match self.reductions().first() {
             None => End::Collect,
-            Some(&"--sum") => End::Sum,
-            Some(&"--min") => End::Min,
-            Some(&"--max") => End::Max,
-            Some(&"--count") => End::Count,
-            Some(&"--mean") => End::Mean,
-            Some(_) => End::Reduce(closure(call, "--reduce", 2)?),
+            Some((_, Some(end))) => *end,
+            Some((name, None)) => End::Reduce(closure(call, name, 2)?),
         };
         let Split { function, data } = over::split(call)?;
         if call.body.is_some() {
@@ -350,6 +331,6 @@ fn closure<'a>(call: &Call<'_, 'a>, flag: &'static str, parameters: usize) -> Re
     match Expression::read(code.text).shape {
         Shape::Closure(given) if given.count == parameters => Ok(code),
         Shape::Path | Shape::Value => Ok(code),
-        _ => Err(call.error_at_value(flag, format!("`{flag}` needs {what}"))),
+        _ => Err(call.error(call.words.value(flag), format!("`{flag}` needs {what}"))),
     }
 }
