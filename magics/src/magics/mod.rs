@@ -26,23 +26,13 @@ mod who;
 mod whos;
 mod writefile;
 
-pub use autopx::AutoPx;
-pub use cancel::Cancel;
-pub use cluster::ClusterCommand;
-pub use load::Load;
-pub use lsmagic::LsMagic;
+pub use self::{
+    autopx::AutoPx, cancel::Cancel, cluster::ClusterCommand, load::Load, lsmagic::LsMagic, px::Px, px::PxOptions,
+    pxconfig::PxDefaults, pxresult::PxResult, script::Input, script::Script, snapshot::SnapshotCommand, tasks::Tasks,
+    time::Time, timeit::TimeIt, timeit::TimeItFlags, who::Who, writefile::WriteFile,
+};
 pub use map::{Data, End, Map, MapOptions, OnError};
-pub use px::{Px, PxOptions};
-pub use pxconfig::PxDefaults;
-pub use pxresult::PxResult;
-pub use script::{Input, Script};
-pub use snapshot::SnapshotCommand;
-pub use tasks::Tasks;
-pub use time::Time;
-pub use timeit::{TimeIt, TimeItFlags};
 pub use transfer::{Carried, Transfer, Way};
-pub use who::Who;
-pub use writefile::WriteFile;
 
 use crate::Targets;
 use crate::magic::{Entry, Name};

@@ -133,8 +133,8 @@ fn cell() -> impl Strategy<Value = String> {
 fn ranges(pieces: &[Piece<'_>]) -> Vec<Range<usize>> {
     let of_piece = |piece: &Piece<'_>| match &piece.kind {
         Kind::Magic(used) => {
-            let mut all = vec![piece.range.start..used.flags_end];
-            all.extend(ranges(&used.taken));
+            let mut all = ranges(&used.taken);
+            all.insert(0, piece.range.start..used.flags_end);
             assert_eq!(all.last().unwrap().end, piece.range.end);
             all
         }
