@@ -211,7 +211,7 @@ impl Compiler {
         run: &mut (dyn FnMut(&Object) -> Ran + Send),
     ) -> Result<Done, Failure> {
         let (snapshot, seen) = self.snapshot_for(&work.before)?;
-        let prefix = self.shared.text(seen);
+        let prefix = crate::evaluator::kept_whole(self.shared.text(seen), &work.parsed.rust);
         let snapshot = self.configured(&snapshot, seen)?;
         let code = work.parsed.behind(&prefix);
         let preload = self.preload.clone();

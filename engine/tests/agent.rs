@@ -6,7 +6,7 @@ mod common;
 
 use chorus_protocol::{
     Aftermath, BlobId, Connection, Death, EngineId, Frame, FromEngine, Key, NoSnapshot, OUTPUT_WINDOW, Outcome,
-    RunEvent, RunId, RunSpec, SessionId, SnapshotPolicy, Stream, ToEngine, VERSION,
+    RunEvent, RunId, RunSpec, SessionId, SnapshotPolicy, ToEngine, VERSION,
 };
 use chorus_transport::{Arrival, Hub, PeerId, Transport, ZeroMq};
 use common::{LIMIT, Seen, objects, program, state, wait_for, wait_for_end};

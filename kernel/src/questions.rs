@@ -6,7 +6,7 @@ use crate::assist::{Assist, byte_of};
 use chorus_cells::failure::bad_request;
 use chorus_compiler::Completeness;
 use chorus_jupyter::content::Failure;
-use chorus_magics::{self, Command, Part, Timed};
+use chorus_magics::{Command, Part, Px, Script, Time, TimeIt, WriteFile, parse};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -61,7 +61,7 @@ pub fn is_complete(content: &Value) -> Result<Value, Failure> {
 
 /// Whether a cell, magics and all, can be run as it is.
 fn completeness(cell: &str) -> Completeness {
-    let Ok(parts) = chorus_magics::parse(cell, &Default::default()) else { return Completeness::Invalid };
+    let Ok(parts) = parse(cell, &Default::default()) else { return Completeness::Invalid };
     let takes_the_cell =
         |part: &Part<'_>| matches!(part, Part::Magic { text, .. } if text.trim_start().starts_with("%%"));
     let last_line = cell.rsplit('\n').next().unwrap_or_default();
@@ -96,15 +96,17 @@ fn of_parts(parts: &[Part<'_>]) -> Completeness {
 fn of_magic(command: &Command<'_>, takes_the_cell: bool) -> Completeness {
     let waits = || Completeness::Incomplete { indent: String::new() };
     let code = match command {
-        Command::Time(Timed::Cell(parts)) => {
+        Command::Time(Time::Cell(parts)) => {
             let is_blank = parts.iter().all(|part| matches!(part, Part::Blank { .. }));
             return if is_blank { waits() } else { of_parts(parts) };
         }
         // Whether more is to come of a text that isn't Rust, nobody can say.
-        Command::Script { script: text, .. } | Command::WriteFile { text, .. } => {
+        Command::Script(Script { script: text, .. }) | Command::WriteFile(WriteFile { text, .. }) => {
             return if text.is_empty() { waits() } else { Completeness::Complete };
         }
-        Command::Px { code, .. } | Command::TimeIt { code, .. } | Command::Time(Timed::Line(code)) => code.text,
+        Command::Px(Px { code, .. }) | Command::TimeIt(TimeIt { code, .. }) | Command::Time(Time::Line(code)) => {
+            code.text
+        }
         // The data, too, are Rust; but they stand on the magic's line, which is complete.
         Command::Map(map) => map.function.text,
         _ => return Completeness::Complete,

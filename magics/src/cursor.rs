@@ -3,11 +3,8 @@
 //! [`super::parse`] refuses a cell with mistakes, and a cell that isn't finished has some: here, what makes no sense
 //! stays what it begins as.
 
-use super::error::Line;
-use super::flags::{ConfigFlags, PxFlags};
-use super::line::{Head, Reader, split_flags};
-use super::scan::{Next, Scanner};
-use super::{Name, PxConfig, Targets, candidates, found, is_evcxr_command};
+use crate::pieces::{Kind, Piece, pieces};
+use crate::{PxConfig, Targets, candidates};
 use std::ops::Range;
 
 /// What stands at the cursor.
@@ -46,9 +43,10 @@ impl<'a> Typed<'a> {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Kind {
-    Rust(Option<Targets>),
+/// A stretch of the cell, where `spot` knows no more of it.
+#[derive(Clone, Copy)]
+enum Stretch<'p> {
+    Rust(Option<&'p Targets>),
     Magic,
     Command,
     Text,
@@ -56,34 +54,35 @@ enum Kind {
 
 /// What stands at this byte of the cell, after whatever `config` and `autopx` were set to by earlier cells.
 pub fn spot<'a>(cell: &'a str, cursor: usize, config: &PxConfig, autopx: Option<&PxConfig>) -> Spot<'a> {
-    let stretches = stretches(cell, config.clone(), autopx.cloned());
+    let pieces = pieces(cell, config, autopx);
+    let stretches = stretches(&pieces);
     let at = stretches.iter().position(|(range, _)| cursor < range.end).unwrap_or(stretches.len().saturating_sub(1));
-    let Some((range, kind)) = stretches.get(at) else {
+    let Some((range, stretch)) = stretches.get(at) else {
         return Spot::Rust { code: String::new(), engines: autopx.map(|config| config.targets.clone()) };
     };
     // Between its flags and its code, a `%px` may go on with either.
-    let magic = at.checked_sub(1).and_then(|before| stretches.get(before)).filter(|(_, kind)| *kind == Kind::Magic);
+    let before = at.checked_sub(1).and_then(|before| stretches.get(before));
     let dashes = cell.get(range.start..cursor).is_some_and(|code| code.trim_matches('-').is_empty());
-    if let (true, Some((magic, _))) = (dashes, magic) {
+    if let (true, Some((magic, Stretch::Magic))) = (dashes, before) {
         let typed = typed(cell, magic.start, cursor);
         if typed.start + typed.cursor == cursor && candidates(typed).is_some() {
             return Spot::Magic(typed);
         }
     }
-    match kind {
-        Kind::Magic => Spot::Magic(typed(cell, range.start, cursor)),
-        Kind::Command => Spot::Command(typed(cell, range.start, cursor)),
-        Kind::Text => Spot::Text,
-        Kind::Rust(engines) => {
+    match stretch {
+        Stretch::Magic => Spot::Magic(typed(cell, range.start, cursor)),
+        Stretch::Command => Spot::Command(typed(cell, range.start, cursor)),
+        Stretch::Text => Spot::Text,
+        Stretch::Rust(engines) => {
             let mut code = String::with_capacity(cell.len());
-            for (range, kind) in &stretches {
+            for (range, stretch) in &stretches {
                 let text = cell.get(range.clone()).unwrap_or("");
-                match kind {
-                    Kind::Rust(others) if others.is_some() == engines.is_some() => code.push_str(text),
+                match stretch {
+                    Stretch::Rust(others) if others.is_some() == engines.is_some() => code.push_str(text),
                     _ => code.extend(text.bytes().map(|byte| if byte == b'\n' { '\n' } else { ' ' })),
                 }
             }
-            Spot::Rust { code, engines: engines.clone() }
+            Spot::Rust { code, engines: engines.cloned() }
         }
     }
 }
@@ -96,118 +95,26 @@ fn typed(cell: &str, start: usize, cursor: usize) -> Typed<'_> {
 
 /// The Rust of a cell that runs on engines, or in the notebook; the rest is blank.
 pub fn rust_of(cell: &str, on_engines: bool, config: &PxConfig, autopx: Option<&PxConfig>) -> String {
-    let stretches = stretches(cell, config.clone(), autopx.cloned());
-    let rust = stretches.iter().filter(|(_, kind)| match kind {
-        Kind::Rust(engines) => engines.is_some() == on_engines,
-        _ => false,
-    });
-    rust.filter_map(|(range, _)| cell.get(range.clone())).map(|text| format!("{text}\n")).collect()
+    let pieces = pieces(cell, config, autopx);
+    let is_asked = |stretch| matches!(stretch, Stretch::Rust(engines) if engines.is_some() == on_engines);
+    let rust = stretches(&pieces).into_iter().filter(|(_, stretch)| is_asked(*stretch));
+    rust.filter_map(|(range, _)| cell.get(range)).map(|text| format!("{text}\n")).collect()
 }
 
-/// The cell, cut where its kind changes: at ends of lines, and where a `%px`'s code begins.
-fn stretches(cell: &str, mut config: PxConfig, mut autopx: Option<PxConfig>) -> Vec<(Range<usize>, Kind)> {
-    let mut all = Vec::new();
-    let mut scanner = Scanner::default();
-    let mut at = 0;
-    // Whether there was Rust: `!` is its own from then on.
-    let mut code = false;
-    // The engines of a `%%px`, below its line.
-    let mut body: Option<Targets> = None;
-    for (index, whole) in cell.split_inclusive('\n').enumerate() {
-        let line = Line { text: whole.trim_end_matches(['\r', '\n']), number: index + 1 };
-        let (start, end) = (at, at + whole.len());
-        at = end;
-        let next = scanner.next();
-        let begins = line.text.trim_start();
-        let is_command = next != Next::Rest && (is_evcxr_command(line.text) || !code && begins.starts_with('!'));
-        if let (Some(targets), false) = (&body, is_command) {
-            all.push((start..end, Kind::Rust(Some(targets.clone()))));
-            scanner.read(whole);
-            code |= scanner.has_code();
-            continue;
+/// The pieces, and for magics those that they are made of.
+fn stretches<'p>(pieces: &'p [Piece<'_>]) -> Vec<(Range<usize>, Stretch<'p>)> {
+    let of_piece = |piece: &'p Piece<'_>| match &piece.kind {
+        Kind::Rust(engines) | Kind::Blank(engines) => vec![(piece.range.clone(), Stretch::Rust(engines.as_ref()))],
+        Kind::Colon | Kind::Shell(_) => vec![(piece.range.clone(), Stretch::Command)],
+        Kind::Percent => vec![(piece.range.clone(), Stretch::Magic)],
+        Kind::Text => vec![(piece.range.clone(), Stretch::Text)],
+        Kind::Magic(used) => {
+            let mut all = vec![(piece.range.start..used.flags_end, Stretch::Magic)];
+            all.extend(stretches(&used.taken));
+            all
         }
-        let head = match found(line, next) {
-            Ok(found) => found,
-            Err(_) => {
-                all.push((start..end, Kind::Magic));
-                scanner.skip_line();
-                continue;
-            }
-        };
-        match head {
-            Some((mut name, mut head)) => {
-                let mut words = split_flags(&head, &name.flags()).ok();
-                // Where the magic begins that the line is about.
-                let mut from = start;
-                let code = words.as_ref().filter(|_| name == Name::Time && !head.double).map(|words| words.code);
-                let timed = code.and_then(|code| Head::find_from(line, code));
-                if let Some((magic, inner)) = timed.and_then(|inner| Some((inner.magic()?, inner))) {
-                    from += inner.start;
-                    all.push((start..from, Kind::Magic));
-                    (name, head) = (magic, inner);
-                    words = split_flags(&head, &name.flags()).ok();
-                }
-                match name {
-                    Name::Px => {
-                        let reader = Reader { name, head: &head };
-                        let flags = words.as_ref().and_then(|words| reader.parse::<PxFlags>(words).ok().flatten());
-                        let config = flags.map_or_else(|| config.clone(), |flags| flags.over(&config).config);
-                        let targets = config.targets;
-                        if head.double {
-                            all.push((from..end, Kind::Magic));
-                            body = Some(targets);
-                            continue;
-                        }
-                        let begin = words.map_or(end, |words| (start + words.code).min(end));
-                        all.push((from..begin, Kind::Magic));
-                        all.push((begin..end, Kind::Rust(Some(targets))));
-                    }
-                    Name::AutoPx | Name::PxConfig => {
-                        all.push((from..end, Kind::Magic));
-                        let reader = Reader { name, head: &head };
-                        let flags = words.as_ref().and_then(|words| reader.parse::<ConfigFlags>(words).ok().flatten());
-                        let changed = flags.map_or_else(|| config.clone(), |flags| flags.over(&config));
-                        match (name, &autopx) {
-                            (Name::PxConfig, _) => config = changed,
-                            (_, Some(_)) => autopx = None,
-                            (_, None) => autopx = Some(changed),
-                        }
-                    }
-                    _ if name.takes_code() => {
-                        let begin = words.map_or(end, |words| (start + words.code).min(end));
-                        all.push((from..begin, Kind::Magic));
-                        all.push((begin..end, Kind::Rust(autopx.as_ref().map(|config| config.targets.clone()))));
-                    }
-                    _ if head.double => {
-                        all.push((from..end, Kind::Magic));
-                        all.push((end..cell.len(), Kind::Text));
-                        return all;
-                    }
-                    _ => all.push((from..end, Kind::Magic)),
-                }
-                scanner.skip_line();
-            }
-            None if is_command => {
-                all.push((start..end, Kind::Command));
-                scanner.skip_line();
-            }
-            // A magic without a name yet.
-            None if next == Next::Statement && begins.starts_with('%') => {
-                all.push((start..end, Kind::Magic));
-                scanner.skip_line();
-            }
-            None => {
-                all.push((start..end, Kind::Rust(autopx.as_ref().map(|config| config.targets.clone()))));
-                scanner.read(whole);
-                code |= scanner.has_code();
-            }
-        }
-    }
-    // Behind the last line's end a new line begins.
-    if cell.is_empty() || cell.ends_with('\n') {
-        all.push((at..at, Kind::Rust(body.or(autopx.map(|config| config.targets)))));
-    }
-    all
+    };
+    pieces.iter().flat_map(of_piece).collect()
 }
 
 #[cfg(test)]
@@ -269,13 +176,10 @@ mod tests {
     proptest! {
         #[test]
         fn every_place_of_every_cell_is_something(
-            cell in "([%:!a-z{}\"'é;=-]| |\n|%px |%%px\n|%autopx\n){0,30}",
+            cell in "([%:!a-z{}\"'é;=-]| |\n|%px |%%px\n|%time |%%bash|%autopx\n){0,30}",
             cursor in 0..60usize,
         ) {
             let config = PxConfig::default();
-            let all = stretches(&cell, config.clone(), None);
-            let whole: String = all.iter().map(|(range, _)| &cell[range.clone()]).collect();
-            prop_assert_eq!(&whole, &cell);
             if let Spot::Rust { code, .. } = spot(&cell, cursor, &config, None) {
                 prop_assert_eq!(code.len(), cell.len());
             }

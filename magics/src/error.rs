@@ -1,7 +1,9 @@
 //! What is wrong with a magic, and where in the user's cell.
 
-use super::Code;
+use crate::Code;
 use std::fmt;
+use std::ops::Range;
+use strsim::osa_distance;
 
 /// A magic that can't be run. It shows the user's own line, with carets under what is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,26 +49,49 @@ impl fmt::Display for MagicError {
 
 /// A line of a cell that holds a magic, and knows how to point into itself.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Line<'a> {
+pub(crate) struct Line<'a> {
     /// Its text, without the line's end.
-    pub(super) text: &'a str,
+    pub text: &'a str,
     /// Its 1-based number in the cell.
-    pub(super) number: usize,
+    pub number: usize,
+    /// The byte of the cell at which it begins.
+    pub start: usize,
 }
 
 impl<'a> Line<'a> {
+    /// The line of a cell that has this text, end and all.
+    pub fn of(whole: &'a str, number: usize, start: usize) -> Line<'a> {
+        let text = whole.strip_suffix('\n').unwrap_or(whole);
+        Line { text: text.strip_suffix('\r').unwrap_or(text), number, start }
+    }
+
     /// The text from this byte on; empty behind the end.
-    pub(super) fn from(self, at: usize) -> &'a str {
+    pub fn from(self, at: usize) -> &'a str {
         self.text.get(at..).unwrap_or("")
     }
 
+    /// The first byte from this one on that isn't white space; the end if there is none.
+    pub fn skip_space(self, at: usize) -> usize {
+        self.text.len() - self.from(at).trim_start().len()
+    }
+
+    /// What stands from this byte on, as code.
+    pub fn code(self, at: usize) -> Code<'a> {
+        Code { text: self.from(at), line: self.number, column: self.column(at) }
+    }
+
+    /// Its bytes from this one on, without white space at its end.
+    pub fn rest(self, at: usize) -> Range<usize> {
+        at..self.text.trim_end().len()
+    }
+
     /// The 1-based column, in characters, of this byte.
-    pub(super) fn column(self, at: usize) -> usize {
+    pub fn column(self, at: usize) -> usize {
         self.text.get(..at).map_or(0, |before| before.chars().count()) + 1
     }
 
     /// An error about these bytes of the line.
-    pub(super) fn error(self, at: std::ops::Range<usize>, message: impl Into<String>) -> MagicError {
+    pub fn error(self, at: Range<usize>, message: impl Into<String>) -> MagicError {
         MagicError {
             message: message.into(),
             line: self.number,
@@ -100,36 +125,14 @@ impl MagicError {
 }
 
 /// Of these names the one that `wrong` was probably meant to be.
-pub(super) fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let allowed = if wrong.chars().count() < 4 { 1 } else { 2 };
     names
         .into_iter()
-        .map(|name| (distance(&wrong.to_lowercase(), name), name))
+        .map(|name| (osa_distance(&wrong.to_lowercase(), name), name))
         .filter(|(distance, _)| *distance <= allowed)
         .min()
         .map(|(_, name)| name)
-}
-
-/// How many letters must be put in, left out, changed or swapped with their neighbour to make one of the other.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut before: Vec<usize> = Vec::new();
-    let mut last: Vec<usize> = (0..=b.len()).collect();
-    let mut last_a = None;
-    for (row, a) in a.chars().enumerate() {
-        let mut line = vec![row + 1];
-        for (column, &c) in b.iter().enumerate() {
-            let changed = last[column] + usize::from(a != c);
-            let mut best = changed.min(last[column + 1] + 1).min(line[column] + 1);
-            if column > 0 && last_a == Some(c) && b[column - 1] == a {
-                best = best.min(before[column - 1] + 1);
-            }
-            line.push(best);
-        }
-        before = std::mem::replace(&mut last, line);
-        last_a = Some(a);
-    }
-    last.last().copied().unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -142,7 +145,7 @@ mod tests {
         for (a, b, count) in
             [("px", "px", 0), ("", "px", 2), ("xp", "px", 1), ("pxx", "px", 1), ("clutser", "cluster", 1)]
         {
-            assert_eq!(distance(a, b), count, "{a} {b}");
+            assert_eq!(osa_distance(a, b), count, "{a} {b}");
         }
         assert_eq!(nearest("PX", ["cluster", "px"]), Some("px"));
         assert_eq!(nearest("matplotlib", ["cluster", "px"]), None);
@@ -150,7 +153,7 @@ mod tests {
 
     #[test]
     fn carets_stand_under_what_is_wrong() {
-        let line = Line { text: "\t%px ü --x y", number: 12 };
+        let line = Line { text: "\t%px ü --x y", number: 12, start: 0 };
         let text = line.error(8..11, "no").with_help("do").to_string();
         assert_eq!(text, "no\n  --> cell line 12:8\n12 | \t%px ü --x y\n   | \t      ^^^\ndo");
     }
@@ -158,8 +161,8 @@ mod tests {
     proptest! {
         #[test]
         fn distance_is_symmetric(a in "[pxy]{0,6}", b in "[pxy]{0,6}") {
-            prop_assert_eq!(distance(&a, &b), distance(&b, &a));
-            prop_assert_eq!(distance(&a, &b) == 0, a == b);
+            prop_assert_eq!(osa_distance(&a, &b), osa_distance(&b, &a));
+            prop_assert_eq!(osa_distance(&a, &b) == 0, a == b);
         }
     }
 }

@@ -5,7 +5,7 @@
 
 /// Reads a cell line by line and knows, between two lines, what the next one can be.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Scanner {
+pub(crate) struct Scanner {
     state: State,
     depth: usize,
     /// Whether a bracket was closed that wasn't open.
@@ -30,7 +30,7 @@ enum State {
 
 /// What the next line is, seen from what stands before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Next {
+pub(crate) enum Next {
     /// The start of a statement: no Rust can begin with `%` here.
     Statement,
     /// After a `}` that ends either a statement or an expression that goes on.
@@ -41,9 +41,9 @@ pub(super) enum Next {
 
 impl Scanner {
     /// What the next line can be.
-    pub(super) fn next(&self) -> Next {
+    pub(crate) fn next(&self) -> Next {
         match self.last {
-            _ if self.state != State::Code || self.depth > 0 => Next::Rest,
+            _ if self.has_open() => Next::Rest,
             None | Some(';') => Next::Statement,
             Some('}') if self.assigns => Next::AfterBrace,
             Some('}') => Next::Statement,
@@ -51,28 +51,23 @@ impl Scanner {
         }
     }
 
-    /// Whether something is open that a later line must close: a bracket, a string or a comment.
-    pub(super) fn is_open(&self) -> bool {
+    /// Whether something is open that a later text must close.
+    fn has_open(&self) -> bool {
         self.state != State::Code || self.depth > 0
     }
 
-    /// Whether a bracket was closed that this text hasn't opened.
-    pub(super) fn closes_too_much(&self) -> bool {
-        self.excess
-    }
-
     /// Whether anything but white space and comments was read since the last complete line.
-    pub(super) fn has_code(&self) -> bool {
+    pub(crate) fn has_code(&self) -> bool {
         self.last.is_some() || self.state == State::Str || matches!(self.state, State::RawStr(_))
     }
 
     /// A line that isn't Rust and is complete in itself, a magic, was read.
-    pub(super) fn skip_line(&mut self) {
+    pub(crate) fn skip_line(&mut self) {
         *self = Scanner::default();
     }
 
     /// Reads a line of Rust, or a whole text of it.
-    pub(super) fn read(&mut self, text: &str) {
+    pub(crate) fn read(&mut self, text: &str) {
         let mut rest = text;
         while !rest.is_empty() {
             rest = self.step(rest);
@@ -192,7 +187,7 @@ fn after_quote(text: &str) -> &str {
 }
 
 /// Whether a line ends in a `//` comment, so that what were put behind it wouldn't be read.
-pub(super) fn ends_in_comment(line: &str) -> bool {
+pub(crate) fn ends_in_comment(line: &str) -> bool {
     let mark = '\u{1}';
     let mut scanner = Scanner::default();
     scanner.read(&format!("{line}{mark}"));
@@ -200,7 +195,7 @@ pub(super) fn ends_in_comment(line: &str) -> bool {
 }
 
 /// The line without a `//` comment at its end.
-pub(super) fn without_comment(line: &str) -> &str {
+pub(crate) fn without_comment(line: &str) -> &str {
     let mut scanner = Scanner::default();
     let mut rest = line;
     while !rest.is_empty() {
@@ -212,13 +207,40 @@ pub(super) fn without_comment(line: &str) -> &str {
     line
 }
 
+/// Whether something is open at the end of a text: a bracket, a string or a comment.
+pub(crate) fn is_open(text: &str) -> bool {
+    let mut scanner = Scanner::default();
+    scanner.read(text);
+    scanner.has_open()
+}
+
+/// Whether a text closes a bracket that it hasn't opened.
+pub(crate) fn closes_too_much(text: &str) -> bool {
+    let mut scanner = Scanner::default();
+    scanner.read(text);
+    scanner.excess
+}
+
+/// What follows the string or character literal that a text begins with, if it is closed.
+pub(crate) fn quoted(text: &str) -> Option<&str> {
+    if !text.starts_with(['"', '\'']) {
+        return None;
+    }
+    let mut scanner = Scanner::default();
+    let mut rest = scanner.step(text);
+    while scanner.state != State::Code && !rest.is_empty() {
+        rest = scanner.step(rest);
+    }
+    (scanner.state == State::Code).then_some(rest)
+}
+
 /// How long the brackets and what they hold are that a text begins with, if they are closed again.
-pub(super) fn bracketed(text: &str) -> Option<usize> {
+pub(crate) fn bracketed(text: &str) -> Option<usize> {
     let mut scanner = Scanner::default();
     let mut rest = text;
     while !rest.is_empty() {
         rest = scanner.step(rest);
-        if !scanner.is_open() {
+        if !scanner.has_open() {
             return text.starts_with(['(', '[', '{']).then(|| text.len() - rest.len());
         }
     }
@@ -226,7 +248,7 @@ pub(super) fn bracketed(text: &str) -> Option<usize> {
 }
 
 /// The tokens of a text that stand outside of brackets, strings and comments, in order: words, and single characters.
-pub(super) fn outside(text: &str) -> Vec<std::ops::Range<usize>> {
+pub(crate) fn outside(text: &str) -> Vec<std::ops::Range<usize>> {
     let mut scanner = Scanner::default();
     let mut tokens = Vec::new();
     let mut rest = text;
@@ -243,7 +265,7 @@ pub(super) fn outside(text: &str) -> Vec<std::ops::Range<usize>> {
     tokens
 }
 
-pub(super) fn is_word(c: char) -> bool {
+pub(crate) fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 

@@ -6,8 +6,19 @@ use std::str::FromStr;
 
 /// A choice of engines, as written after `-t`. It is resolved only when the cell runs, against the engines that the
 /// cluster then has.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Targets(Vec<Item>);
+#[derive(Clone, Debug, Eq)]
+pub struct Targets {
+    items: Vec<Item>,
+    /// The magic that made them the default; `None` where they were written, or nobody has chosen.
+    set_by: Option<&'static str>,
+}
+
+/// Who chose them makes no difference.
+impl PartialEq for Targets {
+    fn eq(&self, other: &Targets) -> bool {
+        self.items == other.items
+    }
+}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Item {
@@ -50,22 +61,43 @@ pub enum TargetError {
         /// The engines there are.
         known: Vec<EngineId>,
     },
+    /// The same of targets that another magic has made the default.
+    #[error("{error}; `-t {targets}` is the default that `{set_by}` has set, and `-t all` is every engine")]
+    Default {
+        /// As written there.
+        targets: String,
+        /// That magic.
+        set_by: &'static str,
+        /// What is wrong.
+        error: Box<TargetError>,
+    },
+}
+
+impl From<Vec<Item>> for Targets {
+    fn from(items: Vec<Item>) -> Targets {
+        Targets { items, set_by: None }
+    }
 }
 
 impl Targets {
     /// Every engine.
     pub fn all() -> Targets {
-        Targets(vec![Item::All])
+        vec![Item::All].into()
     }
 
     /// Exactly these engines.
     pub fn of(ids: &[EngineId]) -> Targets {
-        Targets(ids.iter().map(|id| Item::One(id.0.into())).collect())
+        ids.iter().map(|id| Item::One(id.0.into())).collect::<Vec<_>>().into()
+    }
+
+    /// The same as the default that this magic sets: errors name it.
+    pub(crate) fn defaults_of(self, magic: &'static str) -> Targets {
+        Targets { set_by: Some(magic), ..self }
     }
 
     /// Whether this names a single engine, whatever others there are.
     pub fn is_one(&self) -> bool {
-        matches!(self.0[..], [Item::One(_)])
+        matches!(self.items[..], [Item::One(_)])
     }
 
     /// The engines meant, of those known: ascending, each once, at least one.
@@ -76,16 +108,23 @@ impl Targets {
         if known.is_empty() {
             return Err(TargetError::NoEngines);
         }
+        self.choose(&known).map_err(|error| match self.set_by {
+            Some(set_by) => TargetError::Default { targets: self.to_string(), set_by, error: Box::new(error) },
+            None => error,
+        })
+    }
+
+    fn choose(&self, known: &[EngineId]) -> Result<Vec<EngineId>, TargetError> {
         let mut chosen = Vec::new();
-        for item in &self.0 {
+        for item in &self.items {
             match *item {
-                Item::All => chosen.extend_from_slice(&known),
-                Item::One(id) => chosen.push(find(id, &known)?),
-                Item::Slice { start, stop, step } => chosen.extend(slice(&known, start, stop, step)),
+                Item::All => chosen.extend_from_slice(known),
+                Item::One(id) => chosen.push(find(id, known)?),
+                Item::Slice { start, stop, step } => chosen.extend(slice(known, start, stop, step)),
             }
         }
         if chosen.is_empty() {
-            return Err(TargetError::Empty { targets: self.to_string(), known });
+            return Err(TargetError::Empty { targets: self.to_string(), known: known.to_vec() });
         }
         chosen.sort_unstable();
         chosen.dedup();
@@ -147,7 +186,7 @@ impl FromStr for Targets {
                 items.push(Item::One(item.parse().map_err(|_| wrong())?));
             }
         }
-        Ok(Targets(items))
+        Ok(items.into())
     }
 }
 
@@ -162,7 +201,7 @@ fn bound(text: &str) -> Option<Option<i64>> {
 impl fmt::Display for Targets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let show = |place: &Option<i64>| place.map(|place| place.to_string()).unwrap_or_default();
-        for (place, item) in self.0.iter().enumerate() {
+        for (place, item) in self.items.iter().enumerate() {
             if place > 0 {
                 f.write_str(",")?;
             }
@@ -269,7 +308,7 @@ mod tests {
             step in prop_oneof![-4..0i64, 1..4i64],
         ) {
             let known: Vec<u32> = (0..len).collect();
-            let targets = Targets(vec![Item::Slice { start, stop, step }]);
+            let targets = Targets::from(vec![Item::Slice { start, stop, step }]);
             let expected = python(len.into(), start, stop, step);
             prop_assert_eq!(resolve(&targets.to_string(), &known).unwrap_or_default(), expected);
         }

@@ -1,6 +1,6 @@
 //! The magics as a table, and all that `:help` lists.
 
-use chorus_magics::{Group, Name, SHELL_LINE};
+use chorus_magics::{Group, SHELL_LINE};
 use html_escape::encode_text;
 
 /// JupyterLab aligns what stands in tables like numbers, to the right.
@@ -13,11 +13,11 @@ pub fn magics() -> String {
         let does: String = does.split('`').enumerate().map(|(at, piece)| code_or_text(at, piece)).collect();
         format!("<tr><td {LEFT}><code>{forms}</code></td><td {LEFT}>{does}</td></tr>")
     };
-    let group = |Group { title, magics }: Group| -> String {
-        let rows: String = magics.iter().map(|name| row(&name.forms(), name.summary())).collect();
-        format!("<tr><th colspan=\"2\" {LEFT}>{title}</th></tr>{rows}")
+    let group = |group: Group| -> String {
+        let rows: String = group.magics().map(|name| row(&name.forms(), name.summary())).collect();
+        format!("<tr><th colspan=\"2\" {LEFT}>{}</th></tr>{rows}", group.title())
     };
-    let groups: String = Name::GROUPS.into_iter().map(group).collect();
+    let groups: String = Group::ALL.into_iter().map(group).collect();
     let shell = row("!COMMAND", SHELL_LINE);
     format!(
         "<table>{groups}{shell}</table><div><code>%NAME?</code> tells more of each, <code>%NAME??</code> does so in the pager.</div>"
@@ -38,6 +38,7 @@ pub fn help(commands: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chorus_magics::Name;
 
     #[test]
     fn every_magic_is_in_both() {

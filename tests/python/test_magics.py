@@ -140,6 +140,39 @@ def test_lines_for_the_shell(kernel):
     assert "MagicError" in kernel.run("let a = 1;\n%%bash\nls").failed().traceback
 
 
+def test_rust_may_begin_with_an_exclamation_mark(cluster):
+    assert cluster.run("let no = false;").ok()
+    cells = {
+        "!(1 + 1)": "-3",
+        "// above\n\n!(1 + 1)": "-3",
+        "!echo a\n!(1 + 1)": "-3",
+        "%time 1\n!(1 + 2)": "-4",
+        "!!no": "false",
+        "!{ no }": "true",
+        "!matches!(1, 2)": "true",
+        "!no && !(no)": None,
+        '!"abc".is_empty()': "true",
+        "!u8::MAX.is_power_of_two()": "true",
+        "!0u8": "255",
+        "::std::cmp::max(1, 7)": "7",
+    }
+    for cell, value in cells.items():
+        reply = cluster.run(cell)
+        if value is None:
+            assert "help: above the cell's Rust" in reply.failed().traceback
+        else:
+            assert reply.ok().results[-1]["text/plain"] == value, f"{cell}\n{reply.text}"
+    error = cluster.run("// above\n!(1 +\n  missing_here)").failed().traceback
+    assert "cannot find value `missing_here`" in error and "cell line 3, column 3" in error, error
+    for cell in ("%px -t 0 !(1 + 1)", "%%px -t 0\n!(1 + 1)", "%%px -t 0\n// above\n!(1 + 1)"):
+        assert ": -3" in cluster.run(cell).ok().text, cell
+    cluster.run("%autopx -t 0").ok()
+    try:
+        assert ": -3" in cluster.run("!(1 + 1)").ok().text
+    finally:
+        cluster.run("%autopx").ok()
+
+
 def test_cells_have_the_path_of_whoever_started_the_kernel(cluster):
     path = os.environ["PATH"]
     reply = cluster.run('!echo "$PATH"\nprintln!("{}", std::env::var("PATH").unwrap());').ok()

@@ -288,6 +288,10 @@ def test_pxconfig_sets_the_defaults(cluster):
         assert results(cluster.run("%%px -t 3\npx::rank()").ok()) == {3: "3"}, "a flag of the cell wins"
     finally:
         cluster.run("%pxconfig -t all").ok()
+    for magic in ("%pxconfig -t 9 --each", "%pxconfig -t 7:", "%autopx -t 9"):
+        refused = cluster.run(magic).failed()
+        assert refused.content["ename"] == "TargetError" and "the defaults stay as they are" in refused.traceback
+        assert "0-3" in refused.traceback, refused.traceback
     assert len(results(cluster.run("%px px::rank()").ok())) == 4
 
 

@@ -26,7 +26,10 @@ use crate::publisher::Publisher;
 use crate::surroundings::Surroundings;
 use chorus_compiler::{Action, CellText, Compiler, Failure as CompileFailure, Member, Ran, Reply};
 use chorus_engine::WorkerConfig;
-use chorus_magics::{self as magics, Code, Command, Part, PxConfig, PxOptions, rust::Text};
+use chorus_magics::{
+    self as magics, AutoPx, Code, Command, Part, Px, PxConfig, PxDefaults, PxOptions, Script, TimeIt, WriteFile,
+    rust::Text,
+};
 use chorus_protocol::{Aftermath, Death, Outcome, SnapshotPolicy};
 use chorus_render as render;
 use maps::LastMap;
@@ -189,19 +192,23 @@ impl Executor {
     async fn command(&mut self, command: Command<'_>, request: &Request) -> Done {
         let publisher = &request.publisher;
         match command {
-            Command::Px { options, code } => return self.px(options, code, request).await,
-            Command::AutoPx(config) => {
+            Command::Px(Px { options, code }) => return self.px(options, code, request).await,
+            Command::AutoPx(AutoPx { config, targets }) => {
+                if self.autopx.is_none() {
+                    self.check_defaults(targets.as_ref()).await?;
+                }
                 let says = if self.autopx.is_some() { "%autopx disabled" } else { "%autopx enabled" };
                 self.autopx = if self.autopx.is_some() { None } else { Some(config) };
                 publisher.say(says).await;
             }
             Command::Map(map) => return self.map(*map, request).await,
             Command::Transfer(transfer) => return self.transfer(transfer, request).await,
-            Command::Tasks => publisher.display(render::tasks(&self.jobs.list())).await,
+            Command::Tasks(_) => publisher.display(render::tasks(&self.jobs.list())).await,
             Command::Cancel(cancel) => self.cancel(&cancel, publisher).await?,
             Command::PxResult(options) if options.partial => return self.partial_result(options.out, request).await,
             Command::PxResult(options) => return self.px_result(options, request).await,
-            Command::PxConfig { config, changed } => {
+            Command::PxConfig(PxDefaults { config, changed, targets }) => {
+                self.check_defaults(targets.as_ref()).await?;
                 if !changed {
                     publisher.say(&config.to_string()).await;
                 }
@@ -209,23 +216,23 @@ impl Executor {
             }
             Command::Cluster(command) => self.cluster_command(command, request).await?,
             Command::Time(timed) => return self.time(timed, request).await,
-            Command::TimeIt { flags, setup, code } => return self.time_it(flags, setup, code, request).await,
-            Command::Script { program, args, input, script } => {
+            Command::TimeIt(TimeIt { flags, setup, code }) => return self.time_it(flags, setup, code, request).await,
+            Command::Script(Script { program, args, input, script }) => {
                 shell::script(&program, args, input, script, &self.surroundings().await, request).await?;
             }
             Command::Shell(command) => shell::line(command, &self.surroundings().await, request).await?,
-            Command::WriteFile { file, append, text } => {
+            Command::WriteFile(WriteFile { file, append, text }) => {
                 files::write(&file, append, text, &self.surroundings().await, request).await?;
             }
-            Command::Load { file } => {
-                let text = files::load(&file, &self.surroundings().await).await?;
+            Command::Load(load) => {
+                let text = files::load(&load.file, &self.surroundings().await).await?;
                 self.wishes.push(Wish::NextInput(text));
             }
-            Command::Who { types } => self.who(types, request).await?,
+            Command::Who(who) => self.who(who.types, request).await?,
             Command::Snapshot(command) => self.snapshot_command(command, publisher).await,
             Command::Help(name) => publisher.stream("stdout", &name.help()).await,
             Command::Page(name) => self.wishes.push(Wish::Page(name.help())),
-            Command::LsMagic => publisher.text_and_html(magics::list().trim_end(), &render::magics()).await,
+            Command::LsMagic(_) => publisher.text_and_html(magics::list().trim_end(), &render::magics()).await,
         }
         Ok(Next::Continue)
     }

@@ -10,7 +10,7 @@ use crate::generated::to_users_lines;
 use crate::publisher::Publisher;
 use crate::run::{self, Followed, PxCell};
 use chorus_compiler::{CellText, Compiler, Evaluated, Member, Ran, Ticket};
-use chorus_magics::{Code, PxOptions, Targets, rust::Text};
+use chorus_magics::{Code, PxOptions, TargetError, Targets, rust::Text};
 use chorus_protocol::{EngineId, Outcome};
 use chorus_render::{Output, PxFailure, announce};
 use std::collections::BTreeMap;
@@ -170,6 +170,16 @@ impl Executor {
             request.publisher.say(&notice).await;
         }
         ran.failure.take().map_or(Ok(Some((evaluated, ran))), Err)
+    }
+
+    /// Refuses engines as the default that the cluster, if there is one, doesn't have.
+    pub(super) async fn check_defaults(&self, targets: Option<&Targets>) -> Result<(), Failure> {
+        let cluster = self.engines.current().filter(|cluster| cluster.lost().is_none());
+        let (Some(targets), Some(cluster)) = (targets, cluster) else { return Ok(()) };
+        cluster.recovered().await;
+        let unknown = targets.resolve(&cluster.engines()).err().filter(|error| *error != TargetError::NoEngines);
+        let refusal = |error| Err(failure(Kind::TargetError, format!("{error}; the defaults stay as they are")));
+        unknown.map_or(Ok(()), refusal)
     }
 }
 

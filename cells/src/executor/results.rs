@@ -5,7 +5,7 @@ use super::parallel::finish;
 use super::{Done, Executor, Next, Request};
 use crate::failure::{Failure, Kind, failure};
 use crate::run::PxCell;
-use chorus_magics::ResultOptions;
+use chorus_magics::PxResult;
 use chorus_protocol::name_engines;
 use std::collections::{HashMap, VecDeque};
 
@@ -98,7 +98,7 @@ impl Shown {
 }
 
 impl Executor {
-    pub(super) async fn px_result(&mut self, options: ResultOptions, request: &Request) -> Done {
+    pub(super) async fn px_result(&mut self, options: PxResult, request: &Request) -> Done {
         let wanted = self.results.wanted(options.out.as_deref())?;
         let publisher = &request.publisher;
         if let [shown] = wanted.as_slice() {
@@ -146,7 +146,7 @@ impl Executor {
     }
 
     /// Shows what came of a cell that has ended, and fails as it did.
-    async fn show(&mut self, shown: &Shown, options: &ResultOptions, request: &Request) -> Done {
+    async fn show(&mut self, shown: &Shown, options: &PxResult, request: &Request) -> Done {
         self.results.seen(shown);
         match &shown.what {
             What::Map(map) => self.map_result(map, request).await,

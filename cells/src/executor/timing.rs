@@ -2,7 +2,7 @@
 
 use super::{Done, Executor, Request};
 use crate::failure::{Kind, failure};
-use chorus_magics::{Code, TimeItFlags, Timed};
+use chorus_magics::{Code, Time, TimeItFlags};
 use chorus_protocol::Took;
 use chorus_render::measured;
 use std::time::{Duration, Instant};
@@ -105,16 +105,16 @@ impl Spent {
 }
 
 impl Executor {
-    pub(super) async fn time(&mut self, timed: Timed<'_>, request: &Request) -> Done {
+    pub(super) async fn time(&mut self, timed: Time<'_>, request: &Request) -> Done {
         let before = std::mem::take(&mut self.spent);
         let started = Instant::now();
         let done = match timed {
-            Timed::Line(Code { text, line, column }) => {
+            Time::Line(Code { text, line, column }) => {
                 let padded = " ".repeat(column.saturating_sub(1)) + text;
                 self.rust_or_px(&padded, line, request).await
             }
             // Cells don't nest deeper than this, see `magics::parse`.
-            Timed::Cell(parts) => Box::pin(self.run_parts(parts, request)).await,
+            Time::Cell(parts) => Box::pin(self.run_parts(parts, request)).await,
         };
         // A cell that didn't compile has no time worth telling.
         if done.is_ok() || self.spent.runs > 0 {

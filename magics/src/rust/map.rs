@@ -19,7 +19,7 @@
 
 use super::text::Text;
 use crate::{Code, Data, End, MagicError, Map, OnError};
-use chorus_compiler::{Expression, Parameters, Shape};
+use chorus_syntax::{Expression, Parameters, Shape};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Types of variables, by name.

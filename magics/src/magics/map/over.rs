@@ -3,12 +3,11 @@
 //! `over` is no keyword of Rust. So it is looked for from the right, outside of brackets, strings and comments, and
 //! taken where what stands on both sides is Rust.
 
-use super::Code;
-use super::error::MagicError;
-use super::line::Head;
-use super::map::Data;
-use super::scan::{self, outside};
-use chorus_compiler::{Expression, Shape};
+use super::Data;
+use crate::call::Call;
+use crate::scan::{self, outside};
+use crate::{Code, MagicError, values};
+use chorus_syntax::{Expression, Shape};
 use std::ops::Range;
 
 const EXAMPLE: &str = "for example: %map |x| x * x over 0..10";
@@ -20,8 +19,9 @@ pub(super) struct Split<'a> {
     pub(super) data: Data<'a>,
 }
 
-/// Splits what stands behind the flags, from byte `from` of the line on. For a `%%map` it begins with `over`.
-pub(super) fn split<'a>(head: &Head<'a>, from: usize, is_cell: bool) -> Result<Split<'a>, MagicError> {
+/// Splits what stands behind the flags. For a `%%map` it begins with `over`.
+pub(super) fn split<'a>(call: &Call<'_, 'a>) -> Result<Split<'a>, MagicError> {
+    let (head, from, is_cell) = (call.head, call.words.code, call.body.is_some());
     let line = head.line;
     let text = scan::without_comment(line.from(from)).trim_end();
     // Out of habit.
@@ -30,7 +30,7 @@ pub(super) fn split<'a>(head: &Head<'a>, from: usize, is_cell: bool) -> Result<S
         // Without the white space around it.
         let piece = text.get(range.clone()).unwrap_or("");
         let start = from + range.start + piece.len() - piece.trim_start().len();
-        Code { text: piece.trim(), line: line.number, column: line.column(start) }
+        Code { text: piece.trim(), ..line.code(start) }
     };
     let whole = from..from + text.len();
     let all = overs(text);
@@ -100,7 +100,7 @@ fn each(data: &str) -> Option<&str> {
 }
 
 fn is_name(text: &str) -> bool {
-    super::flags::variable(text).is_ok()
+    values::variable(text).is_ok()
 }
 
 /// The sources from here on: what stands between commas, unless a comma belongs to `<A, B>`.

@@ -1,12 +1,13 @@
 //! `%map` and `%%map`: their flags, and what makes no sense together.
 
-use super::error::MagicError;
-use super::flags::{After, either, seconds, variable};
-use super::line::{Reader, Words};
-use super::over::{self, Split};
-use super::{Code, PxConfig, Targets};
-use chorus_compiler::{Expression, Shape};
-use clap::{Parser, ValueEnum};
+mod over;
+
+use super::prelude::*;
+use crate::PxConfig;
+use crate::values::{After, either, seconds};
+use chorus_syntax::{Expression, Shape};
+use clap::ValueEnum;
+use over::Split;
 use std::time::Duration;
 
 /// A function and the data that it is applied to.
@@ -114,10 +115,6 @@ fn chunk(text: &str) -> Result<Chunk, String> {
     }
 }
 
-fn at_least_one(text: &str) -> Result<u32, String> {
-    text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "write a number, at least 1".into())
-}
-
 fn times(text: &str) -> Result<u32, String> {
     text.parse().map_err(|_| "write how many times, 0 for not at all".into())
 }
@@ -128,10 +125,8 @@ fn time(text: &str) -> Result<Duration, String> {
     seconds.filter(|time| time.as_millis() > 0).ok_or_else(|| "write seconds, at least 0.001".into())
 }
 
-/// `%map` and `%%map`.
-#[derive(Parser, Debug)]
-#[command(no_binary_name = true, disable_version_flag = true, args_override_self = true)]
-pub(super) struct MapFlags {
+#[derive(Parser)]
+pub(crate) struct Flags {
     /// Put the results into this variable; else the first and the last ones are shown
     #[arg(short, long, value_name = "NAME", value_parser = variable)]
     out: Option<String>,
@@ -187,70 +182,67 @@ pub(super) struct MapFlags {
     #[arg(long, value_name = "WHAT")]
     on_error: Option<OnError>,
     /// How many threads of each engine work; its share of the cores if left out
-    #[arg(long, value_name = "N", value_parser = at_least_one, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = at_least_one::<u32>, allow_negative_numbers = true)]
     threads: Option<u32>,
     /// Show progress after so many seconds; 0: at once, -1: never
     #[arg(long, value_name = "S", allow_hyphen_values = true, value_parser = seconds)]
     progress_after: Option<After>,
 }
 
-/// A flag that can't be with the others, by its names, and why.
-type Nonsense = (&'static [&'static str], String);
-
-impl MapFlags {
-    /// The reductions that are asked for.
-    fn reductions(&self) -> Vec<&'static str> {
+impl Flags {
+    /// The reductions that are asked for, each with what becomes of the results, if the flag alone says that.
+    fn reductions<'a>(&self) -> Vec<(&'static str, Option<End<'a>>)> {
         let all = [
-            (self.sum, "--sum"),
-            (self.min, "--min"),
-            (self.max, "--max"),
-            (self.count, "--count"),
-            (self.mean, "--mean"),
-            (self.reduce.is_some(), "--reduce"),
+            (self.sum, "--sum", Some(End::Sum)),
+            (self.min, "--min", Some(End::Min)),
+            (self.max, "--max", Some(End::Max)),
+            (self.count, "--count", Some(End::Count)),
+            (self.mean, "--mean", Some(End::Mean)),
+            (self.reduce.is_some(), "--reduce", None),
         ];
-        all.into_iter().filter_map(|(given, name)| given.then_some(name)).collect()
+        all.into_iter().filter_map(|(given, name, end)| given.then_some((name, end))).collect()
     }
 
-    fn check(&self) -> Result<(), Nonsense> {
+    /// Refuses what makes no sense together.
+    fn check(&self, call: &Call<'_, '_>) -> Result<(), MagicError> {
         let reductions = self.reductions();
-        let because = |flag: &'static [&'static str], why: String| Err((flag, why));
-        if let [first, second, ..] = reductions[..] {
-            let why = format!("a map has one end: either `{first}` or `{second}`");
-            return because(by_name(second), why);
+        let names: Vec<&str> = reductions.iter().map(|(name, _)| *name).collect();
+        if let [first, second, ..] = names[..] {
+            return Err(call.error_at(&[second], format!("a map has one end: either `{first}` or `{second}`")));
         }
-        if self.keep && self.out.is_none() {
-            let why = "`--keep` needs `-o NAME`, the name that the results have on the engines";
-            return because(&["--keep"], why.into());
-        }
-        if self.noblock && self.out.is_none() {
-            let why = "`-a` needs `-o NAME`: that variable is the handle by which the results are fetched";
-            return because(&["-a", "--noblock"], why.into());
-        }
-        if let [reduction] = reductions[..] {
-            if self.keep {
-                let why = format!("`{reduction}` makes one value of all results, and nothing remains to `--keep`");
-                return because(&["--keep"], why);
-            }
-            if self.on_error == Some(OnError::Keep) {
-                let why = format!(
-                    "`{reduction}` makes one value of all results, in which no error can be kept: use `--on-error skip`"
-                );
-                return because(&["--on-error"], why);
-            }
-            if self.unordered {
-                let why = format!("`{reduction}` makes one value of all results, which has no order");
-                return because(&["--unordered"], why);
-            }
-        }
-        if self.keep && self.timeout.is_some() {
-            let why = "an item that takes too long ends its worker, and with it what `--keep` has left there";
-            return because(&["--timeout"], why.into());
-        }
-        if self.keep && self.unordered {
-            let why = "what `--keep` leaves on an engine always has the order of its items";
-            return because(&["--unordered"], why.into());
-        }
-        Ok(())
+        let reduces = !names.is_empty();
+        let one = format!("`{}` makes one value of all results", names.concat());
+        let wrong: [(bool, &[&str], String); 7] = [
+            (
+                self.keep && self.out.is_none(),
+                &["--keep"],
+                "`--keep` needs `-o NAME`, the name that the results have on the engines".into(),
+            ),
+            (
+                self.noblock && self.out.is_none(),
+                &["-a", "--noblock"],
+                "`-a` needs `-o NAME`: that variable is the handle by which the results are fetched".into(),
+            ),
+            (self.keep && reduces, &["--keep"], format!("{one}, and nothing remains to `--keep`")),
+            (
+                self.on_error == Some(OnError::Keep) && reduces,
+                &["--on-error"],
+                format!("{one}, in which no error can be kept: use `--on-error skip`"),
+            ),
+            (self.unordered && reduces, &["--unordered"], format!("{one}, which has no order")),
+            (
+                self.keep && self.timeout.is_some(),
+                &["--timeout"],
+                "an item that takes too long ends its worker, and with it what `--keep` has left there".into(),
+            ),
+            (
+                self.keep && self.unordered,
+                &["--unordered"],
+                "what `--keep` leaves on an engine always has the order of its items".into(),
+            ),
+        ];
+        let found = wrong.into_iter().find(|(is_wrong, ..)| *is_wrong);
+        found.map_or(Ok(()), |(_, flag, why)| Err(call.error_at(flag, why)))
     }
 
     fn over(self, config: &PxConfig) -> MapOptions {
@@ -272,55 +264,65 @@ impl MapFlags {
     }
 }
 
-/// A flag's name as a list of one.
-fn by_name(name: &str) -> &'static [&'static str] {
-    match name {
-        "--sum" => &["--sum"],
-        "--min" => &["--min"],
-        "--max" => &["--max"],
-        "--count" => &["--count"],
-        "--mean" => &["--mean"],
-        _ => &["--reduce"],
+impl Magic for Flags {
+    const NAME: &str = "map";
+    const FORM: Form = Form::Either;
+    const GROUP: Group = Group::Data;
+    const SUMMARY: &str = "Applies a function to data on all engines; below a `%%map` stands the function";
+    const USAGE: &str =
+        "%map [flags] FUNCTION over DATA, or %%map [flags] over DATA and the function on the lines below";
+    const TEACHING: &str = "\
+FUNCTION is a closure, the path of a function, or code that calls the item `it`. It takes items as values or by reference.
+It may use variables of the notebook, which are sent along, and of the engines. DATA is a range, a variable or anything
+else with items; of several, separated by commas, the function gets one item each. `over each NAME` takes the items of
+the engines' own variable NAME, where they are. Both sides must be able to send the items and the results: numbers,
+strings, tuples, Vec, Option, maps, and types that derive serde's Serialize and Deserialize.
+
+A name that both the notebook and the engines have is the engines' variable. `--reduce`, `--min`, `--max` and `--mean` give
+an Option, which is None if there are no results. A sum that its type can't hold is an error, or, with 64 bits and more,
+wraps around with a warning.
+
+Results have the order of the items, whatever engine made them, and sums of floats have the same bits whatever the number of
+engines. A panic ends the map, and names the item. An engine that dies loses nothing: the others do its items. An
+interrupt keeps what was done: `%pxresult --partial` shows it.
+
+Examples:
+  %map |x| x * x over 0..10                        shows the results
+  %map -o roots f64::sqrt over xs                  let roots: Vec<f64> = ...
+  %map -o total --sum |x, y| x * y over xs, ys
+  %map -o best --reduce '|a, b| a.max(b)' score over 0..1_000_000
+  %map --on-error skip --timeout 2 fetch over urls
+  %map -a -o handle slow over 0..100               returns at once; then: %pxresult, or handle.get()?
+  %map --keep -o sizes |s| s.len() over each lines   stays on the engines
+
+  %%map -o sums over rows
+  let positive = it.iter().filter(|x| **x > 0.0);
+  positive.sum::<f64>()";
+
+    fn read<'a>(self, call: &mut Call<'_, 'a>) -> Result<Command<'a>, MagicError> {
+        call.refuse_open();
+        self.check(call)?;
+        let filter = self.filter.as_ref().map(|_| closure(call, "--filter", 1)).transpose()?;
+        let end = match self.reductions().first() {
+            None => End::Collect,
+            Some((_, Some(end))) => *end,
+            Some((name, None)) => End::Reduce(closure(call, name, 2)?),
+        };
+        let Split { function, data } = over::split(call)?;
+        if call.body.is_some() {
+            call.refuse_closing();
+        }
+        let function = call.body.unwrap_or(function);
+        Ok(Command::Map(Box::new(Map { options: self.over(call.config), function, data, filter, end })))
     }
 }
 
-/// Reads the flags and what stands behind them: `FUNCTION over DATA`, or, with the lines below a `%%map` as `body`,
-/// `over DATA`. `None` if they ask for help.
-pub(super) fn read<'a>(
-    reader: &Reader<'_, 'a>,
-    words: &Words,
-    config: &PxConfig,
-    body: Option<Code<'a>>,
-) -> Result<Option<Map<'a>>, MagicError> {
-    let Some(flags) = reader.parse::<MapFlags>(words)? else { return Ok(None) };
-    flags.check().map_err(|(flag, why)| reader.error_at(words, flag, why))?;
-    let closure = |flag, parameters| closure(reader, words, flag, parameters);
-    let filter = flags.filter.as_ref().map(|_| closure("--filter", 1)).transpose()?;
-    let end = match flags.reductions().first() {
-        None => End::Collect,
-        Some(&"--sum") => End::Sum,
-        Some(&"--min") => End::Min,
-        Some(&"--max") => End::Max,
-        Some(&"--count") => End::Count,
-        Some(&"--mean") => End::Mean,
-        Some(_) => End::Reduce(closure("--reduce", 2)?),
-    };
-    let Split { function, data } = over::split(reader.head, words.code, body.is_some())?;
-    let function = body.unwrap_or(function);
-    Ok(Some(Map { options: flags.over(config), function, data, filter, end }))
-}
-
 /// The closure, or the path of a function, that is the value of a flag.
-fn closure<'a>(
-    reader: &Reader<'_, 'a>,
-    words: &Words,
-    flag: &'static str,
-    parameters: usize,
-) -> Result<Code<'a>, MagicError> {
-    let Some(code) = reader.value_code(words, flag) else {
+fn closure<'a>(call: &Call<'_, 'a>, flag: &'static str, parameters: usize) -> Result<Code<'a>, MagicError> {
+    let Some(code) = call.value_code(flag) else {
         let message = format!("the closure of `{flag}` must stand here as Rust has it, without escapes");
         let help = "put it into single quotes, in which `\"` and `\\` are themselves";
-        return Err(reader.error_at(words, &[flag], message).with_help(help));
+        return Err(call.error_at(&[flag], message).with_help(help));
     };
     let what = match parameters {
         1 => "a closure that takes a result by reference, such as '|y| *y > 0'",
@@ -329,6 +331,6 @@ fn closure<'a>(
     match Expression::read(code.text).shape {
         Shape::Closure(given) if given.count == parameters => Ok(code),
         Shape::Path | Shape::Value => Ok(code),
-        _ => Err(reader.error_at_value(words, flag, format!("`{flag}` needs {what}"))),
+        _ => Err(call.error(call.words.value(flag), format!("`{flag}` needs {what}"))),
     }
 }

@@ -1,17 +1,25 @@
-//! The flags of `%snapshot`.
+//! `%snapshot`: whether variables outlive the workers that die.
 
+use super::prelude::*;
 use chorus_protocol::{SNAPSHOT_LIMIT, SnapshotPolicy};
-use clap::{Parser, Subcommand};
+use clap::Subcommand;
 
-/// `%snapshot`.
-#[derive(Parser, Debug)]
-#[command(no_binary_name = true, disable_version_flag = true, disable_help_subcommand = true)]
-pub(super) struct SnapshotFlags {
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SnapshotCommand {
+    /// From the next cell on.
+    Set(SnapshotPolicy),
+    /// Show the policy and the last snapshots.
+    Status,
+}
+
+#[derive(Parser)]
+pub(crate) struct Flags {
     #[command(subcommand)]
     command: Option<Wanted>,
 }
 
-#[derive(Subcommand, Clone, Copy, Debug)]
+#[derive(Subcommand)]
 enum Wanted {
     /// Keep a snapshot of before each cell
     On {
@@ -25,22 +33,29 @@ enum Wanted {
     Status,
 }
 
-/// What `%snapshot` does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SnapshotCommand {
-    /// From the next cell on.
-    Set(SnapshotPolicy),
-    /// Show the policy and the last snapshots.
-    Status,
-}
+impl Magic for Flags {
+    const NAME: &str = "snapshot";
+    const GROUP: Group = Group::Notebook;
+    const SUMMARY: &str = "Keeps variables when a cell crashes or is interrupted";
+    const USAGE: &str = "%snapshot [on [--limit SIZE] | off | status]";
+    const TEACHING: &str = "\
+Before a cell runs, its worker makes a frozen copy of itself, which shares its memory. When the cell crashes, exits or is
+interrupted, the copy carries on with the variables as they were before the cell; so it is on the engines. The copy costs
+time where the cell then writes to much memory. It can't be made while threads that cells started are alive. Files,
+pipes and connections aren't set back: what a cell wrote is written, and pipes and sockets of a restored worker are closed.
 
-impl SnapshotFlags {
-    pub(super) fn wanted(self) -> SnapshotCommand {
-        match self.command {
+Examples:
+  %snapshot                    what the last snapshots were, and why there was none
+  %snapshot off                for cells that write to many gigabytes
+  %snapshot on                 for workers that hold up to 1 GiB
+  %snapshot on --limit 8G      for larger ones; `none` for all";
+
+    fn read<'a>(self, _: &mut Call<'_, 'a>) -> Result<Command<'a>, MagicError> {
+        Ok(Command::Snapshot(match self.command {
             Some(Wanted::On { limit }) => SnapshotCommand::Set(SnapshotPolicy::UpTo(limit.unwrap_or(SNAPSHOT_LIMIT))),
             Some(Wanted::Off) => SnapshotCommand::Set(SnapshotPolicy::Off),
             Some(Wanted::Status) | None => SnapshotCommand::Status,
-        }
+        }))
     }
 }
 
@@ -62,19 +77,6 @@ fn size(text: &str) -> Result<u64, String> {
     // Beyond the largest number, the conversion stays there.
     Ok((number * 2f64.powi(shift as i32)) as u64)
 }
-
-/// What `%snapshot?` adds to the flags.
-pub(super) const TEACHING: &str = "\
-Before a cell runs, its worker makes a frozen copy of itself, which shares its memory. When the cell crashes, exits or is
-interrupted, the copy carries on with the variables as they were before the cell; so it is on the engines. The copy costs
-time where the cell then writes to much memory. It can't be made while threads that cells started are alive. Files,
-pipes and connections aren't set back: what a cell wrote is written, and pipes and sockets of a restored worker are closed.
-
-Examples:
-  %snapshot                    what the last snapshots were, and why there was none
-  %snapshot off                for cells that write to many gigabytes
-  %snapshot on                 for workers that hold up to 1 GiB
-  %snapshot on --limit 8G      for larger ones; `none` for all";
 
 #[cfg(test)]
 mod tests {

@@ -1,0 +1,78 @@
+//! `%cluster`: the engines that there are.
+
+use super::prelude::*;
+use clap::Subcommand;
+
+/// What `%cluster` does.
+#[derive(Subcommand, Clone, Debug, PartialEq, Eq)]
+pub enum ClusterCommand {
+    /// Start a cluster and use it
+    Start {
+        /// How many engines; one for each core when left out
+        #[arg(short, value_name = "N", value_parser = at_least_one)]
+        n: Option<u32>,
+        /// Listen on ports of 127.0.0.1 instead of in a private folder
+        #[arg(long)]
+        tcp: bool,
+        /// Its name, by which other notebooks connect to it
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+    },
+    /// Stop the cluster and its engines
+    Stop {
+        /// Although another notebook or `chorus start` started it
+        #[arg(long)]
+        force: bool,
+    },
+    /// Show the cluster and its engines; also what %cluster alone does
+    Status,
+    /// Use a cluster that runs already
+    Connect {
+        /// Its name, or its connection file
+        #[arg(value_name = "NAME|FILE")]
+        to: String,
+    },
+    /// Leave a cluster that this notebook didn't start; it goes on
+    Disconnect,
+    /// Give engines fresh, empty workers
+    Restart {
+        /// The engines, as after `-t` of %px; all when left out
+        #[arg(short, long, value_name = "T", allow_hyphen_values = true)]
+        targets: Option<Targets>,
+    },
+}
+
+fn at_least_one(text: &str) -> Result<u32, String> {
+    values::at_least_one(text).map_err(|_| "write a number of engines, at least 1".into())
+}
+
+#[derive(Parser)]
+pub(crate) struct Flags {
+    #[command(subcommand)]
+    command: Option<ClusterCommand>,
+}
+
+impl Magic for Flags {
+    const NAME: &str = "cluster";
+    const GROUP: Group = Group::Parallel;
+    const SUMMARY: &str = "Starts, shows, joins and stops clusters";
+    const USAGE: &str = "%cluster [start [-n N] [--tcp] [--name NAME] | stop [--force] | status | connect NAME|FILE | disconnect | restart [-t T]]";
+    const TEACHING: &str = "\
+Examples:
+  %cluster start -n 4                  4 engines on this machine
+  %cluster start --name lab            other notebooks may connect to it
+  %cluster connect lab                 the same cluster from another notebook
+  %cluster restart -t 2                a fresh worker for engine 2; its variables are gone
+  %cluster                             who is there and what runs
+  %cluster disconnect                  leaves a cluster that somebody else started
+  %cluster stop                        ends one's own cluster";
+    const UNCOMMON: bool = true;
+
+    fn read<'a>(self, _: &mut Call<'_, 'a>) -> Result<Command<'a>, MagicError> {
+        Ok(Command::Cluster(self.command.unwrap_or(ClusterCommand::Status)))
+    }
+
+    fn values(argument: &str) -> Option<What> {
+        (argument == "to").then_some(What::Cluster)
+    }
+}

@@ -1,0 +1,96 @@
+//! Help, lists and completion.
+
+use super::*;
+
+#[test]
+fn help_is_asked_for_in_many_ways() {
+    for cell in ["%px?", "%px -h", "%px --help", "%%px -h", "%%px?", "%px -t 0 -h"] {
+        assert_eq!(only(cell), Command::Help(name("px")), "{cell}");
+    }
+    for cell in ["%px??", "%%px?? "] {
+        assert_eq!(only(cell), Command::Page(name("px")), "{cell}");
+    }
+    assert_eq!(only("%cluster?"), Command::Help(name("cluster")));
+    assert_eq!(only("%cluster start -h"), Command::Help(name("cluster")));
+    assert_eq!(only("%lsmagic -h"), Command::Help(name("lsmagic")));
+    for name in Name::all() {
+        assert!(name.help().contains(name.0.usage), "{}", name.help());
+        assert!(list().contains(&name.forms()));
+    }
+    insta::assert_snapshot!(name("pxresult").help(), @r"
+    Shows the outputs of the last parallel cell again, and of one that didn't wait
+
+    Usage: %pxresult [-r | -e | -g BY] [--each] [--partial] [-o NAME]
+
+    Options:
+      -r                        The same as --group-outputs=order
+      -e                        The same as --group-outputs=engine
+      -g, --group-outputs <BY>  Group outputs by their type, by engine, or in order: all first displays, then all second
+                                ones [possible values: type, order, engine]
+          --each                Show each engine's outputs although they are identical
+          --no-each             Show identical outputs once, with the engines that they are from
+      -o, --out <NAME>          The outputs that `%px -o NAME` kept, instead of the last ones
+          --partial             What a `%map` has done that was interrupted or failed; with -o NAME as a variable of this
+                                name
+      -h, --help                Print help
+
+    Examples:
+      %px -a slow()           returns at once
+      %pxresult               waits for its end, and shows what came of it
+      %pxresult -e            the same, engine by engine
+      %pxresult -o squares    what `%px -o squares` printed and computed
+      %pxresult -o handle     what came of `%map -a -o handle`
+      %pxresult --partial -o some   what an interrupted `%map` has done, as a variable
+    ");
+    insta::assert_snapshot!(name("cluster").help(), @r"
+    Starts, shows, joins and stops clusters
+
+    Usage: %cluster [start [-n N] [--tcp] [--name NAME] | stop [--force] | status | connect NAME|FILE | disconnect | restart [-t T]]
+
+    Commands:
+      start       Start a cluster and use it
+      stop        Stop the cluster and its engines
+      status      Show the cluster and its engines; also what %cluster alone does
+      connect     Use a cluster that runs already
+      disconnect  Leave a cluster that this notebook didn't start; it goes on
+      restart     Give engines fresh, empty workers
+
+    Examples:
+      %cluster start -n 4                  4 engines on this machine
+      %cluster start --name lab            other notebooks may connect to it
+      %cluster connect lab                 the same cluster from another notebook
+      %cluster restart -t 2                a fresh worker for engine 2; its variables are gone
+      %cluster                             who is there and what runs
+      %cluster disconnect                  leaves a cluster that somebody else started
+      %cluster stop                        ends one's own cluster
+    ");
+    let list = list();
+    assert!(list.starts_with("Parallel:\n  %px, %%px "), "{list}");
+    assert_eq!(list.lines().filter(|line| line.starts_with("  ")).count(), Name::all().count() + 1, "{list}");
+}
+
+#[test]
+fn the_examples_of_the_help_are_right() {
+    for name in Name::all() {
+        for line in name.help().lines().filter(|line| line.starts_with("  %")) {
+            let example = line.split("   ").find(|part| !part.trim().is_empty()).unwrap();
+            let parts = ok(example);
+            assert!(matches!(parts.as_slice(), [Part::Magic { .. }]), "{line}");
+        }
+    }
+}
+
+#[test]
+fn unfinished_magics_are_completed() {
+    let all = |line| complete(line).map(|(at, words)| (at, words.join(" ")));
+    assert_eq!(all("%pxr"), Some((0, "%pxresult".into())));
+    assert_eq!(all("  %%"), Some((2, "%%px %%map %%time %%timeit %%bash %%sh %%script %%writefile %%file".into())));
+    assert_eq!(all("%wh"), Some((0, "%who %whos".into())));
+    assert_eq!(all("%%writefile --a"), Some((12, "--append".into())));
+    assert_eq!(all("%cluster st"), Some((9, "start stop status".into())));
+    assert_eq!(all("%px -b --no-s"), Some((7, "--no-stream".into())));
+    assert_eq!(all("%px f(--no-s"), None);
+    assert_eq!(all("%px a - --no-s"), None);
+    assert_eq!(all("let a = 1"), None);
+    assert_eq!(all("%foo -"), None);
+}
