@@ -66,9 +66,17 @@ fn parts<'a>(cell: &'a str, pieces: Vec<Piece<'a>>) -> Result<Vec<Part<'a>>, Mag
         Some(text) if is_code => parts.push(Part::Rust { text, first_line }),
         Some(text) => parts.push(Part::Blank { text }),
     };
+    let mut was_colon = false;
     for Piece { range, line, kind, error } in pieces {
         error.map_or(Ok(()), Err)?;
         let mut from = range.start;
+        let is_colon = matches!(kind, Kind::Colon);
+        if is_colon && !was_colon {
+            // For the compiler commands stand above Rust. What they are told of here is what has run by then.
+            push_rust(rust, from, &mut parts);
+            rust = (from, line, true);
+        }
+        was_colon = is_colon;
         let command = match kind {
             Kind::Blank(_) => continue,
             Kind::Rust(_) | Kind::Colon | Kind::Text | Kind::Percent => {

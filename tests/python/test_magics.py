@@ -140,7 +140,7 @@ def test_lines_for_the_shell(kernel):
     assert "MagicError" in kernel.run("let a = 1;\n%%bash\nls").failed().traceback
 
 
-def test_rust_may_begin_with_an_exclamation_mark(cluster):
+def test_rust_and_commands_are_told_apart(cluster):
     assert cluster.run("let no = false;").ok()
     cells = {
         "!(1 + 1)": "-3",
@@ -162,6 +162,8 @@ def test_rust_may_begin_with_an_exclamation_mark(cluster):
             assert "help: above the cell's Rust" in reply.failed().traceback
         else:
             assert reply.ok().results[-1]["text/plain"] == value, f"{cell}\n{reply.text}"
+    reply = cluster.run("let below = if no { 1 } else { 2 };\n:vars\nbelow").ok()
+    assert "below: i32" in reply.text and reply.results[-1]["text/plain"] == "2", reply.text
     error = cluster.run("// above\n!(1 +\n  missing_here)").failed().traceback
     assert "cannot find value `missing_here`" in error and "cell line 3, column 3" in error, error
     for cell in ("%px -t 0 !(1 + 1)", "%%px -t 0\n!(1 + 1)", "%%px -t 0\n// above\n!(1 + 1)"):

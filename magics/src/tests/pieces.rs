@@ -53,6 +53,11 @@ fn a_percent_in_rust_is_rust() {
 fn comments_and_evcxr_commands_are_complete() {
     assert_eq!(shape(":dep rand = { version = \"0.9\" }\n%px f()"), "RM");
     assert_eq!(shape("// it's\n%px f()\n// done"), "bMb");
+    assert_eq!(shape("/* it */\n:dep a\n:vars\n// b\nlet c = 1;"), "bR");
+    let parts = ok("let a = 1;\nlet b = 2;\n:vars\na + b");
+    assert_eq!(parts[0], Part::Rust { text: "let a = 1;\nlet b = 2;\n", first_line: 1 });
+    assert_eq!(parts[1..], [Part::Rust { text: ":vars\na + b", first_line: 3 }]);
+    assert_eq!(shape("let a = b\n: c;\nf(\n:d)"), "R");
     assert_eq!(shape("f(); // it's\n%px f()"), "RM");
     assert_eq!(shape("let x = if a { 1 } else { 2 }\n%px f()"), "RM");
     assert_eq!(shape("\n\n"), "b");
