@@ -5,6 +5,10 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::kill;
 use nix::sys::time::{TimeVal, TimeValLike as _};
 use nix::unistd::Pid;
+use std::time::{Duration, Instant};
+
+/// How long a process may take to become another program.
+const EXEC: Duration = Duration::from_millis(20);
 
 /// Whether there is a process of this number. It may be another one than was meant: numbers are used again.
 pub fn exists(pid: u32) -> bool {
@@ -61,8 +65,16 @@ pub fn all() -> Vec<Listed> {
 
 /// Whether a process was started with this environment variable; not if it has ended.
 pub fn has_variable(pid: u32, name: &str) -> bool {
-    let process = procfs::process::Process::new(pid.cast_signed());
-    process.and_then(|process| process.environ()).is_ok_and(|all| all.contains_key(std::ffi::OsStr::new(name)))
+    let deadline = Instant::now() + EXEC;
+    loop {
+        let process = procfs::process::Process::new(pid.cast_signed());
+        let Ok(environment) = process.and_then(|process| process.environ()) else { return false };
+        if !environment.is_empty() || Instant::now() >= deadline {
+            return environment.contains_key(std::ffi::OsStr::new(name));
+        }
+        // It is about to become its program, and for a moment has no environment that can be seen.
+        std::thread::yield_now();
+    }
 }
 
 /// The folder in which a process is, as a path that leads there until it has ended.
