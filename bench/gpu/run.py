@@ -124,6 +124,7 @@ def main():
     parser.add_argument("--build", type=pathlib.Path, metavar="DIR", help="only compile, into this folder")
     parser.add_argument("--use", type=pathlib.Path, metavar="DIR", help="measure what was compiled there")
     parser.add_argument("--stand-in", action="store_true", help="build the GPU's core library from rust-src (for tests)")
+    parser.add_argument("--only", metavar="A,B", default="corpus", help="of: corpus, times, traps (the latter not tried on a card yet)")
     parser.add_argument("--items", type=int, default=1 << 20, help="of each closure")
     options = parser.parse_args()
     if not options.use:
@@ -136,7 +137,18 @@ def main():
         sys.exit("NumPy isn't there, which makes the items. Nothing was measured.")
     import measure
 
-    wrong = measure.main(options.use or TARGET / "built", options.items)
+    built, wrong = options.use or TARGET / "built", 0
+    for name in options.only.split(","):
+        if name == "corpus":
+            wrong += measure.main(built, options.items)
+        elif name == "times":
+            import times
+
+            times.main(measure.Closures(built))
+        else:
+            import traps
+
+            traps.main(built, measure.Closures(built), name)
     sys.exit(1 if wrong else 0)
 
 

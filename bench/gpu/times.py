@@ -18,7 +18,9 @@ def over_chunks(work, n, streams, chunk=4 << 20):
         work(streams[k % len(streams)], lo, min(lo + chunk, n), k % len(streams))
 
 
-def times(all, _):
+def main(all):
+    cuda.start()
+    print(f"{cuda.machine()}; {all.rustc}")
     n, f = 100_000_000, np.float32
     print("\n| | ms, median | least | |\n|---|--:|--:|---|")
     for name in ("square", "windows", "sort", "libm_f64", "parse", "text"):

@@ -173,4 +173,5 @@ def main(built, all, name):
             cuda.sync()
         spin(all, int(name[5:]), 1)
     else:
-        {trap.__name__: trap for trap in TRAPS}[name](all)
+        known = {trap.__name__: trap for trap in TRAPS}
+        known[name](all) if name in known else sys.exit(f"no {name}: there are corpus, times, traps, {', '.join(known)}")
