@@ -138,6 +138,5 @@ def main(all):
     grid = cp.empty(pixels, cp.uint32)
     row("CuPy: Mandelbrot as an ElementwiseKernel", cuda.device_ms(lambda: mandel(grid)))
     reduced = cp.ReductionKernel("float64 x", "float64 y", "1 / (x * x)", "a + b", "y = a", "0", "inverse_squares")
-    del y, c, q, held, grid
     big = cp.arange(1, count + 1, dtype=cp.float64)
     row("CuPy: `1/(x*x)` over 1e9 held in memory, ReductionKernel", cuda.device_ms(lambda: reduced(big), 5))
