@@ -1,4 +1,4 @@
-"""Times of closures on the GPU, from host memory and resident, beside the CPU and CuPy. Not run on a card yet."""
+"""Times of closures on the GPU, from host memory and resident, beside the CPU."""
 
 import concurrent.futures
 import os
@@ -119,24 +119,3 @@ def main(all):
         total_cpu = after
     print(f"<!-- the sum: GPU {total[0]!r}, CPU {total_cpu[0]!r} -->")
     row("sums of 64 `x ^ 3` over 1e9, u64, checked", cuda.device_ms(lambda: cuda.launch(all.map("leaf_u64"), 0, room[0], 0, count // 64)))
-    try:
-        import cupy as cp
-    except ImportError:
-        return print("<!-- CuPy isn't there -->")
-    x = cp.asarray(host)
-    square = cp.ElementwiseKernel("float32 x", "float32 y", "y = x * x + 1", "square")
-    y = cp.empty_like(x)
-    row("CuPy: `x*x+1` resident", cuda.device_ms(lambda: x * x + 1))
-    row("CuPy: the same as an ElementwiseKernel", cuda.device_ms(lambda: square(x, y)))
-    row("CuPy: from pageable memory and back", cuda.wall_ms(lambda: cp.asnumpy(cp.asarray(host) ** 2 + 1)))
-    scholes = cp.ElementwiseKernel("raw float32 o", "float32 c, float32 q", "float s=o[5*i],k=o[5*i+1],t=o[5*i+2],r=o[5*i+3],v=o[5*i+4];"
-        "float d=(logf(s/k)+(r+v*v*0.5f)*t)/(v*sqrtf(t)), e=k*expf(-r*t); c=s*normcdff(d)-e*normcdff(d-v*sqrtf(t)); q=c-s+e;", "scholes")
-    c, q, held = cp.empty(10_000_000, f), cp.empty(10_000_000, f), cp.asarray(options).ravel()
-    row("CuPy: Black-Scholes as an ElementwiseKernel", cuda.device_ms(lambda: scholes(held, c, q)))
-    mandel = cp.ElementwiseKernel("", "uint32 n", "float a=(i%4096)/4096.0f*3-2,b=(i/4096)/4096.0f*3-1.5f,x=0,y=0;n=0;"
-        "while(n<256&&x*x+y*y<=4){float z=x*x-y*y+a;y=2*x*y+b;x=z;++n;}", "mandel")
-    grid = cp.empty(pixels, cp.uint32)
-    row("CuPy: Mandelbrot as an ElementwiseKernel", cuda.device_ms(lambda: mandel(grid)))
-    reduced = cp.ReductionKernel("float64 x", "float64 y", "1 / (x * x)", "a + b", "y = a", "0", "inverse_squares")
-    big = cp.arange(1, count + 1, dtype=cp.float64)
-    row("CuPy: `1/(x*x)` over 1e9 held in memory, ReductionKernel", cuda.device_ms(lambda: reduced(big), 5))

@@ -1,4 +1,4 @@
-"""What a GPU map must look out for, each in a process of its own. Not run on a card yet."""
+"""What a GPU map must look out for, each in a process of its own."""
 
 import ctypes
 import os
