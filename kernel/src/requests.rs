@@ -53,7 +53,7 @@ pub struct Kernel {
 
 /// Why the kernel ends, and to whom a last reply is due.
 pub enum Quit {
-    Asked(Box<Message>, Sender),
+    Asked(Box<(Message, Sender)>),
     Closed,
 }
 
@@ -99,7 +99,7 @@ impl Kernel {
                 }
             }
             "shutdown_request" => {
-                let asked = Quit::Asked(Box::new(request), replies.clone());
+                let asked = Quit::Asked(Box::new((request, replies.clone())));
                 if let Err(TrySendError::Full(_)) = self.quit.try_send(asked) {
                     tracing::debug!("asked to end twice");
                 }

@@ -118,7 +118,7 @@ pub async fn serve(config: KernelConfig) -> Result<(), KernelError> {
     kernel.interrupt();
     let _ = stop.send(());
     let last = match &why {
-        Some(Quit::Asked(request, sender)) => Some((request, sender)),
+        Some(Quit::Asked(asked)) => Some(&**asked),
         Some(Quit::Closed) | None => None,
     };
     // A front end that has stopped reading doesn't keep a kernel from ending.

@@ -4,8 +4,8 @@
 //! statement is a magic, and the Rust above and below it is Rust. A line `!command` above the cell's first Rust is for
 //! the shell. This crate says which is which, and where; it runs nothing, knows no cluster, and no cell makes it panic.
 //!
-//! A cell is read once, into [pieces], and all questions about it are answered from them. Each magic is a file in
-//! [magics], which has all that there is to know of it.
+//! A cell is read once, into `pieces`, and all questions about it are answered from them. Each magic is a file in
+//! `magics`, which has all that there is to know of it.
 
 mod call;
 mod complete;

@@ -176,7 +176,8 @@ NO_STDIN = "standard input, which cells on engines don't have"
 def test_code_on_engines_that_reads_its_stdin_fails_and_says_why(armed):
     before = pids(armed)
     reply = armed.run(f"%%px\nif px::rank() == 2 {{ {READ} }}\nprintln!(\"well {{}}\", px::rank());").failed()
-    assert reply.ename == "StdinNotImplementedError" and "engine 2" in reply.evalue, reply
+    content = reply.content
+    assert content["ename"] == "StdinNotImplementedError" and "engine 2" in content["evalue"], content
     assert NO_STDIN in reply.text and "`%push` it" in reply.text and AS_BEFORE in reply.text
     for engine in (0, 1, 3):
         assert f"[stdout:{engine}] well {engine}" in reply.text

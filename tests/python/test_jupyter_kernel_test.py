@@ -44,7 +44,7 @@ class ChorusTests(jupyter_kernel_test.KernelTests):
         "xs.iter()\n    .map(|x| x + 1)",
         "// a comment",
         "%px 1",
-        "%%px\nlet x = 1;\nx",
+        "%%px\nlet x = 1;\nx\n",
         ":vars",
     ]
     incomplete_code_samples = [
@@ -61,6 +61,7 @@ class ChorusTests(jupyter_kernel_test.KernelTests):
         "let x = 1",
         "%%px",
         "%%px\nfor x in 0..3 {",
+        "%%px\nlet x = 1;\nx",
     ]
     invalid_code_samples = ["}", "let = 1;", "foo(]", "fn 5() {}", "let x = 'ab;", "%nonsense"]
 
