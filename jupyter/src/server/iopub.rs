@@ -46,7 +46,9 @@ impl IoPub {
     pub(super) fn start(publisher: Publisher, signer: Signer) -> IoPub {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let session: Arc<str> = random_id().into();
-        tokio::spawn(Publishing { publisher, signer, session: session.clone(), held: VecDeque::new() }.run(jobs));
+        tokio::spawn(
+            Publishing { publisher, signer, session: session.clone(), held: VecDeque::new(), cell: None }.run(jobs),
+        );
         IoPub { queue, session }
     }
 
@@ -89,6 +91,8 @@ struct Publishing {
     session: Arc<str>,
     /// What waits for the first subscription.
     held: VecDeque<Job>,
+    /// The request of the cell that runs, as far as was published.
+    cell: Option<Header>,
 }
 
 impl Publishing {
@@ -132,9 +136,10 @@ impl Publishing {
     async fn carry_out(&mut self, job: Job) {
         match job {
             Job::Publish(message) => {
+                self.follow(&message);
                 let dropped = self.publisher.publish(&message.encode(&self.signer)).await;
                 if dropped > 0 {
-                    self.tell_of_dropped(dropped, message.parent_header.as_ref()).await;
+                    self.tell_of_dropped(dropped).await;
                 }
             }
             Job::Flush(done) => {
@@ -145,17 +150,27 @@ impl Publishing {
         }
     }
 
-    /// Says in the log, and where the output appears that others had to wait with, that front ends were disconnected.
-    async fn tell_of_dropped(&mut self, dropped: usize, parent: Option<&Header>) {
+    /// Notes which cell runs.
+    fn follow(&mut self, message: &Message) {
+        match message.msg_type() {
+            "execute_input" => self.cell = message.parent_header.clone(),
+            "status" if message.content["execution_state"] == "idle" => {
+                self.cell.take_if(|cell| message.parent_id() == Some(cell.msg_id()));
+            }
+            _ => {}
+        }
+    }
+
+    /// Says in the log, and in the cell that runs, that front ends were disconnected.
+    async fn tell_of_dropped(&mut self, dropped: usize) {
+        let (seconds, size) = (PATIENCE.as_secs(), LIMIT >> 20);
         let text = format!(
-            "{dropped} front end{} read no outputs for {} s while {} MiB waited, and was disconnected: it connects again \
-             by itself, without what it missed.\n",
-            if dropped == 1 { "" } else { "s" },
-            PATIENCE.as_secs(),
-            LIMIT >> 20
+            "Front ends disconnected: {dropped}. With {size} MiB of outputs waiting, nothing was read there for \
+             {seconds} s. They can connect again, without what was shown meanwhile.\n"
         );
         tracing::warn!("{}", text.trim_end());
-        let notice = Message::publication(parent, &self.session, "stream", content::stream("stderr", &text));
+        let Some(cell) = &self.cell else { return };
+        let notice = Message::publication(Some(cell), &self.session, "stream", content::stream("stderr", &text));
         // Should this drop another one, the log has to do.
         self.publisher.publish(&notice.encode(&self.signer)).await;
     }
