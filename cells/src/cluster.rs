@@ -446,9 +446,13 @@ async fn follow(
             }
             SessionEvent::ControllerLost(_) => {
                 end_all_bars(&known, Death::EngineLost).await;
-                let mut known = known.lock();
-                known.missed.clear();
-                known.engines.values_mut().for_each(|state| (state.up, state.restarting) = (false, false));
+                {
+                    let mut known = known.lock();
+                    known.missed.clear();
+                    known.engines.values_mut().for_each(|state| (state.up, state.restarting) = (false, false));
+                }
+                // Whoever waits for engines needn't any more.
+                joins.send_replace(0);
             }
         }
     }

@@ -59,22 +59,47 @@ impl Engines {
 
     /// The cluster; the first that asks starts one.
     pub async fn get(&self, publisher: &Publisher, interrupted: &Interrupted) -> Result<Arc<Cluster>, Failure> {
-        if let Some(cluster) = self.current().filter(|cluster| cluster.lost().is_none()) {
-            return Ok(cluster);
+        match self.living(publisher, interrupted).await? {
+            Ok(cluster) => Ok(cluster),
+            Err(gone) => {
+                let what = self.tell_lost().await.unwrap_or(gone);
+                self.leave().await;
+                Err(cluster_lost(&what))
+            }
         }
-        let get = async {
+    }
+
+    /// The same for a cell that runs. The compiler waits for that, so which variables were lost is told when it has ended.
+    pub async fn get_in_run(&self, publisher: &Publisher, interrupted: &Interrupted) -> Result<Arc<Cluster>, Failure> {
+        let living = self.living(publisher, interrupted).await?;
+        if living.is_err() {
+            let (engines, publisher) = (self.clone(), publisher.clone());
+            tokio::spawn(async move {
+                engines.warn_of_loss(&publisher).await;
+                engines.leave().await;
+            });
+        }
+        living.map_err(|gone| cluster_lost(&gone))
+    }
+
+    /// The cluster, started if there is none, or that it is gone.
+    async fn living(
+        &self,
+        publisher: &Publisher,
+        interrupted: &Interrupted,
+    ) -> Result<Result<Arc<Cluster>, String>, Failure> {
+        if let Some(cluster) = self.current().filter(|cluster| cluster.lost().is_none()) {
+            return Ok(Ok(cluster));
+        }
+        let living = async {
             let _alone = self.0.starting.lock().await;
-            let Some(cluster) = self.current() else { return self.start_default(publisher).await };
-            let Some(reason) = cluster.lost() else { return Ok(cluster) };
-            let gone = format!("the cluster `{}` is gone: {reason}", cluster.name());
-            drop(cluster);
-            let what = self.tell_lost().await.unwrap_or(gone);
-            self.leave().await;
-            Err(failure(Kind::ClusterLost, format!("{what}\nRun the cell again for a new cluster.")))
+            let Some(cluster) = self.current() else { return self.start_default(publisher).await.map(Ok) };
+            let Some(reason) = cluster.lost() else { return Ok(Ok(cluster)) };
+            Ok(Err(format!("the cluster `{}` is gone: {reason}", cluster.name())))
         };
         let mut interrupted = interrupted.clone();
         tokio::select! {
-            cluster = get => cluster,
+            cluster = living => cluster,
             () = interrupted.next() => Err(failure(Kind::Interrupted, "no cluster was started")),
         }
     }
@@ -110,6 +135,13 @@ impl Engines {
         }
     }
 
+    /// Warns once that the cluster is gone, if it is.
+    pub async fn warn_of_loss(&self, publisher: &Publisher) {
+        if let Some(what) = self.tell_lost().await {
+            publisher.warn(&what).await;
+        }
+    }
+
     /// Says once that the cluster is gone: who ended it, and which variables went with it.
     pub async fn tell_lost(&self) -> Option<String> {
         let cluster = self.current()?;
@@ -121,6 +153,10 @@ impl Engines {
         let lost: Vec<String> = self.0.compiler.with(died).await.unwrap_or_default().into_iter().collect();
         Some(format!("the cluster `{}` is gone: {why}{}", cluster.name(), losses(&lost)))
     }
+}
+
+fn cluster_lost(what: &str) -> Failure {
+    failure(Kind::ClusterLost, format!("{what}\nRun the cell again for a new cluster."))
 }
 
 /// Closes the session, which ends the runs that others follow, and waits a little until they have drawn their

@@ -166,7 +166,9 @@ impl Sessions {
 
     /// Whether it was open.
     pub fn close(&mut self, session: SessionId) -> bool {
-        let Some(state) = self.open.remove(&session) else { return false };
+        let Some(mut state) = self.open.remove(&session) else { return false };
+        // Before their runs, so that maps hear why these end.
+        state.maps.clear();
         for pending in state.runs.into_values() {
             end(&pending.events, pending.targets, Outcome::Cancelled);
         }
@@ -175,8 +177,9 @@ impl Sessions {
 
     /// The controller doesn't have the session any more.
     pub fn lose(&mut self, session: SessionId, why: &str) {
-        let Some(state) = self.open.remove(&session) else { return };
+        let Some(mut state) = self.open.remove(&session) else { return };
         _ = state.lost.set(why.to_owned());
+        state.maps.clear();
         for pending in state.runs.into_values() {
             end(&pending.events, pending.targets, Outcome::died(Death::EngineLost));
         }

@@ -123,6 +123,8 @@ impl Evaluator {
         }
         installed?;
         // It is there, and cargo can't tell of it. From now on, nobody asks cargo.
+        // An earlier one lies in the same place.
+        self.library = None;
         self.library = Some(Instead::without_manifest(&self.folder)?);
         match self.reload(snapshot)? {
             true => Ok(()),

@@ -111,7 +111,8 @@ impl Server {
                 }
                 Action::RemoveBlob(id) => {
                     let folder = self.folder.clone();
-                    tokio::task::spawn_blocking(move || folder.remove_blob(id));
+                    // Before the next action, which may store the same blob again.
+                    _ = tokio::task::spawn_blocking(move || folder.remove_blob(id)).await;
                 }
                 Action::ReadBlob(peer, id) => self.read_blob(peer, id, inputs).await,
                 Action::RemoveFile(name) => {

@@ -133,4 +133,8 @@ def test_a_cluster_that_is_stopped_fails_the_cell_that_runs(lasting, kernels):
     stopped = lasting("stop").stdout
     assert "a notebook" in stopped and "looping" in stopped, "whom it cuts off"
     assert "`chorus stop`" in kernel.wait(reply, timeout=20).failed().text
+    # A cell that asks for engines while it runs hears that they are gone, and the next one has new ones.
+    call = "fn four() -> u32 { 4 }\npx::call!(four).get().unwrap()"
+    assert "`lasting` is gone" in kernel.run(call, timeout=60).failed().text
+    assert kernel.run(call).ok().results == [{"text/plain": "4"}]
     assert kernel.run("1 + 1").ok().results == [{"text/plain": "2"}]

@@ -42,6 +42,7 @@ impl Executor {
                         if cluster.is_own() { "`%cluster stop` stops it" } else { "`%cluster disconnect` leaves it" };
                     return Err(failure(Kind::ClusterError, format!("{what}: {how}")));
                 }
+                self.engines.warn_of_loss(publisher).await;
                 self.engines.leave().await;
                 let engines = n.or(self.config.engines).unwrap_or_else(default_engines);
                 let transport = if tcp { Transport::Tcp } else { Transport::Ipc };
@@ -105,6 +106,7 @@ impl Executor {
                 }
                 let cluster =
                     Cluster::connect(&to, &self.config.runtime, &self.compiler).await.map_err(cluster_error)?;
+                self.engines.warn_of_loss(publisher).await;
                 self.engines.leave().await;
                 let cluster = self.engines.set(cluster);
                 let (name, engines) = (cluster.name(), cluster.engines().len());

@@ -358,7 +358,10 @@ impl Driver {
                 let what = format!("{} was stopped", name_engines(&[engine]));
                 self.fail(Kind::Interrupted, what);
             }
-            Outcome::Died(death @ Death::NoInput, _) if each || self.run.plan.options.on_error == OnError::Stop => {
+            // The controller says over which items, which ends the map.
+            Outcome::Died(Death::Exit(_) | Death::NoInput, _)
+                if !each && self.run.plan.options.on_error == OnError::Stop => {}
+            Outcome::Died(death @ Death::NoInput, _) if each => {
                 let what = format!("{}'s worker {death}", name_engines(&[engine]));
                 self.fail(Kind::StdinNotImplementedError, what);
             }

@@ -136,7 +136,7 @@ impl Jobs {
         Ok(match ask {
             Ask::Room(bytes) => {
                 let room = self.0.rooms.make(bytes).map_err(|error| no_room(bytes, error))?;
-                run.lock().made.push(room.clone());
+                self.keep(room.clone(), run);
                 Answer::Room(room)
             }
             Ask::Free(path) => {
@@ -144,12 +144,14 @@ impl Jobs {
                 let mut state = run.lock();
                 match state.made.iter().position(|made| *made == path) {
                     Some(at) => self.0.rooms.free(&state.made.swap_remove(at)),
+                    // A thread of a cell that has ended lets go of it.
+                    None if state.ended == Some(true) => self.0.rooms.free(&path),
                     None => state.left.push(path),
                 }
                 Answer::Ok
             }
             Ask::Hold(path) if self.0.rooms.hold(&path) => {
-                run.lock().made.push(path);
+                self.keep(path, run);
                 Answer::Ok
             }
             Ask::Hold(_) => Answer::Gone,
@@ -249,8 +251,24 @@ impl Jobs {
         // They are the map's now.
         state.made.retain(|room| !rooms.contains(room));
         state.map = Some(Arc::clone(&job));
+        let died = state.ended == Some(false);
         drop(state);
-        Ok(self.enter(job))
+        let number = self.enter(job);
+        if died {
+            // Nobody has its handle.
+            self.forget(number, Cancelled::Forgotten);
+        }
+        Ok(number)
+    }
+
+    /// Remembers a room for the end of the run that has asked for it. Nobody has it if that has died meanwhile.
+    fn keep(&self, room: String, run: &CellRun) {
+        let mut state = run.lock();
+        match state.ended {
+            None => state.made.push(room),
+            Some(true) => {}
+            Some(false) => self.0.rooms.free(&room),
+        }
     }
 
     /// Gives a map a number.
@@ -318,6 +336,7 @@ impl Jobs {
     pub async fn end(&self, run: &CellRun, outcome: &Outcome) {
         let (made, left) = {
             let mut state = run.lock();
+            state.ended = Some(!matches!(outcome, Outcome::Died(..)));
             (std::mem::take(&mut state.made), std::mem::take(&mut state.left))
         };
         let is_lost = matches!(outcome, Outcome::Died(_, Aftermath::Lost(_)));

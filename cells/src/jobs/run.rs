@@ -63,6 +63,8 @@ pub(super) struct State {
     starting: usize,
     /// Rooms that it has asked for, or asked to hold.
     pub(super) made: Vec<String>,
+    /// Whether it has ended, and, if so, whether well enough that the worker has what it asked for.
+    pub(super) ended: Option<bool>,
     /// Rooms of earlier runs that it has let go of. They are freed when it ends well.
     pub(super) left: Vec<String>,
 }
@@ -86,7 +88,7 @@ impl CellRun {
     /// The notebook's cluster, which is started if there is none.
     pub(super) async fn cluster(&self) -> Result<Arc<crate::cluster::Cluster>, Failure> {
         self.lock().starting += 1;
-        let cluster = self.plan.engines.get(&self.plan.publisher, &self.plan.interrupted).await;
+        let cluster = self.plan.engines.get_in_run(&self.plan.publisher, &self.plan.interrupted).await;
         self.lock().starting -= 1;
         cluster
     }

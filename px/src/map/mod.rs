@@ -86,6 +86,7 @@ macro_rules! __captures_nothing {
 }
 
 /// For [`start!`], which checks that `body` captures nothing.
+#[doc(hidden)]
 pub fn start_by<S: Source, C: Constants, K: Kind, B>(over: Over<S>, constants: C, body: B) -> (Handle<K::Value>, B)
 where
     B: Fn(C::Owned, Items<'_, S>) -> Outcome<K> + Copy,
