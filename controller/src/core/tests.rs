@@ -591,7 +591,7 @@ fn a_blob_is_kept_as_long_as_a_session_needs_it() {
     let other = SessionId(8);
     cluster.client("d", FromClient::OpenSession(other));
     let [library, object] = [b"library", b"object "].map(|bytes| BlobId::of(bytes));
-    let put = |cluster: &mut Cluster, client: &str, session| {
+    let put = |cluster: &mut Cluster, client: &str, session: Option<SessionId>| {
         let bytes: Bytes = if session.is_none() { "library".into() } else { "object ".into() };
         cluster.client(client, FromClient::PutBlob { session, id: BlobId::of(&bytes), bytes });
     };
