@@ -108,7 +108,7 @@ async fn a_link_waits_while_the_hub_does_not_read_and_breaks_when_it_never_does(
     };
     assert!(error.to_string().contains("doesn't read"), "{error}");
     for _ in 0..sent {
-        assert_eq!(message(&mut hub).await.1, [megabyte.clone()]);
+        assert_eq!(message(&mut hub).await.1, std::slice::from_ref(&megabyte));
     }
     timeout(SOON, link.outgoing.drained()).await.expect("all has left");
     link.outgoing.send(parts(&["again"])).await.unwrap();
