@@ -1,7 +1,8 @@
 //! Connects to a cluster, submits runs and streams their events.
 //!
 //! A [`Client`] has one background task that owns the socket. When the connection breaks it makes a new one and goes
-//! on where it was; when the controller is gone, everything that waits is told so. It knows `chorus-protocol` only.
+//! on where it was; when the controller is gone, everything that waits is told so. It knows
+//! `chorus-protocol`, `chorus-transport` and `chorus-system`.
 //!
 //! No call waits for ever, and output is acknowledged when the user of this crate takes it, which is what slows down
 //! an engine whose output nobody reads.

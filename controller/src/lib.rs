@@ -1,8 +1,8 @@
 //! Routes runs to engines and their events back; has launchers start its engines.
 //!
 //! It never sees Rust code and never runs any: it carries bytes. All decisions are made in `core`, a pure state
-//! machine; the other modules bring it what happens and do what it says. It knows `chorus-protocol` and
-//! `chorus-transport` only, and runs inside a big process, such as a kernel, as well as alone.
+//! machine; the other modules bring it what happens and do what it says. It knows `chorus-protocol`,
+//! `chorus-transport` and `chorus-system`, and runs inside a big process, such as a kernel, as well as alone.
 
 mod controller;
 mod core;

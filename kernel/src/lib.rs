@@ -1,7 +1,8 @@
 //! The Jupyter kernel: its sockets, the order of its requests, and what isn't about running cells: completion, history,
 //! comms.
 //!
-//! It knows no magic and compiles nothing; what a cell does is up to `chorus_cells`.
+//! It runs no magic and compiles nothing: `chorus_magics` says what stands in a cell that is being written, and what a cell
+//! does is up to `chorus_cells`.
 
 mod assist;
 mod comms;

@@ -13,7 +13,7 @@
 //! through `chorus_px_attach`, and calls `chorus_px_flush` when the cell returns. Each object has its own copy of this
 //! crate's statics; libstd, and with it stdout and the panic hook, is one for all objects of a worker.
 //!
-//! It never talks to the outside but through [`host::Host`] and stdout, where the worker's supervisor recognises
+//! It never talks to the outside but through [`host::Host`], the rooms that this names, and stdout, where the worker's supervisor recognises
 //! evcxr's content protocol and the few lines that [`Display`] puts around it.
 
 mod base64;
