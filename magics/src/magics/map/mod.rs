@@ -53,13 +53,6 @@ pub enum End<'a> {
     Reduce(Code<'a>),
 }
 
-impl End<'_> {
-    /// Whether one value comes of all results.
-    pub fn is_reduction(&self) -> bool {
-        !matches!(self, End::Collect)
-    }
-}
-
 /// How a map runs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MapOptions {
