@@ -1,10 +1,11 @@
-//! Compiled cells on disk, so that a cell that was compiled before, in whatever notebook, isn't compiled again.
+//! Compiled cells on disk, and px, so that what was compiled before, in whatever notebook, isn't compiled again.
 //!
 //! An entry is one file, written under another name and renamed, so several kernels can use the folder at once and a
 //! kernel that is killed leaves nothing half written; a checksum finds what a failing disk left. Entries that weren't
 //! used for longest go first when there is too much. Entries hold code that will be run, so the folder must be private.
 
 use crate::namespace::Variables;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
@@ -36,6 +37,15 @@ pub struct CacheInfo {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct CacheKey(pub [u8; 32]);
 
+/// What can be kept: each kind in files with an ending of its own.
+pub(crate) trait Kept: Serialize + DeserializeOwned {
+    const SUFFIX: &'static str;
+}
+
+impl Kept for CachedCell {
+    const SUFFIX: &'static str = "cell";
+}
+
 /// A compiled cell.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct CachedCell {
@@ -54,7 +64,10 @@ pub(crate) struct CachedCell {
 
 /// Every format has a number of its own.
 const MAGIC: &[u8; 8] = b"CHORUS\x00\x01";
-const SUFFIX: &str = "cell";
+/// Those of all kinds.
+const SUFFIXES: [&str; 2] = [CachedCell::SUFFIX, crate::built::Built::SUFFIX];
+/// The ending of a file that is being written.
+const NEW: &str = "new";
 /// An entry that would take more than this part of the cache isn't kept.
 const LARGEST: u64 = 8;
 /// Entries between two looks at the size of it all.
@@ -89,7 +102,9 @@ impl CacheConfig {
     /// How much there is.
     pub fn info(&self) -> io::Result<CacheInfo> {
         let entries = self.entries()?;
-        Ok(CacheInfo { cells: entries.len() as u64, bytes: entries.iter().map(|entry| entry.size).sum() })
+        let is_cell = |entry: &&Found| entry.path.extension().is_some_and(|suffix| suffix == CachedCell::SUFFIX);
+        let cells = entries.iter().filter(is_cell).count() as u64;
+        Ok(CacheInfo { cells, bytes: entries.iter().map(|entry| entry.size).sum() })
     }
 
     /// Removes everything. Kernels that run go on, and fill it again. Returns what was there.
@@ -113,7 +128,8 @@ impl CacheConfig {
         let entries = listing.flatten().filter_map(|entry| {
             let path = entry.path();
             let data = entry.metadata().ok()?;
-            let is_entry = data.is_file() && path.extension().is_some_and(|suffix| suffix == SUFFIX);
+            let is_entry =
+                data.is_file() && path.extension().is_some_and(|found| SUFFIXES.iter().any(|suffix| found == *suffix));
             is_entry.then(|| Found { path, size: data.len(), used: data.modified().unwrap_or(SystemTime::UNIX_EPOCH) })
         });
         Ok(entries.collect())
@@ -143,7 +159,7 @@ impl CacheConfig {
         for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
             let path = entry.path();
             let age = entry.metadata().and_then(|data| data.modified()).ok().and_then(|time| time.elapsed().ok());
-            if path.extension().is_some_and(|suffix| suffix == "new") && age.is_some_and(|age| age >= older_than) {
+            if path.extension().is_some_and(|suffix| suffix == NEW) && age.is_some_and(|age| age >= older_than) {
                 let _ = fs::remove_file(path);
             }
         }
@@ -170,51 +186,51 @@ impl Cache {
     }
 
     /// The entry, if it is there and as it was written.
-    pub fn get(&self, key: CacheKey) -> Option<CachedCell> {
-        let mut file = File::open(self.path(key)).ok()?;
+    pub fn get<T: Kept>(&self, key: CacheKey) -> Option<T> {
+        let mut file = File::open(self.path::<T>(key)).ok()?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).ok()?;
         match decode(&bytes) {
-            Some(cell) => {
+            Some(kept) => {
                 // What is used stays longest. Reading is what matters.
                 let _ = file.set_modified(SystemTime::now());
-                Some(cell)
+                Some(kept)
             }
             None => {
-                self.remove(key);
+                self.remove::<T>(key);
                 None
             }
         }
     }
 
     /// Keeps an entry. What can't be kept is compiled again, so that is only logged.
-    pub fn put(&self, key: CacheKey, cell: &CachedCell) {
-        match self.write(key, cell) {
+    pub fn put<T: Kept>(&self, key: CacheKey, kept: &T) {
+        match self.write(key, kept) {
             Ok(()) if self.written.fetch_add(1, Ordering::Relaxed) % TRIM_EVERY == TRIM_EVERY - 1 => self.trim_later(),
             Ok(()) => {}
-            Err(error) => tracing::warn!(%error, "a compiled cell can't be kept in {}", self.config.folder.display()),
+            Err(error) => tracing::warn!(%error, "what was compiled can't be kept in {}", self.config.folder.display()),
         }
     }
 
     /// Drops an entry that turned out to be of no use.
-    pub fn remove(&self, key: CacheKey) {
-        let _ = fs::remove_file(self.path(key));
+    pub fn remove<T: Kept>(&self, key: CacheKey) {
+        let _ = fs::remove_file(self.path::<T>(key));
     }
 
-    fn write(&self, key: CacheKey, cell: &CachedCell) -> io::Result<()> {
-        let bytes = encode(cell)?;
+    fn write<T: Kept>(&self, key: CacheKey, kept: &T) -> io::Result<()> {
+        let bytes = encode(kept)?;
         if bytes.len() as u64 > self.config.limit / LARGEST {
             return Ok(());
         }
-        let mut file = tempfile::Builder::new().prefix("cell-").suffix(".new").tempfile_in(&self.config.folder)?;
+        let mut file = tempfile::Builder::new().suffix(&format!(".{NEW}")).tempfile_in(&self.config.folder)?;
         file.write_all(&bytes)?;
-        file.persist(self.path(key)).map_err(|error| error.error)?;
+        file.persist(self.path::<T>(key)).map_err(|error| error.error)?;
         Ok(())
     }
 
-    fn path(&self, key: CacheKey) -> PathBuf {
+    fn path<T: Kept>(&self, key: CacheKey) -> PathBuf {
         let name: String = key.0.iter().map(|byte| format!("{byte:02x}")).collect();
-        self.config.folder.join(name).with_extension(SUFFIX)
+        self.config.folder.join(name).with_extension(T::SUFFIX)
     }
 
     /// Nobody waits for it.
@@ -228,16 +244,16 @@ impl Cache {
     }
 }
 
-fn encode(cell: &CachedCell) -> io::Result<Vec<u8>> {
+fn encode(kept: &impl Kept) -> io::Result<Vec<u8>> {
     let head = vec![0; MAGIC.len() + blake3::OUT_LEN];
-    let mut bytes = postcard::to_extend(cell, head).map_err(io::Error::other)?;
+    let mut bytes = postcard::to_extend(kept, head).map_err(io::Error::other)?;
     let sum = blake3::hash(&bytes[MAGIC.len() + blake3::OUT_LEN..]);
     bytes[..MAGIC.len()].copy_from_slice(MAGIC);
     bytes[MAGIC.len()..MAGIC.len() + blake3::OUT_LEN].copy_from_slice(sum.as_bytes());
     Ok(bytes)
 }
 
-fn decode(bytes: &[u8]) -> Option<CachedCell> {
+fn decode<T: Kept>(bytes: &[u8]) -> Option<T> {
     let (sum, body) = bytes.strip_prefix(MAGIC)?.split_first_chunk::<{ blake3::OUT_LEN }>()?;
     if blake3::hash(body) != *sum {
         return None;
@@ -286,7 +302,7 @@ mod tests {
     fn what_was_put_is_there_for_others_too() {
         let (_folder, cache) = cache(1 << 20);
         let key = CacheKey([1; 32]);
-        assert_eq!(cache.get(key), None);
+        assert_eq!(cache.get::<CachedCell>(key), None);
         cache.put(key, &cell(100));
         let other = Cache::open(CacheConfig::clone(&cache.config)).unwrap();
         assert_eq!(other.get(key), Some(cell(100)));
@@ -294,7 +310,7 @@ mod tests {
         assert_eq!(other.get(key), Some(cell(200)));
         assert_eq!(other.config.info().unwrap().cells, 1);
         assert_eq!(cache.config.clear().unwrap().cells, 1);
-        assert_eq!((other.get(key), cache.config.info().unwrap()), (None, CacheInfo::default()));
+        assert_eq!((other.get::<CachedCell>(key), cache.config.info().unwrap()), (None, CacheInfo::default()));
     }
 
     #[test]
@@ -303,16 +319,16 @@ mod tests {
         for number in 0..12 {
             cache.put(CacheKey([number; 32]), &cell(800));
             let old = SystemTime::now() - Duration::from_secs(1000 - u64::from(number));
-            File::open(cache.path(CacheKey([number; 32]))).unwrap().set_modified(old).unwrap();
+            File::open(cache.path::<CachedCell>(CacheKey([number; 32]))).unwrap().set_modified(old).unwrap();
         }
-        assert!(cache.get(CacheKey([0; 32])).is_some());
+        assert!(cache.get::<CachedCell>(CacheKey([0; 32])).is_some());
         cache.config.trim().unwrap();
         assert!(cache.config.info().unwrap().bytes <= 9_000);
-        assert!(cache.get(CacheKey([0; 32])).is_some(), "it was used");
-        assert!(cache.get(CacheKey([1; 32])).is_none());
-        assert!(cache.get(CacheKey([11; 32])).is_some());
+        assert!(cache.get::<CachedCell>(CacheKey([0; 32])).is_some(), "it was used");
+        assert!(cache.get::<CachedCell>(CacheKey([1; 32])).is_none());
+        assert!(cache.get::<CachedCell>(CacheKey([11; 32])).is_some());
         cache.put(CacheKey([99; 32]), &cell(2_000));
-        assert!(cache.get(CacheKey([99; 32])).is_none(), "it is too large to be kept");
+        assert!(cache.get::<CachedCell>(CacheKey([99; 32])).is_none(), "it is too large to be kept");
     }
 
     #[test]
@@ -331,8 +347,8 @@ mod tests {
             let mut bytes = whole.clone();
             let at = at % bytes.len();
             bytes[at] = to;
-            prop_assert_eq!(decode(&bytes).is_some(), bytes == whole);
-            prop_assert_eq!(decode(&whole[..cut.min(whole.len() - 1)]), None);
+            prop_assert_eq!(decode::<CachedCell>(&bytes).is_some(), bytes == whole);
+            prop_assert_eq!(decode::<CachedCell>(&whole[..cut.min(whole.len() - 1)]), None);
         }
     }
 }

@@ -6,6 +6,7 @@
 //! that ended.
 
 mod backtrace;
+mod built;
 mod cache;
 mod command;
 mod compiler;

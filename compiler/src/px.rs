@@ -89,6 +89,11 @@ pub(crate) fn build_ahead(manifest: &str, folder: &Path, px: &Path, program: &Pa
     Ok(())
 }
 
+/// The paths of its source files.
+pub(crate) fn files() -> impl Iterator<Item = &'static str> {
+    FILES.iter().map(|(name, _)| *name).filter(|name| name.ends_with(".rs"))
+}
+
 /// The texts of its files.
 pub(crate) fn sources() -> impl Iterator<Item = &'static str> {
     FILES.iter().map(|(_, text)| *text)

@@ -105,7 +105,7 @@ impl Reuse {
         if place.keeps_values && self.loaded.contains(&place.key) {
             return None;
         }
-        let found = self.cache.as_ref()?.get(place.key)?;
+        let found: CachedCell = self.cache.as_ref()?.get(place.key)?;
         found.before.iter().all(|(name, variable)| variables.get(name) == Some(variable)).then_some(found)
     }
 
@@ -126,7 +126,7 @@ impl Reuse {
     /// The entry turned out to be of no use.
     pub fn remove(&self, place: Place) {
         if let Some(cache) = &self.cache {
-            cache.remove(place.key);
+            cache.remove::<CachedCell>(place.key);
         }
     }
 
@@ -176,7 +176,7 @@ fn configuration_files() -> Vec<PathBuf> {
 }
 
 /// Adds a part so that no two lists of parts look the same.
-fn add(hasher: &mut blake3::Hasher, part: &[u8]) {
+pub(crate) fn add(hasher: &mut blake3::Hasher, part: &[u8]) {
     hasher.update(&(part.len() as u64).to_le_bytes());
     hasher.update(part);
 }

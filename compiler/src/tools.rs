@@ -166,7 +166,13 @@ fn wrap(mut args: Vec<OsString>) -> io::Result<()> {
         args = prepare(args)?;
     }
     let is_cell = is_crate(&args, &["ctx"]);
-    args.splice(0..0, std::env::var_os(INNER));
+    let inner = std::env::var_os(INNER);
+    if is_crate(&args, &["px"])
+        && let Some(built) = crate::built::build_or_take(&args, || command(inner.iter().chain(args.first()).cloned()))
+    {
+        std::process::exit(built?);
+    }
+    args.splice(0..0, inner);
     match is_cell {
         true => compile(&args, || command(args.iter().cloned())),
         false => Err(command(args.into_iter()).exec()),
