@@ -39,8 +39,7 @@ impl<'a> Dependence<'a> {
     ) -> Dependence<'a> {
         let own_names: BTreeSet<&str> = own.iter().filter_map(Definition::name).collect();
         let replaced = |item: &Definition| item.name().is_some_and(|name| own_names.contains(name));
-        let mut left: Vec<&'a Definition> = all.iter().copied().filter(|item| !replaced(item)).collect();
-        let defined: BTreeSet<&str> = left.iter().copied().chain(own).filter_map(Definition::name).collect();
+        let left: Vec<&'a Definition> = all.iter().copied().filter(|item| !replaced(item)).collect();
 
         let mut found = Dependence::default();
         let mut new: BTreeSet<&str> = cell.statements.iter().flat_map(|piece| words(&piece.text)).collect();
@@ -59,6 +58,20 @@ impl<'a> Dependence<'a> {
             found.definitions.insert(&item.piece.text);
             new.extend(words(&item.piece.text));
         }
+        found.reach(new, left, own);
+        found
+    }
+
+    /// What stands for texts with these words; `all` are the definitions that there are, beside those of the text's own.
+    pub fn of_words(new: BTreeSet<&'a str>, all: &[&'a Definition]) -> Dependence<'a> {
+        let mut found = Dependence::default();
+        found.reach(new, all.to_vec(), &[]);
+        found
+    }
+
+    fn reach(&mut self, mut new: BTreeSet<&'a str>, mut left: Vec<&'a Definition>, own: &'a [Definition]) {
+        let defined: BTreeSet<&str> = left.iter().copied().chain(own).filter_map(Definition::name).collect();
+        let found = self;
         left.retain(|item| {
             let text = &item.piece.text;
             match item.nature.reach {
@@ -85,7 +98,6 @@ impl<'a> Dependence<'a> {
             });
             new.retain(|word| !known.contains(word));
         }
-        found
     }
 
     /// Whether an object made of these texts and `statements` is the same whenever and wherever it is made.

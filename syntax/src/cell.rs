@@ -3,6 +3,7 @@
 //! Parsing is rust-analyzer's, as in evcxr, so both see the same statements; it never fails, however broken the
 //! text is.
 
+use crate::imports::{Import, imports};
 use crate::nature::Nature;
 use ra_ap_syntax::ast::{self, AstNode, HasName};
 use ra_ap_syntax::{Edition, SourceFile, SyntaxNode};
@@ -73,8 +74,8 @@ pub struct Item {
     pub piece: Piece,
     /// What it is to other texts.
     pub nature: Nature,
-    /// Whether another item could replace it by its name. An `impl` has none.
-    pub named: bool,
+    /// What it imports, if it is a `use`.
+    pub imports: Vec<Import>,
 }
 
 /// A variable that a `let` defines.
@@ -109,9 +110,11 @@ impl Cell {
             let piece = piece(&cell.rust, &node);
             match ast::Item::cast(node.clone()) {
                 Some(item) => {
-                    let named =
-                        !matches!(item, ast::Item::Impl(_) | ast::Item::MacroCall(_) | ast::Item::ExternBlock(_));
-                    cell.items.push(Item { piece, nature: Nature::of(&item), named });
+                    let imports = match &item {
+                        ast::Item::Use(item) => imports(item),
+                        _ => Vec::new(),
+                    };
+                    cell.items.push(Item { piece, nature: Nature::of(&item), imports });
                 }
                 None if ast::Attr::can_cast(node.kind()) => cell.attributes.push(piece),
                 None => {
@@ -229,14 +232,13 @@ mod tests {
     #[test]
     fn items_statements_and_the_result_are_told_apart() {
         let cell = Cell::parse("use std::fmt;\nfn f() -> i32 { 1 }\nlet x = f();\n  x + 1");
-        assert_eq!(cell.items.iter().map(|i| (i.piece.line, i.named)).collect::<Vec<_>>(), [(1, true), (2, true)]);
+        assert_eq!(cell.items.iter().map(|i| i.piece.line).collect::<Vec<_>>(), [1, 2]);
         assert_eq!(cell.items[1].piece.text, "fn f() -> i32 { 1 }");
         assert_eq!(cell.statements.iter().map(|s| (s.line, s.column)).collect::<Vec<_>>(), [(3, 1), (4, 3)]);
         assert!(cell.has_result);
         assert!(!Cell::parse("let x = 1;").has_result);
         assert!(!Cell::parse("x + 1;").has_result);
         assert!(!Cell::parse("struct A; impl A {}").has_result);
-        assert!(!Cell::parse("struct A; impl A {}").items[1].named);
     }
 
     #[test]

@@ -6,9 +6,11 @@
 mod cell;
 mod complete;
 mod expression;
+mod imports;
 mod nature;
 
 pub use cell::{Broken, Cell, CommandLine, Item, Let, Piece, is_expression, split_commands};
 pub use complete::{Completeness, completeness};
 pub use expression::{Expression, Parameters, Shape};
-pub use nature::{Nature, Reach, words, words_of};
+pub use imports::Import;
+pub use nature::{Block, Nature, Reach, words, words_of};

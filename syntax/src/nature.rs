@@ -12,6 +12,23 @@ pub struct Nature {
     pub is_type: bool,
     /// To which texts it may matter.
     pub reach: Reach,
+    /// Whose it is, if it is an `impl`.
+    pub block: Option<Block>,
+}
+
+/// What an `impl` is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// The trait, without blanks.
+    pub of_trait: Option<String>,
+    /// The type, without blanks.
+    pub of_type: String,
+    /// The last names of their paths, the type's first.
+    pub names: Vec<String>,
+    /// The names that it defines.
+    pub members: BTreeSet<String>,
+    /// Its beginning, as it is written.
+    pub head: String,
 }
 
 /// To which texts an item may matter.
@@ -88,14 +105,55 @@ impl Nature {
         let all_words = |text: &str| words(text).map(str::to_owned).collect();
         let has_hidden_impl = || item.syntax().descendants().skip(1).any(|node| ast::Impl::can_cast(node.kind()));
         let reach = match item {
-            ast::Item::Use(_) => Reach::Import,
+            ast::Item::Use(_) | ast::Item::ExternCrate(_) => Reach::Import,
             _ if !has_harmless_attributes(item) || has_hidden_impl() => Reach::Any,
             ast::Item::Trait(_) => Reach::Words(all_words(&text)),
             ast::Item::Impl(_) => Reach::Words(all_words(text.split('{').next().unwrap_or_default())),
             _ if name.is_some() => Reach::Name,
             _ => Reach::Any,
         };
-        Nature { name, is_type, reach }
+        let block = match item {
+            ast::Item::Impl(block) => Some(Block::of(block)),
+            _ => None,
+        };
+        Nature { name, is_type, reach, block }
+    }
+
+    /// What an import is that brings this name.
+    pub fn of_import(name: Option<String>) -> Nature {
+        Nature { name, is_type: false, reach: Reach::Import, block: None }
+    }
+}
+
+impl Block {
+    fn of(block: &ast::Impl) -> Block {
+        let dense = |ty: ast::Type| ty.syntax().text().to_string().replace(char::is_whitespace, "");
+        let last_name = |ty: ast::Type| {
+            let path = ty.syntax().descendants().find_map(ast::Path::cast)?;
+            Some(path.segment()?.name_ref()?.text().to_string())
+        };
+        let members = block.assoc_item_list().into_iter().flat_map(|list| list.assoc_items());
+        let members = members.filter_map(|item| match item {
+            ast::AssocItem::Const(it) => it.name(),
+            ast::AssocItem::Fn(it) => it.name(),
+            ast::AssocItem::TypeAlias(it) => it.name(),
+            ast::AssocItem::MacroCall(_) => None,
+        });
+        let text = block.syntax().text().to_string();
+        let head = text.find("impl").map_or(text.as_str(), |at| &text[at..]).split('{').next().unwrap_or_default();
+        Block {
+            of_trait: block.trait_().map(dense),
+            of_type: block.self_ty().map(dense).unwrap_or_default(),
+            names: block.self_ty().into_iter().chain(block.trait_()).filter_map(last_name).collect(),
+            members: members.map(|name| name.text().to_string()).collect(),
+            head: head.split_whitespace().collect::<Vec<_>>().join(" "),
+        }
+    }
+
+    /// Whether there can't be both: the same trait for the same type, or the same names in a type.
+    pub fn replaces(&self, other: &Block) -> bool {
+        let same = self.of_trait == other.of_trait && self.of_type == other.of_type;
+        same && (self.of_trait.is_some() || !self.members.is_disjoint(&other.members))
     }
 }
 

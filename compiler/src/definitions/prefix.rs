@@ -1,0 +1,119 @@
+//! The definitions as Rust, in front of a cell.
+//!
+//! evcxr keeps items by name and has no way to forget one. So each text names all that it may know: those that hold as
+//! they are, and the others by an empty item that rustc never sees. What has no name, as an `impl`, evcxr keeps with the
+//! last named item in front of it: they all stand behind one item of ours, and are replaced together.
+
+use super::Definitions;
+use crate::source_map::MappedPiece;
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+/// The item that those without a name stand behind.
+const HOLDER: &str = "chorus_unnamed";
+
+/// Names that an item can only have as `r#name`.
+const KEYWORDS: &[&str] = &[
+    "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "do", "dyn", "else", "enum",
+    "extern", "false", "final", "fn", "for", "gen", "if", "impl", "in", "let", "loop", "macro", "match", "mod", "move",
+    "mut", "override", "priv", "pub", "ref", "return", "static", "struct", "trait", "true", "try", "type", "typeof",
+    "unsafe", "unsized", "use", "virtual", "where", "while", "yield",
+];
+
+/// Definitions as text.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Prefix {
+    /// Rust; ends with a line's end.
+    pub text: String,
+    /// Which definition begins on which line, in this order.
+    pub(crate) stretches: Vec<Stretch>,
+    /// What evcxr keeps for good once it has compiled this.
+    pub for_good: BTreeSet<String>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Stretch {
+    line: usize,
+    entry: usize,
+    piece: MappedPiece,
+}
+
+/// A place in a definition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Spot {
+    /// The entry's number.
+    pub entry: usize,
+    /// Its cell.
+    pub cell: u32,
+    /// 1-based line there.
+    pub line: usize,
+    /// 1-based column there.
+    pub column: usize,
+    /// That line.
+    pub text: String,
+}
+
+impl Prefix {
+    /// Of those definitions that `holds` names by number, for a state that has these `for_good` already.
+    pub fn of(definitions: &Definitions, for_good: &BTreeSet<String>, holds: impl Fn(usize) -> bool) -> Prefix {
+        let mut prefix = Prefix { for_good: for_good.clone(), ..Prefix::default() };
+        let held = || definitions.entries().iter().enumerate().filter(|(index, _)| holds(*index));
+        let mut names: BTreeSet<&str> = definitions.names.iter().map(String::as_str).collect();
+        for (index, entry) in held() {
+            let definition = &entry.definition;
+            if let Some(name) = definition.name() {
+                names.remove(name);
+            } else if !definition.is_for_good() || !prefix.for_good.insert(definition.piece.text.clone()) {
+                continue;
+            }
+            prefix.add(index, &definition.piece);
+        }
+        for name in names {
+            let raw = if KEYWORDS.contains(&name) { "r#" } else { "" };
+            let _ = writeln!(prefix.text, "#[cfg(any())] fn {raw}{name}() {{}}");
+        }
+        let _ = writeln!(prefix.text, "#[cfg(any())] fn {HOLDER}() {{}}");
+        for (index, entry) in held() {
+            if entry.definition.name().is_none() && !entry.definition.is_for_good() {
+                prefix.add(index, &entry.definition.piece);
+            }
+        }
+        prefix
+    }
+
+    /// Of all that hold.
+    pub fn whole(definitions: &Definitions, for_good: &BTreeSet<String>) -> Prefix {
+        Prefix::of(definitions, for_good, |index| definitions.entries()[index].aside.is_none())
+    }
+
+    fn add(&mut self, entry: usize, piece: &MappedPiece) {
+        self.stretches.push(Stretch { line: self.lines() + 1, entry, piece: piece.clone() });
+        self.text.push_str(&piece.text);
+        self.text.push('\n');
+    }
+
+    /// How many lines it has.
+    pub fn lines(&self) -> usize {
+        self.text.matches('\n').count()
+    }
+
+    /// Where in a definition a 1-based place of the text is.
+    pub fn spot(&self, line: usize, column: usize) -> Option<Spot> {
+        let at = self.stretches.partition_point(|stretch| stretch.line <= line).checked_sub(1)?;
+        let Stretch { line: first, entry, piece } = &self.stretches[at];
+        let below = line - first;
+        let text = piece.text.lines().nth(below)?;
+        Some(Spot {
+            entry: *entry,
+            cell: piece.cell,
+            line: piece.line + below,
+            column: if below == 0 { column + piece.column - 1 } else { column },
+            text: piece.shown.lines().nth(below).unwrap_or(text).to_owned(),
+        })
+    }
+
+    /// The definition that is this line, alone. evcxr writes imports anew, and knows no place in them.
+    pub fn entry_of(&self, line: &str) -> Option<usize> {
+        self.stretches.iter().find(|stretch| stretch.piece.text == line).map(|stretch| stretch.entry)
+    }
+}
