@@ -13,4 +13,4 @@ pub use cell::{Broken, Cell, CommandLine, Item, Let, Piece, is_expression, split
 pub use complete::{Completeness, completeness};
 pub use expression::{Expression, Parameters, Shape};
 pub use imports::Import;
-pub use nature::{Block, Nature, Reach, words, words_of};
+pub use nature::{Block, Nature, Reach, macros_of, words, words_of};

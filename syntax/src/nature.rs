@@ -1,6 +1,6 @@
 //! What an item is to other texts, told from its own text: its name, and whom it may matter to.
 
-use ra_ap_syntax::ast::{self, AstNode, HasAttrs, HasName};
+use ra_ap_syntax::ast::{self, AstNode, HasAttrs, HasGenericParams, HasName};
 use std::collections::BTreeSet;
 
 /// What an item is to other texts.
@@ -12,6 +12,8 @@ pub struct Nature {
     pub is_type: bool,
     /// To which texts it may matter.
     pub reach: Reach,
+    /// Whether an attribute or a derive of it may name anything, in a way that its text doesn't show.
+    pub is_opaque: bool,
     /// Whose it is, if it is an `impl`.
     pub block: Option<Block>,
 }
@@ -19,9 +21,9 @@ pub struct Nature {
 /// What an `impl` is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {
-    /// The trait, without blanks.
+    /// The trait, without blanks, and with numbers for what the `impl` is generic over.
     pub of_trait: Option<String>,
-    /// The type, without blanks.
+    /// The type, in the same way.
     pub of_type: String,
     /// The last names of their paths, the type's first.
     pub names: Vec<String>,
@@ -116,18 +118,33 @@ impl Nature {
             ast::Item::Impl(block) => Some(Block::of(block)),
             _ => None,
         };
-        Nature { name, is_type, reach, block }
+        Nature { name, is_type, reach, is_opaque: !has_harmless_attributes(item), block }
     }
 
     /// What an import is that brings this name.
     pub fn of_import(name: Option<String>) -> Nature {
-        Nature { name, is_type: false, reach: Reach::Import, block: None }
+        Nature { name, is_type: false, reach: Reach::Import, is_opaque: false, block: None }
     }
 }
 
 impl Block {
     fn of(block: &ast::Impl) -> Block {
-        let dense = |ty: ast::Type| ty.syntax().text().to_string().replace(char::is_whitespace, "");
+        let generics = block.generic_param_list().into_iter().flat_map(|list| list.generic_params());
+        let generics = generics.filter_map(|param| match param {
+            ast::GenericParam::ConstParam(it) => Some(it.name()?.text().to_string()),
+            ast::GenericParam::TypeParam(it) => Some(it.name()?.text().to_string()),
+            ast::GenericParam::LifetimeParam(it) => Some(it.lifetime()?.text().to_string()),
+        });
+        let generics: Vec<String> = generics.collect();
+        let dense = |ty: ast::Type| {
+            let tokens = ty.syntax().descendants_with_tokens().filter_map(|part| part.into_token());
+            let tokens = tokens.filter(|token| !token.kind().is_trivia());
+            let numbered = tokens.map(|token| match generics.iter().position(|name| name == token.text()) {
+                Some(number) => format!("#{number}"),
+                None => token.text().to_owned(),
+            });
+            numbered.collect::<String>()
+        };
         let last_name = |ty: ast::Type| {
             let path = ty.syntax().descendants().find_map(ast::Path::cast)?;
             Some(path.segment()?.name_ref()?.text().to_string())
@@ -162,6 +179,17 @@ fn has_harmless_attributes(item: &ast::Item) -> bool {
         let text = meta.syntax().text().to_string();
         let name = words_of(&text).next().unwrap_or_default();
         HARMLESS.contains(&name) && (name != "derive" || words_of(&text).all(|word| HARMLESS.contains(&word)))
+    })
+}
+
+/// The macros that a text calls, by their paths as they are written; perhaps with some that stand in a string.
+pub fn macros_of(text: &str) -> impl Iterator<Item = &str> {
+    text.match_indices('!').filter_map(|(at, _)| {
+        let before = text[..at].trim_end();
+        let name = before.trim_end_matches(|c: char| c.is_alphanumeric() || c == '_' || c == ':').len();
+        let name = before[name..].trim_start_matches(':');
+        let is_call = text[at + 1..].trim_start().starts_with(['(', '[', '{']);
+        (is_call && !name.is_empty() && !COMMON.contains(&name)).then_some(name)
     })
 }
 

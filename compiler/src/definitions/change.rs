@@ -103,7 +103,25 @@ impl Change {
         });
         let back =
             self.tried.iter().map(|index| format!("{} is back: it fits again.", before.entries()[*index].label()));
-        aside.chain(back).collect()
+        aside.chain(back).chain(self.losses(before, items)).collect()
+    }
+
+    /// Methods that went because their `impl` was replaced.
+    fn losses(&self, before: &Definitions, items: &[Definition]) -> Vec<String> {
+        let blocks = || items.iter().filter_map(|item| item.nature.block.as_ref());
+        let replaced = self.replaced.iter().map(|index| &before.entries()[*index]);
+        let lost = replaced.filter_map(|entry| {
+            let old = entry.definition.nature.block.as_ref()?;
+            // Without one in its place it went with its type, whose cell it is in.
+            blocks().find(|new| new.replaces(old) && new.of_trait.is_none())?;
+            let same = blocks().filter(|new| new.of_type == old.of_type);
+            let kept: BTreeSet<&String> = same.flat_map(|new| &new.members).collect();
+            let lost: Vec<&str> = old.members.iter().filter(|name| !kept.contains(name)).map(String::as_str).collect();
+            let what = lost.join("`, `");
+            let says = || format!("{} was replaced by that of this cell, which has no `{what}`.", entry.label());
+            (!lost.is_empty()).then(says)
+        });
+        lost.collect()
     }
 }
 
