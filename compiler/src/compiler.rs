@@ -329,7 +329,7 @@ impl Compiler {
         let failed = |error: evcxr::Error| Failure::from(Diagnostic::error(error.to_string()));
         let (snapshot, held) = self.snapshot_for(&variables, &Change::default())?.map_err(|it| failed(it.error))?;
         let snapshot = self.configured(&snapshot, held.settings)?;
-        let prefix = Prefix::of(&self.shared, &held.for_good, |_| false);
+        let prefix = Prefix::of(&self.shared, [], &held.for_good, |_| false);
         let code = format!("{}();", prefix.text);
         let built = self.evcxr.get()?.evaluator.eval(&code, &snapshot, &mut |_| Answer::Succeeded).map_err(failed)?;
         self.remember(variables, prefix.for_good, built);

@@ -162,7 +162,7 @@ impl Diagnostic {
             let Some(span) = message.span else { continue };
             let earlier = lines.prefix.spot(span.start_line, span.start_column).filter(|spot| spot.cell > 0);
             let earlier = earlier.filter(|_| span.start_line <= lines.prefix.lines());
-            if let Some(Spot { cell, line, column, text, .. }) = earlier {
+            if let Some(Spot { entry, cell, line, column, text }) = earlier {
                 diagnostic.spans.push(Span {
                     line,
                     column,
@@ -175,7 +175,7 @@ impl Diagnostic {
                     },
                     primary: message.is_primary,
                     text,
-                    cell: Some(cell),
+                    cell: entry.map(|_| cell),
                 });
                 continue;
             }

@@ -94,8 +94,10 @@ impl Compiler {
         };
         let snapshot = self.configured(&snapshot, held.settings)?;
         let holds = |index| work.change.holds(index) && reach.is_none_or(|reach| reach.contains(&index));
-        let prefix = Prefix::of(&self.shared, &held.for_good, holds);
-        let code = work.parsed.behind(&prefix.text);
+        let moved = work.items.iter().filter(|item| item.nature.is_macro);
+        let prefix = Prefix::of(&self.shared, moved, &held.for_good, holds);
+        let moved = work.parsed.items.iter().filter(|item| item.nature.is_macro).map(|item| &item.piece);
+        let code = work.parsed.behind(&prefix.text, moved);
         let preload = self.preload.clone();
         let interrupter = self.interrupter.clone();
         let evaluator = &mut self.evcxr.get()?.evaluator;
@@ -175,7 +177,7 @@ impl Compiler {
         let needed = Dependence::of_words(types, &all).definitions;
         let is_needed = |index: &usize| needed.contains(self.shared.entries()[*index].definition.piece.text.as_str());
         let needed: BTreeSet<usize> = held.map(|(index, _)| index).filter(is_needed).collect();
-        let prefix = Prefix::of(&self.shared, &held_by.for_good, |index| needed.contains(&index));
+        let prefix = Prefix::of(&self.shared, [], &held_by.for_good, |index| needed.contains(&index));
         let snapshot = self.configured(&snapshot, held_by.settings)?;
         let derived = difference.derive(&mut self.evcxr.get()?.evaluator, &prefix, snapshot.clone());
         let derived = match derived {
@@ -248,7 +250,7 @@ impl Compiler {
         if !cell.has_result || !errors.iter().any(unclear) || self.interrupter.was_asked() {
             return failed;
         }
-        let code = format!("{}{};", failed.prefix.text, cell.rust.trim_end());
+        let code = format!("{};", failed.code.trim_end());
         let Some(evcxr) = self.evcxr.ready() else { return failed };
         match evcxr.evaluator.eval(&code, &failed.snapshot, &mut |_| Answer::Panicked) {
             Err(error @ evcxr::Error::CompilationErrors(_)) => Failed { error, code, ..failed },

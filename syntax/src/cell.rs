@@ -142,13 +142,14 @@ impl Cell {
     }
 
     /// Its Rust behind other lines, on which no attribute may stand: its attributes go before them, on their first line.
-    pub fn behind(&self, lines: &str) -> String {
+    /// What was `moved` there is left out; all else keeps its place.
+    pub fn behind<'a>(&'a self, lines: &str, moved: impl IntoIterator<Item = &'a Piece>) -> String {
         let (mut attributes, mut rest) = (String::new(), self.rust.clone());
         for attribute in self.attributes.iter().filter(|_| !lines.is_empty()) {
             attributes.extend(attribute.text.split('\n').flat_map(|line| [line, " "]));
-            let blank = attribute.text.replace(|c| c != '\n', " ");
-            rest = rest.replacen(&attribute.text, &blank, 1);
+            blank(&mut rest, attribute);
         }
+        moved.into_iter().for_each(|piece| blank(&mut rest, piece));
         format!("{attributes}{lines}{rest}")
     }
 }
@@ -209,6 +210,16 @@ fn piece(rust: &str, node: &SyntaxNode) -> Piece {
         text: node.text().to_string(),
         line: before.matches('\n').count() + 1,
         column: before[line_start..].chars().count() + 1,
+    }
+}
+
+/// Puts blanks in the piece's place, as many as it has characters.
+fn blank(rust: &mut String, piece: &Piece) {
+    let before: usize = rust.split_inclusive('\n').take(piece.line - 1).map(str::len).sum();
+    let column: usize = rust[before..].chars().take(piece.column - 1).map(char::len_utf8).sum();
+    let range = before + column..before + column + piece.text.len();
+    if rust.get(range.clone()) == Some(&piece.text) {
+        rust.replace_range(range, &piece.text.replace(|c| c != '\n', " "));
     }
 }
 
@@ -277,10 +288,12 @@ mod tests {
         let cell = Cell::parse("#![allow(\n  dead_code)] #![a]\nfn f() {}\n1");
         assert_eq!((cell.attributes.len(), cell.items.len(), cell.statements.len()), (2, 1, 1));
         assert_eq!(
-            cell.behind("use b;\n"),
+            cell.behind("use b;\n", []),
             "#![allow(   dead_code)] #![a] use b;\n         \n                   \nfn f() {}\n1"
         );
-        assert_eq!(cell.behind(""), cell.rust);
+        assert_eq!(cell.behind("", []), cell.rust);
+        let cell = Cell::parse("é(); fn f() {}\n fn f() {\n} 1");
+        assert_eq!(cell.behind("", [&cell.items[1].piece]), "é(); fn f() {}\n         \n  1");
         assert_eq!(Cell::parse("#[derive(Debug)] struct A;").attributes, []);
     }
 

@@ -12,6 +12,8 @@ pub struct Nature {
     pub is_type: bool,
     /// To which texts it may matter.
     pub reach: Reach,
+    /// Whether it is a `macro_rules!` that others find by where it stands, and not by its path.
+    pub is_macro: bool,
     /// Whether an attribute or a derive of it may name anything, in a way that its text doesn't show.
     pub is_opaque: bool,
     /// Whose it is, if it is an `impl`.
@@ -118,12 +120,14 @@ impl Nature {
             ast::Item::Impl(block) => Some(Block::of(block)),
             _ => None,
         };
-        Nature { name, is_type, reach, is_opaque: !has_harmless_attributes(item), block }
+        let is_exported = || item.attrs().any(|attr| attr.simple_name().is_some_and(|name| name == "macro_export"));
+        let is_macro = matches!(item, ast::Item::MacroRules(_)) && !is_exported();
+        Nature { name, is_type, reach, is_macro, is_opaque: !has_harmless_attributes(item), block }
     }
 
     /// What an import is that brings this name.
     pub fn of_import(name: Option<String>) -> Nature {
-        Nature { name, is_type: false, reach: Reach::Import, is_opaque: false, block: None }
+        Nature { name, is_type: false, reach: Reach::Import, is_macro: false, is_opaque: false, block: None }
     }
 }
 

@@ -112,6 +112,7 @@ impl Definitions {
             if let Some(name) = definition.name() {
                 self.entries.retain(|entry| entry.definition.name() != Some(name));
                 self.names.insert(name.to_owned());
+                self.names.extend(definition.nature.is_macro.then(|| prefix::module_of(name)));
             }
             let block = definition.nature.block.as_ref();
             let owner = block.and_then(|block| block.names.iter().find(|name| own.contains(*name)).cloned());

@@ -3,8 +3,12 @@
 //! evcxr keeps items by name and has no way to forget one. So each text names all that it may know: those that hold as
 //! they are, and the others by an empty item that rustc never sees. What has no name, as an `impl`, evcxr keeps with the
 //! last named item in front of it: they all stand behind one item of ours, and are replaced together.
+//!
+//! evcxr's order is no order, but a macro has to stand above its calls, unless it has a path. So each is put into a
+//! module, and imported.
 
 use super::Definitions;
+use crate::dependence::Definition;
 use crate::source_map::MappedPiece;
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -20,6 +24,11 @@ const KEYWORDS: &[&str] = &[
     "unsafe", "unsized", "use", "virtual", "where", "while", "yield",
 ];
 
+/// The module that a macro is put into.
+pub(super) fn module_of(name: &str) -> String {
+    format!("chorus_macro_{name}")
+}
+
 /// Definitions as text.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Prefix {
@@ -34,15 +43,15 @@ pub(crate) struct Prefix {
 #[derive(Clone, Debug)]
 pub(crate) struct Stretch {
     line: usize,
-    entry: usize,
+    entry: Option<usize>,
     piece: MappedPiece,
 }
 
 /// A place in a definition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Spot {
-    /// The entry's number.
-    pub entry: usize,
+    /// The entry's number; `None` is the cell's own.
+    pub entry: Option<usize>,
     /// Its cell.
     pub cell: u32,
     /// 1-based line there.
@@ -54,19 +63,35 @@ pub(crate) struct Spot {
 }
 
 impl Prefix {
-    /// Of those definitions that `holds` names by number, for a state that has these `for_good` already.
-    pub fn of(definitions: &Definitions, for_good: &BTreeSet<String>, holds: impl Fn(usize) -> bool) -> Prefix {
+    /// Of those definitions that `holds` names by number, and of some of the cell's `own`, for a state that has these
+    /// `for_good` already.
+    pub fn of<'a>(
+        definitions: &'a Definitions,
+        own: impl IntoIterator<Item = &'a Definition>,
+        for_good: &BTreeSet<String>,
+        holds: impl Fn(usize) -> bool,
+    ) -> Prefix {
         let mut prefix = Prefix { for_good: for_good.clone(), ..Prefix::default() };
         let held = || definitions.entries().iter().enumerate().filter(|(index, _)| holds(*index));
         let mut names: BTreeSet<&str> = definitions.names.iter().map(String::as_str).collect();
-        for (index, entry) in held() {
-            let definition = &entry.definition;
-            if let Some(name) = definition.name() {
-                names.remove(name);
-            } else if !definition.is_for_good() || !prefix.for_good.insert(definition.piece.text.clone()) {
+        let of_others = held().map(|(index, entry)| (Some(index), &entry.definition));
+        for (index, definition) in of_others.chain(own.into_iter().map(|definition| (None, definition))) {
+            let Some(name) = definition.name() else {
+                if definition.is_for_good() && prefix.for_good.insert(definition.piece.text.clone()) {
+                    prefix.add(index, &definition.piece);
+                }
                 continue;
+            };
+            names.remove(name);
+            if definition.nature.is_macro {
+                let module = module_of(name);
+                names.remove(module.as_str());
+                let _ = writeln!(prefix.text, "mod {module} {{");
+                prefix.add(index, &definition.piece);
+                let _ = writeln!(prefix.text, "pub(crate) use {name}; }}\nuse {module}::{name};");
+            } else {
+                prefix.add(index, &definition.piece);
             }
-            prefix.add(index, &definition.piece);
         }
         for name in names {
             let raw = if KEYWORDS.contains(&name) { "r#" } else { "" };
@@ -75,7 +100,7 @@ impl Prefix {
         let _ = writeln!(prefix.text, "#[cfg(any())] fn {HOLDER}() {{}}");
         for (index, entry) in held() {
             if entry.definition.name().is_none() && !entry.definition.is_for_good() {
-                prefix.add(index, &entry.definition.piece);
+                prefix.add(Some(index), &entry.definition.piece);
             }
         }
         prefix
@@ -83,10 +108,10 @@ impl Prefix {
 
     /// Of all that hold.
     pub fn whole(definitions: &Definitions, for_good: &BTreeSet<String>) -> Prefix {
-        Prefix::of(definitions, for_good, |index| definitions.entries()[index].aside.is_none())
+        Prefix::of(definitions, [], for_good, |index| definitions.entries()[index].aside.is_none())
     }
 
-    fn add(&mut self, entry: usize, piece: &MappedPiece) {
+    fn add(&mut self, entry: Option<usize>, piece: &MappedPiece) {
         self.stretches.push(Stretch { line: self.lines() + 1, entry, piece: piece.clone() });
         self.text.push_str(&piece.text);
         self.text.push('\n');
@@ -114,6 +139,6 @@ impl Prefix {
 
     /// The definition that is this line, alone. evcxr writes imports anew, and knows no place in them.
     pub fn entry_of(&self, line: &str) -> Option<usize> {
-        self.stretches.iter().find(|stretch| stretch.piece.text == line).map(|stretch| stretch.entry)
+        self.stretches.iter().find(|stretch| stretch.piece.text == line).and_then(|stretch| stretch.entry)
     }
 }

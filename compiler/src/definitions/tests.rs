@@ -99,11 +99,11 @@ fn the_prefix_says_all_that_evcxr_may_know() {
     );
     assert_eq!((first.lines(), first.for_good.len()), (8, 1));
     let spot = |line, column| first.spot(line, column).map(|spot| (spot.entry, spot.line, spot.column, spot.text));
-    assert_eq!(spot(3, 3), Some((2, 4, 3, "  1".into())));
-    assert_eq!(spot(8, 1), Some((0, 1, 1, "impl A {}".into())));
+    assert_eq!(spot(3, 3), Some((Some(2), 4, 3, "  1".into())));
+    assert_eq!(spot(8, 1), Some((Some(0), 1, 1, "impl A {}".into())));
     assert_eq!(spot(7, 1), None, "nobody's");
     assert_eq!(first.entry_of("use b::*;"), Some(4));
-    let some = Prefix::of(&all, &first.for_good, |index| index == 1);
+    let some = Prefix::of(&all, [], &first.for_good, |index| index == 1);
     let empty = |name| format!("#[cfg(any())] fn {name}() {{}}\n");
     assert_eq!(some.text, format!("struct A;\n{}{}{}", empty("f"), empty("r#loop"), empty("chorus_unnamed")));
 }
@@ -158,6 +158,26 @@ fn what_is_set_aside_says_so_and_comes_back() {
     assert_eq!(change.notices(&all, &own), ["`make` (In[1]) is back: it fits again."]);
     all.apply(own, &change);
     assert_eq!(all.current().len(), 2);
+}
+
+#[test]
+fn a_macro_is_found_by_its_path() {
+    let (mut all, own) = (none(), items(2, "macro_rules! b { () => {} }"));
+    add(&mut all, "macro_rules! a { () => {} } #[macro_export] macro_rules! c { () => {} }");
+    let prefix = Prefix::of(&all, &own, &BTreeSet::new(), |_| true);
+    let module = |name| {
+        format!(
+            "mod chorus_macro_{name} {{\nmacro_rules! {name} {{ () => {{}} }}\npub(crate) use {name}; }}\nuse chorus_macro_{name}::{name};\n"
+        )
+    };
+    let exported = "#[macro_export] macro_rules! c { () => {} }\n";
+    assert_eq!(
+        prefix.text,
+        format!("{}{exported}{}#[cfg(any())] fn chorus_unnamed() {{}}\n", module("a"), module("b"))
+    );
+    assert_eq!(prefix.spot(7, 1).map(|spot| spot.entry), Some(None), "the cell's own");
+    add(&mut all, "fn a() {}");
+    assert!(Prefix::whole(&all, &BTreeSet::new()).text.contains("#[cfg(any())] fn chorus_macro_a() {}\n"));
 }
 
 /// Whether a definition fits: each function that it calls must be there, in the version that it asks for.

@@ -45,7 +45,7 @@ pub(crate) fn mistakes(error: &evcxr::Error, prefix: &Prefix, code: &str, source
             let mut places: Vec<Place> = placed
                 .filter_map(|(span, primary)| {
                     let entry = match span.start_line <= own {
-                        true => Some(prefix.spot(span.start_line, span.start_column)?.entry),
+                        true => prefix.spot(span.start_line, span.start_column)?.entry,
                         false => None,
                     };
                     let line = lines.get(span.start_line.checked_sub(1)?)?;
