@@ -11,7 +11,7 @@ use crate::command::{self, Reply};
 use crate::definitions::change::Change;
 use crate::definitions::prefix::Prefix;
 use crate::definitions::{Definitions, definitions_of};
-use crate::dependence::{Definition, contains_type};
+use crate::dependence::{Definition, contains_type, is_stds};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::evaluator::{Answer, Snapshot};
 use crate::failure::{self, Failure, mapped};
@@ -26,8 +26,8 @@ use crate::toolchain::standard_library;
 use crate::types::{CellText, Config, Evaluated, Object, Ran};
 use crate::work::{Done, Work};
 use chorus_protocol::{Death, Outcome};
-use chorus_syntax::Cell;
-use std::collections::BTreeSet;
+use chorus_syntax::{Call, Cell, defines_items, macros_of};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Compiles the cells of one notebook.
@@ -40,6 +40,16 @@ pub struct Compiler {
     reuse: Reuse,
     pub(crate) preload: Vec<PathBuf>,
     pub(crate) last_errors: Vec<Diagnostic>,
+    /// Macros of other crates that turned out to define no items.
+    expressions: BTreeSet<String>,
+}
+
+/// What a macro call defines.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Defines {
+    Items,
+    PerhapsItems,
+    Nothing,
 }
 
 impl Compiler {
@@ -58,6 +68,7 @@ impl Compiler {
             reuse: Reuse::open(config.cache.as_ref()),
             preload: vec![standard_library(None)?],
             last_errors: Vec::new(),
+            expressions: BTreeSet::new(),
         })
     }
 
@@ -113,10 +124,60 @@ impl Compiler {
         members: &[Member],
         run: &mut (dyn FnMut(&Object) -> Ran + Send),
     ) -> Result<Evaluated, Failure> {
-        let parsed = Cell::parse(cell.text);
-        if let Some(failure) = failure::broken(&parsed, &cell) {
+        let parsed = || Cell::parse(cell.text);
+        let first = parsed();
+        if let Some(failure) = failure::broken(&first, &cell) {
             return Err(failure);
         }
+        // A macro of another crate may define items, or not: nobody knows before it is tried.
+        let calls = self.calls(&first);
+        let of = |kind| move |call: &Call| calls.get(&call.path) == Some(&kind);
+        let (is_item, may_be) = (of.clone()(Defines::Items), of(Defines::PerhapsItems));
+        let tried: Vec<String> = first.calls.iter().filter(|call| may_be(call)).map(|call| call.path.clone()).collect();
+        if tried.is_empty() {
+            return self.eval_parsed(cell, first.with_items(is_item), members, run);
+        }
+        let has_place = |errors: &[Diagnostic]| errors.iter().any(|error| !error.spans.is_empty());
+        match self.eval_parsed(cell, first.with_items(|call| is_item(call) || may_be(call)), members, run) {
+            Err(Failure::Errors(errors)) => {
+                match self.eval_parsed(cell, parsed().with_items(is_item), members, run) {
+                    // The way in which rustc finds a mistake in the cell, and not in the macro, is the right one.
+                    Err(Failure::Errors(others)) if has_place(&errors) && !has_place(&others) => {
+                        Err(Failure::Errors(errors))
+                    }
+                    result => {
+                        self.expressions.extend(tried.into_iter().filter(|_| result.is_ok()));
+                        result
+                    }
+                }
+            }
+            result => result,
+        }
+    }
+
+    /// What the cell's macro calls define, by the macros' paths.
+    fn calls(&self, cell: &Cell) -> BTreeMap<String, Defines> {
+        let shared = self.shared.current().into_iter().filter(|item| item.nature.is_macro);
+        let mut macros: BTreeMap<&str, &str> =
+            shared.filter_map(|item| Some((item.name()?, item.piece.text.as_str()))).collect();
+        let own = cell.items.iter().filter(|item| item.nature.is_macro);
+        macros.extend(own.filter_map(|item| Some((item.nature.name.as_deref()?, item.piece.text.as_str()))));
+        let of = |call: &Call| match (macros.get(call.path.as_str()), call.path.as_str()) {
+            (Some(text), _) if defines_items(text) => Defines::Items,
+            (None, "thread_local" | "std::thread_local") => Defines::Items,
+            (None, path) if call.braces && !is_stds(path) && !self.expressions.contains(path) => Defines::PerhapsItems,
+            _ => Defines::Nothing,
+        };
+        cell.calls.iter().map(|call| (call.path.clone(), of(call))).collect()
+    }
+
+    fn eval_parsed(
+        &mut self,
+        cell: CellText<'_>,
+        parsed: Cell,
+        members: &[Member],
+        run: &mut (dyn FnMut(&Object) -> Ran + Send),
+    ) -> Result<Evaluated, Failure> {
         let items = definitions_of(&parsed, |piece| mapped(piece, &cell));
         let change = Change::of(&self.shared, &items);
         let outdated = self.outdated(&items);
@@ -155,7 +216,20 @@ impl Compiler {
             let same_name = current.iter().filter(|other| other.name().is_some() && other.name() == item.name());
             item.nature.is_type && same_name.into_iter().any(|other| other.piece.text != item.piece.text)
         };
-        self.with_types(&items.iter().filter(is_changed).filter_map(Definition::name).collect())
+        let mut changed: BTreeSet<&str> = items.iter().filter(is_changed).filter_map(Definition::name).collect();
+        // What a macro call defines has any of the names in it.
+        let calls = current.iter().copied().chain(items).filter(|item| item.nature.is_call);
+        let is_edited = |name: &str| {
+            let old = current.iter().find(|item| item.name() == Some(name)).map(|item| &item.piece.text);
+            let new = items.iter().find(|item| item.name() == Some(name)).map(|item| &item.piece.text);
+            new.is_some() && old.is_some() && old != new
+        };
+        for call in calls {
+            if call.name().is_some_and(is_edited) || macros_of(&call.piece.text).any(is_edited) {
+                changed.extend(chorus_syntax::words(&call.piece.text));
+            }
+        }
+        self.with_types(&changed)
     }
 
     /// The variables, by member, that have any of these types in them.

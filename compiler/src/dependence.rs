@@ -57,6 +57,12 @@ const HARMLESS: &[&str] = &[
     "writeln",
 ];
 
+/// Whether this is the path of a macro of std that names nothing but what stands in its call.
+pub(crate) fn is_stds(path: &str) -> bool {
+    let (of, name) = path.rsplit_once("::").unwrap_or(("", path));
+    HARMLESS.contains(&name) && ["", "std", "core"].contains(&of)
+}
+
 /// What a text reaches.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Dependence<'a> {
@@ -124,8 +130,7 @@ impl<'a> Dependence<'a> {
         let macros: BTreeSet<&str> = macros.filter_map(Definition::name).collect();
         let is_known = |path: &str| {
             let (of, name) = path.rsplit_once("::").unwrap_or(("", path));
-            let is_stds = HARMLESS.contains(&name) && !imported.contains(name);
-            macros.contains(name) || of == "px" || is_stds && ["", "std", "core"].contains(&of)
+            macros.contains(name) || of == "px" || is_stds(path) && !imported.contains(name)
         };
         let calls_unknown = |text: &str| macros_of(text).any(|path| !is_known(path));
         let is_opaque = |item: &Definition| item.nature.is_opaque || calls_unknown(&item.piece.text);

@@ -368,11 +368,11 @@ mod tests {
 
     #[test]
     fn lines_of_the_prefix_are_not_the_cells() {
-        let prefix = Prefix { text: "\n\n\n".into(), ..Prefix::default() };
+        let prefix = Prefix::blank(3);
         let map = LineMap { prefix: &prefix, first_line: 2, lines: vec!["%px", "a", "b"] };
         assert_eq!((map.in_cell(3), map.in_cell(4), map.in_cell(5)), (None, Some(2), Some(3)));
         assert_eq!((map.place(3, 1), map.place(4, 7), map.place(6, 1)), (None, Some((2, 7)), Some((3, 2))));
-        let prefix = Prefix::default();
+        let prefix = Prefix::blank(0);
         let wrapped = LineMap { prefix: &prefix, first_line: 0, lines: vec!["%timeit a"] };
         assert_eq!((wrapped.in_cell(1), wrapped.in_cell(2)), (None, Some(1)));
     }

@@ -12,6 +12,7 @@
 //! types from that. With a constant, an object from the cache and one that is compiled now agree about the types of
 //! variables, and adding a dependency doesn't make variables of the user's types unreadable.
 
+use crate::definitions::prefix::release_calls;
 use crate::setting::Setting;
 use crate::toolchain::{find_program, users_path};
 use serde::{Deserialize, Serialize};
@@ -276,7 +277,9 @@ fn add_line_tables(args: &mut Vec<OsString>, folder: &Path) {
 fn prepare(mut args: Vec<OsString>) -> io::Result<Vec<OsString>> {
     let Some(path) = source(&args) else { return Ok(args) };
     let source = std::fs::read_to_string(path)?;
-    if let Some(rewritten) = crate::rewrite::rewrite(&source) {
+    let cheaper = crate::rewrite::rewrite(&source);
+    let released = release_calls(cheaper.as_ref().unwrap_or(&source));
+    if let Some(rewritten) = released.or(cheaper) {
         std::fs::write(path, rewritten)?;
     }
     if crate::rewrite::has_nothing_to_run(&source)

@@ -19,7 +19,7 @@ use crate::snapshots::Held;
 use crate::source_map::SourceMap;
 use crate::types::{Object, Ran};
 use crate::work::{Done, Work};
-use chorus_syntax::{Cell, words};
+use chorus_syntax::{Cell, Nature, words};
 use std::collections::BTreeSet;
 
 /// A text that evcxr refused.
@@ -94,9 +94,10 @@ impl Compiler {
         };
         let snapshot = self.configured(&snapshot, held.settings)?;
         let holds = |index| work.change.holds(index) && reach.is_none_or(|reach| reach.contains(&index));
-        let moved = work.items.iter().filter(|item| item.nature.is_macro);
+        let is_moved = |nature: &Nature| nature.is_macro || nature.is_call;
+        let moved = work.items.iter().filter(|item| is_moved(&item.nature));
         let prefix = Prefix::of(&self.shared, moved, &held.for_good, holds);
-        let moved = work.parsed.items.iter().filter(|item| item.nature.is_macro).map(|item| &item.piece);
+        let moved = work.parsed.items.iter().filter(|item| is_moved(&item.nature)).map(|item| &item.piece);
         let code = work.parsed.behind(&prefix.text, moved);
         let preload = self.preload.clone();
         let interrupter = self.interrupter.clone();
@@ -207,7 +208,8 @@ impl Compiler {
             // The cell is right but for what it needs of the definitions that don't fit: these are what is wrong.
             Some(mut first) if !lacks.is_empty() && lacks.iter().all(|lacks| lacks.as_ref().is_some_and(is_new)) => {
                 let needed: Vec<String> = needed.iter().map(|index| entries[*index].label()).collect();
-                let note = format!("note: the cell needs {}, so nothing was changed", needed.join(" and "));
+                let unchanged = if work.items.is_empty() { "" } else { ", so nothing was changed" };
+                let note = format!("note: the cell needs {}{unchanged}", needed.join(" and "));
                 first.iter_mut().filter(|error| error.spans.iter().any(|span| span.cell.is_some())).for_each(|error| {
                     error.notes.push(note.clone());
                 });

@@ -3,6 +3,7 @@
 //! Parsing is rust-analyzer's, as in evcxr, so both see the same statements; it never fails, however broken the
 //! text is.
 
+use crate::call::Call;
 use crate::imports::{Import, imports};
 use crate::nature::Nature;
 use ra_ap_syntax::ast::{self, AstNode, HasName};
@@ -22,6 +23,8 @@ pub struct Cell {
     pub items: Vec<Item>,
     /// The statements that aren't items.
     pub statements: Vec<Piece>,
+    /// The statements that are macro calls.
+    pub calls: Vec<Call>,
     /// The variables that `let` defines at the cell's top level.
     pub lets: Vec<Let>,
     /// What the statements say outside of the patterns of `let`, each with the names that it binds.
@@ -133,12 +136,25 @@ impl Cell {
                         }
                         None => {}
                     }
+                    cell.calls.extend(Call::of(&node, cell.statements.len()));
                     cell.uses.push((outside, bound));
                     cell.statements.push(piece);
                 }
             }
         }
         cell
+    }
+
+    /// The same cell, with those macro calls among its items that `is_item` says are.
+    pub fn with_items(mut self, is_item: impl Fn(&Call) -> bool) -> Cell {
+        for call in std::mem::take(&mut self.calls).into_iter().rev().filter(is_item) {
+            self.has_result &= call.statement + 1 < self.statements.len();
+            self.uses.remove(call.statement);
+            let piece = self.statements.remove(call.statement);
+            self.items.push(Item { piece, nature: call.nature(), imports: Vec::new() });
+        }
+        self.items.sort_by_key(|item| (item.piece.line, item.piece.column));
+        self
     }
 
     /// Its Rust behind other lines, on which no attribute may stand: its attributes go before them, on their first line.

@@ -3,12 +3,14 @@
 //!
 //! Parsing is rust-analyzer's. Nothing here fails, whatever the text is, and nothing does I/O.
 
+mod call;
 mod cell;
 mod complete;
 mod expression;
 mod imports;
 mod nature;
 
+pub use call::{Call, defines_items};
 pub use cell::{Broken, Cell, CommandLine, Item, Let, Piece, is_expression, split_commands};
 pub use complete::{Completeness, completeness};
 pub use expression::{Expression, Parameters, Shape};

@@ -14,6 +14,8 @@ pub struct Nature {
     pub reach: Reach,
     /// Whether it is a `macro_rules!` that others find by where it stands, and not by its path.
     pub is_macro: bool,
+    /// Whether it is a macro call, whose items aren't known.
+    pub is_call: bool,
     /// Whether an attribute or a derive of it may name anything, in a way that its text doesn't show.
     pub is_opaque: bool,
     /// Whose it is, if it is an `impl`.
@@ -122,12 +124,20 @@ impl Nature {
         };
         let is_exported = || item.attrs().any(|attr| attr.simple_name().is_some_and(|name| name == "macro_export"));
         let is_macro = matches!(item, ast::Item::MacroRules(_)) && !is_exported();
-        Nature { name, is_type, reach, is_macro, is_opaque: !has_harmless_attributes(item), block }
+        Nature { name, is_type, reach, is_macro, is_call: false, is_opaque: !has_harmless_attributes(item), block }
     }
 
     /// What an import is that brings this name.
     pub fn of_import(name: Option<String>) -> Nature {
-        Nature { name, is_type: false, reach: Reach::Import, is_macro: false, is_opaque: false, block: None }
+        Nature {
+            name,
+            is_type: false,
+            reach: Reach::Import,
+            is_macro: false,
+            is_call: false,
+            is_opaque: false,
+            block: None,
+        }
     }
 }
 

@@ -149,6 +149,27 @@ def test_a_mistake_behind_a_cached_cell_can_be_corrected(tmp_path):
             assert said(kernel, "half(a)") == "2"
 
 
+def test_macro_calls_that_define_items_are_definitions(own_kernel):
+    kernel = own_kernel
+    said(kernel, "macro_rules! record { ($n:ident { $($f:ident),* }) => { #[derive(Debug)] struct $n { $($f: i32),* } }; }")
+    said(kernel, "record!(Pair { left, right });")
+    assert said(kernel, "Pair { left: 1, right: 2 }") == "Pair { left: 1, right: 2 }"
+    said(kernel, "let kept: Pair = Pair { left: 1, right: 2 };")
+    assert "`kept` of the notebook" in said(kernel, "record!(Pair { left });")
+    assert said(kernel, "Pair { left: 1 }") == "Pair { left: 1 }"
+    said(kernel, "macro_rules! count { ($n:ident, $v:expr) => { fn $n() -> u32 { $v } }; }\ncount!(four, 4);\ncount!(five, 5);")
+    assert said(kernel, "four() + five()") == "9"
+    said(kernel, "count!(four, 44);")
+    assert said(kernel, "%px four() + five()").endswith("49")
+    said(kernel, "thread_local! { static HELD: std::cell::Cell<u32> = std::cell::Cell::new(3); }")
+    assert said(kernel, "HELD.get()") == "3"
+    notice = said(kernel, "macro_rules! count { ($n:ident) => { fn $n() -> u32 { 1 } }; }")
+    assert "`count!(four, 44);` (In[9]) is set aside" in notice, notice
+    # What is no item stays a statement.
+    assert said(kernel, "macro_rules! twice { ($e:expr) => { $e * 2 } }\ntwice!(4)") == "8"
+    assert said(kernel, "macro_rules! say { ($e:expr) => { println!(\"{}\", $e) } }\nsay!(4);\nsay! { 5 }").startswith("4\n5")
+
+
 PROGRAMS = [
     ["fn f() -> i32 { 1 }", "fn g() -> i32 { f() + 10 }", "g()", "fn f() -> i32 { 2 }", "g()", "fn f() -> i32 { 1 }", "g()"],
     [

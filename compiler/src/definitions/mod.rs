@@ -167,7 +167,8 @@ impl Entry {
     /// How a user knows it: `f`, `impl T for S`.
     pub fn label(&self) -> String {
         let Definition { piece, nature } = &self.definition;
-        let what = nature.name.as_deref().or(nature.block.as_ref().map(|block| block.head.as_str()));
+        let name = nature.name.as_deref().filter(|_| !nature.is_call);
+        let what = name.or(nature.block.as_ref().map(|block| block.head.as_str()));
         let first = piece.text.lines().next().unwrap_or_default();
         match piece.cell {
             0 => format!("`{}`", what.unwrap_or(first)),

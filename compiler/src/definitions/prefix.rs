@@ -5,16 +5,22 @@
 //! last named item in front of it: they all stand behind one item of ours, and are replaced together.
 //!
 //! evcxr's order is no order, but a macro has to stand above its calls, unless it has a path. So each is put into a
-//! module, and imported.
+//! module, and imported. A macro call among statements is none of evcxr's items: it also stands in a module, and rustc's
+//! wrapper lets it out again.
 
 use super::Definitions;
 use crate::dependence::Definition;
 use crate::source_map::MappedPiece;
+use chorus_syntax::Reach;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
 /// The item that those without a name stand behind.
 const HOLDER: &str = "chorus_unnamed";
+
+/// Around a macro call that defines items.
+const CALL_BEGINS: &str = "mod chorus_call_";
+const CALL_ENDS: &str = "/* chorus_call */ }";
 
 /// Names that an item can only have as `r#name`.
 const KEYWORDS: &[&str] = &[
@@ -23,6 +29,19 @@ const KEYWORDS: &[&str] = &[
     "mut", "override", "priv", "pub", "ref", "return", "static", "struct", "trait", "true", "try", "type", "typeof",
     "unsafe", "unsized", "use", "virtual", "where", "while", "yield",
 ];
+
+/// The source with as many lines, in which macro calls stand where they belong; `None` if there is none in a module.
+pub(crate) fn release_calls(source: &str) -> Option<String> {
+    let is_around = |line: &str| line.starts_with(CALL_BEGINS) || line.ends_with(CALL_ENDS);
+    source.lines().any(is_around).then(|| {
+        let lines = source.lines().map(|line| match line.strip_suffix(CALL_ENDS) {
+            Some(end) => end,
+            None if line.starts_with(CALL_BEGINS) => "",
+            None => line,
+        });
+        lines.flat_map(|line| [line, "\n"]).collect()
+    })
+}
 
 /// The module that a macro is put into.
 pub(super) fn module_of(name: &str) -> String {
@@ -35,13 +54,15 @@ pub(crate) struct Prefix {
     /// Rust; ends with a line's end.
     pub text: String,
     /// Which definition begins on which line, in this order.
-    pub(crate) stretches: Vec<Stretch>,
+    stretches: Vec<Stretch>,
+    /// Imports, with their numbers, also those that evcxr has already.
+    imports: Vec<(String, usize)>,
     /// What evcxr keeps for good once it has compiled this.
     pub for_good: BTreeSet<String>,
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct Stretch {
+struct Stretch {
     line: usize,
     entry: Option<usize>,
     piece: MappedPiece,
@@ -76,6 +97,9 @@ impl Prefix {
         let mut names: BTreeSet<&str> = definitions.names.iter().map(String::as_str).collect();
         let of_others = held().map(|(index, entry)| (Some(index), &entry.definition));
         for (index, definition) in of_others.chain(own.into_iter().map(|definition| (None, definition))) {
+            if let (Reach::Import, Some(index)) = (&definition.nature.reach, index) {
+                prefix.imports.push((definition.piece.text.clone(), index));
+            }
             let Some(name) = definition.name() else {
                 if definition.is_for_good() && prefix.for_good.insert(definition.piece.text.clone()) {
                     prefix.add(index, &definition.piece);
@@ -89,6 +113,11 @@ impl Prefix {
                 let _ = writeln!(prefix.text, "mod {module} {{");
                 prefix.add(index, &definition.piece);
                 let _ = writeln!(prefix.text, "pub(crate) use {name}; }}\nuse {module}::{name};");
+            } else if definition.nature.is_call {
+                let _ = writeln!(prefix.text, "mod {name} {{");
+                prefix.add(index, &definition.piece);
+                let end = if definition.piece.text.ends_with([';', '}']) { "" } else { ";" };
+                let _ = writeln!(prefix.text, "{end}{CALL_ENDS}");
             } else {
                 prefix.add(index, &definition.piece);
             }
@@ -109,6 +138,12 @@ impl Prefix {
     /// Of all that hold.
     pub fn whole(definitions: &Definitions, for_good: &BTreeSet<String>) -> Prefix {
         Prefix::of(definitions, [], for_good, |index| definitions.entries()[index].aside.is_none())
+    }
+
+    /// Lines of nobody.
+    #[cfg(test)]
+    pub fn blank(lines: usize) -> Prefix {
+        Prefix { text: "\n".repeat(lines), ..Prefix::default() }
     }
 
     fn add(&mut self, entry: Option<usize>, piece: &MappedPiece) {
@@ -137,8 +172,8 @@ impl Prefix {
         })
     }
 
-    /// The definition that is this line, alone. evcxr writes imports anew, and knows no place in them.
+    /// The import that is this line. evcxr writes imports anew, and knows no place in them.
     pub fn entry_of(&self, line: &str) -> Option<usize> {
-        self.stretches.iter().find(|stretch| stretch.piece.text == line).and_then(|stretch| stretch.entry)
+        self.imports.iter().find(|(text, _)| text == line).map(|(_, entry)| *entry)
     }
 }

@@ -161,7 +161,7 @@ fn what_is_set_aside_says_so_and_comes_back() {
 }
 
 #[test]
-fn a_macro_is_found_by_its_path() {
+fn a_macro_is_found_by_its_path_and_a_call_is_let_out_of_its_module() {
     let (mut all, own) = (none(), items(2, "macro_rules! b { () => {} }"));
     add(&mut all, "macro_rules! a { () => {} } #[macro_export] macro_rules! c { () => {} }");
     let prefix = Prefix::of(&all, &own, &BTreeSet::new(), |_| true);
@@ -176,6 +176,15 @@ fn a_macro_is_found_by_its_path() {
         format!("{}{exported}{}#[cfg(any())] fn chorus_unnamed() {{}}\n", module("a"), module("b"))
     );
     assert_eq!(prefix.spot(7, 1).map(|spot| spot.entry), Some(None), "the cell's own");
+    let calls = Cell::parse("m!(four, 4)").with_items(|_| true);
+    let calls = definitions_of(&calls, |piece| MappedPiece { text: piece.text.clone(), ..own[0].piece.clone() });
+    let prefix = Prefix::of(&none(), &calls, &BTreeSet::new(), |_| true);
+    let expected =
+        "mod chorus_call_m_four {\nm!(four, 4)\n;/* chorus_call */ }\n#[cfg(any())] fn chorus_unnamed() {}\n";
+    assert_eq!(prefix.text, expected);
+    let released = prefix::release_calls(expected).unwrap();
+    assert_eq!(released, "\nm!(four, 4)\n;\n#[cfg(any())] fn chorus_unnamed() {}\n");
+    assert_eq!(prefix::release_calls(&released), None);
     add(&mut all, "fn a() {}");
     assert!(Prefix::whole(&all, &BTreeSet::new()).text.contains("#[cfg(any())] fn chorus_macro_a() {}\n"));
 }
