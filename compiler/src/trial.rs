@@ -142,6 +142,8 @@ impl Compiler {
         }
         let resulting = match result {
             Ok(resulting) => resulting,
+            // What has run isn't tried again.
+            Err(error) if ran.is_some() => return Err(Failure::from(Diagnostic::error(error.to_string()))),
             Err(error) => return Ok(Err(Failed { error, prefix, code, snapshot })),
         };
         let after = self.variables_after(&work.before, &work.parsed);

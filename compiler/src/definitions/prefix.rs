@@ -43,6 +43,11 @@ pub(crate) fn release_calls(source: &str) -> Option<String> {
     })
 }
 
+/// The name as it is to be written.
+fn written(name: &str) -> String {
+    if KEYWORDS.contains(&name) { format!("r#{name}") } else { name.to_owned() }
+}
+
 /// The module that a macro is put into.
 pub(super) fn module_of(name: &str) -> String {
     format!("chorus_macro_{name}")
@@ -112,6 +117,7 @@ impl Prefix {
                 names.remove(module.as_str());
                 let _ = writeln!(prefix.text, "mod {module} {{");
                 prefix.add(index, &definition.piece);
+                let name = written(name);
                 let _ = writeln!(prefix.text, "pub(crate) use {name}; }}\nuse {module}::{name};");
             } else if definition.nature.is_call {
                 let _ = writeln!(prefix.text, "mod {name} {{");
@@ -123,8 +129,7 @@ impl Prefix {
             }
         }
         for name in names {
-            let raw = if KEYWORDS.contains(&name) { "r#" } else { "" };
-            let _ = writeln!(prefix.text, "#[cfg(any())] fn {raw}{name}() {{}}");
+            let _ = writeln!(prefix.text, "#[cfg(any())] fn {}() {{}}", written(name));
         }
         let _ = writeln!(prefix.text, "#[cfg(any())] fn {HOLDER}() {{}}");
         for (index, entry) in held() {
