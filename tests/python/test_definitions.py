@@ -151,13 +151,15 @@ def test_a_mistake_behind_a_cached_cell_can_be_corrected(tmp_path):
 
 def test_macro_calls_that_define_items_are_definitions(own_kernel):
     kernel = own_kernel
-    said(kernel, "macro_rules! record { ($n:ident { $($f:ident),* }) => { #[derive(Debug)] struct $n { $($f: i32),* } }; }")
+    fields = "#[derive(Debug)] struct $n { $($f: i32),* }"
+    said(kernel, "macro_rules! record { ($n:ident { $($f:ident),* }) => { %s }; }" % fields)
     said(kernel, "record!(Pair { left, right });")
     assert said(kernel, "Pair { left: 1, right: 2 }") == "Pair { left: 1, right: 2 }"
     said(kernel, "let kept: Pair = Pair { left: 1, right: 2 };")
     assert "`kept` of the notebook" in said(kernel, "record!(Pair { left });")
     assert said(kernel, "Pair { left: 1 }") == "Pair { left: 1 }"
-    said(kernel, "macro_rules! count { ($n:ident, $v:expr) => { fn $n() -> u32 { $v } }; }\ncount!(four, 4);\ncount!(five, 5);")
+    count = "macro_rules! count { ($n:ident, $v:expr) => { fn $n() -> u32 { $v } }; }"
+    said(kernel, f"{count}\ncount!(four, 4);\ncount!(five, 5);")
     assert said(kernel, "four() + five()") == "9"
     said(kernel, "count!(four, 44);")
     assert said(kernel, "%px four() + five()").endswith("49")
@@ -167,11 +169,20 @@ def test_macro_calls_that_define_items_are_definitions(own_kernel):
     assert "`count!(four, 44);` (In[9]) is set aside" in notice, notice
     # What is no item stays a statement.
     assert said(kernel, "macro_rules! twice { ($e:expr) => { $e * 2 } }\ntwice!(4)") == "8"
-    assert said(kernel, "macro_rules! say { ($e:expr) => { println!(\"{}\", $e) } }\nsay!(4);\nsay! { 5 }").startswith("4\n5")
+    say = "macro_rules! say { ($e:expr) => { println!(\"{}\", $e) } }"
+    assert said(kernel, say + "\nsay!(4);\nsay! { 5 }").startswith("4\n5")
 
 
 PROGRAMS = [
-    ["fn f() -> i32 { 1 }", "fn g() -> i32 { f() + 10 }", "g()", "fn f() -> i32 { 2 }", "g()", "fn f() -> i32 { 1 }", "g()"],
+    [
+        "fn f() -> i32 { 1 }",
+        "fn g() -> i32 { f() + 10 }",
+        "g()",
+        "fn f() -> i32 { 2 }",
+        "g()",
+        "fn f() -> i32 { 1 }",
+        "g()",
+    ],
     [
         "mod a { pub fn f() -> i32 { 1 } }\nmod b { pub fn f() -> i32 { 2 } }",
         "use a::f;",
@@ -225,7 +236,10 @@ def test_a_name_that_a_macro_puts_together_is_no_secret(own_kernel, tmp_path):
     """A macro of another crate may name what its call doesn't."""
     crate = tmp_path / "glue"
     (crate / "src").mkdir(parents=True)
-    (crate / "Cargo.toml").write_text('[package]\nname = "glue"\nversion = "0.1.0"\nedition = "2021"\n[lib]\nproc-macro = true\n[workspace]\n')
+    (crate / "Cargo.toml").write_text(
+        '[package]\nname = "glue"\nversion = "0.1.0"\nedition = "2021"\n'
+        "[lib]\nproc-macro = true\n[workspace]\n"
+    )
     (crate / "src/lib.rs").write_text(
         "use proc_macro::TokenStream;\n#[proc_macro]\npub fn call(names: TokenStream) -> TokenStream {\n"
         "    let name: String = names.into_iter().map(|name| name.to_string()).collect();\n"
