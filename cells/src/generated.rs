@@ -11,7 +11,9 @@ pub fn to_users_lines(text: &Text, failure: Failure, cell: &str) -> Failure {
     let shown = line.checked_sub(1).and_then(|at| cell.lines().nth(at)).unwrap_or_default();
     // Of mistakes in the user's code, those of the generated code are consequences. That rustc can't decide between
     // px's methods always is one.
-    let is_users = |error: &Diagnostic| error.spans.iter().any(|span| span.primary && users.contains(&span.line));
+    let is_users = |error: &Diagnostic| {
+        error.spans.iter().any(|span| span.primary && (span.cell.is_some() || users.contains(&span.line)))
+    };
     if errors.iter().any(is_users) {
         errors.retain(|error| error.code.is_none() || is_users(error));
     }
@@ -19,8 +21,9 @@ pub fn to_users_lines(text: &Text, failure: Failure, cell: &str) -> Failure {
         errors.retain(|error| !is_ambiguous(error));
     }
     for error in &mut errors {
-        let (users, generated): (Vec<Span>, Vec<Span>) =
-            std::mem::take(&mut error.spans).into_iter().partition(|span| users.contains(&span.line));
+        let (users, generated): (Vec<Span>, Vec<Span>) = std::mem::take(&mut error.spans)
+            .into_iter()
+            .partition(|span| span.cell.is_some() || users.contains(&span.line));
         error.spans = users;
         // Errors that aren't rustc's have no place.
         if error.code.is_some() && !error.spans.iter().any(|span| span.primary) {
@@ -37,6 +40,7 @@ pub fn to_users_lines(text: &Text, failure: Failure, cell: &str) -> Failure {
                     label: label.unwrap_or_default(),
                     primary: true,
                     text: shown.to_owned(),
+                    cell: None,
                 },
             );
         }
@@ -71,6 +75,7 @@ mod tests {
             label: label.into(),
             primary,
             text: "?".into(),
+            cell: None,
         };
         let error = |spans| Diagnostic { code: Some("E0277".into()), spans, ..Diagnostic::error("no") };
         let users_lines = |errors| match to_users_lines(&text, Failure::Errors(errors), cell) {

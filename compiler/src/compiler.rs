@@ -3,41 +3,53 @@
 //! Engines that ran different cells have different variables. A cell is compiled against those that all its targets
 //! have, so the compiler keeps a snapshot of evcxr's state for each set of variables that occurs. A set that doesn't
 //! have one yet is derived from the nearest: evcxr drops a variable when it is told that its type was lost, and
-//! learns of one by a `let` that is compiled and never run. A snapshot also remembers how much of the shared
-//! definitions it has seen; those that it lacks are compiled in front of the next cell.
+//! learns of one by a `let` that is compiled and never run. All definitions are compiled in front of each cell (see
+//! `definitions`), so no snapshot's account of them matters.
 
 use crate::cache::{CachedCell, unpack};
 use crate::command::{self, Reply};
-use crate::dependence::{Definition, contains_type};
+use crate::definitions::change::Change;
+use crate::definitions::prefix::Prefix;
+use crate::definitions::{Definitions, definitions_of};
+use crate::dependence::{Definition, contains_type, is_stds};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::evaluator::{Answer, Snapshot};
 use crate::failure::{self, Failure, mapped};
 use crate::interrupt::Interrupter;
 use crate::namespace::{Effect, Member, Namespaces, Ticket, Variable, Variables};
 use crate::reuse::{Place, Reuse};
-use crate::rewrite::taken;
 use crate::setting::Setting;
-use crate::shared::Definitions;
+use crate::snapshots::Held;
 use crate::source_map::{MappedPiece, SourceMap};
 use crate::starting::{Evcxr, Starting};
 use crate::toolchain::standard_library;
 use crate::types::{CellText, Config, Evaluated, Object, Ran};
 use crate::work::{Done, Work};
 use chorus_protocol::{Death, Outcome};
-use chorus_syntax::Cell;
-use std::collections::BTreeSet;
+use chorus_syntax::{Call, Cell, defines_items, macros_of};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Compiles the cells of one notebook.
 pub struct Compiler {
-    evcxr: Starting,
+    pub(crate) evcxr: Starting,
     folder: PathBuf,
-    interrupter: Interrupter,
+    pub(crate) interrupter: Interrupter,
     pub(crate) shared: Definitions,
-    namespaces: Namespaces,
+    pub(crate) namespaces: Namespaces,
     reuse: Reuse,
-    preload: Vec<PathBuf>,
+    pub(crate) preload: Vec<PathBuf>,
     pub(crate) last_errors: Vec<Diagnostic>,
+    /// Macros of other crates that turned out to define no items.
+    expressions: BTreeSet<String>,
+}
+
+/// What a macro call defines.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Defines {
+    Items,
+    PerhapsItems,
+    Nothing,
 }
 
 impl Compiler {
@@ -56,6 +68,7 @@ impl Compiler {
             reuse: Reuse::open(config.cache.as_ref()),
             preload: vec![standard_library(None)?],
             last_errors: Vec::new(),
+            expressions: BTreeSet::new(),
         })
     }
 
@@ -94,6 +107,7 @@ impl Compiler {
                         label: String::new(),
                         primary: true,
                         text: line.text.clone(),
+                        cell: None,
                     });
                     Failure::Errors(vec![error])
                 })
@@ -110,23 +124,79 @@ impl Compiler {
         members: &[Member],
         run: &mut (dyn FnMut(&Object) -> Ran + Send),
     ) -> Result<Evaluated, Failure> {
-        let parsed = Cell::parse(cell.text);
-        if let Some(failure) = failure::broken(&parsed, &cell) {
+        let parsed = || Cell::parse(cell.text);
+        let first = parsed();
+        if let Some(failure) = failure::broken(&first, &cell) {
             return Err(failure);
         }
-        let natures = parsed.items.iter().map(|item| item.nature.clone());
-        let items = mapped(parsed.items.iter().map(|item| &item.piece), &cell);
-        let items: Vec<Definition> = items.zip(natures).map(|(piece, nature)| Definition { piece, nature }).collect();
+        // A macro of another crate may define items, or not: nobody knows before it is tried.
+        let calls = self.calls(&first);
+        let of = |kind| move |call: &Call| calls.get(&call.path) == Some(&kind);
+        let (is_item, may_be) = (of.clone()(Defines::Items), of(Defines::PerhapsItems));
+        let tried: Vec<String> = first.calls.iter().filter(|call| may_be(call)).map(|call| call.path.clone()).collect();
+        if tried.is_empty() {
+            return self.eval_parsed(cell, first.with_items(is_item), members, run);
+        }
+        let has_place = |errors: &[Diagnostic]| errors.iter().any(|error| !error.spans.is_empty());
+        match self.eval_parsed(cell, first.with_items(|call| is_item(call) || may_be(call)), members, run) {
+            Err(Failure::Errors(errors)) => {
+                match self.eval_parsed(cell, parsed().with_items(is_item), members, run) {
+                    // The way in which rustc finds a mistake in the cell, and not in the macro, is the right one.
+                    Err(Failure::Errors(others)) if has_place(&errors) && !has_place(&others) => {
+                        Err(Failure::Errors(errors))
+                    }
+                    result => {
+                        self.expressions.extend(tried.into_iter().filter(|_| result.is_ok()));
+                        result
+                    }
+                }
+            }
+            result => result,
+        }
+    }
+
+    /// What the cell's macro calls define, by the macros' paths.
+    fn calls(&self, cell: &Cell) -> BTreeMap<String, Defines> {
+        let shared = self.shared.current().into_iter().filter(|item| item.nature.is_macro);
+        let mut macros: BTreeMap<&str, &str> =
+            shared.filter_map(|item| Some((item.name()?, item.piece.text.as_str()))).collect();
+        let own = cell.items.iter().filter(|item| item.nature.is_macro);
+        macros.extend(own.filter_map(|item| Some((item.nature.name.as_deref()?, item.piece.text.as_str()))));
+        let of = |call: &Call| match (macros.get(call.path.as_str()), call.path.as_str()) {
+            (Some(text), _) if defines_items(text) => Defines::Items,
+            (None, "thread_local" | "std::thread_local") => Defines::Items,
+            (None, path) if call.braces && !is_stds(path) && !self.expressions.contains(path) => Defines::PerhapsItems,
+            _ => Defines::Nothing,
+        };
+        cell.calls.iter().map(|call| (call.path.clone(), of(call))).collect()
+    }
+
+    fn eval_parsed(
+        &mut self,
+        cell: CellText<'_>,
+        parsed: Cell,
+        members: &[Member],
+        run: &mut (dyn FnMut(&Object) -> Ran + Send),
+    ) -> Result<Evaluated, Failure> {
+        let items = definitions_of(&parsed, |piece| mapped(piece, &cell));
+        let change = Change::of(&self.shared, &items);
         let outdated = self.outdated(&items);
         let mut before = self.namespaces.common(members);
         before.retain(|name, _| !outdated.iter().any(|(member, lost)| members.contains(member) && lost.contains(name)));
-        let mut pieces: Vec<MappedPiece> = mapped(parsed.attributes.iter().chain(&parsed.statements), &cell).collect();
+        let mut pieces: Vec<MappedPiece> =
+            parsed.attributes.iter().chain(&parsed.statements).map(|piece| mapped(piece, &cell)).collect();
         pieces.extend(items.iter().map(|item| item.piece.clone()));
-        pieces.extend(self.shared.pieces());
-        let mut work = Work { cell, parsed, items, pieces, members, before, types_lost: Vec::new() };
+        pieces.extend(self.shared.entries().iter().rev().map(|entry| entry.definition.piece.clone()));
+        let mut work = Work { cell, parsed, items, change, pieces, members, before, types_lost: Vec::new() };
+        if work.parsed.rust.lines().all(|line| line.trim().is_empty() || line.starts_with("//")) {
+            return Ok(Evaluated::default());
+        }
 
-        let place = self.reuse.place(&work.parsed, &work.items, &self.shared, &work.before, &self.preload);
-        let known = place.and_then(|place| Some((place, self.reuse.find(place, &work.before)?)));
+        let own = (work.items.as_slice(), &work.change);
+        let place = self.reuse.place(&work.parsed, own, &self.shared, &work.before, &self.preload);
+        // Where a definition changes, whether the others still fit is to be found out.
+        let usable = place.filter(|_| !work.change.needs_check());
+        let known = usable.and_then(|place| Some((place, self.reuse.find(place, &work.before)?)));
         let done = match known {
             Some((place, found)) => self.run_known(&mut work, place, found, run)?,
             None => None,
@@ -146,13 +216,31 @@ impl Compiler {
             let same_name = current.iter().filter(|other| other.name().is_some() && other.name() == item.name());
             item.nature.is_type && same_name.into_iter().any(|other| other.piece.text != item.piece.text)
         };
-        let changed: BTreeSet<&str> = items.iter().filter(is_changed).filter_map(Definition::name).collect();
+        let mut changed: BTreeSet<&str> = items.iter().filter(is_changed).filter_map(Definition::name).collect();
+        // What a macro call defines has any of the names in it.
+        let calls = current.iter().copied().chain(items).filter(|item| item.nature.is_call);
+        let is_edited = |name: &str| {
+            let old = current.iter().find(|item| item.name() == Some(name)).map(|item| &item.piece.text);
+            let new = items.iter().find(|item| item.name() == Some(name)).map(|item| &item.piece.text);
+            new.is_some() && old.is_some() && old != new
+        };
+        for call in calls {
+            if call.name().is_some_and(is_edited) || macros_of(&call.piece.text).any(is_edited) {
+                changed.extend(chorus_syntax::words(&call.piece.text));
+            }
+        }
+        self.with_types(&changed)
+    }
+
+    /// The variables, by member, that have any of these types in them.
+    fn with_types(&self, changed: &BTreeSet<&str>) -> Vec<(Member, Vec<String>)> {
         if changed.is_empty() {
             return Vec::new();
         }
+        let current = self.shared.current();
         let of = |member| {
             let variables = self.namespaces.variables(member).into_iter();
-            let lost = variables.filter(|(_, variable)| contains_type(&variable.type_name, &changed, &current));
+            let lost = variables.filter(|(_, variable)| contains_type(&variable.type_name, changed, &current));
             (member, lost.map(|(name, _)| name).collect::<Vec<_>>())
         };
         self.namespaces.members().into_iter().map(of).filter(|(_, lost)| !lost.is_empty()).collect()
@@ -203,81 +291,7 @@ impl Compiler {
         Ok(Some(Done { effect, ran: Some(ran) }))
     }
 
-    /// Compiles the cell, runs it, and keeps it.
-    fn compile(
-        &mut self,
-        work: &mut Work<'_>,
-        place: Option<Place>,
-        run: &mut (dyn FnMut(&Object) -> Ran + Send),
-    ) -> Result<Done, Failure> {
-        let (snapshot, seen) = self.snapshot_for(&work.before)?;
-        let prefix = crate::evaluator::kept_whole(self.shared.text(seen), &work.parsed.rust);
-        let snapshot = self.configured(&snapshot, seen)?;
-        let code = work.parsed.behind(&prefix);
-        let preload = self.preload.clone();
-        let interrupter = self.interrupter.clone();
-        let evaluator = &mut self.evcxr.get()?.evaluator;
-        let generated = evaluator.generated_source();
-        let nothing_to_run = work.parsed.statements.is_empty();
-        let (mut given_up, mut ran, mut last, mut loaded) = (false, None, None, Variables::new());
-        let result = evaluator.eval(&code, &snapshot, &mut |request| {
-            if interrupter.was_asked() {
-                // It came while nothing could be killed: rust-analyzer was at work, or cargo had just ended.
-                given_up = true;
-                return Answer::Panicked;
-            }
-            if nothing_to_run {
-                return Answer::Succeeded;
-            }
-            let source = generated.as_ref().and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
-            let taken = taken(&source);
-            loaded = work.before.clone();
-            loaded.retain(|name, _| taken.contains(name.as_str()));
-            let object = Object {
-                path: request.object,
-                entry: request.entry,
-                preload: preload.clone(),
-                needs_variables: !loaded.is_empty(),
-                has_result: work.parsed.has_result,
-                source: SourceMap::new(source, work.pieces.clone()),
-            };
-            let outcome = run(&object);
-            let answer = work.answer(&outcome);
-            last = Some(object);
-            if !matches!(answer, Answer::VariablesLost(_)) {
-                ran = Some(outcome);
-            }
-            answer
-        });
-        if given_up || result.is_err() {
-            self.settle_types(&work.types_lost);
-        }
-        if given_up {
-            return Err(Failure::Interrupted);
-        }
-        let resulting = match result {
-            Ok(resulting) => resulting,
-            Err(error) => {
-                let error = self.clearer(error, &work.parsed, &prefix, &snapshot);
-                return Err(self.failure(&error, work, prefix.matches('\n').count()));
-            }
-        };
-        let after = self.variables_after(&work.before, &work.parsed);
-        // The items are about to be shared, so this snapshot will have seen them.
-        let seen = self.shared.len() + usize::from(!work.items.is_empty());
-        self.remember(after.clone(), seen, resulting);
-        // What isn't loaded stays as it is.
-        let untouched = |name: &String| work.before.contains_key(name) && !loaded.contains_key(name);
-        let after: Variables = after.into_iter().filter(|(name, _)| !untouched(name)).collect();
-        let before = loaded;
-        if let (Some(place), true) = (place, work.types_lost.is_empty()) {
-            self.keep(place, last.as_ref(), &before, &after);
-        }
-        let defined = work.parsed.lets.iter().map(|binding| binding.name.clone()).collect();
-        Ok(Done { effect: Effect { before, after, defined }, ran })
-    }
-
-    fn keep(&mut self, place: Place, object: Option<&Object>, before: &Variables, after: &Variables) {
+    pub(crate) fn keep(&mut self, place: Place, object: Option<&Object>, before: &Variables, after: &Variables) {
         let (bytes, entry, source) = match object {
             Some(object) => match std::fs::read(&object.path) {
                 Ok(bytes) => (bytes, object.entry.clone(), object.source.generated().to_owned()),
@@ -292,11 +306,15 @@ impl Compiler {
 
     /// Enters a cell that was compiled, and perhaps run, into the accounts.
     fn finish(&mut self, work: Work<'_>, outdated: Vec<(Member, Vec<String>)>, done: Done) -> Evaluated {
-        let named = work.parsed.items.iter().any(|item| item.named);
-        self.shared.add(work.items, named);
+        let notices = work.change.notices(&self.shared, &work.items);
+        let left_out = work.change.reasons.keys().map(|index| &self.shared.entries()[*index].definition);
+        let left_out = left_out.filter(|item| item.nature.is_type).filter_map(Definition::name).collect();
+        let mut outdated = outdated;
+        outdated.extend(self.with_types(&left_out));
+        self.shared.apply(work.items, &work.change);
         self.settle_types(&outdated);
         self.settle_types(&work.types_lost);
-        let mut evaluated = Evaluated { ticket: None, lost: work.types_lost, outdated };
+        let mut evaluated = Evaluated { ticket: None, lost: work.types_lost, outdated, notices };
         let Some(ran) = done.ran else { return evaluated };
         let ticket = self.namespaces.begin(work.members, &done.effect);
         match ran {
@@ -323,7 +341,7 @@ impl Compiler {
         self.namespaces.died(member, death)
     }
 
-    fn settle_types(&mut self, lost: &[(Member, Vec<String>)]) {
+    pub(crate) fn settle_types(&mut self, lost: &[(Member, Vec<String>)]) {
         for (member, names) in lost {
             let ticket = self.namespaces.begin(&[*member], &Effect::default());
             self.namespaces.settle(ticket, *member, &Outcome::TypesChanged(names.clone()));
@@ -343,8 +361,8 @@ impl Compiler {
     pub fn hover(&mut self, code: &str, members: &[Member]) -> Result<(String, String), Diagnostic> {
         let variables = self.namespaces.common(members);
         let Evcxr { evaluator, snapshots } = self.evcxr.get().map_err(Failure::into_diagnostic)?;
-        let (snapshot, seen) = snapshots.any(&variables);
-        let code = format!("{}{code}", self.shared.text(seen));
+        let (snapshot, held) = snapshots.any(&variables);
+        let code = format!("{}{code}", Prefix::whole(&self.shared, &held.for_good).text);
         evaluator.hover(&code, &snapshot).map_err(|error| Diagnostic::error(error.to_string()))
     }
 
@@ -382,16 +400,17 @@ impl Compiler {
 
     fn build_dependencies(&mut self) -> Result<(), Failure> {
         let variables = self.namespaces.variables(Member::Local);
-        let (snapshot, seen) = self.snapshot_for(&variables)?;
-        let snapshot = self.configured(&snapshot, seen)?;
-        let code = format!("{}();", self.shared.text(seen));
-        let built = self.evcxr.get()?.evaluator.eval(&code, &snapshot, &mut |_| Answer::Succeeded);
-        let built = built.map_err(|error| Failure::from(Diagnostic::error(error.to_string())))?;
-        self.remember(variables, self.shared.len(), built);
+        let failed = |error: evcxr::Error| Failure::from(Diagnostic::error(error.to_string()));
+        let (snapshot, held) = self.snapshot_for(&variables, &Change::default())?.map_err(|it| failed(it.error))?;
+        let snapshot = self.configured(&snapshot, held.settings)?;
+        let prefix = Prefix::of(&self.shared, [], &held.for_good, |_| false);
+        let code = format!("{}();", prefix.text);
+        let built = self.evcxr.get()?.evaluator.eval(&code, &snapshot, &mut |_| Answer::Succeeded).map_err(failed)?;
+        self.remember(variables, prefix.for_good, built);
         Ok(())
     }
 
-    fn configured(&mut self, snapshot: &Snapshot, seen: usize) -> Result<Snapshot, Failure> {
+    pub(crate) fn configured(&mut self, snapshot: &Snapshot, seen: usize) -> Result<Snapshot, Failure> {
         let mut snapshot = snapshot.clone();
         let evaluator = &self.evcxr.get()?.evaluator;
         for setting in self.shared.settings(seen) {
@@ -401,29 +420,15 @@ impl Compiler {
         Ok(snapshot)
     }
 
-    /// A snapshot with exactly these variables, and how much of the shared definitions it has seen.
-    fn snapshot_for(&mut self, variables: &Variables) -> Result<(Snapshot, usize), Failure> {
-        let (snapshot, seen, difference) = self.evcxr.get()?.snapshots.nearest(variables);
-        if difference.is_empty() {
-            return Ok((snapshot, seen));
-        }
-        let snapshot = self.configured(&snapshot, seen)?;
-        let unseen = self.shared.text(seen);
-        let derived = difference.derive(&mut self.evcxr.get()?.evaluator, &unseen, snapshot).map_err(|error| {
-            let what = "the variables that the cell can use can't be brought together";
-            Failure::from(Diagnostic::error(format!("{what}: {error}")))
-        })?;
-        self.remember(variables.clone(), self.shared.len(), derived.clone());
-        Ok((derived, self.shared.len()))
-    }
-
-    fn remember(&mut self, variables: Variables, seen: usize, snapshot: Snapshot) {
+    /// Keeps a snapshot that has seen all settings.
+    pub(crate) fn remember(&mut self, variables: Variables, for_good: BTreeSet<String>, snapshot: Snapshot) {
+        let held = Held { settings: self.shared.settings_len(), for_good };
         if let Some(evcxr) = self.evcxr.ready() {
-            evcxr.snapshots.remember(variables, seen, snapshot);
+            evcxr.snapshots.remember(variables, held, snapshot);
         }
     }
 
-    fn variables_after(&mut self, before: &Variables, cell: &Cell) -> Variables {
+    pub(crate) fn variables_after(&mut self, before: &Variables, cell: &Cell) -> Variables {
         let Some(evcxr) = self.evcxr.ready() else { return before.clone() };
         evcxr
             .evaluator
@@ -437,30 +442,5 @@ impl Compiler {
                 (name.to_owned(), Variable { type_name: type_name.to_owned(), mutable })
             })
             .collect()
-    }
-
-    /// An error in a cell's last expression is in code that evcxr made of it, and then evcxr may keep rustc's advice and
-    /// drop the error. The same cell without a result has the error in the user's own code.
-    fn clearer(&mut self, error: evcxr::Error, cell: &Cell, prefix: &str, snapshot: &Snapshot) -> evcxr::Error {
-        let evcxr::Error::CompilationErrors(errors) = &error else { return error };
-        let unclear = |error: &evcxr::CompilationError| !matches!(error.level(), "error" | "warning");
-        if !cell.has_result || !errors.iter().any(unclear) || self.interrupter.was_asked() {
-            return error;
-        }
-        let code = format!("{prefix}{};", cell.rust.trim_end());
-        let Some(evcxr) = self.evcxr.ready() else { return error };
-        match evcxr.evaluator.eval(&code, snapshot, &mut |_| Answer::Panicked) {
-            Err(evcxr::Error::CompilationErrors(clearer)) => evcxr::Error::CompilationErrors(clearer),
-            _ => error,
-        }
-    }
-
-    fn failure(&mut self, error: &evcxr::Error, work: &Work<'_>, prefix: usize) -> Failure {
-        if self.interrupter.was_asked() {
-            return Failure::Interrupted;
-        }
-        let errors = failure::diagnostics(error, &work.cell, prefix, &self.namespaces, work.members);
-        self.last_errors.clone_from(&errors);
-        Failure::Errors(errors)
     }
 }

@@ -2,11 +2,12 @@
 //!
 //! By words, without types: what a text may reach is found by the names that it and what it reaches contain, in
 //! strings and comments as well. That is too much rather than too little: whatever could act on texts that don't name
-//! it (`use`, macros that define items, derives of other crates) counts as reached by everything.
+//! it (`use`, macros that define items, derives of other crates) counts as reached by everything. And what a macro of
+//! another crate names needn't stand in the text (`paste!` puts names together): whoever calls one reaches everything.
 
 use crate::namespace::Variables;
 use crate::source_map::MappedPiece;
-use chorus_syntax::{Cell, Nature, Reach, words, words_of};
+use chorus_syntax::{Cell, Nature, Reach, macros_of, words, words_of};
 use std::collections::BTreeSet;
 
 /// An item of a cell.
@@ -18,6 +19,49 @@ pub(crate) struct Definition {
 
 /// Macros whose result depends on more than the notebook.
 const READS_MORE: &[&str] = &["env!", "include!", "include_bytes!", "include_str!", "option_env!"];
+
+/// The macros of std that name nothing but what stands in their call.
+const HARMLESS: &[&str] = &[
+    "assert",
+    "assert_eq",
+    "assert_ne",
+    "cfg",
+    "column",
+    "concat",
+    "dbg",
+    "debug_assert",
+    "debug_assert_eq",
+    "debug_assert_ne",
+    "env",
+    "eprint",
+    "eprintln",
+    "file",
+    "format",
+    "format_args",
+    "include_bytes",
+    "include_str",
+    "line",
+    "matches",
+    "module_path",
+    "option_env",
+    "panic",
+    "print",
+    "println",
+    "stringify",
+    "thread_local",
+    "todo",
+    "unimplemented",
+    "unreachable",
+    "vec",
+    "write",
+    "writeln",
+];
+
+/// Whether this is the path of a macro of std that names nothing but what stands in its call.
+pub(crate) fn is_stds(path: &str) -> bool {
+    let (of, name) = path.rsplit_once("::").unwrap_or(("", path));
+    HARMLESS.contains(&name) && ["", "std", "core"].contains(&of)
+}
 
 /// What a text reaches.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -39,11 +83,11 @@ impl<'a> Dependence<'a> {
     ) -> Dependence<'a> {
         let own_names: BTreeSet<&str> = own.iter().filter_map(Definition::name).collect();
         let replaced = |item: &Definition| item.name().is_some_and(|name| own_names.contains(name));
-        let mut left: Vec<&'a Definition> = all.iter().copied().filter(|item| !replaced(item)).collect();
-        let defined: BTreeSet<&str> = left.iter().copied().chain(own).filter_map(Definition::name).collect();
+        let left: Vec<&'a Definition> = all.iter().copied().filter(|item| !replaced(item)).collect();
 
         let mut found = Dependence::default();
         let mut new: BTreeSet<&str> = cell.statements.iter().flat_map(|piece| words(&piece.text)).collect();
+        let texts = cell.statements.iter().chain(&cell.attributes).map(|piece| piece.text.as_str());
         // Only statements can use variables, and those that they haven't bound themselves.
         let mut bound = BTreeSet::new();
         for (text, names) in &cell.uses {
@@ -59,6 +103,39 @@ impl<'a> Dependence<'a> {
             found.definitions.insert(&item.piece.text);
             new.extend(words(&item.piece.text));
         }
+        found.reach(new, left, own, texts.collect());
+        found
+    }
+
+    /// What stands for texts with these words; `all` are the definitions that there are, beside those of the text's own.
+    pub fn of_words(new: BTreeSet<&'a str>, all: &[&'a Definition]) -> Dependence<'a> {
+        let mut found = Dependence::default();
+        found.reach(new, all.to_vec(), &[], Vec::new());
+        found
+    }
+
+    fn reach(
+        &mut self,
+        mut new: BTreeSet<&'a str>,
+        mut left: Vec<&'a Definition>,
+        own: &'a [Definition],
+        statements: Vec<&'a str>,
+    ) {
+        let defined: BTreeSet<&str> = left.iter().copied().chain(own).filter_map(Definition::name).collect();
+        let items = || left.iter().copied().chain(own);
+        let imported: BTreeSet<&str> =
+            items().filter(|item| item.nature.reach == Reach::Import).filter_map(Definition::name).collect();
+        let macros =
+            items().filter(|item| item.nature.reach != Reach::Import && item.piece.text.contains("macro_rules"));
+        let macros: BTreeSet<&str> = macros.filter_map(Definition::name).collect();
+        let is_known = |path: &str| {
+            let (of, name) = path.rsplit_once("::").unwrap_or(("", path));
+            macros.contains(name) || of == "px" || is_stds(path) && !imported.contains(name)
+        };
+        let calls_unknown = |text: &str| macros_of(text).any(|path| !is_known(path));
+        let is_opaque = |item: &Definition| item.nature.is_opaque || calls_unknown(&item.piece.text);
+        let mut everything = own.iter().any(is_opaque) || statements.into_iter().any(calls_unknown);
+        let found = self;
         left.retain(|item| {
             let text = &item.piece.text;
             match item.nature.reach {
@@ -66,6 +143,7 @@ impl<'a> Dependence<'a> {
                 Reach::Import if !imports_from_notebook(text, &defined) => {}
                 Reach::Import | Reach::Any => new.extend(words(text)),
             }
+            everything |= is_opaque(item);
             found.definitions.insert(text);
             false
         });
@@ -77,15 +155,18 @@ impl<'a> Dependence<'a> {
                     Reach::Words(words) => words.iter().any(|word| known.contains(word.as_str())),
                     _ => item.name().is_some_and(|name| known.contains(name)),
                 };
-                if reached {
+                if reached || everything {
+                    everything |= is_opaque(item);
                     found.definitions.insert(&item.piece.text);
                     new.extend(words(&item.piece.text));
                 }
-                !reached
+                !(reached || everything)
             });
             new.retain(|word| !known.contains(word));
         }
-        found
+        if everything {
+            found.definitions.extend(left.iter().map(|item| item.piece.text.as_str()));
+        }
     }
 
     /// Whether an object made of these texts and `statements` is the same whenever and wherever it is made.

@@ -1,5 +1,6 @@
 //! Compile errors as data, with places in the user's own cell, and as text.
 
+use crate::definitions::prefix::{Prefix, Spot};
 use std::fmt::{self, Write};
 
 /// How bad it is.
@@ -55,6 +56,8 @@ pub struct Span {
     pub primary: bool,
     /// The text of the first line.
     pub text: String,
+    /// The execution count of the earlier cell that it is in; `None` is the cell itself.
+    pub cell: Option<u32>,
 }
 
 /// The note of an error whose place isn't in the cell.
@@ -69,6 +72,14 @@ struct Style {
 
 const ANSI: Style = Style { red: "\x1b[1;31m", blue: "\x1b[1;34m", bold: "\x1b[1m", off: "\x1b[0m" };
 const PLAIN: Style = Style { red: "", blue: "", bold: "", off: "" };
+
+impl Span {
+    /// As a user reads it.
+    fn place(&self) -> String {
+        let cell = self.cell.map_or_else(|| "cell".to_owned(), |cell| format!("In[{cell}]"));
+        format!("{cell} line {}, column {}", self.line, self.column)
+    }
+}
 
 impl Diagnostic {
     /// An error without a place.
@@ -87,12 +98,16 @@ impl Diagnostic {
         let mut spans: Vec<&Span> = self.spans.iter().collect();
         // The error's own place first, then the others on its line, then by line.
         spans.sort_by_key(|span| !span.primary);
-        let first_line = spans.first().map(|span| span.line);
-        spans.sort_by_key(|span| (Some(span.line) != first_line, span.line, !span.primary, span.column));
+        let first = spans.first().map(|span| (span.cell, span.line));
+        spans.sort_by_key(|span| {
+            let in_first_cell = first.is_some_and(|(cell, _)| cell == span.cell);
+            (!in_first_cell, span.cell, Some((span.cell, span.line)) != first, span.line, !span.primary, span.column)
+        });
         let width = spans.iter().map(|span| span.line.to_string().len()).max().unwrap_or(1);
         if let Some(first) = spans.first() {
-            let _ = writeln!(out, "{:width$}{blue}-->{off} cell line {}, column {}", "", first.line, first.column);
+            let _ = writeln!(out, "{:width$}{blue}-->{off} {}", "", first.place());
         }
+        let mut cell = spans.first().and_then(|span| span.cell);
         let mut shown = None;
         for span in &spans {
             let end = if span.end_line > span.line { span.text.chars().count() + 1 } else { span.end_column };
@@ -106,6 +121,10 @@ impl Diagnostic {
                 .take(span.column.saturating_sub(1))
                 .map(|c| if c == '\t' { '\t' } else { ' ' })
                 .collect();
+            if span.cell != cell {
+                (cell, shown) = (span.cell, None);
+                let _ = writeln!(out, "{:width$}{blue}:::{off} {}", "", span.place());
+            }
             if shown != Some(span.line) {
                 let _ = writeln!(out, "{:width$} {blue}|{off}", "");
                 let _ = writeln!(out, "{blue}{:>width$} |{off} {}", span.line, span.text);
@@ -141,6 +160,25 @@ impl Diagnostic {
         let mut elsewhere = false;
         for message in error.spanned_messages() {
             let Some(span) = message.span else { continue };
+            let earlier = lines.prefix.spot(span.start_line, span.start_column).filter(|spot| spot.cell > 0);
+            let earlier = earlier.filter(|_| span.start_line <= lines.prefix.lines());
+            if let Some(Spot { entry, cell, line, column, text }) = earlier {
+                diagnostic.spans.push(Span {
+                    line,
+                    column,
+                    end_line: line + (span.end_line - span.start_line),
+                    end_column: (column + span.end_column).saturating_sub(span.start_column),
+                    label: if message.label.ends_with(&diagnostic.message) {
+                        String::new()
+                    } else {
+                        message.label.clone()
+                    },
+                    primary: message.is_primary,
+                    text,
+                    cell: entry.map(|_| cell),
+                });
+                continue;
+            }
             let Some((line, column)) = lines.place(span.start_line, span.start_column) else {
                 elsewhere = true;
                 continue;
@@ -148,6 +186,7 @@ impl Diagnostic {
             diagnostic.spans.push(Span {
                 line,
                 column,
+                cell: None,
                 end_line: lines.in_cell(span.end_line).unwrap_or(line),
                 end_column: span.end_column,
                 // Where rustc has no label, evcxr repeats the message.
@@ -253,8 +292,8 @@ fn one_line(help: &str) -> String {
 
 /// Maps lines of the text that was given to evcxr to lines of the user's cell.
 pub(crate) struct LineMap<'a> {
-    /// Lines before the cell's own: definitions that this namespace hadn't seen.
-    pub prefix: usize,
+    /// What stands before the cell's own lines.
+    pub prefix: &'a Prefix,
     /// The number, in the whole cell, of the first line that was compiled.
     pub first_line: usize,
     /// All lines of the cell.
@@ -263,7 +302,7 @@ pub(crate) struct LineMap<'a> {
 
 impl LineMap<'_> {
     fn in_cell(&self, line: usize) -> Option<usize> {
-        let own = line.checked_sub(self.prefix).filter(|own| *own > 0)?;
+        let own = line.checked_sub(self.prefix.lines()).filter(|own| *own > 0)?;
         // A line above the cell isn't the user's.
         (own + self.first_line).checked_sub(1).filter(|line| *line > 0)
     }
@@ -292,6 +331,7 @@ mod tests {
             label: "expected `i32`, found `&str`".into(),
             primary: true,
             text: "let x: i32 = \"a\";".into(),
+            cell: None,
         };
         let error = Diagnostic {
             code: Some("E0308".into()),
@@ -316,6 +356,7 @@ mod tests {
             label: label.into(),
             primary,
             text: format!("line {line}"),
+            cell: None,
         };
         let spans = vec![span(2, 1, false, "moved"), span(3, 4, true, "used"), span(3, 1, false, "here")];
         assert_eq!(
@@ -327,10 +368,12 @@ mod tests {
 
     #[test]
     fn lines_of_the_prefix_are_not_the_cells() {
-        let map = LineMap { prefix: 3, first_line: 2, lines: vec!["%px", "a", "b"] };
+        let prefix = Prefix::blank(3);
+        let map = LineMap { prefix: &prefix, first_line: 2, lines: vec!["%px", "a", "b"] };
         assert_eq!((map.in_cell(3), map.in_cell(4), map.in_cell(5)), (None, Some(2), Some(3)));
         assert_eq!((map.place(3, 1), map.place(4, 7), map.place(6, 1)), (None, Some((2, 7)), Some((3, 2))));
-        let wrapped = LineMap { prefix: 0, first_line: 0, lines: vec!["%timeit a"] };
+        let prefix = Prefix::blank(0);
+        let wrapped = LineMap { prefix: &prefix, first_line: 0, lines: vec!["%timeit a"] };
         assert_eq!((wrapped.in_cell(1), wrapped.in_cell(2)), (None, Some(1)));
     }
 
@@ -360,6 +403,7 @@ mod tests {
             label: String::new(),
             primary: false,
             text: String::new(),
+            cell: None,
         };
         Diagnostic { spans: vec![span], ..Diagnostic::error("") }.render(true);
     }

@@ -31,16 +31,6 @@ pub(crate) enum Answer {
     VariablesLost(Vec<String>),
 }
 
-/// What goes before a cell's Rust, so that evcxr doesn't take the beginning for commands: above the first Rust that is
-/// what it does with lines that begin with `!` or `:`, as `!(a && b)` and `::std::process::id()` do.
-pub(crate) fn kept_whole(before: String, rust: &str) -> String {
-    let mut lines = before.lines().chain(rust.lines());
-    let first = lines.find(|line| !line.starts_with("//") && !line.trim().is_empty());
-    let is_taken = |line: &str| line.starts_with('!') || line.trim_start_matches(' ').starts_with(':');
-    // Such a comment is Rust for it.
-    if first.is_some_and(is_taken) { format!("/**/\n{before}") } else { before }
-}
-
 pub(crate) struct Evaluator {
     context: EvalContext,
     relay: RelayServer,
@@ -217,22 +207,4 @@ fn serve<T>(
         let _ = over.send(FromRelay::EvaluationOver);
         result
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rust_that_looks_like_commands_is_kept() {
-        let before = |text, rust| kept_whole(String::from(text), rust);
-        for rust in ["!(1 + 1)", "\n// why\n!{ a }", "::std::process::id()", "  ::a::b()", "!matches!(1, 2)\n;"] {
-            assert_eq!(before("", rust), "/**/\n", "{rust}");
-            assert_eq!(before("fn f() {}\n", rust), "fn f() {}\n", "{rust}");
-        }
-        assert_eq!(before("::a::b! {}\n", "1"), "/**/\n::a::b! {}\n");
-        for rust in ["", "1 + 1", " !a", "let a = b;\n!a", "/* */\n!a", "a\n::b"] {
-            assert_eq!(before("", rust), "", "{rust}");
-        }
-    }
 }

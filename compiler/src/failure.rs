@@ -1,5 +1,6 @@
 //! Why a cell wasn't compiled, in the user's own terms.
 
+use crate::definitions::prefix::Prefix;
 use crate::diagnostic::{Diagnostic, Level, LineMap, Span};
 use crate::namespace::{Member, Namespaces};
 use crate::source_map::MappedPiece;
@@ -31,11 +32,11 @@ impl Failure {
     }
 }
 
-/// evcxr's error as diagnostics of the user's cell; `prefix` lines stood in front of it.
+/// evcxr's error as diagnostics of the user's cell; `prefix` stood in front of it.
 pub(crate) fn diagnostics(
     error: &evcxr::Error,
     cell: &CellText<'_>,
-    prefix: usize,
+    prefix: &Prefix,
     namespaces: &Namespaces,
     members: &[Member],
 ) -> Vec<Diagnostic> {
@@ -51,7 +52,7 @@ pub(crate) fn diagnostics(
         // A warning, perhaps of another cell, isn't what keeps this one from running.
         errors.retain(|error| error.level == Level::Error);
     }
-    let result = Cell::parse(cell.text).result().and_then(|piece| mapped(std::slice::from_ref(piece), cell).next());
+    let result = Cell::parse(cell.text).result().map(|piece| mapped(piece, cell));
     for error in &mut errors {
         let about_display = ["`Debug`", "`std::fmt::Display`"].iter().any(|name| error.message.contains(name));
         if let (true, true, Some(result)) = (error.spans.is_empty(), about_display, &result) {
@@ -75,32 +76,17 @@ pub(crate) fn diagnostics(
 /// What evcxr would drop without a word.
 pub(crate) fn broken(cell: &Cell, text: &CellText<'_>) -> Option<Failure> {
     let broken = cell.broken.as_ref()?;
-    let place = mapped(std::slice::from_ref(&broken.piece), text).map(|piece| whole(&piece, broken.label));
-    Some(Failure::from(Diagnostic { spans: place.collect(), ..Diagnostic::error(broken.message) }))
+    let place = whole(&mapped(&broken.piece, text), broken.label);
+    Some(Failure::from(Diagnostic { spans: vec![place], ..Diagnostic::error(broken.message) }))
 }
 
-/// Pieces of the cell with their places in the notebook.
-pub(crate) fn mapped<'a>(
-    pieces: impl IntoIterator<Item = &'a Piece>,
-    cell: &CellText<'a>,
-) -> impl Iterator<Item = MappedPiece> {
+/// A piece of the cell with its place in the notebook.
+pub(crate) fn mapped(piece: &Piece, cell: &CellText<'_>) -> MappedPiece {
     let CellText { count, first_line, cell, users, .. } = *cell;
-    pieces.into_iter().map(move |piece| {
-        let line = piece.line + first_line - 1;
-        let lines = piece.text.lines().enumerate().map(|(index, _)| (line + index).checked_sub(1));
-        let shown = lines.map(|at| at.and_then(|at| cell.lines().nth(at)).unwrap_or_default()).collect::<Vec<_>>();
-        MappedPiece {
-            cell: count,
-            line,
-            column: piece.column,
-            text: piece.text.clone(),
-            users,
-            shown: shown.join(
-                "
-",
-            ),
-        }
-    })
+    let line = piece.line + first_line - 1;
+    let lines = piece.text.lines().enumerate().map(|(index, _)| (line + index).checked_sub(1));
+    let shown = lines.map(|at| at.and_then(|at| cell.lines().nth(at)).unwrap_or_default()).collect::<Vec<_>>();
+    MappedPiece { cell: count, line, column: piece.column, text: piece.text.clone(), users, shown: shown.join("\n") }
 }
 
 /// The place of a piece's first line.
@@ -114,5 +100,6 @@ fn whole(piece: &MappedPiece, label: &str) -> Span {
         label: label.to_owned(),
         primary: true,
         text: piece.shown.lines().next().unwrap_or_default().to_owned(),
+        cell: None,
     }
 }

@@ -1,10 +1,11 @@
 //! Whether a cell has an object already: its key in the cache, and what an entry needs to be of use.
 
 use crate::cache::{Cache, CacheConfig, CacheKey, CachedCell};
+use crate::definitions::Definitions;
+use crate::definitions::change::Change;
 use crate::dependence::{Definition, Dependence};
 use crate::namespace::{Variable, Variables};
 use crate::setting::Setting;
-use crate::shared::Definitions;
 use chorus_syntax::Cell;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -61,7 +62,7 @@ impl Reuse {
     pub fn place(
         &self,
         cell: &Cell,
-        own: &[Definition],
+        own: (&[Definition], &Change),
         shared: &Definitions,
         variables: &Variables,
         preload: &[PathBuf],
@@ -69,8 +70,10 @@ impl Reuse {
         self.cache.as_ref()?;
         let mut hasher = self.with_settings(shared, preload)?;
         let statements: Vec<&str> = cell.statements.iter().map(|piece| piece.text.as_str()).collect();
-        let current = shared.current();
-        let depends = Dependence::of_cell(cell, own, &current, variables);
+        let (items, change) = own;
+        let entries = shared.entries().iter().enumerate().filter(|(index, _)| change.holds(*index));
+        let current: Vec<&Definition> = entries.map(|(_, entry)| &entry.definition).collect();
+        let depends = Dependence::of_cell(cell, items, &current, variables);
         if !depends.is_reproducible(&statements) {
             return None;
         }

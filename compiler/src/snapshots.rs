@@ -3,21 +3,31 @@
 //! A set that has none is derived from the nearest: evcxr drops a variable when it is told that its type was lost, and
 //! learns of one by a `let` that is compiled and never run.
 
+use crate::definitions::prefix::Prefix;
 use crate::evaluator::{Answer, Evaluator, Snapshot};
 use crate::namespace::Variables;
+use std::collections::BTreeSet;
 
 /// Snapshots kept. A notebook has as many as it has groups of engines that differ, plus its own.
 const KEPT: usize = 12;
 
 struct Known {
     variables: Variables,
-    /// How many of the shared definitions it has.
-    seen: usize,
+    held: Held,
     snapshot: Snapshot,
 }
 
+/// What a snapshot has of what is shared.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Held {
+    /// How many of the settings.
+    pub settings: usize,
+    /// The definitions that evcxr never forgets.
+    pub for_good: BTreeSet<String>,
+}
+
 pub(crate) struct Snapshots {
-    /// Without variables, and without any shared definition.
+    /// Without variables, and without any definition.
     base: Snapshot,
     /// Most recently used last.
     known: Vec<Known>,
@@ -45,19 +55,21 @@ impl Snapshots {
     }
 
     /// Keeps a snapshot, instead of the last one with the same variables.
-    pub fn remember(&mut self, variables: Variables, seen: usize, snapshot: Snapshot) {
+    pub fn remember(&mut self, variables: Variables, held: Held, snapshot: Snapshot) {
         self.known.retain(|known| known.variables != variables);
         if self.known.len() >= KEPT {
             self.known.remove(0);
         }
-        self.known.push(Known { variables, seen, snapshot });
+        self.known.push(Known { variables, held, snapshot });
     }
 
-    /// The snapshot that comes nearest to these variables, how much it has seen, and what it lacks of them.
-    pub fn nearest(&mut self, variables: &Variables) -> (Snapshot, usize, Difference) {
-        if let Some(at) = self.known.iter().rposition(|known| known.variables == *variables) {
+    /// The snapshot that comes nearest to these variables, what it has, and what it lacks of them. It has nothing for
+    /// good that isn't `wanted`.
+    pub fn nearest(&mut self, variables: &Variables, wanted: impl Fn(&str) -> bool) -> (Snapshot, Held, Difference) {
+        let fitting = |known: &&Known| known.held.for_good.iter().all(|text| wanted(text));
+        if let Some(at) = self.known.iter().rposition(|known| known.variables == *variables && fitting(&known)) {
             let known = self.known.remove(at);
-            let found = (known.snapshot.clone(), known.seen, Difference::default());
+            let found = (known.snapshot.clone(), known.held.clone(), Difference::default());
             self.known.push(known);
             return found;
         }
@@ -66,18 +78,21 @@ impl Snapshots {
         let nearest = self
             .known
             .iter()
+            .filter(fitting)
             .filter(|known| fits(&known.variables) > 0)
             .max_by_key(|known| (fits(&known.variables), std::cmp::Reverse(known.variables.len())));
         match nearest {
-            Some(known) => (known.snapshot.clone(), known.seen, Difference::between(&known.variables, variables)),
-            None => (self.base.clone(), 0, Difference::between(&Variables::new(), variables)),
+            Some(known) => {
+                (known.snapshot.clone(), known.held.clone(), Difference::between(&known.variables, variables))
+            }
+            None => (self.base.clone(), Held::default(), Difference::between(&Variables::new(), variables)),
         }
     }
 
     /// A snapshot with these variables, or else any, for questions that can do with that.
-    pub fn any(&self, variables: &Variables) -> (Snapshot, usize) {
+    pub fn any(&self, variables: &Variables) -> (Snapshot, Held) {
         let found = self.known.iter().rfind(|known| known.variables == *variables).or(self.known.last());
-        found.map_or((self.base.clone(), 0), |known| (known.snapshot.clone(), known.seen))
+        found.map_or((self.base.clone(), Held::default()), |known| (known.snapshot.clone(), known.held.clone()))
     }
 }
 
@@ -100,24 +115,24 @@ impl Difference {
         *self == Difference::default()
     }
 
-    /// Makes the snapshot that is wanted; `unseen` are the shared definitions that `snapshot` hasn't seen.
+    /// Makes the snapshot that is wanted; `prefix` has what the variables' types need.
     pub fn derive(
         self,
         evaluator: &mut Evaluator,
-        unseen: &str,
+        prefix: &Prefix,
         mut snapshot: Snapshot,
     ) -> Result<Snapshot, evcxr::Error> {
-        let (mut lose, mut unseen) = (self.lose, unseen);
+        let mut lose = self.lose;
         // First what is to go, alone: evcxr drops names, and one of them may be among those to come.
         if !lose.is_empty() {
-            snapshot = evaluator.eval(&format!("{unseen}();"), &snapshot, &mut |_| match lose.is_empty() {
+            snapshot = evaluator.eval(&format!("{}();", prefix.text), &snapshot, &mut |_| match lose.is_empty() {
                 true => Answer::Succeeded,
                 false => Answer::VariablesLost(std::mem::take(&mut lose)),
             })?;
-            unseen = "";
         }
         if !self.add.is_empty() {
-            snapshot = evaluator.eval(&format!("{unseen}{}", self.add), &snapshot, &mut |_| Answer::Succeeded)?;
+            snapshot =
+                evaluator.eval(&format!("{}{}", prefix.text, self.add), &snapshot, &mut |_| Answer::Succeeded)?;
         }
         Ok(snapshot)
     }

@@ -1,12 +1,13 @@
 //! evcxr takes seconds to start, so it starts in the background, and only who needs it waits for it.
 
+use crate::definitions::Definitions;
+use crate::definitions::prefix::Prefix;
 use crate::diagnostic::Diagnostic;
 use crate::evaluator::{Answer, Evaluator};
 use crate::failure::Failure;
 use crate::interrupt::Interrupter;
 use crate::library::{self, Instead};
 use crate::setting::Setting;
-use crate::shared::Definitions;
 use crate::snapshots::Snapshots;
 use crate::types::Config;
 use std::path::Path;
@@ -128,8 +129,9 @@ fn start(config: &Config, px: &Path) -> Result<Evcxr, Diagnostic> {
 
 /// Builds px and lets rust-analyzer read the standard library, which the first cell would wait for otherwise.
 fn warm_up(evcxr: &mut Evcxr) {
-    let (snapshot, prefix) = (evcxr.snapshots.base().clone(), Definitions::new().text(0));
-    let code = format!("{prefix}let warm = vec![1].into_iter().map(|x: usize| x + 1).collect::<Vec<_>>();\nwarm.len()");
+    let (snapshot, prefix) = (evcxr.snapshots.base().clone(), Prefix::whole(&Definitions::new(), &Default::default()));
+    let code =
+        format!("{}let warm = vec![1].into_iter().map(|x: usize| x + 1).collect::<Vec<_>>();\nwarm.len()", prefix.text);
     if let Err(error) = evcxr.evaluator.eval(&code, &snapshot, &mut |_| Answer::Succeeded) {
         tracing::warn!("warming up failed: {error}");
     }

@@ -6,12 +6,13 @@
 //! directly, until a dependency or a setting changes.
 //!
 //! The wrapper makes evcxr's text cheaper first, see [`crate::rewrite`]. A cell is small and its like isn't compiled
-//! again, so one codegen unit without incremental compilation is fastest; and where nothing is to be run, checking is
-//! enough. It also gives the crates of cells an identity that doesn't depend on the kernel: cargo derives
+//! again, so one codegen unit without incremental compilation is fastest; and where nothing is to be run, nothing is
+//! linked. (It is compiled, though: some errors are found no sooner.) It also gives the crates of cells an identity that doesn't depend on the kernel: cargo derives
 //! `-C metadata` from the path of the crate and from its dependencies, and rustc derives the `TypeId`s of the user's
 //! types from that. With a constant, an object from the cache and one that is compiled now agree about the types of
 //! variables, and adding a dependency doesn't make variables of the user's types unreadable.
 
+use crate::definitions::prefix::release_calls;
 use crate::setting::Setting;
 use crate::toolchain::{find_program, users_path};
 use serde::{Deserialize, Serialize};
@@ -276,7 +277,9 @@ fn add_line_tables(args: &mut Vec<OsString>, folder: &Path) {
 fn prepare(mut args: Vec<OsString>) -> io::Result<Vec<OsString>> {
     let Some(path) = source(&args) else { return Ok(args) };
     let source = std::fs::read_to_string(path)?;
-    if let Some(rewritten) = crate::rewrite::rewrite(&source) {
+    let cheaper = crate::rewrite::rewrite(&source);
+    let released = release_calls(cheaper.as_ref().unwrap_or(&source));
+    if let Some(rewritten) = released.or(cheaper) {
         std::fs::write(path, rewritten)?;
     }
     if crate::rewrite::has_nothing_to_run(&source)
@@ -287,7 +290,7 @@ fn prepare(mut args: Vec<OsString>) -> io::Result<Vec<OsString>> {
         std::fs::write(object, [])?;
         for arg in &mut args {
             if arg.to_str().is_some_and(|text| text.starts_with("--emit=")) {
-                *arg = "--emit=dep-info,metadata".into();
+                *arg = "--emit=dep-info,obj".into();
             }
         }
     }
@@ -334,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_runs_checking_is_enough() {
+    fn where_nothing_runs_nothing_is_linked() {
         let folder = tempfile::tempdir().unwrap();
         let source = folder.path().join("src/lib.rs");
         std::fs::create_dir(folder.path().join("src")).unwrap();
@@ -350,7 +353,7 @@ mod tests {
             format!("fn f() {{}}\n#[unsafe(no_mangle)]\npub extern \"C\" fn run_user_code_1(\n{nothing}"),
         )
         .unwrap();
-        assert_eq!(prepare(call(&source)).unwrap()[3], "--emit=dep-info,metadata");
+        assert_eq!(prepare(call(&source)).unwrap()[3], "--emit=dep-info,obj");
         assert!(folder.path().join("libctx.so").exists());
     }
 

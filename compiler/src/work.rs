@@ -1,5 +1,6 @@
 //! One cell's way through the compiler, and what evcxr is told of its run.
 
+use crate::definitions::change::Change;
 use crate::dependence::Definition;
 use crate::evaluator::Answer;
 use crate::namespace::{Effect, Member, Variables};
@@ -13,6 +14,8 @@ pub(crate) struct Work<'a> {
     pub cell: CellText<'a>,
     pub parsed: Cell,
     pub items: Vec<Definition>,
+    /// What they change in the definitions.
+    pub change: Change,
     /// Where the user's text stands in the notebook, this cell's first.
     pub pieces: Vec<MappedPiece>,
     pub members: &'a [Member],

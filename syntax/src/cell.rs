@@ -3,6 +3,8 @@
 //! Parsing is rust-analyzer's, as in evcxr, so both see the same statements; it never fails, however broken the
 //! text is.
 
+use crate::call::Call;
+use crate::imports::{Import, imports};
 use crate::nature::Nature;
 use ra_ap_syntax::ast::{self, AstNode, HasName};
 use ra_ap_syntax::{Edition, SourceFile, SyntaxNode};
@@ -21,6 +23,8 @@ pub struct Cell {
     pub items: Vec<Item>,
     /// The statements that aren't items.
     pub statements: Vec<Piece>,
+    /// The statements that are macro calls.
+    pub calls: Vec<Call>,
     /// The variables that `let` defines at the cell's top level.
     pub lets: Vec<Let>,
     /// What the statements say outside of the patterns of `let`, each with the names that it binds.
@@ -73,8 +77,8 @@ pub struct Item {
     pub piece: Piece,
     /// What it is to other texts.
     pub nature: Nature,
-    /// Whether another item could replace it by its name. An `impl` has none.
-    pub named: bool,
+    /// What it imports, if it is a `use`.
+    pub imports: Vec<Import>,
 }
 
 /// A variable that a `let` defines.
@@ -109,9 +113,11 @@ impl Cell {
             let piece = piece(&cell.rust, &node);
             match ast::Item::cast(node.clone()) {
                 Some(item) => {
-                    let named =
-                        !matches!(item, ast::Item::Impl(_) | ast::Item::MacroCall(_) | ast::Item::ExternBlock(_));
-                    cell.items.push(Item { piece, nature: Nature::of(&item), named });
+                    let imports = match &item {
+                        ast::Item::Use(item) => imports(item),
+                        _ => Vec::new(),
+                    };
+                    cell.items.push(Item { piece, nature: Nature::of(&item), imports });
                 }
                 None if ast::Attr::can_cast(node.kind()) => cell.attributes.push(piece),
                 None => {
@@ -130,6 +136,7 @@ impl Cell {
                         }
                         None => {}
                     }
+                    cell.calls.extend(Call::of(&node, cell.statements.len()));
                     cell.uses.push((outside, bound));
                     cell.statements.push(piece);
                 }
@@ -138,14 +145,27 @@ impl Cell {
         cell
     }
 
+    /// The same cell, with those macro calls among its items that `is_item` says are.
+    pub fn with_items(mut self, is_item: impl Fn(&Call) -> bool) -> Cell {
+        for call in std::mem::take(&mut self.calls).into_iter().rev().filter(is_item) {
+            self.has_result &= call.statement + 1 < self.statements.len();
+            self.uses.remove(call.statement);
+            let piece = self.statements.remove(call.statement);
+            self.items.push(Item { piece, nature: call.nature(), imports: Vec::new() });
+        }
+        self.items.sort_by_key(|item| (item.piece.line, item.piece.column));
+        self
+    }
+
     /// Its Rust behind other lines, on which no attribute may stand: its attributes go before them, on their first line.
-    pub fn behind(&self, lines: &str) -> String {
+    /// What was `moved` there is left out; all else keeps its place.
+    pub fn behind<'a>(&'a self, lines: &str, moved: impl IntoIterator<Item = &'a Piece>) -> String {
         let (mut attributes, mut rest) = (String::new(), self.rust.clone());
         for attribute in self.attributes.iter().filter(|_| !lines.is_empty()) {
             attributes.extend(attribute.text.split('\n').flat_map(|line| [line, " "]));
-            let blank = attribute.text.replace(|c| c != '\n', " ");
-            rest = rest.replacen(&attribute.text, &blank, 1);
+            blank(&mut rest, attribute);
         }
+        moved.into_iter().for_each(|piece| blank(&mut rest, piece));
         format!("{attributes}{lines}{rest}")
     }
 }
@@ -209,6 +229,16 @@ fn piece(rust: &str, node: &SyntaxNode) -> Piece {
     }
 }
 
+/// Puts blanks in the piece's place, as many as it has characters.
+fn blank(rust: &mut String, piece: &Piece) {
+    let before: usize = rust.split_inclusive('\n').take(piece.line - 1).map(str::len).sum();
+    let column: usize = rust[before..].chars().take(piece.column - 1).map(char::len_utf8).sum();
+    let range = before + column..before + column + piece.text.len();
+    if rust.get(range.clone()) == Some(&piece.text) {
+        rust.replace_range(range, &piece.text.replace(|c| c != '\n', " "));
+    }
+}
+
 fn bindings(pattern: &ast::Pat) -> impl Iterator<Item = Let> {
     pattern.syntax().descendants().filter_map(ast::IdentPat::cast).filter_map(|ident| {
         let name = ident.name()?.text().to_string();
@@ -229,14 +259,13 @@ mod tests {
     #[test]
     fn items_statements_and_the_result_are_told_apart() {
         let cell = Cell::parse("use std::fmt;\nfn f() -> i32 { 1 }\nlet x = f();\n  x + 1");
-        assert_eq!(cell.items.iter().map(|i| (i.piece.line, i.named)).collect::<Vec<_>>(), [(1, true), (2, true)]);
+        assert_eq!(cell.items.iter().map(|i| i.piece.line).collect::<Vec<_>>(), [1, 2]);
         assert_eq!(cell.items[1].piece.text, "fn f() -> i32 { 1 }");
         assert_eq!(cell.statements.iter().map(|s| (s.line, s.column)).collect::<Vec<_>>(), [(3, 1), (4, 3)]);
         assert!(cell.has_result);
         assert!(!Cell::parse("let x = 1;").has_result);
         assert!(!Cell::parse("x + 1;").has_result);
         assert!(!Cell::parse("struct A; impl A {}").has_result);
-        assert!(!Cell::parse("struct A; impl A {}").items[1].named);
     }
 
     #[test]
@@ -275,10 +304,12 @@ mod tests {
         let cell = Cell::parse("#![allow(\n  dead_code)] #![a]\nfn f() {}\n1");
         assert_eq!((cell.attributes.len(), cell.items.len(), cell.statements.len()), (2, 1, 1));
         assert_eq!(
-            cell.behind("use b;\n"),
+            cell.behind("use b;\n", []),
             "#![allow(   dead_code)] #![a] use b;\n         \n                   \nfn f() {}\n1"
         );
-        assert_eq!(cell.behind(""), cell.rust);
+        assert_eq!(cell.behind("", []), cell.rust);
+        let cell = Cell::parse("é(); fn f() {}\n fn f() {\n} 1");
+        assert_eq!(cell.behind("", [&cell.items[1].piece]), "é(); fn f() {}\n         \n  1");
         assert_eq!(Cell::parse("#[derive(Debug)] struct A;").attributes, []);
     }
 

@@ -3,12 +3,16 @@
 //!
 //! Parsing is rust-analyzer's. Nothing here fails, whatever the text is, and nothing does I/O.
 
+mod call;
 mod cell;
 mod complete;
 mod expression;
+mod imports;
 mod nature;
 
+pub use call::{Call, defines_items};
 pub use cell::{Broken, Cell, CommandLine, Item, Let, Piece, is_expression, split_commands};
 pub use complete::{Completeness, completeness};
 pub use expression::{Expression, Parameters, Shape};
-pub use nature::{Nature, Reach, words, words_of};
+pub use imports::Import;
+pub use nature::{Block, Nature, Reach, macros_of, words, words_of};

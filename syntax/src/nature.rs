@@ -1,6 +1,6 @@
 //! What an item is to other texts, told from its own text: its name, and whom it may matter to.
 
-use ra_ap_syntax::ast::{self, AstNode, HasAttrs, HasName};
+use ra_ap_syntax::ast::{self, AstNode, HasAttrs, HasGenericParams, HasName};
 use std::collections::BTreeSet;
 
 /// What an item is to other texts.
@@ -12,6 +12,29 @@ pub struct Nature {
     pub is_type: bool,
     /// To which texts it may matter.
     pub reach: Reach,
+    /// Whether it is a `macro_rules!` that others find by where it stands, and not by its path.
+    pub is_macro: bool,
+    /// Whether it is a macro call, whose items aren't known.
+    pub is_call: bool,
+    /// Whether an attribute or a derive of it may name anything, in a way that its text doesn't show.
+    pub is_opaque: bool,
+    /// Whose it is, if it is an `impl`.
+    pub block: Option<Block>,
+}
+
+/// What an `impl` is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// The trait, without blanks, and with numbers for what the `impl` is generic over.
+    pub of_trait: Option<String>,
+    /// The type, in the same way.
+    pub of_type: String,
+    /// The last names of their paths, the type's first.
+    pub names: Vec<String>,
+    /// The names that it defines.
+    pub members: BTreeSet<String>,
+    /// Its beginning, as it is written.
+    pub head: String,
 }
 
 /// To which texts an item may matter.
@@ -88,14 +111,80 @@ impl Nature {
         let all_words = |text: &str| words(text).map(str::to_owned).collect();
         let has_hidden_impl = || item.syntax().descendants().skip(1).any(|node| ast::Impl::can_cast(node.kind()));
         let reach = match item {
-            ast::Item::Use(_) => Reach::Import,
+            ast::Item::Use(_) | ast::Item::ExternCrate(_) => Reach::Import,
             _ if !has_harmless_attributes(item) || has_hidden_impl() => Reach::Any,
             ast::Item::Trait(_) => Reach::Words(all_words(&text)),
             ast::Item::Impl(_) => Reach::Words(all_words(text.split('{').next().unwrap_or_default())),
             _ if name.is_some() => Reach::Name,
             _ => Reach::Any,
         };
-        Nature { name, is_type, reach }
+        let block = match item {
+            ast::Item::Impl(block) => Some(Block::of(block)),
+            _ => None,
+        };
+        let is_exported = || item.attrs().any(|attr| attr.simple_name().is_some_and(|name| name == "macro_export"));
+        let is_macro = matches!(item, ast::Item::MacroRules(_)) && !is_exported();
+        Nature { name, is_type, reach, is_macro, is_call: false, is_opaque: !has_harmless_attributes(item), block }
+    }
+
+    /// What an import is that brings this name.
+    pub fn of_import(name: Option<String>) -> Nature {
+        Nature {
+            name,
+            is_type: false,
+            reach: Reach::Import,
+            is_macro: false,
+            is_call: false,
+            is_opaque: false,
+            block: None,
+        }
+    }
+}
+
+impl Block {
+    fn of(block: &ast::Impl) -> Block {
+        let generics = block.generic_param_list().into_iter().flat_map(|list| list.generic_params());
+        let generics = generics.filter_map(|param| match param {
+            ast::GenericParam::ConstParam(it) => Some(it.name()?.text().to_string()),
+            ast::GenericParam::TypeParam(it) => Some(it.name()?.text().to_string()),
+            ast::GenericParam::LifetimeParam(it) => Some(it.lifetime()?.text().to_string()),
+        });
+        let generics: Vec<String> = generics.collect();
+        let dense = |ty: ast::Type| {
+            let tokens = ty.syntax().descendants_with_tokens().filter_map(|part| part.into_token());
+            let tokens = tokens.filter(|token| !token.kind().is_trivia());
+            let numbered = tokens.map(|token| match generics.iter().position(|name| name == token.text()) {
+                Some(number) => format!("#{number}"),
+                None => token.text().to_owned(),
+            });
+            numbered.collect::<String>()
+        };
+        let last_name = |ty: ast::Type| {
+            let path = ty.syntax().descendants().find_map(ast::Path::cast)?;
+            Some(path.segment()?.name_ref()?.text().to_string())
+        };
+        let members = block.assoc_item_list().into_iter().flat_map(|list| list.assoc_items());
+        let members = members.filter_map(|item| match item {
+            ast::AssocItem::Const(it) => it.name(),
+            ast::AssocItem::Fn(it) => it.name(),
+            ast::AssocItem::TypeAlias(it) => it.name(),
+            ast::AssocItem::MacroCall(_) => None,
+        });
+        let text = block.syntax().text().to_string();
+        let head = text.find("impl").map_or(text.as_str(), |at| &text[at..]).split('{').next().unwrap_or_default();
+        Block {
+            of_trait: block.trait_().map(dense),
+            of_type: block.self_ty().map(dense).unwrap_or_default(),
+            names: block.self_ty().into_iter().chain(block.trait_()).filter_map(last_name).collect(),
+            members: members.map(|name| name.text().to_string()).collect(),
+            head: head.split_whitespace().collect::<Vec<_>>().join(" "),
+        }
+    }
+
+    /// Whether there can't be both: the same trait for the same type, or the same names in a type.
+    pub fn replaces(&self, other: &Block) -> bool {
+        let same = self.of_trait == other.of_trait && self.of_type == other.of_type;
+        same && (self.of_trait.is_some() || !self.members.is_disjoint(&other.members))
     }
 }
 
@@ -104,6 +193,17 @@ fn has_harmless_attributes(item: &ast::Item) -> bool {
         let text = meta.syntax().text().to_string();
         let name = words_of(&text).next().unwrap_or_default();
         HARMLESS.contains(&name) && (name != "derive" || words_of(&text).all(|word| HARMLESS.contains(&word)))
+    })
+}
+
+/// The macros that a text calls, by their paths as they are written; perhaps with some that stand in a string.
+pub fn macros_of(text: &str) -> impl Iterator<Item = &str> {
+    text.match_indices('!').filter_map(|(at, _)| {
+        let before = text[..at].trim_end();
+        let name = before.trim_end_matches(|c: char| c.is_alphanumeric() || c == '_' || c == ':').len();
+        let name = before[name..].trim_start_matches(':');
+        let is_call = text[at + 1..].trim_start().starts_with(['(', '[', '{']);
+        (is_call && !name.is_empty() && !COMMON.contains(&name)).then_some(name)
     })
 }
 

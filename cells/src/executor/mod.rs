@@ -326,7 +326,7 @@ impl Executor {
         self.spent.add(spent);
         *map = ran.as_ref().and_then(|(run, _)| run.map());
         let evaluated = evaluated.map_err(explain)?;
-        if let Some(notice) = outdated_notice(&evaluated.outdated) {
+        for notice in evaluated.notices.iter().cloned().chain(outdated_notice(&evaluated.outdated)) {
             request.publisher.say(&notice).await;
         }
         let Some((run, Some(mut failed))) = ran else { return Ok(Next::Continue) };

@@ -166,7 +166,7 @@ impl Executor {
         };
         self.spent.add(ran.spent);
         let evaluated = evaluated.map_err(explain)?;
-        if let Some(notice) = outdated_notice(&evaluated.outdated) {
+        for notice in evaluated.notices.iter().cloned().chain(outdated_notice(&evaluated.outdated)) {
             request.publisher.say(&notice).await;
         }
         ran.failure.take().map_or(Ok(Some((evaluated, ran))), Err)

@@ -6,9 +6,15 @@ use crate::namespace::Variable;
 use proptest::prelude::*;
 
 fn definitions(text: &str) -> Vec<Definition> {
-    let piece = |text| MappedPiece { cell: 1, line: 1, column: 1, text, shown: String::new(), users: CellText::ALL };
-    let items = Cell::parse(text).items.into_iter();
-    items.map(|item| Definition { piece: piece(item.piece.text), nature: item.nature }).collect()
+    let piece = |text: &str| MappedPiece {
+        cell: 1,
+        line: 1,
+        column: 1,
+        text: text.to_owned(),
+        shown: String::new(),
+        users: CellText::ALL,
+    };
+    crate::definitions::definitions_of(&Cell::parse(text), |item| piece(&item.text))
 }
 
 fn variables(list: &[(&str, &str)]) -> Variables {
@@ -55,7 +61,11 @@ fn types_bring_their_impls_and_traits_act_by_their_methods() {
 fn what_could_act_unnamed_is_reached_by_all() {
     assert_eq!(items("1", "use std::io::Write; fn f() {}"), ["use std::io::Write;"]);
     assert_eq!(items("Red", "use Color::*; enum Color { Red(Shade) } struct Shade; struct Other;").len(), 3);
-    assert_eq!(items("1", "#[derive(Builder)] struct S { t: T } struct T; #[derive(Debug, Clone)] struct U;").len(), 2);
+    assert_eq!(
+        items("1", "#[derive(Builder)] struct S { t: T } struct T; #[derive(Debug, Clone)] struct U;").len(),
+        3,
+        "a derive may name anything"
+    );
     assert_eq!(items("1", "fn f() { impl Drop for S { fn drop(&mut self) {} } }").len(), 1);
     assert_eq!(items("1", "#[serde(default)] #[derive(Serialize)] struct S;").len(), 0);
 }
@@ -97,6 +107,43 @@ fn a_value_has_the_types_of_its_fields() {
     assert!(!contains("T", "S") && !contains("i32", "U") && !contains("fn()", "f"));
 }
 
+#[test]
+fn who_calls_a_macro_of_another_crate_reaches_everything() {
+    let all = "fn score() {} macro_rules! mine { () => { 1 } } macro_rules! theirs { () => { paste::paste! { [<sco re>]() } } }";
+    let paste = "paste::paste! { [<sco re>]() }";
+    assert_eq!(items(paste, all).len(), 3);
+    assert_eq!(items("theirs!()", all).len(), 3);
+    assert_eq!(items("fn f() { info!(\"x\") }", all).len(), 4);
+    assert_eq!(items("#[derive(Builder)] struct S;", all).len(), 4);
+    assert_eq!(items("mine!()", all), ["macro_rules! mine { () => { 1 } }"]);
+    for known in ["println!(\"Well done!\")", "if !a { return !b }", "std::vec![1]", "px::display!(1)", "a != (b)"] {
+        assert_eq!(items(known, all), [""; 0], "{known}");
+    }
+    assert_eq!(items("vec![1]", "use other::vec; fn score() {}").len(), 2, "another vec");
+}
+
+/// A notebook of functions, each of which adds up others; `glue!` calls one whose name isn't written.
+fn function(name: usize, number: u32, calls: &[usize], glued: bool) -> String {
+    let calls: String = calls.iter().map(|to| format!(" + f{to}()")).collect();
+    let glued = if glued { " + other::glue! { f 0 }" } else { "" };
+    format!("fn f{name}() -> u32 {{ {number}{calls}{glued} }}")
+}
+
+/// What a text of calls comes to, with the definitions as they are; a call that goes in circles is nothing.
+fn value(text: &str, all: &[Definition], depth: usize) -> u32 {
+    let Some(body) = text.split_once('{').map(|(_, body)| body).filter(|_| depth < 6) else { return 0 };
+    let parts = body.trim_end_matches('}').split('+').map(str::trim);
+    let sum = parts.map(|part| match part.parse::<u32>() {
+        Ok(number) => number,
+        Err(_) => {
+            let name = if part.contains("glue") { "f0" } else { part.trim_end_matches("()") };
+            let found = all.iter().find(|item| item.name() == Some(name));
+            found.map_or(7, |item| value(&item.piece.text, all, depth + 1))
+        }
+    });
+    sum.fold(0, u32::wrapping_add)
+}
+
 proptest! {
     #[test]
     fn more_definitions_never_hide_one(picks in proptest::collection::vec(0..6usize, 0..6)) {
@@ -105,5 +152,29 @@ proptest! {
         let before = items("D::m(); b();", &some);
         let after = items("D::m(); b();", &format!("{some} {}", all.join(" ")));
         prop_assert!(before.iter().all(|text| after.contains(text)), "{before:?} {after:?}");
+    }
+
+    /// Two moments of a notebook at which a cell reaches the same texts are two at which it says the same.
+    #[test]
+    fn what_is_kept_is_what_would_be_compiled(
+        edits in proptest::collection::vec(
+            (0..5usize, 0..3u32, proptest::collection::vec(0..5usize, 0..3), proptest::bool::weighted(0.1)),
+            1..25,
+        ),
+        asks in 0..5usize,
+    ) {
+        let cell = Cell::parse(&format!("f{asks}()"));
+        let (mut all, mut kept) = (Vec::<Definition>::new(), std::collections::BTreeMap::new());
+        for (name, number, calls, glued) in edits {
+            let new = definitions(&function(name, number, &calls, glued));
+            all.retain(|item| item.name() != new[0].name());
+            all.extend(new);
+            let current: Vec<&Definition> = all.iter().collect();
+            let none = Variables::new();
+            let found = Dependence::of_cell(&cell, &[], &current, &none);
+            let key: Vec<String> = found.definitions.iter().map(|text| (*text).to_owned()).collect();
+            let fresh = value(&format!("{{ f{asks}() }}"), &all, 0);
+            prop_assert_eq!(*kept.entry(key).or_insert(fresh), fresh);
+        }
     }
 }

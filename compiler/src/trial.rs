@@ -1,0 +1,283 @@
+//! Compiles a cell, and finds out what of the older definitions doesn't fit it.
+//!
+//! A cell counts if it is right by itself. So when rustc finds mistakes in definitions of earlier cells, these are left
+//! out, and the cell is compiled once more. If it is right without them, they are set aside; if it isn't, the cell is
+//! refused and nothing has changed.
+
+use crate::compiler::Compiler;
+use crate::definitions::change::Change;
+use crate::definitions::prefix::Prefix;
+use crate::definitions::verdict::{Mistake, blamed, missing, mistakes};
+use crate::dependence::{Definition, Dependence};
+use crate::diagnostic::Diagnostic;
+use crate::evaluator::{Answer, Snapshot};
+use crate::failure::{self, Failure};
+use crate::namespace::{Effect, Variables};
+use crate::reuse::Place;
+use crate::rewrite::taken;
+use crate::snapshots::Held;
+use crate::source_map::SourceMap;
+use crate::types::{Object, Ran};
+use crate::work::{Done, Work};
+use chorus_syntax::{Cell, Nature, words};
+use std::collections::BTreeSet;
+
+/// A text that evcxr refused.
+pub(crate) struct Failed {
+    pub error: evcxr::Error,
+    prefix: Prefix,
+    /// What was compiled.
+    code: String,
+    /// Against which state.
+    snapshot: Snapshot,
+}
+
+/// Runs an object.
+type Run<'a> = &'a mut (dyn FnMut(&Object) -> Ran + Send);
+
+impl Compiler {
+    /// Compiles the cell, runs it, and keeps it.
+    pub(crate) fn compile(&mut self, work: &mut Work<'_>, place: Option<Place>, run: Run<'_>) -> Result<Done, Failure> {
+        // What the cell can't reach needn't be compiled, unless it may not fit what the cell defines.
+        let mut reach = work.items.is_empty().then(|| self.reach(work));
+        let mut first: Option<Vec<Diagnostic>> = None;
+        loop {
+            let failed = match self.attempt(work, place, reach.as_ref(), run)? {
+                Ok(done) => return Ok(done),
+                Err(failed) => failed,
+            };
+            if self.interrupter.was_asked() {
+                return Err(Failure::Interrupted);
+            }
+            if reach.take().is_some_and(|reach| reach.len() < self.shared.current().len()) {
+                continue;
+            }
+            let blamed = blamed(&self.mistakes(&failed), &work.change);
+            if blamed.is_empty() {
+                return Err(self.refuse(failed, first, work));
+            }
+            if first.is_none() {
+                let Failed { error, prefix, .. } = &failed;
+                first = Some(failure::diagnostics(error, &work.cell, prefix, &self.namespaces, work.members));
+            }
+            for (index, reason) in blamed {
+                work.change.leave_out(index, reason);
+            }
+        }
+    }
+
+    /// The numbers of the definitions that the cell reaches.
+    fn reach(&self, work: &Work<'_>) -> BTreeSet<usize> {
+        let found = Dependence::of_cell(&work.parsed, &work.items, &self.shared.current(), &work.before);
+        let entries = self.shared.entries().iter().enumerate().filter(|(index, _)| work.change.holds(*index));
+        let reached = entries.filter(|(_, entry)| found.definitions.contains(entry.definition.piece.text.as_str()));
+        reached.map(|(index, _)| index).collect()
+    }
+
+    fn mistakes(&mut self, failed: &Failed) -> Vec<Mistake> {
+        let path = self.evcxr.ready().and_then(|evcxr| evcxr.evaluator.generated_source());
+        let source = path.and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
+        mistakes(&failed.error, &failed.prefix, &failed.code, &source)
+    }
+
+    /// Compiles the cell with the definitions that hold beside it, of those that it can `reach`.
+    fn attempt(
+        &mut self,
+        work: &mut Work<'_>,
+        place: Option<Place>,
+        reach: Option<&BTreeSet<usize>>,
+        run: Run<'_>,
+    ) -> Result<Result<Done, Failed>, Failure> {
+        let (snapshot, held) = match self.snapshot_for(&work.before, &work.change)? {
+            Ok(found) => found,
+            Err(failed) => return Ok(Err(failed)),
+        };
+        let snapshot = self.configured(&snapshot, held.settings)?;
+        let holds = |index| work.change.holds(index) && reach.is_none_or(|reach| reach.contains(&index));
+        let is_moved = |nature: &Nature| nature.is_macro || nature.is_call;
+        let moved = work.items.iter().filter(|item| is_moved(&item.nature));
+        let prefix = Prefix::of(&self.shared, moved, &held.for_good, holds);
+        let moved = work.parsed.items.iter().filter(|item| is_moved(&item.nature)).map(|item| &item.piece);
+        let code = work.parsed.behind(&prefix.text, moved);
+        let preload = self.preload.clone();
+        let interrupter = self.interrupter.clone();
+        let evaluator = &mut self.evcxr.get()?.evaluator;
+        let generated = evaluator.generated_source();
+        let nothing_to_run = work.parsed.statements.is_empty();
+        let (mut given_up, mut ran, mut last, mut loaded) = (false, None, None, Variables::new());
+        let result = evaluator.eval(&code, &snapshot, &mut |request| {
+            if interrupter.was_asked() {
+                // It came while nothing could be killed: rust-analyzer was at work, or cargo had just ended.
+                given_up = true;
+                return Answer::Panicked;
+            }
+            if nothing_to_run {
+                return Answer::Succeeded;
+            }
+            let source = generated.as_ref().and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
+            let taken = taken(&source);
+            loaded = work.before.clone();
+            loaded.retain(|name, _| taken.contains(name.as_str()));
+            let object = Object {
+                path: request.object,
+                entry: request.entry,
+                preload: preload.clone(),
+                needs_variables: !loaded.is_empty(),
+                has_result: work.parsed.has_result,
+                source: SourceMap::new(source, work.pieces.clone()),
+            };
+            let outcome = run(&object);
+            let answer = work.answer(&outcome);
+            last = Some(object);
+            if !matches!(answer, Answer::VariablesLost(_)) {
+                ran = Some(outcome);
+            }
+            answer
+        });
+        if given_up || result.is_err() {
+            self.settle_types(&work.types_lost);
+        }
+        if given_up {
+            return Err(Failure::Interrupted);
+        }
+        let resulting = match result {
+            Ok(resulting) => resulting,
+            // What has run isn't tried again.
+            Err(error) if ran.is_some() => return Err(Failure::from(Diagnostic::error(error.to_string()))),
+            Err(error) => return Ok(Err(Failed { error, prefix, code, snapshot })),
+        };
+        let after = self.variables_after(&work.before, &work.parsed);
+        let own = work.items.iter().filter(|item| item.is_for_good()).map(|item| item.piece.text.clone());
+        self.remember(after.clone(), prefix.for_good.into_iter().chain(own).collect(), resulting);
+        // What isn't loaded stays as it is.
+        let untouched = |name: &String| work.before.contains_key(name) && !loaded.contains_key(name);
+        let after: Variables = after.into_iter().filter(|(name, _)| !untouched(name)).collect();
+        let before = loaded;
+        if let (Some(place), true) = (place, work.types_lost.is_empty() && work.change.is_plain()) {
+            self.keep(place, last.as_ref(), &before, &after);
+        }
+        let defined = work.parsed.lets.iter().map(|binding| binding.name.clone()).collect();
+        Ok(Ok(Done { effect: Effect { before, after, defined }, ran }))
+    }
+
+    /// A snapshot with exactly these variables, and what it has of what is shared.
+    pub(crate) fn snapshot_for(
+        &mut self,
+        variables: &Variables,
+        change: &Change,
+    ) -> Result<Result<(Snapshot, Held), Failed>, Failure> {
+        let entries = self.shared.entries().iter().enumerate();
+        // A cell's change isn't made yet; only what turned out not to fit can't be of use.
+        let held = entries.filter(|(index, entry)| entry.aside.is_none() && !change.reasons.contains_key(index));
+        let all: Vec<&Definition> = held.clone().map(|(_, entry)| &entry.definition).collect();
+        let wanted: BTreeSet<&str> = all.iter().map(|item| item.piece.text.as_str()).collect();
+        let (snapshot, held_by, difference) =
+            self.evcxr.get()?.snapshots.nearest(variables, |text| wanted.contains(text));
+        if difference.is_empty() {
+            return Ok(Ok((snapshot, held_by)));
+        }
+        let types = variables.values().flat_map(|variable| words(&variable.type_name)).collect();
+        let needed = Dependence::of_words(types, &all).definitions;
+        let is_needed = |index: &usize| needed.contains(self.shared.entries()[*index].definition.piece.text.as_str());
+        let needed: BTreeSet<usize> = held.map(|(index, _)| index).filter(is_needed).collect();
+        let prefix = Prefix::of(&self.shared, [], &held_by.for_good, |index| needed.contains(&index));
+        let snapshot = self.configured(&snapshot, held_by.settings)?;
+        let derived = difference.derive(&mut self.evcxr.get()?.evaluator, &prefix, snapshot.clone());
+        let derived = match derived {
+            Ok(derived) => derived,
+            Err(error) => {
+                let code = prefix.text.clone();
+                return Ok(Err(Failed { error, prefix, code, snapshot }));
+            }
+        };
+        self.remember(variables.clone(), prefix.for_good.clone(), derived.clone());
+        Ok(Ok((derived, Held { settings: self.shared.settings_len(), for_good: prefix.for_good })))
+    }
+
+    /// Says why the cell isn't accepted. `first` is what was wrong before anything was left out.
+    fn refuse(&mut self, failed: Failed, first: Option<Vec<Diagnostic>>, work: &Work<'_>) -> Failure {
+        let failed = self.clearer(failed, &work.parsed);
+        if self.interrupter.was_asked() {
+            return Failure::Interrupted;
+        }
+        let mistakes = self.mistakes(&failed);
+        let lacks: Vec<Option<usize>> =
+            mistakes.iter().map(|mistake| missing(mistake, &self.shared, &work.change)).collect();
+        let entries = self.shared.entries();
+        let is_new = |index: &usize| entries[*index].aside.is_none();
+        let needed: BTreeSet<usize> = lacks.iter().flatten().copied().collect();
+        let errors = match first {
+            // The cell is right but for what it needs of the definitions that don't fit: these are what is wrong.
+            Some(mut first) if !lacks.is_empty() && lacks.iter().all(|lacks| lacks.as_ref().is_some_and(is_new)) => {
+                let needed: Vec<String> = needed.iter().map(|index| entries[*index].label()).collect();
+                let unchanged = if work.items.is_empty() { "" } else { ", so nothing was changed" };
+                let note = format!("note: the cell needs {}{unchanged}", needed.join(" and "));
+                first.iter_mut().filter(|error| error.spans.iter().any(|span| span.cell.is_some())).for_each(|error| {
+                    error.notes.push(note.clone());
+                });
+                first
+            }
+            _ => {
+                let Failed { error, prefix, .. } = &failed;
+                let mut errors = failure::diagnostics(error, &work.cell, prefix, &self.namespaces, work.members);
+                for error in &mut errors {
+                    let of_error = |mistake: &&Mistake| mistake.message == error.message && mistake.code == error.code;
+                    let Some(index) =
+                        mistakes.iter().find(of_error).and_then(|it| missing(it, &self.shared, &work.change))
+                    else {
+                        continue;
+                    };
+                    // rustc's guesses at a similar name only mislead where the reason is known.
+                    error.notes = notes_of(&self.shared.entries()[index], work.change.reasons.get(&index));
+                }
+                if needed.is_empty()
+                    && let Some(error) = errors.first_mut()
+                {
+                    let left_out = work.change.reasons.iter().filter(|(index, _)| is_new(index));
+                    let note = |(index, why): (&usize, &String)| {
+                        format!("note: {} didn't fit: {why}", entries[*index].label())
+                    };
+                    error.notes.extend(left_out.map(note));
+                }
+                errors
+            }
+        };
+        self.last_errors.clone_from(&errors);
+        Failure::Errors(errors)
+    }
+
+    /// An error in a cell's last expression is in code that evcxr made of it, and then evcxr may keep rustc's advice and
+    /// drop the error. The same cell without a result has the error in the user's own code.
+    fn clearer(&mut self, failed: Failed, cell: &Cell) -> Failed {
+        let evcxr::Error::CompilationErrors(errors) = &failed.error else { return failed };
+        let unclear = |error: &evcxr::CompilationError| !matches!(error.level(), "error" | "warning");
+        if !cell.has_result || !errors.iter().any(unclear) || self.interrupter.was_asked() {
+            return failed;
+        }
+        let code = format!("{};", failed.code.trim_end());
+        let Some(evcxr) = self.evcxr.ready() else { return failed };
+        match evcxr.evaluator.eval(&code, &failed.snapshot, &mut |_| Answer::Panicked) {
+            Err(error @ evcxr::Error::CompilationErrors(_)) => Failed { error, code, ..failed },
+            _ => failed,
+        }
+    }
+}
+
+/// What is to be said of a definition that isn't there.
+fn notes_of(entry: &crate::definitions::Entry, new: Option<&String>) -> Vec<String> {
+    match (&entry.aside, new) {
+        (Some(aside), _) => {
+            let back = match aside.by.is_empty() {
+                true => String::new(),
+                false => format!(", or edit `{}` back", aside.by.join("`, `")),
+            };
+            vec![
+                format!("note: {} is set aside: {}", entry.label(), aside.reason),
+                format!("help: edit it and run its cell again{back}"),
+            ]
+        }
+        (None, reason) => {
+            reason.map(|reason| format!("note: {} didn't fit: {reason}", entry.label())).into_iter().collect()
+        }
+    }
+}
