@@ -23,8 +23,13 @@ struct Shared {
     config: NotebookConfig,
     compiler: CompilerThread,
     cluster: Mutex<Option<Arc<Cluster>>>,
-    /// Held while a cluster is started: others who need one wait for it.
+    /// Held while a cluster is started or connected to: others who need one wait for it.
     starting: tokio::sync::Mutex<()>,
+}
+
+/// The right to give the notebook a cluster, which one has at a time. Dropping it lets others.
+pub struct Turn<'a> {
+    _alone: tokio::sync::MutexGuard<'a, ()>,
 }
 
 impl Engines {
@@ -43,16 +48,21 @@ impl Engines {
         self.0.cluster.lock().clone()
     }
 
-    /// From now on this one is used.
-    pub fn set(&self, cluster: Cluster) -> Arc<Cluster> {
+    /// Waits until nobody else is about to give the notebook a cluster. Only now is it known whether it has one.
+    pub async fn turn(&self) -> Turn<'_> {
+        Turn { _alone: self.0.starting.lock().await }
+    }
+
+    /// From now on this one is used. Whoever has the turn has left the one before.
+    pub fn set(&self, cluster: Cluster, _turn: &Turn<'_>) -> Arc<Cluster> {
         let cluster = Arc::new(cluster);
         *self.0.cluster.lock() = Some(Arc::clone(&cluster));
         cluster
     }
 
-    /// From now on none is used. The compiler forgets what the engines had.
-    pub fn take(&self) -> Option<Arc<Cluster>> {
-        let cluster = self.0.cluster.lock().take()?;
+    /// From now on none is used, if it is one of these. The compiler forgets what the engines had.
+    pub fn take_if(&self, which: impl FnOnce(&Cluster) -> bool) -> Option<Arc<Cluster>> {
+        let cluster = self.0.cluster.lock().take_if(|cluster| which(cluster))?;
         self.0.compiler.send(|compiler| compiler.namespaces_mut().forget(|member| member == Member::Local));
         Some(cluster)
     }
@@ -63,7 +73,7 @@ impl Engines {
             Ok(cluster) => Ok(cluster),
             Err(gone) => {
                 let what = self.tell_lost().await.unwrap_or(gone);
-                self.leave().await;
+                self.leave_lost().await;
                 Err(cluster_lost(&what))
             }
         }
@@ -76,7 +86,7 @@ impl Engines {
             let (engines, publisher) = (self.clone(), publisher.clone());
             tokio::spawn(async move {
                 engines.warn_of_loss(&publisher).await;
-                engines.leave().await;
+                engines.leave_lost().await;
             });
         }
         living.map_err(|gone| cluster_lost(&gone))
@@ -92,8 +102,8 @@ impl Engines {
             return Ok(Ok(cluster));
         }
         let living = async {
-            let _alone = self.0.starting.lock().await;
-            let Some(cluster) = self.current() else { return self.start_default(publisher).await.map(Ok) };
+            let turn = self.turn().await;
+            let Some(cluster) = self.current() else { return self.start_default(publisher, &turn).await.map(Ok) };
             let Some(reason) = cluster.lost() else { return Ok(Ok(cluster)) };
             Ok(Err(format!("the cluster `{}` is gone: {reason}", cluster.name())))
         };
@@ -104,13 +114,18 @@ impl Engines {
         }
     }
 
-    async fn start_default(&self, publisher: &Publisher) -> Result<Arc<Cluster>, Failure> {
+    async fn start_default(&self, publisher: &Publisher, turn: &Turn<'_>) -> Result<Arc<Cluster>, Failure> {
         let engines = self.0.config.engines.unwrap_or_else(default_engines);
-        self.start(StartCluster { name: None, engines, transport: Transport::Ipc }, publisher).await
+        self.start(StartCluster { name: None, engines, transport: Transport::Ipc }, publisher, turn).await
     }
 
     /// Starts a cluster and uses it.
-    pub async fn start(&self, start: StartCluster, publisher: &Publisher) -> Result<Arc<Cluster>, Failure> {
+    pub async fn start(
+        &self,
+        start: StartCluster,
+        publisher: &Publisher,
+        turn: &Turn<'_>,
+    ) -> Result<Arc<Cluster>, Failure> {
         let (wanted, started) = (start.engines, Instant::now());
         let Shared { config, compiler, .. } = &*self.0;
         let cluster = Cluster::start(start, &config.runtime, config.launch(), compiler)
@@ -124,12 +139,21 @@ impl Engines {
         let time = started.elapsed().as_secs_f64();
         let says = format!("Started the cluster `{}` with {joined} engines in {time:.2} s{missing}.", cluster.name());
         publisher.say(&says).await;
-        Ok(self.set(cluster))
+        Ok(self.set(cluster, turn))
     }
 
     /// Leaves the cluster, with all that the notebook had there.
     pub async fn leave(&self) {
-        if let Some(cluster) = self.take() {
+        self.leave_if(|_| true).await;
+    }
+
+    /// The same, unless it lives: others may have started one meanwhile.
+    pub async fn leave_lost(&self) {
+        self.leave_if(|cluster| cluster.lost().is_some()).await;
+    }
+
+    async fn leave_if(&self, which: impl FnOnce(&Cluster) -> bool) {
+        if let Some(cluster) = self.take_if(which) {
             close(&cluster).await;
             cluster.leave().await;
         }

@@ -13,7 +13,7 @@ use chorus_system::signal;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
@@ -24,6 +24,9 @@ const READING_CHECKS: u32 = 2;
 
 /// For what happens outside of runs.
 const NO_RUN: RunId = RunId(u64::MAX);
+
+/// So many questions wait for those before them; then what cells print waits, too.
+const ASKS: usize = 4096;
 
 /// How long a cell may go on when the map that it waited for was interrupted.
 const MAP_PATIENCE: Duration = Duration::from_secs(2);
@@ -219,7 +222,55 @@ impl LocalWorker {
     }
 }
 
-async fn route(mut events: mpsc::Receiver<WorkerEvent>, routes: Arc<Mutex<Routes>>, worker: Arc<Worker>, jobs: Jobs) {
+/// What the worker asks, in its order.
+enum Asked {
+    Ask {
+        ticket: u64,
+        ask: Vec<u8>,
+    },
+    /// Nothing: tells when all before it were taken.
+    Mark(oneshot::Sender<()>),
+}
+
+async fn route(events: mpsc::Receiver<WorkerEvent>, routes: Arc<Mutex<Routes>>, worker: Arc<Worker>, jobs: Jobs) {
+    let (asks, asked) = mpsc::channel(ASKS);
+    // Side by side, since a question may have to wait until engines have started, and what the cell prints not.
+    tokio::join!(pass_on(events, &routes, asks, &jobs), answer_all(asked, &worker, &jobs));
+}
+
+/// Takes the worker's questions in order: one may be about the one before.
+async fn answer_all(mut asked: mpsc::Receiver<Asked>, worker: &Arc<Worker>, jobs: &Jobs) {
+    while let Some(asked) = asked.recv().await {
+        match asked {
+            Asked::Mark(reached) => _ = reached.send(()),
+            Asked::Ask { ask, .. } if !px::link::expects_answer(&ask) => _ = jobs.answer(&ask).await,
+            Asked::Ask { ticket, ask } => {
+                let (jobs, worker) = (jobs.clone(), Arc::downgrade(worker));
+                tokio::spawn(async move {
+                    let answer = jobs.answer(&ask).await;
+                    if let Some(worker) = worker.upgrade() {
+                        worker.answer(ticket, answer);
+                    }
+                });
+            }
+        }
+    }
+}
+
+/// Returns when all questions so far were taken.
+async fn all_taken(asks: &mpsc::Sender<Asked>) {
+    let (reached, mark) = oneshot::channel();
+    if asks.send(Asked::Mark(reached)).await.is_ok() {
+        _ = mark.await;
+    }
+}
+
+async fn pass_on(
+    mut events: mpsc::Receiver<WorkerEvent>,
+    routes: &Mutex<Routes>,
+    asks: mpsc::Sender<Asked>,
+    jobs: &Jobs,
+) {
     while let Some(event) = events.recv().await {
         // The last updates of the bars that a dead worker had drawn.
         let (run, last_updates) = match &event {
@@ -228,24 +279,18 @@ async fn route(mut events: mpsc::Receiver<WorkerEvent>, routes: Arc<Mutex<Routes
             WorkerEvent::Ask { .. } | WorkerEvent::Input { .. } => (NO_RUN, Vec::new()),
         };
         for event in last_updates {
-            deliver(run, WorkerEvent::Run { run, event }, &routes).await;
+            deliver(run, WorkerEvent::Run { run, event }, routes).await;
         }
         let run = match &event {
-            WorkerEvent::Run { run, .. } | WorkerEvent::Input { run, .. } => *run,
-            WorkerEvent::Ask { ticket, ask } => {
-                let (ticket, ask) = (*ticket, ask.clone());
-                if !px::link::expects_answer(&ask) {
-                    // Here, so that they are taken in order.
-                    jobs.answer(&ask).await;
-                    continue;
+            WorkerEvent::Run { run, event } => {
+                if matches!(event, RunEvent::Done { .. }) {
+                    all_taken(&asks).await;
                 }
-                let (jobs, worker) = (jobs.clone(), Arc::downgrade(&worker));
-                tokio::spawn(async move {
-                    let answer = jobs.answer(&ask).await;
-                    if let Some(worker) = worker.upgrade() {
-                        worker.answer(ticket, answer);
-                    }
-                });
+                *run
+            }
+            WorkerEvent::Input { run, .. } => *run,
+            WorkerEvent::Ask { ticket, ask } => {
+                _ = asks.send(Asked::Ask { ticket: *ticket, ask: ask.clone() }).await;
                 continue;
             }
             WorkerEvent::Lost { death, aftermath, .. } => {
@@ -253,13 +298,15 @@ async fn route(mut events: mpsc::Receiver<WorkerEvent>, routes: Arc<Mutex<Routes
                     routes.lock().deaths.push((*death, aftermath.clone()));
                 }
                 if let Aftermath::Lost(_) = aftermath {
+                    all_taken(&asks).await;
+                    jobs.variables_lost();
                     let (jobs, death) = (jobs.clone(), *death);
-                    tokio::spawn(async move { jobs.worker_died(0, death).await });
+                    tokio::spawn(async move { jobs.handles_lost(0, death).await });
                 }
                 continue;
             }
         };
-        deliver(run, event, &routes).await;
+        deliver(run, event, routes).await;
     }
 }
 

@@ -68,6 +68,11 @@ pub(crate) enum Command {
         session: SessionId,
         map: MapId,
     },
+    TakenOfMap {
+        session: SessionId,
+        map: MapId,
+        bytes: usize,
+    },
     SubmitTask {
         session: SessionId,
         task: TaskId,

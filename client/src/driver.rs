@@ -184,6 +184,10 @@ impl Driver {
                 FromClient::CloseMap { session, map }
             }
             Command::CloseMap { .. } => return Ok(()),
+            Command::TakenOfMap { session, map, bytes } => {
+                self.sessions.take_of_map(session, map, bytes);
+                return self.send_receipts(false).await;
+            }
             Command::SubmitTask { session, task, spec, events } => {
                 if !self.sessions.submit_task(session, task, spec.run.object, events) {
                     return Ok(());

@@ -302,6 +302,7 @@ impl Run {
 pub struct Map {
     id: MapId,
     session: Session,
+    /// It can't grow: while much of it isn't taken, nothing is confirmed, and then the controller hands nothing out.
     events: mpsc::UnboundedReceiver<(Option<EngineId>, MapEvent)>,
 }
 
@@ -313,7 +314,12 @@ impl Map {
 
     /// What happens next, and on which engine; `None` when the session is gone. Dropping the future loses nothing.
     pub async fn next(&mut self) -> Option<(Option<EngineId>, MapEvent)> {
-        self.events.recv().await
+        let (engine, event) = self.events.recv().await?;
+        let bytes = event.weight();
+        if bytes > 0 {
+            self.session.command(Command::TakenOfMap { session: self.session.id(), map: self.id, bytes });
+        }
+        Some((engine, event))
     }
 
     /// Ends it: its runs end after the items that they are at. What they still report isn't heard.

@@ -14,6 +14,17 @@ use tokio::sync::mpsc::UnboundedSender;
 /// Acknowledge when so much has been taken from an engine; the rest follows with the next ping.
 const ACKNOWLEDGE: u64 = 64 << 10;
 
+/// With so much of a session's maps delivered and not taken, nothing is confirmed to the controller. That stops the maps,
+/// and the tasks, when it has as much again as it keeps for a client.
+const UNTAKEN: usize = 16 << 20;
+
+/// A map that somebody listens to.
+struct OpenMap {
+    events: UnboundedSender<(Option<EngineId>, MapEvent)>,
+    /// Bytes delivered and not yet taken.
+    untaken: usize,
+}
+
 /// A run that somebody waits for.
 struct Pending {
     object: BlobId,
@@ -25,7 +36,7 @@ pub(crate) struct SessionState {
     lost: Arc<OnceLock<String>>,
     events: UnboundedSender<SessionEvent>,
     runs: HashMap<RunId, Pending>,
-    maps: HashMap<MapId, UnboundedSender<(Option<EngineId>, MapEvent)>>,
+    maps: HashMap<MapId, OpenMap>,
     /// Those who listen to tasks.
     tasks: HashMap<TaskId, UnboundedSender<TaskUpdate>>,
     /// The objects of tasks that haven't ended, whether anybody listens or not.
@@ -115,7 +126,8 @@ impl Sessions {
         events: UnboundedSender<(Option<EngineId>, MapEvent)>,
     ) -> bool {
         // Without a session, the channel ends here, and whoever listens hears of nothing more.
-        self.open.get_mut(&session).map(|state| state.maps.insert(map, events)).is_some()
+        let map_of = |state: &mut SessionState| state.maps.insert(map, OpenMap { events, untaken: 0 });
+        self.open.get_mut(&session).map(map_of).is_some()
     }
 
     /// Whether it was open.
@@ -199,6 +211,15 @@ impl Sessions {
         }
     }
 
+    /// The user has taken what a map has done.
+    pub fn take_of_map(&mut self, session: SessionId, map: MapId, bytes: usize) {
+        let open = self.open.get_mut(&session);
+        // What is left of a map that was closed needs no account.
+        if let Some(map) = open.and_then(|state| state.maps.get_mut(&map)) {
+            map.untaken = map.untaken.saturating_sub(bytes);
+        }
+    }
+
     /// What the controller is to know: all, or what is worth a message by now.
     pub fn receipts(&mut self, all: bool) -> Receipts {
         let mut receipts = Receipts::default();
@@ -212,7 +233,7 @@ impl Sessions {
                 !due
             });
             let due = all || receipts.acks.len() > before || state.unconfirmed as u64 >= ACKNOWLEDGE;
-            if due && state.received > state.confirmed {
+            if due && state.received > state.confirmed && state.untaken() <= UNTAKEN {
                 state.confirmed = state.received;
                 state.unconfirmed = 0;
                 receipts.received.push((session, state.received));
@@ -238,9 +259,12 @@ impl Sessions {
             ToClient::Map { session, map, engine, event } => {
                 if let Some(state) = self.open.get_mut(&session) {
                     state.count();
-                    state.unconfirmed += event.weight();
-                    if let Some(events) = state.maps.get(&map) {
-                        _ = events.send((engine, event));
+                    let weight = event.weight();
+                    state.unconfirmed += weight;
+                    if let Some(map) = state.maps.get_mut(&map)
+                        && map.events.send((engine, event)).is_ok()
+                    {
+                        map.untaken += weight;
                     }
                 }
             }
@@ -329,6 +353,11 @@ impl SessionState {
         if let Some(uses) = self.blobs.get_mut(&blob) {
             *uses += 1;
         }
+    }
+
+    /// Bytes of maps that were delivered and not yet taken.
+    fn untaken(&self) -> usize {
+        self.maps.values().map(|map| map.untaken).sum()
     }
 
     fn release(&mut self, blob: BlobId) {

@@ -3,12 +3,13 @@
 //! This file alone talks to evcxr. It never looks at members or variables, and it never runs a cell: it hands each
 //! object to a callback and tells evcxr what came of it.
 
+use crate::interrupt::Interrupter;
 use crate::library::{self, Instead};
 use crate::relay::{FromRelay, LoadAndRun, RelayServer};
 use crate::setting::Setting;
+use crate::types::Config;
 use evcxr::EvalContext;
 use std::any::Any;
-use std::ffi::OsString;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -40,18 +41,20 @@ pub(crate) struct Evaluator {
     px: PathBuf,
     /// What rust-analyzer reads in the place of the toolchain's library, where it can't read that.
     library: Option<Instead>,
+    interrupter: Interrupter,
 }
 
 impl Evaluator {
-    /// Starts evcxr; takes some seconds. `program args... SOCKET` is the relay program.
-    pub fn start(program: &Path, args: &[OsString], folder: &Path, px: &Path) -> Result<Evaluator, evcxr::Error> {
-        let relay = RelayServer::listen(folder)?;
-        let mut command = std::process::Command::new(program);
-        command.args(args).arg(relay.socket());
+    /// Starts evcxr; takes some seconds.
+    pub fn start(config: &Config, px: &Path) -> Result<Evaluator, evcxr::Error> {
+        let relay = RelayServer::listen(&config.folder)?;
+        let mut command = std::process::Command::new(&config.relay);
+        command.args(&config.relay_args).arg(relay.socket());
         // evcxr evaluates something to begin with; that needs no worker.
         let (context, _outputs) =
             serve(&relay, &mut |_| Answer::Succeeded, || EvalContext::with_subprocess_command(command))?;
-        Ok(Evaluator { context, relay, folder: folder.to_owned(), px: px.to_owned(), library: None })
+        let (folder, interrupter) = (config.folder.clone(), config.interrupter.clone());
+        Ok(Evaluator { context, relay, folder, px: px.to_owned(), library: None, interrupter })
     }
 
     pub fn snapshot(&self) -> Snapshot {
@@ -107,11 +110,14 @@ impl Evaluator {
 
     /// Has rust-analyzer read the standard library once more.
     fn find_library(&mut self, snapshot: &Snapshot) -> std::io::Result<()> {
-        let installed = library::install(&self.folder);
+        let folder = self.folder.clone();
+        let installed = library::unless_interrupted(&self.interrupter, move || library::install(&folder));
+        library::heed(&self.interrupter)?;
         if self.reload(snapshot)? {
             return Ok(());
         }
         installed?;
+        library::heed(&self.interrupter)?;
         // It is there, and cargo can't tell of it. From now on, nobody asks cargo.
         // An earlier one lies in the same place.
         self.library = None;

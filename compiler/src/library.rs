@@ -2,11 +2,13 @@
 //!
 //! rust-analyzer says nothing if it doesn't find it, and then no `let` compiles any more whose type isn't written down.
 
+use crate::interrupt::Interrupter;
 use crate::toolchain::{find_program, users_path};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 /// Tells rust-analyzer where the library is. A path without a `core` in it is ignored.
@@ -89,6 +91,28 @@ pub(crate) fn install(folder: &Path) -> io::Result<()> {
     })
 }
 
+/// Waits for a work in a thread of its own, or for an interrupt, behind which the work goes on: half an installation is
+/// of no use, and whoever needs it next waits for this one.
+pub(crate) fn unless_interrupted(
+    interrupter: &Interrupter,
+    work: impl FnOnce() -> io::Result<()> + Send + 'static,
+) -> io::Result<()> {
+    let (sender, done) = mpsc::channel();
+    std::thread::Builder::new().spawn(move || _ = sender.send(work()))?;
+    loop {
+        match done.recv_timeout(LISTEN) {
+            Ok(result) => return result,
+            Err(RecvTimeoutError::Timeout) => heed(interrupter)?,
+            Err(RecvTimeoutError::Disconnected) => return Err(io::Error::other("its thread panicked")),
+        }
+    }
+}
+
+/// An error if an interrupt was asked for.
+pub(crate) fn heed(interrupter: &Interrupter) -> io::Result<()> {
+    if interrupter.was_asked() { Err(io::ErrorKind::Interrupted.into()) } else { Ok(()) }
+}
+
 fn install_in(sysroot: &Path, add: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
     // The lock is on the folder itself, so it needs no file and ends with its holder.
     let folder = File::open(sysroot)?;
@@ -136,6 +160,36 @@ mod tests {
             }
         });
         assert_eq!(added.into_inner(), 1);
+    }
+
+    #[test]
+    fn an_interrupt_ends_the_wait_and_not_the_installation() {
+        let folder = tempfile::tempdir().unwrap();
+        let sysroot = folder.path().to_owned();
+        let interrupter = Interrupter::default();
+        let (started, starts) = mpsc::channel();
+        let (go_on, goes_on) = mpsc::channel::<()>();
+        let waiter = std::thread::spawn({
+            let interrupter = interrupter.clone();
+            let sysroot = sysroot.clone();
+            move || {
+                unless_interrupted(&interrupter, move || {
+                    install_in(&sysroot, || {
+                        started.send(()).map_err(io::Error::other)?;
+                        goes_on.recv().map_err(io::Error::other)?;
+                        std::fs::create_dir_all(in_toolchain(&sysroot))
+                    })
+                })
+            }
+        });
+        starts.recv_timeout(Duration::from_secs(20)).unwrap();
+        interrupter.interrupt();
+        assert_eq!(waiter.join().unwrap().unwrap_err().kind(), io::ErrorKind::Interrupted);
+        assert!(!in_toolchain(&sysroot).exists());
+        go_on.send(()).unwrap();
+        // The next one waits for it.
+        install_in(&sysroot, || panic!("it is being installed")).unwrap();
+        assert!(in_toolchain(&sysroot).exists());
     }
 
     #[test]

@@ -102,7 +102,7 @@ fn start(config: &Config, px: &Path) -> Result<Evcxr, Diagnostic> {
     // Beside the start, which needs no library yet.
     let folder = config.folder.clone();
     let installing = std::thread::spawn(move || library::install(&folder));
-    let evaluator = Evaluator::start(&config.relay, &config.relay_args, &config.folder, px)
+    let evaluator = Evaluator::start(config, px)
         .map_err(|error| failed("evcxr can't be started; is the Rust toolchain installed?", &error))?;
     if let Ok(Err(error)) = installing.join() {
         tracing::warn!("the standard library's source can't be installed: {error}");

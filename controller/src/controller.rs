@@ -182,8 +182,17 @@ impl Controller {
 
 impl Drop for Controller {
     fn drop(&mut self) {
+        if *self.stopped.borrow() {
+            return;
+        }
         self.server.abort();
-        clean(self.launcher.as_deref(), &self.folder);
+        let (launcher, folder) = (self.launcher.take(), Arc::clone(&self.folder));
+        let clean = move || clean(launcher.as_deref(), &folder);
+        // It waits for the ends of processes.
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(clean)),
+            Err(_) => clean(),
+        }
     }
 }
 

@@ -12,9 +12,8 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     let path = PathBuf::from(std::env::args_os().nth(1).ok_or("usage: echo CONNECTION_FILE")?);
-    serve(KernelSockets::bind(&ConnectionInfo::read(&path)?).await?).await?;
-    tokio::time::sleep(server::LINGER).await;
-    Ok(())
+    let folder = tempfile::tempdir()?;
+    serve(KernelSockets::bind(&ConnectionInfo::read(&path)?, folder.path()).await?).await
 }
 
 /// Serves until somebody asks for a shutdown.
@@ -49,7 +48,9 @@ pub async fn serve(sockets: KernelSockets) -> Result<(), Error> {
         replies.send(Message::reply_to(&request, &request.msg_type().replace("_request", "_reply"), content)).await;
         iopub.status(parent, ExecutionState::Idle).await?;
         if request.msg_type() == "shutdown_request" {
-            return Ok(iopub.flush().await?);
+            iopub.flush().await?;
+            tokio::time::sleep(server::LINGER).await;
+            return Ok(());
         }
     }
 }

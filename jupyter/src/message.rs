@@ -176,6 +176,11 @@ impl Message {
         T::deserialize(&self.content)
     }
 
+    /// How many bytes it has in all its frames but the signature.
+    pub fn size(&self) -> usize {
+        self.encode(&Signer(None)).iter().map(Bytes::len).sum()
+    }
+
     /// The frames, signed.
     pub fn encode(&self, signer: &Signer) -> Vec<Bytes> {
         let empty = Map::new();

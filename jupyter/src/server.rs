@@ -14,7 +14,7 @@ use std::time::Duration;
 mod iopub;
 pub use iopub::{IoPub, PublishError};
 
-/// How long a kernel should wait, after its last reply and before its process ends, for that reply to leave.
+/// How long a kernel should wait, after its last reply and before it drops its sockets, for that reply to leave.
 ///
 /// The sockets write replies in the background and have no way to say when that is done. What is published has:
 /// [`IoPub::flush`].
@@ -46,12 +46,21 @@ pub struct KernelSockets {
 }
 
 impl KernelSockets {
-    /// Binds all five sockets, and starts the tasks that answer heartbeats and publish.
-    pub async fn bind(info: &ConnectionInfo) -> Result<KernelSockets, BindError> {
+    /// Binds all five sockets, and starts the tasks that answer heartbeats and publish. What comes from ports passes through
+    /// sockets in `folder`, which nobody but its user can open and no other kernel has.
+    pub async fn bind(info: &ConnectionInfo, folder: &Path) -> Result<KernelSockets, BindError> {
         let signer = Signer::new(&info.key);
         let endpoint = info.iopub_endpoint();
         let iopub = bind("iopub", info, &endpoint, Publisher::bind(&endpoint)).await?;
-        let router = async |socket, endpoint: String| bind(socket, info, &endpoint, Router::bind(&endpoint)).await;
+        let router = async |socket, endpoint: String| {
+            let binding = async {
+                let Some(port) = endpoint.strip_prefix("tcp://") else { return Router::bind(&endpoint).await };
+                let inside = folder.join(format!("{socket}.sock"));
+                remove_stale_socket(&inside);
+                Ok(Router::behind_gate(port, &inside).await?.0)
+            };
+            bind(socket, info, &endpoint, binding).await
+        };
         tokio::spawn(echo(router("heartbeat", info.heartbeat_endpoint()).await?));
         Ok(KernelSockets {
             control: channel("control", router("control", info.control_endpoint()).await?, &signer),

@@ -17,8 +17,12 @@ use tokio::time::timeout;
 const SOON: Duration = Duration::from_secs(20);
 
 async fn start(info: &ConnectionInfo) -> (KernelClient, JoinHandle<()>) {
-    let sockets = KernelSockets::bind(info).await.unwrap();
-    let kernel = tokio::spawn(async move { echo::serve(sockets).await.unwrap() });
+    let folder = tempfile::tempdir().unwrap();
+    let sockets = KernelSockets::bind(info, folder.path()).await.unwrap();
+    let kernel = tokio::spawn(async move {
+        echo::serve(sockets).await.unwrap();
+        drop(folder);
+    });
     (KernelClient::connect(info, SOON).await.unwrap(), kernel)
 }
 
@@ -91,7 +95,7 @@ async fn a_client_may_come_before_its_kernel() {
         async move { KernelClient::connect(&info, SOON).await }
     });
     tokio::task::yield_now().await;
-    let sockets = KernelSockets::bind(&info).await.unwrap();
+    let sockets = KernelSockets::bind(&info, folder.path()).await.unwrap();
     tokio::spawn(async move { echo::serve(sockets).await.unwrap() });
     connecting.await.unwrap().unwrap();
 }
@@ -101,7 +105,7 @@ async fn two_kernels_cannot_share_a_connection() {
     let folder = tempfile::tempdir().unwrap();
     let info = ConnectionInfo::ipc(folder.path()).unwrap();
     let (_client, _kernel) = start(&info).await;
-    let error = KernelSockets::bind(&info).await.unwrap_err();
+    let error = KernelSockets::bind(&info, folder.path()).await.unwrap_err();
     assert!(error.to_string().contains("Is another kernel using"), "{error}");
 }
 
@@ -142,7 +146,7 @@ async fn a_slow_reader_loses_nothing() {
 async fn what_is_published_before_the_first_subscription_arrives_after_a_welcome() {
     let folder = tempfile::tempdir().unwrap();
     let info = ConnectionInfo::ipc(folder.path()).unwrap();
-    let sockets = KernelSockets::bind(&info).await.unwrap();
+    let sockets = KernelSockets::bind(&info, folder.path()).await.unwrap();
     sockets.iopub.status(None, ExecutionState::Starting).await.unwrap();
     let iopub = sockets.iopub.clone();
     let kernel = tokio::spawn(async move { echo::serve(sockets).await });
@@ -173,7 +177,7 @@ async fn what_is_published_before_the_first_subscription_arrives_after_a_welcome
 async fn without_a_subscriber_publishing_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let info = ConnectionInfo::ipc(folder.path()).unwrap();
-    let sockets = KernelSockets::bind(&info).await.unwrap();
+    let sockets = KernelSockets::bind(&info, folder.path()).await.unwrap();
     let flood = async {
         for n in 0..5000 {
             sockets.iopub.send(None, "stream", content::stream("stdout", &n.to_string())).await.unwrap();

@@ -62,8 +62,7 @@ pub fn is_complete(content: &Value) -> Result<Value, Failure> {
 /// Whether a cell, magics and all, can be run as it is.
 fn completeness(cell: &str) -> Completeness {
     let Ok(parts) = parse(cell, &Default::default()) else { return Completeness::Invalid };
-    let takes_the_cell =
-        |part: &Part<'_>| matches!(part, Part::Magic { text, .. } if text.trim_start().starts_with("%%"));
+    let takes_the_cell = |part: &Part<'_>| matches!(part, Part::Magic { is_cell: true, .. });
     let last_line = cell.rsplit('\n').next().unwrap_or_default();
     match of_parts(&parts) {
         // As in IPython, an empty line ends what a cell magic takes: more statements may come.
@@ -80,7 +79,7 @@ fn of_parts(parts: &[Part<'_>]) -> Completeness {
     for (index, part) in parts.iter().enumerate() {
         let judged = match part {
             Part::Rust { text, .. } | Part::Blank { text } => chorus_compiler::completeness(text),
-            Part::Magic { command, text, .. } => of_magic(command, text.trim_start().starts_with("%%")),
+            Part::Magic { command, is_cell, .. } => of_magic(command, *is_cell),
         };
         match judged {
             Completeness::Complete => {}
@@ -147,6 +146,10 @@ mod tests {
             assert_eq!(status(code), "complete", "{code:?}");
         }
         for code in ["%%bash", "%%time", "%%time\n%%px\nf(", "%%timeit\nf(", "%%writefile a", "!ls\nf("] {
+            assert_eq!(status(code), "incomplete", "{code:?}");
+        }
+        // A comment above a cell's magic belongs to it.
+        for code in ["// why\n%%px", "\n// why\n%%px\nlet a = 1;", "// why\n%%px\nfn f() {"] {
             assert_eq!(status(code), "incomplete", "{code:?}");
         }
         for code in ["%nonsense", "%px foo(", "%%px\n}", "%px -t", "1;\n%%px"] {

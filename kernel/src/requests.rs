@@ -22,7 +22,7 @@ use tokio::sync::{OnceCell, Semaphore, mpsc};
 /// The room for cells that wait in line, in KiB.
 pub const LINE: u32 = 64 << 10;
 
-/// What each of them takes besides its content, in KiB: the message around it, as it lies in memory.
+/// What each of them takes besides its bytes, in KiB: the message around it, as it lies in memory.
 const CELL: usize = 4;
 
 /// Requests of one socket that are answered at the same time; the next ones are read when one is done.
@@ -68,9 +68,11 @@ pub async fn requests(kernel: Arc<Kernel>, mut socket: Receiver, replies: Sender
 
 impl Kernel {
     /// Ends what runs, and what is being compiled.
-    pub fn interrupt(&self) {
+    pub async fn interrupt(&self) {
         self.interrupts.interrupt();
-        self.compiler.interrupt();
+        let compiler = self.compiler.clone();
+        // It looks at all processes.
+        _ = tokio::task::spawn_blocking(move || compiler.interrupt()).await;
     }
 
     pub async fn busy(&self, request: &Message) {
@@ -89,9 +91,7 @@ impl Kernel {
         let is_known = self.subshells.check(request.subshell_id());
         match request.msg_type() {
             "execute_request" if is_known.is_ok() => {
-                let size = CELL + request.content.to_string().len() / 1024;
-                let size = u32::try_from(size).unwrap_or(LINE).min(LINE);
-                match Arc::clone(&self.line).try_acquire_many_owned(size) {
+                match Arc::clone(&self.line).try_acquire_many_owned(room_for(&request)) {
                     Ok(room) => {
                         _ = self.cells.send(Waiting { request, interrupts: self.interrupts.count(), _room: room });
                     }
@@ -106,7 +106,7 @@ impl Kernel {
             }
             "interrupt_request" => {
                 // Before anything is published, since that waits where a front end reads slowly.
-                self.interrupt();
+                self.interrupt().await;
                 self.handle(request, is_known, replies).await;
             }
             // These may take a moment, in which other requests, an interrupt say, aren't to wait.
@@ -182,6 +182,11 @@ impl Kernel {
     }
 }
 
+/// What a cell takes of the line while it waits, in KiB; at most all of it, so that a very long one can run, too.
+fn room_for(request: &Message) -> u32 {
+    u32::try_from(CELL + request.size() / 1024).unwrap_or(LINE).min(LINE)
+}
+
 fn line_is_full() -> Failure {
     let text = format!(
         "{} MiB of cells wait already. This one wasn't taken and won't run: send it again when some of them have run.",
@@ -219,4 +224,39 @@ fn kernel_info(rust_version: &str) -> Value {
         "debugger": false,
         "supported_features": ["kernel subshells"],
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_that_a_cell_brings_takes_room() {
+        const MIB: usize = 1 << 20;
+        let of = |change: &dyn Fn(&mut Message)| {
+            let mut request = Message::new("execute_request", "lab", json!({"code": "1"}));
+            change(&mut request);
+            room_for(&request)
+        };
+        assert_eq!(of(&|_| {}), CELL as u32);
+        let text = "x".repeat(MIB);
+        let changes: [&dyn Fn(&mut Message); 4] = [
+            &|request| request.content["code"] = json!(text),
+            &|request| request.metadata = json!({"more": text}),
+            &|request| _ = request.header.0.insert("more".into(), json!(text)),
+            &|request| request.buffers = vec![vec![0; MIB / 2].into(); 2],
+        ];
+        for change in changes {
+            assert!((1024..=1024 + CELL as u32 + 1).contains(&of(change)), "{}", of(change));
+        }
+        assert_eq!(of(&|request| request.buffers = vec![vec![0; 80 * MIB].into()]), LINE, "it can run by itself");
+    }
+
+    #[test]
+    fn a_full_line_says_what_to_do() {
+        let reply = line_is_full().reply();
+        assert_eq!((&reply["status"], &reply["ename"]), (&json!("error"), &json!("LineFull")));
+        let says = reply["evalue"].to_string();
+        assert!(says.contains("64 MiB") && says.contains("send it again"), "{says}");
+    }
 }

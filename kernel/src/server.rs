@@ -56,7 +56,7 @@ pub enum KernelError {
 
 /// Runs a kernel until a front end shuts it down.
 pub async fn serve(config: KernelConfig) -> Result<(), KernelError> {
-    let sockets = KernelSockets::bind(&config.connection).await?;
+    let sockets = KernelSockets::bind(&config.connection, &config.folder).await?;
     let iopub = sockets.iopub.clone();
     let _ = iopub.status(None, ExecutionState::Starting).await;
     let compiler = CompilerThread::start(chorus_compiler::Config {
@@ -115,7 +115,7 @@ pub async fn serve(config: KernelConfig) -> Result<(), KernelError> {
         _ = terminated() => None,
     };
     // What runs is ended, so that its processes can be.
-    kernel.interrupt();
+    kernel.interrupt().await;
     let _ = stop.send(());
     let last = match &why {
         Some(Quit::Asked(asked)) => Some(&**asked),

@@ -38,7 +38,7 @@ impl Default for PxConfig {
             each: false,
             verbose: false,
             progress_after: Some(Duration::from_secs(2)),
-            signal_on_interrupt: Signal(2),
+            signal_on_interrupt: Signal(chorus_protocol::SIGINT),
         }
     }
 }

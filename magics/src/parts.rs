@@ -26,6 +26,8 @@ pub enum Part<'a> {
         text: &'a str,
         /// The 1-based line of the cell on which `%` stands.
         line: usize,
+        /// Whether it takes the cell: `%%`.
+        is_cell: bool,
         /// What it asks for.
         command: Command<'a>,
     },
@@ -77,6 +79,7 @@ fn parts<'a>(cell: &'a str, pieces: Vec<Piece<'a>>) -> Result<Vec<Part<'a>>, Mag
             rust = (from, line, true);
         }
         was_colon = is_colon;
+        let is_cell = matches!(&kind, Kind::Magic(used) if used.is_cell);
         let command = match kind {
             Kind::Blank(_) => continue,
             Kind::Rust(_) | Kind::Colon | Kind::Text | Kind::Percent => {
@@ -85,7 +88,7 @@ fn parts<'a>(cell: &'a str, pieces: Vec<Piece<'a>>) -> Result<Vec<Part<'a>>, Mag
             }
             Kind::Shell(command) => Command::Shell(command),
             Kind::Magic(used) => {
-                if used.is_cell {
+                if is_cell {
                     // It takes what stands above it, too, which is blank.
                     (from, rust.0) = (first, first);
                 }
@@ -101,7 +104,7 @@ fn parts<'a>(cell: &'a str, pieces: Vec<Piece<'a>>) -> Result<Vec<Part<'a>>, Mag
         };
         push_rust(rust, from, &mut parts);
         rust = (range.end, line + 1, false);
-        parts.push(Part::Magic { text: cell.get(from..range.end).unwrap_or(""), line, command });
+        parts.push(Part::Magic { text: cell.get(from..range.end).unwrap_or(""), line, is_cell, command });
     }
     push_rust(rust, end, &mut parts);
     Ok(parts)

@@ -66,8 +66,8 @@ pub struct Target {
     ///
     /// An engine's generation of a session starts at 0 and grows by one whenever its variables become other than the
     /// success of each run would make them: a run ends with any outcome but `Ok`, or its worker is replaced (by a
-    /// snapshot too, if that is of before a run that was taken for a success). An engine answers a run of another generation with [`Outcome::Stale`], since loading a variable that isn't there
-    /// would abort the worker.
+    /// snapshot too, if that is of before a run that was taken for a success). An engine answers a run of another
+    /// generation with [`Outcome::Stale`], since loading a variable that isn't there would abort the worker.
     pub generation: Option<u32>,
 }
 
@@ -153,11 +153,14 @@ impl fmt::Display for Death {
     }
 }
 
+/// What Ctrl-C sends: the number of Linux.
+pub const SIGINT: i32 = 2;
+
 /// Name and meaning of the signals that end programs on Linux.
 pub fn signal_name(signal: i32) -> Option<(&'static str, &'static str)> {
     Some(match signal {
         1 => ("SIGHUP", "hangup"),
-        2 => ("SIGINT", "interrupt"),
+        SIGINT => ("SIGINT", "interrupt"),
         3 => ("SIGQUIT", "quit"),
         4 => ("SIGILL", "illegal instruction"),
         6 => ("SIGABRT", "abort"),

@@ -1,13 +1,11 @@
 //! The progress bars that a worker has drawn and not ended, so that they can be ended when it dies.
 
-use chorus_protocol::{Death, DisplayKind, MimeContent, Outcome, RunEvent};
+use chorus_protocol::{Death, DisplayKind, MimeContent, Outcome, RunEvent, SIGINT};
 use px::progress::{BAR, Status};
 use std::collections::BTreeMap;
 
 /// So many bars of one worker are known at a time: one that is kept in a variable never ends.
 const MOST: usize = 256;
-
-const SIGINT: i32 = 2;
 
 /// The bars of one worker, by the names of their displays. Give it every event of the worker's runs.
 #[derive(Clone, Debug, Default)]

@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 /// How long a process may take to become another program.
 const EXEC: Duration = Duration::from_millis(20);
 
+/// Between two looks whether it has.
+const LOOK: Duration = Duration::from_millis(1);
+
 /// Whether there is a process of this number. It may be another one than was meant: numbers are used again.
 pub fn exists(pid: u32) -> bool {
     kill(Pid::from_raw(pid.cast_signed()), None) != Err(Errno::ESRCH)
@@ -73,7 +76,7 @@ pub fn has_variable(pid: u32, name: &str) -> bool {
             return environment.contains_key(std::ffi::OsStr::new(name));
         }
         // It is about to become its program, and for a moment has no environment that can be seen.
-        std::thread::yield_now();
+        std::thread::sleep(LOOK);
     }
 }
 

@@ -53,6 +53,18 @@ def parent(pid):
         return int(file.read().rpartition(")")[2].split()[1])
 
 
+def children(pid, mark):
+    """The marked processes that another started and that are alive."""
+    found = []
+    for child in marked(mark):
+        try:
+            if parent(child) == pid:
+                found.append(child)
+        except OSError:
+            pass  # It ended meanwhile.
+    return found
+
+
 def describe(pid):
     """A process in words, for messages of failed tests."""
     try:

@@ -76,6 +76,30 @@ def test_objects_are_removed_when_nobody_needs_them(own_kernel):
     assert set(libraries) <= set(folder.iterdir())
 
 
+
+@pytest.mark.parametrize("command", ["start -n 1 --name other", "connect beside"])
+def test_who_asks_for_engines_at_once_shares_a_cluster(kernels, chorus, tmp_path, command):
+    """A thread of an earlier cell calls a function while a cell starts a cluster, or connects to one."""
+    chorus("start", "-n", "1", "--name", "beside")
+    chorus.wait_for_engines(1)
+    kernel = kernels()
+    wait = f'while !std::path::Path::new("{tmp_path}/gate").exists() {{}}'
+    thread = f"let early = std::thread::spawn(|| {{ {wait} px::call!(|| 7).get().ok() }});"
+    kernel.run(thread, background=True).ok()
+    reply = kernel.send(f"%cluster {command}")
+    kernel.pump(lambda: reply.begun, 20, lambda: "the cell to begin")
+    (tmp_path / "gate").touch()
+    kernel.wait(reply)
+    came = kernel.run("early.join().unwrap()").ok().results[0]["text/plain"]
+    # Who connects elsewhere leaves what the notebook had, if that came first.
+    assert came == "Some(7)" or came == "None" and command.startswith("connect"), came
+    status = kernel.run("%cluster status").ok().text
+    running = [path.name for path in (chorus.runtime_dir / "clusters").iterdir()]
+    own = [name for name in running if name != "beside"]
+    used = re.search(r"cluster `?([\w-]+)", status)[1]
+    assert own == ([] if used == "beside" else [used]), f"{running} run, and the notebook uses\n{status}"
+
+
 def test_status_without_a_cluster_says_so(own_kernel):
     reply = own_kernel.run("%cluster status")
     assert "cluster" in reply.text.lower()

@@ -118,3 +118,27 @@ def test_the_kernels_own_sockets_ignore_rubbish(own_kernel):
         send_frames(f"tcp://127.0.0.1:{info[name]}", messages)
     assert own_kernel.run("1 + 1").ok().results == [{"text/plain": "2"}]
     assert own_kernel.manager.is_alive() and os.path.exists(f"/proc/{own_kernel.pid}")
+
+
+def test_a_frame_of_absurd_length_does_not_end_the_kernel(own_kernel):
+    """Any user of the host can connect, and who makes room for what a frame announces has none for 4 exabytes."""
+    info = own_kernel.manager.get_connection_info()
+    own_kernel.run("let kept = 5;").ok()
+    before = processes.resident(own_kernel.pid)
+    greeting = b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(48)
+    for name in ("shell_port", "control_port", "stdin_port", "hb_port", "iopub_port"):
+        for length in (1 << 62, 8 << 30):
+            # As a command, as which a connection introduces itself, and as a part of a message.
+            for flags in (6, 2):
+                send_raw(f"tcp://127.0.0.1:{info[name]}", greeting + bytes([flags]) + length.to_bytes(8, "big"))
+        assert own_kernel.manager.is_alive(), f"a frame at {name} ended the kernel"
+    assert own_kernel.run("kept").ok().results == [{"text/plain": "5"}]
+    assert processes.resident(own_kernel.pid) < before + (256 << 20)
+
+
+def test_a_large_message_comes_through(own_kernel):
+    """Widgets send buffers."""
+    content = {"comm_id": "c", "target_name": "jupyter.widget", "data": {}}
+    opened = own_kernel.request("comm_open", content, buffers=[bytes(200 << 20)])
+    own_kernel.pump(lambda: opened.idle_at, 60, lambda: "idle after a message of 200 MiB")
+    assert opened.of("comm_close") == [{"comm_id": "c", "data": {}}]

@@ -237,6 +237,29 @@ def test_questions_are_answered_while_a_cell_runs(kernel, tmp_path):
     kernel.ask("delete_subshell_request", {"subshell_id": subshell}, channel="control")
 
 
+
+def test_a_line_that_is_full_takes_no_cell(kernel, tmp_path):
+    with running(kernel, tmp_path):
+        # 20 MiB each, as content and beside it.
+        large, filler = bytes(20 << 20), "// " + "x" * (20 << 20)
+        waiting = [
+            kernel.request("execute_request", {"code": '"taken"'}, buffers=[large]),
+            kernel.request("execute_request", {"code": f'{filler}\n"taken"'}),
+            kernel.request("execute_request", {"code": '"taken"'}, buffers=[large]),
+        ]
+        refused = kernel.ask("execute_request", {"code": '"refused"'}, buffers=[large])
+        assert (refused["status"], refused["ename"]) == ("error", "LineFull")
+        assert "64 MiB" in refused["evalue"] and "send it again" in refused["evalue"]
+        assert not any(reply.done for reply in waiting)
+        small = kernel.send('"small"')
+    for reply in waiting:
+        kernel.wait(reply)
+        assert reply.results == [{"text/plain": '"taken"'}]
+    assert kernel.wait(small).ok().results == [{"text/plain": '"small"'}]
+    again = kernel.request("execute_request", {"code": '"refused"'}, buffers=[large])
+    assert kernel.wait(again).results == [{"text/plain": '"refused"'}]
+
+
 def test_cells_of_subshells_run_in_their_turn(kernel, tmp_path):
     subshell = kernel.ask("create_subshell_request", channel="control")["subshell_id"]
     assert subshell in kernel.ask("list_subshell_request", channel="control")["subshell_id"]
@@ -288,6 +311,32 @@ def test_a_comm_tells_the_variables(kernel):
     say("comm_close", {"data": {}})
     assert kernel.ask("comm_info_request")["comms"] == {}
     assert say("comm_msg", {"data": {}}).messages == []
+
+
+
+def test_a_flood_of_comm_messages_stops_nobody(own_kernel, tmp_path):
+    """Of such as a widget's slider sends them: the kernel takes them all, a cell runs on, and others are answered."""
+    kernel = own_kernel
+    kernel.run("let told = 1;").ok()
+    before = processes.resident(kernel.pid)
+    with running(kernel, tmp_path) as cell:
+        opened = kernel.request("comm_open", {"comm_id": "c", "target_name": "chorus.variables", "data": {}})
+        flood = []
+        for number in range(5000):
+            comm = "c" if number % 2 else f"unknown {number}"
+            content = {"comm_id": comm, "data": {"number": number}}
+            flood.append(kernel.request("comm_msg", content, buffers=[bytes(10_000)]))
+        for number in range(500):
+            content = {"comm_id": f"w{number}", "target_name": "jupyter.widget", "data": {}}
+            flood.append(kernel.request("comm_open", content))
+        assert kernel.ask("kernel_info_request", channel="control")["status"] == "ok"
+        kernel.pump(lambda: all(sent.idle_at for sent in flood), 120, lambda: "idle after each message")
+        assert not cell.done
+    assert opened.of("comm_msg") and all(sent.of("comm_msg") for sent in flood[1:5000:2])
+    assert all(len(sent.of("comm_close")) == 1 for sent in flood[5000:])
+    assert list(kernel.ask("comm_info_request")["comms"]) == ["c"]
+    assert kernel.run("1 + 1").ok().results == [{"text/plain": "2"}]
+    assert processes.resident(kernel.pid) < before + (200 << 20)
 
 
 # History, and the end

@@ -295,6 +295,24 @@ def test_pxconfig_sets_the_defaults(cluster):
     assert len(results(cluster.run("%px px::rank()").ok())) == 4
 
 
+
+def test_defaults_that_have_become_wrong_are_named(own_kernel):
+    """They were right when they were set."""
+    kernel = own_kernel
+    kernel.run("%cluster start -n 3").ok()
+    kernel.run("%pxconfig -t 2").ok()
+    assert results(kernel.run("%px px::rank()").ok()) == {2: "2"}
+    kernel.run("%cluster stop").ok()
+    kernel.run("%cluster start -n 2").ok()
+    for cell in ("%px px::rank()", "%map |x| x + 1 over 0..3"):
+        failed = kernel.run(cell).failed()
+        assert failed.content["ename"] == "TargetError", failed
+        assert "0-1" in failed.traceback and "%pxconfig" in failed.traceback, failed.traceback
+    assert results(kernel.run("%%px -t 1\npx::rank()").ok()) == {1: "1"}
+    kernel.run("%pxconfig -t all").ok()
+    assert len(results(kernel.run("%px px::rank()").ok())) == 2
+
+
 def test_autopx_sends_every_cell_to_the_engines(cluster):
     cluster.run("%autopx").ok()
     try:

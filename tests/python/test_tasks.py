@@ -1,6 +1,7 @@
 """`px::call!`: calls of single functions, their options, and what becomes of those that go wrong."""
 
 import os
+import pathlib
 import re
 import signal
 
@@ -284,3 +285,66 @@ def test_a_call_of_an_earlier_cells_thread_is_its_own(cluster):
     reply = cluster.run("go.send(()).unwrap(); late.join().unwrap()").ok()
     assert result(reply) == "15"
     cluster.pump(lambda: "thrice 5" in early.text, 20, lambda: "the call's output where its cell is")
+
+
+def rooms_of(kernel):
+    """How much memory the kernel holds for others to open."""
+    links = (entry for entry in pathlib.Path(f"/proc/{kernel.pid}/fd").iterdir())
+    count = 0
+    for link in links:
+        try:
+            count += "memfd:chorus-" in os.readlink(link)
+        except FileNotFoundError:
+            pass  # It was closed meanwhile.
+    return count
+
+
+def test_rooms_go_with_the_variables_that_have_them(own_kernel):
+    kernel = own_kernel
+    define = "let shared: Vec<px::Ref<Vec<f64>>> = (0..5).map(|n| px::put(&vec![n as f64; 100_000])).collect();"
+    define += 'println!("pid={}", std::process::id());'
+
+    def kill_idle(worker):
+        processes.kill(worker)
+        processes.wait_until("the worker to be dead", lambda: not processes.alive(worker))
+
+    worker = number(kernel.run(define), "pid")
+    assert rooms_of(kernel) == 5
+    # What a snapshot brings back has its rooms.
+    keeper = processes.parent(worker)
+    processes.wait_until("the worker's snapshot", lambda: len(processes.children(keeper, kernel.mark)) == 2)
+    kill_idle(worker)
+    assert result(kernel.run("shared[4][99_999]").ok()) == "4.0"
+    assert rooms_of(kernel) == 5
+    assert result(kernel.run("px::call!(|it: px::Ref<Vec<f64>>| it[0], &shared[3]).get()?").ok()) == "3.0"
+
+    kernel.run(":restart").ok()
+    processes.wait_until("the rooms to be freed by :restart", lambda: rooms_of(kernel) == 0, 10)
+    kernel.run("%snapshot off").ok()
+    worker = number(kernel.run(define), "pid")
+    assert rooms_of(kernel) == 5
+    kill_idle(worker)
+    assert "`shared`" in kernel.run("shared.len()").failed().text
+    processes.wait_until("the rooms of the dead worker to be freed", lambda: rooms_of(kernel) == 0, 10)
+    kernel.run(define).ok()
+    kernel.run("std::process::abort()").failed()
+    processes.wait_until("the rooms of the cell's worker to be freed", lambda: rooms_of(kernel) == 0, 10)
+    # A call goes on without its handle, and with what it was given.
+    kernel.run(define).ok()
+    kernel.run("px::call!(|it: px::Ref<Vec<f64>>| std::thread::sleep(std::time::Duration::from_secs(it[0] as u64)), &shared[2]);").ok()
+    kernel.run(":restart").ok()
+    processes.wait_until("the call's room to be freed", lambda: rooms_of(kernel) == 0, 20)
+
+
+def test_a_cell_prints_while_the_engines_start_that_its_call_needs(own_kernel):
+    reply = own_kernel.run(
+        """
+        use std::io::Write;
+        let seven = px::call!(|| 7);
+        println!("said first");
+        std::io::stdout().flush()?;
+        println!("then={}", seven.get()?);
+        """
+    ).ok()
+    assert number(reply, "then") == 7
+    assert reply.stdout.index("said first") < reply.stdout.index("Started the cluster"), reply.stdout

@@ -11,7 +11,6 @@ pub use hub::{Router, RouterSender};
 
 use crate::{Hub, Link, Transport};
 use futures::future::BoxFuture;
-use gate::Gate;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -28,15 +27,12 @@ pub enum ZeroMq {
 impl Transport for ZeroMq {
     fn listen<'a>(&'a self, socket: &'a Path) -> BoxFuture<'a, io::Result<(Box<dyn Hub>, String)>> {
         Box::pin(async move {
-            let inside = format!("ipc://{}", socket.display());
-            let mut router = Router::bind(&inside).await?;
-            let endpoint = match self {
-                ZeroMq::Ipc => inside,
-                ZeroMq::Tcp => {
-                    let (gate, endpoint) = Gate::open(socket.to_owned()).await?;
-                    router.gate = Some(gate);
-                    endpoint
+            let (router, endpoint) = match self {
+                ZeroMq::Ipc => {
+                    let endpoint = format!("ipc://{}", socket.display());
+                    (Router::bind(&endpoint).await?, endpoint)
                 }
+                ZeroMq::Tcp => Router::behind_gate("127.0.0.1:0", socket).await?,
             };
             Ok((Box::new(router) as Box<dyn Hub>, endpoint))
         })

@@ -26,7 +26,7 @@ impl Executor {
         let gone = format!("the cluster `{}` is gone: {why}", cluster.name());
         let what = self.engines.tell_lost().await.unwrap_or(gone);
         drop(cluster);
-        self.engines.leave().await;
+        self.engines.leave_lost().await;
         request.publisher.warn(&what).await;
         Ok(None)
     }
@@ -35,6 +35,7 @@ impl Executor {
         let publisher = &request.publisher;
         match command {
             ClusterCommand::Start { n, tcp, name } => {
+                let turn = unless_interrupted(self.engines.turn(), request, "no cluster was started").await?;
                 if let Some(cluster) = self.engines.current().filter(|cluster| cluster.lost().is_none()) {
                     let (name, engines) = (cluster.name(), cluster.engines().len());
                     let what = format!("this notebook uses the cluster `{name}` with {engines} engines already");
@@ -43,14 +44,11 @@ impl Executor {
                     return Err(failure(Kind::ClusterError, format!("{what}: {how}")));
                 }
                 self.engines.warn_of_loss(publisher).await;
-                self.engines.leave().await;
+                self.engines.leave_lost().await;
                 let engines = n.or(self.config.engines).unwrap_or_else(default_engines);
                 let transport = if tcp { Transport::Tcp } else { Transport::Ipc };
-                let mut interrupted = request.interrupted.clone();
-                tokio::select! {
-                    started = self.engines.start(StartCluster { name, engines, transport }, publisher) => drop(started?),
-                    () = interrupted.next() => return Err(failure(Kind::Interrupted, "no cluster was started")),
-                }
+                let start = self.engines.start(StartCluster { name, engines, transport }, publisher, &turn);
+                unless_interrupted(start, request, "no cluster was started").await??;
             }
             ClusterCommand::Stop { force } => {
                 let Some(cluster) = self.living_cluster(request).await? else { return Ok(()) };
@@ -62,7 +60,7 @@ impl Executor {
                     let what = format!("{what}: {how}{}", list(" for all who use it", &others));
                     return Err(failure(Kind::ClusterError, what));
                 }
-                self.engines.take();
+                self.engines.take_if(|current| std::ptr::eq(current, &*cluster));
                 close(&cluster).await;
                 cluster.stop().await.map_err(cluster_error)?;
                 let others = list(", also for those who use it", &others);
@@ -90,6 +88,7 @@ impl Executor {
                 }
             },
             ClusterCommand::Connect { to } => {
+                let turn = unless_interrupted(self.engines.turn(), request, "no cluster was connected to").await?;
                 let is_this = |cluster: &Arc<Cluster>| cluster.lost().is_none() && cluster.name() == to;
                 if let Some(cluster) = self.engines.current().filter(is_this) {
                     publisher.say(&format!("Connected to the cluster `{}` already.", cluster.name())).await;
@@ -108,7 +107,7 @@ impl Executor {
                     Cluster::connect(&to, &self.config.runtime, &self.compiler).await.map_err(cluster_error)?;
                 self.engines.warn_of_loss(publisher).await;
                 self.engines.leave().await;
-                let cluster = self.engines.set(cluster);
+                let cluster = self.engines.set(cluster, &turn);
                 let (name, engines) = (cluster.name(), cluster.engines().len());
                 publisher.say(&format!("Connected to the cluster `{name}` with {engines} engines.")).await;
             }
@@ -129,6 +128,15 @@ impl Executor {
             }
         }
         Ok(())
+    }
+}
+
+/// What comes of it, unless the user ends it before.
+async fn unless_interrupted<T>(wanted: impl Future<Output = T>, request: &Request, what: &str) -> Result<T, Failure> {
+    let mut interrupted = request.interrupted.clone();
+    tokio::select! {
+        came = wanted => Ok(came),
+        () = interrupted.next() => Err(failure(Kind::Interrupted, what)),
     }
 }
 

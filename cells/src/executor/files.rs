@@ -18,12 +18,14 @@ pub(super) async fn write(
 ) -> Result<(), Failure> {
     let path = surroundings.path(file);
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    if let Some(parent) = parent.filter(|parent| !parent.is_dir()) {
+    if let Some(parent) = parent
+        && !tokio::fs::metadata(parent).await.is_ok_and(|parent| parent.is_dir())
+    {
         let parent = surroundings.shown(parent);
         let what = format!("`{file}` can't be written: there is no folder `{parent}`; `!mkdir -p {parent}` makes it");
         return Err(failure(Kind::FileError, what));
     }
-    let says = match (append, path.exists()) {
+    let says = match (append, tokio::fs::try_exists(&path).await.unwrap_or(false)) {
         (true, true) => "Appending to",
         (false, true) => "Overwriting",
         (_, false) => "Writing",

@@ -414,7 +414,8 @@ impl Executor {
         {
             worker.into_inner().close().await;
         }
-        self.jobs.worker_died(0, Death::Stopped).await;
+        self.jobs.variables_lost();
+        self.jobs.handles_lost(0, Death::Stopped).await;
         self.compiler.send(|compiler| {
             compiler.died(Member::Local, Death::Stopped);
         });

@@ -2,7 +2,7 @@
 
 use super::follower::Follower;
 use super::job::remove_one;
-use super::rooms::Rooms;
+use super::rooms::{Holder, Rooms};
 use super::run::CellRun;
 use crate::cluster::Cluster;
 use chorus_client::{Blob, Session, Task};
@@ -185,7 +185,7 @@ impl Calls {
             timeout_ms: ask.timeout,
         });
         // Its own are held already.
-        let held = ask.rooms.into_iter().filter(|room| rooms.hold(room)).chain(ask.own).collect();
+        let held = ask.rooms.into_iter().filter(|room| rooms.hold(room, Holder::Kernel)).chain(ask.own).collect();
         state.last += 1;
         let number = state.last;
         let job = Arc::new(CallJob {

@@ -1,7 +1,7 @@
 //! Follows one call: shows what its function prints, and learns how it ends.
 
 use super::calls::{CallJob, Calls, Stage};
-use super::rooms::Rooms;
+use super::rooms::{Holder, Rooms};
 use super::run::CellRun;
 use crate::cluster::Cluster;
 use crate::places::place_of;
@@ -77,7 +77,7 @@ impl Follower {
         self.job.needs.lock().clear();
         self.job.stage.send_replace(stage);
         self.calls.ended(&self.job);
-        self.held.iter().for_each(|room| self.rooms.free(room));
+        self.held.iter().for_each(|room| self.rooms.free(room, Holder::Kernel));
     }
 
     async fn show(&mut self, engine: EngineId, event: &RunEvent, view: &mut Option<PxView>) {

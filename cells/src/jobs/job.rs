@@ -189,12 +189,7 @@ impl Job {
         self.account.lock().report()
     }
 
-    /// The rooms that it uses.
-    pub fn rooms(&self) -> Vec<String> {
-        self.rooms.lock().clone()
-    }
-
-    /// The same, and nobody else will free them.
+    /// The rooms that it uses, for whoever frees them.
     pub fn take_rooms(&self) -> Vec<String> {
         std::mem::take(&mut self.rooms.lock())
     }

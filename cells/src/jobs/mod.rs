@@ -24,8 +24,8 @@ use chorus_protocol::{Aftermath, Death, Outcome};
 use chorus_render::TaskLine;
 use parking_lot::{Mutex, MutexGuard};
 use px::link::{Answer, Ask, CallAsk, MapAsk, Message};
-use rooms::Rooms;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use rooms::{Holder, Rooms};
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,7 +71,7 @@ impl Lent {
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        self.paths.iter().for_each(|path| self.jobs.0.rooms.free(path));
+        self.paths.iter().for_each(|path| self.jobs.0.rooms.free(path, Holder::Kernel));
     }
 }
 
@@ -91,7 +91,7 @@ impl Jobs {
     pub fn rooms(&self, count: usize) -> std::io::Result<Lent> {
         let mut lent = Lent { jobs: self.clone(), paths: Vec::new() };
         for _ in 0..count {
-            lent.paths.push(self.0.rooms.make(0)?);
+            lent.paths.push(self.0.rooms.make(0, Holder::Kernel)?);
         }
         Ok(lent)
     }
@@ -135,22 +135,22 @@ impl Jobs {
         };
         Ok(match ask {
             Ask::Room(bytes) => {
-                let room = self.0.rooms.make(bytes).map_err(|error| no_room(bytes, error))?;
+                let room = self.0.rooms.make(bytes, Holder::Cells).map_err(|error| no_room(bytes, error))?;
                 self.keep(room.clone(), run);
                 Answer::Room(room)
             }
             Ask::Free(path) => {
                 // If the cell's worker dies yet, its variables come back, which may have rooms of earlier cells.
                 let mut state = run.lock();
-                match state.made.iter().position(|made| *made == path) {
-                    Some(at) => self.0.rooms.free(&state.made.swap_remove(at)),
-                    // A thread of a cell that has ended lets go of it.
-                    None if state.ended == Some(true) => self.0.rooms.free(&path),
-                    None => state.left.push(path),
+                // A thread of a cell that has ended may let go of it.
+                if state.unmake(&path) || state.ended == Some(true) {
+                    self.0.rooms.free(&path, Holder::Cells);
+                } else {
+                    state.left.push(path);
                 }
                 Answer::Ok
             }
-            Ask::Hold(path) if self.0.rooms.hold(&path) => {
+            Ask::Hold(path) if self.0.rooms.hold(&path, Holder::Cells) => {
                 self.keep(path, run);
                 Answer::Ok
             }
@@ -160,7 +160,7 @@ impl Jobs {
                 let (job, own) = (ask.job, ask.own.clone());
                 if let Err(failed) = self.call(ask, run).await {
                     self.0.calls.refuse(job, failed.sentence());
-                    own.iter().for_each(|room| self.0.rooms.free(room));
+                    own.iter().for_each(|room| self.0.rooms.free(room, Holder::Kernel));
                     // That the user ended it is the cell's own end, too.
                     if failed.is_interrupt() {
                         run.lock().failure.get_or_insert(failed);
@@ -230,9 +230,8 @@ impl Jobs {
     }
 
     async fn call(&self, ask: CallAsk, run: &Arc<CellRun>) -> Result<(), Failure> {
+        self.give(&ask.own, run);
         let cluster = run.cluster().await?;
-        // They are the call's now.
-        run.lock().made.retain(|room| !ask.own.contains(room));
         let started = self.0.calls.start(ask, run, &cluster, &self.0.rooms).await;
         started.map_err(|sentence| failure(Kind::MapError, sentence))
     }
@@ -240,16 +239,16 @@ impl Jobs {
     async fn start(&self, ask: MapAsk, run: &Arc<CellRun>) -> Result<u64, Failure> {
         if let Some(job) = run.plan.partial.clone() {
             // What it is asked with isn't needed.
-            ask.rooms.iter().for_each(|room| self.0.rooms.free(room));
+            self.give(&ask.rooms, run);
+            ask.rooms.iter().for_each(|room| self.0.rooms.free(room, Holder::Kernel));
             return Ok(self.enter(job));
         }
         let cluster: Arc<Cluster> = run.cluster().await?;
         let rooms = ask.rooms.clone();
         let started = map::start(ask, Arc::clone(run), cluster).await;
         let job = Arc::new(started.map_err(|sentence| failure(Kind::MapError, sentence))?);
+        self.give(&rooms, run);
         let mut state = run.lock();
-        // They are the map's now.
-        state.made.retain(|room| !rooms.contains(room));
         state.map = Some(Arc::clone(&job));
         let died = state.ended == Some(false);
         drop(state);
@@ -267,7 +266,16 @@ impl Jobs {
         match state.ended {
             None => state.made.push(room),
             Some(true) => {}
-            Some(false) => self.0.rooms.free(&room),
+            Some(false) => self.0.rooms.free(&room, Holder::Cells),
+        }
+    }
+
+    /// What a run has asked for is a job's now.
+    fn give(&self, rooms: &[String], run: &CellRun) {
+        let mut state = run.lock();
+        for room in rooms {
+            state.unmake(room);
+            self.0.rooms.give(room);
         }
     }
 
@@ -297,9 +305,15 @@ impl Jobs {
         Some(job)
     }
 
+    /// The notebook's variables are lost, and their rooms with them. To be called before another worker runs anything;
+    /// [`Jobs::handles_lost`] follows.
+    pub fn variables_lost(&self) {
+        self.0.rooms.lose_cells();
+    }
+
     /// The worker has died, or its successor's variables are those of before a run, and with it the handles of maps and
     /// calls that have a higher number than this. Returns when these maps have said their last word.
-    pub async fn worker_died(&self, since: u64, death: Death) {
+    pub async fn handles_lost(&self, since: u64, death: Death) {
         let numbers: Vec<u64> = self.lock().jobs.range(since + 1..).map(|(number, _)| *number).collect();
         let ended = numbers.into_iter().filter_map(|number| self.forget(number, Cancelled::WorkerDied(death)));
         let ended: Vec<Arc<Job>> = ended.collect();
@@ -327,7 +341,7 @@ impl Jobs {
         let has_handle = state.jobs.values().any(|other| Arc::ptr_eq(other, job));
         let is_partial = !job.is_whole() && state.latest.as_ref().is_some_and(|latest| Arc::ptr_eq(latest, job));
         if !has_handle && !is_partial {
-            job.take_rooms().iter().for_each(|room| self.0.rooms.free(room));
+            job.take_rooms().iter().for_each(|room| self.0.rooms.free(room, Holder::Kernel));
         }
     }
 
@@ -339,18 +353,19 @@ impl Jobs {
             state.ended = Some(!matches!(outcome, Outcome::Died(..)));
             (std::mem::take(&mut state.made), std::mem::take(&mut state.left))
         };
-        let is_lost = matches!(outcome, Outcome::Died(_, Aftermath::Lost(_)));
-        if is_lost || !matches!(outcome, Outcome::Died(..)) {
-            left.iter().for_each(|path| self.0.rooms.free(path));
+        let free = |paths: Vec<String>| paths.iter().for_each(|path| self.0.rooms.free(path, Holder::Cells));
+        match outcome {
+            Outcome::Died(death, Aftermath::Lost(_)) => {
+                self.variables_lost();
+                // With all variables, all handles are gone.
+                self.handles_lost(0, *death).await;
+            }
+            Outcome::Died(death, _) => {
+                free(made);
+                self.handles_lost(run.since, *death).await;
+            }
+            _ => free(left),
         }
-        let Outcome::Died(death, _) = outcome else { return };
-        // With all variables, all handles are gone.
-        self.worker_died(if is_lost { 0 } else { run.since }, *death).await;
-        let used: BTreeSet<String> = {
-            let state = self.lock();
-            state.jobs.values().chain(&state.latest).flat_map(|job| job.rooms()).collect()
-        };
-        made.iter().filter(|path| !used.contains(*path)).for_each(|path| self.0.rooms.free(path));
     }
 
     async fn wait(&self, number: u64, millis: u64, run: &CellRun) -> Result<Answer, Failure> {

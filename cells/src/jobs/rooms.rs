@@ -13,46 +13,95 @@ use std::os::unix::fs::FileExt;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The rooms of one notebook by their names, and how often each is held.
+/// Who needs a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// What cells have in the notebook's worker: lost with its variables.
+    Cells,
+    /// The kernel: for a job, or for a while.
+    Kernel,
+}
+
+/// The rooms of one notebook by their names.
 #[derive(Debug, Default)]
-pub struct Rooms(Mutex<HashMap<String, (File, usize)>>);
+pub struct Rooms(Mutex<HashMap<String, Room>>);
+
+#[derive(Debug)]
+struct Room {
+    file: File,
+    /// How often it is held, by each.
+    cells: usize,
+    kernel: usize,
+}
+
+impl Room {
+    fn held_by(&mut self, holder: Holder) -> &mut usize {
+        match holder {
+            Holder::Cells => &mut self.cells,
+            Holder::Kernel => &mut self.kernel,
+        }
+    }
+
+    fn is_held(&self) -> bool {
+        self.cells + self.kernel > 0
+    }
+}
 
 impl Rooms {
     /// A new room of so many bytes, all 0; they take memory when they are written. It can grow, but never shrink under
     /// somebody who reads it.
-    pub fn make(&self, bytes: u64) -> io::Result<String> {
+    pub fn make(&self, bytes: u64, holder: Holder) -> io::Result<String> {
         let id = new_id();
         let file = memory::file(&id, bytes)?;
         let name = room_name(file.as_raw_fd(), &id);
-        self.lock().insert(name.clone(), (file, 1));
+        let mut room = Room { file, cells: 0, kernel: 0 };
+        *room.held_by(holder) = 1;
+        self.lock().insert(name.clone(), room);
         Ok(name)
     }
 
-    /// A room with this in it.
+    /// A room with this in it, for cells.
     pub fn with(&self, contents: &[u8]) -> io::Result<String> {
-        let name = self.make(contents.len() as u64)?;
-        if let Some((file, _)) = self.lock().get(&name) {
-            file.write_all_at(contents, 0)?;
+        let name = self.make(contents.len() as u64, Holder::Cells)?;
+        if let Some(room) = self.lock().get(&name) {
+            room.file.write_all_at(contents, 0)?;
         }
         Ok(name)
     }
 
     /// Somebody else needs the room. False if it is gone.
-    pub fn hold(&self, name: &str) -> bool {
-        self.lock().get_mut(name).map(|(_, holders)| *holders += 1).is_some()
+    pub fn hold(&self, name: &str, holder: Holder) -> bool {
+        self.lock().get_mut(name).map(|room| *room.held_by(holder) += 1).is_some()
+    }
+
+    /// What cells held once is the kernel's.
+    pub fn give(&self, name: &str) {
+        if let Some(room) = self.lock().get_mut(name).filter(|room| room.cells > 0) {
+            room.cells -= 1;
+            room.kernel += 1;
+        }
     }
 
     /// Somebody needs it no longer. When nobody does, it is let go of; who has it open or mapped keeps it.
-    pub fn free(&self, name: &str) {
+    pub fn free(&self, name: &str, holder: Holder) {
         let mut rooms = self.lock();
-        let Some((_, holders)) = rooms.get_mut(name) else { return };
-        *holders -= 1;
-        if *holders == 0 {
+        let Some(room) = rooms.get_mut(name) else { return };
+        let held = room.held_by(holder);
+        *held = held.saturating_sub(1);
+        if !room.is_held() {
             rooms.remove(name);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, (File, usize)>> {
+    /// No cell has anything any more.
+    pub fn lose_cells(&self) {
+        self.lock().retain(|_, room| {
+            room.cells = 0;
+            room.is_held()
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Room>> {
         self.0.lock()
     }
 }
@@ -77,12 +126,31 @@ mod tests {
         file.write_all_at(b"x", 1).unwrap();
         assert_eq!(std::fs::read(path).unwrap(), b"axc");
         assert!(file.set_len(1).is_err(), "it can't shrink");
-        assert!(rooms.hold(&name));
-        rooms.free(&name);
-        assert!(rooms.hold(&name), "it is still held once");
-        rooms.free(&name);
-        rooms.free(&name);
-        assert!(!rooms.hold(&name));
-        assert_ne!(rooms.make(1).unwrap(), name, "a name is never used twice");
+        assert!(rooms.hold(&name, Holder::Cells));
+        rooms.free(&name, Holder::Cells);
+        assert!(rooms.hold(&name, Holder::Cells), "it is still held once");
+        rooms.free(&name, Holder::Cells);
+        rooms.free(&name, Holder::Cells);
+        assert!(!rooms.hold(&name, Holder::Cells));
+        assert_ne!(rooms.make(1, Holder::Kernel).unwrap(), name, "a name is never used twice");
+    }
+
+    #[test]
+    fn what_cells_have_lost_is_gone_unless_the_kernel_needs_it() {
+        let rooms = Rooms::default();
+        let [lost, shared, given, own] = [(); 4].map(|()| rooms.make(1, Holder::Cells).unwrap());
+        assert!(rooms.hold(&shared, Holder::Kernel));
+        rooms.give(&given);
+        rooms.give(&own);
+        rooms.free(&own, Holder::Cells);
+        assert!(rooms.hold(&own, Holder::Cells), "cells can't free what isn't theirs");
+        assert!(rooms.hold(&lost, Holder::Cells));
+        rooms.lose_cells();
+        for kept in [&shared, &given, &own] {
+            assert!(rooms.hold(kept, Holder::Kernel), "the kernel needs it");
+            rooms.free(kept, Holder::Kernel);
+            rooms.free(kept, Holder::Kernel);
+        }
+        assert!(rooms.lock().is_empty());
     }
 }

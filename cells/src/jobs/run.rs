@@ -69,6 +69,14 @@ pub(super) struct State {
     pub(super) left: Vec<String>,
 }
 
+impl State {
+    /// Takes a room once out of what it has asked for. False if it isn't there.
+    pub(super) fn unmake(&mut self, room: &str) -> bool {
+        let at = self.made.iter().position(|made| made == room);
+        at.map(|at| self.made.swap_remove(at)).is_some()
+    }
+}
+
 impl CellRun {
     pub(super) fn new(plan: Plan, object: Object, compiled: Duration, since: u64) -> CellRun {
         let compiled = compiled + plan.compiled;

@@ -1,7 +1,7 @@
 //! What is delivered, acknowledged and sent again.
 
 use super::*;
-use chorus_protocol::{Key, Stream};
+use chorus_protocol::{Key, Report, Stream};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 const SESSION: SessionId = SessionId(1);
@@ -181,4 +181,36 @@ fn a_blob_is_kept_for_handles_runs_and_tasks() {
     it.sessions.release_blob(SESSION, BLOB);
     assert_eq!(dropped(&mut it), [(SESSION, BLOB)]);
     assert!(it.sessions.put_blob(SESSION, BLOB), "it is gone");
+}
+
+#[test]
+fn a_map_that_is_not_read_is_not_confirmed() {
+    const MAP: MapId = MapId(1);
+    let mut it = fixture();
+    let (sender, mut events) = unbounded_channel();
+    assert!(it.sessions.open_map(SESSION, MAP, sender));
+    let report = Report { first: 0, count: 1, micros: 1, failed: 0, body: vec![0; 1 << 20].into() };
+    let done = || ToClient::Map {
+        session: SESSION,
+        map: MAP,
+        engine: Some(EngineId(0)),
+        event: MapEvent::Done(vec![report.clone()]),
+    };
+    let mut sent = 0;
+    while it.sessions.receipts(true).received == [(SESSION, sent)] || sent == 0 {
+        it.sessions.deliver(done());
+        sent += 1;
+        assert!(sent < 1000, "nobody reads, and all is confirmed");
+    }
+    assert!(sent > 8, "{sent}: who reads as it comes isn't held up");
+    // One is taken, so that there is room.
+    let (_, event) = events.try_recv().unwrap();
+    it.sessions.take_of_map(SESSION, MAP, event.weight());
+    assert_eq!(it.sessions.receipts(false).received, [(SESSION, sent)]);
+    // What is closed holds nothing up.
+    it.sessions.deliver(done());
+    it.sessions.deliver(done());
+    assert_eq!(it.sessions.receipts(true).received, []);
+    assert!(it.sessions.close_map(SESSION, MAP));
+    assert_eq!(it.sessions.receipts(true).received, [(SESSION, sent + 2)]);
 }

@@ -9,6 +9,7 @@ use chorus_protocol::{
     Aftermath, Death, EngineId, EngineInfo, FromEngine, MapId, NoSnapshot, Outcome, RunEvent, RunId, SessionId,
     ToClient, ToEngine,
 };
+use chorus_system::signal;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -18,8 +19,6 @@ const LAST_WORDS: Duration = Duration::from_millis(300);
 const JOIN_LIMIT: Duration = Duration::from_secs(30);
 /// A process that lived shorter than this died at once.
 const QUICK_DEATH: Duration = Duration::from_secs(10);
-const SIGKILL: i32 = 9;
-const SIGTERM: i32 = 15;
 /// After so many quick deaths in a row an engine is given up.
 const QUICK_DEATHS: u32 = 5;
 
@@ -248,7 +247,7 @@ impl Core {
         let Some(started) = engine.process.take() else { return };
         let joined = !matches!(engine.state, State::Starting { .. });
         // Whoever sends these means this one process, and not those that would come after it.
-        let from_outside = matches!(exit, Exit::Signal(SIGKILL | SIGTERM));
+        let from_outside = matches!(exit, Exit::Signal(signal::KILL | signal::TERMINATE));
         if !joined || (self.now.saturating_sub(started) < QUICK_DEATH && !from_outside) {
             engine.quick_deaths += 1;
         } else if !from_outside {

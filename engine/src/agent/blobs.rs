@@ -4,9 +4,9 @@
 use bytes::Bytes;
 use chorus_protocol::BlobId;
 use std::collections::HashSet;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use tempfile::TempDir;
+use tempfile::{NamedTempFile, TempDir};
 
 /// Whether a blob was stored. An error is a sentence.
 pub type Stored = Result<(), String>;
@@ -76,7 +76,12 @@ impl Blobs {
             if BlobId::of(&bytes) != id {
                 return Err(format!("{id} was damaged on its way to the engine; run the cell again"));
             }
-            std::fs::write(&path, bytes).map_err(|error| format!("the engine can't write {}: {error}", path.display()))
+            let failed = |error| format!("the engine can't write {}: {error}", path.display());
+            // Whole or not at all under its name.
+            let mut file = NamedTempFile::new_in(path.parent().unwrap_or(Path::new("."))).map_err(failed)?;
+            file.write_all(&bytes).map_err(failed)?;
+            file.persist(&path).map_err(|error| failed(error.error))?;
+            Ok(())
         })
     }
 
@@ -102,6 +107,7 @@ impl Blobs {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::MetadataExt;
 
     fn own() -> Blobs {
         Blobs::open(Path::new("/"), false).unwrap()
@@ -140,6 +146,25 @@ mod tests {
         assert!(!blobs.ask(id));
         blobs.drop(id);
         assert_eq!((file.exists(), blobs.find(id), blobs.ask(id)), (false, None, true));
+    }
+
+    #[test]
+    fn a_blob_that_comes_again_leaves_what_a_worker_has_open() {
+        let mut blobs = own();
+        let id = BlobId::of(b"x");
+        assert!(blobs.ask(id));
+        put(&mut blobs, id, Some(b"x")).unwrap();
+        let open = std::fs::File::open(blobs.find(id).unwrap()).unwrap();
+        let before = open.metadata().unwrap();
+        // Its name was free for a moment, and who has the file mapped isn't to see it change.
+        let Blobs::Own { asked, .. } = &mut blobs else { panic!("these are its own") };
+        asked.insert(id);
+        put(&mut blobs, id, Some(b"x")).unwrap();
+        let after = std::fs::metadata(blobs.find(id).unwrap()).unwrap();
+        assert_ne!(before.ino(), after.ino(), "it was written into the old file");
+        let folder = blobs.find(id).unwrap();
+        let left = std::fs::read_dir(folder.parent().unwrap()).unwrap().count();
+        assert_eq!(left, 1, "only the blob is there");
     }
 
     #[test]

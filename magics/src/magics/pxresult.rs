@@ -11,7 +11,7 @@ pub struct PxResult {
     pub grouping: Grouping,
     /// Whether every engine's outputs are shown although others' are identical.
     pub each: bool,
-    /// Which outputs: those of `%px -o NAME`, or the last ones. For `partial`, the variable to be defined, if any.
+    /// Which outputs: those of `%px -o NAME`, or all that nobody has seen, or else the last ones. For `partial`, the variable to be defined, if any.
     pub out: Option<String>,
     /// What the last map has done, though it didn't come to its end.
     pub partial: bool,
@@ -21,7 +21,7 @@ pub struct PxResult {
 pub(crate) struct Flags {
     #[command(flatten)]
     grouped: Grouped,
-    /// The outputs that `%px -o NAME` kept, instead of the last ones
+    /// The outputs that `%px -o NAME` kept, and no others
     #[arg(short, long, value_name = "NAME", value_parser = variable)]
     out: Option<String>,
     /// What a `%map` has done that was interrupted or failed; with -o NAME as a variable of this name
@@ -32,7 +32,7 @@ pub(crate) struct Flags {
 impl Magic for Flags {
     const NAME: &str = "pxresult";
     const GROUP: Group = Group::Parallel;
-    const SUMMARY: &str = "Shows the outputs of the last parallel cell again, and of one that didn't wait";
+    const SUMMARY: &str = "Shows what parallel cells did that nobody waited for, or else the last one's outputs again";
     const USAGE: &str = "%pxresult [-r | -e | -g BY] [--each] [--partial] [-o NAME]";
     const TEACHING: &str = "\
 Examples:

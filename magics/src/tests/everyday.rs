@@ -41,7 +41,8 @@ fn a_timed_cell_is_a_cell() {
     assert_eq!((code.text, code.line, code.column), ("a\n", 4, 1));
     assert_eq!(only("%%time"), Command::Time(Time::Cell(vec![])));
     let Command::Time(Time::Cell(parts)) = only("  %time %px -t 1 a") else { panic!() };
-    let [Part::Magic { text: "%px -t 1 a", line: 1, command: Command::Px(Px { code, .. }) }] = parts.as_slice() else {
+    let [Part::Magic { text: "%px -t 1 a", line: 1, command: Command::Px(Px { code, .. }), .. }] = parts.as_slice()
+    else {
         panic!("{parts:?}")
     };
     assert_eq!((code.text, code.column), ("a", 18));

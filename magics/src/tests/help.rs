@@ -18,7 +18,7 @@ fn help_is_asked_for_in_many_ways() {
         assert!(list().contains(&name.forms()));
     }
     insta::assert_snapshot!(name("pxresult").help(), @r"
-    Shows the outputs of the last parallel cell again, and of one that didn't wait
+    Shows what parallel cells did that nobody waited for, or else the last one's outputs again
 
     Usage: %pxresult [-r | -e | -g BY] [--each] [--partial] [-o NAME]
 
@@ -29,7 +29,7 @@ fn help_is_asked_for_in_many_ways() {
                                 ones [possible values: type, order, engine]
           --each                Show each engine's outputs although they are identical
           --no-each             Show identical outputs once, with the engines that they are from
-      -o, --out <NAME>          The outputs that `%px -o NAME` kept, instead of the last ones
+      -o, --out <NAME>          The outputs that `%px -o NAME` kept, and no others
           --partial             What a `%map` has done that was interrupted or failed; with -o NAME as a variable of this
                                 name
       -h, --help                Print help

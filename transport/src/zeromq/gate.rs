@@ -13,16 +13,16 @@ use tokio::net::{TcpListener, TcpStream, UnixStream};
 /// The longest message, all its frames together.
 const MESSAGE: u64 = 1 << 30;
 
-/// An open port of 127.0.0.1. Dropping it closes the port and all its connections.
+/// An open port. Dropping it closes the port and all its connections.
 pub(crate) struct Gate {
     _port: Accepting,
 }
 
 impl Gate {
-    /// Carries connections to the socket at `target`, until their end or until they announce too much. Returns the
-    /// endpoint too.
-    pub async fn open(target: PathBuf) -> io::Result<(Gate, String)> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    /// Carries connections from a port to the socket at `target`, until their end or until they announce too much. Returns
+    /// the endpoint too.
+    pub async fn open(port: &str, target: PathBuf) -> io::Result<(Gate, String)> {
+        let listener = TcpListener::bind(port).await?;
         let endpoint = format!("tcp://{}", listener.local_addr()?);
         Ok((Gate { _port: Accepting::start(listener, move |stream| carry(stream, target.clone())) }, endpoint))
     }

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -28,7 +29,7 @@ pub struct Router {
     to_close: UnboundedReceiver<PeerId>,
     sender: RouterSender,
     /// The port that leads here.
-    pub(super) gate: Option<Gate>,
+    _gate: Option<Gate>,
 }
 
 /// Where messages for a router's peers go. Cloned freely; clones may send at the same time.
@@ -64,7 +65,16 @@ impl Router {
         let (socket, receiver) = socket.split();
         let (sender, to_close) = unbounded_channel();
         let sender = RouterSender { socket, queues: Arc::default(), left: Arc::default(), to_close: sender };
-        Ok(Router { backend, receiver, monitor, to_close, sender, gate: None })
+        Ok(Router { backend, receiver, monitor, to_close, sender, _gate: None })
+    }
+
+    /// Listens at a port, such as `127.0.0.1:0`, behind a gate that lets no frame pass that announces too much. Behind it,
+    /// it listens at `socket`, in a folder that nobody but its user can open. Returns the port's endpoint too.
+    pub async fn behind_gate(port: &str, socket: &Path) -> io::Result<(Router, String)> {
+        let mut router = Router::bind(&format!("ipc://{}", socket.display())).await?;
+        let (gate, endpoint) = Gate::open(port, socket.to_owned()).await?;
+        router._gate = Some(gate);
+        Ok((router, endpoint))
     }
 
     /// Where messages for peers go.

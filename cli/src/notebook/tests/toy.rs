@@ -21,7 +21,9 @@ pub fn command() -> Vec<OsString> {
 async fn the_kernel() {
     let Some(file) = std::env::args().find(|word| word.ends_with("connection.json")) else { return };
     let info = ConnectionInfo::read(Path::new(&file)).unwrap();
-    let KernelSockets { mut shell, control, mut stdin, iopub } = KernelSockets::bind(&info).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let sockets = KernelSockets::bind(&info, folder.path()).await.unwrap();
+    let KernelSockets { mut shell, control, mut stdin, iopub } = sockets;
     let interrupted = Arc::new(Notify::new());
     tokio::spawn(serve_control(control, iopub.clone(), interrupted.clone()));
     let mut count = 0;

@@ -13,6 +13,7 @@ mod simulation;
 mod tests;
 
 use chorus_protocol::{Death, EngineId, MapSpec, Outcome, Piece, Report, RunId};
+use chorus_system::signal;
 use pace::Load;
 use ranges::Ranges;
 use seat::{Seat, Span};
@@ -214,7 +215,9 @@ impl Sharing {
             Death::Exit(_) | Death::NoInput if self.goes_on => Some(Blame::Deadly { allowed: 0 }),
             Death::Exit(_) | Death::NoInput => Some(Blame::Final),
             // By a user, or the system that is short of memory.
-            Death::Signal(9 | 15) => Some(Blame::Deadly { allowed: self.retries.saturating_add(OUTSIDE) }),
+            Death::Signal(signal::KILL | signal::TERMINATE) => {
+                Some(Blame::Deadly { allowed: self.retries.saturating_add(OUTSIDE) })
+            }
             Death::Signal(_) => Some(Blame::Deadly { allowed: self.retries }),
         }
     }
