@@ -144,17 +144,9 @@ pub fn typed_keep<S: Source, C: Constants, A, K: Kind>(
 }
 
 /// The notebook's half of a map of what lies on the engines. The closures are never called: the first one's parameter is
-/// the variable that is mapped, those of the other are a tuple of other variables of the engines, and the items. Results
-/// are in the engines' order.
-pub fn gathered<S: Source, P, A, K: Kind>(
-    shape: impl FnOnce(P) -> Shape<S, ()>,
-    types: impl FnOnce(A, Items<'_, S>) -> Outcome<K>,
-) -> Handle<K::Value> {
-    gathered_with((), shape, |variables, (), items| types(variables, items))
-}
-
-/// As [`gathered`], with constants as for [`typed`].
-pub fn gathered_with<S: Source, C: Constants, P, A, K: Kind>(
+/// the variable that is mapped, those of the other are a tuple of other variables of the engines, then as for [`start!`].
+/// Results are in the engines' order.
+pub fn gathered<S: Source, C: Constants, P, A, K: Kind>(
     constants: C,
     shape: impl FnOnce(P) -> Shape<S, ()>,
     types: impl FnOnce(A, C::Owned, Items<'_, S>) -> Outcome<K>,
@@ -164,15 +156,7 @@ pub fn gathered_with<S: Source, C: Constants, P, A, K: Kind>(
 }
 
 /// As [`gathered`], for a map whose results stay in the engines.
-pub fn gathered_keep<S: Source, P, A, K: Kind>(
-    shape: impl FnOnce(P) -> Shape<S, ()>,
-    types: impl FnOnce(A, Items<'_, S>) -> Outcome<K>,
-) -> Handle<()> {
-    gathered_keep_with((), shape, |variables, (), items| types(variables, items))
-}
-
-/// As [`gathered_with`], for a map whose results stay in the engines.
-pub fn gathered_keep_with<S: Source, C: Constants, P, A, K: Kind>(
+pub fn gathered_keep<S: Source, C: Constants, P, A, K: Kind>(
     constants: C,
     shape: impl FnOnce(P) -> Shape<S, ()>,
     types: impl FnOnce(A, C::Owned, Items<'_, S>) -> Outcome<K>,
@@ -218,15 +202,10 @@ pub fn serve_keep<S: Source, C: Values, A, K: Kind<Value = Vec<R>>, R>(
     try_serve(body).unwrap_or_else(|error| failed(error)).unwrap_or_default()
 }
 
-/// An engine's half of a map over what lies on the engines: `px::part!(part)`, or a reference to it.
+/// An engine's half of a map over what lies on the engines: `px::part!(part)`, or a reference to it. The first parameter of
+/// the function is a tuple of constants, with its type.
 #[track_caller]
-pub fn each<'a, P: Part<'a>, K: Kind>(part: P, body: impl FnOnce(Items<'_, Here<P::Item, P::Name>>) -> Outcome<K>) {
-    each_with(part, |(), items: Items<'_, _>| body(items));
-}
-
-/// As [`each`], with constants: the first parameter is a tuple of them, with its type.
-#[track_caller]
-pub fn each_with<'a, P: Part<'a>, C: Values, K: Kind>(
+pub fn each<'a, P: Part<'a>, C: Values, K: Kind>(
     part: P,
     body: impl FnOnce(C, Items<'_, Here<P::Item, P::Name>>) -> Outcome<K>,
 ) {
@@ -237,16 +216,7 @@ pub fn each_with<'a, P: Part<'a>, C: Values, K: Kind>(
 
 /// As [`each`], and gives the results; see [`serve_keep`].
 #[track_caller]
-pub fn each_keep<'a, P: Part<'a>, K: Kind<Value = Vec<R>>, R>(
-    part: P,
-    body: impl FnOnce(Items<'_, Here<P::Item, P::Name>, Stay>) -> Outcome<K>,
-) -> Vec<R> {
-    each_keep_with(part, |(), items: Items<'_, _, Stay>| body(items))
-}
-
-/// As [`each_with`], and gives the results; see [`serve_keep`].
-#[track_caller]
-pub fn each_keep_with<'a, P: Part<'a>, C: Values, K: Kind<Value = Vec<R>>, R>(
+pub fn each_keep<'a, P: Part<'a>, C: Values, K: Kind<Value = Vec<R>>, R>(
     part: P,
     body: impl FnOnce(C, Items<'_, Here<P::Item, P::Name>, Stay>) -> Outcome<K>,
 ) -> Vec<R> {
