@@ -3,10 +3,9 @@
 use crate::ClientError;
 use crate::session::SessionEvent;
 use crate::task::TaskUpdate;
-use bytes::Bytes;
 use chorus_protocol::{
-    BlobId, ClusterStatus, EngineId, MapEvent, MapId, MapSpec, RunEvent, RunId, RunSpec, SessionId, Target, TaskId,
-    TaskSpec,
+    BlobId, ClusterStatus, EngineId, FromClient, MapEvent, MapId, MapSpec, RunEvent, RunId, RunSpec, SessionId, Target,
+    TaskId, TaskSpec,
 };
 use std::sync::{Arc, OnceLock};
 use tokio::sync::{mpsc, oneshot};
@@ -22,16 +21,8 @@ pub(crate) enum Command {
         lost: Arc<OnceLock<String>>,
         events: mpsc::UnboundedSender<SessionEvent>,
     },
-    Close(SessionId),
-    PutLibrary {
-        id: BlobId,
-        bytes: Bytes,
-    },
-    PutBlob {
-        session: SessionId,
-        id: BlobId,
-        bytes: Bytes,
-    },
+    /// Say this to the controller, if the sessions have it that there is something to say.
+    Send(FromClient),
     /// A handle of the blob is gone.
     ReleaseBlob {
         session: SessionId,
@@ -44,29 +35,11 @@ pub(crate) enum Command {
         targets: Vec<Target>,
         events: mpsc::UnboundedSender<(EngineId, RunEvent)>,
     },
-    Interrupt {
-        session: SessionId,
-        targets: Vec<EngineId>,
-        signal: i32,
-    },
-    EndRun {
-        session: SessionId,
-        run: RunId,
-        engine: EngineId,
-    },
-    Restart {
-        session: SessionId,
-        targets: Vec<EngineId>,
-    },
     OpenMap {
         session: SessionId,
         map: MapId,
         spec: MapSpec,
         events: mpsc::UnboundedSender<(Option<EngineId>, MapEvent)>,
-    },
-    CloseMap {
-        session: SessionId,
-        map: MapId,
     },
     TakenOfMap {
         session: SessionId,
@@ -78,14 +51,6 @@ pub(crate) enum Command {
         task: TaskId,
         spec: TaskSpec,
         events: mpsc::UnboundedSender<TaskUpdate>,
-    },
-    CancelTask {
-        session: SessionId,
-        task: TaskId,
-    },
-    ForgetTask {
-        session: SessionId,
-        task: TaskId,
     },
     Taken {
         session: SessionId,

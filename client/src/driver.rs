@@ -153,14 +153,8 @@ impl Driver {
                 self.sessions.open(session, lost, events);
                 return self.send(Some(session), &FromClient::OpenSession(session), true).await;
             }
-            Command::Close(session) if self.sessions.close(session) => FromClient::CloseSession(session),
-            Command::Close(_) => return Ok(()),
-            Command::PutLibrary { id, .. } if !self.libraries.insert(id) => return Ok(()),
-            Command::PutLibrary { id, bytes } => FromClient::PutBlob { session: None, id, bytes },
-            Command::PutBlob { session, id, bytes } if self.sessions.put_blob(session, id) => {
-                FromClient::PutBlob { session: Some(session), id, bytes }
-            }
-            Command::PutBlob { .. } => return Ok(()),
+            Command::Send(message) if self.is_due(&message) => message,
+            Command::Send(_) => return Ok(()),
             Command::ReleaseBlob { session, id } => {
                 self.sessions.release_blob(session, id);
                 return Ok(());
@@ -171,19 +165,12 @@ impl Driver {
                 }
                 FromClient::Run { session, run, spec, targets }
             }
-            Command::Interrupt { session, targets, signal } => FromClient::Interrupt { session, targets, signal },
-            Command::EndRun { session, run, engine } => FromClient::EndRun { session, run, engine },
-            Command::Restart { session, targets } => FromClient::RestartSession { session, targets },
             Command::OpenMap { session, map, spec, events } => {
                 if !self.sessions.open_map(session, map, events) {
                     return Ok(());
                 }
                 FromClient::OpenMap { session, map, spec }
             }
-            Command::CloseMap { session, map } if self.sessions.close_map(session, map) => {
-                FromClient::CloseMap { session, map }
-            }
-            Command::CloseMap { .. } => return Ok(()),
             Command::TakenOfMap { session, map, bytes } => {
                 self.sessions.take_of_map(session, map, bytes);
                 return self.send_receipts(false).await;
@@ -194,19 +181,25 @@ impl Driver {
                 }
                 FromClient::SubmitTask { session, task, spec }
             }
-            Command::CancelTask { session, task } if self.sessions.is_open(session) => {
-                FromClient::CancelTask { session, task }
-            }
-            Command::ForgetTask { session, task } if self.sessions.forget_task(session, task) => {
-                FromClient::ForgetTask { session, task }
-            }
-            Command::CancelTask { .. } | Command::ForgetTask { .. } => return Ok(()),
             Command::Taken { session, engine, bytes } => {
                 self.sessions.take(session, engine, bytes);
                 return self.send_receipts(false).await;
             }
         };
         self.send(None, &message, true).await
+    }
+
+    /// Takes note of what a handle wants to be said. False if the controller needn't hear it.
+    fn is_due(&mut self, message: &FromClient) -> bool {
+        match *message {
+            FromClient::PutBlob { session: None, id, .. } => self.libraries.insert(id),
+            FromClient::PutBlob { session: Some(session), id, .. } => self.sessions.put_blob(session, id),
+            FromClient::CloseSession(session) => self.sessions.close(session),
+            FromClient::CloseMap { session, map } => self.sessions.close_map(session, map),
+            FromClient::CancelTask { session, .. } => self.sessions.is_open(session),
+            FromClient::ForgetTask { session, task } => self.sessions.forget_task(session, task),
+            _ => true,
+        }
     }
 
     async fn ping(&mut self) -> Result<(), String> {

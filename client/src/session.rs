@@ -3,8 +3,8 @@
 use crate::command::Command;
 use bytes::Bytes;
 use chorus_protocol::{
-    Aftermath, BlobId, Death, EngineId, EngineInfo, MapEvent, MapId, MapSpec, RunEvent, RunId, RunSpec, SessionId,
-    Target,
+    Aftermath, BlobId, Death, EngineId, EngineInfo, FromClient, MapEvent, MapId, MapSpec, RunEvent, RunId, RunSpec,
+    SessionId, Target,
 };
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -44,7 +44,7 @@ impl Numbers {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        _ = self.commands.send(Command::Close(self.id));
+        _ = self.commands.send(Command::Send(FromClient::CloseSession(self.id)));
     }
 }
 
@@ -202,14 +202,14 @@ impl Session {
     /// Gives bytes to the cluster, for this session's runs and tasks to name them.
     pub fn put_blob(&self, bytes: Bytes) -> Blob {
         let (id, session) = (BlobId::of(&bytes), self.id());
-        self.command(Command::PutBlob { session, id, bytes });
+        self.send(FromClient::PutBlob { session: Some(session), id, bytes });
         Blob(Arc::new(Held { id, session, commands: self.shared.commands.downgrade() }))
     }
 
     /// Gives a library to the cluster, which keeps it as long as it lives. It is sent once a client.
     pub fn put_library(&self, bytes: Bytes) -> BlobId {
         let id = BlobId::of(&bytes);
-        self.command(Command::PutLibrary { id, bytes });
+        self.send(FromClient::PutBlob { session: None, id, bytes });
         id
     }
 
@@ -240,23 +240,27 @@ impl Session {
 
     /// Ends what the session runs on these engines, and drops what it has queued there. SIGKILL replaces the workers.
     pub fn interrupt(&self, targets: Vec<EngineId>, signal: i32) {
-        self.command(Command::Interrupt { session: self.id(), targets, signal });
+        self.send(FromClient::Interrupt { session: self.id(), targets, signal });
     }
 
     /// Ends a run on an engine, and only that: what else the session has there goes on, after its worker was replaced if
     /// that was at work at the run.
     pub fn end_run(&self, run: RunId, engine: EngineId) {
-        self.command(Command::EndRun { session: self.id(), run, engine });
+        self.send(FromClient::EndRun { session: self.id(), run, engine });
     }
 
     /// Replaces the session's workers on these engines by fresh ones.
     pub fn restart(&self, targets: Vec<EngineId>) {
-        self.command(Command::Restart { session: self.id(), targets });
+        self.send(FromClient::RestartSession { session: self.id(), targets });
     }
 
     /// Ends the session's workers, and its runs.
     pub fn close(&self) {
-        self.command(Command::Close(self.id()));
+        self.send(FromClient::CloseSession(self.id()));
+    }
+
+    pub(crate) fn send(&self, message: FromClient) {
+        self.command(Command::Send(message));
     }
 
     pub(crate) fn tasks(&self) -> &Numbers {
@@ -324,7 +328,7 @@ impl Map {
 
     /// Ends it: its runs end after the items that they are at. What they still report isn't heard.
     pub fn close(&self) {
-        self.session.command(Command::CloseMap { session: self.session.id(), map: self.id });
+        self.session.send(FromClient::CloseMap { session: self.session.id(), map: self.id });
     }
 }
 

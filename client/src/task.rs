@@ -2,7 +2,7 @@
 
 use crate::command::Command;
 use crate::session::{Session, taken};
-use chorus_protocol::{EngineId, RunEvent, TaskEvent, TaskId, TaskSpec};
+use chorus_protocol::{EngineId, FromClient, RunEvent, TaskEvent, TaskId, TaskSpec};
 use tokio::sync::mpsc;
 
 /// What happens to a task.
@@ -37,7 +37,7 @@ impl Session {
 
     /// Ends a task. [`TaskEvent::Failed`] follows, unless it has just ended by itself.
     pub fn cancel(&self, task: TaskId) {
-        self.command(Command::CancelTask { session: self.id(), task });
+        self.send(FromClient::CancelTask { session: self.id(), task });
     }
 }
 
@@ -67,6 +67,6 @@ impl Drop for Task {
         while let Ok(event) = self.events.try_recv() {
             self.acknowledge(&event);
         }
-        self.session.command(Command::ForgetTask { session: self.session.id(), task: self.id });
+        self.session.send(FromClient::ForgetTask { session: self.session.id(), task: self.id });
     }
 }

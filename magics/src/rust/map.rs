@@ -262,13 +262,8 @@ impl<'a> Plan<'a> {
                 let part_type = type_of(self.engines, part.text);
                 let shape = format!("|$part: {part_type}| px::map::shape_each(&$part)");
                 let variables = self.engine_parameter();
-                match self.constants.is_empty() {
-                    true => format!("px::map::gathered{keep}({shape}, |{variables}, px_items| {steps})"),
-                    false => {
-                        let taken = format!("|{variables}, {pattern}, px_items| {steps}");
-                        format!("px::map::gathered{keep}_with({constants}, {shape}, {taken})")
-                    }
-                }
+                let taken = format!("|{variables}, {pattern}, px_items| {steps}");
+                format!("px::map::gathered{keep}({constants}, {shape}, {taken})")
             }
             Data::Sources(_) if self.needs_engines() => {
                 let variables = self.engine_parameter();
@@ -303,12 +298,9 @@ impl<'a> Plan<'a> {
         let given = self.constants.iter().enumerate();
         let given = given.map(|(at, name)| (format!("$k{at}"), type_of(self.local, name)));
         let call = match &self.map.data {
-            Data::Each(_) if self.constants.is_empty() => {
-                format!("px::map::each{keep}(px::part!($part), |px_items| {steps})")
-            }
             Data::Each(_) => {
                 let constants = parameter(given);
-                format!("px::map::each{keep}_with(px::part!($part), |{constants}, px_items| {steps})")
+                format!("px::map::each{keep}(px::part!($part), |{constants}, px_items| {steps})")
             }
             Data::Sources(_) => {
                 let named = self.only_named().enumerate();

@@ -62,7 +62,7 @@ pub const OWN_ITEMS: u64 = 1 << 40;
 #[macro_export]
 macro_rules! __start_map {
     ($over:expr, $constants:expr, $body:expr $(,)?) => {
-        $crate::__captures_nothing!([_, _] $crate::map::start_by($over, $constants, $body))
+        $crate::__captures_nothing!([_, _] nothing => $crate::map::start_by($over, $constants, $body, nothing))
     };
 }
 pub use crate::__start_map as start;
@@ -73,21 +73,45 @@ pub use crate::__start_map as start;
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __captures_nothing {
-    ([$($parameter:ty),*] $begun:expr) => {
-        match $begun {
-            (begun, function) => {
-                if false {
-                    let _: fn($($parameter),*) -> _ = function;
+    ([$($parameter:ty),*] $nothing:ident => $begun:expr) => {
+        // SAFETY: it is passed on with one function, which must become a `fn` pointer below.
+        match unsafe { $crate::map::CapturesNothing::promised() } {
+            $nothing => match $begun {
+                (begun, function) => {
+                    if false {
+                        let _: fn($($parameter),*) -> _ = function;
+                    }
+                    begun
                 }
-                begun
-            }
+            },
         }
     };
 }
 
+/// A promise about the function that it is passed on with: that engines may make it out of nothing.
+#[doc(hidden)]
+pub struct CapturesNothing(());
+
+impl CapturesNothing {
+    /// Promises it, for [`start!`] and [`call!`](crate::call!).
+    ///
+    /// # Safety
+    ///
+    /// The function must be the path of a function or a closure that captures nothing, not even a value that takes no
+    /// bytes.
+    pub const unsafe fn promised() -> CapturesNothing {
+        CapturesNothing(())
+    }
+}
+
 /// For [`start!`], which checks that `body` captures nothing.
 #[doc(hidden)]
-pub fn start_by<S: Source, C: Constants, K: Kind, B>(over: Over<S>, constants: C, body: B) -> (Handle<K::Value>, B)
+pub fn start_by<S: Source, C: Constants, K: Kind, B>(
+    over: Over<S>,
+    constants: C,
+    body: B,
+    _: CapturesNothing,
+) -> (Handle<K::Value>, B)
 where
     B: Fn(C::Owned, Items<'_, S>) -> Outcome<K> + Copy,
 {
@@ -120,17 +144,9 @@ pub fn typed_keep<S: Source, C: Constants, A, K: Kind>(
 }
 
 /// The notebook's half of a map of what lies on the engines. The closures are never called: the first one's parameter is
-/// the variable that is mapped, those of the other are a tuple of other variables of the engines, and the items. Results
-/// are in the engines' order.
-pub fn gathered<S: Source, P, A, K: Kind>(
-    shape: impl FnOnce(P) -> Shape<S, ()>,
-    types: impl FnOnce(A, Items<'_, S>) -> Outcome<K>,
-) -> Handle<K::Value> {
-    gathered_with((), shape, |variables, (), items| types(variables, items))
-}
-
-/// As [`gathered`], with constants as for [`typed`].
-pub fn gathered_with<S: Source, C: Constants, P, A, K: Kind>(
+/// the variable that is mapped, those of the other are a tuple of other variables of the engines, then as for [`start!`].
+/// Results are in the engines' order.
+pub fn gathered<S: Source, C: Constants, P, A, K: Kind>(
     constants: C,
     shape: impl FnOnce(P) -> Shape<S, ()>,
     types: impl FnOnce(A, C::Owned, Items<'_, S>) -> Outcome<K>,
@@ -140,15 +156,7 @@ pub fn gathered_with<S: Source, C: Constants, P, A, K: Kind>(
 }
 
 /// As [`gathered`], for a map whose results stay in the engines.
-pub fn gathered_keep<S: Source, P, A, K: Kind>(
-    shape: impl FnOnce(P) -> Shape<S, ()>,
-    types: impl FnOnce(A, Items<'_, S>) -> Outcome<K>,
-) -> Handle<()> {
-    gathered_keep_with((), shape, |variables, (), items| types(variables, items))
-}
-
-/// As [`gathered_with`], for a map whose results stay in the engines.
-pub fn gathered_keep_with<S: Source, C: Constants, P, A, K: Kind>(
+pub fn gathered_keep<S: Source, C: Constants, P, A, K: Kind>(
     constants: C,
     shape: impl FnOnce(P) -> Shape<S, ()>,
     types: impl FnOnce(A, C::Owned, Items<'_, S>) -> Outcome<K>,
@@ -194,15 +202,10 @@ pub fn serve_keep<S: Source, C: Values, A, K: Kind<Value = Vec<R>>, R>(
     try_serve(body).unwrap_or_else(|error| failed(error)).unwrap_or_default()
 }
 
-/// An engine's half of a map over what lies on the engines: `px::part!(part)`, or a reference to it.
+/// An engine's half of a map over what lies on the engines: `px::part!(part)`, or a reference to it. The first parameter of
+/// the function is a tuple of constants, with its type.
 #[track_caller]
-pub fn each<'a, P: Part<'a>, K: Kind>(part: P, body: impl FnOnce(Items<'_, Here<P::Item, P::Name>>) -> Outcome<K>) {
-    each_with(part, |(), items: Items<'_, _>| body(items));
-}
-
-/// As [`each`], with constants: the first parameter is a tuple of them, with its type.
-#[track_caller]
-pub fn each_with<'a, P: Part<'a>, C: Values, K: Kind>(
+pub fn each<'a, P: Part<'a>, C: Values, K: Kind>(
     part: P,
     body: impl FnOnce(C, Items<'_, Here<P::Item, P::Name>>) -> Outcome<K>,
 ) {
@@ -213,16 +216,7 @@ pub fn each_with<'a, P: Part<'a>, C: Values, K: Kind>(
 
 /// As [`each`], and gives the results; see [`serve_keep`].
 #[track_caller]
-pub fn each_keep<'a, P: Part<'a>, K: Kind<Value = Vec<R>>, R>(
-    part: P,
-    body: impl FnOnce(Items<'_, Here<P::Item, P::Name>, Stay>) -> Outcome<K>,
-) -> Vec<R> {
-    each_keep_with(part, |(), items: Items<'_, _, Stay>| body(items))
-}
-
-/// As [`each_with`], and gives the results; see [`serve_keep`].
-#[track_caller]
-pub fn each_keep_with<'a, P: Part<'a>, C: Values, K: Kind<Value = Vec<R>>, R>(
+pub fn each_keep<'a, P: Part<'a>, C: Values, K: Kind<Value = Vec<R>>, R>(
     part: P,
     body: impl FnOnce(C, Items<'_, Here<P::Item, P::Name>, Stay>) -> Outcome<K>,
 ) -> Vec<R> {
@@ -278,10 +272,14 @@ fn try_each<T: Clone + Sync + 'static, D: Describe<T>, C: Values, K: Kind, W>(
 }
 
 /// A function that captures nothing.
-pub(crate) fn conjured<F: Copy>() -> F {
+///
+/// # Safety
+///
+/// Somebody must have promised [`CapturesNothing`] of a function of this type.
+pub(crate) unsafe fn conjured<F: Copy>() -> F {
     const { assert!(size_of::<F>() == 0, "the function of a map or call can't be a variable: write it there, or its path") };
-    // SAFETY: it takes no bytes, and the cell has made a value of this type, which may be copied. `__captures_nothing` has
-    // seen that it is a closure without captures or the path of a function, whose values stand for nothing else.
+    // SAFETY: it takes no bytes, and the cell has made a value of this type, which may be copied. As was promised, it is a
+    // closure without captures or the path of a function, whose values stand for nothing else.
     unsafe { *std::ptr::NonNull::<F>::dangling().as_ref() }
 }
 
@@ -290,7 +288,9 @@ extern "C" fn serve_here<S: Source, C: Values, K: Kind, B>()
 where
     B: Fn(C, Items<'_, S>) -> Outcome<K> + Copy,
 {
-    guarded(&mut || try_serve(|constants, items: Items<'_, S>| conjured::<B>()(constants, items)).map(drop));
+    // SAFETY: only `start_by` names this, which was given the promise.
+    let body = || unsafe { conjured::<B>() };
+    guarded(&mut || try_serve(|constants, items: Items<'_, S>| body()(constants, items)).map(drop));
 }
 
 /// A panic has been reported by the hook, and must not leave a C function.
@@ -308,6 +308,8 @@ where
 {
     K::merge_by(ended, || {
         let items = Items(Mode::Merging(ended), PhantomData);
-        Ok(conjured::<B>()(job.constants().get()?, items))
+        // SAFETY: only `start_by` names this, which was given the promise.
+        let body = unsafe { conjured::<B>() };
+        Ok(body(job.constants().get()?, items))
     })
 }

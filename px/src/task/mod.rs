@@ -25,7 +25,7 @@ pub use shared::{Ref, put};
 
 use crate::host::{argument, catch};
 use crate::link::{Answer, Ask, CallArg, CallAsk, FIRST_CALL};
-use crate::map::{Error, ask, conjured, place_of};
+use crate::map::{CapturesNothing, Error, ask, conjured, place_of};
 use crate::wire::Wire;
 use shared::Keeps;
 use std::hash::{BuildHasher, RandomState};
@@ -106,25 +106,25 @@ macro_rules! __call {
         }
     };
     (@call $call:ident, $f:expr, []) => {
-        $crate::__captures_nothing!([] $crate::task::call0($call, $f))
+        $crate::__captures_nothing!([] nothing => $crate::task::call0($call, $f, nothing))
     };
     (@call $call:ident, $f:expr, [$a:expr,]) => {
-        $crate::__captures_nothing!([_] $crate::task::call1($call, $crate::__call!(@arg $a), $f))
+        $crate::__captures_nothing!([_] nothing => $crate::task::call1($call, $crate::__call!(@arg $a), $f, nothing))
     };
     (@call $call:ident, $f:expr, [$a:expr, $b:expr,]) => {
-        $crate::__captures_nothing!([_, _] $crate::task::call2($call, $crate::__call!(@arg $a), $crate::__call!(@arg $b), $f))
+        $crate::__captures_nothing!([_, _] nothing => $crate::task::call2($call, $crate::__call!(@arg $a), $crate::__call!(@arg $b), $f, nothing))
     };
     (@call $call:ident, $f:expr, [$a:expr, $b:expr, $c:expr,]) => {
-        $crate::__captures_nothing!([_, _, _] $crate::task::call3($call, $crate::__call!(@arg $a), $crate::__call!(@arg $b), $crate::__call!(@arg $c), $f))
+        $crate::__captures_nothing!([_, _, _] nothing => $crate::task::call3($call, $crate::__call!(@arg $a), $crate::__call!(@arg $b), $crate::__call!(@arg $c), $f, nothing))
     };
     (@call $call:ident, $f:expr, [$a:expr, $b:expr, $c:expr, $d:expr,]) => {
-        $crate::__captures_nothing!([_, _, _, _] $crate::task::call4($call, $crate::__call!(@arg $a), $crate::__call!(@arg $b), $crate::__call!(@arg $c), $crate::__call!(@arg $d), $f))
+        $crate::__captures_nothing!([_, _, _, _] nothing => $crate::task::call4($call, $crate::__call!(@arg $a), $crate::__call!(@arg $b), $crate::__call!(@arg $c), $crate::__call!(@arg $d), $f, nothing))
     };
     (@call $call:ident, $f:expr, [$a:expr, $b:expr, $c:expr, $d:expr, $e:expr,]) => {
-        $crate::__captures_nothing!([_, _, _, _, _] $crate::task::call5($call, $crate::__call!(@arg $a), $crate::__call!(@arg $b), $crate::__call!(@arg $c), $crate::__call!(@arg $d), $crate::__call!(@arg $e), $f))
+        $crate::__captures_nothing!([_, _, _, _, _] nothing => $crate::task::call5($call, $crate::__call!(@arg $a), $crate::__call!(@arg $b), $crate::__call!(@arg $c), $crate::__call!(@arg $d), $crate::__call!(@arg $e), $f, nothing))
     };
     (@call $call:ident, $f:expr, [$a:expr, $b:expr, $c:expr, $d:expr, $e:expr, $g:expr,]) => {
-        $crate::__captures_nothing!([_, _, _, _, _, _] $crate::task::call6($call, $crate::__call!(@arg $a), $crate::__call!(@arg $b), $crate::__call!(@arg $c), $crate::__call!(@arg $d), $crate::__call!(@arg $e), $crate::__call!(@arg $g), $f))
+        $crate::__captures_nothing!([_, _, _, _, _, _] nothing => $crate::task::call6($call, $crate::__call!(@arg $a), $crate::__call!(@arg $b), $crate::__call!(@arg $c), $crate::__call!(@arg $d), $crate::__call!(@arg $e), $crate::__call!(@arg $g), $f, nothing))
     };
     (@call $call:ident, $f:expr, $more:tt) => {
         ::std::compile_error!("`px::call!` takes at most 6 arguments: put some of them into a tuple")
@@ -342,7 +342,12 @@ macro_rules! calls {
         /// For [`call!`](crate::call!).
         #[doc(hidden)]
         #[allow(clippy::too_many_arguments)]
-        pub fn $call<$($arg: Arg<$how>, $how,)* F, R: Wire>(mut call: Builder, $($name: ($arg, $how),)* function: F) -> (Task<R>, F)
+        pub fn $call<$($arg: Arg<$how>, $how,)* F, R: Wire>(
+            mut call: Builder,
+            $($name: ($arg, $how),)*
+            function: F,
+            _: CapturesNothing,
+        ) -> (Task<R>, F)
         where
             F: Fn($($arg::Value),*) -> R + Copy + 'static,
         {
@@ -357,7 +362,9 @@ macro_rules! calls {
             serve(|from| {
                 let _ = &from;
                 $(let $name = unpack::<$value>(from)?;)*
-                Ok(conjured::<F>()($($name),*))
+                // SAFETY: only `$call` names this, which was given the promise.
+                let function = unsafe { conjured::<F>() };
+                Ok(function($($name),*))
             });
         }
     )*};

@@ -60,6 +60,96 @@ impl de::Error for Error {
     }
 }
 
+/// What serde says of a struct, an enum, a variant or a field.
+type Name = &'static str;
+type Names = &'static [Name];
+
+/// Lets serde take items one by one, or pairs of them, by the type's own `next` and `most`; a pair's second comes from
+/// this deserializer.
+macro_rules! item_access {
+    ($items:ty, $self:ident => $from:expr) => {
+        impl serde::de::SeqAccess<'static> for $items {
+            type Error = Error;
+
+            fn next_element_seed<S: DeserializeSeed<'static>>(&mut self, seed: S) -> Result<Option<S::Value>, Error> {
+                self.next(seed)
+            }
+
+            fn size_hint(&self) -> Option<usize> {
+                self.most()
+            }
+        }
+
+        impl serde::de::MapAccess<'static> for $items {
+            type Error = Error;
+
+            fn next_key_seed<S: DeserializeSeed<'static>>(&mut self, seed: S) -> Result<Option<S::Value>, Error> {
+                self.next(seed)
+            }
+
+            fn next_value_seed<S: DeserializeSeed<'static>>(&mut self, seed: S) -> Result<S::Value, Error> {
+                let $self = self;
+                seed.deserialize($from)
+            }
+
+            fn size_hint(&self) -> Option<usize> {
+                self.most()
+            }
+        }
+    };
+}
+use item_access;
+
+/// What is the same in every deserializer that knows nothing but the types: `fixed` gives it so many values.
+macro_rules! by_type_alone {
+    (deserializer) => {
+        by_type_alone!(asks deserialize_any deserialize_identifier deserialize_ignored_any);
+
+        fn deserialize_unit<V: Visitor<'static>>(self, visitor: V) -> Result<V::Value, Error> {
+            visitor.visit_unit()
+        }
+
+        fn deserialize_unit_struct<V: Visitor<'static>>(self, _: Name, visitor: V) -> Result<V::Value, Error> {
+            visitor.visit_unit()
+        }
+
+        fn deserialize_tuple<V: Visitor<'static>>(self, count: usize, visitor: V) -> Result<V::Value, Error> {
+            visitor.visit_seq(self.fixed(count))
+        }
+
+        fn is_human_readable(&self) -> bool {
+            false
+        }
+    };
+    (asks $($name:ident)*) => {$(
+        fn $name<V: Visitor<'static>>(self, _: V) -> Result<V::Value, Error> {
+            Err(Error::Asks)
+        }
+    )*};
+    (variant $deserializer:ty) => {
+        impl serde::de::VariantAccess<'static> for $deserializer {
+            type Error = Error;
+
+            fn unit_variant(self) -> Result<(), Error> {
+                Ok(())
+            }
+
+            fn newtype_variant_seed<S: DeserializeSeed<'static>>(self, seed: S) -> Result<S::Value, Error> {
+                seed.deserialize(self)
+            }
+
+            fn tuple_variant<V: Visitor<'static>>(self, count: usize, visitor: V) -> Result<V::Value, Error> {
+                visitor.visit_seq(self.fixed(count))
+            }
+
+            fn struct_variant<V: Visitor<'static>>(self, fields: Names, visitor: V) -> Result<V::Value, Error> {
+                visitor.visit_seq(self.fixed(fields.len()))
+            }
+        }
+    };
+}
+use by_type_alone;
+
 /// Whether the fields of a pair and of a triple lie one behind the other, which rustc doesn't promise.
 const fn are_in_order<N>() -> bool {
     let size = size_of::<N>();

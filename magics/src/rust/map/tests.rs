@@ -108,20 +108,20 @@ fn variables_of_the_engines_need_a_cell_there() {
     };
     ");
     insta::assert_snapshot!(both("%map -o zs |x| x + table.len() over each part", &["|x| x + table.len()", "part"]), @r"
-    let zs = { macro_rules! px { ($f:expr; $part:ident; $e0:ident) => { px::map::gathered(|$part: Vec<f64>| px::map::shape_each(&$part), |($e0,): (Vec<f64>,), px_items| px_items.map($f).collect()).wait() } }
+    let zs = { macro_rules! px { ($f:expr; $part:ident; $e0:ident) => { px::map::gathered((), |$part: Vec<f64>| px::map::shape_each(&$part), |($e0,): (Vec<f64>,), (), px_items| px_items.map($f).collect()).wait() } }
     px!{       |x| x + table.len();          part; table}
     };
     --- engines
-    let _ = { macro_rules! px { ($f:expr; $part:ident;) => { px::map::each(px::part!($part), |px_items| px_items.map($f).collect()) } }
+    let _ = { macro_rules! px { ($f:expr; $part:ident;) => { px::map::each(px::part!($part), |(): (), px_items| px_items.map($f).collect()) } }
     px!{       |x| x + table.len();          part; }
     };
     ");
     insta::assert_snapshot!(both("%map -o kept --keep |x| x * k over each part", &["|x| x * k", "part"]), @r"
-    let _ = { macro_rules! px { ($f:expr; $part:ident; $k0:ident) => { px::map::gathered_keep_with((&$k0,), |$part: Vec<f64>| px::map::shape_each(&$part), |(): (), ($k0,), px_items| px_items.map($f).keep()).wait() } }
+    let _ = { macro_rules! px { ($f:expr; $part:ident; $k0:ident) => { px::map::gathered_keep((&$k0,), |$part: Vec<f64>| px::map::shape_each(&$part), |(): (), ($k0,), px_items| px_items.map($f).keep()).wait() } }
     px!{                |x| x * k;          part; k}
     };
     --- engines
-    let kept = { macro_rules! px { ($f:expr; $part:ident; $k0:ident) => { px::map::each_keep_with(px::part!($part), |($k0,): (f64,), px_items| px_items.map($f).keep()) } }
+    let kept = { macro_rules! px { ($f:expr; $part:ident; $k0:ident) => { px::map::each_keep(px::part!($part), |($k0,): (f64,), px_items| px_items.map($f).keep()) } }
     px!{                |x| x * k;          part; k}
     };
     ");

@@ -76,13 +76,11 @@ fn each_engine_maps_its_own_part() {
     for threads in [1, 3] {
         let work = |_| {
             let part = part();
-            map::each_with(crate::part!(part), |(k,): (usize,), px_items| {
-                px_items.call(|s: &str| s.len() + k).collect()
-            });
+            map::each(crate::part!(part), |(k,): (usize,), px_items| px_items.call(|s: &str| s.len() + k).collect());
         };
         with(Setting { engines: 1, threads, second: Some(Arc::new(work)), ..Setting::default() });
         let k = 5usize;
-        let lengths = map::gathered_with(
+        let lengths = map::gathered(
             (&k,),
             |part: VecDeque<String>| map::shape_each(&part),
             |(): (), (k,), px_items| px_items.call(|s: &str| s.len() + k).collect(),
@@ -90,36 +88,37 @@ fn each_engine_maps_its_own_part() {
         assert_eq!(lengths.wait(), part().iter().map(|s| s.len() + 5).collect::<Vec<_>>());
         let work = |_| {
             let part = part();
-            let kept = map::each_keep(&part, |px_items| px_items.map(|s| s).collect());
+            let kept = map::each_keep(&part, |(): (), px_items| px_items.map(|s| s).collect());
             assert!(part.iter().eq(&kept));
         };
         with(Setting { engines: 1, threads, second: Some(Arc::new(work)), ..Setting::default() });
         let shape = |part: VecDeque<String>| map::shape_each(&part);
-        map::gathered_keep(shape, |(): (), px_items| px_items.map(|s| s).collect()).wait();
+        map::gathered_keep((), shape, |(): (), (), px_items| px_items.map(|s| s).collect()).wait();
     }
 }
 
 #[test]
 fn errors_stay_with_the_results() {
     let work = |_| {
-        let half = |px_items: map::Items<_, map::Stay>| px_items.map(|n: i32| 6 / n).keep_errors().collect();
+        let half = |(): (), px_items: map::Items<_, map::Stay>| px_items.map(|n: i32| 6 / n).keep_errors().collect();
         let kept = map::each_keep(crate::part!([3, 0, 1]), half);
         assert_eq!(kept, [Ok(2), Err("attempt to divide by zero".to_owned()), Ok(6)]);
     };
     let on_error = OnError::Keep;
     with(Setting { engines: 1, second: Some(Arc::new(work)), on_error, ..Setting::default() });
-    map::gathered_keep(|part: Vec<i32>| map::shape_each(&part), |(): (), px_items| px_items.map(|n| n).count()).wait();
+    map::gathered_keep((), |part: Vec<i32>| map::shape_each(&part), |(): (), (), px_items| px_items.map(|n| n).count())
+        .wait();
 }
 
 #[test]
 fn a_failing_item_of_an_engines_part_is_named() {
     let work = |_| {
-        let fails = |px_items: map::Items<_>| px_items.map(|n: i32| assert!(n < 7, "too large")).count();
+        let fails = |(): (), px_items: map::Items<_>| px_items.map(|n: i32| assert!(n < 7, "too large")).count();
         map::each(crate::part!([5, 6, 7]), fails);
     };
     with(Setting { engines: 1, second: Some(Arc::new(work)), ..Setting::default() });
     let shape = |part: Vec<i32>| map::shape_each(&part);
-    let handle = map::gathered(shape, |(): (), px_items| px_items.map(|n| n).count());
+    let handle = map::gathered((), shape, |(): (), (), px_items| px_items.map(|n| n).count());
     assert_eq!(handle.get(), Err(Error::Failed("item 2 (7): too large".into())));
 }
 

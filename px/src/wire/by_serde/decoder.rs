@@ -1,11 +1,9 @@
 //! serde's way from bytes.
 
-use super::Error;
+use super::{Error, Name, Names, by_type_alone, item_access};
 use crate::wire::{MOST_WITHOUT_BYTES, kept, kept_bytes, take};
 use serde::de::value::U32Deserializer;
-use serde::de::{
-    DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess, Visitor,
-};
+use serde::de::{DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, Visitor};
 use std::any::type_name;
 
 /// What is left of the bytes.
@@ -95,15 +93,7 @@ impl Deserializer<'static> for &mut Decoder<'_> {
         }
     }
 
-    fn deserialize_unit<V: Visitor<'static>>(self, visitor: V) -> Result<V::Value, Error> {
-        visitor.visit_unit()
-    }
-
-    fn deserialize_unit_struct<V: Visitor<'static>>(self, _: &'static str, visitor: V) -> Result<V::Value, Error> {
-        visitor.visit_unit()
-    }
-
-    fn deserialize_newtype_struct<V: Visitor<'static>>(self, _: &'static str, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_newtype_struct<V: Visitor<'static>>(self, _: Name, visitor: V) -> Result<V::Value, Error> {
         visitor.visit_newtype_struct(self)
     }
 
@@ -111,13 +101,9 @@ impl Deserializer<'static> for &mut Decoder<'_> {
         visitor.visit_seq(self.counted()?)
     }
 
-    fn deserialize_tuple<V: Visitor<'static>>(self, count: usize, visitor: V) -> Result<V::Value, Error> {
-        visitor.visit_seq(self.fixed(count))
-    }
-
     fn deserialize_tuple_struct<V: Visitor<'static>>(
         self,
-        _: &'static str,
+        _: Name,
         count: usize,
         visitor: V,
     ) -> Result<V::Value, Error> {
@@ -128,39 +114,15 @@ impl Deserializer<'static> for &mut Decoder<'_> {
         visitor.visit_map(self.counted()?)
     }
 
-    fn deserialize_struct<V: Visitor<'static>>(
-        self,
-        _: &'static str,
-        fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Error> {
+    fn deserialize_struct<V: Visitor<'static>>(self, _: Name, fields: Names, visitor: V) -> Result<V::Value, Error> {
         visitor.visit_seq(self.fixed(fields.len()))
     }
 
-    fn deserialize_enum<V: Visitor<'static>>(
-        self,
-        _: &'static str,
-        _: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Error> {
+    fn deserialize_enum<V: Visitor<'static>>(self, _: Name, _: Names, visitor: V) -> Result<V::Value, Error> {
         visitor.visit_enum(self)
     }
 
-    fn deserialize_any<V: Visitor<'static>>(self, _: V) -> Result<V::Value, Error> {
-        Err(Error::Asks)
-    }
-
-    fn deserialize_identifier<V: Visitor<'static>>(self, _: V) -> Result<V::Value, Error> {
-        Err(Error::Asks)
-    }
-
-    fn deserialize_ignored_any<V: Visitor<'static>>(self, _: V) -> Result<V::Value, Error> {
-        Err(Error::Asks)
-    }
-
-    fn is_human_readable(&self) -> bool {
-        false
-    }
+    by_type_alone!(deserializer);
 }
 
 /// A reference is to a text that is kept; whatever else asks for a `str` makes something of its own of it.
@@ -205,33 +167,7 @@ impl Items<'_, '_> {
     }
 }
 
-impl SeqAccess<'static> for Items<'_, '_> {
-    type Error = Error;
-
-    fn next_element_seed<S: DeserializeSeed<'static>>(&mut self, seed: S) -> Result<Option<S::Value>, Error> {
-        self.next(seed)
-    }
-
-    fn size_hint(&self) -> Option<usize> {
-        self.most()
-    }
-}
-
-impl MapAccess<'static> for Items<'_, '_> {
-    type Error = Error;
-
-    fn next_key_seed<S: DeserializeSeed<'static>>(&mut self, seed: S) -> Result<Option<S::Value>, Error> {
-        self.next(seed)
-    }
-
-    fn next_value_seed<S: DeserializeSeed<'static>>(&mut self, seed: S) -> Result<S::Value, Error> {
-        seed.deserialize(&mut *self.decoder)
-    }
-
-    fn size_hint(&self) -> Option<usize> {
-        self.most()
-    }
-}
+item_access!(Items<'_, '_>, items => &mut *items.decoder);
 
 impl EnumAccess<'static> for &mut Decoder<'_> {
     type Error = Error;
@@ -243,26 +179,4 @@ impl EnumAccess<'static> for &mut Decoder<'_> {
     }
 }
 
-impl VariantAccess<'static> for &mut Decoder<'_> {
-    type Error = Error;
-
-    fn unit_variant(self) -> Result<(), Error> {
-        Ok(())
-    }
-
-    fn newtype_variant_seed<S: DeserializeSeed<'static>>(self, seed: S) -> Result<S::Value, Error> {
-        seed.deserialize(self)
-    }
-
-    fn tuple_variant<V: Visitor<'static>>(self, count: usize, visitor: V) -> Result<V::Value, Error> {
-        visitor.visit_seq(self.fixed(count))
-    }
-
-    fn struct_variant<V: Visitor<'static>>(
-        self,
-        fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Error> {
-        visitor.visit_seq(self.fixed(fields.len()))
-    }
-}
+by_type_alone!(variant &mut Decoder<'_>);

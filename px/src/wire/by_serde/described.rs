@@ -1,12 +1,10 @@
 //! The encoding that says all about itself, for types that need to be told what they read or leave out fields: before each
 //! value stands what it is, and fields and variants go by their names. It is like JSON, but for its numbers and keys.
 
-use super::Error;
 use super::decoder::{Decoder, visit_bytes, visit_text};
+use super::{Error, Name, Names, item_access};
 use serde::de::value::StrDeserializer;
-use serde::de::{
-    DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess, Visitor,
-};
+use serde::de::{DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, VariantAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
 /// What a value is.
@@ -98,16 +96,11 @@ impl Deserializer<'static> for &mut Described<'_> {
         }
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'static>>(self, _: &'static str, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_newtype_struct<V: Visitor<'static>>(self, _: Name, visitor: V) -> Result<V::Value, Error> {
         visitor.visit_newtype_struct(self)
     }
 
-    fn deserialize_enum<V: Visitor<'static>>(
-        self,
-        _: &'static str,
-        _: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Error> {
+    fn deserialize_enum<V: Visitor<'static>>(self, _: Name, _: Names, visitor: V) -> Result<V::Value, Error> {
         match self.0.number()? {
             [tag::TEXT] => {
                 let name: StrDeserializer<'_, Error> = self.0.text()?.into_deserializer();
@@ -144,33 +137,7 @@ impl Items<'_, '_> {
     }
 }
 
-impl SeqAccess<'static> for Items<'_, '_> {
-    type Error = Error;
-
-    fn next_element_seed<S: DeserializeSeed<'static>>(&mut self, seed: S) -> Result<Option<S::Value>, Error> {
-        self.next(seed)
-    }
-
-    fn size_hint(&self) -> Option<usize> {
-        self.most()
-    }
-}
-
-impl MapAccess<'static> for Items<'_, '_> {
-    type Error = Error;
-
-    fn next_key_seed<S: DeserializeSeed<'static>>(&mut self, seed: S) -> Result<Option<S::Value>, Error> {
-        self.next(seed)
-    }
-
-    fn next_value_seed<S: DeserializeSeed<'static>>(&mut self, seed: S) -> Result<S::Value, Error> {
-        seed.deserialize(&mut *self.from)
-    }
-
-    fn size_hint(&self) -> Option<usize> {
-        self.most()
-    }
-}
+item_access!(Items<'_, '_>, items => &mut *items.from);
 
 impl EnumAccess<'static> for &mut Described<'_> {
     type Error = Error;
@@ -196,7 +163,7 @@ impl VariantAccess<'static> for &mut Described<'_> {
         self.deserialize_any(visitor)
     }
 
-    fn struct_variant<V: Visitor<'static>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value, Error> {
+    fn struct_variant<V: Visitor<'static>>(self, _: Names, visitor: V) -> Result<V::Value, Error> {
         self.deserialize_any(visitor)
     }
 }

@@ -1,7 +1,7 @@
 //! serde's way to bytes.
 
-use super::Error;
 use super::described::tag;
+use super::{Error, Name};
 use serde::Serialize;
 use serde::ser::{
     SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTuple, SerializeTupleStruct,
@@ -139,27 +139,27 @@ impl<'a> Serializer for Encoder<'a> {
         self.bytes(tag::UNIT, &[])
     }
 
-    fn serialize_unit_struct(self, _: &'static str) -> Result<(), Error> {
+    fn serialize_unit_struct(self, _: Name) -> Result<(), Error> {
         self.serialize_unit()
     }
 
     #[inline]
-    fn serialize_unit_variant(self, _: &'static str, variant: u32, name: &'static str) -> Result<(), Error> {
+    fn serialize_unit_variant(self, _: Name, variant: u32, name: Name) -> Result<(), Error> {
         match self.described {
             true => self.text(tag::TEXT, name.as_bytes()),
             false => self.variant(variant, name).map(drop),
         }
     }
 
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<(), Error> {
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: Name, value: &T) -> Result<(), Error> {
         value.serialize(self)
     }
 
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
         self,
-        _: &'static str,
+        _: Name,
         variant: u32,
-        name: &'static str,
+        name: Name,
         value: &T,
     ) -> Result<(), Error> {
         value.serialize(self.variant(variant, name)?)
@@ -176,17 +176,11 @@ impl<'a> Serializer for Encoder<'a> {
     }
 
     #[inline]
-    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Items<'a>, Error> {
+    fn serialize_tuple_struct(self, _: Name, _: usize) -> Result<Items<'a>, Error> {
         Ok(self.fixed(tag::LIST))
     }
 
-    fn serialize_tuple_variant(
-        self,
-        _: &'static str,
-        variant: u32,
-        name: &'static str,
-        _: usize,
-    ) -> Result<Items<'a>, Error> {
+    fn serialize_tuple_variant(self, _: Name, variant: u32, name: Name, _: usize) -> Result<Items<'a>, Error> {
         Ok(self.variant(variant, name)?.fixed(tag::LIST))
     }
 
@@ -196,17 +190,11 @@ impl<'a> Serializer for Encoder<'a> {
     }
 
     #[inline]
-    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Items<'a>, Error> {
+    fn serialize_struct(self, _: Name, _: usize) -> Result<Items<'a>, Error> {
         Ok(self.fixed(tag::MAP))
     }
 
-    fn serialize_struct_variant(
-        self,
-        _: &'static str,
-        variant: u32,
-        name: &'static str,
-        _: usize,
-    ) -> Result<Items<'a>, Error> {
+    fn serialize_struct_variant(self, _: Name, variant: u32, name: Name, _: usize) -> Result<Items<'a>, Error> {
         Ok(self.variant(variant, name)?.fixed(tag::MAP))
     }
 
@@ -290,14 +278,14 @@ macro_rules! by_name {
             type Error = Error;
 
             #[inline]
-            fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<(), Error> {
+            fn serialize_field<T: Serialize + ?Sized>(&mut self, name: Name, value: &T) -> Result<(), Error> {
                 if self.to.described {
                     self.to.again().text(tag::TEXT, name.as_bytes())?;
                 }
                 self.add(value)
             }
 
-            fn skip_field(&mut self, _: &'static str) -> Result<(), Error> {
+            fn skip_field(&mut self, _: Name) -> Result<(), Error> {
                 // Only by their names one sees which are there.
                 if self.to.described { Ok(()) } else { Err(Error::Skips) }
             }

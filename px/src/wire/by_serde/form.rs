@@ -1,12 +1,10 @@
 //! Finds out how a type is encoded, by having it decode made-up values of all its variants: whether it asks the bytes what
 //! they are, and whether there is a struct or an enum in it that might leave out fields.
 
-use super::{Error, Required};
+use super::{Error, Name, Names, Required, by_type_alone, item_access};
 use crate::host::catch;
 use serde::de::value::U32Deserializer;
-use serde::de::{
-    DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess, Visitor,
-};
+use serde::de::{DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, Visitor};
 use std::any::{TypeId, type_name};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -101,7 +99,7 @@ impl Probe {
         made
     }
 
-    fn variant(&mut self, name: &'static str, variants: usize) -> u32 {
+    fn variant(&mut self, name: Name, variants: usize) -> u32 {
         let (tried, all, ended) = self.enums.entry(name).or_insert((0, variants as u32, None));
         if tried < all {
             *tried += 1;
@@ -115,14 +113,14 @@ impl Probe {
 struct Prober<'a>(&'a mut Probe);
 
 impl<'a> Prober<'a> {
-    fn items(self, count: usize) -> Items<'a> {
+    fn fixed(self, count: usize) -> Items<'a> {
         Items(self.0, count)
     }
 
     /// So many of what has a length.
     fn few(self) -> Items<'a> {
         let count = usize::from(self.0.within == 0);
-        self.items(count)
+        self.fixed(count)
     }
 }
 
@@ -130,14 +128,6 @@ macro_rules! made_up {
     ($($name:ident $visit:ident $value:expr),* $(,)?) => {$(
         fn $name<V: Visitor<'static>>(self, visitor: V) -> Result<V::Value, Error> {
             visitor.$visit($value)
-        }
-    )*};
-}
-
-macro_rules! asks {
-    ($($name:ident),*) => {$(
-        fn $name<V: Visitor<'static>>(self, _: V) -> Result<V::Value, Error> {
-            Err(Error::Asks)
         }
     )*};
 }
@@ -155,21 +145,13 @@ impl Deserializer<'static> for Prober<'_> {
         deserialize_byte_buf visit_borrowed_bytes b"a",
     );
 
-    asks!(deserialize_any, deserialize_identifier, deserialize_ignored_any);
+    by_type_alone!(deserializer);
 
     fn deserialize_option<V: Visitor<'static>>(self, visitor: V) -> Result<V::Value, Error> {
         if self.0.within > 0 { visitor.visit_none() } else { visitor.visit_some(self) }
     }
 
-    fn deserialize_unit<V: Visitor<'static>>(self, visitor: V) -> Result<V::Value, Error> {
-        visitor.visit_unit()
-    }
-
-    fn deserialize_unit_struct<V: Visitor<'static>>(self, _: &'static str, visitor: V) -> Result<V::Value, Error> {
-        visitor.visit_unit()
-    }
-
-    fn deserialize_newtype_struct<V: Visitor<'static>>(self, _: &'static str, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_newtype_struct<V: Visitor<'static>>(self, _: Name, visitor: V) -> Result<V::Value, Error> {
         self.0.within::<V, _>(|probe| visitor.visit_newtype_struct(Prober(probe)))
     }
 
@@ -177,13 +159,9 @@ impl Deserializer<'static> for Prober<'_> {
         visitor.visit_seq(self.few())
     }
 
-    fn deserialize_tuple<V: Visitor<'static>>(self, count: usize, visitor: V) -> Result<V::Value, Error> {
-        visitor.visit_seq(self.items(count))
-    }
-
     fn deserialize_tuple_struct<V: Visitor<'static>>(
         self,
-        _: &'static str,
+        _: Name,
         count: usize,
         visitor: V,
     ) -> Result<V::Value, Error> {
@@ -194,21 +172,11 @@ impl Deserializer<'static> for Prober<'_> {
         visitor.visit_map(self.few())
     }
 
-    fn deserialize_struct<V: Visitor<'static>>(
-        self,
-        _: &'static str,
-        fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Error> {
+    fn deserialize_struct<V: Visitor<'static>>(self, _: Name, fields: Names, visitor: V) -> Result<V::Value, Error> {
         self.0.within::<V, _>(|probe| visitor.visit_seq(Items(probe, fields.len())))
     }
 
-    fn deserialize_enum<V: Visitor<'static>>(
-        self,
-        name: &'static str,
-        variants: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Error> {
+    fn deserialize_enum<V: Visitor<'static>>(self, name: Name, variants: Names, visitor: V) -> Result<V::Value, Error> {
         // Its other variant is another system's.
         let count = if name == "OsString" { 1 } else { variants.len() };
         self.0.within::<V, _>(|probe| {
@@ -219,10 +187,6 @@ impl Deserializer<'static> for Prober<'_> {
             }
             Ok(made)
         })
-    }
-
-    fn is_human_readable(&self) -> bool {
-        false
     }
 }
 
@@ -235,27 +199,14 @@ impl Items<'_> {
         self.1 = left;
         seed.deserialize(Prober(self.0)).map(Some)
     }
-}
 
-impl SeqAccess<'static> for Items<'_> {
-    type Error = Error;
-
-    fn next_element_seed<S: DeserializeSeed<'static>>(&mut self, seed: S) -> Result<Option<S::Value>, Error> {
-        self.next(seed)
+    /// None: nothing is made of what is made up.
+    fn most(&self) -> Option<usize> {
+        None
     }
 }
 
-impl MapAccess<'static> for Items<'_> {
-    type Error = Error;
-
-    fn next_key_seed<S: DeserializeSeed<'static>>(&mut self, seed: S) -> Result<Option<S::Value>, Error> {
-        self.next(seed)
-    }
-
-    fn next_value_seed<S: DeserializeSeed<'static>>(&mut self, seed: S) -> Result<S::Value, Error> {
-        seed.deserialize(Prober(self.0))
-    }
-}
+item_access!(Items<'_>, items => Prober(&mut *items.0));
 
 /// A variant of this number.
 struct Variant<'a>(&'a mut Probe, u32);
@@ -270,26 +221,4 @@ impl<'a> EnumAccess<'static> for Variant<'a> {
     }
 }
 
-impl VariantAccess<'static> for Prober<'_> {
-    type Error = Error;
-
-    fn unit_variant(self) -> Result<(), Error> {
-        Ok(())
-    }
-
-    fn newtype_variant_seed<S: DeserializeSeed<'static>>(self, seed: S) -> Result<S::Value, Error> {
-        seed.deserialize(self)
-    }
-
-    fn tuple_variant<V: Visitor<'static>>(self, count: usize, visitor: V) -> Result<V::Value, Error> {
-        visitor.visit_seq(self.items(count))
-    }
-
-    fn struct_variant<V: Visitor<'static>>(
-        self,
-        fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Error> {
-        visitor.visit_seq(self.items(fields.len()))
-    }
-}
+by_type_alone!(variant Prober<'_>);
