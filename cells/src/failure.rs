@@ -301,6 +301,13 @@ pub fn outdated_notice(outdated: &[(Member, Vec<String>)]) -> Option<String> {
     (!lost.is_empty()).then(|| format!("Lost, because a type in them was defined anew: {}.", lost.join("; ")))
 }
 
+/// Statics that begin anew because they, or what they are made of, were defined anew; `None` when there are none.
+pub fn anew_notice(names: &[String]) -> Option<String> {
+    let verb = if names.len() == 1 { "begins" } else { "begin" };
+    let names = (!names.is_empty()).then(|| names.join("`, `"))?;
+    Some(format!("`{names}` {verb} anew: defined anew, or what it is made of was."))
+}
+
 /// `; lost variables: ...`, or nothing.
 pub fn losses(lost: &[String]) -> String {
     match lost {

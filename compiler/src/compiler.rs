@@ -118,6 +118,7 @@ impl Compiler {
         let items = mapped(parsed.items.iter().map(|item| &item.piece), &cell);
         let items: Vec<Definition> = items.zip(natures).map(|(piece, nature)| Definition { piece, nature }).collect();
         let outdated = self.outdated(&items);
+        let anew = self.anew(&items);
         let mut before = self.namespaces.common(members);
         before.retain(|name, _| !outdated.iter().any(|(member, lost)| members.contains(member) && lost.contains(name)));
         let mut pieces: Vec<MappedPiece> = mapped(parsed.attributes.iter().chain(&parsed.statements), &cell).collect();
@@ -135,7 +136,20 @@ impl Compiler {
             Some(done) => done,
             None => self.compile(&mut work, place, run)?,
         };
-        Ok(self.finish(work, outdated, done))
+        Ok(Evaluated { anew, ..self.finish(work, outdated, done) })
+    }
+
+    /// The statics that these items make others, so that they begin anew.
+    fn anew(&self, items: &[Definition]) -> Vec<String> {
+        if items.is_empty() {
+            return Vec::new();
+        }
+        let current = self.shared.current();
+        let text = |item: &'_ Definition| item.piece.text.clone();
+        let before: Vec<String> = current.iter().map(|item| text(item)).collect();
+        let is_replaced = |item: &Definition| item.name().is_some() && items.iter().any(|it| it.name() == item.name());
+        let kept = current.iter().filter(|item| !is_replaced(item)).map(|item| text(item));
+        crate::statics::changed(&before, &kept.chain(items.iter().map(text)).collect::<Vec<_>>())
     }
 
     /// The variables, by member, that have a type in them that these items define anew: their values aren't what the
@@ -296,7 +310,7 @@ impl Compiler {
         self.shared.add(work.items, named);
         self.settle_types(&outdated);
         self.settle_types(&work.types_lost);
-        let mut evaluated = Evaluated { ticket: None, lost: work.types_lost, outdated };
+        let mut evaluated = Evaluated { ticket: None, lost: work.types_lost, outdated, anew: Vec::new() };
         let Some(ran) = done.ran else { return evaluated };
         let ticket = self.namespaces.begin(work.members, &done.effect);
         match ran {

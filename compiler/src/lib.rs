@@ -26,6 +26,7 @@ mod shared;
 mod snapshots;
 mod source_map;
 mod starting;
+mod statics;
 mod toolchain;
 mod tools;
 mod types;

@@ -79,4 +79,6 @@ pub struct Evaluated {
     pub lost: Vec<(Member, Vec<String>)>,
     /// Variables that members lost because the cell defines a type anew that is in them.
     pub outdated: Vec<(Member, Vec<String>)>,
+    /// Statics, by their places, that begin anew because the cell defines them, or what they are made of, anew.
+    pub anew: Vec<String>,
 }

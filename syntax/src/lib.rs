@@ -7,8 +7,10 @@ mod cell;
 mod complete;
 mod expression;
 mod nature;
+mod statics;
 
 pub use cell::{Broken, Cell, CommandLine, Item, Let, Piece, is_expression, split_commands};
 pub use complete::{Completeness, completeness};
 pub use expression::{Expression, Parameters, Shape};
 pub use nature::{Nature, Reach, words, words_of};
+pub use statics::{Static, Statics, statics};

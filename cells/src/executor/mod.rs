@@ -16,7 +16,7 @@ use crate::NotebookConfig;
 use crate::compiler_thread::CompilerThread;
 use crate::engines::Engines;
 use crate::facts::{Facts, Known};
-use crate::failure::{Failure, Kind, death_notice, failure, outdated_notice, restored_notice};
+use crate::failure::{Failure, Kind, anew_notice, death_notice, failure, outdated_notice, restored_notice};
 use crate::generated::to_users_lines;
 use crate::input::FrontEnd;
 use crate::interrupt::Interrupted;
@@ -326,7 +326,7 @@ impl Executor {
         self.spent.add(spent);
         *map = ran.as_ref().and_then(|(run, _)| run.map());
         let evaluated = evaluated.map_err(explain)?;
-        if let Some(notice) = outdated_notice(&evaluated.outdated) {
+        for notice in [outdated_notice(&evaluated.outdated), anew_notice(&evaluated.anew)].into_iter().flatten() {
             request.publisher.say(&notice).await;
         }
         let Some((run, Some(mut failed))) = ran else { return Ok(Next::Continue) };

@@ -5,7 +5,7 @@ use super::timing::{Spending, Spent};
 use super::{Done, Executor, Next, Request, Visit, commands_first};
 use crate::cluster::Cluster;
 use crate::compiler_thread::CompilerThread;
-use crate::failure::{Failure, Kind, failure, outdated_notice};
+use crate::failure::{Failure, Kind, anew_notice, failure, outdated_notice};
 use crate::generated::to_users_lines;
 use crate::publisher::Publisher;
 use crate::run::{self, Followed, PxCell};
@@ -166,7 +166,7 @@ impl Executor {
         };
         self.spent.add(ran.spent);
         let evaluated = evaluated.map_err(explain)?;
-        if let Some(notice) = outdated_notice(&evaluated.outdated) {
+        for notice in [outdated_notice(&evaluated.outdated), anew_notice(&evaluated.anew)].into_iter().flatten() {
             request.publisher.say(&notice).await;
         }
         ran.failure.take().map_or(Ok(Some((evaluated, ran))), Err)
