@@ -116,8 +116,10 @@ fn read(root: &SyntaxNode, node: &SyntaxNode, item: &ast::Static, begin: usize, 
             Some(ast::Item::Trait(it)) => it.name().map(|name| name.text().to_string()),
             Some(ast::Item::Const(it)) => Some(it.name().map_or("_".to_owned(), |name| name.text().to_string())),
             Some(ast::Item::Impl(it)) => {
-                let header = it.syntax().children().take_while(|part| !ast::AssocItemList::can_cast(part.kind()));
-                Some(format!("<{}>", header.flat_map(|part| tokens(&part).collect::<Vec<_>>()).collect::<String>()))
+                let parts = it.syntax().children_with_tokens();
+                let header = parts.take_while(|part| !ast::AssocItemList::can_cast(part.kind()));
+                let header: String = header.filter(|part| !part.kind().is_trivia()).map(|it| it.to_string()).collect();
+                Some(format!("<{header}>"))
             }
             Some(ast::Item::Static(_) | ast::Item::MacroCall(_) | ast::Item::ExternBlock(_)) => return None,
             _ => None,
