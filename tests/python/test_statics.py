@@ -20,7 +20,8 @@ mod m {
         pub static KEY: std::cell::RefCell<Vec<u32>> = std::cell::RefCell::new(vec![]);
     }
 }
-thread_local! { static PLAIN: Cell<u32> = const { Cell::new(7) } }
+mod k { thread_local! { pub static PLAIN: std::cell::Cell<u32> = const { std::cell::Cell::new(7) } } }
+use k::PLAIN;
 fn local() -> u32 { thread_local!(static L: Cell<u32> = Cell::new(1)); L.set(L.get() * 2); L.get() }
 fn with(key: &'static std::thread::LocalKey<Cell<u32>>) -> u32 { key.get() }
 """
@@ -47,7 +48,7 @@ def test_an_edit_begins_anew_and_is_said(kernel):
     kernel.run("use std::sync::Mutex; struct Own(u32); static OWN: Mutex<Own> = Mutex::new(Own(1));").ok()
     kernel.run("static OTHER: Mutex<u32> = Mutex::new(1);").ok()
     kernel.run("OWN.lock().unwrap().0 = 1065353216; *OTHER.lock().unwrap() = 5;").ok()
-    assert said(kernel, "impl Own { fn get(&self) -> u32 { self.0 } } OWN.lock().unwrap().get()") == "1065353216"
+    assert said(kernel, "impl Own { fn text(&self) -> String { format!(\"{}\", self.0) } } println!(\"{}\", OWN.lock().unwrap().text());") == "1065353216"
     shown = said(kernel, "static OTHER: Mutex<u32> = Mutex::new(1); *OTHER.lock().unwrap()")
     assert shown == "5"
     shown = said(kernel, "struct Own(f32); static OWN: Mutex<Own> = Mutex::new(Own(2.5));")
