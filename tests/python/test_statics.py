@@ -71,7 +71,7 @@ def test_places_stay_the_users(kernel):
     assert said(kernel, "exported()") == "2"
 
 
-def test_a_fresh_worker_begins_anew_and_a_snapshot_goes_on():
+def test_a_fresh_worker_begins_anew_and_a_snapshot_goes_on(installed):
     with start_kernel(env={"CHORUS_ENGINES": "1"}) as kernel:
         kernel.run(DEFINITIONS).ok()
         assert [said(kernel, "%px next()").splitlines()[-1][-1] for _ in range(3)] == ["0", "1", "2"]
