@@ -181,6 +181,7 @@ impl Compiler {
         let items = definitions_of(&parsed, |piece| mapped(piece, &cell));
         let change = Change::of(&self.shared, &items);
         let outdated = self.outdated(&items);
+        let anew = self.anew(&items);
         let mut before = self.namespaces.common(members);
         before.retain(|name, _| !outdated.iter().any(|(member, lost)| members.contains(member) && lost.contains(name)));
         let mut pieces: Vec<MappedPiece> =
@@ -205,7 +206,22 @@ impl Compiler {
             Some(done) => done,
             None => self.compile(&mut work, place, run)?,
         };
-        Ok(self.finish(work, outdated, done))
+        let mut evaluated = self.finish(work, outdated, done);
+        evaluated.notices.extend(crate::statics::notice(&anew));
+        Ok(evaluated)
+    }
+
+    /// The statics that these items make others, so that they begin anew.
+    fn anew(&self, items: &[Definition]) -> Vec<String> {
+        if items.is_empty() {
+            return Vec::new();
+        }
+        let current = self.shared.current();
+        let text = |item: &'_ Definition| item.piece.text.clone();
+        let before: Vec<String> = current.iter().map(|item| text(item)).collect();
+        let is_replaced = |item: &Definition| item.name().is_some() && items.iter().any(|it| it.name() == item.name());
+        let kept = current.iter().filter(|item| !is_replaced(item)).map(|item| text(item));
+        crate::statics::changed(&before, &kept.chain(items.iter().map(text)).collect::<Vec<_>>())
     }
 
     /// The variables, by member, that have a type in them that these items define anew: their values aren't what the

@@ -177,17 +177,12 @@ impl<'a> Dependence<'a> {
 
     /// Whether running an object twice in one process differs from running two: it has values of its own that stay.
     pub fn keeps_values(&self, statements: &[&str]) -> bool {
-        self.definitions.iter().chain(statements).any(|text| {
-            text.contains("thread_local") || text.contains("lazy_static") || {
-                let mut rest = *text;
-                std::iter::from_fn(|| {
-                    let at = rest.find("static")?;
-                    let lifetime = rest[..at].ends_with('\'');
-                    rest = &rest[at + "static".len()..];
-                    Some(lifetime)
-                })
-                .any(|lifetime| !lifetime)
-            }
+        let definitions = self.definitions.iter().map(|text| crate::statics::without_shared(text));
+        definitions.chain(statements.iter().map(|text| (*text).to_owned())).any(|text| {
+            let is_lifetime = |at: usize| text[..at].ends_with('\'');
+            text.contains("thread_local")
+                || text.contains("lazy_static")
+                || text.match_indices("static").any(|(at, _)| !is_lifetime(at))
         })
     }
 }

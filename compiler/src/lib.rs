@@ -27,6 +27,7 @@ mod setting;
 mod snapshots;
 mod source_map;
 mod starting;
+mod statics;
 mod toolchain;
 mod tools;
 mod trial;

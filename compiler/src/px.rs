@@ -13,6 +13,7 @@ const FILES: &[(&str, &str)] = &[
     ("src/data.rs", include_str!("../../px/src/data.rs")),
     ("src/display.rs", include_str!("../../px/src/display.rs")),
     ("src/host.rs", include_str!("../../px/src/host.rs")),
+    ("src/key.rs", include_str!("../../px/src/key.rs")),
     ("src/link.rs", include_str!("../../px/src/link.rs")),
     ("src/link/encoding.rs", include_str!("../../px/src/link/encoding.rs")),
     ("src/map/call.rs", include_str!("../../px/src/map/call.rs")),

@@ -4,6 +4,7 @@
 //! user's text is looked up in the generated one; the first line of a piece may have lost its indentation.
 
 use crate::backtrace::Known;
+use crate::statics::{moved, unmarked};
 use std::sync::{Arc, OnceLock};
 
 /// A place in a cell of the notebook.
@@ -58,7 +59,9 @@ impl SourceMap {
             let result = self.generated.lines().nth(line).unwrap_or_default();
             (line, column) = (line + 1, 1 + result.len() - result.trim_start().len());
         }
-        self.located.get_or_init(|| locate(&self.generated, &self.pieces)).iter().find_map(|located| {
+        let compiled = self.generated.lines().nth(line.checked_sub(1)?).unwrap_or_default();
+        column = column.saturating_sub(moved(compiled, column));
+        self.located.get_or_init(|| locate(&unmarked(&self.generated), &self.pieces)).iter().find_map(|located| {
             let piece = self.pieces.get(located.piece)?;
             let index = line.checked_sub(located.line)?;
             let text = piece.text.lines().nth(index)?;

@@ -35,6 +35,8 @@ const OBJECT_PATH: &str = "EVCXR_EXECUTION_SO_PATH";
 const OTHER_WRAPPER: &str = "EVCXR_RUSTC_WRAPPER";
 /// What stands for the folder of a cell's crate in its line tables.
 pub(crate) const CELL_FOLDER: &str = "cell";
+/// The argument that says which toolchain it is.
+const TOOLCHAIN: &str = "--cfg=chorus_toolchain=";
 /// The notes, in the folder that evcxr builds in.
 const NOTES: &str = ".chorus-rustc";
 
@@ -144,6 +146,14 @@ fn compile(args: &[OsString], rustc: impl Fn() -> Command) -> io::Result<()> {
     {
         output = run(Some(source))?;
     }
+    // Messages are to be about what the user wrote. And what only fails with shared statics (`#![forbid(unsafe_code)]`)
+    // is to run, with statics of its own.
+    let unmarked = |source: &str| Some(crate::statics::unmarked(source)).filter(|unmarked| unmarked != source);
+    if !output.status.success()
+        && let Some(source) = rewritten(&unmarked)
+    {
+        output = run(Some(source))?;
+    }
     io::stderr().write_all(&output.stderr)?;
     std::process::exit(output.status.code().unwrap_or(1))
 }
@@ -161,6 +171,9 @@ fn wrap(mut args: Vec<OsString>) -> io::Result<()> {
     }
     if is_crate(&args, &["ctx"]) {
         add_line_tables(&mut args, &std::env::current_dir()?);
+        // Statics are those of the first object that has them; functions are each object's own.
+        add_toolchain(&mut args);
+        args.push("-Clink-arg=-Wl,-Bsymbolic-functions".into());
         if let Some(state) = std::env::var_os(STATE) {
             note(&args, state.into_vec())?;
         }
@@ -279,7 +292,12 @@ fn prepare(mut args: Vec<OsString>) -> io::Result<Vec<OsString>> {
     let source = std::fs::read_to_string(path)?;
     let cheaper = crate::rewrite::rewrite(&source);
     let released = release_calls(cheaper.as_ref().unwrap_or(&source));
-    if let Some(rewritten) = released.or(cheaper) {
+    let rewritten = released.or(cheaper);
+    let versions = || std::fs::read_to_string("Cargo.lock").unwrap_or_default();
+    let toolchain = args.iter().find(|arg| arg.as_bytes().starts_with(TOOLCHAIN.as_bytes()));
+    let toolchain = toolchain.map_or(&[][..], |arg| arg.as_bytes());
+    let shared = crate::statics::share(rewritten.as_ref().unwrap_or(&source), versions, toolchain);
+    if let Some(rewritten) = shared.or(rewritten) {
         std::fs::write(path, rewritten)?;
     }
     if crate::rewrite::has_nothing_to_run(&source)
@@ -295,6 +313,15 @@ fn prepare(mut args: Vec<OsString>) -> io::Result<Vec<OsString>> {
         }
     }
     Ok(args)
+}
+
+/// Notes among the arguments which toolchain it is, which only cargo's call tells: the values of statics aren't shared
+/// with objects of another.
+fn add_toolchain(args: &mut Vec<OsString>) {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(args.first().map_or(&[][..], |rustc| rustc.as_bytes()));
+    hasher.update(std::env::var_os("RUSTUP_TOOLCHAIN").unwrap_or_default().as_bytes());
+    args.push(format!("{TOOLCHAIN}\"{}\"", hasher.finalize().to_hex()).into());
 }
 
 /// Where rustc puts the object.

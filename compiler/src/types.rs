@@ -79,6 +79,6 @@ pub struct Evaluated {
     pub lost: Vec<(Member, Vec<String>)>,
     /// Variables that members lost because the cell defines a type anew that is in them.
     pub outdated: Vec<(Member, Vec<String>)>,
-    /// Definitions that were set aside or came back, each as a sentence.
+    /// Definitions that were set aside or came back, and statics that begin anew, each as a sentence.
     pub notices: Vec<String>,
 }

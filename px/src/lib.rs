@@ -21,6 +21,8 @@ mod base64;
 pub mod data;
 mod display;
 pub mod host;
+#[doc(hidden)]
+pub mod key;
 pub mod link;
 pub mod map;
 #[doc(hidden)]
@@ -42,6 +44,12 @@ pub use task::{Ref, Task, put};
 pub use timeit::timeit;
 
 pub use map::Error;
+
+/// `std::thread_local!` in the cells' own code.
+#[doc(hidden)]
+pub mod shared_std {
+    pub use crate::shared_thread_local as thread_local;
+}
 
 use host::host;
 use std::sync::atomic::Ordering;

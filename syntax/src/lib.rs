@@ -9,6 +9,7 @@ mod complete;
 mod expression;
 mod imports;
 mod nature;
+mod statics;
 
 pub use call::{Call, defines_items};
 pub use cell::{Broken, Cell, CommandLine, Item, Let, Piece, is_expression, split_commands};
@@ -16,3 +17,4 @@ pub use complete::{Completeness, completeness};
 pub use expression::{Expression, Parameters, Shape};
 pub use imports::Import;
 pub use nature::{Block, Nature, Reach, macros_of, words, words_of};
+pub use statics::{Static, Statics, statics};

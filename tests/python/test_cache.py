@@ -57,8 +57,8 @@ def test_a_second_kernel_compiles_nothing(cache):
 
 
 def test_values_of_an_object_do_not_stay(cache):
-    """A cell with a `static` begins anew each time it is run, as without a cache."""
-    code = "use std::sync::atomic::*; static N: AtomicU32 = AtomicU32::new(0); N.fetch_add(1, Ordering::SeqCst)"
+    """A cell whose statements have a `static` begins anew each time it is run, as without a cache."""
+    code = "use std::sync::atomic::*; { static N: AtomicU32 = AtomicU32::new(0); N.fetch_add(1, Ordering::SeqCst) }"
     with start_kernel() as kernel:
         assert [said(kernel, code) for _ in range(3)] == ["0", "0", "0"]
 

@@ -90,7 +90,9 @@ fn objects_that_differ_each_time_or_keep_values_are_told() {
         (found.is_reproducible(&statements), found.keeps_values(&statements))
     };
     assert_eq!(told("let s: &'static str = \"x\";"), (true, false));
-    assert_eq!(told("static N: u8 = 1; N"), (true, true));
+    assert_eq!(told("static N: u8 = 1; N"), (true, false), "it is one for all objects");
+    assert_eq!(told("{ static N: u8 = 1; N }"), (true, true));
+    assert_eq!(told("own! { static N: u8 = 1; }"), (true, true));
     assert_eq!(told("fn f() { thread_local!(); }"), (true, true));
     assert_eq!(told("include_str!(\"a\")"), (false, false));
     assert_eq!(told("fn f() -> &'static str { env!(\"HOME\") }"), (false, false));

@@ -5,7 +5,7 @@ use super::report;
 use chorus_protocol::{Entry, Took};
 use chorus_system::dynamic::{base_of, flush_c_streams};
 use chorus_system::process::cpu_micros;
-use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_LOCAL, RTLD_NOW};
+use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 use std::collections::HashSet;
 use std::error::Error;
 use std::ffi::{c_int, c_void};
@@ -64,7 +64,8 @@ impl Objects {
                 self.preloaded.insert(library.clone());
             }
         }
-        let library = open(object, RTLD_NOW | RTLD_LOCAL)?;
+        // Of a static that several objects have, the first one is that of all.
+        let library = open(object, RTLD_NOW | RTLD_GLOBAL)?;
         // SAFETY: px gave both these types.
         let (attach, flush) =
             unsafe { (library.get::<Attach>(b"chorus_px_attach").ok(), library.get::<Flush>(b"chorus_px_flush").ok()) };

@@ -1,0 +1,131 @@
+//! Statics that are one for all cells.
+//!
+//! Definitions are compiled into each cell's object, so each has its own copy of every static. Here a static gets a
+//! name that tells what it is made of, under which every object exports it. Objects are loaded so that the linker
+//! takes the first definition of a name for all, as it does between any libraries. So an object is the same bytes
+//! whatever was loaded before it, and a static that is edited has another name, and begins anew.
+
+use chorus_syntax::words;
+use std::collections::{BTreeMap, BTreeSet};
+
+const MARK: &str = "#[unsafe(export_name = \"chorus_static_";
+const MARK_ENDS: &str = "\")]";
+/// Of the name, behind its beginning.
+const DIGITS: usize = 32;
+/// Before `thread_local!` or `std::thread_local!`: px has a macro with each of these names.
+const KEY: &str = "px::shared_";
+
+/// Gives the statics of the definitions their names, on the lines where they are; `None` if there are none. `versions`
+/// reads `Cargo.lock`, `toolchain` says which compiler it is.
+pub(crate) fn share(source: &str, versions: impl Fn() -> String, toolchain: &[u8]) -> Option<String> {
+    let found = chorus_syntax::statics(source);
+    if found.statics.is_empty() {
+        return None;
+    }
+    let versions = versions();
+    let packages = packages(&versions);
+    let mut insertions: Vec<(usize, String)> = found.thread_locals.iter().map(|at| (*at, KEY.to_owned())).collect();
+    for one in &found.statics {
+        let mut hasher = blake3::Hasher::new();
+        let mut add = |part: &[u8]| {
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part);
+        };
+        add(toolchain);
+        add(one.place.as_bytes());
+        let named: BTreeSet<&str> = one.made_of.iter().flat_map(|text| words(text)).collect();
+        one.made_of.iter().for_each(|text| add(text.as_bytes()));
+        // A type of another version is another type.
+        named.iter().filter_map(|word| packages.get(*word)).flatten().for_each(|package| add(package.as_bytes()));
+        let name = &hasher.finalize().to_hex()[..DIGITS];
+        insertions.push((one.attribute_at, format!("{MARK}{name}{MARK_ENDS}")));
+    }
+    insertions.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+    let mut text = source.to_owned();
+    for (at, inserted) in &insertions {
+        text.is_char_boundary(*at).then(|| text.insert_str(*at, inserted))?;
+    }
+    Some(text)
+}
+
+/// What `Cargo.lock` says of each package, by the crate's name.
+fn packages(lock: &str) -> BTreeMap<String, Vec<&str>> {
+    let mut packages: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for package in lock.split("[[package]]").skip(1) {
+        let name = package.lines().find_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'));
+        let about = package.find("dependencies = ").map_or(package, |at| &package[..at]);
+        packages.entry(name.unwrap_or_default().replace('-', "_")).or_default().push(about);
+    }
+    packages
+}
+
+/// The text without what [`share`] inserted.
+pub(crate) fn unmarked(text: &str) -> String {
+    let (mut left, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some((at, length)) = next_mark(rest) {
+        left.push_str(&rest[..at]);
+        rest = &rest[at + length..];
+    }
+    left + rest
+}
+
+/// By how many columns of this line a 1-based column was moved.
+pub(crate) fn moved(line: &str, column: usize) -> usize {
+    let (mut moved, mut offset) = (0, 0);
+    while let Some((at, length)) = next_mark(&line[offset..]) {
+        if line[..offset + at].chars().count() + 1 >= column {
+            break;
+        }
+        moved += length;
+        offset += at + length;
+    }
+    moved
+}
+
+/// Where the first insertion is, and how long.
+fn next_mark(text: &str) -> Option<(usize, usize)> {
+    let length = MARK.len() + DIGITS + MARK_ENDS.len();
+    let is_mark = |at: &usize| text.get(*at..at + length).is_some_and(|mark| mark.ends_with(MARK_ENDS));
+    let name = text.match_indices(MARK).map(|(at, _)| at).find(is_mark).map(|at| (at, length));
+    let is_key = |at: &usize| ["thread_local", "std"].iter().any(|name| text[at + KEY.len()..].starts_with(name));
+    let key = text.match_indices(KEY).map(|(at, _)| at).find(is_key).map(|at| (at, KEY.len()));
+    name.into_iter().chain(key).min()
+}
+
+/// The text without the word `static` of those statics that are shared.
+pub(crate) fn without_shared(text: &str) -> String {
+    let found = chorus_syntax::statics(text);
+    let mut left = text.to_owned();
+    for one in found.statics.iter().rev() {
+        left.replace_range(one.keyword.clone(), "");
+    }
+    if !found.thread_locals.is_empty() {
+        left = left.replace("thread_local", "");
+    }
+    left
+}
+
+/// The statics of `before` that are others in `after`, by the names of their places.
+pub(crate) fn changed(before: &[impl AsRef<str>], after: &[impl AsRef<str>]) -> Vec<String> {
+    let of = |texts: Vec<&str>| {
+        let found = chorus_syntax::statics(&texts.join("\n")).statics.into_iter();
+        found.map(|one| (one.place, one.made_of)).collect::<BTreeMap<_, _>>()
+    };
+    let before = of(before.iter().map(AsRef::as_ref).collect());
+    if before.is_empty() {
+        return Vec::new();
+    }
+    let after = of(after.iter().map(AsRef::as_ref).collect());
+    let is_other = |(place, made_of): &(&String, &BTreeSet<String>)| after.get(*place).is_some_and(|it| it != *made_of);
+    before.iter().filter(is_other).map(|(place, _)| place.clone()).collect()
+}
+
+/// Statics that begin anew because they, or what they are made of, were defined anew; `None` when there are none.
+pub(crate) fn notice(names: &[String]) -> Option<String> {
+    let verb = if names.len() == 1 { "begins" } else { "begin" };
+    let names = (!names.is_empty()).then(|| names.join("`, `"))?;
+    Some(format!("`{names}` {verb} anew: defined anew, or what it is made of was."))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,67 @@
+use super::*;
+use proptest::prelude::*;
+
+const TEXT: &str = "use std::cell::Cell;\nfn f() {\n    static A: u8 = 1; é(&A)\n}\nthread_local! { static B: Cell<u8> = const { Cell::new(1) } }\nmod m {\n    std::thread_local! {\n        pub static C: u8 = 1;\n    }\n}\n";
+
+fn shared(text: &str) -> String {
+    share(text, String::new, b"1").unwrap()
+}
+
+#[test]
+fn statics_get_names_on_the_lines_where_they_are() {
+    let text = shared(TEXT);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), TEXT.lines().count());
+    assert!(lines[1].starts_with("fn f() {#[unsafe(export_name = \"chorus_static_") && lines[1].ends_with("\")]"));
+    assert_eq!(lines[2], "    static A: u8 = 1; é(&A)");
+    assert!(lines[4].starts_with("px::shared_thread_local! { #[unsafe("), "{text}");
+    assert!(lines[6].starts_with("    px::shared_std::thread_local! {#[unsafe("), "{text}");
+    assert_eq!(text.matches("chorus_static_").count(), 3);
+    assert_eq!(unmarked(&text), TEXT);
+    let column = |line: &str, of: &str| line[..line.find(of).unwrap()].chars().count() + 1;
+    let before = TEXT.lines().nth(4).unwrap();
+    let found = column(lines[4], "const {");
+    assert_eq!(found - moved(lines[4], found), column(before, "const {"));
+    assert_eq!(moved(lines[2], 20), 0);
+}
+
+#[test]
+fn a_name_tells_what_the_static_is_made_of() {
+    let name = |text: &str, lock: &str, toolchain: &[u8]| share(text, || lock.to_owned(), toolchain).unwrap();
+    let text = "static A: S = S(1); struct S(u8);";
+    let same = |other: &str| {
+        let name = |text: String| text.split_once("chorus_static_").map(|(_, rest)| rest[..DIGITS].to_owned());
+        name(shared(text)) == name(shared(other))
+    };
+    assert!(same("struct T; struct S(u8); static A: S  = S(1); impl S {}"));
+    assert!(!same("static A: S = S(1); struct S(u16);"));
+    assert!(!same("static A: S = S(2); struct S(u8);"));
+    assert!(!same("fn f() { static A: S = S(1); } struct S(u8);"));
+    let lock = |version: &str| format!("[[package]]\nname = \"a-b\"\nversion = \"{version}\"\n");
+    let uses = "use a_b::S; static A: S = S(1);";
+    assert_ne!(name(uses, &lock("1"), b"1"), name(uses, &lock("2"), b"1"));
+    assert_eq!(name(text, &lock("1"), b"1"), name(text, &lock("2"), b"1"));
+    assert_ne!(name(text, "", b"1"), name(text, "", b"2"));
+    assert_eq!(share("fn f(s: &'static str) {}", String::new, b"1"), None);
+}
+
+#[test]
+fn those_that_change_are_told() {
+    let before = ["static A: S = S(1);", "struct S(u8);", "static B: u8 = 1;"];
+    let after = ["static A: S = S(1);", "struct S(u16);", "static B: u8 = 1;", "static C: u8 = 1;"];
+    assert_eq!(changed(&before, &after), ["A"]);
+    assert!(!without_shared("fn f() { static A: u8 = 1; thread_local!(static B: u8 = 1); }").contains("static"));
+    assert!(without_shared("lazy! { static A: u8 = 1; }").contains("static"));
+}
+
+proptest! {
+    #[test]
+    fn any_text_comes_back(parts in prop::collection::vec(
+        prop::sample::select(vec!["static A: u8 = 1;", "thread_local!", "std::", "{", "}", "(", ")", "fn f()", "é", "\n", "static ", "px::shared", "#[unsafe(", "mod m", "//!", "\""]), 0..30))
+    {
+        let text: String = parts.concat();
+        if let Some(shared) = share(&text, String::new, b"") {
+            prop_assert_eq!(unmarked(&shared), text);
+        }
+    }
+}

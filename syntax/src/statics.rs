@@ -1,0 +1,231 @@
+//! The statics of a text that holds a notebook's definitions, and what each of them is made of.
+//!
+//! Every object has its own copy of the definitions. For a static to be one in all of them, they have to agree about
+//! what it is; so it is told here by its place and by the definitions that its type and its initialiser name.
+
+use crate::nature::{Nature, words};
+use ra_ap_syntax::ast::{self, AstNode, HasName, HasVisibility};
+use ra_ap_syntax::{Edition, NodeOrToken, SourceFile, SyntaxKind, SyntaxNode};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+/// A static of a definition: not of a cell's statements, and not of a macro's making.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Static {
+    /// Where it is, as a path: `COUNTER`, `next_id::COUNTER`.
+    pub place: String,
+    /// Where an attribute of it may be inserted. No user's code of its line follows, if there is another such place.
+    pub attribute_at: usize,
+    /// The word `static`.
+    pub keyword: Range<usize>,
+    /// The definitions that it is made of, without comments, itself among them.
+    pub made_of: BTreeSet<String>,
+}
+
+/// What is found in a text.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Statics {
+    /// In the order of the text.
+    pub statics: Vec<Static>,
+    /// Where the path of each `thread_local!` begins whose statics are among them.
+    pub thread_locals: Vec<usize>,
+}
+
+/// The name with which evcxr's entry functions begin: what stands in them are statements of a cell.
+const ENTRY: &str = "run_user_code_";
+
+/// Finds the statics of these definitions.
+pub fn statics(text: &str) -> Statics {
+    let mut found = Statics::default();
+    if !text.contains("static") && !text.contains("thread_local") {
+        return found;
+    }
+    let root = SourceFile::parse(text, Edition::Edition2024).syntax_node();
+    let macros = root.descendants().filter_map(ast::MacroRules::cast);
+    let has_own_macro = macros.filter_map(|it| it.name()).any(|name| name.text() == "thread_local");
+    let known = Known::of(&root);
+    for node in root.descendants() {
+        if let Some(item) = ast::Static::cast(node.clone()) {
+            found.statics.extend(read(&root, &node, &item, 0, &known));
+        } else if let Some(call) = ast::MacroCall::cast(node.clone()).filter(|_| !has_own_macro)
+            && let Some((at, inner, begin)) = thread_local(&call)
+        {
+            let inner = SourceFile::parse(&inner, Edition::Edition2024).syntax_node();
+            let items: Vec<ast::Item> = inner.children().filter_map(ast::Item::cast).collect();
+            let each = items.iter().map(|item| match item {
+                ast::Item::Static(item) => read(&root, &node, item, begin, &known),
+                _ => None,
+            });
+            if let Some(statics) = each.collect::<Option<Vec<Static>>>().filter(|all| !all.is_empty()) {
+                found.statics.extend(statics);
+                found.thread_locals.push(at);
+            }
+        }
+    }
+    // Two of one name in one place (in two blocks of a function) are told apart by their order.
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    for one in &mut found.statics {
+        let count = seen.entry(one.place.clone()).or_default();
+        *count += 1;
+        if *count > 1 {
+            one.place = format!("{}#{count}", one.place);
+        }
+    }
+    found
+}
+
+/// Where the call's path begins, the text between its delimiters, and where that begins.
+fn thread_local(call: &ast::MacroCall) -> Option<(usize, String, usize)> {
+    let path = call.path()?;
+    let name: String = tokens(path.syntax()).collect();
+    if !["thread_local", "std::thread_local", "::std::thread_local"].contains(&name.as_str()) {
+        return None;
+    }
+    let first = path.syntax().descendants_with_tokens().filter_map(NodeOrToken::into_token);
+    let first = first.into_iter().find(|token| token.kind() == SyntaxKind::IDENT)?;
+    let tree = call.token_tree()?;
+    let text = tree.syntax().text().to_string();
+    let inner = text.get(1..text.len().checked_sub(1)?)?;
+    let is_closed = inner.trim_end().ends_with(';');
+    let inner = format!("{inner}{}", if is_closed { "" } else { "\n;" });
+    Some((first.text_range().start().into(), inner, usize::from(tree.syntax().text_range().start()) + 1))
+}
+
+/// `item` is in a text that begins at `begin` of the whole; `node` is what stands for it in the whole.
+fn read(root: &SyntaxNode, node: &SyntaxNode, item: &ast::Static, begin: usize, known: &Known) -> Option<Static> {
+    let (name, keyword) = (item.name()?, item.static_token()?);
+    item.ty()?;
+    item.body()?;
+    let attributes = item.syntax().children().filter_map(ast::Attr::cast);
+    let has_name = |attr: ast::Attr| {
+        words(&attr.syntax().text().to_string())
+            .any(|word| ["export_name", "no_mangle", "thread_local"].contains(&word))
+    };
+    if attributes.into_iter().any(has_name) {
+        return None;
+    }
+    let start = item.visibility().map_or(keyword.text_range(), |it| it.syntax().text_range()).start();
+    let start = begin + usize::from(start);
+    let mut place = vec![name.text().trim_start_matches("r#").to_owned()];
+    let mut near = Vec::new();
+    for above in node.ancestors().skip(1) {
+        near.extend(above.children().filter_map(ast::Item::cast));
+        let part = match ast::Item::cast(above) {
+            Some(ast::Item::Fn(it)) => it.name().map(|name| name.text().to_string()),
+            Some(ast::Item::Module(it)) => it.name().map(|name| name.text().to_string()),
+            Some(ast::Item::Trait(it)) => it.name().map(|name| name.text().to_string()),
+            Some(ast::Item::Const(it)) => Some(it.name().map_or("_".to_owned(), |name| name.text().to_string())),
+            Some(ast::Item::Impl(it)) => {
+                let parts = it.syntax().children_with_tokens();
+                let header = parts.take_while(|part| !ast::AssocItemList::can_cast(part.kind()));
+                let header: String = header.filter(|part| !part.kind().is_trivia()).map(|it| it.to_string()).collect();
+                Some(format!("<{header}>"))
+            }
+            Some(ast::Item::Static(_) | ast::Item::MacroCall(_) | ast::Item::ExternBlock(_)) => return None,
+            _ => None,
+        };
+        if part.as_ref().is_some_and(|part| part.starts_with(ENTRY)) {
+            return None;
+        }
+        place.extend(part);
+    }
+    place.reverse();
+    let keyword = begin + usize::from(keyword.text_range().start());
+    Some(Static {
+        place: place.join("::"),
+        attribute_at: place_before(root, start).unwrap_or(start),
+        keyword: keyword..keyword + "static".len(),
+        made_of: known.reached(spaced(item.syntax()), &near),
+    })
+}
+
+/// The end of what is before `start`, if that is on an earlier line.
+fn place_before(root: &SyntaxNode, start: usize) -> Option<usize> {
+    let mut token = root.token_at_offset(u32::try_from(start).ok()?.into()).right_biased()?.prev_token()?;
+    let mut between = String::new();
+    while token.kind().is_trivia() {
+        // A comment about what is around has to stay the first.
+        if token.text().starts_with("//!") || token.text().starts_with("/*!") {
+            return None;
+        }
+        between.push_str(token.text());
+        token = token.prev_token()?;
+    }
+    between.contains('\n').then_some(usize::from(token.text_range().end()))
+}
+
+/// Definitions by the name that reaches them.
+struct Known(BTreeMap<String, Vec<String>>);
+
+impl Known {
+    fn of(root: &SyntaxNode) -> Known {
+        let mut known = Known(BTreeMap::new());
+        root.children().filter_map(ast::Item::cast).for_each(|item| known.add(&item));
+        known
+    }
+
+    fn add(&mut self, item: &ast::Item) {
+        if let ast::Item::Use(it) = item {
+            let Some(tree) = it.use_tree() else { return };
+            let mut leaves = Vec::new();
+            imports(&tree, "", &mut leaves);
+            for (name, path) in leaves {
+                self.0.entry(name).or_default().push(format!("use {path}"));
+            }
+        } else if let Some(name) = Nature::of(item).name {
+            self.0.entry(name).or_default().push(spaced(item.syntax()));
+        }
+    }
+
+    /// `own` and all that it names, directly or not. An `impl` isn't a part of a value: it may come and go.
+    fn reached(&self, own: String, near: &[ast::Item]) -> BTreeSet<String> {
+        let mut nearer = Known(BTreeMap::new());
+        // What is at the top is known already.
+        let near =
+            near.iter().filter(|item| item.syntax().parent().is_some_and(|it| !ast::SourceFile::can_cast(it.kind())));
+        near.for_each(|item| nearer.add(item));
+        let mut reached = BTreeSet::new();
+        // A glob of another crate may bring any name; of the standard library's names there is one of each.
+        let mut new: Vec<String> = self.0.get("*").into_iter().flatten().cloned().chain([own]).collect();
+        while let Some(text) = new.pop() {
+            if reached.contains(&text) {
+                continue;
+            }
+            for word in words(&text) {
+                new.extend([&nearer, self].into_iter().filter_map(|known| known.0.get(word)).flatten().cloned());
+            }
+            reached.insert(text);
+        }
+        reached
+    }
+}
+
+/// The names that a tree brings, with the path of each; `*` for a glob of another crate.
+fn imports(tree: &ast::UseTree, before: &str, found: &mut Vec<(String, String)>) {
+    let path: String = tree.path().map(|path| tokens(path.syntax()).collect()).unwrap_or_default();
+    let path = [before, &path].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("::");
+    if let Some(list) = tree.use_tree_list() {
+        list.use_trees().for_each(|tree| imports(&tree, &path, found));
+    } else if tree.star_token().is_some() {
+        let first = path.trim_start_matches("::").split("::").next().unwrap_or_default();
+        if !["std", "core", "alloc", "px", "crate", "self", "super"].contains(&first) {
+            found.push(("*".into(), format!("{path}::*")));
+        }
+    } else {
+        let renamed = tree.rename().and_then(|it| it.name()).map(|name| name.text().to_string());
+        let last = path.trim_end_matches("::self").rsplit("::").next().unwrap_or_default().to_owned();
+        found.push((renamed.unwrap_or(last), path));
+    }
+}
+
+fn tokens(node: &SyntaxNode) -> impl Iterator<Item = String> {
+    let tokens = node.descendants_with_tokens().filter_map(NodeOrToken::into_token);
+    tokens.filter(|token| !token.kind().is_trivia()).map(|token| token.text().to_owned())
+}
+
+fn spaced(node: &SyntaxNode) -> String {
+    tokens(node).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests;

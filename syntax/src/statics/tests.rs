@@ -1,0 +1,78 @@
+use super::*;
+use proptest::prelude::*;
+
+fn places(text: &str) -> Vec<String> {
+    statics(text).statics.into_iter().map(|one| one.place).collect()
+}
+
+fn made_of(text: &str) -> Vec<String> {
+    statics(text).statics.remove(0).made_of.into_iter().collect()
+}
+
+#[test]
+fn statics_are_told_by_their_places() {
+    let text = "static A: u8 = 1; fn f() { static B: u8 = 1; { static B: u8 = 2; } } impl<T> S<T> { fn g() { static C: u8 = 3; } } mod m { pub static D: u8 = 1; } thread_local! { static E: u8 = 1; pub static F: u8 = const { 2 } } fn h() { std::thread_local!(static G: u8 = 1); }";
+    assert_eq!(places(text), ["A", "f::B", "f::B#2", "<impl<T>S<T>>::g::C", "m::D", "E", "F", "h::G"]);
+    for one in statics(text).statics {
+        assert_eq!(&text[one.keyword.clone()], "static");
+        assert!(text[one.attribute_at..].starts_with("static") || text[one.attribute_at..].starts_with("pub static"));
+    }
+    let found = statics(text).thread_locals;
+    assert!(text[found[0]..].starts_with("thread_local!") && text[found[1]..].starts_with("std::thread_local!"));
+}
+
+#[test]
+fn what_is_not_a_definition_of_rust_is_left_alone() {
+    assert_eq!(
+        places(
+            "extern \"C\" { static A: u8; } #[no_mangle] static B: u8 = 1; #[export_name = \"c\"] static C: u8 = 1;"
+        ),
+        [""; 0]
+    );
+    assert_eq!(places("fn run_user_code_3() { static A: u8 = 1; }"), [""; 0]);
+    assert_eq!(places("macro_rules! m { () => { static A: u8 = 1; } } m! { static B: u8 = 1; }"), [""; 0]);
+    assert_eq!(places("macro_rules! thread_local { ($($t:tt)*) => {} } thread_local! { static A: u8 = 1; }"), [""; 0]);
+    assert_eq!(places("thread_local! { fn f() {} static A: u8 = 1; }"), [""; 0]);
+    assert_eq!(places("static A; static B: u8; static"), [""; 0]);
+}
+
+#[test]
+fn a_static_is_made_of_what_its_type_and_initialiser_name() {
+    let text = "static A: Mutex<Own> = Mutex::new(own()); use std::sync::{Mutex, Arc as Mine}; struct Own(Inner); struct Inner; struct Other; fn own() -> Own { Own(Inner) }";
+    let all = [
+        "fn own ( ) -> Own { Own ( Inner ) }",
+        "static A : Mutex < Own > = Mutex :: new ( own ( ) ) ;",
+        "struct Inner ;",
+        "struct Own ( Inner ) ;",
+        "use std::sync::Mutex",
+    ];
+    assert_eq!(made_of(text), all);
+    let same = "/// Says.\nstruct Inner; impl Inner {} struct Own(  Inner); fn own() -> Own { Own(Inner) } use std::sync::*; use std::sync::Mutex; static A: Mutex<Own> = Mutex::new(own()/*!*/);";
+    let same: Vec<String> = made_of(same);
+    assert_eq!(same.iter().filter(|text| !text.contains("Says")).count(), all.len(), "{same:?}");
+    let near = "fn f() { struct Own; static A: Own = Own; }";
+    assert_eq!(made_of(near), ["static A : Own = Own ;", "struct Own ;"]);
+    assert_eq!(made_of("use other::*; static A: u8 = 1;"), ["static A : u8 = 1 ;", "use other::*"]);
+}
+
+#[test]
+fn an_attribute_goes_to_the_line_before_if_it_can() {
+    let at = |text: &str| statics(text).statics[0].attribute_at;
+    assert_eq!(at("fn f() { // says\n  /// doc\n  static A: u8 = 1; }"), 8);
+    assert_eq!(at("fn f() {\n//! inner\nstatic A: u8 = 1; }"), 19);
+    assert_eq!(at("static A: u8 = 1;"), 0);
+    assert_eq!(at("thread_local! {\n    static A: u8 = 1;\n}"), 15);
+}
+
+proptest! {
+    #[test]
+    fn any_text_has_places(parts in prop::collection::vec(
+        prop::sample::select(vec!["static ", "A", ": u8", " = 1", ";", "thread_local!", "{", "}", "(", ")", "fn f()", "é", "\n", "use ", "::", "*", "impl ", "mod m", "#[", "]", "\"", "//!", "std"]), 0..40))
+    {
+        let text: String = parts.concat();
+        for one in statics(&text).statics {
+            prop_assert!(text.is_char_boundary(one.attribute_at));
+            prop_assert_eq!(&text[one.keyword], "static");
+        }
+    }
+}

@@ -1,0 +1,93 @@
+"""Statics of definitions are one for all cells of a worker."""
+
+from conftest import start_kernel
+
+
+def said(kernel, code):
+    return kernel.run(code).ok().text.strip()
+
+
+DEFINITIONS = """
+use std::sync::{atomic::{AtomicU32, Ordering}, LazyLock, Mutex, OnceLock};
+use std::cell::{Cell, RefCell};
+static N: AtomicU32 = AtomicU32::new(0);
+static ALL: LazyLock<Mutex<Vec<u32>>> = LazyLock::new(Default::default);
+static ONCE: OnceLock<String> = OnceLock::new();
+static mut RAW: u32 = 1;
+fn next() -> u32 { static C: AtomicU32 = AtomicU32::new(0); C.fetch_add(1, Ordering::SeqCst) }
+mod m {
+    std::thread_local! {
+        pub static KEY: std::cell::RefCell<Vec<u32>> = std::cell::RefCell::new(vec![]);
+    }
+}
+mod k { thread_local! { pub static PLAIN: std::cell::Cell<u32> = const { std::cell::Cell::new(7) } } }
+use k::PLAIN;
+fn local() -> u32 { thread_local!(static L: Cell<u32> = Cell::new(1)); L.set(L.get() * 2); L.get() }
+fn with(key: &'static std::thread::LocalKey<Cell<u32>>) -> u32 { key.get() }
+"""
+
+
+def test_statics_keep_their_values(kernel):
+    kernel.run(DEFINITIONS).ok()
+    change = """
+        N.fetch_add(1, Ordering::SeqCst);
+        ALL.lock().unwrap().push(next());
+        unsafe { RAW *= 3 };
+        PLAIN.set(PLAIN.get() + 1);
+        m::KEY.with_borrow_mut(|all| all.push(with(&PLAIN)));
+    """
+    kernel.run(change + "ONCE.set(\"first\".to_string()).is_ok()").ok()
+    kernel.run(change + "let unchanged = ONCE.set(\"second\".to_string()).is_err(); local();").ok()
+    shown = said(kernel, 'println!("{} {:?} {:?} {} {:?} {} {}", N.load(Ordering::SeqCst), ALL.lock().unwrap(), ONCE.get(), unsafe { RAW }, m::KEY.take(), local(), unchanged);')
+    assert shown == '2 [0, 1] Some("first") 9 [8, 9] 4 true'
+    # Other threads have values of their own.
+    assert said(kernel, "std::thread::spawn(|| { PLAIN.set(PLAIN.get() + 10); PLAIN.get() }).join().unwrap() + PLAIN.get()") == "26"
+
+
+def test_an_edit_begins_anew_and_is_said(kernel):
+    kernel.run("use std::sync::Mutex; struct Own(u32); static OWN: Mutex<Own> = Mutex::new(Own(1));").ok()
+    kernel.run("static OTHER: Mutex<u32> = Mutex::new(1);").ok()
+    kernel.run("OWN.lock().unwrap().0 = 1065353216; *OTHER.lock().unwrap() = 5;").ok()
+    assert said(kernel, "impl Own { fn text(&self) -> String { format!(\"{}\", self.0) } } println!(\"{}\", OWN.lock().unwrap().text());") == "1065353216"
+    shown = said(kernel, "static OTHER: Mutex<u32> = Mutex::new(1); *OTHER.lock().unwrap()")
+    assert shown == "5"
+    shown = said(kernel, "struct Own(f32); static OWN: Mutex<Own> = Mutex::new(Own(2.5));")
+    assert "`OWN` begins anew" in shown and "OTHER" not in shown
+    assert said(kernel, "OWN.lock().unwrap().0") == "2.5"
+    assert said(kernel, "*OTHER.lock().unwrap()") == "5"
+
+
+def test_places_stay_the_users(kernel):
+    kernel.run("use std::sync::atomic::*;\nfn f(n: u32) -> u32 { static C: AtomicU32 = AtomicU32::new(1); C.load(Ordering::SeqCst) / n }").ok()
+    text = kernel.run("f(0)").failed().text
+    assert "divide by zero" in text and "chorus_static" not in text
+    assert "static C: AtomicU32" in text, text
+    text = kernel.run("fn g() { static C: AtomicU32 = AtomicU32::new(1); let x: u8 = C; }").failed().text
+    assert "chorus_static" not in text and "mismatched types" in text, text
+    # A function that is exported is the newest, not the first one that was loaded.
+    kernel.run('#[unsafe(no_mangle)] extern "C" fn exported() -> u32 { 1 }').ok()
+    assert said(kernel, "exported()") == "1"
+    kernel.run('#[unsafe(no_mangle)] extern "C" fn exported() -> u32 { 2 }').ok()
+    assert said(kernel, "exported()") == "2"
+
+
+def test_a_fresh_worker_begins_anew_and_a_snapshot_goes_on(installed):
+    with start_kernel(env={"CHORUS_ENGINES": "1"}) as kernel:
+        kernel.run(DEFINITIONS).ok()
+        assert [said(kernel, "%px next()").splitlines()[-1][-1] for _ in range(3)] == ["0", "1", "2"]
+        # Only a worker with variables has a snapshot.
+        kernel.run("%px let kept = next();").ok()
+        kernel.run("%px std::process::abort()").failed()
+        assert said(kernel, "%px next() + kept")[-1] == "7"
+        # The notebook's worker has its own.
+        assert said(kernel, "next()") == "0"
+
+
+def test_objects_from_the_cache_share_statics(installed, tmp_path, monkeypatch):
+    monkeypatch.setenv("CHORUS_CACHE_DIR", str(tmp_path / "cache"))
+    for kept in (False, True):
+        with start_kernel() as kernel:
+            kernel.run(DEFINITIONS).ok()
+            assert [said(kernel, "next()") for _ in range(3)] == ["0", "1", "2"], kept
+            # And one that is compiled now is about the same static.
+            assert said(kernel, f"next() + {10 * kept}") == ("13" if kept else "3")
