@@ -123,9 +123,9 @@ impl Live {
             Err(reason) => Err(reason),
         };
         match thawed {
-            Ok(()) => {
+            Ok(decoder) => {
                 let snapshot = Err(NoSnapshot::NotYet);
-                (Some(Live { ready: true, snapshot, ..Live::new(process) }), Aftermath::Restored)
+                (Some(Live { ready: true, snapshot, decoder, ..Live::new(process) }), Aftermath::Restored)
             }
             Err(reason) => {
                 process.end().await;

@@ -154,9 +154,9 @@ impl Process {
         }
     }
 
-    /// Has a frozen copy become the worker, once its death is known and all that it said has been read. After an error,
-    /// there is none.
-    pub async fn thaw(&mut self, copy: u32) -> io::Result<()> {
+    /// Has a frozen copy become the worker, once its death is known and all that it said has been read. Returns what was
+    /// read of what it says next. After an error, there is none.
+    pub async fn thaw(&mut self, copy: u32) -> io::Result<Decoder> {
         if self.reaped {
             return Err(io::Error::other("the process that kept the snapshot was killed as well"));
         }
@@ -186,7 +186,7 @@ impl Process {
             let (mut decoder, mut buffer) = (Decoder::default(), [0; 64]);
             loop {
                 match decoder.next()? {
-                    Some(FromWorker::Ready { pid }) => return Ok(pid),
+                    Some(FromWorker::Ready { pid }) => return Ok((pid, decoder)),
                     Some(_) => return Err(io::Error::other("the snapshot isn't one")),
                     None => {}
                 }
@@ -200,10 +200,13 @@ impl Process {
             }
         };
         match tokio::time::timeout(THAW_LIMIT, thawed).await {
-            Ok(pid) => self.worker = Some(pid?),
-            Err(_) => return Err(io::Error::other("the snapshot didn't carry on in time")),
+            Ok(thawed) => {
+                let (pid, decoder) = thawed?;
+                self.worker = Some(pid);
+                Ok(decoder)
+            }
+            Err(_) => Err(io::Error::other("the snapshot didn't carry on in time")),
         }
-        Ok(())
     }
 
     /// Kills the worker and all that belongs to it, and waits for its end.

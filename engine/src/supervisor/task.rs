@@ -383,6 +383,8 @@ impl Task {
                 Some(live) => {
                     self.shared.pid.store(live.process.pid(), Ordering::Release);
                     self.live = Some(live);
+                    // It may have taken a snapshot already.
+                    self.hear();
                     Ok(())
                 }
                 None => self.start_worker().await,
