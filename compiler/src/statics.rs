@@ -12,6 +12,9 @@ const MARK: &str = "#[unsafe(export_name = \"chorus_static_";
 const MARK_ENDS: &str = "\")]";
 /// Of the name, behind its beginning.
 const DIGITS: usize = 32;
+/// Tells workers that an object shares statics, so that they keep a snapshot although there may be no variables. Its own
+/// last line.
+const MARKER: &str = "#[unsafe(export_name = \"chorus_statics\")] static CHORUS_STATICS: u8 = 0;\n";
 /// Before `thread_local!` or `std::thread_local!`: px has a macro with each of these names.
 const KEY: &str = "px::shared_";
 
@@ -45,7 +48,7 @@ pub(crate) fn share(source: &str, versions: impl Fn() -> String, toolchain: &[u8
     for (at, inserted) in &insertions {
         text.is_char_boundary(*at).then(|| text.insert_str(*at, inserted))?;
     }
-    Some(text)
+    Some(text + MARKER)
 }
 
 /// What `Cargo.lock` says of each package, by the crate's name.
@@ -61,7 +64,7 @@ fn packages(lock: &str) -> BTreeMap<String, Vec<&str>> {
 
 /// The text without what [`share`] inserted.
 pub(crate) fn unmarked(text: &str) -> String {
-    let (mut left, mut rest) = (String::with_capacity(text.len()), text);
+    let (mut left, mut rest) = (String::with_capacity(text.len()), text.strip_suffix(MARKER).unwrap_or(text));
     while let Some((at, length)) = next_mark(rest) {
         left.push_str(&rest[..at]);
         rest = &rest[at + length..];

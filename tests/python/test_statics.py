@@ -22,6 +22,7 @@ mod m {
 }
 mod k { thread_local! { pub static PLAIN: std::cell::Cell<u32> = const { std::cell::Cell::new(7) } } }
 use k::PLAIN;
+thread_local! { static TOP: Cell<u32> = Cell::new(20) }
 fn local() -> u32 { thread_local!(static L: Cell<u32> = Cell::new(1)); L.set(L.get() * 2); L.get() }
 fn with(key: &'static std::thread::LocalKey<Cell<u32>>) -> u32 { key.get() }
 """
@@ -34,12 +35,14 @@ def test_statics_keep_their_values(kernel):
         ALL.lock().unwrap().push(next());
         unsafe { RAW *= 3 };
         PLAIN.set(PLAIN.get() + 1);
+        TOP.set(TOP.get() + 1);
         m::KEY.with_borrow_mut(|all| all.push(with(&PLAIN)));
     """
     kernel.run(change + "ONCE.set(\"first\".to_string()).is_ok()").ok()
     kernel.run(change + "let unchanged = ONCE.set(\"second\".to_string()).is_err(); local();").ok()
-    shown = said(kernel, 'println!("{} {:?} {:?} {} {:?} {} {}", N.load(Ordering::SeqCst), ALL.lock().unwrap(), ONCE.get(), unsafe { RAW }, m::KEY.take(), local(), unchanged);')
-    assert shown == '2 [0, 1] Some("first") 9 [8, 9] 4 true'
+    shown = said(kernel, 'println!("{} {:?} {:?} {} {:?} {} {}", N.load(Ordering::SeqCst), ALL.lock().unwrap(), ONCE.get(), unsafe { RAW }, m::KEY.take(), local(), TOP.get());')
+    assert said(kernel, "unchanged") == "true"
+    assert shown == '2 [0, 1] Some("first") 9 [8, 9] 4 22'
     # Other threads have values of their own.
     assert said(kernel, "std::thread::spawn(|| { PLAIN.set(PLAIN.get() + 10); PLAIN.get() }).join().unwrap() + PLAIN.get()") == "26"
 
@@ -75,9 +78,10 @@ def test_a_fresh_worker_begins_anew_and_a_snapshot_goes_on(installed):
     with start_kernel(env={"CHORUS_ENGINES": "1"}) as kernel:
         kernel.run(DEFINITIONS).ok()
         assert [said(kernel, "%px next()").splitlines()[-1][-1] for _ in range(3)] == ["0", "1", "2"]
-        # Only a worker with variables has a snapshot.
-        kernel.run("%px let kept = next();").ok()
+        # There is no variable, and a snapshot all the same.
         kernel.run("%px std::process::abort()").failed()
+        kernel.run("%px let kept = next();").ok()
+        kernel.run("%px next(); std::process::abort()").failed()
         assert said(kernel, "%px next() + kept")[-1] == "7"
         # The notebook's worker has its own.
         assert said(kernel, "next()") == "0"

@@ -11,7 +11,8 @@ fn shared(text: &str) -> String {
 fn statics_get_names_on_the_lines_where_they_are() {
     let text = shared(TEXT);
     let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(lines.len(), TEXT.lines().count());
+    assert_eq!(lines.len(), TEXT.lines().count() + 1);
+    assert_eq!(lines.last(), MARKER.lines().last().as_ref());
     assert!(lines[1].starts_with("fn f() {#[unsafe(export_name = \"chorus_static_") && lines[1].ends_with("\")]"));
     assert_eq!(lines[2], "    static A: u8 = 1; é(&A)");
     assert!(lines[4].starts_with("px::shared_thread_local! { #[unsafe("), "{text}");

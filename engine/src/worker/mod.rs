@@ -50,7 +50,7 @@ fn serve(mut channel: UnixStream, mut snapshots: Snapshots) -> ! {
     let mut changed = false;
     let mut me = begin(&channel);
     loop {
-        let wanted = changed && policy != SnapshotPolicy::Off && objects.have_variables();
+        let wanted = changed && policy != SnapshotPolicy::Off && objects.have_values();
         if wanted && !inbox::has_load() && !is_readable_within(&channel, IDLE_MS) {
             changed = false;
             if snapshots.take(policy, &mut channel) {
@@ -67,7 +67,7 @@ fn serve(mut channel: UnixStream, mut snapshots: Snapshots) -> ! {
         policy = wanted;
         // It leaves the variables as they are, so the snapshot of before it stays right.
         let is_function = matches!(entry, Entry::Function(_));
-        if snapshots.provide(policy, objects.have_variables(), &mut channel) {
+        if snapshots.provide(policy, objects.have_values(), &mut channel) {
             // What was to run when this copy was made killed the original.
             (me, changed) = (begin(&channel), true);
             continue;

@@ -22,11 +22,13 @@ type Attach = unsafe extern "C" fn(*const px::host::Host);
 pub struct Objects {
     preloaded: HashSet<PathBuf>,
     variables: *mut c_void,
+    /// Whether any object has statics that it shares with others.
+    statics: bool,
 }
 
 impl Default for Objects {
     fn default() -> Objects {
-        Objects { preloaded: HashSet::new(), variables: std::ptr::null_mut() }
+        Objects { preloaded: HashSet::new(), variables: std::ptr::null_mut(), statics: false }
     }
 }
 
@@ -51,9 +53,9 @@ impl Cell {
 }
 
 impl Objects {
-    /// Whether a cell has stored variables.
-    pub fn have_variables(&self) -> bool {
-        !self.variables.is_null()
+    /// Whether cells have left values for each other, in variables or statics.
+    pub fn have_values(&self) -> bool {
+        self.statics || !self.variables.is_null()
     }
 
     /// Loads an object and what it needs, and attaches it to this worker. An error is a sentence.
@@ -69,6 +71,8 @@ impl Objects {
         // SAFETY: px gave both these types.
         let (attach, flush) =
             unsafe { (library.get::<Attach>(b"chorus_px_attach").ok(), library.get::<Flush>(b"chorus_px_flush").ok()) };
+        // SAFETY: it is only asked whether it is there.
+        self.statics |= unsafe { library.get::<*const u8>(b"chorus_statics") }.is_ok();
         let entry = match entry {
             Entry::Cell(symbol) => {
                 // SAFETY: the compiler gave the entry this type.
