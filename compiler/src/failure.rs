@@ -64,6 +64,7 @@ pub(crate) fn diagnostics(
             *error = said;
         }
         wording::purge(error);
+        wording::place(error, &parsed, cell);
         let about_display = ["`Debug`", "`std::fmt::Display`"].iter().any(|name| error.message.contains(name));
         if let (true, true, Some(result)) = (error.spans.is_empty(), about_display, &result) {
             // evcxr shows the cell's result in code of its own, where rustc finds the error.
@@ -80,6 +81,10 @@ pub(crate) fn diagnostics(
             error.notes.extend((!what_next.is_empty()).then(|| format!("help: {what_next}")));
         }
     }
+    if errors.iter().any(|error| !error.spans.is_empty()) {
+        // The others follow from these, in what evcxr writes around the cell.
+        errors.retain(|error| !error.spans.is_empty());
+    }
     errors
 }
 
@@ -89,19 +94,28 @@ pub(crate) fn broken(cell: &Cell, text: &CellText<'_>) -> Option<Failure> {
     Some(Failure::from(of_broken(broken, text)))
 }
 
+/// Of a bracket that ends at what isn't the user's.
+const UNCLOSED: &str = "unclosed delimiter";
+
 fn of_broken(broken: &Broken, text: &CellText<'_>) -> Diagnostic {
     let also = broken.also.iter().map(|(piece, label)| (piece, label));
     let places = std::iter::once((&broken.piece, &broken.label)).chain(also);
     let places = places.map(|(piece, label)| whole(&mapped(piece, text), label));
     // What is generated around the user's text may be what closes an open bracket.
     let last = text.users.1.min(text.cell.lines().count().max(1));
-    let mut spans: Vec<Span> = places.filter(|span| (text.users.0..=last).contains(&span.line)).collect();
+    let is_users = |span: &Span| (text.users.0..=last).contains(&span.line);
+    let mut spans: Vec<Span> = places.collect();
+    let unclosed = !spans.first().is_some_and(is_users) && broken.also.is_some();
+    spans.retain(is_users);
     spans.iter_mut().enumerate().for_each(|(at, span)| span.primary = at == 0);
+    if unclosed {
+        spans.iter_mut().for_each(|span| span.label = UNCLOSED.into());
+    }
     Diagnostic {
         code: broken.code.map(str::to_owned),
         spans,
         notes: broken.help.iter().map(|help| format!("help: {help}")).collect(),
-        ..Diagnostic::error(broken.message.as_str())
+        ..Diagnostic::error(if unclosed { UNCLOSED } else { broken.message.as_str() })
     }
 }
 

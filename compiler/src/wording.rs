@@ -1,6 +1,6 @@
 //! Keeps what evcxr writes around a cell out of what users read of it.
 
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, ELSEWHERE};
 use crate::failure::{mapped, whole};
 use crate::types::CellText;
 use chorus_syntax::{Cell, RETURNS};
@@ -44,7 +44,9 @@ pub(crate) fn of_message(message: &str, parsed: &Cell, cell: &CellText<'_>) -> D
     let name = what.split_once("ariable `").and_then(|(_, rest)| rest.split('`').next()).unwrap_or_default();
     let binds = |bound: &&(String, Vec<String>)| bound.1.iter().any(|bound| bound == name);
     let Some(statement) = parsed.uses.iter().rposition(|bound| binds(&bound)) else {
-        return Diagnostic::error(message);
+        let mut error = Diagnostic::error(message);
+        place(&mut error, parsed, cell);
+        return error;
     };
     let place = parsed.statements.get(statement).map(|piece| whole(&mapped(piece, cell), ""));
     let next = next.replace("prevent evcxr from attempting to persist", "spare the notebook keeping");
@@ -52,6 +54,33 @@ pub(crate) fn of_message(message: &str, parsed: &Cell, cell: &CellText<'_>) -> D
         spans: place.into_iter().collect(),
         notes: (!next.is_empty()).then(|| format!("help: {next}")).into_iter().collect(),
         ..Diagnostic::error(what)
+    }
+}
+
+/// The place of an error for which evcxr has none: it writes imports and attributes anew.
+pub(crate) fn place(error: &mut Diagnostic, parsed: &Cell, cell: &CellText<'_>) {
+    let name = error.message.split('`').nth(1).unwrap_or_default();
+    let piece = match error.code.as_deref() {
+        _ if !error.spans.is_empty() => None,
+        Some("E0554" | "E0635") => parsed.attributes.first(),
+        Some("E0432" | "E0433" | "E0603") => {
+            let is_it = |import: &str| import.strip_prefix("use ").is_some_and(|path| path.starts_with(name));
+            let item = parsed.items.iter().find(|item| item.imports.iter().any(|import| is_it(&import.text)));
+            item.map(|item| &item.piece)
+        }
+        None => {
+            let is_it = |text: &str| text.split_once("extern crate ").is_some_and(|(_, rest)| rest.starts_with(name));
+            parsed.items.iter().map(|item| &item.piece).find(|piece| !name.is_empty() && is_it(&piece.text))
+        }
+        Some(_) => None,
+    };
+    let Some(piece) = piece else { return };
+    error.spans.push(whole(&mapped(piece, cell), ""));
+    error.notes.retain(|note| note != ELSEWHERE);
+    let adds = |note: &&mut String| note.contains("`cargo add ");
+    if let Some(note) = error.notes.iter_mut().find(adds) {
+        let name = name.split("::").next().unwrap_or_default();
+        *note = format!("help: `:dep {name}` in a cell of its own, or above this one, brings the crate `{name}`");
     }
 }
 
@@ -72,6 +101,21 @@ mod tests {
         assert_eq!((error.spans[0].line, error.spans[0].column), (2, 3));
         assert_eq!(error.notes, ["help: Box it. You can spare the notebook keeping\nit"]);
         assert_eq!(of_message("no\nway", &Cell::parse(text), &cell(text)), Diagnostic::error("no\nway"));
+    }
+
+    #[test]
+    fn imports_and_attributes_are_placed() {
+        let text = "#![feature(x)]\nextern crate none;\nuse std::io; use a::{b, c};";
+        let placed = |code: Option<&str>, message: &str| {
+            let mut error = Diagnostic { code: code.map(str::to_owned), ..Diagnostic::error(message) };
+            place(&mut error, &Cell::parse(text), &cell(text));
+            error.spans.first().map(|span| (span.line, span.column))
+        };
+        assert_eq!(placed(Some("E0554"), "`#![feature]` may not be used"), Some((1, 1)));
+        assert_eq!(placed(Some("E0432"), "unresolved import `a::c`"), Some((3, 14)));
+        assert_eq!(placed(None, "no matching package named `none` found"), Some((2, 1)));
+        assert_eq!(placed(Some("E0432"), "unresolved import `z`"), None);
+        assert_eq!(placed(None, "interrupted"), None);
     }
 
     #[test]

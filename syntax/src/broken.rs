@@ -215,6 +215,16 @@ pub(crate) fn returns(rust: &str, statements: &SyntaxNode) -> (Vec<Piece>, Optio
     (found.iter().map(|found| place(found.syntax())).collect(), broken)
 }
 
+/// A cell that ends early doesn't get to keep its variables, and later cells would count on them.
+pub(crate) fn of_return(variable: &str, piece: &Piece) -> Broken {
+    Broken {
+        piece: piece.clone(),
+        message: format!("a cell that defines variables can't return early: there would be no `{variable}`"),
+        help: Some("put what may be left out into a block: `'rest: { ... break 'rest; ... }`"),
+        ..Broken::default()
+    }
+}
+
 /// How cells end.
 pub const RETURNS: &str = "a cell's result is the value of its last expression; `return;` ends it early, and \
                            `return Ok(())` does where the notebook has used `?`";
@@ -358,12 +368,18 @@ mod tests {
 
     #[test]
     fn a_cell_returns_nothing() {
-        for (text, column) in [("return 5;", 8), ("if a { return x }", 15), ("let a = return (1, 2);", 16)] {
+        for (text, column) in [("return 5;", 8), ("if a { return x }", 15), ("{ let a = return (1, 2); }", 18)] {
             assert_eq!(broken(text), Some(("a cell doesn't return values".into(), 1, column)), "{text}");
         }
         for text in
             ["return;", "return ();", "return f();", "|| return 5;", "fn f() -> u8 { return 5 }", "async { return 5 };"]
         {
+            assert_eq!(broken(text), None, "{text}");
+        }
+        for text in ["let a = 1; if a == 1 { return; } a", "if a { return Ok(()) } let b = 1;"] {
+            assert!(broken(text).unwrap().0.starts_with("a cell that defines variables can't return early"), "{text}");
+        }
+        for text in ["let a = || { return; };", "if a { return; }", "'rest: { let a = 1; break 'rest; }"] {
             assert_eq!(broken(text), None, "{text}");
         }
         assert_eq!(Cell::parse("if a { return Ok(()) } || return 1;").returns.len(), 1);

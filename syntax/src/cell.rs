@@ -146,6 +146,9 @@ impl Cell {
         }
         let (returns, broken) = broken::returns(&cell.rust, &statements);
         cell.broken = cell.broken.or_else(|| broken::of_names(&named)).or(broken);
+        if let (Some(binding), Some(piece), None) = (cell.lets.first(), returns.first(), &cell.broken) {
+            cell.broken = Some(broken::of_return(&binding.name, piece));
+        }
         cell.returns = returns;
         cell
     }

@@ -3,7 +3,7 @@
 //! Each change keeps every other character in its line and column, so that rustc's places are the user's.
 
 use crate::cell::WRAPPER;
-use ra_ap_syntax::ast::{self, AstNode};
+use ra_ap_syntax::ast::{self, AstNode, AstToken};
 use ra_ap_syntax::{Edition, NodeOrToken, Parse, SourceFile, SyntaxKind, SyntaxNode};
 use std::ops::Range;
 
@@ -11,7 +11,7 @@ use std::ops::Range;
 pub(crate) fn tidy(mut rust: String) -> (String, Parse<SourceFile>) {
     let parsed = parse(&rust);
     let Some(list) = statements(&parsed) else { return (rust, parsed) };
-    let blanks: Vec<usize> = stray_semicolons(&list).collect();
+    let blanks: Vec<usize> = stray_semicolons(&list).chain(docs_of_nothing(&list)).collect();
     let last = list.children().last().filter(wants_semicolon);
     let missing = last.and_then(|node| usize::from(node.text_range().end()).checked_sub(WRAPPER.len()));
     // What goes on to the wrapper's end isn't whole.
@@ -51,6 +51,13 @@ fn stray_semicolons(list: &SyntaxNode) -> impl Iterator<Item = usize> {
         }
         _ => None,
     })
+}
+
+/// The marks by which a comment documents something, where there is no item to document: rustc wants one.
+fn docs_of_nothing(list: &SyntaxNode) -> impl Iterator<Item = usize> {
+    let comments = list.children_with_tokens().filter_map(|part| ast::Comment::cast(part.into_token()?));
+    let docs = comments.filter(|comment| comment.kind().doc.is_some());
+    docs.filter_map(|doc| (usize::from(doc.syntax().text_range().start()) + 2).checked_sub(WRAPPER.len()))
 }
 
 /// Whether a cell's last statement lacks the semicolon that it should end with.
@@ -120,6 +127,9 @@ mod tests {
             ("struct S { a: u8 };", "struct S { a: u8 } "),
             ("#[allow(unused)] { 1 }", "#[allow(unused)] { 1 };"),
             ("extern crate alloc;\n1", "use px::alloc     ;\n1"),
+            ("//! in\n1\n/// end", "//  in\n1\n//  end"),
+            ("/** a */ let x = 1;", "/*  a */ let x = 1;"),
+            ("/// f\nfn f() {}", "/// f\nfn f() {}"),
             ("extern crate std as s", "use px::std      as s;"),
         ] {
             assert_eq!(tidy(text.into()).0, expected, "{text}");
@@ -155,7 +165,7 @@ mod tests {
             let cell = Cell::parse(&text);
             let mut user = text.chars().peekable();
             for c in cell.rust.chars() {
-                if user.peek() == Some(&c) || (c == ' ' && matches!(user.peek(), Some(';' | '#' | '!' | '/'))) {
+                if user.peek() == Some(&c) || (c == ' ' && matches!(user.peek(), Some(';' | '#' | '!' | '/' | '*'))) {
                     user.next();
                 } else if c != ';' && cell.commands.is_empty() && !text.starts_with("#!") {
                     prop_assert!(false, "{:?} became {:?}", text, cell.rust);
