@@ -168,11 +168,7 @@ impl Diagnostic {
                     column,
                     end_line: line + (span.end_line - span.start_line),
                     end_column: (column + span.end_column).saturating_sub(span.start_column),
-                    label: if message.label.ends_with(&diagnostic.message) {
-                        String::new()
-                    } else {
-                        message.label.clone()
-                    },
+                    label: label_of(&message.label, &diagnostic.message),
                     primary: message.is_primary,
                     text,
                     cell: entry.map(|_| cell),
@@ -189,8 +185,7 @@ impl Diagnostic {
                 cell: None,
                 end_line: lines.in_cell(span.end_line).unwrap_or(line),
                 end_column: span.end_column,
-                // Where rustc has no label, evcxr repeats the message.
-                label: if message.label.ends_with(&diagnostic.message) { String::new() } else { message.label.clone() },
+                label: label_of(&message.label, &diagnostic.message),
                 primary: message.is_primary,
                 text: line.checked_sub(1).and_then(|at| lines.lines.get(at)).copied().unwrap_or_default().to_owned(),
             });
@@ -235,6 +230,11 @@ impl Diagnostic {
         }
         diagnostic
     }
+}
+
+/// Where rustc has no label, evcxr repeats the message.
+fn label_of(label: &str, message: &str) -> String {
+    if label.ends_with(message) { String::new() } else { label.to_owned() }
 }
 
 /// Whether the message is that of a trait of px that says which types travel, or can be in parts.

@@ -5,7 +5,8 @@ use crate::diagnostic::{Diagnostic, Level, LineMap, Span};
 use crate::namespace::{Member, Namespaces};
 use crate::source_map::MappedPiece;
 use crate::types::CellText;
-use chorus_syntax::{Cell, Piece};
+use crate::wording;
+use chorus_syntax::{Broken, Cell, Piece};
 
 /// Why a cell wasn't compiled. Nothing was run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,19 +42,29 @@ pub(crate) fn diagnostics(
     members: &[Member],
 ) -> Vec<Diagnostic> {
     let lines = LineMap { prefix, first_line: cell.first_line, lines: cell.cell.lines().collect() };
+    let parsed = Cell::parse(cell.text);
     let mut errors: Vec<Diagnostic> = match error {
         evcxr::Error::CompilationErrors(errors) => {
             errors.iter().map(|error| Diagnostic::from_evcxr(error, &lines)).collect()
         }
-        other => vec![Diagnostic::error(other.to_string())],
+        other => vec![wording::of_message(&other.to_string(), &parsed, cell)],
     };
     errors.dedup();
     if errors.iter().any(|error| error.level == Level::Error) {
         // A warning, perhaps of another cell, isn't what keeps this one from running.
         errors.retain(|error| error.level == Level::Error);
     }
-    let result = Cell::parse(cell.text).result().map(|piece| mapped(piece, cell));
+    if let Some(suspect) = parsed.suspect.as_ref().filter(|_| errors.iter().all(|error| error.spans.is_empty())) {
+        // rustc stumbled over what evcxr writes behind the cell.
+        return vec![of_broken(suspect, cell)];
+    }
+    let result = parsed.result().map(|piece| mapped(piece, cell));
     for error in &mut errors {
+        if let Some(said) = wording::of_return(error, &parsed, cell) {
+            *error = said;
+        }
+        wording::purge(error);
+        wording::place(error, &parsed, cell);
         let about_display = ["`Debug`", "`std::fmt::Display`"].iter().any(|name| error.message.contains(name));
         if let (true, true, Some(result)) = (error.spans.is_empty(), about_display, &result) {
             // evcxr shows the cell's result in code of its own, where rustc finds the error.
@@ -70,27 +81,55 @@ pub(crate) fn diagnostics(
             error.notes.extend((!what_next.is_empty()).then(|| format!("help: {what_next}")));
         }
     }
+    if errors.iter().any(|error| !error.spans.is_empty()) {
+        // The others follow from these, in what evcxr writes around the cell.
+        errors.retain(|error| !error.spans.is_empty());
+    }
     errors
 }
 
-/// What evcxr would drop without a word.
+/// What only we can say.
 pub(crate) fn broken(cell: &Cell, text: &CellText<'_>) -> Option<Failure> {
     let broken = cell.broken.as_ref()?;
-    let place = whole(&mapped(&broken.piece, text), broken.label);
-    Some(Failure::from(Diagnostic { spans: vec![place], ..Diagnostic::error(broken.message) }))
+    Some(Failure::from(of_broken(broken, text)))
+}
+
+/// Of a bracket that ends at what isn't the user's.
+const UNCLOSED: &str = "unclosed delimiter";
+
+fn of_broken(broken: &Broken, text: &CellText<'_>) -> Diagnostic {
+    let also = broken.also.iter().map(|(piece, label)| (piece, label));
+    let places = std::iter::once((&broken.piece, &broken.label)).chain(also);
+    let places = places.map(|(piece, label)| whole(&mapped(piece, text), label));
+    // What is generated around the user's text may be what closes an open bracket.
+    let last = text.users.1.min(text.cell.lines().count().max(1));
+    let is_users = |span: &Span| (text.users.0..=last).contains(&span.line);
+    let mut spans: Vec<Span> = places.collect();
+    let unclosed = !spans.first().is_some_and(is_users) && broken.also.is_some();
+    spans.retain(is_users);
+    spans.iter_mut().enumerate().for_each(|(at, span)| span.primary = at == 0);
+    if unclosed {
+        spans.iter_mut().for_each(|span| span.label = UNCLOSED.into());
+    }
+    Diagnostic {
+        code: broken.code.map(str::to_owned),
+        spans,
+        notes: broken.help.iter().map(|help| format!("help: {help}")).collect(),
+        ..Diagnostic::error(if unclosed { UNCLOSED } else { broken.message.as_str() })
+    }
 }
 
 /// A piece of the cell with its place in the notebook.
 pub(crate) fn mapped(piece: &Piece, cell: &CellText<'_>) -> MappedPiece {
     let CellText { count, first_line, cell, users, .. } = *cell;
     let line = piece.line + first_line - 1;
-    let lines = piece.text.lines().enumerate().map(|(index, _)| (line + index).checked_sub(1));
+    let lines = (0..piece.text.lines().count().max(1)).map(|index| (line + index).checked_sub(1));
     let shown = lines.map(|at| at.and_then(|at| cell.lines().nth(at)).unwrap_or_default()).collect::<Vec<_>>();
     MappedPiece { cell: count, line, column: piece.column, text: piece.text.clone(), users, shown: shown.join("\n") }
 }
 
 /// The place of a piece's first line.
-fn whole(piece: &MappedPiece, label: &str) -> Span {
+pub(crate) fn whole(piece: &MappedPiece, label: &str) -> Span {
     let first = piece.text.lines().next().unwrap_or_default();
     Span {
         line: piece.line,

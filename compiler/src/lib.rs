@@ -32,6 +32,7 @@ mod toolchain;
 mod tools;
 mod trial;
 mod types;
+mod wording;
 mod work;
 
 pub use backtrace::Call;

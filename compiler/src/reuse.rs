@@ -81,6 +81,10 @@ impl Reuse {
         for statement in &statements {
             add(&mut hasher, statement.as_bytes());
         }
+        add(&mut hasher, b"attributes");
+        for attribute in &cell.attributes {
+            add(&mut hasher, attribute.text.as_bytes());
+        }
         add(&mut hasher, b"definitions");
         for text in &depends.definitions {
             add(&mut hasher, text.as_bytes());

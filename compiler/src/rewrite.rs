@@ -28,7 +28,9 @@ const NOTIFIED: &str = "    println!(\"EVCXR_PANIC_NOTIFICATION\");";
 
 /// The source with as many lines; `None` if it isn't what evcxr is known to write.
 pub(crate) fn rewrite(source: &str) -> Option<String> {
-    let Some(begin) = source.lines().position(|line| line == STORE_BEGINS) else { return without_store(source) };
+    let Some(begin) = source.lines().position(|line| line == STORE_BEGINS) else {
+        return for_check(source).or_else(|| without_store(source));
+    };
     // The module's own braces are indented or close functions; its last stands before the entry's attribute.
     let entry = source.lines().skip(begin).position(|line| line == "#[unsafe(no_mangle)]")? + begin;
     let mut lines: Vec<&str> = source.lines().collect();
@@ -53,6 +55,19 @@ pub(crate) fn rewrite(source: &str) -> Option<String> {
         }
     }
     Some(lines.join("\n") + "\n")
+}
+
+/// What evcxr has checked when it can't tell a variable's type; its own complaint goes before that about the variable.
+/// It also finds that older variables, such as a `&str`, might not be `'static`, which isn't the cell's mistake.
+fn for_check(source: &str) -> Option<String> {
+    const KEEP: &str = "fn evcxr_variable_store<T: 'static>(_: T) {}";
+    let at = source.lines().position(|line| line == KEEP)?;
+    let lines = source.lines().enumerate();
+    Some(
+        lines
+            .flat_map(|(index, line)| [if index == at { "fn evcxr_variable_store<T>(_: T) {}" } else { line }, "\n"])
+            .collect(),
+    )
 }
 
 /// The same of a cell that neither has variables nor leaves any.
@@ -199,6 +214,8 @@ u8>>(stringify!(long), long);
     #[test]
     fn what_is_not_known_stays_as_it_is() {
         assert_eq!(rewrite("fn main() {}"), None);
+        let check = "a\nfn evcxr_variable_store<T: 'static>(_: T) {}\nb\n";
+        assert_eq!(rewrite(check).as_deref(), Some("a\nfn evcxr_variable_store<T>(_: T) {}\nb\n"));
         assert_eq!(rewrite(&SOURCE.replace("}\n}\n#[unsafe", "}\n#[unsafe")).map(|_| ()), Some(()), "one brace fewer");
         assert_eq!(rewrite("mod evcxr_internal_runtime {\nstruct A;\n#[unsafe(no_mangle)]\n"), None);
     }

@@ -170,6 +170,10 @@ fn wrap(mut args: Vec<OsString>) -> io::Result<()> {
         compile_once(&mut args);
     }
     if is_crate(&args, &["ctx"]) {
+        if args.iter().any(|arg| arg == "--emit=dep-info,metadata") {
+            // evcxr checks a cell to say why it can't keep a variable, and would say warnings instead.
+            args.push("-Awarnings".into());
+        }
         add_line_tables(&mut args, &std::env::current_dir()?);
         // Statics are those of the first object that has them; functions are each object's own.
         add_toolchain(&mut args);

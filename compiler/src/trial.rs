@@ -96,7 +96,8 @@ impl Compiler {
         let holds = |index| work.change.holds(index) && reach.is_none_or(|reach| reach.contains(&index));
         let is_moved = |nature: &Nature| nature.is_macro || nature.is_call;
         let moved = work.items.iter().filter(|item| is_moved(&item.nature));
-        let prefix = Prefix::of(&self.shared, moved, &held.for_good, holds);
+        let mut prefix = Prefix::of(&self.shared, moved, &held.for_good, holds);
+        prefix.before = work.parsed.attributes.iter().map(|piece| piece.text.chars().count() + 1).sum();
         let moved = work.parsed.items.iter().filter(|item| is_moved(&item.nature)).map(|item| &item.piece);
         let code = work.parsed.behind(&prefix.text, moved);
         let preload = self.preload.clone();

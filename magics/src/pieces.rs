@@ -138,6 +138,12 @@ impl<'a> Reader<'a> {
             }
             pieces.push(Piece { range, line: line.number, kind, error });
         }
+        // A comment without an end is a mistake, and not nothing.
+        if scanner.is_in_comment()
+            && let Some(last) = pieces.last_mut().filter(|last| matches!(last.kind, Kind::Blank(_)))
+        {
+            last.kind = self.rust(within, true);
+        }
         // Behind the last line's end a new line begins.
         if self.cell.is_empty() || self.cell.ends_with('\n') {
             let line = first_line + pieces.len();

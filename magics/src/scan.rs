@@ -74,6 +74,11 @@ impl Scanner {
         }
     }
 
+    /// Whether what was read last is a comment that may go on.
+    pub(crate) fn is_in_comment(&self) -> bool {
+        matches!(self.state, State::Comment(_))
+    }
+
     /// Reads a part of a text, and returns what follows it.
     fn step<'a>(&mut self, text: &'a str) -> &'a str {
         match self.state {

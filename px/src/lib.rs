@@ -16,6 +16,12 @@
 //! It never talks to the outside but through [`host::Host`], the rooms that this names, and stdout, where the worker's supervisor recognises
 //! evcxr's content protocol and the few lines that [`Display`] puts around it.
 
+// For cells that say `extern crate alloc;` or the like.
+#[doc(hidden)]
+pub extern crate alloc;
+#[doc(hidden)]
+pub use {::core, ::std};
+
 mod base64;
 #[doc(hidden)]
 pub mod data;

@@ -3,11 +3,13 @@
 //! Parsing is rust-analyzer's, as in evcxr, so both see the same statements; it never fails, however broken the
 //! text is.
 
+use crate::broken::{self, Broken, Names, piece_at};
 use crate::call::Call;
 use crate::imports::{Import, imports};
 use crate::nature::Nature;
+use crate::tidy::{first_line, statements, tidy};
+use ra_ap_syntax::SyntaxNode;
 use ra_ap_syntax::ast::{self, AstNode, HasName};
-use ra_ap_syntax::{Edition, SourceFile, SyntaxNode};
 use std::ops::Range;
 
 /// A cell's text, taken apart.
@@ -31,19 +33,12 @@ pub struct Cell {
     pub uses: Vec<(String, Vec<String>)>,
     /// Whether it ends in an expression, whose value is the cell's result.
     pub has_result: bool,
-    /// What evcxr would drop without a word.
+    /// Each `return` that would end it.
+    pub returns: Vec<Piece>,
+    /// What is wrong with it, if only we can say so.
     pub broken: Option<Broken>,
-}
-
-/// A mistake that rustc never sees.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Broken {
-    /// Where it is.
-    pub piece: Piece,
-    /// What is wrong.
-    pub message: &'static str,
-    /// What stands below the place.
-    pub label: &'static str,
+    /// What the parser misses first, for when rustc says nothing of the cell.
+    pub suspect: Option<Broken>,
 }
 
 /// A line that is an evcxr command.
@@ -60,7 +55,7 @@ pub struct CommandLine {
 }
 
 /// A part of the cell's Rust.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Piece {
     /// As it is written.
     pub text: String,
@@ -102,13 +97,19 @@ impl Cell {
     /// Takes the text apart.
     pub fn parse(text: &str) -> Cell {
         let (commands, rust) = split_commands(text);
-        let mut cell = Cell { commands, rust, ..Cell::default() };
-        let file = SourceFile::parse(&format!("{WRAPPER}{}\n}}", cell.rust), Edition::Edition2024);
-        let Some(function) = file.syntax_node().children().find_map(ast::Fn::cast) else { return cell };
-        cell.broken = closed_too_early(&cell.rust, usize::from(function.syntax().text_range().end()));
-        let Some(statements) = function.body().and_then(|body| body.stmt_list()) else { return cell };
-        let nodes: Vec<SyntaxNode> = statements.syntax().children().collect();
+        let (unbalanced, end) = (broken::of_tokens(&rust), broken::end_of(&rust));
+        let (rust, file) = tidy(rust);
+        let mut cell = Cell { commands, rust, broken: unbalanced, ..Cell::default() };
+        let Some(statements) = statements(&file) else { return cell };
+        if let (None, Some(end)) = (&cell.broken, end)
+            && let Some((broken, is_ours)) = broken::of_grammar(&cell.rust, end, &file, &statements)
+        {
+            cell.broken = is_ours.then(|| broken.clone());
+            cell.suspect = Some(broken);
+        }
+        let nodes: Vec<SyntaxNode> = statements.children().collect();
         cell.has_result = nodes.last().is_some_and(|node| ast::Expr::can_cast(node.kind()));
+        let mut named = Vec::new();
         for node in nodes {
             let piece = piece(&cell.rust, &node);
             match ast::Item::cast(node.clone()) {
@@ -117,7 +118,9 @@ impl Cell {
                         ast::Item::Use(item) => imports(item),
                         _ => Vec::new(),
                     };
-                    cell.items.push(Item { piece, nature: Nature::of(&item), imports });
+                    let found = Item { piece, nature: Nature::of(&item), imports };
+                    named.push((found.clone(), Names::of(&item)));
+                    cell.items.push(found);
                 }
                 None if ast::Attr::can_cast(node.kind()) => cell.attributes.push(piece),
                 None => {
@@ -130,9 +133,8 @@ impl Cell {
                             cell.lets.extend(bindings(&pattern));
                         }
                         Some(None) => {
-                            let label = "expected a pattern, such as a name, after `let`";
-                            let broken = Broken { piece: piece.clone(), message: "expected pattern", label };
-                            cell.broken = cell.broken.or(Some(broken));
+                            let broken = cell.broken.take();
+                            cell.broken = broken.or_else(|| Some(broken::of_let(&cell.rust, &node)));
                         }
                         None => {}
                     }
@@ -142,6 +144,12 @@ impl Cell {
                 }
             }
         }
+        let (returns, broken) = broken::returns(&cell.rust, &statements);
+        cell.broken = cell.broken.or_else(|| broken::of_names(&named)).or(broken);
+        if let (Some(binding), Some(piece), None) = (cell.lets.first(), returns.first(), &cell.broken) {
+            cell.broken = Some(broken::of_return(&binding.name, piece));
+        }
+        cell.returns = returns;
         cell
     }
 
@@ -177,24 +185,11 @@ pub fn is_expression(text: &str) -> bool {
     alone && cell.has_result && cell.broken.is_none()
 }
 
-/// A `}` that closes nothing ends the function that the cell was put into, and evcxr looks no further.
-fn closed_too_early(rust: &str, end: usize) -> Option<Broken> {
-    let brace = end.checked_sub(WRAPPER.len() + 1).filter(|brace| rust.as_bytes().get(*brace) == Some(&b'}'))?;
-    let before = &rust[..brace];
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    Some(Broken {
-        piece: Piece {
-            text: "}".into(),
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
-        },
-        message: "unexpected closing delimiter: `}`",
-        label: "nothing is open here",
-    })
-}
-
 /// As evcxr reads them: lines before the first line of Rust that begin with a colon.
 pub fn split_commands(text: &str) -> (Vec<CommandLine>, String) {
+    let first = first_line(text);
+    let whole = first.map(|first| first + text.split_once('\n').map_or("", |(_, rest)| rest));
+    let text = whole.as_deref().unwrap_or(text);
     let mut commands = Vec::new();
     let mut rust = String::with_capacity(text.len());
     let mut in_rust = false;
@@ -219,14 +214,10 @@ pub fn split_commands(text: &str) -> (Vec<CommandLine>, String) {
 }
 
 fn piece(rust: &str, node: &SyntaxNode) -> Piece {
-    let start = usize::from(node.text_range().start()).saturating_sub(WRAPPER.len());
-    let before = rust.get(..start).unwrap_or(rust);
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    Piece {
-        text: node.text().to_string(),
-        line: before.matches('\n').count() + 1,
-        column: before[line_start..].chars().count() + 1,
-    }
+    let range = Range::<usize>::from(node.text_range());
+    let text = node.text().to_string();
+    let place = range.start.saturating_sub(WRAPPER.len());
+    Piece { text, ..piece_at(rust, place..place) }
 }
 
 /// Puts blanks in the piece's place, as many as it has characters.
@@ -325,7 +316,6 @@ mod tests {
         assert_eq!(brace("} 1"), Some((1, 1)));
         assert_eq!(brace("fn f() { }"), None);
         assert_eq!(brace("let x = { 1 };\nx"), None);
-        assert_eq!(brace("fn f() {"), None, "rustc says so");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! What is open at the end, a bracket, a string or a comment, waits. The rest is rust-analyzer's grammar: a mistake
 //! where the text ends is what hasn't been typed yet, and one before is a mistake whatever comes.
 
+use crate::broken::is_unterminated;
 use crate::cell::{WRAPPER, split_commands};
 use ra_ap_parser::{Edition, LexedStr, StrStep, SyntaxKind, T, TopEntryPoint};
 
@@ -189,34 +190,6 @@ impl Ending {
         let ends_a_part = [T![')'], T![']'], T!['}'], T![>], T![;]];
         self.last.is_some_and(|kind| kind.is_punct() && !ends_a_part.contains(&kind))
     }
-}
-
-/// Whether a token that ends the text, and has an error, would go on in a next line.
-fn is_unterminated(kind: SyntaxKind, text: &str) -> bool {
-    match kind {
-        SyntaxKind::COMMENT => true,
-        SyntaxKind::STRING | SyntaxKind::BYTE_STRING | SyntaxKind::C_STRING => {
-            let quoted = text.trim_start_matches(['b', 'c']);
-            match quoted.strip_prefix('r') {
-                Some(raw) => raw.trim_start_matches('#').starts_with('"'),
-                None => ends_inside(quoted),
-            }
-        }
-        _ => false,
-    }
-}
-
-/// Whether the string that the text begins with hasn't ended: a wrong escape is an error, too.
-fn ends_inside(text: &str) -> bool {
-    let mut chars = text.chars().skip(1);
-    while let Some(c) = chars.next() {
-        match c {
-            '"' => return false,
-            '\\' => _ = chars.next(),
-            _ => {}
-        }
-    }
-    true
 }
 
 /// Whether a comment belongs to the item after it.

@@ -3,6 +3,7 @@
 //!
 //! Parsing is rust-analyzer's. Nothing here fails, whatever the text is, and nothing does I/O.
 
+mod broken;
 mod call;
 mod cell;
 mod complete;
@@ -10,9 +11,11 @@ mod expression;
 mod imports;
 mod nature;
 mod statics;
+mod tidy;
 
+pub use broken::{Broken, RETURNS};
 pub use call::{Call, defines_items};
-pub use cell::{Broken, Cell, CommandLine, Item, Let, Piece, is_expression, split_commands};
+pub use cell::{Cell, CommandLine, Item, Let, Piece, is_expression, split_commands};
 pub use complete::{Completeness, completeness};
 pub use expression::{Expression, Parameters, Shape};
 pub use imports::Import;

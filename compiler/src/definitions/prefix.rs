@@ -58,6 +58,8 @@ pub(super) fn module_of(name: &str) -> String {
 pub(crate) struct Prefix {
     /// Rust; ends with a line's end.
     pub text: String,
+    /// How many characters stand in front of it on its first line: a cell's attributes.
+    pub before: usize,
     /// Which definition begins on which line, in this order.
     stretches: Vec<Stretch>,
     /// Imports, with their numbers, also those that evcxr has already.
@@ -164,6 +166,8 @@ impl Prefix {
 
     /// Where in a definition a 1-based place of the text is.
     pub fn spot(&self, line: usize, column: usize) -> Option<Spot> {
+        let before = if line == 1 { self.before } else { 0 };
+        let column = column.checked_sub(before).filter(|column| before == 0 || *column > 0)?;
         let at = self.stretches.partition_point(|stretch| stretch.line <= line).checked_sub(1)?;
         let Stretch { line: first, entry, piece } = &self.stretches[at];
         let below = line - first;
