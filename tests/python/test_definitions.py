@@ -216,7 +216,7 @@ PROGRAMS = [
 ]
 
 
-def test_the_cache_says_what_a_compilation_would(tmp_path):
+def test_the_cache_says_what_a_compilation_would(installed, tmp_path):
     """Programs with edits: without a cache, with an empty one, and with one that has all of it."""
     shown = []
     for cache in ({"CHORUS_CACHE_MB": "0"}, {}, {}):
