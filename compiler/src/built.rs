@@ -4,6 +4,7 @@
 
 use crate::cache::{Cache, CacheConfig, CacheKey, Kept};
 use crate::reuse::add;
+use crate::tools::value_of;
 use serde::{Deserialize, Serialize};
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -73,11 +74,10 @@ fn key(args: &[OsString], rustc: impl Fn() -> Command) -> Option<CacheKey> {
 
 impl Files {
     fn of(args: &[OsString]) -> Option<Files> {
-        let after = |name: &str| args.windows(2).find(|pair| pair[0] == name).map(|pair| &pair[1]);
-        if after("--extern").is_some() || !args.iter().any(|arg| arg == "--emit=dep-info,metadata,link") {
+        if value_of(args, "--extern").is_some() || !args.iter().any(|arg| arg == "--emit=dep-info,metadata,link") {
             return None;
         }
-        let folder = PathBuf::from(after("--out-dir")?);
+        let folder = PathBuf::from(value_of(args, "--out-dir")?);
         let extra = args.iter().find_map(|arg| arg.to_str()?.strip_prefix("extra-filename="))?;
         Some(Files {
             rlib: folder.join(format!("libpx{extra}.rlib")),

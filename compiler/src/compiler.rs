@@ -181,7 +181,6 @@ impl Compiler {
         let items = definitions_of(&parsed, |piece| mapped(piece, &cell));
         let change = Change::of(&self.shared, &items);
         let outdated = self.outdated(&items);
-        let anew = self.anew(&items);
         let mut before = self.namespaces.common(members);
         before.retain(|name, _| !outdated.iter().any(|(member, lost)| members.contains(member) && lost.contains(name)));
         let mut pieces: Vec<MappedPiece> =
@@ -206,22 +205,7 @@ impl Compiler {
             Some(done) => done,
             None => self.compile(&mut work, place, run)?,
         };
-        let mut evaluated = self.finish(work, outdated, done);
-        evaluated.notices.extend(crate::statics::notice(&anew));
-        Ok(evaluated)
-    }
-
-    /// The statics that these items make others, so that they begin anew.
-    fn anew(&self, items: &[Definition]) -> Vec<String> {
-        if items.is_empty() {
-            return Vec::new();
-        }
-        let current = self.shared.current();
-        let text = |item: &'_ Definition| item.piece.text.clone();
-        let before: Vec<String> = current.iter().map(|item| text(item)).collect();
-        let is_replaced = |item: &Definition| item.name().is_some() && items.iter().any(|it| it.name() == item.name());
-        let kept = current.iter().filter(|item| !is_replaced(item)).map(|item| text(item));
-        crate::statics::changed(&before, &kept.chain(items.iter().map(text)).collect::<Vec<_>>())
+        Ok(self.finish(work, outdated, done))
     }
 
     /// The variables, by member, that have a type in them that these items define anew: their values aren't what the
@@ -322,12 +306,18 @@ impl Compiler {
 
     /// Enters a cell that was compiled, and perhaps run, into the accounts.
     fn finish(&mut self, work: Work<'_>, outdated: Vec<(Member, Vec<String>)>, done: Done) -> Evaluated {
-        let notices = work.change.notices(&self.shared, &work.items);
+        let mut notices = work.change.notices(&self.shared, &work.items);
         let left_out = work.change.reasons.keys().map(|index| &self.shared.entries()[*index].definition);
         let left_out = left_out.filter(|item| item.nature.is_type).filter_map(Definition::name).collect();
         let mut outdated = outdated;
         outdated.extend(self.with_types(&left_out));
+        let texts = |shared: &Definitions| -> Vec<String> {
+            shared.current().iter().map(|item| item.piece.text.clone()).collect()
+        };
+        let before = (!work.items.is_empty()).then(|| texts(&self.shared));
         self.shared.apply(work.items, &work.change);
+        let anew = before.map(|before| crate::statics::changed(&before, &texts(&self.shared)));
+        notices.extend(anew.and_then(|anew| crate::statics::notice(&anew)));
         self.settle_types(&outdated);
         self.settle_types(&work.types_lost);
         let mut evaluated = Evaluated { ticket: None, lost: work.types_lost, outdated, notices };

@@ -62,12 +62,12 @@ pub(crate) fn rewrite(source: &str) -> Option<String> {
 fn for_check(source: &str) -> Option<String> {
     const KEEP: &str = "fn evcxr_variable_store<T: 'static>(_: T) {}";
     let at = source.lines().position(|line| line == KEEP)?;
-    let lines = source.lines().enumerate();
-    Some(
-        lines
-            .flat_map(|(index, line)| [if index == at { "fn evcxr_variable_store<T>(_: T) {}" } else { line }, "\n"])
-            .collect(),
-    )
+    Some(with_line(source, at, "fn evcxr_variable_store<T>(_: T) {}"))
+}
+
+/// The source with another line in the place of this one.
+fn with_line(source: &str, at: usize, text: &str) -> String {
+    source.lines().enumerate().flat_map(|(index, line)| [if index == at { text } else { line }, "\n"]).collect()
 }
 
 /// The same of a cell that neither has variables nor leaves any.
@@ -87,8 +87,7 @@ pub(crate) fn is_collision(messages: &str) -> bool {
 pub(crate) fn without_show(source: &str) -> Option<String> {
     let is_import = |line: &str| line.starts_with("use px::") && line.ends_with("Show;");
     let at = source.lines().position(is_import)?;
-    let lines = source.lines().enumerate().map(|(index, line)| if index == at { "" } else { line });
-    Some(lines.flat_map(|line| [line, "\n"]).collect())
+    Some(with_line(source, at, ""))
 }
 
 /// The source with evcxr's own second attempt to show a result, if it has ours and that is what these messages are about:

@@ -5,6 +5,7 @@
 //! takes the first definition of a name for all, as it does between any libraries. So an object is the same bytes
 //! whatever was loaded before it, and a static that is edited has another name, and begins anew.
 
+use crate::reuse::add;
 use chorus_syntax::words;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,10 +31,7 @@ pub(crate) fn share(source: &str, versions: impl Fn() -> String, toolchain: &[u8
     let mut insertions: Vec<(usize, String)> = found.thread_locals.iter().map(|at| (*at, KEY.to_owned())).collect();
     for one in &found.statics {
         let mut hasher = blake3::Hasher::new();
-        let mut add = |part: &[u8]| {
-            hasher.update(&(part.len() as u64).to_le_bytes());
-            hasher.update(part);
-        };
+        let mut add = |part: &[u8]| add(&mut hasher, part);
         add(toolchain);
         add(one.place.as_bytes());
         let named: BTreeSet<&str> = one.made_of.iter().flat_map(|text| words(text)).collect();

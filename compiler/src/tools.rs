@@ -7,12 +7,15 @@
 //!
 //! The wrapper makes evcxr's text cheaper first, see [`crate::rewrite`]. A cell is small and its like isn't compiled
 //! again, so one codegen unit without incremental compilation is fastest; and where nothing is to be run, nothing is
-//! linked. (It is compiled, though: some errors are found no sooner.) It also gives the crates of cells an identity that doesn't depend on the kernel: cargo derives
-//! `-C metadata` from the path of the crate and from its dependencies, and rustc derives the `TypeId`s of the user's
-//! types from that. With a constant, an object from the cache and one that is compiled now agree about the types of
-//! variables, and adding a dependency doesn't make variables of the user's types unreadable.
+//! linked. (It is compiled, though: some errors are found no sooner.)
+//!
+//! It also gives the crates of cells an identity that doesn't depend on the kernel: cargo derives `-C metadata` from the
+//! path of the crate and from its dependencies, and rustc derives the `TypeId`s of the user's types from that. With a
+//! constant, an object from the cache and one that is compiled now agree about the types of variables, and adding a
+//! dependency doesn't make variables of the user's types unreadable.
 
 use crate::definitions::prefix::release_calls;
+use crate::reuse::add;
 use crate::setting::Setting;
 use crate::toolchain::{find_program, users_path};
 use serde::{Deserialize, Serialize};
@@ -216,10 +219,7 @@ fn command(mut call: impl Iterator<Item = OsString>) -> Command {
 /// What cargo's call of rustc depends on, as far as it may change while a kernel runs.
 fn state(call: &[OsString]) -> Vec<u8> {
     let mut hasher = blake3::Hasher::new();
-    let mut add = |bytes: &[u8]| {
-        hasher.update(&(bytes.len() as u64).to_le_bytes());
-        hasher.update(bytes);
-    };
+    let mut add = |part: &[u8]| add(&mut hasher, part);
     for file in ["Cargo.toml", ".cargo/config.toml", "Cargo.lock"] {
         add(&std::fs::read(file).unwrap_or_default());
     }
@@ -328,10 +328,14 @@ fn add_toolchain(args: &mut Vec<OsString>) {
     args.push(format!("{TOOLCHAIN}\"{}\"", hasher.finalize().to_hex()).into());
 }
 
+/// What stands behind this argument, the first of its name.
+pub(crate) fn value_of<'a>(args: &'a [OsString], name: &str) -> Option<&'a OsString> {
+    args.windows(2).find(|pair| pair[0] == name).map(|pair| &pair[1])
+}
+
 /// Where rustc puts the object.
 fn object(args: &[OsString]) -> Option<PathBuf> {
-    let folder = args.windows(2).find(|pair| pair[0] == "--out-dir")?;
-    Some(Path::new(&folder[1]).join("libctx.so"))
+    Some(Path::new(value_of(args, "--out-dir")?).join("libctx.so"))
 }
 
 #[cfg(test)]

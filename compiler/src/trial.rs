@@ -268,13 +268,9 @@ impl Compiler {
 fn notes_of(entry: &crate::definitions::Entry, new: Option<&String>) -> Vec<String> {
     match (&entry.aside, new) {
         (Some(aside), _) => {
-            let back = match aside.by.is_empty() {
-                true => String::new(),
-                false => format!(", or edit `{}` back", aside.by.join("`, `")),
-            };
             vec![
                 format!("note: {} is set aside: {}", entry.label(), aside.reason),
-                format!("help: edit it and run its cell again{back}"),
+                format!("help: edit it and run its cell again{}", aside.or_back()),
             ]
         }
         (None, reason) => {

@@ -19,5 +19,5 @@ pub use cell::{Cell, CommandLine, Item, Let, Piece, is_expression, split_command
 pub use complete::{Completeness, completeness};
 pub use expression::{Expression, Parameters, Shape};
 pub use imports::Import;
-pub use nature::{Block, Nature, Reach, macros_of, words, words_of};
+pub use nature::{Block, Nature, Reach, is_keyword, macros_of, words, words_of};
 pub use statics::{Static, Statics, statics};

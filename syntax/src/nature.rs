@@ -1,6 +1,7 @@
 //! What an item is to other texts, told from its own text: its name, and whom it may matter to.
 
 use ra_ap_syntax::ast::{self, AstNode, HasAttrs, HasGenericParams, HasName};
+use ra_ap_syntax::{Edition, SyntaxKind};
 use std::collections::BTreeSet;
 
 /// What an item is to other texts.
@@ -205,6 +206,11 @@ pub fn macros_of(text: &str) -> impl Iterator<Item = &str> {
         let is_call = text[at + 1..].trim_start().starts_with(['(', '[', '{']);
         (is_call && !name.is_empty() && !COMMON.contains(&name)).then_some(name)
     })
+}
+
+/// Whether Rust has this word for itself. Whatever else has such a name is written `r#name`.
+pub fn is_keyword(name: &str) -> bool {
+    SyntaxKind::from_keyword(name, Edition::Edition2024).is_some()
 }
 
 /// The words of a text.

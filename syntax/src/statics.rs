@@ -3,7 +3,8 @@
 //! Every object has its own copy of the definitions. For a static to be one in all of them, they have to agree about
 //! what it is; so it is told here by its place and by the definitions that its type and its initialiser name.
 
-use crate::nature::{Nature, words};
+use crate::imports::{Import, imports};
+use crate::nature::{Nature, words, words_of};
 use ra_ap_syntax::ast::{self, AstNode, HasName, HasVisibility};
 use ra_ap_syntax::{Edition, NodeOrToken, SourceFile, SyntaxKind, SyntaxNode};
 use std::collections::{BTreeMap, BTreeSet};
@@ -166,11 +167,10 @@ impl Known {
 
     fn add(&mut self, item: &ast::Item) {
         if let ast::Item::Use(it) = item {
-            let Some(tree) = it.use_tree() else { return };
-            let mut leaves = Vec::new();
-            imports(&tree, "", &mut leaves);
-            for (name, path) in leaves {
-                self.0.entry(name).or_default().push(format!("use {path}"));
+            for Import { name, text } in imports(it) {
+                let text = text.trim_end_matches(';').to_owned();
+                let name = name.or_else(|| is_foreign_glob(&text).then(|| "*".into()));
+                name.into_iter().for_each(|name| self.0.entry(name).or_default().push(text.clone()));
             }
         } else if let Some(name) = Nature::of(item).name {
             self.0.entry(name).or_default().push(spaced(item.syntax()));
@@ -200,22 +200,10 @@ impl Known {
     }
 }
 
-/// The names that a tree brings, with the path of each; `*` for a glob of another crate.
-fn imports(tree: &ast::UseTree, before: &str, found: &mut Vec<(String, String)>) {
-    let path: String = tree.path().map(|path| tokens(path.syntax()).collect()).unwrap_or_default();
-    let path = [before, &path].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("::");
-    if let Some(list) = tree.use_tree_list() {
-        list.use_trees().for_each(|tree| imports(&tree, &path, found));
-    } else if tree.star_token().is_some() {
-        let first = path.trim_start_matches("::").split("::").next().unwrap_or_default();
-        if !["std", "core", "alloc", "px", "crate", "self", "super"].contains(&first) {
-            found.push(("*".into(), format!("{path}::*")));
-        }
-    } else {
-        let renamed = tree.rename().and_then(|it| it.name()).map(|name| name.text().to_string());
-        let last = path.trim_end_matches("::self").rsplit("::").next().unwrap_or_default().to_owned();
-        found.push((renamed.unwrap_or(last), path));
-    }
+/// Whether it may bring any name, since its crate isn't one of those that are as they are.
+fn is_foreign_glob(import: &str) -> bool {
+    const KNOWN: [&str; 7] = ["std", "core", "alloc", "px", "crate", "self", "super"];
+    import.ends_with("::*") && words_of(import).nth(1).is_some_and(|first| !KNOWN.contains(&first))
 }
 
 fn tokens(node: &SyntaxNode) -> impl Iterator<Item = String> {

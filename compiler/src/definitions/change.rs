@@ -1,6 +1,6 @@
 //! What a cell changes in the definitions: what it replaces, what is tried again, what has to be left out.
 
-use super::{Definitions, Entry};
+use super::{Aside, Definitions, Entry};
 use crate::dependence::Definition;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -93,12 +93,7 @@ impl Change {
         let newly = self.reasons.iter().filter(|(index, _)| before.entries()[**index].aside.is_none());
         let aside = newly.map(|(index, reason)| {
             let entry = &before.entries()[*index];
-            let words = chorus_syntax::words(&entry.definition.piece.text);
-            let by: BTreeSet<&str> = words.filter(|word| changed.contains(word)).collect();
-            let back = match by.is_empty() {
-                true => String::new(),
-                false => format!(", or edit `{}` back", by.into_iter().collect::<Vec<_>>().join("`, `")),
-            };
+            let back = Aside::of(entry, reason, &changed).or_back();
             format!("{} is set aside: {reason}. It comes back when it fits again: edit it{back}.", entry.label())
         });
         let back =

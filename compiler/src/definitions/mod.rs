@@ -46,6 +46,23 @@ pub(crate) struct Definitions {
     settings: Vec<Setting>,
 }
 
+impl Aside {
+    /// Of this entry, for this reason, by a cell that has these names.
+    pub fn of(entry: &Entry, reason: &str, changed: &BTreeSet<&str>) -> Aside {
+        let words: BTreeSet<&str> = chorus_syntax::words(&entry.definition.piece.text).collect();
+        let by = words.intersection(changed).map(|name| (*name).to_owned()).collect();
+        Aside { reason: reason.to_owned(), by }
+    }
+
+    /// The other way in which it can come back, behind that of editing it.
+    pub fn or_back(&self) -> String {
+        match self.by.is_empty() {
+            true => String::new(),
+            false => format!(", or edit `{}` back", self.by.join("`, `")),
+        }
+    }
+}
+
 impl Definitions {
     /// What every notebook begins with.
     pub fn new() -> Definitions {
@@ -91,12 +108,10 @@ impl Definitions {
 
     /// Enters what a cell has changed.
     pub fn apply(&mut self, items: Vec<Definition>, change: &Change) {
-        let changed: Vec<String> = items.iter().filter_map(Definition::name).map(str::to_owned).collect();
+        let changed: BTreeSet<&str> = items.iter().filter_map(Definition::name).collect();
         for (index, entry) in self.entries.iter_mut().enumerate() {
             if let Some(reason) = change.reasons.get(&index) {
-                let words: BTreeSet<&str> = chorus_syntax::words(&entry.definition.piece.text).collect();
-                let by = changed.iter().filter(|name| words.contains(name.as_str())).cloned().collect();
-                entry.aside = Some(Aside { reason: reason.clone(), by });
+                entry.aside = Some(Aside::of(entry, reason, &changed));
             } else if change.tried.contains(&index) {
                 entry.aside = None;
             }
@@ -106,7 +121,7 @@ impl Definitions {
             index += 1;
             !change.replaced.contains(&(index - 1))
         });
-        let own: BTreeSet<String> = changed.into_iter().collect();
+        let own: BTreeSet<String> = changed.into_iter().map(str::to_owned).collect();
         for definition in items {
             // Of two items of a name in one cell, evcxr takes the second.
             if let Some(name) = definition.name() {

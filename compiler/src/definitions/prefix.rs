@@ -11,7 +11,7 @@
 use super::Definitions;
 use crate::dependence::Definition;
 use crate::source_map::MappedPiece;
-use chorus_syntax::Reach;
+use chorus_syntax::{Reach, is_keyword};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
@@ -21,14 +21,6 @@ const HOLDER: &str = "chorus_unnamed";
 /// Around a macro call that defines items.
 const CALL_BEGINS: &str = "mod chorus_call_";
 const CALL_ENDS: &str = "/* chorus_call */ }";
-
-/// Names that an item can only have as `r#name`.
-const KEYWORDS: &[&str] = &[
-    "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "do", "dyn", "else", "enum",
-    "extern", "false", "final", "fn", "for", "gen", "if", "impl", "in", "let", "loop", "macro", "match", "mod", "move",
-    "mut", "override", "priv", "pub", "ref", "return", "static", "struct", "trait", "true", "try", "type", "typeof",
-    "unsafe", "unsized", "use", "virtual", "where", "while", "yield",
-];
 
 /// The source with as many lines, in which macro calls stand where they belong; `None` if there is none in a module.
 pub(crate) fn release_calls(source: &str) -> Option<String> {
@@ -45,7 +37,7 @@ pub(crate) fn release_calls(source: &str) -> Option<String> {
 
 /// The name as it is to be written.
 fn written(name: &str) -> String {
-    if KEYWORDS.contains(&name) { format!("r#{name}") } else { name.to_owned() }
+    if is_keyword(name) { format!("r#{name}") } else { name.to_owned() }
 }
 
 /// The module that a macro is put into.
