@@ -63,7 +63,7 @@ pub(crate) fn diagnostics(
         if let Some(said) = wording::of_return(error, &parsed, cell) {
             *error = said;
         }
-        wording::purge(error);
+        wording::purge(error, cell);
         wording::place(error, &parsed, cell);
         let about_display = ["`Debug`", "`std::fmt::Display`"].iter().any(|name| error.message.contains(name));
         if let (true, true, Some(result)) = (error.spans.is_empty(), about_display, &result) {

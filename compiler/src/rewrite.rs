@@ -29,6 +29,9 @@ const NOTIFIED: &str = "    println!(\"EVCXR_PANIC_NOTIFICATION\");";
 /// The source with as many lines; `None` if it isn't what evcxr is known to write.
 pub(crate) fn rewrite(source: &str) -> Option<String> {
     let Some(begin) = source.lines().position(|line| line == STORE_BEGINS) else {
+        if has_nothing_to_run(source) {
+            return Some(source.trim_end().strip_suffix(ENTRY)?.to_owned() + OWN_ENTRY + "\n");
+        }
         return for_check(source).or_else(|| without_store(source));
     };
     // The module's own braces are indented or close functions; its last stands before the entry's attribute.
@@ -98,10 +101,13 @@ pub(crate) fn with_fallback(source: &str, messages: &str) -> Option<String> {
     (is_about_it && with_fallback != source).then_some(with_fallback)
 }
 
-/// Whether the source has definitions only, and an entry that evcxr writes to have one.
+/// The entry that evcxr writes to have one, and the same with a name that no constant of the user's has.
+const ENTRY: &str = "mut x: *mut std::os::raw::c_void) -> *mut std::os::raw::c_void {x}";
+const OWN_ENTRY: &str = "chorus_store: *mut std::os::raw::c_void) -> *mut std::os::raw::c_void {chorus_store}";
+
+/// Whether the source has definitions only.
 pub(crate) fn has_nothing_to_run(source: &str) -> bool {
-    let mut lines = source.lines().rev().skip_while(|line| line.is_empty());
-    lines.next() == Some("mut x: *mut std::os::raw::c_void) -> *mut std::os::raw::c_void {x}")
+    source.trim_end().lines().next_back() == Some(ENTRY)
 }
 
 /// The variables that the source takes out of the store.
@@ -213,6 +219,8 @@ u8>>(stringify!(long), long);
     #[test]
     fn what_is_not_known_stays_as_it_is() {
         assert_eq!(rewrite("fn main() {}"), None);
+        let entry = format!("fn f(\n{ENTRY}\n\n");
+        assert_eq!(rewrite(&entry), Some(format!("fn f(\n{OWN_ENTRY}\n")));
         let check = "a\nfn evcxr_variable_store<T: 'static>(_: T) {}\nb\n";
         assert_eq!(rewrite(check).as_deref(), Some("a\nfn evcxr_variable_store<T>(_: T) {}\nb\n"));
         assert_eq!(rewrite(&SOURCE.replace("}\n}\n#[unsafe", "}\n#[unsafe")).map(|_| ()), Some(()), "one brace fewer");

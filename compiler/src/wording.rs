@@ -12,8 +12,15 @@ fn is_generated(text: &str) -> bool {
     GENERATED.iter().any(|name| text.contains(name))
 }
 
-/// Leaves out labels and notes about names that the user never wrote.
-pub(crate) fn purge(error: &mut Diagnostic) {
+/// Leaves out labels and notes about names that the user never wrote, and what rustc found behind the cell's text.
+pub(crate) fn purge(error: &mut Diagnostic, cell: &CellText<'_>) {
+    let found = error.message.rsplit_once(", found ").filter(|_| error.code.is_none());
+    let word = found.and_then(|(_, found)| found.split('`').nth(1));
+    if let (Some((expected, _)), Some(word)) = (found, word)
+        && !cell.cell.contains(word)
+    {
+        error.message = expected.to_owned();
+    }
     error.spans.iter_mut().filter(|span| is_generated(&span.label)).for_each(|span| span.label.clear());
     error.notes.retain(|note| !is_generated(note));
 }
@@ -127,8 +134,15 @@ mod tests {
         error.notes = vec!["note: evcxr_variable_store".into(), "help: kept".into()];
         let said = of_return(&error, &Cell::parse(text), &cell(text)).unwrap();
         assert_eq!((said.spans[0].line, said.spans[0].column, said.code), (2, 3, None));
-        purge(&mut error);
+        purge(&mut error, &cell(text));
         assert_eq!((error.spans[0].label.as_str(), error.notes.len()), ("", 1));
+        for (message, kept) in
+            [("expected `;`, found keyword `fn`", "expected `;`"), ("no `;`, found `Ok`", "no `;`, found `Ok`")]
+        {
+            let mut error = Diagnostic::error(message);
+            purge(&mut error, &cell(text));
+            assert_eq!(error.message, kept);
+        }
         error.spans[0].line = 1;
         assert_eq!(of_return(&error, &Cell::parse(text), &cell(text)), None);
     }

@@ -95,9 +95,9 @@ pub(crate) fn first_line(text: &str) -> Option<String> {
     let line = text.split_inclusive('\n').next()?;
     let unmarked = line.strip_prefix('\u{feff}');
     let rest = unmarked.unwrap_or(line);
-    let begun = rest.strip_prefix("#!").is_some_and(|_| {
+    let begun = rest.strip_prefix("#!").is_some_and(|program| {
         let behind = text.trim_start_matches('\u{feff}').trim_start_matches("#!");
-        !behind.trim_start().starts_with('[')
+        !program.trim().is_empty() && !behind.trim_start().starts_with('[')
     });
     match (begun, unmarked) {
         (true, _) => Some(line.chars().map(|c| if c == '\n' { '\n' } else { ' ' }).collect()),
@@ -154,7 +154,7 @@ mod tests {
     fn marks_for_a_system_are_no_rust() {
         assert_eq!(first_line("\u{feff}1 + 1").as_deref(), Some(" 1 + 1"));
         assert_eq!(first_line("#!/bin/x\n1").as_deref(), Some("        \n"));
-        for text in ["", "1", "#![allow(a)]", "#!\n[allow(a)]", "# !"] {
+        for text in ["", "1", "#!", "#![allow(a)]", "#!\n[allow(a)]", "# !"] {
             assert_eq!(first_line(text), None, "{text}");
         }
     }

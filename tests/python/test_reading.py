@@ -64,6 +64,8 @@ REFUSED = [
     ("let s = \"a\";\nlet f = |x: i32| x + 1;", 2, 1, "closure"),
     ("let x: u8 = \"a\"", 1, 13, "mismatched types"),
     ("let a = 1 let b = 2", 1, 10, "expected `;`"),
+    ("#!", 1, 3, "the cell ends where more is expected"),
+    ("1 2", 1, 2, "error: expected `;`\n"),
     ("self", 1, 1, "self"),
     ("super::x", 1, 1, "super"),
     ("yield 1", 1, 1, "yield"),
@@ -78,6 +80,11 @@ def test_a_mistake_is_said_where_it_is(kernel, cell, line, column, said):
     assert said in reply.text, reply
     assert not GENERATED.search(reply.text), reply
     assert kernel.run("here").ok().results == [{"text/plain": '"static"'}]
+
+
+def test_no_name_is_taken_but_px(own_kernel):
+    own_kernel.run("const x: u8 = 1;").ok()
+    assert own_kernel.run("x").ok().results == [{"text/plain": "1"}]
 
 
 def test_attributes_are_part_of_what_was_compiled(kernel):
