@@ -1,4 +1,4 @@
-//! `chorus cache`: what is kept of compiled cells, and how to be rid of it.
+//! `chorus cache`: what is kept of compiled cells and dependencies, and how to be rid of it.
 
 use chorus_kernel::{CacheConfig, CacheInfo};
 use clap::Subcommand;
@@ -13,7 +13,7 @@ pub enum Cache {
         #[arg(long)]
         json: bool,
     },
-    /// Remove all compiled cells; notebooks that are open go on
+    /// Remove all compiled cells and dependencies; notebooks that are open go on, and build again what they need
     Clear,
 }
 
@@ -28,8 +28,12 @@ pub fn run(command: &Cache) -> Result<(), Box<dyn Error>> {
     match command {
         Cache::Info { json: true } => {
             let CacheInfo { cells, bytes } = config.info().map_err(failed)?;
+            let of_dependencies = config.dependencies_info().map_err(failed)?;
             let info = serde_json::json!({
-                "folder": config.folder, "cells": cells, "bytes": bytes, "limit": config.limit
+                "folder": config.folder, "cells": cells, "bytes": bytes, "limit": config.limit,
+                "dependencies": {
+                    "sets": of_dependencies.sets, "bytes": of_dependencies.bytes, "limit": of_dependencies.limit
+                },
             });
             println!("{info}");
         }
@@ -37,10 +41,15 @@ pub fn run(command: &Cache) -> Result<(), Box<dyn Error>> {
             let CacheInfo { cells, bytes } = config.info().map_err(failed)?;
             let (used, limit) = (megabytes(bytes), megabytes(config.limit));
             println!("{folder}: {cells} compiled cells, {used} of {limit} MB");
+            let found = config.dependencies_info().map_err(failed)?;
+            let (sets, used, limit) = (found.sets, megabytes(found.bytes), megabytes(found.limit));
+            println!("Beside it: {sets} sets of dependencies, {used} MB; what wasn't used today goes above {limit} MB");
         }
         Cache::Clear => {
             let CacheInfo { cells, bytes } = config.clear().map_err(failed)?;
             println!("Removed {cells} compiled cells, {} MB, from {folder}", megabytes(bytes));
+            let removed = config.clear_dependencies().map_err(failed)?;
+            println!("Removed {} sets of dependencies, {} MB, beside it", removed.sets, megabytes(removed.bytes));
         }
     }
     Ok(())

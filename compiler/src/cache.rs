@@ -1,9 +1,10 @@
-//! Compiled cells on disk, and px, so that what was compiled before, in whatever notebook, isn't compiled again.
+//! Compiled cells on disk, so that what was compiled before, in whatever notebook, isn't compiled again.
 //!
 //! An entry is one file, written under another name and renamed, so several kernels can use the folder at once and a
 //! kernel that is killed leaves nothing half written; a checksum finds what a failing disk left. Entries that weren't
 //! used for longest go first when there is too much. Entries hold code that will be run, so the folder must be private.
 
+use crate::dependencies::{self, Current, DependenciesInfo};
 use crate::namespace::Variables;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -60,12 +61,22 @@ pub(crate) struct CachedCell {
     pub before: Variables,
     /// Those of them, and those of its own, that stand when it has run.
     pub after: Variables,
+    /// The library that it takes dependencies from.
+    pub library: Option<PathBuf>,
+}
+
+/// That a notebook's dependencies were built: with which set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Dependencies(pub Current);
+
+impl Kept for Dependencies {
+    const SUFFIX: &'static str = "set";
 }
 
 /// Every format has a number of its own.
-const MAGIC: &[u8; 8] = b"CHORUS\x00\x01";
+const MAGIC: &[u8; 8] = b"CHORUS\x00\x02";
 /// Those of all kinds.
-const SUFFIXES: [&str; 2] = [CachedCell::SUFFIX, crate::built::Built::SUFFIX];
+const SUFFIXES: [&str; 2] = [CachedCell::SUFFIX, Dependencies::SUFFIX];
 /// The ending of a file that is being written.
 const NEW: &str = "new";
 /// An entry that would take more than this part of the cache isn't kept.
@@ -97,6 +108,21 @@ impl CacheConfig {
         };
         (megabytes > 0)
             .then(|| CacheConfig { folder: folder.join("cells"), limit: u64::saturating_mul(megabytes, 1 << 20) })
+    }
+
+    /// Where dependencies are built, beside the cells.
+    pub(crate) fn dependencies(&self) -> PathBuf {
+        self.folder.with_file_name("dependencies")
+    }
+
+    /// How much there is of dependencies.
+    pub fn dependencies_info(&self) -> io::Result<DependenciesInfo> {
+        dependencies::info(&self.dependencies())
+    }
+
+    /// Removes all dependencies that were built. Kernels that run build again what they need. Returns what was there.
+    pub fn clear_dependencies(&self) -> io::Result<DependenciesInfo> {
+        dependencies::clear(&self.dependencies())
     }
 
     /// How much there is.
@@ -289,6 +315,7 @@ mod tests {
             source: "fn".into(),
             before: variables.clone(),
             after: variables,
+            library: None,
         }
     }
 

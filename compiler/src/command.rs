@@ -211,17 +211,32 @@ fn set(compiler: &mut Compiler, setting: Setting, said: String) -> Result<Reply,
 }
 
 fn dep(compiler: &mut Compiler, args: &str, _: &[Member]) -> Result<Reply, Diagnostic> {
+    compiler.add_dependencies(&[dependency(args)?]).map_err(|(_, error)| error)?;
+    Ok(Reply::default())
+}
+
+/// Whether the line adds a dependency.
+pub(crate) fn is_dependency(line: &CommandLine) -> bool {
+    line.name == ":dep" && !line.args.is_empty()
+}
+
+/// Adds the dependencies of these lines. An error says which line it is about.
+pub(crate) fn add_dependencies(compiler: &mut Compiler, lines: &[CommandLine]) -> Result<Reply, (usize, Diagnostic)> {
+    let settings = lines.iter().enumerate().map(|(at, line)| dependency(&line.args).map_err(|error| (at, error)));
+    compiler.add_dependencies(&settings.collect::<Result<Vec<_>, _>>()?)?;
+    Ok(Reply::default())
+}
+
+fn dependency(args: &str) -> Result<Setting, Diagnostic> {
     let (name, config) =
         args.split_once('=').map_or((args.trim(), "\"*\""), |(name, config)| (name.trim(), config.trim()));
     if name.is_empty() || config.is_empty() || name.contains(char::is_whitespace) {
         return Err(Diagnostic::error("expected `:dep NAME`, `:dep NAME = \"VERSION\"` or `:dep PATH`"));
     }
-    let setting = match name.starts_with(['.', '/']) {
+    Ok(match name.starts_with(['.', '/']) {
         true => Setting::LocalDependency(name.to_owned()),
         false => Setting::Dependency { name: name.to_owned(), config: config.to_owned() },
-    };
-    compiler.add_dependency(setting)?;
-    Ok(Reply::default())
+    })
 }
 
 fn vars(compiler: &mut Compiler, _: &str, members: &[Member]) -> Result<Reply, Diagnostic> {

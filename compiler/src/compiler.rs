@@ -6,18 +6,19 @@
 //! learns of one by a `let` that is compiled and never run. All definitions are compiled in front of each cell (see
 //! `definitions`), so no snapshot's account of them matters.
 
-use crate::cache::{CachedCell, unpack};
+use crate::cache::{CacheConfig, CachedCell, unpack};
 use crate::command::{self, Reply};
 use crate::definitions::change::Change;
 use crate::definitions::prefix::Prefix;
 use crate::definitions::{Definitions, definitions_of};
 use crate::dependence::{Definition, contains_type, is_stds};
+use crate::dependencies::{self, Current};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::evaluator::{Answer, Snapshot};
 use crate::failure::{self, Failure, mapped};
 use crate::interrupt::Interrupter;
 use crate::namespace::{Effect, Member, Namespaces, Ticket, Variable, Variables};
-use crate::reuse::{Place, Reuse};
+use crate::reuse::{Place, Reuse, Surroundings};
 use crate::setting::Setting;
 use crate::snapshots::Held;
 use crate::source_map::{MappedPiece, SourceMap};
@@ -26,7 +27,7 @@ use crate::toolchain::standard_library;
 use crate::types::{CellText, Config, Evaluated, Object, Ran};
 use crate::work::{Done, Work};
 use chorus_protocol::{Death, Outcome};
-use chorus_syntax::{Call, Cell, defines_items, macros_of};
+use chorus_syntax::{Call, Cell, CommandLine, defines_items, macros_of};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -38,7 +39,10 @@ pub struct Compiler {
     pub(crate) shared: Definitions,
     pub(crate) namespaces: Namespaces,
     reuse: Reuse,
-    pub(crate) preload: Vec<PathBuf>,
+    /// The standard library that objects are linked to.
+    standard: PathBuf,
+    /// The dependencies that new cells are compiled with, once there are any.
+    set: Option<Current>,
     pub(crate) last_errors: Vec<Diagnostic>,
     /// Macros of other crates that turned out to define no items.
     expressions: BTreeSet<String>,
@@ -56,9 +60,12 @@ impl Compiler {
     /// Begins to start evcxr, which takes some seconds; a cell that was compiled before needn't wait for it.
     pub fn start(config: &Config) -> Result<Compiler, Diagnostic> {
         let failed = |error: std::io::Error| Diagnostic::error(format!("can't write the crate px: {error}"));
-        let px = crate::px::write_crate(&config.folder).map_err(failed)?;
-        let failed = |error: std::io::Error| Diagnostic::error(format!("can't start a thread for evcxr: {error}"));
-        let evcxr = Starting::begin(config, &px).map_err(failed)?;
+        let shared = config.cache.as_ref().map(CacheConfig::dependencies);
+        let root = dependencies::root(shared.as_deref(), &config.folder);
+        let px = crate::px::write_crate(&root).map_err(failed)?;
+        let failed = |error: std::io::Error| Diagnostic::error(format!("can't start a thread: {error}"));
+        dependencies::listen(&config.folder, config.building.clone()).map_err(failed)?;
+        let evcxr = Starting::begin(config, &px, &root).map_err(failed)?;
         Ok(Compiler {
             evcxr,
             folder: config.folder.clone(),
@@ -66,7 +73,8 @@ impl Compiler {
             shared: Definitions::new(),
             namespaces: Namespaces::default(),
             reuse: Reuse::open(config.cache.as_ref()),
-            preload: vec![standard_library(None)?],
+            standard: standard_library(None)?,
+            set: None,
             last_errors: Vec::new(),
             expressions: BTreeSet::new(),
         })
@@ -90,29 +98,24 @@ impl Compiler {
     /// Runs the `:` commands that stand at the beginning of the cell, in order, for the namespace of `members`.
     pub fn commands(&mut self, cell: CellText<'_>, members: &[Member]) -> Result<Vec<Reply>, Failure> {
         let parsed = Cell::parse(cell.text);
-        parsed
-            .commands
-            .iter()
-            .map(|line| {
-                command::run(self, line, members).map_err(|error| {
-                    if self.interrupter.was_asked() {
-                        return Failure::Interrupted;
-                    }
-                    let mut error = error;
-                    error.spans.push(Span {
-                        line: cell.first_line + line.line - 1,
-                        column: 1,
-                        end_line: cell.first_line + line.line - 1,
-                        end_column: line.text.chars().count() + 1,
-                        label: String::new(),
-                        primary: true,
-                        text: line.text.clone(),
-                        cell: None,
-                    });
-                    Failure::Errors(vec![error])
-                })
-            })
-            .collect()
+        let mut replies = Vec::new();
+        let mut lines = parsed.commands.as_slice();
+        while let Some(line) = lines.first() {
+            // Dependencies that stand together are built together.
+            let together = lines.iter().take_while(|line| command::is_dependency(line)).count().max(1);
+            let (these, rest) = lines.split_at(together);
+            let done = match command::is_dependency(line) {
+                true => command::add_dependencies(self, these),
+                false => command::run(self, line, members).map_err(|error| (0, error)),
+            };
+            match done {
+                Ok(reply) => replies.push(reply),
+                Err(_) if self.interrupter.was_asked() => return Err(Failure::Interrupted),
+                Err((at, error)) => return Err(Failure::Errors(vec![at_line(error, &these[at], &cell)])),
+            }
+            lines = rest;
+        }
+        Ok(replies)
     }
 
     /// Compiles the cell against the variables that all `members` have, and lets `run` run it; or only runs it, if it
@@ -193,7 +196,7 @@ impl Compiler {
         }
 
         let own = (work.items.as_slice(), &work.change);
-        let place = self.reuse.place(&work.parsed, own, &self.shared, &work.before, &self.preload);
+        let place = self.reuse.place(&work.parsed, own, &self.shared, &work.before, self.surroundings());
         // Where a definition changes, whether the others still fit is to be found out.
         let usable = place.filter(|_| !work.change.needs_check());
         let known = usable.and_then(|place| Some((place, self.reuse.find(place, &work.before)?)));
@@ -246,6 +249,15 @@ impl Compiler {
         self.namespaces.members().into_iter().map(of).filter(|(_, lost)| !lost.is_empty()).collect()
     }
 
+    fn surroundings(&self) -> Surroundings<'_> {
+        Surroundings { standard: &self.standard, set: self.set.as_ref() }
+    }
+
+    /// What an object that takes its dependencies from this library needs to be loaded before it.
+    pub(crate) fn preload(&self, library: Option<&PathBuf>) -> Vec<PathBuf> {
+        std::iter::once(&self.standard).chain(library).cloned().collect()
+    }
+
     /// Runs an object from the cache. `None` if it turned out to be of no use.
     fn run_known(
         &mut self,
@@ -272,7 +284,7 @@ impl Compiler {
         let object = Object {
             path,
             entry: found.entry,
-            preload: self.preload.clone(),
+            preload: self.preload(found.library.as_ref()),
             needs_variables: !effect.before.is_empty(),
             has_result: work.parsed.has_result,
             source: SourceMap::new(found.source, work.pieces.clone()),
@@ -299,7 +311,9 @@ impl Compiler {
             },
             None => Default::default(),
         };
-        let cell = CachedCell { object: bytes, entry, source, before: before.clone(), after: after.clone() };
+        // The first library is the standard one.
+        let library = object.and_then(|object| object.preload.get(1).cloned());
+        let cell = CachedCell { object: bytes, entry, source, before: before.clone(), after: after.clone(), library };
         self.reuse.keep(place, &cell);
         self.reuse.loaded(place);
     }
@@ -378,28 +392,40 @@ impl Compiler {
         let Evcxr { evaluator, snapshots } = self.evcxr.get().map_err(Failure::into_diagnostic)?;
         evaluator.configure(snapshots.base(), &setting).map_err(failed)?;
         if let Setting::Toolchain(name) = &setting {
-            self.preload = vec![standard_library(Some(name))?];
+            self.standard = standard_library(Some(name))?;
         }
         self.shared.add_setting(setting);
         Ok(())
     }
 
-    /// Adds a dependency and builds it now, so that a mistake in it is reported where it was made. One that was built
-    /// before is built when a cell needs to be compiled.
-    pub(crate) fn add_dependency(&mut self, setting: Setting) -> Result<(), Diagnostic> {
-        self.shared.add_setting(setting.clone());
-        let place = self.reuse.dependencies(&self.shared, &self.preload);
-        if place.is_some_and(|place| self.reuse.find(place, &Variables::new()).is_some()) {
+    /// Adds dependencies and builds them now, so that a mistake in one is reported where it was made. What was built
+    /// before, on this machine, is only noted.
+    /// An error says which of them it is about.
+    pub(crate) fn add_dependencies(&mut self, settings: &[Setting]) -> Result<(), (usize, Diagnostic)> {
+        settings.iter().for_each(|setting| self.shared.add_setting(setting.clone()));
+        let take_back = |compiler: &mut Compiler| settings.iter().for_each(|_| compiler.shared.take_back());
+        let place = self.reuse.dependencies(&self.shared, self.surroundings());
+        let known = place.and_then(|place| self.reuse.find_set(place)).filter(|set| set.adopt(&self.folder));
+        if known.is_some() {
+            self.set = known;
             return Ok(());
         }
-        self.shared.take_back();
-        self.set(setting)?;
-        if let Err(failure) = self.build_dependencies() {
-            self.shared.take_back();
-            return Err(failure.into_diagnostic());
+        // Each is tried by itself, before anything is built.
+        let failed = |error: evcxr::Error| Diagnostic::error(error.to_string());
+        let mut tried = settings.iter().enumerate().map(|(at, setting)| {
+            let Evcxr { evaluator, snapshots } = self.evcxr.get().map_err(|failure| (at, failure.into_diagnostic()))?;
+            evaluator.configure(snapshots.base(), setting).map(drop).map_err(|error| (at, failed(error)))
+        });
+        let tried = tried.try_for_each(|tried| tried);
+        let last = settings.len().saturating_sub(1);
+        let built = tried.and_then(|()| self.build_dependencies().map_err(|error| (last, error.into_diagnostic())));
+        if built.is_err() {
+            take_back(self);
+            return built;
         }
-        if let Some(place) = place {
-            self.reuse.keep(place, &CachedCell::default());
+        self.set = Current::read(&self.folder).filter(|current| current.library.is_some());
+        if let (Some(place), Some(set)) = (place, &self.set) {
+            self.reuse.keep_set(place, set);
         }
         Ok(())
     }
@@ -449,4 +475,20 @@ impl Compiler {
             })
             .collect()
     }
+}
+
+/// The error, at the place of the command that it is about.
+fn at_line(mut error: Diagnostic, line: &CommandLine, cell: &CellText<'_>) -> Diagnostic {
+    let number = cell.first_line + line.line - 1;
+    error.spans.push(Span {
+        line: number,
+        column: 1,
+        end_line: number,
+        end_column: line.text.chars().count() + 1,
+        label: String::new(),
+        primary: true,
+        text: line.text.clone(),
+        cell: None,
+    });
+    error
 }

@@ -14,6 +14,9 @@ use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// Before the name of a variable that the user has set for builds: has the same value.
+pub(crate) const USERS_VARIABLE: &str = "CHORUS_USER_SET_";
+
 /// All that evcxr knows of a namespace at one moment: items, dependencies, settings, variables and their types.
 #[derive(Clone)]
 pub(crate) struct Snapshot(Arc<dyn Any + Send + Sync>);
@@ -152,7 +155,23 @@ impl Evaluator {
     fn change(&self, snapshot: &Snapshot, setting: &Setting) -> Result<Snapshot, evcxr::Error> {
         let mut state = state_of(EvalContext::state, snapshot)?;
         match setting.clone() {
-            Setting::Dependency { name, config } => state.add_dep(&name, &config)?,
+            Setting::Dependency { name, config } => {
+                // evcxr tries it out in the place of its own crate, whose versions are to stay.
+                let versions = self.folder.join("Cargo.lock");
+                let kept = std::fs::read(&versions).ok();
+                let online = state.clone();
+                // What is on this machine needs no network, which may be slow, or not there.
+                let was_offline = state.offline_mode();
+                state.set_offline_mode(true);
+                if state.add_dep(&name, &config).is_err() {
+                    state = online;
+                    state.add_dep(&name, &config)?;
+                }
+                state.set_offline_mode(was_offline);
+                if let Some(kept) = kept {
+                    std::fs::write(versions, kept)?;
+                }
+            }
             Setting::LocalDependency(path) => state.add_local_dep(&path)?,
             Setting::Optimization(level) => state.set_opt_level(&level)?,
             Setting::ErrorFormat(format) => state.set_error_format(&format)?,
@@ -165,7 +184,13 @@ impl Evaluator {
             Setting::StaticLinking(on) => state.set_allow_static_linking(on),
             Setting::Sccache(on) => state.set_sccache(on)?,
             Setting::CacheMib(size) => state.set_cache_bytes(size << 20),
-            Setting::BuildEnv(name, value) => state.set_build_env(&name, &value),
+            Setting::BuildEnv(name, value) => {
+                if !crate::tools::is_own(&name) {
+                    // Dependencies are built for it.
+                    state.set_build_env(&format!("{USERS_VARIABLE}{name}"), &value);
+                }
+                state.set_build_env(&name, &value);
+            }
             Setting::PreserveVarsOnPanic(on) => state.set_preserve_vars_on_panic(on),
         }
         Ok(Snapshot(Arc::new(state)))

@@ -6,13 +6,13 @@
 //! that ended.
 
 mod backtrace;
-mod built;
 mod cache;
 mod command;
 mod compiler;
 mod context;
 mod definitions;
 mod dependence;
+mod dependencies;
 mod diagnostic;
 mod evaluator;
 mod failure;
@@ -41,6 +41,7 @@ pub use chorus_syntax::{Completeness, Expression, Parameters, Shape, completenes
 pub use command::{Action, Reply, command_names, help, help_of};
 pub use compiler::Compiler;
 pub use context::Context;
+pub use dependencies::{Building, DependenciesInfo, Told};
 pub use diagnostic::{Diagnostic, ELSEWHERE, Level, Span};
 pub use failure::Failure;
 pub use interrupt::Interrupter;

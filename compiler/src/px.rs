@@ -1,10 +1,11 @@
 //! Puts the source of the crate `px`, which cells see, where cargo can build it for a notebook.
 
+use crate::reuse::add;
 use crate::setting::Setting;
-use crate::toolchain::{find_program, users_path};
+use crate::toolchain::find_program;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 const FILES: &[(&str, &str)] = &[
     ("Cargo.toml", include_str!("../../px/Cargo.toml")),
@@ -51,17 +52,28 @@ const FILES: &[(&str, &str)] = &[
     ("src/wire/structural.rs", include_str!("../../px/src/wire/structural.rs")),
 ];
 
-/// Writes px below `folder` and returns its path.
+/// Writes px below `folder`, unless another kernel has, and returns its path. It is built for all kernels at once, so each
+/// version has a path of its own.
 pub(crate) fn write_crate(folder: &Path) -> io::Result<PathBuf> {
-    let root = folder.join("px");
+    let mut hasher = blake3::Hasher::new();
+    sources().for_each(|text| add(&mut hasher, text.as_bytes()));
+    let root = folder.join(format!("px-{}", &hasher.finalize().to_hex()[..16]));
+    if root.exists() {
+        return Ok(root);
+    }
+    let new = tempfile::tempdir_in(folder)?;
     for (name, text) in FILES {
-        let path = root.join(name);
+        let path = new.path().join(name);
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent)?;
         }
         std::fs::write(path, text)?;
     }
-    Ok(root)
+    match std::fs::rename(new.path(), &root) {
+        // Another kernel was faster.
+        Err(_) if root.exists() => Ok(root),
+        result => result.map(|()| root),
+    }
 }
 
 /// What makes cells depend on it; `with_serde` lets all types travel that derive serde's traits.
@@ -70,29 +82,29 @@ pub(crate) fn dependency(px: &Path, with_serde: bool) -> Setting {
     Setting::Dependency { name: "px".into(), config: format!("{{ path = {:?}{features} }}", px.display().to_string()) }
 }
 
-/// Begins to build px in evcxr's crate, as evcxr's cargo will when rust-analyzer has read the standard library; that takes
-/// some seconds and one core. `manifest` is the crate's without dependencies, `folder` its folder, in which something has
-/// been built, and `program` the wrapper of its rustc.
+/// Begins to build px, as the first cell will; that takes some seconds and one core, while rust-analyzer reads the standard
+/// library. `manifest` is the crate's without dependencies, `kernel` evcxr's folder, `dependencies` where they are built,
+/// and `program` has the tools.
 ///
-/// cargo decides whether what it finds then is what it would have built, so nothing depends on this.
-pub(crate) fn build_ahead(manifest: &str, folder: &Path, px: &Path, program: &Path) -> io::Result<()> {
-    let target = folder.join("target");
-    let triple = std::fs::read_dir(target)?.flatten().find(|entry| entry.path().join("debug/deps/libctx.so").exists());
-    let triple = triple.ok_or(io::ErrorKind::NotFound)?.file_name();
+/// The cell builds what isn't there, so nothing depends on this.
+pub(crate) fn build_ahead(
+    manifest: &str,
+    kernel: &Path,
+    px: &Path,
+    program: &Path,
+    dependencies: &Path,
+) -> io::Result<()> {
+    let target = std::fs::read_dir(kernel.join("target"))?.flatten();
+    let triple = target.map(|entry| entry.path()).find(|path| path.join("debug/deps/libctx.so").exists());
+    let triple = triple.ok_or(io::ErrorKind::NotFound)?;
     // evcxr is about to write the same. The last section is that of the dependencies.
-    std::fs::write(folder.join("Cargo.toml"), format!("{manifest}px = {{ path = {px:?} }}\n"))?;
-    let mut cargo = Command::new(find_program("cargo").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--quiet", "--package", "px", "--target"]).arg(triple).current_dir(folder);
-    cargo.env("CARGO_TARGET_DIR", "target").env("CARGO_BUILD_BUILD_DIR", "target").env("RUSTFLAGS", "-Cprefer-dynamic");
-    cargo.envs(crate::tools::wrapper(program)).env("PATH", users_path());
-    let mut child = cargo.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    std::fs::write(kernel.join("Cargo.toml"), format!("{manifest}px = {{ path = {px:?} }}\n"))?;
+    let cargo = find_program("cargo").unwrap_or_else(|| "cargo".into());
+    let mut build = crate::tools::ahead(kernel, &cargo, triple.file_name().unwrap_or_default());
+    build.envs(crate::tools::environment(program, dependencies));
+    let mut child = build.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
     std::thread::Builder::new().name("px".into()).spawn(move || child.wait())?;
     Ok(())
-}
-
-/// The paths of its source files.
-pub(crate) fn files() -> impl Iterator<Item = &'static str> {
-    FILES.iter().map(|(name, _)| *name).filter(|name| name.ends_with(".rs"))
 }
 
 /// The texts of its files.

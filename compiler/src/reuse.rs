@@ -1,9 +1,10 @@
 //! Whether a cell has an object already: its key in the cache, and what an entry needs to be of use.
 
-use crate::cache::{Cache, CacheConfig, CacheKey, CachedCell};
+use crate::cache::{Cache, CacheConfig, CacheKey, CachedCell, Dependencies};
 use crate::definitions::Definitions;
 use crate::definitions::change::Change;
 use crate::dependence::{Definition, Dependence};
+use crate::dependencies::Current;
 use crate::namespace::{Variable, Variables};
 use crate::setting::Setting;
 use chorus_syntax::Cell;
@@ -11,7 +12,8 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 /// Variables of the environment with these names change what cargo builds.
-const BUILD_VARIABLES: [&str; 4] = ["CARGO_BUILD_", "CARGO_ENCODED_RUSTFLAGS", "CARGO_PROFILE_", "CARGO_TARGET_"];
+pub(crate) const BUILD_VARIABLES: [&str; 4] =
+    ["CARGO_BUILD_", "CARGO_ENCODED_RUSTFLAGS", "CARGO_PROFILE_", "CARGO_TARGET_"];
 
 /// Finds objects for cells.
 pub(crate) struct Reuse {
@@ -20,6 +22,15 @@ pub(crate) struct Reuse {
     surroundings: blake3::Hasher,
     /// Objects with values of their own that this kernel's processes may have loaded.
     loaded: HashSet<CacheKey>,
+}
+
+/// What a cell is linked with besides.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Surroundings<'a> {
+    /// The standard library, which stands for the toolchain.
+    pub standard: &'a Path,
+    /// The dependencies.
+    pub set: Option<&'a Current>,
 }
 
 /// A cell's place in the cache.
@@ -58,17 +69,17 @@ impl Reuse {
         Reuse { cache, surroundings, loaded: HashSet::new() }
     }
 
-    /// The cell's place, if its object is the same whenever it is compiled. `preload` stands for the toolchain.
+    /// The cell's place, if its object is the same whenever it is compiled.
     pub fn place(
         &self,
         cell: &Cell,
         own: (&[Definition], &Change),
         shared: &Definitions,
         variables: &Variables,
-        preload: &[PathBuf],
+        surroundings: Surroundings<'_>,
     ) -> Option<Place> {
         self.cache.as_ref()?;
-        let mut hasher = self.with_settings(shared, preload)?;
+        let mut hasher = self.with_settings(shared, surroundings)?;
         let statements: Vec<&str> = cell.statements.iter().map(|piece| piece.text.as_str()).collect();
         let (items, change) = own;
         let entries = shared.entries().iter().enumerate().filter(|(index, _)| change.holds(*index));
@@ -100,11 +111,23 @@ impl Reuse {
     }
 
     /// The place of the fact that the dependencies were built.
-    pub fn dependencies(&self, shared: &Definitions, preload: &[PathBuf]) -> Option<Place> {
+    pub fn dependencies(&self, shared: &Definitions, surroundings: Surroundings<'_>) -> Option<Place> {
         self.cache.as_ref()?;
-        let mut hasher = self.with_settings(shared, preload)?;
+        let mut hasher = self.with_settings(shared, surroundings)?;
         add(&mut hasher, b"dependencies");
         Some(Place { key: CacheKey(*hasher.finalize().as_bytes()), keeps_values: false })
+    }
+
+    /// The set that is there.
+    pub fn find_set(&self, place: Place) -> Option<Current> {
+        self.cache.as_ref()?.get::<Dependencies>(place.key).map(|Dependencies(current)| current)
+    }
+
+    /// Keeps which set was built.
+    pub fn keep_set(&self, place: Place, set: &Current) {
+        if let Some(cache) = &self.cache {
+            cache.put(place.key, &Dependencies(set.clone()));
+        }
     }
 
     /// The entry, if it is there and fits those who have `variables`.
@@ -137,11 +160,10 @@ impl Reuse {
         }
     }
 
-    fn with_settings(&self, shared: &Definitions, preload: &[PathBuf]) -> Option<blake3::Hasher> {
+    fn with_settings(&self, shared: &Definitions, surroundings: Surroundings<'_>) -> Option<blake3::Hasher> {
         let mut hasher = self.surroundings.clone();
-        for library in preload {
-            add(&mut hasher, library.as_os_str().as_encoded_bytes());
-        }
+        add(&mut hasher, surroundings.standard.as_os_str().as_encoded_bytes());
+        add(&mut hasher, surroundings.set.and_then(Current::id).unwrap_or_default());
         let settings = effective(shared.settings(0));
         if !settings.iter().all(|setting| is_reproducible(setting)) {
             return None;
@@ -175,7 +197,7 @@ fn is_reproducible(setting: &Setting) -> bool {
     }
 }
 
-fn configuration_files() -> Vec<PathBuf> {
+pub(crate) fn configuration_files() -> Vec<PathBuf> {
     let cargo = std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(dirs::home_dir()?.join(".cargo")));
     let cargo = cargo.into_iter().flat_map(|folder| [folder.join("config.toml"), folder.join("config")]);
     let evcxr = dirs::config_dir().map(|folder| folder.join("evcxr/evcxr.toml"));

@@ -43,14 +43,15 @@ pub(crate) struct Starting {
 
 impl Starting {
     /// Begins to start it.
-    pub fn begin(config: &Config, px: &Path) -> std::io::Result<Starting> {
+    pub fn begin(config: &Config, px: &Path, dependencies: &Path) -> std::io::Result<Starting> {
         let (sender, receiver) = channel();
         let wanted = Arc::new(AtomicBool::new(false));
         let (config, px, hurry) = (config.clone(), px.to_owned(), Arc::clone(&wanted));
+        let dependencies = dependencies.to_owned();
         let interrupter = config.interrupter.clone();
         std::thread::Builder::new().name("evcxr-start".into()).stack_size(STACK).spawn(move || {
             let begun = Instant::now();
-            let mut started = start(&config, &px);
+            let mut started = start(&config, &px, &dependencies);
             tracing::debug!(after = ?begun.elapsed(), "evcxr has started");
             if let (false, Ok(evcxr)) = (hurry.load(Ordering::SeqCst), &mut started) {
                 warm_up(evcxr);
@@ -96,7 +97,7 @@ impl Starting {
     }
 }
 
-fn start(config: &Config, px: &Path) -> Result<Evcxr, Diagnostic> {
+fn start(config: &Config, px: &Path, dependencies: &Path) -> Result<Evcxr, Diagnostic> {
     let failed = |what: &str, error: &dyn std::fmt::Display| Diagnostic::error(format!("{what}: {error}"));
     let nothing = Instead::nothing(&config.folder).map_err(|error| failed("can't write", &error))?;
     // Beside the start, which needs no library yet.
@@ -116,12 +117,12 @@ fn start(config: &Config, px: &Path) -> Result<Evcxr, Diagnostic> {
         // evcxr prints what cargo says it compiles into the stderr of whoever started the kernel: a console's prompt.
         Setting::BuildEnv("CARGO_TERM_QUIET".into(), "true".into()),
     ];
-    settings
-        .extend(crate::tools::settings(&config.relay, &config.folder).map_err(|error| failed("can't write", &error))?);
+    let tools = crate::tools::settings(&config.relay, &config.folder, dependencies);
+    settings.extend(tools.map_err(|error| failed("can't write", &error))?);
     for setting in &settings {
         base = evaluator.configure(&base, setting).map_err(|error| failed("the crate px can't be used", &error))?;
     }
-    if let Err(error) = crate::px::build_ahead(&manifest, &config.folder, px, &config.relay) {
+    if let Err(error) = crate::px::build_ahead(&manifest, &config.folder, px, &config.relay, dependencies) {
         tracing::warn!("px isn't built ahead: {error}");
     }
     Ok(Evcxr { evaluator, snapshots: Snapshots::new(base) })

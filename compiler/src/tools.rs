@@ -2,8 +2,8 @@
 //!
 //! evcxr calls cargo for each cell, and cargo needs some 20 ms to find that nothing but the cell has changed. With
 //! evcxr's setting for the linker mold, it calls `mold -run cargo build ..` instead; a link of that name to this program
-//! leads here. The first time, cargo runs, and the wrapper notes how it calls rustc; from then on, rustc is called so
-//! directly, until a dependency or a setting changes.
+//! leads here. cargo builds the dependencies apart, once a machine (see [`crate::dependencies`]), and the wrapper notes how
+//! it calls rustc for a cell that has them; every kernel then calls rustc so directly.
 //!
 //! The wrapper makes evcxr's text cheaper first, see [`crate::rewrite`]. A cell is small and its like isn't compiled
 //! again, so one codegen unit without incremental compilation is fastest; and where nothing is to be run, nothing is
@@ -15,6 +15,7 @@
 //! dependency doesn't make variables of the user's types unreadable.
 
 use crate::definitions::prefix::release_calls;
+use crate::dependencies::{self, Current, Library, Ready, Set};
 use crate::reuse::add;
 use crate::setting::Setting;
 use crate::toolchain::{find_program, users_path};
@@ -30,8 +31,10 @@ use std::process::{Command, Output, Stdio};
 pub(crate) const ASKED: &str = "CHORUS_BUILDS_CELLS";
 /// The user's own wrapper, if any.
 const INNER: &str = "CHORUS_INNER_WRAPPER";
-/// For the wrapper: what the call is to be noted for.
-const STATE: &str = "CHORUS_BUILD_STATE";
+/// For the wrapper: that it is to note how it is called for a cell, in the folder that cargo builds.
+pub(crate) const NOTING: &str = "CHORUS_NOTES_CALL";
+/// For the shortcut: that nothing but the dependencies is to be built.
+const AHEAD: &str = "CHORUS_BUILDS_AHEAD";
 /// Where evcxr looks for the path of the object.
 const OBJECT_PATH: &str = "EVCXR_EXECUTION_SO_PATH";
 /// evcxr's own wrapper, which some of its settings ask for.
@@ -42,14 +45,38 @@ pub(crate) const CELL_FOLDER: &str = "cell";
 const TOOLCHAIN: &str = "--cfg=chorus_toolchain=";
 /// The notes, in the folder that evcxr builds in.
 const NOTES: &str = ".chorus-rustc";
+/// The note of a call, in the folder that cargo builds.
+const NOTE: &str = "call";
+/// Where libraries of dependencies are that are this kernel's alone, in its folder.
+const LIBRARIES: &str = "libraries";
 
-/// How cargo called rustc.
+/// Which set cells are compiled with.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Notes {
     state: Vec<u8>,
-    environment: Vec<(Vec<u8>, Vec<u8>)>,
+    set: PathBuf,
+}
+
+/// How cargo called rustc for a cell.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Note {
+    pub environment: Vec<(Vec<u8>, Vec<u8>)>,
     /// rustc's path, and its arguments as they are to be.
-    command: Vec<Vec<u8>>,
+    pub command: Vec<Vec<u8>>,
+}
+
+impl Note {
+    /// The one that the wrapper left in this folder.
+    pub fn take(folder: &Path) -> io::Result<Note> {
+        let path = folder.join(NOTE);
+        let note = postcard::from_bytes(&std::fs::read(&path)?).map_err(io::Error::other)?;
+        std::fs::remove_file(path)?;
+        Ok(note)
+    }
+
+    pub fn arguments(&self) -> Vec<OsString> {
+        self.command.iter().cloned().map(OsString::from_vec).collect()
+    }
 }
 
 /// Where links to these tools are, in the kernel's folder.
@@ -57,20 +84,33 @@ pub(crate) fn folder(folder: &Path) -> PathBuf {
     folder.join("tools")
 }
 
-/// What makes evcxr use these tools, as which `program` is to be started. [`folder`] has to be on the PATH.
-pub(crate) fn settings(program: &Path, kernel: &Path) -> io::Result<Vec<Setting>> {
+/// What makes evcxr use these tools, as which `program` is to be started. [`folder`] has to be on the PATH;
+/// `dependencies` is where dependencies are built.
+pub(crate) fn settings(program: &Path, kernel: &Path, dependencies: &Path) -> io::Result<Vec<Setting>> {
     let tools = folder(kernel);
     std::fs::create_dir_all(&tools)?;
     std::os::unix::fs::symlink(program, tools.join("mold"))?;
-    let environment = wrapper(program).into_iter();
+    let environment = environment(program, dependencies).into_iter();
     let environment = environment.map(|(name, value)| Setting::BuildEnv(name.into(), value.to_string_lossy().into()));
     Ok(std::iter::once(Setting::Linker("mold".into())).chain(environment).collect())
 }
 
-/// The environment in which cargo uses the wrapper.
-pub(crate) fn wrapper(program: &Path) -> Vec<(&'static str, OsString)> {
+/// The call of the shortcut that builds nothing but the dependencies of the manifest in this kernel's folder. Its
+/// environment has to be [`environment`].
+pub(crate) fn ahead(kernel: &Path, cargo: &Path, target: &OsStr) -> Command {
+    let mut build = Command::new(folder(kernel).join("mold"));
+    build.args(["-run".as_ref(), cargo.as_os_str(), "build".as_ref(), "--target".as_ref(), target]);
+    // As evcxr has it.
+    build.arg("--message-format=json").env("RUSTFLAGS", "-Cprefer-dynamic");
+    build.current_dir(kernel).env(AHEAD, "1");
+    build
+}
+
+/// The environment in which cargo uses these tools.
+pub(crate) fn environment(program: &Path, dependencies: &Path) -> Vec<(&'static str, OsString)> {
     let inner = std::env::var_os("RUSTC_WRAPPER").filter(|inner| !inner.is_empty());
-    let mut environment = vec![("RUSTC_WRAPPER", program.into()), (ASKED, "1".into())];
+    let mut environment =
+        vec![("RUSTC_WRAPPER", program.into()), (ASKED, "1".into()), (dependencies::ROOT, dependencies.into())];
     environment.extend(inner.map(|inner| (INNER, inner)));
     environment
 }
@@ -83,7 +123,9 @@ pub(crate) fn become_tool() {
     let mut args = std::env::args_os();
     let name = args.next().map(PathBuf::from).unwrap_or_default();
     let args: Vec<OsString> = args.collect();
+    let linked = dependencies::become_linker();
     let result = match args.split_first() {
+        _ if linked.is_err() => linked,
         Some((first, call)) if name.ends_with("mold") && first == "-run" => build(call),
         // evcxr's own wrapper is called for what it was asked for.
         Some(_) if std::env::var_os(OTHER_WRAPPER).is_none() => wrap(args),
@@ -97,28 +139,75 @@ pub(crate) fn become_tool() {
 
 /// `call` is cargo's path and arguments. Returns only with an error.
 fn build(call: &[OsString]) -> io::Result<()> {
-    let state = state(call);
-    let is_build = call.get(1).is_some_and(|verb| verb == "build") && std::env::var_os(OTHER_WRAPPER).is_none();
-    let notes = is_build.then(|| std::fs::read(NOTES).ok()).flatten();
-    let notes = notes.and_then(|bytes| postcard::from_bytes::<Notes>(&bytes).ok()).filter(|notes| notes.state == state);
-    let Some(notes) = notes else {
-        let mut command = command(call.iter().cloned());
-        command.env(STATE, OsString::from_vec(state));
-        return Err(command.exec());
+    let is_ours = call.iter().any(is_verb) && std::env::var_os(OTHER_WRAPPER).is_none();
+    let root = std::env::var_os(dependencies::ROOT).map(PathBuf::from).filter(|_| is_ours);
+    // A dependency whose source may change isn't cargo's to forget.
+    let Some(root) = root.filter(|_| local_dependencies().is_empty()) else {
+        return Err(command(call.iter().cloned()).exec());
     };
-    let args: Vec<OsString> = notes.command.into_iter().map(OsString::from_vec).collect();
-    let args = prepare(args)?;
+    let kernel = std::env::current_dir()?;
+    let state = state(call);
+    let notes = std::fs::read(NOTES).ok().and_then(|bytes| postcard::from_bytes::<Notes>(&bytes).ok());
+    let notes = notes.filter(|notes| notes.state == state);
+    let set = match notes.and_then(|notes| Some((Set::read(&notes.set)?, notes.set))) {
+        Some((set, folder)) => {
+            set.in_folder(&folder).write(&kernel)?;
+            set
+        }
+        None => match dependencies::ready(&root, &kernel, call)? {
+            Ready::Set(set) => {
+                let current = Current::read(&kernel).ok_or_else(|| io::Error::other("the dependencies are gone"))?;
+                let notes = Notes { state, set: current.set };
+                std::fs::write(NOTES, postcard::to_allocvec(&notes).map_err(io::Error::other)?)?;
+                set
+            }
+            Ready::Failed { status, stdout, stderr } => {
+                io::stdout().write_all(&stdout)?;
+                io::stderr().write_all(&stderr)?;
+                std::process::exit(status);
+            }
+        },
+    };
+    if std::env::var_os(AHEAD).is_some() {
+        std::process::exit(0);
+    }
+    let is_check = call.iter().any(|arg| arg == "check");
+    let args = for_kernel(set.command.into_iter().map(OsString::from_vec).collect(), &kernel, is_check)?;
+    let args = prepare(args, set.library.as_ref())?;
     if let (Some(file), Some(object)) = (std::env::var_os(OBJECT_PATH), object(&args)) {
-        let object = std::env::current_dir()?.join(object);
         std::fs::write(file, object.as_os_str().as_bytes())?;
     }
-    let environment = notes.environment.into_iter();
+    let environment = set.environment.into_iter();
     let environment = environment.map(|(name, value)| (OsString::from_vec(name), OsString::from_vec(value)));
     compile(&args, || {
         let mut rustc = command(args.iter().cloned());
         rustc.envs(environment.clone());
         rustc
     })
+}
+
+fn is_verb(arg: &OsString) -> bool {
+    arg == "build" || arg == "check"
+}
+
+/// The call as it is for the cells of the kernel of this folder. evcxr checks a cell to say why it can't keep a
+/// variable, and would say warnings instead.
+fn for_kernel(mut args: Vec<OsString>, kernel: &Path, is_check: bool) -> io::Result<Vec<OsString>> {
+    let at = args.iter().position(|arg| arg == "--out-dir").map(|at| at + 1).filter(|at| *at < args.len());
+    let at = at.ok_or_else(|| io::Error::other("cargo didn't say where the cell is to be"))?;
+    // Like cargo's, below evcxr's own.
+    let target = value_of(&args, "--target").cloned().unwrap_or_default();
+    let objects = kernel.join("target").join(target).join("debug/deps");
+    std::fs::create_dir_all(&objects)?;
+    args[at] = objects.into();
+    add_line_tables(&mut args, kernel);
+    if is_check {
+        for arg in args.iter_mut().filter(|arg| arg.as_bytes().starts_with(b"--emit=")) {
+            *arg = "--emit=dep-info,metadata".into();
+        }
+        args.push("-Awarnings".into());
+    }
+    Ok(args)
 }
 
 /// Runs rustc on a cell's crate, and once more where the way in which a result is shown was in its way: our trait for it
@@ -167,40 +256,62 @@ fn source(args: &[OsString]) -> Option<&Path> {
 
 /// `args` are rustc's path and arguments. Returns only with an error.
 fn wrap(mut args: Vec<OsString>) -> io::Result<()> {
-    if is_crate(&args, &["ctx", "px"]) {
+    let (is_cell, is_noted) = (is_crate(&args, &["ctx"]), std::env::var_os(NOTING).is_some());
+    if is_cell || is_crate(&args, &["px"]) {
         fix_identity(&mut args);
         // Of px, too: in several units it is compiled in more time, and its parts that cells link are larger.
         compile_once(&mut args);
     }
-    if is_crate(&args, &["ctx"]) {
-        if args.iter().any(|arg| arg == "--emit=dep-info,metadata") {
-            // evcxr checks a cell to say why it can't keep a variable, and would say warnings instead.
-            args.push("-Awarnings".into());
-        }
-        add_line_tables(&mut args, &std::env::current_dir()?);
+    if is_cell {
         // Statics are those of the first object that has them; functions are each object's own.
         add_toolchain(&mut args);
         args.push("-Clink-arg=-Wl,-Bsymbolic-functions".into());
-        if let Some(state) = std::env::var_os(STATE) {
-            note(&args, state.into_vec())?;
+        if is_noted {
+            note(&args)?;
+        } else {
+            let kernel = std::env::current_dir()?;
+            if args.iter().any(|arg| arg == "--emit=dep-info,metadata") {
+                args.push("-Awarnings".into());
+            }
+            add_line_tables(&mut args, &kernel);
+            let library = own_library(&args, &kernel)?;
+            args = prepare(args, library.as_ref())?;
         }
-        args = prepare(args)?;
     }
-    let is_cell = is_crate(&args, &["ctx"]);
-    let inner = std::env::var_os(INNER);
-    if is_crate(&args, &["px"])
-        && let Some(built) = crate::built::build_or_take(&args, || command(inner.iter().chain(args.first()).cloned()))
-    {
-        std::process::exit(built?);
-    }
-    args.splice(0..0, inner);
-    match is_cell {
+    args.splice(0..0, std::env::var_os(INNER));
+    match is_cell && !is_noted {
         true => compile(&args, || command(args.iter().cloned())),
         false => Err(command(args.into_iter()).exec()),
     }
 }
 
-fn command(mut call: impl Iterator<Item = OsString>) -> Command {
+/// The library of the dependencies of a kernel that builds them itself.
+fn own_library(args: &[OsString], kernel: &Path) -> io::Result<Option<Library>> {
+    let mut hasher = blake3::Hasher::new();
+    args.windows(2).filter(|pair| pair[0] == "--extern").for_each(|pair| add(&mut hasher, pair[1].as_bytes()));
+    args.iter()
+        .filter(|arg| arg.as_bytes().starts_with(TOOLCHAIN.as_bytes()))
+        .for_each(|arg| add(&mut hasher, arg.as_bytes()));
+    let id = &hasher.finalize().to_hex()[..24];
+    let folder = kernel.join(LIBRARIES).join(id);
+    let last = Current::read(kernel).filter(|current| current.set == folder);
+    let library = match last {
+        Some(current) => current.library,
+        None => {
+            std::fs::create_dir_all(&folder)?;
+            let library = dependencies::link(args, &folder, id, &local_dependencies());
+            library.unwrap_or_else(|error| {
+                dependencies::warn(kernel, &error);
+                None
+            })
+        }
+    };
+    Current { set: folder, library: library.clone() }.write(kernel)?;
+    Ok(library)
+}
+
+/// cargo or rustc, with the user's PATH, and with mold if there is one.
+pub(crate) fn command(mut call: impl Iterator<Item = OsString>) -> Command {
     let mold = find_program("mold");
     let program = call.next().unwrap_or_default();
     let is_cargo = Path::new(&program).file_stem().is_some_and(|name| name == "cargo" || name == "rustc");
@@ -223,7 +334,7 @@ fn state(call: &[OsString]) -> Vec<u8> {
     for file in ["Cargo.toml", ".cargo/config.toml", "Cargo.lock"] {
         add(&std::fs::read(file).unwrap_or_default());
     }
-    call.iter().for_each(|arg| add(arg.as_bytes()));
+    call.iter().filter(|arg| !is_verb(arg)).for_each(|arg| add(arg.as_bytes()));
     let mut environment: Vec<_> = std::env::vars_os().filter(|(name, _)| name != OBJECT_PATH).collect();
     environment.sort();
     for (name, value) in environment {
@@ -233,24 +344,27 @@ fn state(call: &[OsString]) -> Vec<u8> {
     hasher.finalize().to_hex().as_bytes().to_vec()
 }
 
-/// Notes a call of cargo's. A dependency whose source may change isn't cargo's to forget, so with one nothing is noted.
-fn note(args: &[OsString], state: Vec<u8>) -> io::Result<()> {
-    let manifest = std::fs::read_to_string("Cargo.toml").unwrap_or_default();
-    let local = manifest.lines().any(|line| line.contains("path") && line.contains('{') && !line.starts_with("px ="));
-    if local {
-        return Ok(());
-    }
+/// Notes a call of cargo's.
+fn note(args: &[OsString]) -> io::Result<()> {
     let of_cargo = |name: &OsStr| {
         let name = name.as_bytes();
         name.starts_with(b"CARGO") || name == b"LD_LIBRARY_PATH" || name == b"OUT_DIR"
     };
     let environment = std::env::vars_os().filter(|(name, _)| of_cargo(name));
-    let notes = Notes {
-        state,
+    let note = Note {
         environment: environment.map(|(name, value)| (name.into_vec(), value.into_vec())).collect(),
         command: args.iter().map(|arg| arg.as_bytes().to_vec()).collect(),
     };
-    std::fs::write(NOTES, postcard::to_allocvec(&notes).map_err(io::Error::other)?)
+    std::fs::write(NOTE, postcard::to_allocvec(&note).map_err(io::Error::other)?)
+}
+
+fn local_dependencies() -> Vec<String> {
+    dependencies::local(&std::fs::read_to_string("Cargo.toml").unwrap_or_default())
+}
+
+/// Whether a variable of cargo's environment is set for these tools, and not by the user.
+pub(crate) fn is_own(name: &str) -> bool {
+    name.starts_with("CHORUS_") || matches!(name, "RUSTC_WRAPPER" | "CARGO_TERM_QUIET")
 }
 
 fn is_crate(args: &[OsString], names: &[&str]) -> bool {
@@ -290,13 +404,24 @@ fn add_line_tables(args: &mut Vec<OsString>, folder: &Path) {
 }
 
 /// Makes the source cheaper, in place: evcxr writes it anew for each cell, and rustc's messages name the file. Returns
-/// the arguments for this source.
-fn prepare(mut args: Vec<OsString>) -> io::Result<Vec<OsString>> {
-    let Some(path) = source(&args) else { return Ok(args) };
-    let source = std::fs::read_to_string(path)?;
+/// the arguments for this source, which takes its dependencies from the library.
+fn prepare(mut args: Vec<OsString>, library: Option<&Library>) -> io::Result<Vec<OsString>> {
+    let Some(path) = source(&args).map(Path::to_owned) else { return Ok(args) };
+    let source = std::fs::read_to_string(&path)?;
     let cheaper = crate::rewrite::rewrite(&source);
     let released = release_calls(cheaper.as_ref().unwrap_or(&source));
     let rewritten = released.or(cheaper);
+    let rewritten = match library {
+        Some(library) => {
+            let mut value = OsString::from(format!("{}=", library.name));
+            value.push(&library.path);
+            args.extend(["--extern".into(), value]);
+            // Behind everything, so that no place moves.
+            let text = rewritten.as_ref().unwrap_or(&source).trim_end();
+            Some(format!("{text}\nextern crate {} as _;\n", library.name))
+        }
+        None => rewritten,
+    };
     let versions = || std::fs::read_to_string("Cargo.lock").unwrap_or_default();
     let toolchain = args.iter().find(|arg| arg.as_bytes().starts_with(TOOLCHAIN.as_bytes()));
     let toolchain = toolchain.map_or(&[][..], |arg| arg.as_bytes());
@@ -381,26 +506,38 @@ mod tests {
             args(line).into_iter().chain([folder.path().into(), source.into()]).collect::<Vec<_>>()
         };
         std::fs::write(&source, "fn f() {}\npub extern \"C\" fn run_user_code_1(\nmut x: u8) {}\n").unwrap();
-        assert_eq!(prepare(call(&source)).unwrap(), call(&source));
+        assert_eq!(prepare(call(&source), None).unwrap(), call(&source));
         let nothing = "mut x: *mut std::os::raw::c_void) -> *mut std::os::raw::c_void {x}\n";
         std::fs::write(
             &source,
             format!("fn f() {{}}\n#[unsafe(no_mangle)]\npub extern \"C\" fn run_user_code_1(\n{nothing}"),
         )
         .unwrap();
-        assert_eq!(prepare(call(&source)).unwrap()[3], "--emit=dep-info,obj");
+        assert_eq!(prepare(call(&source), None).unwrap()[3], "--emit=dep-info,obj");
         assert!(folder.path().join("libctx.so").exists());
+        std::fs::write(&source, "fn f() {}\n").unwrap();
+        let library = Library { name: "deps".into(), path: "/l/libdeps.so".into() };
+        let with_library = prepare(call(&source), Some(&library)).unwrap();
+        assert_eq!(with_library.last(), Some(&"deps=/l/libdeps.so".into()));
+        assert_eq!(std::fs::read_to_string(&source).unwrap(), "fn f() {}\nextern crate deps as _;\n");
     }
 
     #[test]
-    fn notes_come_back() {
-        let notes = Notes {
-            state: vec![1],
+    fn a_call_is_noted_once_and_is_for_any_kernel() {
+        let folder = tempfile::tempdir().unwrap();
+        let call = "rustc --crate-name ctx --emit=dep-info,link --target x86 --out-dir /elsewhere";
+        let note = Note {
             environment: vec![(b"CARGO".to_vec(), b"/c".to_vec())],
-            command: vec![b"rustc".to_vec()],
+            command: call.split(' ').map(|arg| arg.as_bytes().to_vec()).collect(),
         };
-        let bytes = postcard::to_allocvec(&notes).unwrap();
-        assert_eq!(postcard::from_bytes::<Notes>(&bytes).unwrap(), notes);
-        assert!(postcard::from_bytes::<Notes>(&bytes[1..]).is_err());
+        std::fs::write(folder.path().join(NOTE), postcard::to_allocvec(&note).unwrap()).unwrap();
+        let taken = Note::take(folder.path()).unwrap();
+        assert_eq!(taken, note);
+        assert!(Note::take(folder.path()).is_err(), "it isn't of the next call");
+        let built = for_kernel(taken.arguments(), folder.path(), false).unwrap();
+        assert_eq!(object(&built), Some(folder.path().join("target/x86/debug/deps/libctx.so")));
+        let checked = for_kernel(taken.arguments(), folder.path(), true).unwrap();
+        assert!(checked.iter().any(|arg| arg == "--emit=dep-info,metadata"));
+        assert!(for_kernel(args("rustc --crate-name ctx"), folder.path(), false).is_err());
     }
 }

@@ -9,6 +9,7 @@ use crate::definitions::change::Change;
 use crate::definitions::prefix::Prefix;
 use crate::definitions::verdict::{Mistake, blamed, missing, mistakes};
 use crate::dependence::{Definition, Dependence};
+use crate::dependencies::Current;
 use crate::diagnostic::Diagnostic;
 use crate::evaluator::{Answer, Snapshot};
 use crate::failure::{self, Failure};
@@ -100,7 +101,7 @@ impl Compiler {
         prefix.before = work.parsed.attributes.iter().map(|piece| piece.text.chars().count() + 1).sum();
         let moved = work.parsed.items.iter().filter(|item| is_moved(&item.nature)).map(|item| &item.piece);
         let code = work.parsed.behind(&prefix.text, moved);
-        let preload = self.preload.clone();
+        let (standard, folder) = (self.preload(None), self.folder().to_owned());
         let interrupter = self.interrupter.clone();
         let evaluator = &mut self.evcxr.get()?.evaluator;
         let generated = evaluator.generated_source();
@@ -116,13 +117,14 @@ impl Compiler {
                 return Answer::Succeeded;
             }
             let source = generated.as_ref().and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
+            let library = Current::read(&folder).and_then(|current| current.library);
             let taken = taken(&source);
             loaded = work.before.clone();
             loaded.retain(|name, _| taken.contains(name.as_str()));
             let object = Object {
                 path: request.object,
                 entry: request.entry,
-                preload: preload.clone(),
+                preload: standard.iter().cloned().chain(library.map(|library| library.path)).collect(),
                 needs_variables: !loaded.is_empty(),
                 has_result: work.parsed.has_result,
                 source: SourceMap::new(source, work.pieces.clone()),

@@ -1,6 +1,7 @@
 //! What the compiler is given and gives back.
 
 use crate::cache::CacheConfig;
+use crate::dependencies::Told;
 use crate::interrupt::Interrupter;
 use crate::namespace::{Member, Ticket};
 use crate::source_map::SourceMap;
@@ -21,6 +22,8 @@ pub struct Config {
     pub interrupter: Interrupter,
     /// Where compiled cells are kept for other kernels, if they are to be.
     pub cache: Option<CacheConfig>,
+    /// Is told how far cargo is with dependencies.
+    pub building: Told,
 }
 
 /// A text to compile.

@@ -68,6 +68,7 @@ fn cells_become_objects() {
         folder: folder.path().to_owned(),
         interrupter: Default::default(),
         cache: None,
+        building: Default::default(),
     };
     let compiler = Compiler::start(&config).unwrap_or_else(|error| panic!("{}", error.render(false)));
     let mut notebook = Notebook { compiler, count: 0, objects: vec![] };

@@ -7,7 +7,7 @@ use crate::line::Line;
 use crate::requests::{Kernel, LINE, Quit, requests, rust_version};
 use crate::subshells::Subshells;
 use chorus_cells::{Answers, CompilerThread, Executor, Interrupts, Known, NotebookConfig, Outbox};
-use chorus_compiler::CacheConfig;
+use chorus_compiler::{CacheConfig, Told};
 use chorus_jupyter::server::LINGER;
 use chorus_jupyter::{BindError, ConnectionInfo, ExecutionState, KernelSockets};
 use serde_json::json;
@@ -21,6 +21,9 @@ use tokio::time::timeout;
 
 /// How long the kernel's processes may take to end.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+
+/// Words about dependencies that may wait to be shown.
+const BUILDING: usize = 64;
 
 /// How a kernel is to be run.
 #[derive(Clone, Debug)]
@@ -59,12 +62,15 @@ pub async fn serve(config: KernelConfig) -> Result<(), KernelError> {
     let sockets = KernelSockets::bind(&config.connection, &config.folder).await?;
     let iopub = sockets.iopub.clone();
     let _ = iopub.status(None, ExecutionState::Starting).await;
+    let (tell, building) = mpsc::channel(BUILDING);
     let compiler = CompilerThread::start(chorus_compiler::Config {
         relay: config.relay.clone(),
         relay_args: config.relay_args.clone(),
         folder: config.folder.clone(),
         interrupter: Default::default(),
         cache: config.cache.clone(),
+        // If nobody listens now, it is told again soon.
+        building: Told(Arc::new(move |building| _ = tell.try_send(building))),
     })?;
     let known = Known::default();
     let (cells, waiting) = mpsc::unbounded_channel();
@@ -87,7 +93,7 @@ pub async fn serve(config: KernelConfig) -> Result<(), KernelError> {
     // The first thing that front ends ask for; rustc takes longer for it than all the rest.
     let starting = Arc::clone(&kernel);
     tokio::spawn(async move { starting.rust_version.get_or_init(rust_version).await.len() });
-    let executor = Executor::new(config.notebook, compiler, known);
+    let executor = Executor::new(config.notebook, compiler, building, known);
     let (shell, shell_replies) = sockets.shell;
     let (control, control_replies) = sockets.control;
     let (mut stdin, questions) = sockets.stdin;

@@ -5,6 +5,7 @@
 //! the bytes that a user's program prints never make it panic.
 
 mod bars;
+mod building;
 mod failure;
 mod fold;
 mod lines;
@@ -25,6 +26,7 @@ mod utf8;
 mod view;
 
 pub use bars::Bars;
+pub use building::{BuildEnd, BuildView};
 pub use failure::{ErrorText, Panicked, PxFailure, RESTORED, RunFailure, STILL_DEFINED, at_place, no_snapshot};
 pub use local::LocalView;
 pub use magics::{help, magics};

@@ -1,5 +1,6 @@
 //! Runs cells, one after the other: each part of a cell where it belongs.
 
+mod building;
 mod clusters;
 mod expression;
 mod files;
@@ -24,14 +25,15 @@ use crate::jobs::{Half, Job, Jobs, MapOptions, Plan};
 use crate::local::{Ended, LocalWorker};
 use crate::publisher::Publisher;
 use crate::surroundings::Surroundings;
-use chorus_compiler::{Action, CellText, Compiler, Failure as CompileFailure, Member, Ran, Reply};
+use building::Builds;
+use chorus_compiler::{Action, Building, CellText, Compiler, Failure as CompileFailure, Member, Ran, Reply};
 use chorus_engine::WorkerConfig;
 use chorus_magics::{
     self as magics, AutoPx, Code, Command, Part, Px, PxConfig, PxDefaults, PxOptions, Script, TimeIt, WriteFile,
     rust::Text,
 };
 use chorus_protocol::{Aftermath, Death, Outcome, SnapshotPolicy};
-use chorus_render as render;
+use chorus_render::{self as render, BuildEnd};
 use maps::LastMap;
 use results::Results;
 use std::ffi::OsString;
@@ -39,11 +41,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use timing::{Spending, Spent};
 use tokio::runtime::Handle;
+use tokio::sync::mpsc::Receiver;
 
 /// The state of one notebook.
 pub struct Executor {
     config: NotebookConfig,
     compiler: CompilerThread,
+    /// Hears how far dependencies are; `None` while a cell listens.
+    building: Option<Receiver<Building>>,
     known: Known,
     local: Option<Arc<tokio::sync::Mutex<LocalWorker>>>,
     engines: Engines,
@@ -119,11 +124,17 @@ pub(super) fn commands_first(
 
 impl Executor {
     /// A notebook without any cell.
-    pub fn new(config: NotebookConfig, compiler: CompilerThread, known: Known) -> Executor {
+    pub fn new(
+        config: NotebookConfig,
+        compiler: CompilerThread,
+        building: Receiver<Building>,
+        known: Known,
+    ) -> Executor {
         Executor {
             engines: Engines::new(config.clone(), compiler.clone()),
             config,
             compiler,
+            building: Some(building),
             known,
             local: None,
             px: PxConfig::default(),
@@ -144,7 +155,7 @@ impl Executor {
     pub async fn execute(&mut self, request: &Request) -> Done {
         let started = Instant::now();
         self.known.facts().running = Some(Arc::clone(&request.code));
-        let result = self.parts(request).await;
+        let result = self.parts_and_builds(request).await;
         self.tell_notices(request).await;
         self.refresh_known();
         if self.timing {
@@ -156,6 +167,23 @@ impl Executor {
     /// What the cell that has just run asks of front ends.
     pub fn take_wishes(&mut self) -> Vec<Wish> {
         std::mem::take(&mut self.wishes)
+    }
+
+    /// Runs the parts, and shows how far dependencies are that they wait for.
+    async fn parts_and_builds(&mut self, request: &Request) -> Done {
+        let Some(mut told) = self.building.take() else { return self.parts(request).await };
+        let mut builds = Builds::new(&request.publisher);
+        let result = tokio::select! {
+            result = self.parts(request) => result,
+            () = builds.show(&mut told) => Ok(Next::Continue),
+        };
+        let failed = result.as_ref().err().map(|failure| match failure.is_interrupt() {
+            true => BuildEnd::Interrupted,
+            false => BuildEnd::Failed,
+        });
+        builds.finish(&mut told, failed).await;
+        self.building = Some(told);
+        result
     }
 
     async fn parts(&mut self, request: &Request) -> Done {
