@@ -1,6 +1,6 @@
 //! The `:` commands of evcxr.
 
-use crate::compiler::Compiler;
+use crate::compiler::{Compiler, Misplaced};
 use crate::diagnostic::Diagnostic;
 use crate::namespace::{Member, Namespaces, describe};
 use crate::setting::Setting;
@@ -211,8 +211,8 @@ fn set(compiler: &mut Compiler, setting: Setting, said: String) -> Result<Reply,
 }
 
 fn dep(compiler: &mut Compiler, args: &str, _: &[Member]) -> Result<Reply, Diagnostic> {
-    compiler.add_dependencies(&[dependency(args)?]).map_err(|(_, error)| error)?;
-    Ok(Reply::default())
+    let text = compiler.add_dependencies(&[dependency(args)?]).map_err(|(_, error)| *error)?;
+    Ok(Reply { text: text.unwrap_or_default(), ..Reply::default() })
 }
 
 /// Whether the line adds a dependency.
@@ -221,10 +221,10 @@ pub(crate) fn is_dependency(line: &CommandLine) -> bool {
 }
 
 /// Adds the dependencies of these lines. An error says which line it is about.
-pub(crate) fn add_dependencies(compiler: &mut Compiler, lines: &[CommandLine]) -> Result<Reply, (usize, Diagnostic)> {
-    let settings = lines.iter().enumerate().map(|(at, line)| dependency(&line.args).map_err(|error| (at, error)));
-    compiler.add_dependencies(&settings.collect::<Result<Vec<_>, _>>()?)?;
-    Ok(Reply::default())
+pub(crate) fn add_dependencies(compiler: &mut Compiler, lines: &[CommandLine]) -> Result<Reply, Misplaced> {
+    let settings = lines.iter().enumerate().map(|(at, line)| dependency(&line.args).map_err(|error| (at, error.into())));
+    let text = compiler.add_dependencies(&settings.collect::<Result<Vec<_>, _>>()?)?;
+    Ok(Reply { text: text.unwrap_or_default(), ..Reply::default() })
 }
 
 fn dependency(args: &str) -> Result<Setting, Diagnostic> {

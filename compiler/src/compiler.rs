@@ -12,12 +12,12 @@ use crate::definitions::change::Change;
 use crate::definitions::prefix::Prefix;
 use crate::definitions::{Definitions, definitions_of};
 use crate::dependence::{Definition, contains_type, is_stds};
-use crate::dependencies::{self, Current};
+use crate::dependencies::{self, Current, Set};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::evaluator::{Answer, Snapshot};
 use crate::failure::{self, Failure, mapped};
 use crate::interrupt::Interrupter;
-use crate::namespace::{Effect, Member, Namespaces, Ticket, Variable, Variables};
+use crate::namespace::{Effect, Member, Namespaces, Ticket, Variable, Variables, describe};
 use crate::reuse::{Place, Reuse, Surroundings};
 use crate::setting::Setting;
 use crate::snapshots::Held;
@@ -47,6 +47,9 @@ pub struct Compiler {
     /// Macros of other crates that turned out to define no items.
     expressions: BTreeSet<String>,
 }
+
+/// An error about one of several things: its number, and the error.
+pub(crate) type Misplaced = (usize, Box<Diagnostic>);
 
 /// What a macro call defines.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -106,12 +109,12 @@ impl Compiler {
             let (these, rest) = lines.split_at(together);
             let done = match command::is_dependency(line) {
                 true => command::add_dependencies(self, these),
-                false => command::run(self, line, members).map_err(|error| (0, error)),
+                false => command::run(self, line, members).map_err(|error| (0, error.into())),
             };
             match done {
                 Ok(reply) => replies.push(reply),
                 Err(_) if self.interrupter.was_asked() => return Err(Failure::Interrupted),
-                Err((at, error)) => return Err(Failure::Errors(vec![at_line(error, &these[at], &cell)])),
+                Err((at, error)) => return Err(Failure::Errors(vec![at_line(*error, &these[at], &cell)])),
             }
             lines = rest;
         }
@@ -400,8 +403,19 @@ impl Compiler {
 
     /// Adds dependencies and builds them now, so that a mistake in one is reported where it was made. What was built
     /// before, on this machine, is only noted.
-    /// An error says which of them it is about.
-    pub(crate) fn add_dependencies(&mut self, settings: &[Setting]) -> Result<(), (usize, Diagnostic)> {
+    /// Returns what becomes of variables by it, if anything does; an error says which of them it is about.
+    pub(crate) fn add_dependencies(&mut self, settings: &[Setting]) -> Result<Option<String>, Misplaced> {
+        let before = self.set.clone();
+        self.build_or_adopt(settings)?;
+        let of = |current: Option<&Current>| current.and_then(|current| Set::of(&current.set));
+        let (Some(before), Some(after)) = (of(before.as_ref()), of(self.set.as_ref())) else { return Ok(None) };
+        let changed = before.lacking_in(&after);
+        let lost = self.with_types(&changed.iter().map(String::as_str).collect());
+        self.settle_types(&lost);
+        Ok(built_otherwise(&lost, &changed))
+    }
+
+    fn build_or_adopt(&mut self, settings: &[Setting]) -> Result<(), Misplaced> {
         settings.iter().for_each(|setting| self.shared.add_setting(setting.clone()));
         let take_back = |compiler: &mut Compiler| settings.iter().for_each(|_| compiler.shared.take_back());
         let place = self.reuse.dependencies(&self.shared, self.surroundings());
@@ -413,12 +427,12 @@ impl Compiler {
         // Each is tried by itself, before anything is built.
         let failed = |error: evcxr::Error| Diagnostic::error(error.to_string());
         let mut tried = settings.iter().enumerate().map(|(at, setting)| {
-            let Evcxr { evaluator, snapshots } = self.evcxr.get().map_err(|failure| (at, failure.into_diagnostic()))?;
-            evaluator.configure(snapshots.base(), setting).map(drop).map_err(|error| (at, failed(error)))
+            let Evcxr { evaluator, snapshots } = self.evcxr.get().map_err(|failure| (at, failure.into_diagnostic().into()))?;
+            evaluator.configure(snapshots.base(), setting).map(drop).map_err(|error| (at, failed(error).into()))
         });
         let tried = tried.try_for_each(|tried| tried);
         let last = settings.len().saturating_sub(1);
-        let built = tried.and_then(|()| self.build_dependencies().map_err(|error| (last, error.into_diagnostic())));
+        let built = tried.and_then(|()| self.build_dependencies().map_err(|error| (last, error.into_diagnostic().into())));
         if built.is_err() {
             take_back(self);
             return built;
@@ -475,6 +489,23 @@ impl Compiler {
             })
             .collect()
     }
+}
+
+/// Says which variables went because dependencies are built otherwise than before.
+fn built_otherwise(lost: &[(Member, Vec<String>)], crates: &BTreeSet<String>) -> Option<String> {
+    let of = |(member, names): &(Member, Vec<String>)| format!("`{}` of {}", names.join("`, `"), describe(&[*member]));
+    let lost: Vec<String> = lost.iter().map(of).collect();
+    let mut named: Vec<String> = crates.iter().take(5).map(|name| format!("`{name}`")).collect();
+    if crates.len() > named.len() {
+        named.push("others".into());
+    }
+    let text = format!(
+        "Lost: {}. With what was added, cargo builds {} otherwise than before, because it unites the features that a crate \
+         is asked for; so their types are others. Add all dependencies before the first variable.\n",
+        lost.join("; "),
+        named.join(", ")
+    );
+    (!lost.is_empty()).then_some(text)
 }
 
 /// The error, at the place of the command that it is about.

@@ -97,10 +97,14 @@ pub(crate) fn build_ahead(
     let target = std::fs::read_dir(kernel.join("target"))?.flatten();
     let triple = target.map(|entry| entry.path()).find(|path| path.join("debug/deps/libctx.so").exists());
     let triple = triple.ok_or(io::ErrorKind::NotFound)?;
-    // evcxr is about to write the same. The last section is that of the dependencies.
-    std::fs::write(kernel.join("Cargo.toml"), format!("{manifest}px = {{ path = {px:?} }}\n"))?;
+    // In a folder of its own, since evcxr tries dependencies out in the place of its crate. The manifest's last section is
+    // that of the dependencies.
+    let folder = kernel.join("ahead");
+    std::fs::create_dir_all(&folder)?;
+    std::fs::write(folder.join("Cargo.toml"), format!("{manifest}px = {{ path = {px:?} }}\n"))?;
     let cargo = find_program("cargo").unwrap_or_else(|| "cargo".into());
     let mut build = crate::tools::ahead(kernel, &cargo, triple.file_name().unwrap_or_default());
+    build.current_dir(folder);
     build.envs(crate::tools::environment(program, dependencies));
     let mut child = build.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
     std::thread::Builder::new().name("px".into()).spawn(move || child.wait())?;

@@ -95,14 +95,14 @@ pub(crate) fn settings(program: &Path, kernel: &Path, dependencies: &Path) -> io
     Ok(std::iter::once(Setting::Linker("mold".into())).chain(environment).collect())
 }
 
-/// The call of the shortcut that builds nothing but the dependencies of the manifest in this kernel's folder. Its
+/// The call of the shortcut that builds nothing but the dependencies of the manifest in the folder where it is called. Its
 /// environment has to be [`environment`].
 pub(crate) fn ahead(kernel: &Path, cargo: &Path, target: &OsStr) -> Command {
     let mut build = Command::new(folder(kernel).join("mold"));
     build.args(["-run".as_ref(), cargo.as_os_str(), "build".as_ref(), "--target".as_ref(), target]);
     // As evcxr has it.
     build.arg("--message-format=json").env("RUSTFLAGS", "-Cprefer-dynamic");
-    build.current_dir(kernel).env(AHEAD, "1");
+    build.env(AHEAD, "1");
     build
 }
 

@@ -122,6 +122,17 @@ def test_the_order_of_adding_does_not_matter(cache):
         assert "heard 8" in said(kernel, 'log::info!("{}", buffer.format(8));')
 
 
+def test_a_variable_whose_type_becomes_another_is_named_at_once(cache):
+    with start_kernel() as kernel:
+        said(kernel, ':offline 1\n:dep smallvec = "1"\n:dep itoa = "1"')
+        said(kernel, "let small: smallvec::SmallVec<[u8; 4]> = smallvec::smallvec![1]; let n = 3;")
+        said(kernel, "let mut buffer = itoa::Buffer::new();")
+        reply = kernel.run(':dep smallvec = { version = "1", features = ["union"] }', timeout=BUILD).ok()
+        assert "Lost: `small` of the notebook." in reply.text and "`smallvec`" in reply.text
+        assert said(kernel, "(buffer.format(n).to_owned(), n)") == '("3", 3)'
+        assert "`small` was lost" in kernel.run("small.len()").failed().text
+
+
 def test_a_mistake_is_told_where_it_is_and_nothing_is_added(cache):
     with start_kernel() as kernel:
         reply = kernel.run(f'{LOG}\n:dep nothing-of-this-name = "1"', timeout=BUILD).failed()

@@ -2,6 +2,7 @@
 
 use crate::reuse::{BUILD_VARIABLES, add, configuration_files};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
@@ -71,6 +72,19 @@ impl Set {
         write(&folder.join(RECORD), self)
     }
 
+    /// The crates of this set that aren't the same in the other one: cargo unites what is asked of a crate, so one more
+    /// dependency may change others, and then their types are others.
+    pub fn lacking_in(&self, other: &Set) -> BTreeSet<String> {
+        let names = |set: &Set| -> BTreeSet<String> {
+            let names = set.files.iter().filter(|path| path.extension().is_some_and(|suffix| suffix == "rlib"));
+            names.filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())).collect()
+        };
+        let others = names(other);
+        let of = |file: &str| Some(file.strip_prefix("lib")?.rsplit_once('-')?.0.to_owned());
+        // px is each object's own, and its types are always the same.
+        names(self).difference(&others).filter_map(|file| of(file)).filter(|name| name != "px").collect()
+    }
+
     pub fn in_folder(&self, folder: &Path) -> Current {
         Current { set: folder.to_owned(), library: self.library.clone() }
     }
@@ -125,8 +139,10 @@ pub(super) fn used(kernel: &Path) -> Vec<PathBuf> {
 pub(super) fn made_for(manifest: &str, rustc: &[u8], args: &[OsString]) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
     add(&mut hasher, env!("CARGO_PKG_VERSION").as_bytes());
-    // Where evcxr has empty lines is of no importance.
-    manifest.lines().filter(|line| !line.trim().is_empty()).for_each(|line| add(&mut hasher, line.as_bytes()));
+    // evcxr writes dependencies in any order, and empty lines here and there.
+    let mut lines: Vec<&str> = manifest.lines().filter(|line| !line.trim().is_empty()).collect();
+    lines.sort_unstable();
+    lines.iter().for_each(|line| add(&mut hasher, line.as_bytes()));
     add(&mut hasher, rustc);
     args.iter().for_each(|arg| add(&mut hasher, arg.as_bytes()));
     let counts = |name: &str| {
@@ -181,6 +197,15 @@ mod tests {
     }
 
     #[test]
+    fn crates_that_are_others_are_known() {
+        let of = |names: &[&str]| Set { files: names.iter().map(PathBuf::from).collect(), ..set(Path::new("/s")) };
+        let before = of(&["/t/libpx-1.rlib", "/t/liba_b-1.rlib", "/t/libc-1.rlib", "/t/libc-1.rmeta", "/t/build/c-1/out"]);
+        let after = of(&["/t/libpx-2.rlib", "/t/liba_b-2.rlib", "/t/libc-1.rlib", "/t/libd-1.rlib"]);
+        assert_eq!(before.lacking_in(&after).into_iter().collect::<Vec<_>>(), ["a_b"]);
+        assert!(before.lacking_in(&before).is_empty());
+    }
+
+    #[test]
     fn a_kernel_remembers_its_sets_in_order() {
         let [one, two, kernel] = [(); 3].map(|()| tempfile::tempdir().unwrap());
         for folder in [&one, &two, &one] {
@@ -199,7 +224,7 @@ mod tests {
     #[test]
     fn manifest_compiler_and_arguments_matter() {
         let of = |manifest: &str, rustc: &str, arg: &str| made_for(manifest, rustc.as_bytes(), &[arg.into()]);
-        assert_eq!(of("m", "r", "a"), of("\nm\n\n", "r", "a"));
+        assert_eq!(of("m\nl", "r", "a"), of("\nl\nm\n\n", "r", "a"));
         for other in [of("n", "r", "a"), of("m", "s", "a"), of("m", "r", "b")] {
             assert_ne!(of("m", "r", "a"), other);
         }
