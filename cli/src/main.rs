@@ -36,8 +36,9 @@ Exit status:
 
 Environment:
   CHORUS_RUNTIME_DIR         where clusters keep their sockets
-  CHORUS_CACHE_DIR           where compiled cells are kept
-  CHORUS_CACHE_MB            how much of them, at most [default: 512]; 0 keeps none
+  CHORUS_CACHE_DIR           where compiled cells and dependencies are kept
+  CHORUS_CACHE_MB            how much of cells, at most [default: 512]; 0 keeps nothing
+  CHORUS_DEPENDENCIES_MB     how much of dependencies, but for today's [default: 10240]
   CHORUS_ENGINES             how many engines a notebook's own cluster has
   CHORUS_LOG                 what is logged to stderr, such as `debug`";
 
