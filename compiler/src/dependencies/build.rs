@@ -109,7 +109,10 @@ impl Build<'_> {
         }
         // Written anew, it is compiled anew, and so rustc is called, which is noted.
         fs::write(folder.join("src/lib.rs"), "")?;
-        let mut child = self.cargo().spawn().map_err(of("cargo"))?;
+        // Nobody waits for the long build of another set: crates are the same wherever they are built.
+        let shared = fs::File::create(root.join("target.lock")).map_err(of("the lock of all sets"))?;
+        let place = if shared.try_lock().is_ok() { root } else { folder };
+        let mut child = self.cargo(&place.join(TARGET)).spawn().map_err(of("cargo"))?;
         let (stdout, stderr) = listen(&mut child, &teller)?;
         let status = child.wait()?;
         if !status.success() {
@@ -129,12 +132,11 @@ impl Build<'_> {
         Ok(Ready::Set(set))
     }
 
-    fn cargo(&self) -> std::process::Command {
+    fn cargo(&self, target: &Path) -> std::process::Command {
         let verb = |arg: &OsString| if arg == "check" { "build".into() } else { arg.clone() };
         let mut cargo = command(self.call.iter().map(verb));
-        let target = self.root.join(TARGET);
         cargo.current_dir(self.folder).env(tools::NOTING, "1");
-        cargo.env("CARGO_TARGET_DIR", &target).env("CARGO_BUILD_BUILD_DIR", &target);
+        cargo.env("CARGO_TARGET_DIR", target).env("CARGO_BUILD_BUILD_DIR", target);
         // As wide as the names may be, and without escapes.
         cargo.env("CARGO_TERM_QUIET", "false").env("CARGO_TERM_COLOR", "never");
         cargo.env("CARGO_TERM_PROGRESS_WHEN", "always").env("CARGO_TERM_PROGRESS_WIDTH", "400");

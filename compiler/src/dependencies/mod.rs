@@ -36,7 +36,7 @@ use std::path::{Path, PathBuf};
 pub(crate) const ROOT: &str = "CHORUS_DEPENDENCIES";
 /// Where the sets are, below the root.
 const SETS: &str = "sets";
-/// What cargo builds, below the root.
+/// What cargo builds, below the root, or below a set that was built while another one was.
 const TARGET: &str = "target";
 
 /// The folder for all sets: `shared` if nobody else can put code there, or else one of this kernel.

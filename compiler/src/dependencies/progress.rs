@@ -101,7 +101,7 @@ pub(super) fn read(line: &str, counts: bool) -> Option<Building> {
     let (verb, what) = line.split_once(' ')?;
     let what: String = what.chars().take(100).collect();
     match verb {
-        "Blocking" => Some(Building::Says("waiting for another notebook, which builds others".into())),
+        "Blocking" => Some(Building::Says("waiting for another cargo".into())),
         "Updating" | "Downloading" | "Downloaded" => Some(Building::Says(format!("{} {what}", verb.to_lowercase()))),
         "Compiling" if !counts => Some(Building::Says(what.split(' ').next().unwrap_or_default().to_owned())),
         _ => None,
