@@ -3,6 +3,7 @@
 //! Objects have line tables (see [`crate::tools`]), which also know inlined calls, and symbols. Whoever runs an
 //! object needs neither: only addresses come back, and they are looked up here, next to the generated source.
 
+use crate::identity::without_modules;
 use crate::source_map::{Place, SourceMap};
 use crate::tools::CELL_FOLDER;
 use addr2line::{Loader, Location};
@@ -97,7 +98,7 @@ fn own_name(name: &str) -> Option<String> {
         return None;
     }
     let is_closure = name.rsplit("::").next().is_some_and(|last| last.starts_with('{'));
-    Some(if is_closure { CLOSURE.to_owned() } else { name.replace("ctx::", "") })
+    Some(if is_closure { CLOSURE.to_owned() } else { without_modules(&name.replace("ctx::", "")) })
 }
 
 #[cfg(test)]
@@ -108,6 +109,7 @@ mod tests {
     fn names_are_the_users() {
         assert_eq!(own_name("area").as_deref(), Some("area"));
         assert_eq!(own_name("ctx::Shape::area").as_deref(), Some("Shape::area"));
+        assert_eq!(own_name("ctx::chorus_type_1f_0::Shape::area").as_deref(), Some("Shape::area"));
         assert_eq!(own_name("{closure#0}").as_deref(), Some(CLOSURE));
         assert_eq!(own_name("ctx::bar::{{closure}}").as_deref(), Some(CLOSURE));
         assert_eq!(own_name("ctx::run_user_code_7::{{closure}}"), None);

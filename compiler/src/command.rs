@@ -222,7 +222,8 @@ pub(crate) fn is_dependency(line: &CommandLine) -> bool {
 
 /// Adds the dependencies of these lines. An error says which line it is about.
 pub(crate) fn add_dependencies(compiler: &mut Compiler, lines: &[CommandLine]) -> Result<Reply, Misplaced> {
-    let settings = lines.iter().enumerate().map(|(at, line)| dependency(&line.args).map_err(|error| (at, error.into())));
+    let settings =
+        lines.iter().enumerate().map(|(at, line)| dependency(&line.args).map_err(|error| (at, error.into())));
     let text = compiler.add_dependencies(&settings.collect::<Result<Vec<_>, _>>()?)?;
     Ok(Reply { text: text.unwrap_or_default(), ..Reply::default() })
 }

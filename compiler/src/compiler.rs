@@ -16,6 +16,7 @@ use crate::dependencies::{self, Current, Set};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::evaluator::{Answer, Snapshot};
 use crate::failure::{self, Failure, mapped};
+use crate::identity::Identities;
 use crate::interrupt::Interrupter;
 use crate::namespace::{Effect, Member, Namespaces, Ticket, Variable, Variables, describe};
 use crate::reuse::{Place, Reuse, Surroundings};
@@ -27,7 +28,7 @@ use crate::toolchain::standard_library;
 use crate::types::{CellText, Config, Evaluated, Object, Ran};
 use crate::work::{Done, Work};
 use chorus_protocol::{Death, Outcome};
-use chorus_syntax::{Call, Cell, CommandLine, defines_items, macros_of};
+use chorus_syntax::{Call, Cell, CommandLine, FactsReader, defines_items, macros_of};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -38,6 +39,11 @@ pub struct Compiler {
     pub(crate) interrupter: Interrupter,
     pub(crate) shared: Definitions,
     pub(crate) namespaces: Namespaces,
+    /// What types are, as of the last cell that may have made values of them.
+    pub(crate) identities: Identities,
+    /// How many settings that account has seen.
+    identities_seen: usize,
+    facts: FactsReader,
     reuse: Reuse,
     /// The standard library that objects are linked to.
     standard: PathBuf,
@@ -75,6 +81,9 @@ impl Compiler {
             interrupter: config.interrupter.clone(),
             shared: Definitions::new(),
             namespaces: Namespaces::default(),
+            identities: Identities::default(),
+            identities_seen: 0,
+            facts: FactsReader::default(),
             reuse: Reuse::open(config.cache.as_ref()),
             standard: standard_library(None)?,
             set: None,
@@ -186,19 +195,31 @@ impl Compiler {
     ) -> Result<Evaluated, Failure> {
         let items = definitions_of(&parsed, |piece| mapped(piece, &cell));
         let change = Change::of(&self.shared, &items);
-        let outdated = self.outdated(&items);
+        let identities = self.identities_with(&items, &change);
+        let outdated = self.outdated(&items, &identities);
         let mut before = self.namespaces.common(members);
         before.retain(|name, _| !outdated.iter().any(|(member, lost)| members.contains(member) && lost.contains(name)));
         let mut pieces: Vec<MappedPiece> =
             parsed.attributes.iter().chain(&parsed.statements).map(|piece| mapped(piece, &cell)).collect();
         pieces.extend(items.iter().map(|item| item.piece.clone()));
         pieces.extend(self.shared.entries().iter().rev().map(|entry| entry.definition.piece.clone()));
-        let mut work = Work { cell, parsed, items, change, pieces, members, before, types_lost: Vec::new() };
+        let mut work = Work {
+            cell,
+            parsed,
+            items,
+            change,
+            pieces,
+            members,
+            before,
+            identities,
+            types: Vec::new(),
+            types_lost: Vec::new(),
+        };
         if work.parsed.rust.lines().all(|line| line.trim().is_empty() || line.starts_with("//")) {
             return Ok(Evaluated::default());
         }
 
-        let own = (work.items.as_slice(), &work.change);
+        let own = (work.items.as_slice(), &work.change, &work.identities);
         let place = self.reuse.place(&work.parsed, own, &self.shared, &work.before, self.surroundings());
         // Where a definition changes, whether the others still fit is to be found out.
         let usable = place.filter(|_| !work.change.needs_check());
@@ -216,7 +237,7 @@ impl Compiler {
 
     /// The variables, by member, that have a type in them that these items define anew: their values aren't what the
     /// new definition says, and evcxr, which only compares names, would take them for it.
-    fn outdated(&self, items: &[Definition]) -> Vec<(Member, Vec<String>)> {
+    fn outdated(&self, items: &[Definition], identities: &Identities) -> Vec<(Member, Vec<String>)> {
         let current = self.shared.current();
         let is_changed = |item: &&Definition| {
             let same_name = current.iter().filter(|other| other.name().is_some() && other.name() == item.name());
@@ -235,7 +256,31 @@ impl Compiler {
                 changed.extend(chorus_syntax::words(&call.piece.text));
             }
         }
+        changed.extend(identities.changed(&self.identities));
+        if identities.of_crate() != self.identities.of_crate() {
+            let calls = current.iter().filter(|item| item.nature.is_call);
+            changed.extend(calls.flat_map(|item| chorus_syntax::words(&item.piece.text)));
+        }
         self.with_types(&changed)
+    }
+
+    /// What types are with these items.
+    pub(crate) fn identities_with(&mut self, items: &[Definition], change: &Change) -> Identities {
+        if items.is_empty() && change.is_plain() && self.identities_seen == self.shared.settings_len() {
+            return self.identities.clone();
+        }
+        let held = self.shared.entries().iter().enumerate().filter(|(index, _)| change.holds(*index));
+        let definitions: Vec<&Definition> = held.map(|(_, entry)| &entry.definition).chain(items).collect();
+        // Another version of a crate has other types.
+        let dependencies = self.shared.settings(0).filter_map(|setting| match setting {
+            Setting::Dependency { name, config } => {
+                Some((name.replace('-', "_"), format!("const _: &str = {config:?};")))
+            }
+            _ => None,
+        });
+        let dependencies: BTreeMap<String, String> = dependencies.collect();
+        let was_edited = |name: &str, identity: &str| self.reuse.was_edited(name, identity);
+        self.identities.with(&mut self.facts, &definitions, &dependencies, was_edited)
     }
 
     /// The variables, by member, that have any of these types in them.
@@ -335,6 +380,11 @@ impl Compiler {
         self.shared.apply(work.items, &work.change);
         let anew = before.map(|before| crate::statics::changed(&before, &texts(&self.shared)));
         notices.extend(anew.and_then(|anew| crate::statics::notice(&anew)));
+        for (name, identity) in work.identities.moved().iter().filter(|(name, it)| !self.identities.has(name, it)) {
+            self.reuse.note_edit(name, identity);
+        }
+        self.identities = work.identities;
+        self.identities_seen = self.shared.settings_len();
         self.settle_types(&outdated);
         self.settle_types(&work.types_lost);
         let mut evaluated = Evaluated { ticket: None, lost: work.types_lost, outdated, notices };
@@ -374,6 +424,7 @@ impl Compiler {
     /// Forgets all definitions and all variables; dependencies that were built stay built.
     pub fn clear(&mut self) {
         self.shared = Definitions::new();
+        self.identities = Identities::default();
         if let Some(evcxr) = self.evcxr.ready() {
             evcxr.snapshots.clear();
         }
@@ -427,12 +478,14 @@ impl Compiler {
         // Each is tried by itself, before anything is built.
         let failed = |error: evcxr::Error| Diagnostic::error(error.to_string());
         let mut tried = settings.iter().enumerate().map(|(at, setting)| {
-            let Evcxr { evaluator, snapshots } = self.evcxr.get().map_err(|failure| (at, failure.into_diagnostic().into()))?;
+            let Evcxr { evaluator, snapshots } =
+                self.evcxr.get().map_err(|failure| (at, failure.into_diagnostic().into()))?;
             evaluator.configure(snapshots.base(), setting).map(drop).map_err(|error| (at, failed(error).into()))
         });
         let tried = tried.try_for_each(|tried| tried);
         let last = settings.len().saturating_sub(1);
-        let built = tried.and_then(|()| self.build_dependencies().map_err(|error| (last, error.into_diagnostic().into())));
+        let built =
+            tried.and_then(|()| self.build_dependencies().map_err(|error| (last, error.into_diagnostic().into())));
         if built.is_err() {
             take_back(self);
             return built;

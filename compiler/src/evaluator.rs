@@ -207,9 +207,14 @@ impl Evaluator {
         self.context.variables_and_types()
     }
 
+    /// The folder that evcxr builds in.
+    pub fn built_in(&self) -> Option<PathBuf> {
+        self.relay.socket().parent().map(Path::to_owned)
+    }
+
     /// Where evcxr wrote what it compiled last.
     pub fn generated_source(&self) -> Option<PathBuf> {
-        self.relay.socket().parent().map(|folder| folder.join("src/lib.rs"))
+        self.built_in().map(|folder| folder.join("src/lib.rs"))
     }
 }
 

@@ -10,6 +10,7 @@ use std::process::Stdio;
 const FILES: &[(&str, &str)] = &[
     ("Cargo.toml", include_str!("../../px/Cargo.toml")),
     ("src/lib.rs", include_str!("../../px/src/lib.rs")),
+    ("src/apart.rs", include_str!("../../px/src/apart.rs")),
     ("src/base64.rs", include_str!("../../px/src/base64.rs")),
     ("src/data.rs", include_str!("../../px/src/data.rs")),
     ("src/display.rs", include_str!("../../px/src/display.rs")),

@@ -5,6 +5,7 @@ use crate::definitions::Definitions;
 use crate::definitions::change::Change;
 use crate::dependence::{Definition, Dependence};
 use crate::dependencies::Current;
+use crate::identity::Identities;
 use crate::namespace::{Variable, Variables};
 use crate::setting::Setting;
 use chorus_syntax::Cell;
@@ -73,7 +74,7 @@ impl Reuse {
     pub fn place(
         &self,
         cell: &Cell,
-        own: (&[Definition], &Change),
+        own: (&[Definition], &Change, &Identities),
         shared: &Definitions,
         variables: &Variables,
         surroundings: Surroundings<'_>,
@@ -81,7 +82,7 @@ impl Reuse {
         self.cache.as_ref()?;
         let mut hasher = self.with_settings(shared, surroundings)?;
         let statements: Vec<&str> = cell.statements.iter().map(|piece| piece.text.as_str()).collect();
-        let (items, change) = own;
+        let (items, change, identities) = own;
         let entries = shared.entries().iter().enumerate().filter(|(index, _)| change.holds(*index));
         let current: Vec<&Definition> = entries.map(|(_, entry)| &entry.definition).collect();
         let depends = Dependence::of_cell(cell, items, &current, variables);
@@ -99,6 +100,13 @@ impl Reuse {
         add(&mut hasher, b"definitions");
         for text in &depends.definitions {
             add(&mut hasher, text.as_bytes());
+        }
+        let reached = items.iter().chain(current.iter().copied());
+        let reached = reached.filter(|item| depends.definitions.contains(item.piece.text.as_str()));
+        let identities = identities.key(reached.filter_map(Definition::name));
+        if !identities.is_empty() {
+            add(&mut hasher, b"types");
+            add(&mut hasher, identities.as_bytes());
         }
         add(&mut hasher, b"variables");
         for (name, Variable { type_name, mutable }) in &depends.variables {
@@ -128,6 +136,28 @@ impl Reuse {
         if let Some(cache) = &self.cache {
             cache.put(place.key, &Dependencies(set.clone()));
         }
+    }
+
+    /// Whether a type of this name got this identity in some notebook. If it has it from the start, what was compiled
+    /// there is of use.
+    pub fn was_edited(&self, name: &str, identity: &str) -> bool {
+        let found = |cache: &Cache| cache.get::<CachedCell>(self.of_edit(name, identity)).is_some();
+        self.cache.as_ref().is_some_and(found)
+    }
+
+    /// Notes that a type has an identity because it was edited.
+    pub fn note_edit(&self, name: &str, identity: &str) {
+        if let Some(cache) = &self.cache {
+            cache.put(self.of_edit(name, identity), &CachedCell::default());
+        }
+    }
+
+    fn of_edit(&self, name: &str, identity: &str) -> CacheKey {
+        let mut hasher = self.surroundings.clone();
+        for part in ["edited", name, identity] {
+            add(&mut hasher, part.as_bytes());
+        }
+        CacheKey(*hasher.finalize().as_bytes())
     }
 
     /// The entry, if it is there and fits those who have `variables`.

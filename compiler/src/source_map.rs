@@ -4,7 +4,7 @@
 //! user's text is looked up in the generated one; the first line of a piece may have lost its indentation.
 
 use crate::backtrace::Known;
-use crate::statics::{moved, unmarked};
+use crate::identity::{moved, unmarked};
 use std::sync::{Arc, OnceLock};
 
 /// A place in a cell of the notebook.

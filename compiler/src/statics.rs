@@ -5,6 +5,7 @@
 //! takes the first definition of a name for all, as it does between any libraries. So an object is the same bytes
 //! whatever was loaded before it, and a static that is edited has another name, and begins anew.
 
+use crate::identity::without;
 use crate::reuse::add;
 use chorus_syntax::words;
 use std::collections::{BTreeMap, BTreeSet};
@@ -62,29 +63,11 @@ fn packages(lock: &str) -> BTreeMap<String, Vec<&str>> {
 
 /// The text without what [`share`] inserted.
 pub(crate) fn unmarked(text: &str) -> String {
-    let (mut left, mut rest) = (String::with_capacity(text.len()), text.strip_suffix(MARKER).unwrap_or(text));
-    while let Some((at, length)) = next_mark(rest) {
-        left.push_str(&rest[..at]);
-        rest = &rest[at + length..];
-    }
-    left + rest
-}
-
-/// By how many columns of this line a 1-based column was moved.
-pub(crate) fn moved(line: &str, column: usize) -> usize {
-    let (mut moved, mut offset) = (0, 0);
-    while let Some((at, length)) = next_mark(&line[offset..]) {
-        if line[..offset + at].chars().count() + 1 >= column {
-            break;
-        }
-        moved += length;
-        offset += at + length;
-    }
-    moved
+    without(text.strip_suffix(MARKER).unwrap_or(text), next_mark)
 }
 
 /// Where the first insertion is, and how long.
-fn next_mark(text: &str) -> Option<(usize, usize)> {
+pub(crate) fn next_mark(text: &str) -> Option<(usize, usize)> {
     let length = MARK.len() + DIGITS + MARK_ENDS.len();
     let is_mark = |at: &usize| text.get(*at..at + length).is_some_and(|mark| mark.ends_with(MARK_ENDS));
     let name = text.match_indices(MARK).map(|(at, _)| at).find(is_mark).map(|at| (at, length));

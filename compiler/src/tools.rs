@@ -43,6 +43,8 @@ const OTHER_WRAPPER: &str = "EVCXR_RUSTC_WRAPPER";
 pub(crate) const CELL_FOLDER: &str = "cell";
 /// The argument that says which toolchain it is.
 const TOOLCHAIN: &str = "--cfg=chorus_toolchain=";
+/// The identity of cells' crates.
+const IDENTITY: &str = "metadata=chorus";
 /// The notes, in the folder that evcxr builds in.
 const NOTES: &str = ".chorus-rustc";
 /// The note of a call, in the folder that cargo builds.
@@ -240,11 +242,19 @@ fn compile(args: &[OsString], rustc: impl Fn() -> Command) -> io::Result<()> {
     }
     // Messages are to be about what the user wrote. And what only fails with shared statics (`#![forbid(unsafe_code)]`)
     // is to run, with statics of its own.
-    let unmarked = |source: &str| Some(crate::statics::unmarked(source)).filter(|unmarked| unmarked != source);
+    let unmarked = |source: &str| Some(crate::identity::unmarked(source)).filter(|unmarked| unmarked != source);
     if !output.status.success()
+        && let Some(marked) = rewritten(&|source| Some(source.to_owned()))
         && let Some(source) = rewritten(&unmarked)
     {
         output = run(Some(source))?;
+        if output.status.success() && crate::identity::unmoved(&marked.1) != marked.1 {
+            // An object with types in their old places would take old values for new ones.
+            output = run(Some((marked.0, crate::statics::unmarked(&marked.1))))?;
+            if !output.status.success() {
+                output = run(Some((marked.0, crate::identity::refused(&marked.1))))?;
+            }
+        }
     }
     io::stderr().write_all(&output.stderr)?;
     std::process::exit(output.status.code().unwrap_or(1))
@@ -374,7 +384,7 @@ fn is_crate(args: &[OsString], names: &[&str]) -> bool {
 fn fix_identity(args: &mut [OsString]) {
     for arg in args {
         if arg.to_str().is_some_and(|text| text.starts_with("metadata=")) {
-            *arg = "metadata=chorus".into();
+            *arg = IDENTITY.into();
         }
     }
 }
@@ -426,8 +436,17 @@ fn prepare(mut args: Vec<OsString>, library: Option<&Library>) -> io::Result<Vec
     let toolchain = args.iter().find(|arg| arg.as_bytes().starts_with(TOOLCHAIN.as_bytes()));
     let toolchain = toolchain.map_or(&[][..], |arg| arg.as_bytes());
     let shared = crate::statics::share(rewritten.as_ref().unwrap_or(&source), versions, toolchain);
-    if let Some(rewritten) = shared.or(rewritten) {
+    let rewritten = shared.or(rewritten);
+    let (of_crate, moved) = crate::identity::told(rewritten.as_ref().unwrap_or(&source));
+    if let Some(rewritten) = moved.or(rewritten) {
         std::fs::write(path, rewritten)?;
+    }
+    if !of_crate.is_empty() {
+        args.iter_mut().filter(|arg| *arg == IDENTITY).for_each(|arg| arg.push(format!("-{of_crate}")));
+    }
+    if let Some([emit, cheap]) = crate::probe::emit(&source) {
+        args.iter_mut().filter(|arg| arg.as_bytes().starts_with(b"--emit=")).for_each(|arg| *arg = emit.clone().into());
+        args.push(cheap.into());
     }
     if crate::rewrite::has_nothing_to_run(&source)
         && let Some(object) = object(&args)

@@ -13,7 +13,9 @@ use crate::dependencies::Current;
 use crate::diagnostic::Diagnostic;
 use crate::evaluator::{Answer, Snapshot};
 use crate::failure::{self, Failure};
+use crate::identity::UNMOVABLE;
 use crate::namespace::{Effect, Variables};
+use crate::probe::with_types;
 use crate::reuse::Place;
 use crate::rewrite::taken;
 use crate::snapshots::Held;
@@ -26,11 +28,11 @@ use std::collections::BTreeSet;
 /// A text that evcxr refused.
 pub(crate) struct Failed {
     pub error: evcxr::Error,
-    prefix: Prefix,
+    pub prefix: Prefix,
     /// What was compiled.
     code: String,
     /// Against which state.
-    snapshot: Snapshot,
+    pub snapshot: Snapshot,
 }
 
 /// Runs an object.
@@ -42,15 +44,33 @@ impl Compiler {
         // What the cell can't reach needn't be compiled, unless it may not fit what the cell defines.
         let mut reach = work.items.is_empty().then(|| self.reach(work));
         let mut first: Option<Vec<Diagnostic>> = None;
+        let mut place = place;
+        let mut unknown: Option<Failed> = None;
         loop {
             let failed = match self.attempt(work, place, reach.as_ref(), run)? {
                 Ok(done) => return Ok(done),
                 Err(failed) => failed,
             };
+            if let (true, Some(failed)) = (is_unmovable(&failed.error), unknown.take()) {
+                // The type that rustc tells has no name here.
+                return Err(self.refuse(failed, first, work));
+            }
+            if is_unmovable(&failed.error) && !work.identities.moved().is_empty() {
+                self.identities = self.identities.without(&work.identities.moved());
+                work.identities = self.identities_with(&work.items, &work.change);
+                // Its key is that of types that were moved.
+                place = None;
+                continue;
+            }
             if self.interrupter.was_asked() {
                 return Err(Failure::Interrupted);
             }
             if reach.take().is_some_and(|reach| reach.len() < self.shared.current().len()) {
+                continue;
+            }
+            if let Some(typed) = self.ask(&failed, work) {
+                work.types.push(typed);
+                unknown = Some(failed);
                 continue;
             }
             let blamed = blamed(&self.mistakes(&failed), &work.change);
@@ -64,6 +84,7 @@ impl Compiler {
             for (index, reason) in blamed {
                 work.change.leave_out(index, reason);
             }
+            work.identities = self.identities_with(&work.items, &work.change);
         }
     }
 
@@ -89,6 +110,10 @@ impl Compiler {
         reach: Option<&BTreeSet<usize>>,
         run: Run<'_>,
     ) -> Result<Result<Done, Failed>, Failure> {
+        if let Some(folder) = self.evcxr.get()?.evaluator.built_in() {
+            let failed = |error: std::io::Error| Failure::from(Diagnostic::error(format!("can't build: {error}")));
+            work.identities.write(&folder).map_err(failed)?;
+        }
         let (snapshot, held) = match self.snapshot_for(&work.before, &work.change)? {
             Ok(found) => found,
             Err(failed) => return Ok(Err(failed)),
@@ -101,6 +126,7 @@ impl Compiler {
         prefix.before = work.parsed.attributes.iter().map(|piece| piece.text.chars().count() + 1).sum();
         let moved = work.parsed.items.iter().filter(|item| is_moved(&item.nature)).map(|item| &item.piece);
         let code = work.parsed.behind(&prefix.text, moved);
+        let code = with_types(code, &work.types, &work.parsed.statements, prefix.lines());
         let (standard, folder) = (self.preload(None), self.folder().to_owned());
         let interrupter = self.interrupter.clone();
         let evaluator = &mut self.evcxr.get()?.evaluator;
@@ -142,6 +168,10 @@ impl Compiler {
         }
         if given_up {
             return Err(Failure::Interrupted);
+        }
+        if ran.is_some() {
+            // Whatever comes of it, there may be values of these types.
+            self.identities = work.identities.clone();
         }
         let resulting = match result {
             Ok(resulting) => resulting,
@@ -264,6 +294,12 @@ impl Compiler {
             _ => failed,
         }
     }
+}
+
+/// Whether rustc only refuses that types are moved.
+fn is_unmovable(error: &evcxr::Error) -> bool {
+    let evcxr::Error::CompilationErrors(errors) = error else { return false };
+    errors.iter().any(|error| error.message().contains(UNMOVABLE))
 }
 
 /// What is to be said of a definition that isn't there.

@@ -3,7 +3,9 @@
 use crate::definitions::change::Change;
 use crate::dependence::Definition;
 use crate::evaluator::Answer;
+use crate::identity::Identities;
 use crate::namespace::{Effect, Member, Variables};
+use crate::probe::Typed;
 use crate::source_map::MappedPiece;
 use crate::types::{CellText, Ran};
 use chorus_protocol::Outcome;
@@ -21,6 +23,10 @@ pub(crate) struct Work<'a> {
     pub members: &'a [Member],
     /// The variables that it may use.
     pub before: Variables,
+    /// What types are with it.
+    pub identities: Identities,
+    /// Types of its variables that rustc was asked for.
+    pub types: Vec<Typed>,
     /// Variables that turned out to be of a redefined type.
     pub types_lost: Vec<(Member, Vec<String>)>,
 }

@@ -22,6 +22,8 @@ pub extern crate alloc;
 #[doc(hidden)]
 pub use {::core, ::std};
 
+#[doc(hidden)]
+pub mod apart;
 mod base64;
 #[doc(hidden)]
 pub mod data;

@@ -4,7 +4,8 @@
 //! Names and behaviour are those of evcxr's module, whose lines on stdout its kernel's side reads.
 
 pub use crate::host::discard;
-use std::any::{Any, TypeId, type_name};
+use crate::apart::type_name;
+use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::sync::Arc;
 

@@ -8,8 +8,8 @@ use crate::call::Call;
 use crate::imports::{Import, imports};
 use crate::nature::Nature;
 use crate::tidy::{first_line, statements, tidy};
-use ra_ap_syntax::SyntaxNode;
 use ra_ap_syntax::ast::{self, AstNode, HasName};
+use ra_ap_syntax::{Edition, SourceFile, SyntaxNode};
 use std::ops::Range;
 
 /// A cell's text, taken apart.
@@ -230,6 +230,24 @@ fn blank(rust: &mut String, piece: &Piece) {
     }
 }
 
+/// What is to be inserted into this `let`, and where, so that its variable of this name has this type.
+pub fn annotated(statement: &str, name: &str, type_name: &str) -> Option<(usize, String)> {
+    let text = format!("{WRAPPER}{statement}}}");
+    let file = SourceFile::parse(&text, Edition::Edition2024).tree();
+    let statement = file.syntax().descendants().find_map(ast::LetStmt::cast)?;
+    let pattern = statement.pat()?;
+    let offset = |end: ra_ap_syntax::TextSize| usize::from(end).checked_sub(WRAPPER.len());
+    let is_alone =
+        matches!(&pattern, ast::Pat::IdentPat(ident) if ident.pat().is_none() && ident.ref_token().is_none());
+    if is_alone && statement.ty().is_none() {
+        return Some((offset(pattern.syntax().text_range().end())?, format!(": {type_name}")));
+    }
+    let binding = bindings(&pattern).find(|binding| binding.name == name)?;
+    let mutable = if binding.mutable { "mut " } else { "" };
+    let end = offset(statement.syntax().text_range().end())?;
+    Some((end, format!(" let {mutable}{name}: {type_name} = {name};")))
+}
+
 fn bindings(pattern: &ast::Pat) -> impl Iterator<Item = Let> {
     pattern.syntax().descendants().filter_map(ast::IdentPat::cast).filter_map(|ident| {
         let name = ident.name()?.text().to_string();
@@ -242,6 +260,18 @@ fn bindings(pattern: &ast::Pat) -> impl Iterator<Item = Let> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_variable_is_given_a_type() {
+        let with = |text: &str| {
+            annotated(text, "a", "T").map(|(at, inserted)| text[..at].to_owned() + &inserted + &text[at..])
+        };
+        assert_eq!(with("let a = f();").as_deref(), Some("let a: T = f();"));
+        assert_eq!(with("let mut a;").as_deref(), Some("let mut a: T;"));
+        assert_eq!(with("let (mut a, b) = f();").as_deref(), Some("let (mut a, b) = f(); let mut a: T = a;"));
+        assert_eq!(with("let a: Vec<_> = f();").as_deref(), Some("let a: Vec<_> = f(); let a: T = a;"));
+        assert_eq!((with("f();"), with("let b@1 = f();")), (None, None));
+    }
 
     fn lets(text: &str) -> Vec<(String, bool)> {
         Cell::parse(text).lets.into_iter().map(|l| (l.name, l.mutable)).collect()

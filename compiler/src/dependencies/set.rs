@@ -199,7 +199,8 @@ mod tests {
     #[test]
     fn crates_that_are_others_are_known() {
         let of = |names: &[&str]| Set { files: names.iter().map(PathBuf::from).collect(), ..set(Path::new("/s")) };
-        let before = of(&["/t/libpx-1.rlib", "/t/liba_b-1.rlib", "/t/libc-1.rlib", "/t/libc-1.rmeta", "/t/build/c-1/out"]);
+        let before =
+            of(&["/t/libpx-1.rlib", "/t/liba_b-1.rlib", "/t/libc-1.rlib", "/t/libc-1.rmeta", "/t/build/c-1/out"]);
         let after = of(&["/t/libpx-2.rlib", "/t/liba_b-2.rlib", "/t/libc-1.rlib", "/t/libd-1.rlib"]);
         assert_eq!(before.lacking_in(&after).into_iter().collect::<Vec<_>>(), ["a_b"]);
         assert!(before.lacking_in(&before).is_empty());

@@ -1,4 +1,5 @@
 use super::*;
+use crate::identity::moved;
 use proptest::prelude::*;
 
 const TEXT: &str = "use std::cell::Cell;\nfn f() {\n    static A: u8 = 1; é(&A)\n}\nthread_local! { static B: Cell<u8> = const { Cell::new(1) } }\nmod m {\n    std::thread_local! {\n        pub static C: u8 = 1;\n    }\n}\n";

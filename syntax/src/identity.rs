@@ -1,0 +1,461 @@
+//! What makes a type what it is, and how a text gives it another path.
+//!
+//! rustc tells types apart by their paths, and all cells' crates have the same name. So a type that is defined anew has
+//! to stand elsewhere than the old one: in a module whose name only the new one has, out of which it is imported. What
+//! is inserted for that stands on the lines where the type does, and everything that names the type stays as it is.
+
+use crate::imports::{Import, imports};
+use crate::nature::{Nature, words};
+use ra_ap_syntax::ast::{self, AstNode, HasAttrs, HasModuleItem, HasName, HasVisibility};
+use ra_ap_syntax::{Edition, NodeOrToken, SourceFile, SyntaxKind, SyntaxNode, SyntaxToken, WalkEvent};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+/// What a type is made of: by the name of a definition, its text. What comes of an `impl` or a glob has a blank in its
+/// name: it may come without making it another type, since what was made before can't have known it.
+pub type Facts = BTreeMap<String, String>;
+
+/// Macros whose items are no types that a value could be of.
+const TYPELESS: &[&str] = &["thread_local", "lazy_static"];
+
+/// Names that macros are given, and don't define.
+const STANDARD: &[&str] = &[
+    "Arc",
+    "BTreeMap",
+    "BTreeSet",
+    "Box",
+    "Cell",
+    "Clone",
+    "Copy",
+    "Debug",
+    "Default",
+    "Deserialize",
+    "Display",
+    "Eq",
+    "Err",
+    "Fn",
+    "FnMut",
+    "FnOnce",
+    "From",
+    "HashMap",
+    "HashSet",
+    "Hash",
+    "Into",
+    "Iterator",
+    "Mutex",
+    "None",
+    "Ok",
+    "Option",
+    "Ord",
+    "PartialEq",
+    "PartialOrd",
+    "Rc",
+    "RefCell",
+    "Result",
+    "RwLock",
+    "Send",
+    "Serialize",
+    "Sized",
+    "Some",
+    "String",
+    "Sync",
+    "Vec",
+    "derive",
+    "doc",
+    "repr",
+    "serde",
+];
+
+/// What begins and ends each insertion of [`moves`]; comments to rustc.
+pub const INSERTION: (&str, &str) = ("/*chorus[*/", "/*]chorus*/");
+
+/// Reads definitions, each text once.
+#[derive(Debug, Default)]
+pub struct FactsReader {
+    known: HashMap<(Option<String>, String), Arc<[Part]>>,
+}
+
+/// A definition, as far as it is a part of others.
+#[derive(Debug)]
+struct Part {
+    text: String,
+    /// What it names.
+    names: BTreeSet<String>,
+    /// What has its name in it: items of a module, variants.
+    defines: BTreeSet<String>,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Import(Option<String>),
+    /// What an `impl` says of layouts.
+    Block(Block),
+    Named {
+        name: String,
+        is_call: bool,
+        may_hold_types: bool,
+    },
+}
+
+#[derive(Debug, Default)]
+struct Block {
+    /// The types and constants that it defines.
+    members: BTreeSet<String>,
+    /// The type that gets them, if it is by a trait.
+    of: Option<String>,
+    /// How it is known.
+    head: String,
+}
+
+/// The parts that this text is.
+fn read(name: Option<&str>, text: &str) -> Vec<Part> {
+    let root = SourceFile::parse(text, Edition::Edition2024).syntax_node();
+    let mut found = Vec::new();
+    for item in root.children().filter_map(ast::Item::cast) {
+        let name = name.map(str::to_owned).or_else(|| Nature::of(&item).name);
+        match (&item, name) {
+            (ast::Item::Use(it), _) => found.extend(imports(it).into_iter().map(|Import { name, text }| {
+                let names = words(&text).map(str::to_owned).collect();
+                Part { text, names, defines: BTreeSet::new(), kind: Kind::Import(name) }
+            })),
+            (ast::Item::Impl(block), _) => found.extend(of_block(block)),
+            (_, Some(name)) => {
+                let (is_call, may_hold_types) = (matches!(item, ast::Item::MacroCall(_)), may_hold_types(&item));
+                found.push(part(item.syntax(), Kind::Named { name, is_call, may_hold_types }));
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+impl FactsReader {
+    /// The facts of each of these definitions that types may be in, by name. Definitions come with their names; a macro
+    /// call has one that nobody else knows.
+    pub fn read(&mut self, definitions: &[(Option<&str>, &str)]) -> BTreeMap<String, Facts> {
+        let mut known = HashMap::with_capacity(definitions.len());
+        let read = |(name, text): &(Option<&str>, &str)| {
+            let key = (name.map(str::to_owned), (*text).to_owned());
+            let parts = self.known.get(&key).cloned().unwrap_or_else(|| read(*name, text).into());
+            known.insert(key, Arc::clone(&parts));
+            parts
+        };
+        let all: Vec<Arc<[Part]>> = definitions.iter().map(read).collect();
+        self.known = known;
+        facts(&all.iter().flat_map(|parts| parts.iter()).collect::<Vec<_>>())
+    }
+}
+
+fn facts(parts: &[&Part]) -> BTreeMap<String, Facts> {
+    let mut known: HashMap<&str, Vec<(&str, usize)>> = HashMap::new();
+    let mut calls: Vec<(&str, usize)> = Vec::new();
+    let mut holders: Vec<(&str, usize)> = Vec::new();
+    let mut blocks: Vec<(&Block, usize)> = Vec::new();
+    for (at, part) in parts.iter().enumerate() {
+        match &part.kind {
+            Kind::Import(name) => {
+                let key = name.as_deref().unwrap_or(&part.text);
+                known.entry(name.as_deref().unwrap_or("*")).or_default().push((key, at));
+            }
+            Kind::Block(block) => blocks.push((block, at)),
+            Kind::Named { name, is_call, may_hold_types } => {
+                known.entry(name).or_default().push((name, at));
+                calls.extend(is_call.then_some((name.as_str(), at)));
+                holders.extend(may_hold_types.then_some((name.as_str(), at)));
+            }
+        }
+    }
+    // Any other word of a macro call, or of its macro, may be the name of what it defines.
+    let defined: BTreeSet<&str> = known.keys().copied().collect();
+    for (name, at) in calls {
+        let macros = parts[at].names.iter().filter_map(|word| known.get(word.as_str())).flatten().map(|(_, at)| *at);
+        let names: BTreeSet<&str> = macros.chain([at]).flat_map(|at| &parts[at].names).map(String::as_str).collect();
+        for word in names.into_iter().filter(|word| !defined.contains(word) && !STANDARD.contains(word)) {
+            known.entry(word).or_default().push((name, at));
+        }
+    }
+    // A glob of the notebook's own brings the names that its module defines.
+    let own =
+        |at: usize| Some(known.get(first_of(&parts[at].text)?)?.iter().map(|(_, at)| *at).collect::<Vec<usize>>());
+    let all: Vec<(&str, usize)> = known.get("*").into_iter().flatten().copied().collect();
+    let foreign: Vec<(&str, usize)> = all.iter().copied().filter(|(_, at)| own(*at).is_none()).collect();
+    let brought: Vec<(&str, (&str, usize))> = all
+        .iter()
+        .flat_map(|glob| own(glob.1).into_iter().flatten().map(move |of| (*glob, of)))
+        .flat_map(|(glob, of)| parts[of].defines.iter().map(move |name| (name.as_str(), glob)))
+        .filter(|(name, _)| !defined.contains(name))
+        .collect();
+    brought.into_iter().for_each(|(name, glob)| known.entry(name).or_default().push(glob));
+    let globs = || foreign.iter().copied().filter(|(_, at)| is_foreign_glob(&parts[*at].text));
+    let of = |holder: (_, usize)| {
+        let mut facts = Facts::new();
+        let (mut found, mut reached, mut named) = (BTreeSet::new(), HashSet::new(), HashSet::new());
+        let (mut new, mut is_named_by_itself) = (vec![holder], true);
+        while !new.is_empty() {
+            while let Some((key, at)) = new.pop() {
+                if !found.insert(at) {
+                    continue;
+                }
+                reached.insert(key);
+                for word in &parts[at].names {
+                    if named.insert(word.as_str()) {
+                        new.extend(known.get(word.as_str()).into_iter().flatten());
+                    }
+                }
+                let may_come = !is_named_by_itself && !key.contains(' ');
+                let key = if may_come { format!(" {key}") } else { key.to_owned() };
+                let text = facts.entry(key).or_default();
+                text.push_str(&parts[at].text);
+                text.push('\n');
+            }
+            is_named_by_itself = false;
+            // An `impl` counts if what it defines is named, or if it is a trait's and for a type that is reached: then
+            // types of other crates may have it in them.
+            let counts = |block: &Block| {
+                block.of.as_deref().is_some_and(|of| reached.contains(of))
+                    || block.members.iter().any(|member| named.contains(member.as_str()))
+            };
+            new.extend(blocks.iter().filter(|(block, _)| counts(block)).map(|(block, at)| (block.head.as_str(), *at)));
+            new.extend(globs());
+            new.retain(|(_, at)| !found.contains(at));
+        }
+        facts
+    };
+    holders.into_iter().map(|holder| (holder.0.to_owned(), of(holder))).collect()
+}
+
+/// Whether values may be of types that are defined in it.
+fn may_hold_types(item: &ast::Item) -> bool {
+    match item {
+        ast::Item::Struct(_) | ast::Item::Enum(_) | ast::Item::Union(_) | ast::Item::Trait(_) => true,
+        ast::Item::Module(_) => true,
+        ast::Item::Fn(it) => has_types_inside(it),
+        ast::Item::MacroCall(call) => {
+            let name = call.path().and_then(|path| Some(path.segment()?.name_ref()?.text().to_string()));
+            name.is_none_or(|name| !TYPELESS.contains(&name.as_str()))
+        }
+        _ => false,
+    }
+}
+
+/// Whether a function has types of its own: items, or futures, which rustc tells apart by where they are made.
+fn has_types_inside(it: &ast::Fn) -> bool {
+    it.syntax().descendants_with_tokens().any(|part| match part {
+        NodeOrToken::Node(node) => {
+            matches!(node.kind(), SyntaxKind::STRUCT | SyntaxKind::ENUM | SyntaxKind::UNION | SyntaxKind::TRAIT)
+        }
+        NodeOrToken::Token(token) => token.kind() == SyntaxKind::ASYNC_KW,
+    })
+}
+
+/// The item without comments and without the bodies of functions that no layout can depend on.
+fn part(node: &SyntaxNode, kind: Kind) -> Part {
+    let mut tokens: Vec<SyntaxToken> = Vec::new();
+    let mut walk = node.preorder_with_tokens();
+    while let Some(event) = walk.next() {
+        match event {
+            WalkEvent::Enter(NodeOrToken::Node(inner)) if is_mere_body(&inner) => walk.skip_subtree(),
+            WalkEvent::Enter(NodeOrToken::Token(token)) if !token.kind().is_trivia() => tokens.push(token),
+            _ => {}
+        }
+    }
+    let text = tokens.iter().map(SyntaxToken::text).collect::<Vec<_>>().join(" ");
+    // A field's name, or that of a parameter, is no name of a definition.
+    let all = || tokens.iter().filter(|token| token.kind() == SyntaxKind::IDENT);
+    let is_new = |token: &SyntaxToken| token.parent().is_some_and(|it| ast::Name::can_cast(it.kind()));
+    let words = |token: &SyntaxToken| words(token.text()).map(str::to_owned).collect::<Vec<_>>();
+    let names = all().filter(|token| !is_new(token)).flat_map(words).collect();
+    let defines = all().filter(|token| is_new(token)).flat_map(words).collect();
+    Part { text, names, defines, kind }
+}
+
+/// The body of a function that isn't `const`, and has no types in it.
+fn is_mere_body(node: &SyntaxNode) -> bool {
+    let of = node.parent().filter(|_| ast::BlockExpr::can_cast(node.kind())).and_then(ast::Fn::cast);
+    of.is_some_and(|it| it.const_token().is_none() && !has_types_inside(&it))
+}
+
+/// What an `impl` may say of layouts.
+fn of_block(item: &ast::Impl) -> Option<Part> {
+    let (mut block, mut has_constants) = (Block::default(), false);
+    let (mut text, mut names) = (String::new(), BTreeSet::new());
+    for member in item.assoc_item_list()?.assoc_items() {
+        let name = match &member {
+            ast::AssocItem::Const(it) => it.name(),
+            ast::AssocItem::TypeAlias(it) => it.name(),
+            ast::AssocItem::Fn(it) if it.const_token().is_some() => it.name(),
+            _ => continue,
+        };
+        has_constants |= !matches!(member, ast::AssocItem::Fn(_));
+        block.members.extend(name.map(|name| name.text().to_string()));
+        let part = part(member.syntax(), Kind::Import(None));
+        text.push_str(&part.text);
+        names.extend(part.names);
+    }
+    let nature = Nature::of(&ast::Item::Impl(item.clone())).block?;
+    let is_traits = nature.of_trait.is_some();
+    block.of = nature.names.into_iter().next().filter(|_| is_traits && has_constants);
+    block.head = match nature.of_trait {
+        Some(of_trait) => format!("impl {of_trait} for {}", nature.of_type),
+        // Which of several blocks of a type it is.
+        None => format!("impl {} {:?}", nature.of_type, block.members),
+    };
+    (!block.members.is_empty()).then_some(Part { text, names, defines: BTreeSet::new(), kind: Kind::Block(block) })
+}
+
+/// Whether it may bring any name, since its crate isn't one of those that are as they are.
+fn is_foreign_glob(import: &str) -> bool {
+    crate::words_of(import).nth(1).is_some_and(|first| !["std", "core", "alloc", "px"].contains(&first))
+}
+
+/// The first name of an import's path.
+fn first_of(import: &str) -> Option<&str> {
+    crate::words_of(import).skip(1).find(|word| !["crate", "self", "super"].contains(word))
+}
+
+/// What is to be inserted into a source so that the types of the definitions with these names are others, each with its
+/// place. The values are what tells them apart.
+pub fn moves(source: &str, identities: &BTreeMap<String, String>) -> Vec<(usize, String)> {
+    let mut found = Insertions::default();
+    let root = SourceFile::parse(source, Edition::Edition2024);
+    for item in root.tree().items().filter(may_hold_types) {
+        let name = Nature::of(&item).name;
+        if let Some(identity) = name.and_then(|name| identities.get(&name)) {
+            found.item(&item, identity);
+        }
+    }
+    if !found.all.is_empty() && source.contains("type_name") {
+        found.names_of_types(root.tree().syntax());
+    }
+    // Of two in one place, the first stays the first.
+    found.all.sort_by_key(|(at, _)| *at);
+    found.all.into_iter().map(|(at, text)| (at, format!("{}{text}{}", INSERTION.0, INSERTION.1))).collect()
+}
+
+#[derive(Default)]
+struct Insertions {
+    all: Vec<(usize, String)>,
+    modules: usize,
+}
+
+impl Insertions {
+    fn add(&mut self, at: ra_ap_syntax::TextSize, text: impl Into<String>) {
+        self.all.push((at.into(), text.into()));
+    }
+
+    fn item(&mut self, item: &ast::Item, identity: &str) {
+        match item {
+            ast::Item::Module(module) => {
+                let inner = module.item_list().into_iter().flat_map(|list| list.items());
+                inner.filter(may_hold_types).for_each(|item| self.item(&item, identity));
+            }
+            ast::Item::Struct(it) => self.put(it, identity),
+            ast::Item::Enum(it) => self.put(it, identity),
+            ast::Item::Union(it) => self.put(it, identity),
+            ast::Item::Trait(it) => self.put(it, identity),
+            ast::Item::Fn(it) => self.put(it, identity),
+            _ => {}
+        }
+    }
+
+    /// Puts it into a module of its own.
+    fn put(&mut self, item: &(impl HasAttrs + HasName + HasVisibility), identity: &str) {
+        let (node, Some(name)) = (item.syntax(), item.name()) else { return };
+        let conditions = item.attrs().filter(|attr| attr.simple_name().is_some_and(|name| name == "cfg"));
+        let conditions: Vec<String> = conditions.map(|attr| attr.syntax().text().to_string()).collect();
+        let attributes = format!("{}#[allow(unused_imports)]", one_line(&conditions.concat()));
+        let module = format!("chorus_type_{identity}_{}", self.modules);
+        self.modules += 1;
+        let visibility = item.visibility().map(|it| one_line(&format!("{} ", it.syntax().text()))).unwrap_or_default();
+        let range = node.text_range();
+        self.add(range.start(), format!("{attributes} mod {module} {{ use super::*; "));
+        self.widen(node, item.visibility());
+        for field in node.descendants() {
+            if let Some(field) = ast::RecordField::cast(field.clone()).filter(|it| is_field_of(it.syntax(), node)) {
+                self.widen(field.syntax(), field.visibility());
+            } else if let Some(field) = ast::TupleField::cast(field).filter(|it| is_field_of(it.syntax(), node)) {
+                self.widen(field.syntax(), field.visibility());
+            }
+        }
+        self.paths(node);
+        self.add(range.end(), format!("}} {attributes} {visibility}use {module}::{};", name.syntax().text()));
+    }
+
+    /// Makes it visible where it was, from one module further in.
+    fn widen(&mut self, node: &SyntaxNode, visibility: Option<ast::Visibility>) {
+        let Some(visibility) = visibility else {
+            let parts = node.children_with_tokens();
+            let mut own = parts.filter(|part| !part.kind().is_trivia() && part.kind() != SyntaxKind::ATTR);
+            if let Some(first) = own.next() {
+                self.add(first.text_range().start(), "pub(super) ");
+            }
+            return;
+        };
+        let tokens = || visibility.syntax().descendants_with_tokens().filter_map(NodeOrToken::into_token);
+        let has_in = tokens().any(|token| token.kind() == SyntaxKind::IN_KW);
+        let first = tokens().find(|it| matches!(it.kind(), SyntaxKind::SUPER_KW | SyntaxKind::SELF_KW));
+        let Some(first) = first else { return };
+        let start = if has_in { "" } else { "in " };
+        match first.kind() {
+            SyntaxKind::SUPER_KW => self.add(first.text_range().start(), format!("{start}super::")),
+            _ => {
+                self.add(first.text_range().start(), start);
+                self.add(first.text_range().end(), "::super");
+            }
+        }
+    }
+
+    /// Lets paths that begin where the item was begin there again.
+    fn paths(&mut self, node: &SyntaxNode) {
+        let tokens = node.descendants_with_tokens().filter_map(NodeOrToken::into_token);
+        let tokens: Vec<SyntaxToken> = tokens.filter(|token| !token.kind().is_trivia()).collect();
+        for (at, token) in tokens.iter().enumerate() {
+            // Macros have colons one by one.
+            let before = at.checked_sub(2).map_or(String::new(), |two| tokens[two].text().to_owned());
+            let before = before + at.checked_sub(1).map_or("", |one| tokens[one].text());
+            let is_first = !before.ends_with("::");
+            let goes_on = tokens.get(at + 1).is_some_and(|next| next.text() == "::")
+                || tokens.get(at + 1..at + 3).is_some_and(|next| next.iter().all(|next| next.text() == ":"));
+            let in_visibility = token.parent_ancestors().any(|it| ast::Visibility::can_cast(it.kind()));
+            if !is_first || !goes_on || in_visibility {
+                continue;
+            }
+            match token.kind() {
+                SyntaxKind::SUPER_KW => self.add(token.text_range().start(), "super::"),
+                SyntaxKind::SELF_KW => self.add(token.text_range().end(), "::super"),
+                _ => {}
+            }
+        }
+    }
+
+    /// Has the names of types taken from px, which leaves our modules out of them.
+    fn names_of_types(&mut self, root: &SyntaxNode) {
+        let tokens = root.descendants_with_tokens().filter_map(NodeOrToken::into_token);
+        let tokens: Vec<SyntaxToken> = tokens.filter(|token| !token.kind().is_trivia()).collect();
+        for (at, token) in tokens.iter().enumerate() {
+            if !matches!(token.text(), "std" | "core") {
+                continue;
+            }
+            let mut next =
+                tokens[at + 1..].iter().map(SyntaxToken::text).skip_while(|text| *text == ":" || *text == "::");
+            let goes_on = tokens.get(at + 1).is_some_and(|next| next.text().starts_with(':'));
+            if goes_on && next.next() == Some("any") {
+                self.add(token.text_range().start(), "px::apart::");
+            }
+        }
+    }
+}
+
+/// What is inserted must not move what is below.
+fn one_line(text: &str) -> String {
+    text.replace('\n', " ")
+}
+
+/// Whether it is a field of the struct or union itself: those of variants are as visible as their enum.
+fn is_field_of(field: &SyntaxNode, item: &SyntaxNode) -> bool {
+    field.parent().and_then(|list| list.parent()).is_some_and(|of| of == *item)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,172 @@
+use super::*;
+
+fn facts_of(definitions: &[(Option<&str>, &str)]) -> BTreeMap<String, Facts> {
+    FactsReader::default().read(definitions)
+}
+
+fn of(texts: &[&str]) -> BTreeMap<String, Facts> {
+    facts_of(&texts.iter().map(|text| (None, *text)).collect::<Vec<_>>())
+}
+
+fn keys(facts: &Facts) -> Vec<&str> {
+    facts.keys().map(String::as_str).collect()
+}
+
+#[test]
+fn a_type_is_made_of_what_it_names() {
+    let found = of(&[
+        "/// About it.\nstruct Own { count: [u8; N], /* that */ inner: Inner }",
+        "const N: usize = size();",
+        "const fn size() -> usize { helper() }",
+        "const fn helper() -> usize { 3 }",
+        "enum Inner { A(Alias), B }",
+        "type Alias = rand::Rng;",
+        "fn count() -> u8 { 1 }",
+        "trait Noise { fn noise(&self) -> Own { count() } }",
+        "use a::{rand, b::*};",
+        "async fn later() { count(); }",
+        "mod m { struct Deep(super::Alias); }",
+    ]);
+    let names: Vec<&str> = found.keys().map(String::as_str).collect();
+    assert_eq!(names, ["Inner", "Noise", "Own", "later", "m"]);
+    assert_eq!(keys(&found["Own"]), ["Alias", "Inner", "N", "Own", "helper", "rand", "size", "use a::b::*;"]);
+    assert_eq!(found["Own"]["Own"], "struct Own { count : [ u8 ; N ] , inner : Inner }\n");
+    assert!(!found["Noise"].contains_key("count"), "what a method does is no part of a type");
+    assert!(found["later"].contains_key("count"), "what a future does is");
+    assert_eq!(keys(&found["m"]), ["Alias", "m", "rand", "use a::b::*;"]);
+}
+
+#[test]
+fn an_impl_is_a_part_if_it_has_types_or_constants() {
+    let found = of(&[
+        "struct Own(<Other as Tr>::Assoc);",
+        "struct Other;",
+        "impl Tr for Other { type Assoc = u8; fn f(&self) { g() } }",
+        "impl Other { fn f(&self) {} }",
+        "impl Other { const fn n() -> usize { 1 } }",
+        "trait Tr { type Assoc; }",
+        "struct Sized([u8; Other::n()]);",
+        "struct Apart;",
+    ]);
+    assert_eq!(keys(&found["Own"]), ["Other", "Own", "Tr", "impl Tr for Other"]);
+    assert_eq!(found["Own"]["impl Tr for Other"], "type Assoc = u8 ;\n");
+    assert_eq!(keys(&found["Sized"]), ["Other", "Sized", "impl Other {\"n\"}", "impl Tr for Other"]);
+    assert_eq!(keys(&found["Apart"]), ["Apart"]);
+    let found = of(&["struct Own;", "impl Iterator for Own { type Item = Pair; }", "struct Pair;"]);
+    assert_eq!(keys(&found["Own"]), [" Pair", "Own", "impl Iterator for Own"]);
+}
+
+#[test]
+fn a_glob_of_the_notebooks_own_brings_what_is_in_it() {
+    let texts =
+        ["use m::*;", "use Kind::*;", "mod m { pub struct Own(u8); }", "enum Kind { A(Inner) }", "struct Inner;"];
+    let found = of(&[&texts[..], &["struct Outer(Own);", "struct Other(String);"]].concat());
+    assert_eq!(keys(&found["Other"]), ["Other"]);
+    assert_eq!(keys(&found["Outer"]), ["Outer", "m", "use m::*;"]);
+}
+
+#[test]
+fn what_a_macro_call_defines_is_its_words() {
+    let calls = [
+        (Some("call_1"), "make! { Own, u8 }"),
+        (None, "macro_rules! make { ($name:ident, $of:ty) => { struct $name($of); struct Hidden; }; }"),
+        (None, "struct Outer(Hidden);"),
+        (Some("call_2"), "thread_local! { static A: u8 = 1; }"),
+    ];
+    let found = facts_of(&calls);
+    assert_eq!(found.keys().collect::<Vec<_>>(), ["Outer", "call_1"]);
+    assert_eq!(keys(&found["Outer"]), ["Outer", "call_1", "make"]);
+    let calls = [(Some("call"), "make! { #[derive(Debug)] Own(Inner, String) }"), (None, "struct Inner;")];
+    let types = [(None, "#[derive(Debug)] struct Other(Inner, String);")];
+    assert_eq!(keys(&facts_of(&[calls.as_slice(), &types].concat())["Other"]), ["Inner", "Other"]);
+}
+
+#[test]
+#[ignore = "measures"]
+fn two_hundred_definitions() {
+    let mut texts: Vec<String> =
+        (0..100).map(|n| format!("#[derive(Debug)] struct S{n} {{ a: Vec<S{}>, b: String }}", n / 2)).collect();
+    texts.extend((0..100).map(|n| {
+        format!(
+            "fn f{n}(x: &S{n}) -> usize {{ let all: Vec<usize> = x.a.iter().map(|_| 1).collect(); all.len() + {n} }}"
+        )
+    }));
+    let definitions: Vec<(Option<&str>, &str)> = texts.iter().map(|text| (None, text.as_str())).collect();
+    let mut reader = FactsReader::default();
+    for _ in 0..2 {
+        let begin = std::time::Instant::now();
+        println!("{} in {:?}", reader.read(&definitions).len(), begin.elapsed());
+    }
+    let found = reader.read(&definitions);
+    let names = found.keys().map(|name| (name.clone(), "0".to_owned())).collect();
+    let begin = std::time::Instant::now();
+    let inserted = moves(&texts.concat(), &names);
+    println!("{} in {:?}", inserted.len(), begin.elapsed());
+}
+
+/// With what is inserted.
+fn moved(source: &str, names: &[&str]) -> String {
+    let identities = names.iter().map(|name| ((*name).to_owned(), "0".to_owned())).collect();
+    let mut text = source.to_owned();
+    for (at, inserted) in moves(source, &identities).into_iter().rev() {
+        text.insert_str(at, &inserted);
+    }
+    text.replace(INSERTION.0, "").replace(INSERTION.1, "")
+}
+
+#[test]
+fn a_type_moves_into_a_module() {
+    const BEGINS: &str = "#[allow(unused_imports)] mod chorus_type_0_0 { use super::*; ";
+    let ends = |visibility: &str| format!("}} #[allow(unused_imports)] {visibility}use chorus_type_0_0::Own;");
+    for (text, expected, visibility) in [
+        ("struct Own;", "pub(super) struct Own;", ""),
+        (
+            "/// A\n#[derive(Debug)]\nstruct Own(u8, pub u8);",
+            "/// A\n#[derive(Debug)]\npub(super) struct Own(pub(super) u8, pub u8);",
+            "",
+        ),
+        (
+            "pub struct Own { #[a] b: u8, pub(crate) c: u8 }",
+            "pub struct Own { #[a] pub(super) b: u8, pub(crate) c: u8 }",
+            "pub ",
+        ),
+        ("enum Own { A(u8), B { c: u8 } }", "pub(super) enum Own { A(u8), B { c: u8 } }", ""),
+        ("union Own { a: u8 }", "pub(super) union Own { pub(super) a: u8 }", ""),
+        (
+            "unsafe trait Own { fn f() { self::g(); m!(super::h) } }",
+            "pub(super) unsafe trait Own { fn f() { self::super::g(); m!(super::super::h) } }",
+            "",
+        ),
+        (
+            "pub(self) struct Own(pub(super) u8);",
+            "pub(in self::super) struct Own(pub(in super::super) u8);",
+            "pub(self) ",
+        ),
+    ] {
+        assert_eq!(moved(text, &["Own"]), format!("{BEGINS}{expected}{}", ends(visibility)));
+        assert_eq!(moved(text, &["Other"]), text);
+    }
+    assert_eq!(moved("#[cfg(any())] fn Own() {}", &["Own"]), "#[cfg(any())] fn Own() {}");
+    let text = moved("#[cfg(a)]\nstruct Own;", &["Own"]);
+    assert!(
+        text.starts_with("#[cfg(a)]#[allow") && text.contains("}} #[cfg(a)]#[allow".trim_start_matches('}')),
+        "{text}"
+    );
+    let text = moved("async fn f(x: m::Own) {}\nmod m { pub struct Own; fn g() {} }", &["f", "m"]);
+    assert!(text.starts_with(&format!("{BEGINS}pub(super) async fn f(x: m::Own) {{}}}} ")), "{text}");
+    assert!(
+        text.contains("mod m { #[allow(unused_imports)] mod chorus_type_0_1 { use super::*; pub struct Own;} "),
+        "{text}"
+    );
+}
+
+#[test]
+fn names_of_types_are_pxs() {
+    let text = moved(
+        "struct Own;\nfn f() { p!(std::any::type_name::<Own>(), \"std::any\"); std::anyhow() }\nuse ::core::any;",
+        &["Own"],
+    );
+    assert!(text.contains("p!(px::apart::std::any::type_name"), "{text}");
+    assert!(text.contains("use ::px::apart::core::any;"), "{text}");
+    assert_eq!(text.matches("px::apart").count(), 2, "{text}");
+}
