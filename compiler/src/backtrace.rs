@@ -4,8 +4,8 @@
 //! object needs neither: only addresses come back, and they are looked up here, next to the generated source.
 
 use crate::identity::without_modules;
+use crate::rustc::CELL_FOLDER;
 use crate::source_map::{Place, SourceMap};
-use crate::tools::CELL_FOLDER;
 use addr2line::{Loader, Location};
 use parking_lot::Mutex;
 use std::borrow::Cow;

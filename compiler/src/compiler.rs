@@ -11,16 +11,15 @@ use crate::command::{self, Reply};
 use crate::definitions::change::Change;
 use crate::definitions::prefix::Prefix;
 use crate::definitions::{Definitions, definitions_of};
-use crate::dependence::{Definition, contains_type, is_stds};
-use crate::dependencies::{self, Current, Set};
+use crate::dependence::{Definition, is_stds};
+use crate::dependencies::{self, Current};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::evaluator::{Answer, Snapshot};
 use crate::failure::{self, Failure, mapped};
 use crate::identity::Identities;
 use crate::interrupt::Interrupter;
-use crate::namespace::{Effect, Member, Namespaces, Ticket, Variable, Variables, describe};
+use crate::namespace::{Effect, Member, Namespaces, Ticket, Variable, Variables};
 use crate::reuse::{Place, Reuse, Surroundings};
-use crate::setting::Setting;
 use crate::snapshots::Held;
 use crate::source_map::{MappedPiece, SourceMap};
 use crate::starting::{Evcxr, Starting};
@@ -28,27 +27,27 @@ use crate::toolchain::standard_library;
 use crate::types::{CellText, Config, Evaluated, Object, Ran};
 use crate::work::{Done, Work};
 use chorus_protocol::{Death, Outcome};
-use chorus_syntax::{Call, Cell, CommandLine, FactsReader, defines_items, macros_of};
+use chorus_syntax::{Call, Cell, CommandLine, FactsReader, defines_items};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Compiles the cells of one notebook.
 pub struct Compiler {
     pub(crate) evcxr: Starting,
-    folder: PathBuf,
+    pub(crate) folder: PathBuf,
     pub(crate) interrupter: Interrupter,
     pub(crate) shared: Definitions,
     pub(crate) namespaces: Namespaces,
     /// What types are, as of the last cell that may have made values of them.
     pub(crate) identities: Identities,
     /// How many settings that account has seen.
-    identities_seen: usize,
-    facts: FactsReader,
-    reuse: Reuse,
+    pub(crate) identities_seen: usize,
+    pub(crate) facts: FactsReader,
+    pub(crate) reuse: Reuse,
     /// The standard library that objects are linked to.
-    standard: PathBuf,
+    pub(crate) standard: PathBuf,
     /// The dependencies that new cells are compiled with, once there are any.
-    set: Option<Current>,
+    pub(crate) set: Option<Current>,
     pub(crate) last_errors: Vec<Diagnostic>,
     /// Macros of other crates that turned out to define no items.
     expressions: BTreeSet<String>,
@@ -235,69 +234,7 @@ impl Compiler {
         Ok(self.finish(work, outdated, done))
     }
 
-    /// The variables, by member, that have a type in them that these items define anew: their values aren't what the
-    /// new definition says, and evcxr, which only compares names, would take them for it.
-    fn outdated(&self, items: &[Definition], identities: &Identities) -> Vec<(Member, Vec<String>)> {
-        let current = self.shared.current();
-        let is_changed = |item: &&Definition| {
-            let same_name = current.iter().filter(|other| other.name().is_some() && other.name() == item.name());
-            item.nature.is_type && same_name.into_iter().any(|other| other.piece.text != item.piece.text)
-        };
-        let mut changed: BTreeSet<&str> = items.iter().filter(is_changed).filter_map(Definition::name).collect();
-        // What a macro call defines has any of the names in it.
-        let calls = current.iter().copied().chain(items).filter(|item| item.nature.is_call);
-        let is_edited = |name: &str| {
-            let old = current.iter().find(|item| item.name() == Some(name)).map(|item| &item.piece.text);
-            let new = items.iter().find(|item| item.name() == Some(name)).map(|item| &item.piece.text);
-            new.is_some() && old.is_some() && old != new
-        };
-        for call in calls {
-            if call.name().is_some_and(is_edited) || macros_of(&call.piece.text).any(is_edited) {
-                changed.extend(chorus_syntax::words(&call.piece.text));
-            }
-        }
-        changed.extend(identities.changed(&self.identities));
-        if identities.of_crate() != self.identities.of_crate() {
-            let calls = current.iter().filter(|item| item.nature.is_call);
-            changed.extend(calls.flat_map(|item| chorus_syntax::words(&item.piece.text)));
-        }
-        self.with_types(&changed)
-    }
-
-    /// What types are with these items.
-    pub(crate) fn identities_with(&mut self, items: &[Definition], change: &Change) -> Identities {
-        if items.is_empty() && change.is_plain() && self.identities_seen == self.shared.settings_len() {
-            return self.identities.clone();
-        }
-        let held = self.shared.entries().iter().enumerate().filter(|(index, _)| change.holds(*index));
-        let definitions: Vec<&Definition> = held.map(|(_, entry)| &entry.definition).chain(items).collect();
-        // Another version of a crate has other types.
-        let dependencies = self.shared.settings(0).filter_map(|setting| match setting {
-            Setting::Dependency { name, config } => {
-                Some((name.replace('-', "_"), format!("const _: &str = {config:?};")))
-            }
-            _ => None,
-        });
-        let dependencies: BTreeMap<String, String> = dependencies.collect();
-        let was_edited = |name: &str, identity: &str| self.reuse.was_edited(name, identity);
-        self.identities.with(&mut self.facts, &definitions, &dependencies, was_edited)
-    }
-
-    /// The variables, by member, that have any of these types in them.
-    fn with_types(&self, changed: &BTreeSet<&str>) -> Vec<(Member, Vec<String>)> {
-        if changed.is_empty() {
-            return Vec::new();
-        }
-        let current = self.shared.current();
-        let of = |member| {
-            let variables = self.namespaces.variables(member).into_iter();
-            let lost = variables.filter(|(_, variable)| contains_type(&variable.type_name, changed, &current));
-            (member, lost.map(|(name, _)| name).collect::<Vec<_>>())
-        };
-        self.namespaces.members().into_iter().map(of).filter(|(_, lost)| !lost.is_empty()).collect()
-    }
-
-    fn surroundings(&self) -> Surroundings<'_> {
+    pub(crate) fn surroundings(&self) -> Surroundings<'_> {
         Surroundings { standard: &self.standard, set: self.set.as_ref() }
     }
 
@@ -440,85 +377,6 @@ impl Compiler {
         evaluator.hover(&code, &snapshot).map_err(|error| Diagnostic::error(error.to_string()))
     }
 
-    /// Changes a setting for all namespaces, after trying it.
-    pub(crate) fn set(&mut self, setting: Setting) -> Result<(), Diagnostic> {
-        let failed = |error: evcxr::Error| Diagnostic::error(error.to_string());
-        let Evcxr { evaluator, snapshots } = self.evcxr.get().map_err(Failure::into_diagnostic)?;
-        evaluator.configure(snapshots.base(), &setting).map_err(failed)?;
-        if let Setting::Toolchain(name) = &setting {
-            self.standard = standard_library(Some(name))?;
-        }
-        self.shared.add_setting(setting);
-        Ok(())
-    }
-
-    /// Adds dependencies and builds them now, so that a mistake in one is reported where it was made. What was built
-    /// before, on this machine, is only noted.
-    /// Returns what becomes of variables by it, if anything does; an error says which of them it is about.
-    pub(crate) fn add_dependencies(&mut self, settings: &[Setting]) -> Result<Option<String>, Misplaced> {
-        let before = self.set.clone();
-        self.build_or_adopt(settings)?;
-        let of = |current: Option<&Current>| current.and_then(|current| Set::of(&current.set));
-        let (Some(before), Some(after)) = (of(before.as_ref()), of(self.set.as_ref())) else { return Ok(None) };
-        let changed = before.lacking_in(&after);
-        let lost = self.with_types(&changed.iter().map(String::as_str).collect());
-        self.settle_types(&lost);
-        Ok(built_otherwise(&lost, &changed))
-    }
-
-    fn build_or_adopt(&mut self, settings: &[Setting]) -> Result<(), Misplaced> {
-        settings.iter().for_each(|setting| self.shared.add_setting(setting.clone()));
-        let take_back = |compiler: &mut Compiler| settings.iter().for_each(|_| compiler.shared.take_back());
-        let place = self.reuse.dependencies(&self.shared, self.surroundings());
-        let known = place.and_then(|place| self.reuse.find_set(place)).filter(|set| set.adopt(&self.folder));
-        if known.is_some() {
-            self.set = known;
-            return Ok(());
-        }
-        // Each is tried by itself, before anything is built.
-        let failed = |error: evcxr::Error| Diagnostic::error(error.to_string());
-        let mut tried = settings.iter().enumerate().map(|(at, setting)| {
-            let Evcxr { evaluator, snapshots } =
-                self.evcxr.get().map_err(|failure| (at, failure.into_diagnostic().into()))?;
-            evaluator.configure(snapshots.base(), setting).map(drop).map_err(|error| (at, failed(error).into()))
-        });
-        let tried = tried.try_for_each(|tried| tried);
-        let last = settings.len().saturating_sub(1);
-        let built =
-            tried.and_then(|()| self.build_dependencies().map_err(|error| (last, error.into_diagnostic().into())));
-        if built.is_err() {
-            take_back(self);
-            return built;
-        }
-        self.set = Current::read(&self.folder).filter(|current| current.library.is_some());
-        if let (Some(place), Some(set)) = (place, &self.set) {
-            self.reuse.keep_set(place, set);
-        }
-        Ok(())
-    }
-
-    fn build_dependencies(&mut self) -> Result<(), Failure> {
-        let variables = self.namespaces.variables(Member::Local);
-        let failed = |error: evcxr::Error| Failure::from(Diagnostic::error(error.to_string()));
-        let (snapshot, held) = self.snapshot_for(&variables, &Change::default())?.map_err(|it| failed(it.error))?;
-        let snapshot = self.configured(&snapshot, held.settings)?;
-        let prefix = Prefix::of(&self.shared, [], &held.for_good, |_| false);
-        let code = format!("{}();", prefix.text);
-        let built = self.evcxr.get()?.evaluator.eval(&code, &snapshot, &mut |_| Answer::Succeeded).map_err(failed)?;
-        self.remember(variables, prefix.for_good, built);
-        Ok(())
-    }
-
-    pub(crate) fn configured(&mut self, snapshot: &Snapshot, seen: usize) -> Result<Snapshot, Failure> {
-        let mut snapshot = snapshot.clone();
-        let evaluator = &self.evcxr.get()?.evaluator;
-        for setting in self.shared.settings(seen) {
-            let failed = |error: evcxr::Error| Failure::from(Diagnostic::error(error.to_string()));
-            snapshot = evaluator.configure(&snapshot, setting).map_err(failed)?;
-        }
-        Ok(snapshot)
-    }
-
     /// Keeps a snapshot that has seen all settings.
     pub(crate) fn remember(&mut self, variables: Variables, for_good: BTreeSet<String>, snapshot: Snapshot) {
         let held = Held { settings: self.shared.settings_len(), for_good };
@@ -542,23 +400,6 @@ impl Compiler {
             })
             .collect()
     }
-}
-
-/// Says which variables went because dependencies are built otherwise than before.
-fn built_otherwise(lost: &[(Member, Vec<String>)], crates: &BTreeSet<String>) -> Option<String> {
-    let of = |(member, names): &(Member, Vec<String>)| format!("`{}` of {}", names.join("`, `"), describe(&[*member]));
-    let lost: Vec<String> = lost.iter().map(of).collect();
-    let mut named: Vec<String> = crates.iter().take(5).map(|name| format!("`{name}`")).collect();
-    if crates.len() > named.len() {
-        named.push("others".into());
-    }
-    let text = format!(
-        "Lost: {}. With what was added, cargo builds {} otherwise than before, because it unites the features that a crate \
-         is asked for; so their types are others. Add all dependencies before the first variable.\n",
-        lost.join("; "),
-        named.join(", ")
-    );
-    (!lost.is_empty()).then_some(text)
 }
 
 /// The error, at the place of the command that it is about.

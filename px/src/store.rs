@@ -3,8 +3,8 @@
 //!
 //! Names and behaviour are those of evcxr's module, whose lines on stdout its kernel's side reads.
 
-pub use crate::host::discard;
 use crate::apart::type_name;
+pub use crate::host::discard;
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::sync::Arc;
