@@ -11,7 +11,7 @@ use chorus_protocol::{
     Aftermath, BlobId, ClusterStatus, Connection, ConnectionError, Death, EngineId, EngineInfo, Outcome, RunEvent,
     RunId, SessionStatus, SnapshotState,
 };
-use chorus_render::{Bars, Source, late};
+use chorus_render::{Bars, Source, late, unprotected};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -241,14 +241,17 @@ impl Cluster {
     }
 
     /// Takes note of what a run's event says of its engine. What is returned is to be taken for events before it: the
-    /// last updates of the bars that a dead worker had drawn.
+    /// last updates of the bars that a dead worker had drawn, and that variables aren't safe any more.
     pub fn see(&self, engine: EngineId, event: &RunEvent) -> Vec<RunEvent> {
         let mut known = match event {
             RunEvent::Output { .. } | RunEvent::ClearOutput { .. } | RunEvent::Panic(_) => return Vec::new(),
             RunEvent::Started(_) | RunEvent::Display { .. } | RunEvent::Done { .. } => self.known.lock(),
         };
         match event {
-            RunEvent::Started(snapshot) => _ = known.snapshots.insert(engine, snapshot.clone()),
+            RunEvent::Started(snapshot) => {
+                let before = known.snapshots.insert(engine, snapshot.clone());
+                return unprotected(before.as_ref(), snapshot).into_iter().collect();
+            }
             RunEvent::Done { outcome, generation, .. } => {
                 if let Some(state) = known.engines.get_mut(&engine) {
                     state.generation = *generation;

@@ -319,10 +319,10 @@ mod tests {
             let lost = lost.iter().map(|name| (*name).to_owned()).collect();
             Failure::Stopped { why: Stopped::ByUser, aftermath, lost }.content()
         };
-        let failed = stopped(Aftermath::Lost(NoSnapshot::Threads(3)), &["a", "b"]);
+        let failed = stopped(Aftermath::Lost(NoSnapshot::Threads("`io` blocks signals".into())), &["a", "b"]);
         let lines = [
             "the cell was interrupted; lost variables: `a`, `b`",
-            "there was no snapshot: 3 threads that cells started were alive",
+            "there was no snapshot: threads that cells started can't be kept: `io` blocks signals",
             STILL_DEFINED,
         ];
         assert_eq!(failed.evalue, lines.join("\n"));

@@ -8,7 +8,7 @@ use crate::publisher::Publisher;
 use crate::surroundings::Surroundings;
 use chorus_engine::{Job, StartError, Worker, WorkerConfig, WorkerEvent};
 use chorus_protocol::{Aftermath, Death, Entry, Outcome, RunEvent, RunId, SnapshotState, Took};
-use chorus_render::{Bars, LocalView, Source, late};
+use chorus_render::{Bars, LocalView, Source, late, unprotected};
 use chorus_system::signal;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -139,7 +139,12 @@ impl LocalWorker {
                 Some(WorkerEvent::Run { event, .. }) => {
                     let place = place_of(&event, object, publisher.count());
                     match &event {
-                        RunEvent::Started(snapshot) => self.snapshot = Some(snapshot.clone()),
+                        RunEvent::Started(snapshot) => {
+                            if let Some(notice) = unprotected(self.snapshot.as_ref(), snapshot) {
+                                publisher.outputs(view.event(&notice, None)).await;
+                            }
+                            self.snapshot = Some(snapshot.clone());
+                        }
                         RunEvent::Done { outcome: Outcome::Died(_, Aftermath::Lost(_)), .. } => {
                             view.lost(variables.clone());
                         }

@@ -173,15 +173,84 @@ async fn without_a_snapshot_the_reason_is_told() {
     bench.on("counts").await;
     assert_eq!(bench.run_with("aborts", SnapshotPolicy::Off).await.end().0, lost(abort, NoSnapshot::Off));
     assert_eq!(bench.on("counts").await.number(), 1, "the variables are gone");
-    bench.on("leaves_threads").await;
-    assert_eq!(bench.on("aborts").await.end().0, lost(abort, NoSnapshot::Threads(3)));
-    bench.on("counts").await;
     let Outcome::Died(_, Aftermath::Lost(NoSnapshot::TooLarge { bytes, limit: 1000 })) =
         bench.run_with("aborts", SnapshotPolicy::UpTo(1000)).await.end().0
     else {
         panic!("it was copied")
     };
     assert!(bytes > 1000);
+}
+
+const ALL_RIGHT: &str = "11 threads: computes echo pool pool pool pool pool pool reactor sleeper timer right\n";
+
+#[tokio::test]
+async fn threads_go_on_in_copies_of_copies() {
+    const GENERATIONS: u32 = 60;
+    let mut bench = Bench::start().await;
+    bench.on("counts").await;
+    bench.on("makes_threads").await;
+    for generation in 1..=GENERATIONS {
+        let (seen, death) = if generation % 2 == 0 {
+            (bench.on("uses_threads_and_dies").await, Death::Signal(libc::SIGABRT))
+        } else {
+            let run = bench.submit_with("uses_threads_and_loops", ON);
+            bench.printed(run).await;
+            kill(bench.worker.pid());
+            (bench.finish(run).await, Death::Signal(libc::SIGKILL))
+        };
+        assert!(snapshot(&seen).is_ok(), "generation {generation}: {seen:?}");
+        assert!(seen.out().starts_with(ALL_RIGHT), "generation {generation}: {seen:?}");
+        assert_eq!(seen.end(), (restored(death), generation));
+    }
+    assert_eq!(bench.on("uses_threads").await.out(), ALL_RIGHT);
+    // One `send` and no more: what dead cells sent has gone with them.
+    assert_eq!(bench.on("joins_a_thread").await.out(), "1 5\n", "the sum, and what its last words were");
+    assert_eq!(bench.on("counts").await.number(), 2);
+}
+
+#[tokio::test]
+async fn threads_are_not_harmed_by_snapshots_that_nobody_needs() {
+    let mut bench = Bench::start().await;
+    bench.on("counts").await;
+    bench.on("makes_threads").await;
+    for _ in 0..50 {
+        let seen = bench.on("uses_threads").await;
+        assert!(snapshot(&seen).is_ok(), "{seen:?}");
+        assert_eq!(seen.out(), ALL_RIGHT);
+    }
+    assert_eq!(bench.on("joins_a_thread").await.out(), "50 5\n");
+}
+
+#[tokio::test]
+async fn threads_that_come_and_go_are_no_obstacle() {
+    let mut bench = Bench::start().await;
+    bench.on("counts").await;
+    bench.on("starts_and_ends_threads_all_the_time").await;
+    for generation in 1..=20 {
+        let seen = bench.on("aborts").await;
+        assert!(snapshot(&seen).is_ok(), "{seen:?}");
+        assert_eq!(seen.end(), (restored(Death::Signal(libc::SIGABRT)), generation));
+    }
+    assert_eq!(bench.on("counts").await.number(), 2);
+}
+
+#[tokio::test]
+async fn a_thread_that_cannot_be_stopped_is_named_and_not_harmed() {
+    let mut bench = Bench::start().await;
+    bench.on("counts").await;
+    bench.on("makes_threads").await;
+    bench.on("leaves_a_thread_that_blocks_signals").await;
+    let why = NoSnapshot::Threads("`stubborn` blocks signals".into());
+    for _ in 0..3 {
+        let seen = bench.on("counts").await;
+        assert_eq!(snapshot(&seen), Err(why.clone()));
+    }
+    bench.on("ends_the_thread_that_blocks_signals").await;
+    assert_eq!(bench.on("uses_threads").await.out(), ALL_RIGHT);
+    assert_eq!(bench.on("aborts").await.end().0, restored(Death::Signal(libc::SIGABRT)));
+    assert_eq!(bench.on("counts").await.number(), 5);
+    bench.on("leaves_a_thread_that_blocks_signals").await;
+    assert_eq!(bench.on("aborts").await.end().0, lost(Death::Signal(libc::SIGABRT), why));
 }
 
 #[tokio::test]
@@ -266,7 +335,7 @@ async fn a_killed_keeper_leaves_nothing() {
 #[ignore = "it measures, and needs 2 GB of memory"]
 async fn costs() {
     let policy = SnapshotPolicy::UpTo(u64::MAX);
-    for holds in ["counts", "holds_100_mb", "holds_1_gb"] {
+    for holds in ["counts", "makes_threads", "holds_100_mb", "holds_1_gb"] {
         for policy in [SnapshotPolicy::Off, policy] {
             let mut bench = Bench::start().await;
             bench.run_with("counts", policy).await;

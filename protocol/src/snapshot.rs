@@ -41,8 +41,8 @@ pub enum NoSnapshot {
     Off,
     /// There were no variables yet.
     Empty,
-    /// So many threads of cells were alive: a copy would have the memory and not the threads.
-    Threads(u32),
+    /// Threads of cells were alive that can't be kept, for this reason: a copy would have the memory and not the threads.
+    Threads(String),
     /// The worker held too much memory.
     TooLarge {
         /// How much.
@@ -63,8 +63,7 @@ impl fmt::Display for NoSnapshot {
         match self {
             NoSnapshot::Off => f.write_str("snapshots are off"),
             NoSnapshot::Empty => f.write_str("there were no variables yet"),
-            NoSnapshot::Threads(1) => f.write_str("a thread that a cell started was alive"),
-            NoSnapshot::Threads(count) => write!(f, "{count} threads that cells started were alive"),
+            NoSnapshot::Threads(why) => write!(f, "threads that cells started can't be kept: {why}"),
             NoSnapshot::TooLarge { bytes, limit } => {
                 write!(f, "the worker held {}, more than the {} of the limit", size(*bytes), size(*limit))
             }
@@ -100,7 +99,8 @@ mod tests {
 
     #[test]
     fn reasons_read_as_sentences() {
-        assert_eq!(NoSnapshot::Threads(3).to_string(), "3 threads that cells started were alive");
+        let threads = NoSnapshot::Threads("`io` blocks signals".into());
+        assert_eq!(threads.to_string(), "threads that cells started can't be kept: `io` blocks signals");
         let large = NoSnapshot::TooLarge { bytes: 3 << 29, limit: 1 << 30 };
         assert_eq!(large.to_string(), "the worker held 1.5 GiB, more than the 1.0 GiB of the limit");
     }

@@ -2,7 +2,9 @@
 
 use super::fold::fold;
 use super::run::Place;
-use chorus_protocol::{Aftermath, Death, EngineId, NoSnapshot, Outcome, Panic, fold_ids, name_engines};
+use chorus_protocol::{
+    Aftermath, Death, EngineId, NoSnapshot, Outcome, Panic, RunEvent, SnapshotState, Stream, fold_ids, name_engines,
+};
 
 /// So many failures are shown in full, and the others in one line each.
 const IN_FULL: usize = 4;
@@ -28,6 +30,15 @@ pub fn no_snapshot(reason: &NoSnapshot) -> Option<String> {
             Some(format!("there was no snapshot: {reason}"))
         }
     }
+}
+
+/// What a run says that is the first of its worker to run without a snapshot, because threads can't be kept. The states
+/// are those of the worker's run before it and of this one.
+pub fn unprotected(before: Option<&SnapshotState>, now: &SnapshotState) -> Option<RunEvent> {
+    let threads = |state: &SnapshotState| matches!(state, Err(NoSnapshot::Threads(_)));
+    let reason = now.as_ref().err().filter(|_| threads(now) && !before.is_some_and(threads))?;
+    let text = format!("from here on, variables don't outlive a crash, an exit or an interrupt: {reason}\n");
+    Some(RunEvent::Output { stream: Stream::Stderr, bytes: text.into_bytes().into() })
 }
 
 /// A panic, and where in the user's cell it was, if it was there.

@@ -27,7 +27,9 @@ mod view;
 
 pub use bars::Bars;
 pub use building::{BuildEnd, BuildView};
-pub use failure::{ErrorText, Panicked, PxFailure, RESTORED, RunFailure, STILL_DEFINED, at_place, no_snapshot};
+pub use failure::{
+    ErrorText, Panicked, PxFailure, RESTORED, RunFailure, STILL_DEFINED, at_place, no_snapshot, unprotected,
+};
 pub use local::LocalView;
 pub use magics::{help, magics};
 pub use map::{EngineState, MapEnd, MapView};

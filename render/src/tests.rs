@@ -265,7 +265,7 @@ fn only_the_last_display_of_a_run_that_ends_well_is_its_result() {
 }
 
 fn threads_alive(death: Death) -> Outcome {
-    Outcome::Died(death, Aftermath::Lost(NoSnapshot::Threads(2)))
+    Outcome::Died(death, Aftermath::Lost(NoSnapshot::Threads("`io` blocks signals".into())))
 }
 
 #[test]
@@ -287,7 +287,7 @@ fn equal_panics_fold_and_deaths_name_what_is_lost() {
         |     ^
     [1,3:execute] the worker was killed by signal 11 (SIGSEGV: segmentation fault or stack overflow)
       lost: `a`, `b`
-      there was no snapshot: 2 threads that cells started were alive
+      there was no snapshot: threads that cells started can't be kept: `io` blocks signals
       still defined: functions, types and imports; other workers keep their variables
     4 errors
     ");

@@ -1,5 +1,6 @@
 //! Descriptors: passing them to another process, moving them out of the way, and what they hold.
 
+use crate::listing;
 use nix::cmsg_space;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -7,7 +8,7 @@ use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, s
 use nix::sys::stat::{SFlag, fstat};
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
 use std::fs::File;
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{self, IoSlice, IoSliceMut, Write as _};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// Where sockets go, if the limit of open files allows: away from the low numbers that programs guess at.
@@ -46,6 +47,18 @@ pub fn receive(socket: impl AsFd) -> io::Result<Vec<OwnedFd>> {
     if message.bytes == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(received) }
 }
 
+/// Waits until descriptors were passed and can be [received](receive), without memory from the allocator; an error if none
+/// will come.
+pub fn await_passed(socket: impl AsFd) -> io::Result<()> {
+    loop {
+        match nix::sys::socket::recv(socket.as_fd().as_raw_fd(), &mut [0], MsgFlags::MSG_PEEK) {
+            Err(nix::Error::EINTR) => {}
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            waited => return Ok(waited.map(drop)?),
+        }
+    }
+}
+
 /// Sends what the socket has room for now. `WouldBlock` if it has none.
 pub fn send_now(socket: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
     let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
@@ -58,7 +71,7 @@ pub fn read_now(from: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
 }
 
 /// Whether there is something to read, or an error to hear of, within so many milliseconds.
-pub fn is_readable_within(fd: impl AsFd, milliseconds: u8) -> bool {
+pub fn is_readable_within(fd: impl AsFd, milliseconds: u16) -> bool {
     poll(&mut [PollFd::new(fd.as_fd(), PollFlags::POLLIN)], PollTimeout::from(milliseconds)) != Ok(0)
 }
 
@@ -110,26 +123,54 @@ pub fn has_output() -> bool {
 /// keep an open descriptor, and who is at their other ends sees them close.
 pub fn replace_connections(dead_end: BorrowedFd<'_>, spared: &[BorrowedFd<'_>]) -> io::Result<()> {
     let is_spared = |fd: RawFd| spared.iter().any(|spared| spared.as_raw_fd() == fd);
-    let open: Vec<RawFd> = std::fs::read_dir("/proc/self/fd")?
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .filter(|fd| *fd > libc::STDERR_FILENO && !is_spared(*fd))
-        .collect();
-    for fd in open {
-        // SAFETY: it was listed; if it is closed by now (the listing's own), `fstat` says so.
-        let Ok(stat) = fstat(unsafe { BorrowedFd::borrow_raw(fd) }) else { continue };
+    each_open(|fd| {
+        if fd <= libc::STDERR_FILENO || is_spared(fd) {
+            return;
+        }
+        // SAFETY: it was listed, and no other thread closes it.
+        let Ok(stat) = fstat(unsafe { BorrowedFd::borrow_raw(fd) }) else { return };
         let kind = SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits());
         if kind == SFlag::S_IFIFO || kind == SFlag::S_IFSOCK {
             // SAFETY: takes numbers only. Whoever owns `fd` keeps an open descriptor.
             unsafe { libc::dup3(dead_end.as_raw_fd(), fd, libc::O_CLOEXEC) };
         }
-    }
-    Ok(())
+    })
+}
+
+/// Writes to each eventfd, which wakes who waits for it: a wake-up that was meant for one of this process's threads may
+/// have woken one of another process that has the same descriptors.
+pub fn wake_waiters() -> io::Result<()> {
+    const EVENTFD: &[u8] = b"anon_inode:[eventfd]";
+    each_open(|fd| {
+        let (mut path, mut target) = ([0; 32], [0; EVENTFD.len() + 1]);
+        // The last byte stays 0.
+        let end = path.len() - 1;
+        if write!(&mut path[..end], "/proc/self/fd/{fd}").is_err() {
+            return;
+        }
+        // SAFETY: the path ends with a 0, and the system writes at most so many bytes.
+        let length = unsafe { libc::readlink(path.as_ptr().cast(), target.as_mut_ptr().cast(), target.len()) };
+        if usize::try_from(length).is_ok_and(|length| &target[..length] == EVENTFD) {
+            // SAFETY: it was listed, and no other thread closes it.
+            let eventfd = unsafe { BorrowedFd::borrow_raw(fd) };
+            // One that is full would block.
+            if poll(&mut [PollFd::new(eventfd, PollFlags::POLLOUT)], PollTimeout::ZERO) == Ok(1) {
+                let _ = nix::unistd::write(eventfd, &1u64.to_ne_bytes());
+            }
+        }
+    })
+}
+
+/// Calls `work` with each open descriptor. Neither needs memory from the allocator, nor a lock.
+fn each_open(mut work: impl FnMut(RawFd)) -> io::Result<()> {
+    let folder = listing::folder(c"/proc/self/fd")?;
+    listing::numbers(&folder, |fd| work(fd.cast_signed()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::{Read as _, Write as _};
+    use std::io::Read as _;
     use std::os::unix::net::UnixStream;
 
     #[test]

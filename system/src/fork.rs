@@ -56,7 +56,8 @@ pub unsafe fn child() -> io::Result<Option<u32>> {
 ///
 /// # Safety
 ///
-/// As for [`child`].
+/// As for [`child`]; or the other threads are [stopped](crate::threads::stop), and the copy doesn't need what they may hold
+/// before it has made them again.
 pub unsafe fn sibling() -> io::Result<Side> {
     // The C library keeps its thread's id here, and the copy's must be its own.
     let mut tid: *mut libc::c_int = std::ptr::null_mut();
@@ -69,7 +70,7 @@ pub unsafe fn sibling() -> io::Result<Side> {
     let mut pidfd: libc::c_int = -1;
     let (stack, thread_storage) = (0 as libc::c_long, 0 as libc::c_long);
     // SAFETY: without CLONE_VM this is a fork: the copy returns from here on a stack of its own. The C library isn't
-    // told, which matters to other threads' locks only, and there are no other threads. Both pointers are valid.
+    // told, which would only let go of what other threads hold, and those are made again. Both pointers are valid.
     let pid = unsafe {
         if cfg!(any(target_arch = "x86_64", target_arch = "x86")) {
             libc::syscall(libc::SYS_clone, flags, stack, &raw mut pidfd, tid, thread_storage)

@@ -8,12 +8,14 @@ pub mod descriptors;
 pub mod dynamic;
 pub mod fork;
 pub mod group;
+mod listing;
 pub mod memory;
 pub mod parent;
 pub mod pidfd;
 pub mod process;
 pub mod reading;
 pub mod signal;
+pub mod threads;
 pub mod user;
 
 pub use pidfd::ProcessHandle;

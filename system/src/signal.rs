@@ -22,10 +22,17 @@ pub fn heed_interrupts() -> io::Result<()> {
     Ok(())
 }
 
-/// Does something, such as starting a thread, with all signals blocked. The thread will not be given any then, so that they
-/// reach the thread that runs the cell, which may wait in a system call for one.
+/// Does something, such as starting a thread, with all signals blocked but the one that [stops threads](crate::threads).
+/// The thread will not be given any then, so that they reach the thread that runs the cell, which may wait in a system
+/// call for one.
 pub fn blocked<T>(work: impl FnOnce() -> T) -> io::Result<T> {
-    let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
+    let mut mask = *SigSet::all().as_ref();
+    // SAFETY: the set is filled, and stays one; nix has no name for a real-time signal.
+    let mask = unsafe {
+        libc::sigdelset(&raw mut mask, crate::threads::signal());
+        SigSet::from_sigset_t_unchecked(mask)
+    };
+    let before = mask.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
     let result = work();
     before.thread_set_mask()?;
     Ok(result)

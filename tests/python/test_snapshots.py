@@ -124,17 +124,6 @@ def test_a_worker_that_is_killed_while_it_is_idle_is_restored(kernel):
     assert worker(kernel) != pid
 
 
-def test_threads_that_are_alive_prevent_it_and_the_message_says_so(kernel):
-    kernel.run("%snapshot on").ok()
-    kernel.run("let precious = 1; fn still() -> i32 { 5 }").ok()
-    kernel.run("for _ in 0..3 { std::thread::spawn(|| loop { std::thread::park() }); }").ok()
-    reply = kernel.run("std::process::abort();").failed()
-    assert re.search("lost: .*`precious`", reply.text) and "3 threads that cells started were alive" in reply.text, reply
-    assert "still defined: functions, types and imports" in reply.text
-    assert "3 threads" in kernel.run("%snapshot status").ok().text
-    assert kernel.run("still()").ok().results[0]["text/plain"] == "5"
-
-
 def test_it_can_be_turned_off_and_on(kernel):
     assert "off" in kernel.run("%snapshot off").ok().text
     kernel.run("let precious = 1;").ok()

@@ -72,14 +72,14 @@ mod tests {
     fn the_status_says_what_was_taken_and_why_nothing_was() {
         assert_eq!(status(SnapshotPolicy::Off, None, BTreeMap::new()), "Snapshots are off.\nno cell has run yet");
         let taken = Ok(Taken { micros: 210, bytes: 12 << 20 });
-        let threads = Err(NoSnapshot::Threads(3));
+        let threads = Err(NoSnapshot::Threads("`io` blocks signals".into()));
         let engines = [(0, taken.clone()), (1, threads.clone()), (2, threads)];
         let engines = engines.into_iter().map(|(id, state)| (EngineId(id), state)).collect();
         let lines = [
             "Snapshots are on, for workers that hold up to 1.0 GiB.",
             "the notebook: the last run had a snapshot, taken in 0.21 ms, of 12.0 MiB",
             "engine 0: the last run had a snapshot, taken in 0.21 ms, of 12.0 MiB",
-            "engines 1-2: the last run had no snapshot: 3 threads that cells started were alive",
+            "engines 1-2: the last run had no snapshot: threads that cells started can't be kept: `io` blocks signals",
         ];
         assert_eq!(status(SnapshotPolicy::default(), Some(taken), engines), lines.join("\n"));
     }

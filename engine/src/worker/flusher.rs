@@ -1,8 +1,8 @@
 //! Shows what a cell has printed of a line while it runs: `print!("\r{percent}")` without a newline.
 //!
 //! std keeps the beginning of a line to itself until the line ends, and only code within the worker can make it let go.
-//! So a thread does that from time to time. It lives only while a cell runs: between cells the worker has no thread
-//! but its main one, and it holds stdout's lock for no longer than a flush takes.
+//! So a thread does that from time to time. It lives only while a cell runs: a worker is copied faster without threads.
+//! It holds stdout's lock for no longer than a flush takes.
 
 use chorus_system::signal;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};

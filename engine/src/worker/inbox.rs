@@ -25,7 +25,7 @@ static INBOX: Mutex<Option<Inbox>> = Mutex::new(None);
 static ARRIVED: Condvar = Condvar::new();
 static NEXT_TICKET: AtomicU64 = AtomicU64::new(0);
 
-/// Says where messages come from. No thread waits for any.
+/// Says where messages come from. Threads that wait for answers over another socket get none.
 pub fn open(channel: UnixStream) {
     // The supervisor may still answer what a predecessor asked.
     NEXT_TICKET.store(u64::from(std::process::id()) << 32, Ordering::Relaxed);
@@ -37,11 +37,7 @@ pub fn open(channel: UnixStream) {
         answers: HashMap::new(),
     };
     *lock() = Some(inbox);
-}
-
-/// Nothing comes any more.
-pub fn close() {
-    *lock() = None;
+    ARRIVED.notify_all();
 }
 
 /// Whether a run waits that was read while a cell ran.
@@ -51,7 +47,7 @@ pub fn has_load() -> bool {
 
 /// The next [`ToWorker::Load`]; `None` when the supervisor is gone.
 pub fn next_load() -> Option<ToWorker> {
-    wait(|inbox| inbox.loads.pop_front())
+    wait(&channel()?, |inbox| inbox.loads.pop_front())
 }
 
 /// Tells the supervisor's owner something that has no answer; false if it is too long.
@@ -71,18 +67,27 @@ fn send(ask: &[u8]) -> Option<u64> {
 
 /// Asks the supervisor's owner; `None` when there will be no answer.
 pub fn ask(ask: &[u8]) -> Option<Vec<u8>> {
+    let channel = channel()?;
     let ticket = send(ask)?;
-    wait(|inbox| inbox.answers.remove(&ticket))
+    wait(&channel, |inbox| inbox.answers.remove(&ticket))
 }
 
 fn lock() -> MutexGuard<'static, Option<Inbox>> {
     INBOX.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn wait<T>(mut take: impl FnMut(&mut Inbox) -> Option<T>) -> Option<T> {
+/// Where messages come from now.
+fn channel() -> Option<Arc<UnixStream>> {
+    lock().as_ref().map(|inbox| Arc::clone(&inbox.channel))
+}
+
+/// Waits for something that comes over this socket.
+fn wait<T>(channel: &Arc<UnixStream>, mut take: impl FnMut(&mut Inbox) -> Option<T>) -> Option<T> {
+    // A thread of a worker that died waits for what nobody will send its copy.
+    let is_ours = |inbox: &&mut Inbox| Arc::ptr_eq(&inbox.channel, channel);
     let mut guard = lock();
     loop {
-        let inbox = guard.as_mut()?;
+        let inbox = guard.as_mut().filter(is_ours)?;
         if let Some(found) = take(inbox) {
             return Some(found);
         }
@@ -94,11 +99,10 @@ fn wait<T>(mut take: impl FnMut(&mut Inbox) -> Option<T>) -> Option<T> {
             continue;
         }
         inbox.reading = true;
-        let channel = Arc::clone(&inbox.channel);
         drop(guard);
-        let message = wire::read::<ToWorker>(&mut &*channel);
+        let message = wire::read::<ToWorker>(&mut &**channel);
         guard = lock();
-        let inbox = guard.as_mut()?;
+        let inbox = guard.as_mut().filter(is_ours)?;
         inbox.reading = false;
         match message {
             Ok(ToWorker::Answer { ticket, answer }) => _ = inbox.answers.insert(ticket, answer),
@@ -111,5 +115,35 @@ fn wait<T>(mut take: impl FnMut(&mut Inbox) -> Option<T>) -> Option<T> {
             Err(_) => inbox.ended = true,
         }
         ARRIVED.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn who_waits_at_the_socket_of_before_a_restore_gets_nothing_and_takes_nothing() {
+        let (old, theirs) = UnixStream::pair().unwrap();
+        open(old);
+        let [reader, other] = [(); 2].map(|()| std::thread::spawn(|| ask(b"question")));
+        let begin = std::time::Instant::now();
+        // Both have asked, over the old socket.
+        let asked = || NEXT_TICKET.load(Ordering::Relaxed) & 0xffff_ffff;
+        while asked() < 2 || !lock().as_ref().unwrap().reading {
+            assert!(begin.elapsed() < std::time::Duration::from_secs(20), "nobody reads");
+            std::thread::yield_now();
+        }
+        let (new, mut supervisor) = UnixStream::pair().unwrap();
+        open(new);
+        // In a copy, the old socket is at its end.
+        drop(theirs);
+        assert_eq!((reader.join().unwrap(), other.join().unwrap()), (None, None));
+        wire::write(&mut supervisor, &ToWorker::TellEnvironment).unwrap();
+        drop(supervisor);
+        assert!(!lock().as_ref().unwrap().ended, "what the old one's reader saw isn't the new one's end");
+        assert_eq!(next_load(), None);
+        assert!(lock().as_ref().unwrap().ended);
     }
 }

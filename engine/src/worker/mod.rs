@@ -1,11 +1,8 @@
 //! The processes that run cells: a worker, its frozen copy, and the keeper, which is the parent of both.
 //!
 //! The worker's main thread waits for an object, loads it, calls it, and says how long that took. While a cell runs, a
-//! second one flushes its stdout; between cells there is no other, which is what lets the worker be copied, see
-//! [`snapshot`]. It never reads the cell's output, and it never outlives its supervisor.
-//!
-//! Its locks are std's, not parking_lot's: those keep a table of the process's threads, which a fork would copy without
-//! the threads.
+//! second one flushes its stdout; between cells there are no others than those that cells have left, and the worker can
+//! be copied, see [`snapshot`]. It never reads the cell's output, and it never outlives its supervisor.
 
 mod flusher;
 mod inbox;
@@ -28,7 +25,7 @@ use std::os::unix::net::UnixStream;
 
 /// A worker that has nothing to do for so long, in milliseconds, takes its next snapshot: then no run waits for it, and
 /// runs that follow each other at once aren't slowed down by copies that nobody needs.
-const IDLE_MS: u8 = 20;
+const IDLE_MS: u16 = 20;
 
 /// The worker program: runs what its supervisor sends until the supervisor is gone. Its last argument is the
 /// supervisor's process id. Call it before any thread is started.

@@ -1,7 +1,7 @@
 //! The threads that work at one piece of a map: a rayon pool of the worker's, since each object that linked rayon would
 //! bring a pool of its own.
 //!
-//! It lasts as long as the run: a worker with threads can't be copied, see [`super::snapshot`].
+//! It lasts as long as the run: a worker is copied faster without threads, see [`super::snapshot`].
 
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use rayon::{ThreadPool, ThreadPoolBuilder};

@@ -15,7 +15,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// Of longer texts in a panic's report, this much is sent.
 const TEXT_MAX: usize = 16 << 10;
 
-/// `None` in a frozen copy.
+/// `None` before the worker is set up. In a frozen copy, nobody is at its other end.
 static CHANNEL: Mutex<Option<UnixStream>> = Mutex::new(None);
 
 static HOST: Host = Host {
@@ -43,11 +43,6 @@ pub fn host() -> &'static Host {
 /// Says where messages go.
 pub fn open(channel: UnixStream) {
     *lock() = Some(channel);
-}
-
-/// Messages go nowhere any more.
-pub fn close() {
-    *lock() = None;
 }
 
 fn lock() -> MutexGuard<'static, Option<UnixStream>> {

@@ -4,26 +4,35 @@
 //! gate, and is killed before the next copy is made. When the run kills the worker instead, the supervisor sends the copy a
 //! new control socket through the gate, and it carries on with the variables as they were.
 //!
+//! Threads that cells have left are stopped while the worker is copied, and made again when the copy carries on. Until then
+//! the copy has locks that nobody lets go of: it allocates nothing, and takes none.
+//!
 //! The copy is a child of the keeper and not of the worker (`CLONE_PARENT`): cells that wait for their children don't
 //! find it, and it may have its death signal from the start.
 
+use super::report;
 use super::setup::live_with;
-use super::{inbox, report};
 use crate::wire::{FromWorker, Frozen};
 use chorus_protocol::{NoSnapshot, SnapshotPolicy, Taken};
 use chorus_system::fork::{self, Side};
 use chorus_system::parent::{AtItsEnd, die_with};
+use chorus_system::threads::{self, Stopped, Unstoppable};
 use chorus_system::{ProcessHandle, descriptors, group, memory, process};
-use std::io::{self, Read, Write};
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Instant;
+
+/// How long a copy may take to be frozen, in milliseconds.
+const FREEZE_LIMIT: u16 = 5000;
 
 /// A worker's snapshots; in a copy, what it needs to become the worker.
 pub struct Snapshots {
     gate: UnixStream,
     keeper: u32,
     copy: Option<Copy>,
+    /// Why threads couldn't be stopped the last time.
+    unstoppable: Option<Unstoppable>,
 }
 
 struct Copy {
@@ -37,7 +46,7 @@ struct Copy {
 impl Snapshots {
     /// Without any yet.
     pub fn new(gate: UnixStream, keeper: u32) -> Snapshots {
-        Snapshots { gate, keeper, copy: None }
+        Snapshots { gate, keeper, copy: None, unstoppable: None }
     }
 
     /// Before a run: sees to it that there is a snapshot, if there can be and has to be one. True in a copy that takes
@@ -97,39 +106,59 @@ impl Snapshots {
     fn copy(&mut self, limit: u64, channel: &mut UnixStream) -> Result<Option<Frozen>, NoSnapshot> {
         let failed = |what: &str, error: io::Error| NoSnapshot::Failed(format!("{what}: {error}"));
         let threads = fork::other_threads().map_err(|error| failed("its threads can't be counted", error))?;
-        if threads > 0 {
-            return Err(NoSnapshot::Threads(threads));
-        }
         let bytes = memory::held().map_err(|error| failed("its memory can't be measured", error))?;
         if bytes > limit {
             return Err(NoSnapshot::TooLarge { bytes, limit });
         }
         let begin = Instant::now();
-        let copied = self.clone_frozen(channel).map_err(|error| failed("the worker can't be copied", error))?;
+        let pipe = io::pipe().map_err(|error| failed("the worker can't be copied", error))?;
+        let stopped = if threads > 0 { Some(self.stop()?) } else { None };
+        let copied = self.clone_frozen(pipe, stopped, channel);
+        let copied = copied.map_err(|error| failed("the worker can't be copied", error))?;
         let Some((pid, process)) = copied else { return Ok(None) };
         self.copy = Some(Copy { process, bytes, outdated: false });
         let micros = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
         Ok(Some(Frozen { pid, taken: Taken { micros, bytes } }))
     }
 
-    fn clone_frozen(&mut self, channel: &mut UnixStream) -> io::Result<Option<(u32, ProcessHandle)>> {
-        let (mut frozen, mut is_frozen) = io::pipe()?;
-        // SAFETY: `copy` has made sure that there is no other thread.
+    /// Stops all other threads. What can't be stopped isn't waited for again while it stays so.
+    fn stop(&mut self) -> Result<Stopped, NoSnapshot> {
+        if !self.unstoppable.as_ref().is_some_and(Unstoppable::persists) {
+            match threads::stop() {
+                Ok(stopped) => return Ok(stopped),
+                Err(why) => self.unstoppable = Some(why),
+            }
+        }
+        Err(NoSnapshot::Threads(self.unstoppable.as_ref().map(Unstoppable::to_string).unwrap_or_default()))
+    }
+
+    /// `stopped` are all other threads, if there are any.
+    fn clone_frozen(
+        &mut self,
+        (mut frozen, mut is_frozen): (PipeReader, PipeWriter),
+        stopped: Option<Stopped>,
+        channel: &mut UnixStream,
+    ) -> io::Result<Option<(u32, ProcessHandle)>> {
+        // SAFETY: all other threads are stopped, and what the copy does before it makes them again needs neither locks
+        // nor memory.
         match unsafe { fork::sibling() }? {
             Side::Original { pid, copy: process } => {
+                drop(stopped);
                 drop(is_frozen);
                 // Until it has a group of its own, it would die with this process's.
-                match frozen.read_exact(&mut [0]) {
-                    Ok(()) => Ok(Some((pid, process))),
-                    Err(_) => Err(io::Error::other("the copy died at once")),
+                if descriptors::is_readable_within(&frozen, FREEZE_LIMIT) && frozen.read_exact(&mut [0]).is_ok() {
+                    return Ok(Some((pid, process)));
                 }
+                process.kill();
+                process.wait();
+                Err(io::Error::other("the copy died at once"))
             }
             Side::Copy => {
                 drop(frozen);
                 let thawed = self.freeze(channel, is_frozen.as_fd()).and_then(|()| {
                     is_frozen.write_all(&[0])?;
                     drop(is_frozen);
-                    self.thaw()
+                    self.thaw(stopped)
                 });
                 match thawed {
                     Ok(control) => *channel = control,
@@ -146,17 +175,22 @@ impl Snapshots {
         group::lead()?;
         // It has started nothing that would have to end with it.
         die_with(self.keeper, AtItsEnd::Kill)?;
-        report::close();
-        inbox::close();
         let dead_end = UnixStream::pair()?.0;
         *channel = dead_end.try_clone()?;
+        // The worker's own socket is among what is replaced: threads that go on say nothing over it.
         // While the copy held the pipes and sockets that cells opened, nobody at their other ends would see the worker
         // close them, and a cell that waits for that would wait for ever.
         descriptors::replace_connections(dead_end.as_fd(), &[self.gate.as_fd(), is_frozen])
     }
 
     /// Waits until this copy is to be the worker; returns its socket to the supervisor.
-    fn thaw(&self) -> io::Result<UnixStream> {
+    fn thaw(&self, stopped: Option<Stopped>) -> io::Result<UnixStream> {
+        descriptors::await_passed(&self.gate)?;
+        if let Some(stopped) = stopped {
+            descriptors::wake_waiters()?;
+            // SAFETY: this is the copy, and the supervisor passes a socket only when the worker is dead.
+            unsafe { stopped.make_again() }?;
+        }
         let received = descriptors::receive(&self.gate)?;
         let control = received.first().ok_or(io::ErrorKind::UnexpectedEof)?;
         live_with(self.keeper)?;

@@ -18,6 +18,8 @@ macro_rules! cells {
     };
 }
 
+mod threads;
+
 unsafe extern "C" {
     fn printf(format: *const std::ffi::c_char, ...) -> i32;
     fn close(fd: i32) -> i32;
@@ -85,9 +87,6 @@ cells! {
         for _ in 0..3 { std::thread::spawn(|| std::thread::sleep(std::time::Duration::from_secs(1000))); }
         println!("sleeping");
         std::thread::sleep(std::time::Duration::from_secs(1000))
-    }
-    leaves_threads {
-        for _ in 0..3 { std::thread::spawn(|| std::thread::sleep(std::time::Duration::from_secs(1000))); }
     }
     overflows_its_stack { fn deep(n: u64) -> u64 { std::hint::black_box(deep(n + 1)) + 1 } println!("{}", deep(0)) }
     ignores_signals {

@@ -41,8 +41,9 @@ impl Magic for Flags {
     const TEACHING: &str = "\
 Before a cell runs, its worker makes a frozen copy of itself, which shares its memory. When the cell crashes, exits or is
 interrupted, the copy carries on with the variables as they were before the cell; so it is on the engines. The copy costs
-time where the cell then writes to much memory. It can't be made while threads that cells started are alive. Files,
-pipes and connections aren't set back: what a cell wrote is written, and pipes and sockets of a restored worker are closed.
+time where the cell then writes to much memory. Threads that earlier cells left go on in it; where one can't be kept, the
+next cell says so. Files, pipes and connections aren't set back: what a cell wrote is written, and pipes and sockets of a
+restored worker are closed.
 
 Examples:
   %snapshot                    what the last snapshots were, and why there was none
