@@ -42,6 +42,8 @@ pub enum ToWorker {
     },
     /// Say which environment cells have. The answer is [`FromWorker::Environment`].
     TellEnvironment,
+    /// The end of the last run was heard, and there is nothing to do: take the next snapshot.
+    Freeze,
 }
 
 /// From the worker.

@@ -151,6 +151,8 @@ async fn an_idle_worker_that_is_killed_is_restored_and_nothing_is_stale() {
     let mut bench = Bench::start().await;
     bench.on("counts").await;
     let pid = bench.worker.pid();
+    // The supervisor shares this thread, and says when it is time.
+    tokio::time::sleep(Duration::from_millis(100)).await;
     // The keeper, the worker and its copy.
     let copy =
         wait_for("the snapshot of an idle worker", || family(pid).into_iter().skip(1).find(|&member| member != pid));
@@ -279,6 +281,21 @@ async fn cells_do_not_confuse_it() {
     let started = bench.on("starts_a_process").await.number();
     bench.on("aborts").await;
     wait_for_end(started);
+    assert_eq!(bench.on("counts").await.number(), 2);
+}
+
+#[tokio::test]
+async fn a_snapshot_lasts_until_the_end_of_the_run_is_heard() {
+    let mut bench = Bench::start().await;
+    bench.on("counts").await;
+    for generation in 1..=3 {
+        let run = bench.submit_with("writes_to_high_descriptors", ON);
+        assert!(matches!(bench.next().await, WorkerEvent::Run { event: RunEvent::Started(Ok(_)), .. }));
+        // The supervisor shares this thread, and hears what the cell wrote to the worker's socket when the worker has
+        // long been idle.
+        std::thread::sleep(Duration::from_millis(300));
+        assert_eq!(bench.finish(run).await.end(), (restored(Death::Signal(libc::SIGKILL)), generation));
+    }
     assert_eq!(bench.on("counts").await.number(), 2);
 }
 

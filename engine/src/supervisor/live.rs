@@ -18,6 +18,11 @@ pub const READ_SIZE: usize = 64 << 10;
 /// A value's further representations must follow within this time while its cell goes on.
 const DISPLAY_WAIT: Duration = Duration::from_millis(20);
 
+/// A worker that has nothing to do for so long is to take its next snapshot: then no run waits for it, and runs that follow
+/// each other at once aren't slowed down by copies that nobody needs. It doesn't count for itself: it must not let go of
+/// a snapshot before the end of the run was heard, and can't know that. What it said may be unreadable.
+const IDLE: Duration = Duration::from_millis(20);
+
 /// A worker that leaves so much unread, in bytes, doesn't listen any more. Each of its threads may wait for one answer.
 const UNSENT_MAX: usize = 32 * MESSAGE_MAX;
 
@@ -37,6 +42,8 @@ pub enum Activity {
     Sendable,
     /// A displayed value has waited long enough for more of its representations.
     DisplayDue,
+    /// Nothing has run for so long that it is time for a snapshot.
+    FreezeDue,
 }
 
 /// See the module.
@@ -65,6 +72,7 @@ pub struct Live {
     /// answer for each thread that waits for one.
     unsent: BytesMut,
     display_due: Option<Instant>,
+    freeze_due: Option<Instant>,
 }
 
 /// Why a worker was killed on purpose.
@@ -105,6 +113,7 @@ impl Live {
             input: Vec::new(),
             unsent: BytesMut::new(),
             display_due: None,
+            freeze_due: None,
         }
     }
 
@@ -125,7 +134,9 @@ impl Live {
         match thawed {
             Ok(decoder) => {
                 let snapshot = Err(NoSnapshot::NotYet);
-                (Some(Live { ready: true, snapshot, decoder, ..Live::new(process) }), Aftermath::Restored)
+                let mut live = Live { ready: true, snapshot, decoder, ..Live::new(process) };
+                live.set_idle();
+                (Some(live), Aftermath::Restored)
             }
             Err(reason) => {
                 process.end().await;
@@ -155,7 +166,26 @@ impl Live {
             () = writable(self.process.stdin.as_ref()), if !self.input.is_empty() => Activity::Writable,
             _ = self.process.control.writable(), if !self.unsent.is_empty() && self.control_open => Activity::Sendable,
             () = until(self.display_due), if reading => Activity::DisplayDue,
+            () = until(self.freeze_due) => Activity::FreezeDue,
         }
+    }
+
+    /// Nothing runs from now on.
+    pub fn set_idle(&mut self) {
+        self.freeze_due = Some(Instant::now() + IDLE);
+    }
+
+    /// Sends a job.
+    pub fn load(&mut self, message: &ToWorker) -> io::Result<()> {
+        self.freeze_due = None;
+        self.send(message)
+    }
+
+    /// Has the worker take its next snapshot, if it needs one.
+    pub fn freeze(&mut self) {
+        self.freeze_due = None;
+        // An error means that it is about to be found dead.
+        let _ = self.send(&ToWorker::Freeze);
     }
 
     /// Sends a message, or as much of it as the socket takes now: a worker that works reads it later.

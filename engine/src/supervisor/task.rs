@@ -101,6 +101,7 @@ impl Task {
                     Activity::Writable => self.with_live(|live, _, _| live.write_input()),
                     Activity::Sendable => self.with_live(|live, _, _| _ = live.send_rest()),
                     Activity::DisplayDue => self.end_display(),
+                    Activity::FreezeDue => self.with_live(|live, _, _| live.freeze()),
                 },
             }
         }
@@ -169,7 +170,7 @@ impl Task {
         let Some(live) = &mut self.live else { return Ok(()) };
         let Job { preload, object, entry, argument, rank, size, snapshots, .. } = job;
         let message = ToWorker::Load { preload, object, entry, argument, rank, size, snapshots };
-        match live.send(&message) {
+        match live.load(&message) {
             Ok(()) => Ok(()),
             // Its death is about to be seen, and is what this job ends with.
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
@@ -259,6 +260,7 @@ impl Task {
             self.finish_output();
             let done = self.ledger.done(took);
             self.tell(done);
+            self.with_live(|live, _, _| live.set_idle());
         }
     }
 

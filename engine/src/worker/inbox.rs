@@ -17,7 +17,7 @@ struct Inbox {
     ended: bool,
     /// Whether a thread reads the socket.
     reading: bool,
-    loads: VecDeque<ToWorker>,
+    orders: VecDeque<ToWorker>,
     answers: HashMap<u64, Vec<u8>>,
 }
 
@@ -33,21 +33,21 @@ pub fn open(channel: UnixStream) {
         channel: Arc::new(channel),
         ended: false,
         reading: false,
-        loads: VecDeque::new(),
+        orders: VecDeque::new(),
         answers: HashMap::new(),
     };
     *lock() = Some(inbox);
     ARRIVED.notify_all();
 }
 
-/// Whether a run waits that was read while a cell ran.
-pub fn has_load() -> bool {
-    lock().as_ref().is_some_and(|inbox| !inbox.loads.is_empty())
+/// Whether an order waits that was read while a cell ran.
+pub fn has_order() -> bool {
+    lock().as_ref().is_some_and(|inbox| !inbox.orders.is_empty())
 }
 
-/// The next [`ToWorker::Load`]; `None` when the supervisor is gone.
-pub fn next_load() -> Option<ToWorker> {
-    wait(&channel()?, |inbox| inbox.loads.pop_front())
+/// The next [`ToWorker::Load`] or [`ToWorker::Freeze`]; `None` when the supervisor is gone.
+pub fn next_order() -> Option<ToWorker> {
+    wait(&channel()?, |inbox| inbox.orders.pop_front())
 }
 
 /// Tells the supervisor's owner something that has no answer; false if it is too long.
@@ -109,7 +109,7 @@ fn wait<T>(channel: &Arc<UnixStream>, mut take: impl FnMut(&mut Inbox) -> Option
             Ok(ToWorker::TellEnvironment) => {
                 report::send(&FromWorker::Environment(std::env::vars_os().collect()));
             }
-            Ok(load) => inbox.loads.push_back(load),
+            Ok(order) => inbox.orders.push_back(order),
             // The supervisor is gone, or this process can't talk to it any more. The socket isn't closed: a cell may have
             // done that.
             Err(_) => inbox.ended = true,
@@ -143,7 +143,7 @@ mod tests {
         wire::write(&mut supervisor, &ToWorker::TellEnvironment).unwrap();
         drop(supervisor);
         assert!(!lock().as_ref().unwrap().ended, "what the old one's reader saw isn't the new one's end");
-        assert_eq!(next_load(), None);
+        assert_eq!(next_order(), None);
         assert!(lock().as_ref().unwrap().ended);
     }
 }

@@ -15,17 +15,12 @@ mod snapshot;
 
 use crate::wire::{FromWorker, ToWorker};
 use chorus_protocol::{Entry, SnapshotPolicy};
-use chorus_system::descriptors::is_readable_within;
 use chorus_system::{group, process};
 use flusher::Flusher;
 use object::Objects;
 use setup::Ends;
 use snapshot::Snapshots;
 use std::os::unix::net::UnixStream;
-
-/// A worker that has nothing to do for so long, in milliseconds, takes its next snapshot: then no run waits for it, and
-/// runs that follow each other at once aren't slowed down by copies that nobody needs.
-const IDLE_MS: u16 = 20;
 
 /// The worker program: runs what its supervisor sends until the supervisor is gone. Its last argument is the
 /// supervisor's process id. Call it before any thread is started.
@@ -47,19 +42,24 @@ fn serve(mut channel: UnixStream, mut snapshots: Snapshots) -> ! {
     let mut changed = false;
     let mut me = begin(&channel);
     loop {
-        let wanted = changed && policy != SnapshotPolicy::Off && objects.have_values();
-        if wanted && !inbox::has_load() && !is_readable_within(&channel, IDLE_MS) {
-            changed = false;
-            if snapshots.take(policy, &mut channel) {
-                (me, changed) = (begin(&channel), true);
+        let (preload, object, entry, argument, rank, size, wanted) = match inbox::next_order() {
+            Some(ToWorker::Load { preload, object, entry, argument, rank, size, snapshots }) => {
+                (preload, object, entry, argument, rank, size, snapshots)
+            }
+            Some(_) => {
+                let wanted = changed && policy != SnapshotPolicy::Off && objects.have_values();
+                if wanted && !inbox::has_order() {
+                    changed = false;
+                    if snapshots.take(policy, &mut channel) {
+                        (me, changed) = (begin(&channel), true);
+                    }
+                }
                 continue;
             }
-        }
-        let Some(ToWorker::Load { preload, object, entry, argument, rank, size, snapshots: wanted }) =
-            inbox::next_load()
-        else {
-            group::end_own();
-            process::leave(0)
+            None => {
+                group::end_own();
+                process::leave(0)
+            }
         };
         policy = wanted;
         // It leaves the variables as they are, so the snapshot of before it stays right.
