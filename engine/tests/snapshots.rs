@@ -5,7 +5,7 @@ mod common;
 use chorus_engine::{Job, WorkerEvent};
 use chorus_protocol::{Aftermath, Death, NoSnapshot, Outcome, RunEvent, RunId, SNAPSHOT_LIMIT, SnapshotPolicy, Taken};
 use common::bench::{Bench, job, kill, signal};
-use common::{Seen, state, wait_for, wait_for_end};
+use common::{LIMIT, Seen, state, wait_for, wait_for_end};
 use nix::sys::signal::Signal;
 use std::time::{Duration, Instant};
 
@@ -151,11 +151,16 @@ async fn an_idle_worker_that_is_killed_is_restored_and_nothing_is_stale() {
     let mut bench = Bench::start().await;
     bench.on("counts").await;
     let pid = bench.worker.pid();
-    // The supervisor shares this thread, and says when it is time.
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    // The keeper, the worker and its copy.
-    let copy =
-        wait_for("the snapshot of an idle worker", || family(pid).into_iter().skip(1).find(|&member| member != pid));
+    // The keeper, the worker and its copy. The supervisor shares this thread, and says when it is time.
+    let copy = async {
+        loop {
+            match family(pid).into_iter().skip(1).find(|&member| member != pid) {
+                Some(copy) => break copy,
+                None => tokio::time::sleep(Duration::from_millis(2)).await,
+            }
+        }
+    };
+    let copy = tokio::time::timeout(LIMIT, copy).await.expect("waited in vain for the snapshot of an idle worker");
     // When the copy waits to be thawed, the worker has yet to say so; then it waits for its next job.
     for member in [copy, pid] {
         wait_for("the worker to be idle", || (state(member) == Some('S')).then_some(()));
@@ -221,6 +226,18 @@ async fn threads_are_not_harmed_by_snapshots_that_nobody_needs() {
         assert_eq!(seen.out(), ALL_RIGHT);
     }
     assert_eq!(bench.on("joins_a_thread").await.out(), "50 5\n");
+}
+
+#[tokio::test]
+async fn counts_of_eventfds_are_as_before_and_own_sockets_are_silent() {
+    let mut bench = Bench::start().await;
+    bench.on("counts").await;
+    bench.on("makes_an_eventfd_and_a_pair").await;
+    for generation in 1..=3 {
+        let seen = bench.on("changes_its_eventfd_and_dies").await;
+        assert_eq!(seen.end(), (restored(Death::Signal(libc::SIGABRT)), generation));
+        assert_eq!(bench.on("looks_at_its_eventfd_and_its_pair").await.out(), "3, nothing, ended\n");
+    }
 }
 
 #[tokio::test]

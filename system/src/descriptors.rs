@@ -2,14 +2,16 @@
 
 use crate::listing;
 use nix::cmsg_space;
-use nix::fcntl::{FcntlArg, fcntl};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
+use nix::sys::socket::sockopt::PeerCredentials;
+use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, getsockopt, recvmsg, sendmsg};
 use nix::sys::stat::{SFlag, fstat};
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
 use std::fs::File;
-use std::io::{self, IoSlice, IoSliceMut, Write as _};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::time::{Duration, Instant};
 
 /// Where sockets go, if the limit of open files allows: away from the low numbers that programs guess at.
 const HIGH_FD: RawFd = 900;
@@ -70,9 +72,18 @@ pub fn read_now(from: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(nix::unistd::read(from, buffer)?)
 }
 
-/// Whether there is something to read, or an error to hear of, within so many milliseconds.
-pub fn is_readable_within(fd: impl AsFd, milliseconds: u16) -> bool {
-    poll(&mut [PollFd::new(fd.as_fd(), PollFlags::POLLIN)], PollTimeout::from(milliseconds)) != Ok(0)
+/// Whether there is something to read, or an error to hear of, within this time.
+pub fn is_readable_within(fd: impl AsFd, limit: Duration) -> bool {
+    let deadline = Instant::now() + limit;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        // Rounded up, so that it isn't asked again and again for the last bit.
+        let left = PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
+        match poll(&mut [PollFd::new(fd.as_fd(), PollFlags::POLLIN)], left) {
+            Err(nix::Error::EINTR) if Instant::now() < deadline => {}
+            polled => return polled.is_ok_and(|count| count > 0),
+        }
+    }
 }
 
 /// The bytes that a pipe or socket holds now.
@@ -119,50 +130,44 @@ pub fn has_output() -> bool {
     is_open(libc::STDOUT_FILENO) && is_open(libc::STDERR_FILENO)
 }
 
-/// Puts `dead_end` in the place of all pipes and sockets but those that are spared and the standard ones. Their owners
+/// Puts something else in the place of all pipes and sockets but those that are spared and the standard ones. Their owners
 /// keep an open descriptor, and who is at their other ends sees them close.
-pub fn replace_connections(dead_end: BorrowedFd<'_>, spared: &[BorrowedFd<'_>]) -> io::Result<()> {
-    let is_spared = |fd: RawFd| spared.iter().any(|spared| spared.as_raw_fd() == fd);
+///
+/// That is `ended`, which is at its end. But a socket that doesn't block, and that the process `maker` made for
+/// itself, becomes `silent`, from which nothing comes: programs count on that they don't end such a one themselves, and
+/// who waits for it wouldn't hear of the end.
+pub fn replace_connections(
+    ended: BorrowedFd<'_>,
+    silent: BorrowedFd<'_>,
+    maker: u32,
+    spared: &[BorrowedFd<'_>],
+) -> io::Result<()> {
+    let is_spared = |fd: RawFd| spared.iter().chain([&ended, &silent]).any(|spared| spared.as_raw_fd() == fd);
     each_open(|fd| {
         if fd <= libc::STDERR_FILENO || is_spared(fd) {
             return;
         }
         // SAFETY: it was listed, and no other thread closes it.
-        let Ok(stat) = fstat(unsafe { BorrowedFd::borrow_raw(fd) }) else { return };
+        let open = unsafe { BorrowedFd::borrow_raw(fd) };
+        let Ok(stat) = fstat(open) else { return };
         let kind = SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits());
         if kind == SFlag::S_IFIFO || kind == SFlag::S_IFSOCK {
+            let other = if kind == SFlag::S_IFSOCK && is_own(open, maker) { silent } else { ended };
             // SAFETY: takes numbers only. Whoever owns `fd` keeps an open descriptor.
-            unsafe { libc::dup3(dead_end.as_raw_fd(), fd, libc::O_CLOEXEC) };
+            unsafe { libc::dup3(other.as_raw_fd(), fd, libc::O_CLOEXEC) };
         }
     })
 }
 
-/// Writes to each eventfd, which wakes who waits for it: a wake-up that was meant for one of this process's threads may
-/// have woken one of another process that has the same descriptors.
-pub fn wake_waiters() -> io::Result<()> {
-    const EVENTFD: &[u8] = b"anon_inode:[eventfd]";
-    each_open(|fd| {
-        let (mut path, mut target) = ([0; 32], [0; EVENTFD.len() + 1]);
-        // The last byte stays 0.
-        let end = path.len() - 1;
-        if write!(&mut path[..end], "/proc/self/fd/{fd}").is_err() {
-            return;
-        }
-        // SAFETY: the path ends with a 0, and the system writes at most so many bytes.
-        let length = unsafe { libc::readlink(path.as_ptr().cast(), target.as_mut_ptr().cast(), target.len()) };
-        if usize::try_from(length).is_ok_and(|length| &target[..length] == EVENTFD) {
-            // SAFETY: it was listed, and no other thread closes it.
-            let eventfd = unsafe { BorrowedFd::borrow_raw(fd) };
-            // One that is full would block.
-            if poll(&mut [PollFd::new(eventfd, PollFlags::POLLOUT)], PollTimeout::ZERO) == Ok(1) {
-                let _ = nix::unistd::write(eventfd, &1u64.to_ne_bytes());
-            }
-        }
-    })
+/// Whether a socket doesn't block, and its other end was made by this process.
+fn is_own(socket: BorrowedFd<'_>, maker: u32) -> bool {
+    let flags = fcntl(socket, FcntlArg::F_GETFL).map(OFlag::from_bits_truncate);
+    flags.is_ok_and(|flags| flags.contains(OFlag::O_NONBLOCK))
+        && getsockopt(&socket, PeerCredentials).is_ok_and(|peer| peer.pid().cast_unsigned() == maker)
 }
 
 /// Calls `work` with each open descriptor. Neither needs memory from the allocator, nor a lock.
-fn each_open(mut work: impl FnMut(RawFd)) -> io::Result<()> {
+pub(crate) fn each_open(mut work: impl FnMut(RawFd)) -> io::Result<()> {
     let folder = listing::folder(c"/proc/self/fd")?;
     listing::numbers(&folder, |fd| work(fd.cast_signed()))
 }
@@ -170,7 +175,7 @@ fn each_open(mut work: impl FnMut(RawFd)) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Read as _;
+    use std::io::{Read as _, Write as _};
     use std::os::unix::net::UnixStream;
 
     #[test]
@@ -196,6 +201,18 @@ mod tests {
         assert_eq!(waiting(&read), 5000);
         empty(&read);
         assert_eq!(waiting(&read), 0);
+    }
+
+    #[test]
+    fn who_made_a_socket_is_known() {
+        let me = std::process::id();
+        let (here, _there) = UnixStream::pair().unwrap();
+        assert!(!is_own(here.as_fd(), me), "it blocks");
+        here.set_nonblocking(true).unwrap();
+        assert!(is_own(here.as_fd(), me) && !is_own(here.as_fd(), me + 1));
+        let tcp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        tcp.set_nonblocking(true).unwrap();
+        assert!(!is_own(tcp.as_fd(), me));
     }
 
     #[test]

@@ -4,10 +4,6 @@ use crate::ProcessHandle;
 use nix::unistd::ForkResult;
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
-use std::time::Duration;
-
-/// A thread that was joined is listed for a moment longer: it is looked so often again, after so much time each.
-const THREAD_CHECKS: (u32, Duration) = (5, Duration::from_micros(200));
 
 /// Where [`sibling`] returns.
 #[derive(Debug)]
@@ -21,21 +17,6 @@ pub enum Side {
     },
     /// In the copy.
     Copy,
-}
-
-/// How many threads this process has besides the one that asks.
-pub fn other_threads() -> io::Result<u32> {
-    for _ in 1..THREAD_CHECKS.0 {
-        if count_threads()? <= 1 {
-            return Ok(0);
-        }
-        std::thread::sleep(THREAD_CHECKS.1);
-    }
-    Ok(count_threads()?.saturating_sub(1))
-}
-
-fn count_threads() -> io::Result<u32> {
-    Ok(u32::try_from(std::fs::read_dir("/proc/self/task")?.count()).unwrap_or(u32::MAX))
 }
 
 /// Copies this process; the child's number, or `None` in the child.

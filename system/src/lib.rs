@@ -6,6 +6,7 @@
 pub mod children;
 pub mod descriptors;
 pub mod dynamic;
+pub mod eventfds;
 pub mod fork;
 pub mod group;
 mod listing;

@@ -26,7 +26,8 @@ pub fn id() -> u32 {
     nix::unistd::getppid().as_raw().cast_unsigned()
 }
 
-/// Ties the life of this process to that of its parent. An error if that is another process, or is gone.
+/// Ties the life of this process to that of its parent. `NotFound` if that is another process, or is gone. Takes no memory
+/// from the allocator.
 pub fn die_with(parent: u32, how: AtItsEnd) -> io::Result<()> {
     match how {
         AtItsEnd::Terminate => set_pdeathsig(Signal::SIGTERM)?,
@@ -44,7 +45,7 @@ pub fn die_with(parent: u32, how: AtItsEnd) -> io::Result<()> {
     if id() == parent {
         Ok(())
     } else {
-        Err(io::Error::other(format!("process {parent} isn't its parent, or is gone")))
+        Err(io::ErrorKind::NotFound.into())
     }
 }
 

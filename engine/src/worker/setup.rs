@@ -25,7 +25,10 @@ pub fn set_up() -> io::Result<Ends> {
     signal::heed_interrupts()?;
     // A group of its own: what is sent to the supervisor's group, such as a terminal's Ctrl-C, isn't for workers.
     group::lead()?;
-    die_with(supervisor, AtItsEnd::Terminate)?;
+    die_with(supervisor, AtItsEnd::Terminate).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => io::Error::other(format!("process {supervisor} isn't its parent, or is gone")),
+        _ => error,
+    })?;
     let [stdin, keeping, gate] = descriptors::receive(io::stdin())?
         .try_into()
         .map_err(|_| io::Error::other("its descriptors didn't come with it"))?;

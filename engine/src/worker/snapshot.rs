@@ -14,17 +14,18 @@ use super::report;
 use super::setup::live_with;
 use crate::wire::{FromWorker, Frozen};
 use chorus_protocol::{NoSnapshot, SnapshotPolicy, Taken};
+use chorus_system::eventfds::Counts;
 use chorus_system::fork::{self, Side};
 use chorus_system::parent::{AtItsEnd, die_with};
 use chorus_system::threads::{self, Stopped, Unstoppable};
 use chorus_system::{ProcessHandle, descriptors, group, memory, process};
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-/// How long a copy may take to be frozen, in milliseconds.
-const FREEZE_LIMIT: u16 = 5000;
+/// How long a copy may take to be frozen.
+const FREEZE_LIMIT: Duration = Duration::from_secs(5);
 
 /// A worker's snapshots; in a copy, what it needs to become the worker.
 pub struct Snapshots {
@@ -33,6 +34,8 @@ pub struct Snapshots {
     copy: Option<Copy>,
     /// Why threads couldn't be stopped the last time.
     unstoppable: Option<Unstoppable>,
+    /// In a copy, the other end of what stands for sockets that are silent.
+    silence: Option<OwnedFd>,
 }
 
 struct Copy {
@@ -46,7 +49,7 @@ struct Copy {
 impl Snapshots {
     /// Without any yet.
     pub fn new(gate: UnixStream, keeper: u32) -> Snapshots {
-        Snapshots { gate, keeper, copy: None, unstoppable: None }
+        Snapshots { gate, keeper, copy: None, unstoppable: None, silence: None }
     }
 
     /// Before a run: sees to it that there is a snapshot, if there can be and has to be one. True in a copy that takes
@@ -105,16 +108,15 @@ impl Snapshots {
     /// `None` in the copy.
     fn copy(&mut self, limit: u64, channel: &mut UnixStream) -> Result<Option<Frozen>, NoSnapshot> {
         let failed = |what: &str, error: io::Error| NoSnapshot::Failed(format!("{what}: {error}"));
-        let threads = fork::other_threads().map_err(|error| failed("its threads can't be counted", error))?;
         let bytes = memory::held().map_err(|error| failed("its memory can't be measured", error))?;
         if bytes > limit {
             return Err(NoSnapshot::TooLarge { bytes, limit });
         }
         let begin = Instant::now();
-        let pipe = io::pipe().map_err(|error| failed("the worker can't be copied", error))?;
-        let stopped = if threads > 0 { Some(self.stop()?) } else { None };
-        let copied = self.clone_frozen(pipe, stopped, channel);
-        let copied = copied.map_err(|error| failed("the worker can't be copied", error))?;
+        let not_copied = |error| failed("the worker can't be copied", error);
+        let pipe = io::pipe().map_err(not_copied)?;
+        let stopped = self.stop()?;
+        let copied = self.clone_frozen(pipe, stopped, channel).map_err(not_copied)?;
         let Some((pid, process)) = copied else { return Ok(None) };
         self.copy = Some(Copy { process, bytes, outdated: false });
         let micros = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -132,13 +134,15 @@ impl Snapshots {
         Err(NoSnapshot::Threads(self.unstoppable.as_ref().map(Unstoppable::to_string).unwrap_or_default()))
     }
 
-    /// `stopped` are all other threads, if there are any.
+    /// `stopped` are all other threads. Nothing here takes memory or locks while they are.
     fn clone_frozen(
         &mut self,
         (mut frozen, mut is_frozen): (PipeReader, PipeWriter),
-        stopped: Option<Stopped>,
+        stopped: Stopped,
         channel: &mut UnixStream,
     ) -> io::Result<Option<(u32, ProcessHandle)>> {
+        let original = std::process::id();
+        let counts = Counts::now()?;
         // SAFETY: all other threads are stopped, and what the copy does before it makes them again needs neither locks
         // nor memory.
         match unsafe { fork::sibling() }? {
@@ -155,10 +159,10 @@ impl Snapshots {
             }
             Side::Copy => {
                 drop(frozen);
-                let thawed = self.freeze(channel, is_frozen.as_fd()).and_then(|()| {
+                let thawed = self.freeze(original, channel, is_frozen.as_fd()).and_then(|()| {
                     is_frozen.write_all(&[0])?;
                     drop(is_frozen);
-                    self.thaw(stopped)
+                    self.thaw(stopped, &counts)
                 });
                 match thawed {
                     Ok(control) => *channel = control,
@@ -171,26 +175,30 @@ impl Snapshots {
     }
 
     /// Lets go of all that the copy would otherwise share with the worker.
-    fn freeze(&self, channel: &mut UnixStream, is_frozen: BorrowedFd<'_>) -> io::Result<()> {
+    fn freeze(&mut self, original: u32, channel: &mut UnixStream, is_frozen: BorrowedFd<'_>) -> io::Result<()> {
         group::lead()?;
         // It has started nothing that would have to end with it.
         die_with(self.keeper, AtItsEnd::Kill)?;
-        let dead_end = UnixStream::pair()?.0;
-        *channel = dead_end.try_clone()?;
+        let ended = UnixStream::pair()?.0;
+        let (silent, silence) = UnixStream::pair()?;
+        silent.set_nonblocking(true)?;
+        let silence = descriptors::move_away(silence)?;
+        *channel = ended.try_clone()?;
         // The worker's own socket is among what is replaced: threads that go on say nothing over it.
         // While the copy held the pipes and sockets that cells opened, nobody at their other ends would see the worker
         // close them, and a cell that waits for that would wait for ever.
-        descriptors::replace_connections(dead_end.as_fd(), &[self.gate.as_fd(), is_frozen])
+        let spared = [self.gate.as_fd(), is_frozen, silence.as_fd()];
+        descriptors::replace_connections(ended.as_fd(), silent.as_fd(), original, &spared)?;
+        self.silence = Some(silence);
+        Ok(())
     }
 
     /// Waits until this copy is to be the worker; returns its socket to the supervisor.
-    fn thaw(&self, stopped: Option<Stopped>) -> io::Result<UnixStream> {
+    fn thaw(&self, stopped: Stopped, counts: &Counts) -> io::Result<UnixStream> {
         descriptors::await_passed(&self.gate)?;
-        if let Some(stopped) = stopped {
-            descriptors::wake_waiters()?;
-            // SAFETY: this is the copy, and the supervisor passes a socket only when the worker is dead.
-            unsafe { stopped.make_again() }?;
-        }
+        counts.restore()?;
+        // SAFETY: this is the copy, and the supervisor passes a socket only when the worker is dead.
+        unsafe { stopped.make_again() }?;
         let received = descriptors::receive(&self.gate)?;
         let control = received.first().ok_or(io::ErrorKind::UnexpectedEof)?;
         live_with(self.keeper)?;

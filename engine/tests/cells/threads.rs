@@ -3,6 +3,8 @@
 use super::Store;
 use std::cell::Cell;
 use std::collections::VecDeque;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Barrier, Condvar, Mutex};
@@ -34,6 +36,7 @@ unsafe extern "C" {
     fn epoll_ctl(epoll: i32, operation: i32, fd: i32, event: *mut Event) -> i32;
     fn epoll_wait(epoll: i32, events: *mut Event, count: i32, timeout: i32) -> i32;
     fn eventfd(count: u32, flags: i32) -> i32;
+    fn read(fd: i32, bytes: *mut u64, count: usize) -> isize;
     fn write(fd: i32, bytes: *const u64, count: usize) -> isize;
     fn pthread_sigmask(how: i32, mask: *const [u64; 16], old: *mut [u64; 16]) -> i32;
 }
@@ -176,7 +179,55 @@ fn use_all() {
     println!("{} threads: {names}{}", count() - 2, if WRONG.load(Ordering::SeqCst) { "wrong" } else { "right" });
 }
 
+/// An eventfd that counts, and sockets that a program made for itself: one as tokio's, one that blocks.
+struct Own {
+    eventfd: i32,
+    own: (UnixStream, UnixStream),
+    blocking: (UnixStream, UnixStream),
+}
+
+static OWN: Mutex<Option<Own>> = Mutex::new(None);
+
+fn own<T>(work: impl FnOnce(&mut Own) -> T) -> T {
+    work(OWN.lock().unwrap().as_mut().unwrap())
+}
+
+fn take_count(fd: i32) -> u64 {
+    let mut count = 0;
+    assert_eq!(unsafe { read(fd, &mut count, 8) }, 8);
+    count
+}
+
 cells! {
+    makes_an_eventfd_and_a_pair {
+        let (own, blocking) = (UnixStream::pair().unwrap(), UnixStream::pair().unwrap());
+        own.0.set_nonblocking(true).unwrap();
+        own.1.set_nonblocking(true).unwrap();
+        *OWN.lock().unwrap() = Some(Own { eventfd: unsafe { eventfd(3, 0) }, own, blocking })
+    }
+    changes_its_eventfd_and_dies {
+        own(|own| {
+            assert_eq!(take_count(own.eventfd), 3);
+            assert_eq!(unsafe { write(own.eventfd, &10, 8) }, 8);
+            std::process::abort()
+        })
+    }
+    looks_at_its_eventfd_and_its_pair {
+        own(|own| {
+            let count = take_count(own.eventfd);
+            assert_eq!(unsafe { write(own.eventfd, &count, 8) }, 8);
+            let _ = own.own.1.write(b"x");
+            let silent = match own.own.0.read(&mut [0]) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => "nothing",
+                _ => "something",
+            };
+            let ended = match own.blocking.0.read(&mut [0]) {
+                Ok(0) => "ended",
+                _ => "goes on",
+            };
+            println!("{count}, {silent}, {ended}")
+        })
+    }
     makes_threads { make(); assert_eq!(count(), THREADS + 2, "with the main thread and the flusher") }
     uses_threads { use_all() }
     uses_threads_and_dies {
