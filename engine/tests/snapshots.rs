@@ -364,12 +364,37 @@ async fn a_killed_keeper_leaves_nothing() {
     assert_eq!(bench.on("counts").await.number(), 1);
 }
 
+fn median(numbers: &mut [f64]) -> f64 {
+    numbers.sort_by(f64::total_cmp);
+    numbers.get(numbers.len() / 2).copied().unwrap_or(0.0)
+}
+
+/// Prints what threads cost a snapshot: `cargo test -p chorus-engine --test snapshots threads_cost -- --ignored
+/// --nocapture`.
+#[tokio::test]
+#[ignore = "it measures"]
+async fn threads_cost() {
+    for threads in [0, 4, 16, 64] {
+        let mut bench = Bench::start().await;
+        bench.on("counts").await;
+        for _ in 0..threads / 4 {
+            bench.on("starts_4_threads").await;
+        }
+        let mut millis = Vec::new();
+        for _ in 0..101 {
+            millis.push(snapshot(&bench.on("counts").await).unwrap().micros as f64 / 1e3);
+        }
+        let median = median(&mut millis);
+        println!("{threads} threads: {median:.2} ms, 9 of 10 within {:.2} ms", millis[90]);
+    }
+}
+
 /// Prints what snapshots cost: `cargo test -p chorus-engine --test snapshots -- --ignored --nocapture`.
 #[tokio::test]
 #[ignore = "it measures, and needs 2 GB of memory"]
 async fn costs() {
     let policy = SnapshotPolicy::UpTo(u64::MAX);
-    for holds in ["counts", "makes_threads", "holds_100_mb", "holds_1_gb"] {
+    for holds in ["counts", "holds_100_mb", "holds_1_gb"] {
         for policy in [SnapshotPolicy::Off, policy] {
             let mut bench = Bench::start().await;
             bench.run_with("counts", policy).await;
@@ -384,10 +409,6 @@ async fn costs() {
             let begin = Instant::now();
             bench.run_with("writes_to_all", policy).await;
             let write = begin.elapsed().as_secs_f64() * 1e3;
-            let median = |numbers: &mut Vec<f64>| {
-                numbers.sort_by(f64::total_cmp);
-                numbers.get(numbers.len() / 2).copied().unwrap_or(0.0)
-            };
             let (wall, fork) = (median(&mut walls), median(&mut forks));
             println!("{holds} {policy:?}: rerun {wall:.2} ms, of it fork {fork:.2} ms; write to all {write:.0} ms");
         }

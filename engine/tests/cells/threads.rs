@@ -229,6 +229,7 @@ cells! {
         })
     }
     makes_threads { make(); assert_eq!(count(), THREADS + 2, "with the main thread and the flusher") }
+    starts_4_threads { for _ in 0..4 { start("parked", || loop { std::thread::park() }); } }
     uses_threads { use_all() }
     uses_threads_and_dies {
         use_all();
