@@ -9,9 +9,9 @@ use chorus_compiler::{Member, Object};
 use chorus_controller::{Controller, ControllerConfig, ControllerError, Launch, Transport};
 use chorus_protocol::{
     Aftermath, BlobId, ClusterStatus, Connection, ConnectionError, Death, EngineId, EngineInfo, Outcome, RunEvent,
-    RunId, SessionStatus, SnapshotState,
+    RunId, SessionStatus, SnapshotState, name_engines,
 };
-use chorus_render::{Bars, Source, late, unprotected};
+use chorus_render::{Bars, Source, as_event, late, unprotected};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -99,6 +99,8 @@ struct Known {
     snapshots: BTreeMap<EngineId, SnapshotState>,
     /// To be told with the cell that runs, or the next.
     notices: Vec<String>,
+    /// What is to be told in the same way, and of whom.
+    notices_of: BTreeMap<String, Vec<EngineId>>,
     /// So many more, when the compiler has said which variables are lost.
     notices_to_come: usize,
     /// Engines whose loss runs have told, and the controller hasn't yet.
@@ -243,26 +245,36 @@ impl Cluster {
     /// Takes note of what a run's event says of its engine. What is returned is to be taken for events before it: the
     /// last updates of the bars that a dead worker had drawn, and that variables aren't safe any more.
     pub fn see(&self, engine: EngineId, event: &RunEvent) -> Vec<RunEvent> {
+        if let RunEvent::Started(snapshot) = event {
+            return self.started(engine, snapshot).iter().map(|notice| as_event(notice)).collect();
+        }
         let mut known = match event {
             RunEvent::Output { .. } | RunEvent::ClearOutput { .. } | RunEvent::Panic(_) => return Vec::new(),
             RunEvent::Started(_) | RunEvent::Display { .. } | RunEvent::Done { .. } => self.known.lock(),
         };
-        match event {
-            RunEvent::Started(snapshot) => {
-                let before = known.snapshots.insert(engine, snapshot.clone());
-                return unprotected(before.as_ref(), snapshot).into_iter().collect();
+        if let RunEvent::Done { outcome, generation, .. } = event
+            && let Some(state) = known.engines.get_mut(&engine)
+        {
+            state.generation = *generation;
+            if state.up && matches!(outcome, Outcome::Died(Death::EngineLost, _)) {
+                known.missed.insert(engine);
             }
-            RunEvent::Done { outcome, generation, .. } => {
-                if let Some(state) = known.engines.get_mut(&engine) {
-                    state.generation = *generation;
-                    if state.up && matches!(outcome, Outcome::Died(Death::EngineLost, _)) {
-                        known.missed.insert(engine);
-                    }
-                }
-            }
-            _ => {}
         }
         known.bars.entry(engine).or_default().see(event)
+    }
+
+    /// As [`Cluster::see`], for a run whose cell has ended: that variables aren't safe any more is told with the next.
+    pub fn see_late(&self, engine: EngineId, event: &RunEvent) -> Vec<RunEvent> {
+        let RunEvent::Started(snapshot) = event else { return self.see(engine, event) };
+        if let Some(notice) = self.started(engine, snapshot) {
+            self.known.lock().notices_of.entry(notice).or_default().push(engine);
+        }
+        Vec::new()
+    }
+
+    fn started(&self, engine: EngineId, snapshot: &SnapshotState) -> Option<String> {
+        let before = self.known.lock().snapshots.insert(engine, snapshot.clone());
+        unprotected(before.as_ref(), snapshot)
     }
 
     /// The snapshots of the last run on each engine.
@@ -281,7 +293,13 @@ impl Cluster {
             // It does one thing after the other.
             _ = compiler.with(|_| ()).await;
         }
-        std::mem::take(&mut self.known.lock().notices)
+        let mut known = self.known.lock();
+        let mut notices = std::mem::take(&mut known.notices);
+        for (notice, mut engines) in std::mem::take(&mut known.notices_of) {
+            engines.sort();
+            notices.push(format!("{}: {notice}", name_engines(&engines)));
+        }
+        notices
     }
 
     /// Why the session is closed, which it is.

@@ -8,7 +8,7 @@ use crate::publisher::Publisher;
 use crate::surroundings::Surroundings;
 use chorus_engine::{Job, StartError, Worker, WorkerConfig, WorkerEvent};
 use chorus_protocol::{Aftermath, Death, Entry, Outcome, RunEvent, RunId, SnapshotState, Took};
-use chorus_render::{Bars, LocalView, Source, late, unprotected};
+use chorus_render::{Bars, LocalView, Source, as_event, late, unprotected};
 use chorus_system::signal;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -141,7 +141,7 @@ impl LocalWorker {
                     match &event {
                         RunEvent::Started(snapshot) => {
                             if let Some(notice) = unprotected(self.snapshot.as_ref(), snapshot) {
-                                publisher.outputs(view.event(&notice, None)).await;
+                                publisher.outputs(view.event(&as_event(&notice), None)).await;
                             }
                             self.snapshot = Some(snapshot.clone());
                         }

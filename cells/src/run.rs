@@ -161,7 +161,7 @@ impl Sent {
                     let (mut next, mut weight, mut outputs) = (Some(first), 0, Vec::new());
                     while let Some((engine, event)) = next {
                         weight += event.weight();
-                        outputs.extend(self.see(cluster, engine, &event));
+                        outputs.extend(self.see(engine, &event, cluster.see(engine, &event)));
                         if let RunEvent::Done { outcome, took, .. } = event {
                             waiting.remove(&engine);
                             all_took.wall = all_took.wall.max(took.wall);
@@ -221,11 +221,12 @@ impl Sent {
         Followed::Finished { outcomes, interrupted: was_interrupted, took: all_took }
     }
 
-    fn see(&self, cluster: &Cluster, engine: EngineId, event: &RunEvent) -> Vec<Output> {
+    /// `before` are to be taken for events before this one.
+    fn see(&self, engine: EngineId, event: &RunEvent, before: Vec<RunEvent>) -> Vec<Output> {
         let mut view = self.view.lock();
         let mut outputs = Vec::new();
-        for last in cluster.see(engine, event) {
-            outputs.extend(view.event(engine, &last, None));
+        for event in before {
+            outputs.extend(view.event(engine, &event, None));
         }
         outputs.extend(view.event(engine, event, place_of(event, &self.object, self.count)));
         outputs
@@ -234,7 +235,7 @@ impl Sent {
     /// Keeps what the engines put out for `%pxresult`, and calls `ended` with each engine's outcome.
     pub async fn keep(mut self, cluster: Arc<Cluster>, ended: impl AsyncFn(EngineId, Outcome) -> Vec<String>) {
         while let Some((engine, event)) = self.run.next().await {
-            self.see(&cluster, engine, &event);
+            self.see(engine, &event, cluster.see_late(engine, &event));
             if let RunEvent::Done { outcome, .. } = event {
                 let died = matches!(outcome, Outcome::Died(_, Aftermath::Lost(_)));
                 let lost = ended(engine, outcome).await;

@@ -32,13 +32,17 @@ pub fn no_snapshot(reason: &NoSnapshot) -> Option<String> {
     }
 }
 
-/// What a run says that is the first of its worker to run without a snapshot, because threads can't be kept. The states
-/// are those of the worker's run before it and of this one.
-pub fn unprotected(before: Option<&SnapshotState>, now: &SnapshotState) -> Option<RunEvent> {
-    let threads = |state: &SnapshotState| matches!(state, Err(NoSnapshot::Threads(_)));
-    let reason = now.as_ref().err().filter(|_| threads(now) && !before.is_some_and(threads))?;
-    let text = format!("from here on, variables don't outlive a crash, an exit or an interrupt: {reason}\n");
-    Some(RunEvent::Output { stream: Stream::Stderr, bytes: text.into_bytes().into() })
+/// What a run says that is the first of its worker to run without a snapshot, because there can't be one. The states are
+/// those of the worker's run before it and of this one.
+pub fn unprotected(before: Option<&SnapshotState>, now: &SnapshotState) -> Option<String> {
+    let fails = |state: &SnapshotState| matches!(state, Err(NoSnapshot::Threads(_) | NoSnapshot::Failed(_)));
+    let reason = now.as_ref().err().filter(|_| fails(now) && !before.is_some_and(fails))?;
+    Some(format!("from here on, variables don't outlive a crash, an exit or an interrupt: {reason}"))
+}
+
+/// The same as if the run had written it to its stderr.
+pub fn as_event(notice: &str) -> RunEvent {
+    RunEvent::Output { stream: Stream::Stderr, bytes: format!("{notice}\n").into_bytes().into() }
 }
 
 /// A panic, and where in the user's cell it was, if it was there.

@@ -28,7 +28,7 @@ mod view;
 pub use bars::Bars;
 pub use building::{BuildEnd, BuildView};
 pub use failure::{
-    ErrorText, Panicked, PxFailure, RESTORED, RunFailure, STILL_DEFINED, at_place, no_snapshot, unprotected,
+    ErrorText, Panicked, PxFailure, RESTORED, RunFailure, STILL_DEFINED, as_event, at_place, no_snapshot, unprotected,
 };
 pub use local::LocalView;
 pub use magics::{help, magics};

@@ -42,11 +42,7 @@ pub fn die_with(parent: u32, how: AtItsEnd) -> io::Result<()> {
         }
     }
     // It may have ended before it was asked for its end.
-    if id() == parent {
-        Ok(())
-    } else {
-        Err(io::ErrorKind::NotFound.into())
-    }
+    if id() == parent { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
 }
 
 /// Has the program asked to end when the thread that starts it ends.
