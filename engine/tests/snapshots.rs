@@ -273,6 +273,43 @@ async fn a_thread_that_cannot_be_stopped_is_named_and_not_harmed() {
 }
 
 #[tokio::test]
+async fn a_thread_in_a_long_system_call_is_waited_for_once() {
+    let mut bench = Bench::start().await;
+    bench.on("counts").await;
+    bench.on("makes_threads").await;
+    bench.on("leaves_a_thread_in_a_system_call").await;
+    let why = NoSnapshot::Threads("`absent` doesn't come back from a system call".into());
+    assert_eq!(snapshot(&bench.on("counts").await), Err(why.clone()));
+    let begin = Instant::now();
+    for _ in 0..3 {
+        assert_eq!(snapshot(&bench.on("counts").await), Err(why.clone()));
+    }
+    // Each wait takes 2 s.
+    assert!(begin.elapsed() < Duration::from_secs(6), "it was waited for again: {:?}", begin.elapsed());
+    bench.on("ends_the_system_call").await;
+    assert_eq!(bench.on("uses_threads").await.out(), ALL_RIGHT);
+    assert_eq!(bench.on("aborts").await.end().0, restored(Death::Signal(libc::SIGABRT)));
+    assert_eq!(bench.on("uses_threads").await.out(), ALL_RIGHT);
+}
+
+#[tokio::test]
+async fn a_cell_that_handles_the_signal_itself_is_told() {
+    let mut bench = Bench::start().await;
+    bench.on("counts").await;
+    bench.on("handles_the_last_signal_but_one").await;
+    let why = NoSnapshot::Threads(format!("a cell handles signal {} itself", libc::SIGRTMAX() - 1));
+    assert_eq!(snapshot(&bench.on("counts").await), Err(why));
+}
+
+#[tokio::test]
+async fn threads_are_kept_without_variables() {
+    let mut bench = Bench::start().await;
+    bench.on("makes_threads").await;
+    assert_eq!(bench.on("aborts").await.end().0, restored(Death::Signal(libc::SIGABRT)));
+    assert_eq!(bench.on("uses_threads").await.out(), ALL_RIGHT);
+}
+
+#[tokio::test]
 async fn a_restart_is_fresh() {
     let mut bench = Bench::start().await;
     bench.on("counts").await;

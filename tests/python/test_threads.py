@@ -9,7 +9,7 @@ from conftest import start_kernel
 
 # Chorus itself needs them, so they were downloaded.
 RAYON = ':offline 1\n:dep rayon = "1"'
-BOTH = RAYON + '\n:dep tokio = { version = "1", features = ["net", "rt-multi-thread", "sync", "time"] }'
+BOTH = RAYON + '\n:dep tokio = { version = "1", features = ["net", "rt-multi-thread", "signal", "sync", "time"] }'
 
 SEGFAULT = "unsafe { (16 as *mut i32).write_volatile(1) };"
 DEATHS = [SEGFAULT, "std::process::exit(3);", "std::process::abort();", "rayon::join(|| std::process::abort(), || 1);", None]
@@ -48,8 +48,13 @@ let serve: Box<dyn Fn(u64) -> u64> = Box::new(move |n| runtime.block_on(async {
     receiver.await.unwrap() + blocking - 1
 }));
 assert_eq!(serve(41), 42);
+// In a restored worker, too, a new one finds what tokio keeps for all.
+let serve_anew: Box<dyn Fn(u64) -> u64> = Box::new(|n| {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    runtime.block_on(async move { tokio::spawn(async move { tokio::time::sleep(Duration::from_millis(1)).await; n }).await.unwrap() })
+});
 """
-USE = "assert_eq!((all(&xs), sum(), serve(41)), (4_999_950_000, 4_999_950_003, 42)); "
+USE = "assert_eq!((all(&xs), sum(), serve(41), serve_anew(7)), (4_999_950_000, 4_999_950_003, 42, 7)); "
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +84,7 @@ def test_pools_and_a_runtime_outlive_workers(threaded, where):
             reply = kernel.run(code + death).failed()
         assert AS_BEFORE in reply.text and "used" in reply.text and NOTICE not in reply.text, reply
     assert "0" in kernel.run(where + USE + "deaths").ok().text
-    kernel.run(where + "drop(serve); drop(sum);").ok()
+    kernel.run(where + "drop(serve); drop(serve_anew); drop(sum);").ok()
 
 
 def test_a_thread_that_is_joined_after_a_restore_has_ended(kernel):

@@ -15,7 +15,7 @@ mod snapshot;
 
 use crate::wire::{FromWorker, ToWorker};
 use chorus_protocol::{Entry, SnapshotPolicy};
-use chorus_system::{group, process};
+use chorus_system::{group, process, threads};
 use flusher::Flusher;
 use object::Objects;
 use setup::Ends;
@@ -47,7 +47,7 @@ fn serve(mut channel: UnixStream, mut snapshots: Snapshots) -> ! {
                 (preload, object, entry, argument, rank, size, snapshots)
             }
             Some(_) => {
-                let wanted = changed && policy != SnapshotPolicy::Off && objects.have_values();
+                let wanted = changed && policy != SnapshotPolicy::Off && is_worth_keeping(&objects);
                 if wanted && !inbox::has_order() {
                     changed = false;
                     if snapshots.take(policy, &mut channel) {
@@ -64,7 +64,7 @@ fn serve(mut channel: UnixStream, mut snapshots: Snapshots) -> ! {
         policy = wanted;
         // It leaves the variables as they are, so the snapshot of before it stays right.
         let is_function = matches!(entry, Entry::Function(_));
-        if snapshots.provide(policy, objects.have_values(), &mut channel) {
+        if snapshots.provide(policy, || is_worth_keeping(&objects), &mut channel) {
             // What was to run when this copy was made killed the original.
             (me, changed) = (begin(&channel), true);
             continue;
@@ -93,6 +93,11 @@ fn serve(mut channel: UnixStream, mut snapshots: Snapshots) -> ! {
             Err(error) => report::send(&FromWorker::LoadFailed(error)),
         }
     }
+}
+
+/// Whether a fresh worker wouldn't be as good as this one.
+fn is_worth_keeping(objects: &Objects) -> bool {
+    objects.have_values() || threads::exist().unwrap_or(true)
 }
 
 /// Says that this process waits for work over this socket, and returns its id.

@@ -54,12 +54,17 @@ impl Snapshots {
 
     /// Before a run: sees to it that there is a snapshot, if there can be and has to be one. True in a copy that takes
     /// over; `channel` is its own then.
-    pub fn provide(&mut self, policy: SnapshotPolicy, has_variables: bool, channel: &mut UnixStream) -> bool {
+    pub fn provide(
+        &mut self,
+        policy: SnapshotPolicy,
+        is_worth_it: impl FnOnce() -> bool,
+        channel: &mut UnixStream,
+    ) -> bool {
         if let SnapshotPolicy::UpTo(limit) = policy {
             if self.is_there(limit) {
                 return false;
             }
-            if !has_variables {
+            if !is_worth_it() {
                 // Another worker is as good as a copy.
                 self.discard();
                 say(Err(NoSnapshot::Empty));

@@ -38,6 +38,10 @@ unsafe extern "C" {
     fn eventfd(count: u32, flags: i32) -> i32;
     fn read(fd: i32, bytes: *mut u64, count: usize) -> isize;
     fn write(fd: i32, bytes: *const u64, count: usize) -> isize;
+    fn clone(run: extern "C" fn(*mut u8) -> i32, stack: *mut u8, flags: i32, argument: *mut u8) -> i32;
+    fn waitpid(pid: i32, status: *mut i32, options: i32) -> i32;
+    fn signal(signal: i32, handler: extern "C" fn(i32)) -> usize;
+    fn __libc_current_sigrtmax() -> i32;
     fn pthread_sigmask(how: i32, mask: *const [u64; 16], old: *mut [u64; 16]) -> i32;
 }
 
@@ -186,6 +190,18 @@ struct Own {
     blocking: (UnixStream, UnixStream),
 }
 
+static PRESENT: AtomicBool = AtomicBool::new(false);
+
+/// In a child that shares this process's memory, and whose parent waits for it in the system.
+extern "C" fn keep_away(_: *mut u8) -> i32 {
+    while !PRESENT.load(Ordering::SeqCst) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    0
+}
+
+extern "C" fn nothing(_: i32) {}
+
 static OWN: Mutex<Option<Own>> = Mutex::new(None);
 
 fn own<T>(work: impl FnOnce(&mut Own) -> T) -> T {
@@ -257,6 +273,25 @@ cells! {
         is_ready.recv().unwrap();
         *STUBBORN.lock().unwrap() = Some((sender, thread))
     }
+    leaves_a_thread_in_a_system_call {
+        let (ready, is_ready) = channel::<()>();
+        start("absent", move || unsafe {
+            const VM: i32 = 0x100;
+            const VFORK: i32 = 0x4000;
+            const SIGCHLD: i32 = 17;
+            let mut stack = vec![0u128; 4096];
+            ready.send(()).unwrap();
+            let child = clone(keep_away, stack.as_mut_ptr().add(4096).cast(), VM | VFORK | SIGCHLD, std::ptr::null_mut());
+            assert_eq!(waitpid(child, std::ptr::null_mut(), 0), child);
+        });
+        is_ready.recv().unwrap();
+        std::thread::sleep(Duration::from_millis(100))
+    }
+    ends_the_system_call {
+        PRESENT.store(true, Ordering::SeqCst);
+        until("the thread's end", || count() == THREADS + 2)
+    }
+    handles_the_last_signal_but_one { unsafe { signal(__libc_current_sigrtmax() - 1, nothing) }; }
     ends_the_thread_that_blocks_signals {
         let (sender, thread) = STUBBORN.lock().unwrap().take().unwrap();
         drop(sender);

@@ -95,13 +95,22 @@ pub fn stop() -> Result<Stopped, Unstoppable> {
 
 /// Where threads can't be made again, there must be none.
 fn stop_none(tasks: &OwnedFd) -> Result<Stopped, Unstoppable> {
+    if lasting(tasks)? { Err(Unstoppable::Unsupported) } else { Ok(Stopped::begin()) }
+}
+
+/// Whether there are others that aren't about to be gone.
+pub fn exist() -> io::Result<bool> {
+    lasting(&listing::folder(c"/proc/self/task")?)
+}
+
+fn lasting(tasks: &OwnedFd) -> io::Result<bool> {
     for _ in 0..CHECKS {
         if others(tasks)?.is_empty() {
-            return Ok(Stopped::begin());
+            return Ok(false);
         }
         std::thread::sleep(LOOK);
     }
-    Err(Unstoppable::Unsupported)
+    Ok(true)
 }
 
 fn others(tasks: &OwnedFd) -> io::Result<Vec<u32>> {
