@@ -302,6 +302,18 @@ async fn a_cell_that_handles_the_signal_itself_is_told() {
 }
 
 #[tokio::test]
+async fn no_copy_is_made_while_a_thread_is_in_the_loader() {
+    let mut bench = Bench::start().await;
+    bench.on("counts").await;
+    bench.on("leaves_a_thread_in_the_loader").await;
+    let Err(NoSnapshot::Failed(why)) = snapshot(&bench.on("prints").await) else { panic!("it was copied") };
+    assert_eq!(why, "the worker can't be copied: it takes too long, or a thread is loading a library");
+    bench.on("ends_the_loading").await;
+    assert_eq!(bench.on("aborts").await.end().0, restored(Death::Signal(libc::SIGABRT)));
+    assert_eq!(bench.on("counts").await.number(), 2);
+}
+
+#[tokio::test]
 async fn threads_are_kept_without_variables() {
     let mut bench = Bench::start().await;
     bench.on("makes_threads").await;

@@ -39,6 +39,7 @@ unsafe extern "C" {
     fn read(fd: i32, bytes: *mut u64, count: usize) -> isize;
     fn write(fd: i32, bytes: *const u64, count: usize) -> isize;
     fn clone(run: extern "C" fn(*mut u8) -> i32, stack: *mut u8, flags: i32, argument: *mut u8) -> i32;
+    fn dl_iterate_phdr(each: extern "C" fn(*mut u8, usize, *mut u8) -> i32, data: *mut u8) -> i32;
     fn waitpid(pid: i32, status: *mut i32, options: i32) -> i32;
     fn signal(signal: i32, handler: extern "C" fn(i32)) -> usize;
     fn __libc_current_sigrtmax() -> i32;
@@ -191,8 +192,9 @@ struct Own {
 }
 
 static PRESENT: AtomicBool = AtomicBool::new(false);
+static LOADING: AtomicBool = AtomicBool::new(false);
 
-/// In a child that shares this process's memory, and whose parent waits for it in the system.
+/// Waits; also in a child that shares this process's memory, and whose parent waits for it in the system.
 extern "C" fn keep_away(_: *mut u8) -> i32 {
     while !PRESENT.load(Ordering::SeqCst) {
         std::thread::sleep(Duration::from_millis(1));
@@ -201,6 +203,13 @@ extern "C" fn keep_away(_: *mut u8) -> i32 {
 }
 
 extern "C" fn nothing(_: i32) {}
+
+/// With the loader's lock.
+extern "C" fn wait_in_the_loader(_: *mut u8, _: usize, _: *mut u8) -> i32 {
+    LOADING.store(true, Ordering::SeqCst);
+    keep_away(std::ptr::null_mut());
+    1
+}
 
 static OWN: Mutex<Option<Own>> = Mutex::new(None);
 
@@ -290,6 +299,14 @@ cells! {
     ends_the_system_call {
         PRESENT.store(true, Ordering::SeqCst);
         until("the thread's end", || count() == THREADS + 2)
+    }
+    leaves_a_thread_in_the_loader {
+        start("loader", || unsafe { _ = dl_iterate_phdr(wait_in_the_loader, std::ptr::null_mut()) });
+        until("the lock", || LOADING.load(Ordering::SeqCst))
+    }
+    ends_the_loading {
+        PRESENT.store(true, Ordering::SeqCst);
+        until("the thread's end", || count() == 2)
     }
     handles_the_last_signal_but_one { unsafe { signal(__libc_current_sigrtmax() - 1, nothing) }; }
     ends_the_thread_that_blocks_signals {
