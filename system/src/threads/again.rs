@@ -1,6 +1,6 @@
 //! What a thread notes of itself when it stops, and how a thread is made of that again.
 
-use super::{wait_for_end_of, wait_for_stop_at};
+use super::wait_for_stop_at;
 use std::ffi::{c_int, c_void};
 use std::sync::atomic::{AtomicIsize, Ordering};
 use std::{io, ptr};
@@ -13,6 +13,7 @@ const SUPPORTED: bool = cfg!(all(target_arch = "x86_64", target_pointer_width = 
 static RSEQ: AtomicIsize = AtomicIsize::new(0);
 
 /// What a thread has noted of itself. It lies on its stack, and what lies below is no longer needed in a copy.
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "nothing is made of it"))]
 #[repr(C, align(16))]
 pub struct Place {
     /// What the handler returns to, where the system has put it.
@@ -84,7 +85,7 @@ extern "C" fn returned(place: &Place) -> *mut c_void {
     }
     // SAFETY: the name ends with a 0.
     unsafe { libc::prctl(libc::PR_SET_NAME, place.name.as_ptr()) };
-    wait_for_end_of(place.round);
+    super::wait_for_end_of(place.round);
     // SAFETY: the storage is the old thread's, and so is the place within.
     unsafe { *libc::__errno_location() = place.errno };
     place.context
