@@ -18,18 +18,14 @@ use chorus_system::eventfds::Counts;
 use chorus_system::fork::{self, Side};
 use chorus_system::parent::{AtItsEnd, die_with};
 use chorus_system::threads::{self, Stopped, Unstoppable};
-use chorus_system::{ProcessHandle, descriptors, dynamic, group, memory, process};
+use chorus_system::{ProcessHandle, descriptors, group, memory, process};
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-/// How long a copy may take to be frozen. One that takes longer waits for the dynamic loader's lock, which a thread that is
-/// loading a library can't let go of there.
-const FREEZE_LIMIT: Duration = Duration::from_secs(2);
-
-/// So often it is tried.
-const TRIES: u32 = 2;
+/// How long a copy may take to be frozen.
+const FREEZE_LIMIT: Duration = Duration::from_secs(5);
 
 /// A worker's snapshots; in a copy, what it needs to become the worker.
 pub struct Snapshots {
@@ -123,16 +119,9 @@ impl Snapshots {
         }
         let begin = Instant::now();
         let not_copied = |error| failed("the worker can't be copied", error);
-        let mut tried = 0;
-        let copied = loop {
-            let pipe = io::pipe().map_err(not_copied)?;
-            let stopped = self.stop()?;
-            tried += 1;
-            match self.clone_frozen(pipe, stopped, channel) {
-                Err(error) if error.kind() == io::ErrorKind::TimedOut && tried < TRIES => {}
-                copied => break copied.map_err(not_copied)?,
-            }
-        };
+        let pipe = io::pipe().map_err(not_copied)?;
+        let stopped = self.stop()?;
+        let copied = self.clone_frozen(pipe, stopped, channel).map_err(not_copied)?;
         let Some((pid, process)) = copied else { return Ok(None) };
         self.copy = Some(Copy { process, bytes, outdated: false });
         let micros = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -166,18 +155,12 @@ impl Snapshots {
                 drop(stopped);
                 drop(is_frozen);
                 // Until it has a group of its own, it would die with this process's.
-                let is_late = !descriptors::is_readable_within(&frozen, FREEZE_LIMIT);
-                if !is_late && frozen.read_exact(&mut [0]).is_ok() {
+                if descriptors::is_readable_within(&frozen, FREEZE_LIMIT) && frozen.read_exact(&mut [0]).is_ok() {
                     return Ok(Some((pid, process)));
                 }
                 process.kill();
                 process.wait();
-                Err(match is_late {
-                    true => {
-                        io::Error::new(io::ErrorKind::TimedOut, "it takes too long, or a thread is loading a library")
-                    }
-                    false => io::Error::other("the copy died at once"),
-                })
+                Err(io::Error::other("the copy died at once"))
             }
             Side::Copy => {
                 drop(frozen);
@@ -212,7 +195,6 @@ impl Snapshots {
         let spared = [self.gate.as_fd(), is_frozen, silence.as_fd()];
         descriptors::replace_connections(ended.as_fd(), silent.as_fd(), original, &spared)?;
         self.silence = Some(silence);
-        dynamic::pass_locks();
         Ok(())
     }
 

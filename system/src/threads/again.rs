@@ -160,6 +160,16 @@ pub unsafe fn again(_: *const Place) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
+/// The number of a thread that was made again.
+///
+/// # Safety
+///
+/// The place must be its own, and it waits for the end of the round.
+pub unsafe fn number(place: *const Place) -> u32 {
+    // SAFETY: the caller vouches for the place, and the system has written the number.
+    unsafe { (*place).tid.as_ref().map_or(0, |tid| tid.cast_unsigned()) }
+}
+
 #[cfg(target_arch = "x86_64")]
 fn thread_pointer() -> usize {
     let pointer: usize;

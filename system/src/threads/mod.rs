@@ -8,6 +8,7 @@
 //! or takes a lock, until the threads go on.
 
 mod again;
+mod loader;
 mod why;
 
 use crate::listing;
@@ -68,7 +69,7 @@ pub(crate) fn signal() -> c_int {
 /// nor are the others.
 pub fn stop() -> Result<Stopped, Unstoppable> {
     let tasks = listing::folder(c"/proc/self/task")?;
-    if !again::is_possible() {
+    if !again::is_possible() || !loader::find() {
         return stop_none(&tasks);
     }
     let others = others(&tasks)?;
@@ -179,11 +180,18 @@ impl Stopped {
     pub unsafe fn make_again(self) -> io::Result<()> {
         // The system doesn't copy it, and the C library believes that it has it.
         self.robust.register();
-        for slot in slots().filter(|slot| slot.tid.load(Ordering::Relaxed) != 0) {
+        let alive = || slots().filter(|slot| slot.tid.load(Ordering::Relaxed) != 0).zip(loader::NOBODY..);
+        // By way of numbers that nobody has: one's new number may be another's old one.
+        for (slot, between) in alive() {
+            // SAFETY: no other thread is there.
+            unsafe { loader::hand_over(slot.tid.load(Ordering::Relaxed), between) };
+        }
+        for (slot, between) in alive() {
             let place = slot.place.load(Ordering::Acquire) as *const Place;
             // SAFETY: the thread had stopped, so its place is where it says, and in the copy nobody else has its stack.
-            // All signals have been blocked since.
-            if let Err(error) = unsafe { again::again(place) } {
+            // All signals have been blocked since. Those that are there already wait for the end of the round.
+            let made = unsafe { again::again(place).map(|()| loader::hand_over(between, again::number(place))) };
+            if let Err(error) = made {
                 std::mem::forget(self);
                 return Err(error);
             }
@@ -307,11 +315,12 @@ fn tid() -> u32 {
     nix::unistd::gettid().as_raw().cast_unsigned()
 }
 
-/// False if the thread has ended. The signal 0 only asks for that.
+/// False if the thread has ended. The signal 0 only asks for that. One for which the system has no room isn't answered.
 fn send(tid: u32, signal: c_int) -> bool {
     let pid = std::process::id();
     // SAFETY: takes numbers only.
-    unsafe { libc::syscall(libc::SYS_tgkill, pid, tid, signal) == 0 }
+    let sent = unsafe { libc::syscall(libc::SYS_tgkill, pid, tid, signal) };
+    sent == 0 || nix::errno::Errno::last() != nix::errno::Errno::ESRCH
 }
 
 fn block_signals() -> libc::sigset_t {
