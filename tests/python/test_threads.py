@@ -16,7 +16,7 @@ DEATHS = [SEGFAULT, "std::process::exit(3);", "std::process::abort();", "rayon::
 AS_BEFORE = "variables are as they were before this cell"
 NOTICE = "variables don't outlive a crash, an exit or an interrupt"
 
-# Each cell's object has statics of its own, rayon's and tokio's too, so what uses threads is made where they are.
+# Where the dependencies aren't linked into one library, each cell has a pool and a runtime of its own.
 MAKE = """
 let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
 let sum: Box<dyn Fn() -> u64> = Box::new(move || {
