@@ -177,7 +177,8 @@ fn build(call: &[OsString]) -> io::Result<()> {
     if let (Some(file), Some(object)) = (std::env::var_os(OBJECT_PATH), object(&args)) {
         std::fs::write(file, object.as_os_str().as_bytes())?;
     }
-    let environment = set.environment.into_iter();
+    // The pipe that it names was that cargo's: rustc would warn, and evcxr would say that instead of its own complaint.
+    let environment = set.environment.into_iter().filter(|(name, _)| name != b"CARGO_MAKEFLAGS");
     let environment = environment.map(|(name, value)| (OsString::from_vec(name), OsString::from_vec(value)));
     compile(&args, || {
         let mut rustc = command(args.iter().cloned());
