@@ -69,7 +69,7 @@ impl Compiler {
     pub fn start(config: &Config) -> Result<Compiler, Diagnostic> {
         let failed = |error: std::io::Error| Diagnostic::error(format!("can't write the crate px: {error}"));
         let shared = config.cache.as_ref().map(CacheConfig::dependencies);
-        let root = dependencies::root(shared.as_deref(), &config.folder);
+        let root = dependencies::root(shared.as_deref(), &config.folder).map_err(failed)?;
         let px = crate::px::write_crate(&root).map_err(failed)?;
         let failed = |error: std::io::Error| Diagnostic::error(format!("can't start a thread: {error}"));
         dependencies::listen(&config.folder, config.building.clone()).map_err(failed)?;

@@ -39,21 +39,24 @@ const SETS: &str = "sets";
 /// What cargo builds, below the root, or below a set that was built while another one was.
 const TARGET: &str = "target";
 
-/// The folder for all sets: `shared` if nobody else can put code there, or else one of this kernel.
-pub(crate) fn root(shared: Option<&Path>, kernel: &Path) -> PathBuf {
+/// The folder for all sets, which is made if need be: `shared` if nobody else can put code there, or else one of this
+/// kernel.
+pub(crate) fn root(shared: Option<&Path>, kernel: &Path) -> io::Result<PathBuf> {
     let is_ours = |folder: &Path| -> io::Result<bool> {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         Ok(chorus_system::user::owns_alone(&std::fs::metadata(folder)?))
     };
-    match shared.map(|folder| (folder, is_ours(folder))) {
-        Some((folder, Ok(true))) => folder.to_owned(),
-        Some((folder, other)) => {
-            let why = other.err().map_or("others can write to it".to_owned(), |error| error.to_string());
-            tracing::warn!("dependencies aren't built in {}: {why}", folder.display());
-            kernel.join("dependencies")
-        }
-        None => kernel.join("dependencies"),
+    if let Some(folder) = shared {
+        let why = match is_ours(folder) {
+            Ok(true) => return Ok(folder.to_owned()),
+            Ok(false) => "others can write to it".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        tracing::warn!("dependencies aren't built in {}: {why}", folder.display());
     }
+    let own = kernel.join("dependencies");
+    std::fs::create_dir_all(&own)?;
+    Ok(own)
 }
 
 /// Tells the kernel of this folder, and its user, that its cells don't share their dependencies.
@@ -101,9 +104,11 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let [shared, kernel] = [(); 2].map(|()| tempfile::tempdir().unwrap());
         let folder = shared.path().join("dependencies");
-        assert_eq!(root(Some(&folder), kernel.path()), folder);
+        assert_eq!(root(Some(&folder), kernel.path()).unwrap(), folder);
         std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).unwrap();
-        assert_eq!(root(Some(&folder), kernel.path()), kernel.path().join("dependencies"));
-        assert_eq!(root(None, kernel.path()), kernel.path().join("dependencies"));
+        let own = kernel.path().join("dependencies");
+        assert_eq!(root(Some(&folder), kernel.path()).unwrap(), own);
+        assert_eq!(root(None, kernel.path()).unwrap(), own);
+        assert!(own.is_dir());
     }
 }
