@@ -71,6 +71,8 @@ impl Compiler {
         let shared = config.cache.as_ref().map(CacheConfig::dependencies);
         let root = dependencies::root(shared.as_deref(), &config.folder).map_err(failed)?;
         let px = crate::px::write_crate(&root).map_err(failed)?;
+        // Where completion looks for it.
+        std::os::unix::fs::symlink(&px, config.folder.join("px")).map_err(failed)?;
         let failed = |error: std::io::Error| Diagnostic::error(format!("can't start a thread: {error}"));
         dependencies::listen(&config.folder, config.building.clone()).map_err(failed)?;
         let evcxr = Starting::begin(config, &px, &root).map_err(failed)?;
