@@ -48,6 +48,8 @@ pub struct Compiler {
     pub(crate) standard: PathBuf,
     /// The dependencies that new cells are compiled with, once there are any.
     pub(crate) set: Option<Current>,
+    /// A hash of the file that dependencies take their versions from, if there is one.
+    pub(crate) versions_used: Option<[u8; 32]>,
     pub(crate) last_errors: Vec<Diagnostic>,
     /// Macros of other crates that turned out to define no items.
     expressions: BTreeSet<String>,
@@ -88,6 +90,7 @@ impl Compiler {
             reuse: Reuse::open(config.cache.as_ref()),
             standard: standard_library(None)?,
             set: None,
+            versions_used: None,
             last_errors: Vec::new(),
             expressions: BTreeSet::new(),
         })
@@ -237,7 +240,8 @@ impl Compiler {
     }
 
     pub(crate) fn surroundings(&self) -> Surroundings<'_> {
-        Surroundings { standard: &self.standard, set: self.set.as_ref() }
+        let versions = self.versions_used.as_ref();
+        Surroundings { standard: &self.standard, set: self.set.as_ref(), versions }
     }
 
     /// What an object that takes its dependencies from this library needs to be loaded before it.

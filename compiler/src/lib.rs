@@ -37,6 +37,7 @@ mod toolchain;
 mod tools;
 mod trial;
 mod types;
+mod versions;
 mod wording;
 mod work;
 

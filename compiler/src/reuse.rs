@@ -32,6 +32,8 @@ pub(crate) struct Surroundings<'a> {
     pub standard: &'a Path,
     /// The dependencies.
     pub set: Option<&'a Current>,
+    /// A hash of the versions that dependencies are to have.
+    pub versions: Option<&'a [u8; 32]>,
 }
 
 /// A cell's place in the cache.
@@ -194,6 +196,7 @@ impl Reuse {
         let mut hasher = self.surroundings.clone();
         add(&mut hasher, surroundings.standard.as_os_str().as_encoded_bytes());
         add(&mut hasher, surroundings.set.and_then(Current::id).unwrap_or_default());
+        add(&mut hasher, surroundings.versions.map_or(&[], |hash| hash.as_slice()));
         let settings = effective(shared.settings(0));
         if !settings.iter().all(|setting| is_reproducible(setting)) {
             return None;

@@ -193,3 +193,28 @@ def test_what_was_removed_is_built_again(installed, tmp_path, monkeypatch, choru
         assert said(kernel, "log::max_level() as usize").split()[-1] == "0"
         assert json.loads(chorus("cache", "info", "--json", env=env).stdout)["dependencies"]["sets"] == 1
     shutil.rmtree(tmp_path / "cache")
+
+
+def test_versions_go_with_a_file(cache, tmp_path):
+    old = ':offline 1\n:dep hashbrown = { version = "0.14", default-features = false }'
+    any_of_them = ':offline 1\n:dep hashbrown = { version = ">=0.14", default-features = false }'
+    lock = tmp_path / "versions.lock"
+    with start_kernel(cwd=tmp_path) as kernel:
+        assert "there are no dependencies" in kernel.run("%deps lock versions.lock").failed().text
+        assert "No dependencies" in said(kernel, "%deps")
+        said(kernel, old)
+        assert "hashbrown 0.14." in said(kernel, "%deps")
+        assert "Wrote the versions to versions.lock" in said(kernel, "%deps lock versions.lock")
+        assert "has dependencies already" in kernel.run("%deps use versions.lock").failed().text
+    with start_kernel(cwd=tmp_path) as kernel:
+        said(kernel, any_of_them)
+        assert "hashbrown 0.14." not in said(kernel, "%deps")
+    with start_kernel(cwd=tmp_path) as kernel:
+        assert "nothing.lock" in kernel.run("%deps use nothing.lock").failed().text
+        (tmp_path / "bad.lock").write_text("no versions")
+        assert "isn't a Cargo.lock" in kernel.run("%deps use bad.lock").failed().text
+        assert "take their versions from versions.lock" in said(kernel, "%deps use versions.lock")
+        said(kernel, any_of_them)
+        assert "hashbrown 0.14." in said(kernel, "%deps")
+        assert said(kernel, "hashbrown::HashSet::<u8, std::hash::RandomState>::default().len()") == "0"
+    assert "hashbrown" in lock.read_text()

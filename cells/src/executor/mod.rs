@@ -2,6 +2,7 @@
 
 mod building;
 mod clusters;
+mod deps;
 mod expression;
 mod files;
 mod maps;
@@ -257,6 +258,7 @@ impl Executor {
                 self.wishes.push(Wish::NextInput(text));
             }
             Command::Who(who) => self.who(who.types, request).await?,
+            Command::Deps(command) => self.deps(command, request).await?,
             Command::Snapshot(command) => self.snapshot_command(command, publisher).await,
             Command::Help(name) => publisher.stream("stdout", &name.help()).await,
             Command::Page(name) => self.wishes.push(Wish::Page(name.help())),

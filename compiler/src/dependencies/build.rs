@@ -2,7 +2,7 @@
 
 use super::progress::{Building, Teller, read};
 use super::set::{Set, made_for, used};
-use super::{SETS, TARGET, link, room};
+use super::{SETS, TARGET, VERSIONS, link, room};
 use crate::reuse::add;
 use crate::tools::{self, command};
 use std::ffi::OsString;
@@ -32,11 +32,15 @@ pub(crate) fn ready(root: &Path, kernel: &Path, call: &[OsString]) -> io::Result
     let made_for = made_for(&manifest, &compiler()?, &args);
     let fits = |folder: &PathBuf| Set::read(folder).filter(|set| set.made_for == made_for);
     let used = used(kernel);
-    // The versions are those of the set before, if there is one.
-    let lock = used.last().and_then(|folder| fs::read(folder.join("Cargo.lock")).ok()).unwrap_or_default();
-    let own = [root.join(SETS).join(id(&made_for, &lock)), root.join(SETS).join(id(&made_for, b""))];
-    let known = used.iter().rev().chain(&own).find_map(|folder| Some((folder.clone(), fits(folder)?)));
-    let [own, _] = own;
+    // The versions are those of the set before, if there is one. px alone has none.
+    let lock = match used.last() {
+        _ if super::names(&manifest).all(|name| name == "px") => None,
+        Some(folder) => fs::read(folder.join("Cargo.lock")).ok(),
+        None => fs::read(kernel.join(VERSIONS)).ok(),
+    };
+    let lock = lock.unwrap_or_default();
+    let own = root.join(SETS).join(id(&made_for, &lock));
+    let known = used.iter().rev().chain([&own]).find_map(|folder| Some((folder.clone(), fits(folder)?)));
     let (folder, set) = match known {
         Some(known) => known,
         None => {

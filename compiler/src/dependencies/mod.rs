@@ -32,6 +32,8 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
+/// The versions that a kernel's first dependencies are to have, in its folder, if its user has said so.
+pub(crate) const VERSIONS: &str = ".chorus-versions";
 /// For the tools: where sets are.
 pub(crate) const ROOT: &str = "CHORUS_DEPENDENCIES";
 /// Where the sets are, below the root.

@@ -4,6 +4,7 @@ mod autopx;
 mod bash;
 mod cancel;
 mod cluster;
+mod deps;
 mod file;
 mod gather;
 mod load;
@@ -27,9 +28,9 @@ mod whos;
 mod writefile;
 
 pub use self::{
-    autopx::AutoPx, cancel::Cancel, cluster::ClusterCommand, load::Load, lsmagic::LsMagic, px::Px, px::PxOptions,
-    pxconfig::PxDefaults, pxresult::PxResult, script::Input, script::Script, snapshot::SnapshotCommand, tasks::Tasks,
-    time::Time, timeit::TimeIt, timeit::TimeItFlags, who::Who, writefile::WriteFile,
+    autopx::AutoPx, cancel::Cancel, cluster::ClusterCommand, deps::DepsCommand, load::Load, lsmagic::LsMagic, px::Px,
+    px::PxOptions, pxconfig::PxDefaults, pxresult::PxResult, script::Input, script::Script, snapshot::SnapshotCommand,
+    tasks::Tasks, time::Time, timeit::TimeIt, timeit::TimeItFlags, who::Who, writefile::WriteFile,
 };
 pub use map::{Data, End, Map, MapOptions, OnError};
 pub use transfer::{Carried, Transfer, Way};
@@ -99,6 +100,8 @@ magics! {
     Load(Load): Load;
     /// List the variables.
     Who(Who): who::Flags, whos::Whos;
+    /// Show the dependencies, or keep their versions.
+    Deps(DepsCommand): deps::Flags;
     /// Say whether variables outlive a worker that dies.
     Snapshot(SnapshotCommand): snapshot::Flags;
     /// Show [`list`](crate::list).
