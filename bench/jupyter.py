@@ -69,10 +69,10 @@ class Kernel:
     def run(self, code):
         return self.run_all([code])[0]
 
-    def run_all(self, codes):
+    def run_all(self, codes, timeout=CELL_TIMEOUT):
         """Sends all cells at once, as front ends do for "Run All", and waits for their ends."""
         cells = [self._ask(code, self.client.execute(code, allow_stdin=False, stop_on_error=False)) for code in codes]
-        self._pump(cells, needs_idle=True, timeout=CELL_TIMEOUT)
+        self._pump(cells, needs_idle=True, timeout=timeout)
         return cells
 
     def family(self):
