@@ -26,9 +26,8 @@ pub(crate) enum Ready {
 /// and arguments. The kernel finds it as its current one.
 pub(crate) fn ready(root: &Path, kernel: &Path, call: &[OsString]) -> io::Result<Ready> {
     let manifest = fs::read_to_string(kernel.join("Cargo.toml")).map_err(of("Cargo.toml"))?;
-    let args: Vec<OsString> =
-        call.iter().skip(1).filter(|arg| *arg != "--offline" && *arg != "check").cloned().collect();
-    let args: Vec<OsString> = args.into_iter().filter(|arg| *arg != "build").collect();
+    let counts = |arg: &&OsString| !["build", "check", "--offline"].iter().any(|other| *arg == other);
+    let args: Vec<OsString> = call.iter().skip(1).filter(counts).cloned().collect();
     let made_for = made_for(&manifest, &compiler()?, &args);
     let fits = |folder: &PathBuf| Set::read(folder).filter(|set| set.made_for == made_for);
     let used = used(kernel);
