@@ -18,8 +18,8 @@ use crate::definitions::prefix::release_calls;
 use crate::dependencies::{self, Current, Library, Ready, Set};
 use crate::reuse::add;
 use crate::rustc::{
-    IDENTITY, TOOLCHAIN, add_line_tables, add_toolchain, compile_once, fix_identity, for_kernel, is_crate, object,
-    source,
+    IDENTITY, TOOLCHAIN, add_line_tables, add_toolchain, compile_in_parallel, compile_once, fix_identity, for_kernel,
+    is_crate, object, source,
 };
 use crate::setting::Setting;
 use crate::toolchain::{find_program, users_path};
@@ -172,7 +172,10 @@ fn build(call: &[OsString]) -> io::Result<()> {
         std::process::exit(0);
     }
     let is_check = call.iter().any(|arg| arg == "check");
-    let args = for_kernel(set.command.into_iter().map(OsString::from_vec).collect(), &kernel, is_check)?;
+    let mut args = for_kernel(set.command.into_iter().map(OsString::from_vec).collect(), &kernel, is_check)?;
+    if set.library.is_some() {
+        compile_in_parallel(&mut args);
+    }
     let args = prepare(args, set.library.as_ref())?;
     if let (Some(file), Some(object)) = (std::env::var_os(OBJECT_PATH), object(&args)) {
         std::fs::write(file, object.as_os_str().as_bytes())?;
