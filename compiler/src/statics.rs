@@ -53,10 +53,8 @@ pub(crate) fn share(source: &str, versions: impl Fn() -> String, toolchain: &[u8
 /// What `Cargo.lock` says of each package, by the crate's name.
 fn packages(lock: &str) -> BTreeMap<String, Vec<&str>> {
     let mut packages: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-    for package in lock.split("[[package]]").skip(1) {
-        let name = package.lines().find_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'));
-        let about = package.find("dependencies = ").map_or(package, |at| &package[..at]);
-        packages.entry(name.unwrap_or_default().replace('-', "_")).or_default().push(about);
+    for package in crate::versions::packages(lock) {
+        packages.entry(package.name.replace('-', "_")).or_default().push(package.about);
     }
     packages
 }

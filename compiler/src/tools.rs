@@ -15,7 +15,7 @@
 //! dependency doesn't make variables of the user's types unreadable.
 
 use crate::definitions::prefix::release_calls;
-use crate::dependencies::{self, Current, Library, Ready, Set};
+use crate::dependencies::{self, Current, Failed, Library, Set};
 use crate::reuse::add;
 use crate::rustc::{
     IDENTITY, TOOLCHAIN, add_line_tables, add_toolchain, compile_in_parallel, compile_once, fix_identity, for_kernel,
@@ -155,13 +155,12 @@ fn build(call: &[OsString]) -> io::Result<()> {
             set
         }
         None => match dependencies::ready(&root, &kernel, call)? {
-            Ready::Set(set) => {
-                let current = Current::read(&kernel).ok_or_else(|| io::Error::other("the dependencies are gone"))?;
-                let notes = Notes { state, set: current.set };
+            Ok((folder, set)) => {
+                let notes = Notes { state, set: folder };
                 std::fs::write(NOTES, postcard::to_allocvec(&notes).map_err(io::Error::other)?)?;
                 set
             }
-            Ready::Failed { status, stdout, stderr } => {
+            Err(Failed { status, stdout, stderr }) => {
                 io::stdout().write_all(&stdout)?;
                 io::stderr().write_all(&stderr)?;
                 std::process::exit(status);

@@ -19,13 +19,13 @@ impl Compiler {
             _ => None,
         });
         let versions = settings.filter_map(|name| {
-            let versions: Vec<&str> = all.iter().filter(|(other, _)| *other == name).map(|(_, it)| *it).collect();
+            let versions: Vec<&str> = all.iter().filter(|it| it.name == name).map(|it| it.version).collect();
             (!versions.is_empty()).then(|| format!("{name} {}\n", versions.join(", ")))
         });
         let mut lines: Vec<String> = versions.collect();
         lines.sort_unstable();
         lines.dedup();
-        let crates = all.iter().filter(|(name, _)| !matches!(*name, "ctx" | "px")).count();
+        let crates = all.iter().filter(|it| !matches!(it.name, "ctx" | "px")).count();
         let place = self.set.as_ref().map(|set| format!("{crates} crates in all, built in {}\n", set.set.display()));
         format!("{}\n\n{}{}", asked.join("\n"), lines.concat(), place.unwrap_or_default())
     }
@@ -50,15 +50,21 @@ impl Compiler {
     }
 }
 
-/// The names and versions in a `Cargo.lock`.
-fn packages(lock: &str) -> Vec<(&str, &str)> {
-    let value = |package: &str, key: &str| -> Option<(usize, usize)> {
-        let at = package.find(&format!("\n{key} = \""))? + key.len() + 5;
-        Some((at, at + package[at..].find('"')?))
-    };
+/// A crate in a `Cargo.lock`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Package<'a> {
+    pub name: &'a str,
+    version: &'a str,
+    /// All that is said of it, but for what it depends on.
+    pub about: &'a str,
+}
+
+/// The crates in a `Cargo.lock`.
+pub(crate) fn packages(lock: &str) -> Vec<Package<'_>> {
     let named = lock.split("[[package]]").skip(1).filter_map(|package| {
-        let ((from, to), (begin, end)) = (value(package, "name")?, value(package, "version")?);
-        Some((&package[from..to], &package[begin..end]))
+        let about = package.find("dependencies = ").map_or(package, |at| &package[..at]);
+        let value = |key: &str| about.lines().find_map(|line| line.strip_prefix(key)?.strip_suffix('"'));
+        Some(Package { name: value("name = \"")?, version: value("version = \"")?, about })
     });
     named.collect()
 }
@@ -71,7 +77,8 @@ mod tests {
     fn versions_are_read() {
         let lock = "version = 4\n\n[[package]]\nname = \"a-b\"\nversion = \"1.2.3\"\nsource = \"r\"\n\n\
                     [[package]]\nname = \"c\"\nversion = \"0.1.0\"\ndependencies = [\n \"a-b\",\n]\n";
-        assert_eq!(packages(lock), [("a-b", "1.2.3"), ("c", "0.1.0")]);
+        let found: Vec<_> = packages(lock).into_iter().map(|it| (it.name, it.version)).collect();
+        assert_eq!(found, [("a-b", "1.2.3"), ("c", "0.1.0")]);
         for text in ["", "[[package]]", "[[package]]\nname = \"a", "{\"version\": 1}"] {
             assert!(packages(text).is_empty(), "{text}");
         }

@@ -11,20 +11,16 @@ use std::io::{self, BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
-/// What came of it.
-pub(crate) enum Ready {
-    Set(Set),
-    /// cargo failed, with this exit status, and this is what it said.
-    Failed {
-        status: i32,
-        stdout: Vec<u8>,
-        stderr: Vec<u8>,
-    },
+/// cargo failed, and this is what it said.
+pub(crate) struct Failed {
+    pub status: i32,
+    pub stdout: Vec<u8>,
+    pub stderr: Vec<u8>,
 }
 
 /// The set for the manifest in `kernel`, a kernel's folder, built below `root` if it isn't there. `call` is cargo's path
-/// and arguments. The kernel finds it as its current one.
-pub(crate) fn ready(root: &Path, kernel: &Path, call: &[OsString]) -> io::Result<Ready> {
+/// and arguments. The kernel finds it as its current one. Returns the set's folder, too.
+pub(crate) fn ready(root: &Path, kernel: &Path, call: &[OsString]) -> io::Result<Result<(PathBuf, Set), Failed>> {
     let manifest = fs::read_to_string(kernel.join("Cargo.toml")).map_err(of("Cargo.toml"))?;
     let counts = |arg: &&OsString| !["build", "check", "--offline"].iter().any(|other| *arg == other);
     let args: Vec<OsString> = call.iter().skip(1).filter(counts).cloned().collect();
@@ -33,7 +29,7 @@ pub(crate) fn ready(root: &Path, kernel: &Path, call: &[OsString]) -> io::Result
     let used = used(kernel);
     // The versions are those of the set before, if there is one. px alone has none.
     let lock = match used.last() {
-        _ if super::names(&manifest).all(|name| name == "px") => None,
+        _ if !super::has_any(&manifest) => None,
         Some(folder) => fs::read(folder.join("Cargo.lock")).ok(),
         None => fs::read(kernel.join(VERSIONS)).ok(),
     };
@@ -45,8 +41,8 @@ pub(crate) fn ready(root: &Path, kernel: &Path, call: &[OsString]) -> io::Result
         None => {
             let build = Build { root, kernel, folder: &own, call };
             match build.run(&manifest, &lock, made_for)? {
-                Ready::Set(set) => (own, set),
-                failed => return Ok(failed),
+                Ok(set) => (own, set),
+                Err(failed) => return Ok(Err(failed)),
             }
         }
     };
@@ -55,7 +51,7 @@ pub(crate) fn ready(root: &Path, kernel: &Path, call: &[OsString]) -> io::Result
     current.write(kernel)?;
     // rust-analyzer is to read the same versions.
     fs::copy(folder.join("Cargo.lock"), kernel.join("Cargo.lock")).map_err(of("the versions"))?;
-    Ok(Ready::Set(set))
+    Ok(Ok((folder, set)))
 }
 
 /// What the compiler says of itself.
@@ -88,12 +84,10 @@ struct Build<'a> {
 }
 
 impl Build<'_> {
-    fn run(&self, manifest: &str, lock: &[u8], made_for: [u8; 32]) -> io::Result<Ready> {
+    fn run(&self, manifest: &str, lock: &[u8], made_for: [u8; 32]) -> io::Result<Result<Set, Failed>> {
         let Build { root, folder, .. } = *self;
         fs::create_dir_all(folder.join("src"))?;
-        // px alone is no dependency of the user's.
-        let is_told = super::names(manifest).any(|name| name != "px");
-        let teller = Teller::new(self.kernel, is_told);
+        let teller = Teller::new(self.kernel, super::has_any(manifest));
         let lock_file = fs::File::create(folder.join("lock")).map_err(of("its lock"))?;
         if lock_file.try_lock().is_err() {
             teller.tell(&Building::Says("waiting for another notebook, which builds them".into()));
@@ -101,7 +95,7 @@ impl Build<'_> {
         }
         if let Some(set) = Set::read(folder).filter(|set| set.made_for == made_for) {
             teller.tell(&Building::Over);
-            return Ok(Ready::Set(set));
+            return Ok(Ok(set));
         }
         let id = folder.file_name().unwrap_or_default().to_string_lossy();
         // cargo tells packages by their versions and not by their places.
@@ -119,7 +113,7 @@ impl Build<'_> {
         let (stdout, stderr) = listen(&mut child, &teller)?;
         let status = child.wait()?;
         if !status.success() {
-            return Ok(Ready::Failed { status: status.code().unwrap_or(1), stdout, stderr });
+            return Ok(Err(Failed { status: status.code().unwrap_or(1), stdout, stderr }));
         }
         let note = tools::Note::take(folder).map_err(of("cargo didn't call rustc for a cell"))?;
         teller.tell(&Building::Says("linking them".into()));
@@ -132,7 +126,7 @@ impl Build<'_> {
         set.write(folder).map_err(of("the set of dependencies"))?;
         teller.tell(&Building::Over);
         room::make(root, folder);
-        Ok(Ready::Set(set))
+        Ok(Ok(set))
     }
 
     fn cargo(&self, target: &Path) -> std::process::Command {

@@ -13,21 +13,21 @@ use std::process::Command;
 /// Says that the program is started as a linker, and names the one that does it.
 const LINKER: &str = "CHORUS_LINKER";
 
-/// The crates that a call of rustc is given, but for px, `local` ones and macros: their names, and the whole values.
-fn crates<'a>(args: &'a [OsString], local: &'a [String]) -> impl Iterator<Item = (&'a str, &'a OsString)> {
+/// The names of the crates that a call of rustc is given, but for px, `local` ones and macros.
+fn crates<'a>(args: &'a [OsString], local: &'a [String]) -> impl Iterator<Item = &'a str> {
     let values = args.windows(2).filter(|pair| pair[0] == "--extern").map(|pair| &pair[1]);
     let named = values.filter_map(|value| {
         let (name, path) = value.to_str()?.split_once('=')?;
         let name = name.rsplit_once(':').map_or(name, |(_, name)| name);
-        path.ends_with(".rlib").then_some((name, value))
+        path.ends_with(".rlib").then_some(name)
     });
-    named.filter(|(name, _)| *name != "px" && !local.iter().any(|local| local == name))
+    named.filter(|name| *name != "px" && !local.iter().any(|local| local == name))
 }
 
 /// Links a library of the crates of `cell`, rustc's path and arguments for a cell, in `folder`. `id` tells it from others.
 /// `None` if there is nothing to link.
 pub(crate) fn link(cell: &[OsString], folder: &Path, id: &str, local: &[String]) -> io::Result<Option<Library>> {
-    let text: String = crates(cell, local).map(|(name, _)| format!("pub extern crate {name};\n")).collect();
+    let text: String = crates(cell, local).map(|name| format!("pub extern crate {name};\n")).collect();
     if text.is_empty() {
         return Ok(None);
     }
@@ -55,10 +55,7 @@ pub(crate) fn link(cell: &[OsString], folder: &Path, id: &str, local: &[String])
         }
     };
     // Code of C libraries is exported too, for what is inlined into cells. A library without is better than none.
-    rustc(true).or_else(|error| {
-        tracing::warn!("dependencies are linked without exporting C: {error}");
-        rustc(false)
-    })?;
+    rustc(true).or_else(|_| rustc(false))?;
     fs::rename(&new, &path)?;
     Ok(Some(Library { name, path }))
 }
@@ -150,7 +147,7 @@ mod tests {
              --extern priv:mine=/t/libmine-4.rlib --extern noprelude:other=/t/libo.rlib --extern proc_macro",
         );
         let local = ["mine".to_owned()];
-        assert_eq!(crates(&call, &local).map(|(name, _)| name).collect::<Vec<_>>(), ["log", "other"]);
+        assert_eq!(crates(&call, &local).collect::<Vec<_>>(), ["log", "other"]);
     }
 
     #[test]

@@ -19,7 +19,7 @@ mod progress;
 mod room;
 mod set;
 
-pub(crate) use build::{Ready, ready};
+pub(crate) use build::{Failed, ready};
 pub(crate) use link::{become_linker, link};
 pub use progress::Building;
 pub use progress::Told;
@@ -78,9 +78,9 @@ pub(crate) fn local(manifest: &str) -> Vec<String> {
     named.map(|(name, _)| name.replace('-', "_")).collect()
 }
 
-/// The names of a manifest's dependencies.
-fn names(manifest: &str) -> impl Iterator<Item = &str> {
-    dependencies(manifest).map(|(name, _)| name)
+/// Whether the manifest has any dependency of the user's, which px isn't.
+fn has_any(manifest: &str) -> bool {
+    dependencies(manifest).any(|(name, _)| name != "px")
 }
 
 /// The names and the values of a manifest's dependencies, which are its last section. evcxr writes one a line.

@@ -59,16 +59,17 @@ fn trim(root: &Path, current: &Path, limit: u64, in_use: SystemTime) -> io::Resu
     let mut total = size(root)?;
     let mut found = sets(root);
     found.sort_by_key(|found| found.used);
-    let mut kept = Vec::new();
+    let mut kept: Vec<Found> = Vec::new();
     let mut removed = false;
-    for found in found {
+    let mut rest = found.into_iter();
+    while let Some(found) = rest.next() {
         if total <= limit || found.used > in_use || found.folder == current {
             kept.push(found);
             continue;
         }
-        let others = sets(root).into_iter().filter(|other| other.folder != found.folder);
-        let needed: HashSet<PathBuf> = others.flat_map(|other| other.set.files).collect();
-        for file in found.set.files.iter().filter(|file| !needed.contains(*file)) {
+        let others = kept.iter().chain(rest.as_slice());
+        let needed: HashSet<&PathBuf> = others.flat_map(|other| &other.set.files).collect();
+        for file in found.set.files.iter().filter(|file| !needed.contains(file)) {
             let data = fs::metadata(file);
             // cargo builds what isn't there.
             if data.as_ref().is_ok_and(fs::Metadata::is_dir) {
