@@ -192,6 +192,27 @@ def floor(home, repetitions):
     return rows
 
 
+def large(home, repetitions):
+    """What does a new cell cost where there are many definitions and variables, and where there are none?"""
+    from notebooks import DEFINITIONS_AND_VARIABLES, IN_BOTH, fresh
+
+    what = "new cells among 200 definitions and 200 variables"
+    much, little = row(f"three {what}", "ms"), row("the same in an empty notebook", "ms")
+    share = row(f"{what}, divided by those of an empty notebook", "", most=1.5)
+    for side in SIDES:
+        with home.start(side) as full, home.start(side) as empty:
+            for cell in full.run_all(DEFINITIONS_AND_VARIABLES):
+                cell.expect()
+            # The first round warms both up.
+            for i in range(repetitions + 1):
+                for kernel, times, turn in ((full, much, 2 * i), (empty, little, 2 * i + 1)):
+                    took = sum(kernel.run(fresh(text, turn)).expect().milliseconds for text in IN_BOTH)
+                    if i > 0:
+                        times[side].append(took)
+        share[side].append(statistics.median(much[side]) / statistics.median(little[side]))
+    return [much, little, share]
+
+
 def load():
     return statistics.median(os.getloadavg())
 
@@ -199,7 +220,7 @@ def load():
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeat", type=float, default=1.0, metavar="X", help="times the usual repetitions")
-    parser.add_argument("--only", metavar="A,B", help="of: cells, start, notebook, floor")
+    parser.add_argument("--only", metavar="A,B", help="of: cells, start, notebook, large, floor")
     parser.add_argument("--release", action="store_true", help="build and measure Chorus with the release profile")
     parser.add_argument("--json", type=pathlib.Path, default=ROOT / "target/bench-kernel.json", metavar="FILE")
     options = parser.parse_args()
@@ -207,7 +228,7 @@ def main():
 
     import versus
 
-    known = ["cells", "start", "notebook", "floor"]
+    known = ["cells", "start", "notebook", "large", "floor"]
     parts = options.only.split(",") if options.only else known
     if unknown := set(parts) - set(known):
         parser.error(f"no part {', '.join(sorted(unknown))}: there are {', '.join(known)}")
@@ -229,6 +250,8 @@ def main():
                 results["rest"] += start(home, times(5))
             elif part == "notebook":
                 results["rest"] += restart_and_run_all(home, times(3))
+            elif part == "large":
+                results["rest"] += large(home, times(7))
             elif part == "floor":
                 results["floor"] = floor(home, times(15))
             # So that what was measured stays when a later part fails.

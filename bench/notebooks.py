@@ -58,5 +58,23 @@ NOTEBOOK = [
 """A notebook as people write them: definitions, data, results, prints."""
 
 
+VALUES = ("{i}_i64", "{i}.5_f64", 'String::from("{i}")', "vec![1, 2, {i}]")
+
+
+def _ten(first):
+    """Five functions and five structs in one cell, ten variables in the next."""
+    numbers = range(first, first + 10)
+    function = "fn times{i}(x: i64) -> i64 {{\n    x * {i}\n}}"
+    struct = "#[derive(Debug, Clone)]\nstruct Pair{i} {{\n    a: i64,\n    b: f64,\n}}"
+    yield "\n".join((function if i % 2 else struct).format(i=i) for i in numbers)
+    yield "\n".join(f"let value{i} = {VALUES[i % len(VALUES)].format(i=i)};" for i in numbers)
+
+
+DEFINITIONS_AND_VARIABLES = [cell for first in range(0, 200, 10) for cell in _ten(first)]
+"""200 of each."""
+
+IN_BOTH = [CELLS["`let`"], CELLS["`println!`"], CELLS["an expression"]]
+
+
 def fresh(text, repetition):
     return text.format(i=100 + repetition)
