@@ -26,6 +26,7 @@ mod redefined;
 mod relay;
 mod reuse;
 mod rewrite;
+mod runtime;
 mod rustc;
 mod setting;
 mod settings;

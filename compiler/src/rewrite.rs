@@ -57,7 +57,26 @@ pub(crate) fn rewrite(source: &str) -> Option<String> {
             *line = "";
         }
     }
-    Some(lines.join("\n") + "\n")
+    // rustc refuses the name of the type of what never ends, such as a task with a loop in it.
+    let never = |line: &&str| line.contains('!') && variable(line).is_some();
+    let named: Vec<String> =
+        lines.iter().map(|line| if never(line) { with_never(line) } else { (*line).to_owned() }).collect();
+    Some(named.join("\n") + "\n")
+}
+
+/// A line about a variable whose type may have `!` in it.
+fn with_never(line: &str) -> String {
+    let Some((before, rest)) = line.split_once(NAME_BEGINS) else { return line.to_owned() };
+    let mut text = String::new();
+    let mut rest_of_type = before.chars().peekable();
+    while let Some(c) = rest_of_type.next() {
+        let is_macro = matches!(rest_of_type.peek(), Some('(' | '[' | '{'));
+        match c {
+            '!' if !is_macro => text.push_str("evcxr_internal_runtime::Never"),
+            _ => text.push(c),
+        }
+    }
+    text + NAME_BEGINS + rest
 }
 
 /// What evcxr has checked when it can't tell a variable's type; its own complaint goes before that about the variable.
@@ -185,6 +204,16 @@ u8>>(stringify!(long), long);
         let mut names: Vec<&str> = taken(&text).into_iter().collect();
         names.sort_unstable();
         assert_eq!(names, ["b", "c", "r#type"]);
+    }
+
+    #[test]
+    fn a_type_that_ends_never_has_a_name() {
+        let source = SOURCE.replace("<u8>(stringify!(c))", "<Task<fn(M![u8]) -> !>>(stringify!(c))");
+        let text = rewrite(&source).unwrap();
+        let line = text.lines().find(|line| line.starts_with("let c = ")).unwrap();
+        let expected = "take_variable::<Task<fn(M![u8]) -> evcxr_internal_runtime::Never>>(stringify!(c));";
+        assert_eq!(line.split_once('.').unwrap().1, expected);
+        assert_eq!(text.matches("Never").count(), 1);
     }
 
     #[test]

@@ -275,6 +275,7 @@ fn wrap(mut args: Vec<OsString>) -> io::Result<()> {
 /// The library of the dependencies of a kernel that builds them itself.
 fn own_library(args: &[OsString], kernel: &Path) -> io::Result<Option<Library>> {
     let mut hasher = blake3::Hasher::new();
+    dependencies::TEXTS.iter().for_each(|text| add(&mut hasher, text.as_bytes()));
     args.windows(2).filter(|pair| pair[0] == "--extern").for_each(|pair| add(&mut hasher, pair[1].as_bytes()));
     args.iter()
         .filter(|arg| arg.as_bytes().starts_with(TOOLCHAIN.as_bytes()))
@@ -360,6 +361,10 @@ fn prepare(mut args: Vec<OsString>, library: Option<&Library>) -> io::Result<Vec
     let Some(path) = source(&args).map(Path::to_owned) else { return Ok(args) };
     let source = std::fs::read_to_string(&path)?;
     let cheaper = crate::rewrite::rewrite(&source);
+    let runtime = library.filter(|library| library.has_runtime);
+    let with_runtime =
+        runtime.and_then(|library| crate::runtime::with(cheaper.as_ref().unwrap_or(&source), &library.name));
+    let cheaper = with_runtime.or(cheaper);
     let released = release_calls(cheaper.as_ref().unwrap_or(&source));
     let rewritten = released.or(cheaper);
     let rewritten = match library {
@@ -432,7 +437,7 @@ mod tests {
         assert_eq!(prepare(call(&source), None).unwrap()[3], "--emit=dep-info,obj");
         assert!(folder.path().join("libctx.so").exists());
         std::fs::write(&source, "fn f() {}\n").unwrap();
-        let library = Library { name: "deps".into(), path: "/l/libdeps.so".into() };
+        let library = Library { name: "deps".into(), path: "/l/libdeps.so".into(), has_runtime: false };
         let with_library = prepare(call(&source), Some(&library)).unwrap();
         assert_eq!(with_library.last(), Some(&"deps=/l/libdeps.so".into()));
         assert_eq!(std::fs::read_to_string(&source).unwrap(), "fn f() {}\nextern crate deps as _;\n");

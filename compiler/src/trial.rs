@@ -25,6 +25,10 @@ use crate::work::{Done, Work};
 use chorus_syntax::{Cell, Nature, words};
 use std::collections::BTreeSet;
 
+/// The codes of mistakes that no definition beside those that a cell reaches could mend: its names are known, and the types
+/// don't fit, or values are borrowed or moved as they can't be.
+const OWN: [&str; 10] = ["E0308", "E0381", "E0382", "E0384", "E0499", "E0502", "E0505", "E0506", "E0596", "E0597"];
+
 /// A text that evcxr refused.
 pub(crate) struct Failed {
     pub error: evcxr::Error,
@@ -65,7 +69,9 @@ impl Compiler {
             if self.interrupter.was_asked() {
                 return Err(Failure::Interrupted);
             }
-            if reach.take().is_some_and(|reach| reach.len() < self.shared.current().len()) {
+            if reach.take().is_some_and(|reach| reach.len() < self.shared.current().len())
+                && !is_cells_own(&failed.error)
+            {
                 continue;
             }
             if let Some(typed) = self.ask(&failed, work) {
@@ -297,6 +303,12 @@ impl Compiler {
 }
 
 /// Whether rustc only refuses that types are moved.
+/// Whether all that rustc says is of [`OWN`].
+fn is_cells_own(error: &evcxr::Error) -> bool {
+    let evcxr::Error::CompilationErrors(errors) = error else { return false };
+    errors.iter().all(|error| error.code().is_some_and(|code| OWN.contains(&code)))
+}
+
 fn is_unmovable(error: &evcxr::Error) -> bool {
     let evcxr::Error::CompilationErrors(errors) = error else { return false };
     errors.iter().any(|error| error.message().contains(UNMOVABLE))

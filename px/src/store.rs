@@ -14,6 +14,18 @@ pub const VARIABLE_CHANGED_TYPE: &str = "EVCXR_VARIABLE_CHANGED_TYPE:";
 /// Is printed when `?` ended a cell.
 pub const USER_ERROR_OCCURRED: &str = "EVCXR_ERROR_OCCURRED";
 
+/// The type that is written `!`, whose name Rust hides: that of what never ends.
+pub type Never = <fn() -> ! as Returns>::Output;
+
+/// What a function returns.
+pub trait Returns {
+    type Output;
+}
+
+impl<T> Returns for fn() -> T {
+    type Output = T;
+}
+
 /// Values by name.
 pub struct VariableStore {
     values: HashMap<String, Box<dyn Any>>,

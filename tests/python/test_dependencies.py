@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import shutil
 
 import pytest
@@ -88,6 +89,37 @@ def test_a_task_goes_on_in_the_next_cell(cache):
             "    41 + 1\n});\ntokio::task::yield_now().await;",
         )
         assert said(kernel, "task.await.unwrap()") == "42"
+
+
+def test_tokio_has_one_runtime_in_every_kind_of_cell(cache):
+    alive = "tokio::runtime::Handle::current().metrics().num_alive_tasks()"
+    with start_kernel() as kernel:
+        said(kernel, TOKIO)
+        # Nothing was awaited yet. The type of a loop's end has a name that only a nightly compiler takes.
+        endless = "let task = tokio::spawn(async { loop { tokio::time::sleep(std::time::Duration::from_millis(5)).await } });"
+        said(kernel, endless)
+        assert said(kernel, "task.is_finished()") == "false"
+        # With another library of the same crates it is still the same.
+        said(kernel, ':dep log = "0.4"')
+        assert said(kernel, f"{alive} + log::max_level() as usize") == "1"
+        assert said(kernel, f"tokio::task::yield_now().await; {alive}") == "1"
+        assert said(kernel, "task.abort(); task.await.unwrap_err().is_cancelled()") == "true"
+        said(kernel, "%cluster start -n 2")
+        said(kernel, f"%%px\n{endless}")
+        assert "1" in said(kernel, f"%px {alive}")
+
+
+def test_random_numbers_do_not_come_again_after_a_restore(cache):
+    with start_kernel() as kernel:
+        said(kernel, ':offline 1\n:dep rand = "0.10"')
+        said(kernel, "use rand::prelude::*;\nlet mut kept = rand::rng();\nlet zero = kept.random::<u8>() as u128 * 0;")
+        numbers = "(0..3).map(|_| kept.random::<u128>()).collect::<Vec<_>>()"
+        given = []
+        for end in ("std::process::exit(1);", "std::process::abort();", ""):
+            reply = kernel.run(f'println!("{{:?}} {{}}", {numbers}, zero); {end}')
+            assert reply.content["status"] == ("error" if end else "ok")
+            given += re.findall(r"\d{20,}", reply.stdout)
+        assert len(given) == len(set(given)) == 9, given
 
 
 def test_another_kernel_builds_nothing(cache):

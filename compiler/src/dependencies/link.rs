@@ -1,6 +1,7 @@
 //! Links the library that cells take their dependencies from.
 
 use super::set::Library;
+use super::support::{self, Crate};
 use crate::tools::command;
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -13,34 +14,41 @@ use std::process::Command;
 /// Says that the program is started as a linker, and names the one that does it.
 const LINKER: &str = "CHORUS_LINKER";
 
-/// The names of the crates that a call of rustc is given, but for px, `local` ones and macros.
-fn crates<'a>(args: &'a [OsString], local: &'a [String]) -> impl Iterator<Item = &'a str> {
+/// The crates that a call of rustc is given, but for px, `local` ones and macros.
+fn crates<'a>(args: &'a [OsString], local: &'a [String]) -> impl Iterator<Item = Crate<'a>> {
     let values = args.windows(2).filter(|pair| pair[0] == "--extern").map(|pair| &pair[1]);
     let named = values.filter_map(|value| {
         let (name, path) = value.to_str()?.split_once('=')?;
         let name = name.rsplit_once(':').map_or(name, |(_, name)| name);
-        path.ends_with(".rlib").then_some(name)
+        path.ends_with(".rlib").then_some(Crate { name, rlib: Path::new(path) })
     });
-    named.filter(|name| *name != "px" && !local.iter().any(|local| local == name))
+    named.filter(|it| it.name != "px" && !local.iter().any(|local| local == it.name))
 }
 
 /// Links a library of the crates of `cell`, rustc's path and arguments for a cell, in `folder`. `id` tells it from others.
 /// `None` if there is nothing to link.
 pub(crate) fn link(cell: &[OsString], folder: &Path, id: &str, local: &[String]) -> io::Result<Option<Library>> {
-    let text: String = crates(cell, local).map(|name| format!("pub extern crate {name};\n")).collect();
-    if text.is_empty() {
+    let crates: Vec<Crate<'_>> = crates(cell, local).collect();
+    if crates.is_empty() {
         return Ok(None);
     }
     let name = format!("chorus_deps_{id}");
     let path = folder.join(format!("lib{name}.so"));
-    let source = folder.join("library.rs");
-    fs::write(&source, text)?;
+    let file = folder.join("library.rs");
     // Whole or not at all: others may use it at once.
     let building = tempfile::tempdir_in(folder)?;
+    let source = support::source(&crates, |text| {
+        let piece = building.path().join("piece.rs");
+        let mut arguments = arguments(cell, "piece", &piece, &building.path().join("libpiece.rmeta"));
+        arguments.iter_mut().filter(|arg| *arg == "--emit=link").for_each(|arg| *arg = "--emit=metadata".into());
+        let rustc = || command(cell.iter().take(1).chain(&arguments).cloned()).output();
+        fs::write(&piece, text).and_then(|()| rustc()).is_ok_and(|output| output.status.success())
+    });
+    fs::write(&file, source.text)?;
     let new = building.path().join(format!("lib{name}.so"));
     let linker = std::env::current_exe()?;
     let inner = value_of_codegen(cell, "linker=").unwrap_or_else(|| "cc".into());
-    let arguments = arguments(cell, &name, &source, &new);
+    let arguments = arguments(cell, &name, &file, &new);
     let rustc = |all_exported: bool| -> io::Result<()> {
         let mut rustc = command(cell.iter().take(1).chain(&arguments).cloned());
         if all_exported {
@@ -57,7 +65,7 @@ pub(crate) fn link(cell: &[OsString], folder: &Path, id: &str, local: &[String])
     // Code of C libraries is exported too, for what is inlined into cells. A library without is better than none.
     rustc(true).or_else(|_| rustc(false))?;
     fs::rename(&new, &path)?;
-    Ok(Some(Library { name, path }))
+    Ok(Some(Library { name, path, has_runtime: source.has_runtime }))
 }
 
 fn value_of_codegen(args: &[OsString], name: &str) -> Option<OsString> {
@@ -147,7 +155,7 @@ mod tests {
              --extern priv:mine=/t/libmine-4.rlib --extern noprelude:other=/t/libo.rlib --extern proc_macro",
         );
         let local = ["mine".to_owned()];
-        assert_eq!(crates(&call, &local).collect::<Vec<_>>(), ["log", "other"]);
+        assert_eq!(crates(&call, &local).map(|it| it.name).collect::<Vec<_>>(), ["log", "other"]);
     }
 
     #[test]

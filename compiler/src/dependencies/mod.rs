@@ -18,6 +18,7 @@ mod link;
 mod progress;
 mod room;
 mod set;
+mod support;
 
 pub(crate) use build::{Failed, ready};
 pub(crate) use link::{become_linker, link};
@@ -27,6 +28,7 @@ pub(crate) use progress::listen;
 pub use room::DependenciesInfo;
 pub(crate) use room::{clear, info};
 pub(crate) use set::{Current, Library, Set};
+pub(crate) use support::TEXTS;
 
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;

@@ -1,5 +1,6 @@
 //! A set's record, and what a kernel keeps of the sets that it uses.
 
+use super::support;
 use crate::reuse::{BUILD_VARIABLES, add, configuration_files};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::collections::BTreeSet;
@@ -40,6 +41,8 @@ pub(crate) struct Library {
     /// Its crate's name.
     pub name: String,
     pub path: PathBuf,
+    /// Whether it has tokio's runtime.
+    pub has_runtime: bool,
 }
 
 /// What a kernel compiles with.
@@ -139,6 +142,7 @@ pub(super) fn used(kernel: &Path) -> Vec<PathBuf> {
 pub(super) fn made_for(manifest: &str, rustc: &[u8], args: &[OsString]) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
     add(&mut hasher, env!("CARGO_PKG_VERSION").as_bytes());
+    support::TEXTS.iter().for_each(|text| add(&mut hasher, text.as_bytes()));
     // evcxr writes dependencies in any order, and empty lines here and there.
     let mut lines: Vec<&str> = manifest.lines().filter(|line| !line.trim().is_empty()).collect();
     lines.sort_unstable();
@@ -180,7 +184,7 @@ mod tests {
     use super::*;
 
     fn set(folder: &Path) -> Set {
-        let library = Library { name: "chorus_deps_1".into(), path: folder.join("lib.so") };
+        let library = Library { name: "chorus_deps_1".into(), path: folder.join("lib.so"), has_runtime: false };
         Set { made_for: [1; 32], environment: vec![], command: vec![], library: Some(library), files: vec![] }
     }
 

@@ -51,6 +51,7 @@ fn serve(mut channel: UnixStream, mut snapshots: Snapshots) -> ! {
                 if wanted && !inbox::has_order() {
                     changed = false;
                     if snapshots.take(policy, &mut channel) {
+                        objects.restored();
                         (me, changed) = (begin(&channel), true);
                     }
                 }
@@ -66,6 +67,7 @@ fn serve(mut channel: UnixStream, mut snapshots: Snapshots) -> ! {
         let is_function = matches!(entry, Entry::Function(_));
         if snapshots.provide(policy, || is_worth_keeping(&objects), &mut channel) {
             // What was to run when this copy was made killed the original.
+            objects.restored();
             (me, changed) = (begin(&channel), true);
             continue;
         }

@@ -16,11 +16,14 @@ use std::time::Instant;
 /// Takes and returns evcxr's store of variables, which is null before the first cell that needs it.
 type EntryOfCell = unsafe extern "C" fn(*mut c_void) -> *mut c_void;
 type Function = unsafe extern "C" fn();
+/// What libraries of dependencies have to be told of.
+type Restored = unsafe extern "C" fn();
 type Attach = unsafe extern "C" fn(*const px::host::Host);
 
 /// What was loaded, and what cells leave for each other.
 pub struct Objects {
     preloaded: HashSet<PathBuf>,
+    restored: Vec<Restored>,
     variables: *mut c_void,
     /// Whether any object has statics that it shares with others.
     statics: bool,
@@ -28,7 +31,7 @@ pub struct Objects {
 
 impl Default for Objects {
     fn default() -> Objects {
-        Objects { preloaded: HashSet::new(), variables: std::ptr::null_mut(), statics: false }
+        Objects { preloaded: HashSet::new(), restored: Vec::new(), variables: std::ptr::null_mut(), statics: false }
     }
 }
 
@@ -58,11 +61,23 @@ impl Objects {
         self.statics || !self.variables.is_null()
     }
 
+    /// Tells the libraries that this process goes on from a snapshot: what comes of random numbers is to differ from what
+    /// came of them after it.
+    pub fn restored(&self) {
+        for restored in &self.restored {
+            // SAFETY: takes nothing, and may be called in any thread.
+            unsafe { restored() };
+        }
+    }
+
     /// Loads an object and what it needs, and attaches it to this worker. An error is a sentence.
     pub fn load(&mut self, preload: &[PathBuf], object: &Path, entry: &Entry) -> Result<Cell, String> {
         for library in preload {
             if !self.preloaded.contains(library) {
-                open(library, RTLD_NOW | RTLD_GLOBAL)?;
+                let opened = open(library, RTLD_NOW | RTLD_GLOBAL)?;
+                // SAFETY: libraries of dependencies have it with this type.
+                self.restored
+                    .extend(unsafe { opened.get::<Restored>(b"chorus_restored").ok() }.map(|restored| *restored));
                 self.preloaded.insert(library.clone());
             }
         }
