@@ -23,6 +23,7 @@ use crate::reuse::{Place, Reuse, Surroundings};
 use crate::snapshots::Held;
 use crate::source_map::{MappedPiece, SourceMap};
 use crate::starting::{Evcxr, Starting};
+use crate::statics::beginnings::Beginnings;
 use crate::toolchain::standard_library;
 use crate::types::{CellText, Config, Evaluated, Object, Ran};
 use crate::work::{Done, Work};
@@ -43,6 +44,8 @@ pub struct Compiler {
     /// How many settings that account has seen.
     pub(crate) identities_seen: usize,
     pub(crate) facts: FactsReader,
+    /// What statics are, and were.
+    pub(crate) statics: Beginnings,
     pub(crate) reuse: Reuse,
     /// The standard library that objects are linked to.
     pub(crate) standard: PathBuf,
@@ -87,6 +90,7 @@ impl Compiler {
             identities: Identities::default(),
             identities_seen: 0,
             facts: FactsReader::default(),
+            statics: Beginnings::default(),
             reuse: Reuse::open(config.cache.as_ref()),
             standard: standard_library(None)?,
             set: None,
@@ -200,6 +204,7 @@ impl Compiler {
         let items = definitions_of(&parsed, |piece| mapped(piece, &cell));
         let change = Change::of(&self.shared, &items);
         let identities = self.identities_with(&items, &change);
+        let statics = self.statics_with(&items, &change);
         let outdated = self.outdated(&items, &identities);
         let mut before = self.namespaces.common(members);
         before.retain(|name, _| !outdated.iter().any(|(member, lost)| members.contains(member) && lost.contains(name)));
@@ -216,6 +221,7 @@ impl Compiler {
             members,
             before,
             identities,
+            statics,
             types: Vec::new(),
             types_lost: Vec::new(),
         };
@@ -223,7 +229,7 @@ impl Compiler {
             return Ok(Evaluated::default());
         }
 
-        let own = (work.items.as_slice(), &work.change, &work.identities);
+        let own = (work.items.as_slice(), &work.change, &work.identities, &work.statics);
         let place = self.reuse.place(&work.parsed, own, &self.shared, &work.before, self.surroundings());
         // Where a definition changes, whether the others still fit is to be found out.
         let usable = place.filter(|_| !work.change.needs_check());
@@ -316,13 +322,9 @@ impl Compiler {
         let left_out = left_out.filter(|item| item.nature.is_type).filter_map(Definition::name).collect();
         let mut outdated = outdated;
         outdated.extend(self.with_types(&left_out));
-        let texts = |shared: &Definitions| -> Vec<String> {
-            shared.current().iter().map(|item| item.piece.text.clone()).collect()
-        };
-        let before = (!work.items.is_empty()).then(|| texts(&self.shared));
         self.shared.apply(work.items, &work.change);
-        let anew = before.map(|before| crate::statics::changed(&before, &texts(&self.shared)));
-        notices.extend(anew.and_then(|anew| crate::statics::notice(&anew)));
+        notices.extend(crate::statics::notice(&work.statics.anew(&self.statics)));
+        self.statics = work.statics;
         for (name, identity) in work.identities.moved().iter().filter(|(name, it)| !self.identities.has(name, it)) {
             self.reuse.note_edit(name, identity);
         }
@@ -368,6 +370,7 @@ impl Compiler {
     pub fn clear(&mut self) {
         self.shared = Definitions::new();
         self.identities = Identities::default();
+        self.statics = self.statics.cleared();
         if let Some(evcxr) = self.evcxr.ready() {
             evcxr.snapshots.clear();
         }

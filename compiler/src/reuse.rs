@@ -8,6 +8,7 @@ use crate::dependencies::Current;
 use crate::identity::Identities;
 use crate::namespace::{Variable, Variables};
 use crate::setting::Setting;
+use crate::statics::beginnings::Beginnings;
 use chorus_syntax::Cell;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -76,7 +77,7 @@ impl Reuse {
     pub fn place(
         &self,
         cell: &Cell,
-        own: (&[Definition], &Change, &Identities),
+        own: (&[Definition], &Change, &Identities, &Beginnings),
         shared: &Definitions,
         variables: &Variables,
         surroundings: Surroundings<'_>,
@@ -84,7 +85,7 @@ impl Reuse {
         self.cache.as_ref()?;
         let mut hasher = self.with_settings(shared, surroundings)?;
         let statements: Vec<&str> = cell.statements.iter().map(|piece| piece.text.as_str()).collect();
-        let (items, change, identities) = own;
+        let (items, change, identities, statics) = own;
         let entries = shared.entries().iter().enumerate().filter(|(index, _)| change.holds(*index));
         let current: Vec<&Definition> = entries.map(|(_, entry)| &entry.definition).collect();
         let depends = Dependence::of_cell(cell, items, &current, variables);
@@ -109,6 +110,11 @@ impl Reuse {
         if !identities.is_empty() {
             add(&mut hasher, b"types");
             add(&mut hasher, identities.as_bytes());
+        }
+        let statics = statics.key(depends.definitions.iter().copied());
+        if !statics.is_empty() {
+            add(&mut hasher, b"statics");
+            add(&mut hasher, statics.as_bytes());
         }
         add(&mut hasher, b"variables");
         for (name, Variable { type_name, mutable }) in &depends.variables {

@@ -3,7 +3,10 @@
 //! Definitions are compiled into each cell's object, so each has its own copy of every static. Here a static gets a
 //! name that tells what it is made of, under which every object exports it. Objects are loaded so that the linker
 //! takes the first definition of a name for all, as it does between any libraries. So an object is the same bytes
-//! whatever was loaded before it, and a static that is edited has another name, and begins anew.
+//! whatever was loaded before it, and a static that is edited has another name, and begins anew. One that is edited back
+//! has its first name with a number, see [`beginnings`].
+
+pub(crate) mod beginnings;
 
 use crate::identity::without;
 use crate::reuse::add;
@@ -21,8 +24,13 @@ const MARKER: &str = "#[unsafe(export_name = \"chorus_statics\")] static CHORUS_
 const KEY: &str = "px::shared_";
 
 /// Gives the statics of the definitions their names, on the lines where they are; `None` if there are none. `versions`
-/// reads `Cargo.lock`, `toolchain` says which compiler it is.
-pub(crate) fn share(source: &str, versions: impl Fn() -> String, toolchain: &[u8]) -> Option<String> {
+/// reads `Cargo.lock`, `toolchain` says which compiler it is, and `again` how often a static has ended that is there again.
+pub(crate) fn share(
+    source: &str,
+    versions: impl Fn() -> String,
+    toolchain: &[u8],
+    again: &BTreeMap<String, String>,
+) -> Option<String> {
     let found = chorus_syntax::statics(source);
     if found.statics.is_empty() {
         return None;
@@ -39,6 +47,7 @@ pub(crate) fn share(source: &str, versions: impl Fn() -> String, toolchain: &[u8
         one.made_of.iter().for_each(|text| add(text.as_bytes()));
         // A type of another version is another type.
         named.iter().filter_map(|word| packages.get(*word)).flatten().for_each(|package| add(package.as_bytes()));
+        again.get(&one.place).into_iter().for_each(|count| add(format!("again {count}").as_bytes()));
         let name = &hasher.finalize().to_hex()[..DIGITS];
         insertions.push((one.attribute_at, format!("{MARK}{name}{MARK_ENDS}")));
     }
@@ -87,19 +96,10 @@ pub(crate) fn without_shared(text: &str) -> String {
     left
 }
 
-/// The statics of `before` that are others in `after`, by the names of their places.
-pub(crate) fn changed(before: &[impl AsRef<str>], after: &[impl AsRef<str>]) -> Vec<String> {
-    let of = |texts: Vec<&str>| {
-        let found = chorus_syntax::statics(&texts.join("\n")).statics.into_iter();
-        found.map(|one| (one.place, one.made_of)).collect::<BTreeMap<_, _>>()
-    };
-    let before = of(before.iter().map(AsRef::as_ref).collect());
-    if before.is_empty() {
-        return Vec::new();
-    }
-    let after = of(after.iter().map(AsRef::as_ref).collect());
-    let is_other = |(place, made_of): &(&String, &BTreeSet<String>)| after.get(*place).is_some_and(|it| it != *made_of);
-    before.iter().filter(is_other).map(|(place, _)| place.clone()).collect()
+/// What each static of these definitions is made of, by its place.
+fn statics_of(texts: &[&str]) -> BTreeMap<String, BTreeSet<String>> {
+    let found = chorus_syntax::statics(&texts.join("\n")).statics.into_iter();
+    found.map(|one| (one.place, one.made_of)).collect()
 }
 
 /// Statics that begin anew because they, or what they are made of, were defined anew; `None` when there are none.

@@ -381,7 +381,8 @@ fn prepare(mut args: Vec<OsString>, library: Option<&Library>) -> io::Result<Vec
     let versions = || std::fs::read_to_string("Cargo.lock").unwrap_or_default();
     let toolchain = args.iter().find(|arg| arg.as_bytes().starts_with(TOOLCHAIN.as_bytes()));
     let toolchain = toolchain.map_or(&[][..], |arg| arg.as_bytes());
-    let shared = crate::statics::share(rewritten.as_ref().unwrap_or(&source), versions, toolchain);
+    let again = crate::statics::beginnings::told();
+    let shared = crate::statics::share(rewritten.as_ref().unwrap_or(&source), versions, toolchain, &again);
     let rewritten = shared.or(rewritten);
     let (of_crate, moved) = crate::identity::told(rewritten.as_ref().unwrap_or(&source));
     if let Some(rewritten) = moved.or(rewritten) {

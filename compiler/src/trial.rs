@@ -91,6 +91,7 @@ impl Compiler {
                 work.change.leave_out(index, reason);
             }
             work.identities = self.identities_with(&work.items, &work.change);
+            work.statics = self.statics_with(&work.items, &work.change);
         }
     }
 
@@ -118,7 +119,7 @@ impl Compiler {
     ) -> Result<Result<Done, Failed>, Failure> {
         if let Some(folder) = self.evcxr.get()?.evaluator.built_in() {
             let failed = |error: std::io::Error| Failure::from(Diagnostic::error(format!("can't build: {error}")));
-            work.identities.write(&folder).map_err(failed)?;
+            work.identities.write(&folder).and_then(|()| work.statics.write(&folder)).map_err(failed)?;
         }
         let (snapshot, held) = match self.snapshot_for(&work.before, &work.change)? {
             Ok(found) => found,

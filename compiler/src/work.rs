@@ -7,6 +7,7 @@ use crate::identity::Identities;
 use crate::namespace::{Effect, Member, Variables};
 use crate::probe::Typed;
 use crate::source_map::MappedPiece;
+use crate::statics::beginnings::Beginnings;
 use crate::types::{CellText, Ran};
 use chorus_protocol::Outcome;
 use chorus_syntax::Cell;
@@ -25,6 +26,8 @@ pub(crate) struct Work<'a> {
     pub before: Variables,
     /// What types are with it.
     pub identities: Identities,
+    /// What statics are with it.
+    pub statics: Beginnings,
     /// Types of its variables that rustc was asked for.
     pub types: Vec<Typed>,
     /// Variables that turned out to be of a redefined type.

@@ -60,6 +60,32 @@ def test_an_edit_begins_anew_and_is_said(kernel):
     assert said(kernel, "*OTHER.lock().unwrap()") == "5"
 
 
+def test_what_is_edited_back_begins_anew_too(kernel):
+    first = "use std::sync::Mutex; struct Part(u8); static ALL: Mutex<Vec<Part>> = Mutex::new(Vec::new()); static ONE: Mutex<u8> = Mutex::new(1);"
+    other = "struct Part(u16); static ONE: Mutex<u8> = Mutex::new(2);"
+    back = "struct Part(u8); static ONE: Mutex<u8> = Mutex::new(1);"
+    change = "ALL.lock().unwrap().push(Part(1)); *ONE.lock().unwrap() += 5;"
+    look = "(ALL.lock().unwrap().len(), *ONE.lock().unwrap())"
+    kernel.run(first).ok()
+    for _ in range(2):
+        kernel.run(change).ok()
+        assert said(kernel, look) == "(1, 6)"
+        assert "`ALL`, `ONE` begin anew" in said(kernel, other)
+        assert said(kernel, look) == "(0, 2)"
+        kernel.run(change).ok()
+        assert "`ALL`, `ONE` begin anew" in said(kernel, back)
+        # Neither the cells nor what they find are those of before.
+        assert said(kernel, look) == "(0, 1)"
+        assert said(kernel, look) == "(0, 1)"
+    # What doesn't fit for a while begins anew when it is back.
+    kernel.run("const fn of() -> u8 { 1 } static OF: Mutex<u8> = Mutex::new(of());").ok()
+    kernel.run("*OF.lock().unwrap() = 9;").ok()
+    assert "`OF`" in said(kernel, "const fn of() -> u16 { 1 }")
+    shown = said(kernel, "const fn of() -> u8 { 1 }")
+    assert "is back" in shown and "`OF` begins anew" in shown, shown
+    assert said(kernel, "*OF.lock().unwrap()") == "1"
+
+
 def test_places_stay_the_users(kernel):
     kernel.run("use std::sync::atomic::*;\nfn f(n: u32) -> u32 { static C: AtomicU32 = AtomicU32::new(1); C.load(Ordering::SeqCst) / n }").ok()
     text = kernel.run("f(0)").failed().text
