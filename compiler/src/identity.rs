@@ -10,7 +10,7 @@
 use crate::dependence::Definition;
 use crate::reuse::add;
 use crate::statics;
-use chorus_syntax::{Facts, FactsReader, INSERTION};
+use chorus_syntax::{Facts, FactsReader, INSERTION, OF_CALL};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -58,7 +58,12 @@ impl Identities {
             definitions.iter().filter(|item| item.nature.is_call).filter_map(|item| item.name()).collect();
         let mut all = self.clone();
         let known = Arc::make_mut(&mut all.known);
-        for (name, facts) in reader.read(&texts) {
+        let read = reader.read(&texts);
+        // What a call defines that is set aside may be defined by another one.
+        for (_, identity) in known.iter_mut().filter(|(name, it)| it.is_call && !read.contains_key(*name)) {
+            identity.take(Facts::new());
+        }
+        for (name, facts) in read {
             let is_call = calls.contains(name.as_str());
             let identity = known.entry(name.clone()).or_insert_with(|| {
                 let digest = digest(&facts);
@@ -144,14 +149,15 @@ impl Identity {
     }
 }
 
-/// Whether a type isn't what it was. What an `impl` or a glob says may come and go.
+/// Whether a type isn't what it was. What an `impl` or a glob says may come and go, and a macro call may come.
 fn contradict(old: &Facts, new: &Facts) -> bool {
     let may_come = |name: &str| name.contains(' ');
     let is_new = |(name, text): (&String, &String)| match old.get(name) {
         Some(old) => old != text,
         None => !may_come(name),
     };
-    new.iter().any(is_new) || old.keys().any(|name| !may_come(name) && !new.contains_key(name))
+    let may_go = |name: &str| may_come(name) && !name.ends_with(OF_CALL);
+    new.iter().any(is_new) || old.keys().any(|name| !may_go(name) && !new.contains_key(name))
 }
 
 fn digest(facts: &Facts) -> String {
@@ -274,6 +280,40 @@ mod tests {
         assert_eq!(take(&a), "", "what it was before it is again");
         assert_eq!(take(&b), inner);
         assert_ne!(take(&[a[0], a[1], ("Vec", "struct Vec")]), "", "a name that hides another one");
+        let call = ("chorus_call_m_A !", "m ! { A }");
+        assert_eq!(take(&[a[0], a[1], call]), "", "a call may come");
+        assert_ne!(take(&[a[0], a[1], (call.0, "m ! { A , B }")]), "", "but not be edited");
+        assert_ne!(take(&a), "", "nor go");
+    }
+
+    #[test]
+    fn only_a_call_that_is_added_changes_nothing() {
+        let definitions = |text: &str| -> Vec<Definition> {
+            let cell = chorus_syntax::Cell::parse(text).with_items(|_| true);
+            let place = |piece: &chorus_syntax::Piece| crate::source_map::MappedPiece {
+                cell: 1,
+                line: 1,
+                column: 1,
+                text: piece.text.clone(),
+                shown: piece.text.clone(),
+                users: crate::CellText::ALL,
+            };
+            crate::definitions::definitions_of(&cell, place)
+        };
+        let own = "macro_rules! make { ($n:ident) => { struct $n; } } struct Own(First);";
+        let with = |before: &Identities, calls: &str| {
+            let all = definitions(&format!("{own} {calls}"));
+            before.with(&mut FactsReader::default(), &all.iter().collect::<Vec<_>>(), &BTreeMap::new(), |_, _| false)
+        };
+        let first = with(&Identities::default(), "make!(First);");
+        let second = with(&first, "make!(First); make!(Second);");
+        assert!(second.changed(&first).is_empty() && second.of_crate().is_empty());
+        assert!(!with(&second, "make!(First); make!(Second, u8);").of_crate().is_empty());
+        // One that is set aside leaves its names to others.
+        let other = with(&second, "other!(First); make!(Second);");
+        assert!(!other.of_crate().is_empty() && other.changed(&second).contains("Own"));
+        let back = with(&other, "make!(First); make!(Second);");
+        assert!(back.changed(&other).contains("Own") || back.of_crate() != other.of_crate());
     }
 
     #[test]

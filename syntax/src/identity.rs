@@ -12,8 +12,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 /// What a type is made of: by the name of a definition, its text. What comes of an `impl` or a glob has a blank in its
-/// name: it may come without making it another type, since what was made before can't have known it.
+/// name: it may come without making it another type, since what was made before can't have known it. The same goes for
+/// what comes of a macro call, which may define any name: that has [`OF_CALL`] at its end, and may not go.
 pub type Facts = BTreeMap<String, String>;
+
+/// What the name of a fact ends in that comes of a macro call.
+pub const OF_CALL: &str = " !";
 
 /// Macros whose items are no types that a value could be of.
 const TYPELESS: &[&str] = &["thread_local", "lazy_static"];
@@ -93,6 +97,7 @@ enum Kind {
     Block(Block),
     Named {
         name: String,
+        /// Whether it is a macro call that may define types, or what they are made of.
         is_call: bool,
         may_hold_types: bool,
     },
@@ -121,7 +126,8 @@ fn read(name: Option<&str>, text: &str) -> Vec<Part> {
             })),
             (ast::Item::Impl(block), _) => found.extend(of_block(block)),
             (_, Some(name)) => {
-                let (is_call, may_hold_types) = (matches!(item, ast::Item::MacroCall(_)), may_hold_types(&item));
+                let may_hold_types = may_hold_types(&item);
+                let is_call = may_hold_types && matches!(item, ast::Item::MacroCall(_));
                 found.push(part(item.syntax(), Kind::Named { name, is_call, may_hold_types }));
             }
             _ => {}
@@ -188,12 +194,17 @@ fn facts(parts: &[&Part]) -> BTreeMap<String, Facts> {
         .collect();
     brought.into_iter().for_each(|(name, glob)| known.entry(name).or_default().push(glob));
     let globs = || foreign.iter().copied().filter(|(_, at)| is_foreign_glob(&parts[*at].text));
+    let is_call = |at: usize| matches!(parts[at].kind, Kind::Named { is_call: true, .. });
     let of = |holder: (_, usize)| {
         let mut facts = Facts::new();
         let (mut found, mut reached, mut named) = (BTreeSet::new(), HashSet::new(), HashSet::new());
-        let (mut new, mut is_named_by_itself) = (vec![holder], true);
+        let (mut new, mut calls, mut round) = (vec![holder], Vec::new(), 0);
         while !new.is_empty() {
             while let Some((key, at)) = new.pop() {
+                if round == 0 && at != holder.1 && is_call(at) {
+                    calls.push((key, at));
+                    continue;
+                }
                 if !found.insert(at) {
                     continue;
                 }
@@ -203,13 +214,21 @@ fn facts(parts: &[&Part]) -> BTreeMap<String, Facts> {
                         new.extend(known.get(word.as_str()).into_iter().flatten());
                     }
                 }
-                let may_come = !is_named_by_itself && !key.contains(' ');
-                let key = if may_come { format!(" {key}") } else { key.to_owned() };
+                let key = match round {
+                    1 => format!("{key}{OF_CALL}"),
+                    _ if round > 1 && !key.contains(' ') => format!(" {key}"),
+                    _ => key.to_owned(),
+                };
                 let text = facts.entry(key).or_default();
                 text.push_str(&parts[at].text);
                 text.push('\n');
             }
-            is_named_by_itself = false;
+            round += 1;
+            if round == 1 && !calls.is_empty() {
+                new.append(&mut calls);
+                continue;
+            }
+            round = 2;
             // An `impl` counts if what it defines is named, or if it is a trait's and for a type that is reached: then
             // types of other crates may have it in them.
             let counts = |block: &Block| {

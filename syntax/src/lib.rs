@@ -19,7 +19,7 @@ pub use call::{Call, defines_items};
 pub use cell::{Cell, CommandLine, Item, Let, Piece, annotated, is_expression, split_commands};
 pub use complete::{Completeness, completeness};
 pub use expression::{Expression, Parameters, Shape};
-pub use identity::{Facts, FactsReader, INSERTION, moves};
+pub use identity::{Facts, FactsReader, INSERTION, OF_CALL, moves};
 pub use imports::Import;
 pub use nature::{Block, Nature, Reach, is_keyword, macros_of, words, words_of};
 pub use statics::{Static, Statics, statics};

@@ -88,6 +88,19 @@ def test_what_a_macro_makes_is_told_apart(own_kernel):
     assert said(kernel, "b.downcast_ref::<Own>()") == "Some(Own(5))"
 
 
+def test_a_macro_call_that_is_added_costs_nothing(own_kernel):
+    kernel = own_kernel
+    said(kernel, "#[derive(Debug)] struct Data(Vec<u8>); let d = Data(vec![1]);")
+    said(kernel, "macro_rules! make { ($n:ident) => { #[derive(Debug)] struct $n; }; }\nmake!(First);")
+    said(kernel, "let first = First;")
+    assert "Lost" not in said(kernel, "make!(Second);")
+    assert "Lost" not in said(kernel, "macro_rules! other { ($n:ident, $of:ty) => { #[derive(Debug)] struct $n($of); }; }")
+    assert "Lost" not in said(kernel, "other!(Third, u64);")
+    assert said(kernel, "let third = Third(5); (&d, &first, &third)") == "(Data([1]), First, Third(5))"
+    # One that is edited makes other types.
+    assert "`third`" in said(kernel, "other!(Third, String);")
+
+
 def test_names_and_places_are_the_users(own_kernel):
     kernel = own_kernel
     said(kernel, "struct Own(u8);")

@@ -75,7 +75,12 @@ fn what_a_macro_call_defines_is_its_words() {
     ];
     let found = facts_of(&calls);
     assert_eq!(found.keys().collect::<Vec<_>>(), ["Outer", "call_1"]);
-    assert_eq!(keys(&found["Outer"]), ["Outer", "call_1", "make"]);
+    assert_eq!(keys(&found["Outer"]), ["Outer", "call_1 !", "make !"]);
+    let more = facts_of(&[calls.as_slice(), &[(Some("call_3"), "make! { Third, u16 }")]].concat());
+    let is_new = |name: &&String| !found["call_1"].contains_key(*name);
+    assert_eq!(more["call_1"].keys().filter(is_new).collect::<Vec<_>>(), ["call_3 !"], "they have the macro's words");
+    let lazy = [(Some("call"), "lazy_static! { static ref A: Other = 1; }"), (None, "struct Own(Other);")];
+    assert_eq!(keys(&facts_of(&lazy)["Own"]), ["Own"], "a type can't depend on it");
     let calls = [(Some("call"), "make! { #[derive(Debug)] Own(Inner, String) }"), (None, "struct Inner;")];
     let types = [(None, "#[derive(Debug)] struct Other(Inner, String);")];
     assert_eq!(keys(&facts_of(&[calls.as_slice(), &types].concat())["Other"]), ["Inner", "Other"]);
