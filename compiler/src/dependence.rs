@@ -81,8 +81,8 @@ impl<'a> Dependence<'a> {
         all: &[&'a Definition],
         variables: &'a Variables,
     ) -> Dependence<'a> {
-        let own_names: BTreeSet<&str> = own.iter().filter_map(Definition::name).collect();
-        let replaced = |item: &Definition| item.name().is_some_and(|name| own_names.contains(name));
+        let replaced =
+            |item: &Definition| item.name().is_some() && own.iter().any(|new| new.nature.replaces(&item.nature));
         let left: Vec<&'a Definition> = all.iter().copied().filter(|item| !replaced(item)).collect();
 
         let mut found = Dependence::default();

@@ -71,8 +71,7 @@ impl Compiler {
             return None;
         }
         let parsed = &work.parsed;
-        let items = parsed.items.iter().filter(|item| item.nature.is_macro || item.nature.is_call);
-        let out = items.map(|item| &item.piece).chain(&parsed.statements);
+        let out = self.in_front(work).into_iter().chain(&parsed.statements);
         let mut code = parsed.behind(&failed.prefix.text, out);
         code.push_str("\n{\n");
         for (index, piece) in parsed.statements.iter().enumerate() {

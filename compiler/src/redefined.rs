@@ -15,7 +15,7 @@ impl Compiler {
     pub(crate) fn outdated(&self, items: &[Definition], identities: &Identities) -> Vec<(Member, Vec<String>)> {
         let current = self.shared.current();
         let is_changed = |item: &&Definition| {
-            let same_name = current.iter().filter(|other| other.name().is_some() && other.name() == item.name());
+            let same_name = current.iter().filter(|other| item.nature.replaces(&other.nature));
             item.nature.is_type && same_name.into_iter().any(|other| other.piece.text != item.piece.text)
         };
         let mut changed: BTreeSet<&str> = items.iter().filter(is_changed).filter_map(Definition::name).collect();

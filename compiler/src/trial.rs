@@ -12,17 +12,17 @@ use crate::dependence::{Definition, Dependence};
 use crate::dependencies::Current;
 use crate::diagnostic::Diagnostic;
 use crate::evaluator::{Answer, Snapshot};
-use crate::failure::{self, Failure};
+use crate::failure::{self, Failure, mapped};
 use crate::identity::UNMOVABLE;
 use crate::namespace::{Effect, Variables};
 use crate::probe::with_types;
 use crate::reuse::Place;
 use crate::rewrite::taken;
 use crate::snapshots::Held;
-use crate::source_map::SourceMap;
+use crate::source_map::{MappedPiece, SourceMap};
 use crate::types::{Object, Ran};
 use crate::work::{Done, Work};
-use chorus_syntax::{Cell, Nature, words};
+use chorus_syntax::{Cell, Nature, Piece, words};
 use std::collections::BTreeSet;
 
 /// The codes of mistakes that no definition beside those that a cell reaches could mend: its names are known, and the types
@@ -88,7 +88,13 @@ impl Compiler {
                 first = Some(failure::diagnostics(error, &work.cell, prefix, &self.namespaces, work.members));
             }
             for (index, reason) in blamed {
-                work.change.leave_out(index, reason);
+                // Of a cell's own, under another condition, this one is the predecessor.
+                let name = self.shared.entries()[index].definition.name();
+                let is_second = name.is_some() && work.items.iter().any(|item| item.name() == name);
+                match is_second && reason.contains("defined multiple times") {
+                    true => work.change.replace(index),
+                    false => work.change.leave_out(index, reason),
+                }
             }
             work.identities = self.identities_with(&work.items, &work.change);
             work.statics = self.statics_with(&work.items, &work.change);
@@ -127,12 +133,15 @@ impl Compiler {
         };
         let snapshot = self.configured(&snapshot, held.settings)?;
         let holds = |index| work.change.holds(index) && reach.is_none_or(|reach| reach.contains(&index));
-        let is_moved = |nature: &Nature| nature.is_macro || nature.is_call;
-        let moved = work.items.iter().filter(|item| is_moved(&item.nature));
+        let pieces = self.in_front(work);
+        let places: Vec<MappedPiece> = pieces.iter().map(|piece| mapped(piece, &work.cell)).collect();
+        let is_same = |item: &Definition, piece: &MappedPiece| {
+            (item.piece.line, item.piece.column, &item.piece.text) == (piece.line, piece.column, &piece.text)
+        };
+        let moved = work.items.iter().filter(|item| places.iter().any(|piece| is_same(item, piece)));
         let mut prefix = Prefix::of(&self.shared, moved, &held.for_good, holds);
         prefix.before = work.parsed.attributes.iter().map(|piece| piece.text.chars().count() + 1).sum();
-        let moved = work.parsed.items.iter().filter(|item| is_moved(&item.nature)).map(|item| &item.piece);
-        let code = work.parsed.behind(&prefix.text, moved);
+        let code = work.parsed.behind(&prefix.text, pieces);
         let code = with_types(code, &work.types, &work.parsed.statements, prefix.lines());
         let (standard, folder) = (self.preload(None), self.folder().to_owned());
         let interrupter = self.interrupter.clone();
@@ -198,6 +207,13 @@ impl Compiler {
         }
         let defined = work.parsed.lets.iter().map(|binding| binding.name.clone()).collect();
         Ok(Ok(Done { effect: Effect { before, after, defined }, ran }))
+    }
+
+    /// The cell's items that stand in front of it, among the definitions.
+    pub(crate) fn in_front<'w>(&self, work: &'w Work<'_>) -> Vec<&'w Piece> {
+        let natures: Vec<&Nature> = work.parsed.items.iter().map(|item| &item.nature).collect();
+        let moves = Prefix::moves(&self.shared, &natures, |index| work.change.holds(index));
+        work.parsed.items.iter().zip(moves).filter(|(_, moves)| *moves).map(|(item, _)| &item.piece).collect()
     }
 
     /// A snapshot with exactly these variables, and what it has of what is shared.

@@ -56,6 +56,7 @@ impl Call {
         let name = self.path.rsplit("::").next().unwrap_or_default();
         Nature {
             name: Some(format!("chorus_call_{name}_{}", self.first.as_deref().unwrap_or_default())),
+            condition: None,
             is_type: false,
             reach: Reach::Any,
             is_macro: false,

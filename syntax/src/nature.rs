@@ -9,6 +9,8 @@ use std::collections::BTreeSet;
 pub struct Nature {
     /// Its name, if another item of this name replaces it.
     pub name: Option<String>,
+    /// Its `#[cfg(..)]`, without blanks, if it has any: there may be others of its name under others.
+    pub condition: Option<String>,
     /// Whether it takes part in the layout of values: a type, a trait, a constant.
     pub is_type: bool,
     /// To which texts it may matter.
@@ -125,13 +127,30 @@ impl Nature {
         };
         let is_exported = || item.attrs().any(|attr| attr.simple_name().is_some_and(|name| name == "macro_export"));
         let is_macro = matches!(item, ast::Item::MacroRules(_)) && !is_exported();
-        Nature { name, is_type, reach, is_macro, is_call: false, is_opaque: !has_harmless_attributes(item), block }
+        // Macros and imports are found by their place, where there can be one.
+        let condition = match item {
+            ast::Item::MacroRules(_) | ast::Item::Use(_) => None,
+            _ => condition(item),
+        };
+        let is_opaque = !has_harmless_attributes(item);
+        Nature { name, condition, is_type, reach, is_macro, is_call: false, is_opaque, block }
+    }
+
+    /// Whether there can't be both this one and the older `other`.
+    pub fn replaces(&self, other: &Nature) -> bool {
+        let is_same = match (&self.name, &other.name) {
+            (Some(name), Some(other)) => name == other,
+            (None, None) => self.block.as_ref().zip(other.block.as_ref()).is_some_and(|(new, old)| new.replaces(old)),
+            _ => false,
+        };
+        is_same && (self.condition.is_none() || self.condition == other.condition)
     }
 
     /// What an import is that brings this name.
     pub fn of_import(name: Option<String>) -> Nature {
         Nature {
             name,
+            condition: None,
             is_type: false,
             reach: Reach::Import,
             is_macro: false,
@@ -187,6 +206,14 @@ impl Block {
         let same = self.of_trait == other.of_trait && self.of_type == other.of_type;
         same && (self.of_trait.is_some() || !self.members.is_disjoint(&other.members))
     }
+}
+
+/// The item's `#[cfg(..)]`, without blanks.
+pub(crate) fn condition(item: &ast::Item) -> Option<String> {
+    let of_cfg = item.attrs().filter(|attr| attr.simple_name().is_some_and(|name| name == "cfg"));
+    let tokens = of_cfg.flat_map(|attr| attr.syntax().descendants_with_tokens().filter_map(|part| part.into_token()));
+    let text: String = tokens.filter(|token| !token.kind().is_trivia()).map(|token| token.text().to_owned()).collect();
+    (!text.is_empty()).then_some(text)
 }
 
 fn has_harmless_attributes(item: &ast::Item) -> bool {

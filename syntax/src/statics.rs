@@ -4,7 +4,7 @@
 //! what it is; so it is told here by its place and by the definitions that its type and its initialiser name.
 
 use crate::imports::{Import, imports};
-use crate::nature::{Nature, words, words_of};
+use crate::nature::{Nature, condition, words, words_of};
 use ra_ap_syntax::ast::{self, AstNode, HasName, HasVisibility};
 use ra_ap_syntax::{Edition, NodeOrToken, SourceFile, SyntaxKind, SyntaxNode};
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +13,7 @@ use std::ops::Range;
 /// A static of a definition: not of a cell's statements, and not of a macro's making.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Static {
-    /// Where it is, as a path: `COUNTER`, `next_id::COUNTER`.
+    /// Where it is, as a path: `COUNTER`, `next_id::COUNTER`; with each `#[cfg(..)]`, of which there may be others.
     pub place: String,
     /// Where an attribute of it may be inserted. No user's code of its line follows, if there is another such place.
     pub attribute_at: usize,
@@ -107,11 +107,15 @@ fn read(root: &SyntaxNode, node: &SyntaxNode, item: &ast::Static, begin: usize, 
     }
     let start = item.visibility().map_or(keyword.text_range(), |it| it.syntax().text_range()).start();
     let start = begin + usize::from(start);
-    let mut place = vec![name.text().trim_start_matches("r#").to_owned()];
+    let under = |item: &ast::Item| condition(item).unwrap_or_default();
+    let own = under(&ast::Item::Static(item.clone()));
+    let mut place = vec![name.text().trim_start_matches("r#").to_owned() + &own];
     let mut near = Vec::new();
     for above in node.ancestors().skip(1) {
         near.extend(above.children().filter_map(ast::Item::cast));
-        let part = match ast::Item::cast(above) {
+        let above = ast::Item::cast(above);
+        let conditions = above.as_ref().map(under);
+        let part = match above {
             Some(ast::Item::Fn(it)) => it.name().map(|name| name.text().to_string()),
             Some(ast::Item::Module(it)) => it.name().map(|name| name.text().to_string()),
             Some(ast::Item::Trait(it)) => it.name().map(|name| name.text().to_string()),
@@ -128,7 +132,7 @@ fn read(root: &SyntaxNode, node: &SyntaxNode, item: &ast::Static, begin: usize, 
         if part.as_ref().is_some_and(|part| part.starts_with(ENTRY)) {
             return None;
         }
-        place.extend(part);
+        place.extend(part.map(|part| part + &conditions.unwrap_or_default()));
     }
     place.reverse();
     let keyword = begin + usize::from(keyword.text_range().start());

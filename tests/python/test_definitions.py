@@ -251,3 +251,27 @@ def test_a_name_that_a_macro_puts_together_is_no_secret(own_kernel, tmp_path):
     assert said(kernel, "glue::call!(sco re)") == "1"
     said(kernel, "fn score() -> i32 { 2 }")
     assert said(kernel, "glue::call!(sco re)") == "2"
+
+
+def test_alternatives_under_conditions(own_kernel):
+    kernel = own_kernel
+    kernel.run("""#[cfg(debug_assertions)] fn mode() -> &'static str { "debug" }
+#[cfg(not(debug_assertions))] fn mode() -> &'static str { "release" }
+#[cfg(windows)] mod plat { pub fn sep() -> u8 { 2 } }
+#[cfg(unix)] mod plat { pub fn sep() -> u8 { 1 } }
+struct Own;
+#[cfg(windows)] impl ToString for Own { fn to_string(&self) -> String { "w".into() } }
+#[cfg(unix)] impl ToString for Own { fn to_string(&self) -> String { "u".into() } }
+const LIM: u32 = 5;""").ok()
+    assert said(kernel, "(mode().len() > 4, plat::sep(), Own.to_string())") == '(true, 1, "u")'
+    # One whose condition doesn't hold takes nobody's place, in whichever cell it is; one that holds does.
+    assert said(kernel, "#[cfg(windows)] const LIM: u32 = 9;") == ""
+    assert said(kernel, "let kept = plat::sep(); LIM") == "5"
+    assert said(kernel, "#[cfg(unix)] const LIM: u32 = 7;") == ""
+    assert said(kernel, "(LIM, kept)") == "(7, 1)"
+    # One without a condition takes the place of all.
+    assert said(kernel, "const LIM: u32 = 6; fn mode() -> u8 { 3 }") == ""
+    assert said(kernel, "(LIM, mode())") == "(6, 3)"
+    # Places are those of the cell.
+    text = kernel.run("#[cfg(windows)] fn bad() {}\n  #[cfg(unix)] fn bad() -> u8 { x }").failed().text
+    assert "line 2, column 33" in text, text

@@ -22,19 +22,18 @@ pub(crate) struct Change {
 impl Change {
     /// What a cell with these items begins with.
     pub fn of(definitions: &Definitions, items: &[Definition]) -> Change {
-        let names: BTreeSet<&str> = items.iter().filter_map(Definition::name).collect();
-        let is_named = |name: Option<&str>| name.is_some_and(|name| names.contains(name));
-        let takes_place = |entry: &Entry| {
-            let (old, old_block) = (&entry.definition, entry.definition.nature.block.as_ref());
-            is_named(old.name())
-                || is_named(entry.owner.as_deref())
-                || old.name().is_none()
-                    && items.iter().any(|item| {
-                        let blocks = item.nature.block.as_ref().zip(old_block);
-                        item.name().is_none() && item.piece.text == old.piece.text
-                            || blocks.is_some_and(|(new, old)| new.replaces(old))
-                    })
+        let is_replaced = |old: &Definition| {
+            let is_same =
+                |item: &Definition| item.name().is_none() && old.name().is_none() && item.piece.text == old.piece.text;
+            items.iter().any(|item| item.nature.replaces(&old.nature) || is_same(item))
         };
+        // An `impl` goes with its type, unless others of that stay, under other conditions.
+        let goes = |owner: &str| {
+            let of_owner = definitions.entries().iter().filter(|entry| entry.definition.name() == Some(owner));
+            items.iter().any(|item| item.name() == Some(owner))
+                && of_owner.into_iter().all(|entry| is_replaced(&entry.definition))
+        };
+        let takes_place = |entry: &Entry| is_replaced(&entry.definition) || entry.owner.as_deref().is_some_and(goes);
         let mut change = Change::default();
         for (index, entry) in definitions.entries().iter().enumerate() {
             if takes_place(entry) {
@@ -69,6 +68,14 @@ impl Change {
         self.tried.remove(&index);
         self.out.insert(index);
         self.reasons.insert(index, reason);
+    }
+
+    /// Makes way for the cell's own: there can't be both.
+    pub fn replace(&mut self, index: usize) {
+        self.tried.remove(&index);
+        self.out.remove(&index);
+        self.replaced.insert(index);
+        self.alters = true;
     }
 
     /// Whether the entry of this number counts beside the cell.

@@ -125,9 +125,10 @@ impl Definitions {
         for definition in items {
             // Of two items of a name in one cell, evcxr takes the second.
             if let Some(name) = definition.name() {
-                self.entries.retain(|entry| entry.definition.name() != Some(name));
+                self.entries.retain(|entry| !definition.nature.replaces(&entry.definition.nature));
                 self.names.insert(name.to_owned());
                 self.names.extend(definition.nature.is_macro.then(|| prefix::module_of(name)));
+                self.names.extend(prefix::module_under(&definition.nature));
             }
             let block = definition.nature.block.as_ref();
             let owner = block.and_then(|block| block.names.iter().find(|name| own.contains(*name)).cloned());

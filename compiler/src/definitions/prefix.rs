@@ -6,12 +6,12 @@
 //!
 //! evcxr's order is no order, but a macro has to stand above its calls, unless it has a path. So each is put into a
 //! module, and imported. A macro call among statements is none of evcxr's items: it also stands in a module, and rustc's
-//! wrapper lets it out again.
+//! wrapper lets it out again. So does what has the name of another one, under another `#[cfg(..)]`.
 
 use super::Definitions;
 use crate::dependence::Definition;
 use crate::source_map::MappedPiece;
-use chorus_syntax::{Reach, is_keyword};
+use chorus_syntax::{Nature, Reach, is_keyword};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
@@ -20,6 +20,9 @@ const HOLDER: &str = "chorus_unnamed";
 
 /// Around a macro call that defines items.
 const CALL_BEGINS: &str = "mod chorus_call_";
+const CALL_MODULE: &str = "chorus_call_";
+/// Of a condition, in the name of a module.
+const DIGITS: usize = 16;
 const CALL_ENDS: &str = "/* chorus_call */ }";
 
 /// The source with as many lines, in which macro calls stand where they belong; `None` if there is none in a module.
@@ -38,6 +41,13 @@ pub(crate) fn release_calls(source: &str) -> Option<String> {
 /// The name as it is to be written.
 fn written(name: &str) -> String {
     if is_keyword(name) { format!("r#{name}") } else { name.to_owned() }
+}
+
+/// The module of an item that stands under a condition, where there is another one of its name.
+pub(super) fn module_under(nature: &Nature) -> Option<String> {
+    let (name, condition) = (nature.name.as_ref()?, nature.condition.as_ref()?);
+    let digest = blake3::hash(condition.as_bytes()).to_hex();
+    Some(format!("{CALL_MODULE}cfg_{name}_{}", &digest[..DIGITS]))
 }
 
 /// The module that a macro is put into.
@@ -94,6 +104,7 @@ impl Prefix {
         let mut prefix = Prefix { for_good: for_good.clone(), ..Prefix::default() };
         let held = || definitions.entries().iter().enumerate().filter(|(index, _)| holds(*index));
         let mut names: BTreeSet<&str> = definitions.names.iter().map(String::as_str).collect();
+        let mut seen: BTreeSet<String> = BTreeSet::new();
         let of_others = held().map(|(index, entry)| (Some(index), &entry.definition));
         for (index, definition) in of_others.chain(own.into_iter().map(|definition| (None, definition))) {
             if let (Reach::Import, Some(index)) = (&definition.nature.reach, index) {
@@ -106,6 +117,8 @@ impl Prefix {
                 continue;
             };
             names.remove(name);
+            let is_first = seen.insert(name.to_owned());
+            let module = module_under(&definition.nature).filter(|_| !is_first);
             if definition.nature.is_macro {
                 let module = module_of(name);
                 names.remove(module.as_str());
@@ -113,8 +126,9 @@ impl Prefix {
                 prefix.add(index, &definition.piece);
                 let name = written(name);
                 let _ = writeln!(prefix.text, "pub(crate) use {name}; }}\nuse {module}::{name};");
-            } else if definition.nature.is_call {
-                let _ = writeln!(prefix.text, "mod {name} {{");
+            } else if let Some(module) = module.as_deref().or(Some(name).filter(|_| definition.nature.is_call)) {
+                names.remove(module);
+                let _ = writeln!(prefix.text, "mod {module} {{");
                 prefix.add(index, &definition.piece);
                 let end = if definition.piece.text.ends_with([';', '}']) { "" } else { ";" };
                 let _ = writeln!(prefix.text, "{end}{CALL_ENDS}");
@@ -132,6 +146,22 @@ impl Prefix {
             }
         }
         prefix
+    }
+
+    /// Whether each of a cell's items stands here, and not in the cell: macros, macro calls, and those of which there is
+    /// another one of the same name, in the cell or among the definitions that `holds` names.
+    pub fn moves(definitions: &Definitions, own: &[&Nature], holds: impl Fn(usize) -> bool) -> Vec<bool> {
+        let held = definitions.entries().iter().enumerate().filter(|(index, _)| holds(*index));
+        let held: BTreeSet<&str> = held.filter_map(|(_, entry)| entry.definition.name()).collect();
+        let is_other = |at: usize, name: &String| {
+            let of_cell = own.iter().enumerate().any(|(other, it)| other != at && it.name.as_ref() == Some(name));
+            let has_condition = own.iter().any(|it| it.condition.is_some() && it.name.as_ref() == Some(name));
+            has_condition && (of_cell || held.contains(name.as_str()))
+        };
+        let moves = |(at, it): (usize, &&Nature)| {
+            it.is_macro || it.is_call || it.name.as_ref().is_some_and(|name| is_other(at, name))
+        };
+        own.iter().enumerate().map(moves).collect()
     }
 
     /// Of all that hold.

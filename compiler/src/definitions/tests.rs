@@ -46,6 +46,38 @@ fn the_newest_of_a_name_counts_whatever_it_is() {
 }
 
 #[test]
+fn alternatives_stand_beside_each_other() {
+    let mut all = none();
+    add(&mut all, "#[cfg(unix)] fn f() {} #[cfg( windows )] fn f() { 1 } #[cfg(unix)] impl A for B {}");
+    add(&mut all, "#[cfg(windows)] fn f() { 2 } #[cfg(windows)] impl A for B { }");
+    let left = ["#[cfg(unix)] fn f() {}", "#[cfg(unix)] impl A for B {}", "#[cfg(windows)] fn f() { 2 }"];
+    assert_eq!(texts(&all), [&left[..], &["#[cfg(windows)] impl A for B { }"]].concat());
+    // evcxr keeps one of a name.
+    let text = Prefix::whole(&all, &BTreeSet::new()).text;
+    assert!(text.starts_with("#[cfg(unix)] fn f() {}\nmod chorus_call_cfg_f_"), "{text}");
+    let released = prefix::release_calls(&text).unwrap();
+    assert!(released.starts_with("#[cfg(unix)] fn f() {}\n\n#[cfg(windows)] fn f() { 2 }\n"), "{released}");
+    let moves = |text: &str| {
+        let own = items(2, text);
+        let natures: Vec<&chorus_syntax::Nature> = own.iter().map(|item| &item.nature).collect();
+        let change = Change::of(&all, &own);
+        Prefix::moves(&all, &natures, |index| change.holds(index))
+    };
+    assert_eq!(moves("#[cfg(unix)] fn f() {} #[cfg(unix)] fn g() {} fn h() {}"), [true, false, false]);
+    assert_eq!(moves("#[cfg(unix)] fn g() {} fn f() {} fn g() {}"), [true, false, true]);
+    add(&mut all, "fn f() { 3 }");
+    assert_eq!(texts(&all).iter().filter(|text| text.contains("fn f")).collect::<Vec<_>>(), [&"fn f() { 3 }"]);
+    assert_eq!(Prefix::whole(&all, &BTreeSet::new()).text.matches("#[cfg(any())] fn chorus_call_cfg_f_").count(), 2);
+    // An `impl` goes with its type, if all of that goes.
+    let mut all = none();
+    add(&mut all, "#[cfg(unix)] struct S; impl S {}");
+    add(&mut all, "#[cfg(windows)] struct S;");
+    assert_eq!(texts(&all).len(), 3);
+    add(&mut all, "struct S;");
+    assert_eq!(texts(&all), ["struct S;"]);
+}
+
+#[test]
 fn an_impl_replaces_what_there_cannot_be_beside_it() {
     let mut all = none();
     add(&mut all, "impl S { fn a(&self) {} fn b(&self) {} }");
