@@ -1,13 +1,18 @@
 //! tokio's runtime in cells: that of the library of dependencies, and the thread's in each cell.
 //!
-//! evcxr keeps a runtime among the variables, and only cells from the first `await` on are run by it. But `tokio::spawn`
-//! needs one in any cell.
+//! evcxr keeps a runtime among the variables, and has it run all cells from the first on that awaits. But `tokio::spawn`
+//! needs one in any cell, and what blocks can't be called by a runtime. So cells that don't await enter it and are called
+//! as they are, whatever ran before.
 
-use chorus_syntax::words;
+use chorus_syntax::{words, words_of};
 
 /// What evcxr writes where a cell has to be awaited: these begin and end it.
 const EVCXRS: [&str; 3] =
     ["let mut mutex =", "evcxr_variable_store.lazy_arc(\"evcxr_tokio_runtime\",", ".block_on(async {"];
+/// What runs a cell that awaits, and what calls one that doesn't; the latter takes a closure in the place of a future.
+const RUN: &str = "runtime()";
+const CALL: &str = "call";
+const CLOSURE: &str = "(|| {";
 /// Where a cell begins that has variables, and one that has none.
 const BEGINS: [&str; 2] =
     ["let evcxr_variable_store = unsafe {&mut *evcxr_variable_store};", "evcxr_variable_store: *mut u8) -> *mut u8 {"];
@@ -21,7 +26,12 @@ pub(crate) fn with(source: &str, library: &str) -> Option<String> {
         Some(begin) => {
             let length = lines[begin..].iter().position(|line| line == EVCXRS[2])?;
             lines[begin..begin + length].fill(String::new());
-            lines[begin] = format!("::{library}::chorus_tokio::runtime()");
+            // Definitions stand before.
+            let awaits = lines[begin..].iter().flat_map(|line| words_of(line)).any(|word| word == "await");
+            lines[begin] = format!("::{library}::chorus_tokio::{}", if awaits { RUN } else { CALL });
+            if !awaits {
+                lines[begin + length] = CLOSURE.to_owned();
+            }
         }
         None => {
             let begin = lines.iter().rposition(|line| BEGINS.contains(&line.as_str()))?;
@@ -30,6 +40,17 @@ pub(crate) fn with(source: &str, library: &str) -> Option<String> {
         }
     }
     Some(lines.join("\n") + "\n")
+}
+
+/// The source with a future again, if it was made a closure, and these messages say that it awaits: a macro may do that.
+pub(crate) fn awaited(source: &str, messages: &str) -> Option<String> {
+    let mut lines: Vec<&str> = source.lines().collect();
+    let begin = lines.iter().position(|line| line.starts_with("::") && line.ends_with("::chorus_tokio::call"))?;
+    let closure = begin + lines[begin..].iter().position(|line| *line == CLOSURE)?;
+    let run = lines[begin].strip_suffix(CALL)?.to_owned() + RUN;
+    lines[begin] = &run;
+    lines[closure] = EVCXRS[2];
+    messages.contains("\"code\":\"E0728\"").then(|| lines.join("\n") + "\n")
 }
 
 #[cfg(test)]
@@ -42,6 +63,11 @@ mod tests {
                       std::sync::Mutex::new(tokio::runtime::Runtime::new().unwrap())); match\n{}\n.block_on(async {\na.await\n";
         let expected = "AssertUnwindSafe(||{\n::deps::chorus_tokio::runtime()\n\n\n\n.block_on(async {\na.await\n";
         assert_eq!(with(source, "deps").as_deref(), Some(expected));
+        let called = with(&source.replace("a.await", "a()"), "deps").unwrap();
+        assert!(called.ends_with("::deps::chorus_tokio::call\n\n\n\n(|| {\na()\n"), "{called}");
+        let run = expected.replace("a.await", "a()");
+        assert_eq!(awaited(&called, "{\"code\":{\"code\":\"E0728\"}}"), Some(run.clone()));
+        assert_eq!((awaited(&called, "E0308"), awaited(&run, "\"code\":\"E0728\"")), (None, None));
         assert_eq!(with(source.strip_suffix(".block_on(async {\na.await\n").unwrap(), "deps"), None);
     }
 

@@ -210,6 +210,11 @@ fn compile(args: &[OsString], rustc: impl Fn() -> Command) -> io::Result<()> {
     };
     let mut output = run(None)?;
     if !output.status.success()
+        && let Some(source) = rewritten(&|source| crate::runtime::awaited(source, &messages(&output)))
+    {
+        output = run(Some(source))?;
+    }
+    if !output.status.success()
         && crate::rewrite::is_collision(&messages(&output))
         && let Some(source) = rewritten(&crate::rewrite::without_show)
     {

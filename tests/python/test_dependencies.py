@@ -104,6 +104,12 @@ def test_tokio_has_one_runtime_in_every_kind_of_cell(cache):
         assert said(kernel, f"{alive} + log::max_level() as usize") == "1"
         assert said(kernel, f"tokio::task::yield_now().await; {alive}") == "1"
         assert said(kernel, "task.abort(); task.await.unwrap_err().is_cancelled()") == "true"
+        # What blocks can be called after a cell has awaited, too, and a macro may await.
+        said(kernel, "let own = tokio::runtime::Builder::new_current_thread().build().unwrap();")
+        assert said(kernel, "own.block_on(async { 2 + 3 })") == "5"
+        said(kernel, "macro_rules! hidden { ($e:expr) => { $e.await } }")
+        assert said(kernel, "hidden!(async { 2 + 4 })") == "6"
+        said(kernel, "drop(own);")
         said(kernel, "%cluster start -n 2")
         said(kernel, f"%%px\n{endless}")
         assert "1" in said(kernel, f"%px {alive}")

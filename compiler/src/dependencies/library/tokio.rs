@@ -17,6 +17,12 @@ pub mod chorus_tokio {
         RUNTIME.get_or_init(|| Runtime::new().expect("tokio's runtime begins"))
     }
 
+    /// Calls what awaits nothing.
+    pub fn call<R>(cell: impl FnOnce() -> R) -> R {
+        enter(true);
+        cell()
+    }
+
     /// Makes it that of the thread for good, if it is there or `wanted`.
     pub fn enter(wanted: bool) {
         if (wanted || RUNTIME.get().is_some()) && !IS_ENTERED.replace(true) {
