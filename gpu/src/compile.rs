@@ -1,0 +1,73 @@
+//! From the text of a device crate to a module for a GPU.
+
+use crate::link::{LinkError, link};
+use crate::toolchain::{CPU, TARGET, Target};
+use serde_json::{Value, json};
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::process::Command;
+
+/// The text of the module `chorus_gpu`, which each device crate has; see there for what else it has.
+pub const PRELUDE: &str = include_str!("device/prelude.rs");
+
+/// Why there is no module.
+#[derive(Debug, thiserror::Error)]
+pub enum Failed {
+    /// The compiler's diagnostics, in its JSON form.
+    #[error("{}", first_message(.0))]
+    Rustc(Vec<Value>),
+    /// Its code can't be linked.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// Files, or the compiler's process.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Compiles a device crate, whose text is `source`, with files in `folder`. The result is PTX that a driver takes.
+pub fn compile(target: &Target, rustc: &Path, source: &str, folder: &Path) -> Result<String, Failed> {
+    let (text, ptx) = (folder.join("device.rs"), folder.join("device.ptx"));
+    fs::write(&text, source)?;
+    let output = Command::new(rustc).args(arguments(target, &text, &ptx)).output()?;
+    if !output.status.success() {
+        return Err(Failed::Rustc(diagnostics(&String::from_utf8_lossy(&output.stderr))));
+    }
+    Ok(link(&fs::read_to_string(ptx)?)?)
+}
+
+/// rustc's arguments. Warnings are the business of the compilation for the CPU, which has the same text.
+fn arguments(target: &Target, source: &Path, ptx: &Path) -> Vec<OsString> {
+    let mut all: Vec<OsString> =
+        ["--edition=2024", "--target", TARGET, "--crate-type=rlib", "--crate-name=px_device"].map(Into::into).into();
+    all.extend(["--emit=asm", "--error-format=json", "-Awarnings"].map(Into::into));
+    all.extend(
+        ["-Copt-level=3", "-Cpanic=abort", "-Coverflow-checks=on", "-Ccodegen-units=1", "-C", CPU].map(Into::into),
+    );
+    if let Some(libraries) = &target.libraries {
+        all.extend([OsStr::new("-L"), libraries.as_os_str()].map(Into::into));
+    }
+    all.extend([OsStr::new("-o"), ptx.as_os_str(), source.as_os_str()].map(Into::into));
+    all
+}
+
+/// What rustc has written, one diagnostic a line. Its code generator writes text, which becomes one, too.
+fn diagnostics(stderr: &str) -> Vec<Value> {
+    let lines = stderr.lines().filter(|line| !line.trim().is_empty());
+    let diagnostics = lines.map(|line| match serde_json::from_str(line) {
+        Ok(diagnostic @ Value::Object(_)) => diagnostic,
+        _ => json!({ "message": line, "level": "error", "code": null, "spans": [], "children": [], "rendered": line }),
+    });
+    diagnostics.collect()
+}
+
+fn first_message(diagnostics: &[Value]) -> &str {
+    let text = |diagnostic: &Value, key: &str, value: &str| diagnostic.get(key).is_some_and(|it| it == value);
+    let first = diagnostics.iter().find(|it| text(it, "level", "error")).or(diagnostics.first());
+    let message = first.and_then(|it| it.get("message")).and_then(Value::as_str);
+    message.unwrap_or("rustc has failed and doesn't say why")
+}
+
+#[cfg(test)]
+mod tests;
