@@ -222,6 +222,11 @@ impl Cluster {
         before.count() as u32
     }
 
+    /// Whether an engine has a GPU that maps can use.
+    pub fn has_gpu(&self, engine: EngineId) -> bool {
+        self.known.lock().infos.get(&engine).is_some_and(|info| info.gpu)
+    }
+
     /// How many threads an engine may have so that all engines of its host together have as many as there are cores.
     pub fn share_of_cores(&self, engine: EngineId) -> u32 {
         let known = self.known.lock();

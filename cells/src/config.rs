@@ -17,6 +17,8 @@ pub struct NotebookConfig {
     pub engines: Option<u32>,
     /// Where clusters have their folders.
     pub runtime: PathBuf,
+    /// What is built for GPUs is kept here.
+    pub gpu: PathBuf,
 }
 
 impl NotebookConfig {

@@ -44,6 +44,7 @@ pub fn run(connection_file: &Path) -> Result<ExitCode, Box<dyn Error>> {
                 .ok()
                 .and_then(|count| count.parse().ok())
                 .filter(|count| *count > 0),
+            gpu: crate::gpu::folder().unwrap_or_else(|| runtime.join("gpu")),
             runtime,
         },
         folder: folder.path().to_owned(),

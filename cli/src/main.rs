@@ -2,6 +2,7 @@
 
 mod cache;
 mod cluster;
+mod gpu;
 mod install;
 mod kernel;
 mod notebook;
@@ -79,6 +80,9 @@ enum Command {
     /// Show or empty the cache of compiled cells
     #[command(subcommand)]
     Cache(cache::Cache),
+    /// Prepare this machine's Rust for maps on GPUs, or show what there is
+    #[command(subcommand)]
+    Gpu(gpu::Gpu),
     /// Start a cluster that outlives notebooks
     Start(cluster::Start),
     /// Stop a cluster
@@ -132,6 +136,9 @@ fn main() -> ExitCode {
         (Some(kernel::RELAY), Some(socket)) => return chorus_kernel::relay_main(Path::new(&socket)),
         (Some(kernel::ANALYZER), Some(folder)) => return chorus_kernel::analyzer_main(Path::new(&folder)),
         (Some(chorus_engine::program::WORKER), _) => chorus_engine::worker_main(),
+        (Some(chorus_engine::gpu::GPU), Some(number)) => {
+            return chorus_engine::gpu::main(std::iter::once(number).chain(args));
+        }
         (Some(places::ENGINE), _) => return chorus_engine::program::engine_main(std::env::args_os().skip(1)),
         _ => {}
     }
@@ -172,6 +179,7 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
             return run_notebook(notebook::RunOptions { engines, timeout, allow_errors, ..options });
         }
         Command::Cache(command) => cache::run(&command)?,
+        Command::Gpu(command) => gpu::run(&command)?,
         Command::Start(start) => return cluster::start(start),
         Command::Stop(stop) => cluster::stop(&stop)?,
         Command::List(list) => cluster::list(&list)?,

@@ -102,12 +102,17 @@ impl CacheConfig {
             }),
             Err(_) => 512,
         };
-        let folder = match std::env::var_os("CHORUS_CACHE_DIR") {
-            Some(folder) => PathBuf::from(folder),
-            None => dirs::cache_dir()?.join("chorus"),
-        };
+        let folder = CacheConfig::root()?;
         (megabytes > 0)
             .then(|| CacheConfig { folder: folder.join("cells"), limit: u64::saturating_mul(megabytes, 1 << 20) })
+    }
+
+    /// The folder of all that is kept, if there is one.
+    pub fn root() -> Option<PathBuf> {
+        match std::env::var_os("CHORUS_CACHE_DIR") {
+            Some(folder) => Some(PathBuf::from(folder)),
+            None => Some(dirs::cache_dir()?.join("chorus")),
+        }
     }
 
     /// Where dependencies are built, beside the cells.

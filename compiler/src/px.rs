@@ -23,6 +23,7 @@ const FILES: &[(&str, &str)] = &[
     ("src/map/engine.rs", include_str!("../../px/src/map/engine.rs")),
     ("src/map/error.rs", include_str!("../../px/src/map/error.rs")),
     ("src/map/fold.rs", include_str!("../../px/src/map/fold.rs")),
+    ("src/map/gpu.rs", include_str!("../../px/src/map/gpu.rs")),
     ("src/map/handle.rs", include_str!("../../px/src/map/handle.rs")),
     ("src/map/items.rs", include_str!("../../px/src/map/items.rs")),
     ("src/map/merge.rs", include_str!("../../px/src/map/merge.rs")),

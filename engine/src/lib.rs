@@ -8,6 +8,7 @@
 //! Nothing here needs a Rust toolchain, and nothing here knows how objects are made.
 
 mod agent;
+pub mod gpu;
 pub mod program;
 mod supervisor;
 mod wire;

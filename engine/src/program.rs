@@ -1,6 +1,7 @@
 //! The engine's command line, for the programs that are engines.
 
 use crate::agent::{AgentConfig, run_agent};
+use crate::gpu;
 use crate::supervisor::WorkerConfig;
 use chorus_protocol::{Connection, EngineId};
 use clap::Parser;
@@ -36,6 +37,9 @@ pub fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|first| first == WORKER) {
         crate::worker_main();
     }
+    if std::env::args_os().nth(1).is_some_and(|first| first == gpu::GPU) {
+        return gpu::main(std::env::args_os().skip(2));
+    }
     engine_main(std::env::args_os())
 }
 
@@ -54,15 +58,15 @@ pub fn engine_main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn run(args: Args) -> Result<(), Box<dyn Error>> {
+    let program = std::env::current_exe()?;
+    let folder = tempfile::Builder::new().prefix("chorus-gpu-").tempdir()?;
+    let socket = folder.path().join("socket");
+    let has_gpu = gpu::start(program.clone(), &socket, args.id.unwrap_or_default())?;
+    let env = has_gpu.then(|| (gpu::SOCKET.into(), socket.as_os_str().to_owned())).into_iter().collect();
     let config = AgentConfig {
         connection: Connection::read(&args.connect)?,
         id: args.id.map(EngineId),
-        worker: WorkerConfig {
-            program: std::env::current_exe()?,
-            args: vec![WORKER.into()],
-            env: vec![],
-            folder: None,
-        },
+        worker: WorkerConfig { program, args: vec![WORKER.into()], env, folder: None },
         parent: args.parent,
         share_files: !args.no_shared_files,
     };

@@ -34,9 +34,9 @@ pub use error::MagicError;
 pub use grouping::Grouping;
 pub use magic::{Group, Name, SHELL_LINE, list};
 pub use magics::{
-    AutoPx, Cancel, Carried, ClusterCommand, Command, Data, DepsCommand, End, Input, Load, LsMagic, Map, MapOptions,
-    OnError, Px, PxDefaults, PxOptions, PxResult, Script, SnapshotCommand, Tasks, Time, TimeIt, TimeItFlags, Transfer,
-    Way, Who, WriteFile,
+    AutoPx, Cancel, Carried, ClusterCommand, Command, Data, DepsCommand, End, Gpu, Input, Load, LsMagic, Map,
+    MapOptions, OnError, Px, PxDefaults, PxOptions, PxResult, Script, SnapshotCommand, Tasks, Time, TimeIt,
+    TimeItFlags, Transfer, Way, Who, WriteFile,
 };
 pub use parts::{Part, maps, parse};
 pub use targets::{TargetError, Targets};

@@ -62,7 +62,9 @@ fn is_flag(text: &str) -> bool {
 
 /// The argument whose value the word after this flag is.
 pub(crate) fn argument<'c>(command: &'c clap::Command, flag: &str) -> Option<&'c clap::Arg> {
-    let arguments = || command.get_arguments().filter(|arg| arg.get_action().takes_values());
+    // A value that may be left out stands in the same word.
+    let is_next = |arg: &&clap::Arg| arg.get_action().takes_values() && !arg.is_require_equals_set();
+    let arguments = || command.get_arguments().filter(is_next);
     if let Some(long) = flag.strip_prefix("--") {
         return arguments().find(|arg| arg.get_long() == Some(long));
     }

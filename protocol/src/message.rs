@@ -19,6 +19,8 @@ pub struct EngineInfo {
     pub host: String,
     /// Cores of that host.
     pub cores: u32,
+    /// Whether it has a GPU that maps can use.
+    pub gpu: bool,
 }
 
 /// An engine as the controller sees it.

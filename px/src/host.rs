@@ -2,7 +2,7 @@
 //!
 //! Nothing in here is for cells.
 
-use crate::link::{Answer, Ask, Message as _};
+use crate::link::{Answer, Ask, GpuAnswer, Message as _};
 use std::any::Any;
 use std::cell::Cell;
 use std::ffi::c_void;
@@ -11,7 +11,7 @@ use std::panic::PanicHookInfo;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 /// The version of [`Host`] that this crate needs. A host of a later version begins with the same fields.
-pub const HOST_VERSION: u32 = 3;
+pub const HOST_VERSION: u32 = 4;
 
 /// The table through which a worker serves cells. It lives as long as the worker.
 #[repr(C)]
@@ -36,6 +36,31 @@ pub struct Host {
     /// Calls `work(context, n)` for each n below a count, on so many threads, and returns when all have returned.
     /// `work` must not unwind.
     pub parallel: extern "C" fn(threads: usize, count: usize, work: extern "C" fn(*mut c_void, usize), *mut c_void),
+    /// Has a GPU work at items, and passes the encoded [`GpuAnswer`] to `answered`. Blocks; any thread may call it.
+    pub gpu: extern "C" fn(&GpuCall, answered: extern "C" fn(*mut c_void, *const u8, usize), *mut c_void),
+}
+
+/// Items for a GPU, as they cross the C ABI. All pointers are valid during the call only.
+#[repr(C)]
+pub struct GpuCall {
+    /// The code, as PTX.
+    pub module: *const u8,
+    /// Its length.
+    pub module_bytes: usize,
+    /// The function's constants, as `px` encodes them for GPUs.
+    pub constants: *const u8,
+    /// Their length.
+    pub constants_bytes: usize,
+    /// The items.
+    pub items: *const u8,
+    /// Where results go.
+    pub results: *mut u8,
+    /// How many bytes one takes.
+    pub item_size: usize,
+    /// The same of a result.
+    pub result_size: usize,
+    /// How many items.
+    pub count: usize,
 }
 
 /// A panic, as it crosses the C ABI.
@@ -101,6 +126,18 @@ pub(crate) fn ask(ask: &Ask) -> Option<Answer> {
     let mut answer = Vec::new();
     let asked = (host()?.ask)(bytes.as_ptr(), bytes.len(), append, (&raw mut answer).cast());
     if asked { Answer::decode(&answer).ok() } else { None }
+}
+
+/// Has a GPU work at these items, and says how many of the first ones have results. An error is a sentence.
+pub(crate) fn gpu(call: &GpuCall) -> Result<u64, String> {
+    let mut answer = Vec::new();
+    let host = host().ok_or("there is no engine here that could have a GPU")?;
+    (host.gpu)(call, append, (&raw mut answer).cast());
+    match GpuAnswer::decode(&answer) {
+        Ok(GpuAnswer::Done(items)) => Ok(items),
+        Ok(GpuAnswer::Failed(sentence)) => Err(sentence),
+        Err(damaged) => Err(damaged.to_string()),
+    }
 }
 
 /// The argument of the run under way; nothing if there is none.

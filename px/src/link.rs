@@ -62,6 +62,8 @@ pub struct MapAsk {
     pub input: Vec<u8>,
     /// Values that the function needs, as `px` encodes them.
     pub constants: Vec<u8>,
+    /// The same for GPUs; empty if the map isn't for them.
+    pub gpu: Vec<u8>,
 }
 
 /// Jobs from this number on are calls, and others are maps.
@@ -121,6 +123,37 @@ pub struct Serve {
     pub timeout: u64,
     /// How many threads work at a piece.
     pub threads: u32,
+    /// What a GPU is to do in the function's place.
+    pub gpu: Option<GpuServe>,
+}
+
+/// The part of a map that is for GPUs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GpuServe {
+    /// The function's code, as PTX.
+    pub module: Vec<u8>,
+    /// Size and alignment of an item, and of a result, as they are there.
+    pub layout: Layout,
+    /// As `gpu` in [`MapAsk`].
+    pub constants: Vec<u8>,
+}
+
+/// Sizes and alignments, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// Of an item.
+    pub item: (u64, u64),
+    /// Of a result.
+    pub result: (u64, u64),
+}
+
+/// What comes of items that a GPU was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GpuAnswer {
+    /// So many of the first ones have results. When these aren't all, the next one fails.
+    Done(u64),
+    /// None has. The sentence is for users.
+    Failed(String),
 }
 
 /// How a variable is passed on; it is the `input` of a [`Serve`], whose rooms are so many for each variable.
@@ -317,6 +350,7 @@ mod tests {
             rooms: vec!["a".into(), "b".into()],
             input: vec![3],
             constants: vec![],
+            gpu: vec![4],
         }));
         let asks = [
             Ask::Room(1),
@@ -328,6 +362,7 @@ mod tests {
             Ask::Hold("x".into()),
         ];
         asks.into_iter().for_each(survives);
+        [GpuAnswer::Done(7), GpuAnswer::Failed("no".into())].into_iter().for_each(survives);
         survives(Ask::Call(CallAsk {
             job: 9,
             object: "o".into(),
@@ -352,6 +387,7 @@ mod tests {
             on_error: OnError::Keep,
             timeout: 4,
             threads: 5,
+            gpu: Some(GpuServe { module: vec![5], layout: Layout { item: (1, 2), result: (3, 4) }, constants: vec![] }),
         });
         for answer in [
             Answer::Ok,

@@ -7,7 +7,7 @@ use super::{Done, Executor, Next, Request};
 use crate::failure::{Failure, Kind, failure};
 use crate::generated::to_users_lines;
 use crate::interrupt::Interrupted;
-use crate::jobs::{Half, Job, MapOptions};
+use crate::jobs::{Half, Job, MapOptions, OnGpus};
 use crate::publisher::Publisher;
 use chorus_compiler::{CellText, Member, Ran, Variables};
 use chorus_magics::{
@@ -46,21 +46,24 @@ impl Executor {
     pub(super) async fn map(&mut self, map: Map<'_>, request: &Request) -> Done {
         let cluster = self.cluster(request).await?;
         cluster.recovered().await;
-        let targets = resolve(&map.options.targets, &cluster)?;
+        let mut targets = resolve(&map.options.targets, &cluster)?;
         let nth = self.maps;
         self.maps += 1;
         let (mine, theirs) = self.variables(&targets).await?;
+        let mut map = map;
+        let gpu = self.for_gpus(&mut map, &mut targets, (&mine, &theirs), &cluster, request).await?;
+        let map = map;
         let texts = |passing| {
             let texts = map_texts(&map, &request.code, passing, &mine, &theirs);
             texts.map_err(Failure::from)
         };
         let ran_at_all = |ran: &Done| ran.as_ref().err().is_none_or(|failure| !failure.is_compile_error());
-        let mut passing = Passing::Value;
+        let (gpu, mut passing) = gpu.map_or((None, Passing::Value), |(gpu, passing)| (Some(gpu), passing));
         let first = texts(passing)?;
-        let may_borrow = first.may_borrow;
-        let (mut ran, mut job) = self.run_map(&map, first, &targets, request).await;
+        let may_borrow = first.may_borrow && gpu.is_none();
+        let (mut ran, mut job) = self.run_map(&map, first, gpu, &targets, request).await;
         if may_borrow && !ran_at_all(&ran) {
-            let (second, second_job) = self.run_map(&map, texts(Passing::Reference)?, &targets, request).await;
+            let (second, second_job) = self.run_map(&map, texts(Passing::Reference)?, None, &targets, request).await;
             // When neither compiles, the errors of references are told only to who dereferences the items.
             if ran_at_all(&second) || dereferences(&ran) && !dereferences(&second) {
                 (passing, ran, job) = (Passing::Reference, second, second_job);
@@ -121,6 +124,7 @@ impl Executor {
         &mut self,
         map: &Map<'_>,
         texts: MapTexts,
+        gpu: Option<Arc<OnGpus>>,
         targets: &[EngineId],
         request: &Request,
     ) -> (Done, Option<Arc<Job>>) {
@@ -135,7 +139,7 @@ impl Executor {
         };
         let spent = spending.end();
         self.spent.add(spent);
-        let mut plan = self.plan(options(map), half.clone(), request);
+        let mut plan = self.plan(MapOptions { gpu, ..options(map) }, half.clone(), request);
         plan.compiled = spent.compiled();
         let ran = self.rust_by_plan(plan, &local.text, local.first_line, Some(&local), request).await;
         if let Some(half) = half {
@@ -297,6 +301,7 @@ fn options(map: &Map<'_>) -> MapOptions {
         each: matches!(map.data, Data::Each(_)),
         keep: options.keep,
         is_told: options.block,
+        gpu: None,
     }
 }
 

@@ -43,6 +43,7 @@ impl Executor {
         let argument = |step| {
             let passing = Passing { step, lanes: lanes as u32, ranks: ranks.clone() };
             let serve = Serve {
+                gpu: None,
                 rooms: rooms.paths().to_vec(),
                 input: passing.encode(),
                 constants: Vec::new(),

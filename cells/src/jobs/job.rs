@@ -7,7 +7,7 @@ use chorus_magics::Targets;
 use chorus_protocol::{Death, EngineId, Took};
 use chorus_render::{TaskLine, TaskState};
 use parking_lot::Mutex;
-use px::link::OnError;
+use px::link::{Layout, OnError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -41,6 +41,17 @@ pub struct MapOptions {
     pub keep: bool,
     /// Whether the magic that started it says in a line what came of it.
     pub is_told: bool,
+    /// What GPUs are to do in the function's place.
+    pub gpu: Option<Arc<OnGpus>>,
+}
+
+/// A function for GPUs.
+#[derive(Debug, PartialEq, Eq)]
+pub struct OnGpus {
+    /// Its code.
+    pub ptx: Vec<u8>,
+    /// How its items and results lie in a GPU's memory.
+    pub layout: Layout,
 }
 
 impl Default for MapOptions {
@@ -58,6 +69,7 @@ impl Default for MapOptions {
             each: false,
             keep: false,
             is_told: false,
+            gpu: None,
         }
     }
 }

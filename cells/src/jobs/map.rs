@@ -18,7 +18,7 @@ use chorus_protocol::{
 };
 use chorus_render::{Bundle, EngineState, MapEnd, Place, PxView, ViewOptions};
 use parking_lot::Mutex;
-use px::link::{ItemFailure, MapAsk, Message, OnError, Serve};
+use px::link::{GpuServe, ItemFailure, MapAsk, Message, OnError, Serve};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -54,6 +54,8 @@ pub async fn start(ask: MapAsk, run: Arc<CellRun>, cluster: Arc<Cluster>) -> Res
         Some(half) => half.targets.clone(),
         None => options.targets.resolve(&cluster.engines()).map_err(|error| error.to_string())?,
     };
+    let able = |engine: &EngineId| options.gpu.is_none() || cluster.has_gpu(*engine);
+    let targets: Vec<EngineId> = targets.into_iter().filter(able).collect();
     let work = Work::new(&ask, &run, &cluster).await?;
     let items = (!options.each).then_some(ask.items);
     let spec = MapSpec {
@@ -142,6 +144,11 @@ impl Work {
             on_error: options.on_error,
             timeout,
             threads: 1,
+            gpu: options.gpu.as_ref().map(|gpu| GpuServe {
+                module: gpu.ptx.clone(),
+                layout: gpu.layout,
+                constants: ask.gpu.clone(),
+            }),
         };
         Ok(Work { object, blob, preload, entry, serve })
     }

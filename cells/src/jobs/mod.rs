@@ -12,7 +12,7 @@ mod map;
 mod rooms;
 mod run;
 
-pub use job::{Cancelled, Half, Job, MapOptions};
+pub use job::{Cancelled, Half, Job, MapOptions, OnGpus};
 pub use run::{CellRun, Plan};
 
 use crate::cluster::Cluster;

@@ -110,7 +110,12 @@ pub async fn run_agent(config: AgentConfig) -> Result<(), AgentError> {
     link.send(FromEngine::Register {
         version: VERSION,
         id: config.id,
-        info: EngineInfo { pid: std::process::id(), host: chorus_system::user::host_name(), cores: cores() },
+        info: EngineInfo {
+            pid: std::process::id(),
+            host: chorus_system::user::host_name(),
+            cores: cores(),
+            gpu: config.worker.env.iter().any(|(name, _)| name == crate::gpu::SOCKET),
+        },
         shares_files: blobs.are_shared(),
     });
     let (stored, mut blobs_stored) = mpsc::unbounded_channel();

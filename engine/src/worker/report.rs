@@ -27,6 +27,7 @@ static HOST: Host = Host {
     ask,
     argument,
     parallel: super::parallel::run,
+    gpu: crate::gpu::client::run,
 };
 
 /// What the run under way was given.

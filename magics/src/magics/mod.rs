@@ -32,7 +32,7 @@ pub use self::{
     px::PxOptions, pxconfig::PxDefaults, pxresult::PxResult, script::Input, script::Script, snapshot::SnapshotCommand,
     tasks::Tasks, time::Time, timeit::TimeIt, timeit::TimeItFlags, who::Who, writefile::WriteFile,
 };
-pub use map::{Data, End, Map, MapOptions, OnError};
+pub use map::{Data, End, Gpu, Map, MapOptions, OnError};
 pub use transfer::{Carried, Transfer, Way};
 
 use crate::Targets;

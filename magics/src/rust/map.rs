@@ -89,6 +89,30 @@ pub fn partial_text(
     Ok(Plan::make(map, cell, passing, local, engines)?.local(Some(WAIT_PARTIAL)))
 }
 
+/// What a GPU is to compile of a map: a statement in a function of a crate that `chorus-gpu` writes. The engines have these
+/// variables.
+pub fn gpu_text(
+    map: &Map<'_>,
+    cell: &str,
+    passing: Passing,
+    local: &Types,
+    engines: &Types,
+) -> Result<Text, MagicError> {
+    let plan = Plan::make(map, cell, passing, local, engines)?;
+    let wrong = |code: Code<'_>, message: String, help: &str| Err(MagicError::at(code, cell, message).with_help(help));
+    if let Data::Each(part) = &map.data {
+        let message =
+            format!("`{}` lies in the engines' memory, and `--gpu` takes data of the notebook so far", part.text);
+        return wrong(*part, message, "`%gather` fetches it; without `--gpu` it is mapped where it is");
+    }
+    if let Some(name) = plan.engine_variables.first() {
+        let message =
+            format!("`{name}` is a variable of the engines, and a function on a GPU can use the notebook's so far");
+        return wrong(map.function, message, "`%pull` fetches it; without `--gpu` the function can use it");
+    }
+    Ok(plan.gpu())
+}
+
 /// All that was decided of a map.
 struct Plan<'a> {
     map: &'a Map<'a>,
@@ -208,15 +232,27 @@ impl<'a> Plan<'a> {
         format!("px::over!({})", sources.join(", "))
     }
 
-    /// What is done with the items.
-    fn steps(&self) -> String {
-        let mut steps = match self.function {
+    /// What calls the function.
+    fn calls(&self) -> String {
+        match self.function {
             Function::By(method) => format!("px_items.{method}($f)"),
             Function::It | Function::Block => match self.passing {
                 Passing::Value => "px_items.map(|$it| $f)".to_owned(),
                 Passing::Reference => "px_items.map_ref(|$it| $f)".to_owned(),
             },
-        };
+        }
+    }
+
+    fn is_gpus(&self) -> bool {
+        self.map.options.gpu.is_some()
+    }
+
+    /// What is done with the items.
+    fn steps(&self) -> String {
+        let mut steps = self.calls();
+        if self.is_gpus() {
+            steps = steps.replacen("px_items", "px_items.on_gpu()", 1);
+        }
         if self.map.filter.is_some() {
             steps += ".filter($p)";
         }
@@ -247,9 +283,28 @@ impl<'a> Plan<'a> {
         parameter(names.map(|(at, name)| (format!("$e{at}"), type_of(self.engines, name))))
     }
 
+    fn gpu(&self) -> Text {
+        let named = self.only_named().enumerate();
+        let named = named.map(|(at, name)| (format!("$n{at}"), type_of(self.local, name)));
+        let given = self.constants.iter().enumerate();
+        let given: Vec<_> = given.map(|(at, name)| (format!("$k{at}"), type_of(self.local, name))).collect();
+        let variables = parameter(named.chain(given.iter().cloned()));
+        let sources = self.borrowed.iter().enumerate();
+        let sources: String =
+            sources.map(|(at, borrowed)| format!("{}$s{at}, ", if *borrowed { "&" } else { "" })).collect();
+        let (constants, calls) = (parameter(given.into_iter()), self.calls());
+        let call = format!("px_call.run(|{variables}| chorus_gpu::over!({sources}), |{constants}, px_items| {calls})");
+        self.text("let _ = ", &call, Side::Engines)
+    }
+
     /// `wait` is the handle's method to be called, if one is.
     fn local(&self, wait: Option<&str>) -> Text {
-        let (constants, steps) = (self.constants_value(), self.steps());
+        let (mut constants, steps) = (self.constants_value(), self.steps());
+        if self.is_gpus() {
+            let values: Vec<String> =
+                (0..self.constants.len()).map(|at| format!("px::map::gpu::value!($k{at})")).collect();
+            constants = format!("px::map::gpu::OnGpu::new({constants}, ::std::vec![{}])", values.join(", "));
+        }
         // What has run isn't to take its data again, which may be others by now, or be used up.
         let data = match wait {
             Some(WAIT_PARTIAL) => format!("px::map::unread(|| {})", self.data()),

@@ -4,6 +4,6 @@ mod map;
 mod text;
 mod transfer;
 
-pub use map::{MapTexts, Passing, Types, map_texts, partial_text};
+pub use map::{MapTexts, Passing, Types, gpu_text, map_texts, partial_text};
 pub use text::Text;
 pub use transfer::{TransferTexts, transfer_texts};

@@ -1,6 +1,7 @@
 //! `%map`.
 
 use super::*;
+use crate::Gpu;
 
 fn map(cell: &str) -> Map<'_> {
     match only(cell) {
@@ -87,8 +88,11 @@ fn the_flags_of_map_are_read() {
             timeout: None,
             on_error: OnError::Stop,
             threads: None,
+            gpu: None,
         }
     );
+    assert_eq!(options("--gpu").gpu, Some(Gpu::Always));
+    assert_eq!(options("--gpu=auto --sum").gpu, Some(Gpu::Auto));
     let millis = std::time::Duration::from_millis;
     let all =
         options("-o ys -t :2 -a --chunk 100 --retries 3 --timeout 0.5 --on-error keep --threads 2 --progress-after -1");

@@ -1,7 +1,8 @@
 //! How the messages become bytes: numbers little endian, lengths before what they count.
 
 use super::{
-    Answer, Ask, CallArg, CallAsk, Done, Failures, ItemFailure, MapAsk, OnError, Passing, Piece, Results, Serve, Step,
+    Answer, Ask, CallArg, CallAsk, Done, Failures, GpuAnswer, GpuServe, ItemFailure, Layout, MapAsk, OnError, Passing,
+    Piece, Results, Serve, Step,
 };
 use std::fmt;
 
@@ -213,6 +214,7 @@ impl Message for MapAsk {
         write_all(&self.rooms, to);
         write_bytes(&self.input, to);
         write_bytes(&self.constants, to);
+        write_bytes(&self.gpu, to);
     }
 
     fn read(from: &mut &[u8]) -> Result<MapAsk, Damaged> {
@@ -223,7 +225,55 @@ impl Message for MapAsk {
             rooms: read_all(from)?,
             input: read_bytes(from)?.to_vec(),
             constants: read_bytes(from)?.to_vec(),
+            gpu: read_bytes(from)?.to_vec(),
         })
+    }
+}
+
+impl Message for Layout {
+    fn write(&self, to: &mut Vec<u8>) {
+        [self.item.0, self.item.1, self.result.0, self.result.1].iter().for_each(|number| number.write(to));
+    }
+
+    fn read(from: &mut &[u8]) -> Result<Layout, Damaged> {
+        let mut two = || Ok((u64::read(from)?, u64::read(from)?));
+        Ok(Layout { item: two()?, result: two()? })
+    }
+}
+
+impl Message for GpuServe {
+    fn write(&self, to: &mut Vec<u8>) {
+        write_bytes(&self.module, to);
+        self.layout.write(to);
+        write_bytes(&self.constants, to);
+    }
+
+    fn read(from: &mut &[u8]) -> Result<GpuServe, Damaged> {
+        Ok(GpuServe {
+            module: read_bytes(from)?.to_vec(),
+            layout: Layout::read(from)?,
+            constants: read_bytes(from)?.to_vec(),
+        })
+    }
+}
+
+impl Message for GpuAnswer {
+    fn write(&self, to: &mut Vec<u8>) {
+        match self {
+            GpuAnswer::Done(items) => (0u8, *items).write(to),
+            GpuAnswer::Failed(sentence) => {
+                1u8.write(to);
+                sentence.write(to);
+            }
+        }
+    }
+
+    fn read(from: &mut &[u8]) -> Result<GpuAnswer, Damaged> {
+        match u8::read(from)? {
+            0 => Ok(GpuAnswer::Done(u64::read(from)?)),
+            1 => Ok(GpuAnswer::Failed(String::read(from)?)),
+            _ => Err(Damaged),
+        }
     }
 }
 
@@ -293,6 +343,7 @@ impl Message for Serve {
         on_error.write(to);
         self.timeout.write(to);
         self.threads.write(to);
+        self.gpu.write(to);
     }
 
     fn read(from: &mut &[u8]) -> Result<Serve, Damaged> {
@@ -309,6 +360,7 @@ impl Message for Serve {
             },
             timeout: u64::read(from)?,
             threads: u32::read(from)?,
+            gpu: Option::read(from)?,
         })
     }
 }

@@ -11,6 +11,11 @@ pub trait Constants {
     /// Appends their encodings.
     #[doc(hidden)]
     fn put(&self, to: &mut Writer) -> Result<(), Error>;
+    /// Appends them as a GPU takes them, if the map is for one. Returns whether it is.
+    #[doc(hidden)]
+    fn put_for_gpu(&self, _: &mut Writer) -> Result<bool, Error> {
+        Ok(false)
+    }
 }
 
 /// A tuple of values that were sent.

@@ -79,6 +79,8 @@ pub(crate) trait Work: Sync {
     /// Calls the function for so many items, counted from this engine's first one, and puts the results into a batch of
     /// the output's. If the function unwinds, the batch has the results until then.
     fn extend(&self, batch: &mut Batch, first: u64, count: u64) -> Result<(), Error>;
+    /// Whether a GPU calls the function, which works at many items best.
+    fn on_gpu(&self) -> bool;
     /// An item's `Debug`, which may panic, if it has one.
     fn text(&self, item: u64) -> Option<String>;
 }
@@ -126,7 +128,7 @@ struct Current {
 impl Run<'_> {
     fn serve(&self) -> Result<(), Error> {
         let mut pieces: VecDeque<Piece> = self.server.own.into_iter().filter(|own| own.count > 0).collect();
-        let mut step = 1;
+        let mut step = if self.work.on_gpu() { self.output.most() } else { 1 };
         let limited = self.server.settings.timeout > 0 && self.server.settings.threads < 2;
         loop {
             let Some(piece) = pieces.pop_front() else {
@@ -151,6 +153,7 @@ impl Run<'_> {
                 let took = begin.elapsed();
                 at += count;
                 step = match () {
+                    () if self.work.on_gpu() => step,
                     () if took < BLOCK / 2 => (step.max(count) * 2).min(self.output.most()),
                     () if took > BLOCK * 2 => (step / 2).max(1),
                     () => step,
@@ -174,7 +177,7 @@ impl Run<'_> {
     /// Works at some items. False if one has failed that ends the map.
     fn block(&self, first: u64, count: u64) -> Result<bool, Error> {
         let threads = (self.server.settings.threads as usize).max(1);
-        if threads > 1 && count > 1 {
+        if threads > 1 && count > 1 && !self.work.on_gpu() {
             return self.in_parallel(threads, first, count);
         }
         if self.server.settings.timeout > 0 {

@@ -1,6 +1,6 @@
 //! A map that was started, in the notebook.
 
-use super::constants::OpenConstants;
+use super::constants::{Constants, OpenConstants};
 use super::error::{Error, ask};
 use super::fold::ReduceFold;
 use super::merge::{Ended, Kind, folded};
@@ -42,21 +42,37 @@ pub(crate) struct Job {
     _held: Vec<Arc<dyn Keeps>>,
 }
 
-/// Begins a map over `data`, or over what the engines have. `function` is what they call, if this object has it, `put`
-/// writes the constants, and `size` is that of a result that has a place in the room.
-pub(crate) fn begin(
+/// What writes constants, for the engines' workers and for GPUs. As a trait, so that cells have no more code than that.
+trait Put {
+    fn put(&self, to: &mut Writer) -> Result<(), Error>;
+    fn put_for_gpu(&self, to: &mut Writer) -> Result<bool, Error>;
+}
+
+impl<C: Constants> Put for C {
+    fn put(&self, to: &mut Writer) -> Result<(), Error> {
+        Constants::put(self, to)
+    }
+
+    fn put_for_gpu(&self, to: &mut Writer) -> Result<bool, Error> {
+        Constants::put_for_gpu(self, to)
+    }
+}
+
+/// Begins a map over `data`, or over what the engines have. `function` is what they call, if this object has it, and
+/// `size` is that of a result that has a place in the room.
+pub(crate) fn begin<C: Constants>(
     data: Option<Box<dyn Ready>>,
     function: Option<extern "C" fn()>,
-    put: &dyn Fn(&mut Writer) -> Result<(), Error>,
+    constants: &C,
     size: usize,
 ) -> Box<dyn Begun> {
-    Box::new(try_begin(data, function, put, size))
+    Box::new(try_begin(data, function, constants, size))
 }
 
 fn try_begin(
     data: Option<Box<dyn Ready>>,
     function: Option<extern "C" fn()>,
-    put: &dyn Fn(&mut Writer) -> Result<(), Error>,
+    values: &dyn Put,
     size: usize,
 ) -> Result<Job, Error> {
     let (mut input, mut rooms) = (Vec::new(), Vec::new());
@@ -67,12 +83,17 @@ fn try_begin(
     }
     let (object, function) = function.map(place_of).transpose()?.unwrap_or_default();
     let mut writer = Writer::new();
-    let (put, constants_held) = collect(|| put(&mut writer));
+    let (put, constants_held) = collect(|| values.put(&mut writer));
     put?;
     held.extend(constants_held);
     let blob = writer.finish()?;
     let mut constants = Vec::new();
     blob.write(&mut constants, &mut rooms);
+    let (mut for_gpu, mut gpu) = (Writer::new(), Vec::new());
+    let gpu_blob = if values.put_for_gpu(&mut for_gpu)? { Some(for_gpu.finish()?) } else { None };
+    if let Some(blob) = &gpu_blob {
+        blob.write(&mut gpu, &mut rooms);
+    }
     let results = Room::of_results(items.unwrap_or(0), size)?;
     rooms.push(results.path().to_owned());
     let map = MapAsk {
@@ -82,6 +103,7 @@ fn try_begin(
         rooms: rooms.clone(),
         input,
         constants: constants.clone(),
+        gpu,
     };
     let Answer::Job(number) = ask(&Ask::Map(map))? else { return Err(Error::Damaged) };
     // The rooms are the job's now.
@@ -90,8 +112,10 @@ fn try_begin(
             room.release();
         }
     }
-    if let Blob::Large { room, .. } = blob {
-        room.release();
+    for blob in [Some(blob), gpu_blob].into_iter().flatten() {
+        if let Blob::Large { room, .. } = blob {
+            room.release();
+        }
     }
     results.release();
     Ok(Job { number, items, constants: OpenConstants { constants, rooms }, _held: held })

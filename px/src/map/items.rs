@@ -5,6 +5,7 @@ use super::call::{Call, Call2, Call3};
 use super::engine::{Server, Work};
 use super::error::Error;
 use super::fold::{CountFold, Fold, MeanFold, Number, ReduceFold, SumFold, larger, ordered, smaller};
+use super::gpu;
 use super::merge::folded;
 use super::merge::{Collect, CollectErrors, Count, Ended, Keep, Kind, Largest, Mean, Outcome, Reduce, Smallest, Sum};
 use super::output::{Batch, Encodings, Keeping, Kept, lock, own};
@@ -34,17 +35,40 @@ pub struct Mapped<'a, S: Source, R, F, P, W> {
 pub struct Sent;
 /// They stay in the engine.
 pub struct Stay;
+/// As `W` says; and they are made by a GPU.
+pub struct OnGpu<W>(PhantomData<W>);
 
-/// Where results go. As a type, so that a cell has the code for one way only.
+/// Where results go and who makes them. As a type, so that a cell has the code for one way only.
 pub trait Whither: Sized {
     #[doc(hidden)]
-    fn collect<S: Source, R: Wire + Send, F: Fn(S::Item) -> R + Sync, P: Filter<R>>(
-        mapped: Mapped<'_, S, R, F, P, Self>,
+    const ON_GPU: bool = false;
+    #[doc(hidden)]
+    type Way: Way;
+}
+
+/// Where results go.
+pub trait Way {
+    #[doc(hidden)]
+    fn collect<S: Source, R: Wire + Send, F: Fn(S::Item) -> R + Sync, P: Filter<R>, W: Whither>(
+        mapped: Mapped<'_, S, R, F, P, W>,
     ) -> Outcome<Collect<R>>;
     #[doc(hidden)]
-    fn collect_errors<S: Source, R: Wire + Send, F: Fn(S::Item) -> R + Sync, P: Filter<R>>(
-        mapped: Mapped<'_, S, R, F, P, Self>,
+    fn collect_errors<S: Source, R: Wire + Send, F: Fn(S::Item) -> R + Sync, P: Filter<R>, W: Whither>(
+        mapped: Mapped<'_, S, R, F, P, W>,
     ) -> Outcome<CollectErrors<R>>;
+}
+
+impl Whither for Sent {
+    type Way = Sent;
+}
+
+impl Whither for Stay {
+    type Way = Stay;
+}
+
+impl<W: Whither> Whither for OnGpu<W> {
+    const ON_GPU: bool = true;
+    type Way = W::Way;
 }
 
 /// Whether a result is wanted.
@@ -78,6 +102,11 @@ impl<R, P: Fn(&R) -> bool + Sync> Filter<R> for Only<P> {
 
 #[allow(clippy::type_complexity)] // An `impl Fn` can't be in a type of its own.
 impl<'a, S: Source, W> Items<'a, S, W> {
+    /// Has a GPU call the function.
+    pub fn on_gpu(self) -> Items<'a, S, OnGpu<W>> {
+        Items(self.0, PhantomData)
+    }
+
     /// The function to be called for each item.
     pub fn map<R, F: Fn(S::Item) -> R + Sync>(self, function: F) -> Mapped<'a, S, R, F, Every, W> {
         Mapped { items: self, function, filter: Every, result: PhantomData }
@@ -189,7 +218,7 @@ impl<S: Source, R, F: Fn(S::Item) -> R + Sync, P: Filter<R>, W: Whither> Mapped<
     where
         R: Wire + Send,
     {
-        W::collect(self)
+        W::Way::collect(self)
     }
 
     /// All results, which stay in the engine and may be of any type.
@@ -217,7 +246,8 @@ impl<S: Source, R, F: Fn(S::Item) -> R + Sync, P: Filter<R>, W: Whither> Mapped<
     fn serve(self, put: impl Put<R>, run: impl FnOnce(&Server, &dyn Work) -> Result<(), Error>) -> Result<(), Error> {
         let Mapped { items, function, filter, .. } = self;
         let Mode::Serving(server, open) = items.0 else { return Err(Error::Damaged) };
-        run(server, &Worker::<S, F, P, _, R> { open, function, filter, put, result: PhantomData })
+        let gpu = if W::ON_GPU { Some(server) } else { None };
+        run(server, &Worker::<S, F, P, _, R, W> { open, gpu, function, filter, put, result: PhantomData })
     }
 
     /// In an engine: reduces the results that `lift` makes something of. The notebook needs the types only.
@@ -276,32 +306,32 @@ impl<S: Source, R, F: Fn(S::Item) -> R + Sync, P: Filter<R>, W: Whither> Mapped<
     }
 }
 
-impl Whither for Sent {
-    fn collect<S: Source, R: Wire + Send, F: Fn(S::Item) -> R + Sync, P: Filter<R>>(
-        mapped: Mapped<'_, S, R, F, P, Sent>,
+impl Way for Sent {
+    fn collect<S: Source, R: Wire + Send, F: Fn(S::Item) -> R + Sync, P: Filter<R>, W: Whither>(
+        mapped: Mapped<'_, S, R, F, P, W>,
     ) -> Outcome<Collect<R>> {
         let plain = R::is_plain() && !P::FILTERS;
         let put = Bytes::<P>(PhantomData);
         Outcome(mapped.serve(put, |server, work| server.send(work, plain, size_of::<R>())).map(|()| None))
     }
 
-    fn collect_errors<S: Source, R: Wire + Send, F: Fn(S::Item) -> R + Sync, P: Filter<R>>(
-        mapped: Mapped<'_, S, R, F, P, Sent>,
+    fn collect_errors<S: Source, R: Wire + Send, F: Fn(S::Item) -> R + Sync, P: Filter<R>, W: Whither>(
+        mapped: Mapped<'_, S, R, F, P, W>,
     ) -> Outcome<CollectErrors<R>> {
         let put = Marked(matches!(mapped.items.0, Mode::Serving(server, _) if server.keeps_errors()));
         Outcome(mapped.serve(put, |server, work| server.send_marked(work, size_of::<R>())).map(|()| None))
     }
 }
 
-impl Whither for Stay {
-    fn collect<S: Source, R: Wire + Send, F: Fn(S::Item) -> R + Sync, P: Filter<R>>(
-        mapped: Mapped<'_, S, R, F, P, Stay>,
+impl Way for Stay {
+    fn collect<S: Source, R: Wire + Send, F: Fn(S::Item) -> R + Sync, P: Filter<R>, W: Whither>(
+        mapped: Mapped<'_, S, R, F, P, W>,
     ) -> Outcome<Collect<R>> {
         mapped.kept(None, |result| result)
     }
 
-    fn collect_errors<S: Source, R: Wire + Send, F: Fn(S::Item) -> R + Sync, P: Filter<R>>(
-        mapped: Mapped<'_, S, R, F, P, Stay>,
+    fn collect_errors<S: Source, R: Wire + Send, F: Fn(S::Item) -> R + Sync, P: Filter<R>, W: Whither>(
+        mapped: Mapped<'_, S, R, F, P, W>,
     ) -> Outcome<CollectErrors<R>> {
         mapped.kept(Some(|message| Err(message.to_owned())), Ok)
     }
@@ -320,7 +350,7 @@ impl<S: Source, R: Wire + Send, F: Fn(S::Item) -> R + Sync, P: Filter<R>, W: Whi
 
     /// All results.
     pub fn collect(self) -> Outcome<CollectErrors<R>> {
-        W::collect_errors(self.0)
+        W::Way::collect_errors(self.0)
     }
 }
 
@@ -374,16 +404,44 @@ impl<R, L: Fold, G: Fn(R) -> Option<L::Item> + Sync> Put<R> for Lifted<'_, Folde
     }
 }
 
-struct Worker<'a, S: Source, F, P, X, R> {
+struct Worker<'a, S: Source, F, P, X, R, W> {
     open: &'a S::Open,
+    /// What has a GPU, if one is to be used.
+    gpu: Option<&'a Server>,
     function: F,
     filter: P,
     put: X,
-    result: PhantomData<fn() -> R>,
+    result: PhantomData<fn() -> (R, W)>,
 }
 
-impl<S: Source, R, F: Fn(S::Item) -> R + Sync, P: Filter<R>, X: Put<R>> Work for Worker<'_, S, F, P, X, R> {
+impl<S: Source, R, F: Fn(S::Item) -> R + Sync, P: Filter<R>, X: Put<R>, W: Whither> Worker<'_, S, F, P, X, R, W> {
+    fn extend_by_gpu(&self, server: &Server, batch: &mut Batch, first: u64, count: u64) -> Result<(), Error> {
+        let mut reader = S::read(self.open, first, count)?;
+        // SAFETY: `count` were asked for.
+        let items: Vec<S::Item> = (0..count).map(|_| unsafe { reader.next() }).collect();
+        let mut results = gpu::results::<S::Item, R>(server, &items)?.into_iter();
+        let mut failing = items.into_iter().skip(results.len());
+        self.put.put(batch, count, || {
+            let result = results.next().unwrap_or_else(|| {
+                // Here, it panics in the way that the function does.
+                failing.next().map(&self.function);
+                gpu::disagrees()
+            });
+            if self.filter.wants(&result) { Some(result) } else { None }
+        });
+        Ok(())
+    }
+}
+
+impl<S: Source, R, F: Fn(S::Item) -> R + Sync, P: Filter<R>, X: Put<R>, W: Whither> Work
+    for Worker<'_, S, F, P, X, R, W>
+{
     fn extend(&self, batch: &mut Batch, first: u64, count: u64) -> Result<(), Error> {
+        if W::ON_GPU
+            && let Some(server) = self.gpu
+        {
+            return self.extend_by_gpu(server, batch, first, count);
+        }
         let mut reader = S::read(self.open, first, count)?;
         self.put.put(batch, count, || {
             // SAFETY: this is called `count` times at most.
@@ -391,6 +449,10 @@ impl<S: Source, R, F: Fn(S::Item) -> R + Sync, P: Filter<R>, X: Put<R>> Work for
             if self.filter.wants(&result) { Some(result) } else { None }
         });
         Ok(())
+    }
+
+    fn on_gpu(&self) -> bool {
+        W::ON_GPU
     }
 
     fn text(&self, item: u64) -> Option<String> {

@@ -20,6 +20,8 @@ mod constants;
 mod engine;
 pub(crate) mod error;
 mod fold;
+#[doc(hidden)]
+pub mod gpu;
 mod handle;
 mod items;
 mod merge;
@@ -41,7 +43,7 @@ pub(crate) use error::ask;
 pub use fold::Number;
 pub use handle::Handle;
 pub(crate) use handle::place_of;
-pub use items::{Every, Filter, Items, Mapped, Only, Sent, Stay, Whither, WithErrors};
+pub use items::{Every, Filter, Items, Mapped, OnGpu, Only, Sent, Stay, Whither, WithErrors};
 pub use merge::{Collect, CollectErrors, Count, Ended, Keep, Kind, Largest, Mean, Outcome, Reduce, Smallest, Sum};
 pub use own::{Here, Mine, Part};
 pub use shown::{Shown, show};
@@ -116,7 +118,7 @@ where
     B: Fn(C::Owned, Items<'_, S>) -> Outcome<K> + Copy,
 {
     let function: extern "C" fn() = serve_here::<S, C::Owned, K, B>;
-    let job = handle::begin(Some(over.data), Some(function), &|writer| constants.put(writer), K::size());
+    let job = handle::begin(Some(over.data), Some(function), &constants, K::size());
     let merge: fn(&Job, &Ended) -> Result<K::Value, Error> = merge_here::<S, C::Owned, K, B>;
     (Handle::new(job, Box::new(merge)), body)
 }
@@ -129,7 +131,7 @@ pub fn typed<S: Source, C: Constants, A, K: Kind>(
     types: impl FnOnce(A, C::Owned, Items<'_, S>) -> Outcome<K>,
 ) -> Handle<K::Value> {
     let _ = types;
-    Handle::of_kind::<K>(handle::begin(Some(over.data), None, &|writer| constants.put(writer), K::size()))
+    Handle::of_kind::<K>(handle::begin(Some(over.data), None, &constants, K::size()))
 }
 
 /// As [`typed`], for a map whose results stay in the engines.
@@ -139,7 +141,7 @@ pub fn typed_keep<S: Source, C: Constants, A, K: Kind>(
     types: impl FnOnce(A, C::Owned, Items<'_, S>) -> Outcome<K>,
 ) -> Handle<()> {
     let _ = types;
-    let job = handle::begin(Some(over.data), None, &|writer| constants.put(writer), 0);
+    let job = handle::begin(Some(over.data), None, &constants, 0);
     Handle::new(job, Box::new(|_, _| Ok(())))
 }
 
@@ -152,7 +154,7 @@ pub fn gathered<S: Source, C: Constants, P, A, K: Kind>(
     types: impl FnOnce(A, C::Owned, Items<'_, S>) -> Outcome<K>,
 ) -> Handle<K::Value> {
     let _ = (shape, types);
-    Handle::of_kind::<K>(handle::begin(None, None, &|writer| constants.put(writer), 0))
+    Handle::of_kind::<K>(handle::begin(None, None, &constants, 0))
 }
 
 /// As [`gathered`], for a map whose results stay in the engines.
@@ -162,7 +164,7 @@ pub fn gathered_keep<S: Source, C: Constants, P, A, K: Kind>(
     types: impl FnOnce(A, C::Owned, Items<'_, S>) -> Outcome<K>,
 ) -> Handle<()> {
     let _ = (shape, types);
-    Handle::new(handle::begin(None, None, &|writer| constants.put(writer), 0), Box::new(|_, _| Ok(())))
+    Handle::new(handle::begin(None, None, &constants, 0), Box::new(|_, _| Ok(())))
 }
 
 /// The types of data and of constants, without them.

@@ -78,6 +78,17 @@ pub struct MapOptions {
     pub on_error: OnError,
     /// How many threads of each engine work; `None` for its share of the cores.
     pub threads: Option<u32>,
+    /// Whether GPUs work instead of them.
+    pub gpu: Option<Gpu>,
+}
+
+/// When GPUs work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gpu {
+    /// Always: without one the map is an error.
+    Always,
+    /// Where they can, and else the processors.
+    Auto,
 }
 
 /// What becomes of a map when an item fails.
@@ -105,6 +116,14 @@ fn chunk(text: &str) -> Result<Chunk, String> {
             .filter(|n| *n > 0)
             .map(|n| Chunk(Some(n)))
             .ok_or_else(|| "write a number of items, at least 1, or auto".into()),
+    }
+}
+
+fn gpu(text: &str) -> Result<Gpu, String> {
+    match text {
+        "always" => Ok(Gpu::Always),
+        "auto" => Ok(Gpu::Auto),
+        _ => Err("write `--gpu`, or `--gpu=auto` for a map that runs without a GPU, too".into()),
     }
 }
 
@@ -177,6 +196,9 @@ pub(crate) struct Flags {
     /// How many threads of each engine work; its share of the cores if left out
     #[arg(long, value_name = "N", value_parser = at_least_one::<u32>, allow_negative_numbers = true)]
     threads: Option<u32>,
+    /// GPUs of the engines call the function; `--gpu=auto`: if they can
+    #[arg(long, value_name = "auto", num_args = 0..=1, require_equals = true, default_missing_value = "always", value_parser = gpu)]
+    gpu: Option<Gpu>,
     /// Show progress after so many seconds; 0: at once, -1: never
     #[arg(long, value_name = "S", allow_hyphen_values = true, value_parser = seconds)]
     progress_after: Option<After>,
@@ -205,7 +227,7 @@ impl Flags {
         }
         let reduces = !names.is_empty();
         let one = format!("`{}` makes one value of all results", names.concat());
-        let wrong: [(bool, &[&str], String); 7] = [
+        let wrong: [(bool, &[&str], String); 9] = [
             (
                 self.keep && self.out.is_none(),
                 &["--keep"],
@@ -227,6 +249,16 @@ impl Flags {
                 self.keep && self.timeout.is_some(),
                 &["--timeout"],
                 "an item that takes too long ends its worker, and with it what `--keep` has left there".into(),
+            ),
+            (
+                self.gpu.is_some() && self.timeout.is_some(),
+                &["--timeout"],
+                "a GPU works at many items at once, so there is no time of one item; an interrupt ends the map".into(),
+            ),
+            (
+                self.gpu.is_some() && self.threads.is_some(),
+                &["--threads"],
+                "a GPU has threads of its own, and doesn't use the engine's".into(),
             ),
             (
                 self.keep && self.unordered,
@@ -253,6 +285,7 @@ impl Flags {
             timeout: self.timeout,
             on_error: self.on_error.unwrap_or_default(),
             threads: self.threads,
+            gpu: self.gpu,
         }
     }
 }
@@ -287,6 +320,7 @@ Examples:
   %map --on-error skip --timeout 2 fetch over urls
   %map -a -o handle slow over 0..100               returns at once; then: %pxresult, or handle.get()?
   %map --keep -o sizes |s| s.len() over each lines   stays on the engines
+  %map --gpu -o ys |x: f32| (x * x + 1.0).sqrt() over xs    by the engines' GPUs
 
   %%map -o sums over rows
   let positive = it.iter().filter(|x| **x > 0.0);

@@ -5,7 +5,7 @@ fn types(all: &[(&str, &str)]) -> Types {
     all.iter().map(|(name, of)| ((*name).to_owned(), (*of).to_owned())).collect()
 }
 
-fn texts_of(cell: &str) -> Result<MapTexts, MagicError> {
+fn with<R>(cell: &str, make: impl FnOnce(&Map<'_>, &Types, &Types) -> R) -> R {
     let local = types(&[("xs", "Vec<f64>"), ("ys", "Vec<f64>"), ("k", "f64"), ("w", "Vec<u8>"), ("both", "u8")]);
     let engines = types(&[("table", "Vec<f64>"), ("part", "Vec<f64>"), ("both", "u16")]);
     let parts = parse(cell, &PxConfig::default()).unwrap_or_else(|error| panic!("{error}"));
@@ -13,7 +13,15 @@ fn texts_of(cell: &str) -> Result<MapTexts, MagicError> {
         Part::Magic { command: Command::Map(map), .. } => Some(map),
         _ => None,
     });
-    map_texts(&map.unwrap(), cell, Passing::Value, &local, &engines)
+    make(&map.unwrap(), &local, &engines)
+}
+
+fn texts_of(cell: &str) -> Result<MapTexts, MagicError> {
+    with(cell, |map, local, engines| map_texts(map, cell, Passing::Value, local, engines))
+}
+
+fn gpu_text_of(cell: &str) -> Result<Text, MagicError> {
+    with(cell, |map, local, engines| gpu_text(map, cell, Passing::Value, local, engines))
 }
 
 /// What stands on the user's lines stands there in the generated text, too.
@@ -241,4 +249,30 @@ fn what_makes_no_map_is_said() {
       | ^^^^^^^^^^^^
     write a closure such as `|x| x * x`, or `it` for the item
     ");
+}
+
+#[test]
+fn a_map_for_gpus_is_compiled_twice() {
+    let cell = "%map --gpu --sum |x| x * k + w[0] as f64 over xs";
+    let texts = texts_of(cell).unwrap();
+    let constants =
+        "px::map::gpu::OnGpu::new((&$k0, &$k1,), ::std::vec![px::map::gpu::value!($k0), px::map::gpu::value!($k1)])";
+    assert!(texts.local.text.contains(constants), "{}", texts.local.text);
+    assert!(texts.local.text.contains("px_items.on_gpu().map($f).sum()"), "{}", texts.local.text);
+    let text = gpu_text_of(cell).unwrap();
+    let calls = "px_call.run(|($n0, $k0, $k1,): (Vec<f64>, f64, Vec<u8>,)| chorus_gpu::over!(&$s0, ), \
+                 |($k0, $k1,): (f64, Vec<u8>,), px_items| px_items.map($f))";
+    assert!(text.text.contains(calls), "{}", text.text);
+    check_places(cell, &text, &["|x| x * k + w[0] as f64", "xs"]);
+}
+
+#[test]
+fn what_lies_on_engines_cannot_go_to_their_gpus_yet() {
+    for (cell, says) in [
+        ("%map --gpu |x| x over each part", "`part` lies in the engines' memory"),
+        ("%map --gpu |x| x * table[0] over xs", "`table` is a variable of the engines"),
+    ] {
+        let error = gpu_text_of(cell).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
 }

@@ -1,7 +1,9 @@
 //! A host whose engines are threads of the test, with pieces and delays by chance.
 
-use crate::host::{Host, attach_in_test};
-use crate::link::{Answer, Ask, Done, MapAsk, Message as _, OnError, Piece, Results, Serve, room_name};
+use crate::host::{GpuCall, Host, attach_in_test};
+use crate::link::{
+    Answer, Ask, Done, GpuAnswer, GpuServe, Layout, MapAsk, Message as _, OnError, Piece, Results, Serve, room_name,
+};
 use crate::map::rooms::open;
 use crate::sys::file_in_memory;
 use std::cell::RefCell;
@@ -95,7 +97,26 @@ static HOST: Host = Host {
     ask: answer,
     argument,
     parallel,
+    gpu,
 };
+
+/// A GPU that multiplies numbers by a constant, and fails at those below 0.
+extern "C" fn gpu(call: &GpuCall, answered: extern "C" fn(*mut c_void, *const u8, usize), context: *mut c_void) {
+    assert_eq!((call.item_size, call.result_size, call.constants_bytes), (8, 8, 24));
+    // SAFETY: the constant stands behind its two lengths; items and results are as many numbers.
+    let (factor, items) = unsafe {
+        (
+            call.constants.add(16).cast::<i64>().read_unaligned(),
+            std::slice::from_raw_parts(call.items.cast::<i64>(), call.count),
+        )
+    };
+    let good = items.iter().take_while(|item| **item >= 0);
+    // SAFETY: there is room for as many results.
+    let done =
+        good.enumerate().map(|(at, item)| unsafe { call.results.cast::<i64>().add(at).write(item * factor) }).count();
+    let answer = GpuAnswer::Done(done as u64).encode();
+    answered(context, answer.as_ptr(), answer.len());
+}
 
 /// Maps of this thread run like this from now on.
 pub fn with(setting: Setting) {
@@ -133,6 +154,11 @@ extern "C" fn argument(take: extern "C" fn(*mut c_void, *const u8, usize), conte
         on_error: job.setting.on_error,
         timeout: job.setting.timeout,
         threads: job.setting.threads,
+        gpu: Some(job.map.gpu.clone()).filter(|gpu| !gpu.is_empty()).map(|constants| GpuServe {
+            module: vec![],
+            layout: Layout { item: (8, 8), result: (8, 8) },
+            constants,
+        }),
     };
     let bytes = serve.encode();
     take(context, bytes.as_ptr(), bytes.len());

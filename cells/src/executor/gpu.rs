@@ -1,0 +1,178 @@
+//! The part of a map that GPUs run: which engines have one, and what is compiled for them.
+
+use super::{Executor, Request};
+use crate::cluster::Cluster;
+use crate::failure::{Failure, Kind, failure};
+use crate::generated::to_users_lines;
+use crate::jobs::OnGpus;
+use chorus_compiler::{Diagnostic, Failure as CompileFailure, Reached, Span, find_program};
+use chorus_gpu::build::{self, Failed};
+use chorus_gpu::source::{Crate, Definition};
+use chorus_gpu::toolchain;
+use chorus_magics::{
+    Gpu, Map,
+    rust::{Passing, Text, Types, gpu_text},
+};
+use chorus_protocol::EngineId;
+use px::link::Layout;
+use serde_json::Value;
+use std::sync::Arc;
+
+/// What to do next, behind what rustc says of a function for a GPU.
+const HELP: &str = "help: a function for a GPU has numbers, arrays, slices and the notebook's `Copy` types; there is no \
+                    allocation, no output and no file. `--gpu=auto` has the processors run what a GPU can't; nothing was run";
+
+const WIDE: &str = "integers of 128 bits can't be divided on a GPU, and floats can't become such or come of them";
+const NONE: &str = "no engine of this map has a GPU: an engine looks for NVIDIA's driver, libcuda.so.1, where the system has \
+                    its libraries and in LD_LIBRARY_PATH, when it starts. `--gpu=auto` runs the map on the processors where \
+                    there is none; nothing was run";
+
+impl Executor {
+    /// What the GPUs of these engines run of this map, with how its function takes items; only engines that have one remain.
+    /// A map that need not be run by GPUs becomes one for processors if it can't be, which is told.
+    pub(super) async fn for_gpus(
+        &mut self,
+        map: &mut Map<'_>,
+        targets: &mut Vec<EngineId>,
+        (mine, theirs): (&Types, &Types),
+        cluster: &Cluster,
+        request: &Request,
+    ) -> Result<Option<(Arc<OnGpus>, Passing)>, Failure> {
+        let Some(wanted) = map.options.gpu else { return Ok(None) };
+        let with_gpu: Vec<EngineId> = targets.iter().copied().filter(|engine| cluster.has_gpu(*engine)).collect();
+        let found = match with_gpu.is_empty() {
+            true => Err(failure(Kind::MapError, NONE)),
+            false => self.compiled_for_gpu(map, (mine, theirs), request).await,
+        };
+        match (found, wanted) {
+            (Ok(found), _) => {
+                let (all, with) = (targets.len(), with_gpu.len());
+                *targets = with_gpu;
+                if wanted == Gpu::Auto {
+                    let what = format!("--gpu=auto: by the GPUs of {with} of {all} engines.");
+                    request.publisher.say(&what).await;
+                }
+                Ok(Some(found))
+            }
+            (Err(error), Gpu::Always) => Err(error),
+            (Err(error), Gpu::Auto) => {
+                map.options.gpu = None;
+                request.publisher.say(&format!("--gpu=auto: on the processors, since {}.", reason(&error))).await;
+                Ok(None)
+            }
+        }
+    }
+
+    async fn compiled_for_gpu(
+        &mut self,
+        map: &Map<'_>,
+        (mine, theirs): (&Types, &Types),
+        request: &Request,
+    ) -> Result<(Arc<OnGpus>, Passing), Failure> {
+        let text = |passing| gpu_text(map, &request.code, passing, mine, theirs).map_err(Failure::from);
+        let first = self.build_for_gpu(text(Passing::Value)?, request).await;
+        // Only types could tell how it takes its items.
+        match first {
+            Ok(built) => Ok((built, Passing::Value)),
+            Err(error) if error.is_compile_error() => {
+                let second = self.build_for_gpu(text(Passing::Reference)?, request).await;
+                second.map(|built| (built, Passing::Reference)).map_err(|_| error)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn build_for_gpu(&mut self, text: Text, request: &Request) -> Result<Arc<OnGpus>, Failure> {
+        let code = text.text.clone();
+        let reached = self.compile(request, move |compiler| compiler.reached(&code)).await?;
+        let definitions: Vec<Definition> =
+            reached.into_iter().map(|Reached { text, label }| Definition { text, label }).collect();
+        let source = Crate::new(&definitions, &text.text);
+        if let Some(built) = self.for_gpu.get(&source.text) {
+            return Ok(Arc::clone(built));
+        }
+        let rustc = find_program("rustc").ok_or_else(|| failure(Kind::MapError, "there is no rustc on the PATH"))?;
+        let (cache, known) = (self.config.gpu.clone(), self.gpu_target.clone());
+        let build = move || -> Result<_, Failure> {
+            let missing = |error: toolchain::Missing| failure(Kind::MapError, format!("{error}; nothing was run"));
+            let target = known.map_or_else(|| toolchain::find(&rustc, &cache).map_err(missing), Ok)?;
+            Ok((build::build(&target, &rustc, &source.text), source, target))
+        };
+        let built = tokio::task::spawn_blocking(build).await;
+        let (built, source, target) = built.map_err(|error| failure(Kind::MapError, error.to_string()))??;
+        self.gpu_target = Some(target);
+        let built = built.map_err(|failed| match failed {
+            Failed::Rustc(said) => {
+                let errors = said.iter().filter_map(|value| diagnostic(value, &source, &text, &request.code)).collect();
+                to_users_lines(&text, CompileFailure::Errors(errors), &request.code).into()
+            }
+            other => failure(Kind::MapError, format!("{other}; nothing was run")),
+        })?;
+        let [item_size, item_align, result_size, result_align] = built.layout;
+        let layout = Layout { item: (item_size, item_align), result: (result_size, result_align) };
+        let built = Arc::new(OnGpus { ptx: built.ptx.into_bytes(), layout });
+        self.for_gpu.insert(source.text, Arc::clone(&built));
+        Ok(built)
+    }
+}
+
+/// What rustc says, with its places in the user's lines. What it says of the notebook's definitions names them.
+fn diagnostic(value: &Value, source: &Crate, text: &Text, cell: &str) -> Option<Diagnostic> {
+    let string = |value: &Value| value.as_str().map(str::to_owned);
+    let mut message = string(&value["message"])?;
+    if message.contains("unsupported library call") {
+        // LLVM says no more, and no place.
+        message = WIDE.to_owned();
+    }
+    if value["level"].as_str() != Some("error") || message.starts_with("aborting due to") {
+        return None;
+    }
+    let mut error = Diagnostic::error(message);
+    error.code = string(&value["code"]["code"]);
+    for place in value["spans"].as_array().into_iter().flatten() {
+        let number = |name: &str| place[name].as_u64().and_then(|number| usize::try_from(number).ok());
+        let (Some(line), Some(column), Some(end_line), Some(end_column)) =
+            (number("line_start"), number("column_start"), number("line_end"), number("column_end"))
+        else {
+            continue;
+        };
+        if let Some(label) = source.definition_at(line) {
+            error.notes.push(format!("note: it is in {label}"));
+        }
+        // What isn't the user's text stands above it.
+        let in_cell = |line: usize| Some(line.checked_sub(source.body)? + text.first_line);
+        let (Some(line), Some(end_line)) = (in_cell(line), in_cell(end_line)) else { continue };
+        error.spans.push(Span {
+            line,
+            column,
+            end_line,
+            end_column,
+            label: string(&place["label"]).unwrap_or_default(),
+            primary: place["is_primary"].as_bool().unwrap_or_default(),
+            text: line.checked_sub(1).and_then(|at| cell.lines().nth(at)).unwrap_or_default().to_owned(),
+            cell: None,
+        });
+    }
+    let is_useful = |child: &&Value| {
+        let said = child["message"].as_str().unwrap_or_default();
+        !said.starts_with("the following other types") && !said.starts_with("required by a bound in")
+    };
+    let added = value["children"].as_array().into_iter().flatten().filter(is_useful);
+    error.notes.extend(
+        added.filter_map(|child| Some(format!("{}: {}", child["level"].as_str()?, child["message"].as_str()?))),
+    );
+    error.notes.push(HELP.to_owned());
+    Some(error)
+}
+
+/// Why a GPU doesn't do it, as the end of a sentence.
+fn reason(error: &Failure) -> String {
+    match error {
+        Failure::Compile(errors) => {
+            let first = errors.first().map(|error| error.message.clone()).unwrap_or_default();
+            format!("its function doesn't compile for a GPU ({first})")
+        }
+        Failure::Other(_, what) => what.split([':', ';']).next().unwrap_or_default().to_owned(),
+        _ => "a GPU can't run it".to_owned(),
+    }
+}

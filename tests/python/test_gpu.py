@@ -1,0 +1,128 @@
+"""Maps on GPUs, with the simulated device in the place of one: rustc compiles a cell's closure for a GPU, and the engines'
+processes for GPUs interpret that code."""
+
+import math
+import os
+import subprocess
+import time
+
+import pytest
+
+from conftest import start_kernel
+
+DATA = "let xs: Vec<f32> = (0..3000).map(|x| x as f32 / 7.0).collect();\nlet k = 2.5f64;\nlet table = vec![1i32, -2, 3];"
+HELPER = 'fn root(x: f64) -> f64 {\n    assert!(x < 100.0, "too large: {x}");\n    x.sqrt().floor()\n}'
+
+
+def setup(env):
+    """Has rustc compile for GPUs; what it needs is built from source, so that no network is needed."""
+    command = [os.environ["CHORUS"], "gpu", "setup", "--from-source"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
+    if done.returncode and "rust-src" in done.stderr:
+        subprocess.run(["rustup", "component", "add", "rust-src"], capture_output=True, timeout=300)
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
+    if done.returncode:
+        pytest.skip(f"rustc can't compile for GPUs here: {done.stderr}")
+
+
+@pytest.fixture(scope="module")
+def simulated(installed):
+    setup(os.environ)
+    before = os.environ.get("CHORUS_GPU")
+    os.environ["CHORUS_GPU"] = "simulated"
+    try:
+        with start_kernel() as kernel:
+            kernel.run("%cluster start -n 2").ok()
+            kernel.run(DATA).ok()
+            kernel.run(HELPER).ok()
+            yield kernel
+    finally:
+        os.environ.pop("CHORUS_GPU")
+        if before is not None:
+            os.environ["CHORUS_GPU"] = before
+
+
+def test_results_are_the_cpus(simulated):
+    simulated.run("%map --gpu -o ys |x: f32| (x * x + 1.0).sqrt() over xs").ok()
+    assert simulated.run("ys.iter().zip(&xs).all(|(y, x)| *y == (x * x + 1.0).sqrt()) && ys.len() == 3000").ok().text.strip() == "true"
+    for ends in ("--sum", "--max", "--mean", "--count --filter '|y| *y > 3.0'", "--reduce '|a, b| a.max(b) - 1.0'"):
+        function = "|x| root(x as f64 / 40.0) * k + table[x % 3] as f64 over 0..3000usize"
+        on_gpu = simulated.run(f"%map --gpu {ends} -o on_gpu {function}").ok()
+        assert "3,000 items on 2 engines" in on_gpu.text, on_gpu.text
+        simulated.run(f"%map {ends} -o on_cpu {function}").ok()
+        assert simulated.run("on_gpu == on_cpu").ok().text.strip() == "true", ends
+
+
+def test_what_a_closure_may_be(simulated):
+    for line, results in [
+        ("%map --gpu |x, y| x * y over [1i64, 2], [3i64, 4]", "[3, 8]"),
+        ("%map --gpu |x| *x + 1 over [1u8, 2]", "[2, 3]"),
+        ("%map --gpu it * it over 0..4", "[0, 1, 4, 9]"),
+        ("%map --gpu root over [4.0, 9.5]", "[2.0, 3.0]"),
+        ("%%map --gpu over 0..3u64\nlet half = it / 2;\n(half, it as f32)", "[(0, 0.0), (0, 1.0), (1, 2.0)]"),
+        ("%map --gpu |x| [x; 2] over 5..7", "[[5, 5], [6, 6]]"),
+        ("%map --gpu |x| x % 0.1 over [1.0, -0.5f64, 1e20]", str([math.fmod(x, 0.1) for x in (1.0, -0.5, 1e20)])[:40]),
+    ]:
+        assert results in simulated.run(line).ok().text, line
+
+
+def test_what_fails_says_what_the_cpu_says(simulated):
+    failed = simulated.run("%map --gpu -t 0 |x| root(x as f64) over 90..110").failed()
+    assert "item 10 (100) failed" in failed.traceback and "too large: 100" in failed.traceback, failed.traceback
+    failed = simulated.run("%map --gpu -t 0 |i| table[i] over 0..5usize").failed()
+    assert "item 3 (3) failed" in failed.traceback and "the len is 3 but the index is 3" in failed.traceback
+    kept = simulated.run("%map --gpu --on-error skip |i| 100 / i over -1..3").ok()
+    assert "[-100, 100, 50]" in kept.text
+    # The engines go on.
+    assert "[1, 2]" in simulated.run("%map --gpu |i| i + 1 over 0..2").ok().text
+
+
+@pytest.mark.parametrize(
+    "line, says, place",
+    [
+        ('|x| format!("{x}") over 0..3', "cannot find macro `format`", "column 16"),
+        ("|x: f32| x.sin() over xs", "no method named `sin`", "column 23"),
+        ("|_| 1 over names", "a value of type `&str` can't travel between the CPU and the GPU", "line 1"),
+        ("|x| (x as f64) as i128 over 0..3", "integers of 128 bits", ""),
+    ],
+)
+def test_what_cannot_run_there_is_told(simulated, line, says, place):
+    simulated.run('let names = vec!["a", "b"];').ok()
+    failed = simulated.run(f"%map --gpu {line}").failed()
+    assert says in failed.traceback and place in failed.traceback, failed.traceback
+    assert "nothing was run" in failed.traceback
+
+
+def test_auto_says_what_it_chose(simulated):
+    told = simulated.run("%map --gpu=auto |x| x + 1 over 0..3").ok()
+    assert "--gpu=auto: by the GPUs of 2 of 2 engines." in told.stdout and "[1, 2, 3]" in told.text
+    told = simulated.run('%map --gpu=auto |x| format!("{x}") over 0..3').ok()
+    assert "--gpu=auto: on the processors, since its function doesn't compile for a GPU" in told.stdout
+    assert '["0", "1", "2"]' in told.text
+
+
+def test_an_interrupt_and_a_crash_leave_the_gpu_usable(simulated):
+    reply = simulated.send("%map --gpu |x| { let mut n = x; while n < u64::MAX { n = std::hint::black_box(n + 1); } n } over 0..4u64")
+    time.sleep(1)
+    simulated.interrupt()
+    assert simulated.wait(reply, timeout=20).failed().content["ename"] == "Interrupted"
+    assert "[1, 2]" in simulated.run("%map --gpu |i| i + 1 over 0..2", timeout=60).ok().text
+    simulated.run("%px std::process::abort();").failed()
+    assert "[1, 2]" in simulated.run("%map --gpu |i| i + 1 + 0 over 0..2", timeout=60).ok().text
+
+
+def test_what_breaks_the_gpu_ends_the_map_alone(simulated):
+    failed = simulated.run("%map --gpu |x: usize| unsafe { *((x + 8) as *const u8) } over 0..2").failed()
+    assert "the GPU stopped" in failed.traceback, failed.traceback
+    for k in range(3):
+        assert f"[{k}, {k + 1}]" in simulated.run(f"%map --gpu |i| i + {k} over 0..2").ok().text
+
+
+def test_without_a_gpu_it_is_an_error_that_says_so(installed, monkeypatch):
+    monkeypatch.setenv("CHORUS_GPU", "off")
+    with start_kernel() as kernel:
+        kernel.run("%cluster start -n 1").ok()
+        failed = kernel.run("%map --gpu |x| x + 1 over 0..3").failed()
+        assert "no engine of this map has a GPU" in failed.traceback and "nothing was run" in failed.traceback
+        told = kernel.run("%map --gpu=auto |x| x + 1 over 0..3").ok()
+        assert "on the processors, since no engine of this map has a GPU" in told.stdout and "[1, 2, 3]" in told.text
