@@ -19,6 +19,7 @@ use crate::failure::{self, Failure, mapped};
 use crate::identity::Identities;
 use crate::interrupt::Interrupter;
 use crate::namespace::{Effect, Member, Namespaces, Ticket, Variable, Variables};
+use crate::prelude;
 use crate::reuse::{Place, Reuse, Surroundings};
 use crate::snapshots::Held;
 use crate::source_map::{MappedPiece, SourceMap};
@@ -208,6 +209,10 @@ impl Compiler {
         let outdated = self.outdated(&items, &identities);
         let mut before = self.namespaces.common(members);
         before.retain(|name, _| !outdated.iter().any(|(member, lost)| members.contains(member) && lost.contains(name)));
+        let is_held = |index: usize| change.holds(index);
+        let mut hides = self.hidden_with(&items, is_held);
+        hides.retain(|name| !prelude::hidden(self.shared.current().into_iter()).contains(name));
+        prelude::write_paths(&mut before, &hides);
         let mut pieces: Vec<MappedPiece> =
             parsed.attributes.iter().chain(&parsed.statements).map(|piece| mapped(piece, &cell)).collect();
         pieces.extend(items.iter().map(|item| item.piece.clone()));
@@ -222,6 +227,7 @@ impl Compiler {
             before,
             identities,
             statics,
+            hides,
             types: Vec::new(),
             types_lost: Vec::new(),
         };
@@ -243,6 +249,12 @@ impl Compiler {
             None => self.compile(&mut work, place, run)?,
         };
         Ok(self.finish(work, outdated, done))
+    }
+
+    /// The names of the prelude that mean something else beside these items and the definitions that `holds` names.
+    pub(crate) fn hidden_with(&self, items: &[Definition], holds: impl Fn(usize) -> bool) -> BTreeSet<&'static str> {
+        let held = self.shared.entries().iter().enumerate().filter(|(index, _)| holds(*index));
+        prelude::hidden(held.map(|(_, entry)| &entry.definition).chain(items))
     }
 
     pub(crate) fn surroundings(&self) -> Surroundings<'_> {
@@ -323,6 +335,10 @@ impl Compiler {
         let mut outdated = outdated;
         outdated.extend(self.with_types(&left_out));
         self.shared.apply(work.items, &work.change);
+        self.namespaces.write_paths(&work.hides);
+        if let (false, Some(evcxr)) = (work.hides.is_empty(), self.evcxr.ready()) {
+            evcxr.snapshots.forget(|type_name| prelude::with_paths(type_name, &work.hides) != type_name);
+        }
         notices.extend(crate::statics::notice(&work.statics.anew(&self.statics)));
         self.statics = work.statics;
         for (name, identity) in work.identities.moved().iter().filter(|(name, it)| !self.identities.has(name, it)) {

@@ -139,9 +139,10 @@ impl<'a> Dependence<'a> {
         left.retain(|item| {
             let text = &item.piece.text;
             match item.nature.reach {
-                Reach::Name | Reach::Words(_) => return true,
+                // What hides a name of the prelude is to be seen: std's is written with its path then.
+                Reach::Name | Reach::Words(_) if !item.name().is_some_and(crate::prelude::is_in) => return true,
                 Reach::Import if !imports_from_notebook(text, &defined) => {}
-                Reach::Import | Reach::Any => new.extend(words(text)),
+                _ => new.extend(words(text)),
             }
             everything |= is_opaque(item);
             found.definitions.insert(text);
@@ -203,7 +204,7 @@ impl Definition {
 /// change.
 pub(crate) fn contains_type(type_name: &str, changed: &BTreeSet<&str>, all: &[&Definition]) -> bool {
     let mut known: BTreeSet<&str> = BTreeSet::new();
-    let mut new: Vec<&str> = words(type_name).collect();
+    let mut new: Vec<&str> = crate::prelude::words(type_name).collect();
     while let Some(word) = new.pop() {
         if changed.contains(word) {
             return true;

@@ -20,6 +20,7 @@ mod identity;
 mod interrupt;
 mod library;
 mod namespace;
+mod prelude;
 mod probe;
 mod px;
 mod reached;

@@ -146,6 +146,17 @@ impl Namespaces {
         common
     }
 
+    /// Changes how variables are written, those of runs under way among them.
+    pub(crate) fn for_each_variables(&mut self, mut change: impl FnMut(&mut Variables)) {
+        for account in self.accounts.values_mut() {
+            change(&mut account.confirmed);
+            for Run { effect, .. } in &mut account.runs {
+                change(&mut effect.before);
+                change(&mut effect.after);
+            }
+        }
+    }
+
     /// Notes that a run was sent to `members`; each one's outcome is reported with [`Namespaces::settle`].
     pub fn begin(&mut self, members: &[Member], effect: &Effect) -> Ticket {
         self.next_ticket += 1;

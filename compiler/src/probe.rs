@@ -11,6 +11,7 @@ use crate::identity::without_modules;
 use crate::trial::Failed;
 use crate::work::Work;
 use chorus_syntax::{INSERTION, Piece, annotated};
+use std::collections::BTreeSet;
 
 /// What a text that asks for a type has in it.
 const ASKS: &str = "let chorus_is = &";
@@ -87,13 +88,15 @@ impl Compiler {
         let _ = std::fs::remove_file(&mir);
         // Whether evcxr finds an object doesn't matter: it isn't run.
         let _ = evaluator.eval(&code, &failed.snapshot, &mut |_| Answer::Panicked);
-        let type_name = type_in(&std::fs::read_to_string(&mir).ok()?)?;
+        let hidden = self.hidden_with(&work.items, |index| work.change.holds(index));
+        let type_name = type_in(&std::fs::read_to_string(&mir).ok()?, &hidden)?;
         Some(Typed { statement, name, type_name })
     }
 }
 
 /// The type that the reference in this MIR refers to, if it can be written.
-fn type_in(mir: &str) -> Option<String> {
+/// Names that are `hidden` keep their paths.
+fn type_in(mir: &str, hidden: &BTreeSet<&str>) -> Option<String> {
     let lines: Vec<&str> = mir.lines().map(str::trim).collect();
     let (at, local) = lines.iter().enumerate().find_map(|(at, line)| Some((at, line.strip_prefix(DEBUG)?)))?;
     let local = local.trim_end_matches(';');
@@ -103,7 +106,10 @@ fn type_in(mir: &str) -> Option<String> {
     })?;
     let whole = without_modules(declared).replace("'_", "'static");
     let has_no_name = ["{", "impl ", "[closure", "<for<"].iter().any(|what| whole.contains(what));
-    let short = |text: String, (long, short): &(&str, &str)| replaced(&text, long, short);
+    let short = |text: String, (long, short): &(&str, &str)| match hidden.contains(short.trim_end_matches('<')) {
+        true => text,
+        false => replaced(&text, long, short),
+    };
     // A reference lives as long as the notebook, or can't be kept.
     (!has_no_name).then(|| SHORT.iter().fold(whole.replace("&'static ", "&").replace('&', "&'static "), short))
 }
@@ -125,6 +131,7 @@ mod tests {
 
     #[test]
     fn a_type_is_found() {
+        let none = BTreeSet::new();
         let mir = |of: &str| {
             format!(
                 "fn f() {{\n    let _5: u8;\n    scope 1 {{\n        let _5: &{of};\n        let _6: u8;\n        scope 2 {{\n            debug chorus_is => _5;\n"
@@ -137,12 +144,14 @@ mod tests {
             ("std::borrow::Cow<'_, str>", "std::borrow::Cow<'static, str>"),
             ("&str", "&'static str"),
         ] {
-            assert_eq!(type_in(&mir(of)).as_deref(), Some(expected));
+            assert_eq!(type_in(&mir(of), &none).as_deref(), Some(expected));
         }
+        let of = mir("std::vec::Vec<std::string::String>");
+        assert_eq!(type_in(&of, &BTreeSet::from(["Vec"])).as_deref(), Some("std::vec::Vec<String>"));
         for of in ["{closure@src/lib.rs:1:1: 1:2}", "std::vec::Vec<impl Fn()>"] {
-            assert_eq!(type_in(&mir(of)), None);
+            assert_eq!(type_in(&mir(of), &none), None);
         }
-        assert_eq!(type_in("fn f() {\n let _1: u8;\n debug x => _1;"), None);
+        assert_eq!(type_in("fn f() {\n let _1: u8;\n debug x => _1;", &none), None);
     }
 
     #[test]

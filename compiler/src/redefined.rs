@@ -5,6 +5,7 @@ use crate::definitions::change::Change;
 use crate::dependence::{Definition, contains_type};
 use crate::identity::Identities;
 use crate::namespace::Member;
+use crate::prelude;
 use crate::setting::Setting;
 use chorus_syntax::macros_of;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +17,11 @@ impl Compiler {
         let current = self.shared.current();
         let is_changed = |item: &&Definition| {
             let same_name = current.iter().filter(|other| item.nature.replaces(&other.nature));
-            item.nature.is_type && same_name.into_iter().any(|other| other.piece.text != item.piece.text)
+            let is_other = |other: &Definition| {
+                let is_type = |it: &Definition| it.nature.is_type || it.name().is_some_and(prelude::is_in);
+                (is_type(item) || is_type(other)) && other.piece.text != item.piece.text
+            };
+            same_name.into_iter().any(|other| is_other(other))
         };
         let mut changed: BTreeSet<&str> = items.iter().filter(is_changed).filter_map(Definition::name).collect();
         // What a macro call defines has any of the names in it.

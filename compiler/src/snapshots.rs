@@ -54,6 +54,11 @@ impl Snapshots {
         self.known.clear();
     }
 
+    /// Forgets those with a variable whose type can't be written so any more.
+    pub fn forget(&mut self, is_wrong: impl Fn(&str) -> bool) {
+        self.known.retain(|known| !known.variables.values().any(|variable| is_wrong(&variable.type_name)));
+    }
+
     /// Keeps a snapshot, instead of the last one with the same variables.
     pub fn remember(&mut self, variables: Variables, held: Held, snapshot: Snapshot) {
         self.known.retain(|known| known.variables != variables);

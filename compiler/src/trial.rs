@@ -15,6 +15,7 @@ use crate::evaluator::{Answer, Snapshot};
 use crate::failure::{self, Failure, mapped};
 use crate::identity::UNMOVABLE;
 use crate::namespace::{Effect, Variables};
+use crate::prelude;
 use crate::probe::with_types;
 use crate::reuse::Place;
 use crate::rewrite::taken;
@@ -22,7 +23,7 @@ use crate::snapshots::Held;
 use crate::source_map::{MappedPiece, SourceMap};
 use crate::types::{Object, Ran};
 use crate::work::{Done, Work};
-use chorus_syntax::{Cell, Nature, Piece, words};
+use chorus_syntax::{Cell, Nature, Piece};
 use std::collections::BTreeSet;
 
 /// The codes of mistakes that no definition beside those that a cell reaches could mend: its names are known, and the types
@@ -232,7 +233,7 @@ impl Compiler {
         if difference.is_empty() {
             return Ok(Ok((snapshot, held_by)));
         }
-        let types = variables.values().flat_map(|variable| words(&variable.type_name)).collect();
+        let types = variables.values().flat_map(|variable| prelude::words(&variable.type_name)).collect();
         let needed = Dependence::of_words(types, &all).definitions;
         let is_needed = |index: &usize| needed.contains(self.shared.entries()[*index].definition.piece.text.as_str());
         let needed: BTreeSet<usize> = held.map(|(index, _)| index).filter(is_needed).collect();

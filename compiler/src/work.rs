@@ -11,6 +11,7 @@ use crate::statics::beginnings::Beginnings;
 use crate::types::{CellText, Ran};
 use chorus_protocol::Outcome;
 use chorus_syntax::Cell;
+use std::collections::BTreeSet;
 
 /// A cell on its way.
 pub(crate) struct Work<'a> {
@@ -28,6 +29,8 @@ pub(crate) struct Work<'a> {
     pub identities: Identities,
     /// What statics are with it.
     pub statics: Beginnings,
+    /// Names of the prelude that it is the first to hide.
+    pub hides: BTreeSet<&'static str>,
     /// Types of its variables that rustc was asked for.
     pub types: Vec<Typed>,
     /// Variables that turned out to be of a redefined type.

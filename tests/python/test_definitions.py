@@ -275,3 +275,20 @@ const LIM: u32 = 5;""").ok()
     # Places are those of the cell.
     text = kernel.run("#[cfg(windows)] fn bad() {}\n  #[cfg(unix)] fn bad() -> u8 { x }").failed().text
     assert "line 2, column 33" in text, text
+
+
+def test_names_of_the_prelude_may_be_defined(own_kernel):
+    kernel = own_kernel
+    kernel.run('let r = "5".parse::<i32>(); let some = Some(3); let names = vec!["a".to_string()];').ok()
+    kernel.run("let boxed: Box<dyn Fn() -> Option<i32>> = Box::new(|| Some(4));").ok()
+    # Variables that are there, and new ones, have std's types.
+    assert said(kernel, "type Result<T> = std::result::Result<T, String>;") == ""
+    assert said(kernel, 'let q = "6".parse::<u8>(); let own: Result<u8> = Ok(7); r') == "Ok(5)"
+    assert said(kernel, "(&q, &own)") == "(Ok(6), Ok(7))"
+    # One that is the notebook's goes with its definition.
+    assert "`own`" in said(kernel, "use std::io::Result;")
+    assert said(kernel, "(&r, &q)") == "(Ok(5), Ok(6))"
+    assert said(kernel, "#[derive(Debug)] enum Option<T> { Just(T), Nil } struct Vec<T>(T);") == ""
+    assert said(kernel, 'let o = "abc".find(\'b\'); let p = Option::Just(1); let v = vec![1];') == ""
+    assert said(kernel, "(o, &some, boxed(), v.len(), names.len())") == "(Some(1), Some(3), Some(4), 1, 1)"
+    assert said(kernel, "p") == "Just(1)"

@@ -60,6 +60,8 @@ fn types_bring_their_impls_and_traits_act_by_their_methods() {
 #[test]
 fn what_could_act_unnamed_is_reached_by_all() {
     assert_eq!(items("1", "use std::io::Write; fn f() {}"), ["use std::io::Write;"]);
+    let own_result = ["struct E;", "type Result<T> = m::Result<T, E>;"];
+    assert_eq!(items("1", "type Result<T> = m::Result<T, E>; struct E; fn f() {}"), own_result);
     assert_eq!(items("Red", "use Color::*; enum Color { Red(Shade) } struct Shade; struct Other;").len(), 3);
     assert_eq!(
         items("1", "#[derive(Builder)] struct S { t: T } struct T; #[derive(Debug, Clone)] struct U;").len(),
