@@ -4,7 +4,6 @@ processes for GPUs interpret that code."""
 import math
 import os
 import subprocess
-import time
 
 import pytest
 
@@ -102,8 +101,8 @@ def test_auto_says_what_it_chose(simulated):
 
 
 def test_an_interrupt_and_a_crash_leave_the_gpu_usable(simulated):
-    reply = simulated.send("%map --gpu |x| { let mut n = x; while n < u64::MAX { n = std::hint::black_box(n + 1); } n } over 0..4u64")
-    time.sleep(1)
+    reply = simulated.send("%map --gpu --progress-after 0 |x| { let mut n = x; while n < u64::MAX { n = std::hint::black_box(n + 1); } n } over 0..4u64")
+    simulated.wait_for_text(reply, "0/4")
     simulated.interrupt()
     assert simulated.wait(reply, timeout=20).failed().content["ename"] == "Interrupted"
     assert "[1, 2]" in simulated.run("%map --gpu |i| i + 1 over 0..2", timeout=60).ok().text
