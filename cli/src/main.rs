@@ -41,6 +41,7 @@ Environment:
   CHORUS_CACHE_MB            how much of cells, at most [default: 512]; 0 keeps nothing
   CHORUS_DEPENDENCIES_MB     how much of dependencies, but for today's [default: 10240]
   CHORUS_ENGINES             how many engines a notebook's own cluster has
+  CHORUS_GPU                 what engines do with GPUs: `off` leaves them alone
   CHORUS_LOG                 what is logged to stderr, such as `debug`";
 
 #[derive(Subcommand, Debug)]
