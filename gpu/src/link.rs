@@ -2,6 +2,19 @@
 //! gets a body here, and the kernel around the function for one item is added. What isn't reached from there is left
 //! out: public definitions of a notebook are in rustc's text whether they are called or not.
 
+/// A thread's number among those of its launch, in `%rd3`: the entry begins at this item, and a failing one is told by it.
+macro_rules! thread {
+    () => {
+        "	mov.u32 	%r1, %ctaid.x;
+	mov.u32 	%r2, %ntid.x;
+	mov.u32 	%r3, %tid.x;
+	mul.wide.u32 	%rd1, %r1, %r2;
+	cvt.u64.u32 	%rd2, %r3;
+	add.s64 	%rd3, %rd1, %rd2;
+"
+    };
+}
+
 mod mangled;
 mod pieces;
 mod remainder;
@@ -16,7 +29,8 @@ const ROOTS: [&str; 2] = ["px_item", "px_layout"];
 /// Where the lowest failing item of a launch is written.
 const FAILED: &str = ".visible .global .align 8 .u64 px_failed = 18446744073709551615;\n";
 
-const ENTRY: &str = "
+const ENTRY: &str = concat!(
+    "
 .visible .entry px_map(
 	.param .u64 px_args,
 	.param .u64 px_first,
@@ -27,13 +41,9 @@ const ENTRY: &str = "
 	.reg .b32 	%r<4>;
 	.reg .b64 	%rd<8>;
 
-	mov.u32 	%r1, %ctaid.x;
-	mov.u32 	%r2, %ntid.x;
-	mov.u32 	%r3, %tid.x;
-	mul.wide.u32 	%rd1, %r1, %r2;
-	cvt.u64.u32 	%rd2, %r3;
-	add.s64 	%rd3, %rd1, %rd2;
-	ld.param.u64 	%rd4, [px_count];
+",
+    thread!(),
+    "	ld.param.u64 	%rd4, [px_count];
 	setp.ge.u64 	%p1, %rd3, %rd4;
 	@%p1 bra 	$L__px_end;
 	ld.param.u64 	%rd5, [px_first];
@@ -49,7 +59,8 @@ const ENTRY: &str = "
 $L__px_end:
 	ret;
 }
-";
+"
+);
 
 /// Why there is no module.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -5,20 +5,18 @@ use super::mangled::is_of_core;
 use super::pieces::Piece;
 
 /// Notes the item that fails, and ends its thread.
-const FAIL: &str = "{
+const FAIL: &str = concat!(
+    "{
 	.reg .b32 	%r<4>;
 	.reg .b64 	%rd<5>;
 
-	mov.u32 	%r1, %ctaid.x;
-	mov.u32 	%r2, %ntid.x;
-	mov.u32 	%r3, %tid.x;
-	mul.wide.u32 	%rd1, %r1, %r2;
-	cvt.u64.u32 	%rd2, %r3;
-	add.s64 	%rd3, %rd1, %rd2;
-	atom.global.min.u64 	%rd4, [px_failed], %rd3;
+",
+    thread!(),
+    "	atom.global.min.u64 	%rd4, [px_failed], %rd3;
 	exit;
 }
-";
+"
+);
 
 /// Functions of one instruction, in single and double precision, and how many parameters they have.
 const MATH: [(&str, &str, usize); 6] = [
@@ -36,8 +34,7 @@ pub(super) fn body(piece: &Piece, called: bool) -> Result<Option<String>, LinkEr
     let name = &*piece.name;
     let (parameters, returns, body) = match name {
         "px_fail" => (vec![], None, FAIL.to_owned()),
-        "memcpy" => (vec![64, 64, 64], Some(64), memory(COPY_UP, name)),
-        "memmove" => (vec![64, 64, 64], Some(64), memory(MOVE, name)),
+        "memcpy" | "memmove" => (vec![64, 64, 64], Some(64), memory(MOVE, name)),
         "memset" => (vec![64, 32, 64], Some(64), memory(SET, name)),
         "memcmp" | "bcmp" => (vec![64, 64, 64], Some(32), memory(COMPARE, name)),
         _ => match math(name) {
@@ -80,30 +77,6 @@ fn math(name: &str) -> Option<(u32, usize, String)> {
 fn memory(text: &str, name: &str) -> String {
     text.replace("NAME", name)
 }
-
-const COPY_UP: &str = "{
-	.reg .pred 	%p<2>;
-	.reg .b16 	%rs<2>;
-	.reg .b64 	%rd<7>;
-
-	ld.param.b64 	%rd1, [NAME_param_0];
-	ld.param.b64 	%rd2, [NAME_param_1];
-	ld.param.b64 	%rd3, [NAME_param_2];
-	mov.b64 	%rd4, 0;
-$L__NAME_up:
-	setp.ge.u64 	%p1, %rd4, %rd3;
-	@%p1 bra 	$L__NAME_end;
-	add.s64 	%rd5, %rd2, %rd4;
-	ld.b8 	%rs1, [%rd5];
-	add.s64 	%rd6, %rd1, %rd4;
-	st.b8 	[%rd6], %rs1;
-	add.s64 	%rd4, %rd4, 1;
-	bra.uni 	$L__NAME_up;
-$L__NAME_end:
-	st.param.b64 	[func_retval0], %rd1;
-	ret;
-}
-";
 
 /// What lies further up is copied from its end, so that nothing is written over before it is read.
 const MOVE: &str = "{
