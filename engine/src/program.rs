@@ -59,10 +59,8 @@ pub fn engine_main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn run(args: Args) -> Result<(), Box<dyn Error>> {
     let program = std::env::current_exe()?;
-    let folder = tempfile::Builder::new().prefix("chorus-gpu-").tempdir()?;
-    let socket = folder.path().join("socket");
-    let has_gpu = gpu::start(program.clone(), &socket, args.id.unwrap_or_default())?;
-    let env = has_gpu.then(|| (gpu::SOCKET.into(), socket.as_os_str().to_owned())).into_iter().collect();
+    let gpu = gpu::start(program.clone(), args.id.unwrap_or_default())?;
+    let env = gpu.iter().map(|socket| (gpu::SOCKET.into(), socket.path().into())).collect();
     let config = AgentConfig {
         connection: Connection::read(&args.connect)?,
         id: args.id.map(EngineId),
