@@ -11,7 +11,7 @@ import pathlib
 import sys
 
 import environment
-from kernel import ROOT, SIDES, Home, in_turn, install_peer, load, row
+from kernel import ROOT, SIDES, Home, in_turn, install_peer, load, row, tell
 from run import build, machine
 
 BUILD = 3600
@@ -96,8 +96,6 @@ def main():
     options = parser.parse_args()
     environment.enter("requirements.txt")
 
-    import versus
-
     sets = options.only.split(",") if options.only else list(SETS)
     if unknown := set(sets) - set(SETS):
         parser.error(f"no set {', '.join(sorted(unknown))}: there are {', '.join(SETS)}")
@@ -108,10 +106,7 @@ def main():
         for name in sets:
             results["rest"] += measure(home, name, max(1, round(5 * options.repeat)))
             options.json.write_text(json.dumps(results | {"load": [*results["load"], load()]}, indent=1) + "\n")
-    results["load"].append(load())
-    print(versus.report(results))
-    print(f"\nall measurements: {options.json}", file=sys.stderr)
-    sys.exit(1 if versus.missed_any(results) else 0)
+    tell(results, options.json)
 
 
 if __name__ == "__main__":

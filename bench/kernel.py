@@ -217,6 +217,16 @@ def load():
     return statistics.median(os.getloadavg())
 
 
+def tell(results, file):
+    """Prints what was measured, and ends the program: 1 if a goal was missed."""
+    import versus
+
+    results["load"].append(load())
+    print(versus.report(results))
+    print(f"\nall measurements: {file}", file=sys.stderr)
+    sys.exit(1 if versus.missed_any(results) else 0)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeat", type=float, default=1.0, metavar="X", help="times the usual repetitions")
@@ -225,8 +235,6 @@ def main():
     parser.add_argument("--json", type=pathlib.Path, default=ROOT / "target/bench-kernel.json", metavar="FILE")
     options = parser.parse_args()
     environment.enter("requirements.txt")
-
-    import versus
 
     known = ["cells", "start", "notebook", "large", "floor"]
     parts = options.only.split(",") if options.only else known
@@ -256,10 +264,7 @@ def main():
                 results["floor"] = floor(home, times(15))
             # So that what was measured stays when a later part fails.
             options.json.write_text(json.dumps(results | {"load": [*results["load"], load()]}, indent=1) + "\n")
-    results["load"].append(load())
-    print(versus.report(results))
-    print(f"\nall measurements: {options.json}", file=sys.stderr)
-    sys.exit(1 if versus.missed_any(results) else 0)
+    tell(results, options.json)
 
 
 if __name__ == "__main__":
