@@ -59,8 +59,11 @@ pub fn engine_main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn run(args: Args) -> Result<(), Box<dyn Error>> {
     let program = std::env::current_exe()?;
-    let gpu = gpu::start(program.clone(), args.id.unwrap_or_default())?;
-    let env = gpu.iter().map(|socket| (gpu::SOCKET.into(), socket.path().into())).collect();
+    // In the cluster's folder, which goes with the cluster however its engines end.
+    let name = args.id.map_or_else(|| format!("of-{}", std::process::id()), |id| id.to_string());
+    let socket = std::path::absolute(&args.connect)?.with_file_name(format!("gpu-{name}"));
+    let has_gpu = gpu::start(program.clone(), &socket, args.id.unwrap_or_default())?;
+    let env = has_gpu.then(|| (gpu::SOCKET.into(), socket.into())).into_iter().collect();
     let config = AgentConfig {
         connection: Connection::read(&args.connect)?,
         id: args.id.map(EngineId),

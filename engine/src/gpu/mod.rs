@@ -16,7 +16,6 @@ use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use tempfile::TempDir;
 
 /// The first argument that makes a program the one that has the GPU.
 pub const GPU: &str = "gpu-device";
@@ -52,31 +51,20 @@ enum FromGpu {
 /// The status with which the process ends that can't use its GPU any more, and another one can.
 const ANOTHER: u8 = 75;
 
-/// Where an engine's process for its GPU listens; it is removed with this.
-#[derive(Debug)]
-pub struct Socket(TempDir);
-
-impl Socket {
-    /// Its path.
-    pub fn path(&self) -> PathBuf {
-        self.0.path().join("socket")
-    }
-}
-
-/// Starts the process for the engine's `device`-th GPU, if there is one to be used; workers connect to the socket, also
-/// before it is ready. `program` takes [`GPU`] as its first argument. It ends with this process.
-pub fn start(program: PathBuf, device: u32) -> io::Result<Option<Socket>> {
+/// Starts the process for the engine's `device`-th GPU, if there is one to be used; workers connect to this socket, also
+/// before it is ready, and the one of an engine before is replaced. `program` takes [`GPU`] as its first argument. Returns
+/// whether there will be a process; it ends with this one.
+pub fn start(program: PathBuf, socket: &Path, device: u32) -> io::Result<bool> {
     let choice = std::env::var_os(CHOICE).unwrap_or_default();
     let is_there = choice == "simulated" || choice != "off" && chorus_gpu::devices::is_there();
-    if !is_there {
-        return Ok(None);
+    if is_there {
+        _ = std::fs::remove_file(socket);
+        let listener = UnixListener::bind(socket)?;
+        // The process ends with the thread that has started it.
+        let keep = move || while keeps(&program, &listener, device).unwrap_or_default() {};
+        std::thread::Builder::new().name("chorus-gpu".into()).stack_size(256 << 10).spawn(keep)?;
     }
-    let socket = Socket(tempfile::Builder::new().prefix("chorus-gpu-").tempdir()?);
-    let listener = UnixListener::bind(socket.path())?;
-    // The process ends with the thread that has started it.
-    let keep = move || while keeps(&program, &listener, device).unwrap_or_default() {};
-    std::thread::Builder::new().name("chorus-gpu".into()).stack_size(256 << 10).spawn(keep)?;
-    Ok(Some(socket))
+    Ok(is_there)
 }
 
 /// Waits for the end of one process, and says whether another one is to take its place.
