@@ -1,10 +1,9 @@
 //! From a crate's text to a module that a device takes.
 
+pub use crate::compile::Compiler;
 use crate::compile::{self, compile};
 use crate::interpret::{Device, Fault, Memory, Module};
-use crate::toolchain::Target;
 use std::io;
-use std::path::Path;
 
 /// A module, and what it says of its items and results.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,10 +44,10 @@ impl From<Fault> for Failed {
     }
 }
 
-/// Compiles the text of a crate with this rustc. Takes about as long as a cell.
-pub fn build(target: &Target, rustc: &Path, source: &str) -> Result<Built, Failed> {
+/// Compiles the text of a crate. Takes about as long as a cell.
+pub fn build(compiler: &Compiler<'_>, source: &str) -> Result<Built, Failed> {
     let folder = tempfile::tempdir()?;
-    let ptx = compile(target, rustc, source, folder.path())?;
+    let ptx = compile(compiler, source, folder.path())?;
     Ok(Built { layout: layout(&ptx)?, ptx })
 }
 

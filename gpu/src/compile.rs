@@ -1,5 +1,6 @@
 //! From the text of a device crate to a module for a GPU.
 
+use crate::crates::Crates;
 use crate::link::{LinkError, link};
 use crate::toolchain::{CPU, TARGET, Target};
 use serde_json::{Value, json};
@@ -26,11 +27,42 @@ pub enum Failed {
     Io(#[from] io::Error),
 }
 
+/// What device crates are compiled with.
+#[derive(Clone, Copy, Debug)]
+pub struct Compiler<'a> {
+    /// rustc.
+    pub rustc: &'a Path,
+    /// Rust's own library for GPUs.
+    pub target: &'a Target,
+    /// The other crates that a text names.
+    pub crates: &'a Crates,
+}
+
+/// Whose code gets into a module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Code {
+    /// That of the device crate, and what is generic or small enough to be compiled with it.
+    Own,
+    /// That of all crates that it names as well, which takes twice as long.
+    All,
+}
+
 /// Compiles a device crate, whose text is `source`, with files in `folder`. The result is PTX that a driver takes.
-pub fn compile(target: &Target, rustc: &Path, source: &str, folder: &Path) -> Result<String, Failed> {
+pub fn compile(compiler: &Compiler<'_>, source: &str, folder: &Path) -> Result<String, Failed> {
+    if compiler.crates.externs.is_empty() {
+        match compiled(compiler, Code::Own, source, folder) {
+            // Most functions need no more of `core`.
+            Err(Failed::Link(LinkError::Missing(_))) => {}
+            done => return done,
+        }
+    }
+    compiled(compiler, Code::All, source, folder)
+}
+
+fn compiled(compiler: &Compiler<'_>, code: Code, source: &str, folder: &Path) -> Result<String, Failed> {
     let (text, ptx) = (folder.join("device.rs"), folder.join("device.ptx"));
     fs::write(&text, source)?;
-    let output = Command::new(rustc).args(arguments(target, &text, &ptx)).output()?;
+    let output = Command::new(compiler.rustc).args(arguments(compiler, code, &text, &ptx)).output()?;
     if !output.status.success() {
         return Err(Failed::Rustc(diagnostics(&String::from_utf8_lossy(&output.stderr))));
     }
@@ -38,17 +70,34 @@ pub fn compile(target: &Target, rustc: &Path, source: &str, folder: &Path) -> Re
 }
 
 /// rustc's arguments. Warnings are the business of the compilation for the CPU, which has the same text.
-fn arguments(target: &Target, source: &Path, ptx: &Path) -> Vec<OsString> {
+fn arguments(compiler: &Compiler<'_>, code: Code, source: &Path, ptx: &Path) -> Vec<OsString> {
     let mut all: Vec<OsString> =
-        ["--edition=2024", "--target", TARGET, "--crate-type=rlib", "--crate-name=px_device"].map(Into::into).into();
-    all.extend(["--emit=asm", "--error-format=json", "-Awarnings"].map(Into::into));
+        ["--edition=2024", "--target", TARGET, "--crate-name=px_device"].map(Into::into).into();
+    all.extend(["--error-format=json", "-Awarnings"].map(Into::into));
     all.extend(
         ["-Copt-level=3", "-Cpanic=abort", "-Coverflow-checks=on", "-Ccodegen-units=1", "-C", CPU].map(Into::into),
     );
-    if let Some(libraries) = &target.libraries {
+    let file = |option: &str, path: &Path| {
+        let mut option = OsString::from(option);
+        option.push(path);
+        option
+    };
+    all.push(file("--emit=asm=", ptx));
+    // What rustc makes on the way goes there, too.
+    all.extend([OsStr::new("--out-dir"), ptx.parent().unwrap_or(Path::new(".")).as_os_str()].map(Into::into));
+    match code {
+        Code::Own => all.push("--crate-type=rlib".into()),
+        // Only where something is linked does rustc take the other crates' code into its own; linking itself is ours.
+        Code::All => {
+            all.extend(["--crate-type=cdylib", "-Clto=fat", "-Clinker=true"].map(Into::into));
+            all.push(file("--emit=link=", &ptx.with_extension("so")));
+        }
+    }
+    if let Some(libraries) = &compiler.target.libraries {
         all.extend([OsStr::new("-L"), libraries.as_os_str()].map(Into::into));
     }
-    all.extend([OsStr::new("-o"), ptx.as_os_str(), source.as_os_str()].map(Into::into));
+    all.extend(compiler.crates.arguments());
+    all.push(source.into());
     all
 }
 

@@ -2,8 +2,10 @@
 
 pub mod build;
 mod compile;
+pub mod crates;
 pub mod devices;
 pub mod interpret;
 mod link;
+pub mod math;
 pub mod source;
 pub mod toolchain;

@@ -4,11 +4,13 @@
 use std::ops::Range;
 
 use crate::compile::PRELUDE;
+use crate::math;
 
 /// In front of the prelude.
 const HEAD: &str = "#![no_std]\n#![allow(warnings)]\n#[macro_use]\nextern crate core as std;\nmod chorus_gpu {\n";
-/// Behind it.
-const NAMES: &str = "}\nuse chorus_gpu::{Float as _, Vec};\n";
+/// Behind it, and what is between them in a crate that uses floats' mathematics.
+const NAMES: [&str; 2] =
+    ["}\nuse chorus_gpu::{Float as _, Vec};\n", "}\nuse chorus_gpu::{Float as _, Mathematics as _, Vec};\n"];
 /// Around the function.
 const BEGIN: &str = "#[inline(always)]\nfn px_both(px_call: chorus_gpu::Call) {\n";
 const END: &str = "\n}\nchorus_gpu::functions!(px_both);\n";
@@ -29,13 +31,20 @@ pub struct Crate {
     pub text: String,
     /// The 1-based line where the function begins.
     pub body: usize,
+    /// Whether it needs [`math::library`].
+    pub uses_mathematics: bool,
     definitions: Vec<(Range<usize>, String)>,
 }
 
 impl Crate {
     /// `body` is a statement that calls the function.
     pub fn new(definitions: &[Definition], body: &str) -> Crate {
-        let mut text = [HEAD, PRELUDE, NAMES].concat();
+        let mut texts = definitions.iter().map(|it| it.text.as_str()).chain([body]);
+        let uses_mathematics = texts.any(math::is_used_in);
+        let mut text = match uses_mathematics {
+            true => [HEAD, PRELUDE, math::TEXT, NAMES[1]].concat(),
+            false => [HEAD, PRELUDE, NAMES[0]].concat(),
+        };
         let next = |text: &str| text.lines().count() + 1;
         let mut places = Vec::new();
         for Definition { text: definition, label } in definitions {
@@ -48,7 +57,7 @@ impl Crate {
         let body_at = next(&text);
         text.push_str(body);
         text.push_str(END);
-        Crate { text, body: body_at, definitions: places }
+        Crate { text, body: body_at, uses_mathematics, definitions: places }
     }
 
     /// The definition on this 1-based line.

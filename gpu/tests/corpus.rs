@@ -6,6 +6,7 @@
 #[macro_use]
 mod common;
 
+use chorus_gpu::crates::Crates;
 use common::{Case, can_compile, check, constant};
 
 /// Bits decide: -0.0 isn't 0.0. All NaN are one, since their bits aren't promised.
@@ -68,7 +69,7 @@ macro_rules! closures {
             }
             let items: Vec<$item> = $items.into_iter().collect();
             $(
-                let case = Case { definitions: &[], function: stringify!($function), item: stringify!($item), constants: vec![] };
+                let case = Case { definitions: &[], function: stringify!($function), item: stringify!($item), constants: vec![], crates: Crates::default() };
                 check(&case, &items, typed::<$item, _>($function), |a, b| a.same(b));
             )*
         }
@@ -310,6 +311,29 @@ closures! { what_fails_fails_at_the_same_item i32: [5, 4, 3, 2, 1, 0, -1, i32::M
     |x: i32| (0..x).fold(1i32, |a, n| a * (n + 9));
 }
 
+// These need code of core's that isn't compiled with the closure, but taken from its library.
+closures! { code_of_core i32: (-4..40).chain([i32::MAX, i32::MIN]);
+    |x: i32| std::char::from_u32(x as u32 % 0x3000).is_some_and(char::is_alphabetic);
+    |x: i32| std::str::from_utf8(&[b'1', b'0' + (x as u8 % 20)]).ok().and_then(|text| text.parse::<u32>().ok());
+    |x: i32| { let mut a: [i32; 40] = std::array::from_fn(|n| (n as i32 * 7919).wrapping_mul(x) % 101); a.sort_unstable(); a[7] };
+    |x: i32| { let mut a: [i32; 40] = std::array::from_fn(|n| (n as i32).wrapping_mul(x) % 11); *a.select_nth_unstable(20).1 };
+    |x: i32| {
+        struct Sum(u32);
+        impl std::fmt::Write for Sum {
+            fn write_str(&mut self, text: &str) -> std::fmt::Result {
+                text.bytes().for_each(|byte| self.0 = self.0.wrapping_mul(31).wrapping_add(byte as u32));
+                Ok(())
+            }
+        }
+        let mut sum = Sum(7);
+        std::fmt::Write::write_fmt(&mut sum, format_args!("{x} {:>9} {:?} {:x}", x / 3, Some(x as u8), x)).unwrap();
+        sum.0
+    };
+    |x: i32| "12 -7 x9 300".split(' ').nth(x as usize % 4).and_then(|word| word.parse::<i8>().ok()).unwrap();
+    |x: i32| (x as u128 + 9).pow(3) / (x as u128 + 1);
+    |x: i32| (x as i128 * 1_000_000_007_000_000_003) % 998_244_353_000_000_001;
+}
+
 #[test]
 fn captures_structs_and_generics() {
     if !can_compile() {
@@ -341,6 +365,7 @@ fn captures_structs_and_generics() {
                    b.mass += table.iter().sum::<i32>() as f32; b }",
         item: "Body",
         constants: vec![("k", "f64", constant(&[k])), ("table", "Vec<i32>", constant(&table))],
+        crates: Crates::default(),
     };
     let expected = |b: Body| {
         let mut b = Body { at: b.at.map(|x| x * 0.5).map(|x| x * 3.0), ..b };

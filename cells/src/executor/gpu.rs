@@ -22,7 +22,7 @@ use std::sync::Arc;
 const HELP: &str = "help: a function for a GPU has numbers, arrays, slices and the notebook's `Copy` types; there is no \
                     allocation, no output and no file. `--gpu=auto` has the processors run what a GPU can't; nothing was run";
 
-const WIDE: &str = "integers of 128 bits can't be divided on a GPU, and floats can't become such or come of them";
+const WIDE: &str = "on a GPU, floats can't become integers of 128 bits, or come of them";
 const NONE: &str = "no engine of this map has a GPU: an engine looks for NVIDIA's driver, libcuda.so.1, where the system has \
                     its libraries and in LD_LIBRARY_PATH, when it starts. `--gpu=auto` runs the map on the processors where \
                     there is none; nothing was run";

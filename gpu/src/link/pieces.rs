@@ -38,11 +38,12 @@ pub(super) fn split(ptx: &str) -> Result<Module, String> {
     let mut depth = 0usize;
     for line in ptx.lines() {
         let line = without_comment(line).trim_end();
-        if line.is_empty() {
+        // Places in sources, which libraries' code may come with, are of no use here.
+        if line.split_whitespace().next().is_none_or(|word| [".loc", ".file"].contains(&word)) {
             continue;
         }
         if piece.is_empty() {
-            let header = [".version", ".target", ".address_size", ".file", ".pragma"];
+            let header = [".version", ".target", ".address_size", ".pragma"];
             if header.iter().any(|it| line.trim_start().starts_with(it)) {
                 module.header += line;
                 module.header.push('\n');
@@ -60,7 +61,11 @@ pub(super) fn split(ptx: &str) -> Result<Module, String> {
         }
         // Values of variables are in braces, too, and end with a semicolon.
         let is_function = piece.contains(".func") || piece.contains(".entry");
-        if depth == 0 && (line.ends_with(';') || (is_function && line.ends_with('}'))) {
+        if depth == 0 && piece.trim_start().starts_with(".section") {
+            if piece.contains('{') {
+                piece.clear();
+            }
+        } else if depth == 0 && (line.ends_with(';') || (is_function && line.ends_with('}'))) {
             module.pieces.push(Piece::new(std::mem::take(&mut piece))?);
         }
     }

@@ -1,8 +1,10 @@
 //! One source, twice: a closure of a test is compiled with it for the CPU, and its text for a GPU, where the simulated
 //! device runs it. Results must have the same bits, and the same item must be the first that fails.
 
-use chorus_gpu::build::{self, Built, Failed};
+use chorus_gpu::build::{self, Built, Compiler, Failed};
+use chorus_gpu::crates::Crates;
 use chorus_gpu::devices::{Constant, Device as _, Simulated, Work};
+use chorus_gpu::math;
 use chorus_gpu::source::{Crate, Definition};
 use chorus_gpu::toolchain;
 use std::mem::MaybeUninit;
@@ -14,6 +16,10 @@ use std::sync::{LazyLock, Once};
 /// Where `core` is kept that this test has built.
 pub fn cache() -> &'static Path {
     Path::new(concat!(env!("CARGO_TARGET_TMPDIR"), "/gpu"))
+}
+
+pub fn cargo() -> PathBuf {
+    std::env::var_os("CARGO").expect("cargo runs the tests").into()
 }
 
 pub fn rustc() -> PathBuf {
@@ -53,11 +59,13 @@ pub struct Case<'a> {
     pub item: &'a str,
     /// Variables that it uses: name, type, value.
     pub constants: Vec<(&'a str, &'a str, Constant)>,
+    /// Crates that it names.
+    pub crates: Crates,
 }
 
 impl Case<'_> {
     /// The crate of it.
-    pub fn source(&self) -> String {
+    pub fn source(&self) -> Crate {
         let names: String = self.constants.iter().map(|(name, ..)| format!("{name}, ")).collect();
         let types: String = self.constants.iter().map(|(_, of, _)| format!("{of}, ")).collect();
         let (item, function) = (self.item, self.function);
@@ -69,12 +77,18 @@ impl Case<'_> {
             .iter()
             .map(|text| Definition { text: (*text).to_owned(), label: "a definition".to_owned() })
             .collect();
-        Crate::new(&definitions, &body).text
+        Crate::new(&definitions, &body)
     }
 
     pub fn build(&self) -> Built {
         let target = toolchain::find(&rustc(), cache()).expect("it was found before");
-        match build::build(&target, &rustc(), &self.source()) {
+        let source = self.source();
+        let mut crates = self.crates.clone();
+        if source.uses_mathematics {
+            crates = crates.and(math::library(&cargo(), cache(), Some(&target)).expect("libm can be compiled"));
+        }
+        let compiler = Compiler { rustc: &rustc(), target: &target, crates: &crates };
+        match build::build(&compiler, &source.text) {
             Ok(built) => built,
             Err(Failed::Rustc(said)) => {
                 let said: Vec<&str> = said.iter().filter_map(|it| it["rendered"].as_str()).collect();
@@ -86,6 +100,7 @@ impl Case<'_> {
 }
 
 /// The bytes of a value, as a constant.
+#[allow(dead_code, reason = "not all tests have variables")]
 pub fn constant<T: Copy>(values: &[T]) -> Constant {
     Constant { elements: values.len() as u64, bytes: bytes(values) }
 }
