@@ -55,7 +55,7 @@ pub use diagnostic::{Diagnostic, ELSEWHERE, Level, Span};
 pub use failure::Failure;
 pub use interrupt::Interrupter;
 pub use namespace::{Member, Namespaces, Ticket, Variable, Variables, describe};
-pub use reached::Reached;
+pub use reached::{Package, Reached};
 pub use relay::relay_main;
 pub use source_map::{Place, SourceMap};
 pub use toolchain::{find_program, prepare_environment, users_path};

@@ -22,6 +22,24 @@ pub struct Definition {
     pub text: String,
     /// What the user knows it as.
     pub label: String,
+    /// Whether it only gives names to what is elsewhere. That needn't be anywhere on a GPU, if nobody uses the names.
+    pub is_import: bool,
+}
+
+/// Whether a text names this crate by a path.
+pub fn names(text: &str, name: &str) -> bool {
+    let is_part = |character: char| character.is_alphanumeric() || character == '_';
+    text.match_indices(name).any(|(at, _)| {
+        let (before, after) = (&text[..at], &text[at + name.len()..]);
+        if before.ends_with(is_part) || after.starts_with(is_part) {
+            return false;
+        }
+        let word = before.trim_end();
+        // What stands behind a path's `::` is something else of that name.
+        let is_first = word.strip_suffix("::").is_none_or(|path| !path.trim_end().ends_with(is_part));
+        let is_imported = ["use", "crate"].iter().any(|it| word.ends_with(it));
+        is_first && (after.trim_start().starts_with("::") || is_imported)
+    })
 }
 
 /// A crate's text, and what is where in it.
@@ -33,7 +51,7 @@ pub struct Crate {
     pub body: usize,
     /// Whether it needs [`math::library`].
     pub uses_mathematics: bool,
-    definitions: Vec<(Range<usize>, String)>,
+    definitions: Vec<(Range<usize>, Definition)>,
 }
 
 impl Crate {
@@ -47,11 +65,14 @@ impl Crate {
         };
         let next = |text: &str| text.lines().count() + 1;
         let mut places = Vec::new();
-        for Definition { text: definition, label } in definitions {
-            let first = next(&text);
-            // The same once more says that its values can go to a GPU, if it is a type of which that holds.
-            text.push_str(&format!("{definition}\nchorus_gpu::plain! {{ {definition}\n}}\n"));
-            places.push((first..next(&text), label.clone()));
+        for definition in definitions {
+            let (first, own) = (next(&text), &definition.text);
+            text.push_str(&format!("{own}\n"));
+            if !definition.is_import {
+                // The same once more says that its values can go to a GPU, if it is a type of which that holds.
+                text.push_str(&format!("chorus_gpu::plain! {{ {own}\n}}\n"));
+            }
+            places.push((first..next(&text), definition.clone()));
         }
         text.push_str(BEGIN);
         let body_at = next(&text);
@@ -61,8 +82,8 @@ impl Crate {
     }
 
     /// The definition on this 1-based line.
-    pub fn definition_at(&self, line: usize) -> Option<&str> {
-        self.definitions.iter().find(|(lines, _)| lines.contains(&line)).map(|(_, label)| label.as_str())
+    pub fn definition_at(&self, line: usize) -> Option<&Definition> {
+        self.definitions.iter().find(|(lines, _)| lines.contains(&line)).map(|(_, definition)| definition)
     }
 }
 
@@ -73,14 +94,28 @@ mod tests {
     #[test]
     fn lines_are_known() {
         let two = "#[derive(Clone, Copy)]\nstruct P(f32);";
-        let definition = |text: &str, label: &str| Definition { text: text.into(), label: label.into() };
-        let definitions = [definition("fn f() {}", "f"), definition(two, "P")];
+        let definition = |text: &str, is_import| Definition { text: text.into(), label: "it".into(), is_import };
+        let definitions = [definition("fn f() {}", false), definition("use a::B;", true), definition(two, false)];
         let made = Crate::new(&definitions, "let a = 1;\nlet b = 2;");
         let line = |text: &str| made.text.lines().position(|line| line == text).unwrap() + 1;
         assert_eq!(made.body, line("let a = 1;"));
-        assert_eq!(made.definition_at(line("fn f() {}")), Some("f"));
-        assert_eq!(made.definition_at(line("struct P(f32);")), Some("P"));
+        for (at, text) in ["fn f() {}", "use a::B;", "struct P(f32);"].iter().enumerate() {
+            assert_eq!(made.definition_at(line(text)), Some(&definitions[at]));
+        }
         assert_eq!(made.definition_at(line("let b = 2;")), None);
         assert!(made.text.contains(&format!("chorus_gpu::plain! {{ {two}")));
+    }
+    #[test]
+    fn crates_are_named_by_paths() {
+        for text in
+            ["half::f16::ONE", "use half;", "use half :: f16;", "::half::f16", "(half::a)", "extern crate half as h;"]
+        {
+            assert!(names(text, "half"), "{text}");
+        }
+        for text in
+            ["half", "let half = 1;", "my::half::f", "half_of::a", "behalf::a", "use a::half;", "x.half()", "é half"]
+        {
+            assert!(!names(text, "half"), "{text}");
+        }
     }
 }

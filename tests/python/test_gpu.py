@@ -80,7 +80,7 @@ def test_what_fails_says_what_the_cpu_says(simulated):
     "line, says, place",
     [
         ('|x| format!("{x}") over 0..3', "cannot find macro `format`", "column 16"),
-        ("|x: f32| x.sin() over xs", "no method named `sin`", "column 23"),
+        ("|x: f32| x.sine() over xs", "no method named `sine`", "column 23"),
         ("|_| 1 over names", "a value of type `&str` can't travel between the CPU and the GPU", "line 1"),
         ("|x| (x as f64) as i128 over 0..3", "integers of 128 bits", ""),
     ],
@@ -90,6 +90,40 @@ def test_what_cannot_run_there_is_told(simulated, line, says, place):
     failed = simulated.run(f"%map --gpu {line}").failed()
     assert says in failed.traceback and place in failed.traceback, failed.traceback
     assert "nothing was run" in failed.traceback
+
+
+def test_imports_that_a_gpu_lacks_do_no_harm(simulated):
+    simulated.run("use std::collections::HashMap;\nuse std::io::Write as _;").ok()
+    assert "[0, 1, 4]" in simulated.run("%map --gpu |x| x * x over 0..3").ok().text
+    failed = simulated.run("%map --gpu |x| HashMap::from([(x, x)])[&x] over 0..3").failed()
+    assert "`use std::collections::HashMap;` has nothing that a GPU could use" in failed.traceback, failed.traceback
+
+
+def test_a_notebooks_crates_run_there(installed):
+    setup(os.environ)
+    env = {"CHORUS_GPU": "simulated"}
+    with start_kernel(env=env) as kernel:
+        kernel.run(
+            ':dep num-complex = { version = "=0.4.6", default-features = false, features = ["libm"] }\n'
+            ':dep half = "=2.7.1"\n:dep libm = "=0.2.16"\n:dep squares-rnd = "=3.2.0"',
+            timeout=300,
+        ).ok()
+        kernel.run("use num_complex::Complex;\nuse half::bf16;\n%cluster start -n 2").ok()
+        for function in (
+            "|x| { let z = Complex::new(x as f64, 0.5); (z.exp() / z.norm()).re }",
+            "|x| libm::sin(x as f64) + libm::tgamma(x as f64 / 9.0)",
+            "|x| squares_rnd::rand32(x, 0x548c9decbce65297)",
+        ):
+            kernel.run(f"%map --gpu -o on_gpu {function} over 0..50u64", timeout=300).ok()
+            kernel.run(f"%map -o on_cpu {function} over 0..50u64").ok()
+            assert kernel.run("on_gpu == on_cpu").ok().text.strip() == "true", function
+        # What std leaves to the platform is libm's.
+        kernel.run("%map --gpu -o on_gpu |x: f64| (x.sin(), x.powf(0.3), (x as f32).exp()) over (0..200).map(|x| x as f64 / 3.0).collect::<Vec<f64>>()").ok()
+        kernel.run("let on_cpu: Vec<(f64, f64, f32)> = (0..200).map(|x| x as f64 / 3.0).map(|x| (libm::sin(x), libm::pow(x, 0.3), libm::expf(x as f32))).collect();").ok()
+        assert kernel.run("on_gpu == on_cpu").ok().text.strip() == "true"
+        failed = kernel.run("%map --gpu |x| bf16::from_f32(x as f32).to_bits() over 0..3", timeout=300).failed()
+        for says in ("cannot find module or crate `bf16`", "the crate `half` needs std", "default-features = false", "nothing was run"):
+            assert says in failed.traceback, failed.traceback
 
 
 def test_auto_says_what_it_chose(simulated):

@@ -1,22 +1,23 @@
 //! The part of a map that GPUs run: which engines have one, and what is compiled for them.
 
+mod workshop;
+
 use super::{Executor, Request};
 use crate::cluster::Cluster;
 use crate::failure::{Failure, Kind, failure};
 use crate::generated::to_users_lines;
 use crate::jobs::OnGpus;
-use chorus_compiler::{Diagnostic, Failure as CompileFailure, Reached, Span, find_program};
-use chorus_gpu::build::{self, Failed};
+use chorus_compiler::{Diagnostic, Failure as CompileFailure, Reached, Span};
 use chorus_gpu::source::{Crate, Definition};
-use chorus_gpu::toolchain;
 use chorus_magics::{
     Gpu, Map,
     rust::{Passing, Text, Types, gpu_text},
 };
 use chorus_protocol::EngineId;
-use px::link::Layout;
 use serde_json::Value;
 use std::sync::Arc;
+pub(super) use workshop::Workshop;
+use workshop::{Order, Why};
 
 /// What to do next, behind what rustc says of a function for a GPU.
 const HELP: &str = "help: a function for a GPU has numbers, arrays, slices and the notebook's `Copy` types; there is no \
@@ -84,35 +85,31 @@ impl Executor {
 
     async fn build_for_gpu(&mut self, text: Text, request: &Request) -> Result<Arc<OnGpus>, Failure> {
         let code = text.text.clone();
-        let reached = self.compile(request, move |compiler| compiler.reached(&code)).await?;
-        let definitions: Vec<Definition> =
-            reached.into_iter().map(|Reached { text, label }| Definition { text, label }).collect();
-        let source = Crate::new(&definitions, &text.text);
-        if let Some(built) = self.for_gpu.get(&source.text) {
-            return Ok(Arc::clone(built));
+        let (reached, package) =
+            self.compile(request, move |compiler| (compiler.reached(&code), compiler.package())).await?;
+        let definitions =
+            reached.into_iter().map(|Reached { text, label, is_import }| Definition { text, label, is_import });
+        let (function, cache) = (text.text.clone(), self.config.gpu.clone());
+        let order = Order { package, definitions: definitions.collect(), function, cache };
+        let mut workshop = std::mem::take(&mut self.workshop);
+        if workshop.is_new(&order) {
+            request.publisher.say("Compiling the notebook's crates for GPUs, where they can be.").await;
         }
-        let rustc = find_program("rustc").ok_or_else(|| failure(Kind::MapError, "there is no rustc on the PATH"))?;
-        let (cache, known) = (self.config.gpu.clone(), self.gpu_target.clone());
-        let build = move || -> Result<_, Failure> {
-            let missing = |error: toolchain::Missing| failure(Kind::MapError, format!("{error}; nothing was run"));
-            let target = known.map_or_else(|| toolchain::find(&rustc, &cache).map_err(missing), Ok)?;
-            Ok((build::build(&target, &rustc, &source.text), source, target))
-        };
-        let built = tokio::task::spawn_blocking(build).await;
-        let (built, source, target) = built.map_err(|error| failure(Kind::MapError, error.to_string()))??;
-        self.gpu_target = Some(target);
-        let built = built.map_err(|failed| match failed {
-            Failed::Rustc(said) => {
-                let errors = said.iter().filter_map(|value| diagnostic(value, &source, &text, &request.code)).collect();
+        let made = tokio::task::spawn_blocking(move || (workshop.make(&order), workshop)).await;
+        let (made, workshop) = made.map_err(|error| failure(Kind::MapError, error.to_string()))?;
+        self.workshop = workshop;
+        made.map_err(|why| match why {
+            Why::Refused(refused) => {
+                let said = refused.said.iter();
+                let mut errors: Vec<Diagnostic> =
+                    said.filter_map(|value| diagnostic(value, &refused.source, &text, &request.code)).collect();
+                if let Some(last) = errors.last_mut() {
+                    last.notes.extend(refused.lacking.iter().map(|why| format!("note: {why}")));
+                }
                 to_users_lines(&text, CompileFailure::Errors(errors), &request.code).into()
             }
-            other => failure(Kind::MapError, format!("{other}; nothing was run")),
-        })?;
-        let [item_size, item_align, result_size, result_align] = built.layout;
-        let layout = Layout { item: (item_size, item_align), result: (result_size, result_align) };
-        let built = Arc::new(OnGpus { ptx: built.ptx.into_bytes(), layout });
-        self.for_gpu.insert(source.text, Arc::clone(&built));
-        Ok(built)
+            Why::Other(failure) => failure,
+        })
     }
 }
 
@@ -136,8 +133,8 @@ fn diagnostic(value: &Value, source: &Crate, text: &Text, cell: &str) -> Option<
         else {
             continue;
         };
-        if let Some(label) = source.definition_at(line) {
-            error.notes.push(format!("note: it is in {label}"));
+        if let Some(definition) = source.definition_at(line) {
+            error.notes.push(format!("note: it is in {}", definition.label));
         }
         // What isn't the user's text stands above it.
         let in_cell = |line: usize| Some(line.checked_sub(source.body)? + text.first_line);

@@ -23,23 +23,22 @@ use crate::failure::{Failure, Kind, death_notice, failure, outdated_notice, rest
 use crate::generated::to_users_lines;
 use crate::input::FrontEnd;
 use crate::interrupt::Interrupted;
-use crate::jobs::{Half, Job, Jobs, MapOptions, OnGpus, Plan};
+use crate::jobs::{Half, Job, Jobs, MapOptions, Plan};
 use crate::local::{Ended, LocalWorker};
 use crate::publisher::Publisher;
 use crate::surroundings::Surroundings;
 use building::Builds;
 use chorus_compiler::{Action, Building, CellText, Compiler, Failure as CompileFailure, Member, Ran, Reply};
 use chorus_engine::WorkerConfig;
-use chorus_gpu::toolchain::Target;
 use chorus_magics::{
     self as magics, AutoPx, Code, Command, Part, Px, PxConfig, PxDefaults, PxOptions, Script, TimeIt, WriteFile,
     rust::Text,
 };
 use chorus_protocol::{Aftermath, Death, Outcome, SnapshotPolicy};
 use chorus_render::{self as render, BuildEnd};
+use gpu::Workshop;
 use maps::LastMap;
 use results::Results;
-use std::collections::HashMap;
 use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -69,10 +68,8 @@ pub struct Executor {
     /// How many `%map`s the cell under way has had.
     maps: usize,
     last_map: Option<LastMap>,
-    /// What was compiled for GPUs, by the source.
-    for_gpu: HashMap<String, Arc<OnGpus>>,
-    /// What rustc has for them, once that was looked for and found.
-    gpu_target: Option<Target>,
+    /// Compiles for GPUs.
+    workshop: Workshop,
     env: Vec<(OsString, OsString)>,
 }
 
@@ -155,8 +152,7 @@ impl Executor {
             jobs: Jobs::default(),
             maps: 0,
             last_map: None,
-            for_gpu: HashMap::new(),
-            gpu_target: None,
+            workshop: Workshop::default(),
             env: vec![("PATH".into(), chorus_compiler::users_path())],
         }
     }

@@ -108,6 +108,20 @@ fn functions_take_values_or_references() {
 }
 
 #[test]
+fn only_the_type_of_the_items_counts() {
+    for over in
+        ["vec![1.5, 2.0]", "vec![0.5; 7]", "(0..9).map(|x| x as f64 / 2.0).collect::<Vec<_>>()", "&vec![1.0][..]"]
+    {
+        let source = format!("|(): ()| {{ use chorus_gpu::only_types::*; chorus_gpu::over!({over}) }}");
+        let Some(ptx) = compiled(&device_crate("", &source, "|(): (), px_items| px_items.map(|x: f64| x * 2.0)"))
+        else {
+            return;
+        };
+        ptx.unwrap();
+    }
+}
+
+#[test]
 fn what_a_gpu_cant_do_is_the_compilers_error() {
     let Some(sin) = compiled(&map("", "(): ()", "map(|x| x.sin())")) else { return };
     assert_eq!(sin.unwrap_err(), "no method named `sin` found for type `f64` in the current scope");

@@ -75,7 +75,11 @@ impl Case<'_> {
         let definitions: Vec<Definition> = self
             .definitions
             .iter()
-            .map(|text| Definition { text: (*text).to_owned(), label: "a definition".to_owned() })
+            .map(|text| Definition {
+                text: (*text).to_owned(),
+                label: "a definition".to_owned(),
+                is_import: text.starts_with("use "),
+            })
             .collect();
         Crate::new(&definitions, &body)
     }

@@ -293,7 +293,10 @@ impl<'a> Plan<'a> {
         let sources: String =
             sources.map(|(at, borrowed)| format!("{}$s{at}, ", if *borrowed { "&" } else { "" })).collect();
         let (constants, calls) = (parameter(given.into_iter()), self.calls());
-        let call = format!("px_call.run(|{variables}| chorus_gpu::over!({sources}), |{constants}, px_items| {calls})");
+        let call = format!(
+            "px_call.run(|{variables}| {{ use chorus_gpu::only_types::*; chorus_gpu::over!({sources}) }}, \
+             |{constants}, px_items| {calls})"
+        );
         self.text("let _ = ", &call, Side::Engines)
     }
 

@@ -260,7 +260,7 @@ fn a_map_for_gpus_is_compiled_twice() {
     assert!(texts.local.text.contains(constants), "{}", texts.local.text);
     assert!(texts.local.text.contains("px_items.on_gpu().map($f).sum()"), "{}", texts.local.text);
     let text = gpu_text_of(cell).unwrap();
-    let calls = "px_call.run(|($n0, $k0, $k1,): (Vec<f64>, f64, Vec<u8>,)| chorus_gpu::over!(&$s0, ), \
+    let calls = "px_call.run(|($n0, $k0, $k1,): (Vec<f64>, f64, Vec<u8>,)| { use chorus_gpu::only_types::*; chorus_gpu::over!(&$s0, ) }, \
                  |($k0, $k1,): (f64, Vec<u8>,), px_items| px_items.map($f))";
     assert!(text.text.contains(calls), "{}", text.text);
     check_places(cell, &text, &["|x| x * k + w[0] as f64", "xs"]);

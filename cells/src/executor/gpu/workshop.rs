@@ -1,0 +1,197 @@
+//! Compiles functions for GPUs, with the crates that they name.
+
+use crate::failure::{Failure, Kind, failure};
+use crate::jobs::OnGpus;
+use chorus_compiler::{Package, find_program};
+use chorus_gpu::build::{self, Compiler, Failed};
+use chorus_gpu::crates::{self, Crates, Dependency};
+use chorus_gpu::source::{Crate, Definition};
+use chorus_gpu::toolchain::{self, Target};
+use chorus_gpu::{math, source};
+use px::link::Layout;
+use serde_json::Value;
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What a kernel has found out about GPUs' compiler, and what it has compiled.
+#[derive(Debug, Default)]
+pub(in crate::executor) struct Workshop {
+    target: Option<Target>,
+    mathematics: Option<Crates>,
+    /// What follows is of this one.
+    package: Option<Package>,
+    dependencies: Vec<Dependency>,
+    /// By their names. What fails isn't tried again.
+    crates: HashMap<Vec<String>, Result<Crates, String>>,
+    /// Imports of what isn't there for GPUs.
+    unresolved: BTreeSet<String>,
+    /// By the text.
+    built: HashMap<String, Arc<OnGpus>>,
+}
+
+/// A function, and what it reaches.
+pub(super) struct Order {
+    /// The notebook's dependencies, if it has any.
+    pub package: Option<Package>,
+    pub definitions: Vec<Definition>,
+    pub function: String,
+    /// Where what is built for all kernels is.
+    pub cache: PathBuf,
+}
+
+/// What rustc says of a function that can't be compiled.
+pub(super) struct Refused {
+    pub said: Vec<Value>,
+    /// What it says it of.
+    pub source: Crate,
+    /// What the function can't have, and why.
+    pub lacking: Vec<String>,
+}
+
+/// Why there is no code.
+pub(super) enum Why {
+    Refused(Box<Refused>),
+    Other(Failure),
+}
+
+impl From<crates::Failed> for Why {
+    fn from(error: crates::Failed) -> Why {
+        other(error)
+    }
+}
+
+fn other(error: impl std::fmt::Display) -> Why {
+    Why::Other(failure(Kind::MapError, format!("{error}; nothing was run")))
+}
+
+impl Workshop {
+    /// Whether this takes as long as it takes cargo to compile crates.
+    pub(super) fn is_new(&self, order: &Order) -> bool {
+        order.package.as_ref().is_some_and(|package| !into(&package.folder).exists())
+    }
+
+    /// Compiles it. An import of what isn't there is left out, and rustc says what is missing if it was needed.
+    pub(super) fn make(&mut self, order: &Order) -> Result<Arc<OnGpus>, Why> {
+        let program = |name: &str| find_program(name).ok_or_else(|| other(format!("there is no {name} on the PATH")));
+        let (rustc, cargo) = (program("rustc")?, program("cargo")?);
+        let may_change = order.package.as_ref().is_some_and(|package| !package.is_fixed);
+        if self.package != order.package || may_change {
+            self.package = order.package.clone();
+            (self.dependencies, self.crates, self.unresolved, self.built) = Default::default();
+        }
+        let key = order.text();
+        if let Some(built) = self.built.get(&key) {
+            return Ok(Arc::clone(built));
+        }
+        let target = match &self.target {
+            Some(target) => target.clone(),
+            None => toolchain::find(&rustc, &order.cache).map_err(other)?,
+        };
+        self.target = Some(target.clone());
+        loop {
+            let is_there = |it: &&Definition| !self.unresolved.contains(&it.text);
+            let definitions: Vec<Definition> = order.definitions.iter().filter(is_there).cloned().collect();
+            let source = Crate::new(&definitions, &order.function);
+            let (mut found, mut lacking) = self.crates(&cargo, &target, order)?;
+            if source.uses_mathematics {
+                found = found.and(self.mathematics(&cargo, &order.cache, &target)?);
+            }
+            let compiler = Compiler { rustc: &rustc, target: &target, crates: &found };
+            let said = match build::build(&compiler, &source.text) {
+                Ok(built) => {
+                    let built = Arc::new(on_gpus(built));
+                    self.built.insert(key, Arc::clone(&built));
+                    return Ok(built);
+                }
+                Err(Failed::Rustc(said)) => said,
+                Err(error) => return Err(other(error)),
+            };
+            let unresolved = imports_in(&said, &source);
+            if unresolved.is_empty() {
+                let is_left_out = |it: &&Definition| self.unresolved.contains(&it.text) && order.may_use(&it.text);
+                let left_out = order.definitions.iter().filter(is_left_out);
+                lacking.extend(left_out.map(|it| format!("`{}` has nothing that a GPU could use", it.text)));
+                return Err(Why::Refused(Box::new(Refused { said, source, lacking })));
+            }
+            self.unresolved.extend(unresolved);
+        }
+    }
+
+    /// The crates that the function names, and those that are only imported, if they can be had; or why not.
+    fn crates(&mut self, cargo: &Path, target: &Target, order: &Order) -> Result<(Crates, Vec<String>), Why> {
+        let Some(Package { folder, .. }) = &order.package else { return Ok(Default::default()) };
+        if self.dependencies.is_empty() {
+            self.dependencies = crates::dependencies(cargo, folder)?;
+        }
+        // px is what runs on the other side.
+        let known: Vec<Dependency> = self.dependencies.iter().filter(|it| it.name != "px").cloned().collect();
+        let names = |is_import: bool, name: &str| {
+            let mut texts = order.definitions.iter().filter(|it| it.is_import == is_import).map(|it| it.text.as_str());
+            texts.any(|text| source::names(text, name))
+        };
+        let (needed, rest): (Vec<_>, Vec<_>) =
+            known.iter().partition(|it| source::names(&order.function, &it.name) || names(false, &it.name));
+        let mut all = self.built(cargo, target, folder, &needed).map_err(other)?;
+        let mut lacking = Vec::new();
+        for dependency in rest.into_iter().filter(|it| names(true, &it.name)) {
+            match dependency.may_lack_std {
+                true => match self.built(cargo, target, folder, &[dependency]) {
+                    Ok(one) => all = all.and(one),
+                    Err(why) => lacking.push(why),
+                },
+                false => lacking.push(crates::Failed::Std(dependency.name.clone()).to_string()),
+            }
+        }
+        Ok((all, lacking))
+    }
+
+    fn built(&mut self, cargo: &Path, target: &Target, folder: &Path, which: &[&Dependency]) -> Result<Crates, String> {
+        let names: Vec<String> = which.iter().map(|it| it.name.clone()).collect();
+        let build =
+            || crates::build(cargo, folder, &into(folder), Some(target), which).map_err(|error| error.to_string());
+        self.crates.entry(names).or_insert_with(build).clone()
+    }
+
+    fn mathematics(&mut self, cargo: &Path, cache: &Path, target: &Target) -> Result<Crates, Why> {
+        match &self.mathematics {
+            Some(known) => Ok(known.clone()),
+            None => Ok(self.mathematics.insert(math::library(cargo, cache, Some(target))?).clone()),
+        }
+    }
+}
+
+impl Order {
+    fn text(&self) -> String {
+        let texts = self.definitions.iter().map(|it| it.text.as_str()).chain([self.function.as_str()]);
+        texts.collect::<Vec<_>>().join("\n")
+    }
+
+    /// Whether one of an import's words stands in what isn't an import.
+    fn may_use(&self, import: &str) -> bool {
+        let words = |text| str::split(text, |c: char| !c.is_alphanumeric() && c != '_').filter(|it| !it.is_empty());
+        let texts = self.definitions.iter().filter(|it| !it.is_import).map(|it| it.text.as_str());
+        let used: BTreeSet<&str> = texts.chain([self.function.as_str()]).flat_map(words).collect();
+        import.contains('*') || words(import).any(|word| used.contains(word))
+    }
+}
+
+/// Where a package's crates are built for GPUs: they go when the package goes.
+fn into(package: &Path) -> PathBuf {
+    package.join("gpu")
+}
+
+fn on_gpus(built: build::Built) -> OnGpus {
+    let [item_size, item_align, result_size, result_align] = built.layout;
+    let layout = Layout { item: (item_size, item_align), result: (result_size, result_align) };
+    OnGpus { ptx: built.ptx.into_bytes(), layout }
+}
+
+/// The imports that rustc's errors are about.
+fn imports_in(said: &[Value], source: &Crate) -> BTreeSet<String> {
+    let errors = said.iter().filter(|it| it["level"] == "error");
+    let places = errors.flat_map(|it| it["spans"].as_array().into_iter().flatten());
+    let lines = places.filter(|it| it["is_primary"] == true).filter_map(|it| it["line_start"].as_u64());
+    let definitions = lines.filter_map(|line| source.definition_at(usize::try_from(line).ok()?));
+    definitions.filter(|it| it.is_import).map(|it| it.text.clone()).collect()
+}
