@@ -102,7 +102,7 @@ fn arguments(compiler: &Compiler<'_>, code: Code, source: &Path, ptx: &Path) -> 
 }
 
 /// What rustc has written, one diagnostic a line. Its code generator writes text, which becomes one, too.
-fn diagnostics(stderr: &str) -> Vec<Value> {
+pub(crate) fn diagnostics(stderr: &str) -> Vec<Value> {
     let lines = stderr.lines().filter(|line| !line.trim().is_empty());
     let diagnostics = lines.map(|line| match serde_json::from_str(line) {
         Ok(diagnostic @ Value::Object(_)) => diagnostic,

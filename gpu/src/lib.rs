@@ -7,5 +7,6 @@ pub mod devices;
 pub mod interpret;
 mod link;
 pub mod math;
+pub mod native;
 pub mod source;
 pub mod toolchain;

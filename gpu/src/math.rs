@@ -23,7 +23,7 @@ const METHODS: [&str; 25] = [
 ];
 
 /// Whether a text has something in it that may be one of these methods.
-pub(crate) fn is_used_in(text: &str) -> bool {
+pub fn is_used_in(text: &str) -> bool {
     let is_part = |character: char| character.is_alphanumeric() || character == '_';
     METHODS.iter().any(|method| {
         text.match_indices(method).any(|(at, _)| {

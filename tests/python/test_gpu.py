@@ -117,13 +117,34 @@ def test_a_notebooks_crates_run_there(installed):
             kernel.run(f"%map --gpu -o on_gpu {function} over 0..50u64", timeout=300).ok()
             kernel.run(f"%map -o on_cpu {function} over 0..50u64").ok()
             assert kernel.run("on_gpu == on_cpu").ok().text.strip() == "true", function
-        # What std leaves to the platform is libm's.
-        kernel.run("%map --gpu -o on_gpu |x: f64| (x.sin(), x.powf(0.3), (x as f32).exp()) over (0..200).map(|x| x as f64 / 3.0).collect::<Vec<f64>>()").ok()
-        kernel.run("let on_cpu: Vec<(f64, f64, f32)> = (0..200).map(|x| x as f64 / 3.0).map(|x| (libm::sin(x), libm::pow(x, 0.3), libm::expf(x as f32))).collect();").ok()
+        # What std leaves to the platform is libm's, also where there is no GPU.
+        function = "|x: f64| (x.sin(), x.powf(0.3), libm::expf(x as f32), (x as f32).exp())"
+        over = "(0..200).map(|x| x as f64 / 3.0).collect::<Vec<f64>>()"
+        kernel.run(f"%map --gpu -o on_gpu {function} over {over}").ok()
+        kernel.run(f"let on_cpu: Vec<(f64, f64, f32, f32)> = {over}.into_iter().map(|x| (libm::sin(x), libm::pow(x, 0.3), libm::expf(x as f32), libm::expf(x as f32))).collect();").ok()
         assert kernel.run("on_gpu == on_cpu").ok().text.strip() == "true"
         failed = kernel.run("%map --gpu |x| bf16::from_f32(x as f32).to_bits() over 0..3", timeout=300).failed()
         for says in ("cannot find module or crate `bf16`", "the crate `half` needs std", "default-features = false", "nothing was run"):
             assert says in failed.traceback, failed.traceback
+
+
+WAVES = "|x: f64| (x.sin(), x.powf(0.3), (x as f32).exp()) over (0..200).map(|x| x as f64 / 3.0).collect::<Vec<f64>>()"
+BITS = "waves.iter().fold(0u64, |sum, w| sum.rotate_left(7) ^ w.0.to_bits() ^ w.1.to_bits() ^ w.2.to_bits() as u64)"
+
+
+def test_mathematics_has_the_same_bits_without_a_gpu(simulated):
+    simulated.run(f"%map --gpu -o waves {WAVES}").ok()
+    by_gpu = simulated.run(BITS).ok().text
+    with start_kernel(env={"CHORUS_GPU": "off"}) as kernel:
+        kernel.run("%cluster start -n 2").ok()
+        told = kernel.run(f"%map --gpu=auto -o waves {WAVES}", timeout=120).ok()
+        assert "no engine of this map has a GPU; `sin` and the like have the bits that they have on a GPU" in told.text
+        assert "200 items on 2 engines" in told.text, told.text
+        assert kernel.run(BITS).ok().text == by_gpu
+        failed = kernel.run('%map --gpu=auto |x: f64| { assert!(x.cos() < 1.5 && x < 2.0, "at {x}"); x } over [0.0, 1.5, 2.5]').failed()
+        assert "item 2 (2.5) failed" in failed.traceback and "at 2.5" in failed.traceback, failed.traceback
+        told = kernel.run("%map --gpu=auto |x| x + 1 over 0..3").ok()
+        assert "since no engine of this map has a GPU.\n" in told.text and "[1, 2, 3]" in told.text, told.text
 
 
 def test_auto_says_what_it_chose(simulated):

@@ -17,13 +17,14 @@ use chorus_protocol::EngineId;
 use serde_json::Value;
 use std::sync::Arc;
 pub(super) use workshop::Workshop;
-use workshop::{Order, Why};
+use workshop::{By, Order, Why};
 
 /// What to do next, behind what rustc says of a function for a GPU.
 const HELP: &str = "help: a function for a GPU has numbers, arrays, slices and the notebook's `Copy` types; there is no \
                     allocation, no output and no file. `--gpu=auto` has the processors run what a GPU can't; nothing was run";
 
 const WIDE: &str = "on a GPU, floats can't become integers of 128 bits, or come of them";
+const NO_GPU: &str = "no engine of this map has a GPU";
 const NONE: &str = "no engine of this map has a GPU: an engine looks for NVIDIA's driver, libcuda.so.1, where the system has \
                     its libraries and in LD_LIBRARY_PATH, when it starts. `--gpu=auto` runs the map on the processors where \
                     there is none; nothing was run";
@@ -41,49 +42,66 @@ impl Executor {
     ) -> Result<Option<(Arc<OnGpus>, Passing)>, Failure> {
         let Some(wanted) = map.options.gpu else { return Ok(None) };
         let with_gpu: Vec<EngineId> = targets.iter().copied().filter(|engine| cluster.has_gpu(*engine)).collect();
-        let found = match with_gpu.is_empty() {
-            true => Err(failure(Kind::MapError, NONE)),
-            false => self.compiled_for_gpu(map, (mine, theirs), request).await,
-        };
-        match (found, wanted) {
-            (Ok(found), _) => {
-                let (all, with) = (targets.len(), with_gpu.len());
+        let types = (mine, theirs);
+        match wanted {
+            Gpu::Always if with_gpu.is_empty() => Err(failure(Kind::MapError, NONE)),
+            Gpu::Always => {
                 *targets = with_gpu;
-                if wanted == Gpu::Auto {
-                    let what = format!("--gpu=auto: by the GPUs of {with} of {all} engines.");
-                    request.publisher.say(&what).await;
+                self.compiled_for_gpu(map, types, By::Gpus, request).await
+            }
+            Gpu::Auto if with_gpu.is_empty() => {
+                let found = self.compiled_for_gpu(map, types, By::Processors, request).await;
+                let also = match &found {
+                    Ok(None) => String::new(),
+                    Ok(Some(_)) => "; `sin` and the like have the bits that they have on a GPU".to_owned(),
+                    Err(error) => format!("; `sin` and the like are this machine's, since {}", reason(error)),
+                };
+                let what = format!("--gpu=auto: on the processors, since {NO_GPU}{also}.");
+                request.publisher.say(&what).await;
+                let found = found.unwrap_or_default();
+                if found.is_none() {
+                    map.options.gpu = None;
                 }
-                Ok(Some(found))
+                Ok(found)
             }
-            (Err(error), Gpu::Always) => Err(error),
-            (Err(error), Gpu::Auto) => {
-                map.options.gpu = None;
-                request.publisher.say(&format!("--gpu=auto: on the processors, since {}.", reason(&error))).await;
-                Ok(None)
-            }
+            Gpu::Auto => match self.compiled_for_gpu(map, types, By::Gpus, request).await {
+                Ok(found) => {
+                    let what = format!("--gpu=auto: by the GPUs of {} of {} engines.", with_gpu.len(), targets.len());
+                    request.publisher.say(&what).await;
+                    *targets = with_gpu;
+                    Ok(found)
+                }
+                Err(error) => {
+                    map.options.gpu = None;
+                    request.publisher.say(&format!("--gpu=auto: on the processors, since {}.", reason(&error))).await;
+                    Ok(None)
+                }
+            },
         }
     }
 
+    /// A function with the way in which it takes its items; `None` if processors need no other than their own.
     async fn compiled_for_gpu(
         &mut self,
         map: &Map<'_>,
         (mine, theirs): (&Types, &Types),
+        by: By,
         request: &Request,
-    ) -> Result<(Arc<OnGpus>, Passing), Failure> {
+    ) -> Result<Option<(Arc<OnGpus>, Passing)>, Failure> {
         let text = |passing| gpu_text(map, &request.code, passing, mine, theirs).map_err(Failure::from);
-        let first = self.build_for_gpu(text(Passing::Value)?, request).await;
+        let first = self.build_for_gpu(text(Passing::Value)?, by, request).await;
         // Only types could tell how it takes its items.
         match first {
-            Ok(built) => Ok((built, Passing::Value)),
+            Ok(built) => Ok(built.map(|built| (built, Passing::Value))),
             Err(error) if error.is_compile_error() => {
-                let second = self.build_for_gpu(text(Passing::Reference)?, request).await;
-                second.map(|built| (built, Passing::Reference)).map_err(|_| error)
+                let second = self.build_for_gpu(text(Passing::Reference)?, by, request).await;
+                second.map(|built| built.map(|built| (built, Passing::Reference))).map_err(|_| error)
             }
             Err(error) => Err(error),
         }
     }
 
-    async fn build_for_gpu(&mut self, text: Text, request: &Request) -> Result<Arc<OnGpus>, Failure> {
+    async fn build_for_gpu(&mut self, text: Text, by: By, request: &Request) -> Result<Option<Arc<OnGpus>>, Failure> {
         let code = text.text.clone();
         let (reached, package) =
             self.compile(request, move |compiler| (compiler.reached(&code), compiler.package())).await?;
@@ -92,10 +110,10 @@ impl Executor {
         let (function, cache) = (text.text.clone(), self.config.gpu.clone());
         let order = Order { package, definitions: definitions.collect(), function, cache };
         let mut workshop = std::mem::take(&mut self.workshop);
-        if workshop.is_new(&order) {
+        if workshop.is_new(&order, by) {
             request.publisher.say("Compiling the notebook's crates for GPUs, where they can be.").await;
         }
-        let made = tokio::task::spawn_blocking(move || (workshop.make(&order), workshop)).await;
+        let made = tokio::task::spawn_blocking(move || (workshop.make(&order, by), workshop)).await;
         let (made, workshop) = made.map_err(|error| failure(Kind::MapError, error.to_string()))?;
         self.workshop = workshop;
         made.map_err(|why| match why {

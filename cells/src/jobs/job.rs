@@ -48,10 +48,17 @@ pub struct MapOptions {
 /// A function for GPUs.
 #[derive(Debug, PartialEq, Eq)]
 pub struct OnGpus {
-    /// Its code.
-    pub ptx: Vec<u8>,
+    /// Its code, or where no GPU is to run it, the library that processors run in its place.
+    pub code: Vec<u8>,
     /// How its items and results lie in a GPU's memory.
     pub layout: Layout,
+}
+
+impl OnGpus {
+    /// Whether GPUs are to run it.
+    pub fn needs_gpus(&self) -> bool {
+        !chorus_gpu::native::is_library(&self.code)
+    }
 }
 
 impl Default for MapOptions {

@@ -54,7 +54,8 @@ pub async fn start(ask: MapAsk, run: Arc<CellRun>, cluster: Arc<Cluster>) -> Res
         Some(half) => half.targets.clone(),
         None => options.targets.resolve(&cluster.engines()).map_err(|error| error.to_string())?,
     };
-    let able = |engine: &EngineId| options.gpu.is_none() || cluster.has_gpu(*engine);
+    let needs = options.gpu.as_ref().is_some_and(|gpu| gpu.needs_gpus());
+    let able = |engine: &EngineId| !needs || cluster.has_gpu(*engine);
     let targets: Vec<EngineId> = targets.into_iter().filter(able).collect();
     let work = Work::new(&ask, &run, &cluster).await?;
     let items = (!options.each).then_some(ask.items);
@@ -145,7 +146,7 @@ impl Work {
             timeout,
             threads: 1,
             gpu: options.gpu.as_ref().map(|gpu| GpuServe {
-                module: gpu.ptx.clone(),
+                module: gpu.code.clone(),
                 layout: gpu.layout,
                 constants: ask.gpu.clone(),
             }),

@@ -1,7 +1,8 @@
 //! The worker's side: gives items to the process that has the GPU.
 
-use super::{FromGpu, SOCKET, ToGpu};
+use super::{FromGpu, SOCKET, ToGpu, native};
 use crate::wire;
+use chorus_gpu::native::is_library;
 use chorus_system::memory;
 use px::host::GpuCall;
 use px::link::{GpuAnswer, Message as _};
@@ -30,6 +31,7 @@ static CLIENT: Mutex<Option<Client>> = Mutex::new(None);
 pub extern "C" fn run(call: &GpuCall, answered: extern "C" fn(*mut c_void, *const u8, usize), context: *mut c_void) {
     // SAFETY: px passes a call whose pointers are valid until this returns.
     let answer = match unsafe { Items::of(call) } {
+        Some(items) if is_library(items.ptx) => native::run(&items),
         Some(items) => ask(items),
         None => GpuAnswer::Failed("the items of this map take more bytes than there can be".to_owned()),
     };
@@ -38,13 +40,13 @@ pub extern "C" fn run(call: &GpuCall, answered: extern "C" fn(*mut c_void, *cons
 }
 
 /// A call, as slices.
-struct Items<'a> {
-    ptx: &'a [u8],
-    constants: &'a [u8],
-    items: &'a [u8],
-    results: *mut u8,
+pub(super) struct Items<'a> {
+    pub ptx: &'a [u8],
+    pub constants: &'a [u8],
+    pub items: &'a [u8],
+    pub results: *mut u8,
     result_bytes: usize,
-    count: u64,
+    pub count: u64,
 }
 
 impl<'a> Items<'a> {

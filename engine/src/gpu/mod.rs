@@ -5,6 +5,7 @@
 //! pass items and results through files in memory.
 
 pub mod client;
+mod native;
 mod server;
 
 pub use server::main;

@@ -552,7 +552,7 @@ macro_rules! functions {
         /// # Safety
         /// See `Call::item`.
         #[unsafe(no_mangle)]
-        pub unsafe extern "C" fn px_item(index: u64, args: *const $crate::chorus_gpu::Args) {
+        pub unsafe extern "C-unwind" fn px_item(index: u64, args: *const $crate::chorus_gpu::Args) {
             // SAFETY: the host gives this function's arguments.
             $both(unsafe { $crate::chorus_gpu::Call::item(index, args) })
         }

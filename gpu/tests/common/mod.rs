@@ -6,7 +6,7 @@ use chorus_gpu::crates::Crates;
 use chorus_gpu::devices::{Constant, Device as _, Simulated, Work};
 use chorus_gpu::math;
 use chorus_gpu::source::{Crate, Definition};
-use chorus_gpu::toolchain;
+use chorus_gpu::toolchain::{self, Target};
 use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -49,6 +49,11 @@ pub fn can_compile() -> bool {
     CAN.is_ok()
 }
 
+/// What was found.
+pub fn target() -> Target {
+    toolchain::find(&rustc(), cache()).expect("it was found before")
+}
+
 /// A closure of a type of items, as text.
 pub struct Case<'a> {
     /// Definitions that it uses.
@@ -85,7 +90,7 @@ impl Case<'_> {
     }
 
     pub fn build(&self) -> Built {
-        let target = toolchain::find(&rustc(), cache()).expect("it was found before");
+        let target = target();
         let source = self.source();
         let mut crates = self.crates.clone();
         if source.uses_mathematics {

@@ -7,7 +7,7 @@ use chorus_gpu::build::{self, Compiler, Failed};
 use chorus_gpu::crates::{self, Crates, Dependency};
 use chorus_gpu::source::{Crate, Definition};
 use chorus_gpu::toolchain::{self, Target};
-use chorus_gpu::{math, source};
+use chorus_gpu::{math, native, source};
 use px::link::Layout;
 use serde_json::Value;
 use std::collections::{BTreeSet, HashMap};
@@ -18,16 +18,25 @@ use std::sync::Arc;
 #[derive(Debug, Default)]
 pub(in crate::executor) struct Workshop {
     target: Option<Target>,
-    mathematics: Option<Crates>,
+    /// For GPUs, and for this machine.
+    mathematics: [Option<Crates>; 2],
     /// What follows is of this one.
     package: Option<Package>,
     dependencies: Vec<Dependency>,
-    /// By their names. What fails isn't tried again.
-    crates: HashMap<Vec<String>, Result<Crates, String>>,
+    /// By who runs them, and their names. What fails isn't tried again.
+    crates: HashMap<(By, Vec<String>), Result<Crates, String>>,
     /// Imports of what isn't there for GPUs.
     unresolved: BTreeSet<String>,
-    /// By the text.
-    built: HashMap<String, Arc<OnGpus>>,
+    /// By who runs it, and the text.
+    built: HashMap<(By, String), Arc<OnGpus>>,
+}
+
+/// Who runs a function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum By {
+    Gpus,
+    /// With the bits that GPUs have. A function that has them anyway isn't compiled for this.
+    Processors,
 }
 
 /// A function, and what it reaches.
@@ -67,12 +76,16 @@ fn other(error: impl std::fmt::Display) -> Why {
 
 impl Workshop {
     /// Whether this takes as long as it takes cargo to compile crates.
-    pub(super) fn is_new(&self, order: &Order) -> bool {
-        order.package.as_ref().is_some_and(|package| !into(&package.folder).exists())
+    pub(super) fn is_new(&self, order: &Order, by: By) -> bool {
+        order.concerns(by) && order.package.as_ref().is_some_and(|package| !into(&package.folder).exists())
     }
 
-    /// Compiles it. An import of what isn't there is left out, and rustc says what is missing if it was needed.
-    pub(super) fn make(&mut self, order: &Order) -> Result<Arc<OnGpus>, Why> {
+    /// Compiles it. An import of what isn't there is left out, and rustc says what is missing if it was needed. For
+    /// processors there is nothing if they have the same bits anyway.
+    pub(super) fn make(&mut self, order: &Order, by: By) -> Result<Option<Arc<OnGpus>>, Why> {
+        if !order.concerns(by) {
+            return Ok(None);
+        }
         let program = |name: &str| find_program(name).ok_or_else(|| other(format!("there is no {name} on the PATH")));
         let (rustc, cargo) = (program("rustc")?, program("cargo")?);
         let may_change = order.package.as_ref().is_some_and(|package| !package.is_fixed);
@@ -80,9 +93,9 @@ impl Workshop {
             self.package = order.package.clone();
             (self.dependencies, self.crates, self.unresolved, self.built) = Default::default();
         }
-        let key = order.text();
+        let key = (by, order.text());
         if let Some(built) = self.built.get(&key) {
-            return Ok(Arc::clone(built));
+            return Ok(Some(Arc::clone(built)));
         }
         let target = match &self.target {
             Some(target) => target.clone(),
@@ -93,16 +106,22 @@ impl Workshop {
             let is_there = |it: &&Definition| !self.unresolved.contains(&it.text);
             let definitions: Vec<Definition> = order.definitions.iter().filter(is_there).cloned().collect();
             let source = Crate::new(&definitions, &order.function);
-            let (mut found, mut lacking) = self.crates(&cargo, &target, order)?;
+            let (mut found, mut lacking) = self.crates(&cargo, Some(&target), order)?;
             if source.uses_mathematics {
-                found = found.and(self.mathematics(&cargo, &order.cache, &target)?);
+                found = found.and(self.mathematics(&cargo, &order.cache, Some(&target))?);
             }
             let compiler = Compiler { rustc: &rustc, target: &target, crates: &found };
             let said = match build::build(&compiler, &source.text) {
                 Ok(built) => {
-                    let built = Arc::new(on_gpus(built));
+                    let mut built = on_gpus(built);
+                    if by == By::Processors {
+                        let (found, _) = self.crates(&cargo, None, order)?;
+                        let crates = &found.and(self.mathematics(&cargo, &order.cache, None)?);
+                        built.code = native::build(&Compiler { crates, ..compiler }, &source.text).map_err(other)?;
+                    }
+                    let built = Arc::new(built);
                     self.built.insert(key, Arc::clone(&built));
-                    return Ok(built);
+                    return Ok(Some(built));
                 }
                 Err(Failed::Rustc(said)) => said,
                 Err(error) => return Err(other(error)),
@@ -119,7 +138,7 @@ impl Workshop {
     }
 
     /// The crates that the function names, and those that are only imported, if they can be had; or why not.
-    fn crates(&mut self, cargo: &Path, target: &Target, order: &Order) -> Result<(Crates, Vec<String>), Why> {
+    fn crates(&mut self, cargo: &Path, target: Option<&Target>, order: &Order) -> Result<(Crates, Vec<String>), Why> {
         let Some(Package { folder, .. }) = &order.package else { return Ok(Default::default()) };
         if self.dependencies.is_empty() {
             self.dependencies = crates::dependencies(cargo, folder)?;
@@ -146,22 +165,34 @@ impl Workshop {
         Ok((all, lacking))
     }
 
-    fn built(&mut self, cargo: &Path, target: &Target, folder: &Path, which: &[&Dependency]) -> Result<Crates, String> {
+    fn built(
+        &mut self,
+        cargo: &Path,
+        target: Option<&Target>,
+        folder: &Path,
+        which: &[&Dependency],
+    ) -> Result<Crates, String> {
         let names: Vec<String> = which.iter().map(|it| it.name.clone()).collect();
-        let build =
-            || crates::build(cargo, folder, &into(folder), Some(target), which).map_err(|error| error.to_string());
-        self.crates.entry(names).or_insert_with(build).clone()
+        let build = || crates::build(cargo, folder, &into(folder), target, which).map_err(|error| error.to_string());
+        let by = target.map_or(By::Processors, |_| By::Gpus);
+        self.crates.entry((by, names)).or_insert_with(build).clone()
     }
 
-    fn mathematics(&mut self, cargo: &Path, cache: &Path, target: &Target) -> Result<Crates, Why> {
-        match &self.mathematics {
+    fn mathematics(&mut self, cargo: &Path, cache: &Path, target: Option<&Target>) -> Result<Crates, Why> {
+        let known = &mut self.mathematics[usize::from(target.is_none())];
+        match known {
             Some(known) => Ok(known.clone()),
-            None => Ok(self.mathematics.insert(math::library(cargo, cache, Some(target))?).clone()),
+            None => Ok(known.insert(math::library(cargo, cache, target)?).clone()),
         }
     }
 }
 
 impl Order {
+    /// Whether they run it otherwise than cells do.
+    fn concerns(&self, by: By) -> bool {
+        by == By::Gpus || math::is_used_in(&self.text())
+    }
+
     fn text(&self) -> String {
         let texts = self.definitions.iter().map(|it| it.text.as_str()).chain([self.function.as_str()]);
         texts.collect::<Vec<_>>().join("\n")
@@ -184,7 +215,7 @@ fn into(package: &Path) -> PathBuf {
 fn on_gpus(built: build::Built) -> OnGpus {
     let [item_size, item_align, result_size, result_align] = built.layout;
     let layout = Layout { item: (item_size, item_align), result: (result_size, result_align) };
-    OnGpus { ptx: built.ptx.into_bytes(), layout }
+    OnGpus { code: built.ptx.into_bytes(), layout }
 }
 
 /// The imports that rustc's errors are about.
