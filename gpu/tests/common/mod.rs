@@ -1,6 +1,9 @@
 //! One source, twice: a closure of a test is compiled with it for the CPU, and its text for a GPU, where the simulated
 //! device runs it. Results must have the same bits, and the same item must be the first that fails.
 
+// Each test uses some of it.
+#![allow(dead_code)]
+
 use chorus_gpu::build::{self, Built, Compiler, Failed};
 use chorus_gpu::crates::Crates;
 use chorus_gpu::devices::{Constant, Device as _, Simulated, Work};
@@ -109,7 +112,6 @@ impl Case<'_> {
 }
 
 /// The bytes of a value, as a constant.
-#[allow(dead_code, reason = "not all tests have variables")]
 pub fn constant<T: Copy>(values: &[T]) -> Constant {
     Constant { elements: values.len() as u64, bytes: bytes(values) }
 }
