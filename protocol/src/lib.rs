@@ -24,4 +24,4 @@ pub use snapshot::*;
 pub use task::*;
 
 /// The version of the messages below. Two processes work together only when theirs are equal.
-pub const VERSION: u16 = 6;
+pub const VERSION: u16 = 7;

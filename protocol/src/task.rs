@@ -27,6 +27,8 @@ pub struct TaskSpec {
     pub after: Vec<TaskId>,
     /// On which engine; on any if `None`.
     pub on: Option<EngineId>,
+    /// Whether its engine must have a GPU.
+    pub gpu: bool,
     /// How often to try again when the function panics. When its worker dies, it is tried once more at least; when it
     /// calls `exit`, never.
     pub retries: u32,
@@ -94,6 +96,8 @@ pub enum TaskFailure {
     NoSuchEngine(EngineId),
     /// There is no engine at all.
     NoEngine,
+    /// It needs a GPU: this engine has none, or no engine has one.
+    NoGpu(Option<EngineId>),
 }
 
 impl fmt::Display for TaskFailure {
@@ -110,6 +114,13 @@ impl fmt::Display for TaskFailure {
             TaskFailure::LoadFailed(reason) => write!(f, "it couldn't be loaded: {reason}"),
             TaskFailure::NoSuchEngine(engine) => write!(f, "there is no engine {engine}"),
             TaskFailure::NoEngine => f.write_str("there are no engines"),
+            TaskFailure::NoGpu(which) => {
+                match which {
+                    Some(engine) => write!(f, "engine {engine} has no GPU")?,
+                    None => f.write_str("no engine has a GPU")?,
+                }
+                f.write_str(", which this call asks for by `gpu`, and it wasn't made; `%gpu` shows what engines have")
+            }
         }
     }
 }

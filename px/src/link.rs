@@ -91,6 +91,8 @@ pub struct CallAsk {
     pub after: Vec<u64>,
     /// On which engine; on any if `None`.
     pub on: Option<u32>,
+    /// How many GPUs its engine must have.
+    pub gpu: u32,
     /// How often to try again when the function panics; when its worker dies, at least once.
     pub retries: u32,
     /// How long it may take, in milliseconds; 0 is for ever.
@@ -373,6 +375,7 @@ mod tests {
             own: vec![],
             after: vec![4],
             on: Some(5),
+            gpu: 1,
             retries: 6,
             timeout: 7,
         }));

@@ -143,6 +143,12 @@ impl Calls {
         cluster: &Arc<Cluster>,
         rooms: &Arc<Rooms>,
     ) -> Result<(), String> {
+        if ask.gpu > 1 {
+            let wanted = ask.gpu;
+            return Err(format!(
+                "an engine has one GPU at most, and `gpu: {wanted}` asks for more; the call wasn't made"
+            ));
+        }
         let object = Some(&run.object).filter(|object| object.path == Path::new(&ask.object));
         let Sent { object: blob, preload, session, .. } = self.send(&ask.object, object, cluster).await?;
         let mut label: String = ask.label.chars().take(LABEL).collect();
@@ -181,6 +187,7 @@ impl Calls {
             args,
             after,
             on: ask.on.map(EngineId),
+            gpu: ask.gpu > 0,
             retries: ask.retries,
             timeout_ms: ask.timeout,
         });

@@ -5,12 +5,13 @@ mod graph;
 pub(super) use graph::Graph;
 
 use super::client::answer;
-use super::engine::UnderWay;
+use super::engine::{Engine, UnderWay};
 use super::{Action, Core, PeerId};
 use chorus_protocol::{
     Aftermath, Death, EngineId, Outcome, RunId, RunSpec, SessionId, TaskId, TaskSpec, TaskValue, ToClient, ToEngine,
 };
-use graph::{Effect, EngineLoad, Start};
+use graph::{Effect, EngineLoad, Presence, Start};
+use std::collections::BTreeMap;
 
 impl Core {
     pub(super) fn submit_task(
@@ -88,6 +89,7 @@ impl Core {
             engine,
             runs: it.runs.len(),
             own: it.runs.iter().filter(|run| run.session == session).count(),
+            gpu: it.info().is_some_and(|info| info.gpu),
         })
         .collect()
     }
@@ -134,13 +136,14 @@ impl Core {
 
     pub(super) fn check_tasks(&mut self, actions: &mut Vec<Action>) {
         let sessions: Vec<SessionId> = self.sessions.keys().copied().collect();
+        let presence = |engine: &Engine| engine.info().map_or(Presence::Coming, |info| Presence::Up { gpu: info.gpu });
+        let engines: BTreeMap<_, _> = self.engines.iter().map(|(&id, engine)| (id, presence(engine))).collect();
         for id in sessions {
             let loads = self.loads(id);
             let Some(session) = self.sessions.get_mut(&id) else { continue };
             let mut effects = Vec::new();
             session.tasks.look(self.now, &loads, &mut effects);
-            let engines = &self.engines;
-            session.tasks.give_up(|engine| engines.contains_key(&engine), !engines.is_empty(), &mut effects);
+            session.tasks.give_up(&engines, &mut effects);
             self.carry_out(id, effects, actions);
             self.start_tasks(id, actions);
         }

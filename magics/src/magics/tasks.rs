@@ -14,7 +14,8 @@ impl Magic for Tasks {
     const TEACHING: &str = "\
 Maps in the background, and single calls from Rust: `px::call!(function, arguments, {options})` has a function called
 on an engine and returns a handle at once, which may be the argument of another call. Options: `after: [handles]`,
-`on: 2` for an engine, `retries: 3`, `timeout: 10` in seconds. `px::put(&big)` makes an argument that each host gets once.
+`on: 2` for an engine, `gpu: 1` for any with a GPU, `retries: 3`, `timeout: 10` in seconds. `px::put(&big)` makes
+an argument that each host gets once.
 
 Examples:
   %map -a -o handle slow over 0..100

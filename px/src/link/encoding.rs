@@ -288,6 +288,7 @@ impl Message for CallAsk {
         write_all(&self.own, to);
         write_all(&self.after, to);
         self.on.write(to);
+        self.gpu.write(to);
         self.retries.write(to);
         self.timeout.write(to);
     }
@@ -303,6 +304,7 @@ impl Message for CallAsk {
             own: read_all(from)?,
             after: read_all(from)?,
             on: Option::read(from)?,
+            gpu: u32::read(from)?,
             retries: u32::read(from)?,
             timeout: u64::read(from)?,
         })

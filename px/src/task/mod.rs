@@ -38,8 +38,8 @@ use values::{Packed, pack, unpack};
 ///
 /// The function is named by its path, or is a closure that captures nothing. Arguments are values, references to values,
 /// or handles of other calls, `&a`, whose results are passed on when they are there. Options may follow in braces, any of
-/// them: `{ after: [&a, &b], on: 2, retries: 3, timeout: 10.0 }` has it wait for other calls, run on a certain engine,
-/// tried again when it panics, ended after so many seconds.
+/// them: `{ after: [&a, &b], on: 2, gpu: 1, retries: 3, timeout: 10.0 }` has it wait for other calls, run on a certain
+/// engine, run where a GPU is, tried again when it panics, ended after so many seconds.
 #[macro_export]
 macro_rules! call {
     ($function:expr $(,)?) => {
@@ -90,9 +90,13 @@ macro_rules! __call {
         $call.timeout($value);
         $crate::__call!(@options $call [$($($rest)*)?]);
     };
+    (@options $call:ident [gpu: $value:expr $(, $($rest:tt)*)?]) => {
+        $call.gpu($value);
+        $crate::__call!(@options $call [$($($rest)*)?]);
+    };
     (@options $call:ident [$other:ident : $($rest:tt)*]) => {
         ::std::compile_error!(::std::concat!(
-            "`px::call!` has no option `", ::std::stringify!($other), "`: it has `after`, `on`, `retries` and `timeout`"
+            "`px::call!` has no option `", ::std::stringify!($other), "`: it has `after`, `on`, `gpu`, `retries` and `timeout`"
         ));
     };
     (@arg $arg:expr) => {
@@ -252,6 +256,7 @@ impl Builder {
             own: Vec::new(),
             after: Vec::new(),
             on: None,
+            gpu: 0,
             retries: 0,
             timeout: 0,
         };
@@ -268,6 +273,11 @@ impl Builder {
     /// An option.
     pub fn on(&mut self, engine: usize) {
         self.ask.on = Some(engine.try_into().unwrap_or(u32::MAX));
+    }
+
+    /// An option: how many GPUs its engine must have.
+    pub fn gpu(&mut self, gpus: u32) {
+        self.ask.gpu = gpus;
     }
 
     /// An option.

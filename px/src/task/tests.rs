@@ -112,12 +112,12 @@ fn functions_are_called_with_values_references_and_what_other_calls_return() {
 fn options_are_passed_on() {
     with(Setting::default());
     let (a, b) = (crate::call!(score, 1), crate::call!(|| "x".to_string()));
-    let task = crate::call!(score, 2, { after: [&a, &b], on: 3, retries: 4, timeout: 1.5 });
+    let task = crate::call!(score, 2, { after: [&a, &b], on: 3, gpu: 1, retries: 4, timeout: 1.5 });
     let ask = asked(&task);
     assert_eq!(ask.after, [a.number().unwrap(), b.number().unwrap()]);
-    assert_eq!((ask.on, ask.retries, ask.timeout), (Some(3), 4, 1500));
+    assert_eq!((ask.on, ask.gpu, ask.retries, ask.timeout), (Some(3), 1, 4, 1500));
     let ask = asked(&crate::call!(|| (), { timeout: Duration::from_millis(20), after: &a, }));
-    assert_eq!((ask.after.len(), ask.on, ask.retries, ask.timeout), (1, None, 0, 20));
+    assert_eq!((ask.after.len(), ask.on, ask.gpu, ask.retries, ask.timeout), (1, None, 0, 0, 20));
 }
 
 #[test]

@@ -24,8 +24,9 @@ pub(in crate::core) struct Graph {
     live: BTreeMap<TaskId, Task>,
     /// The last one taken. Ids grow, so one that isn't larger was sent twice, over two connections.
     last: Option<TaskId>,
-    /// Those that can run, in the order of their submission: on any engine, and on a certain one.
+    /// Those that can run, in the order of their submission: on any engine, on any with a GPU, and on a certain one.
     ready: BTreeSet<TaskId>,
+    ready_for_gpus: BTreeSet<TaskId>,
     ready_on: BTreeMap<EngineId, BTreeSet<TaskId>>,
     /// What engines have, in the order in which they run it.
     hands: BTreeMap<EngineId, Vec<TaskId>>,
@@ -108,6 +109,17 @@ pub(in crate::core) struct EngineLoad {
     pub runs: usize,
     /// Those that are this session's.
     pub own: usize,
+    /// Whether it has a GPU.
+    pub gpu: bool,
+}
+
+/// Which engines there are, for tasks that wait for one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::core) enum Presence {
+    /// It is there.
+    Up { gpu: bool },
+    /// It is being started, or started again. What it has is known when it is there.
+    Coming,
 }
 
 impl Graph {
@@ -170,11 +182,17 @@ impl Graph {
             return None;
         }
         let bound = free.iter().find_map(|load| {
-            let task = *self.ready_on.get(&load.engine)?.first()?;
-            Some((load.engine, task))
+            let mut tasks = self.ready_on.get(&load.engine)?.iter();
+            Some((load.engine, *tasks.find(|id| load.gpu || !self.needs_gpu(**id))?))
         });
-        let (engine, id) =
-            bound.or_else(|| self.ready.iter().find_map(|id| Some((self.pick(*id, &free, loads)?, *id))))?;
+        let first = |ready: &BTreeSet<TaskId>, free: &[EngineLoad], all: &[EngineLoad]| {
+            // Or all that is ready would be looked at in vain.
+            let mut ready = ready.iter().filter(|_| !free.is_empty());
+            ready.find_map(|id| Some((self.pick(*id, free, all)?, *id)))
+        };
+        let (free_gpus, all_gpus) = (with_gpu(&free), with_gpu(loads));
+        let open = [first(&self.ready, &free, loads), first(&self.ready_for_gpus, &free_gpus, &all_gpus)];
+        let (engine, id) = bound.or_else(|| open.into_iter().flatten().min_by_key(|(_, id)| *id))?;
         self.unready(id);
         let part = |arg: &TaskArg| match arg {
             TaskArg::Value(value) => value.clone(),
@@ -195,11 +213,16 @@ impl Graph {
         Some(Start { engine, run, argument })
     }
 
-    /// The engine with the least to do, but not the one where the task's worker has died, if there is another.
+    /// The engine with the least to do, but not the one where the task's worker has died, if there is another. Those with
+    /// GPUs are left to who needs them.
     fn pick(&self, id: TaskId, free: &[EngineLoad], all: &[EngineLoad]) -> Option<EngineId> {
         let avoids = self.live.get(&id)?.avoids.filter(|avoided| all.iter().any(|load| load.engine != *avoided));
         let fits = free.iter().filter(|load| Some(load.engine) != avoids);
-        fits.min_by_key(|load| (load.runs, load.engine)).map(|load| load.engine)
+        fits.min_by_key(|load| (load.runs, load.gpu, load.engine)).map(|load| load.engine)
+    }
+
+    fn needs_gpu(&self, id: TaskId) -> bool {
+        self.live.get(&id).is_some_and(|task| task.spec.gpu)
     }
 
     fn value(&self, id: TaskId) -> Option<Bytes> {
@@ -216,7 +239,7 @@ impl Graph {
 
     /// Whether there is something to run.
     pub fn has_ready(&self) -> bool {
-        !self.ready.is_empty() || !self.ready_on.is_empty()
+        !(self.ready.is_empty() && self.ready_for_gpus.is_empty() && self.ready_on.is_empty())
     }
 
     /// A task's run begins.
@@ -322,7 +345,7 @@ impl Graph {
     /// From time to time: ends what takes too long, tells what runs, takes tasks back for idle engines, and gives up
     /// those for engines that won't come.
     pub fn look(&mut self, now: Duration, loads: &[EngineLoad], effects: &mut Vec<Effect>) {
-        let mut idle = loads.iter().filter(|load| load.own == 0).count();
+        let mut idle: Vec<&EngineLoad> = loads.iter().filter(|load| load.own == 0).collect();
         for (engine, tasks) in &self.hands {
             let own = loads.iter().find(|load| load.engine == *engine).map_or(0, |load| load.own);
             for (before, id) in tasks.iter().enumerate() {
@@ -339,13 +362,11 @@ impl Graph {
                         }
                     }
                     // It waits behind something else.
-                    None if idle > 0
-                        && (before > 0 || own > tasks.len())
-                        && task.spec.on.is_none()
-                        && hand.ending.is_none() =>
-                    {
-                        idle -= 1;
-                        effects.push(Effect::EndRun { engine: *engine, run: hand.run, kill: false });
+                    None if (before > 0 || own > tasks.len()) && task.spec.on.is_none() && hand.ending.is_none() => {
+                        if let Some(fits) = idle.iter().position(|load| load.gpu || !task.spec.gpu) {
+                            idle.remove(fits);
+                            effects.push(Effect::EndRun { engine: *engine, run: hand.run, kill: false });
+                        }
                     }
                     None => {}
                 }
@@ -354,17 +375,25 @@ impl Graph {
     }
 
     /// Gives up what can't be run on any of these engines, which are all that there are or will be.
-    pub fn give_up(&mut self, exists: impl Fn(EngineId) -> bool, any: bool, effects: &mut Vec<Effect>) {
-        let gone: Vec<EngineId> = self.ready_on.keys().copied().filter(|engine| !exists(*engine)).collect();
-        for engine in gone {
-            for id in self.ready_on.remove(&engine).unwrap_or_default() {
-                self.fail(id, None, TaskFailure::NoSuchEngine(engine), effects);
-            }
+    pub fn give_up(&mut self, engines: &BTreeMap<EngineId, Presence>, effects: &mut Vec<Effect>) {
+        let mut hopeless = Vec::new();
+        for (engine, tasks) in &self.ready_on {
+            let why = match engines.get(engine) {
+                None => TaskFailure::NoSuchEngine(*engine),
+                Some(Presence::Up { gpu: false }) => TaskFailure::NoGpu(Some(*engine)),
+                Some(_) => continue,
+            };
+            let is_hopeless = |id: &&TaskId| matches!(why, TaskFailure::NoSuchEngine(_)) || self.needs_gpu(**id);
+            hopeless.extend(tasks.iter().filter(is_hopeless).map(|id| (*id, why.clone())));
         }
-        if !any {
-            for id in mem::take(&mut self.ready) {
-                self.fail(id, None, TaskFailure::NoEngine, effects);
-            }
+        if engines.is_empty() {
+            let waiting = self.ready.iter().chain(&self.ready_for_gpus);
+            hopeless.extend(waiting.map(|id| (*id, TaskFailure::NoEngine)));
+        } else if engines.values().all(|presence| *presence == Presence::Up { gpu: false }) {
+            hopeless.extend(self.ready_for_gpus.iter().map(|id| (*id, TaskFailure::NoGpu(None))));
+        }
+        for (id, why) in hopeless {
+            self.fail(id, None, why, effects);
         }
     }
 
@@ -382,12 +411,14 @@ impl Graph {
         task.state = State::Ready;
         match task.spec.on {
             Some(engine) => _ = self.ready_on.entry(engine).or_default().insert(id),
+            None if task.spec.gpu => _ = self.ready_for_gpus.insert(id),
             None => _ = self.ready.insert(id),
         }
     }
 
     fn unready(&mut self, id: TaskId) {
         self.ready.remove(&id);
+        self.ready_for_gpus.remove(&id);
         if let Some(engine) = self.live.get(&id).and_then(|task| task.spec.on)
             && let Some(tasks) = self.ready_on.get_mut(&engine)
         {
@@ -457,7 +488,7 @@ impl Graph {
 
     #[cfg(test)]
     pub fn kept(&self) -> usize {
-        self.live.len() + self.ready.len() + self.ready_on.len() + self.hands.len()
+        self.live.len() + self.ready.len() + self.ready_for_gpus.len() + self.ready_on.len() + self.hands.len()
     }
 }
 
@@ -469,6 +500,10 @@ impl Hand {
         self.ending = Some(why);
         Some(Effect::EndRun { engine: self.engine, run: self.run, kill: true })
     }
+}
+
+fn with_gpu(loads: &[EngineLoad]) -> Vec<EngineLoad> {
+    loads.iter().filter(|load| load.gpu).copied().collect()
 }
 
 /// The task whose own failure this is.

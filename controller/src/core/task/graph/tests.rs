@@ -21,6 +21,7 @@ fn spec(needs: &[u64]) -> TaskSpec {
         args: needs.iter().map(|need| TaskArg::Task(TaskId(*need))).collect(),
         after: vec![],
         on: None,
+        gpu: false,
         retries: 0,
         timeout_ms: 0,
     }
@@ -44,7 +45,7 @@ impl World {
 
     fn loads(&self) -> Vec<EngineLoad> {
         let own = |engine| self.tasks.hands.get(&engine).map_or(0, Vec::len);
-        [A, B].map(|engine| EngineLoad { engine, runs: own(engine), own: own(engine) }).to_vec()
+        [A, B].map(|engine| EngineLoad { engine, runs: own(engine), own: own(engine), gpu: engine == B }).to_vec()
     }
 
     /// Starts what can be started: task, engine, argument.
@@ -108,7 +109,8 @@ fn engines_have_a_second_task_in_hand_while_tasks_are_short() {
     world.succeed(2, 2);
     world.succeed(3, 3);
     let behind = world.run(4);
-    let loads = [EngineLoad { engine: A, runs: 0, own: 0 }, EngineLoad { engine: B, runs: 2, own: 2 }];
+    let load = |engine, runs| EngineLoad { engine, runs, own: runs, gpu: engine == B };
+    let loads = [load(A, 0), load(B, 2)];
     world.effects.clear();
     world.tasks.look(Duration::from_millis(100), &loads, &mut world.effects);
     assert!(world.effects.contains(&Effect::EndRun { engine: B, run: behind, kill: false }), "{:?}", world.effects);
@@ -231,12 +233,56 @@ fn tasks_for_engines_that_are_not_there_are_given_up() {
     let mut world = World::default();
     world.submit(0, TaskSpec { on: Some(B), ..spec(&[]) });
     world.submit(1, TaskSpec { on: Some(EngineId(9)), ..spec(&[]) });
-    world.tasks.give_up(|engine| engine.0 < 2, true, &mut world.effects);
+    let up = |gpu| Presence::Up { gpu };
+    world.tasks.give_up(&[(A, up(false)), (B, up(true))].into(), &mut world.effects);
     assert_eq!(world.told(), [(1, TaskEvent::Failed(None, TaskFailure::NoSuchEngine(EngineId(9))))]);
     assert_eq!(world.start(), [(0, 1, vec![])]);
     world.submit(2, spec(&[]));
-    world.tasks.give_up(|_| true, false, &mut world.effects);
+    world.tasks.give_up(&BTreeMap::new(), &mut world.effects);
     assert_eq!(world.told(), [(2, TaskEvent::Failed(None, TaskFailure::NoEngine))]);
+}
+
+#[test]
+fn tasks_that_need_a_gpu_run_where_one_is_and_others_leave_it_free() {
+    let mut world = World::default();
+    let gpu = || TaskSpec { gpu: true, ..spec(&[]) };
+    world.submit(0, gpu());
+    world.submit(1, gpu());
+    world.submit(2, spec(&[]));
+    assert_eq!(world.start(), [(0, 1, vec![]), (2, 0, vec![])], "the second waits for the engine with a GPU");
+    world.succeed(2, 2);
+    assert_eq!(world.start(), []);
+    world.end(0, Outcome::died(Death::Signal(6)));
+    assert_eq!(world.start(), [(0, 1, vec![])], "no other engine has a GPU, so it isn't avoided");
+    // The idle engine has none, so what waits behind another task stays where it is.
+    world.submit(3, gpu());
+    world.tasks.pace = Some(100);
+    assert_eq!(world.start(), [(1, 1, vec![])]);
+    world.tasks.began(world.run(0), Duration::ZERO);
+    world.effects.clear();
+    world.tasks.look(Duration::from_millis(100), &world.loads(), &mut world.effects);
+    assert_eq!(world.told(), [(0, TaskEvent::Running(B))]);
+}
+
+#[test]
+fn tasks_for_gpus_are_given_up_when_no_engine_has_one_or_will() {
+    let mut world = World::default();
+    let up = Presence::Up { gpu: false };
+    world.submit(0, TaskSpec { gpu: true, ..spec(&[]) });
+    world.submit(1, TaskSpec { gpu: true, on: Some(A), ..spec(&[]) });
+    world.submit(2, TaskSpec { on: Some(A), ..spec(&[]) });
+    world.submit(3, spec(&[0]));
+    world.tasks.give_up(&[(A, Presence::Coming), (B, Presence::Coming)].into(), &mut world.effects);
+    assert_eq!(world.told(), []);
+    let loads = [A, B].map(|engine| EngineLoad { engine, runs: 0, own: 0, gpu: false });
+    let started = world.tasks.next(&loads).map(|start| start.run.task());
+    assert_eq!(started, Some(Some(TaskId(2))), "the one before it in the row for this engine needs a GPU");
+    assert_eq!(world.tasks.next(&loads), None);
+    world.tasks.give_up(&[(A, up), (B, Presence::Coming)].into(), &mut world.effects);
+    assert_eq!(world.told(), [(1, TaskEvent::Failed(None, TaskFailure::NoGpu(Some(A))))], "engine B may have one");
+    world.tasks.give_up(&[(A, up), (B, up)].into(), &mut world.effects);
+    let failed = |task, why| (task, TaskEvent::Failed(None, why));
+    assert_eq!(world.told(), [failed(0, TaskFailure::NoGpu(None)), failed(3, TaskFailure::Needs(TaskId(0)))]);
 }
 
 proptest! {
@@ -246,7 +292,7 @@ proptest! {
     /// well, and nothing is left when all are forgotten.
     #[test]
     fn each_task_ends_once(
-        graph in proptest::collection::vec((proptest::collection::vec(0..20u64, 0..3), 0..3u32, any::<bool>()), 1..20),
+        graph in proptest::collection::vec((proptest::collection::vec(0..20u64, 0..3), 0..3u32, any::<(bool, bool)>()), 1..20),
         chances in proptest::collection::vec((0..10u8, any::<usize>()), 0..200),
     ) {
         let mut world = World::default();
@@ -256,10 +302,10 @@ proptest! {
         let mut waiting = graph.into_iter().enumerate();
         let mut chances = chances.into_iter();
         loop {
-            if let Some((task, (needs, retries, bound))) = waiting.next() {
+            if let Some((task, (needs, retries, (bound, gpu)))) = waiting.next() {
                 let named = |need: &u64| *need < task as u64 && !forgotten.contains(need);
                 let needs: Vec<u64> = needs.into_iter().filter(named).collect();
-                world.submit(task as u64, TaskSpec { retries, on: bound.then_some(B), ..spec(&needs) });
+                world.submit(task as u64, TaskSpec { retries, on: bound.then_some(B), gpu, ..spec(&needs) });
             }
             for (task, _, argument) in world.start() {
                 let needs = world.tasks.live[&TaskId(task)].needs.iter();
