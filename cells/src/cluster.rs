@@ -224,7 +224,12 @@ impl Cluster {
 
     /// Whether an engine has a GPU that maps can use.
     pub fn has_gpu(&self, engine: EngineId) -> bool {
-        self.known.lock().infos.get(&engine).is_some_and(|info| info.gpu)
+        self.gpu(engine).is_some()
+    }
+
+    /// Where the process listens that has an engine's GPU, if it has one.
+    pub fn gpu(&self, engine: EngineId) -> Option<PathBuf> {
+        self.known.lock().infos.get(&engine)?.gpu.clone()
     }
 
     /// How many threads an engine may have so that all engines of its host together have as many as there are cores.

@@ -1,8 +1,9 @@
 //! `chorus gpu`: what a machine has for maps on GPUs, and what it lacks.
 
-use chorus_gpu::devices::{Cuda, Device as _};
+use chorus_gpu::devices::{Cuda, Device as _, State};
 use chorus_gpu::toolchain::{self, TARGET};
 use chorus_kernel::{CacheConfig, find_program};
+use chorus_protocol::size;
 use clap::Subcommand;
 use std::error::Error;
 use std::path::PathBuf;
@@ -49,10 +50,7 @@ pub fn run(command: &Gpu) -> Result<(), Box<dyn Error>> {
             println!("rustc compiles for GPUs.");
         }
         Gpu::Info => {
-            match Cuda::open(0) {
-                Ok(gpu) => println!("GPU: {}", gpu.name()),
-                Err(missing) => println!("GPU: none; {missing}"),
-            }
+            show_gpus();
             match toolchain::find(&rustc, &folder) {
                 Ok(_) => println!("rustc: compiles for GPUs"),
                 Err(missing) => println!("rustc: {missing}"),
@@ -60,4 +58,25 @@ pub fn run(command: &Gpu) -> Result<(), Box<dyn Error>> {
         }
     }
     Ok(())
+}
+
+/// Each of the machine's GPUs, as this process finds it. What engines hold there is theirs to tell: `%gpu`.
+fn show_gpus() {
+    for number in 0.. {
+        match Cuda::open(number).map(|gpu| gpu.about().state()) {
+            // They are counted round.
+            Ok(Ok(state)) if state.number != number => return,
+            Ok(Ok(state)) => println!("GPU {}", described(&state)),
+            Ok(Err(why)) => return println!("GPU {number}: {why}"),
+            Err(missing) => return println!("GPU: none; {missing}"),
+        }
+    }
+}
+
+fn described(state: &State) -> String {
+    let State { number, name, driver, capability, free, total, .. } = state;
+    let driver = driver.as_ref().map(|driver| format!(", driver {driver}")).unwrap_or_default();
+    let capability =
+        capability.map(|(major, minor)| format!(", compute capability {major}.{minor}")).unwrap_or_default();
+    format!("{number}: {name}, {} of {} free{driver}{capability}", size(*free), size(*total))
 }

@@ -19,8 +19,8 @@ pub struct EngineInfo {
     pub host: String,
     /// Cores of that host.
     pub cores: u32,
-    /// Whether it has a GPU that maps can use.
-    pub gpu: bool,
+    /// Where the process listens that has its GPU, on the engine's host, if it has one that maps can use.
+    pub gpu: Option<PathBuf>,
 }
 
 /// An engine as the controller sees it.

@@ -8,6 +8,7 @@ mod bars;
 mod building;
 mod failure;
 mod fold;
+mod gpus;
 mod lines;
 mod local;
 mod magics;
@@ -30,6 +31,7 @@ pub use building::{BuildEnd, BuildView};
 pub use failure::{
     ErrorText, Panicked, PxFailure, RESTORED, RunFailure, STILL_DEFINED, as_event, at_place, no_snapshot, unprotected,
 };
+pub use gpus::{Gpu, HasGpu, gpus};
 pub use local::LocalView;
 pub use magics::{help, magics};
 pub use map::{EngineState, MapEnd, MapView};

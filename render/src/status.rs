@@ -76,7 +76,7 @@ mod tests {
     fn status() -> ClusterStatus {
         let engine = |id, running: Option<&str>, silent_ms| EngineStatus {
             id: EngineId(id),
-            info: EngineInfo { pid: 4000 + id, host: "node<1>".into(), cores: 8, gpu: false },
+            info: EngineInfo { pid: 4000 + id, host: "node<1>".into(), cores: 8, gpu: None },
             busy: running.is_some(),
             runs_done: 12,
             runs_failed: 1,

@@ -1,7 +1,12 @@
 """What engines have of GPUs, and calls that need one. The device is the simulated one."""
 
 import os
+import re
 import subprocess
+
+import processes
+from conftest import start_kernel
+from test_gpu import setup
 
 CALL = "px::call!(|x: u32| x + 1, {}, {{ gpu: 1 }})"
 
@@ -34,3 +39,43 @@ def test_a_call_that_needs_a_gpu_runs_where_one_is(chorus, kernels):
     finally:
         engine.kill()
         engine.wait()
+
+
+def test_gpus_are_shown_also_while_a_map_runs_there(installed, monkeypatch):
+    monkeypatch.setenv("CHORUS_GPU", "simulated")
+    setup(os.environ)
+    with start_kernel() as kernel:
+        assert "no cluster" in kernel.run("%gpu").ok().text
+        kernel.run("%cluster start -n 2").ok()
+        kernel.run("let table = vec![1u8; 1 << 20];").ok()
+        idle = kernel.run("%gpu").ok().text
+        assert rows(idle) == [("0", "0.0 KiB", "idle"), ("1", "0.0 KiB", "idle")], idle
+        # Its constants stay there behind it.
+        kernel.run("%map --gpu -t 0 |i| table[i] over 0..10usize").ok()
+        held = kernel.run("%gpu").ok().text
+        assert [row[1] == "1.0 MiB" for row in rows(held)] == [True, False], held
+
+        forever = "|x| { let mut n = x; while n < u64::MAX { n = std::hint::black_box(n + 1); } n } over 0..4u64"
+        kernel.run(f"%map -a -o endless --gpu -t 1 {forever}", timeout=60).ok()
+
+        def runs():
+            shown = kernel.run("%gpu", timeout=20).ok().text
+            return shown if "a map runs" in shown else None
+
+        shown = processes.wait_until("a map on the GPU", runs)
+        assert [row[2] for row in rows(shown)] == ["idle", "a map runs"], shown
+        kernel.run("%cancel endless").ok()
+
+
+def rows(shown):
+    """Engine, held and state of each line of the table."""
+    lines = [re.split(r"\s{2,}", line) for line in shown.splitlines() if re.match(r"\d+ ", line)]
+    assert all(line[1].endswith("a simulated device") and "of 1.0 GiB free" in line[2] for line in lines), shown
+    return [(line[0], line[3], line[6]) for line in lines]
+
+
+def test_engines_without_a_gpu_are_named(installed, monkeypatch):
+    monkeypatch.setenv("CHORUS_GPU", "off")
+    with start_kernel() as kernel:
+        kernel.run("%cluster start -n 3").ok()
+        assert "without a GPU: engines 0-2" in kernel.run("%gpu").ok().text

@@ -6,6 +6,7 @@ mod deps;
 mod expression;
 mod files;
 mod gpu;
+mod gpu_status;
 mod maps;
 mod parallel;
 mod results;
@@ -249,6 +250,7 @@ impl Executor {
                 self.px = config;
             }
             Command::Cluster(command) => self.cluster_command(command, request).await?,
+            Command::Gpu(_) => self.gpu_command(request).await?,
             Command::Time(timed) => return self.time(timed, request).await,
             Command::TimeIt(TimeIt { flags, setup, code }) => return self.time_it(flags, setup, code, request).await,
             Command::Script(Script { program, args, input, script }) => {

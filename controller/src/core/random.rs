@@ -222,7 +222,7 @@ impl World {
         match step {
             Step::Join { engine, by_hand } => {
                 let peer = self.fresh_peer();
-                let info = EngineInfo { pid: 1, host: "h".into(), cores: 1, gpu: false };
+                let info = EngineInfo { pid: 1, host: "h".into(), cores: 1, gpu: None };
                 let id = (!by_hand).then_some(EngineId(engine));
                 self.engines.entry(engine).or_insert(peer.clone());
                 let version = chorus_protocol::VERSION;

@@ -89,7 +89,7 @@ impl Core {
             engine,
             runs: it.runs.len(),
             own: it.runs.iter().filter(|run| run.session == session).count(),
-            gpu: it.info().is_some_and(|info| info.gpu),
+            gpu: it.info().is_some_and(|info| info.gpu.is_some()),
         })
         .collect()
     }
@@ -136,7 +136,8 @@ impl Core {
 
     pub(super) fn check_tasks(&mut self, actions: &mut Vec<Action>) {
         let sessions: Vec<SessionId> = self.sessions.keys().copied().collect();
-        let presence = |engine: &Engine| engine.info().map_or(Presence::Coming, |info| Presence::Up { gpu: info.gpu });
+        let presence =
+            |engine: &Engine| engine.info().map_or(Presence::Coming, |info| Presence::Up { gpu: info.gpu.is_some() });
         let engines: BTreeMap<_, _> = self.engines.iter().map(|(&id, engine)| (id, presence(engine))).collect();
         for id in sessions {
             let loads = self.loads(id);

@@ -143,7 +143,7 @@ fn who() -> ClientInfo {
 }
 
 fn info() -> EngineInfo {
-    EngineInfo { pid: 1, host: "here".into(), cores: 2, gpu: false }
+    EngineInfo { pid: 1, host: "here".into(), cores: 2, gpu: None }
 }
 
 fn spec(run: u64) -> RunSpec {

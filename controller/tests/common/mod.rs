@@ -98,7 +98,7 @@ impl FakeEngine {
                 }
             }
         });
-        let info = EngineInfo { pid: std::process::id(), host: "fake".into(), cores: 1, gpu: false };
+        let info = EngineInfo { pid: std::process::id(), host: "fake".into(), cores: 1, gpu: None };
         send.send(FromEngine::Register { version: VERSION, id: None, info, shares_files: true }).unwrap();
         let id = match timeout(LIMIT, inbox.recv()).await {
             Ok(Some(ToEngine::Registered { id, .. })) => id,

@@ -114,7 +114,7 @@ pub async fn run_agent(config: AgentConfig) -> Result<(), AgentError> {
             pid: std::process::id(),
             host: chorus_system::user::host_name(),
             cores: cores(),
-            gpu: config.worker.env.iter().any(|(name, _)| name == crate::gpu::SOCKET),
+            gpu: config.worker.env.iter().find(|(name, _)| name == crate::gpu::SOCKET).map(|(_, path)| path.into()),
         },
         shares_files: blobs.are_shared(),
     });

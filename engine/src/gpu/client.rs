@@ -104,7 +104,7 @@ impl Client {
             match wire::read(&mut self.stream)? {
                 FromGpu::Loaded => self.loaded = Some((ptx.to_vec(), constants.to_vec())),
                 FromGpu::Failed(why) => return Ok(GpuAnswer::Failed(why)),
-                FromGpu::Done(_) => return Err(io::ErrorKind::InvalidData.into()),
+                FromGpu::Done(_) | FromGpu::About(_) => return Err(io::ErrorKind::InvalidData.into()),
             }
         }
         let (item_bytes, result_bytes) = (items.items.len() as u64, items.result_bytes as u64);

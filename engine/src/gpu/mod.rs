@@ -4,10 +4,13 @@
 //! The engine starts the process, which ends when the engine does. Workers connect to its socket, name their code, and
 //! pass items and results through files in memory.
 
+mod about;
 pub mod client;
 mod native;
 mod server;
 
+pub use about::ask;
+pub use chorus_gpu::devices::State;
 pub use server::main;
 
 use serde::{Deserialize, Serialize};
@@ -37,6 +40,8 @@ enum ToGpu {
     },
     /// Items to work at: so many bytes in this file, behind which so many bytes of results go.
     Run { file: String, items: u64, results: u64, count: u64 },
+    /// How is the GPU?
+    About,
 }
 
 /// To a worker.
@@ -47,6 +52,17 @@ enum FromGpu {
     Done(u64),
     /// The sentence is for users.
     Failed(String),
+    /// As it is now.
+    About(Told),
+}
+
+/// What the process says of its GPU.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// What the device says.
+    pub state: State,
+    /// Whether a map runs there.
+    pub is_busy: bool,
 }
 
 /// The status with which the process ends that can't use its GPU any more, and another one can.

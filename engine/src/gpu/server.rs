@@ -1,8 +1,8 @@
 //! The process that has the GPU.
 
-use super::{ANOTHER, CHOICE, FromGpu, ToGpu};
+use super::{ANOTHER, CHOICE, FromGpu, ToGpu, Told};
 use crate::wire;
-use chorus_gpu::devices::{self, Cuda, Device, Failed, Simulated, Work};
+use chorus_gpu::devices::{self, About, Cuda, Device, Failed, Simulated, Work};
 use chorus_system::descriptors::is_readable_within;
 use chorus_system::parent::{AtItsEnd, die_with};
 use parking_lot::Mutex;
@@ -37,24 +37,30 @@ type Shared = Arc<Mutex<Result<Box<dyn Device>, String>>>;
 fn serve(listener: &UnixListener, number: u32) {
     let is_simulated = std::env::var_os(CHOICE).is_some_and(|choice| choice == "simulated");
     let device: Result<Box<dyn Device>, String> = match is_simulated {
-        true => Ok(Box::new(Simulated::default())),
+        true => Ok(Box::new(Simulated::of(number))),
         false => {
             Cuda::open(number).map(|cuda| Box::new(cuda) as Box<dyn Device>).map_err(|missing| missing.to_string())
         }
     };
+    let about = device.as_ref().map(|device| device.about()).map_err(Clone::clone);
     let device: Shared = Arc::new(Mutex::new(device));
     for stream in listener.incoming().flatten() {
-        let device = Arc::clone(&device);
+        let (device, about) = (Arc::clone(&device), about.clone());
         // Its worker is gone, or has another connection.
-        std::thread::spawn(move || _ = answer(stream, &device));
+        std::thread::spawn(move || _ = answer(stream, &device, &about));
     }
 }
 
-fn answer(mut stream: UnixStream, device: &Shared) -> io::Result<()> {
+/// `about` needs no turn at the device: whoever asks isn't to wait for a map.
+fn answer(mut stream: UnixStream, device: &Shared, about: &Result<Arc<dyn About>, String>) -> io::Result<()> {
     let mut loaded: Option<(String, Vec<devices::Constant>)> = None;
     let mut is_broken = false;
     loop {
         let answer = match wire::read(&mut stream)? {
+            ToGpu::About => match about.as_ref().map_err(Clone::clone).and_then(|about| about.state()) {
+                Ok(state) => FromGpu::About(Told { state, is_busy: device.is_locked() }),
+                Err(why) => FromGpu::Failed(why),
+            },
             ToGpu::Load { ptx, constants } => match (String::from_utf8(ptx), devices::constants(&constants)) {
                 (Ok(ptx), Some(constants)) => {
                     loaded = Some((ptx, constants));

@@ -1,6 +1,9 @@
 //! A GPU of NVIDIA's, through its driver.
 
-use super::{Constant, Device, ENTRY, FAILED, Failed, Work};
+mod about;
+
+use super::{About, Constant, Device, ENTRY, FAILED, Failed, Work};
+use about::AboutCuda;
 use cudarc::driver::{
     CudaContext, CudaFunction, CudaModule, CudaSlice, CudaStream, DevicePtr, DriverError, LaunchConfig, PushKernelArg,
     result,
@@ -59,6 +62,7 @@ pub fn is_there() -> bool {
 pub struct Cuda {
     context: Arc<CudaContext>,
     stream: Arc<CudaStream>,
+    about: Arc<AboutCuda>,
     loaded: Option<Loaded>,
 }
 
@@ -94,8 +98,10 @@ impl Cuda {
             let Some(count) = u32::try_from(result::device::get_count()?).ok().filter(|count| *count > 0) else {
                 return Ok(None);
             };
-            let context = CudaContext::new((number % count) as usize)?;
-            Ok(Some(Cuda { stream: context.new_stream()?, context, loaded: None }))
+            let number = number % count;
+            let context = CudaContext::new(number as usize)?;
+            let about = Arc::new(AboutCuda::new(&context, number)?);
+            Ok(Some(Cuda { stream: context.new_stream()?, context, about, loaded: None }))
         };
         match opened() {
             Ok(Some(cuda)) => Ok(cuda),
@@ -157,8 +163,8 @@ impl Cuda {
 }
 
 impl Device for Cuda {
-    fn name(&self) -> String {
-        self.context.name().unwrap_or_else(sentence)
+    fn about(&self) -> Arc<dyn About> {
+        Arc::clone(&self.about) as Arc<dyn About>
     }
 
     fn load(&mut self, ptx: &str, constants: &[Constant]) -> Result<(), Failed> {

@@ -1,10 +1,14 @@
 //! What runs a module: a GPU of NVIDIA's, or in tests the simulated one.
 
+mod about;
 mod cuda;
 mod simulated;
 
+pub use about::{About, State};
 pub use cuda::{Cuda, Missing, is_there};
 pub use simulated::Simulated;
+
+use std::sync::Arc;
 
 /// A module's entry: its parameters are the address of `Args`, the first item, and how many items there are.
 const ENTRY: &str = "px_map";
@@ -54,8 +58,8 @@ pub enum Failed {
 
 /// Something that runs modules, one at a time.
 pub trait Device: Send {
-    /// What it is called.
-    fn name(&self) -> String;
+    /// Who tells of it, also while it runs something.
+    fn about(&self) -> Arc<dyn About>;
     /// Makes this module, with these values of its constants, the one that runs.
     fn load(&mut self, ptx: &str, constants: &[Constant]) -> Result<(), Failed>;
     /// Works at the items. Returns the first one that fails, whose result and those behind it count for nothing. `stop` is

@@ -1,7 +1,9 @@
 //! A device of the tests: interprets the code that a GPU's driver would compile.
 
-use super::{Constant, Device, ENTRY, FAILED, Failed, Work};
+use super::{About, Constant, Device, ENTRY, FAILED, Failed, State, Work};
 use crate::interpret::{self, Fault, Memory, Module};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What a simulated device has.
 const MEMORY: u64 = 1 << 30;
@@ -10,6 +12,29 @@ const MEMORY: u64 = 1 << 30;
 #[derive(Default)]
 pub struct Simulated {
     loaded: Option<Loaded>,
+    meter: Arc<Meter>,
+}
+
+/// Tells how much of the memory is used.
+#[derive(Default)]
+struct Meter {
+    number: u32,
+    held: AtomicU64,
+}
+
+impl Meter {
+    fn read(&self, memory: &Memory) {
+        self.held.store(MEMORY - memory.available().min(MEMORY), Ordering::Relaxed);
+    }
+}
+
+impl About for Meter {
+    fn state(&self) -> Result<State, String> {
+        let held = self.held.load(Ordering::Relaxed);
+        let name = "a simulated device".to_owned();
+        let (free, total) = (MEMORY - held, MEMORY);
+        Ok(State { number: self.number, name, driver: None, capability: None, free, total, held: Some(held) })
+    }
 }
 
 struct Loaded {
@@ -31,6 +56,11 @@ impl From<Fault> for Failed {
 }
 
 impl Simulated {
+    /// That of this number.
+    pub fn of(number: u32) -> Simulated {
+        Simulated { loaded: None, meter: Arc::new(Meter { number, ..Meter::default() }) }
+    }
+
     fn loaded(ptx: &str, constants: &[Constant]) -> Result<Loaded, Fault> {
         let mut memory = Memory::new(MEMORY);
         let device = interpret::Device::load(Module::parse(ptx)?, &mut memory)?;
@@ -49,8 +79,8 @@ impl Simulated {
 }
 
 impl Device for Simulated {
-    fn name(&self) -> String {
-        "a simulated device".to_owned()
+    fn about(&self) -> Arc<dyn About> {
+        Arc::clone(&self.meter) as Arc<dyn About>
     }
 
     fn load(&mut self, ptx: &str, constants: &[Constant]) -> Result<(), Failed> {
@@ -58,7 +88,9 @@ impl Device for Simulated {
             return Ok(());
         }
         self.loaded = None;
-        self.loaded = Some(Simulated::loaded(ptx, constants).map_err(|fault| Failed::Module(fault.to_string()))?);
+        let loaded = Simulated::loaded(ptx, constants).map_err(|fault| Failed::Module(fault.to_string()))?;
+        self.meter.read(&loaded.memory);
+        self.loaded = Some(loaded);
         Ok(())
     }
 
@@ -72,12 +104,14 @@ impl Device for Simulated {
         let table: Vec<u8> = [items, results, *constants].iter().flat_map(|address| address.to_le_bytes()).collect();
         memory.write(args, &table)?;
         memory.write(*failed, &u64::MAX.to_le_bytes())?;
+        self.meter.read(memory);
         let launched = device.launch(memory, ENTRY, &[args, 0, work.count], work.count, stop);
         let done = launched.and_then(|()| {
             work.results.copy_from_slice(&memory.read(results, work.results.len() as u64)?);
             memory.read(*failed, 8)
         });
         [args, results, items].into_iter().try_for_each(|address| memory.free(address))?;
+        self.meter.read(memory);
         let first: [u8; 8] = done?.try_into().map_err(|_| Failed::Launch("it doesn't say what failed".to_owned()))?;
         Ok(Some(u64::from_le_bytes(first)).filter(|first| *first < work.count))
     }

@@ -7,6 +7,7 @@ mod cluster;
 mod deps;
 mod file;
 mod gather;
+mod gpu;
 mod load;
 mod lsmagic;
 mod map;
@@ -28,9 +29,10 @@ mod whos;
 mod writefile;
 
 pub use self::{
-    autopx::AutoPx, cancel::Cancel, cluster::ClusterCommand, deps::DepsCommand, load::Load, lsmagic::LsMagic, px::Px,
-    px::PxOptions, pxconfig::PxDefaults, pxresult::PxResult, script::Input, script::Script, snapshot::SnapshotCommand,
-    tasks::Tasks, time::Time, timeit::TimeIt, timeit::TimeItFlags, who::Who, writefile::WriteFile,
+    autopx::AutoPx, cancel::Cancel, cluster::ClusterCommand, deps::DepsCommand, gpu::GpuStatus, load::Load,
+    lsmagic::LsMagic, px::Px, px::PxOptions, pxconfig::PxDefaults, pxresult::PxResult, script::Input, script::Script,
+    snapshot::SnapshotCommand, tasks::Tasks, time::Time, timeit::TimeIt, timeit::TimeItFlags, who::Who,
+    writefile::WriteFile,
 };
 pub use map::{Data, End, Gpu, Map, MapOptions, OnError};
 pub use transfer::{Carried, Transfer, Way};
@@ -80,6 +82,8 @@ magics! {
     PxConfig(PxDefaults): pxconfig::Flags;
     /// Start, stop, show or join a cluster.
     Cluster(ClusterCommand): cluster::Flags;
+    /// Show the engines' GPUs.
+    Gpu(GpuStatus): GpuStatus;
     /// Apply a function to data on engines.
     Map(Box<Map<'a>>): map::Flags;
     /// Copy variables to or from engines.

@@ -96,7 +96,7 @@ impl World {
             kept: 0,
         };
         for engine in 0..engines {
-            let info = EngineInfo { pid: 1, host: "h".into(), cores: 1, gpu: false };
+            let info = EngineInfo { pid: 1, host: "h".into(), cores: 1, gpu: None };
             let version = chorus_protocol::VERSION;
             let id = Some(EngineId(engine as u32));
             world.engine(engine, FromEngine::Register { version, id, info, shares_files: true });
