@@ -10,7 +10,7 @@ use crate::math;
 const HEAD: &str = "#![no_std]\n#![allow(warnings)]\n#[macro_use]\nextern crate core as std;\nmod chorus_gpu {\n";
 /// Behind it, and what is between them in a crate that uses floats' mathematics.
 const NAMES: [&str; 2] =
-    ["}\nuse chorus_gpu::{Float as _, Vec};\n", "}\nuse chorus_gpu::{Float as _, Mathematics as _, Vec};\n"];
+    ["}\nuse chorus_gpu::{Float as _, Vec, px};\n", "}\nuse chorus_gpu::{Float as _, Mathematics as _, Vec, px};\n"];
 /// Around the function.
 const BEGIN: &str = "#[inline(always)]\nfn px_both(px_call: chorus_gpu::Call) {\n";
 const END: &str = "\n}\nchorus_gpu::functions!(px_both);\n";

@@ -6,6 +6,7 @@
 //! file can take the place of those of the receiver's `Vec`, so nobody copies them again; such pages are copied by the
 //! system when someone writes to them, and until then all engines have the same ones.
 
+use crate::gpu_vec::GpuVec;
 use crate::host::{argument, parallel};
 use crate::link::{Damaged, Message as _, Passing, Serve, Step};
 use crate::map::error::Error;
@@ -27,7 +28,7 @@ const ALONE: u64 = 4 << 20;
 macro_rules! put_variables {
     ($($variable:ident),+ $(,)?) => {{
         #[allow(unused_imports)]
-        use $crate::data::{FormOfAny as _, FormOfVec as _};
+        use $crate::data::{FormOfAny as _, FormOfGpuVec as _, FormOfVec as _};
         let mut number = 0;
         $(
             (&&$crate::data::Probe::of(&$variable)).form().put(number, &$variable);
@@ -77,6 +78,8 @@ macro_rules! take_variables {
 
 /// How a value goes that has items: they may be taken from the rooms as they are.
 pub struct Items;
+/// How a value goes whose items a GPU has: as a `Vec`.
+pub struct Fetched;
 /// How another value goes.
 pub struct Whole;
 
@@ -88,6 +91,15 @@ pub trait FormOfVec {
     }
 }
 impl<T> FormOfVec for &Probe<Vec<T>> {}
+
+/// Tried first, too.
+pub trait FormOfGpuVec {
+    /// The form.
+    fn form(&self) -> Fetched {
+        Fetched
+    }
+}
+impl<T> FormOfGpuVec for &Probe<GpuVec<T>> {}
 
 /// Tried then.
 pub trait FormOfAny {
@@ -118,6 +130,14 @@ impl Items {
     }
 }
 
+impl Fetched {
+    /// Puts it into all rooms, or into this engine's.
+    #[track_caller]
+    pub fn put<T: Wire + Copy>(&self, number: usize, value: &GpuVec<T>) {
+        put_items(number, value);
+    }
+}
+
 impl Whole {
     /// Puts it into all rooms, or into this engine's.
     #[track_caller]
@@ -138,14 +158,48 @@ impl Whole {
     }
 }
 
-/// Puts parts of a variable into the rooms, or this engine's part.
-#[track_caller]
-pub fn put_items<P: Pieces + ?Sized>(number: usize, value: &P)
+/// What can be in parts.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` isn't a row of values that could be in parts",
+    note = "a `Vec`, an array, a slice, a `VecDeque` and a `px::GpuVec` are",
+    note = "`%push` and `%pull` copy values of other types, whole"
+)]
+pub trait Parts {
+    /// Of what type its items are.
+    type Item: Wire;
+    /// Calls `put` with them, in one piece or two.
+    fn with(&self, put: &mut dyn FnMut(&[Self::Item], &[Self::Item]) -> Result<(), Error>) -> Result<(), Error>;
+}
+
+impl<P: Pieces + ?Sized> Parts for P
 where
     P::Item: Wire,
 {
-    let (first, second) = value.pieces();
-    done(Variable::find(number).and_then(|variable| variable.put(first, second)));
+    type Item = P::Item;
+    fn with(&self, put: &mut dyn FnMut(&[P::Item], &[P::Item]) -> Result<(), Error>) -> Result<(), Error> {
+        let (first, second) = self.pieces();
+        put(first, second)
+    }
+}
+
+impl<T: Wire + Copy> Parts for GpuVec<T> {
+    type Item = T;
+    fn with(&self, put: &mut dyn FnMut(&[T], &[T]) -> Result<(), Error>) -> Result<(), Error> {
+        put(&self.to_vec()?, &[])
+    }
+}
+
+/// Puts parts of a variable into the rooms, or this engine's part.
+#[track_caller]
+pub fn put_items<P: Parts + ?Sized>(number: usize, value: &P) {
+    let put = |variable: Variable| value.with(&mut |first, second| variable.put(first, second));
+    done(Variable::find(number).and_then(put));
+}
+
+/// Copies what was taken to the GPU of this engine.
+#[track_caller]
+pub fn to_gpu<T: Copy + 'static>(values: Vec<T>) -> GpuVec<T> {
+    done(GpuVec::new(&values))
 }
 
 /// Takes this engine's part, or those of all engines together. `type_of` is never called: it tells the items' type.

@@ -11,7 +11,7 @@ use std::panic::PanicHookInfo;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 /// The version of [`Host`] that this crate needs. A host of a later version begins with the same fields.
-pub const HOST_VERSION: u32 = 4;
+pub const HOST_VERSION: u32 = 5;
 
 /// The table through which a worker serves cells. It lives as long as the worker.
 #[repr(C)]
@@ -36,31 +36,54 @@ pub struct Host {
     /// Calls `work(context, n)` for each n below a count, on so many threads, and returns when all have returned.
     /// `work` must not unwind.
     pub parallel: extern "C" fn(threads: usize, count: usize, work: extern "C" fn(*mut c_void, usize), *mut c_void),
-    /// Has a GPU work at items, and passes the encoded [`GpuAnswer`] to `answered`. Blocks; any thread may call it.
+    /// Asks the process that has the GPU, and passes the encoded [`GpuAnswer`] to `answered`. Blocks; any thread may call it.
     pub gpu: extern "C" fn(&GpuCall, answered: extern "C" fn(*mut c_void, *const u8, usize), *mut c_void),
 }
 
-/// Items for a GPU, as they cross the C ABI. All pointers are valid during the call only.
+/// A question to the process that has the GPU, as it crosses the C ABI. All pointers are valid during the call only.
 #[repr(C)]
 pub struct GpuCall {
-    /// The code, as PTX.
-    pub module: *const u8,
-    /// Its length.
-    pub module_bytes: usize,
+    /// An encoded [`crate::link::GpuAsk`].
+    pub ask: Bytes,
+    /// The code, as PTX, if it is to run.
+    pub module: Bytes,
     /// The function's constants, as `px` encodes them for GPUs.
-    pub constants: *const u8,
-    /// Their length.
-    pub constants_bytes: usize,
-    /// The items.
-    pub items: *const u8,
-    /// Where results go.
-    pub results: *mut u8,
-    /// How many bytes one takes.
-    pub item_size: usize,
-    /// The same of a result.
-    pub result_size: usize,
-    /// How many items.
-    pub count: usize,
+    pub constants: Bytes,
+    /// What goes to the GPU.
+    pub input: Bytes,
+    /// Where what comes from it goes.
+    pub output: *mut u8,
+    /// How many bytes.
+    pub output_bytes: usize,
+}
+
+/// Borrowed bytes, some of which may be padding, as they cross the C ABI.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Bytes {
+    /// Where they begin.
+    pub start: *const u8,
+    /// How many.
+    pub length: usize,
+}
+
+impl Bytes {
+    /// None.
+    pub const NONE: Bytes = Bytes { start: std::ptr::NonNull::dangling().as_ptr(), length: 0 };
+
+    /// Those of values in memory.
+    pub fn of<T>(values: &[T]) -> Bytes {
+        Bytes { start: values.as_ptr().cast(), length: size_of_val(values) }
+    }
+
+    /// The bytes.
+    ///
+    /// # Safety
+    /// What this was made of must still be there.
+    pub unsafe fn get<'a>(self) -> &'a [u8] {
+        // SAFETY: made of a slice, which the caller promises to be there. Padding is bytes to whoever only copies it.
+        unsafe { std::slice::from_raw_parts(self.start, self.length) }
+    }
 }
 
 /// A panic, as it crosses the C ABI.
@@ -128,14 +151,14 @@ pub(crate) fn ask(ask: &Ask) -> Option<Answer> {
     if asked { Answer::decode(&answer).ok() } else { None }
 }
 
-/// Has a GPU work at these items, and says how many of the first ones have results. An error is a sentence.
-pub(crate) fn gpu(call: &GpuCall) -> Result<u64, String> {
+/// Asks the process that has the GPU. An error is a sentence.
+pub(crate) fn gpu(call: &GpuCall) -> Result<GpuAnswer, String> {
     let mut answer = Vec::new();
     let host = host().ok_or("there is no engine here that could have a GPU")?;
     (host.gpu)(call, append, (&raw mut answer).cast());
     match GpuAnswer::decode(&answer) {
-        Ok(GpuAnswer::Done(items)) => Ok(items),
         Ok(GpuAnswer::Failed(sentence)) => Err(sentence),
+        Ok(answer) => Ok(answer),
         Err(damaged) => Err(damaged.to_string()),
     }
 }

@@ -28,6 +28,7 @@ mod base64;
 #[doc(hidden)]
 pub mod data;
 mod display;
+mod gpu_vec;
 pub mod host;
 #[doc(hidden)]
 pub mod key;
@@ -46,6 +47,7 @@ pub mod wire;
 pub use display::{
     Bundle, Display, Displayable, Html, Jpeg, Json, Latex, Markdown, OneDisplay, Png, Svg, Text, clear_output, display,
 };
+pub use gpu_vec::GpuVec;
 pub use progress::{Progress, progress};
 pub use show::{Show, pretty, text, typed};
 pub use task::{Ref, Task, put};

@@ -149,13 +149,69 @@ pub struct Layout {
     pub result: (u64, u64),
 }
 
-/// What comes of items that a GPU was given.
+/// What the process that has an engine's GPU is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GpuAsk {
+    /// Work at so many items. Items that aren't kept come along, and results that aren't go back.
+    Run {
+        /// How many.
+        count: u64,
+        /// Where they are kept, if they are.
+        items: Option<Kept>,
+        /// Where the results are to be kept, if they are.
+        results: Option<Kept>,
+    },
+    /// A buffer of so many bytes.
+    Keep(u64),
+    /// Put what comes along there.
+    Write(Kept),
+    /// Bring what is there.
+    Read(Kept),
+    /// Copy the one to the other.
+    Copy(Kept, Kept),
+}
+
+/// Bytes in the memory of a GPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The number of the buffer; the engine never gives it to another one.
+    pub buffer: u64,
+    /// Where in it they begin.
+    pub offset: u64,
+    /// How many.
+    pub bytes: u64,
+}
+
+/// What comes of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GpuAnswer {
-    /// So many of the first ones have results. When these aren't all, the next one fails.
-    Done(u64),
-    /// None has. The sentence is for users.
+    /// It is done.
+    Done {
+        /// So many of the first items have results. When these aren't all, the next one fails.
+        items: u64,
+        /// How long it took.
+        times: GpuTimes,
+    },
+    /// The buffer of this number is there as long as any process has this file open. It is the asker's.
+    Kept(u64, i32),
+    /// The GPU hasn't so much memory. Nothing was done.
+    Memory {
+        /// Bytes that it should have had.
+        wanted: u64,
+        /// Bytes that it has.
+        free: u64,
+    },
+    /// Nothing was done. The sentence is for users.
     Failed(String),
+}
+
+/// What a GPU spent its time on, in microseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GpuTimes {
+    /// Items and results were on their way.
+    pub transfer: u64,
+    /// The function ran.
+    pub kernel: u64,
 }
 
 /// How a variable is passed on; it is the `input` of a [`Serve`], whose rooms are so many for each variable.
@@ -364,7 +420,15 @@ mod tests {
             Ask::Hold("x".into()),
         ];
         asks.into_iter().for_each(survives);
-        [GpuAnswer::Done(7), GpuAnswer::Failed("no".into())].into_iter().for_each(survives);
+        let kept = |buffer| Kept { buffer, offset: 2, bytes: 3 };
+        let run = GpuAsk::Run { count: 1, items: Some(kept(4)), results: None };
+        let gpu = [run, GpuAsk::Keep(5), GpuAsk::Write(kept(6)), GpuAsk::Read(kept(7)), GpuAsk::Copy(kept(8), kept(9))];
+        gpu.into_iter().for_each(survives);
+        let times = GpuTimes { transfer: 1, kernel: 2 };
+        let memory = GpuAnswer::Memory { wanted: 3, free: 2 };
+        [GpuAnswer::Done { items: 7, times }, GpuAnswer::Kept(8, 9), memory, GpuAnswer::Failed("no".into())]
+            .into_iter()
+            .for_each(survives);
         survives(Ask::Call(CallAsk {
             job: 9,
             object: "o".into(),

@@ -4,6 +4,7 @@ processes for GPUs interpret that code."""
 import math
 import os
 import subprocess
+from contextlib import contextmanager
 
 import pytest
 
@@ -24,21 +25,31 @@ def setup(env):
         pytest.skip(f"rustc can't compile for GPUs here: {done.stderr}")
 
 
+@contextmanager
+def kernel_with_gpus(engines, **more):
+    """A kernel whose engines have simulated devices."""
+    setup(os.environ)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"CHORUS_GPU": "simulated", **more}.items():
+            patch.setenv(name, value)
+        with start_kernel() as kernel:
+            kernel.run(f"%cluster start -n {engines}").ok()
+            yield kernel
+
+
 @pytest.fixture(scope="module")
 def simulated(installed):
-    setup(os.environ)
-    before = os.environ.get("CHORUS_GPU")
-    os.environ["CHORUS_GPU"] = "simulated"
-    try:
-        with start_kernel() as kernel:
-            kernel.run("%cluster start -n 2").ok()
-            kernel.run(DATA).ok()
-            kernel.run(HELPER).ok()
-            yield kernel
-    finally:
-        os.environ.pop("CHORUS_GPU")
-        if before is not None:
-            os.environ["CHORUS_GPU"] = before
+    with kernel_with_gpus(2) as kernel:
+        kernel.run(DATA).ok()
+        kernel.run(HELPER).ok()
+        yield kernel
+
+
+@pytest.fixture(scope="module")
+def small(installed):
+    """One engine, whose device has 400 kB of memory."""
+    with kernel_with_gpus(1, CHORUS_GPU_MEMORY="400000") as kernel:
+        yield kernel
 
 
 def test_results_are_the_cpus(simulated):
@@ -180,3 +191,91 @@ def test_without_a_gpu_it_is_an_error_that_says_so(installed, monkeypatch):
         assert "no engine of this map has a GPU" in failed.traceback and "nothing was run" in failed.traceback
         told = kernel.run("%map --gpu=auto |x| x + 1 over 0..3").ok()
         assert "on the processors, since no engine of this map has a GPU" in told.stdout and "[1, 2, 3]" in told.text
+        kernel.run("let xs = vec![1, 2];").ok()
+        failed = kernel.run("%push --gpu xs").failed()
+        assert "engine 0 has no GPU" in failed.traceback and "nothing was done" in failed.traceback
+
+
+def same(kernel, expression):
+    assert kernel.run(expression).ok().text.strip() == "true", expression
+
+
+def test_results_stay_on_the_gpu_and_are_mapped_there(simulated):
+    simulated.run("%map --gpu --keep -o roots |x: f32| (x * x + 1.0).sqrt() over xs").ok()
+    shown = simulated.run("%px roots.len(); roots").ok()
+    assert "GpuVec<f32> with" in shown.text, shown.text
+    # Maps of it, reductions, filters; and an engine's variable that the function uses.
+    simulated.run("%px let scale = vec![px::rank() as f32 + 2.0];").ok()
+    simulated.run("%map --gpu --keep -o more |y| y * scale[0] over each roots").ok()
+    simulated.run("%map --gpu -o all |y| y + k as f32 over each more").ok()
+    simulated.run("%map --gpu --sum -o total |y| y as f64 over each more").ok()
+    simulated.run("%map --gpu --keep --filter '|y| *y > 100.0' -o few |y| y over each more").ok()
+    simulated.run("%map -o on_cpu |y| y + k as f32 over each more").ok()
+    simulated.run("%pull more as vecs").ok()
+    simulated.run("%gather more as flat").ok()
+    simulated.run("%gather few").ok()
+    simulated.run("%pull roots -t 0 as first").ok()
+    same(simulated, "vecs.concat() == flat && flat.len() == 3000 && first.iter().zip(&vecs[0]).all(|(y, x)| y * 2.0 == *x)")
+    same(simulated, "all == flat.iter().map(|y| y + k as f32).collect::<Vec<f32>>() && on_cpu == all")
+    same(simulated, "few == flat.iter().copied().filter(|y| *y > 100.0).collect::<Vec<f32>>() && !few.is_empty()")
+    same(simulated, "let sum: f64 = flat.iter().map(|y| *y as f64).sum(); (sum - total).abs() < 1e-6 * sum")
+
+
+def test_a_vec_of_the_engines_is_mapped_by_their_gpus(simulated):
+    simulated.run("%scatter xs as part").ok()
+    simulated.run("%map --gpu -o ys |x| x * 2.0 over each part").ok()
+    same(simulated, "ys == xs.iter().map(|x| x * 2.0).collect::<Vec<f32>>()")
+
+
+def test_variables_go_to_gpus_and_come_back(simulated):
+    simulated.run("%scatter --gpu xs as part").ok()
+    simulated.run("%push --gpu table, xs as whole -t 1").ok()
+    assert "GpuVec<i32> with 3 values" in simulated.run("%px -t 1 table").ok().text
+    simulated.run("%map --gpu -t 1 -o ys |x| x * table[2] as f32 over each whole").ok()
+    simulated.run("%gather part as back").ok()
+    same(simulated, "ys == xs.iter().map(|x| x * 3.0).collect::<Vec<f32>>() && back == xs")
+    failed = simulated.run("%push --gpu k").failed()
+    assert "`k` isn't a Vec" in failed.traceback, failed.traceback
+    simulated.run('let words = vec!["a".to_string()];').ok()
+    failed = simulated.run("%push --gpu words").failed()
+    assert "Copy" in failed.traceback, failed.traceback
+
+
+def test_what_lies_on_a_gpu_outlives_a_crash_and_not_its_process(simulated):
+    simulated.run("%px let kept = px::GpuVec::new(&[1u32, 2, 3])?;").ok()
+    # The cell lets go of it and dies; what is restored has it again.
+    simulated.run("%px -t 0 drop(kept); std::process::abort();").failed()
+    simulated.run("%map --gpu -o tens |x| x * 10 over each kept").ok()
+    same(simulated, "tens == [10, 20, 30, 10, 20, 30]")
+    failed = simulated.run("%map --gpu |x| { assert!(x < 3, \"{x} is large\"); x } over each kept").failed()
+    assert "item 2 (3) failed" in failed.traceback and "3 is large" in failed.traceback, failed.traceback
+    # A subtraction that overflows, and a division by zero.
+    simulated.run("%map --gpu --keep --on-error skip -o rest |x| 6 / (x - 2) over each kept").ok()
+    simulated.run("%gather rest").ok()
+    same(simulated, "rest == [6, 6]")
+    simulated.run("%map --gpu -t 0 |x: usize| unsafe { *((x + 8) as *const u8) } over 0..2").failed()
+    failed = simulated.run("%pull kept -t 0").failed()
+    assert "aren't in the GPU's memory any more" in failed.traceback, failed.traceback
+    simulated.run("%pull kept -t 1 as other").ok()
+    same(simulated, "other == [1, 2, 3]")
+
+
+def test_what_is_let_go_of_is_freed(small):
+    small.run("let xs: Vec<f64> = (0..15_000).map(f64::from).collect();").ok()
+    # Two at a time fit, and no more.
+    for k in range(6):
+        small.run(f"%map --gpu --keep -o ys |x| x + {k}.0 over xs").ok()
+    small.run("%px drop(ys); std::process::abort();").failed()
+    small.run("%pull ys -t 0").ok()
+    same(small, "ys[1] == 6.0")
+    small.run("%px drop(ys);").ok()
+    small.run("%push --gpu xs as zs, xs as ws, xs as vs").ok()
+    failed = small.run("%push --gpu xs as us").failed()
+    assert "the GPU has too little memory: 120000 bytes are wanted" in failed.traceback, failed.traceback
+    small.run("%px drop(zs); drop(ws); drop(vs);").ok()
+
+
+def test_a_small_memory_gets_fewer_items_at_a_time(small):
+    small.run("let many: Vec<f64> = (0..60_000).map(f64::from).collect();").ok()
+    small.run("%map --gpu -o ys |x| x * 2.0 over many").ok()
+    same(small, "ys == many.iter().map(|x| x * 2.0).collect::<Vec<f64>>()")

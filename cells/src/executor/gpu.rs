@@ -10,10 +10,10 @@ use crate::jobs::OnGpus;
 use chorus_compiler::{Diagnostic, Failure as CompileFailure, Reached, Span};
 use chorus_gpu::source::{Crate, Definition};
 use chorus_magics::{
-    Gpu, Map,
+    Data, Gpu, Map,
     rust::{Passing, Text, Types, gpu_text},
 };
-use chorus_protocol::EngineId;
+use chorus_protocol::{EngineId, name_engines};
 use serde_json::Value;
 use std::sync::Arc;
 pub(super) use workshop::Workshop;
@@ -42,15 +42,22 @@ impl Executor {
     ) -> Result<Option<(Arc<OnGpus>, Passing)>, Failure> {
         let Some(wanted) = map.options.gpu else { return Ok(None) };
         let with_gpu: Vec<EngineId> = targets.iter().copied().filter(|engine| cluster.has_gpu(*engine)).collect();
-        let types = (mine, theirs);
+        let (types, is_each) = ((mine, theirs), matches!(map.data, Data::Each(_)));
+        // Nobody else has their items.
+        let lacks = is_each && !with_gpu.is_empty() && with_gpu.len() < targets.len();
         match wanted {
             Gpu::Always if with_gpu.is_empty() => Err(failure(Kind::MapError, NONE)),
+            Gpu::Always if lacks => Err(without_gpu(Kind::MapError, targets, cluster)),
             Gpu::Always => {
                 *targets = with_gpu;
                 self.compiled_for_gpu(map, types, By::Gpus, request).await
             }
             Gpu::Auto if with_gpu.is_empty() => {
-                let found = self.compiled_for_gpu(map, types, By::Processors, request).await;
+                // What lies on engines, or stays there, is theirs: the text for GPUs would have it otherwise.
+                let found = match is_each || map.options.keep {
+                    true => Ok(None),
+                    false => self.compiled_for_gpu(map, types, By::Processors, request).await,
+                };
                 let also = match &found {
                     Ok(None) => String::new(),
                     Ok(Some(_)) => "; `sin` and the like have the bits that they have on a GPU".to_owned(),
@@ -64,19 +71,29 @@ impl Executor {
                 }
                 Ok(found)
             }
-            Gpu::Auto => match self.compiled_for_gpu(map, types, By::Gpus, request).await {
-                Ok(found) => {
-                    let what = format!("--gpu=auto: by the GPUs of {} of {} engines.", with_gpu.len(), targets.len());
-                    request.publisher.say(&what).await;
-                    *targets = with_gpu;
-                    Ok(found)
+            Gpu::Auto => {
+                let found = match lacks {
+                    true => Err(without_gpu(Kind::MapError, targets, cluster)),
+                    false => self.compiled_for_gpu(map, types, By::Gpus, request).await,
+                };
+                match found {
+                    Ok(found) => {
+                        let what =
+                            format!("--gpu=auto: by the GPUs of {} of {} engines.", with_gpu.len(), targets.len());
+                        request.publisher.say(&what).await;
+                        *targets = with_gpu;
+                        Ok(found)
+                    }
+                    Err(error) => {
+                        map.options.gpu = None;
+                        request
+                            .publisher
+                            .say(&format!("--gpu=auto: on the processors, since {}.", reason(&error)))
+                            .await;
+                        Ok(None)
+                    }
                 }
-                Err(error) => {
-                    map.options.gpu = None;
-                    request.publisher.say(&format!("--gpu=auto: on the processors, since {}.", reason(&error))).await;
-                    Ok(None)
-                }
-            },
+            }
         }
     }
 
@@ -129,6 +146,13 @@ impl Executor {
             Why::Other(failure) => failure,
         })
     }
+}
+
+/// That some of these engines have no GPU.
+pub(super) fn without_gpu(kind: Kind, targets: &[EngineId], cluster: &Cluster) -> Failure {
+    let without: Vec<EngineId> = targets.iter().copied().filter(|engine| !cluster.has_gpu(*engine)).collect();
+    let (engines, verb) = (name_engines(&without), if without.len() == 1 { "has" } else { "have" });
+    failure(kind, format!("{engines} {verb} no GPU: `-t` names engines that have one; nothing was done"))
 }
 
 /// What rustc says, with its places in the user's lines. What it says of the notebook's definitions names them.

@@ -1,6 +1,7 @@
 //! `%push`, `%pull`, `%scatter`, `%gather`: a cell for each side, and rooms through which variables go from one to the
 //! other.
 
+use super::gpu::without_gpu;
 use super::parallel::{EngineCell, end, resolve};
 use super::{Done, Executor, Next, Request};
 use crate::cluster::Cluster;
@@ -9,7 +10,7 @@ use crate::jobs::{Lent, MapOptions};
 use chorus_compiler::{Member, Variable};
 use chorus_magics::{
     Code, MagicError, PxConfig, PxOptions, Transfer, Way,
-    rust::{Text, TransferTexts, transfer_texts},
+    rust::{Text, TransferTexts, not_for_gpus, transfer_texts},
 };
 use chorus_protocol::{EngineId, name_engines};
 use chorus_render::data_size;
@@ -29,9 +30,18 @@ impl Executor {
         let cluster = self.cluster(request).await?;
         cluster.recovered().await;
         let targets = resolve(&transfer.targets, &cluster)?;
+        if transfer.gpu && targets.iter().any(|engine| !cluster.has_gpu(*engine)) {
+            return Err(without_gpu(Kind::TransferError, &targets, &cluster));
+        }
         let variables = self.variables_of(&transfer, &targets, request).await?;
         let single = transfer.targets.is_one();
         let types: Vec<_> = variables.into_iter().map(|variable| (variable.type_name, variable.mutable)).collect();
+        if let Some(carried) = not_for_gpus(&transfer, &types) {
+            let code = Code { text: &carried.from, line: transfer.line, column: carried.column };
+            let message = format!("`{}` isn't a Vec, and only a Vec goes to a GPU", carried.from);
+            let help = "`.to_vec()` makes one of an array or a slice; nothing was copied";
+            return Err(MagicError::at(code, &request.code, message).with_help(help).into());
+        }
         let texts = transfer_texts(&transfer, &types, single);
 
         let threads = available_parallelism().map_or(1, usize::from).min(LANES);
@@ -194,6 +204,7 @@ fn summary(transfer: &Transfer, types: &[String], engines: &str, bytes: u64, too
         }
     };
     let to = to.join(", ");
+    let engines = if transfer.gpu { format!("the GPUs of {engines}") } else { engines.to_owned() };
     let what = match transfer.way {
         Way::Push => format!("{from} -> {to} on {engines}"),
         Way::Scatter { .. } => format!("{from} -> parts {to} on {engines}"),

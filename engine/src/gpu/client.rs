@@ -2,14 +2,15 @@
 
 use super::{FromGpu, SOCKET, ToGpu, native};
 use crate::wire;
+use chorus_gpu::devices::Stretch;
 use chorus_gpu::native::is_library;
 use chorus_system::memory;
 use px::host::GpuCall;
-use px::link::{GpuAnswer, Message as _};
+use px::link::{GpuAnswer, GpuAsk, GpuTimes, Kept, Message as _};
 use std::ffi::c_void;
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsRawFd as _, IntoRawFd as _};
 use std::os::unix::fs::FileExt as _;
 use std::os::unix::net::UnixStream;
 use std::sync::{Mutex, PoisonError};
@@ -29,61 +30,68 @@ static CLIENT: Mutex<Option<Client>> = Mutex::new(None);
 
 /// See [`px::host::Host::gpu`].
 pub extern "C" fn run(call: &GpuCall, answered: extern "C" fn(*mut c_void, *const u8, usize), context: *mut c_void) {
-    // SAFETY: px passes a call whose pointers are valid until this returns.
-    let answer = match unsafe { Items::of(call) } {
-        Some(items) if is_library(items.ptx) => native::run(&items),
-        Some(items) => ask(items),
-        None => GpuAnswer::Failed("the items of this map take more bytes than there can be".to_owned()),
+    // SAFETY: px passes a call whose pointers are valid until this returns, and nobody else has its room for output.
+    let mut asked = unsafe {
+        Asked {
+            module: call.module.get(),
+            constants: call.constants.get(),
+            input: call.input.get(),
+            output: std::slice::from_raw_parts_mut(call.output, call.output_bytes),
+        }
+    };
+    // SAFETY: as above.
+    let answer = match GpuAsk::decode(unsafe { call.ask.get() }) {
+        Ok(GpuAsk::Run { count, items: None, results: None }) if is_library(asked.module) => {
+            native::run(count, &mut asked)
+        }
+        Ok(what) => ask(&what, &mut asked),
+        Err(damaged) => GpuAnswer::Failed(damaged.to_string()),
     };
     let bytes = answer.encode();
     answered(context, bytes.as_ptr(), bytes.len());
 }
 
-/// A call, as slices.
-pub(super) struct Items<'a> {
-    pub ptx: &'a [u8],
+/// What comes with a question.
+pub(super) struct Asked<'a> {
+    pub module: &'a [u8],
     pub constants: &'a [u8],
-    pub items: &'a [u8],
-    pub results: *mut u8,
-    result_bytes: usize,
-    pub count: u64,
+    pub input: &'a [u8],
+    /// Bytes that may be padding, which nobody reads.
+    pub output: &'a mut [u8],
 }
 
-impl<'a> Items<'a> {
-    /// # Safety
-    ///
-    /// The call's pointers must be valid, for as much as it says, as long as this lives.
-    unsafe fn of(call: &'a GpuCall) -> Option<Items<'a>> {
-        let item_bytes = call.item_size.checked_mul(call.count)?;
-        let result_bytes = call.result_size.checked_mul(call.count)?;
-        // SAFETY: the caller says so. Items are bytes to whoever works at them, padding as well.
-        unsafe {
-            Some(Items {
-                ptx: std::slice::from_raw_parts(call.module, call.module_bytes),
-                constants: std::slice::from_raw_parts(call.constants, call.constants_bytes),
-                items: std::slice::from_raw_parts(call.items, item_bytes),
-                results: call.results,
-                result_bytes,
-                count: call.count as u64,
-            })
-        }
-    }
-}
-
-fn ask(mut items: Items<'_>) -> GpuAnswer {
+fn ask(what: &GpuAsk, asked: &mut Asked<'_>) -> GpuAnswer {
     let mut client = CLIENT.lock().unwrap_or_else(PoisonError::into_inner);
     let mut attempt = || -> io::Result<GpuAnswer> {
         let mut mine = match client.take() {
             Some(mine) => mine,
             None => Client::connect()?,
         };
-        let answer = mine.run(&mut items)?;
+        let answer = mine.ask(what, asked)?;
         *client = Some(mine);
         Ok(answer)
     };
     // A snapshot's connection is no longer there.
     let answer = attempt().or_else(|_| attempt());
     answer.unwrap_or_else(|error| GpuAnswer::Failed(format!("{error}; nothing ran on the CPU in its place")))
+}
+
+/// Makes an answer of one that isn't what was expected, if it is one that any question may have.
+fn other(answer: FromGpu) -> io::Result<GpuAnswer> {
+    match answer {
+        FromGpu::Memory { wanted, free } => Ok(GpuAnswer::Memory { wanted, free }),
+        FromGpu::Failed(why) => Ok(GpuAnswer::Failed(why)),
+        FromGpu::Loaded | FromGpu::Done { .. } | FromGpu::Kept(_) | FromGpu::About(_) => Err(io::ErrorKind::InvalidData.into()),
+    }
+}
+
+/// How a process opens what this one has open.
+fn path(file: &File) -> String {
+    format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd())
+}
+
+fn stretch(Kept { buffer, offset, bytes }: Kept) -> Stretch {
+    Stretch { buffer, offset, bytes }
 }
 
 impl Client {
@@ -96,35 +104,88 @@ impl Client {
         Ok(Client { stream, loaded: None, file: memory::file("chorus-gpu", 0)?, bytes: 0 })
     }
 
-    fn run(&mut self, items: &mut Items<'_>) -> io::Result<GpuAnswer> {
-        let (ptx, constants) = (items.ptx, items.constants);
-        if self.loaded.as_ref().is_none_or(|(code, values)| (&code[..], &values[..]) != (ptx, constants)) {
-            self.loaded = None;
-            wire::write(&mut self.stream, &ToGpu::Load { ptx: ptx.to_vec(), constants: constants.to_vec() })?;
-            match wire::read(&mut self.stream)? {
-                FromGpu::Loaded => self.loaded = Some((ptx.to_vec(), constants.to_vec())),
-                FromGpu::Failed(why) => return Ok(GpuAnswer::Failed(why)),
-                FromGpu::Done(_) | FromGpu::About(_) => return Err(io::ErrorKind::InvalidData.into()),
+    fn ask(&mut self, what: &GpuAsk, asked: &mut Asked<'_>) -> io::Result<GpuAnswer> {
+        match what {
+            GpuAsk::Run { count, items, results } => self.run(*count, *items, *results, asked),
+            GpuAsk::Keep(bytes) => self.keep(*bytes),
+            GpuAsk::Write(kept) => {
+                self.share(asked.input, asked.input.len() as u64)?;
+                self.done(&ToGpu::Write { file: path(&self.file), to: stretch(*kept) })
             }
+            GpuAsk::Read(kept) => {
+                self.share(&[], asked.output.len() as u64)?;
+                let answer = self.done(&ToGpu::Read { file: path(&self.file), from: stretch(*kept) })?;
+                if let GpuAnswer::Done { .. } = answer {
+                    self.file.read_exact_at(asked.output, 0)?;
+                }
+                Ok(answer)
+            }
+            GpuAsk::Copy(from, to) => self.done(&ToGpu::Copy { from: stretch(*from), to: stretch(*to) }),
         }
-        let (item_bytes, result_bytes) = (items.items.len() as u64, items.result_bytes as u64);
-        if self.bytes < item_bytes + result_bytes {
-            self.bytes = item_bytes + result_bytes;
+    }
+
+    fn tell(&mut self, what: &ToGpu) -> io::Result<FromGpu> {
+        wire::write(&mut self.stream, what)?;
+        wire::read(&mut self.stream)
+    }
+
+    /// Asks for what is merely done.
+    fn done(&mut self, what: &ToGpu) -> io::Result<GpuAnswer> {
+        match self.tell(what)? {
+            FromGpu::Done { .. } => Ok(GpuAnswer::Done { items: 0, times: GpuTimes::default() }),
+            answer => other(answer),
+        }
+    }
+
+    /// Puts bytes at the beginning of the file, and has room for so many in all.
+    fn share(&mut self, bytes: &[u8], room: u64) -> io::Result<()> {
+        if self.bytes < room {
+            self.bytes = room;
             self.file.set_len(self.bytes)?;
         }
-        self.file.write_all_at(items.items, 0)?;
-        let file = format!("/proc/{}/fd/{}", std::process::id(), self.file.as_raw_fd());
-        let run = ToGpu::Run { file, items: item_bytes, results: result_bytes, count: items.count };
-        wire::write(&mut self.stream, &run)?;
-        match wire::read(&mut self.stream)? {
-            FromGpu::Done(done) if done <= items.count => {
-                // SAFETY: px has reserved so many bytes for the results, which nobody else has.
-                let results = unsafe { std::slice::from_raw_parts_mut(items.results, items.result_bytes) };
-                self.file.read_exact_at(results, item_bytes)?;
-                Ok(GpuAnswer::Done(done))
+        self.file.write_all_at(bytes, 0)
+    }
+
+    /// The buffer is there as long as a process has its file open: the lock is gone with the last one.
+    fn keep(&mut self, bytes: u64) -> io::Result<GpuAnswer> {
+        let holder = memory::file("chorus-gpu-kept", 0)?;
+        holder.lock_shared()?;
+        match self.tell(&ToGpu::Keep { bytes, holder: path(&holder) })? {
+            FromGpu::Kept(buffer) => Ok(GpuAnswer::Kept(buffer, holder.into_raw_fd())),
+            answer => other(answer),
+        }
+    }
+
+    fn run(
+        &mut self,
+        count: u64,
+        items: Option<Kept>,
+        results: Option<Kept>,
+        Asked { module, constants, input, output }: &mut Asked<'_>,
+    ) -> io::Result<GpuAnswer> {
+        if self.loaded.as_ref().is_none_or(|(code, values)| (&code[..], &values[..]) != (*module, *constants)) {
+            self.loaded = None;
+            match self.tell(&ToGpu::Load { ptx: module.to_vec(), constants: constants.to_vec() })? {
+                FromGpu::Loaded => self.loaded = Some((module.to_vec(), constants.to_vec())),
+                answer => return other(answer),
             }
-            FromGpu::Failed(why) => Ok(GpuAnswer::Failed(why)),
-            _ => Err(io::ErrorKind::InvalidData.into()),
+        }
+        let (item_bytes, result_bytes) = (input.len() as u64, output.len() as u64);
+        self.share(input, item_bytes + result_bytes)?;
+        let run = ToGpu::Run {
+            file: path(&self.file),
+            item_bytes,
+            result_bytes,
+            items: items.map(stretch),
+            results: results.map(stretch),
+            count,
+        };
+        match self.tell(&run)? {
+            FromGpu::Done { items, transfer, kernel } if items <= count => {
+                self.file.read_exact_at(output, item_bytes)?;
+                Ok(GpuAnswer::Done { items, times: GpuTimes { transfer, kernel } })
+            }
+            answer => other(answer),
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod about;
 pub mod client;
+mod holders;
 mod native;
 mod server;
 
@@ -13,6 +14,7 @@ pub use about::ask;
 pub use chorus_gpu::devices::State;
 pub use server::main;
 
+use chorus_gpu::devices::Stretch;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -28,6 +30,9 @@ pub const SOCKET: &str = "CHORUS_GPU_SOCKET";
 /// What engines use: `simulated` for the device of the tests, `off` for none. Else the driver is looked for.
 pub const CHOICE: &str = "CHORUS_GPU";
 
+/// How many bytes of memory the simulated device has.
+pub const MEMORY: &str = "CHORUS_GPU_MEMORY";
+
 /// From a worker.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum ToGpu {
@@ -38,8 +43,24 @@ enum ToGpu {
         #[serde(with = "serde_bytes")]
         constants: Vec<u8>,
     },
-    /// Items to work at: so many bytes in this file, behind which so many bytes of results go.
-    Run { file: String, items: u64, results: u64, count: u64 },
+    /// Items to work at. Those that aren't kept are so many bytes in this file, behind which so many bytes of results go if
+    /// they aren't kept.
+    Run {
+        file: String,
+        item_bytes: u64,
+        result_bytes: u64,
+        items: Option<Stretch>,
+        results: Option<Stretch>,
+        count: u64,
+    },
+    /// A buffer, for as long as somebody has a lock on this file.
+    Keep { bytes: u64, holder: String },
+    /// What is at this file's beginning goes there.
+    Write { file: String, to: Stretch },
+    /// What is there goes to this file's beginning.
+    Read { file: String, from: Stretch },
+    /// What is in the one goes to the other.
+    Copy { from: Stretch, to: Stretch },
     /// How is the GPU?
     About,
 }
@@ -48,8 +69,19 @@ enum ToGpu {
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum FromGpu {
     Loaded,
-    /// So many of the first items have results.
-    Done(u64),
+    /// So many of the first items have results; the times are in microseconds.
+    Done {
+        items: u64,
+        transfer: u64,
+        kernel: u64,
+    },
+    /// The number of a buffer.
+    Kept(u64),
+    /// The device hasn't so many bytes.
+    Memory {
+        wanted: u64,
+        free: u64,
+    },
     /// The sentence is for users.
     Failed(String),
     /// As it is now.
@@ -78,16 +110,21 @@ pub fn start(program: PathBuf, socket: &Path, device: u32) -> io::Result<bool> {
         _ = std::fs::remove_file(socket);
         let listener = UnixListener::bind(socket)?;
         // The process ends with the thread that has started it.
-        let keep = move || while keeps(&program, &listener, device).unwrap_or_default() {};
+        let keep = move || {
+            let mut nth = 0;
+            while keeps(&program, &listener, device, nth).unwrap_or_default() {
+                nth += 1;
+            }
+        };
         std::thread::Builder::new().name("chorus-gpu".into()).stack_size(256 << 10).spawn(keep)?;
     }
     Ok(is_there)
 }
 
-/// Waits for the end of one process, and says whether another one is to take its place.
-fn keeps(program: &Path, listener: &UnixListener, device: u32) -> io::Result<bool> {
+/// Waits for the end of the engine's `nth` process, and says whether another one is to take its place.
+fn keeps(program: &Path, listener: &UnixListener, device: u32, nth: u32) -> io::Result<bool> {
     let mut command = Command::new(program);
-    command.args([GPU.to_owned(), device.to_string(), std::process::id().to_string()]);
+    command.args([GPU.to_owned(), device.to_string(), std::process::id().to_string(), nth.to_string()]);
     command.stdin(OwnedFd::from(listener.try_clone()?)).stdout(Stdio::null()).process_group(0);
     let status =
         command.status().inspect_err(|error| tracing::warn!(%error, "the process for the GPU can't be started"))?;

@@ -5,7 +5,7 @@
 //     extern crate core as std;
 //     mod chorus_gpu { THIS TEXT }
 //     #[allow(unused_imports)]
-//     use chorus_gpu::{Float as _, Vec};
+//     use chorus_gpu::{Float as _, Vec, px};
 //     THE USER'S DEFINITIONS
 //     #[inline(always)]
 //     fn px_both(call: chorus_gpu::Call) {
@@ -286,6 +286,12 @@ pub(crate) use plain;
 pub struct Vec<T> {
     start: *const T,
     length: usize,
+}
+
+/// What cells see of Chorus, as far as it is on a GPU.
+pub mod px {
+    /// Values that lie here already.
+    pub type GpuVec<T> = super::Vec<T>;
 }
 
 impl<T> Clone for Vec<T> {

@@ -2,7 +2,7 @@
 
 mod about;
 
-use super::{About, Constant, Device, ENTRY, FAILED, Failed, Work};
+use super::{About, Buffers, Constant, Device, ENTRY, FAILED, Failed, Items, Ran, Results, Stretch, Value, Work};
 use about::AboutCuda;
 use cudarc::driver::{
     CudaContext, CudaFunction, CudaModule, CudaSlice, CudaStream, DevicePtr, DriverError, LaunchConfig, PushKernelArg,
@@ -64,6 +64,7 @@ pub struct Cuda {
     stream: Arc<CudaStream>,
     about: Arc<AboutCuda>,
     loaded: Option<Loaded>,
+    kept: Buffers<CudaSlice<u8>>,
 }
 
 struct Loaded {
@@ -71,7 +72,7 @@ struct Loaded {
     constants: Vec<Constant>,
     module: Arc<CudaModule>,
     function: CudaFunction,
-    /// The constants' values, and where they and how many they are.
+    /// The constants' values that aren't kept, and where all are and how many they have.
     _values: Vec<CudaSlice<u8>>,
     table: CudaSlice<u64>,
 }
@@ -101,7 +102,7 @@ impl Cuda {
             let number = number % count;
             let context = CudaContext::new(number as usize)?;
             let about = Arc::new(AboutCuda::new(&context, number)?);
-            Ok(Some(Cuda { stream: context.new_stream()?, context, about, loaded: None }))
+            Ok(Some(Cuda { stream: context.new_stream()?, context, about, loaded: None, kept: Buffers::new() }))
         };
         match opened() {
             Ok(Some(cuda)) => Ok(cuda),
@@ -120,6 +121,13 @@ impl Cuda {
         })
     }
 
+    /// Where a stretch lies, which is all there.
+    fn address(&self, stretch: Stretch) -> Result<u64, Failed> {
+        self.context.bind_to_thread()?;
+        let buffer = self.kept.find(stretch)?;
+        Ok(buffer.device_ptr(&self.stream).0 + stretch.offset)
+    }
+
     fn copied(&self, bytes: &[u8]) -> Result<CudaSlice<u8>, Failed> {
         let mut room = self.room(bytes.len())?;
         if !bytes.is_empty() {
@@ -132,10 +140,18 @@ impl Cuda {
         let refused = |error: DriverError| Failed::Module(sentence(error));
         let module = self.context.load_module(Ptx::from_src(ptx)).map_err(refused)?;
         let function = module.load_function(ENTRY).map_err(refused)?;
-        let values: Vec<_> = constants.iter().map(|it| self.copied(&it.bytes)).collect::<Result<_, _>>()?;
-        let mut table = Vec::new();
-        for (value, Constant { elements, .. }) in values.iter().zip(constants) {
-            table.extend([value.device_ptr(&self.stream).0, *elements]);
+        let (mut values, mut table) = (Vec::new(), Vec::new());
+        for Constant { elements, value } in constants {
+            let at = match value {
+                Value::Kept(buffer) => self.kept.whole(*buffer)?.device_ptr(&self.stream).0,
+                Value::Bytes(bytes) => {
+                    let value = self.copied(bytes)?;
+                    let at = value.device_ptr(&self.stream).0;
+                    values.push(value);
+                    at
+                }
+            };
+            table.extend([at, *elements]);
         }
         table.resize(table.len().max(1), 0);
         let table = self.stream.clone_htod(&table)?;
@@ -175,11 +191,27 @@ impl Device for Cuda {
         Ok(())
     }
 
-    fn run(&mut self, work: Work<'_>, stop: &dyn Fn() -> bool) -> Result<Option<u64>, Failed> {
+    fn run(&mut self, work: Work<'_>, stop: &dyn Fn() -> bool) -> Result<Ran, Failed> {
+        let begin = Instant::now();
         let loaded = self.loaded.as_ref().ok_or_else(|| Failed::Launch("no code was loaded".to_owned()))?;
-        let (items, results) = (self.copied(work.items)?, self.room(work.results.len())?);
-        let pointers = [&items, &results].map(|room| room.device_ptr(&self.stream).0);
-        let args = self.stream.clone_htod(&[pointers[0], pointers[1], loaded.table.device_ptr(&self.stream).0])?;
+        let (items, results);
+        let from = match work.items {
+            Items::Kept(stretch) => self.address(stretch)?,
+            Items::Here(bytes) => {
+                items = self.copied(bytes)?;
+                items.device_ptr(&self.stream).0
+            }
+        };
+        let (to, mut wanted) = match work.results {
+            Results::Kept(stretch) => (self.address(stretch)?, None),
+            Results::Here(bytes) => {
+                results = self.room(bytes.len())?;
+                (results.device_ptr(&self.stream).0, Some((&results, bytes)))
+            }
+        };
+        let args = self.stream.clone_htod(&[from, to, loaded.table.device_ptr(&self.stream).0])?;
+        self.stream.synchronize()?;
+        let launched = Instant::now();
         let (mut at, mut step, mut failing) = (0, FIRST, None);
         while at < work.count && failing.is_none() {
             if stop() {
@@ -194,10 +226,45 @@ impl Device for Cuda {
                 _ => step,
             };
         }
-        if !work.results.is_empty() {
-            self.stream.memcpy_dtoh(&results.slice(..work.results.len()), work.results)?;
+        let kernel = launched.elapsed();
+        if let Some((room, bytes)) = wanted.take().filter(|(_, bytes)| !bytes.is_empty()) {
+            self.stream.memcpy_dtoh(&room.slice(..bytes.len()), bytes)?;
         }
         self.stream.synchronize()?;
-        Ok(failing)
+        Ok(Ran { failing, kernel, transfer: begin.elapsed().saturating_sub(kernel) })
+    }
+
+    fn keep(&mut self, buffer: u64, bytes: u64) -> Result<(), Failed> {
+        let room = self.room(usize::try_from(bytes).map_err(|error| Failed::Launch(error.to_string()))?)?;
+        self.kept.add(buffer, room, bytes);
+        Ok(())
+    }
+
+    fn write(&mut self, to: Stretch, bytes: &[u8]) -> Result<(), Failed> {
+        let at = self.address(Stretch { bytes: bytes.len() as u64, ..to })?;
+        // SAFETY: `address` has found so many bytes there, and waits below for the end of the copy.
+        unsafe { result::memcpy_htod_async(at, bytes, self.stream.cu_stream()) }?;
+        Ok(self.stream.synchronize()?)
+    }
+
+    fn read(&mut self, from: Stretch, to: &mut [u8]) -> Result<(), Failed> {
+        let at = self.address(Stretch { bytes: to.len() as u64, ..from })?;
+        // SAFETY: as in `write`.
+        unsafe { result::memcpy_dtoh_async(to, at, self.stream.cu_stream()) }?;
+        Ok(self.stream.synchronize()?)
+    }
+
+    fn copy(&mut self, from: Stretch, to: Stretch) -> Result<(), Failed> {
+        let (from, to, bytes) =
+            (self.address(from)?, self.address(Stretch { bytes: from.bytes, ..to })?, from.bytes as usize);
+        // SAFETY: as in `write`; the two are in buffers of their own.
+        unsafe { result::memcpy_dtod_async(to, from, bytes, self.stream.cu_stream()) }?;
+        Ok(self.stream.synchronize()?)
+    }
+
+    fn forget(&mut self, buffer: u64) {
+        // Whoever calls this may be another thread than the one that has used the context.
+        _ = self.context.bind_to_thread();
+        drop(self.kept.remove(buffer));
     }
 }

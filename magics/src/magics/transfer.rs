@@ -11,6 +11,8 @@ pub struct Transfer {
     pub variables: Vec<Carried>,
     /// To or from which engines.
     pub targets: Targets,
+    /// Whether they go to the memory of the engines' GPUs.
+    pub gpu: bool,
     /// The 1-based line of the cell that says so.
     pub line: usize,
 }
@@ -56,6 +58,11 @@ pub(crate) struct TransferFlags {
 impl TransferFlags {
     /// What is to be done when they go this way.
     pub fn read<'a>(self, way: Way, call: &Call<'_, 'a>) -> Result<Command<'a>, MagicError> {
+        self.transfer(way, false, call).map(Command::Transfer)
+    }
+
+    /// The same, for flags that say whether they go to GPUs.
+    pub fn transfer(self, way: Way, gpu: bool, call: &Call<'_, '_>) -> Result<Transfer, MagicError> {
         let mut variables: Vec<Carried> = Vec::new();
         let text = self.names.join(" ");
         for piece in text.split(',') {
@@ -80,6 +87,6 @@ impl TransferFlags {
             variables.push(Carried { from: from.to_owned(), to: to.to_owned(), column: call.column_of(from) });
         }
         let targets = self.targets.unwrap_or_else(|| call.config.targets.clone());
-        Ok(Command::Transfer(Transfer { way, variables, targets, line: call.head.line.number }))
+        Ok(Transfer { way, variables, targets, gpu, line: call.head.line.number })
     }
 }

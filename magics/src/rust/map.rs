@@ -99,16 +99,10 @@ pub fn gpu_text(
     engines: &Types,
 ) -> Result<Text, MagicError> {
     let plan = Plan::make(map, cell, passing, local, engines)?;
-    let wrong = |code: Code<'_>, message: String, help: &str| Err(MagicError::at(code, cell, message).with_help(help));
-    if let Data::Each(part) = &map.data {
-        let message =
-            format!("`{}` lies in the engines' memory, and `--gpu` takes data of the notebook so far", part.text);
-        return wrong(*part, message, "`%gather` fetches it; without `--gpu` it is mapped where it is");
-    }
-    if let Some(name) = plan.engine_variables.first() {
-        let message =
-            format!("`{name}` is a variable of the engines, and a function on a GPU can use the notebook's so far");
-        return wrong(map.function, message, "`%pull` fetches it; without `--gpu` the function can use it");
+    let used = plan.constants.len() + plan.engine_variables.len();
+    if used > CONSTANTS {
+        let message = format!("the function uses {used} variables, and at most {CONSTANTS} are possible on a GPU");
+        return Err(MagicError::at(map.function, cell, message).with_help("a struct or a tuple can hold several"));
     }
     Ok(plan.gpu())
 }
@@ -251,7 +245,10 @@ impl<'a> Plan<'a> {
     fn steps(&self) -> String {
         let mut steps = self.calls();
         if self.is_gpus() {
-            steps = steps.replacen("px_items", "px_items.on_gpu()", 1);
+            let values: Vec<String> =
+                (0..self.engine_variables.len()).map(|at| format!("px::map::gpu::value!($e{at})")).collect();
+            let on_gpu = format!("px_items.on_gpu(::std::vec![{}])", values.join(", "));
+            steps = steps.replacen("px_items", &on_gpu, 1);
         }
         if self.map.filter.is_some() {
             steps += ".filter($p)";
@@ -263,6 +260,7 @@ impl<'a> Plan<'a> {
                 }
                 steps += match (self.map.options.on_error, self.map.options.keep) {
                     (OnError::Keep, _) => ".keep_errors().collect()",
+                    (_, true) if self.is_gpus() => ".keep_on_gpu()",
                     (_, true) => ".keep()",
                     (_, false) => ".collect()",
                 };
@@ -292,11 +290,19 @@ impl<'a> Plan<'a> {
         let sources = self.borrowed.iter().enumerate();
         let sources: String =
             sources.map(|(at, borrowed)| format!("{}$s{at}, ", if *borrowed { "&" } else { "" })).collect();
-        let (constants, calls) = (parameter(given.into_iter()), self.calls());
-        let call = format!(
-            "px_call.run(|{variables}| {{ use chorus_gpu::only_types::*; chorus_gpu::over!({sources}) }}, \
-             |{constants}, px_items| {calls})"
-        );
+        let source = match &self.map.data {
+            Data::Each(part) => {
+                let part = parameter(std::iter::once(("$part".to_owned(), type_of(self.engines, part.text))));
+                format!("|{part}| chorus_gpu::over!(&$part)")
+            }
+            Data::Sources(_) => {
+                format!("|{variables}| {{ use chorus_gpu::only_types::*; chorus_gpu::over!({sources}) }}")
+            }
+        };
+        let used = self.engine_variables.iter().enumerate();
+        let used = used.map(|(at, name)| (format!("$e{at}"), type_of(self.engines, name)));
+        let (values, calls) = (parameter(given.into_iter().chain(used)), self.calls());
+        let call = format!("px_call.run({source}, |{values}, px_items| {calls})");
         self.text("let _ = ", &call, Side::Engines)
     }
 
@@ -351,7 +357,11 @@ impl<'a> Plan<'a> {
 
     fn engines(&self) -> Text {
         let (pattern, steps) = (self.constants_pattern(), self.steps());
-        let keep = if self.map.options.keep { "_keep" } else { "" };
+        let keep = match (self.map.options.keep, self.is_gpus()) {
+            (false, _) => "",
+            (true, false) => "_keep",
+            (true, true) => "_keep_on_gpu",
+        };
         let constants = self.constants_value();
         let given = self.constants.iter().enumerate();
         let given = given.map(|(at, name)| (format!("$k{at}"), type_of(self.local, name)));
@@ -416,15 +426,15 @@ impl<'a> Plan<'a> {
             names.push(("it".to_owned(), "it"));
         }
         names.extend(self.constants.iter().enumerate().map(|(at, name)| (format!("k{at}"), name.as_str())));
+        if side == Side::Local || self.is_gpus() {
+            let variables = self.engine_variables.iter().enumerate();
+            names.extend(variables.map(|(at, name)| (format!("e{at}"), name.as_str())));
+        }
         match side {
-            Side::Local => {
-                let variables = self.engine_variables.iter().enumerate();
-                names.extend(variables.map(|(at, name)| (format!("e{at}"), name.as_str())));
-            }
             Side::Engines if !self.is_each() => {
                 names.extend(self.only_named().enumerate().map(|(at, name)| (format!("n{at}"), name.as_str())));
             }
-            Side::Engines => {}
+            Side::Engines | Side::Local => {}
         }
         arguments.extend(names.iter().map(|(argument, _)| format!("${argument}:ident")));
         let values: Vec<&str> = names.iter().map(|(_, name)| *name).collect();

@@ -6,4 +6,4 @@ mod transfer;
 
 pub use map::{MapTexts, Passing, Types, gpu_text, map_texts, partial_text};
 pub use text::Text;
-pub use transfer::{TransferTexts, transfer_texts};
+pub use transfer::{TransferTexts, not_for_gpus, transfer_texts};

@@ -5,7 +5,7 @@
 //! which goes on to the end of the line.
 
 use super::text::Text;
-use crate::{Transfer, Way};
+use crate::{Carried, Transfer, Way};
 use std::fmt::Write as _;
 
 /// What a transfer becomes.
@@ -23,7 +23,9 @@ pub struct TransferTexts {
 pub fn transfer_texts(transfer: &Transfer, types: &[(String, bool)], single: bool) -> TransferTexts {
     let (mut takes, mut taken) = (String::new(), Vec::new());
     for (at, (carried, (kind, mutable))) in transfer.variables.iter().zip(types).enumerate() {
-        let items = kind.strip_prefix("Vec<").and_then(|rest| rest.strip_suffix('>'));
+        let items = items(kind);
+        // What comes from a GPU is a `Vec`.
+        let kind = &items.map_or_else(|| kind.clone(), |items| format!("Vec<{items}>"));
         let (kind, value) = match transfer.way {
             Way::Pull if !single => (format!("Vec<{kind}>"), format!("px::take_variables!({at}, {kind})")),
             Way::Push | Way::Pull => (kind.clone(), format!("px::take_variable!({at}, {kind})")),
@@ -31,6 +33,10 @@ pub fn transfer_texts(transfer: &Transfer, types: &[(String, bool)], single: boo
                 let value = format!("px::data::take_items({at}, |it: {kind}| px::data::item_of(&it))");
                 (items.map_or_else(|| "Vec<_>".to_owned(), |items| format!("Vec<{items}>")), value)
             }
+        };
+        let (kind, value) = match transfer.gpu {
+            true => (format!("px::Gpu{kind}"), format!("px::data::to_gpu({value})")),
+            false => (kind, value),
         };
         let mutable = if *mutable { "mut " } else { "" };
         _ = write!(takes, "let {mutable}{}: {kind} = {value}; ", carried.to);
@@ -47,16 +53,32 @@ pub fn transfer_texts(transfer: &Transfer, types: &[(String, bool)], single: boo
     TransferTexts { put: Text::of_line(put, transfer.line), take: Text::of_line(takes, transfer.line), types: taken }
 }
 
+/// Of which type the items of this one are, if it is a `Vec`, here or on a GPU.
+fn items(kind: &str) -> Option<&str> {
+    let rest = kind.strip_prefix("px::Gpu").unwrap_or(kind);
+    rest.strip_prefix("Vec<").and_then(|rest| rest.strip_suffix('>'))
+}
+
+/// The first variable that can't go to a GPU, as it isn't a `Vec`. Parts are made of other rows, too.
+pub fn not_for_gpus<'t>(transfer: &'t Transfer, types: &[(String, bool)]) -> Option<&'t Carried> {
+    let is_wrong = transfer.gpu && transfer.way == Way::Push;
+    let mut all = transfer.variables.iter().zip(types);
+    all.find(|(_, (kind, _))| is_wrong && items(kind).is_none()).map(|(carried, _)| carried)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Carried, Targets};
+    use crate::Targets;
 
     fn texts(way: Way, single: bool) -> TransferTexts {
+        transfer_texts(&transfer(way, false), &[("Vec<f64>".into(), true), ("[u8; 4]".into(), false)], single)
+    }
+
+    fn transfer(way: Way, gpu: bool) -> Transfer {
         let carried = |from: &str, to: &str, column| Carried { from: from.into(), to: to.into(), column };
         let variables = vec![carried("xs", "part", 10), carried("b", "b", 22)];
-        let transfer = Transfer { way, variables, targets: Targets::all(), line: 3 };
-        transfer_texts(&transfer, &[("Vec<f64>".into(), true), ("[u8; 4]".into(), false)], single)
+        Transfer { way, variables, targets: Targets::all(), gpu, line: 3 }
     }
 
     #[test]
@@ -82,5 +104,25 @@ mod tests {
             "let mut part: Vec<f64> = px::data::take_items(0, |it: Vec<f64>| px::data::item_of(&it)); \
              let b: Vec<_> = px::data::take_items(1, |it: [u8; 4]| px::data::item_of(&it));"
         );
+    }
+
+    #[test]
+    fn what_goes_to_gpus_comes_back_as_a_vec() {
+        let types = [("Vec<f64>".to_owned(), false), ("Vec<u8>".to_owned(), false)];
+        let taken = |way, types: &[(String, bool)], gpu| {
+            transfer_texts(&transfer(way, gpu), types, true).take.text.trim_end().to_owned()
+        };
+        assert_eq!(
+            taken(Way::Push, &types, true),
+            "let part: px::GpuVec<f64> = px::data::to_gpu(px::take_variable!(0, Vec<f64>)); \
+             let b: px::GpuVec<u8> = px::data::to_gpu(px::take_variable!(1, Vec<u8>));"
+        );
+        let there = types.clone().map(|(kind, mutable)| (format!("px::Gpu{kind}"), mutable));
+        assert_eq!(taken(Way::Pull, &there, false), taken(Way::Pull, &types, false));
+        assert_eq!(not_for_gpus(&transfer(Way::Push, true), &types), None);
+        let wrong = [types[0].clone(), ("[u8; 4]".to_owned(), false)];
+        let push = transfer(Way::Push, true);
+        assert_eq!(not_for_gpus(&push, &wrong).map(|carried| &*carried.from), Some("b"));
+        assert_eq!(not_for_gpus(&transfer(Way::Scatter { round_robin: false }, true), &wrong), None);
     }
 }

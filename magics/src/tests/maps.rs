@@ -370,7 +370,7 @@ fn what_makes_no_sense_is_said() {
      --> cell line 1:1
     1 | %push
       | ^^^^^
-    usage: %push NAME [as NAME], ... [-t T]; `%push?` tells more
+    usage: %push NAME [as NAME], ... [-t T] [--gpu]; `%push?` tells more
     ");
     insta::assert_snapshot!(error("%push x,"), @r"
     a name is missing beside this comma

@@ -11,7 +11,7 @@ use crate::link::{Done, Failures, ItemFailure, OnError, Piece, Serve};
 use crate::sys::end_process;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex};
+use std::sync::{Condvar, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 /// A block of items takes about as long.
@@ -25,12 +25,14 @@ pub(crate) struct Server {
     pub(crate) place: Place,
     /// The items are this engine's own, from this number on; else it asks what to do.
     pub(crate) own: Option<Piece>,
+    /// Variables of this engine that a function on a GPU uses, as GPUs take them.
+    pub(crate) values: OnceLock<Vec<u8>>,
 }
 
 impl Server {
     pub(crate) fn new(settings: Serve, own: Option<Piece>) -> Server {
         let place = Place::new(settings.rooms.last().cloned());
-        Server { settings, place, own }
+        Server { settings, place, own, values: OnceLock::new() }
     }
 
     /// Works at what there is, and sends the results, each of which needs so many bytes in memory. `plain` results, which

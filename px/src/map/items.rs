@@ -5,7 +5,7 @@ use super::call::{Call, Call2, Call3};
 use super::engine::{Server, Work};
 use super::error::Error;
 use super::fold::{CountFold, Fold, MeanFold, Number, ReduceFold, SumFold, larger, ordered, smaller};
-use super::gpu;
+use super::gpu::{self, From};
 use super::merge::folded;
 use super::merge::{Collect, CollectErrors, Count, Ended, Keep, Kind, Largest, Mean, Outcome, Reduce, Smallest, Sum};
 use super::output::{Batch, Encodings, Keeping, Kept, lock, own};
@@ -25,8 +25,8 @@ pub(crate) enum Mode<'a, S: Source> {
 
 /// Items and a function for them.
 pub struct Mapped<'a, S: Source, R, F, P, W> {
-    items: Items<'a, S, W>,
-    function: F,
+    pub(super) items: Items<'a, S, W>,
+    pub(super) function: F,
     filter: P,
     result: PhantomData<fn() -> R>,
 }
@@ -102,8 +102,11 @@ impl<R, P: Fn(&R) -> bool + Sync> Filter<R> for Only<P> {
 
 #[allow(clippy::type_complexity)] // An `impl Fn` can't be in a type of its own.
 impl<'a, S: Source, W> Items<'a, S, W> {
-    /// Has a GPU call the function.
-    pub fn on_gpu(self) -> Items<'a, S, OnGpu<W>> {
+    /// Has a GPU call the function, which uses these variables of the engine besides those of the notebook.
+    pub fn on_gpu(self, values: Vec<gpu::Value>) -> Items<'a, S, OnGpu<W>> {
+        if let Mode::Serving(server, _) = self.0 {
+            server.values.get_or_init(|| gpu::encoded(&values));
+        }
         Items(self.0, PhantomData)
     }
 
@@ -230,7 +233,7 @@ impl<S: Source, R, F: Fn(S::Item) -> R + Sync, P: Filter<R>, W: Whither> Mapped<
     }
 
     /// Leaves what `lift` makes of the results in the engine.
-    fn kept<T: Send + 'static, K: Kind<Value = Vec<T>>>(
+    pub(super) fn kept<T: Send + 'static, K: Kind<Value = Vec<T>>>(
         self,
         error: Option<fn(&str) -> T>,
         lift: impl Fn(R) -> T + Sync,
@@ -404,6 +407,13 @@ impl<R, L: Fold, G: Fn(R) -> Option<L::Item> + Sync> Put<R> for Lifted<'_, Folde
     }
 }
 
+/// So many items, in this process.
+pub(super) fn read_all<S: Source>(open: &S::Open, first: u64, count: u64) -> Result<Vec<S::Item>, Error> {
+    let mut reader = S::read(open, first, count)?;
+    // SAFETY: `count` were asked for.
+    Ok((0..count).map(|_| unsafe { reader.next() }).collect())
+}
+
 struct Worker<'a, S: Source, F, P, X, R, W> {
     open: &'a S::Open,
     /// What has a GPU, if one is to be used.
@@ -416,15 +426,26 @@ struct Worker<'a, S: Source, F, P, X, R, W> {
 
 impl<S: Source, R, F: Fn(S::Item) -> R + Sync, P: Filter<R>, X: Put<R>, W: Whither> Worker<'_, S, F, P, X, R, W> {
     fn extend_by_gpu(&self, server: &Server, batch: &mut Batch, first: u64, count: u64) -> Result<(), Error> {
-        let mut reader = S::read(self.open, first, count)?;
-        // SAFETY: `count` were asked for.
-        let items: Vec<S::Item> = (0..count).map(|_| unsafe { reader.next() }).collect();
-        let mut results = gpu::results::<S::Item, R>(server, &items)?.into_iter();
-        let mut failing = items.into_iter().skip(results.len());
+        let items;
+        let from = match S::buffer(self.open) {
+            Some(buffer) => From::Kept { buffer, first, count },
+            None => {
+                items = read_all::<S>(self.open, first, count)?;
+                From::Here(&items)
+            }
+        };
+        let results = gpu::results::<S::Item, R>(server, from)?;
+        // The item that fails, if one does.
+        let mut failing = match (results.len() as u64) < count {
+            true => Some(S::read(self.open, first + results.len() as u64, 1)?),
+            false => None,
+        };
+        let mut results = results.into_iter();
         self.put.put(batch, count, || {
             let result = results.next().unwrap_or_else(|| {
                 // Here, it panics in the way that the function does.
-                failing.next().map(&self.function);
+                // SAFETY: one item was asked for, and nothing here returns.
+                failing.take().map(|mut reader| (self.function)(unsafe { reader.next() }));
                 gpu::disagrees()
             });
             if self.filter.wants(&result) { Some(result) } else { None }

@@ -24,6 +24,7 @@ mod fold;
 pub mod gpu;
 mod handle;
 mod items;
+mod kept;
 mod merge;
 pub(crate) mod output;
 mod own;
@@ -44,11 +45,13 @@ pub use fold::Number;
 pub use handle::Handle;
 pub(crate) use handle::place_of;
 pub use items::{Every, Filter, Items, Mapped, OnGpu, Only, Sent, Stay, Whither, WithErrors};
+pub use kept::{KeepOnGpu, MineOnGpu};
 pub use merge::{Collect, CollectErrors, Count, Ended, Keep, Kind, Largest, Mean, Outcome, Reduce, Smallest, Sum};
-pub use own::{Here, Mine, Part};
+pub use own::{Here, Mine, OnEngine, Part, mine};
 pub use shown::{Shown, show};
 pub use source::{Describe, Over, Source, unread, zip2, zip3};
 
+use crate::gpu_vec::GpuVec;
 use crate::host::{argument, catch};
 use crate::link::{Message as _, Piece, Serve};
 use engine::Server;
@@ -176,7 +179,7 @@ pub fn shape<S, C: Constants>(_: &Over<S>, _: &C) -> Shape<S, C::Owned> {
 }
 
 /// The type of an engine's own items.
-pub fn shape_each<'a, P: Part<'a>>(_: P) -> Shape<Here<P::Item, P::Name>, ()> {
+pub fn shape_each<'a, P: Part<'a>>(_: P) -> Shape<P::Source, ()> {
     Shape(PhantomData)
 }
 
@@ -207,11 +210,8 @@ pub fn serve_keep<S: Source, C: Values, A, K: Kind<Value = Vec<R>>, R>(
 /// An engine's half of a map over what lies on the engines: `px::part!(part)`, or a reference to it. The first parameter of
 /// the function is a tuple of constants, with its type.
 #[track_caller]
-pub fn each<'a, P: Part<'a>, C: Values, K: Kind>(
-    part: P,
-    body: impl FnOnce(C, Items<'_, Here<P::Item, P::Name>>) -> Outcome<K>,
-) {
-    if let Err(error) = try_each(&part.mine(), body) {
+pub fn each<'a, P: Part<'a>, C: Values, K: Kind>(part: P, body: impl FnOnce(C, Items<'_, P::Source>) -> Outcome<K>) {
+    if let Err(error) = try_each(part, body) {
         failed(error);
     }
 }
@@ -220,9 +220,28 @@ pub fn each<'a, P: Part<'a>, C: Values, K: Kind>(
 #[track_caller]
 pub fn each_keep<'a, P: Part<'a>, C: Values, K: Kind<Value = Vec<R>>, R>(
     part: P,
-    body: impl FnOnce(C, Items<'_, Here<P::Item, P::Name>, Stay>) -> Outcome<K>,
+    body: impl FnOnce(C, Items<'_, P::Source, Stay>) -> Outcome<K>,
 ) -> Vec<R> {
-    try_each(&part.mine(), body).unwrap_or_else(|error| failed(error)).unwrap_or_default()
+    try_each(part, body).unwrap_or_else(|error| failed(error)).unwrap_or_default()
+}
+
+/// As [`serve_keep`], with results that stay on the GPU.
+#[track_caller]
+pub fn serve_keep_on_gpu<S: Source, C: Values, A, K: Kind<Value = GpuVec<R>>, R: Copy + 'static>(
+    shape: impl FnOnce(A) -> Shape<S, C>,
+    body: impl FnOnce(C, Items<'_, S, Stay>) -> Outcome<K>,
+) -> GpuVec<R> {
+    let _ = shape;
+    try_serve(body).and_then(|kept| kept.ok_or(Error::Damaged)).unwrap_or_else(|error| failed(error))
+}
+
+/// As [`each_keep`], with results that stay on the GPU.
+#[track_caller]
+pub fn each_keep_on_gpu<'a, P: Part<'a>, C: Values, K: Kind<Value = GpuVec<R>>, R: Copy + 'static>(
+    part: P,
+    body: impl FnOnce(C, Items<'_, P::Source, Stay>) -> Outcome<K>,
+) -> GpuVec<R> {
+    try_each(part, body).and_then(|kept| kept.ok_or(Error::Damaged)).unwrap_or_else(|error| failed(error))
 }
 
 #[cold]
@@ -253,15 +272,14 @@ fn try_serve<S: Source, C: Values, K: Kind, W>(
     Ok(value)
 }
 
-fn try_each<T: Clone + Sync + 'static, D: Describe<T>, C: Values, K: Kind, W>(
-    part: &Mine<'_, T, D>,
-    body: impl FnOnce(C, Items<'_, Here<T, D>, W>) -> Outcome<K>,
+fn try_each<'a, P: Part<'a>, C: Values, K: Kind, W>(
+    part: P,
+    body: impl FnOnce(C, Items<'_, P::Source, W>) -> Outcome<K>,
 ) -> Result<Option<K::Value>, Error> {
-    let count = (part.first.len() + part.second.len()) as u64;
-    let own = Piece { first: crate::rank() as u64 * OWN_ITEMS, count, chunk: 1 };
-    // SAFETY: `part` is borrowed until the end of this function. What `body` returns has no part of it: the type of an
+    let own = Piece { first: crate::rank() as u64 * OWN_ITEMS, count: part.items(), chunk: 1 };
+    // SAFETY: `part` is there until the end of this function. What `body` returns has no part of it: the type of an
     // outcome doesn't name that of the items, which it consumes.
-    let open = unsafe { own::OpenHere::new(part) };
+    let open = unsafe { part.open() };
     let (mut body, mut value) = (Some(body), None);
     with_server(Some(own), &mut |server| {
         let constants = constants::read(&server.settings.constants, &server.settings.rooms)?;

@@ -13,7 +13,7 @@ macro_rules! part {
             value => {
                 #[allow(unused_imports)]
                 use $crate::map::probe::*;
-                let items = $crate::map::Mine::of(value);
+                let items = $crate::map::mine(value);
                 let name = (&&items.item()).name();
                 items.named(name)
             }
@@ -23,8 +23,8 @@ macro_rules! part {
 
 /// An engine's own items, where they are.
 pub struct Mine<'a, T, D> {
-    pub(crate) first: &'a [T],
-    pub(crate) second: &'a [T],
+    first: &'a [T],
+    second: &'a [T],
     name: PhantomData<D>,
 }
 
@@ -46,22 +46,61 @@ impl<'a, T> Mine<'a, T, ()> {
     }
 }
 
+/// What `px::part!` takes.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` isn't a row of values that could be mapped where it is",
+    note = "a `Vec`, an array, a slice, a `VecDeque` and a `px::GpuVec` are"
+)]
+pub trait OnEngine {
+    /// A reference to it.
+    type Mine<'a>
+    where
+        Self: 'a;
+    /// Finds its items.
+    fn mine(&self) -> Self::Mine<'_>;
+}
+
+impl<P: Pieces + ?Sized> OnEngine for P {
+    type Mine<'a>
+        = Mine<'a, P::Item, ()>
+    where
+        P: 'a;
+    fn mine(&self) -> Mine<'_, P::Item, ()> {
+        Mine::of(self)
+    }
+}
+
+/// For [`part!`](crate::part!).
+pub fn mine<P: OnEngine + ?Sized>(part: &P) -> P::Mine<'_> {
+    part.mine()
+}
+
 /// What an engine can map of its own: `px::part!(part)`, or a reference to such data, whose items aren't named when they
 /// fail.
 pub trait Part<'a> {
-    /// The items' type.
-    type Item: Clone + Sync + 'static;
-    /// How they are named.
-    type Name: Describe<Self::Item>;
+    /// The items' type, and how they are named.
+    type Source: Source;
+    /// How many there are.
+    fn items(&self) -> u64;
     /// Finds them.
-    fn mine(self) -> Mine<'a, Self::Item, Self::Name>;
+    ///
+    /// # Safety
+    /// They must stay where they are as long as this is used.
+    unsafe fn open(&self) -> <Self::Source as Source>::Open;
 }
 
 impl<'a, T: Clone + Sync + 'static, D: Describe<T>> Part<'a> for Mine<'a, T, D> {
-    type Item = T;
-    type Name = D;
-    fn mine(self) -> Mine<'a, T, D> {
-        self
+    type Source = Here<T, D>;
+    fn items(&self) -> u64 {
+        (self.first.len() + self.second.len()) as u64
+    }
+    unsafe fn open(&self) -> OpenHere<T> {
+        OpenHere {
+            first: self.first.as_ptr(),
+            first_length: self.first.len(),
+            second: self.second.as_ptr(),
+            second_length: self.second.len(),
+        }
     }
 }
 
@@ -69,10 +108,13 @@ impl<'a, P: Pieces> Part<'a> for &'a P
 where
     P::Item: Clone + Sync + 'static,
 {
-    type Item = P::Item;
-    type Name = Silent;
-    fn mine(self) -> Mine<'a, P::Item, Silent> {
-        Mine::of(self).named(Silent)
+    type Source = Here<P::Item, Silent>;
+    fn items(&self) -> u64 {
+        Mine::of(*self).named(Silent).items()
+    }
+    unsafe fn open(&self) -> OpenHere<P::Item> {
+        // SAFETY: the caller promises the same.
+        unsafe { Mine::of(*self).named(Silent).open() }
     }
 }
 
@@ -88,19 +130,8 @@ pub struct OpenHere<T> {
 }
 
 impl<T> OpenHere<T> {
-    /// # Safety
-    /// The items must stay where they are as long as this is used.
-    pub(crate) unsafe fn new<D>(mine: &Mine<'_, T, D>) -> OpenHere<T> {
-        OpenHere {
-            first: mine.first.as_ptr(),
-            first_length: mine.first.len(),
-            second: mine.second.as_ptr(),
-            second_length: mine.second.len(),
-        }
-    }
-
     fn pieces(&self) -> (&[T], &[T]) {
-        // SAFETY: made of slices, which whoever has called `new` keeps.
+        // SAFETY: made of slices, which whoever has called `Part::open` keeps.
         unsafe {
             (
                 std::slice::from_raw_parts(self.first, self.first_length),

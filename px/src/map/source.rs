@@ -26,6 +26,11 @@ pub trait Source: 'static {
     fn read(open: &Self::Open, first: u64, count: u64) -> Result<Self::Reader<'_>, Error>;
     /// An item's `Debug`, if it has one.
     fn text(item: &Self::Item) -> Option<String>;
+    /// The buffer on a GPU that has all items, if one has.
+    #[doc(hidden)]
+    fn buffer(_: &Self::Open) -> Option<u64> {
+        None
+    }
 }
 
 /// Reads items.

@@ -227,7 +227,7 @@ impl Flags {
         }
         let reduces = !names.is_empty();
         let one = format!("`{}` makes one value of all results", names.concat());
-        let wrong: [(bool, &[&str], String); 9] = [
+        let wrong: [(bool, &[&str], String); 11] = [
             (
                 self.keep && self.out.is_none(),
                 &["--keep"],
@@ -259,6 +259,16 @@ impl Flags {
                 self.gpu.is_some() && self.threads.is_some(),
                 &["--threads"],
                 "a GPU has threads of its own, and doesn't use the engine's".into(),
+            ),
+            (
+                self.gpu == Some(Gpu::Auto) && self.keep,
+                &["--gpu"],
+                "`--keep` leaves a px::GpuVec on a GPU and a Vec without one: write `--gpu`, or leave it out".into(),
+            ),
+            (
+                self.gpu.is_some() && self.keep && self.on_error == Some(OnError::Keep),
+                &["--on-error"],
+                "a GPU's memory can't hold the text of an error: use `--on-error skip`".into(),
             ),
             (
                 self.keep && self.unordered,
@@ -321,6 +331,8 @@ Examples:
   %map -a -o handle slow over 0..100               returns at once; then: %pxresult, or handle.get()?
   %map --keep -o sizes |s| s.len() over each lines   stays on the engines
   %map --gpu -o ys |x: f32| (x * x + 1.0).sqrt() over xs    by the engines' GPUs
+  %map --gpu --keep -o ys |x: f32| x * x over xs            stays in their memory, as ys: px::GpuVec<f32>
+  %map --gpu --sum |y| y + 1.0 over each ys                 takes it from there
 
   %%map -o sums over rows
   let positive = it.iter().filter(|x| **x > 0.0);

@@ -258,7 +258,7 @@ fn a_map_for_gpus_is_compiled_twice() {
     let constants =
         "px::map::gpu::OnGpu::new((&$k0, &$k1,), ::std::vec![px::map::gpu::value!($k0), px::map::gpu::value!($k1)])";
     assert!(texts.local.text.contains(constants), "{}", texts.local.text);
-    assert!(texts.local.text.contains("px_items.on_gpu().map($f).sum()"), "{}", texts.local.text);
+    assert!(texts.local.text.contains("px_items.on_gpu(::std::vec![]).map($f).sum()"), "{}", texts.local.text);
     let text = gpu_text_of(cell).unwrap();
     let calls = "px_call.run(|($n0, $k0, $k1,): (Vec<f64>, f64, Vec<u8>,)| { use chorus_gpu::only_types::*; chorus_gpu::over!(&$s0, ) }, \
                  |($k0, $k1,): (f64, Vec<u8>,), px_items| px_items.map($f))";
@@ -267,12 +267,18 @@ fn a_map_for_gpus_is_compiled_twice() {
 }
 
 #[test]
-fn what_lies_on_engines_cannot_go_to_their_gpus_yet() {
-    for (cell, says) in [
-        ("%map --gpu |x| x over each part", "`part` lies in the engines' memory"),
-        ("%map --gpu |x| x * table[0] over xs", "`table` is a variable of the engines"),
-    ] {
-        let error = gpu_text_of(cell).unwrap_err().to_string();
-        assert!(error.contains(says), "{error}");
+fn what_lies_on_engines_goes_to_their_gpus() {
+    let cell = "%map --gpu --keep -o ys |x| x * table[0] * k over each part";
+    let texts = texts_of(cell).unwrap();
+    let engines = texts.engines.unwrap().text;
+    let steps = "px_items.on_gpu(::std::vec![px::map::gpu::value!($e0)]).map($f).keep_on_gpu()";
+    for text in [&engines, &texts.local.text] {
+        assert!(text.contains(steps), "{text}");
     }
+    assert!(engines.contains("let ys = ") && engines.contains("px::map::each_keep_on_gpu("), "{engines}");
+    let text = gpu_text_of(cell).unwrap();
+    let calls = "px_call.run(|($part,): (Vec<f64>,)| chorus_gpu::over!(&$part), \
+                 |($k0, $e0,): (f64, Vec<f64>,), px_items| px_items.map($f))";
+    assert!(text.text.contains(calls), "{}", text.text);
+    check_places(cell, &text, &["|x| x * table[0] * k", "part"]);
 }

@@ -12,9 +12,10 @@ fn results_are_the_gpus() {
     let (xs, k) = ((0..3000).collect::<Vec<i64>>(), 3i64);
     let constants = || OnGpu::new((&k,), vec![value!(k)]);
     // The function says something else, so that it shows who has called it.
-    let tripled = start!(over!(&xs), constants(), |(k,), px_items| px_items.on_gpu().map(|x: i64| x + k - k).collect());
+    let tripled =
+        start!(over!(&xs), constants(), |(k,), px_items| px_items.on_gpu(vec![]).map(|x: i64| x + k - k).collect());
     assert_eq!(tripled.get().unwrap(), xs.iter().map(|x| x * 3).collect::<Vec<_>>());
-    let sum = start!(over!(&xs), constants(), |(k,), px_items| px_items.on_gpu().map(|x: i64| x + k - k).sum());
+    let sum = start!(over!(&xs), constants(), |(k,), px_items| px_items.on_gpu(vec![]).map(|x: i64| x + k - k).sum());
     assert_eq!(sum.get().unwrap(), xs.iter().sum::<i64>() * 3);
 }
 
@@ -26,7 +27,7 @@ fn an_item_that_fails_is_called_here_and_says_why() {
         with(Setting { on_error, ..Setting::default() });
         let constants = OnGpu::new((&k,), vec![value!(k)]);
         start!(over!(&xs), constants, |(k,), px_items| px_items
-            .on_gpu()
+            .on_gpu(vec![])
             .map(|x: i64| {
                 assert!(x >= 0, "{x} is negative");
                 x * k
@@ -43,6 +44,6 @@ fn where_they_differ_it_is_an_error() {
     with(Setting::default());
     let (xs, k) = (vec![-1i64], 2i64);
     let constants = OnGpu::new((&k,), vec![value!(k)]);
-    let handle = start!(over!(&xs), constants, |(k,), px_items| px_items.on_gpu().map(|x: i64| x * k).collect());
+    let handle = start!(over!(&xs), constants, |(k,), px_items| px_items.on_gpu(vec![]).map(|x: i64| x * k).collect());
     assert!(handle.get().is_err());
 }

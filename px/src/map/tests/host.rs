@@ -2,7 +2,8 @@
 
 use crate::host::{GpuCall, Host, attach_in_test};
 use crate::link::{
-    Answer, Ask, Done, GpuAnswer, GpuServe, Layout, MapAsk, Message as _, OnError, Piece, Results, Serve, room_name,
+    Answer, Ask, Done, GpuAnswer, GpuAsk, GpuServe, GpuTimes, Layout, MapAsk, Message as _, OnError, Piece, Results,
+    Serve, room_name,
 };
 use crate::map::rooms::open;
 use crate::sys::file_in_memory;
@@ -102,19 +103,18 @@ static HOST: Host = Host {
 
 /// A GPU that multiplies numbers by a constant, and fails at those below 0.
 extern "C" fn gpu(call: &GpuCall, answered: extern "C" fn(*mut c_void, *const u8, usize), context: *mut c_void) {
-    assert_eq!((call.item_size, call.result_size, call.constants_bytes), (8, 8, 24));
-    // SAFETY: the constant stands behind its two lengths; items and results are as many numbers.
-    let (factor, items) = unsafe {
-        (
-            call.constants.add(16).cast::<i64>().read_unaligned(),
-            std::slice::from_raw_parts(call.items.cast::<i64>(), call.count),
-        )
-    };
-    let good = items.iter().take_while(|item| **item >= 0);
+    // SAFETY: px's bytes are there during the call.
+    let (ask, constants, items) = unsafe { (call.ask.get(), call.constants.get(), call.input.get()) };
+    let GpuAsk::Run { count, items: None, results: None } = GpuAsk::decode(ask).unwrap() else { panic!("{ask:?}") };
+    assert_eq!((items.len(), call.output_bytes, constants.len()), (count as usize * 8, count as usize * 8, 24));
+    // The constant stands behind its two lengths.
+    let number = |bytes: &[u8]| i64::from_le_bytes(bytes.try_into().unwrap());
+    let (factor, items) = (number(&constants[16..]), items.chunks(8).map(number));
+    let good = items.take_while(|item| *item >= 0);
     // SAFETY: there is room for as many results.
     let done =
-        good.enumerate().map(|(at, item)| unsafe { call.results.cast::<i64>().add(at).write(item * factor) }).count();
-    let answer = GpuAnswer::Done(done as u64).encode();
+        good.enumerate().map(|(at, item)| unsafe { call.output.cast::<i64>().add(at).write(item * factor) }).count();
+    let answer = GpuAnswer::Done { items: done as u64, times: GpuTimes::default() }.encode();
     answered(context, answer.as_ptr(), answer.len());
 }
 
