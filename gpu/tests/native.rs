@@ -4,7 +4,7 @@ mod common;
 
 use chorus_gpu::build::Compiler;
 use chorus_gpu::crates::Crates;
-use chorus_gpu::devices::{Device as _, Simulated, Work};
+use chorus_gpu::devices::{Device as _, Items, Results, Simulated, Work};
 use chorus_gpu::{math, native};
 use common::{Case, cache, can_compile, cargo, rustc};
 use libloading::{Library, Symbol};
@@ -25,8 +25,9 @@ fn a_processor_has_the_same_bits_and_stops_at_the_same_item() {
     let mut simulated = vec![0; bytes.len()];
     let mut device = Simulated::default();
     device.load(&case.build().ptx, &[]).unwrap();
-    let work = Work { items: &bytes, results: &mut simulated, count: items.len() as u64 };
-    let failing = device.run(work, &|| false).unwrap().unwrap();
+    let room = Results::Here(&mut simulated);
+    let work = Work { items: Items::Here(&bytes), results: room, count: items.len() as u64 };
+    let failing = device.run(work, &|| false).unwrap().failing.unwrap();
 
     let (target, libm) = (common::target(), math::library(&cargo(), cache(), None).unwrap());
     let compiler = Compiler { rustc: &rustc(), target: &target, crates: &libm };

@@ -158,6 +158,9 @@ impl Whole {
     }
 }
 
+/// What puts items that lie in one piece or two.
+pub type Put<'a, T> = &'a mut dyn FnMut(&[T], &[T]) -> Result<(), Error>;
+
 /// What can be in parts.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` isn't a row of values that could be in parts",
@@ -168,7 +171,7 @@ pub trait Parts {
     /// Of what type its items are.
     type Item: Wire;
     /// Calls `put` with them, in one piece or two.
-    fn with(&self, put: &mut dyn FnMut(&[Self::Item], &[Self::Item]) -> Result<(), Error>) -> Result<(), Error>;
+    fn with(&self, put: Put<'_, Self::Item>) -> Result<(), Error>;
 }
 
 impl<P: Pieces + ?Sized> Parts for P
@@ -176,7 +179,7 @@ where
     P::Item: Wire,
 {
     type Item = P::Item;
-    fn with(&self, put: &mut dyn FnMut(&[P::Item], &[P::Item]) -> Result<(), Error>) -> Result<(), Error> {
+    fn with(&self, put: Put<'_, P::Item>) -> Result<(), Error> {
         let (first, second) = self.pieces();
         put(first, second)
     }
@@ -184,7 +187,7 @@ where
 
 impl<T: Wire + Copy> Parts for GpuVec<T> {
     type Item = T;
-    fn with(&self, put: &mut dyn FnMut(&[T], &[T]) -> Result<(), Error>) -> Result<(), Error> {
+    fn with(&self, put: Put<'_, T>) -> Result<(), Error> {
         put(&self.to_vec()?, &[])
     }
 }

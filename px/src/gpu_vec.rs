@@ -110,9 +110,10 @@ impl Buffer {
     /// So many bytes, which may be anything.
     pub(crate) fn new(bytes: usize) -> Result<Buffer, Error> {
         match ask::<u8>(&GpuAsk::Keep(bytes as u64), Bytes::NONE, None)? {
-            // SAFETY: the host has opened the file for whoever asks, and knows it no longer.
             GpuAnswer::Kept(number, file) if file >= 0 => {
-                Ok(Buffer { number, _holder: unsafe { OwnedFd::from_raw_fd(file) } })
+                // SAFETY: the host has opened the file for whoever asks, and knows it no longer.
+                let _holder = unsafe { OwnedFd::from_raw_fd(file) };
+                Ok(Buffer { number, _holder })
             }
             _ => Err(Error::Damaged),
         }

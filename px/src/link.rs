@@ -214,6 +214,14 @@ pub struct GpuTimes {
     pub kernel: u64,
 }
 
+impl GpuTimes {
+    /// Of more.
+    pub fn add(&mut self, more: GpuTimes) {
+        self.transfer = self.transfer.saturating_add(more.transfer);
+        self.kernel = self.kernel.saturating_add(more.kernel);
+    }
+}
+
 /// How a variable is passed on; it is the `input` of a [`Serve`], whose rooms are so many for each variable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Passing {
@@ -274,6 +282,8 @@ pub struct Done {
     pub count: u64,
     /// What they took on the clock, in microseconds.
     pub micros: u64,
+    /// What a GPU spent of that.
+    pub gpu: GpuTimes,
     /// Where their results are.
     pub results: Results,
     /// Those that failed.
@@ -399,7 +409,14 @@ mod tests {
     fn messages_come_back_and_cut_ones_are_damaged() {
         let failed = vec![ItemFailure { item: 7, value: Some("-1.0".into()), message: "negative".into() }];
         let failed = Failures { first: failed, count: 1000 };
-        let done = |results| Done { first: 1, count: 2, micros: 3, results, failed: failed.clone() };
+        let done = |results| Done {
+            first: 1,
+            count: 2,
+            micros: 3,
+            gpu: GpuTimes { transfer: 4, kernel: 5 },
+            results,
+            failed: failed.clone(),
+        };
         survives(Ask::Next(vec![done(Results::InPlace), done(Results::Bytes(vec![1, 2])), done(Results::Room(3, 4))]));
         survives(Ask::Map(MapAsk {
             object: "o".into(),

@@ -33,6 +33,8 @@ pub struct MapView {
     engines: BTreeMap<EngineId, Engine>,
     /// How long the compiler was at work before.
     compiled: Option<Duration>,
+    /// How long GPUs were copying, and how long they ran the function.
+    gpu: [Duration; 2],
 }
 
 #[derive(Clone, Debug, Default)]
@@ -74,7 +76,15 @@ pub enum MapEnd<'a> {
 impl MapView {
     /// A map of so many items; `None` when each engine has its own.
     pub fn new(total: Option<u64>) -> MapView {
-        MapView { total, done: 0, failed: Vec::new(), failures: 0, engines: BTreeMap::new(), compiled: None }
+        MapView {
+            total,
+            done: 0,
+            failed: Vec::new(),
+            failures: 0,
+            engines: BTreeMap::new(),
+            compiled: None,
+            gpu: [Duration::ZERO; 2],
+        }
     }
 
     /// Has the last line tell how long the compiler was at work before, which isn't in its other times.
@@ -102,6 +112,13 @@ impl MapView {
             let new = items as f64 / seconds;
             let weight = (seconds / RECENT).min(1.0);
             engine.rate = Some(engine.rate.map_or(new, |rate| rate + weight * (new - rate)));
+        }
+    }
+
+    /// GPUs were copying for so many microseconds more, and ran the function for so many.
+    pub fn gpu(&mut self, transfer: u64, kernel: u64) {
+        for (sum, micros) in self.gpu.iter_mut().zip([transfer, kernel]) {
+            *sum = sum.saturating_add(Duration::from_micros(micros));
         }
     }
 
@@ -185,6 +202,10 @@ impl MapView {
         }
         if let Some(compiled) = self.compiled {
             text += &format!("; compiled in {}", measured(compiled));
+        }
+        if self.gpu != [Duration::ZERO; 2] {
+            let [transfer, kernel] = self.gpu.map(measured);
+            text += &format!("; GPU: {transfer} copying, {kernel} computing");
         }
         if self.failures > 0 {
             let all = self.failed.iter().map(|item| item.to_string()).collect::<Vec<_>>().join(", ");
@@ -410,6 +431,11 @@ mod tests {
         assert_eq!(all(&view, 520, MapEnd::Done), "10,000,000 items on 4 engines in 520 ms (19.2 M/s)");
         let told = all(&view.clone().compiled_in(Duration::from_millis(310)), 520, MapEnd::Done);
         assert_eq!(told, "10,000,000 items on 4 engines in 520 ms (19.2 M/s); compiled in 310 ms");
+        let mut by_gpus = view.clone().compiled_in(Duration::from_millis(310));
+        by_gpus.gpu(2_000, 40_000);
+        by_gpus.gpu(1_000, 40_000);
+        let told = all(&by_gpus, 520, MapEnd::Done);
+        assert!(told.ends_with("; compiled in 310 ms; GPU: 3.00 ms copying, 80.0 ms computing"), "{told}");
         view.done(EngineId(0), 0, 0, &[90, 17, 4], 3);
         insta::assert_snapshot!(all(&view, 520, MapEnd::Done), @"10,000,000 items on 4 engines in 520 ms (19.2 M/s); 3 failed: items 4, 17, 90");
         let half = halfway(Some(10_000));

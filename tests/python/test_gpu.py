@@ -3,6 +3,7 @@ processes for GPUs interpret that code."""
 
 import math
 import os
+import re
 import subprocess
 from contextlib import contextmanager
 
@@ -59,6 +60,7 @@ def test_results_are_the_cpus(simulated):
         function = "|x| root(x as f64 / 40.0) * k + table[x % 3] as f64 over 0..3000usize"
         on_gpu = simulated.run(f"%map --gpu {ends} -o on_gpu {function}").ok()
         assert "3,000 items on 2 engines" in on_gpu.text, on_gpu.text
+        assert re.search(r"; compiled in .*; GPU: .* copying, .* computing", on_gpu.text), on_gpu.text
         simulated.run(f"%map {ends} -o on_cpu {function}").ok()
         assert simulated.run("on_gpu == on_cpu").ok().text.strip() == "true", ends
 

@@ -17,6 +17,7 @@ use chorus_magics::{
 use chorus_protocol::{EngineId, Outcome};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 /// The map that was started last, to be compiled again for what it has done.
 #[derive(Clone)]
@@ -51,14 +52,18 @@ impl Executor {
         self.maps += 1;
         let (mine, theirs) = self.variables(&targets).await?;
         let mut map = map;
+        let spending = Spending::begin();
         let gpu = self.for_gpus(&mut map, &mut targets, (&mine, &theirs), &cluster, request).await?;
+        let spent = spending.end();
+        self.spent.add(spent);
         let map = map;
         let texts = |passing| {
             let texts = map_texts(&map, &request.code, passing, &mine, &theirs);
             texts.map_err(Failure::from)
         };
         let ran_at_all = |ran: &Done| ran.as_ref().err().is_none_or(|failure| !failure.is_compile_error());
-        let (gpu, mut passing) = gpu.map_or((None, Passing::Value), |(gpu, passing)| (Some(gpu), passing));
+        let (gpu, mut passing) =
+            gpu.map_or((None, Passing::Value), |(gpu, passing)| (Some((gpu, spent.compiled())), passing));
         let first = texts(passing)?;
         let may_borrow = first.may_borrow && gpu.is_none();
         let (mut ran, mut job) = self.run_map(&map, first, gpu, &targets, request).await;
@@ -119,12 +124,13 @@ impl Executor {
         Ok(Next::Continue)
     }
 
-    /// Compiles what a map has become, and has the notebook's cell begin it.
+    /// Compiles what a map has become, and has the notebook's cell begin it. Of what GPUs run of it, which is compiled,
+    /// `gpu` says how long that took.
     async fn run_map(
         &mut self,
         map: &Map<'_>,
         texts: MapTexts,
-        gpu: Option<Arc<OnGpus>>,
+        gpu: Option<(Arc<OnGpus>, Duration)>,
         targets: &[EngineId],
         request: &Request,
     ) -> (Done, Option<Arc<Job>>) {
@@ -139,8 +145,9 @@ impl Executor {
         };
         let spent = spending.end();
         self.spent.add(spent);
+        let (gpu, for_gpu) = gpu.unzip();
         let mut plan = self.plan(MapOptions { gpu, ..options(map) }, half.clone(), request);
-        plan.compiled = spent.compiled();
+        plan.compiled = spent.compiled() + for_gpu.unwrap_or_default();
         let ran = self.rust_by_plan(plan, &local.text, local.first_line, Some(&local), request).await;
         if let Some(half) = half {
             self.forget_unused(&half, targets.to_vec()).await;

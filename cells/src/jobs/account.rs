@@ -2,7 +2,7 @@
 
 use chorus_protocol::{EngineId, Report, Took};
 use chorus_render::MapView;
-use px::link::{Damaged, Done, Failures, ItemFailure, Message, Results};
+use px::link::{Damaged, Done, Failures, GpuTimes, ItemFailure, Message, Results};
 use std::time::Duration;
 
 /// See the module.
@@ -35,6 +35,7 @@ impl Account {
             }
             let failed: Vec<u64> = done.failed.first.iter().map(|failure| failure.item).collect();
             self.view.done(engine, done.count, done.micros, &failed, done.failed.count);
+            self.view.gpu(done.gpu.transfer, done.gpu.kernel);
             first = first.or_else(|| done.failed.first.first().cloned());
             // Of what stands side by side in a room, only the ends matter.
             if let Some((_, last)) = self.done.last_mut()
@@ -44,6 +45,7 @@ impl Account {
             {
                 last.count += done.count;
                 last.micros += done.micros;
+                last.gpu.add(done.gpu);
                 last.failed.append(std::mem::take(&mut done.failed));
             } else {
                 self.done.push((engine, done));
@@ -62,7 +64,7 @@ impl Account {
         let items: Vec<u64> = failed.first.iter().map(|failure| failure.item).collect();
         self.view.given_up(&items, count);
         // No engine's.
-        let done = Done { first, count, micros: 0, results: Results::Nothing, failed };
+        let done = Done { first, count, micros: 0, gpu: GpuTimes::default(), results: Results::Nothing, failed };
         self.done.push((EngineId(0), done));
     }
 
@@ -105,7 +107,7 @@ mod tests {
         let mut failures = Failures::default();
         failed.into_iter().for_each(|item| failures.push(failure(item)));
         let failed = failures;
-        let done = Done { first, count: 10, micros: 5, results, failed };
+        let done = Done { first, count: 10, micros: 5, gpu: GpuTimes::default(), results, failed };
         Report { first, count: 10, micros: 5, failed: done.failed.count, body: done.encode().into() }
     }
 

@@ -114,7 +114,7 @@ fn report(done: &Done) -> Report {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use px::link::{Failures, Results};
+    use px::link::{Failures, GpuTimes, Results};
 
     const SESSION: SessionId = SessionId(1);
     const MAP: MapId = MapId(5);
@@ -158,8 +158,14 @@ mod tests {
     #[test]
     fn what_is_done_is_reported() {
         let mut seat = serving();
-        let done =
-            Done { first: 3, count: 4, micros: 5, results: Results::Bytes(vec![1]), failed: Failures::default() };
+        let done = Done {
+            first: 3,
+            count: 4,
+            micros: 5,
+            gpu: GpuTimes::default(),
+            results: Results::Bytes(vec![1]),
+            failed: Failures::default(),
+        };
         let report = Report { first: 3, count: 4, micros: 5, failed: 0, body: done.encode().into() };
         let told = next(&mut seat, 1, vec![done]).tell;
         assert_eq!(told, Some(FromEngine::MapReady { session: SESSION, map: MAP, reports: vec![report] }));

@@ -81,7 +81,9 @@ fn other(answer: FromGpu) -> io::Result<GpuAnswer> {
     match answer {
         FromGpu::Memory { wanted, free } => Ok(GpuAnswer::Memory { wanted, free }),
         FromGpu::Failed(why) => Ok(GpuAnswer::Failed(why)),
-        FromGpu::Loaded | FromGpu::Done { .. } | FromGpu::Kept(_) | FromGpu::About(_) => Err(io::ErrorKind::InvalidData.into()),
+        FromGpu::Loaded | FromGpu::Done { .. } | FromGpu::Kept(_) | FromGpu::About(_) => {
+            Err(io::ErrorKind::InvalidData.into())
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 
 use chorus_gpu::build::{self, Built, Compiler, Failed};
 use chorus_gpu::crates::Crates;
-use chorus_gpu::devices::{Constant, Device as _, Simulated, Work};
+use chorus_gpu::devices::{Constant, Device as _, Items, Results, Simulated, Value, Work};
 use chorus_gpu::math;
 use chorus_gpu::source::{Crate, Definition};
 use chorus_gpu::toolchain::{self, Target};
@@ -113,7 +113,7 @@ impl Case<'_> {
 
 /// The bytes of a value, as a constant.
 pub fn constant<T: Copy>(values: &[T]) -> Constant {
-    Constant { elements: values.len() as u64, bytes: bytes(values) }
+    Constant { elements: values.len() as u64, value: Value::Bytes(bytes(values)) }
 }
 
 fn bytes<T: Copy>(values: &[T]) -> Vec<u8> {
@@ -140,10 +140,12 @@ pub fn check<T: Copy, R: Copy + std::fmt::Debug>(
     let mut device = Simulated::default();
     let constants: Vec<Constant> = case.constants.iter().map(|(.., constant)| constant.clone()).collect();
     device.load(&built.ptx, &constants).unwrap_or_else(|error| panic!("`{}`: {error}", case.function));
-    let work = Work { items: &bytes(items), results: &mut results, count: items.len() as u64 };
-    let failing = device.run(work, &|| false).unwrap_or_else(|error| panic!("`{}`: {error}", case.function));
+    let items_here = bytes(items);
+    let work =
+        Work { items: Items::Here(&items_here), results: Results::Here(&mut results), count: items.len() as u64 };
+    let ran = device.run(work, &|| false).unwrap_or_else(|error| panic!("`{}`: {error}", case.function));
     let first = expected.iter().position(|result| result.is_err()).map(|first| first as u64);
-    assert_eq!(failing, first, "`{}`: the first item that fails", case.function);
+    assert_eq!(ran.failing, first, "`{}`: the first item that fails", case.function);
     for (at, (result, bytes)) in expected.iter().zip(results.chunks_exact(size_of::<R>().max(1))).enumerate() {
         let Ok(result) = result else { break };
         let mut got = MaybeUninit::<R>::uninit();

@@ -451,6 +451,7 @@ impl Message for Piece {
 impl Message for Done {
     fn write(&self, to: &mut Vec<u8>) {
         [self.first, self.count, self.micros].iter().for_each(|number| number.write(to));
+        self.gpu.write(to);
         match &self.results {
             Results::InPlace => 0u8.write(to),
             Results::Bytes(bytes) => {
@@ -472,6 +473,7 @@ impl Message for Done {
             first: u64::read(from)?,
             count: u64::read(from)?,
             micros: u64::read(from)?,
+            gpu: GpuTimes::read(from)?,
             results: match u8::read(from)? {
                 0 => Results::InPlace,
                 1 => Results::Bytes(read_bytes(from)?.to_vec()),

@@ -7,7 +7,7 @@ use super::error::Error;
 use super::output::{Batch, Form, LIMIT, Output, Place, Sending, lock};
 use super::report::Reports;
 use crate::host::{catch, parallel};
-use crate::link::{Done, Failures, ItemFailure, OnError, Piece, Serve};
+use crate::link::{Done, Failures, GpuTimes, ItemFailure, OnError, Piece, Serve};
 use crate::sys::end_process;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,12 +27,14 @@ pub(crate) struct Server {
     pub(crate) own: Option<Piece>,
     /// Variables of this engine that a function on a GPU uses, as GPUs take them.
     pub(crate) values: OnceLock<Vec<u8>>,
+    /// What a GPU spent its time on since the last report.
+    pub(crate) gpu: Mutex<GpuTimes>,
 }
 
 impl Server {
     pub(crate) fn new(settings: Serve, own: Option<Piece>) -> Server {
         let place = Place::new(settings.rooms.last().cloned());
-        Server { settings, place, own, values: OnceLock::new() }
+        Server { settings, place, own, values: OnceLock::new(), gpu: Mutex::default() }
     }
 
     /// Works at what there is, and sends the results, each of which needs so many bytes in memory. `plain` results, which
@@ -246,7 +248,8 @@ impl Run<'_> {
     fn flush(&self, state: &mut State) -> Result<(), Error> {
         if let Some(Current { batch, first, count, micros, failed }) = state.current.take() {
             let results = self.output.finish(batch, &self.server.place)?;
-            state.reports.push(Done { first, count, micros, results, failed });
+            let gpu = std::mem::take(&mut *lock(&self.server.gpu));
+            state.reports.push(Done { first, count, micros, gpu, results, failed });
         }
         Ok(())
     }
@@ -339,7 +342,14 @@ impl Run<'_> {
         let results = self.output.finish(batch, &self.server.place);
         let reported = self.flush(&mut state).and(results).map(|results| {
             let failed = ItemFailure { item, value: self.text(item - base), message }.into();
-            state.reports.push(Done { first: item, count: 1, micros: limit.as_micros() as u64, results, failed });
+            state.reports.push(Done {
+                first: item,
+                count: 1,
+                micros: limit.as_micros() as u64,
+                gpu: GpuTimes::default(),
+                results,
+                failed,
+            });
             state.reports.leave();
         });
         if let Err(error) = reported {

@@ -4,6 +4,7 @@
 use super::constants::Constants;
 use super::engine::Server;
 use super::error::Error;
+use super::output::lock;
 use super::rooms::{Bytes, Writer};
 use crate::gpu_vec::{AT_ONCE, GpuVec, no_memory};
 use crate::host::{self, GpuCall, gpu};
@@ -215,8 +216,13 @@ pub(crate) fn run<T, R>(server: &Server, items: From<'_, T>, mut results: To<'_,
             output_bytes: size_of_val(output),
         };
         match gpu(&call).map_err(Error::Failed)? {
-            GpuAnswer::Done { items, .. } if items == now => done += now,
-            GpuAnswer::Done { items, .. } => return Ok(done + items.min(now)),
+            GpuAnswer::Done { items, times } => {
+                lock(&server.gpu).add(times);
+                done += items.min(now);
+                if items < now {
+                    return Ok(done);
+                }
+            }
             GpuAnswer::Memory { .. } if now > FEWEST as u64 && travelling > 0 => most = now / 2,
             GpuAnswer::Memory { wanted, free } => return Err(no_memory(wanted, free)),
             _ => return Err(Error::Damaged),

@@ -22,6 +22,7 @@ impl Reports {
         {
             last.count += done.count;
             last.micros += done.micros;
+            last.gpu.add(done.gpu);
             last.failed.append(done.failed);
             return;
         }
