@@ -11,7 +11,13 @@ use std::path::Path;
 use std::process::Command;
 
 /// The text of the module `chorus_gpu`, which each device crate has; see there for what else it has.
-pub const PRELUDE: &str = concat!(include_str!("device/prelude.rs"), include_str!("device/only_types.rs"));
+pub const PRELUDE: &str = concat!(
+    include_str!("device/prelude.rs"),
+    include_str!("device/floats.rs"),
+    include_str!("device/data.rs"),
+    include_str!("device/call.rs"),
+    include_str!("device/only_types.rs"),
+);
 
 /// Why there is no module.
 #[derive(Debug, thiserror::Error)]

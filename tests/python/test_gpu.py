@@ -68,6 +68,7 @@ def test_results_are_the_cpus(simulated):
 def test_what_a_closure_may_be(simulated):
     for line, results in [
         ("%map --gpu |x, y| x * y over [1i64, 2], [3i64, 4]", "[3, 8]"),
+        ("%map --gpu |a, b, c, d| a * b + c - d over [1i64, 2], [3i64, 4], 5.., [7i64, 1]", "[1, 13]"),
         ("%map --gpu |x| *x + 1 over [1u8, 2]", "[2, 3]"),
         ("%map --gpu it * it over 0..4", "[0, 1, 4, 9]"),
         ("%map --gpu root over [4.0, 9.5]", "[2.0, 3.0]"),

@@ -27,7 +27,7 @@ pub type Types = BTreeMap<String, String>;
 
 /// The most sources, and the most variables of the engines and of the notebook that a map uses: px has functions for so
 /// many.
-const SOURCES: usize = 3;
+const SOURCES: usize = 4;
 const ENGINE_VARIABLES: usize = 6;
 const CONSTANTS: usize = 12;
 
@@ -70,7 +70,7 @@ pub fn map_texts(
     let plan = Plan::make(map, cell, passing, local, engines)?;
     Ok(MapTexts {
         may_borrow: plan.passing == Passing::Value
-            && matches!(plan.function, Function::By("map" | "map2" | "map3") | Function::It | Function::Block),
+            && matches!(plan.function, Function::By("map" | "map2" | "map3" | "map4") | Function::It | Function::Block),
         local: plan.local(map.options.block.then_some("wait")),
         engines: plan.needs_engines().then(|| plan.engines()),
         constants: plan.constants.clone(),
@@ -154,9 +154,9 @@ impl<'a> Plan<'a> {
             }
             Data::Each(_) => &[],
         };
-        if let Some(fourth) = sources.get(SOURCES) {
+        if let Some(next) = sources.get(SOURCES) {
             let message = format!("at most {SOURCES} sources can be mapped together");
-            return Err(MagicError::at(*fourth, cell, message).with_help("`over a.iter().zip(&b)` makes one of two"));
+            return Err(MagicError::at(*next, cell, message).with_help("`over a.iter().zip(&b)` makes one of two"));
         }
         let function = function(map, &body, sources.len().max(1), passing, cell)?;
         let (mut borrowed, mut named) = (Vec::new(), BTreeSet::new());
@@ -531,12 +531,12 @@ fn function(
     }
     match body.shape {
         Shape::Closure(Parameters { count, typed, borrowed }) => match (count, sources) {
-            (1, _) | (2, 2) | (3, 3) => {
+            (1, _) | (2, 2) | (3, 3) | (4, 4) => {
                 let ways = match (typed && borrowed, borrowed || passing == Passing::Reference) {
                     // The types say all there is to know.
-                    (true, _) => ["call", "call2", "call3"],
-                    (false, true) => ["map_ref", "map2_ref", "map3_ref"],
-                    (false, false) => ["map", "map2", "map3"],
+                    (true, _) => ["call", "call2", "call3", "call4"],
+                    (false, true) => ["map_ref", "map2_ref", "map3_ref", "map4_ref"],
+                    (false, false) => ["map", "map2", "map3", "map4"],
                 };
                 Ok(Function::By(ways[count - 1]))
             }
@@ -552,7 +552,8 @@ fn function(
         Shape::Path if !uses_it => Ok(Function::By(match sources {
             1 => "call",
             2 => "call2",
-            _ => "call3",
+            3 => "call3",
+            _ => "call4",
         })),
         Shape::Broken => {
             let help = "write a closure such as `|x| x * x`, the path of a function, or code that uses `it`";

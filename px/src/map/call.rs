@@ -49,6 +49,19 @@ pub trait Call3<A, B, C, How>: Sync {
     fn call(&self, a: A, b: B, c: C) -> Self::Output;
 }
 
+/// A function of four parameters.
+#[diagnostic::on_unimplemented(
+    message = "this function's parameters don't fit the items, which are `{A}`, `{B}`, `{C}` and `{D}`",
+    label = "it should take them, or references to them",
+    note = "a closure can adapt it, such as `|x| function(x as u64)`"
+)]
+pub trait Call4<A, B, C, D, How>: Sync {
+    /// What it returns.
+    type Output;
+    /// Calls it.
+    fn call(&self, a: A, b: B, c: C, d: D) -> Self::Output;
+}
+
 macro_rules! calls {
     // Each parameter: its name, its type, how, and the type and the value that the function gets.
     (@ $trait:ident [$($generics:ident)*] [$($name:ident $type:ident $how:ident [$($bound:tt)*] $given:ty, $value:expr;)*]) => {
@@ -78,3 +91,4 @@ macro_rules! calls {
 calls!(Call [A] [] a A);
 calls!(Call2 [A B] [] a A b B);
 calls!(Call3 [A B C] [] a A b B c C);
+calls!(Call4 [A B C D] [] a A b B c C d D);

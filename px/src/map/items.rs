@@ -1,7 +1,7 @@
 //! What `%map` writes for a user: `px_items.map(FUNCTION).filter(PREDICATE).sum()`. On an engine, the last call is what
 //! works at the items. In the notebook, where the same is called, it makes one result of what the engines have done.
 
-use super::call::{Call, Call2, Call3};
+use super::call::{Call, Call2, Call3, Call4};
 use super::engine::{Server, Work};
 use super::error::Error;
 use super::fold::{CountFold, Fold, MeanFold, Number, ReduceFold, SumFold, larger, ordered, smaller};
@@ -115,56 +115,12 @@ impl<'a, S: Source, W> Items<'a, S, W> {
         Mapped { items: self, function, filter: Every, result: PhantomData }
     }
 
-    /// A function of two parameters, for two zipped sources.
-    pub fn map2<A, B, R>(
-        self,
-        function: impl Fn(A, B) -> R + Sync,
-    ) -> Mapped<'a, S, R, impl Fn(S::Item) -> R + Sync, Every, W>
-    where
-        S: Source<Item = (A, B)>,
-    {
-        self.map(move |(a, b)| function(a, b))
-    }
-
-    /// A function of three parameters, for three zipped sources.
-    pub fn map3<A, B, C, R>(
-        self,
-        function: impl Fn(A, B, C) -> R + Sync,
-    ) -> Mapped<'a, S, R, impl Fn(S::Item) -> R + Sync, Every, W>
-    where
-        S: Source<Item = (A, B, C)>,
-    {
-        self.map(move |(a, b, c)| function(a, b, c))
-    }
-
     /// A function of references: `|x| *x + 1`, `|&x| x + 1`.
     pub fn map_ref<R>(
         self,
         function: impl Fn(&S::Item) -> R + Sync,
     ) -> Mapped<'a, S, R, impl Fn(S::Item) -> R + Sync, Every, W> {
         self.map(move |item| function(&item))
-    }
-
-    /// As [`Items::map_ref`], for two zipped sources.
-    pub fn map2_ref<A, B, R>(
-        self,
-        function: impl Fn(&A, &B) -> R + Sync,
-    ) -> Mapped<'a, S, R, impl Fn(S::Item) -> R + Sync, Every, W>
-    where
-        S: Source<Item = (A, B)>,
-    {
-        self.map(move |(a, b)| function(&a, &b))
-    }
-
-    /// As [`Items::map_ref`], for three zipped sources.
-    pub fn map3_ref<A, B, C, R>(
-        self,
-        function: impl Fn(&A, &B, &C) -> R + Sync,
-    ) -> Mapped<'a, S, R, impl Fn(S::Item) -> R + Sync, Every, W>
-    where
-        S: Source<Item = (A, B, C)>,
-    {
-        self.map(move |(a, b, c)| function(&a, &b, &c))
     }
 
     /// A function by its path, or a closure whose parameter has a type: it may take references.
@@ -174,29 +130,52 @@ impl<'a, S: Source, W> Items<'a, S, W> {
     ) -> Mapped<'a, S, F::Output, impl Fn(S::Item) -> F::Output + Sync, Every, W> {
         self.map(move |item| function.call(item))
     }
-
-    /// As [`Items::call`], for two zipped sources.
-    pub fn call2<A, B, How, F: Call2<A, B, How>>(
-        self,
-        function: F,
-    ) -> Mapped<'a, S, F::Output, impl Fn(S::Item) -> F::Output + Sync, Every, W>
-    where
-        S: Source<Item = (A, B)>,
-    {
-        self.map(move |(a, b)| function.call(a, b))
-    }
-
-    /// As [`Items::call`], for three zipped sources.
-    pub fn call3<A, B, C, How, F: Call3<A, B, C, How>>(
-        self,
-        function: F,
-    ) -> Mapped<'a, S, F::Output, impl Fn(S::Item) -> F::Output + Sync, Every, W>
-    where
-        S: Source<Item = (A, B, C)>,
-    {
-        self.map(move |(a, b, c)| function.call(a, b, c))
-    }
 }
+
+/// What there is for one source, for several that are zipped.
+macro_rules! of_zipped {
+    ($map:ident $map_ref:ident $call:ident $trait:ident: $($item:ident $name:ident),*) => {
+        #[allow(clippy::type_complexity)] // An `impl Fn` can't be in a type of its own.
+        impl<'a, S: Source, W> Items<'a, S, W> {
+            /// A function of as many parameters as there are zipped sources.
+            pub fn $map<$($item,)* R>(
+                self,
+                function: impl Fn($($item),*) -> R + Sync,
+            ) -> Mapped<'a, S, R, impl Fn(S::Item) -> R + Sync, Every, W>
+            where
+                S: Source<Item = ($($item,)*)>,
+            {
+                self.map(move |($($name,)*)| function($($name),*))
+            }
+
+            /// As [`Items::map_ref`], for as many zipped sources.
+            pub fn $map_ref<$($item,)* R>(
+                self,
+                function: impl Fn($(&$item),*) -> R + Sync,
+            ) -> Mapped<'a, S, R, impl Fn(S::Item) -> R + Sync, Every, W>
+            where
+                S: Source<Item = ($($item,)*)>,
+            {
+                self.map(move |($($name,)*)| function($(&$name),*))
+            }
+
+            /// As [`Items::call`], for as many zipped sources.
+            pub fn $call<$($item,)* How, F: $trait<$($item,)* How>>(
+                self,
+                function: F,
+            ) -> Mapped<'a, S, F::Output, impl Fn(S::Item) -> F::Output + Sync, Every, W>
+            where
+                S: Source<Item = ($($item,)*)>,
+            {
+                self.map(move |($($name,)*)| function.call($($name),*))
+            }
+        }
+    };
+}
+
+of_zipped!(map2 map2_ref call2 Call2: A a, B b);
+of_zipped!(map3 map3_ref call3 Call3: A a, B b, C c);
+of_zipped!(map4 map4_ref call4 Call4: A a, B b, C c, D d);
 
 impl<'a, S: Source, R, F: Fn(S::Item) -> R + Sync, W> Mapped<'a, S, R, F, Every, W> {
     /// Results of which `wanted` says no are left out.

@@ -49,7 +49,7 @@ pub use kept::{KeepOnGpu, MineOnGpu};
 pub use merge::{Collect, CollectErrors, Count, Ended, Keep, Kind, Largest, Mean, Outcome, Reduce, Smallest, Sum};
 pub use own::{Here, Mine, OnEngine, Part, mine};
 pub use shown::{Shown, show};
-pub use source::{Describe, Over, Source, unread, zip2, zip3};
+pub use source::{Describe, Over, Source, unread, zip2, zip3, zip4};
 
 use crate::gpu_vec::GpuVec;
 use crate::host::{argument, catch};

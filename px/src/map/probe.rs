@@ -37,6 +37,9 @@ macro_rules! over {
     ($a:expr, $b:expr, $c:expr $(,)?) => {
         $crate::map::zip3($crate::over!($a), $crate::over!($b), $crate::over!($c))
     };
+    ($a:expr, $b:expr, $c:expr, $d:expr $(,)?) => {
+        $crate::map::zip4($crate::over!($a), $crate::over!($b), $crate::over!($c), $crate::over!($d))
+    };
 }
 
 /// Stands for a type.

@@ -272,6 +272,7 @@ macro_rules! zipped {
 
 zipped!(A ReadA 0, B ReadB 1);
 zipped!(A ReadA 0, B ReadB 1, C ReadC 2);
+zipped!(A ReadA 0, B ReadB 1, C ReadC 2, D ReadD 3);
 
 /// Data that is ready to be mapped: what [`crate::over`] makes.
 pub struct Over<S> {
@@ -374,6 +375,11 @@ pub fn zip2<A, B>(a: Over<A>, b: Over<B>) -> Over<(A, B)> {
 /// Three to be mapped together.
 pub fn zip3<A, B, C>(a: Over<A>, b: Over<B>, c: Over<C>) -> Over<(A, B, C)> {
     Over { data: Data::zip(Data::zip(a.data, b.data), c.data), source: PhantomData }
+}
+
+/// Four to be mapped together.
+pub fn zip4<A, B, C, D>(a: Over<A>, b: Over<B>, c: Over<C>, d: Over<D>) -> Over<(A, B, C, D)> {
+    Over { data: Data::zip(Data::zip(Data::zip(a.data, b.data), c.data), d.data), source: PhantomData }
 }
 
 /// Writes a [`Column`].

@@ -214,11 +214,11 @@ fn what_makes_no_map_is_said() {
       |                  ^^^^^^^
     `%scatter xs as nothing` would give them one, with the parts of `xs`
     ");
-    insta::assert_snapshot!(error("%map f over xs, xs, xs, xs"), @r"
-    at most 3 sources can be mapped together
-     --> cell line 1:25
-    1 | %map f over xs, xs, xs, xs
-      |                         ^^
+    insta::assert_snapshot!(error("%map f over xs, xs, xs, xs, xs"), @r"
+    at most 4 sources can be mapped together
+     --> cell line 1:29
+    1 | %map f over xs, xs, xs, xs, xs
+      |                             ^^
     `over a.iter().zip(&b)` makes one of two
     ");
     insta::assert_snapshot!(error("%%map over xs\n\n"), @r"

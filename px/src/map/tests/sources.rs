@@ -98,6 +98,10 @@ fn zipped_data_must_be_equally_long() {
     let three =
         start!(crate::over!(&xs, 5.., &ys), (), |(), px_items| px_items.map3(|x, n: u8, y| (y.len(), x, n)).collect());
     assert_eq!(three.wait(), [(1, 1.0, 5), (1, 2.0, 6)]);
+    let four = start!(crate::over!(&xs, 5.., &ys, [7, 8]), (), |(), px_items| {
+        px_items.map4(|x, n: u8, y, m| (y.len(), x, n, m)).collect()
+    });
+    assert_eq!(four.wait(), [(1, 1.0, 5, 7), (1, 2.0, 6, 8)]);
     let pairs =
         start!(crate::over!(&xs, 0..2), (), |(), px_items| px_items.map(|(x, n): (f32, u64)| x as u64 + n).sum());
     assert_eq!(pairs.wait(), 4);
@@ -123,6 +127,10 @@ fn two(text: &str, x: f64) -> f64 {
     text.len() as f64 + x
 }
 #[allow(clippy::ptr_arg)]
+fn four(text: &String, x: &f64, n: u8, by: f64) -> f64 {
+    three(text, x, n) * by
+}
+
 fn three(text: &String, x: &f64, n: u8) -> f64 {
     text.len() as f64 + x + f64::from(n)
 }
@@ -155,6 +163,7 @@ fn functions_take_values_or_references() {
     gives!(crate::over!(&lists), call Vec::len, [2, 0]);
     gives!(crate::over!(&words, &xs), call2 two, [2.0, 6.0]);
     gives!(crate::over!(&words, &xs, 1..3), call3 three, [3.0, 8.0]);
+    gives!(crate::over!(&words, &xs, 1..3, [0.5, 0.25]), call4 four, [1.5, 2.0]);
     gives!(crate::over!(&xs, &xs), call2 f64::powf, [1.0, 256.0]);
     gives!(crate::over!(&xs, &xs), call2 f64::max, [1.0, 4.0]);
 }
