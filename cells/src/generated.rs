@@ -21,6 +21,11 @@ pub fn to_users_lines(text: &Text, failure: Failure, cell: &str) -> Failure {
         errors.retain(|error| !is_ambiguous(error));
     }
     for error in &mut errors {
+        if let Some(type_name) = unfit(error).map(str::to_owned) {
+            error.code = Some("E0277".to_owned());
+            error.message = format!("`{type_name}` can't travel between the notebook and its engines");
+            error.notes = vec![TRAVELS.to_owned()];
+        }
         let (users, generated): (Vec<Span>, Vec<Span>) = std::mem::take(&mut error.spans)
             .into_iter()
             .partition(|span| span.cell.is_some() || users.contains(&span.line));
@@ -55,6 +60,18 @@ pub fn to_users_lines(text: &Text, failure: Failure, cell: &str) -> Failure {
     });
     Failure::Errors(errors)
 }
+
+/// What lets a type travel.
+const TRAVELS: &str = "help: for a type of your own, add `:dep serde = { version = \"1\", features = [\"derive\"] }` and derive \
+                       `serde::Serialize, serde::Deserialize`; another crate's type may need that crate's feature `serde`";
+
+/// The type of items that can't travel, if this is about such. rustc finds no method for them before it gets to the reason.
+fn unfit(error: &Diagnostic) -> Option<&str> {
+    let said = error.spans.iter().map(|span| &span.label).chain(&error.notes);
+    let bounds = said.filter(|_| error.code.as_deref() == Some("E0599")).flat_map(|text| text.split('`'));
+    bounds.into_iter().find_map(|bound| bound.strip_suffix(": Wire"))
+}
+
 fn is_ambiguous(error: &Diagnostic) -> bool {
     error.code.as_deref() == Some("E0034")
 }
@@ -108,5 +125,12 @@ mod tests {
         let errors = users_lines(vec![generated(), here, error(vec![]), Diagnostic::error("the disk is full")]);
         assert_eq!(shown(&errors), [vec![at(2, 17, "here")], vec![]]);
         assert_eq!(users_lines(vec![ambiguous()]).len(), 1, "one that is alone is told");
+        // Items that can't travel have none of px's methods.
+        let mut unfit = error(vec![span(1, 3, true, ""), span(1, 9, false, "doesn't satisfy `P: Wire`")]);
+        unfit.code = Some("E0599".into());
+        let errors = users_lines(vec![unfit.clone()]);
+        assert_eq!(errors[0].message, "`P` can't travel between the notebook and its engines");
+        unfit.spans.truncate(1);
+        assert_eq!(users_lines(vec![unfit])[0].message, "no");
     }
 }

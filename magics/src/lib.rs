@@ -51,3 +51,20 @@ pub struct Code<'a> {
     /// The 1-based column, in characters, at which it begins.
     pub column: usize,
 }
+
+impl<'a> Code<'a> {
+    /// Where this word is first.
+    fn word(&self, word: &str) -> Option<Code<'a>> {
+        let is_part = |c: char| c.is_alphanumeric() || c == '_';
+        let (at, _) = self.text.match_indices(word).find(|(at, _)| {
+            let (before, after) = (&self.text[..*at], &self.text[at + word.len()..]);
+            !before.ends_with(is_part) && !after.starts_with(is_part)
+        })?;
+        let (before, text) = (&self.text[..at], &self.text[at..at + word.len()]);
+        let column = match before.rsplit_once('\n') {
+            Some((_, last)) => 1 + last.chars().count(),
+            None => self.column + before.chars().count(),
+        };
+        Some(Code { text, line: self.line + before.matches('\n').count(), column })
+    }
+}

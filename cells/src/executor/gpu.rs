@@ -23,6 +23,7 @@ use workshop::{By, Order, Why};
 const HELP: &str = "help: a function for a GPU has numbers, arrays, slices and the notebook's `Copy` types; there is no \
                     allocation, no output and no file. `--gpu=auto` has the processors run what a GPU can't; nothing was run";
 
+const NOTHING: &str = "this was found when the function was compiled for a GPU; nothing was run";
 const WIDE: &str = "on a GPU, floats can't become integers of 128 bits, or come of them";
 const NO_GPU: &str = "no engine of this map has a GPU";
 const NONE: &str = "no engine of this map has a GPU: an engine looks for NVIDIA's driver, libcuda.so.1, where the system has \
@@ -194,14 +195,26 @@ fn diagnostic(value: &Value, source: &Crate, text: &Text, cell: &str) -> Option<
     }
     let is_useful = |child: &&Value| {
         let said = child["message"].as_str().unwrap_or_default();
-        !said.starts_with("the following other types") && !said.starts_with("required by a bound in")
+        let of_ours = [
+            "the following other types",
+            "required by a bound in",
+            "consider importing",
+            "have you added the `#[macro",
+        ];
+        !of_ours.iter().any(|start| said.starts_with(start))
     };
     let added = value["children"].as_array().into_iter().flatten().filter(is_useful);
     error.notes.extend(
         added.filter_map(|child| Some(format!("{}: {}", child["level"].as_str()?, child["message"].as_str()?))),
     );
-    error.notes.push(HELP.to_owned());
+    error.notes.push(if may_be_missing(&error) { HELP.to_owned() } else { format!("note: {NOTHING}") });
     Some(error)
+}
+
+/// Whether it may be about what a GPU doesn't have, and not about a mistake that rustc would find anywhere.
+fn may_be_missing(error: &Diagnostic) -> bool {
+    let of_names = ["E0277", "E0412", "E0425", "E0432", "E0433", "E0463", "E0599"];
+    error.code.as_deref().is_none_or(|code| of_names.contains(&code))
 }
 
 /// Why a GPU doesn't do it, as the end of a sentence.

@@ -17,9 +17,12 @@
 //! among its arguments. What rustc finds wrong with the macro's text, as when a result can't travel, [`Text::to_users_lines`]
 //! says of the user's line.
 
+mod gpu;
+
 use super::text::Text;
 use crate::{Code, Data, End, MagicError, Map, OnError};
 use chorus_syntax::{Expression, Parameters, Shape};
+pub use gpu::gpu_text;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Types of variables, by name.
@@ -87,24 +90,6 @@ pub fn partial_text(
     engines: &Types,
 ) -> Result<Text, MagicError> {
     Ok(Plan::make(map, cell, passing, local, engines)?.local(Some(WAIT_PARTIAL)))
-}
-
-/// What a GPU is to compile of a map: a statement in a function of a crate that `chorus-gpu` writes. The engines have these
-/// variables.
-pub fn gpu_text(
-    map: &Map<'_>,
-    cell: &str,
-    passing: Passing,
-    local: &Types,
-    engines: &Types,
-) -> Result<Text, MagicError> {
-    let plan = Plan::make(map, cell, passing, local, engines)?;
-    let used = plan.constants.len() + plan.engine_variables.len();
-    if used > CONSTANTS {
-        let message = format!("the function uses {used} variables, and at most {CONSTANTS} are possible on a GPU");
-        return Err(MagicError::at(map.function, cell, message).with_help("a struct or a tuple can hold several"));
-    }
-    Ok(plan.gpu())
 }
 
 /// All that was decided of a map.
@@ -279,31 +264,6 @@ impl<'a> Plan<'a> {
     fn engine_parameter(&self) -> String {
         let names = self.engine_variables.iter().enumerate();
         parameter(names.map(|(at, name)| (format!("$e{at}"), type_of(self.engines, name))))
-    }
-
-    fn gpu(&self) -> Text {
-        let named = self.only_named().enumerate();
-        let named = named.map(|(at, name)| (format!("$n{at}"), type_of(self.local, name)));
-        let given = self.constants.iter().enumerate();
-        let given: Vec<_> = given.map(|(at, name)| (format!("$k{at}"), type_of(self.local, name))).collect();
-        let variables = parameter(named.chain(given.iter().cloned()));
-        let sources = self.borrowed.iter().enumerate();
-        let sources: String =
-            sources.map(|(at, borrowed)| format!("{}$s{at}, ", if *borrowed { "&" } else { "" })).collect();
-        let source = match &self.map.data {
-            Data::Each(part) => {
-                let part = parameter(std::iter::once(("$part".to_owned(), type_of(self.engines, part.text))));
-                format!("|{part}| chorus_gpu::over!(&$part)")
-            }
-            Data::Sources(_) => {
-                format!("|{variables}| {{ use chorus_gpu::only_types::*; chorus_gpu::over!({sources}) }}")
-            }
-        };
-        let used = self.engine_variables.iter().enumerate();
-        let used = used.map(|(at, name)| (format!("$e{at}"), type_of(self.engines, name)));
-        let (values, calls) = (parameter(given.into_iter().chain(used)), self.calls());
-        let call = format!("px_call.run({source}, |{values}, px_items| {calls})");
-        self.text("let _ = ", &call, Side::Engines)
     }
 
     /// `wait` is the handle's method to be called, if one is.

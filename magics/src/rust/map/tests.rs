@@ -282,3 +282,29 @@ fn what_lies_on_engines_goes_to_their_gpus() {
     assert!(text.text.contains(calls), "{}", text.text);
     check_places(cell, &text, &["|x| x * table[0] * k", "part"]);
 }
+
+#[test]
+fn a_variable_that_cannot_go_to_a_gpu_is_named_where_it_is() {
+    for (type_name, fits) in [
+        ("f64", true),
+        ("Vec<(u8, Option<P>)>", true),
+        ("std::ops::Range<i32>", true),
+        ("Vec<String>", false),
+        ("&str", false),
+        ("std::collections::HashMap<i32, i32>", false),
+        ("alloc::rc::Rc<u8>", false),
+    ] {
+        let words = types(&[("words", type_name), ("xs", "Vec<f64>")]);
+        let cell = "%map --gpu |i: usize| my_words(words[i]) over xs";
+        let text = with(cell, |map, _, engines| gpu_text(map, cell, Passing::Value, &words, engines));
+        assert_eq!(text.is_ok(), fits, "{type_name}");
+        if let Err(error) = text {
+            let shown = error.to_string();
+            assert!(shown.contains(&format!("`words` is a `{type_name}`")) && shown.contains("line 1:32"), "{shown}");
+        }
+    }
+    let cell = "%%map --gpu over xs\nlet a = 1;\n  words[it]";
+    let words = types(&[("words", "&str"), ("xs", "Vec<f64>")]);
+    let error = with(cell, |map, _, engines| gpu_text(map, cell, Passing::Value, &words, engines)).unwrap_err();
+    assert!(error.to_string().contains("line 3:3"), "{error}");
+}
