@@ -6,6 +6,8 @@
 //! file can take the place of those of the receiver's `Vec`, so nobody copies them again; such pages are copied by the
 //! system when someone writes to them, and until then all engines have the same ones.
 
+mod parts;
+
 use crate::gpu_vec::GpuVec;
 use crate::host::{argument, parallel};
 use crate::link::{Damaged, Message as _, Passing, Serve, Step};
@@ -15,6 +17,7 @@ use crate::map::probe::Pieces;
 pub use crate::map::probe::Probe;
 use crate::map::rooms::{BLOCK, Mapped, PAGE, Stretch, broken, open, place_behind, read_values};
 use crate::wire::{LAYOUT, Wire, as_bytes, get_vec};
+pub use parts::{Parts, Put};
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Mutex;
@@ -155,40 +158,6 @@ impl Whole {
     #[track_caller]
     pub fn take_each<T: Wire>(&self, number: usize, _: &Probe<T>) -> Vec<T> {
         done(Variable::find(number).and_then(|variable| variable.rooms.chunks(1).map(read_whole).collect()))
-    }
-}
-
-/// What puts items that lie in one piece or two.
-pub type Put<'a, T> = &'a mut dyn FnMut(&[T], &[T]) -> Result<(), Error>;
-
-/// What can be in parts.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` isn't a row of values that could be in parts",
-    note = "a `Vec`, an array, a slice, a `VecDeque` and a `px::GpuVec` are",
-    note = "`%push` and `%pull` copy values of other types, whole"
-)]
-pub trait Parts {
-    /// Of what type its items are.
-    type Item: Wire;
-    /// Calls `put` with them, in one piece or two.
-    fn with(&self, put: Put<'_, Self::Item>) -> Result<(), Error>;
-}
-
-impl<P: Pieces + ?Sized> Parts for P
-where
-    P::Item: Wire,
-{
-    type Item = P::Item;
-    fn with(&self, put: Put<'_, P::Item>) -> Result<(), Error> {
-        let (first, second) = self.pieces();
-        put(first, second)
-    }
-}
-
-impl<T: Wire + Copy> Parts for GpuVec<T> {
-    type Item = T;
-    fn with(&self, put: Put<'_, T>) -> Result<(), Error> {
-        put(&self.to_vec()?, &[])
     }
 }
 

@@ -127,13 +127,13 @@ impl Buffer {
         Kept { buffer: self.number, offset: offset as u64, bytes: bytes as u64 }
     }
 
-    /// One buffer with what is at the beginning of others, so many bytes of each.
-    pub(crate) fn joined(parts: Vec<(Buffer, usize)>) -> Result<Buffer, Error> {
-        let whole = Buffer::new(parts.iter().map(|(_, bytes)| bytes).sum())?;
-        let mut offset = 0;
-        for (part, bytes) in parts {
-            ask::<u8>(&GpuAsk::Copy(part.kept(0, bytes), whole.kept(offset, bytes)), Bytes::NONE, None)?;
-            offset += bytes;
+    /// One buffer with parts of others, of which each begins somewhere and has so many bytes.
+    pub(crate) fn joined(parts: &[(&Buffer, usize, usize)]) -> Result<Buffer, Error> {
+        let whole = Buffer::new(parts.iter().map(|(.., bytes)| bytes).sum())?;
+        let mut end = 0;
+        for (part, offset, bytes) in parts {
+            ask::<u8>(&GpuAsk::Copy(part.kept(*offset, *bytes), whole.kept(end, *bytes)), Bytes::NONE, None)?;
+            end += bytes;
         }
         Ok(whole)
     }

@@ -5,8 +5,10 @@
 //! another build of it must understand them. Nothing in here is for cells.
 
 mod encoding;
+mod gpu;
 
 pub use encoding::{Damaged, Message, expects_answer};
+pub use gpu::{GpuAnswer, GpuAsk, GpuTimes, Kept};
 
 /// The name of a room that this process has open under this number. Numbers are used again, so the name also has what the
 /// file in memory was called when it was made: an `id` that no other one has ever had, so that nothing else can be opened.
@@ -147,79 +149,6 @@ pub struct Layout {
     pub item: (u64, u64),
     /// Of a result.
     pub result: (u64, u64),
-}
-
-/// What the process that has an engine's GPU is asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum GpuAsk {
-    /// Work at so many items. Items that aren't kept come along, and results that aren't go back.
-    Run {
-        /// How many.
-        count: u64,
-        /// Where they are kept, if they are.
-        items: Option<Kept>,
-        /// Where the results are to be kept, if they are.
-        results: Option<Kept>,
-    },
-    /// A buffer of so many bytes.
-    Keep(u64),
-    /// Put what comes along there.
-    Write(Kept),
-    /// Bring what is there.
-    Read(Kept),
-    /// Copy the one to the other.
-    Copy(Kept, Kept),
-}
-
-/// Bytes in the memory of a GPU.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kept {
-    /// The number of the buffer; the engine never gives it to another one.
-    pub buffer: u64,
-    /// Where in it they begin.
-    pub offset: u64,
-    /// How many.
-    pub bytes: u64,
-}
-
-/// What comes of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum GpuAnswer {
-    /// It is done.
-    Done {
-        /// So many of the first items have results. When these aren't all, the next one fails.
-        items: u64,
-        /// How long it took.
-        times: GpuTimes,
-    },
-    /// The buffer of this number is there as long as any process has this file open. It is the asker's.
-    Kept(u64, i32),
-    /// The GPU hasn't so much memory. Nothing was done.
-    Memory {
-        /// Bytes that it should have had.
-        wanted: u64,
-        /// Bytes that it has.
-        free: u64,
-    },
-    /// Nothing was done. The sentence is for users.
-    Failed(String),
-}
-
-/// What a GPU spent its time on, in microseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct GpuTimes {
-    /// Items and results were on their way.
-    pub transfer: u64,
-    /// The function ran.
-    pub kernel: u64,
-}
-
-impl GpuTimes {
-    /// Of more.
-    pub fn add(&mut self, more: GpuTimes) {
-        self.transfer = self.transfer.saturating_add(more.transfer);
-        self.kernel = self.kernel.saturating_add(more.kernel);
-    }
 }
 
 /// How a variable is passed on; it is the `input` of a [`Serve`], whose rooms are so many for each variable.

@@ -1,8 +1,8 @@
 //! How the messages become bytes: numbers little endian, lengths before what they count.
 
 use super::{
-    Answer, Ask, CallArg, CallAsk, Done, Failures, GpuAnswer, GpuAsk, GpuServe, GpuTimes, ItemFailure, Kept, Layout,
-    MapAsk, OnError, Passing, Piece, Results, Serve, Step,
+    Answer, Ask, CallArg, CallAsk, Done, Failures, GpuServe, GpuTimes, ItemFailure, Layout, MapAsk, OnError, Passing,
+    Piece, Results, Serve, Step,
 };
 use std::fmt;
 
@@ -253,97 +253,6 @@ impl Message for GpuServe {
             module: read_bytes(from)?.to_vec(),
             layout: Layout::read(from)?,
             constants: read_bytes(from)?.to_vec(),
-        })
-    }
-}
-
-impl Message for GpuAsk {
-    fn write(&self, to: &mut Vec<u8>) {
-        match self {
-            GpuAsk::Run { count, items, results } => {
-                (0u8, *count).write(to);
-                items.write(to);
-                results.write(to);
-            }
-            GpuAsk::Keep(bytes) => (1u8, *bytes).write(to),
-            GpuAsk::Write(kept) => {
-                2u8.write(to);
-                kept.write(to);
-            }
-            GpuAsk::Read(kept) => {
-                3u8.write(to);
-                kept.write(to);
-            }
-            GpuAsk::Copy(from, target) => {
-                4u8.write(to);
-                from.write(to);
-                target.write(to);
-            }
-        }
-    }
-
-    fn read(from: &mut &[u8]) -> Result<GpuAsk, Damaged> {
-        Ok(match u8::read(from)? {
-            0 => GpuAsk::Run { count: u64::read(from)?, items: Option::read(from)?, results: Option::read(from)? },
-            1 => GpuAsk::Keep(u64::read(from)?),
-            2 => GpuAsk::Write(Kept::read(from)?),
-            3 => GpuAsk::Read(Kept::read(from)?),
-            4 => GpuAsk::Copy(Kept::read(from)?, Kept::read(from)?),
-            _ => return Err(Damaged),
-        })
-    }
-}
-
-impl Message for Kept {
-    fn write(&self, to: &mut Vec<u8>) {
-        [self.buffer, self.offset, self.bytes].iter().for_each(|number| number.write(to));
-    }
-
-    fn read(from: &mut &[u8]) -> Result<Kept, Damaged> {
-        Ok(Kept { buffer: u64::read(from)?, offset: u64::read(from)?, bytes: u64::read(from)? })
-    }
-}
-
-impl Message for GpuTimes {
-    fn write(&self, to: &mut Vec<u8>) {
-        self.transfer.write(to);
-        self.kernel.write(to);
-    }
-
-    fn read(from: &mut &[u8]) -> Result<GpuTimes, Damaged> {
-        Ok(GpuTimes { transfer: u64::read(from)?, kernel: u64::read(from)? })
-    }
-}
-
-impl Message for GpuAnswer {
-    fn write(&self, to: &mut Vec<u8>) {
-        match self {
-            GpuAnswer::Done { items, times } => {
-                (0u8, *items).write(to);
-                times.write(to);
-            }
-            GpuAnswer::Failed(sentence) => {
-                1u8.write(to);
-                sentence.write(to);
-            }
-            GpuAnswer::Kept(buffer, file) => {
-                (2u8, *buffer).write(to);
-                file.write(to);
-            }
-            GpuAnswer::Memory { wanted, free } => {
-                (3u8, *wanted).write(to);
-                free.write(to);
-            }
-        }
-    }
-
-    fn read(from: &mut &[u8]) -> Result<GpuAnswer, Damaged> {
-        Ok(match u8::read(from)? {
-            0 => GpuAnswer::Done { items: u64::read(from)?, times: GpuTimes::read(from)? },
-            1 => GpuAnswer::Failed(String::read(from)?),
-            2 => GpuAnswer::Kept(u64::read(from)?, i32::read(from)?),
-            3 => GpuAnswer::Memory { wanted: u64::read(from)?, free: u64::read(from)? },
-            _ => return Err(Damaged),
         })
     }
 }

@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 
 /// A block of items takes about as long.
 const BLOCK: Duration = Duration::from_millis(1);
+/// So many items of a GPU's at once, as soon as one has failed: those behind it are worked at once more.
+const AFTER_FAILURE: u64 = 1 << 12;
 /// Each thread has so many parts of a block, so that threads end at about the same time.
 const PARTS: usize = 4;
 
@@ -132,7 +134,7 @@ struct Current {
 impl Run<'_> {
     fn serve(&self) -> Result<(), Error> {
         let mut pieces: VecDeque<Piece> = self.server.own.into_iter().filter(|own| own.count > 0).collect();
-        let mut step = if self.work.on_gpu() { self.output.most() } else { 1 };
+        let mut step = if self.work.on_gpu() { self.output.most_on_gpu() } else { 1 };
         let limited = self.server.settings.timeout > 0 && self.server.settings.threads < 2;
         loop {
             let Some(piece) = pieces.pop_front() else {
@@ -264,7 +266,11 @@ impl Run<'_> {
         let (mut at, mut attempt) = (first, 0);
         while at < end {
             let alone = attempt > 0 || settings.timeout > 0;
-            let count = if alone { 1 } else { end - at };
+            let count = match alone {
+                true => 1,
+                false if self.work.on_gpu() && !failed.is_empty() => AFTER_FAILURE.min(end - at),
+                false => end - at,
+            };
             if settings.timeout > 0 {
                 lock(&self.running).push((at, Instant::now()));
             }

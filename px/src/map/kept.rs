@@ -12,7 +12,7 @@ use super::source::{Describe, Read, Silent, Source};
 use crate::gpu_vec::{AT_ONCE, Buffer, GpuVec, fetch};
 use crate::link::Results;
 use std::marker::PhantomData;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 /// Results that stay on the engine's GPU.
 pub struct KeepOnGpu<R>(PhantomData<R>);
@@ -37,38 +37,68 @@ impl<S: Source, R, F: Fn(S::Item) -> R + Sync, P: Filter<R>, W: Whither> Mapped<
             let kept = |results: Option<Vec<R>>| results.map(|results| GpuVec::new(&results)).transpose();
             return Outcome(results.and_then(kept));
         }
-        let kept = Kept { parts: Mutex::new(Vec::new()), size: size_of::<R>() };
+        let kept = Kept { parts: Mutex::default(), size: size_of::<R>() };
         let Mapped { items, function, .. } = self;
         let Mode::Serving(server, open) = items.0 else { return Outcome(Err(Error::Damaged)) };
         let work = Worker::<S, F, R> { open, server, function, result: PhantomData };
-        Outcome(server.run(&work, &kept).and_then(|()| kept.joined().map(Some)))
+        Outcome(server.run(&work, &kept).and_then(|()| kept.whole().map(Some)))
     }
 }
 
+/// So many buffers may be open before they are put together: each costs a file.
+const OPEN: usize = 64;
+
 /// Results of items in a row, on the GPU.
 struct Stretch {
-    buffer: Buffer,
+    /// The first item.
+    first: u64,
+    buffer: Arc<Buffer>,
+    /// Where they begin there, in bytes.
+    offset: usize,
     results: usize,
 }
 
-/// What becomes of such results: those of items in a row, by the first one.
+/// Puts what lies in several buffers into one, in this order.
+fn join(stretches: &mut [Stretch], size: usize) -> Result<(), Error> {
+    let parts = stretches.iter().map(|it| (&*it.buffer, it.offset, it.results * size));
+    let whole = Arc::new(Buffer::joined(&parts.collect::<Vec<_>>())?);
+    let mut offset = 0;
+    for stretch in stretches {
+        (stretch.buffer, stretch.offset) = (Arc::clone(&whole), offset);
+        offset += stretch.results * size;
+    }
+    Ok(())
+}
+
+/// What becomes of such results.
 struct Kept {
-    parts: Mutex<Vec<(u64, Vec<Stretch>)>>,
+    parts: Mutex<Parts>,
     /// Of a result, in bytes.
     size: usize,
 }
 
+#[derive(Default)]
+struct Parts {
+    all: Vec<Stretch>,
+    /// So many of the first ones were put together.
+    joined: usize,
+}
+
 impl Kept {
-    fn joined<R>(self) -> Result<GpuVec<R>, Error> {
-        let mut parts = std::mem::take(&mut *lock(&self.parts));
-        parts.sort_unstable_by_key(|(first, _)| *first);
-        let mut parts: Vec<Stretch> = parts.into_iter().flat_map(|(_, parts)| parts).collect();
-        let results = parts.iter().map(|part| part.results).sum();
-        let buffer = match parts.len() {
-            1 => parts.remove(0).buffer,
-            _ => Buffer::joined(parts.into_iter().map(|part| (part.buffer, part.results * self.size)).collect())?,
-        };
-        Ok(GpuVec::of(buffer, results))
+    fn whole<R>(self) -> Result<GpuVec<R>, Error> {
+        let mut all = std::mem::take(&mut lock(&self.parts).all);
+        all.sort_unstable_by_key(|stretch| stretch.first);
+        let results = all.iter().map(|stretch| stretch.results).sum();
+        if all.len() > 1 {
+            join(&mut all, self.size)?;
+        }
+        let buffer = all.pop().map(|last| last.buffer);
+        all.clear();
+        match buffer.map(Arc::into_inner) {
+            Some(Some(buffer)) => Ok(GpuVec::of(buffer, results)),
+            Some(None) => Err(Error::Damaged),
+            None => Ok(GpuVec::of(Buffer::new(0)?, 0)),
+        }
     }
 }
 
@@ -77,6 +107,20 @@ struct Keeping {
     first: u64,
     parts: Vec<Stretch>,
     done: u64,
+}
+
+impl Keeping {
+    /// Puts its parts into one buffer, if there are more than so many.
+    fn join(&mut self, most: usize, size: usize) -> Result<(), Error> {
+        if self.parts.len() <= most {
+            return Ok(());
+        }
+        join(&mut self.parts, size)?;
+        let results = self.parts.iter().map(|part| part.results).sum();
+        self.parts.truncate(1);
+        self.parts.iter_mut().for_each(|part| part.results = results);
+        Ok(())
+    }
 }
 
 impl Output for Kept {
@@ -109,7 +153,14 @@ impl Output for Kept {
 
     fn finish(&self, mut batch: Batch, _: &Place) -> Result<Results, Error> {
         let batch = own::<Keeping>(&mut batch);
-        lock(&self.parts).push((batch.first, std::mem::take(&mut batch.parts)));
+        batch.join(1, self.size)?;
+        let mut parts = lock(&self.parts);
+        let Parts { all, joined } = &mut *parts;
+        all.append(&mut batch.parts);
+        if all.len() - *joined > OPEN {
+            join(all.get_mut(*joined..).unwrap_or_default(), self.size)?;
+            *joined = all.len();
+        }
         Ok(Results::Bytes(Vec::new()))
     }
 }
@@ -135,9 +186,11 @@ impl<S: Source, R, F: Fn(S::Item) -> R + Sync> Work for Worker<'_, S, F, R> {
         let done = gpu::run::<S::Item, R>(self.server, from, To::Kept(buffer.number()))?;
         let batch = own::<Keeping>(batch);
         if done > 0 {
-            batch.parts.push(Stretch { buffer, results: done as usize });
+            let first = batch.first + batch.done;
+            batch.parts.push(Stretch { first, buffer: Arc::new(buffer), offset: 0, results: done as usize });
         }
         batch.done += done;
+        batch.join(OPEN, size_of::<R>())?;
         if done < count {
             // Here, it panics in the way that the function does.
             let mut failing = S::read(self.open, first + done, 1)?;

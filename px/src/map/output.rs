@@ -10,6 +10,9 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 /// Results of more bytes are put where they belong.
 pub(crate) const LIMIT: usize = 256 << 10;
 
+/// So many times more results may be taken at once of a GPU: a part of a piece is too little to copy while it works.
+const ON_GPU: u64 = 64;
+
 /// Results that aren't reported yet. What is in it is the output's business.
 pub(crate) type Batch = Box<dyn Any + Send>;
 
@@ -22,6 +25,10 @@ pub(crate) trait Output: Sync {
     fn fail(&self, batch: &mut Batch, message: &str);
     /// So many items may be taken at once, so that they don't need much memory.
     fn most(&self) -> u64;
+    /// The same for a GPU, for which it should be many.
+    fn most_on_gpu(&self) -> u64 {
+        self.most()
+    }
     /// How many items it has.
     fn done(&self, batch: &mut Batch) -> u64;
     /// Whether something panicked that can't be tried again.
@@ -128,6 +135,10 @@ impl Output for Sending {
 
     fn most(&self) -> u64 {
         most(self.size)
+    }
+
+    fn most_on_gpu(&self) -> u64 {
+        most(self.size) * ON_GPU
     }
 
     fn fail(&self, batch: &mut Batch, message: &str) {

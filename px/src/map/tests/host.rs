@@ -1,9 +1,8 @@
 //! A host whose engines are threads of the test, with pieces and delays by chance.
 
-use crate::host::{GpuCall, Host, attach_in_test};
+use crate::host::{Host, attach_in_test};
 use crate::link::{
-    Answer, Ask, Done, GpuAnswer, GpuAsk, GpuServe, GpuTimes, Layout, MapAsk, Message as _, OnError, Piece, Results,
-    Serve, room_name,
+    Answer, Ask, Done, GpuServe, Layout, MapAsk, Message as _, OnError, Piece, Results, Serve, room_name,
 };
 use crate::map::rooms::open;
 use crate::sys::file_in_memory;
@@ -98,25 +97,8 @@ static HOST: Host = Host {
     ask: answer,
     argument,
     parallel,
-    gpu,
+    gpu: super::gpu::gpu,
 };
-
-/// A GPU that multiplies numbers by a constant, and fails at those below 0.
-extern "C" fn gpu(call: &GpuCall, answered: extern "C" fn(*mut c_void, *const u8, usize), context: *mut c_void) {
-    // SAFETY: px's bytes are there during the call.
-    let (ask, constants, items) = unsafe { (call.ask.get(), call.constants.get(), call.input.get()) };
-    let GpuAsk::Run { count, items: None, results: None } = GpuAsk::decode(ask).unwrap() else { panic!("{ask:?}") };
-    assert_eq!((items.len(), call.output_bytes, constants.len()), (count as usize * 8, count as usize * 8, 24));
-    // The constant stands behind its two lengths.
-    let number = |bytes: &[u8]| i64::from_le_bytes(bytes.try_into().unwrap());
-    let (factor, items) = (number(&constants[16..]), items.chunks(8).map(number));
-    let good = items.take_while(|item| *item >= 0);
-    // SAFETY: there is room for as many results.
-    let done =
-        good.enumerate().map(|(at, item)| unsafe { call.output.cast::<i64>().add(at).write(item * factor) }).count();
-    let answer = GpuAnswer::Done { items: done as u64, times: GpuTimes::default() }.encode();
-    answered(context, answer.as_ptr(), answer.len());
-}
 
 /// Maps of this thread run like this from now on.
 pub fn with(setting: Setting) {
