@@ -6,21 +6,25 @@ use super::{About, Buffers, Constant, Device, ENTRY, FAILED, Failed, Items, Ran,
 use about::AboutCuda;
 use cudarc::driver::{
     CudaContext, CudaFunction, CudaModule, CudaSlice, CudaStream, DevicePtr, DriverError, LaunchConfig, PushKernelArg,
-    result,
+    result, sys,
 };
 use cudarc::nvrtc::Ptx;
+use lane::{Lane, Place};
+use pace::Pace;
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+mod lane;
+mod pace;
+
 /// Threads that a GPU starts together; the code counts on nothing else.
 const BLOCK: u32 = 256;
-/// Items of a first launch. A launch can't be interrupted, so later ones are as long as [`LAUNCH`] or less.
-const FIRST: u64 = 1 << 16;
-/// Items of a launch at most: blocks are counted by 31 bits.
-const MOST: u64 = 1 << 30;
-/// How long a launch may take.
-const LAUNCH: Duration = Duration::from_millis(100);
+/// So many parts of a launch are under way at once: one on its way there, one at work, and one on its way back.
+const LANES: usize = 3;
+/// So many bytes of items or results go at once.
+const PART: u64 = 8 << 20;
 /// Where the driver is looked for, by the system's rules for libraries.
 const DRIVER: &str = "libcuda.so.1";
 
@@ -61,20 +65,32 @@ pub fn is_there() -> bool {
 /// A GPU. Its context is this process's.
 pub struct Cuda {
     context: Arc<CudaContext>,
-    stream: Arc<CudaStream>,
+    streams: Streams,
+    lanes: Vec<Lane>,
     about: Arc<AboutCuda>,
     loaded: Option<Loaded>,
     kept: Buffers<CudaSlice<u8>>,
 }
 
+/// What goes on beside each other.
+struct Streams {
+    up: Arc<CudaStream>,
+    work: Arc<CudaStream>,
+    down: Arc<CudaStream>,
+}
+
 struct Loaded {
     ptx: String,
     constants: Vec<Constant>,
-    module: Arc<CudaModule>,
+    _module: Arc<CudaModule>,
     function: CudaFunction,
     /// The constants' values that aren't kept, and where all are and how many they have.
     _values: Vec<CudaSlice<u8>>,
-    table: CudaSlice<u64>,
+    _table: CudaSlice<u64>,
+    /// Where the latter is.
+    table: u64,
+    /// Where the module's variable [`FAILED`] is.
+    failed: u64,
 }
 
 impl From<DriverError> for Failed {
@@ -86,6 +102,41 @@ impl From<DriverError> for Failed {
 fn sentence(error: DriverError) -> String {
     let text = |text: Result<&std::ffi::CStr, DriverError>| text.ok().map(|text| text.to_string_lossy().into_owned());
     text(error.error_string()).unwrap_or_else(|| format!("the driver's error {:?}", error.0))
+}
+
+impl Streams {
+    /// Room on the GPU, which all streams can use.
+    fn room(&self, bytes: usize) -> Result<CudaSlice<u8>, Failed> {
+        // SAFETY: whatever is there is overwritten before anybody reads it.
+        let room = unsafe { self.work.alloc::<u8>(bytes.max(1)) };
+        let room = room.map_err(|error| match self.work.context().mem_get_info() {
+            Ok((free, _)) if error.0 == sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY => {
+                Failed::Memory { wanted: bytes as u64, free: free as u64 }
+            }
+            _ => error.into(),
+        })?;
+        self.work.synchronize()?;
+        Ok(room)
+    }
+
+    fn synchronize(&self) -> Result<(), Failed> {
+        [&self.up, &self.work, &self.down].into_iter().try_for_each(|stream| Ok(stream.synchronize()?))
+    }
+}
+
+impl Loaded {
+    /// Launches the entry for so many items, whose arguments are at this address.
+    fn launch(&self, stream: &Arc<CudaStream>, args: u64, count: u64) -> Result<(), Failed> {
+        let blocks = u32::try_from(count.div_ceil(BLOCK.into())).map_err(|error| Failed::Launch(error.to_string()))?;
+        let config = LaunchConfig { grid_dim: (blocks, 1, 1), block_dim: (BLOCK, 1, 1), shared_mem_bytes: 0 };
+        let mut launch = stream.launch_builder(&self.function);
+        launch.arg(&args).arg(&0u64).arg(&count);
+        // SAFETY: the entry has these three parameters. What it reads and writes lies in the rooms that `args` and the
+        // constants name, which were made for so many items; its own code is bounds-checked Rust, or the user's `unsafe`,
+        // which can harm this process only.
+        unsafe { launch.launch(config) }?;
+        Ok(())
+    }
 }
 
 impl Cuda {
@@ -102,7 +153,9 @@ impl Cuda {
             let number = number % count;
             let context = CudaContext::new(number as usize)?;
             let about = Arc::new(AboutCuda::new(&context, number)?);
-            Ok(Some(Cuda { stream: context.new_stream()?, context, about, loaded: None, kept: Buffers::new() }))
+            let streams =
+                Streams { up: context.new_stream()?, work: context.new_stream()?, down: context.new_stream()? };
+            Ok(Some(Cuda { context, streams, lanes: Vec::new(), about, loaded: None, kept: Buffers::new() }))
         };
         match opened() {
             Ok(Some(cuda)) => Ok(cuda),
@@ -111,42 +164,33 @@ impl Cuda {
         }
     }
 
-    /// Room on the GPU.
-    fn room(&self, bytes: usize) -> Result<CudaSlice<u8>, Failed> {
-        // SAFETY: whatever is there is overwritten before anybody reads it.
-        let room = unsafe { self.stream.alloc::<u8>(bytes.max(1)) };
-        room.map_err(|error| match self.context.mem_get_info() {
-            Ok((free, _)) if (bytes as u64) > free as u64 => Failed::Memory { wanted: bytes as u64, free: free as u64 },
-            _ => error.into(),
-        })
-    }
-
     /// Where a stretch lies, which is all there.
     fn address(&self, stretch: Stretch) -> Result<u64, Failed> {
         self.context.bind_to_thread()?;
         let buffer = self.kept.find(stretch)?;
-        Ok(buffer.device_ptr(&self.stream).0 + stretch.offset)
+        Ok(buffer.device_ptr(&self.streams.work).0 + stretch.offset)
     }
 
     fn copied(&self, bytes: &[u8]) -> Result<CudaSlice<u8>, Failed> {
-        let mut room = self.room(bytes.len())?;
+        let mut room = self.streams.room(bytes.len())?;
         if !bytes.is_empty() {
-            self.stream.memcpy_htod(bytes, &mut room)?;
+            self.streams.work.memcpy_htod(bytes, &mut room)?;
         }
         Ok(room)
     }
 
     fn loaded(&self, ptx: &str, constants: &[Constant]) -> Result<Loaded, Failed> {
         let refused = |error: DriverError| Failed::Module(sentence(error));
+        let work = &self.streams.work;
         let module = self.context.load_module(Ptx::from_src(ptx)).map_err(refused)?;
         let function = module.load_function(ENTRY).map_err(refused)?;
         let (mut values, mut table) = (Vec::new(), Vec::new());
         for Constant { elements, value } in constants {
             let at = match value {
-                Value::Kept(buffer) => self.kept.whole(*buffer)?.device_ptr(&self.stream).0,
+                Value::Kept(buffer) => self.kept.whole(*buffer)?.device_ptr(work).0,
                 Value::Bytes(bytes) => {
                     let value = self.copied(bytes)?;
-                    let at = value.device_ptr(&self.stream).0;
+                    let at = value.device_ptr(work).0;
                     values.push(value);
                     at
                 }
@@ -154,27 +198,81 @@ impl Cuda {
             table.extend([at, *elements]);
         }
         table.resize(table.len().max(1), 0);
-        let table = self.stream.clone_htod(&table)?;
-        Ok(Loaded { ptx: ptx.to_owned(), constants: constants.to_vec(), module, function, _values: values, table })
+        let places = work.clone_htod(&table)?;
+        // What is here is gone when this returns.
+        work.synchronize()?;
+        let (table, failed) = (places.device_ptr(work).0, module.get_global(FAILED, work)?.device_ptr(work).0);
+        Ok(Loaded {
+            ptx: ptx.to_owned(),
+            constants: constants.to_vec(),
+            _module: module,
+            function,
+            _values: values,
+            _table: places,
+            table,
+            failed,
+        })
     }
 
-    /// The first of so many items that fails.
-    fn launch(&self, loaded: &Loaded, args: &CudaSlice<u64>, first: u64, count: u64) -> Result<Option<u64>, Failed> {
-        let mut failed = loaded.module.get_global(FAILED, &self.stream)?;
-        self.stream.memcpy_htod(&u64::MAX.to_le_bytes(), &mut failed)?;
-        let blocks = u32::try_from(count.div_ceil(BLOCK.into())).map_err(|error| Failed::Launch(error.to_string()))?;
-        let config = LaunchConfig { grid_dim: (blocks, 1, 1), block_dim: (BLOCK, 1, 1), shared_mem_bytes: 0 };
-        let mut launch = self.stream.launch_builder(&loaded.function);
-        launch.arg(args).arg(&first).arg(&count);
-        // SAFETY: the entry has these three parameters. What it reads and writes lies in the rooms that `args` and the
-        // constants name, which were made for so many items; its own code is bounds-checked Rust, or the user's `unsafe`,
-        // which can harm this process only.
-        unsafe { launch.launch(config) }?;
-        self.stream.synchronize()?;
-        let mut first_failing = [0; 8];
-        self.stream.memcpy_dtoh(&failed, &mut first_failing)?;
-        self.stream.synchronize()?;
-        Ok(Some(u64::from_le_bytes(first_failing)).filter(|failing| *failing < count).map(|failing| first + failing))
+    /// The first item that fails, and how long the GPU worked. Lanes may still be under way.
+    fn work(&mut self, work: Work<'_>, stop: &dyn Fn() -> bool) -> Result<(Option<u64>, Duration), Failed> {
+        let Work { items, mut results, count } = work;
+        let (item, from) = match items {
+            Items::Kept(stretch) => (stretch.bytes / count.max(1), Place::There(self.address(stretch)?)),
+            Items::Here(bytes) => (bytes.len() as u64 / count.max(1), Place::Here(bytes)),
+        };
+        let (result, to) = match &results {
+            Results::Kept(stretch) => (stretch.bytes / count.max(1), Place::There(self.address(*stretch)?)),
+            Results::Here(bytes) => (bytes.len() as u64 / count.max(1), Place::Here(())),
+        };
+        let travelling = |place: bool, size: u64| if place { size } else { 0 };
+        let largest =
+            travelling(matches!(from, Place::Here(_)), item).max(travelling(matches!(to, Place::Here(())), result));
+        let most = PART.checked_div(largest).unwrap_or(u64::MAX).max(1);
+        let range = |first: u64, count: u64, size: u64| (first * size) as usize..((first + count) * size) as usize;
+        let loaded = self.loaded.as_ref().ok_or_else(|| Failed::Launch("no code was loaded".to_owned()))?;
+        let short = || Failed::Launch("there are fewer items or results than there should be".to_owned());
+        let (mut pace, mut kernel) = (Pace::new(), Duration::ZERO);
+        // First items and numbers of items, and the lanes' numbers.
+        let mut flying: VecDeque<(u64, u64, usize)> = VecDeque::new();
+        let (mut at, mut turn) = (0, 0);
+        loop {
+            while flying.len() == LANES || !flying.is_empty() && (at == count || !pace.is_known) {
+                let Some((first, count, lane)) = flying.pop_front() else { break };
+                let part = match &mut results {
+                    Results::Here(bytes) => Some(bytes.get_mut(range(first, count, result)).ok_or_else(short)?),
+                    Results::Kept(_) => None,
+                };
+                let (failing, took) = self.lanes.get_mut(lane).ok_or_else(short)?.finish(part)?;
+                kernel += took;
+                pace.learn(count, took);
+                // Lanes end in the order of their items.
+                if let Some(failing) = failing {
+                    return Ok((Some(first + failing), kernel));
+                }
+            }
+            if at == count {
+                return Ok((None, kernel));
+            }
+            if stop() {
+                return Err(Failed::Stopped);
+            }
+            let now = pace.next(count - at).min(most);
+            let from = match from {
+                Place::There(address) => Place::There(address + at * item),
+                Place::Here(bytes) => Place::Here(bytes.get(range(at, now, item)).ok_or_else(short)?),
+            };
+            let to = match to {
+                Place::There(address) => Place::There(address + at * result),
+                Place::Here(()) => Place::Here((now * result) as usize),
+            };
+            if self.lanes.len() == turn {
+                self.lanes.push(Lane::new(&self.context, &self.streams.work)?);
+            }
+            self.lanes.get_mut(turn).ok_or_else(short)?.start(&self.streams, loaded, from, to, now)?;
+            flying.push_back((at, now, turn));
+            (at, turn) = (at + now, (turn + 1) % LANES);
+        }
     }
 }
 
@@ -193,49 +291,27 @@ impl Device for Cuda {
 
     fn run(&mut self, work: Work<'_>, stop: &dyn Fn() -> bool) -> Result<Ran, Failed> {
         let begin = Instant::now();
-        let loaded = self.loaded.as_ref().ok_or_else(|| Failed::Launch("no code was loaded".to_owned()))?;
-        let (items, results);
-        let from = match work.items {
-            Items::Kept(stretch) => self.address(stretch)?,
-            Items::Here(bytes) => {
-                items = self.copied(bytes)?;
-                items.device_ptr(&self.stream).0
-            }
-        };
-        let (to, mut wanted) = match work.results {
-            Results::Kept(stretch) => (self.address(stretch)?, None),
-            Results::Here(bytes) => {
-                results = self.room(bytes.len())?;
-                (results.device_ptr(&self.stream).0, Some((&results, bytes)))
-            }
-        };
-        let args = self.stream.clone_htod(&[from, to, loaded.table.device_ptr(&self.stream).0])?;
-        self.stream.synchronize()?;
-        let launched = Instant::now();
-        let (mut at, mut step, mut failing) = (0, FIRST, None);
-        while at < work.count && failing.is_none() {
-            if stop() {
-                return Err(Failed::Stopped);
-            }
-            let (count, begin) = (step.min(work.count - at), Instant::now());
-            failing = self.launch(loaded, &args, at, count)?;
-            at += count;
-            step = match begin.elapsed() {
-                took if took < LAUNCH / 4 => (step * 4).min(MOST),
-                took if took > LAUNCH => (step / 4).max(1),
-                _ => step,
-            };
-        }
-        let kernel = launched.elapsed();
-        if let Some((room, bytes)) = wanted.take().filter(|(_, bytes)| !bytes.is_empty()) {
-            self.stream.memcpy_dtoh(&room.slice(..bytes.len()), bytes)?;
-        }
-        self.stream.synchronize()?;
+        self.context.bind_to_thread()?;
+        let worked = self.work(work, stop);
+        // However it has ended, nobody uses the lanes any more.
+        let ended = self.streams.synchronize();
+        let (failing, kernel) = worked?;
+        ended?;
         Ok(Ran { failing, kernel, transfer: begin.elapsed().saturating_sub(kernel) })
     }
 
     fn keep(&mut self, buffer: u64, bytes: u64) -> Result<(), Failed> {
-        let room = self.room(usize::try_from(bytes).map_err(|error| Failed::Launch(error.to_string()))?)?;
+        let length = usize::try_from(bytes).map_err(|error| Failed::Shared(error.to_string()))?;
+        self.context.bind_to_thread()?;
+        let room = match self.streams.room(length) {
+            // The lanes' is only there to be used again.
+            Err(Failed::Memory { .. }) if !self.lanes.is_empty() => {
+                self.lanes.clear();
+                self.streams.synchronize()?;
+                self.streams.room(length)?
+            }
+            room => room?,
+        };
         self.kept.add(buffer, room, bytes);
         Ok(())
     }
@@ -243,23 +319,23 @@ impl Device for Cuda {
     fn write(&mut self, to: Stretch, bytes: &[u8]) -> Result<(), Failed> {
         let at = self.address(Stretch { bytes: bytes.len() as u64, ..to })?;
         // SAFETY: `address` has found so many bytes there, and waits below for the end of the copy.
-        unsafe { result::memcpy_htod_async(at, bytes, self.stream.cu_stream()) }?;
-        Ok(self.stream.synchronize()?)
+        unsafe { result::memcpy_htod_async(at, bytes, self.streams.work.cu_stream()) }?;
+        Ok(self.streams.work.synchronize()?)
     }
 
     fn read(&mut self, from: Stretch, to: &mut [u8]) -> Result<(), Failed> {
         let at = self.address(Stretch { bytes: to.len() as u64, ..from })?;
         // SAFETY: as in `write`.
-        unsafe { result::memcpy_dtoh_async(to, at, self.stream.cu_stream()) }?;
-        Ok(self.stream.synchronize()?)
+        unsafe { result::memcpy_dtoh_async(to, at, self.streams.work.cu_stream()) }?;
+        Ok(self.streams.work.synchronize()?)
     }
 
     fn copy(&mut self, from: Stretch, to: Stretch) -> Result<(), Failed> {
         let (from, to, bytes) =
             (self.address(from)?, self.address(Stretch { bytes: from.bytes, ..to })?, from.bytes as usize);
         // SAFETY: as in `write`; the two are in buffers of their own.
-        unsafe { result::memcpy_dtod_async(to, from, bytes, self.stream.cu_stream()) }?;
-        Ok(self.stream.synchronize()?)
+        unsafe { result::memcpy_dtod_async(to, from, bytes, self.streams.work.cu_stream()) }?;
+        Ok(self.streams.work.synchronize()?)
     }
 
     fn forget(&mut self, buffer: u64) {
