@@ -218,6 +218,9 @@ impl MapFailure {
         match &self.panic {
             _ if self.kind != Kind::MapError => {}
             Some((_, Some(place))) => text.traceback.extend(at_place(place)),
+            Some((panic, None)) if self.what.contains(&panic.message) => {
+                text.traceback.push(format!("  at {}:{}", panic.file, panic.line));
+            }
             Some((panic, None)) => {
                 text.traceback.push(format!("  at {}:{}: {}", panic.file, panic.line, panic.message));
             }

@@ -227,6 +227,9 @@ def test_results_stay_on_the_gpu_and_are_mapped_there(simulated):
 def test_a_vec_of_the_engines_is_mapped_by_their_gpus(simulated):
     simulated.run("%scatter xs as part").ok()
     simulated.run("%map --gpu -o ys |x| x * 2.0 over each part").ok()
+    simulated.run('%px let name = "a".to_string();').ok()
+    failed = simulated.run("%map --gpu |x| x + name.len() as f32 over each part").failed()
+    assert "`name` is a `String`, whose values can't travel" in failed.traceback, failed.traceback
     same(simulated, "ys == xs.iter().map(|x| x * 2.0).collect::<Vec<f32>>()")
 
 
@@ -258,6 +261,8 @@ def test_what_lies_on_a_gpu_outlives_a_crash_and_not_its_process(simulated):
     same(simulated, "rest == [6, 6]")
     simulated.run("%map --gpu -t 0 |x: usize| unsafe { *((x + 8) as *const u8) } over 0..2").failed()
     failed = simulated.run("%pull kept -t 0").failed()
+    assert "aren't in the GPU's memory any more" in failed.traceback, failed.traceback
+    failed = simulated.run("%map --gpu -t 0 |x| x over each kept").failed()
     assert "aren't in the GPU's memory any more" in failed.traceback, failed.traceback
     simulated.run("%pull kept -t 1 as other").ok()
     same(simulated, "other == [1, 2, 3]")

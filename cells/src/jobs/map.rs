@@ -418,7 +418,8 @@ impl Driver {
             }
             Outcome::LoadFailed(reason) => self.fail(Kind::LoadFailed, reason.clone()),
             Outcome::Ok | Outcome::Panicked | Outcome::ReturnedError | Outcome::TypesChanged(_) => {
-                let what = format!("engine {engine}'s part of the map ended before its items did");
+                let why = self.panic.as_ref().map(|(panic, _)| format!(": {}", panic.message)).unwrap_or_default();
+                let what = format!("engine {engine}'s part of the map ended before its items did{why}");
                 self.fail(Kind::MapError, what);
             }
         }

@@ -73,7 +73,7 @@ fn ask(what: &GpuAsk, asked: &mut Asked<'_>) -> GpuAnswer {
     };
     // A snapshot's connection is no longer there.
     let answer = attempt().or_else(|_| attempt());
-    answer.unwrap_or_else(|error| GpuAnswer::Failed(format!("{error}; nothing ran on the CPU in its place")))
+    answer.unwrap_or_else(|error| GpuAnswer::Failed(format!("{error}; nothing was done in its place")))
 }
 
 /// Makes an answer of one that isn't what was expected, if it is one that any question may have.
@@ -99,7 +99,10 @@ fn stretch(Kept { buffer, offset, bytes }: Kept) -> Stretch {
 impl Client {
     fn connect() -> io::Result<Client> {
         let Some(socket) = std::env::var_os(SOCKET) else {
-            return Err(io::Error::other(chorus_gpu::devices::Missing::here().to_string()));
+            let missing = chorus_gpu::devices::Missing::here();
+            return Err(io::Error::other(format!(
+                "an engine has its host's GPU, and the notebook itself none; {missing}"
+            )));
         };
         let lost = |error| io::Error::other(format!("the engine's process for its GPU doesn't answer: {error}"));
         let stream = UnixStream::connect(socket).map_err(lost)?;
