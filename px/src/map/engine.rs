@@ -85,8 +85,8 @@ pub(crate) trait Work: Sync {
     /// Calls the function for so many items, counted from this engine's first one, and puts the results into a batch of
     /// the output's. If the function unwinds, the batch has the results until then.
     fn extend(&self, batch: &mut Batch, first: u64, count: u64) -> Result<(), Error>;
-    /// Whether a GPU calls the function, which works at many items best.
-    fn on_gpu(&self) -> bool;
+    /// If a GPU calls the function, which works at many items best: so many of them don't need much memory here.
+    fn on_gpu(&self) -> Option<u64>;
     /// An item's `Debug`, which may panic, if it has one.
     fn text(&self, item: u64) -> Option<String>;
 }
@@ -134,7 +134,7 @@ struct Current {
 impl Run<'_> {
     fn serve(&self) -> Result<(), Error> {
         let mut pieces: VecDeque<Piece> = self.server.own.into_iter().filter(|own| own.count > 0).collect();
-        let mut step = if self.work.on_gpu() { self.output.most_on_gpu() } else { 1 };
+        let mut step = self.work.on_gpu().map_or(1, |most| most.min(self.output.most_on_gpu()));
         let limited = self.server.settings.timeout > 0 && self.server.settings.threads < 2;
         loop {
             let Some(piece) = pieces.pop_front() else {
@@ -159,7 +159,7 @@ impl Run<'_> {
                 let took = begin.elapsed();
                 at += count;
                 step = match () {
-                    () if self.work.on_gpu() => step,
+                    () if self.work.on_gpu().is_some() => step,
                     () if took < BLOCK / 2 => (step.max(count) * 2).min(self.output.most()),
                     () if took > BLOCK * 2 => (step / 2).max(1),
                     () => step,
@@ -183,7 +183,7 @@ impl Run<'_> {
     /// Works at some items. False if one has failed that ends the map.
     fn block(&self, first: u64, count: u64) -> Result<bool, Error> {
         let threads = (self.server.settings.threads as usize).max(1);
-        if threads > 1 && count > 1 && !self.work.on_gpu() {
+        if threads > 1 && count > 1 && self.work.on_gpu().is_none() {
             return self.in_parallel(threads, first, count);
         }
         if self.server.settings.timeout > 0 {
@@ -268,7 +268,7 @@ impl Run<'_> {
             let alone = attempt > 0 || settings.timeout > 0;
             let count = match alone {
                 true => 1,
-                false if self.work.on_gpu() && !failed.is_empty() => AFTER_FAILURE.min(end - at),
+                false if self.work.on_gpu().is_some() && !failed.is_empty() => AFTER_FAILURE.min(end - at),
                 false => end - at,
             };
             if settings.timeout > 0 {

@@ -175,6 +175,11 @@ pub(crate) enum To<'a, R> {
     Kept(u64),
 }
 
+/// So many items and results don't need much memory.
+pub(crate) fn at_once<T, R>() -> u64 {
+    (AT_ONCE / size_of::<T>().max(size_of::<R>()).max(1)).max(1) as u64
+}
+
 /// Works at items, so many at a time as the GPU has memory for. Returns how many have results: all, or those before the
 /// first one that fails.
 pub(crate) fn run<T, R>(server: &Server, items: From<'_, T>, mut results: To<'_, R>) -> Result<u64, Error> {

@@ -451,8 +451,8 @@ impl<S: Source, R, F: Fn(S::Item) -> R + Sync, P: Filter<R>, X: Put<R>, W: Whith
         Ok(())
     }
 
-    fn on_gpu(&self) -> bool {
-        W::ON_GPU
+    fn on_gpu(&self) -> Option<u64> {
+        W::ON_GPU.then(gpu::at_once::<S::Item, R>)
     }
 
     fn text(&self, item: u64) -> Option<String> {

@@ -201,8 +201,8 @@ impl<S: Source, R, F: Fn(S::Item) -> R + Sync> Work for Worker<'_, S, F, R> {
         Ok(())
     }
 
-    fn on_gpu(&self) -> bool {
-        true
+    fn on_gpu(&self) -> Option<u64> {
+        Some(gpu::at_once::<S::Item, R>())
     }
 
     fn text(&self, item: u64) -> Option<String> {
