@@ -11,18 +11,17 @@ use cudarc::driver::{
 use cudarc::nvrtc::Ptx;
 use lane::{Lane, Place};
 use pace::Pace;
-use std::collections::VecDeque;
+use pipeline::{Lanes, Part};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 mod lane;
 mod pace;
+mod pipeline;
 
 /// Threads that a GPU starts together; the code counts on nothing else.
 const BLOCK: u32 = 256;
-/// So many parts of a launch are under way at once: one on its way there, one at work, and one on its way back.
-const LANES: usize = 3;
 /// So many bytes of items or results go at once.
 const PART: u64 = 8 << 20;
 /// Where the driver is looked for, by the system's rules for libraries.
@@ -69,6 +68,8 @@ pub struct Cuda {
     lanes: Vec<Lane>,
     about: Arc<AboutCuda>,
     loaded: Option<Loaded>,
+    /// Of what is loaded.
+    pace: Pace,
     kept: Buffers<CudaSlice<u8>>,
 }
 
@@ -155,7 +156,15 @@ impl Cuda {
             let about = Arc::new(AboutCuda::new(&context, number)?);
             let streams =
                 Streams { up: context.new_stream()?, work: context.new_stream()?, down: context.new_stream()? };
-            Ok(Some(Cuda { context, streams, lanes: Vec::new(), about, loaded: None, kept: Buffers::new() }))
+            Ok(Some(Cuda {
+                context,
+                streams,
+                lanes: Vec::new(),
+                about,
+                loaded: None,
+                pace: Pace::new(),
+                kept: Buffers::new(),
+            }))
         };
         match opened() {
             Ok(Some(cuda)) => Ok(cuda),
@@ -216,63 +225,79 @@ impl Cuda {
 
     /// The first item that fails, and how long the GPU worked. Lanes may still be under way.
     fn work(&mut self, work: Work<'_>, stop: &dyn Fn() -> bool) -> Result<(Option<u64>, Duration), Failed> {
-        let Work { items, mut results, count } = work;
-        let (item, from) = match items {
-            Items::Kept(stretch) => (stretch.bytes / count.max(1), Place::There(self.address(stretch)?)),
-            Items::Here(bytes) => (bytes.len() as u64 / count.max(1), Place::Here(bytes)),
+        let Work { items, results, count } = work;
+        let size = |bytes: u64| bytes / count.max(1);
+        let (item, items) = match items {
+            Items::Kept(stretch) => (size(stretch.bytes), Place::There(self.address(stretch)?)),
+            Items::Here(bytes) => (size(bytes.len() as u64), Place::Here(bytes)),
         };
-        let (result, to) = match &results {
-            Results::Kept(stretch) => (stretch.bytes / count.max(1), Place::There(self.address(*stretch)?)),
-            Results::Here(bytes) => (bytes.len() as u64 / count.max(1), Place::Here(())),
+        let (result, results) = match results {
+            Results::Kept(stretch) => (size(stretch.bytes), Place::There(self.address(stretch)?)),
+            Results::Here(bytes) => (size(bytes.len() as u64), Place::Here(bytes)),
         };
-        let travelling = |place: bool, size: u64| if place { size } else { 0 };
-        let largest =
-            travelling(matches!(from, Place::Here(_)), item).max(travelling(matches!(to, Place::Here(())), result));
+        let travelling = |is_here: bool, size: u64| if is_here { size } else { 0 };
+        let (items_travel, results_travel) = (matches!(items, Place::Here(_)), matches!(results, Place::Here(_)));
+        let largest = travelling(items_travel, item).max(travelling(results_travel, result));
         let most = PART.checked_div(largest).unwrap_or(u64::MAX).max(1);
-        let range = |first: u64, count: u64, size: u64| (first * size) as usize..((first + count) * size) as usize;
         let loaded = self.loaded.as_ref().ok_or_else(|| Failed::Launch("no code was loaded".to_owned()))?;
-        let short = || Failed::Launch("there are fewer items or results than there should be".to_owned());
-        let (mut pace, mut kernel) = (Pace::new(), Duration::ZERO);
-        // First items and numbers of items, and the lanes' numbers.
-        let mut flying: VecDeque<(u64, u64, usize)> = VecDeque::new();
-        let (mut at, mut turn) = (0, 0);
-        loop {
-            while flying.len() == LANES || !flying.is_empty() && (at == count || !pace.is_known) {
-                let Some((first, count, lane)) = flying.pop_front() else { break };
-                let part = match &mut results {
-                    Results::Here(bytes) => Some(bytes.get_mut(range(first, count, result)).ok_or_else(short)?),
-                    Results::Kept(_) => None,
-                };
-                let (failing, took) = self.lanes.get_mut(lane).ok_or_else(short)?.finish(part)?;
-                kernel += took;
-                pace.learn(count, took);
-                // Lanes end in the order of their items.
-                if let Some(failing) = failing {
-                    return Ok((Some(first + failing), kernel));
-                }
-            }
-            if at == count {
-                return Ok((None, kernel));
-            }
-            if stop() {
-                return Err(Failed::Stopped);
-            }
-            let now = pace.next(count - at).min(most);
-            let from = match from {
-                Place::There(address) => Place::There(address + at * item),
-                Place::Here(bytes) => Place::Here(bytes.get(range(at, now, item)).ok_or_else(short)?),
-            };
-            let to = match to {
-                Place::There(address) => Place::There(address + at * result),
-                Place::Here(()) => Place::Here((now * result) as usize),
-            };
-            if self.lanes.len() == turn {
-                self.lanes.push(Lane::new(&self.context, &self.streams.work)?);
-            }
-            self.lanes.get_mut(turn).ok_or_else(short)?.start(&self.streams, loaded, from, to, now)?;
-            flying.push_back((at, now, turn));
-            (at, turn) = (at + now, (turn + 1) % LANES);
+        let mut way = Way {
+            context: &self.context,
+            streams: &self.streams,
+            lanes: &mut self.lanes,
+            loaded,
+            items,
+            results,
+            sizes: (item, result),
+        };
+        pipeline::run(count, most, &mut self.pace, &mut way, stop)
+    }
+}
+
+/// What the parts of a launch go through.
+struct Way<'a> {
+    context: &'a Arc<CudaContext>,
+    streams: &'a Streams,
+    lanes: &'a mut Vec<Lane>,
+    loaded: &'a Loaded,
+    items: Place<&'a [u8]>,
+    results: Place<&'a mut [u8]>,
+    /// Of an item and of a result.
+    sizes: (u64, u64),
+}
+
+/// The bytes of these items, each of which has so many.
+fn range(part: Part, size: u64) -> std::ops::Range<usize> {
+    (part.first * size) as usize..((part.first + part.count) * size) as usize
+}
+
+fn too_few() -> Failed {
+    Failed::Launch("there are fewer items or results than there should be".to_owned())
+}
+
+impl Lanes for Way<'_> {
+    fn start(&mut self, part: Part) -> Result<(), Failed> {
+        let (item, result) = self.sizes;
+        let items = match self.items {
+            Place::There(address) => Place::There(address + part.first * item),
+            Place::Here(bytes) => Place::Here(bytes.get(range(part, item)).ok_or_else(too_few)?),
+        };
+        let results = match self.results {
+            Place::There(address) => Place::There(address + part.first * result),
+            Place::Here(_) => Place::Here((part.count * result) as usize),
+        };
+        while self.lanes.len() <= part.lane {
+            self.lanes.push(Lane::new(self.context, &self.streams.work)?);
         }
+        let lane = self.lanes.get_mut(part.lane).ok_or_else(too_few)?;
+        lane.start(self.streams, self.loaded, items, results, part.count)
+    }
+
+    fn finish(&mut self, part: Part) -> Result<(Option<u64>, Duration), Failed> {
+        let results = match &mut self.results {
+            Place::Here(bytes) => Some(bytes.get_mut(range(part, self.sizes.1)).ok_or_else(too_few)?),
+            Place::There(_) => None,
+        };
+        self.lanes.get_mut(part.lane).ok_or_else(too_few)?.finish(results)
     }
 }
 
@@ -285,6 +310,7 @@ impl Device for Cuda {
         if self.loaded.as_ref().is_none_or(|loaded| loaded.ptx != ptx || loaded.constants != constants) {
             self.loaded = None;
             self.loaded = Some(self.loaded(ptx, constants)?);
+            self.pace = Pace::new();
         }
         Ok(())
     }
