@@ -37,8 +37,10 @@ impl Plan<'_> {
             Some((unfit.clone(), type_of(types, unfit).to_owned()))
         };
         let named: Vec<String> = self.only_named().cloned().collect();
-        let part: Vec<String> =
-            self.is_each().then(|| sources.iter().map(|part| part.text.to_owned()).collect()).unwrap_or_default();
+        let part: Vec<String> = match &self.map.data {
+            Data::Each(part) => vec![part.text.to_owned()],
+            Data::Sources(_) => Vec::new(),
+        };
         let unfit = of(&named, self.local).or_else(|| of(&self.constants, self.local));
         match unfit.or_else(|| of(&part, self.engines)).or_else(|| of(&self.engine_variables, self.engines)) {
             None => Ok(()),
