@@ -280,6 +280,9 @@ def test_what_is_let_go_of_is_freed(small):
     small.run("%push --gpu xs as zs, xs as ws, xs as vs").ok()
     failed = small.run("%push --gpu xs as us").failed()
     assert "the GPU has too little memory: 120000 bytes are wanted" in failed.traceback, failed.traceback
+    # With the worker goes what it had.
+    small.run("%cluster restart").ok()
+    small.run("%push --gpu xs as zs, xs as ws, xs as vs").ok()
     small.run("%px drop(zs); drop(ws); drop(vs);").ok()
 
 

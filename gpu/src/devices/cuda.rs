@@ -110,14 +110,19 @@ impl Streams {
     fn room(&self, bytes: usize) -> Result<CudaSlice<u8>, Failed> {
         // SAFETY: whatever is there is overwritten before anybody reads it.
         let room = unsafe { self.work.alloc::<u8>(bytes.max(1)) };
-        let room = room.map_err(|error| match self.work.context().mem_get_info() {
+        let room = room.map_err(|error| self.refused(bytes, error))?;
+        self.work.synchronize()?;
+        Ok(room)
+    }
+
+    /// Why there is no room for so many bytes, on the GPU or in pinned memory. Nothing is broken by that.
+    fn refused(&self, bytes: usize, error: DriverError) -> Failed {
+        match self.work.context().mem_get_info() {
             Ok((free, _)) if error.0 == sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY => {
                 Failed::Memory { wanted: bytes as u64, free: free as u64 }
             }
             _ => error.into(),
-        })?;
-        self.work.synchronize()?;
-        Ok(room)
+        }
     }
 
     fn synchronize(&self) -> Result<(), Failed> {
@@ -286,7 +291,7 @@ impl Lanes for Way<'_> {
             Place::Here(_) => Place::Here((part.count * result) as usize),
         };
         while self.lanes.len() <= part.lane {
-            self.lanes.push(Lane::new(self.context, &self.streams.work)?);
+            self.lanes.push(Lane::new(self.context, self.streams)?);
         }
         let lane = self.lanes.get_mut(part.lane).ok_or_else(too_few)?;
         lane.start(self.streams, self.loaded, items, results, part.count)

@@ -60,7 +60,7 @@ pub struct Stretch {
 pub struct Ran {
     /// The first item that fails, whose result and those behind it count for nothing.
     pub failing: Option<u64>,
-    /// How long items and results were on their way.
+    /// How long items and results were on their way while the device didn't work.
     pub transfer: Duration,
     /// How long the device worked.
     pub kernel: Duration,

@@ -61,7 +61,7 @@ pub enum GpuAnswer {
 /// What a GPU spent its time on, in microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GpuTimes {
-    /// Items and results were on their way.
+    /// Items and results were on their way, and the function didn't run.
     pub transfer: u64,
     /// The function ran.
     pub kernel: u64,

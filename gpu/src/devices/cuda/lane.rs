@@ -5,7 +5,7 @@
 
 use super::{Loaded, Streams};
 use crate::devices::Failed;
-use cudarc::driver::{CudaContext, CudaEvent, CudaSlice, CudaStream, DevicePtr, PinnedHostSlice, result, sys};
+use cudarc::driver::{CudaContext, CudaEvent, CudaSlice, DevicePtr, PinnedHostSlice, result, sys};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,13 +41,17 @@ pub enum Place<T> {
 }
 
 impl Lane {
-    pub fn new(context: &Arc<CudaContext>, stream: &Arc<CudaStream>) -> Result<Lane, Failed> {
+    pub fn new(context: &Arc<CudaContext>, streams: &Streams) -> Result<Lane, Failed> {
         let timed = || context.new_event(Some(sys::CUevent_flags::CU_EVENT_DEFAULT));
-        // SAFETY: all that is read of them was written before.
-        let (args, args_there, failing) = unsafe {
-            (context.alloc_pinned_with_flags(3, 0)?, stream.alloc(3)?, context.alloc_pinned_with_flags(1, 0)?)
+        let made = || {
+            // SAFETY: all that is read of them was written before.
+            unsafe {
+                let (args, failing) = (context.alloc_pinned_with_flags(3, 0)?, context.alloc_pinned_with_flags(1, 0)?);
+                Ok((args, streams.work.alloc(3)?, failing))
+            }
         };
-        stream.synchronize()?;
+        let (args, args_there, failing) = made().map_err(|error| streams.refused(3 * size_of::<u64>(), error))?;
+        streams.work.synchronize()?;
         let (uploaded, told, done) = (context.new_event(None)?, context.new_event(None)?, context.new_event(None)?);
         let (begun, worked) = (timed()?, timed()?);
         Ok(Lane { items: None, results: None, args, args_there, failing, uploaded, begun, worked, told, done })
@@ -122,7 +126,8 @@ fn fitting<'a>(room: &'a mut Option<Room>, streams: &Streams, bytes: usize) -> R
         let bytes = bytes.next_power_of_two();
         let there = streams.room(bytes)?;
         // SAFETY: all that is read of it was written before.
-        let here = unsafe { streams.work.context().alloc_pinned_with_flags(bytes, 0) }?;
+        let here = unsafe { streams.work.context().alloc_pinned_with_flags(bytes, 0) };
+        let here = here.map_err(|error| streams.refused(bytes, error))?;
         *room = Some(Room { here, there });
     }
     room.as_mut().ok_or_else(|| Failed::Launch("there is no room for items".to_owned()))
