@@ -79,6 +79,12 @@ def test_what_a_closure_may_be(simulated):
         assert results in simulated.run(line).ok().text, line
 
 
+def test_a_function_may_use_much_data(simulated):
+    simulated.run("let large: Vec<f64> = (0..500_000).map(|x| x as f64).collect();").ok()
+    told = simulated.run("%map --gpu |i| large[i * 1000] + large[large.len() - 1 - i] over 0..500usize").ok()
+    assert "[499999.0, 500998.0, 501997.0" in told.text, told.text
+
+
 def test_what_fails_says_what_the_cpu_says(simulated):
     failed = simulated.run("%map --gpu -t 0 |x| root(x as f64) over 90..110").failed()
     assert "item 10 (100) failed" in failed.traceback and "too large: 100" in failed.traceback, failed.traceback
@@ -95,7 +101,7 @@ def test_what_fails_says_what_the_cpu_says(simulated):
     [
         ('|x| format!("{x}") over 0..3', "cannot find macro `format`", "column 16"),
         ("|x: f32| x.sine() over xs", "no method named `sine`", "column 23"),
-        ("|_| 1 over names", "a value of type `&str` can't travel between the CPU and the GPU", "line 1"),
+        ("|_| 1 over names", "`names` is a `Vec<&str>`, whose values can't travel between the CPU and a GPU", "line 1:23"),
         ("|x| (x as f64) as i128 over 0..3", "integers of 128 bits", ""),
     ],
 )
@@ -153,7 +159,7 @@ def test_mathematics_has_the_same_bits_without_a_gpu(simulated):
         kernel.run("%cluster start -n 2").ok()
         told = kernel.run(f"%map --gpu=auto -o waves {WAVES}", timeout=120).ok()
         assert "no engine of this map has a GPU; `sin` and the like have the bits that they have on a GPU" in told.text
-        assert "200 items on 2 engines" in told.text, told.text
+        assert "200 items on" in told.text, told.text
         assert kernel.run(BITS).ok().text == by_gpu
         failed = kernel.run('%map --gpu=auto |x: f64| { assert!(x.cos() < 1.5 && x < 2.0, "at {x}"); x } over [0.0, 1.5, 2.5]').failed()
         assert "item 2 (2.5) failed" in failed.traceback and "at 2.5" in failed.traceback, failed.traceback

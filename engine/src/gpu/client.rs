@@ -170,7 +170,10 @@ impl Client {
     ) -> io::Result<GpuAnswer> {
         if self.loaded.as_ref().is_none_or(|(code, values)| (&code[..], &values[..]) != (*module, *constants)) {
             self.loaded = None;
-            match self.tell(&ToGpu::Load { ptx: module.to_vec(), constants: constants.to_vec() })? {
+            let (ptx, values) = (module.len() as u64, constants.len() as u64);
+            self.share(module, ptx + values)?;
+            self.file.write_all_at(constants, ptx)?;
+            match self.tell(&ToGpu::Load { file: path(&self.file), ptx, constants: values })? {
                 FromGpu::Loaded => self.loaded = Some((module.to_vec(), constants.to_vec())),
                 answer => return other(answer),
             }

@@ -38,10 +38,10 @@ pub const MEMORY: &str = "CHORUS_GPU_MEMORY";
 enum ToGpu {
     /// The code of what follows, and its constants as `px` encodes them.
     Load {
-        #[serde(with = "serde_bytes")]
-        ptx: Vec<u8>,
-        #[serde(with = "serde_bytes")]
-        constants: Vec<u8>,
+        /// The file that has so many bytes of code at its beginning, and so many of constants behind that.
+        file: String,
+        ptx: u64,
+        constants: u64,
     },
     /// Items to work at. Those that aren't kept are so many bytes in this file, behind which so many bytes of results go if
     /// they aren't kept.

@@ -146,19 +146,23 @@ fn asked_for(
     let device = &mut *gpu.device;
     let done = FromGpu::Done { items: 0, transfer: 0, kernel: 0 };
     match asked {
-        ToGpu::Load { ptx, constants } => match (str::from_utf8(ptx), devices::constants(constants)) {
-            (Ok(ptx), Some(constants)) => {
-                *loaded = Some((ptx.to_owned(), constants));
-                Ok(FromGpu::Loaded)
+        ToGpu::Load { file, ptx, constants } => {
+            let file = open(file)?;
+            let (code, values) = (read(&file, 0, *ptx)?, read(&file, *ptx, *constants)?);
+            match (String::from_utf8(code), devices::constants(&values)) {
+                (Ok(code), Some(values)) => {
+                    *loaded = Some((code, values));
+                    Ok(FromGpu::Loaded)
+                }
+                _ => Ok(FromGpu::Failed("what came isn't code for a GPU".to_owned())),
             }
-            _ => Ok(FromGpu::Failed("what came isn't code for a GPU".to_owned())),
-        },
+        }
         ToGpu::Run { file, item_bytes, result_bytes, items, results, count } => {
             let Some((ptx, constants)) = loaded else {
                 return Ok(FromGpu::Failed("there is no code to run".to_owned()));
             };
             let file = open(file)?;
-            let (bytes, mut room) = (read(&file, *item_bytes)?, vec![0; size(*result_bytes)?]);
+            let (bytes, mut room) = (read(&file, 0, *item_bytes)?, vec![0; size(*result_bytes)?]);
             let items = items.map_or(Items::Here(&bytes), Items::Kept);
             let results_here = results.is_none();
             let results = results.map_or(Results::Here(&mut room), Results::Kept);
@@ -175,7 +179,7 @@ fn asked_for(
         ToGpu::About => Ok(done),
         ToGpu::Keep { bytes, holder } => gpu.keep(*bytes, holder, shared).map(FromGpu::Kept),
         ToGpu::Write { file, to } => {
-            device.write(*to, &read(&open(file)?, to.bytes)?)?;
+            device.write(*to, &read(&open(file)?, 0, to.bytes)?)?;
             Ok(done)
         }
         ToGpu::Read { file, from } => {
@@ -200,9 +204,9 @@ fn open(file: &str) -> Result<File, Failed> {
     File::options().read(true).write(true).open(file).map_err(broken)
 }
 
-fn read(file: &File, bytes: u64) -> Result<Vec<u8>, Failed> {
+fn read(file: &File, at: u64, bytes: u64) -> Result<Vec<u8>, Failed> {
     let mut read = vec![0; size(bytes)?];
-    file.read_exact_at(&mut read, 0).map_err(broken)?;
+    file.read_exact_at(&mut read, at).map_err(broken)?;
     Ok(read)
 }
 

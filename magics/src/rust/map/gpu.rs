@@ -48,7 +48,7 @@ impl Plan<'_> {
                 let message =
                     format!("`{name}` is a `{type_name}`, whose values can't travel between the CPU and a GPU");
                 let help = "numbers, `bool`, `char`, and arrays, tuples, options, structs and enums of them can, if they are \
-                            `Copy`, and a `Vec` of those; `--gpu=auto` has the processors run what a GPU can't. Nothing was run";
+                            `Copy`, and a `Vec` of those; `--gpu=auto` has the processors run what a GPU can't; nothing was run";
                 Err(MagicError::at(place(&name), cell, message).with_help(help))
             }
         }
