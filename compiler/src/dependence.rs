@@ -103,14 +103,21 @@ impl<'a> Dependence<'a> {
             found.definitions.insert(&item.piece.text);
             new.extend(words(&item.piece.text));
         }
-        found.reach(new, left, own, texts.collect());
+        found.reach(new, left, own, texts.collect(), true);
         found
     }
 
     /// What stands for texts with these words; `all` are the definitions that there are, beside those of the text's own.
     pub fn of_words(new: BTreeSet<&'a str>, all: &[&'a Definition]) -> Dependence<'a> {
         let mut found = Dependence::default();
-        found.reach(new, all.to_vec(), &[], Vec::new());
+        found.reach(new, all.to_vec(), &[], Vec::new(), true);
+        found
+    }
+
+    /// What stands for texts with these words, if macros name nothing but what stands in their calls.
+    pub fn of_names(new: BTreeSet<&'a str>, all: &[&'a Definition]) -> Dependence<'a> {
+        let mut found = Dependence::default();
+        found.reach(new, all.to_vec(), &[], Vec::new(), false);
         found
     }
 
@@ -120,6 +127,7 @@ impl<'a> Dependence<'a> {
         mut left: Vec<&'a Definition>,
         own: &'a [Definition],
         statements: Vec<&'a str>,
+        may_name_more: bool,
     ) {
         let defined: BTreeSet<&str> = left.iter().copied().chain(own).filter_map(Definition::name).collect();
         let items = || left.iter().copied().chain(own);
@@ -133,7 +141,7 @@ impl<'a> Dependence<'a> {
             macros.contains(name) || of == "px" || is_stds(path) && !imported.contains(name)
         };
         let calls_unknown = |text: &str| macros_of(text).any(|path| !is_known(path));
-        let is_opaque = |item: &Definition| item.nature.is_opaque || calls_unknown(&item.piece.text);
+        let is_opaque = |item: &Definition| may_name_more && (item.nature.is_opaque || calls_unknown(&item.piece.text));
         let mut everything = own.iter().any(is_opaque) || statements.into_iter().any(calls_unknown);
         let found = self;
         left.retain(|item| {

@@ -4,8 +4,8 @@ use crate::compiler::Compiler;
 use crate::definitions::Entry;
 use crate::dependence::Dependence;
 use crate::dependencies::local;
-use crate::namespace::Member;
-use chorus_syntax::{Cell, Reach};
+use chorus_syntax::Reach;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// A definition of the notebook.
@@ -15,8 +15,8 @@ pub struct Reached {
     pub text: String,
     /// What the user knows it as, with its cell.
     pub label: String,
-    /// Whether it only gives names to what is elsewhere.
-    pub is_import: bool,
+    /// Whether it is there for all texts, named or not: an import, or what a macro makes.
+    pub is_optional: bool,
 }
 
 /// The package with what the notebook depends on.
@@ -29,11 +29,11 @@ pub struct Package {
 }
 
 impl Compiler {
-    /// The definitions that this text of the notebook's reaches, by themselves and by the types of variables, the oldest
-    /// first.
-    pub fn reached(&self, text: &str) -> Vec<Reached> {
-        let (cell, variables) = (Cell::parse(text), self.namespaces().variables(Member::Local));
-        let found = Dependence::of_cell(&cell, &[], &self.shared.current(), &variables);
+    /// The definitions that a text with these words reaches, the oldest first. A macro may name others; what lacks is an
+    /// error of the other compiler's.
+    pub fn reached(&self, words: &BTreeSet<String>) -> Vec<Reached> {
+        let words = words.iter().map(String::as_str).collect();
+        let found = Dependence::of_names(words, &self.shared.current());
         // What stands in no cell is px's, for cells.
         let is_users = |entry: &&Entry| entry.aside.is_none() && entry.definition.piece.cell > 0;
         let entries = self.shared.entries().iter().filter(is_users);
@@ -42,7 +42,7 @@ impl Compiler {
             .map(|entry| Reached {
                 text: entry.definition.piece.text.clone(),
                 label: entry.label(),
-                is_import: entry.definition.nature.reach == Reach::Import,
+                is_optional: matches!(entry.definition.nature.reach, Reach::Import | Reach::Any),
             })
             .collect()
     }

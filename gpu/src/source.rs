@@ -22,8 +22,9 @@ pub struct Definition {
     pub text: String,
     /// What the user knows it as.
     pub label: String,
-    /// Whether it only gives names to what is elsewhere. That needn't be anywhere on a GPU, if nobody uses the names.
-    pub is_import: bool,
+    /// Whether it is there for all texts, named or not: an import, or what a macro makes. It needn't be there on a GPU, if
+    /// nobody uses it.
+    pub is_optional: bool,
 }
 
 /// Whether a text names this crate by a path.
@@ -68,7 +69,7 @@ impl Crate {
         for definition in definitions {
             let (first, own) = (next(&text), &definition.text);
             text.push_str(&format!("{own}\n"));
-            if !definition.is_import {
+            if !definition.is_optional {
                 // The same once more says that its values can go to a GPU, if it is a type of which that holds.
                 text.push_str(&format!("chorus_gpu::plain! {{ {own}\n}}\n"));
             }
@@ -94,7 +95,7 @@ mod tests {
     #[test]
     fn lines_are_known() {
         let two = "#[derive(Clone, Copy)]\nstruct P(f32);";
-        let definition = |text: &str, is_import| Definition { text: text.into(), label: "it".into(), is_import };
+        let definition = |text: &str, is_optional| Definition { text: text.into(), label: "it".into(), is_optional };
         let definitions = [definition("fn f() {}", false), definition("use a::B;", true), definition(two, false)];
         let made = Crate::new(&definitions, "let a = 1;\nlet b = 2;");
         let line = |text: &str| made.text.lines().position(|line| line == text).unwrap() + 1;

@@ -120,11 +120,11 @@ impl Executor {
     }
 
     async fn build_for_gpu(&mut self, text: Text, by: By, request: &Request) -> Result<Option<Arc<OnGpus>>, Failure> {
-        let code = text.text.clone();
+        let words = text.words();
         let (reached, package) =
-            self.compile(request, move |compiler| (compiler.reached(&code), compiler.package())).await?;
+            self.compile(request, move |compiler| (compiler.reached(&words), compiler.package())).await?;
         let definitions =
-            reached.into_iter().map(|Reached { text, label, is_import }| Definition { text, label, is_import });
+            reached.into_iter().map(|Reached { text, label, is_optional }| Definition { text, label, is_optional });
         let (function, cache) = (text.text.clone(), self.config.gpu.clone());
         let order = Order { package, definitions: definitions.collect(), function, cache };
         let mut workshop = std::mem::take(&mut self.workshop);

@@ -86,7 +86,7 @@ impl Case<'_> {
             .map(|text| Definition {
                 text: (*text).to_owned(),
                 label: "a definition".to_owned(),
-                is_import: text.starts_with("use "),
+                is_optional: text.starts_with("use "),
             })
             .collect();
         Crate::new(&definitions, &body)

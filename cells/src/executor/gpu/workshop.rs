@@ -25,7 +25,7 @@ pub(in crate::executor) struct Workshop {
     dependencies: Vec<Dependency>,
     /// By who runs them, and their names. What fails isn't tried again.
     crates: HashMap<(By, Vec<String>), Result<Crates, String>>,
-    /// Imports of what isn't there for GPUs.
+    /// Optional definitions of what isn't there for GPUs.
     unresolved: BTreeSet<String>,
     /// By who runs it, and the text.
     built: HashMap<(By, String), Arc<OnGpus>>,
@@ -88,6 +88,10 @@ impl Workshop {
         }
         let program = |name: &str| find_program(name).ok_or_else(|| other(format!("there is no {name} on the PATH")));
         let (rustc, cargo) = (program("rustc")?, program("cargo")?);
+        if let Some(changing) = order.definitions.iter().find(|it| changes(&it.text)) {
+            let what = "is a static that can change, and a GPU would have one of its own";
+            return Err(other(format!("{} {what}: the function can be given its value as a variable", changing.label)));
+        }
         let may_change = order.package.as_ref().is_some_and(|package| !package.is_fixed);
         if self.package != order.package || may_change {
             self.package = order.package.clone();
@@ -126,11 +130,12 @@ impl Workshop {
                 Err(Failed::Rustc(said)) => said,
                 Err(error) => return Err(other(error)),
             };
-            let unresolved = imports_in(&said, &source);
+            let unresolved = optional_in(&said, &source);
             if unresolved.is_empty() {
                 let is_left_out = |it: &&Definition| self.unresolved.contains(&it.text) && order.may_use(&it.text);
                 let left_out = order.definitions.iter().filter(is_left_out);
-                lacking.extend(left_out.map(|it| format!("`{}` has nothing that a GPU could use", it.text)));
+                let first = |it: &Definition| it.text.lines().next().unwrap_or_default().to_owned();
+                lacking.extend(left_out.map(|it| format!("`{}` has nothing that a GPU could use", first(it))));
                 return Err(Why::Refused(Box::new(Refused { said, source, lacking })));
             }
             self.unresolved.extend(unresolved);
@@ -145,8 +150,9 @@ impl Workshop {
         }
         // px is what runs on the other side.
         let known: Vec<Dependency> = self.dependencies.iter().filter(|it| it.name != "px").cloned().collect();
-        let names = |is_import: bool, name: &str| {
-            let mut texts = order.definitions.iter().filter(|it| it.is_import == is_import).map(|it| it.text.as_str());
+        let names = |is_optional: bool, name: &str| {
+            let mut texts =
+                order.definitions.iter().filter(|it| it.is_optional == is_optional).map(|it| it.text.as_str());
             texts.any(|text| source::names(text, name))
         };
         let (needed, rest): (Vec<_>, Vec<_>) =
@@ -201,10 +207,20 @@ impl Order {
     /// Whether one of an import's words stands in what isn't an import.
     fn may_use(&self, import: &str) -> bool {
         let words = |text| str::split(text, |c: char| !c.is_alphanumeric() && c != '_').filter(|it| !it.is_empty());
-        let texts = self.definitions.iter().filter(|it| !it.is_import).map(|it| it.text.as_str());
+        let texts = self.definitions.iter().filter(|it| !it.is_optional).map(|it| it.text.as_str());
         let used: BTreeSet<&str> = texts.chain([self.function.as_str()]).flat_map(words).collect();
         import.contains('*') || words(import).any(|word| used.contains(word))
     }
+}
+
+/// Whether it has a static whose value changes. There are no other such types on a GPU.
+fn changes(definition: &str) -> bool {
+    let mut statics = definition.match_indices("static ").filter(|(at, _)| !definition[..*at].ends_with('\''));
+    statics.any(|(at, _)| {
+        let end = definition[at..].find(';').map_or(definition.len(), |end| at + end);
+        let item = &definition[at..end];
+        item.starts_with("static mut ") || item.contains("Atomic")
+    })
 }
 
 /// Where a package's crates are built for GPUs: they go when the package goes.
@@ -218,11 +234,30 @@ fn on_gpus(built: build::Built) -> OnGpus {
     OnGpus { code: built.ptx.into_bytes(), layout }
 }
 
-/// The imports that rustc's errors are about.
-fn imports_in(said: &[Value], source: &Crate) -> BTreeSet<String> {
+/// Those of the definitions that rustc's errors are about which need not be there.
+fn optional_in(said: &[Value], source: &Crate) -> BTreeSet<String> {
     let errors = said.iter().filter(|it| it["level"] == "error");
     let places = errors.flat_map(|it| it["spans"].as_array().into_iter().flatten());
     let lines = places.filter(|it| it["is_primary"] == true).filter_map(|it| it["line_start"].as_u64());
     let definitions = lines.filter_map(|line| source.definition_at(usize::try_from(line).ok()?));
-    definitions.filter(|it| it.is_import).map(|it| it.text.clone()).collect()
+    definitions.filter(|it| it.is_optional).map(|it| it.text.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statics_that_change_are_known() {
+        for text in [
+            "static N: AtomicU32 = AtomicU32::new(1);",
+            "#[a]\n  pub static mut X: u8 = 1;",
+            "fn f() { static N: AtomicU32 = x; }",
+        ] {
+            assert!(changes(text), "{text}");
+        }
+        for text in ["static T: [u8; 2] = [1, 2];", "fn f(a: &'static Atomic) {}", "const A: Atomic = a;", ""] {
+            assert!(!changes(text), "{text}");
+        }
+    }
 }
