@@ -55,8 +55,8 @@ pub struct Dependency {
 pub enum Failed {
     /// It needs std.
     #[error(
-        "the crate `{0}` needs std, which no GPU has; if it can do without, its features say so: \
-         `:dep {0} = {{ version = \"..\", default-features = false, features = [\"..\"] }}`"
+        "the crate `{0}` needs std, which no GPU has; if it can do without, its features say so, and those of the crates that \
+         depend on it: `:dep {0} = {{ version = \"..\", default-features = false, features = [\"..\"] }}`"
     )]
     Std(String),
     /// Another error of the compiler's.

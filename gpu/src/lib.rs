@@ -1,5 +1,6 @@
 //! Rust closures on NVIDIA GPUs: rustc emits the code, and nothing but the driver is needed to run it.
 
+mod attributes;
 pub mod build;
 mod compile;
 pub mod crates;

@@ -131,7 +131,8 @@ def test_a_notebooks_crates_run_there(installed):
     with start_kernel(env=env) as kernel:
         kernel.run(
             ':dep num-complex = { version = "=0.4.6", default-features = false, features = ["libm"] }\n'
-            ':dep half = "=2.7.1"\n:dep libm = "=0.2.16"\n:dep squares-rnd = "=3.2.0"',
+            ':dep half = "=2.7.1"\n:dep libm = "=0.2.16"\n:dep squares-rnd = "=3.2.0"\n'
+            ':dep serde = { version = "1", features = ["derive"] }',
             timeout=300,
         ).ok()
         kernel.run("use num_complex::Complex;\nuse half::bf16;\n%cluster start -n 2").ok()
@@ -143,6 +144,15 @@ def test_a_notebooks_crates_run_there(installed):
             kernel.run(f"%map --gpu -o on_gpu {function} over 0..50u64", timeout=300).ok()
             kernel.run(f"%map -o on_cpu {function} over 0..50u64").ok()
             assert kernel.run("on_gpu == on_cpu").ok().text.strip() == "true", function
+        # Types travel by serde, and a GPU knows nothing of it.
+        kernel.run(
+            "use serde::{Deserialize, Serialize};\n#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]\n"
+            '#[serde(tag = "kind")]\nenum Shape {\n    Circle { #[serde(rename = "radius")] r: f64 },\n    Rect { w: f64, h: f64 },\n}\n'
+            "let shapes = vec![Shape::Circle { r: 2.0 }, Shape::Rect { w: 2.0, h: 3.5 }];"
+        ).ok()
+        kernel.run("%map --gpu -o wider |s| match s { Shape::Circle { r } => Shape::Rect { w: r, h: 0.5 }, s => s } over &shapes").ok()
+        shown = kernel.run("wider").ok().text
+        assert "[Rect { w: 2.0, h: 0.5 }, Rect { w: 2.0, h: 3.5 }]" in shown, shown
         # What std leaves to the platform is libm's, also where there is no GPU.
         function = "|x: f64| (x.sin(), x.powf(0.3), libm::expf(x as f32), (x as f32).exp())"
         over = "(0..200).map(|x| x as f64 / 3.0).collect::<Vec<f64>>()"

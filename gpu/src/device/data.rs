@@ -35,6 +35,12 @@ plain_tuples!(A B C);
 plain_tuples!(A B C D);
 plain_tuples!(A B C D E);
 plain_tuples!(A B C D E F);
+plain_tuples!(A B C D E F G);
+plain_tuples!(A B C D E F G H);
+plain_tuples!(A B C D E F G H I);
+plain_tuples!(A B C D E F G H I J);
+plain_tuples!(A B C D E F G H I J K);
+plain_tuples!(A B C D E F G H I J K L);
 
 // SAFETY: it has only what its items have.
 unsafe impl<T: Plain, const N: usize> Plain for [T; N] {}

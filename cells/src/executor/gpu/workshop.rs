@@ -160,12 +160,16 @@ impl Workshop {
         let mut all = self.built(cargo, target, folder, &needed).map_err(other)?;
         let mut lacking = Vec::new();
         for dependency in rest.into_iter().filter(|it| names(true, &it.name)) {
+            // Who uses nothing of it needn't hear of it.
+            let imports =
+                order.definitions.iter().filter(|it| it.is_optional && source::names(&it.text, &dependency.name));
+            let is_used = imports.into_iter().any(|it| order.may_use(&it.text));
             match dependency.may_lack_std {
                 true => match self.built(cargo, target, folder, &[dependency]) {
                     Ok(one) => all = all.and(one),
-                    Err(why) => lacking.push(why),
+                    Err(why) => lacking.extend(is_used.then_some(why)),
                 },
-                false => lacking.push(crates::Failed::Std(dependency.name.clone()).to_string()),
+                false => lacking.extend(is_used.then(|| crates::Failed::Std(dependency.name.clone()).to_string())),
             }
         }
         Ok((all, lacking))
@@ -209,7 +213,8 @@ impl Order {
         let words = |text| str::split(text, |c: char| !c.is_alphanumeric() && c != '_').filter(|it| !it.is_empty());
         let texts = self.definitions.iter().filter(|it| !it.is_optional).map(|it| it.text.as_str());
         let used: BTreeSet<&str> = texts.chain([self.function.as_str()]).flat_map(words).collect();
-        import.contains('*') || words(import).any(|word| used.contains(word))
+        let says_little = ["use", "pub", "crate", "std", "core", "as", "_"];
+        import.contains('*') || words(import).any(|word| used.contains(word) && !says_little.contains(&word))
     }
 }
 
