@@ -29,7 +29,7 @@ const ATTRIBUTES: [&str; 20] = [
 ];
 
 /// The text with blanks in their place, so that all else stays where it is.
-pub(crate) fn without_others(text: &str) -> String {
+pub fn without_others(text: &str) -> String {
     let mut bytes = text.as_bytes().to_vec();
     let mut blank = |range: Range<usize>| {
         bytes[range].iter_mut().filter(|byte| **byte != b'\n').for_each(|byte| *byte = b' ');

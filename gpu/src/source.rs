@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use crate::attributes::without_others;
+pub use crate::attributes::without_others;
 use crate::compile::PRELUDE;
 use crate::math;
 
@@ -68,7 +68,7 @@ impl Crate {
         let next = |text: &str| text.lines().count() + 1;
         let mut places = Vec::new();
         for definition in definitions {
-            let (first, own) = (next(&text), without_others(&definition.text));
+            let (first, own) = (next(&text), &definition.text);
             text.push_str(&format!("{own}\n"));
             if !definition.is_optional {
                 // The same once more says that its values can go to a GPU, if it is a type of which that holds.

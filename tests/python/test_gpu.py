@@ -131,15 +131,17 @@ def test_a_notebooks_crates_run_there(installed):
     with start_kernel(env=env) as kernel:
         kernel.run(
             ':dep num-complex = { version = "=0.4.6", default-features = false, features = ["libm"] }\n'
+            ':dep num-traits = { version = "0.2", default-features = false, features = ["libm"] }\n'
             ':dep half = "=2.7.1"\n:dep libm = "=0.2.16"\n:dep squares-rnd = "=3.2.0"\n'
             ':dep serde = { version = "1", features = ["derive"] }',
             timeout=300,
         ).ok()
-        kernel.run("use num_complex::Complex;\nuse half::bf16;\n%cluster start -n 2").ok()
+        kernel.run("use num_complex::Complex;\nuse num_traits::Inv;\nuse half::bf16;\n%cluster start -n 2").ok()
         for function in (
             "|x| { let z = Complex::new(x as f64, 0.5); (z.exp() / z.norm()).re }",
             "|x| libm::sin(x as f64) + libm::tgamma(x as f64 / 9.0)",
             "|x| squares_rnd::rand32(x, 0x548c9decbce65297)",
+            "|x| (x as f64).inv()",
         ):
             kernel.run(f"%map --gpu -o on_gpu {function} over 0..50u64", timeout=300).ok()
             kernel.run(f"%map -o on_cpu {function} over 0..50u64").ok()

@@ -8,7 +8,7 @@ use crate::failure::{Failure, Kind, failure};
 use crate::generated::to_users_lines;
 use crate::jobs::OnGpus;
 use chorus_compiler::{Diagnostic, Failure as CompileFailure, Reached, Span};
-use chorus_gpu::source::{Crate, Definition};
+use chorus_gpu::source::{Crate, Definition, without_others};
 use chorus_magics::{
     Data, Gpu, Map,
     rust::{Passing, Text, Types, gpu_text},
@@ -123,8 +123,10 @@ impl Executor {
         let words = text.words();
         let (reached, package) =
             self.compile(request, move |compiler| (compiler.reached(&words), compiler.package())).await?;
-        let definitions =
-            reached.into_iter().map(|Reached { text, label, is_optional }| Definition { text, label, is_optional });
+        let definitions = reached.into_iter().map(|Reached { text, label, is_optional }| {
+            let text = without_others(&text);
+            Definition { text, label, is_optional }
+        });
         let (function, cache) = (text.text.clone(), self.config.gpu.clone());
         let order = Order { package, definitions: definitions.collect(), function, cache };
         let mut workshop = std::mem::take(&mut self.workshop);

@@ -25,6 +25,8 @@ pub(in crate::executor) struct Workshop {
     dependencies: Vec<Dependency>,
     /// By who runs them, and their names. What fails isn't tried again.
     crates: HashMap<(By, Vec<String>), Result<Crates, String>>,
+    /// Whether a function has needed a crate whose names it doesn't have in it, such as one of a trait.
+    needs_all: bool,
     /// Optional definitions of what isn't there for GPUs.
     unresolved: BTreeSet<String>,
     /// By who runs it, and the text.
@@ -47,6 +49,16 @@ pub(super) struct Order {
     pub function: String,
     /// Where what is built for all kernels is.
     pub cache: PathBuf,
+}
+
+/// Crates for a function.
+#[derive(Default)]
+struct Found {
+    crates: Crates,
+    /// Why others can't be had that it may use.
+    lacking: Vec<String>,
+    /// Whether others are imported, and weren't looked at.
+    left: bool,
 }
 
 /// What rustc says of a function that can't be compiled.
@@ -95,7 +107,7 @@ impl Workshop {
         let may_change = order.package.as_ref().is_some_and(|package| !package.is_fixed);
         if self.package != order.package || may_change {
             self.package = order.package.clone();
-            (self.dependencies, self.crates, self.unresolved, self.built) = Default::default();
+            (self.dependencies, self.crates, self.needs_all, self.unresolved, self.built) = Default::default();
         }
         let key = (by, order.text());
         if let Some(built) = self.built.get(&key) {
@@ -106,11 +118,13 @@ impl Workshop {
             None => toolchain::find(&rustc, &order.cache).map_err(other)?,
         };
         self.target = Some(target.clone());
+        let mut needs_all = self.needs_all;
         loop {
             let is_there = |it: &&Definition| !self.unresolved.contains(&it.text);
             let definitions: Vec<Definition> = order.definitions.iter().filter(is_there).cloned().collect();
             let source = Crate::new(&definitions, &order.function);
-            let (mut found, mut lacking) = self.crates(&cargo, Some(&target), order)?;
+            let Found { crates: mut found, mut lacking, left } =
+                self.crates(&cargo, Some(&target), order, needs_all)?;
             if source.uses_mathematics {
                 found = found.and(self.mathematics(&cargo, &order.cache, Some(&target))?);
             }
@@ -119,19 +133,24 @@ impl Workshop {
                 Ok(built) => {
                     let mut built = on_gpus(built);
                     if by == By::Processors {
-                        let (found, _) = self.crates(&cargo, None, order)?;
-                        let crates = &found.and(self.mathematics(&cargo, &order.cache, None)?);
+                        let found = self.crates(&cargo, None, order, needs_all)?;
+                        let crates = &found.crates.and(self.mathematics(&cargo, &order.cache, None)?);
                         built.code = native::build(&Compiler { crates, ..compiler }, &source.text).map_err(other)?;
                     }
                     let built = Arc::new(built);
                     self.built.insert(key, Arc::clone(&built));
+                    self.needs_all = needs_all;
                     return Ok(Some(built));
                 }
                 Err(Failed::Rustc(said)) => said,
                 Err(error) => return Err(other(error)),
             };
             let unresolved = optional_in(&said, &source);
-            if unresolved.is_empty() {
+            if unresolved.is_empty() && left {
+                // What it uses of a crate may have no name in it: a trait's methods.
+                needs_all = true;
+                self.unresolved.clear();
+            } else if unresolved.is_empty() {
                 let is_left_out = |it: &&Definition| self.unresolved.contains(&it.text) && order.may_use(&it.text);
                 let left_out = order.definitions.iter().filter(is_left_out);
                 let first = |it: &Definition| it.text.lines().next().unwrap_or_default().to_owned();
@@ -142,37 +161,36 @@ impl Workshop {
         }
     }
 
-    /// The crates that the function names, and those that are only imported, if they can be had; or why not.
-    fn crates(&mut self, cargo: &Path, target: Option<&Target>, order: &Order) -> Result<(Crates, Vec<String>), Why> {
-        let Some(Package { folder, .. }) = &order.package else { return Ok(Default::default()) };
+    /// The crates that the function names, and those that are imported and may be used, or all that are imported.
+    fn crates(&mut self, cargo: &Path, target: Option<&Target>, order: &Order, needs_all: bool) -> Result<Found, Why> {
+        let Some(Package { folder, .. }) = &order.package else { return Ok(Found::default()) };
         if self.dependencies.is_empty() {
             self.dependencies = crates::dependencies(cargo, folder)?;
         }
         // px is what runs on the other side.
         let known: Vec<Dependency> = self.dependencies.iter().filter(|it| it.name != "px").cloned().collect();
-        let names = |is_optional: bool, name: &str| {
-            let mut texts =
-                order.definitions.iter().filter(|it| it.is_optional == is_optional).map(|it| it.text.as_str());
-            texts.any(|text| source::names(text, name))
-        };
-        let (needed, rest): (Vec<_>, Vec<_>) =
-            known.iter().partition(|it| source::names(&order.function, &it.name) || names(false, &it.name));
-        let mut all = self.built(cargo, target, folder, &needed).map_err(other)?;
-        let mut lacking = Vec::new();
-        for dependency in rest.into_iter().filter(|it| names(true, &it.name)) {
-            // Who uses nothing of it needn't hear of it.
-            let imports =
-                order.definitions.iter().filter(|it| it.is_optional && source::names(&it.text, &dependency.name));
-            let is_used = imports.into_iter().any(|it| order.may_use(&it.text));
-            match dependency.may_lack_std {
-                true => match self.built(cargo, target, folder, &[dependency]) {
-                    Ok(one) => all = all.and(one),
-                    Err(why) => lacking.extend(is_used.then_some(why)),
-                },
-                false => lacking.extend(is_used.then(|| crates::Failed::Std(dependency.name.clone()).to_string())),
+        let (needed, rest): (Vec<_>, Vec<_>) = known.iter().partition(|it| order.names(&it.name));
+        let mut found =
+            Found { crates: self.built(cargo, target, folder, &needed).map_err(other)?, ..Found::default() };
+        for dependency in rest {
+            let mut imports = order.imports(&dependency.name).peekable();
+            let is_imported = imports.peek().is_some();
+            let is_used = imports.any(|it| order.may_use(&it.text));
+            if !is_imported || !(is_used || needs_all) {
+                found.left |= is_imported;
+                continue;
+            }
+            let built = match dependency.may_lack_std {
+                true => self.built(cargo, target, folder, &[dependency]),
+                false => Err(crates::Failed::Std(dependency.name.clone()).to_string()),
+            };
+            match built {
+                Ok(one) => found.crates = found.crates.and(one),
+                // Who uses nothing of it needn't hear of it.
+                Err(why) => found.lacking.extend(is_used.then_some(why)),
             }
         }
-        Ok((all, lacking))
+        Ok(found)
     }
 
     fn built(
@@ -206,6 +224,17 @@ impl Order {
     fn text(&self) -> String {
         let texts = self.definitions.iter().map(|it| it.text.as_str()).chain([self.function.as_str()]);
         texts.collect::<Vec<_>>().join("\n")
+    }
+
+    /// Whether this crate is named by a path that isn't an import's.
+    fn names(&self, name: &str) -> bool {
+        let mut texts = self.definitions.iter().filter(|it| !it.is_optional).map(|it| it.text.as_str());
+        source::names(&self.function, name) || texts.any(|text| source::names(text, name))
+    }
+
+    /// The imports that name this crate.
+    fn imports(&self, name: &str) -> impl Iterator<Item = &Definition> {
+        self.definitions.iter().filter(move |it| it.is_optional && source::names(&it.text, name))
     }
 
     /// Whether one of an import's words stands in what isn't an import.
