@@ -187,7 +187,19 @@ def test_mathematics_has_the_same_bits_without_a_gpu(simulated):
 
 def test_auto_says_what_it_chose(simulated):
     told = simulated.run("%map --gpu=auto |x| x + 1 over 0..3").ok()
-    assert "--gpu=auto: by the GPUs of 2 of 2 engines." in told.stdout and "[1, 2, 3]" in told.text
+    assert "--gpu=auto: on the processors, about" in told.stdout and "ms for new code" in told.stdout, told.stdout
+    assert "[1, 2, 3]" in told.text
+    # The same map twice, with its function in the same column: the first has the code loaded, and the second is worth it.
+    function = "|x| { let mut n = x; for _ in 0..400u64 { n = std::hint::black_box(n * 3 % 1_000_003); } n }"
+    simulated.run("let end = 8u64;").ok()
+    simulated.run(f"%map --gpu      -o on_gpu {function} over 0..end").ok()
+    simulated.run("let end = 20_000u64;").ok()
+    told = simulated.run(f"%map --gpu=auto -o on_gpu {function} over 0..end", timeout=120).ok()
+    assert "--gpu=auto: by GPUs, about" in told.stdout and "new code" not in told.stdout, told.stdout
+    assert "by 2 GPUs (" in told.stdout and "that were tried" in told.stdout, told.stdout
+    simulated.run(f"%map -o on_cpu {function} over 0..end").ok()
+    assert simulated.run("on_gpu == on_cpu").ok().text.strip() == "true"
+    assert "since there are no items" in simulated.run("%map --gpu=auto |x| x + 1 over 0..0").ok().stdout
     told = simulated.run('%map --gpu=auto |x| format!("{x}") over 0..3').ok()
     assert "--gpu=auto: on the processors, since its function doesn't compile for a GPU" in told.stdout
     assert '["0", "1", "2"]' in told.text

@@ -34,6 +34,10 @@ def test_a_call_that_needs_a_gpu_runs_where_one_is(chorus, kernels):
         kernel.run("let results: Vec<u32> = calls.iter().map(|call| call.get()).collect::<Result<_, _>>()?;").ok()
         assert "true" in kernel.run("results == (1..21).collect::<Vec<u32>>()").ok().text
         assert "true" in kernel.run("calls.iter().all(|call| call.engine() == Some(2))").ok().text
+        # Longer than the kernel takes to look for engines that may take part: those without a GPU don't.
+        setup(os.environ)
+        slow = "|x| { let mut n = x; for _ in 0..200_000u64 { n = std::hint::black_box(n * 3 % 1_000_003); } n } over 0..8u64"
+        assert "8 items on 1 engine" in kernel.run(f"%map --gpu -o slow {slow}", timeout=120).ok().text
         # Others leave the engine with the GPU alone while there is another.
         assert "Some(0)" in kernel.run("let it = px::call!(|| 1); it.get()?; it.engine()").ok().text
     finally:

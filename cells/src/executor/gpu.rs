@@ -2,11 +2,12 @@
 
 mod workshop;
 
+use super::gpu_status::ask_all;
 use super::{Executor, Request};
 use crate::cluster::Cluster;
 use crate::failure::{Failure, Kind, failure};
 use crate::generated::to_users_lines;
-use crate::jobs::OnGpus;
+use crate::jobs::{ByGpus, OnGpus};
 use chorus_compiler::{Diagnostic, Failure as CompileFailure, Reached, Span};
 use chorus_gpu::source::{Crate, Definition, without_others};
 use chorus_magics::{
@@ -15,6 +16,7 @@ use chorus_magics::{
 };
 use chorus_protocol::{EngineId, name_engines};
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 pub(super) use workshop::Workshop;
 use workshop::{By, Order, Why};
@@ -31,8 +33,9 @@ const NONE: &str = "no engine of this map has a GPU: an engine looks for NVIDIA'
                     there is none; nothing was run";
 
 impl Executor {
-    /// What the GPUs of these engines run of this map, with how its function takes items; only engines that have one remain.
-    /// A map that need not be run by GPUs becomes one for processors if it can't be, which is told.
+    /// What the GPUs of these engines run of this map, with how its function takes items. Only engines that have one remain,
+    /// unless the processors may turn out to be faster. A map that need not be run by GPUs becomes one for processors if it
+    /// can't be, which is told.
     pub(super) async fn for_gpus(
         &mut self,
         map: &mut Map<'_>,
@@ -40,60 +43,51 @@ impl Executor {
         (mine, theirs): (&Types, &Types),
         cluster: &Cluster,
         request: &Request,
-    ) -> Result<Option<(Arc<OnGpus>, Passing)>, Failure> {
+    ) -> Result<Option<(ByGpus, Passing)>, Failure> {
         let Some(wanted) = map.options.gpu else { return Ok(None) };
         let with_gpu: Vec<EngineId> = targets.iter().copied().filter(|engine| cluster.has_gpu(*engine)).collect();
         let (types, is_each) = ((mine, theirs), matches!(map.data, Data::Each(_)));
         // Nobody else has their items.
         let lacks = is_each && !with_gpu.is_empty() && with_gpu.len() < targets.len();
-        match wanted {
+        let found = match wanted {
             Gpu::Always if with_gpu.is_empty() => Err(failure(Kind::MapError, NONE)),
-            Gpu::Always if lacks => Err(without_gpu(Kind::MapError, targets, cluster)),
-            Gpu::Always => {
-                *targets = with_gpu;
-                self.compiled_for_gpu(map, types, By::Gpus, request).await
-            }
-            Gpu::Auto if with_gpu.is_empty() => {
-                // What lies on engines, or stays there, is theirs: the text for GPUs would have it otherwise.
-                let found = match is_each || map.options.keep {
-                    true => Ok(None),
-                    false => self.compiled_for_gpu(map, types, By::Processors, request).await,
-                };
+            // What lies on engines is theirs: the text for GPUs would have it otherwise.
+            Gpu::Auto if with_gpu.is_empty() && is_each => Ok(None),
+            Gpu::Auto if with_gpu.is_empty() => self.compiled_for_gpu(map, types, By::Processors, request).await,
+            _ if lacks => Err(without_gpu(Kind::MapError, targets, cluster)),
+            // Where items are, they stay.
+            Gpu::Auto if !is_each => self.compiled_for_gpu(map, types, By::Either, request).await,
+            _ => self.compiled_for_gpu(map, types, By::Gpus, request).await,
+        };
+        match (found, wanted) {
+            (found, Gpu::Auto) if with_gpu.is_empty() => {
                 let also = match &found {
                     Ok(None) => String::new(),
                     Ok(Some(_)) => "; `sin` and the like have the bits that they have on a GPU".to_owned(),
                     Err(error) => format!("; `sin` and the like are this machine's, since {}", reason(error)),
                 };
-                let what = format!("--gpu=auto: on the processors, since {NO_GPU}{also}.");
-                request.publisher.say(&what).await;
+                request.publisher.say(&format!("--gpu=auto: on the processors, since {NO_GPU}{also}.")).await;
                 let found = found.unwrap_or_default();
                 if found.is_none() {
                     map.options.gpu = None;
                 }
-                Ok(found)
+                Ok(found.map(|(code, passing)| (ByGpus { code, if_faster: None }, passing)))
             }
-            Gpu::Auto => {
-                let found = match lacks {
-                    true => Err(without_gpu(Kind::MapError, targets, cluster)),
-                    false => self.compiled_for_gpu(map, types, By::Gpus, request).await,
-                };
-                match found {
-                    Ok(found) => {
-                        let what =
-                            format!("--gpu=auto: by the GPUs of {} of {} engines.", with_gpu.len(), targets.len());
-                        request.publisher.say(&what).await;
+            (Ok(found), wanted) => {
+                let if_faster = match wanted == Gpu::Auto && !is_each {
+                    true => Some(count(cluster, &with_gpu).await),
+                    false => {
                         *targets = with_gpu;
-                        Ok(found)
+                        None
                     }
-                    Err(error) => {
-                        map.options.gpu = None;
-                        request
-                            .publisher
-                            .say(&format!("--gpu=auto: on the processors, since {}.", reason(&error)))
-                            .await;
-                        Ok(None)
-                    }
-                }
+                };
+                Ok(found.map(|(code, passing)| (ByGpus { code, if_faster }, passing)))
+            }
+            (Err(error), Gpu::Always) => Err(error),
+            (Err(error), Gpu::Auto) => {
+                map.options.gpu = None;
+                request.publisher.say(&format!("--gpu=auto: on the processors, since {}.", reason(&error))).await;
+                Ok(None)
             }
         }
     }
@@ -156,6 +150,14 @@ pub(super) fn without_gpu(kind: Kind, targets: &[EngineId], cluster: &Cluster) -
     let without: Vec<EngineId> = targets.iter().copied().filter(|engine| !cluster.has_gpu(*engine)).collect();
     let (engines, verb) = (name_engines(&without), if without.len() == 1 { "has" } else { "have" });
     failure(kind, format!("{engines} {verb} no GPU: `-t` names engines that have one; nothing was done"))
+}
+
+/// How many GPUs these engines have: several may share one. One that isn't told of is one, too.
+async fn count(cluster: &Cluster, engines: &[EngineId]) -> u32 {
+    let told = ask_all(cluster).await.into_iter().filter(|(engine, _)| engines.contains(engine));
+    let numbers: BTreeSet<Option<u32>> =
+        told.filter_map(|(_, told)| told).map(|told| told.ok().map(|told| told.state.number)).collect();
+    numbers.len() as u32
 }
 
 /// What rustc says, with its places in the user's lines. What it says of the notebook's definitions names them.

@@ -7,7 +7,7 @@ use super::{Done, Executor, Next, Request};
 use crate::failure::{Failure, Kind, failure};
 use crate::generated::to_users_lines;
 use crate::interrupt::Interrupted;
-use crate::jobs::{Half, Job, MapOptions, OnGpus};
+use crate::jobs::{ByGpus, Half, Job, MapOptions};
 use crate::publisher::Publisher;
 use chorus_compiler::{CellText, Member, Ran, Variables};
 use chorus_magics::{
@@ -130,7 +130,7 @@ impl Executor {
         &mut self,
         map: &Map<'_>,
         texts: MapTexts,
-        gpu: Option<(Arc<OnGpus>, Duration)>,
+        gpu: Option<(ByGpus, Duration)>,
         targets: &[EngineId],
         request: &Request,
     ) -> (Done, Option<Arc<Job>>) {

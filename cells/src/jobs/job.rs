@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// How a map is to be run.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct MapOptions {
     /// On which engines; those that join later take part if this is all.
     pub targets: Targets,
@@ -42,23 +42,29 @@ pub struct MapOptions {
     /// Whether the magic that started it says in a line what came of it.
     pub is_told: bool,
     /// What GPUs are to do in the function's place.
-    pub gpu: Option<Arc<OnGpus>>,
+    pub gpu: Option<ByGpus>,
+}
+
+/// That GPUs work.
+#[derive(Clone, Debug)]
+pub struct ByGpus {
+    /// What they run.
+    pub code: Arc<OnGpus>,
+    /// That they only do if it takes less time; the engines have so many.
+    pub if_faster: Option<u32>,
 }
 
 /// A function for GPUs.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct OnGpus {
     /// Its code, or where no GPU is to run it, the library that processors run in its place.
-    pub code: Vec<u8>,
+    pub module: Vec<u8>,
+    /// That library, where either may run it and processors have other bits by themselves.
+    pub by_processors: Option<Vec<u8>>,
     /// How its items and results lie in a GPU's memory.
     pub layout: Layout,
-}
-
-impl OnGpus {
-    /// Whether GPUs are to run it.
-    pub fn needs_gpus(&self) -> bool {
-        !chorus_gpu::native::is_library(&self.code)
-    }
+    /// Whether a driver has had it.
+    pub ran: AtomicBool,
 }
 
 impl Default for MapOptions {

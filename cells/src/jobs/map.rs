@@ -4,8 +4,9 @@
 //! function prints and how far everything is, and keeps what was done for whoever asks.
 
 use super::account::Account;
-use super::job::{Cancelled, End, Job};
-use super::run::CellRun;
+use super::job::{ByGpus, Cancelled, End, Job};
+use super::run::{CellRun, Plan};
+use super::trial;
 use crate::cluster::Cluster;
 use crate::failure::{Kind, MapFailure};
 use crate::places::place_of;
@@ -13,8 +14,8 @@ use chorus_client::{Blob, Map};
 use chorus_compiler::{Member, Object};
 use chorus_magics::Targets;
 use chorus_protocol::{
-    Aftermath, BlobId, Death, EngineId, Entry, MapEvent, MapSpec, Outcome, Panic, RunEvent, RunId, RunSpec, Target,
-    name_engines,
+    Aftermath, BlobId, Death, EngineId, Entry, MapEvent, MapId, MapSpec, Outcome, Panic, RunEvent, RunId, RunSpec,
+    Target, name_engines,
 };
 use chorus_render::{Bundle, EngineState, MapEnd, Place, PxView, ViewOptions};
 use parking_lot::Mutex;
@@ -54,10 +55,20 @@ pub async fn start(ask: MapAsk, run: Arc<CellRun>, cluster: Arc<Cluster>) -> Res
         Some(half) => half.targets.clone(),
         None => options.targets.resolve(&cluster.engines()).map_err(|error| error.to_string())?,
     };
-    let needs = options.gpu.as_ref().is_some_and(|gpu| gpu.needs_gpus());
-    let able = |engine: &EngineId| !needs || cluster.has_gpu(*engine);
-    let targets: Vec<EngineId> = targets.into_iter().filter(able).collect();
-    let work = Work::new(&ask, &run, &cluster).await?;
+    let mut work = Work::new(&ask, &run, &cluster).await?;
+    if let Some(ByGpus { code, if_faster }) = &options.gpu {
+        if let Some(gpus) = if_faster {
+            let (by_gpus, why) = trial::choose(&work, &ask, &targets, *gpus, code, (&run, &cluster)).await;
+            if !by_gpus {
+                // Without a library, processors have the same bits anyway.
+                let library = code.by_processors.clone();
+                work.serve.gpu = work.serve.gpu.zip(library).map(|(gpu, module)| GpuServe { module, ..gpu });
+            }
+            run.plan.publisher.say(&why).await;
+        }
+        code.ran.fetch_or(work.needs_gpus(), Ordering::Relaxed);
+    }
+    let targets: Vec<EngineId> = targets.into_iter().filter(|engine| work.can_run_on(*engine, &cluster)).collect();
     let items = (!options.each).then_some(ask.items);
     let spec = MapSpec {
         items,
@@ -110,12 +121,12 @@ pub async fn start(ask: MapAsk, run: Arc<CellRun>, cluster: Arc<Cluster>) -> Res
 }
 
 /// What is sent to each engine.
-struct Work {
+pub(super) struct Work {
     object: Object,
     blob: Blob,
     preload: Vec<BlobId>,
     entry: Entry,
-    serve: Serve,
+    pub(super) serve: Serve,
 }
 
 impl Work {
@@ -146,8 +157,8 @@ impl Work {
             timeout,
             threads: 1,
             gpu: options.gpu.as_ref().map(|gpu| GpuServe {
-                module: gpu.code.clone(),
-                layout: gpu.layout,
+                module: gpu.code.module.clone(),
+                layout: gpu.code.layout,
                 constants: ask.gpu.clone(),
             }),
         };
@@ -157,6 +168,32 @@ impl Work {
     /// Whether it needs variables of the engine. A function of the notebook's cell can't, though the cell may.
     fn needs_variables(&self) -> bool {
         matches!(self.entry, Entry::Cell(_)) && self.object.needs_variables
+    }
+
+    /// The generation of the engine's variables that it needs, if it needs them.
+    pub(super) fn generation(&self, engine: EngineId, cluster: &Cluster) -> Option<u32> {
+        self.needs_variables().then(|| cluster.generation(engine))
+    }
+
+    /// What an engine runs for this map, with these settings.
+    pub(super) fn spec(&self, serve: &Serve, map: MapId, run: &CellRun) -> RunSpec {
+        RunSpec {
+            preload: self.preload.clone(),
+            object: self.blob.id(),
+            entry: self.entry.clone(),
+            argument: serve.encode().into(),
+            map: Some(map),
+            label: run.plan.options.label.clone(),
+            snapshots: run.plan.snapshots,
+        }
+    }
+
+    fn can_run_on(&self, engine: EngineId, cluster: &Cluster) -> bool {
+        !self.needs_gpus() || cluster.has_gpu(engine)
+    }
+
+    fn needs_gpus(&self) -> bool {
+        self.serve.gpu.as_ref().is_some_and(|gpu| !chorus_gpu::native::is_library(&gpu.module))
     }
 }
 
@@ -190,19 +227,10 @@ struct Driver {
 impl Driver {
     /// Has an engine serve the map.
     fn send(&mut self, engine: EngineId) {
-        let Work { blob, preload, entry, serve, .. } = &self.work;
-        let generation = self.work.needs_variables().then(|| self.cluster.generation(engine));
+        let generation = self.work.generation(engine, &self.cluster);
         let threads = self.run.plan.options.threads.unwrap_or_else(|| self.cluster.share_of_cores(engine));
-        let serve = Serve { threads, ..serve.clone() };
-        let spec = RunSpec {
-            preload: preload.clone(),
-            object: blob.id(),
-            entry: entry.clone(),
-            argument: serve.encode().into(),
-            map: Some(self.map.id()),
-            label: self.run.plan.options.label.clone(),
-            snapshots: self.run.plan.snapshots,
-        };
+        let serve = Serve { threads, ..self.work.serve.clone() };
+        let spec = self.work.spec(&serve, self.map.id(), &self.run);
         let mut run = self.cluster.session().run(spec, vec![Target { engine, generation }]);
         self.cluster.remember_publisher(run.id(), &self.run.plan.publisher);
         self.active.insert(engine, run.id());
@@ -351,7 +379,7 @@ impl Driver {
 
     /// A run has ended: if that wasn't because the map has, another one takes its place where that can be.
     fn ended(&mut self, engine: EngineId, outcome: &Outcome) {
-        self.settle(engine, outcome);
+        settle(&self.run.plan, engine, outcome);
         let each = self.run.plan.options.each;
         if each && *outcome == Outcome::Ok {
             self.over = self.active.is_empty();
@@ -425,17 +453,6 @@ impl Driver {
         }
     }
 
-    /// Tells the compiler what a run's end means for the engine's variables.
-    fn settle(&self, engine: EngineId, outcome: &Outcome) {
-        let (member, outcome) = (Member::Engine(engine), outcome.clone());
-        let ticket = self.run.plan.half.as_ref().and_then(|half| half.ticket);
-        self.run.plan.compiler.send(move |compiler| match (ticket, &outcome) {
-            (Some(ticket), outcome) => _ = compiler.settle(ticket, member, outcome),
-            (None, Outcome::Died(death, Aftermath::Lost(_))) => _ = compiler.died(member, *death),
-            (None, _) => {}
-        });
-    }
-
     /// Engines come and go.
     fn look_around(&mut self) {
         if self.over || self.failed.is_some() {
@@ -452,6 +469,7 @@ impl Driver {
             let knows = !needs_variables || self.deaths.contains_key(&engine);
             if !self.active.contains_key(&engine)
                 && !self.barred.contains(&engine)
+                && self.work.can_run_on(engine, &self.cluster)
                 && knows
                 && !self.run.plan.options.each
             {
@@ -492,6 +510,17 @@ impl Driver {
             Some((_, what)) => MapEnd::Failed(what),
         }
     }
+}
+
+/// Tells the compiler what a run's end means for the engine's variables.
+pub(super) fn settle(plan: &Plan, engine: EngineId, outcome: &Outcome) {
+    let (member, outcome) = (Member::Engine(engine), outcome.clone());
+    let ticket = plan.half.as_ref().and_then(|half| half.ticket);
+    plan.compiler.send(move |compiler| match (ticket, &outcome) {
+        (Some(ticket), outcome) => _ = compiler.settle(ticket, member, outcome),
+        (None, Outcome::Died(death, Aftermath::Lost(_))) => _ = compiler.died(member, *death),
+        (None, _) => {}
+    });
 }
 
 fn item_failure(engine: EngineId, item: &ItemFailure) -> String {

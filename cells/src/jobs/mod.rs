@@ -6,13 +6,15 @@
 
 mod account;
 mod calls;
+mod choice;
 mod follower;
 mod job;
 mod map;
 mod rooms;
 mod run;
+mod trial;
 
-pub use job::{Cancelled, Half, Job, MapOptions, OnGpus};
+pub use job::{ByGpus, Cancelled, Half, Job, MapOptions, OnGpus};
 pub use run::{CellRun, Plan};
 
 use crate::cluster::Cluster;

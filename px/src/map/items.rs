@@ -228,7 +228,8 @@ impl<S: Source, R, F: Fn(S::Item) -> R + Sync, P: Filter<R>, W: Whither> Mapped<
     fn serve(self, put: impl Put<R>, run: impl FnOnce(&Server, &dyn Work) -> Result<(), Error>) -> Result<(), Error> {
         let Mapped { items, function, filter, .. } = self;
         let Mode::Serving(server, open) = items.0 else { return Err(Error::Damaged) };
-        let gpu = if W::ON_GPU { Some(server) } else { None };
+        // The processors may have been chosen all the same.
+        let gpu = Some(server).filter(|server| W::ON_GPU && server.settings.gpu.is_some());
         run(server, &Worker::<S, F, P, _, R, W> { open, gpu, function, filter, put, result: PhantomData })
     }
 
@@ -452,7 +453,7 @@ impl<S: Source, R, F: Fn(S::Item) -> R + Sync, P: Filter<R>, X: Put<R>, W: Whith
     }
 
     fn on_gpu(&self) -> Option<u64> {
-        W::ON_GPU.then(gpu::at_once::<S::Item, R>)
+        (W::ON_GPU && self.gpu.is_some()).then(gpu::at_once::<S::Item, R>)
     }
 
     fn text(&self, item: u64) -> Option<String> {

@@ -39,6 +39,8 @@ pub(super) enum By {
     Gpus,
     /// With the bits that GPUs have. A function that has them anyway isn't compiled for this.
     Processors,
+    /// That is found out when it begins.
+    Either,
 }
 
 /// A function, and what it reaches.
@@ -132,10 +134,14 @@ impl Workshop {
             let said = match build::build(&compiler, &source.text) {
                 Ok(built) => {
                     let mut built = on_gpus(built);
-                    if by == By::Processors {
+                    if by != By::Gpus && source.uses_mathematics {
                         let found = self.crates(&cargo, None, order, needs_all)?;
                         let crates = &found.crates.and(self.mathematics(&cargo, &order.cache, None)?);
-                        built.code = native::build(&Compiler { crates, ..compiler }, &source.text).map_err(other)?;
+                        let library = native::build(&Compiler { crates, ..compiler }, &source.text).map_err(other)?;
+                        match by {
+                            By::Processors => built.module = library,
+                            _ => built.by_processors = Some(library),
+                        }
                     }
                     let built = Arc::new(built);
                     self.built.insert(key, Arc::clone(&built));
@@ -218,7 +224,7 @@ impl Workshop {
 impl Order {
     /// Whether they run it otherwise than cells do.
     fn concerns(&self, by: By) -> bool {
-        by == By::Gpus || math::is_used_in(&self.text())
+        by != By::Processors || math::is_used_in(&self.text())
     }
 
     fn text(&self) -> String {
@@ -265,7 +271,7 @@ fn into(package: &Path) -> PathBuf {
 fn on_gpus(built: build::Built) -> OnGpus {
     let [item_size, item_align, result_size, result_align] = built.layout;
     let layout = Layout { item: (item_size, item_align), result: (result_size, result_align) };
-    OnGpus { code: built.ptx.into_bytes(), layout }
+    OnGpus { module: built.ptx.into_bytes(), by_processors: None, layout, ran: false.into() }
 }
 
 /// Those of the definitions that rustc's errors are about which need not be there.

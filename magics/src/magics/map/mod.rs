@@ -196,7 +196,7 @@ pub(crate) struct Flags {
     /// How many threads of each engine work; its share of the cores if left out
     #[arg(long, value_name = "N", value_parser = at_least_one::<u32>, allow_negative_numbers = true)]
     threads: Option<u32>,
-    /// GPUs of the engines call the function; `--gpu=auto`: if they can
+    /// GPUs of the engines call the function; `--gpu=auto`: if they can and are faster
     #[arg(long, value_name = "auto", num_args = 0..=1, require_equals = true, default_missing_value = "always", value_parser = gpu)]
     gpu: Option<Gpu>,
     /// Show progress after so many seconds; 0: at once, -1: never
