@@ -1,5 +1,6 @@
 //! Which programs a notebook starts, and where.
 
+use chorus_compiler::CacheConfig;
 use chorus_controller::Launch;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -19,6 +20,8 @@ pub struct NotebookConfig {
     pub runtime: PathBuf,
     /// What is built for GPUs is kept here.
     pub gpu: PathBuf,
+    /// And what is compiled, if it is kept.
+    pub cache: Option<CacheConfig>,
 }
 
 impl NotebookConfig {

@@ -13,7 +13,8 @@ pub enum Cache {
         #[arg(long)]
         json: bool,
     },
-    /// Remove all compiled cells and dependencies; notebooks that are open go on, and build again what they need
+    /// Remove all compiled cells and dependencies; notebooks that are open go on, and build again what they need. Rust's core
+    /// library for GPUs stays, which no notebook builds
     Clear,
 }
 
@@ -27,10 +28,11 @@ pub fn run(command: &Cache) -> Result<(), Box<dyn Error>> {
     let failed = |error: std::io::Error| format!("the cache in {folder}: {error}");
     match command {
         Cache::Info { json: true } => {
-            let CacheInfo { cells, bytes } = config.info().map_err(failed)?;
+            let CacheInfo { cells, gpu_functions, bytes } = config.info().map_err(failed)?;
             let of_dependencies = config.dependencies_info().map_err(failed)?;
             let info = serde_json::json!({
                 "folder": config.folder, "cells": cells, "bytes": bytes, "limit": config.limit,
+                "gpu": { "functions": gpu_functions, "core_bytes": core_bytes() },
                 "dependencies": {
                     "sets": of_dependencies.sets, "bytes": of_dependencies.bytes, "limit": of_dependencies.limit
                 },
@@ -38,21 +40,31 @@ pub fn run(command: &Cache) -> Result<(), Box<dyn Error>> {
             println!("{info}");
         }
         Cache::Info { json: false } => {
-            let CacheInfo { cells, bytes } = config.info().map_err(failed)?;
+            let CacheInfo { cells, gpu_functions, bytes } = config.info().map_err(failed)?;
             let (used, limit) = (megabytes(bytes), megabytes(config.limit));
-            println!("{folder}: {cells} compiled cells, {used} of {limit} MB");
+            println!("{folder}: {cells} compiled cells, {gpu_functions} functions for GPUs, {used} of {limit} MB");
             let found = config.dependencies_info().map_err(failed)?;
             let (sets, used, limit) = (found.sets, megabytes(found.bytes), megabytes(found.limit));
             println!("Beside it: {sets} sets of dependencies, {used} MB; what wasn't used today goes above {limit} MB");
+            let core = megabytes(core_bytes());
+            println!(
+                "Also beside it: {core} MB of Rust's core library for GPUs, which `chorus gpu setup --from-source` builds"
+            );
         }
         Cache::Clear => {
-            let CacheInfo { cells, bytes } = config.clear().map_err(failed)?;
-            println!("Removed {cells} compiled cells, {} MB, from {folder}", megabytes(bytes));
+            let CacheInfo { cells, gpu_functions, bytes } = config.clear().map_err(failed)?;
+            let what = format!("{cells} compiled cells and {gpu_functions} functions for GPUs");
+            println!("Removed {what}, {} MB, from {folder}", megabytes(bytes));
             let removed = config.clear_dependencies().map_err(failed)?;
             println!("Removed {} sets of dependencies, {} MB, beside it", removed.sets, megabytes(removed.bytes));
         }
     }
     Ok(())
+}
+
+/// What `chorus gpu setup` has built.
+fn core_bytes() -> u64 {
+    crate::gpu::folder().map_or(0, |folder| chorus_gpu::toolchain::built_bytes(&folder))
 }
 
 fn megabytes(bytes: u64) -> String {

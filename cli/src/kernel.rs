@@ -31,6 +31,7 @@ pub fn run(connection_file: &Path) -> Result<ExitCode, Box<dyn Error>> {
     crate::log();
     let exe = std::env::current_exe()?;
     let (engine, engine_args) = engine_program(&exe);
+    let cache = CacheConfig::from_environment();
     let config = KernelConfig {
         connection,
         relay: exe,
@@ -45,10 +46,11 @@ pub fn run(connection_file: &Path) -> Result<ExitCode, Box<dyn Error>> {
                 .and_then(|count| count.parse().ok())
                 .filter(|count| *count > 0),
             gpu: crate::gpu::folder().unwrap_or_else(|| runtime.join("gpu")),
+            cache: cache.clone(),
             runtime,
         },
         folder: folder.path().to_owned(),
-        cache: CacheConfig::from_environment(),
+        cache,
         data: data_folder(),
     };
     die_with_parent();

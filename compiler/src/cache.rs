@@ -5,6 +5,7 @@
 //! used for longest go first when there is too much. Entries hold code that will be run, so the folder must be private.
 
 use crate::dependencies::{self, Current, DependenciesInfo};
+use crate::modules::Module;
 use crate::namespace::Variables;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -30,7 +31,9 @@ pub struct CacheConfig {
 pub struct CacheInfo {
     /// Compiled cells.
     pub cells: u64,
-    /// What they take, in bytes.
+    /// Functions that were compiled for GPUs.
+    pub gpu_functions: u64,
+    /// What all take, in bytes.
     pub bytes: u64,
 }
 
@@ -76,7 +79,7 @@ impl Kept for Dependencies {
 /// Every format has a number of its own.
 const MAGIC: &[u8; 8] = b"CHORUS\x00\x02";
 /// Those of all kinds.
-const SUFFIXES: [&str; 2] = [CachedCell::SUFFIX, Dependencies::SUFFIX];
+const SUFFIXES: [&str; 3] = [CachedCell::SUFFIX, Dependencies::SUFFIX, Module::SUFFIX];
 /// The ending of a file that is being written.
 const NEW: &str = "new";
 /// An entry that would take more than this part of the cache isn't kept.
@@ -133,9 +136,13 @@ impl CacheConfig {
     /// How much there is.
     pub fn info(&self) -> io::Result<CacheInfo> {
         let entries = self.entries()?;
-        let is_cell = |entry: &&Found| entry.path.extension().is_some_and(|suffix| suffix == CachedCell::SUFFIX);
-        let cells = entries.iter().filter(is_cell).count() as u64;
-        Ok(CacheInfo { cells, bytes: entries.iter().map(|entry| entry.size).sum() })
+        let is_a = |suffix: &str, entry: &Found| entry.path.extension().is_some_and(|found| found == suffix);
+        let count = |suffix| entries.iter().filter(|entry| is_a(suffix, entry)).count() as u64;
+        Ok(CacheInfo {
+            cells: count(CachedCell::SUFFIX),
+            gpu_functions: count(Module::SUFFIX),
+            bytes: entries.iter().map(|entry| entry.size).sum(),
+        })
     }
 
     /// Removes everything. Kernels that run go on, and fill it again. Returns what was there.

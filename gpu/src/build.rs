@@ -3,7 +3,9 @@
 pub use crate::compile::Compiler;
 use crate::compile::{self, compile};
 use crate::interpret::{Device, Fault, Memory, Module};
+use crate::toolchain;
 use std::io;
+use std::path::Path;
 
 /// A module, and what it says of its items and results.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +44,19 @@ impl From<Fault> for Failed {
     fn from(fault: Fault) -> Failed {
         Failed::Link(fault.to_string())
     }
+}
+
+/// What asks for files or variables of the environment; `option_env!` ends like that, too.
+const READS_MORE: [&str; 4] = ["env!", "include!", "include_bytes!", "include_str!"];
+
+/// All that a module depends on besides Chorus: rustc, its arguments, which name the crates, and the text. Nothing if the
+/// text asks for files or variables of the environment, which aren't in it.
+pub fn recipe(compiler: &Compiler<'_>, source: &str) -> io::Result<Option<String>> {
+    if READS_MORE.iter().any(|asks| source.contains(asks)) {
+        return Ok(None);
+    }
+    let arguments = compile::arguments(compiler, compile::Code::All, Path::new("device.rs"), Path::new("device.ptx"));
+    Ok(Some(format!("{}\n{arguments:?}\n{source}", toolchain::version(compiler.rustc)?)))
 }
 
 /// Compiles the text of a crate. Takes about as long as a cell.

@@ -46,7 +46,7 @@ pub struct Compiler<'a> {
 
 /// Whose code gets into a module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Code {
+pub(crate) enum Code {
     /// That of the device crate, and what is generic or small enough to be compiled with it.
     Own,
     /// That of all crates that it names as well, which takes twice as long.
@@ -76,7 +76,7 @@ fn compiled(compiler: &Compiler<'_>, code: Code, source: &str, folder: &Path) ->
 }
 
 /// rustc's arguments. Warnings are the business of the compilation for the CPU, which has the same text.
-fn arguments(compiler: &Compiler<'_>, code: Code, source: &Path, ptx: &Path) -> Vec<OsString> {
+pub(crate) fn arguments(compiler: &Compiler<'_>, code: Code, source: &Path, ptx: &Path) -> Vec<OsString> {
     let mut all: Vec<OsString> =
         ["--edition=2024", "--target", TARGET, "--crate-name=px_device"].map(Into::into).into();
     all.extend(["--error-format=json", "-Awarnings"].map(Into::into));

@@ -52,13 +52,26 @@ pub fn find(rustc: &Path, cache: &Path) -> Result<Target, Missing> {
     if has_core(&folder) {
         return Ok(Target { libraries: None });
     }
-    let compiler = ask(rustc, &["-vV"]).map_err(failed)?;
+    let compiler = version(rustc).map_err(failed)?;
     built(cache, &compiler).ok_or(Missing::Library)
+}
+
+/// What the compiler says of itself, which is another text for each.
+pub(crate) fn version(rustc: &Path) -> io::Result<String> {
+    ask(rustc, &["-vV"])
+}
+
+/// What the libraries take that were built in `cache`, in bytes.
+pub fn built_bytes(cache: &Path) -> u64 {
+    let files = |folder: PathBuf| fs::read_dir(folder).into_iter().flatten().flatten();
+    let is_core = |name: OsString| name.to_string_lossy().starts_with("core-");
+    let folders = files(cache.to_owned()).filter(|folder| is_core(folder.file_name()));
+    folders.flat_map(|folder| files(folder.path())).filter_map(|file| Some(file.metadata().ok()?.len())).sum()
 }
 
 /// Builds `core` in `cache`, whole or not at all. This takes about ten seconds.
 pub fn build_core(rustc: &Path, cache: &Path) -> io::Result<Target> {
-    let compiler = ask(rustc, &["-vV"])?;
+    let compiler = version(rustc)?;
     if let Some(target) = built(cache, &compiler) {
         return Ok(target);
     }

@@ -101,7 +101,7 @@ def test_the_cache_is_shown_and_emptied(cache, chorus):
     env = {"CHORUS_CACHE_DIR": str(cache)}
     info = json.loads(chorus("cache", "info", "--json", env=env).stdout)
     none = {"sets": 0, "bytes": 0, "limit": 10 << 30}
-    assert info == {"folder": str(cache / "cells"), "cells": 0, "bytes": 0, "limit": 512 << 20, "dependencies": none}
+    assert info == {"folder": str(cache / "cells"), "cells": 0, "bytes": 0, "limit": 512 << 20, "gpu": {"functions": 0, "core_bytes": 0}, "dependencies": none}
     with start_kernel() as kernel:
         assert said(kernel, "1 + 1") == "2"
         info = json.loads(chorus("cache", "info", "--json", env=env).stdout)

@@ -4,6 +4,7 @@ processes for GPUs interpret that code."""
 import math
 import os
 import re
+import shutil
 import subprocess
 from contextlib import contextmanager
 
@@ -326,3 +327,35 @@ def test_a_small_memory_gets_fewer_items_at_a_time(small):
     small.run("let many: Vec<f64> = (0..60_000).map(f64::from).collect();").ok()
     small.run("%map --gpu -o ys |x| x * 2.0 over many").ok()
     same(small, "ys == many.iter().map(|x| x * 2.0).collect::<Vec<f64>>()")
+
+
+def test_an_unchanged_function_is_compiled_once_for_all_kernels(installed, monkeypatch, tmp_path):
+    # A rustc that notes how it was called.
+    log, rustc = tmp_path / "calls", tmp_path / "bin/rustc"
+    rustc.parent.mkdir()
+    rustc.write_text(f'#!/bin/sh\nprintf "%s\\n" "$*" >> {log}\nexec {shutil.which("rustc")} "$@"\n')
+    rustc.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{rustc.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("CHORUS_GPU", "simulated")
+    monkeypatch.setenv("CHORUS_CACHE_DIR", str(tmp_path / "cache"))
+    setup(os.environ)
+
+    def maps(results):
+        with start_kernel() as kernel:
+            kernel.run("%cluster start -n 1").ok()
+            assert results in kernel.run("%map --gpu |x| x * 3 + 1 over 0..4").ok().text
+        return log.read_text().count("px_device")
+
+    def kept():
+        return list((tmp_path / "cache/cells").glob("*.gpu"))
+
+    assert maps("[1, 4, 7, 10]") == 1 and len(kept()) == 1
+    assert maps("[1, 4, 7, 10]") == 1, "it was kept"
+    (entry,) = kept()
+    damaged = bytearray(entry.read_bytes())
+    damaged[-40] ^= 1
+    entry.write_bytes(damaged)
+    assert maps("[1, 4, 7, 10]") == 2, "what is damaged is built again"
+    assert maps("[1, 4, 7, 10]") == 2
+    told = subprocess.run([os.environ["CHORUS"], "cache", "info"], capture_output=True, text=True, check=True).stdout
+    assert ", 1 functions for GPUs" in told and not re.search(r"\b0\.0 MB of Rust's core", told), told

@@ -8,7 +8,7 @@ use crate::cluster::Cluster;
 use crate::failure::{Failure, Kind, failure};
 use crate::generated::to_users_lines;
 use crate::jobs::{ByGpus, OnGpus};
-use chorus_compiler::{Diagnostic, Failure as CompileFailure, Reached, Span};
+use chorus_compiler::{Diagnostic, Failure as CompileFailure, Modules, Reached, Span};
 use chorus_gpu::source::{Crate, Definition, without_others};
 use chorus_magics::{
     Data, Gpu, Map,
@@ -113,6 +113,16 @@ impl Executor {
         }
     }
 
+    /// What other kernels have compiled, if that is kept.
+    fn gpu_modules(&mut self) -> Option<Arc<Modules>> {
+        if self.gpu_modules.is_none() {
+            let opened = Modules::open(self.config.cache.as_ref()?);
+            let opened = opened.inspect_err(|error| tracing::warn!(%error, "functions for GPUs can't be kept"));
+            self.gpu_modules = opened.ok().map(Arc::new);
+        }
+        self.gpu_modules.clone()
+    }
+
     async fn build_for_gpu(&mut self, text: Text, by: By, request: &Request) -> Result<Option<Arc<OnGpus>>, Failure> {
         let words = text.words();
         let (reached, package) =
@@ -122,7 +132,7 @@ impl Executor {
             Definition { text, label, is_optional }
         });
         let (function, cache) = (text.text.clone(), self.config.gpu.clone());
-        let order = Order { package, definitions: definitions.collect(), function, cache };
+        let order = Order { package, definitions: definitions.collect(), function, cache, kept: self.gpu_modules() };
         let mut workshop = std::mem::take(&mut self.workshop);
         if workshop.is_new(&order, by) {
             request.publisher.say("Compiling the notebook's crates for GPUs, where they can be.").await;

@@ -29,7 +29,7 @@ use crate::local::{Ended, LocalWorker};
 use crate::publisher::Publisher;
 use crate::surroundings::Surroundings;
 use building::Builds;
-use chorus_compiler::{Action, Building, CellText, Compiler, Failure as CompileFailure, Member, Ran, Reply};
+use chorus_compiler::{Action, Building, CellText, Compiler, Failure as CompileFailure, Member, Modules, Ran, Reply};
 use chorus_engine::WorkerConfig;
 use chorus_magics::{
     self as magics, AutoPx, Code, Command, Part, Px, PxConfig, PxDefaults, PxOptions, Script, TimeIt, WriteFile,
@@ -71,6 +71,8 @@ pub struct Executor {
     last_map: Option<LastMap>,
     /// Compiles for GPUs.
     workshop: Workshop,
+    /// What was compiled for them in whatever kernel, once it was opened.
+    gpu_modules: Option<Arc<Modules>>,
     env: Vec<(OsString, OsString)>,
 }
 
@@ -154,6 +156,7 @@ impl Executor {
             maps: 0,
             last_map: None,
             workshop: Workshop::default(),
+            gpu_modules: None,
             env: vec![("PATH".into(), chorus_compiler::users_path())],
         }
     }

@@ -2,8 +2,8 @@
 
 use crate::failure::{Failure, Kind, failure};
 use crate::jobs::OnGpus;
-use chorus_compiler::{Package, find_program};
-use chorus_gpu::build::{self, Compiler, Failed};
+use chorus_compiler::{Module, Modules, Package, find_program};
+use chorus_gpu::build::{self, Built, Compiler, Failed};
 use chorus_gpu::crates::{self, Crates, Dependency};
 use chorus_gpu::source::{Crate, Definition};
 use chorus_gpu::toolchain::{self, Target};
@@ -51,6 +51,8 @@ pub(super) struct Order {
     pub function: String,
     /// Where what is built for all kernels is.
     pub cache: PathBuf,
+    /// What other kernels have compiled.
+    pub kept: Option<Arc<Modules>>,
 }
 
 /// Crates for a function.
@@ -131,7 +133,9 @@ impl Workshop {
                 found = found.and(self.mathematics(&cargo, &order.cache, Some(&target))?);
             }
             let compiler = Compiler { rustc: &rustc, target: &target, crates: &found };
-            let said = match build::build(&compiler, &source.text) {
+            // What may change under the same name isn't what it was compiled with.
+            let kept = order.kept.as_deref().filter(|_| !may_change || found.externs.is_empty());
+            let said = match kept_or_built(&compiler, &source.text, kept) {
                 Ok(built) => {
                     let mut built = on_gpus(built);
                     if by != By::Gpus && source.uses_mathematics {
@@ -266,6 +270,20 @@ fn changes(definition: &str) -> bool {
 /// Where a package's crates are built for GPUs: they go when the package goes.
 fn into(package: &Path) -> PathBuf {
     package.join("gpu")
+}
+
+/// The module of a crate's text, from the cache if there is one.
+fn kept_or_built(compiler: &Compiler<'_>, source: &str, kept: Option<&Modules>) -> Result<Built, Failed> {
+    let place = kept.zip(build::recipe(compiler, source)?);
+    let found = place.as_ref().and_then(|(kept, recipe)| kept.get(recipe));
+    if let Some((ptx, layout)) = found.and_then(|it| Some((String::from_utf8(it.ptx).ok()?, it.layout))) {
+        return Ok(Built { ptx, layout });
+    }
+    let built = build::build(compiler, source)?;
+    if let Some((kept, recipe)) = place {
+        kept.put(&recipe, &Module { ptx: built.ptx.clone().into_bytes(), layout: built.layout });
+    }
+    Ok(built)
 }
 
 fn on_gpus(built: build::Built) -> OnGpus {
