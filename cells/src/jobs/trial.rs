@@ -1,7 +1,7 @@
 //! The first items of a map that GPUs may work at, tried on a processor, so that `--gpu=auto` can choose.
 //!
-//! They are called once more when the map has begun. That changes nothing but the time: what compiles for a GPU has no effect
-//! besides its result.
+//! They are called once more when the map has begun. That changes nothing but the time: what compiles for a GPU can't reach
+//! files, output or the notebook, and has no effect besides its result, unless it changes a static.
 
 use super::choice::{Facts, Sample};
 use super::job::OnGpus;

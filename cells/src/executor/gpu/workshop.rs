@@ -93,15 +93,18 @@ fn other(error: impl std::fmt::Display) -> Why {
 impl Workshop {
     /// Whether this takes as long as it takes cargo to compile crates.
     pub(super) fn is_new(&self, order: &Order, by: By) -> bool {
-        order.concerns(by) && order.package.as_ref().is_some_and(|package| !into(&package.folder).exists())
+        let is_made = by != By::Processors || math::is_used_in(&order.text());
+        is_made && order.package.as_ref().is_some_and(|package| !into(&package.folder).exists())
     }
 
     /// Compiles it. An import of what isn't there is left out, and rustc says what is missing if it was needed. For
     /// processors there is nothing if they have the same bits anyway.
     pub(super) fn make(&mut self, order: &Order, by: By) -> Result<Option<Arc<OnGpus>>, Why> {
-        if !order.concerns(by) {
-            return Ok(None);
-        }
+        let by = match (by, math::is_used_in(&order.text())) {
+            (By::Processors, false) => return Ok(None),
+            (By::Either, false) => By::Gpus,
+            (by, _) => by,
+        };
         let program = |name: &str| find_program(name).ok_or_else(|| other(format!("there is no {name} on the PATH")));
         let (rustc, cargo) = (program("rustc")?, program("cargo")?);
         if let Some(changing) = order.definitions.iter().find(|it| changes(&it.text)) {
@@ -138,7 +141,7 @@ impl Workshop {
             let said = match kept_or_built(&compiler, &source.text, kept) {
                 Ok(built) => {
                     let mut built = on_gpus(built);
-                    if by != By::Gpus && source.uses_mathematics {
+                    if by != By::Gpus {
                         let found = self.crates(&cargo, None, order, needs_all)?;
                         let crates = &found.crates.and(self.mathematics(&cargo, &order.cache, None)?);
                         let library = native::build(&Compiler { crates, ..compiler }, &source.text).map_err(other)?;
@@ -226,11 +229,6 @@ impl Workshop {
 }
 
 impl Order {
-    /// Whether they run it otherwise than cells do.
-    fn concerns(&self, by: By) -> bool {
-        by != By::Processors || math::is_used_in(&self.text())
-    }
-
     fn text(&self) -> String {
         let texts = self.definitions.iter().map(|it| it.text.as_str()).chain([self.function.as_str()]);
         texts.collect::<Vec<_>>().join("\n")
