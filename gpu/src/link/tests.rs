@@ -204,6 +204,13 @@ fn only_remainders_are_made_exact() {
     ] {
         assert!(exact.contains(part), "{part}: {exact}");
     }
+    let of_zero = "\tmov.b32 \t%r1, 0f80000000;\n\tdiv.rn.f32 \t%r2, %r1, %r9;\n\tcvt.rzi.f32.f32 \t%r3, %r2;\n\
+                   \tmul.f32 \t%r4, %r3, %r9;\n\tneg.f32 \t%r5, %r4;\n";
+    let exact = remainder::exact(&body(of_zero)).unwrap().unwrap();
+    for part in ["[param0], 0f80000000;", "[param1], %r9;", "%r4, [retval0];", "neg.f32 \t%r4, %r4;"] {
+        assert!(exact.contains(part), "{part}: {exact}");
+    }
+    assert_eq!(remainder::exact(&body(&of_zero.replace("80000000", "00000000"))), Err(LinkError::Remainder));
     assert_eq!(remainder::exact(&body("\tadd.rn.f64 \t%rd3, %rd1, %rd2;\n")), Ok(None));
     for other in [
         "\tfma.rn.f64 \t%rd6, %rd5, %rd2, %rd1;\n",

@@ -4,6 +4,8 @@
 // Each test uses some of it.
 #![allow(dead_code)]
 
+pub mod random;
+
 use chorus_gpu::build::{self, Built, Compiler, Failed};
 use chorus_gpu::crates::Crates;
 use chorus_gpu::devices::{Constant, Device as _, Items, Results, Simulated, Value, Work};
