@@ -3,7 +3,7 @@
 use crate::compiler::Compiler;
 use crate::definitions::Entry;
 use crate::dependence::Dependence;
-use crate::dependencies::local;
+use crate::dependencies::names;
 use chorus_syntax::Reach;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -24,6 +24,8 @@ pub struct Reached {
 pub struct Package {
     /// Its manifest and the versions are there.
     pub folder: PathBuf,
+    /// What its text knows the dependencies by.
+    pub names: Vec<String>,
     /// Whether what is there stays the same as long as the folder is: there is no crate from a path or from git.
     pub is_fixed: bool,
 }
@@ -49,11 +51,10 @@ impl Compiler {
 
     /// What another compiler takes the notebook's dependencies from, if it has any.
     pub fn package(&self) -> Option<Package> {
-        if let Some(current) = &self.set {
-            return Some(Package { folder: current.set.clone(), is_fixed: true });
-        }
-        let folder = self.folder();
+        let set = self.set.as_ref().map(|current| current.set.clone());
+        let (is_fixed, folder) = (set.is_some(), set.unwrap_or_else(|| self.folder().to_owned()));
         let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap_or_default();
-        (!local(&manifest).is_empty()).then(|| Package { folder: folder.to_owned(), is_fixed: false })
+        let names: Vec<String> = names(&manifest);
+        (!names.is_empty()).then_some(Package { folder, names, is_fixed })
     }
 }

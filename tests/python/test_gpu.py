@@ -116,7 +116,7 @@ def test_what_cannot_run_there_is_told(simulated, line, says, place):
 def test_imports_that_a_gpu_lacks_do_no_harm(simulated):
     simulated.run("use std::collections::HashMap;\nuse std::io::Write as _;").ok()
     assert "[0, 1, 4]" in simulated.run("%map --gpu |x| x * x over 0..3").ok().text
-    simulated.run("thread_local! { static DEPTH: u8 = 1; }\nfn call(x: i32) -> String { format!(\"{x}\") }\nstatic USED: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);").ok()
+    simulated.run("thread_local! { static DEPTH: u8 = 1; static LEVEL: std::sync::atomic::AtomicU8 = const { std::sync::atomic::AtomicU8::new(1) }; }\nfn call(x: i32) -> String { format!(\"{x}\") }\nstatic USED: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);").ok()
     assert "[0, 1, 4]" in simulated.run("%map --gpu |x: i32| x * x + 0 over 0..3").ok().text, "others aren't compiled"
     failed = simulated.run("%map --gpu |x| call(x).len() over 0..3").failed()
     assert "cannot find macro `format`" in failed.traceback and "it is in `call` (In[" in failed.traceback, failed.traceback

@@ -80,6 +80,11 @@ pub(crate) fn local(manifest: &str) -> Vec<String> {
     named.map(|(name, _)| name.replace('-', "_")).collect()
 }
 
+/// What a text knows a manifest's dependencies by, but for px.
+pub(crate) fn names(manifest: &str) -> Vec<String> {
+    dependencies(manifest).filter(|(name, _)| *name != "px").map(|(name, _)| name.replace('-', "_")).collect()
+}
+
 /// Whether the manifest has any dependency of the user's, which px isn't.
 fn has_any(manifest: &str) -> bool {
     dependencies(manifest).any(|(name, _)| name != "px")
@@ -101,6 +106,7 @@ mod tests {
                         c = {git=\"u\"}\nd = { features = [\"path\"], version = \"1\" }\ne = \"1\"\nf={version=\"1\", path=\"g\"}";
         assert_eq!(local(manifest), ["a_b", "c", "f"]);
         assert!(local("[package]\nname = \"ctx\"").is_empty());
+        assert_eq!(names(manifest), ["a_b", "c", "d", "e", "f"]);
     }
 
     #[test]

@@ -94,7 +94,9 @@ impl Workshop {
     /// Whether this takes as long as it takes cargo to compile crates.
     pub(super) fn is_new(&self, order: &Order, by: By) -> bool {
         let is_made = by != By::Processors || math::is_used_in(&order.text());
-        is_made && order.package.as_ref().is_some_and(|package| !into(&package.folder).exists())
+        let is_used = |name: &String| order.names(name) || order.imports(name).any(|it| order.may_use(&it.text));
+        let is_new = |package: &Package| package.names.iter().any(is_used) && !into(&package.folder).exists();
+        is_made && order.package.as_ref().is_some_and(is_new)
     }
 
     /// Compiles it. An import of what isn't there is left out, and rustc says what is missing if it was needed. For
@@ -107,7 +109,7 @@ impl Workshop {
         };
         let program = |name: &str| find_program(name).ok_or_else(|| other(format!("there is no {name} on the PATH")));
         let (rustc, cargo) = (program("rustc")?, program("cargo")?);
-        if let Some(changing) = order.definitions.iter().find(|it| changes(&it.text)) {
+        if let Some(changing) = order.definitions.iter().find(|it| !it.is_optional && changes(&it.text)) {
             let what = "is a static that can change, and a GPU would have one of its own";
             return Err(other(format!("{} {what}: the function can be given its value as a variable", changing.label)));
         }
@@ -176,7 +178,11 @@ impl Workshop {
 
     /// The crates that the function names, and those that are imported and may be used, or all that are imported.
     fn crates(&mut self, cargo: &Path, target: Option<&Target>, order: &Order, needs_all: bool) -> Result<Found, Why> {
-        let Some(Package { folder, .. }) = &order.package else { return Ok(Found::default()) };
+        let Some(Package { folder, names, .. }) = &order.package else { return Ok(Found::default()) };
+        // To ask cargo takes a tenth of a second.
+        if !names.iter().any(|name| order.names(name) || order.imports(name).next().is_some()) {
+            return Ok(Found::default());
+        }
         if self.dependencies.is_empty() {
             self.dependencies = crates::dependencies(cargo, folder)?;
         }
