@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Shows a value as an output of its own: what is `Debug`, one of the wrappers ([`Html`], [`Markdown`], [`Latex`],
 /// [`Svg`], [`Png`], [`Jpeg`], [`Json`], [`Text`]), or a [`Bundle`] of several representations.
 ///
-/// A type that has only a method `evcxr_display(&self)`, as plots of many crates have, is shown by [`display!`].
+/// A type that has only a method `evcxr_display(&self)`, as plots of many crates have, is shown by [`crate::display!`].
 ///
 /// ```
 /// px::display(vec![1, 2]);
