@@ -26,6 +26,13 @@ struct Value {
     bytes: Vec<u128>,
 }
 
+/// As `Constant` of the text has it.
+#[repr(C)]
+struct Place {
+    start: *const u128,
+    elements: u64,
+}
+
 static LOADED: Mutex<Option<Loaded>> = Mutex::new(None);
 
 /// Calls the function with these items.
@@ -76,9 +83,9 @@ impl Value {
 
 impl Loaded {
     fn call(&self, count: u64, asked: &mut Asked<'_>) -> u64 {
-        let table: Vec<(*const u128, u64)> =
-            self.values.iter().map(|value| (value.bytes.as_ptr(), value.elements)).collect();
-        // As `Args` and `Constant` of the text have it, with `repr(C)`.
+        let place = |value: &Value| Place { start: value.bytes.as_ptr(), elements: value.elements };
+        let table: Vec<Place> = self.values.iter().map(place).collect();
+        // As `Args` of the text has it, with `repr(C)`.
         let args = [asked.input.as_ptr(), asked.output.as_mut_ptr().cast_const(), table.as_ptr().cast()];
         // SAFETY: items and results are those of the call, whose sizes px has compared with the text's, as many as it
         // says. The constants have the text's types, since both were written of the same variables.

@@ -134,14 +134,14 @@ impl<C: Constants> Constants for OnGpu<C> {
 }
 
 /// Items in a row.
-pub(crate) enum From<'a, T> {
+pub(crate) enum From<T> {
     /// In this process.
-    Here(&'a [T]),
+    Here(Vec<T>),
     /// So many in a GPU's buffer, from this one on.
     Kept { buffer: u64, first: u64, count: u64 },
 }
 
-impl<T> From<'_, T> {
+impl<T> From<T> {
     fn count(&self) -> u64 {
         match self {
             From::Here(items) => items.len() as u64,
@@ -182,7 +182,7 @@ pub(crate) fn at_once<T, R>() -> u64 {
 
 /// Works at items, so many at a time as the GPU has memory for. Returns how many have results: all, or those before the
 /// first one that fails.
-pub(crate) fn run<T, R>(server: &Server, items: From<'_, T>, mut results: To<'_, R>) -> Result<u64, Error> {
+pub(crate) fn run<T, R>(server: &Server, items: From<T>, mut results: To<'_, R>) -> Result<u64, Error> {
     let GpuServe { module, constants, .. } = settings::<T, R>(server)?;
     let constants = Bytes::read(&mut constants.as_slice(), &server.settings.rooms)?;
     let all;
@@ -252,7 +252,7 @@ fn settings<T, R>(server: &Server) -> Result<&GpuServe, Error> {
 }
 
 /// Results of the first of these items: of all, or of those before the first one that fails.
-pub(crate) fn results<T, R>(server: &Server, items: From<'_, T>) -> Result<Vec<R>, Error> {
+pub(crate) fn results<T, R>(server: &Server, items: From<T>) -> Result<Vec<R>, Error> {
     let count = items.count() as usize;
     let mut results = Vec::<R>::with_capacity(count);
     let room = results.spare_capacity_mut().get_mut(..count).ok_or(Error::Damaged)?;

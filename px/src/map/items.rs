@@ -387,11 +387,14 @@ impl<R, L: Fold, G: Fn(R) -> Option<L::Item> + Sync> Put<R> for Lifted<'_, Folde
     }
 }
 
-/// So many items, in this process.
-pub(super) fn read_all<S: Source>(open: &S::Open, first: u64, count: u64) -> Result<Vec<S::Item>, Error> {
+/// So many items for a GPU: where its memory has them, or in this process.
+pub(super) fn for_gpu<S: Source>(open: &S::Open, first: u64, count: u64) -> Result<From<S::Item>, Error> {
+    if let Some(buffer) = S::buffer(open) {
+        return Ok(From::Kept { buffer, first, count });
+    }
     let mut reader = S::read(open, first, count)?;
     // SAFETY: `count` were asked for.
-    Ok((0..count).map(|_| unsafe { reader.next() }).collect())
+    Ok(From::Here((0..count).map(|_| unsafe { reader.next() }).collect()))
 }
 
 struct Worker<'a, S: Source, F, P, X, R, W> {
@@ -406,15 +409,7 @@ struct Worker<'a, S: Source, F, P, X, R, W> {
 
 impl<S: Source, R, F: Fn(S::Item) -> R + Sync, P: Filter<R>, X: Put<R>, W: Whither> Worker<'_, S, F, P, X, R, W> {
     fn extend_by_gpu(&self, server: &Server, batch: &mut Batch, first: u64, count: u64) -> Result<(), Error> {
-        let items;
-        let from = match S::buffer(self.open) {
-            Some(buffer) => From::Kept { buffer, first, count },
-            None => {
-                items = read_all::<S>(self.open, first, count)?;
-                From::Here(&items)
-            }
-        };
-        let results = gpu::results::<S::Item, R>(server, from)?;
+        let results = gpu::results::<S::Item, R>(server, for_gpu::<S>(self.open, first, count)?)?;
         // The item that fails, if one does.
         let mut failing = match (results.len() as u64) < count {
             true => Some(S::read(self.open, first + results.len() as u64, 1)?),

@@ -2,8 +2,8 @@
 
 use super::engine::{Server, Work};
 use super::error::Error;
-use super::gpu::{self, From, To};
-use super::items::{Filter, Mapped, Mode, Whither, read_all};
+use super::gpu::{self, To};
+use super::items::{Filter, Mapped, Mode, Whither, for_gpu};
 use super::merge::{Ended, Keep, Kind, Outcome};
 use super::output::{Batch, Output, Place, lock, own};
 use super::own::{OnEngine, Part};
@@ -174,14 +174,7 @@ struct Worker<'a, S: Source, F, R> {
 
 impl<S: Source, R, F: Fn(S::Item) -> R + Sync> Work for Worker<'_, S, F, R> {
     fn extend(&self, batch: &mut Batch, first: u64, count: u64) -> Result<(), Error> {
-        let items;
-        let from = match S::buffer(self.open) {
-            Some(buffer) => From::Kept { buffer, first, count },
-            None => {
-                items = read_all::<S>(self.open, first, count)?;
-                From::Here(&items)
-            }
-        };
+        let from = for_gpu::<S>(self.open, first, count)?;
         let buffer = Buffer::new(count as usize * size_of::<R>())?;
         let done = gpu::run::<S::Item, R>(self.server, from, To::Kept(buffer.number()))?;
         let batch = own::<Keeping>(batch);
