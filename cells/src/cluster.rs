@@ -143,6 +143,7 @@ impl Cluster {
             engines: start.engines,
             launcher: Some(launch),
             heartbeat: Duration::from_secs(1),
+            record: None,
         })
         .await?;
         let connection = controller.connection().clone();

@@ -99,6 +99,7 @@ fn foreground(start: &Start, engines: u32) -> Result<ExitCode, Box<dyn Error>> {
         engines,
         launcher: Some(Launch { program, args, env: Vec::new() }),
         heartbeat: Duration::from_secs(1),
+        record: None,
     };
     crate::runtime()?.block_on(async {
         use tokio::signal::unix::{SignalKind, signal};

@@ -5,12 +5,14 @@ use crate::command::Command;
 use crate::driver::Driver;
 use crate::link::{CONNECT, Link};
 use crate::session::{Session, SessionEvents, open};
-use chorus_protocol::{ClientInfo, ClusterStatus, Connection};
+use chorus_protocol::{ClientInfo, ClusterStatus, Connection, FromClient, LogEntry, Order};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 /// How long a cluster may take to stop.
 const SHUTDOWN: Duration = Duration::from_secs(10);
+/// Parts of the log that wait for their reader.
+const LOG_WAITING: usize = 64;
 
 /// A connection to a cluster. Clones share it; when the last handle is dropped, sessions and runs included, the
 /// client says goodbye.
@@ -44,6 +46,31 @@ impl Client {
     pub async fn shutdown(&self) -> Result<(), ClientError> {
         let (reply, answer) = oneshot::channel();
         self.ask(Command::Shutdown(reply), answer, SHUTDOWN).await
+    }
+
+    /// Has the cluster do something, and tells what was done. An error of the order itself, such as an engine that isn't
+    /// there, is the inner one: then nothing was done.
+    pub async fn steer(&self, order: Order) -> Result<Result<String, String>, ClientError> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Command::Steer(order, reply), answer, CONNECT * 2 + Duration::from_secs(1)).await?
+    }
+
+    /// The cluster's log from this entry's number on, and what is added to it, until the cluster is lost or the receiver
+    /// is dropped. 1 begins with all that is kept, `u64::MAX` with the state as it is. Who reads too slowly misses
+    /// nothing: what isn't kept any more is replaced by a [`chorus_protocol::LogEvent::State`]. A client has one such
+    /// reader; another one takes its place.
+    pub fn follow_log(&self, from: u64) -> mpsc::Receiver<Vec<LogEntry>> {
+        let (entries, reader) = mpsc::channel(LOG_WAITING);
+        // Fails when the task has ended: then the reader hears that at once.
+        _ = self.commands.send(Command::FollowLog(from, entries));
+        reader
+    }
+
+    /// Tells the cluster's log what was compiled for a session.
+    pub fn tell_compiled(&self, session: &Session, label: &str, took: Duration, cached: bool) {
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let label = label.to_owned();
+        _ = self.commands.send(Command::Send(FromClient::Compiled { session: session.id(), label, micros, cached }));
     }
 
     /// Opens a session: a namespace of its own on every engine. What happens in it outside of runs comes as events.

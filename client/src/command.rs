@@ -4,8 +4,8 @@ use crate::ClientError;
 use crate::session::SessionEvent;
 use crate::task::TaskUpdate;
 use chorus_protocol::{
-    BlobId, ClusterStatus, EngineId, FromClient, MapEvent, MapId, MapSpec, RunEvent, RunId, RunSpec, SessionId, Target,
-    TaskId, TaskSpec,
+    BlobId, ClusterStatus, EngineId, FromClient, LogEntry, MapEvent, MapId, MapSpec, Order, RunEvent, RunId, RunSpec,
+    SessionId, Target, TaskId, TaskSpec,
 };
 use std::sync::{Arc, OnceLock};
 use tokio::sync::{mpsc, oneshot};
@@ -15,6 +15,9 @@ use tokio::sync::{mpsc, oneshot};
 pub(crate) enum Command {
     Status(oneshot::Sender<Result<ClusterStatus, ClientError>>),
     Shutdown(oneshot::Sender<()>),
+    Steer(Order, oneshot::Sender<Result<Result<String, String>, ClientError>>),
+    /// Hand out the log, from this entry's number on.
+    FollowLog(u64, mpsc::Sender<Vec<LogEntry>>),
     Open {
         session: SessionId,
         /// Why the controller is gone, once it is.

@@ -5,9 +5,12 @@ use crate::command::Command;
 use crate::link::{CONNECT, Link};
 use crate::session::SessionEvent;
 use crate::state::{Sessions, Unconfirmed};
-use chorus_protocol::{BlobId, ClientInfo, ClusterStatus, Connection, Frame, FromClient, SessionId, ToClient};
-use std::collections::HashSet;
+use chorus_protocol::{
+    BlobId, ClientInfo, ClusterStatus, Connection, Frame, FromClient, LogEntry, SessionId, ToClient,
+};
+use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
@@ -25,6 +28,15 @@ enum End {
     Unused,
 }
 
+/// Who reads the cluster's log.
+struct LogReader {
+    entries: mpsc::Sender<Vec<LogEntry>>,
+    /// The number of the next entry that it lacks.
+    next: u64,
+    /// Whether it had no room for the last that came: then nothing more is passed on before it has.
+    is_behind: bool,
+}
+
 pub(crate) struct Driver {
     connection: Connection,
     info: ClientInfo,
@@ -36,6 +48,9 @@ pub(crate) struct Driver {
     libraries: HashSet<BlobId>,
     asked_status: Vec<oneshot::Sender<Result<ClusterStatus, ClientError>>>,
     asked_shutdown: Vec<oneshot::Sender<()>>,
+    asked_orders: BTreeMap<u64, oneshot::Sender<Result<Result<String, String>, ClientError>>>,
+    orders: u64,
+    log: Option<LogReader>,
     heard: Instant,
 }
 
@@ -57,6 +72,9 @@ impl Driver {
             libraries: HashSet::new(),
             asked_status: Vec::new(),
             asked_shutdown: Vec::new(),
+            asked_orders: BTreeMap::new(),
+            orders: 0,
+            log: None,
             heard: Instant::now(),
         }
     }
@@ -99,8 +117,13 @@ impl Driver {
                     Ok(message) => {
                         self.heard = Instant::now();
                         let results = matches!(message, ToClient::Map { .. } | ToClient::Task { .. });
-                        self.receive(message);
-                        if results { self.send_receipts(false).await } else { Ok(()) }
+                        match message {
+                            ToClient::Log(entries) => self.pass_log(entries).await,
+                            message => {
+                                self.receive(message);
+                                if results { self.send_receipts(false).await } else { Ok(()) }
+                            }
+                        }
                     }
                     Err(why) => return End::Broken(why),
                 },
@@ -135,8 +158,42 @@ impl Driver {
                     _ = reply.send(Ok(status.clone()));
                 }
             }
+            ToClient::Steered { ticket, result } => {
+                if let Some(reply) = self.asked_orders.remove(&ticket) {
+                    _ = reply.send(Ok(result));
+                }
+            }
             message => self.sessions.deliver(message),
         }
+    }
+
+    /// Passes on what came of the log. A reader that is behind gets the rest when it has room again.
+    async fn pass_log(&mut self, entries: Vec<LogEntry>) -> Result<(), String> {
+        let (Some(reader), Some(last)) = (&mut self.log, entries.last().map(|entry| entry.number)) else {
+            return Ok(());
+        };
+        if reader.is_behind {
+            return Ok(());
+        }
+        match reader.entries.try_send(entries) {
+            Ok(()) => {
+                reader.next = last + 1;
+                return Ok(());
+            }
+            Err(TrySendError::Full(_)) => reader.is_behind = true,
+            Err(TrySendError::Closed(_)) => self.log = None,
+        }
+        self.send(None, &FromClient::LeaveLog, false).await
+    }
+
+    /// Asks for what the log's reader lacks, if it has room for it.
+    async fn catch_up(&mut self) -> Result<(), String> {
+        let Some(reader) = self.log.as_mut().filter(|it| it.is_behind && it.entries.capacity() > 0) else {
+            return Ok(());
+        };
+        reader.is_behind = false;
+        let from = reader.next;
+        self.send(None, &FromClient::FollowLog(from), false).await
     }
 
     async fn obey(&mut self, command: Command) -> Result<(), String> {
@@ -148,6 +205,15 @@ impl Driver {
             Command::Shutdown(reply) => {
                 self.asked_shutdown.push(reply);
                 return self.send(None, &FromClient::Shutdown, false).await;
+            }
+            Command::Steer(order, reply) => {
+                self.orders += 1;
+                self.asked_orders.insert(self.orders, reply);
+                return self.send(None, &FromClient::Steer { ticket: self.orders, order }, false).await;
+            }
+            Command::FollowLog(from, entries) => {
+                self.log = Some(LogReader { entries, next: from, is_behind: false });
+                return self.send(None, &FromClient::FollowLog(from), false).await;
             }
             Command::Open { session, lost, events } => {
                 self.sessions.open(session, lost, events);
@@ -207,7 +273,7 @@ impl Driver {
         if self.unconfirmed.ping() {
             self.send(None, &FromClient::Ping, false).await?;
         }
-        Ok(())
+        self.catch_up().await
     }
 
     async fn send_receipts(&mut self, all: bool) -> Result<(), String> {
@@ -256,6 +322,11 @@ impl Driver {
         if !self.asked_status.is_empty() {
             messages.push(FromClient::Status);
         }
+        messages.extend(self.log.iter().map(|reader| FromClient::FollowLog(reader.next)));
+        // Nobody knows whether they were carried out.
+        let why = "the connection broke while the cluster was told".to_owned();
+        let lost = || ClientError::Lost { name: self.connection.name.clone(), why: why.clone() };
+        std::mem::take(&mut self.asked_orders).into_values().for_each(|reply| _ = reply.send(Err(lost())));
         for message in messages {
             // An error here shows again when the task goes on talking.
             _ = self.send(None, &message, false).await;
@@ -272,9 +343,12 @@ impl Driver {
         self.sessions.lose_all(why);
         self.asked_shutdown.drain(..).for_each(|reply| _ = reply.send(()));
         self.asked_status.drain(..).for_each(|reply| _ = reply.send(Err(lost())));
+        std::mem::take(&mut self.asked_orders).into_values().for_each(|reply| _ = reply.send(Err(lost())));
+        self.log = None;
         while let Some(command) = self.commands.recv().await {
             match command {
                 Command::Status(reply) => _ = reply.send(Err(lost())),
+                Command::Steer(_, reply) => _ = reply.send(Err(lost())),
                 Command::Shutdown(reply) => _ = reply.send(()),
                 Command::Open { lost, events, .. } => {
                     _ = lost.set(why.to_owned());

@@ -411,7 +411,8 @@ fn end(events: &UnboundedSender<(EngineId, RunEvent)>, targets: BTreeSet<EngineI
 }
 
 fn engines(status: &ClusterStatus) -> BTreeMap<EngineId, EngineInfo> {
-    status.engines.iter().map(|engine| (engine.id, engine.info.clone())).collect()
+    let staying = status.engines.iter().filter(|engine| !engine.draining);
+    staying.map(|engine| (engine.id, engine.info.clone())).collect()
 }
 
 /// What was sent and may be lost with the connection. The controller answers pings in order with everything else, so a

@@ -5,13 +5,14 @@ use crate::folder::Folder;
 use crate::launch::{Launch, Launcher, on_this_host};
 use crate::own::FolderError;
 use crate::server::{Event, Server};
+use chorus_history::recording::{LIMIT, Recorder};
 use chorus_protocol::{Connection, ConnectionError, Key};
 use chorus_transport::{Hub, ZeroMq};
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
@@ -40,6 +41,8 @@ pub struct ControllerConfig {
     pub launcher: Option<Launch>,
     /// How often engines and controller show each other that they live; 5 missing ones are a death.
     pub heartbeat: Duration,
+    /// Where to record the log, if anywhere: see [`chorus_history::recording`].
+    pub record: Option<PathBuf>,
 }
 
 /// Why a controller can't be started.
@@ -82,6 +85,14 @@ pub enum ControllerError {
     /// Engines are wanted and nobody said how.
     #[error("{0} engines are to be started, and no program for them is given")]
     NoLauncher(u32),
+    /// The log can't be recorded.
+    #[error("the cluster's log can't be recorded in {path}: {source}")]
+    Record {
+        /// Where it was to be.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The thread that starts engines can't be started itself.
     #[error("the thread that starts engines can't be started: {0}")]
     Thread(io::Error),
@@ -126,12 +137,23 @@ impl Controller {
             }
             None => None,
         };
+        let recorder = match config.record {
+            Some(path) => match Recorder::open(&path, LIMIT) {
+                Ok(recorder) => Some(recorder),
+                Err(source) => return Err(ControllerError::Record { path, source }),
+            },
+            None => None,
+        };
         let mut actions = Vec::new();
         let core = CoreConfig {
             name: config.name,
             pid: connection.pid,
             engines: config.engines,
             heartbeat: config.heartbeat.max(Duration::from_millis(20)),
+            // A clock before 1970 is none.
+            begun: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |it| it.as_millis() as u64),
+            records: recorder.is_some(),
+            launches: launcher.is_some(),
         };
         let tick = (core.heartbeat / 4).min(Duration::from_millis(100));
         let server = Server {
@@ -141,6 +163,7 @@ impl Controller {
             clients,
             folder: folder.clone(),
             launcher: launcher.clone(),
+            recorder,
             events: inbox,
             sender: events.clone(),
             reading: HashMap::new(),

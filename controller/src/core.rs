@@ -6,9 +6,11 @@
 
 mod client;
 mod engine;
+mod log;
 mod map;
 mod routing;
 mod session;
+mod steer;
 mod task;
 
 #[cfg(test)]
@@ -18,11 +20,12 @@ mod tests;
 
 use bytes::Bytes;
 use chorus_protocol::{
-    BlobId, ClientInfo, ClusterStatus, EngineId, EngineStatus, FromClient, FromEngine, SessionId, SessionStatus,
-    ToClient, ToEngine,
+    BlobId, ClientInfo, ClusterStatus, EngineId, EngineStatus, FromClient, FromEngine, LogEntry, LogEvent, SessionId,
+    SessionStatus, ToClient, ToEngine,
 };
 pub(crate) use chorus_transport::PeerId;
 use engine::{Engine, State};
+use log::Log;
 use session::Session;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -75,6 +78,10 @@ pub(crate) enum Action {
     KillEngine(EngineId),
     DisconnectEngine(PeerId),
     DisconnectClient(PeerId),
+    /// This was added to the log.
+    Record(Vec<LogEntry>),
+    /// Send a signal to an engine's process.
+    SignalEngine(EngineId, i32),
     /// The cluster has come to its end: nothing follows.
     Stop,
 }
@@ -87,6 +94,12 @@ pub(crate) struct CoreConfig {
     /// How many engines to start.
     pub engines: u32,
     pub heartbeat: Duration,
+    /// When it starts, in milliseconds since 1970.
+    pub begun: u64,
+    /// Whether the log is written somewhere.
+    pub records: bool,
+    /// Whether engines can be started.
+    pub launches: bool,
 }
 
 /// Heartbeats that an engine may miss.
@@ -112,6 +125,9 @@ pub(crate) struct Core {
     /// Clients that said hello.
     clients: BTreeMap<PeerId, Client>,
     sessions: BTreeMap<SessionId, Session>,
+    /// How many there ever were.
+    sessions_opened: u32,
+    log: Log,
     /// Blobs that stay as long as the cluster.
     libraries: BTreeSet<BlobId>,
     rejected: u64,
@@ -146,12 +162,16 @@ impl Core {
         if !engines.is_empty() {
             actions.push(Action::StartEngines(engines.keys().copied().collect()));
         }
+        let mut log = Log::new(&config.name, config.pid, config.begun);
+        engines.keys().for_each(|&engine| log.add(Duration::ZERO, LogEvent::EngineStarting { engine }));
         Core {
             config,
             engines,
             engine_peers: HashMap::new(),
             clients: BTreeMap::new(),
             sessions: BTreeMap::new(),
+            sessions_opened: 0,
+            log,
             libraries: BTreeSet::new(),
             rejected: 0,
             now: Duration::ZERO,
@@ -200,6 +220,22 @@ impl Core {
         self.check_engines(actions);
         self.check_clients(actions);
         self.check_tasks(actions);
+        self.tell_log(actions);
+    }
+
+    /// Tells the log's news to those who follow it.
+    fn tell_log(&mut self, actions: &mut Vec<Action>) {
+        let new = self.log.take_new(self.now);
+        if new.is_empty() {
+            return;
+        }
+        let followers = self.log.followers();
+        if !followers.is_empty() {
+            actions.push(Action::ToClients(followers, Arc::new(ToClient::Log(new.clone()))));
+        }
+        if self.config.records {
+            actions.push(Action::Record(new));
+        }
     }
 
     fn tell_clients(&self, message: ToClient, actions: &mut Vec<Action>) {
@@ -218,6 +254,8 @@ impl Core {
         if !engines.is_empty() {
             actions.push(Action::ToEngines(engines, ToEngine::Shutdown));
         }
+        self.log(LogEvent::Stopping { by: who.clone() });
+        self.tell_log(actions);
         self.tell_clients(ToClient::ShuttingDown(who), actions);
         // Those who haven't joined yet can't be told.
         for (&id, engine) in &self.engines {
@@ -255,6 +293,7 @@ impl Core {
                 restarts: engine.restarts,
                 silent_ms: millis(self.now.saturating_sub(engine.last_seen)),
                 running: engine.runs.front().map(|run| run.label.clone()),
+                draining: engine.draining,
             })
         });
         ClusterStatus {

@@ -3,6 +3,7 @@
 use crate::core::{Action, Core, Exit, Input, PeerId};
 use crate::folder::Folder;
 use crate::launch::Launcher;
+use chorus_history::recording::Recorder;
 use chorus_protocol::{BlobId, EngineId, Frame, FrameError, Key, ToEngine};
 use chorus_transport::{Arrival, Hub, Parts};
 use std::collections::HashMap;
@@ -31,6 +32,8 @@ pub(crate) struct Server {
     pub clients: Box<dyn Hub>,
     pub folder: Arc<Folder>,
     pub launcher: Option<Arc<dyn Launcher>>,
+    /// Where the log goes.
+    pub recorder: Option<Recorder>,
     /// It can't grow: an engine exits once for each time that it is started, a blob is read once at a time, and nobody
     /// stops a cluster more than a few times.
     pub events: mpsc::UnboundedReceiver<Event>,
@@ -133,6 +136,19 @@ impl Server {
                 Action::KillEngine(engine) => {
                     if let Some(launcher) = &self.launcher {
                         launcher.end(engine);
+                    }
+                }
+                Action::SignalEngine(engine, signal) => {
+                    if let Some(launcher) = &self.launcher {
+                        launcher.signal(engine, signal);
+                    }
+                }
+                Action::Record(entries) => {
+                    if let Some(recorder) = &self.recorder
+                        && let Err(error) = recorder.write(entries)
+                    {
+                        tracing::error!(path = %recorder.path().display(), %error, "the log isn't recorded any more");
+                        self.recorder = None;
                     }
                 }
                 Action::DisconnectEngine(peer) => self.engines.disconnect(&peer),

@@ -106,6 +106,7 @@ impl Cluster {
         while begin.elapsed() < LIMIT {
             match self.next().await {
                 FromEngine::Heartbeat => self.send(ToEngine::Heartbeat).await,
+                FromEngine::Metrics(_) => {}
                 message => return message,
             }
         }
@@ -292,6 +293,7 @@ async fn a_client_that_does_not_read_stops_its_session_only() {
                     heartbeats = 0;
                 }
             }
+            FromEngine::Metrics(_) => {}
             other => panic!("{other:?}"),
         }
     }
@@ -438,4 +440,25 @@ async fn files_that_were_sent_are_deleted_with_the_engine() {
     cluster.end();
     assert!(!file.exists(), "{} is still there", file.display());
     assert_eq!(state(worker), None);
+}
+
+#[tokio::test]
+async fn what_an_engine_uses_is_told() {
+    let mut cluster = Cluster::start(&[]).await;
+    cluster.send(ToEngine::OpenSession(cluster.session)).await;
+    let used = async {
+        loop {
+            match cluster.next().await {
+                FromEngine::Heartbeat => cluster.send(ToEngine::Heartbeat).await,
+                FromEngine::Metrics(used) if used.workers.first().is_some_and(|it| it.worker.cpu.is_some()) => {
+                    return used;
+                }
+                _ => {}
+            }
+        }
+    };
+    let used = tokio::time::timeout(LIMIT, used).await.expect("no figures with a worker came in time");
+    assert_eq!(used.workers[0].session, cluster.session);
+    assert!(used.workers[0].worker.memory.is_some_and(|bytes| bytes > 1 << 20), "{used:?}");
+    assert!(used.bytes_in > 0 && used.bytes_out > 0, "{used:?}");
 }

@@ -7,21 +7,25 @@ pub mod connection;
 pub mod engines;
 pub mod frame;
 pub mod id;
+pub mod log;
 pub mod map;
 pub mod message;
 pub mod run;
 pub mod snapshot;
+pub mod steer;
 pub mod task;
 
 pub use connection::{Connection, ConnectionError};
 pub use engines::{fold_ids, name_engines, parse_ids};
 pub use frame::{Frame, FrameError, Key};
 pub use id::{BlobId, EngineId, MapId, RunId, SessionId, TaskId};
+pub use log::*;
 pub use map::*;
 pub use message::*;
 pub use run::*;
 pub use snapshot::*;
+pub use steer::*;
 pub use task::*;
 
 /// The version of the messages below. Two processes work together only when theirs are equal.
-pub const VERSION: u16 = 7;
+pub const VERSION: u16 = 8;

@@ -1,9 +1,11 @@
 //! The messages. `FromX` goes to the controller, `ToX` comes from it.
 
 use crate::id::{BlobId, EngineId, MapId, RunId, SessionId, TaskId};
+use crate::log::{GpuUse, HostUse, LogEntry, ProcessUse, WorkerUse};
 use crate::map::{MapEvent, MapSpec, Piece, Report};
 use crate::run::{Death, RunEvent, RunSpec, Target};
 use crate::snapshot::Aftermath;
+use crate::steer::Order;
 use crate::task::{TaskEvent, TaskSpec, TaskValue};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -42,6 +44,8 @@ pub struct EngineStatus {
     pub silent_ms: u64,
     /// The label of the run under way.
     pub running: Option<String>,
+    /// Whether it gets nothing more, and leaves when it has done what it has.
+    pub draining: bool,
 }
 
 /// What a client tells of itself when it connects, so that users recognise whose a session is.
@@ -107,8 +111,25 @@ pub struct ClusterStatus {
     pub rejected: u64,
 }
 
+/// What an engine uses, see [`crate::Metrics`]. Here sessions have their ids.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct EngineUse {
+    /// The supervisor's process.
+    pub supervisor: ProcessUse,
+    /// The workers.
+    pub workers: Vec<WorkerUse<SessionId>>,
+    /// The host.
+    pub host: HostUse,
+    /// Bytes that came from the controller.
+    pub bytes_in: u64,
+    /// Bytes that went there.
+    pub bytes_out: u64,
+    /// The GPU.
+    pub gpu: Option<GpuUse>,
+}
+
 /// From an engine to the controller.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum FromEngine {
     /// The first message of a connection.
     Register {
@@ -163,6 +184,8 @@ pub enum FromEngine {
         /// What.
         value: TaskValue,
     },
+    /// What it uses; about once a second.
+    Metrics(Box<EngineUse>),
     /// The engine leaves on its own accord.
     Goodbye,
 }
@@ -250,6 +273,10 @@ pub enum ToEngine {
     RestartSession(SessionId),
     /// End the session's worker.
     CloseSession(SessionId),
+    /// End what all sessions run and drop what they have queued, as `Interrupt` does for one.
+    InterruptAll(i32),
+    /// Replace all sessions' workers by fresh ones.
+    RestartAll,
     /// End all workers and exit.
     Shutdown,
 }
@@ -375,6 +402,30 @@ pub enum FromClient {
     },
     /// Ask for the cluster's status.
     Status,
+    /// Send the log from this entry's number on, and what is added to it. What isn't kept any more is replaced by
+    /// [`crate::LogEvent::State`]; so 1 gives all there is, and `u64::MAX` the state and what comes.
+    FollowLog(u64),
+    /// Send no more of the log.
+    LeaveLog,
+    /// Something was compiled for the session's runs, for the log: its text, microseconds, and whether it came from the
+    /// cache.
+    Compiled {
+        /// Whose.
+        session: SessionId,
+        /// The beginning of its text.
+        label: String,
+        /// What it took on the clock, in microseconds.
+        micros: u64,
+        /// Whether it came from the cache.
+        cached: bool,
+    },
+    /// Do this, and answer with [`ToClient::Steered`] under this ticket.
+    Steer {
+        /// Chosen by the client.
+        ticket: u64,
+        /// What to do.
+        order: Order,
+    },
     /// Stop the cluster: engines, then controller.
     Shutdown,
     /// The client leaves; its sessions are closed.
@@ -399,7 +450,7 @@ pub enum FromClient {
 }
 
 /// From the controller to a client.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToClient {
     /// The answer to `Hello`.
     Welcome(ClusterStatus),
@@ -472,6 +523,15 @@ pub enum ToClient {
     },
     /// The answer to `Status`.
     Status(ClusterStatus),
+    /// What was added to the log.
+    Log(Vec<LogEntry>),
+    /// The answer to `Steer`.
+    Steered {
+        /// The client's.
+        ticket: u64,
+        /// What was done, or why nothing was, as a sentence.
+        result: Result<String, String>,
+    },
     /// The cluster stops: this client wanted it to, or the program around the controller.
     ShuttingDown(Option<ClientInfo>),
     /// The controller doesn't have this session, or not for this client: it was closed while the client was away.

@@ -83,6 +83,7 @@ mod tests {
             restarts: 0,
             silent_ms,
             running: running.map(Into::into),
+            draining: false,
         };
         ClusterStatus {
             name: "lab".into(),

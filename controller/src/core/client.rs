@@ -1,12 +1,18 @@
 //! Clients: joining, opening sessions, leaving and coming back.
 
 use super::engine::Engine;
+use super::log::label as beginning;
 use super::session::{Owner, Session};
 use super::{Action, CLIENT_GRACE, CLIENT_SILENCE, Client, Core, PeerId};
 use bytes::Bytes;
-use chorus_protocol::{BlobId, ClientInfo, Death, FromClient, Outcome, RunEvent, SessionId, ToClient, ToEngine};
+use chorus_protocol::{
+    BlobId, ClientInfo, Death, FromClient, LogEvent, Outcome, RunEvent, SessionId, ToClient, ToEngine,
+};
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
+
+/// The most entries of the log in one message.
+const LOG_MESSAGE: usize = 2_000;
 
 impl Core {
     pub(super) fn client_said(&mut self, peer: PeerId, message: FromClient, actions: &mut Vec<Action>) {
@@ -90,12 +96,30 @@ impl Core {
             FromClient::ForgetTask { session, task } => {
                 self.with_tasks(session, &peer, actions, |tasks, effects| tasks.forget(task, effects));
             }
+            FromClient::FollowLog(from) => {
+                for entries in self.log.follow(peer.clone(), from).chunks(LOG_MESSAGE) {
+                    answer(&peer, ToClient::Log(entries.to_vec()), actions);
+                }
+            }
+            FromClient::LeaveLog => self.log.leave(&peer),
+            FromClient::Compiled { session, label, micros, cached } => {
+                if let Some(number) = self.owned(session, &peer).map(|it| it.number) {
+                    let label = beginning(&label);
+                    self.log(LogEvent::Compiled { session: number, label, micros, cached });
+                }
+            }
+            FromClient::Steer { ticket, order } => {
+                let who = client.info.clone();
+                let result = self.steer(&who, order, actions);
+                answer(&peer, ToClient::Steered { ticket, result }, actions);
+            }
             FromClient::Shutdown => {
                 let who = client.info.clone();
                 self.shut_down(Some(who), actions);
             }
             FromClient::Goodbye => {
                 self.clients.remove(&peer);
+                self.log.leave(&peer);
                 self.close_sessions_of(|owner| *owner == Owner::Client(peer.clone()), actions);
             }
         }
@@ -127,7 +151,10 @@ impl Core {
             // Only its owner knows a session's id: this is the client that opened it, on a new connection.
             Entry::Occupied(mut entry) => entry.get_mut().take_over(peer, actions),
             Entry::Vacant(entry) => {
-                entry.insert(Session::new(peer, client));
+                self.sessions_opened += 1;
+                let number = self.sessions_opened;
+                entry.insert(Session::new(number, peer, client.clone()));
+                self.log(LogEvent::SessionOpened { session: number, client });
                 let engines: Vec<_> = self.engines.keys().copied().collect();
                 self.tell_engines(&engines, ToEngine::OpenSession(session), actions);
             }
@@ -136,6 +163,7 @@ impl Core {
 
     fn close_session(&mut self, id: SessionId, actions: &mut Vec<Action>) {
         let Some(mut session) = self.sessions.remove(&id) else { return };
+        self.log(LogEvent::SessionClosed { session: session.number });
         for (&engine_id, engine) in &mut self.engines {
             let generation = session.latest(engine_id);
             engine.runs.retain(|run| {
@@ -199,6 +227,7 @@ impl Core {
 
     pub(super) fn client_disconnected(&mut self, peer: &PeerId) {
         self.clients.remove(peer);
+        self.log.leave(peer);
         for session in self.sessions.values_mut().filter(|session| session.is_owned_by(peer)) {
             session.owner = Owner::Away(self.now);
         }
@@ -214,6 +243,7 @@ impl Core {
             .collect();
         for peer in silent {
             self.clients.remove(&peer);
+            self.log.leave(&peer);
             self.close_sessions_of(|owner| *owner == Owner::Client(peer.clone()), actions);
             actions.push(Action::DisconnectClient(peer));
         }

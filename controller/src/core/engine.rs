@@ -6,8 +6,8 @@
 
 use super::{Action, Core, Exit, MISSED_HEARTBEATS, PeerId, Stop, millis};
 use chorus_protocol::{
-    Aftermath, Death, EngineId, EngineInfo, FromEngine, MapId, NoSnapshot, Outcome, RunEvent, RunId, SessionId,
-    ToClient, ToEngine,
+    Aftermath, Death, EngineId, EngineInfo, EngineUse, FromEngine, LogEvent, MapId, Metrics, NoSnapshot, Outcome,
+    RunEvent, RunId, SessionId, ToClient, ToEngine, WorkerUse,
 };
 use chorus_system::signal;
 use std::collections::VecDeque;
@@ -39,8 +39,10 @@ pub(super) struct Engine {
     /// When the process that the launcher runs for it was started; `None` while there is none.
     pub process: Option<Duration>,
     /// Whether the launcher starts it again.
-    launched: bool,
+    pub launched: bool,
     quick_deaths: u32,
+    /// Whether it gets nothing more, and leaves when it has done what it has.
+    pub draining: bool,
     pub last_seen: Duration,
     /// Whether it finds blobs in the controller's folder; else it was sent some.
     pub shares_files: bool,
@@ -74,6 +76,7 @@ impl Engine {
             process: None,
             launched: false,
             quick_deaths: 0,
+            draining: false,
             last_seen: now,
             shares_files: true,
             runs: VecDeque::new(),
@@ -81,6 +84,11 @@ impl Engine {
             runs_failed: 0,
             restarts: 0,
         }
+    }
+
+    /// Its connection, if it takes work.
+    pub fn worker(&self) -> Option<&PeerId> {
+        self.peer().filter(|_| !self.draining)
     }
 
     /// Its connection, if it takes messages.
@@ -156,6 +164,7 @@ impl Core {
             }
             FromEngine::MapReady { session, map, reports } => self.map_ready(id, session, map, reports, actions),
             FromEngine::Result { session, run, value } => self.task_returned(session, run, value, actions),
+            FromEngine::Metrics(used) => self.measured(id, *used),
             FromEngine::Goodbye => {
                 actions.push(Action::DisconnectEngine(peer.clone()));
                 self.engine_disconnected(&peer, "left the cluster", actions);
@@ -215,12 +224,13 @@ impl Core {
         for &session in self.sessions.keys() {
             actions.push(Action::ToEngines(vec![peer.clone()], ToEngine::OpenSession(session)));
         }
+        self.log(LogEvent::EngineUp { engine: id, info: info.clone() });
         self.tell_clients(ToClient::EngineUp { engine: id, info }, actions);
         let sessions: Vec<SessionId> = self.sessions.keys().copied().collect();
         sessions.into_iter().for_each(|session| self.start_tasks(session, actions));
     }
 
-    fn lowest_free_id(&self) -> EngineId {
+    pub(super) fn lowest_free_id(&self) -> EngineId {
         // The ids are in order, so the first that differs from its place leaves that place free.
         let taken = self.engines.keys().zip(0..).take_while(|&(id, place)| id.0 == place).count();
         EngineId(u32::try_from(taken).unwrap_or(u32::MAX))
@@ -262,7 +272,7 @@ impl Core {
             State::Dying => {
                 if self.stop == Stop::No && engine.quick_deaths >= QUICK_DEATHS {
                     let reason = reason + &given_up(id);
-                    self.tell_clients(ToClient::EngineDown { engine: id, reason, restarting: false }, actions);
+                    self.tell_down(id, reason, false, actions);
                 }
                 self.replace(id, actions);
             }
@@ -309,7 +319,8 @@ impl Core {
     /// The engine is no more: says so, and sees to a new one.
     fn lose(&mut self, id: EngineId, mut reason: String, actions: &mut Vec<Action>) {
         let Some(engine) = self.engines.get_mut(&id) else { return };
-        let restarting = engine.launched && self.stop == Stop::No && engine.quick_deaths < QUICK_DEATHS;
+        let restarting =
+            engine.launched && !engine.draining && self.stop == Stop::No && engine.quick_deaths < QUICK_DEATHS;
         let hopeless = engine.launched && engine.quick_deaths >= QUICK_DEATHS;
         if hopeless {
             reason.push_str(&given_up(id));
@@ -323,7 +334,7 @@ impl Core {
             engine.restarts += u64::from(restarting);
             self.report_loss(id, reason, restarting, actions);
         } else if hopeless {
-            self.tell_clients(ToClient::EngineDown { engine: id, reason, restarting }, actions);
+            self.tell_down(id, reason, restarting, actions);
         }
         let Some(engine) = self.engines.get_mut(&id) else { return };
         if engine.process.is_some() {
@@ -337,18 +348,44 @@ impl Core {
     /// The process is gone and everybody knows: starts another, or forgets the engine.
     fn replace(&mut self, id: EngineId, actions: &mut Vec<Action>) {
         let Some(engine) = self.engines.get_mut(&id) else { return };
-        if engine.launched && self.stop == Stop::No && engine.quick_deaths < QUICK_DEATHS {
+        if engine.launched && !engine.draining && self.stop == Stop::No && engine.quick_deaths < QUICK_DEATHS {
             engine.state = State::Starting { since: self.now };
             engine.process = Some(self.now);
+            self.log(LogEvent::EngineStarting { engine: id });
             actions.push(Action::StartEngines(vec![id]));
         } else {
             self.engines.remove(&id);
         }
     }
 
+    fn tell_down(&mut self, id: EngineId, reason: String, restarting: bool, actions: &mut Vec<Action>) {
+        let drained = self.engines.get(&id).is_some_and(|it| it.draining);
+        self.log(LogEvent::EngineDown { engine: id, reason: reason.clone(), restarting });
+        // Of one that was drained they know.
+        if !drained {
+            self.tell_clients(ToClient::EngineDown { engine: id, reason, restarting }, actions);
+        }
+    }
+
+    /// What an engine uses, for the log.
+    fn measured(&mut self, id: EngineId, used: EngineUse) {
+        let workers = used.workers.into_iter().filter_map(|it| {
+            Some(WorkerUse { session: self.number(it.session)?, worker: it.worker, snapshot: it.snapshot })
+        });
+        let metrics = Metrics {
+            workers: workers.collect(),
+            supervisor: used.supervisor,
+            host: used.host,
+            bytes_in: used.bytes_in,
+            bytes_out: used.bytes_out,
+            gpu: used.gpu,
+        };
+        self.log(LogEvent::Measured { engine: id, metrics: Box::new(metrics) });
+    }
+
     /// Tells clients of an engine's loss: why, how its runs ended, and the generation that its sessions go on with.
     fn report_loss(&mut self, id: EngineId, reason: String, restarting: bool, actions: &mut Vec<Action>) {
-        self.tell_clients(ToClient::EngineDown { engine: id, reason, restarting }, actions);
+        self.tell_down(id, reason, restarting, actions);
         let Some(engine) = self.engines.get_mut(&id) else { return };
         let runs = std::mem::take(&mut engine.runs);
         let outcome = Outcome::died(Death::EngineLost);

@@ -7,7 +7,9 @@ pub(super) use sharing::Sharing;
 use super::client::answer;
 use super::engine::{Engine, UnderWay};
 use super::{Action, Core, PeerId};
-use chorus_protocol::{EngineId, MapEvent, MapId, MapSpec, Outcome, Piece, Report, SessionId, ToClient, ToEngine};
+use chorus_protocol::{
+    EngineId, LogEvent, MapEvent, MapId, MapSpec, Outcome, Piece, Report, RunId, SessionId, ToClient, ToEngine,
+};
 use std::collections::BTreeMap;
 
 impl Core {
@@ -33,12 +35,36 @@ impl Core {
             }
         }
         session.maps.insert(id, map);
+        let opened = LogEvent::MapOpened { session: session.number, map: id.0, items: spec.items, chunk: spec.chunk };
+        self.log(opened);
         self.end_if_over(session_id, id, actions);
     }
 
     pub(super) fn close_map(&mut self, session: SessionId, id: MapId, actions: &mut Vec<Action>) {
-        let Some(map) = self.sessions.get_mut(&session).and_then(|it| it.maps.remove(&id)) else { return };
+        let Some(it) = self.sessions.get_mut(&session) else { return };
+        let (number, Some(map)) = (it.number, it.maps.remove(&id)) else { return };
+        self.log.settle(self.now);
+        self.log(LogEvent::MapEnded { session: number, map: id.0 });
         self.tell_engines(&map.engines(), ToEngine::MapEnd { session, map: id }, actions);
+    }
+
+    /// Ends a map for its client, who hears that its runs have ended before all items were done.
+    pub(super) fn cancel_map(
+        &mut self,
+        session: SessionId,
+        id: MapId,
+        actions: &mut Vec<Action>,
+    ) -> Result<(), String> {
+        let there = self.sessions.get(&session).is_some_and(|it| it.maps.contains_key(&id));
+        if !there {
+            return Err(format!("there is no map {id} in this session"));
+        }
+        let runs: Vec<(EngineId, RunId)> =
+            self.engines.iter().filter_map(|(&engine, it)| Some((engine, it.serves(session, id)?))).collect();
+        for (engine, run) in runs {
+            self.tell_engines(&[engine], ToEngine::EndRun { session, run, kill: true }, actions);
+        }
+        Ok(())
     }
 
     /// An engine reports items and asks for more.
@@ -62,6 +88,7 @@ impl Core {
         }
         let over = map.is_over();
         if !reports.is_empty() {
+            self.log.add_done(session.number, id.0, engine, &reports);
             let event = MapEvent::Done(reports);
             session.send(ToClient::Map { session: session_id, map: id, engine: Some(engine), event }, actions);
         }
@@ -69,11 +96,12 @@ impl Core {
             return self.end_if_over(session_id, id, actions);
         }
         if !session.is_full()
-            && let Some(peer) = self.engines.get(&engine).and_then(Engine::peer)
+            && let Some(peer) = peer_of(&self.engines, engine)
             && let Some(map) = session.maps.get_mut(&id)
         {
             let pieces = map.hand_out(engine);
             send_work(peer, session_id, id, pieces, actions);
+            self.log.set_left(session.number, id.0, engine, map.in_hand(engine));
         }
     }
 
@@ -124,7 +152,7 @@ impl Core {
 }
 
 fn peer_of(engines: &BTreeMap<EngineId, Engine>, engine: EngineId) -> Option<&PeerId> {
-    engines.get(&engine)?.peer()
+    engines.get(&engine)?.worker()
 }
 
 fn send_work(peer: &PeerId, session: SessionId, map: MapId, pieces: Vec<Piece>, actions: &mut Vec<Action>) {

@@ -91,7 +91,15 @@ struct World {
 impl World {
     fn new() -> World {
         let mut actions = Vec::new();
-        let config = CoreConfig { name: "test".into(), pid: 1, engines: ENGINES, heartbeat: Duration::from_secs(1) };
+        let config = CoreConfig {
+            name: "test".into(),
+            pid: 1,
+            engines: ENGINES,
+            heartbeat: Duration::from_secs(1),
+            begun: 0,
+            records: false,
+            launches: true,
+        };
         let core = Core::new(config, &mut actions);
         let mut world = World {
             core,

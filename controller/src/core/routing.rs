@@ -2,9 +2,11 @@
 
 use super::client::answer;
 use super::engine::UnderWay;
+use super::log::label as beginning;
 use super::{Action, Core, PeerId};
 use chorus_protocol::{
-    Aftermath, Death, EngineId, Outcome, RunEvent, RunId, RunSpec, SessionId, Target, ToClient, ToEngine,
+    Aftermath, Death, EngineId, LogEvent, Outcome, RunEvent, RunId, RunSpec, SessionId, Target, ToClient, ToEngine,
+    Work,
 };
 use std::collections::BTreeSet;
 
@@ -27,7 +29,7 @@ impl Core {
         actions: &mut Vec<Action>,
     ) {
         // Engines that are being started again count, so that ranks stay what they were.
-        let ranks: Vec<EngineId> = self.engines.keys().copied().collect();
+        let ranks: Vec<EngineId> = self.engines.iter().filter(|(_, it)| !it.draining).map(|(&id, _)| id).collect();
         let size = ranks.len() as u32;
         let Some(session) = self.sessions.get_mut(&session_id).filter(|it| it.is_owned_by(&peer)) else {
             return answer(&peer, ToClient::SessionGone(session_id), actions);
@@ -36,10 +38,12 @@ impl Core {
             return;
         }
         session.last_run = Some(run);
+        let number = session.number;
+        let mut sent = Vec::new();
         let mut asked = BTreeSet::new();
         for target in targets.iter().filter(|target| asked.insert(target.engine)) {
             let id = target.engine;
-            let up = self.engines.get_mut(&id).and_then(|it| Some((it.peer()?.clone(), it)));
+            let up = self.engines.get_mut(&id).and_then(|it| Some((it.worker()?.clone(), it)));
             let outcome = match (up, target.generation.map(|generation| session.to_engine(id, generation))) {
                 (None, _) => Outcome::NoSuchEngine,
                 (Some(_), Some(None)) => Outcome::Stale,
@@ -55,11 +59,17 @@ impl Core {
                     let message =
                         ToEngine::Run { session: session_id, run, spec: spec.clone(), generation, rank, size };
                     actions.push(Action::ToEngines(vec![peer], message));
+                    sent.push(id);
                     continue;
                 }
             };
             let event = RunEvent::Done { outcome, generation: session.latest(id), took: Default::default() };
             session.send(ToClient::Run { session: session_id, run, engine: id, event }, actions);
+        }
+        if !sent.is_empty() {
+            let work = spec.map.map_or(Work::Cell, |map| Work::Map(map.0));
+            let label = beginning(&spec.label);
+            self.log(LogEvent::RunQueued { session: number, run: run.0, work, label, engines: sent });
         }
     }
 
@@ -74,18 +84,28 @@ impl Core {
     ) {
         let Some(session) = self.sessions.get_mut(&session_id) else { return };
         let Some(engine) = self.engines.get_mut(&id) else { return };
+        let number = session.number;
         let account = session.account(id);
         let mut ended = None;
         let is_task = run.task().is_some();
         let wanted = match &mut event {
-            RunEvent::Started(_) => {
+            RunEvent::Started(snapshot) => {
                 session.tasks.began(run, self.now);
-                engine.begin(session_id, run) && !is_task
+                let begun = engine.begin(session_id, run);
+                if begun {
+                    let snapshot = snapshot.as_ref().ok().copied();
+                    self.log.add(self.now, LogEvent::RunStarted { session: number, run: run.0, engine: id, snapshot });
+                }
+                begun && !is_task
             }
             RunEvent::Done { outcome, generation, took } => {
                 *generation = account.relayed(*generation);
                 let end = (outcome.clone(), *generation, took.wall);
                 ended = engine.end(session_id, run, outcome).map(|run| (run, end));
+                if ended.is_some() {
+                    let (end, took) = ((&*outcome).into(), *took);
+                    self.log.add(self.now, LogEvent::RunEnded { session: number, run: run.0, engine: id, end, took });
+                }
                 ended.is_some() && !is_task
             }
             // Threads of a run may print after its end.
@@ -105,6 +125,7 @@ impl Core {
             if is_task {
                 self.task_ended(id, session_id, run.run, (&outcome, generation, micros), actions);
             }
+            self.dismiss_drained(actions);
         }
     }
 
@@ -118,6 +139,10 @@ impl Core {
     ) {
         if let Some(engine) = self.engines.get_mut(&id) {
             engine.count_death(death);
+        }
+        if let Some(session) = self.number(session_id) {
+            let (how, restored) = (death.to_string(), aftermath == Aftermath::Restored);
+            self.log(LogEvent::WorkerLost { session, engine: id, how, restored });
         }
         if let Some(session) = self.sessions.get_mut(&session_id) {
             let generation = session.account(id).relayed(generation);

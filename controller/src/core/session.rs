@@ -4,7 +4,7 @@
 use super::map::Sharing;
 use super::task::Graph;
 use super::{Action, PeerId};
-use chorus_protocol::{BlobId, ClientInfo, EngineId, MapId, RunId, ToClient};
+use chorus_protocol::{BlobId, ClientInfo, EngineId, MapId, RunId, SessionNumber, ToClient};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +29,8 @@ pub(super) enum Owner {
 
 #[derive(Debug)]
 pub(super) struct Session {
+    /// Its number in the log.
+    pub number: SessionNumber,
     pub owner: Owner,
     /// Who that is, for users.
     pub client: ClientInfo,
@@ -87,8 +89,9 @@ impl Account {
 }
 
 impl Session {
-    pub fn new(owner: PeerId, client: ClientInfo) -> Session {
+    pub fn new(number: SessionNumber, owner: PeerId, client: ClientInfo) -> Session {
         Session {
+            number,
             owner: Owner::Client(owner),
             client,
             blobs: BTreeSet::new(),
@@ -105,6 +108,14 @@ impl Session {
 
     pub fn is_owned_by(&self, peer: &PeerId) -> bool {
         matches!(&self.owner, Owner::Client(owner) if owner == peer)
+    }
+
+    /// Its client's connection, if it has one now.
+    pub fn peer(&self) -> Option<PeerId> {
+        match &self.owner {
+            Owner::Client(peer) => Some(peer.clone()),
+            Owner::Away(_) => None,
+        }
     }
 
     pub fn account(&mut self, engine: EngineId) -> &mut Account {

@@ -6,9 +6,11 @@ pub(super) use graph::Graph;
 
 use super::client::answer;
 use super::engine::{Engine, UnderWay};
+use super::log::label as beginning;
 use super::{Action, Core, PeerId};
 use chorus_protocol::{
-    Aftermath, Death, EngineId, Outcome, RunId, RunSpec, SessionId, TaskId, TaskSpec, TaskValue, ToClient, ToEngine,
+    Aftermath, Death, EngineId, LogEvent, Outcome, RunId, RunSpec, SessionId, SessionNumber, TaskArg, TaskEvent,
+    TaskId, TaskSpec, TaskValue, ToClient, ToEngine, Work,
 };
 use graph::{Effect, EngineLoad, Presence, Start};
 use std::collections::BTreeMap;
@@ -22,9 +24,11 @@ impl Core {
         spec: TaskSpec,
         actions: &mut Vec<Action>,
     ) {
-        if self.owned(session, &peer).is_none() {
+        let Some(it) = self.owned(session, &peer) else {
             return answer(&peer, ToClient::SessionGone(session), actions);
-        }
+        };
+        let number = it.number;
+        self.log(submitted(number, task, &spec));
         self.with_tasks(session, &peer, actions, |tasks, effects| tasks.submit(task, spec, effects));
     }
 
@@ -48,6 +52,8 @@ impl Core {
             match effect {
                 Effect::Tell(task, event) => {
                     if let Some(session) = self.sessions.get_mut(&id) {
+                        let told = told(session.number, task, &event);
+                        told.into_iter().for_each(|told| self.log.add(self.now, told));
                         session.send(ToClient::Task { session: id, task, event }, actions);
                     }
                 }
@@ -73,10 +79,14 @@ impl Core {
             if let Some(load) = loads.iter_mut().find(|load| load.engine == engine) {
                 (load.runs, load.own) = (load.runs + 1, load.own + 1);
             }
+            let number = session.number;
             let (rank, size) = self.rank(engine);
             let Some(it) = self.engines.get_mut(&engine) else { return };
-            let Some(peer) = it.peer().cloned() else { return };
+            let Some(peer) = it.worker().cloned() else { return };
             it.runs.push_back(UnderWay { session: id, run, map: None, label: spec.label.clone(), started: false });
+            let (work, label) = (Work::Task(run.task().map_or(0, |task| task.0)), beginning(&spec.label));
+            let queued = LogEvent::RunQueued { session: number, run: run.0, work, label, engines: vec![engine] };
+            self.log.add(self.now, queued);
             let message = ToEngine::Run { session: id, run, spec, generation: None, rank, size };
             actions.push(Action::ToEngines(vec![peer], message));
         }
@@ -84,7 +94,7 @@ impl Core {
 
     /// The engines that take runs.
     fn loads(&self, session: SessionId) -> Vec<EngineLoad> {
-        let up = self.engines.iter().filter(|(_, it)| it.peer().is_some());
+        let up = self.engines.iter().filter(|(_, it)| it.worker().is_some());
         up.map(|(&engine, it)| EngineLoad {
             engine,
             runs: it.runs.len(),
@@ -96,7 +106,8 @@ impl Core {
 
     /// An engine's place among all, those included that are being started again, and how many they are.
     fn rank(&self, engine: EngineId) -> (u32, u32) {
-        (self.engines.range(..engine).count() as u32, self.engines.len() as u32)
+        let staying = || self.engines.iter().filter(|(_, it)| !it.draining);
+        (staying().filter(|(id, _)| **id < engine).count() as u32, staying().count() as u32)
     }
 
     /// What a task's function returned.
@@ -138,7 +149,8 @@ impl Core {
         let sessions: Vec<SessionId> = self.sessions.keys().copied().collect();
         let presence =
             |engine: &Engine| engine.info().map_or(Presence::Coming, |info| Presence::Up { gpu: info.gpu.is_some() });
-        let engines: BTreeMap<_, _> = self.engines.iter().map(|(&id, engine)| (id, presence(engine))).collect();
+        let engines: BTreeMap<_, _> =
+            self.engines.iter().filter(|(_, it)| !it.draining).map(|(&id, it)| (id, presence(it))).collect();
         for id in sessions {
             let loads = self.loads(id);
             let Some(session) = self.sessions.get_mut(&id) else { continue };
@@ -149,4 +161,27 @@ impl Core {
             self.start_tasks(id, actions);
         }
     }
+}
+
+/// What the log says of a call that was submitted.
+fn submitted(session: SessionNumber, task: TaskId, spec: &TaskSpec) -> LogEvent {
+    let of_args = spec.args.iter().filter_map(|arg| match arg {
+        TaskArg::Task(task) => Some(*task),
+        TaskArg::Value(_) => None,
+    });
+    let needs = of_args.chain(spec.after.iter().copied()).map(|task| task.0).collect();
+    LogEvent::TaskSubmitted { session, task: task.0, label: beginning(&spec.run.label), needs }
+}
+
+/// What the log says of what a client is told of a call. That it runs is its run's business.
+fn told(session: SessionNumber, task: TaskId, event: &TaskEvent) -> Option<LogEvent> {
+    let task = task.0;
+    Some(match event {
+        TaskEvent::Running(_) => return None,
+        TaskEvent::Again(_, failure) => LogEvent::TaskAgain { session, task, failure: failure.to_string() },
+        TaskEvent::Done(engine, _) => LogEvent::TaskEnded { session, task, engine: Some(*engine), failure: None },
+        TaskEvent::Failed(engine, failure) => {
+            LogEvent::TaskEnded { session, task, engine: *engine, failure: Some(failure.to_string()) }
+        }
+    })
 }

@@ -21,7 +21,15 @@ struct Cluster {
 impl Cluster {
     fn new(engines: u32) -> Cluster {
         let mut actions = Vec::new();
-        let config = CoreConfig { name: "test".into(), pid: 1, engines, heartbeat: SECOND };
+        let config = CoreConfig {
+            name: "test".into(),
+            pid: 1,
+            engines,
+            heartbeat: SECOND,
+            begun: 0,
+            records: false,
+            launches: true,
+        };
         let core = Core::new(config, &mut actions);
         Cluster { core, now: Duration::ZERO, actions }
     }

@@ -8,6 +8,7 @@ use super::{Launch, Launcher};
 use crate::core::Exit;
 use crate::folder::Folder;
 use chorus_protocol::EngineId;
+use chorus_system::signal;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::os::unix::fs::OpenOptionsExt;
@@ -19,7 +20,7 @@ use std::thread::JoinHandle;
 #[derive(Debug)]
 enum Order {
     Start(EngineId),
-    Kill(EngineId),
+    Signal(EngineId, i32),
     /// A process ended and is there to be reaped.
     Ended(EngineId),
     End,
@@ -57,7 +58,11 @@ impl Launcher for Local {
     }
 
     fn end(&self, engine: EngineId) {
-        _ = self.orders.send(Order::Kill(engine));
+        self.signal(engine, signal::KILL);
+    }
+
+    fn signal(&self, engine: EngineId, signal: i32) {
+        _ = self.orders.send(Order::Signal(engine, signal));
     }
 
     fn end_all(&self) {
@@ -92,9 +97,10 @@ impl Worker {
                         ended(engine, Exit::NotStarted(format!("{program}: {error}")));
                     }
                 }
-                Order::Kill(engine) => {
-                    if let Some(child) = self.children.get_mut(&engine) {
-                        _ = child.kill();
+                Order::Signal(engine, signal) => {
+                    // It isn't reaped yet, so its number is still its own.
+                    if let Some(child) = self.children.get(&engine) {
+                        chorus_system::process::send(child.id(), signal);
                     }
                 }
                 Order::Ended(engine) => {

@@ -48,6 +48,9 @@ pub(crate) trait Launcher: Debug + Send + Sync {
     /// Ends an engine by force, or takes it out of the queue.
     fn end(&self, engine: EngineId);
 
+    /// Sends a signal to an engine's process, if it has one that runs.
+    fn signal(&self, engine: EngineId, signal: i32);
+
     /// Ends all engines, and returns when they are gone.
     fn end_all(&self);
 }

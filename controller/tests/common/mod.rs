@@ -31,6 +31,7 @@ pub async fn cluster(transport: Transport) -> Cluster {
         engines: 0,
         launcher: None,
         heartbeat: Duration::from_secs(1),
+        record: None,
     };
     Cluster { controller: Controller::start(config).await.unwrap(), runtime }
 }

@@ -3,6 +3,8 @@
 use super::AgentError;
 use chorus_protocol::{Connection, Frame, FromEngine, Key, ToEngine};
 use chorus_transport::{Incoming, Outgoing, Transport, ZeroMq};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -20,6 +22,8 @@ pub struct Link {
     out: mpsc::UnboundedSender<FromEngine>,
     sending: JoinHandle<()>,
     rejected: u64,
+    bytes_in: u64,
+    bytes_out: Arc<AtomicU64>,
 }
 
 /// What came from the controller.
@@ -40,8 +44,10 @@ impl Link {
             AgentError::Connect { cluster: connection.name.clone(), endpoint: connection.engines.clone(), source }
         })?;
         let (out, messages) = mpsc::unbounded_channel();
-        let sending = tokio::spawn(send_all(messages, link.outgoing, connection.key.clone()));
-        Ok(Link { key: connection.key.clone(), incoming: link.incoming, out, sending, rejected: 0 })
+        let bytes_out = Arc::default();
+        let sending = send_all(messages, link.outgoing, connection.key.clone(), Arc::clone(&bytes_out));
+        let (key, sending) = (connection.key.clone(), tokio::spawn(sending));
+        Ok(Link { key, incoming: link.incoming, out, sending, rejected: 0, bytes_in: 0, bytes_out })
     }
 
     /// Where to put messages for the controller. It isn't bounded, and can't grow: of what a session's cells print or
@@ -57,9 +63,15 @@ impl Link {
         let _ = self.out.send(message);
     }
 
+    /// How many bytes came, and how many went.
+    pub fn bytes(&self) -> (u64, u64) {
+        (self.bytes_in, self.bytes_out.load(Ordering::Relaxed))
+    }
+
     /// Waits for what comes next. It may be dropped while it waits; nothing is lost then.
     pub async fn hear(&mut self) -> Heard {
         let Ok(message) = self.incoming.next().await else { return Heard::Closed };
+        self.bytes_in += message.iter().map(|part| part.len() as u64).sum::<u64>();
         match Frame::decode(&message, &self.key) {
             Ok(message) => Heard::Message(message),
             Err(error) => {
@@ -82,10 +94,16 @@ impl Link {
 }
 
 /// Encodes and signs messages apart from the agent's loop, and sends them until nobody has any more.
-async fn send_all(mut messages: mpsc::UnboundedReceiver<FromEngine>, mut outgoing: Box<dyn Outgoing>, key: Key) {
+async fn send_all(
+    mut messages: mpsc::UnboundedReceiver<FromEngine>,
+    mut outgoing: Box<dyn Outgoing>,
+    key: Key,
+    bytes: Arc<AtomicU64>,
+) {
     while let Some(message) = messages.recv().await {
         match Frame::encode(&message, &key) {
             Ok(frame) => {
+                bytes.fetch_add((frame.mac.len() + frame.body.len()) as u64, Ordering::Relaxed);
                 if outgoing.send(vec![frame.mac, frame.body]).await.is_err() {
                     return;
                 }

@@ -4,6 +4,7 @@
 
 mod blobs;
 mod link;
+mod meter;
 mod seat;
 mod session;
 mod values;
@@ -13,9 +14,10 @@ use blobs::{Blobs, Stored};
 use chorus_protocol::{BlobId, Connection, EngineId, EngineInfo, FromEngine, SessionId, ToEngine, VERSION};
 use futures::FutureExt;
 use link::{Heard, Link};
+use meter::{Meter, Processes};
 use session::Session;
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -107,20 +109,19 @@ pub async fn run_agent(config: AgentConfig) -> Result<(), AgentError> {
     let blobs = Blobs::open(&config.connection.blobs, config.share_files).map_err(system("make a temporary folder"))?;
     let cluster = config.connection.name.clone();
     let mut link = Link::connect(&config.connection).await?;
+    let gpu: Option<PathBuf> =
+        config.worker.env.iter().find(|(name, _)| name == crate::gpu::SOCKET).map(|(_, path)| path.into());
+    let mut meter = Meter::new(gpu.clone());
     link.send(FromEngine::Register {
         version: VERSION,
         id: config.id,
-        info: EngineInfo {
-            pid: std::process::id(),
-            host: chorus_system::user::host_name(),
-            cores: cores(),
-            gpu: config.worker.env.iter().find(|(name, _)| name == crate::gpu::SOCKET).map(|(_, path)| path.into()),
-        },
+        info: EngineInfo { pid: std::process::id(), host: chorus_system::user::host_name(), cores: cores(), gpu },
         shares_files: blobs.are_shared(),
     });
     let (stored, mut blobs_stored) = mpsc::unbounded_channel();
     let mut agent = Agent { worker: config.worker, out: link.sender(), blobs, stored, sessions: HashMap::new() };
     let mut beat = heartbeat(FIRST_HEARTBEAT);
+    let mut measure = heartbeat(meter::INTERVAL);
     let mut last_heard = Instant::now();
     let result = loop {
         let heard = tokio::select! {
@@ -138,6 +139,12 @@ pub async fn run_agent(config: AgentConfig) -> Result<(), AgentError> {
                     Some(heard) => heard,
                     None => break Err(AgentError::ControllerSilent(cluster)),
                 }
+            }
+            _ = measure.tick() => {
+                let (bytes_in, bytes_out) = link.bytes();
+                let used = meter.measure(&agent.processes(), bytes_in, bytes_out);
+                link.send(FromEngine::Metrics(Box::new(used)));
+                continue;
             }
             Some((blob, result)) = blobs_stored.recv() => {
                 agent.stored(blob, result);
@@ -211,9 +218,15 @@ impl Agent {
             ToEngine::MapEnd { session, map } => self.with(session, |session| session.map_end(map)),
             ToEngine::EndRun { session, run, kill } => self.with(session, |session| session.end_run(run, kill)),
             ToEngine::RestartSession(session) => self.with(session, Session::restart),
+            ToEngine::InterruptAll(signal) => self.sessions.values_mut().for_each(|it| it.interrupt(signal)),
+            ToEngine::RestartAll => self.sessions.values_mut().for_each(Session::restart),
             // Signs of life, and what the loop has handled.
             ToEngine::Heartbeat | ToEngine::Registered { .. } | ToEngine::Refused(_) | ToEngine::Shutdown => {}
         }
+    }
+
+    fn processes(&self) -> Vec<Processes> {
+        self.sessions.iter().map(|(&session, it)| it.processes(session)).collect()
     }
 
     fn stored(&mut self, blob: BlobId, result: Stored) {

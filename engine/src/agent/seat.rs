@@ -20,7 +20,7 @@ pub struct Seat {
 }
 
 /// What is to be done about a question.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq)]
 pub struct Step {
     /// Answer the worker: the question's ticket, and the encoded answer.
     pub answer: Option<(u64, Vec<u8>)>,

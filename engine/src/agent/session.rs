@@ -1,6 +1,7 @@
 //! One session on this engine: its worker, its runs that wait for their blobs, and the credit of its output.
 
 use super::blobs::Blobs;
+use super::meter::Processes;
 use super::seat::Seat;
 use super::values::Values;
 use crate::supervisor::{Input, Job, Worker, WorkerConfig, WorkerEvent};
@@ -57,6 +58,11 @@ impl Session {
         };
         let pump = tokio::spawn(listener.pump(events, window));
         Session { worker, seat, waiting: VecDeque::new(), acknowledged, pump }
+    }
+
+    /// Its processes, to be measured.
+    pub fn processes(&self, session: SessionId) -> Processes {
+        Processes { session, worker: self.worker.pid(), snapshot: self.worker.snapshot_pid() }
     }
 
     /// Takes a run.

@@ -160,6 +160,8 @@ pub type Environment = Vec<(OsString, OsString)>;
 #[derive(Debug, Default)]
 struct Shared {
     pid: AtomicU32,
+    /// The process that carries on when the worker dies; 0 while there is none.
+    snapshot: AtomicU32,
     generation: AtomicU32,
     /// The worker's stdin.
     stdin: Mutex<Option<Pipe>>,
@@ -239,6 +241,11 @@ impl Worker {
     /// The worker's process id; 0 while there is none.
     pub fn pid(&self) -> u32 {
         self.shared.pid.load(Ordering::Acquire)
+    }
+
+    /// The process id of the worker's snapshot; 0 while there is none.
+    pub fn snapshot_pid(&self) -> u32 {
+        self.shared.snapshot.load(Ordering::Acquire)
     }
 
     /// A path that leads to the folder in which cells run, even if that was removed; `None` while there is no worker.

@@ -296,7 +296,11 @@ impl Task {
                     let started = self.ledger.started(live.snapshot_state());
                     self.tell(started);
                 }
-                FromWorker::Snapshot(snapshot) => self.with_live(|live, _, _| live.snapshot = snapshot),
+                FromWorker::Snapshot(snapshot) => {
+                    let pid = snapshot.as_ref().map_or(0, |frozen| frozen.pid);
+                    self.shared.snapshot.store(pid, Ordering::Release);
+                    self.with_live(|live, _, _| live.snapshot = snapshot);
+                }
                 FromWorker::Panic(panic) => {
                     let event = self.ledger.panic(panic);
                     self.tell([event]);
@@ -370,6 +374,7 @@ impl Task {
         }
         self.finish_output();
         self.curious.clear();
+        self.shared.snapshot.store(0, Ordering::Release);
         let Some(live) = self.live.take() else { return };
         if let Some(returned) = live.returned {
             let done = self.ledger.done(returned.took);

@@ -109,6 +109,11 @@ impl Sharing {
         reports
     }
 
+    /// How many items the engine has.
+    pub fn in_hand(&self, engine: EngineId) -> u64 {
+        self.seats.get(&engine).map_or(0, |seat| seat.items())
+    }
+
     /// What the engine is given, behind what it has.
     pub fn hand_out(&mut self, engine: EngineId) -> Vec<Piece> {
         let mut pieces = Vec::new();

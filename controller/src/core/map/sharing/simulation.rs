@@ -76,7 +76,15 @@ struct Figures {
 impl World {
     fn new(engines: usize) -> World {
         let mut actions = Vec::new();
-        let config = CoreConfig { name: "many".into(), pid: 1, engines: 0, heartbeat: Duration::from_secs(3600) };
+        let config = CoreConfig {
+            name: "many".into(),
+            pid: 1,
+            engines: 0,
+            heartbeat: Duration::from_secs(3600),
+            begun: 0,
+            records: false,
+            launches: true,
+        };
         let core = Core::new(config, &mut actions);
         let mut world = World {
             core,

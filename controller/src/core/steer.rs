@@ -1,0 +1,147 @@
+//! What operators have the cluster do.
+
+use super::engine::{Engine, State};
+use super::{Action, Core, Stop};
+use chorus_protocol::{
+    ClientInfo, EngineId, LogEvent, MapId, Order, SessionId, SessionNumber, TaskId, ToClient, ToEngine, name_engines,
+};
+
+/// More engines than anybody starts on purpose.
+const MOST_ENGINES: u32 = 10_000;
+
+impl Core {
+    /// Does it, or says why not: then nothing was done.
+    pub(super) fn steer(
+        &mut self,
+        who: &ClientInfo,
+        order: Order,
+        actions: &mut Vec<Action>,
+    ) -> Result<String, String> {
+        if self.stop != Stop::No {
+            return Err(format!("the cluster `{}` is stopping", self.config.name));
+        }
+        let what = match order {
+            Order::Interrupt { engines, signal } => {
+                self.check(&engines)?;
+                self.tell_engines(&engines, ToEngine::InterruptAll(signal), actions);
+                format!("interrupted {}", name_engines(&engines))
+            }
+            Order::Restart { engines } => {
+                self.check(&engines)?;
+                self.tell_engines(&engines, ToEngine::RestartAll, actions);
+                format!("restarted the workers of {}", name_engines(&engines))
+            }
+            Order::Kill { engines, signal } => {
+                self.check(&engines)?;
+                let by_hand = |id: &&EngineId| self.engines.get(id).is_some_and(|it| it.process.is_none());
+                let by_hand: Vec<EngineId> = engines.iter().filter(by_hand).copied().collect();
+                if !by_hand.is_empty() {
+                    let which = name_engines(&by_hand);
+                    return Err(format!(
+                        "{which} joined by hand, and can't be reached by signals: drain it, or end it where it was started"
+                    ));
+                }
+                actions.extend(engines.iter().map(|&engine| Action::SignalEngine(engine, signal)));
+                format!("sent signal {signal} to {}", name_engines(&engines))
+            }
+            Order::Scale { engines } => self.scale(engines, actions)?,
+            Order::Drain { engines } => {
+                self.check(&engines)?;
+                engines.iter().for_each(|&engine| self.drain(engine, actions));
+                format!("{} gets nothing more, and leaves when it has done what it has", name_engines(&engines))
+            }
+            Order::CancelTask { session, task } => {
+                let (id, peer) = self.session_of(session)?;
+                let Some(peer) = peer else { return Err(format!("session {session} has no client now")) };
+                self.with_tasks(id, &peer, actions, |tasks, effects| tasks.cancel(TaskId(task), effects));
+                format!("cancelled call {task} of session {session}")
+            }
+            Order::CancelMap { session, map } => {
+                let (id, _) = self.session_of(session)?;
+                self.cancel_map(id, MapId(map), actions)?;
+                format!("cancelled map {map} of session {session}")
+            }
+        };
+        self.log(LogEvent::Steered { by: who.clone(), what: what.clone() });
+        Ok(what)
+    }
+
+    /// All of them have to be there.
+    fn check(&self, engines: &[EngineId]) -> Result<(), String> {
+        let lacking = |id: &&EngineId| !self.engines.get(id).is_some_and(|it| it.peer().is_some());
+        let lacking: Vec<EngineId> = engines.iter().filter(lacking).copied().collect();
+        match (engines, &lacking[..]) {
+            ([], _) => Err("name at least one engine".to_owned()),
+            (_, []) => Ok(()),
+            (_, lacking) => {
+                let there: Vec<EngineId> = self.engines.keys().copied().collect();
+                Err(format!("there is no {}; there are {}", name_engines(lacking), name_engines(&there)))
+            }
+        }
+    }
+
+    fn session_of(&self, number: SessionNumber) -> Result<(SessionId, Option<super::PeerId>), String> {
+        let found = self.sessions.iter().find(|(_, session)| session.number == number);
+        let (&id, session) = found.ok_or_else(|| format!("there is no session {number}"))?;
+        Ok((id, session.peer()))
+    }
+
+    fn scale(&mut self, wanted: u32, actions: &mut Vec<Action>) -> Result<String, String> {
+        if !self.config.launches {
+            return Err("this cluster has no way to start engines".to_owned());
+        }
+        if wanted > MOST_ENGINES {
+            return Err(format!("{wanted} engines are more than the {MOST_ENGINES} that are allowed"));
+        }
+        let staying: Vec<EngineId> = self.engines.iter().filter(|(_, it)| !it.draining).map(|(&id, _)| id).collect();
+        let count = staying.len() as u32;
+        if wanted < count {
+            let leaving: Vec<EngineId> = staying.into_iter().skip(wanted as usize).collect();
+            leaving.iter().for_each(|&engine| self.drain(engine, actions));
+            return Ok(format!("{} leaves when it has done what it has", name_engines(&leaving)));
+        }
+        let mut coming = Vec::new();
+        for _ in count..wanted {
+            let id = self.lowest_free_id();
+            self.engines.insert(id, Engine::launched(self.now));
+            self.log(LogEvent::EngineStarting { engine: id });
+            coming.push(id);
+        }
+        if coming.is_empty() {
+            return Ok(format!("there are {count} engines already"));
+        }
+        actions.push(Action::StartEngines(coming.clone()));
+        Ok(format!("starting {}", name_engines(&coming)))
+    }
+
+    /// The engine gets nothing more. To clients it is gone already; what it has still ends, and is told.
+    fn drain(&mut self, id: EngineId, actions: &mut Vec<Action>) {
+        let Some(engine) = self.engines.get_mut(&id).filter(|it| !it.draining) else { return };
+        engine.draining = true;
+        self.log(LogEvent::EngineDraining { engine: id });
+        let sessions: Vec<SessionId> = self.sessions.keys().copied().collect();
+        for session in sessions {
+            // It ends when it has done what it has begun; the others take over what it was given besides.
+            let serves = |map: &MapId| self.engines.get(&id).is_some_and(|it| it.serves(session, *map).is_some());
+            let maps = self.sessions.get(&session).map(|it| it.maps.keys().copied().filter(serves).collect::<Vec<_>>());
+            for map in maps.unwrap_or_default() {
+                self.tell_engines(&[id], ToEngine::MapEnd { session, map }, actions);
+            }
+        }
+        let reason = format!("engine {id} was drained");
+        self.tell_clients(ToClient::EngineDown { engine: id, reason, restarting: false }, actions);
+        self.dismiss_drained(actions);
+    }
+
+    /// Those that are to leave and have nothing more to do.
+    pub(super) fn dismiss_drained(&mut self, actions: &mut Vec<Action>) {
+        let done = |it: &&Engine| it.draining && it.runs.is_empty();
+        let peers: Vec<_> = self.engines.values().filter(done).filter_map(Engine::peer).cloned().collect();
+        if !peers.is_empty() {
+            actions.push(Action::ToEngines(peers, ToEngine::Shutdown));
+        }
+        let starting = |it: &Engine| it.draining && matches!(it.state, State::Starting { .. });
+        let starting = self.engines.iter().filter(|(_, it)| starting(it)).map(|(&id, _)| id);
+        actions.extend(starting.map(Action::KillEngine));
+    }
+}

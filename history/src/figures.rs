@@ -1,0 +1,416 @@
+//! Figures of the last minutes, and what has ended.
+
+use crate::stream::{Bar, BarKind, Stream};
+use chorus_protocol::{
+    EngineId, LogEntry, LogEvent, LogMap, LogRun, LogState, Metrics, RunEnd, SessionNumber, Took, Work, name_engines,
+};
+use std::collections::{BTreeMap, VecDeque};
+
+/// For how many seconds figures are kept.
+pub const SECONDS: usize = 300;
+/// The most runs, maps and messages that are kept when they are over.
+const ENDED: usize = 5_000;
+
+/// A figure over time: at most one value a second.
+#[derive(Clone, Debug, Default)]
+pub struct Series {
+    values: VecDeque<(u64, f64)>,
+}
+
+impl Series {
+    fn add(&mut self, at: u64, value: f64) {
+        if self.values.len() >= SECONDS {
+            self.values.pop_front();
+        }
+        self.values.push_back((at, value));
+    }
+
+    /// The last value.
+    pub fn last(&self) -> Option<f64> {
+        self.values.back().map(|(_, value)| *value)
+    }
+
+    /// One value a second for so many seconds until `now`, the newest last; `None` where nothing was measured.
+    pub fn seconds(&self, now: u64, count: usize) -> Vec<Option<f64>> {
+        let mut seconds = vec![None; count];
+        for (at, value) in &self.values {
+            let age = (now.saturating_sub(*at) / 1000) as usize;
+            if let Some(place) = count.checked_sub(age + 1) {
+                seconds[place] = Some(*value);
+            }
+        }
+        seconds
+    }
+
+    /// The mean of what was measured in the last so many milliseconds.
+    pub fn mean(&self, now: u64, millis: u64) -> Option<f64> {
+        let recent: Vec<f64> =
+            self.values.iter().filter(|(at, _)| at + millis >= now).map(|(_, value)| *value).collect();
+        (!recent.is_empty()).then(|| recent.iter().sum::<f64>() / recent.len() as f64)
+    }
+}
+
+/// What an engine used over time.
+#[derive(Clone, Debug, Default)]
+pub struct EngineFigures {
+    /// Of supervisor and workers, in percent of one core.
+    pub cpu: Series,
+    /// Of supervisor and workers, in bytes.
+    pub memory: Series,
+    /// Bytes a second from the controller.
+    pub bytes_in: Series,
+    /// Bytes a second to the controller.
+    pub bytes_out: Series,
+    /// When it has had nothing to run since, if it has nothing.
+    pub idle_since: Option<u64>,
+    /// What its snapshots took, in microseconds, and how many there were.
+    pub snapshots: (u64, u64),
+    /// What its runs took, in microseconds, that had a snapshot.
+    pub ran: u64,
+    /// How often its variables were saved by one.
+    pub saved: u64,
+    /// When its workers died, as far as that is recent.
+    pub deaths: VecDeque<u64>,
+    last: Option<(u64, u64, u64)>,
+}
+
+/// What an engine does of a map that is open.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Share {
+    /// Items that it has done.
+    pub items: u64,
+    /// How many pieces they were.
+    pub pieces: u64,
+    /// What they took, in microseconds.
+    pub micros: u64,
+    /// Items that it has in hand.
+    pub left: u64,
+    /// When it was last heard of, in milliseconds since 1970.
+    pub at: u64,
+}
+
+/// A run that has ended on an engine.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EndedRun {
+    /// What it was.
+    pub run: LogRun,
+    /// Where.
+    pub engine: EngineId,
+    /// When, in milliseconds since 1970.
+    pub at: u64,
+    /// How.
+    pub end: RunEnd,
+    /// What it took.
+    pub took: Took,
+    /// Why it failed, if it is a call and that is known.
+    pub failure: Option<String>,
+}
+
+/// A map that is over.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EndedMap {
+    /// Whose.
+    pub session: SessionNumber,
+    /// Which.
+    pub map: u64,
+    /// The beginning of its text.
+    pub label: String,
+    /// What it was.
+    pub of: LogMap,
+    /// What each engine did.
+    pub shares: BTreeMap<EngineId, Share>,
+    /// When, in milliseconds since 1970.
+    pub at: u64,
+}
+
+/// How much was compiled for engines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Compiles {
+    /// Compilations.
+    pub new: u64,
+    /// What they took, in microseconds.
+    pub micros: u64,
+    /// What came from the cache.
+    pub cached: u64,
+}
+
+/// The cluster now and in the last minutes.
+#[derive(Clone, Debug, Default)]
+pub struct Figures {
+    /// The cluster as it is.
+    pub state: LogState,
+    /// The time of the last entry, in milliseconds since 1970.
+    pub now: u64,
+    /// The number of the last entry.
+    pub number: u64,
+    /// Of each engine.
+    pub engines: BTreeMap<EngineId, EngineFigures>,
+    /// What was done when.
+    pub stream: Stream,
+    /// Runs that have ended, oldest first.
+    pub ended: VecDeque<EndedRun>,
+    /// Maps that have ended, oldest first.
+    pub ended_maps: VecDeque<EndedMap>,
+    /// What engines do of the maps that are open.
+    pub shares: BTreeMap<(SessionNumber, u64), BTreeMap<EngineId, Share>>,
+    /// What happened, as sentences, oldest first, with its time.
+    pub messages: VecDeque<(u64, String)>,
+    /// How much was compiled.
+    pub compiles: Compiles,
+    labels: BTreeMap<(SessionNumber, u64), String>,
+}
+
+impl Figures {
+    /// Takes the next entry of the log.
+    pub fn apply(&mut self, entry: &LogEntry) {
+        let at = entry.at;
+        self.now = self.now.max(at);
+        self.number = entry.number;
+        match &entry.event {
+            LogEvent::State(_) => self.engines.clear(),
+            LogEvent::Measured { engine, metrics } => self.measured(*engine, at, metrics),
+            LogEvent::EngineDown { engine, .. } => _ = self.engines.remove(engine),
+            LogEvent::RunQueued { session, work: Work::Map(map), label, .. } => {
+                self.labels.insert((*session, *map), label.clone());
+            }
+            LogEvent::RunStarted { session, run, engine, snapshot } => {
+                if let Some(taken) = snapshot {
+                    let (micros, count) = &mut self.engine(*engine).snapshots;
+                    (*micros, *count) = (*micros + taken.micros, *count + 1);
+                }
+                self.began(*session, *run, *engine, at);
+            }
+            LogEvent::RunEnded { session, run, engine, end, took } => {
+                self.run_ended((*session, *run), *engine, at, *end, *took);
+            }
+            LogEvent::WorkerLost { engine, restored, .. } => self.died(*engine, at, *restored),
+            LogEvent::MapDone { session, map, engine, items, pieces, micros, left, .. } => {
+                let share = self.shares.entry((*session, *map)).or_default().entry(*engine).or_default();
+                *share = Share {
+                    items: share.items + items,
+                    pieces: share.pieces + pieces,
+                    micros: share.micros + micros,
+                    left: *left,
+                    at,
+                };
+                self.stream.add(Bar {
+                    engine: Some(*engine),
+                    from: at.saturating_sub(micros / 1000),
+                    to: at,
+                    kind: BarKind::Items,
+                    session: *session,
+                    work: Some(Work::Map(*map)),
+                    label: self.labels.get(&(*session, *map)).cloned().unwrap_or_default(),
+                    end: None,
+                });
+            }
+            LogEvent::MapEnded { session, map } => self.map_ended(*session, *map, at),
+            LogEvent::Compiled { session, label, micros, cached } => {
+                self.compiles.new += u64::from(!cached);
+                self.compiles.cached += u64::from(*cached);
+                self.compiles.micros += if *cached { 0 } else { *micros };
+                self.stream.add(Bar {
+                    engine: None,
+                    from: at.saturating_sub(micros / 1000),
+                    to: at,
+                    kind: BarKind::Compile,
+                    session: *session,
+                    work: None,
+                    label: label.clone(),
+                    end: None,
+                });
+            }
+            LogEvent::TaskEnded { session, task, failure: Some(why), .. }
+            | LogEvent::TaskAgain { session, task, failure: why } => {
+                let of = |it: &&mut EndedRun| it.run.session == *session && it.run.work == Work::Task(*task);
+                if let Some(ended) = self.ended.iter_mut().rev().find(of) {
+                    ended.failure = Some(why.clone());
+                }
+            }
+            _ => {}
+        }
+        let message = self.message(entry);
+        self.state.apply(entry);
+        message.into_iter().for_each(|message| keep(&mut self.messages, (at, message)));
+        self.note_idle(&entry.event, at);
+    }
+
+    fn engine(&mut self, engine: EngineId) -> &mut EngineFigures {
+        self.engines.entry(engine).or_default()
+    }
+
+    /// Notes of the engines that an event is about since when they have nothing to run.
+    fn note_idle(&mut self, event: &LogEvent, at: u64) {
+        let touched: Vec<EngineId> = match event {
+            LogEvent::State(_) | LogEvent::SessionClosed { .. } => self.state.engines.keys().copied().collect(),
+            LogEvent::RunQueued { engines, .. } => engines.clone(),
+            LogEvent::EngineUp { engine, .. } | LogEvent::RunEnded { engine, .. } => vec![*engine],
+            _ => return,
+        };
+        for id in touched {
+            let Some(engine) = self.state.engines.get(&id) else { continue };
+            let figures = self.engines.entry(id).or_default();
+            figures.idle_since = match engine.runs.is_empty() && engine.info.is_some() {
+                true => figures.idle_since.or(Some(at)),
+                false => None,
+            };
+        }
+    }
+
+    fn measured(&mut self, engine: EngineId, at: u64, metrics: &Metrics) {
+        let figures = self.engine(engine);
+        if let Some(cpu) = cpu(metrics) {
+            figures.cpu.add(at, cpu);
+        }
+        if let Some(memory) = memory(metrics) {
+            figures.memory.add(at, memory as f64);
+        }
+        if let Some((then, came, went)) = figures.last {
+            let seconds = at.saturating_sub(then) as f64 / 1000.0;
+            if seconds > 0.0 {
+                figures.bytes_in.add(at, metrics.bytes_in.saturating_sub(came) as f64 / seconds);
+                figures.bytes_out.add(at, metrics.bytes_out.saturating_sub(went) as f64 / seconds);
+            }
+        }
+        figures.last = Some((at, metrics.bytes_in, metrics.bytes_out));
+    }
+
+    fn died(&mut self, engine: EngineId, at: u64, saved: bool) {
+        let figures = self.engine(engine);
+        figures.saved += u64::from(saved);
+        figures.deaths.push_back(at);
+        while figures.deaths.front().is_some_and(|then| then + 60_000 < at) {
+            figures.deaths.pop_front();
+        }
+    }
+
+    fn began(&mut self, session: SessionNumber, run: u64, engine: EngineId, at: u64) {
+        let Some(it) = self.state.engines.get(&engine) else { return };
+        let Some(place) = it.runs.iter().position(|it| (it.session, it.run) == (session, run)) else { return };
+        let run = &it.runs[place];
+        // What waited behind another run wasn't on its way all the time.
+        let before = self.ended.iter().rev().find(|ended| ended.engine == engine).map_or(0, |ended| ended.at);
+        self.stream.add(Bar {
+            engine: Some(engine),
+            from: run.queued.max(before),
+            to: at,
+            kind: BarKind::Transfer,
+            session,
+            work: Some(run.work),
+            label: run.label.clone(),
+            end: None,
+        });
+    }
+
+    fn run_ended(&mut self, (session, run): (SessionNumber, u64), engine: EngineId, at: u64, end: RunEnd, took: Took) {
+        if end == RunEnd::Died {
+            self.died(engine, at, false);
+        }
+        let Some(it) = self.state.engines.get(&engine) else { return };
+        let Some(it) = it.runs.iter().find(|it| (it.session, it.run) == (session, run)).cloned() else { return };
+        if let Some(started) = it.started {
+            let figures = self.engine(engine);
+            figures.ran += took.wall;
+            if !matches!(it.work, Work::Map(_)) {
+                self.stream.add(Bar {
+                    engine: Some(engine),
+                    from: started,
+                    to: at,
+                    kind: BarKind::Run,
+                    session,
+                    work: Some(it.work),
+                    label: it.label.clone(),
+                    end: Some(end),
+                });
+            }
+        }
+        keep(&mut self.ended, EndedRun { run: it, engine, at, end, took, failure: None });
+    }
+
+    fn map_ended(&mut self, session: SessionNumber, map: u64, at: u64) {
+        let shares = self.shares.remove(&(session, map)).unwrap_or_default();
+        let label = self.labels.remove(&(session, map)).unwrap_or_default();
+        if let Some(of) = self.state.maps.get(&(session, map)).cloned() {
+            keep(&mut self.ended_maps, EndedMap { session, map, label, of, shares, at });
+        }
+    }
+
+    /// The beginning of a map's text.
+    pub fn map_label(&self, session: SessionNumber, map: u64) -> &str {
+        self.labels.get(&(session, map)).map_or("", String::as_str)
+    }
+
+    /// What an entry says to a reader, if it is worth a line.
+    fn message(&self, entry: &LogEntry) -> Option<String> {
+        Some(match &entry.event {
+            LogEvent::EngineUp { engine, info } => {
+                format!("engine {engine} joined (process {} on {})", info.pid, info.host)
+            }
+            LogEvent::EngineDown { reason, restarting, .. } => {
+                let after = if *restarting { "; it is started again" } else { "" };
+                format!("{reason}{after}")
+            }
+            LogEvent::EngineDraining { engine } => format!("engine {engine} is being drained"),
+            LogEvent::SessionOpened { session, client } => format!("session {session} opened: {client}"),
+            LogEvent::SessionClosed { session } => format!("session {session} closed"),
+            LogEvent::WorkerLost { session, engine, how, restored } => {
+                let after = if *restored { "; its snapshot carries on" } else { "; its variables are lost" };
+                format!("engine {engine}'s worker of session {session} {how}{after}")
+            }
+            LogEvent::RunQueued { session, work: Work::Cell, label, engines, .. } => {
+                format!("session {session} runs `{}` on {}", one_line(label), name_engines(engines))
+            }
+            LogEvent::RunEnded { session, run, engine, end: end @ (RunEnd::Failed | RunEnd::Died), .. } => {
+                let run =
+                    self.state.engines.get(engine)?.runs.iter().find(|it| (it.session, it.run) == (*session, *run));
+                let label = run.map_or(String::new(), |run| format!("`{}` ", one_line(&run.label)));
+                let how = if *end == RunEnd::Died { "ended its worker" } else { "failed" };
+                format!("{label}of session {session} {how} on engine {engine}")
+            }
+            LogEvent::TaskEnded { session, task, failure: Some(why), .. } => {
+                format!("call {task} of session {session} failed: {}", one_line(why))
+            }
+            LogEvent::MapOpened { session, map, items, .. } => match items {
+                Some(items) => format!("session {session} began map {map} of {items} items"),
+                None => format!("session {session} began map {map} over what engines have"),
+            },
+            LogEvent::MapEnded { session, map } => format!("map {map} of session {session} ended"),
+            LogEvent::Steered { by, what } => format!("{by} {what}"),
+            LogEvent::Stopping { by: Some(by) } => format!("{by} stopped the cluster"),
+            LogEvent::Stopping { by: None } => "the cluster was stopped".to_owned(),
+            _ => return None,
+        })
+    }
+}
+
+/// What an engine uses of the processors, in percent of one core.
+pub fn cpu(metrics: &Metrics) -> Option<f64> {
+    let workers = metrics.workers.iter().filter_map(|it| it.worker.cpu);
+    let all: Vec<f32> = workers.chain(metrics.supervisor.cpu).collect();
+    (!all.is_empty()).then(|| all.iter().map(|cpu| f64::from(*cpu)).sum())
+}
+
+/// What an engine has in memory, in bytes; snapshots aren't counted, which share most of it.
+pub fn memory(metrics: &Metrics) -> Option<u64> {
+    let workers = metrics.workers.iter().filter_map(|it| it.worker.memory);
+    let all: Vec<u64> = workers.chain(metrics.supervisor.memory).collect();
+    (!all.is_empty()).then(|| all.iter().sum())
+}
+
+fn keep<T>(list: &mut VecDeque<T>, new: T) {
+    if list.len() >= ENDED {
+        list.pop_front();
+    }
+    list.push_back(new);
+}
+
+/// A text on one line, without what a terminal obeys.
+pub(crate) fn one_line(text: &str) -> String {
+    const LONGEST: usize = 60;
+    let spaced: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let clean = spaced.split_whitespace().collect::<Vec<_>>().join(" ");
+    match clean.char_indices().nth(LONGEST) {
+        Some((cut, _)) => format!("{}…", &clean[..cut]),
+        None => clean,
+    }
+}

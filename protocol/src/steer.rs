@@ -1,0 +1,89 @@
+//! What operators have a cluster do, whoever's sessions that concerns.
+
+use crate::engines::name_engines;
+use crate::id::EngineId;
+use crate::log::SessionNumber;
+use crate::run::signal_name;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Something to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Order {
+    /// End what runs on these engines and drop what is queued there, of all sessions. SIGKILL replaces the workers, by
+    /// their snapshots if they have any.
+    Interrupt {
+        /// Where.
+        engines: Vec<EngineId>,
+        /// The signal for the workers.
+        signal: i32,
+    },
+    /// Replace all sessions' workers on these engines by fresh ones: their variables are lost.
+    Restart {
+        /// Where.
+        engines: Vec<EngineId>,
+    },
+    /// Send a signal to the engines' own processes. Those that end by it are started again if the cluster started them.
+    Kill {
+        /// Which.
+        engines: Vec<EngineId>,
+        /// The signal.
+        signal: i32,
+    },
+    /// Have so many engines: new ones are started, or those of the highest ids are drained.
+    Scale {
+        /// How many.
+        engines: u32,
+    },
+    /// Give these engines nothing more, and have them leave when they have finished what they have.
+    Drain {
+        /// Which.
+        engines: Vec<EngineId>,
+    },
+    /// End a call. Those that need it fail.
+    CancelTask {
+        /// Whose.
+        session: SessionNumber,
+        /// Which.
+        task: u64,
+    },
+    /// End a map: what is done of it remains.
+    CancelMap {
+        /// Whose.
+        session: SessionNumber,
+        /// Which.
+        map: u64,
+    },
+}
+
+impl fmt::Display for Order {
+    /// What it does, to be put behind "to" or "you want to".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Order::Interrupt { engines, .. } => write!(f, "interrupt {}", name_engines(engines)),
+            Order::Restart { engines } => write!(f, "restart the workers of {}", name_engines(engines)),
+            Order::Kill { engines, signal } => match signal_name(*signal) {
+                Some((name, _)) => write!(f, "send {name} to {}", name_engines(engines)),
+                None => write!(f, "send signal {signal} to {}", name_engines(engines)),
+            },
+            Order::Scale { engines: 1 } => f.write_str("have 1 engine"),
+            Order::Scale { engines } => write!(f, "have {engines} engines"),
+            Order::Drain { engines } => write!(f, "drain {}", name_engines(engines)),
+            Order::CancelTask { session, task } => write!(f, "cancel call {task} of session {session}"),
+            Order::CancelMap { session, map } => write!(f, "cancel map {map} of session {session}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn orders_read_as_ends_of_sentences() {
+        let engines = vec![EngineId(0), EngineId(1), EngineId(4)];
+        assert_eq!(Order::Kill { engines: engines.clone(), signal: 15 }.to_string(), "send SIGTERM to engines 0-1,4");
+        assert_eq!(Order::Kill { engines, signal: 63 }.to_string(), "send signal 63 to engines 0-1,4");
+        assert_eq!(Order::Scale { engines: 8 }.to_string(), "have 8 engines");
+    }
+}
