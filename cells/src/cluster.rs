@@ -7,9 +7,10 @@ use bytes::Bytes;
 use chorus_client::{Blob, Client, ClientError, Session, SessionEvent, SessionEvents};
 use chorus_compiler::{Member, Object};
 use chorus_controller::{Controller, ControllerConfig, ControllerError, Launch, Transport};
+use chorus_history::Figures;
 use chorus_protocol::{
-    Aftermath, BlobId, ClusterStatus, Connection, ConnectionError, Death, EngineId, EngineInfo, Outcome, RunEvent,
-    RunId, SessionStatus, SnapshotState, name_engines,
+    Aftermath, BlobId, ClusterStatus, Connection, ConnectionError, Death, EngineId, EngineInfo, LogEntry, Order,
+    Outcome, RunEvent, RunId, SessionStatus, SnapshotState, name_engines,
 };
 use chorus_render::{Bars, Source, as_event, late, unprotected};
 use parking_lot::Mutex;
@@ -17,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 /// How long engines may take to join, before the cell goes on with those that have.
 const JOIN_LIMIT: Duration = Duration::from_secs(20);
@@ -59,6 +60,9 @@ pub enum ClusterError {
         /// The cluster's folder.
         logs: PathBuf,
     },
+    /// The cluster doesn't do what it was told.
+    #[error("{0}")]
+    Order(String),
     /// A blob can't be read.
     #[error("{path} can't be read: {source}")]
     Object {
@@ -78,6 +82,8 @@ pub struct StartCluster {
     pub engines: u32,
     /// How they connect.
     pub transport: Transport,
+    /// Where to record what happens, if anywhere.
+    pub record: Option<PathBuf>,
 }
 
 /// What is known of an engine.
@@ -117,6 +123,7 @@ struct Known {
 #[derive(Debug)]
 pub struct Cluster {
     name: String,
+    folder: PathBuf,
     client: Client,
     session: Session,
     controller: Option<Controller>,
@@ -143,7 +150,7 @@ impl Cluster {
             engines: start.engines,
             launcher: Some(launch),
             heartbeat: Duration::from_secs(1),
-            record: None,
+            record: start.record,
         })
         .await?;
         let connection = controller.connection().clone();
@@ -198,7 +205,18 @@ impl Cluster {
             close.send_replace(true);
         });
         let name = connection.name.clone();
-        Ok(Cluster { name, client, session, controller: None, known, joined, closed, libraries: Mutex::default() })
+        let folder = connection.blobs.parent().map(Path::to_owned).unwrap_or_default();
+        Ok(Cluster {
+            name,
+            folder,
+            client,
+            session,
+            controller: None,
+            known,
+            joined,
+            closed,
+            libraries: Mutex::default(),
+        })
     }
 
     /// Its name.
@@ -374,6 +392,39 @@ impl Cluster {
     /// The cluster as its controller sees it.
     pub async fn status(&self) -> Result<ClusterStatus, ClusterError> {
         Ok(self.client.status().await?)
+    }
+
+    /// What the cluster's log tells as far as it is kept.
+    pub async fn figures(&self) -> Result<Figures, ClusterError> {
+        let mut figures = Figures::default();
+        self.client.log_now().await?.iter().for_each(|entry| figures.apply(entry));
+        Ok(figures)
+    }
+
+    /// The cluster's log from now on, behind its state.
+    pub fn follow_log(&self, from: u64) -> mpsc::Receiver<Vec<LogEntry>> {
+        self.client.follow_log(from)
+    }
+
+    /// Tells the cluster's log what was compiled for its engines.
+    pub fn tell_compiled(&self, label: &str, took: Duration, cached: bool) {
+        self.client.tell_compiled(&self.session, label, took, cached);
+    }
+
+    /// Has the cluster do something, and tells what was done.
+    pub async fn steer(&self, order: Order) -> Result<String, ClusterError> {
+        self.client.steer(order).await?.map_err(ClusterError::Order)
+    }
+
+    /// Where the files of the cluster are, as the controller sees it.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Waits until so many engines are there, for as long as engines may take to join. How many there are then.
+    pub async fn joined(&self, wanted: usize) -> usize {
+        _ = tokio::time::timeout(JOIN_LIMIT, self.joined.clone().wait_for(|joined| *joined >= wanted)).await;
+        self.engines().len()
     }
 
     /// Leaves the cluster, and stops it if it is this kernel's own.

@@ -1,8 +1,9 @@
 //! `chorus start`, `stop`, `list`, `status`, `engine`: clusters that outlive notebooks.
 
-use crate::places::{engine_program, runtime_folder};
+use crate::places::{engine_program, recordings_folder, runtime_folder};
 use chorus_client::Client;
 use chorus_controller::{ClusterEntry, Controller, ControllerConfig, Launch, Transport, list_clusters};
+use chorus_history::Figures;
 use chorus_protocol::{ClusterStatus, Connection};
 use clap::Args;
 use serde_json::json;
@@ -31,15 +32,36 @@ pub struct Start {
     /// Listen on ports of 127.0.0.1 instead of in a private folder
     #[arg(long)]
     tcp: bool,
+    /// Record what happens in this file, for `chorus top --replay` [default: in the user's state folder]
+    #[arg(long, value_name = "FILE", conflicts_with = "no_record")]
+    record: Option<PathBuf>,
+    /// Record nothing
+    #[arg(long)]
+    no_record: bool,
     /// Stay in the foreground, until Ctrl-C
     #[arg(long)]
     foreground: bool,
+}
+
+impl Start {
+    /// Where to record what happens.
+    fn recording(&self) -> Option<PathBuf> {
+        let default = || Some(recordings_folder()?.join(format!("{}.jsonl", self.name)));
+        if self.no_record { None } else { self.record.clone().or_else(default) }
+    }
 }
 
 #[derive(Args, Debug)]
 pub struct Named {
     /// The cluster; the only one if there is just one
     name: Option<String>,
+}
+
+impl Named {
+    /// What the user wrote.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
 }
 
 #[derive(Args, Debug)]
@@ -99,7 +121,7 @@ fn foreground(start: &Start, engines: u32) -> Result<ExitCode, Box<dyn Error>> {
         engines,
         launcher: Some(Launch { program, args, env: Vec::new() }),
         heartbeat: Duration::from_secs(1),
-        record: None,
+        record: start.recording(),
     };
     crate::runtime()?.block_on(async {
         use tokio::signal::unix::{SignalKind, signal};
@@ -122,6 +144,8 @@ fn background(start: &Start, engines: u32) -> Result<ExitCode, Box<dyn Error>> {
         vec!["start".into(), "--foreground".into(), "--name".into(), start.name.clone().into()];
     args.extend(["--engines".into(), engines.to_string().into()]);
     args.extend(start.tcp.then(|| "--tcp".into()));
+    args.extend(start.no_record.then(|| "--no-record".into()));
+    args.extend(start.record.iter().flat_map(|file| ["--record".into(), file.into()]));
     let mut command = Command::new(std::env::current_exe()?);
     command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let mut child = command.spawn()?;
@@ -169,7 +193,7 @@ async fn joined(connection: &Connection, engines: u32) -> Result<ClusterStatus, 
 }
 
 /// The cluster of this name; without a name the only one.
-fn find(name: Option<&str>) -> Result<ClusterEntry, Box<dyn Error>> {
+pub fn find(name: Option<&str>) -> Result<ClusterEntry, Box<dyn Error>> {
     let mut running: Vec<ClusterEntry> =
         list_clusters(&runtime_folder()).into_iter().filter(|entry| entry.alive).collect();
     let names: Vec<String> = running.iter().map(|entry| format!("`{}`", entry.name)).collect();
@@ -184,7 +208,8 @@ fn find(name: Option<&str>) -> Result<ClusterEntry, Box<dyn Error>> {
     }
 }
 
-async fn connect(entry: &ClusterEntry, who: &str) -> Result<(Client, ClusterStatus), Box<dyn Error>> {
+/// Connects to it; `who` is what its users see.
+pub async fn connect(entry: &ClusterEntry, who: &str) -> Result<(Client, ClusterStatus), Box<dyn Error>> {
     Ok(Client::connect(&Connection::read(&entry.connection_file)?, who).await?)
 }
 
@@ -236,11 +261,16 @@ pub fn list(list: &List) -> Result<(), Box<dyn Error>> {
 /// Shows one cluster.
 pub fn status(status: &Status) -> Result<(), Box<dyn Error>> {
     let entry = find(status.cluster.name.as_deref())?;
-    let (_, found) = crate::runtime()?.block_on(connect(&entry, "`chorus status`"))?;
+    let (found, figures) = crate::runtime()?.block_on(async {
+        let (client, found) = connect(&entry, "`chorus status`").await?;
+        let mut figures = Figures::default();
+        client.log_now().await?.iter().for_each(|entry| figures.apply(entry));
+        Ok::<_, Box<dyn Error>>((found, figures))
+    })?;
     if status.json {
         println!("{}", serde_json::to_string_pretty(&found)?);
     } else {
-        let shown = chorus_render::status::cluster(&found);
+        let shown = chorus_render::status::cluster(&found, &figures);
         println!("{}", shown["text/plain"].as_str().unwrap_or_default().trim_end());
     }
     Ok(())

@@ -5,8 +5,10 @@ mod cluster;
 mod gpu;
 mod install;
 mod kernel;
+mod logs;
 mod notebook;
 mod places;
+mod steer;
 
 use clap::{Args, Parser, Subcommand};
 use install::Where;
@@ -92,6 +94,18 @@ enum Command {
     List(cluster::List),
     /// Show a cluster and its engines
     Status(cluster::Status),
+    /// Show what happened in a cluster, and what its engines wrote
+    Logs(logs::Logs),
+    /// Have a cluster have so many engines: more are started, or the last ones leave when they have done what they have
+    Scale(steer::Scale),
+    /// Interrupt what runs on engines, whoever runs it
+    Interrupt(steer::Targets),
+    /// Give engines fresh workers: the variables of all notebooks on them are lost
+    Restart(steer::Targets),
+    /// Send a signal to engines' processes; those that end are started again
+    Kill(steer::Kill),
+    /// Let engines leave when they have done what they have
+    Drain(steer::Targets),
     /// Add an engine to a cluster by hand; it stays until the cluster stops or Ctrl-C
     Engine(cluster::Engine),
 }
@@ -185,6 +199,12 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         Command::Stop(stop) => cluster::stop(&stop)?,
         Command::List(list) => cluster::list(&list)?,
         Command::Status(status) => cluster::status(&status)?,
+        Command::Logs(wanted) => logs::logs(&wanted)?,
+        Command::Scale(scale) => steer::scale(&scale)?,
+        Command::Interrupt(targets) => steer::interrupt(&targets)?,
+        Command::Restart(targets) => steer::restart(&targets)?,
+        Command::Kill(kill) => steer::kill(&kill)?,
+        Command::Drain(targets) => steer::drain(&targets)?,
         Command::Engine(engine) => return cluster::engine(&engine),
     }
     Ok(ExitCode::SUCCESS)

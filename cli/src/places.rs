@@ -27,3 +27,8 @@ pub fn data_folder() -> Option<PathBuf> {
     let chosen = std::env::var_os("CHORUS_DATA_DIR").filter(|folder| !folder.is_empty()).map(PathBuf::from);
     chosen.or_else(|| dirs::data_dir().map(|folder| folder.join("chorus")))
 }
+
+/// Where recordings of clusters go that nobody has chosen another place for.
+pub fn recordings_folder() -> Option<PathBuf> {
+    Some(data_folder()?.join("recordings"))
+}

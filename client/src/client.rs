@@ -66,6 +66,18 @@ impl Client {
         reader
     }
 
+    /// The cluster's log as far as it is kept now.
+    pub async fn log_now(&self) -> Result<Vec<LogEntry>, ClientError> {
+        let mut reader = self.follow_log(1);
+        // Its answer comes behind what of the log is there.
+        self.status().await?;
+        let mut entries = Vec::new();
+        while let Ok(more) = reader.try_recv() {
+            entries.extend(more);
+        }
+        Ok(entries)
+    }
+
     /// Tells the cluster's log what was compiled for a session.
     pub fn tell_compiled(&self, session: &Session, label: &str, took: Duration, cached: bool) {
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);

@@ -296,6 +296,7 @@ impl Compiler {
             preload: self.preload(found.library.as_ref()),
             needs_variables: !effect.before.is_empty(),
             has_result: work.parsed.has_result,
+            cached: true,
             source: SourceMap::new(found.source, work.pieces.clone()),
         };
         self.reuse.loaded(place);

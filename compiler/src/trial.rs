@@ -170,6 +170,7 @@ impl Compiler {
                 preload: standard.iter().cloned().chain(library.map(|library| library.path)).collect(),
                 needs_variables: !loaded.is_empty(),
                 has_result: work.parsed.has_result,
+                cached: false,
                 source: SourceMap::new(source, work.pieces.clone()),
             };
             let outcome = run(&object);

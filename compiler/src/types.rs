@@ -60,6 +60,8 @@ pub struct Object {
     pub needs_variables: bool,
     /// Whether the cell ends in an expression.
     pub has_result: bool,
+    /// Whether it was compiled before.
+    pub cached: bool,
     /// Finds the user's line for a panic's.
     pub source: SourceMap,
 }

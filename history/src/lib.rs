@@ -1,13 +1,15 @@
 //! A cluster's past, as its log tells it: recordings in files, figures of the last minutes, and diagnoses.
 //!
-//! It reads and writes recordings, and nothing else: it never talks to a cluster, and reads no clock. All times are the
+//! It reads and writes recordings, and reads what engines write to their log files. It never talks to a cluster, and reads no clock. All times are the
 //! log's.
 
 mod diagnosis;
 mod figures;
 pub mod recording;
 mod stream;
+mod tail;
 
 pub use diagnosis::{About, Diagnosis, diagnose};
 pub use figures::{Compiles, EndedMap, EndedRun, EngineFigures, Figures, SECONDS, Series, Share, cpu, memory};
 pub use stream::{Bar, BarKind, Stream};
+pub use tail::Tails;

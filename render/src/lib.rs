@@ -9,6 +9,7 @@ mod building;
 mod failure;
 mod fold;
 mod gpus;
+mod graph;
 mod lines;
 mod local;
 mod magics;
@@ -17,7 +18,9 @@ mod output;
 mod progress;
 mod record;
 mod run;
+mod sparkline;
 pub mod status;
+mod stream;
 mod table;
 mod tasks;
 #[cfg(test)]
@@ -32,12 +35,14 @@ pub use failure::{
     ErrorText, Panicked, PxFailure, RESTORED, RunFailure, STILL_DEFINED, as_event, at_place, no_snapshot, unprotected,
 };
 pub use gpus::{Gpu, HasGpu, gpus};
+pub use graph::{GraphTask, task_graph};
 pub use local::LocalView;
 pub use magics::{help, magics};
 pub use map::{EngineState, MapEnd, MapView};
 pub use output::{Bundle, Output, bundle, html_bundle, plain_bundle, stream_name};
 pub use record::{PxRecord, RECORD_LIMIT};
 pub use run::{Place, Source, late};
+pub use stream::task_stream;
 pub use table::{html_table, text_table};
 pub use tasks::{TaskLine, TaskState, tasks};
 pub use time::{data_size, duration, measured};

@@ -1,9 +1,11 @@
 //! The cluster as a table.
 
 use super::output::{Bundle, html_bundle};
-use super::table::{html_table, one_line, text_table};
+use super::sparkline;
+use super::table::{html_table_of, one_line, text_table};
 use super::time::duration;
-use chorus_protocol::{ClusterStatus, EngineStatus};
+use chorus_history::{About, Diagnosis, EngineFigures, Figures, cpu, diagnose, memory};
+use chorus_protocol::{ClusterStatus, EngineStatus, size};
 use html_escape::encode_text;
 use std::time::Duration;
 
@@ -11,38 +13,70 @@ use std::time::Duration;
 const SILENT_MS: u64 = 5_000;
 /// The beginning of a label that is shown, in characters.
 const LABEL: usize = 40;
-const HEADER: [&str; 8] = ["engine", "host", "pid", "cores", "state", "runs", "failed", "restarts"];
+/// For how many seconds the sparkline goes back.
+const SPARKLINE: usize = 20;
+const HEADER: [&str; 11] =
+    ["engine", "host", "pid", "cores", "state", "CPU", "last 20 s", "memory", "runs", "failed", "restarts"];
 
-/// What `%cluster status` shows.
-pub fn cluster(status: &ClusterStatus) -> Bundle {
-    let rows: Vec<[String; 8]> = status.engines.iter().map(row).collect();
+/// What `%cluster status` shows: the cluster, what its engines use and what is wrong.
+pub fn cluster(status: &ClusterStatus, figures: &Figures) -> Bundle {
+    let found = diagnose(figures);
+    let (texts, pages): (Vec<_>, Vec<_>) = status.engines.iter().map(|engine| row(engine, figures, &found)).unzip();
     let summary = summary(status);
-    let html = format!("<p>{}</p>{}", encode_text(&summary), html_table(HEADER, &rows));
-    html_bundle(format!("{summary}\n{}\n", text_table(HEADER, &rows)), html)
+    let lines: String = found.iter().map(|it| format!("! {}\n", sentence(it))).collect();
+    let items: String = found.iter().map(|it| format!("<li>{}</li>", encode_text(&sentence(it)))).collect();
+    let items = if items.is_empty() { items } else { format!("<ul>{items}</ul>") };
+    let html = format!("<p>{}</p>{}{items}", encode_text(&summary), html_table_of(HEADER, &pages));
+    html_bundle(format!("{summary}\n{}\n{lines}", text_table(HEADER, &texts)), html)
 }
 
-fn row(engine: &EngineStatus) -> [String; 8] {
-    [
-        engine.id.to_string(),
+fn sentence(diagnosis: &Diagnosis) -> String {
+    let about = match diagnosis.about {
+        About::Engine(engine) => format!("engine {engine}"),
+        About::Map(session, map) => format!("map {map} of session {session}"),
+    };
+    format!("{about}: {}: {}", diagnosis.evidence, diagnosis.advice)
+}
+
+/// An engine's row, as text and as HTML.
+fn row(engine: &EngineStatus, figures: &Figures, found: &[Diagnosis]) -> ([String; 11], [String; 11]) {
+    let none = EngineFigures::default();
+    let seen = figures.engines.get(&engine.id).unwrap_or(&none);
+    let metrics = figures.state.engines.get(&engine.id).and_then(|it| it.metrics.as_deref());
+    let known = |text: Option<String>| text.unwrap_or_else(|| "n/a".to_owned());
+    let mark = if found.iter().any(|it| it.about == About::Engine(engine.id)) { " !" } else { "" };
+    let past = seen.cpu.seconds(figures.now, SPARKLINE);
+    let most = past.iter().flatten().fold(100.0, |most: f64, value| most.max(*value));
+    let text = [
+        format!("{}{mark}", engine.id),
         one_line(&engine.info.host, LABEL),
         engine.info.pid.to_string(),
         engine.info.cores.to_string(),
         state(engine),
+        known(metrics.and_then(cpu).map(|percent| format!("{percent:.0} %"))),
+        sparkline::text(&past, most),
+        known(metrics.and_then(memory).map(size)),
         engine.runs_done.to_string(),
         engine.runs_failed.to_string(),
         engine.restarts.to_string(),
-    ]
+    ];
+    let mut page = text.clone().map(|cell| encode_text(&cell).into_owned());
+    page[6] = sparkline::svg(&past, most);
+    (text, page)
 }
 
 fn state(engine: &EngineStatus) -> String {
-    let silent = match engine.silent_ms {
+    let mut before = match engine.silent_ms {
         ms if ms > SILENT_MS => format!("silent for {}, ", duration(Duration::from_millis(ms))),
         _ => String::new(),
     };
+    if engine.draining {
+        before += "leaves, ";
+    }
     match (&engine.running, engine.busy) {
-        (Some(label), _) => format!("{silent}running: {}", one_line(label, LABEL)),
-        (None, true) => format!("{silent}busy"),
-        (None, false) => format!("{silent}idle"),
+        (Some(label), _) => format!("{before}running: {}", one_line(label, LABEL)),
+        (None, true) => format!("{before}busy"),
+        (None, false) => format!("{before}idle"),
     }
 }
 
@@ -71,7 +105,7 @@ fn summary(status: &ClusterStatus) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chorus_protocol::{EngineId, EngineInfo};
+    use chorus_protocol::{EngineId, EngineInfo, LogEntry, LogEvent, Metrics, ProcessUse};
 
     fn status() -> ClusterStatus {
         let engine = |id, running: Option<&str>, silent_ms| EngineStatus {
@@ -101,25 +135,62 @@ mod tests {
         }
     }
 
+    fn figures() -> Figures {
+        let mut figures = Figures::default();
+        let info = EngineInfo { pid: 4000, host: "node".into(), cores: 8, gpu: None };
+        let engine = EngineId(0);
+        let used = |cpu| ProcessUse { pid: 1, cpu: Some(cpu), memory: Some(3 << 20) };
+        let metrics = |cpu| Box::new(Metrics { supervisor: used(cpu), ..Metrics::default() });
+        let events = [
+            LogEvent::EngineUp { engine, info },
+            LogEvent::Measured { engine, metrics: metrics(200.0) },
+            LogEvent::Measured { engine, metrics: metrics(50.0) },
+        ];
+        for (number, event) in (1..).zip(events) {
+            figures.apply(&LogEntry { number, at: 1000 * number, event });
+        }
+        figures
+    }
+
+    fn text(status: &ClusterStatus, figures: &Figures) -> String {
+        cluster(status, figures)["text/plain"].as_str().unwrap().to_owned()
+    }
+
     #[test]
     fn the_cluster_is_a_table() {
-        let data = cluster(&status());
-        insta::assert_snapshot!(data["text/plain"].as_str().unwrap(), @r"
+        insta::assert_snapshot!(text(&status(), &figures()), @r"
         cluster lab: 3 engines, up 1 h 1 min, controller 77, 1 session, 2 more starting, 3 messages rejected
-        engine  host     pid   cores  state                                               runs  failed  restarts
-        0       node<1>  4000  8      idle                                                12    1       0
-        1       node<1>  4001  8      running: let a = Vec::<u8>::new(); [2Jfor i in 0.…  12    1       0
-        10      node<1>  4010  8      silent for 9 s, idle                                12    1       0
+        engine  host     pid   cores  state                                               CPU   last 20 s             memory   runs  failed  restarts
+        0       node<1>  4000  8      idle                                                50 %                    █▃  3.0 MiB  12    1       0
+        1       node<1>  4001  8      running: let a = Vec::<u8>::new(); [2Jfor i in 0.…  n/a                         n/a      12    1       0
+        10      node<1>  4010  8      silent for 9 s, idle                                n/a                         n/a      12    1       0
         ");
-        insta::assert_snapshot!(data["text/html"].as_str().unwrap(), @r#"<p>cluster lab: 3 engines, up 1 h 1 min, controller 77, 1 session, 2 more starting, 3 messages rejected</p><table><thead><tr><th style="text-align: left">engine</th><th style="text-align: left">host</th><th style="text-align: left">pid</th><th style="text-align: left">cores</th><th style="text-align: left">state</th><th style="text-align: left">runs</th><th style="text-align: left">failed</th><th style="text-align: left">restarts</th></tr></thead><tbody><tr><td style="text-align: left">0</td><td style="text-align: left">node&lt;1&gt;</td><td style="text-align: left">4000</td><td style="text-align: left">8</td><td style="text-align: left">idle</td><td style="text-align: left">12</td><td style="text-align: left">1</td><td style="text-align: left">0</td></tr><tr><td style="text-align: left">1</td><td style="text-align: left">node&lt;1&gt;</td><td style="text-align: left">4001</td><td style="text-align: left">8</td><td style="text-align: left">running: let a = Vec::&lt;u8&gt;::new(); [2Jfor i in 0.…</td><td style="text-align: left">12</td><td style="text-align: left">1</td><td style="text-align: left">0</td></tr><tr><td style="text-align: left">10</td><td style="text-align: left">node&lt;1&gt;</td><td style="text-align: left">4010</td><td style="text-align: left">8</td><td style="text-align: left">silent for 9 s, idle</td><td style="text-align: left">12</td><td style="text-align: left">1</td><td style="text-align: left">0</td></tr></tbody></table>"#);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_below() {
+        let mut figures = figures();
+        let died = LogEvent::WorkerLost { session: 1, engine: EngineId(0), how: "x".into(), restored: false };
+        (4..8).for_each(|number| figures.apply(&LogEntry { number, at: 1000 * number, event: died.clone() }));
+        let shown = text(&status(), &figures);
+        assert!(
+            shown.contains("0 !") && shown.contains("! engine 0: its workers died 4 times within a minute"),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn a_page_says_the_same_and_obeys_nobody() {
+        let page = cluster(&status(), &figures())["text/html"].as_str().unwrap().to_owned();
+        assert!(page.contains("node&lt;1&gt;") && page.contains("<svg") && page.contains("50 %"), "{page}");
     }
 
     #[test]
     fn a_cluster_without_engines_is_one_too() {
-        let data = cluster(&ClusterStatus { engines: vec![], starting: 0, rejected: 0, ..status() });
-        insta::assert_snapshot!(data["text/plain"].as_str().unwrap(), @r"
+        let empty = ClusterStatus { engines: vec![], starting: 0, rejected: 0, ..status() };
+        insta::assert_snapshot!(text(&empty, &Figures::default()), @r"
         cluster lab: 0 engines, up 1 h 1 min, controller 77, 1 session
-        engine  host  pid  cores  state  runs  failed  restarts
+        engine  host  pid  cores  state  CPU  last 20 s  memory  runs  failed  restarts
         ");
     }
 }

@@ -18,11 +18,17 @@ pub fn text_table<const COLUMNS: usize>(head: [&str; COLUMNS], rows: &[[String; 
 
 /// The same, aligned to the left.
 pub fn html_table<const COLUMNS: usize>(head: [&str; COLUMNS], rows: &[[String; COLUMNS]]) -> String {
+    let encoded: Vec<_> = rows.iter().map(|row| row.clone().map(|cell| encode_text(&cell).into_owned())).collect();
+    html_table_of(head, &encoded)
+}
+
+/// The same of cells that are HTML already.
+pub(super) fn html_table_of<const COLUMNS: usize>(head: [&str; COLUMNS], rows: &[[String; COLUMNS]]) -> String {
     let row = |tag: &str, cells: &[String]| {
-        let cells: String = cells.iter().map(|cell| format!("<{tag} {LEFT}>{}</{tag}>", encode_text(cell))).collect();
+        let cells: String = cells.iter().map(|cell| format!("<{tag} {LEFT}>{cell}</{tag}>")).collect();
         format!("<tr>{cells}</tr>")
     };
-    let head = row("th", &head.map(str::to_owned));
+    let head = row("th", &head.map(|name| encode_text(name).into_owned()));
     let body: String = rows.iter().map(|cells| row("td", cells)).collect();
     format!("<table><thead>{head}</thead><tbody>{body}</tbody></table>")
 }

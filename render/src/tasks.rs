@@ -50,7 +50,7 @@ fn row(line: &TaskLine) -> [String; 4] {
     [line.number.to_string(), one_line(&line.label, LONGEST), one_line(&state(&line.state), LONGEST), time]
 }
 
-fn state(state: &TaskState) -> String {
+pub(super) fn state(state: &TaskState) -> String {
     match state {
         TaskState::Waiting(needs) if needs.is_empty() => "queued".to_owned(),
         TaskState::Waiting(needs) => format!("waiting for {}", needs.join(", ")),

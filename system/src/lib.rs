@@ -4,6 +4,7 @@
 //! can be called in a worker, which is forked: they start no thread, keep nothing between calls and need no runtime.
 
 pub mod children;
+pub mod clock;
 pub mod descriptors;
 pub mod dynamic;
 pub mod eventfds;

@@ -9,7 +9,6 @@ use chorus_compiler::Member;
 use chorus_controller::Transport;
 use chorus_magics::{ClusterCommand, Targets};
 use chorus_protocol::{Death, EngineId, SessionStatus, name_engines};
-use chorus_render::{Bundle, plain_bundle, status};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -34,7 +33,7 @@ impl Executor {
     pub(super) async fn cluster_command(&mut self, command: ClusterCommand, request: &Request) -> Result<(), Failure> {
         let publisher = &request.publisher;
         match command {
-            ClusterCommand::Start { n, tcp, name } => {
+            ClusterCommand::Start { n, tcp, name, record } => {
                 let turn = unless_interrupted(self.engines.turn(), request, "no cluster was started").await?;
                 if let Some(cluster) = self.engines.current().filter(|cluster| cluster.lost().is_none()) {
                     let (name, engines) = (cluster.name(), cluster.engines().len());
@@ -47,7 +46,7 @@ impl Executor {
                 self.engines.leave_lost().await;
                 let engines = n.or(self.config.engines).unwrap_or_else(default_engines);
                 let transport = if tcp { Transport::Tcp } else { Transport::Ipc };
-                let start = self.engines.start(StartCluster { name, engines, transport }, publisher, &turn);
+                let start = self.engines.start(StartCluster { name, engines, transport, record }, publisher, &turn);
                 unless_interrupted(start, request, "no cluster was started").await??;
             }
             ClusterCommand::Stop { force } => {
@@ -77,16 +76,13 @@ impl Executor {
                 self.engines.leave().await;
                 publisher.say(&format!("Disconnected from the cluster `{name}`, which goes on.")).await;
             }
-            ClusterCommand::Status => match self.engines.current() {
-                None => {
-                    publisher.display(plain_bundle("no cluster; `%cluster start` or any %px cell starts one")).await
-                }
-                Some(cluster) => {
-                    let status = cluster.status().await.map_err(cluster_error)?;
-                    let shown: Bundle = status::cluster(&status);
-                    publisher.display(shown).await;
-                }
-            },
+            ClusterCommand::Status => self.show_cluster(request).await?,
+            ClusterCommand::Watch { limit } => self.watch_cluster(limit, request).await?,
+            ClusterCommand::Logs { targets, follow, lines } => {
+                self.show_logs(targets, follow, lines, request).await?;
+            }
+            ClusterCommand::Scale { n } => self.scale(n, request).await?,
+            ClusterCommand::Drain { targets } => self.drain(&targets, request).await?,
             ClusterCommand::Connect { to } => {
                 let turn = unless_interrupted(self.engines.turn(), request, "no cluster was connected to").await?;
                 let is_this = |cluster: &Arc<Cluster>| cluster.lost().is_none() && cluster.name() == to;
@@ -149,10 +145,10 @@ fn list(about: &str, sessions: &[SessionStatus]) -> String {
     format!("{about}:{}", lines.collect::<String>())
 }
 
-fn no_cluster() -> Failure {
+pub(super) fn no_cluster() -> Failure {
     failure(Kind::NoCluster, "there is no cluster: `%cluster start` or any %px cell starts one")
 }
 
-fn cluster_error(error: ClusterError) -> Failure {
+pub(super) fn cluster_error(error: ClusterError) -> Failure {
     failure(Kind::ClusterError, error.to_string())
 }

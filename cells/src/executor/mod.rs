@@ -15,6 +15,7 @@ mod snapshots;
 mod timing;
 mod transfers;
 mod variables;
+mod watching;
 
 use crate::NotebookConfig;
 use crate::compiler_thread::CompilerThread;
@@ -241,7 +242,7 @@ impl Executor {
             }
             Command::Map(map) => return self.map(*map, request).await,
             Command::Transfer(transfer) => return self.transfer(transfer, request).await,
-            Command::Tasks(_) => publisher.display(render::tasks(&self.jobs.list())).await,
+            Command::Tasks(tasks) => self.tasks(&tasks, publisher).await?,
             Command::Cancel(cancel) => self.cancel(&cancel, publisher).await?,
             Command::PxResult(options) if options.partial => return self.partial_result(options.out, request).await,
             Command::PxResult(options) => return self.px_result(options, request).await,

@@ -106,6 +106,7 @@ impl Executor {
                 let mut ran = PxRan::default();
                 let mut spent = Spending::begin();
                 let evaluated = compiler.eval(cell, &members, &mut |object| {
+                    cell_cluster.tell_compiled(label, spent.compiling(), object.cached);
                     let mut result = Ran::Finished(Vec::new());
                     for argument in arguments {
                         let begun = Instant::now();

@@ -8,7 +8,7 @@ use crate::cluster::Cluster;
 use chorus_client::{Blob, Session, Task};
 use chorus_compiler::Object;
 use chorus_protocol::{BlobId, EngineId, Entry, RunSpec, TaskArg, TaskId, TaskSpec};
-use chorus_render::{Bars, TaskLine, TaskState};
+use chorus_render::{Bars, GraphTask, TaskLine, TaskState};
 use parking_lot::{Mutex, MutexGuard};
 use px::link::{Answer, CallArg, CallAsk, FIRST_CALL};
 use std::collections::{BTreeMap, HashMap};
@@ -19,6 +19,9 @@ use tokio::sync::watch;
 
 /// How long the failure of another call is waited for, which the cluster has told already.
 const SOON: Duration = Duration::from_secs(1);
+
+/// The most calls that the graph of them remembers.
+const GRAPH: usize = 1_000;
 
 /// Longer texts of functions are cut.
 const LABEL: usize = 60;
@@ -41,6 +44,8 @@ struct State {
     awaited: Vec<u64>,
     /// What the cluster was given of the object that was called last.
     sent: Option<Sent>,
+    /// The last calls, also those that nobody has a handle of any more.
+    graph: BTreeMap<u64, GraphTask>,
 }
 
 /// An object at the cluster.
@@ -156,13 +161,14 @@ impl Calls {
             label.push('…');
         }
         let mut state = self.lock();
-        let mut needs = Vec::new();
+        let (mut needs, mut numbers) = (Vec::new(), Vec::new());
         let mut task_of = |number: &u64| {
             let gone = || state.refused.get(number).cloned().unwrap_or_else(forgotten);
             let job = state.calls.get(number).ok_or_else(gone)?;
             if job.session.id() != session.id() {
                 return Err(format!("`{}` belongs to a cluster that this notebook no longer uses", job.label));
             }
+            numbers.push(job.number);
             if !job.stage.borrow().is_over() {
                 needs.push((job.label.clone(), job.stage.subscribe()));
             }
@@ -207,6 +213,12 @@ impl Calls {
             held: Mutex::new(None),
         });
         state.all.insert(number, Arc::downgrade(&job));
+        if state.graph.len() >= GRAPH {
+            state.graph.pop_first();
+        }
+        numbers.sort_unstable();
+        numbers.dedup();
+        state.graph.insert(number, GraphTask { line: job.line(), needs: numbers });
         state.calls.insert(ask.job, Arc::clone(&job));
         drop(state);
         let follower = Follower {
@@ -314,6 +326,14 @@ impl Calls {
         jobs.iter().map(|job| job.line()).collect()
     }
 
+    /// The last calls and what they need, in the order in which they were made.
+    pub fn graph(&self) -> Vec<GraphTask> {
+        let mut state = self.lock();
+        let jobs: Vec<_> = state.all.values().filter_map(Weak::upgrade).collect();
+        jobs.iter().for_each(|job| state.note(job));
+        state.graph.values().cloned().collect()
+    }
+
     fn job(&self, number: u64) -> Result<Arc<CallJob>, String> {
         let state = self.lock();
         let gone = || state.refused.get(&number).cloned().unwrap_or_else(forgotten);
@@ -323,6 +343,7 @@ impl Calls {
     /// A call has ended.
     pub(super) fn ended(&self, job: &CallJob) {
         let mut state = self.lock();
+        state.note(job);
         if !state.calls.contains_key(&job.job) {
             state.all.remove(&job.number);
         }
@@ -344,6 +365,15 @@ impl Calls {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock()
+    }
+}
+
+impl State {
+    /// Takes over into the graph how a call is.
+    fn note(&mut self, job: &CallJob) {
+        if let Some(task) = self.graph.get_mut(&job.number) {
+            task.line = job.line();
+        }
     }
 }
 

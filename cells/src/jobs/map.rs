@@ -77,6 +77,7 @@ pub async fn start(ask: MapAsk, run: Arc<CellRun>, cluster: Arc<Cluster>) -> Res
         goes_on: options.on_error != OnError::Stop,
     };
     let map = cluster.session().open_map(spec);
+    cluster.tell_compiled(&options.label, run.compiled, run.object.cached);
     let account = Arc::new(Mutex::new(Account::new(items, run.compiled)));
     let (end, ended) = watch::channel(None);
     let (cancel, cancelled) = watch::channel(None);

@@ -23,7 +23,7 @@ use calls::{Calls, is_call};
 use chorus_compiler::Object;
 use chorus_magics::Cancel;
 use chorus_protocol::{Aftermath, Death, Outcome};
-use chorus_render::TaskLine;
+use chorus_render::{GraphTask, TaskLine};
 use parking_lot::{Mutex, MutexGuard};
 use px::link::{Answer, Ask, CallAsk, MapAsk, Message};
 use rooms::{Holder, Rooms};
@@ -201,6 +201,11 @@ impl Jobs {
         lines.extend(self.0.calls.list());
         lines.sort_by_key(|line| line.number);
         lines
+    }
+
+    /// The last calls and what they need.
+    pub fn graph(&self) -> Vec<GraphTask> {
+        self.0.calls.graph()
     }
 
     /// Ends maps and calls; returns how many.

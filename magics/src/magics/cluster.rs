@@ -2,6 +2,8 @@
 
 use super::prelude::*;
 use clap::Subcommand;
+use std::path::PathBuf;
+use std::time::Duration;
 
 /// What `%cluster` does.
 #[derive(Subcommand, Clone, Debug, PartialEq, Eq)]
@@ -17,6 +19,9 @@ pub enum ClusterCommand {
         /// Its name, by which other notebooks connect to it
         #[arg(long, value_name = "NAME")]
         name: Option<String>,
+        /// Record what happens in this file, for `chorus top --replay`
+        #[arg(long, value_name = "FILE")]
+        record: Option<PathBuf>,
     },
     /// Stop the cluster and its engines
     Stop {
@@ -26,6 +31,36 @@ pub enum ClusterCommand {
     },
     /// Show the cluster and its engines; also what %cluster alone does
     Status,
+    /// The same, kept up to date until it is interrupted
+    Watch {
+        /// Stop after so many seconds
+        #[arg(long = "for", value_name = "S", value_parser = seconds)]
+        limit: Option<Duration>,
+    },
+    /// Show what happened, and what engines wrote to their logs
+    Logs {
+        /// The engines, as after `-t` of %px; all when left out
+        #[arg(short, long, value_name = "T", allow_hyphen_values = true)]
+        targets: Option<Targets>,
+        /// Go on until it is interrupted
+        #[arg(short, long)]
+        follow: bool,
+        /// So many lines of each engine, and of what happened
+        #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
+        lines: usize,
+    },
+    /// Have so many engines: start more, or let the last ones leave when they have done what they have
+    Scale {
+        /// How many
+        #[arg(value_name = "N", value_parser = at_least_one)]
+        n: u32,
+    },
+    /// Let engines leave when they have done what they have
+    Drain {
+        /// The engines, as after `-t` of %px
+        #[arg(value_name = "T", allow_hyphen_values = true)]
+        targets: Targets,
+    },
     /// Use a cluster that runs already
     Connect {
         /// Its name, or its connection file
@@ -42,6 +77,11 @@ pub enum ClusterCommand {
     },
 }
 
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse::<f64>().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds.ok_or_else(|| "write a number of seconds".into())
+}
+
 fn at_least_one(text: &str) -> Result<u32, String> {
     values::at_least_one(text).map_err(|_| "write a number of engines, at least 1".into())
 }
@@ -56,14 +96,20 @@ impl Magic for Flags {
     const NAME: &str = "cluster";
     const GROUP: Group = Group::Parallel;
     const SUMMARY: &str = "Starts, shows, joins and stops clusters";
-    const USAGE: &str = "%cluster [start [-n N] [--tcp] [--name NAME] | stop [--force] | status | connect NAME|FILE | disconnect | restart [-t T]]";
+    const USAGE: &str = "\
+%cluster [start [-n N] [--tcp] [--name NAME] [--record FILE] | stop [--force] | status | watch [--for S] \
+| logs [-t T] [-f] [-n N] | scale N | drain T | connect NAME|FILE | disconnect | restart [-t T]]";
     const TEACHING: &str = "\
 Examples:
   %cluster start -n 4                  4 engines on this machine
   %cluster start --name lab            other notebooks may connect to it
   %cluster connect lab                 the same cluster from another notebook
   %cluster restart -t 2                a fresh worker for engine 2; its variables are gone
-  %cluster                             who is there and what runs
+  %cluster                             who is there, what runs, and what that takes
+  %cluster watch                       the same, up to date, until it is interrupted
+  %cluster logs -t 2 -f                what engine 2 writes to its log
+  %cluster scale 8                     more engines, which know all definitions, or fewer
+  %cluster drain 3                     engine 3 finishes what it has, and leaves
   %cluster disconnect                  leaves a cluster that somebody else started
   %cluster stop                        ends one's own cluster";
     const UNCOMMON: bool = true;

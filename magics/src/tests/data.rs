@@ -21,7 +21,7 @@ fn data_magics_are_read() {
     let Command::Transfer(Transfer { variables, line, .. }) = only("%pull -t 0 n as i,own, ß as n") else { panic!() };
     let columns: Vec<usize> = variables.iter().map(|it| it.column).collect();
     assert_eq!((line, columns), (1, vec![12, 19, 24]));
-    assert_eq!(only("%tasks"), Command::Tasks(Tasks {}));
+    assert_eq!(only("%tasks"), Command::Tasks(Tasks { graph: false, stream: false }));
     assert_eq!(only("%cancel"), Command::Cancel(Cancel::Last));
     assert_eq!(only("%cancel all"), Command::Cancel(Cancel::All));
     assert_eq!(only("%cancel handle"), Command::Cancel(Cancel::Named("handle".into())));

@@ -45,12 +45,16 @@ fn help_is_asked_for_in_many_ways() {
     insta::assert_snapshot!(name("cluster").help(), @r"
     Starts, shows, joins and stops clusters
 
-    Usage: %cluster [start [-n N] [--tcp] [--name NAME] | stop [--force] | status | connect NAME|FILE | disconnect | restart [-t T]]
+    Usage: %cluster [start [-n N] [--tcp] [--name NAME] [--record FILE] | stop [--force] | status | watch [--for S] | logs [-t T] [-f] [-n N] | scale N | drain T | connect NAME|FILE | disconnect | restart [-t T]]
 
     Commands:
       start       Start a cluster and use it
       stop        Stop the cluster and its engines
       status      Show the cluster and its engines; also what %cluster alone does
+      watch       The same, kept up to date until it is interrupted
+      logs        Show what happened, and what engines wrote to their logs
+      scale       Have so many engines: start more, or let the last ones leave when they have done what they have
+      drain       Let engines leave when they have done what they have
       connect     Use a cluster that runs already
       disconnect  Leave a cluster that this notebook didn't start; it goes on
       restart     Give engines fresh, empty workers
@@ -60,7 +64,11 @@ fn help_is_asked_for_in_many_ways() {
       %cluster start --name lab            other notebooks may connect to it
       %cluster connect lab                 the same cluster from another notebook
       %cluster restart -t 2                a fresh worker for engine 2; its variables are gone
-      %cluster                             who is there and what runs
+      %cluster                             who is there, what runs, and what that takes
+      %cluster watch                       the same, up to date, until it is interrupted
+      %cluster logs -t 2 -f                what engine 2 writes to its log
+      %cluster scale 8                     more engines, which know all definitions, or fewer
+      %cluster drain 3                     engine 3 finishes what it has, and leaves
       %cluster disconnect                  leaves a cluster that somebody else started
       %cluster stop                        ends one's own cluster
     ");

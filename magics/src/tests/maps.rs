@@ -422,7 +422,7 @@ fn what_makes_no_sense_is_said() {
      --> cell line 1:8
     1 | %tasks a
       |        ^
-    usage: %tasks
+    usage: %tasks [--graph | --stream]
     ");
 }
 

@@ -104,12 +104,20 @@ fn the_other_magics_are_read() {
     assert_eq!(cluster("%cluster stop"), ClusterCommand::Stop { force: false });
     assert_eq!(cluster("%cluster stop --force"), ClusterCommand::Stop { force: true });
     assert_eq!(cluster("%cluster disconnect"), ClusterCommand::Disconnect);
-    assert_eq!(cluster("%cluster start"), ClusterCommand::Start { n: None, tcp: false, name: None });
+    assert_eq!(cluster("%cluster start"), ClusterCommand::Start { n: None, tcp: false, name: None, record: None });
     assert_eq!(
         cluster("%cluster start -n 4 --tcp --name 'my lab'"),
-        ClusterCommand::Start { n: Some(4), tcp: true, name: Some("my lab".into()) }
+        ClusterCommand::Start { n: Some(4), tcp: true, name: Some("my lab".into()), record: None }
     );
     assert_eq!(cluster("%cluster connect /a/b.json"), ClusterCommand::Connect { to: "/a/b.json".into() });
+    assert_eq!(cluster("%cluster scale 8"), ClusterCommand::Scale { n: 8 });
+    assert_eq!(cluster("%cluster drain 1,3"), ClusterCommand::Drain { targets: "1,3".parse().unwrap() });
+    assert_eq!(
+        cluster("%cluster watch --for 2"),
+        ClusterCommand::Watch { limit: Some(std::time::Duration::from_secs(2)) }
+    );
+    let logs = ClusterCommand::Logs { targets: Some("-1".parse().unwrap()), follow: true, lines: 20 };
+    assert_eq!(cluster("%cluster logs -t -1 -f"), logs);
     assert_eq!(cluster("%cluster restart"), ClusterCommand::Restart { targets: None });
     assert_eq!(cluster("%cluster restart -t -1"), ClusterCommand::Restart { targets: Some("-1".parse().unwrap()) });
 }

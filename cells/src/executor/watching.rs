@@ -1,0 +1,204 @@
+//! `%cluster status`, `watch`, `logs`, `scale` and `drain`; `%tasks`.
+
+use super::clusters::{cluster_error, no_cluster};
+use super::parallel::resolve;
+use super::{Executor, Request};
+use crate::cluster::Cluster;
+use crate::failure::{Failure, Kind, failure};
+use crate::publisher::Publisher;
+use chorus_compiler::Member;
+use chorus_history::{Figures, Tails};
+use chorus_magics::{Targets, Tasks};
+use chorus_protocol::{EngineId, Order, name_engines};
+use chorus_render::{Bundle, plain_bundle, status, task_graph, task_stream, tasks};
+use chorus_system::clock;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, MissedTickBehavior};
+
+/// How often what is watched is shown anew.
+const WATCH: Duration = Duration::from_secs(1);
+/// How often log files are looked at.
+const LOOK: Duration = Duration::from_millis(300);
+
+impl Executor {
+    pub(super) async fn tasks(&self, wanted: &Tasks, publisher: &Publisher) -> Result<(), Failure> {
+        let shown = match self.engines.current() {
+            _ if wanted.graph => task_graph(&self.jobs.graph()),
+            Some(cluster) if wanted.stream => task_stream(&cluster.figures().await.map_err(cluster_error)?),
+            None if wanted.stream => task_stream(&Figures::default()),
+            _ => tasks(&self.jobs.list()),
+        };
+        publisher.display(shown).await;
+        Ok(())
+    }
+
+    pub(super) async fn show_cluster(&self, request: &Request) -> Result<(), Failure> {
+        let shown = match self.engines.current() {
+            None => plain_bundle("no cluster; `%cluster start` or any %px cell starts one"),
+            Some(cluster) => look(&cluster).await?,
+        };
+        request.publisher.display(shown).await;
+        Ok(())
+    }
+
+    /// Shows the cluster anew each second, in the same place.
+    pub(super) async fn watch_cluster(&self, limit: Option<Duration>, request: &Request) -> Result<(), Failure> {
+        let cluster = self.engines.current().ok_or_else(no_cluster)?;
+        let end = limit.map(|limit| Instant::now() + limit);
+        let id = format!("chorus-watch-{}", request.publisher.count());
+        let mut interrupted = request.interrupted.clone();
+        let mut tick = tokio::time::interval(WATCH);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut first = true;
+        loop {
+            tokio::select! {
+                () = interrupted.next() => return Ok(()),
+                () = until(end) => return Ok(()),
+                _ = tick.tick() => {}
+            }
+            request.publisher.update(&id, first, look(&cluster).await?).await;
+            first = false;
+        }
+    }
+
+    /// Shows the ends of the logs, and goes on if that is wanted.
+    pub(super) async fn show_logs(
+        &self,
+        targets: Option<Targets>,
+        follow: bool,
+        lines: usize,
+        request: &Request,
+    ) -> Result<(), Failure> {
+        let cluster = self.engines.current().ok_or_else(no_cluster)?;
+        let publisher = &request.publisher;
+        let only = targets.as_ref().map(|targets| resolve(targets, &cluster)).transpose()?;
+        let mut figures = cluster.figures().await.map_err(cluster_error)?;
+        if only.is_none() {
+            let skipped = figures.messages.len().saturating_sub(lines);
+            tell(figures.messages.iter().skip(skipped), publisher).await;
+        }
+        let mut tails = Tails::new(cluster.folder(), only.clone().map(BTreeSet::from_iter));
+        let unreadable = |error: std::io::Error| {
+            let folder = cluster.folder().display();
+            failure(Kind::ClusterError, format!("the engines' logs in {folder} can't be read: {error}"))
+        };
+        write(tails.last(lines).map_err(unreadable)?, publisher).await;
+        if !follow {
+            return Ok(());
+        }
+        let mut entries = cluster.follow_log(figures.number + 1);
+        let mut interrupted = request.interrupted.clone();
+        let mut tick = tokio::time::interval(LOOK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = interrupted.next() => return Ok(()),
+                new = entries.recv() => match new {
+                    Some(new) => {
+                        figures.messages.clear();
+                        new.iter().for_each(|entry| figures.apply(entry));
+                        if only.is_none() {
+                            tell(figures.messages.iter(), publisher).await;
+                        }
+                    }
+                    // The cluster is gone: the next cell that needs it says why.
+                    None => return Ok(()),
+                },
+                _ = tick.tick() => write(tails.more().map_err(unreadable)?, publisher).await,
+            }
+        }
+    }
+
+    /// Has the cluster start engines, or let some go.
+    pub(super) async fn scale(&self, engines: u32, request: &Request) -> Result<(), Failure> {
+        let cluster = self.cluster(request).await?;
+        let before = cluster.engines();
+        let done = cluster.steer(Order::Scale { engines }).await.map_err(cluster_error)?;
+        if engines as usize <= before.len() {
+            request.publisher.say(&sentence(&done)).await;
+            return Ok(());
+        }
+        let mut interrupted = request.interrupted.clone();
+        let count = tokio::select! {
+            count = cluster.joined(engines as usize) => count,
+            () = interrupted.next() => {
+                let what = format!("{done}; the cell doesn't wait for them any more");
+                return Err(failure(Kind::Interrupted, what));
+            }
+        };
+        let new: Vec<EngineId> = cluster.engines().into_iter().filter(|engine| !before.contains(engine)).collect();
+        let lacking = self.lacking(&before, &new).await?;
+        let mut text = format!("The cluster `{}` has {count} engines now", cluster.name());
+        if !new.is_empty() {
+            text += &format!(": {} joined, with all definitions", name_engines(&new));
+        }
+        if !lacking.is_empty() {
+            let names: Vec<String> = lacking.iter().map(|name| format!("`{name}`")).collect();
+            text += &format!(", and without the variables {}, which the others have", names.join(", "));
+        }
+        request.publisher.say(&(text + ".")).await;
+        match count < engines as usize {
+            true => {
+                let what = format!("only {count} of {engines} engines are there: `%cluster logs` may say why");
+                Err(failure(Kind::ClusterError, what))
+            }
+            false => Ok(()),
+        }
+    }
+
+    /// The variables that some of these engines have, and the new ones don't.
+    async fn lacking(&self, before: &[EngineId], new: &[EngineId]) -> Result<BTreeSet<String>, Failure> {
+        let (before, new) = (before.to_vec(), new.to_vec());
+        self.with_compiler(move |compiler| {
+            let names = |engines: &[EngineId]| {
+                let members = engines.iter().map(|engine| Member::Engine(*engine));
+                members.flat_map(|member| compiler.namespaces().variables(member).into_keys()).collect::<BTreeSet<_>>()
+            };
+            if new.is_empty() { BTreeSet::new() } else { &names(&before) - &names(&new) }
+        })
+        .await
+    }
+
+    pub(super) async fn drain(&self, targets: &Targets, request: &Request) -> Result<(), Failure> {
+        let cluster = self.engines.current().ok_or_else(no_cluster)?;
+        let engines = resolve(targets, &cluster)?;
+        let done = cluster.steer(Order::Drain { engines }).await.map_err(cluster_error)?;
+        request.publisher.say(&sentence(&done)).await;
+        Ok(())
+    }
+}
+
+async fn look(cluster: &Arc<Cluster>) -> Result<Bundle, Failure> {
+    let figures = cluster.figures().await.map_err(cluster_error)?;
+    let now = cluster.status().await.map_err(cluster_error)?;
+    Ok(status::cluster(&now, &figures))
+}
+
+async fn tell(messages: impl Iterator<Item = &(u64, String)>, publisher: &Publisher) {
+    for (at, message) in messages {
+        publisher.say(&format!("{} {message}", clock::of_day(*at))).await;
+    }
+}
+
+async fn write(lines: Vec<(EngineId, String)>, publisher: &Publisher) {
+    for (engine, line) in lines {
+        publisher.say(&format!("engine {engine} | {line}")).await;
+    }
+}
+
+/// Never, without a time.
+async fn until(end: Option<Instant>) {
+    match end {
+        Some(end) => tokio::time::sleep_until(end).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// With a capital and a full stop.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|letter| letter.to_uppercase().collect::<String>()).unwrap_or_default();
+    format!("{first}{}.", letters.as_str())
+}
