@@ -4,6 +4,7 @@ mod attributes;
 pub mod build;
 mod compile;
 pub mod crates;
+pub mod cuda;
 pub mod devices;
 pub mod interpret;
 mod link;
