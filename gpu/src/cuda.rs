@@ -1,4 +1,5 @@
-//! What is read of CUDA C++: the signatures of kernels, and what NVRTC says about a text.
+//! Kernels of CUDA C++: their signatures, NVRTC, which compiles them, and what it says.
 
 pub mod messages;
+pub mod nvrtc;
 pub mod signature;

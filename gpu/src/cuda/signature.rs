@@ -203,11 +203,12 @@ fn tokens(program: &str) -> Vec<Token<'_>> {
             _ => first.len_utf8(),
         };
         let (text, behind) = rest.split_at_checked(bytes).unwrap_or((rest, ""));
-        let is_left_out = first.is_whitespace() || text.starts_with("//") || text.starts_with("/*");
-        if !is_left_out && !(first == '#' && fresh_line) {
+        let is_space = first.is_whitespace() || text.starts_with("//") || text.starts_with("/*");
+        let is_directive = first == '#' && fresh_line;
+        if !is_space && !is_directive {
             tokens.push(Token { text, line });
         }
-        fresh_line = first == '\n' || (fresh_line && is_left_out);
+        fresh_line = first == '\n' || (fresh_line && is_space);
         line += text.matches('\n').count();
         rest = behind;
     }
