@@ -18,6 +18,7 @@ mod memory;
 mod operand;
 mod parse;
 mod scope;
+mod shape;
 mod suffixes;
 mod text;
 
@@ -28,3 +29,4 @@ pub use code::Module;
 pub use fault::Fault;
 pub use machine::Device;
 pub use memory::Memory;
+pub use shape::Shape;

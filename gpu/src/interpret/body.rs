@@ -1,6 +1,6 @@
 //! Reads the body of a function, and makes numbers of the names in it.
 
-use super::code::{Instruction, Kind, Operation, Special, Type, Value, Variable};
+use super::code::{Axis, Instruction, Kind, Operation, Special, Type, Value, Variable};
 use super::fault::Fault;
 use super::operand::{self, Operand, literal};
 use super::parse::{self, Symbols};
@@ -253,16 +253,22 @@ impl<'s, 'a> Body<'s, 'a> {
     }
 
     fn special(&self, name: &str, ty: Type) -> Result<Value, Fault> {
-        let value = match name {
-            "%tid.x" => Value::Special(Special::Thread),
-            "%ntid.x" => Value::Special(Special::Threads),
-            "%ctaid.x" => Value::Special(Special::Block),
-            "%nctaid.x" => Value::Special(Special::Blocks),
-            "%tid.y" | "%tid.z" | "%ctaid.y" | "%ctaid.z" => Value::Bits(0),
-            "%ntid.y" | "%ntid.z" | "%nctaid.y" | "%nctaid.z" => Value::Bits(1),
-            _ if name.contains('.') => return Err(Fault::Unsupported { instruction: name.to_owned() }),
-            _ => return Err(self.syntax(&format!("`{name}` is nowhere declared"))),
+        let Some((kind, axis)) = name.split_once('.') else {
+            return Err(self.syntax(&format!("`{name}` is nowhere declared")));
         };
+        let axis = match axis {
+            "x" => Some(Axis::X),
+            "y" => Some(Axis::Y),
+            "z" => Some(Axis::Z),
+            _ => None,
+        };
+        let value = Value::Special(match (kind, axis) {
+            ("%tid", Some(axis)) => Special::Thread(axis),
+            ("%ntid", Some(axis)) => Special::Threads(axis),
+            ("%ctaid", Some(axis)) => Special::Block(axis),
+            ("%nctaid", Some(axis)) => Special::Blocks(axis),
+            _ => return Err(Fault::Unsupported { instruction: name.to_owned() }),
+        });
         if ty.bits == 32 { Ok(value) } else { Err(self.syntax(&format!("`{name}` has 32 bits"))) }
     }
 

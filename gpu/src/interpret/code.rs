@@ -84,10 +84,18 @@ pub(super) enum Value {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Special {
-    Thread,
-    Threads,
-    Block,
-    Blocks,
+    Thread(Axis),
+    Threads(Axis),
+    Block(Axis),
+    Blocks(Axis),
+}
+
+/// A direction of a grid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Axis {
+    X,
+    Y,
+    Z,
 }
 
 pub(super) type One = fn(u64) -> u64;
@@ -155,6 +163,8 @@ pub(super) enum Operation {
     Return,
     Exit,
     Trap,
+    /// The threads of a block wait for each other.
+    Barrier,
     Nothing,
 }
 

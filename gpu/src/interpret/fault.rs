@@ -18,6 +18,12 @@ pub enum Fault {
         /// As it is written.
         instruction: String,
     },
+    /// Threads that run one after the other can't wait for each other.
+    #[error(
+        "the simulated device runs threads one after the other, so those of a block can't wait for each other, as \
+         `__syncthreads()` has them do"
+    )]
+    Barrier,
     /// An allocation that doesn't fit.
     #[error("the device has no room for {bytes} more bytes: {free} are free")]
     OutOfMemory {

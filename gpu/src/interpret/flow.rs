@@ -36,7 +36,7 @@ impl<'a> Body<'_, 'a> {
             // Threads that wait for each other because they share something would need to run at once.
             ("bar" | "barrier", [Operand::Number { .. }]) if !self.symbols.has_shared => {
                 match suffixes.one_of(&["sync"]) {
-                    Some(_) => Ok(Operation::Nothing),
+                    Some(_) => Ok(Operation::Barrier),
                     None => Err(suffixes.unknown()),
                 }
             }

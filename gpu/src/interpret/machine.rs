@@ -2,16 +2,15 @@
 
 use super::body::function_address;
 use super::code::{
-    Access, Call, Carry, Change, Function, Instruction, Module, Operation, Space, Special, Symbol, Target, Value,
+    Access, Call, Carry, Change, Function, Instruction, Module, Operation, Space, Symbol, Target, Value,
     Variable, extended, low,
 };
 use super::convert::converted;
 use super::fault::Fault;
 use super::memory::{Memory, STACK, UNWRITTEN};
+use super::shape::{BLOCK, Shape};
 use std::collections::HashMap;
 
-/// Threads of a block.
-const BLOCK: u64 = 256;
 /// What CUDA allows a thread for its variables.
 const STACK_BYTES: usize = 512 << 10;
 const DEEPEST: usize = 4096;
@@ -84,15 +83,39 @@ impl Device {
         threads: u64,
         stop: &dyn Fn() -> bool,
     ) -> Result<(), Fault> {
+        let unsupported = || Fault::Unsupported { instruction: format!("a launch of {threads} threads") };
+        let blocks = i32::try_from(threads.div_ceil(BLOCK)).map_err(|_| unsupported())?;
+        self.run(memory, entry, arguments, (Shape::row(blocks.unsigned_abs()), threads), stop)
+    }
+
+    /// Runs an entry in all threads of such a grid, one after the other.
+    pub fn launch_grid(
+        &self,
+        memory: &mut Memory,
+        entry: &str,
+        arguments: &[u64],
+        shape: Shape,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<(), Fault> {
+        let all = shape.all_threads();
+        let all = all.ok_or_else(|| Fault::Unsupported { instruction: format!("a launch of {shape:?}") })?;
+        self.run(memory, entry, arguments, (shape, all), stop)
+    }
+
+    /// Runs an entry in so many threads.
+    fn run(
+        &self,
+        memory: &mut Memory,
+        entry: &str,
+        arguments: &[u64],
+        (shape, threads): (Shape, u64),
+        stop: &dyn Fn() -> bool,
+    ) -> Result<(), Fault> {
         let function = self.startable(entry, true)?;
-        let blocks = threads.div_ceil(BLOCK);
-        if blocks > i32::MAX as u64 {
-            return Err(Fault::Unsupported { instruction: format!("a launch of {threads} threads") });
-        }
         if stop() {
             return Err(Fault::Stopped);
         }
-        let mut thread = Thread::new(self, memory, blocks);
+        let mut thread = Thread::new(self, memory, shape);
         for number in 0..threads {
             thread.number = number;
             thread.run(function, arguments, stop)?;
@@ -108,7 +131,7 @@ impl Device {
             asked.set(asked.get() + 1);
             asked.get() > LONGEST_CALL
         };
-        Thread::new(self, memory, 1).run(function, arguments, &stop)
+        Thread::new(self, memory, Shape::row(1)).run(function, arguments, &stop)
     }
 
     fn startable(&self, name: &str, is_entry: bool) -> Result<&Function, Fault> {
@@ -135,7 +158,7 @@ struct Thread<'d, 'm> {
     device: &'d Device,
     memory: &'m mut Memory,
     number: u64,
-    blocks: u64,
+    shape: Shape,
     registers: Vec<u64>,
     stack: Vec<u8>,
     /// The bytes of the stack that are in use.
@@ -147,9 +170,9 @@ struct Thread<'d, 'm> {
 }
 
 impl<'d, 'm> Thread<'d, 'm> {
-    fn new(device: &'d Device, memory: &'m mut Memory, blocks: u64) -> Self {
+    fn new(device: &'d Device, memory: &'m mut Memory, shape: Shape) -> Self {
         let (registers, stack, callers) = (Vec::new(), vec![UNWRITTEN; STACK_BYTES], Vec::new());
-        Self { device, memory, number: 0, blocks, registers, stack, top: 0, callers, carry: false, patience: PATIENCE }
+        Self { device, memory, number: 0, shape, registers, stack, top: 0, callers, carry: false, patience: PATIENCE }
     }
 
     /// Makes room for a call.
@@ -212,6 +235,7 @@ impl<'d, 'm> Thread<'d, 'm> {
                 },
                 Operation::Exit => return Ok(()),
                 Operation::Trap => return Err(Fault::Trap),
+                Operation::Barrier if self.shape.block() > 1 => return Err(Fault::Barrier),
                 other => self.step(&frame, other)?,
             }
         }
@@ -283,10 +307,7 @@ impl<'d, 'm> Thread<'d, 'm> {
                 self.device.globals.get(number as usize).copied().unwrap_or_default().wrapping_add(plus)
             }
             Value::Frame(offset) => frame.variables.wrapping_add(offset),
-            Value::Special(Special::Thread) => self.number % BLOCK,
-            Value::Special(Special::Threads) => BLOCK,
-            Value::Special(Special::Block) => self.number / BLOCK,
-            Value::Special(Special::Blocks) => self.blocks,
+            Value::Special(special) => self.shape.place(special, self.number),
         }
     }
 

@@ -459,7 +459,7 @@ fn memory() {
     assert_eq!(
         with_data(
             "atom.max.s32 %r4, [number], 9; atom.inc.u32 %r4, [number+4], 7; red.or.b32 [number], 16;
-        membar.gl; fence.acq_rel.sys; bar.sync 0; ld.volatile.global.u64 %d0, [number];"
+        membar.gl; fence.acq_rel.sys; ld.volatile.global.u64 %d0, [number];"
         ),
         Ok(25)
     );
@@ -619,6 +619,7 @@ fn what_isnt_known_is_named() {
         let fault = tried("", &format!("{instruction};"), [0; 3]);
         assert!(matches!(fault, Err(Fault::Syntax { .. })), "{instruction}: {fault:?}");
     }
+    assert_eq!(tried("", "bar.sync 0;", [0; 3]), Err(Fault::Barrier));
     let shared = tried(".shared .align 4 .b8 all[64];", "bar.sync 0;", [0; 3]);
     assert_eq!(shared, Err(Fault::Unsupported { instruction: "bar.sync".to_owned() }));
     let line = Module::parse(".version 7.0\n.func f() {\n  ret\n}");
