@@ -2,7 +2,9 @@
 
 mod about;
 
-use super::{About, Buffers, Constant, Device, ENTRY, FAILED, Failed, Items, Ran, Results, Stretch, Value, Work};
+use super::{
+    About, Buffers, Constant, Device, ENTRY, FAILED, Failed, Items, Launch, Ran, Results, Stretch, Value, Work,
+};
 use about::AboutCuda;
 use cudarc::driver::{
     CudaContext, CudaFunction, CudaModule, CudaSlice, CudaStream, DevicePtr, DriverError, LaunchConfig, PushKernelArg,
@@ -16,6 +18,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+mod kernel;
 mod lane;
 mod pace;
 mod pipeline;
@@ -71,6 +74,8 @@ pub struct Cuda {
     /// Of what is loaded.
     pace: Pace,
     kept: Buffers<CudaSlice<u8>>,
+    /// The kernels of CUDA C++ that were launched last.
+    program: Option<kernel::Program>,
 }
 
 /// What goes on beside each other.
@@ -169,6 +174,7 @@ impl Cuda {
                 loaded: None,
                 pace: Pace::new(),
                 kept: Buffers::new(),
+                program: None,
             }))
         };
         match opened() {
@@ -329,6 +335,10 @@ impl Device for Cuda {
         let (failing, kernel) = worked?;
         ended?;
         Ok(Ran { failing, kernel, transfer: begin.elapsed().saturating_sub(kernel) })
+    }
+
+    fn run_kernel(&mut self, ptx: &str, launch: &Launch, stop: &dyn Fn() -> bool) -> Result<Duration, Failed> {
+        self.kernel(ptx, launch, stop)
     }
 
     fn keep(&mut self, buffer: u64, bytes: u64) -> Result<(), Failed> {

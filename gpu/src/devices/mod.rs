@@ -2,10 +2,12 @@
 
 mod about;
 mod cuda;
+mod launch;
 mod simulated;
 
 pub use about::{About, State};
 pub use cuda::{Cuda, Missing, is_there};
+pub use launch::{Argument, Launch};
 pub use simulated::Simulated;
 
 use serde::{Deserialize, Serialize};
@@ -107,6 +109,9 @@ pub enum Failed {
     /// The worker that asked is gone, or its memory can't be had.
     #[error("the memory that the worker shares with its GPU's process can't be used: {0}")]
     Shared(String),
+    /// It can't begin like this. Nothing is broken by that.
+    #[error("{0}; nothing ran")]
+    Refused(String),
     /// It began, and didn't end well.
     #[error("the GPU stopped: {0}")]
     Launch(String),
@@ -123,6 +128,9 @@ pub trait Device: Send {
     fn load(&mut self, ptx: &str, constants: &[Constant]) -> Result<(), Failed>;
     /// Works at the items. `stop` is asked now and then.
     fn run(&mut self, work: Work<'_>, stop: &dyn Fn() -> bool) -> Result<Ran, Failed>;
+    /// Runs a kernel of this module of CUDA C++ in all threads of a grid, and returns how long that took. What is loaded for
+    /// `run` stays loaded. The module's variables begin anew.
+    fn run_kernel(&mut self, ptx: &str, launch: &Launch, stop: &dyn Fn() -> bool) -> Result<Duration, Failed>;
     /// Makes a buffer of so many bytes, which are anything at first, under a number that no other one ever has.
     fn keep(&mut self, buffer: u64, bytes: u64) -> Result<(), Failed>;
     /// Writes these bytes to where the stretch begins.

@@ -1,12 +1,13 @@
 //! A device of the tests: interprets the code that a GPU's driver would compile.
 
 use super::{
-    About, Buffers, Constant, Device, ENTRY, FAILED, Failed, Items, Ran, Results, State, Stretch, Value, Work,
+    About, Argument, Buffers, Constant, Device, ENTRY, FAILED, Failed, Items, Launch, Ran, Results, State, Stretch,
+    Value, Work,
 };
-use crate::interpret::{self, Fault, Memory, Module};
+use crate::interpret::{self, Fault, Memory, Module, Shape};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The interpreter, as a device.
 pub struct Simulated {
@@ -164,6 +165,14 @@ impl Simulated {
     }
 }
 
+/// What is wrong with a module before anything of it runs.
+fn refused(fault: Fault) -> Failed {
+    match Failed::from(fault) {
+        Failed::Launch(what) => Failed::Module(what),
+        other => other,
+    }
+}
+
 fn nothing_loaded() -> Failed {
     Failed::Launch("no code was loaded".to_owned())
 }
@@ -178,10 +187,6 @@ impl Device for Simulated {
             return Ok(());
         }
         self.unload()?;
-        let refused = |fault| match Failed::from(fault) {
-            Failed::Launch(what) => Failed::Module(what),
-            other => other,
-        };
         let module = Module::parse(ptx).map_err(refused)?;
         let device = interpret::Device::load(module, &mut self.memory).map_err(refused)?;
         let failed = device.address_of(FAILED).ok_or_else(|| Failed::Module(format!("it has no {FAILED}")))?;
@@ -198,6 +203,29 @@ impl Device for Simulated {
         rooms.into_iter().try_for_each(|room| self.memory.free(room))?;
         self.meter.read(&self.memory);
         ran
+    }
+
+    fn run_kernel(&mut self, ptx: &str, launch: &Launch, stop: &dyn Fn() -> bool) -> Result<Duration, Failed> {
+        launch.check()?;
+        if launch.shared > 0 || ptx.contains(".shared") {
+            return Err(Failed::Module("the simulated device has no shared memory".to_owned()));
+        }
+        let address = |argument: &Argument| match argument {
+            Argument::Value(value) => Ok(*value),
+            Argument::Kept(buffer) => self.buffers.whole(*buffer).copied(),
+        };
+        let arguments = launch.arguments.iter().map(address).collect::<Result<Vec<u64>, Failed>>()?;
+        let module = Module::parse(ptx).map_err(refused)?;
+        if !module.has(&launch.kernel) {
+            return Err(Failed::Module(format!("it has no kernel `{}`", launch.kernel)));
+        }
+        let device = interpret::Device::load(module, &mut self.memory).map_err(refused)?;
+        let begun = Instant::now();
+        let shape = Shape { blocks: launch.blocks, threads: launch.threads };
+        let launched = device.launch_grid(&mut self.memory, &launch.kernel, &arguments, shape, stop);
+        device.unload(&mut self.memory)?;
+        launched?;
+        Ok(begun.elapsed())
     }
 
     fn keep(&mut self, buffer: u64, bytes: u64) -> Result<(), Failed> {
@@ -247,5 +275,44 @@ mod tests {
         device.forget(1);
         assert_eq!(device.read(all(1, 2), &mut read), Err(Failed::Gone));
         device.keep(4, 60).unwrap();
+    }
+
+    /// Adds its first argument to a number in global memory, and to one of the module's, which it then writes behind that.
+    const KERNEL: &str = ".version 7.0\n.target sm_80\n.address_size 64\n.global .u32 sum;
+        .visible .entry add(.param .u32 a, .param .u64 at) {
+            .reg .b32 %r<4>; .reg .b64 %d<2>; ld.param.u32 %r0, [a]; ld.param.u64 %d0, [at];
+            ld.global.u32 %r1, [%d0]; add.s32 %r1, %r1, %r0; st.global.u32 [%d0], %r1;
+            ld.global.u32 %r2, [sum]; add.s32 %r2, %r2, %r0; st.global.u32 [sum], %r2; st.global.u32 [%d0+4], %r2; ret;
+        }";
+
+    #[test]
+    fn a_kernel_runs_at_what_is_kept_and_its_variables_begin_anew() {
+        let mut device = Simulated::new(0, 1000);
+        device.keep(7, 8).unwrap();
+        let all = Stretch { buffer: 7, offset: 0, bytes: 8 };
+        device.write(all, &[0; 8]).unwrap();
+        let arguments = vec![Argument::Value(3), Argument::Kept(7)];
+        let launch = Launch { kernel: "add".into(), blocks: [2, 1, 1], threads: [1, 2, 1], shared: 0, arguments };
+        let mut read = [0; 8];
+        for expected in [[12, 0, 0, 0, 12, 0, 0, 0], [24, 0, 0, 0, 12, 0, 0, 0]] {
+            device.run_kernel(KERNEL, &launch, &|| false).unwrap();
+            device.read(all, &mut read).unwrap();
+            assert_eq!(read, expected);
+        }
+        assert_eq!(device.run_kernel(KERNEL, &launch, &|| true), Err(Failed::Stopped));
+        let with = |change: &dyn Fn(&mut Launch)| {
+            let mut changed = launch.clone();
+            change(&mut changed);
+            changed
+        };
+        let mut failed = |ptx: &str, launch: &Launch| device.run_kernel(ptx, launch, &|| false).unwrap_err();
+        assert!(matches!(failed(KERNEL, &with(&|it| it.blocks = [0; 3])), Failed::Refused(_)));
+        assert!(matches!(failed(KERNEL, &with(&|it| it.kernel = "sub".into())), Failed::Module(_)));
+        assert!(matches!(failed(KERNEL, &with(&|it| it.shared = 4)), Failed::Module(_)));
+        assert!(matches!(failed(&KERNEL.replace(".global .u32 sum", ".shared .u32 sum"), &launch), Failed::Module(_)));
+        assert_eq!(failed(KERNEL, &with(&|it| it.arguments[1] = Argument::Kept(8))), Failed::Gone);
+        assert!(matches!(failed(KERNEL, &with(&|it| it.arguments[1] = Argument::Value(16))), Failed::Launch(_)));
+        // Nothing stays but what is kept.
+        assert_eq!(device.memory.available(), 992);
     }
 }
