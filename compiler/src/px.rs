@@ -17,6 +17,7 @@ const FILES: &[(&str, &str)] = &[
     ("src/display.rs", include_str!("../../px/src/display.rs")),
     ("src/gpu_vec.rs", include_str!("../../px/src/gpu_vec.rs")),
     ("src/host.rs", include_str!("../../px/src/host.rs")),
+    ("src/kernel.rs", include_str!("../../px/src/kernel.rs")),
     ("src/key.rs", include_str!("../../px/src/key.rs")),
     ("src/link.rs", include_str!("../../px/src/link.rs")),
     ("src/link/encoding.rs", include_str!("../../px/src/link/encoding.rs")),

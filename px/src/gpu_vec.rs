@@ -1,6 +1,6 @@
 //! Values that stay in the memory of an engine's GPU.
 
-use crate::host::{Bytes, GpuCall, gpu};
+use crate::host::{Bytes, GpuCall, gpu, run_under_way};
 use crate::link::{GpuAnswer, GpuAsk, Kept, Message as _};
 use crate::map::Error;
 use std::fmt;
@@ -16,11 +16,12 @@ pub(crate) const AT_ONCE: usize = 64 << 20;
 ///
 /// A map with `--gpu` takes it behind `over each`, and its function can use it as it uses a `Vec`. [`GpuVec::to_vec`] fetches
 /// the values, as do `%pull` and `%gather`; whoever uses it as a slice has them fetched once, and panics if that can't be.
+/// A kernel of a `%%cuda` cell takes it by reference, and may change its values if that is `&mut`.
 /// It is freed when it is dropped and no snapshot of its worker has it any more.
 pub struct GpuVec<T> {
     buffer: Buffer,
     length: usize,
-    /// What was fetched. Nobody changes the values.
+    /// What was fetched, until a kernel changes the values.
     here: OnceLock<Vec<T>>,
 }
 
@@ -52,6 +53,16 @@ impl<T> GpuVec<T> {
     /// The number of its buffer.
     pub(crate) fn buffer(&self) -> u64 {
         self.buffer.number
+    }
+
+    /// The buffer, for whoever changes the values now. A snapshot that was made before has them as they were.
+    pub(crate) fn to_be_changed(&mut self) -> Result<u64, Error> {
+        self.here.take();
+        if !self.buffer.is_of_this_run() {
+            let bytes = self.length * size_of::<T>();
+            self.buffer = Buffer::joined(&[(&self.buffer, 0, bytes)])?;
+        }
+        Ok(self.buffer.number)
     }
 
     /// How many values there are.
@@ -103,6 +114,8 @@ pub(crate) fn fetch<T: Copy>(buffer: u64, first: usize, count: usize) -> Result<
 /// process, as a snapshot is, has it open, too: so what a cell drops is there again when the cell crashes.
 pub(crate) struct Buffer {
     number: u64,
+    /// In which run it was made, if in one.
+    run: Option<u64>,
     _holder: OwnedFd,
 }
 
@@ -113,7 +126,7 @@ impl Buffer {
             GpuAnswer::Kept(number, file) if file >= 0 => {
                 // SAFETY: the host has opened the file for whoever asks, and knows it no longer.
                 let _holder = unsafe { OwnedFd::from_raw_fd(file) };
-                Ok(Buffer { number, _holder })
+                Ok(Buffer { number, run: run_under_way(), _holder })
             }
             _ => Err(Error::Damaged),
         }
@@ -121,6 +134,11 @@ impl Buffer {
 
     pub(crate) fn number(&self) -> u64 {
         self.number
+    }
+
+    /// Whether no snapshot has it.
+    fn is_of_this_run(&self) -> bool {
+        self.run.is_some() && self.run == run_under_way()
     }
 
     fn kept(&self, offset: usize, bytes: usize) -> Kept {
@@ -142,15 +160,31 @@ impl Buffer {
 fn ask<T>(what: &GpuAsk, input: Bytes, output: Option<&mut [MaybeUninit<T>]>) -> Result<GpuAnswer, Error> {
     let what = what.encode();
     let output = output.unwrap_or_default();
-    let call = GpuCall {
+    asked(&GpuCall {
         ask: Bytes::of(&what),
         module: Bytes::NONE,
         constants: Bytes::NONE,
         input,
         output: output.as_mut_ptr().cast(),
         output_bytes: size_of_val(output),
-    };
-    match gpu(&call).map_err(Error::Failed)? {
+    })
+}
+
+/// Asks for what needs nothing but a module's code.
+pub(crate) fn ask_module(what: &GpuAsk, module: &str) -> Result<GpuAnswer, Error> {
+    let what = what.encode();
+    asked(&GpuCall {
+        ask: Bytes::of(&what),
+        module: Bytes::of(module.as_bytes()),
+        constants: Bytes::NONE,
+        input: Bytes::NONE,
+        output: Bytes::NONE.start.cast_mut(),
+        output_bytes: 0,
+    })
+}
+
+fn asked(call: &GpuCall) -> Result<GpuAnswer, Error> {
+    match gpu(call).map_err(Error::Failed)? {
         GpuAnswer::Memory { wanted, free } => Err(no_memory(wanted, free)),
         answer => Ok(answer),
     }

@@ -11,7 +11,7 @@ use std::panic::PanicHookInfo;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 /// The version of [`Host`] that this crate needs. A host of a later version begins with the same fields.
-pub const HOST_VERSION: u32 = 5;
+pub const HOST_VERSION: u32 = 6;
 
 /// The table through which a worker serves cells. It lives as long as the worker.
 #[repr(C)]
@@ -38,6 +38,8 @@ pub struct Host {
     pub parallel: extern "C" fn(threads: usize, count: usize, work: extern "C" fn(*mut c_void, usize), *mut c_void),
     /// Asks the process that has the GPU, and passes the encoded [`GpuAnswer`] to `answered`. Blocks; any thread may call it.
     pub gpu: extern "C" fn(&GpuCall, answered: extern "C" fn(*mut c_void, *const u8, usize), *mut c_void),
+    /// Grows when a run begins and when it ends, so it is odd while one is under way. Snapshots are made between runs.
+    pub runs: AtomicU64,
 }
 
 /// A question to the process that has the GPU, as it crosses the C ABI. All pointers are valid during the call only.
@@ -161,6 +163,13 @@ pub(crate) fn gpu(call: &GpuCall) -> Result<GpuAnswer, String> {
         Ok(answer) => Ok(answer),
         Err(damaged) => Err(damaged.to_string()),
     }
+}
+
+/// The number of the run under way. What was made in it is in no snapshot. None between runs, where a thread may be at work
+/// that a cell has left, and a snapshot be made at any time.
+pub(crate) fn run_under_way() -> Option<u64> {
+    let number = host()?.runs.load(Ordering::Relaxed);
+    (number % 2 == 1).then_some(number)
 }
 
 /// The argument of the run under way; nothing if there is none.

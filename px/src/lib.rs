@@ -31,6 +31,8 @@ mod display;
 mod gpu_vec;
 pub mod host;
 #[doc(hidden)]
+pub mod kernel;
+#[doc(hidden)]
 pub mod key;
 pub mod link;
 pub mod map;
@@ -48,6 +50,7 @@ pub use display::{
     Bundle, Display, Displayable, Html, Jpeg, Json, Latex, Markdown, OneDisplay, Png, Svg, Text, clear_output, display,
 };
 pub use gpu_vec::GpuVec;
+pub use kernel::Grid;
 pub use progress::{Progress, progress};
 pub use show::{Show, pretty, text, typed};
 pub use task::{Ref, Task, put};

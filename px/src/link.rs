@@ -8,7 +8,7 @@ mod encoding;
 mod gpu;
 
 pub use encoding::{Damaged, Message, expects_answer};
-pub use gpu::{GpuAnswer, GpuAsk, GpuTimes, Kept};
+pub use gpu::{GpuAnswer, GpuAsk, GpuTimes, Kept, Launch, LaunchArgument};
 
 /// The name of a room that this process has open under this number. Numbers are used again, so the name also has what the
 /// file in memory was called when it was made: an `id` that no other one has ever had, so that nothing else can be opened.
@@ -370,6 +370,13 @@ mod tests {
         let run = GpuAsk::Run { count: 1, items: Some(kept(4)), results: None };
         let gpu = [run, GpuAsk::Keep(5), GpuAsk::Write(kept(6)), GpuAsk::Read(kept(7)), GpuAsk::Copy(kept(8), kept(9))];
         gpu.into_iter().for_each(survives);
+        survives(GpuAsk::Launch(Launch {
+            kernel: "k".into(),
+            blocks: [1, 2, 3],
+            threads: [4, 5, 6],
+            shared: 7,
+            arguments: vec![LaunchArgument::Value(8), LaunchArgument::Kept(9)],
+        }));
         let times = GpuTimes { transfer: 1, kernel: 2 };
         let memory = GpuAnswer::Memory { wanted: 3, free: 2 };
         [GpuAnswer::Done { items: 7, times }, GpuAnswer::Kept(8, 9), memory, GpuAnswer::Failed("no".into())]

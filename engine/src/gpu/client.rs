@@ -2,11 +2,11 @@
 
 use super::{FromGpu, SOCKET, ToGpu, native};
 use crate::wire;
-use chorus_gpu::devices::Stretch;
+use chorus_gpu::devices::{Argument, Launch, Stretch};
 use chorus_gpu::native::is_library;
 use chorus_system::memory;
 use px::host::GpuCall;
-use px::link::{GpuAnswer, GpuAsk, GpuTimes, Kept, Message as _};
+use px::link::{self, GpuAnswer, GpuAsk, GpuTimes, Kept, LaunchArgument, Message as _};
 use std::ffi::c_void;
 use std::fs::File;
 use std::io;
@@ -96,12 +96,22 @@ fn stretch(Kept { buffer, offset, bytes }: Kept) -> Stretch {
     Stretch { buffer, offset, bytes }
 }
 
+fn launch(launch: &link::Launch) -> Launch {
+    let argument = |argument: &LaunchArgument| match *argument {
+        LaunchArgument::Value(value) => Argument::Value(value),
+        LaunchArgument::Kept(buffer) => Argument::Kept(buffer),
+    };
+    let &link::Launch { ref kernel, blocks, threads, shared, ref arguments } = launch;
+    Launch { kernel: kernel.clone(), blocks, threads, shared, arguments: arguments.iter().map(argument).collect() }
+}
+
 impl Client {
     fn connect() -> io::Result<Client> {
         let Some(socket) = std::env::var_os(SOCKET) else {
             let missing = chorus_gpu::devices::Missing::here();
             return Err(io::Error::other(format!(
-                "an engine has its host's GPU, and the notebook itself none; {missing}"
+                "an engine has its host's GPU, and the notebook itself none: what needs one belongs into a `%%px` cell; \
+                 {missing}"
             )));
         };
         let lost = |error| io::Error::other(format!("the engine's process for its GPU doesn't answer: {error}"));
@@ -125,6 +135,10 @@ impl Client {
                 }
                 Ok(answer)
             }
+            GpuAsk::Launch(what) => match self.load(asked.module, asked.constants)? {
+                Some(refused) => Ok(refused),
+                None => self.done(&ToGpu::Launch(launch(what))),
+            },
             GpuAsk::Copy(from, to) => self.done(&ToGpu::Copy { from: stretch(*from), to: stretch(*to) }),
         }
     }
@@ -161,6 +175,22 @@ impl Client {
         }
     }
 
+    /// Has this code loaded, with these constants, if it isn't. An answer says why it can't be.
+    fn load(&mut self, module: &[u8], constants: &[u8]) -> io::Result<Option<GpuAnswer>> {
+        if self.loaded.as_ref().is_some_and(|(code, values)| (&code[..], &values[..]) == (module, constants)) {
+            return Ok(None);
+        }
+        self.loaded = None;
+        let (ptx, values) = (module.len() as u64, constants.len() as u64);
+        self.share(module, ptx + values)?;
+        self.file.write_all_at(constants, ptx)?;
+        match self.tell(&ToGpu::Load { file: path(&self.file), ptx, constants: values })? {
+            FromGpu::Loaded => self.loaded = Some((module.to_vec(), constants.to_vec())),
+            answer => return other(answer).map(Some),
+        }
+        Ok(None)
+    }
+
     fn run(
         &mut self,
         count: u64,
@@ -168,15 +198,8 @@ impl Client {
         results: Option<Kept>,
         Asked { module, constants, input, output }: &mut Asked<'_>,
     ) -> io::Result<GpuAnswer> {
-        if self.loaded.as_ref().is_none_or(|(code, values)| (&code[..], &values[..]) != (*module, *constants)) {
-            self.loaded = None;
-            let (ptx, values) = (module.len() as u64, constants.len() as u64);
-            self.share(module, ptx + values)?;
-            self.file.write_all_at(constants, ptx)?;
-            match self.tell(&ToGpu::Load { file: path(&self.file), ptx, constants: values })? {
-                FromGpu::Loaded => self.loaded = Some((module.to_vec(), constants.to_vec())),
-                answer => return other(answer),
-            }
+        if let Some(refused) = self.load(module, constants)? {
+            return Ok(refused);
         }
         let (item_bytes, result_bytes) = (input.len() as u64, output.len() as u64);
         self.share(input, item_bytes + result_bytes)?;

@@ -14,7 +14,7 @@ pub use about::ask;
 pub use chorus_gpu::devices::State;
 pub use server::main;
 
-use chorus_gpu::devices::Stretch;
+use chorus_gpu::devices::{Launch, Stretch};
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -53,6 +53,8 @@ enum ToGpu {
         results: Option<Stretch>,
         count: u64,
     },
+    /// Run a kernel of CUDA C++ of the code that was loaded.
+    Launch(Launch),
     /// A buffer, for as long as somebody has a lock on this file.
     Keep { bytes: u64, holder: String },
     /// What is at this file's beginning goes there.

@@ -5,6 +5,7 @@ use crate::wire;
 use chorus_gpu::devices::{self, About, Cuda, Device, Failed, Items, Results, Simulated, Work};
 use chorus_system::descriptors::is_readable_within;
 use chorus_system::parent::{AtItsEnd, die_with};
+use chorus_system::process;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::fs::File;
@@ -130,7 +131,8 @@ fn answer(mut stream: UnixStream, gpu: &Shared, about: &Result<Arc<dyn About>, S
         });
         wire::write(&mut stream, &answer)?;
         if is_broken {
-            std::process::exit(ANOTHER.into());
+            // Not by `exit`, in which the driver could wait for a kernel that has no end.
+            process::leave(ANOTHER.into());
         }
     }
 }
@@ -158,9 +160,7 @@ fn asked_for(
             }
         }
         ToGpu::Run { file, item_bytes, result_bytes, items, results, count } => {
-            let Some((ptx, constants)) = loaded else {
-                return Ok(FromGpu::Failed("there is no code to run".to_owned()));
-            };
+            let Some((ptx, constants)) = loaded else { return Ok(no_code()) };
             let file = open(file)?;
             let (bytes, mut room) = (read(&file, 0, *item_bytes)?, vec![0; size(*result_bytes)?]);
             let items = items.map_or(Items::Here(&bytes), Items::Kept);
@@ -171,9 +171,13 @@ fn asked_for(
             if results_here {
                 file.write_all_at(&room, *item_bytes).map_err(broken)?;
             }
-            let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
             let (transfer, kernel) = (micros(ran.transfer), micros(ran.kernel));
             Ok(FromGpu::Done { items: ran.failing.unwrap_or(*count), transfer, kernel })
+        }
+        ToGpu::Launch(launch) => {
+            let Some((ptx, _)) = loaded else { return Ok(no_code()) };
+            let took = device.run_kernel(ptx, launch, stop)?;
+            Ok(FromGpu::Done { items: 0, transfer: 0, kernel: micros(took) })
         }
         // It was answered without a turn at the device.
         ToGpu::About => Ok(done),
@@ -193,6 +197,14 @@ fn asked_for(
             Ok(done)
         }
     }
+}
+
+fn no_code() -> FromGpu {
+    FromGpu::Failed("there is no code to run".to_owned())
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// That of the worker's memory.

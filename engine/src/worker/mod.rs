@@ -77,7 +77,9 @@ fn serve(mut channel: UnixStream, mut snapshots: Snapshots) -> ! {
             Ok(cell) => {
                 report::send(&FromWorker::Started);
                 let flusher = cell.flush().filter(|_| can_flush).and_then(Flusher::start);
+                report::turn();
                 let took = objects.call(&cell);
+                report::turn();
                 if std::process::id() != me {
                     // A child that the cell forked has come back from it.
                     process::leave(0);

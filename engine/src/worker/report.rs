@@ -28,6 +28,7 @@ static HOST: Host = Host {
     argument,
     parallel: super::parallel::run,
     gpu: crate::gpu::client::run,
+    runs: AtomicU64::new(0),
 };
 
 /// What the run under way was given.
@@ -54,6 +55,11 @@ fn lock() -> MutexGuard<'static, Option<UnixStream>> {
 pub fn set_place(rank: u32, size: u32) {
     HOST.rank.store(rank.into(), Ordering::Relaxed);
     HOST.size.store(size.into(), Ordering::Relaxed);
+}
+
+/// A run begins, or ends: whoever was to be copied before it has been copied.
+pub fn turn() {
+    HOST.runs.fetch_add(1, Ordering::Relaxed);
 }
 
 /// What the run that begins now is given.

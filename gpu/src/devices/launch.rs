@@ -37,8 +37,8 @@ const MOST_SHARED: u32 = 48 << 10;
 impl Launch {
     /// An error if no GPU could begin it.
     pub fn check(&self) -> Result<(), Failed> {
-        let Launch { kernel, blocks, threads, shared, .. } = self;
-        let refused = |what: String| Err(Failed::Refused(format!("`{kernel}` can't be launched: {what}")));
+        let Launch { blocks, threads, shared, .. } = self;
+        let refused = |what: String| Err(Failed::Refused(what));
         let has_none = |all: &[u32; 3]| all.contains(&0);
         let fits = |all: &[u32; 3], most: [u32; 3]| all.iter().zip(most).all(|(it, most)| *it <= most);
         let in_block: u64 = threads.iter().map(|it| u64::from(*it)).fold(1, u64::saturating_mul);
@@ -80,7 +80,7 @@ mod tests {
         assert_eq!(launch([i32::MAX as u32, 65_535, 65_535], [32, 32, 1], 48 << 10), Ok(()));
         assert_eq!(launch([1, 1, 1], [1, 16, 64], 0), Ok(()));
         for (blocks, threads, shared, says) in [
-            ([0, 1, 1], [1, 1, 1], 0, "`f` can't be launched: the grid has no blocks (0 x 1 x 1)"),
+            ([0, 1, 1], [1, 1, 1], 0, "the grid has no blocks (0 x 1 x 1); one is the least"),
             ([1, 1, 1], [8, 0, 1], 0, "no threads"),
             ([1, 65_536, 1], [1, 1, 1], 0, "65536"),
             ([1, 1, 1], [1025, 1, 1], 0, "a block has 1025 x 1 x 1 threads"),

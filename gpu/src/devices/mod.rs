@@ -113,7 +113,7 @@ pub enum Failed {
     #[error("{0}; nothing ran")]
     Refused(String),
     /// It began, and didn't end well.
-    #[error("the GPU stopped: {0}")]
+    #[error("the GPU stopped: {0}; what lay in its memory is gone")]
     Launch(String),
     /// Nobody wants the results any more.
     #[error("it was interrupted")]

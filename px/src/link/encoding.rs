@@ -128,12 +128,12 @@ impl<M: Message> Message for Option<M> {
 }
 
 /// Each of a sequence, behind their number. What is announced isn't trusted with memory.
-fn write_all<M: Message>(all: &[M], to: &mut Vec<u8>) {
+pub(super) fn write_all<M: Message>(all: &[M], to: &mut Vec<u8>) {
     (all.len() as u64).write(to);
     all.iter().for_each(|each| each.write(to));
 }
 
-fn read_all<M: Message>(from: &mut &[u8]) -> Result<Vec<M>, Damaged> {
+pub(super) fn read_all<M: Message>(from: &mut &[u8]) -> Result<Vec<M>, Damaged> {
     let count = u64::read(from)?;
     (0..count).map(|_| M::read(from)).collect()
 }

@@ -1,6 +1,6 @@
 //! What a worker and the process that has its engine's GPU say to each other over [`crate::host::Host::gpu`].
 
-use super::encoding::{Damaged, Message};
+use super::encoding::{Damaged, Message, read_all, write_all};
 
 /// What the process that has an engine's GPU is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +22,32 @@ pub enum GpuAsk {
     Read(Kept),
     /// Copy the one to the other.
     Copy(Kept, Kept),
+    /// Run a kernel of CUDA C++ of the module that comes along, to its end.
+    Launch(Launch),
+}
+
+/// A launch of a kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Launch {
+    /// The kernel's name.
+    pub kernel: String,
+    /// Blocks along x, y and z.
+    pub blocks: [u32; 3],
+    /// Threads of a block along x, y and z.
+    pub threads: [u32; 3],
+    /// Bytes of shared memory that each block has besides what the kernel itself says.
+    pub shared: u32,
+    /// In their order.
+    pub arguments: Vec<LaunchArgument>,
+}
+
+/// What a kernel is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LaunchArgument {
+    /// A number, in its lowest bytes.
+    Value(u64),
+    /// Where the buffer of this number begins.
+    Kept(u64),
 }
 
 /// Bytes in the memory of a GPU.
@@ -97,6 +123,10 @@ impl Message for GpuAsk {
                 from.write(to);
                 target.write(to);
             }
+            GpuAsk::Launch(launch) => {
+                5u8.write(to);
+                launch.write(to);
+            }
         }
     }
 
@@ -107,6 +137,40 @@ impl Message for GpuAsk {
             2 => GpuAsk::Write(Kept::read(from)?),
             3 => GpuAsk::Read(Kept::read(from)?),
             4 => GpuAsk::Copy(Kept::read(from)?, Kept::read(from)?),
+            5 => GpuAsk::Launch(Launch::read(from)?),
+            _ => return Err(Damaged),
+        })
+    }
+}
+
+impl Message for Launch {
+    fn write(&self, to: &mut Vec<u8>) {
+        self.kernel.write(to);
+        [self.blocks, self.threads].as_flattened().iter().for_each(|number| number.write(to));
+        self.shared.write(to);
+        write_all(&self.arguments, to);
+    }
+
+    fn read(from: &mut &[u8]) -> Result<Launch, Damaged> {
+        let kernel = String::read(from)?;
+        let mut three = || Ok([u32::read(from)?, u32::read(from)?, u32::read(from)?]);
+        let (blocks, threads) = (three()?, three()?);
+        Ok(Launch { kernel, blocks, threads, shared: u32::read(from)?, arguments: read_all(from)? })
+    }
+}
+
+impl Message for LaunchArgument {
+    fn write(&self, to: &mut Vec<u8>) {
+        match self {
+            LaunchArgument::Value(value) => (0u8, *value).write(to),
+            LaunchArgument::Kept(buffer) => (1u8, *buffer).write(to),
+        }
+    }
+
+    fn read(from: &mut &[u8]) -> Result<LaunchArgument, Damaged> {
+        Ok(match u8::read(from)? {
+            0 => LaunchArgument::Value(u64::read(from)?),
+            1 => LaunchArgument::Kept(u64::read(from)?),
             _ => return Err(Damaged),
         })
     }

@@ -39,7 +39,7 @@ impl Cuda {
         // SAFETY: the kernel has as many parameters, of up to eight bytes each, which was seen when it was compiled; the
         // driver takes as many bytes of each as it has. What the kernel itself does is its author's `unsafe`, which can
         // harm this process only.
-        unsafe { builder.launch(config) }.map_err(|error| begins(&launch.kernel, error))?;
+        unsafe { builder.launch(config) }.map_err(begins)?;
         let ended = work.record_event(Some(CUevent_flags::CU_EVENT_BLOCKING_SYNC))?;
         let ended = wait_for(ended, stop)?;
         let millis = f64::from(begun.elapsed_ms(&ended)?);
@@ -86,10 +86,10 @@ fn refused(error: DriverError) -> Failed {
 }
 
 /// Why a launch doesn't begin. After these, the driver goes on as if nothing had been.
-fn begins(kernel: &str, error: DriverError) -> Failed {
+fn begins(error: DriverError) -> Failed {
     match error.0 {
         CUresult::CUDA_ERROR_INVALID_VALUE | CUresult::CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES => {
-            Failed::Refused(format!("`{kernel}` can't be launched: {}: fewer threads in a block may do", sentence(error)))
+            Failed::Refused(format!("the driver can't begin it: {}; fewer threads in a block may do", sentence(error)))
         }
         _ => error.into(),
     }

@@ -1,15 +1,17 @@
 //! Maps that a GPU works at: one of the tests', which multiplies by a constant and fails below 0.
 
-use super::host::{Setting, with};
-use crate::GpuVec;
+use super::host::{HOST, Setting, with};
+use crate::gpu_vec::{self, GpuVec};
 use crate::host::GpuCall;
-use crate::link::{GpuAnswer, GpuAsk, GpuTimes, Kept, Message as _, OnError};
+use crate::kernel;
+use crate::link::{GpuAnswer, GpuAsk, GpuTimes, Kept, Launch, LaunchArgument, Message as _, OnError};
 use crate::map::gpu::{OnGpu, value};
 use crate::map::{self, start};
 use crate::over;
 use std::ffi::c_void;
 use std::fs::File;
 use std::os::fd::IntoRawFd as _;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 /// What it keeps, by number.
@@ -55,9 +57,42 @@ pub extern "C" fn gpu(call: &GpuCall, answered: extern "C" fn(*mut c_void, *cons
             let bytes = kept(&all, from);
             put(&mut all, to, &bytes);
         }
+        GpuAsk::Launch(launch) => double(&mut all, &launch),
     }
     let answer = GpuAnswer::Done { items, times: GpuTimes::default() }.encode();
     answered(context, answer.as_ptr(), answer.len());
+}
+
+/// The kernel of these tests: doubles all numbers of the buffer.
+fn double(all: &mut [Vec<u8>], launch: &Launch) {
+    assert_eq!((launch.kernel.as_str(), launch.blocks, launch.threads), ("double", [2, 1, 1], [256, 1, 1]));
+    let [LaunchArgument::Value(factor), LaunchArgument::Kept(buffer)] = launch.arguments[..] else { panic!("{launch:?}") };
+    for number in all[buffer as usize].chunks_mut(8) {
+        let old = i64::from_le_bytes(number.try_into().unwrap());
+        number.copy_from_slice(&(old * factor as i64).to_le_bytes());
+    }
+}
+
+#[test]
+fn a_kernel_changes_values_in_place_once_no_snapshot_has_them() {
+    with(Setting::default());
+    let launch = |xs: &mut GpuVec<i64>| {
+        let arguments = vec![kernel::value(2i64), kernel::write(xs).unwrap()];
+        kernel::launch("module", "double", kernel::Grid::over(300), arguments).unwrap();
+    };
+    let mut xs = GpuVec::new(&[1i64, 2, 3]).unwrap();
+    let first = xs.buffer();
+    assert_eq!(xs[1], 2, "it is fetched");
+    launch(&mut xs);
+    assert_eq!((&xs[..], xs.buffer()), (&[2, 4, 6][..], first));
+    // In the next run, a snapshot has the buffer.
+    HOST.runs.fetch_add(2, Ordering::Relaxed);
+    launch(&mut xs);
+    let second = xs.buffer();
+    launch(&mut xs);
+    assert_eq!((&xs[..], xs.buffer()), (&[8, 16, 24][..], second));
+    assert_ne!(first, second);
+    assert_eq!(gpu_vec::fetch::<i64>(first, 0, 3).unwrap(), [2, 4, 6], "as the snapshot has it");
 }
 
 #[test]

@@ -88,7 +88,7 @@ static JOBS: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
 static FILES: Mutex<Option<HashMap<String, (File, usize)>>> = Mutex::new(None);
 static NUMBER: AtomicU64 = AtomicU64::new(1);
 
-static HOST: Host = Host {
+pub static HOST: Host = Host {
     version: crate::host::HOST_VERSION,
     rank: AtomicU64::new(0),
     size: AtomicU64::new(1),
@@ -98,6 +98,7 @@ static HOST: Host = Host {
     argument,
     parallel,
     gpu: super::gpu::gpu,
+    runs: AtomicU64::new(1),
 };
 
 /// Maps of this thread run like this from now on.
