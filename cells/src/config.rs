@@ -14,6 +14,8 @@ pub struct NotebookConfig {
     pub engine_args: Vec<OsString>,
     /// Its arguments as a worker.
     pub worker_args: Vec<OsString>,
+    /// The program that is NVRTC's, with its first argument, see `chorus_gpu::cuda::helper`.
+    pub nvrtc: PathBuf,
     /// How many engines a cluster has that nobody said a number for; one for each core, at least 2, if `None`.
     pub engines: Option<u32>,
     /// Where clusters have their folders.

@@ -34,13 +34,14 @@ pub fn run(connection_file: &Path) -> Result<ExitCode, Box<dyn Error>> {
     let cache = CacheConfig::from_environment();
     let config = KernelConfig {
         connection,
-        relay: exe,
+        relay: exe.clone(),
         relay_args: vec![RELAY.into()],
         analyzer_args: vec![ANALYZER.into()],
         notebook: NotebookConfig {
             engine,
             engine_args,
             worker_args: vec![WORKER.into()],
+            nvrtc: exe,
             engines: std::env::var("CHORUS_ENGINES")
                 .ok()
                 .and_then(|count| count.parse().ok())

@@ -10,6 +10,8 @@ mod notebook;
 mod places;
 mod steer;
 
+use chorus_gpu::cuda::helper;
+use chorus_system::parent;
 use clap::{Args, Parser, Subcommand};
 use install::Where;
 use std::error::Error;
@@ -44,6 +46,7 @@ Environment:
   CHORUS_DEPENDENCIES_MB     how much of dependencies, but for today's [default: 10240]
   CHORUS_ENGINES             how many engines a notebook's own cluster has
   CHORUS_GPU                 what engines do with GPUs: `off` leaves them alone
+  CHORUS_NVRTC               NVIDIA's compiler for `%%cuda`: libnvrtc's file or folder
   CHORUS_LOG                 what is logged to stderr, such as `debug`";
 
 #[derive(Subcommand, Debug)]
@@ -143,6 +146,15 @@ fn seconds(text: &str) -> Result<Duration, String> {
     seconds.filter(|time| !time.is_zero()).ok_or_else(|| "write a number of seconds above 0".into())
 }
 
+/// Is NVRTC for this kernel, with which it ends.
+fn nvrtc_main(kernel: &OsStr) -> ExitCode {
+    let kernel = kernel.to_str().and_then(|id| id.parse().ok());
+    match kernel.map(|id| parent::die_with(id, parent::AtItsEnd::Kill)) {
+        Some(Ok(())) => helper::main(),
+        _ => ExitCode::FAILURE,
+    }
+}
+
 fn main() -> ExitCode {
     // What other programs start us as, before any thread and any parsing.
     let mut args = std::env::args_os().skip(1);
@@ -154,6 +166,7 @@ fn main() -> ExitCode {
         (Some(chorus_engine::gpu::GPU), Some(number)) => {
             return chorus_engine::gpu::main(std::iter::once(number).chain(args));
         }
+        (Some(helper::NVRTC), Some(kernel)) => return nvrtc_main(&kernel),
         (Some(places::ENGINE), _) => return chorus_engine::program::engine_main(std::env::args_os().skip(1)),
         _ => {}
     }

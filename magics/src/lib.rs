@@ -34,7 +34,7 @@ pub use error::MagicError;
 pub use grouping::Grouping;
 pub use magic::{Group, Name, SHELL_LINE, list};
 pub use magics::{
-    AutoPx, Cancel, Carried, ClusterCommand, Command, Data, DepsCommand, End, Gpu, Input, Load, LsMagic, Map,
+    AutoPx, Cancel, Carried, ClusterCommand, Command, Cuda, Data, DepsCommand, End, Gpu, Input, Load, LsMagic, Map,
     MapOptions, OnError, Px, PxDefaults, PxOptions, PxResult, Script, SnapshotCommand, Tasks, Time, TimeIt,
     TimeItFlags, Transfer, Way, Who, WriteFile,
 };

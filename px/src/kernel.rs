@@ -103,9 +103,10 @@ pub fn write<T: Copy + 'static>(values: &mut GpuVec<T>) -> Result<LaunchArgument
 }
 
 /// Runs the kernel of this name to its end.
-pub fn launch(module: &str, kernel: &str, grid: Grid, arguments: Vec<LaunchArgument>) -> Result<(), Error> {
+pub fn launch(module: &str, kernel: &str, grid: Grid, arguments: &[LaunchArgument]) -> Result<(), Error> {
     let Grid { blocks, threads, shared } = grid;
-    let launch = GpuAsk::Launch(Launch { kernel: kernel.to_owned(), blocks, threads, shared, arguments });
+    let launch =
+        GpuAsk::Launch(Launch { kernel: kernel.to_owned(), blocks, threads, shared, arguments: arguments.to_vec() });
     let asked = ask_module(&launch, module);
     asked.map(|_| ()).map_err(|error| Error::Failed(format!("the kernel `{kernel}` failed: {error}")))
 }

@@ -114,7 +114,7 @@ impl Executor {
     }
 
     /// What other kernels have compiled, if that is kept.
-    fn gpu_modules(&mut self) -> Option<Arc<Modules>> {
+    pub(super) fn gpu_modules(&mut self) -> Option<Arc<Modules>> {
         if self.gpu_modules.is_none() {
             let opened = Modules::open(self.config.cache.as_ref()?);
             let opened = opened.inspect_err(|error| tracing::warn!(%error, "functions for GPUs can't be kept"));

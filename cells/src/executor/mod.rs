@@ -2,6 +2,7 @@
 
 mod building;
 mod clusters;
+mod cuda;
 mod deps;
 mod expression;
 mod files;
@@ -254,6 +255,7 @@ impl Executor {
                 self.px = config;
             }
             Command::Cluster(command) => self.cluster_command(command, request).await?,
+            Command::Cuda(cuda) => return self.cuda(cuda, request).await,
             Command::Gpu(_) => self.gpu_command(request).await?,
             Command::Time(timed) => return self.time(timed, request).await,
             Command::TimeIt(TimeIt { flags, setup, code }) => return self.time_it(flags, setup, code, request).await,

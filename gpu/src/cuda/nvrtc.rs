@@ -2,24 +2,15 @@
 
 use super::messages::{self, Message};
 use libloading::Library;
+use serde::{Deserialize, Serialize};
 use std::ffi::{CString, c_char, c_int, c_void};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-/// The names of the library, the newest version first.
-const NAMES: [&str; 2] = ["libnvrtc.so.13", "libnvrtc.so.12"];
-/// Where PyPI's packages put it, in a folder of Python's packages.
-const IN_PACKAGES: [&str; 2] = ["nvidia/cu13/lib", "nvidia/cuda_nvrtc/lib"];
 const PROGRAM: &str = "cell.cu";
 
 /// Why there is no code.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Serialize, Deserialize)]
 pub enum Failed {
-    /// The library isn't there.
-    #[error(
-        "NVIDIA's compiler for CUDA C++ (NVRTC) isn't there, so nothing was compiled; looked for {}. \
-         `pip install nvidia-cuda-nvrtc-cu12` in the environment that the notebook runs in is enough.", .0.join(", ")
-    )]
-    Missing(Vec<String>),
     /// The program is wrong. At least one of the messages is an error.
     #[error("CUDA C++ doesn't compile: {}", .0.iter().find(|it| it.is_error).map_or("", |it| &it.text))]
     Program(Vec<Message>),
@@ -29,9 +20,9 @@ pub enum Failed {
 }
 
 /// Code for GPUs, and what the compiler warned of.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Compiled {
-    /// For GPUs of compute capability 8.0 and later.
+    /// The code.
     pub ptx: String,
     /// None of them is an error.
     pub warnings: Vec<Message>,
@@ -58,35 +49,48 @@ pub struct Nvrtc {
 }
 
 impl Nvrtc {
-    /// Looks for the library: first where the system's loader does, which is also LD_LIBRARY_PATH, then in these folders
-    /// of Python's packages.
-    pub fn find(packages: &[PathBuf]) -> Result<Nvrtc, Failed> {
-        let by_name = NAMES.iter().map(PathBuf::from);
-        let in_packages = packages.iter().flat_map(|folder| {
-            IN_PACKAGES.iter().flat_map(move |inner| NAMES.iter().map(move |name| folder.join(inner).join(name)))
-        });
-        let mut looked = Vec::new();
-        for place in by_name.chain(in_packages) {
-            match open(&place) {
-                Ok(library) => return Ok(Nvrtc { library }),
-                // One that is there but can't be loaded says why.
-                Err(why) if place.is_file() => looked.push(format!("{} ({why})", place.display())),
-                Err(_) => looked.push(place.display().to_string()),
-            }
-        }
-        Err(Failed::Missing(looked))
+    /// Loads the library that this file is.
+    pub fn open(library: &Path) -> Result<Nvrtc, Failed> {
+        // SAFETY: NVRTC's library may be loaded anywhere; what has its name and runs something else is its owner's choice,
+        // as with any library of the system.
+        let loaded = unsafe { Library::new(library) };
+        let failed = |error| Failed::Library(format!("{} can't be loaded: {error}", library.display()));
+        Ok(Nvrtc { library: loaded.map_err(failed)? })
     }
 
-    /// Compiles a program. A product and a sum are only fused, with other bits than those of two steps, where `fmad` is.
-    pub fn compile(&self, program: &str, fmad: bool) -> Result<Compiled, Failed> {
+    /// The latest compute capability that it compiles for and that isn't above this one, as in 80 for 8.0. This one itself
+    /// if it knows of none.
+    pub fn capability(&self, most: u32) -> u32 {
+        let known = self.capabilities().unwrap_or_default();
+        known.into_iter().filter(|it| *it <= most).max().unwrap_or(most)
+    }
+
+    fn capabilities(&self) -> Option<Vec<u32>> {
+        let mut count = 0;
+        // SAFETY: both functions have these types in NVIDIA's header. The second one writes as many numbers as the first
+        // one tells.
+        unsafe {
+            let ask =
+                self.function::<unsafe extern "C" fn(*mut c_int) -> c_int>(b"nvrtcGetNumSupportedArchs\0").ok()?;
+            done("the number of architectures", ask(&raw mut count)).ok()?;
+            let mut all = vec![0; usize::try_from(count).ok()?];
+            let ask = self.function::<unsafe extern "C" fn(*mut c_int) -> c_int>(b"nvrtcGetSupportedArchs\0").ok()?;
+            done("the architectures", ask(all.as_mut_ptr())).ok()?;
+            Some(all.into_iter().map(c_int::unsigned_abs).collect())
+        }
+    }
+
+    /// Compiles a program with these of NVRTC's options.
+    pub fn compile(&self, program: &str, options: &[String]) -> Result<Compiled, Failed> {
         let text = c_string(program)?;
         let name = c_string(PROGRAM)?;
-        let fmad = if fmad { c"--fmad=true" } else { c"--fmad=false" };
-        let options = [c"--gpu-architecture=compute_80".as_ptr(), fmad.as_ptr()];
+        let texts = options.iter().map(|it| c_string(it)).collect::<Result<Vec<CString>, Failed>>()?;
+        let count = c_int::try_from(texts.len()).map_err(|error| Failed::Library(error.to_string()))?;
+        let options: Vec<*const c_char> = texts.iter().map(|it| it.as_ptr()).collect();
         let handle = self.create(&text, &name)?;
-        // SAFETY: the type is that of this function in NVIDIA's header; the handle is a live program, and both options
-        // are texts with an end.
-        let code = unsafe { self.function::<Compile>(b"nvrtcCompileProgram\0")?(handle.0, 2, options.as_ptr()) };
+        // SAFETY: the type is that of this function in NVIDIA's header; the handle is a live program, and the options are so
+        // many texts with an end.
+        let code = unsafe { self.function::<Compile>(b"nvrtcCompileProgram\0")?(handle.0, count, options.as_ptr()) };
         let log = self.text(&handle, b"nvrtcGetProgramLogSize\0", b"nvrtcGetProgramLog\0")?;
         let messages = messages::read(&log, PROGRAM);
         if code == 0 {
@@ -147,14 +151,8 @@ impl Drop for Program {
     }
 }
 
-fn open(place: &Path) -> Result<Library, libloading::Error> {
-    // SAFETY: NVRTC's library may be loaded anywhere; what has its name and runs something else is its owner's choice,
-    // as with any library of the system.
-    unsafe { Library::new(place) }
-}
-
 fn c_string(text: &str) -> Result<CString, Failed> {
-    CString::new(text).map_err(|_| Failed::Library("the program has a zero byte in it".to_owned()))
+    CString::new(text).map_err(|_| Failed::Library("there is a zero byte in the program or its options".to_owned()))
 }
 
 fn done(what: &str, code: c_int) -> Result<(), Failed> {

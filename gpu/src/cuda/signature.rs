@@ -6,6 +6,8 @@
 pub struct Kernel {
     /// As the program has it.
     pub name: String,
+    /// Where its `__global__` is; the first line is 1.
+    pub line: usize,
     /// In their order.
     pub parameters: Vec<Parameter>,
 }
@@ -54,19 +56,14 @@ pub fn kernels(program: &str) -> Result<Vec<Kernel>, Refused> {
         }
         let refused = |what: String| Refused { line: token.line, what };
         let rest = tokens.get(at + 1..).unwrap_or_default();
-        let open = rest.iter().position(|it| it.text == "(");
-        let head = open.and_then(|open| rest.get(..open)).unwrap_or_default();
-        // `__launch_bounds__(256)` has parentheses of its own.
-        if head.iter().any(|it| it.text == "__launch_bounds__") {
-            return Err(refused("a kernel with __launch_bounds__ can't be called: leave it out".to_owned()));
-        }
-        let [first, name] = head else {
+        let (head, open) = head(rest);
+        let [first, name] = head.as_slice() else {
             return Err(refused("`void NAME(` is missing after __global__".to_owned()));
         };
         if first.text != "void" || !is_name(name.text) {
             return Err(refused("`void NAME(` is missing after __global__".to_owned()));
         }
-        let inner = rest.get(head.len() + 1..).unwrap_or_default();
+        let inner = rest.get(open + 1..).unwrap_or_default();
         let close = inner.iter().position(|it| it.text == ")");
         let Some(close) = close else {
             return Err(refused(format!("the parameters of `{}` have no end", name.text)));
@@ -86,9 +83,26 @@ pub fn kernels(program: &str) -> Result<Vec<Kernel>, Refused> {
         }
         let parameters = parameters(inner.get(..close).unwrap_or_default());
         let parameters = parameters.map_err(|what| refused(format!("`{}`: {what}", name.text)))?;
-        kernels.push(Kernel { name: name.text.to_owned(), parameters });
+        kernels.push(Kernel { name: name.text.to_owned(), line: token.line, parameters });
     }
     Ok(kernels)
+}
+
+/// What stands in front of the parameters but for `__launch_bounds__(..)`, and where their `(` is.
+fn head<'t, 'a>(tokens: &'t [Token<'a>]) -> (Vec<&'t Token<'a>>, usize) {
+    let (mut head, mut at) = (Vec::new(), 0);
+    while let Some(token) = tokens.get(at) {
+        match token.text {
+            "(" => break,
+            "__launch_bounds__" => {
+                let bounds = tokens.get(at..).unwrap_or_default();
+                at += bounds.iter().position(|it| it.text == ")").unwrap_or(bounds.len());
+            }
+            _ => head.push(token),
+        }
+        at += 1;
+    }
+    (head, at)
 }
 
 fn is_extern_c(before: &[Token<'_>]) -> bool {
@@ -125,6 +139,13 @@ fn parameter(number: usize, tokens: &[Token<'_>]) -> Result<Parameter, String> {
         None => None,
     };
     let rust = rust_type(&before).ok_or_else(refused)?;
+    if rust == "bool" && star.is_some() && !is_const {
+        return Err(format!(
+            "parameter {number}, `{}`, can't be handed over: a kernel could leave there what is no `bool` in Rust; \
+             `unsigned char *` can be",
+            words.join(" ")
+        ));
+    }
     let pass = match (star, is_const) {
         (None, _) => Pass::Value,
         (Some(_), true) => Pass::Read,

@@ -215,7 +215,7 @@ impl Device for Simulated {
             Argument::Kept(buffer) => self.buffers.whole(*buffer).copied(),
         };
         let arguments = launch.arguments.iter().map(address).collect::<Result<Vec<u64>, Failed>>()?;
-        let module = Module::parse(ptx).map_err(refused)?;
+        let module = Module::parse_cuda(ptx).map_err(refused)?;
         if !module.has(&launch.kernel) {
             return Err(Failed::Module(format!("it has no kernel `{}`", launch.kernel)));
         }

@@ -33,7 +33,15 @@ impl<'a> Body<'_, 'a> {
     fn plain(&mut self, name: &str, operands: &[Operand<'a>]) -> Result<Operation, Fault> {
         let unknown = || Fault::Unsupported { instruction: name.to_owned() };
         let (key, ty) = name.rsplit_once('.').ok_or_else(unknown)?;
-        let ty = Type::named(ty).filter(|ty| allowed(key, *ty)).ok_or_else(unknown)?;
+        let ty = Type::named(ty);
+        let key = match (key, ty) {
+            // Here they are always steps of their own.
+            ("add", Some(Type { kind: Kind::Float, .. })) if self.symbols.may_fuse => "add.rn",
+            ("sub", Some(Type { kind: Kind::Float, .. })) if self.symbols.may_fuse => "sub.rn",
+            ("mul", Some(Type { kind: Kind::Float, .. })) if self.symbols.may_fuse => "mul.rn",
+            (key, _) => key,
+        };
+        let ty = ty.filter(|ty| allowed(key, *ty)).ok_or_else(unknown)?;
         let double = Type::new(ty.kind, ty.bits * 2);
         let result = match key {
             "popc" | "clz" | "bfind" | "bfind.shiftamt" => WORD,

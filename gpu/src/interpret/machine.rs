@@ -2,8 +2,8 @@
 
 use super::body::function_address;
 use super::code::{
-    Access, Call, Carry, Change, Function, Instruction, Module, Operation, Space, Symbol, Target, Value,
-    Variable, extended, low,
+    Access, Call, Carry, Change, Function, Instruction, Module, Operation, Space, Symbol, Target, Value, Variable,
+    extended, low,
 };
 use super::convert::converted;
 use super::fault::Fault;

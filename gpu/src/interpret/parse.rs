@@ -17,6 +17,8 @@ pub(super) struct Symbols {
     globals_by_name: HashMap<String, u32>,
     /// What threads share would need them to run at once.
     pub(super) has_shared: bool,
+    /// Whether a product and a sum may be made one step, with other bits: those without a rounding in their names.
+    pub(super) may_fuse: bool,
 }
 
 impl Symbols {
@@ -39,8 +41,17 @@ impl Symbols {
 impl Module {
     /// Reads the text of a module.
     pub fn parse(ptx: &str) -> Result<Self, Fault> {
+        Self::parsed(ptx, Symbols::default())
+    }
+
+    /// The same for CUDA C++, where a GPU may make one step of a product and a sum, which then have other bits. Here they
+    /// are two steps unless NVRTC itself has made one of them.
+    pub fn parse_cuda(ptx: &str) -> Result<Self, Fault> {
+        Self::parsed(ptx, Symbols { may_fuse: true, ..Symbols::default() })
+    }
+
+    fn parsed(ptx: &str, mut symbols: Symbols) -> Result<Self, Fault> {
         let mut tokens = Tokens::new(ptx)?;
-        let mut symbols = Symbols::default();
         while tokens.peek().is_some() {
             part(&mut tokens, &mut symbols)?;
         }

@@ -4,6 +4,7 @@ mod autopx;
 mod bash;
 mod cancel;
 mod cluster;
+mod cuda;
 mod deps;
 mod file;
 mod gather;
@@ -29,7 +30,7 @@ mod whos;
 mod writefile;
 
 pub use self::{
-    autopx::AutoPx, cancel::Cancel, cluster::ClusterCommand, deps::DepsCommand, gpu::GpuStatus, load::Load,
+    autopx::AutoPx, cancel::Cancel, cluster::ClusterCommand, cuda::Cuda, deps::DepsCommand, gpu::GpuStatus, load::Load,
     lsmagic::LsMagic, px::Px, px::PxOptions, pxconfig::PxDefaults, pxresult::PxResult, script::Input, script::Script,
     snapshot::SnapshotCommand, tasks::Tasks, time::Time, timeit::TimeIt, timeit::TimeItFlags, who::Who,
     writefile::WriteFile,
@@ -84,6 +85,8 @@ magics! {
     Cluster(ClusterCommand): cluster::Flags;
     /// Show the engines' GPUs.
     Gpu(GpuStatus): GpuStatus;
+    /// Define the kernels of a cell of CUDA C++.
+    Cuda(Cuda<'a>): cuda::Flags;
     /// Apply a function to data on engines.
     Map(Box<Map<'a>>): map::Flags;
     /// Copy variables to or from engines.

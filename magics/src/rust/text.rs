@@ -45,6 +45,11 @@ impl Text {
         Text { text, first_line: line.saturating_sub(1), users: line..=line }
     }
 
+    /// Of a magic on this line of the cell, with so many lines of the user's below it, which the text's other lines stand for.
+    pub fn of_cell(text: String, line: usize, below: usize) -> Text {
+        Text { text, first_line: line, users: line..=line + below }
+    }
+
     /// The words that may name what the notebook defines. In generated lines these are types of variables.
     pub fn words(&self) -> BTreeSet<String> {
         let (lines, users) = (self.text.lines().enumerate(), &self.users);

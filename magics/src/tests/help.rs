@@ -92,7 +92,10 @@ fn the_examples_of_the_help_are_right() {
 fn unfinished_magics_are_completed() {
     let all = |line| complete(line).map(|(at, words)| (at, words.join(" ")));
     assert_eq!(all("%pxr"), Some((0, "%pxresult".into())));
-    assert_eq!(all("  %%"), Some((2, "%%px %%map %%time %%timeit %%bash %%sh %%script %%writefile %%file".into())));
+    assert_eq!(
+        all("  %%"),
+        Some((2, "%%px %%cuda %%map %%time %%timeit %%bash %%sh %%script %%writefile %%file".into()))
+    );
     assert_eq!(all("%wh"), Some((0, "%who %whos".into())));
     assert_eq!(all("%%writefile --a"), Some((12, "--append".into())));
     assert_eq!(all("%cluster st"), Some((9, "start stop status".into())));

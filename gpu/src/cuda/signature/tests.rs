@@ -55,6 +55,11 @@ fn only_definitions_of_the_text_itself_count() {
                    extern \"C\"\n__global__ void c(int n) {}\nextern \"C\" __global__ void e() {}";
     let names: Vec<_> = kernels(program).unwrap().into_iter().map(|it| it.name).collect();
     assert_eq!(names, ["c", "e"]);
+    let program = "\nextern \"C\" __global__ void __launch_bounds__(64, 2) f(const bool *x) {}\n\
+                   extern \"C\"\n__global__ __launch_bounds__(N) void g() {}";
+    let found: Vec<_> =
+        kernels(program).unwrap().into_iter().map(|it| (it.name, it.line, it.parameters.len())).collect();
+    assert_eq!(found, [("f".to_owned(), 2, 1), ("g".to_owned(), 4, 0)]);
 }
 
 #[test]
@@ -64,7 +69,8 @@ fn what_cannot_be_called_is_refused_at_its_line() {
         ("\n\nextern \"C\" __global__ int f() {}", 3, "is missing"),
         ("extern \"C\" __global__ void f(", 1, "have no end"),
         ("__global__", 1, "is missing"),
-        ("extern \"C\" __global__ void __launch_bounds__(64) f() {}", 1, "__launch_bounds__"),
+        ("extern \"C\" __global__ void f(bool *x) {}", 1, "`unsigned char *` can be"),
+        ("extern \"C\" __global__ void __launch_bounds__(64", 1, "is missing"),
         ("extern \"C\" __global__ void f() {}\nextern \"C\" __global__ void f() {}", 2, "twice"),
     ];
     for (program, line, what) in cases {

@@ -62,7 +62,9 @@ impl Cuda {
         let known = self.program.take().filter(|known| known.ptx == ptx && !ptx.contains(".global "));
         let program = match known {
             Some(known) => known,
-            None => Program { ptx: ptx.to_owned(), module: self.context.load_module(Ptx::from_src(ptx)).map_err(refused)? },
+            None => {
+                Program { ptx: ptx.to_owned(), module: self.context.load_module(Ptx::from_src(ptx)).map_err(refused)? }
+            }
         };
         let function = program.module.load_function(kernel).map_err(refused);
         self.program = Some(program);
@@ -112,7 +114,9 @@ fn wait_for(event: CudaEvent, stop: &dyn Fn() -> bool) -> Result<CudaEvent, Fail
     loop {
         match told.recv_timeout(ASKED) {
             Ok(ended) => return Ok(ended?),
-            Err(RecvTimeoutError::Disconnected) => return Err(Failed::Launch("its end can't be waited for".to_owned())),
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(Failed::Launch("its end can't be waited for".to_owned()));
+            }
             Err(RecvTimeoutError::Timeout) => {}
         }
         if unwanted.is_none() && stop() {

@@ -620,6 +620,13 @@ fn what_isnt_known_is_named() {
         assert!(matches!(fault, Err(Fault::Syntax { .. })), "{instruction}: {fault:?}");
     }
     assert_eq!(tried("", "bar.sync 0;", [0; 3]), Err(Fault::Barrier));
+    // Without a rounding, a device may make one step of two, so only CUDA C++ has that.
+    for instruction in ["add.f32", "sub.f64", "mul.f32"] {
+        let registers = if instruction.ends_with("32") { "%r0, %r1, %r2" } else { "%d0, %d1, %d2" };
+        let ptx = entry("", &format!("{instruction} {registers};"));
+        assert_eq!(Module::parse(&ptx).unwrap_err(), Fault::Unsupported { instruction: instruction.to_owned() });
+        assert!(Module::parse_cuda(&ptx).is_ok(), "{instruction}");
+    }
     let shared = tried(".shared .align 4 .b8 all[64];", "bar.sync 0;", [0; 3]);
     assert_eq!(shared, Err(Fault::Unsupported { instruction: "bar.sync".to_owned() }));
     let line = Module::parse(".version 7.0\n.func f() {\n  ret\n}");

@@ -66,7 +66,9 @@ pub extern "C" fn gpu(call: &GpuCall, answered: extern "C" fn(*mut c_void, *cons
 /// The kernel of these tests: doubles all numbers of the buffer.
 fn double(all: &mut [Vec<u8>], launch: &Launch) {
     assert_eq!((launch.kernel.as_str(), launch.blocks, launch.threads), ("double", [2, 1, 1], [256, 1, 1]));
-    let [LaunchArgument::Value(factor), LaunchArgument::Kept(buffer)] = launch.arguments[..] else { panic!("{launch:?}") };
+    let [LaunchArgument::Value(factor), LaunchArgument::Kept(buffer)] = launch.arguments[..] else {
+        panic!("{launch:?}")
+    };
     for number in all[buffer as usize].chunks_mut(8) {
         let old = i64::from_le_bytes(number.try_into().unwrap());
         number.copy_from_slice(&(old * factor as i64).to_le_bytes());
@@ -77,8 +79,8 @@ fn double(all: &mut [Vec<u8>], launch: &Launch) {
 fn a_kernel_changes_values_in_place_once_no_snapshot_has_them() {
     with(Setting::default());
     let launch = |xs: &mut GpuVec<i64>| {
-        let arguments = vec![kernel::value(2i64), kernel::write(xs).unwrap()];
-        kernel::launch("module", "double", kernel::Grid::over(300), arguments).unwrap();
+        let arguments = [kernel::value(2i64), kernel::write(xs).unwrap()];
+        kernel::launch("module", "double", kernel::Grid::over(300), &arguments).unwrap();
     };
     let mut xs = GpuVec::new(&[1i64, 2, 3]).unwrap();
     let first = xs.buffer();
