@@ -1,4 +1,5 @@
-//! Rust closures on NVIDIA GPUs: rustc emits the code, and nothing but the driver is needed to run it.
+//! Rust closures on NVIDIA GPUs: rustc emits the code, and nothing but the driver is needed to run it. And kernels of CUDA
+//! C++, which NVRTC compiles.
 
 mod attributes;
 pub mod build;

@@ -56,7 +56,7 @@ impl<T> GpuVec<T> {
     }
 
     /// The buffer, for whoever changes the values now. A snapshot that was made before has them as they were.
-    pub(crate) fn to_be_changed(&mut self) -> Result<u64, Error> {
+    pub(crate) fn change(&mut self) -> Result<u64, Error> {
         self.here.take();
         if !self.buffer.is_of_this_run() {
             let bytes = self.length * size_of::<T>();

@@ -99,7 +99,7 @@ pub fn read<T>(values: &GpuVec<T>) -> LaunchArgument {
 
 /// What a kernel changes.
 pub fn write<T: Copy + 'static>(values: &mut GpuVec<T>) -> Result<LaunchArgument, Error> {
-    values.to_be_changed().map(LaunchArgument::Kept)
+    values.change().map(LaunchArgument::Kept)
 }
 
 /// Runs the kernel of this name to its end.

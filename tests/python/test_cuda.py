@@ -1,11 +1,14 @@
 """`%%cuda`: NVRTC compiles CUDA C++, which needs no GPU, and the engines' simulated devices run what it makes."""
 
 import importlib.util
+import os
 import pathlib
 import shutil
+import signal
 
 import pytest
 
+import processes
 from conftest import start_kernel
 
 SAXPY = """%%cuda {options}
@@ -190,6 +193,25 @@ def test_the_notebook_itself_has_no_gpu(cuda):
     assert "belongs into a `%%px` cell" in failed.text, failed.text
 
 
+def test_a_call_launches_kernels_where_a_gpu_is(cuda):
+    cuda.run(saxpy("--fmad=false")).ok()
+    cuda.run("""fn by_gpu(a: f32) -> Result<Vec<f32>, String> {
+    let work = || {
+        let x = px::GpuVec::new(&[1.0f32, 2.0, 3.0])?;
+        let mut y = px::GpuVec::new(&[0.5f32; 3])?;
+        saxpy(px::Grid::over(3), a, &x, &mut y, 3)?;
+        y.to_vec()
+    };
+    work().map_err(|error: px::Error| error.to_string())
+}
+let called = px::call!(by_gpu, 2.0f32, { gpu: 1 });""").ok()
+    assert "[2.5, 4.5, 6.5]" in cuda.run("called.get()?").ok().text
+    cuda.run('%%cuda\nextern "C" __global__ void count(const bool *x, int *n) { for (int i = 0; i < 3; i++) *n += x[i]; }').ok()
+    cuda.run("%px let x = px::GpuVec::new(&[true, false, true])?; let mut n = px::GpuVec::new(&[0])?;").ok()
+    cuda.run("%px -t 1 count(px::Grid::new(1, 1), &x, &mut n)?;").ok()
+    assert "[2]" in cuda.run("%px -t 1 n.to_vec()?").ok().text
+
+
 def test_whoever_lacks_nvrtc_is_told_what_to_do(installed, nvrtc, tmp_path):
     # A Python without packages, and another environment that has them.
     python = tmp_path / "bin/python3"
@@ -223,3 +245,28 @@ def test_an_unchanged_cell_is_compiled_once_for_all_kernels(installed, nvrtc, tm
         assert "Defined saxpy" in kernel.run(saxpy()).ok().stdout
         failed = kernel.run(saxpy(value="x[i]")).failed()
         assert "NVRTC failed, so nothing was compiled" in failed.traceback, failed.traceback
+
+
+ENDLESS = """%%cuda
+template<int N, unsigned long long M> struct A { static constexpr int value = A<N-1,2*M>::value + A<N-1,2*M+1>::value; };
+template<unsigned long long M> struct A<0, M> { static constexpr int value = 1; };
+extern "C" __global__ void slow(int *x) { x[0] = A<20, 1>::value; }"""
+
+
+def compiling(kernel):
+    """NVRTC's process."""
+    found = [pid for pid in processes.marked(kernel.mark) if "nvrtc" in processes.describe(pid).split()]
+    return found[0] if found else None
+
+
+def test_an_interrupt_or_a_crash_of_nvrtc_ends_the_cell_alone(cuda):
+    cuda.run("let before = 1;").ok()
+    for end in (lambda _: cuda.interrupt(), lambda pid: os.kill(pid, signal.SIGKILL)):
+        reply = cuda.send(ENDLESS)
+        pid = processes.wait_until("NVRTC's process", lambda: compiling(cuda))
+        end(pid)
+        failed = cuda.wait(reply, timeout=20).failed()
+        assert "nothing was defined" in failed.traceback, failed.traceback
+        processes.wait_until("its end", lambda: not processes.alive(pid))
+        same(cuda, "before == 1")
+    assert "cannot find function `slow`" in cuda.run("%px slow();").failed().traceback

@@ -69,7 +69,7 @@ mod tests {
     fn each_kernel_is_a_function_on_its_own_line() {
         let program = "\nextern \"C\" __global__ void f(const float *in, int *out_of, double k) {}\n\n\
                        extern \"C\" __global__ void match(int *out) {} extern \"C\" __global__ void g(void) {}";
-        let text = rust(&kernels(&program).unwrap(), "a \"b\"\n");
+        let text = rust(&kernels(program).unwrap(), "a \"b\"\n");
         let lines: Vec<&str> = text.lines().collect();
         let module = lines[0].strip_prefix("const ").unwrap().strip_suffix(r#": &str = "a \"b\"\n";"#).unwrap();
         assert_eq!((module.len(), lines[1], lines[3], lines.len()), (21, "", "", 5));
