@@ -28,7 +28,7 @@ pub fn run(command: &Cache) -> Result<(), Box<dyn Error>> {
     let failed = |error: std::io::Error| format!("the cache in {folder}: {error}");
     match command {
         Cache::Info { json: true } => {
-            let CacheInfo { cells, gpu_functions, bytes } = config.info().map_err(failed)?;
+            let CacheInfo { cells, gpu_functions, bytes, .. } = config.info().map_err(failed)?;
             let of_dependencies = config.dependencies_info().map_err(failed)?;
             let info = serde_json::json!({
                 "folder": config.folder, "cells": cells, "bytes": bytes, "limit": config.limit,
@@ -40,7 +40,7 @@ pub fn run(command: &Cache) -> Result<(), Box<dyn Error>> {
             println!("{info}");
         }
         Cache::Info { json: false } => {
-            let CacheInfo { cells, gpu_functions, bytes } = config.info().map_err(failed)?;
+            let CacheInfo { cells, gpu_functions, bytes, .. } = config.info().map_err(failed)?;
             let (used, limit) = (megabytes(bytes), megabytes(config.limit));
             println!("{folder}: {cells} compiled cells, {gpu_functions} functions for GPUs, {used} of {limit} MB");
             let found = config.dependencies_info().map_err(failed)?;
@@ -52,7 +52,7 @@ pub fn run(command: &Cache) -> Result<(), Box<dyn Error>> {
             );
         }
         Cache::Clear => {
-            let CacheInfo { cells, gpu_functions, bytes } = config.clear().map_err(failed)?;
+            let CacheInfo { cells, gpu_functions, bytes, .. } = config.clear().map_err(failed)?;
             let what = format!("{cells} compiled cells and {gpu_functions} functions for GPUs");
             println!("Removed {what}, {} MB, from {folder}", megabytes(bytes));
             let removed = config.clear_dependencies().map_err(failed)?;

@@ -33,6 +33,8 @@ pub struct CacheInfo {
     pub cells: u64,
     /// Functions that were compiled for GPUs.
     pub gpu_functions: u64,
+    /// What these take, in bytes.
+    pub gpu_bytes: u64,
     /// What all take, in bytes.
     pub bytes: u64,
 }
@@ -138,9 +140,11 @@ impl CacheConfig {
         let entries = self.entries()?;
         let is_a = |suffix: &str, entry: &Found| entry.path.extension().is_some_and(|found| found == suffix);
         let count = |suffix| entries.iter().filter(|entry| is_a(suffix, entry)).count() as u64;
+        let for_gpus = entries.iter().filter(|entry| is_a(Module::SUFFIX, entry));
         Ok(CacheInfo {
             cells: count(CachedCell::SUFFIX),
             gpu_functions: count(Module::SUFFIX),
+            gpu_bytes: for_gpus.map(|entry| entry.size).sum(),
             bytes: entries.iter().map(|entry| entry.size).sum(),
         })
     }

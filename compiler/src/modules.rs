@@ -71,7 +71,7 @@ mod tests {
         let other = Modules::open(&config).unwrap();
         assert_eq!((other.get("a"), other.get("b")), (Some(module.clone()), None));
         let info = config.info().unwrap();
-        assert_eq!((info.cells, info.gpu_functions, info.bytes > 40), (0, 1, true));
+        assert_eq!((info.cells, info.gpu_functions, info.gpu_bytes > 40, info.bytes), (0, 1, true, info.gpu_bytes));
         let relinked = Modules { linker: "another".into(), cache: Cache::open(config.clone()).unwrap() };
         assert_eq!(relinked.get("a"), None);
 

@@ -58,6 +58,8 @@ def test_gpus_are_shown_also_while_a_map_runs_there(installed, monkeypatch):
         kernel.run("%map --gpu -t 0 |i| table[i] over 0..10usize").ok()
         held = kernel.run("%gpu").ok().text
         assert [row[1] == "1.0 MiB" for row in rows(held)] == [True, False], held
+        assert re.search(r"kept on disk: [1-9]\d* functions and kernels' modules, \d", held), held
+        assert "built from source: Rust's core library for GPUs, " in held, held
 
         forever = "|x| { let mut n = x; while n < u64::MAX { n = std::hint::black_box(n + 1); } n } over 0..4u64"
         kernel.run(f"%map -a -o endless --gpu -t 1 {forever}", timeout=60).ok()

@@ -3,10 +3,12 @@
 use super::{Executor, Request};
 use crate::cluster::Cluster;
 use crate::failure::Failure;
+use chorus_compiler::CacheConfig;
 use chorus_engine::gpu::{Told, ask};
-use chorus_protocol::EngineId;
+use chorus_gpu::toolchain::built_bytes;
+use chorus_protocol::{EngineId, size};
 use chorus_render::{Gpu, HasGpu, gpus};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::task::JoinSet;
 
@@ -25,9 +27,25 @@ impl Executor {
         };
         let engines: Vec<(EngineId, HasGpu)> =
             engines.into_iter().map(|(engine, told)| (engine, shown(told))).collect();
+        let (cache, core) = (self.config.cache.clone(), self.config.gpu.clone());
+        let kept = tokio::task::spawn_blocking(move || kept(cache.as_ref(), &core)).await;
+        lines.extend(kept.unwrap_or_default());
         request.publisher.display(gpus(&engines, &lines)).await;
         Ok(())
     }
+}
+
+/// What is on disk for GPUs. What can't be read isn't told.
+fn kept(cache: Option<&CacheConfig>, core: &Path) -> Vec<String> {
+    let functions = cache.and_then(|cache| cache.info().ok()).map(|info| {
+        let (count, bytes) = (info.gpu_functions, size(info.gpu_bytes));
+        format!("kept on disk: {count} functions and kernels' modules, {bytes}")
+    });
+    let core = match built_bytes(core) {
+        0 => None,
+        bytes => Some(format!("built from source: Rust's core library for GPUs, {}", size(bytes))),
+    };
+    functions.into_iter().chain(core).collect()
 }
 
 /// What each engine has: nothing, or what is told of its GPU, in the order of the engines.

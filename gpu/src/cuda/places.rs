@@ -57,7 +57,8 @@ pub fn find(var: &dyn Fn(&str) -> Option<OsString>, python: &[PathBuf]) -> Resul
 }
 
 fn find_in(var: &dyn Fn(&str) -> Option<OsString>, system: &[&str], python: &[PathBuf]) -> Result<PathBuf, Missing> {
-    if let Some(choice) = var(CHOICE).filter(|it| !it.is_empty()).map(PathBuf::from) {
+    let var = &|name: &str| var(name).filter(|value| !value.is_empty());
+    if let Some(choice) = var(CHOICE).map(PathBuf::from) {
         let file = Some(choice.clone()).filter(|it| it.is_file()).or_else(|| in_folder(&choice));
         return file.ok_or(Missing { looked: vec![choice], is_chosen: true });
     }
@@ -94,6 +95,7 @@ fn named(var: &dyn Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
 /// The folders of libraries that variables name.
 fn libraries(var: &dyn Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
     let path = var("LD_LIBRARY_PATH").unwrap_or_default();
+    // What has no name is the folder where one is.
     let named = std::env::split_paths(&path).filter(|folder| !folder.as_os_str().is_empty());
     let cuda = ["CUDA_HOME", "CUDA_PATH"].into_iter().filter_map(var).map(|root| PathBuf::from(root).join("lib64"));
     let conda = var("CONDA_PREFIX").map(|root| PathBuf::from(root).join("lib"));
@@ -125,6 +127,8 @@ mod tests {
         let newer = make("cuda/lib64/libnvrtc.so.13");
         assert_eq!(with(&variables[1..], &[]), Ok(newer.clone()));
         assert_eq!(with(&[("LD_LIBRARY_PATH", "cuda/lib64")], &[]), Ok(newer.clone()));
+        let empty = |name: &str| if name == "CUDA_HOME" { Some(at("cuda").into()) } else { Some(OsString::new()) };
+        assert_eq!(find_in(&empty, &[], &[]), Ok(newer.clone()));
         let by_python = make("user/nvidia/cu13/lib/libnvrtc.so.13");
         assert_eq!(with(&[("CUDA_HOME", "none")], &[at("none"), at("user")]), Ok(by_python));
         // A choice is a file or a folder, and the last word.
