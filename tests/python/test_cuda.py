@@ -3,13 +3,15 @@
 import importlib.util
 import os
 import pathlib
+import re
 import shutil
 import signal
 
+import nbformat
 import pytest
 
 import processes
-from conftest import start_kernel
+from conftest import ROOT, start_kernel
 
 SAXPY = """%%cuda {options}
 extern "C" __global__ void saxpy(float a, const float *x, float *y, size_t n) {{
@@ -274,3 +276,11 @@ def test_an_interrupt_or_a_crash_of_nvrtc_ends_the_cell_alone(cuda):
         processes.wait_until("its end", lambda: not processes.alive(pid))
         same(cuda, "before == 1")
     assert "cannot find function `slow`" in cuda.run("%px slow();").failed().traceback
+
+
+def test_the_notebooks_example_is_right(cuda):
+    book = nbformat.read(ROOT / "notebooks/gpu.ipynb", as_version=4)
+    (text,) = [cell.source for cell in book.cells if cell.id == "kernels"]
+    kernel, call = re.findall(r"```\n(%%.*?)\n```", text, re.DOTALL)
+    cuda.run(kernel).ok()
+    assert "[2.5, 4.5]" in cuda.run(call).ok().text
