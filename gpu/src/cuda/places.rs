@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 /// Names the library, or the folder that has it. Then it is looked for nowhere else.
 pub const CHOICE: &str = "CHORUS_NVRTC";
 
-/// The names of the library, the newest version first.
-const NAMES: [&str; 2] = ["libnvrtc.so.13", "libnvrtc.so.12"];
+/// The names of the library. The code of the older one is taken by more drivers.
+const NAMES: [&str; 2] = ["libnvrtc.so.12", "libnvrtc.so.13"];
 /// Where PyPI's packages put it, in a folder of Python's packages.
-const IN_PACKAGES: [&str; 2] = ["nvidia/cu13/lib", "nvidia/cuda_nvrtc/lib"];
+const IN_PACKAGES: [&str; 2] = ["nvidia/cuda_nvrtc/lib", "nvidia/cu13/lib"];
 /// Where systems have it.
 const SYSTEM: [&str; 6] = [
     "/usr/local/cuda/lib64",
@@ -122,23 +122,23 @@ mod tests {
         let venv = make("venv/lib/python3.12/site-packages/nvidia/cuda_nvrtc/lib/libnvrtc.so.12");
         let variables = [("VIRTUAL_ENV", "venv"), ("CUDA_HOME", "cuda")];
         assert_eq!(with(&variables, &[]), Ok(venv));
-        let cuda = make("cuda/lib64/libnvrtc.so.12");
-        assert_eq!(with(&variables[1..], &[]), Ok(cuda));
         let newer = make("cuda/lib64/libnvrtc.so.13");
         assert_eq!(with(&variables[1..], &[]), Ok(newer.clone()));
-        assert_eq!(with(&[("LD_LIBRARY_PATH", "cuda/lib64")], &[]), Ok(newer.clone()));
+        let cuda = make("cuda/lib64/libnvrtc.so.12");
+        assert_eq!(with(&variables[1..], &[]), Ok(cuda.clone()));
+        assert_eq!(with(&[("LD_LIBRARY_PATH", "cuda/lib64")], &[]), Ok(cuda.clone()));
         let empty = |name: &str| if name == "CUDA_HOME" { Some(at("cuda").into()) } else { Some(OsString::new()) };
-        assert_eq!(find_in(&empty, &[], &[]), Ok(newer.clone()));
+        assert_eq!(find_in(&empty, &[], &[]), Ok(cuda.clone()));
         let by_python = make("user/nvidia/cu13/lib/libnvrtc.so.13");
         assert_eq!(with(&[("CUDA_HOME", "none")], &[at("none"), at("user")]), Ok(by_python));
         // A choice is a file or a folder, and the last word.
-        assert_eq!(with(&[(CHOICE, "cuda/lib64/libnvrtc.so.13"), variables[0]], &[]), Ok(newer.clone()));
-        assert_eq!(with(&[(CHOICE, "cuda/lib64")], &[]), Ok(newer));
+        assert_eq!(with(&[(CHOICE, "cuda/lib64/libnvrtc.so.13"), variables[0]], &[]), Ok(newer));
+        assert_eq!(with(&[(CHOICE, "cuda/lib64")], &[]), Ok(cuda));
         let missing = with(&[(CHOICE, "empty"), variables[0]], &[at("user")]).unwrap_err();
         let says = format!("{CHOICE} says {}", at("empty").display());
         assert!(missing.is_chosen() && missing.to_string().contains(&says), "{missing}");
         let missing = with(&[("CUDA_HOME", "none")], &[at("none")]).unwrap_err();
-        let looked = [at("none/lib64"), at("none/nvidia/cu13/lib"), at("none/nvidia/cuda_nvrtc/lib")];
+        let looked = [at("none/lib64"), at("none/nvidia/cuda_nvrtc/lib"), at("none/nvidia/cu13/lib")];
         assert_eq!((missing.is_chosen(), &missing.looked[..]), (false, &looked[..]));
     }
 
@@ -147,7 +147,7 @@ mod tests {
         let looked = packages(&["/p".into()]);
         let shown = Missing { looked, is_chosen: false }.to_string();
         for says in [
-            "libnvrtc.so.13 or libnvrtc.so.12",
+            "libnvrtc.so.12 or libnvrtc.so.13",
             "/p/nvidia/cuda_nvrtc/lib",
             "pip install nvidia-cuda-nvrtc-cu12",
             CHOICE,
