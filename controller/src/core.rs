@@ -301,7 +301,7 @@ impl Core {
             pid: self.config.pid,
             uptime_ms: millis(self.now),
             engines: engines.collect(),
-            starting: self.engines.values().filter(|engine| engine.info().is_none()).count() as u32,
+            starting: self.engines.values().filter(|it| it.info().is_none() && !it.draining).count() as u32,
             sessions: self.sessions.len() as u32,
             users: self.sessions.iter().map(|(&id, session)| self.session_status(id, session, peer)).collect(),
             rejected: self.rejected,

@@ -39,6 +39,12 @@ impl Series {
                 seconds[place] = Some(*value);
             }
         }
+        // Measurements come about once a second: one that came a moment late left no hole.
+        for place in 1..count.saturating_sub(1) {
+            if seconds[place].is_none() && seconds[place + 1].is_some() {
+                seconds[place] = seconds[place - 1];
+            }
+        }
         seconds
     }
 
@@ -375,7 +381,7 @@ impl Figures {
                 None => format!("session {session} began map {map} over what engines have"),
             },
             LogEvent::MapEnded { session, map } => format!("map {map} of session {session} ended"),
-            LogEvent::Steered { by, what } => format!("{by} {what}"),
+            LogEvent::Steered { by, what } => format!("{by}: {what}"),
             LogEvent::Stopping { by: Some(by) } => format!("{by} stopped the cluster"),
             LogEvent::Stopping { by: None } => "the cluster was stopped".to_owned(),
             _ => return None,

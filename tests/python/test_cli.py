@@ -13,7 +13,8 @@ import pytest
 import processes
 from harness import plain
 
-COMMANDS = ["install", "uninstall", "kernel", "run", "start", "stop", "list", "status", "engine"]
+COMMANDS = ["install", "uninstall", "kernel", "run", "start", "stop", "list", "status", "engine", "logs", "scale", "drain"]
+COMMANDS += ["interrupt", "restart", "kill"]
 
 
 def notebook(path, *cells, tags=()):

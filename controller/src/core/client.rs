@@ -97,6 +97,8 @@ impl Core {
                 self.with_tasks(session, &peer, actions, |tasks, effects| tasks.forget(task, effects));
             }
             FromClient::FollowLog(from) => {
+                // Or it would lack what isn't told yet.
+                self.tell_log(actions);
                 for entries in self.log.follow(peer.clone(), from).chunks(LOG_MESSAGE) {
                     answer(&peer, ToClient::Log(entries.to_vec()), actions);
                 }

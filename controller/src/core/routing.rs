@@ -102,9 +102,14 @@ impl Core {
                 *generation = account.relayed(*generation);
                 let end = (outcome.clone(), *generation, took.wall);
                 ended = engine.end(session_id, run, outcome).map(|run| (run, end));
-                if ended.is_some() {
+                if let Some((ended, _)) = &ended {
                     let (end, took) = ((&*outcome).into(), *took);
                     self.log.add(self.now, LogEvent::RunEnded { session: number, run: run.0, engine: id, end, took });
+                    // It was told to end before its map was over: to the client, the engine is gone.
+                    let open = ended.map.and_then(|map| session.maps.get(&map));
+                    if engine.draining && *outcome == Outcome::Ok && open.is_some_and(|map| !map.is_reported_only()) {
+                        *outcome = Outcome::NoSuchEngine;
+                    }
                 }
                 ended.is_some() && !is_task
             }

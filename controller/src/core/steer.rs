@@ -48,7 +48,7 @@ impl Core {
             Order::Drain { engines } => {
                 self.check(&engines)?;
                 engines.iter().for_each(|&engine| self.drain(engine, actions));
-                format!("{} gets nothing more, and leaves when it has done what it has", name_engines(&engines))
+                format!("draining {}, to leave when their work is done", name_engines(&engines))
             }
             Order::CancelTask { session, task } => {
                 let (id, peer) = self.session_of(session)?;
@@ -98,7 +98,7 @@ impl Core {
         if wanted < count {
             let leaving: Vec<EngineId> = staying.into_iter().skip(wanted as usize).collect();
             leaving.iter().for_each(|&engine| self.drain(engine, actions));
-            return Ok(format!("{} leaves when it has done what it has", name_engines(&leaving)));
+            return Ok(format!("draining {}, to leave when their work is done", name_engines(&leaving)));
         }
         let mut coming = Vec::new();
         for _ in count..wanted {
@@ -121,10 +121,13 @@ impl Core {
         self.log(LogEvent::EngineDraining { engine: id });
         let sessions: Vec<SessionId> = self.sessions.keys().copied().collect();
         for session in sessions {
-            // It ends when it has done what it has begun; the others take over what it was given besides.
-            let serves = |map: &MapId| self.engines.get(&id).is_some_and(|it| it.serves(session, *map).is_some());
-            let maps = self.sessions.get(&session).map(|it| it.maps.keys().copied().filter(serves).collect::<Vec<_>>());
-            for map in maps.unwrap_or_default() {
+            let Some(it) = self.sessions.get(&session) else { continue };
+            let serves = |map: MapId| self.engines.get(&id).is_some_and(|it| it.serves(session, map).is_some());
+            // Those over items of its own it finishes.
+            let shared = it.maps.iter().filter(|(map, sharing)| !sharing.is_reported_only() && serves(**map));
+            let shared: Vec<MapId> = shared.map(|(map, _)| *map).collect();
+            for map in shared {
+                // It ends when it has done what it has begun; the others take over what it was given besides.
                 self.tell_engines(&[id], ToEngine::MapEnd { session, map }, actions);
             }
         }
