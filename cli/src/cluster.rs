@@ -1,5 +1,6 @@
 //! `chorus start`, `stop`, `list`, `status`, `engine`: clusters that outlive notebooks.
 
+use crate::metrics;
 use crate::places::{engine_program, recordings_folder, runtime_folder};
 use chorus_client::Client;
 use chorus_controller::{ClusterEntry, Controller, ControllerConfig, Launch, Transport, list_clusters};
@@ -9,7 +10,8 @@ use clap::Args;
 use serde_json::json;
 use std::error::Error;
 use std::ffi::OsString;
-use std::io::{IsTerminal, Read};
+use std::io::{IsTerminal, Read, Write};
+use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -38,6 +40,9 @@ pub struct Start {
     /// Record nothing
     #[arg(long)]
     no_record: bool,
+    /// Serve figures for Prometheus at this port of 127.0.0.1, or loopback address; 0 chooses a port
+    #[arg(long, value_name = "ADDR", value_parser = metrics::address)]
+    metrics: Option<SocketAddr>,
     /// Stay in the foreground, until Ctrl-C
     #[arg(long)]
     foreground: bool,
@@ -126,8 +131,23 @@ fn foreground(start: &Start, engines: u32) -> Result<ExitCode, Box<dyn Error>> {
     crate::runtime()?.block_on(async {
         use tokio::signal::unix::{SignalKind, signal};
         let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let listener = match start.metrics {
+            Some(address) => Some(metrics::listen(address).await?),
+            None => None,
+        };
         let controller = Controller::start(config).await?;
-        println!("{}", controller.connection_file().display());
+        let mut told = format!("{}\n", controller.connection_file().display());
+        if let Some(listener) = listener {
+            told += &format!("http://{}/metrics\n", listener.local_addr()?);
+            let connection = controller.connection().clone();
+            tokio::spawn(async move {
+                if let Err(error) = metrics::serve(listener, connection).await {
+                    tracing::error!(%error, "metrics aren't served any more");
+                }
+            });
+        }
+        // At once: who has started this reads no further than it must.
+        std::io::stdout().write_all(told.as_bytes())?;
         tokio::select! {
             () = controller.stopped() => {}
             _ = interrupt.recv() => controller.stop().await,
@@ -144,17 +164,18 @@ fn background(start: &Start, engines: u32) -> Result<ExitCode, Box<dyn Error>> {
         vec!["start".into(), "--foreground".into(), "--name".into(), start.name.clone().into()];
     args.extend(["--engines".into(), engines.to_string().into()]);
     args.extend(start.tcp.then(|| "--tcp".into()));
+    args.extend(start.metrics.iter().flat_map(|address| ["--metrics".into(), address.to_string().into()]));
     args.extend(start.no_record.then(|| "--no-record".into()));
     args.extend(start.record.iter().flat_map(|file| ["--record".into(), file.into()]));
     let mut command = Command::new(std::env::current_exe()?);
     command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let mut child = command.spawn()?;
     // One line says that clients can connect; the end of the stream, that it failed.
-    let mut file = Vec::new();
+    let (mut file, mut served) = (Vec::new(), Vec::new());
     if let Some(stdout) = &mut child.stdout {
-        let mut byte = [0];
-        while stdout.read(&mut byte)? == 1 && byte != *b"\n" {
-            file.push(byte[0]);
+        file = line(stdout)?;
+        if start.metrics.is_some() && !file.is_empty() {
+            served = line(stdout)?;
         }
     }
     if file.is_empty() {
@@ -174,12 +195,24 @@ fn background(start: &Start, engines: u32) -> Result<ExitCode, Box<dyn Error>> {
         status.name, status.pid
     );
     println!("In a notebook: %cluster connect {}", status.name);
+    if !served.is_empty() {
+        println!("For Prometheus: {}", String::from_utf8_lossy(&served));
+    }
     if count < engines as usize {
         return Err(
             format!("only {count} of {engines} engines joined; `chorus status {}` tells more", status.name).into()
         );
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A line, and nothing behind it.
+fn line(from: &mut impl Read) -> std::io::Result<Vec<u8>> {
+    let (mut line, mut byte) = (Vec::new(), [0]);
+    while from.read(&mut byte)? == 1 && byte != *b"\n" {
+        line.push(byte[0]);
+    }
+    Ok(line)
 }
 
 async fn joined(connection: &Connection, engines: u32) -> Result<ClusterStatus, Box<dyn Error>> {

@@ -6,6 +6,7 @@ mod gpu;
 mod install;
 mod kernel;
 mod logs;
+mod metrics;
 mod notebook;
 mod places;
 mod steer;

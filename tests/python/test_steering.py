@@ -5,6 +5,8 @@ import json
 import os
 import re
 import subprocess
+import urllib.error
+import urllib.request
 
 import pytest
 
@@ -258,4 +260,35 @@ def test_a_recording_that_cannot_be_made_is_an_error(chorus, tmp_path):
     (tmp_path / "file").write_text("")
     done = chorus("start", "-n", 1, "--record", tmp_path / "file/below", check=False)
     assert done.returncode == 1 and "can't be recorded" in done.stderr
+    assert json.loads(chorus("list", "--json").stdout) == []
+
+
+# Figures for Prometheus
+
+
+def test_prometheus_gets_the_same_figures(chorus):
+    started = chorus("start", "-n", 2, "--name", "lab", "--metrics", 0).stdout
+    url = re.search(r"^For Prometheus: (http://127\.0\.0\.1:\d+/metrics)$", started, re.MULTILINE).group(1)
+
+    def figures():
+        with urllib.request.urlopen(url, timeout=10) as reply:
+            assert reply.headers["content-type"].startswith("application/openmetrics-text")
+            return reply.read().decode()
+
+    processes.wait_until("both engines to be measured", lambda: figures().count("chorus_engine_cpu_cores{") == 2, 20)
+    lines = figures().splitlines()
+    assert "chorus_engines 2.0" in lines and lines[-1] == "# EOF"
+    chorus("scale", 1)
+    processes.wait_until("one to be gone", lambda: "chorus_engines 1.0" in figures(), 20)
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(url.removesuffix("metrics"), timeout=10)
+    assert refused.value.code == 404
+    chorus("stop")
+    with pytest.raises(urllib.error.URLError):
+        urllib.request.urlopen(url, timeout=10)
+
+
+def test_figures_are_for_this_host_only(chorus):
+    done = chorus("start", "-n", 1, "--metrics", "0.0.0.0:0", check=False)
+    assert done.returncode == 2 and "loopback" in done.stderr
     assert json.loads(chorus("list", "--json").stdout) == []
