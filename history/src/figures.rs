@@ -189,7 +189,7 @@ impl Figures {
             LogEvent::RunEnded { session, run, engine, end, took } => {
                 self.run_ended((*session, *run), *engine, at, *end, *took);
             }
-            LogEvent::WorkerLost { engine, restored, .. } => self.died(*engine, at, *restored),
+            LogEvent::WorkerLost { engine, restored, stopped: false, .. } => self.died(*engine, at, *restored),
             LogEvent::MapDone { session, map, engine, items, pieces, micros, left, .. } => {
                 let share = self.shares.entry((*session, *map)).or_default().entry(*engine).or_default();
                 *share = Share {
@@ -359,18 +359,28 @@ impl Figures {
             LogEvent::EngineDraining { engine } => format!("engine {engine} is being drained"),
             LogEvent::SessionOpened { session, client } => format!("session {session} opened: {client}"),
             LogEvent::SessionClosed { session } => format!("session {session} closed"),
-            LogEvent::WorkerLost { session, engine, how, restored } => {
+            LogEvent::WorkerLost { session, engine, how, restored, .. } => {
                 let after = if *restored { "; its snapshot carries on" } else { "; its variables are lost" };
                 format!("engine {engine}'s worker of session {session} {how}{after}")
             }
             LogEvent::RunQueued { session, work: Work::Cell, label, engines, .. } => {
                 format!("session {session} runs `{}` on {}", one_line(label), name_engines(engines))
             }
-            LogEvent::RunEnded { session, run, engine, end: end @ (RunEnd::Failed | RunEnd::Died), .. } => {
+            LogEvent::RunEnded {
+                session,
+                run,
+                engine,
+                end: end @ (RunEnd::Failed | RunEnd::Died | RunEnd::Stopped),
+                ..
+            } => {
                 let run =
                     self.state.engines.get(engine)?.runs.iter().find(|it| (it.session, it.run) == (*session, *run));
                 let label = run.map_or(String::new(), |run| format!("`{}` ", one_line(&run.label)));
-                let how = if *end == RunEnd::Died { "ended its worker" } else { "failed" };
+                let how = match end {
+                    RunEnd::Died => "ended its worker",
+                    RunEnd::Stopped => "was stopped",
+                    _ => "failed",
+                };
                 format!("{label}of session {session} {how} on engine {engine}")
             }
             LogEvent::TaskEnded { session, task, failure: Some(why), .. } => {

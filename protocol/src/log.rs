@@ -9,7 +9,7 @@ pub use state::*;
 
 use crate::id::EngineId;
 use crate::message::{ClientInfo, EngineInfo};
-use crate::run::{Outcome, Took};
+use crate::run::{Death, Outcome, Took};
 use crate::snapshot::Taken;
 use serde::{Deserialize, Serialize};
 
@@ -127,6 +127,8 @@ pub enum LogEvent {
         engine: EngineId,
         /// How, as the end of a sentence about the worker.
         how: String,
+        /// Whether it was stopped on purpose.
+        stopped: bool,
         /// Whether a snapshot has its variables.
         restored: bool,
     },
@@ -239,8 +241,12 @@ pub enum RunEnd {
     Ok,
     /// By a panic, or by an error that it returned.
     Failed,
-    /// With its worker.
+    /// With its worker, which died.
     Died,
+    /// With its worker, which was stopped on purpose.
+    Stopped,
+    /// With its engine.
+    Lost,
     /// It didn't begin.
     NotRun,
 }
@@ -250,6 +256,8 @@ impl From<&Outcome> for RunEnd {
         match outcome {
             Outcome::Ok => RunEnd::Ok,
             Outcome::Panicked | Outcome::ReturnedError => RunEnd::Failed,
+            Outcome::Died(Death::Stopped, _) => RunEnd::Stopped,
+            Outcome::Died(Death::EngineLost, _) => RunEnd::Lost,
             Outcome::Died(..) => RunEnd::Died,
             Outcome::TypesChanged(_)
             | Outcome::Stale

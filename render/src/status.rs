@@ -170,7 +170,8 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said_below() {
         let mut figures = figures();
-        let died = LogEvent::WorkerLost { session: 1, engine: EngineId(0), how: "x".into(), restored: false };
+        let died =
+            LogEvent::WorkerLost { session: 1, engine: EngineId(0), how: "x".into(), stopped: false, restored: false };
         (4..8).for_each(|number| figures.apply(&LogEntry { number, at: 1000 * number, event: died.clone() }));
         let shown = text(&status(), &figures);
         assert!(

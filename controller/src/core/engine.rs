@@ -43,6 +43,8 @@ pub(super) struct Engine {
     quick_deaths: u32,
     /// Whether it gets nothing more, and leaves when it has done what it has.
     pub draining: bool,
+    /// Whether it was said that it won't come back.
+    pub is_given_up: bool,
     pub last_seen: Duration,
     /// Whether it finds blobs in the controller's folder; else it was sent some.
     pub shares_files: bool,
@@ -77,6 +79,7 @@ impl Engine {
             launched: false,
             quick_deaths: 0,
             draining: false,
+            is_given_up: false,
             last_seen: now,
             shares_files: true,
             runs: VecDeque::new(),
@@ -225,7 +228,9 @@ impl Core {
             actions.push(Action::ToEngines(vec![peer.clone()], ToEngine::OpenSession(session)));
         }
         self.log(LogEvent::EngineUp { engine: id, info: info.clone() });
-        self.tell_clients(ToClient::EngineUp { engine: id, info }, actions);
+        if !self.engines.get(&id).is_some_and(|it| it.draining) {
+            self.tell_clients(ToClient::EngineUp { engine: id, info }, actions);
+        }
         let sessions: Vec<SessionId> = self.sessions.keys().copied().collect();
         sessions.into_iter().for_each(|session| self.start_tasks(session, actions));
     }
@@ -331,7 +336,6 @@ impl Core {
             actions.push(Action::DisconnectEngine(peer.clone()));
         }
         if joined {
-            engine.restarts += u64::from(restarting);
             self.report_loss(id, reason, restarting, actions);
         } else if hopeless {
             self.tell_down(id, reason, restarting, actions);
@@ -354,12 +358,17 @@ impl Core {
             self.log(LogEvent::EngineStarting { engine: id });
             actions.push(Action::StartEngines(vec![id]));
         } else {
+            let given_up = engine.is_given_up;
+            if !given_up {
+                self.tell_down(id, format!("engine {id} is gone"), false, actions);
+            }
             self.engines.remove(&id);
         }
     }
 
     fn tell_down(&mut self, id: EngineId, reason: String, restarting: bool, actions: &mut Vec<Action>) {
         let drained = self.engines.get(&id).is_some_and(|it| it.draining);
+        self.engines.get_mut(&id).into_iter().for_each(|it| it.is_given_up |= !restarting);
         self.log(LogEvent::EngineDown { engine: id, reason: reason.clone(), restarting });
         // Of one that was drained they know.
         if !drained {
@@ -385,10 +394,18 @@ impl Core {
 
     /// Tells clients of an engine's loss: why, how its runs ended, and the generation that its sessions go on with.
     fn report_loss(&mut self, id: EngineId, reason: String, restarting: bool, actions: &mut Vec<Action>) {
-        self.tell_down(id, reason, restarting, actions);
         let Some(engine) = self.engines.get_mut(&id) else { return };
+        engine.restarts += u64::from(restarting);
         let runs = std::mem::take(&mut engine.runs);
         let outcome = Outcome::died(Death::EngineLost);
+        for run in &runs {
+            if let Some(session) = self.number(run.session) {
+                let (run, end, took) = (run.run.0, (&outcome).into(), Default::default());
+                self.log(LogEvent::RunEnded { session, run, engine: id, end, took });
+            }
+        }
+        self.tell_down(id, reason, restarting, actions);
+        let Some(engine) = self.engines.get_mut(&id) else { return };
         runs.iter().for_each(|_| engine.count(&outcome));
         for (&session_id, session) in &mut self.sessions {
             let generation = session.account(id).lose_engine();

@@ -1,12 +1,13 @@
 //! Random inputs in random order: whatever happens, each run ends exactly once on each of its targets as its client
 //! sees it, connections that break in between included, and when all is over nothing is left. Each item of a map is
-//! done or given up once at most, and a map is over when all are.
+//! done or given up once at most, and a map is over when all are. The log tells all of it: what its entries come to is what
+//! the core has.
 
 use super::*;
 use bytes::Bytes;
 use chorus_protocol::{
-    Aftermath, Death, EngineInfo, MapEvent, MapId, MapSpec, NoSnapshot, Outcome, Piece, Report, RunEvent, RunId,
-    RunSpec, SnapshotPolicy, Stream, Target,
+    Aftermath, Death, EngineInfo, LogEngine, LogState, MapEvent, MapId, MapSpec, NoSnapshot, Order, Outcome, Piece,
+    Report, RunEvent, RunId, RunSpec, SnapshotPolicy, Stream, Target,
 };
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +34,7 @@ enum Step {
     Reconnect { loses: usize },
     Ping,
     Wait { millis: u64 },
+    Steer(Order),
     Rubbish,
 }
 
@@ -56,7 +58,10 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(engine, map, which, reports)| Step::MapReady { engine, map, which, reports }),
         1 => Just(Step::Resend),
         1 => engine.clone().prop_map(|engine| Step::Interrupt { engine }),
-        1 => (engine, any::<u64>()).prop_map(|(engine, bytes)| Step::Ack { engine, bytes }),
+        1 => (engine.clone(), any::<u64>()).prop_map(|(engine, bytes)| Step::Ack { engine, bytes }),
+        1 => (0..ENGINES + 2).prop_map(|engines| Step::Steer(Order::Scale { engines })),
+        1 => engine.prop_map(|engine| Step::Steer(Order::Drain { engines: vec![EngineId(engine)] })),
+        1 => (0..3u64).prop_map(|map| Step::Steer(Order::CancelMap { session: 1, map })),
         1 => Just(Step::Confirm),
         1 => (0..4usize).prop_map(|loses| Step::Reconnect { loses }),
         4 => Just(Step::Ping),
@@ -340,8 +345,32 @@ impl World {
                 self.handle(Input::Tick);
                 self.client(FromClient::Ping);
             }
+            Step::Steer(order) => self.client(FromClient::Steer { ticket: 0, order }),
             Step::Rubbish => self.handle(Input::Malformed),
         }
+    }
+
+    /// What the log comes to, beside what the core has.
+    fn check_log(&mut self) {
+        self.core.log.take_new(self.now);
+        let mut told = LogState::default();
+        self.core.log.follow(PeerId(Bytes::from_static(b"reader")), 1).iter().for_each(|entry| told.apply(entry));
+        let queue = |engine: &Engine| engine.runs.iter().map(|run| (run.run.0, run.started)).collect::<Vec<_>>();
+        // What won't come back may still have a process that is on its way out.
+        let there = self.core.engines.iter().filter(|(_, it)| !it.is_given_up);
+        let is: Vec<_> =
+            there.map(|(id, it)| (*id, it.draining, [it.runs_done, it.runs_failed, it.restarts], queue(it))).collect();
+        let queue =
+            |engine: &LogEngine| engine.runs.iter().map(|run| (run.run, run.started.is_some())).collect::<Vec<_>>();
+        let said: Vec<_> = told
+            .engines
+            .iter()
+            .map(|(id, it)| (*id, it.draining, [it.done, it.failed, it.restarts], queue(it)))
+            .collect();
+        assert_eq!(said, is);
+        assert_eq!(told.sessions.len(), self.core.sessions.len());
+        let maps: Vec<u64> = self.core.sessions.values().flat_map(|it| it.maps.keys()).map(|map| map.0).collect();
+        assert_eq!(told.maps.keys().map(|(_, map)| *map).collect::<Vec<_>>(), maps);
     }
 }
 
@@ -353,6 +382,7 @@ proptest! {
         let mut world = World::new();
         for step in steps {
             world.take(step);
+            world.check_log();
         }
         // Everybody dies; what was started again in the meantime dies too.
         for _ in 0..10 {

@@ -147,7 +147,8 @@ impl Core {
         }
         if let Some(session) = self.number(session_id) {
             let (how, restored) = (death.to_string(), aftermath == Aftermath::Restored);
-            self.log(LogEvent::WorkerLost { session, engine: id, how, restored });
+            let stopped = matches!(death, Death::Stopped | Death::EngineLost);
+            self.log(LogEvent::WorkerLost { session, engine: id, how, stopped, restored });
         }
         if let Some(session) = self.sessions.get_mut(&session_id) {
             let generation = session.account(id).relayed(generation);

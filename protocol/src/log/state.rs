@@ -116,7 +116,13 @@ impl LogState {
             LogEvent::EngineDown { engine, restarting: false, .. } => _ = self.engines.remove(engine),
             LogEvent::EngineDown { engine, restarting: true, .. } => {
                 let it = self.engines.entry(*engine).or_default();
-                *it = LogEngine { restarts: it.restarts + 1, done: it.done, failed: it.failed, ..Default::default() };
+                *it = LogEngine {
+                    draining: it.draining,
+                    restarts: it.restarts + 1,
+                    done: it.done,
+                    failed: it.failed,
+                    ..Default::default()
+                };
             }
             LogEvent::EngineDraining { engine } => self.with(*engine, |it| it.draining = true),
             LogEvent::SessionOpened { session, client } => _ = self.sessions.insert(*session, client.clone()),
@@ -142,7 +148,9 @@ impl LogState {
                 it.failed += u64::from(*end != RunEnd::Ok);
                 it.restarts += u64::from(*end == RunEnd::Died);
             }),
-            LogEvent::WorkerLost { engine, .. } => self.with(*engine, |it| it.restarts += 1),
+            LogEvent::WorkerLost { engine, stopped, .. } => {
+                self.with(*engine, |it| it.restarts += u64::from(!stopped));
+            }
             LogEvent::MapOpened { session, map, items, chunk } => {
                 let new = LogMap { items: *items, chunk: *chunk, opened: at, done: 0, failed: 0, pieces: 0, micros: 0 };
                 self.maps.insert((*session, *map), new);
