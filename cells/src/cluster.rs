@@ -1,5 +1,6 @@
 //! The cluster that a notebook uses: one that the kernel starts and keeps, or one that it connects to.
 
+use crate::away::Away;
 use crate::compiler_thread::CompilerThread;
 use crate::failure::{call_death_notice, death_notice, losses, restored_notice};
 use crate::publisher::Publisher;
@@ -59,6 +60,9 @@ pub enum ClusterError {
         /// The cluster's folder.
         logs: PathBuf,
     },
+    /// The controller is gone, and another one is waited for.
+    #[error("the controller of the cluster `{0}` is gone; `chorus start --name {0}` takes its engines back")]
+    Away(String),
     /// A blob can't be read.
     #[error("{path} can't be read: {source}")]
     Object {
@@ -124,6 +128,7 @@ pub struct Cluster {
     joined: watch::Receiver<usize>,
     /// Whether nothing more will be heard.
     closed: watch::Receiver<bool>,
+    away: Arc<Away>,
     libraries: Mutex<BTreeMap<PathBuf, BlobId>>,
 }
 
@@ -143,6 +148,8 @@ impl Cluster {
             engines: start.engines,
             launcher: Some(launch),
             heartbeat: Duration::from_secs(1),
+            // It ends with this process, and so does the notebook.
+            stay: Duration::ZERO,
         })
         .await?;
         let connection = controller.connection().clone();
@@ -191,13 +198,15 @@ impl Cluster {
         let (joins, joined) = watch::channel(engines.len());
         let known = Arc::new(Mutex::new(Known { engines, infos, ..Known::default() }));
         let (close, closed) = watch::channel(false);
-        let following = follow(events, Arc::clone(&known), joins, compiler.clone());
+        let away = Arc::new(Away::new(&connection.name));
+        let following = follow(events, Arc::clone(&known), Arc::clone(&away), joins, compiler.clone());
         tokio::spawn(async move {
             following.await;
             close.send_replace(true);
         });
         let name = connection.name.clone();
-        Ok(Cluster { name, client, session, controller: None, known, joined, closed, libraries: Mutex::default() })
+        let libraries = Mutex::default();
+        Ok(Cluster { name, client, session, controller: None, known, joined, closed, away, libraries })
     }
 
     /// Its name.
@@ -331,6 +340,11 @@ impl Cluster {
         (!std::mem::replace(&mut known.told_lost, true)).then_some((why, engines))
     }
 
+    /// Whether its controller is gone and may be started again.
+    pub fn away(&self) -> &Away {
+        &self.away
+    }
+
     /// Whether this kernel started it.
     pub fn is_own(&self) -> bool {
         self.controller.is_some()
@@ -372,7 +386,10 @@ impl Cluster {
 
     /// The cluster as its controller sees it.
     pub async fn status(&self) -> Result<ClusterStatus, ClusterError> {
-        Ok(self.client.status().await?)
+        match self.away.is_gone() {
+            true => Err(ClusterError::Away(self.name.clone())),
+            false => Ok(self.client.status().await?),
+        }
     }
 
     /// Leaves the cluster, and stops it if it is this kernel's own.
@@ -413,6 +430,7 @@ fn who() -> String {
 async fn follow(
     mut events: SessionEvents,
     known: Arc<Mutex<Known>>,
+    away: Arc<Away>,
     joins: watch::Sender<usize>,
     compiler: CompilerThread,
 ) {
@@ -475,7 +493,10 @@ async fn follow(
                     publisher.output(output).await;
                 }
             }
+            SessionEvent::ControllerAway { seconds } => away.begin(Duration::from_secs(seconds.into())),
+            SessionEvent::ControllerBack => known.lock().notices.extend(away.end()),
             SessionEvent::ControllerLost(_) => {
+                _ = away.end();
                 end_all_bars(&known, Death::EngineLost).await;
                 {
                     let mut known = known.lock();

@@ -15,6 +15,11 @@ const PING: Duration = Duration::from_secs(1);
 /// A controller that says nothing for so long, not even to a ping, isn't reached by this connection any more.
 const SILENCE: Duration = Duration::from_secs(5);
 
+/// A living controller answers in this time.
+const AT_ONCE: Duration = Duration::from_secs(1);
+/// Between two tries to connect.
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// Why the driver stops talking to the controller.
 enum End {
     /// The connection is of no use; another may be.
@@ -76,8 +81,10 @@ impl Driver {
                     if stopping {
                         break why;
                     }
-                    if let Err(error) = self.reconnect().await {
-                        break format!("{why}, and {error}");
+                    match self.reconnect(&why).await {
+                        Ok(()) => {}
+                        Err(End::Unused) => return,
+                        Err(End::Broken(why) | End::Lost(why)) => break why,
                     }
                 }
             }
@@ -233,22 +240,15 @@ impl Driver {
         self.link.send(&frame).await
     }
 
-    async fn reconnect(&mut self) -> Result<(), ClientError> {
-        let deadline = Instant::now() + CONNECT;
-        let (link, status) = loop {
-            match Link::connect(&self.connection, &self.info).await {
-                Ok(connected) => break connected,
-                Err(error) if Instant::now() >= deadline || matches!(error, ClientError::Refused(_)) => {
-                    return Err(error);
-                }
-                Err(error) if chorus_system::process::exists(self.connection.pid) => {
-                    tracing::debug!(%error, "connecting again");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
-                Err(error) => return Err(error),
+    async fn reconnect(&mut self, why: &str) -> Result<(), End> {
+        let (link, status) = match self.connection.stay {
+            0 => {
+                search(&self.connection, &self.info).await.map_err(|error| End::Lost(format!("{why}, and {error}")))?
             }
+            seconds => self.wait_for_another(why, seconds).await?,
         };
         self.link = link;
+        self.connection.pid = status.pid;
         let mut messages: Vec<FromClient> = Vec::new();
         for (session, received) in self.sessions.reconnected(&status) {
             messages.push(FromClient::Resume { session, received });
@@ -264,6 +264,45 @@ impl Driver {
             _ = self.link.send(&frame).await;
         }
         Ok(())
+    }
+
+    /// Finds the controller again, or one that is started in its place, for which so many seconds are waited.
+    async fn wait_for_another(&mut self, why: &str, seconds: u32) -> Result<(Link, ClusterStatus), End> {
+        let begun = Instant::now();
+        if let Ok(connected) = Link::connect_within(&self.connection, &self.info, AT_ONCE).await {
+            return Ok(connected);
+        }
+        tracing::info!(why, seconds, "the controller is gone");
+        self.sessions.tell(&SessionEvent::ControllerAway { seconds });
+        let (connection, info) = (self.connection.clone(), self.info.clone());
+        let search = async {
+            while begun.elapsed() < Duration::from_secs(seconds.into()) {
+                match Link::connect_within(&connection, &info, CONNECT).await {
+                    Ok(connected) => return Ok(connected),
+                    Err(ClientError::Refused(why)) => return Err(End::Lost(why)),
+                    Err(error) => tracing::debug!(%error, "looking for the controller"),
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+            let pid = connection.pid;
+            Err(End::Lost(format!(
+                "its controller (process {pid}) is gone, and no other was started in its place within {seconds} s"
+            )))
+        };
+        tokio::pin!(search);
+        let found = loop {
+            let command = tokio::select! {
+                found = &mut search => break found?,
+                command = self.commands.recv() => command.ok_or(End::Unused)?,
+            };
+            // It is sent again over the next connection.
+            _ = self.obey(command).await;
+            if !self.asked_shutdown.is_empty() {
+                return Err(End::Lost("it was to be stopped, and its controller was gone".to_owned()));
+            }
+        };
+        self.sessions.tell(&SessionEvent::ControllerBack);
+        Ok(found)
     }
 
     /// Ends everything that waits, now and later, until nobody holds a handle any more.
@@ -285,6 +324,22 @@ impl Driver {
                 }
                 _ => {}
             }
+        }
+    }
+}
+
+/// Connects again to a controller that is still there.
+async fn search(connection: &Connection, info: &ClientInfo) -> Result<(Link, ClusterStatus), ClientError> {
+    let deadline = Instant::now() + CONNECT;
+    loop {
+        match Link::connect(connection, info).await {
+            Ok(connected) => return Ok(connected),
+            Err(error) if Instant::now() >= deadline || matches!(error, ClientError::Refused(_)) => return Err(error),
+            Err(error) if chorus_system::process::exists(connection.pid) => {
+                tracing::debug!(%error, "connecting again");
+                tokio::time::sleep(PAUSE).await;
+            }
+            Err(error) => return Err(error),
         }
     }
 }

@@ -19,6 +19,15 @@ impl Link {
     /// Connects and says hello.
     pub async fn connect(connection: &Connection, who: &ClientInfo) -> Result<(Link, ClusterStatus), ClientError> {
         let limit = if is_dead(connection) { CONNECT_DEAD } else { CONNECT };
+        Link::connect_within(connection, who, limit).await
+    }
+
+    /// The same in this time.
+    pub async fn connect_within(
+        connection: &Connection,
+        who: &ClientInfo,
+        limit: Duration,
+    ) -> Result<(Link, ClusterStatus), ClientError> {
         let unreachable = |why: String| ClientError::Unreachable {
             name: connection.name.clone(),
             pid: connection.pid,

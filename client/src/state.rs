@@ -340,7 +340,8 @@ impl Sessions {
             .collect()
     }
 
-    fn tell(&self, event: &SessionEvent) {
+    /// Tells all sessions.
+    pub fn tell(&self, event: &SessionEvent) {
         for state in self.open.values() {
             _ = state.events.send(event.clone());
         }

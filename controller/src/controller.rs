@@ -1,7 +1,9 @@
 //! Starting and stopping a controller.
 
+use crate::back::{self, Left};
 use crate::core::{Core, CoreConfig};
 use crate::folder::Folder;
+use crate::journal::{JOURNAL, Journal};
 use crate::launch::{Launch, Launcher, on_this_host};
 use crate::own::FolderError;
 use crate::server::{Event, Server};
@@ -40,6 +42,9 @@ pub struct ControllerConfig {
     pub launcher: Option<Launch>,
     /// How often engines and controller show each other that they live; 5 missing ones are a death.
     pub heartbeat: Duration,
+    /// When this controller is killed: how long its engines and clients wait for one that is started in its place. They
+    /// end with it if it is 0. Whole seconds count.
+    pub stay: Duration,
 }
 
 /// Why a controller can't be started.
@@ -73,6 +78,14 @@ pub enum ControllerError {
         /// What the socket said.
         source: io::Error,
     },
+    /// The journal can't be written.
+    #[error("{path} can't be written: {source}")]
+    Journal {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The connection file can't be written.
     #[error(transparent)]
     Connection(#[from] ConnectionError),
@@ -96,16 +109,24 @@ pub struct Controller {
     events: mpsc::UnboundedSender<Event>,
     stopped: watch::Receiver<bool>,
     server: AbortHandle,
+    awaited: Option<u32>,
 }
 
 impl Controller {
     /// Starts a controller in a task of the current tokio runtime, and begins to start its engines. When it returns,
     /// clients can connect; engines are there when they have joined.
+    ///
+    /// If engines of a controller of this name wait for another one, because theirs was killed, it takes that one's
+    /// place: with its engines and endpoints, whatever else is wished for.
     pub async fn start(config: ControllerConfig) -> Result<Controller, ControllerError> {
         check_program(&config)?;
-        let folder = Arc::new(Folder::create(&config.runtime, &config.name)?);
-        let (engines, engines_at) = bind(config.transport, &folder, "engines").await?;
-        let (clients, clients_at) = bind(config.transport, &folder, "clients").await?;
+        let (folder, left) = open_folder(&config)?;
+        let folder = Arc::new(folder);
+        let (before, left) = left.map(|left| (left.connection, (left.core, left.files))).unzip();
+        let transport = before.as_ref().map_or(config.transport, transport_of);
+        let again = before.as_ref().map(|it: &Connection| (it.engines.as_str(), it.clients.as_str())).unzip();
+        let (engines, engines_at) = bind(transport, &folder, "engines", again.0).await?;
+        let (clients, clients_at) = bind(transport, &folder, "clients", again.1).await?;
         let connection = Connection {
             version: chorus_protocol::VERSION,
             name: config.name.clone(),
@@ -113,29 +134,43 @@ impl Controller {
             engines: engines_at,
             clients: clients_at,
             blobs: folder.blobs(),
-            key: Key::random(),
+            stay: u32::try_from(config.stay.as_secs()).unwrap_or(u32::MAX),
+            key: before.map_or_else(Key::random, |it| it.key),
         };
-        connection.write(&folder.connection_file())?;
 
         let (events, inbox) = mpsc::unbounded_channel();
         let launcher = match config.launcher {
             Some(launch) => {
                 let exits = events.clone();
                 let ended = move |engine, exit| _ = exits.send(Event::EngineExited(engine, exit));
-                Some(on_this_host(launch, folder.clone(), ended).map_err(ControllerError::Thread)?)
+                let ends_with_us = connection.stay == 0;
+                Some(on_this_host(launch, folder.clone(), ends_with_us, ended).map_err(ControllerError::Thread)?)
             }
             None => None,
         };
+        let heartbeat = config.heartbeat.max(Duration::from_millis(20));
         let mut actions = Vec::new();
-        let core = CoreConfig {
-            name: config.name,
-            pid: connection.pid,
-            engines: config.engines,
-            heartbeat: config.heartbeat.max(Duration::from_millis(20)),
+        let (core, awaited) = match left {
+            Some((mut core, files)) => {
+                actions = files;
+                core.resume(connection.pid, &mut actions);
+                let awaited = core.awaited();
+                (core, Some(awaited))
+            }
+            None => {
+                let (name, pid, engines) = (config.name, connection.pid, config.engines);
+                (Core::new(CoreConfig { name, pid, engines, heartbeat }, &mut actions), None)
+            }
         };
-        let tick = (core.heartbeat / 4).min(Duration::from_millis(100));
+        let path = folder.path(JOURNAL);
+        let journal = (connection.stay > 0).then(|| Journal::begin(&path, &core)).transpose();
+        let journal = journal.map_err(|source| ControllerError::Journal { path, source })?;
+        // From now on others may find it.
+        connection.write(&folder.connection_file())?;
+        let tick = (heartbeat / 4).min(Duration::from_millis(100));
         let server = Server {
-            core: Core::new(core, &mut actions),
+            journal,
+            core,
             key: connection.key.clone(),
             engines,
             clients,
@@ -154,7 +189,12 @@ impl Controller {
             end.send_replace(true);
         });
         let server = server.abort_handle();
-        Ok(Controller { connection, folder, launcher, events, stopped, server })
+        Ok(Controller { connection, folder, launcher, events, stopped, server, awaited })
+    }
+
+    /// How many engines it takes back, if it took the place of a controller that was killed.
+    pub fn taken_back(&self) -> Option<u32> {
+        self.awaited
     }
 
     /// How to reach the cluster.
@@ -214,13 +254,50 @@ fn check_program(config: &ControllerConfig) -> Result<(), ControllerError> {
     }
 }
 
-/// Opens a socket.
-async fn bind(transport: Transport, folder: &Folder, socket: &str) -> Result<(Box<dyn Hub>, String), ControllerError> {
+/// The cluster's folder, and what a controller has left in it that was killed and is to be followed.
+fn open_folder(config: &ControllerConfig) -> Result<(Folder, Option<Left>), ControllerError> {
+    let (folder, is_found) = Folder::create(&config.runtime, &config.name)?;
+    if !is_found {
+        return Ok((folder, None));
+    }
+    let left = match config.stay.is_zero() {
+        true => Err("engines of the cluster that is to take its place end with their controller".to_owned()),
+        false => back::find(&folder),
+    };
+    match left {
+        Ok(left) => Ok((folder, Some(left))),
+        Err(why) => {
+            tracing::warn!(
+                "engines of an earlier cluster `{}` can't be taken back: {why}. They end by themselves, with the \
+                 variables on them; this cluster begins anew",
+                config.name
+            );
+            folder.clear()?;
+            Ok((folder, None))
+        }
+    }
+}
+
+fn transport_of(connection: &Connection) -> Transport {
+    match connection.engines.starts_with("tcp:") {
+        true => Transport::Tcp,
+        false => Transport::Ipc,
+    }
+}
+
+/// Opens a socket; `again` is the endpoint that it has to have, if it has to.
+async fn bind(
+    transport: Transport,
+    folder: &Folder,
+    socket: &str,
+    again: Option<&str>,
+) -> Result<(Box<dyn Hub>, String), ControllerError> {
     let endpoint = folder.endpoint(socket)?;
     let transport: &dyn chorus_transport::Transport = match transport {
         Transport::Ipc => &ZeroMq::Ipc,
         Transport::Tcp => &ZeroMq::Tcp,
     };
-    let listening = transport.listen(&folder.path(socket)).await;
+    let listening = transport.listen(&folder.path(socket), again).await;
+    let endpoint = again.map_or(endpoint, str::to_owned);
     listening.map_err(|source| ControllerError::Bind { endpoint, source })
 }

@@ -4,6 +4,7 @@
 //! process or a clock. What it keeps is bounded by who is connected and what is under way; a run that is done leaves
 //! nothing behind but counters.
 
+mod back;
 mod client;
 mod engine;
 mod map;
@@ -23,22 +24,25 @@ use chorus_protocol::{
 };
 pub(crate) use chorus_transport::PeerId;
 use engine::{Engine, State};
+use serde::{Deserialize, Serialize};
 use session::Session;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// How an engine's process ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Exit {
     Status(i32),
     Signal(i32),
+    /// Nobody knows: it was the child of a process that is gone itself.
+    Unknown,
     /// It never ran.
     NotStarted(String),
 }
 
 /// What happened.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Input {
     FromEngine(PeerId, FromEngine),
     FromClient(PeerId, FromClient),
@@ -70,6 +74,8 @@ pub(crate) enum Action {
     /// Remove a file from the folder of blobs.
     RemoveFile(String),
     StartEngines(Vec<EngineId>),
+    /// Watch the process of an engine that an earlier controller started: it has this number.
+    AdoptEngine(EngineId, u32),
     /// It hasn't joined in time. Unless its launcher knows why, that is [`Input::EngineLate`].
     AskForEngine(EngineId),
     KillEngine(EngineId),
@@ -80,7 +86,7 @@ pub(crate) enum Action {
 }
 
 /// What the core needs to know from the start.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct CoreConfig {
     pub name: String,
     pub pid: u32,
@@ -102,8 +108,8 @@ const STOP_GRACE: Duration = Duration::from_secs(2);
 /// When the cluster stops: how long killed processes are waited for.
 const KILL_GRACE: Duration = Duration::from_secs(4);
 
-/// The whole cluster.
-#[derive(Debug)]
+/// The whole cluster. It can be written down and read again: by that a controller takes its engines back, see [`back`].
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Core {
     config: CoreConfig,
     engines: BTreeMap<EngineId, Engine>,
@@ -119,9 +125,11 @@ pub(crate) struct Core {
     last_tick: Duration,
     last_heartbeat: Duration,
     stop: Stop,
+    /// How often it was read again.
+    restarts: u32,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Client {
     /// When it was last heard.
     seen: Duration,
@@ -129,7 +137,7 @@ struct Client {
 }
 
 /// How far the end of the cluster has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Stop {
     No,
     Since { since: Duration, killed: bool },
@@ -158,6 +166,7 @@ impl Core {
             last_tick: Duration::ZERO,
             last_heartbeat: Duration::ZERO,
             stop: Stop::No,
+            restarts: 0,
         }
     }
 
@@ -167,6 +176,7 @@ impl Core {
             return;
         }
         self.now = self.now.max(now);
+        let before = actions.len();
         match input {
             Input::FromEngine(peer, message) => self.engine_said(peer, message, actions),
             Input::FromClient(peer, message) => self.client_said(peer, message, actions),
@@ -179,6 +189,7 @@ impl Core {
             Input::Shutdown => self.shut_down(None, actions),
         }
         self.go_on_stopping(actions);
+        self.put_on_lines(before, actions);
     }
 
     fn tick(&mut self, actions: &mut Vec<Action>) {
@@ -197,6 +208,7 @@ impl Core {
                 actions.push(Action::ToEngines(to, ToEngine::Heartbeat));
             }
         }
+        self.confirm_all(actions);
         self.check_engines(actions);
         self.check_clients(actions);
         self.check_tasks(actions);
@@ -255,6 +267,7 @@ impl Core {
                 restarts: engine.restarts,
                 silent_ms: millis(self.now.saturating_sub(engine.last_seen)),
                 running: engine.runs.front().map(|run| run.label.clone()),
+                away: engine.away.is_some(),
             })
         });
         ClusterStatus {
@@ -266,6 +279,7 @@ impl Core {
             sessions: self.sessions.len() as u32,
             users: self.sessions.iter().map(|(&id, session)| self.session_status(id, session, peer)).collect(),
             rejected: self.rejected,
+            restarts: self.restarts,
         }
     }
 

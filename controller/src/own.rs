@@ -53,6 +53,16 @@ impl OwnFolder {
     /// Makes the folder `kind`/`name` in the runtime folder, or empties and takes over what a dead process left of it.
     /// Removes what dead processes left beside it.
     pub fn create(runtime: &Path, kind: &str, name: &str) -> Result<OwnFolder, FolderError> {
+        OwnFolder::create_or_find(runtime, kind, name, |_| false).map(|(folder, _)| folder)
+    }
+
+    /// The same, but what dead processes left stays as it is where it `is_needed`. Returns whether it does in this one.
+    pub(crate) fn create_or_find(
+        runtime: &Path,
+        kind: &str,
+        name: &str,
+        is_needed: impl Fn(&Path) -> bool,
+    ) -> Result<(OwnFolder, bool), FolderError> {
         let parent = runtime.join(kind);
         let failed = |path: &Path| {
             let path = path.to_owned();
@@ -70,11 +80,21 @@ impl OwnFolder {
         let path = parent.join(name);
         let mark = take(&path)?;
         let folder = OwnFolder { path, mark };
-        empty(&folder.path).map_err(failed(&folder.path))?;
-        for other in subfolders(&parent).map(|(_, path)| path).filter(|path| *path != folder.path) {
-            remove_if_dead(&other);
+        let is_found = is_needed(&folder.path);
+        if !is_found {
+            folder.empty()?;
         }
-        Ok(folder)
+        for other in subfolders(&parent).map(|(_, path)| path).filter(|path| *path != folder.path) {
+            if !is_needed(&other) {
+                remove_if_dead(&other);
+            }
+        }
+        Ok((folder, is_found))
+    }
+
+    /// Removes all that is in it.
+    pub(crate) fn empty(&self) -> Result<(), FolderError> {
+        empty(&self.path).map_err(|source| FolderError::Io { path: self.path.clone(), source })
     }
 
     /// Where it is.

@@ -46,6 +46,7 @@ fn config(runtime: &Path, engines: u32, program: PathBuf) -> ControllerConfig {
         engines,
         launcher: Some(Launch { program, args: vec![], env: vec![] }),
         heartbeat: Duration::from_secs(1),
+        stay: Duration::ZERO,
     }
 }
 

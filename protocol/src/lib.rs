@@ -9,6 +9,7 @@ pub mod frame;
 pub mod id;
 pub mod map;
 pub mod message;
+pub mod resume;
 pub mod run;
 pub mod snapshot;
 pub mod task;
@@ -19,9 +20,10 @@ pub use frame::{Frame, FrameError, Key};
 pub use id::{BlobId, EngineId, MapId, RunId, SessionId, TaskId};
 pub use map::*;
 pub use message::*;
+pub use resume::{CONFIRM, Outbox, Standing};
 pub use run::*;
 pub use snapshot::*;
 pub use task::*;
 
 /// The version of the messages below. Two processes work together only when theirs are equal.
-pub const VERSION: u16 = 7;
+pub const VERSION: u16 = 8;

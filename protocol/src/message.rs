@@ -2,6 +2,7 @@
 
 use crate::id::{BlobId, EngineId, MapId, RunId, SessionId, TaskId};
 use crate::map::{MapEvent, MapSpec, Piece, Report};
+use crate::resume::Standing;
 use crate::run::{Death, RunEvent, RunSpec, Target};
 use crate::snapshot::Aftermath;
 use crate::task::{TaskEvent, TaskSpec, TaskValue};
@@ -42,6 +43,8 @@ pub struct EngineStatus {
     pub silent_ms: u64,
     /// The label of the run under way.
     pub running: Option<String>,
+    /// Whether its controller was started again, and it hasn't come back yet.
+    pub away: bool,
 }
 
 /// What a client tells of itself when it connects, so that users recognise whose a session is.
@@ -105,6 +108,8 @@ pub struct ClusterStatus {
     /// Messages that were dropped because they weren't signed or didn't decode, and connections that never spoke
     /// the protocol.
     pub rejected: u64,
+    /// How often the controller was started again and took its engines back.
+    pub restarts: u32,
 }
 
 /// From an engine to the controller.
@@ -120,9 +125,13 @@ pub enum FromEngine {
         info: EngineInfo,
         /// Whether it can open files in the controller's blob folder.
         shares_files: bool,
+        /// Where it goes on.
+        standing: Standing,
     },
     /// A sign of life.
     Heartbeat,
+    /// The engine has dealt with so many numbered messages, see [`ToEngine::is_numbered`].
+    Received(u64),
     /// The engine lacks these bytes: answer with [`ToEngine::Blob`].
     NeedBlob(BlobId),
     /// Something happened in a run.
@@ -176,11 +185,15 @@ pub enum ToEngine {
         id: EngineId,
         /// Send a `Heartbeat` this often, in milliseconds, and expect one as often.
         heartbeat_ms: u32,
+        /// How many of the engine's numbered messages the controller has dealt with: it sends the others again.
+        received: u64,
     },
     /// The registration is refused: the engine says why and exits.
     Refused(String),
     /// A sign of life.
     Heartbeat,
+    /// The controller has dealt with so many numbered messages, see [`FromEngine::is_numbered`].
+    Received(u64),
     /// Run an object when the session's earlier runs are done. The session's worker is started if there is none.
     Run {
         /// Whose namespace.

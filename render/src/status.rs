@@ -39,6 +39,7 @@ fn state(engine: &EngineStatus) -> String {
         ms if ms > SILENT_MS => format!("silent for {}, ", duration(Duration::from_millis(ms))),
         _ => String::new(),
     };
+    let silent = if engine.away { "not back yet, ".to_owned() } else { silent };
     match (&engine.running, engine.busy) {
         (Some(label), _) => format!("{silent}running: {}", one_line(label, LABEL)),
         (None, true) => format!("{silent}busy"),
@@ -60,6 +61,10 @@ fn summary(status: &ClusterStatus) -> String {
     );
     if status.starting > 0 {
         text += &format!(", {} more starting", status.starting);
+    }
+    if status.restarts > 0 {
+        let plural = if status.restarts == 1 { "" } else { "s" };
+        text += &format!(", controller started again {} time{plural}", status.restarts);
     }
     if status.rejected > 0 {
         let plural = if status.rejected == 1 { "" } else { "s" };
@@ -83,6 +88,7 @@ mod tests {
             restarts: 0,
             silent_ms,
             running: running.map(Into::into),
+            away: false,
         };
         ClusterStatus {
             name: "lab".into(),
@@ -97,6 +103,7 @@ mod tests {
             sessions: 1,
             users: vec![],
             rejected: 3,
+            restarts: 0,
         }
     }
 
@@ -111,6 +118,19 @@ mod tests {
         10      node<1>  4010  8      silent for 9 s, idle                                12    1       0
         ");
         insta::assert_snapshot!(data["text/html"].as_str().unwrap(), @r#"<p>cluster lab: 3 engines, up 1 h 1 min, controller 77, 1 session, 2 more starting, 3 messages rejected</p><table><thead><tr><th style="text-align: left">engine</th><th style="text-align: left">host</th><th style="text-align: left">pid</th><th style="text-align: left">cores</th><th style="text-align: left">state</th><th style="text-align: left">runs</th><th style="text-align: left">failed</th><th style="text-align: left">restarts</th></tr></thead><tbody><tr><td style="text-align: left">0</td><td style="text-align: left">node&lt;1&gt;</td><td style="text-align: left">4000</td><td style="text-align: left">8</td><td style="text-align: left">idle</td><td style="text-align: left">12</td><td style="text-align: left">1</td><td style="text-align: left">0</td></tr><tr><td style="text-align: left">1</td><td style="text-align: left">node&lt;1&gt;</td><td style="text-align: left">4001</td><td style="text-align: left">8</td><td style="text-align: left">running: let a = Vec::&lt;u8&gt;::new(); [2Jfor i in 0.…</td><td style="text-align: left">12</td><td style="text-align: left">1</td><td style="text-align: left">0</td></tr><tr><td style="text-align: left">10</td><td style="text-align: left">node&lt;1&gt;</td><td style="text-align: left">4010</td><td style="text-align: left">8</td><td style="text-align: left">silent for 9 s, idle</td><td style="text-align: left">12</td><td style="text-align: left">1</td><td style="text-align: left">0</td></tr></tbody></table>"#);
+    }
+
+    #[test]
+    fn what_a_killed_controller_leaves_is_said() {
+        let mut status = ClusterStatus { starting: 0, rejected: 0, restarts: 2, ..status() };
+        status.engines.iter_mut().for_each(|engine| engine.away = engine.id == EngineId(10));
+        insta::assert_snapshot!(cluster(&status)["text/plain"].as_str().unwrap(), @r"
+        cluster lab: 3 engines, up 1 h 1 min, controller 77, 1 session, controller started again 2 times
+        engine  host     pid   cores  state                                               runs  failed  restarts
+        0       node<1>  4000  8      idle                                                12    1       0
+        1       node<1>  4001  8      running: let a = Vec::<u8>::new(); [2Jfor i in 0.…  12    1       0
+        10      node<1>  4010  8      not back yet, idle                                  12    1       0
+        ");
     }
 
     #[test]

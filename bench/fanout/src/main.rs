@@ -54,6 +54,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         engines: args.engines,
         launcher: Some(Launch { program: std::fs::canonicalize(&args.engine)?, args: vec![], env: vec![] }),
         heartbeat: Duration::from_secs(1),
+        stay: Duration::ZERO,
     })
     .await?;
     let (client, _) = Client::connect(controller.connection(), "bench").await?;

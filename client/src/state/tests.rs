@@ -116,6 +116,7 @@ fn only_sessions_that_the_controller_has_are_resumed() {
         sessions: 0,
         users: vec![],
         rejected: 0,
+        restarts: 0,
     };
     assert_eq!(it.sessions.reconnected(&status), []);
     it.sessions.establish([SESSION].into_iter());

@@ -1,6 +1,7 @@
 //! One session on this engine: its worker, its runs that wait for their blobs, and the credit of its output.
 
 use super::blobs::Blobs;
+use super::outbox::Outbox;
 use super::seat::Seat;
 use super::values::Values;
 use crate::supervisor::{Input, Job, Worker, WorkerConfig, WorkerEvent};
@@ -39,12 +40,7 @@ pub struct Waiting {
 impl Session {
     /// Has a worker started for a session, and its events sent to `out`.
     /// `values` is the folder for large results.
-    pub fn open(
-        id: SessionId,
-        config: WorkerConfig,
-        values: Option<PathBuf>,
-        out: mpsc::UnboundedSender<FromEngine>,
-    ) -> Session {
+    pub fn open(id: SessionId, config: WorkerConfig, values: Option<PathBuf>, out: Outbox) -> Session {
         let (worker, events) = Worker::launch(config, Input::Refused, None);
         let (worker, seat) = (Arc::new(worker), Arc::new(Mutex::new(Seat::default())));
         let (acknowledged, window) = watch::channel(0);
@@ -175,7 +171,7 @@ struct Listener {
     worker: Arc<Worker>,
     seat: Arc<Mutex<Seat>>,
     values: Values,
-    out: mpsc::UnboundedSender<FromEngine>,
+    out: Outbox,
 }
 
 impl Listener {
@@ -193,7 +189,7 @@ impl Listener {
             if let FromEngine::Run { event, .. } = &message {
                 sent += event.weight() as u64;
             }
-            if self.out.send(message).is_err() {
+            if !self.out.say(message) {
                 return;
             }
         }
