@@ -2,10 +2,10 @@
 
 use crate::ClientError;
 use crate::command::Command;
-use crate::link::{CONNECT, Link};
+use crate::link::{CONNECT, Link, Welcome, Who};
 use crate::session::SessionEvent;
 use crate::state::{Sessions, Unconfirmed};
-use chorus_protocol::{BlobId, ClientInfo, ClusterStatus, Connection, Frame, FromClient, SessionId, ToClient};
+use chorus_protocol::{BlobId, ClusterStatus, Connection, Frame, FromClient, ToClient};
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
@@ -32,7 +32,7 @@ enum End {
 
 pub(crate) struct Driver {
     connection: Connection,
-    info: ClientInfo,
+    who: Who,
     link: Link,
     commands: mpsc::UnboundedReceiver<Command>,
     sessions: Sessions,
@@ -47,14 +47,14 @@ pub(crate) struct Driver {
 impl Driver {
     pub fn new(
         connection: Connection,
-        info: ClientInfo,
+        who: Who,
         link: Link,
         commands: mpsc::UnboundedReceiver<Command>,
         status: &ClusterStatus,
     ) -> Driver {
         Driver {
             connection,
-            info,
+            who,
             link,
             commands,
             sessions: Sessions::new(status),
@@ -70,7 +70,7 @@ impl Driver {
         let why = loop {
             match self.talk().await {
                 End::Unused => {
-                    _ = self.send(None, &FromClient::Goodbye, false).await;
+                    _ = self.send(&FromClient::Goodbye).await;
                     return;
                 }
                 End::Lost(why) => break why,
@@ -150,15 +150,15 @@ impl Driver {
         let message = match command {
             Command::Status(reply) => {
                 self.asked_status.push(reply);
-                return self.send(None, &FromClient::Status, false).await;
+                return self.send(&FromClient::Status).await;
             }
             Command::Shutdown(reply) => {
                 self.asked_shutdown.push(reply);
-                return self.send(None, &FromClient::Shutdown, false).await;
+                return self.send(&FromClient::Shutdown).await;
             }
             Command::Open { session, lost, events } => {
                 self.sessions.open(session, lost, events);
-                return self.send(Some(session), &FromClient::OpenSession(session), true).await;
+                return self.send(&FromClient::OpenSession(session)).await;
             }
             Command::Send(message) if self.is_due(&message) => message,
             Command::Send(_) => return Ok(()),
@@ -193,7 +193,7 @@ impl Driver {
                 return self.send_receipts(false).await;
             }
         };
-        self.send(None, &message, true).await
+        self.send(&message).await
     }
 
     /// Takes note of what a handle wants to be said. False if the controller needn't hear it.
@@ -212,7 +212,7 @@ impl Driver {
     async fn ping(&mut self) -> Result<(), String> {
         self.send_receipts(true).await?;
         if self.unconfirmed.ping() {
-            self.send(None, &FromClient::Ping, false).await?;
+            self.send(&FromClient::Ping).await?;
         }
         Ok(())
     }
@@ -220,36 +220,36 @@ impl Driver {
     async fn send_receipts(&mut self, all: bool) -> Result<(), String> {
         let receipts = self.sessions.receipts(all);
         for (session, engine, bytes) in receipts.acks {
-            self.send(None, &FromClient::Ack { session, engine, bytes }, true).await?;
+            self.send(&FromClient::Ack { session, engine, bytes }).await?;
         }
         for (session, count) in receipts.received {
-            self.send(None, &FromClient::Received { session, count }, false).await?;
+            self.send(&FromClient::Received { session, count }).await?;
         }
         for (session, id) in receipts.dropped {
-            self.send(None, &FromClient::DropBlob { session, id }, true).await?;
+            self.send(&FromClient::DropBlob { session, id }).await?;
         }
         Ok(())
     }
 
-    /// Sends a message; one that is `kept` is sent again should the connection break before it has surely arrived.
-    async fn send(&mut self, opens: Option<SessionId>, message: &FromClient, kept: bool) -> Result<(), String> {
+    /// Sends a message; one that is numbered is sent again should the connection break before it has surely arrived.
+    async fn send(&mut self, message: &FromClient) -> Result<(), String> {
         let frame = Frame::encode(message, &self.connection.key).map_err(|error| error.to_string())?;
-        if kept {
+        if message.is_numbered() {
+            let opens = if let FromClient::OpenSession(session) = message { Some(*session) } else { None };
             self.unconfirmed.push(opens, frame.clone());
         }
         self.link.send(&frame).await
     }
 
     async fn reconnect(&mut self, why: &str) -> Result<(), End> {
-        let (link, status) = match self.connection.stay {
-            0 => {
-                search(&self.connection, &self.info).await.map_err(|error| End::Lost(format!("{why}, and {error}")))?
-            }
+        let (link, Welcome { status, received }) = match self.connection.stay {
+            0 => search(&self.connection, &self.who).await.map_err(|error| End::Lost(format!("{why}, and {error}")))?,
             seconds => self.wait_for_another(why, seconds).await?,
         };
         self.link = link;
         self.connection.pid = status.pid;
         let mut messages: Vec<FromClient> = Vec::new();
+        self.sessions.establish(self.unconfirmed.arrived(received));
         for (session, received) in self.sessions.reconnected(&status) {
             messages.push(FromClient::Resume { session, received });
         }
@@ -258,7 +258,7 @@ impl Driver {
         }
         for message in messages {
             // An error here shows again when the task goes on talking.
-            _ = self.send(None, &message, false).await;
+            _ = self.send(&message).await;
         }
         for frame in self.unconfirmed.again() {
             _ = self.link.send(&frame).await;
@@ -267,17 +267,17 @@ impl Driver {
     }
 
     /// Finds the controller again, or one that is started in its place, for which so many seconds are waited.
-    async fn wait_for_another(&mut self, why: &str, seconds: u32) -> Result<(Link, ClusterStatus), End> {
+    async fn wait_for_another(&mut self, why: &str, seconds: u32) -> Result<(Link, Welcome), End> {
         let begun = Instant::now();
-        if let Ok(connected) = Link::connect_within(&self.connection, &self.info, AT_ONCE).await {
+        if let Ok(connected) = Link::connect_within(&self.connection, &self.who, AT_ONCE).await {
             return Ok(connected);
         }
         tracing::info!(why, seconds, "the controller is gone");
         self.sessions.tell(&SessionEvent::ControllerAway { seconds });
-        let (connection, info) = (self.connection.clone(), self.info.clone());
+        let (connection, who) = (self.connection.clone(), self.who.clone());
         let search = async {
             while begun.elapsed() < Duration::from_secs(seconds.into()) {
-                match Link::connect_within(&connection, &info, CONNECT).await {
+                match Link::connect_within(&connection, &who, CONNECT).await {
                     Ok(connected) => return Ok(connected),
                     Err(ClientError::Refused(why)) => return Err(End::Lost(why)),
                     Err(error) => tracing::debug!(%error, "looking for the controller"),
@@ -329,10 +329,10 @@ impl Driver {
 }
 
 /// Connects again to a controller that is still there.
-async fn search(connection: &Connection, info: &ClientInfo) -> Result<(Link, ClusterStatus), ClientError> {
+async fn search(connection: &Connection, who: &Who) -> Result<(Link, Welcome), ClientError> {
     let deadline = Instant::now() + CONNECT;
     loop {
-        match Link::connect(connection, info).await {
+        match Link::connect(connection, who).await {
             Ok(connected) => return Ok(connected),
             Err(error) if Instant::now() >= deadline || matches!(error, ClientError::Refused(_)) => return Err(error),
             Err(error) if chorus_system::process::exists(connection.pid) => {

@@ -99,6 +99,8 @@ pub(crate) struct CoreConfig {
 const MISSED_HEARTBEATS: u32 = 5;
 /// A client that is silent for so long is gone.
 const CLIENT_SILENCE: Duration = Duration::from_secs(10);
+/// What a client has said is remembered for so long after its last message, at least.
+const SAID: Duration = Duration::from_secs(60);
 /// A client whose connection broke has so long to come back before its sessions are closed.
 const CLIENT_GRACE: Duration = Duration::from_secs(5);
 /// When the cluster stops: how long engines that joined by hand may take to leave.
@@ -117,6 +119,8 @@ pub(crate) struct Core {
     engine_peers: HashMap<PeerId, EngineId>,
     /// Clients that said hello.
     clients: BTreeMap<PeerId, Client>,
+    /// What clients have said that are connected, or were a while ago: by [`Client::life`].
+    said: BTreeMap<u64, Said>,
     sessions: BTreeMap<SessionId, Session>,
     /// Blobs that stay as long as the cluster.
     libraries: BTreeSet<BlobId>,
@@ -134,6 +138,17 @@ struct Client {
     /// When it was last heard.
     seen: Duration,
     info: ClientInfo,
+    /// It is the same over all its connections.
+    life: u64,
+}
+
+/// What a client has said, over all its connections.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Said {
+    /// Numbered messages.
+    count: u64,
+    /// The last one.
+    at: Duration,
 }
 
 /// How far the end of the cluster has come.
@@ -159,6 +174,7 @@ impl Core {
             engines,
             engine_peers: HashMap::new(),
             clients: BTreeMap::new(),
+            said: BTreeMap::new(),
             sessions: BTreeMap::new(),
             libraries: BTreeSet::new(),
             rejected: 0,

@@ -133,7 +133,7 @@ mod tests {
         let info = ClientInfo { name: "c".into(), pid: 1, host: "h".into() };
         let (id, bytes) = (BlobId::of(b"library"), Bytes::from_static(b"library"));
         vec![
-            client(FromClient::Hello { version: chorus_protocol::VERSION, info }),
+            client(FromClient::Hello { version: chorus_protocol::VERSION, info, life: 1 }),
             client(FromClient::PutBlob { session: None, id, bytes }),
             Input::EngineExited(EngineId(1), Exit::Status(3)),
             Input::Tick,

@@ -276,6 +276,8 @@ pub enum FromClient {
         version: u16,
         /// Who it is.
         info: ClientInfo,
+        /// A random number of the client: whoever has the same goes on where it was.
+        life: u64,
     },
     /// A sign of life; the controller answers with [`ToClient::Pong`].
     Ping,
@@ -415,7 +417,12 @@ pub enum FromClient {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToClient {
     /// The answer to `Hello`.
-    Welcome(ClusterStatus),
+    Welcome {
+        /// How the cluster is.
+        status: ClusterStatus,
+        /// How many of the client's numbered messages the controller has dealt with, over all its connections.
+        received: u64,
+    },
     /// The client is refused, with the reason.
     Refused(String),
     /// A sign of life.

@@ -1,8 +1,9 @@
 //! What lets the way between a controller and an engine outlive its connections, and the controller's process: both
 //! ends number the messages that must not be lost, keep each until the other end has it, and send again over the next
-//! connection what it hasn't. So every such message is dealt with once.
+//! connection what it hasn't. So every such message is dealt with once. Clients number theirs in the same way; what they
+//! are told is numbered by session, see [`FromClient::Resume`].
 
-use crate::message::{FromEngine, ToEngine};
+use crate::message::{FromClient, FromEngine, ToEngine};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
@@ -78,6 +79,35 @@ impl FromEngine {
             | FromEngine::NeedBlob(_)
             | FromEngine::Received(_)
             | FromEngine::Goodbye => false,
+        }
+    }
+}
+
+impl FromClient {
+    /// See [`FromEngine::is_numbered`].
+    pub fn is_numbered(&self) -> bool {
+        match self {
+            FromClient::OpenSession(_)
+            | FromClient::CloseSession(_)
+            | FromClient::PutBlob { .. }
+            | FromClient::DropBlob { .. }
+            | FromClient::Run { .. }
+            | FromClient::Ack { .. }
+            | FromClient::Interrupt { .. }
+            | FromClient::EndRun { .. }
+            | FromClient::OpenMap { .. }
+            | FromClient::CloseMap { .. }
+            | FromClient::SubmitTask { .. }
+            | FromClient::CancelTask { .. }
+            | FromClient::ForgetTask { .. }
+            | FromClient::RestartSession { .. } => true,
+            FromClient::Hello { .. }
+            | FromClient::Ping
+            | FromClient::Status
+            | FromClient::Shutdown
+            | FromClient::Goodbye
+            | FromClient::Resume { .. }
+            | FromClient::Received { .. } => false,
         }
     }
 }

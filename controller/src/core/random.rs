@@ -177,7 +177,7 @@ impl World {
         // What the client was sent last is lost with its connection.
         self.wire.clear();
         let info = ClientInfo { name: "client".into(), pid: 1, host: "h".into() };
-        self.client(FromClient::Hello { version: chorus_protocol::VERSION, info });
+        self.client(FromClient::Hello { version: chorus_protocol::VERSION, info, life: 1 });
     }
 
     fn client(&mut self, message: FromClient) {

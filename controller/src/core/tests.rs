@@ -9,6 +9,8 @@ use chorus_protocol::{
     Death, EngineInfo, NoSnapshot, Outcome, RunEvent, RunId, RunSpec, SnapshotPolicy, Standing, Stream, Target,
 };
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 const SECOND: Duration = Duration::from_secs(1);
 const SESSION: SessionId = SessionId(7);
 
@@ -142,8 +144,11 @@ fn life(name: &str) -> u64 {
     name.bytes().fold(1, |life, byte| life * 256 + u64::from(byte))
 }
 
+/// Each connection is another client's.
+static HELLOS: AtomicU64 = AtomicU64::new(1);
+
 fn hello() -> FromClient {
-    FromClient::Hello { version: chorus_protocol::VERSION, info: who() }
+    FromClient::Hello { version: chorus_protocol::VERSION, info: who(), life: HELLOS.fetch_add(1, Ordering::Relaxed) }
 }
 
 fn who() -> ClientInfo {
@@ -401,7 +406,7 @@ fn another_version_is_refused_with_both_versions() {
         FromEngine::Register { version: 9, id: None, info: info(), shares_files: true, standing: Standing::default() },
     );
     assert!(matches!(cluster.to_engine("e")[..], [ToEngine::Refused(why)] if why.contains("version 9")));
-    cluster.client("d", FromClient::Hello { version: 9, info: who() });
+    cluster.client("d", FromClient::Hello { version: 9, info: who(), life: 0 });
     assert!(matches!(cluster.to_client("d")[..], [ToClient::Refused(why)] if why.contains("version 9")));
     assert_eq!(cluster.status().engines.len(), 0);
 }
@@ -648,7 +653,7 @@ fn a_blob_is_kept_as_long_as_a_session_needs_it() {
 fn users_see_whose_sessions_are_open_and_who_stopped_the_cluster() {
     let mut cluster = Cluster::ready(1);
     let other = ClientInfo { name: "b.ipynb".into(), ..who() };
-    cluster.client("d", FromClient::Hello { version: chorus_protocol::VERSION, info: other.clone() });
+    cluster.client("d", FromClient::Hello { version: chorus_protocol::VERSION, info: other.clone(), life: 0 });
     cluster.client("d", FromClient::OpenSession(SessionId(8)));
     cluster.run(1, &[(0, None)]);
     let mine = SessionStatus { client: who(), own: true, running: Some("cell 1".into()) };

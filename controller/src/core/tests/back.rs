@@ -143,3 +143,30 @@ fn an_engine_whose_connection_breaks_goes_on_over_the_next() {
     cluster.pass(SECOND * 2, &["f0"], &["c"]);
     assert!(cluster.downs().is_empty() && cluster.ends().is_empty());
 }
+
+#[test]
+fn a_client_is_told_what_it_need_not_say_again() {
+    let mut cluster = Cluster::ready(1);
+    let hello = FromClient::Hello { version: chorus_protocol::VERSION, info: who(), life: 99 };
+    let welcomed = |cluster: &Cluster, name: &str| match cluster.to_client(name)[..] {
+        [ToClient::Welcome { received, .. }] => *received,
+        ref other => panic!("{other:?}"),
+    };
+    cluster.client("a", hello.clone());
+    assert_eq!(welcomed(&cluster, "a"), 0);
+    cluster.client("a", FromClient::OpenSession(SessionId(9)));
+    cluster.client("a", FromClient::RestartSession { session: SessionId(9), targets: vec![EngineId(0)] });
+    cluster.client("a", FromClient::Ping);
+    cluster.restart();
+    cluster.client("b", hello.clone());
+    assert_eq!(welcomed(&cluster, "b"), 2, "restarting twice would cost variables");
+    // What comes late over a connection that it has left counts for nothing.
+    cluster.client("c", hello);
+    cluster.client("b", FromClient::OpenSession(SessionId(10)));
+    assert_eq!((welcomed(&cluster, "c"), cluster.core.sessions.len()), (2, 2));
+    let count = |cluster: &Cluster| cluster.core.said.len();
+    let before = count(&cluster);
+    cluster.client("c", FromClient::Goodbye);
+    cluster.pass(SECOND * 61, &[], &[]);
+    assert!(count(&cluster) < before);
+}

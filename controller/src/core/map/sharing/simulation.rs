@@ -103,7 +103,7 @@ impl World {
             world.engine(engine, FromEngine::Register { version, id, info, shares_files: true, standing });
         }
         let info = ClientInfo { name: "client".into(), pid: 1, host: "h".into() };
-        world.client(FromClient::Hello { version: chorus_protocol::VERSION, info });
+        world.client(FromClient::Hello { version: chorus_protocol::VERSION, info, life: 1 });
         world.client(FromClient::OpenSession(SESSION));
         world
     }
