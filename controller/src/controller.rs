@@ -8,7 +8,7 @@ use crate::launch::{Launch, Launcher, on_this_host};
 use crate::own::FolderError;
 use crate::server::{Event, Server};
 use chorus_protocol::{Connection, ConnectionError, Key};
-use chorus_transport::{Hub, ZeroMq};
+use chorus_transport::{Hub, Transport as _, ZeroMq};
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
@@ -78,6 +78,19 @@ pub enum ControllerError {
         /// What the socket said.
         source: io::Error,
     },
+    /// A socket can't be opened where engines and clients look for it.
+    #[error(
+        "the controller can't listen at {endpoint} again: {source}. Engines of the cluster wait for it there, for {stay} s \
+         after the end of the one before; try again when nobody else uses it"
+    )]
+    BindAgain {
+        /// Where.
+        endpoint: String,
+        /// What the socket said.
+        source: io::Error,
+        /// How long engines wait.
+        stay: u32,
+    },
     /// The journal can't be written.
     #[error("{path} can't be written: {source}")]
     Journal {
@@ -121,12 +134,20 @@ impl Controller {
     pub async fn start(config: ControllerConfig) -> Result<Controller, ControllerError> {
         check_program(&config)?;
         let (folder, left) = open_folder(&config)?;
-        let folder = Arc::new(folder);
         let (before, left) = left.map(|left| (left.connection, (left.core, left.files))).unzip();
-        let transport = before.as_ref().map_or(config.transport, transport_of);
-        let again = before.as_ref().map(|it: &Connection| (it.engines.as_str(), it.clients.as_str())).unzip();
-        let (engines, engines_at) = bind(transport, &folder, "engines", again.0).await?;
-        let (clients, clients_at) = bind(transport, &folder, "clients", again.1).await?;
+        let ((engines, engines_at), (clients, clients_at)) = match &before {
+            None => {
+                (bind(config.transport, &folder, "engines").await?, bind(config.transport, &folder, "clients").await?)
+            }
+            Some(before) => match bind_again(before, &folder).await {
+                Ok(sockets) => sockets,
+                Err(error) => {
+                    folder.leave();
+                    return Err(error);
+                }
+            },
+        };
+        let folder = Arc::new(folder);
         let connection = Connection {
             version: chorus_protocol::VERSION,
             name: config.name.clone(),
@@ -278,26 +299,42 @@ fn open_folder(config: &ControllerConfig) -> Result<(Folder, Option<Left>), Cont
     }
 }
 
-fn transport_of(connection: &Connection) -> Transport {
-    match connection.engines.starts_with("tcp:") {
-        true => Transport::Tcp,
-        false => Transport::Ipc,
-    }
+/// How often to try again where a killed controller had a socket, and how long to wait in between.
+const BIND_TRIES: u32 = 20;
+const BIND_PAUSE: Duration = Duration::from_millis(50);
+
+type Socket = (Box<dyn Hub>, String);
+
+/// Opens both sockets where the controller had them that is gone.
+async fn bind_again(before: &Connection, folder: &Folder) -> Result<(Socket, Socket), ControllerError> {
+    let transport = match before.engines.starts_with("tcp:") {
+        true => &ZeroMq::Tcp,
+        false => &ZeroMq::Ipc,
+    };
+    let again = async |endpoint: &str, socket| {
+        let path = folder.path(socket);
+        let mut listening = transport.listen(&path, Some(endpoint)).await;
+        for _ in 0..BIND_TRIES {
+            if listening.is_ok() {
+                break;
+            }
+            // A process that was killed lets go of one thing after the other.
+            tokio::time::sleep(BIND_PAUSE).await;
+            listening = transport.listen(&path, Some(endpoint)).await;
+        }
+        let (endpoint, stay) = (endpoint.to_owned(), before.stay);
+        listening.map_err(|source| ControllerError::BindAgain { endpoint, source, stay })
+    };
+    Ok((again(&before.engines, "engines").await?, again(&before.clients, "clients").await?))
 }
 
-/// Opens a socket; `again` is the endpoint that it has to have, if it has to.
-async fn bind(
-    transport: Transport,
-    folder: &Folder,
-    socket: &str,
-    again: Option<&str>,
-) -> Result<(Box<dyn Hub>, String), ControllerError> {
+/// Opens a socket.
+async fn bind(transport: Transport, folder: &Folder, socket: &str) -> Result<Socket, ControllerError> {
     let endpoint = folder.endpoint(socket)?;
     let transport: &dyn chorus_transport::Transport = match transport {
         Transport::Ipc => &ZeroMq::Ipc,
         Transport::Tcp => &ZeroMq::Tcp,
     };
-    let listening = transport.listen(&folder.path(socket), again).await;
-    let endpoint = again.map_or(endpoint, str::to_owned);
+    let listening = transport.listen(&folder.path(socket), None).await;
     listening.map_err(|source| ControllerError::Bind { endpoint, source })
 }

@@ -67,6 +67,11 @@ impl Folder {
         Ok((folder, is_found))
     }
 
+    /// Lets go of what was found, for whoever comes next.
+    pub fn leave(self) {
+        self.0.leave();
+    }
+
     /// Removes what was found in it, and begins anew.
     pub fn clear(&self) -> Result<(), FolderError> {
         self.0.empty()?;

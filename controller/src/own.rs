@@ -47,6 +47,8 @@ pub enum FolderError {
 pub struct OwnFolder {
     path: PathBuf,
     mark: File,
+    /// Whether it is left to whoever needs what is in it.
+    stays: bool,
 }
 
 impl OwnFolder {
@@ -79,7 +81,7 @@ impl OwnFolder {
         }
         let path = parent.join(name);
         let mark = take(&path)?;
-        let folder = OwnFolder { path, mark };
+        let folder = OwnFolder { path, mark, stays: false };
         let is_found = is_needed(&folder.path);
         if !is_found {
             folder.empty()?;
@@ -90,6 +92,11 @@ impl OwnFolder {
             }
         }
         Ok((folder, is_found))
+    }
+
+    /// Lets go of it, and leaves it as it is.
+    pub(crate) fn leave(mut self) {
+        self.stays = true;
     }
 
     /// Removes all that is in it.
@@ -112,7 +119,9 @@ impl OwnFolder {
 
 impl Drop for OwnFolder {
     fn drop(&mut self) {
-        self.remove();
+        if !self.stays {
+            self.remove();
+        }
     }
 }
 
@@ -274,7 +283,7 @@ mod tests {
             let folder = make(runtime.path(), name).unwrap();
             std::fs::write(folder.path().join("rest"), "").unwrap();
             // A killed process lets go of the lock, and of nothing else.
-            let OwnFolder { path, mark } = &*std::mem::ManuallyDrop::new(folder);
+            let OwnFolder { path, mark, .. } = &*std::mem::ManuallyDrop::new(folder);
             mark.unlock().unwrap();
             assert!(!is_in_use(path));
         }

@@ -6,6 +6,7 @@ import pathlib
 import random
 import re
 import signal
+import socket
 import subprocess
 import time
 
@@ -72,6 +73,18 @@ def test_engines_keep_ids_processes_and_variables(lab, notebook):
     processes.wait_until("the engines to end", lambda: not any(map(processes.alive, before.values())))
 
 
+def taken(port):
+    """A socket that listens at a port, of which its last owner may let go only now."""
+
+    def try_it():
+        try:
+            return socket.create_server(("127.0.0.1", port))
+        except OSError:
+            return None
+
+    return processes.wait_until(f"port {port}", try_it)
+
+
 def test_over_ports_and_with_an_engine_that_was_added_by_hand(chorus, kernels):
     chorus("start", "-n", 2, "--name", NAME, "--tcp")
     lab = Lab.__new__(Lab)
@@ -86,7 +99,12 @@ def test_over_ports_and_with_an_engine_that_was_added_by_hand(chorus, kernels):
         kernel.run("%px let mut mine = px::rank();").ok()
         cell = kernel.send("%px std::thread::sleep(std::time::Duration::from_secs(2)); mine += 10; mine")
         processes.wait_until("the cell to run", lambda: all(e["busy"] for e in chorus.status(NAME)["engines"]))
-        lab.restart()
+        lab.kill()
+        _, connection = chorus.connection_file()
+        with taken(int(connection["clients"].rpartition(":")[2])):
+            refused = chorus("start", "--name", NAME, check=False)
+        assert refused.returncode == 1 and connection["clients"] in refused.stderr, refused
+        lab.start_again()
         for engine_id in range(3):
             assert re.search(rf"Out\[{engine_id}:\d+\]: 1{engine_id}\b", kernel.wait(cell).ok().text), cell
         assert lab.engines() == before
