@@ -1,5 +1,6 @@
 //! The cluster that a notebook uses: one that the kernel starts and keeps, or one that it connects to.
 
+use crate::away::Away;
 use crate::compiler_thread::CompilerThread;
 use crate::failure::{call_death_notice, death_notice, losses, restored_notice};
 use crate::publisher::Publisher;
@@ -63,6 +64,9 @@ pub enum ClusterError {
     /// The cluster doesn't do what it was told.
     #[error("{0}")]
     Order(String),
+    /// The controller is gone, and another one is waited for.
+    #[error("the controller of the cluster `{0}` is gone; `chorus start --name {0}` takes its engines back")]
+    Away(String),
     /// A blob can't be read.
     #[error("{path} can't be read: {source}")]
     Object {
@@ -131,6 +135,7 @@ pub struct Cluster {
     joined: watch::Receiver<usize>,
     /// Whether nothing more will be heard.
     closed: watch::Receiver<bool>,
+    away: Arc<Away>,
     libraries: Mutex<BTreeMap<PathBuf, BlobId>>,
 }
 
@@ -151,6 +156,8 @@ impl Cluster {
             launcher: Some(launch),
             heartbeat: Duration::from_secs(1),
             record: start.record,
+            // It ends with this process, and so does the notebook.
+            stay: Duration::ZERO,
         })
         .await?;
         let connection = controller.connection().clone();
@@ -199,24 +206,16 @@ impl Cluster {
         let (joins, joined) = watch::channel(engines.len());
         let known = Arc::new(Mutex::new(Known { engines, infos, ..Known::default() }));
         let (close, closed) = watch::channel(false);
-        let following = follow(events, Arc::clone(&known), joins, compiler.clone());
+        let away = Arc::new(Away::new(&connection.name));
+        let following = follow(events, Arc::clone(&known), Arc::clone(&away), joins, compiler.clone());
         tokio::spawn(async move {
             following.await;
             close.send_replace(true);
         });
         let name = connection.name.clone();
         let folder = connection.blobs.parent().map(Path::to_owned).unwrap_or_default();
-        Ok(Cluster {
-            name,
-            folder,
-            client,
-            session,
-            controller: None,
-            known,
-            joined,
-            closed,
-            libraries: Mutex::default(),
-        })
+        let libraries = Mutex::default();
+        Ok(Cluster { name, folder, client, session, controller: None, known, joined, closed, away, libraries })
     }
 
     /// Its name.
@@ -350,6 +349,11 @@ impl Cluster {
         (!std::mem::replace(&mut known.told_lost, true)).then_some((why, engines))
     }
 
+    /// Whether its controller is gone and may be started again.
+    pub fn away(&self) -> &Away {
+        &self.away
+    }
+
     /// Whether this kernel started it.
     pub fn is_own(&self) -> bool {
         self.controller.is_some()
@@ -391,7 +395,10 @@ impl Cluster {
 
     /// The cluster as its controller sees it.
     pub async fn status(&self) -> Result<ClusterStatus, ClusterError> {
-        Ok(self.client.status().await?)
+        match self.away.is_gone() {
+            true => Err(ClusterError::Away(self.name.clone())),
+            false => Ok(self.client.status().await?),
+        }
     }
 
     /// What the cluster's log tells as far as it is kept.
@@ -465,6 +472,7 @@ fn who() -> String {
 async fn follow(
     mut events: SessionEvents,
     known: Arc<Mutex<Known>>,
+    away: Arc<Away>,
     joins: watch::Sender<usize>,
     compiler: CompilerThread,
 ) {
@@ -527,7 +535,10 @@ async fn follow(
                     publisher.output(output).await;
                 }
             }
+            SessionEvent::ControllerAway { seconds } => away.begin(Duration::from_secs(seconds.into())),
+            SessionEvent::ControllerBack => known.lock().notices.extend(away.end()),
             SessionEvent::ControllerLost(_) => {
+                _ = away.end();
                 end_all_bars(&known, Death::EngineLost).await;
                 {
                     let mut known = known.lock();

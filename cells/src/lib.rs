@@ -5,6 +5,7 @@
 //! knows nothing of Jupyter's sockets, only where outputs go and who answers questions; and it never runs user code in its
 //! own process, so nothing that a cell does can end it.
 
+mod away;
 mod cluster;
 mod compiler_thread;
 mod config;

@@ -186,11 +186,13 @@ impl Sent {
                     publisher.update(&display, !progress_shown, bundle).await;
                     progress_shown = true;
                 }
+                news = cluster.away().news(self.count) => publisher.warn(&news).await,
                 () = interrupted.next() => {
                     let engines: Vec<EngineId> = waiting.iter().copied().collect();
                     // A second interrupt is serious.
                     let signal = if was_interrupted { signal::KILL } else { options.config.signal_on_interrupt.0 };
-                    if signal == 0 {
+                    // Nobody is there to send one.
+                    if signal == 0 || cluster.away().is_gone() {
                         if progress_shown {
                             let bundle = self.view.lock().last_progress(started.elapsed(), true);
                             publisher.update(&display, false, bundle).await;

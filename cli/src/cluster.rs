@@ -5,7 +5,7 @@ use crate::places::{engine_program, recordings_folder, runtime_folder};
 use chorus_client::Client;
 use chorus_controller::{ClusterEntry, Controller, ControllerConfig, Launch, Transport, list_clusters};
 use chorus_history::Figures;
-use chorus_protocol::{ClusterStatus, Connection};
+use chorus_protocol::{ClusterStatus, Connection, EngineStatus};
 use clap::Args;
 use serde_json::json;
 use std::error::Error;
@@ -43,6 +43,10 @@ pub struct Start {
     /// Serve figures for Prometheus at this port of 127.0.0.1, or loopback address; 0 chooses a port
     #[arg(long, value_name = "ADDR", value_parser = metrics::address)]
     metrics: Option<SocketAddr>,
+    /// How long engines and notebooks wait for a controller that was killed to be started again, in seconds; 0 ends them
+    /// with it
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    stay: u32,
     /// Stay in the foreground, until Ctrl-C
     #[arg(long)]
     foreground: bool,
@@ -127,6 +131,7 @@ fn foreground(start: &Start, engines: u32) -> Result<ExitCode, Box<dyn Error>> {
         launcher: Some(Launch { program, args, env: Vec::new() }),
         heartbeat: Duration::from_secs(1),
         record: start.recording(),
+        stay: Duration::from_secs(start.stay.into()),
     };
     crate::runtime()?.block_on(async {
         use tokio::signal::unix::{SignalKind, signal};
@@ -148,6 +153,14 @@ fn foreground(start: &Start, engines: u32) -> Result<ExitCode, Box<dyn Error>> {
         }
         // At once: who has started this reads no further than it must.
         std::io::stdout().write_all(told.as_bytes())?;
+        if let Some(engines) = controller.taken_back() {
+            let plural = if engines == 1 { "" } else { "s" };
+            // `background` may have gone, after the first lines.
+            _ = writeln!(
+                std::io::stdout(),
+                "An earlier controller was killed: taking its {engines} engine{plural} back."
+            );
+        }
         tokio::select! {
             () = controller.stopped() => {}
             _ = interrupt.recv() => controller.stop().await,
@@ -163,6 +176,7 @@ fn background(start: &Start, engines: u32) -> Result<ExitCode, Box<dyn Error>> {
     let mut args: Vec<OsString> =
         vec!["start".into(), "--foreground".into(), "--name".into(), start.name.clone().into()];
     args.extend(["--engines".into(), engines.to_string().into()]);
+    args.extend(["--stay".into(), start.stay.to_string().into()]);
     args.extend(start.tcp.then(|| "--tcp".into()));
     args.extend(start.metrics.iter().flat_map(|address| ["--metrics".into(), address.to_string().into()]));
     args.extend(start.no_record.then(|| "--no-record".into()));
@@ -187,17 +201,32 @@ fn background(start: &Start, engines: u32) -> Result<ExitCode, Box<dyn Error>> {
         return Err(why.trim().trim_start_matches("chorus: ").to_owned().into());
     }
     let connection = Connection::read(Path::new(std::str::from_utf8(&file)?))?;
-    let status = crate::runtime()?.block_on(joined(&connection, engines))?;
-    let count = status.engines.len();
+    let (before, status) = crate::runtime()?.block_on(joined(&connection, engines))?;
+    let count = present(&status);
     let time = begun.elapsed().as_secs_f64();
-    println!(
-        "Started the cluster `{}` with {count} engines in {time:.2} s (controller: pid {}).",
-        status.name, status.pid
-    );
-    println!("In a notebook: %cluster connect {}", status.name);
-    if !served.is_empty() {
-        println!("For Prometheus: {}", String::from_utf8_lossy(&served));
+    let name = &status.name;
+    let prometheus = match &served[..] {
+        [] => String::new(),
+        served => format!("\nFor Prometheus: {}", String::from_utf8_lossy(served)),
+    };
+    if status.restarts > 0 {
+        let same =
+            |engine: &&EngineStatus| before.engines.iter().any(|old| old.id == engine.id && old.info == engine.info);
+        let back = status.engines.iter().filter(|engine| !engine.away).filter(same).count();
+        let anew = match count - back {
+            0 => String::new(),
+            anew => format!(" and started {anew} anew"),
+        };
+        let plural = if back == 1 { "" } else { "s" };
+        println!(
+            "An earlier controller of the cluster `{name}` was killed: took its {back} engine{plural} back{anew} in \
+             {time:.2} s (controller: pid {}).{prometheus}",
+            status.pid
+        );
+        return Ok(ExitCode::SUCCESS);
     }
+    println!("Started the cluster `{name}` with {count} engines in {time:.2} s (controller: pid {}).", status.pid);
+    println!("In a notebook: %cluster connect {name}{prometheus}");
     if count < engines as usize {
         return Err(
             format!("only {count} of {engines} engines joined; `chorus status {}` tells more", status.name).into()
@@ -215,14 +244,25 @@ fn line(from: &mut impl Read) -> std::io::Result<Vec<u8>> {
     Ok(line)
 }
 
-async fn joined(connection: &Connection, engines: u32) -> Result<ClusterStatus, Box<dyn Error>> {
-    let (client, mut status) = Client::connect(connection, "`chorus start`").await?;
+/// The cluster at first, and when its engines have joined or come back; a controller that takes the place of another
+/// has that one's engines.
+async fn joined(connection: &Connection, engines: u32) -> Result<(ClusterStatus, ClusterStatus), Box<dyn Error>> {
+    let (client, before) = Client::connect(connection, "`chorus start`").await?;
+    let wanted = match before.restarts {
+        0 => engines as usize,
+        _ => before.engines.len() + before.starting as usize,
+    };
+    let mut status = before.clone();
     let deadline = Instant::now() + JOIN_LIMIT;
-    while status.engines.len() < engines as usize && Instant::now() < deadline {
+    while present(&status) < wanted && Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(10)).await;
         status = client.status().await?;
     }
-    Ok(status)
+    Ok((before, status))
+}
+
+fn present(status: &ClusterStatus) -> usize {
+    status.engines.iter().filter(|engine| !engine.away).count()
 }
 
 /// The cluster of this name; without a name the only one.

@@ -3,9 +3,9 @@
 use crate::ClientError;
 use crate::command::Command;
 use crate::driver::Driver;
-use crate::link::{CONNECT, Link};
+use crate::link::{CONNECT, Link, Welcome, Who};
 use crate::session::{Session, SessionEvents, open};
-use chorus_protocol::{ClientInfo, ClusterStatus, Connection, FromClient, LogEntry, Order};
+use chorus_protocol::{ClientInfo, ClusterStatus, Connection, FromClient, LogEntry, Order, SessionId};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
@@ -30,9 +30,10 @@ impl Client {
     pub async fn connect(connection: &Connection, who: &str) -> Result<(Client, ClusterStatus), ClientError> {
         let host = chorus_system::user::host_name();
         let info = ClientInfo { name: who.to_owned(), pid: std::process::id(), host };
-        let (link, status) = Link::connect(connection, &info).await?;
+        let who = Who { info, life: SessionId::random().0 };
+        let (link, Welcome { status, .. }) = Link::connect(connection, &who).await?;
         let (commands, inbox) = mpsc::unbounded_channel();
-        tokio::spawn(Driver::new(connection.clone(), info, link, inbox, &status).work());
+        tokio::spawn(Driver::new(connection.clone(), who, link, inbox, &status).work());
         Ok((Client { name: connection.name.clone(), commands }, status))
     }
 

@@ -2,12 +2,10 @@
 
 use crate::ClientError;
 use crate::command::Command;
-use crate::link::{CONNECT, Link};
+use crate::link::{CONNECT, Link, Welcome, Who};
 use crate::session::SessionEvent;
 use crate::state::{Sessions, Unconfirmed};
-use chorus_protocol::{
-    BlobId, ClientInfo, ClusterStatus, Connection, Frame, FromClient, LogEntry, SessionId, ToClient,
-};
+use chorus_protocol::{BlobId, ClusterStatus, Connection, Frame, FromClient, LogEntry, ToClient};
 use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::error::TrySendError;
@@ -17,6 +15,11 @@ use tokio::time::MissedTickBehavior;
 const PING: Duration = Duration::from_secs(1);
 /// A controller that says nothing for so long, not even to a ping, isn't reached by this connection any more.
 const SILENCE: Duration = Duration::from_secs(5);
+
+/// A living controller answers in this time.
+const AT_ONCE: Duration = Duration::from_secs(1);
+/// Between two tries to connect.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Why the driver stops talking to the controller.
 enum End {
@@ -39,7 +42,7 @@ struct LogReader {
 
 pub(crate) struct Driver {
     connection: Connection,
-    info: ClientInfo,
+    who: Who,
     link: Link,
     commands: mpsc::UnboundedReceiver<Command>,
     sessions: Sessions,
@@ -57,14 +60,14 @@ pub(crate) struct Driver {
 impl Driver {
     pub fn new(
         connection: Connection,
-        info: ClientInfo,
+        who: Who,
         link: Link,
         commands: mpsc::UnboundedReceiver<Command>,
         status: &ClusterStatus,
     ) -> Driver {
         Driver {
             connection,
-            info,
+            who,
             link,
             commands,
             sessions: Sessions::new(status),
@@ -83,7 +86,7 @@ impl Driver {
         let why = loop {
             match self.talk().await {
                 End::Unused => {
-                    _ = self.send(None, &FromClient::Goodbye, false).await;
+                    _ = self.send(&FromClient::Goodbye).await;
                     return;
                 }
                 End::Lost(why) => break why,
@@ -94,8 +97,10 @@ impl Driver {
                     if stopping {
                         break why;
                     }
-                    if let Err(error) = self.reconnect().await {
-                        break format!("{why}, and {error}");
+                    match self.reconnect(&why).await {
+                        Ok(()) => {}
+                        Err(End::Unused) => return,
+                        Err(End::Broken(why) | End::Lost(why)) => break why,
                     }
                 }
             }
@@ -183,7 +188,7 @@ impl Driver {
             Err(TrySendError::Full(_)) => reader.is_behind = true,
             Err(TrySendError::Closed(_)) => self.log = None,
         }
-        self.send(None, &FromClient::LeaveLog, false).await
+        self.send(&FromClient::LeaveLog).await
     }
 
     /// Asks for what the log's reader lacks, if it has room for it.
@@ -193,31 +198,31 @@ impl Driver {
         };
         reader.is_behind = false;
         let from = reader.next;
-        self.send(None, &FromClient::FollowLog(from), false).await
+        self.send(&FromClient::FollowLog(from)).await
     }
 
     async fn obey(&mut self, command: Command) -> Result<(), String> {
         let message = match command {
             Command::Status(reply) => {
                 self.asked_status.push(reply);
-                return self.send(None, &FromClient::Status, false).await;
+                return self.send(&FromClient::Status).await;
             }
             Command::Shutdown(reply) => {
                 self.asked_shutdown.push(reply);
-                return self.send(None, &FromClient::Shutdown, false).await;
+                return self.send(&FromClient::Shutdown).await;
             }
             Command::Steer(order, reply) => {
                 self.orders += 1;
                 self.asked_orders.insert(self.orders, reply);
-                return self.send(None, &FromClient::Steer { ticket: self.orders, order }, false).await;
+                return self.send(&FromClient::Steer { ticket: self.orders, order }).await;
             }
             Command::FollowLog(from, entries) => {
                 self.log = Some(LogReader { entries, next: from, is_behind: false });
-                return self.send(None, &FromClient::FollowLog(from), false).await;
+                return self.send(&FromClient::FollowLog(from)).await;
             }
             Command::Open { session, lost, events } => {
                 self.sessions.open(session, lost, events);
-                return self.send(Some(session), &FromClient::OpenSession(session), true).await;
+                return self.send(&FromClient::OpenSession(session)).await;
             }
             Command::Send(message) if self.is_due(&message) => message,
             Command::Send(_) => return Ok(()),
@@ -252,7 +257,7 @@ impl Driver {
                 return self.send_receipts(false).await;
             }
         };
-        self.send(None, &message, true).await
+        self.send(&message).await
     }
 
     /// Takes note of what a handle wants to be said. False if the controller needn't hear it.
@@ -271,7 +276,7 @@ impl Driver {
     async fn ping(&mut self) -> Result<(), String> {
         self.send_receipts(true).await?;
         if self.unconfirmed.ping() {
-            self.send(None, &FromClient::Ping, false).await?;
+            self.send(&FromClient::Ping).await?;
         }
         self.catch_up().await
     }
@@ -279,43 +284,36 @@ impl Driver {
     async fn send_receipts(&mut self, all: bool) -> Result<(), String> {
         let receipts = self.sessions.receipts(all);
         for (session, engine, bytes) in receipts.acks {
-            self.send(None, &FromClient::Ack { session, engine, bytes }, true).await?;
+            self.send(&FromClient::Ack { session, engine, bytes }).await?;
         }
         for (session, count) in receipts.received {
-            self.send(None, &FromClient::Received { session, count }, false).await?;
+            self.send(&FromClient::Received { session, count }).await?;
         }
         for (session, id) in receipts.dropped {
-            self.send(None, &FromClient::DropBlob { session, id }, true).await?;
+            self.send(&FromClient::DropBlob { session, id }).await?;
         }
         Ok(())
     }
 
-    /// Sends a message; one that is `kept` is sent again should the connection break before it has surely arrived.
-    async fn send(&mut self, opens: Option<SessionId>, message: &FromClient, kept: bool) -> Result<(), String> {
+    /// Sends a message; one that is numbered is sent again should the connection break before it has surely arrived.
+    async fn send(&mut self, message: &FromClient) -> Result<(), String> {
         let frame = Frame::encode(message, &self.connection.key).map_err(|error| error.to_string())?;
-        if kept {
+        if message.is_numbered() {
+            let opens = if let FromClient::OpenSession(session) = message { Some(*session) } else { None };
             self.unconfirmed.push(opens, frame.clone());
         }
         self.link.send(&frame).await
     }
 
-    async fn reconnect(&mut self) -> Result<(), ClientError> {
-        let deadline = Instant::now() + CONNECT;
-        let (link, status) = loop {
-            match Link::connect(&self.connection, &self.info).await {
-                Ok(connected) => break connected,
-                Err(error) if Instant::now() >= deadline || matches!(error, ClientError::Refused(_)) => {
-                    return Err(error);
-                }
-                Err(error) if chorus_system::process::exists(self.connection.pid) => {
-                    tracing::debug!(%error, "connecting again");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
-                Err(error) => return Err(error),
-            }
+    async fn reconnect(&mut self, why: &str) -> Result<(), End> {
+        let (link, Welcome { status, received }) = match self.connection.stay {
+            0 => search(&self.connection, &self.who).await.map_err(|error| End::Lost(format!("{why}, and {error}")))?,
+            seconds => self.wait_for_another(why, seconds).await?,
         };
         self.link = link;
+        self.connection.pid = status.pid;
         let mut messages: Vec<FromClient> = Vec::new();
+        self.sessions.establish(self.unconfirmed.arrived(received));
         for (session, received) in self.sessions.reconnected(&status) {
             messages.push(FromClient::Resume { session, received });
         }
@@ -329,12 +327,51 @@ impl Driver {
         std::mem::take(&mut self.asked_orders).into_values().for_each(|reply| _ = reply.send(Err(lost())));
         for message in messages {
             // An error here shows again when the task goes on talking.
-            _ = self.send(None, &message, false).await;
+            _ = self.send(&message).await;
         }
         for frame in self.unconfirmed.again() {
             _ = self.link.send(&frame).await;
         }
         Ok(())
+    }
+
+    /// Finds the controller again, or one that is started in its place, for which so many seconds are waited.
+    async fn wait_for_another(&mut self, why: &str, seconds: u32) -> Result<(Link, Welcome), End> {
+        let begun = Instant::now();
+        if let Ok(connected) = Link::connect_within(&self.connection, &self.who, AT_ONCE).await {
+            return Ok(connected);
+        }
+        tracing::info!(why, seconds, "the controller is gone");
+        self.sessions.tell(&SessionEvent::ControllerAway { seconds });
+        let (connection, who) = (self.connection.clone(), self.who.clone());
+        let search = async {
+            while begun.elapsed() < Duration::from_secs(seconds.into()) {
+                match Link::connect_within(&connection, &who, CONNECT).await {
+                    Ok(connected) => return Ok(connected),
+                    Err(ClientError::Refused(why)) => return Err(End::Lost(why)),
+                    Err(error) => tracing::debug!(%error, "looking for the controller"),
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+            let pid = connection.pid;
+            Err(End::Lost(format!(
+                "its controller (process {pid}) is gone, and no other was started in its place within {seconds} s"
+            )))
+        };
+        tokio::pin!(search);
+        let found = loop {
+            let command = tokio::select! {
+                found = &mut search => break found?,
+                command = self.commands.recv() => command.ok_or(End::Unused)?,
+            };
+            // It is sent again over the next connection.
+            _ = self.obey(command).await;
+            if !self.asked_shutdown.is_empty() {
+                return Err(End::Lost("it was to be stopped, and its controller was gone".to_owned()));
+            }
+        };
+        self.sessions.tell(&SessionEvent::ControllerBack);
+        Ok(found)
     }
 
     /// Ends everything that waits, now and later, until nobody holds a handle any more.
@@ -359,6 +396,22 @@ impl Driver {
                 }
                 _ => {}
             }
+        }
+    }
+}
+
+/// Connects again to a controller that is still there.
+async fn search(connection: &Connection, who: &Who) -> Result<(Link, Welcome), ClientError> {
+    let deadline = Instant::now() + CONNECT;
+    loop {
+        match Link::connect(connection, who).await {
+            Ok(connected) => return Ok(connected),
+            Err(error) if Instant::now() >= deadline || matches!(error, ClientError::Refused(_)) => return Err(error),
+            Err(error) if chorus_system::process::exists(connection.pid) => {
+                tracing::debug!(%error, "connecting again");
+                tokio::time::sleep(PAUSE).await;
+            }
+            Err(error) => return Err(error),
         }
     }
 }

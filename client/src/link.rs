@@ -15,10 +15,34 @@ pub(crate) struct Link {
     key: Key,
 }
 
+/// Who connects.
+#[derive(Clone, Debug)]
+pub(crate) struct Who {
+    pub info: ClientInfo,
+    /// A random number, by which the controller knows a client that connects again.
+    pub life: u64,
+}
+
+/// What a controller that was connected to says.
+pub(crate) struct Welcome {
+    pub status: ClusterStatus,
+    /// How many of this client's numbered messages it has dealt with.
+    pub received: u64,
+}
+
 impl Link {
     /// Connects and says hello.
-    pub async fn connect(connection: &Connection, who: &ClientInfo) -> Result<(Link, ClusterStatus), ClientError> {
+    pub async fn connect(connection: &Connection, who: &Who) -> Result<(Link, Welcome), ClientError> {
         let limit = if is_dead(connection) { CONNECT_DEAD } else { CONNECT };
+        Link::connect_within(connection, who, limit).await
+    }
+
+    /// The same in this time.
+    pub async fn connect_within(
+        connection: &Connection,
+        who: &Who,
+        limit: Duration,
+    ) -> Result<(Link, Welcome), ClientError> {
         let unreachable = |why: String| ClientError::Unreachable {
             name: connection.name.clone(),
             pid: connection.pid,
@@ -35,18 +59,18 @@ impl Link {
 
     async fn greet(
         connection: &Connection,
-        who: &ClientInfo,
+        who: &Who,
         limit: Duration,
-    ) -> Result<Result<(Link, ClusterStatus), String>, String> {
+    ) -> Result<Result<(Link, Welcome), String>, String> {
         // How the controller listens makes no difference here.
         let link = ZeroMq::Ipc.connect(&connection.clients, limit).await.map_err(|error| error.to_string())?;
         let mut link = Link { link, key: connection.key.clone() };
-        let hello = FromClient::Hello { version: VERSION, info: who.clone() };
+        let hello = FromClient::Hello { version: VERSION, info: who.info.clone(), life: who.life };
         let hello = Frame::encode(&hello, &link.key).map_err(|error| error.to_string())?;
         link.send(&hello).await?;
         loop {
             match link.next().await? {
-                ToClient::Welcome(status) => return Ok(Ok((link, status))),
+                ToClient::Welcome { status, received } => return Ok(Ok((link, Welcome { status, received }))),
                 ToClient::Refused(why) => return Ok(Err(why)),
                 _ => {}
             }

@@ -122,6 +122,13 @@ pub enum SessionEvent {
         /// `Output`, `Display` or `Panic`.
         event: RunEvent,
     },
+    /// The controller is gone, and so many seconds are waited for one that takes its place; engines go on meanwhile.
+    ControllerAway {
+        /// How long.
+        seconds: u32,
+    },
+    /// There is one, and the session goes on.
+    ControllerBack,
     /// Nothing more will come. All runs have ended.
     ControllerLost(String),
 }

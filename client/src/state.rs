@@ -340,7 +340,8 @@ impl Sessions {
             .collect()
     }
 
-    fn tell(&self, event: &SessionEvent) {
+    /// Tells all sessions.
+    pub fn tell(&self, event: &SessionEvent) {
         for state in self.open.values() {
             _ = state.events.send(event.clone());
         }
@@ -419,6 +420,8 @@ fn engines(status: &ClusterStatus) -> BTreeMap<EngineId, EngineInfo> {
 /// pong says that what came before its ping has arrived.
 #[derive(Default)]
 pub(crate) struct Unconfirmed {
+    /// How many came before all of these.
+    confirmed: u64,
     before_ping: Vec<(Option<SessionId>, Frame)>,
     since_ping: Vec<(Option<SessionId>, Frame)>,
     pinged: bool,
@@ -443,7 +446,17 @@ impl Unconfirmed {
     /// Returns the sessions that the controller is now known to have opened.
     pub fn pong(&mut self) -> impl Iterator<Item = SessionId> {
         self.pinged = false;
+        self.confirmed += self.before_ping.len() as u64;
         std::mem::take(&mut self.before_ping).into_iter().filter_map(|(opens, _)| opens)
+    }
+
+    /// The controller has dealt with so many messages, counted from the beginning. Returns the sessions that it is now
+    /// known to have opened.
+    pub fn arrived(&mut self, count: u64) -> impl Iterator<Item = SessionId> {
+        self.before_ping.append(&mut self.since_ping);
+        let arrived = count.saturating_sub(self.confirmed).min(self.before_ping.len() as u64);
+        self.confirmed += arrived;
+        self.before_ping.drain(..arrived as usize).filter_map(|(opens, _)| opens)
     }
 
     /// For a new connection: everything that has to be sent again, in order.

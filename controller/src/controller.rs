@@ -1,13 +1,15 @@
 //! Starting and stopping a controller.
 
+use crate::back::{self, Left};
 use crate::core::{Core, CoreConfig};
 use crate::folder::Folder;
+use crate::journal::{JOURNAL, Journal};
 use crate::launch::{Launch, Launcher, on_this_host};
 use crate::own::FolderError;
 use crate::server::{Event, Server};
 use chorus_history::recording::{LIMIT, Recorder};
 use chorus_protocol::{Connection, ConnectionError, Key};
-use chorus_transport::{Hub, ZeroMq};
+use chorus_transport::{Hub, Transport as _, ZeroMq};
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
@@ -43,6 +45,9 @@ pub struct ControllerConfig {
     pub heartbeat: Duration,
     /// Where to record the log, if anywhere: see [`chorus_history::recording`].
     pub record: Option<PathBuf>,
+    /// When this controller is killed: how long its engines and clients wait for one that is started in its place. They
+    /// end with it if it is 0. Whole seconds count.
+    pub stay: Duration,
 }
 
 /// Why a controller can't be started.
@@ -76,6 +81,27 @@ pub enum ControllerError {
         /// What the socket said.
         source: io::Error,
     },
+    /// A socket can't be opened where engines and clients look for it.
+    #[error(
+        "the controller can't listen at {endpoint} again: {source}. Engines of the cluster wait for it there, for {stay} s \
+         after the end of the one before; try again when nobody else uses it"
+    )]
+    BindAgain {
+        /// Where.
+        endpoint: String,
+        /// What the socket said.
+        source: io::Error,
+        /// How long engines wait.
+        stay: u32,
+    },
+    /// The journal can't be written.
+    #[error("{path} can't be written: {source}")]
+    Journal {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The connection file can't be written.
     #[error(transparent)]
     Connection(#[from] ConnectionError),
@@ -107,16 +133,32 @@ pub struct Controller {
     events: mpsc::UnboundedSender<Event>,
     stopped: watch::Receiver<bool>,
     server: AbortHandle,
+    awaited: Option<u32>,
 }
 
 impl Controller {
     /// Starts a controller in a task of the current tokio runtime, and begins to start its engines. When it returns,
     /// clients can connect; engines are there when they have joined.
+    ///
+    /// If engines of a controller of this name wait for another one, because theirs was killed, it takes that one's
+    /// place: with its engines and endpoints, whatever else is wished for.
     pub async fn start(config: ControllerConfig) -> Result<Controller, ControllerError> {
         check_program(&config)?;
-        let folder = Arc::new(Folder::create(&config.runtime, &config.name)?);
-        let (engines, engines_at) = bind(config.transport, &folder, "engines").await?;
-        let (clients, clients_at) = bind(config.transport, &folder, "clients").await?;
+        let (folder, left) = open_folder(&config)?;
+        let (before, left) = left.map(|left| (left.connection, (left.core, left.files))).unzip();
+        let ((engines, engines_at), (clients, clients_at)) = match &before {
+            None => {
+                (bind(config.transport, &folder, "engines").await?, bind(config.transport, &folder, "clients").await?)
+            }
+            Some(before) => match bind_again(before, &folder).await {
+                Ok(sockets) => sockets,
+                Err(error) => {
+                    folder.leave();
+                    return Err(error);
+                }
+            },
+        };
+        let folder = Arc::new(folder);
         let connection = Connection {
             version: chorus_protocol::VERSION,
             name: config.name.clone(),
@@ -124,16 +166,17 @@ impl Controller {
             engines: engines_at,
             clients: clients_at,
             blobs: folder.blobs(),
-            key: Key::random(),
+            stay: u32::try_from(config.stay.as_secs()).unwrap_or(u32::MAX),
+            key: before.map_or_else(Key::random, |it| it.key),
         };
-        connection.write(&folder.connection_file())?;
 
         let (events, inbox) = mpsc::unbounded_channel();
         let launcher = match config.launcher {
             Some(launch) => {
                 let exits = events.clone();
                 let ended = move |engine, exit| _ = exits.send(Event::EngineExited(engine, exit));
-                Some(on_this_host(launch, folder.clone(), ended).map_err(ControllerError::Thread)?)
+                let ends_with_us = connection.stay == 0;
+                Some(on_this_host(launch, folder.clone(), ends_with_us, ended).map_err(ControllerError::Thread)?)
             }
             None => None,
         };
@@ -144,20 +187,33 @@ impl Controller {
             },
             None => None,
         };
+        let heartbeat = config.heartbeat.max(Duration::from_millis(20));
+        // A clock before 1970 is none.
+        let begun = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |it| it.as_millis() as u64);
+        let (records, launches) = (recorder.is_some(), launcher.is_some());
         let mut actions = Vec::new();
-        let core = CoreConfig {
-            name: config.name,
-            pid: connection.pid,
-            engines: config.engines,
-            heartbeat: config.heartbeat.max(Duration::from_millis(20)),
-            // A clock before 1970 is none.
-            begun: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |it| it.as_millis() as u64),
-            records: recorder.is_some(),
-            launches: launcher.is_some(),
+        let (core, awaited) = match left {
+            Some((mut core, files)) => {
+                actions = files;
+                core.resume(connection.pid, begun, records, &mut actions);
+                let awaited = core.awaited();
+                (core, Some(awaited))
+            }
+            None => {
+                let (name, pid, engines) = (config.name, connection.pid, config.engines);
+                let config = CoreConfig { name, pid, engines, heartbeat, begun, records, launches };
+                (Core::new(config, &mut actions), None)
+            }
         };
-        let tick = (core.heartbeat / 4).min(Duration::from_millis(100));
+        let path = folder.path(JOURNAL);
+        let journal = (connection.stay > 0).then(|| Journal::begin(&path, &core)).transpose();
+        let journal = journal.map_err(|source| ControllerError::Journal { path, source })?;
+        // From now on others may find it.
+        connection.write(&folder.connection_file())?;
+        let tick = (heartbeat / 4).min(Duration::from_millis(100));
         let server = Server {
-            core: Core::new(core, &mut actions),
+            journal,
+            core,
             key: connection.key.clone(),
             engines,
             clients,
@@ -177,7 +233,12 @@ impl Controller {
             end.send_replace(true);
         });
         let server = server.abort_handle();
-        Ok(Controller { connection, folder, launcher, events, stopped, server })
+        Ok(Controller { connection, folder, launcher, events, stopped, server, awaited })
+    }
+
+    /// How many engines it takes back, if it took the place of a controller that was killed.
+    pub fn taken_back(&self) -> Option<u32> {
+        self.awaited
     }
 
     /// How to reach the cluster.
@@ -237,13 +298,66 @@ fn check_program(config: &ControllerConfig) -> Result<(), ControllerError> {
     }
 }
 
+/// The cluster's folder, and what a controller has left in it that was killed and is to be followed.
+fn open_folder(config: &ControllerConfig) -> Result<(Folder, Option<Left>), ControllerError> {
+    let (folder, is_found) = Folder::create(&config.runtime, &config.name)?;
+    if !is_found {
+        return Ok((folder, None));
+    }
+    let left = match config.stay.is_zero() {
+        true => Err("engines of the cluster that is to take its place end with their controller".to_owned()),
+        false => back::find(&folder),
+    };
+    match left {
+        Ok(left) => Ok((folder, Some(left))),
+        Err(why) => {
+            tracing::warn!(
+                "engines of an earlier cluster `{}` can't be taken back: {why}. They end by themselves, with the \
+                 variables on them; this cluster begins anew",
+                config.name
+            );
+            folder.clear()?;
+            Ok((folder, None))
+        }
+    }
+}
+
+/// How often to try again where a killed controller had a socket, and how long to wait in between.
+const BIND_TRIES: u32 = 20;
+const BIND_PAUSE: Duration = Duration::from_millis(50);
+
+type Socket = (Box<dyn Hub>, String);
+
+/// Opens both sockets where the controller had them that is gone.
+async fn bind_again(before: &Connection, folder: &Folder) -> Result<(Socket, Socket), ControllerError> {
+    let transport = match before.engines.starts_with("tcp:") {
+        true => &ZeroMq::Tcp,
+        false => &ZeroMq::Ipc,
+    };
+    let again = async |endpoint: &str, socket| {
+        let path = folder.path(socket);
+        let mut listening = transport.listen(&path, Some(endpoint)).await;
+        for _ in 0..BIND_TRIES {
+            if listening.is_ok() {
+                break;
+            }
+            // A process that was killed lets go of one thing after the other.
+            tokio::time::sleep(BIND_PAUSE).await;
+            listening = transport.listen(&path, Some(endpoint)).await;
+        }
+        let (endpoint, stay) = (endpoint.to_owned(), before.stay);
+        listening.map_err(|source| ControllerError::BindAgain { endpoint, source, stay })
+    };
+    Ok((again(&before.engines, "engines").await?, again(&before.clients, "clients").await?))
+}
+
 /// Opens a socket.
-async fn bind(transport: Transport, folder: &Folder, socket: &str) -> Result<(Box<dyn Hub>, String), ControllerError> {
+async fn bind(transport: Transport, folder: &Folder, socket: &str) -> Result<Socket, ControllerError> {
     let endpoint = folder.endpoint(socket)?;
     let transport: &dyn chorus_transport::Transport = match transport {
         Transport::Ipc => &ZeroMq::Ipc,
         Transport::Tcp => &ZeroMq::Tcp,
     };
-    let listening = transport.listen(&folder.path(socket)).await;
+    let listening = transport.listen(&folder.path(socket), None).await;
     listening.map_err(|source| ControllerError::Bind { endpoint, source })
 }

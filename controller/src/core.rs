@@ -4,6 +4,7 @@
 //! process or a clock. What it keeps is bounded by who is connected and what is under way; a run that is done leaves
 //! nothing behind but counters.
 
+mod back;
 mod client;
 mod engine;
 mod log;
@@ -26,22 +27,25 @@ use chorus_protocol::{
 pub(crate) use chorus_transport::PeerId;
 use engine::{Engine, State};
 use log::Log;
+use serde::{Deserialize, Serialize};
 use session::Session;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// How an engine's process ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Exit {
     Status(i32),
     Signal(i32),
+    /// Nobody knows: it was the child of a process that is gone itself.
+    Unknown,
     /// It never ran.
     NotStarted(String),
 }
 
 /// What happened.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Input {
     FromEngine(PeerId, FromEngine),
     FromClient(PeerId, FromClient),
@@ -73,6 +77,8 @@ pub(crate) enum Action {
     /// Remove a file from the folder of blobs.
     RemoveFile(String),
     StartEngines(Vec<EngineId>),
+    /// Watch the process of an engine that an earlier controller started: it has this number.
+    AdoptEngine(EngineId, u32),
     /// It hasn't joined in time. Unless its launcher knows why, that is [`Input::EngineLate`].
     AskForEngine(EngineId),
     KillEngine(EngineId),
@@ -87,7 +93,7 @@ pub(crate) enum Action {
 }
 
 /// What the core needs to know from the start.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct CoreConfig {
     pub name: String,
     pub pid: u32,
@@ -106,6 +112,8 @@ pub(crate) struct CoreConfig {
 const MISSED_HEARTBEATS: u32 = 5;
 /// A client that is silent for so long is gone.
 const CLIENT_SILENCE: Duration = Duration::from_secs(10);
+/// What a client has said is remembered for so long after its last message, at least.
+const SAID: Duration = Duration::from_secs(60);
 /// A client whose connection broke has so long to come back before its sessions are closed.
 const CLIENT_GRACE: Duration = Duration::from_secs(5);
 /// When the cluster stops: how long engines that joined by hand may take to leave.
@@ -115,8 +123,8 @@ const STOP_GRACE: Duration = Duration::from_secs(2);
 /// When the cluster stops: how long killed processes are waited for.
 const KILL_GRACE: Duration = Duration::from_secs(4);
 
-/// The whole cluster.
-#[derive(Debug)]
+/// The whole cluster. It can be written down and read again: by that a controller takes its engines back, see [`back`].
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Core {
     config: CoreConfig,
     engines: BTreeMap<EngineId, Engine>,
@@ -124,6 +132,8 @@ pub(crate) struct Core {
     engine_peers: HashMap<PeerId, EngineId>,
     /// Clients that said hello.
     clients: BTreeMap<PeerId, Client>,
+    /// What clients have said that are connected, or were a while ago: by [`Client::life`].
+    said: BTreeMap<u64, Said>,
     sessions: BTreeMap<SessionId, Session>,
     /// How many there ever were.
     sessions_opened: u32,
@@ -135,17 +145,30 @@ pub(crate) struct Core {
     last_tick: Duration,
     last_heartbeat: Duration,
     stop: Stop,
+    /// How often it was read again.
+    restarts: u32,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Client {
     /// When it was last heard.
     seen: Duration,
     info: ClientInfo,
+    /// It is the same over all its connections.
+    life: u64,
+}
+
+/// What a client has said, over all its connections.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Said {
+    /// Numbered messages.
+    count: u64,
+    /// The last one.
+    at: Duration,
 }
 
 /// How far the end of the cluster has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Stop {
     No,
     Since { since: Duration, killed: bool },
@@ -169,6 +192,7 @@ impl Core {
             engines,
             engine_peers: HashMap::new(),
             clients: BTreeMap::new(),
+            said: BTreeMap::new(),
             sessions: BTreeMap::new(),
             sessions_opened: 0,
             log,
@@ -178,6 +202,7 @@ impl Core {
             last_tick: Duration::ZERO,
             last_heartbeat: Duration::ZERO,
             stop: Stop::No,
+            restarts: 0,
         }
     }
 
@@ -187,6 +212,7 @@ impl Core {
             return;
         }
         self.now = self.now.max(now);
+        let before = actions.len();
         match input {
             Input::FromEngine(peer, message) => self.engine_said(peer, message, actions),
             Input::FromClient(peer, message) => self.client_said(peer, message, actions),
@@ -199,6 +225,7 @@ impl Core {
             Input::Shutdown => self.shut_down(None, actions),
         }
         self.go_on_stopping(actions);
+        self.put_on_lines(before, actions);
     }
 
     fn tick(&mut self, actions: &mut Vec<Action>) {
@@ -217,6 +244,7 @@ impl Core {
                 actions.push(Action::ToEngines(to, ToEngine::Heartbeat));
             }
         }
+        self.confirm_all(actions);
         self.check_engines(actions);
         self.check_clients(actions);
         self.check_tasks(actions);
@@ -294,6 +322,7 @@ impl Core {
                 silent_ms: millis(self.now.saturating_sub(engine.last_seen)),
                 running: engine.runs.front().map(|run| run.label.clone()),
                 draining: engine.draining,
+                away: engine.away.is_some(),
             })
         });
         ClusterStatus {
@@ -305,6 +334,7 @@ impl Core {
             sessions: self.sessions.len() as u32,
             users: self.sessions.iter().map(|(&id, session)| self.session_status(id, session, peer)).collect(),
             rejected: self.rejected,
+            restarts: self.restarts,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The cluster's folder: sockets, blobs, logs and the connection file, private to the user and gone when it stops.
 
 use crate::ControllerError;
+use crate::back::is_awaited;
 use crate::own::{FolderError, OwnFolder, is_in_use, of_kind};
 use chorus_protocol::{BlobId, Connection, EngineId, VALUE_PREFIX};
 use std::fs::{DirBuilder, File};
@@ -46,20 +47,40 @@ pub fn list_clusters(runtime: &Path) -> Vec<ClusterEntry> {
 pub(crate) struct Folder(OwnFolder);
 
 impl Folder {
-    /// Makes the folder, and removes those that dead controllers left behind.
-    pub fn create(runtime: &Path, name: &str) -> Result<Folder, ControllerError> {
+    /// Makes the folder, and removes those that dead controllers left behind. One whose engines still wait for another
+    /// controller is left as it is; returns whether this is such a one.
+    pub fn create(runtime: &Path, name: &str) -> Result<(Folder, bool), ControllerError> {
         let fine = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         if name.is_empty() || name.len() > 64 || name.starts_with('.') || !name.chars().all(fine) {
             return Err(ControllerError::Name(name.to_owned()));
         }
-        let folder = OwnFolder::create(runtime, CLUSTERS, name).map_err(|error| match error {
+        let is_needed = |path: &Path| is_awaited(path, &path.join(CONNECTION));
+        let made = OwnFolder::create_or_find(runtime, CLUSTERS, name, is_needed);
+        let (folder, is_found) = made.map_err(|error| match error {
             FolderError::InUse(_) => ControllerError::InUse(name.to_owned()),
             other => other.into(),
         })?;
         let folder = Folder(folder);
-        let failed = |source| FolderError::Io { path: folder.blobs(), source };
-        DirBuilder::new().mode(0o700).create(folder.blobs()).map_err(failed)?;
-        Ok(folder)
+        if !is_found {
+            folder.furnish()?;
+        }
+        Ok((folder, is_found))
+    }
+
+    /// Lets go of what was found, for whoever comes next.
+    pub fn leave(self) {
+        self.0.leave();
+    }
+
+    /// Removes what was found in it, and begins anew.
+    pub fn clear(&self) -> Result<(), FolderError> {
+        self.0.empty()?;
+        self.furnish()
+    }
+
+    fn furnish(&self) -> Result<(), FolderError> {
+        let failed = |source| FolderError::Io { path: self.blobs(), source };
+        DirBuilder::new().mode(0o700).create(self.blobs()).map_err(failed)
     }
 
     pub fn connection_file(&self) -> PathBuf {
@@ -138,6 +159,7 @@ mod tests {
             engines: "ipc:///e".into(),
             clients: "ipc:///c".into(),
             blobs: "/b".into(),
+            stay: 0,
             key: Key::random(),
         }
     }
@@ -145,7 +167,7 @@ mod tests {
     #[test]
     fn blobs_come_once_and_go() {
         let runtime = tempfile::tempdir().unwrap();
-        let folder = Folder::create(runtime.path(), "a").unwrap();
+        let folder = Folder::create(runtime.path(), "a").unwrap().0;
         let id = BlobId::of(b"x");
         folder.store(id, b"x").unwrap();
         folder.store(id, b"x").unwrap();
@@ -159,7 +181,7 @@ mod tests {
     fn clusters_are_listed_while_they_live() {
         let runtime = tempfile::tempdir().unwrap();
         assert!(list_clusters(runtime.path()).is_empty());
-        let folder = Folder::create(runtime.path(), "mine").unwrap();
+        let folder = Folder::create(runtime.path(), "mine").unwrap().0;
         assert!(matches!(Folder::create(runtime.path(), "mine"), Err(ControllerError::InUse(_))));
         connection("mine").write(&folder.connection_file()).unwrap();
         let connection_file = folder.connection_file();
@@ -186,7 +208,7 @@ mod tests {
             assert!(matches!(Folder::create(runtime.path(), name), Err(ControllerError::Name(_))), "{name}");
         }
         let deep = runtime.path().join("d".repeat(100));
-        let folder = Folder::create(&deep, "a").unwrap();
+        let folder = Folder::create(&deep, "a").unwrap().0;
         let error = folder.endpoint("engines").unwrap_err().to_string();
         assert!(error.contains("CHORUS_RUNTIME_DIR"), "{error}");
     }

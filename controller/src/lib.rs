@@ -4,9 +4,11 @@
 //! machine; the other modules bring it what happens and do what it says. It knows `chorus-protocol`,
 //! `chorus-transport` and `chorus-system`, and runs inside a big process, such as a kernel, as well as alone.
 
+mod back;
 mod controller;
 mod core;
 mod folder;
+mod journal;
 mod launch;
 mod own;
 mod server;

@@ -47,12 +47,24 @@ pub enum FolderError {
 pub struct OwnFolder {
     path: PathBuf,
     mark: File,
+    /// Whether it is left to whoever needs what is in it.
+    stays: bool,
 }
 
 impl OwnFolder {
     /// Makes the folder `kind`/`name` in the runtime folder, or empties and takes over what a dead process left of it.
     /// Removes what dead processes left beside it.
     pub fn create(runtime: &Path, kind: &str, name: &str) -> Result<OwnFolder, FolderError> {
+        OwnFolder::create_or_find(runtime, kind, name, |_| false).map(|(folder, _)| folder)
+    }
+
+    /// The same, but what dead processes left stays as it is where it `is_needed`. Returns whether it does in this one.
+    pub(crate) fn create_or_find(
+        runtime: &Path,
+        kind: &str,
+        name: &str,
+        is_needed: impl Fn(&Path) -> bool,
+    ) -> Result<(OwnFolder, bool), FolderError> {
         let parent = runtime.join(kind);
         let failed = |path: &Path| {
             let path = path.to_owned();
@@ -69,12 +81,27 @@ impl OwnFolder {
         }
         let path = parent.join(name);
         let mark = take(&path)?;
-        let folder = OwnFolder { path, mark };
-        empty(&folder.path).map_err(failed(&folder.path))?;
-        for other in subfolders(&parent).map(|(_, path)| path).filter(|path| *path != folder.path) {
-            remove_if_dead(&other);
+        let folder = OwnFolder { path, mark, stays: false };
+        let is_found = is_needed(&folder.path);
+        if !is_found {
+            folder.empty()?;
         }
-        Ok(folder)
+        for other in subfolders(&parent).map(|(_, path)| path).filter(|path| *path != folder.path) {
+            if !is_needed(&other) {
+                remove_if_dead(&other);
+            }
+        }
+        Ok((folder, is_found))
+    }
+
+    /// Lets go of it, and leaves it as it is.
+    pub(crate) fn leave(mut self) {
+        self.stays = true;
+    }
+
+    /// Removes all that is in it.
+    pub(crate) fn empty(&self) -> Result<(), FolderError> {
+        empty(&self.path).map_err(|source| FolderError::Io { path: self.path.clone(), source })
     }
 
     /// Where it is.
@@ -92,7 +119,9 @@ impl OwnFolder {
 
 impl Drop for OwnFolder {
     fn drop(&mut self) {
-        self.remove();
+        if !self.stays {
+            self.remove();
+        }
     }
 }
 
@@ -254,7 +283,7 @@ mod tests {
             let folder = make(runtime.path(), name).unwrap();
             std::fs::write(folder.path().join("rest"), "").unwrap();
             // A killed process lets go of the lock, and of nothing else.
-            let OwnFolder { path, mark } = &*std::mem::ManuallyDrop::new(folder);
+            let OwnFolder { path, mark, .. } = &*std::mem::ManuallyDrop::new(folder);
             mark.unlock().unwrap();
             assert!(!is_in_use(path));
         }

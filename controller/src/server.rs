@@ -2,6 +2,7 @@
 
 use crate::core::{Action, Core, Exit, Input, PeerId};
 use crate::folder::Folder;
+use crate::journal::Journal;
 use crate::launch::Launcher;
 use chorus_history::recording::Recorder;
 use chorus_protocol::{BlobId, EngineId, Frame, FrameError, Key, ToEngine};
@@ -27,6 +28,8 @@ pub(crate) enum Event {
 
 pub(crate) struct Server {
     pub core: Core,
+    /// Where all that the core is told is written, if another controller may have to go on with it.
+    pub journal: Option<Journal>,
     pub key: Key,
     pub engines: Box<dyn Hub>,
     pub clients: Box<dyn Hub>,
@@ -47,26 +50,30 @@ pub(crate) struct Server {
 impl Server {
     /// Serves until the cluster stops. `actions` are the core's first.
     pub async fn serve(mut self, actions: Vec<Action>) {
-        let start = Instant::now();
+        let (start, before) = (Instant::now(), self.core.now());
+        let now = || before + start.elapsed();
         let mut tick = tokio::time::interval(self.tick);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut actions = actions;
         let mut inputs = Vec::new();
         loop {
             while !actions.is_empty() {
+                // What the world is about to see.
+                self.keep(Journal::write);
                 if self.carry_out(std::mem::take(&mut actions), &mut inputs).await {
                     return self.drain().await;
                 }
                 for input in inputs.drain(..) {
-                    self.core.handle(start.elapsed(), input, &mut actions);
+                    self.take(now(), input, &mut actions);
                 }
             }
+            self.shorten();
             let input = tokio::select! {
                 arrival = self.engines.next() => {
-                    take(arrival, &self.key, Input::FromEngine, Input::EngineDisconnected)
+                    read(arrival, &self.key, Input::FromEngine, Input::EngineDisconnected)
                 }
                 arrival = self.clients.next() => {
-                    take(arrival, &self.key, Input::FromClient, Input::ClientDisconnected)
+                    read(arrival, &self.key, Input::FromClient, Input::ClientDisconnected)
                 }
                 _ = tick.tick() => Input::Tick,
                 Some(event) = self.events.recv() => match event {
@@ -79,11 +86,30 @@ impl Server {
                     }
                 },
             };
-            self.core.handle(start.elapsed(), input, &mut actions);
+            self.take(now(), input, &mut actions);
             for input in inputs.drain(..) {
-                self.core.handle(start.elapsed(), input, &mut actions);
+                self.take(now(), input, &mut actions);
             }
         }
+    }
+
+    fn take(&mut self, now: Duration, input: Input, actions: &mut Vec<Action>) {
+        self.keep(|journal| journal.note(now, &input));
+        self.core.handle(now, input, actions);
+    }
+
+    /// When all that its inputs led to is done.
+    fn shorten(&mut self) {
+        let Some(journal) = &mut self.journal else { return };
+        let shortened = journal.shorten(&self.core);
+        self.keep(|_| shortened);
+    }
+
+    /// Does something with the journal. If that fails, the cluster goes on without.
+    fn keep(&mut self, what: impl FnOnce(&mut Journal) -> std::io::Result<()>) {
+        let Some(Err(error)) = self.journal.as_mut().map(what) else { return };
+        tracing::error!(%error, "the journal can't be written; if this controller is killed, its engines are lost");
+        self.journal.take().into_iter().for_each(Journal::remove);
     }
 
     /// Returns true when it is over. What it finds out on the way comes as `inputs`.
@@ -128,6 +154,11 @@ impl Server {
                         engines.into_iter().map(|it| Input::EngineExited(it, Exit::NotStarted("no launcher".into()))),
                     ),
                 },
+                Action::AdoptEngine(engine, pid) => {
+                    if let Some(launcher) = &self.launcher {
+                        launcher.adopt(engine, pid);
+                    }
+                }
                 Action::AskForEngine(engine) => {
                     if !self.launcher.as_ref().is_some_and(|launcher| launcher.is_waiting(engine)) {
                         inputs.push(Input::EngineLate(engine));
@@ -213,7 +244,7 @@ fn parts(frame: &Frame) -> Parts {
     vec![frame.mac.clone(), frame.body.clone()]
 }
 
-fn take<M: serde::de::DeserializeOwned>(
+fn read<M: serde::de::DeserializeOwned>(
     arrival: Arrival,
     key: &Key,
     message: impl Fn(PeerId, M) -> Input,

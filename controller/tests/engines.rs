@@ -47,6 +47,7 @@ fn config(runtime: &Path, engines: u32, program: PathBuf) -> ControllerConfig {
         launcher: Some(Launch { program, args: vec![], env: vec![] }),
         heartbeat: Duration::from_secs(1),
         record: None,
+        stay: Duration::ZERO,
     }
 }
 

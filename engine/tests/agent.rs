@@ -25,6 +25,9 @@ struct Cluster {
     session: SessionId,
     /// Holds socket, connection file and blobs.
     folder: TempDir,
+    /// Numbered messages of the engine, and to it.
+    heard: u64,
+    said: u64,
 }
 
 impl Drop for Cluster {
@@ -37,21 +40,26 @@ impl Drop for Cluster {
 impl Cluster {
     /// Starts an engine and registers it.
     async fn start(args: &[&str]) -> Cluster {
-        let mut cluster = Cluster::start_unregistered(args).await;
+        Cluster::start_waiting(args, 0).await
+    }
+
+    /// The same; it waits so many seconds for another controller when this one is gone.
+    async fn start_waiting(args: &[&str], stay: u32) -> Cluster {
+        let mut cluster = Cluster::start_unregistered(args, stay).await;
         let heartbeat_ms = 20;
-        cluster.send(ToEngine::Registered { id: EngineId(3), heartbeat_ms }).await;
+        cluster.send(ToEngine::Registered { id: EngineId(3), heartbeat_ms, received: 0 }).await;
         cluster
     }
 
     /// Starts an engine and reads its registration.
-    async fn start_unregistered(args: &[&str]) -> Cluster {
+    async fn start_unregistered(args: &[&str], stay: u32) -> Cluster {
         let folder = tempfile::tempdir().unwrap();
         let blobs = folder.path().join("blobs");
         std::fs::create_dir(&blobs).unwrap();
         for file in [&objects().std, &objects().cells] {
             std::fs::copy(file, blobs.join(blob(file).file_name())).unwrap();
         }
-        let (socket, endpoint) = ZeroMq::Ipc.listen(&folder.path().join("engines")).await.unwrap();
+        let (socket, endpoint) = ZeroMq::Ipc.listen(&folder.path().join("engines"), None).await.unwrap();
         let key = Key::random();
         let connection = Connection {
             version: VERSION,
@@ -60,6 +68,7 @@ impl Cluster {
             engines: endpoint,
             clients: String::new(),
             blobs,
+            stay,
             key: key.clone(),
         };
         let file = folder.path().join("cluster.json");
@@ -68,10 +77,11 @@ impl Cluster {
         command.arg("--connect").arg(&file).args(["--id", "3"]).args(args).envs(common::bare_environment());
         let engine = command.stderr(Stdio::piped()).spawn().unwrap();
         let (peer, session) = (PeerId(bytes::Bytes::new()), SessionId(1));
-        let mut cluster = Cluster { engine, socket, peer, key, session, folder };
+        let mut cluster = Cluster { engine, socket, peer, key, session, folder, heard: 0, said: 0 };
         let shares = !args.contains(&"--no-shared-files");
         match cluster.next().await {
-            FromEngine::Register { version: VERSION, id: Some(EngineId(3)), info, shares_files } => {
+            FromEngine::Register { version: VERSION, id: Some(EngineId(3)), info, shares_files, standing } => {
+                assert_eq!((standing.returns, standing.received), (false, 0));
                 assert_eq!((info.pid, shares_files), (cluster.engine.id(), shares));
                 assert!(info.cores > 0 && !info.host.is_empty(), "{info:?}");
             }
@@ -81,6 +91,7 @@ impl Cluster {
     }
 
     async fn send(&mut self, message: ToEngine) {
+        self.said += u64::from(message.is_numbered());
         let frame = Frame::encode(&message, &self.key).unwrap();
         self.send_frames(vec![frame.mac, frame.body]).await;
     }
@@ -94,7 +105,9 @@ impl Cluster {
         match tokio::time::timeout(LIMIT, self.socket.next()).await.expect("waited in vain for a message") {
             Arrival::Message(peer, frames) => {
                 self.peer = peer;
-                Frame::decode(&frames, &self.key).unwrap()
+                let message: FromEngine = Frame::decode(&frames, &self.key).unwrap();
+                self.heard += u64::from(message.is_numbered());
+                message
             }
             other => panic!("waited for a message, not for {other:?}"),
         }
@@ -106,7 +119,7 @@ impl Cluster {
         while begin.elapsed() < LIMIT {
             match self.next().await {
                 FromEngine::Heartbeat => self.send(ToEngine::Heartbeat).await,
-                FromEngine::Metrics(_) => {}
+                FromEngine::Metrics(_) | FromEngine::Received(_) => {}
                 message => return message,
             }
         }
@@ -280,6 +293,7 @@ async fn a_client_that_does_not_read_stops_its_session_only() {
     let (mut length, mut weight, mut heartbeats) = (0, 0, 0);
     while heartbeats < 20 {
         match cluster.next().await {
+            FromEngine::Received(_) => {}
             FromEngine::Heartbeat => {
                 heartbeats += 1;
                 cluster.send(ToEngine::Heartbeat).await;
@@ -349,10 +363,53 @@ async fn an_engine_ends_with_its_controller() {
     let mut cluster = Cluster::start(&[]).await;
     let processes = cluster.grandchild().await;
     let elsewhere = cluster.folder.path().join("elsewhere");
-    cluster.socket = ZeroMq::Ipc.listen(&elsewhere).await.unwrap().0;
+    cluster.socket = ZeroMq::Ipc.listen(&elsewhere, None).await.unwrap().0;
     let (status, said) = cluster.end();
     assert_eq!(status.code(), Some(1));
     assert!(said.contains("`test` closed the connection or is gone"), "{said}");
+    processes.into_iter().for_each(wait_for_end);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_engine_comes_back_with_all_that_it_has_said() {
+    let mut cluster = Cluster::start_waiting(&[], 30).await;
+    let worker = cluster.run(1, "tells_its_process").await.number();
+    let heard = cluster.heard;
+    // Nobody hears what comes of this one.
+    let lost = cluster.run_of(2, "tells_its_process");
+    cluster.send(lost).await;
+    while cluster.heard == heard {
+        cluster.next().await;
+    }
+    let path = cluster.folder.path().join("engines");
+    cluster.socket = ZeroMq::Ipc.listen(&cluster.folder.path().join("elsewhere"), None).await.unwrap().0;
+    let begin = Instant::now();
+    while path.exists() && begin.elapsed() < LIMIT {
+        tokio::task::yield_now().await;
+    }
+    cluster.socket = ZeroMq::Ipc.listen(&path, None).await.unwrap().0;
+    match cluster.next().await {
+        FromEngine::Register { id: Some(EngineId(3)), standing, .. } => {
+            assert_eq!((standing.returns, standing.received), (true, cluster.said));
+        }
+        other => panic!("the first message is {other:?}"),
+    }
+    cluster.send(ToEngine::Registered { id: EngineId(3), heartbeat_ms: 100, received: heard }).await;
+    assert_eq!(cluster.finish(2).await.number(), worker);
+    assert_eq!(cluster.run(3, "tells_its_process").await.number(), worker, "its variables are there");
+    cluster.send(ToEngine::Shutdown).await;
+    assert_eq!(cluster.say().await, FromEngine::Goodbye);
+    assert!(cluster.end().0.success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_engine_ends_when_no_controller_is_started_again_in_time() {
+    let mut cluster = Cluster::start_waiting(&[], 1).await;
+    let processes = cluster.grandchild().await;
+    cluster.socket = ZeroMq::Ipc.listen(&cluster.folder.path().join("elsewhere"), None).await.unwrap().0;
+    let (status, said) = cluster.end();
+    assert_eq!(status.code(), Some(1));
+    assert!(said.contains("none was started in its place within 1 s"), "{said}");
     processes.into_iter().for_each(wait_for_end);
 }
 
@@ -405,7 +462,7 @@ async fn an_engine_ends_with_the_process_that_started_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_engine_says_why() {
-    let mut cluster = Cluster::start_unregistered(&[]).await;
+    let mut cluster = Cluster::start_unregistered(&[], 0).await;
     cluster.send(ToEngine::Refused("there are enough".into())).await;
     let (status, said) = cluster.end();
     assert_eq!(status.code(), Some(1));

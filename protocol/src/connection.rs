@@ -23,6 +23,10 @@ pub struct Connection {
     pub clients: String,
     /// Where the controller keeps blobs, for engines that share its file system.
     pub blobs: PathBuf,
+    /// When the controller is gone: for how many seconds engines and clients wait for one that takes its place. 0 if
+    /// none will, as in a kernel's own cluster.
+    #[serde(default)]
+    pub stay: u32,
     /// The key that signs every message.
     #[serde(with = "hex_key")]
     pub key: Key,
@@ -127,6 +131,7 @@ mod tests {
             engines: "ipc:///tmp/e".into(),
             clients: "ipc:///tmp/c".into(),
             blobs: "/tmp/blobs".into(),
+            stay: 0,
             key: Key::random(),
         }
     }

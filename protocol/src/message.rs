@@ -3,6 +3,7 @@
 use crate::id::{BlobId, EngineId, MapId, RunId, SessionId, TaskId};
 use crate::log::{GpuUse, HostUse, LogEntry, ProcessUse, WorkerUse};
 use crate::map::{MapEvent, MapSpec, Piece, Report};
+use crate::resume::Standing;
 use crate::run::{Death, RunEvent, RunSpec, Target};
 use crate::snapshot::Aftermath;
 use crate::steer::Order;
@@ -46,6 +47,8 @@ pub struct EngineStatus {
     pub running: Option<String>,
     /// Whether it gets nothing more, and leaves when it has done what it has.
     pub draining: bool,
+    /// Whether its controller was started again, and it hasn't come back yet.
+    pub away: bool,
 }
 
 /// What a client tells of itself when it connects, so that users recognise whose a session is.
@@ -109,6 +112,8 @@ pub struct ClusterStatus {
     /// Messages that were dropped because they weren't signed or didn't decode, and connections that never spoke
     /// the protocol.
     pub rejected: u64,
+    /// How often the controller was started again and took its engines back.
+    pub restarts: u32,
 }
 
 /// What an engine uses, see [`crate::Metrics`]. Here sessions have their ids.
@@ -141,9 +146,13 @@ pub enum FromEngine {
         info: EngineInfo,
         /// Whether it can open files in the controller's blob folder.
         shares_files: bool,
+        /// Where it goes on.
+        standing: Standing,
     },
     /// A sign of life.
     Heartbeat,
+    /// The engine has dealt with so many numbered messages, see [`ToEngine::is_numbered`].
+    Received(u64),
     /// The engine lacks these bytes: answer with [`ToEngine::Blob`].
     NeedBlob(BlobId),
     /// Something happened in a run.
@@ -199,11 +208,15 @@ pub enum ToEngine {
         id: EngineId,
         /// Send a `Heartbeat` this often, in milliseconds, and expect one as often.
         heartbeat_ms: u32,
+        /// How many of the engine's numbered messages the controller has dealt with: it sends the others again.
+        received: u64,
     },
     /// The registration is refused: the engine says why and exits.
     Refused(String),
     /// A sign of life.
     Heartbeat,
+    /// The controller has dealt with so many numbered messages, see [`FromEngine::is_numbered`].
+    Received(u64),
     /// Run an object when the session's earlier runs are done. The session's worker is started if there is none.
     Run {
         /// Whose namespace.
@@ -290,6 +303,8 @@ pub enum FromClient {
         version: u16,
         /// Who it is.
         info: ClientInfo,
+        /// A random number of the client: whoever has the same goes on where it was.
+        life: u64,
     },
     /// A sign of life; the controller answers with [`ToClient::Pong`].
     Ping,
@@ -453,7 +468,12 @@ pub enum FromClient {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToClient {
     /// The answer to `Hello`.
-    Welcome(ClusterStatus),
+    Welcome {
+        /// How the cluster is.
+        status: ClusterStatus,
+        /// How many of the client's numbered messages the controller has dealt with, over all its connections.
+        received: u64,
+    },
     /// The client is refused, with the reason.
     Refused(String),
     /// A sign of life.

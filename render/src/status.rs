@@ -73,6 +73,9 @@ fn state(engine: &EngineStatus) -> String {
     if engine.draining {
         before += "leaves, ";
     }
+    if engine.away {
+        before = "not back yet, ".to_owned();
+    }
     match (&engine.running, engine.busy) {
         (Some(label), _) => format!("{before}running: {}", one_line(label, LABEL)),
         (None, true) => format!("{before}busy"),
@@ -94,6 +97,10 @@ fn summary(status: &ClusterStatus) -> String {
     );
     if status.starting > 0 {
         text += &format!(", {} more starting", status.starting);
+    }
+    if status.restarts > 0 {
+        let plural = if status.restarts == 1 { "" } else { "s" };
+        text += &format!(", controller started again {} time{plural}", status.restarts);
     }
     if status.rejected > 0 {
         let plural = if status.rejected == 1 { "" } else { "s" };
@@ -118,6 +125,7 @@ mod tests {
             silent_ms,
             running: running.map(Into::into),
             draining: false,
+            away: false,
         };
         ClusterStatus {
             name: "lab".into(),
@@ -132,6 +140,7 @@ mod tests {
             sessions: 1,
             users: vec![],
             rejected: 3,
+            restarts: 0,
         }
     }
 
@@ -184,6 +193,19 @@ mod tests {
     fn a_page_says_the_same_and_obeys_nobody() {
         let page = cluster(&status(), &figures())["text/html"].as_str().unwrap().to_owned();
         assert!(page.contains("node&lt;1&gt;") && page.contains("<svg") && page.contains("50 %"), "{page}");
+    }
+
+    #[test]
+    fn what_a_killed_controller_leaves_is_said() {
+        let mut status = ClusterStatus { starting: 0, rejected: 0, restarts: 2, ..status() };
+        status.engines.iter_mut().for_each(|engine| engine.away = engine.id == EngineId(10));
+        insta::assert_snapshot!(cluster(&status)["text/plain"].as_str().unwrap(), @r"
+        cluster lab: 3 engines, up 1 h 1 min, controller 77, 1 session, controller started again 2 times
+        engine  host     pid   cores  state                                               runs  failed  restarts
+        0       node<1>  4000  8      idle                                                12    1       0
+        1       node<1>  4001  8      running: let a = Vec::<u8>::new(); [2Jfor i in 0.…  12    1       0
+        10      node<1>  4010  8      not back yet, idle                                  12    1       0
+        ");
     }
 
     #[test]

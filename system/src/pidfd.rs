@@ -26,9 +26,14 @@ impl ProcessHandle {
 
     /// Kills it.
     pub fn kill(&self) {
+        self.send(libc::SIGKILL);
+    }
+
+    /// Sends it a signal. Nothing happens if it has ended.
+    pub fn send(&self, signal: i32) {
         let nothing = std::ptr::null::<libc::siginfo_t>();
         // SAFETY: takes numbers, and no siginfo.
-        unsafe { libc::syscall(libc::SYS_pidfd_send_signal, self.0.as_raw_fd(), libc::SIGKILL, nothing, 0) };
+        unsafe { libc::syscall(libc::SYS_pidfd_send_signal, self.0.as_raw_fd(), signal, nothing, 0) };
     }
 
     /// Whether it has ended.

@@ -263,7 +263,7 @@ def test_no_cluster_is_an_error_that_says_what_to_do(chorus, command):
 
 
 def test_a_killed_controller_is_not_listed_and_its_name_is_free(chorus):
-    chorus("start", "-n", 2, "--name", "again")
+    chorus("start", "-n", 2, "--name", "again", "--stay", 0)
     status = chorus.wait_for_engines(2)
     processes.kill(status["pid"])
     engines = [engine["info"]["pid"] for engine in status["engines"]]

@@ -14,6 +14,7 @@ pub use zeromq::{Router, RouterSender, ZeroMq};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -23,7 +24,7 @@ use std::time::Duration;
 pub type Parts = Vec<Bytes>;
 
 /// One connection to a [`Hub`]. It says nothing about who is at its other end; a new connection has a new id.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PeerId(pub Bytes);
 
 impl fmt::Debug for PeerId {
@@ -35,8 +36,13 @@ impl fmt::Debug for PeerId {
 /// A way to open connections.
 pub trait Transport: Send + Sync {
     /// Begins to listen, and says at which endpoint. A transport that needs a place in the file system takes `socket`,
-    /// which lies in a folder that nobody but its user can open.
-    fn listen<'a>(&'a self, socket: &'a Path) -> BoxFuture<'a, io::Result<(Box<dyn Hub>, String)>>;
+    /// which lies in a folder that nobody but its user can open. `again` is an endpoint that it had in a process which is
+    /// gone, and that it is to have again.
+    fn listen<'a>(
+        &'a self,
+        socket: &'a Path,
+        again: Option<&'a str>,
+    ) -> BoxFuture<'a, io::Result<(Box<dyn Hub>, String)>>;
 
     /// Connects to what listens at an endpoint, and waits `within` for it to listen.
     fn connect<'a>(&'a self, endpoint: &'a str, within: Duration) -> BoxFuture<'a, io::Result<Link>>;

@@ -25,14 +25,25 @@ pub enum ZeroMq {
 }
 
 impl Transport for ZeroMq {
-    fn listen<'a>(&'a self, socket: &'a Path) -> BoxFuture<'a, io::Result<(Box<dyn Hub>, String)>> {
+    fn listen<'a>(
+        &'a self,
+        socket: &'a Path,
+        again: Option<&'a str>,
+    ) -> BoxFuture<'a, io::Result<(Box<dyn Hub>, String)>> {
         Box::pin(async move {
+            if again.is_some() {
+                // The process that is gone left its socket's file.
+                _ = std::fs::remove_file(socket);
+            }
             let (router, endpoint) = match self {
                 ZeroMq::Ipc => {
                     let endpoint = format!("ipc://{}", socket.display());
                     (Router::bind(&endpoint).await?, endpoint)
                 }
-                ZeroMq::Tcp => Router::behind_gate("127.0.0.1:0", socket).await?,
+                ZeroMq::Tcp => {
+                    let port = again.and_then(|endpoint| endpoint.strip_prefix("tcp://"));
+                    Router::behind_gate(port.unwrap_or("127.0.0.1:0"), socket).await?
+                }
             };
             Ok((Box::new(router) as Box<dyn Hub>, endpoint))
         })

@@ -24,7 +24,7 @@ fn parts(of: &[&'static str]) -> Parts {
 
 async fn a_conversation(transport: ZeroMq) {
     let folder = tempfile::tempdir().unwrap();
-    let (mut hub, endpoint) = transport.listen(&folder.path().join("hub")).await.unwrap();
+    let (mut hub, endpoint) = transport.listen(&folder.path().join("hub"), None).await.unwrap();
     let mut one = transport.connect(&endpoint, SOON).await.unwrap();
     let mut other = transport.connect(&endpoint, SOON).await.unwrap();
     one.outgoing.send(parts(&["one", "", "end"])).await.unwrap();
@@ -73,7 +73,7 @@ async fn a_conversation_over_tcp() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_that_does_not_read_is_disconnected_and_others_are_not() {
     let folder = tempfile::tempdir().unwrap();
-    let (mut hub, endpoint) = ZeroMq::Ipc.listen(&folder.path().join("hub")).await.unwrap();
+    let (mut hub, endpoint) = ZeroMq::Ipc.listen(&folder.path().join("hub"), None).await.unwrap();
     let mut stuck = ZeroMq::Ipc.connect(&endpoint, SOON).await.unwrap();
     let mut other = ZeroMq::Ipc.connect(&endpoint, SOON).await.unwrap();
     stuck.outgoing.send(parts(&["stuck"])).await.unwrap();
@@ -95,7 +95,7 @@ async fn a_peer_that_does_not_read_is_disconnected_and_others_are_not() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_link_waits_while_the_hub_does_not_read_and_breaks_when_it_never_does() {
     let folder = tempfile::tempdir().unwrap();
-    let (mut hub, endpoint) = ZeroMq::Ipc.listen(&folder.path().join("hub")).await.unwrap();
+    let (mut hub, endpoint) = ZeroMq::Ipc.listen(&folder.path().join("hub"), None).await.unwrap();
     let mut link = ZeroMq::Ipc.connect(&endpoint, SOON).await.unwrap();
     let megabyte = Bytes::from(vec![0; 1 << 20]);
     let mut sent = 0;

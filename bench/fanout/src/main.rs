@@ -55,6 +55,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         launcher: Some(Launch { program: std::fs::canonicalize(&args.engine)?, args: vec![], env: vec![] }),
         heartbeat: Duration::from_secs(1),
         record: None,
+        stay: Duration::ZERO,
     })
     .await?;
     let (client, _) = Client::connect(controller.connection(), "bench").await?;

@@ -52,15 +52,15 @@ impl Executor {
         let Some((evaluated, ran)) = self.engine_cell(options, cell, cluster, targets, request).await? else {
             return Ok(Next::Quit);
         };
-        let PxRan { cell, detached, interrupted, .. } = ran;
+        let PxRan { cell, detached, interrupted, left_alone, .. } = ran;
         // Definitions alone leave nothing to run.
         let Some(cell) = cell else { return Ok(Next::Continue) };
         self.results.add(What::Cell(cell.clone()), publisher.count(), options.out.as_ref(), detached.is_none());
         if let (Some(sent), Some(ticket)) = (detached, evaluated.ticket) {
-            let compiler = self.compiler.clone();
-            tokio::spawn(sent.keep(Arc::clone(cluster), async move |engine, outcome| {
-                settle(&compiler, ticket, engine, outcome).await
-            }));
+            self.keep(sent, ticket, cluster);
+            if let Some(why) = left_alone {
+                return Err(failure(Kind::Interrupted, why));
+            }
             if interrupted {
                 return Err(failure(Kind::Interrupted, "the cell isn't waited for any more; %pxresult collects it"));
             }
@@ -69,6 +69,16 @@ impl Executor {
             return Ok(Next::Continue);
         }
         end(&cell, evaluated, interrupted, publisher).await
+    }
+
+    /// Has a run that isn't waited for followed to its end.
+    pub(super) fn keep(&self, sent: run::Sent, ticket: Ticket, cluster: &Arc<Cluster>) {
+        let compiler = self.compiler.clone();
+        tokio::spawn(
+            sent.keep(Arc::clone(cluster), async move |engine, outcome| {
+                settle(&compiler, ticket, engine, outcome).await
+            }),
+        );
     }
 
     /// Compiles a cell for engines and has them run it. What then comes of it is shown by [`end`]. `None` if a command of
@@ -146,6 +156,8 @@ impl Executor {
                             Followed::Detached(sent) => {
                                 ran.detached = Some(sent);
                                 ran.interrupted = true;
+                                let away = cell_cluster.away();
+                                ran.left_alone = away.is_gone().then(|| away.left_alone());
                                 return Ran::Submitted;
                             }
                         }
@@ -201,8 +213,10 @@ pub(super) struct EngineCell {
 #[derive(Default)]
 pub(super) struct PxRan {
     pub(super) cell: Option<PxCell>,
-    detached: Option<run::Sent>,
+    pub(super) detached: Option<run::Sent>,
     pub(super) interrupted: bool,
+    /// Why it isn't waited for any more, if there is nobody to wait for.
+    pub(super) left_alone: Option<String>,
     failure: Option<Failure>,
     spent: Spent,
 }

@@ -456,6 +456,10 @@ impl Driver {
 
     /// Engines come and go.
     fn look_around(&mut self) {
+        // What is to end was told to, which arrives when there is a controller again.
+        if self.failed.is_some() && self.kill_at.is_none() && self.cluster.away().is_gone() {
+            self.active.clear();
+        }
         if self.over || self.failed.is_some() {
             return;
         }

@@ -107,7 +107,7 @@ impl Jobs {
     pub async fn answer(&self, ask: &[u8]) -> Vec<u8> {
         let answer = match Ask::decode(ask) {
             Ok(ask) => match self.run_of(&ask) {
-                Some(run) => self.answer_to(ask, &run).await.unwrap_or_else(|failed| {
+                Some(run) => run.tell_news_during(self.answer_to(ask, &run)).await.unwrap_or_else(|failed| {
                     let sentence = failed.sentence();
                     run.lock().failure.get_or_insert(failed);
                     Answer::Failed(sentence)

@@ -101,6 +101,26 @@ impl CellRun {
         cluster
     }
 
+    /// Does something that may have to wait for engines, and says in the cell what becomes of their controller meanwhile.
+    pub(super) async fn tell_news_during<T>(&self, work: impl Future<Output = T>) -> T {
+        let publisher = &self.plan.publisher;
+        let news = || async {
+            match self.plan.engines.current() {
+                Some(cluster) => cluster.away().news(publisher.count()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(work);
+        loop {
+            let news = tokio::select! {
+                biased;
+                done = &mut work => return done,
+                news = news() => news,
+            };
+            publisher.warn(&news).await;
+        }
+    }
+
     /// Waits for a map, as long as that may last; `None` if it lasts longer.
     pub(super) async fn wait(&self, job: &Arc<Job>, limit: Duration) -> Option<Result<(), Failure>> {
         self.lock().awaited.push(Arc::clone(job));

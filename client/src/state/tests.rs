@@ -116,6 +116,7 @@ fn only_sessions_that_the_controller_has_are_resumed() {
         sessions: 0,
         users: vec![],
         rejected: 0,
+        restarts: 0,
     };
     assert_eq!(it.sessions.reconnected(&status), []);
     it.sessions.establish([SESSION].into_iter());
@@ -139,6 +140,17 @@ fn what_a_pong_does_not_cover_is_sent_again() {
     it.push(None, frame(3));
     assert_eq!(it.pong().collect::<Vec<_>>(), [SESSION]);
     assert_eq!(bodies(it.again()), [3]);
+
+    // Of five messages so far, the controller says that it has four.
+    it.push(Some(SESSION), frame(4));
+    it.push(None, frame(5));
+    assert_eq!(it.arrived(4).collect::<Vec<_>>(), [SESSION]);
+    assert_eq!(bodies(it.again()), [5]);
+    // One that was started anew has none, and one that has more than was sent is wrong.
+    assert_eq!(it.arrived(0).count(), 0);
+    assert_eq!(bodies(it.again()), [5]);
+    assert_eq!(it.arrived(9).count(), 0);
+    assert_eq!(bodies(it.again()), [] as [u8; 0]);
 }
 
 #[test]

@@ -3,11 +3,12 @@
 use super::engine::Engine;
 use super::log::label as beginning;
 use super::session::{Owner, Session};
-use super::{Action, CLIENT_GRACE, CLIENT_SILENCE, Client, Core, PeerId};
+use super::{Action, CLIENT_GRACE, CLIENT_SILENCE, Client, Core, PeerId, SAID};
 use bytes::Bytes;
 use chorus_protocol::{
     BlobId, ClientInfo, Death, FromClient, LogEvent, Outcome, RunEvent, SessionId, ToClient, ToEngine,
 };
+use std::collections::BTreeSet;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
@@ -16,14 +17,18 @@ const LOG_MESSAGE: usize = 2_000;
 
 impl Core {
     pub(super) fn client_said(&mut self, peer: PeerId, message: FromClient, actions: &mut Vec<Action>) {
-        if let FromClient::Hello { version, info } = message {
-            return self.hello(peer, version, info, actions);
+        if let FromClient::Hello { version, info, life } = message {
+            return self.hello(peer, version, info, life, actions);
         }
         let Some(client) = self.clients.get_mut(&peer) else {
             self.rejected += 1;
             return;
         };
         client.seen = self.now;
+        if message.is_numbered() {
+            let said = self.said.entry(client.life).or_default();
+            (said.count, said.at) = (said.count + 1, self.now);
+        }
         match message {
             FromClient::Hello { .. } => {}
             FromClient::Ping => answer(&peer, ToClient::Pong, actions),
@@ -127,7 +132,7 @@ impl Core {
         }
     }
 
-    fn hello(&mut self, peer: PeerId, version: u16, info: ClientInfo, actions: &mut Vec<Action>) {
+    fn hello(&mut self, peer: PeerId, version: u16, info: ClientInfo, life: u64, actions: &mut Vec<Action>) {
         if version != chorus_protocol::VERSION {
             let reason = format!(
                 "the cluster `{}` speaks version {} of the protocol and this program version {version}: \
@@ -137,8 +142,11 @@ impl Core {
             );
             return answer(&peer, ToClient::Refused(reason), actions);
         }
-        self.clients.insert(peer.clone(), Client { seen: self.now, info });
-        answer(&peer, ToClient::Welcome(self.status(&peer)), actions);
+        // What is still to come over an earlier connection of the same client it says again over this one.
+        self.clients.retain(|_, client| client.life != life);
+        self.clients.insert(peer.clone(), Client { seen: self.now, info, life });
+        let received = self.said.get(&life).map_or(0, |said| said.count);
+        answer(&peer, ToClient::Welcome { status: self.status(&peer), received }, actions);
     }
 
     /// The session, if it is this client's.
@@ -237,6 +245,8 @@ impl Core {
 
     pub(super) fn check_clients(&mut self, actions: &mut Vec<Action>) {
         let now = self.now;
+        let connected: BTreeSet<u64> = self.clients.values().map(|client| client.life).collect();
+        self.said.retain(|life, said| connected.contains(life) || now.saturating_sub(said.at) < SAID);
         let silent: Vec<PeerId> = self
             .clients
             .iter()

@@ -2,14 +2,16 @@
 //!
 //! An engine that the launcher started has two lifelines, its process and its connection. When one is gone, the other
 //! follows in moments; waiting for it gives the engine's last messages time to arrive, and the exit status time to
-//! explain the broken connection.
+//! explain the broken connection. After the controller was started again, neither may be there for a while: see `back`.
 
+use super::back::{BACK_LIMIT, Line};
 use super::{Action, Core, Exit, MISSED_HEARTBEATS, PeerId, Stop, millis};
 use chorus_protocol::{
     Aftermath, Death, EngineId, EngineInfo, EngineUse, FromEngine, LogEvent, MapId, Metrics, NoSnapshot, Outcome,
-    RunEvent, RunId, SessionId, ToClient, ToEngine, WorkerUse,
+    RunEvent, RunId, SessionId, Standing, ToClient, ToEngine, WorkerUse,
 };
 use chorus_system::signal;
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -23,7 +25,7 @@ const QUICK_DEATH: Duration = Duration::from_secs(10);
 const QUICK_DEATHS: u32 = 5;
 
 /// A run that an engine has and hasn't ended.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct UnderWay {
     pub session: SessionId,
     pub run: RunId,
@@ -33,7 +35,7 @@ pub(super) struct UnderWay {
     pub started: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Engine {
     pub state: State,
     /// When the process that the launcher runs for it was started; `None` while there is none.
@@ -53,9 +55,13 @@ pub(super) struct Engine {
     pub runs_done: u64,
     pub runs_failed: u64,
     pub restarts: u64,
+    /// What was said over its connections.
+    pub line: Line,
+    /// Since when an engine that is `Up` is awaited by a controller that was started again; its peer is no more.
+    pub away: Option<Duration>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) enum State {
     /// Its process runs and hasn't joined yet.
     Starting { since: Duration },
@@ -86,6 +92,8 @@ impl Engine {
             runs_done: 0,
             runs_failed: 0,
             restarts: 0,
+            line: Line::default(),
+            away: None,
         }
     }
 
@@ -148,8 +156,8 @@ impl Engine {
 
 impl Core {
     pub(super) fn engine_said(&mut self, peer: PeerId, message: FromEngine, actions: &mut Vec<Action>) {
-        if let FromEngine::Register { version, id, info, shares_files } = message {
-            return self.register(peer, version, (id, info, shares_files), actions);
+        if let FromEngine::Register { version, id, info, shares_files, standing } = message {
+            return self.register(peer, version, (id, info, shares_files), standing, actions);
         }
         let Some(&id) = self.engine_peers.get(&peer) else {
             self.rejected += 1;
@@ -157,9 +165,10 @@ impl Core {
         };
         if let Some(engine) = self.engines.get_mut(&id) {
             engine.last_seen = self.now;
+            engine.line.count(&message);
         }
         match message {
-            FromEngine::Register { .. } | FromEngine::Heartbeat => {}
+            FromEngine::Register { .. } | FromEngine::Heartbeat | FromEngine::Received(_) => {}
             FromEngine::NeedBlob(blob) => actions.push(Action::ReadBlob(peer, blob)),
             FromEngine::Run { session, run, event } => self.relay(id, session, run, event, actions),
             FromEngine::WorkerLost { session, death, aftermath, generation } => {
@@ -173,6 +182,7 @@ impl Core {
                 self.engine_disconnected(&peer, "left the cluster", actions);
             }
         }
+        self.confirm(id, actions);
     }
 
     fn register(
@@ -180,13 +190,15 @@ impl Core {
         peer: PeerId,
         version: u16,
         (id, info, shares_files): (Option<EngineId>, EngineInfo, bool),
+        standing: Standing,
         actions: &mut Vec<Action>,
     ) {
         if self.engine_peers.contains_key(&peer) {
             self.rejected += 1;
             return;
         }
-        let id = id.unwrap_or_else(|| self.lowest_free_id());
+        let back = self.engine_of(standing.life);
+        let id = back.or(id).unwrap_or_else(|| self.lowest_free_id());
         let refusal = if version != chorus_protocol::VERSION {
             Some(format!(
                 "the cluster `{}` speaks version {} of the protocol and this engine version {version}: \
@@ -196,6 +208,10 @@ impl Core {
             ))
         } else if self.stop != Stop::No {
             Some(format!("the cluster `{}` is stopping", self.config.name))
+        } else if back.is_some() {
+            None
+        } else if standing.returns {
+            Some(format!("the cluster `{}` has given this engine up while it was away", self.config.name))
         } else {
             match self.engines.get(&id).map(|engine| &engine.state) {
                 None | Some(State::Starting { .. } | State::Going { peer: None, .. }) => None,
@@ -207,6 +223,9 @@ impl Core {
         if let Some(reason) = refusal {
             actions.push(Action::ToEngines(vec![peer], ToEngine::Refused(reason)));
             return;
+        }
+        if back.is_some() {
+            return self.come_back(id, peer, info, standing.received, actions);
         }
         if matches!(self.engines.get(&id).map(|engine| &engine.state), Some(State::Going { .. })) {
             // What it said between its two connections is lost, and with it how its runs went.
@@ -220,10 +239,11 @@ impl Core {
         }
         if let Some(engine) = self.engines.get_mut(&id) {
             engine.shares_files = shares_files;
+            engine.line = Line::of(standing.life);
         }
         self.engine_peers.insert(peer.clone(), id);
-        let heartbeat_ms = u32::try_from(millis(self.config.heartbeat)).unwrap_or(u32::MAX);
-        actions.push(Action::ToEngines(vec![peer.clone()], ToEngine::Registered { id, heartbeat_ms }));
+        self.adopt(id, actions);
+        actions.push(Action::ToEngines(vec![peer.clone()], self.registered(id)));
         for &session in self.sessions.keys() {
             actions.push(Action::ToEngines(vec![peer.clone()], ToEngine::OpenSession(session)));
         }
@@ -233,6 +253,13 @@ impl Core {
         }
         let sessions: Vec<SessionId> = self.sessions.keys().copied().collect();
         sessions.into_iter().for_each(|session| self.start_tasks(session, actions));
+    }
+
+    /// The answer to an engine that joins, or comes back.
+    pub(super) fn registered(&self, id: EngineId) -> ToEngine {
+        let heartbeat_ms = u32::try_from(millis(self.config.heartbeat)).unwrap_or(u32::MAX);
+        let received = self.engines.get(&id).map_or(0, |engine| engine.line.received());
+        ToEngine::Registered { id, heartbeat_ms, received }
     }
 
     pub(super) fn lowest_free_id(&self) -> EngineId {
@@ -292,6 +319,15 @@ impl Core {
             .engines
             .iter()
             .filter_map(|(&id, engine)| match &engine.state {
+                State::Starting { since: then } if engine.process.is_none() && since(*then) >= BACK_LIMIT => {
+                    Some((id, String::new()))
+                }
+                State::Up { .. } if engine.away.is_some() => {
+                    let is_late = engine.away.is_some_and(|then| since(then) >= BACK_LIMIT);
+                    is_late.then(|| {
+                        (id, format!("engine {id} didn't come back to its controller, which was started again"))
+                    })
+                }
                 State::Up { .. } if since(engine.last_seen) >= silence => {
                     let silent = since(engine.last_seen).as_secs_f32();
                     Some((id, format!("engine {id} gave no sign of life for {silent:.1} s")))
@@ -322,7 +358,7 @@ impl Core {
     }
 
     /// The engine is no more: says so, and sees to a new one.
-    fn lose(&mut self, id: EngineId, mut reason: String, actions: &mut Vec<Action>) {
+    pub(super) fn lose(&mut self, id: EngineId, mut reason: String, actions: &mut Vec<Action>) {
         let Some(engine) = self.engines.get_mut(&id) else { return };
         let restarting =
             engine.launched && !engine.draining && self.stop == Stop::No && engine.quick_deaths < QUICK_DEATHS;
@@ -331,6 +367,7 @@ impl Core {
             reason.push_str(&given_up(id));
         }
         let joined = !matches!(engine.state, State::Starting { .. });
+        (engine.line, engine.away) = (Line::default(), None);
         if let State::Up { peer, .. } | State::Going { peer: Some(peer), .. } = &engine.state {
             self.engine_peers.remove(peer);
             actions.push(Action::DisconnectEngine(peer.clone()));
@@ -350,7 +387,7 @@ impl Core {
     }
 
     /// The process is gone and everybody knows: starts another, or forgets the engine.
-    fn replace(&mut self, id: EngineId, actions: &mut Vec<Action>) {
+    pub(super) fn replace(&mut self, id: EngineId, actions: &mut Vec<Action>) {
         let Some(engine) = self.engines.get_mut(&id) else { return };
         if engine.launched && !engine.draining && self.stop == Stop::No && engine.quick_deaths < QUICK_DEATHS {
             engine.state = State::Starting { since: self.now };
@@ -439,6 +476,7 @@ fn describe(exit: &Exit) -> String {
     match exit {
         Exit::Status(status) => Death::Exit(*status).to_string(),
         Exit::Signal(signal) => Death::Signal(*signal).to_string(),
+        Exit::Unknown => "has ended".to_owned(),
         Exit::NotStarted(why) => format!("couldn't be started: {why}"),
     }
 }

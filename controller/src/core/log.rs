@@ -2,7 +2,9 @@
 
 use super::{Core, PeerId, millis};
 use chorus_protocol::{EngineId, LogEntry, LogEvent, LogState, Report, SessionId, SessionNumber};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
 use std::time::Duration;
 
 /// The most entries that are kept.
@@ -10,8 +12,8 @@ const KEPT: usize = 50_000;
 /// The longest text of a run that is kept, in characters.
 const LABEL: usize = 200;
 
-/// The log.
-#[derive(Debug)]
+/// The log. Written down, it is what it comes to: a controller that is started again goes on counting, and hasn't the
+/// entries any more.
 pub(super) struct Log {
     /// When the controller started, in milliseconds since 1970.
     begun: u64,
@@ -27,6 +29,14 @@ pub(super) struct Log {
     followers: BTreeSet<PeerId>,
 }
 
+/// See [`Log`].
+#[derive(Debug, Serialize, Deserialize)]
+struct Brief {
+    begun: u64,
+    last: u64,
+    state: LogState,
+}
+
 #[derive(Debug, Default)]
 struct Done {
     items: u64,
@@ -37,9 +47,47 @@ struct Done {
 }
 
 impl Log {
+    fn brief(&self) -> Brief {
+        let mut state = self.before.clone();
+        self.kept.iter().for_each(|entry| state.apply(entry));
+        Brief { begun: self.begun, last: self.last, state }
+    }
+}
+
+impl fmt::Debug for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.brief().fmt(f)
+    }
+}
+
+impl Serialize for Log {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.brief().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Log {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Log, D::Error> {
+        let Brief { begun, last, state } = Brief::deserialize(deserializer)?;
+        Ok(Log { last, before: state, ..Log::new("", 0, begun) })
+    }
+}
+
+impl Log {
     pub fn new(name: &str, pid: u32, begun: u64) -> Log {
         let before = LogState { name: name.to_owned(), pid, since: begun, ..LogState::default() };
         Log { begun, last: 0, before, kept: VecDeque::new(), new: 0, done: BTreeMap::new(), followers: BTreeSet::new() }
+    }
+
+    /// Another controller goes on with it, whose clock stood at `now` when it was `begun`, in milliseconds since 1970.
+    pub fn go_on(&mut self, now: Duration, begun: u64) {
+        self.begun = begun.saturating_sub(millis(now));
+        self.followers.clear();
+    }
+
+    /// How everything is now, as an entry.
+    pub fn state(&self) -> Vec<LogEntry> {
+        self.since(u64::MAX)
     }
 
     /// Adds an entry.

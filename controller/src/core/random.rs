@@ -1,13 +1,14 @@
 //! Random inputs in random order: whatever happens, each run ends exactly once on each of its targets as its client
 //! sees it, connections that break in between included, and when all is over nothing is left. Each item of a map is
-//! done or given up once at most, and a map is over when all are. The log tells all of it: what its entries come to is what
-//! the core has.
+//! done or given up once at most, and a map is over when all are. That the controller is killed and started again in
+//! between changes nothing, whatever it didn't come to do. The log tells all of it: what its entries come to is what the
+//! core has.
 
 use super::*;
 use bytes::Bytes;
 use chorus_protocol::{
     Aftermath, Death, EngineInfo, LogEngine, LogState, MapEvent, MapId, MapSpec, NoSnapshot, Order, Outcome, Piece,
-    Report, RunEvent, RunId, RunSpec, SnapshotPolicy, Stream, Target,
+    Report, RunEvent, RunId, RunSpec, SnapshotPolicy, Standing, Stream, Target,
 };
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,25 +18,68 @@ const ENGINES: u32 = 3;
 /// One thing that the world does.
 #[derive(Clone, Debug)]
 enum Step {
-    Join { engine: u32, by_hand: bool },
-    Break { engine: u32 },
-    Exit { engine: u32 },
+    Join {
+        engine: u32,
+        by_hand: bool,
+    },
+    Break {
+        engine: u32,
+    },
+    Exit {
+        engine: u32,
+    },
     Heartbeats,
-    Event { engine: u32, run: u64, kind: u8, generation: u32 },
-    WorkerLost { engine: u32, generation: u32 },
-    Run { targets: Vec<(u32, Option<u32>)>, map: Option<u64> },
-    OpenMap { items: u64, chunk: Option<u64>, again: bool },
-    CloseMap { map: u64 },
-    MapReady { engine: u32, map: u64, which: usize, reports: usize },
+    Event {
+        engine: u32,
+        run: u64,
+        kind: u8,
+        generation: u32,
+    },
+    WorkerLost {
+        engine: u32,
+        generation: u32,
+    },
+    Run {
+        targets: Vec<(u32, Option<u32>)>,
+        map: Option<u64>,
+    },
+    OpenMap {
+        items: u64,
+        chunk: Option<u64>,
+        again: bool,
+    },
+    CloseMap {
+        map: u64,
+    },
+    MapReady {
+        engine: u32,
+        map: u64,
+        which: usize,
+        reports: usize,
+    },
     Resend,
-    Interrupt { engine: u32 },
-    Ack { engine: u32, bytes: u64 },
+    Interrupt {
+        engine: u32,
+    },
+    Ack {
+        engine: u32,
+        bytes: u64,
+    },
     Confirm,
-    Reconnect { loses: usize },
+    Reconnect {
+        loses: usize,
+    },
     Ping,
-    Wait { millis: u64 },
+    Wait {
+        millis: u64,
+    },
     Steer(Order),
     Rubbish,
+    /// The controller is killed before it does what the next step leads to, and started again. Those of these engines
+    /// that it awaits come back.
+    Restart {
+        back: Vec<u32>,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -67,6 +111,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => Just(Step::Ping),
         3 => (0..900u64).prop_map(|millis| Step::Wait { millis }),
         1 => Just(Step::Rubbish),
+        2 => proptest::collection::vec(0..ENGINES + 2, 0..5).prop_map(|back| Step::Restart { back }),
     ]
 }
 
@@ -89,6 +134,10 @@ struct World {
     /// Tasks that an engine was given, whatever became of them.
     hands: BTreeMap<(PeerId, u64), Vec<(u64, u64)>>,
     engines: BTreeMap<u32, PeerId>,
+    /// The life of each connection's engine, and how many numbered messages it has had.
+    lines: BTreeMap<PeerId, (u64, u64)>,
+    /// Engines that come back to the next controller, which is started when something has happened.
+    killed: Option<Vec<u32>>,
     processes: BTreeMap<u32, bool>,
     stopped: bool,
 }
@@ -120,6 +169,8 @@ impl World {
             maps: Vec::new(),
             hands: BTreeMap::new(),
             engines: BTreeMap::new(),
+            lines: BTreeMap::new(),
+            killed: None,
             processes: BTreeMap::new(),
             stopped: false,
         };
@@ -136,8 +187,10 @@ impl World {
 
     fn connect(&mut self) {
         self.client = self.fresh_peer();
+        // What the client was sent last is lost with its connection.
+        self.wire.clear();
         let info = ClientInfo { name: "client".into(), pid: 1, host: "h".into() };
-        self.client(FromClient::Hello { version: chorus_protocol::VERSION, info });
+        self.client(FromClient::Hello { version: chorus_protocol::VERSION, info, life: 1 });
     }
 
     fn client(&mut self, message: FromClient) {
@@ -151,11 +204,55 @@ impl World {
 
     fn handle(&mut self, input: Input) {
         self.core.handle(self.now, input, &mut self.actions);
+        if let Some(back) = self.killed.take() {
+            self.actions.clear();
+            self.restart(&back);
+        }
         self.carry_out();
+    }
+
+    fn restart(&mut self, back: &[u32]) {
+        let written = postcard::to_stdvec(&self.core).unwrap();
+        self.core = postcard::from_bytes(&written).unwrap();
+        self.core.resume(2, 0, false, &mut self.actions);
+        // Who started these processes is gone.
+        self.processes.values_mut().for_each(|runs| *runs = false);
+        let engines = std::mem::take(&mut self.engines);
+        for (engine, old) in engines {
+            if !back.contains(&engine) || !self.core.engine_peers.contains_key(&old) {
+                continue;
+            }
+            let peer = self.fresh_peer();
+            let (life, received) = self.lines[&old];
+            self.engines.insert(engine, peer.clone());
+            self.lines.insert(peer.clone(), (life, received));
+            let hands: Vec<_> = self.hands.keys().filter(|(peer, _)| *peer == old).cloned().collect();
+            for (_, map) in hands {
+                let hand = self.hands.remove(&(old.clone(), map)).unwrap();
+                self.hands.insert((peer.clone(), map), hand);
+            }
+            self.register(peer, None, Standing { life, returns: true, received });
+        }
+        self.connect();
+        self.client(FromClient::Resume { session: self.session, received: self.received });
+    }
+
+    fn register(&mut self, peer: PeerId, id: Option<EngineId>, standing: Standing) {
+        let info = EngineInfo { pid: 1, host: "h".into(), cores: 1, gpu: None };
+        let version = chorus_protocol::VERSION;
+        let registration = FromEngine::Register { version, id, info, shares_files: true, standing };
+        self.handle(Input::FromEngine(peer, registration));
     }
 
     fn carry_out(&mut self) {
         for action in std::mem::take(&mut self.actions) {
+            if let Action::ToEngines(to, message) = &action
+                && message.is_numbered()
+            {
+                for peer in to {
+                    self.lines.entry(peer.clone()).or_default().1 += 1;
+                }
+            }
             match action {
                 Action::ToClients(to, message) if to.contains(&self.client) => self.wire.push((*message).clone()),
                 Action::ToEngines(to, ToEngine::MapWork { map, pieces, .. }) => {
@@ -173,6 +270,7 @@ impl World {
                         assert_ne!(running, Some(true), "engine {id} was started while it ran");
                     }
                 }
+                Action::AdoptEngine(id, _) => assert_ne!(self.processes.insert(id.0, true), Some(true)),
                 Action::AskForEngine(id) => self.handle(Input::EngineLate(id)),
                 // It dies a little later.
                 Action::KillEngine(id) => assert!(self.processes.contains_key(&id.0)),
@@ -235,11 +333,11 @@ impl World {
         match step {
             Step::Join { engine, by_hand } => {
                 let peer = self.fresh_peer();
-                let info = EngineInfo { pid: 1, host: "h".into(), cores: 1, gpu: None };
                 let id = (!by_hand).then_some(EngineId(engine));
                 self.engines.entry(engine).or_insert(peer.clone());
-                let version = chorus_protocol::VERSION;
-                self.handle(Input::FromEngine(peer, FromEngine::Register { version, id, info, shares_files: true }));
+                let life = self.connections.into();
+                self.lines.insert(peer.clone(), (life, 0));
+                self.register(peer, id, Standing { life, returns: false, received: 0 });
             }
             Step::Break { engine } => {
                 if let Some(peer) = self.engines.remove(&engine) {
@@ -334,7 +432,6 @@ impl World {
             }
             Step::Reconnect { loses } => {
                 self.read(loses);
-                self.wire.clear();
                 self.handle(Input::ClientDisconnected(self.client.clone()));
                 self.connect();
                 self.client(FromClient::Resume { session: self.session, received: self.received });
@@ -347,6 +444,7 @@ impl World {
             }
             Step::Steer(order) => self.client(FromClient::Steer { ticket: 0, order }),
             Step::Rubbish => self.handle(Input::Malformed),
+            Step::Restart { back } => self.killed = Some(back),
         }
     }
 

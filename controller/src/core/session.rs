@@ -5,6 +5,7 @@ use super::map::Sharing;
 use super::task::Graph;
 use super::{Action, PeerId};
 use chorus_protocol::{BlobId, ClientInfo, EngineId, MapId, RunId, SessionNumber, ToClient};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,14 +21,14 @@ const MAPS_WAIT_BYTES: usize = 64 << 20;
 const MAPS_WAIT_MESSAGES: usize = OUTBOX_MESSAGES / 2;
 
 /// Who gets a session's messages.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Owner {
     Client(PeerId),
     /// The client's connection broke at this time; it may come back.
     Away(Duration),
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Session {
     /// Its number in the log.
     pub number: SessionNumber,
@@ -37,6 +38,7 @@ pub(super) struct Session {
     /// What its runs may name, kept for it.
     pub blobs: BTreeSet<BlobId>,
     /// Messages that the client hasn't confirmed, oldest first: what a broken connection can lose.
+    #[serde(with = "super::back::shared")]
     outbox: VecDeque<Arc<ToClient>>,
     outbox_bytes: usize,
     /// How many came before those.
@@ -51,7 +53,7 @@ pub(super) struct Session {
 }
 
 /// What is counted of a session on one engine.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Account {
     /// Where the count of the engine's present process begins: a fresh process counts from 0 again, and clients must
     /// not take its variables for those of the one before.

@@ -144,7 +144,13 @@ impl Core {
             actions.push(Action::ToEngines(peers, ToEngine::Shutdown));
         }
         let starting = |it: &Engine| it.draining && matches!(it.state, State::Starting { .. });
-        let starting = self.engines.iter().filter(|(_, it)| starting(it)).map(|(&id, _)| id);
-        actions.extend(starting.map(Action::KillEngine));
+        let starting = self.engines.iter().filter(|(_, it)| starting(it));
+        let starting: Vec<_> = starting.map(|(&id, it)| (id, it.process.is_some())).collect();
+        for (id, has_process) in starting {
+            match has_process {
+                true => actions.push(Action::KillEngine(id)),
+                false => self.lose(id, format!("engine {id} was drained"), actions),
+            }
+        }
     }
 }

@@ -1,12 +1,15 @@
 //! Drives the core by hand, one decision a test.
 
+mod back;
 mod map;
 
 use super::*;
 use bytes::Bytes;
 use chorus_protocol::{
-    Death, EngineInfo, NoSnapshot, Outcome, RunEvent, RunId, RunSpec, SnapshotPolicy, Stream, Target,
+    Death, EngineInfo, NoSnapshot, Outcome, RunEvent, RunId, RunSpec, SnapshotPolicy, Standing, Stream, Target,
 };
+
+use std::sync::atomic::{AtomicU64, Ordering};
 
 const SECOND: Duration = Duration::from_secs(1);
 const SESSION: SessionId = SessionId(7);
@@ -71,7 +74,9 @@ impl Cluster {
 
     fn join(&mut self, name: &str, id: Option<u32>) {
         let version = chorus_protocol::VERSION;
-        self.engine(name, FromEngine::Register { version, id: id.map(EngineId), info: info(), shares_files: true });
+        let standing = Standing { life: life(name), ..Standing::default() };
+        let (id, shares_files) = (id.map(EngineId), true);
+        self.engine(name, FromEngine::Register { version, id, info: info(), shares_files, standing });
     }
 
     fn run(&mut self, run: u64, targets: &[(u32, Option<u32>)]) {
@@ -142,8 +147,16 @@ fn peer(name: &str) -> PeerId {
     PeerId(Bytes::copy_from_slice(name.as_bytes()))
 }
 
+/// A number of an engine's process; each name has one.
+fn life(name: &str) -> u64 {
+    name.bytes().fold(1, |life, byte| life * 256 + u64::from(byte))
+}
+
+/// Each connection is another client's.
+static HELLOS: AtomicU64 = AtomicU64::new(1);
+
 fn hello() -> FromClient {
-    FromClient::Hello { version: chorus_protocol::VERSION, info: who() }
+    FromClient::Hello { version: chorus_protocol::VERSION, info: who(), life: HELLOS.fetch_add(1, Ordering::Relaxed) }
 }
 
 fn who() -> ClientInfo {
@@ -372,21 +385,36 @@ fn engines_that_join_by_hand_get_the_lowest_free_id_and_are_forgotten_when_they_
     let mut cluster = Cluster::ready(2);
     cluster.join("h1", None);
     cluster.join("h2", None);
-    assert!(cluster.to_engine("h1").contains(&&ToEngine::Registered { id: EngineId(2), heartbeat_ms: 1000 }));
-    assert!(cluster.to_engine("h2").contains(&&ToEngine::Registered { id: EngineId(3), heartbeat_ms: 1000 }));
+    assert!(cluster.to_engine("h1").contains(&&ToEngine::Registered {
+        id: EngineId(2),
+        heartbeat_ms: 1000,
+        received: 0
+    }));
+    assert!(cluster.to_engine("h2").contains(&&ToEngine::Registered {
+        id: EngineId(3),
+        heartbeat_ms: 1000,
+        received: 0
+    }));
     cluster.engine("h1", FromEngine::Goodbye);
     assert_eq!(cluster.downs(), [(2, "engine 2 left the cluster", false)]);
     assert_eq!(cluster.status().engines.len(), 3);
     cluster.join("h3", None);
-    assert!(cluster.to_engine("h3").contains(&&ToEngine::Registered { id: EngineId(2), heartbeat_ms: 1000 }));
+    assert!(cluster.to_engine("h3").contains(&&ToEngine::Registered {
+        id: EngineId(2),
+        heartbeat_ms: 1000,
+        received: 0
+    }));
 }
 
 #[test]
 fn another_version_is_refused_with_both_versions() {
     let mut cluster = Cluster::ready(0);
-    cluster.engine("e", FromEngine::Register { version: 9, id: None, info: info(), shares_files: true });
+    cluster.engine(
+        "e",
+        FromEngine::Register { version: 9, id: None, info: info(), shares_files: true, standing: Standing::default() },
+    );
     assert!(matches!(cluster.to_engine("e")[..], [ToEngine::Refused(why)] if why.contains("version 9")));
-    cluster.client("d", FromClient::Hello { version: 9, info: who() });
+    cluster.client("d", FromClient::Hello { version: 9, info: who(), life: 0 });
     assert!(matches!(cluster.to_client("d")[..], [ToClient::Refused(why)] if why.contains("version 9")));
     assert_eq!(cluster.status().engines.len(), 0);
 }
@@ -593,8 +621,8 @@ fn an_engine_that_does_not_join_is_asked_for_before_it_is_late() {
 #[test]
 fn a_blob_is_kept_as_long_as_a_session_needs_it() {
     let mut cluster = Cluster::ready(1);
-    let (version, info) = (chorus_protocol::VERSION, info());
-    cluster.engine("far", FromEngine::Register { version, id: None, info, shares_files: false });
+    let (version, info, standing) = (chorus_protocol::VERSION, info(), Standing::default());
+    cluster.engine("far", FromEngine::Register { version, id: None, info, shares_files: false, standing });
     cluster.client("d", hello());
     let other = SessionId(8);
     cluster.client("d", FromClient::OpenSession(other));
@@ -633,7 +661,7 @@ fn a_blob_is_kept_as_long_as_a_session_needs_it() {
 fn users_see_whose_sessions_are_open_and_who_stopped_the_cluster() {
     let mut cluster = Cluster::ready(1);
     let other = ClientInfo { name: "b.ipynb".into(), ..who() };
-    cluster.client("d", FromClient::Hello { version: chorus_protocol::VERSION, info: other.clone() });
+    cluster.client("d", FromClient::Hello { version: chorus_protocol::VERSION, info: other.clone(), life: 0 });
     cluster.client("d", FromClient::OpenSession(SessionId(8)));
     cluster.run(1, &[(0, None)]);
     let mine = SessionStatus { client: who(), own: true, running: Some("cell 1".into()) };

@@ -1,14 +1,14 @@
 //! Engines as processes of this host.
 //!
-//! An engine asks the kernel to be killed with its parent (`PR_SET_PDEATHSIG`), and there a parent is the *thread*
-//! that started it. So all are started from one thread that lives as long as the launcher; it is also the only one
-//! that reaps them, hence a kill never hits a process id that was given to somebody else.
+//! All are started from one thread that lives as long as the launcher; it is also the only one that reaps them, hence a
+//! kill never hits a process id that was given to somebody else. Those that an earlier controller started are nobody's
+//! children any more, and are held by a descriptor.
 
 use super::{Launch, Launcher};
 use crate::core::Exit;
 use crate::folder::Folder;
 use chorus_protocol::EngineId;
-use chorus_system::signal;
+use chorus_system::{ProcessHandle, signal};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::os::unix::fs::OpenOptionsExt;
@@ -20,8 +20,9 @@ use std::thread::JoinHandle;
 #[derive(Debug)]
 enum Order {
     Start(EngineId),
+    Adopt(EngineId, u32),
     Signal(EngineId, i32),
-    /// A process ended and is there to be reaped.
+    /// A process ended, and is there to be reaped if it is a child.
     Ended(EngineId),
     End,
 }
@@ -38,10 +39,11 @@ impl Local {
     pub fn start(
         launch: Launch,
         folder: Arc<Folder>,
+        ends_with_us: bool,
         ended: impl Fn(EngineId, Exit) + Send + 'static,
     ) -> std::io::Result<Local> {
         let (orders, inbox) = mpsc::channel();
-        let worker = Worker { launch, folder, orders: orders.clone(), children: HashMap::new() };
+        let worker = Worker { launch, folder, ends_with_us, orders: orders.clone(), processes: HashMap::new() };
         let thread =
             std::thread::Builder::new().name("chorus-launcher".into()).spawn(move || worker.work(&inbox, &ended))?;
         Ok(Local { orders, thread: Mutex::new(Some(thread)) })
@@ -57,8 +59,12 @@ impl Launcher for Local {
         false
     }
 
+    fn adopt(&self, engine: EngineId, pid: u32) {
+        _ = self.orders.send(Order::Adopt(engine, pid));
+    }
+
     fn end(&self, engine: EngineId) {
-        self.signal(engine, signal::KILL);
+        _ = self.orders.send(Order::Signal(engine, signal::KILL));
     }
 
     fn signal(&self, engine: EngineId, signal: i32) {
@@ -83,8 +89,42 @@ impl Drop for Local {
 struct Worker {
     launch: Launch,
     folder: Arc<Folder>,
+    ends_with_us: bool,
     orders: mpsc::Sender<Order>,
-    children: HashMap<EngineId, Child>,
+    processes: HashMap<EngineId, Process>,
+}
+
+enum Process {
+    Child(Child),
+    Adopted(Arc<ProcessHandle>),
+}
+
+impl Process {
+    fn kill(&mut self) {
+        match self {
+            Process::Child(child) => _ = child.kill(),
+            Process::Adopted(process) => process.kill(),
+        }
+    }
+
+    fn signal(&self, signal: i32) {
+        match self {
+            // It isn't reaped yet, so its number is still its own.
+            Process::Child(child) => chorus_system::process::send(child.id(), signal),
+            Process::Adopted(process) => process.send(signal),
+        }
+    }
+
+    /// Waits for its end.
+    fn end(&mut self) -> Exit {
+        match self {
+            Process::Child(child) => reap(child),
+            Process::Adopted(process) => {
+                process.wait();
+                Exit::Unknown
+            }
+        }
+    }
 }
 
 impl Worker {
@@ -97,26 +137,27 @@ impl Worker {
                         ended(engine, Exit::NotStarted(format!("{program}: {error}")));
                     }
                 }
+                Order::Adopt(engine, pid) => {
+                    if self.adopt(engine, pid).is_err() {
+                        // It has ended since it spoke.
+                        ended(engine, Exit::Unknown);
+                    }
+                }
                 Order::Signal(engine, signal) => {
-                    // It isn't reaped yet, so its number is still its own.
-                    if let Some(child) = self.children.get(&engine) {
-                        chorus_system::process::send(child.id(), signal);
+                    if let Some(process) = self.processes.get_mut(&engine) {
+                        process.signal(signal);
                     }
                 }
                 Order::Ended(engine) => {
-                    if let Some(mut child) = self.children.remove(&engine) {
-                        ended(engine, reap(&mut child));
+                    if let Some(mut process) = self.processes.remove(&engine) {
+                        ended(engine, process.end());
                     }
                 }
                 Order::End => break,
             }
         }
-        for child in self.children.values_mut() {
-            _ = child.kill();
-        }
-        for child in self.children.values_mut() {
-            _ = child.wait();
-        }
+        self.processes.values_mut().for_each(Process::kill);
+        self.processes.values_mut().for_each(|process| _ = process.end());
     }
 
     fn spawn(&mut self, engine: EngineId) -> std::io::Result<()> {
@@ -124,7 +165,7 @@ impl Worker {
             std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(self.folder.engine_log(engine))?;
         let mut child = Command::new(&self.launch.program)
             .args(self.launch.arguments(&self.folder.connection_file(), engine))
-            .args(["--parent", &std::process::id().to_string()])
+            .args(self.ends_with_us.then(|| format!("--parent={}", std::process::id())))
             .envs(self.launch.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -132,23 +173,32 @@ impl Worker {
             // A Ctrl-C in the terminal, and Jupyter's interrupt, are for the program around the controller.
             .process_group(0)
             .spawn()?;
-        if let Err(error) = self.watch(engine, child.id()) {
+        let pid = child.id();
+        if let Err(error) = self.watch(engine, move || chorus_system::children::wait_for_end(pid)) {
             _ = child.kill();
             _ = child.wait();
             return Err(error);
         }
-        self.children.insert(engine, child);
+        self.processes.insert(engine, Process::Child(child));
+        Ok(())
+    }
+
+    fn adopt(&mut self, engine: EngineId, pid: u32) -> std::io::Result<()> {
+        let process = Arc::new(ProcessHandle::open(pid)?);
+        let watched = Arc::clone(&process);
+        self.watch(engine, move || watched.wait())?;
+        self.processes.insert(engine, Process::Adopted(process));
         Ok(())
     }
 
     /// Waits for the end of a process in a thread of its own, and leaves the reaping to this one.
-    fn watch(&self, engine: EngineId, pid: u32) -> std::io::Result<()> {
+    fn watch(&self, engine: EngineId, wait: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
         let orders = self.orders.clone();
         std::thread::Builder::new()
             .name(format!("chorus-engine-{engine}"))
             .stack_size(64 << 10)
             .spawn(move || {
-                chorus_system::children::wait_for_end(pid);
+                wait();
                 _ = orders.send(Order::Ended(engine));
             })
             .map(drop)
@@ -173,10 +223,10 @@ mod tests {
 
     fn shell(script: &str) -> (tempfile::TempDir, Local, mpsc::Receiver<(EngineId, Exit)>, Arc<Folder>) {
         let runtime = tempfile::tempdir().unwrap();
-        let folder = Arc::new(Folder::create(runtime.path(), "test").unwrap());
+        let folder = Arc::new(Folder::create(runtime.path(), "test").unwrap().0);
         let launch = Launch { program: "/bin/sh".into(), args: vec!["-c".into(), script.into()], env: vec![] };
         let (sender, exits) = mpsc::channel();
-        let launcher = Local::start(launch, folder.clone(), move |id, exit| _ = sender.send((id, exit))).unwrap();
+        let launcher = Local::start(launch, folder.clone(), true, move |id, exit| _ = sender.send((id, exit))).unwrap();
         (runtime, launcher, exits, folder)
     }
 
@@ -198,10 +248,10 @@ mod tests {
     #[test]
     fn a_program_that_is_not_there_is_said() {
         let runtime = tempfile::tempdir().unwrap();
-        let folder = Arc::new(Folder::create(runtime.path(), "test").unwrap());
+        let folder = Arc::new(Folder::create(runtime.path(), "test").unwrap().0);
         let (sender, exits) = mpsc::channel();
         let launch = Launch { program: "/nowhere/engine".into(), args: vec![], env: vec![] };
-        let launcher = Local::start(launch, folder, move |id, exit| _ = sender.send((id, exit))).unwrap();
+        let launcher = Local::start(launch, folder, true, move |id, exit| _ = sender.send((id, exit))).unwrap();
         launcher.start(&[EngineId(0)]);
         let (_, exit) = exits.recv_timeout(LIMIT).unwrap();
         assert!(matches!(&exit, Exit::NotStarted(why) if why.contains("/nowhere/engine")), "{exit:?}");

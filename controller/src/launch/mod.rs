@@ -45,6 +45,10 @@ pub(crate) trait Launcher: Debug + Send + Sync {
     /// yet, however long that takes.
     fn is_waiting(&self, engine: EngineId) -> bool;
 
+    /// Takes an engine for one that it has started, which another process did: it has this process id and has just
+    /// spoken. Its end is told of like that of others.
+    fn adopt(&self, engine: EngineId, pid: u32);
+
     /// Ends an engine by force, or takes it out of the queue.
     fn end(&self, engine: EngineId);
 
@@ -55,13 +59,15 @@ pub(crate) trait Launcher: Debug + Send + Sync {
     fn end_all(&self);
 }
 
-/// The launcher for engines of this host. `ended` may be called from another thread.
+/// The launcher for engines of this host. `ended` may be called from another thread; `ends_with_us` says whether engines
+/// end with this process, however it ends.
 pub(crate) fn on_this_host(
     launch: Launch,
     folder: Arc<Folder>,
+    ends_with_us: bool,
     ended: impl Fn(EngineId, Exit) + Send + 'static,
 ) -> io::Result<Arc<dyn Launcher>> {
-    Ok(Arc::new(Local::start(launch, folder, ended)?))
+    Ok(Arc::new(Local::start(launch, folder, ends_with_us, ended)?))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use chorus_client::{Blob, Client, Run, Session};
 use chorus_controller::{Controller, ControllerConfig, Transport};
 use chorus_protocol::{
     Connection, EVENT_WEIGHT, EngineId, EngineInfo, Frame, FromEngine, NoSnapshot, OUTPUT_CHUNK, OUTPUT_WINDOW,
-    Outcome, RunEvent, RunId, RunSpec, SessionId, SnapshotPolicy, Stream, Target, ToEngine, VERSION,
+    Outcome, RunEvent, RunId, RunSpec, SessionId, SnapshotPolicy, Standing, Stream, Target, ToEngine, VERSION,
 };
 use chorus_transport::{Transport as _, ZeroMq};
 use std::time::Duration;
@@ -32,6 +32,7 @@ pub async fn cluster(transport: Transport) -> Cluster {
         launcher: None,
         heartbeat: Duration::from_secs(1),
         record: None,
+        stay: Duration::ZERO,
     };
     Cluster { controller: Controller::start(config).await.unwrap(), runtime }
 }
@@ -100,7 +101,9 @@ impl FakeEngine {
             }
         });
         let info = EngineInfo { pid: std::process::id(), host: "fake".into(), cores: 1, gpu: None };
-        send.send(FromEngine::Register { version: VERSION, id: None, info, shares_files: true }).unwrap();
+        let standing = Standing { life: SessionId::random().0, ..Standing::default() };
+        let registration = FromEngine::Register { version: VERSION, id: None, info, shares_files: true, standing };
+        send.send(registration).unwrap();
         let id = match timeout(LIMIT, inbox.recv()).await {
             Ok(Some(ToEngine::Registered { id, .. })) => id,
             other => panic!("waited to be registered, got {other:?}"),
@@ -120,7 +123,7 @@ impl FakeEngine {
     pub async fn recv(&mut self) -> ToEngine {
         loop {
             match timeout(LIMIT, self.inbox.recv()).await {
-                Ok(Some(ToEngine::Heartbeat)) => {}
+                Ok(Some(ToEngine::Heartbeat | ToEngine::Received(_))) => {}
                 Ok(Some(message)) => return message,
                 other => panic!("engine {} waited for a message, got {other:?}", self.id),
             }

@@ -66,6 +66,16 @@ impl Blobs {
         }
     }
 
+    /// Those that were asked for and haven't come.
+    pub fn asked(&self) -> impl Iterator<Item = BlobId> {
+        match self {
+            Blobs::Shared(_) => None,
+            Blobs::Own { asked, .. } => Some(asked.iter().copied()),
+        }
+        .into_iter()
+        .flatten()
+    }
+
     /// What stores a blob that was asked for; it blocks, and [`Blobs::stored`] is to be told of its result. `None` for a
     /// blob that nobody asked for.
     pub fn storing(&self, id: BlobId, bytes: Option<Bytes>) -> Option<impl FnOnce() -> Stored + Send + 'static> {

@@ -5,16 +5,18 @@
 mod blobs;
 mod link;
 mod meter;
+mod outbox;
 mod seat;
 mod session;
 mod values;
 
 use crate::supervisor::{WorkerConfig, watch};
 use blobs::{Blobs, Stored};
-use chorus_protocol::{BlobId, Connection, EngineId, EngineInfo, FromEngine, SessionId, ToEngine, VERSION};
+use chorus_protocol::{BlobId, Connection, EngineId, EngineInfo, FromEngine, SessionId, Standing, ToEngine};
 use futures::FutureExt;
-use link::{Heard, Link};
+use link::{Heard, Link, Registration};
 use meter::{Meter, Processes};
+use outbox::Outbox;
 use session::Session;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -31,6 +33,9 @@ const FIRST_HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// How long the end of the workers may take.
 const END_LIMIT: Duration = Duration::from_secs(5);
+
+/// Tells workers which engine is theirs.
+const ENGINE_ID: &str = "CHORUS_ENGINE_ID";
 
 /// What an engine needs to know.
 #[derive(Clone, Debug)]
@@ -74,6 +79,14 @@ pub enum AgentError {
     /// The connection is open and nothing comes.
     #[error("the controller of cluster `{0}` was silent for {limit} s", limit = SILENCE_MAX.as_secs())]
     ControllerSilent(String),
+    /// The controller is gone, and nobody has started another in its place.
+    #[error("the controller of cluster `{cluster}` is gone, and none was started in its place within {seconds} s")]
+    NotStartedAgain {
+        /// The cluster's name.
+        cluster: String,
+        /// How long this engine waited.
+        seconds: u32,
+    },
     /// The process that started it has ended.
     #[error("process {0}, which started this engine, is gone")]
     ParentGone(u32),
@@ -87,7 +100,8 @@ pub enum AgentError {
     },
 }
 
-/// Joins a cluster and serves it until it is told to stop, or until the controller or the parent process is gone. Ends
+/// Joins a cluster and serves it until it is told to stop, or until the controller or the parent process is gone. Where
+/// another controller may be started in the place of one that is gone, it waits for that, while its sessions go on. Ends
 /// all workers before it returns.
 pub async fn run_agent(config: AgentConfig) -> Result<(), AgentError> {
     let system = |action| move |source| AgentError::System { action, source };
@@ -108,18 +122,19 @@ pub async fn run_agent(config: AgentConfig) -> Result<(), AgentError> {
 
     let blobs = Blobs::open(&config.connection.blobs, config.share_files).map_err(system("make a temporary folder"))?;
     let cluster = config.connection.name.clone();
-    let mut link = Link::connect(&config.connection).await?;
     let gpu: Option<PathBuf> =
         config.worker.env.iter().find(|(name, _)| name == crate::gpu::SOCKET).map(|(_, path)| path.into());
     let mut meter = Meter::new(gpu.clone());
-    link.send(FromEngine::Register {
-        version: VERSION,
+    let seconds = config.connection.stay;
+    let registration = Registration {
         id: config.id,
         info: EngineInfo { pid: std::process::id(), host: chorus_system::user::host_name(), cores: cores(), gpu },
         shares_files: blobs.are_shared(),
-    });
+        standing: Standing { life: SessionId::random().0, returns: false, received: 0 },
+    };
+    let mut link = Link::connect(&config.connection, registration).await?;
     let (stored, mut blobs_stored) = mpsc::unbounded_channel();
-    let mut agent = Agent { worker: config.worker, out: link.sender(), blobs, stored, sessions: HashMap::new() };
+    let mut agent = Agent { worker: config.worker, out: link.outbox(), blobs, stored, sessions: HashMap::new() };
     let mut beat = heartbeat(FIRST_HEARTBEAT);
     let mut measure = heartbeat(meter::INTERVAL);
     let mut last_heard = Instant::now();
@@ -130,20 +145,21 @@ pub async fn run_agent(config: AgentConfig) -> Result<(), AgentError> {
             _ = interrupt.recv() => break Ok(()),
             id = &mut parent_gone => break Err(AgentError::ParentGone(id)),
             _ = beat.tick() => {
-                link.send(FromEngine::Heartbeat);
-                if last_heard.elapsed() < SILENCE_MAX {
+                link.beat();
+                if !link.is_open() || last_heard.elapsed() < SILENCE_MAX {
                     continue;
                 }
                 // Perhaps it was this process that slept, and there is something to hear.
                 match link.hear().now_or_never() {
                     Some(heard) => heard,
-                    None => break Err(AgentError::ControllerSilent(cluster)),
+                    None if seconds == 0 => break Err(AgentError::ControllerSilent(cluster)),
+                    None => Heard::Closed,
                 }
             }
             _ = measure.tick() => {
                 let (bytes_in, bytes_out) = link.bytes();
                 let used = meter.measure(&agent.processes(), bytes_in, bytes_out);
-                link.send(FromEngine::Metrics(Box::new(used)));
+                link.outbox().say(FromEngine::Metrics(Box::new(used)));
                 continue;
             }
             Some((blob, result)) = blobs_stored.recv() => {
@@ -155,14 +171,22 @@ pub async fn run_agent(config: AgentConfig) -> Result<(), AgentError> {
         let message = match heard {
             Heard::Message(message) => message,
             Heard::Rubbish => continue,
-            Heard::Closed => break Err(AgentError::ControllerGone(cluster)),
+            Heard::Closed if seconds == 0 => break Err(AgentError::ControllerGone(cluster)),
+            Heard::Closed => {
+                link.leave(Duration::from_secs(seconds.into()));
+                continue;
+            }
+            Heard::Again(true) => {
+                last_heard = Instant::now();
+                continue;
+            }
+            Heard::Again(false) => break Err(AgentError::NotStartedAgain { cluster, seconds }),
         };
         last_heard = Instant::now();
         match message {
-            ToEngine::Registered { id, heartbeat_ms } => {
+            ToEngine::Registered { id, heartbeat_ms, .. } => {
                 tracing::info!(%id, "registered");
-                // For px, which labels progress bars with it.
-                agent.worker.env.push(("CHORUS_ENGINE_ID".into(), id.to_string().into()));
+                agent.registered(id);
                 beat = heartbeat(Duration::from_millis(heartbeat_ms.max(1).into()));
             }
             ToEngine::Refused(reason) => break Err(AgentError::Refused { cluster, reason }),
@@ -177,7 +201,7 @@ pub async fn run_agent(config: AgentConfig) -> Result<(), AgentError> {
 
 struct Agent {
     worker: WorkerConfig,
-    out: mpsc::UnboundedSender<FromEngine>,
+    out: Outbox,
     blobs: Blobs,
     /// Who is told of blobs that were stored.
     stored: mpsc::UnboundedSender<(BlobId, Stored)>,
@@ -185,12 +209,22 @@ struct Agent {
 }
 
 impl Agent {
+    fn registered(&mut self, id: EngineId) {
+        // For px, which labels progress bars with it.
+        let known = self.worker.env.iter().any(|(name, _)| name == ENGINE_ID);
+        self.worker.env.extend((!known).then(|| (ENGINE_ID.into(), id.to_string().into())));
+        // What was to bring them may have been lost with a connection.
+        for blob in self.blobs.asked() {
+            self.out.say(FromEngine::NeedBlob(blob));
+        }
+    }
+
     fn handle(&mut self, message: ToEngine) {
         match message {
             ToEngine::Run { session: id, run, spec, generation, rank, size } => {
                 for blob in spec.preload.iter().chain([&spec.object]) {
                     if self.blobs.ask(*blob) {
-                        let _ = self.out.send(FromEngine::NeedBlob(*blob));
+                        self.out.say(FromEngine::NeedBlob(*blob));
                     }
                 }
                 self.open(id);
@@ -221,7 +255,11 @@ impl Agent {
             ToEngine::InterruptAll(signal) => self.sessions.values_mut().for_each(|it| it.interrupt(signal)),
             ToEngine::RestartAll => self.sessions.values_mut().for_each(Session::restart),
             // Signs of life, and what the loop has handled.
-            ToEngine::Heartbeat | ToEngine::Registered { .. } | ToEngine::Refused(_) | ToEngine::Shutdown => {}
+            ToEngine::Heartbeat
+            | ToEngine::Received(_)
+            | ToEngine::Registered { .. }
+            | ToEngine::Refused(_)
+            | ToEngine::Shutdown => {}
         }
     }
 

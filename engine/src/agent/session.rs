@@ -2,6 +2,7 @@
 
 use super::blobs::Blobs;
 use super::meter::Processes;
+use super::outbox::Outbox;
 use super::seat::Seat;
 use super::values::Values;
 use crate::supervisor::{Input, Job, Worker, WorkerConfig, WorkerEvent};
@@ -40,12 +41,7 @@ pub struct Waiting {
 impl Session {
     /// Has a worker started for a session, and its events sent to `out`.
     /// `values` is the folder for large results.
-    pub fn open(
-        id: SessionId,
-        config: WorkerConfig,
-        values: Option<PathBuf>,
-        out: mpsc::UnboundedSender<FromEngine>,
-    ) -> Session {
+    pub fn open(id: SessionId, config: WorkerConfig, values: Option<PathBuf>, out: Outbox) -> Session {
         let (worker, events) = Worker::launch(config, Input::Refused, None);
         let (worker, seat) = (Arc::new(worker), Arc::new(Mutex::new(Seat::default())));
         let (acknowledged, window) = watch::channel(0);
@@ -181,7 +177,7 @@ struct Listener {
     worker: Arc<Worker>,
     seat: Arc<Mutex<Seat>>,
     values: Values,
-    out: mpsc::UnboundedSender<FromEngine>,
+    out: Outbox,
 }
 
 impl Listener {
@@ -199,7 +195,7 @@ impl Listener {
             if let FromEngine::Run { event, .. } = &message {
                 sent += event.weight() as u64;
             }
-            if self.out.send(message).is_err() {
+            if !self.out.say(message) {
                 return;
             }
         }

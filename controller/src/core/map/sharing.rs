@@ -17,6 +17,7 @@ use chorus_system::signal;
 use pace::Load;
 use ranges::Ranges;
 use seat::{Seat, Span};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A suspect piece is handed out again in so many parts, to find the item that ends workers.
@@ -34,7 +35,7 @@ enum Blame {
 }
 
 /// A map's items, while they are shared out.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(in crate::core) struct Sharing {
     /// `None` if engines have their own.
     items: Option<u64>,

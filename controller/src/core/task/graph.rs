@@ -8,6 +8,7 @@ mod tests;
 
 use bytes::Bytes;
 use chorus_protocol::{Death, EngineId, Outcome, RunId, TaskArg, TaskEvent, TaskFailure, TaskId, TaskSpec, TaskValue};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::time::Duration;
@@ -19,7 +20,7 @@ const SHORT: u64 = 5_000;
 const OUTSIDE: u32 = 4;
 
 /// The tasks of one session.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(in crate::core) struct Graph {
     live: BTreeMap<TaskId, Task>,
     /// The last one taken. Ids grow, so one that isn't larger was sent twice, over two connections.
@@ -34,7 +35,7 @@ pub(in crate::core) struct Graph {
     pace: Option<u64>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Task {
     spec: TaskSpec,
     state: State,
@@ -55,7 +56,7 @@ struct Task {
     avoids: Option<EngineId>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 enum State {
     Waiting,
     Ready,
@@ -65,7 +66,7 @@ enum State {
 }
 
 /// A task that an engine has.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Hand {
     engine: EngineId,
     run: RunId,

@@ -1,5 +1,6 @@
 //! How many items an engine is given at once: enough that it never waits, and so few that all end together.
 
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// The most tasks of a given size that an engine has.
@@ -35,7 +36,7 @@ impl Load {
 }
 
 /// How fast an engine is at a map, and how much it is trusted with.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Pace {
     /// An item's time in nanoseconds, once something was reported.
     item: Option<f64>,

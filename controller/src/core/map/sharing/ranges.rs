@@ -1,9 +1,10 @@
 //! A set of items that is kept as ranges.
 
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Disjoint ranges that don't touch.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Ranges {
     /// The end of each, by its first item.
     ends: BTreeMap<u64, u64>,

@@ -2,10 +2,11 @@
 
 use super::pace::Pace;
 use chorus_protocol::RunId;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Items that follow each other and are dealt with alike.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Span {
     pub first: u64,
     pub end: u64,
@@ -13,7 +14,7 @@ pub(super) struct Span {
     pub attempts: u32,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct InHand {
     end: u64,
     attempts: u32,
@@ -21,7 +22,7 @@ struct InHand {
     order: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Seat {
     /// The run that serves the map there.
     pub run: RunId,

@@ -5,7 +5,7 @@ use crate::core::{Action, Core, CoreConfig, Input, PeerId};
 use bytes::Bytes;
 use chorus_protocol::{
     BlobId, ClientInfo, EngineId, EngineInfo, FromClient, FromEngine, MapEvent, MapId, MapSpec, Report, RunId, RunSpec,
-    SessionId, SnapshotPolicy, Target, ToClient, ToEngine,
+    SessionId, SnapshotPolicy, Standing, Target, ToClient, ToEngine,
 };
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
@@ -107,10 +107,11 @@ impl World {
             let info = EngineInfo { pid: 1, host: "h".into(), cores: 1, gpu: None };
             let version = chorus_protocol::VERSION;
             let id = Some(EngineId(engine as u32));
-            world.engine(engine, FromEngine::Register { version, id, info, shares_files: true });
+            let standing = Standing { life: engine as u64 + 1, ..Standing::default() };
+            world.engine(engine, FromEngine::Register { version, id, info, shares_files: true, standing });
         }
         let info = ClientInfo { name: "client".into(), pid: 1, host: "h".into() };
-        world.client(FromClient::Hello { version: chorus_protocol::VERSION, info });
+        world.client(FromClient::Hello { version: chorus_protocol::VERSION, info, life: 1 });
         world.client(FromClient::OpenSession(SESSION));
         world
     }
