@@ -1,7 +1,8 @@
 //! Connects to a cluster, submits runs and streams their events.
 //!
 //! A [`Client`] has one background task that owns the socket. When the connection breaks it makes a new one and goes
-//! on where it was; when the controller is gone, everything that waits is told so. It knows
+//! on where it was; when the controller is gone, it waits for one that takes its place, if there may be one, and then
+//! everything that waits is told so. It knows
 //! `chorus-protocol`, `chorus-transport` and `chorus-system`.
 //!
 //! No call waits for ever, and output is acknowledged when the user of this crate takes it, which is what slows down

@@ -21,7 +21,8 @@ pub(crate) fn is_awaited(folder: &Path, connection_file: &Path) -> bool {
     let Ok(connection) = Connection::read(connection_file) else { return false };
     // A controller writes to it several times a second, and by that says when it was there the last time.
     let written = std::fs::metadata(folder.join(JOURNAL)).and_then(|journal| journal.modified());
-    let gone = written.ok().and_then(|written| SystemTime::now().duration_since(written).ok());
+    // A clock that was set back says that it was just now.
+    let gone = written.ok().map(|written| SystemTime::now().duration_since(written).unwrap_or_default());
     gone.is_some_and(|gone| gone < Duration::from_secs(connection.stay.into()))
 }
 

@@ -192,6 +192,32 @@ mod tests {
     }
 
     #[test]
+    fn what_engines_wait_in_is_left_to_who_takes_its_controllers_place() {
+        let runtime = tempfile::tempdir().unwrap();
+        let die = |name: &str, stay| {
+            let folder = Folder::create(runtime.path(), name).unwrap().0;
+            Connection { stay, ..connection(name) }.write(&folder.connection_file()).unwrap();
+            std::fs::write(folder.path("journal"), "").unwrap();
+            folder.leave();
+        };
+        die("waits", 60);
+        die("ended", 0);
+        let old = std::time::SystemTime::now() - std::time::Duration::from_secs(61);
+        die("long-ago", 60);
+        let journal = runtime.path().join("clusters/long-ago/journal");
+        File::options().write(true).open(journal).unwrap().set_modified(old).unwrap();
+        let other = Folder::create(runtime.path(), "other").unwrap();
+        assert!(!other.1);
+        let mut names: Vec<String> = of_kind(runtime.path(), CLUSTERS).map(|(name, _)| name).collect();
+        names.sort();
+        assert_eq!(names, ["other", "waits"]);
+        let (folder, is_found) = Folder::create(runtime.path(), "waits").unwrap();
+        assert!(is_found && folder.connection_file().exists() && folder.path("journal").exists());
+        folder.clear().unwrap();
+        assert!(!folder.connection_file().exists() && folder.blobs().exists());
+    }
+
+    #[test]
     fn a_cluster_of_any_name_leaves_the_folders_of_others_alone() {
         let runtime = tempfile::tempdir().unwrap();
         let kernel = OwnFolder::create(runtime.path(), "kernels", "42").unwrap();
