@@ -39,7 +39,7 @@ pub struct Start {
 #[derive(Args, Debug)]
 pub struct Named {
     /// The cluster; the only one if there is just one
-    name: Option<String>,
+    pub name: Option<String>,
 }
 
 #[derive(Args, Debug)]
@@ -169,7 +169,7 @@ async fn joined(connection: &Connection, engines: u32) -> Result<ClusterStatus, 
 }
 
 /// The cluster of this name; without a name the only one.
-fn find(name: Option<&str>) -> Result<ClusterEntry, Box<dyn Error>> {
+pub fn find(name: Option<&str>) -> Result<ClusterEntry, Box<dyn Error>> {
     let mut running: Vec<ClusterEntry> =
         list_clusters(&runtime_folder()).into_iter().filter(|entry| entry.alive).collect();
     let names: Vec<String> = running.iter().map(|entry| format!("`{}`", entry.name)).collect();

@@ -7,6 +7,7 @@ mod install;
 mod kernel;
 mod notebook;
 mod places;
+mod top;
 
 use clap::{Args, Parser, Subcommand};
 use install::Where;
@@ -30,6 +31,7 @@ Examples:
   chorus run notebooks/tour.ipynb       run a notebook without Jupyter
   chorus start -n 8 --name lab          start a cluster; in a notebook: %cluster connect lab
   chorus status lab                     see what its engines do
+  chorus top lab                        watch them in the terminal
 
 Exit status:
   0 all went well            2 wrong arguments, or no notebook     130 Ctrl-C
@@ -92,6 +94,8 @@ enum Command {
     List(cluster::List),
     /// Show a cluster and its engines
     Status(cluster::Status),
+    /// Watch a cluster in the terminal: engines, tasks, time, memory, logs, and what is wrong
+    Top(top::Top),
     /// Add an engine to a cluster by hand; it stays until the cluster stops or Ctrl-C
     Engine(cluster::Engine),
 }
@@ -185,6 +189,7 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         Command::Stop(stop) => cluster::stop(&stop)?,
         Command::List(list) => cluster::list(&list)?,
         Command::Status(status) => cluster::status(&status)?,
+        Command::Top(top) => return top::run(top),
         Command::Engine(engine) => return cluster::engine(&engine),
     }
     Ok(ExitCode::SUCCESS)

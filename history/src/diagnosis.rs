@@ -245,3 +245,6 @@ fn wait(count: usize) -> String {
         count => format!("{count} runs wait"),
     }
 }
+
+#[cfg(test)]
+mod tests;

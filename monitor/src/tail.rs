@@ -1,0 +1,53 @@
+//! The end of an engine's log file, which lies beside the cluster's connection file.
+
+use crate::Cluster;
+use chorus_protocol::EngineId;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
+
+/// The most that is read, in bytes.
+const MOST: u64 = 256 << 10;
+
+/// The last lines of an engine's log, or why they can't be read.
+pub fn log_of(cluster: Option<&Cluster>, engine: EngineId) -> Result<Vec<String>, String> {
+    let cluster = cluster.ok_or("The cluster isn't running now, and its logs went with it.")?;
+    let folder = cluster.connection_file.parent().unwrap_or(Path::new("."));
+    let path = folder.join(format!("engine-{engine}.log"));
+    read(&path).map_err(|error| {
+        let path = path.display();
+        format!("The log of engine {engine} can't be read at {path}: {error}. An engine that was added by hand writes to its own terminal.")
+    })
+}
+
+fn read(path: &Path) -> io::Result<Vec<String>> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(MOST)))?;
+    let mut bytes = Vec::new();
+    file.take(MOST).read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
+    // Where it begins in the middle of a line, that isn't one.
+    let cut = usize::from(length > MOST);
+    Ok(text.lines().skip(cut).map(str::to_owned).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_long_log_is_read_by_whole_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        let connection_file = folder.path().join("connection.json");
+        let cluster = Cluster { name: "lab".into(), connection_file };
+        let text: String = (0..40_000).map(|line| format!("line {line}\n")).collect();
+        std::fs::write(folder.path().join("engine-3.log"), text).unwrap();
+        let lines = log_of(Some(&cluster), EngineId(3)).unwrap();
+        assert_eq!(lines.last().unwrap(), "line 39999");
+        assert!(lines[0].starts_with("line ") && lines.len() < 40_000, "{}", lines[0]);
+        let error = log_of(Some(&cluster), EngineId(4)).unwrap_err();
+        assert!(error.contains("engine-4.log"), "{error}");
+        assert!(log_of(None, EngineId(3)).is_err());
+    }
+}
