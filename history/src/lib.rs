@@ -9,5 +9,7 @@ pub mod recording;
 mod stream;
 
 pub use diagnosis::{About, Diagnosis, diagnose};
-pub use figures::{Compiles, EndedMap, EndedRun, EngineFigures, Figures, SECONDS, Series, Share, cpu, memory, one_line};
+pub use figures::{
+    Compiles, EndedMap, EndedRun, EngineFigures, Figures, SECONDS, Series, Share, cpu, memory, one_line,
+};
 pub use stream::{Bar, BarKind, Stream};

@@ -56,5 +56,9 @@ fn main() {
     let each = begun.elapsed() / frames as u32;
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let memory = status.lines().find(|line| line.starts_with("VmRSS")).unwrap_or("memory: n/a");
-    println!("{ENGINES} engines: {:.1} ms a frame, {:.0} frames a second; {memory}", each.as_secs_f64() * 1e3, 1.0 / each.as_secs_f64());
+    println!(
+        "{ENGINES} engines: {:.1} ms a frame, {:.0} frames a second; {memory}",
+        each.as_secs_f64() * 1e3,
+        1.0 / each.as_secs_f64()
+    );
 }

@@ -208,6 +208,10 @@ impl App {
 
     /// Takes what happens.
     pub fn handle(&mut self, input: Input, areas: &Areas) -> Vec<Effect> {
+        if self.dirty && matches!(input, Input::Key(_) | Input::Mouse(_)) {
+            // Keys are about the rows of now, also when they come faster than frames.
+            self.arrange();
+        }
         if !matches!(input, Input::Tick(_)) {
             self.dirty = true;
         }

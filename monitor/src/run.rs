@@ -135,6 +135,7 @@ fn record(recorder: &mut Option<Recorder>, input: &Input, app: &mut App) {
     }
 }
 
-fn now() -> u64 {
+/// In milliseconds since 1970.
+pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }

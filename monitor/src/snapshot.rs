@@ -3,8 +3,9 @@
 use crate::tables::engines;
 use crate::{Cluster, Error, source, text};
 use chorus_history::{About, Diagnosis, Figures, diagnose, memory, recording};
-use chorus_protocol::{EngineId, LogEngine};
+use chorus_protocol::{EngineId, LogEngine, LogEvent};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -114,11 +115,19 @@ pub struct Problem {
 pub async fn live(name: &str, clusters: fn() -> Vec<Cluster>) -> Result<Figures, Error> {
     let client = source::connect(name, clusters).await.map_err(Error::Cluster)?;
     let mut log = client.follow_log(1);
-    let mut figures = Figures::default();
-    let deadline = tokio::time::Instant::now() + WAIT;
-    while !is_known(&figures) {
+    let (mut figures, mut measured) = (Figures::default(), BTreeMap::<EngineId, u32>::new());
+    // The log begins with the past. Only what is measured from now on, over a whole second, tells of the present.
+    let (begun, deadline) = (crate::run::now(), tokio::time::Instant::now() + WAIT);
+    while !is_known(&figures, &measured) {
         match tokio::time::timeout_at(deadline, log.recv()).await {
-            Ok(Some(entries)) => entries.iter().for_each(|entry| figures.apply(entry)),
+            Ok(Some(entries)) => {
+                for entry in entries {
+                    if let LogEvent::Measured { engine, .. } = &entry.event {
+                        *measured.entry(*engine).or_default() += u32::from(entry.at >= begun);
+                    }
+                    figures.apply(&entry);
+                }
+            }
             Ok(None) => return Err(Error::Cluster(format!("the cluster `{name}` is gone"))),
             Err(_) if figures.number > 0 => break,
             Err(_) => {
@@ -137,13 +146,9 @@ pub fn recorded(path: &Path) -> Result<Figures, Error> {
 }
 
 /// Whether every engine that has joined was measured twice.
-fn is_known(figures: &Figures) -> bool {
-    let measured = |id: &EngineId| {
-        let of = figures.engines.get(id);
-        of.is_some_and(|it| it.cpu.last().is_some() && it.bytes_in.last().is_some())
-    };
+fn is_known(figures: &Figures, measured: &BTreeMap<EngineId, u32>) -> bool {
     let joined = figures.state.engines.iter().filter(|(_, engine)| engine.info.is_some());
-    figures.number > 0 && joined.map(|(id, _)| id).all(measured)
+    figures.number > 0 && joined.map(|(id, _)| id).all(|id| measured.get(id).is_some_and(|count| *count >= 2))
 }
 
 impl Snapshot {

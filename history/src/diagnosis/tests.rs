@@ -1,9 +1,7 @@
 //! Each diagnosis, provoked and just not.
 
 use super::*;
-use chorus_protocol::{
-    EngineInfo, HostUse, LogEntry, LogEvent, Metrics, ProcessUse, RunEnd, Taken, Took, Work,
-};
+use chorus_protocol::{EngineInfo, HostUse, LogEntry, LogEvent, Metrics, ProcessUse, RunEnd, Taken, Took, Work};
 
 const GIB: u64 = 1 << 30;
 
@@ -76,7 +74,9 @@ fn engine(number: u32) -> About {
 #[test]
 fn a_queue_behind_a_slow_run_is_told() {
     let mut past = Past::new();
-    (past.queue(0, 1, 0), past.start(0, 1, 0, None), past.queue(100, 2, 0));
+    past.queue(0, 1, 0);
+    past.start(0, 1, 0, None);
+    past.queue(100, 2, 0);
     past.wait_until(SLOW - 1);
     assert_eq!(past.kinds(), [], "it isn't slow yet");
     past.wait_until(12_000);
@@ -89,7 +89,8 @@ fn a_queue_behind_a_slow_run_is_told() {
 #[test]
 fn a_slow_run_that_nobody_waits_for_is_nobodys_trouble() {
     let mut past = Past::new();
-    (past.queue(0, 1, 0), past.start(0, 1, 0, None));
+    past.queue(0, 1, 0);
+    past.start(0, 1, 0, None);
     past.wait_until(60_000);
     assert_eq!(past.kinds(), []);
 }
@@ -104,7 +105,8 @@ fn engines_that_starve_beside_a_queue_are_told() {
     past.wait_until(6_000);
     assert_eq!(past.kinds(), [(engine(1), "starves"), (engine(2), "starves")]);
     assert_eq!(past.evidence("starves"), "it has had nothing to do for 6 s, while 2 runs wait on engine 0");
-    (past.queue(6_000, 4, 1), past.queue(6_000, 4, 2));
+    past.queue(6_000, 4, 1);
+    past.queue(6_000, 4, 2);
     assert_eq!(past.kinds(), [], "they have something");
 }
 
@@ -140,7 +142,8 @@ fn a_map_that_is_over_is_spoken_of_for_a_while() {
 fn a_map_that_waits_for_one_engine_is_told() {
     let mut past = Past::new();
     past.open_map(0, 100, None);
-    (past.did(1_000, 0, (45, 3, 900_000, 0)), past.did(1_000, 1, (45, 3, 900_000, 10)));
+    past.did(1_000, 0, (45, 3, 900_000, 0));
+    past.did(1_000, 1, (45, 3, 900_000, 10));
     past.wait_until(5_000);
     assert_eq!(past.kinds(), [], "not for long yet");
     past.wait_until(7_000);
@@ -156,7 +159,8 @@ fn memory_that_is_nearly_used_up_is_told_of_those_who_use_it() {
     let mut past = Past::new();
     past.measure(1_000, 0, 60 * GIB, host(89 * GIB));
     assert_eq!(past.kinds(), []);
-    (past.measure(2_000, 0, 60 * GIB, host(95 * GIB)), past.measure(2_000, 1, GIB, host(95 * GIB)));
+    past.measure(2_000, 0, 60 * GIB, host(95 * GIB));
+    past.measure(2_000, 1, GIB, host(95 * GIB));
     assert_eq!(past.kinds(), [(engine(0), "memory")]);
     assert_eq!(past.evidence("memory"), "it holds 60.0 GiB; 95.0 GiB of the 100.0 GiB that its host has are in use");
     let group = HostUse { limit: Some(10 * GIB), limit_used: Some(2 * GIB), ..host(95 * GIB) };
@@ -182,7 +186,10 @@ fn snapshots_that_cost_more_than_they_save_are_told() {
         past
     };
     assert_eq!(past(100_000, false).kinds(), [(engine(0), "snapshots")]);
-    assert_eq!(past(100_000, false).evidence("snapshots"), "10 snapshots took 1.0 s, its runs 1.0 s, and none was needed");
+    assert_eq!(
+        past(100_000, false).evidence("snapshots"),
+        "10 snapshots took 1.0 s, its runs 1.0 s, and none was needed"
+    );
     assert_eq!(past(100_000, true).kinds(), [], "one was needed");
     assert_eq!(past(40_000, false).kinds(), [], "they cost little");
 }

@@ -1,7 +1,7 @@
 //! The state machine, without a terminal.
 
 use super::*;
-use crate::theme::{Colours, Choice};
+use crate::theme::{Choice, Colours};
 use chorus_protocol::{ClientInfo, EngineInfo, LogState, Metrics, ProcessUse, Took, Work};
 use crossterm::event::{KeyCode, KeyModifiers};
 
@@ -231,7 +231,8 @@ fn a_recording_is_played_paused_and_sought() {
     app.replay = Some(Replay::new(entries));
     let count = |app: &App| app.figures().state.engines.len();
     let tick = |app: &mut App, now| app.handle(Input::Tick(now), &Areas::default());
-    (tick(&mut app, 50_000), tick(&mut app, 52_000));
+    tick(&mut app, 50_000);
+    tick(&mut app, 52_000);
     assert_eq!(count(&app), 3);
     press(&mut app, ">");
     tick(&mut app, 54_000);

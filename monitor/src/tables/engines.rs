@@ -20,7 +20,7 @@ const COLUMNS: [Column; 21] = [
     left("HOST", "host", 12, 9),
     right("PID", "pid", 7, 10),
     right("SES", "session", 3, 12),
-    rest("RUNNING", "running", 10, 0),
+    rest("RUNNING", "running", 18, 0),
     right("TIME", "time", 6, 1),
     right("QUEUE", "queue", 5, 4),
     right("CPU%", "cpu", 5, 0),

@@ -113,6 +113,9 @@ fn second(app: &App) -> Vec<Vec<Span<'static>>> {
     let held = (!held.is_empty()).then(|| text::bytes(held.iter().sum()));
     let rate = figures.ended.iter().rev().take_while(|it| it.at + LATELY >= figures.now).count();
     let known = figures.number > 0;
+    // Clients needn't tell of it, so none may only mean that nobody told.
+    let told = figures.compiles.new + figures.compiles.cached > 0;
+    let compiled = told.then(|| format!("{} ({} from the cache)", figures.compiles.new, figures.compiles.cached));
     vec![
         pair("CPU", or_unknown(cpu)),
         pair("memory", or_unknown(held)),
@@ -121,7 +124,7 @@ fn second(app: &App) -> Vec<Vec<Span<'static>>> {
         pair("sessions", or_unknown(known.then(|| figures.state.sessions.len().to_string()))),
         pair("maps", or_unknown(known.then(|| figures.state.maps.len().to_string()))),
         pair("calls", or_unknown(known.then(|| figures.state.tasks.len().to_string()))),
-        pair("compiled", format!("{} ({} from the cache)", figures.compiles.new, figures.compiles.cached)),
+        pair("compiled", or_unknown(compiled)),
     ]
 }
 
