@@ -233,17 +233,7 @@ impl App {
     }
 
     fn take(&mut self, entries: &[LogEntry]) {
-        for entry in entries {
-            // The same controller tells everything once more to who connects again. What another one did stays: it is
-            // this cluster's past.
-            if let LogEvent::State(state) = &entry.event
-                && (state.pid, state.since) == (self.figures.state.pid, self.figures.state.since)
-                && entry.number < self.figures.number
-            {
-                self.figures = Figures::default();
-            }
-            self.figures.apply(entry);
-        }
+        entries.iter().for_each(|entry| apply(&mut self.figures, entry));
         let there = &self.figures.state.engines;
         self.marked.retain(|engine| there.contains_key(engine));
     }
@@ -315,6 +305,18 @@ impl App {
             None => Some(Box::new(self.figures.clone())),
         };
     }
+}
+
+/// Takes the next entry of a log. The same controller tells everything once more to who connects again, and in the
+/// recordings of that. What another one did stays: it is this cluster's past.
+pub(crate) fn apply(figures: &mut Figures, entry: &LogEntry) {
+    if let LogEvent::State(state) = &entry.event
+        && (state.pid, state.since) == (figures.state.pid, figures.state.since)
+        && entry.number < figures.number
+    {
+        *figures = Figures::default();
+    }
+    figures.apply(entry);
 }
 
 #[cfg(test)]

@@ -141,7 +141,7 @@ pub async fn live(name: &str, clusters: fn() -> Vec<Cluster>) -> Result<Figures,
 /// The figures at the end of a recording.
 pub fn recorded(path: &Path) -> Result<Figures, Error> {
     let mut figures = Figures::default();
-    recording::read(path)?.entries.iter().for_each(|entry| figures.apply(entry));
+    recording::read(path)?.entries.iter().for_each(|entry| crate::app::apply(&mut figures, entry));
     Ok(figures)
 }
 

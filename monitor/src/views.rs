@@ -130,9 +130,18 @@ fn keys(app: &App) -> Line<'static> {
             _ => {}
         }
     }
-    keys.extend([("f", if app.is_frozen() { "go on" } else { "freeze" }), ("?", "help"), ("q", "quit")]);
+    keys.push(("f", if app.is_frozen() { "go on" } else { "freeze" }));
+    let always = [("?", "help"), ("q", "quit")];
+    let width = |(key, what): &(&str, &str)| key.len() + what.len() + 3;
+    let mut room = usize::from(app.size.0).saturating_sub(always.iter().map(width).sum());
+    // As many as fit whole. How to get help and out is always told.
+    keys.retain(|key| {
+        let left = room.checked_sub(width(key));
+        room = left.unwrap_or(0);
+        left.is_some()
+    });
     let mut spans = Vec::new();
-    for (key, what) in keys {
+    for (key, what) in keys.into_iter().chain(always) {
         spans.push(span(&app.theme, Tone::Accent, format!(" {key} ")));
         spans.push(span(&app.theme, Tone::Dim, format!("{what} ")));
     }

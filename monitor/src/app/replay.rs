@@ -68,7 +68,7 @@ impl Replay {
 
     fn play_until(&mut self, at: u64, figures: &mut Figures) {
         while let Some(entry) = self.entries.get(self.next).filter(|entry| entry.at <= at) {
-            figures.apply(entry);
+            super::apply(figures, entry);
             self.next += 1;
         }
         self.at = at;

@@ -247,3 +247,13 @@ fn a_recording_is_played_paused_and_sought() {
     press(&mut app, &".".repeat(20));
     assert_eq!(count(&app), 100, "the end");
 }
+
+#[test]
+fn a_recording_that_was_gone_on_with_tells_nothing_twice() {
+    let mut app = App::new("file", Theme::new(Choice::Mono, |_| None), true);
+    let state = || LogEvent::State(Box::new(LogState { pid: 7, since: 1, ..LogState::default() }));
+    let joined = |engine| vec![entry(0, 1_000, state()), entry(1, 1_000, up(engine))];
+    app.replay = Some(Replay::new([joined(0), joined(0)].concat()));
+    app.handle(Input::Tick(1), &Areas::default());
+    assert_eq!(app.figures().messages.len(), 1);
+}

@@ -5,10 +5,10 @@ use crate::theme::Tone;
 
 const KEYS: [(&str, &str); 22] = [
     ("1-8, Tab", "pages, as they are named at the top"),
-    ("arrows, hjkl, PgUp, g, G", "move; G in the logs follows the end"),
+    ("arrows, PgUp, g, G", "move, also with hjkl; G in the logs follows the end"),
     ("Enter, click again", "open the engine, or show all of the row"),
     ("Esc", "back; drops the filter, then the marks; never quits"),
-    ("/", "filter: text, regex, `cpu > 50`, `mem >= 1G and id < 8`"),
+    ("/", "filter: text, regex, or `cpu > 50 and mem >= 1G`"),
     ("s, S", "sort by the next column; turn the order round"),
     ("Space, a", "mark an engine or all, for the next action"),
     ("f", "freeze what is shown, and go on"),
