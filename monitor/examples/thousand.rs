@@ -1,5 +1,5 @@
 //! How fast 1,000 simulated engines are drawn, and what that takes in memory:
-//! `cargo run --release -p chorus-monitor --example thousand`.
+//! `cargo run -p chorus-monitor --example thousand`.
 
 use chorus_monitor::app::{App, Areas, Input};
 use chorus_monitor::theme::{Colours, Theme};
