@@ -63,7 +63,7 @@ impl Start {
 #[derive(Args, Debug)]
 pub struct Named {
     /// The cluster; the only one if there is just one
-    name: Option<String>,
+    pub name: Option<String>,
 }
 
 impl Named {

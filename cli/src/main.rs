@@ -10,6 +10,7 @@ mod metrics;
 mod notebook;
 mod places;
 mod steer;
+mod top;
 
 use chorus_gpu::cuda::helper;
 use chorus_system::parent;
@@ -35,6 +36,7 @@ Examples:
   chorus run notebooks/tour.ipynb       run a notebook without Jupyter
   chorus start -n 8 --name lab          start a cluster; in a notebook: %cluster connect lab
   chorus status lab                     see what its engines do
+  chorus top lab                        watch them in the terminal
 
 Exit status:
   0 all went well            2 wrong arguments, or no notebook     130 Ctrl-C
@@ -110,6 +112,8 @@ enum Command {
     Kill(steer::Kill),
     /// Let engines leave when they have done what they have
     Drain(steer::Targets),
+    /// Watch a cluster in the terminal: engines, tasks, time, memory, logs, and what is wrong
+    Top(top::Top),
     /// Add an engine to a cluster by hand; it stays until the cluster stops or Ctrl-C
     Engine(cluster::Engine),
 }
@@ -219,6 +223,7 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         Command::Restart(targets) => steer::restart(&targets)?,
         Command::Kill(kill) => steer::kill(&kill)?,
         Command::Drain(targets) => steer::drain(&targets)?,
+        Command::Top(top) => return top::run(top),
         Command::Engine(engine) => return cluster::engine(&engine),
     }
     Ok(ExitCode::SUCCESS)

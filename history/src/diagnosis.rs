@@ -60,7 +60,7 @@ pub fn diagnose(figures: &Figures) -> Vec<Diagnosis> {
     close_to_limit(figures, &mut found);
     dear_snapshots(figures, &mut found);
     dying(figures, &mut found);
-    found.sort_by(|a, b| a.about.cmp(&b.about));
+    found.sort_by_key(|it| it.about);
     found
 }
 
@@ -245,3 +245,6 @@ fn wait(count: usize) -> String {
         count => format!("{count} runs wait"),
     }
 }
+
+#[cfg(test)]
+mod tests;

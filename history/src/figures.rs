@@ -19,6 +19,10 @@ pub struct Series {
 
 impl Series {
     fn add(&mut self, at: u64, value: f64) {
+        if self.values.is_empty() {
+            // All that it will need, since it would grow to twice that.
+            self.values.reserve_exact(SECONDS);
+        }
         if self.values.len() >= SECONDS {
             self.values.pop_front();
         }
@@ -67,6 +71,8 @@ pub struct EngineFigures {
     pub bytes_in: Series,
     /// Bytes a second to the controller.
     pub bytes_out: Series,
+    /// When it was last measured, in milliseconds since 1970.
+    pub measured: Option<u64>,
     /// When it has had nothing to run since, if it has nothing.
     pub idle_since: Option<u64>,
     /// What its snapshots took, in microseconds, and how many there were.
@@ -265,6 +271,7 @@ impl Figures {
 
     fn measured(&mut self, engine: EngineId, at: u64, metrics: &Metrics) {
         let figures = self.engine(engine);
+        figures.measured = Some(at);
         if let Some(cpu) = cpu(metrics) {
             figures.cpu.add(at, cpu);
         }
@@ -421,7 +428,7 @@ fn keep<T>(list: &mut VecDeque<T>, new: T) {
 }
 
 /// A text on one line, without what a terminal obeys.
-pub(crate) fn one_line(text: &str) -> String {
+pub fn one_line(text: &str) -> String {
     const LONGEST: usize = 60;
     let spaced: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let clean = spaced.split_whitespace().collect::<Vec<_>>().join(" ");

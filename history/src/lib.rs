@@ -10,6 +10,8 @@ mod stream;
 mod tail;
 
 pub use diagnosis::{About, Diagnosis, diagnose};
-pub use figures::{Compiles, EndedMap, EndedRun, EngineFigures, Figures, SECONDS, Series, Share, cpu, memory};
+pub use figures::{
+    Compiles, EndedMap, EndedRun, EngineFigures, Figures, SECONDS, Series, Share, cpu, memory, one_line,
+};
 pub use stream::{Bar, BarKind, Stream};
 pub use tail::Tails;

@@ -1,0 +1,234 @@
+//! What keys and the mouse do.
+
+use super::{App, Areas, Dialog, Effect, Page};
+use crate::table::Key;
+use chorus_protocol::{EngineId, Order};
+use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
+use ratatui::layout::Position;
+
+/// How far `,` and `.` go in a recording, in milliseconds.
+const SEEK: u64 = 10_000;
+
+impl App {
+    pub(super) fn key(&mut self, key: KeyEvent) -> Vec<Effect> {
+        if key.kind == KeyEventKind::Release {
+            return Vec::new();
+        }
+        if key.modifiers.contains(KeyModifiers::CONTROL) {
+            match key.code {
+                KeyCode::Char('c') => return vec![Effect::Quit],
+                KeyCode::Char('z') => return vec![Effect::Suspend],
+                _ => {}
+            }
+        }
+        if self.dialog.is_some() {
+            return self.answer(key);
+        }
+        if self.writing {
+            self.write_filter(key);
+            return Vec::new();
+        }
+        if self.move_key(key) || self.stream_key(key) || self.replay_key(key) {
+            return Vec::new();
+        }
+        self.command(key)
+    }
+
+    fn write_filter(&mut self, key: KeyEvent) {
+        let list = self.list_mut();
+        match key.code {
+            KeyCode::Enter => self.writing = false,
+            KeyCode::Esc => {
+                list.filter.clear();
+                self.writing = false;
+            }
+            KeyCode::Backspace => _ = list.filter.pop(),
+            KeyCode::Char('u') if key.modifiers.contains(KeyModifiers::CONTROL) => list.filter.clear(),
+            KeyCode::Char(c) if !key.modifiers.contains(KeyModifiers::CONTROL) => list.filter.push(c),
+            _ => {}
+        }
+    }
+
+    /// Keys that move the cursor.
+    fn move_key(&mut self, key: KeyEvent) -> bool {
+        let rows = self.table.rows.len();
+        let list = self.list_mut();
+        let page = list.height as isize - 1;
+        match key.code {
+            KeyCode::Up | KeyCode::Char('k') => list.step(-1, rows),
+            KeyCode::Down | KeyCode::Char('j') => list.step(1, rows),
+            KeyCode::PageUp => list.step(-page, rows),
+            KeyCode::PageDown => list.step(page, rows),
+            KeyCode::Home | KeyCode::Char('g') => list.put(0, rows),
+            KeyCode::End | KeyCode::Char('G') => {
+                list.put(usize::MAX, rows);
+                list.follow = true;
+                if self.page == Page::Stream {
+                    self.panning.until = None;
+                }
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    fn stream_key(&mut self, key: KeyEvent) -> bool {
+        if self.page != Page::Stream {
+            return false;
+        }
+        let now = self.figures().now;
+        match key.code {
+            KeyCode::Char('+' | '=') => self.panning.zoom(true),
+            KeyCode::Char('-') => self.panning.zoom(false),
+            KeyCode::Left | KeyCode::Char('h') => self.panning.pan(true, now),
+            KeyCode::Right | KeyCode::Char('l') => self.panning.pan(false, now),
+            KeyCode::Char('0') => self.panning.until = None,
+            _ => return false,
+        }
+        true
+    }
+
+    fn replay_key(&mut self, key: KeyEvent) -> bool {
+        let Some(replay) = &mut self.replay else { return false };
+        match key.code {
+            KeyCode::Char('p') => replay.paused = !replay.paused,
+            KeyCode::Char('<') => replay.faster(false),
+            KeyCode::Char('>') => replay.faster(true),
+            KeyCode::Char(',') => replay.seek(replay.at.saturating_sub(SEEK), &mut self.figures),
+            KeyCode::Char('.') => replay.seek(replay.at + SEEK, &mut self.figures),
+            _ => return false,
+        }
+        true
+    }
+
+    fn command(&mut self, key: KeyEvent) -> Vec<Effect> {
+        match key.code {
+            KeyCode::Char('q') => return vec![Effect::Quit],
+            KeyCode::Char('C') if self.replay.is_none() => return vec![Effect::ListClusters],
+            KeyCode::Char(digit @ '1'..='8') => self.go(Page::NUMBERED[usize::from(digit as u8 - b'1')]),
+            KeyCode::Tab => self.turn(1),
+            KeyCode::BackTab => self.turn(Page::NUMBERED.len() - 1),
+            KeyCode::Char('?') | KeyCode::F(1) => {
+                self.go(if self.page == Page::Help { self.before } else { Page::Help });
+            }
+            KeyCode::Esc => self.back(),
+            KeyCode::Enter => self.open(),
+            KeyCode::Char('/') => self.writing = true,
+            KeyCode::Char('s') => self.list_mut().sort_next(),
+            KeyCode::Char('S') => {
+                let column = self.list().sort.column;
+                self.list_mut().sort_by(column);
+            }
+            KeyCode::Char('f') => self.freeze(),
+            KeyCode::Char(' ') => self.mark(),
+            KeyCode::Char('a') => self.mark_all(),
+            KeyCode::Char('e') if self.page == Page::Tasks => self.errors_only = !self.errors_only,
+            KeyCode::Left | KeyCode::Char('h') if self.page == Page::Logs => self.turn_log(false),
+            KeyCode::Right | KeyCode::Char('l') if self.page == Page::Logs => self.turn_log(true),
+            KeyCode::Char('L') => self.open_log(),
+            KeyCode::Char('i') => {
+                self.ask_engines(|engines| Dialog::Confirm(Order::Interrupt { engines, signal: libc::SIGINT }));
+            }
+            KeyCode::Char('r') => self.ask_engines(|engines| Dialog::Confirm(Order::Restart { engines })),
+            KeyCode::Char('x') => self.ask_engines(|engines| Dialog::Signal(engines, 0)),
+            KeyCode::Char('d') => self.ask_engines(|engines| Dialog::Confirm(Order::Drain { engines })),
+            KeyCode::Char('c') => self.ask_cancel(),
+            KeyCode::Char('+') => self.ask_scale(true),
+            KeyCode::Char('-') => self.ask_scale(false),
+            _ => {}
+        }
+        Vec::new()
+    }
+
+    fn turn(&mut self, by: usize) {
+        let count = Page::NUMBERED.len();
+        let place = Page::NUMBERED.iter().position(|page| *page == self.page);
+        self.go(Page::NUMBERED[place.map_or(0, |place| (place + by) % count)]);
+    }
+
+    /// One step back; it never ends the program.
+    fn back(&mut self) {
+        match self.page {
+            Page::Help | Page::Engine(_) => self.go(self.before),
+            _ if !self.list().filter.is_empty() => self.list_mut().filter.clear(),
+            _ if !self.marked.is_empty() => self.marked.clear(),
+            _ => self.go(Page::Overview),
+        }
+    }
+
+    fn open(&mut self) {
+        match self.selected() {
+            Some(Key::Engine(engine)) if self.page != Page::Diagnoses => self.go(Page::Engine(engine)),
+            Some(_) => self.open_details(),
+            None => {}
+        }
+    }
+
+    fn open_log(&mut self) {
+        if let Some(engine) = self.targets().first() {
+            self.log_of = Some(*engine);
+        }
+        self.go(Page::Logs);
+    }
+
+    fn mark(&mut self) {
+        let Some(Key::Engine(engine)) = self.selected() else { return };
+        if !self.marked.remove(&engine) {
+            self.marked.insert(engine);
+        }
+        let rows = self.table.rows.len();
+        self.list_mut().step(1, rows);
+    }
+
+    fn mark_all(&mut self) {
+        let engines = self.table.rows.iter().filter_map(|row| match row.key {
+            Key::Engine(engine) => Some(engine),
+            _ => None,
+        });
+        let all: Vec<EngineId> = engines.collect();
+        match all.iter().all(|engine| self.marked.contains(engine)) {
+            true => self.marked.clear(),
+            false => self.marked.extend(all),
+        }
+    }
+
+    /// The next log: of the cluster's events, then of each engine.
+    fn turn_log(&mut self, forward: bool) {
+        let engines = self.figures().state.engines.keys().copied();
+        let logs: Vec<Option<EngineId>> = std::iter::once(None).chain(engines.map(Some)).collect();
+        let place = logs.iter().position(|it| *it == self.log_of).unwrap_or(0);
+        let step = if forward { 1 } else { logs.len() - 1 };
+        self.log_of = logs[(place + step) % logs.len()];
+        self.read_at = 0;
+        self.list_mut().follow = true;
+    }
+
+    pub(super) fn mouse(&mut self, mouse: MouseEvent, areas: &Areas) -> Vec<Effect> {
+        let at = Position::new(mouse.column, mouse.row);
+        let rows = self.table.rows.len();
+        if self.dialog.is_some() {
+            return Vec::new();
+        }
+        match mouse.kind {
+            MouseEventKind::ScrollUp => self.list_mut().step(-3, rows),
+            MouseEventKind::ScrollDown => self.list_mut().step(3, rows),
+            MouseEventKind::Down(MouseButton::Left) => {
+                if let Some((_, page)) = areas.tabs.iter().find(|(area, _)| area.contains(at)) {
+                    self.go(*page);
+                } else if let Some((_, column)) = areas.columns.iter().find(|(area, _)| area.contains(at)) {
+                    self.list_mut().sort_by(Some(*column));
+                } else if areas.rows.contains(at) {
+                    let place = self.list().top + usize::from(at.y - areas.rows.y);
+                    // A click on the row that the cursor is on opens it.
+                    match place == self.list().place {
+                        true => self.open(),
+                        false if place < rows => self.list_mut().put(place, rows),
+                        false => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+        Vec::new()
+    }
+}

@@ -1,0 +1,259 @@
+//! The state machine, without a terminal.
+
+use super::*;
+use crate::theme::{Choice, Colours};
+use chorus_protocol::{ClientInfo, EngineInfo, LogState, Metrics, ProcessUse, Took, Work};
+use crossterm::event::{KeyCode, KeyModifiers};
+
+pub fn entry(number: u64, at: u64, event: LogEvent) -> LogEntry {
+    LogEntry { number, at, event }
+}
+
+fn up(engine: u32) -> LogEvent {
+    let info = EngineInfo { pid: 100 + engine, host: "here".into(), cores: 4, gpu: None };
+    LogEvent::EngineUp { engine: EngineId(engine), info }
+}
+
+fn measured(engine: u32, cpu: f32) -> LogEvent {
+    let supervisor = ProcessUse { pid: 100 + engine, cpu: Some(cpu), memory: Some(8 << 20) };
+    LogEvent::Measured {
+        engine: EngineId(engine),
+        metrics: Box::new(Metrics { supervisor, bytes_in: 0, ..Metrics::default() }),
+    }
+}
+
+/// Three engines, of which the second is busy.
+fn app() -> App {
+    let theme = Theme { colours: Colours::None, utf8: true };
+    let mut app = App::new("lab", theme, false);
+    let areas = Areas::default();
+    let state = LogState { name: "lab".into(), pid: 7, since: 1_000, ..LogState::default() };
+    let run = LogEvent::RunQueued {
+        session: 1,
+        run: 1,
+        work: Work::Cell,
+        label: "work()".into(),
+        engines: vec![EngineId(1)],
+    };
+    let client = ClientInfo { name: "a.ipynb".into(), pid: 5, host: "here".into() };
+    let events = vec![
+        LogEvent::State(Box::new(state)),
+        up(0),
+        up(1),
+        up(2),
+        LogEvent::SessionOpened { session: 1, client },
+        run,
+        LogEvent::RunStarted { session: 1, run: 1, engine: EngineId(1), snapshot: None },
+        measured(0, 0.0),
+        measured(1, 98.0),
+        measured(2, 3.0),
+    ];
+    let entries = (0..).zip(events).map(|(number, event)| entry(number, 2_000 + number, event)).collect();
+    app.handle(Input::Resize(120, 40), &areas);
+    app.handle(Input::Tick(2_000), &areas);
+    app.handle(Input::Linked("lab".into()), &areas);
+    app.handle(Input::Entries(entries), &areas);
+    app.arrange();
+    app
+}
+
+fn press(app: &mut App, keys: &str) -> Vec<Effect> {
+    keys.chars().flat_map(|c| code(app, KeyCode::Char(c))).collect()
+}
+
+fn code(app: &mut App, code: KeyCode) -> Vec<Effect> {
+    let effects = app.handle(Input::Key(KeyEvent::new(code, KeyModifiers::NONE)), &Areas::default());
+    app.arrange();
+    effects
+}
+
+fn shown(app: &App) -> Vec<u32> {
+    let engine = |key: &Key| match key {
+        Key::Engine(engine) => Some(engine.0),
+        _ => None,
+    };
+    app.table.rows.iter().filter_map(|row| engine(&row.key)).collect()
+}
+
+#[test]
+fn an_action_is_done_only_after_yes() {
+    let mut app = app();
+    assert_eq!(press(&mut app, "ji"), []);
+    assert!(matches!(app.dialog, Some(Dialog::Confirm(Order::Interrupt { .. }))));
+    assert_eq!(press(&mut app, "n"), []);
+    assert_eq!(app.dialog, None);
+    let order = Order::Interrupt { engines: vec![EngineId(1)], signal: libc::SIGINT };
+    assert_eq!(press(&mut app, "iy"), [Effect::Steer(order)]);
+}
+
+#[test]
+fn marked_engines_are_acted_on_together() {
+    let mut app = app();
+    assert_eq!(press(&mut app, "  "), []);
+    assert_eq!(app.targets(), [EngineId(0), EngineId(1)]);
+    assert_eq!(press(&mut app, "ry"), [Effect::Steer(Order::Restart { engines: vec![EngineId(0), EngineId(1)] })]);
+    assert!(app.marked.is_empty(), "the marks are used up");
+}
+
+#[test]
+fn a_signal_is_chosen_and_then_confirmed() {
+    let mut app = app();
+    press(&mut app, "xj");
+    assert_eq!(code(&mut app, KeyCode::Enter), []);
+    let effects = code(&mut app, KeyCode::Enter);
+    assert_eq!(effects, [Effect::Steer(Order::Kill { engines: vec![EngineId(0)], signal: libc::SIGKILL })]);
+}
+
+#[test]
+fn scaling_takes_arrows_and_digits() {
+    let mut app = app();
+    press(&mut app, "+");
+    assert_eq!(app.dialog, Some(Dialog::Scale(4)));
+    code(&mut app, KeyCode::Backspace);
+    press(&mut app, "12");
+    assert_eq!(code(&mut app, KeyCode::Enter), [Effect::Steer(Order::Scale { engines: 12 })]);
+}
+
+#[test]
+fn readonly_and_lost_clusters_are_left_alone() {
+    let mut app = app();
+    app.readonly = true;
+    assert_eq!(press(&mut app, "iyr"), []);
+    assert!(app.dialog.is_none() && app.notice.as_ref().is_some_and(|it| it.text.contains("--readonly")));
+    let mut app = self::app();
+    app.handle(Input::Lost("it was stopped".into()), &Areas::default());
+    assert_eq!(press(&mut app, "+"), []);
+    assert!(app.dialog.is_none() && app.notice.is_some());
+}
+
+#[test]
+fn the_filter_hides_rows_and_escape_drops_it() {
+    let mut app = app();
+    press(&mut app, "/cpu > 2");
+    assert_eq!(shown(&app), [1, 2]);
+    code(&mut app, KeyCode::Enter);
+    assert_eq!(app.selected(), Some(Key::Engine(EngineId(1))));
+    code(&mut app, KeyCode::Esc);
+    assert_eq!(shown(&app), [0, 1, 2]);
+    press(&mut app, "/cpo > 2");
+    assert!(app.list().query.as_ref().is_err_and(|why| why.contains("no column `cpo`")));
+    assert_eq!(shown(&app), [0, 1, 2], "a filter that means nothing hides nothing");
+}
+
+#[test]
+fn the_cursor_stays_on_its_row() {
+    let mut app = app();
+    press(&mut app, "jj");
+    assert_eq!(app.selected(), Some(Key::Engine(EngineId(2))));
+    let cpu = app.table.columns.iter().position(|column| column.name == "cpu");
+    app.list_mut().sort_by(cpu);
+    app.arrange();
+    assert_eq!(shown(&app), [1, 2, 0]);
+    assert_eq!(app.selected(), Some(Key::Engine(EngineId(2))));
+}
+
+#[test]
+fn escape_goes_back_and_never_ends_it() {
+    let mut app = app();
+    code(&mut app, KeyCode::Enter);
+    assert_eq!(app.page, Page::Engine(EngineId(0)));
+    assert_eq!(code(&mut app, KeyCode::Esc), []);
+    assert_eq!((app.page, code(&mut app, KeyCode::Esc)), (Page::Overview, vec![]));
+    assert_eq!(press(&mut app, "q"), [Effect::Quit]);
+}
+
+#[test]
+fn frozen_figures_stand_still_and_go_on() {
+    let mut app = app();
+    press(&mut app, "f");
+    app.handle(Input::Entries(vec![entry(20, 3_000, up(3))]), &Areas::default());
+    app.arrange();
+    assert_eq!(shown(&app), [0, 1, 2]);
+    press(&mut app, "f");
+    assert_eq!(shown(&app), [0, 1, 2, 3]);
+}
+
+#[test]
+fn nothing_is_drawn_when_nothing_changes() {
+    let mut app = app();
+    app.dirty = false;
+    app.handle(Input::Tick(2_250), &Areas::default());
+    assert!(!app.dirty);
+    app.handle(Input::Tick(3_001), &Areas::default());
+    assert!(app.dirty, "times run on");
+    press(&mut app, "f");
+    app.dirty = false;
+    app.handle(Input::Tick(4_001), &Areas::default());
+    assert!(!app.dirty, "frozen");
+}
+
+#[test]
+fn what_is_not_measured_any_more_is_not_known() {
+    let mut app = app();
+    let cpu = |app: &App| crate::tables::engines::cpu_now(app.figures(), app.figures().engines.get(&EngineId(1)));
+    assert_eq!(cpu(&app), Some(98.0));
+    app.handle(Input::Tick(9_000), &Areas::default());
+    assert_eq!(cpu(&app), None);
+}
+
+#[test]
+fn who_connects_again_hears_nothing_twice_and_a_new_controller_adds_to_the_past() {
+    let mut app = app();
+    let ended = |number| {
+        let end = chorus_protocol::RunEnd::Ok;
+        let ended = LogEvent::RunEnded { session: 1, run: 1, engine: EngineId(1), end, took: Took::default() };
+        entry(number, 3_000, ended)
+    };
+    app.handle(Input::Entries(vec![ended(10)]), &Areas::default());
+    assert_eq!(app.figures().ended.len(), 1);
+    let state = |pid| LogEvent::State(Box::new(LogState { pid, since: 1_000, ..LogState::default() }));
+    app.handle(Input::Entries(vec![entry(0, 4_000, state(8))]), &Areas::default());
+    assert_eq!(app.figures().ended.len(), 1, "another controller of the same cluster");
+    app.handle(Input::Entries(vec![entry(9, 5_000, up(0)), entry(0, 5_000, state(8))]), &Areas::default());
+    assert_eq!(app.figures().ended.len(), 0, "the same one tells it again");
+}
+
+#[test]
+fn another_cluster_takes_the_place_of_this_one() {
+    let mut app = app();
+    assert_eq!(press(&mut app, "C"), [Effect::ListClusters]);
+    app.handle(Input::Clusters(vec!["lab".into(), "other".into()]), &Areas::default());
+    press(&mut app, "j");
+    assert_eq!(code(&mut app, KeyCode::Enter), [Effect::Connect("other".into())]);
+    assert!(app.table.rows.is_empty() && app.name == "other" && app.link == Link::Connecting);
+}
+
+#[test]
+fn a_recording_is_played_paused_and_sought() {
+    let theme = Theme::new(Choice::Mono, |_| None);
+    let mut app = App::new("file", theme, true);
+    let entries = (0..100).map(|number| entry(number + 1, 1_000 * number, up(number as u32))).collect();
+    app.replay = Some(Replay::new(entries));
+    let count = |app: &App| app.figures().state.engines.len();
+    let tick = |app: &mut App, now| app.handle(Input::Tick(now), &Areas::default());
+    tick(&mut app, 50_000);
+    tick(&mut app, 52_000);
+    assert_eq!(count(&app), 3);
+    press(&mut app, ">");
+    tick(&mut app, 54_000);
+    assert_eq!(count(&app), 7, "twice as fast");
+    press(&mut app, "p");
+    tick(&mut app, 60_000);
+    assert_eq!(count(&app), 7, "paused");
+    press(&mut app, "..");
+    assert_eq!(count(&app), 27);
+    press(&mut app, ",");
+    assert_eq!(count(&app), 17, "back");
+    press(&mut app, &".".repeat(20));
+    assert_eq!(count(&app), 100, "the end");
+}
+
+#[test]
+fn a_recording_that_was_gone_on_with_tells_nothing_twice() {
+    let mut app = App::new("file", Theme::new(Choice::Mono, |_| None), true);
+    let state = || LogEvent::State(Box::new(LogState { pid: 7, since: 1, ..LogState::default() }));
+    let joined = |engine| vec![entry(0, 1_000, state()), entry(1, 1_000, up(engine))];
+    app.replay = Some(Replay::new([joined(0), joined(0)].concat()));
+    app.handle(Input::Tick(1), &Areas::default());
+    assert_eq!(app.figures().messages.len(), 1);
+}

@@ -1,0 +1,37 @@
+//! The rows of each page, made of the figures.
+
+pub mod engines;
+mod help;
+mod logs;
+mod memory;
+mod tasks;
+mod users;
+
+pub use tasks::busy_share;
+
+use crate::app::{App, Page};
+use crate::table::Table;
+use crate::theme::Theme;
+
+/// The rows of the page that is shown.
+pub fn of(app: &App) -> Table {
+    match app.page {
+        Page::Overview => engines::table(app),
+        Page::Stream => engines::names(app),
+        Page::Tasks => tasks::table(app, None),
+        Page::Engine(engine) => tasks::table(app, Some(engine)),
+        Page::Memory => memory::table(app),
+        Page::Sessions => users::sessions(app),
+        Page::Logs => logs::table(app),
+        Page::Gpu => users::gpus(app),
+        Page::Diagnoses => users::diagnoses(app),
+        Page::Help => help::table(),
+    }
+}
+
+/// A text of somebody else's, as a cell shows it.
+pub fn line(text: &str, theme: &Theme) -> String {
+    let clean = crate::text::clean(text);
+    let line = clean.split_whitespace().collect::<Vec<_>>().join(" ");
+    if theme.utf8 { line } else { crate::text::ascii(&line) }
+}

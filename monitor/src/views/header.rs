@@ -1,0 +1,166 @@
+//! The top: which cluster, how it is, and the pages.
+
+use super::span;
+use crate::app::{App, Areas, Link, Page};
+use crate::tables::engines;
+use crate::text;
+use crate::theme::Tone;
+use chorus_history::Figures;
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+
+/// Over how long rates are taken, in milliseconds.
+const LATELY: u64 = 10_000;
+
+pub fn draw(frame: &mut Frame<'_>, app: &App, area: Rect, areas: &mut Areas) {
+    let row = |number: u16| Rect { y: area.y + number, height: 1, ..area };
+    frame.render_widget(fitting(first(app), area.width), row(0));
+    frame.render_widget(fitting(second(app), area.width), row(1));
+    tabs(frame, app, row(2), areas);
+}
+
+/// As many groups of spans as fit; the rest are left out whole.
+fn fitting(groups: Vec<Vec<Span<'static>>>, width: u16) -> Line<'static> {
+    let mut line = Line::default();
+    for group in groups {
+        let needed: usize = group.iter().map(Span::width).sum();
+        if line.width() + needed + 2 <= width.into() {
+            line.push_span(Span::from(if line.spans.is_empty() { " " } else { "  " }));
+            line.spans.extend(group);
+        }
+    }
+    line
+}
+
+/// The name, the connection, and what engines do.
+fn first(app: &App) -> Vec<Vec<Span<'static>>> {
+    let theme = &app.theme;
+    let figures = app.figures();
+    let pair =
+        |tone, number: String, what: &str| vec![span(theme, tone, number), span(theme, Tone::Dim, format!(" {what}"))];
+    let mut groups = vec![vec![span(theme, Tone::Accent, format!("chorus {}", app.name))], connection(app)];
+    let mut counts = std::collections::BTreeMap::<&str, (usize, Tone)>::new();
+    for engine in figures.state.engines.values() {
+        let (state, tone) = engines::state(engine);
+        counts.entry(state).or_insert((0, tone)).0 += 1;
+    }
+    let known = figures.number > 0;
+    let count = if known { figures.state.engines.len().to_string() } else { text::UNKNOWN.into() };
+    let noun = if count == "1" { "engine" } else { "engines" };
+    groups.push(pair(Tone::Normal, count, noun));
+    for state in ["busy", "waiting", "idle", "starting", "draining"] {
+        if let Some((count, tone)) = counts.get(state) {
+            groups.push(pair(*tone, count.to_string(), state));
+        }
+    }
+    if known {
+        let queue: usize = figures.state.engines.values().map(|it| it.runs.len()).sum();
+        let running = figures.state.engines.values().filter(|it| engines::current(it).is_some()).count();
+        groups.push(pair(Tone::Normal, (queue - running).to_string(), "queued"));
+        let failed: u64 = figures.state.engines.values().map(|it| it.failed).sum();
+        groups.push(pair(if failed > 0 { Tone::Bad } else { Tone::Normal }, failed.to_string(), "failed"));
+        let up = figures.now.saturating_sub(figures.state.since);
+        groups.push(vec![span(theme, Tone::Dim, format!("up {}", text::millis(up)))]);
+    }
+    groups
+}
+
+fn connection(app: &App) -> Vec<Span<'static>> {
+    let theme = &app.theme;
+    let dot = if theme.utf8 { "●" } else { "*" };
+    let shown = |tone, text: String| vec![span(theme, tone, text)];
+    if let Some(replay) = &app.replay {
+        let (begin, end) = replay.range();
+        let how = match (replay.paused, replay.at >= end) {
+            (_, true) => "ended".to_owned(),
+            (true, _) => "paused".to_owned(),
+            _ => format!("{}x", replay.speed()),
+        };
+        let (at, length) = (replay.at - begin.min(replay.at), end - begin);
+        let text = format!("{dot} replay {how} {} of {}", text::millis(at), text::millis(length));
+        return shown(Tone::Compile, text);
+    }
+    if app.is_frozen() {
+        return shown(Tone::Warn, format!("{dot} frozen at {}", text::clock(app.figures().now)));
+    }
+    match &app.link {
+        Link::Connecting => shown(Tone::Warn, format!("{dot} connecting")),
+        Link::Live if app.figures().state.stopping => shown(Tone::Warn, format!("{dot} stopping")),
+        Link::Live => shown(Tone::Good, format!("{dot} live")),
+        Link::Gone(_) => shown(Tone::Bad, format!("{dot} gone, trying again")),
+    }
+}
+
+/// What is used, and how much gets done.
+fn second(app: &App) -> Vec<Vec<Span<'static>>> {
+    let theme = &app.theme;
+    let figures = app.figures();
+    if let (Link::Gone(why), None) = (&app.link, &app.replay) {
+        return vec![vec![span(theme, Tone::Bad, text::clean(why))]];
+    }
+    let pair =
+        |what: &str, value: String| vec![span(theme, Tone::Dim, format!("{what} ")), span(theme, Tone::Normal, value)];
+    let or_unknown = |text: Option<String>| text.unwrap_or_else(|| text::UNKNOWN.to_owned());
+    let cpus: Vec<f64> = figures.engines.values().filter_map(|it| engines::cpu_now(figures, Some(it))).collect();
+    let cpu = (!cpus.is_empty()).then(|| format!("{:.0}%", cpus.iter().sum::<f64>()));
+    let cores =
+        figures.state.engines.values().filter_map(|it| Some((&it.info.as_ref()?.host, it.info.as_ref()?.cores)));
+    let cores: u32 = cores.collect::<std::collections::BTreeMap<_, _>>().values().sum();
+    let cpu = cpu.map(|cpu| if cores > 0 { format!("{cpu} of {cores}00%") } else { cpu });
+    let held: Vec<u64> =
+        figures.state.engines.values().filter_map(|it| chorus_history::memory(it.metrics.as_ref()?)).collect();
+    let held = (!held.is_empty()).then(|| text::bytes(held.iter().sum()));
+    let rate = figures.ended.iter().rev().take_while(|it| it.at + LATELY >= figures.now).count();
+    let known = figures.number > 0;
+    // Clients needn't tell of it, so none may only mean that nobody told.
+    let told = figures.compiles.new + figures.compiles.cached > 0;
+    let compiled = told.then(|| format!("{} ({} from the cache)", figures.compiles.new, figures.compiles.cached));
+    vec![
+        pair("CPU", or_unknown(cpu)),
+        pair("memory", or_unknown(held)),
+        pair("host", host(figures)),
+        pair("runs", or_unknown(known.then(|| format!("{:.1}/s", rate as f64 / (LATELY / 1000) as f64)))),
+        pair("sessions", or_unknown(known.then(|| figures.state.sessions.len().to_string()))),
+        pair("maps", or_unknown(known.then(|| figures.state.maps.len().to_string()))),
+        pair("calls", or_unknown(known.then(|| figures.state.tasks.len().to_string()))),
+        pair("compiled", or_unknown(compiled)),
+    ]
+}
+
+/// The memory that is in use where the first engine that tells runs, all programs together.
+fn host(figures: &Figures) -> String {
+    let hosts = figures.state.engines.values().filter_map(|it| it.metrics.as_ref()).map(|it| it.host);
+    let used = hosts.filter_map(|host| match (host.limit_used, host.limit) {
+        (Some(used), Some(limit)) => Some((used, limit)),
+        _ => Some((host.memory_used?, host.memory?)),
+    });
+    match used.max_by_key(|(used, _)| *used) {
+        Some((used, of)) => format!("{} of {}", text::bytes(used), text::bytes(of)),
+        None => text::UNKNOWN.to_owned(),
+    }
+}
+
+fn tabs(frame: &mut Frame<'_>, app: &App, area: Rect, areas: &mut Areas) {
+    let narrow = area.width < 90;
+    let mut at = area.x + 1;
+    for (place, page) in Page::NUMBERED.into_iter().enumerate() {
+        let mut name = format!("{} {}", place + 1, page.title());
+        if page == Page::Diagnoses && !app.diagnoses.is_empty() {
+            name = format!("{name} {}{}", app.theme.warning(), app.diagnoses.len());
+        }
+        let name = if narrow { name } else { format!(" {name} ") };
+        let chosen = page == app.page || (page == Page::Overview && matches!(app.page, Page::Engine(_)));
+        let tone = if page == Page::Diagnoses && !app.diagnoses.is_empty() { Tone::Warn } else { Tone::Dim };
+        let style = if chosen { app.theme.chosen() } else { app.theme.style(tone) };
+        let name = Span::styled(name, style);
+        let width = name.width() as u16;
+        if at + width > area.right() {
+            break;
+        }
+        let place = Rect { x: at, width, ..area };
+        frame.render_widget(name, place);
+        areas.tabs.push((place, page));
+        at += width + 1;
+    }
+}

@@ -1,0 +1,265 @@
+"""`chorus top`: the monitor in a real terminal, `--once`, recordings, and what it does to a cluster."""
+
+import fcntl
+import json
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import termios
+import time
+
+import pyte
+import pytest
+
+import processes
+
+SLEEP = "std::thread::sleep(std::time::Duration::from_secs(120));"
+SPIN = "let end = std::time::Instant::now() + std::time::Duration::from_secs(60); while std::time::Instant::now() < end {}"
+
+
+class Top:
+    """`chorus top` in a pseudo-terminal, and what its screen shows."""
+
+    def __init__(self, chorus, *arguments, size=(24, 100), env=None):
+        self.screen = pyte.Screen(size[1], size[0])
+        self.stream = pyte.ByteStream(self.screen)
+        self.raw = b""
+        self.master, slave = pty.openpty()
+        self._resize_terminal(*size)
+        self.before = termios.tcgetattr(slave)
+        self.slave = slave
+        environment = chorus.env | {"TERM": "xterm-256color", "LANG": "C.UTF-8", "LC_ALL": ""} | (env or {})
+        command = [os.environ["CHORUS"], "top", *map(str, arguments)]
+        self.process = subprocess.Popen(
+            command,
+            env=environment,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            preexec_fn=lambda: (os.setsid(), fcntl.ioctl(0, termios.TIOCSCTTY, 0)),
+        )
+
+    def _resize_terminal(self, rows, columns):
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def resize(self, rows, columns):
+        self._resize_terminal(rows, columns)
+        self.screen.resize(rows, columns)
+
+    @property
+    def text(self):
+        return "\n".join(line.rstrip() for line in self.screen.display)
+
+    def read(self, seconds=0.05):
+        while select.select([self.master], [], [], seconds)[0]:
+            try:
+                data = os.read(self.master, 65536)
+            except OSError:
+                return
+            self.raw += data
+            self.stream.feed(data)
+            seconds = 0
+
+    def wait(self, pattern, seconds=20):
+        """Waits until the screen shows this."""
+        deadline = time.monotonic() + seconds
+        while not re.search(pattern, self.text):
+            assert time.monotonic() < deadline, f"waited {seconds} s for {pattern!r}; the screen shows\n{self.text}"
+            self.read()
+        return self.text
+
+    def keys(self, keys):
+        os.write(self.master, keys.encode())
+
+    def end(self, seconds=10):
+        """Its exit status, once it has ended and the terminal is as it was."""
+        status = processes.wait_until("`chorus top` to end", lambda: (self.read(0), self.process.poll())[1] is not None, seconds)
+        assert status
+        self.read()
+        assert termios.tcgetattr(self.slave) == self.before, "the terminal's mode wasn't restored"
+        for sequence in (b"\x1b[?1049l", b"\x1b[?25h", b"\x1b[?1000l"):
+            assert sequence in self.raw, f"{sequence} is missing at the end: {self.raw[-200:]}"
+        return self.process.returncode
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(10)
+        os.close(self.master)
+        os.close(self.slave)
+
+
+@pytest.fixture
+def top(chorus):
+    started = []
+
+    def start(*arguments, **options):
+        started.append(Top(chorus, *arguments, **options))
+        return started[-1]
+
+    yield start
+    for it in started:
+        it.close()
+
+
+@pytest.fixture
+def lab(chorus):
+    chorus("start", "-n", "2", "--name", "lab")
+    yield chorus
+    chorus("stop", "lab", "--force", check=False)
+
+
+@pytest.fixture
+def notebook(lab, kernels):
+    kernel = kernels()
+    kernel.run("%cluster connect lab").ok()
+    return kernel
+
+
+def once(chorus, *arguments):
+    return json.loads(chorus("top", *arguments, "--once", "--json").stdout)
+
+
+def test_every_page_is_reached_by_keys_and_the_terminal_is_restored(lab, top):
+    it = top("lab")
+    it.wait(r"lab +● live")
+    it.wait(r"(?s)0 idle.*1 idle")
+    titles = ["Tasks", "Stream", "Memory", "Sessions", "Logs", "GPU", "Diagnoses"]
+    for key, title in enumerate(titles, start=2):
+        it.keys(str(key))
+        it.wait(rf"╭ {title} ")
+    it.keys("?")
+    it.wait(r"╭ Help ")
+    it.keys("\x1b")
+    it.wait(r"╭ Diagnoses ")
+    it.keys("1\r")
+    it.wait(r"╭ Engine 0 idle")
+    it.keys("L")
+    it.wait(r"╭ Logs of engine 0 ")
+    it.resize(40, 150)
+    it.wait(r"╭ Logs of engine 0 [^\n]{120,}╮")
+    it.keys("1")
+    it.wait("HOST")
+    it.keys("q")
+    assert it.end() == 0
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_signals_restore_the_terminal(lab, top, how):
+    it = top("lab")
+    it.wait("live")
+    it.process.send_signal(how)
+    assert it.end() == 0
+
+
+def test_ascii_and_no_colour(lab, top):
+    it = top("lab", env={"LANG": "C", "NO_COLOR": "1"})
+    it.wait("live")
+    it.keys("3")
+    it.wait(r"\+ Stream ")
+    it.keys("q")
+    it.end()
+    assert not re.search(rb"\x1b\[[0-9;]*(3[0-7]|38;)[0-9;]*m", it.raw), "there are colours"
+    assert it.raw.isascii()
+
+
+def test_once_tells_what_engines_really_do(notebook, lab):
+    busy = notebook.send(f"%px -t 1 {SPIN}")
+    processes.wait_until("the cell to run", lambda: once(lab, "lab")["engines"][1]["state"] == "busy", 60)
+    time_of = time.monotonic()
+    found = once(lab, "lab")
+    assert time.monotonic() - time_of < 10
+    idle, spinning = found["engines"]
+    assert (idle["id"], idle["state"], spinning["state"]) == (0, "idle", "busy")
+    status = lab.status("lab")
+    assert [it["pid"] for it in found["engines"]] == [it["info"]["pid"] for it in status["engines"]]
+    assert idle["cpu_percent"] < 30 < spinning["cpu_percent"], found
+    assert spinning["running"]["label"].startswith("let end") and spinning["running"]["seconds"] > 0
+    assert (idle["running"], idle["gpu"]) == (None, None)
+    assert found["sessions"] == 1 and spinning["memory_bytes"] > 1 << 20 and spinning["bytes_in_per_s"] is not None
+    page = lab("top", "lab", "--once").stdout
+    assert re.search(r"(?m)^ +1 +busy .* let end", page), page
+    notebook.interrupt_and_wait()
+
+
+def test_an_interrupt_is_really_done(notebook, lab, top):
+    cell = notebook.send(f"%px {SLEEP}")
+    it = top("lab")
+    it.wait(r"(?s)0 busy.*1 busy", 60)
+    it.keys("a")
+    it.wait("2 marked")
+    it.keys("i")
+    it.wait(r"Interrupt engines 0-1\?")
+    it.keys("y")
+    it.wait("interrupted engines 0-1")
+    notebook.wait(cell, 30).failed()
+    it.wait(r"(?s)0 idle.*1 idle")
+    it.keys("q")
+    assert it.end() == 0
+
+
+def test_readonly_does_nothing(lab, top):
+    it = top("lab", "--readonly")
+    it.wait(r"1 idle")
+    it.keys("r")
+    it.wait("`--readonly` leaves the cluster alone")
+    it.keys("q")
+    assert it.end() == 0
+
+
+def test_scaling_and_filtering(lab, top):
+    it = top("lab")
+    it.wait(r"(?s)0 idle.*1 idle")
+    it.keys("+\r")
+    lab.wait_for_engines(3, "lab")
+    it.wait(r"2 idle")
+    it.keys("/id > 1\r")
+    it.wait(r"Engines 1 of 3")
+    assert not re.search(r" 0 idle", it.text)
+    it.keys("q")
+    assert it.end() == 0
+
+
+def test_it_connects_again_when_the_cluster_comes_back(lab, top):
+    it = top("lab")
+    it.wait("live")
+    lab("stop", "lab", "--force")
+    it.wait("gone, trying again")
+    lab("start", "-n", "1", "--name", "lab")
+    it.wait(r"● live +1 engine ")
+    it.keys("q")
+    assert it.end() == 0
+
+
+def test_a_recording_is_replayed_when_the_cluster_is_gone(notebook, lab, top, tmp_path):
+    file = tmp_path / "lab.jsonl"
+    it = top("lab", "--record", file)
+    it.wait(r"1 idle")
+    notebook.run('%px panic!("on purpose")').failed()
+    it.wait(r"2 failed")
+    it.keys("q")
+    assert it.end() == 0
+    lab("stop", "lab", "--force")
+    again = top("--replay", file)
+    again.wait("replay")
+    again.keys("." * 60 + "2")
+    text = again.wait(r"failed +cell")
+    assert "on purpose" in text, text
+    again.wait("replay ended")
+    again.keys("i")
+    again.wait("recording")
+    again.keys("q")
+    assert again.end() == 0
+    end = once(lab, "--replay", file)
+    assert [engine["failed"] for engine in end["engines"]] == [1, 1]
+
+
+def test_what_cannot_be_is_said(chorus):
+    failed = chorus("top", "nobody", "--once", check=False)
+    assert failed.returncode == 1 and "there is no cluster `nobody`" in failed.stderr
+    foreign = chorus("top", "--replay", __file__, "--once", check=False)
+    assert foreign.returncode == 1 and "is no recording" in foreign.stderr
