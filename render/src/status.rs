@@ -199,12 +199,12 @@ mod tests {
     fn what_a_killed_controller_leaves_is_said() {
         let mut status = ClusterStatus { starting: 0, rejected: 0, restarts: 2, ..status() };
         status.engines.iter_mut().for_each(|engine| engine.away = engine.id == EngineId(10));
-        insta::assert_snapshot!(cluster(&status)["text/plain"].as_str().unwrap(), @r"
+        insta::assert_snapshot!(text(&status, &Figures::default()), @r"
         cluster lab: 3 engines, up 1 h 1 min, controller 77, 1 session, controller started again 2 times
-        engine  host     pid   cores  state                                               runs  failed  restarts
-        0       node<1>  4000  8      idle                                                12    1       0
-        1       node<1>  4001  8      running: let a = Vec::<u8>::new(); [2Jfor i in 0.…  12    1       0
-        10      node<1>  4010  8      not back yet, idle                                  12    1       0
+        engine  host     pid   cores  state                                               CPU  last 20 s             memory  runs  failed  restarts
+        0       node<1>  4000  8      idle                                                n/a                        n/a     12    1       0
+        1       node<1>  4001  8      running: let a = Vec::<u8>::new(); [2Jfor i in 0.…  n/a                        n/a     12    1       0
+        10      node<1>  4010  8      not back yet, idle                                  n/a                        n/a     12    1       0
         ");
     }
 
