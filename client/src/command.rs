@@ -10,12 +10,15 @@ use chorus_protocol::{
 use std::sync::{Arc, OnceLock};
 use tokio::sync::{mpsc, oneshot};
 
+/// What was done, or why nothing was; or why that isn't known.
+pub(crate) type Steered = Result<Result<String, String>, ClientError>;
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) enum Command {
     Status(oneshot::Sender<Result<ClusterStatus, ClientError>>),
     Shutdown(oneshot::Sender<()>),
-    Steer(Order, oneshot::Sender<Result<Result<String, String>, ClientError>>),
+    Steer(Order, oneshot::Sender<Steered>),
     /// Hand out the log, from this entry's number on.
     FollowLog(u64, mpsc::Sender<Vec<LogEntry>>),
     Open {

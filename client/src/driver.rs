@@ -1,7 +1,7 @@
 //! The client's background task: owns the socket, pings, reconnects, and ends everything when the controller is gone.
 
 use crate::ClientError;
-use crate::command::Command;
+use crate::command::{Command, Steered};
 use crate::link::{CONNECT, Link, Welcome, Who};
 use crate::session::SessionEvent;
 use crate::state::{Sessions, Unconfirmed};
@@ -51,7 +51,7 @@ pub(crate) struct Driver {
     libraries: HashSet<BlobId>,
     asked_status: Vec<oneshot::Sender<Result<ClusterStatus, ClientError>>>,
     asked_shutdown: Vec<oneshot::Sender<()>>,
-    asked_orders: BTreeMap<u64, oneshot::Sender<Result<Result<String, String>, ClientError>>>,
+    asked_orders: BTreeMap<u64, oneshot::Sender<Steered>>,
     orders: u64,
     log: Option<LogReader>,
     heard: Instant,

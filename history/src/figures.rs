@@ -316,8 +316,8 @@ impl Figures {
     }
 
     fn run_ended(&mut self, (session, run): (SessionNumber, u64), engine: EngineId, at: u64, end: RunEnd, took: Took) {
-        if end == RunEnd::Died {
-            self.died(engine, at, false);
+        if matches!(end, RunEnd::Died | RunEnd::Restored) {
+            self.died(engine, at, end == RunEnd::Restored);
         }
         let Some(it) = self.state.engines.get(&engine) else { return };
         let Some(it) = it.runs.iter().find(|it| (it.session, it.run) == (session, run)).cloned() else { return };
@@ -377,14 +377,15 @@ impl Figures {
                 session,
                 run,
                 engine,
-                end: end @ (RunEnd::Failed | RunEnd::Died | RunEnd::Stopped),
+                end: end @ (RunEnd::Failed | RunEnd::Died | RunEnd::Restored | RunEnd::Stopped),
                 ..
             } => {
                 let run =
                     self.state.engines.get(engine)?.runs.iter().find(|it| (it.session, it.run) == (*session, *run));
                 let label = run.map_or(String::new(), |run| format!("`{}` ", one_line(&run.label)));
                 let how = match end {
-                    RunEnd::Died => "ended its worker",
+                    RunEnd::Died => "ended its worker, and the variables are lost",
+                    RunEnd::Restored => "ended its worker, and its snapshot carries on",
                     RunEnd::Stopped => "was stopped",
                     _ => "failed",
                 };

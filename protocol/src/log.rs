@@ -10,7 +10,7 @@ pub use state::*;
 use crate::id::EngineId;
 use crate::message::{ClientInfo, EngineInfo};
 use crate::run::{Death, Outcome, Took};
-use crate::snapshot::Taken;
+use crate::snapshot::{Aftermath, Taken};
 use serde::{Deserialize, Serialize};
 
 /// One thing that happened.
@@ -241,8 +241,10 @@ pub enum RunEnd {
     Ok,
     /// By a panic, or by an error that it returned.
     Failed,
-    /// With its worker, which died.
+    /// With its worker, which died with the variables.
     Died,
+    /// With its worker, which died, and whose snapshot carries on.
+    Restored,
     /// With its worker, which was stopped on purpose.
     Stopped,
     /// With its engine.
@@ -258,6 +260,7 @@ impl From<&Outcome> for RunEnd {
             Outcome::Panicked | Outcome::ReturnedError => RunEnd::Failed,
             Outcome::Died(Death::Stopped, _) => RunEnd::Stopped,
             Outcome::Died(Death::EngineLost, _) => RunEnd::Lost,
+            Outcome::Died(_, Aftermath::Restored) => RunEnd::Restored,
             Outcome::Died(..) => RunEnd::Died,
             Outcome::TypesChanged(_)
             | Outcome::Stale

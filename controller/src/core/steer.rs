@@ -68,7 +68,7 @@ impl Core {
 
     /// All of them have to be there.
     fn check(&self, engines: &[EngineId]) -> Result<(), String> {
-        let lacking = |id: &&EngineId| !self.engines.get(id).is_some_and(|it| it.peer().is_some());
+        let lacking = |id: &&EngineId| self.engines.get(id).is_none_or(|it| it.peer().is_none());
         let lacking: Vec<EngineId> = engines.iter().filter(lacking).copied().collect();
         match (engines, &lacking[..]) {
             ([], _) => Err("name at least one engine".to_owned()),

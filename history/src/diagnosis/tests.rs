@@ -181,7 +181,7 @@ fn snapshots_that_cost_more_than_they_save_are_told() {
         }
         if saved {
             let how = "was killed".to_owned();
-            past.add(20, LogEvent::WorkerLost { session: 1, engine: EngineId(0), how, restored: true });
+            past.add(20, LogEvent::WorkerLost { session: 1, engine: EngineId(0), how, stopped: false, restored: true });
         }
         past
     };

@@ -158,7 +158,7 @@ fn ended_run<'a>(app: &App, ended: &'a EndedRun) -> Task<'a> {
     let state = match ended.end {
         RunEnd::Ok => ("done", Tone::Good),
         RunEnd::Failed => ("failed", Tone::Bad),
-        RunEnd::Died | RunEnd::Lost => ("died", Tone::Bad),
+        RunEnd::Died | RunEnd::Restored | RunEnd::Lost => ("died", Tone::Bad),
         RunEnd::Stopped => ("stopped", Tone::Warn),
         RunEnd::NotRun => ("not run", Tone::Warn),
     };
@@ -167,6 +167,7 @@ fn ended_run<'a>(app: &App, ended: &'a EndedRun) -> Task<'a> {
         (None, RunEnd::Ok) => String::new(),
         (None, RunEnd::Failed) => "it panicked or returned an error; the notebook has the message".to_owned(),
         (None, RunEnd::Died) => "its worker's process ended with it; the engine's log may tell more".to_owned(),
+        (None, RunEnd::Restored) => "its worker's process ended with it; the variables are as before it".to_owned(),
         (None, RunEnd::Lost) => "its engine's process ended".to_owned(),
         (None, RunEnd::Stopped) => "an interrupt or a restart ended it with its worker".to_owned(),
         (None, RunEnd::NotRun) => "cancelled or refused before it began".to_owned(),

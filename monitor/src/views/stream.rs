@@ -34,7 +34,7 @@ impl Shown {
         match (bar.kind, bar.end) {
             (BarKind::Compile, _) => Shown::Compile,
             (BarKind::Transfer, _) => Shown::Transfer,
-            (BarKind::Run, Some(RunEnd::Failed | RunEnd::Died)) => Shown::Failed,
+            (BarKind::Run, Some(RunEnd::Failed | RunEnd::Died | RunEnd::Restored)) => Shown::Failed,
             (BarKind::Run, _) => Shown::Run,
             (BarKind::Items, _) => Shown::Items,
         }

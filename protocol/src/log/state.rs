@@ -146,7 +146,7 @@ impl LogState {
                 it.runs.retain(|it| (it.session, it.run) != (*session, *run));
                 it.done += 1;
                 it.failed += u64::from(*end != RunEnd::Ok);
-                it.restarts += u64::from(*end == RunEnd::Died);
+                it.restarts += u64::from(matches!(end, RunEnd::Died | RunEnd::Restored));
             }),
             LogEvent::WorkerLost { engine, stopped, .. } => {
                 self.with(*engine, |it| it.restarts += u64::from(!stopped));
