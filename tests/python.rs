@@ -19,7 +19,8 @@ fn python() {
     let python = environment(&tests.join("requirements.txt")).unwrap_or_else(|reason| panic!("{reason}"));
     let options = std::env::var("CHORUS_PYTEST").unwrap_or_default();
     let status = Command::new(python)
-        .args(["-m", "pytest"])
+        // Two files at a time: tests wait for rustc and for processes half of the time.
+        .args(["-m", "pytest", "-n", "2", "--dist", "loadfile"])
         .args(options.split_whitespace())
         .arg(tests.join("python"))
         .env("CHORUS", env!("CARGO_BIN_EXE_chorus"))

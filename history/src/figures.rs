@@ -179,8 +179,21 @@ impl Figures {
         self.now = self.now.max(at);
         self.number = entry.number;
         match &entry.event {
-            LogEvent::State(_) => self.engines.clear(),
+            LogEvent::State(state) => {
+                self.engines.clear();
+                self.shares.retain(|map, _| state.maps.contains_key(map));
+                let runs = state.engines.values().flat_map(|engine| &engine.runs);
+                let label = |run: &LogRun| match run.work {
+                    Work::Map(map) => Some(((run.session, map), run.label.clone())),
+                    Work::Cell | Work::Task(_) => None,
+                };
+                self.labels = runs.filter_map(label).collect();
+            }
             LogEvent::Measured { engine, metrics } => self.measured(*engine, at, metrics),
+            LogEvent::SessionClosed { session } => {
+                self.shares.retain(|(of, _), _| of != session);
+                self.labels.retain(|(of, _), _| of != session);
+            }
             LogEvent::EngineDown { engine, .. } => _ = self.engines.remove(engine),
             LogEvent::RunQueued { session, work: Work::Map(map), label, .. } => {
                 self.labels.insert((*session, *map), label.clone());
