@@ -219,7 +219,8 @@ def test_logs_are_shown_in_the_notebook(lab):
         return "session 1 runs `let x = 1;` on engines 0-1" in kernel.run("%cluster logs").ok().text
 
     processes.wait_until("the log to tell", told, 5)
-    following = kernel.send("%cluster logs -f -n 0")
+    following = kernel.send("%cluster logs -f")
+    kernel.wait_for_text(following, "session 1 runs")
     kernel.interrupt()
     kernel.wait(following).ok()
 
