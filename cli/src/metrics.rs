@@ -17,7 +17,7 @@ use std::error::Error;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 /// How long a client may take to send its request.
 const REQUEST: Duration = Duration::from_secs(10);
@@ -44,31 +44,35 @@ pub async fn listen(address: SocketAddr) -> Result<TcpListener, Box<dyn Error>> 
 
 /// Serves a cluster's figures until the cluster stops.
 pub async fn serve(listener: TcpListener, connection: Connection) -> Result<(), Box<dyn Error>> {
-    let (client, _) = Client::connect(&connection, "`chorus start --metrics`").await?;
-    let mut entries = client.follow_log(1);
-    let seen = Arc::new(Mutex::new(Figures::default()));
     loop {
-        tokio::select! {
-            new = entries.recv() => {
-                let Some(new) = new else { return Ok(()) };
-                let mut seen = seen.lock();
-                new.iter().for_each(|entry| seen.apply(entry));
+        let (client, _) = Client::connect(&connection, "`chorus start --metrics`").await?;
+        let seen = Arc::new(Mutex::new(Figures::default()));
+        let mut entries = client.follow_log(1);
+        loop {
+            tokio::select! {
+                new = entries.recv() => {
+                    // Where the cluster has stopped, it can't be connected to again.
+                    let Some(new) = new else { break };
+                    let mut seen = seen.lock();
+                    new.iter().for_each(|entry| seen.apply(entry));
+                }
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => answer(stream, Arc::clone(&seen)),
+                    Err(error) => {
+                        tracing::warn!(%error, "a connection for metrics can't be accepted");
+                        tokio::time::sleep(PAUSE).await;
+                    }
+                },
             }
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    let seen = Arc::clone(&seen);
-                    let answer = service_fn(move |request| std::future::ready(Ok::<_, Infallible>(reply(&request, &seen))));
-                    let mut http = hyper::server::conn::http1::Builder::new();
-                    http.timer(TokioTimer::new()).header_read_timeout(REQUEST);
-                    tokio::spawn(http.serve_connection(TokioIo::new(stream), answer));
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "a connection for metrics can't be accepted");
-                    tokio::time::sleep(PAUSE).await;
-                }
-            },
         }
     }
+}
+
+fn answer(stream: TcpStream, seen: Arc<Mutex<Figures>>) {
+    let answer = service_fn(move |request| std::future::ready(Ok::<_, Infallible>(reply(&request, &seen))));
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(REQUEST);
+    tokio::spawn(http.serve_connection(TokioIo::new(stream), answer));
 }
 
 fn reply(request: &Request<Incoming>, seen: &Mutex<Figures>) -> Response<Full<Bytes>> {

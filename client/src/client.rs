@@ -67,7 +67,7 @@ impl Client {
         reader
     }
 
-    /// The cluster's log as far as it is kept now.
+    /// The cluster's log as far as it is kept now. It takes the place of a reader that there is.
     pub async fn log_now(&self) -> Result<Vec<LogEntry>, ClientError> {
         let mut reader = self.follow_log(1);
         // Its answer comes behind what of the log is there.
@@ -76,6 +76,7 @@ impl Client {
         while let Ok(more) = reader.try_recv() {
             entries.extend(more);
         }
+        _ = self.commands.send(Command::LeaveLog);
         Ok(entries)
     }
 

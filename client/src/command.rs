@@ -19,6 +19,8 @@ pub(crate) enum Command {
     Status(oneshot::Sender<Result<ClusterStatus, ClientError>>),
     Shutdown(oneshot::Sender<()>),
     Steer(Order, oneshot::Sender<Steered>),
+    /// Hand out no more of the log.
+    LeaveLog,
     /// Hand out the log, from this entry's number on.
     FollowLog(u64, mpsc::Sender<Vec<LogEntry>>),
     Open {

@@ -5,7 +5,7 @@ use crate::command::{Command, Steered};
 use crate::link::{CONNECT, Link, Welcome, Who};
 use crate::session::SessionEvent;
 use crate::state::{Sessions, Unconfirmed};
-use chorus_protocol::{BlobId, ClusterStatus, Connection, Frame, FromClient, LogEntry, ToClient};
+use chorus_protocol::{BlobId, ClusterStatus, Connection, Frame, FromClient, LogEntry, LogEvent, ToClient};
 use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::error::TrySendError;
@@ -174,12 +174,19 @@ impl Driver {
 
     /// Passes on what came of the log. A reader that is behind gets the rest when it has room again.
     async fn pass_log(&mut self, entries: Vec<LogEntry>) -> Result<(), String> {
-        let (Some(reader), Some(last)) = (&mut self.log, entries.last().map(|entry| entry.number)) else {
-            return Ok(());
-        };
-        if reader.is_behind {
+        let Some(reader) = &mut self.log else { return Ok(()) };
+        // What was on its way when it asked again comes a second time, and in its place.
+        let is_state = |entry: &LogEntry| matches!(entry.event, LogEvent::State(_));
+        let fits = |first: &LogEntry| is_state(first) || first.number <= reader.next;
+        if reader.is_behind || !entries.first().is_some_and(fits) {
             return Ok(());
         }
+        let next = reader.next;
+        let mut entries = entries;
+        if next != u64::MAX {
+            entries.retain(|entry| entry.number >= next || is_state(entry));
+        }
+        let Some(last) = entries.last().map(|entry| entry.number) else { return Ok(()) };
         match reader.entries.try_send(entries) {
             Ok(()) => {
                 reader.next = last + 1;
@@ -215,6 +222,10 @@ impl Driver {
                 self.orders += 1;
                 self.asked_orders.insert(self.orders, reply);
                 return self.send(&FromClient::Steer { ticket: self.orders, order }).await;
+            }
+            Command::LeaveLog => {
+                self.log = None;
+                return self.send(&FromClient::LeaveLog).await;
             }
             Command::FollowLog(from, entries) => {
                 self.log = Some(LogReader { entries, next: from, is_behind: false });

@@ -144,6 +144,13 @@ impl Controller {
     /// place: with its engines and endpoints, whatever else is wished for.
     pub async fn start(config: ControllerConfig) -> Result<Controller, ControllerError> {
         check_program(&config)?;
+        let recorder = match &config.record {
+            Some(path) => match Recorder::open(path, LIMIT) {
+                Ok(recorder) => Some(recorder),
+                Err(source) => return Err(ControllerError::Record { path: path.clone(), source }),
+            },
+            None => None,
+        };
         let (folder, left) = open_folder(&config)?;
         let (before, left) = left.map(|left| (left.connection, (left.core, left.files))).unzip();
         let ((engines, engines_at), (clients, clients_at)) = match &before {
@@ -158,7 +165,6 @@ impl Controller {
                 }
             },
         };
-        let folder = Arc::new(folder);
         let connection = Connection {
             version: chorus_protocol::VERSION,
             name: config.name.clone(),
@@ -169,28 +175,10 @@ impl Controller {
             stay: u32::try_from(config.stay.as_secs()).unwrap_or(u32::MAX),
             key: before.map_or_else(Key::random, |it| it.key),
         };
-
-        let (events, inbox) = mpsc::unbounded_channel();
-        let launcher = match config.launcher {
-            Some(launch) => {
-                let exits = events.clone();
-                let ended = move |engine, exit| _ = exits.send(Event::EngineExited(engine, exit));
-                let ends_with_us = connection.stay == 0;
-                Some(on_this_host(launch, folder.clone(), ends_with_us, ended).map_err(ControllerError::Thread)?)
-            }
-            None => None,
-        };
-        let recorder = match config.record {
-            Some(path) => match Recorder::open(&path, LIMIT) {
-                Ok(recorder) => Some(recorder),
-                Err(source) => return Err(ControllerError::Record { path, source }),
-            },
-            None => None,
-        };
         let heartbeat = config.heartbeat.max(Duration::from_millis(20));
         // A clock before 1970 is none.
         let begun = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |it| it.as_millis() as u64);
-        let (records, launches) = (recorder.is_some(), launcher.is_some());
+        let (records, launches) = (recorder.is_some(), config.launcher.is_some());
         let mut actions = Vec::new();
         let (core, awaited) = match left {
             Some((mut core, files)) => {
@@ -205,11 +193,28 @@ impl Controller {
                 (Core::new(config, &mut actions), None)
             }
         };
-        let path = folder.path(JOURNAL);
-        let journal = (connection.stay > 0).then(|| Journal::begin(&path, &core)).transpose();
-        let journal = journal.map_err(|source| ControllerError::Journal { path, source })?;
-        // From now on others may find it.
-        connection.write(&folder.connection_file())?;
+        let journal = match publish(&connection, &folder, &core) {
+            Ok(journal) => journal,
+            Err(error) => {
+                // What another controller left is still there for the next.
+                if awaited.is_some() {
+                    folder.leave();
+                }
+                return Err(error);
+            }
+        };
+
+        let folder = Arc::new(folder);
+        let (events, inbox) = mpsc::unbounded_channel();
+        let launcher = match config.launcher {
+            Some(launch) => {
+                let exits = events.clone();
+                let ended = move |engine, exit| _ = exits.send(Event::EngineExited(engine, exit));
+                let ends_with_us = connection.stay == 0;
+                Some(on_this_host(launch, folder.clone(), ends_with_us, ended).map_err(ControllerError::Thread)?)
+            }
+            None => None,
+        };
         let tick = (heartbeat / 4).min(Duration::from_millis(100));
         let server = Server {
             journal,
@@ -278,6 +283,15 @@ impl Drop for Controller {
             Err(_) => clean(),
         }
     }
+}
+
+/// Begins the journal, if there is to be one. From now on others may find the controller.
+fn publish(connection: &Connection, folder: &Folder, core: &Core) -> Result<Option<Journal>, ControllerError> {
+    let path = folder.path(JOURNAL);
+    let journal = (connection.stay > 0).then(|| Journal::begin(&path, core)).transpose();
+    let journal = journal.map_err(|source| ControllerError::Journal { path, source })?;
+    connection.write(&folder.connection_file())?;
+    Ok(journal)
 }
 
 fn clean(launcher: Option<&dyn Launcher>, folder: &Folder) {

@@ -186,6 +186,10 @@ impl Core {
             actions.push(Action::StartEngines(engines.keys().copied().collect()));
         }
         let mut log = Log::new(&config.name, config.pid, config.begun);
+        if config.records {
+            // A recording of an earlier cluster of this name ends here.
+            actions.push(Action::Record(log.state()));
+        }
         engines.keys().for_each(|&engine| log.add(Duration::ZERO, LogEvent::EngineStarting { engine }));
         Core {
             config,
@@ -248,6 +252,7 @@ impl Core {
         self.check_engines(actions);
         self.check_clients(actions);
         self.check_tasks(actions);
+        self.dismiss_drained(actions);
         self.tell_log(actions);
     }
 

@@ -3,7 +3,7 @@
 //! Each looks at what has lasted for some time, so that what is over in a moment is nobody's trouble.
 
 use crate::figures::{EndedMap, Figures, Share, memory, one_line};
-use chorus_protocol::{EngineId, LogMap, SessionNumber, size};
+use chorus_protocol::{EngineId, LogMap, SessionNumber, Work, size};
 use std::collections::BTreeMap;
 
 /// How long something has to last, in milliseconds.
@@ -71,7 +71,7 @@ fn slow_runs(figures: &Figures, found: &mut Vec<Diagnosis>) {
         let Some(started) = first.started else { continue };
         let took = figures.now.saturating_sub(started);
         // A map's run lasts as long as the map, and what is queued behind it is meant to be.
-        if waiting.is_empty() || took < SLOW {
+        if waiting.is_empty() || took < SLOW || matches!(first.work, Work::Map(_)) {
             continue;
         }
         let (label, seconds) = (one_line(&first.label), took / 1000);

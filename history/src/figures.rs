@@ -179,6 +179,11 @@ impl Figures {
         self.now = self.now.max(at);
         self.number = entry.number;
         match &entry.event {
+            // Another cluster's life begins, in the same recording.
+            LogEvent::State(state) if self.state.since != 0 && state.since != self.state.since => {
+                let messages = std::mem::take(&mut self.messages);
+                *self = Figures { messages, now: at, number: entry.number, ..Figures::default() };
+            }
             LogEvent::State(state) => {
                 self.engines.clear();
                 self.shares.retain(|map, _| state.maps.contains_key(map));
@@ -191,10 +196,17 @@ impl Figures {
             }
             LogEvent::Measured { engine, metrics } => self.measured(*engine, at, metrics),
             LogEvent::SessionClosed { session } => {
-                self.shares.retain(|(of, _), _| of != session);
+                let maps: Vec<u64> =
+                    self.state.maps.keys().filter(|(of, _)| of == session).map(|(_, map)| *map).collect();
+                maps.into_iter().for_each(|map| self.map_ended(*session, map, at));
                 self.labels.retain(|(of, _), _| of != session);
             }
-            LogEvent::EngineDown { engine, .. } => _ = self.engines.remove(engine),
+            LogEvent::EngineDown { engine, restarting: false, .. } => _ = self.engines.remove(engine),
+            LogEvent::EngineDown { engine, restarting: true, .. } => {
+                self.died(*engine, at, false);
+                let figures = self.engine(*engine);
+                (figures.last, figures.idle_since) = (None, None);
+            }
             LogEvent::RunQueued { session, work: Work::Map(map), label, .. } => {
                 self.labels.insert((*session, *map), label.clone());
             }
@@ -209,7 +221,9 @@ impl Figures {
                 self.run_ended((*session, *run), *engine, at, *end, *took);
             }
             LogEvent::WorkerLost { engine, restored, stopped: false, .. } => self.died(*engine, at, *restored),
-            LogEvent::MapDone { session, map, engine, items, pieces, micros, left, .. } => {
+            LogEvent::MapDone { session, map, engine, items, pieces, micros, left, .. }
+                if self.state.maps.contains_key(&(*session, *map)) =>
+            {
                 let share = self.shares.entry((*session, *map)).or_default().entry(*engine).or_default();
                 *share = Share {
                     items: share.items + items,

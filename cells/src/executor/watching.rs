@@ -51,15 +51,24 @@ impl Executor {
         let mut interrupted = request.interrupted.clone();
         let mut tick = tokio::time::interval(WATCH);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut figures = cluster.figures().await.map_err(cluster_error)?;
+        let mut entries = cluster.follow_log(figures.number + 1);
         let mut first = true;
         loop {
             tokio::select! {
                 () = interrupted.next() => return Ok(()),
                 () = until(end) => return Ok(()),
-                _ = tick.tick() => {}
+                new = entries.recv() => match new {
+                    Some(new) => new.iter().for_each(|entry| figures.apply(entry)),
+                    // The cluster is gone: the next cell that needs it says why.
+                    None => return Ok(()),
+                },
+                _ = tick.tick() => {
+                    let now = cluster.status().await.map_err(cluster_error)?;
+                    request.publisher.update(&id, first, status::cluster(&now, &figures)).await;
+                    first = false;
+                }
             }
-            request.publisher.update(&id, first, look(&cluster).await?).await;
-            first = false;
         }
     }
 

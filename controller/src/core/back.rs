@@ -57,7 +57,7 @@ impl Core {
     /// This core was read again, in another process that began at this time, in milliseconds since 1970: nobody is connected any more, and no process is watched.
     pub fn resume(&mut self, pid: u32, begun: u64, records: bool, actions: &mut Vec<Action>) {
         (self.config.pid, self.config.records) = (pid, records);
-        self.log.go_on(self.now, begun);
+        self.log.go_on(pid, self.now, begun);
         if records {
             // What came last may not have been recorded any more.
             actions.push(Action::Record(self.log.state()));
@@ -131,7 +131,7 @@ impl Core {
             if !was_away {
                 actions.push(Action::DisconnectEngine(old));
             }
-        } else {
+        } else if !engine.draining {
             // Who asked meanwhile was told that it isn't there.
             self.tell_clients(ToClient::EngineUp { engine: id, info }, actions);
         }

@@ -96,13 +96,14 @@ impl Core {
             }
             FromClient::SubmitTask { session, task, spec } => self.submit_task(peer, session, task, spec, actions),
             FromClient::CancelTask { session, task } => {
-                self.with_tasks(session, &peer, actions, |tasks, effects| tasks.cancel(task, effects));
+                self.with_tasks(session, &peer, actions, |tasks, effects| _ = tasks.cancel(task, effects));
             }
             FromClient::ForgetTask { session, task } => {
                 self.with_tasks(session, &peer, actions, |tasks, effects| tasks.forget(task, effects));
             }
             FromClient::FollowLog(from) => {
-                // Or it would lack what isn't told yet.
+                // What isn't told yet comes once, with what it asks for.
+                self.log.leave(&peer);
                 self.tell_log(actions);
                 for entries in self.log.follow(peer.clone(), from).chunks(LOG_MESSAGE) {
                     answer(&peer, ToClient::Log(entries.to_vec()), actions);
@@ -173,6 +174,7 @@ impl Core {
 
     fn close_session(&mut self, id: SessionId, actions: &mut Vec<Action>) {
         let Some(mut session) = self.sessions.remove(&id) else { return };
+        self.log.settle(self.now);
         self.log(LogEvent::SessionClosed { session: session.number });
         for (&engine_id, engine) in &mut self.engines {
             let generation = session.latest(engine_id);

@@ -35,9 +35,10 @@ struct Brief {
     begun: u64,
     last: u64,
     state: LogState,
+    done: Vec<((SessionNumber, u64, EngineId), Done)>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Done {
     items: u64,
     failed: u64,
@@ -50,7 +51,8 @@ impl Log {
     fn brief(&self) -> Brief {
         let mut state = self.before.clone();
         self.kept.iter().for_each(|entry| state.apply(entry));
-        Brief { begun: self.begun, last: self.last, state }
+        let done = self.done.iter().map(|(of, done)| (*of, done.clone())).collect();
+        Brief { begun: self.begun, last: self.last, state, done }
     }
 }
 
@@ -68,8 +70,8 @@ impl Serialize for Log {
 
 impl<'de> Deserialize<'de> for Log {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Log, D::Error> {
-        let Brief { begun, last, state } = Brief::deserialize(deserializer)?;
-        Ok(Log { last, before: state, ..Log::new("", 0, begun) })
+        let Brief { begun, last, state, done } = Brief::deserialize(deserializer)?;
+        Ok(Log { last, before: state, done: done.into_iter().collect(), ..Log::new("", 0, begun) })
     }
 }
 
@@ -80,7 +82,8 @@ impl Log {
     }
 
     /// Another controller goes on with it, whose clock stood at `now` when it was `begun`, in milliseconds since 1970.
-    pub fn go_on(&mut self, now: Duration, begun: u64) {
+    pub fn go_on(&mut self, pid: u32, now: Duration, begun: u64) {
+        self.before.pid = pid;
         self.begun = begun.saturating_sub(millis(now));
         self.followers.clear();
     }

@@ -61,6 +61,9 @@ impl Core {
         }
         let runs: Vec<(EngineId, RunId)> =
             self.engines.iter().filter_map(|(&engine, it)| Some((engine, it.serves(session, id)?))).collect();
+        if runs.is_empty() {
+            return Err(format!("map {id} runs on no engine now; its notebook can end it by `%cancel`"));
+        }
         for (engine, run) in runs {
             self.tell_engines(&[engine], ToEngine::EndRun { session, run, kill: true }, actions);
         }
@@ -81,20 +84,21 @@ impl Core {
             return self.tell_engines(&[engine], ToEngine::MapEnd { session: session_id, map: id }, actions);
         };
         let reports = map.report(engine, reports);
-        if map.is_reported_only() {
-            // What it has done is all that it will do.
-            let end = ToEngine::MapEnd { session: session_id, map: id };
-            actions.extend(peer_of(&self.engines, engine).map(|peer| Action::ToEngines(vec![peer.clone()], end)));
-        }
+        // What it has done is all that it will do; or it is to do nothing more.
+        let is_last = map.is_reported_only() || self.engines.get(&engine).is_some_and(|it| it.draining);
         let over = map.is_over();
         if !reports.is_empty() {
             self.log.add_done(session.number, id.0, engine, &reports);
             let event = MapEvent::Done(reports);
             session.send(ToClient::Map { session: session_id, map: id, engine: Some(engine), event }, actions);
         }
+        if is_last {
+            self.tell_engines(&[engine], ToEngine::MapEnd { session: session_id, map: id }, actions);
+        }
         if over {
             return self.end_if_over(session_id, id, actions);
         }
+        let Some(session) = self.sessions.get_mut(&session_id) else { return };
         if !session.is_full()
             && let Some(peer) = peer_of(&self.engines, engine)
             && let Some(map) = session.maps.get_mut(&id)

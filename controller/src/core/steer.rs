@@ -33,6 +33,14 @@ impl Core {
             }
             Order::Kill { engines, signal } => {
                 self.check(&engines)?;
+                let away = |id: &&EngineId| self.engines.get(id).is_some_and(|it| it.launched && it.process.is_none());
+                let away: Vec<EngineId> = engines.iter().filter(away).copied().collect();
+                if !away.is_empty() {
+                    return Err(format!(
+                        "{} isn't back yet since the controller was started again",
+                        name_engines(&away)
+                    ));
+                }
                 let by_hand = |id: &&EngineId| self.engines.get(id).is_some_and(|it| it.process.is_none());
                 let by_hand: Vec<EngineId> = engines.iter().filter(by_hand).copied().collect();
                 if !by_hand.is_empty() {
@@ -53,7 +61,11 @@ impl Core {
             Order::CancelTask { session, task } => {
                 let (id, peer) = self.session_of(session)?;
                 let Some(peer) = peer else { return Err(format!("session {session} has no client now")) };
-                self.with_tasks(id, &peer, actions, |tasks, effects| tasks.cancel(TaskId(task), effects));
+                let mut ended = false;
+                self.with_tasks(id, &peer, actions, |tasks, effects| ended = tasks.cancel(TaskId(task), effects));
+                if !ended {
+                    return Err(format!("there is no call {task} of session {session} that hasn't ended"));
+                }
                 format!("cancelled call {task} of session {session}")
             }
             Order::CancelMap { session, map } => {

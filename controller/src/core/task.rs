@@ -178,10 +178,10 @@ fn told(session: SessionNumber, task: TaskId, event: &TaskEvent) -> Option<LogEv
     let task = task.0;
     Some(match event {
         TaskEvent::Running(_) => return None,
-        TaskEvent::Again(_, failure) => LogEvent::TaskAgain { session, task, failure: failure.to_string() },
+        TaskEvent::Again(_, failure) => LogEvent::TaskAgain { session, task, failure: beginning(&failure.to_string()) },
         TaskEvent::Done(engine, _) => LogEvent::TaskEnded { session, task, engine: Some(*engine), failure: None },
         TaskEvent::Failed(engine, failure) => {
-            LogEvent::TaskEnded { session, task, engine: *engine, failure: Some(failure.to_string()) }
+            LogEvent::TaskEnded { session, task, engine: *engine, failure: Some(beginning(&failure.to_string())) }
         }
     })
 }

@@ -22,8 +22,8 @@ pub enum Dialog {
     Confirm(Order),
     /// Which signal to send to these engines.
     Signal(Vec<EngineId>, usize),
-    /// How many engines to have.
-    Scale(u32),
+    /// How many engines to have, and whether that was typed: until then, the first digit takes its place.
+    Scale(u32, bool),
     /// Which cluster to show.
     Clusters(Vec<String>, usize),
     /// All of a row.
@@ -72,7 +72,7 @@ impl App {
         let wanted = if more { count + 1 } else { count.saturating_sub(1) };
         match self.refusal() {
             Some(why) => self.tell(why.to_owned(), true),
-            None => self.dialog = Some(Dialog::Scale(wanted)),
+            None => self.dialog = Some(Dialog::Scale(wanted, false)),
         }
     }
 
@@ -139,19 +139,19 @@ impl App {
                 Some(Dialog::Confirm(Order::Kill { engines, signal }))
             }
             Dialog::Signal(engines, place) => Some(Dialog::Signal(engines, step(place, SIGNALS.len()))),
-            Dialog::Scale(count) => match key.code {
+            Dialog::Scale(count, typed) => match key.code {
                 _ if yes => {
                     self.tell(format!("told the cluster to {} ...", Order::Scale { engines: count }), false);
                     return vec![Effect::Steer(Order::Scale { engines: count })];
                 }
                 KeyCode::Char(digit @ '0'..='9') => {
-                    let typed = u32::from(digit as u8 - b'0');
-                    Some(Dialog::Scale(if count < 1000 { count * 10 + typed } else { typed }))
+                    let digit = u32::from(digit as u8 - b'0');
+                    Some(Dialog::Scale(if typed && count < 1000 { count * 10 + digit } else { digit }, true))
                 }
-                KeyCode::Backspace => Some(Dialog::Scale(count / 10)),
-                _ if up => Some(Dialog::Scale(count + 1)),
-                _ if down => Some(Dialog::Scale(count.saturating_sub(1))),
-                _ => Some(Dialog::Scale(count)),
+                KeyCode::Backspace => Some(Dialog::Scale(count / 10, true)),
+                _ if up => Some(Dialog::Scale(count + 1, false)),
+                _ if down => Some(Dialog::Scale(count.saturating_sub(1), false)),
+                _ => Some(Dialog::Scale(count, typed)),
             },
             Dialog::Clusters(names, place) if key.code == KeyCode::Enter => {
                 return names.into_iter().nth(place).map(|name| self.connect(name)).into_iter().collect();

@@ -108,8 +108,7 @@ fn a_signal_is_chosen_and_then_confirmed() {
 fn scaling_takes_arrows_and_digits() {
     let mut app = app();
     press(&mut app, "+");
-    assert_eq!(app.dialog, Some(Dialog::Scale(4)));
-    code(&mut app, KeyCode::Backspace);
+    assert_eq!(app.dialog, Some(Dialog::Scale(4, false)));
     press(&mut app, "12");
     assert_eq!(code(&mut app, KeyCode::Enter), [Effect::Steer(Order::Scale { engines: 12 })]);
 }

@@ -31,7 +31,7 @@ pub fn draw(frame: &mut Frame<'_>, app: &App, all: Rect) {
             let lines = SIGNALS.iter().enumerate().map(|(place, (_, text))| choice(place, *chosen, text)).collect();
             (format!("Send a signal to {}", name_engines(engines)), lines, "up, down, Enter: go on   Esc: leave it")
         }
-        Dialog::Scale(count) => {
+        Dialog::Scale(count, _) => {
             let there = app.figures().state.engines.values().filter(|it| !it.draining).count();
             let lines = vec![
                 Line::from(format!("There are {there} engines. Have how many?  {count}")),

@@ -326,13 +326,14 @@ impl Graph {
         }
     }
 
-    /// Ends a task.
-    pub fn cancel(&mut self, id: TaskId, effects: &mut Vec<Effect>) {
+    /// Ends a task. False if there is none that hasn't ended.
+    pub fn cancel(&mut self, id: TaskId, effects: &mut Vec<Effect>) -> bool {
         match self.live.get_mut(&id).map(|task| &mut task.state) {
-            None | Some(State::Done(_) | State::Failed(_)) => {}
+            None | Some(State::Done(_) | State::Failed(_)) => return false,
             Some(State::InHand(hand)) => effects.extend(hand.end(TaskFailure::Cancelled)),
             Some(State::Waiting | State::Ready) => self.fail(id, None, TaskFailure::Cancelled, effects),
         }
+        true
     }
 
     /// Nobody will name this task any more. It goes on.

@@ -1,7 +1,7 @@
 //! Maps, from the messages of clients and engines to those that they get.
 
 use super::*;
-use chorus_protocol::{MapEvent, MapId, MapSpec, Piece, Report};
+use chorus_protocol::{MapEvent, MapId, MapSpec, Order, Piece, Report};
 
 const MAP: MapId = MapId(3);
 
@@ -249,4 +249,76 @@ fn a_closed_session_forgets_its_maps() {
     cluster.actions.clear();
     cluster.ready_for("e0", vec![report(0, 1)]);
     assert!(cluster.actions.is_empty());
+}
+
+fn drain(cluster: &mut Cluster, engine: u32) {
+    let order = Order::Drain { engines: vec![EngineId(engine)] };
+    cluster.client("c", FromClient::Steer { ticket: 1, order });
+}
+
+#[test]
+fn a_drained_engine_ends_its_run_when_it_asks_for_more() {
+    let mut cluster = Cluster::mapping(2, 9);
+    // Its run may be queued when it is told at once, which it forgets then.
+    drain(&mut cluster, 1);
+    cluster.actions.clear();
+    cluster.ready_for("e1", vec![]);
+    assert_eq!((cluster.work("e1"), cluster.map_ends("e1")), (vec![], 1));
+    cluster.event("e1", 1, RunEvent::Done { outcome: Outcome::Ok, generation: 0, took: Default::default() });
+    assert_eq!(cluster.ends(), [(1, 1, Outcome::NoSuchEngine, 0)], "to its client it was gone before");
+    assert!(cluster.to_engine("e1").contains(&&ToEngine::Shutdown));
+}
+
+#[test]
+fn a_drained_engine_finishes_a_map_over_its_own_items() {
+    let mut cluster = Cluster::ready(1);
+    cluster.open_map(MAP, None);
+    cluster.run_map(1, 1);
+    drain(&mut cluster, 0);
+    assert_eq!(cluster.map_ends("e0"), 0);
+    cluster.ready_for("e0", vec![report(0, 4)]);
+    assert_eq!(cluster.map_ends("e0"), 1);
+    cluster.event("e0", 1, RunEvent::Done { outcome: Outcome::Ok, generation: 0, took: Default::default() });
+    assert_eq!(cluster.ends(), [(1, 0, Outcome::Ok, 0)]);
+}
+
+#[test]
+fn a_drained_engine_leaves_also_when_its_session_was_closed() {
+    let mut cluster = Cluster::ready(1);
+    cluster.run(1, &[(0, None)]);
+    drain(&mut cluster, 0);
+    assert!(!cluster.to_engine("e0").contains(&&ToEngine::Shutdown));
+    cluster.client("c", FromClient::CloseSession(SESSION));
+    cluster.pass(SECOND / 2, &["e0"], &["c"]);
+    assert!(cluster.to_engine("e0").contains(&&ToEngine::Shutdown));
+}
+
+#[test]
+fn what_is_not_there_is_not_cancelled() {
+    let mut cluster = Cluster::ready(1);
+    cluster.open_map(MAP, Some(5));
+    for order in [Order::CancelTask { session: 1, task: 5 }, Order::CancelMap { session: 1, map: MAP.0 }] {
+        cluster.client("c", FromClient::Steer { ticket: 7, order });
+    }
+    let answers =
+        cluster.to_client("c").into_iter().filter(|it| matches!(it, ToClient::Steered { result: Err(_), .. }));
+    assert_eq!(answers.count(), 2);
+}
+
+#[test]
+fn a_reader_that_asks_again_gets_nothing_twice() {
+    let mut cluster = Cluster::ready(1);
+    cluster.client("c", FromClient::FollowLog(1));
+    cluster.run(1, &[(0, None)]);
+    cluster.client("c", FromClient::FollowLog(1));
+    let batches: Vec<Vec<u64>> = cluster
+        .to_client("c")
+        .into_iter()
+        .filter_map(|message| match message {
+            ToClient::Log(entries) => Some(entries.iter().map(|entry| entry.number).collect()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(batches.len(), 2, "each answer once, and no news between: {batches:?}");
+    assert!(batches[1].is_sorted() && batches[1].len() > batches[0].len());
 }

@@ -322,7 +322,7 @@ proptest! {
                     5 => world.end(task, Outcome::Ok),
                     6 => world.end(task, Outcome::died(Death::Signal(11))),
                     7 => world.end(task, Outcome::Cancelled),
-                    8 => world.tasks.cancel(TaskId(task), &mut world.effects),
+                    8 => _ = world.tasks.cancel(TaskId(task), &mut world.effects),
                     _ => {
                         forgotten.insert(task);
                         world.tasks.forget(TaskId(task), &mut world.effects);
