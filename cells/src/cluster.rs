@@ -408,7 +408,7 @@ impl Cluster {
         Ok(figures)
     }
 
-    /// The cluster's log from now on, behind its state.
+    /// The cluster's log from this entry's number on, and what is added to it.
     pub fn follow_log(&self, from: u64) -> mpsc::Receiver<Vec<LogEntry>> {
         self.client.follow_log(from)
     }

@@ -34,7 +34,7 @@ pub struct Start {
     /// Listen on ports of 127.0.0.1 instead of in a private folder
     #[arg(long)]
     tcp: bool,
-    /// Record what happens in this file, for `chorus top --replay` [default: in the user's state folder]
+    /// Record what happens in this file, for `chorus top --replay` [default: in Chorus's data folder]
     #[arg(long, value_name = "FILE", conflicts_with = "no_record")]
     record: Option<PathBuf>,
     /// Record nothing
@@ -63,7 +63,7 @@ impl Start {
 #[derive(Args, Debug)]
 pub struct Named {
     /// The cluster; the only one if there is just one
-    pub name: Option<String>,
+    name: Option<String>,
 }
 
 impl Named {
@@ -288,7 +288,7 @@ pub async fn connect(entry: &ClusterEntry, who: &str) -> Result<(Client, Cluster
 
 /// Stops a cluster and waits until it is gone. Says whom that cuts off.
 pub fn stop(stop: &Stop) -> Result<(), Box<dyn Error>> {
-    let entry = find(stop.cluster.name.as_deref())?;
+    let entry = find(stop.cluster.name())?;
     let name = &entry.name;
     crate::runtime()?.block_on(async {
         let (client, status) = connect(&entry, "`chorus stop`").await?;
@@ -333,7 +333,7 @@ pub fn list(list: &List) -> Result<(), Box<dyn Error>> {
 
 /// Shows one cluster.
 pub fn status(status: &Status) -> Result<(), Box<dyn Error>> {
-    let entry = find(status.cluster.name.as_deref())?;
+    let entry = find(status.cluster.name())?;
     let (found, figures) = crate::runtime()?.block_on(async {
         let (client, found) = connect(&entry, "`chorus status`").await?;
         let mut figures = Figures::default();

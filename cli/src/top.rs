@@ -50,7 +50,7 @@ enum Look {
 pub fn run(top: Top) -> Result<ExitCode, Box<dyn Error>> {
     let (name, choose) = match &top.replay {
         Some(_) => (String::new(), false),
-        None => name(top.cluster.name.as_deref(), top.once)?,
+        None => name(top.cluster.name(), top.once)?,
     };
     if top.once {
         return once(&name, &top);

@@ -2,7 +2,8 @@
 //!
 //! Each looks at what has lasted for some time, so that what is over in a moment is nobody's trouble.
 
-use crate::figures::{EndedMap, Figures, Share, memory, one_line};
+use crate::figures::{EndedMap, Figures, Share, memory};
+use crate::text::{SHORT, one_line};
 use chorus_protocol::{EngineId, LogMap, SessionNumber, Work, size};
 use std::collections::BTreeMap;
 
@@ -74,7 +75,7 @@ fn slow_runs(figures: &Figures, found: &mut Vec<Diagnosis>) {
         if waiting.is_empty() || took < SLOW || matches!(first.work, Work::Map(_)) {
             continue;
         }
-        let (label, seconds) = (one_line(&first.label), took / 1000);
+        let (label, seconds) = (one_line(&first.label, SHORT), took / 1000);
         found.push(Diagnosis {
             about: About::Engine(id),
             kind: "queue",
@@ -138,7 +139,7 @@ fn small_pieces(
         kind: "small chunks",
         evidence: format!(
             "`{}`: {} chunks of {chunk} took {each} µs each, and engines were busy for {:.0} % of the time",
-            one_line(label),
+            one_line(label, SHORT),
             of.pieces,
             busy * 100.0
         ),
@@ -171,7 +172,7 @@ fn straggler(
         kind: "straggler",
         evidence: format!(
             "`{}`: the last {left} of {items} items are all on engine {engine}; the others have had nothing for {} s",
-            one_line(label),
+            one_line(label, SHORT),
             waiting / 1000
         ),
         advice: "take a smaller `--chunk`, or put the items first that take longest".to_owned(),

@@ -1,6 +1,7 @@
 //! Figures of the last minutes, and what has ended.
 
 use crate::stream::{Bar, BarKind, Stream};
+use crate::text::{SHORT, one_line};
 use chorus_protocol::{
     EngineId, LogEntry, LogEvent, LogMap, LogRun, LogState, Metrics, RunEnd, SessionNumber, Took, Work, name_engines,
 };
@@ -398,7 +399,7 @@ impl Figures {
                 format!("engine {engine}'s worker of session {session} {how}{after}")
             }
             LogEvent::RunQueued { session, work: Work::Cell, label, engines, .. } => {
-                format!("session {session} runs `{}` on {}", one_line(label), name_engines(engines))
+                format!("session {session} runs `{}` on {}", one_line(label, SHORT), name_engines(engines))
             }
             LogEvent::RunEnded {
                 session,
@@ -409,7 +410,7 @@ impl Figures {
             } => {
                 let run =
                     self.state.engines.get(engine)?.runs.iter().find(|it| (it.session, it.run) == (*session, *run));
-                let label = run.map_or(String::new(), |run| format!("`{}` ", one_line(&run.label)));
+                let label = run.map_or(String::new(), |run| format!("`{}` ", one_line(&run.label, SHORT)));
                 let how = match end {
                     RunEnd::Died => "ended its worker, and the variables are lost",
                     RunEnd::Restored => "ended its worker, and its snapshot carries on",
@@ -419,7 +420,7 @@ impl Figures {
                 format!("{label}of session {session} {how} on engine {engine}")
             }
             LogEvent::TaskEnded { session, task, failure: Some(why), .. } => {
-                format!("call {task} of session {session} failed: {}", one_line(why))
+                format!("call {task} of session {session} failed: {}", one_line(why, SHORT))
             }
             LogEvent::MapOpened { session, map, items, .. } => match items {
                 Some(items) => format!("session {session} began map {map} of {items} items"),
@@ -453,15 +454,4 @@ fn keep<T>(list: &mut VecDeque<T>, new: T) {
         list.pop_front();
     }
     list.push_back(new);
-}
-
-/// A text on one line, without what a terminal obeys.
-pub fn one_line(text: &str) -> String {
-    const LONGEST: usize = 60;
-    let spaced: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    let clean = spaced.split_whitespace().collect::<Vec<_>>().join(" ");
-    match clean.char_indices().nth(LONGEST) {
-        Some((cut, _)) => format!("{}…", &clean[..cut]),
-        None => clean,
-    }
 }

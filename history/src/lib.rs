@@ -8,10 +8,10 @@ mod figures;
 pub mod recording;
 mod stream;
 mod tail;
+mod text;
 
 pub use diagnosis::{About, Diagnosis, diagnose};
-pub use figures::{
-    Compiles, EndedMap, EndedRun, EngineFigures, Figures, SECONDS, Series, Share, cpu, memory, one_line,
-};
+pub use figures::{Compiles, EndedMap, EndedRun, EngineFigures, Figures, SECONDS, Series, Share, cpu, memory};
 pub use stream::{Bar, BarKind, Stream};
 pub use tail::Tails;
+pub use text::{SHORT, one_line};

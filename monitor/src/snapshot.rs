@@ -184,7 +184,10 @@ impl Snapshot {
             let cpu = it.cpu_percent.map_or(text::UNKNOWN.to_owned(), |cpu| format!("{cpu:.0}"));
             let memory = it.memory_bytes.map_or(text::UNKNOWN.to_owned(), text::bytes);
             let time = it.running.as_ref().map_or(String::new(), |run| text::millis((run.seconds * 1000.0) as u64));
-            let label = it.running.as_ref().map_or(String::new(), |run| chorus_history::one_line(&run.label));
+            let label = it
+                .running
+                .as_ref()
+                .map_or(String::new(), |run| chorus_history::one_line(&run.label, chorus_history::SHORT));
             let Engine { id, state, queue, done, failed, restarts, .. } = it;
             let line = format!(
                 "{id:>4}  {state:<8}  {cpu:>5}  {memory:>5}  {queue:>5}  {time:>7}  {done:>6}  {failed:>6}  {restarts:>4}  {label}"

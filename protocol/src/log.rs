@@ -271,13 +271,14 @@ impl From<&Outcome> for RunEnd {
     }
 }
 
-/// What an engine uses, as its supervisor sees it, about once a second. What isn't known is `None`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Metrics {
+/// What an engine uses, as its supervisor sees it, about once a second. What isn't known is `None`. `S` names sessions:
+/// engines know their ids, and the log has their numbers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Metrics<S = SessionNumber> {
     /// The supervisor's process.
     pub supervisor: ProcessUse,
     /// The workers, one for each session.
-    pub workers: Vec<WorkerUse<SessionNumber>>,
+    pub workers: Vec<WorkerUse<S>>,
     /// The engine's host.
     pub host: HostUse,
     /// Bytes that came from the controller since the engine joined.
@@ -288,8 +289,26 @@ pub struct Metrics {
     pub gpu: Option<GpuUse>,
 }
 
-/// What an engine's worker uses, which has the variables of a session. `S` names the session: engines know its id, and
-/// the log has its number.
+impl<S> Default for Metrics<S> {
+    /// Of an engine of which nothing is known.
+    fn default() -> Metrics<S> {
+        let (supervisor, host) = (ProcessUse::default(), HostUse::default());
+        Metrics { supervisor, workers: Vec::new(), host, bytes_in: 0, bytes_out: 0, gpu: None }
+    }
+}
+
+impl<S> Metrics<S> {
+    /// The same with sessions named otherwise; workers are left out whose session has no such name.
+    pub fn rename<T>(self, name: impl Fn(S) -> Option<T>) -> Metrics<T> {
+        let Metrics { supervisor, workers, host, bytes_in, bytes_out, gpu } = self;
+        let renamed =
+            |it: WorkerUse<S>| Some(WorkerUse { session: name(it.session)?, worker: it.worker, snapshot: it.snapshot });
+        let workers = workers.into_iter().filter_map(renamed).collect();
+        Metrics { supervisor, workers, host, bytes_in, bytes_out, gpu }
+    }
+}
+
+/// What an engine's worker uses, which has the variables of a session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WorkerUse<S> {
     /// Whose worker.

@@ -1,7 +1,7 @@
 //! The messages. `FromX` goes to the controller, `ToX` comes from it.
 
 use crate::id::{BlobId, EngineId, MapId, RunId, SessionId, TaskId};
-use crate::log::{GpuUse, HostUse, LogEntry, ProcessUse, WorkerUse};
+use crate::log::{LogEntry, Metrics};
 use crate::map::{MapEvent, MapSpec, Piece, Report};
 use crate::resume::Standing;
 use crate::run::{Death, RunEvent, RunSpec, Target};
@@ -116,23 +116,6 @@ pub struct ClusterStatus {
     pub restarts: u32,
 }
 
-/// What an engine uses, see [`crate::Metrics`]. Here sessions have their ids.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct EngineUse {
-    /// The supervisor's process.
-    pub supervisor: ProcessUse,
-    /// The workers.
-    pub workers: Vec<WorkerUse<SessionId>>,
-    /// The host.
-    pub host: HostUse,
-    /// Bytes that came from the controller.
-    pub bytes_in: u64,
-    /// Bytes that went there.
-    pub bytes_out: u64,
-    /// The GPU.
-    pub gpu: Option<GpuUse>,
-}
-
 /// From an engine to the controller.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum FromEngine {
@@ -194,7 +177,7 @@ pub enum FromEngine {
         value: TaskValue,
     },
     /// What it uses; about once a second.
-    Metrics(Box<EngineUse>),
+    Metrics(Box<Metrics<SessionId>>),
     /// The engine leaves on its own accord.
     Goodbye,
 }

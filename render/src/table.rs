@@ -1,6 +1,7 @@
 //! Tables, as text and as HTML.
 
 use super::magics::LEFT;
+pub(super) use chorus_history::one_line;
 use html_escape::encode_text;
 
 /// Columns of the same width, two spaces apart.
@@ -31,15 +32,4 @@ pub(super) fn html_table_of<const COLUMNS: usize>(head: [&str; COLUMNS], rows: &
     let head = row("th", &head.map(|name| encode_text(name).into_owned()));
     let body: String = rows.iter().map(|cells| row("td", cells)).collect();
     format!("<table><thead>{head}</thead><tbody>{body}</tbody></table>")
-}
-
-/// One line of at most so many characters, without any that a terminal obeys.
-pub(super) fn one_line(text: &str, longest: usize) -> String {
-    let spaced: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    let mut clean = spaced.split_whitespace().collect::<Vec<_>>().join(" ");
-    if let Some((cut, _)) = clean.char_indices().nth(longest) {
-        clean.truncate(cut);
-        clean.push('…');
-    }
-    clean
 }

@@ -7,8 +7,8 @@
 use super::back::{BACK_LIMIT, Line};
 use super::{Action, Core, Exit, MISSED_HEARTBEATS, PeerId, Stop, millis};
 use chorus_protocol::{
-    Aftermath, Death, EngineId, EngineInfo, EngineUse, FromEngine, LogEvent, MapId, Metrics, NoSnapshot, Outcome,
-    RunEvent, RunId, SessionId, Standing, ToClient, ToEngine, WorkerUse,
+    Aftermath, Death, EngineId, EngineInfo, FromEngine, LogEvent, MapId, Metrics, NoSnapshot, Outcome, RunEvent, RunId,
+    SessionId, Standing, ToClient, ToEngine,
 };
 use chorus_system::signal;
 use serde::{Deserialize, Serialize};
@@ -414,18 +414,8 @@ impl Core {
     }
 
     /// What an engine uses, for the log.
-    fn measured(&mut self, id: EngineId, used: EngineUse) {
-        let workers = used.workers.into_iter().filter_map(|it| {
-            Some(WorkerUse { session: self.number(it.session)?, worker: it.worker, snapshot: it.snapshot })
-        });
-        let metrics = Metrics {
-            workers: workers.collect(),
-            supervisor: used.supervisor,
-            host: used.host,
-            bytes_in: used.bytes_in,
-            bytes_out: used.bytes_out,
-            gpu: used.gpu,
-        };
+    fn measured(&mut self, id: EngineId, used: Metrics<SessionId>) {
+        let metrics = used.rename(|session| self.number(session));
         self.log(LogEvent::Measured { engine: id, metrics: Box::new(metrics) });
     }
 

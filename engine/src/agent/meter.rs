@@ -1,7 +1,7 @@
 //! What the engine uses: its processes, its host, its connection and its GPU.
 
 use crate::gpu;
-use chorus_protocol::{EngineUse, GpuUse, HostUse, ProcessUse, SessionId, WorkerUse};
+use chorus_protocol::{GpuUse, HostUse, Metrics, ProcessUse, SessionId, WorkerUse};
 use parking_lot::Mutex;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -46,7 +46,7 @@ impl Meter {
     }
 
     /// What is used now, and of the processors since the last time.
-    pub fn measure(&mut self, sessions: &[Processes], bytes_in: u64, bytes_out: u64) -> EngineUse {
+    pub fn measure(&mut self, sessions: &[Processes], bytes_in: u64, bytes_out: u64) -> Metrics<SessionId> {
         let pids = sessions.iter().flat_map(|it| [it.worker, it.snapshot]).filter(|pid| *pid != 0);
         let pids: Vec<u32> = pids.chain([self.own]).collect();
         let names: Vec<Pid> = pids.iter().map(|pid| Pid::from_u32(*pid)).collect();
@@ -61,7 +61,7 @@ impl Meter {
             worker: self.process(it.worker),
             snapshot: (it.snapshot != 0).then(|| self.process(it.snapshot)),
         });
-        let used = EngineUse {
+        let used = Metrics {
             supervisor: self.process(self.own),
             workers: workers.collect(),
             host: self.host(),

@@ -184,11 +184,12 @@ fn about(app: &App, to: u64) -> Line<'static> {
     let text = match current {
         Some(run) => {
             let time = text::millis(figures.now.saturating_sub(run.started.unwrap_or(figures.now)));
-            format!("engine {id} has run `{}` for {time}", chorus_history::one_line(&run.label))
+            format!("engine {id} has run `{}` for {time}", chorus_history::one_line(&run.label, chorus_history::SHORT))
         }
         None => match figures.stream.bars().rev().find(|bar| bar.engine == Some(id) && bar.from <= to) {
             Some(bar) => {
-                let (label, took) = (chorus_history::one_line(&bar.label), text::millis(bar.to - bar.from));
+                let (label, took) =
+                    (chorus_history::one_line(&bar.label, chorus_history::SHORT), text::millis(bar.to - bar.from));
                 format!("engine {id} last did `{label}`, {took} until {}", text::clock(bar.to))
             }
             None => format!("engine {id} has done nothing yet"),
