@@ -501,7 +501,9 @@ async fn follow(
                 end_bars(&known, engine, Death::EngineLost).await;
                 let after = if restarting { "it is being started again" } else { "it won't come back by itself" };
                 let what = format!("engine {engine} is gone: {reason}; {after}");
-                lose(&known, &compiler, engine, Death::EngineLost, move |lost| Some(format!("{what}{}", losses(lost))));
+                lose(&known, &compiler, engine, (Death::EngineLost, None), move |lost| {
+                    Some(format!("{what}{}", losses(lost)))
+                });
                 joins.send_replace(joined);
             }
             SessionEvent::WorkerLost { engine, death, aftermath, generation, in_task } => {
@@ -516,13 +518,13 @@ async fn follow(
                 let who = format!("engine {engine}'s worker");
                 match aftermath {
                     Aftermath::Lost(reason) if in_task => {
-                        lose(&known, &compiler, engine, death, move |lost| {
+                        lose(&known, &compiler, engine, (death, Some(generation)), move |lost| {
                             (!lost.is_empty()).then(|| call_death_notice(&who, death, &reason, lost))
                         });
                     }
                     Aftermath::Restored => known.lock().notices.push(restored_notice(&who, death)),
                     Aftermath::Lost(reason) => {
-                        lose(&known, &compiler, engine, death, move |lost| {
+                        lose(&known, &compiler, engine, (death, Some(generation)), move |lost| {
                             (death != Death::Stopped).then(|| death_notice(&who, death, &reason, lost))
                         });
                     }
@@ -557,13 +559,13 @@ fn lose(
     known: &Arc<Mutex<Known>>,
     compiler: &CompilerThread,
     engine: EngineId,
-    death: Death,
+    (death, generation): (Death, Option<u32>),
     notice: impl Fn(&[String]) -> Option<String> + Send + 'static,
 ) {
     known.lock().notices_to_come += 1;
     let known = Arc::clone(known);
     compiler.send(move |compiler| {
-        let lost = compiler.died(Member::Engine(engine), death);
+        let lost = compiler.died(Member::Engine(engine), death, generation);
         let mut known = known.lock();
         known.notices_to_come -= 1;
         known.notices.extend(notice(&lost));

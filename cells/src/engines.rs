@@ -171,7 +171,8 @@ impl Engines {
         let cluster = self.current()?;
         let (why, engines) = cluster.tell_lost()?;
         let died = move |compiler: &mut Compiler| {
-            let lost = engines.iter().flat_map(|engine| compiler.died(Member::Engine(*engine), Death::EngineLost));
+            let lost =
+                engines.iter().flat_map(|engine| compiler.died(Member::Engine(*engine), Death::EngineLost, None));
             lost.collect::<BTreeSet<String>>()
         };
         let lost: Vec<String> = self.0.compiler.with(died).await.unwrap_or_default().into_iter().collect();

@@ -36,6 +36,8 @@ const MAP_PATIENCE: Duration = Duration::from_secs(2);
 pub struct Ended {
     /// As the worker's supervisor says.
     pub outcome: Outcome,
+    /// The generation of the notebook's variables after it.
+    pub generation: u32,
     /// What it took; nothing, if the worker died.
     pub took: Took,
     /// Why it failed, if it did; not yet published.
@@ -67,7 +69,7 @@ struct Routes {
     /// The progress bars that the worker has drawn.
     bars: Bars,
     /// Deaths that happened while nothing ran.
-    deaths: Vec<(Death, Aftermath)>,
+    deaths: Vec<(Death, Aftermath, u32)>,
 }
 
 impl LocalWorker {
@@ -151,7 +153,7 @@ impl LocalWorker {
                         _ => {}
                     }
                     publisher.outputs(view.event(&event, place)).await;
-                    if let RunEvent::Done { outcome, took, .. } = event {
+                    if let RunEvent::Done { outcome, generation, took } = event {
                         self.jobs.end(cell, &outcome).await;
                         let failure = match (stopped, &outcome) {
                             (Some(why), Outcome::Died(_, aftermath)) => {
@@ -159,7 +161,7 @@ impl LocalWorker {
                             }
                             _ => view.failure().map(|failed| Failure::Run(Box::new(failed))),
                         };
-                        return Ended { outcome, took, failure };
+                        return Ended { outcome, generation, took, failure };
                     }
                 }
                 Some(WorkerEvent::Input { prompt, password, .. }) => {
@@ -169,7 +171,8 @@ impl LocalWorker {
                 None => {
                     let reason = "the local worker's supervisor is gone: restart the kernel";
                     let failure = Some(failure(Kind::WorkerError, reason));
-                    return Ended { outcome: Outcome::LoadFailed(reason.into()), took: Took::default(), failure };
+                    let outcome = Outcome::LoadFailed(reason.into());
+                    return Ended { outcome, generation: 0, took: Took::default(), failure };
                 }
             }
         }
@@ -207,8 +210,8 @@ impl LocalWorker {
         Surroundings { folder: self.worker.folder(), env: self.worker.environment().await }
     }
 
-    /// Deaths since this was last asked, that happened while nothing ran.
-    pub fn deaths(&self) -> Vec<(Death, Aftermath)> {
+    /// Deaths since this was last asked, that happened while nothing ran, and the generation that each began.
+    pub fn deaths(&self) -> Vec<(Death, Aftermath, u32)> {
         std::mem::take(&mut self.routes.lock().deaths)
     }
 
@@ -298,9 +301,9 @@ async fn pass_on(
                 _ = asks.send(Asked::Ask { ticket: *ticket, ask: ask.clone() }).await;
                 continue;
             }
-            WorkerEvent::Lost { death, aftermath, .. } => {
+            WorkerEvent::Lost { death, aftermath, generation } => {
                 if *death != Death::Stopped {
-                    routes.lock().deaths.push((*death, aftermath.clone()));
+                    routes.lock().deaths.push((*death, aftermath.clone(), *generation));
                 }
                 if let Aftermath::Lost(_) = aftermath {
                     all_taken(&asks).await;

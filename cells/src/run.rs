@@ -5,7 +5,7 @@ use crate::interrupt::Interrupted;
 use crate::places::place_of;
 use crate::publisher::Publisher;
 use chorus_client::Run;
-use chorus_compiler::Object;
+use chorus_compiler::{Member, Object, RunEnded};
 use chorus_magics::PxOptions;
 use chorus_protocol::{Aftermath, EngineId, Entry, Outcome, RunEvent, RunSpec, SnapshotPolicy, Target, Took};
 use chorus_render::{Output, PxView, ViewOptions, duration};
@@ -71,7 +71,7 @@ pub enum Followed {
     /// All engines are done.
     Finished {
         /// How each ended.
-        outcomes: Vec<(EngineId, Outcome)>,
+        ended: Vec<RunEnded>,
         /// Whether the user ended it.
         interrupted: bool,
         /// What it took: on the clock the slowest engine, of the processors all engines together.
@@ -143,7 +143,7 @@ impl Sent {
     ) -> Followed {
         let started = Instant::now();
         let mut waiting: BTreeSet<EngineId> = self.targets.iter().copied().collect();
-        let (mut outcomes, mut all_took) = (Vec::new(), Took::default());
+        let (mut ended, mut all_took) = (Vec::new(), Took::default());
         let mut partial = Instant::now();
         let mut kill_at = None;
         let mut was_interrupted = false;
@@ -162,7 +162,7 @@ impl Sent {
                     while let Some((engine, event)) = next {
                         weight += event.weight();
                         outputs.extend(self.see(engine, &event, cluster.see(engine, &event)));
-                        if let RunEvent::Done { outcome, took, .. } = event {
+                        if let RunEvent::Done { outcome, generation, took } = event {
                             waiting.remove(&engine);
                             all_took.wall = all_took.wall.max(took.wall);
                             all_took.user += took.user;
@@ -170,7 +170,7 @@ impl Sent {
                             if let (Outcome::Died(_, Aftermath::Lost(_)), Some(variables)) = (&outcome, held.get(&engine)) {
                                 self.view.lock().lost(engine, variables.clone());
                             }
-                            outcomes.push((engine, outcome));
+                            ended.push(RunEnded { member: Member::Engine(engine), outcome, generation });
                         }
                         next = if weight < BATCH { self.run.next().now_or_never().flatten() } else { None };
                     }
@@ -215,12 +215,12 @@ impl Sent {
             let bundle = self.view.lock().last_progress(started.elapsed(), false);
             publisher.update(&display, false, bundle).await;
             // For front ends that draw no updates. A failure has lines of its own.
-            if outcomes.iter().all(|(_, outcome)| *outcome == Outcome::Ok) {
+            if ended.iter().all(|ended| ended.outcome == Outcome::Ok) {
                 publisher.say(&format!("px: done in {}", duration(started.elapsed()))).await;
             }
         }
         self.finish.send_replace(true);
-        Followed::Finished { outcomes, interrupted: was_interrupted, took: all_took }
+        Followed::Finished { ended, interrupted: was_interrupted, took: all_took }
     }
 
     /// `before` are to be taken for events before this one.
@@ -234,13 +234,13 @@ impl Sent {
         outputs
     }
 
-    /// Keeps what the engines put out for `%pxresult`, and calls `ended` with each engine's outcome.
-    pub async fn keep(mut self, cluster: Arc<Cluster>, ended: impl AsyncFn(EngineId, Outcome) -> Vec<String>) {
+    /// Keeps what the engines put out for `%pxresult`, and calls `settle` when an engine's has ended.
+    pub async fn keep(mut self, cluster: Arc<Cluster>, settle: impl AsyncFn(RunEnded) -> Vec<String>) {
         while let Some((engine, event)) = self.run.next().await {
             self.see(engine, &event, cluster.see_late(engine, &event));
-            if let RunEvent::Done { outcome, .. } = event {
+            if let RunEvent::Done { outcome, generation, .. } = event {
                 let died = matches!(outcome, Outcome::Died(_, Aftermath::Lost(_)));
-                let lost = ended(engine, outcome).await;
+                let lost = settle(RunEnded { member: Member::Engine(engine), outcome, generation }).await;
                 if died {
                     self.view.lock().lost(engine, lost);
                 }

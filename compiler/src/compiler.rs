@@ -18,7 +18,7 @@ use crate::evaluator::{Answer, Snapshot};
 use crate::failure::{self, Failure, mapped};
 use crate::identity::Identities;
 use crate::interrupt::Interrupter;
-use crate::namespace::{Effect, Member, Namespaces, Ticket, Variable, Variables};
+use crate::namespace::{Effect, Member, Namespaces, RunEnded, Ticket, Variable, Variables};
 use crate::prelude;
 use crate::reuse::{Place, Reuse, Surroundings};
 use crate::snapshots::Held;
@@ -306,7 +306,7 @@ impl Compiler {
             return Ok(None);
         }
         let failed = |outcome: &Outcome| matches!(outcome, Outcome::LoadFailed(_));
-        if !outcomes.is_empty() && outcomes.iter().all(|(_, outcome)| failed(outcome)) {
+        if !outcomes.is_empty() && outcomes.iter().all(|ended| failed(&ended.outcome)) {
             self.reuse.remove(place);
             return Ok(None);
         }
@@ -355,10 +355,10 @@ impl Compiler {
         match ran {
             Ran::Submitted => evaluated.ticket = Some(ticket),
             Ran::Finished(outcomes) => {
-                for (member, outcome) in outcomes {
-                    let names = self.settle(ticket, member, &outcome);
+                for ended in outcomes {
+                    let names = self.settle(ticket, &ended);
                     if !names.is_empty() {
-                        evaluated.lost.push((member, names));
+                        evaluated.lost.push((ended.member, names));
                     }
                 }
             }
@@ -367,19 +367,21 @@ impl Compiler {
     }
 
     /// Notes how a submitted run ended for one member. Returns the variables that were lost by it.
-    pub fn settle(&mut self, ticket: Ticket, member: Member, outcome: &Outcome) -> Vec<String> {
-        self.namespaces.settle(ticket, member, outcome)
+    pub fn settle(&mut self, ticket: Ticket, ended: &RunEnded) -> Vec<String> {
+        self.namespaces.settle(ticket, ended)
     }
 
-    /// Notes that a member's worker died while it ran nothing, and that no snapshot carries on. Returns the variables that were lost.
-    pub fn died(&mut self, member: Member, death: Death) -> Vec<String> {
-        self.namespaces.died(member, death)
+    /// See [`Namespaces::died`].
+    pub fn died(&mut self, member: Member, death: Death, generation: Option<u32>) -> Vec<String> {
+        self.namespaces.died(member, death, generation)
     }
 
     pub(crate) fn settle_types(&mut self, lost: &[(Member, Vec<String>)]) {
         for (member, names) in lost {
             let ticket = self.namespaces.begin(&[*member], &Effect::default());
-            self.namespaces.settle(ticket, *member, &Outcome::TypesChanged(names.clone()));
+            let outcome = Outcome::TypesChanged(names.clone());
+            // It defines nothing, so its generation says nothing.
+            self.namespaces.settle(ticket, &RunEnded { member: *member, outcome, generation: 0 });
         }
     }
 

@@ -56,7 +56,7 @@ pub use diagnostic::{Diagnostic, ELSEWHERE, Level, Span};
 pub use failure::Failure;
 pub use interrupt::Interrupter;
 pub use modules::{Module, Modules};
-pub use namespace::{Member, Namespaces, Ticket, Variable, Variables, describe};
+pub use namespace::{Member, Namespaces, RunEnded, Ticket, Variable, Variables, describe};
 pub use reached::{Package, Reached};
 pub use relay::relay_main;
 pub use source_map::{Place, SourceMap};

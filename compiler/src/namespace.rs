@@ -52,6 +52,18 @@ pub struct Effect {
     pub defined: BTreeSet<String>,
 }
 
+/// How a run ended for one member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunEnded {
+    /// Whose.
+    pub member: Member,
+    /// How.
+    pub outcome: Outcome,
+    /// The generation of the member's variables after it. It grows with each loss, so it tells whether a loss that is
+    /// heard of later was before the run or after.
+    pub generation: u32,
+}
+
 /// Names one run of one cell, from its submission until each member's outcome is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
@@ -60,6 +72,8 @@ pub struct Ticket(pub u64);
 struct Account {
     /// After all runs before the first of `runs`.
     confirmed: Variables,
+    /// The generation in which each of these was last defined.
+    since: BTreeMap<String, u32>,
     /// Runs of which one before or the run itself is still under way, in order.
     runs: VecDeque<Run>,
     /// Why variables that were there are gone.
@@ -72,6 +86,8 @@ struct Run {
     effect: Effect,
     /// `None` while it is under way.
     outcome: Option<Outcome>,
+    /// See [`RunEnded::generation`].
+    generation: u32,
 }
 
 impl Account {
@@ -92,7 +108,11 @@ impl Account {
     fn confirm(&mut self) {
         while let Some(run) = self.runs.pop_front_if(|run| run.outcome.is_some()) {
             run.effect.apply(run.outcome.as_ref().unwrap_or(&Outcome::Ok), &mut self.confirmed);
+            if run.outcome == Some(Outcome::Ok) {
+                self.since.extend(run.effect.defined.into_iter().map(|name| (name, run.generation)));
+            }
         }
+        self.since.retain(|name, _| self.confirmed.contains_key(name));
     }
 }
 
@@ -162,18 +182,19 @@ impl Namespaces {
         self.next_ticket += 1;
         let ticket = Ticket(self.next_ticket);
         for &member in members {
-            let run = Run { ticket, effect: effect.clone(), outcome: None };
+            let run = Run { ticket, effect: effect.clone(), outcome: None, generation: 0 };
             self.accounts.entry(member).or_default().runs.push_back(run);
         }
         ticket
     }
 
     /// Notes how a run ended. Returns the variables that were lost by it.
-    pub fn settle(&mut self, ticket: Ticket, member: Member, outcome: &Outcome) -> Vec<String> {
+    pub fn settle(&mut self, ticket: Ticket, ended: &RunEnded) -> Vec<String> {
+        let RunEnded { member, ref outcome, generation } = *ended;
         let account = self.accounts.entry(member).or_default();
         let Some(at) = account.runs.iter().position(|run| run.ticket == ticket) else { return Vec::new() };
         let had = account.after(at);
-        account.runs[at].outcome = Some(outcome.clone());
+        (account.runs[at].outcome, account.runs[at].generation) = (Some(outcome.clone()), generation);
         let has = account.after(at + 1);
         let defined = account.runs[at].effect.defined.clone();
         account.confirm();
@@ -196,13 +217,20 @@ impl Namespaces {
         lost
     }
 
-    /// A member's worker died outside any run, and no snapshot carries on. Returns the variables that were lost.
-    pub fn died(&mut self, member: Member, death: Death) -> Vec<String> {
+    /// A member's worker died outside any run, and no snapshot carries on. Its successor's variables begin with
+    /// `generation`: a run may have defined some before this is heard of. `None` if that isn't known, and all are lost.
+    /// Returns the variables that were lost.
+    pub fn died(&mut self, member: Member, death: Death, generation: Option<u32>) -> Vec<String> {
         let account = self.accounts.entry(member).or_default();
-        let lost: Vec<String> = std::mem::take(&mut account.confirmed).into_keys().collect();
+        let before = |since: u32| generation.is_none_or(|first| since < first);
+        let Account { confirmed, since, runs, .. } = account;
+        let lost = confirmed.extract_if(.., |name, _| before(since.get(name).copied().unwrap_or(0)));
+        let lost: Vec<String> = lost.map(|(name, _)| name).collect();
         // Whatever runs under way still bring, it isn't what they found.
-        for Run { effect, .. } in &mut account.runs {
-            effect.after.retain(|name, _| effect.defined.contains(name));
+        for Run { effect, outcome, generation, .. } in runs {
+            let ended_before = outcome.is_some() && before(*generation);
+            let stays = |name: &String| effect.defined.contains(name) || confirmed.contains_key(name);
+            effect.after.retain(|name, _| !ended_before && stays(name));
         }
         for name in &lost {
             account.lost.insert(name.clone(), format!("the worker {death}"));

@@ -3,9 +3,8 @@
 use crate::cache::CacheConfig;
 use crate::dependencies::Told;
 use crate::interrupt::Interrupter;
-use crate::namespace::{Member, Ticket};
+use crate::namespace::{Member, RunEnded, Ticket};
 use crate::source_map::SourceMap;
-use chorus_protocol::Outcome;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -70,7 +69,7 @@ pub struct Object {
 #[derive(Clone, Debug)]
 pub enum Ran {
     /// It ran, and this is how it ended for each member.
-    Finished(Vec<(Member, Outcome)>),
+    Finished(Vec<RunEnded>),
     /// It was sent; [`crate::Compiler::settle`] hears later how it ended.
     Submitted,
 }

@@ -50,8 +50,8 @@ impl Work<'_> {
         let answer = answer(ran, &self.before);
         if let (Answer::VariablesLost(names), Ran::Finished(outcomes)) = (&answer, ran) {
             self.before.retain(|name, _| !names.contains(name));
-            self.types_lost.extend(outcomes.iter().filter_map(|(member, outcome)| match outcome {
-                Outcome::TypesChanged(names) => Some((*member, names.clone())),
+            self.types_lost.extend(outcomes.iter().filter_map(|ended| match &ended.outcome {
+                Outcome::TypesChanged(names) => Some((ended.member, names.clone())),
                 _ => None,
             }));
         }
@@ -62,12 +62,12 @@ impl Work<'_> {
 /// What evcxr has to know: that the new variables exist, if they do for anybody.
 fn answer(ran: &Ran, stored: &Variables) -> Answer {
     let Ran::Finished(outcomes) = ran else { return Answer::Succeeded };
-    if outcomes.iter().any(|(_, outcome)| *outcome == Outcome::Ok) {
+    if outcomes.iter().any(|ended| ended.outcome == Outcome::Ok) {
         return Answer::Succeeded;
     }
     let mut lost: Vec<String> = outcomes
         .iter()
-        .filter_map(|(_, outcome)| match outcome {
+        .filter_map(|ended| match &ended.outcome {
             Outcome::TypesChanged(names) => Some(names.clone()),
             _ => None,
         })
@@ -80,7 +80,7 @@ fn answer(ran: &Ran, stored: &Variables) -> Answer {
     if !lost.is_empty() {
         return Answer::VariablesLost(lost);
     }
-    match outcomes.iter().any(|(_, outcome)| *outcome == Outcome::ReturnedError) {
+    match outcomes.iter().any(|ended| ended.outcome == Outcome::ReturnedError) {
         true => Answer::ReturnedError,
         false => Answer::Panicked,
     }

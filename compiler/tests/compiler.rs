@@ -2,10 +2,16 @@
 //!
 //! evcxr takes its folder from the environment and some seconds to start, so one compiler serves one test, in steps.
 
-use chorus_compiler::{CellText, Compiler, Config, Diagnostic, Failure, Member, Object, Ran, prepare_environment};
+use chorus_compiler::{
+    CellText, Compiler, Config, Diagnostic, Failure, Member, Object, Ran, RunEnded, prepare_environment,
+};
 use chorus_protocol::{Death, EngineId, Outcome};
 
 const E: fn(u32) -> Member = |id| Member::Engine(EngineId(id));
+
+fn ended(member: Member, outcome: Outcome) -> RunEnded {
+    RunEnded { member, outcome, generation: 0 }
+}
 
 struct Notebook {
     compiler: Compiler,
@@ -27,7 +33,7 @@ impl Notebook {
         objects.clear();
         let result = self.compiler.eval(cell, members, &mut |object| {
             objects.push(object.clone());
-            Ran::Finished(members.iter().map(|&member| (member, outcome(member))).collect())
+            Ran::Finished(members.iter().map(|&member| ended(member, outcome(member))).collect())
         });
         result.map(|_| ()).map_err(errors)
     }
@@ -125,7 +131,7 @@ fn cells_become_objects() {
         .eval(cell, &all[3..], &mut |_| {
             let outcome =
                 if std::mem::take(&mut first) { Outcome::TypesChanged(vec!["p".into()]) } else { Outcome::Ok };
-            Ran::Finished(vec![(E(3), outcome)])
+            Ran::Finished(vec![ended(E(3), outcome)])
         })
         .unwrap();
     assert!(!n.names(E(3)).contains(&"p".to_owned()) && n.names(E(3)).contains(&"q".to_owned()));
@@ -134,7 +140,7 @@ fn cells_become_objects() {
     let cell = CellText { text: "let later = 1;", count: 100, first_line: 1, cell: "", users: CellText::ALL };
     let ticket = n.compiler.eval(cell, &all[..1], &mut |_| Ran::Submitted).unwrap().ticket.unwrap();
     n.run(&all[..1], "later + 1", |_| Outcome::Stale).unwrap();
-    n.compiler.settle(ticket, E(0), &Outcome::Panicked);
+    n.compiler.settle(ticket, &ended(E(0), Outcome::Panicked));
     assert!(n.err(&all[..1], "later").contains("`later` was lost on engine 0"));
 
     // Places: of errors in cells with commands, behind unseen definitions; of panics in statements and items.

@@ -114,7 +114,7 @@ impl Executor {
                 let restarted = engines.clone();
                 let lost = self
                     .with_compiler(move |compiler| {
-                        let died = |engine: &EngineId| compiler.died(Member::Engine(*engine), Death::Stopped);
+                        let died = |engine: &EngineId| compiler.died(Member::Engine(*engine), Death::Stopped, None);
                         restarted.iter().flat_map(died).collect::<BTreeSet<String>>()
                     })
                     .await?;

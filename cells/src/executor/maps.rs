@@ -9,7 +9,7 @@ use crate::generated::to_users_lines;
 use crate::interrupt::Interrupted;
 use crate::jobs::{ByGpus, Half, Job, MapOptions};
 use crate::publisher::Publisher;
-use chorus_compiler::{CellText, Member, Ran, Variables};
+use chorus_compiler::{CellText, Member, Ran, RunEnded, Variables};
 use chorus_magics::{
     self as magics, Cancel, Data, Map, OnError, PxConfig,
     rust::{MapTexts, Passing, Text, Types, map_texts, partial_text},
@@ -245,7 +245,8 @@ impl Executor {
         let Some(ticket) = half.ticket.filter(|_| !half.used.load(Ordering::Acquire)) else { return };
         self.compiler.send(move |compiler| {
             for engine in targets {
-                compiler.settle(ticket, Member::Engine(engine), &Outcome::Cancelled);
+                let (member, outcome) = (Member::Engine(engine), Outcome::Cancelled);
+                compiler.settle(ticket, &RunEnded { member, outcome, generation: 0 });
             }
         });
     }

@@ -31,7 +31,9 @@ use crate::local::{Ended, LocalWorker};
 use crate::publisher::Publisher;
 use crate::surroundings::Surroundings;
 use building::Builds;
-use chorus_compiler::{Action, Building, CellText, Compiler, Failure as CompileFailure, Member, Modules, Ran, Reply};
+use chorus_compiler::{
+    Action, Building, CellText, Compiler, Failure as CompileFailure, Member, Modules, Ran, Reply, RunEnded,
+};
 use chorus_engine::WorkerConfig;
 use chorus_magics::{
     self as magics, AutoPx, Code, Command, Part, Px, PxConfig, PxDefaults, PxOptions, Script, TimeIt, WriteFile,
@@ -348,11 +350,11 @@ impl Executor {
                 let evaluated = compiler.eval(cell, &[Member::Local], &mut |object| {
                     let run = jobs.begin(plan.clone(), object, spent.compiling());
                     let begun = Instant::now();
-                    let Ended { outcome, took, failure } =
+                    let Ended { outcome, generation, took, failure } =
                         handle.block_on(async { local.lock().await.run(&run, variables.clone(), &front_end).await });
                     spent.ran(begun, took, 0);
                     ran = Some((run, failure));
-                    Ran::Finished(vec![(Member::Local, outcome)])
+                    Ran::Finished(vec![RunEnded { member: Member::Local, outcome, generation }])
                 });
                 Ok(Visit::Evaluated((evaluated, ran, spent.end())))
             });
@@ -460,7 +462,7 @@ impl Executor {
         self.jobs.variables_lost();
         self.jobs.handles_lost(0, Death::Stopped).await;
         self.compiler.send(|compiler| {
-            compiler.died(Member::Local, Death::Stopped);
+            compiler.died(Member::Local, Death::Stopped, None);
         });
     }
 
@@ -471,12 +473,13 @@ impl Executor {
         if let Some(local) = &self.local {
             let deaths = local.lock().await.deaths();
             let who = "the notebook's worker";
-            for (death, aftermath) in deaths {
+            for (death, aftermath, generation) in deaths {
                 let Aftermath::Lost(reason) = aftermath else {
                     notices.push(restored_notice(who, death));
                     continue;
                 };
-                let lost = self.with_compiler(move |compiler| compiler.died(Member::Local, death)).await;
+                let lost =
+                    self.with_compiler(move |compiler| compiler.died(Member::Local, death, Some(generation))).await;
                 notices.push(death_notice(who, death, &reason, &lost.unwrap_or_default()));
             }
         }

@@ -4,12 +4,11 @@ use super::results::What;
 use super::timing::{Spending, Spent};
 use super::{Done, Executor, Next, Request, Visit, commands_first};
 use crate::cluster::Cluster;
-use crate::compiler_thread::CompilerThread;
 use crate::failure::{Failure, Kind, failure, outdated_notice};
 use crate::generated::to_users_lines;
 use crate::publisher::Publisher;
 use crate::run::{self, Followed, PxCell};
-use chorus_compiler::{CellText, Compiler, Evaluated, Member, Ran, Ticket};
+use chorus_compiler::{CellText, Compiler, Evaluated, Member, Ran, RunEnded, Ticket};
 use chorus_magics::{Code, PxOptions, TargetError, Targets, rust::Text};
 use chorus_protocol::{EngineId, Outcome};
 use chorus_render::{Output, PxFailure, announce};
@@ -74,11 +73,9 @@ impl Executor {
     /// Has a run that isn't waited for followed to its end.
     pub(super) fn keep(&self, sent: run::Sent, ticket: Ticket, cluster: &Arc<Cluster>) {
         let compiler = self.compiler.clone();
-        tokio::spawn(
-            sent.keep(Arc::clone(cluster), async move |engine, outcome| {
-                settle(&compiler, ticket, engine, outcome).await
-            }),
-        );
+        tokio::spawn(sent.keep(Arc::clone(cluster), async move |ended| {
+            compiler.with(move |compiler| compiler.settle(ticket, &ended)).await.unwrap_or_default()
+        }));
     }
 
     /// Compiles a cell for engines and has them run it. What then comes of it is shown by [`end`]. `None` if a command of
@@ -132,7 +129,8 @@ impl Executor {
                             Ok(sent) => sent,
                             Err(error) => {
                                 ran.failure = Some(failure(Kind::ClusterError, error.to_string()));
-                                return Ran::Finished(members.iter().map(|&m| (m, Outcome::NoSuchEngine)).collect());
+                                let none = |&member| RunEnded { member, outcome: Outcome::NoSuchEngine, generation: 0 };
+                                return Ran::Finished(members.iter().map(none).collect());
                             }
                         };
                         ran.cell = Some(cell);
@@ -143,12 +141,11 @@ impl Executor {
                         let following =
                             sent.follow(&cell_cluster, &cell_options, &held, &cell_publisher, &mut interrupted);
                         match handle.block_on(following) {
-                            Followed::Finished { outcomes, interrupted, took } => {
-                                spent.ran(begun, took, outcomes.len());
+                            Followed::Finished { ended, interrupted, took } => {
+                                spent.ran(begun, took, ended.len());
                                 ran.interrupted = interrupted;
-                                let failed = outcomes.iter().any(|(_, outcome)| *outcome != Outcome::Ok);
-                                let member = |(engine, outcome)| (Member::Engine(engine), outcome);
-                                result = Ran::Finished(outcomes.into_iter().map(member).collect());
+                                let failed = ended.iter().any(|ended| ended.outcome != Outcome::Ok);
+                                result = Ran::Finished(ended);
                                 if failed {
                                     break;
                                 }
@@ -230,11 +227,6 @@ pub(super) fn resolve(targets: &Targets, cluster: &Cluster) -> Result<Vec<Engine
 fn held(compiler: &Compiler, engines: &[EngineId]) -> BTreeMap<EngineId, Vec<String>> {
     let names = |engine: EngineId| compiler.namespaces().variables(Member::Engine(engine)).into_keys().collect();
     engines.iter().map(|&engine| (engine, names(engine))).collect()
-}
-
-async fn settle(compiler: &CompilerThread, ticket: Ticket, engine: EngineId, outcome: Outcome) -> Vec<String> {
-    let settled = compiler.with(move |compiler| compiler.settle(ticket, Member::Engine(engine), &outcome)).await;
-    settled.unwrap_or_default()
 }
 
 /// Publishes what is left to tell of a cell that has ended on all engines.

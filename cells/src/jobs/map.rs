@@ -11,7 +11,7 @@ use crate::cluster::Cluster;
 use crate::failure::{Kind, MapFailure};
 use crate::places::place_of;
 use chorus_client::{Blob, Map};
-use chorus_compiler::{Member, Object};
+use chorus_compiler::{Member, Object, RunEnded};
 use chorus_magics::Targets;
 use chorus_protocol::{
     Aftermath, BlobId, Death, EngineId, Entry, MapEvent, MapId, MapSpec, Outcome, Panic, RunEvent, RunId, RunSpec,
@@ -364,7 +364,7 @@ impl Driver {
                 let outputs = self.view.event(engine, &event, None);
                 self.run.plan.publisher.outputs(outputs).await;
             }
-            RunEvent::Done { outcome, took, .. } => {
+            RunEvent::Done { outcome, generation, took } => {
                 self.active.remove(&engine);
                 // What ends a map ends its workers.
                 let lost = self.failed.is_none() && matches!(outcome, Outcome::Died(..) | Outcome::NoSuchEngine);
@@ -373,14 +373,14 @@ impl Driver {
                     account.view.engine(engine, if lost { EngineState::Lost } else { EngineState::Idle });
                     account.ran(*took);
                 }
-                self.ended(engine, outcome);
+                self.ended(engine, outcome, *generation);
             }
         }
     }
 
     /// A run has ended: if that wasn't because the map has, another one takes its place where that can be.
-    fn ended(&mut self, engine: EngineId, outcome: &Outcome) {
-        settle(&self.run.plan, engine, outcome);
+    fn ended(&mut self, engine: EngineId, outcome: &Outcome, generation: u32) {
+        settle(&self.run.plan, engine, outcome, generation);
         let each = self.run.plan.options.each;
         if each && *outcome == Outcome::Ok {
             self.over = self.active.is_empty();
@@ -518,12 +518,14 @@ impl Driver {
 }
 
 /// Tells the compiler what a run's end means for the engine's variables.
-pub(super) fn settle(plan: &Plan, engine: EngineId, outcome: &Outcome) {
-    let (member, outcome) = (Member::Engine(engine), outcome.clone());
+pub(super) fn settle(plan: &Plan, engine: EngineId, outcome: &Outcome, generation: u32) {
+    let ended = RunEnded { member: Member::Engine(engine), outcome: outcome.clone(), generation };
     let ticket = plan.half.as_ref().and_then(|half| half.ticket);
-    plan.compiler.send(move |compiler| match (ticket, &outcome) {
-        (Some(ticket), outcome) => _ = compiler.settle(ticket, member, outcome),
-        (None, Outcome::Died(death, Aftermath::Lost(_))) => _ = compiler.died(member, *death),
+    plan.compiler.send(move |compiler| match (ticket, &ended.outcome) {
+        (Some(ticket), _) => _ = compiler.settle(ticket, &ended),
+        (None, &Outcome::Died(death, Aftermath::Lost(_))) => {
+            _ = compiler.died(ended.member, death, Some(generation));
+        }
         (None, _) => {}
     });
 }

@@ -112,7 +112,7 @@ async fn follow(mut served: Run, engine: EngineId, run: Arc<CellRun>, cluster: A
 
 fn hear(engine: EngineId, event: &RunEvent, run: &CellRun, cluster: &Cluster) {
     cluster.see(engine, event);
-    if let RunEvent::Done { outcome, .. } = event {
-        settle(&run.plan, engine, outcome);
+    if let RunEvent::Done { outcome, generation, .. } = event {
+        settle(&run.plan, engine, outcome, *generation);
     }
 }

@@ -17,8 +17,12 @@ fn run(namespaces: &mut Namespaces, members: &[Member], names: &[&str], outcome:
     let effect = define(namespaces, members, names);
     let ticket = namespaces.begin(members, &effect);
     for &member in members {
-        namespaces.settle(ticket, member, &outcome);
+        namespaces.settle(ticket, &ended(member, outcome.clone()));
     }
+}
+
+fn ended(member: Member, outcome: Outcome) -> RunEnded {
+    RunEnded { member, outcome, generation: 0 }
 }
 
 fn names(variables: Variables) -> Vec<String> {
@@ -56,7 +60,7 @@ fn a_moved_variable_is_gone_without_complaint() {
     run(&mut all, &[E(0)], &["a"], Outcome::Ok);
     let effect = Effect { before: all.common(&[E(0)]), ..Effect::default() };
     let ticket = all.begin(&[E(0)], &effect);
-    all.settle(ticket, E(0), &Outcome::Ok);
+    all.settle(ticket, &ended(E(0), Outcome::Ok));
     assert_eq!(names(all.variables(E(0))), Vec::<String>::new());
     assert_eq!(all.explain_missing("a", &[E(0)]), None);
 }
@@ -70,10 +74,10 @@ fn what_was_assumed_is_taken_back() {
     let second = define(&all, &[E(0), E(1)], &["c"]);
     let second = all.begin(&[E(0), E(1)], &second);
     assert_eq!(names(all.common(&[E(0), E(1)])), ["a", "b", "c"], "both are taken for successes");
-    all.settle(first, E(0), &Outcome::Ok);
-    all.settle(first, E(1), &Outcome::Panicked);
-    all.settle(second, E(1), &Outcome::Stale);
-    all.settle(second, E(0), &Outcome::Ok);
+    all.settle(first, &ended(E(0), Outcome::Ok));
+    all.settle(first, &ended(E(1), Outcome::Panicked));
+    all.settle(second, &ended(E(1), Outcome::Stale));
+    all.settle(second, &ended(E(0), Outcome::Ok));
     assert_eq!(names(all.variables(E(0))), ["a", "b", "c"]);
     assert_eq!(names(all.variables(E(1))), ["a"]);
 }
@@ -85,9 +89,9 @@ fn runs_may_be_settled_out_of_order() {
     let first = all.begin(&[E(0)], &first);
     let second = Effect { before: all.common(&[E(0)]), after: Variables::new(), defined: ["b".to_owned()].into() };
     let second = all.begin(&[E(0)], &Effect { after: [("b".to_owned(), variable("u8"))].into(), ..second });
-    assert_eq!(all.settle(second, E(0), &Outcome::Ok), Vec::<String>::new());
+    assert_eq!(all.settle(second, &ended(E(0), Outcome::Ok)), Vec::<String>::new());
     assert_eq!(names(all.variables(E(0))), ["b"], "the second moved what the first defined");
-    all.settle(first, E(0), &Outcome::Ok);
+    all.settle(first, &ended(E(0), Outcome::Ok));
     assert_eq!(names(all.variables(E(0))), ["b"]);
 }
 
@@ -97,13 +101,13 @@ fn a_death_loses_everything_and_is_remembered() {
     run(&mut all, &[E(0), E(1), E(2)], &["a", "b"], Outcome::Ok);
     let effect = define(&all, &[E(2)], &[]);
     let ticket = all.begin(&[E(2)], &effect);
-    let lost = all.settle(ticket, E(2), &Outcome::died(Death::Signal(9)));
+    let lost = all.settle(ticket, &ended(E(2), Outcome::died(Death::Signal(9))));
     assert_eq!(lost, ["a", "b"]);
     let why = all.explain_missing("a", &[E(0), E(1), E(2)]).unwrap();
     assert!(why.starts_with("`a` was lost on engine 2: the worker was killed by signal 9"), "{why}");
     run(&mut all, &[E(2)], &["a"], Outcome::Ok);
     assert_eq!(all.explain_missing("a", &[E(2)]), None, "it is back");
-    assert_eq!(all.died(E(0), Death::EngineLost), ["a", "b"]);
+    assert_eq!(all.died(E(0), Death::EngineLost, None), ["a", "b"]);
 }
 
 #[test]
@@ -112,8 +116,25 @@ fn a_death_under_a_run_leaves_what_only_the_run_brings() {
     run(&mut all, &[E(0)], &["a"], Outcome::Ok);
     let effect = define(&all, &[E(0)], &["b"]);
     all.begin(&[E(0)], &effect);
-    assert_eq!(all.died(E(0), Death::Stopped), ["a"]);
+    assert_eq!(all.died(E(0), Death::Stopped, None), ["a"]);
     assert_eq!(names(all.variables(E(0))), ["b"]);
+}
+
+#[test]
+fn a_death_that_is_heard_of_late_loses_nothing_of_the_next_worker() {
+    let mut all = Namespaces::default();
+    run(&mut all, &[E(0)], &["a", "b"], Outcome::Ok);
+    // It needs no variable, so it ran in the fresh worker before anybody knew of the death.
+    let effect = define(&all, &[E(0)], &["b", "c"]);
+    let ticket = all.begin(&[E(0)], &effect);
+    all.settle(ticket, &RunEnded { member: E(0), outcome: Outcome::Ok, generation: 1 });
+    let later = define(&all, &[E(0)], &["d"]);
+    let later = all.begin(&[E(0)], &later);
+    assert_eq!(all.died(E(0), Death::Signal(9), Some(1)), ["a"]);
+    all.settle(later, &RunEnded { member: E(0), outcome: Outcome::Ok, generation: 1 });
+    assert_eq!(names(all.variables(E(0))), ["b", "c", "d"]);
+    assert!(all.explain_missing("a", &[E(0)]).is_some_and(|why| why.contains("killed by signal 9")));
+    assert_eq!(all.died(E(0), Death::Signal(9), Some(2)), ["b", "c", "d"]);
 }
 
 #[test]
@@ -125,10 +146,10 @@ fn a_snapshot_has_what_was_there_before_the_run() {
     let first = all.begin(&[E(0), E(1)], &first);
     let second = define(&all, &[E(0), E(1)], &["c"]);
     let second = all.begin(&[E(0), E(1)], &second);
-    assert_eq!(all.settle(first, E(0), &restored), Vec::<String>::new(), "nothing is lost");
-    all.settle(first, E(1), &Outcome::Ok);
-    all.settle(second, E(0), &Outcome::Stale);
-    all.settle(second, E(1), &Outcome::Ok);
+    assert_eq!(all.settle(first, &ended(E(0), restored)), Vec::<String>::new(), "nothing is lost");
+    all.settle(first, &ended(E(1), Outcome::Ok));
+    all.settle(second, &ended(E(0), Outcome::Stale));
+    all.settle(second, &ended(E(1), Outcome::Ok));
     assert_eq!(names(all.variables(E(0))), ["a"]);
     assert_eq!(names(all.variables(E(1))), ["a", "b", "c"]);
     let why = all.explain_missing("b", &[E(0)]).unwrap();
