@@ -72,6 +72,8 @@ pub enum FromWorker {
     Done {
         /// Between call and return.
         took: Took,
+        /// Whether it has failed in a way that is to leave the variables as they were.
+        failed: bool,
     },
     /// The object couldn't be loaded; nothing was called.
     LoadFailed(String),

@@ -47,6 +47,9 @@ pub enum Entry {
     /// A function so many bytes behind the object's beginning in memory. It takes and returns nothing, and leaves the
     /// variables alone.
     Function(u64),
+    /// A function as above that is given the variables. It may change them, but defines none and takes none away. If it
+    /// fails, they are as before, if there was a snapshot.
+    Step(u64),
 }
 
 impl From<&str> for Entry {

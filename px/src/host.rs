@@ -3,15 +3,16 @@
 //! Nothing in here is for cells.
 
 use crate::link::{Answer, Ask, GpuAnswer, Message as _};
+use crate::store::VariableStore;
 use std::any::Any;
 use std::cell::Cell;
 use std::ffi::c_void;
 use std::io::Write;
 use std::panic::PanicHookInfo;
-use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 
 /// The version of [`Host`] that this crate needs. A host of a later version begins with the same fields.
-pub const HOST_VERSION: u32 = 6;
+pub const HOST_VERSION: u32 = 7;
 
 /// The table through which a worker serves cells. It lives as long as the worker.
 #[repr(C)]
@@ -40,6 +41,11 @@ pub struct Host {
     pub gpu: extern "C" fn(&GpuCall, answered: extern "C" fn(*mut c_void, *const u8, usize), *mut c_void),
     /// Grows when a run begins and when it ends, so it is odd while one is under way. Snapshots are made between runs.
     pub runs: AtomicU64,
+    /// The [`crate::store::VariableStore`] of this worker, while a run is under way that is a function and may use it; else
+    /// null.
+    pub variables: AtomicPtr<c_void>,
+    /// Is set by a function that was given the variables and has failed: they are to be as before the run.
+    pub failed: AtomicBool,
 }
 
 /// A question to the process that has the GPU, as it crosses the C ABI. All pointers are valid during the call only.
@@ -179,6 +185,18 @@ pub(crate) fn argument() -> Vec<u8> {
         (host.argument)(append, (&raw mut argument).cast());
     }
     argument
+}
+
+/// The variables that the run under way may use; null if it may use none, or if there are none.
+#[cfg(not(test))]
+pub(crate) fn variables() -> *mut VariableStore {
+    host().map_or(std::ptr::null_mut(), |host| host.variables.load(Ordering::Acquire).cast())
+}
+
+/// Those of the test that runs in this thread.
+#[cfg(test)]
+pub(crate) fn variables() -> *mut VariableStore {
+    crate::task::tests::variables().cast()
 }
 
 extern "C" fn append(to: *mut c_void, bytes: *const u8, length: usize) {

@@ -28,6 +28,7 @@ mod base64;
 #[doc(hidden)]
 pub mod data;
 mod display;
+pub mod engines;
 mod gpu_vec;
 pub mod host;
 #[doc(hidden)]
@@ -49,6 +50,7 @@ pub mod wire;
 pub use display::{
     Bundle, Display, Displayable, Html, Jpeg, Json, Latex, Markdown, OneDisplay, Png, Svg, Text, clear_output, display,
 };
+pub use engines::{Each, Engines, engines};
 pub use gpu_vec::GpuVec;
 pub use kernel::Grid;
 pub use progress::{Progress, progress};

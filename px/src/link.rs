@@ -46,6 +46,16 @@ pub enum Ask {
     Where(u64),
     /// An engine's: what was done since the last time; what is next?
     Next(Vec<Done>),
+    /// The engines that there are. The answer is [`Answer::Engines`].
+    Engines,
+    /// Wait until one of these calls ends. The answer is [`Answer::Job`] with its number.
+    WaitAny(Vec<u64>),
+    /// Wait until all of these calls have ended. The answer is [`Answer::All`] with what [`Ask::Wait`] says of each.
+    WaitAll(Vec<u64>),
+    /// Have the same call made on several engines: each with its number there, in place of the call's own.
+    CallOn(CallAsk, Vec<OnEngine>),
+    /// As [`Ask::Forget`], of several.
+    ForgetAll(Vec<u64>),
 }
 
 /// A map to be started.
@@ -71,8 +81,18 @@ pub struct MapAsk {
 /// Jobs from this number on are calls, and others are maps.
 pub const FIRST_CALL: u64 = 1 << 63;
 
+/// What a function may do with the variables of its engine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Access {
+    /// Nothing: it isn't given any.
+    #[default]
+    None,
+    /// Read and change those that it is given.
+    Change,
+}
+
 /// A call to be made.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CallAsk {
     /// What the cell calls it, from [`FIRST_CALL`] on. No other call of the notebook has this number.
     pub job: u64,
@@ -99,6 +119,17 @@ pub struct CallAsk {
     pub retries: u32,
     /// How long it may take, in milliseconds; 0 is for ever.
     pub timeout: u64,
+    /// What it may do with its engine's variables.
+    pub access: Access,
+}
+
+/// One of several calls that differ in their engine only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OnEngine {
+    /// As in [`CallAsk`].
+    pub job: u64,
+    /// The engine.
+    pub engine: u32,
 }
 
 /// An argument of a call.
@@ -320,6 +351,10 @@ pub enum Answer {
     Failed(String),
     /// What an engine works at next; none means that the map is over.
     Work(Vec<Piece>),
+    /// Engines, in ascending order.
+    Engines(Vec<u32>),
+    /// Several answers.
+    All(Vec<Answer>),
 }
 
 #[cfg(test)]
@@ -364,6 +399,11 @@ mod tests {
             Ask::Forget(2),
             Ask::Free("x".into()),
             Ask::Hold("x".into()),
+            Ask::Engines,
+            Ask::WaitAny(vec![1, 2]),
+            Ask::WaitAll(vec![3]),
+            Ask::ForgetAll(vec![4]),
+            Ask::CallOn(CallAsk::default(), vec![OnEngine { job: 1, engine: 2 }]),
         ];
         asks.into_iter().for_each(survives);
         let kept = |buffer| Kept { buffer, offset: 2, bytes: 3 };
@@ -395,6 +435,7 @@ mod tests {
             gpu: 1,
             retries: 6,
             timeout: 7,
+            access: Access::Change,
         }));
         survives(Ask::Result(vec![1], None));
         survives(Ask::Result(vec![1], Some("p".into())));
@@ -419,6 +460,8 @@ mod tests {
             Answer::Running { done: 1, items: 2 },
             Answer::Ended { path: "/y".into(), bytes: 3, results: "/z".into() },
             Answer::Failed("why".into()),
+            Answer::Engines(vec![0, 2]),
+            Answer::All(vec![Answer::Ok, Answer::Failed("no".into())]),
             Answer::Value { engine: 1, value: vec![2] },
             Answer::Work(vec![Piece { first: 1, count: 2, chunk: 3 }]),
         ] {

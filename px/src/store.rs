@@ -7,6 +7,7 @@ use crate::apart::type_name;
 pub use crate::host::discard;
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
+use std::ptr::NonNull;
 use std::sync::Arc;
 
 /// Begins the line that names a variable whose type is another one by now.
@@ -24,6 +25,13 @@ pub trait Returns {
 
 impl<T> Returns for fn() -> T {
     type Output = T;
+}
+
+/// What there is of a name.
+pub(crate) enum Found<T> {
+    Here(NonNull<T>),
+    OfAnotherType,
+    Missing,
 }
 
 /// Values by name.
@@ -60,6 +68,12 @@ impl VariableStore {
             Some(value) => Arc::clone(value),
             None => missing(name, type_name::<T>()),
         }
+    }
+
+    /// Where the value is of this name, if it is of this type.
+    pub(crate) fn find<T: 'static>(&mut self, name: &str) -> Found<T> {
+        let Some(value) = self.values.get_mut(name) else { return Found::Missing };
+        value.downcast_mut().map_or(Found::OfAnotherType, |value| Found::Here(NonNull::from(value)))
     }
 
     #[inline(never)]

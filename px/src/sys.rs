@@ -138,7 +138,7 @@ pub(crate) fn end_process() {
 }
 
 /// The file of the object that a function is in, and how far from its beginning in memory.
-pub(crate) fn place_of(function: extern "C" fn()) -> Option<(String, u64)> {
+pub(crate) fn place_of(function: usize) -> Option<(String, u64)> {
     let address = function as *const c_void;
     let mut place = Place { file: null(), base: null(), name: null(), symbol: null() };
     // SAFETY: `place` is laid out as `dladdr` fills it.

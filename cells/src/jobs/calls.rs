@@ -10,7 +10,7 @@ use chorus_compiler::Object;
 use chorus_protocol::{BlobId, EngineId, Entry, RunSpec, TaskArg, TaskId, TaskSpec};
 use chorus_render::{Bars, GraphTask, TaskLine, TaskState};
 use parking_lot::{Mutex, MutexGuard};
-use px::link::{Answer, CallArg, CallAsk, FIRST_CALL};
+use px::link::{Access, Answer, CallArg, CallAsk, FIRST_CALL};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Weak};
@@ -180,11 +180,15 @@ impl Calls {
         });
         let args = args.collect::<Result<_, String>>()?;
         let after = ask.after.iter().map(&mut task_of).collect::<Result<_, String>>()?;
+        let entry = match ask.access {
+            Access::None => Entry::Function(ask.function),
+            Access::Change => Entry::Step(ask.function),
+        };
         let call = session.submit(TaskSpec {
             run: RunSpec {
                 preload,
                 object: blob.id(),
-                entry: Entry::Function(ask.function),
+                entry,
                 argument: Default::default(),
                 map: None,
                 label: label.clone(),
@@ -270,6 +274,45 @@ impl Calls {
             // Not an error of this function: what becomes of it is the cell's business.
             Stage::Failed { sentence, .. } => Answer::Failed(sentence.clone()),
         }
+    }
+
+    /// Waits until all of these have ended.
+    pub async fn wait_all(&self, numbers: &[u64]) -> Answer {
+        // An interrupt ends all of them, and not only the one whose turn it is.
+        self.lock().awaited.extend(numbers);
+        let mut answers = Vec::with_capacity(numbers.len());
+        for number in numbers {
+            answers.push(self.wait(*number, u64::MAX).await);
+        }
+        let mut state = self.lock();
+        numbers.iter().for_each(|number| remove_one(&mut state.awaited, *number));
+        Answer::All(answers)
+    }
+
+    /// Waits until one of these ends, and returns its number.
+    pub async fn wait_any(&self, numbers: &[u64]) -> Answer {
+        let mut stages = Vec::new();
+        for number in numbers {
+            match self.job(*number) {
+                Ok(job) => stages.push((*number, job.stage.subscribe())),
+                // Whoever asks for it is told why.
+                Err(_) => return Answer::Job(*number),
+            }
+        }
+        if stages.is_empty() {
+            return Answer::Gone;
+        }
+        self.lock().awaited.extend(numbers);
+        let ends = stages.iter_mut().map(|(number, stage)| {
+            Box::pin(async move {
+                _ = stage.wait_for(Stage::is_over).await;
+                *number
+            })
+        });
+        let first = futures::future::select_all(ends).await.0;
+        let mut state = self.lock();
+        numbers.iter().for_each(|number| remove_one(&mut state.awaited, *number));
+        Answer::Job(first)
     }
 
     /// On which engine it runs, or has run.

@@ -25,7 +25,7 @@ use chorus_magics::Cancel;
 use chorus_protocol::{Aftermath, Death, Outcome};
 use chorus_render::{GraphTask, TaskLine};
 use parking_lot::{Mutex, MutexGuard};
-use px::link::{Answer, Ask, CallAsk, MapAsk, Message};
+use px::link::{Answer, Ask, CallAsk, MapAsk, Message, OnEngine};
 use rooms::{Holder, Rooms};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
@@ -123,6 +123,7 @@ impl Jobs {
     fn run_of(&self, ask: &Ask) -> Option<Arc<CellRun>> {
         let object = match ask {
             Ask::Map(MapAsk { object, .. }) | Ask::Call(CallAsk { object, .. }) => object.as_str(),
+            Ask::CallOn(CallAsk { object, .. }, _) => object.as_str(),
             _ => "",
         };
         let state = self.lock();
@@ -159,17 +160,26 @@ impl Jobs {
             Ask::Hold(_) => Answer::Gone,
             Ask::Map(ask) => Answer::Job(self.start(ask, run).await?),
             Ask::Call(ask) => {
-                let (job, own) = (ask.job, ask.own.clone());
-                if let Err(failed) = self.call(ask, run).await {
-                    self.0.calls.refuse(job, failed.sentence());
-                    own.iter().for_each(|room| self.0.rooms.free(room, Holder::Kernel));
-                    // That the user ended it is the cell's own end, too.
-                    if failed.is_interrupt() {
-                        run.lock().failure.get_or_insert(failed);
-                    }
+                self.call(ask, run).await;
+                Answer::Ok
+            }
+            Ask::CallOn(ask, engines) => {
+                for OnEngine { job, engine } in engines {
+                    self.call(CallAsk { job, on: Some(engine), ..ask.clone() }, run).await;
                 }
                 Answer::Ok
             }
+            Ask::Engines => {
+                let cluster = run.cluster().await?;
+                cluster.recovered().await;
+                Answer::Engines(cluster.engines().into_iter().map(|engine| engine.0).collect())
+            }
+            Ask::WaitAll(jobs) => self.0.calls.wait_all(&jobs).await,
+            Ask::ForgetAll(jobs) => {
+                jobs.iter().for_each(|job| self.0.calls.forget(*job));
+                Answer::Ok
+            }
+            Ask::WaitAny(jobs) => self.0.calls.wait_any(&jobs).await,
             Ask::Where(job) => Answer::Place(self.0.calls.place(job)),
             Ask::Wait { job, millis } if is_call(job) => self.0.calls.wait(job, millis).await,
             Ask::Cancel(job) if is_call(job) => {
@@ -236,7 +246,19 @@ impl Jobs {
         maps.len() + calls.len()
     }
 
-    async fn call(&self, ask: CallAsk, run: &Arc<CellRun>) -> Result<(), Failure> {
+    /// Makes a call, or remembers why it can't be made.
+    async fn call(&self, ask: CallAsk, run: &Arc<CellRun>) {
+        let (job, own) = (ask.job, ask.own.clone());
+        let Err(failed) = self.try_call(ask, run).await else { return };
+        self.0.calls.refuse(job, failed.sentence());
+        own.iter().for_each(|room| self.0.rooms.free(room, Holder::Kernel));
+        // That the user ended it is the cell's own end, too.
+        if failed.is_interrupt() {
+            run.lock().failure.get_or_insert(failed);
+        }
+    }
+
+    async fn try_call(&self, ask: CallAsk, run: &Arc<CellRun>) -> Result<(), Failure> {
         self.give(&ask.own, run);
         let cluster = run.cluster().await?;
         let started = self.0.calls.start(ask, run, &cluster, &self.0.rooms).await;

@@ -27,8 +27,12 @@ enum Entry {
 #[derive(Debug)]
 struct Running {
     run: RunId,
-    /// Whether it leaves the variables alone, whatever happens to it.
+    /// Whether the variables are the same ones after it, whatever happens to it.
     is_function: bool,
+    /// Whether it may change them.
+    is_changing: bool,
+    /// Whether it has failed, and what it did to the variables is to be undone.
+    undone: bool,
     panicked: bool,
     returned_error: bool,
     types_changed: Vec<String>,
@@ -60,6 +64,11 @@ impl Ledger {
         self.running.is_some()
     }
 
+    /// Whether the run under way may change the variables.
+    pub fn is_changing(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| running.is_changing)
+    }
+
     /// The run that the worker has.
     pub fn running(&self) -> Option<RunId> {
         self.running.as_ref().map(|running| running.run)
@@ -88,7 +97,9 @@ impl Ledger {
             Entry::Job(job) => {
                 self.running = Some(Running {
                     run: job.run,
-                    is_function: matches!(job.entry, chorus_protocol::Entry::Function(_)),
+                    is_function: !matches!(job.entry, chorus_protocol::Entry::Cell(_)),
+                    is_changing: !matches!(job.entry, chorus_protocol::Entry::Function(_)),
+                    undone: false,
                     panicked: false,
                     returned_error: false,
                     types_changed: vec![],
@@ -177,6 +188,14 @@ impl Ledger {
         Some(self.end(running.run, outcome, took))
     }
 
+    /// The run has returned, and what it did to the variables is to be undone: the worker is about to be replaced by its
+    /// snapshot.
+    pub fn undo(&mut self) {
+        if let Some(running) = &mut self.running {
+            running.undone = true;
+        }
+    }
+
     /// The worker couldn't load the cell, or there is no worker.
     pub fn load_failed(&mut self, reason: String) -> Option<WorkerEvent> {
         let running = self.running.take()?;
@@ -196,6 +215,9 @@ impl Ledger {
         let changing = self.running.as_ref().is_some_and(|running| !running.is_function);
         self.generation += u32::from(changing || aftermath != Aftermath::Restored);
         match self.running.take() {
+            Some(running) if running.undone && aftermath == Aftermath::Restored => {
+                self.end(running.run, Outcome::Panicked, Took::default())
+            }
             Some(running) => self.end(running.run, Outcome::Died(death, aftermath), Took::default()),
             None => WorkerEvent::Lost { death, aftermath, generation: self.generation },
         }

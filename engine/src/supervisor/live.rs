@@ -84,6 +84,8 @@ pub enum Stop {
     Restart,
     /// What ran waited for a line on its stdin, and there is nobody to type one.
     NoInput,
+    /// What ran has failed, and its snapshot has the variables as they were.
+    Undo,
 }
 
 /// A job that has returned.
@@ -91,6 +93,8 @@ pub enum Stop {
 pub struct Returned {
     /// What the call took.
     pub took: Took,
+    /// See [`FromWorker::Done`].
+    pub failed: bool,
     stdout_left: usize,
     stderr_left: usize,
 }
@@ -150,7 +154,7 @@ impl Live {
         let death = self.process.death().await?;
         Some(match self.stopped {
             None => death,
-            Some(Stop::Interrupt | Stop::Restart) => Death::Stopped,
+            Some(Stop::Interrupt | Stop::Restart | Stop::Undo) => Death::Stopped,
             Some(Stop::NoInput) => Death::NoInput,
         })
     }
@@ -168,6 +172,16 @@ impl Live {
             () = until(self.display_due), if reading => Activity::DisplayDue,
             () = until(self.freeze_due) => Activity::FreezeDue,
         }
+    }
+
+    /// Has the snapshot take the worker's place, if there is one: then the worker is about to be found dead.
+    pub fn undo(&mut self) -> bool {
+        if self.snapshot.is_err() {
+            return false;
+        }
+        self.stopped.get_or_insert(Stop::Undo);
+        self.process.kill();
+        true
     }
 
     /// Nothing runs from now on.
@@ -272,20 +286,22 @@ impl Live {
     }
 
     /// The job has returned: what its pipes hold now is its output.
-    pub fn set_returned(&mut self, took: Took) {
-        if matches!(self.snapshot, Ok(_) | Err(NoSnapshot::Empty)) {
+    /// The snapshot is of before it, and good for nothing more if the job `changes` the variables.
+    pub fn set_returned(&mut self, took: Took, failed: bool, changes: bool) {
+        if changes && !failed && matches!(self.snapshot, Ok(_) | Err(NoSnapshot::Empty)) {
             self.snapshot = Err(NoSnapshot::NotYet);
         }
         self.returned = Some(Returned {
             took,
+            failed,
             stdout_left: self.waiting(Stream::Stdout),
             stderr_left: self.waiting(Stream::Stderr),
         });
     }
 
     /// The job that has returned and whose output is read, if there is one.
-    pub fn take_returned(&mut self) -> Option<Took> {
-        self.returned.take_if(|returned| returned.stdout_left == 0 && returned.stderr_left == 0).map(|it| it.took)
+    pub fn take_returned(&mut self) -> Option<Returned> {
+        self.returned.take_if(|returned| returned.stdout_left == 0 && returned.stderr_left == 0)
     }
 
     /// The bytes that a pipe holds now.

@@ -256,9 +256,12 @@ impl Task {
         self.read_control(READS_MAX);
         self.read_stream(Stream::Stdout);
         self.read_stream(Stream::Stderr);
-        if let Some(took) = self.live.as_mut().and_then(Live::take_returned) {
+        if let Some(returned) = self.live.as_mut().and_then(Live::take_returned) {
             self.finish_output();
-            let done = self.ledger.done(took);
+            if returned.failed && self.live.as_mut().is_some_and(Live::undo) {
+                return self.ledger.undo();
+            }
+            let done = self.ledger.done(returned.took);
             self.tell(done);
             self.with_live(|live, _, _| live.set_idle());
         }
@@ -315,7 +318,9 @@ impl Task {
                         let _ = asker.send(env.clone());
                     }
                 }
-                FromWorker::Done { took } => self.with_live(|live, _, _| live.set_returned(took)),
+                FromWorker::Done { took, failed } => {
+                    self.with_live(|live, ledger, _| live.set_returned(took, failed, ledger.is_changing()));
+                }
             }
         }
     }

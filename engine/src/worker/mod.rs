@@ -64,7 +64,7 @@ fn serve(mut channel: UnixStream, mut snapshots: Snapshots) -> ! {
         };
         policy = wanted;
         // It leaves the variables as they are, so the snapshot of before it stays right.
-        let is_function = matches!(entry, Entry::Function(_));
+        let leaves_variables = matches!(entry, Entry::Function(_));
         if snapshots.provide(policy, || is_worth_keeping(&objects), &mut channel) {
             // What was to run when this copy was made killed the original.
             objects.restored();
@@ -86,9 +86,9 @@ fn serve(mut channel: UnixStream, mut snapshots: Snapshots) -> ! {
                 }
                 parallel::end();
                 setup::need_output();
-                changed |= !is_function;
-                report::send(&FromWorker::Done { took });
-                if !is_function {
+                changed |= !leaves_variables;
+                report::send(&FromWorker::Done { took, failed: report::has_failed() });
+                if !leaves_variables {
                     snapshots.outdate();
                 }
                 // After the answer, which needn't wait for it.

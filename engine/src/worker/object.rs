@@ -40,6 +40,8 @@ impl Default for Objects {
 enum Loaded {
     Cell(EntryOfCell),
     Function(Function),
+    /// One that is given the variables.
+    Step(Function),
 }
 
 /// A loaded object, ready to be called.
@@ -94,13 +96,14 @@ impl Objects {
                 let entry = unsafe { library.get::<EntryOfCell>(symbol.as_bytes()) };
                 Loaded::Cell(*entry.map_err(|error| sentence(object, &error))?)
             }
-            Entry::Function(offset) => {
+            Entry::Function(offset) | Entry::Step(offset) => {
                 let base = attach.as_ref().and_then(|attach| base_of(**attach as usize));
                 let lacking = || format!("{} has no function for engines: it isn't a cell's object", object.display());
                 let address = base.ok_or_else(lacking)? + *offset as usize;
                 // SAFETY: px, in the notebook's worker, found a function of this type so far behind the beginning of
                 // this very file, whose name is the hash of its contents.
-                Loaded::Function(unsafe { std::mem::transmute::<usize, Function>(address) })
+                let function = unsafe { std::mem::transmute::<usize, Function>(address) };
+                if matches!(entry, Entry::Step(_)) { Loaded::Step(function) } else { Loaded::Function(function) }
             }
         };
         if let Some(attach) = &attach {
@@ -109,7 +112,7 @@ impl Objects {
         }
         report::set_object(match entry {
             Loaded::Cell(entry) => entry as usize,
-            Loaded::Function(function) => function as usize,
+            Loaded::Function(function) | Loaded::Step(function) => function as usize,
         });
         Ok(Cell { entry, flush: flush.map(|flush| *flush) })
     }
@@ -124,6 +127,11 @@ impl Objects {
             match cell.entry {
                 Loaded::Cell(entry) => self.variables = entry(self.variables),
                 Loaded::Function(function) => function(),
+                Loaded::Step(function) => {
+                    report::set_variables(self.variables);
+                    function();
+                    report::set_variables(std::ptr::null_mut());
+                }
             }
         }
         let wall = begin.elapsed().as_micros().try_into().unwrap_or(u64::MAX);

@@ -9,7 +9,7 @@ use chorus_system::process::is_main_thread;
 use px::host::{HOST_VERSION, Host, PanicReport, Text};
 use std::ffi::c_void;
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Of longer texts in a panic's report, this much is sent.
@@ -29,6 +29,8 @@ static HOST: Host = Host {
     parallel: super::parallel::run,
     gpu: crate::gpu::client::run,
     runs: AtomicU64::new(0),
+    variables: AtomicPtr::new(std::ptr::null_mut()),
+    failed: AtomicBool::new(false),
 };
 
 /// What the run under way was given.
@@ -60,6 +62,16 @@ pub fn set_place(rank: u32, size: u32) {
 /// A run begins, or ends: whoever was to be copied before it has been copied.
 pub fn turn() {
     HOST.runs.fetch_add(1, Ordering::Relaxed);
+}
+
+/// What the function that runs from now on may use of the variables; null for none.
+pub fn set_variables(variables: *mut c_void) {
+    HOST.variables.store(variables, Ordering::Release);
+}
+
+/// Whether the run that has ended wants what it did to the variables undone.
+pub fn has_failed() -> bool {
+    HOST.failed.swap(false, Ordering::AcqRel)
 }
 
 /// What the run that begins now is given.

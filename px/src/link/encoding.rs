@@ -1,8 +1,8 @@
 //! How the messages become bytes: numbers little endian, lengths before what they count.
 
 use super::{
-    Answer, Ask, CallArg, CallAsk, Done, Failures, GpuServe, GpuTimes, ItemFailure, Layout, MapAsk, OnError, Passing,
-    Piece, Results, Serve, Step,
+    Access, Answer, Ask, CallArg, CallAsk, Done, Failures, GpuServe, GpuTimes, ItemFailure, Layout, MapAsk, OnEngine,
+    OnError, Passing, Piece, Results, Serve, Step,
 };
 use std::fmt;
 
@@ -11,11 +11,13 @@ const FORGET: u8 = 4;
 const FREE: u8 = 5;
 const CALL: u8 = 7;
 const RESULT: u8 = 8;
+const CALL_ON: u8 = 15;
+const FORGET_ALL: u8 = 16;
 
 /// Whether this encoded [`Ask`] has an answer. For the others the way back would be most of what a short function takes.
 /// They are taken in the order in which they were sent.
 pub fn expects_answer(ask: &[u8]) -> bool {
-    !matches!(ask.first(), Some(&(FORGET | FREE | CALL | RESULT)))
+    !matches!(ask.first(), Some(&(FORGET | FREE | CALL | RESULT | CALL_ON | FORGET_ALL)))
 }
 
 /// Bytes that aren't a message.
@@ -157,6 +159,24 @@ impl Message for Ask {
                 path.write(to);
             }
             Ask::Where(job) => (9u8, *job).write(to),
+            Ask::Engines => 12u8.write(to),
+            Ask::WaitAny(jobs) => {
+                13u8.write(to);
+                write_all(jobs, to);
+            }
+            Ask::WaitAll(jobs) => {
+                14u8.write(to);
+                write_all(jobs, to);
+            }
+            Ask::CallOn(call, engines) => {
+                CALL_ON.write(to);
+                call.write(to);
+                write_all(engines, to);
+            }
+            Ask::ForgetAll(jobs) => {
+                FORGET_ALL.write(to);
+                write_all(jobs, to);
+            }
             Ask::Hold(path) => {
                 11u8.write(to);
                 path.write(to);
@@ -189,6 +209,11 @@ impl Message for Ask {
             CALL => Ask::Call(CallAsk::read(from)?),
             9 => Ask::Where(u64::read(from)?),
             11 => Ask::Hold(String::read(from)?),
+            12 => Ask::Engines,
+            13 => Ask::WaitAny(read_all(from)?),
+            14 => Ask::WaitAll(read_all(from)?),
+            CALL_ON => Ask::CallOn(CallAsk::read(from)?, read_all(from)?),
+            FORGET_ALL => Ask::ForgetAll(read_all(from)?),
             RESULT => Ask::Result(read_bytes(from)?.to_vec(), Option::read(from)?),
             _ => return Err(Damaged),
         })
@@ -271,6 +296,7 @@ impl Message for CallAsk {
         self.gpu.write(to);
         self.retries.write(to);
         self.timeout.write(to);
+        u8::from(self.access == Access::Change).write(to);
     }
 
     fn read(from: &mut &[u8]) -> Result<CallAsk, Damaged> {
@@ -287,7 +313,23 @@ impl Message for CallAsk {
             gpu: u32::read(from)?,
             retries: u32::read(from)?,
             timeout: u64::read(from)?,
+            access: match u8::read(from)? {
+                0 => Access::None,
+                1 => Access::Change,
+                _ => return Err(Damaged),
+            },
         })
+    }
+}
+
+impl Message for OnEngine {
+    fn write(&self, to: &mut Vec<u8>) {
+        self.job.write(to);
+        self.engine.write(to);
+    }
+
+    fn read(from: &mut &[u8]) -> Result<OnEngine, Damaged> {
+        Ok(OnEngine { job: u64::read(from)?, engine: u32::read(from)? })
     }
 }
 
@@ -417,6 +459,14 @@ impl Message for Answer {
                 path.write(to);
             }
             Answer::Job(job) => (2u8, *job).write(to),
+            Answer::Engines(ids) => {
+                10u8.write(to);
+                write_all(ids, to);
+            }
+            Answer::All(answers) => {
+                11u8.write(to);
+                write_all(answers, to);
+            }
             Answer::Running { done, items } => {
                 (3u8, *done).write(to);
                 items.write(to);
@@ -458,6 +508,8 @@ impl Message for Answer {
             6 => Answer::Work(read_all(from)?),
             8 => Answer::Place(Option::read(from)?),
             9 => Answer::Gone,
+            10 => Answer::Engines(read_all(from)?),
+            11 => Answer::All(read_all(from)?),
             7 => Answer::Value { engine: u32::read(from)?, value: read_bytes(from)?.to_vec() },
             _ => return Err(Damaged),
         })

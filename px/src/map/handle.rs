@@ -123,7 +123,7 @@ fn try_begin(
 
 /// The file of the object that a function is in, and where.
 pub(crate) fn place_of(function: extern "C" fn()) -> Result<(String, u64), Error> {
-    let place = crate::sys::place_of(function);
+    let place = crate::sys::place_of(function as usize);
     place.ok_or_else(|| Error::Room("the object that the function is in can't be found".to_owned()))
 }
 

@@ -18,7 +18,7 @@ pub mod args;
 pub(crate) mod shared;
 #[cfg(test)]
 pub(crate) mod tests;
-mod values;
+pub(crate) mod values;
 
 pub use args::{Arg, ByRef, BySlice, ByTask, ByText, ByValue, Seconds};
 pub use shared::{Ref, put};
@@ -246,20 +246,8 @@ pub struct Builder {
 impl Builder {
     /// Of a function that is written like this.
     pub fn new(label: &str) -> Builder {
-        let ask = CallAsk {
-            job: 0,
-            object: String::new(),
-            function: 0,
-            label: label.split_whitespace().collect::<Vec<_>>().join(" "),
-            args: Vec::new(),
-            rooms: Vec::new(),
-            own: Vec::new(),
-            after: Vec::new(),
-            on: None,
-            gpu: 0,
-            retries: 0,
-            timeout: 0,
-        };
+        let label = label.split_whitespace().collect::<Vec<_>>().join(" ");
+        let ask = CallAsk { label, ..CallAsk::default() };
         Builder { ask, packed: Vec::new(), held: Vec::new(), error: None }
     }
 
@@ -339,7 +327,7 @@ impl Builder {
 }
 
 /// A number that no other call of the notebook has, whatever object makes it: then nobody has to be asked for one.
-fn next_number() -> u64 {
+pub(crate) fn next_number() -> u64 {
     const COUNT_BITS: u32 = 24;
     static FIRST: OnceLock<u64> = OnceLock::new();
     static COUNT: AtomicU64 = AtomicU64::new(0);
@@ -395,11 +383,16 @@ fn serve<R: Wire>(call: impl FnOnce(&mut &[u8]) -> Result<R, Error>) {
     let _ = catch(true, || {
         let argument = argument();
         let result = call(&mut argument.as_slice()).and_then(|result| pack(|to| result.put(to)));
-        let packed = result.unwrap_or_else(|error| panic!("{error}"));
-        let room = packed.path();
-        if let Err(error) = ask(&Ask::Result(packed.bytes.clone(), room)) {
-            panic!("the result couldn't be sent: {error}");
-        }
-        packed.release();
+        return_value(Ok(result.unwrap_or_else(|error| panic!("{error}"))));
     });
+}
+
+/// Sends what a function on an engine has returned, or why it wasn't called.
+pub(crate) fn return_value(returned: Result<Packed, Error>) {
+    let packed = returned.unwrap_or_else(|error| Packed::refusal(&error));
+    let room = packed.path();
+    if let Err(error) = ask(&Ask::Result(packed.bytes.clone(), room)) {
+        panic!("the result couldn't be sent: {error}");
+    }
+    packed.release();
 }

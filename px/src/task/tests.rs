@@ -1,9 +1,11 @@
 //! Calls in one process: the other half of the maps' host calls the function at once.
 
 use super::*;
+use crate::link::OnEngine;
 use crate::map::tests::host::{Setting, marker, rooms_of, with};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::ffi::c_void;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -23,9 +25,26 @@ pub(crate) fn argument(take: impl FnOnce(&[u8])) {
     ARGUMENT.with_borrow(|argument| take(argument));
 }
 
+thread_local! {
+    static VARIABLES: Cell<*mut c_void> = const { Cell::new(std::ptr::null_mut()) };
+}
+
+/// Calls that are made meanwhile are of an engine that has these.
+pub(crate) fn with_variables<R>(store: *mut c_void, work: impl FnOnce() -> R) -> R {
+    VARIABLES.set(store);
+    let done = work();
+    VARIABLES.set(std::ptr::null_mut());
+    done
+}
+
+pub(crate) fn variables() -> *mut c_void {
+    VARIABLES.get()
+}
+
 pub(crate) fn is_of_call(ask: &Ask) -> bool {
     match ask {
-        Ask::Call(_) | Ask::Where(_) | Ask::Result(..) => true,
+        Ask::Call(_) | Ask::Where(_) | Ask::Result(..) | Ask::Engines | Ask::WaitAny(_) => true,
+        Ask::CallOn(..) | Ask::WaitAll(_) | Ask::ForgetAll(_) => true,
         Ask::Wait { job, .. } | Ask::Cancel(job) | Ask::Forget(job) => *job >= FIRST_CALL,
         _ => false,
     }
@@ -37,11 +56,26 @@ pub(crate) fn answer(ask: Ask) -> Answer {
             run(call);
             Answer::Ok
         }
+        Ask::CallOn(call, engines) => {
+            for OnEngine { job, engine } in engines {
+                run(CallAsk { job, on: Some(engine), ..call.clone() });
+            }
+            Answer::Ok
+        }
+        Ask::WaitAll(jobs) => {
+            Answer::All(jobs.into_iter().map(|job| answer(Ask::Wait { job, millis: u64::MAX })).collect())
+        }
+        Ask::ForgetAll(jobs) => {
+            jobs.into_iter().for_each(|job| _ = answer(Ask::Forget(job)));
+            Answer::Ok
+        }
         Ask::Result(bytes, _) => {
             RESULT.set(Some(bytes));
             Answer::Ok
         }
         Ask::Where(_) => Answer::Place(Some(2)),
+        Ask::Engines => Answer::Engines(vec![0, 2]),
+        Ask::WaitAny(jobs) => Answer::Job(jobs[jobs.len() - 1]),
         Ask::Wait { job, .. } => match made(job, |made| made.result.clone()) {
             Some(value) => Answer::Value { engine: 2, value },
             None => Answer::Failed("the function panicked".into()),
@@ -80,7 +114,11 @@ fn run(ask: CallAsk) {
 
 /// What the kernel was asked for.
 fn asked<R>(task: &Task<R>) -> CallAsk {
-    made(task.number().unwrap(), |made| made.ask.clone())
+    asked_of(task.number().unwrap())
+}
+
+pub(crate) fn asked_of(number: u64) -> CallAsk {
+    made(number, |made| made.ask.clone())
 }
 
 fn score(x: u32) -> u64 {

@@ -7,20 +7,28 @@ use crate::wire::Wire;
 use std::fs::File;
 
 /// What is larger lies in a room.
-pub(super) const INLINE: usize = 64 << 10;
+const INLINE: usize = 64 << 10;
 /// What can go into a message where there is no room that both sides see.
 const MESSAGE: usize = 1 << 20;
 
 const HERE: u8 = 0;
 const IN_ROOM: u8 = 1;
+const REFUSED: u8 = 2;
 
 /// A value as it is sent.
-pub(super) struct Packed {
+pub(crate) struct Packed {
     pub bytes: Vec<u8>,
     room: Option<Room>,
 }
 
 impl Packed {
+    /// In place of a value: why there is none.
+    pub fn refusal(error: &Error) -> Packed {
+        let mut bytes = vec![REFUSED];
+        error.to_string().write(&mut bytes);
+        Packed { bytes, room: None }
+    }
+
     /// The room of which it speaks.
     pub fn path(&self) -> Option<String> {
         self.room.as_ref().map(|room| room.path().to_owned())
@@ -35,7 +43,7 @@ impl Packed {
 }
 
 /// Packs what `put` appends.
-pub(super) fn pack(put: impl FnOnce(&mut Vec<u8>)) -> Result<Packed, Error> {
+pub(crate) fn pack(put: impl FnOnce(&mut Vec<u8>)) -> Result<Packed, Error> {
     // Small values, which are most, are written where they stay.
     let mut bytes = vec![HERE; 9];
     put(&mut bytes);
@@ -58,26 +66,38 @@ pub(super) fn pack(put: impl FnOnce(&mut Vec<u8>)) -> Result<Packed, Error> {
 }
 
 /// Takes a packed value from the beginning of `from`.
-pub(super) fn unpack<T: Wire>(from: &mut &[u8]) -> Result<T, Error> {
+pub(crate) fn unpack<T: Wire>(from: &mut &[u8]) -> Result<T, Error> {
+    with_bytes(from, whole)
+}
+
+/// The same, with its bytes.
+pub(crate) fn with_bytes<R>(from: &mut &[u8], read: impl FnOnce(&[u8]) -> Result<R, Error>) -> Result<R, Error> {
     let kind = u8::read(from)?;
+    if kind == REFUSED {
+        return Err(Error::Failed(String::read(from)?));
+    }
     let length = usize::try_from(u64::read(from)?).map_err(|_| Error::Damaged)?;
     match kind {
         HERE => {
             let (value, rest) = from.split_at_checked(length).ok_or(Error::Damaged)?;
             *from = rest;
-            whole(value)
+            read(value)
         }
-        IN_ROOM => read_file(&open(&String::read(from)?)?, length),
+        IN_ROOM => with_file(&open(&String::read(from)?)?, length, read),
         _ => Err(Error::Damaged),
     }
 }
 
 /// Decodes what a room or a file holds.
 pub(super) fn read_file<T: Wire>(file: &File, length: usize) -> Result<T, Error> {
+    with_file(file, length, whole)
+}
+
+fn with_file<R>(file: &File, length: usize, read: impl FnOnce(&[u8]) -> Result<R, Error>) -> Result<R, Error> {
     match length {
         // Nothing can't be mapped.
-        0 => whole(&[]),
-        _ => whole(Mapped::of(file, length).map_err(|error| Error::Room(error.to_string()))?.as_slice()),
+        0 => read(&[]),
+        _ => read(Mapped::of(file, length).map_err(|error| Error::Room(error.to_string()))?.as_slice()),
     }
 }
 

@@ -7,7 +7,9 @@
 mod tests;
 
 use bytes::Bytes;
-use chorus_protocol::{Death, EngineId, Outcome, RunId, TaskArg, TaskEvent, TaskFailure, TaskId, TaskSpec, TaskValue};
+use chorus_protocol::{
+    Death, EngineId, Entry, Outcome, RunId, TaskArg, TaskEvent, TaskFailure, TaskId, TaskSpec, TaskValue,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
@@ -306,6 +308,10 @@ impl Graph {
                 again(TaskFailure::Panicked(message), task.panics <= retries)
             }
             Outcome::LoadFailed(reason) => Err(TaskFailure::LoadFailed(reason.clone())),
+            // What it had changed is as before, or lost; to call it again isn't ours to decide.
+            Outcome::Died(death, _) if *death != Death::Stopped && matches!(task.spec.run.entry, Entry::Step(_)) => {
+                Err(TaskFailure::Died(*death))
+            }
             // The function asked for it, and would again.
             Outcome::Died(death @ (Death::Exit(_) | Death::NoInput), _) => Err(TaskFailure::Died(*death)),
             Outcome::Died(death, _) if *death != Death::Stopped => {

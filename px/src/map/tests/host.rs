@@ -12,7 +12,7 @@ use std::ffi::c_void;
 use std::fs::File;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::FileExt as _;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Once};
 use std::thread::JoinHandle;
 
@@ -99,6 +99,8 @@ pub static HOST: Host = Host {
     parallel,
     gpu: super::gpu::gpu,
     runs: AtomicU64::new(1),
+    variables: AtomicPtr::new(std::ptr::null_mut()),
+    failed: AtomicBool::new(false),
 };
 
 /// Maps of this thread run like this from now on.
@@ -214,7 +216,10 @@ extern "C" fn answer(
             }
             None => Answer::Gone,
         },
-        Ask::Call(_) | Ask::Where(_) | Ask::Result(..) => unreachable!("they are answered above"),
+        Ask::Call(_) | Ask::Where(_) | Ask::Result(..) | Ask::Engines | Ask::WaitAny(_) => {
+            unreachable!("they are answered above")
+        }
+        Ask::CallOn(..) | Ask::WaitAll(_) | Ask::ForgetAll(_) => unreachable!("they are answered above"),
     };
     let bytes = answer.encode();
     answered(context, bytes.as_ptr(), bytes.len());

@@ -1,0 +1,239 @@
+//! What a function is given on an engine: the engine's variables by reference, and values of the notebook.
+
+use crate::apart::type_name;
+use crate::host::variables;
+use crate::link::{Access, Message};
+use crate::map::Error;
+use crate::store::{Found, VariableStore};
+use crate::wire::Wire;
+use std::marker::PhantomData;
+use std::ptr::NonNull;
+
+/// A variable that the function reads, see [`var!`](crate::var!).
+pub struct Var<T> {
+    name: &'static str,
+    of: PhantomData<fn() -> T>,
+}
+
+/// A variable that the function may change, see [`var!`](crate::var!).
+pub struct VarMut<T> {
+    name: &'static str,
+    of: PhantomData<fn() -> T>,
+}
+
+impl<T> Var<T> {
+    #[doc(hidden)]
+    pub const fn named(name: &'static str) -> Var<T> {
+        Var { name, of: PhantomData }
+    }
+}
+
+impl<T> VarMut<T> {
+    #[doc(hidden)]
+    pub const fn named(name: &'static str) -> VarMut<T> {
+        VarMut { name, of: PhantomData }
+    }
+}
+
+/// What is sent along with a call, in the making.
+#[doc(hidden)]
+#[derive(Default)]
+pub struct Passing {
+    pub(super) bytes: Vec<u8>,
+    /// Of the variables.
+    pub(super) names: Vec<&'static str>,
+    pub(super) access: Access,
+}
+
+/// The variables of this process, in a run that may use them.
+#[doc(hidden)]
+pub struct Variables(Option<NonNull<VariableStore>>);
+
+impl Variables {
+    /// Those of the run under way.
+    pub(super) fn of_this_run() -> Variables {
+        Variables(NonNull::new(variables()))
+    }
+
+    fn find<T: 'static>(&self, from: &mut &[u8]) -> Result<NonNull<T>, Error> {
+        let name = String::read(from)?;
+        let engine = std::env::var("CHORUS_ENGINE_ID").map_or("this process".to_owned(), |id| format!("engine {id}"));
+        // SAFETY: the worker has the store, and nobody else uses it while a function runs that is given its variables.
+        let found = self.0.map_or(Found::Missing, |store| unsafe { (*store.as_ptr()).find::<T>(&name) });
+        let what = match found {
+            Found::Here(value) => return Ok(value),
+            Found::Missing => format!("{engine} has no variable `{name}`"),
+            Found::OfAnotherType => {
+                format!("`{name}` isn't a `{}` on {engine}, which is what the function takes", type_name::<T>())
+            }
+        };
+        Err(Error::Failed(format!("{what}; the function wasn't called there")))
+    }
+}
+
+/// One thing that a function may be given: [`var!`](crate::var!), or a reference to a value of the notebook.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't be given to a function on engines",
+    label = "this is neither a variable of the engines nor a reference to a value that travels",
+    note = "`px::var!(name)` and `px::var!(mut name)` name variables of the engines; a value of the notebook goes by \
+            reference, `&x`, also a number, `&0.5`"
+)]
+pub trait EachArg {
+    /// What the function's parameter is.
+    type Param<'a>;
+    /// What the engine keeps for it during the call.
+    #[doc(hidden)]
+    type Taken;
+    #[doc(hidden)]
+    fn pass(&self, to: &mut Passing);
+    #[doc(hidden)]
+    fn take(from: &mut &[u8], variables: &Variables) -> Result<Self::Taken, Error>;
+    /// # Safety
+    /// What was taken from a store must still be there, and nobody else may use it; it mustn't be given twice at a time.
+    #[doc(hidden)]
+    unsafe fn give(taken: &mut Self::Taken) -> Self::Param<'_>;
+}
+
+impl<T: 'static> EachArg for Var<T> {
+    type Param<'a> = &'a T;
+    type Taken = NonNull<T>;
+
+    fn pass(&self, to: &mut Passing) {
+        self.name.to_owned().write(&mut to.bytes);
+        to.names.push(self.name);
+        // A value may have a lock or a cell in it, so a function may change it through this reference, too.
+        to.access = Access::Change;
+    }
+
+    fn take(from: &mut &[u8], variables: &Variables) -> Result<NonNull<T>, Error> {
+        variables.find(from)
+    }
+
+    unsafe fn give(taken: &mut NonNull<T>) -> &T {
+        // SAFETY: as the caller promises.
+        unsafe { taken.as_ref() }
+    }
+}
+
+impl<T: 'static> EachArg for VarMut<T> {
+    type Param<'a> = &'a mut T;
+    type Taken = NonNull<T>;
+
+    fn pass(&self, to: &mut Passing) {
+        EachArg::pass(&Var::<T>::named(self.name), to);
+    }
+
+    fn take(from: &mut &[u8], variables: &Variables) -> Result<NonNull<T>, Error> {
+        variables.find(from)
+    }
+
+    unsafe fn give(taken: &mut NonNull<T>) -> &mut T {
+        // SAFETY: as the caller promises.
+        unsafe { taken.as_mut() }
+    }
+}
+
+macro_rules! travel {
+    ($([$($generics:tt)*] $type:ty: $taken:ty, |$self:ident, $to:ident| $put:expr;)*) => {$(
+        impl<$($generics)*> EachArg for &$type {
+            type Param<'a> = &'a $type;
+            type Taken = $taken;
+
+            fn pass(&$self, $to: &mut Passing) {
+                let $to = &mut $to.bytes;
+                $put;
+            }
+
+            fn take(from: &mut &[u8], _: &Variables) -> Result<$taken, Error> {
+                Ok(<$taken>::get(from)?)
+            }
+
+            unsafe fn give(taken: &mut $taken) -> &$type {
+                taken
+            }
+        }
+    )*};
+}
+
+travel! {
+    [T: Wire] T: T, |self, to| self.put(to);
+    [T: Wire] [T]: Vec<T>, |self, to| {
+        (self.len() as u64).put(to);
+        crate::wire::put_slice(self, to);
+    };
+    [] str: String, |self, to| self.to_string().put(to);
+}
+
+/// What a function is given: one [`EachArg`], or a tuple of up to six.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't be given to a function on engines",
+    label = "this is neither a variable of the engines nor a reference to a value that travels",
+    note = "`px::var!(name)` and `px::var!(mut name)` name variables of the engines; a value of the notebook goes by \
+            reference, `&x`, also a number, `&0.5`; several are a tuple, of up to six"
+)]
+pub trait Args {
+    /// The function: a path, or a closure that captures nothing.
+    type Function<R>;
+    #[doc(hidden)]
+    fn pass(&self, to: &mut Passing);
+    #[doc(hidden)]
+    fn address<R>(function: Self::Function<R>) -> usize;
+    /// # Safety
+    /// `function` must be the address of a function of this type.
+    #[doc(hidden)]
+    unsafe fn call<R>(function: usize, from: &mut &[u8], variables: &Variables) -> Result<R, Error>;
+}
+
+macro_rules! args {
+    ($([$($generics:ident)*] $type:ty, [$($arg:ident $life:lifetime $value:ident $at:tt)*];)*) => {$(
+        impl<$($generics: EachArg),*> Args for $type {
+            type Function<R> = for<$($life),*> fn($($arg::Param<$life>),*) -> R;
+
+            fn pass(&self, to: &mut Passing) {
+                let _ = &to;
+                $(self.$at.pass(to);)*
+            }
+
+            fn address<R>(function: Self::Function<R>) -> usize {
+                function as usize
+            }
+
+            unsafe fn call<R>(function: usize, from: &mut &[u8], variables: &Variables) -> Result<R, Error> {
+                let _ = (&from, variables);
+                $(let mut $value = $arg::take(from, variables)?;)*
+                // SAFETY: as the caller promises.
+                let function = unsafe { std::mem::transmute::<usize, Self::Function<R>>(function) };
+                // SAFETY: no variable was named twice, and only this run uses them.
+                Ok(function($(unsafe { $arg::give(&mut $value) }),*))
+            }
+        }
+    )*};
+}
+
+args! {
+    [] (), [];
+    [A] (A,), [A 'a a 0];
+    [A B] (A, B), [A 'a a 0 B 'b b 1];
+    [A B C] (A, B, C), [A 'a a 0 B 'b b 1 C 'c c 2];
+    [A B C D] (A, B, C, D), [A 'a a 0 B 'b b 1 C 'c c 2 D 'd d 3];
+    [A B C D E] (A, B, C, D, E), [A 'a a 0 B 'b b 1 C 'c c 2 D 'd d 3 E 'e e 4];
+    [A B C D E F] (A, B, C, D, E, F), [A 'a a 0 B 'b b 1 C 'c c 2 D 'd d 3 E 'e e 4 F 'f f 5];
+}
+
+/// One alone needs no tuple.
+impl<A: EachArg> Args for A {
+    type Function<R> = for<'a> fn(A::Param<'a>) -> R;
+
+    fn pass(&self, to: &mut Passing) {
+        EachArg::pass(self, to);
+    }
+
+    fn address<R>(function: Self::Function<R>) -> usize {
+        function as usize
+    }
+
+    unsafe fn call<R>(function: usize, from: &mut &[u8], variables: &Variables) -> Result<R, Error> {
+        // SAFETY: as the caller promises; the function is of the same type.
+        unsafe { <(A,)>::call::<R>(function, from, variables) }
+    }
+}

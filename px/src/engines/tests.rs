@@ -1,0 +1,97 @@
+//! Functions on engines in one process: the calls' other half calls them at once.
+
+use super::*;
+use crate::map::tests::host::{Setting, with};
+use crate::store::{VariableStore, create_variable_store};
+use crate::task::tests::asked_of;
+
+/// The variables of an engine, while this lives.
+struct Engine(*mut VariableStore);
+
+impl Engine {
+    fn with(fill: impl FnOnce(&mut VariableStore)) -> Engine {
+        with(Setting::default());
+        let store = create_variable_store();
+        // SAFETY: it was just made.
+        fill(unsafe { &mut *store });
+        Engine(store)
+    }
+
+    /// Calls as an engine does that has these.
+    fn each<A: Args, R: Wire>(&self, args: A, function: A::Function<R>) -> Result<Vec<R>, Error> {
+        let engines = Engines { ids: Ok(vec![2]) };
+        crate::task::tests::with_variables(self.0.cast(), || engines.with(args).each(function))
+    }
+}
+
+fn push(part: &mut Vec<f64>, x: &f64) -> usize {
+    part.push(*x);
+    part.len()
+}
+
+#[test]
+fn a_function_changes_the_engines_variables_and_gets_the_notebooks_values() {
+    let engine = Engine::with(|store| {
+        store.put_variable("part", vec![1.0, 2.0]);
+        store.put_variable("name", "a".to_owned());
+    });
+    assert_eq!(engine.each((crate::var!(mut part), &3.0), push), Ok(vec![3]));
+    assert_eq!(engine.each((crate::var!(mut part), &4.0), |part, x| push(part, x)), Ok(vec![4]));
+    let (weights, all) = (vec![2.0; 4], [1u8, 2]);
+    let sum = |part: &Vec<f64>, weights: &Vec<f64>, all: &[u8], text: &str| -> (f64, String) {
+        (part.iter().zip(weights).map(|(x, w)| x * w).sum::<f64>() + all.len() as f64, text.to_uppercase())
+    };
+    let sums = engine.each((crate::var!(part), &weights, &all[..], "x"), sum);
+    assert_eq!(sums, Ok(vec![(22.0, "X".to_owned())]));
+    assert_eq!(engine.each(crate::var!(name), |name: &String| name.len()), Ok(vec![1]), "one needs no tuple");
+    assert_eq!(engine.each((), || 7), Ok(vec![7]));
+    let as_they_come: Vec<_> = Engines { ids: Ok(vec![5, 6]) }.start(|| 8).unwrap().collect();
+    assert_eq!(as_they_come, [(6, Ok(8)), (5, Ok(8))]);
+}
+
+#[test]
+fn what_an_engine_lacks_is_an_error_and_no_panic() {
+    let engine = Engine::with(|store| store.put_variable("part", 5u8));
+    let missing = engine.each(crate::var!(whole), |whole: &u8| *whole).unwrap_err().to_string();
+    assert!(missing.contains("has no variable `whole`; the function wasn't called there"), "{missing}");
+    let other = engine.each(crate::var!(part), |part: &Vec<u8>| part.len()).unwrap_err().to_string();
+    assert!(other.contains("`part` isn't a `alloc::vec::Vec<u8>`"), "{other}");
+    let twice = engine.each((crate::var!(mut part), crate::var!(part)), |a: &mut u8, b: &u8| *a + *b).unwrap_err();
+    assert!(twice.to_string().contains("`part` is given to the function twice"), "{twice}");
+    let none = Engines { ids: Ok(vec![0]) }.with(crate::var!(part)).each(|part: &u8| *part).unwrap_err();
+    assert!(none.to_string().contains("has no variable `part`"), "{none}");
+}
+
+#[test]
+fn large_values_lie_in_one_room_for_all() {
+    let engine = Engine::with(|_| {});
+    let xs = vec![3u64; 30_000];
+    let engines = Engines { ids: Ok(vec![0, 1, 2]) };
+    let each = engines.with(&xs).start(|xs: &Vec<u64>| xs.iter().sum::<u64>()).unwrap();
+    let rooms: Vec<_> = each.calls.numbers().into_iter().map(|number| asked_of(number).rooms).collect();
+    assert!(rooms.len() == 3 && rooms[0].len() == 1 && rooms.iter().all(|it| it == &rooms[0]), "{rooms:?}");
+    assert_eq!(each.get(), Ok(vec![90_000; 3]));
+    assert_eq!(engine.each(&crate::put(&xs), |xs: &crate::Ref<Vec<u64>>| xs.len()), Ok(vec![30_000]));
+}
+
+#[test]
+fn views_name_engines() {
+    let all = Engines { ids: Ok(vec![0, 1, 3]) };
+    assert_eq!((all.len(), all.on([3, 0, 3]).ids()), (3, vec![0, 3]));
+    let none = all.on([2]).each(|| ()).unwrap_err().to_string();
+    assert_eq!(none, "there is no engine 2 among engines 0, 1 and 3");
+    assert!(all.on([]).each(|| ()).unwrap_err().to_string().contains("no engine"));
+}
+
+#[test]
+fn a_function_of_another_library_is_refused_with_the_way_out() {
+    let _engine = Engine::with(|_| {});
+    let engines = Engines { ids: Ok(vec![0]) };
+    unsafe extern "C" {
+        fn abs(x: i32) -> i32;
+    }
+    let passing = Passing::default();
+    let refused =
+        start(&engines, passing, Vec::new(), serve::<(), u8>, abs as *const () as usize).map(drop).unwrap_err();
+    assert!(refused.to_string().contains("A closure around it, such as `|x| f(x)`"), "{refused}");
+}
