@@ -217,7 +217,7 @@ impl Diagnostic {
                 .notes
                 .push("help: references, such as `&str`, can't travel to the engines; a `String` can".into());
         }
-        if diagnostic.code.as_deref() == Some("E0308") && error.rendered().contains(CAPTURES_NOTHING) {
+        if diagnostic.code.as_deref() == Some("E0308") && is_of_captures(&error.rendered()) {
             diagnostic.message = captures(&error.rendered());
             diagnostic.spans.retain(|span| span.primary);
             diagnostic.spans.iter_mut().for_each(|span| span.label.clear());
@@ -241,6 +241,7 @@ fn label_of(label: &str, message: &str) -> String {
 fn is_about_px(message: &str) -> bool {
     message.ends_with("can't travel between the notebook and its engines")
         || message.ends_with("isn't a row of values that could be in parts")
+        || message.ends_with("can't be given to a function on engines")
 }
 
 /// Whether this advice only says how a trait is called, and what else has it.
@@ -248,8 +249,12 @@ fn names_traits(help: &str) -> bool {
     help.starts_with("the trait `") || help.starts_with("the following other types implement")
 }
 
-/// px's macro that rustc checks the functions of maps and calls in, see `px::map`.
-const CAPTURES_NOTHING: &str = "__captures_nothing";
+/// Whether a function captures something that is called on engines: rustc checks those of maps and calls in a macro of px,
+/// see `px::map`, and those of `px::engines` as arguments of its methods.
+fn is_of_captures(rendered: &str) -> bool {
+    rendered.contains("__captures_nothing")
+        || rendered.contains("engines/mod.rs") && rendered.contains("if they do not capture any variables")
+}
 
 /// What is wrong with the function of a map or a call, of which rustc only says that it is no `fn`.
 fn captures(rendered: &str) -> String {

@@ -15,6 +15,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::time::Duration;
 
+/// Said of a function that failed and may have changed variables, when its worker goes on with these.
+const UNDONE_BY_NOTHING: &str = "; what it has changed stays changed, since there was no snapshot";
+
 /// An engine is given a second task behind the one that it runs while tasks take less, in microseconds: then the way
 /// to the engine would take longer than the task.
 const SHORT: u64 = 5_000;
@@ -304,7 +307,10 @@ impl Graph {
         let judged = match outcome {
             Outcome::Ok | Outcome::Panicked | Outcome::ReturnedError | Outcome::TypesChanged(_) => {
                 task.panics += 1;
-                let message = hand.panic.unwrap_or_else(|| "it ended without a result".to_owned());
+                let mut message = hand.panic.unwrap_or_else(|| "it ended without a result".to_owned());
+                if matches!(task.spec.run.entry, Entry::Step(_)) && *outcome == Outcome::Ok {
+                    message += UNDONE_BY_NOTHING;
+                }
                 again(TaskFailure::Panicked(message), task.panics <= retries)
             }
             Outcome::LoadFailed(reason) => Err(TaskFailure::LoadFailed(reason.clone())),

@@ -1,0 +1,230 @@
+"""`px::engines()`: functions on engines, with the engines' own variables, in loops and functions of the notebook's Rust."""
+
+import re
+import time
+
+import pytest
+
+
+def result(reply):
+    (data,) = reply.results
+    return data["text/plain"]
+
+
+@pytest.fixture
+def parts(cluster):
+    """Three of four engines, each with a `part` of its own."""
+    cluster.run("%px let mut part: Vec<f64> = vec![px::rank() as f64; 3];").ok()
+    cluster.run("let e = px::engines().on([0, 1, 2]);").ok()
+    return cluster
+
+
+def there(kernel):
+    """What the engines have as `part`."""
+    return result(kernel.run("e.with(px::var!(part)).each(|part: &Vec<f64>| part.clone())?").ok())
+
+
+def test_a_loop_over_engines_keeps_their_state(parts):
+    reply = parts.run(
+        """
+        fn step(part: &mut Vec<f64>, rate: &f64) -> f64 {
+            part.iter_mut().for_each(|x| *x += rate);
+            part.iter().sum()
+        }
+        let mut sums = vec![];
+        for k in 0..10 {
+            sums = e.with((px::var!(mut part), &f64::from(k))).each(step)?;
+        }
+        sums
+        """
+    ).ok()
+    assert result(reply) == "[135.0, 138.0, 141.0]"
+    assert there(parts) == "[[45.0, 45.0, 45.0], [46.0, 46.0, 46.0], [47.0, 47.0, 47.0]]"
+    assert "[45.0, 45.0, 45.0]" in parts.run("%px -t 0 part").ok().text, "a cell of the engines sees it"
+
+
+def test_k_means_is_what_it_is_in_one_process(cluster):
+    reply = cluster.run(
+        """
+        type Point = (f64, f64);
+        let points: Vec<Point> = (0..900).map(|k| {
+            let (x, y) = (f64::from(k % 3) * 10.0, f64::from(k % 7));
+            (x + f64::from(k % 11) / 16.0, y / 8.0)
+        }).collect();
+        fn nearest(p: &Point, centers: &[Point]) -> usize {
+            let far = |c: &Point| (p.0 - c.0).powi(2) + (p.1 - c.1).powi(2);
+            (0..centers.len()).min_by(|a, b| far(&centers[*a]).total_cmp(&far(&centers[*b]))).unwrap()
+        }
+        fn tally(part: &Vec<Point>, centers: &Vec<Point>) -> Vec<(f64, f64, u64)> {
+            let mut sums = vec![(0.0, 0.0, 0); centers.len()];
+            for p in part {
+                let s = &mut sums[nearest(p, centers)];
+                (s.0, s.1, s.2) = (s.0 + p.0, s.1 + p.1, s.2 + 1);
+            }
+            sums
+        }
+        fn moved(all: &[Vec<(f64, f64, u64)>]) -> Vec<Point> {
+            (0..all[0].len()).map(|k| {
+                let (x, y, n) = all.iter().map(|s| s[k]).fold((0.0, 0.0, 0), |a, b| (a.0 + b.0, a.1 + b.1, a.2 + b.2));
+                (x / n as f64, y / n as f64)
+            }).collect()
+        }
+        let start = points[..3].to_vec();
+        """
+    )
+    reply.ok()
+    cluster.run("%scatter points as cloud -t 0:3").ok()
+    reply = cluster.run(
+        """
+        let (e, mut centers, mut alone) = (px::engines().on(0..3), start.clone(), start.clone());
+        for _ in 0..10 {
+            centers = moved(&e.with((px::var!(cloud), &centers)).each(tally)?);
+            alone = moved(&points.chunks(300).map(|part| tally(&part.to_vec(), &alone)).collect::<Vec<_>>());
+        }
+        (centers == alone, centers.iter().map(|c| c.0.round()).collect::<Vec<_>>())
+        """
+    ).ok()
+    assert result(reply) == "(true, [0.0, 10.0, 20.0])"
+
+
+def test_a_panic_names_engine_and_line_and_undoes_what_was_changed(parts):
+    reply = parts.run(
+        "e.with(px::var!(mut part)).each(|part: &mut Vec<f64>| {\n"
+        "    part.clear();\n"
+        '    assert!(px::rank() != 1, "not here");\n'
+        "})?"
+    )
+    assert "`each(part)` failed on engine 1: not here (cell line 3)\nthe other 2 returned" in reply.failed().text
+    assert there(parts) == "[[], [1.0, 1.0, 1.0], []]"
+    # Each of several calls in a row begins with what the one before has left.
+    reply = parts.run(
+        """
+        let mut failed = 0;
+        for k in 0..6 {
+            let did = e.on([1]).with((px::var!(mut part), &k)).each(|part: &mut Vec<f64>, k: &i32| {
+                part.push(f64::from(*k));
+                if k % 2 == 0 { panic!("even") }
+            });
+            failed += u32::from(did.is_err());
+        }
+        failed
+        """
+    ).ok()
+    assert result(reply) == "3"
+    assert there(parts) == "[[], [1.0, 1.0, 1.0, 1.0, 3.0, 5.0], []]"
+
+
+@pytest.mark.parametrize("end", ["std::process::abort();", "std::process::exit(3);", "unsafe { *(8 as *mut u8) = 1 };"])
+def test_a_death_undoes_what_was_changed(parts, end):
+    reply = parts.run(
+        f"e.with(px::var!(mut part)).each(|part: &mut Vec<f64>| {{ part[0] = 9.0; if px::rank() == 2 {{ {end} }} }})?"
+    ).failed()
+    assert "`each(part)` failed on engine 2: " in reply.text
+    assert there(parts) == "[[9.0, 0.0, 0.0], [9.0, 1.0, 1.0], [2.0, 2.0, 2.0]]"
+
+
+def test_without_snapshots_a_failure_says_that_changes_stay(parts):
+    parts.run("%snapshot off").ok()
+    try:
+        reply = parts.run("e.on([0]).with(px::var!(mut part)).each(|part: &mut Vec<f64>| -> u8 { part.clear(); panic!(\"so\") })?")
+        assert "so; what it has changed stays changed, since there was no snapshot (cell line 1)" in reply.failed().text
+        assert there(parts) == "[[], [1.0, 1.0, 1.0], [2.0, 2.0, 2.0]]"
+    finally:
+        parts.run("%snapshot on").ok()
+
+
+def test_an_interrupt_ends_all_and_undoes_it(parts):
+    reply = parts.send("e.with(px::var!(mut part)).each(|part: &mut Vec<f64>| -> u8 { part.clear(); println!(\"in\"); loop {} })?")
+    parts.wait_for_text(reply, "in", times=3)
+    parts.interrupt()
+    begun = time.monotonic()
+    assert "cancelled" in parts.wait(reply).failed().text
+    assert time.monotonic() - begun < 5
+    assert there(parts) == "[[0.0, 0.0, 0.0], [1.0, 1.0, 1.0], [2.0, 2.0, 2.0]]"
+
+
+def test_what_engines_lack_is_said_of_each(parts):
+    parts.run("%px -t 1 let only = 5u8; let part = 1.5f32;").ok()
+    missing = parts.run("e.with(px::var!(only)).each(|only: &u8| *only)?").failed().text
+    assert "engine 0 has no variable `only`; the function wasn't called there" in missing
+    assert "engine 2 has no variable `only`" in missing and "the other 1 returned" in missing
+    other = parts.run("e.with(px::var!(part)).each(|part: &Vec<f64>| part.len())?").failed().text
+    assert re.search(r"`part` isn't a `\S*Vec<f64>` on engine 1, which is what the function takes", other), other
+    assert result(parts.run("e.on([1]).with((px::var!(only), px::var!(part))).each(|a: &u8, b: &f32| f32::from(*a) + b)?").ok()) == "[6.5]"
+
+
+def test_views_name_engines(parts):
+    assert result(parts.run("(e.ids(), e.len(), e.on([2, 0]).ids())").ok()) == "([0, 1, 2], 3, [0, 2])"
+    assert result(parts.run("e.on([2, 0]).each(px::rank)?").ok()) == "[0, 2]"
+    assert "there is no engine 7 among engines 0, 1 and 2" in parts.run("e.on([7]).each(|| 1)?").failed().text
+
+
+def test_started_functions_are_waited_for_as_they_come(parts):
+    reply = parts.run(
+        """
+        let slow = e.start(|| {
+            std::thread::sleep(std::time::Duration::from_millis(if px::rank() == 0 { 700 } else { 10 }));
+            px::rank()
+        })?;
+        println!("{}", slow.done());
+        let got: Vec<_> = slow.map(|(id, r)| (id, r.unwrap())).collect();
+        (got[2], got.len())
+        """
+    ).ok()
+    assert reply.stdout == "false\n" and result(reply) == "((0, 0), 3)"
+    reply = parts.run(
+        """
+        let endless = e.with(px::var!(mut part)).start(|part: &mut Vec<f64>| -> u8 { part.clear(); loop {} })?;
+        endless.cancel();
+        endless.get()
+        """
+    ).ok()
+    assert "was cancelled" in result(reply)
+    assert there(parts).startswith("[[0.0, 0.0, 0.0]")
+
+
+def test_large_values_go_and_come_back(parts):
+    reply = parts.run(
+        """
+        let xs: Vec<f64> = (0..400_000).map(f64::from).collect();
+        let back = e.with(&xs).each(|xs: &Vec<f64>| xs.iter().rev().copied().collect::<Vec<f64>>())?;
+        back.iter().map(|b| b.len() as f64 + b[0]).sum::<f64>()
+        """
+    ).ok()
+    assert result(reply) == "2399997.0"
+
+
+def test_mistakes_are_rustcs_at_the_users_place(parts):
+    captured = parts.run("let k = 3.0;\ne.with(px::var!(mut part)).each(|part: &mut Vec<f64>| part.push(k))?").failed()
+    assert "or a closure that captures nothing: it captures `k`" in captured.text
+    assert "cell line 2" in captured.text
+    shared = parts.run("e.with(px::var!(part)).each(|part: &mut Vec<f64>| part.clear())?").failed()
+    assert "types differ in mutability" in shared.text
+    value = parts.run("e.with((px::var!(part), 0.5)).each(|part: &Vec<f64>, x: &f64| *x)?").failed()
+    assert "can't be given to a function on engines" in value.text and "`&0.5`" in value.text
+    name = parts.run("e.with(px::var!(part[0])).each(|x: &f64| *x)?").failed()
+    assert "`px::var!` takes the name of a variable of the engines" in name.text
+    twice = parts.run("e.with((px::var!(mut part), px::var!(part))).each(|a: &mut Vec<f64>, b: &Vec<f64>| a.len() + b.len())?")
+    assert "`part` is given to the function twice" in twice.failed().text
+
+
+def test_engines_are_started_when_there_are_none(own_kernel):
+    assert int(result(own_kernel.run("px::engines().len()").ok())) >= 2
+
+
+def test_variables_outlive_the_death_of_a_call_after_another_call(parts):
+    """A call changes no variables, so the snapshot of before it stays good."""
+    parts.run("for _ in 0..3 { px::call!(|| 1, { on: 0 }).get()?; }").ok()
+    parts.run("px::call!(|| std::process::abort(), { on: 0 }).get()?").failed()
+    assert there(parts).startswith("[[0.0, 0.0, 0.0]")
+
+
+def test_it_works_in_functions_and_later_cells(parts):
+    parts.run(
+        """
+        fn total(e: &px::Engines) -> Result<f64, px::Error> {
+            Ok(e.with(px::var!(part)).each(|part: &Vec<f64>| part.iter().sum::<f64>())?.iter().sum())
+        }
+        """
+    ).ok()
+    assert result(parts.run("total(&e)?").ok()) == "9.0"
