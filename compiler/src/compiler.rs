@@ -376,6 +376,27 @@ impl Compiler {
         self.namespaces.died(member, death, generation)
     }
 
+    /// Notes that members have a variable that none of their cells has defined, of a type as `std::any::type_name` has
+    /// it. An error says why their cells can't use it: its type can't be written in one.
+    pub fn define(&mut self, members: &[(Member, u32)], name: &str, type_name: &str) -> Result<(), Failure> {
+        let variable = Variable { type_name: crate::type_names::as_written(type_name), mutable: true };
+        let has = |member: &Member| self.namespaces.variables(*member).get(name) == Some(&variable);
+        if members.iter().all(|(member, _)| has(member)) {
+            return Ok(());
+        }
+        let ended = |&(member, generation): &(Member, u32)| RunEnded { member, outcome: Outcome::Ok, generation };
+        let text = format!("let _: fn({}) = |_| ();", variable.type_name);
+        let cell = CellText { text: &text, count: 0, first_line: 1, cell: &text, users: CellText::ALL };
+        let all: Vec<Member> = members.iter().map(|(member, _)| *member).collect();
+        // Compiled only, since there is nothing to run.
+        self.eval(cell, &all, &mut |_| Ran::Finished(members.iter().map(ended).collect()))?;
+        let after = Variables::from([(name.to_owned(), variable)]);
+        let effect = Effect { after, defined: [name.to_owned()].into(), ..Effect::default() };
+        let ticket = self.namespaces.begin(&all, &effect);
+        members.iter().for_each(|member| _ = self.settle(ticket, &ended(member)));
+        Ok(())
+    }
+
     pub(crate) fn settle_types(&mut self, lost: &[(Member, Vec<String>)]) {
         for (member, names) in lost {
             let ticket = self.namespaces.begin(&[*member], &Effect::default());

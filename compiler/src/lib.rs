@@ -40,6 +40,7 @@ mod statics;
 mod toolchain;
 mod tools;
 mod trial;
+mod type_names;
 mod types;
 mod versions;
 mod wording;

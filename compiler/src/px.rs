@@ -16,6 +16,7 @@ const FILES: &[(&str, &str)] = &[
     ("src/data/parts.rs", include_str!("../../px/src/data/parts.rs")),
     ("src/display.rs", include_str!("../../px/src/display.rs")),
     ("src/engines/args.rs", include_str!("../../px/src/engines/args.rs")),
+    ("src/engines/carry.rs", include_str!("../../px/src/engines/carry.rs")),
     ("src/engines/mod.rs", include_str!("../../px/src/engines/mod.rs")),
     ("src/gpu_vec.rs", include_str!("../../px/src/gpu_vec.rs")),
     ("src/host.rs", include_str!("../../px/src/host.rs")),

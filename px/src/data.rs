@@ -123,7 +123,7 @@ impl Items {
     /// Takes what was put.
     #[track_caller]
     pub fn take<T: Wire>(&self, number: usize, _: &Probe<Vec<T>>) -> Vec<T> {
-        done(Variable::find(number).and_then(|variable| read_items(variable.to_take()?)))
+        done(Variable::find(number).and_then(|variable| variable.take()))
     }
 
     /// Takes what each engine has put.
@@ -246,45 +246,59 @@ impl Head {
 }
 
 /// A variable that is passed on.
-struct Variable {
-    passing: Passing,
+pub(crate) struct Variable {
+    step: Step,
     threads: usize,
     rooms: Vec<String>,
+    /// This engine's place among those that take part.
+    own: Option<usize>,
 }
 
 impl Variable {
     fn find(number: usize) -> Result<Variable, Error> {
-        let Serve { rooms, input, threads, .. } = Serve::decode(&argument())?;
-        let passing = Passing::decode(&input)?;
-        let lanes = passing.lanes as usize;
+        let serve = Serve::decode(&argument())?;
+        let Passing { ranks, lanes, .. } = Passing::decode(&serve.input)?;
+        let rank = crate::rank() as u32;
+        let mut variable = Variable::of(&serve, ranks.iter().position(|other| *other == rank))?;
+        let lanes = lanes as usize;
         let first = number.checked_mul(lanes).ok_or(Error::Damaged)?;
-        let rooms = rooms.get(first..).and_then(|rooms| rooms.get(..lanes)).filter(|rooms| !rooms.is_empty());
-        Ok(Variable { rooms: rooms.ok_or(Error::Damaged)?.to_vec(), passing, threads: (threads as usize).max(1) })
+        let rooms = variable.rooms.get(first..).and_then(|rooms| rooms.get(..lanes)).filter(|rooms| !rooms.is_empty());
+        variable.rooms = rooms.ok_or(Error::Damaged)?.to_vec();
+        Ok(variable)
+    }
+
+    /// One that goes through all of these rooms; this engine has this place.
+    pub(crate) fn of(serve: &Serve, own: Option<usize>) -> Result<Variable, Error> {
+        let Passing { step, .. } = Passing::decode(&serve.input)?;
+        Ok(Variable { step, threads: (serve.threads as usize).max(1), rooms: serve.rooms.clone(), own })
+    }
+
+    /// Takes the items that were put.
+    pub(crate) fn take<T: Wire>(&self) -> Result<Vec<T>, Error> {
+        read_items(self.to_take()?)
     }
 
     /// This engine's place.
     fn own(&self) -> Result<usize, Error> {
-        let rank = crate::rank() as u32;
-        let place = self.passing.ranks.iter().position(|other| *other == rank);
-        place.filter(|place| *place < self.rooms.len()).ok_or_else(|| {
+        self.own.filter(|place| *place < self.rooms.len()).ok_or_else(|| {
             Error::Failed("this engine's rank has changed since the cell was sent: run the magic again".to_owned())
         })
     }
 
     /// What a variable is to be taken from.
     fn to_take(&self) -> Result<&[String], Error> {
-        match self.passing.step {
+        match self.step {
             Step::Own => Ok(std::slice::from_ref(&self.rooms[self.own()?])),
             _ => Ok(&self.rooms),
         }
     }
 
     /// Puts what lies in one piece or two.
-    fn put<T: Wire>(&self, first: &[T], second: &[T]) -> Result<(), Error> {
+    pub(crate) fn put<T: Wire>(&self, first: &[T], second: &[T]) -> Result<(), Error> {
         let source = Pair(first, second);
         let items = source.items();
         let lanes = self.rooms.len() as u64;
-        match self.passing.step {
+        match self.step {
             Step::Own => self.write(self.own()?, &source, 0..items, 0),
             Step::Split => {
                 self.each_lane(&source, |lane, source| self.write(lane, source, stretch(items, lane as u64, lanes), 0))
@@ -320,7 +334,7 @@ impl Variable {
     }
 
     fn put_whole<T: Wire>(&self, value: &T) -> Result<(), Error> {
-        let lane = match self.passing.step {
+        let lane = match self.step {
             Step::Own => self.own()?,
             _ => 0,
         };

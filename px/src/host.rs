@@ -3,12 +3,13 @@
 //! Nothing in here is for cells.
 
 use crate::link::{Answer, Ask, GpuAnswer, Message as _};
-use crate::store::VariableStore;
+use crate::store::{VariableStore, create_variable_store};
 use std::any::Any;
 use std::cell::Cell;
 use std::ffi::c_void;
 use std::io::Write;
 use std::panic::PanicHookInfo;
+use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 
 /// The version of [`Host`] that this crate needs. A host of a later version begins with the same fields.
@@ -191,6 +192,13 @@ pub(crate) fn argument() -> Vec<u8> {
 #[cfg(not(test))]
 pub(crate) fn variables() -> *mut VariableStore {
     host().map_or(std::ptr::null_mut(), |host| host.variables.load(Ordering::Acquire).cast())
+}
+
+/// Makes the store of this worker's variables, which has none yet, in a run that may use it.
+pub(crate) fn make_variables() -> Option<NonNull<VariableStore>> {
+    let store = create_variable_store();
+    host()?.variables.store(store.cast(), Ordering::Release);
+    NonNull::new(store)
 }
 
 /// Those of the test that runs in this thread.

@@ -56,6 +56,15 @@ pub enum Ask {
     CallOn(CallAsk, Vec<OnEngine>),
     /// As [`Ask::Forget`], of several.
     ForgetAll(Vec<u64>),
+    /// Engines have a variable that no cell of theirs has defined.
+    Defined {
+        /// Which engines.
+        engines: Vec<u32>,
+        /// Its name.
+        name: String,
+        /// Its type, as `std::any::type_name` has it.
+        type_name: String,
+    },
 }
 
 /// A map to be started.
@@ -142,7 +151,7 @@ pub enum CallArg {
 }
 
 /// What an engine's function is given.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Serve {
     /// As in [`MapAsk`].
     pub rooms: Vec<String>,
@@ -403,6 +412,7 @@ mod tests {
             Ask::WaitAny(vec![1, 2]),
             Ask::WaitAll(vec![3]),
             Ask::ForgetAll(vec![4]),
+            Ask::Defined { engines: vec![1], name: "a".into(), type_name: "u8".into() },
             Ask::CallOn(CallAsk::default(), vec![OnEngine { job: 1, engine: 2 }]),
         ];
         asks.into_iter().for_each(survives);

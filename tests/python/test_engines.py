@@ -228,3 +228,66 @@ def test_it_works_in_functions_and_later_cells(parts):
         """
     ).ok()
     assert result(parts.run("total(&e)?").ok()) == "9.0"
+
+
+def test_variables_go_to_engines_and_come_back_in_a_loop(parts):
+    parts.run(
+        """
+        let xs: Vec<f64> = (0..10).map(f64::from).collect();
+        for k in 0..3 {
+            let centers = vec![(k, f64::from(k) / 2.0)];
+            px::push!(centers, k as round)?;
+        }
+        px::scatter!(xs as slice)?;
+        """
+    ).ok()
+    shown = parts.run("%px (centers.clone(), round, slice.len())").ok().text
+    assert shown.count("([(2, 1.0)], 2, ") == 4, shown
+    reply = parts.run(
+        """
+        let slices: Vec<Vec<f64>> = px::pull!(slice)?;
+        let back: Vec<f64> = px::gather!(slice)?;
+        let rounds: Vec<i32> = px::pull!(round)?;
+        let centers: Vec<Vec<(i32, f64)>> = px::engines().on([1]).pull(px::var!(centers))?;
+        (slices.len(), back == xs, rounds, centers)
+        """
+    ).ok()
+    assert result(reply) == "(4, true, [2, 2, 2, 2], [[(2, 1.0)]])"
+    turns = parts.run("e.scatter_by_turns(px::var!(turn), &xs)?;\ne.pull(px::var!(turn))? as Vec<Vec<f64>>").ok()
+    assert result(turns) == "[[0.0, 3.0, 6.0, 9.0], [1.0, 4.0, 7.0], [2.0, 5.0, 8.0]]"
+
+
+def test_millions_of_numbers_go_through_rooms(parts):
+    reply = parts.run(
+        """
+        let many: Vec<f64> = (0..1_500_000).map(f64::from).collect();
+        e.push(px::var!(many), &many)?;
+        let pulled = e.pull::<Vec<f64>>(px::var!(many))?;
+        e.scatter(px::var!(some), &many)?;
+        let gathered = e.gather::<f64>(px::var!(some))?;
+        (pulled.iter().all(|it| *it == many), gathered == many, pulled.len())
+        """
+    ).ok()
+    assert result(reply) == "(true, true, 3)"
+    assert parts.run("%px -t 0:3 many.len() + some.len()").ok().text.count("2000000") == 3
+
+
+def test_a_pushed_type_of_the_notebooks_is_known_to_engines_cells(parts):
+    parts.run("#[derive(Clone, Debug, PartialEq)]\nstruct Own { at: Vec<f64> }").ok()
+    parts.run(
+        ':dep serde = { version = "1", features = ["derive"] }\n'
+        "#[derive(serde::Serialize, serde::Deserialize, Clone, Debug)]\nstruct Sent { at: Vec<f64> }"
+    ).ok()
+    parts.run("let sent = Sent { at: vec![1.5] }; px::push!(sent)?;").ok()
+    assert parts.run("%px sent.at[0] + 1.0").ok().text.count("2.5") == 4
+    unsent = parts.run("let own = Own { at: vec![1.5] }; px::push!(own)?;").failed()
+    assert "`Own` can't travel between the notebook and its engines" in unsent.text
+
+
+def test_what_was_pushed_goes_with_the_worker(parts):
+    parts.run("let kept = 7u8; px::push!(kept)?;").ok()
+    parts.run("%cluster restart -t 1").ok()
+    assert "`kept` was lost on engine 1" in parts.run("%px kept").failed().text
+    assert parts.run("%px -t 0 kept").ok().text.count("7") == 1
+    missing = parts.run("let all: Vec<u8> = px::pull!(kept)?;").failed().text
+    assert "engine 1 has no variable `kept`" in missing

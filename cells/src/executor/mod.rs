@@ -3,6 +3,7 @@
 mod building;
 mod clusters;
 mod cuda;
+mod defined;
 mod deps;
 mod expression;
 mod files;
@@ -373,6 +374,9 @@ impl Executor {
         let evaluated = evaluated.map_err(explain)?;
         for notice in evaluated.notices.iter().cloned().chain(outdated_notice(&evaluated.outdated)) {
             request.publisher.say(&notice).await;
+        }
+        if let Some((run, _)) = &ran {
+            self.take_over(run.take_defined(), request).await?;
         }
         let Some((run, Some(mut failed))) = ran else { return Ok(Next::Continue) };
         let panicked = |failed: &Failure| matches!(failed, Failure::Run(run) if run.outcome == Outcome::Panicked && run.panic.is_some());

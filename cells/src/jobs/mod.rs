@@ -15,14 +15,14 @@ mod run;
 mod trial;
 
 pub use job::{ByGpus, Cancelled, Half, Job, MapOptions, OnGpus};
-pub use run::{CellRun, Plan};
+pub use run::{CellRun, Defined, Plan};
 
 use crate::cluster::Cluster;
 use crate::failure::{Failure, Kind, failure};
 use calls::{Calls, is_call};
 use chorus_compiler::Object;
 use chorus_magics::Cancel;
-use chorus_protocol::{Aftermath, Death, Outcome};
+use chorus_protocol::{Aftermath, Death, EngineId, Outcome};
 use chorus_render::{GraphTask, TaskLine};
 use parking_lot::{Mutex, MutexGuard};
 use px::link::{Answer, Ask, CallAsk, MapAsk, Message, OnEngine};
@@ -180,6 +180,18 @@ impl Jobs {
                 Answer::Ok
             }
             Ask::WaitAny(jobs) => self.0.calls.wait_any(&jobs).await,
+            Ask::Defined { engines, name, type_name } => {
+                let cluster = run.cluster().await?;
+                let engines = engines.into_iter().map(EngineId);
+                let engines: BTreeMap<EngineId, u32> = engines.map(|id| (id, cluster.generation(id))).collect();
+                let mut state = run.lock();
+                let defined = state.defined.entry(name).or_default();
+                if defined.type_name != type_name {
+                    *defined = Defined { type_name, engines: BTreeMap::new() };
+                }
+                defined.engines.extend(engines);
+                Answer::Ok
+            }
             Ask::Where(job) => Answer::Place(self.0.calls.place(job)),
             Ask::Wait { job, millis } if is_call(job) => self.0.calls.wait(job, millis).await,
             Ask::Cancel(job) if is_call(job) => {

@@ -7,8 +7,9 @@ use crate::failure::{Failure, Kind, failure};
 use crate::interrupt::Interrupted;
 use crate::publisher::Publisher;
 use chorus_compiler::Object;
-use chorus_protocol::SnapshotPolicy;
+use chorus_protocol::{EngineId, SnapshotPolicy};
 use parking_lot::{Mutex, MutexGuard};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -65,8 +66,20 @@ pub(super) struct State {
     pub(super) made: Vec<String>,
     /// Whether it has ended, and, if so, whether well enough that the worker has what it asked for.
     pub(super) ended: Option<bool>,
+    /// Variables that it has given engines, by name: the last type, and on which engines, with the generation of their
+    /// variables.
+    pub(super) defined: BTreeMap<String, Defined>,
     /// Rooms of earlier runs that it has let go of. They are freed when it ends well.
     pub(super) left: Vec<String>,
+}
+
+/// A variable that a cell has given engines.
+#[derive(Debug, Default)]
+pub struct Defined {
+    /// As `std::any::type_name` has it.
+    pub type_name: String,
+    /// Which have it, with the generation of their variables.
+    pub engines: BTreeMap<EngineId, u32>,
 }
 
 impl State {
@@ -86,6 +99,11 @@ impl CellRun {
     /// Why the map failed that the cell waited for, if one did.
     pub fn take_failure(&self) -> Option<Failure> {
         self.lock().failure.take()
+    }
+
+    /// The variables that it has given engines, by name.
+    pub fn take_defined(&self) -> BTreeMap<String, Defined> {
+        std::mem::take(&mut self.lock().defined)
     }
 
     /// The map that it started last, if it started one.

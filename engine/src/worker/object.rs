@@ -130,7 +130,8 @@ impl Objects {
                 Loaded::Step(function) => {
                     report::set_variables(self.variables);
                     function();
-                    report::set_variables(std::ptr::null_mut());
+                    // It may have been the first to make some.
+                    self.variables = report::take_variables();
                 }
             }
         }

@@ -69,6 +69,11 @@ pub fn set_variables(variables: *mut c_void) {
     HOST.variables.store(variables, Ordering::Release);
 }
 
+/// The variables after such a function, which may use them no longer.
+pub fn take_variables() -> *mut c_void {
+    HOST.variables.swap(std::ptr::null_mut(), Ordering::AcqRel)
+}
+
 /// Whether the run that has ended wants what it did to the variables undone.
 pub fn has_failed() -> bool {
     HOST.failed.swap(false, Ordering::AcqRel)

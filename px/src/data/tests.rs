@@ -26,19 +26,12 @@ impl Rooms {
 
     /// The variable as the notebook sees it.
     fn here(&self, step: Step) -> Variable {
-        let lanes = self.0.len() as u32;
-        Variable {
-            passing: Passing { step, lanes, ranks: (10..10 + lanes).collect() },
-            threads: 2,
-            rooms: self.paths(),
-        }
+        Variable { step, threads: 2, rooms: self.paths(), own: None }
     }
 
-    /// The variable as this engine sees it. In a test, each process has the rank 0.
+    /// The variable as this engine sees it.
     fn there(&self, step: Step, engine: usize) -> Variable {
-        let mut variable = self.here(step);
-        variable.passing.ranks[engine] = 0;
-        variable
+        Variable { own: Some(engine), ..self.here(step) }
     }
 }
 

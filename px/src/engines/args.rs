@@ -1,8 +1,9 @@
 //! What a function is given on an engine: the engine's variables by reference, and values of the notebook.
 
 use crate::apart::type_name;
-use crate::host::variables;
-use crate::link::{Access, Message};
+use crate::data::Variable;
+use crate::host::{make_variables, variables};
+use crate::link::{Access, Message, Serve};
 use crate::map::Error;
 use crate::store::{Found, VariableStore};
 use crate::wire::Wire;
@@ -21,7 +22,20 @@ pub struct VarMut<T> {
     of: PhantomData<fn() -> T>,
 }
 
+impl<T> Clone for Var<T> {
+    fn clone(&self) -> Var<T> {
+        *self
+    }
+}
+
+impl<T> Copy for Var<T> {}
+
 impl<T> Var<T> {
+    /// How it is called.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
     #[doc(hidden)]
     pub const fn named(name: &'static str) -> Var<T> {
         Var { name, of: PhantomData }
@@ -33,6 +47,11 @@ impl<T> VarMut<T> {
     pub const fn named(name: &'static str) -> VarMut<T> {
         VarMut { name, of: PhantomData }
     }
+}
+
+/// The number of this engine, if it is one.
+fn engine() -> Option<u32> {
+    std::env::var("CHORUS_ENGINE_ID").ok()?.parse().ok()
 }
 
 /// What is sent along with a call, in the making.
@@ -57,7 +76,7 @@ impl Variables {
 
     fn find<T: 'static>(&self, from: &mut &[u8]) -> Result<NonNull<T>, Error> {
         let name = String::read(from)?;
-        let engine = std::env::var("CHORUS_ENGINE_ID").map_or("this process".to_owned(), |id| format!("engine {id}"));
+        let engine = engine().map_or_else(|| "this process".to_owned(), |id| format!("engine {id}"));
         // SAFETY: the worker has the store, and nobody else uses it while a function runs that is given its variables.
         let found = self.0.map_or(Found::Missing, |store| unsafe { (*store.as_ptr()).find::<T>(&name) });
         let what = match found {
@@ -130,6 +149,89 @@ impl<T: 'static> EachArg for VarMut<T> {
     unsafe fn give(taken: &mut NonNull<T>) -> &mut T {
         // SAFETY: as the caller promises.
         unsafe { taken.as_mut() }
+    }
+}
+
+/// A place for a variable of this name.
+pub(super) struct Slot(pub &'static str);
+
+/// The store of an engine's variables, and the name for one.
+pub(super) struct Store {
+    name: String,
+    store: NonNull<VariableStore>,
+}
+
+impl Store {
+    /// Puts a variable there.
+    pub fn set<T: 'static>(&mut self, value: T) {
+        // SAFETY: as in `Variables::find`.
+        unsafe { (*self.store.as_ptr()).put_variable(&self.name, value) };
+    }
+}
+
+impl EachArg for Slot {
+    type Param<'a> = &'a mut Store;
+    type Taken = Store;
+
+    fn pass(&self, to: &mut Passing) {
+        self.0.to_owned().write(&mut to.bytes);
+        to.names.push(self.0);
+        to.access = Access::Change;
+    }
+
+    fn take(from: &mut &[u8], variables: &Variables) -> Result<Store, Error> {
+        let store = variables.0.or_else(make_variables).ok_or(Error::NoKernel)?;
+        Ok(Store { name: String::read(from)?, store })
+    }
+
+    unsafe fn give(taken: &mut Store) -> &mut Store {
+        taken
+    }
+}
+
+/// A value that the function gets as its own.
+pub(super) struct Arriving<'a, T>(pub &'a T);
+
+impl<T: Wire> EachArg for Arriving<'_, T> {
+    type Param<'a> = T;
+    type Taken = Option<T>;
+
+    fn pass(&self, to: &mut Passing) {
+        self.0.put(&mut to.bytes);
+    }
+
+    fn take(from: &mut &[u8], _: &Variables) -> Result<Option<T>, Error> {
+        Ok(Some(T::get(from)?))
+    }
+
+    unsafe fn give(taken: &mut Option<T>) -> T {
+        taken.take().expect("it is given once")
+    }
+}
+
+/// Rooms through which a variable goes.
+pub(super) struct Through {
+    pub engines: Vec<u32>,
+    pub serve: Serve,
+}
+
+impl EachArg for Through {
+    type Param<'a> = &'a Variable;
+    type Taken = Variable;
+
+    fn pass(&self, to: &mut Passing) {
+        self.engines.put(&mut to.bytes);
+        self.serve.write(&mut to.bytes);
+    }
+
+    fn take(from: &mut &[u8], _: &Variables) -> Result<Variable, Error> {
+        let engines = Vec::<u32>::get(from)?;
+        let own = engine().and_then(|engine| engines.iter().position(|other| *other == engine));
+        Variable::of(&Serve::read(from)?, own)
+    }
+
+    unsafe fn give(taken: &mut Variable) -> &Variable {
+        taken
     }
 }
 

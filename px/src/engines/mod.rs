@@ -16,6 +16,7 @@
 //! once. Other than these it may read and change the variables of its engine; it brings none and takes none away.
 
 pub mod args;
+mod carry;
 #[cfg(test)]
 mod tests;
 
@@ -87,7 +88,7 @@ impl Engines {
                 false => Ok(picked),
             }
         };
-        Engines { ids: self.ids.as_ref().map_err(Error::clone).and_then(pick) }
+        Engines { ids: self.known().and_then(pick) }
     }
 
     /// Their numbers, as `%px -t` has them, in ascending order.
@@ -116,7 +117,16 @@ impl Engines {
     /// `px::var!(mut part)` are the engine's own variables, which the function gets as `&T` and `&mut T`. The notebook's values
     /// go by reference: `&x`, `&xs[..]`, `"text"`, `&0.5`; the function gets a reference, too, to a copy.
     pub fn with<A: Args>(&self, args: A) -> With<'_, A> {
-        With { engines: self, args }
+        With { engines: self, args, verb: "each" }
+    }
+
+    /// As [`Engines::each`], for what is called otherwise where calls are listed.
+    fn carry<A: Args, R: Wire>(&self, verb: &'static str, args: A, function: A::Function<R>) -> Result<Vec<R>, Error> {
+        With { engines: self, args, verb }.each(function)
+    }
+
+    fn known(&self) -> Result<&Vec<u32>, Error> {
+        self.ids.as_ref().map_err(Error::clone)
     }
 
     /// Has a function called on each, and waits. What they return is in the order of the engines' numbers.
@@ -141,6 +151,7 @@ impl Engines {
 pub struct With<'e, A> {
     engines: &'e Engines,
     args: A,
+    verb: &'static str,
 }
 
 impl<A: Args> With<'_, A> {
@@ -159,7 +170,7 @@ impl<A: Args> With<'_, A> {
     pub fn start<R: Wire>(self, function: A::Function<R>) -> Result<Each<R>, Error> {
         let mut passing = Passing::default();
         let ((), held) = collect(|| self.args.pass(&mut passing));
-        let calls = start(self.engines, passing, held, serve::<A, R>, A::address(function))?;
+        let calls = start(self.engines, self.verb, passing, held, (serve::<A, R>, A::address(function)))?;
         Ok(Each { calls, result: PhantomData })
     }
 }
@@ -168,12 +179,12 @@ impl<A: Args> With<'_, A> {
 #[inline(never)]
 fn start(
     engines: &Engines,
+    verb: &str,
     passing: Passing,
     held: Vec<Arc<dyn Keeps>>,
-    serve: extern "C" fn(),
-    function: usize,
+    (serve, function): (extern "C" fn(), usize),
 ) -> Result<Group, Error> {
-    let ids = engines.ids.as_ref().map_err(Error::clone)?;
+    let ids = engines.known()?;
     let Passing { bytes, names, access } = passing;
     if let Some(name) = names.iter().enumerate().find_map(|(at, name)| names[..at].contains(name).then_some(name)) {
         let what = format!("`{name}` is given to the function twice, and may be only once; nothing was called");
@@ -191,7 +202,7 @@ fn start(
     let mut argument = (function.wrapping_sub(serve as usize) as u64).to_le_bytes().to_vec();
     argument.extend_from_slice(&packed.bytes);
     let rooms: Vec<String> = held.iter().map(|held| held.name().to_owned()).chain(packed.path()).collect();
-    let label = format!("each({})", names.join(", "));
+    let label = format!("{verb}({})", names.join(", "));
     let call = CallAsk {
         object,
         function: at,

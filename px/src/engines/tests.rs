@@ -91,7 +91,8 @@ fn a_function_of_another_library_is_refused_with_the_way_out() {
         fn abs(x: i32) -> i32;
     }
     let passing = Passing::default();
-    let refused =
-        start(&engines, passing, Vec::new(), serve::<(), u8>, abs as *const () as usize).map(drop).unwrap_err();
+    let refused = start(&engines, "each", passing, Vec::new(), (serve::<(), u8>, abs as *const () as usize))
+        .map(drop)
+        .unwrap_err();
     assert!(refused.to_string().contains("A closure around it, such as `|x| f(x)`"), "{refused}");
 }

@@ -13,11 +13,12 @@ const CALL: u8 = 7;
 const RESULT: u8 = 8;
 const CALL_ON: u8 = 15;
 const FORGET_ALL: u8 = 16;
+const DEFINED: u8 = 17;
 
 /// Whether this encoded [`Ask`] has an answer. For the others the way back would be most of what a short function takes.
 /// They are taken in the order in which they were sent.
 pub fn expects_answer(ask: &[u8]) -> bool {
-    !matches!(ask.first(), Some(&(FORGET | FREE | CALL | RESULT | CALL_ON | FORGET_ALL)))
+    !matches!(ask.first(), Some(&(FORGET | FREE | CALL | RESULT | CALL_ON | FORGET_ALL | DEFINED)))
 }
 
 /// Bytes that aren't a message.
@@ -173,6 +174,12 @@ impl Message for Ask {
                 call.write(to);
                 write_all(engines, to);
             }
+            Ask::Defined { engines, name, type_name } => {
+                DEFINED.write(to);
+                write_all(engines, to);
+                name.write(to);
+                type_name.write(to);
+            }
             Ask::ForgetAll(jobs) => {
                 FORGET_ALL.write(to);
                 write_all(jobs, to);
@@ -214,6 +221,9 @@ impl Message for Ask {
             14 => Ask::WaitAll(read_all(from)?),
             CALL_ON => Ask::CallOn(CallAsk::read(from)?, read_all(from)?),
             FORGET_ALL => Ask::ForgetAll(read_all(from)?),
+            DEFINED => {
+                Ask::Defined { engines: read_all(from)?, name: String::read(from)?, type_name: String::read(from)? }
+            }
             RESULT => Ask::Result(read_bytes(from)?.to_vec(), Option::read(from)?),
             _ => return Err(Damaged),
         })

@@ -44,7 +44,7 @@ pub(crate) fn variables() -> *mut c_void {
 pub(crate) fn is_of_call(ask: &Ask) -> bool {
     match ask {
         Ask::Call(_) | Ask::Where(_) | Ask::Result(..) | Ask::Engines | Ask::WaitAny(_) => true,
-        Ask::CallOn(..) | Ask::WaitAll(_) | Ask::ForgetAll(_) => true,
+        Ask::CallOn(..) | Ask::WaitAll(_) | Ask::ForgetAll(_) | Ask::Defined { .. } => true,
         Ask::Wait { job, .. } | Ask::Cancel(job) | Ask::Forget(job) => *job >= FIRST_CALL,
         _ => false,
     }

@@ -219,7 +219,9 @@ extern "C" fn answer(
         Ask::Call(_) | Ask::Where(_) | Ask::Result(..) | Ask::Engines | Ask::WaitAny(_) => {
             unreachable!("they are answered above")
         }
-        Ask::CallOn(..) | Ask::WaitAll(_) | Ask::ForgetAll(_) => unreachable!("they are answered above"),
+        Ask::CallOn(..) | Ask::WaitAll(_) | Ask::ForgetAll(_) | Ask::Defined { .. } => {
+            unreachable!("they are answered above")
+        }
     };
     let bytes = answer.encode();
     answered(context, bytes.as_ptr(), bytes.len());
