@@ -242,7 +242,7 @@ def test_variables_go_to_engines_and_come_back_in_a_loop(parts):
         """
     ).ok()
     shown = parts.run("%px (centers.clone(), round, slice.len())").ok().text
-    assert shown.count("([(2, 1.0)], 2, ") == 4, shown
+    assert shown.count("([(2, 1.0)], 2, ") == 2 and "Out[1,3" in shown, shown
     reply = parts.run(
         """
         let slices: Vec<Vec<f64>> = px::pull!(slice)?;
@@ -269,7 +269,7 @@ def test_millions_of_numbers_go_through_rooms(parts):
         """
     ).ok()
     assert result(reply) == "(true, true, 3)"
-    assert parts.run("%px -t 0:3 many.len() + some.len()").ok().text.count("2000000") == 3
+    assert "Out[0-2:" in parts.run("%px -t 0:3 many.len() + some.len()").ok().text
 
 
 def test_a_pushed_type_of_the_notebooks_is_known_to_engines_cells(parts):
@@ -279,7 +279,7 @@ def test_a_pushed_type_of_the_notebooks_is_known_to_engines_cells(parts):
         "#[derive(serde::Serialize, serde::Deserialize, Clone, Debug)]\nstruct Sent { at: Vec<f64> }"
     ).ok()
     parts.run("let sent = Sent { at: vec![1.5] }; px::push!(sent)?;").ok()
-    assert parts.run("%px sent.at[0] + 1.0").ok().text.count("2.5") == 4
+    assert parts.run("%px sent.at[0] + 1.0").ok().text.startswith("Out[0-3:")
     unsent = parts.run("let own = Own { at: vec![1.5] }; px::push!(own)?;").failed()
     assert "`Own` can't travel between the notebook and its engines" in unsent.text
 
@@ -288,6 +288,6 @@ def test_what_was_pushed_goes_with_the_worker(parts):
     parts.run("let kept = 7u8; px::push!(kept)?;").ok()
     parts.run("%cluster restart -t 1").ok()
     assert "`kept` was lost on engine 1" in parts.run("%px kept").failed().text
-    assert parts.run("%px -t 0 kept").ok().text.count("7") == 1
+    assert parts.run("%px -t 0 kept").ok().text.endswith(": 7\n")
     missing = parts.run("let all: Vec<u8> = px::pull!(kept)?;").failed().text
     assert "engine 1 has no variable `kept`" in missing
