@@ -25,6 +25,8 @@ const FILES: &[(&str, &str)] = &[
     ("src/link.rs", include_str!("../../px/src/link.rs")),
     ("src/link/encoding.rs", include_str!("../../px/src/link/encoding.rs")),
     ("src/link/gpu.rs", include_str!("../../px/src/link/gpu.rs")),
+    ("src/link/wishes.rs", include_str!("../../px/src/link/wishes.rs")),
+    ("src/map/builder.rs", include_str!("../../px/src/map/builder.rs")),
     ("src/map/call.rs", include_str!("../../px/src/map/call.rs")),
     ("src/map/constants.rs", include_str!("../../px/src/map/constants.rs")),
     ("src/map/engine.rs", include_str!("../../px/src/map/engine.rs")),

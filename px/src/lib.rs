@@ -58,7 +58,9 @@ pub use show::{Show, pretty, text, typed};
 pub use task::{Ref, Task, put};
 pub use timeit::timeit;
 
-pub use map::Error;
+pub use link::OnError;
+pub use map::builder::{Map, map, map_with};
+pub use map::{Error, Handle};
 
 /// `std::thread_local!` in the cells' own code.
 #[doc(hidden)]

@@ -6,9 +6,11 @@
 
 mod encoding;
 mod gpu;
+mod wishes;
 
 pub use encoding::{Damaged, Message, expects_answer};
 pub use gpu::{GpuAnswer, GpuAsk, GpuTimes, Kept, Launch, LaunchArgument};
+pub use wishes::MapWishes;
 
 /// The name of a room that this process has open under this number. Numbers are used again, so the name also has what the
 /// file in memory was called when it was made: an `id` that no other one has ever had, so that nothing else can be opened.
@@ -85,6 +87,8 @@ pub struct MapAsk {
     pub constants: Vec<u8>,
     /// The same for GPUs; empty if the map isn't for them.
     pub gpu: Vec<u8>,
+    /// How it is to be run, if the magic that started the cell doesn't say it.
+    pub wishes: Option<MapWishes>,
 }
 
 /// Jobs from this number on are calls, and others are maps.
@@ -399,6 +403,7 @@ mod tests {
             input: vec![3],
             constants: vec![],
             gpu: vec![4],
+            wishes: Some(MapWishes { chunk: Some(1), engines: Some(vec![2]), timeout: 3, ..MapWishes::default() }),
         }));
         let asks = [
             Ask::Room(1),

@@ -3,11 +3,11 @@
 use super::account::Account;
 use crate::failure::{Failure, Kind, MapFailure, failure};
 use chorus_compiler::{Object, Ticket};
-use chorus_magics::Targets;
+use chorus_magics::{PxConfig, Targets};
 use chorus_protocol::{Death, EngineId, Took};
 use chorus_render::{TaskLine, TaskState};
 use parking_lot::Mutex;
-use px::link::{Layout, OnError};
+use px::link::{Layout, MapWishes, OnError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -43,6 +43,25 @@ pub struct MapOptions {
     pub is_told: bool,
     /// What GPUs are to do in the function's place.
     pub gpu: Option<ByGpus>,
+}
+
+impl MapOptions {
+    /// Those of a map that a cell's own Rust describes.
+    pub(super) fn of_wishes(wishes: &MapWishes) -> MapOptions {
+        let engines = wishes.engines.as_ref();
+        let targets = engines.map(|ids| Targets::of(&ids.iter().copied().map(EngineId).collect::<Vec<_>>()));
+        MapOptions {
+            targets: targets.unwrap_or_else(Targets::all),
+            chunk: wishes.chunk,
+            retries: wishes.retries,
+            on_error: wishes.on_error,
+            timeout: (wishes.timeout > 0).then(|| Duration::from_millis(wishes.timeout)),
+            threads: wishes.threads,
+            progress_after: PxConfig::default().progress_after,
+            label: wishes.label.clone(),
+            ..MapOptions::default()
+        }
+    }
 }
 
 /// That GPUs work.

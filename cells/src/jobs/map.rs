@@ -4,7 +4,7 @@
 //! function prints and how far everything is, and keeps what was done for whoever asks.
 
 use super::account::Account;
-use super::job::{ByGpus, Cancelled, End, Job};
+use super::job::{ByGpus, Cancelled, End, Job, MapOptions};
 use super::run::{CellRun, Plan};
 use super::trial;
 use crate::cluster::Cluster;
@@ -49,13 +49,13 @@ const BATCH: usize = 64;
 /// Sends the runs, and follows them in a task of its own. An error is a sentence.
 pub async fn start(ask: MapAsk, run: Arc<CellRun>, cluster: Arc<Cluster>) -> Result<Job, String> {
     cluster.recovered().await;
-    let options = &run.plan.options;
+    let options = Arc::new(ask.wishes.as_ref().map_or_else(|| run.plan.options.clone(), MapOptions::of_wishes));
     // What was compiled for engines is for these, and others don't have its variables.
-    let targets = match &run.plan.half {
+    let targets = match run.plan.half.as_ref().filter(|_| ask.object.is_empty()) {
         Some(half) => half.targets.clone(),
         None => options.targets.resolve(&cluster.engines()).map_err(|error| error.to_string())?,
     };
-    let mut work = Work::new(&ask, &run, &cluster).await?;
+    let mut work = Work::new(&ask, &options, &run, &cluster).await?;
     if let Some(ByGpus { code, if_faster }) = &options.gpu {
         if let Some(gpus) = if_faster {
             let (by_gpus, why) = trial::choose(&work, &ask, &targets, *gpus, code, (&run, &cluster)).await;
@@ -128,11 +128,12 @@ pub(super) struct Work {
     preload: Vec<BlobId>,
     entry: Entry,
     pub(super) serve: Serve,
+    options: Arc<MapOptions>,
 }
 
 impl Work {
-    async fn new(ask: &MapAsk, run: &CellRun, cluster: &Cluster) -> Result<Work, String> {
-        let (object, entry) = match &run.plan.half {
+    async fn new(ask: &MapAsk, options: &Arc<MapOptions>, run: &CellRun, cluster: &Cluster) -> Result<Work, String> {
+        let (object, entry) = match run.plan.half.as_ref().filter(|_| ask.object.is_empty()) {
             Some(half) => {
                 half.used.store(true, Ordering::Release);
                 (half.object.clone(), Entry::Cell(half.object.entry.clone()))
@@ -147,7 +148,6 @@ impl Work {
             }
         };
         let (preload, blob) = cluster.put_object(&object).await.map_err(|error| error.to_string())?;
-        let options = &run.plan.options;
         let timeout = options.timeout.map_or(0, |limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX).max(1));
         let serve = Serve {
             rooms: ask.rooms.clone(),
@@ -163,7 +163,7 @@ impl Work {
                 constants: ask.gpu.clone(),
             }),
         };
-        Ok(Work { object, blob, preload, entry, serve })
+        Ok(Work { object, blob, preload, entry, serve, options: Arc::clone(options) })
     }
 
     /// Whether it needs variables of the engine. A function of the notebook's cell can't, though the cell may.
@@ -184,7 +184,7 @@ impl Work {
             entry: self.entry.clone(),
             argument: serve.encode().into(),
             map: Some(map),
-            label: run.plan.options.label.clone(),
+            label: self.options.label.clone(),
             snapshots: run.plan.snapshots,
         }
     }
@@ -229,7 +229,7 @@ impl Driver {
     /// Has an engine serve the map.
     fn send(&mut self, engine: EngineId) {
         let generation = self.work.generation(engine, &self.cluster);
-        let threads = self.run.plan.options.threads.unwrap_or_else(|| self.cluster.share_of_cores(engine));
+        let threads = self.work.options.threads.unwrap_or_else(|| self.cluster.share_of_cores(engine));
         let serve = Serve { threads, ..self.work.serve.clone() };
         let spec = self.work.spec(&serve, self.map.id(), &self.run);
         let mut run = self.cluster.session().run(spec, vec![Target { engine, generation }]);
@@ -268,7 +268,7 @@ impl Driver {
                 Some((engine, event)) = self.events.recv() => self.run_event(engine, event).await,
                 _ = tick.tick() => {
                     self.look_around();
-                    let due = self.run.plan.options.progress_after.is_some_and(|after| self.begun.elapsed() >= after);
+                    let due = self.work.options.progress_after.is_some_and(|after| self.begun.elapsed() >= after);
                     if due {
                         self.run.plan.publisher.update(&display, !shown, self.progress(false)).await;
                         shown = true;
@@ -316,7 +316,7 @@ impl Driver {
                 self.deaths.remove(&engine);
                 let entered = self.account.lock().enter(engine, &reports);
                 match entered {
-                    Ok(Some(item)) if self.run.plan.options.on_error == OnError::Stop => {
+                    Ok(Some(item)) if self.work.options.on_error == OnError::Stop => {
                         self.fail(Kind::MapError, item_failure(engine, &item))
                     }
                     Ok(_) => {}
@@ -326,7 +326,7 @@ impl Driver {
             (MapEvent::Done(_), None) => {}
             (MapEvent::GivenUp { first, count, death }, _) => {
                 let items = items_text(first, count);
-                let stop = self.run.plan.options.on_error == OnError::Stop;
+                let stop = self.work.options.on_error == OnError::Stop;
                 match death {
                     Death::Exit(status) if stop => {
                         let what = format!("the function called `exit` with status {status}, in {items}");
@@ -381,7 +381,7 @@ impl Driver {
     /// A run has ended: if that wasn't because the map has, another one takes its place where that can be.
     fn ended(&mut self, engine: EngineId, outcome: &Outcome, generation: u32) {
         settle(&self.run.plan, engine, outcome, generation);
-        let each = self.run.plan.options.each;
+        let each = self.work.options.each;
         if each && *outcome == Outcome::Ok {
             self.over = self.active.is_empty();
             return;
@@ -397,7 +397,7 @@ impl Driver {
             }
             // The controller says over which items, which ends the map.
             Outcome::Died(Death::Exit(_) | Death::NoInput, _)
-                if !each && self.run.plan.options.on_error == OnError::Stop => {}
+                if !each && self.work.options.on_error == OnError::Stop => {}
             Outcome::Died(death @ Death::NoInput, _) if each => {
                 let what = format!("{}'s worker {death}", name_engines(&[engine]));
                 self.fail(Kind::StdinNotImplementedError, what);
@@ -407,7 +407,7 @@ impl Driver {
                 self.fail(Kind::EnginesLost, what);
             }
             Outcome::Died(..) | Outcome::NoSuchEngine
-                if self.run.plan.options.keep && self.account.lock().view.has_done(engine) =>
+                if self.work.options.keep && self.account.lock().view.has_done(engine) =>
             {
                 let what = format!(
                     "{} died, and with it the results that it kept: those of other engines aren't all",
@@ -464,7 +464,7 @@ impl Driver {
             return;
         }
         let up = self.cluster.engines();
-        let wanted = match &self.run.plan.options.targets {
+        let wanted = match &self.work.options.targets {
             targets if *targets == Targets::all() => up,
             // Some of them may be away for a moment.
             targets => targets.resolve(&up).unwrap_or_default(),
@@ -476,7 +476,7 @@ impl Driver {
                 && !self.barred.contains(&engine)
                 && self.work.can_run_on(engine, &self.cluster)
                 && knows
-                && !self.run.plan.options.each
+                && !self.work.options.each
             {
                 self.send(engine);
             }
@@ -503,7 +503,7 @@ impl Driver {
     fn progress(&self, ended: bool) -> Bundle {
         let (account, elapsed) = (self.account.lock(), self.begun.elapsed());
         match ended {
-            true => account.view.end_bundle(elapsed, self.end(), self.run.plan.options.is_told),
+            true => account.view.end_bundle(elapsed, self.end(), self.work.options.is_told),
             false => account.view.bundle(elapsed),
         }
     }

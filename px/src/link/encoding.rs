@@ -250,6 +250,7 @@ impl Message for MapAsk {
         write_bytes(&self.input, to);
         write_bytes(&self.constants, to);
         write_bytes(&self.gpu, to);
+        self.wishes.write(to);
     }
 
     fn read(from: &mut &[u8]) -> Result<MapAsk, Damaged> {
@@ -261,6 +262,7 @@ impl Message for MapAsk {
             input: read_bytes(from)?.to_vec(),
             constants: read_bytes(from)?.to_vec(),
             gpu: read_bytes(from)?.to_vec(),
+            wishes: Option::read(from)?,
         })
     }
 }
@@ -369,12 +371,7 @@ impl Message for Serve {
         write_bytes(&self.input, to);
         write_bytes(&self.constants, to);
         self.retries.write(to);
-        let on_error: u8 = match self.on_error {
-            OnError::Stop => 0,
-            OnError::Skip => 1,
-            OnError::Keep => 2,
-        };
-        on_error.write(to);
+        self.on_error.write(to);
         self.timeout.write(to);
         self.threads.write(to);
         self.gpu.write(to);
@@ -386,12 +383,7 @@ impl Message for Serve {
             input: read_bytes(from)?.to_vec(),
             constants: read_bytes(from)?.to_vec(),
             retries: u32::read(from)?,
-            on_error: match u8::read(from)? {
-                0 => OnError::Stop,
-                1 => OnError::Skip,
-                2 => OnError::Keep,
-                _ => return Err(Damaged),
-            },
+            on_error: OnError::read(from)?,
             timeout: u64::read(from)?,
             threads: u32::read(from)?,
             gpu: Option::read(from)?,

@@ -6,7 +6,7 @@ use super::fold::ReduceFold;
 use super::merge::{Ended, Kind, folded};
 use super::rooms::{Blob, Room, Writer};
 use super::source::{Part, Ready};
-use crate::link::{Answer, Ask, MapAsk};
+use crate::link::{Answer, Ask, MapAsk, MapWishes};
 use crate::task::shared::{Keeps, collect};
 use crate::wire::Wire;
 use std::marker::PhantomData;
@@ -65,8 +65,9 @@ pub(crate) fn begin<C: Constants>(
     function: Option<extern "C" fn()>,
     constants: &C,
     size: usize,
+    wishes: Option<MapWishes>,
 ) -> Box<dyn Begun> {
-    Box::new(try_begin(data, function, constants, size))
+    Box::new(try_begin(data, function, constants, size, wishes))
 }
 
 fn try_begin(
@@ -74,6 +75,7 @@ fn try_begin(
     function: Option<extern "C" fn()>,
     values: &dyn Put,
     size: usize,
+    wishes: Option<MapWishes>,
 ) -> Result<Job, Error> {
     let (mut input, mut rooms) = (Vec::new(), Vec::new());
     let (mut items, mut parts, mut held) = (None, Vec::new(), Vec::new());
@@ -104,6 +106,7 @@ fn try_begin(
         input,
         constants: constants.clone(),
         gpu,
+        wishes,
     };
     let Answer::Job(number) = ask(&Ask::Map(map))? else { return Err(Error::Damaged) };
     // The rooms are the job's now.

@@ -184,6 +184,13 @@ impl<'a, S: Source, R, F: Fn(S::Item) -> R + Sync, W> Mapped<'a, S, R, F, Every,
     }
 }
 
+impl<'a, S: Source, R, F: Fn(S::Item) -> R + Sync, W> Mapped<'a, S, R, F, Every, W> {
+    /// The same, by what says it.
+    pub(super) fn filter_by<P: Filter<R>>(self, filter: P) -> Mapped<'a, S, R, F, P, W> {
+        Mapped { items: self.items, function: self.function, filter, result: PhantomData }
+    }
+}
+
 impl<S: Source, R, F: Fn(S::Item) -> R + Sync, P: Filter<R>, W: Whither> Mapped<'_, S, R, F, P, W> {
     /// Results may come in any order. They are in that of the items all the same, which costs nothing.
     pub fn unordered(self) -> Self {

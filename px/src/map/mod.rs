@@ -15,6 +15,7 @@
 //! Engines whose variables a function names compile a second cell, which calls [`serve`], and the notebook's cell only
 //! needs the closure's type: [`typed`].
 
+pub(crate) mod builder;
 mod call;
 mod constants;
 mod engine;
@@ -53,7 +54,7 @@ pub use source::{Describe, Over, Source, unread, zip2, zip3, zip4};
 
 use crate::gpu_vec::GpuVec;
 use crate::host::{argument, catch};
-use crate::link::{Message as _, Piece, Serve};
+use crate::link::{MapWishes, Message as _, Piece, Serve};
 use engine::Server;
 use handle::Job;
 use items::Mode;
@@ -67,7 +68,7 @@ pub const OWN_ITEMS: u64 = 1 << 40;
 #[macro_export]
 macro_rules! __start_map {
     ($over:expr, $constants:expr, $body:expr $(,)?) => {
-        $crate::__captures_nothing!([_, _] nothing => $crate::map::start_by($over, $constants, $body, nothing))
+        $crate::__captures_nothing!([_, _] nothing => $crate::map::start_by($over, $constants, $body, nothing, ::std::option::Option::None))
     };
 }
 pub use crate::__start_map as start;
@@ -109,19 +110,21 @@ impl CapturesNothing {
     }
 }
 
-/// For [`start!`], which checks that `body` captures nothing.
+/// For [`start!`], which checks that `body` captures nothing. Without wishes, the map is run as the magic says that the cell
+/// comes from.
 #[doc(hidden)]
 pub fn start_by<S: Source, C: Constants, K: Kind, B>(
     over: Over<S>,
     constants: C,
     body: B,
     _: CapturesNothing,
+    wishes: Option<MapWishes>,
 ) -> (Handle<K::Value>, B)
 where
     B: Fn(C::Owned, Items<'_, S>) -> Outcome<K> + Copy,
 {
     let function: extern "C" fn() = serve_here::<S, C::Owned, K, B>;
-    let job = handle::begin(Some(over.data), Some(function), &constants, K::size());
+    let job = handle::begin(Some(over.data), Some(function), &constants, K::size(), wishes);
     let merge: fn(&Job, &Ended) -> Result<K::Value, Error> = merge_here::<S, C::Owned, K, B>;
     (Handle::new(job, Box::new(merge)), body)
 }
@@ -134,7 +137,7 @@ pub fn typed<S: Source, C: Constants, A, K: Kind>(
     types: impl FnOnce(A, C::Owned, Items<'_, S>) -> Outcome<K>,
 ) -> Handle<K::Value> {
     let _ = types;
-    Handle::of_kind::<K>(handle::begin(Some(over.data), None, &constants, K::size()))
+    Handle::of_kind::<K>(handle::begin(Some(over.data), None, &constants, K::size(), None))
 }
 
 /// As [`typed`], for a map whose results stay in the engines.
@@ -144,7 +147,7 @@ pub fn typed_keep<S: Source, C: Constants, A, K: Kind>(
     types: impl FnOnce(A, C::Owned, Items<'_, S>) -> Outcome<K>,
 ) -> Handle<()> {
     let _ = types;
-    let job = handle::begin(Some(over.data), None, &constants, 0);
+    let job = handle::begin(Some(over.data), None, &constants, 0, None);
     Handle::new(job, Box::new(|_, _| Ok(())))
 }
 
@@ -157,7 +160,7 @@ pub fn gathered<S: Source, C: Constants, P, A, K: Kind>(
     types: impl FnOnce(A, C::Owned, Items<'_, S>) -> Outcome<K>,
 ) -> Handle<K::Value> {
     let _ = (shape, types);
-    Handle::of_kind::<K>(handle::begin(None, None, &constants, 0))
+    Handle::of_kind::<K>(handle::begin(None, None, &constants, 0, None))
 }
 
 /// As [`gathered`], for a map whose results stay in the engines.
@@ -167,7 +170,7 @@ pub fn gathered_keep<S: Source, C: Constants, P, A, K: Kind>(
     types: impl FnOnce(A, C::Owned, Items<'_, S>) -> Outcome<K>,
 ) -> Handle<()> {
     let _ = (shape, types);
-    Handle::new(handle::begin(None, None, &constants, 0), Box::new(|_, _| Ok(())))
+    Handle::new(handle::begin(None, None, &constants, 0, None), Box::new(|_, _| Ok(())))
 }
 
 /// The types of data and of constants, without them.

@@ -1,0 +1,391 @@
+//! Maps from Rust: [`map()`](crate::map()) and what can be said of one before it ends in a value. It is what `%map` does, as
+//! an expression, so it can stand in a loop or a function.
+//!
+//! The function is a `fn`, the path of one or a closure that captures nothing: so engines find it in the cell's object. What
+//! it needs of the notebook is given by [`map_with`].
+
+use super::constants::{Constants, Values};
+use super::error::Error;
+use super::fold::Number;
+use super::handle::{Handle, place_of};
+use super::items::{Filter, Items};
+use super::merge::{Collect, CollectErrors, Count, Kind, Largest, Mean, Outcome, Reduce, Smallest, Sum};
+use super::probe::{PiecesKind, RowKind};
+use super::rooms::Writer;
+use super::source::{Column, Integer, Over, Silent, Source, Span};
+use super::{CapturesNothing, start_by};
+use crate::engines::Engines;
+use crate::link::{MapWishes, OnError};
+use crate::sys;
+use crate::task::Seconds;
+use crate::wire::Wire;
+use std::marker::PhantomData;
+use std::ops::{Range, RangeInclusive};
+
+/// Has a function called for each item, on all engines: `px::map(|x: f64| x.sqrt(), &xs).sum()?`. Nothing happens before one of
+/// the ends is called, such as [`Map::collect`].
+///
+/// The items are those of an integer range, of a `Vec`, an array or a slice, or of whatever else `px::over!(..)` makes of
+/// what can be iterated, several that are zipped included. The function gets them by value.
+pub fn map<I: IntoOver, R>(function: fn(ItemOf<I>) -> R, over: I) -> Map<I::Source, (), R, Alone, Every> {
+    Map::new(over.into_over(), (), function as usize)
+}
+
+/// As [`map()`](crate::map()), for a function that needs values of the notebook, which are sent along once:
+/// `px::map_with((&k, &table), |(k, table), n| k * table[n], 0..100).collect()?`.
+pub fn map_with<C: Constants, I: IntoOver, R>(
+    values: C,
+    function: fn(&C::Owned, ItemOf<I>) -> R,
+    over: I,
+) -> Map<I::Source, C, R, Given, Every> {
+    Map::new(over.into_over(), values, function as usize)
+}
+
+/// What can be mapped.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't be mapped as it is",
+    label = "this isn't a range, nor a reference to a `Vec`, an array or a slice",
+    note = "`px::over!(..)` makes items of everything that can be iterated, and of several things that are zipped"
+)]
+pub trait IntoOver {
+    #[doc(hidden)]
+    type Source: Source;
+    #[doc(hidden)]
+    fn into_over(self) -> Over<Self::Source>;
+}
+
+/// What the function gets.
+pub type ItemOf<I> = <<I as IntoOver>::Source as Source>::Item;
+
+impl<S: Source> IntoOver for Over<S> {
+    type Source = S;
+    fn into_over(self) -> Over<S> {
+        self
+    }
+}
+
+macro_rules! into_over {
+    ($([$($generics:tt)*] $type:ty: $source:ty, $kind:ident;)*) => {$(
+        impl<$($generics)*> IntoOver for $type {
+            type Source = $source;
+            fn into_over(self) -> Over<$source> {
+                $kind.pack(self, (), Silent)
+            }
+        }
+    )*};
+}
+
+into_over! {
+    [I: Integer] Range<I>: Span<I>, RowKind;
+    [I: Integer + PartialOrd] RangeInclusive<I>: Span<I>, RowKind;
+    [T: Wire] &Vec<T>: Column<T, Silent>, PiecesKind;
+    [T: Wire] &[T]: Column<T, Silent>, PiecesKind;
+    [T: Wire, const N: usize] &[T; N]: Column<T, Silent>, PiecesKind;
+    [T: Wire] Vec<T>: Column<T, Silent>, PiecesKind;
+}
+
+/// The function gets items alone.
+pub struct Alone;
+/// It gets values of the notebook, too.
+pub struct Given;
+
+/// How a function is called.
+pub trait Calls<V, I, R> {
+    /// # Safety
+    /// It must be the address of a function of this kind.
+    #[doc(hidden)]
+    unsafe fn call(function: usize, values: &V, item: I) -> R;
+}
+
+impl<V, I, R> Calls<V, I, R> for Alone {
+    #[inline(always)]
+    unsafe fn call(function: usize, _: &V, item: I) -> R {
+        // SAFETY: as the caller promises.
+        unsafe { std::mem::transmute::<usize, fn(I) -> R>(function)(item) }
+    }
+}
+
+impl<V, I, R> Calls<V, I, R> for Given {
+    #[inline(always)]
+    unsafe fn call(function: usize, values: &V, item: I) -> R {
+        // SAFETY: as the caller promises.
+        unsafe { std::mem::transmute::<usize, fn(&V, I) -> R>(function)(values, item) }
+    }
+}
+
+/// All results are wanted.
+pub struct Every;
+/// Those are that a function says so of.
+pub struct Wanted;
+
+/// Which results are wanted.
+pub trait Wants: 'static {
+    #[doc(hidden)]
+    const FILTERS: bool;
+}
+
+impl Wants for Every {
+    const FILTERS: bool = false;
+}
+
+impl Wants for Wanted {
+    const FILTERS: bool = true;
+}
+
+struct By<P>(usize, PhantomData<fn() -> P>);
+
+impl<R, P: Wants> Filter<R> for By<P> {
+    const FILTERS: bool = P::FILTERS;
+    #[inline(always)]
+    fn wants(&self, result: &R) -> bool {
+        // SAFETY: `Map::filter` was given a function of this type.
+        !P::FILTERS || unsafe { std::mem::transmute::<usize, fn(&R) -> bool>(self.0)(result) }
+    }
+}
+
+/// A map in the making.
+#[must_use = "nothing is mapped before one of its ends is called, such as `collect`"]
+pub struct Map<S: Source, C, R, H, P> {
+    over: Over<S>,
+    values: C,
+    /// Where the functions are: the map's own, the filter's, and the reduction's.
+    pub(super) functions: [usize; 3],
+    wishes: MapWishes,
+    types: PhantomData<fn() -> (R, H, P)>,
+}
+
+impl<S: Source, C, R, H> Map<S, C, R, H, Every> {
+    fn new(over: Over<S>, values: C, function: usize) -> Self {
+        let wishes = MapWishes { label: "px::map".to_owned(), ..MapWishes::default() };
+        Map { over, values, functions: [function, 0, 0], wishes, types: PhantomData }
+    }
+
+    /// Results of which `wanted` says no are left out.
+    pub fn filter(self, wanted: fn(&R) -> bool) -> Map<S, C, R, H, Wanted> {
+        let Map { over, values, mut functions, wishes, .. } = self;
+        functions[1] = wanted as usize;
+        Map { over, values, functions, wishes, types: PhantomData }
+    }
+}
+
+impl<S: Source, C, R, H, P> Map<S, C, R, H, P> {
+    /// On these engines only.
+    pub fn on(mut self, engines: &Engines) -> Self {
+        self.wishes.engines = Some(engines.ids().into_iter().map(|id| id as u32).collect());
+        self
+    }
+
+    /// So many items make a task, at least 1. Without it, tasks are as large as takes about 20 ms.
+    pub fn chunk(mut self, items: u64) -> Self {
+        self.wishes.chunk = Some(items.max(1));
+        self
+    }
+
+    /// How often an item is tried again whose function panics, or whose worker dies.
+    pub fn retries(mut self, retries: u32) -> Self {
+        self.wishes.retries = Some(retries);
+        self
+    }
+
+    /// What becomes of the others when an item fails. With [`OnError::Keep`], [`Map::collect_errors`] has the errors.
+    pub fn on_error(mut self, on_error: OnError) -> Self {
+        self.wishes.on_error = on_error;
+        self
+    }
+
+    /// How long an item may take: a number of seconds, or a `Duration`.
+    pub fn timeout(mut self, limit: impl Seconds) -> Self {
+        let millis = limit.seconds() * 1000.0;
+        // A limit that is too short to be met isn't none.
+        self.wishes.timeout = if millis.is_nan() { 1 } else { (millis as u64).max(1) };
+        self
+    }
+
+    /// So many threads on each engine; its share of the cores without it.
+    pub fn threads(mut self, threads: u32) -> Self {
+        self.wishes.threads = Some(threads.max(1));
+        self
+    }
+
+    /// Whether results must be in the order of the items. They are in any case, which costs nothing.
+    pub fn ordered(self, _: bool) -> Self {
+        self
+    }
+
+    /// What `%tasks` and monitors call it.
+    pub fn label(mut self, label: &str) -> Self {
+        self.wishes.label = label.to_owned();
+        self
+    }
+
+    /// Its ends don't wait, and give a handle: `px::map(f, &xs).start().collect()`.
+    pub fn start(self) -> Start<S, C, R, H, P> {
+        Start(self)
+    }
+}
+
+/// A map whose ends don't wait.
+#[must_use = "nothing is mapped before one of its ends is called, such as `collect`"]
+pub struct Start<S: Source, C, R, H, P>(Map<S, C, R, H, P>);
+
+/// What an engine needs: where functions are, and the notebook's values.
+struct Sent<C> {
+    functions: [u64; 3],
+    values: C,
+}
+
+impl<C: Constants> Constants for Sent<C> {
+    type Owned = Taken<C::Owned>;
+
+    fn put(&self, to: &mut Writer) -> Result<(), Error> {
+        self.functions.iter().for_each(|distance| distance.put(to.buffer()));
+        to.spill()?;
+        self.values.put(to)
+    }
+}
+
+/// The same on an engine.
+struct Taken<V> {
+    functions: [u64; 3],
+    values: V,
+}
+
+impl<V: Values> Values for Taken<V> {
+    fn get(from: &mut &[u8]) -> Result<Self, Error> {
+        let mut next = || u64::get(from);
+        let functions = [next()?, next()?, next()?];
+        Ok(Taken { functions, values: V::get(from)? })
+    }
+}
+
+/// Functions of this object are so far from this one. It is one for each type of a map, so it lies in the cell's object.
+extern "C" fn origin<S: Source, C, R, H, P>() {}
+
+/// So far is each function from `origin`; 0 if there is none.
+#[inline(never)]
+fn distances(origin: extern "C" fn(), functions: [usize; 3]) -> Result<[u64; 3], Error> {
+    let (object, _) = place_of(origin)?;
+    let mut distances = [0; 3];
+    for (distance, function) in distances.iter_mut().zip(functions) {
+        if function == 0 {
+            continue;
+        }
+        if sys::place_of(function).is_none_or(|(other, _)| other != object) {
+            let what = "a function of the map is in another library, where engines don't find it; nothing was mapped";
+            let how = "A closure around it, such as `|x| f(x)`, is in the cell's own object";
+            return Err(Error::Failed(format!("{what}. {how}")));
+        }
+        *distance = function.wrapping_sub(origin as usize) as u64;
+    }
+    Ok(distances)
+}
+
+/// Functions by their distances, and the ends of maps, once for each.
+macro_rules! ends {
+    ($($(#[$doc:meta])* $end:ident($($function:ident: $of:ty)?) -> $kind:ty where [$($bounds:tt)*], |$mapped:ident $(, $given:ident)?| $body:expr;)*) => {
+        impl<S: Source, C: Constants, R: 'static, H, P: Wants> Map<S, C, R, H, P>
+        where
+            H: Calls<C::Owned, S::Item, R> + 'static,
+            C::Owned: Sync,
+        {$(
+            $(#[$doc])*
+            pub fn $end(self $(, $function: $of)?) -> Result<<$kind as Kind>::Value, Error>
+            where
+                $($bounds)*
+            {
+                self.start().$end($($function)?)?.get()
+            }
+        )*}
+
+        impl<S: Source, C: Constants, R: 'static, H, P: Wants> Start<S, C, R, H, P>
+        where
+            H: Calls<C::Owned, S::Item, R> + 'static,
+            C::Owned: Sync,
+        {$(
+            #[doc = concat!("[`Map::", stringify!($end), "`], without waiting.")]
+            ///
+            /// # Errors
+            /// If it can't begin.
+            pub fn $end(self $(, $function: $of)?) -> Result<Handle<<$kind as Kind>::Value>, Error>
+            where
+                $($bounds)*
+            {
+                #[allow(unused_mut)]
+                let mut map = self.0;
+                $(map.functions[2] = $function as usize;)?
+                map.begin::<$kind, _>(|taken: Taken<C::Owned>, items: Items<'_, S>| {
+                    let at = |function: usize| (origin::<S, C, R, H, P> as *const () as usize)
+                        .wrapping_add(taken.functions[function] as usize);
+                    let (function, wanted, third) = (at(0), at(1), at(2));
+                    let values = &taken.values;
+                    // SAFETY: the notebook found a function of this type so far from `origin`, in the same object.
+                    let $mapped = items
+                        .map(move |item| unsafe { H::call(function, values, item) })
+                        .filter_by(By::<P>(wanted, PhantomData));
+                    $(
+                        // SAFETY: as above.
+                        let $given = unsafe { std::mem::transmute::<usize, $of>(third) };
+                    )?
+                    let _ = third;
+                    $body
+                })
+            }
+        )*}
+    };
+}
+
+ends! {
+    /// All results, in the order of the items.
+    ///
+    /// # Errors
+    /// If an item fails and [`Map::on_error`] doesn't say otherwise, or if the map can't begin.
+    collect() -> Collect<R> where [R: Wire + Send], |mapped| mapped.collect();
+    /// All results, and in the place of those that failed what their panics said, with [`OnError::Keep`].
+    ///
+    /// # Errors
+    /// If the map can't begin or is ended.
+    collect_errors() -> CollectErrors<R> where [R: Wire + Send], |mapped| mapped.keep_errors().collect();
+    /// The sum of the results: the same bits on any number of engines.
+    ///
+    /// # Errors
+    /// As [`Map::collect`], and if their type can't hold it.
+    sum() -> Sum<R> where [R: Number], |mapped| mapped.sum();
+    /// The mean of the results; none of no results.
+    ///
+    /// # Errors
+    /// As [`Map::collect`].
+    mean() -> Mean<R> where [R: Number], |mapped| mapped.mean();
+    /// How many results there are.
+    ///
+    /// # Errors
+    /// As [`Map::collect`].
+    count() -> Count where [], |mapped| mapped.count();
+    /// The smallest result, but NaN; none of no results.
+    ///
+    /// # Errors
+    /// As [`Map::collect`].
+    min() -> Smallest<R> where [R: Wire + Send + PartialOrd], |mapped| mapped.min();
+    /// The largest result, but NaN; none of no results.
+    ///
+    /// # Errors
+    /// As [`Map::collect`].
+    max() -> Largest<R> where [R: Wire + Send + PartialOrd], |mapped| mapped.max();
+    /// Combines the results, always with the earlier ones on the left and always in the same tree; none of no results.
+    ///
+    /// # Errors
+    /// As [`Map::collect`].
+    reduce(combine: fn(R, R) -> R) -> Reduce<R> where [R: Wire + Send], |mapped, combine| mapped.reduce(combine);
+}
+
+impl<S: Source, C: Constants, R, H, P> Map<S, C, R, H, P> {
+    fn begin<K: Kind, B>(self, body: B) -> Result<Handle<K::Value>, Error>
+    where
+        B: Fn(Taken<C::Owned>, Items<'_, S>) -> Outcome<K> + Copy,
+    {
+        let Map { over, values, functions, wishes, .. } = self;
+        let sent = Sent { functions: distances(origin::<S, C, R, H, P>, functions)?, values };
+        // SAFETY: the bodies are those of `ends!`, which capture nothing.
+        let nothing = unsafe { CapturesNothing::promised() };
+        Ok(start_by(over, sent, body, nothing, Some(wishes)).0)
+    }
+}
