@@ -2,7 +2,7 @@
 
 use chorus_compiler::{Diagnostic, Failure as CompileFailure, Member, describe};
 use chorus_jupyter::content;
-use chorus_magics::MagicError;
+use chorus_magics::{Inside, MagicError, inside_rust};
 use chorus_protocol::{Aftermath, Death, NoSnapshot, Panic};
 use chorus_render::{ErrorText, Place, PxFailure, RESTORED, RunFailure, STILL_DEFINED, at_place, no_snapshot};
 use std::collections::BTreeMap;
@@ -164,6 +164,21 @@ impl Failure {
     /// Whether the compiler refused the cell.
     pub fn is_compile_error(&self) -> bool {
         matches!(self, Failure::Compile(_))
+    }
+
+    /// The same, where rustc found the `%` of a magic inside of Rust, with what to write there instead.
+    pub fn explaining_magics(mut self, cell: &str) -> Failure {
+        let Failure::Compile(errors) = &mut self else { return self };
+        for error in errors.iter_mut().filter(|error| error.code.is_none()) {
+            let place = error.spans.iter().find(|span| span.primary && span.cell.is_none());
+            let Some(Inside { text, instead }) = place.and_then(|it| inside_rust(cell, it.line, it.column)) else {
+                continue;
+            };
+            error.message = format!("`{text}` is a magic, and can't stand inside of Rust");
+            error.spans.iter_mut().for_each(|span| span.label.clear());
+            error.notes = vec![format!("help: {instead}")];
+        }
+        self
     }
 
     /// Whether the user ended the cell.

@@ -242,6 +242,7 @@ fn is_about_px(message: &str) -> bool {
     message.ends_with("can't travel between the notebook and its engines")
         || message.ends_with("isn't a row of values that could be in parts")
         || message.ends_with("can't be given to a function on engines")
+        || message.ends_with("can't be mapped as it is")
 }
 
 /// Whether this advice only says how a trait is called, and what else has it.
@@ -253,7 +254,8 @@ fn names_traits(help: &str) -> bool {
 /// see `px::map`, and those of `px::engines` as arguments of its methods.
 fn is_of_captures(rendered: &str) -> bool {
     rendered.contains("__captures_nothing")
-        || rendered.contains("engines/mod.rs") && rendered.contains("if they do not capture any variables")
+        || ["engines/mod.rs", "map/builder.rs"].iter().any(|file| rendered.contains(file))
+            && rendered.contains("if they do not capture any variables")
 }
 
 /// What is wrong with the function of a map or a call, of which rustc only says that it is no `fn`.

@@ -14,6 +14,7 @@ mod cursor;
 mod error;
 mod grouping;
 mod head;
+mod inside;
 mod magic;
 mod magics;
 mod parts;
@@ -32,6 +33,7 @@ pub use config::{PxConfig, Signal};
 pub use cursor::{Spot, Typed, rust_of, spot};
 pub use error::MagicError;
 pub use grouping::Grouping;
+pub use inside::{Inside, inside_rust};
 pub use magic::{Group, Name, SHELL_LINE, list};
 pub use magics::{
     AutoPx, Cancel, Carried, ClusterCommand, Command, Cuda, Data, DepsCommand, End, Gpu, Input, Load, LsMagic, Map,

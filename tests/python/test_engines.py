@@ -208,6 +208,58 @@ def test_mistakes_are_rustcs_at_the_users_place(parts):
     assert "`part` is given to the function twice" in twice.failed().text
 
 
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        ("for k in 0..3 {\n    %push xs\n}", "`%push xs` is a magic, and can't stand inside of Rust\n --> cell line 2, column 5"),
+        ("for k in 0..3 {\n    %push xs\n}", "from Rust it is `px::push!(xs)?`"),
+        ("fn f() { %px part.len() }", "`px::engines().each(|| { part.len() })?`"),
+        ("let s = %map --sum |x: f64| x * 2.0 over xs;", "`px::map(|x: f64| x * 2.0, &xs).collect()?`"),
+        ("if true { %cluster status }", "outside of Rust's blocks: `%cluster` above or below them"),
+    ],
+)
+def test_a_magic_inside_of_rust_is_told_what_it_is_there(cluster, cell, said):
+    assert said in cluster.run(cell).failed().text
+
+
+def test_a_map_stands_in_a_function_and_a_loop(cluster):
+    reply = cluster.run(
+        """
+        let points: Vec<f64> = (0..1000).map(f64::from).collect();
+        fn total(points: &[f64], k: f64) -> Result<f64, px::Error> {
+            px::map_with((&k,), |(k,), x: f64| k * x, points).chunk(50).sum()
+        }
+        let mut sums = vec![];
+        for k in 1..4 { sums.push(total(&points, f64::from(k))?); }
+        let large = px::map(|x: f64| x.sqrt(), &points).filter(|r| *r > 31.5).on(&px::engines().on([1, 3]));
+        (sums, large.count()?, px::map(|n: u64| n, 0..10).reduce(|a, b| a * 10 + b)?)
+        """
+    ).ok()
+    assert result(reply) == "([499500.0, 999000.0, 1498500.0], 7, Some(123456789))"
+
+
+def test_a_map_from_rust_has_the_magics_options_and_errors(cluster):
+    failed = cluster.run("px::map(|x: u64| {\n    assert!(x != 500, \"no\");\n    x\n}, 0..1000u64).sum()?").failed()
+    assert "item 500" in failed.text and "failed on engine" in failed.text and "cell line 2" in failed.text
+    kept = cluster.run("px::map(|x: u64| 10 / (x % 4), 0..6u64).on_error(px::OnError::Keep).collect_errors()?").ok()
+    assert result(kept).startswith('[Err("attempt to divide by zero"), Ok(10), Ok(5), Ok(3), Err(')
+    limit = "px::map(|x: u64| if x == 3 { loop {} } else { x }, 0..6u64).timeout(0.5).retries(0).collect()?"
+    assert "took longer than 0.5 s" in cluster.run(limit).failed().text
+    reply = cluster.run(
+        """
+        let slow = px::map(|x: u64| { std::thread::sleep(std::time::Duration::from_millis(300)); x }, 0..6).label("slow");
+        let handle = slow.start().collect()?;
+        (handle.done(), handle.get()?)
+        """
+    ).ok()
+    assert result(reply) == "(false, [0, 1, 2, 3, 4, 5])"
+    assert "slow (6 of 6 items)" in cluster.run("%tasks").ok().text
+    captured = cluster.run("let k = 2;\npx::map(|x: i32| x * k, 0..3).sum()?").failed()
+    assert "it captures `k`" in captured.text
+    other = cluster.run("px::map(|x: f64| x, [1.0].iter().rev()).sum()?").failed()
+    assert "`px::over!(..)` makes items of everything that can be iterated" in other.text
+
+
 def test_engines_are_started_when_there_are_none(own_kernel):
     assert int(result(own_kernel.run("px::engines().len()").ok())) >= 2
 

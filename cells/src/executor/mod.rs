@@ -170,7 +170,7 @@ impl Executor {
     pub async fn execute(&mut self, request: &Request) -> Done {
         let started = Instant::now();
         self.known.facts().running = Some(Arc::clone(&request.code));
-        let result = self.parts_and_builds(request).await;
+        let result = self.parts_and_builds(request).await.map_err(|failed| failed.explaining_magics(&request.code));
         self.tell_notices(request).await;
         self.refresh_known();
         if self.timing {

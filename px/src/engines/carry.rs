@@ -165,6 +165,7 @@ fn put_numbers_there<T: Wire>(value: &T, room: &Variable) {
     or_fail(put_numbers(value, room));
 }
 
+#[expect(clippy::ptr_arg, reason = "the variable is a Vec, and the function's type says so")]
 fn put_items_there<T: Wire>(items: &Vec<T>, room: &Variable) {
     or_fail(room.put(items, &[]));
 }

@@ -36,7 +36,7 @@ fn a_function_changes_the_engines_variables_and_gets_the_notebooks_values() {
         store.put_variable("name", "a".to_owned());
     });
     assert_eq!(engine.each((crate::var!(mut part), &3.0), push), Ok(vec![3]));
-    assert_eq!(engine.each((crate::var!(mut part), &4.0), |part, x| push(part, x)), Ok(vec![4]));
+    assert_eq!(engine.each((crate::var!(mut part), &4.0), |part, x| push(part, x) + 1), Ok(vec![5]));
     let (weights, all) = (vec![2.0; 4], [1u8, 2]);
     let sum = |part: &Vec<f64>, weights: &Vec<f64>, all: &[u8], text: &str| -> (f64, String) {
         (part.iter().zip(weights).map(|(x, w)| x * w).sum::<f64>() + all.len() as f64, text.to_uppercase())

@@ -151,8 +151,11 @@ pub struct Map<S: Source, C, R, H, P> {
     /// Where the functions are: the map's own, the filter's, and the reduction's.
     pub(super) functions: [usize; 3],
     wishes: MapWishes,
-    types: PhantomData<fn() -> (R, H, P)>,
+    types: PhantomData<Types<R, H, P>>,
 }
+
+/// The types of a map's results, of its calls and of its filter, of which it has no values.
+type Types<R, H, P> = fn() -> (R, H, P);
 
 impl<S: Source, C, R, H> Map<S, C, R, H, Every> {
     fn new(over: Over<S>, values: C, function: usize) -> Self {
@@ -319,8 +322,9 @@ macro_rules! ends {
                     let (function, wanted, third) = (at(0), at(1), at(2));
                     let values = &taken.values;
                     // SAFETY: the notebook found a function of this type so far from `origin`, in the same object.
+                    let call = move |item| unsafe { H::call(function, values, item) };
                     let $mapped = items
-                        .map(move |item| unsafe { H::call(function, values, item) })
+                        .map(call)
                         .filter_by(By::<P>(wanted, PhantomData));
                     $(
                         // SAFETY: as above.

@@ -15,7 +15,8 @@
 //! Engines whose variables a function names compile a second cell, which calls [`serve`], and the notebook's cell only
 //! needs the closure's type: [`typed`].
 
-pub(crate) mod builder;
+#[doc(hidden)]
+pub mod builder;
 mod call;
 mod constants;
 mod engine;
@@ -34,7 +35,8 @@ pub mod probe;
 mod report;
 pub(crate) mod rooms;
 mod shown;
-mod source;
+#[doc(hidden)]
+pub mod source;
 #[cfg(test)]
 pub(crate) mod tests;
 mod tree;
