@@ -18,7 +18,7 @@ ROOT = environment.ROOT
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", metavar="A,B", help="of: tasks, call, square, sum, data, skewed")
+    parser.add_argument("--only", metavar="A,B", help="of: tasks, call, square, sum, data, steps, kmeans, skewed")
     parser.add_argument("--side", metavar="A,B", help="of: chorus, rayon, ipyparallel, dask, ray, joblib")
     parser.add_argument("--repeat", type=float, default=1.0, metavar="X", help="times the usual repetitions")
     parser.add_argument("--json", type=pathlib.Path, default=ROOT / "target/bench-map.json", metavar="FILE")

@@ -60,6 +60,41 @@ def quiet(pid):
             raise RuntimeError(f"waited 60 s for process {pid} to have nothing to do")
 
 
+# What `bench/fanout/src/bin/chorus-bench-rayon.rs` has, too.
+KMEANS = """
+const CENTERS: usize = 8;
+type Point = [f64; 2];
+fn points(n: usize) -> Vec<Point> {
+    let mut seed = 1u64;
+    let mut next = move || {
+        seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (seed >> 11) as f64 / (1u64 << 53) as f64
+    };
+    (0..n).map(|_| [next(), next()]).collect()
+}
+fn tally(part: &Vec<Point>, centers: &Vec<Point>) -> Vec<[f64; 3]> {
+    let mut sums = vec![[0.0; 3]; centers.len()];
+    for p in part {
+        let far = |c: &Point| (p[0] - c[0]).powi(2) + (p[1] - c[1]).powi(2);
+        let (mut best, mut least) = (0, f64::INFINITY);
+        for (k, c) in centers.iter().enumerate() {
+            let far = far(c);
+            if far < least { (best, least) = (k, far); }
+        }
+        let sum = &mut sums[best];
+        *sum = [sum[0] + p[0], sum[1] + p[1], sum[2] + 1.0];
+    }
+    sums
+}
+fn moved(all: &[Vec<[f64; 3]>]) -> Vec<Point> {
+    (0..all[0].len()).map(|k| {
+        let sum = all.iter().fold([0.0; 3], |a, b| [a[0] + b[k][0], a[1] + b[k][1], a[2] + b[k][2]]);
+        [sum[0] / sum[2], sum[1] / sum[2]]
+    }).collect()
+}
+"""
+
+
 # The sides. Each is a context manager that gives an object with a method for each experiment that it can do.
 
 
@@ -127,6 +162,31 @@ class Chorus:
             rates.append(megabytes / seconds(lambda: self.run(code)))
         return rates
 
+    def step(self, how, repeat):
+        self.run("%px let mut state = 1.0f64;")
+        self.run("fn step(state: &mut f64, x: &f64) -> f64 { *state += x; *state }\nlet engines = px::engines();")
+        call = {"state": "with((px::var!(mut state), &x)).each(step)", "no state": "with(&x).each(|x: &f64| x + 1.0)"}[how]
+        loop = (
+            "let mut times: Vec<u128> = Vec::new();\n"
+            f"for n in 0..500 {{ let (x, t) = (f64::from(n), std::time::Instant::now()); engines.{call}?; "
+            "times.push(t.elapsed().as_micros()); }\ntimes.sort();\ntimes[times.len() / 2]"
+        )
+        self.run(loop)
+        return [int(self.run(loop).results[0]["text/plain"]) / 1000 for _ in range(repeat)]
+
+    def kmeans(self, points, repeat):
+        self.run(KMEANS)
+        self.run(f"let cloud = points({points});")
+        self.run("%scatter cloud as part")
+        self.run("let engines = px::engines();")
+        loop = (
+            "let (begun, mut centers) = (std::time::Instant::now(), cloud[..CENTERS].to_vec());\n"
+            "for _ in 0..10 { centers = moved(&engines.with((px::var!(part), &centers)).each(tally)?); }\n"
+            "begun.elapsed().as_micros()"
+        )
+        self.run(loop)
+        return [int(self.run(loop).results[0]["text/plain"]) / 1000 for _ in range(repeat)]
+
     def skewed(self, items, repeat):
         self.run("%cluster stop\n%cluster start -n 16")
         work = (
@@ -157,6 +217,9 @@ class Rayon:
     def skewed(self, items, repeat):
         return self.program("skewed", items, repeat)
 
+    def kmeans(self, points, repeat):
+        return self.program("kmeans", points, repeat)
+
     def data(self, _, megabytes, repeat):
         """How fast this machine's memory is: a copy within the process."""
         return [1000 * megabytes / took for took in self.program("copy", megabytes * 125_000, repeat)]
@@ -168,6 +231,15 @@ def noop(_=None):
 
 def square(x):
     return x * x
+
+
+class Stepper:
+    def __init__(self):
+        self.state = 1.0
+
+    def step(self, x):
+        self.state += x
+        return self.state
 
 
 class Ipyparallel:
@@ -191,6 +263,13 @@ class Ipyparallel:
     def call(self, repeat):
         one = self.client[0]
         return [1000 * seconds(lambda: one.apply_sync(int)) for _ in range(200 * repeat)]
+
+    def step(self, how, repeat):
+        self.all.execute("state = 1.0\ndef step(x):\n    global state\n    state += x\n    return state", block=True)
+        import ipyparallel
+
+        step = ipyparallel.Reference("step") if how == "state" else (lambda x: x + 1.0)
+        return [1000 * seconds(lambda: self.all.apply_sync(step, 1.0)) for _ in range(100 * repeat)]
 
     def square(self, items, repeat):
         if items > 1_000_000:
@@ -262,6 +341,14 @@ class Ray:
 
     def call(self, repeat):
         return [1000 * seconds(lambda: self.ray.get(self.noop.remote())) for _ in range(200 * repeat)]
+
+    def step(self, how, repeat):
+        if how != "state":
+            return []
+        actors = [self.ray.remote(Stepper).remote() for _ in range(WORKERS)]
+        run = lambda: self.ray.get([actor.step.remote(1.0) for actor in actors])  # noqa: E731
+        run()
+        return [1000 * seconds(run) for _ in range(200 * repeat)]
 
     def square(self, items, repeat):
         if items > 1_000_000:
@@ -336,12 +423,32 @@ def data():
             yield entry, lambda side, repeat, what=what, size=megabytes: side.data(what, size, 2 * repeat)
 
 
+def steps():
+    for how in ("state", "no state"):
+        what = row(f"a step of a loop on all engines, {how}, p50", "ms", 0.05, "ipyparallel")
+        yield what, lambda side, repeat, how=how: side.step(how, repeat)
+
+
+def kmeans():
+    entry = row("k-means, 1e6 points, 8 centers, 10 iterations", "ms", 1.3, "rayon")
+    yield entry, lambda side, repeat: side.kmeans(1_000_000, repeat)
+
+
 def skewed():
     entry = row("10,000 skewed tasks on 16 engines", "ms", 1.15, "rayon")
     yield entry, lambda side, repeat: side.skewed(10_000, repeat)
 
 
-EXPERIMENTS = {"tasks": tasks, "call": call, "square": square_rows, "sum": sum_rows, "data": data, "skewed": skewed}
+EXPERIMENTS = {
+    "tasks": tasks,
+    "call": call,
+    "square": square_rows,
+    "sum": sum_rows,
+    "data": data,
+    "steps": steps,
+    "kmeans": kmeans,
+    "skewed": skewed,
+}
 
 
 def measure(names, sides, repeat):
