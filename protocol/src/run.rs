@@ -47,9 +47,24 @@ pub enum Entry {
     /// A function so many bytes behind the object's beginning in memory. It takes and returns nothing, and leaves the
     /// variables alone.
     Function(u64),
-    /// A function as above that is given the variables. It may change them, but defines none and takes none away. If it
-    /// fails, they are as before, if there was a snapshot.
-    Step(u64),
+    /// A function as above that is given the variables. If it fails, they are as before, if there was a snapshot.
+    Step {
+        /// As above.
+        function: u64,
+        /// Whether it may change them. It takes none away in any case.
+        changes: bool,
+    },
+}
+
+impl Entry {
+    /// Whether variables may be others after it than before.
+    pub fn changes_variables(&self) -> bool {
+        match self {
+            Entry::Cell(_) => true,
+            Entry::Function(_) => false,
+            Entry::Step { changes, .. } => *changes,
+        }
+    }
 }
 
 impl From<&str> for Entry {

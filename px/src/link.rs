@@ -95,11 +95,13 @@ pub struct MapAsk {
 pub const FIRST_CALL: u64 = 1 << 63;
 
 /// What a function may do with the variables of its engine.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Access {
     /// Nothing: it isn't given any.
     #[default]
     None,
+    /// Read those that it is given.
+    Read,
     /// Read and change those that it is given.
     Change,
 }

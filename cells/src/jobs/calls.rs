@@ -182,7 +182,8 @@ impl Calls {
         let after = ask.after.iter().map(&mut task_of).collect::<Result<_, String>>()?;
         let entry = match ask.access {
             Access::None => Entry::Function(ask.function),
-            Access::Change => Entry::Step(ask.function),
+            Access::Read => Entry::Step { function: ask.function, changes: false },
+            Access::Change => Entry::Step { function: ask.function, changes: true },
         };
         let call = session.submit(TaskSpec {
             run: RunSpec {

@@ -98,7 +98,7 @@ impl Ledger {
                 self.running = Some(Running {
                     run: job.run,
                     is_function: !matches!(job.entry, chorus_protocol::Entry::Cell(_)),
-                    is_changing: !matches!(job.entry, chorus_protocol::Entry::Function(_)),
+                    is_changing: job.entry.changes_variables(),
                     undone: false,
                     panicked: false,
                     returned_error: false,

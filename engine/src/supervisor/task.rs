@@ -258,7 +258,7 @@ impl Task {
         self.read_stream(Stream::Stderr);
         if let Some(returned) = self.live.as_mut().and_then(Live::take_returned) {
             self.finish_output();
-            if returned.failed && self.live.as_mut().is_some_and(Live::undo) {
+            if returned.failed && self.ledger.is_changing() && self.live.as_mut().is_some_and(Live::undo) {
                 return self.ledger.undo();
             }
             let done = self.ledger.done(returned.took);

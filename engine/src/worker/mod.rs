@@ -14,7 +14,7 @@ mod setup;
 mod snapshot;
 
 use crate::wire::{FromWorker, ToWorker};
-use chorus_protocol::{Entry, SnapshotPolicy};
+use chorus_protocol::SnapshotPolicy;
 use chorus_system::{group, process, threads};
 use flusher::Flusher;
 use object::Objects;
@@ -36,7 +36,7 @@ pub fn worker_main() -> ! {
 
 fn serve(mut channel: UnixStream, mut snapshots: Snapshots) -> ! {
     let mut objects = Objects::default();
-    let mut can_flush = true;
+    let (mut flusher, mut can_flush) = (Flusher::default(), true);
     let mut policy = SnapshotPolicy::Off;
     // Whether a run has changed the variables since the last snapshot.
     let mut changed = false;
@@ -47,8 +47,9 @@ fn serve(mut channel: UnixStream, mut snapshots: Snapshots) -> ! {
                 (preload, object, entry, argument, rank, size, snapshots)
             }
             Some(_) => {
-                let wanted = changed && policy != SnapshotPolicy::Off && is_worth_keeping(&objects);
-                if wanted && !inbox::has_order() {
+                let wanted = changed && policy != SnapshotPolicy::Off;
+                can_flush &= !wanted || flusher.end();
+                if wanted && is_worth_keeping(&objects) && !inbox::has_order() {
                     changed = false;
                     if snapshots.take(policy, &mut channel) {
                         objects.restored();
@@ -64,7 +65,10 @@ fn serve(mut channel: UnixStream, mut snapshots: Snapshots) -> ! {
         };
         policy = wanted;
         // It leaves the variables as they are, so the snapshot of before it stays right.
-        let leaves_variables = matches!(entry, Entry::Function(_));
+        let leaves_variables = !entry.changes_variables();
+        if snapshots.must_copy(policy) {
+            can_flush &= flusher.end();
+        }
         if snapshots.provide(policy, || is_worth_keeping(&objects), &mut channel) {
             // What was to run when this copy was made killed the original.
             objects.restored();
@@ -76,7 +80,9 @@ fn serve(mut channel: UnixStream, mut snapshots: Snapshots) -> ! {
         match objects.load(&preload, &object, &entry) {
             Ok(cell) => {
                 report::send(&FromWorker::Started);
-                let flusher = cell.flush().filter(|_| can_flush).and_then(Flusher::start);
+                if let Some(flush) = cell.flush().filter(|_| can_flush) {
+                    flusher.begin(flush);
+                }
                 report::turn();
                 let took = objects.call(&cell);
                 report::turn();
@@ -92,7 +98,10 @@ fn serve(mut channel: UnixStream, mut snapshots: Snapshots) -> ! {
                     snapshots.outdate();
                 }
                 // After the answer, which needn't wait for it.
-                can_flush = can_flush && flusher.is_none_or(Flusher::end);
+                match leaves_variables {
+                    true => flusher.pause(),
+                    false => can_flush &= flusher.end(),
+                }
             }
             Err(error) => report::send(&FromWorker::LoadFailed(error)),
         }

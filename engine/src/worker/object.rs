@@ -96,14 +96,14 @@ impl Objects {
                 let entry = unsafe { library.get::<EntryOfCell>(symbol.as_bytes()) };
                 Loaded::Cell(*entry.map_err(|error| sentence(object, &error))?)
             }
-            Entry::Function(offset) | Entry::Step(offset) => {
+            Entry::Function(offset) | Entry::Step { function: offset, .. } => {
                 let base = attach.as_ref().and_then(|attach| base_of(**attach as usize));
                 let lacking = || format!("{} has no function for engines: it isn't a cell's object", object.display());
                 let address = base.ok_or_else(lacking)? + *offset as usize;
                 // SAFETY: px, in the notebook's worker, found a function of this type so far behind the beginning of
                 // this very file, whose name is the hash of its contents.
                 let function = unsafe { std::mem::transmute::<usize, Function>(address) };
-                if matches!(entry, Entry::Step(_)) { Loaded::Step(function) } else { Loaded::Function(function) }
+                if matches!(entry, Entry::Step { .. }) { Loaded::Step(function) } else { Loaded::Function(function) }
             }
         };
         if let Some(attach) = &attach {

@@ -52,6 +52,11 @@ impl Snapshots {
         Snapshots { gate, keeper, copy: None, unstoppable: None, silence: None }
     }
 
+    /// Whether [`Snapshots::provide`] would take one.
+    pub fn must_copy(&self, policy: SnapshotPolicy) -> bool {
+        matches!(policy, SnapshotPolicy::UpTo(limit) if !self.is_there(limit))
+    }
+
     /// Before a run: sees to it that there is a snapshot, if there can be and has to be one. True in a copy that takes
     /// over; `channel` is its own then.
     pub fn provide(

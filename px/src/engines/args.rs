@@ -54,6 +54,48 @@ fn engine() -> Option<u32> {
     std::env::var("CHORUS_ENGINE_ID").ok()?.parse().ok()
 }
 
+/// Whether values of this type can't change behind a reference: numbers and text, and what std's collections make of
+/// them. Any other type may have a lock or a cell in it.
+fn is_fixed(type_name: &str) -> bool {
+    const FIXED: [&str; 30] = [
+        "u8",
+        "u16",
+        "u32",
+        "u64",
+        "u128",
+        "usize",
+        "i8",
+        "i16",
+        "i32",
+        "i64",
+        "i128",
+        "isize",
+        "f32",
+        "f64",
+        "bool",
+        "char",
+        "str",
+        "alloc::string::String",
+        "alloc::vec::Vec",
+        "alloc::boxed::Box",
+        "core::option::Option",
+        "core::result::Result",
+        "std::collections::hash::map::HashMap",
+        "std::collections::hash::set::HashSet",
+        "alloc::collections::btree::map::BTreeMap",
+        "alloc::collections::btree::set::BTreeSet",
+        "alloc::collections::vec_deque::VecDeque",
+        "core::time::Duration",
+        "core::ops::range::Range",
+        "std::path::PathBuf",
+    ];
+    let words =
+        type_name.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':')).filter(|word| !word.is_empty());
+    // The lengths of arrays are numbers.
+    let mut words = words.filter(|word| !word.bytes().all(|byte| byte.is_ascii_digit()));
+    !type_name.contains(['&', '*']) && words.all(|word| FIXED.contains(&word))
+}
+
 /// What is sent along with a call, in the making.
 #[doc(hidden)]
 #[derive(Default)]
@@ -120,8 +162,7 @@ impl<T: 'static> EachArg for Var<T> {
     fn pass(&self, to: &mut Passing) {
         self.name.to_owned().write(&mut to.bytes);
         to.names.push(self.name);
-        // A value may have a lock or a cell in it, so a function may change it through this reference, too.
-        to.access = Access::Change;
+        to.access = to.access.max(if is_fixed(type_name::<T>()) { Access::Read } else { Access::Change });
     }
 
     fn take(from: &mut &[u8], variables: &Variables) -> Result<NonNull<T>, Error> {
@@ -140,6 +181,7 @@ impl<T: 'static> EachArg for VarMut<T> {
 
     fn pass(&self, to: &mut Passing) {
         EachArg::pass(&Var::<T>::named(self.name), to);
+        to.access = Access::Change;
     }
 
     fn take(from: &mut &[u8], variables: &Variables) -> Result<NonNull<T>, Error> {

@@ -1,9 +1,12 @@
 //! Functions on engines in one process: the calls' other half calls them at once.
 
 use super::*;
+use crate::link::Access;
 use crate::map::tests::host::{Setting, with};
 use crate::store::{VariableStore, create_variable_store};
 use crate::task::tests::asked_of;
+use std::collections::HashMap;
+use std::sync::Mutex;
 
 /// The variables of an engine, while this lives.
 struct Engine(*mut VariableStore);
@@ -95,4 +98,22 @@ fn a_function_of_another_library_is_refused_with_the_way_out() {
         .map(drop)
         .unwrap_err();
     assert!(refused.to_string().contains("A closure around it, such as `|x| f(x)`"), "{refused}");
+}
+
+#[test]
+fn only_what_cannot_change_is_taken_for_read() {
+    fn access<A: Args>(args: A) -> Access {
+        let mut passing = Passing::default();
+        Args::pass(&args, &mut passing);
+        passing.access
+    }
+    struct Own;
+    assert_eq!(access((&1, "a")), Access::None);
+    assert_eq!(access(Var::<Vec<[f64; 2]>>::named("a")), Access::Read);
+    assert_eq!(access(Var::<HashMap<String, (u8, Option<char>)>>::named("a")), Access::Read);
+    assert_eq!(access(VarMut::<Vec<f64>>::named("a")), Access::Change);
+    assert_eq!(access((VarMut::<u8>::named("a"), Var::<u8>::named("b"))), Access::Change);
+    assert_eq!(access(Var::<Vec<Mutex<u8>>>::named("a")), Access::Change);
+    assert_eq!(access(Var::<Option<Own>>::named("a")), Access::Change);
+    assert_eq!(access(Var::<&'static str>::named("a")), Access::Change);
 }

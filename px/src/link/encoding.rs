@@ -308,7 +308,7 @@ impl Message for CallAsk {
         self.gpu.write(to);
         self.retries.write(to);
         self.timeout.write(to);
-        u8::from(self.access == Access::Change).write(to);
+        (self.access as u8).write(to);
     }
 
     fn read(from: &mut &[u8]) -> Result<CallAsk, Damaged> {
@@ -327,7 +327,8 @@ impl Message for CallAsk {
             timeout: u64::read(from)?,
             access: match u8::read(from)? {
                 0 => Access::None,
-                1 => Access::Change,
+                1 => Access::Read,
+                2 => Access::Change,
                 _ => return Err(Damaged),
             },
         })

@@ -308,14 +308,16 @@ impl Graph {
             Outcome::Ok | Outcome::Panicked | Outcome::ReturnedError | Outcome::TypesChanged(_) => {
                 task.panics += 1;
                 let mut message = hand.panic.unwrap_or_else(|| "it ended without a result".to_owned());
-                if matches!(task.spec.run.entry, Entry::Step(_)) && *outcome == Outcome::Ok {
+                if matches!(task.spec.run.entry, Entry::Step { changes: true, .. }) && *outcome == Outcome::Ok {
                     message += UNDONE_BY_NOTHING;
                 }
                 again(TaskFailure::Panicked(message), task.panics <= retries)
             }
             Outcome::LoadFailed(reason) => Err(TaskFailure::LoadFailed(reason.clone())),
             // What it had changed is as before, or lost; to call it again isn't ours to decide.
-            Outcome::Died(death, _) if *death != Death::Stopped && matches!(task.spec.run.entry, Entry::Step(_)) => {
+            Outcome::Died(death, _)
+                if *death != Death::Stopped && matches!(task.spec.run.entry, Entry::Step { .. }) =>
+            {
                 Err(TaskFailure::Died(*death))
             }
             // The function asked for it, and would again.
