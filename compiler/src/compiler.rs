@@ -106,6 +106,11 @@ impl Compiler {
         &self.namespaces
     }
 
+    /// The text of each definition that holds.
+    pub(crate) fn definition_texts(&self) -> impl Iterator<Item = &str> {
+        self.shared.current().into_iter().map(|item| item.piece.text.as_str())
+    }
+
     /// Where everything is built.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder

@@ -14,6 +14,7 @@ mod definitions;
 mod dependence;
 mod dependencies;
 mod diagnostic;
+mod engine_vars;
 mod evaluator;
 mod failure;
 mod identity;

@@ -222,6 +222,17 @@ def test_a_magic_inside_of_rust_is_told_what_it_is_there(cluster, cell, said):
     assert said in cluster.run(cell).failed().text
 
 
+def test_a_variable_that_no_engine_has_is_an_error_at_its_name(parts):
+    parts.run("let here = 5;").ok()
+    text = parts.run("for _ in 0..2 {\n    e.with((px::var!(part), px::var!(nowhere))).each(|a: &u8, b: &u8| a + b)?;\n}").failed().text
+    assert "error: the engines have no variable `nowhere`\n --> cell line 2, column 38" in text, text
+    assert "`px::push!(here)?` copies it there" in parts.run("e.with(px::var!(here)).each(|x: &i32| *x)?").failed().text
+    # What the cell itself gives them is there in time, and what one of the notebook's functions may give them, perhaps.
+    assert result(parts.run("px::push!(here as soon)?;\ne.with(px::var!(soon)).each(|x: &i32| *x)?").ok()) == "[5, 5, 5]"
+    parts.run("fn give(x: u8) -> Result<(), px::Error> { px::push!(x as given) }").ok()
+    assert result(parts.run("give(3)?;\ne.with(px::var!(given)).each(|x: &u8| *x)?").ok()) == "[3, 3, 3]"
+
+
 def test_a_map_stands_in_a_function_and_a_loop(cluster):
     reply = cluster.run(
         """

@@ -339,11 +339,16 @@ impl Executor {
         let (evaluated, ran, spent) = loop {
             let (local, handle, front_end) = (self.local_worker().await?, Handle::current(), request.front_end.clone());
             let (text, whole) = (Arc::clone(&text), Arc::clone(&request.code));
-            let (plan, jobs) = (plan.clone(), self.jobs.clone());
+            let (plan, jobs, is_users) = (plan.clone(), self.jobs.clone(), generated.is_none());
+            let engines = self.engines.current().map_or_else(Vec::new, |cluster| cluster.engines());
+            let engines: Vec<Member> = engines.into_iter().map(Member::Engine).collect();
             let visit = self.compile(request, move |compiler| {
                 let cell = CellText { text: &text, count, first_line, cell: &whole, users };
                 if let Some(replies) = commands_first(compiler, cell, &[Member::Local], commands_have_run)? {
                     return Ok(Visit::Commands(replies));
+                }
+                if is_users {
+                    compiler.check_engine_variables(cell, &engines)?;
                 }
                 let variables: Vec<String> = compiler.namespaces().variables(Member::Local).into_keys().collect();
                 let mut ran = None;

@@ -409,13 +409,14 @@ fn engines_that_join_by_hand_get_the_lowest_free_id_and_are_forgotten_when_they_
 #[test]
 fn another_version_is_refused_with_both_versions() {
     let mut cluster = Cluster::ready(0);
+    let (version, said) = (VERSION + 1, format!("version {}", VERSION + 1));
     cluster.engine(
         "e",
-        FromEngine::Register { version: 9, id: None, info: info(), shares_files: true, standing: Standing::default() },
+        FromEngine::Register { version, id: None, info: info(), shares_files: true, standing: Standing::default() },
     );
-    assert!(matches!(cluster.to_engine("e")[..], [ToEngine::Refused(why)] if why.contains("version 9")));
-    cluster.client("d", FromClient::Hello { version: 9, info: who(), life: 0 });
-    assert!(matches!(cluster.to_client("d")[..], [ToClient::Refused(why)] if why.contains("version 9")));
+    assert!(matches!(cluster.to_engine("e")[..], [ToEngine::Refused(why)] if why.contains(&said)));
+    cluster.client("d", FromClient::Hello { version, info: who(), life: 0 });
+    assert!(matches!(cluster.to_client("d")[..], [ToClient::Refused(why)] if why.contains(&said)));
     assert_eq!(cluster.status().engines.len(), 0);
 }
 
