@@ -277,6 +277,15 @@ pub extern "C" fn chorus_px_flush() {
     let _ = std::io::stdout().flush();
 }
 
+/// Is called by the worker when the cell has returned, and what it prints was flushed.
+#[unsafe(no_mangle)]
+pub extern "C" fn chorus_px_end() {
+    crate::group::end();
+}
+
+/// The cell's own source, as rustc names it.
+const SOURCE: &str = "src/lib.rs";
+
 fn report(info: &PanicHookInfo<'_>) {
     if QUIET.get() {
         return;
@@ -284,6 +293,7 @@ fn report(info: &PanicHookInfo<'_>) {
     let Some(host) = host() else { return };
     let message = message(info.payload());
     let (file, line, column) = info.location().map_or(("", 0, 0), |at| (at.file(), at.line(), at.column()));
+    crate::group::note_panic(message, (file == SOURCE).then_some(line));
     let thread = std::thread::current();
     let mut stack = Stack { frames: [0; FRAMES], count: 0 };
     // SAFETY: `push_frame` gets the pointer that is passed here, during this call only.
