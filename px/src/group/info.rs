@@ -84,16 +84,20 @@ impl Info {
 pub fn encode_lines(lines: &[Stretch]) -> Vec<u8> {
     let numbers: Vec<[u32; 4]> = lines.iter().map(|it| [it.first, it.count, it.cell, it.line]).collect();
     let mut to = Vec::new();
+    MARK.put(&mut to);
     numbers.put(&mut to);
     to
 }
 
-/// The opposite of [`encode_lines`].
-pub fn decode_lines(mut from: &[u8]) -> Vec<Stretch> {
-    read_lines(&mut from).unwrap_or_default()
+/// The opposite of [`encode_lines`]; `None` if the bytes are for another purpose.
+pub fn decode_lines(mut from: &[u8]) -> Option<Vec<Stretch>> {
+    read_lines(&mut from).ok()
 }
 
 fn read_lines(from: &mut &[u8]) -> Result<Vec<Stretch>, Damaged> {
+    if u64::get(from)? != MARK {
+        return Err(Damaged);
+    }
     let numbers = Vec::<[u32; 4]>::get(from)?;
     Ok(numbers.into_iter().map(|[first, count, cell, line]| Stretch { first, count, cell, line }).collect())
 }

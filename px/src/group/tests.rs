@@ -259,7 +259,8 @@ fn info_comes_back_and_other_arguments_are_none() {
     assert_eq!(Info::decode(&apart.encode()), Some(apart.clone()));
     assert_eq!(Info::decode(&[]), None);
     assert_eq!(Info::decode(&apart.encode()[1..]), None);
-    assert_eq!(decode_lines(&encode_lines(&apart.lines)), apart.lines);
+    assert_eq!(decode_lines(&encode_lines(&apart.lines)), Some(apart.lines.clone()));
+    assert_eq!(decode_lines(&[]), None);
     assert_eq!([apart.place(103), apart.place(9)], ["cell line 3", "In[7] line 9"]);
 }
 
