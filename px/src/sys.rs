@@ -20,8 +20,9 @@ const F_SEAL_SHRINK: i32 = 2;
 const F_SEAL_WRITE: i32 = 8;
 const F_SEAL_FUTURE_WRITE: i32 = 16;
 const SIGKILL: i32 = 9;
-/// The number of the system call `futex`, for which the C library has no function.
+/// The numbers of system calls for which the C library has no function, or not in all versions.
 const FUTEX: isize = if cfg!(target_arch = "x86_64") { 202 } else { 98 };
+const GETTID: isize = if cfg!(target_arch = "x86_64") { 186 } else { 178 };
 const FUTEX_WAIT: i32 = 0;
 const FUTEX_WAKE: i32 = 1;
 
@@ -150,6 +151,12 @@ pub(crate) fn wait_on(number: &AtomicU32, value: u32, limit: Duration) {
 pub(crate) fn wake_all(number: &AtomicU32) {
     // SAFETY: the system only uses the number's address.
     unsafe { syscall(FUTEX, number.as_ptr(), FUTEX_WAKE, i32::MAX, null::<u32>(), null::<u32>(), 0_u32) };
+}
+
+/// Whether this is the process's first thread. Its name doesn't tell: std gives it none where it didn't start the program.
+pub(crate) fn is_first_thread() -> bool {
+    // SAFETY: takes nothing.
+    unsafe { syscall(GETTID) == std::process::id() as isize }
 }
 
 /// Ends this process, whatever its threads do.

@@ -296,7 +296,7 @@ fn unlike(member: &Member, from: usize, (of, line): (&str, u32), letter: &post::
 
 /// A panic is about to end the cell, perhaps: if it does, the others are told this. `line` is one of the object's source.
 pub(crate) fn note_panic(message: &str, line: Option<u32>) {
-    let of_cell = std::thread::current().name() == Some("main") && host::run_under_way().is_some();
+    let of_cell = crate::sys::is_first_thread() && host::run_under_way().is_some();
     let Some(info) = of_cell.then(|| Info::decode(&host::argument())).flatten() else { return };
     let Ok(folder) = &info.folder else { return };
     if let Ok(memory) = segment::Segment::open(folder, info.members.len())
