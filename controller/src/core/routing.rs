@@ -41,7 +41,7 @@ impl Core {
         session.last_run = Some(run);
         let number = session.number;
         // A cell's engines may do things together; functions are called on each by itself.
-        let together = (matches!(spec.entry, Entry::Cell(_)) && spec.map.is_none()).then(|| {
+        let together = (matches!(spec.entry, Entry::Cell(_)) && spec.map.is_none() && !targets.is_empty()).then(|| {
             let members: BTreeSet<EngineId> = targets.iter().map(|target| target.engine).collect();
             let shares = |id: &EngineId| self.engines.get(id).is_none_or(|engine| engine.shares_files);
             let shares_files = members.iter().all(shares);

@@ -34,3 +34,36 @@ pub fn left(group: &Group, rank: u32, how: Parting, shared: Option<&Path>) {
         }
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chorus_protocol::EngineId;
+    use px::group::{Stretch, encode_lines};
+
+    fn group(shares_files: bool) -> Group {
+        Group { name: "group-1-2".into(), members: vec![EngineId(1), EngineId(4)], shares_files }
+    }
+
+    #[test]
+    fn a_cell_is_told_of_its_group() {
+        let lines = vec![Stretch { first: 9, count: 2, cell: 0, line: 1 }];
+        let told = info(Some((group(true), 1)), &encode_lines(&lines), Some(Path::new("/blobs")));
+        let expected = Info { folder: Ok("/blobs/group-1-2".into()), rank: 1, members: vec![1, 4], lines };
+        assert_eq!(told, Some(expected));
+    }
+
+    #[test]
+    fn what_is_given_for_another_purpose_stays_as_it_is() {
+        assert_eq!(info(Some((group(true), 1)), b"numbers", Some(Path::new("/blobs"))), None);
+        assert_eq!(info(None, &encode_lines(&[]), Some(Path::new("/blobs"))), None);
+    }
+
+    #[test]
+    fn engines_without_a_common_folder_are_told_that() {
+        for (shares, shared) in [(false, Some(Path::new("/blobs"))), (true, None)] {
+            let told = info(Some((group(shares), 0)), &encode_lines(&[]), shared).unwrap();
+            assert!(told.folder.unwrap_err().contains("can't reach each other"));
+        }
+    }
+}

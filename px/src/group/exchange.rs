@@ -2,6 +2,7 @@
 //! it is. While some read one half of the slots, others write the other.
 
 use super::member::{Call, Member, Result};
+use super::ops::Vector;
 use super::segment::CHUNK;
 use std::ops::Range;
 use std::sync::atomic::Ordering::SeqCst;
@@ -89,6 +90,26 @@ impl Member {
             }
         })?;
         Ok(all)
+    }
+
+    /// Gives this vector the numbers that it has on rank `root`.
+    pub fn broadcast(&self, call: &Call, root: usize, vector: &mut dyn Vector) -> Result<()> {
+        if self.rank() == root {
+            return self.exchange(call, vector.bytes(None), &mut |_, _, _, _| {});
+        }
+        let mut length = None;
+        self.exchange(call, &[], &mut |rank, at, whole, bytes| {
+            if rank == root {
+                let all = vector.bytes((at == 0).then_some(whole));
+                if let Some(place) = all.get_mut(at..at + bytes.len()) {
+                    place.copy_from_slice(bytes);
+                }
+                length = Some(whole);
+            }
+        })?;
+        // Where there are none, none were shown.
+        vector.bytes(Some(length.unwrap_or(0)));
+        Ok(())
     }
 
     /// What each member has for this one, by rank. `mine` are this member's parts for all, or nothing.

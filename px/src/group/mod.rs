@@ -125,10 +125,14 @@ pub fn barrier() {
 
 /// Gives all the value of rank `root`. What the others pass is dropped.
 #[track_caller]
-pub fn broadcast<T: Wire>(root: usize, value: T) -> T {
+pub fn broadcast<T: Wire>(root: usize, mut value: T) -> T {
     let call = call::<T>(Kind::Broadcast, Some(root));
     together("broadcast", |member| {
         member.check(root, "broadcast")?;
+        if let Some(vector) = ops::vector(&mut value) {
+            member.broadcast(&call, root, vector)?;
+            return Ok(value);
+        }
         if root == member.rank() {
             member.gather(&call, &encode(&value), Some(member.size()))?;
             return Ok(value);

@@ -69,6 +69,12 @@ impl<A: Combine, B: Combine> Combine for (A, B) {
     }
 }
 
+/// A vector of numbers, which travels without being copied first.
+pub(super) trait Vector {
+    /// Its bytes, as many as this if that is said.
+    fn bytes(&mut self, length: Option<usize>) -> &mut [u8];
+}
+
 #[cold]
 fn too_large(what: &str, a: &dyn std::fmt::Display, b: &dyn std::fmt::Display, of: &str) -> ! {
     panic!("{what} of {a} and {b} is no {of}: it is too large")
@@ -86,6 +92,25 @@ macro_rules! numbers {
                     How::Min => <$number>::min(self, other),
                     How::Max => <$number>::max(self, other),
                 }
+            }
+        })*
+
+        /// A value as a vector of numbers, if it is one.
+        pub(super) fn vector(value: &mut dyn Any) -> Option<&mut dyn Vector> {
+            let of = (*value).type_id();
+            $(if of == TypeId::of::<Vec<$number>>() {
+                return value.downcast_mut::<Vec<$number>>().map(|vector| vector as _);
+            })*
+            None
+        }
+
+        $(impl Vector for Vec<$number> {
+            fn bytes(&mut self, length: Option<usize>) -> &mut [u8] {
+                if let Some(length) = length {
+                    self.resize(length / size_of::<$number>(), <$number>::default());
+                }
+                // SAFETY: numbers have no padding, and any bytes are one.
+                unsafe { std::slice::from_raw_parts_mut(self.as_mut_ptr().cast(), size_of_val(self.as_slice())) }
             }
         })*
 

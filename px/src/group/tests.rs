@@ -140,6 +140,20 @@ fn random_programs_give_what_their_model_gives() {
 }
 
 #[test]
+fn vectors_of_numbers_are_given_to_all() {
+    for count in [0_usize, 1, 100_000] {
+        let got = members(3, |member| {
+            // Another number of them on each.
+            let mut mine = vec![member.rank() as u16 + 1; if member.rank() == 1 { count } else { member.rank() * 7 }];
+            let call = Call { root: Some(1), ..a_call(Kind::Broadcast, 1) };
+            member.broadcast(&call, 1, ops::vector(&mut mine).unwrap()).unwrap();
+            mine
+        });
+        assert!(got.iter().all(|got| *got == vec![2; count]));
+    }
+}
+
+#[test]
 fn messages_keep_their_order_in_and_beside_the_ring() {
     let mut dice = Dice(4);
     let sent: Vec<Vec<u8>> = (0..200).map(|_| dice.bytes()).collect();
