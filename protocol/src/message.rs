@@ -216,7 +216,7 @@ pub enum ToEngine {
         /// The number of the cluster's engines.
         size: u32,
         /// Whom it runs the cell together with, and its rank among these.
-        group: Option<(Group, u32)>,
+        group: Option<Box<(Group, u32)>>,
     },
     /// A member of a group has ended its run, and others may wait for it.
     MemberLeft {

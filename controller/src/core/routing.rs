@@ -69,7 +69,7 @@ impl Core {
                         map.join(id, run);
                     }
                     let place = |of: &[EngineId]| of.partition_point(|&other| other < id) as u32;
-                    let group = group.as_ref().map(|group| (group.clone(), place(&group.members)));
+                    let group = group.as_ref().map(|group| Box::new((group.clone(), place(&group.members))));
                     let (rank, generation, spec) = (place(&ranks), generation.flatten(), spec.clone());
                     let message = ToEngine::Run { session: session_id, run, spec, generation, rank, size, group };
                     actions.push(Action::ToEngines(vec![peer], message));

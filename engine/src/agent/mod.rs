@@ -170,7 +170,7 @@ pub async fn run_agent(config: AgentConfig) -> Result<(), AgentError> {
             heard = link.hear() => heard,
         };
         let message = match heard {
-            Heard::Message(message) => message,
+            Heard::Message(message) => *message,
             Heard::Rubbish => continue,
             Heard::Closed if seconds == 0 => break Err(AgentError::ControllerGone(cluster)),
             Heard::Closed => {
@@ -223,7 +223,7 @@ impl Agent {
     fn handle(&mut self, message: ToEngine) {
         match message {
             ToEngine::Run { session: id, run, mut spec, generation, mut rank, mut size, group } => {
-                if let Some(info) = group::info(group, &spec.argument, self.blobs.shared_folder()) {
+                if let Some(info) = group::info(group.map(|it| *it), &spec.argument, self.blobs.shared_folder()) {
                     (rank, size) = (info.rank as u32, info.members.len() as u32);
                     spec.argument = info.encode().into();
                 }

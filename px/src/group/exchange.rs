@@ -21,6 +21,16 @@ pub(super) struct Numbers<'a> {
     pub fold: fn(&mut [u8], &[u8]),
 }
 
+/// A part of what a member shows.
+pub(super) struct Part<'a> {
+    pub rank: usize,
+    /// Where it begins in all that the member shows.
+    pub at: usize,
+    /// How long all that is.
+    pub whole: usize,
+    pub bytes: &'a [u8],
+}
+
 /// A block in which numbers are aligned.
 #[derive(Clone)]
 #[repr(C, align(64))]
@@ -52,9 +62,8 @@ impl Member {
         unsafe { std::slice::from_raw_parts(self.memory.chunk(rank, half).add(at.start), at.len()) }
     }
 
-    /// Shows `mine` to all, and passes to `take` what each member shows: its rank, where in all of it, how long all of it
-    /// is, and the bytes.
-    pub fn exchange(&self, call: &Call, mine: &[u8], take: &mut dyn FnMut(usize, usize, usize, &[u8])) -> Result<()> {
+    /// Shows `mine` to all, and passes to `take` what each member shows.
+    pub fn exchange(&self, call: &Call, mine: &[u8], take: &mut dyn FnMut(Part<'_>)) -> Result<()> {
         let mut at = 0;
         loop {
             let half = self.flip();
@@ -68,7 +77,8 @@ impl Member {
                 longest = longest.max(bytes);
                 if at < bytes {
                     // SAFETY: all have met, and this half isn't written before they have met again.
-                    take(rank, at, bytes, unsafe { self.shown_bytes(rank, half, 0..(bytes - at).min(CHUNK)) });
+                    let shown = unsafe { self.shown_bytes(rank, half, 0..(bytes - at).min(CHUNK)) };
+                    take(Part { rank, at, whole: bytes, bytes: shown });
                 }
             }
             at += CHUNK;
@@ -81,7 +91,7 @@ impl Member {
     /// What each member shows, by rank; only of `root` if there is one.
     pub fn gather(&self, call: &Call, mine: &[u8], only: Option<usize>) -> Result<Vec<Vec<u8>>> {
         let mut all = vec![Vec::new(); self.size()];
-        self.exchange(call, mine, &mut |rank, at, whole, bytes| {
+        self.exchange(call, mine, &mut |Part { rank, at, whole, bytes }| {
             if only.is_none_or(|only| only == rank) {
                 if at == 0 {
                     all[rank].reserve_exact(whole);
@@ -95,10 +105,10 @@ impl Member {
     /// Gives this vector the numbers that it has on rank `root`.
     pub fn broadcast(&self, call: &Call, root: usize, vector: &mut dyn Vector) -> Result<()> {
         if self.rank() == root {
-            return self.exchange(call, vector.bytes(None), &mut |_, _, _, _| {});
+            return self.exchange(call, vector.bytes(None), &mut |_| {});
         }
         let mut length = None;
-        self.exchange(call, &[], &mut |rank, at, whole, bytes| {
+        self.exchange(call, &[], &mut |Part { rank, at, whole, bytes }| {
             if rank == root {
                 let all = vector.bytes((at == 0).then_some(whole));
                 if let Some(place) = all.get_mut(at..at + bytes.len()) {
@@ -123,7 +133,7 @@ impl Member {
         mine.iter().for_each(|part| whole.extend_from_slice(part));
         let (me, size) = (self.rank(), self.size());
         let mut parts: Vec<(Range<usize>, Vec<u8>)> = vec![(0..0, Vec::new()); size];
-        self.exchange(call, &whole, &mut |rank, at, _, bytes| {
+        self.exchange(call, &whole, &mut |Part { rank, at, bytes, .. }| {
             let (range, part) = &mut parts[rank];
             if at == 0 {
                 let end_of = |n: usize| {

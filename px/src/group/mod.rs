@@ -120,7 +120,7 @@ fn decode_all<T: Wire>(all: &[Vec<u8>]) -> Result<Vec<T>, Broken> {
 #[track_caller]
 pub fn barrier() {
     let call = call::<()>(Kind::Barrier, None);
-    together("barrier", |member| member.exchange(&call, &[], &mut |_, _, _, _| {}));
+    together("barrier", |member| member.exchange(&call, &[], &mut |_| {}));
 }
 
 /// Gives all the value of rank `root`. What the others pass is dropped.

@@ -37,8 +37,8 @@ impl Member {
         if need <= RING - (head - tail) as usize {
             let mut front = number.to_le_bytes().to_vec();
             front.extend((body.len() as u64).to_le_bytes());
-            self.into_ring(to, head, &front);
-            self.into_ring(to, head + HEAD as u64, &body);
+            self.put_in_ring(to, head, &front);
+            self.put_in_ring(to, head + HEAD as u64, &body);
             ring.head.store(head + need as u64, SeqCst);
         } else {
             let file = self.file(self.rank(), to, number)?;
@@ -95,12 +95,12 @@ impl Member {
         let ring = self.memory.ring(from, self.rank());
         let number = ring.taken.load(SeqCst);
         let (head, tail) = (ring.head.load(SeqCst), ring.tail.load(SeqCst));
-        let front = (head > tail).then(|| self.out_of_ring(from, tail, HEAD));
+        let front = (head > tail).then(|| self.take_from_ring(from, tail, HEAD));
         let number_of = |front: &[u8]| front[..8].try_into().map_or(0, u64::from_le_bytes);
         let body = match front {
             Some(front) if number_of(&front) == number => {
                 let length = front[8..].try_into().map_or(0, u64::from_le_bytes).min(RING as u64);
-                let body = self.out_of_ring(from, tail + HEAD as u64, length as usize);
+                let body = self.take_from_ring(from, tail + HEAD as u64, length as usize);
                 ring.tail.store(tail + HEAD as u64 + length, SeqCst);
                 body
             }
@@ -131,7 +131,7 @@ impl Member {
         Ok(folder.join(format!("{from}-{to}-{number}")))
     }
 
-    fn into_ring(&self, to: usize, at: u64, bytes: &[u8]) {
+    fn put_in_ring(&self, to: usize, at: u64, bytes: &[u8]) {
         let (start, at) = (self.memory.ring_bytes(self.rank(), to), (at % RING as u64) as usize);
         let (first, second) = bytes.split_at(bytes.len().min(RING - at));
         assert!(bytes.len() <= RING);
@@ -142,7 +142,7 @@ impl Member {
         }
     }
 
-    fn out_of_ring(&self, from: usize, at: u64, length: usize) -> Vec<u8> {
+    fn take_from_ring(&self, from: usize, at: u64, length: usize) -> Vec<u8> {
         let (start, at) = (self.memory.ring_bytes(from, self.rank()), (at % RING as u64) as usize);
         let length = length.min(RING);
         let first = length.min(RING - at);

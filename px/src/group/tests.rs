@@ -57,7 +57,7 @@ fn a_call(kind: Kind, line: u32) -> Call {
 }
 
 fn meet(member: &Member, kind: Kind, line: u32) -> Result<(), Broken> {
-    member.exchange(&a_call(kind, line), &[], &mut |_, _, _, _| {}).inspect_err(|broken| member.give_up(broken))
+    member.exchange(&a_call(kind, line), &[], &mut |_| {}).inspect_err(|broken| member.give_up(broken))
 }
 
 fn text<R>(result: Result<R, Broken>) -> String {
@@ -90,9 +90,9 @@ fn random_programs_give_what_their_model_gives() {
     for round in 0..40 {
         let size = 1 + dice.roll(6);
         // What each member has for each step, by step and rank, and all can be seen by all.
-        let steps: Vec<(usize, usize, usize, Vec<Vec<Vec<u8>>>)> = (0..6)
+        let steps: Vec<_> = (0..6)
             .map(|_| {
-                let parts = (0..size).map(|_| (0..size).map(|_| dice.bytes()).collect()).collect();
+                let parts: Vec<Vec<_>> = (0..size).map(|_| (0..size).map(|_| dice.bytes()).collect()).collect();
                 (dice.roll(5), dice.roll(size), dice.roll(90_000), parts)
             })
             .collect();
@@ -125,12 +125,12 @@ fn random_programs_give_what_their_model_gives() {
                     }
                     _ => {
                         // To all, itself too, and only then from all.
-                        for to in 0..size {
-                            let put = |bytes: &mut Vec<u8>| bytes.extend_from_slice(&parts[me][to]);
+                        for (to, part) in parts[me].iter().enumerate() {
+                            let put = |bytes: &mut Vec<u8>| bytes.extend_from_slice(part);
                             member.send(to, "u8", step as u32, &put).unwrap();
                         }
-                        for from in 0..size {
-                            assert!(member.receive(from, "u8", 0).unwrap().bytes == parts[from][me], "round {round}");
+                        for (from, parts) in parts.iter().enumerate() {
+                            assert!(member.receive(from, "u8", 0).unwrap().bytes == parts[me], "round {round}");
                         }
                     }
                 }
@@ -298,7 +298,7 @@ fn functions_are_told_apart() {
     assert!(ops::numbers(&mut value, ops::id(&sum::<f64>)).is_some());
     assert!(ops::numbers(&mut value, ops::id(&|a: f64, b: f64| a + b)).is_none());
     assert!(ops::numbers(&mut value, ops::id(&sum::<f32>)).is_none());
-    let borrowed = vec![1.0];
+    let borrowed = [1.0];
     assert!(ops::numbers(&mut value, ops::id(&|a: f64, _: f64| a + borrowed[0])).is_none());
     assert_eq!(sum((vec![1, 2], [3.5]), (vec![10, 20], [0.5])), (vec![11, 22], [4.0]));
 }

@@ -30,7 +30,7 @@ fn a_cells_engines_are_a_group_until_all_have_ended() {
     let members = vec![EngineId(1), EngineId(2)];
     let group = Group { name: "group-1-4".into(), members, shares_files: true };
     let of = |cluster: &Cluster, name: &str| match cluster.to_engine(name)[..] {
-        [ToEngine::Run { group, rank, .. }] => (group.clone(), *rank),
+        [ToEngine::Run { group, rank, .. }] => (group.as_deref().cloned(), *rank),
         ref other => panic!("{name} got {other:?}"),
     };
     assert_eq!(of(&cluster, "e2"), (Some((group.clone(), 1)), 2), "its rank in the group isn't that in the cluster");
