@@ -178,6 +178,14 @@ pub(crate) fn run_under_way() -> Option<u64> {
     (number % 2 == 1).then_some(number)
 }
 
+/// The number of the run that this object was loaded for last.
+static RUN: AtomicU64 = AtomicU64::new(0);
+
+/// [`run_under_way`], if it is this object's: threads that cells have left may be at work in others.
+pub(crate) fn own_run() -> Option<u64> {
+    run_under_way().filter(|run| *run == RUN.load(Ordering::Relaxed))
+}
+
 /// The argument of the run under way; nothing if there is none.
 pub(crate) fn argument() -> Vec<u8> {
     let mut argument = Vec::new();
@@ -267,6 +275,8 @@ pub unsafe extern "C" fn chorus_px_attach(host: *const Host) {
         return;
     }
     HOST.store(host.cast_mut(), Ordering::Release);
+    // SAFETY: as above.
+    RUN.store(unsafe { (*host).runs.load(Ordering::Relaxed) } + 1, Ordering::Relaxed);
     std::panic::set_hook(Box::new(report));
 }
 

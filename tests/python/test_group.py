@@ -320,6 +320,37 @@ def test_nothing_of_one_run_comes_to_the_next(four):
     assert said(reply) == {rank: "2" for rank in range(4)}
 
 
+def test_a_thread_that_a_cell_has_left_is_in_no_group(four, tmp_path):
+    gate = tmp_path / "gate"
+    four.run(
+        f"""%%px
+std::thread::spawn(|| {{
+    while !std::path::Path::new("{gate}").exists() {{
+        std::thread::yield_now();
+    }}
+    let late = std::panic::catch_unwind(|| px::allgather(7_u8));
+    std::fs::write(format!("{tmp_path}/late-{{}}", std::process::id()), late.is_err().to_string()).unwrap();
+}});"""
+    ).ok()
+    gate.touch()
+    reply = four.run(
+        """%%px
+let begin = std::time::Instant::now();
+while !px::allreduce(begin.elapsed().as_millis() > 500, |a, b| a || b) {
+    assert_eq!(px::allgather(px::rank() as u8), [0, 1, 2, 3]);
+}"""
+    )
+    assert reply.status == "ok", reply
+    late = [path.read_text() for path in tmp_path.glob("late-*")]
+    assert late == ["true"] * 4
+
+
+def test_what_was_shared_is_let_go_of_at_the_end(four):
+    four.run("%px px::allgather(vec![1_u8; 1_000_000]).len()").ok()
+    reply = four.run('%px std::fs::read_to_string("/proc/self/maps").unwrap().matches("/group-").count()').ok()
+    assert re.search(r"^Out\[0-3:\d+\]: 0$", reply.text, re.MULTILINE), reply
+
+
 def test_where_there_is_no_group_that_is_said(four):
     where = "there is no group of engines here"
     assert where in four.run("px::barrier()").failed().text

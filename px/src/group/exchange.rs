@@ -21,6 +21,14 @@ pub(super) struct Numbers<'a> {
     pub fold: fn(&mut [u8], &[u8]),
 }
 
+/// Whose bytes a member wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    All,
+    Of(usize),
+    Nobodys,
+}
+
 /// A part of what a member shows.
 pub(super) struct Part<'a> {
     pub rank: usize,
@@ -88,11 +96,11 @@ impl Member {
         }
     }
 
-    /// What each member shows, by rank; only of `root` if there is one.
-    pub fn gather(&self, call: &Call, mine: &[u8], only: Option<usize>) -> Result<Vec<Vec<u8>>> {
+    /// What members show, by rank; nothing of those that aren't asked for.
+    pub fn gather(&self, call: &Call, mine: &[u8], whose: Whose) -> Result<Vec<Vec<u8>>> {
         let mut all = vec![Vec::new(); self.size()];
         self.exchange(call, mine, &mut |Part { rank, at, whole, bytes }| {
-            if only.is_none_or(|only| only == rank) {
+            if whose == Whose::All || whose == Whose::Of(rank) {
                 if at == 0 {
                     all[rank].reserve_exact(whole);
                 }

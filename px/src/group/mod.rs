@@ -24,11 +24,13 @@ mod segment;
 #[cfg(test)]
 mod tests;
 
+#[doc(hidden)]
 pub use info::{Info, Stretch, decode_lines, encode_lines, leave};
 pub use ops::{Combine, max, min, product, sum};
 
 use crate::host;
 use crate::wire::Wire;
+use exchange::Whose;
 use member::{Broken, Call, Kind, Member, short};
 use std::any::type_name;
 use std::ops::Range;
@@ -47,7 +49,8 @@ impl Turn {
         let nowhere = || {
             Broken::own(format!(
                 "px::{what} works in cells that run on engines, `%%px` or `%px`, and there is no group of engines here: the \
-                 notebook's own cells have none, nor do functions that engines call for `%map`, `px::call!` and `each`"
+                 notebook's own cells have none, nor do functions that engines call for `%map`, `px::call!` and `each`, nor \
+                 threads of a cell that has ended"
             ))
         };
         let mut current = match CURRENT.try_lock() {
@@ -60,7 +63,7 @@ impl Turn {
                 )));
             }
         };
-        let run = host::run_under_way().ok_or_else(nowhere)?;
+        let run = host::own_run().ok_or_else(nowhere)?;
         if current.as_ref().is_none_or(|(of, _)| *of != run) {
             *current = None;
             let info = Info::decode(&host::argument()).ok_or_else(nowhere)?;
@@ -134,10 +137,10 @@ pub fn broadcast<T: Wire>(root: usize, mut value: T) -> T {
             return Ok(value);
         }
         if root == member.rank() {
-            member.gather(&call, &encode(&value), Some(member.size()))?;
+            member.gather(&call, &encode(&value), Whose::Nobodys)?;
             return Ok(value);
         }
-        let all = member.gather(&call, &[], Some(root))?;
+        let all = member.gather(&call, &[], Whose::Of(root))?;
         decode(&all[root])
     })
 }
@@ -178,7 +181,7 @@ fn combine<T: Wire, F: Fn(T, T) -> T>(
         member.reduce(&call, &mut numbers)?;
         return Ok(wanted.then_some(value));
     }
-    let all = member.gather(&call, &encode(&value), call.root)?;
+    let all = member.gather(&call, &encode(&value), if wanted { Whose::All } else { Whose::Nobodys })?;
     if !wanted {
         return Ok(None);
     }
@@ -200,7 +203,7 @@ fn tree<T>(values: &mut [Option<T>], ranks: Range<usize>, op: &impl Fn(T, T) -> 
 #[track_caller]
 pub fn allgather<T: Wire>(value: T) -> Vec<T> {
     let call = call::<T>(Kind::Allgather, None);
-    together("allgather", |member| decode_all(&member.gather(&call, &encode(&value), None)?))
+    together("allgather", |member| decode_all(&member.gather(&call, &encode(&value), Whose::All)?))
 }
 
 /// Gives rank `root` the values of all, by rank; the others get `None`.
@@ -210,9 +213,7 @@ pub fn gather<T: Wire>(root: usize, value: T) -> Option<Vec<T>> {
     together("gather", |member| {
         member.check(root, "gather")?;
         let wanted = root == member.rank();
-        // There is no such rank as the group's size.
-        let only = if wanted { None } else { Some(member.size()) };
-        let all = member.gather(&call, &encode(&value), only)?;
+        let all = member.gather(&call, &encode(&value), if wanted { Whose::All } else { Whose::Nobodys })?;
         if wanted { decode_all(&all).map(Some) } else { Ok(None) }
     })
 }
@@ -256,7 +257,7 @@ fn one_for_each(member: &Member, what: &str, count: usize) -> Result<(), Broken>
 pub fn scan<T: Wire>(value: T, op: impl Fn(T, T) -> T) -> T {
     let call = call::<T>(Kind::Scan, None);
     together("scan", |member| {
-        let all = member.gather(&call, &encode(&value), None)?;
+        let all = member.gather(&call, &encode(&value), Whose::All)?;
         let mut sum = decode(&all[0])?;
         for bytes in &all[1..=member.rank()] {
             sum = op(sum, decode(bytes)?);
@@ -300,7 +301,7 @@ fn unlike(member: &Member, from: usize, (of, line): (&str, u32), letter: &post::
 
 /// A panic is about to end the cell, perhaps: if it does, the others are told this. `line` is one of the object's source.
 pub(crate) fn note_panic(message: &str, line: Option<u32>) {
-    let of_cell = crate::sys::is_first_thread() && host::run_under_way().is_some();
+    let of_cell = crate::sys::is_first_thread() && host::own_run().is_some();
     let Some(info) = of_cell.then(|| Info::decode(&host::argument())).flatten() else { return };
     let Ok(folder) = &info.folder else { return };
     if let Ok(memory) = segment::Segment::open(folder, info.members.len())

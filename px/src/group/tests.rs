@@ -104,11 +104,11 @@ fn random_programs_give_what_their_model_gives() {
                 let call = a_call(Kind::Allgather, step as u32);
                 match kind {
                     0 => {
-                        let all = member.gather(&call, &parts[me][0], None).unwrap();
+                        let all = member.gather(&call, &parts[me][0], Whose::All).unwrap();
                         assert!(all.iter().zip(parts).all(|(had, part)| *had == part[0]), "round {round}");
                     }
                     1 => {
-                        let all = member.gather(&call, &parts[me][0], Some(*other)).unwrap();
+                        let all = member.gather(&call, &parts[me][0], Whose::Of(*other)).unwrap();
                         assert!(all[*other] == parts[*other][0]);
                     }
                     2 => {
