@@ -16,6 +16,8 @@ SOON = 2.0
 
 @pytest.fixture
 def four(cluster):
+    # The first cell waits for the compiler, which may take long on a busy machine.
+    cluster.run("%px px::size()")
     wait_for_ranks(cluster, 4)
     return cluster
 

@@ -176,6 +176,21 @@ fn who_leaves_ends_what_waits_for_it() {
 }
 
 #[test]
+fn who_leaves_after_the_last_call_fails_nobody() {
+    let folder = Folder::new();
+    let member = Member::open(folder.info(0, 2)).unwrap();
+    let call = a_call(Kind::Barrier, 101);
+    // All meet, and the other one leaves before this one has looked.
+    member.memory.gate().turn.fetch_add(2, Ordering::SeqCst);
+    leave(&folder.0, 2, 1, None).unwrap();
+    assert_eq!(member.may_still_come(0, &call), Ok(()));
+    assert!(
+        text(member.may_still_come(1, &call)).contains("without taking part"),
+        "but for the next turn it is missed"
+    );
+}
+
+#[test]
 fn the_first_failure_is_named_also_by_who_comes_late() {
     let said = members(3, |member| {
         let folder = member.info.folder.clone().unwrap();
