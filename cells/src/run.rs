@@ -12,6 +12,7 @@ use chorus_render::{Output, PxView, ViewOptions, duration};
 use chorus_system::signal;
 use futures::FutureExt;
 use parking_lot::{Mutex, MutexGuard};
+use px::group::{Stretch, encode_lines};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,6 +102,9 @@ pub async fn send(
     publisher: &Publisher,
 ) -> Result<(Sent, PxCell), ClusterError> {
     let (preload, blob) = cluster.put_object(object).await?;
+    let count = publisher.count();
+    // A cell that is given nothing else is given what its engines need to name its lines to each other.
+    let argument = if argument.is_empty() { lines(object, count) } else { argument };
     let generation = |engine| object.needs_variables.then(|| cluster.generation(engine));
     let spec = RunSpec {
         preload,
@@ -122,13 +126,21 @@ pub async fn send(
             grouping: options.config.grouping,
             each: options.config.each,
             has_result: object.has_result,
-            count: publisher.count(),
+            count,
         },
     )));
     let (finish, finished) = watch::channel(false);
     let cell = PxCell { view: Arc::clone(&view), finished };
-    let count = publisher.count();
     Ok((Sent { run, object: object.clone(), targets: targets.to_vec(), view, finish, count }, cell))
+}
+
+/// Where the object's source has the lines of cells, of which the one that runs has this execution count.
+fn lines(object: &Object, count: u32) -> Vec<u8> {
+    let stretch = |[first, lines, cell, line]: [u32; 4]| {
+        let cell = if cell == count { 0 } else { cell };
+        Stretch { first, count: lines, cell, line }
+    };
+    encode_lines(&object.source.stretches().into_iter().map(stretch).collect::<Vec<_>>())
 }
 
 impl Sent {

@@ -78,6 +78,18 @@ impl SourceMap {
             (is_of_piece && is_users).then_some(Place { cell: piece.cell, line, column, text })
         })
     }
+
+    /// Where the lines of cells are in the generated source: the first line, how many follow each other, the cell's execution
+    /// count, and the first line there.
+    pub fn stretches(&self) -> Vec<[u32; 4]> {
+        let located = self.located.get_or_init(|| locate(&unmarked(&self.generated), &self.pieces));
+        let stretch = |it: &Located| {
+            let piece = self.pieces.get(it.piece)?;
+            let number = |number: usize| u32::try_from(number).ok();
+            Some([number(it.line)?, number(piece.text.lines().count())?, piece.cell, number(piece.line)?])
+        };
+        located.iter().filter_map(stretch).collect()
+    }
 }
 
 /// Where a piece begins in the generated source.
@@ -151,6 +163,17 @@ mod tests {
         assert_eq!(at(5, 1), None);
         assert_eq!(at(999, 1), None);
         assert_eq!(at(0, 0), None);
+    }
+
+    #[test]
+    fn stretches_are_where_the_pieces_are() {
+        let map = SourceMap::new(
+            "fn f() {\n  1\n}\nfn run() {\nf();\n}".into(),
+            vec![piece(5, 4, 1, "f();"), piece(2, 7, 1, "fn f() {\n  1\n}")],
+        );
+        let mut stretches = map.stretches();
+        stretches.sort_unstable();
+        assert_eq!(stretches, [[1, 3, 2, 7], [5, 1, 5, 4]]);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 mod back;
 mod client;
 mod engine;
+mod group;
 mod log;
 mod map;
 mod routing;
@@ -76,6 +77,10 @@ pub(crate) enum Action {
     ReadBlob(PeerId, BlobId),
     /// Remove a file from the folder of blobs.
     RemoveFile(String),
+    /// Make the folder of a group in the folder of blobs. Engines may look for it as soon as the next action is done.
+    MakeGroup(String),
+    /// Remove it.
+    RemoveGroup(String),
     StartEngines(Vec<EngineId>),
     /// Watch the process of an engine that an earlier controller started: it has this number.
     AdoptEngine(EngineId, u32),

@@ -3,7 +3,7 @@
 use crate::ControllerError;
 use crate::back::is_awaited;
 use crate::own::{FolderError, OwnFolder, is_in_use, of_kind};
-use chorus_protocol::{BlobId, Connection, EngineId, VALUE_PREFIX};
+use chorus_protocol::{BlobId, Connection, EngineId, GROUP_PREFIX, VALUE_PREFIX};
 use std::fs::{DirBuilder, File};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -137,6 +137,21 @@ impl Folder {
         // Engines name these files, and only such names are theirs.
         if name.starts_with(VALUE_PREFIX) && !name.contains('/') {
             _ = std::fs::remove_file(self.blobs().join(name));
+        }
+    }
+
+    /// Makes the folder of a group; it may be there already, from a controller before this one.
+    pub fn make_group(&self, name: &str) -> io::Result<()> {
+        match DirBuilder::new().mode(0o700).create(self.blobs().join(name)) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            made => made,
+        }
+    }
+
+    /// Removes the folder of a group. Members that have its memory open keep it.
+    pub fn remove_group(&self, name: &str) {
+        if name.starts_with(GROUP_PREFIX) && !name.contains('/') {
+            _ = std::fs::remove_dir_all(self.blobs().join(name));
         }
     }
 

@@ -81,8 +81,16 @@ pub(crate) fn read(path: &Path) -> Result<(Core, Vec<Action>), String> {
     while let Some(record) = take(&mut rest) {
         let (now, input) = decode(record)?;
         core.handle(now, input, &mut actions);
-        let of_files =
-            |action: &Action| matches!(action, Action::StoreBlob(..) | Action::RemoveBlob(_) | Action::RemoveFile(_));
+        let of_files = |action: &Action| {
+            matches!(
+                action,
+                Action::StoreBlob(..)
+                    | Action::RemoveBlob(_)
+                    | Action::RemoveFile(_)
+                    | Action::MakeGroup(_)
+                    | Action::RemoveGroup(_)
+            )
+        };
         // All else is said again over new connections, or was about processes that are gone.
         files.extend(actions.drain(..).filter(of_files));
     }

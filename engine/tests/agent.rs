@@ -136,7 +136,7 @@ impl Cluster {
             label: entry.into(),
             snapshots: SnapshotPolicy::Off,
         };
-        ToEngine::Run { session: self.session, run: RunId(run), spec, generation: None, rank: 3, size: 4 }
+        ToEngine::Run { session: self.session, run: RunId(run), spec, generation: None, rank: 3, size: 4, group: None }
     }
 
     /// The events of a run, up to its end; they are acknowledged.

@@ -6,7 +6,8 @@
 pub mod connection;
 pub mod engines;
 pub mod frame;
-pub mod id;
+pub mod group;
+mod id;
 pub mod log;
 pub mod map;
 pub mod message;
@@ -19,6 +20,7 @@ pub mod task;
 pub use connection::{Connection, ConnectionError};
 pub use engines::{fold_ids, name_engines, parse_ids};
 pub use frame::{Frame, FrameError, Key};
+pub use group::*;
 pub use id::{BlobId, EngineId, MapId, RunId, SessionId, TaskId};
 pub use log::*;
 pub use map::*;
@@ -30,4 +32,4 @@ pub use steer::*;
 pub use task::*;
 
 /// The version of the messages below. Two processes work together only when theirs are equal.
-pub const VERSION: u16 = 9;
+pub const VERSION: u16 = 10;

@@ -1,5 +1,6 @@
 //! The messages. `FromX` goes to the controller, `ToX` comes from it.
 
+use crate::group::{Group, Parting};
 use crate::id::{BlobId, EngineId, MapId, RunId, SessionId, TaskId};
 use crate::log::{LogEntry, Metrics};
 use crate::map::{MapEvent, MapSpec, Piece, Report};
@@ -210,10 +211,21 @@ pub enum ToEngine {
         spec: RunSpec,
         /// See [`Target::generation`].
         generation: Option<u32>,
-        /// `px::rank()`: this engine's place among the cluster's engines.
+        /// This engine's place among the cluster's engines: `px::rank()` where nothing is done together.
         rank: u32,
-        /// `px::size()`: the number of the cluster's engines.
+        /// The number of the cluster's engines.
         size: u32,
+        /// Whom it runs the cell together with, and its rank among these.
+        group: Option<Box<(Group, u32)>>,
+    },
+    /// A member of a group has ended its run, and others may wait for it.
+    MemberLeft {
+        /// Whose.
+        group: Group,
+        /// Which member.
+        rank: u32,
+        /// How.
+        how: Parting,
     },
     /// The bytes of a blob.
     Blob {

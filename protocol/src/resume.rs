@@ -122,6 +122,7 @@ impl ToEngine {
     pub fn is_numbered(&self) -> bool {
         match self {
             ToEngine::Run { .. }
+            | ToEngine::MemberLeft { .. }
             | ToEngine::DropBlob(_)
             | ToEngine::Ack { .. }
             | ToEngine::Interrupt { .. }

@@ -179,6 +179,14 @@ pub(crate) fn run_under_way() -> Option<u64> {
     (number % 2 == 1).then_some(number)
 }
 
+/// The number of the run that this object was loaded for last.
+static RUN: AtomicU64 = AtomicU64::new(0);
+
+/// [`run_under_way`], if it is this object's: threads that cells have left may be at work in others.
+pub(crate) fn own_run() -> Option<u64> {
+    run_under_way().filter(|run| *run == RUN.load(Ordering::Relaxed))
+}
+
 /// The argument of the run under way; nothing if there is none.
 pub(crate) fn argument() -> Vec<u8> {
     let mut argument = Vec::new();
@@ -275,6 +283,8 @@ pub unsafe extern "C" fn chorus_px_attach(host: *const Host) {
         return;
     }
     HOST.store(host.cast_mut(), Ordering::Release);
+    // SAFETY: as above.
+    RUN.store(unsafe { (*host).runs.load(Ordering::Relaxed) } + 1, Ordering::Relaxed);
     std::panic::set_hook(Box::new(report));
 }
 
@@ -285,6 +295,15 @@ pub extern "C" fn chorus_px_flush() {
     let _ = std::io::stdout().flush();
 }
 
+/// Is called by the worker when the cell has returned, and what it prints was flushed.
+#[unsafe(no_mangle)]
+pub extern "C" fn chorus_px_end() {
+    crate::group::end();
+}
+
+/// The cell's own source, as rustc names it.
+const SOURCE: &str = "src/lib.rs";
+
 fn report(info: &PanicHookInfo<'_>) {
     if QUIET.get() {
         return;
@@ -292,6 +311,7 @@ fn report(info: &PanicHookInfo<'_>) {
     let Some(host) = host() else { return };
     let message = message(info.payload());
     let (file, line, column) = info.location().map_or(("", 0, 0), |at| (at.file(), at.line(), at.column()));
+    crate::group::note_panic(message, (file == SOURCE).then_some(line));
     let thread = std::thread::current();
     let mut stack = Stack { frames: [0; FRAMES], count: 0 };
     // SAFETY: `push_frame` gets the pointer that is passed here, during this call only.

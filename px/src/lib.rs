@@ -1,5 +1,5 @@
-//! What cells see of Chorus: [`rank`] and [`size`], [`display`](display()), [`progress`], [`timeit`]; and what
-//! `%map` is made of, [`map`].
+//! What cells see of Chorus: [`rank`], [`size`] and what engines do together ([`group`]), [`display`](display()), [`progress`],
+//! [`timeit`]; and what `%map` is made of, [`map`].
 //!
 //! ```
 //! px::display(px::Html("<b>bold</b>"));
@@ -30,6 +30,7 @@ pub mod data;
 mod display;
 pub mod engines;
 mod gpu_vec;
+pub mod group;
 pub mod host;
 #[doc(hidden)]
 pub mod kernel;
@@ -52,6 +53,10 @@ pub use display::{
 };
 pub use engines::{Each, Engines, engines};
 pub use gpu_vec::GpuVec;
+pub use group::{
+    allgather, allreduce, alltoall, barrier, broadcast, gather, max, min, product, recv, reduce, scan, scatter, send,
+    sum,
+};
 pub use kernel::Grid;
 pub use progress::{Progress, progress};
 pub use show::{Show, pretty, text, typed};
@@ -71,12 +76,14 @@ pub mod shared_std {
 use host::host;
 use std::sync::atomic::Ordering;
 
-/// This engine's place among the cluster's engines, from 0; 0 in the notebook's own worker.
+/// This engine's place in the cell's [`group`], the engines that the cell runs on, from 0. In functions that engines call
+/// for others it is the place among the cluster's engines, and in the notebook's own worker 0.
 pub fn rank() -> usize {
     host().map_or(0, |host| host.rank.load(Ordering::Relaxed) as usize)
 }
 
-/// The number of the cluster's engines; 1 in the notebook's own worker.
+/// The number of engines in the cell's [`group`]. In functions that engines call for others it is that of the cluster's
+/// engines, and in the notebook's own worker 1.
 pub fn size() -> usize {
     host().map_or(1, |host| host.size.load(Ordering::Relaxed) as usize)
 }

@@ -5,6 +5,8 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd as _;
 use std::ptr::{NonNull, null, null_mut};
+use std::sync::atomic::AtomicU32;
+use std::time::Duration;
 
 pub(crate) const PAGE: usize = 4096;
 
@@ -18,6 +20,11 @@ const F_SEAL_SHRINK: i32 = 2;
 const F_SEAL_WRITE: i32 = 8;
 const F_SEAL_FUTURE_WRITE: i32 = 16;
 const SIGKILL: i32 = 9;
+/// The numbers of system calls for which the C library has no function, or not in all versions.
+const FUTEX: isize = if cfg!(target_arch = "x86_64") { 202 } else { 98 };
+const GETTID: isize = if cfg!(target_arch = "x86_64") { 186 } else { 178 };
+const FUTEX_WAIT: i32 = 0;
+const FUTEX_WAKE: i32 = 1;
 
 #[repr(C)]
 struct Place {
@@ -33,6 +40,7 @@ unsafe extern "C" {
     fn pread(file: i32, to: *mut u8, length: usize, offset: i64) -> isize;
     fn fcntl(file: i32, command: i32, argument: i32) -> i32;
     fn kill(process: i32, signal: i32) -> i32;
+    fn syscall(number: isize, ...) -> isize;
     fn dladdr(address: *const c_void, place: *mut Place) -> i32;
     #[cfg(test)]
     fn memfd_create(name: *const c_char, flags: u32) -> i32;
@@ -129,6 +137,26 @@ pub(crate) unsafe fn read_exact(file: &File, mut to: *mut u8, mut length: usize,
         }
     }
     Ok(())
+}
+
+/// Sleeps until another thread or process [wakes](wake_all) those who sleep on this number, for so long at most. Returns at
+/// once if the number isn't `value`, and may return without a reason.
+pub(crate) fn wait_on(number: &AtomicU32, value: u32, limit: Duration) {
+    let limit = [limit.as_secs() as i64, i64::from(limit.subsec_nanos())];
+    // SAFETY: the number is there during the call, and `limit` is laid out as the system's `timespec`.
+    unsafe { syscall(FUTEX, number.as_ptr(), FUTEX_WAIT, value, limit.as_ptr(), null::<u32>(), 0_u32) };
+}
+
+/// Wakes all who sleep on this number, in whichever process.
+pub(crate) fn wake_all(number: &AtomicU32) {
+    // SAFETY: the system only uses the number's address.
+    unsafe { syscall(FUTEX, number.as_ptr(), FUTEX_WAKE, i32::MAX, null::<u32>(), null::<u32>(), 0_u32) };
+}
+
+/// Whether this is the process's first thread. Its name doesn't tell: std gives it none where it didn't start the program.
+pub(crate) fn is_first_thread() -> bool {
+    // SAFETY: takes nothing.
+    unsafe { syscall(GETTID) == std::process::id() as isize }
 }
 
 /// Ends this process, whatever its threads do.

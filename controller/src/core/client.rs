@@ -1,6 +1,7 @@
 //! Clients: joining, opening sessions, leaving and coming back.
 
 use super::engine::Engine;
+use super::group::removals;
 use super::log::label as beginning;
 use super::session::{Owner, Session};
 use super::{Action, CLIENT_GRACE, CLIENT_SILENCE, Client, Core, PeerId, SAID};
@@ -190,6 +191,7 @@ impl Core {
         let engines: Vec<_> = self.engines.keys().copied().collect();
         self.tell_engines(&engines, ToEngine::CloseSession(id), actions);
         actions.extend(std::mem::take(&mut session.tasks).into_files().map(Action::RemoveFile));
+        actions.extend(removals(std::mem::take(&mut session.groups).into_values()));
         let blobs: Vec<BlobId> = session.blobs.into_iter().collect();
         self.drop_unneeded(&blobs, actions);
     }

@@ -457,6 +457,7 @@ impl Core {
         }
         for run in runs {
             self.leave_map(id, &run, &outcome, actions);
+            self.leave_group(run.session, run.run, id, &outcome, actions);
             self.task_ended(id, run.session, run.run, (&outcome, 0, 0), actions);
         }
     }

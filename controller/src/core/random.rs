@@ -492,6 +492,7 @@ proptest! {
         let open: Vec<_> = world.owed.iter().filter(|(_, owed)| **owed != 0).collect();
         prop_assert!(open.is_empty(), "runs without an end: {open:?}");
         prop_assert!(world.core.engines.values().all(|engine| engine.runs.is_empty()));
+        prop_assert!(world.core.sessions.values().all(|session| session.groups.is_empty()));
         let maps = &world.core.sessions[&world.session].maps;
         prop_assert!(maps.values().all(|map| map.engines().is_empty()), "{maps:?}");
 

@@ -2,11 +2,12 @@
 
 use super::client::answer;
 use super::engine::UnderWay;
+use super::group::Together;
 use super::log::label as beginning;
 use super::{Action, Core, PeerId};
 use chorus_protocol::{
-    Aftermath, Death, EngineId, LogEvent, Outcome, RunEvent, RunId, RunSpec, SessionId, Target, ToClient, ToEngine,
-    Work,
+    Aftermath, Death, EngineId, Entry, LogEvent, Outcome, RunEvent, RunId, RunSpec, SessionId, Target, ToClient,
+    ToEngine, Work,
 };
 use std::collections::BTreeSet;
 
@@ -39,6 +40,19 @@ impl Core {
         }
         session.last_run = Some(run);
         let number = session.number;
+        // A cell's engines may do things together; functions are called on each by itself.
+        let together = (matches!(spec.entry, Entry::Cell(_)) && spec.map.is_none() && !targets.is_empty()).then(|| {
+            let members: BTreeSet<EngineId> = targets.iter().map(|target| target.engine).collect();
+            let shares = |id: &EngineId| self.engines.get(id).is_none_or(|engine| engine.shares_files);
+            let shares_files = members.iter().all(shares);
+            Together::new(number, run, members.into_iter().collect(), shares_files)
+        });
+        let group = together.as_ref().map(|together| together.group.clone());
+        if let Some(together) = together {
+            actions.push(Action::MakeGroup(together.group.name.clone()));
+            session.groups.insert(run, together);
+        }
+        let mut left = Vec::new();
         let mut sent = Vec::new();
         let mut asked = BTreeSet::new();
         for target in targets.iter().filter(|target| asked.insert(target.engine)) {
@@ -54,17 +68,21 @@ impl Core {
                     if let Some(map) = map.and_then(|map| session.maps.get_mut(&map)) {
                         map.join(id, run);
                     }
-                    let rank = ranks.partition_point(|&other| other < id) as u32;
-                    let generation = generation.flatten();
-                    let message =
-                        ToEngine::Run { session: session_id, run, spec: spec.clone(), generation, rank, size };
+                    let place = |of: &[EngineId]| of.partition_point(|&other| other < id) as u32;
+                    let group = group.as_ref().map(|group| Box::new((group.clone(), place(&group.members))));
+                    let (rank, generation, spec) = (place(&ranks), generation.flatten(), spec.clone());
+                    let message = ToEngine::Run { session: session_id, run, spec, generation, rank, size, group };
                     actions.push(Action::ToEngines(vec![peer], message));
                     sent.push(id);
                     continue;
                 }
             };
+            left.push((id, outcome.clone()));
             let event = RunEvent::Done { outcome, generation: session.latest(id), took: Default::default() };
             session.send(ToClient::Run { session: session_id, run, engine: id, event }, actions);
+        }
+        for (id, outcome) in left {
+            self.leave_group(session_id, run, id, &outcome, actions);
         }
         if !sent.is_empty() {
             let work = spec.map.map_or(Work::Cell, |map| Work::Map(map.0));
@@ -127,6 +145,7 @@ impl Core {
         }
         if let Some((run, (outcome, generation, micros))) = ended {
             self.leave_map(id, &run, &outcome, actions);
+            self.leave_group(session_id, run.run, id, &outcome, actions);
             if is_task {
                 self.task_ended(id, session_id, run.run, (&outcome, generation, micros), actions);
             }

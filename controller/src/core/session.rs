@@ -1,6 +1,7 @@
 //! What the controller keeps for an open session: whose it is, what its client hasn't confirmed, and how the
 //! generations that engines count relate to those that clients see.
 
+use super::group::Together;
 use super::map::Sharing;
 use super::task::Graph;
 use super::{Action, PeerId};
@@ -49,6 +50,8 @@ pub(super) struct Session {
     pub maps: BTreeMap<MapId, Sharing>,
     pub last_map: Option<MapId>,
     pub tasks: Graph,
+    /// By run.
+    pub groups: BTreeMap<RunId, Together>,
     accounts: BTreeMap<EngineId, Account>,
 }
 
@@ -104,6 +107,7 @@ impl Session {
             maps: BTreeMap::new(),
             last_map: None,
             tasks: Graph::default(),
+            groups: BTreeMap::new(),
             accounts: BTreeMap::new(),
         }
     }

@@ -87,7 +87,7 @@ impl Core {
             let (work, label) = (Work::Task(run.task().map_or(0, |task| task.0)), beginning(&spec.label));
             let queued = LogEvent::RunQueued { session: number, run: run.0, work, label, engines: vec![engine] };
             self.log.add(self.now, queued);
-            let message = ToEngine::Run { session: id, run, spec, generation: None, rank, size };
+            let message = ToEngine::Run { session: id, run, spec, generation: None, rank, size, group: None };
             actions.push(Action::ToEngines(vec![peer], message));
         }
     }

@@ -1,6 +1,7 @@
 //! Drives the core by hand, one decision a test.
 
 mod back;
+mod group;
 mod map;
 
 use super::*;
@@ -553,7 +554,7 @@ fn blobs_are_stored_before_the_runs_that_name_them() {
     cluster
         .client("c", FromClient::PutBlob { session: Some(SESSION), id: BlobId::of(b"object"), bytes: "object".into() });
     cluster.run(1, &[(0, None)]);
-    assert!(matches!(cluster.actions[..], [Action::StoreBlob(..), Action::ToEngines(..)]));
+    assert!(matches!(cluster.actions[..], [Action::StoreBlob(..), Action::MakeGroup(_), Action::ToEngines(..)]));
     cluster.engine("e0", FromEngine::NeedBlob(BlobId::of(b"object")));
     assert!(matches!(cluster.actions.last(), Some(Action::ReadBlob(..))));
 }

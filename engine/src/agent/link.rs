@@ -51,7 +51,7 @@ pub struct Link {
 /// What came from the controller.
 pub enum Heard {
     /// A message.
-    Message(ToEngine),
+    Message(Box<ToEngine>),
     /// Something else; it is counted.
     Rubbish,
     /// The connection is closed.
@@ -133,7 +133,7 @@ impl Link {
         match Frame::decode::<ToEngine>(&message, &self.connection.key) {
             Ok(message) => {
                 self.count(&message);
-                Heard::Message(message)
+                Heard::Message(Box::new(message))
             }
             Err(error) => {
                 self.rejected += 1;

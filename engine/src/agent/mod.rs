@@ -3,6 +3,7 @@
 //! It never runs user code, and no session can keep it from sending its heartbeats.
 
 mod blobs;
+mod group;
 mod link;
 mod meter;
 mod outbox;
@@ -169,7 +170,7 @@ pub async fn run_agent(config: AgentConfig) -> Result<(), AgentError> {
             heard = link.hear() => heard,
         };
         let message = match heard {
-            Heard::Message(message) => message,
+            Heard::Message(message) => *message,
             Heard::Rubbish => continue,
             Heard::Closed if seconds == 0 => break Err(AgentError::ControllerGone(cluster)),
             Heard::Closed => {
@@ -221,7 +222,11 @@ impl Agent {
 
     fn handle(&mut self, message: ToEngine) {
         match message {
-            ToEngine::Run { session: id, run, spec, generation, rank, size } => {
+            ToEngine::Run { session: id, run, mut spec, generation, mut rank, mut size, group } => {
+                if let Some(info) = group::info(group.map(|it| *it), &spec.argument, self.blobs.shared_folder()) {
+                    (rank, size) = (info.rank as u32, info.members.len() as u32);
+                    spec.argument = info.encode().into();
+                }
                 for blob in spec.preload.iter().chain([&spec.object]) {
                     if self.blobs.ask(*blob) {
                         self.out.say(FromEngine::NeedBlob(*blob));
@@ -240,6 +245,7 @@ impl Agent {
                 }
             }
             ToEngine::DropBlob(id) => self.blobs.drop(id),
+            ToEngine::MemberLeft { group, rank, how } => group::left(&group, rank, how, self.blobs.shared_folder()),
             ToEngine::OpenSession(id) => self.open(id),
             ToEngine::CloseSession(id) => {
                 if let Some(session) = self.sessions.remove(&id) {

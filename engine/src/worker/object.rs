@@ -48,6 +48,8 @@ enum Loaded {
 pub struct Cell {
     entry: Loaded,
     flush: Option<Flush>,
+    /// Lets go of what is the run's only.
+    end: Option<Function>,
 }
 
 impl Cell {
@@ -85,9 +87,14 @@ impl Objects {
         }
         // Of a static that several objects have, the first one is that of all.
         let library = open(object, RTLD_NOW | RTLD_GLOBAL)?;
-        // SAFETY: px gave both these types.
-        let (attach, flush) =
-            unsafe { (library.get::<Attach>(b"chorus_px_attach").ok(), library.get::<Flush>(b"chorus_px_flush").ok()) };
+        // SAFETY: px gave all of them these types.
+        let (attach, flush, end) = unsafe {
+            (
+                library.get::<Attach>(b"chorus_px_attach").ok(),
+                library.get::<Flush>(b"chorus_px_flush").ok(),
+                library.get::<Function>(b"chorus_px_end").ok(),
+            )
+        };
         // SAFETY: it is only asked whether it is there.
         self.statics |= unsafe { library.get::<*const u8>(b"chorus_statics") }.is_ok();
         let entry = match entry {
@@ -114,7 +121,7 @@ impl Objects {
             Loaded::Cell(entry) => entry as usize,
             Loaded::Function(function) | Loaded::Step(function) => function as usize,
         });
-        Ok(Cell { entry, flush: flush.map(|flush| *flush) })
+        Ok(Cell { entry, flush: flush.map(|flush| *flush), end: end.map(|end| *end) })
     }
 
     /// Calls a cell and returns what this took.
@@ -140,6 +147,10 @@ impl Objects {
         if let Some(flush) = cell.flush {
             // SAFETY: takes nothing.
             unsafe { flush() };
+        }
+        if let Some(end) = cell.end {
+            // SAFETY: takes nothing.
+            unsafe { end() };
         }
         flush_c_streams();
         Took { wall, user: user_after.saturating_sub(user), system: system_after.saturating_sub(system) }

@@ -1,0 +1,267 @@
+//! Collectives over bytes. In each, all members show what they have, a chunk at a time, and read what they need of it where
+//! it is. While some read one half of the slots, others write the other.
+
+use super::member::{Call, Member, Result};
+use super::ops::Vector;
+use super::segment::CHUNK;
+use std::ops::Range;
+use std::sync::atomic::Ordering::SeqCst;
+
+/// So many bytes are reduced by each member for itself: another meeting would take longer.
+const SMALL: usize = 4 << 10;
+/// So many bytes are reduced at once, so that what comes of them stays in the first-level cache.
+const BLOCK: usize = 8 << 10;
+
+/// The bytes of numbers, which members combine place by place.
+pub(super) struct Numbers<'a> {
+    pub bytes: &'a mut [u8],
+    /// Of one number. A power of two, up to 16.
+    pub width: usize,
+    /// Combines numbers with as many others, and puts what comes of it in the place of the first. Both are aligned.
+    pub fold: fn(&mut [u8], &[u8]),
+}
+
+/// Whose bytes a member wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    All,
+    Of(usize),
+    Nobodys,
+}
+
+/// A part of what a member shows.
+pub(super) struct Part<'a> {
+    pub rank: usize,
+    /// Where it begins in all that the member shows.
+    pub at: usize,
+    /// How long all that is.
+    pub whole: usize,
+    pub bytes: &'a [u8],
+}
+
+/// A block in which numbers are aligned.
+#[derive(Clone)]
+#[repr(C, align(64))]
+struct Block([u8; BLOCK]);
+
+impl Member {
+    fn flip(&self) -> usize {
+        let half = self.half.get();
+        self.half.set(1 - half);
+        half
+    }
+
+    /// Shows a chunk. Nobody reads this half: all have met since it was read the last time.
+    fn show(&self, call: &Call, half: usize, chunk: &[u8], of: usize) {
+        assert!(chunk.len() <= CHUNK);
+        // SAFETY: the chunk has room for it, and is this member's alone until all meet.
+        unsafe { std::ptr::copy_nonoverlapping(chunk.as_ptr(), self.memory.chunk(self.rank(), half), chunk.len()) };
+        call.show(self.memory.shown(self.rank(), half), of);
+    }
+
+    /// A part of what a member shows.
+    ///
+    /// # Safety
+    /// All must have met since it was written, and not have met twice since. Where the member writes in the meantime may
+    /// not be in it.
+    unsafe fn shown_bytes(&self, rank: usize, half: usize, at: Range<usize>) -> &[u8] {
+        assert!(at.start <= at.end && at.end <= CHUNK);
+        // SAFETY: inside the chunk, and nobody changes it, as the caller promises.
+        unsafe { std::slice::from_raw_parts(self.memory.chunk(rank, half).add(at.start), at.len()) }
+    }
+
+    /// Shows `mine` to all, and passes to `take` what each member shows.
+    pub fn exchange(&self, call: &Call, mine: &[u8], take: &mut dyn FnMut(Part<'_>)) -> Result<()> {
+        let mut at = 0;
+        loop {
+            let half = self.flip();
+            let rest = mine.get(at..).unwrap_or_default();
+            self.show(call, half, &rest[..rest.len().min(CHUNK)], mine.len());
+            self.meet(call)?;
+            self.agree(call, half)?;
+            let mut longest = 0;
+            for rank in 0..self.size() {
+                let bytes = self.memory.shown(rank, half).bytes.load(SeqCst) as usize;
+                longest = longest.max(bytes);
+                if at < bytes {
+                    // SAFETY: all have met, and this half isn't written before they have met again.
+                    let shown = unsafe { self.shown_bytes(rank, half, 0..(bytes - at).min(CHUNK)) };
+                    take(Part { rank, at, whole: bytes, bytes: shown });
+                }
+            }
+            at += CHUNK;
+            if at >= longest {
+                return Ok(());
+            }
+        }
+    }
+
+    /// What members show, by rank; nothing of those that aren't asked for.
+    pub fn gather(&self, call: &Call, mine: &[u8], whose: Whose) -> Result<Vec<Vec<u8>>> {
+        let mut all = vec![Vec::new(); self.size()];
+        self.exchange(call, mine, &mut |Part { rank, at, whole, bytes }| {
+            if whose == Whose::All || whose == Whose::Of(rank) {
+                if at == 0 {
+                    all[rank].reserve_exact(whole);
+                }
+                all[rank].extend_from_slice(bytes);
+            }
+        })?;
+        Ok(all)
+    }
+
+    /// Gives this vector the numbers that it has on rank `root`.
+    pub fn broadcast(&self, call: &Call, root: usize, vector: &mut dyn Vector) -> Result<()> {
+        if self.rank() == root {
+            return self.exchange(call, vector.bytes(None), &mut |_| {});
+        }
+        let mut length = None;
+        self.exchange(call, &[], &mut |Part { rank, at, whole, bytes }| {
+            if rank == root {
+                let all = vector.bytes((at == 0).then_some(whole));
+                if let Some(place) = all.get_mut(at..at + bytes.len()) {
+                    place.copy_from_slice(bytes);
+                }
+                length = Some(whole);
+            }
+        })?;
+        // Where there are none, none were shown.
+        vector.bytes(Some(length.unwrap_or(0)));
+        Ok(())
+    }
+
+    /// What each member has for this one, by rank. `mine` are this member's parts for all, or nothing.
+    pub fn scatter(&self, call: &Call, mine: &[Vec<u8>]) -> Result<Vec<Vec<u8>>> {
+        let mut whole: Vec<u8> = Vec::new();
+        let mut end = size_of::<u64>() * mine.len();
+        for part in mine {
+            end += part.len();
+            whole.extend((end as u64).to_le_bytes());
+        }
+        mine.iter().for_each(|part| whole.extend_from_slice(part));
+        let (me, size) = (self.rank(), self.size());
+        let mut parts: Vec<(Range<usize>, Vec<u8>)> = vec![(0..0, Vec::new()); size];
+        self.exchange(call, &whole, &mut |Part { rank, at, bytes, .. }| {
+            let (range, part) = &mut parts[rank];
+            if at == 0 {
+                let end_of = |n: usize| {
+                    let bytes = bytes.get(n * 8..n * 8 + 8)?.try_into().ok()?;
+                    Some(u64::from_le_bytes(bytes) as usize)
+                };
+                let begin = if me == 0 { Some(size * 8) } else { end_of(me - 1) };
+                *range = begin.unwrap_or(0)..end_of(me).unwrap_or(0);
+                part.reserve_exact(range.len());
+            }
+            let inside = range.start.clamp(at, at + bytes.len())..range.end.clamp(at, at + bytes.len());
+            if !inside.is_empty() {
+                part.extend_from_slice(&bytes[inside.start - at..inside.end - at]);
+            }
+        })?;
+        Ok(parts.into_iter().map(|(_, part)| part).collect())
+    }
+
+    /// Combines all members' numbers, place by place, in the places of these; only for `root` if there is one. Numbers are
+    /// combined along a tree over the ranks, which depends on their number only.
+    pub fn reduce(&self, call: &Call, numbers: &mut Numbers<'_>) -> Result<()> {
+        let wanted = call.root.is_none_or(|root| root == self.rank());
+        let levels = self.size().next_power_of_two().ilog2() as usize + 1;
+        let mut levels = vec![Block([0; BLOCK]); levels];
+        let whole = numbers.bytes.len();
+        let mut at = 0;
+        loop {
+            let half = self.flip();
+            let length = (whole - at).min(CHUNK);
+            self.show(call, half, &numbers.bytes[at..at + length], whole);
+            self.meet(call)?;
+            self.agree(call, half)?;
+            let values = &mut numbers.bytes[at..at + length];
+            if length <= SMALL {
+                if wanted && length > 0 {
+                    // SAFETY: all have met.
+                    let combined = unsafe { self.combine(half, 0..length, &mut levels, numbers.fold) };
+                    values.copy_from_slice(combined);
+                }
+            } else {
+                let piece = piece(length, self.rank(), self.size());
+                for begin in piece.clone().step_by(BLOCK) {
+                    let block = begin..(begin + BLOCK).min(piece.end);
+                    // SAFETY: all have met, and of this piece nobody reads before they have met again.
+                    unsafe {
+                        let combined = self.combine(half, block, &mut levels, numbers.fold);
+                        let to = self.memory.chunk(self.rank(), half).add(begin);
+                        std::ptr::copy_nonoverlapping(combined.as_ptr(), to, combined.len());
+                    }
+                }
+                self.meet(call)?;
+                for rank in (0..self.size()).filter(|_| wanted) {
+                    let piece = self::piece(length, rank, self.size());
+                    // SAFETY: all have met, so each has written its piece.
+                    values[piece.clone()].copy_from_slice(unsafe { self.shown_bytes(rank, half, piece) });
+                }
+            }
+            at += CHUNK;
+            if at >= whole {
+                return Ok(());
+            }
+        }
+    }
+
+    /// What comes of a block of all members' numbers.
+    ///
+    /// # Safety
+    /// As for `shown_bytes`.
+    unsafe fn combine<'a>(
+        &self,
+        half: usize,
+        at: Range<usize>,
+        levels: &'a mut [Block],
+        fold: fn(&mut [u8], &[u8]),
+    ) -> &'a [u8] {
+        let length = at.len();
+        // SAFETY: as the caller promises.
+        unsafe { self.tree(half, 0..self.size(), &at, levels, fold) };
+        &levels[0].0[..length]
+    }
+
+    /// Leaves in the first level what comes of these ranks.
+    ///
+    /// # Safety
+    /// As for `shown_bytes`.
+    unsafe fn tree(
+        &self,
+        half: usize,
+        ranks: Range<usize>,
+        at: &Range<usize>,
+        levels: &mut [Block],
+        fold: fn(&mut [u8], &[u8]),
+    ) {
+        // SAFETY: as the caller promises.
+        let shown = |rank| unsafe { self.shown_bytes(rank, half, at.clone()) };
+        let length = at.len();
+        if ranks.len() == 1 {
+            return levels[0].0[..length].copy_from_slice(shown(ranks.start));
+        }
+        let middle = middle(&ranks);
+        // SAFETY: as the caller promises.
+        unsafe { self.tree(half, ranks.start..middle, at, levels, fold) };
+        let Some((first, rest)) = levels.split_first_mut() else { return };
+        if middle + 1 == ranks.end {
+            return fold(&mut first.0[..length], shown(middle));
+        }
+        // SAFETY: as the caller promises.
+        unsafe { self.tree(half, middle..ranks.end, at, rest, fold) };
+        fold(&mut first.0[..length], &rest[0].0[..length]);
+    }
+}
+
+/// Where ranks are divided: the first part is the largest power of two below their number.
+pub(super) fn middle(ranks: &Range<usize>) -> usize {
+    ranks.start + ranks.len().next_power_of_two() / 2
+}
+
+/// The part of so many bytes that a member combines. It begins where any number may begin.
+fn piece(length: usize, rank: usize, size: usize) -> Range<usize> {
+    const STEP: usize = 64;
+    let each = length.div_ceil(STEP).div_ceil(size) * STEP;
+    (each * rank).min(length)..(each * (rank + 1)).min(length)
+}

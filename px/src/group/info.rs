@@ -1,0 +1,119 @@
+//! What a run is told of its group, and what an engine tells of members that have left.
+
+use super::segment::{Left, Segment};
+use crate::link::Damaged;
+use crate::wire::Wire;
+use std::path::{Path, PathBuf};
+
+/// What the bytes begin with: a run may be given others, for other purposes.
+const MARK: u64 = u64::from_le_bytes(*b"px group");
+
+/// The group of one run: the engines that it was sent to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Info {
+    /// The folder with all that the members share; gone when all have left. An error is a sentence that says why the
+    /// members can't reach each other.
+    pub folder: Result<PathBuf, String>,
+    /// The place of this engine among the members.
+    pub rank: usize,
+    /// The engines' ids, in order.
+    pub members: Vec<u32>,
+    /// Where the object's source has the user's lines.
+    pub lines: Vec<Stretch>,
+}
+
+/// Lines of an object's source that are lines of a cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stretch {
+    /// The first of them in the source, from 1.
+    pub first: u32,
+    /// How many.
+    pub count: u32,
+    /// The cell's number, 0 for the cell that runs.
+    pub cell: u32,
+    /// The first of them in the cell, from 1.
+    pub line: u32,
+}
+
+impl Info {
+    /// What the run is given.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut to = Vec::new();
+        MARK.put(&mut to);
+        let (folder, reason) = match &self.folder {
+            Ok(folder) => (folder.to_string_lossy().into_owned(), String::new()),
+            Err(reason) => (String::new(), reason.clone()),
+        };
+        folder.put(&mut to);
+        reason.put(&mut to);
+        (self.rank as u64).put(&mut to);
+        self.members.put(&mut to);
+        to.extend(encode_lines(&self.lines));
+        to
+    }
+
+    /// From the run's argument; `None` if that is for another purpose.
+    pub fn decode(mut from: &[u8]) -> Option<Info> {
+        let from = &mut from;
+        let mut read = || -> Result<Info, Damaged> {
+            if u64::get(from)? != MARK {
+                return Err(Damaged);
+            }
+            let (folder, reason) = (String::get(from)?, String::get(from)?);
+            let folder = if reason.is_empty() { Ok(folder.into()) } else { Err(reason) };
+            let rank = u64::get(from)? as usize;
+            let members = Vec::<u32>::get(from)?;
+            let lines = read_lines(from)?;
+            if rank < members.len() { Ok(Info { folder, rank, members, lines }) } else { Err(Damaged) }
+        };
+        read().ok()
+    }
+
+    /// A line of the source, as users know it.
+    pub fn place(&self, line: u32) -> String {
+        let stretch = self.lines.iter().find(|it| (it.first..it.first.saturating_add(it.count)).contains(&line));
+        match stretch {
+            Some(&Stretch { first, cell: 0, line: begin, .. }) => format!("cell line {}", begin + (line - first)),
+            Some(&Stretch { first, cell, line: begin, .. }) => format!("In[{cell}] line {}", begin + (line - first)),
+            None => format!("line {line} of what the cell was compiled from"),
+        }
+    }
+}
+
+/// Encodes [`Info::lines`], which whoever compiles a cell gives along with it.
+pub fn encode_lines(lines: &[Stretch]) -> Vec<u8> {
+    let numbers: Vec<[u32; 4]> = lines.iter().map(|it| [it.first, it.count, it.cell, it.line]).collect();
+    let mut to = Vec::new();
+    MARK.put(&mut to);
+    numbers.put(&mut to);
+    to
+}
+
+/// The opposite of [`encode_lines`]; `None` if the bytes are for another purpose.
+pub fn decode_lines(mut from: &[u8]) -> Option<Vec<Stretch>> {
+    read_lines(&mut from).ok()
+}
+
+fn read_lines(from: &mut &[u8]) -> Result<Vec<Stretch>, Damaged> {
+    if u64::get(from)? != MARK {
+        return Err(Damaged);
+    }
+    let numbers = Vec::<[u32; 4]>::get(from)?;
+    Ok(numbers.into_iter().map(|[first, count, cell, line]| Stretch { first, count, cell, line }).collect())
+}
+
+/// Says in the group's memory that a member has left, and wakes all who wait for it. Nothing happens if the group is gone.
+/// `why` is said of the engine, such as "was killed"; `None` if it has come to the end of the cell, and an empty one if it
+/// has left word itself.
+pub fn leave(folder: &Path, members: usize, rank: usize, why: Option<&str>) -> std::io::Result<()> {
+    if rank >= members {
+        return Err(std::io::ErrorKind::InvalidInput.into());
+    }
+    let segment = match Segment::open(folder, members) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        opened => opened?,
+    };
+    let left = if why.is_some() { Left::Failed } else { Left::Ended };
+    segment.leave(rank, left, why.filter(|why| !why.is_empty()));
+    Ok(())
+}

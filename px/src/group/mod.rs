@@ -1,0 +1,323 @@
+//! What engines do together within a cell: collectives ([`barrier`], [`broadcast`], [`reduce`], [`allreduce`],
+//! [`allgather`], [`gather`], [`scatter`], [`scan`], [`alltoall`]), and messages from one to another ([`send`], [`recv`]).
+//!
+//! ```no_run
+//! let part: f64 = (px::rank()..1000).step_by(px::size()).map(|n| 1.0 / (n * n + 1) as f64).sum();
+//! let whole = px::allreduce(part, px::sum);
+//! ```
+//!
+//! All engines that a `%%px` cell runs on are its group. Each run has one of its own, so nothing of one comes to another.
+//! Ranks are in the order of the engines' ids. What can't be done is a panic, which is the cell's error: it names the
+//! engines, what they called and where. Nothing waits for ever: who leaves or dies ends what waits for it.
+//!
+//! Members share memory (`segment`), and find each other by a folder that their run is told of (`info`). How they wait and
+//! fail is in `member`, what they do with bytes in `exchange` and `post`. A transport between hosts would have to offer what
+//! `exchange` and `post` do.
+
+mod exchange;
+mod info;
+mod member;
+mod ops;
+mod post;
+mod segment;
+
+#[cfg(test)]
+mod tests;
+
+#[doc(hidden)]
+pub use info::{Info, Stretch, decode_lines, encode_lines, leave};
+pub use ops::{Combine, max, min, product, sum};
+
+use crate::host;
+use crate::wire::Wire;
+use exchange::Whose;
+use member::{Broken, Call, Kind, Member, short};
+use std::any::type_name;
+use std::ops::Range;
+use std::panic::Location;
+use std::sync::{Mutex, MutexGuard, TryLockError};
+
+/// The member that this object's run is, since its first call, and the run's number.
+static CURRENT: Mutex<Option<(u64, Member)>> = Mutex::new(None);
+
+/// This thread's turn in the group.
+struct Turn(MutexGuard<'static, Option<(u64, Member)>>);
+
+impl Turn {
+    /// `what` is the function that is called.
+    fn begin(what: &str) -> Result<Turn, Broken> {
+        let nowhere = || {
+            Broken::own(format!(
+                "px::{what} works in cells that run on engines, `%%px` or `%px`, and there is no group of engines here: the \
+                 notebook's own cells have none, nor do functions that engines call for `%map`, `px::call!` and `each`, nor \
+                 threads of a cell that has ended"
+            ))
+        };
+        let mut current = match CURRENT.try_lock() {
+            Ok(current) => current,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                return Err(Broken::own(format!(
+                    "px::{what} was called while another thread of this engine does something with the group: one thread \
+                     of each engine speaks for it at a time"
+                )));
+            }
+        };
+        let run = host::own_run().ok_or_else(nowhere)?;
+        if current.as_ref().is_none_or(|(of, _)| *of != run) {
+            *current = None;
+            let info = Info::decode(&host::argument()).ok_or_else(nowhere)?;
+            *current = Some((run, Member::open(info)?));
+        }
+        Ok(Turn(current))
+    }
+
+    fn member(&self) -> Result<&Member, Broken> {
+        self.0.as_ref().map(|(_, member)| member).ok_or_else(|| Broken::own("the group is gone".into()))
+    }
+}
+
+/// Does something in the group. What it fails with is the panic of whoever called.
+#[track_caller]
+fn together<R>(what: &str, work: impl FnOnce(&Member) -> Result<R, Broken>) -> R {
+    let done = Turn::begin(what).and_then(|turn| {
+        let member = turn.member()?;
+        work(member).inspect_err(|broken| {
+            if !broken.own {
+                member.give_up(broken);
+            }
+        })
+    });
+    match done {
+        Ok(done) => done,
+        Err(broken) => fail(&broken),
+    }
+}
+
+#[track_caller]
+#[inline(never)]
+fn fail(broken: &Broken) -> ! {
+    panic!("{}", broken.text)
+}
+
+#[track_caller]
+fn call<T>(kind: Kind, root: Option<usize>) -> Call {
+    Call { kind, root, of: type_name::<T>(), count: None, line: Location::caller().line() }
+}
+
+fn encode<T: Wire>(value: &T) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    value.put(&mut bytes);
+    bytes
+}
+
+fn decode<T: Wire>(mut bytes: &[u8]) -> Result<T, Broken> {
+    T::get(&mut bytes).map_err(|damaged| Broken::own(format!("what another engine has sent is damaged: {damaged}")))
+}
+
+fn decode_all<T: Wire>(all: &[Vec<u8>]) -> Result<Vec<T>, Broken> {
+    all.iter().map(|bytes| decode(bytes)).collect()
+}
+
+/// Waits until all engines of the group have called it.
+#[track_caller]
+pub fn barrier() {
+    let call = call::<()>(Kind::Barrier, None);
+    together("barrier", |member| member.exchange(&call, &[], &mut |_| {}));
+}
+
+/// Gives all the value of rank `root`. What the others pass is dropped.
+#[track_caller]
+pub fn broadcast<T: Wire>(root: usize, mut value: T) -> T {
+    let call = call::<T>(Kind::Broadcast, Some(root));
+    together("broadcast", |member| {
+        member.check(root, "broadcast")?;
+        if let Some(vector) = ops::vector(&mut value) {
+            member.broadcast(&call, root, vector)?;
+            return Ok(value);
+        }
+        if root == member.rank() {
+            member.gather(&call, &encode(&value), Whose::Nobodys)?;
+            return Ok(value);
+        }
+        let all = member.gather(&call, &[], Whose::Of(root))?;
+        decode(&all[root])
+    })
+}
+
+/// Combines the values of all, `op(a, b)` two at a time, and gives what comes of it to rank `root`; the others get `None`.
+///
+/// [`sum`], [`product`], [`min`] and [`max`] combine numbers, and `Vec`s of them place by place.
+#[track_caller]
+pub fn reduce<T: Wire>(root: usize, value: T, op: impl Fn(T, T) -> T) -> Option<T> {
+    let call = call::<T>(Kind::Reduce, Some(root));
+    together("reduce", |member| {
+        member.check(root, "reduce")?;
+        combine(member, call, value, op)
+    })
+}
+
+/// Combines the values of all, `op(a, b)` two at a time, and gives all what comes of it.
+///
+/// [`sum`], [`product`], [`min`] and [`max`] combine numbers, and `Vec`s of them place by place. Values are combined along
+/// a tree over the ranks, which depends on their number only: floats come out the same each time, and the same for all.
+#[track_caller]
+pub fn allreduce<T: Wire>(value: T, op: impl Fn(T, T) -> T) -> T {
+    let call = call::<T>(Kind::Allreduce, None);
+    let done = together("allreduce", |member| combine(member, call, value, op));
+    // Without a root all get it.
+    done.unwrap_or_else(|| unreachable!("allreduce gives all engines a value"))
+}
+
+fn combine<T: Wire, F: Fn(T, T) -> T>(
+    member: &Member,
+    mut call: Call,
+    mut value: T,
+    op: F,
+) -> Result<Option<T>, Broken> {
+    let wanted = call.root.is_none_or(|root| root == member.rank());
+    if let Some(mut numbers) = ops::numbers(&mut value, ops::id(&op)) {
+        call.count = Some(numbers.bytes.len() / numbers.width);
+        member.reduce(&call, &mut numbers)?;
+        return Ok(wanted.then_some(value));
+    }
+    let all = member.gather(&call, &encode(&value), if wanted { Whose::All } else { Whose::Nobodys })?;
+    if !wanted {
+        return Ok(None);
+    }
+    let mut values: Vec<Option<T>> = decode_all(&all)?.into_iter().map(Some).collect();
+    Ok(tree(&mut values, 0..member.size(), &op))
+}
+
+/// Combines these ranks' values in the same order as numbers are combined.
+fn tree<T>(values: &mut [Option<T>], ranks: Range<usize>, op: &impl Fn(T, T) -> T) -> Option<T> {
+    if ranks.len() == 1 {
+        return values[ranks.start].take();
+    }
+    let middle = exchange::middle(&ranks);
+    let (first, second) = (tree(values, ranks.start..middle, op)?, tree(values, middle..ranks.end, op)?);
+    Some(op(first, second))
+}
+
+/// Gives all the values of all, by rank.
+#[track_caller]
+pub fn allgather<T: Wire>(value: T) -> Vec<T> {
+    let call = call::<T>(Kind::Allgather, None);
+    together("allgather", |member| decode_all(&member.gather(&call, &encode(&value), Whose::All)?))
+}
+
+/// Gives rank `root` the values of all, by rank; the others get `None`.
+#[track_caller]
+pub fn gather<T: Wire>(root: usize, value: T) -> Option<Vec<T>> {
+    let call = call::<T>(Kind::Gather, Some(root));
+    together("gather", |member| {
+        member.check(root, "gather")?;
+        let wanted = root == member.rank();
+        let all = member.gather(&call, &encode(&value), if wanted { Whose::All } else { Whose::Nobodys })?;
+        if wanted { decode_all(&all).map(Some) } else { Ok(None) }
+    })
+}
+
+/// Gives each rank its one of the values of rank `root`, which must have one for each. What the others pass is dropped.
+#[track_caller]
+pub fn scatter<T: Wire>(root: usize, values: impl AsRef<[T]>) -> T {
+    let call = call::<T>(Kind::Scatter, Some(root));
+    together("scatter", |member| {
+        member.check(root, "scatter")?;
+        let mut parts = Vec::new();
+        if root == member.rank() {
+            one_for_each(member, "scatter", values.as_ref().len())?;
+            parts = values.as_ref().iter().map(encode).collect();
+        }
+        decode(&member.scatter(&call, &parts)?[root])
+    })
+}
+
+/// Gives each rank `n` the values `n` of all, by rank.
+#[track_caller]
+pub fn alltoall<T: Wire>(values: impl AsRef<[T]>) -> Vec<T> {
+    let call = call::<T>(Kind::Alltoall, None);
+    together("alltoall", |member| {
+        one_for_each(member, "alltoall", values.as_ref().len())?;
+        let parts: Vec<Vec<u8>> = values.as_ref().iter().map(encode).collect();
+        decode_all(&member.scatter(&call, &parts)?)
+    })
+}
+
+fn one_for_each(member: &Member, what: &str, count: usize) -> Result<(), Broken> {
+    let size = member.size();
+    if count == size {
+        return Ok(());
+    }
+    Err(Broken::own(format!("px::{what} needs as many values as the group has engines, {size}, and was given {count}")))
+}
+
+/// Combines the values of the ranks up to this one, from rank 0 on: rank 2 gets `op(op(a, b), c)`.
+#[track_caller]
+pub fn scan<T: Wire>(value: T, op: impl Fn(T, T) -> T) -> T {
+    let call = call::<T>(Kind::Scan, None);
+    together("scan", |member| {
+        let all = member.gather(&call, &encode(&value), Whose::All)?;
+        let mut sum = decode(&all[0])?;
+        for bytes in &all[1..=member.rank()] {
+            sum = op(sum, decode(bytes)?);
+        }
+        Ok(sum)
+    })
+}
+
+/// Sends a value to a rank, which may be this engine's own. It doesn't wait. Values from one rank to another arrive in the
+/// order in which they were sent.
+#[track_caller]
+pub fn send<T: Wire>(to: usize, value: T) {
+    let line = Location::caller().line();
+    together("send", |member| member.send(to, type_name::<T>(), line, &|bytes| value.put(bytes)));
+}
+
+/// Takes the next value that a rank has sent to this one; waits for it. It must be of this type.
+#[track_caller]
+pub fn recv<T: Wire>(from: usize) -> T {
+    let line = Location::caller().line();
+    together("recv", |member| {
+        let letter = member.receive(from, type_name::<T>(), line)?;
+        if letter.of != type_name::<T>() {
+            return Err(unlike(member, from, (type_name::<T>(), line), &letter));
+        }
+        decode(&letter.bytes)
+    })
+}
+
+fn unlike(member: &Member, from: usize, (of, line): (&str, u32), letter: &post::Letter) -> Broken {
+    Broken::own(format!(
+        "recv({}) at {} on engine {} gets what send({}) at {} on engine {} has sent: the types differ",
+        short(of),
+        member.info.place(line),
+        member.id(member.rank()),
+        short(&letter.of),
+        member.info.place(letter.line),
+        member.id(from),
+    ))
+}
+
+/// A panic is about to end the cell, perhaps: if it does, the others are told this. `line` is one of the object's source.
+pub(crate) fn note_panic(message: &str, line: Option<u32>) {
+    let of_cell = crate::sys::is_first_thread() && host::own_run().is_some();
+    let Some(info) = of_cell.then(|| Info::decode(&host::argument())).flatten() else { return };
+    let Ok(folder) = &info.folder else { return };
+    if let Ok(memory) = segment::Segment::open(folder, info.members.len())
+        && memory.left(info.rank).is_none()
+    {
+        let place = line.map(|line| format!(" at {}", info.place(line))).unwrap_or_default();
+        memory.write_note(info.rank, &format!("panicked{place}: {message}"));
+    }
+}
+
+/// The run is over: lets go of what the group shares.
+pub(crate) fn end() {
+    // A thread that a cell has left waits in it, and will be told that this engine has left.
+    match CURRENT.try_lock() {
+        Ok(mut current) => *current = None,
+        Err(TryLockError::Poisoned(poisoned)) => *poisoned.into_inner() = None,
+        Err(TryLockError::WouldBlock) => {}
+    }
+}

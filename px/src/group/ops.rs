@@ -1,0 +1,209 @@
+//! What values are combined by: [`sum`], [`product`], [`min`] and [`max`], place by place for what has several.
+
+use super::exchange::Numbers;
+use std::any::{Any, TypeId};
+use std::marker::PhantomData;
+
+/// What [`sum`] and the others combine: numbers, and vectors, arrays and pairs of these, place by place.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't be combined by `px::sum`, `px::product`, `px::min` or `px::max`",
+    note = "these combine numbers, and `Vec`s, arrays and pairs of numbers, place by place; for another type write what \
+            combines two values: `px::allreduce(x, |a, b| ...)`"
+)]
+pub trait Combine: Sized {
+    #[doc(hidden)]
+    fn combine(self, other: Self, how: How) -> Self;
+}
+
+/// Which of the functions.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    Sum,
+    Product,
+    Min,
+    Max,
+}
+
+/// `a + b`, place by place. Panics if an integer is too large for its type.
+pub fn sum<T: Combine>(a: T, b: T) -> T {
+    a.combine(b, How::Sum)
+}
+
+/// `a * b`, place by place. Panics if an integer is too large for its type.
+pub fn product<T: Combine>(a: T, b: T) -> T {
+    a.combine(b, How::Product)
+}
+
+/// The smaller one, place by place. Of a number and a NaN it is the number.
+pub fn min<T: Combine>(a: T, b: T) -> T {
+    a.combine(b, How::Min)
+}
+
+/// The larger one, place by place. Of a number and a NaN it is the number.
+pub fn max<T: Combine>(a: T, b: T) -> T {
+    a.combine(b, How::Max)
+}
+
+impl<T: Combine> Combine for Vec<T> {
+    fn combine(self, other: Vec<T>, how: How) -> Vec<T> {
+        let (mine, others) = (self.len(), other.len());
+        assert!(mine == others, "vectors are combined place by place, and one has {mine} values and another {others}");
+        self.into_iter().zip(other).map(|(a, b)| a.combine(b, how)).collect()
+    }
+}
+
+impl<T: Combine, const N: usize> Combine for [T; N] {
+    fn combine(self, other: [T; N], how: How) -> [T; N] {
+        let mut others = other.into_iter();
+        self.map(|mine| match others.next() {
+            Some(other) => mine.combine(other, how),
+            None => mine,
+        })
+    }
+}
+
+impl<A: Combine, B: Combine> Combine for (A, B) {
+    fn combine(self, other: (A, B), how: How) -> (A, B) {
+        (self.0.combine(other.0, how), self.1.combine(other.1, how))
+    }
+}
+
+/// A vector of numbers, which travels without being copied first.
+pub(super) trait Vector {
+    /// Its bytes, as many as this if that is said.
+    fn bytes(&mut self, length: Option<usize>) -> &mut [u8];
+}
+
+#[cold]
+fn too_large(what: &str, a: &dyn std::fmt::Display, b: &dyn std::fmt::Display, of: &str) -> ! {
+    panic!("{what} of {a} and {b} is no {of}: it is too large")
+}
+
+/// One kind of number: how two are combined, and how those in two slices are.
+macro_rules! numbers {
+    ($($number:ident: $sum:expr, $product:expr);* $(;)?) => {
+        $(impl Combine for $number {
+            #[inline]
+            fn combine(self, other: $number, how: How) -> $number {
+                match how {
+                    How::Sum => $sum(self, other),
+                    How::Product => $product(self, other),
+                    How::Min => <$number>::min(self, other),
+                    How::Max => <$number>::max(self, other),
+                }
+            }
+        })*
+
+        /// A value as a vector of numbers, if it is one.
+        pub(super) fn vector(value: &mut dyn Any) -> Option<&mut dyn Vector> {
+            let of = (*value).type_id();
+            $(if of == TypeId::of::<Vec<$number>>() {
+                return value.downcast_mut::<Vec<$number>>().map(|vector| vector as _);
+            })*
+            None
+        }
+
+        $(impl Vector for Vec<$number> {
+            fn bytes(&mut self, length: Option<usize>) -> &mut [u8] {
+                if let Some(length) = length {
+                    self.resize(length / size_of::<$number>(), <$number>::default());
+                }
+                // SAFETY: numbers have no padding, and any bytes are one.
+                unsafe { std::slice::from_raw_parts_mut(self.as_mut_ptr().cast(), size_of_val(self.as_slice())) }
+            }
+        })*
+
+        /// The numbers of a value, if it is one or has several in a `Vec`, and `op` is the type of one of the functions above.
+        pub(super) fn numbers(value: &mut dyn Any, op: TypeId) -> Option<Numbers<'_>> {
+            let of = (*value).type_id();
+            $(
+                let single = of == TypeId::of::<$number>();
+                if single || of == TypeId::of::<Vec<$number>>() {
+                    let ids = |how: usize| if single {
+                        [id(&sum::<$number>), id(&product::<$number>), id(&min::<$number>), id(&max::<$number>)][how]
+                    } else {
+                        [
+                            id(&sum::<Vec<$number>>), id(&product::<Vec<$number>>),
+                            id(&min::<Vec<$number>>), id(&max::<Vec<$number>>),
+                        ][how]
+                    };
+                    let folds = [
+                        fold::<$number, SUM>, fold::<$number, PRODUCT>, fold::<$number, MIN>, fold::<$number, MAX>,
+                    ];
+                    let fold = folds[(0..4).find(|how| ids(*how) == op)?];
+                    let values = if single {
+                        std::slice::from_mut(value.downcast_mut::<$number>()?)
+                    } else {
+                        value.downcast_mut::<Vec<$number>>()?.as_mut_slice()
+                    };
+                    // SAFETY: numbers have no padding, and any bytes are one.
+                    let bytes = unsafe {
+                        std::slice::from_raw_parts_mut(values.as_mut_ptr().cast::<u8>(), size_of_val(values))
+                    };
+                    return Some(Numbers { bytes, width: size_of::<$number>(), fold });
+                }
+            )*
+            None
+        }
+    };
+}
+
+macro_rules! integers {
+    ($($number:ident)*) => {
+        numbers! {
+            f64: |a: f64, b: f64| a + b, |a: f64, b: f64| a * b;
+            f32: |a: f32, b: f32| a + b, |a: f32, b: f32| a * b;
+            $($number: |a: $number, b: $number| match a.checked_add(b) {
+                Some(sum) => sum,
+                None => too_large("the sum", &a, &b, stringify!($number)),
+            }, |a: $number, b: $number| match a.checked_mul(b) {
+                Some(product) => product,
+                None => too_large("the product", &a, &b, stringify!($number)),
+            };)*
+        }
+    };
+}
+
+integers! { u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize }
+
+const SUM: u8 = 0;
+const PRODUCT: u8 = 1;
+const MIN: u8 = 2;
+const MAX: u8 = 3;
+
+fn fold<T: Combine + Copy, const HOW: u8>(to: &mut [u8], from: &[u8]) {
+    let how = match HOW {
+        SUM => How::Sum,
+        PRODUCT => How::Product,
+        MIN => How::Min,
+        _ => How::Max,
+    };
+    let (to_count, from_count) = (to.len() / size_of::<T>(), from.len() / size_of::<T>());
+    let (start, others) = (to.as_mut_ptr().cast::<T>(), from.as_ptr().cast::<T>());
+    assert!(start.is_aligned() && others.is_aligned());
+    // SAFETY: aligned, inside the bytes, and any bytes are a number, which is what this is called for.
+    let (to, from) =
+        unsafe { (std::slice::from_raw_parts_mut(start, to_count), std::slice::from_raw_parts(others, from_count)) };
+    to.iter_mut().zip(from).for_each(|(a, b)| *a = a.combine(*b, how));
+}
+
+/// What tells types apart, also those that borrow, as closures may. None of those is one of the functions above.
+pub(super) fn id<T>(_: &T) -> TypeId {
+    trait Typed {
+        fn id(&self) -> TypeId
+        where
+            Self: 'static;
+    }
+    impl<T> Typed for PhantomData<T> {
+        fn id(&self) -> TypeId
+        where
+            Self: 'static,
+        {
+            TypeId::of::<T>()
+        }
+    }
+    let typed: &dyn Typed = &PhantomData::<T>;
+    // SAFETY: only the lifetime in the type of the reference changes, and `id` touches no value of `T`: there is none.
+    unsafe { std::mem::transmute::<&dyn Typed, &(dyn Typed + 'static)>(typed) }.id()
+}

@@ -1,0 +1,157 @@
+//! Messages from one member to another. Small ones wait in a ring in the group's memory, and what has no room there in a
+//! file of its own. So a sender never waits.
+
+use super::member::{Broken, LOOK, Member, Result, short};
+use super::segment::RING;
+use crate::link::Message as _;
+use crate::sys::wait_on;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering::SeqCst;
+
+/// In the ring, a message's number and length stand before it.
+const HEAD: usize = 16;
+
+/// A message as it travels: its type's name, the line that sent it, and the bytes.
+pub(super) struct Letter {
+    pub of: String,
+    pub line: u32,
+    pub bytes: Vec<u8>,
+}
+
+impl Member {
+    /// Sends a value of the type `of`.
+    pub fn send(&self, to: usize, of: &str, line: u32, value: &dyn Fn(&mut Vec<u8>)) -> Result<()> {
+        let what = || format!("send({}) to rank {to}", short(of));
+        self.check(to, &what())?;
+        if self.memory.left(to).is_some() {
+            return Err(self.gone(to, &what(), "receiving it"));
+        }
+        let mut body = Vec::new();
+        u64::from(line).write(&mut body);
+        of.to_owned().write(&mut body);
+        value(&mut body);
+        let ring = self.memory.ring(self.rank(), to);
+        let number = ring.sent.load(SeqCst);
+        let (head, tail) = (ring.head.load(SeqCst), ring.tail.load(SeqCst));
+        let need = HEAD + body.len();
+        if need <= RING - (head - tail) as usize {
+            let mut front = number.to_le_bytes().to_vec();
+            front.extend((body.len() as u64).to_le_bytes());
+            self.put_in_ring(to, head, &front);
+            self.put_in_ring(to, head + HEAD as u64, &body);
+            ring.head.store(head + need as u64, SeqCst);
+        } else {
+            let file = self.file(self.rank(), to, number)?;
+            std::fs::write(&file, &body).map_err(|error| {
+                Broken::own(format!(
+                    "{} fails: its {} bytes can't be written to {}: {error}",
+                    what(),
+                    body.len(),
+                    file.display()
+                ))
+            })?;
+        }
+        ring.sent.store(number + 1, SeqCst);
+        self.memory.ring_the_bell(to);
+        Ok(())
+    }
+
+    /// The next message of a member; waits for it.
+    pub fn receive(&self, from: usize, of: &str, line: u32) -> Result<Letter> {
+        let what = || format!("recv({}) from rank {from}", short(of));
+        self.check(from, &what())?;
+        let ring = self.memory.ring(from, self.rank());
+        let bell = &self.memory.seat(self.rank()).bell;
+        let mut waits = None;
+        let mut seen = None;
+        loop {
+            let rung = bell.load(SeqCst);
+            // Who has left may have sent something before.
+            let left = self.memory.left(from).is_some();
+            if ring.sent.load(SeqCst) > ring.taken.load(SeqCst) {
+                return self.take(from);
+            }
+            if left {
+                return Err(self.gone(from, &what(), "sending it"));
+            }
+            waits.get_or_insert_with(|| self.begin_to_wait(2 + from as u32, 0, line));
+            wait_on(bell, rung, LOOK);
+            if bell.load(SeqCst) == rung {
+                self.look(&mut seen)?;
+            }
+        }
+    }
+
+    /// An error unless there is such a rank.
+    pub fn check(&self, rank: usize, what: &str) -> Result<()> {
+        if rank < self.size() {
+            return Ok(());
+        }
+        let last = self.size() - 1;
+        Err(Broken::own(format!("{what} fails: there is no rank {rank} in this group, whose ranks are 0 to {last}")))
+    }
+
+    fn take(&self, from: usize) -> Result<Letter> {
+        let ring = self.memory.ring(from, self.rank());
+        let number = ring.taken.load(SeqCst);
+        let (head, tail) = (ring.head.load(SeqCst), ring.tail.load(SeqCst));
+        let front = (head > tail).then(|| self.take_from_ring(from, tail, HEAD));
+        let number_of = |front: &[u8]| front[..8].try_into().map_or(0, u64::from_le_bytes);
+        let body = match front {
+            Some(front) if number_of(&front) == number => {
+                let length = front[8..].try_into().map_or(0, u64::from_le_bytes).min(RING as u64);
+                let body = self.take_from_ring(from, tail + HEAD as u64, length as usize);
+                ring.tail.store(tail + HEAD as u64 + length, SeqCst);
+                body
+            }
+            _ => {
+                let file = self.file(from, self.rank(), number)?;
+                let body = std::fs::read(&file).map_err(|error| {
+                    Broken::own(format!("a message of rank {from} can't be read from {}: {error}", file.display()))
+                })?;
+                // It goes with the folder if not now.
+                _ = std::fs::remove_file(&file);
+                body
+            }
+        };
+        ring.taken.store(number + 1, SeqCst);
+        let rest = &mut body.as_slice();
+        let damaged =
+            |damaged: crate::link::Damaged| Broken::own(format!("a message of rank {from} is damaged: {damaged}"));
+        let line = u64::read(rest).map_err(damaged)? as u32;
+        let of = String::read(rest).map_err(damaged)?;
+        let begin = body.len() - rest.len();
+        let mut bytes = body;
+        bytes.drain(..begin);
+        Ok(Letter { of, line, bytes })
+    }
+
+    fn file(&self, from: usize, to: usize, number: u64) -> Result<PathBuf> {
+        let folder = self.info.folder.as_ref().map_err(|reason| Broken::own(reason.clone()))?;
+        Ok(folder.join(format!("{from}-{to}-{number}")))
+    }
+
+    fn put_in_ring(&self, to: usize, at: u64, bytes: &[u8]) {
+        let (start, at) = (self.memory.ring_bytes(self.rank(), to), (at % RING as u64) as usize);
+        let (first, second) = bytes.split_at(bytes.len().min(RING - at));
+        assert!(bytes.len() <= RING);
+        // SAFETY: inside the ring, and nobody reads there before `head` says that it may.
+        unsafe {
+            std::ptr::copy_nonoverlapping(first.as_ptr(), start.add(at), first.len());
+            std::ptr::copy_nonoverlapping(second.as_ptr(), start, second.len());
+        }
+    }
+
+    fn take_from_ring(&self, from: usize, at: u64, length: usize) -> Vec<u8> {
+        let (start, at) = (self.memory.ring_bytes(from, self.rank()), (at % RING as u64) as usize);
+        let length = length.min(RING);
+        let first = length.min(RING - at);
+        let mut bytes = vec![0; length];
+        // SAFETY: inside the ring, and its sender doesn't write there before `tail` says that it may.
+        unsafe {
+            std::ptr::copy_nonoverlapping(start.add(at), bytes.as_mut_ptr(), first);
+            std::ptr::copy_nonoverlapping(start, bytes.as_mut_ptr().add(first), length - first);
+        }
+        bytes
+    }
+}

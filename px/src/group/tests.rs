@@ -1,0 +1,350 @@
+use super::member::{Broken, Call, Kind, Member};
+use super::segment::CHUNK;
+use super::*;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// A folder of its own for each test's group.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Folder {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("px-group-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Folder(path)
+    }
+
+    fn info(&self, rank: usize, size: usize) -> Info {
+        // The engines' ids aren't their ranks.
+        let members = (0..size as u32).map(|rank| rank * 2 + 1).collect();
+        let lines = vec![
+            Stretch { first: 101, count: 50, cell: 0, line: 1 },
+            Stretch { first: 1, count: 50, cell: 7, line: 1 },
+        ];
+        Info { folder: Ok(self.0.clone()), rank, members, lines }
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).unwrap();
+    }
+}
+
+/// Runs a program in so many members, which are threads, and returns what each makes of it. Who returns has left.
+fn members<R: Send>(size: usize, program: impl Fn(&Member) -> R + Sync) -> Vec<R> {
+    let folder = Folder::new();
+    std::thread::scope(|scope| {
+        let member = |rank| {
+            let (folder, program) = (&folder, &program);
+            move || {
+                let member = Member::open(folder.info(rank, size)).unwrap();
+                let made = program(&member);
+                leave(&folder.0, size, rank, None).unwrap();
+                made
+            }
+        };
+        let threads: Vec<_> = (0..size).map(|rank| scope.spawn(member(rank))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    })
+}
+
+fn a_call(kind: Kind, line: u32) -> Call {
+    Call { kind, root: None, of: "alloc::vec::Vec<f64>", count: None, line }
+}
+
+fn meet(member: &Member, kind: Kind, line: u32) -> Result<(), Broken> {
+    member.exchange(&a_call(kind, line), &[], &mut |_| {}).inspect_err(|broken| member.give_up(broken))
+}
+
+fn text<R>(result: Result<R, Broken>) -> String {
+    result.err().map(|broken| broken.text).unwrap_or_default()
+}
+
+/// Numbers without a pattern, the same each time.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, below: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((self.0 >> 33) % below as u64) as usize
+    }
+
+    fn bytes(&mut self) -> Vec<u8> {
+        let most = [1, 100, CHUNK + 2, 3 * CHUNK][self.roll(4)];
+        let (length, first) = (self.roll(most), self.roll(251));
+        (0..length).map(|n| (n * 7 + first) as u8).collect()
+    }
+
+    fn numbers(&mut self, count: usize) -> Vec<f64> {
+        (0..count).map(|_| self.roll(1 << 30) as f64 / 1e3 - 3e5).collect()
+    }
+}
+
+#[test]
+fn random_programs_give_what_their_model_gives() {
+    let mut dice = Dice(9);
+    for round in 0..40 {
+        let size = 1 + dice.roll(6);
+        // What each member has for each step, by step and rank, and all can be seen by all.
+        let steps: Vec<_> = (0..6)
+            .map(|_| {
+                let parts: Vec<Vec<_>> = (0..size).map(|_| (0..size).map(|_| dice.bytes()).collect()).collect();
+                (dice.roll(5), dice.roll(size), dice.roll(90_000), parts)
+            })
+            .collect();
+        let seed = dice.roll(1000) as u64;
+        let numbers = |step: usize, rank: usize, count: usize| Dice(seed + (step * 31 + rank) as u64).numbers(count);
+        members(size, |member| {
+            let me = member.rank();
+            for (step, (kind, other, count, parts)) in steps.iter().enumerate() {
+                let call = a_call(Kind::Allgather, step as u32);
+                match kind {
+                    0 => {
+                        let all = member.gather(&call, &parts[me][0], Whose::All).unwrap();
+                        assert!(all.iter().zip(parts).all(|(had, part)| *had == part[0]), "round {round}");
+                    }
+                    1 => {
+                        let all = member.gather(&call, &parts[me][0], Whose::Of(*other)).unwrap();
+                        assert!(all[*other] == parts[*other][0]);
+                    }
+                    2 => {
+                        let got = member.scatter(&call, &parts[me]).unwrap();
+                        assert!((0..size).all(|from| got[from] == parts[from][me]), "round {round}");
+                    }
+                    3 => {
+                        let mut mine = numbers(step, me, *count);
+                        let mut all: Vec<_> = (0..size).map(|rank| Some(numbers(step, rank, *count))).collect();
+                        let expected = tree(&mut all, 0..size, &sum).unwrap();
+                        let mut shown = ops::numbers(&mut mine, ops::id(&sum::<Vec<f64>>)).unwrap();
+                        member.reduce(&call, &mut shown).unwrap();
+                        assert!(mine.iter().zip(&expected).all(|(a, b)| a.to_bits() == b.to_bits()), "round {round}");
+                    }
+                    _ => {
+                        // To all, itself too, and only then from all.
+                        for (to, part) in parts[me].iter().enumerate() {
+                            let put = |bytes: &mut Vec<u8>| bytes.extend_from_slice(part);
+                            member.send(to, "u8", step as u32, &put).unwrap();
+                        }
+                        for (from, parts) in parts.iter().enumerate() {
+                            assert!(member.receive(from, "u8", 0).unwrap().bytes == parts[me], "round {round}");
+                        }
+                    }
+                }
+            }
+        });
+    }
+}
+
+#[test]
+fn vectors_of_numbers_are_given_to_all() {
+    for count in [0_usize, 1, 100_000] {
+        let got = members(3, |member| {
+            // Another number of them on each.
+            let mut mine = vec![member.rank() as u16 + 1; if member.rank() == 1 { count } else { member.rank() * 7 }];
+            let call = Call { root: Some(1), ..a_call(Kind::Broadcast, 1) };
+            member.broadcast(&call, 1, ops::vector(&mut mine).unwrap()).unwrap();
+            mine
+        });
+        assert!(got.iter().all(|got| *got == vec![2; count]));
+    }
+}
+
+#[test]
+fn messages_keep_their_order_in_and_beside_the_ring() {
+    let mut dice = Dice(4);
+    let sent: Vec<Vec<u8>> = (0..200).map(|_| dice.bytes()).collect();
+    members(2, |member| match member.rank() {
+        0 => sent.iter().for_each(|it| member.send(1, "u8", 0, &|to| to.extend_from_slice(it)).unwrap()),
+        _ => assert!(sent.iter().all(|it| member.receive(0, "u8", 0).unwrap().bytes == *it)),
+    });
+}
+
+#[test]
+fn who_leaves_ends_what_waits_for_it() {
+    let said = members(3, |member| match member.rank() {
+        0 => String::new(),
+        1 => text(meet(member, Kind::Allreduce, 105)),
+        _ => text(member.receive(0, "f64", 105)),
+    });
+    assert_eq!(said[1], "allreduce(Vec<f64>) can't end: engine 1 has come to the end of the cell without taking part");
+    // Rank 0 may have left, or rank 1 because of it.
+    assert_eq!(said[2], "recv(f64) from rank 0 can't end: engine 1 has come to the end of the cell without sending it");
+}
+
+#[test]
+fn who_leaves_after_the_last_call_fails_nobody() {
+    let folder = Folder::new();
+    let member = Member::open(folder.info(0, 2)).unwrap();
+    let call = a_call(Kind::Barrier, 101);
+    // All meet, and the other one leaves before this one has looked.
+    member.memory.gate().turn.fetch_add(2, Ordering::SeqCst);
+    leave(&folder.0, 2, 1, None).unwrap();
+    assert_eq!(member.may_still_come(0, &call), Ok(()));
+    assert!(
+        text(member.may_still_come(1, &call)).contains("without taking part"),
+        "but for the next turn it is missed"
+    );
+}
+
+#[test]
+fn the_first_failure_is_named_also_by_who_comes_late() {
+    let said = members(3, |member| {
+        let folder = member.info.folder.clone().unwrap();
+        if member.rank() == 2 {
+            leave(&folder, 3, 2, Some("was killed by signal 9")).unwrap();
+        }
+        while member.rank() == 1 && member.memory.left(0).is_none() {
+            std::thread::yield_now();
+        }
+        text(meet(member, Kind::Barrier, 101))
+    });
+    assert_eq!(said[0], "barrier() can't end: engine 5 was killed by signal 9");
+    assert_eq!(said[0], said[1]);
+}
+
+#[test]
+fn what_was_sent_before_the_end_still_arrives() {
+    members(2, |member| match member.rank() {
+        0 => member.send(1, "u8", 0, &|to| to.push(8)).unwrap(),
+        _ => {
+            while member.memory.left(0).is_none() {
+                std::thread::yield_now();
+            }
+            assert_eq!(member.receive(0, "u8", 0).unwrap().bytes, [8]);
+            assert!(text(member.receive(0, "u8", 0)).contains("without sending it"));
+        }
+    });
+}
+
+#[test]
+fn calls_that_differ_are_named_with_their_places() {
+    let said = members(4, |member| match member.rank() {
+        2 => text(meet(member, Kind::Barrier, 103)),
+        _ => text(meet(member, Kind::Allreduce, 5)),
+    });
+    let expected = "the engines of the group don't call the same: allreduce(Vec<f64>) at In[7] line 5 on engines 1, 3 and 7, \
+                    barrier() at cell line 3 on engine 5";
+    assert!(said.iter().all(|said| said == expected), "{said:?}");
+}
+
+#[test]
+fn roots_and_lengths_that_differ_are_named() {
+    let said = members(2, |member| {
+        let root = Some(member.rank());
+        let mut values = vec![1.0; 3 + member.rank()];
+        let mut numbers = ops::numbers(&mut values, ops::id(&max::<Vec<f64>>)).unwrap();
+        let call = Call { root, count: Some(numbers.bytes.len() / 8), ..a_call(Kind::Reduce, 101) };
+        text(member.reduce(&call, &mut numbers))
+    });
+    assert_eq!(
+        said[0],
+        "the engines of the group don't call the same: reduce(Vec<f64>, root 0, 3 values) at cell line 1 on engine 1, \
+         reduce(Vec<f64>, root 1, 4 values) at cell line 1 on engine 3"
+    );
+}
+
+#[test]
+fn if_all_wait_they_are_told() {
+    let begin = Instant::now();
+    let said = members(3, |member| match member.rank() {
+        0 => text(meet(member, Kind::Barrier, 102)),
+        rank => {
+            let error = member.receive(3 - rank, "f64", 110 + rank as u32);
+            if let Err(broken) = &error {
+                member.give_up(broken);
+            }
+            text(error)
+        }
+    });
+    assert!(begin.elapsed() < Duration::from_secs(2));
+    let expected = "every engine of the group waits, and so nothing will come: barrier() at cell line 2 on engine 1, recv(2) at \
+                    cell line 11 on engine 3, recv(1) at cell line 12 on engine 5";
+    assert!(said.iter().any(|said| said == expected), "{said:?}");
+    assert!(said.iter().all(|said| !said.is_empty()), "{said:?}");
+}
+
+#[test]
+fn who_waits_long_for_who_works_is_left_alone() {
+    members(2, |member| match member.rank() {
+        // Longer than it takes to look twice.
+        0 => {
+            std::thread::sleep(Duration::from_millis(700));
+            meet(member, Kind::Barrier, 101).unwrap();
+        }
+        _ => meet(member, Kind::Barrier, 101).unwrap(),
+    });
+}
+
+#[test]
+fn info_comes_back_and_other_arguments_are_none() {
+    let folder = Folder::new();
+    let info = folder.info(1, 3);
+    assert_eq!(Info::decode(&info.encode()), Some(info.clone()));
+    let apart = Info { folder: Err("they are on two hosts".into()), ..info };
+    assert_eq!(Info::decode(&apart.encode()), Some(apart.clone()));
+    assert_eq!(Info::decode(&[]), None);
+    assert_eq!(Info::decode(&apart.encode()[1..]), None);
+    assert_eq!(decode_lines(&encode_lines(&apart.lines)), Some(apart.lines.clone()));
+    assert_eq!(decode_lines(&[]), None);
+    assert_eq!([apart.place(103), apart.place(9)], ["cell line 3", "In[7] line 9"]);
+}
+
+#[test]
+fn a_group_that_is_gone_is_not_made_again() {
+    let folder = std::env::temp_dir().join("px-group-that-never-was");
+    leave(&folder, 2, 0, Some("died")).unwrap();
+    assert!(!folder.exists());
+    assert!(leave(&folder, 2, 2, None).is_err());
+}
+
+#[test]
+fn types_are_named_without_paths() {
+    let name = type_name::<Vec<(std::collections::HashMap<String, f64>, [u8; 3])>>();
+    assert_eq!(short(name), "Vec<(HashMap<String, f64>, [u8; 3])>");
+}
+
+#[test]
+fn functions_are_told_apart() {
+    let mut value = 3.0_f64;
+    assert!(ops::numbers(&mut value, ops::id(&sum::<f64>)).is_some());
+    assert!(ops::numbers(&mut value, ops::id(&|a: f64, b: f64| a + b)).is_none());
+    assert!(ops::numbers(&mut value, ops::id(&sum::<f32>)).is_none());
+    let borrowed = [1.0];
+    assert!(ops::numbers(&mut value, ops::id(&|a: f64, _: f64| a + borrowed[0])).is_none());
+    assert_eq!(sum((vec![1, 2], [3.5]), (vec![10, 20], [0.5])), (vec![11, 22], [4.0]));
+}
+
+#[test]
+#[ignore = "measures"]
+fn costs() {
+    for size in [1, 2, 4, 16] {
+        members(size, |member| {
+            let rounds = 20_000;
+            meet(member, Kind::Barrier, 1).unwrap();
+            let begin = Instant::now();
+            (0..rounds).for_each(|_| meet(member, Kind::Barrier, 1).unwrap());
+            let barrier = begin.elapsed() / rounds;
+            let mut value = 1.0_f64;
+            let begin = Instant::now();
+            for _ in 0..rounds {
+                let mut numbers = ops::numbers(&mut value, ops::id(&sum::<f64>)).unwrap();
+                member.reduce(&a_call(Kind::Allreduce, 1), &mut numbers).unwrap();
+            }
+            let small = begin.elapsed() / rounds;
+            let mut values = vec![1.0_f64; 1_250_000];
+            let begin = Instant::now();
+            for _ in 0..10 {
+                let mut numbers = ops::numbers(&mut values, ops::id(&max::<Vec<f64>>)).unwrap();
+                member.reduce(&a_call(Kind::Allreduce, 1), &mut numbers).unwrap();
+            }
+            let large = begin.elapsed() / 10;
+            if member.rank() == 0 {
+                println!("{size} members: barrier {barrier:?}, allreduce of 8 bytes {small:?}, of 10 MB {large:?}");
+            }
+        });
+    }
+}
