@@ -2,7 +2,7 @@
 //! file of its own. So a sender never waits.
 
 use super::member::{Broken, LOOK, Member, Result, short};
-use super::segment::RING;
+use super::segment::{Left, RING};
 use crate::link::Message as _;
 use crate::sys::wait_on;
 use std::path::PathBuf;
@@ -23,7 +23,8 @@ impl Member {
     pub fn send(&self, to: usize, of: &str, line: u32, value: &dyn Fn(&mut Vec<u8>)) -> Result<()> {
         let what = || format!("send({}) to rank {to}", short(of));
         self.check(to, &what())?;
-        if self.memory.left(to).is_some() {
+        // Who has ended the cell just doesn't receive it: whether that is so now depends on who is faster.
+        if matches!(self.memory.left(to), Some(Left::Failed | Left::GaveUp)) {
             return Err(self.gone(to, &what(), "receiving it"));
         }
         let mut body = Vec::new();

@@ -207,6 +207,16 @@ fn the_first_failure_is_named_also_by_who_comes_late() {
 }
 
 #[test]
+fn a_message_to_who_has_ended_is_nobodys_and_one_to_who_has_failed_is_an_error() {
+    let folder = Folder::new();
+    let member = Member::open(folder.info(0, 3)).unwrap();
+    leave(&folder.0, 3, 1, None).unwrap();
+    leave(&folder.0, 3, 2, Some("was killed")).unwrap();
+    assert_eq!(member.send(1, "u8", 0, &|_| {}), Ok(()));
+    assert_eq!(text(member.send(2, "u8", 0, &|_| {})), "send(u8) to rank 2 can't end: engine 5 was killed");
+}
+
+#[test]
 fn what_was_sent_before_the_end_still_arrives() {
     members(2, |member| match member.rank() {
         0 => member.send(1, "u8", 0, &|to| to.push(8)).unwrap(),
