@@ -21,6 +21,9 @@ impl Together {
     }
 }
 
+/// So many engines mark that a member has left.
+const MARKING: usize = 2;
+
 impl Core {
     /// A run has ended on an engine: tells those that may wait for it there. Its own worker may have threads that do.
     pub(super) fn leave_group(
@@ -42,8 +45,9 @@ impl Core {
         let (Some(rank), true) = (group.members.iter().position(|&other| other == engine), group.shares_files) else {
             return;
         };
-        // Whoever marks it does so for all: they share what is marked. The engine itself may be gone.
-        let to = together.present.clone();
+        // Whoever marks it does so for all: they share what is marked. The engine itself may be gone, and one of the others
+        // may be about to: then its own end is marked, which ends what waits, too.
+        let to: Vec<EngineId> = together.present.iter().copied().take(MARKING).collect();
         let message = ToEngine::MemberLeft { group, rank: rank as u32, how: outcome.into() };
         self.tell_engines(&to, message, actions);
     }

@@ -17,6 +17,8 @@ pub(super) struct Numbers<'a> {
     pub bytes: &'a mut [u8],
     /// Of one number. A power of two, up to 16.
     pub width: usize,
+    /// Which of px's functions combines them, as [`NAMES`](super::ops::NAMES) has it.
+    pub how: u8,
     /// Combines numbers with as many others, and puts what comes of it in the place of the first. Both are aligned.
     pub fold: fn(&mut [u8], &[u8]),
 }

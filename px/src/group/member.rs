@@ -4,6 +4,7 @@
 //! died. And if all who are left wait, each for something that none of them will do, the first who looks says so.
 
 use super::info::Info;
+use super::ops::NAMES;
 use super::segment::{Left, Segment, Shown};
 use crate::sys::{wait_on, wake_all};
 use std::cell::Cell;
@@ -91,6 +92,8 @@ pub(super) struct Call {
     pub of: &'static str,
     /// How many numbers, where all must have as many.
     pub count: Option<usize>,
+    /// Which of px's functions combines them. Of others it isn't known whether they are the same.
+    pub how: Option<u8>,
     /// The line in the object's source.
     pub line: u32,
 }
@@ -99,8 +102,9 @@ const NONE: u32 = u32::MAX;
 
 impl Call {
     pub fn print(&self) -> u64 {
-        let numbers =
-            [self.kind as u64, self.root.map_or(0, |it| it as u64 + 1), self.count.map_or(0, |it| it as u64 + 1)];
+        let how = self.how.map_or(0, |it| u64::from(it) + 1);
+        let (root, count) = (self.root.map_or(0, |it| it as u64 + 1), self.count.map_or(0, |it| it as u64 + 1));
+        let numbers = [self.kind as u64, root, count, how];
         let bytes = numbers.iter().flat_map(|number| number.to_le_bytes()).chain(self.of.bytes());
         // FNV-1a.
         bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
@@ -117,6 +121,7 @@ impl Call {
         to.bytes.store(bytes as u64, SeqCst);
         to.count.store(self.count.map_or(u64::MAX, |count| count as u64), SeqCst);
         to.kind.store(self.kind as u32, SeqCst);
+        to.how.store(self.how.map_or(NONE, u32::from), SeqCst);
         to.root.store(self.root.map_or(NONE, |root| root as u32), SeqCst);
         to.line.store(self.line, SeqCst);
         let name = self.of.as_bytes();
@@ -139,6 +144,9 @@ fn describe(shown: &Shown, whole: bool) -> String {
         }
         if count != u64::MAX {
             inside += &format!(", {count} values");
+        }
+        if let Some(name) = NAMES.get(shown.how.load(SeqCst) as usize) {
+            inside += &format!(", {name}");
         }
     }
     format!("{kind}({inside})")

@@ -80,17 +80,35 @@ impl Turn {
 /// Does something in the group. What it fails with is the panic of whoever called.
 #[track_caller]
 fn together<R>(what: &str, work: impl FnOnce(&Member) -> Result<R, Broken>) -> R {
-    let done = Turn::begin(what).and_then(|turn| {
-        let member = turn.member()?;
-        work(member).inspect_err(|broken| {
-            if !broken.own {
-                member.give_up(broken);
-            }
-        })
-    });
+    let done = Turn::begin(what).and_then(|turn| does(turn.member()?, what, work));
     match done {
         Ok(done) => done,
         Err(broken) => fail(&broken),
+    }
+}
+
+/// Has a member do its part. It does nothing more when it has left: others may still read what it has shown last.
+fn does<R>(member: &Member, what: &str, work: impl FnOnce(&Member) -> Result<R, Broken>) -> Result<R, Broken> {
+    if member.memory.left(member.rank()).is_some() {
+        return Err(member.gone(member.rank(), &format!("px::{what}"), ""));
+    }
+    let _unwinds = Unwinds(member);
+    work(member).inspect_err(|broken| {
+        if !broken.own {
+            member.give_up(broken);
+        }
+    })
+}
+
+/// A member whose function panics has done a part of what is called: it can't do anything more with the others, even if the
+/// cell catches the panic.
+struct Unwinds<'a>(&'a Member);
+
+impl Drop for Unwinds<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.memory.leave(self.0.rank(), segment::Left::Failed, None);
+        }
     }
 }
 
@@ -102,7 +120,7 @@ fn fail(broken: &Broken) -> ! {
 
 #[track_caller]
 fn call<T>(kind: Kind, root: Option<usize>) -> Call {
-    Call { kind, root, of: type_name::<T>(), count: None, line: Location::caller().line() }
+    Call { kind, root, of: type_name::<T>(), count: None, how: None, line: Location::caller().line() }
 }
 
 fn encode<T: Wire>(value: &T) -> Vec<u8> {
@@ -177,7 +195,7 @@ fn combine<T: Wire, F: Fn(T, T) -> T>(
 ) -> Result<Option<T>, Broken> {
     let wanted = call.root.is_none_or(|root| root == member.rank());
     if let Some(mut numbers) = ops::numbers(&mut value, ops::id(&op)) {
-        call.count = Some(numbers.bytes.len() / numbers.width);
+        (call.count, call.how) = (Some(numbers.bytes.len() / numbers.width), Some(numbers.how));
         member.reduce(&call, &mut numbers)?;
         return Ok(wanted.then_some(value));
     }

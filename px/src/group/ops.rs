@@ -131,7 +131,8 @@ macro_rules! numbers {
                     let folds = [
                         fold::<$number, SUM>, fold::<$number, PRODUCT>, fold::<$number, MIN>, fold::<$number, MAX>,
                     ];
-                    let fold = folds[(0..4).find(|how| ids(*how) == op)?];
+                    let how = (0..4).find(|how| ids(*how) == op)?;
+                    let fold = folds[how];
                     let values = if single {
                         std::slice::from_mut(value.downcast_mut::<$number>()?)
                     } else {
@@ -141,7 +142,7 @@ macro_rules! numbers {
                     let bytes = unsafe {
                         std::slice::from_raw_parts_mut(values.as_mut_ptr().cast::<u8>(), size_of_val(values))
                     };
-                    return Some(Numbers { bytes, width: size_of::<$number>(), fold });
+                    return Some(Numbers { bytes, width: size_of::<$number>(), how: how as u8, fold });
                 }
             )*
             None
@@ -167,6 +168,8 @@ macro_rules! integers {
 
 integers! { u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize }
 
+/// The functions above, by their numbers.
+pub(super) const NAMES: [&str; 4] = ["px::sum", "px::product", "px::min", "px::max"];
 const SUM: u8 = 0;
 const PRODUCT: u8 = 1;
 const MIN: u8 = 2;

@@ -76,6 +76,7 @@ pub(super) struct Shown {
     pub bytes: AtomicU64,
     pub count: AtomicU64,
     pub kind: AtomicU32,
+    pub how: AtomicU32,
     pub root: AtomicU32,
     pub line: AtomicU32,
     pub name_length: AtomicU32,

@@ -53,7 +53,7 @@ fn members<R: Send>(size: usize, program: impl Fn(&Member) -> R + Sync) -> Vec<R
 }
 
 fn a_call(kind: Kind, line: u32) -> Call {
-    Call { kind, root: None, of: "alloc::vec::Vec<f64>", count: None, line }
+    Call { kind, root: None, of: "alloc::vec::Vec<f64>", count: None, how: None, line }
 }
 
 fn meet(member: &Member, kind: Kind, line: u32) -> Result<(), Broken> {
@@ -357,4 +357,43 @@ fn costs() {
             }
         });
     }
+}
+
+/// Combines vectors as `allreduce` does.
+fn allreduce_by(member: &Member, mut value: Vec<i32>, op: std::any::TypeId) -> Result<Vec<i32>, Broken> {
+    does(member, "allreduce", |member| {
+        let mut numbers = ops::numbers(&mut value, op).unwrap();
+        let call = Call { how: Some(numbers.how), ..a_call(Kind::Allreduce, 101) };
+        member.reduce(&call, &mut numbers)
+    })?;
+    Ok(value)
+}
+
+#[test]
+fn a_panic_in_between_ends_the_group_even_if_it_is_caught() {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let made = members(2, |member| {
+        // In the piece that the second member combines, the sum is too large.
+        let mut value = vec![1; 8192];
+        value[8000] = i32::MAX;
+        let sum = || allreduce_by(member, value, ops::id(&sum::<Vec<i32>>));
+        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(sum));
+        (matches!(done, Ok(Ok(_))), text(does(member, "barrier", |member| meet(member, Kind::Barrier, 102))))
+    });
+    std::panic::set_hook(hook);
+    assert!(!made[0].0 && !made[1].0, "{made:?}");
+    assert!(
+        made.iter().all(|(_, next)| next.contains("can't begin: this engine's part in the cell's group is over")),
+        "{made:?}"
+    );
+}
+
+#[test]
+fn other_functions_are_another_call() {
+    let made = members(2, |member| {
+        let op = if member.rank() == 0 { ops::id(&sum::<Vec<i32>>) } else { ops::id(&max::<Vec<i32>>) };
+        text(allreduce_by(member, vec![10; 8192], op))
+    });
+    assert!(made[0].contains("px::sum) at cell line 1 on engine 1") && made[0].contains("px::max) at"), "{made:?}");
 }

@@ -68,7 +68,7 @@ fn a_closed_session_leaves_no_group() {
 #[test]
 fn functions_have_no_group() {
     let mut cluster = Cluster::ready(2);
-    let spec = RunSpec { entry: Entry::Step(8), ..spec(1) };
+    let spec = RunSpec { entry: Entry::Step { function: 8, changes: true }, ..spec(1) };
     let targets = [0, 1].map(|id| Target { engine: EngineId(id), generation: None }).to_vec();
     cluster.client("c", FromClient::Run { session: SESSION, run: RunId(1), spec, targets });
     assert!(cluster.groups().is_empty());
