@@ -223,7 +223,7 @@ def test_calls_that_differ_are_named_with_their_places(four):
         ("px::broadcast(0, 1_u8);", "px::broadcast(1, 1_u8);",
          "broadcast(u8, root 0) at cell line 2 on engines 0, 1 and 3, broadcast(u8, root 1) at cell line 4 on engine 2"),
         ("px::allreduce(vec![1.0; 3], px::min);", "px::allreduce(vec![1.0; 4], px::min);",
-         "allreduce(Vec<f64>, 3 values, px::min) at cell line 2 on engines 0, 1 and 3, allreduce(Vec<f64>, 4 values) at cell line 4 "
+         "allreduce(Vec<f64>, 3 values, px::min) at cell line 2 on engines 0, 1 and 3, allreduce(Vec<f64>, 4 values, px::min) at cell line 4 "
          "on engine 2"),
     ]:
         reply = four.run(f"%%px\nif px::rank() != 2 {{ {one}\n}} else {{\n{other} }}").failed()
