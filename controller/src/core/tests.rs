@@ -410,7 +410,8 @@ fn engines_that_join_by_hand_get_the_lowest_free_id_and_are_forgotten_when_they_
 #[test]
 fn another_version_is_refused_with_both_versions() {
     let mut cluster = Cluster::ready(0);
-    let (version, said) = (VERSION + 1, format!("version {}", VERSION + 1));
+    let version = chorus_protocol::VERSION + 1;
+    let said = format!("version {version}");
     cluster.engine(
         "e",
         FromEngine::Register { version, id: None, info: info(), shares_files: true, standing: Standing::default() },

@@ -131,6 +131,7 @@ fn four(text: &String, x: &f64, n: u8, by: f64) -> f64 {
     three(text, x, n) * by
 }
 
+#[expect(clippy::ptr_arg, reason = "a reference to what the items are is what this is about")]
 fn three(text: &String, x: &f64, n: u8) -> f64 {
     text.len() as f64 + x + f64::from(n)
 }
