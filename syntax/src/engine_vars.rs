@@ -84,7 +84,7 @@ mod tests {
         assert!(given.is_empty());
         let (used, _) =
             found("let é = 1; println!(\"px::var!(no) {:?}\", e.with(px::var!(yes)).each(f)); // px::var!(no)");
-        assert_eq!(used, [("yes".to_owned(), 1, 57)]);
+        assert_eq!(used, [("yes".to_owned(), 1, 58)]);
     }
 
     #[test]
