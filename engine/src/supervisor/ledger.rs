@@ -64,6 +64,11 @@ impl Ledger {
         self.running.is_some()
     }
 
+    /// Whether the worker has a job that it hasn't begun to run.
+    pub fn is_starting(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| running.run != self.last)
+    }
+
     /// Whether the run under way may change the variables.
     pub fn is_changing(&self) -> bool {
         self.running.as_ref().is_some_and(|running| running.is_changing)
@@ -336,6 +341,18 @@ mod tests {
         let death = Death::Signal(9);
         let event = WorkerEvent::Lost { death, aftermath: Aftermath::Restored, generation: 1 };
         assert_eq!(ledger.died(death, Aftermath::Restored), event);
+    }
+
+    #[test]
+    fn a_job_starts_when_the_worker_says_so() {
+        let mut ledger = running(1);
+        assert!(!ledger.is_starting(), "it has begun");
+        ledger.done(Took::default());
+        ledger.submit(job(2, None));
+        assert!(!ledger.is_starting(), "the worker doesn't have it yet");
+        assert!(matches!(ledger.next(), Some(Step::Load(_))) && ledger.is_starting());
+        ledger.started(Err(NoSnapshot::Empty));
+        assert!(!ledger.is_starting());
     }
 
     #[test]

@@ -159,14 +159,15 @@ impl Live {
         })
     }
 
-    /// Waits for something to do; for something to read only if `reading`.
-    pub async fn activity(&self, reading: bool) -> Activity {
+    /// Waits for something to do; for something to read only if `reading`, and for output only if no run is `starting`.
+    pub async fn activity(&self, reading: bool, starting: bool) -> Activity {
+        let output = reading && !starting;
         tokio::select! {
             biased;
             () = self.process.ended() => Activity::Ended,
             _ = self.process.control.readable(), if reading && self.control_open => Activity::Readable,
-            _ = self.process.stdout.readable(), if reading && self.stdout_open => Activity::Readable,
-            _ = self.process.stderr.readable(), if reading && self.stderr_open => Activity::Readable,
+            _ = self.process.stdout.readable(), if output && self.stdout_open => Activity::Readable,
+            _ = self.process.stderr.readable(), if output && self.stderr_open => Activity::Readable,
             () = writable(self.process.stdin.as_ref()), if !self.input.is_empty() => Activity::Writable,
             _ = self.process.control.writable(), if !self.unsent.is_empty() && self.control_open => Activity::Sendable,
             () = until(self.display_due), if reading => Activity::DisplayDue,

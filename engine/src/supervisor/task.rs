@@ -95,7 +95,7 @@ impl Task {
                 _ = self.looks.tick(), if self.input == Input::Refused && self.ledger.is_running() => {
                     self.look_for_reader();
                 }
-                activity = activity(self.live.as_ref(), reading) => match activity {
+                activity = activity(self.live.as_ref(), reading, self.ledger.is_starting()) => match activity {
                     Activity::Ended => self.bury().await,
                     Activity::Readable => self.read(),
                     Activity::Writable => self.with_live(|live, _, _| live.write_input()),
@@ -251,9 +251,13 @@ impl Task {
         }
     }
 
-    /// Reads what there is, the socket first: a run's `Started` is there before its output.
+    /// Reads what there is, the socket first: a run's `Started` is there before its output. What comes before that is read
+    /// later, since it might be the output of that very run.
     fn read(&mut self) {
         self.read_control(READS_MAX);
+        if self.ledger.is_starting() {
+            return;
+        }
         self.read_stream(Stream::Stdout);
         self.read_stream(Stream::Stderr);
         if let Some(returned) = self.live.as_mut().and_then(Live::take_returned) {
@@ -416,9 +420,9 @@ impl Task {
     }
 }
 
-async fn activity(live: Option<&Live>, reading: bool) -> Activity {
+async fn activity(live: Option<&Live>, reading: bool, starting: bool) -> Activity {
     match live {
-        Some(live) => live.activity(reading).await,
+        Some(live) => live.activity(reading, starting).await,
         None => std::future::pending().await,
     }
 }
