@@ -144,7 +144,7 @@ def test_a_drained_engine_finishes_what_it_has(lab):
     chorus.wait_for_engines(1)
     after = kernel.run("%px x").ok()
     assert re.search(r"Out\[1:\d+\]: 1", after.text), after
-    assert "engine 0 was drained" in reply.text + after.text
+    assert "engine 0 is gone: it was drained" in reply.text + after.text
     assert [engine["restarts"] for engine in chorus.status()["engines"]] == [0]
 
 

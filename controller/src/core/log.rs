@@ -132,8 +132,18 @@ impl Log {
     /// What is new since this was last called.
     pub fn take_new(&mut self, now: Duration) -> Vec<LogEntry> {
         self.settle(now);
-        let new = std::mem::take(&mut self.new).min(self.kept.len());
-        self.kept.range(self.kept.len() - new..).cloned().collect()
+        let new = std::mem::take(&mut self.new);
+        match self.kept.len().checked_sub(new) {
+            Some(told) => self.kept.range(told..).cloned().collect(),
+            // Some aren't kept any more, so who follows begins anew.
+            None => std::iter::once(self.state_before()).chain(self.kept.iter().cloned()).collect(),
+        }
+    }
+
+    /// The state at the beginning of what is kept.
+    fn state_before(&self) -> LogEntry {
+        let (first, at) = self.kept.front().map_or((self.last + 1, self.begun), |entry| (entry.number, entry.at));
+        LogEntry { number: first - 1, at, event: LogEvent::State(Box::new(self.before.clone())) }
     }
 
     /// Everything from this number on that was told already: what is kept, behind the state at its beginning if some
@@ -154,8 +164,7 @@ impl Log {
             let (number, at) = last.map_or((first - 1, at), |entry| (entry.number, entry.at));
             return vec![LogEntry { number, at, event: LogEvent::State(Box::new(state)) }];
         }
-        let state = LogEntry { number: first - 1, at, event: LogEvent::State(Box::new(self.before.clone())) };
-        std::iter::once(state).chain(kept.cloned()).collect()
+        std::iter::once(self.state_before()).chain(kept.cloned()).collect()
     }
 
     pub fn follow(&mut self, peer: PeerId, from: u64) -> Vec<LogEntry> {
@@ -234,7 +243,8 @@ mod tests {
     fn what_is_not_kept_is_in_the_state() {
         let mut log = log();
         (0..KEPT as u32 + 10).for_each(|engine| log.add(Duration::ZERO, up(engine)));
-        log.take_new(Duration::ZERO);
+        let new = log.take_new(Duration::ZERO);
+        assert!(matches!(new[0].event, LogEvent::State(_)) && new[0].number == 10 && new.len() == KEPT + 1);
         let entries = log.since(5);
         let LogEvent::State(state) = &entries[0].event else { panic!("no state") };
         assert_eq!((state.engines.len(), entries[0].number, entries[1].number), (10, 10, 11));

@@ -143,7 +143,7 @@ impl Core {
                 self.tell_engines(&[id], ToEngine::MapEnd { session, map }, actions);
             }
         }
-        let reason = format!("engine {id} was drained");
+        let reason = "it was drained".to_owned();
         self.tell_clients(ToClient::EngineDown { engine: id, reason, restarting: false }, actions);
         self.dismiss_drained(actions);
     }
@@ -161,7 +161,7 @@ impl Core {
         for (id, has_process) in starting {
             match has_process {
                 true => actions.push(Action::KillEngine(id)),
-                false => self.lose(id, format!("engine {id} was drained"), actions),
+                false => self.lose(id, "it was drained".to_owned(), actions),
             }
         }
     }
