@@ -161,7 +161,7 @@ impl Core {
         for (id, has_process) in starting {
             match has_process {
                 true => actions.push(Action::KillEngine(id)),
-                false => self.lose(id, "it was drained".to_owned(), actions),
+                false => self.lose(id, format!("engine {id} was drained"), actions),
             }
         }
     }
