@@ -4,6 +4,7 @@
 use chorus_protocol::{Group, Parting};
 use px::group::{Info, decode_lines};
 use std::path::Path;
+use std::time::Duration;
 
 /// What a run is told that is a cell of a group, in which its engine has this rank; `given` is what the notebook has sent
 /// along. `None` if that is for another purpose.
@@ -18,7 +19,11 @@ pub fn info(group: Option<(Group, u32)>, given: &[u8], shared: Option<&Path>) ->
     Some(Info { folder, rank: rank as usize, members: members.iter().map(|id| id.0).collect(), lines })
 }
 
-/// A member has ended its run: those who wait for it are woken.
+/// How often it is looked whether a group is used that a member has left.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// A member has ended its run: those who wait for it are woken. Most cells never use their group, and cost nothing for it:
+/// what members share is there when the first of them uses it.
 pub fn left(group: &Group, rank: u32, how: Parting, shared: Option<&Path>) {
     let Some(shared) = shared else { return };
     let (folder, members) = (shared.join(&group.name), group.members.len());
@@ -27,11 +32,21 @@ pub fn left(group: &Group, rank: u32, how: Parting, shared: Option<&Path>) {
         Parting::Panicked => Some(String::new()),
         Parting::Failed(how) => Some(how),
     };
-    // It opens a file, for which signs of life don't wait.
-    tokio::task::spawn_blocking(move || {
-        if let Err(error) = px::group::leave(&folder, members, rank as usize, why.as_deref()) {
-            tracing::error!(%error, folder = %folder.display(), "members of a group can't be told that another has left");
+    tokio::spawn(async move {
+        // Its folder goes with the group.
+        while !px::group::is_used(&folder) {
+            tokio::time::sleep(LOOK).await;
+            if !folder.exists() {
+                return;
+            }
         }
+        // It opens a file, for which signs of life don't wait.
+        let marking = tokio::task::spawn_blocking(move || {
+            if let Err(error) = px::group::leave(&folder, members, rank as usize, why.as_deref()) {
+                tracing::error!(%error, folder = %folder.display(), "members of a group can't be told that another has left");
+            }
+        });
+        _ = marking.await;
     });
 }
 

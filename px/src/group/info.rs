@@ -102,6 +102,11 @@ fn read_lines(from: &mut &[u8]) -> Result<Vec<Stretch>, Damaged> {
     Ok(numbers.into_iter().map(|[first, count, cell, line]| Stretch { first, count, cell, line }).collect())
 }
 
+/// Whether any member has used the group that has this folder.
+pub fn is_used(folder: &Path) -> bool {
+    Segment::is_made(folder)
+}
+
 /// Says in the group's memory that a member has left, and wakes all who wait for it. Nothing happens if the group is gone.
 /// `why` is said of the engine, such as "was killed"; `None` if it has come to the end of the cell, and an empty one if it
 /// has left word itself.

@@ -25,7 +25,7 @@ mod segment;
 mod tests;
 
 #[doc(hidden)]
-pub use info::{Info, Stretch, decode_lines, encode_lines, leave};
+pub use info::{Info, Stretch, decode_lines, encode_lines, is_used, leave};
 pub use ops::{Combine, max, min, product, sum};
 
 use crate::host;

@@ -118,6 +118,11 @@ impl Segment {
         Ok(Segment { memory: Mapping::new(&file, length, true)?, members })
     }
 
+    /// Whether anybody has made the memory of this group.
+    pub fn is_made(folder: &Path) -> bool {
+        folder.join(FILE).exists()
+    }
+
     fn slots(members: usize) -> usize {
         (size_of::<Gate>() + members * size_of::<Seat>()).next_multiple_of(PAGE)
     }
