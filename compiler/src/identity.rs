@@ -364,7 +364,8 @@ mod tests {
         {
             let text: String = parts.concat();
             if let Some(moved) = moved_in(&text, &BTreeMap::from([("A".to_owned(), "1".to_owned())])) {
-                prop_assert_eq!(moved.lines().count(), text.lines().count());
+                // What stands behind the last line's end is on no line of the text's.
+                prop_assert_eq!(moved.matches('\n').count(), text.matches('\n').count());
                 prop_assert_eq!(unmoved(&moved), text);
             }
         }
