@@ -1,5 +1,5 @@
 //! What cells see of Chorus: [`rank`], [`size`] and what engines do together ([`group`]), [`display`](display()), [`progress`],
-//! [`timeit`]; and what `%map` is made of, [`map`].
+//! [`timeit`]; and what `%map` is made of, [`mod@map`].
 //!
 //! ```
 //! px::display(px::Html("<b>bold</b>"));
