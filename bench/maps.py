@@ -123,15 +123,23 @@ class Chorus:
     def tasks(self, repeat):
         return [200_000 / took for took in self.timed("%map --chunk 1 --count |_| () over 0..200_000u64", repeat)]
 
-    def call(self, repeat):
-        self.run("fn noop(n: u64) -> u64 { n }")
+    def milliseconds(self, code, repeat):
+        """Of a cell whose result is microseconds, and which has run before."""
+        self.run(code)
+        return [int(self.run(code).results[0]["text/plain"]) / 1000 for _ in range(repeat)]
+
+    def median(self, statement, repeat):
+        """Of 500 times a statement of `n` in one cell."""
         loop = (
             "let mut times: Vec<u128> = Vec::new();\n"
-            "for n in 0..500u64 { let t = std::time::Instant::now(); px::call!(noop, n).get()?; "
+            f"for n in 0..500u64 {{ let t = std::time::Instant::now(); {statement} "
             "times.push(t.elapsed().as_micros()); }\ntimes.sort();\ntimes[times.len() / 2]"
         )
-        self.run(loop)
-        return [int(self.run(loop).results[0]["text/plain"]) / 1000 for _ in range(repeat)]
+        return self.milliseconds(loop, repeat)
+
+    def call(self, repeat):
+        self.run("fn noop(n: u64) -> u64 { n }")
+        return self.median("px::call!(noop, n).get()?;", repeat)
 
     def square(self, items, repeat):
         return [1000 * took for took in self.timed(f"%map -o squares |x| x * x over 0..{items}u64", repeat)]
@@ -165,14 +173,9 @@ class Chorus:
     def step(self, how, repeat):
         self.run("%px let mut state = 1.0f64;")
         self.run("fn step(state: &mut f64, x: &f64) -> f64 { *state += x; *state }\nlet engines = px::engines();")
-        call = {"state": "with((px::var!(mut state), &x)).each(step)", "no state": "with(&x).each(|x: &f64| x + 1.0)"}[how]
-        loop = (
-            "let mut times: Vec<u128> = Vec::new();\n"
-            f"for n in 0..500 {{ let (x, t) = (f64::from(n), std::time::Instant::now()); engines.{call}?; "
-            "times.push(t.elapsed().as_micros()); }\ntimes.sort();\ntimes[times.len() / 2]"
-        )
-        self.run(loop)
-        return [int(self.run(loop).results[0]["text/plain"]) / 1000 for _ in range(repeat)]
+        args = {"state": "(px::var!(mut state), &(n as f64))", "no state": "&(n as f64)"}[how]
+        function = {"state": "step", "no state": "|x: &f64| x + 1.0"}[how]
+        return self.median(f"engines.with({args}).each({function})?;", repeat)
 
     def kmeans(self, points, repeat):
         self.run(KMEANS)
@@ -184,8 +187,7 @@ class Chorus:
             "for _ in 0..10 { centers = moved(&engines.with((px::var!(part), &centers)).each(tally)?); }\n"
             "begun.elapsed().as_micros()"
         )
-        self.run(loop)
-        return [int(self.run(loop).results[0]["text/plain"]) / 1000 for _ in range(repeat)]
+        return self.milliseconds(loop, repeat)
 
     def skewed(self, items, repeat):
         self.run("%cluster stop\n%cluster start -n 16")

@@ -16,7 +16,7 @@ use crate::map::output::lock;
 use crate::map::probe::Pieces;
 pub use crate::map::probe::Probe;
 use crate::map::rooms::{BLOCK, Mapped, PAGE, Stretch, broken, open, place_behind, read_values};
-use crate::wire::{LAYOUT, Wire, as_bytes, get_vec};
+use crate::wire::{LAYOUT, Wire, as_bytes, encoded, get_vec};
 pub use parts::{Parts, Put};
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -338,8 +338,7 @@ impl Variable {
             Step::Own => self.own()?,
             _ => 0,
         };
-        let mut bytes = Vec::new();
-        value.put(&mut bytes);
+        let bytes = encoded(value);
         let path = &self.rooms[lane];
         let file = open(path)?;
         file.write_all_at(&bytes, PAGE as u64).map_err(|error| broken(path, &error))?;

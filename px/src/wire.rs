@@ -98,6 +98,13 @@ pub fn as_bytes<T: Wire>(items: &[T]) -> Option<&[u8]> {
     T::is_plain().then(|| unsafe { std::slice::from_raw_parts(items.as_ptr().cast(), size_of_val(items)) })
 }
 
+/// A value's encoding.
+pub(crate) fn encoded<T: Wire>(value: &T) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    value.put(&mut bytes);
+    bytes
+}
+
 /// Appends the encodings of the values, one behind the other, without their number.
 pub fn put_slice<T: Wire>(items: &[T], to: &mut Vec<u8>) {
     match as_bytes(items) {

@@ -17,13 +17,9 @@ impl Executor {
         let Some(cluster) = self.engines.current().filter(|_| !defined.is_empty()) else { return Ok(()) };
         for (name, Defined { type_name, engines }) in defined {
             let there = engines.into_iter().filter(|(engine, generation)| cluster.generation(*engine) == *generation);
-            let members: Vec<(Member, u32)> = there.map(|(engine, since)| (Member::Engine(engine), since)).collect();
-            let ids: Vec<EngineId> = members
-                .iter()
-                .filter_map(|(member, _)| if let Member::Engine(id) = member { Some(*id) } else { None })
-                .collect();
-            let variable = name.clone();
-            let told = type_name.clone();
+            let (ids, members): (Vec<EngineId>, Vec<(Member, u32)>) =
+                there.map(|(engine, since)| (engine, (Member::Engine(engine), since))).unzip();
+            let (variable, told) = (name.clone(), type_name.clone());
             let entered = self.with_compiler(move |compiler| compiler.define(&members, &variable, &told)).await?;
             if let Err(failure) = entered {
                 let why = match failure {

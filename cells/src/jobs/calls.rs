@@ -264,10 +264,8 @@ impl Calls {
         };
         let mut stage = job.stage.subscribe();
         if millis > 0 && !stage.borrow().is_over() {
-            self.lock().awaited.push(number);
             let limit = Duration::from_millis(millis.min(1 << 40));
-            _ = tokio::time::timeout(limit, stage.wait_for(Stage::is_over)).await;
-            remove_one(&mut self.lock().awaited, number);
+            _ = self.awaiting(&[number], tokio::time::timeout(limit, stage.wait_for(Stage::is_over))).await;
         }
         match &*stage.borrow() {
             Stage::Waiting | Stage::Running(_) => Answer::Running { done: 0, items: 1 },
@@ -279,15 +277,15 @@ impl Calls {
 
     /// Waits until all of these have ended.
     pub async fn wait_all(&self, numbers: &[u64]) -> Answer {
+        let answers = async {
+            let mut answers = Vec::with_capacity(numbers.len());
+            for number in numbers {
+                answers.push(self.wait(*number, u64::MAX).await);
+            }
+            answers
+        };
         // An interrupt ends all of them, and not only the one whose turn it is.
-        self.lock().awaited.extend(numbers);
-        let mut answers = Vec::with_capacity(numbers.len());
-        for number in numbers {
-            answers.push(self.wait(*number, u64::MAX).await);
-        }
-        let mut state = self.lock();
-        numbers.iter().for_each(|number| remove_one(&mut state.awaited, *number));
-        Answer::All(answers)
+        Answer::All(self.awaiting(numbers, answers).await)
     }
 
     /// Waits until one of these ends, and returns its number.
@@ -303,17 +301,22 @@ impl Calls {
         if stages.is_empty() {
             return Answer::Gone;
         }
-        self.lock().awaited.extend(numbers);
         let ends = stages.iter_mut().map(|(number, stage)| {
             Box::pin(async move {
                 _ = stage.wait_for(Stage::is_over).await;
                 *number
             })
         });
-        let first = futures::future::select_all(ends).await.0;
+        Answer::Job(self.awaiting(numbers, futures::future::select_all(ends)).await.0)
+    }
+
+    /// Waits, while an interrupt ends these.
+    async fn awaiting<T>(&self, numbers: &[u64], wait: impl Future<Output = T>) -> T {
+        self.lock().awaited.extend(numbers);
+        let done = wait.await;
         let mut state = self.lock();
         numbers.iter().for_each(|number| remove_one(&mut state.awaited, *number));
-        Answer::Job(first)
+        done
     }
 
     /// On which engine it runs, or has run.

@@ -9,7 +9,7 @@ use crate::data::{Parts, Variable};
 use crate::link::{Ask, Message as _, Passing, Serve, Step};
 use crate::map::rooms::Room;
 use crate::map::{Error, ask};
-use crate::wire::Wire;
+use crate::wire::{Wire, encoded};
 use std::any::{Any, TypeId, type_name};
 
 /// A `Vec` of fewer bytes is as fast in a message.
@@ -145,12 +145,6 @@ impl Engines {
         let engines = self.known()?.clone();
         ask(&Ask::Defined { engines, name: name.to_owned(), type_name: type_name::<T>().to_owned() }).map(drop)
     }
-}
-
-fn encoded<T: Wire>(value: &T) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    value.put(&mut bytes);
-    bytes
 }
 
 fn take_numbers_there<T: Wire>(store: &mut Store, room: &Variable) {

@@ -24,8 +24,7 @@ pub use args::{Args, EachArg, Var, VarMut};
 
 use crate::host::{argument, catch, host};
 use crate::link::{Answer, Ask, CallArg, CallAsk, Message, OnEngine};
-use crate::map::{Error, ask, place_of};
-use crate::sys;
+use crate::map::{Error, ask, distance, place_of};
 use crate::task::shared::{Keeps, collect};
 use crate::task::values::{pack, unpack, with_bytes};
 use crate::task::{next_number, return_value};
@@ -191,15 +190,9 @@ fn start(
         return Err(Error::Failed(what));
     }
     let (object, at) = place_of(serve)?;
-    if sys::place_of(function).is_none_or(|(other, _)| other != object) {
-        let what = "this function is in another library, where engines don't find it; nothing was called";
-        return Err(Error::Failed(format!(
-            "{what}. A closure around it, such as `|x| f(x)`, is in the cell's own object"
-        )));
-    }
+    let distance = distance(serve, function, "this function", "nothing was called")?;
     let packed = pack(|to| to.extend_from_slice(&bytes))?;
-    // Both functions lie in one object, so they are as far from each other there as here.
-    let mut argument = (function.wrapping_sub(serve as usize) as u64).to_le_bytes().to_vec();
+    let mut argument = distance.to_le_bytes().to_vec();
     argument.extend_from_slice(&packed.bytes);
     let rooms: Vec<String> = held.iter().map(|held| held.name().to_owned()).chain(packed.path()).collect();
     let label = format!("{verb}({})", names.join(", "));
@@ -373,7 +366,7 @@ fn all_of(mut failed: Vec<Error>, well: usize) -> Error {
 }
 
 /// `engines 0, 1 and 3`.
-fn named(ids: &[u32]) -> String {
+pub(crate) fn named(ids: &[u32]) -> String {
     let texts: Vec<String> = ids.iter().map(u32::to_string).collect();
     match texts.as_slice() {
         [] => "no engines".to_owned(),

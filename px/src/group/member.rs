@@ -6,6 +6,7 @@
 use super::info::Info;
 use super::ops::NAMES;
 use super::segment::{Left, Segment, Shown};
+use crate::engines::named;
 use crate::sys::{wait_on, wake_all};
 use std::cell::Cell;
 use std::sync::atomic::Ordering::SeqCst;
@@ -174,18 +175,6 @@ pub(super) fn short(name: &str) -> String {
     out + &word
 }
 
-/// `engine 2`, `engines 0, 1 and 3`.
-fn engines(ids: &[u32]) -> String {
-    match ids {
-        [] => "no engine".into(),
-        [one] => format!("engine {one}"),
-        [most @ .., last] => {
-            let most: Vec<String> = most.iter().map(u32::to_string).collect();
-            format!("engines {} and {last}", most.join(", "))
-        }
-    }
-}
-
 /// See the module.
 pub(super) struct Member {
     pub memory: Segment,
@@ -309,7 +298,7 @@ impl Member {
             names.windows(2).all(|two| two[0] == two[1])
         };
         let said: Vec<String> =
-            say(same_names).into_iter().map(|(text, who)| format!("{text} on {}", engines(&who))).collect();
+            say(same_names).into_iter().map(|(text, who)| format!("{text} on {}", named(&who))).collect();
         Err(Broken::group(format!("the engines of the group don't call the same: {}", said.join(", "))))
     }
 

@@ -29,7 +29,7 @@ pub use info::{Info, Stretch, decode_lines, encode_lines, is_used, leave};
 pub use ops::{Combine, max, min, product, sum};
 
 use crate::host;
-use crate::wire::Wire;
+use crate::wire::{Wire, encoded};
 use exchange::Whose;
 use member::{Broken, Call, Kind, Member, short};
 use std::any::type_name;
@@ -123,12 +123,6 @@ fn call<T>(kind: Kind, root: Option<usize>) -> Call {
     Call { kind, root, of: type_name::<T>(), count: None, how: None, line: Location::caller().line() }
 }
 
-fn encode<T: Wire>(value: &T) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    value.put(&mut bytes);
-    bytes
-}
-
 fn decode<T: Wire>(mut bytes: &[u8]) -> Result<T, Broken> {
     T::get(&mut bytes).map_err(|damaged| Broken::own(format!("what another engine has sent is damaged: {damaged}")))
 }
@@ -155,7 +149,7 @@ pub fn broadcast<T: Wire>(root: usize, mut value: T) -> T {
             return Ok(value);
         }
         if root == member.rank() {
-            member.gather(&call, &encode(&value), Whose::Nobodys)?;
+            member.gather(&call, &encoded(&value), Whose::Nobodys)?;
             return Ok(value);
         }
         let all = member.gather(&call, &[], Whose::Of(root))?;
@@ -199,7 +193,7 @@ fn combine<T: Wire, F: Fn(T, T) -> T>(
         member.reduce(&call, &mut numbers)?;
         return Ok(wanted.then_some(value));
     }
-    let all = member.gather(&call, &encode(&value), if wanted { Whose::All } else { Whose::Nobodys })?;
+    let all = member.gather(&call, &encoded(&value), if wanted { Whose::All } else { Whose::Nobodys })?;
     if !wanted {
         return Ok(None);
     }
@@ -221,7 +215,7 @@ fn tree<T>(values: &mut [Option<T>], ranks: Range<usize>, op: &impl Fn(T, T) -> 
 #[track_caller]
 pub fn allgather<T: Wire>(value: T) -> Vec<T> {
     let call = call::<T>(Kind::Allgather, None);
-    together("allgather", |member| decode_all(&member.gather(&call, &encode(&value), Whose::All)?))
+    together("allgather", |member| decode_all(&member.gather(&call, &encoded(&value), Whose::All)?))
 }
 
 /// Gives rank `root` the values of all, by rank; the others get `None`.
@@ -231,7 +225,7 @@ pub fn gather<T: Wire>(root: usize, value: T) -> Option<Vec<T>> {
     together("gather", |member| {
         member.check(root, "gather")?;
         let wanted = root == member.rank();
-        let all = member.gather(&call, &encode(&value), if wanted { Whose::All } else { Whose::Nobodys })?;
+        let all = member.gather(&call, &encoded(&value), if wanted { Whose::All } else { Whose::Nobodys })?;
         if wanted { decode_all(&all).map(Some) } else { Ok(None) }
     })
 }
@@ -245,7 +239,7 @@ pub fn scatter<T: Wire>(root: usize, values: impl AsRef<[T]>) -> T {
         let mut parts = Vec::new();
         if root == member.rank() {
             one_for_each(member, "scatter", values.as_ref().len())?;
-            parts = values.as_ref().iter().map(encode).collect();
+            parts = values.as_ref().iter().map(encoded).collect();
         }
         decode(&member.scatter(&call, &parts)?[root])
     })
@@ -257,7 +251,7 @@ pub fn alltoall<T: Wire>(values: impl AsRef<[T]>) -> Vec<T> {
     let call = call::<T>(Kind::Alltoall, None);
     together("alltoall", |member| {
         one_for_each(member, "alltoall", values.as_ref().len())?;
-        let parts: Vec<Vec<u8>> = values.as_ref().iter().map(encode).collect();
+        let parts: Vec<Vec<u8>> = values.as_ref().iter().map(encoded).collect();
         decode_all(&member.scatter(&call, &parts)?)
     })
 }
@@ -275,7 +269,7 @@ fn one_for_each(member: &Member, what: &str, count: usize) -> Result<(), Broken>
 pub fn scan<T: Wire>(value: T, op: impl Fn(T, T) -> T) -> T {
     let call = call::<T>(Kind::Scan, None);
     together("scan", |member| {
-        let all = member.gather(&call, &encode(&value), Whose::All)?;
+        let all = member.gather(&call, &encoded(&value), Whose::All)?;
         let mut sum = decode(&all[0])?;
         for bytes in &all[1..=member.rank()] {
             sum = op(sum, decode(bytes)?);

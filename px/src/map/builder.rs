@@ -7,7 +7,7 @@
 use super::constants::{Constants, Values};
 use super::error::Error;
 use super::fold::Number;
-use super::handle::{Handle, place_of};
+use super::handle::{Handle, distance};
 use super::items::{Filter, Items};
 use super::merge::{Collect, CollectErrors, Count, Kind, Largest, Mean, Outcome, Reduce, Smallest, Sum};
 use super::probe::{PiecesKind, RowKind};
@@ -16,7 +16,6 @@ use super::source::{Column, Integer, Over, Silent, Source, Span};
 use super::{CapturesNothing, start_by};
 use crate::engines::Engines;
 use crate::link::{MapWishes, OnError};
-use crate::sys;
 use crate::task::Seconds;
 use crate::wire::Wire;
 use std::marker::PhantomData;
@@ -267,18 +266,9 @@ extern "C" fn origin<S: Source, C, R, H, P>() {}
 /// So far is each function from `origin`; 0 if there is none.
 #[inline(never)]
 fn distances(origin: extern "C" fn(), functions: [usize; 3]) -> Result<[u64; 3], Error> {
-    let (object, _) = place_of(origin)?;
     let mut distances = [0; 3];
-    for (distance, function) in distances.iter_mut().zip(functions) {
-        if function == 0 {
-            continue;
-        }
-        if sys::place_of(function).is_none_or(|(other, _)| other != object) {
-            let what = "a function of the map is in another library, where engines don't find it; nothing was mapped";
-            let how = "A closure around it, such as `|x| f(x)`, is in the cell's own object";
-            return Err(Error::Failed(format!("{what}. {how}")));
-        }
-        *distance = function.wrapping_sub(origin as usize) as u64;
+    for (place, function) in distances.iter_mut().zip(functions).filter(|(_, function)| *function != 0) {
+        *place = distance(origin, function, "a function of the map", "nothing was mapped")?;
     }
     Ok(distances)
 }

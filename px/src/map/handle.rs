@@ -130,6 +130,19 @@ pub(crate) fn place_of(function: extern "C" fn()) -> Result<(String, u64), Error
     place.ok_or_else(|| Error::Room("the object that the function is in can't be found".to_owned()))
 }
 
+/// How far a function lies from `origin`, which is in the cell's object: as far as there on an engine. `what` it is, and
+/// what isn't done if it is elsewhere.
+pub(crate) fn distance(origin: extern "C" fn(), function: usize, what: &str, undone: &str) -> Result<u64, Error> {
+    let (object, _) = place_of(origin)?;
+    if crate::sys::place_of(function).is_none_or(|(other, _)| other != object) {
+        return Err(Error::Failed(format!(
+            "{what} is in another library, where engines don't find it; {undone}. A closure around it, such as \
+             `|x| f(x)`, is in the cell's own object"
+        )));
+    }
+    Ok(function.wrapping_sub(origin as usize) as u64)
+}
+
 impl Job {
     pub(crate) fn constants(&self) -> &OpenConstants {
         &self.constants

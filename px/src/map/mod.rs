@@ -46,7 +46,7 @@ pub use error::Error;
 pub(crate) use error::ask;
 pub use fold::Number;
 pub use handle::Handle;
-pub(crate) use handle::place_of;
+pub(crate) use handle::{distance, place_of};
 pub use items::{Every, Filter, Items, Mapped, OnGpu, Only, Sent, Stay, Whither, WithErrors};
 pub use kept::{KeepOnGpu, MineOnGpu};
 pub use merge::{Collect, CollectErrors, Count, Ended, Keep, Kind, Largest, Mean, Outcome, Reduce, Smallest, Sum};

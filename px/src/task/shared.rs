@@ -3,7 +3,7 @@
 use super::values::read_file;
 use crate::map::Error;
 use crate::map::rooms::{Mapped, Room, is_there};
-use crate::wire::Wire;
+use crate::wire::{Wire, encoded};
 use std::any::{Any, TypeId};
 use std::cell::{Cell, RefCell};
 use std::ops::Deref;
@@ -89,8 +89,7 @@ fn try_put<T: Wire>(value: &T) -> Result<Ref<T>, Error> {
         let why = "it is for the notebook's own cells; a function on an engine returns its value instead";
         return Err(Error::Failed(why.to_owned()));
     }
-    let mut bytes = Vec::new();
-    value.put(&mut bytes);
+    let bytes = encoded(value);
     // A room can't be mapped when it is empty.
     let room = Room::new(bytes.len().max(1) as u64)?;
     room.write(&bytes, 0)?;
