@@ -481,6 +481,7 @@ def markdown(rows, sides):
             sign = "≥" if entry["more_is_better"] else "≤"
             plus = f" + {entry['plus']} ms" if "plus" in entry else ""
             goal = f"{sign} {number(entry['goal'])}" + (f" × {entry['beside']}{plus}" if entry["beside"] else "")
-            verdict = "" if not entry.get("chorus") else "missed" if missed(entry) else "met"
+            measured = entry.get("chorus") and (not entry["beside"] or entry.get(entry["beside"]))
+            verdict = "" if not measured else "missed" if missed(entry) else "met"
         lines.append("| " + " | ".join([entry["what"], entry["unit"], *values, goal, verdict]) + " |")
     return "\n".join(lines)
