@@ -15,11 +15,10 @@ use crate::map::error::Error;
 use crate::map::output::lock;
 use crate::map::probe::Pieces;
 pub use crate::map::probe::Probe;
-use crate::map::rooms::{BLOCK, Mapped, PAGE, Stretch, broken, open, place_behind, read_values};
+use crate::map::rooms::{BLOCK, Mapped, PAGE, RoomFile, Stretch, place_behind, read_values};
 use crate::wire::{LAYOUT, Wire, as_bytes, encoded, get_vec};
 pub use parts::{Parts, Put};
 use std::fs::File;
-use std::os::unix::fs::FileExt as _;
 use std::sync::Mutex;
 
 /// A variable of fewer bytes isn't worth several threads.
@@ -197,7 +196,7 @@ fn done<T>(result: Result<T, Error>) -> T {
 
 /// How many bytes this room has of a variable.
 pub fn size_of_room(path: &str) -> Option<u64> {
-    Some(Head::read(&open(path).ok()?).ok()?.bytes)
+    Some(Head::read(path, &RoomFile::open(path).ok()?).ok()?.bytes)
 }
 
 /// What a room has, as its first page says.
@@ -217,18 +216,18 @@ impl Head {
         Head { plain, size: size_of::<T>() as u64, items, start, bytes }
     }
 
-    fn write(&self, path: &str, file: &File) -> Result<(), Error> {
+    fn write(&self, path: &str, file: &RoomFile) -> Result<(), Error> {
         let mut head = Vec::new();
         LAYOUT.to_owned().write(&mut head);
         u8::from(self.plain).write(&mut head);
         [self.size, self.items, self.start, self.bytes].iter().for_each(|number| number.write(&mut head));
-        file.write_all_at(&head, 0).map_err(|error| broken(path, &error))
+        file.write(path, &head, 0)
     }
 
-    fn read(file: &File) -> Result<Head, Error> {
+    fn read(path: &str, file: &RoomFile) -> Result<Head, Error> {
         let mut head = [0; 256];
         // What is shorter has no head.
-        let length = file.read_at(&mut head, 0).map_err(|_| Error::Damaged)?;
+        let length = file.read(path, &mut head, 0)?;
         let mut head = head.get(..length).unwrap_or_default();
         let layout = String::read(&mut head)?;
         if layout != LAYOUT && !layout.is_empty() {
@@ -315,7 +314,7 @@ impl Variable {
             Step::Count if T::is_plain() => {
                 let lane = self.own()?;
                 let path = &self.rooms[lane];
-                Head::of::<T>(true, items, PAGE as u64, items * size_of::<T>() as u64).write(path, &open(path)?)
+                Head::of::<T>(true, items, PAGE as u64, items * size_of::<T>() as u64).write(path, &RoomFile::open(path)?)
             }
             Step::Count => self.write(self.own()?, &source, 0..items, 0),
             Step::Place if T::is_plain() => {
@@ -323,7 +322,7 @@ impl Variable {
                 let mut before = 0u64;
                 for path in &self.rooms[..lane] {
                     // That engine may be about to write its head again, in which only `start` is another one.
-                    let bytes = Head::read(&open(path)?)?.bytes;
+                    let bytes = Head::read(path, &RoomFile::open(path)?)?.bytes;
                     before = before.checked_add(bytes).ok_or(Error::Damaged)?;
                 }
                 self.write(lane, &source, 0..items, before)
@@ -340,8 +339,8 @@ impl Variable {
         };
         let bytes = encoded(value);
         let path = &self.rooms[lane];
-        let file = open(path)?;
-        file.write_all_at(&bytes, PAGE as u64).map_err(|error| broken(path, &error))?;
+        let file = RoomFile::open(path)?;
+        file.write(path, &bytes, PAGE as u64)?;
         Head::of::<T>(false, 1, PAGE as u64, bytes.len() as u64).write(path, &file)
     }
 
@@ -372,7 +371,7 @@ impl Variable {
         before: u64,
     ) -> Result<(), Error> {
         let path = &self.rooms[lane];
-        let file = open(path)?;
+        let file = RoomFile::open(path)?;
         let [first, second] = source.part(&range);
         let (Some(one), Some(other)) = (as_bytes(first), as_bytes(second)) else {
             let mut stream = Stream::new(path, &file);
@@ -380,9 +379,8 @@ impl Variable {
             return stream.end::<T>(false, range.end - range.start);
         };
         let start = place_behind(before);
-        let failed = |error| broken(path, &error);
-        file.write_all_at(one, start).map_err(failed)?;
-        file.write_all_at(other, start + one.len() as u64).map_err(failed)?;
+        file.write(path, one, start)?;
+        file.write(path, other, start + one.len() as u64)?;
         let bytes = (one.len() + other.len()) as u64;
         Head::of::<T>(true, range.end - range.start, start, bytes).write(path, &file)
     }
@@ -390,7 +388,7 @@ impl Variable {
     /// Writes every n-th of the items.
     fn deal<T: Wire>(&self, lane: usize, source: &Pair<'_, T>) -> Result<(), Error> {
         let path = &self.rooms[lane];
-        let file = open(path)?;
+        let file = RoomFile::open(path)?;
         let mut stream = Stream::new(path, &file);
         let mut items = 0;
         for item in source.0.iter().chain(source.1).skip(lane).step_by(self.rooms.len()) {
@@ -439,13 +437,13 @@ impl<'a, T> Numbers<'a, T> {
 /// Encodings that are written to a room one behind the other.
 struct Stream<'a> {
     path: &'a str,
-    file: &'a File,
+    file: &'a RoomFile,
     buffer: Vec<u8>,
     at: u64,
 }
 
 impl<'a> Stream<'a> {
-    fn new(path: &'a str, file: &'a File) -> Stream<'a> {
+    fn new(path: &'a str, file: &'a RoomFile) -> Stream<'a> {
         Stream { path, file, buffer: Vec::new(), at: place_behind(0) }
     }
 
@@ -456,7 +454,7 @@ impl<'a> Stream<'a> {
     }
 
     fn flush(&mut self) -> Result<(), Error> {
-        self.file.write_all_at(&self.buffer, self.at).map_err(|error| broken(self.path, &error))?;
+        self.file.write(self.path, &self.buffer, self.at)?;
         self.at += self.buffer.len() as u64;
         self.buffer.clear();
         Ok(())
@@ -472,12 +470,12 @@ impl<'a> Stream<'a> {
 fn read_items<T: Wire>(rooms: &[String]) -> Result<Vec<T>, Error> {
     let mut heads = Vec::new();
     for path in rooms {
-        let file = open(path)?;
-        let head = Head::read(&file)?;
+        let file = RoomFile::open(path)?;
+        let head = Head::read(path, &file)?;
         if head.size != size_of::<T>() as u64 || head.plain != T::is_plain() {
             return Err(Error::Damaged);
         }
-        heads.push((file, head, path));
+        heads.push((file.whole()?, head, path));
     }
     let mut items = Vec::new();
     if T::is_plain() {
@@ -507,7 +505,7 @@ fn read_items<T: Wire>(rooms: &[String]) -> Result<Vec<T>, Error> {
 
 fn read_whole<T: Wire>(rooms: &[String]) -> Result<T, Error> {
     let path = rooms.first().ok_or(Error::Damaged)?;
-    let head = Head::read(&open(path)?)?;
+    let head = Head::read(path, &RoomFile::open(path)?)?;
     if head.size != size_of::<T>() as u64 || head.plain || head.items != 1 {
         return Err(Error::Damaged);
     }

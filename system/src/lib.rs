@@ -12,6 +12,7 @@ pub mod fork;
 pub mod group;
 mod listing;
 pub mod memory;
+pub mod net;
 pub mod parent;
 pub mod pidfd;
 pub mod process;

@@ -152,8 +152,9 @@ fn what_isnt_there_or_is_another_type_isnt_taken() {
     assert_eq!(read_items::<u8>(&rooms.paths()), Err(Error::Damaged));
     assert_eq!(read_items::<String>(&rooms.paths()), Err(Error::Damaged));
     assert_eq!(read_whole::<u64>(&rooms.paths()), Err(Error::Damaged));
-    let file = open(&rooms.paths()[0]).unwrap();
+    let file = crate::map::rooms::open(&rooms.paths()[0]).unwrap();
     file.set_len(PAGE as u64 + 20).unwrap();
+    let file = RoomFile::Here(file);
     assert_eq!(read_items::<u64>(&rooms.paths()), Err(Error::Damaged));
     Head::of::<u64>(true, u64::MAX, PAGE as u64, 16).write("", &file).unwrap();
     assert!(read_items::<u64>(&rooms.paths()).is_err());

@@ -19,6 +19,7 @@
 pub mod builder;
 mod call;
 mod constants;
+mod distant;
 mod engine;
 pub(crate) mod error;
 mod fold;

@@ -1,5 +1,6 @@
 //! Rooms: files in memory through which the notebook and its engines pass what is large, without a socket.
 
+use super::distant::{self, Distant, Parts};
 use super::error::{Error, ask};
 use crate::link::room_name;
 use crate::link::{Answer, Ask, Message as _};
@@ -25,20 +26,62 @@ const OWN_CHUNK: usize = (32 << 20) + PAGE;
 /// A room that is open here. What this process has made or holds is freed, unless someone else has taken over.
 pub(crate) struct Room {
     path: String,
-    file: File,
+    file: RoomFile,
     is_own: bool,
+}
+
+/// What is in a room.
+pub(crate) enum RoomFile {
+    /// It lies on this host.
+    Here(File),
+    /// On another one.
+    There(Distant),
+}
+
+impl RoomFile {
+    /// Opens a room by its name.
+    pub(crate) fn open(name: &str) -> Result<RoomFile, Error> {
+        match open_here(name) {
+            Ok(file) => Ok(RoomFile::Here(file)),
+            Err(_) if distant::may_be() => Distant::find(name).map(RoomFile::There),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(crate) fn write(&self, name: &str, bytes: &[u8], at: u64) -> Result<(), Error> {
+        match self {
+            RoomFile::Here(file) => file.write_all_at(bytes, at).map_err(|error| broken(name, &error)),
+            RoomFile::There(room) => room.write(bytes, at),
+        }
+    }
+
+    /// What it has there now, as far as it fits. How much that is.
+    pub(crate) fn read(&self, name: &str, to: &mut [u8], at: u64) -> Result<usize, Error> {
+        match self {
+            RoomFile::Here(file) => file.read_at(to, at).map_err(|error| broken(name, &error)),
+            RoomFile::There(room) => room.read(to, at),
+        }
+    }
+
+    /// A file of this host that has all of it. What is written to it doesn't reach the room, unless it is here.
+    pub(crate) fn whole(self) -> Result<File, Error> {
+        match self {
+            RoomFile::Here(file) => Ok(file),
+            RoomFile::There(room) => room.bring(0..room.length()?),
+        }
+    }
 }
 
 impl Room {
     pub(crate) fn new(bytes: u64) -> Result<Room, Error> {
         let Answer::Room(path) = ask(&Ask::Room(bytes))? else { return Err(Error::Damaged) };
-        let file = open(&path)?;
+        let file = RoomFile::open(&path)?;
         Ok(Room { path, file, is_own: true })
     }
 
     /// One that somebody else holds.
     pub(crate) fn of_others(path: &str) -> Result<Room, Error> {
-        Ok(Room { file: open(path)?, path: path.to_owned(), is_own: false })
+        Ok(Room { file: RoomFile::open(path)?, path: path.to_owned(), is_own: false })
     }
 
     /// One that somebody else has made, and which is there as long as this, too. `None` if nobody holds it any more.
@@ -57,7 +100,7 @@ impl Room {
     }
 
     pub(crate) fn write(&self, bytes: &[u8], at: u64) -> Result<(), Error> {
-        self.file.write_all_at(bytes, at).map_err(|error| broken(&self.path, &error))
+        self.file.write(&self.path, bytes, at)
     }
 
     /// Someone else frees it.
@@ -69,15 +112,20 @@ impl Room {
         &self.path
     }
 
-    pub(crate) fn file(&self) -> &File {
-        &self.file
+    /// A file that has all of it, and that nobody changes.
+    pub(crate) fn whole(&self) -> Result<File, Error> {
+        match &self.file {
+            RoomFile::Here(file) => file.try_clone().map_err(|error| broken(&self.path, &error)),
+            RoomFile::There(room) => room.bring(0..room.length()?),
+        }
     }
 
     /// The name by which it can be opened as long as this process has it open.
     pub(crate) fn name_here(&self) -> String {
-        match self.path.split_once('#') {
-            Some((_, id)) => room_name(self.file.as_raw_fd(), id),
-            None => self.path.clone(),
+        match (self.path.split_once('#'), &self.file) {
+            (Some((_, id)), RoomFile::Here(file)) => room_name(file.as_raw_fd(), id),
+            // The other side has it under the name that it has told.
+            _ => self.path.clone(),
         }
     }
 }
@@ -95,8 +143,13 @@ pub(crate) fn broken(path: &str, error: &std::io::Error) -> Error {
     Error::Room(format!("{path}: {error}"))
 }
 
-/// Opens a room by its name, see [`room_name`], or the file of a large result by its path.
+/// A file that has all of a room.
 pub(crate) fn open(name: &str) -> Result<File, Error> {
+    RoomFile::open(name)?.whole()
+}
+
+/// Opens a room of this host by its name, see [`room_name`], or the file of a large result by its path.
+pub(crate) fn open_here(name: &str) -> Result<File, Error> {
     let (path, id) = name.split_once('#').filter(|_| name.starts_with("/proc/")).unwrap_or((name, ""));
     // Looked at before, lest something else is opened, and then again, since it may have become something else meanwhile.
     if !id.is_empty() && !is_room(path, id) {
@@ -111,7 +164,8 @@ pub(crate) fn open(name: &str) -> Result<File, Error> {
 
 /// Whether somebody still has the room of this name.
 pub(crate) fn is_there(name: &str) -> bool {
-    name.split_once('#').is_some_and(|(path, id)| is_room(path, id))
+    let is_here = name.split_once('#').is_some_and(|(path, id)| is_room(path, id));
+    is_here || (distant::may_be() && Distant::find(name).is_ok())
 }
 
 /// Whether this is an open file in memory that was made under this name, of which there is only one.
@@ -223,6 +277,43 @@ pub enum Bytes {
     Mapped(Mapped),
 }
 
+/// Bytes that are read in parts: of what lies on another host only these parts are brought here.
+pub(crate) enum PartsOf {
+    All(Bytes),
+    Distant(Parts),
+}
+
+impl PartsOf {
+    pub(crate) fn read(from: &mut &[u8], rooms: &[String]) -> Result<PartsOf, Error> {
+        let mut ahead = *from;
+        if distant::may_be()
+            && let (1, length) = (u8::read(&mut ahead)?, u64::read(&mut ahead)?)
+        {
+            let length = usize::try_from(length).map_err(|_| Error::Damaged)?;
+            let name = rooms.get(u32::read(&mut ahead)? as usize).ok_or(Error::Damaged)?;
+            if let RoomFile::There(room) = RoomFile::open(name)? {
+                *from = ahead;
+                return Parts::new(room, length).map(PartsOf::Distant);
+            }
+        }
+        Bytes::read(from, rooms).map(PartsOf::All)
+    }
+
+    pub(crate) fn length(&self) -> usize {
+        match self {
+            PartsOf::All(bytes) => bytes.as_slice().len(),
+            PartsOf::Distant(parts) => parts.length(),
+        }
+    }
+
+    pub(crate) fn get(&self, range: std::ops::Range<usize>) -> Result<&[u8], Error> {
+        match self {
+            PartsOf::All(bytes) => bytes.as_slice().get(range).ok_or(Error::Damaged),
+            PartsOf::Distant(parts) => parts.get(range),
+        }
+    }
+}
+
 impl Bytes {
     pub(crate) fn read(from: &mut &[u8], rooms: &[String]) -> Result<Bytes, Error> {
         match (u8::read(from)?, usize::try_from(u64::read(from)?)) {
@@ -282,27 +373,36 @@ impl Mapped {
 }
 
 /// The room for results, in an engine.
-pub(crate) struct Results {
-    path: String,
-    file: File,
-    head: Mapping,
+pub(crate) enum Results {
+    Here { path: String, file: File, head: Mapping },
+    There(Distant),
 }
 
 impl Results {
     pub(crate) fn open(path: &str) -> Result<Results, Error> {
-        let file = open(path)?;
+        let file = match RoomFile::open(path)? {
+            RoomFile::Here(file) => file,
+            RoomFile::There(room) => return Ok(Results::There(room)),
+        };
         let head = Mapping::new(&file, size_of::<u64>(), true).map_err(|error| broken(path, &error))?;
-        Ok(Results { path: path.to_owned(), file, head })
+        Ok(Results::Here { path: path.to_owned(), file, head })
     }
 
     pub(crate) fn write(&self, bytes: &[u8], at: u64) -> Result<(), Error> {
-        self.file.write_all_at(bytes, at).map_err(|error| broken(&self.path, &error))
+        match self {
+            Results::Here { path, file, .. } => file.write_all_at(bytes, at).map_err(|error| broken(path, &error)),
+            Results::There(room) => room.write(bytes, at),
+        }
     }
 
     /// Appends and says where.
     pub(crate) fn append(&self, bytes: &[u8]) -> Result<u64, Error> {
+        let head = match self {
+            Results::Here { head, .. } => head,
+            Results::There(room) => return room.append(bytes),
+        };
         // SAFETY: a page begins here, so that it is aligned; all processes access these 8 bytes as an atomic only.
-        let head = unsafe { AtomicU64::from_ptr(self.head.start().cast()) };
+        let head = unsafe { AtomicU64::from_ptr(head.start().cast()) };
         let at = HEAD + head.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         self.write(bytes, at)?;
         Ok(at)

@@ -3,7 +3,7 @@
 
 use super::error::Error;
 use super::output::Packed;
-use super::rooms::{Blob, Bytes, Writer};
+use super::rooms::{Blob, PartsOf, Writer};
 use crate::link::Message as _;
 use crate::task::shared::{Keeps, collect};
 use crate::wire::{Wire, as_bytes};
@@ -165,7 +165,7 @@ pub struct Column<T, D>(PhantomData<(T, D)>);
 
 /// See [`Column`].
 pub struct OpenColumn {
-    bytes: Bytes,
+    bytes: PartsOf,
     items: u64,
     table: usize,
 }
@@ -190,13 +190,13 @@ impl<T: Wire, D: Describe<T>> Source for Column<T, D> {
 
 fn open_column(input: &mut &[u8], rooms: &[String], plain: Option<usize>) -> Result<OpenColumn, Error> {
     let (items, table) = (u64::read(input)?, u64::read(input)?);
-    let bytes = Bytes::read(input, rooms)?;
+    let bytes = PartsOf::read(input, rooms)?;
     let table = usize::try_from(table).map_err(|_| Error::Damaged)?;
     let needed = match plain {
         Some(size) => items.checked_mul(size as u64),
         None => items.checked_mul(8).and_then(|length| length.checked_add(table as u64)),
     };
-    let enough = needed.is_some_and(|needed| needed <= bytes.as_slice().len() as u64);
+    let enough = needed.is_some_and(|needed| needed <= bytes.length() as u64);
     if enough { Ok(OpenColumn { bytes, items, table }) } else { Err(Error::Damaged) }
 }
 
@@ -204,17 +204,20 @@ fn read_column(open: &OpenColumn, first: u64, count: u64, plain: Option<usize>) 
     if first.checked_add(count).is_none_or(|end| end > open.items) {
         return Err(Error::Damaged);
     }
-    let bytes = open.bytes.as_slice();
     let (begin, end) = match plain {
-        Some(size) => (first as usize * size, bytes.len()),
+        Some(size) => (first as usize * size, (first + count) as usize * size),
         None if count == 0 => (0, 0),
         None => {
-            let entry = open.table + first as usize * 8;
-            let mut entry = bytes.get(entry..).ok_or(Error::Damaged)?;
-            (usize::try_from(u64::read(&mut entry)?).map_err(|_| Error::Damaged)?, open.table)
+            let begin = |item: u64| {
+                let entry = open.table + item as usize * 8;
+                let mut entry = open.bytes.get(entry..entry + 8)?;
+                usize::try_from(u64::read(&mut entry)?).map_err(|_| Error::Damaged)
+            };
+            let is_last = first + count == open.items;
+            (begin(first)?, if is_last { open.table } else { begin(first + count)? })
         }
     };
-    Ok(ColumnReader { bytes: bytes.get(begin..end).ok_or(Error::Damaged)?, at: 0 })
+    Ok(ColumnReader { bytes: open.bytes.get(begin..end)?, at: 0 })
 }
 
 /// See [`Column`].

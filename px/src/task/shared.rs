@@ -52,7 +52,7 @@ impl Held {
 
     fn read<T: Wire>(&self) -> Result<T, Error> {
         let length = usize::try_from(self.length).map_err(|_| Error::Damaged)?;
-        read_file(self.room.as_ref().map_err(Error::clone)?.file(), length)
+        read_file(&self.room.as_ref().map_err(Error::clone)?.whole()?, length)
     }
 }
 

@@ -1,0 +1,154 @@
+//! Rooms of another host. An engine that isn't on the notebook's host asks the outpost of its own, a process which knows the
+//! way and keeps on this host what was brought here.
+
+use super::error::Error;
+use super::rooms::{broken, open_here};
+use crate::link::{MOST, OUTPOST, RoomAnswer, RoomAsk, ask_on};
+use crate::sys::Mapping;
+use std::fs::File;
+use std::ops::Range;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+/// As much is brought at once, at least: a question takes as long as some of these bytes.
+const AHEAD: usize = 1 << 20;
+
+/// Where this host's outpost listens, if the notebook is on another host.
+fn outpost() -> Option<&'static PathBuf> {
+    static OUTPOST_AT: OnceLock<Option<PathBuf>> = OnceLock::new();
+    OUTPOST_AT.get_or_init(|| std::env::var_os(OUTPOST).map(PathBuf::from)).as_ref()
+}
+
+/// Whether rooms may lie on another host.
+pub(crate) fn may_be() -> bool {
+    outpost().is_some()
+}
+
+/// A room that isn't on this host.
+#[derive(Clone)]
+pub(crate) struct Distant(String);
+
+impl Distant {
+    /// The room of this name, which somebody must have.
+    pub(crate) fn find(room: &str) -> Result<Distant, Error> {
+        let room = Distant(room.to_owned());
+        room.length().map(|_| room)
+    }
+
+    pub(crate) fn length(&self) -> Result<u64, Error> {
+        self.done(RoomAsk::Length(self.0.clone()), &[])
+    }
+
+    /// A file that has these bytes of the room in the same places.
+    pub(crate) fn bring(&self, range: Range<u64>) -> Result<File, Error> {
+        let ask = RoomAsk::Bring(self.0.clone(), range.start, range.end.saturating_sub(range.start));
+        match self.ask(&ask, &[], &mut Vec::new())? {
+            RoomAnswer::Here(name) => open_here(&name),
+            answer => Err(self.unexpected(answer)),
+        }
+    }
+
+    /// The bytes that it has there now, as many as there are.
+    pub(crate) fn read(&self, to: &mut [u8], at: u64) -> Result<usize, Error> {
+        let mut bytes = Vec::new();
+        let wanted = (to.len() as u64).min(MOST);
+        match self.ask(&RoomAsk::Read(self.0.clone(), at, wanted), &[], &mut bytes)? {
+            RoomAnswer::Bytes(_) if bytes.len() <= to.len() => {
+                to[..bytes.len()].copy_from_slice(&bytes);
+                Ok(bytes.len())
+            }
+            answer => Err(self.unexpected(answer)),
+        }
+    }
+
+    pub(crate) fn write(&self, bytes: &[u8], at: u64) -> Result<(), Error> {
+        let mut place = at;
+        for part in bytes.chunks(MOST as usize) {
+            self.done(RoomAsk::Write(self.0.clone(), place, part.len() as u64), part)?;
+            place += part.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Appends and says where.
+    pub(crate) fn append(&self, bytes: &[u8]) -> Result<u64, Error> {
+        if bytes.len() as u64 <= MOST {
+            return self.done(RoomAsk::Append(self.0.clone(), bytes.len() as u64), bytes);
+        }
+        let at = self.done(RoomAsk::Reserve(self.0.clone(), bytes.len() as u64), &[])?;
+        self.write(bytes, at).map(|()| at)
+    }
+
+    fn done(&self, ask: RoomAsk, bytes: &[u8]) -> Result<u64, Error> {
+        match self.ask(&ask, bytes, &mut Vec::new())? {
+            RoomAnswer::Done(number) => Ok(number),
+            answer => Err(self.unexpected(answer)),
+        }
+    }
+
+    fn ask(&self, ask: &RoomAsk, bytes: &[u8], into: &mut Vec<u8>) -> Result<RoomAnswer, Error> {
+        let outpost = outpost().ok_or(Error::NoKernel)?;
+        // A connection of its own: one that is kept would be closed in a snapshot.
+        let asked = UnixStream::connect(outpost).and_then(|mut connection| ask_on(&mut connection, ask, bytes, into));
+        asked.map_err(|error| Error::Room(format!("this host's outpost can't be asked about {}: {error}", self.0)))
+    }
+
+    fn unexpected(&self, answer: RoomAnswer) -> Error {
+        match answer {
+            RoomAnswer::Gone => Error::Freed,
+            RoomAnswer::Failed(why) => Error::Room(why),
+            _ => Error::Damaged,
+        }
+    }
+}
+
+/// A room of another host of which parts are read.
+pub(crate) struct Parts {
+    room: Distant,
+    name: String,
+    length: usize,
+    mapping: OnceLock<Mapping>,
+    /// What is here of it. One stretch is enough: parts are read one behind the other.
+    here: Mutex<Range<usize>>,
+}
+
+impl Parts {
+    pub(crate) fn new(room: Distant, length: usize) -> Result<Parts, Error> {
+        let name = room.0.clone();
+        if room.length()? < length as u64 {
+            return Err(Error::Damaged);
+        }
+        Ok(Parts { room, name, length, mapping: OnceLock::new(), here: Mutex::default() })
+    }
+
+    pub(crate) fn length(&self) -> usize {
+        self.length
+    }
+
+    /// These bytes. They are brought if they aren't here yet.
+    pub(crate) fn get(&self, wanted: Range<usize>) -> Result<&[u8], Error> {
+        if wanted.start > wanted.end || wanted.end > self.length {
+            return Err(Error::Damaged);
+        }
+        if wanted.is_empty() {
+            return Ok(&[]);
+        }
+        let mut here = self.here.lock().unwrap_or_else(PoisonError::into_inner);
+        if wanted.start < here.start || wanted.end > here.end {
+            let more = wanted.start..wanted.end.max(wanted.start.saturating_add(AHEAD)).min(self.length);
+            let file = self.room.bring(more.start as u64..more.end as u64)?;
+            if self.mapping.get().is_none() {
+                // The outpost's file, which it never shortens, is the same for all parts.
+                let mapping = Mapping::new(&file, self.length, false).map_err(|error| broken(&self.name, &error))?;
+                let _ = self.mapping.set(mapping);
+            }
+            *here = more;
+        }
+        drop(here);
+        let mapping = self.mapping.get().ok_or(Error::Damaged)?;
+        // SAFETY: mapped as long as `self` lives, and inside of the file, which the outpost has sealed against shortening.
+        // It writes each byte once, before it says that the byte is here, which it has said of all of these.
+        Ok(unsafe { std::slice::from_raw_parts(mapping.start().add(wanted.start), wanted.len()) })
+    }
+}

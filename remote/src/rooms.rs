@@ -1,0 +1,218 @@
+//! Answers what is asked about rooms, on the side that has them; the messages are [`px::link::RoomAsk`] and
+//! [`px::link::RoomAnswer`].
+
+use chorus_protocol::VALUE_PREFIX;
+use px::link::{MOST, Message as _, RoomAnswer, RoomAsk, frame_length, framed};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::broadcast;
+
+/// Why something wasn't done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Nobody has the room any more.
+    Gone,
+    /// A sentence.
+    Failed(String),
+}
+
+impl From<io::Error> for Refusal {
+    fn from(error: io::Error) -> Refusal {
+        Refusal::Failed(error.to_string())
+    }
+}
+
+/// Who has rooms.
+pub trait Store: Send + Sync + 'static {
+    /// The file of a room.
+    fn open(&self, room: &str) -> Result<File, Refusal>;
+
+    /// Makes room for so many bytes behind what was appended before, and says where.
+    fn reserve(&self, room: &str, bytes: u64) -> Result<u64, Refusal>;
+
+    /// Makes the file for a large result.
+    fn make(&self, room: &str, bytes: u64) -> Result<(), Refusal>;
+
+    /// Tells of rooms that are let go of from now on, if they ever are.
+    fn watch(&self) -> Option<broadcast::Receiver<String>>;
+}
+
+/// A question with what comes along, or `None` at the end.
+pub(crate) async fn next_ask(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<(RoomAsk, Vec<u8>)>> {
+    let mut head = [0; 4];
+    match from.read_exact(&mut head).await {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        read => read?,
+    };
+    let mut ask = vec![0; frame_length(head).map_err(invalid)?];
+    from.read_exact(&mut ask).await?;
+    let ask = RoomAsk::decode(&ask).map_err(invalid)?;
+    if ask.brings() > MOST {
+        return Err(invalid("more bytes than may come along"));
+    }
+    let mut bytes = vec![0; ask.brings() as usize];
+    from.read_exact(&mut bytes).await?;
+    Ok(Some((ask, bytes)))
+}
+
+/// Sends an answer with what comes along.
+pub(crate) async fn tell(to: &mut (impl AsyncWrite + Unpin), answer: &RoomAnswer, bytes: &[u8]) -> io::Result<()> {
+    to.write_all(&framed(answer)).await?;
+    to.write_all(bytes).await?;
+    to.flush().await
+}
+
+fn invalid(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
+}
+
+/// Answers on one connection until it ends.
+pub async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, store: &dyn Store) -> io::Result<()> {
+    while let Some((ask, bytes)) = next_ask(&mut stream).await? {
+        if ask == RoomAsk::Watch {
+            return watch(stream, store).await;
+        }
+        let mut found = Vec::new();
+        let answer = match answer(store, &ask, &bytes, &mut found) {
+            Ok(answer) => answer,
+            Err(Refusal::Gone) => RoomAnswer::Gone,
+            Err(Refusal::Failed(why)) => RoomAnswer::Failed(why),
+        };
+        tell(&mut stream, &answer, &found).await?;
+    }
+    Ok(())
+}
+
+async fn watch(mut stream: impl AsyncRead + AsyncWrite + Unpin, store: &dyn Store) -> io::Result<()> {
+    let freed = store.watch();
+    tell(&mut stream, &RoomAnswer::Done(0), &[]).await?;
+    let Some(mut freed) = freed else { return Ok(()) };
+    loop {
+        let mut nothing = [0];
+        tokio::select! {
+            name = freed.recv() => match name {
+                Ok(name) => tell(&mut stream, &RoomAnswer::Freed(name), &[]).await?,
+                // It has missed some: it is to forget all, which it does when this ends.
+                Err(_) => return Ok(()),
+            },
+            _ = stream.read(&mut nothing) => return Ok(()),
+        }
+    }
+}
+
+fn answer(store: &dyn Store, ask: &RoomAsk, bytes: &[u8], found: &mut Vec<u8>) -> Result<RoomAnswer, Refusal> {
+    Ok(match ask {
+        RoomAsk::Length(room) => RoomAnswer::Done(store.open(room)?.metadata()?.len()),
+        RoomAsk::Read(room, at, length) => {
+            let file = store.open(room)?;
+            let there = file.metadata()?.len().saturating_sub(*at).min(*length).min(MOST);
+            found.resize(there as usize, 0);
+            file.read_exact_at(found, *at)?;
+            RoomAnswer::Bytes(there)
+        }
+        RoomAsk::Write(room, at, _) => {
+            store.open(room)?.write_all_at(bytes, *at)?;
+            RoomAnswer::Done(0)
+        }
+        RoomAsk::Append(room, length) => {
+            let at = store.reserve(room, *length)?;
+            store.open(room)?.write_all_at(bytes, at)?;
+            RoomAnswer::Done(at)
+        }
+        RoomAsk::Reserve(room, length) => RoomAnswer::Done(store.reserve(room, *length)?),
+        RoomAsk::Make(room, length) => {
+            store.make(room, *length)?;
+            RoomAnswer::Done(0)
+        }
+        RoomAsk::Bring(..) | RoomAsk::Watch => {
+            return Err(Refusal::Failed("this is for the outpost of a host".to_owned()));
+        }
+    })
+}
+
+/// The files of large results in a controller's folder.
+#[derive(Clone, Debug)]
+pub struct Files(Arc<PathBuf>);
+
+impl Files {
+    /// Those of this folder.
+    pub fn of(folder: PathBuf) -> Files {
+        Files(Arc::new(folder))
+    }
+
+    /// Only names that are such files' are looked at, and nothing but the last part of them.
+    fn path(&self, room: &str) -> Result<PathBuf, Refusal> {
+        let name = Path::new(room).file_name().and_then(|name| name.to_str());
+        let name = name.filter(|name| name.starts_with(VALUE_PREFIX)).ok_or(Refusal::Gone)?;
+        Ok(self.0.join(name))
+    }
+}
+
+impl Store for Files {
+    fn open(&self, room: &str) -> Result<File, Refusal> {
+        match File::options().read(true).write(true).open(self.path(room)?) {
+            Ok(file) => Ok(file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Refusal::Gone),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn reserve(&self, _: &str, _: u64) -> Result<u64, Refusal> {
+        Err(Refusal::Failed("nothing is appended to such a file".to_owned()))
+    }
+
+    fn make(&self, room: &str, bytes: u64) -> Result<(), Refusal> {
+        let path = self.path(room)?;
+        let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+        Ok(file.set_len(bytes)?)
+    }
+
+    fn watch(&self) -> Option<broadcast::Receiver<String>> {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use px::link::ask_on;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn files_of_results_are_made_written_and_read_and_no_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = Files::of(folder.path().to_owned());
+        std::fs::write(folder.path().join("key"), "secret").unwrap();
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        let theirs = tokio::net::UnixStream::from_std(theirs).unwrap();
+        let serving = tokio::spawn(async move { serve(theirs, &files).await });
+        tokio::task::spawn_blocking(move || {
+            let mut ours = ours;
+            let room = || format!("/elsewhere/{VALUE_PREFIX}1");
+            let mut into = Vec::new();
+            let mut ask = |ask: RoomAsk, bytes: &[u8]| {
+                into.clear();
+                (ask_on(&mut ours, &ask, bytes, &mut into).unwrap(), into.clone())
+            };
+            assert_eq!(ask(RoomAsk::Length(room()), b"").0, RoomAnswer::Gone);
+            assert_eq!(ask(RoomAsk::Make(room(), 10), b"").0, RoomAnswer::Done(0));
+            assert_eq!(ask(RoomAsk::Length(room()), b"").0, RoomAnswer::Done(10));
+            assert_eq!(ask(RoomAsk::Write(room(), 4, 3), b"abc").0, RoomAnswer::Done(0));
+            assert_eq!(ask(RoomAsk::Read(room(), 4, 100), b""), (RoomAnswer::Bytes(6), b"abc\0\0\0".to_vec()));
+            assert_eq!(ask(RoomAsk::Read(room(), 40, 100), b""), (RoomAnswer::Bytes(0), vec![]));
+            assert!(matches!(ask(RoomAsk::Append(room(), 1), b"x").0, RoomAnswer::Failed(_)));
+            assert!(matches!(ask(RoomAsk::Bring(room(), 0, 1), b"").0, RoomAnswer::Failed(_)));
+            for name in ["key", "../key", "/etc/passwd", ""] {
+                assert_eq!(ask(RoomAsk::Read(name.into(), 0, 10), b"").0, RoomAnswer::Gone, "{name}");
+                assert_eq!(ask(RoomAsk::Make(name.into(), 10), b"").0, RoomAnswer::Gone, "{name}");
+            }
+        })
+        .await
+        .unwrap();
+        serving.await.unwrap().unwrap();
+    }
+}
