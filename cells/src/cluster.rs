@@ -3,11 +3,12 @@
 use crate::away::Away;
 use crate::compiler_thread::CompilerThread;
 use crate::failure::{call_death_notice, death_notice, losses, restored_notice};
+use crate::jobs::Lending;
 use crate::publisher::Publisher;
 use bytes::Bytes;
 use chorus_client::{Blob, Client, ClientError, Session, SessionEvent, SessionEvents};
 use chorus_compiler::{Member, Object};
-use chorus_controller::{Controller, ControllerConfig, ControllerError, Launch, Transport};
+use chorus_controller::{Controller, ControllerConfig, ControllerError, Launch, Place, Transport};
 use chorus_history::Figures;
 use chorus_protocol::{
     Aftermath, BlobId, ClusterStatus, Connection, ConnectionError, Death, EngineId, EngineInfo, LogEntry, Order,
@@ -86,6 +87,8 @@ pub struct StartCluster {
     pub engines: u32,
     /// How they connect.
     pub transport: Transport,
+    /// Where they are started.
+    pub place: Place,
     /// Where to record what happens, if anywhere.
     pub record: Option<PathBuf>,
 }
@@ -137,6 +140,8 @@ pub struct Cluster {
     closed: watch::Receiver<bool>,
     away: Arc<Away>,
     libraries: Mutex<BTreeMap<PathBuf, BlobId>>,
+    /// Lets engines of other hosts have the notebook's rooms.
+    lending: Option<Lending>,
 }
 
 impl Cluster {
@@ -154,6 +159,7 @@ impl Cluster {
             transport: start.transport,
             engines: start.engines,
             launcher: Some(launch),
+            place: start.place,
             heartbeat: Duration::from_secs(1),
             record: start.record,
             // It ends with this process, and so does the notebook.
@@ -215,12 +221,29 @@ impl Cluster {
         let name = connection.name.clone();
         let folder = connection.blobs.parent().map(Path::to_owned).unwrap_or_default();
         let libraries = Mutex::default();
-        Ok(Cluster { name, folder, client, session, controller: None, known, joined, closed, away, libraries })
+        Ok(Cluster {
+            name,
+            folder,
+            client,
+            session,
+            controller: None,
+            known,
+            joined,
+            closed,
+            away,
+            libraries,
+            lending: None,
+        })
     }
 
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Lets engines of other hosts have the notebook's rooms, as long as it is used.
+    pub fn lend(&mut self, lend: impl FnOnce(&Path) -> Option<Lending>) {
+        self.lending = lend(&self.folder);
     }
 
     /// This notebook's session on it.

@@ -6,9 +6,10 @@ use crate::compiler_thread::CompilerThread;
 use crate::config::NotebookConfig;
 use crate::failure::{Failure, Kind, failure, losses};
 use crate::interrupt::Interrupted;
+use crate::jobs::Jobs;
 use crate::publisher::Publisher;
 use chorus_compiler::{Compiler, Member};
-use chorus_controller::Transport;
+use chorus_controller::{Place, Transport};
 use chorus_protocol::Death;
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
@@ -22,6 +23,8 @@ pub struct Engines(Arc<Shared>);
 struct Shared {
     config: NotebookConfig,
     compiler: CompilerThread,
+    /// Whose rooms engines use.
+    jobs: Jobs,
     cluster: Mutex<Option<Arc<Cluster>>>,
     /// Held while a cluster is started or connected to: others who need one wait for it.
     starting: tokio::sync::Mutex<()>,
@@ -34,10 +37,11 @@ pub struct Turn<'a> {
 
 impl Engines {
     /// Of a notebook that has none yet.
-    pub fn new(config: NotebookConfig, compiler: CompilerThread) -> Engines {
+    pub fn new(config: NotebookConfig, compiler: CompilerThread, jobs: Jobs) -> Engines {
         Engines(Arc::new(Shared {
             config,
             compiler,
+            jobs,
             cluster: Mutex::default(),
             starting: tokio::sync::Mutex::default(),
         }))
@@ -54,7 +58,8 @@ impl Engines {
     }
 
     /// From now on this one is used. Whoever has the turn has left the one before.
-    pub fn set(&self, cluster: Cluster, _turn: &Turn<'_>) -> Arc<Cluster> {
+    pub fn set(&self, mut cluster: Cluster, _turn: &Turn<'_>) -> Arc<Cluster> {
+        cluster.lend(|folder| self.0.jobs.lend(folder));
         let cluster = Arc::new(cluster);
         *self.0.cluster.lock() = Some(Arc::clone(&cluster));
         cluster
@@ -116,7 +121,8 @@ impl Engines {
 
     async fn start_default(&self, publisher: &Publisher, turn: &Turn<'_>) -> Result<Arc<Cluster>, Failure> {
         let engines = self.0.config.engines.unwrap_or_else(default_engines);
-        self.start(StartCluster { name: None, engines, transport: Transport::Ipc, record: None }, publisher, turn).await
+        let (name, transport, place, record) = (None, Transport::Ipc, Place::Here, None);
+        self.start(StartCluster { name, engines, transport, place, record }, publisher, turn).await
     }
 
     /// Starts a cluster and uses it.

@@ -3,8 +3,9 @@
 use crate::metrics;
 use crate::places::{engine_program, recordings_folder, runtime_folder};
 use chorus_client::Client;
-use chorus_controller::{ClusterEntry, Controller, ControllerConfig, Launch, Transport, list_clusters};
+use chorus_controller::{ClusterEntry, Controller, ControllerConfig, Launch, Place, Transport, list_clusters};
 use chorus_history::Figures;
+use chorus_magics::On;
 use chorus_protocol::{ClusterStatus, Connection, EngineStatus};
 use clap::Args;
 use serde_json::json;
@@ -47,12 +48,20 @@ pub struct Start {
     /// with it
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     stay: u32,
+    /// Where engines are started
+    #[command(flatten)]
+    on: On,
     /// Stay in the foreground, until Ctrl-C
     #[arg(long)]
     foreground: bool,
 }
 
 impl Start {
+    /// Where engines are started.
+    fn place(&self) -> Result<Place, String> {
+        Place::of(self.on.on.as_deref(), self.on.hosts.as_deref(), self.on.ssh.as_deref())
+    }
+
     /// Where to record what happens.
     fn recording(&self) -> Option<PathBuf> {
         let default = || Some(recordings_folder()?.join(format!("{}.jsonl", self.name)));
@@ -113,14 +122,18 @@ pub struct Engine {
 
 /// Starts a cluster, as a process of its own unless it is to stay in the foreground.
 pub fn start(start: Start) -> Result<ExitCode, Box<dyn Error>> {
-    let engines = start.engines.unwrap_or_else(chorus_cells::default_engines);
+    let place = start.place()?;
+    let engines = start.engines.unwrap_or_else(|| match &place {
+        Place::Here => chorus_cells::default_engines(),
+        Place::Ssh(ssh) => ssh.engines(),
+    });
     match start.foreground {
-        true => foreground(&start, engines),
+        true => foreground(&start, place, engines),
         false => background(&start, engines),
     }
 }
 
-fn foreground(start: &Start, engines: u32) -> Result<ExitCode, Box<dyn Error>> {
+fn foreground(start: &Start, place: Place, engines: u32) -> Result<ExitCode, Box<dyn Error>> {
     crate::log();
     let (program, args) = engine_program(&std::env::current_exe()?);
     let config = ControllerConfig {
@@ -129,6 +142,7 @@ fn foreground(start: &Start, engines: u32) -> Result<ExitCode, Box<dyn Error>> {
         transport: if start.tcp { Transport::Tcp } else { Transport::Ipc },
         engines,
         launcher: Some(Launch { program, args, env: Vec::new() }),
+        place,
         heartbeat: Duration::from_secs(1),
         record: start.recording(),
         stay: Duration::from_secs(start.stay.into()),
@@ -181,6 +195,10 @@ fn background(start: &Start, engines: u32) -> Result<ExitCode, Box<dyn Error>> {
     args.extend(start.metrics.iter().flat_map(|address| ["--metrics".into(), address.to_string().into()]));
     args.extend(start.no_record.then(|| "--no-record".into()));
     args.extend(start.record.iter().flat_map(|file| ["--record".into(), file.into()]));
+    let On { on, hosts, ssh } = &start.on;
+    for (flag, value) in [("--on", on), ("--hosts", hosts), ("--ssh", ssh)] {
+        args.extend(value.iter().flat_map(|value| [flag.into(), value.into()]));
+    }
     let mut command = Command::new(std::env::current_exe()?);
     command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let mut child = command.spawn()?;

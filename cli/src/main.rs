@@ -172,6 +172,10 @@ fn main() -> ExitCode {
             return chorus_engine::gpu::main(std::iter::once(number).chain(args));
         }
         (Some(helper::NVRTC), Some(kernel)) => return nvrtc_main(&kernel),
+        (Some(places::ENGINE), Some(outpost)) if outpost == chorus_remote::outpost::OUTPOST => {
+            let args = std::iter::once(outpost).chain(args);
+            return chorus_remote::outpost::main(&[places::ENGINE.into()], args);
+        }
         (Some(places::ENGINE), _) => return chorus_engine::program::engine_main(std::env::args_os().skip(1)),
         _ => {}
     }

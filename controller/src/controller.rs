@@ -4,14 +4,16 @@ use crate::back::{self, Left};
 use crate::core::{Core, CoreConfig};
 use crate::folder::Folder;
 use crate::journal::{JOURNAL, Journal};
-use crate::launch::{Launch, Launcher, on_this_host};
+use crate::launch::{Launch, Launcher, Ssh, by_ssh, on_this_host, parse_hosts};
 use crate::own::FolderError;
 use crate::server::{Event, Server};
 use chorus_history::recording::{LIMIT, Recorder};
 use chorus_protocol::{Connection, ConnectionError, Key};
+use chorus_remote::{Arrival, Gateway, GatewayConfig, Kept};
 use chorus_transport::{Hub, Transport as _, ZeroMq};
 use std::collections::HashMap;
-use std::io;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -28,6 +30,30 @@ pub enum Transport {
     Tcp,
 }
 
+/// Where engines are started.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Place {
+    /// On this host.
+    #[default]
+    Here,
+    /// On others.
+    Ssh(Ssh),
+}
+
+impl Place {
+    /// As a user says it: what starts engines, on which hosts, and the command that reaches them. An error is a sentence.
+    pub fn of(on: Option<&str>, hosts: Option<&str>, ssh: Option<&str>) -> Result<Place, String> {
+        if on.is_none() {
+            return Ok(Place::Here);
+        }
+        let hosts = hosts.ok_or("ssh needs hosts: `--on ssh --hosts node1,node2*4`")?;
+        let command = ssh.unwrap_or("ssh");
+        let command = shlex::split(command).filter(|words| !words.is_empty());
+        let command = command.ok_or("the ssh command has an open quote, or nothing in it")?;
+        Ok(Place::Ssh(Ssh { hosts: parse_hosts(hosts)?, command }))
+    }
+}
+
 /// What a controller is to be.
 #[derive(Clone, Debug)]
 pub struct ControllerConfig {
@@ -41,6 +67,8 @@ pub struct ControllerConfig {
     pub engines: u32,
     /// How to start an engine, or `None` when all engines join by hand.
     pub launcher: Option<Launch>,
+    /// Where engines are started.
+    pub place: Place,
     /// How often engines and controller show each other that they live; 5 missing ones are a death.
     pub heartbeat: Duration,
     /// Where to record the log, if anywhere: see [`chorus_history::recording`].
@@ -119,6 +147,9 @@ pub enum ControllerError {
         /// What the system said.
         source: io::Error,
     },
+    /// Other hosts would have nowhere to connect to.
+    #[error("there can't be a port for engines of other hosts: {0}")]
+    Gateway(io::Error),
     /// The thread that starts engines can't be started itself.
     #[error("the thread that starts engines can't be started: {0}")]
     Thread(io::Error),
@@ -211,7 +242,16 @@ impl Controller {
                 let exits = events.clone();
                 let ended = move |engine, exit| _ = exits.send(Event::EngineExited(engine, exit));
                 let ends_with_us = connection.stay == 0;
-                Some(on_this_host(launch, folder.clone(), ends_with_us, ended).map_err(ControllerError::Thread)?)
+                Some(match config.place {
+                    Place::Here => {
+                        on_this_host(launch, folder.clone(), ends_with_us, ended).map_err(ControllerError::Thread)?
+                    }
+                    Place::Ssh(ssh) => {
+                        let (gateway, arrivals) =
+                            open_gateway(&connection, &folder).await.map_err(ControllerError::Gateway)?;
+                        by_ssh(ssh, launch, gateway, arrivals, ended)
+                    }
+                })
             }
             None => None,
         };
@@ -292,6 +332,36 @@ fn publish(connection: &Connection, folder: &Folder, core: &Core) -> Result<Opti
     let journal = journal.map_err(|source| ControllerError::Journal { path, source })?;
     connection.write(&folder.connection_file())?;
     Ok(journal)
+}
+
+/// What is kept of the gateway while the cluster may be taken over.
+const GATEWAY: &str = "gateway.json";
+
+/// Opens the port for other hosts: as an earlier controller had it, if there was one.
+async fn open_gateway(
+    connection: &Connection,
+    folder: &Folder,
+) -> io::Result<(Arc<Gateway>, mpsc::UnboundedReceiver<Arrival>)> {
+    let kept = folder.path(GATEWAY);
+    let again = std::fs::read(&kept).ok().and_then(|text| serde_json::from_slice::<Kept>(&text).ok());
+    let (sender, arrivals) = mpsc::unbounded_channel();
+    let config = GatewayConfig {
+        cluster: connection.name.clone(),
+        key: connection.key.clone(),
+        engines: connection.engines.clone(),
+        blobs: connection.blobs.clone(),
+        folder: connection.blobs.parent().map_or_else(|| folder.blobs(), std::path::Path::to_owned),
+        ports: None,
+        may_return: connection.stay > 0,
+        again,
+    };
+    let gateway = Gateway::open(config, sender).await?;
+    if connection.stay > 0 {
+        let text = serde_json::to_vec(&gateway.keep()).map_err(io::Error::other)?;
+        let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(kept)?;
+        file.write_all(&text)?;
+    }
+    Ok((Arc::new(gateway), arrivals))
 }
 
 fn clean(launcher: Option<&dyn Launcher>, folder: &Folder) {

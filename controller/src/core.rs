@@ -225,7 +225,7 @@ impl Core {
         match input {
             Input::FromEngine(peer, message) => self.engine_said(peer, message, actions),
             Input::FromClient(peer, message) => self.client_said(peer, message, actions),
-            Input::EngineDisconnected(peer) => self.engine_disconnected(&peer, "lost its connection", actions),
+            Input::EngineDisconnected(peer) => self.engine_disconnected(&peer, "lost its connection", false, actions),
             Input::ClientDisconnected(peer) => self.client_disconnected(&peer),
             Input::Malformed => self.rejected += 1,
             Input::EngineLate(id) => self.engine_late(id, actions),

@@ -13,7 +13,7 @@ mod launch;
 mod own;
 mod server;
 
-pub use controller::{Controller, ControllerConfig, ControllerError, Transport};
+pub use controller::{Controller, ControllerConfig, ControllerError, Place, Transport};
 pub use folder::{ClusterEntry, list_clusters};
-pub use launch::Launch;
+pub use launch::{Host, Launch, Ssh, parse_hosts};
 pub use own::{FolderError, OwnFolder};

@@ -37,7 +37,7 @@ pub use inside::{Inside, inside_rust};
 pub use magic::{Group, Name, SHELL_LINE, list};
 pub use magics::{
     AutoPx, Cancel, Carried, ClusterCommand, Command, Cuda, Data, DepsCommand, End, Gpu, Input, Load, LsMagic, Map,
-    MapOptions, OnError, Px, PxDefaults, PxOptions, PxResult, Script, SnapshotCommand, Tasks, Time, TimeIt,
+    MapOptions, On, OnError, Px, PxDefaults, PxOptions, PxResult, Script, SnapshotCommand, Tasks, Time, TimeIt,
     TimeItFlags, Transfer, Way, Who, WriteFile,
 };
 pub use parts::{Part, maps, parse};

@@ -25,6 +25,9 @@ pub struct EngineInfo {
     pub cores: u32,
     /// Where the process listens that has its GPU, on the engine's host, if it has one that maps can use.
     pub gpu: Option<PathBuf>,
+    /// For how many seconds it goes on without its controller if it is on another host, where a connection may break
+    /// though both ends live.
+    pub lease: Option<u32>,
 }
 
 /// An engine as the controller sees it.

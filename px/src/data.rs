@@ -15,7 +15,7 @@ use crate::map::error::Error;
 use crate::map::output::lock;
 use crate::map::probe::Pieces;
 pub use crate::map::probe::Probe;
-use crate::map::rooms::{BLOCK, Mapped, PAGE, RoomFile, Stretch, place_behind, read_values};
+use crate::map::rooms::{BLOCK, Mapped, PAGE, RoomFile, Stretch, place_behind, read_values, reserve_in};
 use crate::wire::{LAYOUT, Wire, as_bytes, encoded, get_vec};
 pub use parts::{Parts, Put};
 use std::fs::File;
@@ -199,6 +199,11 @@ pub fn size_of_room(path: &str) -> Option<u64> {
     Some(Head::read(path, &RoomFile::open(path).ok()?).ok()?.bytes)
 }
 
+/// Where so many bytes of results are to be appended in their room, for an engine of another host.
+pub fn reserve(room: &File, bytes: u64) -> std::io::Result<u64> {
+    reserve_in(room, bytes)
+}
+
 /// What a room has, as its first page says.
 struct Head {
     /// Whether the values are there as in memory, so that they can be taken at once.
@@ -314,7 +319,8 @@ impl Variable {
             Step::Count if T::is_plain() => {
                 let lane = self.own()?;
                 let path = &self.rooms[lane];
-                Head::of::<T>(true, items, PAGE as u64, items * size_of::<T>() as u64).write(path, &RoomFile::open(path)?)
+                Head::of::<T>(true, items, PAGE as u64, items * size_of::<T>() as u64)
+                    .write(path, &RoomFile::open(path)?)
             }
             Step::Count => self.write(self.own()?, &source, 0..items, 0),
             Step::Place if T::is_plain() => {

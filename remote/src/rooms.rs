@@ -37,6 +37,9 @@ pub trait Store: Send + Sync + 'static {
     /// Makes the file for a large result.
     fn make(&self, room: &str, bytes: u64) -> Result<(), Refusal>;
 
+    /// Removes it, if it is there.
+    fn remove(&self, room: &str) -> Result<(), Refusal>;
+
     /// Tells of rooms that are let go of from now on, if they ever are.
     fn watch(&self) -> Option<broadcast::Receiver<String>>;
 }
@@ -128,6 +131,10 @@ fn answer(store: &dyn Store, ask: &RoomAsk, bytes: &[u8], found: &mut Vec<u8>) -
             store.make(room, *length)?;
             RoomAnswer::Done(0)
         }
+        RoomAsk::Remove(room) => {
+            store.remove(room)?;
+            RoomAnswer::Done(0)
+        }
         RoomAsk::Bring(..) | RoomAsk::Watch => {
             return Err(Refusal::Failed("this is for the outpost of a host".to_owned()));
         }
@@ -171,6 +178,12 @@ impl Store for Files {
         Ok(file.set_len(bytes)?)
     }
 
+    fn remove(&self, room: &str) -> Result<(), Refusal> {
+        // It may be gone already.
+        _ = std::fs::remove_file(self.path(room)?);
+        Ok(())
+    }
+
     fn watch(&self) -> Option<broadcast::Receiver<String>> {
         None
     }
@@ -204,6 +217,8 @@ mod tests {
             assert_eq!(ask(RoomAsk::Write(room(), 4, 3), b"abc").0, RoomAnswer::Done(0));
             assert_eq!(ask(RoomAsk::Read(room(), 4, 100), b""), (RoomAnswer::Bytes(6), b"abc\0\0\0".to_vec()));
             assert_eq!(ask(RoomAsk::Read(room(), 40, 100), b""), (RoomAnswer::Bytes(0), vec![]));
+            assert_eq!(ask(RoomAsk::Remove(room()), b"").0, RoomAnswer::Done(0));
+            assert_eq!(ask(RoomAsk::Length(room()), b"").0, RoomAnswer::Gone);
             assert!(matches!(ask(RoomAsk::Append(room(), 1), b"x").0, RoomAnswer::Failed(_)));
             assert!(matches!(ask(RoomAsk::Bring(room(), 0, 1), b"").0, RoomAnswer::Failed(_)));
             for name in ["key", "../key", "/etc/passwd", ""] {

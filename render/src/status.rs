@@ -117,7 +117,7 @@ mod tests {
     fn status() -> ClusterStatus {
         let engine = |id, running: Option<&str>, silent_ms| EngineStatus {
             id: EngineId(id),
-            info: EngineInfo { pid: 4000 + id, host: "node<1>".into(), cores: 8, gpu: None },
+            info: EngineInfo { pid: 4000 + id, host: "node<1>".into(), cores: 8, gpu: None, lease: None },
             busy: running.is_some(),
             runs_done: 12,
             runs_failed: 1,
@@ -146,7 +146,7 @@ mod tests {
 
     fn figures() -> Figures {
         let mut figures = Figures::default();
-        let info = EngineInfo { pid: 4000, host: "node".into(), cores: 8, gpu: None };
+        let info = EngineInfo { pid: 4000, host: "node".into(), cores: 8, gpu: None, lease: None };
         let engine = EngineId(0);
         let used = |cpu| ProcessUse { pid: 1, cpu: Some(cpu), memory: Some(3 << 20) };
         let metrics = |cpu| Box::new(Metrics { supervisor: used(cpu), ..Metrics::default() });

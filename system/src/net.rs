@@ -13,8 +13,8 @@ const SILENCE: u32 = 10;
 /// Listens at this port of all addresses of this host; 0 is any free port.
 pub fn listen(port: u16) -> io::Result<TcpListener> {
     // A host may have no IPv6.
-    let listener =
-        TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).or_else(|_| TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)))?;
+    let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, port))
+        .or_else(|_| TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)))?;
     listener.set_nonblocking(true)?;
     Ok(listener)
 }

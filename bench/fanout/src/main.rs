@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 use chorus_client::{Client, Session};
-use chorus_controller::{Controller, ControllerConfig, Launch, Transport};
+use chorus_controller::{Controller, ControllerConfig, Launch, Place, Transport};
 use chorus_protocol::{BlobId, EngineId, Outcome, RunEvent, RunSpec, SnapshotPolicy, Target};
 use clap::Parser;
 use std::error::Error;
@@ -53,6 +53,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         transport: Transport::Ipc,
         engines: args.engines,
         launcher: Some(Launch { program: std::fs::canonicalize(&args.engine)?, args: vec![], env: vec![] }),
+        place: Place::Here,
         heartbeat: Duration::from_secs(1),
         record: None,
         stay: Duration::ZERO,

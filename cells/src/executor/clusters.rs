@@ -6,7 +6,7 @@ use crate::cluster::{Cluster, ClusterError, StartCluster};
 use crate::engines::{close, default_engines};
 use crate::failure::{Failure, Kind, failure, losses};
 use chorus_compiler::Member;
-use chorus_controller::Transport;
+use chorus_controller::{Place, Transport};
 use chorus_magics::{ClusterCommand, Targets};
 use chorus_protocol::{Death, EngineId, SessionStatus, name_engines};
 use std::collections::BTreeSet;
@@ -33,7 +33,7 @@ impl Executor {
     pub(super) async fn cluster_command(&mut self, command: ClusterCommand, request: &Request) -> Result<(), Failure> {
         let publisher = &request.publisher;
         match command {
-            ClusterCommand::Start { n, tcp, name, record } => {
+            ClusterCommand::Start { n, tcp, name, record, on } => {
                 let turn = unless_interrupted(self.engines.turn(), request, "no cluster was started").await?;
                 if let Some(cluster) = self.engines.current().filter(|cluster| cluster.lost().is_none()) {
                     let (name, engines) = (cluster.name(), cluster.engines().len());
@@ -44,9 +44,15 @@ impl Executor {
                 }
                 self.engines.warn_of_loss(publisher).await;
                 self.engines.leave_lost().await;
-                let engines = n.or(self.config.engines).unwrap_or_else(default_engines);
+                let place = Place::of(on.on.as_deref(), on.hosts.as_deref(), on.ssh.as_deref())
+                    .map_err(|why| failure(Kind::ClusterError, why))?;
+                let engines = match &place {
+                    Place::Here => n.or(self.config.engines).unwrap_or_else(default_engines),
+                    Place::Ssh(ssh) => n.unwrap_or(ssh.engines()),
+                };
                 let transport = if tcp { Transport::Tcp } else { Transport::Ipc };
-                let start = self.engines.start(StartCluster { name, engines, transport, record }, publisher, &turn);
+                let start =
+                    self.engines.start(StartCluster { name, engines, transport, place, record }, publisher, &turn);
                 unless_interrupted(start, request, "no cluster was started").await??;
             }
             ClusterCommand::Stop { force } => {

@@ -143,8 +143,9 @@ impl Executor {
         building: Receiver<Building>,
         known: Known,
     ) -> Executor {
+        let jobs = Jobs::default();
         Executor {
-            engines: Engines::new(config.clone(), compiler.clone()),
+            engines: Engines::new(config.clone(), compiler.clone(), jobs.clone()),
             config,
             compiler,
             building: Some(building),
@@ -157,7 +158,7 @@ impl Executor {
             spent: Spent::default(),
             wishes: Vec::new(),
             snapshots: SnapshotPolicy::default(),
-            jobs: Jobs::default(),
+            jobs,
             maps: 0,
             last_map: None,
             workshop: Workshop::default(),

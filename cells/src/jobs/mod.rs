@@ -9,6 +9,7 @@ mod calls;
 mod choice;
 mod follower;
 mod job;
+mod lending;
 mod map;
 mod rooms;
 mod run;
@@ -24,6 +25,7 @@ use chorus_compiler::Object;
 use chorus_magics::Cancel;
 use chorus_protocol::{Aftermath, Death, EngineId, Outcome};
 use chorus_render::{GraphTask, TaskLine};
+pub use lending::Lending;
 use parking_lot::{Mutex, MutexGuard};
 use px::link::{Answer, Ask, CallAsk, MapAsk, Message, OnEngine};
 use rooms::{Holder, Rooms};
@@ -87,6 +89,15 @@ impl Jobs {
         }
         state.runs.push_back(Arc::clone(&run));
         run
+    }
+
+    /// Lets engines of other hosts have the rooms, by the gateway of the cluster with this folder. If that can't be, it is
+    /// said in the log: engines of this host need none of it.
+    pub fn lend(&self, folder: &Path) -> Option<Lending> {
+        let lending = Lending::begin(&self.0.rooms, folder);
+        lending
+            .inspect_err(|error| tracing::warn!(%error, "engines of other hosts can't have this notebook's data"))
+            .ok()
     }
 
     /// So many empty rooms, which grow, and go when this is dropped.

@@ -1,6 +1,7 @@
 //! Rooms: memory that processes of this host share, under a name. The kernel holds it, so it is gone when the kernel is,
 //! however that ends.
 
+use chorus_remote::rooms::{Refusal, Store};
 use chorus_system::memory;
 use parking_lot::{Mutex, MutexGuard};
 use px::link::room_name;
@@ -12,6 +13,10 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::broadcast;
+
+/// So many ends of rooms may wait to be told.
+const FREED: usize = 4096;
 
 /// Who needs a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +28,18 @@ pub enum Holder {
 }
 
 /// The rooms of one notebook by their names.
-#[derive(Debug, Default)]
-pub struct Rooms(Mutex<HashMap<String, Room>>);
+#[derive(Debug)]
+pub struct Rooms {
+    rooms: Mutex<HashMap<String, Room>>,
+    /// Tells of those that are let go of.
+    freed: broadcast::Sender<String>,
+}
+
+impl Default for Rooms {
+    fn default() -> Rooms {
+        Rooms { rooms: Mutex::default(), freed: broadcast::channel(FREED).0 }
+    }
+}
 
 #[derive(Debug)]
 struct Room {
@@ -90,27 +105,60 @@ impl Rooms {
         *held = held.saturating_sub(1);
         if !room.is_held() {
             rooms.remove(name);
+            // Perhaps nobody listens.
+            _ = self.freed.send(name.to_owned());
         }
     }
 
     /// No cell has anything any more.
     pub fn lose_cells(&self) {
-        self.lock().retain(|_, room| {
+        self.lock().retain(|name, room| {
             room.cells = 0;
+            if !room.is_held() {
+                _ = self.freed.send(name.clone());
+            }
             room.is_held()
         });
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Room>> {
-        self.0.lock()
+        self.rooms.lock()
     }
+}
+
+impl Store for Rooms {
+    fn open(&self, room: &str) -> Result<File, Refusal> {
+        let rooms = self.lock();
+        Ok(rooms.get(room).ok_or(Refusal::Gone)?.file.try_clone()?)
+    }
+
+    fn reserve(&self, room: &str, bytes: u64) -> Result<u64, Refusal> {
+        Ok(px::data::reserve(&self.open(room)?, bytes)?)
+    }
+
+    fn make(&self, _: &str, _: u64) -> Result<(), Refusal> {
+        Err(Refusal::Failed("rooms are made by the notebook".to_owned()))
+    }
+
+    fn remove(&self, _: &str) -> Result<(), Refusal> {
+        Err(Refusal::Failed("rooms are let go of by the notebook".to_owned()))
+    }
+
+    fn watch(&self) -> Option<broadcast::Receiver<String>> {
+        Some(self.freed.subscribe())
+    }
+}
+
+/// What all names of this kernel's rooms have in them.
+pub fn kernel_number() -> String {
+    static KERNEL: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(std::process::id()));
+    format!("{:016x}", *KERNEL)
 }
 
 /// What no other room is called, of this kernel or another one.
 fn new_id() -> String {
-    static KERNEL: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(std::process::id()));
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    format!("chorus-{:016x}-{}", *KERNEL, NEXT.fetch_add(1, Ordering::Relaxed))
+    format!("chorus-{}-{}", kernel_number(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 #[cfg(test)]

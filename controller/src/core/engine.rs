@@ -110,6 +110,11 @@ impl Engine {
         }
     }
 
+    /// How long it goes on by itself while it can't be reached.
+    pub fn lease(&self) -> Option<Duration> {
+        self.info()?.lease.map(|seconds| Duration::from_secs(seconds.into()))
+    }
+
     pub fn info(&self) -> Option<&EngineInfo> {
         match &self.state {
             State::Up { info, .. } => Some(info),
@@ -179,7 +184,7 @@ impl Core {
             FromEngine::Metrics(used) => self.measured(id, *used),
             FromEngine::Goodbye => {
                 actions.push(Action::DisconnectEngine(peer.clone()));
-                self.engine_disconnected(&peer, "left the cluster", actions);
+                self.engine_disconnected(&peer, "left the cluster", true, actions);
             }
         }
         self.confirm(id, actions);
@@ -268,9 +273,15 @@ impl Core {
         EngineId(u32::try_from(taken).unwrap_or(u32::MAX))
     }
 
-    pub(super) fn engine_disconnected(&mut self, peer: &PeerId, how: &str, actions: &mut Vec<Action>) {
-        let Some(id) = self.engine_peers.remove(peer) else { return };
+    pub(super) fn engine_disconnected(&mut self, peer: &PeerId, how: &str, leaves: bool, actions: &mut Vec<Action>) {
+        let Some(&id) = self.engine_peers.get(peer) else { return };
         let Some(engine) = self.engines.get_mut(&id) else { return };
+        if !leaves && engine.lease().is_some() {
+            // It is taken for present, and what it is to be sent waits for it, until its lease is over.
+            engine.away.get_or_insert(self.now);
+            return;
+        }
+        self.engine_peers.remove(peer);
         let reason = format!("engine {id} {how}");
         match (&mut engine.state, engine.process) {
             (State::Up { .. }, Some(_)) => engine.state = State::Going { peer: None, since: self.now, reason },
@@ -323,12 +334,17 @@ impl Core {
                     Some((id, String::new()))
                 }
                 State::Up { .. } if engine.away.is_some() => {
-                    let is_late = engine.away.is_some_and(|then| since(then) >= BACK_LIMIT);
+                    let limit = engine.lease().unwrap_or(BACK_LIMIT);
+                    let is_late = engine.away.is_some_and(|then| since(then) >= limit);
                     is_late.then(|| {
-                        (id, format!("engine {id} didn't come back to its controller, which was started again"))
+                        let why = match engine.lease() {
+                            Some(_) => format!("couldn't be reached for {} s", limit.as_secs()),
+                            None => "didn't come back to its controller, which was started again".to_owned(),
+                        };
+                        (id, format!("engine {id} {why}"))
                     })
                 }
-                State::Up { .. } if since(engine.last_seen) >= silence => {
+                State::Up { .. } if engine.lease().is_none() && since(engine.last_seen) >= silence => {
                     let silent = since(engine.last_seen).as_secs_f32();
                     Some((id, format!("engine {id} gave no sign of life for {silent:.1} s")))
                 }
@@ -336,6 +352,17 @@ impl Core {
                 _ => None,
             })
             .collect();
+        for engine in self.engines.values_mut() {
+            // Its connection is of no use any more, and it is looking for another one.
+            if let State::Up { peer, .. } = &engine.state
+                && engine.away.is_none()
+                && engine.lease().is_some()
+                && self.now.saturating_sub(engine.last_seen) >= silence
+            {
+                actions.push(Action::DisconnectEngine(peer.clone()));
+                engine.away = Some(self.now);
+            }
+        }
         for (&id, engine) in &mut self.engines {
             if let State::Starting { since: then } = &mut engine.state
                 && self.now.saturating_sub(*then) >= JOIN_LIMIT

@@ -3,17 +3,25 @@
 //! A launcher decides nothing. How many engines there are, when one is started again and when it is given up is for
 //! `core` to say, which is the same wherever engines run.
 
+mod distant;
 mod local;
+mod ssh;
+
+pub use distant::Host;
+pub use ssh::{Ssh, parse_hosts};
 
 use crate::core::Exit;
 use crate::folder::Folder;
 use chorus_protocol::EngineId;
+use chorus_remote::{Arrival, Gateway};
+use distant::Distant;
 use local::Local;
 use std::ffi::OsString;
 use std::fmt::Debug;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tokio::sync::mpsc;
 
 /// What is started as an engine: `program args.. --connect FILE --id N`, and what else the launcher adds.
 #[derive(Clone, Debug)]
@@ -68,6 +76,18 @@ pub(crate) fn on_this_host(
     ended: impl Fn(EngineId, Exit) + Send + 'static,
 ) -> io::Result<Arc<dyn Launcher>> {
     Ok(Arc::new(Local::start(launch, folder, ends_with_us, ended)?))
+}
+
+/// The launcher for engines of other hosts, on which ssh starts programs. To be called within a runtime.
+pub(crate) fn by_ssh(
+    ssh: Ssh,
+    launch: Launch,
+    gateway: Arc<Gateway>,
+    arrivals: mpsc::UnboundedReceiver<Arrival>,
+    ended: impl Fn(EngineId, Exit) + Send + 'static,
+) -> Arc<dyn Launcher> {
+    let (hosts, provider) = ssh.into_provider(launch);
+    Arc::new(Distant::start(hosts, Arc::new(provider), gateway, arrivals, ended))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use chorus_client::{Blob, Client, Run, Session};
-use chorus_controller::{Controller, ControllerConfig, Transport};
+use chorus_controller::{Controller, ControllerConfig, Place, Transport};
 use chorus_protocol::{
     Connection, EVENT_WEIGHT, EngineId, EngineInfo, Frame, FromEngine, NoSnapshot, OUTPUT_CHUNK, OUTPUT_WINDOW,
     Outcome, RunEvent, RunId, RunSpec, SessionId, SnapshotPolicy, Standing, Stream, Target, ToEngine, VERSION,
@@ -30,6 +30,7 @@ pub async fn cluster(transport: Transport) -> Cluster {
         transport,
         engines: 0,
         launcher: None,
+        place: Place::Here,
         heartbeat: Duration::from_secs(1),
         record: None,
         stay: Duration::ZERO,
@@ -100,7 +101,7 @@ impl FakeEngine {
                 }
             }
         });
-        let info = EngineInfo { pid: std::process::id(), host: "fake".into(), cores: 1, gpu: None };
+        let info = EngineInfo { pid: std::process::id(), host: "fake".into(), cores: 1, gpu: None, lease: None };
         let standing = Standing { life: SessionId::random().0, ..Standing::default() };
         let registration = FromEngine::Register { version: VERSION, id: None, info, shares_files: true, standing };
         send.send(registration).unwrap();

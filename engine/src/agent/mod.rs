@@ -18,13 +18,15 @@ use futures::FutureExt;
 use link::{Heard, Link, Registration};
 use meter::{Meter, Processes};
 use outbox::Outbox;
+use px::link::OUTPOST;
 use session::Session;
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
+use values::Place;
 
 /// A controller that says nothing for so long is gone.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
@@ -121,21 +123,35 @@ pub async fn run_agent(config: AgentConfig) -> Result<(), AgentError> {
     };
     tokio::pin!(parent_gone);
 
-    let blobs = Blobs::open(&config.connection.blobs, config.share_files).map_err(system("make a temporary folder"))?;
+    let share = config.share_files && std::env::var_os(OUTPOST).is_none();
+    let blobs = Blobs::open(&config.connection.blobs, share).map_err(system("make a temporary folder"))?;
     let cluster = config.connection.name.clone();
     let gpu: Option<PathBuf> =
         config.worker.env.iter().find(|(name, _)| name == crate::gpu::SOCKET).map(|(_, path)| path.into());
     let mut meter = Meter::new(gpu.clone());
     let seconds = config.connection.stay;
+    let distant = std::env::var_os(OUTPOST).map(PathBuf::from);
+    let lease = distant.is_some().then_some(seconds);
     let registration = Registration {
         id: config.id,
-        info: EngineInfo { pid: std::process::id(), host: chorus_system::user::host_name(), cores: cores(), gpu },
+        info: EngineInfo {
+            pid: std::process::id(),
+            host: chorus_system::user::host_name(),
+            cores: cores(),
+            gpu,
+            lease,
+        },
         shares_files: blobs.are_shared(),
         standing: Standing { life: SessionId::random().0, returns: false, received: 0 },
     };
     let mut link = Link::connect(&config.connection, registration).await?;
     let (stored, mut blobs_stored) = mpsc::unbounded_channel();
-    let mut agent = Agent { worker: config.worker, out: link.outbox(), blobs, stored, sessions: HashMap::new() };
+    let values = match (distant, blobs.shared_folder()) {
+        (Some(outpost), _) => Some(Place::There { folder: config.connection.blobs.clone(), outpost }),
+        (None, folder) => folder.map(|folder| Place::Here(folder.to_owned())),
+    };
+    let mut agent =
+        Agent { worker: config.worker, out: link.outbox(), blobs, values, stored, sessions: HashMap::new() };
     let mut beat = heartbeat(FIRST_HEARTBEAT);
     let mut measure = heartbeat(meter::INTERVAL);
     let mut last_heard = Instant::now();
@@ -204,6 +220,8 @@ struct Agent {
     worker: WorkerConfig,
     out: Outbox,
     blobs: Blobs,
+    /// Where large results go.
+    values: Option<Place>,
     /// Who is told of blobs that were stored.
     stored: mpsc::UnboundedSender<(BlobId, Stored)>,
     sessions: HashMap<SessionId, Session>,
@@ -284,8 +302,8 @@ impl Agent {
     }
 
     fn open(&mut self, id: SessionId) {
-        let Agent { worker, out, blobs, sessions, .. } = self;
-        let open = || Session::open(id, worker.clone(), blobs.shared_folder().map(Path::to_owned), out.clone());
+        let Agent { worker, out, values, sessions, .. } = self;
+        let open = || Session::open(id, worker.clone(), values.clone(), out.clone());
         sessions.entry(id).or_insert_with(open);
     }
 

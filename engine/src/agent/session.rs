@@ -4,13 +4,12 @@ use super::blobs::Blobs;
 use super::meter::Processes;
 use super::outbox::Outbox;
 use super::seat::Seat;
-use super::values::Values;
+use super::values::{Place, Values};
 use crate::supervisor::{Input, Job, Worker, WorkerConfig, WorkerEvent};
 use chorus_protocol::{BlobId, FromEngine, MapId, OUTPUT_WINDOW, Outcome, Piece, RunEvent, RunId, RunSpec, SessionId};
 use parking_lot::Mutex;
 use px::link::{Answer, Ask, Message, expects_answer};
 use std::collections::VecDeque;
-use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -40,8 +39,8 @@ pub struct Waiting {
 
 impl Session {
     /// Has a worker started for a session, and its events sent to `out`.
-    /// `values` is the folder for large results.
-    pub fn open(id: SessionId, config: WorkerConfig, values: Option<PathBuf>, out: Outbox) -> Session {
+    /// `values` is where large results go.
+    pub fn open(id: SessionId, config: WorkerConfig, values: Option<Place>, out: Outbox) -> Session {
         let (worker, events) = Worker::launch(config, Input::Refused, None);
         let (worker, seat) = (Arc::new(worker), Arc::new(Mutex::new(Seat::default())));
         let (acknowledged, window) = watch::channel(0);

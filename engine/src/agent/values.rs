@@ -1,7 +1,9 @@
 //! Files for what functions return when that is large: they lie in the controller's folder, so that neither a socket has
 //! to carry them nor the end of this engine takes them along. The controller removes them when nobody needs them.
+//! From another host, this host's outpost has them made.
 
 use chorus_protocol::{RunId, TaskValue, VALUE_PREFIX};
+use px::link::{RoomAnswer, RoomAsk, ask_on};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,11 +14,25 @@ use tokio::fs::File;
 /// The files of one session on this engine that aren't the controller's yet.
 #[derive(Debug)]
 pub struct Values {
-    /// `None` if this engine doesn't share the folder.
-    folder: Option<PathBuf>,
+    /// `None` if nobody could find them.
+    place: Option<Place>,
     /// The run that has begun last.
     run: Option<RunId>,
     made: Vec<PathBuf>,
+}
+
+/// Where the controller's folder is.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// On this host.
+    Here(PathBuf),
+    /// On another one, to which the outpost that listens there knows the way.
+    There {
+        /// The folder's path on its host.
+        folder: PathBuf,
+        /// The outpost's socket.
+        outpost: PathBuf,
+    },
 }
 
 static ENGINE: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(std::process::id()));
@@ -24,8 +40,8 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 
 impl Values {
     /// For files in this folder.
-    pub fn new(folder: Option<PathBuf>) -> Values {
-        Values { folder, run: None, made: Vec::new() }
+    pub fn new(place: Option<Place>) -> Values {
+        Values { place, run: None, made: Vec::new() }
     }
 
     /// A run begins.
@@ -49,12 +65,17 @@ impl Values {
 
     /// A file of so many bytes, all 0. An error is a sentence.
     pub async fn make(&mut self, bytes: u64) -> Result<String, String> {
-        let folder = self.folder.as_ref().ok_or("this engine doesn't share files with the notebook")?;
+        let place = self.place.clone().ok_or("this engine doesn't share files with the notebook")?;
+        let (Place::Here(folder) | Place::There { folder, .. }) = &place;
         // Another engine may have had the same process id before.
         let name = format!("{VALUE_PREFIX}{:016x}-{}", *ENGINE, NEXT.fetch_add(1, Ordering::Relaxed));
         let path = folder.join(name);
         let failed = |error: io::Error| format!("there is no room for {bytes} bytes: {error}");
         self.made.push(path.clone());
+        if let Place::There { outpost, .. } = place {
+            let name = path.display().to_string();
+            return ask(outpost, RoomAsk::Make(name.clone(), bytes)).await.map(|()| name);
+        }
         let file = File::options().write(true).create_new(true).mode(0o600).open(&path).await.map_err(failed)?;
         file.set_len(bytes).await.map_err(failed)?;
         Ok(path.display().to_string())
@@ -70,8 +91,18 @@ impl Values {
 
     fn clear(&mut self) {
         let made = std::mem::take(&mut self.made);
-        if !made.is_empty() {
-            tokio::task::spawn_blocking(move || remove(made));
+        match self.place.clone() {
+            _ if made.is_empty() => {}
+            Some(Place::There { outpost, .. }) => {
+                tokio::spawn(async move {
+                    for path in made {
+                        if let Err(error) = ask(outpost.clone(), RoomAsk::Remove(path.display().to_string())).await {
+                            tracing::debug!(%error, "a file that nobody needs stays until the cluster ends");
+                        }
+                    }
+                });
+            }
+            _ => drop(tokio::task::spawn_blocking(move || remove(made))),
         }
     }
 }
@@ -80,6 +111,21 @@ impl Drop for Values {
     fn drop(&mut self) {
         // The engine may be about to end, and with it what its runtime still has to do.
         remove(std::mem::take(&mut self.made));
+    }
+}
+
+/// Has the outpost do something to a file.
+async fn ask(outpost: PathBuf, ask: RoomAsk) -> Result<(), String> {
+    let asked = tokio::task::spawn_blocking(move || {
+        let mut connection = std::os::unix::net::UnixStream::connect(&outpost)?;
+        ask_on(&mut connection, &ask, &[], &mut Vec::new())
+    });
+    match asked.await {
+        Ok(Ok(RoomAnswer::Done(_))) => Ok(()),
+        Ok(Ok(RoomAnswer::Failed(why))) => Err(why),
+        Ok(Ok(answer)) => Err(format!("this host's outpost answers {answer:?}")),
+        Ok(Err(error)) => Err(format!("this host's outpost can't be asked: {error}")),
+        Err(panic) => Err(panic.to_string()),
     }
 }
 
@@ -99,7 +145,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_not_handed_over_goes_with_the_run() {
         let folder = tempfile::tempdir().unwrap();
-        let mut values = Values::new(Some(folder.path().to_owned()));
+        let mut values = Values::new(Some(Place::Here(folder.path().to_owned())));
         let run = RunId::of_task(TaskId(1), 0);
         values.started(run);
         assert_eq!(values.task_run(), Some(run));

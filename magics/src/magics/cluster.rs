@@ -22,6 +22,9 @@ pub enum ClusterCommand {
         /// Record what happens in this file, for `chorus top --replay`
         #[arg(long, value_name = "FILE")]
         record: Option<PathBuf>,
+        /// Where engines are started
+        #[command(flatten)]
+        on: On,
     },
     /// Stop the cluster and its engines
     Stop {
@@ -77,6 +80,20 @@ pub enum ClusterCommand {
     },
 }
 
+/// Where engines are started.
+#[derive(clap::Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct On {
+    /// What starts them: `ssh`
+    #[arg(long, value_name = "WHAT", value_parser = ["ssh"])]
+    pub on: Option<String>,
+    /// The hosts, each with its number of engines: node1,node2*4
+    #[arg(long, value_name = "HOSTS", requires = "on")]
+    pub hosts: Option<String>,
+    /// The ssh program with its arguments
+    #[arg(long, value_name = "COMMAND", requires = "on")]
+    pub ssh: Option<String>,
+}
+
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse::<f64>().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     seconds.ok_or_else(|| "write a number of seconds".into())
@@ -97,11 +114,12 @@ impl Magic for Flags {
     const GROUP: Group = Group::Parallel;
     const SUMMARY: &str = "Starts, shows, joins and stops clusters";
     const USAGE: &str = "\
-%cluster [start [-n N] [--tcp] [--name NAME] [--record FILE] | stop [--force] | status | watch [--for S] \
+%cluster [start [-n N] [--tcp] [--name NAME] [--record FILE] [--on ssh --hosts HOSTS [--ssh COMMAND]] | stop [--force] | status | watch [--for S] \
 | logs [-t T] [-f] [-n N] | scale N | drain T | connect NAME|FILE | disconnect | restart [-t T]]";
     const TEACHING: &str = "\
 Examples:
   %cluster start -n 4                  4 engines on this machine
+  %cluster start --on ssh --hosts a,b*4    an engine on host a, and 4 on host b
   %cluster start --name lab            other notebooks may connect to it
   %cluster connect lab                 the same cluster from another notebook
   %cluster restart -t 2                a fresh worker for engine 2; its variables are gone

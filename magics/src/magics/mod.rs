@@ -30,9 +30,26 @@ mod whos;
 mod writefile;
 
 pub use self::{
-    autopx::AutoPx, cancel::Cancel, cluster::ClusterCommand, cuda::Cuda, deps::DepsCommand, gpu::GpuStatus, load::Load,
-    lsmagic::LsMagic, px::Px, px::PxOptions, pxconfig::PxDefaults, pxresult::PxResult, script::Input, script::Script,
-    snapshot::SnapshotCommand, tasks::Tasks, time::Time, timeit::TimeIt, timeit::TimeItFlags, who::Who,
+    autopx::AutoPx,
+    cancel::Cancel,
+    cluster::{ClusterCommand, On},
+    cuda::Cuda,
+    deps::DepsCommand,
+    gpu::GpuStatus,
+    load::Load,
+    lsmagic::LsMagic,
+    px::Px,
+    px::PxOptions,
+    pxconfig::PxDefaults,
+    pxresult::PxResult,
+    script::Input,
+    script::Script,
+    snapshot::SnapshotCommand,
+    tasks::Tasks,
+    time::Time,
+    timeit::TimeIt,
+    timeit::TimeItFlags,
+    who::Who,
     writefile::WriteFile,
 };
 pub use map::{Data, End, Gpu, Map, MapOptions, OnError};

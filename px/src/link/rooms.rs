@@ -31,6 +31,8 @@ pub enum RoomAsk {
     Reserve(String, u64),
     /// Make the file for a large result, of so many bytes.
     Make(String, u64),
+    /// Remove such a file. The answer is [`RoomAnswer::Done`].
+    Remove(String),
     /// Tell of each room that is let go of, by an answer of its own: [`RoomAnswer::Freed`].
     Watch,
 }
@@ -58,6 +60,7 @@ impl RoomAsk {
         match self {
             RoomAsk::Watch => "",
             RoomAsk::Length(room)
+            | RoomAsk::Remove(room)
             | RoomAsk::Bring(room, ..)
             | RoomAsk::Read(room, ..)
             | RoomAsk::Write(room, ..)
@@ -87,6 +90,7 @@ impl Message for RoomAsk {
             RoomAsk::Make(_, length) => (5, &[*length]),
             RoomAsk::Watch => (6, &[]),
             RoomAsk::Reserve(_, length) => (7, &[*length]),
+            RoomAsk::Remove(_) => (8, &[]),
         };
         kind.write(to);
         self.room().to_owned().write(to);
@@ -105,6 +109,7 @@ impl Message for RoomAsk {
             5 => RoomAsk::Make(room, next()?),
             6 => RoomAsk::Watch,
             7 => RoomAsk::Reserve(room, next()?),
+            8 => RoomAsk::Remove(room),
             _ => return Err(Damaged),
         })
     }
@@ -199,6 +204,7 @@ mod tests {
         survives(RoomAsk::Append(room(), 2));
         survives(RoomAsk::Make(room(), 2));
         survives(RoomAsk::Reserve(room(), 2));
+        survives(RoomAsk::Remove(room()));
         survives(RoomAsk::Watch);
         survives(RoomAnswer::Done(1));
         survives(RoomAnswer::Bytes(1));

@@ -401,12 +401,22 @@ impl Results {
             Results::Here { head, .. } => head,
             Results::There(room) => return room.append(bytes),
         };
-        // SAFETY: a page begins here, so that it is aligned; all processes access these 8 bytes as an atomic only.
-        let head = unsafe { AtomicU64::from_ptr(head.start().cast()) };
-        let at = HEAD + head.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        let at = reserve(head, bytes.len() as u64);
         self.write(bytes, at)?;
         Ok(at)
     }
+}
+
+/// Where so many bytes are to be appended.
+fn reserve(head: &Mapping, bytes: u64) -> u64 {
+    // SAFETY: a page begins here, so that it is aligned; all processes access these 8 bytes as an atomic only.
+    let head = unsafe { AtomicU64::from_ptr(head.start().cast()) };
+    HEAD + head.fetch_add(bytes, Ordering::Relaxed)
+}
+
+/// The same for an engine that can't map the room.
+pub(crate) fn reserve_in(file: &File, bytes: u64) -> std::io::Result<u64> {
+    Ok(reserve(&Mapping::new(file, size_of::<u64>(), true)?, bytes))
 }
 
 /// A `Vec` of plain values, of whatever type.

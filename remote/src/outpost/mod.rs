@@ -61,10 +61,12 @@ struct Args {
     detach: bool,
 }
 
-/// Is the outpost; `program` with these arguments in front is what it starts as engines, and as itself.
-pub fn main(program: &Path, before: &[OsString], args: impl IntoIterator<Item = OsString>) -> ExitCode {
+/// Is the outpost. This program, with the arguments `before` in front, is what it starts as engines, and as itself; `args`
+/// are its own, its name first.
+pub fn main(before: &[OsString], args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args = Args::parse_from(args);
-    let done = if args.detach { detach(program, before) } else { run(program, before) };
+    let program = std::env::current_exe().map_err(|error| format!("this program can't be found: {error}"));
+    let done = program.and_then(|it| if args.detach { detach(&it, before) } else { run(&it, before) });
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
@@ -183,7 +185,8 @@ impl Outpost {
             running: Vec::new(),
             ended: Vec::new(),
         };
-        let control = way.open_within(&Purpose::Outpost(hello.clone()), FIRST).await.map_err(|error| error.to_string())?;
+        let control =
+            way.open_within(&Purpose::Outpost(hello.clone()), FIRST).await.map_err(|error| error.to_string())?;
         let failed = |error: std::io::Error| format!("the outpost can't have a socket: {error}");
         let engines_at = folder.join("engines");
         let rooms_at = folder.join("rooms");
@@ -326,8 +329,7 @@ async fn carry(listener: UnixListener, way: Arc<Way>) {
                 // It has given up waiting.
                 () = ended(&engine) => return,
             };
-            if let Err(error) =
-                tokio::io::copy_bidirectional_with_sizes(&mut engine, &mut there, BUFFER, BUFFER).await
+            if let Err(error) = tokio::io::copy_bidirectional_with_sizes(&mut engine, &mut there, BUFFER, BUFFER).await
             {
                 tracing::debug!(%error, "an engine's connection has ended");
             }

@@ -56,11 +56,8 @@ impl Way {
         {
             return introduced(stream, purpose).await;
         }
-        let mut tries: FuturesUnordered<_> = self
-            .addresses
-            .iter()
-            .map(|&address| async move { (address, self.try_one(address).await) })
-            .collect();
+        let mut tries: FuturesUnordered<_> =
+            self.addresses.iter().map(|&address| async move { (address, self.try_one(address).await) }).collect();
         let mut failed = Vec::new();
         while let Some((address, tried)) = tries.next().await {
             match tried {

@@ -1,0 +1,396 @@
+//! Engines on other hosts. On each host an outpost starts them; something that can start programs on that host
+//! ([`Provider`]) brings the outpost there. From then on, outposts do what is said here over their own connection.
+
+use super::Launcher;
+use crate::core::Exit;
+use chorus_protocol::EngineId;
+use chorus_remote::{Arrival, FromOutpost, Gateway, LEASE, ToOutpost, receive, send};
+use chorus_system::signal;
+use futures::future::BoxFuture;
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
+
+/// A host, and how many engines it is meant for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    /// Its name, as whatever starts programs there knows it.
+    pub name: String,
+    /// How many engines.
+    pub slots: u32,
+}
+
+/// Starts programs on other hosts.
+pub(crate) trait Provider: Debug + Send + Sync {
+    /// Has an outpost join from there with the invitation for this place, and returns when it has, or with a sentence why
+    /// it hasn't.
+    fn bring<'a>(&'a self, host: &'a str, place: u32, gateway: &'a Gateway) -> BoxFuture<'a, Result<(), String>>;
+}
+
+/// How long after its lease an outpost is given up.
+const SLACK: Duration = Duration::from_secs(5);
+const BEAT: Duration = Duration::from_secs(1);
+/// An outpost that says nothing for so long can't be reached.
+const SILENCE: Duration = Duration::from_secs(8);
+/// How long outposts may take to end their engines, when all is to end.
+const END: Duration = Duration::from_secs(8);
+
+enum Order {
+    Start(Vec<EngineId>),
+    Adopt(EngineId),
+    Signal(EngineId, i32),
+    /// A host's outpost was brought, or couldn't be.
+    Brought(usize, Result<(), String>),
+    Arrived(Box<Arrival>),
+    Said(usize, u64, FromOutpost),
+    /// The connection of this number is broken.
+    Lost(usize, u64),
+    End(std::sync::mpsc::Sender<()>),
+}
+
+/// See the module.
+pub(super) struct Distant {
+    orders: mpsc::UnboundedSender<Order>,
+    /// Engines whose outpost is being brought.
+    waiting: Arc<Mutex<HashSet<EngineId>>>,
+}
+
+impl Debug for Distant {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Distant")
+    }
+}
+
+impl Distant {
+    /// `arrivals` are the gateway's. `ended` is called once for each engine that was started.
+    pub fn start(
+        hosts: Vec<Host>,
+        provider: Arc<dyn Provider>,
+        gateway: Arc<Gateway>,
+        mut arrivals: mpsc::UnboundedReceiver<Arrival>,
+        ended: impl Fn(EngineId, Exit) + Send + 'static,
+    ) -> Distant {
+        let (orders, inbox) = mpsc::unbounded_channel();
+        let waiting = Arc::new(Mutex::new(HashSet::new()));
+        let hosts = hosts.into_iter().map(|host| Place { host, state: State::Absent, engines: BTreeMap::new() });
+        let work = Work {
+            places: hosts.collect(),
+            provider,
+            gateway,
+            orders: orders.clone(),
+            waiting: Arc::clone(&waiting),
+            ended: Box::new(ended),
+            connections: 0,
+            adopted: BTreeSet::new(),
+        };
+        let arrived = orders.clone();
+        tokio::spawn(async move {
+            while let Some(arrival) = arrivals.recv().await {
+                _ = arrived.send(Order::Arrived(Box::new(arrival)));
+            }
+        });
+        tokio::spawn(work.work(inbox));
+        Distant { orders, waiting }
+    }
+}
+
+impl Launcher for Distant {
+    fn start(&self, engines: &[EngineId]) {
+        self.waiting.lock().extend(engines);
+        _ = self.orders.send(Order::Start(engines.to_vec()));
+    }
+
+    fn is_waiting(&self, engine: EngineId) -> bool {
+        self.waiting.lock().contains(&engine)
+    }
+
+    fn adopt(&self, engine: EngineId, _: u32) {
+        _ = self.orders.send(Order::Adopt(engine));
+    }
+
+    fn end(&self, engine: EngineId) {
+        self.signal(engine, signal::KILL);
+    }
+
+    fn signal(&self, engine: EngineId, signal: i32) {
+        _ = self.orders.send(Order::Signal(engine, signal));
+    }
+
+    fn end_all(&self) {
+        let (done, all_gone) = std::sync::mpsc::channel();
+        if self.orders.send(Order::End(done)).is_ok() {
+            // The end of the channel is an answer, too.
+            _ = all_gone.recv_timeout(END);
+        }
+    }
+}
+
+/// One of the hosts.
+struct Place {
+    host: Host,
+    state: State,
+    engines: BTreeMap<EngineId, Engine>,
+}
+
+/// What is known of an engine that was started.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Engine {
+    /// Its outpost hasn't been told yet.
+    Wanted,
+    /// It has.
+    Started,
+}
+
+enum State {
+    /// No outpost is there.
+    Absent,
+    /// One is being brought.
+    Coming,
+    /// It is there, over the connection of this number.
+    There { number: u64, out: mpsc::UnboundedSender<ToOutpost> },
+    /// It can't be reached, and may come back.
+    Away { since: Instant },
+}
+
+struct Work {
+    places: Vec<Place>,
+    provider: Arc<dyn Provider>,
+    gateway: Arc<Gateway>,
+    orders: mpsc::UnboundedSender<Order>,
+    waiting: Arc<Mutex<HashSet<EngineId>>>,
+    ended: Box<dyn Fn(EngineId, Exit) + Send>,
+    connections: u64,
+    /// Engines that an earlier launcher has started, on whichever host.
+    adopted: BTreeSet<EngineId>,
+}
+
+impl Work {
+    async fn work(mut self, mut inbox: mpsc::UnboundedReceiver<Order>) {
+        let mut tick = tokio::time::interval(BEAT);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let order = tokio::select! {
+                order = inbox.recv() => order,
+                _ = tick.tick() => {
+                    self.check();
+                    continue;
+                }
+            };
+            match order {
+                None => return,
+                Some(Order::Start(engines)) => engines.into_iter().for_each(|engine| self.start(engine)),
+                Some(Order::Adopt(engine)) => _ = self.adopted.insert(engine),
+                Some(Order::Signal(engine, signal)) => self.signal(engine, signal),
+                Some(Order::Brought(place, result)) => self.brought(place, result),
+                Some(Order::Arrived(arrival)) => self.arrived(*arrival),
+                Some(Order::Said(place, number, said)) if self.is_current(place, number) => self.said(place, said),
+                Some(Order::Said(..)) => {}
+                Some(Order::Lost(place, number)) if self.is_current(place, number) => {
+                    self.places[place].state = State::Away { since: Instant::now() };
+                }
+                Some(Order::Lost(..)) => {}
+                Some(Order::End(done)) => {
+                    self.end(&mut inbox).await;
+                    _ = done.send(());
+                    return;
+                }
+            }
+        }
+    }
+
+    fn is_current(&self, place: usize, number: u64) -> bool {
+        matches!(self.places.get(place).map(|it| &it.state), Some(State::There { number: own, .. }) if *own == number)
+    }
+
+    /// On the host that has the fewest for what it is meant for.
+    fn start(&mut self, engine: EngineId) {
+        let load = |place: &Place| (place.engines.len() as u64 + 1) * 1_000 / u64::from(place.host.slots.max(1));
+        let Some(at) = (0..self.places.len()).min_by_key(|at| load(&self.places[*at])) else {
+            return (self.ended)(engine, Exit::NotStarted("there is no host for it".to_owned()));
+        };
+        let place = &mut self.places[at];
+        place.engines.insert(engine, Engine::Wanted);
+        match &place.state {
+            State::There { .. } => self.tell_wanted(at),
+            State::Absent => self.bring(at),
+            State::Coming | State::Away { .. } => {}
+        }
+    }
+
+    fn bring(&mut self, at: usize) {
+        self.places[at].state = State::Coming;
+        let (provider, gateway, orders) = (Arc::clone(&self.provider), Arc::clone(&self.gateway), self.orders.clone());
+        let host = self.places[at].host.name.clone();
+        tokio::spawn(async move {
+            let brought = provider.bring(&host, at as u32, &gateway).await;
+            let brought = brought.map_err(|why| format!("no engine can be started on {host}: {why}"));
+            _ = orders.send(Order::Brought(at, brought));
+        });
+    }
+
+    fn brought(&mut self, at: usize, result: Result<(), String>) {
+        let Some(place) = self.places.get_mut(at) else { return };
+        match (result, &place.state) {
+            // It has arrived, or is about to.
+            (Ok(()), State::Coming) => place.state = State::Away { since: Instant::now() },
+            (Ok(()), _) => {}
+            (Err(why), State::Coming) => self.give_up(at, &Exit::NotStarted(why)),
+            (Err(why), _) => tracing::warn!(why, "an outpost has come and is said not to have"),
+        }
+    }
+
+    /// Nothing of the place is there any more.
+    fn give_up(&mut self, at: usize, exit: &Exit) {
+        let place = &mut self.places[at];
+        place.state = State::Absent;
+        for engine in std::mem::take(&mut place.engines).into_keys() {
+            self.waiting.lock().remove(&engine);
+            (self.ended)(engine, exit.clone());
+        }
+    }
+
+    fn arrived(&mut self, arrival: Arrival) {
+        let Arrival { hello, stream } = arrival;
+        let at = hello.place as usize;
+        if at >= self.places.len() {
+            return tracing::warn!(place = at, "an outpost has come whose place there isn't");
+        }
+        self.connections += 1;
+        let number = self.connections;
+        let (out, outbox) = mpsc::unbounded_channel();
+        let orders = self.orders.clone();
+        tokio::spawn(talk(stream, outbox, move |said| {
+            let order = match said {
+                Some(said) => Order::Said(at, number, said),
+                None => Order::Lost(at, number),
+            };
+            _ = orders.send(order);
+        }));
+        let running: BTreeSet<EngineId> = hello.running.iter().copied().collect();
+        for engine in running.iter().filter(|engine| self.adopted.remove(engine)) {
+            self.places[at].engines.insert(*engine, Engine::Started);
+        }
+        self.places[at].state = State::There { number, out };
+        for (engine, exit) in hello.ended {
+            self.said(at, FromOutpost::Ended(engine, exit));
+        }
+        // What it doesn't know was lost with another outpost, or on the way.
+        let engines = &mut self.places[at].engines;
+        for (engine, state) in engines.iter_mut() {
+            if *state == Engine::Started && !running.contains(engine) {
+                *state = Engine::Wanted;
+            }
+        }
+        let unknown: Vec<EngineId> = running.into_iter().filter(|engine| !engines.contains_key(engine)).collect();
+        unknown.into_iter().for_each(|engine| self.tell(at, ToOutpost::Signal(engine, signal::KILL)));
+        self.tell_wanted(at);
+    }
+
+    fn tell(&self, at: usize, what: ToOutpost) {
+        if let State::There { out, .. } = &self.places[at].state {
+            // If it is gone, that is told in a moment.
+            _ = out.send(what);
+        }
+    }
+
+    fn tell_wanted(&mut self, at: usize) {
+        let mut started = Vec::new();
+        for (engine, state) in &mut self.places[at].engines {
+            if *state == Engine::Wanted {
+                *state = Engine::Started;
+                started.push(*engine);
+            }
+        }
+        for engine in started {
+            self.waiting.lock().remove(&engine);
+            self.tell(at, ToOutpost::Start(engine));
+        }
+    }
+
+    fn signal(&mut self, engine: EngineId, signal: i32) {
+        let Some(at) = self.places.iter().position(|place| place.engines.contains_key(&engine)) else { return };
+        if self.places[at].engines.get(&engine) == Some(&Engine::Wanted) {
+            // It never ran.
+            self.places[at].engines.remove(&engine);
+            self.waiting.lock().remove(&engine);
+            return (self.ended)(engine, Exit::Signal(signal));
+        }
+        match &self.places[at].state {
+            State::There { .. } => self.tell(at, ToOutpost::Signal(engine, signal)),
+            // Who can't be reached is killed by the end of its lease, or when it comes back and nobody knows it.
+            _ if signal == signal::KILL => {
+                self.places[at].engines.remove(&engine);
+                (self.ended)(engine, Exit::Unknown);
+            }
+            _ => {}
+        }
+    }
+
+    fn said(&mut self, at: usize, said: FromOutpost) {
+        let FromOutpost::Ended(engine, exit) = said else { return };
+        self.tell(at, ToOutpost::Heard(engine));
+        // An older end than the start that is wanted now is none of it.
+        if self.places[at].engines.get(&engine) == Some(&Engine::Started) {
+            self.places[at].engines.remove(&engine);
+            let exit = match exit {
+                chorus_remote::Exit::Status(status) => Exit::Status(status),
+                chorus_remote::Exit::Signal(signal) => Exit::Signal(signal),
+                chorus_remote::Exit::NotStarted(why) => Exit::NotStarted(why),
+            };
+            (self.ended)(engine, exit);
+        }
+    }
+
+    /// Gives up outposts whose lease is over, and shows the others a sign of life.
+    fn check(&mut self) {
+        for at in 0..self.places.len() {
+            match &self.places[at].state {
+                State::There { .. } => self.tell(at, ToOutpost::Beat),
+                State::Away { since } if since.elapsed() > LEASE + SLACK => self.give_up(at, &Exit::Unknown),
+                _ => {}
+            }
+        }
+    }
+
+    async fn end(&mut self, inbox: &mut mpsc::UnboundedReceiver<Order>) {
+        let mut there: BTreeSet<usize> =
+            (0..self.places.len()).filter(|at| matches!(self.places[*at].state, State::There { .. })).collect();
+        there.iter().for_each(|at| self.tell(*at, ToOutpost::Leave));
+        while !there.is_empty() {
+            match inbox.recv().await {
+                Some(Order::Said(at, number, FromOutpost::Left) | Order::Lost(at, number))
+                    if self.is_current(at, number) =>
+                {
+                    there.remove(&at);
+                }
+                None => return,
+                Some(_) => {}
+            }
+        }
+    }
+}
+
+/// Carries what is said over one connection, until it breaks; then `None` is said.
+async fn talk<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+    mut outbox: mpsc::UnboundedReceiver<ToOutpost>,
+    said: impl Fn(Option<FromOutpost>),
+) {
+    let (mut from, mut to) = tokio::io::split(stream);
+    let writing = tokio::spawn(async move {
+        while let Some(message) = outbox.recv().await {
+            if !matches!(tokio::time::timeout(SILENCE, send(&mut to, &message)).await, Ok(Ok(()))) {
+                return;
+            }
+        }
+    });
+    while let Ok(Ok(message)) = tokio::time::timeout(SILENCE, receive::<FromOutpost>(&mut from)).await {
+        said(Some(message));
+    }
+    writing.abort();
+    said(None);
+}
