@@ -25,6 +25,9 @@ use tokio::sync::{mpsc, watch};
 /// How long engines may take to join, before the cell goes on with those that have.
 const JOIN_LIMIT: Duration = Duration::from_secs(20);
 
+/// The same for engines of other hosts, to which their program may have to be sent first.
+const REMOTE_JOIN_LIMIT: Duration = Duration::from_secs(120);
+
 /// How long a cell waits for an engine that is being started again.
 const RECOVERY_LIMIT: Duration = Duration::from_secs(3);
 
@@ -55,10 +58,12 @@ pub enum ClusterError {
         running: String,
     },
     /// Engines were started, and none joined.
-    #[error("none of {engines} engines joined in {} s; their logs were in {logs}", JOIN_LIMIT.as_secs())]
+    #[error("none of {engines} engines joined: {why}; their logs were in {logs}")]
     NoEngine {
         /// How many were started.
         engines: u32,
+        /// Why, as far as that is known.
+        why: String,
         /// The cluster's folder.
         logs: PathBuf,
     },
@@ -110,6 +115,9 @@ struct Known {
     infos: BTreeMap<EngineId, EngineInfo>,
     /// Of the last run on each engine.
     snapshots: BTreeMap<EngineId, SnapshotState>,
+    /// Those that won't come, and why the last of them won't.
+    given_up: BTreeSet<EngineId>,
+    why_given_up: Option<String>,
     /// To be told with the cell that runs, or the next.
     notices: Vec<String>,
     /// What is to be told in the same way, and of whom.
@@ -152,6 +160,7 @@ impl Cluster {
         launch: Launch,
         compiler: &CompilerThread,
     ) -> Result<Cluster, ClusterError> {
+        let is_here = start.place == Place::Here;
         let name = start.name.unwrap_or_else(|| format!("kernel-{}", std::process::id()));
         let controller = Controller::start(ControllerConfig {
             name,
@@ -171,12 +180,16 @@ impl Cluster {
         let mut cluster = Cluster::open(&connection, compiler).await?;
         cluster.controller = Some(controller);
         let wanted = start.engines as usize;
-        let all = cluster.joined.wait_for(|joined| *joined >= wanted);
-        let _ = tokio::time::timeout(JOIN_LIMIT, all).await;
-        match cluster.engines().len() {
-            0 => Err(ClusterError::NoEngine { engines: start.engines, logs }),
-            _ => Ok(cluster),
+        let known = Arc::clone(&cluster.known);
+        let all = cluster.joined.wait_for(|joined| *joined + known.lock().given_up.len() >= wanted);
+        let limit = if is_here { JOIN_LIMIT } else { REMOTE_JOIN_LIMIT };
+        let _ = tokio::time::timeout(limit, all).await;
+        if !cluster.engines().is_empty() {
+            return Ok(cluster);
         }
+        let why = cluster.known.lock().why_given_up.take();
+        let why = why.unwrap_or_else(|| format!("they had {} s", limit.as_secs()));
+        Err(ClusterError::NoEngine { engines: start.engines, why, logs })
     }
 
     /// Connects to a cluster by its name or its connection file.
@@ -506,6 +519,7 @@ async fn follow(
             SessionEvent::EngineUp { engine, info } => {
                 let mut known = known.lock();
                 known.infos.insert(engine, info);
+                known.given_up.remove(&engine);
                 let state = known.engines.entry(engine).or_default();
                 (state.up, state.restarting) = (true, false);
                 let joined = known.engines.values().filter(|state| state.up).count();
@@ -516,6 +530,10 @@ async fn follow(
                 let joined = {
                     let mut known = known.lock();
                     known.missed.remove(&engine);
+                    if !restarting {
+                        known.given_up.insert(engine);
+                        known.why_given_up = Some(reason.clone());
+                    }
                     if let Some(state) = known.engines.get_mut(&engine) {
                         (state.up, state.restarting) = (false, restarting);
                     }

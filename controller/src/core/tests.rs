@@ -1,6 +1,7 @@
 //! Drives the core by hand, one decision a test.
 
 mod back;
+mod distant;
 mod group;
 mod map;
 

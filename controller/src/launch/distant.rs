@@ -33,6 +33,8 @@ pub(crate) trait Provider: Debug + Send + Sync {
 
 /// How long after its lease an outpost is given up.
 const SLACK: Duration = Duration::from_secs(5);
+/// One whose connection was closed, as by the end of its process, comes back at once or not at all.
+const CLOSED: Duration = Duration::from_secs(5);
 const BEAT: Duration = Duration::from_secs(1);
 /// An outpost that says nothing for so long can't be reached.
 const SILENCE: Duration = Duration::from_secs(8);
@@ -47,8 +49,12 @@ enum Order {
     Brought(usize, Result<(), String>),
     Arrived(Box<Arrival>),
     Said(usize, u64, FromOutpost),
-    /// The connection of this number is broken.
-    Lost(usize, u64),
+    /// The connection of this number is of no use any more. It was closed, or nothing came.
+    Lost {
+        at: usize,
+        number: u64,
+        closed: bool,
+    },
     End(std::sync::mpsc::Sender<()>),
 }
 
@@ -153,7 +159,7 @@ enum State {
     /// It is there, over the connection of this number.
     There { number: u64, out: mpsc::UnboundedSender<ToOutpost> },
     /// It can't be reached, and may come back.
-    Away { since: Instant },
+    Away { until: Instant },
 }
 
 struct Work {
@@ -189,10 +195,11 @@ impl Work {
                 Some(Order::Arrived(arrival)) => self.arrived(*arrival),
                 Some(Order::Said(place, number, said)) if self.is_current(place, number) => self.said(place, said),
                 Some(Order::Said(..)) => {}
-                Some(Order::Lost(place, number)) if self.is_current(place, number) => {
-                    self.places[place].state = State::Away { since: Instant::now() };
+                Some(Order::Lost { at, number, closed }) if self.is_current(at, number) => {
+                    let limit = if closed { CLOSED } else { LEASE + SLACK };
+                    self.places[at].state = State::Away { until: Instant::now() + limit };
                 }
-                Some(Order::Lost(..)) => {}
+                Some(Order::Lost { .. }) => {}
                 Some(Order::End(done)) => {
                     self.end(&mut inbox).await;
                     _ = done.send(());
@@ -236,7 +243,7 @@ impl Work {
         let Some(place) = self.places.get_mut(at) else { return };
         match (result, &place.state) {
             // It has arrived, or is about to.
-            (Ok(()), State::Coming) => place.state = State::Away { since: Instant::now() },
+            (Ok(()), State::Coming) => place.state = State::Away { until: Instant::now() + CLOSED },
             (Ok(()), _) => {}
             (Err(why), State::Coming) => self.give_up(at, &Exit::NotStarted(why)),
             (Err(why), _) => tracing::warn!(why, "an outpost has come and is said not to have"),
@@ -263,13 +270,10 @@ impl Work {
         let number = self.connections;
         let (out, outbox) = mpsc::unbounded_channel();
         let orders = self.orders.clone();
-        tokio::spawn(talk(stream, outbox, move |said| {
-            let order = match said {
-                Some(said) => Order::Said(at, number, said),
-                None => Order::Lost(at, number),
-            };
-            _ = orders.send(order);
-        }));
+        tokio::spawn(async move {
+            let closed = talk(stream, outbox, |said| _ = orders.send(Order::Said(at, number, said))).await;
+            _ = orders.send(Order::Lost { at, number, closed });
+        });
         let running: BTreeSet<EngineId> = hello.running.iter().copied().collect();
         for engine in running.iter().filter(|engine| self.adopted.remove(engine)) {
             self.places[at].engines.insert(*engine, Engine::Started);
@@ -350,7 +354,7 @@ impl Work {
         for at in 0..self.places.len() {
             match &self.places[at].state {
                 State::There { .. } => self.tell(at, ToOutpost::Beat),
-                State::Away { since } if since.elapsed() > LEASE + SLACK => self.give_up(at, &Exit::Unknown),
+                State::Away { until } if Instant::now() > *until => self.give_up(at, &Exit::Unknown),
                 _ => {}
             }
         }
@@ -362,7 +366,7 @@ impl Work {
         there.iter().for_each(|at| self.tell(*at, ToOutpost::Leave));
         while !there.is_empty() {
             match inbox.recv().await {
-                Some(Order::Said(at, number, FromOutpost::Left) | Order::Lost(at, number))
+                Some(Order::Said(at, number, FromOutpost::Left) | Order::Lost { at, number, .. })
                     if self.is_current(at, number) =>
                 {
                     there.remove(&at);
@@ -374,12 +378,12 @@ impl Work {
     }
 }
 
-/// Carries what is said over one connection, until it breaks; then `None` is said.
+/// Carries what is said over one connection, until it is of no use any more. Whether it was closed.
 async fn talk<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static>(
     stream: S,
     mut outbox: mpsc::UnboundedReceiver<ToOutpost>,
-    said: impl Fn(Option<FromOutpost>),
-) {
+    said: impl Fn(FromOutpost),
+) -> bool {
     let (mut from, mut to) = tokio::io::split(stream);
     let writing = tokio::spawn(async move {
         while let Some(message) = outbox.recv().await {
@@ -388,9 +392,13 @@ async fn talk<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + '
             }
         }
     });
-    while let Ok(Ok(message)) = tokio::time::timeout(SILENCE, receive::<FromOutpost>(&mut from)).await {
-        said(Some(message));
-    }
+    let closed = loop {
+        match tokio::time::timeout(SILENCE, receive::<FromOutpost>(&mut from)).await {
+            Ok(Ok(message)) => said(message),
+            Ok(Err(error)) => break error.kind() != std::io::ErrorKind::TimedOut,
+            Err(_) => break false,
+        }
+    };
     writing.abort();
-    said(None);
+    closed
 }

@@ -29,11 +29,12 @@ pub enum Blobs {
 
 impl Blobs {
     /// Uses the controller's folder if that is wanted and possible.
-    pub fn open(shared: &Path, share: bool) -> io::Result<Blobs> {
+    /// Else its own lies in `place`.
+    pub fn open(shared: &Path, share: bool, place: &Path) -> io::Result<Blobs> {
         if share && std::fs::read_dir(shared).is_ok() {
             return Ok(Blobs::Shared(shared.to_owned()));
         }
-        let folder = tempfile::Builder::new().prefix("chorus-engine-").tempdir()?;
+        let folder = tempfile::Builder::new().prefix("chorus-engine-").tempdir_in(place)?;
         Ok(Blobs::Own { folder, here: HashSet::new(), asked: HashSet::new() })
     }
 
@@ -120,7 +121,7 @@ mod tests {
     use std::os::unix::fs::MetadataExt;
 
     fn own() -> Blobs {
-        Blobs::open(Path::new("/"), false).unwrap()
+        Blobs::open(Path::new("/"), false, &std::env::temp_dir()).unwrap()
     }
 
     fn put(blobs: &mut Blobs, id: BlobId, bytes: Option<&[u8]>) -> Stored {
@@ -133,7 +134,7 @@ mod tests {
     #[test]
     fn a_shared_folder_has_everything() {
         let folder = tempfile::tempdir().unwrap();
-        let mut blobs = Blobs::open(folder.path(), true).unwrap();
+        let mut blobs = Blobs::open(folder.path(), true, folder.path()).unwrap();
         let id = BlobId::of(b"x");
         assert!(blobs.are_shared() && !blobs.ask(id));
         assert_eq!(blobs.find(id), Some(folder.path().join(id.file_name())));
@@ -142,7 +143,7 @@ mod tests {
     #[test]
     fn a_folder_that_is_not_there_is_not_shared() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(!Blobs::open(&folder.path().join("gone"), true).unwrap().are_shared());
+        assert!(!Blobs::open(&folder.path().join("gone"), true, folder.path()).unwrap().are_shared());
     }
 
     #[test]

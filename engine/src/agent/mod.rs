@@ -21,7 +21,7 @@ use outbox::Outbox;
 use px::link::OUTPOST;
 use session::Session;
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -123,14 +123,16 @@ pub async fn run_agent(config: AgentConfig) -> Result<(), AgentError> {
     };
     tokio::pin!(parent_gone);
 
-    let share = config.share_files && std::env::var_os(OUTPOST).is_none();
-    let blobs = Blobs::open(&config.connection.blobs, share).map_err(system("make a temporary folder"))?;
+    let distant = std::env::var_os(OUTPOST).map(PathBuf::from);
+    let share = config.share_files && distant.is_none();
+    // An outpost removes its folder, however its engines end.
+    let place = distant.as_deref().and_then(Path::parent).map_or_else(std::env::temp_dir, Path::to_owned);
+    let blobs = Blobs::open(&config.connection.blobs, share, &place).map_err(system("make a temporary folder"))?;
     let cluster = config.connection.name.clone();
     let gpu: Option<PathBuf> =
         config.worker.env.iter().find(|(name, _)| name == crate::gpu::SOCKET).map(|(_, path)| path.into());
     let mut meter = Meter::new(gpu.clone());
     let seconds = config.connection.stay;
-    let distant = std::env::var_os(OUTPOST).map(PathBuf::from);
     let lease = distant.is_some().then_some(seconds);
     let registration = Registration {
         id: config.id,

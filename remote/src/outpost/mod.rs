@@ -9,6 +9,7 @@
 //! else may be doing their work by then.
 
 mod engines;
+mod folder;
 mod replicas;
 mod rooms;
 mod way;
@@ -132,10 +133,12 @@ fn run(program: &Path, before: &[OsString]) -> Result<(), String> {
     // In memory where that is this user's alone: sockets' paths must be short.
     let place = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|it| it.is_dir());
     let place = place.unwrap_or_else(std::env::temp_dir);
+    folder::sweep(&place);
     let folder = tempfile::Builder::new()
-        .prefix("chorus-")
+        .prefix(folder::PREFIX)
         .tempdir_in(&place)
         .map_err(|error| format!("there can't be a folder in {}: {error}", place.display()))?;
+    let _mark = folder::mark(folder.path()).map_err(|error| format!("the folder can't be marked: {error}"))?;
     log(folder.path());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|error| format!("the outpost can't have threads: {error}"))?;

@@ -1,0 +1,227 @@
+"""Several hosts on this machine: network, mount, host name, IPC and process namespaces for each, with an sshd in it.
+
+A host has its own `/tmp`, `/run` and `/dev/shm`, and sees the other files of this machine. Nothing leaves the namespaces:
+the switch between the hosts is in one of its own. All of it needs root, and is gone when the test is over.
+"""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+import harness
+import processes
+
+NEEDED = ["ip", "nsenter", "unshare", "setpriv", "ssh", "ssh-keygen", "/usr/sbin/sshd"]
+PROGRAMS = ["CHORUS", "CHORUS_ENGINE"]
+INIT = """
+hostname {name} && mount -t proc proc /proc && mount -t sysfs sysfs /sys
+for folder in /tmp /run /dev/shm; do mount -t tmpfs -o mode=1777 tmpfs $folder; done
+mkdir -p /run/sshd && mount --bind {hosts} /etc/hosts && touch {ready}
+trap '' CHLD; exec sleep infinity
+"""
+SSHD = """
+Port 22
+ListenAddress {address}
+HostKey {folder}/key-{name}
+AuthorizedKeysFile {folder}/authorized
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+UsePAM no
+StrictModes no
+PidFile none
+PermitRootLogin prohibit-password
+"""
+SSH = """
+Host h*
+  User root
+  IdentityFile {folder}/id
+  IdentitiesOnly yes
+  IdentityAgent none
+  UserKnownHostsFile {folder}/known
+  StrictHostKeyChecking yes
+  LogLevel ERROR
+"""
+
+
+def missing():
+    """Why there can't be hosts, or None."""
+    if os.geteuid() != 0:
+        return "hosts on one machine are namespaces, which root makes"
+    lacking = [program for program in NEEDED if not shutil.which(program)]
+    if lacking:
+        return f"hosts on one machine need {', '.join(lacking)}: Debian's packages iproute2 and openssh-server"
+    made = subprocess.run(["unshare", "--net", "--mount", "--pid", "--fork", "true"], capture_output=True, text=True)
+    return f"namespaces can't be made here: {made.stderr.strip()}" if made.returncode else None
+
+
+def command(*words):
+    subprocess.run([str(word) for word in words], check=True, capture_output=True, text=True, timeout=30)
+
+
+class Hosts:
+    """Hosts `h1` to `h<count>`."""
+
+    def __init__(self, count):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="chorus-hosts-", dir="/var/tmp"))
+        self.names = [f"h{number}" for number in range(1, count + 1)]
+        self.mark = f"c{os.getpid() % 100000}"
+        self.inits, self.pids, self.daemons = {}, {}, []
+        try:
+            self.connect()
+            self.names_and_inits()
+            self.sshds()
+        except BaseException:
+            self.close()
+            raise
+
+    def net(self, name):
+        return f"{self.mark}-{name}"
+
+    def connect(self):
+        switch = self.net("sw")
+        command("ip", "netns", "add", switch)
+        command("ip", "-n", switch, "link", "add", "br0", "type", "bridge")
+        command("ip", "-n", switch, "link", "set", "br0", "up")
+        for number, name in enumerate(self.names, 1):
+            net = self.net(name)
+            command("ip", "netns", "add", net)
+            command("ip", "-n", net, "link", "add", "eth0", "type", "veth", "peer", "name", name, "netns", switch)
+            command("ip", "-n", switch, "link", "set", name, "master", "br0", "up")
+            command("ip", "-n", net, "addr", "add", f"10.78.0.{number}/24", "dev", "eth0")
+            for link in ["lo", "eth0"]:
+                command("ip", "-n", net, "link", "set", link, "up")
+
+    def names_and_inits(self):
+        hosts = self.folder / "hosts"
+        lines = [f"10.78.0.{number} {name}" for number, name in enumerate(self.names, 1)]
+        hosts.write_text("\n".join(["127.0.0.1 localhost", *lines, ""]))
+        for name in self.names:
+            script = INIT.format(name=name, hosts=hosts, ready=self.folder / f"ready-{name}")
+            spaces = ["--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child", "--propagation", "private"]
+            outer = ["nsenter", f"--net=/var/run/netns/{self.net(name)}", "unshare", *spaces]
+            self.inits[name] = subprocess.Popen([*outer, "sh", "-c", script], stdin=subprocess.DEVNULL)
+        for name, init in self.inits.items():
+            ready = self.folder / f"ready-{name}"
+            processes.wait_until(f"host {name}", ready.exists, 20)
+            children = pathlib.Path(f"/proc/{init.pid}/task/{init.pid}/children")
+            self.pids[name] = int(children.read_text().split()[0])
+
+    def sshds(self):
+        keygen = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f"]
+        command(*keygen, self.folder / "id")
+        shutil.copy(self.folder / "id.pub", self.folder / "authorized")
+        known = []
+        for number, name in enumerate(self.names, 1):
+            command(*keygen, self.folder / f"key-{name}")
+            public = (self.folder / f"key-{name}.pub").read_text().split()
+            known.append(f"{name} {public[0]} {public[1]}\n")
+            config = self.folder / f"sshd-{name}"
+            config.write_text(SSHD.format(address=f"10.78.0.{number}", folder=self.folder, name=name))
+            self.daemons.append(self.start(name, ["/usr/sbin/sshd", "-D", "-f", str(config)]))
+        (self.folder / "known").write_text("".join(known))
+        (self.folder / "config").write_text(SSH.format(folder=self.folder))
+
+        def answers(name):
+            tried = self.run("h1", [*self.ssh.split(), name, "true"])
+            return tried.returncode == 0
+
+        for name in self.names[1:]:
+            processes.wait_until(f"the sshd of {name}", lambda name=name: answers(name), 20)
+
+    def copy(self, file):
+        """A file that lies where all hosts see it."""
+        copy = self.folder / pathlib.Path(file).name
+        if not copy.exists():
+            shutil.copy2(file, copy)
+        return copy
+
+    @property
+    def ssh(self):
+        """The command that reaches other hosts from a host."""
+        return f"ssh -F {self.folder}/config"
+
+    def on(self, name, words):
+        spaces = ["--mount", "--uts", "--ipc", "--pid", "--net", "--wd=/"]
+        return ["nsenter", "-t", str(self.pids[name]), *spaces, "--", "setpriv", "--pdeathsig", "KILL", *words]
+
+    def start(self, name, words, **more):
+        more = {"stdin": subprocess.DEVNULL} | more
+        return subprocess.Popen(self.on(name, words), **more)
+
+    def run(self, name, words):
+        words = self.on(name, [str(word) for word in words])
+        return subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+
+    def link(self, name, state):
+        """Plugs a host's cable in (`up`) or out (`down`)."""
+        command("ip", "-n", self.net("sw"), "link", "set", name, state)
+
+    def programs(self, name):
+        """Process ids on a host and what they run, of Chorus."""
+        listed = self.run(name, ["ps", "-e", "-ww", "-o", "pid=,args="]).stdout.splitlines()
+        words = [line.split(None, 1) for line in listed]
+        return [(int(pid), args) for pid, args in words if "chorus" in args and "sshd" not in args and "ps -e" not in args]
+
+    def left(self, name):
+        """What Chorus has on a host: processes and files."""
+        files = self.run(name, ["find", "/tmp", "/run", "/dev/shm", "-name", "*chorus*"]).stdout.split()
+        return [args for _, args in self.programs(name)] + files
+
+    def close(self):
+        for process in [*self.daemons, *self.inits.values()]:
+            process.kill()
+            process.wait()
+        for name in ["sw", *self.names]:
+            subprocess.run(["ip", "netns", "delete", self.net(name)], capture_output=True, check=False)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Notebook:
+    """A kernel on a host, and a client beside it: `hosts_client.py`."""
+
+    def __init__(self, hosts, name="h1"):
+        env = dict(os.environ) | {variable: str(hosts.copy(os.environ[variable])) for variable in PROGRAMS}
+        env |= {"CHORUS_RUNTIME_DIR": "/tmp/chorus-run", "XDG_RUNTIME_DIR": ""}
+        env |= {"CHORUS_CACHE_DIR": str(hosts.folder / "cache"), "CHORUS_DATA_DIR": "/tmp/chorus-data"}
+        words = [sys.executable, str(hosts.copy(pathlib.Path(__file__).with_name("hosts_client.py"))), env["CHORUS"]]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": env}
+        self.hosts, self.name, self.client = hosts, name, hosts.start(name, words, **pipes)
+        self.kernel = self.read(60)["pid"]
+
+    def read(self, limit):
+        """The client's next line; it has deadlines of its own."""
+        line = self.client.stdout.readline()
+        assert line, f"the client on {self.name} has ended"
+        return json.loads(line)
+
+    def send(self, **what):
+        self.client.stdin.write(json.dumps(what) + "\n")
+        self.client.stdin.flush()
+
+    def begin(self, code):
+        self.send(run=code)
+
+    def end(self):
+        """The status and the text of the cell that was begun, with its error."""
+        reply = self.read(300)
+        return reply["status"], harness.plain(reply["text"])
+
+    def run(self, code):
+        self.begin(code)
+        return self.end()
+
+    def ok(self, code):
+        status, text = self.run(code)
+        assert status == "ok", text
+        return text
+
+    def close(self):
+        self.client.stdin.close()
+        try:
+            self.client.wait(30)
+        except subprocess.TimeoutExpired:
+            self.client.kill()

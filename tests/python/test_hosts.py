@@ -1,0 +1,177 @@
+"""Engines on other hosts, which are namespaces of this machine with an sshd each (`hosts.py`)."""
+
+import re
+import threading
+
+import hosts as lab
+import processes
+import pytest
+
+WHY = lab.missing()
+pytestmark = pytest.mark.skipif(WHY is not None, reason=str(WHY))
+
+
+@pytest.fixture(scope="module")
+def hosts():
+    hosts = lab.Hosts(3)
+    yield hosts
+    hosts.close()
+
+
+@pytest.fixture
+def notebook(hosts):
+    notebook = lab.Notebook(hosts)
+    yield notebook
+    for host in hosts.names:
+        hosts.link(host, "up")
+    notebook.close()
+
+
+def start(hosts, where="h2*2,h3*2"):
+    return f'%cluster start --on ssh --hosts {where} --ssh "{hosts.ssh}"'
+
+
+def nothing_is_left(hosts, within):
+    for name in hosts.names[1:]:
+        processes.wait_until(f"nothing to be left on {name}", lambda name=name: not hosts.left(name), within)
+
+
+def test_what_works_here_works_there(hosts, notebook):
+    assert "with 4 engines" in notebook.ok(start(hosts))
+    where = 'std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap()'
+    out = notebook.ok(f'%px println!("{{}}", {where})')
+    assert sorted(re.findall(r"\bh\d\b", out)) == ["h2", "h2", "h3", "h3"], out
+    notebook.ok("let xs: Vec<f64> = (0..400_000).map(|i| i as f64).collect();")
+    assert "159999600000" in notebook.ok("%map -o ys |x: f64| x * 2.0 over xs\nys.iter().sum::<f64>()")
+    assert "399999!" in notebook.ok('%map -o zs |x: f64| format!("{x}!") over xs\nzs[399_999].clone()')
+    assert "7" in notebook.ok("%map -o ws |z: String| z.len() over zs\nws[399_999]")
+    assert "79999800000" in notebook.ok("%map --sum |x: f64| x over xs")
+    notebook.ok("%push xs")
+    assert "Out[0-3" in notebook.ok("%px xs.iter().sum::<f64>()")
+    notebook.ok("let words = vec![String::from(\"a\"), String::from(\"bc\")];\n%push words")
+    assert '"bc"' in notebook.ok("%px words[1].clone()")
+    notebook.ok("%scatter xs")
+    assert "100000" in notebook.ok("%px xs.len()")
+    notebook.ok("%px let xs: Vec<f64> = xs.into_iter().map(|x| x + 1.0).collect();")
+    notebook.ok("%gather xs")
+    assert "80000200000" in notebook.ok("xs.iter().sum::<f64>()")
+    notebook.ok("%px let mine = vec![px::rank(); 3];\n")
+    assert "[[0, 0, 0], [1, 1, 1], [2, 2, 2], [3, 3, 3]]" in notebook.ok("%pull mine\nmine")
+    calls = """
+fn big(n: usize) -> Vec<u64> { (0..n as u64).collect() }
+fn total(v: Vec<u64>) -> u64 { v.iter().sum() }
+let a = px::call!(big, 1_000_000);
+let b = px::call!(total, &a);
+(b.get()?, a.get()?.len())
+"""
+    assert "(499999500000, 1000000)" in notebook.ok(calls)
+    refs = """
+fn score(table: px::Ref<Vec<f64>>, k: usize) -> f64 { table.iter().sum::<f64>() + k as f64 }
+let table = px::put(&vec![1.5f64; 500_000]);
+let tasks: Vec<px::Task<f64>> = (0..8).map(|k| px::call!(score, &table, k)).collect();
+tasks.iter().map(|task| task.get().unwrap()).sum::<f64>()
+"""
+    assert "6000028" in notebook.ok(refs)
+    notebook.ok("%map --keep parts |x: u64| x over 0..1000_u64")
+    assert "499500" in notebook.ok("%map --sum |x: u64| x over each parts")
+    status, text = notebook.run('%px -t 1 panic!("on purpose")')
+    assert status == "error" and "engine 1" in text and "on purpose" in text
+    notebook.ok("%cluster stop")
+    nothing_is_left(hosts, 10)
+
+
+def test_a_cut_costs_nothing_but_time(hosts, notebook):
+    notebook.ok(start(hosts))
+    notebook.ok("%px let x = px::rank() * 10;")
+    timers = [threading.Timer(at, hosts.link, ["h2", state]) for at, state in [(1, "down"), (16, "up")]]
+    for timer in timers:
+        timer.start()
+    wait = "std::thread::sleep(std::time::Duration::from_secs(4));"
+    out = notebook.ok(f'%px {{ {wait} println!("done {{}}", px::rank()); }}')
+    assert sorted(re.findall(r"done \d", out)) == ["done 0", "done 1", "done 2", "done 3"], out
+    for timer in timers:
+        timer.join()
+    assert [int(x) for x in re.findall(r"^Out\[\d:\d+\]:\s*(\d+)$", notebook.ok("%px x"), re.MULTILINE)] == [0, 10, 20, 30]
+    slow = "{ std::thread::sleep(std::time::Duration::from_millis(4)); x * 2 }"
+    timers = [threading.Timer(at, hosts.link, ["h3", state]) for at, state in [(1, "down"), (13, "up")]]
+    for timer in timers:
+        timer.start()
+    notebook.ok(f"let xs: Vec<u64> = (0..3000).collect();\n%map -o ys |x: u64| {slow} over xs")
+    for timer in timers:
+        timer.join()
+    assert "(3000, 8997000)" in notebook.ok("(ys.len(), ys.iter().sum::<u64>())")
+    assert "restarts" in notebook.ok("%cluster")
+    assert "gone" not in notebook.ok("%px x")
+
+
+def test_who_is_killed_is_started_again_and_the_loss_is_told(hosts, notebook):
+    notebook.ok(start(hosts))
+    notebook.ok("fn twice(x: usize) -> usize { 2 * x }\n%px let x = px::rank();")
+    [outpost] = [pid for pid, args in hosts.programs("h2") if "outpost" in args]
+    hosts.run("h2", ["kill", "-9", outpost])
+    processes.wait_until("another outpost", lambda: any("outpost" in args for _, args in hosts.programs("h2")), 40)
+
+    def all_are_back():
+        status, text = notebook.run("%px twice(px::rank())")
+        return status == "ok" and len(re.findall(r"Out\[\d:\d+\]", text)) == 4
+
+    processes.wait_until("four engines", all_are_back, 60)
+    status, text = notebook.run("%px x")
+    assert status == "error" and "engines 0,2" in text, text
+    out = notebook.ok("%px -t 1,3 x")
+    assert "Out[1" in out and "Out[3" in out
+
+
+def test_nothing_is_left_when_the_kernel_is_killed(hosts):
+    notebook = lab.Notebook(hosts)
+    notebook.ok(start(hosts))
+    assert hosts.left("h2")
+    hosts.run("h1", ["kill", "-9", notebook.kernel])
+    nothing_is_left(hosts, 40)
+    notebook.client.kill()
+
+
+def test_who_is_not_invited_learns_nothing_and_disturbs_nobody(hosts, notebook):
+    notebook.ok(start(hosts, "h2,h3"))
+    table = hosts.run("h1", ["cat", f"/proc/{notebook.kernel}/net/tcp6"]).stdout
+    # Listening sockets of all addresses: the gateway's is the only one.
+    ports = [int(port, 16) for port in re.findall(r": 0{32}:([0-9A-F]{4}) 0{32}:0000 0A", table)]
+    assert len(ports) == 1, table
+    script = f"""
+import os, socket, ssl
+def read(sock):
+    try:
+        sock.settimeout(20)
+        return sock.recv(10)
+    except OSError:
+        return b""
+for first in [b"", b"GET / HTTP/1.0\\r\\n\\r\\n", os.urandom(100000), b"\\xff" * 64]:
+    sock = socket.create_connection(("h1", {ports[0]}), 5)
+    try:
+        sock.sendall(first)
+    except OSError:
+        pass
+    answer = read(sock)
+    assert answer == b"" or answer[0] == 0x15, answer
+context = ssl.create_default_context()
+context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+try:
+    with context.wrap_socket(socket.create_connection(("h1", {ports[0]}), 5)) as sock:
+        sock.sendall(b"\\x01\\x00\\x00\\x00\\x01")
+        assert read(sock) == b"", "it was answered"
+except (ssl.SSLError, OSError):
+    pass
+print("all closed")
+"""
+    tried = hosts.run("h3", ["python3", "-c", script])
+    assert tried.stdout == "all closed\n", tried
+    assert "Out[0" in notebook.ok("%px px::rank()")
+
+
+def test_a_host_that_cannot_be_had_is_told(hosts, notebook):
+    status, text = notebook.run(start(hosts, "h9"))
+    assert status == "error" and "h9" in text and "resolve" in text.lower(), text
+    status, text = notebook.run("%cluster start --on ssh")
+    assert status == "error" and "--hosts" in text
+    status, text = notebook.run("%cluster start --on ssh --hosts a*0")
+    assert status == "error" and "number of engines" in text
