@@ -21,6 +21,7 @@ use crate::interrupt::Interrupter;
 use crate::namespace::{Effect, Member, Namespaces, RunEnded, Ticket, Variable, Variables};
 use crate::prelude;
 use crate::reuse::{Place, Reuse, Surroundings};
+use crate::rewrite::put_back;
 use crate::snapshots::Held;
 use crate::source_map::{MappedPiece, SourceMap};
 use crate::starting::{Evcxr, Starting};
@@ -284,7 +285,8 @@ impl Compiler {
             return Err(Failure::Interrupted);
         }
         let defined = work.parsed.lets.iter().map(|binding| binding.name.clone()).collect();
-        let effect = Effect { before: found.before, after: found.after, defined };
+        let put_back = put_back(&found.source).into_iter().map(str::to_owned).collect();
+        let effect = Effect { before: found.before, after: found.after, defined, put_back };
         if found.object.is_empty() {
             return Ok(Some(Done { effect, ran: None }));
         }

@@ -12,6 +12,11 @@ const CHECK: &str = "vars_ok &= evcxr_variable_store.check_variable::<";
 const TAKE: &str = " = evcxr_variable_store.take_variable::<";
 const PUT: &str = "evcxr_variable_store.put_variable::<";
 const NAME_BEGINS: &str = ">(stringify!(";
+const PUT_BACK: &str = "evcxr_variable_store.put_back::<";
+/// Where the code ends of a cell that has a `?`.
+const QUESTIONED: &str = "Ok(())})();";
+/// The last line of a cell that has variables.
+const RETURN: &str = "evcxr_variable_store";
 
 /// How evcxr shows a result when it takes the method `evcxr_display` for the cause of an error. It also does when the
 /// result moves a variable, so that this has to call that method too.
@@ -59,9 +64,46 @@ pub(crate) fn rewrite(source: &str) -> Option<String> {
     }
     // rustc refuses the name of the type of what never ends, such as a task with a loop in it.
     let never = |line: &&str| line.contains('!') && variable(line).is_some();
-    let named: Vec<String> =
+    let mut named: Vec<String> =
         lines.iter().map(|line| if never(line) { with_never(line) } else { (*line).to_owned() }).collect();
+    with_put_back(&mut named);
     Some(named.join("\n") + "\n")
+}
+
+/// Has variables stored again that a cell defines anew, if it fails before it has stored the new ones.
+fn with_put_back(lines: &mut [String]) {
+    let Some(end) = lines.iter().rposition(|line| line == RETURN) else { return };
+    // What is stored behind the cell's code is what it has loaded and not defined anew.
+    let Some(behind) = lines[..end].iter().rposition(|line| line == NOTIFIED || line == QUESTIONED) else { return };
+    let puts = lines[..behind].iter().filter(|line| line.starts_with(PUT));
+    let new: HashSet<&str> = puts.filter_map(|line| variable(line)).collect();
+    let taken = lines[..behind].iter().filter_map(|line| {
+        let name = variable(line).filter(|name| new.contains(name))?;
+        let (type_name, _) = line.split_once(TAKE)?.1.rsplit_once(NAME_BEGINS)?;
+        Some(format!("{PUT_BACK}{type_name}{NAME_BEGINS}{name}), {name}); "))
+    });
+    let put_back: String = taken.collect();
+    lines[end] = put_back + RETURN;
+}
+
+/// The variables that the source stores again if the cell fails, though the cell defines them anew.
+pub(crate) fn put_back(source: &str) -> Vec<&str> {
+    let last = source.lines().rfind(|line| line.starts_with(PUT_BACK)).unwrap_or_default();
+    let names = last.split(PUT_BACK).filter_map(|put| Some(put.rsplit_once(NAME_BEGINS)?.1.split_once(')')?.0));
+    names.collect()
+}
+
+/// The source without storing those again that the cell moves, if that is what these messages are about.
+pub(crate) fn without_moved(source: &str, messages: &str) -> Option<String> {
+    let at = source.lines().position(|line| line.starts_with(PUT_BACK))?;
+    let is_moved = |name: &str| messages.contains(&format!("moved value: `{name}`"));
+    let line = source.lines().nth(at)?.strip_suffix(RETURN)?;
+    let stays = |put: &&str| {
+        put.rsplit_once(NAME_BEGINS)
+            .is_none_or(|(_, rest)| !rest.split_once(')').is_some_and(|(name, _)| is_moved(name)))
+    };
+    let puts: String = line.split_inclusive("); ").filter(stays).collect();
+    (puts != line).then(|| with_line(source, at, &format!("{puts}{RETURN}")))
 }
 
 /// A line about a variable whose type may have `!` in it.
@@ -204,6 +246,28 @@ u8>>(stringify!(long), long);
         let mut names: Vec<&str> = taken(&text).into_iter().collect();
         names.sort_unstable();
         assert_eq!(names, ["b", "c", "r#type"]);
+    }
+
+    #[test]
+    fn what_is_defined_anew_is_put_back_if_the_cell_fails() {
+        let source = SOURCE.replace("let new = 1;", "let b = c.into(); let c = 2;");
+        let source = source.replace(
+            "})) {\n  Ok",
+            "evcxr_variable_store.put_variable::<i32>(stringify!(b), b);\n\
+             evcxr_variable_store.put_variable::<i32>(stringify!(c), c);\n})) {\n  Ok",
+        );
+        let source = source.replace("evcxr_variable_store.put_variable::<String>(stringify!(b), b);\n", "");
+        let text = rewrite(&(source.clone() + "evcxr_variable_store\n}\n")).unwrap();
+        let put = |name: &str, t: &str| format!("evcxr_variable_store.put_back::<{t}>(stringify!({name}), {name}); ");
+        let last = |text: &str| text.lines().rev().nth(1).unwrap().to_owned();
+        assert_eq!(last(&text), put("b", "String") + &put("c", "u8") + RETURN);
+        assert_eq!(put_back(&text), ["b", "c"]);
+        let without = without_moved(&text, "use of moved value: `c`").unwrap();
+        assert_eq!((last(&without), put_back(&without)), (put("b", "String") + RETURN, vec!["b"]));
+        assert_eq!(without_moved(&text, "use of moved value: `d`"), None);
+        assert_eq!(without_moved(&without, "use of moved value: `c`"), None);
+        let other = rewrite(&(SOURCE.to_owned() + "evcxr_variable_store\n}\n")).unwrap();
+        assert_eq!((last(&other).as_str(), put_back(&other)), (RETURN, vec![]));
     }
 
     #[test]
