@@ -67,6 +67,7 @@ pub(crate) fn rewrite(source: &str) -> Option<String> {
     let mut named: Vec<String> =
         lines.iter().map(|line| if never(line) { with_never(line) } else { (*line).to_owned() }).collect();
     with_put_back(&mut named);
+    with_causes(&mut named);
     Some(named.join("\n") + "\n")
 }
 
@@ -119,6 +120,40 @@ fn with_never(line: &str) -> String {
         }
     }
     text + NAME_BEGINS + rest
+}
+
+/// What evcxr writes where a `?` ends the cell, by parts of the lines: how an error becomes evcxr's.
+const FROM: &str = "From<T> for EvcxrUserCodeError {";
+const FROM_SHOWN: &str = "impl<T: std::fmt::Display> From<T> for EvcxrUserCodeError {";
+const INTO: &str = "fn from(error: T) -> Self {";
+const PRINT: &str = "eprintln!(\"";
+/// The same for errors that have causes, and for others that can be shown; their place is the caller's.
+const FROM_CAUSED: &str = "impl<'a, T: ::std::convert::Into<::std::boxed::Box<dyn ::std::error::Error + 'a>>> \
+                           ::std::convert::From<T> for EvcxrUserCodeError {";
+const CAUSED: &str = "px::question::caused(error.into());";
+const SHOWN: &str = "px::question::shown(&error);";
+
+/// Has errors that `?` meets told with their causes and places.
+fn with_causes(lines: &mut [String]) {
+    let Some(begin) = lines.iter().position(|line| line.trim().ends_with(FROM)) else { return };
+    let [from, into, print, ..] = &mut lines[begin..] else { return };
+    let Some(rest) = print.trim().strip_prefix(PRINT).filter(|_| into.trim() == INTO) else { return };
+    let told = match from.trim() == FROM_SHOWN && rest == "{}\", error);" {
+        true => {
+            *from = FROM_CAUSED.to_owned();
+            CAUSED.to_owned()
+        }
+        false => format!("px::question::formatted(::std::format!(\"{rest}").replace(';', ");"),
+    };
+    *into = format!("#[track_caller] {INTO}");
+    *print = told;
+}
+
+/// The source that takes any error that can be shown, if these messages say that one has no causes.
+pub(crate) fn with_any_error(source: &str, messages: &str) -> Option<String> {
+    let is_about_it = messages.contains("\"code\":\"E0277\"");
+    let changed = source.replacen(FROM_CAUSED, FROM_SHOWN, 1).replacen(CAUSED, SHOWN, 1);
+    (is_about_it && changed != source).then_some(changed)
 }
 
 /// What evcxr has checked when it can't tell a variable's type; its own complaint goes before that about the variable.
@@ -268,6 +303,28 @@ u8>>(stringify!(long), long);
         assert_eq!(without_moved(&without, "use of moved value: `c`"), None);
         let other = rewrite(&(SOURCE.to_owned() + "evcxr_variable_store\n}\n")).unwrap();
         assert_eq!((last(&other).as_str(), put_back(&other)), (RETURN, vec![]));
+    }
+
+    #[test]
+    fn errors_are_told_with_their_causes() {
+        let of = |bound: &str, format: &str| {
+            let text = format!(
+                "struct EvcxrUserCodeError {{}}\n  impl<T: {bound}> From<T> for EvcxrUserCodeError {{\n  \
+                 fn from(error: T) -> Self {{\n    eprintln!(\"{format}\", error);\n    told();\n"
+            );
+            let text = rewrite(&SOURCE.replace("fn f(c: u8) {}\n", &text)).unwrap();
+            text.lines().skip(2).take(4).map(str::to_owned).collect::<Vec<_>>()
+        };
+        let track = format!("#[track_caller] {INTO}");
+        let shown = of("std::fmt::Display", "{}");
+        assert_eq!(shown, [FROM_CAUSED, &track, CAUSED, "    told();"]);
+        let debug = of("std::fmt::Debug", "{:?}");
+        assert!(debug[0].contains("impl<T: std::fmt::Debug> From<T>"), "{debug:?}");
+        assert_eq!(debug[2], "px::question::formatted(::std::format!(\"{:?}\", error));");
+        let source = shown.join("\n");
+        let any = with_any_error(&source, "\"code\":\"E0277\"").unwrap();
+        assert_eq!(any, [FROM_SHOWN, &track, SHOWN, "    told();"].join("\n"));
+        assert_eq!((with_any_error(&source, "E0308"), with_any_error(&any, "\"code\":\"E0277\"")), (None, None));
     }
 
     #[test]

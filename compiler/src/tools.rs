@@ -227,6 +227,11 @@ fn compile(args: &[OsString], rustc: impl Fn() -> Command) -> io::Result<()> {
         output = run(Some(source))?;
     }
     if !output.status.success()
+        && let Some(source) = rewritten(&|source| crate::rewrite::with_any_error(source, &messages(&output)))
+    {
+        output = run(Some(source))?;
+    }
+    if !output.status.success()
         && let Some(source) = rewritten(&|source| crate::rewrite::without_moved(source, &messages(&output)))
     {
         output = run(Some(source))?;

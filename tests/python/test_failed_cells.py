@@ -54,3 +54,72 @@ def test_engines_keep_what_a_failed_cell_was_to_define_anew(cluster):
     assert "invalid digit" in reply.text and "lost" not in reply.text
     assert "[1]" in cluster.run("%px -t 1 half").ok().text
     assert "3" in cluster.run("%px -t 0 half").ok().text
+
+
+CAUSES = """
+#[derive(Debug)]
+struct Failed(&'static str, Option<Box<dyn std::error::Error + Send + Sync>>);
+impl std::fmt::Display for Failed {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result { f.write_str(self.0) }
+}
+impl std::error::Error for Failed {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> { Some(&**self.1.as_ref()?) }
+}
+fn failed() -> Failed {
+    let root = "x".parse::<i32>().unwrap_err();
+    Failed("can't read the settings", Some(Box::new(Failed("line 3 is damaged", Some(Box::new(root))))))
+}
+struct Shown;
+impl std::fmt::Display for Shown {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result { f.write_str("only shown") }
+}
+"""
+CHAIN = ["can't read the settings", "  caused by: line 3 is damaged", "  caused by: invalid digit found in string"]
+
+
+@pytest.mark.parametrize(
+    "error, value",
+    [
+        ("Failed", "failed()"),
+        ("Box<dyn std::error::Error>", "Box::new(failed())"),
+        ("Box<dyn std::error::Error + Send>", "Box::new(failed())"),
+        ("Box<dyn std::error::Error + Send + Sync>", "Box::new(failed())"),
+    ],
+)
+def test_a_question_mark_tells_all_causes_and_its_line(kernel, error, value):
+    kernel.run(CAUSES).ok()
+    code = f"let one = 1;\nlet other: u8 = {{\n  Err::<u8, {error}>({value})?\n}};\none + other"
+    reply = kernel.run(code).failed()
+    lines = reply.traceback.splitlines()
+    assert lines[:3] == ["`?` returned an error at cell line 3:3: " + CHAIN[0], *CHAIN[1:]]
+    assert lines[3] == f"  3 |   Err::<u8, {error}>({value})?"
+    assert lines[4].index("^") == lines[3].index("Err"), lines
+    assert reply.stderr == "" and reply.content["evalue"].endswith("can't read the settings ...")
+
+
+@pytest.mark.parametrize("error, text", [('"a text"', "a text"), ("Shown", "only shown"), ("7", "7")])
+def test_a_question_mark_takes_whatever_can_be_shown(kernel, error, text):
+    kernel.run(CAUSES).ok()
+    reply = kernel.run(f"let x: u8 = Err({error})?;").failed()
+    assert reply.content["evalue"].startswith("`?` returned an error at cell line 1:")
+    assert reply.content["evalue"].endswith(": " + text)
+
+
+def test_a_question_mark_on_what_cant_be_shown_is_a_mistake(kernel):
+    kernel.run("struct Dull;").ok()
+    reply = kernel.run("Err::<u8, Dull>(Dull)?").failed()
+    assert reply.content["ename"] == "CompileError" and "`Dull`" in reply.text
+    assert "px::" not in reply.text and "Evcxr" not in reply.text, reply
+
+
+def test_a_panic_that_was_caught_is_not_taken_for_the_error(kernel):
+    code = 'let _ = std::panic::catch_unwind(|| { panic!("caught") });\nlet n: u8 = "x".parse()?;'
+    reply = kernel.run(code).failed()
+    assert "caught" in reply.stderr and "caught" not in reply.traceback
+    assert reply.traceback.startswith("`?` returned an error at cell line 2:13: invalid digit")
+
+
+def test_an_error_in_a_cell_that_awaits_tells_its_causes(own_kernel):
+    own_kernel.run(CAUSES).ok()
+    reply = own_kernel.run("let ready = async { 5 }.await;\nErr::<u8, _>(failed())?;").failed()
+    assert "cell line 2:1:" in reply.traceback and CHAIN[2] in reply.traceback
