@@ -383,6 +383,11 @@ impl Compiler {
         self.namespaces.died(member, death, generation)
     }
 
+    /// The names of the statics of all definitions.
+    pub fn statics(&self) -> Vec<String> {
+        self.statics.names().map(str::to_owned).collect()
+    }
+
     /// Notes that members have a variable that none of their cells has defined, of a type as `std::any::type_name` has
     /// it. An error says why their cells can't use it: its type can't be written in one.
     pub fn define(&mut self, members: &[(Member, u32)], name: &str, type_name: &str) -> Result<(), Failure> {

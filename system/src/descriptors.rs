@@ -20,17 +20,17 @@ const HIGH_FD: RawFd = 900;
 const PASSED_MAX: usize = 3;
 
 /// Passes descriptors, at most three, over a socket.
-pub fn pass(socket: impl AsFd, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+pub fn pass(socket: impl AsFd, to: u32, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
     let raw: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
     let rights = [ControlMessage::ScmRights(&raw)];
-    sendmsg::<()>(socket.as_fd().as_raw_fd(), &[IoSlice::new(&[0])], &rights, MsgFlags::MSG_NOSIGNAL, None)?;
+    sendmsg::<()>(socket.as_fd().as_raw_fd(), &[IoSlice::new(&to.to_le_bytes())], &rights, MsgFlags::MSG_NOSIGNAL, None)?;
     Ok(())
 }
 
 /// Waits for descriptors that are [passed](pass); an error if none will come.
 pub fn receive(socket: impl AsFd) -> io::Result<Vec<OwnedFd>> {
-    let mut byte = [0];
-    let mut parts = [IoSliceMut::new(&mut byte)];
+    let mut to = [0; 4];
+    let mut parts = [IoSliceMut::new(&mut to)];
     let mut space = cmsg_space!([RawFd; PASSED_MAX]);
     let socket = socket.as_fd().as_raw_fd();
     let message = loop {
@@ -49,14 +49,16 @@ pub fn receive(socket: impl AsFd) -> io::Result<Vec<OwnedFd>> {
     if message.bytes == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(received) }
 }
 
-/// Waits until descriptors were passed and can be [received](receive), without memory from the allocator; an error if none
-/// will come.
-pub fn await_passed(socket: impl AsFd) -> io::Result<()> {
+/// Waits until descriptors were passed and can be [received](receive), without memory from the allocator. Returns to which
+/// process; an error if none will come.
+pub fn await_passed(socket: impl AsFd) -> io::Result<u32> {
+    let mut to = [0; 4];
     loop {
-        match nix::sys::socket::recv(socket.as_fd().as_raw_fd(), &mut [0], MsgFlags::MSG_PEEK) {
+        match nix::sys::socket::recv(socket.as_fd().as_raw_fd(), &mut to, MsgFlags::MSG_PEEK) {
             Err(nix::Error::EINTR) => {}
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            waited => return Ok(waited.map(drop)?),
+            // It was sent as one.
+            Ok(length) if length < to.len() => return Err(io::ErrorKind::UnexpectedEof.into()),
+            waited => return Ok(waited.map(|_| u32::from_le_bytes(to))?),
         }
     }
 }
@@ -182,7 +184,8 @@ mod tests {
     fn descriptors_pass_over_a_socket() {
         let (here, there) = UnixStream::pair().unwrap();
         let (mut read, write) = io::pipe().unwrap();
-        pass(&here, &[write.as_fd()]).unwrap();
+        pass(&here, 7, &[write.as_fd()]).unwrap();
+        assert_eq!(await_passed(&there).unwrap(), 7);
         drop(write);
         let passed = receive(&there).unwrap();
         File::from(move_away(&passed[0]).unwrap()).write_all(b"x").unwrap();
