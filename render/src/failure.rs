@@ -10,6 +10,10 @@ use chorus_protocol::{
 const IN_FULL: usize = 4;
 /// So many calls are shown.
 const CALLS: usize = 12;
+/// What rayon says when its pool for all is to be made and is there, and what to do about it.
+const POOL_IS_THERE: [&str; 2] = ["GlobalPoolAlreadyInitialized", "global thread pool has already been initialized"];
+const ONE_POOL: &str = "  help: all cells share rayon's global pool, which is there from its first use on: restart the kernel and \
+    call `build_global` before that, or make a pool of your own with `build` and use it with `install`";
 const RED: &str = "\x1b[31m";
 const PLAIN: &str = "\x1b[0m";
 
@@ -217,6 +221,9 @@ impl RunFailure {
             }
             lines.extend(panic.source());
             lines.extend(panic.place.iter().flat_map(calls));
+            if POOL_IS_THERE.iter().any(|said| panic.panic.message.contains(said)) {
+                lines.push(ONE_POOL.to_owned());
+            }
         }
         if !self.lost.is_empty() {
             lines.push(format!("  lost: {}", quote(&self.lost)));

@@ -83,6 +83,9 @@ fn serve(mut channel: UnixStream, mut snapshots: Snapshots) -> ! {
                 if let Some(flush) = cell.flush().filter(|_| can_flush) {
                     flusher.begin(flush);
                 }
+                if !leaves_variables {
+                    snapshots.tell_closed();
+                }
                 report::turn();
                 let took = objects.call(&cell);
                 report::turn();

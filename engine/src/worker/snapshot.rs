@@ -17,12 +17,14 @@ use super::report;
 use super::setup::live_with;
 use crate::wire::{FromWorker, Frozen};
 use chorus_protocol::{NoSnapshot, SnapshotPolicy, Taken};
+use chorus_system::descriptors::LISTENERS;
 use chorus_system::eventfds::Counts;
 use chorus_system::fork::{self, Side};
 use chorus_system::parent::{AtItsEnd, die_with};
 use chorus_system::threads::{self, Stopped, Unstoppable};
 use chorus_system::{ProcessHandle, descriptors, group, memory, process};
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
@@ -51,6 +53,8 @@ pub struct Snapshots {
     unstoppable: Option<Unstoppable>,
     /// In a copy, the other end of what stands for sockets that are silent.
     silence: Option<OwnedFd>,
+    /// In a copy, where sockets listened that it doesn't have.
+    listened: [Option<SocketAddr>; LISTENERS],
 }
 
 struct Copy {
@@ -64,7 +68,15 @@ struct Copy {
 impl Snapshots {
     /// Without any yet.
     pub fn new(gate: UnixStream, keeper: u32) -> Snapshots {
-        Snapshots { gate, keeper, copy: None, older: None, unstoppable: None, silence: None }
+        Snapshots {
+            gate,
+            keeper,
+            copy: None,
+            older: None,
+            unstoppable: None,
+            silence: None,
+            listened: [None; LISTENERS],
+        }
     }
 
     /// Whether [`Snapshots::provide`] would take one.
@@ -125,6 +137,19 @@ impl Snapshots {
                 self.copy = self.older.take();
                 Renewed::No
             }
+        }
+    }
+
+    /// In a worker that was restored: says once which sockets it doesn't have any more.
+    pub fn tell_closed(&mut self) {
+        let closed: Vec<String> = self.listened.iter_mut().filter_map(Option::take).map(|at| at.to_string()).collect();
+        if !closed.is_empty() {
+            // A cell may have closed its stderr; there is nobody to tell.
+            let _ = writeln!(
+                io::stderr(),
+                "nothing listens at {} any more, since a snapshot took the worker's place: run the cell again that does",
+                closed.join(", ")
+            );
         }
     }
 
@@ -238,7 +263,11 @@ impl Snapshots {
         // While the copy held the pipes and sockets that cells opened, nobody at their other ends would see the worker
         // close them, and a cell that waits for that would wait for ever.
         let spared = [self.gate.as_fd(), is_frozen, silence.as_fd()];
-        descriptors::replace_connections(ended.as_fd(), silent.as_fd(), original, &spared)?;
+        let listened = descriptors::replace_connections(ended.as_fd(), silent.as_fd(), original, &spared)?;
+        // Those of a worker before are told of, too, if they weren't yet.
+        if listened.iter().any(Option::is_some) {
+            self.listened = listened;
+        }
         self.silence = Some(silence);
         Ok(())
     }
