@@ -542,7 +542,7 @@ async fn follow(
                 end_bars(&known, engine, Death::EngineLost).await;
                 let after = if restarting { "it is being started again" } else { "it won't come back by itself" };
                 let what = format!("engine {engine} is gone: {reason}; {after}");
-                lose(&known, &compiler, engine, (Death::EngineLost, None), move |lost| {
+                lose(&known, &compiler, engine, (Death::EngineLost, None), move |lost, _| {
                     Some(format!("{what}{}", losses(lost)))
                 });
                 joins.send_replace(joined);
@@ -559,14 +559,14 @@ async fn follow(
                 let who = format!("engine {engine}'s worker");
                 match aftermath {
                     Aftermath::Lost(reason) if in_task => {
-                        lose(&known, &compiler, engine, (death, Some(generation)), move |lost| {
+                        lose(&known, &compiler, engine, (death, Some(generation)), move |lost, _| {
                             (!lost.is_empty()).then(|| call_death_notice(&who, death, &reason, lost))
                         });
                     }
                     Aftermath::Restored => known.lock().notices.push(restored_notice(&who, death)),
                     Aftermath::Lost(reason) => {
-                        lose(&known, &compiler, engine, (death, Some(generation)), move |lost| {
-                            (death != Death::Stopped).then(|| death_notice(&who, death, &reason, lost))
+                        lose(&known, &compiler, engine, (death, Some(generation)), move |lost, statics| {
+                            (death != Death::Stopped).then(|| death_notice(&who, death, &reason, lost, statics))
                         });
                     }
                 }
@@ -601,7 +601,7 @@ fn lose(
     compiler: &CompilerThread,
     engine: EngineId,
     (death, generation): (Death, Option<u32>),
-    notice: impl Fn(&[String]) -> Option<String> + Send + 'static,
+    notice: impl Fn(&[String], &[String]) -> Option<String> + Send + 'static,
 ) {
     known.lock().notices_to_come += 1;
     let known = Arc::clone(known);
@@ -609,7 +609,7 @@ fn lose(
         let lost = compiler.died(Member::Engine(engine), death, generation);
         let mut known = known.lock();
         known.notices_to_come -= 1;
-        known.notices.extend(notice(&lost));
+        known.notices.extend(notice(&lost, &compiler.statics()));
     });
 }
 

@@ -292,9 +292,17 @@ fn stopped(why: Stopped, aftermath: &Aftermath, lost: &[String]) -> ErrorText {
 }
 
 /// A death outside of any cell, to be told with the next one.
-pub fn death_notice(who: &str, death: Death, reason: &NoSnapshot, lost: &[String]) -> String {
-    let why = no_snapshot(reason).filter(|_| !lost.is_empty()).map(|why| format!("; {why}")).unwrap_or_default();
-    format!("{who} {death} while it ran nothing, and was replaced{}{why}", losses(lost))
+pub fn death_notice(who: &str, death: Death, reason: &NoSnapshot, lost: &[String], statics: &[String]) -> String {
+    // A worker of which nothing was kept because there was nothing has none.
+    let statics = if *reason == NoSnapshot::Empty { &[] } else { statics };
+    let is_loss = !lost.is_empty() || !statics.is_empty();
+    let why = no_snapshot(reason).filter(|_| is_loss).map(|why| format!("; {why}")).unwrap_or_default();
+    let verb = if statics.len() == 1 { "begins" } else { "begin" };
+    let anew = match statics {
+        [] => String::new(),
+        names => format!("; `{}` {verb} anew", names.join("`, `")),
+    };
+    format!("{who} {death} while it ran nothing, and was replaced{}{anew}{why}", losses(lost))
 }
 
 /// A death in a call that costs variables.
@@ -348,8 +356,11 @@ mod tests {
         assert_eq!((nothing.ename.as_str(), nothing.evalue.as_str()), ("Interrupted", "the cell was interrupted"));
         let restored = stopped(Aftermath::Restored, &["a"]);
         assert_eq!(restored.evalue, "the cell was interrupted; variables are as they were before this cell");
-        let notice = death_notice("engine 2's worker", Death::Signal(9), &NoSnapshot::Off, &[]);
-        assert!(notice.starts_with("engine 2's worker was killed by signal 9"), "{notice}");
+        let notice = |reason| death_notice("engine 2's worker", Death::Signal(9), &reason, &[], &["COUNT".to_owned()]);
+        let text = notice(NoSnapshot::Off);
+        assert!(text.starts_with("engine 2's worker was killed by signal 9"), "{text}");
+        assert!(text.contains("and was replaced; `COUNT` begins anew; there was no snapshot: "), "{text}");
+        assert!(notice(NoSnapshot::Empty).ends_with("and was replaced"));
     }
 
     #[test]

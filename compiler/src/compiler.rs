@@ -21,6 +21,7 @@ use crate::interrupt::Interrupter;
 use crate::namespace::{Effect, Member, Namespaces, RunEnded, Ticket, Variable, Variables};
 use crate::prelude;
 use crate::reuse::{Place, Reuse, Surroundings};
+use crate::rewrite::put_back;
 use crate::snapshots::Held;
 use crate::source_map::{MappedPiece, SourceMap};
 use crate::starting::{Evcxr, Starting};
@@ -284,7 +285,8 @@ impl Compiler {
             return Err(Failure::Interrupted);
         }
         let defined = work.parsed.lets.iter().map(|binding| binding.name.clone()).collect();
-        let effect = Effect { before: found.before, after: found.after, defined };
+        let put_back = put_back(&found.source).into_iter().map(str::to_owned).collect();
+        let effect = Effect { before: found.before, after: found.after, defined, put_back };
         if found.object.is_empty() {
             return Ok(Some(Done { effect, ran: None }));
         }
@@ -379,6 +381,11 @@ impl Compiler {
     /// See [`Namespaces::died`].
     pub fn died(&mut self, member: Member, death: Death, generation: Option<u32>) -> Vec<String> {
         self.namespaces.died(member, death, generation)
+    }
+
+    /// The names of the statics of all definitions.
+    pub fn statics(&self) -> Vec<String> {
+        self.statics.names().map(str::to_owned).collect()
     }
 
     /// Notes that members have a variable that none of their cells has defined, of a type as `std::any::type_name` has

@@ -30,7 +30,6 @@ fn state_of<S: Clone + 'static>(_names: fn(&EvalContext) -> S, snapshot: &Snapsh
 pub(crate) enum Answer {
     Succeeded,
     Panicked,
-    ReturnedError,
     /// Nothing ran; evcxr drops these variables and compiles again without them.
     VariablesLost(Vec<String>),
 }
@@ -231,7 +230,6 @@ fn serve<T>(
                 let markers = match run(request) {
                     Answer::Succeeded => vec![],
                     Answer::Panicked => vec!["EVCXR_PANIC_NOTIFICATION".to_owned()],
-                    Answer::ReturnedError => vec!["EVCXR_ERROR_OCCURRED".to_owned()],
                     Answer::VariablesLost(names) => {
                         names.iter().map(|name| format!("EVCXR_VARIABLE_CHANGED_TYPE:{name}")).collect()
                     }

@@ -50,6 +50,8 @@ pub struct Effect {
     pub after: Variables,
     /// The names that it defined, some perhaps anew.
     pub defined: BTreeSet<String>,
+    /// Those of them that are stored as they were before if it fails.
+    pub put_back: BTreeSet<String>,
 }
 
 /// How a run ended for one member.
@@ -123,9 +125,10 @@ impl Effect {
                 variables.retain(|name, _| !self.before.contains_key(name));
                 variables.extend(self.after.clone());
             }
-            // evcxr stores what it loaded again after a panic, but nothing that the cell defined.
+            // What the cell loaded is stored again, also where it was to be defined anew.
             Outcome::Panicked | Outcome::ReturnedError => {
-                let kept = |name: &String| self.after.contains_key(name) && !self.defined.contains(name);
+                let stored = |name: &String| self.after.contains_key(name) && !self.defined.contains(name);
+                let kept = |name: &String| stored(name) || self.put_back.contains(name);
                 variables.retain(|name, _| !self.before.contains_key(name) || kept(name));
             }
             Outcome::TypesChanged(names) => variables.retain(|name, _| !names.contains(name)),

@@ -56,6 +56,7 @@ const FILES: &[(&str, &str)] = &[
     ("src/map/source.rs", include_str!("../../px/src/map/source.rs")),
     ("src/map/tree.rs", include_str!("../../px/src/map/tree.rs")),
     ("src/progress.rs", include_str!("../../px/src/progress.rs")),
+    ("src/question.rs", include_str!("../../px/src/question.rs")),
     ("src/show.rs", include_str!("../../px/src/show.rs")),
     ("src/store.rs", include_str!("../../px/src/store.rs")),
     ("src/sys.rs", include_str!("../../px/src/sys.rs")),

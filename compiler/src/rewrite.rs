@@ -12,6 +12,11 @@ const CHECK: &str = "vars_ok &= evcxr_variable_store.check_variable::<";
 const TAKE: &str = " = evcxr_variable_store.take_variable::<";
 const PUT: &str = "evcxr_variable_store.put_variable::<";
 const NAME_BEGINS: &str = ">(stringify!(";
+const PUT_BACK: &str = "evcxr_variable_store.put_back::<";
+/// Where the code ends of a cell that has a `?`.
+const QUESTIONED: &str = "Ok(())})();";
+/// The last line of a cell that has variables.
+const RETURN: &str = "evcxr_variable_store";
 
 /// How evcxr shows a result when it takes the method `evcxr_display` for the cause of an error. It also does when the
 /// result moves a variable, so that this has to call that method too.
@@ -59,9 +64,47 @@ pub(crate) fn rewrite(source: &str) -> Option<String> {
     }
     // rustc refuses the name of the type of what never ends, such as a task with a loop in it.
     let never = |line: &&str| line.contains('!') && variable(line).is_some();
-    let named: Vec<String> =
+    let mut named: Vec<String> =
         lines.iter().map(|line| if never(line) { with_never(line) } else { (*line).to_owned() }).collect();
+    with_put_back(&mut named);
+    with_causes(&mut named);
     Some(named.join("\n") + "\n")
+}
+
+/// Has variables stored again that a cell defines anew, if it fails before it has stored the new ones.
+fn with_put_back(lines: &mut [String]) {
+    let Some(end) = lines.iter().rposition(|line| line == RETURN) else { return };
+    // What is stored behind the cell's code is what it has loaded and not defined anew.
+    let Some(behind) = lines[..end].iter().rposition(|line| line == NOTIFIED || line == QUESTIONED) else { return };
+    let puts = lines[..behind].iter().filter(|line| line.starts_with(PUT));
+    let new: HashSet<&str> = puts.filter_map(|line| variable(line)).collect();
+    let taken = lines[..behind].iter().filter_map(|line| {
+        let name = variable(line).filter(|name| new.contains(name))?;
+        let (type_name, _) = line.split_once(TAKE)?.1.rsplit_once(NAME_BEGINS)?;
+        Some(format!("{PUT_BACK}{type_name}{NAME_BEGINS}{name}), {name}); "))
+    });
+    let put_back: String = taken.collect();
+    lines[end] = put_back + RETURN;
+}
+
+/// The variables that the source stores again if the cell fails, though the cell defines them anew.
+pub(crate) fn put_back(source: &str) -> Vec<&str> {
+    let last = source.lines().rfind(|line| line.starts_with(PUT_BACK)).unwrap_or_default();
+    let names = last.split(PUT_BACK).filter_map(|put| Some(put.rsplit_once(NAME_BEGINS)?.1.split_once(')')?.0));
+    names.collect()
+}
+
+/// The source without storing those again that the cell moves, if that is what these messages are about.
+pub(crate) fn without_moved(source: &str, messages: &str) -> Option<String> {
+    let at = source.lines().position(|line| line.starts_with(PUT_BACK))?;
+    let is_moved = |name: &str| messages.contains(&format!("moved value: `{name}`"));
+    let line = source.lines().nth(at)?.strip_suffix(RETURN)?;
+    let stays = |put: &&str| {
+        put.rsplit_once(NAME_BEGINS)
+            .is_none_or(|(_, rest)| !rest.split_once(')').is_some_and(|(name, _)| is_moved(name)))
+    };
+    let puts: String = line.split_inclusive("); ").filter(stays).collect();
+    (puts != line).then(|| with_line(source, at, &format!("{puts}{RETURN}")))
 }
 
 /// A line about a variable whose type may have `!` in it.
@@ -77,6 +120,40 @@ fn with_never(line: &str) -> String {
         }
     }
     text + NAME_BEGINS + rest
+}
+
+/// What evcxr writes where a `?` ends the cell, by parts of the lines: how an error becomes evcxr's.
+const FROM: &str = "From<T> for EvcxrUserCodeError {";
+const FROM_SHOWN: &str = "impl<T: std::fmt::Display> From<T> for EvcxrUserCodeError {";
+const INTO: &str = "fn from(error: T) -> Self {";
+const PRINT: &str = "eprintln!(\"";
+/// The same for errors that have causes, and for others that can be shown; their place is the caller's.
+const FROM_CAUSED: &str = "impl<'a, T: ::std::convert::Into<::std::boxed::Box<dyn ::std::error::Error + 'a>>> \
+                           ::std::convert::From<T> for EvcxrUserCodeError {";
+const CAUSED: &str = "px::question::caused(error.into());";
+const SHOWN: &str = "px::question::shown(&error);";
+
+/// Has errors that `?` meets told with their causes and places.
+fn with_causes(lines: &mut [String]) {
+    let Some(begin) = lines.iter().position(|line| line.trim().ends_with(FROM)) else { return };
+    let [from, into, print, ..] = &mut lines[begin..] else { return };
+    let Some(rest) = print.trim().strip_prefix(PRINT).filter(|_| into.trim() == INTO) else { return };
+    let told = match from.trim() == FROM_SHOWN && rest == "{}\", error);" {
+        true => {
+            *from = FROM_CAUSED.to_owned();
+            CAUSED.to_owned()
+        }
+        false => format!("px::question::formatted(::std::format!(\"{rest}").replace(';', ");"),
+    };
+    *into = format!("#[track_caller] {INTO}");
+    *print = told;
+}
+
+/// The source that takes any error that can be shown, if these messages say that one has no causes.
+pub(crate) fn with_any_error(source: &str, messages: &str) -> Option<String> {
+    let is_about_it = messages.contains("\"code\":\"E0277\"");
+    let changed = source.replacen(FROM_CAUSED, FROM_SHOWN, 1).replacen(CAUSED, SHOWN, 1);
+    (is_about_it && changed != source).then_some(changed)
 }
 
 /// What evcxr has checked when it can't tell a variable's type; its own complaint goes before that about the variable.
@@ -204,6 +281,50 @@ u8>>(stringify!(long), long);
         let mut names: Vec<&str> = taken(&text).into_iter().collect();
         names.sort_unstable();
         assert_eq!(names, ["b", "c", "r#type"]);
+    }
+
+    #[test]
+    fn what_is_defined_anew_is_put_back_if_the_cell_fails() {
+        let source = SOURCE.replace("let new = 1;", "let b = c.into(); let c = 2;");
+        let source = source.replace(
+            "})) {\n  Ok",
+            "evcxr_variable_store.put_variable::<i32>(stringify!(b), b);\n\
+             evcxr_variable_store.put_variable::<i32>(stringify!(c), c);\n})) {\n  Ok",
+        );
+        let source = source.replace("evcxr_variable_store.put_variable::<String>(stringify!(b), b);\n", "");
+        let text = rewrite(&(source.clone() + "evcxr_variable_store\n}\n")).unwrap();
+        let put = |name: &str, t: &str| format!("evcxr_variable_store.put_back::<{t}>(stringify!({name}), {name}); ");
+        let last = |text: &str| text.lines().rev().nth(1).unwrap().to_owned();
+        assert_eq!(last(&text), put("b", "String") + &put("c", "u8") + RETURN);
+        assert_eq!(put_back(&text), ["b", "c"]);
+        let without = without_moved(&text, "use of moved value: `c`").unwrap();
+        assert_eq!((last(&without), put_back(&without)), (put("b", "String") + RETURN, vec!["b"]));
+        assert_eq!(without_moved(&text, "use of moved value: `d`"), None);
+        assert_eq!(without_moved(&without, "use of moved value: `c`"), None);
+        let other = rewrite(&(SOURCE.to_owned() + "evcxr_variable_store\n}\n")).unwrap();
+        assert_eq!((last(&other).as_str(), put_back(&other)), (RETURN, vec![]));
+    }
+
+    #[test]
+    fn errors_are_told_with_their_causes() {
+        let of = |bound: &str, format: &str| {
+            let text = format!(
+                "struct EvcxrUserCodeError {{}}\n  impl<T: {bound}> From<T> for EvcxrUserCodeError {{\n  \
+                 fn from(error: T) -> Self {{\n    eprintln!(\"{format}\", error);\n    told();\n"
+            );
+            let text = rewrite(&SOURCE.replace("fn f(c: u8) {}\n", &text)).unwrap();
+            text.lines().skip(2).take(4).map(str::to_owned).collect::<Vec<_>>()
+        };
+        let track = format!("#[track_caller] {INTO}");
+        let shown = of("std::fmt::Display", "{}");
+        assert_eq!(shown, [FROM_CAUSED, &track, CAUSED, "    told();"]);
+        let debug = of("std::fmt::Debug", "{:?}");
+        assert!(debug[0].contains("impl<T: std::fmt::Debug> From<T>"), "{debug:?}");
+        assert_eq!(debug[2], "px::question::formatted(::std::format!(\"{:?}\", error));");
+        let source = shown.join("\n");
+        let any = with_any_error(&source, "\"code\":\"E0277\"").unwrap();
+        assert_eq!(any, [FROM_SHOWN, &track, SHOWN, "    told();"].join("\n"));
+        assert_eq!((with_any_error(&source, "E0308"), with_any_error(&any, "\"code\":\"E0277\"")), (None, None));
     }
 
     #[test]

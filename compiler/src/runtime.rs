@@ -17,7 +17,10 @@ const CLOSURE: &str = "(|| {";
 const BEGINS: [&str; 2] =
     ["let evcxr_variable_store = unsafe {&mut *evcxr_variable_store};", "evcxr_variable_store: *mut u8) -> *mut u8 {"];
 
-/// The source of a cell, with as many lines, that finds its runtime in the library of this name; `None` where evcxr wrote
+/// What a worker calls before it calls a function of the object.
+const FUNCTION_BEGINS: &str = "#[unsafe(no_mangle)] extern \"C\" fn chorus_function_begins()";
+
+/// The source of a cell, with one line more behind it, that finds its runtime in the library of this name; `None` where evcxr wrote
 /// something else.
 pub(crate) fn with(source: &str, library: &str) -> Option<String> {
     let mut lines: Vec<String> = source.lines().map(str::to_owned).collect();
@@ -39,6 +42,9 @@ pub(crate) fn with(source: &str, library: &str) -> Option<String> {
             lines[begin].push_str(&format!(" ::{library}::chorus_tokio::enter({wanted});"));
         }
     }
+    // Functions that engines call begin without a cell.
+    let wanted = words(source).any(|word| word == "tokio");
+    lines.push(format!("{FUNCTION_BEGINS} {{ ::{library}::chorus_tokio::enter({wanted}); }}"));
     Some(lines.join("\n") + "\n")
 }
 
@@ -61,10 +67,13 @@ mod tests {
     fn a_cell_that_awaits_is_run_by_the_one_runtime() {
         let source = "AssertUnwindSafe(||{\nlet mut mutex =\nevcxr_variable_store.lazy_arc(\"evcxr_tokio_runtime\", ||\n\
                       std::sync::Mutex::new(tokio::runtime::Runtime::new().unwrap())); match\n{}\n.block_on(async {\na.await\n";
+        let begins = format!("{FUNCTION_BEGINS} {{ ::deps::chorus_tokio::enter(true); }}\n");
         let expected = "AssertUnwindSafe(||{\n::deps::chorus_tokio::runtime()\n\n\n\n.block_on(async {\na.await\n";
-        assert_eq!(with(source, "deps").as_deref(), Some(expected));
+        let expected = expected.to_owned() + &begins;
+        assert_eq!(with(source, "deps"), Some(expected.clone()));
         let called = with(&source.replace("a.await", "a()"), "deps").unwrap();
-        assert!(called.ends_with("::deps::chorus_tokio::call\n\n\n\n(|| {\na()\n"), "{called}");
+        let called_by = format!("::deps::chorus_tokio::call\n\n\n\n(|| {{\na()\n{begins}");
+        assert!(called.ends_with(&called_by), "{called}");
         let run = expected.replace("a.await", "a()");
         assert_eq!(awaited(&called, "{\"code\":{\"code\":\"E0728\"}}"), Some(run.clone()));
         assert_eq!((awaited(&called, "E0308"), awaited(&run, "\"code\":\"E0728\"")), (None, None));

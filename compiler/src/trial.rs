@@ -18,7 +18,7 @@ use crate::namespace::{Effect, Variables};
 use crate::prelude;
 use crate::probe::with_types;
 use crate::reuse::Place;
-use crate::rewrite::taken;
+use crate::rewrite::{put_back, taken};
 use crate::snapshots::Held;
 use crate::source_map::{MappedPiece, SourceMap};
 use crate::types::{Object, Ran};
@@ -149,7 +149,8 @@ impl Compiler {
         let evaluator = &mut self.evcxr.get()?.evaluator;
         let generated = evaluator.generated_source();
         let nothing_to_run = work.parsed.statements.is_empty();
-        let (mut given_up, mut ran, mut last, mut loaded) = (false, None, None, Variables::new());
+        let (mut given_up, mut ran, mut last) = (false, None, None);
+        let (mut loaded, mut restored) = (Variables::new(), BTreeSet::new());
         let result = evaluator.eval(&code, &snapshot, &mut |request| {
             if interrupter.was_asked() {
                 // It came while nothing could be killed: rust-analyzer was at work, or cargo had just ended.
@@ -164,6 +165,7 @@ impl Compiler {
             let taken = taken(&source);
             loaded = work.before.clone();
             loaded.retain(|name, _| taken.contains(name.as_str()));
+            restored = put_back(&source).into_iter().map(str::to_owned).collect();
             let object = Object {
                 path: request.object,
                 entry: request.entry,
@@ -208,7 +210,7 @@ impl Compiler {
             self.keep(place, last.as_ref(), &before, &after);
         }
         let defined = work.parsed.lets.iter().map(|binding| binding.name.clone()).collect();
-        Ok(Ok(Done { effect: Effect { before, after, defined }, ran }))
+        Ok(Ok(Done { effect: Effect { before, after, defined, put_back: restored }, ran }))
     }
 
     /// The cell's items that stand in front of it, among the definitions.

@@ -74,6 +74,8 @@ pub enum FromWorker {
         took: Took,
         /// Whether it has failed in a way that is to leave the variables as they were.
         failed: bool,
+        /// A snapshot of after the run, which is there as soon as this is told. Until then the older one counts.
+        snapshot: Option<Frozen>,
     },
     /// The object couldn't be loaded; nothing was called.
     LoadFailed(String),

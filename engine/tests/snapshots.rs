@@ -173,6 +173,24 @@ async fn an_idle_worker_that_is_killed_is_restored_and_nothing_is_stale() {
 }
 
 #[tokio::test]
+async fn a_worker_with_threads_that_dies_right_after_a_run_is_restored() {
+    let mut bench = Bench::start().await;
+    bench.on("counts").await;
+    bench.on("makes_threads").await;
+    let death = Death::Signal(libc::SIGKILL);
+    for run in 2..30 {
+        let seen = bench.on("counts").await;
+        assert_eq!((seen.number(), seen.end()), (run, (Outcome::Ok, 0)));
+        // Nothing is waited for: no snapshot was taken since the run was told to have ended.
+        kill(bench.worker.pid());
+        assert_eq!(bench.next().await, WorkerEvent::Lost { death, aftermath: Aftermath::Restored, generation: 0 });
+    }
+    assert_eq!(bench.on("uses_threads").await.out(), ALL_RIGHT);
+    let worker = bench.worker.pid();
+    wait_for("one copy of the worker", || (family(worker).len() == 3).then_some(()));
+}
+
+#[tokio::test]
 async fn without_a_snapshot_the_reason_is_told() {
     let mut bench = Bench::start().await;
     let abort = Death::Signal(libc::SIGABRT);

@@ -114,6 +114,15 @@ pub struct PanicReport {
     pub frame_count: usize,
 }
 
+impl PanicReport {
+    /// Of the cell's own thread; `message` and `file` must outlive it.
+    pub(crate) fn without_calls(message: &str, file: &str, line: u32, column: u32) -> PanicReport {
+        let thread = Text::new("");
+        let (message, file) = (Text::new(message), Text::new(file));
+        PanicReport { message, file, thread, line, column, frames: [0; FRAMES], frame_count: 0 }
+    }
+}
+
 /// So many functions of a panic's call stack are reported.
 pub const FRAMES: usize = 96;
 

@@ -40,6 +40,8 @@ pub mod link;
 pub mod map;
 #[doc(hidden)]
 pub mod progress;
+#[doc(hidden)]
+pub mod question;
 mod show;
 #[doc(hidden)]
 pub mod store;

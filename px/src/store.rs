@@ -46,6 +46,14 @@ impl VariableStore {
         self.put(name, Box::new(value));
     }
 
+    /// Stores a value again that was taken, unless the cell has stored another one of its name: it has failed then.
+    #[inline]
+    pub fn put_back<T: 'static>(&mut self, name: &str, value: T) {
+        if !self.values.contains_key(name) {
+            self.put(name, Box::new(value));
+        }
+    }
+
     /// Whether the value, if it is there, has this type; says so on stdout if it doesn't.
     #[inline]
     pub fn check_variable<T: 'static>(&mut self, name: &str) -> bool {

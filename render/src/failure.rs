@@ -10,6 +10,10 @@ use chorus_protocol::{
 const IN_FULL: usize = 4;
 /// So many calls are shown.
 const CALLS: usize = 12;
+/// What rayon says when its pool for all is to be made and is there, and what to do about it.
+const POOL_IS_THERE: [&str; 2] = ["GlobalPoolAlreadyInitialized", "global thread pool has already been initialized"];
+const ONE_POOL: &str = "  help: all cells share rayon's global pool, which is there from its first use on: restart the kernel and \
+    call `build_global` before that, or make a pool of your own with `build` and use it with `install`";
 const RED: &str = "\x1b[31m";
 const PLAIN: &str = "\x1b[0m";
 
@@ -57,6 +61,11 @@ pub struct Panicked {
 impl Panicked {
     /// `panicked at cell line 3:5: message`.
     pub(super) fn headline(&self) -> String {
+        self.says("panicked")
+    }
+
+    /// The same of something else that ended what ran there.
+    fn says(&self, what: &str) -> String {
         let Panic { message, file, line, column, thread, .. } = &self.panic;
         let who = match thread.as_deref() {
             None => String::new(),
@@ -66,9 +75,9 @@ impl Panicked {
         match &self.place {
             Some(Place { cell, line: cell_line, column: cell_column, is_call, .. }) => {
                 let within = if *is_call { format!(", within {file}:{line}:{column}") } else { String::new() };
-                format!("{who}panicked at {cell} line {cell_line}:{cell_column}{within}: {message}")
+                format!("{who}{what} at {cell} line {cell_line}:{cell_column}{within}: {message}")
             }
-            None => format!("{who}panicked at {file}:{line}:{column}: {message}"),
+            None => format!("{who}{what} at {file}:{line}:{column}: {message}"),
         }
     }
 
@@ -133,7 +142,7 @@ pub struct ErrorText {
 pub struct RunFailure {
     /// How it ended.
     pub outcome: Outcome,
-    /// The last panic before it.
+    /// The last panic before it, or what `?` returned.
     pub panic: Option<Panicked>,
     /// The variables that are gone, as the caller knows them.
     pub lost: Vec<String>,
@@ -163,7 +172,11 @@ impl RunFailure {
         match &self.outcome {
             Outcome::Ok => "ended well".to_owned(),
             Outcome::Panicked => self.panic.as_ref().map_or_else(|| "panicked".to_owned(), Panicked::headline),
-            Outcome::ReturnedError => "a `?` returned an error: the cell ended there".to_owned(),
+            // px tells of it as it does of a panic.
+            Outcome::ReturnedError => self.panic.as_ref().map_or_else(
+                || "a `?` returned an error: the cell ended there".to_owned(),
+                |error| error.says("`?` returned an error"),
+            ),
             Outcome::TypesChanged(names) => format!(
                 "nothing ran: the types of {} were redefined, so their values are gone; run the cells that set them again",
                 quote(names)
@@ -203,11 +216,14 @@ impl RunFailure {
     fn details(&self) -> Vec<String> {
         let mut lines = Vec::new();
         if let Some(panic) = &self.panic {
-            if self.outcome != Outcome::Panicked {
+            if !matches!(self.outcome, Outcome::Panicked | Outcome::ReturnedError) {
                 lines.push(format!("  it {}", panic.headline()));
             }
             lines.extend(panic.source());
             lines.extend(panic.place.iter().flat_map(calls));
+            if POOL_IS_THERE.iter().any(|said| panic.panic.message.contains(said)) {
+                lines.push(ONE_POOL.to_owned());
+            }
         }
         if !self.lost.is_empty() {
             lines.push(format!("  lost: {}", quote(&self.lost)));

@@ -53,6 +53,8 @@ pub(super) struct Run {
     held: Option<Bundle>,
     /// The last panic of the cell's own thread. It is the failure if the run fails after it.
     panic: Option<Panicked>,
+    /// The last panic of another thread. The cell's own may have gone on with it, as those do that wait for rayon's.
+    of_thread: Option<Panicked>,
     done: bool,
 }
 
@@ -94,7 +96,7 @@ impl Run {
     /// A run that hasn't begun.
     pub(super) fn new(source: Source) -> Run {
         let (stdout, stderr) = (Utf8Decoder::default(), Utf8Decoder::default());
-        Run { source, stdout, stderr, held: None, panic: None, done: false }
+        Run { source, stdout, stderr, held: None, panic: None, of_thread: None, done: false }
     }
 
     /// What there is to show now. `place` is where a panic happened, and `has_result` says whether the cell ends in an
@@ -138,6 +140,7 @@ impl Run {
     fn panicked(&mut self, panic: &Panic, place: Option<Place>) -> Option<Step> {
         let panicked = Panicked { panic: panic.clone(), place };
         if panic.thread.is_some() || self.done {
+            self.of_thread = Some(panicked.clone());
             return Some(Step::Panic(panicked));
         }
         // An earlier one was caught, since the cell went on.
@@ -157,6 +160,7 @@ impl Run {
             // evcxr shows `()` for an expression that moves a variable.
             steps.extend(held.filter(|data| super::output::only_text(data) != Some("()")).map(Step::Result));
         } else {
+            let panic = panic.or_else(|| self.of_thread.take().filter(|_| *outcome == Outcome::Panicked));
             steps.extend(held.map(Step::Display));
             steps.push(Step::Failed(RunFailure {
                 outcome: outcome.clone(),

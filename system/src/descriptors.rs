@@ -4,12 +4,14 @@ use crate::listing;
 use nix::cmsg_space;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::sockopt::PeerCredentials;
+use nix::sys::socket::sockopt::{AcceptConn, PeerCredentials};
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, getsockopt, recvmsg, sendmsg};
 use nix::sys::stat::{SFlag, fstat};
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::ManuallyDrop;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
@@ -19,18 +21,28 @@ const HIGH_FD: RawFd = 900;
 /// So many descriptors may come with one message.
 const PASSED_MAX: usize = 3;
 
-/// Passes descriptors, at most three, over a socket.
-pub fn pass(socket: impl AsFd, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+/// Of so many sockets that listen is told where they do.
+pub const LISTENERS: usize = 8;
+
+/// Passes descriptors, at most three, over a socket. `to` is the number of the process that is to receive
+/// them, where several may.
+pub fn pass(socket: impl AsFd, to: u32, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
     let raw: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
     let rights = [ControlMessage::ScmRights(&raw)];
-    sendmsg::<()>(socket.as_fd().as_raw_fd(), &[IoSlice::new(&[0])], &rights, MsgFlags::MSG_NOSIGNAL, None)?;
+    sendmsg::<()>(
+        socket.as_fd().as_raw_fd(),
+        &[IoSlice::new(&to.to_le_bytes())],
+        &rights,
+        MsgFlags::MSG_NOSIGNAL,
+        None,
+    )?;
     Ok(())
 }
 
 /// Waits for descriptors that are [passed](pass); an error if none will come.
 pub fn receive(socket: impl AsFd) -> io::Result<Vec<OwnedFd>> {
-    let mut byte = [0];
-    let mut parts = [IoSliceMut::new(&mut byte)];
+    let mut to = [0; 4];
+    let mut parts = [IoSliceMut::new(&mut to)];
     let mut space = cmsg_space!([RawFd; PASSED_MAX]);
     let socket = socket.as_fd().as_raw_fd();
     let message = loop {
@@ -49,14 +61,16 @@ pub fn receive(socket: impl AsFd) -> io::Result<Vec<OwnedFd>> {
     if message.bytes == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(received) }
 }
 
-/// Waits until descriptors were passed and can be [received](receive), without memory from the allocator; an error if none
-/// will come.
-pub fn await_passed(socket: impl AsFd) -> io::Result<()> {
+/// Waits until descriptors were passed and can be [received](receive), without memory from the allocator. Returns to which
+/// process; an error if none will come.
+pub fn await_passed(socket: impl AsFd) -> io::Result<u32> {
+    let mut to = [0; 4];
     loop {
-        match nix::sys::socket::recv(socket.as_fd().as_raw_fd(), &mut [0], MsgFlags::MSG_PEEK) {
+        match nix::sys::socket::recv(socket.as_fd().as_raw_fd(), &mut to, MsgFlags::MSG_PEEK) {
             Err(nix::Error::EINTR) => {}
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            waited => return Ok(waited.map(drop)?),
+            // It was sent as one.
+            Ok(length) if length < to.len() => return Err(io::ErrorKind::UnexpectedEof.into()),
+            waited => return Ok(waited.map(|_| u32::from_le_bytes(to))?),
         }
     }
 }
@@ -136,12 +150,15 @@ pub fn has_output() -> bool {
 /// That is `ended`, which is at its end. But a socket that doesn't block, and that the process `maker` made for
 /// itself, becomes `silent`, from which nothing comes: programs count on that they don't end such a one themselves, and
 /// who waits for it wouldn't hear of the end.
+///
+/// Returns where sockets listened; of many, of the first.
 pub fn replace_connections(
     ended: BorrowedFd<'_>,
     silent: BorrowedFd<'_>,
     maker: u32,
     spared: &[BorrowedFd<'_>],
-) -> io::Result<()> {
+) -> io::Result<[Option<SocketAddr>; LISTENERS]> {
+    let mut listened = [None; LISTENERS];
     let is_spared = |fd: RawFd| spared.iter().chain([&ended, &silent]).any(|spared| spared.as_raw_fd() == fd);
     each_open(|fd| {
         if fd <= libc::STDERR_FILENO || is_spared(fd) {
@@ -152,11 +169,26 @@ pub fn replace_connections(
         let Ok(stat) = fstat(open) else { return };
         let kind = SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits());
         if kind == SFlag::S_IFIFO || kind == SFlag::S_IFSOCK {
+            if kind == SFlag::S_IFSOCK
+                && let Some(address) = listens_at(open)
+                && let Some(free) = listened.iter_mut().find(|place| place.is_none())
+            {
+                *free = Some(address);
+            }
             let other = if kind == SFlag::S_IFSOCK && is_own(open, maker) { silent } else { ended };
             // SAFETY: takes numbers only. Whoever owns `fd` keeps an open descriptor.
             unsafe { libc::dup3(other.as_raw_fd(), fd, libc::O_CLOEXEC) };
         }
-    })
+    })?;
+    Ok(listened)
+}
+
+/// Where a socket waits for connections over a network, if it does.
+fn listens_at(socket: BorrowedFd<'_>) -> Option<SocketAddr> {
+    getsockopt(&socket, AcceptConn).ok().filter(|listens| *listens)?;
+    // SAFETY: it is open as long as it is borrowed, and isn't closed here.
+    let listener = ManuallyDrop::new(unsafe { TcpListener::from_raw_fd(socket.as_raw_fd()) });
+    listener.local_addr().ok()
 }
 
 /// Whether a socket doesn't block, and its other end was made by this process.
@@ -182,7 +214,8 @@ mod tests {
     fn descriptors_pass_over_a_socket() {
         let (here, there) = UnixStream::pair().unwrap();
         let (mut read, write) = io::pipe().unwrap();
-        pass(&here, &[write.as_fd()]).unwrap();
+        pass(&here, 7, &[write.as_fd()]).unwrap();
+        assert_eq!(await_passed(&there).unwrap(), 7);
         drop(write);
         let passed = receive(&there).unwrap();
         File::from(move_away(&passed[0]).unwrap()).write_all(b"x").unwrap();

@@ -71,6 +71,13 @@ def test_what_one_cell_sets_the_next_finds(cache):
         said(kernel, "use rayon::prelude::*; (0..101).into_par_iter().sum::<i32>()")
         assert said(kernel, f"{THREADS} + 0") == before
         assert said(kernel, LIBRARIES) == "2"
+        again = kernel.run("rayon::ThreadPoolBuilder::new().num_threads(2).build_global().unwrap();").failed()
+        assert "all cells share rayon's global pool" in again.traceback, again
+        # A panic in one of its threads goes on in the cell's own.
+        code = 'use rayon::prelude::*;\n(0..9).into_par_iter().for_each(|n| if n == 5 { panic!("at {n}") });'
+        reply = kernel.run(code).failed()
+        assert re.search(r"panicked at cell line 2:\d+: at 5", reply.traceback.splitlines()[0]), reply
+        assert 'panic!("at {n}")' in reply.traceback
         # Engines have copies of their own.
         said(kernel, "%cluster start -n 2")
         said(kernel, f"%px {SET_LOGGER}")
@@ -113,6 +120,10 @@ def test_tokio_has_one_runtime_in_every_kind_of_cell(cache):
         said(kernel, "%cluster start -n 2")
         said(kernel, f"%%px\n{endless}")
         assert "1" in said(kernel, f"%px {alive}")
+        # Functions that engines call find it, too.
+        said(kernel, "fn spawned(n: u32) -> u32 { tokio::spawn(async move { n }); n + 1 }")
+        assert said(kernel, "px::call!(spawned, 5).get().unwrap()") == "6"
+        assert "[1, 2]" in said(kernel, "%map |n| spawned(n) over vec![0, 1]")
 
 
 def test_random_numbers_do_not_come_again_after_a_restore(cache):

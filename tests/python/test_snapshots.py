@@ -124,6 +124,15 @@ def test_a_worker_that_is_killed_while_it_is_idle_is_restored(kernel):
     assert worker(kernel) != pid
 
 
+def test_a_socket_that_does_not_listen_any_more_is_named(kernel):
+    code = 'let listens = std::net::TcpListener::bind("127.0.0.1:0").unwrap(); listens.local_addr().unwrap().port()'
+    port = kernel.run(code).ok().results[0]["text/plain"]
+    kernel.run("std::process::abort();").failed()
+    assert f"nothing listens at 127.0.0.1:{port} any more" in kernel.run("1").ok().stderr
+    assert "listens" not in kernel.run("2").ok().stderr
+    kernel.run("drop(listens);").ok()
+
+
 def test_it_can_be_turned_off_and_on(kernel):
     assert "off" in kernel.run("%snapshot off").ok().text
     kernel.run("let precious = 1;").ok()

@@ -1,5 +1,6 @@
 """Statics of definitions are one for all cells of a worker."""
 
+import processes
 from conftest import start_kernel
 
 
@@ -121,3 +122,16 @@ def test_objects_from_the_cache_share_statics(installed, tmp_path, monkeypatch):
             assert [said(kernel, "next()") for _ in range(3)] == ["0", "1", "2"], kept
             # And one that is compiled now is about the same static.
             assert said(kernel, f"next() + {10 * kept}") == ("13" if kept else "3")
+
+
+def test_statics_of_a_worker_that_is_lost_while_it_is_idle_are_named(kernel):
+    kernel.run("%snapshot off").ok()
+    kernel.run("static LOST: std::sync::atomic::AtomicU8 = std::sync::atomic::AtomicU8::new(1);").ok()
+    pid = int(said(kernel, "LOST.store(5, std::sync::atomic::Ordering::SeqCst); std::process::id()"))
+    processes.kill(pid)
+    processes.wait_until("the worker to be dead", lambda: not processes.alive(pid))
+    reply = kernel.run("LOST.load(std::sync::atomic::Ordering::SeqCst)").ok()
+    assert reply.results[0]["text/plain"] == "1"
+    assert "LOST` begin" in reply.stderr and "anew; there was no snapshot" in reply.stderr, reply
+    assert "anew" not in kernel.run("1").ok().stderr
+    kernel.run("%snapshot on").ok()

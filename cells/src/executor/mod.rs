@@ -488,9 +488,13 @@ impl Executor {
                     notices.push(restored_notice(who, death));
                     continue;
                 };
-                let lost =
-                    self.with_compiler(move |compiler| compiler.died(Member::Local, death, Some(generation))).await;
-                notices.push(death_notice(who, death, &reason, &lost.unwrap_or_default()));
+                let lost = self
+                    .with_compiler(move |compiler| {
+                        (compiler.died(Member::Local, death, Some(generation)), compiler.statics())
+                    })
+                    .await;
+                let (lost, statics) = lost.unwrap_or_default();
+                notices.push(death_notice(who, death, &reason, &lost, &statics));
             }
         }
         if let Some(cluster) = self.engines.current() {

@@ -10,7 +10,7 @@ fn define(namespaces: &Namespaces, members: &[Member], names: &[&str]) -> Effect
     let before = namespaces.common(members);
     let mut after = before.clone();
     after.extend(names.iter().map(|name| (name.to_string(), variable("i32"))));
-    Effect { before, after, defined: names.iter().map(|name| name.to_string()).collect() }
+    Effect { before, after, defined: names.iter().map(|name| name.to_string()).collect(), ..Effect::default() }
 }
 
 fn run(namespaces: &mut Namespaces, members: &[Member], names: &[&str], outcome: Outcome) {
@@ -55,6 +55,18 @@ fn a_failed_cell_keeps_what_it_loaded_and_loses_what_it_defined() {
 }
 
 #[test]
+fn what_a_failed_cell_was_to_define_anew_stays_if_it_is_put_back() {
+    let mut all = Namespaces::default();
+    run(&mut all, &[E(0)], &["a", "b"], Outcome::Ok);
+    let mut effect = define(&all, &[E(0)], &["a", "b"]);
+    effect.after.insert("a".into(), variable("u8"));
+    effect.put_back.insert("a".into());
+    let ticket = all.begin(&[E(0)], &effect);
+    assert_eq!(all.settle(ticket, &ended(E(0), Outcome::ReturnedError)), ["b"]);
+    assert_eq!(all.variables(E(0)), Variables::from([("a".into(), variable("i32"))]));
+}
+
+#[test]
 fn a_moved_variable_is_gone_without_complaint() {
     let mut all = Namespaces::default();
     run(&mut all, &[E(0)], &["a"], Outcome::Ok);
@@ -87,7 +99,7 @@ fn runs_may_be_settled_out_of_order() {
     let mut all = Namespaces::default();
     let first = define(&all, &[E(0)], &["a"]);
     let first = all.begin(&[E(0)], &first);
-    let second = Effect { before: all.common(&[E(0)]), after: Variables::new(), defined: ["b".to_owned()].into() };
+    let second = Effect { before: all.common(&[E(0)]), defined: ["b".to_owned()].into(), ..Effect::default() };
     let second = all.begin(&[E(0)], &Effect { after: [("b".to_owned(), variable("u8"))].into(), ..second });
     assert_eq!(all.settle(second, &ended(E(0), Outcome::Ok)), Vec::<String>::new());
     assert_eq!(names(all.variables(E(0))), ["b"], "the second moved what the first defined");

@@ -41,6 +41,11 @@ impl Beginnings {
         all
     }
 
+    /// Those that are there.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.current.keys().map(String::as_str)
+    }
+
     /// The account when there are no definitions any more, and nobody expects that one comes back.
     pub fn cleared(&self) -> Beginnings {
         Beginnings { away: BTreeSet::new(), ..self.with(&[]) }

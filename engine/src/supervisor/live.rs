@@ -20,7 +20,8 @@ const DISPLAY_WAIT: Duration = Duration::from_millis(20);
 
 /// A worker that has nothing to do for so long is to take its next snapshot: then no run waits for it, and runs that follow
 /// each other at once aren't slowed down by copies that nobody needs. It doesn't count for itself: it must not let go of
-/// a snapshot before the end of the run was heard, and can't know that. What it said may be unreadable.
+/// a snapshot before the end of the run was heard, and can't know that. What it said may be unreadable. Where a thread that a
+/// cell has left may end it meanwhile, it doesn't wait for this: it tells of the run's end together with a new snapshot.
 const IDLE: Duration = Duration::from_millis(20);
 
 /// A worker that leaves so much unread, in bytes, doesn't listen any more. Each of its threads may wait for one answer.
@@ -287,7 +288,7 @@ impl Live {
     }
 
     /// The job has returned: what its pipes hold now is its output.
-    /// The snapshot is of before it, and good for nothing more if the job `changes` the variables.
+    /// The snapshot is good for nothing more if the job `changes` the variables after it was taken.
     pub fn set_returned(&mut self, took: Took, failed: bool, changes: bool) {
         if changes && !failed && matches!(self.snapshot, Ok(_) | Err(NoSnapshot::Empty)) {
             self.snapshot = Err(NoSnapshot::NotYet);

@@ -174,7 +174,7 @@ impl Process {
             }
             // What half a message the worker may have left in the old socket doesn't matter.
             let (control, theirs) = std::os::unix::net::UnixStream::pair()?;
-            match descriptors::pass(&self.gate, &[theirs.as_fd()]) {
+            match descriptors::pass(&self.gate, copy, &[theirs.as_fd()]) {
                 // The keeper hasn't heard of it yet.
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                     return Err(io::Error::other(KILLED_AS_WELL));
@@ -298,7 +298,8 @@ fn spawn_here(config: &WorkerConfig) -> io::Result<Spawned> {
     // and with it a real fork, which is slow in a large process.
     command.stdin(OwnedFd::from(theirs)).stdout(Stdio::piped()).stderr(Stdio::piped());
     let keeper = command.process_group(0).spawn()?;
-    descriptors::pass(&control, &[read.as_fd(), keepers.as_fd(), copies.as_fd()])?;
+    // There is one process only at its other end.
+    descriptors::pass(&control, 0, &[read.as_fd(), keepers.as_fd(), copies.as_fd()])?;
     Ok(Spawned { keeper, keeping, gate, control, stdin: write.into() })
 }
 

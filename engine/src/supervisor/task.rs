@@ -322,8 +322,13 @@ impl Task {
                         let _ = asker.send(env.clone());
                     }
                 }
-                FromWorker::Done { took, failed } => {
-                    self.with_live(|live, ledger, _| live.set_returned(took, failed, ledger.is_changing()));
+                FromWorker::Done { took, failed, snapshot } => {
+                    if let Some(frozen) = snapshot {
+                        self.shared.snapshot.store(frozen.pid, Ordering::Release);
+                        self.with_live(|live, _, _| live.snapshot = Ok(frozen));
+                    }
+                    let changes = self.ledger.is_changing() && snapshot.is_none();
+                    self.with_live(|live, _, _| live.set_returned(took, failed, changes));
                 }
             }
         }

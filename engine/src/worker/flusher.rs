@@ -101,6 +101,11 @@ impl Flusher {
         Some(Running { shared, ended, thread })
     }
 
+    /// Whether the thread is there.
+    pub fn is_there(&self) -> bool {
+        self.0.as_ref().is_some_and(|running| running.shared.state.load(Ordering::Acquire) != GONE)
+    }
+
     /// The run has ended, and another may follow.
     pub fn pause(&self) {
         if let Some(Running { shared, .. }) = &self.0 {

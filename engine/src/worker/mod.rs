@@ -19,7 +19,7 @@ use chorus_system::{group, process, threads};
 use flusher::Flusher;
 use object::Objects;
 use setup::Ends;
-use snapshot::Snapshots;
+use snapshot::{Renewed, Snapshots};
 use std::os::unix::net::UnixStream;
 
 /// The worker program: runs what its supervisor sends until the supervisor is gone. Its last argument is the
@@ -83,6 +83,9 @@ fn serve(mut channel: UnixStream, mut snapshots: Snapshots) -> ! {
                 if let Some(flush) = cell.flush().filter(|_| can_flush) {
                     flusher.begin(flush);
                 }
+                if !leaves_variables {
+                    snapshots.tell_closed();
+                }
                 report::turn();
                 let took = objects.call(&cell);
                 report::turn();
@@ -93,8 +96,30 @@ fn serve(mut channel: UnixStream, mut snapshots: Snapshots) -> ! {
                 parallel::end();
                 setup::need_output();
                 changed |= !leaves_variables;
-                report::send(&FromWorker::Done { took, failed: report::has_failed() });
-                if !leaves_variables {
+                let failed = report::has_failed();
+                // A thread that was left here may end this process before it has been told to take a snapshot.
+                let is_kept = !leaves_variables && !failed && policy != SnapshotPolicy::Off;
+                let renewed = match is_kept && has_others(&flusher) {
+                    true => {
+                        can_flush &= flusher.end();
+                        snapshots.renew(policy, &mut channel)
+                    }
+                    false => Renewed::No,
+                };
+                let snapshot = match renewed {
+                    Renewed::Copied(frozen) => Some(frozen),
+                    Renewed::No => None,
+                    Renewed::TakesOver => {
+                        objects.restored();
+                        (me, changed) = (begin(&channel), true);
+                        continue;
+                    }
+                };
+                report::send(&FromWorker::Done { took, failed, snapshot });
+                if snapshot.is_some() {
+                    snapshots.forget_older();
+                    changed = false;
+                } else if !leaves_variables {
                     snapshots.outdate();
                 }
                 // After the answer, which needn't wait for it.
@@ -111,6 +136,11 @@ fn serve(mut channel: UnixStream, mut snapshots: Snapshots) -> ! {
 /// Whether a fresh worker wouldn't be as good as this one.
 fn is_worth_keeping(objects: &Objects) -> bool {
     objects.have_values() || threads::exist().unwrap_or(true)
+}
+
+/// Whether there are threads beside this one and the flusher's.
+fn has_others(flusher: &Flusher) -> bool {
+    threads::number().is_ok_and(|count| count > usize::from(flusher.is_there()))
 }
 
 /// Says that this process waits for work over this socket, and returns its id.

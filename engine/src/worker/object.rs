@@ -47,6 +47,8 @@ enum Loaded {
 /// A loaded object, ready to be called.
 pub struct Cell {
     entry: Loaded,
+    /// What is called before a function, as a cell's own entry does it for a cell.
+    begin: Option<Function>,
     flush: Option<Flush>,
     /// Lets go of what is the run's only.
     end: Option<Function>,
@@ -121,7 +123,9 @@ impl Objects {
             Loaded::Cell(entry) => entry as usize,
             Loaded::Function(function) | Loaded::Step(function) => function as usize,
         });
-        Ok(Cell { entry, flush: flush.map(|flush| *flush), end: end.map(|end| *end) })
+        // SAFETY: the compiler gave it this type.
+        let begin = unsafe { library.get::<Function>(b"chorus_function_begins").ok() }.map(|begin| *begin);
+        Ok(Cell { entry, begin, flush: flush.map(|flush| *flush), end: end.map(|end| *end) })
     }
 
     /// Calls a cell and returns what this took.
@@ -131,6 +135,9 @@ impl Objects {
         // takes nothing. A cell's own unsafe code can do anything: that is why it runs in this process and not in the
         // supervisor's.
         unsafe {
+            if let (Loaded::Function(_) | Loaded::Step(_), Some(begin)) = (cell.entry, cell.begin) {
+                begin();
+            }
             match cell.entry {
                 Loaded::Cell(entry) => self.variables = entry(self.variables),
                 Loaded::Function(function) => function(),

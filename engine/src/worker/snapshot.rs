@@ -7,6 +7,9 @@
 //! Threads that cells have left are stopped while the worker is copied, and made again when the copy carries on. Until then
 //! the copy has locks that nobody lets go of: it allocates nothing, and takes none.
 //!
+//! Such a thread may end the worker at any time. So where there are any, the worker is copied before it answers that the run has
+//! ended, and the answer brings the new copy. Until then the older one is the snapshot, and both wait at the gate.
+//!
 //! The copy is a child of the keeper and not of the worker (`CLONE_PARENT`): cells that wait for their children don't
 //! find it, and it may have its death signal from the start.
 
@@ -14,12 +17,14 @@ use super::report;
 use super::setup::live_with;
 use crate::wire::{FromWorker, Frozen};
 use chorus_protocol::{NoSnapshot, SnapshotPolicy, Taken};
+use chorus_system::descriptors::LISTENERS;
 use chorus_system::eventfds::Counts;
 use chorus_system::fork::{self, Side};
 use chorus_system::parent::{AtItsEnd, die_with};
 use chorus_system::threads::{self, Stopped, Unstoppable};
 use chorus_system::{ProcessHandle, descriptors, group, memory, process};
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
@@ -27,15 +32,29 @@ use std::time::{Duration, Instant};
 /// How long a copy may take to be frozen.
 const FREEZE_LIMIT: Duration = Duration::from_secs(5);
 
+/// What came of [`Snapshots::renew`].
+pub enum Renewed {
+    /// There is another snapshot. The older one is to be let go of when that has been told.
+    Copied(Frozen),
+    /// There isn't.
+    No,
+    /// This is the copy, and takes over.
+    TakesOver,
+}
+
 /// A worker's snapshots; in a copy, what it needs to become the worker.
 pub struct Snapshots {
     gate: UnixStream,
     keeper: u32,
     copy: Option<Copy>,
+    /// The one before that, until it is told that there is another.
+    older: Option<Copy>,
     /// Why threads couldn't be stopped the last time.
     unstoppable: Option<Unstoppable>,
     /// In a copy, the other end of what stands for sockets that are silent.
     silence: Option<OwnedFd>,
+    /// In a copy, where sockets listened that it doesn't have.
+    listened: [Option<SocketAddr>; LISTENERS],
 }
 
 struct Copy {
@@ -49,7 +68,15 @@ struct Copy {
 impl Snapshots {
     /// Without any yet.
     pub fn new(gate: UnixStream, keeper: u32) -> Snapshots {
-        Snapshots { gate, keeper, copy: None, unstoppable: None, silence: None }
+        Snapshots {
+            gate,
+            keeper,
+            copy: None,
+            older: None,
+            unstoppable: None,
+            silence: None,
+            listened: [None; LISTENERS],
+        }
     }
 
     /// Whether [`Snapshots::provide`] would take one.
@@ -94,6 +121,45 @@ impl Snapshots {
         false
     }
 
+    /// A run has ended, and nobody knows yet: takes another snapshot, if there can be one. `channel` is the copy's own if it
+    /// takes over.
+    pub fn renew(&mut self, policy: SnapshotPolicy, channel: &mut UnixStream) -> Renewed {
+        let SnapshotPolicy::UpTo(limit) = policy else { return Renewed::No };
+        self.older = self.copy.take();
+        match self.copy(limit, channel) {
+            Ok(Some(frozen)) => Renewed::Copied(frozen),
+            Ok(None) => {
+                self.forget_older();
+                Renewed::TakesOver
+            }
+            // Why, is said when the next one can't be taken either.
+            Err(_) => {
+                self.copy = self.older.take();
+                Renewed::No
+            }
+        }
+    }
+
+    /// In a worker that was restored: says once which sockets it doesn't have any more.
+    pub fn tell_closed(&mut self) {
+        let closed: Vec<String> = self.listened.iter_mut().filter_map(Option::take).map(|at| at.to_string()).collect();
+        if !closed.is_empty() {
+            // A cell may have closed its stderr; there is nobody to tell.
+            let _ = writeln!(
+                io::stderr(),
+                "nothing listens at {} any more, since a snapshot took the worker's place: run the cell again that does",
+                closed.join(", ")
+            );
+        }
+    }
+
+    /// It was told that there is another snapshot than the older one.
+    pub fn forget_older(&mut self) {
+        if let Some(older) = self.older.take() {
+            older.process.kill();
+        }
+    }
+
     /// A run has ended, and the variables are no longer those of the snapshot. It isn't killed before there is more to
     /// do, since the supervisor may see that run otherwise.
     pub fn outdate(&mut self) {
@@ -110,7 +176,6 @@ impl Snapshots {
     fn discard(&mut self) {
         if let Some(copy) = self.copy.take() {
             copy.process.kill();
-            // Two at the gate would be one too many.
             copy.process.wait();
         }
     }
@@ -198,14 +263,21 @@ impl Snapshots {
         // While the copy held the pipes and sockets that cells opened, nobody at their other ends would see the worker
         // close them, and a cell that waits for that would wait for ever.
         let spared = [self.gate.as_fd(), is_frozen, silence.as_fd()];
-        descriptors::replace_connections(ended.as_fd(), silent.as_fd(), original, &spared)?;
+        let listened = descriptors::replace_connections(ended.as_fd(), silent.as_fd(), original, &spared)?;
+        // Those of a worker before are told of, too, if they weren't yet.
+        if listened.iter().any(Option::is_some) {
+            self.listened = listened;
+        }
         self.silence = Some(silence);
         Ok(())
     }
 
     /// Waits until this copy is to be the worker; returns its socket to the supervisor.
     fn thaw(&self, stopped: Stopped, counts: &Counts) -> io::Result<UnixStream> {
-        descriptors::await_passed(&self.gate)?;
+        // Of two copies, the other one may be wanted. If that is faster, this one hears it the next time.
+        if descriptors::await_passed(&self.gate)? != std::process::id() {
+            return Err(io::ErrorKind::NotFound.into());
+        }
         counts.restore()?;
         // SAFETY: this is the copy, and the supervisor passes a socket only when the worker is dead.
         unsafe { stopped.make_again() }?;

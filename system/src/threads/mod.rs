@@ -99,6 +99,11 @@ fn stop_none(tasks: &OwnedFd) -> Result<Stopped, Unstoppable> {
     if lasting(tasks)? { Err(Unstoppable::Unsupported) } else { Ok(Stopped::begin()) }
 }
 
+/// How many others there are now, those that are about to be gone among them.
+pub fn number() -> io::Result<usize> {
+    Ok(others(&listing::folder(c"/proc/self/task")?)?.len())
+}
+
 /// Whether there are others that aren't about to be gone.
 pub fn exist() -> io::Result<bool> {
     lasting(&listing::folder(c"/proc/self/task")?)
