@@ -379,6 +379,16 @@ pub enum FromClient {
         /// Which.
         map: MapId,
     },
+    /// Let a map rest: its runs are told to end after the items that they are at, and nothing is handed out that nobody
+    /// has had yet. Or let it go on, with runs that are submitted then.
+    RestMap {
+        /// Whose.
+        session: SessionId,
+        /// Which.
+        map: MapId,
+        /// Whether it rests from now on.
+        rests: bool,
+    },
     /// Have a function called when the tasks that it needs are done.
     SubmitTask {
         /// Whose.

@@ -32,6 +32,13 @@ pub enum Ask {
         /// 0 asks how it is; `u64::MAX` waits for its end.
         millis: u64,
     },
+    /// Wait for results of a map that is streamed. The answer is [`Answer::Taken`].
+    Take {
+        /// Which map.
+        job: u64,
+        /// How many reports of it were taken before.
+        taken: u64,
+    },
     /// End a job. It keeps what it has done.
     Cancel(u64),
     /// Nobody will ask for this job's results any more: its rooms can go.
@@ -362,6 +369,8 @@ pub enum Answer {
         /// The room of results that have a place.
         results: String,
     },
+    /// Results of a map that is streamed, which are nobody else's from now on; none when all were taken.
+    Taken(Vec<Done>),
     /// It can't be done, or the job has failed. The sentence is for users.
     Failed(String),
     /// What an engine works at next; none means that the map is over.
@@ -411,6 +420,7 @@ mod tests {
             Ask::Room(1),
             Ask::Where(2),
             Ask::Wait { job: 1, millis: 2 },
+            Ask::Take { job: 1, taken: 2 },
             Ask::Cancel(1),
             Ask::Forget(2),
             Ask::Free("x".into()),

@@ -12,6 +12,7 @@ mod job;
 mod map;
 mod rooms;
 mod run;
+mod stream;
 mod trial;
 
 pub use job::{ByGpus, Cancelled, Half, Job, MapOptions, OnGpus};
@@ -132,6 +133,11 @@ impl Jobs {
     }
 
     async fn answer_to(&self, ask: Ask, run: &Arc<CellRun>) -> Result<Answer, Failure> {
+        if let Ask::Wait { job, .. } | Ask::Take { job, .. } = ask {
+            self.make_way(Some(job));
+        } else if let Ask::WaitAll(_) | Ask::WaitAny(_) = ask {
+            self.make_way(None);
+        }
         let no_room = |bytes, error| {
             let what = format!("there is no room for {bytes} bytes that the engines can see: {error}");
             failure(Kind::MapError, what)
@@ -174,6 +180,7 @@ impl Jobs {
                 cluster.recovered().await;
                 Answer::Engines(cluster.engines().into_iter().map(|engine| engine.0).collect())
             }
+            Ask::Take { job, taken } => self.take(job, taken, run).await?,
             Ask::WaitAll(jobs) => self.0.calls.wait_all(&jobs).await,
             Ask::ForgetAll(jobs) => {
                 jobs.iter().for_each(|job| self.0.calls.forget(*job));
@@ -215,6 +222,25 @@ impl Jobs {
                 return Err(failure(Kind::MapError, "the notebook's own cells serve no map or call"));
             }
         })
+    }
+
+    /// Whoever waits for something of the engines has it before what other loops haven't asked for yet.
+    fn make_way(&self, job: Option<u64>) {
+        let others = |number: &u64| Some(*number) != job;
+        self.lock().jobs.iter().filter(|(number, _)| others(number)).for_each(|(_, other)| other.give_way());
+    }
+
+    /// Takes results of a stream.
+    async fn take(&self, number: u64, taken: u64, run: &CellRun) -> Result<Answer, Failure> {
+        let job = self.job(number)?;
+        match run.awaiting(&job, job.take(taken)).await {
+            Ok(done) => Ok(Answer::Taken(done)),
+            Err(failed) => {
+                let sentence = failed.sentence();
+                run.lock().failure = Some(failed);
+                Ok(Answer::Failed(sentence))
+            }
+        }
     }
 
     /// The maps and calls that there are.
@@ -341,7 +367,8 @@ impl Jobs {
             return None;
         }
         drop(state);
-        job.cancel(why);
+        let loop_ended = why == Cancelled::Forgotten && job.is_streamed();
+        job.cancel(if loop_ended { Cancelled::LoopEnded } else { why });
         self.free_when_over(Arc::clone(&job));
         Some(job)
     }

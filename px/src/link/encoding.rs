@@ -153,6 +153,10 @@ impl Message for Ask {
                 (2u8, *job).write(to);
                 millis.write(to);
             }
+            Ask::Take { job, taken } => {
+                (18u8, *job).write(to);
+                taken.write(to);
+            }
             Ask::Cancel(job) => (3u8, *job).write(to),
             Ask::Forget(job) => (FORGET, *job).write(to),
             Ask::Free(path) => {
@@ -224,6 +228,7 @@ impl Message for Ask {
             DEFINED => {
                 Ask::Defined { engines: read_all(from)?, name: String::read(from)?, type_name: String::read(from)? }
             }
+            18 => Ask::Take { job: u64::read(from)?, taken: u64::read(from)? },
             RESULT => Ask::Result(read_bytes(from)?.to_vec(), Option::read(from)?),
             _ => return Err(Damaged),
         })
@@ -470,6 +475,10 @@ impl Message for Answer {
                 11u8.write(to);
                 write_all(answers, to);
             }
+            Answer::Taken(done) => {
+                12u8.write(to);
+                write_all(done, to);
+            }
             Answer::Running { done, items } => {
                 (3u8, *done).write(to);
                 items.write(to);
@@ -513,6 +522,7 @@ impl Message for Answer {
             9 => Answer::Gone,
             10 => Answer::Engines(read_all(from)?),
             11 => Answer::All(read_all(from)?),
+            12 => Answer::Taken(read_all(from)?),
             7 => Answer::Value { engine: u32::read(from)?, value: read_bytes(from)?.to_vec() },
             _ => return Err(Damaged),
         })

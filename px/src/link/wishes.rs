@@ -20,6 +20,10 @@ pub struct MapWishes {
     pub timeout: u64,
     /// How many threads an engine has for it.
     pub threads: Option<u32>,
+    /// Whether its results are taken while it runs, by [`super::Ask::Take`].
+    pub streamed: bool,
+    /// Whether they are to come in the order of the items then.
+    pub ordered: bool,
 }
 
 impl Message for MapWishes {
@@ -32,6 +36,7 @@ impl Message for MapWishes {
         self.on_error.write(to);
         self.timeout.write(to);
         self.threads.write(to);
+        [self.streamed, self.ordered].iter().for_each(|wish| u8::from(*wish).write(to));
     }
 
     fn read(from: &mut &[u8]) -> Result<MapWishes, Damaged> {
@@ -47,7 +52,17 @@ impl Message for MapWishes {
             on_error: OnError::read(from)?,
             timeout: u64::read(from)?,
             threads: Option::read(from)?,
+            streamed: read_bool(from)?,
+            ordered: read_bool(from)?,
         })
+    }
+}
+
+fn read_bool(from: &mut &[u8]) -> Result<bool, Damaged> {
+    match u8::read(from)? {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(Damaged),
     }
 }
 

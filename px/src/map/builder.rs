@@ -8,12 +8,13 @@ use super::constants::{Constants, Values};
 use super::error::Error;
 use super::fold::Number;
 use super::handle::{Handle, distance};
-use super::items::{Filter, Items};
+use super::items::{Filter, Items, Mapped, Sent as Whole};
 use super::merge::{Collect, CollectErrors, Count, Kind, Largest, Mean, Outcome, Reduce, Smallest, Sum};
 use super::probe::{PiecesKind, RowKind};
 use super::rooms::Writer;
 use super::source::{Column, Integer, Over, Silent, Source, Span};
-use super::{CapturesNothing, start_by};
+use super::stream::{Stream, Streamed};
+use super::{CapturesNothing, start_by, stream_by};
 use crate::engines::Engines;
 use crate::link::{MapWishes, OnError};
 use crate::task::Seconds;
@@ -209,8 +210,10 @@ impl<S: Source, C, R, H, P> Map<S, C, R, H, P> {
         self
     }
 
-    /// Whether results must be in the order of the items. They are in any case, which costs nothing.
-    pub fn ordered(self, _: bool) -> Self {
+    /// Whether [`Map::stream`] is to give results in the order of the items. Those of the other ends are in any case, which
+    /// costs nothing.
+    pub fn ordered(mut self, ordered: bool) -> Self {
+        self.wishes.ordered = ordered;
         self
     }
 
@@ -260,6 +263,30 @@ impl<V: Values> Values for Taken<V> {
     }
 }
 
+impl<V> Taken<V> {
+    /// Where a function is.
+    #[inline(always)]
+    fn at(&self, function: usize, origin: extern "C" fn()) -> usize {
+        (origin as *const () as usize).wrapping_add(self.functions[function] as usize)
+    }
+}
+
+/// The items with their function and their filter, on an engine.
+#[inline(always)]
+fn mapped<'a, S: Source, C: Constants, R, H: Calls<C::Owned, S::Item, R>, P: Wants>(
+    taken: &'a Taken<C::Owned>,
+    items: Items<'a, S>,
+) -> Mapped<'a, S, R, impl Fn(S::Item) -> R + Sync + use<'a, S, C, R, H, P>, By<P>, Whole>
+where
+    C::Owned: Sync,
+{
+    let at = |function| taken.at(function, origin::<S, C, R, H, P>);
+    let (function, wanted) = (at(0), at(1));
+    // SAFETY: the notebook found a function of this type so far from `origin`, in the same object.
+    let call = move |item| unsafe { H::call(function, &taken.values, item) };
+    items.map(call).filter_by(By::<P>(wanted, PhantomData))
+}
+
 /// Functions of this object are so far from this one. It is one for each type of a map, so it lies in the cell's object.
 extern "C" fn origin<S: Source, C, R, H, P>() {}
 
@@ -307,20 +334,11 @@ macro_rules! ends {
                 let mut map = self.0;
                 $(map.functions[2] = $function as usize;)?
                 map.begin::<$kind, _>(|taken: Taken<C::Owned>, items: Items<'_, S>| {
-                    let at = |function: usize| (origin::<S, C, R, H, P> as *const () as usize)
-                        .wrapping_add(taken.functions[function] as usize);
-                    let (function, wanted, third) = (at(0), at(1), at(2));
-                    let values = &taken.values;
-                    // SAFETY: the notebook found a function of this type so far from `origin`, in the same object.
-                    let call = move |item| unsafe { H::call(function, values, item) };
-                    let $mapped = items
-                        .map(call)
-                        .filter_by(By::<P>(wanted, PhantomData));
+                    let $mapped = mapped::<S, C, R, H, P>(&taken, items);
                     $(
-                        // SAFETY: as above.
-                        let $given = unsafe { std::mem::transmute::<usize, $of>(third) };
+                        // SAFETY: the notebook found a function of this type so far from `origin`, in the same object.
+                        let $given = unsafe { std::mem::transmute::<usize, $of>(taken.at(2, origin::<S, C, R, H, P>)) };
                     )?
-                    let _ = third;
                     $body
                 })
             }
@@ -381,5 +399,31 @@ impl<S: Source, C: Constants, R, H, P> Map<S, C, R, H, P> {
         // SAFETY: the bodies are those of `ends!`, which capture nothing.
         let nothing = unsafe { CapturesNothing::promised() };
         Ok(start_by(over, sent, body, nothing, Some(wishes)).0)
+    }
+}
+
+impl<S: Source, C: Constants, R: Wire + Send + 'static, H, P: Wants> Map<S, C, R, H, P>
+where
+    H: Calls<C::Owned, S::Item, R> + 'static,
+    C::Owned: Sync,
+{
+    /// Each result while others are made, with the number of its item: `for (i, r) in px::map(f, &xs).stream()? { .. }`. They
+    /// come as they arrive, or with [`Map::ordered`] in the order of the items.
+    ///
+    /// A loop that takes its time is waited for: engines rest while 16 MiB of results wait for it. When it ends early, the map
+    /// ends, too. An item that fails ends it, and the last result is the error; with [`OnError::Keep`] each item that fails
+    /// gives an `Err`, and with [`OnError::Skip`] nothing.
+    ///
+    /// # Errors
+    /// If the map can't begin.
+    pub fn stream(self) -> Result<Stream<R>, Error> {
+        let Map { over, values, functions, mut wishes, .. } = self;
+        wishes.streamed = true;
+        let on_error = wishes.on_error;
+        let sent = Sent { functions: distances(origin::<S, C, R, H, P>, functions)?, values };
+        let body = |taken: Taken<C::Owned>, items: Items<'_, S>| mapped::<S, C, R, H, P>(&taken, items).stream();
+        // SAFETY: it captures nothing.
+        let nothing = unsafe { CapturesNothing::promised() };
+        Ok(Stream::new(stream_by::<_, _, Streamed<R>, _>(over, sent, body, nothing, wishes)?, on_error))
     }
 }

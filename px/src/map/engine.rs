@@ -52,6 +52,11 @@ impl Server {
         self.run(work, &Sending::new(if self.keeps_errors() { Form::WithErrors } else { Form::Encoded }, size))
     }
 
+    /// The same for a loop that takes each result with the number of its item.
+    pub(crate) fn stream(&self, work: &dyn Work, size: usize) -> Result<(), Error> {
+        self.run(work, &Sending::new(Form::Streamed, size))
+    }
+
     pub(crate) fn keeps_errors(&self) -> bool {
         self.settings.on_error == OnError::Keep
     }

@@ -37,6 +37,7 @@ pub(crate) mod rooms;
 mod shown;
 #[doc(hidden)]
 pub mod source;
+pub mod stream;
 #[cfg(test)]
 pub(crate) mod tests;
 mod tree;
@@ -129,6 +130,21 @@ where
     let job = handle::begin(Some(over.data), Some(function), &constants, K::size(), wishes);
     let merge: fn(&Job, &Ended) -> Result<K::Value, Error> = merge_here::<S, C::Owned, K, B>;
     (Handle::new(job, Box::new(merge)), body)
+}
+
+/// As [`start_by`], for results that are taken while others are made.
+pub(crate) fn stream_by<S: Source, C: Constants, K: Kind, B>(
+    over: Over<S>,
+    constants: C,
+    _: B,
+    _: CapturesNothing,
+    wishes: MapWishes,
+) -> Result<Job, Error>
+where
+    B: Fn(C::Owned, Items<'_, S>) -> Outcome<K> + Copy,
+{
+    let function: extern "C" fn() = serve_here::<S, C::Owned, K, B>;
+    handle::try_begin(Some(over.data), Some(function), &constants, 0, Some(wishes))
 }
 
 /// The notebook's half of a map whose function names variables of the engines. `types` is never called: its parameters are

@@ -13,7 +13,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What is smaller stays in messages.
 pub(crate) const SMALL: usize = 16 << 10;
-/// Data of a room of results begin here. The number of bytes that were appended is before.
+/// Results that have their places begin here in a room of results. Before is for how many bytes pages were taken for the
+/// others, which are appended from the second page on.
 pub(crate) const HEAD: u64 = 16;
 /// So many bytes are written at once.
 pub(crate) const BLOCK: usize = 1 << 20;
@@ -299,11 +300,12 @@ impl Results {
         self.file.write_all_at(bytes, at).map_err(|error| broken(&self.path, &error))
     }
 
-    /// Appends and says where.
+    /// Appends and says where: on pages of its own, so that these can be given back alone.
     pub(crate) fn append(&self, bytes: &[u8]) -> Result<u64, Error> {
         // SAFETY: a page begins here, so that it is aligned; all processes access these 8 bytes as an atomic only.
         let head = unsafe { AtomicU64::from_ptr(self.head.start().cast()) };
-        let at = HEAD + head.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        let pages = bytes.len().next_multiple_of(PAGE) as u64;
+        let at = PAGE as u64 + head.fetch_add(pages, Ordering::Relaxed);
         self.write(bytes, at)?;
         Ok(at)
     }

@@ -72,6 +72,52 @@ fn errors_are_kept_where_that_is_wished() {
 }
 
 #[test]
+fn results_come_one_by_one_with_their_numbers() {
+    for setting in settings() {
+        with(setting);
+        let mut all: Vec<(usize, String)> =
+            map(|n: u32| "x".repeat(n as usize), 0..400).stream().unwrap().map(|(i, r)| (i, r.unwrap())).collect();
+        all.sort();
+        assert!(all.iter().enumerate().all(|(at, (i, r))| at == *i && r.len() == at) && all.len() == 400);
+        let (k, even) = (10, |r: &u64| r.is_multiple_of(20));
+        let some = map_with((&k,), |(k,), n: u64| k * n, 0..100u64).filter(even).ordered(true).stream().unwrap();
+        let some: Vec<(usize, u64)> = some.map(|(i, r)| (i, r.unwrap())).collect();
+        assert_eq!(some, (0..50).map(|at| (2 * at, 20 * at as u64)).collect::<Vec<_>>());
+        assert_eq!(map(|n: u8| n, 0..0u8).stream().unwrap().next(), None);
+    }
+}
+
+#[test]
+fn what_was_taken_needs_no_memory_any_more() {
+    with(Setting::default());
+    let mut bytes = map(|n: u8| vec![n; 3_000_000], 0..8).stream().unwrap();
+    let room = crate::map::rooms::open(super::host::last_rooms().last().unwrap()).unwrap();
+    let used = || std::os::unix::fs::MetadataExt::blocks(&room.metadata().unwrap()) * 512;
+    assert_eq!(bytes.by_ref().map(|(i, r)| (r.unwrap() == vec![i as u8; 3_000_000]) as usize).sum::<usize>(), 8);
+    assert!(used() <= 4096, "{} bytes", used());
+}
+
+#[test]
+fn failing_items_are_errors_where_that_is_wished_and_the_end_otherwise() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let run = |on_error| {
+        with(Setting { on_error, engines: 1, ..Setting::default() });
+        let mut all: Vec<_> = map(|x: u32| 60 / (x % 5), 1..11).on_error(on_error).stream().unwrap().collect();
+        all.sort_by_key(|(i, _)| *i);
+        all
+    };
+    let (kept, skipped, stopped) = (run(OnError::Keep), run(OnError::Skip), run(OnError::Stop));
+    std::panic::set_hook(before);
+    let good: Vec<(usize, u32)> = kept.iter().filter_map(|(i, r)| Some((*i, r.clone().ok()?))).collect();
+    assert_eq!(good, [(0, 60), (1, 30), (2, 20), (3, 15), (5, 60), (6, 30), (7, 20), (8, 15)]);
+    assert!(kept.len() == 10 && kept[4].1.as_ref().unwrap_err().to_string().contains("divide by zero"), "{kept:?}");
+    assert_eq!(skipped, good.into_iter().map(|(i, r)| (i, Ok(r))).collect::<Vec<_>>());
+    let (last, error) = stopped.last().unwrap();
+    assert!(*last == 4 && error.as_ref().unwrap_err().to_string().starts_with("item 4 (5): "), "{stopped:?}");
+}
+
+#[test]
 fn a_function_of_another_library_is_refused() {
     with(Setting::default());
     unsafe extern "C" {

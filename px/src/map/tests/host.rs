@@ -13,7 +13,7 @@ use std::fs::File;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, Once};
+use std::sync::{Arc, Condvar, Mutex, Once};
 use std::thread::JoinHandle;
 
 /// Numbers by chance, but the same in each run.
@@ -63,6 +63,8 @@ struct Job {
     map: MapAsk,
     setting: Setting,
     state: Mutex<State>,
+    /// Something was reported, or an engine has ended.
+    news: Condvar,
 }
 
 struct State {
@@ -71,6 +73,7 @@ struct State {
     done: Vec<Done>,
     failed: Option<String>,
     reports: u64,
+    ended: usize,
 }
 
 thread_local! {
@@ -190,6 +193,7 @@ extern "C" fn answer(
         Ask::Map(map) => Answer::Job(begin(map)),
         Ask::Wait { job, millis: 0 } => wait(job, false),
         Ask::Wait { job, .. } => wait(job, true),
+        Ask::Take { job, taken } => take(job, taken as usize),
         Ask::Cancel(_) => Answer::Ok,
         Ask::Forget(job) => {
             let mut jobs = JOBS.lock().expect("no test panics here");
@@ -252,8 +256,8 @@ fn room(bytes: u64) -> String {
 fn begin(map: MapAsk) -> u64 {
     let setting = SETTING.with_borrow(Clone::clone);
     LAST.set(map.rooms.clone());
-    let state = State { next: 0, chance: Chance(setting.seed), done: Vec::new(), failed: None, reports: 0 };
-    let job = Arc::new(Job { map, setting, state: Mutex::new(state) });
+    let state = State { next: 0, chance: Chance(setting.seed), done: Vec::new(), failed: None, reports: 0, ended: 0 };
+    let job = Arc::new(Job { map, setting, state: Mutex::new(state), news: Condvar::new() });
     let threads = (0..job.setting.engines).map(|engine| {
         let job = Arc::clone(&job);
         std::thread::spawn(move || {
@@ -262,6 +266,8 @@ fn begin(map: MapAsk) -> u64 {
                 Some(second) => second(engine),
                 None => function(&job.map)(),
             }
+            job.state.lock().expect("no test panics here").ended += 1;
+            job.news.notify_all();
         })
     });
     let threads = threads.collect();
@@ -299,6 +305,7 @@ fn next(done: Vec<Done>) -> Answer {
         }
     }
     state.done.extend(done);
+    job.news.notify_all();
     if state.failed.is_some() {
         return Answer::Failed("the map is over".into());
     }
@@ -323,6 +330,28 @@ fn watched() -> Option<Arc<Job>> {
     let jobs = JOBS.lock().expect("no test panics here");
     let mut jobs = jobs.iter().flat_map(|(_, running, ended)| running.as_ref().map(|(job, _)| job).or(ended.as_ref()));
     jobs.find(|job| job.setting.timeout > 0).cloned()
+}
+
+/// What was reported behind what was taken, one at a time; by items if they are to come in order.
+fn take(number: u64, taken: usize) -> Answer {
+    let jobs = JOBS.lock().expect("no test panics here");
+    let job = jobs.iter().find(|(job, ..)| *job == number).and_then(|(_, running, _)| running.as_ref());
+    let job = Arc::clone(&job.expect("a map that nobody has waited for").0);
+    drop(jobs);
+    let ordered = job.map.wishes.as_ref().expect("how it is run").ordered;
+    let mut state = job.state.lock().expect("no test panics here");
+    loop {
+        if ordered {
+            state.done.sort_by_key(|done| done.first);
+        }
+        let before: u64 = state.done.iter().take(taken).map(|done| done.count).sum();
+        match state.done.get(taken) {
+            Some(done) if !ordered || done.first == before => return Answer::Taken(vec![done.clone()]),
+            _ if state.ended == job.setting.engines => break,
+            _ => state = job.news.wait(state).expect("no test panics here"),
+        }
+    }
+    state.failed.clone().map_or(Answer::Taken(vec![]), Answer::Failed)
 }
 
 fn wait(number: u64, long: bool) -> Answer {
