@@ -55,6 +55,8 @@ pub enum Ask {
     Where(u64),
     /// An engine's: what was done since the last time; what is next?
     Next(Vec<Done>),
+    /// An engine's: what was done of items that it goes on with.
+    Report(Vec<Done>),
     /// The engines that there are. The answer is [`Answer::Engines`].
     Engines,
     /// Wait until one of these calls ends. The answer is [`Answer::Job`] with its number.
@@ -426,6 +428,7 @@ mod tests {
             Ask::Free("x".into()),
             Ask::Hold("x".into()),
             Ask::Engines,
+            Ask::Report(vec![]),
             Ask::WaitAny(vec![1, 2]),
             Ask::WaitAll(vec![3]),
             Ask::ForgetAll(vec![4]),

@@ -218,7 +218,7 @@ impl Jobs {
                 self.forget(job, Cancelled::Forgotten);
                 Answer::Ok
             }
-            Ask::Next(_) | Ask::Result(..) => {
+            Ask::Next(_) | Ask::Report(_) | Ask::Result(..) => {
                 return Err(failure(Kind::MapError, "the notebook's own cells serve no map or call"));
             }
         })

@@ -14,11 +14,12 @@ const RESULT: u8 = 8;
 const CALL_ON: u8 = 15;
 const FORGET_ALL: u8 = 16;
 const DEFINED: u8 = 17;
+const REPORT: u8 = 19;
 
 /// Whether this encoded [`Ask`] has an answer. For the others the way back would be most of what a short function takes.
 /// They are taken in the order in which they were sent.
 pub fn expects_answer(ask: &[u8]) -> bool {
-    !matches!(ask.first(), Some(&(FORGET | FREE | CALL | RESULT | CALL_ON | FORGET_ALL | DEFINED)))
+    !matches!(ask.first(), Some(&(FORGET | FREE | CALL | RESULT | CALL_ON | FORGET_ALL | DEFINED | REPORT)))
 }
 
 /// Bytes that aren't a message.
@@ -196,6 +197,10 @@ impl Message for Ask {
                 6u8.write(to);
                 write_all(done, to);
             }
+            Ask::Report(done) => {
+                REPORT.write(to);
+                write_all(done, to);
+            }
             Ask::Call(call) => {
                 CALL.write(to);
                 call.write(to);
@@ -217,6 +222,7 @@ impl Message for Ask {
             FORGET => Ask::Forget(u64::read(from)?),
             FREE => Ask::Free(String::read(from)?),
             6 => Ask::Next(read_all(from)?),
+            REPORT => Ask::Report(read_all(from)?),
             CALL => Ask::Call(CallAsk::read(from)?),
             9 => Ask::Where(u64::read(from)?),
             11 => Ask::Hold(String::read(from)?),

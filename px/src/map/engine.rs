@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 
 /// A block of items takes about as long.
 const BLOCK: Duration = Duration::from_millis(1);
+/// So long results stay here that somebody waits for, if there is more to do.
+const SOON: Duration = Duration::from_millis(20);
 /// So many items of a GPU's at once, as soon as one has failed: those behind it are worked at once more.
 const AFTER_FAILURE: u64 = 1 << 12;
 /// Each thread has so many parts of a block, so that threads end at about the same time.
@@ -141,6 +143,7 @@ impl Run<'_> {
         let mut pieces: VecDeque<Piece> = self.server.own.into_iter().filter(|own| own.count > 0).collect();
         let mut step = self.work.on_gpu().map_or(1, |most| most.min(self.output.most_on_gpu()));
         let limited = self.server.settings.timeout > 0 && self.server.settings.threads < 2;
+        let mut told = Instant::now();
         loop {
             let Some(piece) = pieces.pop_front() else {
                 let mut state = lock(&self.state);
@@ -153,6 +156,7 @@ impl Run<'_> {
                     return Ok(());
                 }
                 pieces.extend(more);
+                told = Instant::now();
                 continue;
             };
             let (mut at, end) = (piece.first, piece.first.checked_add(piece.count).ok_or(Error::Damaged)?);
@@ -175,6 +179,11 @@ impl Run<'_> {
                     if self.output.size(&mut current.batch) >= LIMIT {
                         self.flush(&mut state)?;
                     }
+                }
+                if self.output.is_awaited() && told.elapsed() >= SOON && at < end {
+                    self.flush(&mut state)?;
+                    state.reports.tell()?;
+                    told = Instant::now();
                 }
                 if !goes_on {
                     self.flush(&mut state)?;

@@ -31,6 +31,10 @@ pub(crate) trait Output: Sync {
     }
     /// How many items it has.
     fn done(&self, batch: &mut Batch) -> u64;
+    /// Whether somebody waits for each result.
+    fn is_awaited(&self) -> bool {
+        false
+    }
     /// Whether something panicked that can't be tried again.
     fn broken(&self, _: &mut Batch) -> bool {
         false
@@ -142,6 +146,10 @@ impl Output for Sending {
 
     fn most_on_gpu(&self) -> u64 {
         most(self.size) * ON_GPU
+    }
+
+    fn is_awaited(&self) -> bool {
+        self.form == Form::Streamed
     }
 
     fn fail(&self, batch: &mut Batch, message: &str) {

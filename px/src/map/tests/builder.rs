@@ -88,6 +88,26 @@ fn results_come_one_by_one_with_their_numbers() {
 }
 
 #[test]
+fn a_result_does_not_wait_for_the_others_of_its_piece() {
+    static GO_ON: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+    use std::sync::atomic::Ordering::SeqCst;
+    with(Setting { engines: 1, most: 1_000_000, ..Setting::default() });
+    let wait = |n: u64| {
+        while n == 1000 && !GO_ON.load(SeqCst) {
+            std::thread::yield_now();
+        }
+        // Long enough that what was before is told.
+        let begun = std::time::Instant::now();
+        while begun.elapsed().as_millis() < 1 && n < 40 {}
+        n
+    };
+    let mut came = map(wait, 0..2000u64).stream().unwrap();
+    assert_eq!(came.next(), Some((0, Ok(0))));
+    GO_ON.store(true, SeqCst);
+    assert_eq!(came.count(), 1999);
+}
+
+#[test]
 fn what_was_taken_needs_no_memory_any_more() {
     with(Setting::default());
     let mut bytes = map(|n: u8| vec![n; 3_000_000], 0..8).stream().unwrap();

@@ -189,6 +189,10 @@ extern "C" fn answer(
     let answer = match Ask::decode(bytes).expect("px asks what it can encode") {
         ask if crate::task::tests::is_of_call(&ask) => crate::task::tests::answer(ask),
         Ask::Next(done) => next(done),
+        Ask::Report(done) => {
+            enter(done);
+            Answer::Ok
+        }
         Ask::Room(bytes) => Answer::Room(room(bytes)),
         Ask::Map(map) => Answer::Job(begin(map)),
         Ask::Wait { job, millis: 0 } => wait(job, false),
@@ -287,7 +291,8 @@ fn function(map: &MapAsk) -> extern "C" fn() {
 
 pub extern "C" fn marker() {}
 
-fn next(done: Vec<Done>) -> Answer {
+/// Takes note of what an engine has done.
+fn enter(done: Vec<Done>) -> Arc<Job> {
     let job = ENGINE.with_borrow(Clone::clone).or_else(watched).expect("only engines ask for work");
     let mut state = job.state.lock().expect("no test panics here");
     state.reports += 1;
@@ -305,7 +310,14 @@ fn next(done: Vec<Done>) -> Answer {
         }
     }
     state.done.extend(done);
+    drop(state);
     job.news.notify_all();
+    job
+}
+
+fn next(done: Vec<Done>) -> Answer {
+    let job = enter(done);
+    let mut state = job.state.lock().expect("no test panics here");
     if state.failed.is_some() {
         return Answer::Failed("the map is over".into());
     }
