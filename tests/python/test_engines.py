@@ -354,3 +354,42 @@ def test_what_was_pushed_goes_with_the_worker(parts):
     assert parts.run("%px -t 0 kept").ok().text.endswith(": 7\n")
     missing = parts.run("let all: Vec<u8> = px::pull!(kept)?;").failed().text
     assert "engine 1 has no variable `kept`" in missing
+
+
+def test_a_map_goes_over_what_engines_have_and_leaves_results_there(parts):
+    reply = parts.run(
+        """
+        let k = 3.0;
+        let own = px::map_with((&k,), |(k,), x: f64| x * k, px::var!(part)).on(&e);
+        let most = px::map(|x: f64| x, px::var!(part)).on(&e).max()?;
+        let failed = px::map(|x: f64| if x > 1.5 { panic!("large") } else { x }, px::var!(part)).on(&e).sum();
+        (own.collect()?, most, failed.unwrap_err().to_string())
+        """
+    ).ok()
+    text = result(reply)
+    assert text.startswith("([0.0, 0.0, 0.0, 3.0, 3.0, 3.0, 6.0, 6.0, 6.0], Some(2.0), ")
+    assert "failed on engine 2: large" in text
+    reply = parts.run(
+        """
+        px::map(|n: u64| (n, n.to_string()), 0..1000u64).on(&e).keep(px::var!(named))?;
+        px::map(|x: f64| x + 0.5, px::var!(part)).on(&e).keep(px::var!(half))?;
+        let mut all: Vec<(u64, String)> = e.gather(px::var!(named))?;
+        all.sort();
+        (all.len(), all[999].1.clone(), e.each(px::rank)?, px::map(|x: f64| x, px::var!(half)).on(&e).sum()?)
+        """
+    ).ok()
+    assert result(reply) == '(1000, "999", [0, 1, 2], 13.5)'
+    assert "[1.5, 1.5, 1.5]" in parts.run("%px -t 1 half").ok().text, "a cell of the engines sees it"
+
+
+def test_a_map_that_fails_leaves_variables_as_they_are(parts):
+    parts.run("px::map(|n: u8| n, 0..30).on(&e).keep(px::var!(mine))?;").ok()
+    before = result(parts.run("e.with(px::var!(mine)).each(|mine: &Vec<u8>| mine.clone())?").ok())
+    failed = parts.run("px::map(|n: u64| 1.0 / f64::from(n == 900), 0..1000u64).filter(|x| { assert!(*x > 1.0); true }).on(&e).keep(px::var!(mine))?;")
+    failed.failed()
+    assert result(parts.run("e.with(px::var!(mine)).each(|mine: &Vec<u8>| mine.clone())?").ok()) == before
+    lost = parts.run("px::map(|n: u64| if n == 900 { std::process::abort() }, 0..1000u64).on(&e).keep(px::var!(mine))?;").failed()
+    assert "died" in lost.text or "aborted" in lost.text
+    assert result(parts.run("e.with(px::var!(mine)).each(|mine: &Vec<u8>| mine.clone())?").ok()) == before
+    missing = parts.run("fn some() -> Result<f64, px::Error> { px::map(|x: f64| x, px::var!(nobody)).sum() }\nsome()?").failed()
+    assert "has no variable `nobody`; the function wasn't called there" in missing.text

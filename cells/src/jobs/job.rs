@@ -61,6 +61,8 @@ impl MapOptions {
             threads: wishes.threads,
             progress_after: PxConfig::default().progress_after,
             label: wishes.label.clone(),
+            each: wishes.each,
+            keep: wishes.keep,
             streamed: wishes.streamed.then_some(wishes.ordered),
             ..MapOptions::default()
         }

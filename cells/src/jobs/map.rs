@@ -20,7 +20,7 @@ use chorus_protocol::{
 };
 use chorus_render::{Bundle, EngineState, MapEnd, Place, PxView, ViewOptions};
 use parking_lot::Mutex;
-use px::link::{GpuServe, ItemFailure, MapAsk, Message, OnError, Serve};
+use px::link::{Access, GpuServe, ItemFailure, MapAsk, Message, OnError, Serve};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -146,7 +146,10 @@ impl Work {
                 half.used.store(true, Ordering::Release);
                 (half.object.clone(), Entry::Cell(half.object.entry.clone()))
             }
-            None if run.object.path == Path::new(&ask.object) => (run.object.clone(), Entry::Function(ask.function)),
+            None if run.object.path == Path::new(&ask.object) => {
+                let access = ask.wishes.as_ref().map(|wishes| wishes.access).unwrap_or_default();
+                (run.object.clone(), entry(ask.function, access))
+            }
             None => {
                 let runs = run.object.path.display();
                 return Err(format!(
@@ -555,6 +558,15 @@ impl Driver {
             Some((Kind::Interrupted, what)) => MapEnd::Interrupted(what),
             Some((_, what)) => MapEnd::Failed(what),
         }
+    }
+}
+
+/// What is called for a function of this object.
+pub(super) fn entry(function: u64, access: Access) -> Entry {
+    match access {
+        Access::None => Entry::Function(function),
+        Access::Read => Entry::Step { function, changes: false },
+        Access::Change => Entry::Step { function, changes: true },
     }
 }
 

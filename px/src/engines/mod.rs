@@ -29,7 +29,7 @@ use crate::task::shared::{Keeps, collect};
 use crate::task::values::{pack, unpack, with_bytes};
 use crate::task::{next_number, return_value};
 use crate::wire::Wire;
-use args::{Passing, Variables};
+use args::{Passing, Slot, Store, Variables};
 use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -71,6 +71,11 @@ pub struct Engines {
 }
 
 impl Engines {
+    /// Those with these numbers, which there are.
+    pub(crate) fn of(ids: Vec<u32>) -> Engines {
+        Engines { ids: Ok(ids) }
+    }
+
     /// Those of these with the given numbers, each once, in the order of the numbers.
     pub fn on(&self, numbers: impl IntoIterator<Item = usize>) -> Engines {
         let pick = |ids: &Vec<u32>| {
@@ -117,6 +122,12 @@ impl Engines {
     /// go by reference: `&x`, `&xs[..]`, `"text"`, `&0.5`; the function gets a reference, too, to a copy.
     pub fn with<A: Args>(&self, args: A) -> With<'_, A> {
         With { engines: self, args, verb: "each" }
+    }
+
+    /// Gives what a map has left on these engines the name of a variable.
+    pub(crate) fn take_kept<T: 'static>(&self, to: Var<Vec<T>>) -> Result<(), Error> {
+        self.carry("keep", Slot(to.name()), Store::take_kept::<T>)?;
+        self.tell::<Vec<T>>(to.name())
     }
 
     /// As [`Engines::each`], for what is called otherwise where calls are listed.

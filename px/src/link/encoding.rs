@@ -319,7 +319,7 @@ impl Message for CallAsk {
         self.gpu.write(to);
         self.retries.write(to);
         self.timeout.write(to);
-        (self.access as u8).write(to);
+        self.access.write(to);
     }
 
     fn read(from: &mut &[u8]) -> Result<CallAsk, Damaged> {
@@ -336,13 +336,23 @@ impl Message for CallAsk {
             gpu: u32::read(from)?,
             retries: u32::read(from)?,
             timeout: u64::read(from)?,
-            access: match u8::read(from)? {
-                0 => Access::None,
-                1 => Access::Read,
-                2 => Access::Change,
-                _ => return Err(Damaged),
-            },
+            access: Access::read(from)?,
         })
+    }
+}
+
+impl Message for Access {
+    fn write(&self, to: &mut Vec<u8>) {
+        (*self as u8).write(to);
+    }
+
+    fn read(from: &mut &[u8]) -> Result<Access, Damaged> {
+        match u8::read(from)? {
+            0 => Ok(Access::None),
+            1 => Ok(Access::Read),
+            2 => Ok(Access::Change),
+            _ => Err(Damaged),
+        }
     }
 }
 

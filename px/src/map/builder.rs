@@ -9,14 +9,15 @@ use super::error::Error;
 use super::fold::Number;
 use super::handle::{Handle, distance};
 use super::items::{Filter, Items, Mapped, Sent as Whole};
-use super::merge::{Collect, CollectErrors, Count, Kind, Largest, Mean, Outcome, Reduce, Smallest, Sum};
+use super::merge::{Collect, CollectErrors, Count, Kind, Largest, Mean, Outcome, Reduce, Smallest, Stays, Sum};
 use super::probe::{PiecesKind, RowKind};
 use super::rooms::Writer;
 use super::source::{Column, Integer, Over, Silent, Source, Span};
 use super::stream::{Stream, Streamed};
 use super::{CapturesNothing, start_by, stream_by};
-use crate::engines::Engines;
-use crate::link::{MapWishes, OnError};
+use crate::engines::args::Store;
+use crate::engines::{Engines, Var, engines};
+use crate::link::{Access, MapWishes, OnError};
 use crate::task::Seconds;
 use crate::wire::Wire;
 use std::marker::PhantomData;
@@ -26,7 +27,8 @@ use std::ops::{Range, RangeInclusive};
 /// the ends is called, such as [`Map::collect`].
 ///
 /// The items are those of an integer range, of a `Vec`, an array or a slice, or of whatever else `px::over!(..)` makes of
-/// what can be iterated, several that are zipped included. The function gets them by value.
+/// what can be iterated, several that are zipped included; or those that each engine has in a variable of its own,
+/// `px::var!(part)`, which then stay where they are. The function gets them by value.
 pub fn map<I: IntoOver, R>(function: fn(ItemOf<I>) -> R, over: I) -> Map<I::Source, (), R, Alone, Every> {
     Map::new(over.into_over(), (), function as usize)
 }
@@ -45,7 +47,8 @@ pub fn map_with<C: Constants, I: IntoOver, R>(
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be mapped as it is",
     label = "this isn't a range, nor a reference to a `Vec`, an array or a slice",
-    note = "`px::over!(..)` makes items of everything that can be iterated, and of several things that are zipped"
+    note = "`px::over!(..)` makes items of everything that can be iterated, and of several things that are zipped; \
+            `px::var!(part)` is what each engine has in a `Vec` of its own"
 )]
 pub trait IntoOver {
     #[doc(hidden)]
@@ -425,5 +428,27 @@ where
         // SAFETY: it captures nothing.
         let nothing = unsafe { CapturesNothing::promised() };
         Ok(Stream::new(stream_by::<_, _, Streamed<R>, _>(over, sent, body, nothing, wishes)?, on_error))
+    }
+}
+
+impl<S: Source, C: Constants, R: Send + 'static, H, P: Wants> Map<S, C, R, H, P>
+where
+    H: Calls<C::Owned, S::Item, R> + 'static,
+    C::Owned: Sync,
+{
+    /// Leaves the results on the engines that made them, each of which then has a `Vec` of this name with its own, in the
+    /// order of their items; they may be of any type: `px::map(f, &xs).keep(px::var!(ys))?`.
+    ///
+    /// # Errors
+    /// As [`Map::collect`], and if an engine dies with results. Then variables of this name are as before.
+    pub fn keep(mut self, to: Var<Vec<R>>) -> Result<(), Error> {
+        (self.wishes.keep, self.wishes.access) = (true, Access::Change);
+        let chosen = self.wishes.engines.clone();
+        let handle = self.begin::<Stays, _>(|taken: Taken<C::Owned>, items: Items<'_, S>| {
+            let Outcome(kept) = mapped::<S, C, R, H, P>(&taken, items).keep();
+            Outcome(kept.and_then(|values| Store::keep(values.unwrap_or_default())).map(|()| None))
+        })?;
+        handle.get()?;
+        chosen.map_or_else(engines, Engines::of).take_kept(to)
     }
 }

@@ -76,13 +76,23 @@ pub(crate) fn try_begin(
     function: Option<extern "C" fn()>,
     values: &dyn Put,
     size: usize,
-    wishes: Option<MapWishes>,
+    mut wishes: Option<MapWishes>,
 ) -> Result<Job, Error> {
     let (mut input, mut rooms) = (Vec::new(), Vec::new());
     let (mut items, mut parts, mut held) = (None, Vec::new(), Vec::new());
     if let Some(data) = data.map(Ready::data) {
         data.write(&mut input, &mut rooms);
-        (items, parts, held) = (Some(data.items?), data.parts, data.held);
+        let own = |part: &Part| if let Part::Own(_, access) = part { Some(*access) } else { None };
+        if let (Some(access), Some(wishes)) = (data.parts.iter().find_map(own), &mut wishes) {
+            (wishes.each, wishes.access) = (true, wishes.access.max(access));
+        }
+        let each = wishes.as_ref().is_some_and(|wishes| wishes.each);
+        if each && wishes.as_ref().is_some_and(|wishes| wishes.streamed) {
+            let what = "items that engines have of their own have no numbers by which `stream` could name them; nothing was \
+                        mapped. `collect` gives all their results";
+            return Err(Error::Failed(what.to_owned()));
+        }
+        (items, parts, held) = (Some(data.items?).filter(|_| !each), data.parts, data.held);
     }
     let (object, function) = function.map(place_of).transpose()?.unwrap_or_default();
     let mut writer = Writer::new();

@@ -61,6 +61,7 @@ use crate::link::{MapWishes, Message as _, Piece, Serve};
 use engine::Server;
 use handle::Job;
 use items::Mode;
+use std::cell::OnceCell;
 use std::marker::PhantomData;
 
 /// An engine's own items are numbered from its rank times this on.
@@ -272,21 +273,31 @@ fn failed(error: Error) -> ! {
     panic!("{error}")
 }
 
-/// Calls `body` with what this engine is told about the map.
-fn with_server(own: Option<Piece>, body: &mut dyn FnMut(&Server) -> Result<(), Error>) -> Result<(), Error> {
-    body(&Server::new(Serve::decode(&argument())?, own))
+/// Calls `body` with what this engine is told about the map. `open` says how many items this engine has of its own, if it
+/// does.
+fn with_server(
+    open: &mut dyn FnMut(&Serve) -> Result<Option<u64>, Error>,
+    body: &mut dyn FnMut(&Server) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let settings = Serve::decode(&argument())?;
+    let own = open(&settings)?;
+    let own = own.map(|count| Piece { first: crate::rank() as u64 * OWN_ITEMS, count, chunk: 1 });
+    body(&Server::new(settings, own))
 }
 
 fn try_serve<S: Source, C: Values, K: Kind, W>(
     body: impl FnOnce(C, Items<'_, S, W>) -> Outcome<K>,
 ) -> Result<Option<K::Value>, Error> {
     let (mut body, mut value) = (Some(body), None);
-    with_server(None, &mut |server| {
-        let Serve { constants, rooms, input, .. } = &server.settings;
-        let constants = constants::read(constants, rooms)?;
+    let opened = OnceCell::new();
+    let mut open = |Serve { input, rooms, .. }: &Serve| {
         let open = S::open(&mut input.as_slice(), rooms)?;
-        if let Some(body) = body.take() {
-            value = body(constants, Items(Mode::Serving(server, &open), PhantomData)).0?;
+        Ok(S::own(opened.get_or_init(|| open)))
+    };
+    with_server(&mut open, &mut |server| {
+        let constants = constants::read(&server.settings.constants, &server.settings.rooms)?;
+        if let (Some(body), Some(open)) = (body.take(), opened.get()) {
+            value = body(constants, Items(Mode::Serving(server, open), PhantomData)).0?;
         }
         Ok(())
     })?;
@@ -297,12 +308,11 @@ fn try_each<'a, P: Part<'a>, C: Values, K: Kind, W>(
     part: P,
     body: impl FnOnce(C, Items<'_, P::Source, W>) -> Outcome<K>,
 ) -> Result<Option<K::Value>, Error> {
-    let own = Piece { first: crate::rank() as u64 * OWN_ITEMS, count: part.items(), chunk: 1 };
     // SAFETY: `part` is there until the end of this function. What `body` returns has no part of it: the type of an
     // outcome doesn't name that of the items, which it consumes.
     let open = unsafe { part.open() };
     let (mut body, mut value) = (Some(body), None);
-    with_server(Some(own), &mut |server| {
+    with_server(&mut |_| Ok(Some(part.items())), &mut |server| {
         let constants = constants::read(&server.settings.constants, &server.settings.rooms)?;
         if let Some(body) = body.take() {
             value = body(constants, Items(Mode::Serving(server, &open), PhantomData)).0?;

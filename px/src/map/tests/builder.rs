@@ -1,7 +1,8 @@
 //! Maps that a cell's own Rust describes.
 
-use super::host::{Setting, with};
+use super::host::{Setting, streams, with};
 use crate::link::OnError;
+use crate::task::tests::with_variables;
 use crate::{map, map_with};
 
 fn settings() -> impl Iterator<Item = Setting> {
@@ -73,6 +74,7 @@ fn errors_are_kept_where_that_is_wished() {
 
 #[test]
 fn results_come_one_by_one_with_their_numbers() {
+    let _one = streams();
     for setting in settings() {
         with(setting);
         let mut all: Vec<(usize, String)> =
@@ -89,16 +91,14 @@ fn results_come_one_by_one_with_their_numbers() {
 
 #[test]
 fn a_result_does_not_wait_for_the_others_of_its_piece() {
+    let _one = streams();
     static GO_ON: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
     use std::sync::atomic::Ordering::SeqCst;
     with(Setting { engines: 1, most: 1_000_000, ..Setting::default() });
     let wait = |n: u64| {
-        while n == 1000 && !GO_ON.load(SeqCst) {
+        while n == 1 && !GO_ON.load(SeqCst) {
             std::thread::yield_now();
         }
-        // Long enough that what was before is told.
-        let begun = std::time::Instant::now();
-        while begun.elapsed().as_millis() < 1 && n < 40 {}
         n
     };
     let mut came = map(wait, 0..2000u64).stream().unwrap();
@@ -109,6 +109,7 @@ fn a_result_does_not_wait_for_the_others_of_its_piece() {
 
 #[test]
 fn what_was_taken_needs_no_memory_any_more() {
+    let _one = streams();
     with(Setting::default());
     let mut bytes = map(|n: u8| vec![n; 3_000_000], 0..8).stream().unwrap();
     let room = crate::map::rooms::open(super::host::last_rooms().last().unwrap()).unwrap();
@@ -119,6 +120,7 @@ fn what_was_taken_needs_no_memory_any_more() {
 
 #[test]
 fn failing_items_are_errors_where_that_is_wished_and_the_end_otherwise() {
+    let _one = streams();
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
     let run = |on_error| {
@@ -135,6 +137,35 @@ fn failing_items_are_errors_where_that_is_wished_and_the_end_otherwise() {
     assert_eq!(skipped, good.into_iter().map(|(i, r)| (i, Ok(r))).collect::<Vec<_>>());
     let (last, error) = stopped.last().unwrap();
     assert!(*last == 4 && error.as_ref().unwrap_err().to_string().starts_with("item 4 (5): "), "{stopped:?}");
+}
+
+/// A type that can't travel.
+#[derive(Debug, PartialEq)]
+struct Own(f64);
+
+#[test]
+fn an_engines_own_items_are_mapped_and_results_stay_there() {
+    with(Setting { engines: 1, ..Setting::default() });
+    let store = crate::store::create_variable_store();
+    // SAFETY: it was just made, and one thread at a time uses it.
+    unsafe { (*store).put_variable("part", vec![1.5, 2.5, 3.5]) };
+    with_variables(store.cast(), || {
+        assert_eq!(map(|x: f64| x * 2.0, crate::var!(part)).collect(), Ok(vec![3.0, 5.0, 7.0]));
+        let large = map_with((&2.0,), |(k,), x: f64| x * k, crate::var!(part)).filter(|x| *x > 3.0);
+        assert_eq!(large.sum(), Ok(12.0));
+        assert_eq!(map(|x: f64| x, crate::var!(part)).reduce(|a, b| a.max(b)), Ok(Some(3.5)));
+        let unnamed = map(|x: f64| x, crate::var!(part)).stream().unwrap_err().to_string();
+        assert!(unnamed.contains("`collect` gives all"), "{unnamed}");
+        // Engines have variables of their own, but in this test.
+        let one = crate::Engines::of(vec![2]);
+        map(Own, crate::var!(part)).on(&one).keep(crate::var!(kept)).unwrap();
+        map(|n: u64| n * n, 0..100u64).filter(|n| n % 2 == 0).on(&one).keep(crate::var!(even)).unwrap();
+    });
+    // SAFETY: as above.
+    let (kept, even) =
+        unsafe { ((*store).take_variable::<Vec<Own>>("kept"), (*store).take_variable::<Vec<u64>>("even")) };
+    assert_eq!(kept, [Own(1.5), Own(2.5), Own(3.5)]);
+    assert_eq!(even, (0..50).map(|n| 4 * n * n).collect::<Vec<u64>>());
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::fs::File;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, Once};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once};
 use std::thread::JoinHandle;
 
 /// Numbers by chance, but the same in each run.
@@ -262,14 +262,15 @@ fn begin(map: MapAsk) -> u64 {
     LAST.set(map.rooms.clone());
     let state = State { next: 0, chance: Chance(setting.seed), done: Vec::new(), failed: None, reports: 0, ended: 0 };
     let job = Arc::new(Job { map, setting, state: Mutex::new(state), news: Condvar::new() });
+    let variables = AtomicPtr::new(crate::task::tests::variables());
     let threads = (0..job.setting.engines).map(|engine| {
-        let job = Arc::clone(&job);
+        let (job, variables) = (Arc::clone(&job), AtomicPtr::new(variables.load(Ordering::Relaxed)));
         std::thread::spawn(move || {
             ENGINE.set(Some(Arc::clone(&job)));
-            match &job.setting.second {
+            crate::task::tests::with_variables(variables.into_inner(), || match &job.setting.second {
                 Some(second) => second(engine),
                 None => function(&job.map)(),
-            }
+            });
             job.state.lock().expect("no test panics here").ended += 1;
             job.news.notify_all();
         })
@@ -337,11 +338,18 @@ fn next(done: Vec<Done>) -> Answer {
     Answer::Work(pieces)
 }
 
-/// The thread that watches an engine asks, too.
+/// The threads beside that of an engine ask, too. Of maps that have some there is one at a time.
 fn watched() -> Option<Arc<Job>> {
     let jobs = JOBS.lock().expect("no test panics here");
     let mut jobs = jobs.iter().flat_map(|(_, running, ended)| running.as_ref().map(|(job, _)| job).or(ended.as_ref()));
-    jobs.find(|job| job.setting.timeout > 0).cloned()
+    let is_streamed = |job: &Job| job.map.wishes.as_ref().is_some_and(|wishes| wishes.streamed);
+    jobs.find(|job| job.setting.timeout > 0 || is_streamed(job)).cloned()
+}
+
+/// To be held by a test that has streams.
+pub fn streams() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// What was reported behind what was taken, one at a time; by items if they are to come in order.
