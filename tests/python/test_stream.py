@@ -197,10 +197,12 @@ def test_an_item_that_fails_ends_it_or_is_an_error_of_its_own(cluster):
 
 
 def test_a_stream_outlives_its_cell_but_not_what_a_dead_cell_has_taken(cluster):
-    cluster.run("let mut squares = px::map(|n: u64| n * n, 0..4000u64).chunk(1).ordered(true).stream()?;").ok()
-    assert result(cluster.run("squares.by_ref().take(10).map(|(_, r)| r.unwrap()).sum::<u64>()").ok()) == "285"
-    assert result(cluster.run("squares.next().unwrap().1?").ok()) == "100"
-    cluster.run("for (i, _) in squares.by_ref().take(3900) { if i == 3890 { std::process::abort() } }").failed()
-    gone = cluster.run("squares.by_ref().last().unwrap().1?").failed()
+    cluster.run("let mut large = px::map(|n: u64| vec![n; 40_000], 0..60u64).chunk(1).ordered(true).stream()?;").ok()
+    assert result(cluster.run("large.by_ref().take(5).map(|(_, r)| r.unwrap()[0]).sum::<u64>()").ok()) == "10"
+    # What was taken at once with those is the stream's, and so its snapshot's.
+    cluster.run("large.next(); std::process::abort();").failed()
+    assert result(cluster.run("large.next().unwrap().1?[0]").ok()) == "5"
+    cluster.run("for (i, _) in large.by_ref() { if i == 50 { std::process::abort() } }").failed()
+    gone = cluster.run("for (i, r) in large.by_ref() { assert_eq!(r?[0], i as u64); }").failed()
     assert "results that a cell had taken are gone with its worker: begin the map again" in gone.text
-    cluster.run("drop(squares);").ok()
+    cluster.run("drop(large);").ok()

@@ -144,7 +144,13 @@ impl Incoming {
             match ask(&Ask::Take { job: self.job.number(), taken: self.taken })? {
                 Answer::Taken(reports) => {
                     self.taken += reports.len() as u64;
-                    self.reports = reports.into();
+                    // All at once: should a cell die over them, those that its snapshot has must be whole.
+                    for mut done in reports {
+                        if let Results::Room(at, length) = done.results {
+                            done.results = Results::Bytes(self.read(at, length)?);
+                        }
+                        self.reports.push_back(done);
+                    }
                 }
                 Answer::Failed(sentence) => return Err(Error::Failed(sentence)),
                 _ => return Err(Error::Damaged),
@@ -164,13 +170,12 @@ impl Incoming {
         self.part.left = count;
         match results {
             Results::Bytes(bytes) => self.part.bytes = bytes,
-            Results::Room(at, length) => self.part.bytes = self.read(at, length)?,
             Results::Nothing => {
                 let message = failed.first.pop().map(|failure| failure.message);
                 self.part.failed = Some(message.unwrap_or_default());
                 return Ok(());
             }
-            Results::InPlace => return Err(Error::Damaged),
+            Results::InPlace | Results::Room(..) => return Err(Error::Damaged),
         }
         // Behind the number of results, which are as many as items.
         self.part.read = size_of::<u64>().min(self.part.bytes.len());
