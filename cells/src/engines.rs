@@ -116,7 +116,12 @@ impl Engines {
 
     async fn start_default(&self, publisher: &Publisher, turn: &Turn<'_>) -> Result<Arc<Cluster>, Failure> {
         let engines = self.0.config.engines.unwrap_or_else(default_engines);
-        self.start(StartCluster { name: None, engines, transport: Transport::Ipc, record: None }, publisher, turn).await
+        self.start(
+            StartCluster { name: None, engines, label: None, transport: Transport::Ipc, record: None },
+            publisher,
+            turn,
+        )
+        .await
     }
 
     /// Starts a cluster and uses it.

@@ -5,7 +5,7 @@ use crate::places::{engine_program, recordings_folder, runtime_folder};
 use chorus_client::Client;
 use chorus_controller::{ClusterEntry, Controller, ControllerConfig, Launch, Transport, list_clusters};
 use chorus_history::Figures;
-use chorus_protocol::{ClusterStatus, Connection, EngineStatus};
+use chorus_protocol::{ClusterStatus, Connection, EngineStatus, read_label};
 use clap::Args;
 use serde_json::json;
 use std::error::Error;
@@ -31,6 +31,9 @@ pub struct Start {
     /// The cluster's name
     #[arg(long, default_value = DEFAULT)]
     name: String,
+    /// What to call its engines, for `px::engines().labelled(..)`
+    #[arg(long, value_name = "LABEL", value_parser = read_label)]
+    label: Option<String>,
     /// Listen on ports of 127.0.0.1 instead of in a private folder
     #[arg(long)]
     tcp: bool,
@@ -106,6 +109,9 @@ pub struct Engine {
     /// Join under this id
     #[arg(long, value_name = "N")]
     id: Option<u32>,
+    /// What to call engines of its kind, for `px::engines().labelled(..)`
+    #[arg(long, value_name = "LABEL", value_parser = read_label)]
+    label: Option<String>,
     /// Have objects sent, even if the controller's folder can be opened
     #[arg(long)]
     no_shared_files: bool,
@@ -128,7 +134,7 @@ fn foreground(start: &Start, engines: u32) -> Result<ExitCode, Box<dyn Error>> {
         runtime: runtime_folder(),
         transport: if start.tcp { Transport::Tcp } else { Transport::Ipc },
         engines,
-        launcher: Some(Launch { program, args, env: Vec::new() }),
+        launcher: Some(Launch { program, args, env: Vec::new() }.labelled(start.label.as_deref())),
         heartbeat: Duration::from_secs(1),
         record: start.recording(),
         stay: Duration::from_secs(start.stay.into()),
@@ -177,6 +183,7 @@ fn background(start: &Start, engines: u32) -> Result<ExitCode, Box<dyn Error>> {
         vec!["start".into(), "--foreground".into(), "--name".into(), start.name.clone().into()];
     args.extend(["--engines".into(), engines.to_string().into()]);
     args.extend(["--stay".into(), start.stay.to_string().into()]);
+    args.extend(start.label.iter().flat_map(|label| ["--label".into(), label.into()]));
     args.extend(start.tcp.then(|| "--tcp".into()));
     args.extend(start.metrics.iter().flat_map(|address| ["--metrics".into(), address.to_string().into()]));
     args.extend(start.no_record.then(|| "--no-record".into()));
@@ -362,6 +369,7 @@ pub fn engine(engine: &Engine) -> Result<ExitCode, Box<dyn Error>> {
     let mut command = Command::new(program);
     command.args(args).arg("--connect").arg(file);
     command.args(engine.id.iter().flat_map(|id| ["--id".to_owned(), id.to_string()]));
+    command.args(engine.label.iter().flat_map(|label| ["--label", label]));
     command.args(engine.no_shared_files.then_some("--no-shared-files"));
     // The engine takes this process over, with its signals.
     Err(command.exec().into())

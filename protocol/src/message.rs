@@ -25,6 +25,9 @@ pub struct EngineInfo {
     pub cores: u32,
     /// Where the process listens that has its GPU, on the engine's host, if it has one that maps can use.
     pub gpu: Option<PathBuf>,
+    /// What its user calls engines of its kind.
+    #[serde(default)]
+    pub label: Option<String>,
 }
 
 /// An engine as the controller sees it.

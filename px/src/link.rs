@@ -57,8 +57,8 @@ pub enum Ask {
     Next(Vec<Done>),
     /// An engine's: what was done of items that it goes on with.
     Report(Vec<Done>),
-    /// The engines that there are. The answer is [`Answer::Engines`].
-    Engines,
+    /// The engines that there are, or those of them with this label. The answer is [`Answer::Engines`].
+    Engines(Option<String>),
     /// Wait until one of these calls ends. The answer is [`Answer::Job`] with its number.
     WaitAny(Vec<u64>),
     /// Wait until all of these calls have ended. The answer is [`Answer::All`] with what [`Ask::Wait`] says of each.
@@ -427,7 +427,7 @@ mod tests {
             Ask::Forget(2),
             Ask::Free("x".into()),
             Ask::Hold("x".into()),
-            Ask::Engines,
+            Ask::Engines(Some("big".into())),
             Ask::Report(vec![]),
             Ask::WaitAny(vec![1, 2]),
             Ask::WaitAll(vec![3]),

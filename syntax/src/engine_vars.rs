@@ -89,9 +89,10 @@ mod tests {
 
     #[test]
     fn what_the_cell_gives_engines_is_theirs() {
-        let (used, given) =
-            found("px::push!(a, b as c)?; e.push(px::var!(d), &1)?; px::scatter!(xs as part)?; px::pull!(z)?; \
-                   px::map(f, 0..3).keep(px::var!(ys))?");
+        let (used, given) = found(
+            "px::push!(a, b as c)?; e.push(px::var!(d), &1)?; px::scatter!(xs as part)?; px::pull!(z)?; \
+                   px::map(f, 0..3).keep(px::var!(ys))?",
+        );
         assert_eq!((used.len(), given), (0, ["a", "b", "c", "d", "part", "xs", "ys"].map(str::to_owned).to_vec()));
     }
 

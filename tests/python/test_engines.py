@@ -1,6 +1,8 @@
 """`px::engines()`: functions on engines, with the engines' own variables, in loops and functions of the notebook's Rust."""
 
+import os
 import re
+import subprocess
 import time
 
 import pytest
@@ -393,3 +395,27 @@ def test_a_map_that_fails_leaves_variables_as_they_are(parts):
     assert result(parts.run("e.with(px::var!(mine)).each(|mine: &Vec<u8>| mine.clone())?").ok()) == before
     missing = parts.run("fn some() -> Result<f64, px::Error> { px::map(|x: f64| x, px::var!(nobody)).sum() }\nsome()?").failed()
     assert "has no variable `nobody`; the function wasn't called there" in missing.text
+
+
+def test_engines_are_chosen_by_their_label(own_kernel):
+    own_kernel.run("%cluster start -n 2 --label here").ok()
+    assert result(own_kernel.run('px::engines().labelled("here").ids()').ok()) == "[0, 1]"
+    assert "0 here" in own_kernel.run("%cluster status").ok().text
+    none = own_kernel.run('px::engines().labelled("big").each(|| 1)?').failed().text
+    assert "none of engines 0 and 1 has the label `big`; `%cluster status` shows labels" in none
+    own_kernel.run("%cluster stop").ok()
+    assert "such as big" in own_kernel.run("%cluster start --label 'a b'").failed().text
+
+
+def test_engines_of_several_labels_are_in_one_cluster(chorus, kernels):
+    chorus("start", "-n", "1", "--name", "lab", "--label", "big", "--no-record")
+    # It ends with the cluster.
+    command = [os.environ["CHORUS"], "engine", "--connect", "lab", "--label", "small"]
+    with subprocess.Popen(command, env=chorus.env, stdin=subprocess.DEVNULL):
+        status = chorus.wait_for_engines(2, "lab")
+        assert [engine["info"]["label"] for engine in status["engines"]] == ["big", "small"]
+        kernel = kernels()
+        kernel.run("%cluster connect lab").ok()
+        reply = kernel.run('let e = px::engines();\n(e.labelled("small").each(px::rank)?, e.on([0]).labelled("small").each(px::rank).is_err())')
+        assert result(reply.ok()) == "([1], true)"
+        chorus("stop", "lab")

@@ -33,7 +33,7 @@ impl Executor {
     pub(super) async fn cluster_command(&mut self, command: ClusterCommand, request: &Request) -> Result<(), Failure> {
         let publisher = &request.publisher;
         match command {
-            ClusterCommand::Start { n, tcp, name, record } => {
+            ClusterCommand::Start { n, tcp, name, label, record } => {
                 let turn = unless_interrupted(self.engines.turn(), request, "no cluster was started").await?;
                 if let Some(cluster) = self.engines.current().filter(|cluster| cluster.lost().is_none()) {
                     let (name, engines) = (cluster.name(), cluster.engines().len());
@@ -46,7 +46,8 @@ impl Executor {
                 self.engines.leave_lost().await;
                 let engines = n.or(self.config.engines).unwrap_or_else(default_engines);
                 let transport = if tcp { Transport::Tcp } else { Transport::Ipc };
-                let start = self.engines.start(StartCluster { name, engines, transport, record }, publisher, &turn);
+                let start =
+                    self.engines.start(StartCluster { name, engines, label, transport, record }, publisher, &turn);
                 unless_interrupted(start, request, "no cluster was started").await??;
             }
             ClusterCommand::Stop { force } => {

@@ -175,10 +175,12 @@ impl Jobs {
                 }
                 Answer::Ok
             }
-            Ask::Engines => {
+            Ask::Engines(label) => {
                 let cluster = run.cluster().await?;
                 cluster.recovered().await;
-                Answer::Engines(cluster.engines().into_iter().map(|engine| engine.0).collect())
+                let mut engines = cluster.engines();
+                engines.retain(|engine| label.as_ref().is_none_or(|label| cluster.has_label(*engine, label)));
+                Answer::Engines(engines.into_iter().map(|engine| engine.0).collect())
             }
             Ask::Take { job, taken } => self.take(job, taken, run).await?,
             Ask::WaitAll(jobs) => self.0.calls.wait_all(&jobs).await,

@@ -243,7 +243,7 @@ impl World {
     }
 
     fn register(&mut self, peer: PeerId, id: Option<EngineId>, standing: Standing) {
-        let info = EngineInfo { pid: 1, host: "h".into(), cores: 1, gpu: None };
+        let info = EngineInfo { pid: 1, host: "h".into(), cores: 1, gpu: None, label: None };
         let version = chorus_protocol::VERSION;
         let registration = FromEngine::Register { version, id, info, shares_files: true, standing };
         self.handle(Input::FromEngine(peer, registration));

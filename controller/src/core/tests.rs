@@ -165,7 +165,7 @@ fn who() -> ClientInfo {
 }
 
 fn info() -> EngineInfo {
-    EngineInfo { pid: 1, host: "here".into(), cores: 2, gpu: None }
+    EngineInfo { pid: 1, host: "here".into(), cores: 2, gpu: None, label: None }
 }
 
 fn spec(run: u64) -> RunSpec {

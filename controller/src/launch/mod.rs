@@ -27,6 +27,12 @@ pub struct Launch {
 }
 
 impl Launch {
+    /// The same for engines with this label.
+    pub fn labelled(mut self, label: Option<&str>) -> Launch {
+        self.args.extend(label.into_iter().flat_map(|label| ["--label".into(), label.into()]));
+        self
+    }
+
     /// All arguments of an engine that is to join by this connection file.
     fn arguments(&self, connection_file: &Path, engine: EngineId) -> Vec<OsString> {
         let ours = ["--connect".into(), connection_file.into(), "--id".into(), engine.to_string().into()];
@@ -79,5 +85,7 @@ mod tests {
         let launch = Launch { program: "engine".into(), args: vec!["run-engine".into()], env: vec![] };
         let arguments = launch.arguments(Path::new("/a b/connection.json"), EngineId(7));
         assert_eq!(arguments, ["run-engine", "--connect", "/a b/connection.json", "--id", "7"]);
+        let arguments = launch.labelled(Some("big")).arguments(Path::new("c.json"), EngineId(7));
+        assert_eq!(arguments, ["run-engine", "--label", "big", "--connect", "c.json", "--id", "7"]);
     }
 }

@@ -45,6 +45,8 @@ pub struct AgentConfig {
     pub connection: Connection,
     /// The id that the controller's launcher gave it.
     pub id: Option<EngineId>,
+    /// What its user calls engines of its kind.
+    pub label: Option<String>,
     /// How to start workers.
     pub worker: WorkerConfig,
     /// End when this process ends.
@@ -129,7 +131,13 @@ pub async fn run_agent(config: AgentConfig) -> Result<(), AgentError> {
     let seconds = config.connection.stay;
     let registration = Registration {
         id: config.id,
-        info: EngineInfo { pid: std::process::id(), host: chorus_system::user::host_name(), cores: cores(), gpu },
+        info: EngineInfo {
+            pid: std::process::id(),
+            host: chorus_system::user::host_name(),
+            cores: cores(),
+            gpu,
+            label: config.label,
+        },
         shares_files: blobs.are_shared(),
         standing: Standing { life: SessionId::random().0, returns: false, received: 0 },
     };

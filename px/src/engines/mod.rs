@@ -55,12 +55,14 @@ macro_rules! var {
 ///
 /// They are those of now: engines that join later are in what this returns then.
 pub fn engines() -> Engines {
-    Engines {
-        ids: match ask(&Ask::Engines) {
-            Ok(Answer::Engines(ids)) => Ok(ids),
-            Ok(_) => Err(Error::Damaged),
-            Err(error) => Err(error),
-        },
+    Engines { ids: there(None) }
+}
+
+/// The numbers of all engines, or of those with this label.
+fn there(label: Option<&str>) -> Result<Vec<u32>, Error> {
+    match ask(&Ask::Engines(label.map(str::to_owned)))? {
+        Answer::Engines(ids) => Ok(ids),
+        _ => Err(Error::Damaged),
     }
 }
 
@@ -91,6 +93,17 @@ impl Engines {
                 true => Err(Error::Failed("`on` was given no engine".to_owned())),
                 false => Ok(picked),
             }
+        };
+        Engines { ids: self.known().and_then(pick) }
+    }
+
+    /// Those of these with this label: `chorus start --label big`, `%cluster start --label big`, `chorus engine --label big`.
+    pub fn labelled(&self, label: &str) -> Engines {
+        let pick = |ids: &Vec<u32>| {
+            let mut labelled = there(Some(label))?;
+            labelled.retain(|id| ids.contains(id));
+            let none = || format!("none of {} has the label `{label}`; `%cluster status` shows labels", named(ids));
+            if labelled.is_empty() { Err(Error::Failed(none())) } else { Ok(labelled) }
         };
         Engines { ids: self.known().and_then(pick) }
     }

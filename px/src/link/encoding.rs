@@ -165,7 +165,10 @@ impl Message for Ask {
                 path.write(to);
             }
             Ask::Where(job) => (9u8, *job).write(to),
-            Ask::Engines => 12u8.write(to),
+            Ask::Engines(label) => {
+                12u8.write(to);
+                label.write(to);
+            }
             Ask::WaitAny(jobs) => {
                 13u8.write(to);
                 write_all(jobs, to);
@@ -226,7 +229,7 @@ impl Message for Ask {
             CALL => Ask::Call(CallAsk::read(from)?),
             9 => Ask::Where(u64::read(from)?),
             11 => Ask::Hold(String::read(from)?),
-            12 => Ask::Engines,
+            12 => Ask::Engines(Option::read(from)?),
             13 => Ask::WaitAny(read_all(from)?),
             14 => Ask::WaitAll(read_all(from)?),
             CALL_ON => Ask::CallOn(CallAsk::read(from)?, read_all(from)?),

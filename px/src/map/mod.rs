@@ -51,7 +51,7 @@ pub(crate) use handle::{distance, place_of};
 pub use items::{Every, Filter, Items, Mapped, OnGpu, Only, Sent, Stay, Whither, WithErrors};
 pub use kept::{KeepOnGpu, MineOnGpu};
 pub use merge::{Collect, CollectErrors, Count, Ended, Keep, Kind, Largest, Mean, Outcome, Reduce, Smallest, Sum};
-pub use own::{Here, Mine, OnEngine, Part, mine};
+pub use own::{Here, Mine, Named, OnEngine, Part, mine};
 pub use shown::{Shown, show};
 pub use source::{Describe, Over, Source, unread, zip2, zip3, zip4};
 

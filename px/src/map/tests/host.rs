@@ -224,7 +224,7 @@ extern "C" fn answer(
             }
             None => Answer::Gone,
         },
-        Ask::Call(_) | Ask::Where(_) | Ask::Result(..) | Ask::Engines | Ask::WaitAny(_) => {
+        Ask::Call(_) | Ask::Where(_) | Ask::Result(..) | Ask::Engines(_) | Ask::WaitAny(_) => {
             unreachable!("they are answered above")
         }
         Ask::CallOn(..) | Ask::WaitAll(_) | Ask::ForgetAll(_) | Ask::Defined { .. } => {
