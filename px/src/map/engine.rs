@@ -166,7 +166,15 @@ impl Run<'_> {
             let (mut at, end) = (piece.first, piece.first.checked_add(piece.count).ok_or(Error::Damaged)?);
             while at < end {
                 // With a limit to an item's time, each is noted at once, for the thread that watches.
-                let count = if limited { 1 } else { step.min(end - at) };
+                let count = match () {
+                    () if limited => 1,
+                    // Somebody waits for what makes a task, and not for the next one of the same thread.
+                    () if self.output.is_awaited() => {
+                        let threads = u64::from(self.server.settings.threads.max(1));
+                        step.min(piece.chunk.saturating_mul(threads).max(1)).min(end - at)
+                    }
+                    () => step.min(end - at),
+                };
                 let begin = Instant::now();
                 let goes_on = self.block(at, count)?;
                 let took = begin.elapsed();
