@@ -362,10 +362,10 @@ def test_a_map_goes_over_what_engines_have_and_leaves_results_there(parts):
     reply = parts.run(
         """
         let k = 3.0;
-        let own = px::map_with((&k,), |(k,), x: f64| x * k, px::var!(part)).on(&e);
+        let own = px::map_with((&k,), |(k,), x: f64| x * k, px::var!(part)).on(&e).collect()?;
         let most = px::map(|x: f64| x, px::var!(part)).on(&e).max()?;
         let failed = px::map(|x: f64| if x > 1.5 { panic!("large") } else { x }, px::var!(part)).on(&e).sum();
-        (own.collect()?, most, failed.unwrap_err().to_string())
+        (own, most, failed.unwrap_err().to_string())
         """
     ).ok()
     text = result(reply)
