@@ -90,6 +90,8 @@ pub struct StartCluster {
     pub name: Option<String>,
     /// How many engines.
     pub engines: u32,
+    /// What to call them.
+    pub label: Option<String>,
     /// How they connect.
     pub transport: Transport,
     /// Where they are started.
@@ -167,7 +169,7 @@ impl Cluster {
             runtime: runtime.to_owned(),
             transport: start.transport,
             engines: start.engines,
-            launcher: Some(launch),
+            launcher: Some(launch.labelled(start.label.as_deref())),
             place: start.place,
             heartbeat: Duration::from_secs(1),
             record: start.record,
@@ -274,6 +276,11 @@ impl Cluster {
         let known = self.known.lock();
         let before = known.engines.iter().filter(|(id, state)| **id < engine && (state.up || state.restarting));
         before.count() as u32
+    }
+
+    /// Whether an engine has this label.
+    pub fn has_label(&self, engine: EngineId, label: &str) -> bool {
+        self.known.lock().infos.get(&engine).is_some_and(|info| info.label.as_deref() == Some(label))
     }
 
     /// Whether an engine has a GPU that maps can use.

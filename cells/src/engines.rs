@@ -121,8 +121,8 @@ impl Engines {
 
     async fn start_default(&self, publisher: &Publisher, turn: &Turn<'_>) -> Result<Arc<Cluster>, Failure> {
         let engines = self.0.config.engines.unwrap_or_else(default_engines);
-        let (name, transport, place, record) = (None, Transport::Ipc, Place::Here, None);
-        self.start(StartCluster { name, engines, transport, place, record }, publisher, turn).await
+        let (name, label, transport, place, record) = (None, None, Transport::Ipc, Place::Here, None);
+        self.start(StartCluster { name, engines, label, transport, place, record }, publisher, turn).await
     }
 
     /// Starts a cluster and uses it.

@@ -6,7 +6,7 @@ use chorus_client::Client;
 use chorus_controller::{ClusterEntry, Controller, ControllerConfig, Launch, Place, Transport, list_clusters};
 use chorus_history::Figures;
 use chorus_magics::On;
-use chorus_protocol::{ClusterStatus, Connection, EngineStatus};
+use chorus_protocol::{ClusterStatus, Connection, EngineStatus, read_label};
 use clap::Args;
 use serde_json::json;
 use std::error::Error;
@@ -32,6 +32,9 @@ pub struct Start {
     /// The cluster's name
     #[arg(long, default_value = DEFAULT)]
     name: String,
+    /// What to call its engines, for `px::engines().labelled(..)`
+    #[arg(long, value_name = "LABEL", value_parser = read_label)]
+    label: Option<String>,
     /// Listen on ports of 127.0.0.1 instead of in a private folder
     #[arg(long)]
     tcp: bool,
@@ -115,6 +118,9 @@ pub struct Engine {
     /// Join under this id
     #[arg(long, value_name = "N")]
     id: Option<u32>,
+    /// What to call engines of its kind, for `px::engines().labelled(..)`
+    #[arg(long, value_name = "LABEL", value_parser = read_label)]
+    label: Option<String>,
     /// Have objects sent, even if the controller's folder can be opened
     #[arg(long)]
     no_shared_files: bool,
@@ -141,7 +147,7 @@ fn foreground(start: &Start, place: Place, engines: u32) -> Result<ExitCode, Box
         runtime: runtime_folder(),
         transport: if start.tcp { Transport::Tcp } else { Transport::Ipc },
         engines,
-        launcher: Some(Launch { program, args, env: Vec::new() }),
+        launcher: Some(Launch { program, args, label: None, env: Vec::new() }.labelled(start.label.as_deref())),
         place,
         heartbeat: Duration::from_secs(1),
         record: start.recording(),
@@ -191,6 +197,7 @@ fn background(start: &Start, engines: u32) -> Result<ExitCode, Box<dyn Error>> {
         vec!["start".into(), "--foreground".into(), "--name".into(), start.name.clone().into()];
     args.extend(["--engines".into(), engines.to_string().into()]);
     args.extend(["--stay".into(), start.stay.to_string().into()]);
+    args.extend(start.label.iter().flat_map(|label| ["--label".into(), label.into()]));
     args.extend(start.tcp.then(|| "--tcp".into()));
     args.extend(start.metrics.iter().flat_map(|address| ["--metrics".into(), address.to_string().into()]));
     args.extend(start.no_record.then(|| "--no-record".into()));
@@ -380,6 +387,7 @@ pub fn engine(engine: &Engine) -> Result<ExitCode, Box<dyn Error>> {
     let mut command = Command::new(program);
     command.args(args).arg("--connect").arg(file);
     command.args(engine.id.iter().flat_map(|id| ["--id".to_owned(), id.to_string()]));
+    command.args(engine.label.iter().flat_map(|label| ["--label", label]));
     command.args(engine.no_shared_files.then_some("--no-shared-files"));
     // The engine takes this process over, with its signals.
     Err(command.exec().into())

@@ -333,6 +333,12 @@ impl Map {
         Some((engine, event))
     }
 
+    /// Has it rest, or go on. When it rests, its runs end after the items that they are at, and only items are handed out
+    /// that came back. It goes on with new runs.
+    pub fn rest(&self, rests: bool) {
+        self.session.send(FromClient::RestMap { session: self.session.id(), map: self.id, rests });
+    }
+
     /// Ends it: its runs end after the items that they are at. What they still report isn't heard.
     pub fn close(&self) {
         self.session.send(FromClient::CloseMap { session: self.session.id(), map: self.id });

@@ -54,6 +54,7 @@ const FILES: &[(&str, &str)] = &[
     ("src/map/rooms.rs", include_str!("../../px/src/map/rooms.rs")),
     ("src/map/shown.rs", include_str!("../../px/src/map/shown.rs")),
     ("src/map/source.rs", include_str!("../../px/src/map/source.rs")),
+    ("src/map/stream.rs", include_str!("../../px/src/map/stream.rs")),
     ("src/map/tree.rs", include_str!("../../px/src/map/tree.rs")),
     ("src/progress.rs", include_str!("../../px/src/progress.rs")),
     ("src/question.rs", include_str!("../../px/src/question.rs")),

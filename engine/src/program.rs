@@ -3,7 +3,7 @@
 use crate::agent::{AgentConfig, run_agent};
 use crate::gpu;
 use crate::supervisor::WorkerConfig;
-use chorus_protocol::{Connection, EngineId};
+use chorus_protocol::{Connection, EngineId, read_label};
 use clap::Parser;
 use std::error::Error;
 use std::ffi::OsString;
@@ -24,6 +24,9 @@ struct Args {
     /// Join under this id
     #[arg(long, value_name = "N")]
     id: Option<u32>,
+    /// What to call engines of its kind
+    #[arg(long, value_name = "LABEL", value_parser = read_label)]
+    label: Option<String>,
     /// End when this process ends
     #[arg(long, value_name = "PID")]
     parent: Option<u32>,
@@ -67,6 +70,7 @@ fn run(args: Args) -> Result<(), Box<dyn Error>> {
     let config = AgentConfig {
         connection: Connection::read(&args.connect)?,
         id: args.id.map(EngineId),
+        label: args.label,
         worker: WorkerConfig { program, args: vec![WORKER.into()], env, folder: None },
         parent: args.parent,
         share_files: !args.no_shared_files,

@@ -1,4 +1,4 @@
-//! Sets of engines as people write them: `0-3,7`.
+//! Engines as people write them: sets, `0-3,7`, and labels.
 
 use crate::EngineId;
 
@@ -23,6 +23,16 @@ fn push_item(text: &mut String, item: &str) {
         text.push(',');
     }
     text.push_str(item);
+}
+
+/// Reads an engine's label: a word.
+pub fn read_label(text: &str) -> Result<String, String> {
+    const LONGEST: usize = 40;
+    let is_word = text.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.'));
+    match is_word && (1..=LONGEST).contains(&text.chars().count()) {
+        true => Ok(text.to_owned()),
+        false => Err(format!("write a word of at most {LONGEST} letters, digits, `-`, `_` and `.`, such as big")),
+    }
 }
 
 /// Reads what [`fold_ids`] writes; `None` for anything else, and for ranges that no cluster could hold.
@@ -56,6 +66,14 @@ mod tests {
 
     fn ids(ids: &[u32]) -> Vec<EngineId> {
         ids.iter().copied().map(EngineId).collect()
+    }
+
+    #[test]
+    fn a_label_is_a_word() {
+        assert_eq!(read_label("big-2.x_ä"), Ok("big-2.x_ä".to_owned()));
+        for wrong in ["", "a b", "a\n", "\x1b[1m", &"a".repeat(41)] {
+            assert!(read_label(wrong).is_err_and(|why| why.contains("such as big")), "{wrong}");
+        }
     }
 
     #[test]

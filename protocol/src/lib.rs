@@ -18,7 +18,7 @@ pub mod steer;
 pub mod task;
 
 pub use connection::{Connection, ConnectionError};
-pub use engines::{fold_ids, name_engines, parse_ids};
+pub use engines::{fold_ids, name_engines, parse_ids, read_label};
 pub use frame::{Frame, FrameError, Key};
 pub use group::*;
 pub use id::{BlobId, EngineId, MapId, RunId, SessionId, TaskId};

@@ -25,6 +25,9 @@ pub struct EngineInfo {
     pub cores: u32,
     /// Where the process listens that has its GPU, on the engine's host, if it has one that maps can use.
     pub gpu: Option<PathBuf>,
+    /// What its user calls engines of its kind.
+    #[serde(default)]
+    pub label: Option<String>,
     /// For how many seconds it goes on without its controller if it is on another host, where a connection may break
     /// though both ends live.
     pub lease: Option<u32>,
@@ -381,6 +384,16 @@ pub enum FromClient {
         session: SessionId,
         /// Which.
         map: MapId,
+    },
+    /// Let a map rest: its runs are told to end after the items that they are at, and nothing is handed out that nobody
+    /// has had yet. Or let it go on, with runs that are submitted then.
+    RestMap {
+        /// Whose.
+        session: SessionId,
+        /// Which.
+        map: MapId,
+        /// Whether it rests from now on.
+        rests: bool,
     },
     /// Have a function called when the tasks that it needs are done.
     SubmitTask {

@@ -98,6 +98,7 @@ impl FromClient {
             | FromClient::EndRun { .. }
             | FromClient::OpenMap { .. }
             | FromClient::CloseMap { .. }
+            | FromClient::RestMap { .. }
             | FromClient::SubmitTask { .. }
             | FromClient::CancelTask { .. }
             | FromClient::ForgetTask { .. }

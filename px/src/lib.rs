@@ -67,6 +67,7 @@ pub use timeit::timeit;
 
 pub use link::OnError;
 pub use map::builder::{Map, map, map_with};
+pub use map::stream::Stream;
 pub use map::{Error, Handle};
 
 /// `std::thread_local!` in the cells' own code.

@@ -34,6 +34,13 @@ pub enum Ask {
         /// 0 asks how it is; `u64::MAX` waits for its end.
         millis: u64,
     },
+    /// Wait for results of a map that is streamed. The answer is [`Answer::Taken`].
+    Take {
+        /// Which map.
+        job: u64,
+        /// How many reports of it were taken before.
+        taken: u64,
+    },
     /// End a job. It keeps what it has done.
     Cancel(u64),
     /// Nobody will ask for this job's results any more: its rooms can go.
@@ -50,8 +57,10 @@ pub enum Ask {
     Where(u64),
     /// An engine's: what was done since the last time; what is next?
     Next(Vec<Done>),
-    /// The engines that there are. The answer is [`Answer::Engines`].
-    Engines,
+    /// An engine's: what was done of items that it goes on with.
+    Report(Vec<Done>),
+    /// The engines that there are, or those of them with this label. The answer is [`Answer::Engines`].
+    Engines(Option<String>),
     /// Wait until one of these calls ends. The answer is [`Answer::Job`] with its number.
     WaitAny(Vec<u64>),
     /// Wait until all of these calls have ended. The answer is [`Answer::All`] with what [`Ask::Wait`] says of each.
@@ -364,6 +373,8 @@ pub enum Answer {
         /// The room of results that have a place.
         results: String,
     },
+    /// Results of a map that is streamed, which are nobody else's from now on; none when all were taken.
+    Taken(Vec<Done>),
     /// It can't be done, or the job has failed. The sentence is for users.
     Failed(String),
     /// What an engine works at next; none means that the map is over.
@@ -413,11 +424,13 @@ mod tests {
             Ask::Room(1),
             Ask::Where(2),
             Ask::Wait { job: 1, millis: 2 },
+            Ask::Take { job: 1, taken: 2 },
             Ask::Cancel(1),
             Ask::Forget(2),
             Ask::Free("x".into()),
             Ask::Hold("x".into()),
-            Ask::Engines,
+            Ask::Engines(Some("big".into())),
+            Ask::Report(vec![]),
             Ask::WaitAny(vec![1, 2]),
             Ask::WaitAll(vec![3]),
             Ask::ForgetAll(vec![4]),

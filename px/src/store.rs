@@ -84,6 +84,11 @@ impl VariableStore {
         value.downcast_mut().map_or(Found::OfAnotherType, |value| Found::Here(NonNull::from(value)))
     }
 
+    /// Takes a value out, if it is there and of this type.
+    pub(crate) fn take_if_there<T: 'static>(&mut self, name: &str) -> Option<T> {
+        self.values.remove(name)?.downcast().ok().map(|value| *value)
+    }
+
     #[inline(never)]
     fn put(&mut self, name: &str, value: Box<dyn Any>) {
         self.values.insert(name.to_owned(), value);

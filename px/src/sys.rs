@@ -19,6 +19,8 @@ const F_ADD_SEALS: i32 = 1033;
 const F_SEAL_SHRINK: i32 = 2;
 const F_SEAL_WRITE: i32 = 8;
 const F_SEAL_FUTURE_WRITE: i32 = 16;
+const FALLOC_FL_KEEP_SIZE: i32 = 1;
+const FALLOC_FL_PUNCH_HOLE: i32 = 2;
 const SIGKILL: i32 = 9;
 /// The numbers of system calls for which the C library has no function, or not in all versions.
 const FUTEX: isize = if cfg!(target_arch = "x86_64") { 202 } else { 98 };
@@ -39,6 +41,7 @@ unsafe extern "C" {
     fn munmap(place: *mut u8, length: usize) -> i32;
     fn pread(file: i32, to: *mut u8, length: usize, offset: i64) -> isize;
     fn fcntl(file: i32, command: i32, argument: i32) -> i32;
+    fn fallocate(file: i32, mode: i32, at: i64, length: i64) -> i32;
     fn kill(process: i32, signal: i32) -> i32;
     fn syscall(number: isize, ...) -> isize;
     fn dladdr(address: *const c_void, place: *mut Place) -> i32;
@@ -137,6 +140,13 @@ pub(crate) unsafe fn read_exact(file: &File, mut to: *mut u8, mut length: usize,
         }
     }
     Ok(())
+}
+
+/// Gives back the memory of these bytes of a file in memory, whole pages, which are 0 from now on. Where the system doesn't
+/// do that, they stay as they are.
+pub(crate) fn give_back(file: &File, at: u64, length: u64) {
+    // SAFETY: takes numbers only.
+    unsafe { fallocate(file.as_raw_fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at as i64, length as i64) };
 }
 
 /// Sleeps until another thread or process [wakes](wake_all) those who sleep on this number, for so long at most. Returns at

@@ -113,8 +113,8 @@ impl Gateway {
         self.port
     }
 
-    /// For the host in this place; `program` is the hash of what was sent there.
-    pub fn invite(&self, place: u32, program: Option<String>) -> Result<Invitation, TlsError> {
+    /// For the host in this place, whose engines are called `label`; `program` is the hash of what was sent there.
+    pub fn invite(&self, place: u32, label: Option<String>, program: Option<String>) -> Result<Invitation, TlsError> {
         let addresses = chorus_system::net::addresses();
         // Loopback last: where it leads somewhere, it is this host or a tunnel.
         let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -127,6 +127,7 @@ impl Gateway {
             lease: LEASE.as_secs() as u32,
             may_return: self.config.may_return,
             blobs: self.config.blobs.clone(),
+            label,
             program,
             identity: self.authority.outpost()?,
             key: Hidden::of(&self.config.key),

@@ -23,6 +23,8 @@ pub struct Invitation {
     pub may_return: bool,
     /// The controller's folder of blobs, by whose path large results are named.
     pub blobs: std::path::PathBuf,
+    /// What its engines are called.
+    pub label: Option<String>,
     /// The hash of the program that was sent, if one was.
     pub program: Option<String>,
     pub(crate) identity: Identity,

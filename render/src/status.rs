@@ -48,7 +48,7 @@ fn row(engine: &EngineStatus, figures: &Figures, found: &[Diagnosis]) -> ([Strin
     let past = seen.cpu.seconds(figures.now, SPARKLINE);
     let most = past.iter().flatten().fold(100.0, |most: f64, value| most.max(*value));
     let text = [
-        format!("{}{mark}", engine.id),
+        format!("{}{}{mark}", engine.id, label(engine)),
         one_line(&engine.info.host, LABEL),
         engine.info.pid.to_string(),
         engine.info.cores.to_string(),
@@ -63,6 +63,11 @@ fn row(engine: &EngineStatus, figures: &Figures, found: &[Diagnosis]) -> ([Strin
     let mut page = text.clone().map(|cell| encode_text(&cell).into_owned());
     page[6] = sparkline::svg(&past, most);
     (text, page)
+}
+
+/// Behind its number.
+fn label(engine: &EngineStatus) -> String {
+    engine.info.label.as_ref().map(|label| format!(" {}", one_line(label, LABEL))).unwrap_or_default()
 }
 
 fn state(engine: &EngineStatus) -> String {
@@ -117,7 +122,7 @@ mod tests {
     fn status() -> ClusterStatus {
         let engine = |id, running: Option<&str>, silent_ms| EngineStatus {
             id: EngineId(id),
-            info: EngineInfo { pid: 4000 + id, host: "node<1>".into(), cores: 8, gpu: None, lease: None },
+            info: EngineInfo { pid: 4000 + id, host: "node<1>".into(), cores: 8, gpu: None, label: None, lease: None },
             busy: running.is_some(),
             runs_done: 12,
             runs_failed: 1,
@@ -146,7 +151,7 @@ mod tests {
 
     fn figures() -> Figures {
         let mut figures = Figures::default();
-        let info = EngineInfo { pid: 4000, host: "node".into(), cores: 8, gpu: None, lease: None };
+        let info = EngineInfo { pid: 4000, host: "node".into(), cores: 8, gpu: None, label: None, lease: None };
         let engine = EngineId(0);
         let used = |cpu| ProcessUse { pid: 1, cpu: Some(cpu), memory: Some(3 << 20) };
         let metrics = |cpu| Box::new(Metrics { supervisor: used(cpu), ..Metrics::default() });
@@ -174,6 +179,14 @@ mod tests {
         1       node<1>  4001  8      running: let a = Vec::<u8>::new(); [2Jfor i in 0.…  n/a                         n/a      12    1       0
         10      node<1>  4010  8      silent for 9 s, idle                                n/a                         n/a      12    1       0
         ");
+    }
+
+    #[test]
+    fn labels_stand_behind_the_numbers() {
+        let mut status = status();
+        status.engines[1].info.label = Some("big".into());
+        let shown = text(&status, &figures());
+        assert!(shown.contains("\n1 big   node<1>") && shown.contains("\n10      node<1>"), "{shown}");
     }
 
     #[test]

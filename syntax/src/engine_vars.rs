@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 /// What gives engines a variable: macros and methods of px.
-pub const GIVES: [&str; 3] = ["push", "scatter", "scatter_by_turns"];
+pub const GIVES: [&str; 4] = ["push", "scatter", "scatter_by_turns", "keep"];
 
 /// Names of engines' variables in a cell.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -89,9 +89,11 @@ mod tests {
 
     #[test]
     fn what_the_cell_gives_engines_is_theirs() {
-        let (used, given) =
-            found("px::push!(a, b as c)?; e.push(px::var!(d), &1)?; px::scatter!(xs as part)?; px::pull!(z)?");
-        assert_eq!((used.len(), given), (0, ["a", "b", "c", "d", "part", "xs"].map(str::to_owned).to_vec()));
+        let (used, given) = found(
+            "px::push!(a, b as c)?; e.push(px::var!(d), &1)?; px::scatter!(xs as part)?; px::pull!(z)?; \
+                   px::map(f, 0..3).keep(px::var!(ys))?",
+        );
+        assert_eq!((used.len(), given), (0, ["a", "b", "c", "d", "part", "xs", "ys"].map(str::to_owned).to_vec()));
     }
 
     #[test]

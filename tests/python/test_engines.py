@@ -1,6 +1,8 @@
 """`px::engines()`: functions on engines, with the engines' own variables, in loops and functions of the notebook's Rust."""
 
+import os
 import re
+import subprocess
 import time
 
 import pytest
@@ -354,3 +356,66 @@ def test_what_was_pushed_goes_with_the_worker(parts):
     assert parts.run("%px -t 0 kept").ok().text.endswith(": 7\n")
     missing = parts.run("let all: Vec<u8> = px::pull!(kept)?;").failed().text
     assert "engine 1 has no variable `kept`" in missing
+
+
+def test_a_map_goes_over_what_engines_have_and_leaves_results_there(parts):
+    reply = parts.run(
+        """
+        let k = 3.0;
+        let own = px::map_with((&k,), |(k,), x: f64| x * k, px::var!(part)).on(&e).collect()?;
+        let most = px::map(|x: f64| x, px::var!(part)).on(&e).max()?;
+        let failed = px::map(|x: f64| if x > 1.5 { panic!("large") } else { x }, px::var!(part)).on(&e).sum();
+        (own, most, failed.unwrap_err().to_string())
+        """
+    ).ok()
+    text = result(reply)
+    assert text.startswith("([0.0, 0.0, 0.0, 3.0, 3.0, 3.0, 6.0, 6.0, 6.0], Some(2.0), ")
+    assert "failed on engine 2: large" in text
+    reply = parts.run(
+        """
+        px::map(|n: u64| (n, n.to_string()), 0..1000u64).on(&e).keep(px::var!(named))?;
+        px::map(|x: f64| x + 0.5, px::var!(part)).on(&e).keep(px::var!(half))?;
+        let mut all: Vec<(u64, String)> = e.gather(px::var!(named))?;
+        all.sort();
+        (all.len(), all[999].1.clone(), e.each(px::rank)?, px::map(|x: f64| x, px::var!(half)).on(&e).sum()?)
+        """
+    ).ok()
+    assert result(reply) == '(1000, "999", [0, 1, 2], 13.5)'
+    assert "[1.5, 1.5, 1.5]" in parts.run("%px -t 1 half").ok().text, "a cell of the engines sees it"
+
+
+def test_a_map_that_fails_leaves_variables_as_they_are(parts):
+    parts.run("px::map(|n: u8| n, 0..30).on(&e).keep(px::var!(mine))?;").ok()
+    before = result(parts.run("e.with(px::var!(mine)).each(|mine: &Vec<u8>| mine.clone())?").ok())
+    failed = parts.run("px::map(|n: u64| 1.0 / f64::from(n == 900), 0..1000u64).filter(|x| { assert!(*x > 1.0); true }).on(&e).keep(px::var!(mine))?;")
+    failed.failed()
+    assert result(parts.run("e.with(px::var!(mine)).each(|mine: &Vec<u8>| mine.clone())?").ok()) == before
+    lost = parts.run("px::map(|n: u64| if n == 900 { std::process::abort() }, 0..1000u64).on(&e).keep(px::var!(mine))?;").failed()
+    assert "died" in lost.text or "aborted" in lost.text
+    assert result(parts.run("e.with(px::var!(mine)).each(|mine: &Vec<u8>| mine.clone())?").ok()) == before
+    missing = parts.run("fn some() -> Result<f64, px::Error> { px::map(|x: f64| x, px::var!(nobody)).sum() }\nsome()?").failed()
+    assert "has no variable `nobody`; the function wasn't called there" in missing.text
+
+
+def test_engines_are_chosen_by_their_label(own_kernel):
+    own_kernel.run("%cluster start -n 2 --label here").ok()
+    assert result(own_kernel.run('px::engines().labelled("here").ids()').ok()) == "[0, 1]"
+    assert "0 here" in own_kernel.run("%cluster status").ok().text
+    none = own_kernel.run('px::engines().labelled("big").each(|| 1)?').failed().text
+    assert "none of engines 0 and 1 has the label `big`; `%cluster status` shows labels" in none
+    own_kernel.run("%cluster stop").ok()
+    assert "such as big" in own_kernel.run("%cluster start --label 'a b'").failed().text
+
+
+def test_engines_of_several_labels_are_in_one_cluster(chorus, kernels):
+    chorus("start", "-n", "1", "--name", "lab", "--label", "big", "--no-record")
+    # It ends with the cluster.
+    command = [os.environ["CHORUS"], "engine", "--connect", "lab", "--label", "small"]
+    with subprocess.Popen(command, env=chorus.env, stdin=subprocess.DEVNULL):
+        status = chorus.wait_for_engines(2, "lab")
+        assert [engine["info"]["label"] for engine in status["engines"]] == ["big", "small"]
+        kernel = kernels()
+        kernel.run("%cluster connect lab").ok()
+        reply = kernel.run('let e = px::engines();\n(e.labelled("small").each(px::rank)?, e.on([0]).labelled("small").each(px::rank).is_err())')
+        assert result(reply.ok()) == "([1], true)"
+        chorus("stop", "lab")

@@ -52,7 +52,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
         runtime: folder.path().join("run"),
         transport: Transport::Ipc,
         engines: args.engines,
-        launcher: Some(Launch { program: std::fs::canonicalize(&args.engine)?, args: vec![], env: vec![] }),
+        launcher: Some(Launch {
+            program: std::fs::canonicalize(&args.engine)?,
+            args: vec![],
+            label: None,
+            env: vec![],
+        }),
         place: Place::Here,
         heartbeat: Duration::from_secs(1),
         record: None,

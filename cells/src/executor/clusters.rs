@@ -33,7 +33,7 @@ impl Executor {
     pub(super) async fn cluster_command(&mut self, command: ClusterCommand, request: &Request) -> Result<(), Failure> {
         let publisher = &request.publisher;
         match command {
-            ClusterCommand::Start { n, tcp, name, record, on } => {
+            ClusterCommand::Start { n, tcp, name, label, record, on } => {
                 let turn = unless_interrupted(self.engines.turn(), request, "no cluster was started").await?;
                 if let Some(cluster) = self.engines.current().filter(|cluster| cluster.lost().is_none()) {
                     let (name, engines) = (cluster.name(), cluster.engines().len());
@@ -51,8 +51,11 @@ impl Executor {
                     Place::Ssh(ssh) => n.unwrap_or(ssh.engines()),
                 };
                 let transport = if tcp { Transport::Tcp } else { Transport::Ipc };
-                let start =
-                    self.engines.start(StartCluster { name, engines, transport, place, record }, publisher, &turn);
+                let start = self.engines.start(
+                    StartCluster { name, engines, label, transport, place, record },
+                    publisher,
+                    &turn,
+                );
                 unless_interrupted(start, request, "no cluster was started").await??;
             }
             ClusterCommand::Stop { force } => {

@@ -308,6 +308,7 @@ fn options(map: &Map<'_>) -> MapOptions {
         label: label(map),
         each: matches!(map.data, Data::Each(_)),
         keep: options.keep,
+        streamed: None,
         is_told: options.block,
         gpu: None,
     }

@@ -1,5 +1,6 @@
 //! What a map has done so far. Pure.
 
+use super::stream::Stream;
 use chorus_protocol::{EngineId, Report, Took};
 use chorus_render::MapView;
 use px::link::{Damaged, Done, Failures, GpuTimes, ItemFailure, Message, Results};
@@ -11,6 +12,8 @@ pub struct Account {
     /// `None` when each engine has its own.
     items: Option<u64>,
     done: Vec<(EngineId, Done)>,
+    /// Where results go in place of that, if a loop takes them.
+    pub stream: Option<Stream>,
     /// How it looks.
     pub view: MapView,
     /// Of the engines' processors, so far.
@@ -21,7 +24,12 @@ impl Account {
     /// Of a map that has done nothing, and whose function was compiled in so long.
     pub fn new(items: Option<u64>, compiled: Duration) -> Account {
         let view = MapView::new(items).compiled_in(compiled);
-        Account { items, done: Vec::new(), view, took: Took::default() }
+        Account { items, done: Vec::new(), stream: None, view, took: Took::default() }
+    }
+
+    /// With results that a loop takes.
+    pub fn streamed(self, stream: Option<Stream>) -> Account {
+        Account { stream, ..self }
     }
 
     /// Enters what an engine has done; returns the first item of it that failed.
@@ -37,6 +45,10 @@ impl Account {
             self.view.done(engine, done.count, done.micros, &failed, done.failed.count);
             self.view.gpu(done.gpu.transfer, done.gpu.kernel);
             first = first.or_else(|| done.failed.first.first().cloned());
+            if let Some(stream) = &mut self.stream {
+                stream.push(done);
+                continue;
+            }
             // Of what stands side by side in a room, only the ends matter.
             if let Some((_, last)) = self.done.last_mut()
                 && last.results == Results::InPlace
@@ -65,7 +77,10 @@ impl Account {
         self.view.given_up(&items, count);
         // No engine's.
         let done = Done { first, count, micros: 0, gpu: GpuTimes::default(), results: Results::Nothing, failed };
-        self.done.push((EngineId(0), done));
+        match &mut self.stream {
+            Some(stream) => stream.push(done),
+            None => self.done.push((EngineId(0), done)),
+        }
     }
 
     /// An engine's run has ended.

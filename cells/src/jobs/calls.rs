@@ -2,15 +2,16 @@
 
 use super::follower::Follower;
 use super::job::remove_one;
+use super::map::entry;
 use super::rooms::{Holder, Rooms};
 use super::run::CellRun;
 use crate::cluster::Cluster;
 use chorus_client::{Blob, Session, Task};
 use chorus_compiler::Object;
-use chorus_protocol::{BlobId, EngineId, Entry, RunSpec, TaskArg, TaskId, TaskSpec};
+use chorus_protocol::{BlobId, EngineId, RunSpec, TaskArg, TaskId, TaskSpec};
 use chorus_render::{Bars, GraphTask, TaskLine, TaskState};
 use parking_lot::{Mutex, MutexGuard};
-use px::link::{Access, Answer, CallArg, CallAsk, FIRST_CALL};
+use px::link::{Answer, CallArg, CallAsk, FIRST_CALL};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Weak};
@@ -180,16 +181,11 @@ impl Calls {
         });
         let args = args.collect::<Result<_, String>>()?;
         let after = ask.after.iter().map(&mut task_of).collect::<Result<_, String>>()?;
-        let entry = match ask.access {
-            Access::None => Entry::Function(ask.function),
-            Access::Read => Entry::Step { function: ask.function, changes: false },
-            Access::Change => Entry::Step { function: ask.function, changes: true },
-        };
         let call = session.submit(TaskSpec {
             run: RunSpec {
                 preload,
                 object: blob.id(),
-                entry,
+                entry: entry(ask.function, ask.access),
                 argument: Default::default(),
                 map: None,
                 label: label.clone(),

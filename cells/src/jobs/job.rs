@@ -7,11 +7,11 @@ use chorus_magics::{PxConfig, Targets};
 use chorus_protocol::{Death, EngineId, Took};
 use chorus_render::{TaskLine, TaskState};
 use parking_lot::Mutex;
-use px::link::{Layout, MapWishes, OnError};
+use px::link::{Done, Layout, MapWishes, OnError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 /// How a map is to be run.
@@ -39,6 +39,8 @@ pub struct MapOptions {
     pub each: bool,
     /// Whether results stay on the engines.
     pub keep: bool,
+    /// Whether a loop takes results while it runs, and whether in the order of the items.
+    pub streamed: Option<bool>,
     /// Whether the magic that started it says in a line what came of it.
     pub is_told: bool,
     /// What GPUs are to do in the function's place.
@@ -59,6 +61,9 @@ impl MapOptions {
             threads: wishes.threads,
             progress_after: PxConfig::default().progress_after,
             label: wishes.label.clone(),
+            each: wishes.each,
+            keep: wishes.keep,
+            streamed: wishes.streamed.then_some(wishes.ordered),
             ..MapOptions::default()
         }
     }
@@ -100,6 +105,7 @@ impl Default for MapOptions {
             name: None,
             each: false,
             keep: false,
+            streamed: None,
             is_told: false,
             gpu: None,
         }
@@ -125,6 +131,8 @@ pub enum Cancelled {
     ByUser,
     /// Nobody has a handle of it any more.
     Forgotten,
+    /// The loop that took its results takes no more.
+    LoopEnded,
     /// The notebook's worker died, and its handle with it.
     WorkerDied(Death),
 }
@@ -135,6 +143,7 @@ impl Cancelled {
         match self {
             Cancelled::ByUser => "the map was interrupted".to_owned(),
             Cancelled::Forgotten => "the map was interrupted, since nobody has its handle any more".to_owned(),
+            Cancelled::LoopEnded => "the map was ended with the loop over its results".to_owned(),
             Cancelled::WorkerDied(death) => format!("the map was interrupted, since the notebook's worker {death}"),
         }
     }
@@ -150,6 +159,15 @@ pub(super) struct End {
     pub took: Duration,
 }
 
+/// That something is new about a stream.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    /// Results have arrived.
+    pub arrived: Notify,
+    /// Results were taken, or it is to give way.
+    pub taken: Notify,
+}
+
 /// A map under way, or at its end.
 pub struct Job {
     pub(super) account: Arc<Mutex<Account>>,
@@ -161,6 +179,8 @@ pub struct Job {
     pub(super) label: String,
     pub(super) name: Option<String>,
     pub(super) begun: Instant,
+    /// What whoever streams it and its driver tell each other.
+    pub(super) news: Arc<News>,
     /// Whether a cell has heard of its end.
     pub(super) seen: AtomicBool,
 }
@@ -226,6 +246,49 @@ impl Job {
     /// Items that are done, and all.
     pub fn progress(&self) -> (u64, u64) {
         self.account.lock().progress()
+    }
+
+    /// Whether a loop takes its results.
+    pub fn is_streamed(&self) -> bool {
+        self.account.lock().stream.is_some()
+    }
+
+    /// Somebody waits for something else of the engines: if it is a stream, it rests until its loop needs more.
+    pub fn give_way(&self) {
+        if self.runs()
+            && let Some(stream) = &mut self.account.lock().stream
+        {
+            stream.give_way();
+            self.news.taken.notify_one();
+        }
+    }
+
+    /// Waits for results of a stream, and takes them; none if there will be none. So many reports were taken before.
+    pub async fn take(&self, taken: u64) -> Result<Vec<Done>, Failure> {
+        let mut end = self.end.clone();
+        loop {
+            let arrived = self.news.arrived.notified();
+            tokio::pin!(arrived);
+            // What arrives from now on is heard of.
+            arrived.as_mut().enable();
+            let is_over = !self.runs();
+            let done = self.account.lock().stream.as_mut().map(|stream| stream.take(taken));
+            let lost = "results that a cell had taken are gone with its worker: begin the map again";
+            let done = done.flatten().ok_or_else(|| failure(Kind::MapError, lost))?;
+            self.news.taken.notify_one();
+            if is_over && done.is_empty() {
+                return self.ended().await.map(|()| done);
+            }
+            if !done.is_empty() {
+                return Ok(done);
+            }
+            tokio::select! {
+                () = arrived => {}
+                is_gone = async { end.wait_for(Option::is_some).await.is_err() } => if is_gone {
+                    return self.ended().await.map(|()| done);
+                },
+            }
+        }
     }
 
     /// What was done, for px.

@@ -4,8 +4,9 @@
 //! function prints and how far everything is, and keeps what was done for whoever asks.
 
 use super::account::Account;
-use super::job::{ByGpus, Cancelled, End, Job, MapOptions};
+use super::job::{ByGpus, Cancelled, End, Job, MapOptions, News};
 use super::run::{CellRun, Plan};
+use super::stream::Stream;
 use super::trial;
 use crate::cluster::Cluster;
 use crate::failure::{Kind, MapFailure};
@@ -19,7 +20,7 @@ use chorus_protocol::{
 };
 use chorus_render::{Bundle, EngineState, MapEnd, Place, PxView, ViewOptions};
 use parking_lot::Mutex;
-use px::link::{GpuServe, ItemFailure, MapAsk, Message, OnError, Serve};
+use px::link::{Access, GpuServe, ItemFailure, MapAsk, Message, OnError, Serve};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -78,7 +79,9 @@ pub async fn start(ask: MapAsk, run: Arc<CellRun>, cluster: Arc<Cluster>) -> Res
     };
     let map = cluster.session().open_map(spec);
     cluster.tell_compiled(&options.label, run.compiled, run.object.cached);
-    let account = Arc::new(Mutex::new(Account::new(items, run.compiled)));
+    let stream = options.streamed.map(Stream::new);
+    let account = Arc::new(Mutex::new(Account::new(items, run.compiled).streamed(stream)));
+    let news = Arc::new(News::default());
     let (end, ended) = watch::channel(None);
     let (cancel, cancelled) = watch::channel(None);
     let (sender, events) = mpsc::channel(BATCH);
@@ -94,6 +97,10 @@ pub async fn start(ask: MapAsk, run: Arc<CellRun>, cluster: Arc<Cluster>) -> Res
         events,
         view,
         active: BTreeMap::new(),
+        news: Arc::clone(&news),
+        rests: false,
+        turn: 0,
+        turns: BTreeMap::new(),
         deaths: BTreeMap::new(),
         barred: BTreeSet::new(),
         panic: None,
@@ -117,6 +124,7 @@ pub async fn start(ask: MapAsk, run: Arc<CellRun>, cluster: Arc<Cluster>) -> Res
         label,
         name,
         begun,
+        news,
         seen: false.into(),
     })
 }
@@ -138,7 +146,10 @@ impl Work {
                 half.used.store(true, Ordering::Release);
                 (half.object.clone(), Entry::Cell(half.object.entry.clone()))
             }
-            None if run.object.path == Path::new(&ask.object) => (run.object.clone(), Entry::Function(ask.function)),
+            None if run.object.path == Path::new(&ask.object) => {
+                let access = ask.wishes.as_ref().map(|wishes| wishes.access).unwrap_or_default();
+                (run.object.clone(), entry(ask.function, access))
+            }
             None => {
                 let runs = run.object.path.display();
                 return Err(format!(
@@ -211,6 +222,13 @@ struct Driver {
     view: PxView,
     /// Engines whose run hasn't ended.
     active: BTreeMap<EngineId, RunId>,
+    news: Arc<News>,
+    /// Whether it rests, since its loop has enough for now.
+    rests: bool,
+    /// How often it began to rest or to go on, and how often it had when each engine's last run was sent: such a run may have
+    /// ended because it was told to.
+    turn: u64,
+    turns: BTreeMap<EngineId, u64>,
     /// Deaths in a row without anything done.
     deaths: BTreeMap<EngineId, u32>,
     /// Engines that aren't asked again.
@@ -235,6 +253,7 @@ impl Driver {
         let mut run = self.cluster.session().run(spec, vec![Target { engine, generation }]);
         self.cluster.remember_publisher(run.id(), &self.run.plan.publisher);
         self.active.insert(engine, run.id());
+        self.turns.insert(engine, self.turn);
         self.account.lock().view.engine(engine, EngineState::Busy);
         let sender = self.sender.clone();
         tokio::spawn(async move {
@@ -266,6 +285,7 @@ impl Driver {
                     }
                 },
                 Some((engine, event)) = self.events.recv() => self.run_event(engine, event).await,
+                () = self.news.taken.notified() => self.rest_or_go_on(),
                 _ = tick.tick() => {
                     self.look_around();
                     let due = self.work.options.progress_after.is_some_and(|after| self.begun.elapsed() >= after);
@@ -310,6 +330,19 @@ impl Driver {
         }
     }
 
+    /// Does what the loop needs that takes the results.
+    fn rest_or_go_on(&mut self) {
+        let rests = self.account.lock().stream.as_ref().is_some_and(Stream::rests);
+        if rests != self.rests {
+            self.rests = rests;
+            self.turn += 1;
+            self.map.rest(rests);
+            self.look_around();
+        } else if rests {
+            self.look_around();
+        }
+    }
+
     fn map_event(&mut self, engine: Option<EngineId>, event: MapEvent) {
         match (event, engine) {
             (MapEvent::Done(reports), Some(engine)) => {
@@ -346,6 +379,10 @@ impl Driver {
                 }
             }
             (MapEvent::Over, _) => self.over = true,
+        }
+        self.news.arrived.notify_waiters();
+        if self.work.options.streamed.is_some() {
+            self.rest_or_go_on();
         }
     }
 
@@ -391,6 +428,7 @@ impl Driver {
         }
         let needs_variables = self.work.needs_variables();
         match outcome {
+            Outcome::Ok if self.rests || self.turns.get(&engine) != Some(&self.turn) => self.look_around(),
             Outcome::Died(Death::Stopped, _) | Outcome::Cancelled => {
                 let what = format!("{} was stopped", name_engines(&[engine]));
                 self.fail(Kind::Interrupted, what);
@@ -470,6 +508,12 @@ impl Driver {
             targets => targets.resolve(&up).unwrap_or_default(),
         };
         let needs_variables = self.work.needs_variables();
+        // A map that rests does what came back, if that is waited for.
+        let is_owed = || self.account.lock().stream.as_ref().is_some_and(Stream::is_owed);
+        if self.rests && !(self.active.is_empty() && is_owed()) {
+            self.alone_since = None;
+            return;
+        }
         for engine in wanted {
             let knows = !needs_variables || self.deaths.contains_key(&engine);
             if !self.active.contains_key(&engine)
@@ -514,6 +558,15 @@ impl Driver {
             Some((Kind::Interrupted, what)) => MapEnd::Interrupted(what),
             Some((_, what)) => MapEnd::Failed(what),
         }
+    }
+}
+
+/// What is called for a function of this object.
+pub(super) fn entry(function: u64, access: Access) -> Entry {
+    match access {
+        Access::None => Entry::Function(function),
+        Access::Read => Entry::Step { function, changes: false },
+        Access::Change => Entry::Step { function, changes: true },
     }
 }
 

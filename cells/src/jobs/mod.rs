@@ -13,6 +13,7 @@ mod lending;
 mod map;
 mod rooms;
 mod run;
+mod stream;
 mod trial;
 
 pub use job::{ByGpus, Cancelled, Half, Job, MapOptions, OnGpus};
@@ -143,6 +144,11 @@ impl Jobs {
     }
 
     async fn answer_to(&self, ask: Ask, run: &Arc<CellRun>) -> Result<Answer, Failure> {
+        if let Ask::Wait { job, .. } | Ask::Take { job, .. } = ask {
+            self.make_way(Some(job));
+        } else if let Ask::WaitAll(_) | Ask::WaitAny(_) = ask {
+            self.make_way(None);
+        }
         let no_room = |bytes, error| {
             let what = format!("there is no room for {bytes} bytes that the engines can see: {error}");
             failure(Kind::MapError, what)
@@ -180,11 +186,14 @@ impl Jobs {
                 }
                 Answer::Ok
             }
-            Ask::Engines => {
+            Ask::Engines(label) => {
                 let cluster = run.cluster().await?;
                 cluster.recovered().await;
-                Answer::Engines(cluster.engines().into_iter().map(|engine| engine.0).collect())
+                let mut engines = cluster.engines();
+                engines.retain(|engine| label.as_ref().is_none_or(|label| cluster.has_label(*engine, label)));
+                Answer::Engines(engines.into_iter().map(|engine| engine.0).collect())
             }
+            Ask::Take { job, taken } => self.take(job, taken, run).await?,
             Ask::WaitAll(jobs) => self.0.calls.wait_all(&jobs).await,
             Ask::ForgetAll(jobs) => {
                 jobs.iter().for_each(|job| self.0.calls.forget(*job));
@@ -222,10 +231,29 @@ impl Jobs {
                 self.forget(job, Cancelled::Forgotten);
                 Answer::Ok
             }
-            Ask::Next(_) | Ask::Result(..) => {
+            Ask::Next(_) | Ask::Report(_) | Ask::Result(..) => {
                 return Err(failure(Kind::MapError, "the notebook's own cells serve no map or call"));
             }
         })
+    }
+
+    /// Whoever waits for something of the engines has it before what other loops haven't asked for yet.
+    fn make_way(&self, job: Option<u64>) {
+        let others = |number: &u64| Some(*number) != job;
+        self.lock().jobs.iter().filter(|(number, _)| others(number)).for_each(|(_, other)| other.give_way());
+    }
+
+    /// Takes results of a stream.
+    async fn take(&self, number: u64, taken: u64, run: &CellRun) -> Result<Answer, Failure> {
+        let job = self.job(number)?;
+        match run.awaiting(&job, job.take(taken)).await {
+            Ok(done) => Ok(Answer::Taken(done)),
+            Err(failed) => {
+                let sentence = failed.sentence();
+                run.lock().failure = Some(failed);
+                Ok(Answer::Failed(sentence))
+            }
+        }
     }
 
     /// The maps and calls that there are.
@@ -352,7 +380,8 @@ impl Jobs {
             return None;
         }
         drop(state);
-        job.cancel(why);
+        let loop_ended = why == Cancelled::Forgotten && job.is_streamed();
+        job.cancel(if loop_ended { Cancelled::LoopEnded } else { why });
         self.free_when_over(Arc::clone(&job));
         Some(job)
     }

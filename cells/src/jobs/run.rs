@@ -141,15 +141,21 @@ impl CellRun {
 
     /// Waits for a map, as long as that may last; `None` if it lasts longer.
     pub(super) async fn wait(&self, job: &Arc<Job>, limit: Duration) -> Option<Result<(), Failure>> {
-        self.lock().awaited.push(Arc::clone(job));
-        let ended = tokio::time::timeout(limit, job.ended()).await;
+        let ended = self.awaiting(job, tokio::time::timeout(limit, job.ended())).await;
         job.seen.fetch_or(ended.is_ok(), Ordering::Relaxed);
+        ended.ok()
+    }
+
+    /// Waits for something of a map, which an interrupt ends meanwhile.
+    pub(super) async fn awaiting<T>(&self, job: &Arc<Job>, work: impl Future<Output = T>) -> T {
+        self.lock().awaited.push(Arc::clone(job));
+        let done = work.await;
         let awaited = &mut self.lock().awaited;
         // Only one: others may wait for the same.
         if let Some(at) = awaited.iter().position(|other| Arc::ptr_eq(other, job)) {
             awaited.swap_remove(at);
         }
-        ended.ok()
+        done
     }
 
     /// Ends the maps that it waits for, and hears which calls were ended. False if it waits for nothing.

@@ -95,6 +95,11 @@ impl Core {
                     self.close_map(session, map, actions);
                 }
             }
+            FromClient::RestMap { session, map, rests } => {
+                if self.owned(session, &peer).is_some() {
+                    self.rest_map(session, map, rests, actions);
+                }
+            }
             FromClient::SubmitTask { session, task, spec } => self.submit_task(peer, session, task, spec, actions),
             FromClient::CancelTask { session, task } => {
                 self.with_tasks(session, &peer, actions, |tasks, effects| _ = tasks.cancel(task, effects));

@@ -48,6 +48,14 @@ impl Core {
         self.tell_engines(&map.engines(), ToEngine::MapEnd { session, map: id }, actions);
     }
 
+    /// Has a map rest, or go on.
+    pub(super) fn rest_map(&mut self, session: SessionId, id: MapId, rests: bool, actions: &mut Vec<Action>) {
+        let Some(map) = self.sessions.get_mut(&session).and_then(|it| it.maps.get_mut(&id)) else { return };
+        let dismissed = map.rest(rests);
+        self.tell_engines(&dismissed, ToEngine::MapEnd { session, map: id }, actions);
+        self.wake_maps(session, actions);
+    }
+
     /// Ends a map for its client, who hears that its runs have ended before all items were done.
     pub(super) fn cancel_map(
         &mut self,
@@ -106,6 +114,10 @@ impl Core {
             let pieces = map.hand_out(engine);
             send_work(peer, session_id, id, pieces, actions);
             self.log.set_left(session.number, id.0, engine, map.in_hand(engine));
+        }
+        let maps = self.sessions.get_mut(&session_id).map(|session| &mut session.maps);
+        if maps.and_then(|maps| maps.get_mut(&id)).is_some_and(|map| map.dismisses(engine)) {
+            self.tell_engines(&[engine], ToEngine::MapEnd { session: session_id, map: id }, actions);
         }
     }
 

@@ -51,6 +51,10 @@ enum Step {
     CloseMap {
         map: u64,
     },
+    RestMap {
+        map: u64,
+        rests: bool,
+    },
     MapReady {
         engine: u32,
         map: u64,
@@ -98,6 +102,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..60u64, proptest::option::of(1..10u64), any::<bool>())
             .prop_map(|(items, chunk, again)| Step::OpenMap { items, chunk, again }),
         1 => (0..3u64).prop_map(|map| Step::CloseMap { map }),
+        2 => (0..3u64, any::<bool>()).prop_map(|(map, rests)| Step::RestMap { map, rests }),
         12 => (engine.clone(), 0..3u64, any::<usize>(), 0..5usize)
             .prop_map(|(engine, map, which, reports)| Step::MapReady { engine, map, which, reports }),
         1 => Just(Step::Resend),
@@ -238,7 +243,7 @@ impl World {
     }
 
     fn register(&mut self, peer: PeerId, id: Option<EngineId>, standing: Standing) {
-        let info = EngineInfo { pid: 1, host: "h".into(), cores: 1, gpu: None, lease: None };
+        let info = EngineInfo { pid: 1, host: "h".into(), cores: 1, gpu: None, label: None, lease: None };
         let version = chorus_protocol::VERSION;
         let registration = FromEngine::Register { version, id, info, shares_files: true, standing };
         self.handle(Input::FromEngine(peer, registration));
@@ -378,6 +383,9 @@ impl World {
             }
             Step::CloseMap { map } => {
                 self.client(FromClient::CloseMap { session: self.session, map: MapId(map) });
+            }
+            Step::RestMap { map, rests } => {
+                self.client(FromClient::RestMap { session: self.session, map: MapId(map), rests });
             }
             Step::MapReady { engine, map, which, reports } => {
                 let peer = self.engines.get(&engine).cloned();

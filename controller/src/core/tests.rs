@@ -166,7 +166,7 @@ fn who() -> ClientInfo {
 }
 
 fn info() -> EngineInfo {
-    EngineInfo { pid: 1, host: "here".into(), cores: 2, gpu: None, lease: None }
+    EngineInfo { pid: 1, host: "here".into(), cores: 2, gpu: None, label: None, lease: None }
 }
 
 fn spec(run: u64) -> RunSpec {

@@ -30,15 +30,24 @@ pub struct Launch {
     pub program: PathBuf,
     /// Arguments that come before those of the controller.
     pub args: Vec<OsString>,
+    /// What to call its engines.
+    pub label: Option<String>,
     /// What is other in its environment than here.
     pub env: Vec<(OsString, OsString)>,
 }
 
 impl Launch {
+    /// The same for engines with this label.
+    pub fn labelled(mut self, label: Option<&str>) -> Launch {
+        self.label = label.map(str::to_owned);
+        self
+    }
+
     /// All arguments of an engine that is to join by this connection file.
     fn arguments(&self, connection_file: &Path, engine: EngineId) -> Vec<OsString> {
         let ours = ["--connect".into(), connection_file.into(), "--id".into(), engine.to_string().into()];
-        self.args.iter().cloned().chain(ours).collect()
+        let label = self.label.iter().flat_map(|label| ["--label".into(), label.into()]);
+        self.args.iter().cloned().chain(label).chain(ours).collect()
     }
 }
 
@@ -96,8 +105,10 @@ mod tests {
 
     #[test]
     fn the_engine_is_told_how_to_join_behind_the_programs_own_arguments() {
-        let launch = Launch { program: "engine".into(), args: vec!["run-engine".into()], env: vec![] };
+        let launch = Launch { program: "engine".into(), args: vec!["run-engine".into()], label: None, env: vec![] };
         let arguments = launch.arguments(Path::new("/a b/connection.json"), EngineId(7));
         assert_eq!(arguments, ["run-engine", "--connect", "/a b/connection.json", "--id", "7"]);
+        let arguments = launch.labelled(Some("big")).arguments(Path::new("c.json"), EngineId(7));
+        assert_eq!(arguments, ["run-engine", "--label", "big", "--connect", "c.json", "--id", "7"]);
     }
 }

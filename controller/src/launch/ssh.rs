@@ -135,7 +135,9 @@ impl SshProvider {
     }
 
     async fn once(&self, host: &str, place: u32, gateway: &Gateway, program: &Program) -> Result<(), Failed> {
-        let invitation = gateway.invite(place, Some(program.hash.clone())).map_err(|error| error.to_string())?;
+        let invitation = gateway
+            .invite(place, self.launch.label.clone(), Some(program.hash.clone()))
+            .map_err(|error| error.to_string())?;
         let invitation = serde_json::to_string(&invitation).map_err(|error| error.to_string())?;
         let (ssh, before) = self.command.split_first().ok_or_else(|| "no ssh program is named".to_owned())?;
         let mut child = Command::new(ssh)

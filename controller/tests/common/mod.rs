@@ -101,7 +101,8 @@ impl FakeEngine {
                 }
             }
         });
-        let info = EngineInfo { pid: std::process::id(), host: "fake".into(), cores: 1, gpu: None, lease: None };
+        let info =
+            EngineInfo { pid: std::process::id(), host: "fake".into(), cores: 1, gpu: None, label: None, lease: None };
         let standing = Standing { life: SessionId::random().0, ..Standing::default() };
         let registration = FromEngine::Register { version: VERSION, id: None, info, shares_files: true, standing };
         send.send(registration).unwrap();

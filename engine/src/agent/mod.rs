@@ -47,6 +47,8 @@ pub struct AgentConfig {
     pub connection: Connection,
     /// The id that the controller's launcher gave it.
     pub id: Option<EngineId>,
+    /// What its user calls engines of its kind.
+    pub label: Option<String>,
     /// How to start workers.
     pub worker: WorkerConfig,
     /// End when this process ends.
@@ -141,6 +143,7 @@ pub async fn run_agent(config: AgentConfig) -> Result<(), AgentError> {
             host: chorus_system::user::host_name(),
             cores: cores(),
             gpu,
+            label: config.label,
             lease,
         },
         shares_files: blobs.are_shared(),

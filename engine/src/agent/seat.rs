@@ -69,7 +69,11 @@ impl Seat {
                 let reports = done.iter().map(report).collect();
                 Step { answer: self.answer(), tell: Some(FromEngine::MapReady { session, map, reports }) }
             }
-            (Ok(Ask::Next(_)), None) => failed("this run serves no map"),
+            (Ok(Ask::Report(done)), Some(map)) => {
+                let reports = done.iter().map(report).collect();
+                Step { answer: None, tell: Some(FromEngine::MapReady { session, map, reports }) }
+            }
+            (Ok(Ask::Next(_) | Ask::Report(_)), None) => failed("this run serves no map"),
             (Ok(_), _) => failed("only the notebook's own cells can do that, and this cell runs on an engine"),
         }
     }
@@ -167,8 +171,12 @@ mod tests {
             failed: Failures::default(),
         };
         let report = Report { first: 3, count: 4, micros: 5, failed: 0, body: done.encode().into() };
-        let told = next(&mut seat, 1, vec![done]).tell;
-        assert_eq!(told, Some(FromEngine::MapReady { session: SESSION, map: MAP, reports: vec![report] }));
+        let told = Some(FromEngine::MapReady { session: SESSION, map: MAP, reports: vec![report] });
+        // Of what it goes on with, it only says so.
+        let said = seat.asked(SESSION, 1, &Ask::Report(vec![done.clone()]).encode());
+        assert_eq!(said, Step { answer: None, tell: told.clone() });
+        assert_eq!(work(seat.work(MAP, vec![piece(0)])), None);
+        assert_eq!(next(&mut seat, 2, vec![done]).tell, told);
     }
 
     #[test]

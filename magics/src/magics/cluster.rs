@@ -1,6 +1,7 @@
 //! `%cluster`: the engines that there are.
 
 use super::prelude::*;
+use chorus_protocol::read_label;
 use clap::Subcommand;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,6 +20,9 @@ pub enum ClusterCommand {
         /// Its name, by which other notebooks connect to it
         #[arg(long, value_name = "NAME")]
         name: Option<String>,
+        /// What to call its engines, for `px::engines().labelled(..)`
+        #[arg(long, value_name = "LABEL", value_parser = read_label)]
+        label: Option<String>,
         /// Record what happens in this file, for `chorus top --replay`
         #[arg(long, value_name = "FILE")]
         record: Option<PathBuf>,
@@ -114,7 +118,8 @@ impl Magic for Flags {
     const GROUP: Group = Group::Parallel;
     const SUMMARY: &str = "Starts, shows, joins and stops clusters";
     const USAGE: &str = "\
-%cluster [start [-n N] [--tcp] [--name NAME] [--record FILE] [--on ssh --hosts HOSTS [--ssh COMMAND]] | stop [--force] | status | watch [--for S] \
+%cluster [start [-n N] [--tcp] [--name NAME] [--label LABEL] [--record FILE] [--on ssh --hosts HOSTS [--ssh COMMAND]] \
+| stop [--force] | status | watch [--for S] \
 | logs [-t T] [-f] [-n N] | scale N | drain T | connect NAME|FILE | disconnect | restart [-t T]]";
     const TEACHING: &str = "\
 Examples:

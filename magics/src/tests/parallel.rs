@@ -104,10 +104,19 @@ fn the_other_magics_are_read() {
     assert_eq!(cluster("%cluster stop"), ClusterCommand::Stop { force: false });
     assert_eq!(cluster("%cluster stop --force"), ClusterCommand::Stop { force: true });
     assert_eq!(cluster("%cluster disconnect"), ClusterCommand::Disconnect);
-    assert_eq!(cluster("%cluster start"), ClusterCommand::Start { n: None, tcp: false, name: None, record: None });
     assert_eq!(
-        cluster("%cluster start -n 4 --tcp --name 'my lab'"),
-        ClusterCommand::Start { n: Some(4), tcp: true, name: Some("my lab".into()), record: None }
+        cluster("%cluster start"),
+        ClusterCommand::Start { n: None, tcp: false, name: None, label: None, record: None }
+    );
+    assert_eq!(
+        cluster("%cluster start -n 4 --tcp --name 'my lab' --label big"),
+        ClusterCommand::Start {
+            n: Some(4),
+            tcp: true,
+            name: Some("my lab".into()),
+            label: Some("big".into()),
+            record: None
+        }
     );
     assert_eq!(cluster("%cluster connect /a/b.json"), ClusterCommand::Connect { to: "/a/b.json".into() });
     assert_eq!(cluster("%cluster scale 8"), ClusterCommand::Scale { n: 8 });

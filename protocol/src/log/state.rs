@@ -225,7 +225,7 @@ mod tests {
     }
 
     fn up(engine: u32) -> LogEvent {
-        let info = EngineInfo { pid: 40 + engine, host: "here".into(), cores: 2, gpu: None, lease: None };
+        let info = EngineInfo { pid: 40 + engine, host: "here".into(), cores: 2, gpu: None, label: None, lease: None };
         LogEvent::EngineUp { engine: EngineId(engine), info }
     }
 

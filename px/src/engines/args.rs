@@ -40,6 +40,11 @@ impl<T> Var<T> {
     pub const fn named(name: &'static str) -> Var<T> {
         Var { name, of: PhantomData }
     }
+
+    /// What reading it may do with variables.
+    pub(crate) fn access(&self) -> Access {
+        if is_fixed(type_name::<T>()) { Access::Read } else { Access::Change }
+    }
 }
 
 impl<T> VarMut<T> {
@@ -112,11 +117,12 @@ pub struct Variables(Option<NonNull<VariableStore>>);
 
 impl Variables {
     /// Those of the run under way.
-    pub(super) fn of_this_run() -> Variables {
+    pub(crate) fn of_this_run() -> Variables {
         Variables(NonNull::new(variables()))
     }
 
-    fn find<T: 'static>(&self, from: &mut &[u8]) -> Result<NonNull<T>, Error> {
+    /// The variable of this type whose name comes next.
+    pub(crate) fn find<T: 'static>(&self, from: &mut &[u8]) -> Result<NonNull<T>, Error> {
         let name = String::read(from)?;
         let engine = engine().map_or_else(|| "this process".to_owned(), |id| format!("engine {id}"));
         // SAFETY: the worker has the store, and nobody else uses it while a function runs that is given its variables.
@@ -162,7 +168,7 @@ impl<T: 'static> EachArg for Var<T> {
     fn pass(&self, to: &mut Passing) {
         self.name.to_owned().write(&mut to.bytes);
         to.names.push(self.name);
-        to.access = to.access.max(if is_fixed(type_name::<T>()) { Access::Read } else { Access::Change });
+        to.access = to.access.max(self.access());
     }
 
     fn take(from: &mut &[u8], variables: &Variables) -> Result<NonNull<T>, Error> {
@@ -195,15 +201,36 @@ impl<T: 'static> EachArg for VarMut<T> {
 }
 
 /// A place for a variable of this name.
-pub(super) struct Slot(pub &'static str);
+pub(crate) struct Slot(pub &'static str);
+
+/// What results of a map are called that engines keep, while the map runs: no variable can have this name.
+const KEPT: &str = "px::kept";
 
 /// The store of an engine's variables, and the name for one.
-pub(super) struct Store {
+pub(crate) struct Store {
     name: String,
     store: NonNull<VariableStore>,
 }
 
 impl Store {
+    /// That of this engine, in a run that may change variables.
+    pub fn here(name: String) -> Result<Store, Error> {
+        let store = Variables::of_this_run().0.or_else(make_variables).ok_or(Error::NoKernel)?;
+        Ok(Store { name, store })
+    }
+
+    /// Gives what a map has left here the name, or nothing if it has left nothing.
+    pub fn take_kept<T: 'static>(&mut self) {
+        // SAFETY: as in `Variables::find`.
+        let kept = unsafe { (*self.store.as_ptr()).take_if_there::<Vec<T>>(KEPT) };
+        self.set(kept.unwrap_or_default());
+    }
+
+    /// Leaves the results of a map here, until it is known that all engines have theirs.
+    pub fn keep<T: 'static>(values: Vec<T>) -> Result<(), Error> {
+        Store::here(KEPT.to_owned()).map(|mut store| store.set(values))
+    }
+
     /// Puts a variable there.
     pub fn set<T: 'static>(&mut self, value: T) {
         // SAFETY: as in `Variables::find`.
@@ -221,9 +248,8 @@ impl EachArg for Slot {
         to.access = Access::Change;
     }
 
-    fn take(from: &mut &[u8], variables: &Variables) -> Result<Store, Error> {
-        let store = variables.0.or_else(make_variables).ok_or(Error::NoKernel)?;
-        Ok(Store { name: String::read(from)?, store })
+    fn take(from: &mut &[u8], _: &Variables) -> Result<Store, Error> {
+        Store::here(String::read(from)?)
     }
 
     unsafe fn give(taken: &mut Store) -> &mut Store {

@@ -141,7 +141,7 @@ impl Engines {
     }
 
     /// Tells the kernel that the engines have a variable, so that their cells can use it.
-    fn tell<T>(&self, name: &str) -> Result<(), Error> {
+    pub(super) fn tell<T>(&self, name: &str) -> Result<(), Error> {
         let engines = self.known()?.clone();
         ask(&Ask::Defined { engines, name: name.to_owned(), type_name: type_name::<T>().to_owned() }).map(drop)
     }

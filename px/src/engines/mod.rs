@@ -29,7 +29,7 @@ use crate::task::shared::{Keeps, collect};
 use crate::task::values::{pack, unpack, with_bytes};
 use crate::task::{next_number, return_value};
 use crate::wire::Wire;
-use args::{Passing, Variables};
+use args::{Passing, Slot, Store, Variables};
 use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -55,12 +55,14 @@ macro_rules! var {
 ///
 /// They are those of now: engines that join later are in what this returns then.
 pub fn engines() -> Engines {
-    Engines {
-        ids: match ask(&Ask::Engines) {
-            Ok(Answer::Engines(ids)) => Ok(ids),
-            Ok(_) => Err(Error::Damaged),
-            Err(error) => Err(error),
-        },
+    Engines { ids: there(None) }
+}
+
+/// The numbers of all engines, or of those with this label.
+fn there(label: Option<&str>) -> Result<Vec<u32>, Error> {
+    match ask(&Ask::Engines(label.map(str::to_owned)))? {
+        Answer::Engines(ids) => Ok(ids),
+        _ => Err(Error::Damaged),
     }
 }
 
@@ -71,6 +73,11 @@ pub struct Engines {
 }
 
 impl Engines {
+    /// Those with these numbers, which there are.
+    pub(crate) fn of(ids: Vec<u32>) -> Engines {
+        Engines { ids: Ok(ids) }
+    }
+
     /// Those of these with the given numbers, each once, in the order of the numbers.
     pub fn on(&self, numbers: impl IntoIterator<Item = usize>) -> Engines {
         let pick = |ids: &Vec<u32>| {
@@ -86,6 +93,17 @@ impl Engines {
                 true => Err(Error::Failed("`on` was given no engine".to_owned())),
                 false => Ok(picked),
             }
+        };
+        Engines { ids: self.known().and_then(pick) }
+    }
+
+    /// Those of these with this label: `chorus start --label big`, `%cluster start --label big`, `chorus engine --label big`.
+    pub fn labelled(&self, label: &str) -> Engines {
+        let pick = |ids: &Vec<u32>| {
+            let mut labelled = there(Some(label))?;
+            labelled.retain(|id| ids.contains(id));
+            let none = || format!("none of {} has the label `{label}`; `%cluster status` shows labels", named(ids));
+            if labelled.is_empty() { Err(Error::Failed(none())) } else { Ok(labelled) }
         };
         Engines { ids: self.known().and_then(pick) }
     }
@@ -117,6 +135,12 @@ impl Engines {
     /// go by reference: `&x`, `&xs[..]`, `"text"`, `&0.5`; the function gets a reference, too, to a copy.
     pub fn with<A: Args>(&self, args: A) -> With<'_, A> {
         With { engines: self, args, verb: "each" }
+    }
+
+    /// Gives what a map has left on these engines the name of a variable.
+    pub(crate) fn take_kept<T: 'static>(&self, to: Var<Vec<T>>) -> Result<(), Error> {
+        self.carry("keep", Slot(to.name()), Store::take_kept::<T>)?;
+        self.tell::<Vec<T>>(to.name())
     }
 
     /// As [`Engines::each`], for what is called otherwise where calls are listed.

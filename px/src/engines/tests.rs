@@ -117,3 +117,11 @@ fn only_what_cannot_change_is_taken_for_read() {
     assert_eq!(access(Var::<Option<Own>>::named("a")), Access::Change);
     assert_eq!(access(Var::<&'static str>::named("a")), Access::Change);
 }
+
+#[test]
+fn engines_are_chosen_by_their_label() {
+    with(Setting::default());
+    assert_eq!(crate::engines().labelled("big").ids(), [2], "those of all that there are");
+    let none = crate::engines().labelled("small").each(|| 1).unwrap_err().to_string();
+    assert_eq!(none, "none of engines 0 and 2 has the label `small`; `%cluster status` shows labels");
+}

@@ -14,11 +14,12 @@ const RESULT: u8 = 8;
 const CALL_ON: u8 = 15;
 const FORGET_ALL: u8 = 16;
 const DEFINED: u8 = 17;
+const REPORT: u8 = 19;
 
 /// Whether this encoded [`Ask`] has an answer. For the others the way back would be most of what a short function takes.
 /// They are taken in the order in which they were sent.
 pub fn expects_answer(ask: &[u8]) -> bool {
-    !matches!(ask.first(), Some(&(FORGET | FREE | CALL | RESULT | CALL_ON | FORGET_ALL | DEFINED)))
+    !matches!(ask.first(), Some(&(FORGET | FREE | CALL | RESULT | CALL_ON | FORGET_ALL | DEFINED | REPORT)))
 }
 
 /// Bytes that aren't a message.
@@ -153,6 +154,10 @@ impl Message for Ask {
                 (2u8, *job).write(to);
                 millis.write(to);
             }
+            Ask::Take { job, taken } => {
+                (18u8, *job).write(to);
+                taken.write(to);
+            }
             Ask::Cancel(job) => (3u8, *job).write(to),
             Ask::Forget(job) => (FORGET, *job).write(to),
             Ask::Free(path) => {
@@ -160,7 +165,10 @@ impl Message for Ask {
                 path.write(to);
             }
             Ask::Where(job) => (9u8, *job).write(to),
-            Ask::Engines => 12u8.write(to),
+            Ask::Engines(label) => {
+                12u8.write(to);
+                label.write(to);
+            }
             Ask::WaitAny(jobs) => {
                 13u8.write(to);
                 write_all(jobs, to);
@@ -192,6 +200,10 @@ impl Message for Ask {
                 6u8.write(to);
                 write_all(done, to);
             }
+            Ask::Report(done) => {
+                REPORT.write(to);
+                write_all(done, to);
+            }
             Ask::Call(call) => {
                 CALL.write(to);
                 call.write(to);
@@ -213,10 +225,11 @@ impl Message for Ask {
             FORGET => Ask::Forget(u64::read(from)?),
             FREE => Ask::Free(String::read(from)?),
             6 => Ask::Next(read_all(from)?),
+            REPORT => Ask::Report(read_all(from)?),
             CALL => Ask::Call(CallAsk::read(from)?),
             9 => Ask::Where(u64::read(from)?),
             11 => Ask::Hold(String::read(from)?),
-            12 => Ask::Engines,
+            12 => Ask::Engines(Option::read(from)?),
             13 => Ask::WaitAny(read_all(from)?),
             14 => Ask::WaitAll(read_all(from)?),
             CALL_ON => Ask::CallOn(CallAsk::read(from)?, read_all(from)?),
@@ -224,6 +237,7 @@ impl Message for Ask {
             DEFINED => {
                 Ask::Defined { engines: read_all(from)?, name: String::read(from)?, type_name: String::read(from)? }
             }
+            18 => Ask::Take { job: u64::read(from)?, taken: u64::read(from)? },
             RESULT => Ask::Result(read_bytes(from)?.to_vec(), Option::read(from)?),
             _ => return Err(Damaged),
         })
@@ -308,7 +322,7 @@ impl Message for CallAsk {
         self.gpu.write(to);
         self.retries.write(to);
         self.timeout.write(to);
-        (self.access as u8).write(to);
+        self.access.write(to);
     }
 
     fn read(from: &mut &[u8]) -> Result<CallAsk, Damaged> {
@@ -325,13 +339,23 @@ impl Message for CallAsk {
             gpu: u32::read(from)?,
             retries: u32::read(from)?,
             timeout: u64::read(from)?,
-            access: match u8::read(from)? {
-                0 => Access::None,
-                1 => Access::Read,
-                2 => Access::Change,
-                _ => return Err(Damaged),
-            },
+            access: Access::read(from)?,
         })
+    }
+}
+
+impl Message for Access {
+    fn write(&self, to: &mut Vec<u8>) {
+        (*self as u8).write(to);
+    }
+
+    fn read(from: &mut &[u8]) -> Result<Access, Damaged> {
+        match u8::read(from)? {
+            0 => Ok(Access::None),
+            1 => Ok(Access::Read),
+            2 => Ok(Access::Change),
+            _ => Err(Damaged),
+        }
     }
 }
 
@@ -470,6 +494,10 @@ impl Message for Answer {
                 11u8.write(to);
                 write_all(answers, to);
             }
+            Answer::Taken(done) => {
+                12u8.write(to);
+                write_all(done, to);
+            }
             Answer::Running { done, items } => {
                 (3u8, *done).write(to);
                 items.write(to);
@@ -513,6 +541,7 @@ impl Message for Answer {
             9 => Answer::Gone,
             10 => Answer::Engines(read_all(from)?),
             11 => Answer::All(read_all(from)?),
+            12 => Answer::Taken(read_all(from)?),
             7 => Answer::Value { engine: u32::read(from)?, value: read_bytes(from)?.to_vec() },
             _ => return Err(Damaged),
         })

@@ -1,7 +1,7 @@
 //! What a cell's own Rust says of how a map is to be run.
 
 use super::encoding::{read_all, write_all};
-use super::{Damaged, Message, OnError};
+use super::{Access, Damaged, Message, OnError};
 
 /// How a map is to be run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,6 +20,16 @@ pub struct MapWishes {
     pub timeout: u64,
     /// How many threads an engine has for it.
     pub threads: Option<u32>,
+    /// Whether the engines have the items, each its own.
+    pub each: bool,
+    /// Whether results stay on the engines.
+    pub keep: bool,
+    /// What it may do with its engines' variables.
+    pub access: Access,
+    /// Whether its results are taken while it runs, by [`super::Ask::Take`].
+    pub streamed: bool,
+    /// Whether they are to come in the order of the items then.
+    pub ordered: bool,
 }
 
 impl Message for MapWishes {
@@ -32,6 +42,8 @@ impl Message for MapWishes {
         self.on_error.write(to);
         self.timeout.write(to);
         self.threads.write(to);
+        self.access.write(to);
+        [self.each, self.keep, self.streamed, self.ordered].iter().for_each(|wish| u8::from(*wish).write(to));
     }
 
     fn read(from: &mut &[u8]) -> Result<MapWishes, Damaged> {
@@ -47,7 +59,20 @@ impl Message for MapWishes {
             on_error: OnError::read(from)?,
             timeout: u64::read(from)?,
             threads: Option::read(from)?,
+            access: Access::read(from)?,
+            each: read_bool(from)?,
+            keep: read_bool(from)?,
+            streamed: read_bool(from)?,
+            ordered: read_bool(from)?,
         })
+    }
+}
+
+fn read_bool(from: &mut &[u8]) -> Result<bool, Damaged> {
+    match u8::read(from)? {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(Damaged),
     }
 }
 

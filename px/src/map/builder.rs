@@ -8,14 +8,16 @@ use super::constants::{Constants, Values};
 use super::error::Error;
 use super::fold::Number;
 use super::handle::{Handle, distance};
-use super::items::{Filter, Items};
-use super::merge::{Collect, CollectErrors, Count, Kind, Largest, Mean, Outcome, Reduce, Smallest, Sum};
+use super::items::{Filter, Items, Mapped, Sent as Whole};
+use super::merge::{Collect, CollectErrors, Count, Kind, Largest, Mean, Outcome, Reduce, Smallest, Stays, Sum};
 use super::probe::{PiecesKind, RowKind};
 use super::rooms::Writer;
 use super::source::{Column, Integer, Over, Silent, Source, Span};
-use super::{CapturesNothing, start_by};
-use crate::engines::Engines;
-use crate::link::{MapWishes, OnError};
+use super::stream::{Stream, Streamed};
+use super::{CapturesNothing, start_by, stream_by};
+use crate::engines::args::Store;
+use crate::engines::{Engines, Var, engines};
+use crate::link::{Access, MapWishes, OnError};
 use crate::task::Seconds;
 use crate::wire::Wire;
 use std::marker::PhantomData;
@@ -25,7 +27,8 @@ use std::ops::{Range, RangeInclusive};
 /// the ends is called, such as [`Map::collect`].
 ///
 /// The items are those of an integer range, of a `Vec`, an array or a slice, or of whatever else `px::over!(..)` makes of
-/// what can be iterated, several that are zipped included. The function gets them by value.
+/// what can be iterated, several that are zipped included; or those that each engine has in a variable of its own,
+/// `px::var!(part)`, which then stay where they are. The function gets them by value.
 pub fn map<I: IntoOver, R>(function: fn(ItemOf<I>) -> R, over: I) -> Map<I::Source, (), R, Alone, Every> {
     Map::new(over.into_over(), (), function as usize)
 }
@@ -44,7 +47,8 @@ pub fn map_with<C: Constants, I: IntoOver, R>(
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be mapped as it is",
     label = "this isn't a range, nor a reference to a `Vec`, an array or a slice",
-    note = "`px::over!(..)` makes items of everything that can be iterated, and of several things that are zipped"
+    note = "`px::over!(..)` makes items of everything that can be iterated, and of several things that are zipped; \
+            `px::var!(part)` is what each engine has in a `Vec` of its own"
 )]
 pub trait IntoOver {
     #[doc(hidden)]
@@ -209,8 +213,10 @@ impl<S: Source, C, R, H, P> Map<S, C, R, H, P> {
         self
     }
 
-    /// Whether results must be in the order of the items. They are in any case, which costs nothing.
-    pub fn ordered(self, _: bool) -> Self {
+    /// Whether [`Map::stream`] is to give results in the order of the items. Those of the other ends are in any case, which
+    /// costs nothing.
+    pub fn ordered(mut self, ordered: bool) -> Self {
+        self.wishes.ordered = ordered;
         self
     }
 
@@ -260,6 +266,30 @@ impl<V: Values> Values for Taken<V> {
     }
 }
 
+impl<V> Taken<V> {
+    /// Where a function is.
+    #[inline(always)]
+    fn at(&self, function: usize, origin: extern "C" fn()) -> usize {
+        (origin as *const () as usize).wrapping_add(self.functions[function] as usize)
+    }
+}
+
+/// The items with their function and their filter, on an engine.
+#[inline(always)]
+fn mapped<'a, S: Source, C: Constants, R, H: Calls<C::Owned, S::Item, R>, P: Wants>(
+    taken: &'a Taken<C::Owned>,
+    items: Items<'a, S>,
+) -> Mapped<'a, S, R, impl Fn(S::Item) -> R + Sync + use<'a, S, C, R, H, P>, By<P>, Whole>
+where
+    C::Owned: Sync,
+{
+    let at = |function| taken.at(function, origin::<S, C, R, H, P>);
+    let (function, wanted) = (at(0), at(1));
+    // SAFETY: the notebook found a function of this type so far from `origin`, in the same object.
+    let call = move |item| unsafe { H::call(function, &taken.values, item) };
+    items.map(call).filter_by(By::<P>(wanted, PhantomData))
+}
+
 /// Functions of this object are so far from this one. It is one for each type of a map, so it lies in the cell's object.
 extern "C" fn origin<S: Source, C, R, H, P>() {}
 
@@ -307,20 +337,11 @@ macro_rules! ends {
                 let mut map = self.0;
                 $(map.functions[2] = $function as usize;)?
                 map.begin::<$kind, _>(|taken: Taken<C::Owned>, items: Items<'_, S>| {
-                    let at = |function: usize| (origin::<S, C, R, H, P> as *const () as usize)
-                        .wrapping_add(taken.functions[function] as usize);
-                    let (function, wanted, third) = (at(0), at(1), at(2));
-                    let values = &taken.values;
-                    // SAFETY: the notebook found a function of this type so far from `origin`, in the same object.
-                    let call = move |item| unsafe { H::call(function, values, item) };
-                    let $mapped = items
-                        .map(call)
-                        .filter_by(By::<P>(wanted, PhantomData));
+                    let $mapped = mapped::<S, C, R, H, P>(&taken, items);
                     $(
-                        // SAFETY: as above.
-                        let $given = unsafe { std::mem::transmute::<usize, $of>(third) };
+                        // SAFETY: the notebook found a function of this type so far from `origin`, in the same object.
+                        let $given = unsafe { std::mem::transmute::<usize, $of>(taken.at(2, origin::<S, C, R, H, P>)) };
                     )?
-                    let _ = third;
                     $body
                 })
             }
@@ -381,5 +402,53 @@ impl<S: Source, C: Constants, R, H, P> Map<S, C, R, H, P> {
         // SAFETY: the bodies are those of `ends!`, which capture nothing.
         let nothing = unsafe { CapturesNothing::promised() };
         Ok(start_by(over, sent, body, nothing, Some(wishes)).0)
+    }
+}
+
+impl<S: Source, C: Constants, R: Wire + Send + 'static, H, P: Wants> Map<S, C, R, H, P>
+where
+    H: Calls<C::Owned, S::Item, R> + 'static,
+    C::Owned: Sync,
+{
+    /// Each result while others are made, with the number of its item: `for (i, r) in px::map(f, &xs).stream()? { .. }`. They
+    /// come as they arrive, or with [`Map::ordered`] in the order of the items.
+    ///
+    /// A loop that takes its time is waited for: engines rest while 16 MiB of results wait for it. When it ends early, the map
+    /// ends, too. An item that fails ends it, and the last result is the error; with [`OnError::Keep`] each item that fails
+    /// gives an `Err`, and with [`OnError::Skip`] nothing.
+    ///
+    /// # Errors
+    /// If the map can't begin.
+    pub fn stream(self) -> Result<Stream<R>, Error> {
+        let Map { over, values, functions, mut wishes, .. } = self;
+        wishes.streamed = true;
+        let on_error = wishes.on_error;
+        let sent = Sent { functions: distances(origin::<S, C, R, H, P>, functions)?, values };
+        let body = |taken: Taken<C::Owned>, items: Items<'_, S>| mapped::<S, C, R, H, P>(&taken, items).stream();
+        // SAFETY: it captures nothing.
+        let nothing = unsafe { CapturesNothing::promised() };
+        Ok(Stream::new(stream_by::<_, _, Streamed<R>, _>(over, sent, body, nothing, wishes)?, on_error))
+    }
+}
+
+impl<S: Source, C: Constants, R: Send + 'static, H, P: Wants> Map<S, C, R, H, P>
+where
+    H: Calls<C::Owned, S::Item, R> + 'static,
+    C::Owned: Sync,
+{
+    /// Leaves the results on the engines that made them, each of which then has a `Vec` of this name with its own, in the
+    /// order of their items; they may be of any type: `px::map(f, &xs).keep(px::var!(ys))?`.
+    ///
+    /// # Errors
+    /// As [`Map::collect`], and if an engine dies with results. Then variables of this name are as before.
+    pub fn keep(mut self, to: Var<Vec<R>>) -> Result<(), Error> {
+        (self.wishes.keep, self.wishes.access) = (true, Access::Change);
+        let chosen = self.wishes.engines.clone();
+        let handle = self.begin::<Stays, _>(|taken: Taken<C::Owned>, items: Items<'_, S>| {
+            let Outcome(kept) = mapped::<S, C, R, H, P>(&taken, items).keep();
+            Outcome(kept.and_then(|values| Store::keep(values.unwrap_or_default())).map(|()| None))
+        })?;
+        handle.get()?;
+        chosen.map_or_else(engines, Engines::of).take_kept(to)
     }
 }

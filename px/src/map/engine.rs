@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 
 /// A block of items takes about as long.
 const BLOCK: Duration = Duration::from_millis(1);
+/// So long results stay here that somebody waits for.
+const SOON: Duration = Duration::from_millis(20);
 /// So many items of a GPU's at once, as soon as one has failed: those behind it are worked at once more.
 const AFTER_FAILURE: u64 = 1 << 12;
 /// Each thread has so many parts of a block, so that threads end at about the same time.
@@ -52,6 +54,11 @@ impl Server {
         self.run(work, &Sending::new(if self.keeps_errors() { Form::WithErrors } else { Form::Encoded }, size))
     }
 
+    /// The same for a loop that takes each result with the number of its item.
+    pub(crate) fn stream(&self, work: &dyn Work, size: usize) -> Result<(), Error> {
+        self.run(work, &Sending::new(Form::Streamed, size))
+    }
+
     pub(crate) fn keeps_errors(&self) -> bool {
         self.settings.on_error == OnError::Keep
     }
@@ -69,11 +76,17 @@ impl Server {
             ended: Condvar::new(),
             reported: AtomicBool::new(false),
         };
-        if self.settings.timeout == 0 {
+        let (watches, tells) = (self.settings.timeout > 0, output.is_awaited());
+        if !watches && !tells {
             return run.serve();
         }
         std::thread::scope(|scope| {
-            scope.spawn(|| run.watch());
+            if watches {
+                scope.spawn(|| run.watch());
+            }
+            if tells {
+                scope.spawn(|| run.tell());
+            }
             let _end = End { over: &run.over, ended: &run.ended };
             run.serve()
         })
@@ -91,7 +104,7 @@ pub(crate) trait Work: Sync {
     fn text(&self, item: u64) -> Option<String>;
 }
 
-/// Ends the watching thread.
+/// Ends the threads beside the one that serves.
 struct End<'a> {
     over: &'a Mutex<bool>,
     ended: &'a Condvar,
@@ -153,7 +166,15 @@ impl Run<'_> {
             let (mut at, end) = (piece.first, piece.first.checked_add(piece.count).ok_or(Error::Damaged)?);
             while at < end {
                 // With a limit to an item's time, each is noted at once, for the thread that watches.
-                let count = if limited { 1 } else { step.min(end - at) };
+                let count = match () {
+                    () if limited => 1,
+                    // Somebody waits for what makes a task, and not for the next one of the same thread.
+                    () if self.output.is_awaited() => {
+                        let threads = u64::from(self.server.settings.threads.max(1));
+                        step.min(piece.chunk.saturating_mul(threads).max(1)).min(end - at)
+                    }
+                    () => step.min(end - at),
+                };
                 let begin = Instant::now();
                 let goes_on = self.block(at, count)?;
                 let took = begin.elapsed();
@@ -165,11 +186,10 @@ impl Run<'_> {
                     () => step,
                 };
                 let mut state = lock(&self.state);
-                if let Some(current) = &mut state.current {
-                    current.micros += took.as_micros() as u64;
-                    if self.output.size(&mut current.batch) >= LIMIT {
-                        self.flush(&mut state)?;
-                    }
+                if let Some(current) = &mut state.current
+                    && self.output.size(&mut current.batch) >= LIMIT
+                {
+                    self.flush(&mut state)?;
                 }
                 if !goes_on {
                     self.flush(&mut state)?;
@@ -182,26 +202,29 @@ impl Run<'_> {
 
     /// Works at some items. False if one has failed that ends the map.
     fn block(&self, first: u64, count: u64) -> Result<bool, Error> {
+        let begin = Instant::now();
         let threads = (self.server.settings.threads as usize).max(1);
         if threads > 1 && count > 1 && self.work.on_gpu().is_none() {
             return self.in_parallel(threads, first, count);
         }
-        if self.server.settings.timeout > 0 {
-            // The thread that watches must see what is done so far if this never ends.
+        if self.server.settings.timeout > 0 || self.output.is_awaited() {
+            // The other threads must see what is done so far if this never ends.
             let mut batch = self.output.batch(first);
             let mut failed = Failures::default();
             let done = self.calls(&mut batch, &mut failed, first, count)?;
-            return self.join(batch, failed, first, done);
+            return self.join(batch, failed, first, done, micros(begin));
         }
         let mut state = lock(&self.state);
         let current = self.current(&mut state, first)?;
         let done = self.calls(&mut current.batch, &mut current.failed, first, count)?;
         current.count += done;
+        current.micros += micros(begin);
         Ok(self.goes_on(&current.failed))
     }
 
     fn in_parallel(&self, threads: usize, first: u64, count: u64) -> Result<bool, Error> {
         let parts = (threads * PARTS).min(count as usize) as u64;
+        let began = Instant::now();
         let begin = |part: u64| first + (u128::from(count) * u128::from(part) / u128::from(parts)) as u64;
         let slots: Vec<_> = (0..parts).map(|_| Mutex::new(None)).collect();
         parallel(threads, parts as usize, &|n| {
@@ -213,9 +236,10 @@ impl Run<'_> {
                 *lock(slot) = Some((batch, failed, first, done));
             }
         });
+        let mut took = micros(began);
         for slot in &slots {
             let (batch, failed, first, done) = lock(slot).take().ok_or(Error::Damaged)?;
-            if !self.join(batch, failed, first, done?)? {
+            if !self.join(batch, failed, first, done?, std::mem::take(&mut took))? {
                 return Ok(false);
             }
         }
@@ -236,13 +260,14 @@ impl Run<'_> {
         Ok(state.current.get_or_insert_with(new))
     }
 
-    fn join(&self, batch: Batch, failed: Failures, first: u64, done: u64) -> Result<bool, Error> {
+    fn join(&self, batch: Batch, failed: Failures, first: u64, done: u64, micros: u64) -> Result<bool, Error> {
         let goes_on = self.goes_on(&failed);
         let mut state = lock(&self.state);
         let current = self.current(&mut state, first)?;
         catch(true, || self.output.join(&mut current.batch, batch)).map_err(|said| reducing(first, &said))?;
         current.failed.append(failed);
         current.count += done;
+        current.micros += micros;
         Ok(goes_on)
     }
 
@@ -335,6 +360,20 @@ impl Run<'_> {
         }
     }
 
+    /// Tells of results that wait for others of their piece, whatever these take.
+    fn tell(&self) {
+        let mut over = lock(&self.over);
+        while !*over {
+            let waited = self.ended.wait_timeout(over, SOON);
+            over = waited.unwrap_or_else(std::sync::PoisonError::into_inner).0;
+            let mut state = lock(&self.state);
+            // What goes wrong with that, goes wrong for the thread that serves, too, which says it.
+            if self.flush(&mut state).is_ok() && !state.reports.is_empty() {
+                let _ = state.reports.tell();
+            }
+        }
+    }
+
     /// Ends this process if there is still an item that takes too long.
     fn end_late(&self, limit: Duration) {
         // With both locks, no item becomes done meanwhile.
@@ -363,6 +402,10 @@ impl Run<'_> {
         }
         end_process();
     }
+}
+
+fn micros(since: Instant) -> u64 {
+    since.elapsed().as_micros() as u64
 }
 
 /// So many characters of a panic's message go to the notebook.

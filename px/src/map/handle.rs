@@ -4,11 +4,12 @@ use super::constants::{Constants, OpenConstants};
 use super::error::{Error, ask};
 use super::fold::ReduceFold;
 use super::merge::{Ended, Kind, folded};
-use super::rooms::{Blob, Room, Writer};
+use super::rooms::{Blob, Room, Writer, open};
 use super::source::{Part, Ready};
 use crate::link::{Answer, Ask, MapAsk, MapWishes};
 use crate::task::shared::{Keeps, collect};
 use crate::wire::Wire;
+use std::fs::File;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -43,7 +44,7 @@ pub(crate) struct Job {
 }
 
 /// What writes constants, for the engines' workers and for GPUs. As a trait, so that cells have no more code than that.
-trait Put {
+pub(crate) trait Put {
     fn put(&self, to: &mut Writer) -> Result<(), Error>;
     fn put_for_gpu(&self, to: &mut Writer) -> Result<bool, Error>;
 }
@@ -70,18 +71,28 @@ pub(crate) fn begin<C: Constants>(
     Box::new(try_begin(data, function, constants, size, wishes))
 }
 
-fn try_begin(
+pub(crate) fn try_begin(
     data: Option<Box<dyn Ready>>,
     function: Option<extern "C" fn()>,
     values: &dyn Put,
     size: usize,
-    wishes: Option<MapWishes>,
+    mut wishes: Option<MapWishes>,
 ) -> Result<Job, Error> {
     let (mut input, mut rooms) = (Vec::new(), Vec::new());
     let (mut items, mut parts, mut held) = (None, Vec::new(), Vec::new());
     if let Some(data) = data.map(Ready::data) {
         data.write(&mut input, &mut rooms);
-        (items, parts, held) = (Some(data.items?), data.parts, data.held);
+        let own = |part: &Part| if let Part::Own(_, access) = part { Some(*access) } else { None };
+        if let (Some(access), Some(wishes)) = (data.parts.iter().find_map(own), &mut wishes) {
+            (wishes.each, wishes.access) = (true, wishes.access.max(access));
+        }
+        let each = wishes.as_ref().is_some_and(|wishes| wishes.each);
+        if each && wishes.as_ref().is_some_and(|wishes| wishes.streamed) {
+            let what = "items that engines have of their own have no numbers by which `stream` could name them; nothing was \
+                        mapped. `collect` gives all their results";
+            return Err(Error::Failed(what.to_owned()));
+        }
+        (items, parts, held) = (Some(data.items?).filter(|_| !each), data.parts, data.held);
     }
     let (object, function) = function.map(place_of).transpose()?.unwrap_or_default();
     let mut writer = Writer::new();
@@ -146,6 +157,15 @@ pub(crate) fn distance(origin: extern "C" fn(), function: usize, what: &str, und
 impl Job {
     pub(crate) fn constants(&self) -> &OpenConstants {
         &self.constants
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Where results are that are too large for messages.
+    pub(crate) fn results(&self) -> Result<File, Error> {
+        open(self.constants.rooms.last().ok_or(Error::Damaged)?)
     }
 
     fn ended(&self) -> Result<Ended, Error> {

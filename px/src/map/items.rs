@@ -10,6 +10,7 @@ use super::merge::folded;
 use super::merge::{Collect, CollectErrors, Count, Ended, Keep, Kind, Largest, Mean, Outcome, Reduce, Smallest, Sum};
 use super::output::{Batch, Encodings, Keeping, Kept, lock, own};
 use super::source::{Read as _, Source};
+use super::stream::Streamed;
 use super::tree::Folded;
 use crate::wire::Wire;
 use std::marker::PhantomData;
@@ -210,6 +211,14 @@ impl<S: Source, R, F: Fn(S::Item) -> R + Sync, P: Filter<R>, W: Whither> Mapped<
         W::Way::collect(self)
     }
 
+    /// Each result while the others are made.
+    pub fn stream(self) -> Outcome<Streamed<R>>
+    where
+        R: Wire + Send,
+    {
+        Outcome(self.serve(Numbered, |server, work| server.stream(work, size_of::<R>())).map(|()| None))
+    }
+
     /// All results, which stay in the engine and may be of any type.
     pub fn keep(self) -> Outcome<Keep<R>>
     where
@@ -374,6 +383,16 @@ impl<R: Wire> Put<R> for Marked {
     #[inline(always)]
     fn put(&self, batch: &mut Batch, count: u64, next: impl FnMut() -> Option<R>) {
         own::<Encodings>(batch).encode(count, self.0, next);
+    }
+}
+
+/// For [`Server::stream`].
+struct Numbered;
+
+impl<R: Wire> Put<R> for Numbered {
+    #[inline(always)]
+    fn put(&self, batch: &mut Batch, count: u64, next: impl FnMut() -> Option<R>) {
+        own::<Encodings>(batch).mark(count, next);
     }
 }
 

@@ -61,6 +61,16 @@ kinds! {
 }
 /// A number of results.
 pub struct Count;
+/// Results that each engine puts where they stay.
+pub struct Stays;
+
+impl Kind for Stays {
+    type Value = ();
+
+    fn merge(_: &Ended) -> Result<(), Error> {
+        Ok(())
+    }
+}
 
 impl<R: Wire> Kind for Collect<R> {
     type Value = Vec<R>;

@@ -38,6 +38,7 @@ pub(crate) mod rooms;
 mod shown;
 #[doc(hidden)]
 pub mod source;
+pub mod stream;
 #[cfg(test)]
 pub(crate) mod tests;
 mod tree;
@@ -51,7 +52,7 @@ pub(crate) use handle::{distance, place_of};
 pub use items::{Every, Filter, Items, Mapped, OnGpu, Only, Sent, Stay, Whither, WithErrors};
 pub use kept::{KeepOnGpu, MineOnGpu};
 pub use merge::{Collect, CollectErrors, Count, Ended, Keep, Kind, Largest, Mean, Outcome, Reduce, Smallest, Sum};
-pub use own::{Here, Mine, OnEngine, Part, mine};
+pub use own::{Here, Mine, Named, OnEngine, Part, mine};
 pub use shown::{Shown, show};
 pub use source::{Describe, Over, Source, unread, zip2, zip3, zip4};
 
@@ -61,6 +62,7 @@ use crate::link::{MapWishes, Message as _, Piece, Serve};
 use engine::Server;
 use handle::Job;
 use items::Mode;
+use std::cell::OnceCell;
 use std::marker::PhantomData;
 
 /// An engine's own items are numbered from its rank times this on.
@@ -130,6 +132,21 @@ where
     let job = handle::begin(Some(over.data), Some(function), &constants, K::size(), wishes);
     let merge: fn(&Job, &Ended) -> Result<K::Value, Error> = merge_here::<S, C::Owned, K, B>;
     (Handle::new(job, Box::new(merge)), body)
+}
+
+/// As [`start_by`], for results that are taken while others are made.
+pub(crate) fn stream_by<S: Source, C: Constants, K: Kind, B>(
+    over: Over<S>,
+    constants: C,
+    _: B,
+    _: CapturesNothing,
+    wishes: MapWishes,
+) -> Result<Job, Error>
+where
+    B: Fn(C::Owned, Items<'_, S>) -> Outcome<K> + Copy,
+{
+    let function: extern "C" fn() = serve_here::<S, C::Owned, K, B>;
+    handle::try_begin(Some(over.data), Some(function), &constants, 0, Some(wishes))
 }
 
 /// The notebook's half of a map whose function names variables of the engines. `types` is never called: its parameters are
@@ -257,21 +274,31 @@ fn failed(error: Error) -> ! {
     panic!("{error}")
 }
 
-/// Calls `body` with what this engine is told about the map.
-fn with_server(own: Option<Piece>, body: &mut dyn FnMut(&Server) -> Result<(), Error>) -> Result<(), Error> {
-    body(&Server::new(Serve::decode(&argument())?, own))
+/// Calls `body` with what this engine is told about the map. `open` says how many items this engine has of its own, if it
+/// does.
+fn with_server(
+    open: &mut dyn FnMut(&Serve) -> Result<Option<u64>, Error>,
+    body: &mut dyn FnMut(&Server) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let settings = Serve::decode(&argument())?;
+    let own = open(&settings)?;
+    let own = own.map(|count| Piece { first: crate::rank() as u64 * OWN_ITEMS, count, chunk: 1 });
+    body(&Server::new(settings, own))
 }
 
 fn try_serve<S: Source, C: Values, K: Kind, W>(
     body: impl FnOnce(C, Items<'_, S, W>) -> Outcome<K>,
 ) -> Result<Option<K::Value>, Error> {
     let (mut body, mut value) = (Some(body), None);
-    with_server(None, &mut |server| {
-        let Serve { constants, rooms, input, .. } = &server.settings;
-        let constants = constants::read(constants, rooms)?;
+    let opened = OnceCell::new();
+    let mut open = |Serve { input, rooms, .. }: &Serve| {
         let open = S::open(&mut input.as_slice(), rooms)?;
-        if let Some(body) = body.take() {
-            value = body(constants, Items(Mode::Serving(server, &open), PhantomData)).0?;
+        Ok(S::own(opened.get_or_init(|| open)))
+    };
+    with_server(&mut open, &mut |server| {
+        let constants = constants::read(&server.settings.constants, &server.settings.rooms)?;
+        if let (Some(body), Some(open)) = (body.take(), opened.get()) {
+            value = body(constants, Items(Mode::Serving(server, open), PhantomData)).0?;
         }
         Ok(())
     })?;
@@ -282,12 +309,11 @@ fn try_each<'a, P: Part<'a>, C: Values, K: Kind, W>(
     part: P,
     body: impl FnOnce(C, Items<'_, P::Source, W>) -> Outcome<K>,
 ) -> Result<Option<K::Value>, Error> {
-    let own = Piece { first: crate::rank() as u64 * OWN_ITEMS, count: part.items(), chunk: 1 };
     // SAFETY: `part` is there until the end of this function. What `body` returns has no part of it: the type of an
     // outcome doesn't name that of the items, which it consumes.
     let open = unsafe { part.open() };
     let (mut body, mut value) = (Some(body), None);
-    with_server(Some(own), &mut |server| {
+    with_server(&mut |_| Ok(Some(part.items())), &mut |server| {
         let constants = constants::read(&server.settings.constants, &server.settings.rooms)?;
         if let Some(body) = body.take() {
             value = body(constants, Items(Mode::Serving(server, &open), PhantomData)).0?;

@@ -31,6 +31,10 @@ pub(crate) trait Output: Sync {
     }
     /// How many items it has.
     fn done(&self, batch: &mut Batch) -> u64;
+    /// Whether somebody waits for each result.
+    fn is_awaited(&self) -> bool {
+        false
+    }
     /// Whether something panicked that can't be tried again.
     fn broken(&self, _: &mut Batch) -> bool {
         false
@@ -103,6 +107,9 @@ pub(crate) enum Form {
     Encoded,
     /// Encoded, too; each has a byte in front: 1 for a result, 0 for the sentence of an error.
     WithErrors,
+    /// Encoded, and each item has a byte in front, so that its number is known: 1 for a result, 0 for the sentence of an
+    /// error, 2 if it has neither.
+    Streamed,
 }
 
 /// The batch of [`Sending`].
@@ -141,10 +148,14 @@ impl Output for Sending {
         most(self.size) * ON_GPU
     }
 
+    fn is_awaited(&self) -> bool {
+        self.form == Form::Streamed
+    }
+
     fn fail(&self, batch: &mut Batch, message: &str) {
         let batch = own::<Encodings>(batch);
         batch.bytes.truncate(batch.good);
-        if self.form == Form::WithErrors {
+        if matches!(self.form, Form::WithErrors | Form::Streamed) {
             batch.bytes.push(0);
             message.to_owned().put(&mut batch.bytes);
             batch.results += 1;
@@ -238,6 +249,24 @@ impl Encodings {
                 self.results += 1;
                 self.good = self.bytes.len();
             }
+            self.done += 1;
+        }
+    }
+
+    /// The same, with a mark for each item: see [`Form::Streamed`].
+    #[inline(always)]
+    pub(crate) fn mark<R: Wire>(&mut self, count: u64, mut next: impl FnMut() -> Option<R>) {
+        self.bytes.truncate(self.good);
+        for _ in 0..count {
+            match next() {
+                Some(value) => {
+                    1u8.put(&mut self.bytes);
+                    value.put(&mut self.bytes);
+                }
+                None => 2u8.put(&mut self.bytes),
+            }
+            self.results += 1;
+            self.good = self.bytes.len();
             self.done += 1;
         }
     }

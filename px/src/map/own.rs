@@ -1,8 +1,11 @@
 //! `%map F over each part`: what an engine maps lies in a variable of its own, and stays there.
 
+use super::builder::IntoOver;
 use super::error::Error;
 use super::probe::{Pieces, Probe};
-use super::source::{Describe, Read, Silent, Source};
+use super::source::{Describe, Over, Read, Silent, Source};
+use crate::engines::Var;
+use crate::engines::args::Variables;
 use std::marker::PhantomData;
 
 /// An engine's own items: `px::part!(&part)` for a `Vec`, a slice, an array, a `VecDeque`.
@@ -170,6 +173,41 @@ impl<T: Clone + Sync + 'static, D: Describe<T>> Source for Here<T, D> {
 
     fn text(item: &T) -> Option<String> {
         D::text(item)
+    }
+}
+
+/// The items of the variable of an engine that a map of the notebook's Rust names: [`var!`](crate::var!).
+pub struct Named<T>(PhantomData<T>);
+
+impl<T: Clone + Sync + 'static> Source for Named<T> {
+    type Item = T;
+    type Open = OpenHere<T>;
+    type Reader<'a> = HereReader<'a, T>;
+
+    fn open(input: &mut &[u8], _: &[String]) -> Result<OpenHere<T>, Error> {
+        let part = Variables::of_this_run().find::<Vec<T>>(input)?;
+        // SAFETY: the variable stays where it is in the store during the run, and only this run uses variables: it reads
+        // this one, and puts others there when it has read all.
+        Ok(unsafe { Part::open(&part.as_ref()) })
+    }
+
+    fn read(open: &OpenHere<T>, first: u64, count: u64) -> Result<HereReader<'_, T>, Error> {
+        Here::<T, Silent>::read(open, first, count)
+    }
+
+    fn text(_: &T) -> Option<String> {
+        None
+    }
+
+    fn own(open: &OpenHere<T>) -> Option<u64> {
+        Some((open.first_length + open.second_length) as u64)
+    }
+}
+
+impl<T: Clone + Sync + 'static> IntoOver for Var<Vec<T>> {
+    type Source = Named<T>;
+    fn into_over(self) -> Over<Named<T>> {
+        Over::own(self.name(), self.access())
     }
 }
 

@@ -1,4 +1,5 @@
-//! What an engine tells about its work: once for each piece, since a report is answered when there is more to do.
+//! What an engine tells about its work: once for each piece, since a report is answered when there is more to do. To a loop
+//! that waits for results, it tells more often.
 
 use super::error::{Error, ask};
 use super::output::lock;
@@ -41,6 +42,11 @@ impl Reports {
             Ok(_) => Err(Error::Damaged),
             Err(error) => Err(error),
         }
+    }
+
+    /// Reports, and goes on with what there is to do.
+    pub(crate) fn tell(&mut self) -> Result<(), Error> {
+        ask(&Ask::Report(std::mem::take(&mut self.0))).map(drop)
     }
 
     /// Reports for the last time. The answer might only come when others have done what this engine leaves.

@@ -14,7 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What is smaller stays in messages.
 pub(crate) const SMALL: usize = 16 << 10;
-/// Data of a room of results begin here. The number of bytes that were appended is before.
+/// Results that have their places begin here in a room of results. Before is for how many bytes pages were taken for the
+/// others, which are appended from the second page on.
 pub(crate) const HEAD: u64 = 16;
 /// So many bytes are written at once.
 pub(crate) const BLOCK: usize = 1 << 20;
@@ -395,7 +396,7 @@ impl Results {
         }
     }
 
-    /// Appends and says where.
+    /// Appends and says where: on pages of its own, so that these can be given back alone.
     pub(crate) fn append(&self, bytes: &[u8]) -> Result<u64, Error> {
         let head = match self {
             Results::Here { head, .. } => head,
@@ -411,7 +412,7 @@ impl Results {
 fn reserve(head: &Mapping, bytes: u64) -> u64 {
     // SAFETY: a page begins here, so that it is aligned; all processes access these 8 bytes as an atomic only.
     let head = unsafe { AtomicU64::from_ptr(head.start().cast()) };
-    HEAD + head.fetch_add(bytes, Ordering::Relaxed)
+    PAGE as u64 + head.fetch_add(bytes.next_multiple_of(PAGE as u64), Ordering::Relaxed)
 }
 
 /// The same for an engine that can't map the room.

@@ -4,7 +4,7 @@
 use super::error::Error;
 use super::output::Packed;
 use super::rooms::{Blob, PartsOf, Writer};
-use crate::link::Message as _;
+use crate::link::{Access, Message as _};
 use crate::task::shared::{Keeps, collect};
 use crate::wire::{Wire, as_bytes};
 use std::fmt::{Debug, Write as _};
@@ -26,6 +26,11 @@ pub trait Source: 'static {
     fn read(open: &Self::Open, first: u64, count: u64) -> Result<Self::Reader<'_>, Error>;
     /// An item's `Debug`, if it has one.
     fn text(item: &Self::Item) -> Option<String>;
+    /// How many items this engine has of its own, if it does.
+    #[doc(hidden)]
+    fn own(_: &Self::Open) -> Option<u64> {
+        None
+    }
     /// The buffer on a GPU that has all items, if one has.
     #[doc(hidden)]
     fn buffer(_: &Self::Open) -> Option<u64> {
@@ -298,10 +303,22 @@ pub(crate) struct Data {
 /// One of several that are zipped.
 pub(crate) enum Part {
     Span(u128),
-    Column { items: u64, table: u64, blob: Blob },
+    Column {
+        items: u64,
+        table: u64,
+        blob: Blob,
+    },
+    /// A variable of the engines of this name, and what is done with their variables to read it.
+    Own(&'static str, Access),
 }
 
 impl<S> Over<S> {
+    /// What engines have in a variable of this name.
+    pub(crate) fn own(name: &'static str, access: Access) -> Over<S> {
+        let data = Data { parts: vec![Part::Own(name, access)], held: Vec::new(), items: Ok(0) };
+        Over { data: Box::new(data), source: PhantomData }
+    }
+
     /// Integers.
     pub fn span<I: Integer>(start: I, items: Option<u64>) -> Over<Span<I>> {
         Over { data: Data::span(start.to_bits(), items), source: PhantomData }
@@ -351,6 +368,7 @@ impl Data {
         for part in &self.parts {
             match part {
                 Part::Span(start) => [*start as u64, (start >> 64) as u64].iter().for_each(|half| half.write(input)),
+                Part::Own(name, _) => (*name).to_owned().write(input),
                 Part::Column { items, table, blob } => {
                     items.write(input);
                     table.write(input);

@@ -43,7 +43,7 @@ pub(crate) fn variables() -> *mut c_void {
 
 pub(crate) fn is_of_call(ask: &Ask) -> bool {
     match ask {
-        Ask::Call(_) | Ask::Where(_) | Ask::Result(..) | Ask::Engines | Ask::WaitAny(_) => true,
+        Ask::Call(_) | Ask::Where(_) | Ask::Result(..) | Ask::Engines(_) | Ask::WaitAny(_) => true,
         Ask::CallOn(..) | Ask::WaitAll(_) | Ask::ForgetAll(_) | Ask::Defined { .. } => true,
         Ask::Wait { job, .. } | Ask::Cancel(job) | Ask::Forget(job) => *job >= FIRST_CALL,
         _ => false,
@@ -74,7 +74,8 @@ pub(crate) fn answer(ask: Ask) -> Answer {
             Answer::Ok
         }
         Ask::Where(_) => Answer::Place(Some(2)),
-        Ask::Engines => Answer::Engines(vec![0, 2]),
+        Ask::Engines(None) => Answer::Engines(vec![0, 2]),
+        Ask::Engines(Some(label)) => Answer::Engines(if label == "big" { vec![2, 5] } else { vec![] }),
         Ask::WaitAny(jobs) => Answer::Job(jobs[jobs.len() - 1]),
         Ask::Wait { job, .. } => match made(job, |made| made.result.clone()) {
             Some(value) => Answer::Value { engine: 2, value },

@@ -32,12 +32,15 @@ pub struct Engines {
 }
 
 impl Engines {
-    /// Engines will be this program, will join by this connection file, and find rooms at that socket.
-    pub fn new(program: &Path, before: &[OsString], connection: &Path, rooms: &Path) -> Engines {
+    /// Engines will be this program with these arguments in front, will be called `label`, join by this connection file, and
+    /// find rooms at that socket.
+    pub fn new(program: &Path, before: &[OsString], label: Option<&str>, connection: &Path, rooms: &Path) -> Engines {
         let (ends, inbox) = mpsc::unbounded_channel();
+        let mut before = before.to_vec();
+        before.extend(label.into_iter().flat_map(|label| ["--label".into(), label.into()]));
         Engines {
             program: program.to_owned(),
-            before: before.to_vec(),
+            before,
             connection: connection.to_owned(),
             rooms: rooms.to_owned(),
             running: BTreeMap::new(),
@@ -146,7 +149,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let at = folder.path().join("connection.json");
         let before = ["-c".into(), script.into()];
-        (folder, Engines::new(Path::new("/bin/sh"), &before, &at, Path::new("/rooms")))
+        (folder, Engines::new(Path::new("/bin/sh"), &before, None, &at, Path::new("/rooms")))
     }
 
     const LIMIT: Duration = Duration::from_secs(20);

@@ -209,7 +209,7 @@ impl Outpost {
         };
         let file = folder.join("connection.json");
         connection.write(&file).map_err(|error| error.to_string())?;
-        let engines = Engines::new(program, before, &file, &rooms_at);
+        let engines = Engines::new(program, before, invitation.label.as_deref(), &file, &rooms_at);
         Ok(Outpost { way, hello, engines, control: Some(control), lease, may_return: invitation.may_return })
     }
 

@@ -42,6 +42,8 @@ pub(in crate::core) struct Sharing {
     chunk: Option<u64>,
     retries: u32,
     goes_on: bool,
+    /// Whether nothing is handed out that nobody has had yet, because the client has enough for now.
+    rests: bool,
     /// Items that are neither done nor given up.
     left: u64,
     /// The first item that was never handed out; none behind it was.
@@ -62,6 +64,7 @@ impl Sharing {
             chunk: spec.chunk.map(|chunk| chunk.max(1)),
             retries: spec.retries,
             goes_on: spec.goes_on,
+            rests: false,
             left: spec.items.unwrap_or(0),
             frontier: 0,
             returned: Ranges::default(),
@@ -104,10 +107,29 @@ impl Sharing {
             self.left -= items;
             seat.pace.observe(items, reports.iter().map(|report| report.micros));
         }
-        if seat.items() == 0 {
+        if seat.items() == 0 && !seat.dismissed {
             self.idle.insert(engine);
         }
         reports
+    }
+
+    /// It rests, or goes on. Returns the engines whose runs are to end: they give back what they haven't begun.
+    pub fn rest(&mut self, rests: bool) -> Vec<EngineId> {
+        self.rests = rests && self.items.is_some();
+        let asked = self.seats.iter_mut().filter(|(_, seat)| self.rests && seat.ready && !seat.dismissed);
+        let dismissed: Vec<EngineId> = asked.map(|(&engine, seat)| (engine, seat.dismissed = true).0).collect();
+        dismissed.iter().for_each(|engine| _ = self.idle.remove(engine));
+        dismissed
+    }
+
+    /// Whether an engine that has asked for items has nothing to wait for, because the map rests: its run is to end.
+    pub fn dismisses(&mut self, engine: EngineId) -> bool {
+        let Some(seat) = self.seats.get_mut(&engine) else { return false };
+        seat.dismissed |= self.rests && seat.items() == 0;
+        if seat.dismissed {
+            self.idle.remove(&engine);
+        }
+        seat.dismissed
     }
 
     /// How many items the engine has.
@@ -119,7 +141,8 @@ impl Sharing {
     pub fn hand_out(&mut self, engine: EngineId) -> Vec<Piece> {
         let mut pieces = Vec::new();
         let Some(seat) = self.seats.get_mut(&engine) else { return pieces };
-        let Some(items) = self.items.filter(|_| seat.ready) else { return pieces };
+        let Some(items) = self.items.filter(|_| seat.ready && !seat.dismissed) else { return pieces };
+        let items = if self.rests { self.frontier } else { items };
         if seat.items() == 0
             && let Some(suspect) = self.suspects.pop_front()
         {
@@ -178,7 +201,8 @@ impl Sharing {
     }
 
     fn has_items(&self) -> bool {
-        let waiting = self.items.map_or(0, |items| waiting(&self.returned, self.frontier, items));
+        let items = if self.rests { Some(self.frontier) } else { self.items };
+        let waiting = items.map_or(0, |items| waiting(&self.returned, self.frontier, items));
         waiting > 0 || !self.suspects.is_empty()
     }
 

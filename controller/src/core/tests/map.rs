@@ -137,6 +137,29 @@ fn maps_belong_to_the_client_of_their_session() {
 }
 
 #[test]
+fn runs_of_a_map_that_rests_end_and_new_ones_go_on() {
+    let mut cluster = Cluster::mapping(2, 9);
+    let rest = |rests| FromClient::RestMap { session: SESSION, map: MAP, rests };
+    cluster.ready_for("e0", vec![]);
+    cluster.client("d", hello());
+    cluster.client("d", rest(true));
+    assert_eq!(cluster.map_ends("e0"), 0, "the map isn't that client's");
+    cluster.client("c", rest(true));
+    cluster.ready_for("e1", vec![]);
+    assert_eq!((cluster.map_ends("e0"), cluster.map_ends("e1")), (1, 1));
+    cluster.ready_for("e0", vec![report(0, 1)]);
+    cluster.actions.clear();
+    for name in ["e0", "e1"] {
+        cluster.event(name, 1, done(Outcome::Ok, 0));
+    }
+    cluster.client("c", rest(false));
+    cluster.run_map(2, 2);
+    cluster.ready_for("e1", vec![]);
+    cluster.ready_for("e0", vec![]);
+    assert_eq!((cluster.work("e1"), cluster.work("e0")), (vec![(1, 1), (2, 1)], vec![(3, 2)]));
+}
+
+#[test]
 fn only_runs_that_serve_a_map_get_items() {
     let mut cluster = Cluster::ready(1);
     cluster.open_map(MAP, Some(2));

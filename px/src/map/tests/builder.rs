@@ -1,7 +1,8 @@
 //! Maps that a cell's own Rust describes.
 
-use super::host::{Setting, with};
+use super::host::{Setting, streams, with};
 use crate::link::OnError;
+use crate::task::tests::with_variables;
 use crate::{map, map_with};
 
 fn settings() -> impl Iterator<Item = Setting> {
@@ -69,6 +70,102 @@ fn errors_are_kept_where_that_is_wished() {
     std::panic::set_hook(before);
     assert_eq!((all[1].clone(), all[2].clone()), (Ok(6), Ok(3)));
     assert!(all[0].as_ref().unwrap_err().contains("divide by zero"), "{all:?}");
+}
+
+#[test]
+fn results_come_one_by_one_with_their_numbers() {
+    let _one = streams();
+    for setting in settings() {
+        with(setting);
+        let mut all: Vec<(usize, String)> =
+            map(|n: u32| "x".repeat(n as usize), 0..400).stream().unwrap().map(|(i, r)| (i, r.unwrap())).collect();
+        all.sort();
+        assert!(all.iter().enumerate().all(|(at, (i, r))| at == *i && r.len() == at) && all.len() == 400);
+        let (k, even) = (10, |r: &u64| r.is_multiple_of(20));
+        let some = map_with((&k,), |(k,), n: u64| k * n, 0..100u64).filter(even).ordered(true).stream().unwrap();
+        let some: Vec<(usize, u64)> = some.map(|(i, r)| (i, r.unwrap())).collect();
+        assert_eq!(some, (0..50).map(|at| (2 * at, 20 * at as u64)).collect::<Vec<_>>());
+        assert_eq!(map(|n: u8| n, 0..0u8).stream().unwrap().next(), None);
+    }
+}
+
+#[test]
+fn a_result_does_not_wait_for_the_others_of_its_piece() {
+    let _one = streams();
+    static GO_ON: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+    use std::sync::atomic::Ordering::SeqCst;
+    with(Setting { engines: 1, most: 1_000_000, ..Setting::default() });
+    let wait = |n: u64| {
+        while n == 1 && !GO_ON.load(SeqCst) {
+            std::thread::yield_now();
+        }
+        n
+    };
+    let mut came = map(wait, 0..2000u64).stream().unwrap();
+    assert_eq!(came.next(), Some((0, Ok(0))));
+    GO_ON.store(true, SeqCst);
+    assert_eq!(came.count(), 1999);
+}
+
+#[test]
+fn what_was_taken_needs_no_memory_any_more() {
+    let _one = streams();
+    with(Setting::default());
+    let mut bytes = map(|n: u8| vec![n; 3_000_000], 0..8).stream().unwrap();
+    let room = crate::map::rooms::open(super::host::last_rooms().last().unwrap()).unwrap();
+    let used = || std::os::unix::fs::MetadataExt::blocks(&room.metadata().unwrap()) * 512;
+    assert_eq!(bytes.by_ref().map(|(i, r)| (r.unwrap() == vec![i as u8; 3_000_000]) as usize).sum::<usize>(), 8);
+    assert!(used() <= 4096, "{} bytes", used());
+}
+
+#[test]
+fn failing_items_are_errors_where_that_is_wished_and_the_end_otherwise() {
+    let _one = streams();
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let run = |on_error| {
+        with(Setting { on_error, engines: 1, ..Setting::default() });
+        let mut all: Vec<_> = map(|x: u32| 60 / (x % 5), 1..11).on_error(on_error).stream().unwrap().collect();
+        all.sort_by_key(|(i, _)| *i);
+        all
+    };
+    let (kept, skipped, stopped) = (run(OnError::Keep), run(OnError::Skip), run(OnError::Stop));
+    std::panic::set_hook(before);
+    let good: Vec<(usize, u32)> = kept.iter().filter_map(|(i, r)| Some((*i, r.clone().ok()?))).collect();
+    assert_eq!(good, [(0, 60), (1, 30), (2, 20), (3, 15), (5, 60), (6, 30), (7, 20), (8, 15)]);
+    assert!(kept.len() == 10 && kept[4].1.as_ref().unwrap_err().to_string().contains("divide by zero"), "{kept:?}");
+    assert_eq!(skipped, good.into_iter().map(|(i, r)| (i, Ok(r))).collect::<Vec<_>>());
+    let (last, error) = stopped.last().unwrap();
+    assert!(*last == 4 && error.as_ref().unwrap_err().to_string().starts_with("item 4 (5): "), "{stopped:?}");
+}
+
+/// A type that can't travel.
+#[derive(Debug, PartialEq)]
+struct Own(f64);
+
+#[test]
+fn an_engines_own_items_are_mapped_and_results_stay_there() {
+    with(Setting { engines: 1, ..Setting::default() });
+    let store = crate::store::create_variable_store();
+    // SAFETY: it was just made, and one thread at a time uses it.
+    unsafe { (*store).put_variable("part", vec![1.5, 2.5, 3.5]) };
+    with_variables(store.cast(), || {
+        assert_eq!(map(|x: f64| x * 2.0, crate::var!(part)).collect(), Ok(vec![3.0, 5.0, 7.0]));
+        let large = map_with((&2.0,), |(k,), x: f64| x * k, crate::var!(part)).filter(|x| *x > 3.0);
+        assert_eq!(large.sum(), Ok(12.0));
+        assert_eq!(map(|x: f64| x, crate::var!(part)).reduce(|a, b| a.max(b)), Ok(Some(3.5)));
+        let unnamed = map(|x: f64| x, crate::var!(part)).stream().unwrap_err().to_string();
+        assert!(unnamed.contains("`collect` gives all"), "{unnamed}");
+        // Engines have variables of their own, but in this test.
+        let one = crate::Engines::of(vec![2]);
+        map(Own, crate::var!(part)).on(&one).keep(crate::var!(kept)).unwrap();
+        map(|n: u64| n * n, 0..100u64).filter(|n| n % 2 == 0).on(&one).keep(crate::var!(even)).unwrap();
+    });
+    // SAFETY: as above.
+    let (kept, even) =
+        unsafe { ((*store).take_variable::<Vec<Own>>("kept"), (*store).take_variable::<Vec<u64>>("even")) };
+    assert_eq!(kept, [Own(1.5), Own(2.5), Own(3.5)]);
+    assert_eq!(even, (0..50).map(|n| 4 * n * n).collect::<Vec<u64>>());
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::fs::File;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, Once};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once};
 use std::thread::JoinHandle;
 
 /// Numbers by chance, but the same in each run.
@@ -63,6 +63,8 @@ struct Job {
     map: MapAsk,
     setting: Setting,
     state: Mutex<State>,
+    /// Something was reported, or an engine has ended.
+    news: Condvar,
 }
 
 struct State {
@@ -71,6 +73,7 @@ struct State {
     done: Vec<Done>,
     failed: Option<String>,
     reports: u64,
+    ended: usize,
 }
 
 thread_local! {
@@ -186,10 +189,15 @@ extern "C" fn answer(
     let answer = match Ask::decode(bytes).expect("px asks what it can encode") {
         ask if crate::task::tests::is_of_call(&ask) => crate::task::tests::answer(ask),
         Ask::Next(done) => next(done),
+        Ask::Report(done) => {
+            enter(done);
+            Answer::Ok
+        }
         Ask::Room(bytes) => Answer::Room(room(bytes)),
         Ask::Map(map) => Answer::Job(begin(map)),
         Ask::Wait { job, millis: 0 } => wait(job, false),
         Ask::Wait { job, .. } => wait(job, true),
+        Ask::Take { job, taken } => take(job, taken as usize),
         Ask::Cancel(_) => Answer::Ok,
         Ask::Forget(job) => {
             let mut jobs = JOBS.lock().expect("no test panics here");
@@ -216,7 +224,7 @@ extern "C" fn answer(
             }
             None => Answer::Gone,
         },
-        Ask::Call(_) | Ask::Where(_) | Ask::Result(..) | Ask::Engines | Ask::WaitAny(_) => {
+        Ask::Call(_) | Ask::Where(_) | Ask::Result(..) | Ask::Engines(_) | Ask::WaitAny(_) => {
             unreachable!("they are answered above")
         }
         Ask::CallOn(..) | Ask::WaitAll(_) | Ask::ForgetAll(_) | Ask::Defined { .. } => {
@@ -252,16 +260,19 @@ fn room(bytes: u64) -> String {
 fn begin(map: MapAsk) -> u64 {
     let setting = SETTING.with_borrow(Clone::clone);
     LAST.set(map.rooms.clone());
-    let state = State { next: 0, chance: Chance(setting.seed), done: Vec::new(), failed: None, reports: 0 };
-    let job = Arc::new(Job { map, setting, state: Mutex::new(state) });
+    let state = State { next: 0, chance: Chance(setting.seed), done: Vec::new(), failed: None, reports: 0, ended: 0 };
+    let job = Arc::new(Job { map, setting, state: Mutex::new(state), news: Condvar::new() });
+    let variables = AtomicPtr::new(crate::task::tests::variables());
     let threads = (0..job.setting.engines).map(|engine| {
-        let job = Arc::clone(&job);
+        let (job, variables) = (Arc::clone(&job), AtomicPtr::new(variables.load(Ordering::Relaxed)));
         std::thread::spawn(move || {
             ENGINE.set(Some(Arc::clone(&job)));
-            match &job.setting.second {
+            crate::task::tests::with_variables(variables.into_inner(), || match &job.setting.second {
                 Some(second) => second(engine),
                 None => function(&job.map)(),
-            }
+            });
+            job.state.lock().expect("no test panics here").ended += 1;
+            job.news.notify_all();
         })
     });
     let threads = threads.collect();
@@ -281,7 +292,8 @@ fn function(map: &MapAsk) -> extern "C" fn() {
 
 pub extern "C" fn marker() {}
 
-fn next(done: Vec<Done>) -> Answer {
+/// Takes note of what an engine has done.
+fn enter(done: Vec<Done>) -> Arc<Job> {
     let job = ENGINE.with_borrow(Clone::clone).or_else(watched).expect("only engines ask for work");
     let mut state = job.state.lock().expect("no test panics here");
     state.reports += 1;
@@ -299,6 +311,14 @@ fn next(done: Vec<Done>) -> Answer {
         }
     }
     state.done.extend(done);
+    drop(state);
+    job.news.notify_all();
+    job
+}
+
+fn next(done: Vec<Done>) -> Answer {
+    let job = enter(done);
+    let mut state = job.state.lock().expect("no test panics here");
     if state.failed.is_some() {
         return Answer::Failed("the map is over".into());
     }
@@ -318,11 +338,40 @@ fn next(done: Vec<Done>) -> Answer {
     Answer::Work(pieces)
 }
 
-/// The thread that watches an engine asks, too.
+/// The threads beside that of an engine ask, too. Of maps that have some there is one at a time.
 fn watched() -> Option<Arc<Job>> {
     let jobs = JOBS.lock().expect("no test panics here");
     let mut jobs = jobs.iter().flat_map(|(_, running, ended)| running.as_ref().map(|(job, _)| job).or(ended.as_ref()));
-    jobs.find(|job| job.setting.timeout > 0).cloned()
+    let is_streamed = |job: &Job| job.map.wishes.as_ref().is_some_and(|wishes| wishes.streamed);
+    jobs.find(|job| job.setting.timeout > 0 || is_streamed(job)).cloned()
+}
+
+/// To be held by a test that has streams.
+pub fn streams() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// What was reported behind what was taken, one at a time; by items if they are to come in order.
+fn take(number: u64, taken: usize) -> Answer {
+    let jobs = JOBS.lock().expect("no test panics here");
+    let job = jobs.iter().find(|(job, ..)| *job == number).and_then(|(_, running, _)| running.as_ref());
+    let job = Arc::clone(&job.expect("a map that nobody has waited for").0);
+    drop(jobs);
+    let ordered = job.map.wishes.as_ref().expect("how it is run").ordered;
+    let mut state = job.state.lock().expect("no test panics here");
+    loop {
+        if ordered {
+            state.done.sort_by_key(|done| done.first);
+        }
+        let before: u64 = state.done.iter().take(taken).map(|done| done.count).sum();
+        match state.done.get(taken) {
+            Some(done) if !ordered || done.first == before => return Answer::Taken(vec![done.clone()]),
+            _ if state.ended == job.setting.engines => break,
+            _ => state = job.news.wait(state).expect("no test panics here"),
+        }
+    }
+    state.failed.clone().map_or(Answer::Taken(vec![]), Answer::Failed)
 }
 
 fn wait(number: u64, long: bool) -> Answer {

@@ -28,6 +28,8 @@ pub(super) struct Seat {
     pub run: RunId,
     /// Whether it has asked for items.
     pub ready: bool,
+    /// Whether the run was told to end.
+    pub dismissed: bool,
     pub pace: Pace,
     /// By the first item.
     in_hand: BTreeMap<u64, InHand>,
@@ -37,7 +39,7 @@ pub(super) struct Seat {
 
 impl Seat {
     pub fn new(run: RunId) -> Seat {
-        Seat { run, ready: false, pace: Pace::default(), in_hand: BTreeMap::new(), items: 0, sent: 0 }
+        Seat { run, ready: false, dismissed: false, pace: Pace::default(), in_hand: BTreeMap::new(), items: 0, sent: 0 }
     }
 
     /// How many items it has.

@@ -104,7 +104,7 @@ impl World {
             kept: 0,
         };
         for engine in 0..engines {
-            let info = EngineInfo { pid: 1, host: "h".into(), cores: 1, gpu: None, lease: None };
+            let info = EngineInfo { pid: 1, host: "h".into(), cores: 1, gpu: None, label: None, lease: None };
             let version = chorus_protocol::VERSION;
             let id = Some(EngineId(engine as u32));
             let standing = Standing { life: engine as u64 + 1, ..Standing::default() };

@@ -249,6 +249,27 @@ fn returned_items_wake_who_had_nothing() {
 }
 
 #[test]
+fn a_map_that_rests_hands_out_what_came_back_and_nothing_else() {
+    let mut map = map(100, Some(1), 1, 3);
+    assert_eq!(say(&mut map, 0, &[]), [(0, 2)]);
+    assert_eq!(say(&mut map, 1, &[]), [(2, 2)]);
+    assert_eq!(map.rest(true), [EngineId(0), EngineId(1)], "who hasn't asked yet isn't told");
+    assert_eq!(map.rest(true), []);
+    assert_eq!((say(&mut map, 1, &[(2, 1, 9)]), map.dismisses(EngineId(1))), (vec![], true));
+    assert_eq!((say(&mut map, 2, &[]), map.dismisses(EngineId(2))), (vec![], true));
+    // Engine 1 ends without what it hasn't begun, and another one, which comes anew, may have that.
+    for engine in [1, 2] {
+        assert_eq!(map.leave(EngineId(engine), RunId(0), &Outcome::Ok), None);
+        map.join(EngineId(engine), RunId(1));
+    }
+    assert_eq!((say(&mut map, 2, &[]), map.dismisses(EngineId(2))), (vec![(3, 1)], false));
+    assert_eq!((say(&mut map, 2, &[(3, 1, 9)]), map.dismisses(EngineId(2))), (vec![], true));
+    assert_eq!(map.rest(false), []);
+    assert_eq!((say(&mut map, 0, &[(0, 2, 9)]), map.dismisses(EngineId(0))), (vec![], true), "its run is to end first");
+    assert_eq!(say(&mut map, 1, &[]).first(), Some(&(4, 2)));
+}
+
+#[test]
 fn ranges_that_touch_become_one() {
     let mut ranges = Ranges::default();
     for (first, end) in [(10, 20), (30, 40), (20, 30), (5, 10), (50, 60)] {
@@ -274,7 +295,7 @@ fn check(map: &Sharing, open: &BTreeSet<u64>) -> Result<(), TestCaseError> {
             spans.iter().all(|span| span.attempts == 0) || spans.iter().all(|span| span.attempts > 0),
             "company"
         );
-        prop_assert_eq!(map.idle.contains(engine), seat.ready && seat.items() == 0);
+        prop_assert_eq!(map.idle.contains(engine), seat.ready && seat.items() == 0 && !seat.dismissed);
     }
     prop_assert_eq!(&kept, open);
     prop_assert_eq!(map.left, open.len() as u64);
@@ -289,7 +310,7 @@ proptest! {
         items in 0..300u64,
         chunk in proptest::option::of(1..40u64),
         retries in 0..3u32,
-        steps in proptest::collection::vec((0..4u32, 0..12u8, any::<u64>(), 0..5000u64), 0..200),
+        steps in proptest::collection::vec((0..4u32, 0..13u8, any::<u64>(), 0..5000u64), 0..200),
     ) {
         let mut map = Sharing::new(&spec(items, chunk, retries));
         let mut open: BTreeSet<u64> = (0..items).collect();
@@ -307,6 +328,7 @@ proptest! {
                     hands.remove(&engine);
                 }
                 3 => map.vacate(id),
+                12 => _ = map.rest(random % 2 == 0),
                 // Something that isn't in hand, or perhaps is.
                 4 => for news in map.report(id, vec![report(random % 310, random % 7, micros)]) {
                     prop_assert!((news.first..news.first + news.count).all(|item| open.remove(&item)));
@@ -330,9 +352,11 @@ proptest! {
                     hand.extend(tasks.map(|task| (task, chunk.min(first + count - task))));
                 }
             }
+            map.dismisses(id);
             check(&map, &open)?;
             prop_assert!(!map.has_items() || map.idle.is_empty(), "somebody waits though there is work");
         }
+        map.rest(false);
         // One engine that does all that it is given comes to the end.
         (0..4).for_each(|engine| _ = map.leave(EngineId(engine), RunId(0), &Outcome::Ok));
         map.join(EngineId(0), RunId(1));

@@ -1,0 +1,219 @@
+//! Results of a map that a loop takes one by one while others are made: [`Map::stream`](super::builder::Map::stream).
+
+use super::error::{Error, ask};
+use super::handle::Job;
+use super::merge::{Ended, Kind};
+use crate::link::{Answer, Ask, Done, OnError, Results};
+use crate::sys::{PAGE, give_back};
+use crate::wire::Wire;
+use std::collections::VecDeque;
+use std::fs::File;
+use std::marker::PhantomData;
+use std::os::unix::fs::FileExt as _;
+
+/// Results that are taken while others are made.
+pub struct Streamed<R>(PhantomData<R>);
+
+impl<R: 'static> Kind for Streamed<R> {
+    type Value = ();
+
+    fn merge(_: &Ended) -> Result<(), Error> {
+        Err(Error::Damaged)
+    }
+}
+
+/// The results of a map while they arrive, with the numbers of their items: what [`Map::stream`](super::builder::Map::stream)
+/// gives. If the map fails, the error is the last one; it has the number of the item that failed, or if none did, of how
+/// many have come.
+///
+/// When it is dropped, the map ends.
+pub struct Stream<R> {
+    results: Incoming,
+    result: PhantomData<fn() -> R>,
+}
+
+/// The same without a type, so that cells don't have its code.
+struct Incoming {
+    job: Job,
+    on_error: OnError,
+    room: Option<File>,
+    /// How many reports were taken, and those that nothing was read of yet.
+    taken: u64,
+    reports: VecDeque<Done>,
+    part: Part,
+    /// The item that has ended the map.
+    failed: Option<u64>,
+    /// How many results have come.
+    came: usize,
+    is_over: bool,
+}
+
+/// Results of items in a row.
+#[derive(Default)]
+struct Part {
+    next: u64,
+    /// So many items aren't read yet.
+    left: u64,
+    bytes: Vec<u8>,
+    /// So many bytes are read.
+    read: usize,
+    /// None of them has a result, for this reason.
+    failed: Option<String>,
+}
+
+/// An item's mark, see [`super::output::Form::Streamed`].
+enum Mark {
+    Result,
+    Error(String),
+}
+
+impl<R> Stream<R> {
+    pub(crate) fn new(job: Job, on_error: OnError) -> Stream<R> {
+        let results = Incoming {
+            job,
+            on_error,
+            room: None,
+            taken: 0,
+            reports: VecDeque::new(),
+            part: Part::default(),
+            failed: None,
+            came: 0,
+            is_over: false,
+        };
+        Stream { results, result: PhantomData }
+    }
+}
+
+impl<R: Wire> Iterator for Stream<R> {
+    type Item = (usize, Result<R, Error>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let results = &mut self.results;
+        match results.next() {
+            Ok(None) => None,
+            Ok(Some((number, Mark::Error(message)))) => Some((number, Err(Error::Failed(message)))),
+            Ok(Some((number, Mark::Result))) => {
+                let mut bytes = results.part.bytes.get(results.part.read..).unwrap_or_default();
+                let value = R::get(&mut bytes).map_err(Error::from);
+                results.part.read = results.part.bytes.len() - bytes.len();
+                results.is_over |= value.is_err();
+                Some((number, value))
+            }
+            Err(error) => {
+                results.is_over = true;
+                Some((results.failed.map_or(results.came, |item| item as usize), Err(error)))
+            }
+        }
+    }
+}
+
+impl<R> std::fmt::Debug for Stream<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Stream({} came{})", self.results.came, if self.results.is_over { ", and no more" } else { "" })
+    }
+}
+
+impl Incoming {
+    /// The next item that has something to tell; its result is what is next in the part.
+    #[inline(never)]
+    fn next(&mut self) -> Result<Option<(usize, Mark)>, Error> {
+        while !self.is_over {
+            while self.part.left > 0 {
+                let number = self.part.next;
+                self.part.next += 1;
+                self.part.left -= 1;
+                let mark = match self.part.mark()? {
+                    Some(Mark::Error(_)) if self.on_error == OnError::Skip => continue,
+                    Some(mark) => mark,
+                    None => continue,
+                };
+                self.came += 1;
+                return Ok(Some((usize::try_from(number).map_err(|_| Error::Damaged)?, mark)));
+            }
+            self.fetch()?;
+        }
+        Ok(None)
+    }
+
+    /// The next part.
+    fn fetch(&mut self) -> Result<(), Error> {
+        if self.part.read < self.part.bytes.len() {
+            return Err(Error::Damaged);
+        }
+        if self.reports.is_empty() {
+            match ask(&Ask::Take { job: self.job.number(), taken: self.taken })? {
+                Answer::Taken(reports) => {
+                    self.taken += reports.len() as u64;
+                    // All at once: should a cell die over them, those that its snapshot has must be whole.
+                    for mut done in reports {
+                        if let Results::Room(at, length) = done.results {
+                            done.results = Results::Bytes(self.read(at, length)?);
+                        }
+                        self.reports.push_back(done);
+                    }
+                }
+                Answer::Failed(sentence) => return Err(Error::Failed(sentence)),
+                _ => return Err(Error::Damaged),
+            }
+        }
+        let Some(done) = self.reports.pop_front() else {
+            self.is_over = true;
+            return Ok(());
+        };
+        let Done { first, mut count, results, mut failed, .. } = done;
+        self.part = Part { next: first, ..Part::default() };
+        // The item that ends the map has no mark; why it has failed, the kernel says.
+        if self.on_error == OnError::Stop && !failed.is_empty() {
+            self.failed = failed.first.first().map(|failure| failure.item);
+            count = count.saturating_sub(failed.count);
+        }
+        self.part.left = count;
+        match results {
+            Results::Bytes(bytes) => self.part.bytes = bytes,
+            Results::Nothing => {
+                let message = failed.first.pop().map(|failure| failure.message);
+                self.part.failed = Some(message.unwrap_or_default());
+                return Ok(());
+            }
+            Results::InPlace | Results::Room(..) => return Err(Error::Damaged),
+        }
+        // Behind the number of results, which are as many as items.
+        self.part.read = size_of::<u64>().min(self.part.bytes.len());
+        Ok(())
+    }
+
+    /// Reads results from the room, and gives their memory back.
+    fn read(&mut self, at: u64, length: u64) -> Result<Vec<u8>, Error> {
+        let file = match self.room.take() {
+            Some(file) => file,
+            None => self.job.results()?,
+        };
+        let unreadable = |error: std::io::Error| Error::Room(error.to_string());
+        if at.checked_add(length).is_none_or(|end| file.metadata().is_ok_and(|file| end > file.len())) {
+            return Err(Error::Damaged);
+        }
+        let mut bytes = vec![0; usize::try_from(length).map_err(|_| Error::Damaged)?];
+        file.read_exact_at(&mut bytes, at).map_err(unreadable)?;
+        give_back(&file, at, length.next_multiple_of(PAGE as u64));
+        self.room = Some(file);
+        Ok(bytes)
+    }
+}
+
+impl Part {
+    /// What is said of the next item, if anything is.
+    fn mark(&mut self) -> Result<Option<Mark>, Error> {
+        if let Some(message) = &self.failed {
+            return Ok(Some(Mark::Error(message.clone())));
+        }
+        let mut rest = self.bytes.get(self.read..).unwrap_or_default();
+        let mark = match u8::get(&mut rest)? {
+            0 => Some(Mark::Error(String::get(&mut rest)?)),
+            1 => Some(Mark::Result),
+            2 => None,
+            _ => return Err(Error::Damaged),
+        };
+        self.read = self.bytes.len() - rest.len();
+        Ok(mark)
+    }
+}
