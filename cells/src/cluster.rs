@@ -10,8 +10,8 @@ use chorus_compiler::{Member, Object};
 use chorus_controller::{Controller, ControllerConfig, ControllerError, Launch, Transport};
 use chorus_history::Figures;
 use chorus_protocol::{
-    Aftermath, BlobId, ClusterStatus, Connection, ConnectionError, Death, EngineId, EngineInfo, LogEntry, Order,
-    Outcome, RunEvent, RunId, SessionStatus, SnapshotState, name_engines,
+    Aftermath, BlobId, ClusterStatus, Connection, ConnectionError, Death, EngineId, EngineInfo, LogEntry, NotebookUse,
+    Order, Outcome, RunEvent, RunId, SessionStatus, SnapshotState, name_engines,
 };
 use chorus_render::{Bars, Source, as_event, late, unprotected};
 use parking_lot::Mutex;
@@ -416,6 +416,11 @@ impl Cluster {
     /// Tells the cluster's log what was compiled for its engines.
     pub fn tell_compiled(&self, label: &str, took: Duration, cached: bool) {
         self.client.tell_compiled(&self.session, label, took, cached);
+    }
+
+    /// Tells the cluster's log what the notebook holds.
+    pub fn tell_held(&self, held: NotebookUse) {
+        self.client.tell_held(&self.session, held);
     }
 
     /// Has the cluster do something, and tells what was done.

@@ -18,6 +18,7 @@ mod input;
 mod interrupt;
 mod jobs;
 mod local;
+mod memory;
 mod outbox;
 mod places;
 mod program;

@@ -12,6 +12,8 @@ pub enum Key {
     Engine(EngineId),
     /// An engine's worker of a session.
     Worker(EngineId, SessionNumber),
+    /// A variable or a room, on an engine or in the notebook of a session.
+    Held(Option<EngineId>, SessionNumber, usize),
     /// A run on an engine.
     Run(SessionNumber, u64, EngineId),
     /// A map.

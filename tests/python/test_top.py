@@ -186,6 +186,55 @@ def test_once_tells_what_engines_really_do(notebook, lab):
     notebook.interrupt_and_wait()
 
 
+def test_variables_and_rooms_are_told_with_what_they_take(notebook, lab, top):
+    size = 500_000_000
+    notebook.run(f"%px -t 1 let large = vec![1u8; {size}];").ok()
+    notebook.run("%px struct Odd(Box<dyn Fn() -> u8>); let odd = Odd(Box::new(|| 1)); let words = vec![\"a\".to_string()];").ok()
+    notebook.run("let own = vec![0.5f64; 1_000_000]; let kept = px::put(&own);").ok()
+
+    def told():
+        found = {(it["engine"], it["kind"], it["name"]): it for it in once(lab, "lab")["memory"]}
+        wanted = [(1, "variable", "large"), (0, "variable", "odd"), (None, "variable", "kept")]
+        return all(it in found for it in wanted) and found
+
+    found = processes.wait_until("variables to be told", told, 30)
+    assert all(it["session"] == 1 for it in found.values())
+    assert size <= found[1, "variable", "large"]["bytes"] < size + 1000
+    assert (0, "variable", "large") not in found
+    assert found[0, "variable", "odd"]["bytes"] is None, "its type doesn't tell"
+    assert 24 < found[0, "variable", "words"]["bytes"] < 200
+    assert 8_000_000 <= found[None, "variable", "own"]["bytes"] < 8_001_000
+    rooms = [it for it in found.values() if it["kind"] == "room"]
+    assert len(rooms) == 1 and rooms[0]["engine"] is None and rooms[0]["name"].endswith("of cells"), rooms
+    assert 8_000_000 <= rooms[0]["bytes"] < 9_000_000
+    page = lab("top", "lab", "--once").stdout
+    assert re.search(r"(?m)^ 477M  variable  engine 1     1  large$", page), page
+    it = top("lab")
+    it.keys("4")
+    it.wait(r"1 variable +1 large +477M")
+    it.wait(r"0 variable +1 odd +n/a")
+    it.wait(r"notebook room ")
+    it.keys("q")
+    assert it.end() == 0
+    notebook.run("%px -t 1 drop(large);").ok()
+    notebook.run("drop(kept);").ok()
+    gone = lambda: not any(it["name"] == "large" or it["kind"] == "room" for it in once(lab, "lab")["memory"])
+    processes.wait_until("what was dropped to be gone", gone, 30)
+
+
+def test_what_a_lost_worker_had_is_not_told_any_more(notebook, lab):
+    notebook.run("%px -t 0 let large = vec![1u8; 50_000_000];").ok()
+    names = lambda: [it["name"] for it in once(lab, "lab")["memory"] if it["engine"] == 0]
+    processes.wait_until("the variable to be told", lambda: "large" in names(), 30)
+    notebook.run("%px -t 0 std::process::abort()").failed()
+    notebook.run("%px -t 0 large.len()").ok()
+    assert "large" in names(), "the snapshot has it"
+    lab("restart", "-t", "0")
+    processes.wait_until("the variable to be gone", lambda: not names(), 30)
+    notebook.run("%px -t 0 let large = vec![1u8; 60_000_000];").ok()
+    processes.wait_until("the new one to be told", lambda: "large" in names(), 30)
+
+
 def test_an_interrupt_is_really_done(notebook, lab, top):
     cell = notebook.send(f"%px {SLEEP}")
     it = top("lab")
