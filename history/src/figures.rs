@@ -6,7 +6,7 @@ use chorus_protocol::{
     EngineId, LogEntry, LogEvent, LogMap, LogRun, LogState, Metrics, RunEnd, SessionNumber, Taken, Took, Work,
     name_engines,
 };
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// For how many seconds figures are kept.
 pub const SECONDS: usize = 300;
@@ -86,6 +86,8 @@ pub struct EngineFigures {
     /// When its workers died, as far as that is recent.
     pub deaths: VecDeque<u64>,
     last: Option<(u64, u64, u64)>,
+    /// The runs under way that have a snapshot.
+    protected: BTreeSet<(SessionNumber, u64)>,
     /// The snapshot that each session's last run had.
     taken: BTreeMap<SessionNumber, Taken>,
 }
@@ -210,6 +212,7 @@ impl Figures {
                 self.died(*engine, at, false);
                 let figures = self.engine(*engine);
                 (figures.last, figures.idle_since) = (None, None);
+                figures.protected.clear();
             }
             LogEvent::RunQueued { session, work: Work::Map(map), label, .. } => {
                 self.labels.insert((*session, *map), label.clone());
@@ -217,6 +220,7 @@ impl Figures {
             LogEvent::RunStarted { session, run, engine, snapshot } => {
                 if let Some(taken) = snapshot {
                     let figures = self.engine(*engine);
+                    figures.protected.insert((*session, *run));
                     // Runs that leave the variables alone have the snapshot of the run before.
                     if figures.taken.insert(*session, *taken) != Some(*taken) {
                         let (micros, count) = &mut figures.snapshots;
@@ -361,7 +365,9 @@ impl Figures {
         let Some(it) = it.runs.iter().find(|it| (it.session, it.run) == (session, run)).cloned() else { return };
         if let Some(started) = it.started {
             let figures = self.engine(engine);
-            figures.ran += took.wall;
+            if figures.protected.remove(&(session, run)) {
+                figures.ran += took.wall;
+            }
             if !matches!(it.work, Work::Map(_)) {
                 self.stream.add(Bar {
                     engine: Some(engine),

@@ -124,6 +124,11 @@ fn small_chunks_are_told_if_the_user_chose_them() {
     assert!(past.evidence("small chunks").contains("busy for 5 % of the time"));
     assert_eq!(told(None, 50_000).kinds(), [], "they fit by themselves");
     assert_eq!(told(Some(1), 900_000).kinds(), [], "engines were busy");
+    assert!(told(Some(2), 50_000).evidence("small chunks").contains("500 chunks of 2 took 200 µs"));
+    let mut soon_over = Past::new();
+    soon_over.open_map(0, 10_000, Some(1));
+    soon_over.did(900, 0, (10_000, 2, 50, 0));
+    assert_eq!(soon_over.kinds(), []);
 }
 
 #[test]
