@@ -294,7 +294,7 @@ fn note(x: u64) -> u64 {{
     assert sum("map_opened" in event for event in recorded) == sum("map_ended" in event for event in recorded) == 1
     replayed = json.loads(chorus("top", "--replay", file, "--once", "--json").stdout)
     assert replayed["maps"] == 0 and replayed["stopping"]
-    top = Top(chorus, "--replay", file)
+    top = Top(chorus, "--replay", file, size=(24, 140))
     try:
         top.wait("replay")
         top.keys("." * 60 + "2")
