@@ -204,7 +204,7 @@ mod tests {
         assert!(matches!(Folder::create(runtime.path(), "mine"), Err(ControllerError::InUse(_))));
         connection("mine").write(&folder.connection_file()).unwrap();
         let connection_file = folder.connection_file();
-        let entry = ClusterEntry { name: "mine".into(), pid: 42, connection_file, alive: true };
+        let entry = ClusterEntry { name: "mine".into(), pid: 42, connection_file, alive: true, awaited: false };
         assert_eq!(list_clusters(runtime.path()), [entry]);
         drop(folder);
         assert!(list_clusters(runtime.path()).is_empty());
