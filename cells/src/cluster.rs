@@ -11,8 +11,8 @@ use chorus_compiler::{Member, Object};
 use chorus_controller::{Controller, ControllerConfig, ControllerError, Launch, Place, Transport};
 use chorus_history::Figures;
 use chorus_protocol::{
-    Aftermath, BlobId, ClusterStatus, Connection, ConnectionError, Death, EngineId, EngineInfo, LogEntry, Order,
-    Outcome, RunEvent, RunId, SessionStatus, SnapshotState, name_engines,
+    Aftermath, BlobId, ClusterStatus, Connection, ConnectionError, Death, EngineId, EngineInfo, LogEntry, NotebookUse,
+    Order, Outcome, RunEvent, RunId, SessionStatus, SnapshotState, name_engines,
 };
 use chorus_render::{Bars, Source, as_event, late, unprotected};
 use parking_lot::Mutex;
@@ -447,8 +447,13 @@ impl Cluster {
     /// What the cluster's log tells as far as it is kept.
     pub async fn figures(&self) -> Result<Figures, ClusterError> {
         let mut figures = Figures::default();
-        self.client.log_now().await?.iter().for_each(|entry| figures.apply(entry));
+        self.log().await?.iter().for_each(|entry| figures.apply(entry));
         Ok(figures)
+    }
+
+    /// The cluster's log as far as it is kept.
+    pub async fn log(&self) -> Result<Vec<LogEntry>, ClusterError> {
+        Ok(self.client.log_now().await?)
     }
 
     /// The cluster's log from this entry's number on, and what is added to it.
@@ -459,6 +464,11 @@ impl Cluster {
     /// Tells the cluster's log what was compiled for its engines.
     pub fn tell_compiled(&self, label: &str, took: Duration, cached: bool) {
         self.client.tell_compiled(&self.session, label, took, cached);
+    }
+
+    /// Tells the cluster's log what the notebook holds.
+    pub fn tell_held(&self, held: NotebookUse) {
+        self.client.tell_held(&self.session, held);
     }
 
     /// Has the cluster do something, and tells what was done.
@@ -548,7 +558,7 @@ async fn follow(
                 };
                 end_bars(&known, engine, Death::EngineLost).await;
                 let after = if restarting { "it is being started again" } else { "it won't come back by itself" };
-                let what = format!("engine {engine} is gone: {reason}; {after}");
+                let what = format!("{}; {after}", loss(engine, &reason));
                 lose(&known, &compiler, engine, (Death::EngineLost, None), move |lost, _| {
                     Some(format!("{what}{}", losses(lost)))
                 });
@@ -603,6 +613,16 @@ async fn follow(
     end_all_bars(&known, Death::Stopped).await;
 }
 
+/// The controller's sentence about a lost engine, behind what it comes to: the engine is named once.
+fn loss(engine: EngineId, reason: &str) -> String {
+    let gone = format!("engine {engine} is gone");
+    match reason.strip_prefix(&format!("engine {engine} ")) {
+        Some("is gone") => gone,
+        Some(how) => format!("{gone}: it {how}"),
+        None => format!("{gone}: {reason}"),
+    }
+}
+
 fn lose(
     known: &Arc<Mutex<Known>>,
     compiler: &CompilerThread,
@@ -638,5 +658,19 @@ async fn end_bars(known: &Mutex<Known>, engine: EngineId, death: Death) {
     let Some(publisher) = publisher else { return };
     for output in last.iter().filter_map(|event| late(Source::Engine(engine), event)) {
         publisher.output(output).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lost_engine_is_named_once() {
+        let of = |reason| loss(EngineId(1), reason);
+        assert_eq!(of("engine 1 was killed by SIGKILL"), "engine 1 is gone: it was killed by SIGKILL");
+        assert_eq!(of("engine 1 is gone"), "engine 1 is gone");
+        assert_eq!(of("engine 12 said goodbye"), "engine 1 is gone: engine 12 said goodbye");
+        assert_eq!(of("it was drained"), "engine 1 is gone: it was drained");
     }
 }

@@ -1,8 +1,10 @@
 //! Runs the notebook's own cells, in a worker process of the kernel.
 
+use crate::engines::Engines;
 use crate::failure::{Failure, Kind, Stopped, failure};
 use crate::interrupt::Interrupted;
 use crate::jobs::{CellRun, Jobs};
+use crate::memory;
 use crate::places::place_of;
 use crate::publisher::Publisher;
 use crate::surroundings::Surroundings;
@@ -54,6 +56,7 @@ pub trait Input: Send + Sync {
 pub struct LocalWorker {
     worker: Arc<Worker>,
     route: JoinHandle<()>,
+    telling: JoinHandle<()>,
     jobs: Jobs,
     routes: Arc<Mutex<Routes>>,
     next_run: RunId,
@@ -74,11 +77,12 @@ struct Routes {
 
 impl LocalWorker {
     /// Starts the worker.
-    pub async fn start(config: WorkerConfig, jobs: Jobs) -> Result<LocalWorker, StartError> {
+    pub async fn start(config: WorkerConfig, jobs: Jobs, engines: Engines) -> Result<LocalWorker, StartError> {
         let (worker, events) = Worker::start(config).await?;
         let (worker, routes) = (Arc::new(worker), Arc::new(Mutex::new(Routes::default())));
         let route = tokio::spawn(route(events, Arc::clone(&routes), Arc::clone(&worker), jobs.clone()));
-        Ok(LocalWorker { worker, route, jobs, routes, next_run: RunId(0), snapshot: None })
+        let telling = tokio::spawn(memory::tell(Arc::clone(&worker), jobs.clone(), engines));
+        Ok(LocalWorker { worker, route, telling, jobs, routes, next_run: RunId(0), snapshot: None })
     }
 
     /// Runs a cell and publishes its outputs as they come. `variables` are those that a death would lose.
@@ -218,8 +222,9 @@ impl LocalWorker {
     /// Ends the worker.
     pub async fn close(self) {
         self.route.abort();
-        // Drops the route's handle of the worker.
-        let _ = self.route.await;
+        self.telling.abort();
+        // Drops their handles of the worker.
+        let _ = tokio::join!(self.route, self.telling);
         let last_updates = self.routes.lock().bars.end(Death::Stopped);
         for event in last_updates {
             deliver(NO_RUN, WorkerEvent::Run { run: NO_RUN, event }, &self.routes).await;

@@ -292,17 +292,23 @@ fn present(status: &ClusterStatus) -> usize {
 
 /// The cluster of this name; without a name the only one.
 pub fn find(name: Option<&str>) -> Result<ClusterEntry, Box<dyn Error>> {
-    let mut running: Vec<ClusterEntry> =
-        list_clusters(&runtime_folder()).into_iter().filter(|entry| entry.alive).collect();
+    let clusters = list_clusters(&runtime_folder());
+    let waiting = |entry: &&ClusterEntry| entry.awaited && name.is_none_or(|name| entry.name == name);
+    let waiting = clusters.iter().find(waiting).map(|entry| entry.name.clone());
+    let mut running: Vec<ClusterEntry> = clusters.into_iter().filter(|entry| entry.alive).collect();
     let names: Vec<String> = running.iter().map(|entry| format!("`{}`", entry.name)).collect();
     match name {
         Some(name) => match running.iter().position(|entry| entry.name == name) {
             Some(at) => Ok(running.swap_remove(at)),
+            None if waiting.is_some() => Err(format!("the controller of the cluster `{name}` {}", waits(name)).into()),
             None if names.is_empty() => Err(format!("there is no cluster `{name}`, and no other").into()),
             None => Err(format!("there is no cluster `{name}`; running: {}", names.join(", ")).into()),
         },
         None if running.len() > 1 => Err(format!("which cluster? Running: {}", names.join(", ")).into()),
-        None => running.pop().ok_or_else(|| "no cluster is running; `chorus start` starts one".into()),
+        None => running.pop().ok_or_else(|| match waiting {
+            Some(name) => format!("the controller of the cluster `{name}` {}", waits(&name)).into(),
+            None => "no cluster is running; `chorus start` starts one".into(),
+        }),
     }
 }
 
@@ -336,24 +342,32 @@ pub fn stop(stop: &Stop) -> Result<(), Box<dyn Error>> {
     })
 }
 
-/// Lists the clusters that run.
+/// Lists the clusters that run, and those whose engines wait for a controller that was killed.
 pub fn list(list: &List) -> Result<(), Box<dyn Error>> {
-    let running: Vec<ClusterEntry> = list_clusters(&runtime_folder()).into_iter().filter(|entry| entry.alive).collect();
+    let clusters = list_clusters(&runtime_folder()).into_iter().filter(|entry| entry.alive || entry.awaited);
+    let clusters: Vec<ClusterEntry> = clusters.collect();
     if list.json {
-        let entries: Vec<_> = running
-            .iter()
-            .map(|entry| json!({"name": entry.name, "pid": entry.pid, "connection_file": entry.connection_file}))
-            .collect();
-        println!("{}", serde_json::to_string_pretty(&entries)?);
+        let entry = |ClusterEntry { name, pid, connection_file, awaited, .. }: &ClusterEntry| {
+            let state = if *awaited { "waiting" } else { "running" };
+            json!({"name": name, "pid": pid, "connection_file": connection_file, "state": state})
+        };
+        println!("{}", serde_json::to_string_pretty(&clusters.iter().map(entry).collect::<Vec<_>>())?);
         return Ok(());
     }
-    if running.is_empty() {
+    if clusters.is_empty() {
         println!("No cluster is running; `chorus start` starts one.");
     }
-    for entry in running {
-        println!("{:<20} pid {:<8} {}", entry.name, entry.pid, entry.connection_file.display());
+    for ClusterEntry { name, pid, connection_file, awaited, .. } in clusters {
+        match awaited {
+            true => println!("{name:<20} pid {pid:<8} {}", waits(&name)),
+            false => println!("{name:<20} pid {pid:<8} {}", connection_file.display()),
+        }
     }
     Ok(())
+}
+
+fn waits(name: &str) -> String {
+    format!("was killed, and its engines wait: `chorus start --name {name}` takes them back")
 }
 
 /// Shows one cluster.

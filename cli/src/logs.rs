@@ -1,17 +1,12 @@
 //! `chorus logs`: what happened in a cluster, and what its engines wrote.
 
 use crate::cluster::{Named, connect, find};
-use chorus_history::{Figures, Tails};
-use chorus_protocol::{EngineId, LogEntry, parse_ids};
-use chorus_system::clock;
+use chorus_cells::Shown;
+use chorus_protocol::{EngineId, parse_ids};
 use clap::Args;
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::io::{self, Write};
-use std::time::Duration;
-
-/// How often log files are looked at.
-const LOOK: Duration = Duration::from_millis(200);
 
 #[derive(Args, Debug)]
 pub struct Logs {
@@ -40,80 +35,36 @@ fn engines(text: &str) -> Result<BTreeSet<EngineId>, String> {
 pub fn logs(logs: &Logs) -> Result<(), Box<dyn Error>> {
     let entry = find(logs.cluster.name())?;
     let folder = entry.connection_file.parent().map(ToOwned::to_owned).unwrap_or_default();
+    let shown = match &logs.targets {
+        _ if logs.json => Shown::Json,
+        Some(engines) => Shown::Of(engines.clone()),
+        None => Shown::All,
+    };
     crate::runtime()?.block_on(async {
         let (client, _) = connect(&entry, "`chorus logs`").await?;
-        let past = client.log_now().await?;
-        let mut figures = Figures::default();
-        let mut out = Out { json: logs.json, tells: logs.targets.is_none() };
-        figures_of(&mut figures, &past);
-        match logs.json {
-            true => out.entries(&past)?,
-            false => out.messages(figures.messages.len().saturating_sub(logs.lines), &figures)?,
-        }
-        let mut tails = Tails::new(&folder, logs.targets.clone());
-        if !logs.json {
-            out.lines(tails.last(logs.lines)?)?;
-        }
+        let mut lines = chorus_cells::Logs::new(&folder, shown);
+        print(&lines.past(&client.log_now().await?, logs.lines)?)?;
         if !logs.follow {
             return Ok(());
         }
-        let mut entries = client.follow_log(figures.number + 1);
-        let mut look = tokio::time::interval(LOOK);
+        let entries = client.follow_log(lines.next());
+        let mut following = lines.follow(entries);
         loop {
             tokio::select! {
-                new = entries.recv() => {
-                    let Some(new) = new else { return Ok(()) };
-                    figures.messages.clear();
-                    figures_of(&mut figures, &new);
-                    match logs.json {
-                        true => out.entries(&new)?,
-                        false => out.messages(0, &figures)?,
-                    }
-                }
-                // The folder goes with the cluster.
-                _ = look.tick(), if !logs.json => out.lines(tails.more().unwrap_or_default())?,
+                new = following.next() => match new {
+                    Some(lines) => print(&lines?)?,
+                    None => return Ok(()),
+                },
                 interrupted = tokio::signal::ctrl_c() => return Ok(interrupted?),
             }
         }
     })
 }
 
-fn figures_of(figures: &mut Figures, entries: &[LogEntry]) {
-    entries.iter().for_each(|entry| figures.apply(entry));
-}
-
-struct Out {
-    json: bool,
-    /// Whether what happened is told.
-    tells: bool,
-}
-
-impl Out {
-    fn entries(&mut self, entries: &[LogEntry]) -> io::Result<()> {
-        let mut out = io::stdout().lock();
-        for entry in entries {
-            serde_json::to_writer(&mut out, entry)?;
-            out.write_all(b"\n")?;
-        }
-        out.flush()
+fn print(lines: &[String]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    for line in lines {
+        writeln!(out, "{line}")?;
     }
-
-    fn messages(&mut self, skipped: usize, figures: &Figures) -> io::Result<()> {
-        if !self.tells || self.json {
-            return Ok(());
-        }
-        let mut out = io::stdout().lock();
-        for (at, message) in figures.messages.iter().skip(skipped) {
-            writeln!(out, "{} {message}", clock::of_day(*at))?;
-        }
-        out.flush()
-    }
-
-    fn lines(&mut self, lines: Vec<(EngineId, String)>) -> io::Result<()> {
-        let mut out = io::stdout().lock();
-        for (engine, line) in lines {
-            writeln!(out, "engine {engine} | {line}")?;
-        }
-        out.flush()
-    }
+    out.flush()
 }

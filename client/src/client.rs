@@ -5,7 +5,7 @@ use crate::command::Command;
 use crate::driver::Driver;
 use crate::link::{CONNECT, Link, Welcome, Who};
 use crate::session::{Session, SessionEvents, open};
-use chorus_protocol::{ClientInfo, ClusterStatus, Connection, FromClient, LogEntry, Order, SessionId};
+use chorus_protocol::{ClientInfo, ClusterStatus, Connection, FromClient, LogEntry, NotebookUse, Order, SessionId};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
@@ -85,6 +85,11 @@ impl Client {
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let label = label.to_owned();
         _ = self.commands.send(Command::Send(FromClient::Compiled { session: session.id(), label, micros, cached }));
+    }
+
+    /// Tells the cluster's log what a session's notebook holds.
+    pub fn tell_held(&self, session: &Session, held: NotebookUse) {
+        _ = self.commands.send(Command::Send(FromClient::Holds { session: session.id(), held }));
     }
 
     /// Opens a session: a namespace of its own on every engine. What happens in it outside of runs comes as events.

@@ -60,6 +60,7 @@ const FILES: &[(&str, &str)] = &[
     ("src/question.rs", include_str!("../../px/src/question.rs")),
     ("src/show.rs", include_str!("../../px/src/show.rs")),
     ("src/store.rs", include_str!("../../px/src/store.rs")),
+    ("src/store/size.rs", include_str!("../../px/src/store/size.rs")),
     ("src/sys.rs", include_str!("../../px/src/sys.rs")),
     ("src/task/args.rs", include_str!("../../px/src/task/args.rs")),
     ("src/task/mod.rs", include_str!("../../px/src/task/mod.rs")),

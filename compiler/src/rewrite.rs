@@ -68,6 +68,7 @@ pub(crate) fn rewrite(source: &str) -> Option<String> {
         lines.iter().map(|line| if never(line) { with_never(line) } else { (*line).to_owned() }).collect();
     with_put_back(&mut named);
     with_causes(&mut named);
+    named.iter_mut().filter(|line| variable(line).is_some()).for_each(|line| *line = with_size(line));
     Some(named.join("\n") + "\n")
 }
 
@@ -107,7 +108,19 @@ pub(crate) fn without_moved(source: &str, messages: &str) -> Option<String> {
     (puts != line).then(|| with_line(source, at, &format!("{puts}{RETURN}")))
 }
 
-/// A line about a variable whose type may have `!` in it.
+/// A line that puts a variable into the store says how its size is found, too.
+fn with_size(line: &str) -> String {
+    let parts = line.strip_prefix(PUT).and_then(|rest| rest.strip_suffix(");")?.rsplit_once(NAME_BEGINS));
+    let Some((of_type, value)) = parts else { return line.to_owned() };
+    format!(
+        "evcxr_variable_store.put_measured::<{of_type}{NAME_BEGINS}{value}, \
+         {{use evcxr_internal_runtime::{{ByNeed as _, ByParts as _, ByPlace as _}}; \
+         (&&evcxr_internal_runtime::Probe::<{of_type}>::NEW).chorus_size()}});"
+    )
+}
+
+/// A line about a variable whose type may have `!` in it: rustc refuses that name of the type of what never ends, such as
+/// a task with a loop in it.
 fn with_never(line: &str) -> String {
     let Some((before, rest)) = line.split_once(NAME_BEGINS) else { return line.to_owned() };
     let mut text = String::new();
@@ -276,11 +289,22 @@ u8>>(stringify!(long), long);
         let (before, after): (Vec<&str>, Vec<&str>) = (SOURCE.lines().collect(), text.lines().collect());
         assert_eq!(before.len(), after.len());
         let changed: Vec<usize> = (0..before.len()).filter(|&at| before[at] != after[at]).map(|at| at + 1).collect();
-        assert_eq!(changed, [3, 4, 5, 6, 7, 11, 14, 24, 28], "\n{text}");
+        assert_eq!(changed, [3, 4, 5, 6, 7, 11, 14, 24, 27, 28, 29], "\n{text}");
+        assert_eq!(
+            after[26],
+            format!("evcxr_variable_store.put_measured::<i32>(stringify!(new), new, {});", size_of("i32"))
+        );
         assert_eq!((after[2], after[23]), (STORE, DISCARDED));
         let mut names: Vec<&str> = taken(&text).into_iter().collect();
         names.sort_unstable();
         assert_eq!(names, ["b", "c", "r#type"]);
+    }
+
+    fn size_of(of_type: &str) -> String {
+        format!(
+            "{{use evcxr_internal_runtime::{{ByNeed as _, ByParts as _, ByPlace as _}}; \
+             (&&evcxr_internal_runtime::Probe::<{of_type}>::NEW).chorus_size()}}"
+        )
     }
 
     #[test]

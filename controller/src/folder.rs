@@ -26,6 +26,8 @@ pub struct ClusterEntry {
     pub connection_file: PathBuf,
     /// Whether the controller lives.
     pub alive: bool,
+    /// Whether it was killed, and its engines wait for another one.
+    pub awaited: bool,
 }
 
 /// The clusters of a runtime folder, by name.
@@ -35,7 +37,9 @@ pub fn list_clusters(runtime: &Path) -> Vec<ClusterEntry> {
             let connection_file = path.join(CONNECTION);
             // Not `Connection::read`, which refuses what another version wrote.
             let connection: Connection = serde_json::from_slice(&std::fs::read(&connection_file).ok()?).ok()?;
-            Some(ClusterEntry { name, pid: connection.pid, connection_file, alive: is_in_use(&path) })
+            let alive = is_in_use(&path);
+            let awaited = !alive && is_awaited(&path, &connection_file);
+            Some(ClusterEntry { name, pid: connection.pid, connection_file, alive, awaited })
         })
         .collect();
     clusters.sort_by(|a, b| a.name.cmp(&b.name));
@@ -200,7 +204,7 @@ mod tests {
         assert!(matches!(Folder::create(runtime.path(), "mine"), Err(ControllerError::InUse(_))));
         connection("mine").write(&folder.connection_file()).unwrap();
         let connection_file = folder.connection_file();
-        let entry = ClusterEntry { name: "mine".into(), pid: 42, connection_file, alive: true };
+        let entry = ClusterEntry { name: "mine".into(), pid: 42, connection_file, alive: true, awaited: false };
         assert_eq!(list_clusters(runtime.path()), [entry]);
         drop(folder);
         assert!(list_clusters(runtime.path()).is_empty());

@@ -2,7 +2,7 @@
 //! endian), then a postcard message. Pure but for [`read`] and [`write`], which the worker uses.
 
 use bytes::{Buf, BytesMut};
-use chorus_protocol::{Death, Entry, NoSnapshot, Panic, SnapshotPolicy, Taken, Took};
+use chorus_protocol::{Death, Entry, NoSnapshot, Panic, SnapshotPolicy, Taken, Took, Variables};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
@@ -42,7 +42,8 @@ pub enum ToWorker {
     },
     /// Say which environment cells have. The answer is [`FromWorker::Environment`].
     TellEnvironment,
-    /// The end of the last run was heard, and there is nothing to do: take the next snapshot.
+    /// The end of the last run was heard, and there is nothing to do: take the next snapshot, and say what the variables
+    /// take.
     Freeze,
 }
 
@@ -79,6 +80,8 @@ pub enum FromWorker {
     },
     /// The object couldn't be loaded; nothing was called.
     LoadFailed(String),
+    /// What the cells' variables take, since that has changed.
+    Variables(Variables),
     /// All variables of its environment.
     Environment(Vec<(OsString, OsString)>),
 }

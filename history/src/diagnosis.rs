@@ -13,10 +13,12 @@ const LASTING: u64 = 5_000;
 const SLOW: u64 = 10_000;
 /// How long a map that is over is spoken of, in milliseconds.
 const REMEMBERED: u64 = 60_000;
-/// So many pieces are many.
-const MANY_PIECES: u64 = 500;
-/// A piece that takes less is small, in microseconds.
-const SMALL_PIECE: u64 = 2_000;
+/// So many chunks are many.
+const MANY_CHUNKS: u64 = 500;
+/// A chunk that takes less is small, in microseconds.
+const SMALL_CHUNK: f64 = 2_000.0;
+/// A map that takes less is over soon whatever its chunks are, in milliseconds.
+const LONG_MAP: u64 = 1_000;
 /// Deaths within a minute that are too many.
 const DEATHS: usize = 3;
 
@@ -50,13 +52,13 @@ pub fn diagnose(figures: &Figures) -> Vec<Diagnosis> {
     for (&(session, map), shares) in &figures.shares {
         if let Some(of) = figures.state.maps.get(&(session, map)) {
             let label = figures.map_label(session, map);
-            small_pieces((session, map), label, of, shares, figures.now, &mut found);
+            small_chunks((session, map), label, of, shares, figures.now, &mut found);
             straggler(figures, (session, map), label, of, shares, &mut found);
         }
     }
     let recent = |ended: &&EndedMap| ended.at + REMEMBERED >= figures.now;
     for ended in figures.ended_maps.iter().rev().take_while(recent) {
-        small_pieces((ended.session, ended.map), &ended.label, &ended.of, &ended.shares, ended.at, &mut found);
+        small_chunks((ended.session, ended.map), &ended.label, &ended.of, &ended.shares, ended.at, &mut found);
     }
     close_to_limit(figures, &mut found);
     dear_snapshots(figures, &mut found);
@@ -113,7 +115,7 @@ fn starving(figures: &Figures, found: &mut Vec<Diagnosis>) {
 }
 
 /// Chunks that are too small for what it takes to hand them out.
-fn small_pieces(
+fn small_chunks(
     (session, map): (SessionNumber, u64),
     label: &str,
     of: &LogMap,
@@ -123,27 +125,27 @@ fn small_pieces(
 ) {
     // Only chunks that the user chose: others fit by themselves.
     let Some(chunk) = of.chunk else { return };
-    let elapsed = until.saturating_sub(of.opened) * 1000;
-    let engines = shares.len() as u64;
-    if of.pieces < MANY_PIECES || elapsed == 0 || engines == 0 {
+    let elapsed = until.saturating_sub(of.opened);
+    let (chunks, engines) = (of.done / chunk.max(1), shares.len() as u64);
+    if chunks < MANY_CHUNKS || elapsed < LONG_MAP || engines == 0 {
         return;
     }
-    let each = of.micros / of.pieces;
-    let busy = of.micros as f64 / (elapsed * engines) as f64;
-    if each >= SMALL_PIECE || busy >= 0.5 {
+    let each = of.micros as f64 / chunks as f64;
+    let busy = of.micros as f64 / (elapsed * 1000 * engines) as f64;
+    if each >= SMALL_CHUNK || busy >= 0.5 {
         return;
     }
-    let better = (chunk * SMALL_PIECE * 5 / each.max(1)).max(chunk + 1);
+    let better = (chunk as f64 * SMALL_CHUNK * 5.0 / each.max(1.0)) as u64;
+    let digits = usize::from(each < 10.0);
     found.push(Diagnosis {
         about: About::Map(session, map),
         kind: "small chunks",
         evidence: format!(
-            "`{}`: {} chunks of {chunk} took {each} µs each, and engines were busy for {:.0} % of the time",
+            "`{}`: {chunks} chunks of {chunk} took {each:.digits$} µs each, and engines were busy for {:.0} % of the time",
             one_line(label, SHORT),
-            of.pieces,
             busy * 100.0
         ),
-        advice: format!("leave `--chunk` out, or take one of about {better}"),
+        advice: format!("leave `--chunk` out, or take one of about {}", better.max(chunk + 1)),
     });
 }
 

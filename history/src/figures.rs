@@ -3,9 +3,10 @@
 use crate::stream::{Bar, BarKind, Stream};
 use crate::text::{SHORT, one_line};
 use chorus_protocol::{
-    EngineId, LogEntry, LogEvent, LogMap, LogRun, LogState, Metrics, RunEnd, SessionNumber, Took, Work, name_engines,
+    EngineId, LogEntry, LogEvent, LogMap, LogRun, LogState, Metrics, RunEnd, SessionNumber, Taken, Took, Work,
+    name_engines,
 };
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// For how many seconds figures are kept.
 pub const SECONDS: usize = 300;
@@ -85,6 +86,10 @@ pub struct EngineFigures {
     /// When its workers died, as far as that is recent.
     pub deaths: VecDeque<u64>,
     last: Option<(u64, u64, u64)>,
+    /// The runs under way that have a snapshot.
+    protected: BTreeSet<(SessionNumber, u64)>,
+    /// The snapshot that each session's last run had.
+    taken: BTreeMap<SessionNumber, Taken>,
 }
 
 /// What an engine does of a map that is open.
@@ -207,14 +212,20 @@ impl Figures {
                 self.died(*engine, at, false);
                 let figures = self.engine(*engine);
                 (figures.last, figures.idle_since) = (None, None);
+                figures.protected.clear();
             }
             LogEvent::RunQueued { session, work: Work::Map(map), label, .. } => {
                 self.labels.insert((*session, *map), label.clone());
             }
             LogEvent::RunStarted { session, run, engine, snapshot } => {
                 if let Some(taken) = snapshot {
-                    let (micros, count) = &mut self.engine(*engine).snapshots;
-                    (*micros, *count) = (*micros + taken.micros, *count + 1);
+                    let figures = self.engine(*engine);
+                    figures.protected.insert((*session, *run));
+                    // Runs that leave the variables alone have the snapshot of the run before.
+                    if figures.taken.insert(*session, *taken) != Some(*taken) {
+                        let (micros, count) = &mut figures.snapshots;
+                        (*micros, *count) = (*micros + taken.micros, *count + 1);
+                    }
                 }
                 self.began(*session, *run, *engine, at);
             }
@@ -233,16 +244,19 @@ impl Figures {
                     left: *left,
                     at,
                 };
-                self.stream.add(Bar {
-                    engine: Some(*engine),
-                    from: at.saturating_sub(micros / 1000),
-                    to: at,
-                    kind: BarKind::Items,
-                    session: *session,
-                    work: Some(Work::Map(*map)),
-                    label: self.labels.get(&(*session, *map)).cloned().unwrap_or_default(),
-                    end: None,
-                });
+                // Else it has only got its first.
+                if *items > 0 {
+                    self.stream.add(Bar {
+                        engine: Some(*engine),
+                        from: at.saturating_sub(micros / 1000),
+                        to: at,
+                        kind: BarKind::Items,
+                        session: *session,
+                        work: Some(Work::Map(*map)),
+                        label: self.labels.get(&(*session, *map)).cloned().unwrap_or_default(),
+                        end: None,
+                    });
+                }
             }
             LogEvent::MapEnded { session, map } => self.map_ended(*session, *map, at),
             LogEvent::Compiled { session, label, micros, cached } => {
@@ -351,7 +365,9 @@ impl Figures {
         let Some(it) = it.runs.iter().find(|it| (it.session, it.run) == (session, run)).cloned() else { return };
         if let Some(started) = it.started {
             let figures = self.engine(engine);
-            figures.ran += took.wall;
+            if figures.protected.remove(&(session, run)) {
+                figures.ran += took.wall;
+            }
             if !matches!(it.work, Work::Map(_)) {
                 self.stream.add(Bar {
                     engine: Some(engine),

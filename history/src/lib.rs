@@ -5,6 +5,7 @@
 
 mod diagnosis;
 mod figures;
+mod held;
 pub mod recording;
 mod stream;
 mod tail;
@@ -12,6 +13,7 @@ mod text;
 
 pub use diagnosis::{About, Diagnosis, diagnose};
 pub use figures::{Compiles, EndedMap, EndedRun, EngineFigures, Figures, SECONDS, Series, Share, cpu, memory};
+pub use held::{Held, HeldKind, held};
 pub use stream::{Bar, BarKind, Stream};
 pub use tail::Tails;
 pub use text::{SHORT, one_line};

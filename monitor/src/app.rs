@@ -133,6 +133,8 @@ pub struct App {
     pub panning: Panning,
     /// The engine whose log file is shown; `None` for the cluster's events.
     pub log_of: Option<EngineId>,
+    /// Whether its long lines go on below.
+    pub wraps: bool,
     /// The file's last lines.
     pub log_file: Option<(EngineId, Result<Vec<String>, String>)>,
     /// Whether something on the screen has changed.
@@ -165,6 +167,7 @@ impl App {
             errors_only: false,
             panning: Panning::default(),
             log_of: None,
+            wraps: false,
             log_file: None,
             dirty: true,
             lists: vec![List::default(); Page::LISTS],
@@ -199,6 +202,12 @@ impl App {
     /// The row that the cursor is on.
     pub fn selected(&self) -> Option<Key> {
         self.table.rows.get(self.list().place).map(|row| row.key)
+    }
+
+    /// Which of the rows that the filter lets through the cursor is on, counted from 1; 0 if there is none.
+    pub fn found(&self) -> usize {
+        let until = self.table.rows.iter().take(self.list().place + 1);
+        until.filter(|row| !matches!(row.key, Key::Below(..))).count()
     }
 
     /// What is wrong with an engine.
@@ -282,6 +291,9 @@ impl App {
         list.read_filter();
         let (query, sort) = (list.query.clone().unwrap_or_else(|_| Query::default()), list.sort);
         self.table = table.arrange(&query, sort);
+        if self.page == Page::Logs && self.wraps {
+            self.table = std::mem::take(&mut self.table).wrap(crate::views::columns(self.size.0));
+        }
         if self.page == Page::Logs && list.follow {
             list.put(usize::MAX, self.table.rows.len());
         }

@@ -2,7 +2,7 @@
 
 use crate::tables::engines;
 use crate::{Cluster, Error, source, text};
-use chorus_history::{About, Diagnosis, Figures, diagnose, memory, recording};
+use chorus_history::{About, Diagnosis, Figures, HeldKind, diagnose, held, memory, recording};
 use chorus_protocol::{EngineId, LogEngine, LogEvent};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -11,6 +11,9 @@ use std::time::Duration;
 
 /// How long two measurements of each engine may take to come, so that CPU and rates are known.
 const WAIT: Duration = Duration::from_secs(3);
+
+/// So many variables and rooms are shown as text.
+const LARGEST: usize = 10;
 
 /// The cluster. What isn't known is `null`. Members may be added, and none changes its meaning.
 #[derive(Clone, Debug, Serialize)]
@@ -33,8 +36,25 @@ pub struct Snapshot {
     pub calls: usize,
     /// Its engines, in their order.
     pub engines: Vec<Engine>,
+    /// Which variables and rooms take memory, the largest of each session on each engine and in its notebook.
+    pub memory: Vec<Held>,
     /// What is wrong.
     pub diagnoses: Vec<Problem>,
+}
+
+/// A variable or a room.
+#[derive(Clone, Debug, Serialize)]
+pub struct Held {
+    /// Whose.
+    pub session: u32,
+    /// Where; in the notebook if on no engine.
+    pub engine: Option<u32>,
+    /// `variable` or `room`.
+    pub kind: &'static str,
+    /// Its name.
+    pub name: String,
+    /// What it takes.
+    pub bytes: Option<u64>,
 }
 
 /// An engine.
@@ -166,6 +186,7 @@ impl Snapshot {
             maps: state.maps.len(),
             calls: state.tasks.len(),
             engines: state.engines.iter().map(|(id, it)| engine(figures, *id, it, &diagnoses)).collect(),
+            memory: held(state).into_iter().map(holding).collect(),
             diagnoses: diagnoses.iter().map(problem).collect(),
         }
     }
@@ -195,11 +216,36 @@ impl Snapshot {
             page += line.trim_end();
             page.push('\n');
         }
+        page += &self.memory_page();
         for Problem { about, kind, evidence, advice } in &self.diagnoses {
             page += &format!("\n{about}, {kind}: {evidence}.\n  What to do: {advice}.\n");
         }
         page
     }
+
+    /// The variables and rooms that take most.
+    fn memory_page(&self) -> String {
+        let mut largest: Vec<&Held> = self.memory.iter().filter(|it| it.bytes.is_some()).collect();
+        largest.sort_by_key(|it| std::cmp::Reverse(it.bytes));
+        if largest.is_empty() {
+            return String::new();
+        }
+        let mut page = format!("\n{:>5}  {:<8}  {:<9}  {:>3}  NAME\n", "MEM", "WHAT", "WHERE", "SES");
+        for Held { session, engine, kind, name, bytes } in largest.into_iter().take(LARGEST) {
+            let place = engine.map_or("notebook".to_owned(), |id| format!("engine {id}"));
+            let bytes = bytes.map_or(text::UNKNOWN.to_owned(), text::bytes);
+            page += &format!("{bytes:>5}  {kind:<8}  {place:<9}  {session:>3}  {name}\n");
+        }
+        page
+    }
+}
+
+fn holding(it: chorus_history::Held) -> Held {
+    let kind = match it.kind {
+        HeldKind::Variable => "variable",
+        HeldKind::Room => "room",
+    };
+    Held { session: it.session, engine: it.engine.map(|id| id.0), kind, name: it.name, bytes: it.bytes }
 }
 
 fn engine(figures: &Figures, id: EngineId, of: &LogEngine, diagnoses: &[Diagnosis]) -> Engine {

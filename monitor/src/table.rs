@@ -3,6 +3,7 @@
 use crate::query::Query;
 use crate::theme::Tone;
 use chorus_protocol::{EngineId, SessionNumber};
+use ratatui::text::Span;
 use std::cmp::Ordering;
 
 /// What a row is about; it stays the same while figures change.
@@ -12,6 +13,8 @@ pub enum Key {
     Engine(EngineId),
     /// An engine's worker of a session.
     Worker(EngineId, SessionNumber),
+    /// A variable or a room, on an engine or in the notebook of a session.
+    Held(Option<EngineId>, SessionNumber, usize),
     /// A run on an engine.
     Run(SessionNumber, u64, EngineId),
     /// A map.
@@ -22,6 +25,8 @@ pub enum Key {
     Session(SessionNumber),
     /// A place in a list.
     Place(usize),
+    /// What the row at a place goes on with, on so many lines below it.
+    Below(usize, usize),
 }
 
 /// A column.
@@ -121,6 +126,8 @@ pub struct Table {
     pub columns: Vec<Column>,
     /// The rows, in the order in which they are shown.
     pub rows: Vec<Row>,
+    /// How many the filter lets through.
+    pub shown: usize,
     /// How many there are, those that the filter hides included.
     pub total: usize,
     /// What stands there when there is no row at all.
@@ -139,7 +146,7 @@ pub struct Sort {
 impl Table {
     /// A table of rows in their natural order.
     pub fn new(columns: &[Column], rows: Vec<Row>, empty: &'static str) -> Table {
-        Table { columns: columns.to_vec(), total: rows.len(), rows, empty }
+        Table { columns: columns.to_vec(), shown: rows.len(), total: rows.len(), rows, empty }
     }
 
     /// Leaves those rows that the query lets through, in this order.
@@ -147,12 +154,54 @@ impl Table {
         let columns = std::mem::take(&mut self.columns);
         self.rows.retain(|row| query.lets_through(&columns, row));
         self.columns = columns;
+        self.shown = self.rows.len();
         if let Some(column) = sort.column.filter(|it| *it < self.columns.len()) {
             // A stable order: rows that are equal don't change places.
             self.rows.sort_by(|a, b| compare(&a.cells[column], &b.cells[column], sort.descending));
         }
         self
     }
+}
+
+impl Table {
+    /// Texts of the column that grows go on below where there is no room for them.
+    pub fn wrap(mut self, room: u16) -> Table {
+        let growing = widths(&self.columns, room).into_iter().find(|(column, _)| self.columns[*column].grows);
+        let Some((column, width)) = growing.filter(|(_, width)| *width > 0) else { return self };
+        let mut rows = Vec::with_capacity(self.rows.len());
+        for (place, mut row) in self.rows.into_iter().enumerate() {
+            let mut lines = cut(&row.cells[column].text, usize::from(width)).into_iter();
+            let Some(first) = lines.next() else { continue };
+            let tone = row.cells[column].tone;
+            row.cells[column].text = first;
+            let count = row.cells.len();
+            let place = if let Key::Place(place) = row.key { place } else { place };
+            rows.push(row);
+            for (line, text) in lines.enumerate() {
+                let mut cells = vec![Cell::default(); count];
+                cells[column] = Cell::text(text).tone(tone);
+                rows.push(Row { key: Key::Below(place, line), cells });
+            }
+        }
+        self.rows = rows;
+        self
+    }
+}
+
+/// A text in lines of at most this width; a single empty one if it is empty.
+fn cut(text: &str, width: usize) -> Vec<String> {
+    let (mut lines, mut line, mut used) = (Vec::new(), String::new(), 0);
+    for c in text.chars() {
+        let wide = if c.is_ascii() { 1 } else { Span::from(c.to_string()).width() };
+        if used + wide > width && used > 0 {
+            lines.push(std::mem::take(&mut line));
+            used = 0;
+        }
+        line.push(c);
+        used += wide;
+    }
+    lines.push(line);
+    lines
 }
 
 /// What isn't known stands last either way.
@@ -206,6 +255,24 @@ mod tests {
     fn what_is_not_known_stands_last_either_way() {
         assert_eq!(order(false), [Some(1.0), Some(2.0), Some(10.0), None]);
         assert_eq!(order(true), [Some(10.0), Some(2.0), Some(1.0), None]);
+    }
+
+    #[test]
+    fn long_texts_go_on_below() {
+        let columns = [left("UTC", "utc", 3, 0), rest("LINE", "line", 4, 0)];
+        let row = |place, text: &str| Row { key: Key::Place(place), cells: vec![Cell::text("now"), Cell::text(text)] };
+        let table = Table::new(&columns, vec![row(0, "abcdefghij"), row(1, ""), row(2, "äöü€")], "").wrap(8);
+        let of = |row: &Row| (row.key, row.cells[0].text.clone(), row.cells[1].text.clone());
+        let rows: Vec<_> = table.rows.iter().map(of).collect();
+        let expected = [
+            (Key::Place(0), "now", "abcd"),
+            (Key::Below(0, 0), "", "efgh"),
+            (Key::Below(0, 1), "", "ij"),
+            (Key::Place(1), "now", ""),
+            (Key::Place(2), "now", "äöü€"),
+        ];
+        assert_eq!(rows, expected.map(|(key, time, text)| (key, time.to_owned(), text.to_owned())));
+        assert_eq!((table.shown, table.total), (3, 3));
     }
 
     #[test]

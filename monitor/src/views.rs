@@ -31,6 +31,11 @@ pub fn rows(page: Page, terminal: u16) -> usize {
     usize::from(body.saturating_sub(others)).max(1)
 }
 
+/// How wide a page's table is in a terminal of so many columns.
+pub fn columns(terminal: u16) -> u16 {
+    terminal.saturating_sub(2)
+}
+
 /// Draws everything, and tells where what is.
 pub fn draw(frame: &mut Frame<'_>, app: &App) -> Areas {
     let mut areas = Areas::default();

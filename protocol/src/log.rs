@@ -3,8 +3,10 @@
 //! As JSON, each entry is an object with `number`, `at` and `event`; an event is an object with one member, its kind in
 //! snake case. Readers are to skip kinds and members that they don't know.
 
+mod held;
 mod state;
 
+pub use held::*;
 pub use state::*;
 
 use crate::id::EngineId;
@@ -206,6 +208,22 @@ pub enum LogEvent {
         engine: EngineId,
         /// How much.
         metrics: Box<Metrics>,
+    },
+    /// What the variables of a session take on an engine, since that has changed.
+    EngineHolds {
+        /// Which.
+        engine: EngineId,
+        /// Whose variables.
+        session: SessionNumber,
+        /// How much.
+        variables: Variables,
+    },
+    /// What a session's notebook holds by itself, since that has changed.
+    NotebookHolds {
+        /// Whose.
+        session: SessionNumber,
+        /// How much.
+        held: NotebookUse,
     },
     /// Somebody steered the cluster.
     Steered {

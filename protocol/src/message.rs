@@ -2,7 +2,7 @@
 
 use crate::group::{Group, Parting};
 use crate::id::{BlobId, EngineId, MapId, RunId, SessionId, TaskId};
-use crate::log::{LogEntry, Metrics};
+use crate::log::{LogEntry, Metrics, NotebookUse, Variables};
 use crate::map::{MapEvent, MapSpec, Piece, Report};
 use crate::resume::Standing;
 use crate::run::{Death, RunEvent, RunSpec, Target};
@@ -185,6 +185,13 @@ pub enum FromEngine {
     },
     /// What it uses; about once a second.
     Metrics(Box<Metrics<SessionId>>),
+    /// What the variables of a session take; at most once a second, when that has changed.
+    Holds {
+        /// Whose.
+        session: SessionId,
+        /// How much.
+        variables: Variables,
+    },
     /// The engine leaves on its own accord.
     Goodbye,
 }
@@ -444,6 +451,13 @@ pub enum FromClient {
         micros: u64,
         /// Whether it came from the cache.
         cached: bool,
+    },
+    /// What the session's notebook holds, for the log; at most once a second, when that has changed.
+    Holds {
+        /// Whose.
+        session: SessionId,
+        /// How much.
+        held: NotebookUse,
     },
     /// Do this, and answer with [`ToClient::Steered`] under this ticket.
     Steer {

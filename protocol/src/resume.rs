@@ -73,7 +73,8 @@ impl FromEngine {
             FromEngine::Run { .. }
             | FromEngine::WorkerLost { .. }
             | FromEngine::MapReady { .. }
-            | FromEngine::Result { .. } => true,
+            | FromEngine::Result { .. }
+            | FromEngine::Holds { .. } => true,
             FromEngine::Register { .. }
             | FromEngine::Heartbeat
             | FromEngine::NeedBlob(_)
@@ -103,6 +104,7 @@ impl FromClient {
             | FromClient::CancelTask { .. }
             | FromClient::ForgetTask { .. }
             | FromClient::Compiled { .. }
+            | FromClient::Holds { .. }
             | FromClient::RestartSession { .. } => true,
             FromClient::Hello { .. }
             | FromClient::Ping

@@ -304,6 +304,35 @@ pub extern "C" fn chorus_px_flush() {
     let _ = std::io::stdout().flush();
 }
 
+/// What a variable takes, as it crosses the C ABI.
+#[repr(C)]
+pub struct VariableSize {
+    /// Its name.
+    pub name: Text,
+    /// The bytes; 0 if that isn't known.
+    pub bytes: u64,
+    /// Whether it is.
+    pub is_known: bool,
+}
+
+/// Is called by the worker between two runs, to know what each variable takes.
+///
+/// # Safety
+/// `store` must be the store of variables of this version of px, and nobody may change it meanwhile.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn chorus_px_sizes(
+    store: *const c_void,
+    tell: extern "C" fn(*mut c_void, &VariableSize),
+    context: *mut c_void,
+) {
+    // SAFETY: the caller promises it.
+    let Some(store) = (unsafe { store.cast::<VariableStore>().as_ref() }) else { return };
+    store.sizes(|name, size| {
+        let size = VariableSize { name: Text::new(name), bytes: size.unwrap_or(0) as u64, is_known: size.is_some() };
+        tell(context, &size);
+    });
+}
+
 /// Is called by the worker when the cell has returned, and what it prints was flushed.
 #[unsafe(no_mangle)]
 pub extern "C" fn chorus_px_end() {

@@ -3,8 +3,12 @@
 //!
 //! Names and behaviour are those of evcxr's module, whose lines on stdout its kernel's side reads.
 
+mod size;
+
 use crate::apart::type_name;
 pub use crate::host::discard;
+#[doc(hidden)]
+pub use size::{ByNeed, ByParts, ByPlace, Probe, Size};
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::ptr::NonNull;
@@ -14,6 +18,9 @@ use std::sync::Arc;
 pub const VARIABLE_CHANGED_TYPE: &str = "EVCXR_VARIABLE_CHANGED_TYPE:";
 /// Is printed when `?` ended a cell.
 pub const USER_ERROR_OCCURRED: &str = "EVCXR_ERROR_OCCURRED";
+
+/// So many parts of all values together are looked at to know their sizes.
+const PARTS: usize = 10_000;
 
 /// The type that is written `!`, whose name Rust hides: that of what never ends.
 pub type Never = <fn() -> ! as Returns>::Output;
@@ -36,21 +43,32 @@ pub(crate) enum Found<T> {
 
 /// Values by name.
 pub struct VariableStore {
-    values: HashMap<String, Box<dyn Any>>,
+    values: HashMap<String, Stored>,
+}
+
+struct Stored {
+    value: Box<dyn Any>,
+    size: Size,
 }
 
 impl VariableStore {
     /// Stores a value, and drops the one that had its name.
     #[inline]
     pub fn put_variable<T: 'static>(&mut self, name: &str, value: T) {
-        self.put(name, Box::new(value));
+        self.put(name, Box::new(value), size::size::<T>());
+    }
+
+    /// The same of a value whose size is asked in this way.
+    #[inline]
+    pub fn put_measured<T: 'static>(&mut self, name: &str, value: T, size: Size) {
+        self.put(name, Box::new(value), size);
     }
 
     /// Stores a value again that was taken, unless the cell has stored another one of its name: it has failed then.
     #[inline]
     pub fn put_back<T: 'static>(&mut self, name: &str, value: T) {
         if !self.values.contains_key(name) {
-            self.put(name, Box::new(value));
+            self.put_variable(name, value);
         }
     }
 
@@ -71,8 +89,11 @@ impl VariableStore {
 
     /// The shared value of this name, made when it isn't there yet.
     pub fn lazy_arc<T: 'static, F: FnOnce() -> T>(&mut self, name: &str, create: F) -> Arc<T> {
-        let value = self.values.entry(name.to_owned()).or_insert_with(|| Box::new(Arc::new(create())));
-        match value.downcast_ref::<Arc<T>>() {
+        let value = self.values.entry(name.to_owned()).or_insert_with(|| {
+            let value: Box<dyn Any> = Box::new(Arc::new(create()));
+            Stored { value, size: size::size::<Arc<T>>() }
+        });
+        match value.value.downcast_ref::<Arc<T>>() {
             Some(value) => Arc::clone(value),
             None => missing(name, type_name::<T>()),
         }
@@ -81,22 +102,22 @@ impl VariableStore {
     /// Where the value is of this name, if it is of this type.
     pub(crate) fn find<T: 'static>(&mut self, name: &str) -> Found<T> {
         let Some(value) = self.values.get_mut(name) else { return Found::Missing };
-        value.downcast_mut().map_or(Found::OfAnotherType, |value| Found::Here(NonNull::from(value)))
+        value.value.downcast_mut().map_or(Found::OfAnotherType, |value| Found::Here(NonNull::from(value)))
     }
 
     /// Takes a value out, if it is there and of this type.
     pub(crate) fn take_if_there<T: 'static>(&mut self, name: &str) -> Option<T> {
-        self.values.remove(name)?.downcast().ok().map(|value| *value)
+        self.values.remove(name)?.value.downcast().ok().map(|value| *value)
     }
 
     #[inline(never)]
-    fn put(&mut self, name: &str, value: Box<dyn Any>) {
-        self.values.insert(name.to_owned(), value);
+    fn put(&mut self, name: &str, value: Box<dyn Any>, size: Size) {
+        self.values.insert(name.to_owned(), Stored { value, size });
     }
 
     #[inline(never)]
     fn check(&mut self, name: &str, wanted: TypeId) -> bool {
-        let fits = self.values.get(name).is_none_or(|value| (**value).type_id() == wanted);
+        let fits = self.values.get(name).is_none_or(|stored| (*stored.value).type_id() == wanted);
         if !fits {
             eprintln!("The type of the variable {name} was redefined, so was lost.");
             println!("{VARIABLE_CHANGED_TYPE}{name}");
@@ -106,7 +127,14 @@ impl VariableStore {
 
     #[inline(never)]
     fn take(&mut self, name: &str) -> Box<dyn Any> {
-        self.values.remove(name).unwrap_or_else(|| missing(name, "any type"))
+        self.values.remove(name).map_or_else(|| missing(name, "any type"), |stored| stored.value)
+    }
+
+    /// Tells the name of each value, and the bytes that it takes if its type tells that. It takes little time, however
+    /// many values there are and whatever is in them.
+    pub(crate) fn sizes(&self, mut tell: impl FnMut(&str, Option<usize>)) {
+        let most = PARTS / self.values.len().max(1);
+        self.values.iter().for_each(|(name, stored)| tell(name, (stored.size)(&*stored.value, most)));
     }
 }
 

@@ -13,6 +13,7 @@ import time
 import pytest
 
 import processes
+from test_top import Top
 
 NAME = "lab"
 
@@ -255,3 +256,65 @@ def test_twenty_maps_with_controllers_killed_in_the_middle(lab, notebook, tmp_pa
     killed = [map_while_killing(lab, notebook, pathlib.Path(tmp_path, str(n)), 1200, 3, chance) for n in range(20)]
     print(f"seed {seed}: controllers killed in each map: {killed}")
     assert lab.chorus.status(NAME)["restarts"] == sum(killed)
+
+
+def test_a_map_that_outlives_its_controller_is_in_the_recording(chorus, kernels, tmp_path):
+    file, done = tmp_path / "lab.jsonl", tmp_path / "done"
+    start = ("start", "-n", 3, "--name", NAME, "--record", file)
+    chorus(*start)
+    notebook = kernels()
+    notebook.run(f"%cluster connect {NAME}").ok()
+    items = 400
+    notebook.run(
+        f"""use std::io::Write;
+fn note(x: u64) -> u64 {{
+    let mut file = std::fs::OpenOptions::new().create(true).append(true).open("{done}").unwrap();
+    file.write_all(format!("{{x}}\\n").as_bytes()).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    3 * x
+}}"""
+    ).ok()
+    mapping = notebook.send(f"%map --chunk 1 -o all note over 0..{items}")
+    count = lambda: len(done.read_text().split()) if done.exists() else 0
+    processes.wait_until("a part of the map to be done", lambda: count() > items // 4, 60)
+    controller = chorus.status(NAME)["pid"]
+    os.kill(controller, signal.SIGKILL)
+    processes.wait_until("the controller to be gone", lambda: not processes.alive(controller))
+    assert count() < items, "it was killed in the middle"
+    assert "took its 3 engines back" in chorus(*start).stdout
+    notebook.wait(mapping).ok()
+    assert notebook.run(f"all == (0..{items}u64).map(|x| 3 * x).collect::<Vec<_>>()").ok().results[0]["text/plain"] == "true"
+    assert sorted(map(int, done.read_text().split())) == list(range(items)), "each ran once"
+    chorus("stop", NAME, "--force")
+
+    # Whoever goes on with a recording ends the line that the one before may have left half.
+    lines = filter(None, file.read_text().splitlines())
+    recorded = [json.loads(line)["event"] for line in lines]
+    assert sum("state" in event for event in recorded) == 2, "one of each controller"
+    assert sum("map_opened" in event for event in recorded) == sum("map_ended" in event for event in recorded) == 1
+    replayed = json.loads(chorus("top", "--replay", file, "--once", "--json").stdout)
+    assert replayed["maps"] == 0 and replayed["stopping"]
+    top = Top(chorus, "--replay", file, size=(24, 140))
+    try:
+        top.wait("replay")
+        top.keys("." * 60 + "2")
+        top.wait(rf"map .*{items} of {items} items, 100 %")
+        top.keys("q")
+        assert top.end() == 0
+    finally:
+        top.close()
+
+
+def test_a_cluster_whose_engines_wait_is_listed(lab, chorus):
+    listed = lambda: [(it["name"], it["state"]) for it in json.loads(chorus("list", "--json").stdout)]
+    assert listed() == [(NAME, "running")]
+    lab.kill()
+    # Its threads may hold the lock of its folder for another moment.
+    processes.wait_until("the cluster to be told to wait", lambda: listed() == [(NAME, "waiting")])
+    assert f"its engines wait: `chorus start --name {NAME}` takes them back" in chorus("list").stdout
+    for command in (("status",), ("status", NAME), ("top", NAME, "--once")):
+        failed = chorus(*command, check=False)
+        assert failed.returncode == 1 and "takes them back" in failed.stderr, failed
+    lab.start_again()
+    assert listed() == [(NAME, "running")]
+    assert "wait" not in chorus("list").stdout

@@ -72,6 +72,13 @@ class Top:
             self.read()
         return self.text
 
+    def wait_without(self, pattern, seconds=20):
+        """Waits until the screen doesn't show this any more."""
+        deadline = time.monotonic() + seconds
+        while re.search(pattern, self.text):
+            assert time.monotonic() < deadline, f"{pattern!r} was there for {seconds} s; the screen shows\n{self.text}"
+            self.read()
+
     def keys(self, keys):
         os.write(self.master, keys.encode())
 
@@ -186,6 +193,56 @@ def test_once_tells_what_engines_really_do(notebook, lab):
     notebook.interrupt_and_wait()
 
 
+def test_variables_and_rooms_are_told_with_what_they_take(notebook, lab, top):
+    size = 500_000_000
+    notebook.run(f"%px -t 1 let large = vec![1u8; {size}];").ok()
+    notebook.run("%px struct Odd(Box<dyn Fn() -> u8>); let odd = Odd(Box::new(|| 1)); let words = vec![\"a\".to_string()];").ok()
+    notebook.run("let own = vec![0.5f64; 1_000_000]; let kept = px::put(&own);").ok()
+
+    def told():
+        found = {(it["engine"], it["kind"], it["name"]): it for it in once(lab, "lab")["memory"]}
+        wanted = [(1, "variable", "large"), (0, "variable", "odd"), (None, "variable", "kept")]
+        return all(it in found for it in wanted) and found
+
+    found = processes.wait_until("variables to be told", told, 30)
+    assert all(it["session"] == 1 for it in found.values())
+    assert size <= found[1, "variable", "large"]["bytes"] < size + 1000
+    assert (0, "variable", "large") not in found
+    assert found[0, "variable", "odd"]["bytes"] is None, "its type doesn't tell"
+    assert 24 < found[0, "variable", "words"]["bytes"] < 200
+    assert 8_000_000 <= found[None, "variable", "own"]["bytes"] < 8_001_000
+    rooms = [it for it in found.values() if it["kind"] == "room"]
+    assert len(rooms) == 1 and rooms[0]["engine"] is None and rooms[0]["name"].endswith("of cells"), rooms
+    assert 8_000_000 <= rooms[0]["bytes"] < 9_000_000
+    page = lab("top", "lab", "--once").stdout
+    assert re.search(r"(?m)^ 477M  variable  engine 1     1  large$", page), page
+    it = top("lab")
+    it.wait("live")
+    it.keys("4")
+    it.wait(r"1 variable +1 large +477M")
+    it.wait(r"0 variable +1 odd +n/a")
+    it.wait(r"notebook room ")
+    it.keys("q")
+    assert it.end() == 0
+    notebook.run("%px -t 1 drop(large);").ok()
+    notebook.run("drop(kept);").ok()
+    gone = lambda: not any(it["name"] == "large" or it["kind"] == "room" for it in once(lab, "lab")["memory"])
+    processes.wait_until("what was dropped to be gone", gone, 30)
+
+
+def test_what_a_lost_worker_had_is_not_told_any_more(notebook, lab):
+    notebook.run("%px -t 0 let large = vec![1u8; 50_000_000];").ok()
+    names = lambda: [it["name"] for it in once(lab, "lab")["memory"] if it["engine"] == 0]
+    processes.wait_until("the variable to be told", lambda: "large" in names(), 30)
+    notebook.run("%px -t 0 std::process::abort()").failed()
+    notebook.run("%px -t 0 large.len()").ok()
+    assert "large" in names(), "the snapshot has it"
+    lab("restart", "-t", "0")
+    processes.wait_until("the variable to be gone", lambda: not names(), 30)
+    notebook.run("%px -t 0 let large = vec![1u8; 60_000_000];").ok()
+    processes.wait_until("the new one to be told", lambda: "large" in names(), 30)
+
+
 def test_an_interrupt_is_really_done(notebook, lab, top):
     cell = notebook.send(f"%px {SLEEP}")
     it = top("lab")
@@ -222,6 +279,146 @@ def test_scaling_and_filtering(lab, top):
     assert not re.search(r" 0 idle", it.text)
     it.keys("q")
     assert it.end() == 0
+
+
+def test_restarting_asks_first_and_is_for_the_marked_engines(notebook, lab, top):
+    lab("scale", "3", "lab")
+    lab.wait_for_engines(3, "lab")
+    notebook.run("%px let x = px::rank();").ok()
+    it = top("lab")
+    it.wait(r"(?s)0 idle.*1 idle.*2 idle")
+    it.keys("j  ")
+    it.wait("2 marked")
+    it.keys("r")
+    it.wait(r"Restart the workers of engines 1-2\?")
+    it.wait("All notebooks lose their variables on them")
+    it.keys("n")
+    it.wait_without("Restart the workers")
+    assert "2 marked" in it.text
+    notebook.run("%px x").ok()
+    it.keys("r")
+    it.wait(r"Restart the workers of engines 1-2\?")
+    it.keys("\r")
+    it.wait("restarted the workers of engines 1-2")
+    notebook.run("%px -t 0 x").ok()
+    assert "engines 1-2" in notebook.run("%px x").failed().text
+    it.keys("q")
+    assert it.end() == 0
+
+
+def test_a_signal_is_chosen_confirmed_and_sent(lab, top):
+    before = [engine["pid"] for engine in once(lab, "lab")["engines"]]
+    it = top("lab")
+    it.wait(r"(?s)0 idle.*1 idle")
+    it.keys("jx")
+    it.wait(r"(?s)Send a signal to engine 1.*SIGKILL")
+    it.keys("j\r")
+    it.wait(r"Send SIGKILL to engine 1\?")
+    it.keys("\x1b")
+    it.wait_without("Send SIGKILL")
+    assert processes.alive(before[1])
+    it.keys("xj\r")
+    it.wait(r"Send SIGKILL to engine 1\?")
+    it.keys("y")
+    it.wait("sent signal 9 to engine 1")
+    processes.wait_until("the process to be gone", lambda: not processes.alive(before[1]))
+    lab.wait_for_engines(2, "lab")
+    after = processes.wait_until("another engine 1", lambda: (it := once(lab, "lab")["engines"])[1]["pid"] and it)
+    assert after[0]["pid"] == before[0] and after[1]["pid"] != before[1]
+    it.wait(r"(?s)0 idle.*1 idle")
+    it.keys("q")
+    assert it.end() == 0
+
+
+def test_draining_asks_first_and_is_done(lab, top):
+    it = top("lab")
+    it.wait(r"(?s)0 idle.*1 idle")
+    it.keys("d")
+    it.wait(r"Drain engine 0\?")
+    it.keys("\x1b")
+    it.wait_without("Drain engine")
+    assert len(lab.status("lab")["engines"]) == 2
+    it.keys("d")
+    it.wait(r"Drain engine 0\?")
+    it.keys("y")
+    lab.wait_for_engines(1, "lab")
+    it.wait(r"live +1 engine ")
+    assert [engine["id"] for engine in once(lab, "lab")["engines"]] == [1]
+    it.keys("q")
+    assert it.end() == 0
+
+
+@pytest.mark.parametrize("kind", ["map", "call"])
+def test_a_map_and_a_call_are_cancelled(notebook, lab, top, kind):
+    notebook.run(f"fn slow(x: u64) -> u64 {{ {SLEEP} x }}").ok()
+    cell = {"map": "%map slow over 0..100", "call": "px::call!(slow, 1).get().unwrap()"}[kind]
+    running = notebook.send(cell)
+    it = top("lab")
+    it.wait("live")
+    it.keys("2")
+    it.wait(rf" {kind} ", 60)
+    it.keys(f"/{kind}\rgc")
+    it.wait(rf"Cancel {kind} 1 of session 1\?|Cancel {kind} 0 of session 1\?")
+    it.keys("n")
+    it.wait_without("Cancel")
+    assert once(lab, "lab")[f"{kind}s"] == 1
+    it.keys("c")
+    it.wait(rf"Cancel {kind} ")
+    it.keys("y")
+    notebook.wait(running, 60).failed()
+    processes.wait_until("it to be gone", lambda: (found := once(lab, "lab"))["maps"] == found["calls"] == 0)
+    it.keys("q")
+    assert it.end() == 0
+
+
+def test_the_logs_are_searched_and_wrapped(notebook, lab, top):
+    for number in (1111, 2222, 3333):
+        notebook.run(f"%px let some_variable_with_a_long_name_{number} = {number};").ok()
+    it = top("lab", size=(24, 60))
+    it.wait("live")
+    it.keys("6")
+    it.wait(r"Logs of the cluster \d+ ")
+    it.keys("n")
+    it.wait("search the log")
+    it.keys("/long_name\r")
+    it.wait(r"Logs of the cluster 3 of \d+ 3/3 /long_name ")
+    it.keys("N")
+    it.wait(r" 2/3 ")
+    it.keys("NN")
+    it.wait(r" 1/3 ")
+    it.wait("that is the first")
+    it.keys("n")
+    it.wait(r" 2/3 ")
+    it.wait_without("on engines 0-1")
+    it.keys("w")
+    it.wait("on engines 0-1")
+    assert " 2/3 " in it.text
+    it.keys("n")
+    it.wait(r" 3/3 ")
+    it.keys("w")
+    it.wait_without("on engines 0-1")
+    it.wait(r" 3/3 ")
+    it.keys("q")
+    assert it.end() == 0
+
+
+def test_another_cluster_is_chosen(lab, top):
+    lab("start", "-n", "1", "--name", "other")
+    it = top()
+    it.wait(r"(?s)Which cluster\?.*lab.*other")
+    it.keys("j\r")
+    it.wait(r"other +● live +1 engine ")
+    it.keys("C")
+    it.wait(r"(?s)Which cluster\?.*lab.*other")
+    it.keys("\x1b")
+    it.wait_without(r"Which cluster\?")
+    it.keys("C")
+    it.wait(r"Which cluster\?")
+    it.keys("k\r")
+    it.wait(r"lab +● live +2 engines ")
+    it.keys("q")
+    assert it.end() == 0
+    lab("stop", "other", "--force")
 
 
 def test_it_connects_again_when_the_cluster_comes_back(lab, top):

@@ -417,7 +417,7 @@ impl Executor {
             env: self.env.clone(),
             folder: None,
         };
-        let worker = LocalWorker::start(config, self.jobs.clone())
+        let worker = LocalWorker::start(config, self.jobs.clone(), self.engines.clone())
             .await
             .map_err(|error| failure(Kind::WorkerError, error.to_string()))?;
         let worker = Arc::new(tokio::sync::Mutex::new(worker));

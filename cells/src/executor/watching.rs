@@ -5,13 +5,13 @@ use super::parallel::resolve;
 use super::{Executor, Request};
 use crate::cluster::Cluster;
 use crate::failure::{Failure, Kind, failure};
+use crate::logs::{Logs, Shown};
 use crate::publisher::Publisher;
 use chorus_compiler::Member;
-use chorus_history::{Figures, Tails};
+use chorus_history::Figures;
 use chorus_magics::{Targets, Tasks};
 use chorus_protocol::{EngineId, Order, name_engines};
 use chorus_render::{Bundle, plain_bundle, status, task_graph, task_stream, tasks};
-use chorus_system::clock;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,8 +19,6 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 /// How often what is watched is shown anew.
 const WATCH: Duration = Duration::from_secs(1);
-/// How often log files are looked at.
-const LOOK: Duration = Duration::from_millis(300);
 
 impl Executor {
     pub(super) async fn tasks(&self, wanted: &Tasks, publisher: &Publisher) -> Result<(), Failure> {
@@ -83,39 +81,31 @@ impl Executor {
         let cluster = self.engines.current().ok_or_else(no_cluster)?;
         let publisher = &request.publisher;
         let only = targets.as_ref().map(|targets| resolve(targets, &cluster)).transpose()?;
-        let mut figures = cluster.figures().await.map_err(cluster_error)?;
-        if only.is_none() {
-            let skipped = figures.messages.len().saturating_sub(lines);
-            tell(figures.messages.iter().skip(skipped), publisher).await;
-        }
-        let mut tails = Tails::new(cluster.folder(), only.clone().map(BTreeSet::from_iter));
-        let unreadable = |error: std::io::Error| {
+        let shown = only.map_or(Shown::All, |engines| Shown::Of(BTreeSet::from_iter(engines)));
+        let past = cluster.log().await.map_err(cluster_error)?;
+        let mut logs = Logs::new(cluster.folder(), shown);
+        let lines = logs.past(&past, lines).map_err(|error| {
             let folder = cluster.folder().display();
             failure(Kind::ClusterError, format!("the engines' logs in {folder} can't be read: {error}"))
-        };
-        write(tails.last(lines).map_err(unreadable)?, publisher).await;
+        })?;
+        tell(lines, publisher).await;
         if !follow {
             return Ok(());
         }
-        let mut entries = cluster.follow_log(figures.number + 1);
+        let entries = cluster.follow_log(logs.next());
+        let mut following = logs.follow(entries);
         let mut interrupted = request.interrupted.clone();
-        let mut tick = tokio::time::interval(LOOK);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = interrupted.next() => return Ok(()),
-                new = entries.recv() => match new {
-                    Some(new) => {
-                        figures.messages.clear();
-                        new.iter().for_each(|entry| figures.apply(entry));
-                        if only.is_none() {
-                            tell(figures.messages.iter(), publisher).await;
-                        }
+                new = following.next() => match new {
+                    Some(Ok(lines)) => tell(lines, publisher).await,
+                    Some(Err(error)) => {
+                        return Err(failure(Kind::ClusterError, format!("the log can't be shown: {error}")));
                     }
                     // The cluster is gone: the next cell that needs it says why.
                     None => return Ok(()),
                 },
-                _ = tick.tick() => write(tails.more().map_err(unreadable)?, publisher).await,
             }
         }
     }
@@ -185,15 +175,9 @@ async fn look(cluster: &Arc<Cluster>) -> Result<Bundle, Failure> {
     Ok(status::cluster(&now, &figures))
 }
 
-async fn tell(messages: impl Iterator<Item = &(u64, String)>, publisher: &Publisher) {
-    for (at, message) in messages {
-        publisher.say(&format!("{} {message}", clock::of_day(*at))).await;
-    }
-}
-
-async fn write(lines: Vec<(EngineId, String)>, publisher: &Publisher) {
-    for (engine, line) in lines {
-        publisher.say(&format!("engine {engine} | {line}")).await;
+async fn tell(lines: Vec<String>, publisher: &Publisher) {
+    for line in lines {
+        publisher.say(&line).await;
     }
 }
 

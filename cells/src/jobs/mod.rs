@@ -24,7 +24,7 @@ use crate::failure::{Failure, Kind, failure};
 use calls::{Calls, is_call};
 use chorus_compiler::Object;
 use chorus_magics::Cancel;
-use chorus_protocol::{Aftermath, Death, EngineId, Outcome};
+use chorus_protocol::{Aftermath, Death, EngineId, Outcome, RoomUse};
 use chorus_render::{GraphTask, TaskLine};
 pub use lending::Lending;
 use parking_lot::{Mutex, MutexGuard};
@@ -108,6 +108,11 @@ impl Jobs {
             lent.paths.push(self.0.rooms.make(0, Holder::Kernel)?);
         }
         Ok(lent)
+    }
+
+    /// What each room takes.
+    pub fn rooms_in_use(&self) -> Vec<RoomUse> {
+        self.0.rooms.used()
     }
 
     /// Ends what a run waits for. False if it waits for nothing.

@@ -1,6 +1,7 @@
 //! Rooms: memory that processes of this host share, under a name. The kernel holds it, so it is gone when the kernel is,
 //! however that ends.
 
+use chorus_protocol::RoomUse;
 use chorus_remote::rooms::{Refusal, Store};
 use chorus_system::memory;
 use parking_lot::{Mutex, MutexGuard};
@@ -10,7 +11,7 @@ use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::broadcast;
@@ -44,6 +45,7 @@ impl Default for Rooms {
 #[derive(Debug)]
 struct Room {
     file: File,
+    number: u64,
     /// How often it is held, by each.
     cells: usize,
     kernel: usize,
@@ -66,10 +68,10 @@ impl Rooms {
     /// A new room of so many bytes, all 0; they take memory when they are written. It can grow, but never shrink under
     /// somebody who reads it.
     pub fn make(&self, bytes: u64, holder: Holder) -> io::Result<String> {
-        let id = new_id();
+        let (number, id) = new_id();
         let file = memory::file(&id, bytes)?;
         let name = room_name(file.as_raw_fd(), &id);
-        let mut room = Room { file, cells: 0, kernel: 0 };
+        let mut room = Room { file, number, cells: 0, kernel: 0 };
         *room.held_by(holder) = 1;
         self.lock().insert(name.clone(), room);
         Ok(name)
@@ -121,6 +123,17 @@ impl Rooms {
         });
     }
 
+    /// What each of them takes.
+    pub fn used(&self) -> Vec<RoomUse> {
+        const BLOCK: u64 = 512;
+        let of = |room: &Room| {
+            // Of what is a hole yet, nothing counts.
+            let bytes = room.file.metadata().ok()?.blocks() * BLOCK;
+            Some(RoomUse { number: room.number, bytes, in_cells: room.cells > 0 })
+        };
+        self.lock().values().filter_map(of).collect()
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Room>> {
         self.rooms.lock()
     }
@@ -155,10 +168,11 @@ pub fn kernel_number() -> String {
     format!("{:016x}", *KERNEL)
 }
 
-/// What no other room is called, of this kernel or another one.
-fn new_id() -> String {
+/// A room's number in this kernel, and what no other room is called, of this kernel or another one.
+fn new_id() -> (u64, String) {
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    format!("chorus-{}-{}", kernel_number(), NEXT.fetch_add(1, Ordering::Relaxed))
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    (number, format!("chorus-{}-{number}", kernel_number()))
 }
 
 #[cfg(test)]
@@ -181,6 +195,17 @@ mod tests {
         rooms.free(&name, Holder::Cells);
         assert!(!rooms.hold(&name, Holder::Cells));
         assert_ne!(rooms.make(1, Holder::Kernel).unwrap(), name, "a name is never used twice");
+    }
+
+    #[test]
+    fn what_is_written_takes_memory() {
+        let rooms = Rooms::default();
+        let _large = rooms.make(1 << 30, Holder::Kernel).unwrap();
+        let _small = rooms.with(&[1; 10_000]).unwrap();
+        let mut used = rooms.used();
+        used.sort_by_key(|room| room.number);
+        assert_eq!((used[0].bytes, used[0].in_cells), (0, false), "it is a hole");
+        assert!((10_000..100_000).contains(&used[1].bytes) && used[1].in_cells, "{used:?}");
     }
 
     #[test]

@@ -122,6 +122,11 @@ impl Core {
                     self.log(LogEvent::Compiled { session: number, label, micros, cached });
                 }
             }
+            FromClient::Holds { session, held } => {
+                if let Some(session) = self.owned(session, &peer).map(|it| it.number) {
+                    self.log(LogEvent::NotebookHolds { session, held });
+                }
+            }
             FromClient::Steer { ticket, order } => {
                 let who = client.info.clone();
                 let result = self.steer(&who, order, actions);

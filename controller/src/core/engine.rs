@@ -182,6 +182,12 @@ impl Core {
             FromEngine::MapReady { session, map, reports } => self.map_ready(id, session, map, reports, actions),
             FromEngine::Result { session, run, value } => self.task_returned(session, run, value, actions),
             FromEngine::Metrics(used) => self.measured(id, *used),
+            FromEngine::Holds { session, variables } => {
+                // It may be closed by now.
+                if let Some(session) = self.number(session) {
+                    self.log(LogEvent::EngineHolds { engine: id, session, variables });
+                }
+            }
             FromEngine::Goodbye => {
                 actions.push(Action::DisconnectEngine(peer.clone()));
                 self.engine_disconnected(&peer, "left the cluster", true, actions);

@@ -117,9 +117,9 @@ impl Log {
         }
     }
 
-    /// The engine has so many items in hand.
+    /// The engine has so many items in hand, perhaps before it has done any.
     pub fn set_left(&mut self, session: SessionNumber, map: u64, engine: EngineId, left: u64) {
-        self.done.get_mut(&(session, map, engine)).into_iter().for_each(|done| done.left = left);
+        self.done.entry((session, map, engine)).or_default().left = left;
     }
 
     /// What was counted becomes entries.

@@ -84,7 +84,9 @@ impl Meter {
     fn host(&self) -> HostUse {
         let Some(system) = &self.system else { return HostUse::default() };
         let total = system.total_memory();
-        let limits = system.cgroup_limits().filter(|limits| limits.total_memory < total);
+        // Not the system's, which are those of the outermost group.
+        let own = system.process(Pid::from_u32(self.own));
+        let limits = own.and_then(|own| own.cgroup_limits()).filter(|limits| limits.total_memory < total);
         HostUse {
             cpu: (!self.known.is_empty()).then(|| system.global_cpu_usage()),
             memory: (total > 0).then_some(total),

@@ -182,6 +182,7 @@ pub async fn run_agent(config: AgentConfig) -> Result<(), AgentError> {
                 let (bytes_in, bytes_out) = link.bytes();
                 let used = meter.measure(&agent.processes(), bytes_in, bytes_out);
                 link.outbox().say(FromEngine::Metrics(Box::new(used)));
+                agent.tell_variables();
                 continue;
             }
             Some((blob, result)) = blobs_stored.recv() => {
@@ -294,6 +295,14 @@ impl Agent {
 
     fn processes(&self) -> Vec<Processes> {
         self.sessions.iter().map(|(&session, it)| it.processes(session)).collect()
+    }
+
+    fn tell_variables(&mut self) {
+        for (&session, it) in &mut self.sessions {
+            if let Some(variables) = it.new_variables() {
+                self.out.say(FromEngine::Holds { session, variables });
+            }
+        }
     }
 
     fn stored(&mut self, blob: BlobId, result: Stored) {

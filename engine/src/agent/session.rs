@@ -6,7 +6,9 @@ use super::outbox::Outbox;
 use super::seat::Seat;
 use super::values::{Place, Values};
 use crate::supervisor::{Input, Job, Worker, WorkerConfig, WorkerEvent};
-use chorus_protocol::{BlobId, FromEngine, MapId, OUTPUT_WINDOW, Outcome, Piece, RunEvent, RunId, RunSpec, SessionId};
+use chorus_protocol::{
+    BlobId, FromEngine, MapId, OUTPUT_WINDOW, Outcome, Piece, RunEvent, RunId, RunSpec, SessionId, Variables,
+};
 use parking_lot::Mutex;
 use px::link::{Answer, Ask, Message, expects_answer};
 use std::collections::VecDeque;
@@ -20,6 +22,8 @@ pub struct Session {
     seat: Arc<Mutex<Seat>>,
     waiting: VecDeque<(Waiting, Option<String>)>,
     acknowledged: watch::Sender<u64>,
+    /// What the controller was told of the variables.
+    told: Arc<Variables>,
     pump: JoinHandle<()>,
 }
 
@@ -52,12 +56,20 @@ impl Session {
             out,
         };
         let pump = tokio::spawn(listener.pump(events, window));
-        Session { worker, seat, waiting: VecDeque::new(), acknowledged, pump }
+        Session { worker, seat, waiting: VecDeque::new(), acknowledged, told: Arc::default(), pump }
     }
 
     /// Its processes, to be measured.
     pub fn processes(&self, session: SessionId) -> Processes {
         Processes { session, worker: self.worker.pid(), snapshot: self.worker.snapshot_pid() }
+    }
+
+    /// What the variables take, if the controller wasn't told yet.
+    pub fn new_variables(&mut self) -> Option<Variables> {
+        let now = self.worker.variables();
+        let is_new = *now != *self.told;
+        self.told = Arc::clone(&now);
+        is_new.then(|| (*now).clone())
     }
 
     /// Takes a run.

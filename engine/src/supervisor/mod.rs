@@ -10,7 +10,7 @@ mod task;
 
 pub(crate) use process::watch;
 
-use chorus_protocol::{Aftermath, Death, Entry, Outcome, RunEvent, RunId, SnapshotPolicy};
+use chorus_protocol::{Aftermath, Death, Entry, Outcome, RunEvent, RunId, SnapshotPolicy, Variables};
 use chorus_system::reading::{Pipe, Reader};
 use parking_lot::Mutex;
 use std::ffi::OsString;
@@ -163,6 +163,8 @@ struct Shared {
     /// The process that carries on when the worker dies; 0 while there is none.
     snapshot: AtomicU32,
     generation: AtomicU32,
+    /// What the cells' variables take.
+    variables: Mutex<Arc<Variables>>,
     /// The worker's stdin.
     stdin: Mutex<Option<Pipe>>,
 }
@@ -246,6 +248,11 @@ impl Worker {
     /// The process id of the worker's snapshot; 0 while there is none.
     pub fn snapshot_pid(&self) -> u32 {
         self.shared.snapshot.load(Ordering::Acquire)
+    }
+
+    /// What the cells' variables take, as the worker has said when it had nothing to do.
+    pub fn variables(&self) -> Arc<Variables> {
+        Arc::clone(&self.shared.variables.lock())
     }
 
     /// A path that leads to the folder in which cells run, even if that was removed; `None` while there is no worker.

@@ -317,6 +317,7 @@ impl Task {
                     let event = self.ledger.load_failed(reason);
                     self.tell(event);
                 }
+                FromWorker::Variables(variables) => *self.shared.variables.lock() = Arc::new(variables),
                 FromWorker::Environment(env) => {
                     for asker in self.curious.drain(..) {
                         let _ = asker.send(env.clone());
@@ -400,6 +401,9 @@ impl Task {
             let (restored, aftermath) = live.restore().await;
             let died = self.ledger.died(death, aftermath);
             self.tell([died]);
+            if restored.is_none() {
+                *self.shared.variables.lock() = Arc::default();
+            }
             match restored {
                 Some(live) => {
                     self.shared.pid.store(live.process.pid(), Ordering::Release);

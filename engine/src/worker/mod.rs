@@ -14,7 +14,7 @@ mod setup;
 mod snapshot;
 
 use crate::wire::{FromWorker, ToWorker};
-use chorus_protocol::SnapshotPolicy;
+use chorus_protocol::{SnapshotPolicy, Variables};
 use chorus_system::{group, process, threads};
 use flusher::Flusher;
 use object::Objects;
@@ -40,6 +40,8 @@ fn serve(mut channel: UnixStream, mut snapshots: Snapshots) -> ! {
     let mut policy = SnapshotPolicy::Off;
     // Whether a run has changed the variables since the last snapshot.
     let mut changed = false;
+    // The same since it was said last what they take, and what was said.
+    let (mut unsaid, mut said) = (false, None::<Variables>);
     let mut me = begin(&channel);
     loop {
         let (preload, object, entry, argument, rank, size, wanted) = match inbox::next_order() {
@@ -54,6 +56,16 @@ fn serve(mut channel: UnixStream, mut snapshots: Snapshots) -> ! {
                     if snapshots.take(policy, &mut channel) {
                         objects.restored();
                         (me, changed) = (begin(&channel), true);
+                        (unsaid, said) = (true, None);
+                        continue;
+                    }
+                }
+                if unsaid && !inbox::has_order() {
+                    unsaid = false;
+                    let variables = objects.variables();
+                    if said.as_ref() != Some(&variables) {
+                        report::send(&FromWorker::Variables(variables.clone()));
+                        said = Some(variables);
                     }
                 }
                 continue;
@@ -73,6 +85,7 @@ fn serve(mut channel: UnixStream, mut snapshots: Snapshots) -> ! {
             // What was to run when this copy was made killed the original.
             objects.restored();
             (me, changed) = (begin(&channel), true);
+            (unsaid, said) = (true, None);
             continue;
         }
         report::set_place(rank, size);
@@ -96,6 +109,7 @@ fn serve(mut channel: UnixStream, mut snapshots: Snapshots) -> ! {
                 parallel::end();
                 setup::need_output();
                 changed |= !leaves_variables;
+                unsaid |= !leaves_variables;
                 let failed = report::has_failed();
                 // A thread that was left here may end this process before it has been told to take a snapshot.
                 let is_kept = !leaves_variables && !failed && policy != SnapshotPolicy::Off;
@@ -112,6 +126,7 @@ fn serve(mut channel: UnixStream, mut snapshots: Snapshots) -> ! {
                     Renewed::TakesOver => {
                         objects.restored();
                         (me, changed) = (begin(&channel), true);
+                        (unsaid, said) = (true, None);
                         continue;
                     }
                 };

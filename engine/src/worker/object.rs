@@ -2,7 +2,7 @@
 
 use super::flusher::Flush;
 use super::report;
-use chorus_protocol::{Entry, Took};
+use chorus_protocol::{Entry, Took, VariableUse, Variables};
 use chorus_system::dynamic::{base_of, flush_c_streams};
 use chorus_system::process::cpu_micros;
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
@@ -18,6 +18,8 @@ type EntryOfCell = unsafe extern "C" fn(*mut c_void) -> *mut c_void;
 type Function = unsafe extern "C" fn();
 /// What libraries of dependencies have to be told of.
 type Restored = unsafe extern "C" fn();
+/// Says what each variable of a store takes, to whoever is passed in.
+type Sizes = unsafe extern "C" fn(*const c_void, extern "C" fn(*mut c_void, &px::host::VariableSize), *mut c_void);
 type Attach = unsafe extern "C" fn(*const px::host::Host);
 
 /// What was loaded, and what cells leave for each other.
@@ -25,13 +27,16 @@ pub struct Objects {
     preloaded: HashSet<PathBuf>,
     restored: Vec<Restored>,
     variables: *mut c_void,
+    /// Of the object that was loaded last.
+    sizes: Option<Sizes>,
     /// Whether any object has statics that it shares with others.
     statics: bool,
 }
 
 impl Default for Objects {
     fn default() -> Objects {
-        Objects { preloaded: HashSet::new(), restored: Vec::new(), variables: std::ptr::null_mut(), statics: false }
+        let (preloaded, restored, variables) = (HashSet::new(), Vec::new(), std::ptr::null_mut());
+        Objects { preloaded, restored, variables, sizes: None, statics: false }
     }
 }
 
@@ -67,6 +72,17 @@ impl Objects {
         self.statics || !self.variables.is_null()
     }
 
+    /// What the cells' variables take. To be called while no cell runs.
+    pub fn variables(&self) -> Variables {
+        let mut all = Vec::<VariableUse>::new();
+        if let Some(sizes) = self.sizes.filter(|_| !self.variables.is_null()) {
+            // SAFETY: the store is that of px's, which nobody changes between runs; `note` gets the `Vec`, which outlives
+            // the call.
+            unsafe { sizes(self.variables, note, (&raw mut all).cast()) };
+        }
+        Variables::new(all)
+    }
+
     /// Tells the libraries that this process goes on from a snapshot: what comes of random numbers is to differ from what
     /// came of them after it.
     pub fn restored(&self) {
@@ -90,13 +106,15 @@ impl Objects {
         // Of a static that several objects have, the first one is that of all.
         let library = open(object, RTLD_NOW | RTLD_GLOBAL)?;
         // SAFETY: px gave all of them these types.
-        let (attach, flush, end) = unsafe {
+        let (sizes, attach, flush, end) = unsafe {
             (
+                library.get::<Sizes>(b"chorus_px_sizes").ok(),
                 library.get::<Attach>(b"chorus_px_attach").ok(),
                 library.get::<Flush>(b"chorus_px_flush").ok(),
                 library.get::<Function>(b"chorus_px_end").ok(),
             )
         };
+        self.sizes = sizes.map(|sizes| *sizes).or(self.sizes);
         // SAFETY: it is only asked whether it is there.
         self.statics |= unsafe { library.get::<*const u8>(b"chorus_statics") }.is_ok();
         let entry = match entry {
@@ -162,6 +180,14 @@ impl Objects {
         flush_c_streams();
         Took { wall, user: user_after.saturating_sub(user), system: system_after.saturating_sub(system) }
     }
+}
+
+extern "C" fn note(all: *mut c_void, size: &px::host::VariableSize) {
+    // SAFETY: px keeps the name during the call.
+    let name = String::from_utf8_lossy(unsafe { size.name.bytes() }).into_owned();
+    let bytes = size.is_known.then_some(size.bytes);
+    // SAFETY: [`Objects::variables`] passes its `Vec` on, which nobody else uses meanwhile.
+    unsafe { (*all.cast::<Vec<VariableUse>>()).push(VariableUse { name, bytes }) };
 }
 
 fn open(path: &Path, flags: c_int) -> Result<ManuallyDrop<Library>, String> {

@@ -124,6 +124,11 @@ fn small_chunks_are_told_if_the_user_chose_them() {
     assert!(past.evidence("small chunks").contains("busy for 5 % of the time"));
     assert_eq!(told(None, 50_000).kinds(), [], "they fit by themselves");
     assert_eq!(told(Some(1), 900_000).kinds(), [], "engines were busy");
+    assert!(told(Some(2), 50_000).evidence("small chunks").contains("500 chunks of 2 took 200 µs"));
+    let mut soon_over = Past::new();
+    soon_over.open_map(0, 10_000, Some(1));
+    soon_over.did(900, 0, (10_000, 2, 50, 0));
+    assert_eq!(soon_over.kinds(), []);
 }
 
 #[test]
@@ -176,7 +181,7 @@ fn snapshots_that_cost_more_than_they_save_are_told() {
         let mut past = Past::new();
         for run in 0..10 {
             past.queue(run, run, 0);
-            past.start(run, run, 0, Some(Taken { micros, bytes: 1 }));
+            past.start(run, run, 0, Some(Taken { micros, bytes: run }));
             past.end(run, run, 0, RunEnd::Ok, 100_000);
         }
         if saved {
@@ -192,6 +197,28 @@ fn snapshots_that_cost_more_than_they_save_are_told() {
     );
     assert_eq!(past(100_000, true).kinds(), [], "one was needed");
     assert_eq!(past(40_000, false).kinds(), [], "they cost little");
+}
+
+#[test]
+fn a_snapshot_that_many_runs_have_is_counted_once() {
+    let mut past = Past::new();
+    for run in 0..100 {
+        past.queue(run, run, 0);
+        past.start(run, run, 0, Some(Taken { micros: 100_000, bytes: 1 }));
+        past.end(run, run, 0, RunEnd::Ok, 1_000);
+    }
+    assert_eq!(past.0.engines[&EngineId(0)].snapshots, (100_000, 1));
+    assert_eq!(past.kinds(), []);
+}
+
+#[test]
+fn an_engine_that_has_done_nothing_yet_of_a_map_may_be_what_it_waits_for() {
+    let mut past = Past::new();
+    past.open_map(0, 8, Some(1));
+    past.did(100, 0, (0, 0, 0, 1));
+    past.did(1_000, 1, (7, 7, 900_000, 0));
+    past.wait_until(7_000);
+    assert_eq!(past.kinds(), [(About::Map(1, 1), "straggler")]);
 }
 
 #[test]

@@ -40,7 +40,7 @@ impl App {
             return self.marked.iter().copied().collect();
         }
         match self.selected() {
-            Some(Key::Engine(engine) | Key::Worker(engine, _)) => vec![engine],
+            Some(Key::Engine(engine) | Key::Worker(engine, _) | Key::Held(Some(engine), ..)) => vec![engine],
             _ => Vec::new(),
         }
     }

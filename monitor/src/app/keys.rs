@@ -125,6 +125,9 @@ impl App {
             KeyCode::Char('e') if self.page == Page::Tasks => self.errors_only = !self.errors_only,
             KeyCode::Left | KeyCode::Char('h') if self.page == Page::Logs => self.turn_log(false),
             KeyCode::Right | KeyCode::Char('l') if self.page == Page::Logs => self.turn_log(true),
+            KeyCode::Char('w') if self.page == Page::Logs => self.wraps = !self.wraps,
+            KeyCode::Char('n') if self.page == Page::Logs => self.turn_found(true),
+            KeyCode::Char('N') if self.page == Page::Logs => self.turn_found(false),
             KeyCode::Char('L') => self.open_log(),
             KeyCode::Char('i') => {
                 self.ask_engines(|engines| Dialog::Confirm(Order::Interrupt { engines, signal: libc::SIGINT }));
@@ -189,6 +192,23 @@ impl App {
         match all.iter().all(|engine| self.marked.contains(engine)) {
             true => self.marked.clear(),
             false => self.marked.extend(all),
+        }
+    }
+
+    /// The next line that was found, or the one before.
+    fn turn_found(&mut self, forward: bool) {
+        if self.list().filter.is_empty() {
+            return self.tell("`/` and a text search the log; n and N go through what was found".to_owned(), false);
+        }
+        let (place, rows) = (self.list().place, self.table.rows.len());
+        let is_line = |at: &usize| !matches!(self.table.rows[*at].key, Key::Below(..));
+        let next = match forward {
+            true => (place + 1..rows).find(is_line),
+            false => (0..place.min(rows)).rfind(is_line),
+        };
+        match next {
+            Some(next) => self.list_mut().put(next, rows),
+            None => self.tell(format!("that is the {}", if forward { "last" } else { "first" }), false),
         }
     }
 

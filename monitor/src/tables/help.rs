@@ -3,7 +3,7 @@
 use crate::table::{Cell, Key, Row, Table, left, rest};
 use crate::theme::Tone;
 
-const KEYS: [(&str, &str); 22] = [
+const KEYS: [(&str, &str); 23] = [
     ("1-8, Tab", "pages, as they are named at the top"),
     ("arrows, PgUp, g, G", "move, also with hjkl; G in the logs follows the end"),
     ("Enter, click again", "open the engine, or show all of the row"),
@@ -13,6 +13,7 @@ const KEYS: [(&str, &str); 22] = [
     ("Space, a", "mark an engine or all, for the next action"),
     ("f", "freeze what is shown, and go on"),
     ("L", "the engine's log; Left and Right: other logs"),
+    ("n, N, w", "logs: the next or last line that / found; wrap lines"),
     ("e", "tasks: only what failed"),
     ("+, -, Left, Right, End", "stream: zoom, pan, follow the present"),
     ("i", "interrupt what runs on the engines"),

@@ -41,7 +41,7 @@ pub fn page(frame: &mut Frame<'_>, app: &App, area: Rect, areas: &mut Areas) {
 /// The page's name, how many rows there are, and how they are chosen and sorted.
 pub fn title(app: &App) -> Line<'static> {
     let theme = &app.theme;
-    let (shown, total) = (app.table.rows.len(), app.table.total);
+    let (shown, total) = (app.table.shown, app.table.total);
     let list = app.list();
     let mut line = Line::from(span(theme, Tone::Accent, format!(" {} ", app.page.title())));
     match (app.page, app.log_of) {
@@ -51,6 +51,9 @@ pub fn title(app: &App) -> Line<'static> {
     }
     let count = if shown == total { format!("{total} ") } else { format!("{shown} of {total} ") };
     line.push_span(span(theme, Tone::Normal, count));
+    if app.page == Page::Logs && !list.filter.is_empty() {
+        line.push_span(span(theme, Tone::Warn, format!("{}/{shown} ", app.found())));
+    }
     if app.page == Page::Tasks && app.errors_only {
         line.push_span(span(theme, Tone::Bad, "errors only "));
     }

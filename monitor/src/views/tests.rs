@@ -5,8 +5,8 @@ use crate::app::{Input, Page};
 use crate::theme::Colours;
 use chorus_history::SECONDS;
 use chorus_protocol::{
-    ClientInfo, EngineId, EngineInfo, GpuUse, HostUse, LogEntry, LogEvent, LogState, Metrics, ProcessUse, RunEnd,
-    SessionNumber, Took, Work, WorkerUse,
+    ClientInfo, EngineId, EngineInfo, GpuUse, HostUse, LogEntry, LogEvent, LogState, Metrics, NotebookUse, ProcessUse,
+    RoomUse, RunEnd, SessionNumber, Took, VariableUse, Variables, Work, WorkerUse,
 };
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -64,6 +64,12 @@ fn log() -> Vec<LogEntry> {
             log.add(second * 1000 + 500, measured(engine, second));
         }
     }
+    let variable = |name: &str, bytes| VariableUse { name: name.into(), bytes };
+    let on_engine = Variables::new(vec![variable("table", Some(21 << 20)), variable("model", None)]);
+    log.add(40_000, LogEvent::EngineHolds { engine: EngineId(1), session: 1, variables: on_engine });
+    let own = Variables::new(vec![variable("data", Some(3 << 20))]);
+    let rooms = vec![RoomUse { number: 4, bytes: 3 << 20, in_cells: true }];
+    log.add(40_000, LogEvent::NotebookHolds { session: 1, held: NotebookUse::new(own, rooms) });
     log.0.sort_by_key(|entry| entry.at);
     (1..).zip(&mut log.0).for_each(|(number, entry)| entry.number = number);
     log.0

@@ -1,6 +1,6 @@
 //! What the log's entries come to: the cluster as it is after each.
 
-use super::{LogEntry, LogEvent, Metrics, RunEnd, SessionNumber, Work};
+use super::{LogEntry, LogEvent, Metrics, NotebookUse, RunEnd, SessionNumber, Variables, Work};
 use crate::id::EngineId;
 use crate::message::{ClientInfo, EngineInfo};
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,9 @@ pub struct LogState {
     pub engines: BTreeMap<EngineId, LogEngine>,
     /// The sessions, and whose they are.
     pub sessions: BTreeMap<SessionNumber, ClientInfo>,
+    /// What the sessions' notebooks hold, as far as they have told.
+    #[serde(default)]
+    pub notebooks: BTreeMap<SessionNumber, NotebookUse>,
     /// The maps that are open.
     #[serde(with = "pairs")]
     pub maps: BTreeMap<(SessionNumber, u64), LogMap>,
@@ -48,6 +51,9 @@ pub struct LogEngine {
     pub restarts: u64,
     /// What it used the last time that this was measured.
     pub metrics: Option<Box<Metrics>>,
+    /// What the variables of each session take.
+    #[serde(default)]
+    pub variables: BTreeMap<SessionNumber, Variables>,
 }
 
 /// A run that hasn't ended on an engine.
@@ -173,6 +179,10 @@ impl LogState {
             }
             LogEvent::TaskEnded { session, task, .. } => _ = self.tasks.remove(&(*session, *task)),
             LogEvent::Measured { engine, metrics } => self.with(*engine, |it| it.metrics = Some(metrics.clone())),
+            LogEvent::EngineHolds { engine, session, variables } => {
+                self.with(*engine, |it| _ = it.variables.insert(*session, variables.clone()));
+            }
+            LogEvent::NotebookHolds { session, held } => _ = self.notebooks.insert(*session, held.clone()),
             LogEvent::Stopping { .. } => self.stopping = true,
             LogEvent::Compiled { .. } | LogEvent::Steered { .. } => {}
         }
@@ -188,7 +198,11 @@ impl LogState {
         self.sessions.remove(&session);
         self.maps.retain(|(of, _), _| *of != session);
         self.tasks.retain(|(of, _), _| *of != session);
-        self.engines.values_mut().for_each(|it| it.runs.retain(|run| run.session != session));
+        self.notebooks.remove(&session);
+        for engine in self.engines.values_mut() {
+            engine.runs.retain(|run| run.session != session);
+            engine.variables.remove(&session);
+        }
     }
 }
 
@@ -214,6 +228,7 @@ mod pairs {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::VariableUse;
     use crate::run::Took;
 
     fn fold(events: Vec<LogEvent>) -> LogState {
@@ -271,10 +286,33 @@ mod tests {
         assert!(state.maps.is_empty() && state.tasks.is_empty() && state.engines[&EngineId(0)].runs.is_empty());
     }
 
+    fn holds(name: &str) -> Variables {
+        Variables::new(vec![VariableUse { name: name.to_owned(), bytes: Some(8) }])
+    }
+
+    #[test]
+    fn variables_go_with_their_session_and_their_engine() {
+        let told = |session, name| LogEvent::EngineHolds { engine: EngineId(0), session, variables: holds(name) };
+        let own = LogEvent::NotebookHolds { session: 1, held: NotebookUse::new(holds("y"), vec![]) };
+        let before = vec![up(0), told(1, "w"), told(1, "x"), told(2, "z"), own];
+        let after = |event| fold(before.iter().cloned().chain([event]).collect());
+        let on_engine =
+            |state: &LogState| state.engines[&EngineId(0)].variables.clone().into_iter().collect::<Vec<_>>();
+        let state = fold(before.clone());
+        assert_eq!(on_engine(&state), [(1, holds("x")), (2, holds("z"))]);
+        assert_eq!(state.notebooks[&1].variables, holds("y"));
+        let closed = after(LogEvent::SessionClosed { session: 1 });
+        assert_eq!((on_engine(&closed), closed.notebooks.len()), (vec![(2, holds("z"))], 0));
+        let down = LogEvent::EngineDown { engine: EngineId(0), reason: "x".into(), restarting: true };
+        assert_eq!(on_engine(&after(down)), []);
+    }
+
     #[test]
     fn a_state_survives_json() {
         let opened = LogEvent::MapOpened { session: 1, map: 1, items: Some(10), chunk: None };
-        let state = fold(vec![up(0), queued(1, &[0]), opened]);
+        let told = LogEvent::EngineHolds { engine: EngineId(0), session: 1, variables: holds("x") };
+        let own = LogEvent::NotebookHolds { session: 1, held: NotebookUse::new(holds("y"), vec![]) };
+        let state = fold(vec![up(0), queued(1, &[0]), opened, told, own]);
         let text = serde_json::to_string(&state).unwrap();
         assert_eq!(serde_json::from_str::<LogState>(&text).unwrap(), state);
     }
