@@ -57,7 +57,8 @@ pub enum Ask {
     Where(u64),
     /// An engine's: what was done since the last time; what is next?
     Next(Vec<Done>),
-    /// An engine's: what was done of items that it goes on with.
+    /// An engine's: what was done of items that it goes on with. A failure without an item says that it hasn't what it
+    /// should map of its own.
     Report(Vec<Done>),
     /// The engines that there are, or those of them with this label. The answer is [`Answer::Engines`].
     Engines(Option<String>),

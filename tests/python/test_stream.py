@@ -103,7 +103,6 @@ def test_engines_rest_while_a_slow_loop_has_results_waiting(cluster, tmp_path):
 
 
 def test_a_loop_that_ends_early_ends_the_map(cluster):
-    begun = time.monotonic()
     reply = cluster.run(
         """
         let mut found = 0;
@@ -115,7 +114,6 @@ def test_a_loop_that_ends_early_ends_the_map(cluster):
     ).ok()
     assert result(reply) == "12345"
     assert "7" in cluster.run("%px 7").ok().text
-    assert time.monotonic() - begun < 30
     # An item that is at work then doesn't hold up the engine either.
     cluster.run(
         """

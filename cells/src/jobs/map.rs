@@ -15,12 +15,12 @@ use chorus_client::{Blob, Map};
 use chorus_compiler::{Member, Object, RunEnded};
 use chorus_magics::Targets;
 use chorus_protocol::{
-    Aftermath, BlobId, Death, EngineId, Entry, MapEvent, MapId, MapSpec, Outcome, Panic, RunEvent, RunId, RunSpec,
-    Target, name_engines,
+    Aftermath, BlobId, Death, EngineId, Entry, MapEvent, MapId, MapSpec, Outcome, Panic, Report, RunEvent, RunId,
+    RunSpec, Target, name_engines,
 };
 use chorus_render::{Bundle, EngineState, MapEnd, Place, PxView, ViewOptions};
 use parking_lot::Mutex;
-use px::link::{Access, GpuServe, ItemFailure, MapAsk, Message, OnError, Serve};
+use px::link::{Access, Done, GpuServe, ItemFailure, MapAsk, Message, OnError, Serve};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -347,6 +347,9 @@ impl Driver {
         match (event, engine) {
             (MapEvent::Done(reports), Some(engine)) => {
                 self.deaths.remove(&engine);
+                if let Some(why) = reports.iter().find_map(refusal) {
+                    return self.fail(Kind::MapError, why);
+                }
                 let entered = self.account.lock().enter(engine, &reports);
                 match entered {
                     Ok(Some(item)) if self.work.options.on_error == OnError::Stop => {
@@ -581,6 +584,12 @@ pub(super) fn settle(plan: &Plan, engine: EngineId, outcome: &Outcome, generatio
         }
         (None, _) => {}
     });
+}
+
+/// Why an engine can't map what it should have of its own.
+fn refusal(report: &Report) -> Option<String> {
+    let done = Done::decode(&report.body).ok().filter(|_| report.count == 0)?;
+    done.failed.first.into_iter().next().map(|failure| failure.message)
 }
 
 fn item_failure(engine: EngineId, item: &ItemFailure) -> String {

@@ -62,6 +62,7 @@ use crate::link::{MapWishes, Message as _, Piece, Serve};
 use engine::Server;
 use handle::Job;
 use items::Mode;
+use report::Reports;
 use std::cell::OnceCell;
 use std::marker::PhantomData;
 
@@ -342,7 +343,13 @@ where
 {
     // SAFETY: only `start_by` names this, which was given the promise.
     let body = || unsafe { conjured::<B>() };
-    guarded(&mut || try_serve(|constants, items: Items<'_, S>| body()(constants, items)).map(drop));
+    guarded(&mut || {
+        let served = try_serve(|constants, items: Items<'_, S>| body()(constants, items)).map(drop);
+        if let (true, Err(error)) = (S::IS_OWN, &served) {
+            Reports::refuse(error);
+        }
+        served
+    });
 }
 
 /// A panic has been reported by the hook, and must not leave a C function.

@@ -180,6 +180,7 @@ impl<T: Clone + Sync + 'static, D: Describe<T>> Source for Here<T, D> {
 pub struct Named<T>(PhantomData<T>);
 
 impl<T: Clone + Sync + 'static> Source for Named<T> {
+    const IS_OWN: bool = true;
     type Item = T;
     type Open = OpenHere<T>;
     type Reader<'a> = HereReader<'a, T>;

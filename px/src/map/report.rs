@@ -3,7 +3,7 @@
 
 use super::error::{Error, ask};
 use super::output::lock;
-use crate::link::{Answer, Ask, Done, Piece, Results};
+use crate::link::{Answer, Ask, Done, GpuTimes, ItemFailure, Piece, Results};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -47,6 +47,16 @@ impl Reports {
     /// Reports, and goes on with what there is to do.
     pub(crate) fn tell(&mut self) -> Result<(), Error> {
         ask(&Ask::Report(std::mem::take(&mut self.0))).map(drop)
+    }
+
+    /// Says that this engine can't map what it should have of its own: no items are done.
+    pub(crate) fn refuse(error: &Error) {
+        let message = error.to_string();
+        let failed = ItemFailure { item: 0, value: None, message }.into();
+        let (gpu, results) = (GpuTimes::default(), Results::Nothing);
+        let done = Done { first: 0, count: 0, micros: 0, gpu, results, failed };
+        // Without a kernel there is nobody to tell.
+        let _ = ask(&Ask::Report(vec![done]));
     }
 
     /// Reports for the last time. The answer might only come when others have done what this engine leaves.

@@ -26,6 +26,9 @@ pub trait Source: 'static {
     fn read(open: &Self::Open, first: u64, count: u64) -> Result<Self::Reader<'_>, Error>;
     /// An item's `Debug`, if it has one.
     fn text(item: &Self::Item) -> Option<String>;
+    /// Whether engines have the items, each its own.
+    #[doc(hidden)]
+    const IS_OWN: bool = false;
     /// How many items this engine has of its own, if it does.
     #[doc(hidden)]
     fn own(_: &Self::Open) -> Option<u64> {
