@@ -504,6 +504,26 @@ fn a_local_cell_has_no_prefixes() {
 }
 
 #[test]
+fn what_ends_a_cell_has_its_place() {
+    let ends = |events: &[RunEvent]| {
+        let mut view = LocalView::new(false);
+        events.iter().for_each(|event| drop(view.event(event, place())));
+        view.failure().unwrap().text()
+    };
+    // A thread of a pool panicked, and the cell's own went on with that.
+    let resumed = ends(&[panic("in a pool", Some("")), done(Outcome::Panicked)]);
+    assert_eq!(resumed.evalue, "a thread panicked at cell line 3:5: in a pool");
+    assert!(resumed.traceback.contains(&"  3 | let a = v[7];".to_owned()), "{resumed:?}");
+    let own = ends(&[panic("in a pool", Some("")), panic("own", None), done(Outcome::Panicked)]);
+    assert_eq!(own.evalue, "panicked at cell line 3:5: own");
+    let returned = ends(&[panic("no such file\n  caused by: a", None), done(Outcome::ReturnedError)]);
+    assert_eq!(returned.evalue, "`?` returned an error at cell line 3:5: no such file ...");
+    assert!(!returned.traceback.iter().any(|line| line.contains("panicked")), "{returned:?}");
+    let pool = ends(&[panic("Err(GlobalPoolAlreadyInitialized)", None), done(Outcome::Panicked)]);
+    assert!(pool.traceback.iter().any(|line| line.contains("a pool of your own")), "{pool:?}");
+}
+
+#[test]
 fn executions_are_announced() {
     assert_eq!(plain(&[announce(&ids(4), true)]), "out \"Parallel execution on engines 0-3\\n\"\n");
     assert_eq!(plain(&[announce(&ids(1), false)]), "out \"Async parallel execution on engine 0\\n\"\n");

@@ -235,7 +235,7 @@ def test_a_map_in_the_background_has_a_handle(maps):
     reply = maps.run("%pxresult").ok()
     assert "[1, 2, 3, 4, 5, …" in str(reply.displays + reply.results) and "1,000 items on" in reply.text, reply.text
     maps.run("%map -a -o slow |x| { std::thread::sleep(std::time::Duration::from_millis(20)); x } over 0..100_000u32").ok()
-    assert "running on" in maps.run("%tasks").ok().text
+    processes.wait_until("the map to run", lambda: "running on" in maps.run("%tasks").ok().text, 20)
     assert "Cancelled" in maps.run("%cancel slow").ok().text
     assert "interrupted" in maps.run("slow.get()?;").text
     assert "interrupted" in maps.run("%pxresult -o slow").failed().text
@@ -293,7 +293,7 @@ def test_many_items_may_fail(maps):
 def test_one_map_is_ended_without_the_others(maps):
     wait = "std::thread::sleep(std::time::Duration::from_millis(5)); x"
     maps.run(f"%map -a -o goes |x| {{ {wait} }} over 0..300u32").ok()
-    maps.run(f"%map -a -o ends |x| {{ {wait} }} over 0..300u32").ok()
+    maps.run(f"%map -a -o ends |x| {{ {wait} }} over 0..100_000u32").ok()
     assert "still runs" in maps.run("%pxresult --partial").failed().text
     maps.run("%cancel ends").ok()
     assert value(maps, "ends.get().is_err()") == "true"

@@ -79,6 +79,14 @@ def test_the_log_tells_what_happened(lab):
     kernel.run("fn double(x: u64) -> u64 { if x == 7 { panic!(\"seven\") } else { 2 * x } }").ok()
     kernel.run("%map double over 0..5").ok()
     kernel.run("let call = px::call!(double, 7); call.get().is_err()").ok()
+
+    def has_all():
+        labels = {it["label"] for it in events(chorus, "compiled")}
+        ended = len(events(chorus, "map_ended")) + len(events(chorus, "task_ended"))
+        return "let x = 1;" in labels and ended == 2 and sum(it["items"] for it in events(chorus, "map_done")) >= 5
+
+    # A cell's end and the log's last entries about it come by different ways.
+    processes.wait_until("the log to have all", has_all, 20)
     numbers = [entry["number"] for entry in entries(chorus)]
     assert numbers == sorted(set(numbers)), "each has its number"
     opened = events(chorus, "session_opened")
@@ -130,15 +138,18 @@ def test_a_cluster_grows_and_shrinks(lab):
     assert len(chorus.status()["engines"]) == 2
 
 
-def test_a_drained_engine_finishes_what_it_has(lab):
+def test_a_drained_engine_finishes_what_it_has(lab, tmp_path):
     chorus, kernel = lab
     kernel.run("%px let x = px::rank();").ok()
-    running = kernel.send('%px std::thread::sleep(std::time::Duration::from_secs(2)); println!("done {}", x)')
+    gate = tmp_path / "gate"
+    wait = f'while !std::path::Path::new("{gate}").exists() {{ std::thread::yield_now() }}'
+    running = kernel.send(f'%px {wait} println!("done {{}}", x)')
     processes.wait_until(
         "the cell to run", lambda: all(engine["busy"] for engine in chorus.status()["engines"]), 20
     )
     chorus("drain", "-t", 0)
     assert chorus.status()["engines"][0]["draining"]
+    gate.touch()
     reply = kernel.wait(running)
     assert "done 0" in reply.text and "done 1" in reply.text
     chorus.wait_for_engines(1)
@@ -157,6 +168,7 @@ def test_a_map_goes_on_without_a_drained_engine(lab):
     kernel.wait(mapping).ok()
     assert kernel.run("sum").ok().results == [{"text/plain": str(sum(range(300)))}]
     chorus.wait_for_engines(1)
+    processes.wait_until("the log to tell of the map's end", lambda: events(chorus, "map_ended"), 20)
     assert sum(it["items"] for it in events(chorus, "map_done")) == 300, "no item was done twice"
 
 
@@ -238,8 +250,12 @@ def test_calls_are_drawn_as_a_graph_and_maps_as_a_stream(lab):
     assert "2 add ← 1 add: done" in graph.text and "3 bad: failed" in graph.text
     assert graph.html[-1].count("<rect") == 3 and graph.html[-1].count("<path") == 1
     kernel.run("%map |x: u64| { std::thread::sleep(std::time::Duration::from_millis(30)); x } over 0..20").ok()
-    stream = kernel.run("%tasks --stream").ok()
-    assert re.search(r"engine 0 .*█", stream.text) and re.search(r"engine 1 .*█", stream.text), stream
+
+    def stream_of_all():
+        stream = kernel.run("%tasks --stream").ok()
+        return all(re.search(rf"engine {engine} .*█", stream.text) for engine in (0, 1)) and stream
+
+    stream = processes.wait_until("both engines to be in the stream", stream_of_all, 20)
     assert "<svg" in stream.html[-1] and "%map" in stream.text
 
 
