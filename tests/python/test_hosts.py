@@ -25,6 +25,7 @@ def notebook(hosts):
     for host in hosts.names:
         hosts.link(host, "up")
     notebook.close()
+    nothing_is_left(hosts, 40)
 
 
 def start(hosts, where="h2*2,h3*2"):
@@ -33,7 +34,10 @@ def start(hosts, where="h2*2,h3*2"):
 
 def nothing_is_left(hosts, within):
     for name in hosts.names[1:]:
-        processes.wait_until(f"nothing to be left on {name}", lambda name=name: not hosts.left(name), within)
+        try:
+            processes.wait_until(f"nothing to be left on {name}", lambda name=name: not hosts.left(name), within)
+        except AssertionError:
+            raise AssertionError(f"on {name} is left after {within} s: {hosts.left(name)}") from None
 
 
 def test_what_works_here_works_there(hosts, notebook):
@@ -72,7 +76,7 @@ let tasks: Vec<px::Task<f64>> = (0..8).map(|k| px::call!(score, &table, k)).coll
 tasks.iter().map(|task| task.get().unwrap()).sum::<f64>()
 """
     assert "6000028" in notebook.ok(refs)
-    notebook.ok("%map --keep parts |x: u64| x over 0..1000_u64")
+    notebook.ok("%map --keep -o parts |x: u64| x over 0..1000_u64")
     assert "499500" in notebook.ok("%map --sum |x: u64| x over each parts")
     status, text = notebook.run('%px -t 1 panic!("on purpose")')
     assert status == "error" and "engine 1" in text and "on purpose" in text
