@@ -164,7 +164,8 @@ class Hosts:
         """Process ids on a host and what they run, of Chorus."""
         listed = self.run(name, ["ps", "-e", "-ww", "-o", "pid=,args="]).stdout.splitlines()
         words = [line.split(None, 1) for line in listed]
-        return [(int(pid), args) for pid, args in words if "chorus" in args and "sshd" not in args and "ps -e" not in args]
+        others = ["sshd", "ps -e", "<defunct>"]
+        return [(int(pid), args) for pid, args in words if "chorus" in args and not any(it in args for it in others)]
 
     def left(self, name):
         """What Chorus has on a host: processes and files."""

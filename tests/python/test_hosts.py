@@ -79,7 +79,7 @@ tasks.iter().map(|task| task.get().unwrap()).sum::<f64>()
     notebook.ok("%map --keep -o parts |x: u64| x over 0..1000_u64")
     assert "499500" in notebook.ok("%map --sum |x: u64| x over each parts")
     status, text = notebook.run('%px -t 1 panic!("on purpose")')
-    assert status == "error" and "engine 1" in text and "on purpose" in text
+    assert status == "error" and "[1:" in text and "on purpose" in text, text
     notebook.ok("%cluster stop")
     nothing_is_left(hosts, 10)
 

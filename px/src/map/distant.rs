@@ -14,6 +14,9 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 /// As much is brought at once, at least: a question takes as long as some of these bytes.
 const AHEAD: usize = 1 << 20;
 
+/// How often a file is asked for that is gone when it is to be opened.
+const TRIES: u32 = 5;
+
 /// Where this host's outpost listens, if the notebook is on another host.
 fn outpost() -> Option<&'static PathBuf> {
     static OUTPOST_AT: OnceLock<Option<PathBuf>> = OnceLock::new();
@@ -43,9 +46,18 @@ impl Distant {
     /// A file that has these bytes of the room in the same places.
     pub(crate) fn bring(&self, range: Range<u64>) -> Result<File, Error> {
         let ask = RoomAsk::Bring(self.0.clone(), range.start, range.end.saturating_sub(range.start));
-        match self.ask(&ask, &[], &mut Vec::new())? {
-            RoomAnswer::Here(name) => open_here(&name),
-            answer => Err(self.unexpected(answer)),
+        let mut tries = 0;
+        loop {
+            let opened = match self.ask(&ask, &[], &mut Vec::new())? {
+                RoomAnswer::Here(name) => open_here(&name),
+                answer => return Err(self.unexpected(answer)),
+            };
+            // The outpost may have let go of the file since it said so. If the room is gone, it says that now.
+            tries += 1;
+            match opened {
+                Err(_) if tries < TRIES => {}
+                opened => return opened,
+            }
         }
     }
 

@@ -2,13 +2,14 @@
 //!
 //! A room is brought in blocks, when somebody asks for bytes of them. What is missing is brought over several connections
 //! at once. A replica goes when whoever has the room lets go of it; for that, each kernel is watched over a connection of
-//! its own, without which nothing is kept.
+//! its own, without which nothing of it is kept. The controller's files are watched by nobody: of them, the last few are
+//! kept. Who is about to open a replica that has gone asks again.
 
 use super::way::{Stream, Way, WayError};
 use crate::stream::Purpose;
 use parking_lot::Mutex;
 use px::link::{MOST, Message as _, RoomAnswer, RoomAsk, frame_length, framed, room_name};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -31,6 +32,8 @@ const QUESTION: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(200);
 /// So many connections that nobody uses are kept for each who has rooms.
 const SPARE: usize = 8;
+/// So many files of the controller are kept.
+const FILES: usize = 16;
 
 /// Why a room can't be had. A sentence, unless it is gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +54,8 @@ pub struct Replicas {
     /// How long whoever has rooms may be out of reach.
     patience: Duration,
     rooms: Mutex<HashMap<String, Arc<Replica>>>,
+    /// Files of the controller that were brought, the oldest first.
+    files: Mutex<VecDeque<String>>,
     /// Connections that nobody uses.
     spare: Mutex<HashMap<Purpose, Vec<Stream>>>,
     /// Kernels that are watched.
@@ -84,7 +89,7 @@ fn purpose(room: &str) -> Purpose {
 impl Replicas {
     pub fn new(way: Arc<Way>, patience: Duration) -> Replicas {
         let (rooms, spare, watched) = (Mutex::default(), Mutex::default(), tokio::sync::Mutex::default());
-        Replicas { way, patience, rooms, spare, watched }
+        Replicas { way, patience, rooms, files: Mutex::default(), spare, watched }
     }
 
     /// The name of a file of this host that has these bytes of the room.
@@ -160,8 +165,11 @@ impl Replicas {
         if let Some(replica) = self.rooms.lock().get(room) {
             return Ok(Arc::clone(replica));
         }
-        // Before it is asked for, lest its end is missed.
-        self.watch(room).await?;
+        match kernel(room) {
+            // Before it is asked for, lest its end is missed.
+            Some(kernel) => self.watch(kernel, room).await?,
+            None => self.make_way_for(room),
+        }
         let (answer, _) = self.ask(&RoomAsk::Length(room.to_owned()), &[]).await?;
         let RoomAnswer::Done(length) = answer else {
             return Err(Missing::Failed("the answer to a question about a room isn't one".to_owned()));
@@ -171,9 +179,19 @@ impl Replicas {
         Ok(Arc::clone(self.rooms.lock().entry(room.to_owned()).or_insert(replica)))
     }
 
+    /// Lets go of the oldest file if there are too many with this one.
+    fn make_way_for(&self, room: &str) {
+        let mut files = self.files.lock();
+        files.push_back(room.to_owned());
+        while files.len() > FILES {
+            let oldest = files.pop_front().unwrap_or_default();
+            self.rooms.lock().remove(&oldest);
+        }
+    }
+
     /// Sees to it that replicas of the kernel's rooms go when the rooms do.
-    async fn watch(self: &Arc<Self>, room: &str) -> Result<(), Missing> {
-        let kernel = kernel(room).unwrap_or_default().to_owned();
+    async fn watch(self: &Arc<Self>, kernel: &str, room: &str) -> Result<(), Missing> {
+        let kernel = kernel.to_owned();
         let mut watched = self.watched.lock().await;
         if watched.contains(&kernel) {
             return Ok(());
@@ -194,9 +212,7 @@ impl Replicas {
             }
             let mut watched = replicas.watched.lock().await;
             watched.remove(&kernel);
-            // The controller's files are never used again under their names, and are watched by nobody.
-            let of_kernel = |room: &str| self::kernel(room).unwrap_or_default() == kernel;
-            replicas.rooms.lock().retain(|room, _| !of_kernel(room));
+            replicas.rooms.lock().retain(|room, _| self::kernel(room) != Some(&kernel));
         });
         Ok(())
     }
