@@ -106,7 +106,7 @@ fn the_other_magics_are_read() {
     assert_eq!(cluster("%cluster disconnect"), ClusterCommand::Disconnect);
     assert_eq!(
         cluster("%cluster start"),
-        ClusterCommand::Start { n: None, tcp: false, name: None, label: None, record: None }
+        ClusterCommand::Start { n: None, tcp: false, name: None, label: None, record: None, on: On::default() }
     );
     assert_eq!(
         cluster("%cluster start -n 4 --tcp --name 'my lab' --label big"),
@@ -115,9 +115,13 @@ fn the_other_magics_are_read() {
             tcp: true,
             name: Some("my lab".into()),
             label: Some("big".into()),
-            record: None
+            record: None,
+            on: On::default(),
         }
     );
+    let there = cluster("%cluster start --on ssh --hosts a,b*4 --ssh 'ssh -F x'");
+    let on = On { on: Some("ssh".into()), hosts: Some("a,b*4".into()), ssh: Some("ssh -F x".into()) };
+    assert!(matches!(there, ClusterCommand::Start { on: found, .. } if found == on));
     assert_eq!(cluster("%cluster connect /a/b.json"), ClusterCommand::Connect { to: "/a/b.json".into() });
     assert_eq!(cluster("%cluster scale 8"), ClusterCommand::Scale { n: 8 });
     assert_eq!(cluster("%cluster drain 1,3"), ClusterCommand::Drain { targets: "1,3".parse().unwrap() });

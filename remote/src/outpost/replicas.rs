@@ -366,7 +366,7 @@ mod tests {
 
     #[test]
     fn neighbours_come_together_and_the_last_is_as_long_as_the_room() {
-        assert_eq!(stretches(&[0], 10), [0..10]);
+        assert_eq!(stretches(&[0, 1], BLOCK + 10), [0..BLOCK, BLOCK..BLOCK + 10]);
         assert_eq!(stretches(&[0, 1, 3], 4 * BLOCK), [0..BLOCK, BLOCK..2 * BLOCK, 3 * BLOCK..4 * BLOCK]);
         let all: Vec<u64> = (0..100).collect();
         let parts = stretches(&all, 100 * BLOCK - 1);
