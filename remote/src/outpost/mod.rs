@@ -1,9 +1,9 @@
 //! The end of a cluster on another host than the controller's: a process that is started there by whatever starts
 //! programs on that host, and is told all it needs by an [`Invitation`] on its standard input.
 //!
-//! - It starts the host's engines and ends them, as the controller's launcher says ([`engines`]).
-//! - Engines connect to a socket of its own, from which it carries their bytes to the gateway ([`way`]).
-//! - Workers ask it for rooms; it keeps what it has brought here ([`replicas`], [`rooms`]).
+//! - It starts the host's engines and ends them, as the controller's launcher says (`engines`).
+//! - Engines connect to a socket of its own, from which it carries their bytes to the gateway (`way`).
+//! - Workers ask it for rooms; it keeps what it has brought here (`replicas`, `rooms`).
 //!
 //! When it can't reach the gateway, it tries again until its lease is over. Then it ends its engines and itself: somebody
 //! else may be doing their work by then.
