@@ -111,9 +111,9 @@ def test_a_cut_costs_nothing_but_time(hosts, notebook):
 def test_who_is_killed_is_started_again_and_the_loss_is_told(hosts, notebook):
     notebook.ok(start(hosts))
     notebook.ok("fn twice(x: usize) -> usize { 2 * x }\n%px let x = px::rank();")
-    [outpost] = [pid for pid, args in hosts.programs("h2") if "outpost" in args]
+    [outpost] = [pid for pid, args in hosts.programs("h2") if args.endswith(" outpost")]
     hosts.run("h2", ["kill", "-9", outpost])
-    processes.wait_until("another outpost", lambda: any("outpost" in args for _, args in hosts.programs("h2")), 40)
+    processes.wait_until("another outpost", lambda: any(args.endswith(" outpost") for _, args in hosts.programs("h2")), 40)
 
     def all_are_back():
         status, text = notebook.run("%px twice(px::rank())")
