@@ -3,7 +3,7 @@
 use chorus_compiler::{Diagnostic, Failure as CompileFailure, Member, describe};
 use chorus_jupyter::content;
 use chorus_magics::{Inside, MagicError, inside_rust};
-use chorus_protocol::{Aftermath, Death, NoSnapshot, Panic};
+use chorus_protocol::{Aftermath, Death, NoSnapshot, Outcome, Panic};
 use chorus_render::{ErrorText, Place, PxFailure, RESTORED, RunFailure, STILL_DEFINED, at_place, no_snapshot};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -161,6 +161,20 @@ impl From<MagicError> for Failure {
 }
 
 impl Failure {
+    /// With the error that a `?` returned because of it, unless that says the same.
+    pub fn with_what_ended(self, ended: &Failure) -> Failure {
+        let returned = match ended {
+            Failure::Run(run) if run.outcome == Outcome::ReturnedError => run.panic.as_ref(),
+            _ => None,
+        };
+        match (self, returned.map(|it| it.panic.message.as_str())) {
+            (Failure::Other(kind, what), Some(said)) if !what.contains(said) => {
+                Failure::Other(kind, format!("{what}\n{said}"))
+            }
+            (cause, _) => cause,
+        }
+    }
+
     /// Whether the compiler refused the cell.
     pub fn is_compile_error(&self) -> bool {
         matches!(self, Failure::Compile(_))

@@ -388,7 +388,7 @@ impl Executor {
         let panicked = |failed: &Failure| matches!(failed, Failure::Run(run) if run.outcome == Outcome::Panicked && run.panic.is_some());
         // A map's failure that the cell has handled isn't what ended it.
         if let Some(cause) = run.take_failure().filter(|_| !panicked(&failed)) {
-            return Err(cause);
+            return Err(cause.with_what_ended(&failed));
         }
         if let Failure::Run(run) = &mut failed
             && run.lost.is_empty()
