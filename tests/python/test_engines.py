@@ -345,6 +345,8 @@ def test_a_pushed_type_of_the_notebooks_is_known_to_engines_cells(parts):
     ).ok()
     parts.run("let sent = Sent { at: vec![1.5] }; px::push!(sent)?;").ok()
     assert parts.run("%px sent.at[0] + 1.0").ok().text.startswith("Out[0-3:")
+    # Objects of a notebook with serde consist of several units of code, in which functions must be found all the same.
+    assert result(parts.run("px::map(|x: f64| x, px::var!(part)).on(&e).max()?").ok()) == "Some(2.0)"
     unsent = parts.run("let own = Own { at: vec![1.5] }; px::push!(own)?;").failed()
     assert "`Own` can't travel between the notebook and its engines" in unsent.text
 

@@ -235,7 +235,8 @@ fn start(
     Ok(Group { all: calls.into(), _held: held })
 }
 
-/// What engines call.
+/// What engines call. It isn't inlined, lest there are copies: others lie so far from just this one.
+#[inline(never)]
 extern "C" fn serve<A: Args, R: Wire>() {
     // A panic has been reported by the hook, and must not leave a C function.
     let returned = catch(true, || {

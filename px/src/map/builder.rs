@@ -291,6 +291,8 @@ where
 }
 
 /// Functions of this object are so far from this one. It is one for each type of a map, so it lies in the cell's object.
+/// It isn't inlined, since rustc copies what is into each unit of code that names it, and each copy has an address of its own.
+#[inline(never)]
 extern "C" fn origin<S: Source, C, R, H, P>() {}
 
 /// So far is each function from `origin`; 0 if there is none.
