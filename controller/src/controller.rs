@@ -350,7 +350,7 @@ async fn open_gateway(
         key: connection.key.clone(),
         engines: connection.engines.clone(),
         blobs: connection.blobs.clone(),
-        folder: connection.blobs.parent().map_or_else(|| folder.blobs(), std::path::Path::to_owned),
+        folder: folder.root().to_owned(),
         ports: None,
         may_return: connection.stay > 0,
         again,

@@ -21,6 +21,7 @@ mod random;
 mod tests;
 
 use bytes::Bytes;
+pub(crate) use chorus_protocol::Exit;
 use chorus_protocol::{
     BlobId, ClientInfo, ClusterStatus, EngineId, EngineStatus, FromClient, FromEngine, LogEntry, LogEvent, SessionId,
     SessionStatus, ToClient, ToEngine,
@@ -33,17 +34,6 @@ use session::Session;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// How an engine's process ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Exit {
-    Status(i32),
-    Signal(i32),
-    /// Nobody knows: it was the child of a process that is gone itself.
-    Unknown,
-    /// It never ran.
-    NotStarted(String),
-}
 
 /// What happened.
 #[derive(Clone, Debug, Serialize, Deserialize)]

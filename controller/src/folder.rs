@@ -103,8 +103,12 @@ impl Folder {
         self.path(&format!("engine-{engine}.log"))
     }
 
+    pub fn root(&self) -> &Path {
+        self.0.path()
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
+        self.root().join(name)
     }
 
     /// The endpoint of a socket in the folder.

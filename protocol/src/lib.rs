@@ -5,6 +5,7 @@
 
 pub mod connection;
 pub mod engines;
+mod exit;
 pub mod frame;
 pub mod group;
 mod id;
@@ -19,6 +20,7 @@ pub mod task;
 
 pub use connection::{Connection, ConnectionError};
 pub use engines::{fold_ids, name_engines, parse_ids, read_label};
+pub use exit::Exit;
 pub use frame::{Frame, FrameError, Key};
 pub use group::*;
 pub use id::{BlobId, EngineId, MapId, RunId, SessionId, TaskId};

@@ -3,33 +3,14 @@
 //! Either end may have missed what was said when the connection broke. So an outpost begins each connection with all that
 //! it has, and what has ended is told until it was heard.
 
-use chorus_protocol::EngineId;
+use chorus_protocol::{EngineId, Exit};
 use serde::{Deserialize, Serialize};
-
-/// How an engine's process ended.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Exit {
-    /// With this status.
-    Status(i32),
-    /// By this signal.
-    Signal(i32),
-    /// It never ran.
-    NotStarted(String),
-}
 
 /// What an outpost says first.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Hello {
-    /// [`chorus_protocol::VERSION`] of the outpost.
-    pub version: u16,
     /// Its place, as in its invitation.
     pub place: u32,
-    /// A random number of its process.
-    pub life: u64,
-    /// The host's own name.
-    pub host: String,
-    /// Cores that its engines may use.
-    pub cores: u32,
     /// Engines that it has.
     pub running: Vec<EngineId>,
     /// Engines that have ended, which wasn't heard yet.

@@ -15,7 +15,7 @@ pub mod rooms;
 mod stream;
 mod tls;
 
-pub use control::{Exit, FromOutpost, Hello, ToOutpost};
+pub use control::{FromOutpost, Hello, ToOutpost};
 pub use gateway::{Arrival, Gateway, GatewayConfig, Kept, rooms_socket};
 pub use invitation::Invitation;
 pub use stream::{receive, send};

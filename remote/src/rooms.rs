@@ -2,7 +2,7 @@
 //! [`px::link::RoomAnswer`].
 
 use chorus_protocol::VALUE_PREFIX;
-use px::link::{MOST, Message as _, RoomAnswer, RoomAsk, frame_length, framed};
+use px::link::{MOST, Message, RoomAnswer, RoomAsk, frame_length, framed};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -48,18 +48,37 @@ pub trait Store: Send + Sync + 'static {
 pub(crate) async fn next_ask(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<(RoomAsk, Vec<u8>)>> {
     let mut head = [0; 4];
     match from.read_exact(&mut head).await {
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-        read => read?,
-    };
-    let mut ask = vec![0; frame_length(head).map_err(invalid)?];
-    from.read_exact(&mut ask).await?;
-    let ask = RoomAsk::decode(&ask).map_err(invalid)?;
-    if ask.brings() > MOST {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+        read => {
+            read?;
+            next(from, head, RoomAsk::brings).await.map(Some)
+        }
+    }
+}
+
+/// The next answer with what comes along.
+pub(crate) async fn next_answer(from: &mut (impl AsyncRead + Unpin)) -> io::Result<(RoomAnswer, Vec<u8>)> {
+    let mut head = [0; 4];
+    from.read_exact(&mut head).await?;
+    next(from, head, RoomAnswer::brings).await
+}
+
+/// What is behind its length.
+async fn next<M: Message>(
+    from: &mut (impl AsyncRead + Unpin),
+    head: [u8; 4],
+    brings: impl FnOnce(&M) -> u64,
+) -> io::Result<(M, Vec<u8>)> {
+    let mut message = vec![0; frame_length(head).map_err(invalid)?];
+    from.read_exact(&mut message).await?;
+    let message = M::decode(&message).map_err(invalid)?;
+    let brings = brings(&message);
+    if brings > MOST {
         return Err(invalid("more bytes than may come along"));
     }
-    let mut bytes = vec![0; ask.brings() as usize];
+    let mut bytes = vec![0; brings as usize];
     from.read_exact(&mut bytes).await?;
-    Ok(Some((ask, bytes)))
+    Ok((message, bytes))
 }
 
 /// Sends an answer with what comes along.

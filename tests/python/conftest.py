@@ -67,6 +67,10 @@ class Chorus:
     def status(self, *arguments):
         return json.loads(self("status", *arguments, "--json").stdout)
 
+    def once(self, *arguments):
+        """What `chorus top` shows now."""
+        return json.loads(self("top", *arguments, "--once", "--json").stdout)
+
     def wait_for_engines(self, number, *arguments, seconds=20):
         def joined():
             status = self.status(*arguments)
@@ -101,6 +105,22 @@ def chorus(runtime_dir):
     program = Chorus(runtime_dir)
     yield program
     program.close()
+
+
+@pytest.fixture
+def lab(chorus):
+    """The program, with a cluster `lab` of two engines."""
+    chorus("start", "-n", "2", "--name", "lab")
+    yield chorus
+    chorus("stop", "lab", "--force", check=False)
+
+
+@pytest.fixture
+def notebook(lab, kernels):
+    """A kernel that uses the cluster `lab`."""
+    kernel = kernels()
+    kernel.run("%cluster connect lab").ok()
+    return kernel
 
 
 @pytest.fixture(scope="session")

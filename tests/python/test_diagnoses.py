@@ -15,27 +15,9 @@ MEMORY_GROUPS = pathlib.Path("/sys/fs/cgroup/memory")
 SLEEP = "std::thread::sleep(std::time::Duration::from_millis({}));"
 
 
-@pytest.fixture
-def lab(chorus):
-    chorus("start", "-n", "2", "--name", "lab")
-    yield chorus
-    chorus("stop", "lab", "--force", check=False)
-
-
-@pytest.fixture
-def notebook(lab, kernels):
-    kernel = kernels()
-    kernel.run("%cluster connect lab").ok()
-    return kernel
-
-
-def once(chorus):
-    return json.loads(chorus("top", "lab", "--once", "--json").stdout)
-
-
 def told(chorus):
     """The evidence of what is wrong now, by what it is about and its kind."""
-    found = once(chorus)["diagnoses"]
+    found = chorus.once("lab")["diagnoses"]
     assert all(it["evidence"] and it["advice"] for it in found), found
     return {(it["about"], it["kind"]): it["evidence"] for it in found}
 
@@ -65,7 +47,7 @@ def test_nothing_is_wrong_with_a_cluster_that_works(notebook, lab):
     busy = notebook.send(f"%px -t 0 {SLEEP.format(120_000)}")
 
     def has_run_long():
-        running = [it["running"] for it in once(lab)["engines"] if it["running"]]
+        running = [it["running"] for it in lab.once("lab")["engines"] if it["running"]]
         return running and running[0]["seconds"] > 10
 
     processes.wait_until("the cell to run for 10 s", has_run_long, 40)

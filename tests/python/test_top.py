@@ -1,7 +1,6 @@
 """`chorus top`: the monitor in a real terminal, `--once`, recordings, and what it does to a cluster."""
 
 import fcntl
-import json
 import os
 import pty
 import re
@@ -113,24 +112,6 @@ def top(chorus):
         it.close()
 
 
-@pytest.fixture
-def lab(chorus):
-    chorus("start", "-n", "2", "--name", "lab")
-    yield chorus
-    chorus("stop", "lab", "--force", check=False)
-
-
-@pytest.fixture
-def notebook(lab, kernels):
-    kernel = kernels()
-    kernel.run("%cluster connect lab").ok()
-    return kernel
-
-
-def once(chorus, *arguments):
-    return json.loads(chorus("top", *arguments, "--once", "--json").stdout)
-
-
 def test_every_page_is_reached_by_keys_and_the_terminal_is_restored(lab, top):
     it = top("lab")
     it.wait(r"lab +● live")
@@ -176,9 +157,9 @@ def test_ascii_and_no_colour(lab, top):
 
 def test_once_tells_what_engines_really_do(notebook, lab):
     busy = notebook.send(f"%px -t 1 {SPIN}")
-    processes.wait_until("the cell to run", lambda: once(lab, "lab")["engines"][1]["state"] == "busy", 60)
+    processes.wait_until("the cell to run", lambda: lab.once("lab")["engines"][1]["state"] == "busy", 60)
     time_of = time.monotonic()
-    found = once(lab, "lab")
+    found = lab.once("lab")
     assert time.monotonic() - time_of < 10
     idle, spinning = found["engines"]
     assert (idle["id"], idle["state"], spinning["state"]) == (0, "idle", "busy")
@@ -200,7 +181,7 @@ def test_variables_and_rooms_are_told_with_what_they_take(notebook, lab, top):
     notebook.run("let own = vec![0.5f64; 1_000_000]; let kept = px::put(&own);").ok()
 
     def told():
-        found = {(it["engine"], it["kind"], it["name"]): it for it in once(lab, "lab")["memory"]}
+        found = {(it["engine"], it["kind"], it["name"]): it for it in lab.once("lab")["memory"]}
         wanted = [(1, "variable", "large"), (0, "variable", "odd"), (None, "variable", "kept")]
         return all(it in found for it in wanted) and found
 
@@ -226,13 +207,13 @@ def test_variables_and_rooms_are_told_with_what_they_take(notebook, lab, top):
     assert it.end() == 0
     notebook.run("%px -t 1 drop(large);").ok()
     notebook.run("drop(kept);").ok()
-    gone = lambda: not any(it["name"] == "large" or it["kind"] == "room" for it in once(lab, "lab")["memory"])
+    gone = lambda: not any(it["name"] == "large" or it["kind"] == "room" for it in lab.once("lab")["memory"])
     processes.wait_until("what was dropped to be gone", gone, 30)
 
 
 def test_what_a_lost_worker_had_is_not_told_any_more(notebook, lab):
     notebook.run("%px -t 0 let large = vec![1u8; 50_000_000];").ok()
-    names = lambda: [it["name"] for it in once(lab, "lab")["memory"] if it["engine"] == 0]
+    names = lambda: [it["name"] for it in lab.once("lab")["memory"] if it["engine"] == 0]
     processes.wait_until("the variable to be told", lambda: "large" in names(), 30)
     notebook.run("%px -t 0 std::process::abort()").failed()
     notebook.run("%px -t 0 large.len()").ok()
@@ -307,7 +288,7 @@ def test_restarting_asks_first_and_is_for_the_marked_engines(notebook, lab, top)
 
 
 def test_a_signal_is_chosen_confirmed_and_sent(lab, top):
-    before = [engine["pid"] for engine in once(lab, "lab")["engines"]]
+    before = [engine["pid"] for engine in lab.once("lab")["engines"]]
     it = top("lab")
     it.wait(r"(?s)0 idle.*1 idle")
     it.keys("jx")
@@ -323,7 +304,7 @@ def test_a_signal_is_chosen_confirmed_and_sent(lab, top):
     it.wait("sent signal 9 to engine 1")
     processes.wait_until("the process to be gone", lambda: not processes.alive(before[1]))
     lab.wait_for_engines(2, "lab")
-    after = processes.wait_until("another engine 1", lambda: (it := once(lab, "lab")["engines"])[1]["pid"] and it)
+    after = processes.wait_until("another engine 1", lambda: (it := lab.once("lab")["engines"])[1]["pid"] and it)
     assert after[0]["pid"] == before[0] and after[1]["pid"] != before[1]
     it.wait(r"(?s)0 idle.*1 idle")
     it.keys("q")
@@ -343,7 +324,7 @@ def test_draining_asks_first_and_is_done(lab, top):
     it.keys("y")
     lab.wait_for_engines(1, "lab")
     it.wait(r"live +1 engine ")
-    assert [engine["id"] for engine in once(lab, "lab")["engines"]] == [1]
+    assert [engine["id"] for engine in lab.once("lab")["engines"]] == [1]
     it.keys("q")
     assert it.end() == 0
 
@@ -361,12 +342,12 @@ def test_a_map_and_a_call_are_cancelled(notebook, lab, top, kind):
     it.wait(rf"Cancel {kind} 1 of session 1\?|Cancel {kind} 0 of session 1\?")
     it.keys("n")
     it.wait_without("Cancel")
-    assert once(lab, "lab")[f"{kind}s"] == 1
+    assert lab.once("lab")[f"{kind}s"] == 1
     it.keys("c")
     it.wait(rf"Cancel {kind} ")
     it.keys("y")
     notebook.wait(running, 60).failed()
-    processes.wait_until("it to be gone", lambda: (found := once(lab, "lab"))["maps"] == found["calls"] == 0)
+    processes.wait_until("it to be gone", lambda: (found := lab.once("lab"))["maps"] == found["calls"] == 0)
     it.keys("q")
     assert it.end() == 0
 
@@ -451,7 +432,7 @@ def test_a_recording_is_replayed_when_the_cluster_is_gone(notebook, lab, top, tm
     again.wait("recording")
     again.keys("q")
     assert again.end() == 0
-    end = once(lab, "--replay", file)
+    end = lab.once("--replay", file)
     assert [engine["failed"] for engine in end["engines"]] == [1, 1]
 
 

@@ -340,11 +340,6 @@ impl Work {
         // An older end than the start that is wanted now is none of it.
         if self.places[at].engines.get(&engine) == Some(&Engine::Started) {
             self.places[at].engines.remove(&engine);
-            let exit = match exit {
-                chorus_remote::Exit::Status(status) => Exit::Status(status),
-                chorus_remote::Exit::Signal(signal) => Exit::Signal(signal),
-                chorus_remote::Exit::NotStarted(why) => Exit::NotStarted(why),
-            };
             (self.ended)(engine, exit);
         }
     }

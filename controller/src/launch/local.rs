@@ -12,7 +12,7 @@ use chorus_system::{ProcessHandle, signal};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::os::unix::fs::OpenOptionsExt;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -207,10 +207,7 @@ impl Worker {
 
 fn reap(child: &mut Child) -> Exit {
     match child.wait() {
-        Ok(status) => match (status.code(), status.signal()) {
-            (Some(code), _) => Exit::Status(code),
-            (None, signal) => Exit::Signal(signal.unwrap_or_default()),
-        },
+        Ok(status) => status.into(),
         // Somebody else in this process waits for any child.
         Err(_) => Exit::Status(-1),
     }

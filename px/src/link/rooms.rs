@@ -79,6 +79,13 @@ impl RoomAsk {
     }
 }
 
+impl RoomAnswer {
+    /// How many bytes come along.
+    pub fn brings(&self) -> u64 {
+        if let RoomAnswer::Bytes(length) = *self { length } else { 0 }
+    }
+}
+
 impl Message for RoomAsk {
     fn write(&self, to: &mut Vec<u8>) {
         let (kind, numbers): (u8, &[u64]) = match self {
@@ -175,11 +182,11 @@ pub fn ask_on(
     let mut answer = vec![0; frame_length(head).map_err(damaged)?];
     connection.read_exact(&mut answer)?;
     let answer = RoomAnswer::decode(&answer).map_err(damaged)?;
-    if let RoomAnswer::Bytes(length) = answer {
-        let length = usize::try_from(length).ok().filter(|it| *it as u64 <= MOST).ok_or_else(|| damaged(Damaged))?;
-        into.resize(length, 0);
-        connection.read_exact(into)?;
+    if answer.brings() > MOST {
+        return Err(damaged(Damaged));
     }
+    into.resize(answer.brings() as usize, 0);
+    connection.read_exact(into)?;
     Ok(answer)
 }
 

@@ -29,23 +29,28 @@ pub(crate) fn may_be() -> bool {
 }
 
 /// A room that isn't on this host.
-#[derive(Clone)]
-pub(crate) struct Distant(String);
+pub(crate) struct Distant {
+    name: String,
+    /// How long it was when it was found.
+    length: u64,
+}
 
 impl Distant {
     /// The room of this name, which somebody must have.
     pub(crate) fn find(room: &str) -> Result<Distant, Error> {
-        let room = Distant(room.to_owned());
-        room.length().map(|_| room)
+        let mut room = Distant { name: room.to_owned(), length: 0 };
+        room.length = room.done(RoomAsk::Length(room.name.clone()), &[])?;
+        Ok(room)
     }
 
-    pub(crate) fn length(&self) -> Result<u64, Error> {
-        self.done(RoomAsk::Length(self.0.clone()), &[])
+    /// A file that has all of it.
+    pub(crate) fn whole(&self) -> Result<File, Error> {
+        self.bring(0..self.length)
     }
 
     /// A file that has these bytes of the room in the same places.
-    pub(crate) fn bring(&self, range: Range<u64>) -> Result<File, Error> {
-        let ask = RoomAsk::Bring(self.0.clone(), range.start, range.end.saturating_sub(range.start));
+    fn bring(&self, range: Range<u64>) -> Result<File, Error> {
+        let ask = RoomAsk::Bring(self.name.clone(), range.start, range.end.saturating_sub(range.start));
         let mut tries = 0;
         loop {
             let opened = match self.ask(&ask, &[], &mut Vec::new())? {
@@ -65,7 +70,7 @@ impl Distant {
     pub(crate) fn read(&self, to: &mut [u8], at: u64) -> Result<usize, Error> {
         let mut bytes = Vec::new();
         let wanted = (to.len() as u64).min(MOST);
-        match self.ask(&RoomAsk::Read(self.0.clone(), at, wanted), &[], &mut bytes)? {
+        match self.ask(&RoomAsk::Read(self.name.clone(), at, wanted), &[], &mut bytes)? {
             RoomAnswer::Bytes(_) if bytes.len() <= to.len() => {
                 to[..bytes.len()].copy_from_slice(&bytes);
                 Ok(bytes.len())
@@ -77,7 +82,7 @@ impl Distant {
     pub(crate) fn write(&self, bytes: &[u8], at: u64) -> Result<(), Error> {
         let mut place = at;
         for part in bytes.chunks(MOST as usize) {
-            self.done(RoomAsk::Write(self.0.clone(), place, part.len() as u64), part)?;
+            self.done(RoomAsk::Write(self.name.clone(), place, part.len() as u64), part)?;
             place += part.len() as u64;
         }
         Ok(())
@@ -86,9 +91,9 @@ impl Distant {
     /// Appends and says where.
     pub(crate) fn append(&self, bytes: &[u8]) -> Result<u64, Error> {
         if bytes.len() as u64 <= MOST {
-            return self.done(RoomAsk::Append(self.0.clone(), bytes.len() as u64), bytes);
+            return self.done(RoomAsk::Append(self.name.clone(), bytes.len() as u64), bytes);
         }
-        let at = self.done(RoomAsk::Reserve(self.0.clone(), bytes.len() as u64), &[])?;
+        let at = self.done(RoomAsk::Reserve(self.name.clone(), bytes.len() as u64), &[])?;
         self.write(bytes, at).map(|()| at)
     }
 
@@ -103,7 +108,7 @@ impl Distant {
         let outpost = outpost().ok_or(Error::NoKernel)?;
         // A connection of its own: one that is kept would be closed in a snapshot.
         let asked = UnixStream::connect(outpost).and_then(|mut connection| ask_on(&mut connection, ask, bytes, into));
-        asked.map_err(|error| Error::Room(format!("this host's outpost can't be asked about {}: {error}", self.0)))
+        asked.map_err(|error| Error::Room(format!("this host's outpost can't be asked about {}: {error}", self.name)))
     }
 
     fn unexpected(&self, answer: RoomAnswer) -> Error {
@@ -118,7 +123,6 @@ impl Distant {
 /// A room of another host of which parts are read.
 pub(crate) struct Parts {
     room: Distant,
-    name: String,
     length: usize,
     mapping: OnceLock<Mapping>,
     /// What is here of it. One stretch is enough: parts are read one behind the other.
@@ -127,11 +131,10 @@ pub(crate) struct Parts {
 
 impl Parts {
     pub(crate) fn new(room: Distant, length: usize) -> Result<Parts, Error> {
-        let name = room.0.clone();
-        if room.length()? < length as u64 {
+        if room.length < length as u64 {
             return Err(Error::Damaged);
         }
-        Ok(Parts { room, name, length, mapping: OnceLock::new(), here: Mutex::default() })
+        Ok(Parts { room, length, mapping: OnceLock::new(), here: Mutex::default() })
     }
 
     pub(crate) fn length(&self) -> usize {
@@ -152,7 +155,8 @@ impl Parts {
             let file = self.room.bring(more.start as u64..more.end as u64)?;
             if self.mapping.get().is_none() {
                 // The outpost's file, which it never shortens, is the same for all parts.
-                let mapping = Mapping::new(&file, self.length, false).map_err(|error| broken(&self.name, &error))?;
+                let mapping =
+                    Mapping::new(&file, self.length, false).map_err(|error| broken(&self.room.name, &error))?;
                 let _ = self.mapping.set(mapping);
             }
             *here = more;

@@ -68,7 +68,7 @@ impl RoomFile {
     pub(crate) fn whole(self) -> Result<File, Error> {
         match self {
             RoomFile::Here(file) => Ok(file),
-            RoomFile::There(room) => room.bring(0..room.length()?),
+            RoomFile::There(room) => room.whole(),
         }
     }
 }
@@ -117,7 +117,7 @@ impl Room {
     pub(crate) fn whole(&self) -> Result<File, Error> {
         match &self.file {
             RoomFile::Here(file) => file.try_clone().map_err(|error| broken(&self.path, &error)),
-            RoomFile::There(room) => room.bring(0..room.length()?),
+            RoomFile::There(room) => room.whole(),
         }
     }
 

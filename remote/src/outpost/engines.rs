@@ -1,15 +1,13 @@
 //! The engines of this host: processes, and what is known of their ends.
 
-use crate::control::Exit;
-use chorus_protocol::EngineId;
+use chorus_protocol::{EngineId, Exit};
 use chorus_system::{ProcessHandle, signal};
 use px::link::OUTPOST;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
@@ -128,17 +126,10 @@ impl Engines {
 
 async fn watch(engine: EngineId, mut child: Child, ends: mpsc::UnboundedSender<(EngineId, Exit)>) {
     let exit = match child.wait().await {
-        Ok(status) => exit_of(status),
+        Ok(status) => status.into(),
         Err(error) => Exit::NotStarted(error.to_string()),
     };
     _ = ends.send((engine, exit));
-}
-
-fn exit_of(status: ExitStatus) -> Exit {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => Exit::Status(code),
-        (None, signal) => Exit::Signal(signal.unwrap_or_default()),
-    }
 }
 
 #[cfg(test)]

@@ -179,15 +179,7 @@ impl Outpost {
     ) -> Result<Outpost, String> {
         let lease = Duration::from_secs(invitation.lease.into());
         let way = Arc::new(Way::new(&invitation).map_err(|error| error.to_string())?);
-        let hello = Hello {
-            version: VERSION,
-            place: invitation.place,
-            life: chorus_protocol::SessionId::random().0,
-            host: chorus_system::user::host_name(),
-            cores: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
-            running: Vec::new(),
-            ended: Vec::new(),
-        };
+        let hello = Hello { place: invitation.place, running: Vec::new(), ended: Vec::new() };
         let control =
             way.open_within(&Purpose::Outpost(hello.clone()), FIRST).await.map_err(|error| error.to_string())?;
         let failed = |error: std::io::Error| format!("the outpost can't have a socket: {error}");

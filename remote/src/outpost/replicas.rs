@@ -6,9 +6,10 @@
 //! kept. Who is about to open a replica that has gone asks again.
 
 use super::way::{Stream, Way, WayError};
+use crate::rooms::next_answer;
 use crate::stream::Purpose;
 use parking_lot::Mutex;
-use px::link::{MOST, Message as _, RoomAnswer, RoomAsk, frame_length, framed, room_name};
+use px::link::{MOST, RoomAnswer, RoomAsk, framed, room_name};
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::io;
@@ -18,7 +19,7 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
@@ -207,7 +208,7 @@ impl Replicas {
         drop(watched);
         let replicas = Arc::clone(self);
         tokio::spawn(async move {
-            while let Ok((RoomAnswer::Freed(room), _)) = hear(&mut stream).await {
+            while let Ok((RoomAnswer::Freed(room), _)) = next_answer(&mut stream).await {
                 replicas.rooms.lock().remove(&room);
             }
             let mut watched = replicas.watched.lock().await;
@@ -318,27 +319,9 @@ async fn ask_on(stream: &mut Stream, ask: &RoomAsk, bytes: &[u8]) -> io::Result<
         stream.write_all(&framed(ask)).await?;
         stream.write_all(bytes).await?;
         stream.flush().await?;
-        hear(stream).await
+        next_answer(stream).await
     };
     timeout(QUESTION, asked).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-}
-
-async fn hear(stream: &mut Stream) -> io::Result<(RoomAnswer, Vec<u8>)> {
-    let invalid = |damaged| io::Error::new(io::ErrorKind::InvalidData, damaged);
-    let mut head = [0; 4];
-    stream.read_exact(&mut head).await?;
-    let mut answer = vec![0; frame_length(head).map_err(invalid)?];
-    stream.read_exact(&mut answer).await?;
-    let answer = RoomAnswer::decode(&answer).map_err(invalid)?;
-    let mut bytes = Vec::new();
-    if let RoomAnswer::Bytes(length) = answer {
-        if length > MOST {
-            return Err(invalid(px::link::Damaged));
-        }
-        bytes.resize(length as usize, 0);
-        stream.read_exact(&mut bytes).await?;
-    }
-    Ok((answer, bytes))
 }
 
 #[cfg(test)]
