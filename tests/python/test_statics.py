@@ -124,14 +124,13 @@ def test_objects_from_the_cache_share_statics(installed, tmp_path, monkeypatch):
             assert said(kernel, f"next() + {10 * kept}") == ("13" if kept else "3")
 
 
-def test_statics_of_a_worker_that_is_lost_while_it_is_idle_are_named(kernel):
-    kernel.run("%snapshot off").ok()
-    kernel.run("static LOST: std::sync::atomic::AtomicU8 = std::sync::atomic::AtomicU8::new(1);").ok()
-    pid = int(said(kernel, "LOST.store(5, std::sync::atomic::Ordering::SeqCst); std::process::id()"))
+def test_statics_of_a_worker_that_is_lost_while_it_is_idle_are_named(own_kernel):
+    own_kernel.run("%snapshot off").ok()
+    own_kernel.run("static LOST: std::sync::atomic::AtomicU8 = std::sync::atomic::AtomicU8::new(1);").ok()
+    pid = int(said(own_kernel, "LOST.store(5, std::sync::atomic::Ordering::SeqCst); std::process::id()"))
     processes.kill(pid)
     processes.wait_until("the worker to be dead", lambda: not processes.alive(pid))
-    reply = kernel.run("LOST.load(std::sync::atomic::Ordering::SeqCst)").ok()
+    reply = own_kernel.run("LOST.load(std::sync::atomic::Ordering::SeqCst)").ok()
     assert reply.results[0]["text/plain"] == "1"
     assert "LOST` begin" in reply.stderr and "anew; there was no snapshot" in reply.stderr, reply
-    assert "anew" not in kernel.run("1").ok().stderr
-    kernel.run("%snapshot on").ok()
+    assert "anew" not in own_kernel.run("1").ok().stderr
