@@ -1,12 +1,14 @@
 //! Cells for the tests, in the form that the compiler gives them: each entry takes and returns the store of variables.
 
 use px::Show;
+use px::store::{VariableStore, create_variable_store};
 use std::io::{PipeReader, PipeWriter, Write};
 use std::panic::catch_unwind;
 use std::process::Command;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-type Store = *mut u32;
+type Store = *mut VariableStore;
 
 static PIPE: Mutex<Option<(PipeReader, PipeWriter)>> = Mutex::new(None);
 static HELD: Mutex<Vec<u8>> = Mutex::new(Vec::new());
@@ -141,10 +143,10 @@ pub extern "C" fn counts_and_dies(store: Store) -> Store {
 /// Counts its own calls in the store of variables.
 #[unsafe(no_mangle)]
 pub extern "C" fn counts(store: Store) -> Store {
-    let store = if store.is_null() { Box::into_raw(Box::new(0)) } else { store };
-    unsafe {
-        *store += 1;
-        println!("{}", *store);
-    }
+    let store = if store.is_null() { create_variable_store() } else { store };
+    // SAFETY: the worker gives each cell what the one before it returned, and no two of them run at once.
+    let variables = unsafe { &mut *store };
+    let count = variables.lazy_arc("count", || AtomicU32::new(0));
+    println!("{}", count.fetch_add(1, Ordering::SeqCst) + 1);
     store
 }
