@@ -124,7 +124,7 @@ impl Magic for Flags {
     const TEACHING: &str = "\
 Examples:
   %cluster start -n 4                  4 engines on this machine
-  %cluster start --on ssh --hosts a,b*4    an engine on host a, and 4 on host b
+  %cluster start --on ssh --hosts a,b  an engine on each of the hosts a and b
   %cluster start --name lab            other notebooks may connect to it
   %cluster connect lab                 the same cluster from another notebook
   %cluster restart -t 2                a fresh worker for engine 2; its variables are gone
