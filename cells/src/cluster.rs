@@ -1,5 +1,7 @@
 //! The cluster that a notebook uses: one that the kernel starts and keeps, or one that it connects to.
 
+mod joining;
+
 use crate::away::Away;
 use crate::compiler_thread::CompilerThread;
 use crate::failure::{call_death_notice, death_notice, losses, restored_notice};
@@ -15,6 +17,7 @@ use chorus_protocol::{
     Order, Outcome, RunEvent, RunId, SessionStatus, SnapshotState, name_engines,
 };
 use chorus_render::{Bars, Source, as_event, late, unprotected};
+use joining::joining;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -98,6 +101,8 @@ pub struct StartCluster {
     pub place: Place,
     /// Where to record what happens, if anywhere.
     pub record: Option<PathBuf>,
+    /// How many engines are enough to begin with; all when `None`.
+    pub min: Option<u32>,
 }
 
 /// What is known of an engine.
@@ -155,12 +160,13 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts a controller in this process, and its engines, and waits until they have joined.
+    /// Starts a controller in this process, and its engines, and waits until they have joined. What they wait for is told.
     pub async fn start(
         start: StartCluster,
         runtime: &Path,
         launch: Launch,
         compiler: &CompilerThread,
+        publisher: &Publisher,
     ) -> Result<Cluster, ClusterError> {
         let is_here = start.place == Place::Here;
         let name = start.name.unwrap_or_else(|| format!("kernel-{}", std::process::id()));
@@ -181,11 +187,9 @@ impl Cluster {
         let logs = controller.connection_file().parent().map(Path::to_owned).unwrap_or_default();
         let mut cluster = Cluster::open(&connection, compiler).await?;
         cluster.controller = Some(controller);
-        let wanted = start.engines as usize;
-        let known = Arc::clone(&cluster.known);
-        let all = cluster.joined.wait_for(|joined| *joined + known.lock().given_up.len() >= wanted);
+        let enough = start.min.unwrap_or(start.engines);
         let limit = if is_here { JOIN_LIMIT } else { REMOTE_JOIN_LIMIT };
-        let _ = tokio::time::timeout(limit, all).await;
+        joining(&cluster, (start.engines as usize, enough as usize), limit, publisher).await;
         if !cluster.engines().is_empty() {
             return Ok(cluster);
         }

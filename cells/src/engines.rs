@@ -121,8 +121,8 @@ impl Engines {
 
     async fn start_default(&self, publisher: &Publisher, turn: &Turn<'_>) -> Result<Arc<Cluster>, Failure> {
         let engines = self.0.config.engines.unwrap_or_else(default_engines);
-        let (name, label, transport, place, record) = (None, None, Transport::Ipc, Place::Here, None);
-        self.start(StartCluster { name, engines, label, transport, place, record }, publisher, turn).await
+        let (name, label, transport, place, record, min) = (None, None, Transport::Ipc, Place::Here, None, None);
+        self.start(StartCluster { name, engines, label, transport, place, record, min }, publisher, turn).await
     }
 
     /// Starts a cluster and uses it.
@@ -134,7 +134,7 @@ impl Engines {
     ) -> Result<Arc<Cluster>, Failure> {
         let (wanted, started) = (start.engines, Instant::now());
         let Shared { config, compiler, .. } = &*self.0;
-        let cluster = Cluster::start(start, &config.runtime, config.launch(), compiler)
+        let cluster = Cluster::start(start, &config.runtime, config.launch(), compiler, publisher)
             .await
             .map_err(|error| failure(Kind::ClusterError, error.to_string()))?;
         let joined = cluster.engines().len() as u32;

@@ -26,6 +26,7 @@ mod program;
 mod publisher;
 mod run;
 mod surroundings;
+mod whereabouts;
 
 pub use compiler_thread::CompilerThread;
 pub use config::NotebookConfig;
@@ -37,3 +38,4 @@ pub use interrupt::{Interrupted, Interrupts};
 pub use logs::{Logs, Shown};
 pub use outbox::Outbox;
 pub use publisher::Publisher;
+pub use whereabouts::whereabouts;

@@ -60,11 +60,6 @@ pub struct Start {
 }
 
 impl Start {
-    /// Where engines are started.
-    fn place(&self) -> Result<Place, String> {
-        Place::of(self.on.on.as_deref(), self.on.hosts.as_deref(), self.on.ssh.as_deref())
-    }
-
     /// Where to record what happens.
     fn recording(&self) -> Option<PathBuf> {
         let default = || Some(recordings_folder()?.join(format!("{}.jsonl", self.name)));
@@ -127,15 +122,11 @@ pub struct Engine {
 }
 
 /// Starts a cluster, as a process of its own unless it is to stay in the foreground.
-pub fn start(start: Start) -> Result<ExitCode, Box<dyn Error>> {
-    let place = start.place()?;
-    let engines = start.engines.unwrap_or_else(|| match &place {
-        Place::Here => chorus_cells::default_engines(),
-        Place::Ssh(ssh) => ssh.engines(),
-    });
+pub fn start(start: &Start) -> Result<ExitCode, Box<dyn Error>> {
+    let (place, engines) = chorus_cells::whereabouts(&start.on, start.engines, chorus_cells::default_engines)?;
     match start.foreground {
-        true => foreground(&start, place, engines),
-        false => background(&start, engines),
+        true => foreground(start, place, engines),
+        false => background(start, engines),
     }
 }
 
@@ -202,8 +193,11 @@ fn background(start: &Start, engines: u32) -> Result<ExitCode, Box<dyn Error>> {
     args.extend(start.metrics.iter().flat_map(|address| ["--metrics".into(), address.to_string().into()]));
     args.extend(start.no_record.then(|| "--no-record".into()));
     args.extend(start.record.iter().flat_map(|file| ["--record".into(), file.into()]));
-    let On { on, hosts, ssh } = &start.on;
-    for (flag, value) in [("--on", on), ("--hosts", hosts), ("--ssh", ssh)] {
+    let On { on, hosts, ssh, partition, time, cores, memory, srun, min } = &start.on;
+    let [cores, min] = [cores, min].map(|number| number.map(|number| number.to_string()));
+    let flags = [("--on", on), ("--hosts", hosts), ("--ssh", ssh), ("--partition", partition), ("--time", time)];
+    let more = [("--cores", &cores), ("--memory", memory), ("--srun", srun), ("--min", &min)];
+    for (flag, value) in flags.into_iter().chain(more) {
         args.extend(value.iter().flat_map(|value| [flag.into(), value.into()]));
     }
     let mut command = Command::new(std::env::current_exe()?);
@@ -226,7 +220,7 @@ fn background(start: &Start, engines: u32) -> Result<ExitCode, Box<dyn Error>> {
         return Err(why.trim().trim_start_matches("chorus: ").to_owned().into());
     }
     let connection = Connection::read(Path::new(std::str::from_utf8(&file)?))?;
-    let (before, status) = crate::runtime()?.block_on(joined(&connection, engines))?;
+    let (before, status) = crate::runtime()?.block_on(joined(&connection, engines, start.on.min))?;
     let count = present(&status);
     let time = begun.elapsed().as_secs_f64();
     let name = &status.name;
@@ -252,7 +246,7 @@ fn background(start: &Start, engines: u32) -> Result<ExitCode, Box<dyn Error>> {
     }
     println!("Started the cluster `{name}` with {count} engines in {time:.2} s (controller: pid {}).", status.pid);
     println!("In a notebook: %cluster connect {name}{prometheus}");
-    if count < engines as usize {
+    if count < start.on.min.unwrap_or(engines) as usize {
         return Err(
             format!("only {count} of {engines} engines joined; `chorus status {}` tells more", status.name).into()
         );
@@ -271,17 +265,30 @@ fn line(from: &mut impl Read) -> std::io::Result<Vec<u8>> {
 
 /// The cluster at first, and when its engines have joined or come back; a controller that takes the place of another
 /// has that one's engines.
-async fn joined(connection: &Connection, engines: u32) -> Result<(ClusterStatus, ClusterStatus), Box<dyn Error>> {
+async fn joined(
+    connection: &Connection,
+    engines: u32,
+    min: Option<u32>,
+) -> Result<(ClusterStatus, ClusterStatus), Box<dyn Error>> {
     let (client, before) = Client::connect(connection, "`chorus start`").await?;
     let wanted = match before.restarts {
-        0 => engines as usize,
+        0 => min.unwrap_or(engines) as usize,
         _ => before.engines.len() + before.starting as usize,
     };
     let mut status = before.clone();
-    let deadline = Instant::now() + JOIN_LIMIT;
+    let mut deadline = Instant::now() + JOIN_LIMIT;
+    let mut told = None;
     while present(&status) < wanted && Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(10)).await;
         status = client.status().await?;
+        // However long a queue is.
+        if let Some(queue) = &status.queue {
+            deadline = Instant::now() + JOIN_LIMIT;
+            if told.as_ref() != Some(queue) {
+                println!("{} of {engines} engines have joined; {queue}", present(&status));
+                told = Some(queue.clone());
+            }
+        }
     }
     Ok((before, status))
 }

@@ -93,7 +93,7 @@ enum Command {
     #[command(subcommand)]
     Gpu(gpu::Gpu),
     /// Start a cluster that outlives notebooks
-    Start(cluster::Start),
+    Start(Box<cluster::Start>),
     /// Stop a cluster
     Stop(cluster::Stop),
     /// List the clusters of this user on this host
@@ -217,7 +217,7 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         }
         Command::Cache(command) => cache::run(&command)?,
         Command::Gpu(command) => gpu::run(&command)?,
-        Command::Start(start) => return cluster::start(start),
+        Command::Start(start) => return cluster::start(&start),
         Command::Stop(stop) => cluster::stop(&stop)?,
         Command::List(list) => cluster::list(&list)?,
         Command::Status(status) => cluster::status(&status)?,

@@ -4,7 +4,7 @@ use crate::back::{self, Left};
 use crate::core::{Core, CoreConfig};
 use crate::folder::Folder;
 use crate::journal::{JOURNAL, Journal};
-use crate::launch::{Launch, Launcher, Ssh, by_ssh, on_this_host, parse_hosts};
+use crate::launch::{Launch, Launcher, Slurm, Ssh, by_slurm, by_ssh, on_this_host};
 use crate::own::FolderError;
 use crate::server::{Event, Server};
 use chorus_history::recording::{LIMIT, Recorder};
@@ -36,22 +36,10 @@ pub enum Place {
     /// On this host.
     #[default]
     Here,
-    /// On others.
+    /// On others, which ssh reaches.
     Ssh(Ssh),
-}
-
-impl Place {
-    /// As a user says it: what starts engines, on which hosts, and the command that reaches them. An error is a sentence.
-    pub fn of(on: Option<&str>, hosts: Option<&str>, ssh: Option<&str>) -> Result<Place, String> {
-        if on.is_none() {
-            return Ok(Place::Here);
-        }
-        let hosts = hosts.ok_or("ssh needs hosts: `--on ssh --hosts node1,node2*4`")?;
-        let command = ssh.unwrap_or("ssh");
-        let command = shlex::split(command).filter(|words| !words.is_empty());
-        let command = command.ok_or("the ssh command has an open quote, or nothing in it")?;
-        Ok(Place::Ssh(Ssh { hosts: parse_hosts(hosts)?, command }))
-    }
+    /// On nodes of Slurm's.
+    Slurm(Slurm),
 }
 
 /// What a controller is to be.
@@ -250,6 +238,12 @@ impl Controller {
                         let (gateway, arrivals) =
                             open_gateway(&connection, &folder).await.map_err(ControllerError::Gateway)?;
                         by_ssh(ssh, launch, gateway, arrivals, ended)
+                    }
+                    Place::Slurm(slurm) => {
+                        let (gateway, arrivals) =
+                            open_gateway(&connection, &folder).await.map_err(ControllerError::Gateway)?;
+                        let us = (connection.name.as_str(), ends_with_us);
+                        by_slurm(slurm, launch, us, gateway, arrivals, ended).map_err(ControllerError::Thread)?
                     }
                 })
             }

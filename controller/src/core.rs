@@ -136,6 +136,8 @@ pub(crate) struct Core {
     /// Blobs that stay as long as the cluster.
     libraries: BTreeSet<BlobId>,
     rejected: u64,
+    /// What engines wait for that are being started.
+    queue: Option<String>,
     now: Duration,
     last_tick: Duration,
     last_heartbeat: Duration,
@@ -197,6 +199,7 @@ impl Core {
             log,
             libraries: BTreeSet::new(),
             rejected: 0,
+            queue: None,
             now: Duration::ZERO,
             last_tick: Duration::ZERO,
             last_heartbeat: Duration::ZERO,
@@ -308,6 +311,11 @@ impl Core {
         }
     }
 
+    /// What engines wait for, as clients are told it.
+    pub fn tell_queue(&mut self, queue: Option<String>) {
+        self.queue = queue;
+    }
+
     /// For this client.
     fn status(&self, peer: &PeerId) -> ClusterStatus {
         let engines = self.engines.iter().filter_map(|(&id, engine)| {
@@ -330,6 +338,7 @@ impl Core {
             pid: self.config.pid,
             uptime_ms: millis(self.now),
             engines: engines.collect(),
+            queue: self.queue.clone(),
             starting: self.engines.values().filter(|it| it.info().is_none() && !it.draining).count() as u32,
             sessions: self.sessions.len() as u32,
             users: self.sessions.iter().map(|(&id, session)| self.session_status(id, session, peer)).collect(),

@@ -15,5 +15,5 @@ mod server;
 
 pub use controller::{Controller, ControllerConfig, ControllerError, Place, Transport};
 pub use folder::{ClusterEntry, list_clusters};
-pub use launch::{Host, Launch, Ssh, parse_hosts};
+pub use launch::{Host, Launch, Slurm, Ssh, parse_hosts};
 pub use own::{FolderError, OwnFolder};

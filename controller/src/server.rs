@@ -68,6 +68,7 @@ impl Server {
                 }
             }
             self.shorten();
+            self.core.tell_queue(self.launcher.as_ref().and_then(|launcher| launcher.queue()));
             let input = tokio::select! {
                 arrival = self.engines.next() => {
                     read(arrival, &self.key, Input::FromEngine, Input::EngineDisconnected)

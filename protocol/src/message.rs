@@ -112,6 +112,8 @@ pub struct ClusterStatus {
     pub engines: Vec<EngineStatus>,
     /// Engines that are being started and haven't joined yet.
     pub starting: u32,
+    /// How many of these wait for their turn, as in a batch system's queue, and for what, in words.
+    pub queue: Option<String>,
     /// How many sessions are open.
     pub sessions: u32,
     /// Whose they are.

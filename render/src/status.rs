@@ -101,7 +101,8 @@ fn summary(status: &ClusterStatus) -> String {
         if status.sessions == 1 { "" } else { "s" },
     );
     if status.starting > 0 {
-        text += &format!(", {} more starting", status.starting);
+        let queue = status.queue.iter().map(|queue| format!(" ({})", one_line(queue, LABEL))).collect::<String>();
+        text += &format!(", {} more starting{queue}", status.starting);
     }
     if status.restarts > 0 {
         let plural = if status.restarts == 1 { "" } else { "s" };
@@ -142,6 +143,7 @@ mod tests {
                 engine(10, None, 9_000),
             ],
             starting: 2,
+            queue: Some("1 in Slurm's queue: Resources".into()),
             sessions: 1,
             users: vec![],
             rejected: 3,
@@ -173,7 +175,7 @@ mod tests {
     #[test]
     fn the_cluster_is_a_table() {
         insta::assert_snapshot!(text(&status(), &figures()), @r"
-        cluster lab: 3 engines, up 1 h 1 min, controller 77, 1 session, 2 more starting, 3 messages rejected
+        cluster lab: 3 engines, up 1 h 1 min, controller 77, 1 session, 2 more starting (1 in Slurm's queue: Resources), 3 messages rejected
         engine  host     pid   cores  state                                               CPU   last 20 s             memory   runs  failed  restarts
         0       node<1>  4000  8      idle                                                50 %                    █▃  3.0 MiB  12    1       0
         1       node<1>  4001  8      running: let a = Vec::<u8>::new(); [2Jfor i in 0.…  n/a                         n/a      12    1       0

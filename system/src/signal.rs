@@ -10,6 +10,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 pub const INTERRUPT: i32 = Signal::SIGINT as i32;
 /// Ends a process that can't refuse.
 pub const KILL: i32 = Signal::SIGKILL as i32;
+/// Tells a process that nobody listens to it any more.
+pub const HANG_UP: i32 = Signal::SIGHUP as i32;
 /// Asks a process to end.
 pub const TERMINATE: i32 = Signal::SIGTERM as i32;
 

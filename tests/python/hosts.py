@@ -18,7 +18,8 @@ import processes
 NEEDED = ["ip", "nsenter", "unshare", "setpriv", "ssh", "ssh-keygen", "/usr/sbin/sshd"]
 PROGRAMS = ["CHORUS", "CHORUS_ENGINE"]
 INIT = """
-hostname {name} && mount -t proc proc /proc && mount -t sysfs sysfs /sys
+hostname {name} && mount -t proc proc /proc && mkdir -p {ready}.d && mount --rbind /sys/fs/cgroup {ready}.d
+mount -t sysfs sysfs /sys && mount --move {ready}.d /sys/fs/cgroup
 for folder in /tmp /run /dev/shm; do mount -t tmpfs -o mode=1777 tmpfs $folder; done
 mkdir -p /run/sshd && mount --bind {hosts} /etc/hosts && touch {ready}
 trap '' CHLD; exec sleep infinity
@@ -181,11 +182,20 @@ class Hosts:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+def nothing_is_left(hosts, within, names=None):
+    """Waits until Chorus has neither processes nor files on these hosts, all but the notebook's when none are named."""
+    for name in names or hosts.names[1:]:
+        try:
+            processes.wait_until(f"nothing to be left on {name}", lambda name=name: not hosts.left(name), within)
+        except AssertionError:
+            raise AssertionError(f"on {name} is left after {within} s: {hosts.left(name)}") from None
+
+
 class Notebook:
     """A kernel on a host, and a client beside it: `hosts_client.py`."""
 
-    def __init__(self, hosts, name="h1"):
-        env = dict(os.environ) | {variable: str(hosts.copy(os.environ[variable])) for variable in PROGRAMS}
+    def __init__(self, hosts, name="h1", **more):
+        env = dict(os.environ) | more | {variable: str(hosts.copy(os.environ[variable])) for variable in PROGRAMS}
         env |= {"CHORUS_RUNTIME_DIR": "/tmp/chorus-run", "XDG_RUNTIME_DIR": ""}
         env |= {"CHORUS_CACHE_DIR": str(hosts.folder / "cache"), "CHORUS_DATA_DIR": "/tmp/chorus-data"}
         words = [sys.executable, str(hosts.copy(pathlib.Path(__file__).with_name("hosts_client.py"))), env["CHORUS"]]

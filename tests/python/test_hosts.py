@@ -25,19 +25,11 @@ def notebook(hosts):
     for host in hosts.names:
         hosts.link(host, "up")
     notebook.close()
-    nothing_is_left(hosts, 40)
+    lab.nothing_is_left(hosts, 40)
 
 
 def start(hosts, where="h2*2,h3*2"):
     return f'%cluster start --on ssh --hosts {where} --ssh "{hosts.ssh}"'
-
-
-def nothing_is_left(hosts, within):
-    for name in hosts.names[1:]:
-        try:
-            processes.wait_until(f"nothing to be left on {name}", lambda name=name: not hosts.left(name), within)
-        except AssertionError:
-            raise AssertionError(f"on {name} is left after {within} s: {hosts.left(name)}") from None
 
 
 def test_what_works_here_works_there(hosts, notebook):
@@ -81,7 +73,7 @@ tasks.iter().map(|task| task.get().unwrap()).sum::<f64>()
     status, text = notebook.run('%px -t 1 panic!("on purpose")')
     assert status == "error" and "[1:" in text and "on purpose" in text, text
     notebook.ok("%cluster stop")
-    nothing_is_left(hosts, 10)
+    lab.nothing_is_left(hosts, 10)
 
 
 def test_a_cut_costs_nothing_but_time(hosts, notebook):
@@ -131,7 +123,7 @@ def test_nothing_is_left_when_the_kernel_is_killed(hosts):
     notebook.ok(start(hosts))
     assert hosts.left("h2")
     hosts.run("h1", ["kill", "-9", notebook.kernel])
-    nothing_is_left(hosts, 40)
+    lab.nothing_is_left(hosts, 40)
     notebook.client.kill()
 
 

@@ -5,8 +5,9 @@ use super::{Executor, Request};
 use crate::cluster::{Cluster, ClusterError, StartCluster};
 use crate::engines::{close, default_engines};
 use crate::failure::{Failure, Kind, failure, losses};
+use crate::whereabouts::whereabouts;
 use chorus_compiler::Member;
-use chorus_controller::{Place, Transport};
+use chorus_controller::Transport;
 use chorus_magics::{ClusterCommand, Targets};
 use chorus_protocol::{Death, EngineId, SessionStatus, name_engines};
 use std::collections::BTreeSet;
@@ -44,15 +45,11 @@ impl Executor {
                 }
                 self.engines.warn_of_loss(publisher).await;
                 self.engines.leave_lost().await;
-                let place = Place::of(on.on.as_deref(), on.hosts.as_deref(), on.ssh.as_deref())
-                    .map_err(|why| failure(Kind::ClusterError, why))?;
-                let engines = match &place {
-                    Place::Here => n.or(self.config.engines).unwrap_or_else(default_engines),
-                    Place::Ssh(ssh) => n.unwrap_or(ssh.engines()),
-                };
+                let here = || self.config.engines.unwrap_or_else(default_engines);
+                let (place, engines) = whereabouts(&on, n, here).map_err(|why| failure(Kind::ClusterError, why))?;
                 let transport = if tcp { Transport::Tcp } else { Transport::Ipc };
                 let start = self.engines.start(
-                    StartCluster { name, engines, label, transport, place, record },
+                    StartCluster { name, engines, label, transport, place, record, min: on.min },
                     publisher,
                     &turn,
                 );

@@ -113,6 +113,7 @@ fn only_sessions_that_the_controller_has_are_resumed() {
         uptime_ms: 0,
         engines: vec![],
         starting: 0,
+        queue: None,
         sessions: 0,
         users: vec![],
         rejected: 0,

@@ -6,6 +6,7 @@ use crate::core::Exit;
 use chorus_protocol::EngineId;
 use chorus_remote::{Arrival, FromOutpost, Gateway, LEASE, ToOutpost, receive, send};
 use chorus_system::signal;
+use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -13,6 +14,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 use tokio::time::MissedTickBehavior;
 
 /// A host, and how many engines it is meant for.
@@ -24,11 +26,24 @@ pub struct Host {
     pub slots: u32,
 }
 
+/// The hosts that there are.
+pub(super) enum Hosts {
+    /// These.
+    Named(Vec<Host>),
+    /// One for each engine, which the provider finds when there is an engine for it; it is called this in messages.
+    Found(&'static str),
+}
+
 /// Starts programs on other hosts.
 pub(crate) trait Provider: Debug + Send + Sync {
     /// Has an outpost join from there with the invitation for this place, and returns when it has, or with a sentence why
     /// it hasn't.
     fn bring<'a>(&'a self, host: &'a str, place: u32, gateway: &'a Gateway) -> BoxFuture<'a, Result<(), String>>;
+
+    /// How many of what it is to bring wait for their turn, and for what, in words.
+    fn queue(&self) -> BoxFuture<'_, Option<String>> {
+        std::future::ready(None).boxed()
+    }
 }
 
 /// How long after its lease an outpost is given up.
@@ -38,6 +53,12 @@ const CLOSED: Duration = Duration::from_secs(5);
 const BEAT: Duration = Duration::from_secs(1);
 /// An outpost that says nothing for so long can't be reached.
 const SILENCE: Duration = Duration::from_secs(8);
+/// A host that was found is let go of when it has had no engine for so long. One that crashed has another before.
+const IDLE: Duration = Duration::from_secs(10);
+/// How often a queue is looked at.
+const QUEUE: Duration = Duration::from_secs(2);
+/// Whatever an outpost says, there aren't more places.
+const PLACES: usize = 1 << 16;
 /// How long outposts may take to end their engines, when all is to end.
 const END: Duration = Duration::from_secs(8);
 
@@ -47,6 +68,8 @@ enum Order {
     Signal(EngineId, i32),
     /// A host's outpost was brought, or couldn't be.
     Brought(usize, Result<(), String>),
+    /// What the provider says of its queue.
+    Queue(Option<String>),
     Arrived(Box<Arrival>),
     Said(usize, u64, FromOutpost),
     /// The connection of this number is of no use any more. It was closed, or nothing came.
@@ -63,6 +86,7 @@ pub(super) struct Distant {
     orders: mpsc::UnboundedSender<Order>,
     /// Engines whose outpost is being brought.
     waiting: Arc<Mutex<HashSet<EngineId>>>,
+    queue: Arc<Mutex<Option<String>>>,
 }
 
 impl Debug for Distant {
@@ -74,7 +98,7 @@ impl Debug for Distant {
 impl Distant {
     /// `arrivals` are the gateway's. `ended` is called once for each engine that was started.
     pub fn start(
-        hosts: Vec<Host>,
+        hosts: Hosts,
         provider: Arc<dyn Provider>,
         gateway: Arc<Gateway>,
         mut arrivals: mpsc::UnboundedReceiver<Arrival>,
@@ -82,9 +106,16 @@ impl Distant {
     ) -> Distant {
         let (orders, inbox) = mpsc::unbounded_channel();
         let waiting = Arc::new(Mutex::new(HashSet::new()));
-        let hosts = hosts.into_iter().map(|host| Place { host, state: State::Absent, engines: BTreeMap::new() });
+        let queue = Arc::new(Mutex::new(None));
+        let (hosts, found) = match hosts {
+            Hosts::Named(hosts) => (hosts, None),
+            Hosts::Found(name) => (Vec::new(), Some(name)),
+        };
         let work = Work {
-            places: hosts.collect(),
+            places: hosts.into_iter().map(Place::of).collect(),
+            found,
+            queue: Arc::clone(&queue),
+            looked: None,
             provider,
             gateway,
             orders: orders.clone(),
@@ -100,7 +131,7 @@ impl Distant {
             }
         });
         tokio::spawn(work.work(inbox));
-        Distant { orders, waiting }
+        Distant { orders, waiting, queue }
     }
 }
 
@@ -112,6 +143,10 @@ impl Launcher for Distant {
 
     fn is_waiting(&self, engine: EngineId) -> bool {
         self.waiting.lock().contains(&engine)
+    }
+
+    fn queue(&self) -> Option<String> {
+        self.queue.lock().clone()
     }
 
     fn adopt(&self, engine: EngineId, _: u32) {
@@ -140,6 +175,14 @@ struct Place {
     host: Host,
     state: State,
     engines: BTreeMap<EngineId, Engine>,
+    /// Since when it has no engine.
+    idle: Option<Instant>,
+}
+
+impl Place {
+    fn of(host: Host) -> Place {
+        Place { host, state: State::Absent, engines: BTreeMap::new(), idle: None }
+    }
 }
 
 /// What is known of an engine that was started.
@@ -154,8 +197,8 @@ enum Engine {
 enum State {
     /// No outpost is there.
     Absent,
-    /// One is being brought.
-    Coming,
+    /// One is being brought, by this task.
+    Coming(AbortHandle),
     /// It is there, over the connection of this number.
     There { number: u64, out: mpsc::UnboundedSender<ToOutpost> },
     /// It can't be reached, and may come back.
@@ -164,6 +207,11 @@ enum State {
 
 struct Work {
     places: Vec<Place>,
+    /// What hosts are called that are found when there are engines for them; otherwise all are there from the start.
+    found: Option<&'static str>,
+    /// What was said of it last, and when it was looked at.
+    queue: Arc<Mutex<Option<String>>>,
+    looked: Option<Instant>,
     provider: Arc<dyn Provider>,
     gateway: Arc<Gateway>,
     orders: mpsc::UnboundedSender<Order>,
@@ -192,6 +240,7 @@ impl Work {
                 Some(Order::Adopt(engine)) => _ = self.adopted.insert(engine),
                 Some(Order::Signal(engine, signal)) => self.signal(engine, signal),
                 Some(Order::Brought(place, result)) => self.brought(place, result),
+                Some(Order::Queue(queue)) => *self.queue.lock() = queue.filter(|_| self.comes()),
                 Some(Order::Arrived(arrival)) => self.arrived(*arrival),
                 Some(Order::Said(place, number, said)) if self.is_current(place, number) => self.said(place, said),
                 Some(Order::Said(..)) => {}
@@ -213,10 +262,8 @@ impl Work {
         matches!(self.places.get(place).map(|it| &it.state), Some(State::There { number: own, .. }) if *own == number)
     }
 
-    /// On the host that has the fewest for what it is meant for.
     fn start(&mut self, engine: EngineId) {
-        let load = |place: &Place| (place.engines.len() as u64 + 1) * 1_000 / u64::from(place.host.slots.max(1));
-        let Some(at) = (0..self.places.len()).min_by_key(|at| load(&self.places[*at])) else {
+        let Some(at) = self.place_for_one() else {
             return (self.ended)(engine, Exit::NotStarted("there is no host for it".to_owned()));
         };
         let place = &mut self.places[at];
@@ -224,28 +271,51 @@ impl Work {
         match &place.state {
             State::There { .. } => self.tell_wanted(at),
             State::Absent => self.bring(at),
-            State::Coming | State::Away { .. } => {}
+            State::Coming(_) | State::Away { .. } => {}
         }
     }
 
+    /// A host without engines, where they are found, or the one that has the fewest for what it is meant for.
+    fn place_for_one(&mut self) -> Option<usize> {
+        let Some(name) = self.found else {
+            let load = |place: &Place| (place.engines.len() as u64 + 1) * 1_000 / u64::from(place.host.slots.max(1));
+            return (0..self.places.len()).min_by_key(|at| load(&self.places[*at]));
+        };
+        let is_free =
+            |place: &Place| place.engines.is_empty() && matches!(place.state, State::Absent | State::There { .. });
+        let free = self.places.iter().position(is_free);
+        free.or_else(|| (self.places.len() < PLACES).then(|| self.find(name)))
+    }
+
+    /// One host more.
+    fn find(&mut self, name: &str) -> usize {
+        self.places.push(Place::of(Host { name: name.to_owned(), slots: 1 }));
+        self.places.len() - 1
+    }
+
+    /// Whether any outpost is being brought.
+    fn comes(&self) -> bool {
+        self.places.iter().any(|place| matches!(place.state, State::Coming(_)))
+    }
+
     fn bring(&mut self, at: usize) {
-        self.places[at].state = State::Coming;
         let (provider, gateway, orders) = (Arc::clone(&self.provider), Arc::clone(&self.gateway), self.orders.clone());
         let host = self.places[at].host.name.clone();
-        tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             let brought = provider.bring(&host, at as u32, &gateway).await;
             let brought = brought.map_err(|why| format!("no engine can be started on {host}: {why}"));
             _ = orders.send(Order::Brought(at, brought));
         });
+        self.places[at].state = State::Coming(task.abort_handle());
     }
 
     fn brought(&mut self, at: usize, result: Result<(), String>) {
         let Some(place) = self.places.get_mut(at) else { return };
         match (result, &place.state) {
             // It has arrived, or is about to.
-            (Ok(()), State::Coming) => place.state = State::Away { until: Instant::now() + CLOSED },
+            (Ok(()), State::Coming(_)) => place.state = State::Away { until: Instant::now() + CLOSED },
             (Ok(()), _) => {}
-            (Err(why), State::Coming) => self.give_up(at, &Exit::NotStarted(why)),
+            (Err(why), State::Coming(_)) => self.give_up(at, &Exit::NotStarted(why)),
             (Err(why), _) => tracing::warn!(why, "an outpost has come and is said not to have"),
         }
     }
@@ -263,6 +333,12 @@ impl Work {
     fn arrived(&mut self, arrival: Arrival) {
         let Arrival { hello, stream } = arrival;
         let at = hello.place as usize;
+        // An earlier controller may have found it.
+        if let Some(name) = self.found {
+            while self.places.len() <= at.min(PLACES - 1) {
+                self.find(name);
+            }
+        }
         if at >= self.places.len() {
             return tracing::warn!(place = at, "an outpost has come whose place there isn't");
         }
@@ -321,6 +397,7 @@ impl Work {
             // It never ran.
             self.places[at].engines.remove(&engine);
             self.waiting.lock().remove(&engine);
+            self.give_back(at);
             return (self.ended)(engine, Exit::Signal(signal));
         }
         match &self.places[at].state {
@@ -334,6 +411,18 @@ impl Work {
         }
     }
 
+    /// Nothing waits any more for a host that was looked for and has no engine to come.
+    fn give_back(&mut self, at: usize) {
+        let place = &mut self.places[at];
+        if let State::Coming(task) = &place.state
+            && self.found.is_some()
+            && place.engines.is_empty()
+        {
+            task.abort();
+            place.state = State::Absent;
+        }
+    }
+
     fn said(&mut self, at: usize, said: FromOutpost) {
         let FromOutpost::Ended(engine, exit) = said else { return };
         self.tell(at, ToOutpost::Heard(engine));
@@ -344,10 +433,16 @@ impl Work {
         }
     }
 
-    /// Gives up outposts whose lease is over, and shows the others a sign of life.
+    /// Gives up outposts whose lease is over, shows the others a sign of life, and lets go of what isn't needed.
     fn check(&mut self) {
+        self.look_at_queue();
         for at in 0..self.places.len() {
+            let is_idle = self.is_idle(at);
             match &self.places[at].state {
+                State::There { .. } if is_idle => {
+                    self.tell(at, ToOutpost::Leave);
+                    self.places[at].state = State::Absent;
+                }
                 State::There { .. } => self.tell(at, ToOutpost::Beat),
                 State::Away { until } if Instant::now() > *until => self.give_up(at, &Exit::Unknown),
                 _ => {}
@@ -355,10 +450,39 @@ impl Work {
         }
     }
 
+    /// Whether a host that was found has had no engine for long.
+    fn is_idle(&mut self, at: usize) -> bool {
+        let place = &mut self.places[at];
+        if self.found.is_none() || !place.engines.is_empty() {
+            place.idle = None;
+            return false;
+        }
+        place.idle.get_or_insert_with(Instant::now).elapsed() > IDLE
+    }
+
+    fn look_at_queue(&mut self) {
+        if !self.comes() {
+            *self.queue.lock() = None;
+        } else if self.looked.is_none_or(|looked| looked.elapsed() > QUEUE) {
+            self.looked = Some(Instant::now());
+            let (provider, orders) = (Arc::clone(&self.provider), self.orders.clone());
+            tokio::spawn(async move {
+                if let Ok(queue) = tokio::time::timeout(SILENCE, provider.queue()).await {
+                    _ = orders.send(Order::Queue(queue));
+                }
+            });
+        }
+    }
+
     async fn end(&mut self, inbox: &mut mpsc::UnboundedReceiver<Order>) {
         let mut there: BTreeSet<usize> =
             (0..self.places.len()).filter(|at| matches!(self.places[*at].state, State::There { .. })).collect();
         there.iter().for_each(|at| self.tell(*at, ToOutpost::Leave));
+        for place in &self.places {
+            if let State::Coming(task) = &place.state {
+                task.abort();
+            }
+        }
         while !there.is_empty() {
             match inbox.recv().await {
                 Some(Order::Said(at, number, FromOutpost::Left) | Order::Lost { at, number, .. })

@@ -3,18 +3,21 @@
 //! A launcher decides nothing. How many engines there are, when one is started again and when it is given up is for
 //! `core` to say, which is the same wherever engines run.
 
+mod bringing;
 mod distant;
 mod local;
+mod slurm;
 mod ssh;
 
 pub use distant::Host;
+pub use slurm::Slurm;
 pub use ssh::{Ssh, parse_hosts};
 
 use crate::core::Exit;
 use crate::folder::Folder;
 use chorus_protocol::EngineId;
 use chorus_remote::{Arrival, Gateway};
-use distant::Distant;
+use distant::{Distant, Hosts};
 use local::Local;
 use std::ffi::OsString;
 use std::fmt::Debug;
@@ -62,6 +65,11 @@ pub(crate) trait Launcher: Debug + Send + Sync {
     /// yet, however long that takes.
     fn is_waiting(&self, engine: EngineId) -> bool;
 
+    /// How many engines wait in such a queue, and for what, in words.
+    fn queue(&self) -> Option<String> {
+        None
+    }
+
     /// Takes an engine for one that it has started, which another process did: it has this process id and has just
     /// spoken. Its end is told of like that of others.
     fn adopt(&self, engine: EngineId, pid: u32);
@@ -96,7 +104,20 @@ pub(crate) fn by_ssh(
     ended: impl Fn(EngineId, Exit) + Send + 'static,
 ) -> Arc<dyn Launcher> {
     let (hosts, provider) = ssh.into_provider(launch);
-    Arc::new(Distant::start(hosts, Arc::new(provider), gateway, arrivals, ended))
+    Arc::new(Distant::start(Hosts::Named(hosts), Arc::new(provider), gateway, arrivals, ended))
+}
+
+/// The launcher for engines on nodes that Slurm gives, as jobs of this cluster; `ends_with_us` as above.
+pub(crate) fn by_slurm(
+    slurm: Slurm,
+    launch: Launch,
+    (cluster, ends_with_us): (&str, bool),
+    gateway: Arc<Gateway>,
+    arrivals: mpsc::UnboundedReceiver<Arrival>,
+    ended: impl Fn(EngineId, Exit) + Send + 'static,
+) -> io::Result<Arc<dyn Launcher>> {
+    let provider = slurm.into_provider(launch, cluster, ends_with_us)?;
+    Ok(Arc::new(Distant::start(Hosts::Found(slurm::A_NODE), Arc::new(provider), gateway, arrivals, ended)))
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ pub enum ClusterCommand {
         record: Option<PathBuf>,
         /// Where engines are started
         #[command(flatten)]
-        on: On,
+        on: Box<On>,
     },
     /// Stop the cluster and its engines
     Stop {
@@ -87,15 +87,33 @@ pub enum ClusterCommand {
 /// Where engines are started.
 #[derive(clap::Args, Clone, Debug, Default, PartialEq, Eq)]
 pub struct On {
-    /// What starts them: `ssh`
-    #[arg(long, value_name = "WHAT", value_parser = ["ssh"])]
+    /// What starts them on other hosts: `ssh`, or `slurm`
+    #[arg(long, value_name = "WHAT", value_parser = ["ssh", "slurm"])]
     pub on: Option<String>,
-    /// The hosts, each with its number of engines: node1,node2*4
+    /// For ssh: the hosts, each with its number of engines: node1,node2*4
     #[arg(long, value_name = "HOSTS", requires = "on")]
     pub hosts: Option<String>,
-    /// The ssh program with its arguments
+    /// For ssh: the program with its arguments
     #[arg(long, value_name = "COMMAND", requires = "on")]
     pub ssh: Option<String>,
+    /// For Slurm: the partition
+    #[arg(long, value_name = "NAME", requires = "on")]
+    pub partition: Option<String>,
+    /// For Slurm: how long an engine may run, as Slurm writes it: 30 (minutes), 2:00:00, 1-0 (a day)
+    #[arg(long, value_name = "TIME", requires = "on")]
+    pub time: Option<String>,
+    /// For Slurm: how many cores an engine gets
+    #[arg(long, value_name = "N", requires = "on", value_parser = at_least_one)]
+    pub cores: Option<u32>,
+    /// For Slurm: how much memory an engine gets, as Slurm writes it: 4G
+    #[arg(long, value_name = "SIZE", requires = "on")]
+    pub memory: Option<String>,
+    /// For Slurm: srun with more options of it
+    #[arg(long, value_name = "COMMAND", requires = "on")]
+    pub srun: Option<String>,
+    /// Go on when so many engines have joined; the others join when they come
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub min: Option<u32>,
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -118,13 +136,15 @@ impl Magic for Flags {
     const GROUP: Group = Group::Parallel;
     const SUMMARY: &str = "Starts, shows, joins and stops clusters";
     const USAGE: &str = "\
-%cluster [start [-n N] [--tcp] [--name NAME] [--label LABEL] [--record FILE] [--on ssh --hosts HOSTS [--ssh COMMAND]] \
+%cluster [start [-n N] [--tcp] [--name NAME] [--label LABEL] [--record FILE] [--on ssh --hosts HOSTS [--ssh COMMAND] | --on slurm [--partition NAME] [--time TIME] [--cores N] [--memory SIZE] \
+[--srun COMMAND]] [--min N] \
 | stop [--force] | status | watch [--for S] \
 | logs [-t T] [-f] [-n N] | scale N | drain T | connect NAME|FILE | disconnect | restart [-t T]]";
     const TEACHING: &str = "\
 Examples:
   %cluster start -n 4                  4 engines on this machine
-  %cluster start --on ssh --hosts a,b  an engine on each of the hosts a and b
+  %cluster start --on ssh --hosts a    an engine on host a; with `a,b*4` also four on b
+  %cluster start --on slurm -n 64      64 engines, each a job of Slurm's
   %cluster start --name lab            other notebooks may connect to it
   %cluster connect lab                 the same cluster from another notebook
   %cluster restart -t 2                a fresh worker for engine 2; its variables are gone

@@ -106,7 +106,7 @@ fn the_other_magics_are_read() {
     assert_eq!(cluster("%cluster disconnect"), ClusterCommand::Disconnect);
     assert_eq!(
         cluster("%cluster start"),
-        ClusterCommand::Start { n: None, tcp: false, name: None, label: None, record: None, on: On::default() }
+        ClusterCommand::Start { n: None, tcp: false, name: None, label: None, record: None, on: Box::default() }
     );
     assert_eq!(
         cluster("%cluster start -n 4 --tcp --name 'my lab' --label big"),
@@ -116,12 +116,24 @@ fn the_other_magics_are_read() {
             name: Some("my lab".into()),
             label: Some("big".into()),
             record: None,
-            on: On::default(),
+            on: Box::default(),
         }
     );
     let there = cluster("%cluster start --on ssh --hosts a,b*4 --ssh 'ssh -F x'");
-    let on = On { on: Some("ssh".into()), hosts: Some("a,b*4".into()), ssh: Some("ssh -F x".into()) };
-    assert!(matches!(there, ClusterCommand::Start { on: found, .. } if found == on));
+    let on = On { on: Some("ssh".into()), hosts: Some("a,b*4".into()), ssh: Some("ssh -F x".into()), ..On::default() };
+    assert!(matches!(there, ClusterCommand::Start { on: found, .. } if *found == on));
+    let queued =
+        cluster("%cluster start --on slurm -n 8 --partition long --time 2:00:00 --cores 2 --memory 4G --min 3");
+    let on = On {
+        on: Some("slurm".into()),
+        partition: Some("long".into()),
+        time: Some("2:00:00".into()),
+        cores: Some(2),
+        memory: Some("4G".into()),
+        min: Some(3),
+        ..On::default()
+    };
+    assert!(matches!(queued, ClusterCommand::Start { n: Some(8), on: found, .. } if *found == on));
     assert_eq!(cluster("%cluster connect /a/b.json"), ClusterCommand::Connect { to: "/a/b.json".into() });
     assert_eq!(cluster("%cluster scale 8"), ClusterCommand::Scale { n: 8 });
     assert_eq!(cluster("%cluster drain 1,3"), ClusterCommand::Drain { targets: "1,3".parse().unwrap() });

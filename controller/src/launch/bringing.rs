@@ -1,0 +1,209 @@
+//! What is said to a shell on another host, over its standard input and output, so that an outpost joins from there. The
+//! engine's program goes along where it isn't yet; it is kept there under its hash.
+//!
+//! The script is sent to `sh`, and so is the invitation, which nobody else must see: arguments and environments can be read
+//! by others.
+
+use super::Launch;
+use chorus_remote::outpost::{FAILED, JOINED, OUTPOST};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout};
+use tokio::time::timeout;
+
+/// How long a host may take to begin the script, and the outpost to join.
+pub const ANSWER: Duration = Duration::from_secs(30);
+/// How long the program may take to get there.
+const TRANSFER: Duration = Duration::from_secs(300);
+
+/// The script has begun.
+const BEGUN: &str = "CHORUS-BEGUN";
+/// The program isn't there: send it.
+const SEND: &str = "CHORUS-SEND";
+/// The outpost is about to be started: send the invitation.
+const INVITE: &str = "CHORUS-INVITE";
+
+/// The program that is sent.
+#[derive(Debug)]
+pub struct Program {
+    path: PathBuf,
+    bytes: Vec<u8>,
+    /// What it is kept under.
+    pub hash: String,
+}
+
+impl Program {
+    /// Reads the program that engines are.
+    pub async fn read(launch: &Launch) -> Result<Program, String> {
+        let path = launch.program.clone();
+        let bytes =
+            tokio::fs::read(&path).await.map_err(|error| format!("{} can't be sent: {error}", path.display()))?;
+        let hash = blake3::hash(&bytes).to_hex().to_string();
+        Ok(Program { path, bytes, hash })
+    }
+}
+
+/// Whether the outpost is to leave its shell when it has joined, or to stay in its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stays {
+    /// Whatever started the shell isn't needed any more.
+    No,
+    /// The end of one is that of the other.
+    Yes,
+}
+
+/// Why there is no outpost.
+pub struct Failed {
+    /// In words.
+    pub why: String,
+    /// Whether the connection ended before the script began.
+    pub before: bool,
+}
+
+impl From<String> for Failed {
+    fn from(why: String) -> Failed {
+        Failed { why, before: false }
+    }
+}
+
+/// What the host's shell runs. It is one command, so that the shell has read all of it before the first one reads the rest
+/// of standard input.
+pub fn script(program: &Program, args: &[OsString], stays: Stays) -> String {
+    let quoted = |text: &str| shlex::try_quote(text).map(|it| it.into_owned()).unwrap_or_default();
+    let name = program.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let args: Vec<String> = args.iter().map(|arg| quoted(&arg.to_string_lossy())).collect();
+    let detach = if stays == Stays::Yes { "" } else { " --detach" };
+    let (hash, size, name, args) = (&program.hash, program.bytes.len(), quoted(&name), args.join(" "));
+    format!(
+        "{{ umask 077; d=\"${{XDG_CACHE_HOME:-$HOME/.cache}}/chorus/engines/{hash}\"; p=\"$d\"/{name}; \
+         echo {BEGUN}; \
+         if [ ! -x \"$p\" ]; then \
+         mkdir -p \"$d\" && t=$(mktemp \"$d/.XXXXXX\") || {{ echo {FAILED} there is no place for programs: \"$d\"; exit 1; }}; \
+         echo {SEND}; \
+         head -c {size} > \"$t\" && [ \"$(wc -c < \"$t\")\" -eq {size} ] && chmod 700 \"$t\" && mv -f \"$t\" \"$p\" || \
+         {{ rm -f \"$t\"; echo {FAILED} the program could not be written to \"$d\"; exit 1; }}; \
+         fi; \
+         echo {INVITE}; exec \"$p\" {args} {OUTPOST}{detach}; }}\n"
+    )
+}
+
+/// The shell's ends.
+pub struct Talk {
+    stdin: ChildStdin,
+    lines: Lines<BufReader<ChildStdout>>,
+    program: &'static str,
+}
+
+impl Talk {
+    /// With what was started so that there is a shell; `program` names it.
+    pub fn with(child: &mut Child, program: &'static str) -> Result<Talk, String> {
+        match (child.stdin.take(), child.stdout.take()) {
+            (Some(stdin), Some(stdout)) => Ok(Talk { stdin, lines: BufReader::new(stdout).lines(), program }),
+            _ => Err(format!("{program} has no standard input")),
+        }
+    }
+
+    /// Has the shell begin with the script, for which it may take so long; without a limit, it may have to wait for its turn.
+    pub async fn begin(&mut self, script: &str, limit: Option<Duration>) -> Result<(), Failed> {
+        let before = |why: String| Failed { why, before: true };
+        self.say(script.as_bytes(), ANSWER).await.map_err(before)?;
+        // A shell may greet before.
+        self.hear(&[BEGUN], limit).await.map_err(before)?;
+        Ok(())
+    }
+
+    /// Leads the script to its end: an outpost that has joined.
+    pub async fn lead(&mut self, program: &Program, invitation: &str) -> Result<(), String> {
+        if self.hear(&[SEND, INVITE], Some(ANSWER)).await? == SEND {
+            self.say(&program.bytes, TRANSFER).await?;
+            self.hear(&[INVITE], Some(TRANSFER)).await?;
+        }
+        self.say(invitation.as_bytes(), ANSWER).await?;
+        self.say(b"\n", ANSWER).await?;
+        self.hear(&[JOINED], Some(ANSWER)).await?;
+        Ok(())
+    }
+
+    /// Reads what else is said, until there is no more.
+    pub async fn rest(mut self) {
+        while let Ok(Some(_)) = self.lines.next_line().await {}
+    }
+
+    async fn say(&mut self, bytes: &[u8], limit: Duration) -> Result<(), String> {
+        let said = async {
+            self.stdin.write_all(bytes).await?;
+            self.stdin.flush().await
+        };
+        match timeout(limit, said).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(format!("{} has ended", self.program)),
+            Err(_) => Err(format!("it took nothing for {} s", limit.as_secs())),
+        }
+    }
+
+    /// The first line that is one of these.
+    async fn hear(&mut self, wanted: &[&'static str], limit: Option<Duration>) -> Result<&'static str, String> {
+        let heard = async {
+            while let Some(line) = self.lines.next_line().await.map_err(|error| error.to_string())? {
+                if let Some(found) = wanted.iter().find(|it| line.trim() == **it) {
+                    return Ok(*found);
+                }
+                if let Some(why) = line.trim().strip_prefix(FAILED) {
+                    return Err(why.trim().to_owned());
+                }
+            }
+            Err(format!("{} has ended", self.program))
+        };
+        let Some(limit) = limit else { return heard.await };
+        timeout(limit, heard).await.unwrap_or_else(|_| Err(format!("it said nothing for {} s", limit.as_secs())))
+    }
+}
+
+/// What the program that started the shell, or the shell, has written to standard error: its last lines.
+pub async fn said(stderr: Option<ChildStderr>) -> String {
+    let Some(mut stderr) = stderr else { return String::new() };
+    let mut text = Vec::new();
+    _ = timeout(Duration::from_secs(1), stderr.read_to_end(&mut text)).await;
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    lines[lines.len().saturating_sub(3)..].join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Stdio;
+    use tokio::process::Command;
+
+    /// The script in the shell of this host, with a program that says what it is given.
+    #[tokio::test]
+    async fn the_program_is_sent_once_and_then_found() {
+        let home = tempfile::tempdir().unwrap();
+        let text = format!(
+            "#!/bin/sh\nread it; [ \"$it\" = inv ] && [ \"$*\" = \"run it {OUTPOST} --detach\" ] && echo {JOINED}\n"
+        );
+        let program = Program { path: "/x/the engine".into(), bytes: text.into_bytes(), hash: "abc".into() };
+        let script = script(&program, &["run it".into()], Stays::No);
+        for sent in [true, false] {
+            let mut child = Command::new("sh")
+                .env("XDG_CACHE_HOME", home.path())
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .kill_on_drop(true)
+                .spawn()
+                .unwrap();
+            let mut talk = Talk::with(&mut child, "sh").unwrap();
+            assert!(talk.begin(&script, Some(ANSWER)).await.is_ok());
+            if sent {
+                assert!(talk.lead(&program, "inv").await.is_ok());
+            } else {
+                let nothing = Program { path: program.path.clone(), bytes: Vec::new(), hash: String::new() };
+                assert!(talk.lead(&nothing, "inv").await.is_ok(), "it is there");
+            }
+        }
+        let kept: Vec<_> = std::fs::read_dir(home.path().join("chorus/engines/abc")).unwrap().collect();
+        assert_eq!(kept.len(), 1, "nothing else is left");
+    }
+}
