@@ -78,6 +78,10 @@ def test_a_queue_is_told_and_who_waits_in_it_joins_late(slurm, notebook):
     assert "with 2 engines" in said and "1 more haven't joined" in said, said
     told = "1 more starting (1 in Slurm's queue: Resources)"
     processes.wait_until("the queue to be told", lambda: told in notebook.ok("%cluster"), 20)
+    said = notebook.ok("%cluster scale 4")
+    assert "has 2 engines now; 2 in Slurm's queue: " in said, said
+    notebook.ok("%cluster scale 3")
+    processes.wait_until("one job less in the queue", lambda: len(slurm.jobs("PD")) == 1, 20)
     notebook.ok("fn twice(x: u32) -> u32 { x * 2 }")
     for other in others:
         slurm.say(f"scancel {other}")

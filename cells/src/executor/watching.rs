@@ -137,8 +137,16 @@ impl Executor {
             let names: Vec<String> = lacking.iter().map(|name| format!("`{name}`")).collect();
             text += &format!(", and without the variables {}, which the others have", names.join(", "));
         }
+        let is_short = count < engines as usize;
+        let queue = match is_short {
+            true => cluster.status().await.map_err(cluster_error)?.queue,
+            false => None,
+        };
+        if let Some(queue) = &queue {
+            text += &format!("; {queue}. Who waits there joins when it is its turn");
+        }
         request.publisher.say(&(text + ".")).await;
-        match count < engines as usize {
+        match is_short && queue.is_none() {
             true => {
                 let what = format!("only {count} of {engines} engines are there: `%cluster logs` may say why");
                 Err(failure(Kind::ClusterError, what))

@@ -24,9 +24,10 @@ pub(super) const A_NODE: &str = "a node of Slurm's";
 
 /// Runs `srun` until it has ended. When this process dies before, the shell is asked to terminate: outposts that have joined
 /// find out and leave by themselves, which takes seconds; what still waits in the queue is revoked after that. If it were
-/// `srun` that is asked, it would kill the outposts, and their files would stay.
+/// `srun` that is asked, it would kill the outposts, and their files would stay. The system may ask twice, once for the thread
+/// and once for the process.
 const SHELL: &str = "exec 3<&0; \"$@\" <&3 3<&- & p=$!; exec 3<&- <&-; \
-                     trap 'kill $p' HUP; trap 'sleep 10; kill $p' TERM; \
+                     trap 'kill $p' HUP; trap 'trap \"\" TERM; sleep 10; kill $p' TERM; \
                      while kill -0 $p 2> /dev/null; do wait $p; done";
 
 /// What Slurm is asked for.
