@@ -5,6 +5,7 @@
 //! by others.
 
 use super::Launch;
+use chorus_remote::Gateway;
 use chorus_remote::outpost::{FAILED, JOINED, OUTPOST};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -30,8 +31,7 @@ const INVITE: &str = "CHORUS-INVITE";
 pub struct Program {
     path: PathBuf,
     bytes: Vec<u8>,
-    /// What it is kept under.
-    pub hash: String,
+    hash: String,
 }
 
 impl Program {
@@ -68,9 +68,47 @@ impl From<String> for Failed {
     }
 }
 
+/// To have an outpost join from a host.
+pub struct Errand<'a> {
+    /// What it is to start as engines.
+    pub launch: &'a Launch,
+    /// The same, to be sent.
+    pub program: &'a Program,
+    /// Its place among the launcher's.
+    pub place: u32,
+    /// Where it is to join.
+    pub gateway: &'a Gateway,
+    /// Whether it stays with its shell.
+    pub stays: Stays,
+}
+
+impl Errand<'_> {
+    /// Runs it over a shell that `child` is, or has; `called` names it. With `limit` the shell has so long to begin.
+    pub async fn run(&self, child: &mut Child, called: &'static str, limit: Option<Duration>) -> Result<Talk, Failed> {
+        let Failed { why, before } = match self.talk(child, called, limit).await {
+            Ok(talk) => return Ok(talk),
+            Err(failed) => failed,
+        };
+        let said = said(child.stderr.take()).await;
+        Err(Failed { why: if said.is_empty() { why } else { format!("{why}: {said}") }, before })
+    }
+
+    async fn talk(&self, child: &mut Child, called: &'static str, limit: Option<Duration>) -> Result<Talk, Failed> {
+        let mut talk = Talk::with(child, called)?;
+        talk.begin(&script(self.program, &self.launch.args, self.stays), limit).await?;
+        let invitation = self
+            .gateway
+            .invite(self.place, self.launch.label.clone(), Some(self.program.hash.clone()))
+            .map_err(|error| error.to_string())?;
+        let invitation = serde_json::to_string(&invitation).map_err(|error| error.to_string())?;
+        talk.lead(self.program, &invitation).await?;
+        Ok(talk)
+    }
+}
+
 /// What the host's shell runs. It is one command, so that the shell has read all of it before the first one reads the rest
 /// of standard input.
-pub fn script(program: &Program, args: &[OsString], stays: Stays) -> String {
+fn script(program: &Program, args: &[OsString], stays: Stays) -> String {
     let quoted = |text: &str| shlex::try_quote(text).map(|it| it.into_owned()).unwrap_or_default();
     let name = program.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let args: Vec<String> = args.iter().map(|arg| quoted(&arg.to_string_lossy())).collect();
@@ -98,7 +136,7 @@ pub struct Talk {
 
 impl Talk {
     /// With what was started so that there is a shell; `program` names it.
-    pub fn with(child: &mut Child, program: &'static str) -> Result<Talk, String> {
+    fn with(child: &mut Child, program: &'static str) -> Result<Talk, String> {
         match (child.stdin.take(), child.stdout.take()) {
             (Some(stdin), Some(stdout)) => Ok(Talk { stdin, lines: BufReader::new(stdout).lines(), program }),
             _ => Err(format!("{program} has no standard input")),
@@ -106,7 +144,7 @@ impl Talk {
     }
 
     /// Has the shell begin with the script, for which it may take so long; without a limit, it may have to wait for its turn.
-    pub async fn begin(&mut self, script: &str, limit: Option<Duration>) -> Result<(), Failed> {
+    async fn begin(&mut self, script: &str, limit: Option<Duration>) -> Result<(), Failed> {
         let before = |why: String| Failed { why, before: true };
         self.say(script.as_bytes(), ANSWER).await.map_err(before)?;
         // A shell may greet before.
@@ -115,7 +153,7 @@ impl Talk {
     }
 
     /// Leads the script to its end: an outpost that has joined.
-    pub async fn lead(&mut self, program: &Program, invitation: &str) -> Result<(), String> {
+    async fn lead(&mut self, program: &Program, invitation: &str) -> Result<(), String> {
         if self.hear(&[SEND, INVITE], Some(ANSWER)).await? == SEND {
             self.say(&program.bytes, TRANSFER).await?;
             self.hear(&[INVITE], Some(TRANSFER)).await?;
@@ -162,7 +200,7 @@ impl Talk {
 }
 
 /// What the program that started the shell, or the shell, has written to standard error: its last lines.
-pub async fn said(stderr: Option<ChildStderr>) -> String {
+async fn said(stderr: Option<ChildStderr>) -> String {
     let Some(mut stderr) = stderr else { return String::new() };
     let mut text = Vec::new();
     _ = timeout(Duration::from_secs(1), stderr.read_to_end(&mut text)).await;

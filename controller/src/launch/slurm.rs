@@ -3,7 +3,7 @@
 //! round.
 
 use super::Launch;
-use super::bringing::{Program, Stays, Talk, said, script};
+use super::bringing::{Errand, Program, Stays, Talk};
 use super::distant::Provider;
 use chorus_remote::Gateway;
 use chorus_system::parent::{AtItsEnd, die_with};
@@ -85,21 +85,9 @@ impl Provider for SlurmProvider {
             let program = self.program.get_or_try_init(|| Program::read(&self.launch)).await?;
             let words = self.slurm.words(&self.job);
             let mut job = Job(self.parent.start_srun(words).await?);
-            let mut talk = Talk::with(&mut job.0, "srun")?;
-            let script = script(program, &self.launch.args, Stays::Yes);
-            let led = async {
-                // However long the queue is.
-                talk.begin(&script, None).await.map_err(|failed| failed.why)?;
-                let invitation = gateway
-                    .invite(place, self.launch.label.clone(), Some(program.hash.clone()))
-                    .map_err(|error| error.to_string())?;
-                let invitation = serde_json::to_string(&invitation).map_err(|error| error.to_string())?;
-                talk.lead(program, &invitation).await
-            };
-            if let Err(why) = led.await {
-                let said = said(job.0.stderr.take()).await;
-                return Err(if said.is_empty() { why } else { format!("{why}: {said}") });
-            }
+            let errand = Errand { launch: &self.launch, program, place, gateway, stays: Stays::Yes };
+            // However long the queue is.
+            let talk = errand.run(&mut job.0, "srun", None).await.map_err(|failed| failed.why)?;
             tokio::spawn(job.stay(talk));
             Ok(())
         }

@@ -2,7 +2,7 @@
 //! ssh ends when the outpost has joined: from then on, it isn't needed.
 
 use super::Launch;
-use super::bringing::{ANSWER, Failed, Program, Stays, Talk, said, script};
+use super::bringing::{ANSWER, Errand, Failed, Program, Stays};
 use super::distant::{Host, Provider};
 use chorus_remote::Gateway;
 use futures::FutureExt as _;
@@ -17,6 +17,7 @@ use tokio::sync::{OnceCell, Semaphore};
 const AT_ONCE: usize = 8;
 /// How often a connection is tried that ends before the script has begun.
 const TRIES: u32 = 3;
+
 /// Hosts that ssh reaches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ssh {
@@ -88,10 +89,6 @@ impl Provider for SshProvider {
 
 impl SshProvider {
     async fn once(&self, host: &str, place: u32, gateway: &Gateway, program: &Program) -> Result<(), Failed> {
-        let invitation = gateway
-            .invite(place, self.launch.label.clone(), Some(program.hash.clone()))
-            .map_err(|error| error.to_string())?;
-        let invitation = serde_json::to_string(&invitation).map_err(|error| error.to_string())?;
         let (ssh, before) = self.command.split_first().ok_or_else(|| "no ssh program is named".to_owned())?;
         let mut child = Command::new(ssh)
             .args(before)
@@ -103,20 +100,8 @@ impl SshProvider {
             .kill_on_drop(true)
             .spawn()
             .map_err(|error| format!("`{ssh}` can't be started: {error}"))?;
-        let mut talk = Talk::with(&mut child, "ssh")?;
-        let script = script(program, &self.launch.args, Stays::No);
-        let led = match talk.begin(&script, Some(ANSWER)).await {
-            Ok(()) => talk.lead(program, &invitation).await.map_err(Failed::from),
-            failed => failed,
-        };
-        match led {
-            Ok(()) => Ok(()),
-            Err(Failed { why, before }) => {
-                let said = said(child.stderr.take()).await;
-                let why = if said.is_empty() { why } else { format!("{why}: {said}") };
-                Err(Failed { why, before })
-            }
-        }
+        let errand = Errand { launch: &self.launch, program, place, gateway, stays: Stays::No };
+        errand.run(&mut child, "ssh", Some(ANSWER)).await.map(drop)
     }
 }
 
