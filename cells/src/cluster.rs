@@ -198,6 +198,14 @@ impl Cluster {
         Err(ClusterError::NoEngine { engines: start.engines, why, logs })
     }
 
+    /// What may have been said before this notebook listened.
+    fn given_up(&self, given_up: BTreeMap<EngineId, String>) {
+        let mut known = self.known.lock();
+        let why = given_up.values().next_back().cloned();
+        known.why_given_up = why.or(known.why_given_up.take());
+        known.given_up.extend(given_up.into_keys());
+    }
+
     /// Connects to a cluster by its name or its connection file.
     pub async fn connect(to: &str, runtime: &Path, compiler: &CompilerThread) -> Result<Cluster, ClusterError> {
         let running = chorus_controller::list_clusters(runtime);

@@ -1,42 +1,20 @@
 //! Where a cluster's engines are to be started, as a user says it.
 
-use chorus_controller::{Place, Slurm, Ssh, parse_hosts};
+use chorus_controller::{Batch, Mpi, Place, Resources, Slurm, Ssh, System, Way, parse_hosts};
 use chorus_magics::On;
 
 /// Where, and how many; `engines` are those that were asked for, `here` as many as this host gets without. An error is a
 /// sentence.
 pub fn whereabouts(on: &On, engines: Option<u32>, here: impl FnOnce() -> u32) -> Result<(Place, u32), String> {
-    let for_ssh = [("--hosts", on.hosts.is_some()), ("--ssh", on.ssh.is_some())];
-    let for_slurm = [
-        ("--partition", on.partition.is_some()),
-        ("--time", on.time.is_some()),
-        ("--cores", on.cores.is_some()),
-        ("--memory", on.memory.is_some()),
-        ("--srun", on.srun.is_some()),
-    ];
-    let place = match on.on.as_deref() {
-        None => Place::Here,
-        Some("ssh") => {
-            refuse(&for_slurm, "slurm")?;
-            let hosts = on.hosts.as_deref().ok_or("ssh needs hosts: `--on ssh --hosts node1,node2*4`")?;
-            Place::Ssh(Ssh { hosts: parse_hosts(hosts)?, command: words("ssh", on.ssh.as_deref())? })
-        }
-        Some(_) => {
-            refuse(&for_ssh, "ssh")?;
-            Place::Slurm(Slurm {
-                command: words("srun", on.srun.as_deref())?,
-                partition: on.partition.clone(),
-                time: on.time.clone(),
-                cores: on.cores,
-                memory: on.memory.clone(),
-            })
-        }
-    };
+    let place = on.on.as_deref().map_or(Ok(Place::Here), |what| way(what, on).map(Place::There))?;
     let engines = match (engines, &place) {
         (Some(engines), _) => engines,
         (None, Place::Here) => here(),
-        (None, Place::Ssh(ssh)) => ssh.engines(),
-        (None, Place::Slurm(_)) => return Err("Slurm needs a number of engines: `--on slurm -n 8`".to_owned()),
+        (None, Place::There(Way::Ssh(ssh))) => ssh.engines(),
+        (None, Place::There(way)) => {
+            let (name, on) = (way.title(), on.on.as_deref().unwrap_or_default());
+            return Err(format!("{name} needs a number of engines: `--on {on} -n 8`"));
+        }
     };
     match on.min {
         Some(min) if min > engines => Err(format!("`--min {min}` is more than the {engines} engines that are started")),
@@ -44,11 +22,41 @@ pub fn whereabouts(on: &On, engines: Option<u32>, here: impl FnOnce() -> u32) ->
     }
 }
 
-fn refuse(flags: &[(&str, bool)], on: &str) -> Result<(), String> {
-    match flags.iter().find(|(_, is_there)| *is_there) {
-        Some((flag, _)) => Err(format!("`{flag}` is for `--on {on}`")),
-        None => Ok(()),
+fn way(what: &str, on: &On) -> Result<Way, String> {
+    let system = System::named(what);
+    let (is_ssh, is_slurm, is_batch) = (what == "ssh", what == "slurm", system.is_some());
+    let of_jobs = "batch systems, such as `--on slurm`";
+    let flags = [
+        ("--hosts", on.hosts.is_some(), is_ssh, "`--on ssh`"),
+        ("--partition", on.partition.is_some(), is_slurm || is_batch, of_jobs),
+        ("--time", on.time.is_some(), is_slurm || is_batch, of_jobs),
+        ("--cores", on.cores.is_some(), is_slurm || is_batch, of_jobs),
+        ("--memory", on.memory.is_some(), is_slurm || is_batch, of_jobs),
+        ("--shared", on.shared.is_some(), is_batch || what == "mpi", "`--on mpi`, and batch systems other than Slurm"),
+    ];
+    if let Some((flag, _, _, whose)) = flags.into_iter().find(|(_, is_there, fits, _)| *is_there && !fits) {
+        return Err(format!("`{flag}` is for {whose}"));
     }
+    let command = |usual: &str| words(usual, on.command.as_deref());
+    let resources = || Resources {
+        partition: on.partition.clone(),
+        time: on.time.clone(),
+        cores: on.cores,
+        memory: on.memory.clone(),
+    };
+    Ok(match (what, system) {
+        ("ssh", _) => {
+            let hosts = on.hosts.as_deref().ok_or("ssh needs hosts: `--on ssh --hosts node1,node2*4`")?;
+            Way::Ssh(Ssh { hosts: parse_hosts(hosts)?, command: command("ssh")? })
+        }
+        ("slurm", _) => Way::Slurm(Slurm { command: command("srun")?, resources: resources() }),
+        ("mpi", _) => Way::Mpi(Mpi { command: command("mpirun")?, shared: on.shared.clone() }),
+        (_, Some(system)) => {
+            let (command, shared) = (command(system.program())?, on.shared.clone());
+            Way::Batch(Batch { system, command, resources: resources(), shared })
+        }
+        _ => return Err(format!("nothing is called `{what}` that could start engines")),
+    })
 }
 
 /// The words of a command, `usual` if it wasn't said.
@@ -70,12 +78,17 @@ mod tests {
         let place = |on: &On, engines| whereabouts(on, engines, || 7);
         assert_eq!(place(&On::default(), None), Ok((Place::Here, 7)));
         assert_eq!(place(&On::default(), Some(2)), Ok((Place::Here, 2)));
-        let ssh = On { on: some("ssh"), hosts: some("a,b*4"), ssh: some("ssh -F 'a b'"), ..On::default() };
-        let Ok((Place::Ssh(found), 5)) = place(&ssh, None) else { panic!("ssh") };
+        let ssh = On { on: some("ssh"), hosts: some("a,b*4"), command: some("ssh -F 'a b'"), ..On::default() };
+        let Ok((Place::There(Way::Ssh(found)), 5)) = place(&ssh, None) else { panic!("ssh") };
         assert_eq!(found.command, ["ssh", "-F", "a b"]);
         let slurm = On { on: some("slurm"), cores: Some(2), min: Some(3), ..On::default() };
-        let Ok((Place::Slurm(found), 3)) = place(&slurm, Some(3)) else { panic!("slurm") };
-        assert_eq!((found.command, found.cores), (vec!["srun".to_owned()], Some(2)));
+        let Ok((Place::There(Way::Slurm(found)), 3)) = place(&slurm, Some(3)) else { panic!("slurm") };
+        assert_eq!((found.command, found.resources.cores), (vec!["srun".to_owned()], Some(2)));
+        for (name, program) in [("sge", "qsub"), ("pbs", "qsub"), ("lsf", "bsub"), ("htcondor", "condor_submit")] {
+            let on = On { on: some(name), shared: Some("/home/x".into()), memory: some("4G"), ..On::default() };
+            let Ok((Place::There(Way::Batch(found)), 2)) = place(&on, Some(2)) else { panic!("{name}") };
+            assert_eq!((Some(found.system), found.command), (System::named(name), vec![program.to_owned()]));
+        }
     }
 
     #[test]
@@ -84,11 +97,14 @@ mod tests {
         let on = |on: &str| On { on: some(on), ..On::default() };
         assert_eq!(refused(on("ssh"), None), "ssh needs hosts: `--on ssh --hosts node1,node2*4`");
         assert_eq!(refused(on("slurm"), None), "Slurm needs a number of engines: `--on slurm -n 8`");
+        assert_eq!(refused(on("sge"), None), "Grid Engine needs a number of engines: `--on sge -n 8`");
         let mixed = On { hosts: some("a"), ..on("slurm") };
         assert_eq!(refused(mixed, Some(1)), "`--hosts` is for `--on ssh`");
         let mixed = On { time: some("1"), hosts: some("a"), ..on("ssh") };
-        assert_eq!(refused(mixed, None), "`--time` is for `--on slurm`");
-        let quote = On { srun: some("srun 'x"), ..on("slurm") };
+        assert_eq!(refused(mixed, None), "`--time` is for batch systems, such as `--on slurm`");
+        let mixed = On { shared: Some("/x".into()), ..on("slurm") };
+        assert_eq!(refused(mixed, Some(1)), "`--shared` is for `--on mpi`, and batch systems other than Slurm");
+        let quote = On { command: some("srun 'x"), ..on("slurm") };
         assert_eq!(refused(quote, Some(1)), "the srun command has an open quote, or nothing in it");
         let min = On { min: Some(9), ..On::default() };
         assert_eq!(refused(min, None), "`--min 9` is more than the 7 engines that are started");

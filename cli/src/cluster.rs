@@ -193,13 +193,7 @@ fn background(start: &Start, engines: u32) -> Result<ExitCode, Box<dyn Error>> {
     args.extend(start.metrics.iter().flat_map(|address| ["--metrics".into(), address.to_string().into()]));
     args.extend(start.no_record.then(|| "--no-record".into()));
     args.extend(start.record.iter().flat_map(|file| ["--record".into(), file.into()]));
-    let On { on, hosts, ssh, partition, time, cores, memory, srun, min } = &start.on;
-    let [cores, min] = [cores, min].map(|number| number.map(|number| number.to_string()));
-    let flags = [("--on", on), ("--hosts", hosts), ("--ssh", ssh), ("--partition", partition), ("--time", time)];
-    let more = [("--cores", &cores), ("--memory", memory), ("--srun", srun), ("--min", &min)];
-    for (flag, value) in flags.into_iter().chain(more) {
-        args.extend(value.iter().flat_map(|value| [flag.into(), value.into()]));
-    }
+    args.extend(start.on.flags());
     let mut command = Command::new(std::env::current_exe()?);
     command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let mut child = command.spawn()?;

@@ -4,7 +4,7 @@ use crate::back::{self, Left};
 use crate::core::{Core, CoreConfig};
 use crate::folder::Folder;
 use crate::journal::{JOURNAL, Journal};
-use crate::launch::{Launch, Launcher, Slurm, Ssh, by_slurm, by_ssh, on_this_host};
+use crate::launch::{Launch, Launcher, Way, on_other_hosts, on_this_host};
 use crate::own::FolderError;
 use crate::server::{Event, Server};
 use chorus_history::recording::{LIMIT, Recorder};
@@ -36,10 +36,8 @@ pub enum Place {
     /// On this host.
     #[default]
     Here,
-    /// On others, which ssh reaches.
-    Ssh(Ssh),
-    /// On nodes of Slurm's.
-    Slurm(Slurm),
+    /// On others.
+    There(Way),
 }
 
 /// What a controller is to be.
@@ -234,16 +232,11 @@ impl Controller {
                     Place::Here => {
                         on_this_host(launch, folder.clone(), ends_with_us, ended).map_err(ControllerError::Thread)?
                     }
-                    Place::Ssh(ssh) => {
+                    Place::There(way) => {
                         let (gateway, arrivals) =
                             open_gateway(&connection, &folder).await.map_err(ControllerError::Gateway)?;
-                        by_ssh(ssh, launch, gateway, arrivals, ended)
-                    }
-                    Place::Slurm(slurm) => {
-                        let (gateway, arrivals) =
-                            open_gateway(&connection, &folder).await.map_err(ControllerError::Gateway)?;
-                        let us = (connection.name.as_str(), ends_with_us);
-                        by_slurm(slurm, launch, us, gateway, arrivals, ended).map_err(ControllerError::Thread)?
+                        let us = (connection.name.as_str(), connection.stay);
+                        on_other_hosts(way, launch, us, gateway, arrivals, ended).map_err(ControllerError::Thread)?
                     }
                 })
             }

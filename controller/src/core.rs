@@ -138,6 +138,8 @@ pub(crate) struct Core {
     rejected: u64,
     /// What engines wait for that are being started.
     queue: Option<String>,
+    /// Engines that aren't started any more, and why.
+    given_up: BTreeMap<EngineId, String>,
     now: Duration,
     last_tick: Duration,
     last_heartbeat: Duration,
@@ -200,6 +202,7 @@ impl Core {
             libraries: BTreeSet::new(),
             rejected: 0,
             queue: None,
+            given_up: BTreeMap::new(),
             now: Duration::ZERO,
             last_tick: Duration::ZERO,
             last_heartbeat: Duration::ZERO,
@@ -339,6 +342,7 @@ impl Core {
             uptime_ms: millis(self.now),
             engines: engines.collect(),
             queue: self.queue.clone(),
+            given_up: self.given_up.clone(),
             starting: self.engines.values().filter(|it| it.info().is_none() && !it.draining).count() as u32,
             sessions: self.sessions.len() as u32,
             users: self.sessions.iter().map(|(&id, session)| self.session_status(id, session, peer)).collect(),

@@ -15,5 +15,5 @@ mod server;
 
 pub use controller::{Controller, ControllerConfig, ControllerError, Place, Transport};
 pub use folder::{ClusterEntry, list_clusters};
-pub use launch::{Host, Launch, Slurm, Ssh, parse_hosts};
+pub use launch::{Batch, Host, Launch, Mpi, Resources, Slurm, Ssh, System, Way, parse_hosts};
 pub use own::{FolderError, OwnFolder};

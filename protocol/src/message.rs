@@ -11,6 +11,7 @@ use crate::steer::Order;
 use crate::task::{TaskEvent, TaskSpec, TaskValue};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -114,6 +115,8 @@ pub struct ClusterStatus {
     pub starting: u32,
     /// How many of these wait for their turn, as in a batch system's queue, and for what, in words.
     pub queue: Option<String>,
+    /// Engines that aren't started any more, and why: each try has failed.
+    pub given_up: BTreeMap<EngineId, String>,
     /// How many sessions are open.
     pub sessions: u32,
     /// Whose they are.

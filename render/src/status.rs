@@ -104,6 +104,9 @@ fn summary(status: &ClusterStatus) -> String {
         let queue = status.queue.iter().map(|queue| format!(" ({})", one_line(queue, LABEL))).collect::<String>();
         text += &format!(", {} more starting{queue}", status.starting);
     }
+    for why in status.given_up.values() {
+        text += &format!(", {}", one_line(why, 5 * LABEL));
+    }
     if status.restarts > 0 {
         let plural = if status.restarts == 1 { "" } else { "s" };
         text += &format!(", controller started again {} time{plural}", status.restarts);
@@ -119,6 +122,7 @@ fn summary(status: &ClusterStatus) -> String {
 mod tests {
     use super::*;
     use chorus_protocol::{EngineId, EngineInfo, LogEntry, LogEvent, Metrics, ProcessUse};
+    use std::collections::BTreeMap;
 
     fn status() -> ClusterStatus {
         let engine = |id, running: Option<&str>, silent_ms| EngineStatus {
@@ -144,6 +148,7 @@ mod tests {
             ],
             starting: 2,
             queue: Some("1 in Slurm's queue: Resources".into()),
+            given_up: BTreeMap::new(),
             sessions: 1,
             users: vec![],
             rejected: 3,

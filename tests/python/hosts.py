@@ -14,6 +14,7 @@ import tempfile
 
 import harness
 import processes
+import pytest
 
 NEEDED = ["ip", "nsenter", "unshare", "setpriv", "ssh", "ssh-keygen", "/usr/sbin/sshd"]
 PROGRAMS = ["CHORUS", "CHORUS_ENGINE"]
@@ -57,6 +58,15 @@ def missing():
         return f"hosts on one machine need {', '.join(lacking)}: Debian's packages iproute2 and openssh-server"
     made = subprocess.run(["unshare", "--net", "--mount", "--pid", "--fork", "true"], capture_output=True, text=True)
     return f"namespaces can't be made here: {made.stderr.strip()}" if made.returncode else None
+
+
+def made(make):
+    """What `make()` makes; where a machine doesn't allow it, the tests are skipped, and say why."""
+    try:
+        return make()
+    except (AssertionError, OSError, subprocess.SubprocessError) as error:
+        told = getattr(error, "stderr", None) or ""
+        return pytest.skip(f"it can't be made here: {error} {told}".strip())
 
 
 def command(*words):

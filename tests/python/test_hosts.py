@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(WHY is not None, reason=str(WHY))
 
 @pytest.fixture(scope="module")
 def hosts():
-    hosts = lab.Hosts(3)
+    hosts = lab.made(lambda: lab.Hosts(3))
     yield hosts
     hosts.close()
 

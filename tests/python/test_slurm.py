@@ -14,7 +14,7 @@ pytestmark = pytest.mark.skipif(WHY is not None, reason=str(WHY))
 
 @pytest.fixture(scope="module")
 def hosts():
-    hosts = lab.Hosts(2)
+    hosts = lab.made(lambda: lab.Hosts(2))
     yield hosts
     hosts.close()
 
@@ -22,7 +22,7 @@ def hosts():
 @pytest.fixture(scope="module")
 def slurm(hosts):
     """8 cores on 2 nodes."""
-    slurm = scheduler.Slurm(hosts, 4)
+    slurm = lab.made(lambda: scheduler.Slurm(hosts, 4))
     yield slurm
     slurm.close()
 

@@ -25,6 +25,7 @@ pub(super) async fn joining(
             return;
         }
         let Ok(status) = cluster.status().await else { return };
+        cluster.given_up(status.given_up);
         if let Some(queue) = status.queue {
             deadline = Instant::now() + limit;
             let says = format!("{} of {wanted} engines have joined; {queue}", cluster.engines().len());

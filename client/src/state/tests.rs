@@ -114,6 +114,7 @@ fn only_sessions_that_the_controller_has_are_resumed() {
         engines: vec![],
         starting: 0,
         queue: None,
+        given_up: [].into(),
         sessions: 0,
         users: vec![],
         rejected: 0,

@@ -320,7 +320,8 @@ impl Core {
             State::Going { .. } | State::Starting { .. } => self.lose(id, reason, actions),
             State::Dying => {
                 if self.stop == Stop::No && engine.quick_deaths >= QUICK_DEATHS {
-                    let reason = reason + &given_up(id);
+                    let reason = reason + &given_up(id, joined);
+                    self.given_up.insert(id, reason.clone());
                     self.tell_down(id, reason, false, actions);
                 }
                 self.replace(id, actions);
@@ -396,10 +397,11 @@ impl Core {
         let restarting =
             engine.launched && !engine.draining && self.stop == Stop::No && engine.quick_deaths < QUICK_DEATHS;
         let hopeless = engine.launched && engine.quick_deaths >= QUICK_DEATHS;
-        if hopeless {
-            reason.push_str(&given_up(id));
-        }
         let joined = !matches!(engine.state, State::Starting { .. });
+        if hopeless {
+            reason.push_str(&given_up(id, joined));
+            self.given_up.insert(id, reason.clone());
+        }
         (engine.line, engine.away) = (Line::default(), None);
         if let State::Up { peer, .. } | State::Going { peer: Some(peer), .. } = &engine.state {
             self.engine_peers.remove(peer);
@@ -505,9 +507,11 @@ fn describe(exit: &Exit) -> String {
     }
 }
 
-fn given_up(id: EngineId) -> String {
-    format!(
-        "; it died {QUICK_DEATHS} times in a row soon after its start, so it isn't started again: \
-         engine-{id}.log in the cluster's folder may say why"
-    )
+/// What is told of an engine that isn't started any more.
+fn given_up(id: EngineId, ran: bool) -> String {
+    let (what, where_to_look) = match ran {
+        true => ("it died", format!(": engine-{id}.log in the cluster's folder may say why")),
+        false => ("its start failed", String::new()),
+    };
+    format!("; {what} {QUICK_DEATHS} times in a row, so it isn't started again{where_to_look}")
 }

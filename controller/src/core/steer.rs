@@ -115,6 +115,7 @@ impl Core {
         let mut coming = Vec::new();
         for _ in count..wanted {
             let id = self.lowest_free_id();
+            self.given_up.remove(&id);
             self.engines.insert(id, Engine::launched(self.now));
             self.log(LogEvent::EngineStarting { engine: id });
             coming.push(id);

@@ -367,7 +367,10 @@ fn an_engine_that_dies_at_once_is_given_up() {
         matches!(downs[..], [(0, reason, false)] if reason.contains("no such file") && reason.contains("5 times")),
         "{downs:?}"
     );
-    assert_eq!(cluster.status().starting, 0);
+    let status = cluster.status();
+    assert_eq!(status.starting, 0);
+    // Who connects later learns it, too.
+    assert!(status.given_up[&EngineId(0)].contains("its start failed 5 times"), "{status:?}");
 }
 
 #[test]

@@ -7,8 +7,11 @@
 use super::Launch;
 use chorus_remote::Gateway;
 use chorus_remote::outpost::{FAILED, JOINED, OUTPOST};
-use std::ffi::OsString;
-use std::path::PathBuf;
+use std::ffi::{OsStr, OsString};
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout};
@@ -42,6 +45,28 @@ impl Program {
             tokio::fs::read(&path).await.map_err(|error| format!("{} can't be sent: {error}", path.display()))?;
         let hash = blake3::hash(&bytes).to_hex().to_string();
         Ok(Program { path, bytes, hash })
+    }
+
+    /// What its copies are checked by.
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+
+    /// Has a copy in a folder where hosts look for it, as the script has; where that is.
+    pub fn keep_in(&self, folder: &Path) -> io::Result<PathBuf> {
+        let folder = folder.join(&self.hash);
+        let kept = folder.join(self.path.file_name().unwrap_or_else(|| OsStr::new("chorus-engine")));
+        if kept.is_file() {
+            return Ok(kept);
+        }
+        DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+        // Whoever looks for it finds none, or all of it.
+        let new = folder.join(format!(".{}", std::process::id()));
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o700).open(&new)?;
+        file.write_all(&self.bytes)?;
+        drop(file);
+        std::fs::rename(&new, &kept)?;
+        Ok(kept)
     }
 }
 

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::MissedTickBehavior;
 
@@ -34,11 +34,23 @@ pub(super) enum Hosts {
     Found(&'static str),
 }
 
+/// Where an outpost is to be.
+pub(crate) struct Site<'a> {
+    /// The host's name.
+    pub host: &'a str,
+    /// Its place among the launcher's.
+    pub place: u32,
+    /// Where the outpost is to join, and who invites it.
+    pub gateway: &'a Gateway,
+    /// It has joined.
+    pub arrived: oneshot::Receiver<()>,
+}
+
 /// Starts programs on other hosts.
 pub(crate) trait Provider: Debug + Send + Sync {
     /// Has an outpost join from there with the invitation for this place, and returns when it has, or with a sentence why
-    /// it hasn't.
-    fn bring<'a>(&'a self, host: &'a str, place: u32, gateway: &'a Gateway) -> BoxFuture<'a, Result<(), String>>;
+    /// it hasn't. Nobody waits for it any more when this is dropped.
+    fn bring<'a>(&'a self, site: Site<'a>) -> BoxFuture<'a, Result<(), String>>;
 
     /// How many of what it is to bring wait for their turn, and for what, in words.
     fn queue(&self) -> BoxFuture<'_, Option<String>> {
@@ -197,8 +209,8 @@ enum Engine {
 enum State {
     /// No outpost is there.
     Absent,
-    /// One is being brought, by this task.
-    Coming(AbortHandle),
+    /// One is being brought, by this task, which is told when it has come.
+    Coming(AbortHandle, oneshot::Sender<()>),
     /// It is there, over the connection of this number.
     There { number: u64, out: mpsc::UnboundedSender<ToOutpost> },
     /// It can't be reached, and may come back.
@@ -271,7 +283,7 @@ impl Work {
         match &place.state {
             State::There { .. } => self.tell_wanted(at),
             State::Absent => self.bring(at),
-            State::Coming(_) | State::Away { .. } => {}
+            State::Coming(..) | State::Away { .. } => {}
         }
     }
 
@@ -295,27 +307,29 @@ impl Work {
 
     /// Whether any outpost is being brought.
     fn comes(&self) -> bool {
-        self.places.iter().any(|place| matches!(place.state, State::Coming(_)))
+        self.places.iter().any(|place| matches!(place.state, State::Coming(..)))
     }
 
     fn bring(&mut self, at: usize) {
         let (provider, gateway, orders) = (Arc::clone(&self.provider), Arc::clone(&self.gateway), self.orders.clone());
         let host = self.places[at].host.name.clone();
+        let (come, arrived) = oneshot::channel();
         let task = tokio::spawn(async move {
-            let brought = provider.bring(&host, at as u32, &gateway).await;
+            let site = Site { host: &host, place: at as u32, gateway: &gateway, arrived };
+            let brought = provider.bring(site).await;
             let brought = brought.map_err(|why| format!("no engine can be started on {host}: {why}"));
             _ = orders.send(Order::Brought(at, brought));
         });
-        self.places[at].state = State::Coming(task.abort_handle());
+        self.places[at].state = State::Coming(task.abort_handle(), come);
     }
 
     fn brought(&mut self, at: usize, result: Result<(), String>) {
         let Some(place) = self.places.get_mut(at) else { return };
         match (result, &place.state) {
             // It has arrived, or is about to.
-            (Ok(()), State::Coming(_)) => place.state = State::Away { until: Instant::now() + CLOSED },
+            (Ok(()), State::Coming(..)) => place.state = State::Away { until: Instant::now() + CLOSED },
             (Ok(()), _) => {}
-            (Err(why), State::Coming(_)) => self.give_up(at, &Exit::NotStarted(why)),
+            (Err(why), State::Coming(..)) => self.give_up(at, &Exit::NotStarted(why)),
             (Err(why), _) => tracing::warn!(why, "an outpost has come and is said not to have"),
         }
     }
@@ -354,7 +368,11 @@ impl Work {
         for engine in running.iter().filter(|engine| self.adopted.remove(engine)) {
             self.places[at].engines.insert(*engine, Engine::Started);
         }
-        self.places[at].state = State::There { number, out };
+        let before = std::mem::replace(&mut self.places[at].state, State::There { number, out });
+        if let State::Coming(_, come) = before {
+            // Not everyone who brings outposts waits for that.
+            _ = come.send(());
+        }
         for (engine, exit) in hello.ended {
             self.said(at, FromOutpost::Ended(engine, exit));
         }
@@ -414,7 +432,7 @@ impl Work {
     /// Nothing waits any more for a host that was looked for and has no engine to come.
     fn give_back(&mut self, at: usize) {
         let place = &mut self.places[at];
-        if let State::Coming(task) = &place.state
+        if let State::Coming(task, _) = &place.state
             && self.found.is_some()
             && place.engines.is_empty()
         {
@@ -479,7 +497,7 @@ impl Work {
             (0..self.places.len()).filter(|at| matches!(self.places[*at].state, State::There { .. })).collect();
         there.iter().for_each(|at| self.tell(*at, ToOutpost::Leave));
         for place in &self.places {
-            if let State::Coming(task) = &place.state {
+            if let State::Coming(task, _) = &place.state {
                 task.abort();
             }
         }

@@ -3,13 +3,19 @@
 //! A launcher decides nothing. How many engines there are, when one is started again and when it is given up is for
 //! `core` to say, which is the same wherever engines run.
 
+mod attached;
+mod batch;
 mod bringing;
 mod distant;
 mod local;
+mod mpi;
+mod shared;
 mod slurm;
 mod ssh;
 
+pub use batch::{Batch, System};
 pub use distant::Host;
+pub use mpi::Mpi;
 pub use slurm::Slurm;
 pub use ssh::{Ssh, parse_hosts};
 
@@ -17,8 +23,9 @@ use crate::core::Exit;
 use crate::folder::Folder;
 use chorus_protocol::EngineId;
 use chorus_remote::{Arrival, Gateway};
-use distant::{Distant, Hosts};
+use distant::{Distant, Hosts, Provider};
 use local::Local;
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fmt::Debug;
 use std::io;
@@ -95,29 +102,85 @@ pub(crate) fn on_this_host(
     Ok(Arc::new(Local::start(launch, folder, ends_with_us, ended)?))
 }
 
-/// The launcher for engines of other hosts, on which ssh starts programs. To be called within a runtime.
-pub(crate) fn by_ssh(
-    ssh: Ssh,
-    launch: Launch,
-    gateway: Arc<Gateway>,
-    arrivals: mpsc::UnboundedReceiver<Arrival>,
-    ended: impl Fn(EngineId, Exit) + Send + 'static,
-) -> Arc<dyn Launcher> {
-    let (hosts, provider) = ssh.into_provider(launch);
-    Arc::new(Distant::start(Hosts::Named(hosts), Arc::new(provider), gateway, arrivals, ended))
+/// What starts engines on other hosts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// ssh, on hosts that are named.
+    Ssh(Ssh),
+    /// Slurm, as jobs that stay connected.
+    Slurm(Slurm),
+    /// A batch system, as jobs that find what they need in a folder.
+    Batch(Batch),
+    /// MPI, as processes of one program.
+    Mpi(Mpi),
 }
 
-/// The launcher for engines on nodes that Slurm gives, as jobs of this cluster; `ends_with_us` as above.
-pub(crate) fn by_slurm(
-    slurm: Slurm,
+impl Way {
+    /// Its name in sentences.
+    pub fn title(&self) -> &'static str {
+        match self {
+            Way::Ssh(_) => "ssh",
+            Way::Slurm(_) => "Slurm",
+            Way::Batch(batch) => batch.system.title(),
+            Way::Mpi(_) => "MPI",
+        }
+    }
+}
+
+/// What an engine gets of a batch system, as that writes it. What is left out is for the system to say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Resources {
+    /// The partition, or queue.
+    pub partition: Option<String>,
+    /// How long an engine may run: `2:00:00`.
+    pub time: Option<String>,
+    /// How many cores.
+    pub cores: Option<u32>,
+    /// How much memory: `4G`.
+    pub memory: Option<String>,
+}
+
+/// The launcher for engines of other hosts. To be called within a runtime. `stay` is for how many seconds another process may
+/// take this one's place when it is killed.
+pub(crate) fn on_other_hosts(
+    way: Way,
     launch: Launch,
-    (cluster, ends_with_us): (&str, bool),
+    (cluster, stay): (&str, u32),
     gateway: Arc<Gateway>,
     arrivals: mpsc::UnboundedReceiver<Arrival>,
     ended: impl Fn(EngineId, Exit) + Send + 'static,
 ) -> io::Result<Arc<dyn Launcher>> {
-    let provider = slurm.into_provider(launch, cluster, ends_with_us)?;
-    Ok(Arc::new(Distant::start(Hosts::Found(slurm::A_NODE), Arc::new(provider), gateway, arrivals, ended)))
+    let ends_with_us = stay == 0;
+    let (hosts, provider): (Hosts, Arc<dyn Provider>) = match way {
+        Way::Ssh(ssh) => {
+            let (hosts, provider) = ssh.into_provider(launch);
+            (Hosts::Named(hosts), Arc::new(provider))
+        }
+        Way::Slurm(slurm) => {
+            (Hosts::Found(slurm::A_NODE), Arc::new(slurm.into_provider(launch, cluster, ends_with_us)?))
+        }
+        Way::Batch(batch) => {
+            let node = batch.system.a_node();
+            (Hosts::Found(node), Arc::new(batch.into_provider(launch, cluster, stay)))
+        }
+        Way::Mpi(mpi) => (Hosts::Found(mpi::A_RANK), Arc::new(mpi.into_provider(launch, cluster, ends_with_us)?)),
+    };
+    Ok(Arc::new(Distant::start(hosts, provider, gateway, arrivals, ended)))
+}
+
+/// A queue in words: whose it is, and the reason of each that waits in it, where there is one.
+fn in_queue<'a>(whose: &str, waiting: impl Iterator<Item = Option<&'a str>>) -> Option<String> {
+    let (mut count, mut reasons) = (0, BTreeSet::new());
+    for reason in waiting {
+        count += 1;
+        reasons.extend(reason);
+    }
+    let reasons: Vec<&str> = reasons.into_iter().collect();
+    match (count, reasons.join(", ")) {
+        (0, _) => None,
+        (_, reasons) if reasons.is_empty() => Some(format!("{count} in {whose}")),
+        (_, reasons) => Some(format!("{count} in {whose}: {reasons}")),
+    }
 }
 
 #[cfg(test)]
@@ -131,5 +194,14 @@ mod tests {
         assert_eq!(arguments, ["run-engine", "--connect", "/a b/connection.json", "--id", "7"]);
         let arguments = launch.labelled(Some("big")).arguments(Path::new("c.json"), EngineId(7));
         assert_eq!(arguments, ["run-engine", "--label", "big", "--connect", "c.json", "--id", "7"]);
+    }
+
+    #[test]
+    fn a_queue_is_told_with_its_reasons() {
+        assert_eq!(in_queue("Slurm's queue", [].into_iter()), None);
+        assert_eq!(in_queue("Slurm's queue", [None].into_iter()).as_deref(), Some("1 in Slurm's queue"));
+        let waiting = [Some("Resources"), Some("Priority"), None, Some("Priority")];
+        let told = in_queue("Slurm's queue", waiting.into_iter());
+        assert_eq!(told.as_deref(), Some("4 in Slurm's queue: Priority, Resources"));
     }
 }

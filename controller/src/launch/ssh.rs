@@ -3,7 +3,7 @@
 
 use super::Launch;
 use super::bringing::{ANSWER, Errand, Failed, Program, Stays};
-use super::distant::{Host, Provider};
+use super::distant::{Host, Provider, Site};
 use chorus_remote::Gateway;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -65,7 +65,7 @@ pub(super) struct SshProvider {
 }
 
 impl Provider for SshProvider {
-    fn bring<'a>(&'a self, host: &'a str, place: u32, gateway: &'a Gateway) -> BoxFuture<'a, Result<(), String>> {
+    fn bring<'a>(&'a self, Site { host, place, gateway, .. }: Site<'a>) -> BoxFuture<'a, Result<(), String>> {
         async move {
             let _permit = self.at_once.acquire().await.map_err(|error| error.to_string())?;
             let program = self.program.get_or_try_init(|| Program::read(&self.launch)).await?;

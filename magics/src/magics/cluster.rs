@@ -3,6 +3,7 @@
 use super::prelude::*;
 use chorus_protocol::read_label;
 use clap::Subcommand;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -84,36 +85,52 @@ pub enum ClusterCommand {
     },
 }
 
+/// What can start engines on other hosts.
+const WAYS: [&str; 7] = ["ssh", "slurm", "sge", "pbs", "lsf", "htcondor", "mpi"];
+
 /// Where engines are started.
 #[derive(clap::Args, Clone, Debug, Default, PartialEq, Eq)]
 pub struct On {
-    /// What starts them on other hosts: `ssh`, or `slurm`
-    #[arg(long, value_name = "WHAT", value_parser = ["ssh", "slurm"])]
+    /// What starts them on other hosts
+    #[arg(long, value_name = "WHAT", value_parser = WAYS)]
     pub on: Option<String>,
     /// For ssh: the hosts, each with its number of engines: node1,node2*4
     #[arg(long, value_name = "HOSTS", requires = "on")]
     pub hosts: Option<String>,
-    /// For ssh: the program with its arguments
-    #[arg(long, value_name = "COMMAND", requires = "on")]
-    pub ssh: Option<String>,
-    /// For Slurm: the partition
-    #[arg(long, value_name = "NAME", requires = "on")]
+    /// For batch systems: the partition, or queue
+    #[arg(long, value_name = "NAME", requires = "on", alias = "queue")]
     pub partition: Option<String>,
-    /// For Slurm: how long an engine may run, as Slurm writes it: 30 (minutes), 2:00:00, 1-0 (a day)
+    /// For batch systems: how long an engine may run, as the system writes it, such as 2:00:00
     #[arg(long, value_name = "TIME", requires = "on")]
     pub time: Option<String>,
-    /// For Slurm: how many cores an engine gets
+    /// For batch systems: how many cores an engine gets
     #[arg(long, value_name = "N", requires = "on", value_parser = at_least_one)]
     pub cores: Option<u32>,
-    /// For Slurm: how much memory an engine gets, as Slurm writes it: 4G
+    /// For batch systems: how much memory an engine gets, as the system writes it, such as 4G
     #[arg(long, value_name = "SIZE", requires = "on")]
     pub memory: Option<String>,
-    /// For Slurm: srun with more options of it
-    #[arg(long, value_name = "COMMAND", requires = "on")]
-    pub srun: Option<String>,
+    /// The program that starts engines, with more options of it: "srun --qos=low", "ssh -F FILE", "qsub -l gpu=1"
+    #[arg(long, value_name = "COMMAND", requires = "on", aliases = ["ssh", "srun"])]
+    pub command: Option<String>,
+    /// For batch systems and MPI: a folder that all hosts see; ~/.cache/chorus when left out
+    #[arg(long, value_name = "FOLDER", requires = "on")]
+    pub shared: Option<PathBuf>,
     /// Go on when so many engines have joined; the others join when they come
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub min: Option<u32>,
+}
+
+impl On {
+    /// The flags that say the same.
+    pub fn flags(&self) -> Vec<OsString> {
+        let On { on, hosts, partition, time, cores, memory, command, shared, min } = self;
+        let [cores, min] = [cores, min].map(|number| number.map(|number| number.to_string()));
+        let texts = [("--on", on), ("--hosts", hosts), ("--partition", partition), ("--time", time)];
+        let more = [("--cores", &cores), ("--memory", memory), ("--command", command), ("--min", &min)];
+        let texts = texts.into_iter().chain(more).filter_map(|(flag, text)| Some((flag, text.as_ref()?.into())));
+        let shared = shared.as_ref().map(|folder| ("--shared", folder.into()));
+        texts.chain(shared).flat_map(|(flag, value): (_, OsString)| [flag.into(), value]).collect()
+    }
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -136,8 +153,8 @@ impl Magic for Flags {
     const GROUP: Group = Group::Parallel;
     const SUMMARY: &str = "Starts, shows, joins and stops clusters";
     const USAGE: &str = "\
-%cluster [start [-n N] [--tcp] [--name NAME] [--label LABEL] [--record FILE] [--on ssh --hosts HOSTS [--ssh COMMAND] | --on slurm [--partition NAME] [--time TIME] [--cores N] [--memory SIZE] \
-[--srun COMMAND]] [--min N] \
+%cluster [start [-n N] [--tcp] [--name NAME] [--label LABEL] [--record FILE] [--on ssh --hosts HOSTS | --on mpi | --on slurm|sge|pbs|lsf|htcondor \
+[--partition NAME] [--time TIME] [--cores N] [--memory SIZE]] [--command COMMAND] [--shared FOLDER] [--min N] \
 | stop [--force] | status | watch [--for S] \
 | logs [-t T] [-f] [-n N] | scale N | drain T | connect NAME|FILE | disconnect | restart [-t T]]";
     const TEACHING: &str = "\

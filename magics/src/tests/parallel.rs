@@ -120,7 +120,8 @@ fn the_other_magics_are_read() {
         }
     );
     let there = cluster("%cluster start --on ssh --hosts a,b*4 --ssh 'ssh -F x'");
-    let on = On { on: Some("ssh".into()), hosts: Some("a,b*4".into()), ssh: Some("ssh -F x".into()), ..On::default() };
+    let on =
+        On { on: Some("ssh".into()), hosts: Some("a,b*4".into()), command: Some("ssh -F x".into()), ..On::default() };
     assert!(matches!(there, ClusterCommand::Start { on: found, .. } if *found == on));
     let queued =
         cluster("%cluster start --on slurm -n 8 --partition long --time 2:00:00 --cores 2 --memory 4G --min 3");
@@ -134,6 +135,14 @@ fn the_other_magics_are_read() {
         ..On::default()
     };
     assert!(matches!(queued, ClusterCommand::Start { n: Some(8), on: found, .. } if *found == on));
+    let said = |flags: Vec<std::ffi::OsString>| {
+        let words = flags.iter().map(|flag| format!("'{}'", flag.to_string_lossy()));
+        format!("%cluster start {}", words.collect::<Vec<_>>().join(" "))
+    };
+    let on = On { command: Some("srun -q a".into()), shared: Some("/a b".into()), hosts: Some("a".into()), ..on };
+    let again = said(on.flags());
+    let again = cluster(&again);
+    assert!(matches!(again, ClusterCommand::Start { on: found, .. } if *found == on));
     assert_eq!(cluster("%cluster connect /a/b.json"), ClusterCommand::Connect { to: "/a/b.json".into() });
     assert_eq!(cluster("%cluster scale 8"), ClusterCommand::Scale { n: 8 });
     assert_eq!(cluster("%cluster drain 1,3"), ClusterCommand::Drain { targets: "1,3".parse().unwrap() });

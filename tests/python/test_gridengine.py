@@ -1,0 +1,114 @@
+"""Engines as Grid Engine's jobs, on the hosts of `hosts.py`. What is tried here is alike for all batch systems to which scripts
+are submitted."""
+
+import signal
+
+import gridengine as scheduler
+import hosts as lab
+import processes
+import pytest
+
+WHY = lab.missing() or scheduler.missing()
+pytestmark = pytest.mark.skipif(WHY is not None, reason=str(WHY))
+
+
+@pytest.fixture(scope="module")
+def hosts():
+    hosts = lab.made(lambda: lab.Hosts(2))
+    yield hosts
+    hosts.close()
+
+
+@pytest.fixture(scope="module")
+def sge(hosts):
+    """4 slots on 2 hosts."""
+    sge = lab.made(lambda: scheduler.GridEngine(hosts, 2))
+    yield sge
+    sge.close()
+
+
+@pytest.fixture
+def shared(hosts):
+    return hosts.folder / "shared"
+
+
+@pytest.fixture
+def notebook(hosts, sge, shared):
+    notebook = lab.Notebook(hosts, **sge.env)
+    yield notebook
+    notebook.close()
+    nothing_is_left(sge, shared, 30)
+    lab.nothing_is_left(hosts, 20)
+
+
+def nothing_is_left(sge, shared, within):
+    processes.wait_until("Chorus to have no job", lambda: "chorus" not in sge.say("qstat"), within)
+    processes.wait_until("no invitation to be left", lambda: not (shared / "joining").exists(), within)
+
+
+def busy(sge, slots):
+    """Jobs of somebody else that take so many slots."""
+    jobs = [sge.say("qsub -terse -b y -N other -o /dev/null -j y sleep 600") for _ in range(slots)]
+    processes.wait_until("the other jobs", lambda: sge.say("qstat -s r").count("other") == slots, 20)
+    return jobs
+
+
+def test_engines_are_jobs_which_come_and_go_with_them(sge, shared, notebook):
+    assert "with 4 engines" in notebook.ok(f"%cluster start --on sge -n 4 --shared {shared} --time 0:30:0")
+    processes.wait_until("four jobs to be said to run", lambda: len(sge.jobs("r")) == 4, 20)
+    where = 'std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap()'
+    out = notebook.ok(f'%px println!("{{}}", {where})')
+    assert "h1" in out and "h2" in out, out
+    assert not (shared / "joining").exists()
+    notebook.ok("let xs: Vec<f64> = (0..400_000).map(|i| i as f64).collect();")
+    assert "79999800000" in notebook.ok("%map --sum |x: f64| x over xs")
+    notebook.ok("%cluster scale 2")
+    processes.wait_until("two jobs", lambda: len(sge.jobs("r")) == 2, 30)
+    before = set(sge.jobs("r"))
+    sge.say(f"qdel {min(before)}")
+
+    def is_replaced():
+        running = set(sge.jobs("r"))
+        return len(running) == 2 and running != before
+
+    processes.wait_until("another job in the place of one that was deleted", is_replaced, 40)
+    processes.wait_until("its engine", lambda: notebook.ok("%px px::size()").count("2\n") > 0, 40)
+    assert "Stopped" in notebook.ok("%cluster stop")
+    nothing_is_left(sge, shared, 15)
+
+
+def test_a_queue_is_told_and_who_waits_in_it_joins_late(sge, shared, notebook):
+    others = busy(sge, 3)
+    said = notebook.ok(f"%cluster start --on sge -n 2 --min 1 --shared {shared}")
+    assert "with 1 engine" in said and "1 more" in said, said
+    told = "1 more starting (1 in Grid Engine's queue)"
+    processes.wait_until("the queue to be told", lambda: told in notebook.ok("%cluster"), 20)
+    notebook.ok("fn twice(x: u32) -> u32 { x * 2 }")
+    sge.say(f"qdel {' '.join(others)}")
+
+    def all_know_it():
+        return "4" in notebook.ok("%px -t 1 twice(2)") if "2 engines" in notebook.ok("%cluster") else False
+
+    processes.wait_until("the second engine, with all definitions", all_know_it, 60)
+
+
+def test_a_job_that_waits_goes_with_whom_it_waits_for(sge, shared, hosts, notebook):
+    others = busy(sge, 4)
+    notebook.begin(f"%cluster start --on sge -n 2 --shared {shared}")
+    processes.wait_until("two jobs in the queue", lambda: len(sge.jobs("qw")) == 2, 30)
+    hosts.run("h1", ["kill", f"-{signal.SIGKILL.value}", notebook.kernel])
+    nothing_is_left(sge, shared, 20)
+    sge.say(f"qdel {' '.join(others)}")
+    notebook.client.kill()
+
+
+def test_what_is_refused_or_ends_early_is_told(sge, shared, notebook):
+    start = f"%cluster start --on sge -n 1 --shared {shared}"
+    status, text = notebook.run(f"{start} --partition nowhere.q")
+    assert status == "error" and "nowhere.q" in text and "qsub" in text, text
+    status, text = notebook.run(f"{start} --command 'qsub -v XDG_RUNTIME_DIR=/proc'")
+    assert status == "error" and "joined: there can't be a folder in /proc" in text, text
+    status, text = notebook.run("%cluster start --on sge")
+    assert status == "error" and "Grid Engine needs a number of engines" in text, text
+    status, text = notebook.run('%cluster start --on sge -n 1 --shared "/tmp/a b"')
+    assert status == "error" and "has a blank in it" in text, text
