@@ -25,6 +25,7 @@ mod places;
 mod program;
 mod publisher;
 mod run;
+mod sizes;
 mod surroundings;
 mod whereabouts;
 

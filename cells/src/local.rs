@@ -9,7 +9,7 @@ use crate::places::place_of;
 use crate::publisher::Publisher;
 use crate::surroundings::Surroundings;
 use chorus_engine::{Job, StartError, Worker, WorkerConfig, WorkerEvent};
-use chorus_protocol::{Aftermath, Death, Entry, Outcome, RunEvent, RunId, SnapshotState, Took};
+use chorus_protocol::{Aftermath, Death, Entry, Outcome, RunEvent, RunId, SnapshotState, Took, Variables};
 use chorus_render::{Bars, LocalView, Source, as_event, late, unprotected};
 use chorus_system::signal;
 use parking_lot::Mutex;
@@ -212,6 +212,11 @@ impl LocalWorker {
     /// The folder and the environment that cells have now.
     pub async fn surroundings(&self) -> Surroundings {
         Surroundings { folder: self.worker.folder(), env: self.worker.environment().await }
+    }
+
+    /// What the notebook's variables take.
+    pub async fn variables(&self) -> Arc<Variables> {
+        self.worker.variables_now().await
     }
 
     /// Deaths since this was last asked, that happened while nothing ran, and the generation that each began.

@@ -242,7 +242,8 @@ impl Compiler {
         }
 
         let own = (work.items.as_slice(), &work.change, &work.identities, &work.statics);
-        let place = self.reuse.place(&work.parsed, own, &self.shared, &work.before, self.surroundings());
+        let places = (work.pieces.as_slice(), cell.count);
+        let place = self.reuse.place(&work.parsed, own, places, &self.shared, &work.before, self.surroundings());
         // Where a definition changes, whether the others still fit is to be found out.
         let usable = place.filter(|_| !work.change.needs_check());
         let known = usable.and_then(|place| Some((place, self.reuse.find(place, &work.before)?)));

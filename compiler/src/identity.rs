@@ -206,18 +206,19 @@ pub(crate) fn unmarked(text: &str) -> String {
 
 /// By how many columns of this line a 1-based column was moved.
 pub(crate) fn moved(line: &str, column: usize) -> usize {
-    let (mut moved, mut offset) = (0, 0);
-    while let Some((at, length)) =
-        insertion(&line[offset..]).into_iter().chain(statics::next_mark(&line[offset..])).min()
-    {
+    insertions(line).take_while(|(at, _)| *at < column).map(|(_, length)| length).sum()
+}
+
+/// The 1-based columns of this line at which something was inserted, and how long each insertion is.
+pub(crate) fn insertions(line: &str) -> impl Iterator<Item = (usize, usize)> {
+    let mut offset = 0;
+    std::iter::from_fn(move || {
+        let next = insertion(&line[offset..]).into_iter().chain(statics::next_mark(&line[offset..])).min();
+        let (at, length) = next?;
         let start = offset + at;
-        if line[..start].chars().count() + 1 >= column {
-            break;
-        }
-        moved += line[start..start + length].chars().count();
         offset = start + length;
-    }
-    moved
+        Some((line[..start].chars().count() + 1, line[start..offset].chars().count()))
+    })
 }
 
 /// Where the first insertion is, and how long.

@@ -10,6 +10,7 @@ mod cache;
 mod command;
 mod compiler;
 mod context;
+mod debug;
 mod definitions;
 mod dependence;
 mod dependencies;

@@ -8,6 +8,7 @@ use crate::dependencies::Current;
 use crate::identity::Identities;
 use crate::namespace::{Variable, Variables};
 use crate::setting::Setting;
+use crate::source_map::MappedPiece;
 use crate::statics::beginnings::Beginnings;
 use chorus_syntax::Cell;
 use std::collections::HashSet;
@@ -73,11 +74,12 @@ impl Reuse {
         Reuse { cache, surroundings, loaded: HashSet::new() }
     }
 
-    /// The cell's place, if its object is the same whenever it is compiled.
+    /// The place of a cell that was given this execution count, if its object is the same whenever it is compiled.
     pub fn place(
         &self,
         cell: &Cell,
         own: (&[Definition], &Change, &Identities, &Beginnings),
+        (pieces, count): (&[MappedPiece], u32),
         shared: &Definitions,
         variables: &Variables,
         surroundings: Surroundings<'_>,
@@ -115,6 +117,15 @@ impl Reuse {
         if !statics.is_empty() {
             add(&mut hasher, b"statics");
             add(&mut hasher, statics.as_bytes());
+        }
+        let reached = |piece: &&MappedPiece| {
+            let text = piece.text.as_str();
+            statements.contains(&text) || depends.definitions.contains(text)
+        };
+        let places = crate::debug::key(pieces.iter().filter(reached), count);
+        if !places.is_empty() {
+            add(&mut hasher, b"places");
+            add(&mut hasher, &places);
         }
         add(&mut hasher, b"variables");
         for (name, Variable { type_name, mutable }) in &depends.variables {

@@ -4,7 +4,8 @@
 //! user's text is looked up in the generated one; the first line of a piece may have lost its indentation.
 
 use crate::backtrace::Known;
-use crate::identity::{moved, unmarked};
+use crate::identity::{insertions, moved, unmarked};
+use serde::{Deserialize, Serialize};
 use std::sync::{Arc, OnceLock};
 
 /// A place in a cell of the notebook.
@@ -29,7 +30,7 @@ pub struct SourceMap {
     located: Arc<OnceLock<Vec<Located>>>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct MappedPiece {
     pub cell: u32,
     pub line: usize,
@@ -89,6 +90,49 @@ impl SourceMap {
             Some([number(it.line)?, number(piece.text.lines().count())?, piece.cell, number(piece.line)?])
         };
         located.iter().filter_map(stretch).collect()
+    }
+
+    /// The same with columns, in order: behind the four, the column in the first line from which a row holds, and what is to
+    /// be added to columns. Of rows that overlap, the later is about less.
+    pub fn rows(&self) -> Vec<[i64; 6]> {
+        let located = self.located.get_or_init(|| locate(&unmarked(&self.generated), &self.pieces));
+        let lines: Vec<&str> = self.generated.lines().collect();
+        let mut rows: Vec<[i64; 6]> = Vec::new();
+        for it in located {
+            let Some(piece) = self.pieces.get(it.piece) else { continue };
+            let count = piece.text.lines().count();
+            for index in 0..count {
+                // Where the piece begins in the line; the first may have moved as a whole.
+                let begins = if index == 0 { it.column } else { 1 };
+                let shift = if index == 0 { piece.column as i64 - it.column as i64 } else { 0 };
+                let (line, to) = ((it.line + index) as i64, (piece.line + index) as i64);
+                let mut row = |lines, column, shift| rows.push([line, lines, piece.cell.into(), to, column, shift]);
+                let inserted: Vec<_> = insertions(lines.get(it.line + index - 1).unwrap_or(&"")).collect();
+                let before: usize = inserted
+                    .iter()
+                    .scan(0, |moved, (at, length)| {
+                        let is_before = at - *moved < begins;
+                        *moved += length;
+                        is_before.then_some(*length)
+                    })
+                    .sum();
+                // All lines behind the first are alike, but for what was inserted.
+                match index {
+                    0 => row(1, (begins + before) as i64, shift - before as i64),
+                    1 => row(count as i64 - 1, 1, 0),
+                    _ => {}
+                }
+                let mut moved = 0;
+                for (at, length) in inserted {
+                    moved += length;
+                    if moved > before {
+                        row(1, (at + length) as i64, shift - moved as i64);
+                    }
+                }
+            }
+        }
+        rows.sort_by_key(|[line, _, _, _, column, _]| (*line, *column));
+        rows
     }
 }
 
@@ -174,6 +218,17 @@ mod tests {
         let mut stretches = map.stretches();
         stretches.sort_unstable();
         assert_eq!(stretches, [[1, 3, 2, 7], [5, 1, 5, 4]]);
+    }
+
+    #[test]
+    fn rows_have_columns_and_what_was_inserted_in_them() {
+        let mark = "px::shared_";
+        let generated = format!("{mark}thread_local!{{}} f();\n  g();\nh({mark}thread_local!()\n, 1);");
+        let pieces = vec![piece(5, 4, 9, "f();"), piece(5, 5, 1, "g();"), piece(2, 7, 1, "h(thread_local!()\n, 1);")];
+        let rows = SourceMap::new(generated, pieces).rows();
+        let expected =
+            [[1, 1, 5, 4, 28, -19], [2, 1, 5, 5, 3, -2], [3, 1, 2, 7, 1, 0], [3, 1, 2, 7, 14, -11], [4, 1, 2, 8, 1, 0]];
+        assert_eq!(rows, expected);
     }
 
     #[test]

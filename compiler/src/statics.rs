@@ -68,6 +68,14 @@ fn packages(lock: &str) -> BTreeMap<String, Vec<&str>> {
     packages
 }
 
+/// The text with another one behind it, so that [`unmarked`] still knows it.
+pub(crate) fn with_behind(text: &str, other: &str) -> String {
+    match text.strip_suffix(MARKER) {
+        Some(text) => format!("{text}{other}{MARKER}"),
+        None => format!("{}\n{other}", text.trim_end()),
+    }
+}
+
 /// The text without what [`share`] inserted.
 pub(crate) fn unmarked(text: &str) -> String {
     without(text.strip_suffix(MARKER).unwrap_or(text), next_mark)

@@ -400,7 +400,10 @@ fn prepare(mut args: Vec<OsString>, library: Option<&Library>) -> io::Result<Vec
     let shared = crate::statics::share(rewritten.as_ref().unwrap_or(&source), versions, toolchain, &again);
     let rewritten = shared.or(rewritten);
     let (of_crate, moved) = crate::identity::told(rewritten.as_ref().unwrap_or(&source));
-    if let Some(rewritten) = moved.or(rewritten) {
+    let rewritten = moved.or(rewritten);
+    let written = rewritten.as_ref().unwrap_or(&source);
+    let with_places = crate::debug::told(written).map(|places| crate::statics::with_behind(written, &places));
+    if let Some(rewritten) = with_places.or(rewritten) {
         std::fs::write(path, rewritten)?;
     }
     if !of_crate.is_empty() {

@@ -5,6 +5,7 @@
 //! refused and nothing has changed.
 
 use crate::compiler::Compiler;
+use crate::debug;
 use crate::definitions::change::Change;
 use crate::definitions::prefix::Prefix;
 use crate::definitions::verdict::{Mistake, blamed, missing, mistakes};
@@ -127,6 +128,7 @@ impl Compiler {
         if let Some(folder) = self.evcxr.get()?.evaluator.built_in() {
             let failed = |error: std::io::Error| Failure::from(Diagnostic::error(format!("can't build: {error}")));
             work.identities.write(&folder).and_then(|()| work.statics.write(&folder)).map_err(failed)?;
+            debug::write(&work.pieces, work.cell.count, &folder).map_err(failed)?;
         }
         let (snapshot, held) = match self.snapshot_for(&work.before, &work.change)? {
             Ok(found) => found,

@@ -354,7 +354,12 @@ impl Core {
     fn session_status(&self, id: SessionId, session: &Session, peer: &PeerId) -> SessionStatus {
         let mut runs = self.engines.values().flat_map(|engine| &engine.runs);
         let running = runs.find(|run| run.session == id).map(|run| run.label.clone());
-        SessionStatus { client: session.client.clone(), own: session.is_owned_by(peer), running }
+        SessionStatus {
+            client: session.client.clone(),
+            own: session.is_owned_by(peer),
+            number: session.number,
+            running,
+        }
     }
 }
 

@@ -42,6 +42,8 @@ pub enum ToWorker {
     },
     /// Say which environment cells have. The answer is [`FromWorker::Environment`].
     TellEnvironment,
+    /// Say what the variables take, even if that was said. It is dealt with in its turn among the runs.
+    TellVariables,
     /// The end of the last run was heard, and there is nothing to do: take the next snapshot, and say what the variables
     /// take.
     Freeze,
@@ -80,7 +82,7 @@ pub enum FromWorker {
     },
     /// The object couldn't be loaded; nothing was called.
     LoadFailed(String),
-    /// What the cells' variables take, since that has changed.
+    /// What the cells' variables take, since that has changed, or was asked for.
     Variables(Variables),
     /// All variables of its environment.
     Environment(Vec<(OsString, OsString)>),

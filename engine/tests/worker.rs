@@ -101,6 +101,8 @@ async fn variables_stay_until_the_worker_is_replaced() {
     let mut bench = Bench::start().await;
     assert_eq!(bench.run("counts").await.number(), 1);
     assert_eq!(bench.run("counts").await.number(), 2);
+    let told = bench.worker.variables_now().await;
+    assert_eq!(told.told.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["count"]);
     let pid = bench.worker.pid();
     bench.worker.restart();
     assert_eq!(
@@ -111,6 +113,7 @@ async fn variables_stay_until_the_worker_is_replaced() {
     let seen = bench.finish(run).await;
     seen.check(false);
     assert_eq!(seen.end(), (Outcome::Stale, 1));
+    assert!(bench.worker.variables_now().await.told.is_empty(), "the new one has none");
     let run = bench.submit_for("counts", Some(1));
     assert_eq!(bench.finish(run).await.number(), 1);
     assert_ne!(bench.worker.pid(), pid);

@@ -48,7 +48,7 @@ pub fn held(state: &LogState) -> Vec<Held> {
 
 fn add(all: &mut Vec<Held>, session: SessionNumber, engine: Option<EngineId>, variables: &Variables) {
     let of = |name, bytes| Held { session, engine, kind: HeldKind::Variable, name, bytes };
-    all.extend(variables.told.iter().map(|VariableUse { name, bytes }| of(name.clone(), *bytes)));
+    all.extend(variables.told.iter().map(|VariableUse { name, bytes, .. }| of(name.clone(), *bytes)));
     all.extend((variables.others > 0).then(|| of(format!("{} others", variables.others), None)));
 }
 
@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn variables_and_rooms_stand_where_they_are() {
-        let variable = |name: &str, bytes| VariableUse { name: name.into(), bytes };
+        let variable = |name: &str, bytes| VariableUse { name: name.into(), bytes, length: None };
         let on_engine = Variables { told: vec![variable("big", Some(9)), variable("odd", None)], others: 3 };
         let room = RoomUse { number: 7, bytes: 4096, in_cells: true };
         let engine = LogEngine { variables: [(1, on_engine)].into(), ..LogEngine::default() };

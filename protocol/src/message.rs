@@ -2,7 +2,7 @@
 
 use crate::group::{Group, Parting};
 use crate::id::{BlobId, EngineId, MapId, RunId, SessionId, TaskId};
-use crate::log::{LogEntry, Metrics, NotebookUse, Variables};
+use crate::log::{LogEntry, Metrics, NotebookUse, SessionNumber, Variables};
 use crate::map::{MapEvent, MapSpec, Piece, Report};
 use crate::resume::Standing;
 use crate::run::{Death, RunEvent, RunSpec, Target};
@@ -83,6 +83,8 @@ pub struct SessionStatus {
     pub client: ClientInfo,
     /// Whether it is the client's that asks.
     pub own: bool,
+    /// Its number in the log.
+    pub number: SessionNumber,
     /// What it runs on some engine, or has waiting there: that run's label.
     pub running: Option<String>,
 }

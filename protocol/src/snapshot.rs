@@ -83,8 +83,11 @@ pub enum Aftermath {
     Lost(NoSnapshot),
 }
 
-/// `1.5 GiB`, `12.0 MiB`.
+/// `1.5 GiB`, `12.0 MiB`, `24 B`.
 pub fn size(bytes: u64) -> String {
+    if bytes < 1 << 10 {
+        return format!("{bytes} B");
+    }
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     let (mut amount, mut unit) = (bytes as f64 / 1024.0, 0);
     while amount >= 1000.0 && unit + 1 < UNITS.len() {
@@ -107,6 +110,6 @@ mod tests {
 
     #[test]
     fn sizes_are_short() {
-        assert_eq!([0, 1 << 10, 1 << 20, 1 << 60].map(size), ["0.0 KiB", "1.0 KiB", "1.0 MiB", "1048576.0 TiB"]);
+        assert_eq!([0, 1 << 10, 1 << 20, 1 << 60].map(size), ["0 B", "1.0 KiB", "1.0 MiB", "1048576.0 TiB"]);
     }
 }

@@ -3,7 +3,7 @@
 //! Nothing in here is for cells.
 
 use crate::link::{Answer, Ask, GpuAnswer, Message as _};
-use crate::store::{VariableStore, create_variable_store};
+use crate::store::{Measured, VariableStore, create_variable_store};
 use std::any::Any;
 use std::cell::Cell;
 use std::ffi::c_void;
@@ -313,6 +313,10 @@ pub struct VariableSize {
     pub bytes: u64,
     /// Whether it is.
     pub is_known: bool,
+    /// How many values it has, if it is a collection.
+    pub length: u64,
+    /// Whether it is.
+    pub is_collection: bool,
 }
 
 /// Is called by the worker between two runs, to know what each variable takes.
@@ -327,8 +331,14 @@ pub unsafe extern "C" fn chorus_px_sizes(
 ) {
     // SAFETY: the caller promises it.
     let Some(store) = (unsafe { store.cast::<VariableStore>().as_ref() }) else { return };
-    store.sizes(|name, size| {
-        let size = VariableSize { name: Text::new(name), bytes: size.unwrap_or(0) as u64, is_known: size.is_some() };
+    store.sizes(|name, Measured { bytes, length }| {
+        let size = VariableSize {
+            name: Text::new(name),
+            bytes: bytes.unwrap_or(0) as u64,
+            is_known: bytes.is_some(),
+            length: length.unwrap_or(0) as u64,
+            is_collection: length.is_some(),
+        };
         tell(context, &size);
     });
 }

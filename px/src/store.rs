@@ -8,7 +8,7 @@ mod size;
 use crate::apart::type_name;
 pub use crate::host::discard;
 #[doc(hidden)]
-pub use size::{ByNeed, ByParts, ByPlace, Probe, Size};
+pub use size::{ByNeed, ByParts, ByPlace, Measured, Probe, Size};
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::ptr::NonNull;
@@ -130,9 +130,9 @@ impl VariableStore {
         self.values.remove(name).map_or_else(|| missing(name, "any type"), |stored| stored.value)
     }
 
-    /// Tells the name of each value, and the bytes that it takes if its type tells that. It takes little time, however
+    /// Tells the name of each value, and its size as far as its type tells that. It takes little time, however
     /// many values there are and whatever is in them.
-    pub(crate) fn sizes(&self, mut tell: impl FnMut(&str, Option<usize>)) {
+    pub(crate) fn sizes(&self, mut tell: impl FnMut(&str, Measured)) {
         let most = PARTS / self.values.len().max(1);
         self.values.iter().for_each(|(name, stored)| tell(name, (stored.size)(&*stored.value, most)));
     }

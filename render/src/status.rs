@@ -5,7 +5,7 @@ use super::sparkline;
 use super::table::{html_table_of, one_line, text_table};
 use super::time::duration;
 use chorus_history::{About, Diagnosis, EngineFigures, Figures, cpu, diagnose, memory};
-use chorus_protocol::{ClusterStatus, EngineStatus, size};
+use chorus_protocol::{ClusterStatus, EngineStatus, LogEngine, Variables, size};
 use html_escape::encode_text;
 use std::time::Duration;
 
@@ -15,8 +15,20 @@ const SILENT_MS: u64 = 5_000;
 const LABEL: usize = 40;
 /// For how many seconds the sparkline goes back.
 const SPARKLINE: usize = 20;
-const HEADER: [&str; 11] =
-    ["engine", "host", "pid", "cores", "state", "CPU", "last 20 s", "memory", "runs", "failed", "restarts"];
+const HEADER: [&str; 12] = [
+    "engine",
+    "host",
+    "pid",
+    "cores",
+    "state",
+    "CPU",
+    "last 20 s",
+    "memory",
+    "variables",
+    "runs",
+    "failed",
+    "restarts",
+];
 
 /// What `%cluster status` shows: the cluster, what its engines use and what is wrong.
 pub fn cluster(status: &ClusterStatus, figures: &Figures) -> Bundle {
@@ -39,10 +51,11 @@ fn sentence(diagnosis: &Diagnosis) -> String {
 }
 
 /// An engine's row, as text and as HTML.
-fn row(engine: &EngineStatus, figures: &Figures, found: &[Diagnosis]) -> ([String; 11], [String; 11]) {
+fn row(engine: &EngineStatus, figures: &Figures, found: &[Diagnosis]) -> ([String; 12], [String; 12]) {
     let none = EngineFigures::default();
     let seen = figures.engines.get(&engine.id).unwrap_or(&none);
-    let metrics = figures.state.engines.get(&engine.id).and_then(|it| it.metrics.as_deref());
+    let told = figures.state.engines.get(&engine.id);
+    let metrics = told.and_then(|it| it.metrics.as_deref());
     let known = |text: Option<String>| text.unwrap_or_else(|| "n/a".to_owned());
     let mark = if found.iter().any(|it| it.about == About::Engine(engine.id)) { " !" } else { "" };
     let past = seen.cpu.seconds(figures.now, SPARKLINE);
@@ -56,6 +69,7 @@ fn row(engine: &EngineStatus, figures: &Figures, found: &[Diagnosis]) -> ([Strin
         known(metrics.and_then(cpu).map(|percent| format!("{percent:.0} %"))),
         sparkline::text(&past, most),
         known(metrics.and_then(memory).map(size)),
+        known(told.map(held)),
         engine.runs_done.to_string(),
         engine.runs_failed.to_string(),
         engine.restarts.to_string(),
@@ -63,6 +77,13 @@ fn row(engine: &EngineStatus, figures: &Figures, found: &[Diagnosis]) -> ([Strin
     let mut page = text.clone().map(|cell| encode_text(&cell).into_owned());
     page[6] = sparkline::svg(&past, most);
     (text, page)
+}
+
+/// What the variables of all sessions take there, with a `+` if it isn't known of all of them.
+fn held(engine: &LogEngine) -> String {
+    let known = engine.variables.values().map(Variables::known);
+    let (bytes, is_more) = known.fold((0, false), |all, one| (all.0 + one.0, all.1 || one.1));
+    format!("{}{}", size(bytes), if is_more { "+" } else { "" })
 }
 
 /// Behind its number.
@@ -121,7 +142,9 @@ fn summary(status: &ClusterStatus) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chorus_protocol::{EngineId, EngineInfo, LogEntry, LogEvent, Metrics, ProcessUse};
+    use chorus_protocol::{
+        EngineId, EngineInfo, LogEntry, LogEvent, Metrics, ProcessUse, VariableUse, Variables as Held,
+    };
     use std::collections::BTreeMap;
 
     fn status() -> ClusterStatus {
@@ -160,10 +183,12 @@ mod tests {
         let mut figures = Figures::default();
         let info = EngineInfo { pid: 4000, host: "node".into(), cores: 8, gpu: None, label: None, lease: None };
         let engine = EngineId(0);
+        let held = |bytes| VariableUse { name: "x".into(), bytes, length: None };
         let used = |cpu| ProcessUse { pid: 1, cpu: Some(cpu), memory: Some(3 << 20) };
         let metrics = |cpu| Box::new(Metrics { supervisor: used(cpu), ..Metrics::default() });
         let events = [
             LogEvent::EngineUp { engine, info },
+            LogEvent::EngineHolds { engine, session: 1, variables: Held::new(vec![held(Some(2 << 20)), held(None)]) },
             LogEvent::Measured { engine, metrics: metrics(200.0) },
             LogEvent::Measured { engine, metrics: metrics(50.0) },
         ];
@@ -181,10 +206,10 @@ mod tests {
     fn the_cluster_is_a_table() {
         insta::assert_snapshot!(text(&status(), &figures()), @r"
         cluster lab: 3 engines, up 1 h 1 min, controller 77, 1 session, 2 more starting (1 in Slurm's queue: Resources), 3 messages rejected
-        engine  host     pid   cores  state                                               CPU   last 20 s             memory   runs  failed  restarts
-        0       node<1>  4000  8      idle                                                50 %                    █▃  3.0 MiB  12    1       0
-        1       node<1>  4001  8      running: let a = Vec::<u8>::new(); [2Jfor i in 0.…  n/a                         n/a      12    1       0
-        10      node<1>  4010  8      silent for 9 s, idle                                n/a                         n/a      12    1       0
+        engine  host     pid   cores  state                                               CPU   last 20 s             memory   variables  runs  failed  restarts
+        0       node<1>  4000  8      idle                                                50 %                    █▃  3.0 MiB  2.0 MiB+   12    1       0
+        1       node<1>  4001  8      running: let a = Vec::<u8>::new(); [2Jfor i in 0.…  n/a                         n/a      n/a        12    1       0
+        10      node<1>  4010  8      silent for 9 s, idle                                n/a                         n/a      n/a        12    1       0
         ");
     }
 
@@ -221,10 +246,10 @@ mod tests {
         status.engines.iter_mut().for_each(|engine| engine.away = engine.id == EngineId(10));
         insta::assert_snapshot!(text(&status, &Figures::default()), @r"
         cluster lab: 3 engines, up 1 h 1 min, controller 77, 1 session, controller started again 2 times
-        engine  host     pid   cores  state                                               CPU  last 20 s             memory  runs  failed  restarts
-        0       node<1>  4000  8      idle                                                n/a                        n/a     12    1       0
-        1       node<1>  4001  8      running: let a = Vec::<u8>::new(); [2Jfor i in 0.…  n/a                        n/a     12    1       0
-        10      node<1>  4010  8      not back yet, idle                                  n/a                        n/a     12    1       0
+        engine  host     pid   cores  state                                               CPU  last 20 s             memory  variables  runs  failed  restarts
+        0       node<1>  4000  8      idle                                                n/a                        n/a     n/a        12    1       0
+        1       node<1>  4001  8      running: let a = Vec::<u8>::new(); [2Jfor i in 0.…  n/a                        n/a     n/a        12    1       0
+        10      node<1>  4010  8      not back yet, idle                                  n/a                        n/a     n/a        12    1       0
         ");
     }
 
@@ -233,7 +258,7 @@ mod tests {
         let empty = ClusterStatus { engines: vec![], starting: 0, rejected: 0, ..status() };
         insta::assert_snapshot!(text(&empty, &Figures::default()), @r"
         cluster lab: 0 engines, up 1 h 1 min, controller 77, 1 session
-        engine  host  pid  cores  state  CPU  last 20 s  memory  runs  failed  restarts
+        engine  host  pid  cores  state  CPU  last 20 s  memory  variables  runs  failed  restarts
         ");
     }
 }

@@ -173,4 +173,4 @@ def test_a_failure_leaves_the_old_value(kernel):
 def test_variables_are_listed_with_who_has_them(kernel):
     kernel.run("%px -t 1 let listed = vec![1.5f32];").ok()
     assert "listed: Vec<f32> (engine 1)" in kernel.run(":vars").ok().text
-    assert re.search(r"^listed +Vec<f32> +engine 1$", kernel.run("%whos").ok().text, re.MULTILINE)
+    assert re.search(r"^listed +Vec<f32> +1 +28 B +engine 1$", kernel.run("%whos").ok().text, re.MULTILINE)

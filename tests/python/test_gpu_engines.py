@@ -53,7 +53,7 @@ def test_gpus_are_shown_also_while_a_map_runs_there(installed, monkeypatch):
         kernel.run("%cluster start -n 2").ok()
         kernel.run("let table = vec![1u8; 1 << 20];").ok()
         idle = kernel.run("%gpu").ok().text
-        assert rows(idle) == [("0", "0.0 KiB", "idle"), ("1", "0.0 KiB", "idle")], idle
+        assert rows(idle) == [("0", "0 B", "idle"), ("1", "0 B", "idle")], idle
         # Its constants stay there behind it.
         kernel.run("%map --gpu -t 0 |i| table[i] over 0..10usize").ok()
         held = kernel.run("%gpu").ok().text

@@ -260,13 +260,36 @@ def test_variables_are_listed_with_who_has_them(cluster):
     cluster.run("let mut many: Vec<u8> = vec![]; let one = 1;\n%px let one = 1;\n%px -t 1:3 let two = 2u8;").ok()
     assert cluster.run("%who").ok().stdout.split() == ["many", "one", "two"]
     reply = cluster.run("%whos").ok()
-    table = [re.split(r" {2,}", line.strip()) for line in reply.lines()]
-    assert table[1:] == [
-        ["many", "Vec<u8>", "mut", "the notebook"],
-        ["one", "i32", "the notebook and engines 0-3"],
-        ["two", "u8", "engines 1-2"],
+    assert listed(reply) == [
+        ["many", "Vec<u8>", "mut", "0", "24 B", "the notebook"],
+        ["one", "i32", "4 B", "the notebook and engines 0-3"],
+        ["two", "u8", "1 B", "engines 1-2"],
     ]
-    assert ">Vec&lt;u8&gt;</td>" in reply.html[0]
+    assert ">Vec&lt;u8&gt;</td>" in reply.html[0] and ">24 B</td>" in reply.html[0]
+
+
+def listed(reply):
+    """The rows of a table; cells that are empty are none."""
+    return [re.split(r" {2,}", line.strip()) for line in reply.lines()[1:]]
+
+
+def test_lengths_and_sizes_are_listed_as_far_as_they_are_known(cluster):
+    cluster.run(":clear").ok()
+    reply = cluster.run(
+        'struct Own(Vec<u8>);\nlet many = vec![Own(vec![1])]; let r#type = "abc"; let mut v = vec![0u8; 1 << 20];\n%whos'
+    ).ok()
+    assert listed(reply) == [
+        ["many", "Vec<Own>", "1", "?", "the notebook"],
+        ["r#type", "&str", "3", "16 B", "the notebook"],
+        ["v", "Vec<u8>", "mut", str(1 << 20), "1.0 MiB", "the notebook"],
+    ]
+    grown = cluster.run("v = vec![0; 3 << 20];\n%whos").ok()
+    assert listed(grown)[-1] == ["v", "Vec<u8>", "mut", str(3 << 20), "3.0 MiB", "the notebook"], "as it is now"
+    cluster.run("%px let part = vec![0u64; 1000 * (px::rank() + 1)];").ok()
+    row = listed(cluster.run("%whos").ok())[1]
+    assert row == ["part", "Vec<u64>", "1000 – 4000", "7.8 KiB – 31.3 KiB", "engines 0-3"]
+    status = cluster.run("%cluster status").ok().text
+    assert "variables" in status and "31.3 KiB" in status and "7.8 KiB" in status, status
 
 
 def test_help_names_all_magics_and_commands(kernel):

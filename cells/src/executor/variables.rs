@@ -1,8 +1,10 @@
-//! `%who` and `%whos`: which variables there are, and who has them.
+//! `%who` and `%whos`: which variables there are, who has them, and what they take.
 
 use super::{Executor, Request};
 use crate::failure::Failure;
+use crate::sizes::Sizes;
 use chorus_compiler::{Member, Variable, Variables, describe};
+use chorus_protocol::size;
 use chorus_render::{html_table, text_table};
 use std::collections::BTreeMap;
 
@@ -21,12 +23,30 @@ impl Executor {
         match types {
             _ if rows.is_empty() => publisher.say("There are no variables.").await,
             true => {
-                let cells: Vec<_> = rows.iter().map(cells).collect();
+                let sizes = self.sizes(&accounts).await;
+                let cells: Vec<_> = rows.iter().map(|row| cells(row, &sizes)).collect();
                 publisher.text_and_html(&text_table(HEAD, &cells), &html_table(HEAD, &cells)).await;
             }
             false => publisher.say(&names(&rows)).await,
         }
         Ok(())
+    }
+
+    /// What the variables of these members take.
+    async fn sizes(&self, accounts: &[(Member, Variables)]) -> Sizes {
+        let mut sizes = Sizes::default();
+        if let Some(local) = &self.local {
+            sizes.add(Member::Local, (*local.lock().await.variables().await).clone());
+        }
+        let engine = |(member, variables): &(Member, Variables)| match member {
+            Member::Engine(id) => Some((*id, variables.keys().cloned().collect())),
+            Member::Local => None,
+        };
+        let engines: BTreeMap<_, Vec<String>> = accounts.iter().filter_map(engine).collect();
+        if let (Some(cluster), true) = (self.engines.current(), engines.values().any(|names| !names.is_empty())) {
+            sizes.add_engines(&cluster, &engines).await;
+        }
+        sizes
     }
 }
 
@@ -49,17 +69,27 @@ fn names(rows: &[Row]) -> String {
     names.join("  ")
 }
 
-const HEAD: [&str; 4] = ["Variable", "Type", "Mutable", "Where"];
+const HEAD: [&str; 6] = ["Variable", "Type", "Mutable", "Length", "Size", "Where"];
 
-fn cells((name, variable, members): &Row) -> [String; 4] {
+fn cells((name, variable, members): &Row, sizes: &Sizes) -> [String; 6] {
     let mutable = if variable.mutable { "mut" } else { "" };
-    [name.clone(), variable.type_name.clone(), mutable.to_owned(), describe(members)]
+    let told = || members.iter().map(|member| sizes.of(*member, name));
+    let length = range(told().filter_map(|it| it?.length), |length| length.to_string());
+    let bytes = range(told().filter_map(|it| it?.bytes), size).unwrap_or_else(|| "?".to_owned());
+    let (name, type_name) = (name.clone(), variable.type_name.clone());
+    [name, type_name, mutable.to_owned(), length.unwrap_or_default(), bytes, describe(members)]
+}
+
+/// The least and the most, or the one value that all have; `None` if there is none.
+fn range(values: impl Iterator<Item = u64> + Clone, text: impl Fn(u64) -> String) -> Option<String> {
+    let (least, most) = (text(values.clone().min()?), text(values.max()?));
+    Some(if least == most { least } else { format!("{least} – {most}") })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chorus_protocol::EngineId;
+    use chorus_protocol::{EngineId, VariableUse, Variables as Told};
 
     #[test]
     fn equal_variables_of_several_members_are_one_row() {
@@ -75,11 +105,15 @@ mod tests {
         ];
         let rows = rows(&accounts);
         assert_eq!(names(&rows), "data  n");
-        insta::assert_snapshot!(text_table(HEAD, &rows.iter().map(cells).collect::<Vec<_>>()), @r"
-        Variable  Type      Mutable  Where
-        data      Vec<f64>  mut      the notebook
-        n         i32                engine 1
-        n         usize              the notebook and engine 0
+        let mut sizes = Sizes::default();
+        let told = |name: &str, bytes, length| VariableUse { name: name.into(), bytes, length };
+        sizes.add(Member::Local, Told::new(vec![told("data", None, Some(10)), told("n", Some(8), None)]));
+        sizes.add(engine(0), Told::new(vec![told("n", Some(3 << 20), None)]));
+        insta::assert_snapshot!(text_table(HEAD, &rows.iter().map(|row| cells(row, &sizes)).collect::<Vec<_>>()), @r"
+        Variable  Type      Mutable  Length  Size           Where
+        data      Vec<f64>  mut      10      ?              the notebook
+        n         i32                        ?              engine 1
+        n         usize                      8 B – 3.0 MiB  the notebook and engine 0
         ");
     }
 }

@@ -671,8 +671,8 @@ fn users_see_whose_sessions_are_open_and_who_stopped_the_cluster() {
     cluster.client("d", FromClient::Hello { version: chorus_protocol::VERSION, info: other.clone(), life: 0 });
     cluster.client("d", FromClient::OpenSession(SessionId(8)));
     cluster.run(1, &[(0, None)]);
-    let mine = SessionStatus { client: who(), own: true, running: Some("cell 1".into()) };
-    let theirs = SessionStatus { client: other.clone(), own: false, running: None };
+    let mine = SessionStatus { client: who(), own: true, number: 1, running: Some("cell 1".into()) };
+    let theirs = SessionStatus { client: other.clone(), own: false, number: 2, running: None };
     assert_eq!(cluster.status().users, [mine, theirs]);
     cluster.client("d", FromClient::Shutdown);
     assert!(cluster.to_client("c").contains(&&ToClient::ShuttingDown(Some(other))));

@@ -27,8 +27,8 @@ const EVENTS_WAITING: usize = 16;
 /// How long [`Worker::start`] waits for the program to say that it is a worker.
 const START_LIMIT: Duration = Duration::from_secs(20);
 
-/// How long [`Worker::environment`] waits for a worker that may be running a cell.
-const ENVIRONMENT_LIMIT: Duration = Duration::from_secs(2);
+/// How long [`Worker::environment`] and [`Worker::variables_now`] wait for a worker that may be running a cell.
+const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 
 /// How to start a worker.
 #[derive(Clone, Debug)]
@@ -151,6 +151,7 @@ enum Command {
     Input(String),
     Answer(u64, Vec<u8>),
     Environment(oneshot::Sender<Environment>),
+    Variables(oneshot::Sender<Arc<Variables>>),
 }
 
 /// The variables of a process's environment.
@@ -255,6 +256,16 @@ impl Worker {
         Arc::clone(&self.shared.variables.lock())
     }
 
+    /// What they take now; what the worker has said if it says nothing: it may run a cell.
+    pub async fn variables_now(&self) -> Arc<Variables> {
+        let (asker, answer) = oneshot::channel();
+        self.send(Command::Variables(asker));
+        match tokio::time::timeout(ANSWER_LIMIT, answer).await {
+            Ok(Ok(variables)) => variables,
+            _ => self.variables(),
+        }
+    }
+
     /// A path that leads to the folder in which cells run, even if that was removed; `None` while there is no worker.
     pub fn folder(&self) -> Option<PathBuf> {
         let pid = self.pid();
@@ -265,7 +276,7 @@ impl Worker {
     pub async fn environment(&self) -> Option<Environment> {
         let (asker, answer) = oneshot::channel();
         self.send(Command::Environment(asker));
-        tokio::time::timeout(ENVIRONMENT_LIMIT, answer).await.ok()?.ok()
+        tokio::time::timeout(ANSWER_LIMIT, answer).await.ok()?.ok()
     }
 
     /// Whether a cell is blocked in reading its stdin, without having said so as evcxr wants it.

@@ -7,7 +7,7 @@ use super::process::Process;
 use super::{Command, Environment, Input, Job, Shared, StartError, WorkerConfig, WorkerEvent};
 use crate::wire::{FromWorker, ToWorker};
 use bytes::BytesMut;
-use chorus_protocol::{DisplayKind, OUTPUT_CHUNK, RunEvent, RunId, Stream};
+use chorus_protocol::{DisplayKind, OUTPUT_CHUNK, RunEvent, RunId, Stream, Variables};
 use chorus_system::reading::Reader;
 use chorus_system::signal;
 use std::collections::VecDeque;
@@ -40,6 +40,8 @@ pub struct Task {
     live: Option<Live>,
     /// Who wants to know the worker's environment.
     curious: Vec<oneshot::Sender<Environment>>,
+    /// Who wants to know what the variables take.
+    measuring: Vec<oneshot::Sender<Arc<Variables>>>,
     buffer: Vec<u8>,
 }
 
@@ -67,6 +69,7 @@ impl Task {
             ledger: Ledger::default(),
             live: None,
             curious: Vec::new(),
+            measuring: Vec::new(),
             buffer: vec![0; READ_SIZE],
         }
     }
@@ -226,6 +229,13 @@ impl Task {
                     self.curious.push(asker);
                 }
             }
+            Command::Variables(asker) => {
+                if let Some(live) = &mut self.live
+                    && live.send(&ToWorker::TellVariables).is_ok()
+                {
+                    self.measuring.push(asker);
+                }
+            }
             Command::Input(line) => self.with_live(|live, _, _| live.input(&line)),
         }
     }
@@ -317,7 +327,13 @@ impl Task {
                     let event = self.ledger.load_failed(reason);
                     self.tell(event);
                 }
-                FromWorker::Variables(variables) => *self.shared.variables.lock() = Arc::new(variables),
+                FromWorker::Variables(variables) => {
+                    let variables = Arc::new(variables);
+                    *self.shared.variables.lock() = Arc::clone(&variables);
+                    for asker in self.measuring.drain(..) {
+                        let _ = asker.send(Arc::clone(&variables));
+                    }
+                }
                 FromWorker::Environment(env) => {
                     for asker in self.curious.drain(..) {
                         let _ = asker.send(env.clone());
@@ -389,6 +405,7 @@ impl Task {
         }
         self.finish_output();
         self.curious.clear();
+        self.measuring.clear();
         self.shared.snapshot.store(0, Ordering::Release);
         let Some(live) = self.live.take() else { return };
         if let Some(returned) = live.returned {

@@ -45,7 +45,7 @@ pub fn has_order() -> bool {
     lock().as_ref().is_some_and(|inbox| !inbox.orders.is_empty())
 }
 
-/// The next [`ToWorker::Load`] or [`ToWorker::Freeze`]; `None` when the supervisor is gone.
+/// The next [`ToWorker::Load`], [`ToWorker::TellVariables`] or [`ToWorker::Freeze`]; `None` when the supervisor is gone.
 pub fn next_order() -> Option<ToWorker> {
     wait(&channel()?, |inbox| inbox.orders.pop_front())
 }

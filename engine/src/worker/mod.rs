@@ -48,6 +48,12 @@ fn serve(mut channel: UnixStream, mut snapshots: Snapshots) -> ! {
             Some(ToWorker::Load { preload, object, entry, argument, rank, size, snapshots }) => {
                 (preload, object, entry, argument, rank, size, snapshots)
             }
+            Some(ToWorker::TellVariables) => {
+                let variables = objects.variables();
+                report::send(&FromWorker::Variables(variables.clone()));
+                (unsaid, said) = (false, Some(variables));
+                continue;
+            }
             Some(_) => {
                 let wanted = changed && policy != SnapshotPolicy::Off;
                 can_flush &= !wanted || flusher.end();

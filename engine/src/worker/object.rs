@@ -185,9 +185,9 @@ impl Objects {
 extern "C" fn note(all: *mut c_void, size: &px::host::VariableSize) {
     // SAFETY: px keeps the name during the call.
     let name = String::from_utf8_lossy(unsafe { size.name.bytes() }).into_owned();
-    let bytes = size.is_known.then_some(size.bytes);
+    let (bytes, length) = (size.is_known.then_some(size.bytes), size.is_collection.then_some(size.length));
     // SAFETY: [`Objects::variables`] passes its `Vec` on, which nobody else uses meanwhile.
-    unsafe { (*all.cast::<Vec<VariableUse>>()).push(VariableUse { name, bytes }) };
+    unsafe { (*all.cast::<Vec<VariableUse>>()).push(VariableUse { name, bytes, length }) };
 }
 
 fn open(path: &Path, flags: c_int) -> Result<ManuallyDrop<Library>, String> {

@@ -1,4 +1,4 @@
-//! `%whos`: the variables, with their types.
+//! `%whos`: the variables, with their types and sizes.
 
 use super::prelude::*;
 use super::who::Who;
@@ -9,7 +9,7 @@ pub(crate) struct Whos {}
 impl Magic for Whos {
     const NAME: &str = "whos";
     const GROUP: Group = Group::Notebook;
-    const SUMMARY: &str = "Lists the variables with their types, and who has them";
+    const SUMMARY: &str = "Lists the variables with their types and sizes, and who has them";
     const USAGE: &str = "%whos";
     const TEACHING: &str = super::who::Flags::TEACHING;
 

@@ -64,7 +64,7 @@ fn log() -> Vec<LogEntry> {
             log.add(second * 1000 + 500, measured(engine, second));
         }
     }
-    let variable = |name: &str, bytes| VariableUse { name: name.into(), bytes };
+    let variable = |name: &str, bytes| VariableUse { name: name.into(), bytes, length: None };
     let on_engine = Variables::new(vec![variable("table", Some(21 << 20)), variable("model", None)]);
     log.add(40_000, LogEvent::EngineHolds { engine: EngineId(1), session: 1, variables: on_engine });
     let own = Variables::new(vec![variable("data", Some(3 << 20))]);

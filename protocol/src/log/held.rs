@@ -21,6 +21,8 @@ pub struct VariableUse {
     pub name: String,
     /// What it takes, in bytes, with all that it owns; about, if that is many values. `None` if its type doesn't tell.
     pub bytes: Option<u64>,
+    /// How many values it has, or of a text, how many bytes. `None` if it isn't known for a collection.
+    pub length: Option<u64>,
 }
 
 /// What a notebook holds besides what its engines do.
@@ -46,6 +48,13 @@ pub struct RoomUse {
 }
 
 impl Variables {
+    /// What is known to be taken by all, and whether more is: there are some of which it isn't known, or isn't told.
+    pub fn known(&self) -> (u64, bool) {
+        let known = self.told.iter().filter_map(|variable| variable.bytes);
+        let is_more = self.others > 0 || self.told.iter().any(|variable| variable.bytes.is_none());
+        (known.sum(), is_more)
+    }
+
     /// Of all variables there are, in any order.
     pub fn new(mut all: Vec<VariableUse>) -> Variables {
         all.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.name.cmp(&b.name)));
@@ -71,9 +80,10 @@ mod tests {
 
     #[test]
     fn the_largest_are_told() {
-        let of = |name: &str, bytes| VariableUse { name: name.to_owned(), bytes };
+        let of = |name: &str, bytes| VariableUse { name: name.to_owned(), bytes, length: None };
         let few = Variables::new(vec![of("c", None), of("b", Some(1)), of("a", Some(1)), of("d", Some(9))]);
         assert_eq!(few.told.iter().map(|it| it.name.as_str()).collect::<String>(), "dabc");
+        assert_eq!((few.known(), Variables::default().known()), ((11, true), (0, false)));
         let many = Variables::new((0..TOLD as u64 + 7).map(|n| of(&n.to_string(), Some(n))).collect());
         assert_eq!((many.told.len(), many.others, many.told[0].bytes), (TOLD, 7, Some(TOLD as u64 + 6)));
         let room = |number| RoomUse { number, bytes: number, in_cells: false };

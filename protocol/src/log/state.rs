@@ -287,7 +287,7 @@ mod tests {
     }
 
     fn holds(name: &str) -> Variables {
-        Variables::new(vec![VariableUse { name: name.to_owned(), bytes: Some(8) }])
+        Variables::new(vec![VariableUse { name: name.to_owned(), bytes: Some(8), length: None }])
     }
 
     #[test]

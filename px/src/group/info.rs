@@ -71,11 +71,26 @@ impl Info {
 
     /// A line of the source, as users know it.
     pub fn place(&self, line: u32) -> String {
-        let stretch = self.lines.iter().find(|it| (it.first..it.first.saturating_add(it.count)).contains(&line));
-        match stretch {
-            Some(&Stretch { first, cell: 0, line: begin, .. }) => format!("cell line {}", begin + (line - first)),
-            Some(&Stretch { first, cell, line: begin, .. }) => format!("In[{cell}] line {}", begin + (line - first)),
+        match self.lines.iter().find(|it| it.contains(line)) {
+            Some(stretch) => stretch.place(line),
             None => format!("line {line} of what the cell was compiled from"),
+        }
+    }
+}
+
+impl Stretch {
+    /// Whether this line of the source is one of them.
+    pub(crate) fn contains(&self, line: u32) -> bool {
+        (self.first..self.first.saturating_add(self.count)).contains(&line)
+    }
+
+    /// One of its lines, as users know it.
+    pub(crate) fn place(&self, line: u32) -> String {
+        let &Stretch { first, cell, line: begin, .. } = self;
+        let line = begin + (line - first);
+        match cell {
+            0 => format!("cell line {line}"),
+            _ => format!("In[{cell}] line {line}"),
         }
     }
 }

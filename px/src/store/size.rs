@@ -1,4 +1,5 @@
-//! How much memory a variable takes, for types of which that can be known. For others nothing is said.
+//! How much memory a variable takes and how many values it has, for types of which that can be known. For others nothing is
+//! said.
 //!
 //! A cell's code is generic in nothing, so there the compiler chooses between [`ByParts`], [`ByPlace`] and [`ByNeed`]: it
 //! takes the first whose bounds the variable's type fulfils. Their method has a name that no trait of the user's has.
@@ -6,14 +7,29 @@
 //! Nothing here calls code of the user's, and of a collection of many values that own something only some are looked at.
 
 use std::any::Any;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, VecDeque};
 use std::ffi::OsString;
 use std::marker::PhantomData;
 use std::mem::{needs_drop, size_of, size_of_val};
 use std::path::PathBuf;
 
-/// The bytes that a value takes; looks at so many of its parts. `None` if that can't be known.
-pub type Size = fn(&dyn Any, usize) -> Option<usize>;
+/// Finds the size of a value; looks at so many of its parts.
+pub type Size = fn(&dyn Any, usize) -> Measured;
+
+/// The size of a value, as far as it can be known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Measured {
+    /// The bytes that it takes, with all that it owns.
+    pub bytes: Option<usize>,
+    /// How many values it has; of a text, how many bytes.
+    pub length: Option<usize>,
+}
+
+impl Measured {
+    fn of<T: Owns>(value: &T, most: usize) -> Measured {
+        Measured { bytes: Some(size_of::<T>() + value.owned(most)), length: value.length() }
+    }
+}
 
 /// A type of which is known what its values own.
 pub trait Owns {
@@ -22,6 +38,11 @@ pub trait Owns {
 
     /// The bytes that the value owns beside those of itself, after a look at so many of its parts.
     fn owned(&self, most: usize) -> usize;
+
+    /// How many values it has, if it is a collection.
+    fn length(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// What stands for a type, to ask for its size.
@@ -39,22 +60,38 @@ pub trait ByParts {
 
 impl<T: Owns + 'static> ByParts for &Probe<T> {
     fn chorus_size(&self) -> Size {
-        |value, most| value.downcast_ref::<T>().map(|value| size_of::<T>() + value.owned(most))
+        |value, most| value.downcast_ref::<T>().map(|value| Measured::of(value, most)).unwrap_or_default()
     }
 }
 
-/// The choice for collections of values that own nothing, whatever they are.
+/// The choice for collections of any values. What they take is known if the values own nothing.
 pub trait ByPlace {
     fn chorus_size(&self) -> Size;
 }
 
-impl<T: 'static> ByPlace for &&Probe<Vec<T>> {
-    fn chorus_size(&self) -> Size {
-        |value, _| {
-            let values = value.downcast_ref::<Vec<T>>().filter(|_| !needs_drop::<T>())?;
-            Some(size_of::<Vec<T>>() + values.capacity() * size_of::<T>())
+macro_rules! collections {
+    ($($value:ident: $type:ty, $element:ty, $owned:expr, <$($name:ident),*>;)*) => { $(
+        impl<$($name: 'static),*> ByPlace for &&Probe<$type> {
+            fn chorus_size(&self) -> Size {
+                |value, _| {
+                    let Some($value) = value.downcast_ref::<$type>() else { return Measured::default() };
+                    let bytes = (!needs_drop::<$element>()).then(|| size_of::<$type>() + $owned);
+                    Measured { bytes, length: Some($value.len()) }
+                }
+            }
         }
-    }
+    )* };
+}
+
+collections! {
+    it: Vec<T>, T, it.capacity() * size_of::<T>(), <T>;
+    it: Box<[T]>, T, size_of_val(&**it), <T>;
+    it: VecDeque<T>, T, it.capacity() * size_of::<T>(), <T>;
+    it: BinaryHeap<T>, T, it.capacity() * size_of::<T>(), <T>;
+    it: HashMap<K, V, S>, (K, V), in_table(it.capacity(), size_of::<(K, V)>()), <K, V, S>;
+    it: HashSet<T, S>, T, in_table(it.capacity(), size_of::<T>()), <T, S>;
+    it: BTreeMap<K, V>, (K, V), in_tree(it.len(), size_of::<(K, V)>()), <K, V>;
+    it: BTreeSet<T>, T, in_tree(it.len(), size_of::<T>()), <T>;
 }
 
 /// The choice for all other types: what has nothing to drop owns nothing.
@@ -70,20 +107,26 @@ impl<T> ByNeed for Probe<T> {
 
 /// The same where the type is a parameter.
 pub(super) fn size<T>() -> Size {
-    if needs_drop::<T>() { common } else { |value, _| Some(size_of_val(value)) }
+    if needs_drop::<T>() { common } else { plain }
+}
+
+/// Of a value that owns nothing.
+#[inline(never)]
+fn plain(value: &dyn Any, _: usize) -> Measured {
+    Measured { bytes: Some(size_of_val(value)), length: None }
 }
 
 /// Of a value whose type can't be asked.
 #[inline(never)]
-fn common(value: &dyn Any, most: usize) -> Option<usize> {
+fn common(value: &dyn Any, most: usize) -> Measured {
     macro_rules! first {
         ($($type:ty),*) => { $(if let Some(value) = value.downcast_ref::<$type>() {
-            return Some(size_of_val(value) + value.owned(most));
+            return Measured::of(value, most);
         })* };
     }
     first!(Vec<f64>, Vec<f32>, Vec<i64>, Vec<u64>, Vec<i32>, Vec<u32>, Vec<u8>, Vec<usize>, Vec<bool>);
     first!(String, Vec<String>, Vec<Vec<f64>>, Vec<Vec<f32>>);
-    None
+    Measured::default()
 }
 
 macro_rules! nothing {
@@ -101,17 +144,26 @@ impl<T: ?Sized> Owns for &'static T {
     fn owned(&self, _: usize) -> usize {
         0
     }
+    fn length(&self) -> Option<usize> {
+        (self as &dyn Any).downcast_ref::<&'static str>().map(|text| text.len())
+    }
 }
 
 impl Owns for String {
     fn owned(&self, _: usize) -> usize {
         self.capacity()
     }
+    fn length(&self) -> Option<usize> {
+        Some(self.len())
+    }
 }
 
 impl Owns for OsString {
     fn owned(&self, _: usize) -> usize {
         self.capacity()
+    }
+    fn length(&self) -> Option<usize> {
+        Some(self.len())
     }
 }
 
@@ -145,11 +197,17 @@ impl<T: Owns> Owns for Box<[T]> {
     fn owned(&self, most: usize) -> usize {
         size_of_val(&**self) + of_slice(self, most)
     }
+    fn length(&self) -> Option<usize> {
+        Some(self.len())
+    }
 }
 
 impl<T: Owns> Owns for Vec<T> {
     fn owned(&self, most: usize) -> usize {
         self.capacity() * size_of::<T>() + of_slice(self, most)
+    }
+    fn length(&self) -> Option<usize> {
+        Some(self.len())
     }
 }
 
@@ -158,6 +216,9 @@ impl<T: Owns> Owns for VecDeque<T> {
         let (front, back) = self.as_slices();
         self.capacity() * size_of::<T>() + of_slice(front, most) + of_slice(back, most)
     }
+    fn length(&self) -> Option<usize> {
+        Some(self.len())
+    }
 }
 
 impl<T: Owns, const N: usize> Owns for [T; N] {
@@ -165,11 +226,17 @@ impl<T: Owns, const N: usize> Owns for [T; N] {
     fn owned(&self, most: usize) -> usize {
         of_slice(self, most)
     }
+    fn length(&self) -> Option<usize> {
+        Some(N)
+    }
 }
 
 impl<K: Owns, V: Owns, S> Owns for HashMap<K, V, S> {
     fn owned(&self, most: usize) -> usize {
         in_table(self.capacity(), size_of::<(K, V)>()) + of_pairs(self.iter(), most)
+    }
+    fn length(&self) -> Option<usize> {
+        Some(self.len())
     }
 }
 
@@ -177,17 +244,35 @@ impl<T: Owns, S> Owns for HashSet<T, S> {
     fn owned(&self, most: usize) -> usize {
         in_table(self.capacity(), size_of::<T>()) + of_pairs(self.iter().map(|value| (value, &())), most)
     }
+    fn length(&self) -> Option<usize> {
+        Some(self.len())
+    }
 }
 
 impl<K: Owns, V: Owns> Owns for BTreeMap<K, V> {
     fn owned(&self, most: usize) -> usize {
         in_tree(self.len(), size_of::<(K, V)>()) + of_pairs(self.iter(), most)
     }
+    fn length(&self) -> Option<usize> {
+        Some(self.len())
+    }
 }
 
 impl<T: Owns> Owns for BTreeSet<T> {
     fn owned(&self, most: usize) -> usize {
         in_tree(self.len(), size_of::<T>()) + of_pairs(self.iter().map(|value| (value, &())), most)
+    }
+    fn length(&self) -> Option<usize> {
+        Some(self.len())
+    }
+}
+
+impl<T: Owns> Owns for BinaryHeap<T> {
+    fn owned(&self, most: usize) -> usize {
+        self.capacity() * size_of::<T>() + of_slice(self.as_slice(), most)
+    }
+    fn length(&self) -> Option<usize> {
+        Some(self.len())
     }
 }
 
@@ -252,7 +337,7 @@ mod tests {
             }
             let value = $value;
             let size = (&&probe(&value)).chorus_size();
-            size(&value, 100)
+            size(&value, 100).bytes
         }};
     }
 
@@ -260,7 +345,7 @@ mod tests {
         ($type:ty, $value:expr) => {{
             let value: $type = $value;
             let size = (&&Probe::<$type>::NEW).chorus_size();
-            size(&value, 100)
+            size(&value, 100).bytes
         }};
     }
 
@@ -301,8 +386,33 @@ mod tests {
     #[test]
     fn a_type_that_is_a_parameter_is_known_if_it_is_common() {
         let values: Vec<f64> = Vec::with_capacity(5);
-        assert_eq!(size::<Vec<f64>>()(&values, 10), Some(24 + 40));
-        assert_eq!(size::<Owner>()(&Owner(vec![1]), 10), None);
-        assert_eq!(size::<Plain>()(&Plain([0; 4]), 10), Some(16));
+        let bytes = Some(24 + values.capacity() * 8);
+        assert_eq!(size::<Vec<f64>>()(&values, 10), Measured { bytes, length: Some(0) });
+        assert_eq!(size::<Owner>()(&Owner(vec![1]), 10), Measured::default());
+        assert_eq!(size::<Plain>()(&Plain([0; 4]), 10), Measured { bytes: Some(16), length: None });
+    }
+
+    #[test]
+    fn collections_have_a_length_whatever_is_in_them() {
+        macro_rules! length {
+            ($type:ty, $value:expr) => {{
+                let value: $type = $value;
+                let size = (&&Probe::<$type>::NEW).chorus_size();
+                size(&value, 100).length
+            }};
+        }
+        assert_eq!(length!(Vec<u8>, vec![1, 2, 3]), Some(3));
+        assert_eq!(length!(String, "é".into()), Some(2));
+        assert_eq!(length!([u8; 4], [0; 4]), Some(4));
+        assert_eq!(length!(Vec<Owner>, vec![Owner(vec![])]), Some(1));
+        assert_eq!(length!(Box<[Owner]>, Box::new([])), Some(0));
+        assert_eq!(length!(HashMap<u8, Owner>, HashMap::from([(1, Owner(vec![]))])), Some(1));
+        assert_eq!(length!(BTreeSet<char>, "abca".chars().collect()), Some(3));
+        assert_eq!(length!(BinaryHeap<u8>, [1, 1].into()), Some(2));
+        assert_eq!(length!(&'static str, "abc"), Some(3));
+        assert_eq!(length!(Option<Vec<u8>>, Some(vec![1])), None);
+        assert_eq!(length!(Owner, Owner(vec![])), None);
+        let found = size_of_type!(HashMap<u8, Plain>, HashMap::with_capacity(7));
+        assert_eq!(found, Some(48 + 8 * 21));
     }
 }
