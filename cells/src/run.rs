@@ -7,7 +7,9 @@ use crate::publisher::Publisher;
 use chorus_client::Run;
 use chorus_compiler::{Member, Object, RunEnded};
 use chorus_magics::PxOptions;
-use chorus_protocol::{Aftermath, EngineId, Entry, Outcome, RunEvent, RunSpec, SnapshotPolicy, Target, Took};
+use chorus_protocol::{
+    Aftermath, EngineId, Entry, Outcome, RunEvent, RunSpec, SnapshotPolicy, Target, Took, name_engines,
+};
 use chorus_render::{Output, PxView, ViewOptions, duration};
 use chorus_system::signal;
 use futures::FutureExt;
@@ -17,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
 
 /// A part of a line is shown when nothing more has come for it in this time.
 const PARTIAL_LINE: Duration = Duration::from_millis(100);
@@ -30,6 +32,9 @@ const PROGRESS: Duration = Duration::from_millis(500);
 
 /// How long an interrupted cell may take to end by itself.
 const PATIENCE: Duration = Duration::from_millis(400);
+
+/// How long engines that were told to end a cell at once are waited for, until it is asked whether they can be reached.
+const REACH: Duration = Duration::from_secs(2);
 
 /// A parallel cell, while it runs and after.
 #[derive(Clone, Debug)]
@@ -65,6 +70,8 @@ pub struct Sent {
     view: Arc<Mutex<PxView>>,
     finish: watch::Sender<bool>,
     count: u32,
+    /// How engines ended before it was left alone.
+    ended: Vec<RunEnded>,
 }
 
 /// How a run is followed.
@@ -79,7 +86,12 @@ pub enum Followed {
         took: Took,
     },
     /// The user stopped waiting; it goes on.
-    Detached(Sent),
+    Detached {
+        /// What goes on.
+        sent: Box<Sent>,
+        /// Why it couldn't be ended, if it was to be.
+        why: Option<String>,
+    },
 }
 
 /// What goes to engines along with an object.
@@ -131,7 +143,7 @@ pub async fn send(
     )));
     let (finish, finished) = watch::channel(false);
     let cell = PxCell { view: Arc::clone(&view), finished };
-    Ok((Sent { run, object: object.clone(), targets: targets.to_vec(), view, finish, count }, cell))
+    Ok((Sent { run, object: object.clone(), targets: targets.to_vec(), view, finish, count, ended: Vec::new() }, cell))
 }
 
 /// Where the object's source has the lines of cells, of which the one that runs has this execution count.
@@ -155,10 +167,11 @@ impl Sent {
     ) -> Followed {
         let started = Instant::now();
         let mut waiting: BTreeSet<EngineId> = self.targets.iter().copied().collect();
-        let (mut ended, mut all_took) = (Vec::new(), Took::default());
+        let mut all_took = Took::default();
         let mut partial = Instant::now();
-        let mut kill_at = None;
+        let (mut kill_at, mut reach_at) = (None, None);
         let mut was_interrupted = false;
+        let mut detached = None;
         let progress_at = options.config.progress_after.map(|after| started + after);
         let mut progress = interval_at(progress_at.unwrap_or(started) + Duration::from_millis(1), PROGRESS);
         progress.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -182,7 +195,7 @@ impl Sent {
                             if let (Outcome::Died(_, Aftermath::Lost(_)), Some(variables)) = (&outcome, held.get(&engine)) {
                                 self.view.lock().lost(engine, variables.clone());
                             }
-                            ended.push(RunEnded { member: Member::Engine(engine), outcome, generation });
+                            self.ended.push(RunEnded { member: Member::Engine(engine), outcome, generation });
                         }
                         next = if weight < BATCH { self.run.next().now_or_never().flatten() } else { None };
                     }
@@ -203,26 +216,40 @@ impl Sent {
                     let engines: Vec<EngineId> = waiting.iter().copied().collect();
                     // A second interrupt is serious.
                     let signal = if was_interrupted { signal::KILL } else { options.config.signal_on_interrupt.0 };
+                    let away = cluster.away();
                     // Nobody is there to send one.
-                    if signal == 0 || cluster.away().is_gone() {
-                        if progress_shown {
-                            let bundle = self.view.lock().last_progress(started.elapsed(), true);
-                            publisher.update(&display, false, bundle).await;
-                        }
-                        return Followed::Detached(self);
+                    if signal == 0 || away.is_gone() {
+                        detached = Some(away.is_gone().then(|| away.left_alone()));
+                        break;
                     }
                     self.view.lock().interrupted();
                     cluster.session().interrupt(engines, signal);
                     was_interrupted = true;
+                    reach_at = (signal == signal::KILL).then(|| Instant::now() + REACH);
                     // The default has to end the cell; whoever chose a signal wants what it does.
                     kill_at = (signal == signal::INTERRUPT).then(|| Instant::now() + PATIENCE);
                 }
                 () = sleep_until(kill_at.unwrap_or(started)), if kill_at.is_some() => {
-                    kill_at = None;
+                    (kill_at, reach_at) = (None, Some(Instant::now() + REACH));
                     cluster.session().interrupt(waiting.iter().copied().collect(), signal::KILL);
+                }
+                () = sleep_until(reach_at.unwrap_or(started)), if reach_at.is_some() => {
+                    reach_at = Some(Instant::now() + REACH);
+                    if out_of_reach(cluster, &waiting).await {
+                        detached = Some(Some(left_alone(&waiting)));
+                        break;
+                    }
                 }
             }
         }
+        if let Some(why) = detached {
+            if progress_shown {
+                let bundle = self.view.lock().last_progress(started.elapsed(), true);
+                publisher.update(&display, false, bundle).await;
+            }
+            return Followed::Detached { sent: Box::new(self), why };
+        }
+        let ended = std::mem::take(&mut self.ended);
         if progress_shown {
             let bundle = self.view.lock().last_progress(started.elapsed(), false);
             publisher.update(&display, false, bundle).await;
@@ -248,6 +275,9 @@ impl Sent {
 
     /// Keeps what the engines put out for `%pxresult`, and calls `settle` when an engine's has ended.
     pub async fn keep(mut self, cluster: Arc<Cluster>, settle: impl AsyncFn(RunEnded) -> Vec<String>) {
+        for ended in std::mem::take(&mut self.ended) {
+            settle(ended).await;
+        }
         while let Some((engine, event)) = self.run.next().await {
             self.see(engine, &event, cluster.see_late(engine, &event));
             if let RunEvent::Done { outcome, generation, .. } = event {
@@ -260,4 +290,20 @@ impl Sent {
         }
         self.finish.send_replace(true);
     }
+}
+
+/// Whether none of these engines can be reached.
+async fn out_of_reach(cluster: &Cluster, engines: &BTreeSet<EngineId>) -> bool {
+    let Ok(Ok(status)) = timeout(REACH, cluster.status()).await else { return false };
+    let away: BTreeSet<EngineId> = status.engines.iter().filter(|it| it.away).map(|it| it.id).collect();
+    !engines.is_empty() && engines.is_subset(&away)
+}
+
+/// Why a cell isn't waited for any more that was to end on these engines.
+fn left_alone(engines: &BTreeSet<EngineId>) -> String {
+    let engines: Vec<EngineId> = engines.iter().copied().collect();
+    format!(
+        "{} can't be reached. There the cell ends when they are back, or given up; %pxresult shows what came of it",
+        name_engines(&engines)
+    )
 }

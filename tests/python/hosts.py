@@ -223,12 +223,14 @@ class Notebook:
         self.client.stdin.write(json.dumps(what) + "\n")
         self.client.stdin.flush()
 
-    def begin(self, code):
-        self.send(run=code)
+    def begin(self, code, interrupt=None):
+        """With `interrupt`, a text and how often, the cell is interrupted when it has printed that."""
+        self.send(run=code, interrupt=interrupt)
 
     def end(self):
         """The status and the text of the cell that was begun, with its error."""
         reply = self.read(300)
+        self.shown = reply.get("shown", [])
         return reply["status"], harness.plain(reply["text"])
 
     def run(self, code):

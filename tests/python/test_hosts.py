@@ -2,6 +2,7 @@
 
 import re
 import threading
+import time
 
 import hosts as lab
 import processes
@@ -98,6 +99,43 @@ def test_a_cut_costs_nothing_but_time(hosts, notebook):
     assert "(3000, 8997000)" in notebook.ok("(ys.len(), ys.iter().sum::<u64>())")
     assert "restarts" in notebook.ok("%cluster")
     assert "gone" not in notebook.ok("%px x")
+
+
+def test_what_is_fetched_after_a_cut_is_right(hosts, notebook):
+    """An outpost forgets what it had of the notebook's rooms when it can't watch them; engines must see that."""
+    notebook.ok(start(hosts))
+    notebook.ok("let xs: Vec<u64> = (0..2_000_000u64).map(|x| x + 1).collect();\n%px 1")
+    slow = "if x % 4000 == 0 { std::thread::sleep(std::time::Duration::from_millis(20)); }"
+    notebook.begin(f"%%map -o ys over xs.clone()\n|x: u64| {{ {slow} x + 7 }}")
+    timers = [threading.Timer(at, hosts.link, [name, state]) for at, state in [(1.5, "down"), (12, "up")] for name in hosts.names[1:]]
+    for timer in timers:
+        timer.start()
+    status, text = notebook.end()
+    for timer in timers:
+        timer.join()
+    assert status == "ok", text
+    assert "(2000000, true)" in notebook.ok("(ys.len(), xs.iter().zip(&ys).all(|(x, y)| x + 7 == *y))")
+
+
+def test_an_interrupt_in_a_cut_ends_the_cell(hosts, notebook):
+    notebook.ok(start(hosts))
+    notebook.ok("%px let x = px::rank();")
+    timer = threading.Timer(1, hosts.link, ["h2", "down"])
+    timer.start()
+    pause = "std::thread::sleep(std::time::Duration::from_millis(300));"
+    begun = time.monotonic()
+    # Engines 1 and 3 are on h3.
+    notebook.begin(f'%px loop {{ {pause} if px::rank() % 2 == 1 {{ println!("tick"); }} }}', ["tick", 20])
+    status, text = notebook.end()
+    timer.join()
+    assert status == "error" and "engines 0,2 can't be reached" in text, text
+    assert time.monotonic() - begun < 40, "it was to end before the lease does"
+    assert "Out[1,3:" in notebook.ok("%px -t 1,3 7")
+    hosts.link("h2", "up")
+    status, text = notebook.run("%pxresult")
+    ended = re.findall(r"^\[([\d,-]+):execute\] interrupted; variables are as they were", text, re.MULTILINE)
+    assert status == "error" and sorted(ended) in (["0,2", "1,3"], ["0-3"]), text
+    assert [int(x) for x in re.findall(r"^Out\[\d:\d+\]:\s*(\d+)$", notebook.ok("%px x"), re.MULTILINE)] == [0, 1, 2, 3]
 
 
 def test_who_is_killed_is_started_again_and_the_loss_is_told(hosts, notebook):

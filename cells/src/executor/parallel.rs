@@ -150,11 +150,9 @@ impl Executor {
                                     break;
                                 }
                             }
-                            Followed::Detached(sent) => {
-                                ran.detached = Some(sent);
-                                ran.interrupted = true;
-                                let away = cell_cluster.away();
-                                ran.left_alone = away.is_gone().then(|| away.left_alone());
+                            Followed::Detached { sent, why } => {
+                                ran.detached = Some(*sent);
+                                (ran.interrupted, ran.left_alone) = (true, why);
                                 return Ran::Submitted;
                             }
                         }

@@ -7,6 +7,7 @@ use crate::link::{MOST, OUTPOST, RoomAnswer, RoomAsk, ask_on};
 use crate::sys::Mapping;
 use std::fs::File;
 use std::ops::Range;
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -124,9 +125,17 @@ impl Distant {
 pub(crate) struct Parts {
     room: Distant,
     length: usize,
-    mapping: OnceLock<Mapping>,
-    /// What is here of it. One stretch is enough: parts are read one behind the other.
-    here: Mutex<Range<usize>>,
+    brought: Mutex<Brought>,
+}
+
+/// What is here of a room.
+#[derive(Default)]
+struct Brought {
+    /// One stretch is enough: parts are read one behind the other. It is in the last file.
+    here: Range<usize>,
+    /// The outpost's files with their numbers. It makes another one when it has let go of the last, as after a connection
+    /// that broke, and that one has only what is brought from then on. Those before stay: somebody may read in them.
+    files: Vec<(u64, Mapping)>,
 }
 
 impl Parts {
@@ -134,7 +143,7 @@ impl Parts {
         if room.length < length as u64 {
             return Err(Error::Damaged);
         }
-        Ok(Parts { room, length, mapping: OnceLock::new(), here: Mutex::default() })
+        Ok(Parts { room, length, brought: Mutex::default() })
     }
 
     pub(crate) fn length(&self) -> usize {
@@ -149,22 +158,57 @@ impl Parts {
         if wanted.is_empty() {
             return Ok(&[]);
         }
-        let mut here = self.here.lock().unwrap_or_else(PoisonError::into_inner);
-        if wanted.start < here.start || wanted.end > here.end {
+        let mut brought = self.brought.lock().unwrap_or_else(PoisonError::into_inner);
+        if wanted.start < brought.here.start || wanted.end > brought.here.end {
             let more = wanted.start..wanted.end.max(wanted.start.saturating_add(AHEAD)).min(self.length);
             let file = self.room.bring(more.start as u64..more.end as u64)?;
-            if self.mapping.get().is_none() {
-                // The outpost's file, which it never shortens, is the same for all parts.
-                let mapping =
-                    Mapping::new(&file, self.length, false).map_err(|error| broken(&self.room.name, &error))?;
-                let _ = self.mapping.set(mapping);
-            }
-            *here = more;
+            brought.take(&file, self.length).map_err(|error| broken(&self.room.name, &error))?;
+            brought.here = more;
         }
-        drop(here);
-        let mapping = self.mapping.get().ok_or(Error::Damaged)?;
-        // SAFETY: mapped as long as `self` lives, and inside of the file, which the outpost has sealed against shortening.
-        // It writes each byte once, before it says that the byte is here, which it has said of all of these.
+        let (_, mapping) = brought.files.last().ok_or(Error::Damaged)?;
+        // SAFETY: it stays mapped as long as `self` lives, which never lets go of a mapping, and is inside of the file, which
+        // the outpost has sealed against shortening. The outpost writes each byte once, before it says that the byte is here,
+        // which it has said of all of these.
         Ok(unsafe { std::slice::from_raw_parts(mapping.start().add(wanted.start), wanted.len()) })
+    }
+}
+
+impl Brought {
+    /// Maps a file, unless it is the last one.
+    fn take(&mut self, file: &File, length: usize) -> std::io::Result<()> {
+        // No other file has the number while this one is mapped.
+        let number = file.metadata()?.ino();
+        if self.files.last().is_none_or(|(last, _)| *last != number) {
+            self.files.push((number, Mapping::new(file, length, false)?));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    #[test]
+    fn another_file_of_the_same_room_is_read_where_it_was_brought() {
+        let file = |bytes: &[u8]| {
+            let mut file = crate::sys::file_in_memory("brought");
+            file.write_all(bytes).unwrap();
+            file
+        };
+        let mut brought = Brought::default();
+        let byte = |brought: &Brought| {
+            let (_, mapping) = brought.files.last().unwrap();
+            // SAFETY: the mapping's first byte, which nobody writes to.
+            unsafe { *mapping.start() }
+        };
+        let (first, second) = (file(b"1"), file(b"2"));
+        brought.take(&first, 1).unwrap();
+        brought.take(&first, 1).unwrap();
+        assert_eq!((byte(&brought), brought.files.len()), (b'1', 1));
+        brought.take(&second, 1).unwrap();
+        assert_eq!((byte(&brought), brought.files.len()), (b'2', 2));
+        assert!(brought.take(&file(b""), 1).is_err(), "shorter than the room was");
     }
 }

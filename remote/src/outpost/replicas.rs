@@ -197,13 +197,21 @@ impl Replicas {
         if watched.contains(&kernel) {
             return Ok(());
         }
-        let failed = |error: &dyn std::fmt::Display| Missing::Failed(error.to_string());
-        let mut stream = match self.way.open_within(&purpose(room), self.patience).await {
-            Ok(stream) => stream,
-            Err(WayError::Nobody) => return Err(Missing::Gone),
-            Err(error) => return Err(failed(&error)),
+        let begun = Instant::now();
+        let mut stream = loop {
+            let left = self.patience.saturating_sub(begun.elapsed());
+            let mut stream = match self.way.open_within(&purpose(room), left).await {
+                Ok(stream) => stream,
+                Err(WayError::Nobody) => return Err(Missing::Gone),
+                Err(error) => return Err(Missing::Failed(error.to_string())),
+            };
+            match ask_on(&mut stream, &RoomAsk::Watch, &[]).await {
+                Ok(_) => break stream,
+                Err(error) if begun.elapsed() > self.patience => return Err(Missing::Failed(error.to_string())),
+                // It broke at this very moment.
+                Err(_) => tokio::time::sleep(PAUSE).await,
+            }
         };
-        ask_on(&mut stream, &RoomAsk::Watch, &[]).await.map_err(|error| failed(&error))?;
         watched.insert(kernel.clone());
         drop(watched);
         let replicas = Arc::clone(self);
@@ -260,9 +268,11 @@ impl Drop for Claim<'_> {
 impl Replica {
     fn new(room: &str, length: u64) -> io::Result<Replica> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        // The room's next replica may get the descriptor that this one had: whoever opens it by its name must see that.
         let id = match room.split_once('#') {
-            Some((_, id)) => id.to_owned(),
-            None => format!("chorus-copy-{}", NEXT.fetch_add(1, Ordering::Relaxed)),
+            Some((_, id)) => format!("{id}-{number}"),
+            None => format!("chorus-copy-{number}"),
         };
         let file = chorus_system::memory::file(&id, length)?;
         let blocks = Mutex::new(vec![Block::Missing; length.div_ceil(BLOCK) as usize]);
@@ -338,7 +348,9 @@ mod tests {
     #[test]
     fn what_is_missing_is_brought_once_and_again_after_a_failure() {
         let replica = Replica::new("/proc/7/fd/9#chorus-00ff-12", 5 * BLOCK / 2).unwrap();
-        assert!(replica.name.ends_with("#chorus-00ff-12"));
+        let another = Replica::new("/proc/7/fd/9#chorus-00ff-12", 5 * BLOCK / 2).unwrap();
+        assert!(replica.name.contains("#chorus-00ff-12-"));
+        assert_ne!(replica.name.split_once('#').unwrap().1, another.name.split_once('#').unwrap().1);
         assert_eq!(replica.claim(&(1..3)), (vec![1, 2], false));
         assert_eq!(replica.claim(&(0..3)), (vec![0], true));
         replica.mark(&[1, 2], Block::Here);
