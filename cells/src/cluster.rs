@@ -99,6 +99,8 @@ pub struct StartCluster {
     pub transport: Transport,
     /// Where they are started.
     pub place: Place,
+    /// See [`Launch::setup`].
+    pub setup: Vec<String>,
     /// Where to record what happens, if anywhere.
     pub record: Option<PathBuf>,
     /// How many engines are enough to begin with; all when `None`.
@@ -175,7 +177,7 @@ impl Cluster {
             runtime: runtime.to_owned(),
             transport: start.transport,
             engines: start.engines,
-            launcher: Some(launch.labelled(start.label.as_deref())),
+            launcher: Some(launch.labelled(start.label.as_deref()).after(start.setup)),
             place: start.place,
             heartbeat: Duration::from_secs(1),
             record: start.record,

@@ -29,6 +29,6 @@ pub struct NotebookConfig {
 impl NotebookConfig {
     pub(crate) fn launch(&self) -> Launch {
         let env = vec![("PATH".into(), chorus_compiler::users_path())];
-        Launch { program: self.engine.clone(), args: self.engine_args.clone(), label: None, env }
+        Launch { program: self.engine.clone(), args: self.engine_args.clone(), label: None, env, setup: Vec::new() }
     }
 }

@@ -122,7 +122,12 @@ impl Engines {
     async fn start_default(&self, publisher: &Publisher, turn: &Turn<'_>) -> Result<Arc<Cluster>, Failure> {
         let engines = self.0.config.engines.unwrap_or_else(default_engines);
         let (name, label, transport, place, record, min) = (None, None, Transport::Ipc, Place::Here, None, None);
-        self.start(StartCluster { name, engines, label, transport, place, record, min }, publisher, turn).await
+        self.start(
+            StartCluster { name, engines, label, transport, place, setup: Vec::new(), record, min },
+            publisher,
+            turn,
+        )
+        .await
     }
 
     /// Starts a cluster and uses it.

@@ -1,12 +1,54 @@
 //! Where a cluster's engines are to be started, as a user says it.
 
+use crate::profile::Profile;
 use chorus_controller::{Batch, Mpi, Place, Resources, Slurm, Ssh, System, Way, parse_hosts};
 use chorus_magics::On;
 
-/// Where, and how many; `engines` are those that were asked for, `here` as many as this host gets without. An error is a
-/// sentence.
-pub fn whereabouts(on: &On, engines: Option<u32>, here: impl FnOnce() -> u32) -> Result<(Place, u32), String> {
-    let place = on.on.as_deref().map_or(Ok(Place::Here), |what| way(what, on).map(Place::There))?;
+/// Where engines are to be started, and how many.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Whereabouts {
+    /// Where.
+    pub place: Place,
+    /// How many.
+    pub engines: u32,
+    /// How many are enough to begin with, if not all.
+    pub min: Option<u32>,
+    /// See [`chorus_controller::Launch::setup`].
+    pub setup: Vec<String>,
+}
+
+/// Reads the flags, and the profile that they may name; `engines` are those that were asked for, `here` as many as this host
+/// gets without. An error is a sentence.
+pub fn whereabouts(on: &On, engines: Option<u32>, here: impl FnOnce() -> u32) -> Result<Whereabouts, String> {
+    match &on.profile {
+        None => placed(on, engines, Vec::new(), here),
+        Some(name) => {
+            let file = crate::profile::file().ok_or("there is no home folder, so there are no profiles")?;
+            let profile = Profile::read(name, &file)?;
+            let (on, engines) = profile.beneath(on, engines);
+            placed(&on, engines, profile.setup, here).map_err(|why| format!("{why} (with the profile `{name}`)"))
+        }
+    }
+}
+
+fn placed(
+    on: &On,
+    engines: Option<u32>,
+    setup: Vec<String>,
+    here: impl FnOnce() -> u32,
+) -> Result<Whereabouts, String> {
+    let place = match on.on.as_deref() {
+        Some(what) => Place::There(way(what, on)?),
+        None => {
+            fits("", on)?;
+            Place::Here
+        }
+    };
+    if !setup.is_empty()
+        && matches!(&place, Place::Here | Place::There(Way::Batch(Batch { system: System::HtCondor, .. })))
+    {
+        return Err("setup lines are for engines of other hosts, and not for HTCondor's".to_owned());
+    }
     let engines = match (engines, &place) {
         (Some(engines), _) => engines,
         (None, Place::Here) => here(),
@@ -18,13 +60,13 @@ pub fn whereabouts(on: &On, engines: Option<u32>, here: impl FnOnce() -> u32) ->
     };
     match on.min {
         Some(min) if min > engines => Err(format!("`--min {min}` is more than the {engines} engines that are started")),
-        _ => Ok((place, engines)),
+        min => Ok(Whereabouts { place, engines, min, setup }),
     }
 }
 
-fn way(what: &str, on: &On) -> Result<Way, String> {
-    let system = System::named(what);
-    let (is_ssh, is_slurm, is_batch) = (what == "ssh", what == "slurm", system.is_some());
+/// Refuses flags that mean nothing for what starts engines.
+fn fits(what: &str, on: &On) -> Result<(), String> {
+    let (is_ssh, is_slurm, is_batch) = (what == "ssh", what == "slurm", System::named(what).is_some());
     let of_jobs = "batch systems, such as `--on slurm`";
     let flags = [
         ("--hosts", on.hosts.is_some(), is_ssh, "`--on ssh`"),
@@ -32,11 +74,17 @@ fn way(what: &str, on: &On) -> Result<Way, String> {
         ("--time", on.time.is_some(), is_slurm || is_batch, of_jobs),
         ("--cores", on.cores.is_some(), is_slurm || is_batch, of_jobs),
         ("--memory", on.memory.is_some(), is_slurm || is_batch, of_jobs),
+        ("--command", on.command.is_some(), !what.is_empty(), "what `--on` names"),
         ("--shared", on.shared.is_some(), is_batch || what == "mpi", "`--on mpi`, and batch systems other than Slurm"),
     ];
-    if let Some((flag, _, _, whose)) = flags.into_iter().find(|(_, is_there, fits, _)| *is_there && !fits) {
-        return Err(format!("`{flag}` is for {whose}"));
+    match flags.into_iter().find(|(_, is_there, fits, _)| *is_there && !fits) {
+        Some((flag, _, _, whose)) => Err(format!("`{flag}` is for {whose}")),
+        None => Ok(()),
     }
+}
+
+fn way(what: &str, on: &On) -> Result<Way, String> {
+    fits(what, on)?;
     let command = |usual: &str| words(usual, on.command.as_deref());
     let resources = || Resources {
         partition: on.partition.clone(),
@@ -44,7 +92,7 @@ fn way(what: &str, on: &On) -> Result<Way, String> {
         cores: on.cores,
         memory: on.memory.clone(),
     };
-    Ok(match (what, system) {
+    Ok(match (what, System::named(what)) {
         ("ssh", _) => {
             let hosts = on.hosts.as_deref().ok_or("ssh needs hosts: `--on ssh --hosts node1,node2*4`")?;
             Way::Ssh(Ssh { hosts: parse_hosts(hosts)?, command: command("ssh")? })
@@ -75,7 +123,7 @@ mod tests {
 
     #[test]
     fn engines_are_where_and_as_many_as_is_said() {
-        let place = |on: &On, engines| whereabouts(on, engines, || 7);
+        let place = |on: &On, engines| whereabouts(on, engines, || 7).map(|found| (found.place, found.engines));
         assert_eq!(place(&On::default(), None), Ok((Place::Here, 7)));
         assert_eq!(place(&On::default(), Some(2)), Ok((Place::Here, 2)));
         let ssh = On { on: some("ssh"), hosts: some("a,b*4"), command: some("ssh -F 'a b'"), ..On::default() };
@@ -104,6 +152,12 @@ mod tests {
         assert_eq!(refused(mixed, None), "`--time` is for batch systems, such as `--on slurm`");
         let mixed = On { shared: Some("/x".into()), ..on("slurm") };
         assert_eq!(refused(mixed, Some(1)), "`--shared` is for `--on mpi`, and batch systems other than Slurm");
+        let here = On { cores: Some(2), ..On::default() };
+        assert_eq!(refused(here, None), "`--cores` is for batch systems, such as `--on slurm`");
+        let lines = || vec!["module load x".to_owned()];
+        let why = placed(&on("htcondor"), Some(1), lines(), || 7).unwrap_err();
+        assert_eq!(why, "setup lines are for engines of other hosts, and not for HTCondor's");
+        assert!(placed(&on("sge"), Some(1), lines(), || 7).is_ok());
         let quote = On { command: some("srun 'x"), ..on("slurm") };
         assert_eq!(refused(quote, Some(1)), "the srun command has an open quote, or nothing in it");
         let min = On { min: Some(9), ..On::default() };

@@ -2,8 +2,9 @@
 
 use crate::metrics;
 use crate::places::{engine_program, recordings_folder, runtime_folder};
+use chorus_cells::Whereabouts;
 use chorus_client::Client;
-use chorus_controller::{ClusterEntry, Controller, ControllerConfig, Launch, Place, Transport, list_clusters};
+use chorus_controller::{ClusterEntry, Controller, ControllerConfig, Launch, Transport, list_clusters};
 use chorus_history::Figures;
 use chorus_magics::On;
 use chorus_protocol::{ClusterStatus, Connection, EngineStatus, read_label};
@@ -123,22 +124,24 @@ pub struct Engine {
 
 /// Starts a cluster, as a process of its own unless it is to stay in the foreground.
 pub fn start(start: &Start) -> Result<ExitCode, Box<dyn Error>> {
-    let (place, engines) = chorus_cells::whereabouts(&start.on, start.engines, chorus_cells::default_engines)?;
+    let found = chorus_cells::whereabouts(&start.on, start.engines, chorus_cells::default_engines)?;
     match start.foreground {
-        true => foreground(start, place, engines),
-        false => background(start, engines),
+        true => foreground(start, found),
+        false => background(start, found.engines, found.min),
     }
 }
 
-fn foreground(start: &Start, place: Place, engines: u32) -> Result<ExitCode, Box<dyn Error>> {
+fn foreground(start: &Start, found: Whereabouts) -> Result<ExitCode, Box<dyn Error>> {
     crate::log();
     let (program, args) = engine_program(&std::env::current_exe()?);
+    let Whereabouts { place, engines, setup, .. } = found;
+    let launch = Launch { program, args, label: None, env: Vec::new(), setup };
     let config = ControllerConfig {
         name: start.name.clone(),
         runtime: runtime_folder(),
         transport: if start.tcp { Transport::Tcp } else { Transport::Ipc },
         engines,
-        launcher: Some(Launch { program, args, label: None, env: Vec::new() }.labelled(start.label.as_deref())),
+        launcher: Some(launch.labelled(start.label.as_deref())),
         place,
         heartbeat: Duration::from_secs(1),
         record: start.recording(),
@@ -182,7 +185,7 @@ fn foreground(start: &Start, place: Place, engines: u32) -> Result<ExitCode, Box
 }
 
 /// Starts the same in the background, and waits until its engines have joined.
-fn background(start: &Start, engines: u32) -> Result<ExitCode, Box<dyn Error>> {
+fn background(start: &Start, engines: u32, min: Option<u32>) -> Result<ExitCode, Box<dyn Error>> {
     let begun = Instant::now();
     let mut args: Vec<OsString> =
         vec!["start".into(), "--foreground".into(), "--name".into(), start.name.clone().into()];
@@ -214,7 +217,7 @@ fn background(start: &Start, engines: u32) -> Result<ExitCode, Box<dyn Error>> {
         return Err(why.trim().trim_start_matches("chorus: ").to_owned().into());
     }
     let connection = Connection::read(Path::new(std::str::from_utf8(&file)?))?;
-    let (before, status) = crate::runtime()?.block_on(joined(&connection, engines, start.on.min))?;
+    let (before, status) = crate::runtime()?.block_on(joined(&connection, engines, min))?;
     let count = present(&status);
     let time = begun.elapsed().as_secs_f64();
     let name = &status.name;
@@ -240,7 +243,7 @@ fn background(start: &Start, engines: u32) -> Result<ExitCode, Box<dyn Error>> {
     }
     println!("Started the cluster `{name}` with {count} engines in {time:.2} s (controller: pid {}).", status.pid);
     println!("In a notebook: %cluster connect {name}{prometheus}");
-    if count < start.on.min.unwrap_or(engines) as usize {
+    if count < min.unwrap_or(engines) as usize {
         return Err(
             format!("only {count} of {engines} engines joined; `chorus status {}` tells more", status.name).into()
         );

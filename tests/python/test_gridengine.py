@@ -102,6 +102,24 @@ def test_a_job_that_waits_goes_with_whom_it_waits_for(sge, shared, hosts, notebo
     notebook.client.kill()
 
 
+def test_a_profile_says_the_flags_and_what_comes_before_engines(sge, shared, hosts):
+    profiles = hosts.folder / "config/chorus/clusters.toml"
+    profiles.parent.mkdir(parents=True)
+    lines = ["export FLAVOUR=sour # a comment", "cd /var/tmp"]
+    profiles.write_text(f"[lab]\non = 'sge'\nn = 9\nshared = '{shared}'\nsetup = {lines}\n[bad]\nsetup = ['false']\n")
+    notebook = lab.Notebook(hosts, XDG_CONFIG_HOME=str(hosts.folder / "config"), **sge.env)
+    assert "with 2 engines" in notebook.ok("%cluster start --profile lab -n 2")
+    said = notebook.ok('%px (std::env::var("FLAVOUR").unwrap(), std::env::current_dir().unwrap())')
+    assert said.count('("sour", "/var/tmp")') > 0, said
+    notebook.ok("%cluster stop")
+    status, text = notebook.run(f"%cluster start --profile bad --on sge -n 1 --shared {shared}")
+    assert status == "error" and "the setup lines failed" in text, text
+    status, text = notebook.run("%cluster start --profile none")
+    assert status == "error" and "there is no profile `none`" in text and "`bad`, `lab`" in text, text
+    notebook.close()
+    nothing_is_left(sge, shared, 30)
+
+
 def test_what_is_refused_or_ends_early_is_told(sge, shared, notebook):
     start = f"%cluster start --on sge -n 1 --shared {shared}"
     status, text = notebook.run(f"{start} --partition nowhere.q")

@@ -57,6 +57,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             args: vec![],
             label: None,
             env: vec![],
+            setup: Vec::new(),
         }),
         place: Place::Here,
         heartbeat: Duration::from_secs(1),

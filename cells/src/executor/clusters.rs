@@ -5,7 +5,7 @@ use super::{Executor, Request};
 use crate::cluster::{Cluster, ClusterError, StartCluster};
 use crate::engines::{close, default_engines};
 use crate::failure::{Failure, Kind, failure, losses};
-use crate::whereabouts::whereabouts;
+use crate::whereabouts::{Whereabouts, whereabouts};
 use chorus_compiler::Member;
 use chorus_controller::Transport;
 use chorus_magics::{ClusterCommand, Targets};
@@ -46,10 +46,11 @@ impl Executor {
                 self.engines.warn_of_loss(publisher).await;
                 self.engines.leave_lost().await;
                 let here = || self.config.engines.unwrap_or_else(default_engines);
-                let (place, engines) = whereabouts(&on, n, here).map_err(|why| failure(Kind::ClusterError, why))?;
+                let found = whereabouts(&on, n, here).map_err(|why| failure(Kind::ClusterError, why))?;
+                let Whereabouts { place, engines, min, setup } = found;
                 let transport = if tcp { Transport::Tcp } else { Transport::Ipc };
                 let start = self.engines.start(
-                    StartCluster { name, engines, label, transport, place, record, min: on.min },
+                    StartCluster { name, engines, label, transport, place, setup, record, min },
                     publisher,
                     &turn,
                 );

@@ -7,7 +7,7 @@
 use super::Launch;
 use chorus_remote::Gateway;
 use chorus_remote::outpost::{FAILED, JOINED, OUTPOST};
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -120,7 +120,7 @@ impl Errand<'_> {
 
     async fn talk(&self, child: &mut Child, called: &'static str, limit: Option<Duration>) -> Result<Talk, Failed> {
         let mut talk = Talk::with(child, called)?;
-        talk.begin(&script(self.program, &self.launch.args, self.stays), limit).await?;
+        talk.begin(&script(self.program, self.launch, self.stays), limit).await?;
         let invitation = self
             .gateway
             .invite(self.place, self.launch.label.clone(), Some(self.program.hash.clone()))
@@ -133,10 +133,11 @@ impl Errand<'_> {
 
 /// What the host's shell runs. It is one command, so that the shell has read all of it before the first one reads the rest
 /// of standard input.
-fn script(program: &Program, args: &[OsString], stays: Stays) -> String {
+fn script(program: &Program, launch: &Launch, stays: Stays) -> String {
     let quoted = |text: &str| shlex::try_quote(text).map(|it| it.into_owned()).unwrap_or_default();
     let name = program.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let args: Vec<String> = args.iter().map(|arg| quoted(&arg.to_string_lossy())).collect();
+    let args: Vec<String> = launch.args.iter().map(|arg| quoted(&arg.to_string_lossy())).collect();
+    let setup = launch.setup_command();
     let detach = if stays == Stays::Yes { "" } else { " --detach" };
     let (hash, size, name, args) = (&program.hash, program.bytes.len(), quoted(&name), args.join(" "));
     format!(
@@ -148,7 +149,7 @@ fn script(program: &Program, args: &[OsString], stays: Stays) -> String {
          head -c {size} > \"$t\" && [ \"$(wc -c < \"$t\")\" -eq {size} ] && chmod 700 \"$t\" && mv -f \"$t\" \"$p\" || \
          {{ rm -f \"$t\"; echo {FAILED} the program could not be written to \"$d\"; exit 1; }}; \
          fi; \
-         echo {INVITE}; exec \"$p\" {args} {OUTPOST}{detach}; }}\n"
+         {setup}echo {INVITE}; exec \"$p\" {args} {OUTPOST}{detach}; }}\n"
     )
 }
 
@@ -248,7 +249,10 @@ mod tests {
             "#!/bin/sh\nread it; [ \"$it\" = inv ] && [ \"$*\" = \"run it {OUTPOST} --detach\" ] && echo {JOINED}\n"
         );
         let program = Program { path: "/x/the engine".into(), bytes: text.into_bytes(), hash: "abc".into() };
-        let script = script(&program, &["run it".into()], Stays::No);
+        let args = vec!["run it".into()];
+        let launch =
+            Launch { program: program.path.clone(), args, label: None, env: vec![], setup: vec!["x=1".into()] };
+        let script = script(&program, &launch, Stays::No);
         for sent in [true, false] {
             let mut child = Command::new("sh")
                 .env("XDG_CACHE_HOME", home.path())

@@ -22,6 +22,7 @@ pub use ssh::{Ssh, parse_hosts};
 use crate::core::Exit;
 use crate::folder::Folder;
 use chorus_protocol::EngineId;
+use chorus_remote::outpost::FAILED;
 use chorus_remote::{Arrival, Gateway};
 use distant::{Distant, Hosts, Provider};
 use local::Local;
@@ -44,6 +45,8 @@ pub struct Launch {
     pub label: Option<String>,
     /// What is other in its environment than here.
     pub env: Vec<(OsString, OsString)>,
+    /// On other hosts: lines of shell that come before it, and may change the environment. Nothing is started when one fails.
+    pub setup: Vec<String>,
 }
 
 impl Launch {
@@ -51,6 +54,22 @@ impl Launch {
     pub fn labelled(mut self, label: Option<&str>) -> Launch {
         self.label = label.map(str::to_owned);
         self
+    }
+
+    /// The same, with lines of shell before it on other hosts.
+    pub fn after(self, setup: Vec<String>) -> Launch {
+        Launch { setup, ..self }
+    }
+
+    /// A shell's command that runs the setup lines in the shell itself; it ends with a blank if there are any. They read
+    /// nothing of what the shell reads, and what they say doesn't go where the shell's answers go.
+    fn setup_command(&self) -> String {
+        if self.setup.is_empty() {
+            return String::new();
+        }
+        // Each line may be any command, so each is a group of its own.
+        let lines: String = self.setup.iter().map(|line| format!("{{ {line}\n}} && ")).collect();
+        format!("{{ {lines}:\n}} < /dev/null >&2 || {{ echo {FAILED} the setup lines failed; exit 1; }}; ")
     }
 
     /// All arguments of an engine that is to join by this connection file.
@@ -187,9 +206,27 @@ fn in_queue<'a>(whose: &str, waiting: impl Iterator<Item = Option<&'a str>>) -> 
 mod tests {
     use super::*;
 
+    fn launch() -> Launch {
+        let args = vec!["run-engine".into()];
+        Launch { program: "engine".into(), args, label: None, env: vec![], setup: vec![] }
+    }
+
+    #[test]
+    fn setup_lines_change_the_shell_and_stop_it_when_one_fails() {
+        assert_eq!(launch().setup_command(), "");
+        let run = |lines: &[&str]| {
+            let setup = launch().after(lines.iter().map(|line| (*line).to_owned()).collect()).setup_command();
+            let script = format!("{setup}echo \"$A\"");
+            let done = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+            (done.status.success(), String::from_utf8(done.stdout).unwrap())
+        };
+        assert_eq!(run(&["A=1; cat # all of it", "if true; then A=$A$A; fi"]), (true, "11\n".to_owned()));
+        assert_eq!(run(&["A=1", "false", "A=2"]), (false, format!("{FAILED} the setup lines failed\n")));
+    }
+
     #[test]
     fn the_engine_is_told_how_to_join_behind_the_programs_own_arguments() {
-        let launch = Launch { program: "engine".into(), args: vec!["run-engine".into()], label: None, env: vec![] };
+        let launch = launch();
         let arguments = launch.arguments(Path::new("/a b/connection.json"), EngineId(7));
         assert_eq!(arguments, ["run-engine", "--connect", "/a b/connection.json", "--id", "7"]);
         let arguments = launch.labelled(Some("big")).arguments(Path::new("c.json"), EngineId(7));

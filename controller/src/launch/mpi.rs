@@ -34,7 +34,7 @@ const LINES: usize = 4;
 /// fails.
 const RANK: &str = "dir=$1; shift; r=${OMPI_COMM_WORLD_RANK:-${PMIX_RANK:-${PMI_RANK:-${SLURM_PROCID:-0}}}}; \
                     exec < \"$dir/$r\"; rm -f \"$dir/$r\"; \
-                    rmdir \"$dir\" \"${dir%/*}\" \"${dir%/*/*}\" 2> /dev/null; \"$@\"; exit 0";
+                    rmdir \"$dir\" \"${dir%/*}\" \"${dir%/*/*}\" 2> /dev/null; ";
 
 /// What MPI is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -163,7 +163,10 @@ impl Starter {
         }
         let path = |path: &Path| path.to_string_lossy().into_owned();
         let args = self.launch.args.iter().map(|arg| arg.to_string_lossy().into_owned());
-        let ours = ["-n".to_owned(), ranks.len().to_string(), "sh".to_owned(), "-c".to_owned(), RANK.to_owned()];
+        // Setup lines that fail end it early, and well: MPI would end all others, too.
+        let setup = self.launch.setup_command().replace("exit 1", "exit 0");
+        let script = format!("{RANK}{setup}\"$@\"; exit 0");
+        let ours = ["-n".to_owned(), ranks.len().to_string(), "sh".to_owned(), "-c".to_owned(), script];
         // Open MPI would give its ranks a second to end, when it is ended itself.
         let time = ["env", "OMPI_MCA_odls_base_sigkill_timeout=15"].map(str::to_owned);
         let words = time.into_iter().chain(self.command.iter().cloned()).chain(ours);

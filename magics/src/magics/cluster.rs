@@ -94,26 +94,29 @@ pub struct On {
     /// What starts them on other hosts
     #[arg(long, value_name = "WHAT", value_parser = WAYS)]
     pub on: Option<String>,
+    /// Flags from ~/.config/chorus/clusters.toml, under this name; those that are written here hold over them
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
     /// For ssh: the hosts, each with its number of engines: node1,node2*4
-    #[arg(long, value_name = "HOSTS", requires = "on")]
+    #[arg(long, value_name = "HOSTS")]
     pub hosts: Option<String>,
     /// For batch systems: the partition, or queue
-    #[arg(long, value_name = "NAME", requires = "on", alias = "queue")]
+    #[arg(long, value_name = "NAME", alias = "queue")]
     pub partition: Option<String>,
     /// For batch systems: how long an engine may run, as the system writes it, such as 2:00:00
-    #[arg(long, value_name = "TIME", requires = "on")]
+    #[arg(long, value_name = "TIME")]
     pub time: Option<String>,
     /// For batch systems: how many cores an engine gets
-    #[arg(long, value_name = "N", requires = "on", value_parser = at_least_one)]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub cores: Option<u32>,
     /// For batch systems: how much memory an engine gets, as the system writes it, such as 4G
-    #[arg(long, value_name = "SIZE", requires = "on")]
+    #[arg(long, value_name = "SIZE")]
     pub memory: Option<String>,
     /// The program that starts engines, with more options of it: "srun --qos=low", "ssh -F FILE", "qsub -l gpu=1"
-    #[arg(long, value_name = "COMMAND", requires = "on", aliases = ["ssh", "srun"])]
+    #[arg(long, value_name = "COMMAND", aliases = ["ssh", "srun"])]
     pub command: Option<String>,
     /// For batch systems and MPI: a folder that all hosts see; ~/.cache/chorus when left out
-    #[arg(long, value_name = "FOLDER", requires = "on")]
+    #[arg(long, value_name = "FOLDER")]
     pub shared: Option<PathBuf>,
     /// Go on when so many engines have joined; the others join when they come
     #[arg(long, value_name = "N", value_parser = at_least_one)]
@@ -123,10 +126,11 @@ pub struct On {
 impl On {
     /// The flags that say the same.
     pub fn flags(&self) -> Vec<OsString> {
-        let On { on, hosts, partition, time, cores, memory, command, shared, min } = self;
+        let On { on, profile, hosts, partition, time, cores, memory, command, shared, min } = self;
         let [cores, min] = [cores, min].map(|number| number.map(|number| number.to_string()));
-        let texts = [("--on", on), ("--hosts", hosts), ("--partition", partition), ("--time", time)];
-        let more = [("--cores", &cores), ("--memory", memory), ("--command", command), ("--min", &min)];
+        let texts = [("--on", on), ("--profile", profile), ("--hosts", hosts), ("--partition", partition)];
+        let more =
+            [("--time", time), ("--cores", &cores), ("--memory", memory), ("--command", command), ("--min", &min)];
         let texts = texts.into_iter().chain(more).filter_map(|(flag, text)| Some((flag, text.as_ref()?.into())));
         let shared = shared.as_ref().map(|folder| ("--shared", folder.into()));
         texts.chain(shared).flat_map(|(flag, value): (_, OsString)| [flag.into(), value]).collect()
@@ -154,7 +158,7 @@ impl Magic for Flags {
     const SUMMARY: &str = "Starts, shows, joins and stops clusters";
     const USAGE: &str = "\
 %cluster [start [-n N] [--tcp] [--name NAME] [--label LABEL] [--record FILE] [--on ssh --hosts HOSTS | --on mpi | --on slurm|sge|pbs|lsf|htcondor \
-[--partition NAME] [--time TIME] [--cores N] [--memory SIZE]] [--command COMMAND] [--shared FOLDER] [--min N] \
+[--partition NAME] [--time TIME] [--cores N] [--memory SIZE]] [--command COMMAND] [--shared FOLDER] [--profile NAME] [--min N] \
 | stop [--force] | status | watch [--for S] \
 | logs [-t T] [-f] [-n N] | scale N | drain T | connect NAME|FILE | disconnect | restart [-t T]]";
     const TEACHING: &str = "\
@@ -162,6 +166,7 @@ Examples:
   %cluster start -n 4                  4 engines on this machine
   %cluster start --on ssh --hosts a    an engine on host a; with `a,b*4` also four on b
   %cluster start --on slurm -n 64      64 engines, each a job of Slurm's
+  %cluster start --profile lab         as ~/.config/chorus/clusters.toml says under [lab]
   %cluster start --name lab            other notebooks may connect to it
   %cluster connect lab                 the same cluster from another notebook
   %cluster restart -t 2                a fresh worker for engine 2; its variables are gone

@@ -45,7 +45,7 @@ fn help_is_asked_for_in_many_ways() {
     insta::assert_snapshot!(name("cluster").help(), @r"
     Starts, shows, joins and stops clusters
 
-    Usage: %cluster [start [-n N] [--tcp] [--name NAME] [--label LABEL] [--record FILE] [--on ssh --hosts HOSTS | --on mpi | --on slurm|sge|pbs|lsf|htcondor [--partition NAME] [--time TIME] [--cores N] [--memory SIZE]] [--command COMMAND] [--shared FOLDER] [--min N] | stop [--force] | status | watch [--for S] | logs [-t T] [-f] [-n N] | scale N | drain T | connect NAME|FILE | disconnect | restart [-t T]]
+    Usage: %cluster [start [-n N] [--tcp] [--name NAME] [--label LABEL] [--record FILE] [--on ssh --hosts HOSTS | --on mpi | --on slurm|sge|pbs|lsf|htcondor [--partition NAME] [--time TIME] [--cores N] [--memory SIZE]] [--command COMMAND] [--shared FOLDER] [--profile NAME] [--min N] | stop [--force] | status | watch [--for S] | logs [-t T] [-f] [-n N] | scale N | drain T | connect NAME|FILE | disconnect | restart [-t T]]
 
     Commands:
       start       Start a cluster and use it
@@ -63,6 +63,7 @@ fn help_is_asked_for_in_many_ways() {
       %cluster start -n 4                  4 engines on this machine
       %cluster start --on ssh --hosts a    an engine on host a; with `a,b*4` also four on b
       %cluster start --on slurm -n 64      64 engines, each a job of Slurm's
+      %cluster start --profile lab         as ~/.config/chorus/clusters.toml says under [lab]
       %cluster start --name lab            other notebooks may connect to it
       %cluster connect lab                 the same cluster from another notebook
       %cluster restart -t 2                a fresh worker for engine 2; its variables are gone

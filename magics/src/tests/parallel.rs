@@ -139,7 +139,13 @@ fn the_other_magics_are_read() {
         let words = flags.iter().map(|flag| format!("'{}'", flag.to_string_lossy()));
         format!("%cluster start {}", words.collect::<Vec<_>>().join(" "))
     };
-    let on = On { command: Some("srun -q a".into()), shared: Some("/a b".into()), hosts: Some("a".into()), ..on };
+    let on = On {
+        command: Some("srun -q a".into()),
+        shared: Some("/a b".into()),
+        hosts: Some("a".into()),
+        profile: Some("b".into()),
+        ..on
+    };
     let again = said(on.flags());
     let again = cluster(&again);
     assert!(matches!(again, ClusterCommand::Start { on: found, .. } if *found == on));

@@ -103,7 +103,7 @@ impl BatchProvider {
             name: &format!("chorus-{}", self.cluster),
             resources: &self.batch.resources,
             program: &shared.program,
-            args: &self.launch.args,
+            launch: &self.launch,
             folder: &folder,
         });
         let script_at = folder.join(guard::SCRIPT);

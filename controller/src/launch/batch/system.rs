@@ -4,10 +4,9 @@
 //! (`bsub`, `bjobs`); HTCondor's manual 24 (`condor_submit`, `condor_q`, job attributes).
 
 use super::guard::{BEGUN, INVITATION, OUTPUT};
-use crate::launch::Resources;
+use crate::launch::{Launch, Resources};
 use chorus_remote::outpost::OUTPOST;
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -32,8 +31,8 @@ pub struct Job<'a> {
     pub resources: &'a Resources,
     /// The engine's program.
     pub program: &'a Path,
-    /// Arguments that come before others.
-    pub args: &'a [OsString],
+    /// What is started as engines.
+    pub launch: &'a Launch,
     /// Where its files lie.
     pub folder: &'a Path,
 }
@@ -140,10 +139,11 @@ impl System {
         let quoted = |text: &str| shlex::try_quote(text).map(|it| it.into_owned()).unwrap_or_default();
         let at = |file: &str| quoted(&job.folder.join(file).to_string_lossy());
         let mut words = vec![quoted(&job.program.to_string_lossy())];
-        words.extend(job.args.iter().map(|arg| quoted(&arg.to_string_lossy())));
+        words.extend(job.launch.args.iter().map(|arg| quoted(&arg.to_string_lossy())));
         let options: String = options.iter().fold(String::new(), |text, option| text + mark + option + "\n");
         let (words, begun, invitation) = (words.join(" "), at(BEGUN), at(INVITATION));
-        format!("#!/bin/sh\n{options}: > {begun}\nexec {words} {OUTPOST} < {invitation}\n")
+        let setup = job.launch.setup_command();
+        format!("#!/bin/sh\n{options}: > {begun}\n{setup}exec {words} {OUTPOST} < {invitation}\n")
     }
 
     /// The jobs in a listing, and whether each waits.
@@ -262,7 +262,7 @@ fn ht_condor(job: &Job<'_>) -> String {
     let at = |file: &str| job.folder.join(file).display().to_string();
     // Single quotes hold an argument together, and stand for themselves when doubled; so do double quotes around all.
     let quoted = |text: &str| format!("'{}'", text.replace('\'', "''").replace('"', "\"\""));
-    let args: Vec<String> = job.args.iter().map(|arg| quoted(&arg.to_string_lossy())).collect();
+    let args: Vec<String> = job.launch.args.iter().map(|arg| quoted(&arg.to_string_lossy())).collect();
     let args = args.into_iter().chain([OUTPOST.to_owned()]).collect::<Vec<_>>().join(" ");
     let mut lines = vec![
         format!("batch_name = {}", job.name),
@@ -270,12 +270,12 @@ fn ht_condor(job: &Job<'_>) -> String {
         format!("arguments = \"{args}\""),
         format!("input = {}", at(INVITATION)),
         format!("output = {}", at(OUTPUT)),
-        // What is said on standard error says more than what isn't.
         format!("error = {}", at(OUTPUT)),
         "should_transfer_files = YES".to_owned(),
         "transfer_executable = True".to_owned(),
-        // An engine that was lost is started by the controller: not by HTCondor, too.
-        "periodic_remove = (JobStatus == 1) && (NumJobStarts > 0)".to_owned(),
+        // An engine that was lost is started by the controller: not by HTCondor, too. One that has ended would be held, since
+        // the folder is gone into which its output was to go.
+        "periodic_remove = (NumJobStarts > 0) && (JobStatus == 1 || JobStatus == 5)".to_owned(),
     ];
     lines.extend(cores.map(|cores| format!("request_cpus = {cores}")));
     lines.extend(memory.iter().map(|memory| format!("request_memory = {memory}")));
@@ -293,7 +293,9 @@ mod tests {
 
     fn script(system: System, resources: &Resources) -> String {
         let (program, folder) = (Path::new("/shared/engine"), Path::new("/shared/3"));
-        system.script(&Job { name: "chorus-lab", resources, program, args: &["run it".into()], folder })
+        let args = vec!["run it".into()];
+        let launch = &Launch { program: "engine".into(), args, label: None, env: vec![], setup: vec![] };
+        system.script(&Job { name: "chorus-lab", resources, program, launch, folder })
     }
 
     fn all() -> Resources {
