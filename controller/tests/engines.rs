@@ -44,7 +44,7 @@ fn config(runtime: &Path, engines: u32, program: PathBuf) -> ControllerConfig {
         runtime: runtime.to_owned(),
         transport: Transport::Ipc,
         engines,
-        launcher: Some(Launch { program, args: vec![], label: None, env: vec![] }),
+        launcher: Some(Launch { program, args: vec![], label: None, env: vec![], setup: vec![] }),
         place: Place::Here,
         heartbeat: Duration::from_secs(1),
         record: None,

@@ -15,13 +15,20 @@ pub const HANG_UP: i32 = Signal::SIGHUP as i32;
 /// Asks a process to end.
 pub const TERMINATE: i32 = Signal::SIGTERM as i32;
 
-/// Lets an interrupt end this process. Whoever is started in the background of a script ignores it, and so would the cells.
-pub fn heed_interrupts() -> io::Result<()> {
-    for signal in [Signal::SIGINT, Signal::SIGQUIT] {
+/// Has these signals do what they do by default, whatever whoever started this process has made of them. It makes system
+/// calls only, so a process may call it between fork and exec.
+pub fn restore(signals: &[i32]) -> io::Result<()> {
+    for &signal in signals {
+        let signal = Signal::try_from(signal)?;
         // SAFETY: the default action runs no code of this process.
         unsafe { nix::sys::signal::signal(signal, SigHandler::SigDfl) }?;
     }
     Ok(())
+}
+
+/// Lets an interrupt end this process. Whoever is started in the background of a script ignores it, and so would the cells.
+pub fn heed_interrupts() -> io::Result<()> {
+    restore(&[Signal::SIGINT as i32, Signal::SIGQUIT as i32])
 }
 
 /// Does something, such as starting a thread, with all signals blocked but the one that [stops threads](crate::threads).

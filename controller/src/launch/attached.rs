@@ -88,11 +88,14 @@ fn spawn(words: &[String], ends_with_us: bool) -> io::Result<Child> {
     command.args(["-c", SHELL, "sh"]).args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // An interrupt of the notebook isn't meant for it.
     command.process_group(0);
-    if ends_with_us {
-        let parent = std::process::id();
-        // SAFETY: between fork and exec, it makes system calls only, and takes no memory.
-        unsafe { command.pre_exec(move || die_with(parent, AtItsEnd::Terminate)) };
-    }
+    let parent = std::process::id();
+    let begin = move || {
+        // A shell has no traps for what was ignored when it began, as by `nohup`.
+        signal::restore(&[signal::HANG_UP, signal::TERMINATE])?;
+        if ends_with_us { die_with(parent, AtItsEnd::Terminate) } else { Ok(()) }
+    };
+    // SAFETY: between fork and exec, it makes system calls only, and takes no memory.
+    unsafe { command.pre_exec(begin) };
     command.spawn()
 }
 
@@ -103,6 +106,9 @@ mod tests {
     /// A program that waits as `srun` does in a queue. It is dropped as early as can be, and that often.
     #[tokio::test]
     async fn a_program_that_is_dropped_is_asked_to_end() {
+        // As where Jupyter was started by `nohup`.
+        // SAFETY: nothing is called by it. No other test needs the signal.
+        unsafe { nix::sys::signal::signal(nix::sys::signal::SIGHUP, nix::sys::signal::SigHandler::SigIgn) }.unwrap();
         let parent = Parent::start(true).unwrap();
         for _ in 0..20 {
             let words = ["sh", "-c", "trap 'echo revoked; exit 3' TERM; echo queued; while :; do sleep 0.01; done"];
