@@ -24,6 +24,11 @@ worker_threads 2
 scheduler_threads 1
 """
 
+# A script's shell is the one that it names.
+QUEUE = {"load_thresholds": "NONE", "pe_list": "NONE", "shell_start_mode": "unix_behavior"}
+# The queue is looked at without delay.
+SCHEDULE = {"schedule_interval": "0:0:1", "flush_submit_sec": "1", "flush_finish_sec": "1"}
+
 
 def missing():
     """Why there can't be a Grid Engine, or None."""
@@ -58,16 +63,14 @@ class GridEngine:
                 self.start(name, EXECUTION)
             self.change("qconf -sq", "qconf -Aq", {"qname": "all.q", "hostlist": names, "slots": str(slots)} | QUEUE)
             self.change("qconf -ssconf", "qconf -Msconf", SCHEDULE)
-            there = lambda: all(f"{name} " in line and "lx-amd64" in line for name, line in zip(hosts.names, self.listed()))
-            processes.wait_until("Grid Engine's hosts", there, 30)
+            processes.wait_until("Grid Engine's hosts", lambda: self.heard_of() == len(hosts.names), 30)
         except BaseException:
             self.close()
             raise
 
-    def listed(self):
-        """The hosts' lines of `qhost` that have been heard of."""
-        lines = self.say("qhost").splitlines()[3:]
-        return sorted(line for line in lines if "G " in line) or [""] * len(self.hosts.names)
+    def heard_of(self):
+        """How many hosts have told what they have: until then, `qhost` shows no size of their memory."""
+        return sum("lx-amd64" in line and "G " in line for line in self.say("qhost").splitlines())
 
     @property
     def env(self):
@@ -78,6 +81,8 @@ class GridEngine:
         """Writes the configuration, in which root may have jobs, too."""
         text = (SHARE / "default-configuration").read_text()
         settings = {"execd_spool_dir": self.folder / "spool/execution", "min_uid": 0, "min_gid": 0}
+        # Hosts tell this often what has become of their jobs.
+        settings["load_report_time"] = "00:00:02"
         configuration = self.folder / "configuration"
         configuration.write_text(changed(text, settings))
         defaults = f"{PROGRAMS}/spooldefaults"
@@ -115,12 +120,6 @@ class GridEngine:
         for daemon in reversed(self.daemons):
             daemon.kill()
             daemon.wait()
-
-
-# A script's shell is the one that it names.
-QUEUE = {"load_thresholds": "NONE", "pe_list": "NONE", "shell_start_mode": "unix_behavior"}
-# The queue is looked at without delay.
-SCHEDULE = {"schedule_interval": "0:0:1", "flush_submit_sec": "1", "flush_finish_sec": "1"}
 
 
 def changed(text, settings):

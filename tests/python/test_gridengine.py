@@ -37,8 +37,8 @@ def notebook(hosts, sge, shared):
     notebook = lab.Notebook(hosts, **sge.env)
     yield notebook
     notebook.close()
-    nothing_is_left(sge, shared, 30)
-    lab.nothing_is_left(hosts, 20)
+    nothing_is_left(sge, shared, 90)
+    lab.nothing_is_left(hosts, 60)
 
 
 def nothing_is_left(sge, shared, within):
@@ -63,7 +63,7 @@ def test_engines_are_jobs_which_come_and_go_with_them(sge, shared, notebook):
     notebook.ok("let xs: Vec<f64> = (0..400_000).map(|i| i as f64).collect();")
     assert "79999800000" in notebook.ok("%map --sum |x: f64| x over xs")
     notebook.ok("%cluster scale 2")
-    processes.wait_until("two jobs", lambda: len(sge.jobs("r")) == 2, 30)
+    processes.wait_until("two jobs", lambda: len(sge.jobs("r")) == 2, 90)
     before = set(sge.jobs("r"))
     sge.say(f"qdel {min(before)}")
 
@@ -71,10 +71,10 @@ def test_engines_are_jobs_which_come_and_go_with_them(sge, shared, notebook):
         running = set(sge.jobs("r"))
         return len(running) == 2 and running != before
 
-    processes.wait_until("another job in the place of one that was deleted", is_replaced, 40)
-    processes.wait_until("its engine", lambda: notebook.ok("%px px::size()").count("2\n") > 0, 40)
+    processes.wait_until("another job in the place of one that was deleted", is_replaced, 90)
+    processes.wait_until("its engine", lambda: notebook.ok("%px px::size()").count("2\n") > 0, 90)
     assert "Stopped" in notebook.ok("%cluster stop")
-    nothing_is_left(sge, shared, 15)
+    nothing_is_left(sge, shared, 60)
 
 
 def test_a_queue_is_told_and_who_waits_in_it_joins_late(sge, shared, notebook):
@@ -89,7 +89,7 @@ def test_a_queue_is_told_and_who_waits_in_it_joins_late(sge, shared, notebook):
     def all_know_it():
         return "4" in notebook.ok("%px -t 1 twice(2)") if "2 engines" in notebook.ok("%cluster") else False
 
-    processes.wait_until("the second engine, with all definitions", all_know_it, 60)
+    processes.wait_until("the second engine, with all definitions", all_know_it, 90)
 
 
 def test_a_job_that_waits_goes_with_whom_it_waits_for(sge, shared, hosts, notebook):
@@ -97,17 +97,17 @@ def test_a_job_that_waits_goes_with_whom_it_waits_for(sge, shared, hosts, notebo
     notebook.begin(f"%cluster start --on sge -n 2 --shared {shared}")
     processes.wait_until("two jobs in the queue", lambda: len(sge.jobs("qw")) == 2, 30)
     hosts.run("h1", ["kill", f"-{signal.SIGKILL.value}", notebook.kernel])
-    nothing_is_left(sge, shared, 20)
+    nothing_is_left(sge, shared, 60)
     sge.say(f"qdel {' '.join(others)}")
     notebook.client.kill()
 
 
 def test_a_profile_says_the_flags_and_what_comes_before_engines(sge, shared, hosts):
-    profiles = hosts.folder / "config/chorus/clusters.toml"
+    profiles = hosts.folder / "settings/chorus/clusters.toml"
     profiles.parent.mkdir(parents=True)
     lines = ["export FLAVOUR=sour # a comment", "cd /var/tmp"]
     profiles.write_text(f"[lab]\non = 'sge'\nn = 9\nshared = '{shared}'\nsetup = {lines}\n[bad]\nsetup = ['false']\n")
-    notebook = lab.Notebook(hosts, XDG_CONFIG_HOME=str(hosts.folder / "config"), **sge.env)
+    notebook = lab.Notebook(hosts, XDG_CONFIG_HOME=str(hosts.folder / "settings"), **sge.env)
     assert "with 2 engines" in notebook.ok("%cluster start --profile lab -n 2")
     said = notebook.ok('%px (std::env::var("FLAVOUR").unwrap(), std::env::current_dir().unwrap())')
     assert said.count('("sour", "/var/tmp")') > 0, said
@@ -117,7 +117,7 @@ def test_a_profile_says_the_flags_and_what_comes_before_engines(sge, shared, hos
     status, text = notebook.run("%cluster start --profile none")
     assert status == "error" and "there is no profile `none`" in text and "`bad`, `lab`" in text, text
     notebook.close()
-    nothing_is_left(sge, shared, 30)
+    nothing_is_left(sge, shared, 90)
 
 
 def test_what_is_refused_or_ends_early_is_told(sge, shared, notebook):

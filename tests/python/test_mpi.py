@@ -27,8 +27,8 @@ def notebook(hosts, shared):
     notebook = lab.Notebook(hosts)
     yield notebook
     notebook.close()
-    lab.nothing_is_left(hosts, 30)
-    processes.wait_until("no invitation to be left", lambda: not (shared / "joining").exists(), 20)
+    lab.nothing_is_left(hosts, 60)
+    processes.wait_until("no invitation to be left", lambda: not (shared / "joining").exists(), 60)
 
 
 def start(hosts, shared, engines, where="h2:4,h3:4"):
@@ -53,10 +53,10 @@ def test_engines_are_ranks_of_one_program(hosts, shared, notebook):
     def all_are_back():
         return notebook.run("%px px::size()")[1].count("5\n") > 0 and "5 engines" in notebook.ok("%cluster")
 
-    processes.wait_until("five engines again", all_are_back, 60)
+    processes.wait_until("five engines again", all_are_back, 90)
     assert "Stopped" in notebook.ok("%cluster stop")
-    lab.nothing_is_left(hosts, 15)
-    processes.wait_until("mpirun to end", lambda: not [it for _, it in hosts.programs("h1") if "mpirun" in it], 15)
+    lab.nothing_is_left(hosts, 60)
+    processes.wait_until("mpirun to end", lambda: not [it for _, it in hosts.programs("h1") if "mpirun" in it], 60)
 
 
 def test_nothing_is_left_when_the_kernel_is_killed(hosts, shared):
@@ -64,7 +64,7 @@ def test_nothing_is_left_when_the_kernel_is_killed(hosts, shared):
     notebook.ok(start(hosts, shared, 2))
     hosts.run("h1", ["kill", "-9", notebook.kernel])
     lab.nothing_is_left(hosts, 40)
-    processes.wait_until("mpirun to end", lambda: not [it for _, it in hosts.programs("h1") if "mpirun" in it], 30)
+    processes.wait_until("mpirun to end", lambda: not [it for _, it in hosts.programs("h1") if "mpirun" in it], 60)
     notebook.client.kill()
 
 
