@@ -60,9 +60,7 @@ impl Profile {
 
 /// Where the user's profiles are.
 pub fn file() -> Option<PathBuf> {
-    let named = |name: &str| std::env::var_os(name).filter(|it| !it.is_empty()).map(PathBuf::from);
-    let folder = named("XDG_CONFIG_HOME").or_else(|| Some(named("HOME")?.join(".config")))?;
-    Some(folder.join("chorus/clusters.toml"))
+    Some(dirs::config_dir()?.join("chorus/clusters.toml"))
 }
 
 #[cfg(test)]

@@ -69,6 +69,24 @@ def made(make):
         return pytest.skip(f"it can't be made here: {error} {told}".strip())
 
 
+def needs(*lacking):
+    """The mark of tests that are skipped where something is lacking: each is why, or None."""
+    why = next((why for why in lacking if why), None)
+    return pytest.mark.skipif(why is not None, reason=str(why))
+
+
+def fixture(count):
+    """A module's fixture of so many hosts."""
+
+    @pytest.fixture(scope="module")
+    def hosts():
+        hosts = made(lambda: Hosts(count))
+        yield hosts
+        hosts.close()
+
+    return hosts
+
+
 def command(*words):
     subprocess.run([str(word) for word in words], check=True, capture_output=True, text=True, timeout=30)
 

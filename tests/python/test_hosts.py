@@ -8,15 +8,8 @@ import hosts as lab
 import processes
 import pytest
 
-WHY = lab.missing()
-pytestmark = pytest.mark.skipif(WHY is not None, reason=str(WHY))
-
-
-@pytest.fixture(scope="module")
-def hosts():
-    hosts = lab.made(lambda: lab.Hosts(3))
-    yield hosts
-    hosts.close()
+pytestmark = lab.needs(lab.missing())
+hosts = lab.fixture(3)
 
 
 @pytest.fixture

@@ -9,8 +9,7 @@ import re
 import hosts as lab
 import pytest
 
-WHY = lab.missing()
-pytestmark = pytest.mark.skipif(WHY is not None, reason=str(WHY))
+pytestmark = lab.needs(lab.missing())
 
 TIMES = re.compile(r"[\d.,]+(?: (?:s|ms|µs|ns|[kMG]/s)|/s)\b")
 PROGRESS = re.compile(r"^.*\[[█▏▎▍▌▋▊▉·]+\].*$", re.MULTILINE)
@@ -20,7 +19,7 @@ class Pair:
     """Two notebooks on one host, whose engines are there and elsewhere."""
 
     def __init__(self):
-        self.hosts = lab.Hosts(3)
+        self.hosts = lab.made(lambda: lab.Hosts(3))
         try:
             self.here, self.there = lab.Notebook(self.hosts), lab.Notebook(self.hosts)
             self.both("let begun = 1;")

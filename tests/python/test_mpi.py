@@ -6,15 +6,8 @@ import hosts as lab
 import processes
 import pytest
 
-WHY = lab.missing() or (None if shutil.which("mpirun") else "MPI's tests need mpirun: Debian's package openmpi-bin")
-pytestmark = pytest.mark.skipif(WHY is not None, reason=str(WHY))
-
-
-@pytest.fixture(scope="module")
-def hosts():
-    hosts = lab.made(lambda: lab.Hosts(3))
-    yield hosts
-    hosts.close()
+pytestmark = lab.needs(lab.missing(), None if shutil.which("mpirun") else "MPI's tests need mpirun: Debian's package openmpi-bin")
+hosts = lab.fixture(3)
 
 
 @pytest.fixture

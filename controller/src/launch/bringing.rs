@@ -4,9 +4,9 @@
 //! The script is sent to `sh`, and so is the invitation, which nobody else must see: arguments and environments can be read
 //! by others.
 
-use super::Launch;
+use super::{Launch, last_lines, quoted};
 use chorus_remote::Gateway;
-use chorus_remote::outpost::{FAILED, JOINED, OUTPOST};
+use chorus_remote::outpost::{FAILED, JOINED};
 use std::ffi::OsStr;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
@@ -121,11 +121,7 @@ impl Errand<'_> {
     async fn talk(&self, child: &mut Child, called: &'static str, limit: Option<Duration>) -> Result<Talk, Failed> {
         let mut talk = Talk::with(child, called)?;
         talk.begin(&script(self.program, self.launch, self.stays), limit).await?;
-        let invitation = self
-            .gateway
-            .invite(self.place, self.launch.label.clone(), Some(self.program.hash.clone()))
-            .map_err(|error| error.to_string())?;
-        let invitation = serde_json::to_string(&invitation).map_err(|error| error.to_string())?;
+        let invitation = self.launch.invitation(self.gateway, self.place, self.program.hash())?;
         talk.lead(self.program, &invitation).await?;
         Ok(talk)
     }
@@ -134,12 +130,10 @@ impl Errand<'_> {
 /// What the host's shell runs. It is one command, so that the shell has read all of it before the first one reads the rest
 /// of standard input.
 fn script(program: &Program, launch: &Launch, stays: Stays) -> String {
-    let quoted = |text: &str| shlex::try_quote(text).map(|it| it.into_owned()).unwrap_or_default();
-    let name = program.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let args: Vec<String> = launch.args.iter().map(|arg| quoted(&arg.to_string_lossy())).collect();
-    let setup = launch.setup_command();
+    let name = quoted(program.path.file_name().unwrap_or_default());
+    let (setup, outpost) = (launch.setup_command(), launch.outpost_command("\"$p\""));
     let detach = if stays == Stays::Yes { "" } else { " --detach" };
-    let (hash, size, name, args) = (&program.hash, program.bytes.len(), quoted(&name), args.join(" "));
+    let (hash, size) = (&program.hash, program.bytes.len());
     format!(
         "{{ umask 077; d=\"${{XDG_CACHE_HOME:-$HOME/.cache}}/chorus/engines/{hash}\"; p=\"$d\"/{name}; \
          echo {BEGUN}; \
@@ -149,7 +143,7 @@ fn script(program: &Program, launch: &Launch, stays: Stays) -> String {
          head -c {size} > \"$t\" && [ \"$(wc -c < \"$t\")\" -eq {size} ] && chmod 700 \"$t\" && mv -f \"$t\" \"$p\" || \
          {{ rm -f \"$t\"; echo {FAILED} the program could not be written to \"$d\"; exit 1; }}; \
          fi; \
-         {setup}echo {INVITE}; exec \"$p\" {args} {OUTPOST}{detach}; }}\n"
+         {setup}echo {INVITE}; exec {outpost}{detach}; }}\n"
     )
 }
 
@@ -230,14 +224,13 @@ async fn said(stderr: Option<ChildStderr>) -> String {
     let Some(mut stderr) = stderr else { return String::new() };
     let mut text = Vec::new();
     _ = timeout(Duration::from_secs(1), stderr.read_to_end(&mut text)).await;
-    let text = String::from_utf8_lossy(&text);
-    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    lines[lines.len().saturating_sub(3)..].join("; ")
+    last_lines(&text)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chorus_remote::outpost::OUTPOST;
     use std::process::Stdio;
     use tokio::process::Command;
 

@@ -22,12 +22,12 @@ pub use ssh::{Ssh, parse_hosts};
 use crate::core::Exit;
 use crate::folder::Folder;
 use chorus_protocol::EngineId;
-use chorus_remote::outpost::FAILED;
+use chorus_remote::outpost::{FAILED, OUTPOST};
 use chorus_remote::{Arrival, Gateway};
 use distant::{Distant, Hosts, Provider};
 use local::Local;
 use std::collections::BTreeSet;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt::Debug;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -59,6 +59,19 @@ impl Launch {
     /// The same, with lines of shell before it on other hosts.
     pub fn after(self, setup: Vec<String>) -> Launch {
         Launch { setup, ..self }
+    }
+
+    /// An invitation, as text, for the outpost in this place whose program has this hash.
+    fn invitation(&self, gateway: &Gateway, place: u32, hash: &str) -> Result<String, String> {
+        let invited = gateway.invite(place, self.label.clone(), Some(hash.to_owned()));
+        let invitation = invited.map_err(|error| error.to_string())?;
+        serde_json::to_string(&invitation).map_err(|error| error.to_string())
+    }
+
+    /// A shell's words for an outpost of this program, which lies there; `program` is a shell's word already.
+    fn outpost_command(&self, program: &str) -> String {
+        let args = self.args.iter().map(|arg| format!("{} ", quoted(arg)));
+        format!("{program} {}{OUTPOST}", args.collect::<String>())
     }
 
     /// A shell's command that runs the setup lines in the shell itself; it ends with a blank if there are any. They read
@@ -185,6 +198,20 @@ pub(crate) fn on_other_hosts(
         Way::Mpi(mpi) => (Hosts::Found(mpi::A_RANK), Arc::new(mpi.into_provider(launch, cluster, ends_with_us)?)),
     };
     Ok(Arc::new(Distant::start(hosts, provider, gateway, arrivals, ended)))
+}
+
+/// A shell's word.
+fn quoted(text: &OsStr) -> String {
+    // What can't be a word has a zero byte in it, and then it is no argument either.
+    shlex::try_quote(&text.to_string_lossy()).map(|word| word.into_owned()).unwrap_or_default()
+}
+
+/// The last lines of what a program has said, in one.
+fn last_lines(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    let lines: Vec<&str> = text.lines().map(|line| line.trim_start_matches(FAILED).trim()).collect();
+    let lines: Vec<&str> = lines.into_iter().filter(|line| !line.is_empty()).collect();
+    lines[lines.len().saturating_sub(3)..].join("; ")
 }
 
 /// A queue in words: whose it is, and the reason of each that waits in it, where there is one.

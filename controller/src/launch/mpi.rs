@@ -88,9 +88,7 @@ impl Provider for MpiProvider {
                 Shared::prepare(self.folder.clone(), &self.cluster, &self.launch).await.map(Arc::new)
             });
             let shared = Arc::clone(shared.await?);
-            let invited = site.gateway.invite(site.place, self.launch.label.clone(), Some(shared.hash.clone()));
-            let invitation = invited.map_err(|error| error.to_string())?;
-            let invitation = serde_json::to_string(&invitation).map_err(|error| error.to_string())?;
+            let invitation = self.launch.invitation(site.gateway, site.place, &shared.hash)?;
             let ((has_joined, joined), (failed, fails)) = (oneshot::channel(), oneshot::channel());
             _ = self.ranks.send(Rank { shared, invitation, joined, failed });
             tokio::select! {
@@ -163,9 +161,8 @@ impl Starter {
         }
         let path = |path: &Path| path.to_string_lossy().into_owned();
         let args = self.launch.args.iter().map(|arg| arg.to_string_lossy().into_owned());
-        // Setup lines that fail end it early, and well: MPI would end all others, too.
-        let setup = self.launch.setup_command().replace("exit 1", "exit 0");
-        let script = format!("{RANK}{setup}\"$@\"; exit 0");
+        // Setup lines may leave the shell, so it is one of its own.
+        let script = format!("{RANK}( {}\"$@\" ); exit 0", self.launch.setup_command());
         let ours = ["-n".to_owned(), ranks.len().to_string(), "sh".to_owned(), "-c".to_owned(), script];
         // Open MPI would give its ranks a second to end, when it is ended itself.
         let time = ["env", "OMPI_MCA_odls_base_sigkill_timeout=15"].map(str::to_owned);

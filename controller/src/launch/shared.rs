@@ -3,7 +3,6 @@
 
 use super::Launch;
 use super::bringing::Program;
-use std::ffi::OsStr;
 use std::fs::DirBuilder;
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -25,10 +24,11 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// Puts the program there; the user's cache folder is taken if no other one is named.
+    /// Puts the program there; the user's cache folder is taken if no other one is named, where ssh has programs kept, too.
     pub async fn prepare(folder: Option<PathBuf>, cluster: &str, launch: &Launch) -> Result<Shared, String> {
-        let folder =
-            folder.or_else(cache).ok_or("there is no home folder: name one that all nodes see with `--shared`")?;
+        let folder = folder
+            .or_else(|| Some(dirs::cache_dir()?.join("chorus")))
+            .ok_or("there is no home folder: name one that all nodes see with `--shared`")?;
         // Job scripts of batch systems name paths in comments, which know no quotes.
         if folder.to_string_lossy().contains(|it: char| it.is_whitespace() || it.is_control()) {
             return Err(format!(
@@ -66,11 +66,4 @@ pub fn write(path: &Path, text: &str) -> Result<(), String> {
     let open = || std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
     let written = open().and_then(|mut file| file.write_all(text.as_bytes()));
     written.map_err(|error| format!("{} can't be written: {error}", path.display()))
-}
-
-/// Where programs are kept that are brought by ssh, too.
-fn cache() -> Option<PathBuf> {
-    let named = |name: &str| std::env::var_os(name).filter(|it| !OsStr::is_empty(it)).map(PathBuf::from);
-    let cache = named("XDG_CACHE_HOME").or_else(|| Some(named("HOME")?.join(".cache")))?;
-    Some(cache.join("chorus"))
 }

@@ -8,8 +8,7 @@ pub use system::System;
 
 use super::distant::{Provider, Site};
 use super::shared::{Shared, write};
-use super::{Launch, Resources, in_queue};
-use chorus_remote::outpost::FAILED;
+use super::{Launch, Resources, in_queue, last_lines};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use guard::Guard;
@@ -39,7 +38,14 @@ pub struct Batch {
 impl Batch {
     pub(super) fn into_provider(self, launch: Launch, cluster: &str, stay: u32) -> BatchProvider {
         let shared = OnceCell::new();
-        BatchProvider { batch: self, launch, cluster: cluster.to_owned(), stay, shared, listed: watch::channel(None).0 }
+        BatchProvider {
+            batch: self,
+            launch,
+            cluster: cluster.to_owned(),
+            stay,
+            shared,
+            listed: watch::channel(BTreeMap::new()).0,
+        }
     }
 
     /// Another program of the batch system's, which lies where the one does that submits.
@@ -58,7 +64,7 @@ pub(super) struct BatchProvider {
     stay: u32,
     shared: OnceCell<Shared>,
     /// The jobs that there were when the queue was looked at last.
-    listed: watch::Sender<Option<BTreeMap<String, Option<Waits>>>>,
+    listed: watch::Sender<BTreeMap<String, Option<Waits>>>,
 }
 
 impl Provider for BatchProvider {
@@ -80,7 +86,7 @@ impl Provider for BatchProvider {
             let jobs = system.jobs(&said);
             let waiting =
                 in_queue(&format!("{}'s queue", system.title()), jobs.values().flatten().map(|it| it.reason()));
-            self.listed.send_replace(Some(jobs));
+            self.listed.send_replace(jobs);
             waiting
         }
         .boxed()
@@ -94,9 +100,7 @@ impl BatchProvider {
         });
         let shared = shared.await?;
         let folder = shared.folder()?;
-        let invitation = site.gateway.invite(site.place, self.launch.label.clone(), Some(shared.hash.clone()));
-        let invitation = invitation.map_err(|error| error.to_string())?;
-        let invitation = serde_json::to_string(&invitation).map_err(|error| error.to_string())?;
+        let invitation = self.launch.invitation(site.gateway, site.place, &shared.hash)?;
         write(&folder.join(guard::INVITATION), &format!("{invitation}\n"))?;
         let system = self.batch.system;
         let script = system.script(&Job {
@@ -117,7 +121,6 @@ impl BatchProvider {
     async fn join(&self, site: Site<'_>, guard: &mut Guard, folder: &Path) -> Result<(), String> {
         let Site { mut arrived, .. } = site;
         let mut listed = self.listed.subscribe();
-        listed.mark_unchanged();
         let mut missed = 0;
         loop {
             tokio::select! {
@@ -131,7 +134,7 @@ impl BatchProvider {
                     if changed.is_err() {
                         return Ok(());
                     }
-                    let is_there = listed.borrow_and_update().as_ref().is_none_or(|jobs| jobs.contains_key(guard.job()));
+                    let is_there = listed.borrow_and_update().contains_key(guard.job());
                     missed = if is_there { 0 } else { missed + 1 };
                     if missed == MISSED {
                         let why = said(&folder.join(guard::OUTPUT));
@@ -143,14 +146,10 @@ impl BatchProvider {
     }
 }
 
-/// What a job has written: its last lines.
+/// What a job has written, behind a sentence about it.
 fn said(output: &Path) -> String {
-    let text = std::fs::read(output).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
-    let lines: Vec<&str> = text.lines().map(|line| line.trim_start_matches(FAILED).trim()).collect();
-    let lines: Vec<&str> = lines.into_iter().filter(|line| !line.is_empty()).collect();
-    match &lines[lines.len().saturating_sub(3)..] {
-        [] => " and said nothing".to_owned(),
-        last => format!(": {}", last.join("; ")),
+    match last_lines(&std::fs::read(output).unwrap_or_default()) {
+        last if last.is_empty() => " and said nothing".to_owned(),
+        last => format!(": {last}"),
     }
 }

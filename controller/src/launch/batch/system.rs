@@ -4,7 +4,7 @@
 //! (`bsub`, `bjobs`); HTCondor's manual 24 (`condor_submit`, `condor_q`, job attributes).
 
 use super::guard::{BEGUN, INVITATION, OUTPUT};
-use crate::launch::{Launch, Resources};
+use crate::launch::{Launch, Resources, quoted};
 use chorus_remote::outpost::OUTPOST;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -136,14 +136,12 @@ impl System {
     }
 
     fn of_shell(self, job: &Job<'_>, mark: &str, options: &[String]) -> String {
-        let quoted = |text: &str| shlex::try_quote(text).map(|it| it.into_owned()).unwrap_or_default();
-        let at = |file: &str| quoted(&job.folder.join(file).to_string_lossy());
-        let mut words = vec![quoted(&job.program.to_string_lossy())];
-        words.extend(job.launch.args.iter().map(|arg| quoted(&arg.to_string_lossy())));
+        let at = |file: &str| quoted(job.folder.join(file).as_os_str());
         let options: String = options.iter().fold(String::new(), |text, option| text + mark + option + "\n");
-        let (words, begun, invitation) = (words.join(" "), at(BEGUN), at(INVITATION));
+        let (begun, invitation) = (at(BEGUN), at(INVITATION));
+        let outpost = job.launch.outpost_command(&quoted(job.program.as_os_str()));
         let setup = job.launch.setup_command();
-        format!("#!/bin/sh\n{options}: > {begun}\n{setup}exec {words} {OUTPOST} < {invitation}\n")
+        format!("#!/bin/sh\n{options}: > {begun}\n{setup}exec {outpost} < {invitation}\n")
     }
 
     /// The jobs in a listing, and whether each waits.
