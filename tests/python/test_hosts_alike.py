@@ -255,8 +255,8 @@ def compared(pair, cell):
     wanted = "error" if isinstance(cell, Fails) else "ok"
     if here[0] != wanted or cell.says not in here[1]:
         return f"{cell.code}\n--- should be {wanted} and say {cell.says!r} on the own host, and is {here[0]}:\n{here[1]}"
-    # Who had which of a map's items, and who failed first, is chance, and so is what its summary says.
-    is_map = "map" in cell.code
+    # Who had which of a map's items, and who failed first, is chance, and so is what its summary says, now or shown again.
+    is_map = any(each in cell.code for each in ("map", "%pxresult"))
     same = cell.says in there[1] if is_map else lines(here[1]) == lines(there[1])
     if here[0] != there[0] or not same:
         return f"{cell.code}\n--- on the own host: {here[0]}\n{here[1]}\n--- on others: {there[0]}\n{there[1]}"
