@@ -17,19 +17,13 @@ use chorus_protocol::{
     Order, Outcome, RunEvent, RunId, SessionStatus, SnapshotState, name_engines,
 };
 use chorus_render::{Bars, Source, as_event, late, unprotected};
-use joining::joining;
+pub use joining::{Patience, joining};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-
-/// How long engines may take to join, before the cell goes on with those that have.
-const JOIN_LIMIT: Duration = Duration::from_secs(20);
-
-/// The same for engines of other hosts, to which their program may have to be sent first.
-const REMOTE_JOIN_LIMIT: Duration = Duration::from_secs(120);
 
 /// How long a cell waits for an engine that is being started again.
 const RECOVERY_LIMIT: Duration = Duration::from_secs(3);
@@ -170,7 +164,7 @@ impl Cluster {
         compiler: &CompilerThread,
         publisher: &Publisher,
     ) -> Result<Cluster, ClusterError> {
-        let is_here = start.place == Place::Here;
+        let patience = Patience::with(&start.place);
         let name = start.name.unwrap_or_else(|| format!("kernel-{}", std::process::id()));
         let controller = Controller::start(ControllerConfig {
             name,
@@ -190,14 +184,24 @@ impl Cluster {
         let mut cluster = Cluster::open(&connection, compiler).await?;
         cluster.controller = Some(controller);
         let enough = start.min.unwrap_or(start.engines);
-        let limit = if is_here { JOIN_LIMIT } else { REMOTE_JOIN_LIMIT };
-        joining(&cluster, (start.engines as usize, enough as usize), limit, publisher).await;
+        joining(&cluster, (start.engines as usize, enough as usize), patience, publisher).await;
         if !cluster.engines().is_empty() {
             return Ok(cluster);
         }
-        let why = cluster.known.lock().why_given_up.take();
-        let why = why.unwrap_or_else(|| format!("they had {} s", limit.as_secs()));
+        let why = cluster.why_given_up().unwrap_or_else(|| "they didn't join in time".to_owned());
         Err(ClusterError::NoEngine { engines: start.engines, why, logs })
+    }
+
+    /// Engines are about to be started: what was said of others doesn't count.
+    pub fn expect_engines(&self) {
+        let mut known = self.known.lock();
+        known.given_up.clear();
+        known.why_given_up = None;
+    }
+
+    /// Why the last of those isn't started any more that are given up, if that was said.
+    pub fn why_given_up(&self) -> Option<String> {
+        self.known.lock().why_given_up.clone()
     }
 
     /// What may have been said before this notebook listened.
@@ -493,12 +497,6 @@ impl Cluster {
     /// Where the files of the cluster are, as the controller sees it.
     pub fn folder(&self) -> &Path {
         &self.folder
-    }
-
-    /// Waits until so many engines are there, for as long as engines may take to join. How many there are then.
-    pub async fn joined(&self, wanted: usize) -> usize {
-        _ = tokio::time::timeout(JOIN_LIMIT, self.joined.clone().wait_for(|joined| *joined >= wanted)).await;
-        self.engines().len()
     }
 
     /// Leaves the cluster, and stops it if it is this kernel's own.

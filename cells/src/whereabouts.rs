@@ -86,6 +86,9 @@ fn fits(what: &str, on: &On) -> Result<(), String> {
 fn way(what: &str, on: &On) -> Result<Way, String> {
     fits(what, on)?;
     let command = |usual: &str| words(usual, on.command.as_deref());
+    // Who starts the engines may be in another folder.
+    let shared = on.shared.as_deref().map(std::path::absolute).transpose();
+    let shared = shared.map_err(|error| format!("`--shared`: {error}"))?;
     let resources = || Resources {
         partition: on.partition.clone(),
         time: on.time.clone(),
@@ -98,10 +101,9 @@ fn way(what: &str, on: &On) -> Result<Way, String> {
             Way::Ssh(Ssh { hosts: parse_hosts(hosts)?, command: command("ssh")? })
         }
         ("slurm", _) => Way::Slurm(Slurm { command: command("srun")?, resources: resources() }),
-        ("mpi", _) => Way::Mpi(Mpi { command: command("mpirun")?, shared: on.shared.clone() }),
+        ("mpi", _) => Way::Mpi(Mpi { command: command("mpirun")?, shared }),
         (_, Some(system)) => {
-            let (command, shared) = (command(system.program())?, on.shared.clone());
-            Way::Batch(Batch { system, command, resources: resources(), shared })
+            Way::Batch(Batch { system, command: command(system.program())?, resources: resources(), shared })
         }
         _ => return Err(format!("nothing is called `{what}` that could start engines")),
     })

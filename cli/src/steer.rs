@@ -1,7 +1,10 @@
-//! `chorus scale`, `interrupt`, `restart`, `kill`, `drain`: has a cluster do something, for scripts and operators.
+//! `chorus scale`, `add`, `interrupt`, `restart`, `kill`, `drain`: has a cluster do something, for scripts and operators.
 
 use crate::cluster::{Named, connect, find};
-use chorus_protocol::{ClusterStatus, EngineId, Order, SIGINT, parse_ids, signal_name};
+use chorus_cells::Whereabouts;
+use chorus_controller::Pool;
+use chorus_magics::On;
+use chorus_protocol::{ClusterStatus, EngineId, Order, SIGINT, parse_ids, read_label, signal_name};
 use clap::Args;
 use std::error::Error;
 
@@ -13,6 +16,21 @@ pub struct Scale {
     /// How many engines
     #[arg(value_name = "N")]
     engines: u32,
+    #[command(flatten)]
+    cluster: Named,
+}
+
+#[derive(Args, Debug)]
+pub struct Add {
+    /// How many [default: one for each core, or host]
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    engines: Option<u32>,
+    /// What to call these, for `px::engines().labelled(..)`
+    #[arg(long, value_name = "LABEL", value_parser = read_label)]
+    label: Option<String>,
+    /// Where they are started
+    #[command(flatten)]
+    on: On,
     #[command(flatten)]
     cluster: Named,
 }
@@ -77,6 +95,14 @@ fn signal(text: &str) -> Result<i32, String> {
 /// Has a cluster have so many engines.
 pub fn scale(scale: &Scale) -> Result<(), Box<dyn Error>> {
     steer(&scale.cluster, "`chorus scale`", |_| Order::Scale { engines: scale.engines })
+}
+
+/// Has a cluster have more engines. They join when they come.
+pub fn add(add: &Add) -> Result<(), Box<dyn Error>> {
+    let Whereabouts { place, engines, setup, .. } =
+        chorus_cells::whereabouts(&add.on, add.engines, chorus_cells::default_engines)?;
+    let pool = Pool { place, label: add.label.clone(), setup }.write();
+    steer(&add.cluster, "`chorus add`", |_| Order::Add { engines, pool })
 }
 
 /// Interrupts what runs on engines.

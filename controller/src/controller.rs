@@ -4,16 +4,14 @@ use crate::back::{self, Left};
 use crate::core::{Core, CoreConfig};
 use crate::folder::Folder;
 use crate::journal::{JOURNAL, Journal};
-use crate::launch::{Launch, Launcher, Way, on_other_hosts, on_this_host};
+use crate::launch::{Launch, Place, Pool, Pools};
 use crate::own::FolderError;
 use crate::server::{Event, Server};
 use chorus_history::recording::{LIMIT, Recorder};
 use chorus_protocol::{Connection, ConnectionError, Key};
-use chorus_remote::{Arrival, Gateway, GatewayConfig, Kept};
 use chorus_transport::{Hub, Transport as _, ZeroMq};
 use std::collections::HashMap;
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -30,16 +28,6 @@ pub enum Transport {
     Tcp,
 }
 
-/// Where engines are started.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Place {
-    /// On this host.
-    #[default]
-    Here,
-    /// On others.
-    There(Way),
-}
-
 /// What a controller is to be.
 #[derive(Clone, Debug)]
 pub struct ControllerConfig {
@@ -53,7 +41,7 @@ pub struct ControllerConfig {
     pub engines: u32,
     /// How to start an engine, or `None` when all engines join by hand.
     pub launcher: Option<Launch>,
-    /// Where engines are started.
+    /// Where engines are started at first.
     pub place: Place,
     /// How often engines and controller show each other that they live; 5 missing ones are a death.
     pub heartbeat: Duration,
@@ -133,12 +121,9 @@ pub enum ControllerError {
         /// What the system said.
         source: io::Error,
     },
-    /// Other hosts would have nowhere to connect to.
-    #[error("there can't be a port for engines of other hosts: {0}")]
-    Gateway(io::Error),
-    /// The thread that starts engines can't be started itself.
-    #[error("the thread that starts engines can't be started: {0}")]
-    Thread(io::Error),
+    /// What starts engines can't be started itself.
+    #[error("there is nothing to start engines with: {0}")]
+    Pool(io::Error),
 }
 
 /// A running cluster. Dropping it kills the engines that it started and removes its folder.
@@ -146,7 +131,7 @@ pub enum ControllerError {
 pub struct Controller {
     connection: Connection,
     folder: Arc<Folder>,
-    launcher: Option<Arc<dyn Launcher>>,
+    pools: Option<Arc<Pools>>,
     events: mpsc::UnboundedSender<Event>,
     stopped: watch::Receiver<bool>,
     server: AbortHandle,
@@ -205,8 +190,10 @@ impl Controller {
                 (core, Some(awaited))
             }
             None => {
+                let (label, setup) = config.launcher.iter().map(|it| (it.label.clone(), it.setup.clone())).next().unwrap_or_default();
+                let pool = Pool { place: config.place, label, setup };
                 let (name, pid, engines) = (config.name, connection.pid, config.engines);
-                let config = CoreConfig { name, pid, engines, heartbeat, begun, records, launches };
+                let config = CoreConfig { name, pid, engines, pool, heartbeat, begun, records, launches };
                 (Core::new(config, &mut actions), None)
             }
         };
@@ -223,22 +210,19 @@ impl Controller {
 
         let folder = Arc::new(folder);
         let (events, inbox) = mpsc::unbounded_channel();
-        let launcher = match config.launcher {
+        let pools = match config.launcher {
             Some(launch) => {
                 let exits = events.clone();
                 let ended = move |engine, exit| _ = exits.send(Event::EngineExited(engine, exit));
-                let ends_with_us = connection.stay == 0;
-                Some(match config.place {
-                    Place::Here => {
-                        on_this_host(launch, folder.clone(), ends_with_us, ended).map_err(ControllerError::Thread)?
+                let pools = Pools::new(launch, &connection, folder.clone(), ended);
+                for (number, pool) in core.pools().iter().enumerate() {
+                    let added = pools.add(pool.clone()).await;
+                    // Without one that was added later there are still the others.
+                    if number == 0 {
+                        added.map_err(ControllerError::Pool)?;
                     }
-                    Place::There(way) => {
-                        let (gateway, arrivals) =
-                            open_gateway(&connection, &folder).await.map_err(ControllerError::Gateway)?;
-                        let us = (connection.name.as_str(), connection.stay);
-                        on_other_hosts(way, launch, us, gateway, arrivals, ended).map_err(ControllerError::Thread)?
-                    }
-                })
+                }
+                Some(Arc::new(pools))
             }
             None => None,
         };
@@ -250,7 +234,7 @@ impl Controller {
             engines,
             clients,
             folder: folder.clone(),
-            launcher: launcher.clone(),
+            pools: pools.clone(),
             recorder,
             events: inbox,
             sender: events.clone(),
@@ -258,14 +242,14 @@ impl Controller {
             tick,
         };
         let (end, stopped) = watch::channel(false);
-        let cleaning = (launcher.clone(), folder.clone());
+        let cleaning = (pools.clone(), folder.clone());
         let server = tokio::spawn(async move {
             server.serve(actions).await;
             _ = tokio::task::spawn_blocking(move || clean(cleaning.0.as_deref(), &cleaning.1)).await;
             end.send_replace(true);
         });
         let server = server.abort_handle();
-        Ok(Controller { connection, folder, launcher, events, stopped, server, awaited })
+        Ok(Controller { connection, folder, pools, events, stopped, server, awaited })
     }
 
     /// How many engines it takes back, if it took the place of a controller that was killed.
@@ -302,8 +286,8 @@ impl Drop for Controller {
             return;
         }
         self.server.abort();
-        let (launcher, folder) = (self.launcher.take(), Arc::clone(&self.folder));
-        let clean = move || clean(launcher.as_deref(), &folder);
+        let (pools, folder) = (self.pools.take(), Arc::clone(&self.folder));
+        let clean = move || clean(pools.as_deref(), &folder);
         // It waits for the ends of processes.
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn_blocking(clean)),
@@ -321,39 +305,9 @@ fn publish(connection: &Connection, folder: &Folder, core: &Core) -> Result<Opti
     Ok(journal)
 }
 
-/// What is kept of the gateway while the cluster may be taken over.
-const GATEWAY: &str = "gateway.json";
-
-/// Opens the port for other hosts: as an earlier controller had it, if there was one.
-async fn open_gateway(
-    connection: &Connection,
-    folder: &Folder,
-) -> io::Result<(Arc<Gateway>, mpsc::UnboundedReceiver<Arrival>)> {
-    let kept = folder.path(GATEWAY);
-    let again = std::fs::read(&kept).ok().and_then(|text| serde_json::from_slice::<Kept>(&text).ok());
-    let (sender, arrivals) = mpsc::unbounded_channel();
-    let config = GatewayConfig {
-        cluster: connection.name.clone(),
-        key: connection.key.clone(),
-        engines: connection.engines.clone(),
-        blobs: connection.blobs.clone(),
-        folder: folder.root().to_owned(),
-        ports: None,
-        may_return: connection.stay > 0,
-        again,
-    };
-    let gateway = Gateway::open(config, sender).await?;
-    if connection.stay > 0 {
-        let text = serde_json::to_vec(&gateway.keep()).map_err(io::Error::other)?;
-        let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(kept)?;
-        file.write_all(&text)?;
-    }
-    Ok((Arc::new(gateway), arrivals))
-}
-
-fn clean(launcher: Option<&dyn Launcher>, folder: &Folder) {
-    if let Some(launcher) = launcher {
-        launcher.end_all();
+fn clean(pools: Option<&Pools>, folder: &Folder) {
+    if let Some(pools) = pools {
+        pools.end_all();
     }
     folder.remove();
 }

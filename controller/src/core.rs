@@ -20,6 +20,7 @@ mod random;
 #[cfg(test)]
 mod tests;
 
+use crate::launch::Pool;
 use bytes::Bytes;
 pub(crate) use chorus_protocol::Exit;
 use chorus_protocol::{
@@ -71,9 +72,12 @@ pub(crate) enum Action {
     MakeGroup(String),
     /// Remove it.
     RemoveGroup(String),
-    StartEngines(Vec<EngineId>),
-    /// Watch the process of an engine that an earlier controller started: it has this number.
-    AdoptEngine(EngineId, u32),
+    /// There is one pool more.
+    AddPool(Box<Pool>),
+    /// Start them in the pool of this number.
+    StartEngines(usize, Vec<EngineId>),
+    /// Watch the process of an engine that an earlier controller started in this pool: it has this number.
+    AdoptEngine(usize, EngineId, u32),
     /// It hasn't joined in time. Unless its launcher knows why, that is [`Input::EngineLate`].
     AskForEngine(EngineId),
     KillEngine(EngineId),
@@ -94,6 +98,8 @@ pub(crate) struct CoreConfig {
     pub pid: u32,
     /// How many engines to start.
     pub engines: u32,
+    /// Where, and how.
+    pub pool: Pool,
     pub heartbeat: Duration,
     /// When it starts, in milliseconds since 1970.
     pub begun: u64,
@@ -122,6 +128,8 @@ const KILL_GRACE: Duration = Duration::from_secs(4);
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Core {
     config: CoreConfig,
+    /// Where engines are started, by number. The first is the configuration's.
+    pools: Vec<Pool>,
     engines: BTreeMap<EngineId, Engine>,
     /// The connections of engines that registered.
     engine_peers: HashMap<PeerId, EngineId>,
@@ -179,10 +187,10 @@ impl Core {
     pub fn new(config: CoreConfig, actions: &mut Vec<Action>) -> Core {
         let mut engines = BTreeMap::new();
         for id in (0..config.engines).map(EngineId) {
-            engines.insert(id, Engine::launched(Duration::ZERO));
+            engines.insert(id, Engine::launched(0, Duration::ZERO));
         }
         if !engines.is_empty() {
-            actions.push(Action::StartEngines(engines.keys().copied().collect()));
+            actions.push(Action::StartEngines(0, engines.keys().copied().collect()));
         }
         let mut log = Log::new(&config.name, config.pid, config.begun);
         if config.records {
@@ -191,6 +199,7 @@ impl Core {
         }
         engines.keys().for_each(|&engine| log.add(Duration::ZERO, LogEvent::EngineStarting { engine }));
         Core {
+            pools: vec![config.pool.clone()],
             config,
             engines,
             engine_peers: HashMap::new(),
@@ -209,6 +218,11 @@ impl Core {
             stop: Stop::No,
             restarts: 0,
         }
+    }
+
+    /// Where engines are started.
+    pub fn pools(&self) -> &[Pool] {
+        &self.pools
     }
 
     /// Takes one input; `now` is the time since the controller started and never goes back.

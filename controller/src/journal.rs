@@ -136,6 +136,7 @@ mod tests {
             name: "a".into(),
             pid: 1,
             engines: 2,
+            pool: crate::launch::Pool::default(),
             heartbeat: Duration::from_secs(1),
             begun: 0,
             records: false,

@@ -13,7 +13,7 @@ mod launch;
 mod own;
 mod server;
 
-pub use controller::{Controller, ControllerConfig, ControllerError, Place, Transport};
+pub use controller::{Controller, ControllerConfig, ControllerError, Transport};
 pub use folder::{ClusterEntry, list_clusters};
-pub use launch::{Batch, Host, Launch, Mpi, Resources, Slurm, Ssh, System, Way, parse_hosts};
+pub use launch::{Batch, Host, Launch, Mpi, Place, Pool, Resources, Slurm, Ssh, System, Way, parse_hosts};
 pub use own::{FolderError, OwnFolder};

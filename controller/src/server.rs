@@ -3,7 +3,7 @@
 use crate::core::{Action, Core, Exit, Input, PeerId};
 use crate::folder::Folder;
 use crate::journal::Journal;
-use crate::launch::Launcher;
+use crate::launch::Pools;
 use chorus_history::recording::Recorder;
 use chorus_protocol::{BlobId, EngineId, Frame, FrameError, Key, ToEngine};
 use chorus_transport::{Arrival, Hub, Parts};
@@ -34,7 +34,7 @@ pub(crate) struct Server {
     pub engines: Box<dyn Hub>,
     pub clients: Box<dyn Hub>,
     pub folder: Arc<Folder>,
-    pub launcher: Option<Arc<dyn Launcher>>,
+    pub pools: Option<Arc<Pools>>,
     /// Where the log goes.
     pub recorder: Option<Recorder>,
     /// It can't grow: an engine exits once for each time that it is started, a blob is read once at a time, and nobody
@@ -68,7 +68,7 @@ impl Server {
                 }
             }
             self.shorten();
-            self.core.tell_queue(self.launcher.as_ref().and_then(|launcher| launcher.queue()));
+            self.core.tell_queue(self.pools.as_ref().and_then(|pools| pools.queue()));
             let input = tokio::select! {
                 arrival = self.engines.next() => {
                     read(arrival, &self.key, Input::FromEngine, Input::EngineDisconnected)
@@ -158,30 +158,37 @@ impl Server {
                     let folder = self.folder.clone();
                     tokio::task::spawn_blocking(move || folder.remove_group(&name));
                 }
-                Action::StartEngines(engines) => match &self.launcher {
-                    Some(launcher) => launcher.start(&engines),
+                Action::AddPool(pool) => {
+                    if let Some(pools) = &self.pools
+                        && let Err(error) = pools.add(*pool).await
+                    {
+                        tracing::error!(%error, "engines that are added can't be started");
+                    }
+                }
+                Action::StartEngines(pool, engines) => match &self.pools {
+                    Some(pools) => pools.start(pool, &engines),
                     None => inputs.extend(
                         engines.into_iter().map(|it| Input::EngineExited(it, Exit::NotStarted("no launcher".into()))),
                     ),
                 },
-                Action::AdoptEngine(engine, pid) => {
-                    if let Some(launcher) = &self.launcher {
-                        launcher.adopt(engine, pid);
+                Action::AdoptEngine(pool, engine, pid) => {
+                    if let Some(pools) = &self.pools {
+                        pools.adopt(pool, engine, pid);
                     }
                 }
                 Action::AskForEngine(engine) => {
-                    if !self.launcher.as_ref().is_some_and(|launcher| launcher.is_waiting(engine)) {
+                    if !self.pools.as_ref().is_some_and(|pools| pools.is_waiting(engine)) {
                         inputs.push(Input::EngineLate(engine));
                     }
                 }
                 Action::KillEngine(engine) => {
-                    if let Some(launcher) = &self.launcher {
-                        launcher.end(engine);
+                    if let Some(pools) = &self.pools {
+                        pools.end(engine);
                     }
                 }
                 Action::SignalEngine(engine, signal) => {
-                    if let Some(launcher) = &self.launcher {
-                        launcher.signal(engine, signal);
+                    if let Some(pools) = &self.pools {
+                        pools.signal(engine, signal);
                     }
                 }
                 Action::Record(entries) => {

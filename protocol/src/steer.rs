@@ -35,6 +35,13 @@ pub enum Order {
         /// How many.
         engines: u32,
     },
+    /// Have so many engines more, in a pool of their own or in one that is there.
+    Add {
+        /// How many.
+        engines: u32,
+        /// Where and how they are started, in JSON: `chorus_controller::Pool`, of which the protocol knows nothing.
+        pool: String,
+    },
     /// Give these engines nothing more, and have them leave when they have finished what they have.
     Drain {
         /// Which.
@@ -68,6 +75,8 @@ impl fmt::Display for Order {
             },
             Order::Scale { engines: 1 } => f.write_str("have 1 engine"),
             Order::Scale { engines } => write!(f, "have {engines} engines"),
+            Order::Add { engines: 1, .. } => f.write_str("have 1 engine more"),
+            Order::Add { engines, .. } => write!(f, "have {engines} engines more"),
             Order::Drain { engines } => write!(f, "drain {}", name_engines(engines)),
             Order::CancelTask { session, task } => write!(f, "cancel call {task} of session {session}"),
             Order::CancelMap { session, map } => write!(f, "cancel map {map} of session {session}"),
@@ -84,6 +93,7 @@ mod tests {
         let engines = vec![EngineId(0), EngineId(1), EngineId(4)];
         assert_eq!(Order::Kill { engines: engines.clone(), signal: 15 }.to_string(), "send SIGTERM to engines 0-1,4");
         assert_eq!(Order::Kill { engines, signal: 63 }.to_string(), "send signal 63 to engines 0-1,4");
+        assert_eq!(Order::Add { engines: 2, pool: String::new() }.to_string(), "have 2 engines more");
         assert_eq!(Order::Scale { engines: 8 }.to_string(), "have 8 engines");
     }
 }

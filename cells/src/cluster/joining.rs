@@ -1,18 +1,41 @@
-//! Waits for the engines of a cluster that was just started.
+//! Waits for engines that are being started.
 
 use super::Cluster;
 use crate::publisher::Publisher;
+use chorus_controller::Place;
 use std::time::{Duration, Instant};
+
+/// How long engines may take to join.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience(Duration);
+
+impl Patience {
+    /// For engines of this host.
+    const HERE: Patience = Patience(Duration::from_secs(20));
+    /// For those of other hosts, to which their program may have to be sent first.
+    const THERE: Patience = Patience(Duration::from_secs(120));
+
+    /// With engines of this place.
+    pub fn with(place: &Place) -> Patience {
+        if *place == Place::Here { Patience::HERE } else { Patience::THERE }
+    }
+
+    /// With engines of any place that the cluster's are in.
+    pub fn with_any_of(cluster: &Cluster) -> Patience {
+        let elsewhere = cluster.known.lock().infos.values().any(|info| info.lease.is_some());
+        if elsewhere { Patience::THERE } else { Patience::HERE }
+    }
+}
 
 /// How often to look at a queue.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Returns when `enough` engines have joined, or when no more of those that are `wanted` will, or after the limit. For
+/// Returns when `enough` engines have joined, or when no more of those that are `wanted` will, or after so long. For
 /// engines that wait in a queue there is no limit; the notebook is told how many these are, and why, whenever that is another.
-pub(super) async fn joining(
+pub async fn joining(
     cluster: &Cluster,
     (wanted, enough): (usize, usize),
-    limit: Duration,
+    Patience(limit): Patience,
     publisher: &Publisher,
 ) {
     let mut joined = cluster.joined.clone();

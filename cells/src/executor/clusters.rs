@@ -3,9 +3,9 @@
 use super::parallel::resolve;
 use super::{Executor, Request};
 use crate::cluster::{Cluster, ClusterError, StartCluster};
-use crate::engines::{close, default_engines};
+use crate::engines::close;
 use crate::failure::{Failure, Kind, failure, losses};
-use crate::whereabouts::{Whereabouts, whereabouts};
+use crate::whereabouts::Whereabouts;
 use chorus_compiler::Member;
 use chorus_controller::Transport;
 use chorus_magics::{ClusterCommand, Targets};
@@ -45,9 +45,7 @@ impl Executor {
                 }
                 self.engines.warn_of_loss(publisher).await;
                 self.engines.leave_lost().await;
-                let here = || self.config.engines.unwrap_or_else(default_engines);
-                let found = whereabouts(&on, n, here).map_err(|why| failure(Kind::ClusterError, why))?;
-                let Whereabouts { place, engines, min, setup } = found;
+                let Whereabouts { place, engines, min, setup } = self.whereabouts(&on, n)?;
                 let transport = if tcp { Transport::Tcp } else { Transport::Ipc };
                 let start = self.engines.start(
                     StartCluster { name, engines, label, transport, place, setup, record, min },
@@ -89,6 +87,7 @@ impl Executor {
                 self.show_logs(targets, follow, lines, request).await?;
             }
             ClusterCommand::Scale { n } => self.scale(n, request).await?,
+            ClusterCommand::Add { n, label, on } => self.add_engines(n, label, &on, request).await?,
             ClusterCommand::Drain { targets } => self.drain(&targets, request).await?,
             ClusterCommand::Connect { to } => {
                 let turn = unless_interrupted(self.engines.turn(), request, "no cluster was connected to").await?;

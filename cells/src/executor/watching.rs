@@ -1,15 +1,18 @@
-//! `%cluster status`, `watch`, `logs`, `scale` and `drain`; `%tasks`.
+//! `%cluster status`, `watch`, `logs`, `scale`, `add` and `drain`; `%tasks`.
 
 use super::clusters::{cluster_error, no_cluster};
 use super::parallel::resolve;
 use super::{Executor, Request};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Patience, joining};
+use crate::engines::default_engines;
 use crate::failure::{Failure, Kind, failure};
 use crate::logs::{Logs, Shown};
 use crate::publisher::Publisher;
+use crate::whereabouts::{Whereabouts, whereabouts};
 use chorus_compiler::Member;
+use chorus_controller::Pool;
 use chorus_history::Figures;
-use chorus_magics::{Targets, Tasks};
+use chorus_magics::{On, Targets, Tasks};
 use chorus_protocol::{EngineId, Order, name_engines};
 use chorus_render::{Bundle, plain_bundle, status, task_graph, task_stream, tasks};
 use std::collections::BTreeSet;
@@ -110,26 +113,63 @@ impl Executor {
         }
     }
 
+    /// Where engines are to be started, as the flags say it.
+    pub(super) fn whereabouts(&self, on: &On, engines: Option<u32>) -> Result<Whereabouts, Failure> {
+        let here = || self.config.engines.unwrap_or_else(default_engines);
+        whereabouts(on, engines, here).map_err(|why| failure(Kind::ClusterError, why))
+    }
+
     /// Has the cluster start engines, or let some go.
     pub(super) async fn scale(&self, engines: u32, request: &Request) -> Result<(), Failure> {
         let cluster = self.cluster(request).await?;
-        let before = cluster.engines();
-        let done = cluster.steer(Order::Scale { engines }).await.map_err(cluster_error)?;
-        if engines as usize <= before.len() {
+        let order = Order::Scale { engines };
+        if engines as usize <= cluster.engines().len() {
+            let done = cluster.steer(order).await.map_err(cluster_error)?;
             request.publisher.say(&sentence(&done)).await;
             return Ok(());
         }
+        self.grow(&cluster, order, (engines, engines), Patience::with_any_of(&cluster), request).await
+    }
+
+    /// Has the cluster start engines in a place of their own.
+    pub(super) async fn add_engines(
+        &self,
+        engines: Option<u32>,
+        label: Option<String>,
+        on: &On,
+        request: &Request,
+    ) -> Result<(), Failure> {
+        let Whereabouts { place, engines, min, setup } = self.whereabouts(on, engines)?;
+        let cluster = self.engines.current().filter(|cluster| cluster.lost().is_none()).ok_or_else(no_cluster)?;
+        let (there, patience) = (cluster.engines().len() as u32, Patience::with(&place));
+        let order = Order::Add { engines, pool: Pool { place, label, setup }.write() };
+        self.grow(&cluster, order, (there + engines, there + min.unwrap_or(engines)), patience, request).await
+    }
+
+    /// Has the cluster start engines, and waits for them: for all that are wanted, or as many as are enough.
+    async fn grow(
+        &self,
+        cluster: &Arc<Cluster>,
+        order: Order,
+        (wanted, enough): (u32, u32),
+        patience: Patience,
+        request: &Request,
+    ) -> Result<(), Failure> {
+        let before = cluster.engines();
+        cluster.expect_engines();
+        let done = cluster.steer(order).await.map_err(cluster_error)?;
         let mut interrupted = request.interrupted.clone();
-        let count = tokio::select! {
-            count = cluster.joined(engines as usize) => count,
+        tokio::select! {
+            () = joining(cluster, (wanted as usize, enough as usize), patience, &request.publisher) => {}
             () = interrupted.next() => {
                 let what = format!("{done}; the cell doesn't wait for them any more");
                 return Err(failure(Kind::Interrupted, what));
             }
         };
-        let new: Vec<EngineId> = cluster.engines().into_iter().filter(|engine| !before.contains(engine)).collect();
+        let now = cluster.engines();
+        let new: Vec<EngineId> = now.iter().filter(|engine| !before.contains(engine)).copied().collect();
         let lacking = self.lacking(&before, &new).await?;
-        let mut text = format!("The cluster `{}` has {count} engines now", cluster.name());
+        let mut text = format!("The cluster `{}` has {} engines now", cluster.name(), now.len());
         if !new.is_empty() {
             text += &format!(": {} joined, with all definitions", name_engines(&new));
         }
@@ -137,7 +177,7 @@ impl Executor {
             let names: Vec<String> = lacking.iter().map(|name| format!("`{name}`")).collect();
             text += &format!(", and without the variables {}, which the others have", names.join(", "));
         }
-        let is_short = count < engines as usize;
+        let is_short = now.len() < wanted as usize;
         let queue = match is_short {
             true => cluster.status().await.map_err(cluster_error)?.queue,
             false => None,
@@ -146,9 +186,10 @@ impl Executor {
             text += &format!("; {queue}. Who waits there joins when it is its turn");
         }
         request.publisher.say(&(text + ".")).await;
-        match is_short && queue.is_none() {
+        match now.len() < enough as usize && queue.is_none() {
             true => {
-                let what = format!("only {count} of {engines} engines are there: `%cluster logs` may say why");
+                let why = cluster.why_given_up().unwrap_or_else(|| "`%cluster logs` may say why".to_owned());
+                let what = format!("only {} of {wanted} engines are there: {why}", now.len());
                 Err(failure(Kind::ClusterError, what))
             }
             false => Ok(()),

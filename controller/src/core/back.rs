@@ -148,10 +148,11 @@ impl Core {
 
     /// Has the process of an engine watched that an earlier controller started.
     pub(super) fn adopt(&mut self, id: EngineId, actions: &mut Vec<Action>) {
-        let Some(engine) = self.engines.get_mut(&id).filter(|it| it.launched && it.process.is_none()) else { return };
+        let Some(engine) = self.engines.get_mut(&id).filter(|it| it.process.is_none()) else { return };
+        let Some(pool) = engine.pool else { return };
         let Some(pid) = engine.info().map(|info| info.pid) else { return };
         engine.process = Some(Duration::ZERO);
-        actions.push(Action::AdoptEngine(id, pid));
+        actions.push(Action::AdoptEngine(pool, id, pid));
     }
 
     /// Keeps what engines are sent until they have it. Those that are awaited are sent it when they come.

@@ -40,8 +40,8 @@ pub(super) struct Engine {
     pub state: State,
     /// When the process that the launcher runs for it was started; `None` while there is none.
     pub process: Option<Duration>,
-    /// Whether the launcher starts it again.
-    pub launched: bool,
+    /// Whether it is started again, which is in the pool of this number.
+    pub pool: Option<usize>,
     quick_deaths: u32,
     /// Whether it gets nothing more, and leaves when it has done what it has.
     pub draining: bool,
@@ -74,15 +74,15 @@ pub(super) enum State {
 }
 
 impl Engine {
-    pub fn launched(now: Duration) -> Engine {
-        Engine { process: Some(now), launched: true, ..Engine::by_hand(State::Starting { since: now }, now) }
+    pub fn launched(pool: usize, now: Duration) -> Engine {
+        Engine { process: Some(now), pool: Some(pool), ..Engine::by_hand(State::Starting { since: now }, now) }
     }
 
     fn by_hand(state: State, now: Duration) -> Engine {
         Engine {
             state,
             process: None,
-            launched: false,
+            pool: None,
             quick_deaths: 0,
             draining: false,
             is_given_up: false,
@@ -395,8 +395,8 @@ impl Core {
     pub(super) fn lose(&mut self, id: EngineId, mut reason: String, actions: &mut Vec<Action>) {
         let Some(engine) = self.engines.get_mut(&id) else { return };
         let restarting =
-            engine.launched && !engine.draining && self.stop == Stop::No && engine.quick_deaths < QUICK_DEATHS;
-        let hopeless = engine.launched && engine.quick_deaths >= QUICK_DEATHS;
+            engine.pool.is_some() && !engine.draining && self.stop == Stop::No && engine.quick_deaths < QUICK_DEATHS;
+        let hopeless = engine.pool.is_some() && engine.quick_deaths >= QUICK_DEATHS;
         let joined = !matches!(engine.state, State::Starting { .. });
         if hopeless {
             reason.push_str(&given_up(id, joined));
@@ -424,11 +424,15 @@ impl Core {
     /// The process is gone and everybody knows: starts another, or forgets the engine.
     pub(super) fn replace(&mut self, id: EngineId, actions: &mut Vec<Action>) {
         let Some(engine) = self.engines.get_mut(&id) else { return };
-        if engine.launched && !engine.draining && self.stop == Stop::No && engine.quick_deaths < QUICK_DEATHS {
+        if let Some(pool) = engine.pool
+            && !engine.draining
+            && self.stop == Stop::No
+            && engine.quick_deaths < QUICK_DEATHS
+        {
             engine.state = State::Starting { since: self.now };
             engine.process = Some(self.now);
             self.log(LogEvent::EngineStarting { engine: id });
-            actions.push(Action::StartEngines(vec![id]));
+            actions.push(Action::StartEngines(pool, vec![id]));
         } else {
             let given_up = engine.is_given_up;
             if !given_up {

@@ -109,6 +109,10 @@ fn step() -> impl Strategy<Value = Step> {
         1 => engine.clone().prop_map(|engine| Step::Interrupt { engine }),
         1 => (engine.clone(), any::<u64>()).prop_map(|(engine, bytes)| Step::Ack { engine, bytes }),
         1 => (0..ENGINES + 2).prop_map(|engines| Step::Steer(Order::Scale { engines })),
+        1 => (1..3u32, 0..3usize).prop_map(|(engines, pool)| {
+            let label = ["big", "small"].get(pool).map(|label| (*label).to_owned());
+            Step::Steer(Order::Add { engines, pool: Pool { label, ..Pool::default() }.write() })
+        }),
         1 => engine.prop_map(|engine| Step::Steer(Order::Drain { engines: vec![EngineId(engine)] })),
         1 => (0..3u64).prop_map(|map| Step::Steer(Order::CancelMap { session: 1, map })),
         1 => Just(Step::Confirm),
@@ -154,6 +158,7 @@ impl World {
             name: "test".into(),
             pid: 1,
             engines: ENGINES,
+            pool: Pool::default(),
             heartbeat: Duration::from_secs(1),
             begun: 0,
             records: false,
@@ -269,13 +274,13 @@ impl World {
                         hand.extend(tasks.map(|task| (task, chunk.min(first + count - task))));
                     }
                 }
-                Action::StartEngines(ids) => {
+                Action::StartEngines(_, ids) => {
                     for id in ids {
                         let running = self.processes.insert(id.0, true);
                         assert_ne!(running, Some(true), "engine {id} was started while it ran");
                     }
                 }
-                Action::AdoptEngine(id, _) => assert_ne!(self.processes.insert(id.0, true), Some(true)),
+                Action::AdoptEngine(_, id, _) => assert_ne!(self.processes.insert(id.0, true), Some(true)),
                 Action::AskForEngine(id) => self.handle(Input::EngineLate(id)),
                 // It dies a little later.
                 Action::KillEngine(id) => assert!(self.processes.contains_key(&id.0)),

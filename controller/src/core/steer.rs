@@ -2,12 +2,16 @@
 
 use super::engine::{Engine, State};
 use super::{Action, Core, Stop};
+use crate::launch::Pool;
 use chorus_protocol::{
     ClientInfo, EngineId, LogEvent, MapId, Order, SessionId, SessionNumber, TaskId, ToClient, ToEngine, name_engines,
 };
 
 /// More engines than anybody starts on purpose.
 const MOST_ENGINES: u32 = 10_000;
+
+/// The same of pools.
+const MOST_POOLS: usize = 256;
 
 impl Core {
     /// Does it, or says why not: then nothing was done.
@@ -33,7 +37,7 @@ impl Core {
             }
             Order::Kill { engines, signal } => {
                 self.check(&engines)?;
-                let away = |id: &&EngineId| self.engines.get(id).is_some_and(|it| it.launched && it.process.is_none());
+                let away = |id: &&EngineId| self.engines.get(id).is_some_and(|it| it.pool.is_some() && it.process.is_none());
                 let away: Vec<EngineId> = engines.iter().filter(away).copied().collect();
                 if !away.is_empty() {
                     return Err(format!(
@@ -53,6 +57,7 @@ impl Core {
                 format!("sent signal {signal} to {}", name_engines(&engines))
             }
             Order::Scale { engines } => self.scale(engines, actions)?,
+            Order::Add { engines, pool } => self.add(engines, &pool, actions)?,
             Order::Drain { engines } => {
                 self.check(&engines)?;
                 engines.iter().for_each(|&engine| self.drain(engine, actions));
@@ -112,19 +117,47 @@ impl Core {
             leaving.iter().for_each(|&engine| self.drain(engine, actions));
             return Ok(format!("draining {}, to leave when their work is done", name_engines(&leaving)));
         }
+        if wanted == count {
+            return Ok(format!("there are {count} engines already"));
+        }
+        // Where the last ones came from.
+        Ok(self.launch(self.pools.len() - 1, wanted - count, actions))
+    }
+
+    /// Engines of a pool that may be new.
+    fn add(&mut self, engines: u32, pool: &str, actions: &mut Vec<Action>) -> Result<String, String> {
+        if !self.config.launches {
+            return Err("this cluster has no way to start engines".to_owned());
+        }
+        let count = self.engines.values().filter(|it| !it.draining).count() as u32;
+        if engines == 0 || engines > MOST_ENGINES.saturating_sub(count) {
+            return Err(format!("{engines} engines can't be added to {count}: {MOST_ENGINES} in all are allowed"));
+        }
+        let pool = Pool::read(pool)?;
+        let number = match self.pools.iter().position(|it| *it == pool) {
+            Some(number) => number,
+            None if self.pools.len() >= MOST_POOLS => return Err(format!("there are {MOST_POOLS} kinds of engines already")),
+            None => {
+                actions.push(Action::AddPool(Box::new(pool.clone())));
+                self.pools.push(pool);
+                self.pools.len() - 1
+            }
+        };
+        Ok(self.launch(number, engines, actions))
+    }
+
+    fn launch(&mut self, pool: usize, engines: u32, actions: &mut Vec<Action>) -> String {
+        // Whoever asks for more looks at those.
+        self.given_up.clear();
         let mut coming = Vec::new();
-        for _ in count..wanted {
+        for _ in 0..engines {
             let id = self.lowest_free_id();
-            self.given_up.remove(&id);
-            self.engines.insert(id, Engine::launched(self.now));
+            self.engines.insert(id, Engine::launched(pool, self.now));
             self.log(LogEvent::EngineStarting { engine: id });
             coming.push(id);
         }
-        if coming.is_empty() {
-            return Ok(format!("there are {count} engines already"));
-        }
-        actions.push(Action::StartEngines(coming.clone()));
-        Ok(format!("starting {}", name_engines(&coming)))
+        actions.push(Action::StartEngines(pool, coming.clone()));
+        format!("starting {}", name_engines(&coming))
     }
 
     /// The engine gets nothing more. To clients it is gone already; what it has still ends, and is told.

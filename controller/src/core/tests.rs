@@ -3,6 +3,7 @@
 mod back;
 mod distant;
 mod group;
+mod pools;
 mod map;
 
 use super::*;
@@ -30,6 +31,7 @@ impl Cluster {
             name: "test".into(),
             pid: 1,
             engines,
+            pool: crate::launch::Pool::default(),
             heartbeat: SECOND,
             begun: 0,
             records: false,
@@ -129,7 +131,7 @@ impl Cluster {
     }
 
     fn spawned(&self) -> usize {
-        self.actions.iter().filter(|action| matches!(action, Action::StartEngines(_))).count()
+        self.actions.iter().filter(|action| matches!(action, Action::StartEngines(..))).count()
     }
 
     fn killed(&self) -> usize {
@@ -354,7 +356,7 @@ fn time_in_which_the_controller_slept_is_not_silence() {
 #[test]
 fn an_engine_that_dies_at_once_is_given_up() {
     let mut cluster = Cluster::ready(0);
-    cluster.core.engines.insert(EngineId(0), Engine::launched(Duration::ZERO));
+    cluster.core.engines.insert(EngineId(0), Engine::launched(0, Duration::ZERO));
     for _ in 0..4 {
         cluster.handle(Input::EngineExited(EngineId(0), Exit::NotStarted("no such file".into())));
         assert_eq!(cluster.downs(), []);

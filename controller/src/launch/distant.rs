@@ -9,6 +9,7 @@ use chorus_system::signal;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use tokio::task::AbortHandle;
 use tokio::time::MissedTickBehavior;
 
 /// A host, and how many engines it is meant for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Host {
     /// Its name, as whatever starts programs there knows it.
     pub name: String,
@@ -38,7 +39,7 @@ pub(super) enum Hosts {
 pub(crate) struct Site<'a> {
     /// The host's name.
     pub host: &'a str,
-    /// Its place among the launcher's.
+    /// Its place among the cluster's.
     pub place: u32,
     /// Where the outpost is to join, and who invites it.
     pub gateway: &'a Gateway,
@@ -71,6 +72,17 @@ const IDLE: Duration = Duration::from_secs(10);
 const QUEUE: Duration = Duration::from_secs(2);
 /// Whatever an outpost says, there aren't more places.
 const PLACES: usize = 1 << 16;
+
+/// The pool of one of the cluster's places.
+pub(super) fn pool_of(place: u32) -> u32 {
+    place / PLACES as u32
+}
+
+/// The same place as the pool counts it.
+pub(super) fn within(place: u32) -> u32 {
+    place % PLACES as u32
+}
+
 /// How long outposts may take to end their engines, when all is to end.
 const END: Duration = Duration::from_secs(8);
 
@@ -108,11 +120,11 @@ impl Debug for Distant {
 }
 
 impl Distant {
-    /// `arrivals` are the gateway's. `ended` is called once for each engine that was started.
+    /// With the gateway comes the number of the pool that `arrivals` are of, by the pool's own count. `ended` is called once for each engine that was started.
     pub fn start(
         hosts: Hosts,
         provider: Arc<dyn Provider>,
-        gateway: Arc<Gateway>,
+        (gateway, pool): (Arc<Gateway>, u32),
         mut arrivals: mpsc::UnboundedReceiver<Arrival>,
         ended: impl Fn(EngineId, Exit) + Send + 'static,
     ) -> Distant {
@@ -130,6 +142,7 @@ impl Distant {
             looked: None,
             provider,
             gateway,
+            pool,
             orders: orders.clone(),
             waiting: Arc::clone(&waiting),
             ended: Box::new(ended),
@@ -226,6 +239,7 @@ struct Work {
     looked: Option<Instant>,
     provider: Arc<dyn Provider>,
     gateway: Arc<Gateway>,
+    pool: u32,
     orders: mpsc::UnboundedSender<Order>,
     waiting: Arc<Mutex<HashSet<EngineId>>>,
     ended: Box<dyn Fn(EngineId, Exit) + Send>,
@@ -313,9 +327,10 @@ impl Work {
     fn bring(&mut self, at: usize) {
         let (provider, gateway, orders) = (Arc::clone(&self.provider), Arc::clone(&self.gateway), self.orders.clone());
         let host = self.places[at].host.name.clone();
+        let place = self.pool * PLACES as u32 + at as u32;
         let (come, arrived) = oneshot::channel();
         let task = tokio::spawn(async move {
-            let site = Site { host: &host, place: at as u32, gateway: &gateway, arrived };
+            let site = Site { host: &host, place, gateway: &gateway, arrived };
             let brought = provider.bring(site).await;
             let brought = brought.map_err(|why| format!("no engine can be started on {host}: {why}"));
             _ = orders.send(Order::Brought(at, brought));

@@ -9,6 +9,7 @@ mod bringing;
 mod distant;
 mod local;
 mod mpi;
+mod pools;
 mod shared;
 mod slurm;
 mod ssh;
@@ -16,6 +17,8 @@ mod ssh;
 pub use batch::{Batch, System};
 pub use distant::Host;
 pub use mpi::Mpi;
+pub(crate) use pools::Pools;
+pub use pools::{Place, Pool};
 pub use slurm::Slurm;
 pub use ssh::{Ssh, parse_hosts};
 
@@ -26,6 +29,7 @@ use chorus_remote::outpost::{FAILED, OUTPOST};
 use chorus_remote::{Arrival, Gateway};
 use distant::{Distant, Hosts, Provider};
 use local::Local;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fmt::Debug;
@@ -125,7 +129,7 @@ pub(crate) trait Launcher: Debug + Send + Sync {
 
 /// The launcher for engines of this host. `ended` may be called from another thread; `ends_with_us` says whether engines
 /// end with this process, however it ends.
-pub(crate) fn on_this_host(
+fn on_this_host(
     launch: Launch,
     folder: Arc<Folder>,
     ends_with_us: bool,
@@ -135,7 +139,7 @@ pub(crate) fn on_this_host(
 }
 
 /// What starts engines on other hosts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Way {
     /// ssh, on hosts that are named.
     Ssh(Ssh),
@@ -160,7 +164,7 @@ impl Way {
 }
 
 /// What an engine gets of a batch system, as that writes it. What is left out is for the system to say.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resources {
     /// The partition, or queue.
     pub partition: Option<String>,
@@ -173,12 +177,12 @@ pub struct Resources {
 }
 
 /// The launcher for engines of other hosts. To be called within a runtime. `stay` is for how many seconds another process may
-/// take this one's place when it is killed.
-pub(crate) fn on_other_hosts(
+/// take this one's place when it is killed; with the gateway comes the number of the pool that `arrivals` are of.
+fn on_other_hosts(
     way: Way,
     launch: Launch,
     (cluster, stay): (&str, u32),
-    gateway: Arc<Gateway>,
+    gateway: (Arc<Gateway>, u32),
     arrivals: mpsc::UnboundedReceiver<Arrival>,
     ended: impl Fn(EngineId, Exit) + Send + 'static,
 ) -> io::Result<Arc<dyn Launcher>> {

@@ -8,6 +8,7 @@ use super::distant::{Provider, Site};
 use super::{Launch, Resources, in_queue};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::Path;
 use std::process::Stdio;
@@ -18,7 +19,7 @@ use tokio::sync::OnceCell;
 pub(super) const A_NODE: &str = "a node of Slurm's";
 
 /// What Slurm is asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Slurm {
     /// `srun` and more options of it.
     pub command: Vec<String>,

@@ -7,6 +7,7 @@ use super::distant::{Host, Provider, Site};
 use chorus_remote::Gateway;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
 use std::process::Stdio;
 use std::str::FromStr;
 use std::time::Duration;
@@ -19,7 +20,7 @@ const AT_ONCE: usize = 8;
 const TRIES: u32 = 3;
 
 /// Hosts that ssh reaches.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ssh {
     /// Which.
     pub hosts: Vec<Host>,

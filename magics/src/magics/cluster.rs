@@ -63,6 +63,18 @@ pub enum ClusterCommand {
         #[arg(value_name = "N", value_parser = at_least_one)]
         n: u32,
     },
+    /// Have more engines, from anywhere: this host, others, a batch system
+    Add {
+        /// How many; one for each core, or host, when left out
+        #[arg(short, value_name = "N", value_parser = at_least_one)]
+        n: Option<u32>,
+        /// What to call these, for `px::engines().labelled(..)`
+        #[arg(long, value_name = "LABEL", value_parser = read_label)]
+        label: Option<String>,
+        /// Where they are started
+        #[command(flatten)]
+        on: Box<On>,
+    },
     /// Let engines leave when they have done what they have
     Drain {
         /// The engines, as after `-t` of %px
@@ -160,7 +172,7 @@ impl Magic for Flags {
 %cluster [start [-n N] [--tcp] [--name NAME] [--label LABEL] [--record FILE] [--on ssh --hosts HOSTS | --on mpi | --on slurm|sge|pbs|lsf|htcondor \
 [--partition NAME] [--time TIME] [--cores N] [--memory SIZE]] [--command COMMAND] [--shared FOLDER] [--profile NAME] [--min N] \
 | stop [--force] | status | watch [--for S] \
-| logs [-t T] [-f] [-n N] | scale N | drain T | connect NAME|FILE | disconnect | restart [-t T]]";
+| logs [-t T] [-f] [-n N] | scale N | add [-n N] [--label LABEL] [--on ..] | drain T | connect NAME|FILE | disconnect | restart [-t T]]";
     const TEACHING: &str = "\
 Examples:
   %cluster start -n 4                  4 engines on this machine
@@ -174,6 +186,7 @@ Examples:
   %cluster watch                       the same, up to date, until it is interrupted
   %cluster logs -t 2 -f                what engine 2 writes to its log
   %cluster scale 8                     more engines, which know all definitions, or fewer
+  %cluster add --on slurm -n 8         8 more, from elsewhere; flags as of `start`
   %cluster drain 3                     engine 3 finishes what it has, and leaves
   %cluster disconnect                  leaves a cluster that somebody else started
   %cluster stop                        ends one's own cluster";

@@ -44,7 +44,7 @@ fn a_run_goes_on_and_what_was_lost_on_the_way_is_sent_again() {
         cluster.to_engine("f0")[..],
         [ToEngine::Registered { id: EngineId(0), received: 1, .. }, ToEngine::Run { run: RunId(2), .. }]
     ));
-    assert!(cluster.actions.iter().any(|action| matches!(action, Action::AdoptEngine(EngineId(0), _))));
+    assert!(cluster.actions.iter().any(|action| matches!(action, Action::AdoptEngine(0, EngineId(0), _))));
     cluster.event("f0", 1, done(Outcome::Ok, 0));
     cluster.event("f0", 2, done(Outcome::Ok, 0));
     let told = cluster.to_client("d");

@@ -12,6 +12,7 @@ use super::{Launch, Resources, in_queue, last_lines};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use guard::Guard;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -23,7 +24,7 @@ use tokio::sync::{OnceCell, watch};
 const MISSED: u32 = 2;
 
 /// What a batch system is asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Batch {
     /// Which one.
     pub system: System,

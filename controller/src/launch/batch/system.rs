@@ -6,12 +6,13 @@
 use super::guard::{BEGUN, INVITATION, OUTPUT};
 use crate::launch::{Launch, Resources, quoted};
 use chorus_remote::outpost::OUTPOST;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
 /// A batch system.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum System {
     /// Grid Engine, in any of its kinds.
     GridEngine,

@@ -80,6 +80,7 @@ impl World {
             name: "many".into(),
             pid: 1,
             engines: 0,
+            pool: crate::launch::Pool::default(),
             heartbeat: Duration::from_secs(3600),
             begun: 0,
             records: false,
