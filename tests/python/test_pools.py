@@ -55,10 +55,10 @@ def test_engines_of_several_places_do_the_same(mixed):
     # Results that lie on one host are arguments on another, whichever way.
     calls = """
 fn big(n: usize) -> Vec<u64> { (0..n as u64).collect() }
-fn total(v: Vec<u64>) -> (u64, u32) { (v.iter().sum(), px::rank()) }
-let big: Vec<px::Task<Vec<u64>>> = (0..4).map(|engine| px::call!(big, 500_000, { on: [engine] })).collect();
+fn total(v: Vec<u64>) -> (u64, u32) { (v.iter().sum(), px::rank() as u32) }
+let big: Vec<px::Task<Vec<u64>>> = (0..4).map(|engine: usize| px::call!(big, 500_000, { on: engine })).collect();
 let all: Vec<px::Task<(u64, u32)>> =
-    (0..4).flat_map(|to| big.iter().map(move |from| px::call!(total, from, { on: [to] })).collect::<Vec<_>>()).collect();
+    (0..4).flat_map(|to: usize| big.iter().map(move |from| px::call!(total, from, { on: to })).collect::<Vec<_>>()).collect();
 all.iter().map(|task| task.get().unwrap()).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1))
 """
     said = mixed.run(calls)
