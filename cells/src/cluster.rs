@@ -13,8 +13,8 @@ use chorus_compiler::{Member, Object};
 use chorus_controller::{Controller, ControllerConfig, ControllerError, Launch, Place, Transport};
 use chorus_history::Figures;
 use chorus_protocol::{
-    Aftermath, BlobId, ClusterStatus, Connection, ConnectionError, Death, EngineId, EngineInfo, LogEntry, NotebookUse,
-    Order, Outcome, RunEvent, RunId, SessionStatus, SnapshotState, name_engines,
+    Adapt, Aftermath, BlobId, ClusterStatus, Connection, ConnectionError, Death, EngineId, EngineInfo, LogEntry,
+    NotebookUse, Order, Outcome, RunEvent, RunId, SessionStatus, SnapshotState, name_engines,
 };
 use chorus_render::{Bars, Source, as_event, late, unprotected};
 pub use joining::{Patience, joining};
@@ -99,6 +99,8 @@ pub struct StartCluster {
     pub record: Option<PathBuf>,
     /// How many engines are enough to begin with; all when `None`.
     pub min: Option<u32>,
+    /// Between which limits their number follows the work, if it does.
+    pub adapt: Option<Adapt>,
 }
 
 /// What is known of an engine.
@@ -173,6 +175,7 @@ impl Cluster {
             engines: start.engines,
             launcher: Some(launch.labelled(start.label.as_deref()).after(start.setup)),
             place: start.place,
+            adapt: start.adapt,
             heartbeat: Duration::from_secs(1),
             record: start.record,
             // It ends with this process, and so does the notebook.
@@ -555,7 +558,7 @@ async fn follow(
                 drop(known);
                 joins.send_replace(joined);
             }
-            SessionEvent::EngineDown { engine, reason, restarting } => {
+            SessionEvent::EngineDown { engine, reason, restarting, quiet } => {
                 let joined = {
                     let mut known = known.lock();
                     known.missed.remove(&engine);
@@ -572,7 +575,7 @@ async fn follow(
                 let after = if restarting { "it is being started again" } else { "it won't come back by itself" };
                 let what = format!("{}; {after}", loss(engine, &reason));
                 lose(&known, &compiler, engine, (Death::EngineLost, None), move |lost, _| {
-                    Some(format!("{what}{}", losses(lost)))
+                    (!quiet).then(|| format!("{what}{}", losses(lost)))
                 });
                 joins.send_replace(joined);
             }

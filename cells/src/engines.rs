@@ -1,7 +1,7 @@
 //! The notebook's engines: the cluster that it uses, if it uses one. Whoever needs engines first starts some, be it a
 //! magic or a cell that asks for them while it runs.
 
-use crate::cluster::{Cluster, StartCluster};
+use crate::cluster::{Cluster, ClusterError, Patience, StartCluster, joining};
 use crate::compiler_thread::CompilerThread;
 use crate::config::NotebookConfig;
 use crate::failure::{Failure, Kind, failure, losses};
@@ -10,7 +10,7 @@ use crate::jobs::Jobs;
 use crate::publisher::Publisher;
 use chorus_compiler::{Compiler, Member};
 use chorus_controller::{Place, Transport};
-use chorus_protocol::Death;
+use chorus_protocol::{Death, Order};
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -75,7 +75,10 @@ impl Engines {
     /// The cluster; the first that asks starts one.
     pub async fn get(&self, publisher: &Publisher, interrupted: &Interrupted) -> Result<Arc<Cluster>, Failure> {
         match self.living(publisher, interrupted).await? {
-            Ok(cluster) => Ok(cluster),
+            Ok(cluster) => {
+                wake(&cluster, publisher, interrupted).await?;
+                Ok(cluster)
+            }
             Err(gone) => {
                 let what = self.tell_lost().await.unwrap_or(gone);
                 self.leave_lost().await;
@@ -87,7 +90,9 @@ impl Engines {
     /// The same for a cell that runs. The compiler waits for that, so which variables were lost is told when it has ended.
     pub async fn get_in_run(&self, publisher: &Publisher, interrupted: &Interrupted) -> Result<Arc<Cluster>, Failure> {
         let living = self.living(publisher, interrupted).await?;
-        if living.is_err() {
+        if let Ok(cluster) = &living {
+            wake(cluster, publisher, interrupted).await?;
+        } else {
             let (engines, publisher) = (self.clone(), publisher.clone());
             tokio::spawn(async move {
                 engines.warn_of_loss(&publisher).await;
@@ -121,9 +126,10 @@ impl Engines {
 
     async fn start_default(&self, publisher: &Publisher, turn: &Turn<'_>) -> Result<Arc<Cluster>, Failure> {
         let engines = self.0.config.engines.unwrap_or_else(default_engines);
-        let (name, label, transport, place, record, min) = (None, None, Transport::Ipc, Place::Here, None, None);
+        let (name, label, transport, place, record) = (None, None, Transport::Ipc, Place::Here, None);
+        let (min, adapt) = (None, None);
         self.start(
-            StartCluster { name, engines, label, transport, place, setup: Vec::new(), record, min },
+            StartCluster { name, engines, label, transport, place, setup: Vec::new(), record, min, adapt },
             publisher,
             turn,
         )
@@ -188,6 +194,27 @@ impl Engines {
         };
         let lost: Vec<String> = self.0.compiler.with(died).await.unwrap_or_default().into_iter().collect();
         Some(format!("the cluster `{}` is gone: {why}{}", cluster.name(), losses(&lost)))
+    }
+}
+
+/// Where the number of engines follows the work, all may have left. One comes again.
+async fn wake(cluster: &Cluster, publisher: &Publisher, interrupted: &Interrupted) -> Result<(), Failure> {
+    if !cluster.engines().is_empty() {
+        return Ok(());
+    }
+    let refused = |error: ClusterError| failure(Kind::ClusterError, error.to_string());
+    let status = cluster.status().await.map_err(refused)?;
+    if status.adapt.is_none() {
+        return Ok(());
+    }
+    cluster.expect_engines();
+    if status.starting == 0 {
+        cluster.steer(Order::Scale { engines: 1 }).await.map_err(refused)?;
+    }
+    let mut interrupted = interrupted.clone();
+    tokio::select! {
+        () = joining(cluster, (1, 1), Patience::THERE, publisher) => Ok(()),
+        () = interrupted.next() => Err(failure(Kind::Interrupted, "no engine has joined yet")),
     }
 }
 

@@ -1,7 +1,9 @@
 //! Named flags for clusters, from the user's `clusters.toml`.
 
 use chorus_magics::On;
-use serde::Deserialize;
+use chorus_protocol::Adapt;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -19,6 +21,8 @@ pub struct Profile {
     command: Option<String>,
     shared: Option<PathBuf>,
     min: Option<u32>,
+    #[serde(default, deserialize_with = "limits")]
+    adapt: Option<Adapt>,
     /// Lines of shell that come before the engine, on its host.
     #[serde(default)]
     pub setup: Vec<String>,
@@ -53,9 +57,14 @@ impl Profile {
             command: text(&on.command, &self.command),
             shared: on.shared.clone().or_else(|| self.shared.clone()),
             min: on.min.or(self.min),
+            adapt: on.adapt.or(self.adapt),
         };
         (all, n.or(self.n))
     }
+}
+
+fn limits<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Adapt>, D::Error> {
+    String::deserialize(from)?.parse().map(Some).map_err(D::Error::custom)
 }
 
 /// Where the user's profiles are.
@@ -76,9 +85,10 @@ mod tests {
 
     #[test]
     fn what_is_written_holds_over_a_profile() {
-        let text = "[lab]\non = 'slurm'\nn = 8\ntime = '1:00'\nsetup = ['module load x']\n[other]\n";
+        let text = "[lab]\non = 'slurm'\nn = 8\ntime = '1:00'\nadapt = '0:8:9'\nsetup = ['module load x']\n[other]\n";
         let profile = read(text, "lab").unwrap();
         assert_eq!(profile.setup, ["module load x"]);
+        assert_eq!(profile.adapt, Some(Adapt { least: 0, most: 8, idle: 9 }));
         let written = On { time: Some("2:00".into()), ..On::default() };
         let (on, n) = profile.beneath(&written, None);
         assert_eq!((on.on.as_deref(), on.time.as_deref(), n), (Some("slurm"), Some("2:00"), Some(8)));

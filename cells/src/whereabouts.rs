@@ -3,6 +3,7 @@
 use crate::profile::Profile;
 use chorus_controller::{Batch, Mpi, Place, Resources, Slurm, Ssh, System, Way, parse_hosts};
 use chorus_magics::On;
+use chorus_protocol::Adapt;
 
 /// Where engines are to be started, and how many.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub struct Whereabouts {
     pub min: Option<u32>,
     /// See [`chorus_controller::Launch::setup`].
     pub setup: Vec<String>,
+    /// Between which limits their number follows the work, if it does.
+    pub adapt: Option<Adapt>,
 }
 
 /// Reads the flags, and the profile that they may name; `engines` are those that were asked for, `here` as many as this host
@@ -49,6 +52,8 @@ fn placed(
     {
         return Err("setup lines are for engines of other hosts, and not for HTCondor's".to_owned());
     }
+    // It begins with as few as it may have, but for one that can tell how long work takes.
+    let engines = engines.or(on.adapt.map(|adapt| adapt.least.max(1)));
     let engines = match (engines, &place) {
         (Some(engines), _) => engines,
         (None, Place::Here) => here(),
@@ -60,7 +65,12 @@ fn placed(
     };
     match on.min {
         Some(min) if min > engines => Err(format!("`--min {min}` is more than the {engines} engines that are started")),
-        min => Ok(Whereabouts { place, engines, min, setup }),
+        min => match on.adapt {
+            Some(Adapt { least, most, .. }) if engines < least || engines > most => {
+                Err(format!("{engines} engines to begin with aren't within `--adapt {least}:{most}`"))
+            }
+            adapt => Ok(Whereabouts { place, engines, min, setup, adapt }),
+        },
     }
 }
 
@@ -162,6 +172,9 @@ mod tests {
         assert!(placed(&on("sge"), Some(1), lines(), || 7).is_ok());
         let quote = On { command: some("srun 'x"), ..on("slurm") };
         assert_eq!(refused(quote, Some(1)), "the srun command has an open quote, or nothing in it");
+        let adapt = On { adapt: Some(Adapt { least: 2, most: 8, idle: 30 }), ..On::default() };
+        assert_eq!(refused(adapt.clone(), Some(9)), "9 engines to begin with aren't within `--adapt 2:8`");
+        assert_eq!(whereabouts(&adapt, None, || 7).map(|found| found.engines), Ok(2));
         let min = On { min: Some(9), ..On::default() };
         assert_eq!(refused(min, None), "`--min 9` is more than the 7 engines that are started");
     }

@@ -134,7 +134,7 @@ pub fn start(start: &Start) -> Result<ExitCode, Box<dyn Error>> {
 fn foreground(start: &Start, found: Whereabouts) -> Result<ExitCode, Box<dyn Error>> {
     crate::log();
     let (program, args) = engine_program(&std::env::current_exe()?);
-    let Whereabouts { place, engines, setup, .. } = found;
+    let Whereabouts { place, engines, setup, adapt, .. } = found;
     let launch = Launch { program, args, label: None, env: Vec::new(), setup };
     let config = ControllerConfig {
         name: start.name.clone(),
@@ -143,6 +143,7 @@ fn foreground(start: &Start, found: Whereabouts) -> Result<ExitCode, Box<dyn Err
         engines,
         launcher: Some(launch.labelled(start.label.as_deref())),
         place,
+        adapt,
         heartbeat: Duration::from_secs(1),
         record: start.recording(),
         stay: Duration::from_secs(start.stay.into()),

@@ -104,6 +104,8 @@ enum Command {
     Logs(logs::Logs),
     /// Have a cluster have so many engines: more are started, or the last ones leave when they have done what they have
     Scale(steer::Scale),
+    /// Have a cluster have as many engines as there is work for
+    Adapt(steer::Adapt),
     /// Have a cluster have more engines, from anywhere: this host, others, a batch system
     Add(Box<steer::Add>),
     /// Interrupt what runs on engines, whoever runs it
@@ -225,6 +227,7 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         Command::Status(status) => cluster::status(&status)?,
         Command::Logs(wanted) => logs::logs(&wanted)?,
         Command::Scale(scale) => steer::scale(&scale)?,
+        Command::Adapt(adapt) => steer::adapt(&adapt)?,
         Command::Add(add) => steer::add(&add)?,
         Command::Interrupt(targets) => steer::interrupt(&targets)?,
         Command::Restart(targets) => steer::restart(&targets)?,

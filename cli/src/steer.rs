@@ -1,9 +1,9 @@
-//! `chorus scale`, `add`, `interrupt`, `restart`, `kill`, `drain`: has a cluster do something, for scripts and operators.
+//! `chorus scale`, `adapt`, `add`, `interrupt`, `restart`, `kill`, `drain`: has a cluster do something, for scripts and operators.
 
 use crate::cluster::{Named, connect, find};
 use chorus_cells::Whereabouts;
 use chorus_controller::Pool;
-use chorus_magics::On;
+use chorus_magics::{Limits, On};
 use chorus_protocol::{ClusterStatus, EngineId, Order, SIGINT, parse_ids, read_label, signal_name};
 use clap::Args;
 use std::error::Error;
@@ -16,6 +16,15 @@ pub struct Scale {
     /// How many engines
     #[arg(value_name = "N")]
     engines: u32,
+    #[command(flatten)]
+    cluster: Named,
+}
+
+#[derive(Args, Debug)]
+pub struct Adapt {
+    /// The least and the most, such as 0:64, perhaps with the seconds after which idle ones leave, 0:64:300; or `off`
+    #[arg(value_name = "L:M")]
+    limits: Limits,
     #[command(flatten)]
     cluster: Named,
 }
@@ -95,6 +104,11 @@ fn signal(text: &str) -> Result<i32, String> {
 /// Has a cluster have so many engines.
 pub fn scale(scale: &Scale) -> Result<(), Box<dyn Error>> {
     steer(&scale.cluster, "`chorus scale`", |_| Order::Scale { engines: scale.engines })
+}
+
+/// Has the number of a cluster's engines follow the work.
+pub fn adapt(adapt: &Adapt) -> Result<(), Box<dyn Error>> {
+    steer(&adapt.cluster, "`chorus adapt`", |_| Order::Adapt(adapt.limits.0))
 }
 
 /// Has a cluster have more engines. They join when they come.

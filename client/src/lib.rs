@@ -19,5 +19,5 @@ mod task;
 
 pub use client::Client;
 pub use error::ClientError;
-pub use session::{Blob, Map, Run, Session, SessionEvent, SessionEvents};
+pub use session::{Blob, Map, Preparing, Run, Session, SessionEvent, SessionEvents};
 pub use task::{Task, TaskUpdate};

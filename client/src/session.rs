@@ -76,6 +76,22 @@ impl Drop for Held {
     }
 }
 
+/// Keeps engines for what is being prepared for them, until it is dropped.
+#[derive(Debug)]
+pub struct Preparing {
+    session: SessionId,
+    /// It alone doesn't keep the connection.
+    commands: mpsc::WeakUnboundedSender<Command>,
+}
+
+impl Drop for Preparing {
+    fn drop(&mut self) {
+        if let Some(commands) = self.commands.upgrade() {
+            _ = commands.send(Command::Send(FromClient::Prepare { session: self.session, begins: false }));
+        }
+    }
+}
+
 /// What happens in a session outside of its runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SessionEvent {
@@ -99,6 +115,8 @@ pub enum SessionEvent {
         reason: String,
         /// Whether it is started again.
         restarting: bool,
+        /// Whether nothing went with it that anybody could miss.
+        quiet: bool,
     },
     /// The session's worker on an engine died while it ran nothing there.
     WorkerLost {
@@ -259,6 +277,12 @@ impl Session {
     /// Replaces the session's workers on these engines by fresh ones.
     pub fn restart(&self, targets: Vec<EngineId>) {
         self.send(FromClient::RestartSession { session: self.id(), targets });
+    }
+
+    /// Has all engines stay that there are, however idle, as long as this is kept: something is being prepared for them.
+    pub fn prepare(&self) -> Preparing {
+        self.send(FromClient::Prepare { session: self.id(), begins: true });
+        Preparing { session: self.id(), commands: self.shared.commands.downgrade() }
     }
 
     /// Ends the session's workers, and its runs.

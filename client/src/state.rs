@@ -295,9 +295,9 @@ impl Sessions {
                 self.engines.insert(engine, info.clone());
                 self.tell(&SessionEvent::EngineUp { engine, info });
             }
-            ToClient::EngineDown { engine, reason, restarting } => {
+            ToClient::EngineDown { engine, reason, restarting, quiet } => {
                 self.engines.remove(&engine);
-                self.tell(&SessionEvent::EngineDown { engine, reason, restarting });
+                self.tell(&SessionEvent::EngineDown { engine, reason, restarting, quiet });
             }
             ToClient::SessionGone(session) => {
                 self.lose(session, "the controller closed the session while the connection was broken");
@@ -323,7 +323,7 @@ impl Sessions {
         for (&engine, info) in &before {
             if now.get(&engine) != Some(info) {
                 let reason = format!("engine {engine} was lost while the connection to the controller was broken");
-                self.tell(&SessionEvent::EngineDown { engine, reason, restarting: status.starting > 0 });
+                self.tell(&SessionEvent::EngineDown { engine, reason, restarting: status.starting > 0, quiet: false });
             }
         }
         for (engine, info) in now {

@@ -8,7 +8,7 @@ use crate::launch::{Launch, Place, Pool, Pools};
 use crate::own::FolderError;
 use crate::server::{Event, Server};
 use chorus_history::recording::{LIMIT, Recorder};
-use chorus_protocol::{Connection, ConnectionError, Key};
+use chorus_protocol::{Adapt, Connection, ConnectionError, Key};
 use chorus_transport::{Hub, Transport as _, ZeroMq};
 use std::collections::HashMap;
 use std::io;
@@ -43,6 +43,8 @@ pub struct ControllerConfig {
     pub launcher: Option<Launch>,
     /// Where engines are started at first.
     pub place: Place,
+    /// Between which limits the number of engines follows the work, if it does.
+    pub adapt: Option<Adapt>,
     /// How often engines and controller show each other that they live; 5 missing ones are a death.
     pub heartbeat: Duration,
     /// Where to record the log, if anywhere: see [`chorus_history::recording`].
@@ -190,10 +192,12 @@ impl Controller {
                 (core, Some(awaited))
             }
             None => {
-                let (label, setup) = config.launcher.iter().map(|it| (it.label.clone(), it.setup.clone())).next().unwrap_or_default();
+                let (label, setup) =
+                    config.launcher.iter().map(|it| (it.label.clone(), it.setup.clone())).next().unwrap_or_default();
                 let pool = Pool { place: config.place, label, setup };
                 let (name, pid, engines) = (config.name, connection.pid, config.engines);
-                let config = CoreConfig { name, pid, engines, pool, heartbeat, begun, records, launches };
+                let adapt = config.adapt;
+                let config = CoreConfig { name, pid, engines, pool, adapt, heartbeat, begun, records, launches };
                 (Core::new(config, &mut actions), None)
             }
         };

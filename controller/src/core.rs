@@ -4,6 +4,7 @@
 //! process or a clock. What it keeps is bounded by who is connected and what is under way; a run that is done leaves
 //! nothing behind but counters.
 
+mod adapt;
 mod back;
 mod client;
 mod engine;
@@ -24,8 +25,8 @@ use crate::launch::Pool;
 use bytes::Bytes;
 pub(crate) use chorus_protocol::Exit;
 use chorus_protocol::{
-    BlobId, ClientInfo, ClusterStatus, EngineId, EngineStatus, FromClient, FromEngine, LogEntry, LogEvent, SessionId,
-    SessionStatus, ToClient, ToEngine,
+    Adapt, BlobId, ClientInfo, ClusterStatus, EngineId, EngineStatus, FromClient, FromEngine, LogEntry, LogEvent,
+    SessionId, SessionStatus, ToClient, ToEngine,
 };
 pub(crate) use chorus_transport::PeerId;
 use engine::{Engine, State};
@@ -100,6 +101,8 @@ pub(crate) struct CoreConfig {
     pub engines: u32,
     /// Where, and how.
     pub pool: Pool,
+    /// Between which limits their number follows the work, if it does.
+    pub adapt: Option<Adapt>,
     pub heartbeat: Duration,
     /// When it starts, in milliseconds since 1970.
     pub begun: u64,
@@ -144,6 +147,9 @@ pub(crate) struct Core {
     /// Blobs that stay as long as the cluster.
     libraries: BTreeSet<BlobId>,
     rejected: u64,
+    /// If the number of engines follows the work: between which limits, and since when all have been busy while some waits.
+    adapt: Option<Adapt>,
+    pressed_since: Option<Duration>,
     /// What engines wait for that are being started.
     queue: Option<String>,
     /// Engines that aren't started any more, and why.
@@ -200,6 +206,7 @@ impl Core {
         engines.keys().for_each(|&engine| log.add(Duration::ZERO, LogEvent::EngineStarting { engine }));
         Core {
             pools: vec![config.pool.clone()],
+            adapt: config.adapt,
             config,
             engines,
             engine_peers: HashMap::new(),
@@ -210,6 +217,7 @@ impl Core {
             log,
             libraries: BTreeSet::new(),
             rejected: 0,
+            pressed_since: None,
             queue: None,
             given_up: BTreeMap::new(),
             now: Duration::ZERO,
@@ -267,6 +275,8 @@ impl Core {
         self.check_engines(actions);
         self.check_clients(actions);
         self.check_tasks(actions);
+        self.go_before_the_end(actions);
+        self.follow_work(actions);
         self.dismiss_drained(actions);
         self.tell_log(actions);
     }
@@ -356,6 +366,7 @@ impl Core {
             uptime_ms: millis(self.now),
             engines: engines.collect(),
             queue: self.queue.clone(),
+            adapt: self.adapt,
             given_up: self.given_up.clone(),
             starting: self.engines.values().filter(|it| it.info().is_none() && !it.draining).count() as u32,
             sessions: self.sessions.len() as u32,

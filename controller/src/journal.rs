@@ -137,6 +137,7 @@ mod tests {
             pid: 1,
             engines: 2,
             pool: crate::launch::Pool::default(),
+            adapt: None,
             heartbeat: Duration::from_secs(1),
             begun: 0,
             records: false,

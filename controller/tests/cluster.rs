@@ -139,7 +139,12 @@ async fn an_engine_that_disconnects_is_noticed_at_once() {
     let down = timeout(LIMIT, events.recv()).await.expect("waited to hear of the engine");
     assert_eq!(
         down,
-        Some(SessionEvent::EngineDown { engine: id, reason: "engine 0 lost its connection".into(), restarting: false })
+        Some(SessionEvent::EngineDown {
+            engine: id,
+            reason: "engine 0 lost its connection".into(),
+            restarting: false,
+            quiet: false
+        })
     );
     other.greet().await;
     assert_eq!(all(&mut running).await.len(), 3);

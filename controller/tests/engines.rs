@@ -46,6 +46,7 @@ fn config(runtime: &Path, engines: u32, program: PathBuf) -> ControllerConfig {
         engines,
         launcher: Some(Launch { program, args: vec![], label: None, env: vec![], setup: vec![] }),
         place: Place::Here,
+        adapt: None,
         heartbeat: Duration::from_secs(1),
         record: None,
         stay: Duration::ZERO,
@@ -184,6 +185,7 @@ async fn a_killed_engine_is_told_and_comes_back() {
             engine: EngineId(1),
             reason: "engine 1 was killed by signal 9 (SIGKILL: killed, perhaps for memory)".into(),
             restarting: true,
+            quiet: false,
         })
     );
     let end = timeout(LIMIT, running.next()).await.expect("waited for the run to end");

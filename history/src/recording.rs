@@ -193,7 +193,8 @@ mod tests {
     use chorus_protocol::{EngineId, EngineInfo};
 
     fn up(number: u64) -> LogEntry {
-        let info = EngineInfo { pid: 1, host: "here".into(), cores: 1, gpu: None, label: None, lease: None };
+        let info =
+            EngineInfo { pid: 1, host: "here".into(), cores: 1, gpu: None, label: None, lease: None, ends_in: None };
         LogEntry { number, at: number, event: LogEvent::EngineUp { engine: EngineId(number as u32), info } }
     }
 

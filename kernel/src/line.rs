@@ -101,7 +101,13 @@ impl Line {
         // What people type into a console to leave it.
         let leaves = matches!(request.code.trim(), "exit" | "quit");
         let code = if leaves { "" } else { request.code.as_str() };
-        let cell = Request { code: code.into(), publisher: publisher.clone(), front_end, interrupted };
+        let cell = Request {
+            code: code.into(),
+            publisher: publisher.clone(),
+            front_end,
+            interrupted,
+            preparing: Default::default(),
+        };
         let result = self.executor.execute(&cell).await;
         // Those that wait now, before anybody hears of the failure: what is sent later is sent in spite of it.
         let aborted = match result.is_err() && request.stop_on_error && !request.silent {

@@ -21,8 +21,15 @@ fn main() {
         app.handle(Input::Entries(vec![LogEntry { number, at, event }]), &Areas::default());
     };
     for engine in 0..ENGINES {
-        let info =
-            EngineInfo { pid: 1_000 + engine, host: "node".into(), cores: 8, gpu: None, label: None, lease: None };
+        let info = EngineInfo {
+            pid: 1_000 + engine,
+            host: "node".into(),
+            cores: 8,
+            gpu: None,
+            label: None,
+            lease: None,
+            ends_in: None,
+        };
         add(&mut app, 0, LogEvent::EngineUp { engine: EngineId(engine), info });
     }
     let engines: Vec<EngineId> = (0..ENGINES).map(EngineId).collect();

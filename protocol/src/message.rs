@@ -7,7 +7,7 @@ use crate::map::{MapEvent, MapSpec, Piece, Report};
 use crate::resume::Standing;
 use crate::run::{Death, RunEvent, RunSpec, Target};
 use crate::snapshot::Aftermath;
-use crate::steer::Order;
+use crate::steer::{Adapt, Order};
 use crate::task::{TaskEvent, TaskSpec, TaskValue};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,9 @@ pub struct EngineInfo {
     /// What its user calls engines of its kind.
     #[serde(default)]
     pub label: Option<String>,
+    /// In how many seconds from its joining whoever gave it its place will end it, if that is known.
+    #[serde(default)]
+    pub ends_in: Option<u32>,
     /// For how many seconds it goes on without its controller if it is on another host, where a connection may break
     /// though both ends live.
     pub lease: Option<u32>,
@@ -117,6 +120,8 @@ pub struct ClusterStatus {
     pub starting: u32,
     /// How many of these wait for their turn, as in a batch system's queue, and for what, in words.
     pub queue: Option<String>,
+    /// Between which limits the number of engines follows the work, if it does.
+    pub adapt: Option<Adapt>,
     /// Engines that aren't started any more, and why: each try has failed.
     pub given_up: BTreeMap<EngineId, String>,
     /// How many sessions are open.
@@ -433,6 +438,14 @@ pub enum FromClient {
         /// Which.
         task: TaskId,
     },
+    /// The client prepares something for engines, such as a cell that is being compiled, and needs all that there are;
+    /// or it has prepared it, once for each time that it began to.
+    Prepare {
+        /// For which session.
+        session: SessionId,
+        /// Whether it has begun to.
+        begins: bool,
+    },
     /// Replace the session's workers on these engines by fresh ones.
     RestartSession {
         /// Whose workers.
@@ -572,6 +585,8 @@ pub enum ToClient {
         reason: String,
         /// Whether the controller starts it again under the same id.
         restarting: bool,
+        /// Whether nothing went with it that anybody could miss.
+        quiet: bool,
     },
     /// The answer to `Status`.
     Status(ClusterStatus),

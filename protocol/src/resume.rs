@@ -105,6 +105,7 @@ impl FromClient {
             | FromClient::ForgetTask { .. }
             | FromClient::Compiled { .. }
             | FromClient::Holds { .. }
+            | FromClient::Prepare { .. }
             | FromClient::RestartSession { .. } => true,
             FromClient::Hello { .. }
             | FromClient::Ping

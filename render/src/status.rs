@@ -150,7 +150,15 @@ mod tests {
     fn status() -> ClusterStatus {
         let engine = |id, running: Option<&str>, silent_ms| EngineStatus {
             id: EngineId(id),
-            info: EngineInfo { pid: 4000 + id, host: "node<1>".into(), cores: 8, gpu: None, label: None, lease: None },
+            info: EngineInfo {
+                pid: 4000 + id,
+                host: "node<1>".into(),
+                cores: 8,
+                gpu: None,
+                label: None,
+                lease: None,
+                ends_in: None,
+            },
             busy: running.is_some(),
             runs_done: 12,
             runs_failed: 1,
@@ -171,6 +179,7 @@ mod tests {
             ],
             starting: 2,
             queue: Some("1 in Slurm's queue: Resources".into()),
+            adapt: None,
             given_up: BTreeMap::new(),
             sessions: 1,
             users: vec![],
@@ -181,7 +190,8 @@ mod tests {
 
     fn figures() -> Figures {
         let mut figures = Figures::default();
-        let info = EngineInfo { pid: 4000, host: "node".into(), cores: 8, gpu: None, label: None, lease: None };
+        let info =
+            EngineInfo { pid: 4000, host: "node".into(), cores: 8, gpu: None, label: None, lease: None, ends_in: None };
         let engine = EngineId(0);
         let held = |bytes| VariableUse { name: "x".into(), bytes, length: None };
         let used = |cpu| ProcessUse { pid: 1, cpu: Some(cpu), memory: Some(3 << 20) };

@@ -60,6 +60,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             setup: Vec::new(),
         }),
         place: Place::Here,
+        adapt: None,
         heartbeat: Duration::from_secs(1),
         record: None,
         stay: Duration::ZERO,

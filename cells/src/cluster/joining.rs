@@ -11,19 +11,13 @@ pub struct Patience(Duration);
 
 impl Patience {
     /// For engines of this host.
-    const HERE: Patience = Patience(Duration::from_secs(20));
+    pub const HERE: Patience = Patience(Duration::from_secs(20));
     /// For those of other hosts, to which their program may have to be sent first.
-    const THERE: Patience = Patience(Duration::from_secs(120));
+    pub const THERE: Patience = Patience(Duration::from_secs(120));
 
     /// With engines of this place.
     pub fn with(place: &Place) -> Patience {
         if *place == Place::Here { Patience::HERE } else { Patience::THERE }
-    }
-
-    /// With engines of any place that the cluster's are in.
-    pub fn with_any_of(cluster: &Cluster) -> Patience {
-        let elsewhere = cluster.known.lock().infos.values().any(|info| info.lease.is_some());
-        if elsewhere { Patience::THERE } else { Patience::HERE }
     }
 }
 

@@ -14,9 +14,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 impl Executor {
-    /// The cluster; the first that asks starts one.
+    /// The cluster; the first that asks starts one. Its engines stay until the cell has ended.
     pub(super) async fn cluster(&self, request: &Request) -> Result<Arc<Cluster>, Failure> {
-        self.engines.get(&request.publisher, &request.interrupted).await
+        let cluster = self.engines.get(&request.publisher, &request.interrupted).await?;
+        request.preparing.lock().get_or_insert_with(|| cluster.session().prepare());
+        Ok(cluster)
     }
 
     /// The cluster, if it lives. One that is gone is left, and that is said.
@@ -45,10 +47,10 @@ impl Executor {
                 }
                 self.engines.warn_of_loss(publisher).await;
                 self.engines.leave_lost().await;
-                let Whereabouts { place, engines, min, setup } = self.whereabouts(&on, n)?;
+                let Whereabouts { place, engines, min, setup, adapt } = self.whereabouts(&on, n)?;
                 let transport = if tcp { Transport::Tcp } else { Transport::Ipc };
                 let start = self.engines.start(
-                    StartCluster { name, engines, label, transport, place, setup, record, min },
+                    StartCluster { name, engines, label, transport, place, setup, record, min, adapt },
                     publisher,
                     &turn,
                 );
@@ -87,6 +89,7 @@ impl Executor {
                 self.show_logs(targets, follow, lines, request).await?;
             }
             ClusterCommand::Scale { n } => self.scale(n, request).await?,
+            ClusterCommand::Adapt { limits } => self.adapt(limits.0, request).await?,
             ClusterCommand::Add { n, label, on } => self.add_engines(n, label, &on, request).await?,
             ClusterCommand::Drain { targets } => self.drain(&targets, request).await?,
             ClusterCommand::Connect { to } => {

@@ -3,6 +3,7 @@
 use super::{Executor, Request};
 use crate::failure::{Failure, Kind, failure};
 use chorus_render::Bundle;
+use parking_lot::Mutex;
 use std::sync::Arc;
 
 impl Executor {
@@ -18,6 +19,7 @@ impl Executor {
             publisher: cell.publisher.for_expression(),
             front_end: cell.front_end.clone(),
             interrupted: cell.interrupted.clone(),
+            preparing: Mutex::default(),
         };
         self.rust(code, 1, &request).await?;
         Ok(request.publisher.value().unwrap_or_default())

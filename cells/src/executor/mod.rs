@@ -32,6 +32,7 @@ use crate::local::{Ended, LocalWorker};
 use crate::publisher::Publisher;
 use crate::surroundings::Surroundings;
 use building::Builds;
+use chorus_client::Preparing;
 use chorus_compiler::{
     Action, Building, CellText, Compiler, Failure as CompileFailure, Member, Modules, Ran, Reply, RunEnded,
 };
@@ -44,6 +45,7 @@ use chorus_protocol::{Aftermath, Death, Outcome, SnapshotPolicy};
 use chorus_render::{self as render, BuildEnd};
 use gpu::Workshop;
 use maps::LastMap;
+use parking_lot::Mutex;
 use results::Results;
 use std::ffi::OsString;
 use std::sync::Arc;
@@ -91,6 +93,8 @@ pub struct Request {
     pub front_end: FrontEnd,
     /// Interrupts since it began.
     pub interrupted: Interrupted,
+    /// Keeps engines that it is prepared for.
+    pub preparing: Mutex<Option<Preparing>>,
 }
 
 /// Whether the kernel goes on.

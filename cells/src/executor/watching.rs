@@ -1,4 +1,4 @@
-//! `%cluster status`, `watch`, `logs`, `scale`, `add` and `drain`; `%tasks`.
+//! `%cluster status`, `watch`, `logs`, `scale`, `adapt`, `add` and `drain`; `%tasks`.
 
 use super::clusters::{cluster_error, no_cluster};
 use super::parallel::resolve;
@@ -13,7 +13,7 @@ use chorus_compiler::Member;
 use chorus_controller::Pool;
 use chorus_history::Figures;
 use chorus_magics::{On, Targets, Tasks};
-use chorus_protocol::{EngineId, Order, name_engines};
+use chorus_protocol::{Adapt, EngineId, Order, name_engines};
 use chorus_render::{Bundle, plain_bundle, status, task_graph, task_stream, tasks};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -128,7 +128,15 @@ impl Executor {
             request.publisher.say(&sentence(&done)).await;
             return Ok(());
         }
-        self.grow(&cluster, order, (engines, engines), Patience::with_any_of(&cluster), request).await
+        self.grow(&cluster, order, (engines, engines), Patience::THERE, request).await
+    }
+
+    /// Has the number of engines follow the work.
+    pub(super) async fn adapt(&self, limits: Option<Adapt>, request: &Request) -> Result<(), Failure> {
+        let cluster = self.cluster(request).await?;
+        let done = cluster.steer(Order::Adapt(limits)).await.map_err(cluster_error)?;
+        request.publisher.say(&sentence(&done)).await;
+        Ok(())
     }
 
     /// Has the cluster start engines in a place of their own.
@@ -139,7 +147,11 @@ impl Executor {
         on: &On,
         request: &Request,
     ) -> Result<(), Failure> {
-        let Whereabouts { place, engines, min, setup } = self.whereabouts(on, engines)?;
+        let Whereabouts { place, engines, min, setup, adapt } = self.whereabouts(on, engines)?;
+        if adapt.is_some() {
+            let how = "`--adapt` is for a cluster that starts: `%cluster adapt` is for one that runs";
+            return Err(failure(Kind::ClusterError, how));
+        }
         let cluster = self.engines.current().filter(|cluster| cluster.lost().is_none()).ok_or_else(no_cluster)?;
         let (there, patience) = (cluster.engines().len() as u32, Patience::with(&place));
         let order = Order::Add { engines, pool: Pool { place, label, setup }.write() };

@@ -114,6 +114,7 @@ fn only_sessions_that_the_controller_has_are_resumed() {
         engines: vec![],
         starting: 0,
         queue: None,
+        adapt: None,
         given_up: [].into(),
         sessions: 0,
         users: vec![],
@@ -157,13 +158,18 @@ fn what_a_pong_does_not_cover_is_sent_again() {
 
 #[test]
 fn a_session_begins_with_the_engines_that_joined_before_it() {
-    let info = EngineInfo { pid: 1, host: "here".into(), cores: 2, gpu: None, label: None, lease: None };
+    let info = EngineInfo { pid: 1, host: "here".into(), cores: 2, gpu: None, label: None, lease: None, ends_in: None };
     let mut sessions = Sessions::default();
     // Between the connection's first status and the session's opening, when there is no session yet to be told.
     for engine in [0, 1].map(EngineId) {
         sessions.deliver(ToClient::EngineUp { engine, info: info.clone() });
     }
-    sessions.deliver(ToClient::EngineDown { engine: EngineId(0), reason: "it died".into(), restarting: false });
+    sessions.deliver(ToClient::EngineDown {
+        engine: EngineId(0),
+        reason: "it died".into(),
+        restarting: false,
+        quiet: false,
+    });
     let (sender, mut events) = unbounded_channel();
     sessions.open(SESSION, Arc::default(), sender);
     let engines = BTreeMap::from([(EngineId(1), info)]);

@@ -84,6 +84,11 @@ impl Core {
                     self.tell_engines(&[engine], ToEngine::EndRun { session, run, kill: true }, actions);
                 }
             }
+            FromClient::Prepare { session, begins } => {
+                if let Some(it) = self.owned(session, &peer) {
+                    it.prepares = if begins { it.prepares.saturating_add(1) } else { it.prepares.saturating_sub(1) };
+                }
+            }
             FromClient::RestartSession { session, targets } => {
                 if self.owned(session, &peer).is_some() {
                     self.tell_engines(&targets, ToEngine::RestartSession(session), actions);

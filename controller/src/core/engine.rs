@@ -12,7 +12,7 @@ use chorus_protocol::{
 };
 use chorus_system::signal;
 use serde::{Deserialize, Serialize};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 /// How long the second lifeline may take to follow the first.
@@ -43,6 +43,12 @@ pub(super) struct Engine {
     /// Whether it is started again, which is in the pool of this number.
     pub pool: Option<usize>,
     quick_deaths: u32,
+    /// Sessions that have variables there.
+    pub holders: BTreeSet<SessionId>,
+    /// Since when it has been of no use.
+    pub idle_since: Option<Duration>,
+    /// When it joined, and when it will be ended from outside, if that is known.
+    pub ends: Option<(Duration, Duration)>,
     /// Whether it gets nothing more, and leaves when it has done what it has.
     pub draining: bool,
     /// Whether it was said that it won't come back.
@@ -84,6 +90,9 @@ impl Engine {
             process: None,
             pool: None,
             quick_deaths: 0,
+            holders: BTreeSet::new(),
+            idle_since: None,
+            ends: None,
             draining: false,
             is_given_up: false,
             last_seen: now,
@@ -183,6 +192,7 @@ impl Core {
             FromEngine::Result { session, run, value } => self.task_returned(session, run, value, actions),
             FromEngine::Metrics(used) => self.measured(id, *used),
             FromEngine::Holds { session, variables } => {
+                self.holds(id, session, &variables);
                 // It may be closed by now.
                 if let Some(session) = self.number(session) {
                     self.log(LogEvent::EngineHolds { engine: id, session, variables });
@@ -250,6 +260,9 @@ impl Core {
         }
         if let Some(engine) = self.engines.get_mut(&id) {
             engine.shares_files = shares_files;
+            engine.holders.clear();
+            let ends_in = info.ends_in.map(|seconds| Duration::from_secs(seconds.into()));
+            engine.ends = ends_in.map(|time| (now, now + time));
             engine.line = Line::of(standing.life);
         }
         self.engine_peers.insert(peer.clone(), id);
@@ -448,7 +461,7 @@ impl Core {
         self.log(LogEvent::EngineDown { engine: id, reason: reason.clone(), restarting });
         // Of one that was drained they know.
         if !drained {
-            self.tell_clients(ToClient::EngineDown { engine: id, reason, restarting }, actions);
+            self.tell_clients(ToClient::EngineDown { engine: id, reason, restarting, quiet: false }, actions);
         }
     }
 

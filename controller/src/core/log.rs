@@ -204,7 +204,8 @@ mod tests {
     use chorus_protocol::EngineInfo;
 
     fn up(engine: u32) -> LogEvent {
-        let info = EngineInfo { pid: 1, host: "here".into(), cores: 1, gpu: None, label: None, lease: None };
+        let info =
+            EngineInfo { pid: 1, host: "here".into(), cores: 1, gpu: None, label: None, lease: None, ends_in: None };
         LogEvent::EngineUp { engine: EngineId(engine), info }
     }
 

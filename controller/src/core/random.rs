@@ -159,6 +159,7 @@ impl World {
             pid: 1,
             engines: ENGINES,
             pool: Pool::default(),
+            adapt: None,
             heartbeat: Duration::from_secs(1),
             begun: 0,
             records: false,
@@ -248,7 +249,8 @@ impl World {
     }
 
     fn register(&mut self, peer: PeerId, id: Option<EngineId>, standing: Standing) {
-        let info = EngineInfo { pid: 1, host: "h".into(), cores: 1, gpu: None, label: None, lease: None };
+        let info =
+            EngineInfo { pid: 1, host: "h".into(), cores: 1, gpu: None, label: None, lease: None, ends_in: None };
         let version = chorus_protocol::VERSION;
         let registration = FromEngine::Register { version, id, info, shares_files: true, standing };
         self.handle(Input::FromEngine(peer, registration));

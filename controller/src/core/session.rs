@@ -50,6 +50,8 @@ pub(super) struct Session {
     pub maps: BTreeMap<MapId, Sharing>,
     pub last_map: Option<MapId>,
     pub tasks: Graph,
+    /// How much its client prepares for engines.
+    pub prepares: u32,
     /// By run.
     pub groups: BTreeMap<RunId, Together>,
     accounts: BTreeMap<EngineId, Account>,
@@ -107,6 +109,7 @@ impl Session {
             maps: BTreeMap::new(),
             last_map: None,
             tasks: Graph::default(),
+            prepares: 0,
             groups: BTreeMap::new(),
             accounts: BTreeMap::new(),
         }

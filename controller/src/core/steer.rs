@@ -37,7 +37,8 @@ impl Core {
             }
             Order::Kill { engines, signal } => {
                 self.check(&engines)?;
-                let away = |id: &&EngineId| self.engines.get(id).is_some_and(|it| it.pool.is_some() && it.process.is_none());
+                let away =
+                    |id: &&EngineId| self.engines.get(id).is_some_and(|it| it.pool.is_some() && it.process.is_none());
                 let away: Vec<EngineId> = engines.iter().filter(away).copied().collect();
                 if !away.is_empty() {
                     return Err(format!(
@@ -57,10 +58,11 @@ impl Core {
                 format!("sent signal {signal} to {}", name_engines(&engines))
             }
             Order::Scale { engines } => self.scale(engines, actions)?,
+            Order::Adapt(wanted) => self.adapt(wanted, actions)?,
             Order::Add { engines, pool } => self.add(engines, &pool, actions)?,
             Order::Drain { engines } => {
                 self.check(&engines)?;
-                engines.iter().for_each(|&engine| self.drain(engine, actions));
+                engines.iter().for_each(|&engine| self.drain(engine, "it was drained", false, actions));
                 format!("draining {}, to leave when their work is done", name_engines(&engines))
             }
             Order::CancelTask { session, task } => {
@@ -83,6 +85,13 @@ impl Core {
         Ok(what)
     }
 
+    /// What the cluster does by itself, for the log.
+    pub(super) fn log_of_its_own(&mut self, what: String) {
+        let by =
+            ClientInfo { name: "the cluster".to_owned(), pid: self.config.pid, host: chorus_system::user::host_name() };
+        self.log(LogEvent::Steered { by, what });
+    }
+
     /// All of them have to be there.
     fn check(&self, engines: &[EngineId]) -> Result<(), String> {
         let lacking = |id: &&EngineId| self.engines.get(id).is_none_or(|it| it.peer().is_none());
@@ -103,7 +112,7 @@ impl Core {
         Ok((id, session.peer()))
     }
 
-    fn scale(&mut self, wanted: u32, actions: &mut Vec<Action>) -> Result<String, String> {
+    pub(super) fn scale(&mut self, wanted: u32, actions: &mut Vec<Action>) -> Result<String, String> {
         if !self.config.launches {
             return Err("this cluster has no way to start engines".to_owned());
         }
@@ -114,7 +123,7 @@ impl Core {
         let count = staying.len() as u32;
         if wanted < count {
             let leaving: Vec<EngineId> = staying.into_iter().skip(wanted as usize).collect();
-            leaving.iter().for_each(|&engine| self.drain(engine, actions));
+            leaving.iter().for_each(|&engine| self.drain(engine, "it was drained", false, actions));
             return Ok(format!("draining {}, to leave when their work is done", name_engines(&leaving)));
         }
         if wanted == count {
@@ -129,14 +138,16 @@ impl Core {
         if !self.config.launches {
             return Err("this cluster has no way to start engines".to_owned());
         }
-        let count = self.engines.values().filter(|it| !it.draining).count() as u32;
+        let count = self.staying();
         if engines == 0 || engines > MOST_ENGINES.saturating_sub(count) {
             return Err(format!("{engines} engines can't be added to {count}: {MOST_ENGINES} in all are allowed"));
         }
         let pool = Pool::read(pool)?;
         let number = match self.pools.iter().position(|it| *it == pool) {
             Some(number) => number,
-            None if self.pools.len() >= MOST_POOLS => return Err(format!("there are {MOST_POOLS} kinds of engines already")),
+            None if self.pools.len() >= MOST_POOLS => {
+                return Err(format!("there are {MOST_POOLS} kinds of engines already"));
+            }
             None => {
                 actions.push(Action::AddPool(Box::new(pool.clone())));
                 self.pools.push(pool);
@@ -146,7 +157,8 @@ impl Core {
         Ok(self.launch(number, engines, actions))
     }
 
-    fn launch(&mut self, pool: usize, engines: u32, actions: &mut Vec<Action>) -> String {
+    /// More engines of a pool.
+    pub(super) fn launch(&mut self, pool: usize, engines: u32, actions: &mut Vec<Action>) -> String {
         // Whoever asks for more looks at those.
         self.given_up.clear();
         let mut coming = Vec::new();
@@ -160,8 +172,9 @@ impl Core {
         format!("starting {}", name_engines(&coming))
     }
 
-    /// The engine gets nothing more. To clients it is gone already; what it has still ends, and is told.
-    fn drain(&mut self, id: EngineId, actions: &mut Vec<Action>) {
+    /// The engine gets nothing more. To clients it is gone already; what it has still ends, and is told. `quiet` if there
+    /// is nothing that anybody could miss.
+    pub(super) fn drain(&mut self, id: EngineId, why: &str, quiet: bool, actions: &mut Vec<Action>) {
         let Some(engine) = self.engines.get_mut(&id).filter(|it| !it.draining) else { return };
         engine.draining = true;
         self.log(LogEvent::EngineDraining { engine: id });
@@ -177,8 +190,10 @@ impl Core {
                 self.tell_engines(&[id], ToEngine::MapEnd { session, map }, actions);
             }
         }
-        let reason = "it was drained".to_owned();
-        self.tell_clients(ToClient::EngineDown { engine: id, reason, restarting: false }, actions);
+        self.tell_clients(
+            ToClient::EngineDown { engine: id, reason: why.to_owned(), restarting: false, quiet },
+            actions,
+        );
         self.dismiss_drained(actions);
     }
 

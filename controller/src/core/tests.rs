@@ -1,10 +1,11 @@
 //! Drives the core by hand, one decision a test.
 
+mod adapt;
 mod back;
 mod distant;
 mod group;
-mod pools;
 mod map;
+mod pools;
 
 use super::*;
 use bytes::Bytes;
@@ -32,6 +33,7 @@ impl Cluster {
             pid: 1,
             engines,
             pool: crate::launch::Pool::default(),
+            adapt: None,
             heartbeat: SECOND,
             begun: 0,
             records: false,
@@ -124,7 +126,7 @@ impl Cluster {
 
     fn downs(&self) -> Vec<(u32, &str, bool)> {
         let downs = self.to_client("c").into_iter().filter_map(|message| match message {
-            ToClient::EngineDown { engine, reason, restarting } => Some((engine.0, reason.as_str(), *restarting)),
+            ToClient::EngineDown { engine, reason, restarting, .. } => Some((engine.0, reason.as_str(), *restarting)),
             _ => None,
         });
         downs.collect()
@@ -168,7 +170,7 @@ fn who() -> ClientInfo {
 }
 
 fn info() -> EngineInfo {
-    EngineInfo { pid: 1, host: "here".into(), cores: 2, gpu: None, label: None, lease: None }
+    EngineInfo { pid: 1, host: "here".into(), cores: 2, gpu: None, label: None, lease: None, ends_in: None }
 }
 
 fn spec(run: u64) -> RunSpec {

@@ -140,7 +140,8 @@ impl Pools {
         let gateway = Gateway::open(config, sender).await?;
         if connection.stay > 0 {
             let text = serde_json::to_vec(&gateway.keep()).map_err(io::Error::other)?;
-            let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(kept)?;
+            let mut file =
+                std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(kept)?;
             file.write_all(&text)?;
         }
         let arrivals = Arc::clone(&self.arrivals);
@@ -247,8 +248,7 @@ mod tests {
         };
         // Its arguments are those of an engine, behind the script.
         let args = vec!["-c".into(), "case \"$*\" in *big*) exit 3;; *late*) exec sleep 1000;; esac; exit 4".into()];
-        let launch =
-            Launch { program: "/bin/sh".into(), args, label: None, env: vec![], setup: vec![] };
+        let launch = Launch { program: "/bin/sh".into(), args, label: None, env: vec![], setup: vec![] };
         let (sender, exits) = std::sync::mpsc::channel();
         let pools = Pools::new(launch, &connection, folder, move |engine, exit| _ = sender.send((engine, exit)));
         (runtime, pools, exits)

@@ -31,6 +31,7 @@ pub async fn cluster(transport: Transport) -> Cluster {
         engines: 0,
         launcher: None,
         place: Place::Here,
+        adapt: None,
         heartbeat: Duration::from_secs(1),
         record: None,
         stay: Duration::ZERO,
@@ -101,8 +102,15 @@ impl FakeEngine {
                 }
             }
         });
-        let info =
-            EngineInfo { pid: std::process::id(), host: "fake".into(), cores: 1, gpu: None, label: None, lease: None };
+        let info = EngineInfo {
+            pid: std::process::id(),
+            host: "fake".into(),
+            cores: 1,
+            gpu: None,
+            label: None,
+            lease: None,
+            ends_in: None,
+        };
         let standing = Standing { life: SessionId::random().0, ..Standing::default() };
         let registration = FromEngine::Register { version: VERSION, id: None, info, shares_files: true, standing };
         send.send(registration).unwrap();

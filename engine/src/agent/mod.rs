@@ -22,7 +22,7 @@ use px::link::OUTPOST;
 use session::Session;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -145,6 +145,7 @@ pub async fn run_agent(config: AgentConfig) -> Result<(), AgentError> {
             gpu,
             label: config.label,
             lease,
+            ends_in: distant.as_ref().and_then(|_| ends_in()),
         },
         shares_files: blobs.are_shared(),
         standing: Standing { life: SessionId::random().0, returns: false, received: 0 },
@@ -339,6 +340,14 @@ fn heartbeat(every: Duration) -> tokio::time::Interval {
     let mut beat = interval(every);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     beat
+}
+
+/// In how many seconds a batch system will end this process, as its environment says: Slurm's does, and any can by
+/// `CHORUS_ENDS_AT`, in seconds since 1970.
+fn ends_in() -> Option<u32> {
+    let at = ["CHORUS_ENDS_AT", "SLURM_JOB_END_TIME"].iter().find_map(|name| std::env::var(name).ok()?.parse().ok())?;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs();
+    u32::try_from(u64::saturating_sub(at, now)).ok()
 }
 
 fn cores() -> u32 {

@@ -1,10 +1,11 @@
 //! `%cluster`: the engines that there are.
 
 use super::prelude::*;
-use chorus_protocol::read_label;
+use chorus_protocol::{Adapt, read_label};
 use clap::Subcommand;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 /// What `%cluster` does.
@@ -63,6 +64,12 @@ pub enum ClusterCommand {
         #[arg(value_name = "N", value_parser = at_least_one)]
         n: u32,
     },
+    /// Have as many engines as there is work for
+    Adapt {
+        /// The least and the most, such as 0:64, perhaps with the seconds after which idle ones leave, 0:64:300; or `off`
+        #[arg(value_name = "L:M")]
+        limits: Limits,
+    },
     /// Have more engines, from anywhere: this host, others, a batch system
     Add {
         /// How many; one for each core, or host, when left out
@@ -95,6 +102,18 @@ pub enum ClusterCommand {
         #[arg(short, long, value_name = "T", allow_hyphen_values = true)]
         targets: Option<Targets>,
     },
+}
+
+/// Limits for the number of engines, or `None` for `off`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits(pub Option<Adapt>);
+
+impl FromStr for Limits {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Limits, String> {
+        if text == "off" { Ok(Limits(None)) } else { text.parse().map(Some).map(Limits) }
+    }
 }
 
 /// What can start engines on other hosts.
@@ -133,16 +152,26 @@ pub struct On {
     /// Go on when so many engines have joined; the others join when they come
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub min: Option<u32>,
+    /// Have as many as there is work for, from the least to the most: 0:64; idle ones leave after 30 s, or those of 0:64:300
+    #[arg(long, value_name = "L:M")]
+    pub adapt: Option<Adapt>,
 }
 
 impl On {
     /// The flags that say the same.
     pub fn flags(&self) -> Vec<OsString> {
-        let On { on, profile, hosts, partition, time, cores, memory, command, shared, min } = self;
+        let On { on, profile, hosts, partition, time, cores, memory, command, shared, min, adapt } = self;
         let [cores, min] = [cores, min].map(|number| number.map(|number| number.to_string()));
+        let adapt = adapt.map(|adapt| adapt.to_string());
         let texts = [("--on", on), ("--profile", profile), ("--hosts", hosts), ("--partition", partition)];
-        let more =
-            [("--time", time), ("--cores", &cores), ("--memory", memory), ("--command", command), ("--min", &min)];
+        let more = [
+            ("--time", time),
+            ("--cores", &cores),
+            ("--memory", memory),
+            ("--command", command),
+            ("--min", &min),
+            ("--adapt", &adapt),
+        ];
         let texts = texts.into_iter().chain(more).filter_map(|(flag, text)| Some((flag, text.as_ref()?.into())));
         let shared = shared.as_ref().map(|folder| ("--shared", folder.into()));
         texts.chain(shared).flat_map(|(flag, value): (_, OsString)| [flag.into(), value]).collect()
@@ -170,9 +199,9 @@ impl Magic for Flags {
     const SUMMARY: &str = "Starts, shows, joins and stops clusters";
     const USAGE: &str = "\
 %cluster [start [-n N] [--tcp] [--name NAME] [--label LABEL] [--record FILE] [--on ssh --hosts HOSTS | --on mpi | --on slurm|sge|pbs|lsf|htcondor \
-[--partition NAME] [--time TIME] [--cores N] [--memory SIZE]] [--command COMMAND] [--shared FOLDER] [--profile NAME] [--min N] \
+[--partition NAME] [--time TIME] [--cores N] [--memory SIZE]] [--command COMMAND] [--shared FOLDER] [--profile NAME] [--min N] [--adapt L:M] \
 | stop [--force] | status | watch [--for S] \
-| logs [-t T] [-f] [-n N] | scale N | add [-n N] [--label LABEL] [--on ..] | drain T | connect NAME|FILE | disconnect | restart [-t T]]";
+| logs [-t T] [-f] [-n N] | scale N | adapt L:M | add [-n N] [--label LABEL] [--on ..] | drain T | connect NAME|FILE | disconnect | restart [-t T]]";
     const TEACHING: &str = "\
 Examples:
   %cluster start -n 4                  4 engines on this machine
@@ -186,6 +215,7 @@ Examples:
   %cluster watch                       the same, up to date, until it is interrupted
   %cluster logs -t 2 -f                what engine 2 writes to its log
   %cluster scale 8                     more engines, which know all definitions, or fewer
+  %cluster adapt 0:64                  as many as there is work for; `off` ends it
   %cluster add --on slurm -n 8         8 more, from elsewhere; flags as of `start`
   %cluster drain 3                     engine 3 finishes what it has, and leaves
   %cluster disconnect                  leaves a cluster that somebody else started

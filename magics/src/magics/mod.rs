@@ -32,7 +32,7 @@ mod writefile;
 pub use self::{
     autopx::AutoPx,
     cancel::Cancel,
-    cluster::{ClusterCommand, On},
+    cluster::{ClusterCommand, Limits, On},
     cuda::Cuda,
     deps::DepsCommand,
     gpu::GpuStatus,

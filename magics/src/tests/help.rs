@@ -45,7 +45,7 @@ fn help_is_asked_for_in_many_ways() {
     insta::assert_snapshot!(name("cluster").help(), @r"
     Starts, shows, joins and stops clusters
 
-    Usage: %cluster [start [-n N] [--tcp] [--name NAME] [--label LABEL] [--record FILE] [--on ssh --hosts HOSTS | --on mpi | --on slurm|sge|pbs|lsf|htcondor [--partition NAME] [--time TIME] [--cores N] [--memory SIZE]] [--command COMMAND] [--shared FOLDER] [--profile NAME] [--min N] | stop [--force] | status | watch [--for S] | logs [-t T] [-f] [-n N] | scale N | add [-n N] [--label LABEL] [--on ..] | drain T | connect NAME|FILE | disconnect | restart [-t T]]
+    Usage: %cluster [start [-n N] [--tcp] [--name NAME] [--label LABEL] [--record FILE] [--on ssh --hosts HOSTS | --on mpi | --on slurm|sge|pbs|lsf|htcondor [--partition NAME] [--time TIME] [--cores N] [--memory SIZE]] [--command COMMAND] [--shared FOLDER] [--profile NAME] [--min N] [--adapt L:M] | stop [--force] | status | watch [--for S] | logs [-t T] [-f] [-n N] | scale N | adapt L:M | add [-n N] [--label LABEL] [--on ..] | drain T | connect NAME|FILE | disconnect | restart [-t T]]
 
     Commands:
       start       Start a cluster and use it
@@ -54,6 +54,8 @@ fn help_is_asked_for_in_many_ways() {
       watch       The same, kept up to date until it is interrupted
       logs        Show what happened, and what engines wrote to their logs
       scale       Have so many engines: start more, or let the last ones leave when they have done what they have
+      adapt       Have as many engines as there is work for
+      add         Have more engines, from anywhere: this host, others, a batch system
       drain       Let engines leave when they have done what they have
       connect     Use a cluster that runs already
       disconnect  Leave a cluster that this notebook didn't start; it goes on
@@ -71,6 +73,7 @@ fn help_is_asked_for_in_many_ways() {
       %cluster watch                       the same, up to date, until it is interrupted
       %cluster logs -t 2 -f                what engine 2 writes to its log
       %cluster scale 8                     more engines, which know all definitions, or fewer
+      %cluster adapt 0:64                  as many as there is work for; `off` ends it
       %cluster add --on slurm -n 8         8 more, from elsewhere; flags as of `start`
       %cluster drain 3                     engine 3 finishes what it has, and leaves
       %cluster disconnect                  leaves a cluster that somebody else started

@@ -1,6 +1,7 @@
 //! `%px`, `%pxconfig` and their kin.
 
 use super::*;
+use chorus_protocol::Adapt;
 
 #[test]
 fn flags_mean_what_ipyparallels_do() {
@@ -151,6 +152,9 @@ fn the_other_magics_are_read() {
     assert!(matches!(again, ClusterCommand::Start { on: found, .. } if *found == on));
     assert_eq!(cluster("%cluster connect /a/b.json"), ClusterCommand::Connect { to: "/a/b.json".into() });
     assert_eq!(cluster("%cluster scale 8"), ClusterCommand::Scale { n: 8 });
+    let adapt = |adapt| ClusterCommand::Adapt { limits: Limits(adapt) };
+    assert_eq!(cluster("%cluster adapt 0:8"), adapt(Some(Adapt { least: 0, most: 8, idle: 30 })));
+    assert_eq!(cluster("%cluster adapt off"), adapt(None));
     assert_eq!(cluster("%cluster drain 1,3"), ClusterCommand::Drain { targets: "1,3".parse().unwrap() });
     assert_eq!(
         cluster("%cluster watch --for 2"),

@@ -79,7 +79,7 @@ fn consequence(order: &Order) -> &'static str {
             "The signal goes to the engines' processes. One that ends is started again, without variables."
         }
         Order::Drain { .. } => "They finish what they have, get nothing more and leave, with their variables.",
-        Order::Scale { .. } | Order::Add { .. } => "",
+        Order::Scale { .. } | Order::Adapt(_) | Order::Add { .. } => "",
         Order::CancelTask { .. } => "Calls that need its result fail.",
         Order::CancelMap { .. } => "What is done of it remains.",
     }

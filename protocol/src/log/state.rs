@@ -240,7 +240,15 @@ mod tests {
     }
 
     fn up(engine: u32) -> LogEvent {
-        let info = EngineInfo { pid: 40 + engine, host: "here".into(), cores: 2, gpu: None, label: None, lease: None };
+        let info = EngineInfo {
+            pid: 40 + engine,
+            host: "here".into(),
+            cores: 2,
+            gpu: None,
+            label: None,
+            lease: None,
+            ends_in: None,
+        };
         LogEvent::EngineUp { engine: EngineId(engine), info }
     }
 

@@ -84,6 +84,12 @@ impl Sharing {
         self.items.is_some() && self.left == 0
     }
 
+    /// How many items could be begun, and no engine has them.
+    pub fn unbegun(&self) -> u64 {
+        let in_hand: u64 = self.seats.values().map(Seat::items).sum();
+        if self.rests { 0 } else { self.left.saturating_sub(in_hand) }
+    }
+
     /// The engines that have a run for it.
     pub fn engines(&self) -> Vec<EngineId> {
         self.seats.keys().copied().collect()

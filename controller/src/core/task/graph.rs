@@ -243,6 +243,11 @@ impl Graph {
         self.live.get(&run.task()?).map(|task| &task.spec)
     }
 
+    /// How many tasks can run, on no engine in particular.
+    pub fn ready_anywhere(&self) -> usize {
+        self.ready.len() + self.ready_for_gpus.len()
+    }
+
     /// Whether there is something to run.
     pub fn has_ready(&self) -> bool {
         !(self.ready.is_empty() && self.ready_for_gpus.is_empty() && self.ready_on.is_empty())

@@ -81,6 +81,7 @@ impl World {
             pid: 1,
             engines: 0,
             pool: crate::launch::Pool::default(),
+            adapt: None,
             heartbeat: Duration::from_secs(3600),
             begun: 0,
             records: false,
@@ -105,7 +106,8 @@ impl World {
             kept: 0,
         };
         for engine in 0..engines {
-            let info = EngineInfo { pid: 1, host: "h".into(), cores: 1, gpu: None, label: None, lease: None };
+            let info =
+                EngineInfo { pid: 1, host: "h".into(), cores: 1, gpu: None, label: None, lease: None, ends_in: None };
             let version = chorus_protocol::VERSION;
             let id = Some(EngineId(engine as u32));
             let standing = Standing { life: engine as u64 + 1, ..Standing::default() };
