@@ -10,7 +10,7 @@ use crate::publisher::Publisher;
 use bytes::Bytes;
 use chorus_client::{Blob, Client, ClientError, Session, SessionEvent, SessionEvents};
 use chorus_compiler::{Member, Object};
-use chorus_controller::{Controller, ControllerConfig, ControllerError, Launch, Place, Transport};
+use chorus_controller::{Controller, ControllerConfig, ControllerError, Launch, Pool, Transport};
 use chorus_history::Figures;
 use chorus_protocol::{
     Adapt, Aftermath, BlobId, ClusterStatus, Connection, ConnectionError, Death, EngineId, EngineInfo, LogEntry,
@@ -87,14 +87,10 @@ pub struct StartCluster {
     pub name: Option<String>,
     /// How many engines.
     pub engines: u32,
-    /// What to call them.
-    pub label: Option<String>,
     /// How they connect.
     pub transport: Transport,
-    /// Where they are started.
-    pub place: Place,
-    /// See [`Launch::setup`].
-    pub setup: Vec<String>,
+    /// Where they are started, and what they are called.
+    pub pool: Pool,
     /// Where to record what happens, if anywhere.
     pub record: Option<PathBuf>,
     /// How many engines are enough to begin with; all when `None`.
@@ -166,15 +162,15 @@ impl Cluster {
         compiler: &CompilerThread,
         publisher: &Publisher,
     ) -> Result<Cluster, ClusterError> {
-        let patience = Patience::with(&start.place);
+        let patience = Patience::with(&start.pool.place);
         let name = start.name.unwrap_or_else(|| format!("kernel-{}", std::process::id()));
         let controller = Controller::start(ControllerConfig {
             name,
             runtime: runtime.to_owned(),
             transport: start.transport,
             engines: start.engines,
-            launcher: Some(launch.labelled(start.label.as_deref()).after(start.setup)),
-            place: start.place,
+            launcher: Some(launch),
+            pool: start.pool,
             adapt: start.adapt,
             heartbeat: Duration::from_secs(1),
             record: start.record,

@@ -9,7 +9,7 @@ use crate::interrupt::Interrupted;
 use crate::jobs::Jobs;
 use crate::publisher::Publisher;
 use chorus_compiler::{Compiler, Member};
-use chorus_controller::{Place, Transport};
+use chorus_controller::{Pool, Transport};
 use chorus_protocol::{Death, Order};
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
@@ -126,14 +126,9 @@ impl Engines {
 
     async fn start_default(&self, publisher: &Publisher, turn: &Turn<'_>) -> Result<Arc<Cluster>, Failure> {
         let engines = self.0.config.engines.unwrap_or_else(default_engines);
-        let (name, label, transport, place, record) = (None, None, Transport::Ipc, Place::Here, None);
+        let (name, transport, pool, record) = (None, Transport::Ipc, Pool::default(), None);
         let (min, adapt) = (None, None);
-        self.start(
-            StartCluster { name, engines, label, transport, place, setup: Vec::new(), record, min, adapt },
-            publisher,
-            turn,
-        )
-        .await
+        self.start(StartCluster { name, engines, transport, pool, record, min, adapt }, publisher, turn).await
     }
 
     /// Starts a cluster and uses it.

@@ -20,6 +20,9 @@ pub struct Profile {
     memory: Option<String>,
     command: Option<String>,
     shared: Option<PathBuf>,
+    #[serde(default)]
+    tunnel: bool,
+    ports: Option<String>,
     min: Option<u32>,
     #[serde(default, deserialize_with = "limits")]
     adapt: Option<Adapt>,
@@ -56,6 +59,8 @@ impl Profile {
             memory: text(&on.memory, &self.memory),
             command: text(&on.command, &self.command),
             shared: on.shared.clone().or_else(|| self.shared.clone()),
+            tunnel: on.tunnel || self.tunnel,
+            ports: text(&on.ports, &self.ports),
             min: on.min.or(self.min),
             adapt: on.adapt.or(self.adapt),
         };

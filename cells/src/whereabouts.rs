@@ -1,21 +1,19 @@
 //! Where a cluster's engines are to be started, as a user says it.
 
 use crate::profile::Profile;
-use chorus_controller::{Batch, Mpi, Place, Resources, Slurm, Ssh, System, Way, parse_hosts};
+use chorus_controller::{Batch, Mpi, Place, Pool, Ports, Resources, Slurm, Ssh, System, Way, parse_hosts};
 use chorus_magics::On;
 use chorus_protocol::Adapt;
 
 /// Where engines are to be started, and how many.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Whereabouts {
-    /// Where.
-    pub place: Place,
+    /// Where; without a label.
+    pub pool: Pool,
     /// How many.
     pub engines: u32,
     /// How many are enough to begin with, if not all.
     pub min: Option<u32>,
-    /// See [`chorus_controller::Launch::setup`].
-    pub setup: Vec<String>,
     /// Between which limits their number follows the work, if it does.
     pub adapt: Option<Adapt>,
 }
@@ -52,6 +50,8 @@ fn placed(
     {
         return Err("setup lines are for engines of other hosts, and not for HTCondor's".to_owned());
     }
+    let ports = on.ports.as_deref().map(str::parse::<Ports>).transpose();
+    let ports = ports.map_err(|why| format!("`--ports`: {why}"))?;
     // It begins with as few as it may have, but for one that can tell how long work takes.
     let engines = engines.or(on.adapt.map(|adapt| adapt.least.max(1)));
     let engines = match (engines, &place) {
@@ -69,7 +69,7 @@ fn placed(
             Some(Adapt { least, most, .. }) if engines < least || engines > most => {
                 Err(format!("{engines} engines to begin with aren't within `--adapt {least}:{most}`"))
             }
-            adapt => Ok(Whereabouts { place, engines, min, setup, adapt }),
+            adapt => Ok(Whereabouts { pool: Pool { place, label: None, setup, ports }, engines, min, adapt }),
         },
     }
 }
@@ -84,6 +84,8 @@ fn fits(what: &str, on: &On) -> Result<(), String> {
         ("--time", on.time.is_some(), is_slurm || is_batch, of_jobs),
         ("--cores", on.cores.is_some(), is_slurm || is_batch, of_jobs),
         ("--memory", on.memory.is_some(), is_slurm || is_batch, of_jobs),
+        ("--tunnel", on.tunnel, is_ssh, "`--on ssh`"),
+        ("--ports", on.ports.is_some(), !what.is_empty(), "engines of other hosts"),
         ("--command", on.command.is_some(), !what.is_empty(), "what `--on` names"),
         ("--shared", on.shared.is_some(), is_batch || what == "mpi", "`--on mpi`, and batch systems other than Slurm"),
     ];
@@ -108,7 +110,7 @@ fn way(what: &str, on: &On) -> Result<Way, String> {
     Ok(match (what, System::named(what)) {
         ("ssh", _) => {
             let hosts = on.hosts.as_deref().ok_or("ssh needs hosts: `--on ssh --hosts node1,node2*4`")?;
-            Way::Ssh(Ssh { hosts: parse_hosts(hosts)?, command: command("ssh")? })
+            Way::Ssh(Ssh { hosts: parse_hosts(hosts)?, command: command("ssh")?, tunnel: on.tunnel })
         }
         ("slurm", _) => Way::Slurm(Slurm { command: command("srun")?, resources: resources() }),
         ("mpi", _) => Way::Mpi(Mpi { command: command("mpirun")?, shared }),
@@ -135,7 +137,7 @@ mod tests {
 
     #[test]
     fn engines_are_where_and_as_many_as_is_said() {
-        let place = |on: &On, engines| whereabouts(on, engines, || 7).map(|found| (found.place, found.engines));
+        let place = |on: &On, engines| whereabouts(on, engines, || 7).map(|found| (found.pool.place, found.engines));
         assert_eq!(place(&On::default(), None), Ok((Place::Here, 7)));
         assert_eq!(place(&On::default(), Some(2)), Ok((Place::Here, 2)));
         let ssh = On { on: some("ssh"), hosts: some("a,b*4"), command: some("ssh -F 'a b'"), ..On::default() };

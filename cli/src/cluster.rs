@@ -4,7 +4,7 @@ use crate::metrics;
 use crate::places::{engine_program, recordings_folder, runtime_folder};
 use chorus_cells::Whereabouts;
 use chorus_client::Client;
-use chorus_controller::{ClusterEntry, Controller, ControllerConfig, Launch, Transport, list_clusters};
+use chorus_controller::{ClusterEntry, Controller, ControllerConfig, Launch, Pool, Transport, list_clusters};
 use chorus_history::Figures;
 use chorus_magics::On;
 use chorus_protocol::{ClusterStatus, Connection, EngineStatus, read_label};
@@ -134,15 +134,15 @@ pub fn start(start: &Start) -> Result<ExitCode, Box<dyn Error>> {
 fn foreground(start: &Start, found: Whereabouts) -> Result<ExitCode, Box<dyn Error>> {
     crate::log();
     let (program, args) = engine_program(&std::env::current_exe()?);
-    let Whereabouts { place, engines, setup, adapt, .. } = found;
-    let launch = Launch { program, args, label: None, env: Vec::new(), setup };
+    let Whereabouts { pool, engines, adapt, .. } = found;
+    let launch = Launch { program, args, label: None, env: Vec::new(), setup: Vec::new() };
     let config = ControllerConfig {
         name: start.name.clone(),
         runtime: runtime_folder(),
         transport: if start.tcp { Transport::Tcp } else { Transport::Ipc },
         engines,
-        launcher: Some(launch.labelled(start.label.as_deref())),
-        place,
+        launcher: Some(launch),
+        pool: Pool { label: start.label.clone(), ..pool },
         adapt,
         heartbeat: Duration::from_secs(1),
         record: start.recording(),

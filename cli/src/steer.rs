@@ -113,9 +113,9 @@ pub fn adapt(adapt: &Adapt) -> Result<(), Box<dyn Error>> {
 
 /// Has a cluster have more engines. They join when they come.
 pub fn add(add: &Add) -> Result<(), Box<dyn Error>> {
-    let Whereabouts { place, engines, setup, .. } =
+    let Whereabouts { pool, engines, .. } =
         chorus_cells::whereabouts(&add.on, add.engines, chorus_cells::default_engines)?;
-    let pool = Pool { place, label: add.label.clone(), setup }.write();
+    let pool = Pool { label: add.label.clone(), ..pool }.write();
     steer(&add.cluster, "`chorus add`", |_| Order::Add { engines, pool })
 }
 

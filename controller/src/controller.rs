@@ -4,7 +4,7 @@ use crate::back::{self, Left};
 use crate::core::{Core, CoreConfig};
 use crate::folder::Folder;
 use crate::journal::{JOURNAL, Journal};
-use crate::launch::{Launch, Place, Pool, Pools};
+use crate::launch::{Launch, Pool, Pools};
 use crate::own::FolderError;
 use crate::server::{Event, Server};
 use chorus_history::recording::{LIMIT, Recorder};
@@ -41,8 +41,8 @@ pub struct ControllerConfig {
     pub engines: u32,
     /// How to start an engine, or `None` when all engines join by hand.
     pub launcher: Option<Launch>,
-    /// Where engines are started at first.
-    pub place: Place,
+    /// Where these engines are started.
+    pub pool: Pool,
     /// Between which limits the number of engines follows the work, if it does.
     pub adapt: Option<Adapt>,
     /// How often engines and controller show each other that they live; 5 missing ones are a death.
@@ -192,11 +192,8 @@ impl Controller {
                 (core, Some(awaited))
             }
             None => {
-                let (label, setup) =
-                    config.launcher.iter().map(|it| (it.label.clone(), it.setup.clone())).next().unwrap_or_default();
-                let pool = Pool { place: config.place, label, setup };
                 let (name, pid, engines) = (config.name, connection.pid, config.engines);
-                let adapt = config.adapt;
+                let (pool, adapt) = (config.pool, config.adapt);
                 let config = CoreConfig { name, pid, engines, pool, adapt, heartbeat, begun, records, launches };
                 (Core::new(config, &mut actions), None)
             }

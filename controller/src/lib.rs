@@ -15,5 +15,5 @@ mod server;
 
 pub use controller::{Controller, ControllerConfig, ControllerError, Transport};
 pub use folder::{ClusterEntry, list_clusters};
-pub use launch::{Batch, Host, Launch, Mpi, Place, Pool, Resources, Slurm, Ssh, System, Way, parse_hosts};
+pub use launch::{Batch, Host, Launch, Mpi, Place, Pool, Ports, Resources, Slurm, Ssh, System, Way, parse_hosts};
 pub use own::{FolderError, OwnFolder};

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use chorus_client::{Blob, Client, Run, Session, SessionEvent, SessionEvents};
-use chorus_controller::{Controller, ControllerConfig, ControllerError, Launch, Place, Transport};
+use chorus_controller::{Controller, ControllerConfig, ControllerError, Launch, Pool, Transport};
 use chorus_protocol::{
     Aftermath, BlobId, ClusterStatus, Death, EngineId, NoSnapshot, Outcome, RunEvent, RunSpec, SnapshotPolicy, Target,
 };
@@ -45,7 +45,7 @@ fn config(runtime: &Path, engines: u32, program: PathBuf) -> ControllerConfig {
         transport: Transport::Ipc,
         engines,
         launcher: Some(Launch { program, args: vec![], label: None, env: vec![], setup: vec![] }),
-        place: Place::Here,
+        pool: Pool::default(),
         adapt: None,
         heartbeat: Duration::from_secs(1),
         record: None,

@@ -99,3 +99,30 @@ def test_what_cannot_be_added_costs_nothing(hosts, notebook):
     # Again, and better.
     assert "has 3 engines now" in notebook.ok(f"%cluster add {ssh(hosts, 'h2')}")
     assert where(notebook) == ["h1", "h1", "h2"]
+
+
+def test_hosts_that_cannot_reach_the_notebook_connect_back_through_ssh(hosts, notebook):
+    notebook.ok(f"%cluster start {ssh(hosts, 'h2*2,h3')} --tunnel --ports 5000-5099")
+    assert where(notebook) == ["h2", "h2", "h3"]
+    peers = {host: hosts.run(host, ["ss", "-Htnp", "state", "established"]).stdout for host in ["h2", "h3"]}
+    for host, listed in peers.items():
+        ours = [line.split()[3] for line in listed.splitlines() if "chorus" in line]
+        assert ours and all(peer.startswith("127.0.0.1:") for peer in ours), (host, listed)
+    gate = hosts.run("h1", ["ss", "-Htlnp"]).stdout
+    assert re.search(r":50\d\d\b", gate), gate
+    notebook.ok("let xs: Vec<f64> = (0..400_000).map(|i| i as f64).collect();\n%push xs")
+    assert "Out[0-2" in notebook.ok("%px xs.iter().sum::<f64>()")
+    assert "159999600000" in notebook.ok("%map -o ys |x: f64| x * 2.0 over xs\nys.iter().sum::<f64>()")
+    notebook.ok("%px let mine = px::rank();")
+    # The way is closed; another one is opened, with engines that begin anew.
+    hosts.run("h1", ["pkill", "-9", "-x", "ssh"])
+    for _ in range(100):
+        status, _ = notebook.run("%px 1")
+        if status == "ok" and where(notebook) == ["h2", "h2", "h3"]:
+            break
+    assert where(notebook) == ["h2", "h2", "h3"]
+    notebook.ok("%cluster stop")
+    lab.nothing_is_left(hosts, 20)
+    assert not hosts.run("h1", ["pgrep", "-x", "ssh"]).stdout
+    status, said = notebook.run(f"%cluster start {ssh(hosts, 'h2')} --ports 5000-4000")
+    assert status == "error" and "`--ports`: write a port" in said

@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 use chorus_client::{Client, Session};
-use chorus_controller::{Controller, ControllerConfig, Launch, Place, Transport};
+use chorus_controller::{Controller, ControllerConfig, Launch, Pool, Transport};
 use chorus_protocol::{BlobId, EngineId, Outcome, RunEvent, RunSpec, SnapshotPolicy, Target};
 use clap::Parser;
 use std::error::Error;
@@ -59,7 +59,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             env: vec![],
             setup: Vec::new(),
         }),
-        place: Place::Here,
+        pool: Pool::default(),
         adapt: None,
         heartbeat: Duration::from_secs(1),
         record: None,

@@ -7,7 +7,7 @@ use crate::engines::close;
 use crate::failure::{Failure, Kind, failure, losses};
 use crate::whereabouts::Whereabouts;
 use chorus_compiler::Member;
-use chorus_controller::Transport;
+use chorus_controller::{Pool, Transport};
 use chorus_magics::{ClusterCommand, Targets};
 use chorus_protocol::{Death, EngineId, SessionStatus, name_engines};
 use std::collections::BTreeSet;
@@ -47,10 +47,11 @@ impl Executor {
                 }
                 self.engines.warn_of_loss(publisher).await;
                 self.engines.leave_lost().await;
-                let Whereabouts { place, engines, min, setup, adapt } = self.whereabouts(&on, n)?;
+                let Whereabouts { pool, engines, min, adapt } = self.whereabouts(&on, n)?;
+                let pool = Pool { label, ..pool };
                 let transport = if tcp { Transport::Tcp } else { Transport::Ipc };
                 let start = self.engines.start(
-                    StartCluster { name, engines, label, transport, place, setup, record, min, adapt },
+                    StartCluster { name, engines, transport, pool, record, min, adapt },
                     publisher,
                     &turn,
                 );

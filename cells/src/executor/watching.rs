@@ -147,14 +147,14 @@ impl Executor {
         on: &On,
         request: &Request,
     ) -> Result<(), Failure> {
-        let Whereabouts { place, engines, min, setup, adapt } = self.whereabouts(on, engines)?;
+        let Whereabouts { pool, engines, min, adapt } = self.whereabouts(on, engines)?;
         if adapt.is_some() {
             let how = "`--adapt` is for a cluster that starts: `%cluster adapt` is for one that runs";
             return Err(failure(Kind::ClusterError, how));
         }
         let cluster = self.engines.current().filter(|cluster| cluster.lost().is_none()).ok_or_else(no_cluster)?;
-        let (there, patience) = (cluster.engines().len() as u32, Patience::with(&place));
-        let order = Order::Add { engines, pool: Pool { place, label, setup }.write() };
+        let (there, patience) = (cluster.engines().len() as u32, Patience::with(&pool.place));
+        let order = Order::Add { engines, pool: Pool { label, ..pool }.write() };
         self.grow(&cluster, order, (there + engines, there + min.unwrap_or(engines)), patience, request).await
     }
 

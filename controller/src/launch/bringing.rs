@@ -75,6 +75,8 @@ impl Program {
 pub enum Stays {
     /// Whatever started the shell isn't needed any more.
     No,
+    /// It is needed for the way that it keeps open, until its standard input ends.
+    Beside,
     /// The end of one is that of the other.
     Yes,
 }
@@ -105,6 +107,8 @@ pub struct Errand<'a> {
     pub gateway: &'a Gateway,
     /// Whether it stays with its shell.
     pub stays: Stays,
+    /// See [`Launch::invitation`].
+    pub tunnel: Option<u16>,
 }
 
 impl Errand<'_> {
@@ -121,7 +125,7 @@ impl Errand<'_> {
     async fn talk(&self, child: &mut Child, called: &'static str, limit: Option<Duration>) -> Result<Talk, Failed> {
         let mut talk = Talk::with(child, called)?;
         talk.begin(&script(self.program, self.launch, self.stays), limit).await?;
-        let invitation = self.launch.invitation(self.gateway, self.place, self.program.hash())?;
+        let invitation = self.launch.invitation(self.gateway, self.place, self.program.hash(), self.tunnel)?;
         talk.lead(self.program, &invitation).await?;
         Ok(talk)
     }
@@ -132,7 +136,11 @@ impl Errand<'_> {
 fn script(program: &Program, launch: &Launch, stays: Stays) -> String {
     let name = quoted(program.path.file_name().unwrap_or_default());
     let (setup, outpost) = (launch.setup_command(), launch.outpost_command("\"$p\""));
-    let detach = if stays == Stays::Yes { "" } else { " --detach" };
+    let outpost = match stays {
+        Stays::Yes => format!("exec {outpost}"),
+        Stays::No => format!("exec {outpost} --detach"),
+        Stays::Beside => format!("{outpost} --detach && exec cat > /dev/null"),
+    };
     let (hash, size) = (&program.hash, program.bytes.len());
     format!(
         "{{ umask 077; d=\"${{XDG_CACHE_HOME:-$HOME/.cache}}/chorus/engines/{hash}\"; p=\"$d\"/{name}; \
@@ -143,7 +151,7 @@ fn script(program: &Program, launch: &Launch, stays: Stays) -> String {
          head -c {size} > \"$t\" && [ \"$(wc -c < \"$t\")\" -eq {size} ] && chmod 700 \"$t\" && mv -f \"$t\" \"$p\" || \
          {{ rm -f \"$t\"; echo {FAILED} the program could not be written to \"$d\"; exit 1; }}; \
          fi; \
-         {setup}echo {INVITE}; exec {outpost}{detach}; }}\n"
+         {setup}echo {INVITE}; {outpost}; }}\n"
     )
 }
 

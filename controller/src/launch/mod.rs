@@ -18,7 +18,7 @@ pub use batch::{Batch, System};
 pub use distant::Host;
 pub use mpi::Mpi;
 pub(crate) use pools::Pools;
-pub use pools::{Place, Pool};
+pub use pools::{Place, Pool, Ports};
 pub use slurm::Slurm;
 pub use ssh::{Ssh, parse_hosts};
 
@@ -34,6 +34,7 @@ use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fmt::Debug;
 use std::io;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -65,10 +66,14 @@ impl Launch {
         Launch { setup, ..self }
     }
 
-    /// An invitation, as text, for the outpost in this place whose program has this hash.
-    fn invitation(&self, gateway: &Gateway, place: u32, hash: &str) -> Result<String, String> {
+    /// An invitation, as text, for the outpost in this place whose program has this hash. With `tunnel`, the gateway is
+    /// reached at that port of the outpost's own host.
+    fn invitation(&self, gateway: &Gateway, place: u32, hash: &str, tunnel: Option<u16>) -> Result<String, String> {
         let invited = gateway.invite(place, self.label.clone(), Some(hash.to_owned()));
-        let invitation = invited.map_err(|error| error.to_string())?;
+        let mut invitation = invited.map_err(|error| error.to_string())?;
+        if let Some(port) = tunnel {
+            invitation.addresses = vec![(Ipv4Addr::LOCALHOST, port).into()];
+        }
         serde_json::to_string(&invitation).map_err(|error| error.to_string())
     }
 

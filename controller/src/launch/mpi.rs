@@ -89,7 +89,7 @@ impl Provider for MpiProvider {
                 Shared::prepare(self.folder.clone(), &self.cluster, &self.launch).await.map(Arc::new)
             });
             let shared = Arc::clone(shared.await?);
-            let invitation = self.launch.invitation(site.gateway, site.place, &shared.hash)?;
+            let invitation = self.launch.invitation(site.gateway, site.place, &shared.hash, None)?;
             let ((has_joined, joined), (failed, fails)) = (oneshot::channel(), oneshot::channel());
             _ = self.ranks.send(Rank { shared, invitation, joined, failed });
             tokio::select! {

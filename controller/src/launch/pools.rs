@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::str::FromStr;
 use std::sync::Arc;
 use tokio::sync::{OnceCell, mpsc};
 
@@ -34,6 +35,35 @@ pub struct Pool {
     pub label: Option<String>,
     /// See [`Launch::setup`].
     pub setup: Vec<String>,
+    /// At which ports, from the first to the last, other hosts may connect; any if `None`. All pools share one port: the first
+    /// of other hosts decides.
+    pub ports: Option<Ports>,
+}
+
+/// From the first to the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ports {
+    /// Not 0.
+    pub first: u16,
+    /// Not less.
+    pub last: u16,
+}
+
+impl FromStr for Ports {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Ports, String> {
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        let ports = first.parse().and_then(|first| Ok(Ports { first, last: last.parse()? })).ok();
+        let ports = ports.filter(|ports| ports.first > 0 && ports.first <= ports.last);
+        ports.ok_or_else(|| "write a port, or the first and the last, such as 5000-5010".to_owned())
+    }
+}
+
+impl std::fmt::Display for Ports {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-{}", self.first, self.last)
+    }
 }
 
 impl Pool {
@@ -98,7 +128,7 @@ impl Pools {
     pub async fn add(&self, pool: Pool) -> io::Result<()> {
         let number = self.launchers.lock().len() as u32;
         let launch = self.launch.clone().labelled(pool.label.as_deref()).after(pool.setup);
-        let launcher = self.launcher(number, pool.place, launch).await;
+        let launcher = self.launcher(number, pool.place, pool.ports, launch).await;
         let (kept, result) = match launcher {
             Ok(launcher) => (Ok(launcher), Ok(())),
             Err(error) => (Err(error.to_string()), Err(error)),
@@ -107,7 +137,13 @@ impl Pools {
         result
     }
 
-    async fn launcher(&self, number: u32, place: Place, launch: Launch) -> io::Result<Arc<dyn Launcher>> {
+    async fn launcher(
+        &self,
+        number: u32,
+        place: Place,
+        ports: Option<Ports>,
+        launch: Launch,
+    ) -> io::Result<Arc<dyn Launcher>> {
         let ended = Arc::clone(&self.ended);
         let ended = move |engine, exit| ended(engine, exit);
         let stay = self.connection.stay;
@@ -117,12 +153,12 @@ impl Pools {
         };
         let (sender, arrivals) = mpsc::unbounded_channel();
         self.arrivals.lock().insert(number, sender);
-        let gateway = Arc::clone(self.gateway.get_or_try_init(|| self.open_gateway()).await?);
+        let gateway = Arc::clone(self.gateway.get_or_try_init(|| self.open_gateway(ports)).await?);
         on_other_hosts(way, launch, (&self.connection.name, stay), (gateway, number), arrivals, ended)
     }
 
     /// Opens the port for other hosts: as an earlier controller had it, if there was one.
-    async fn open_gateway(&self) -> io::Result<Arc<Gateway>> {
+    async fn open_gateway(&self, ports: Option<Ports>) -> io::Result<Arc<Gateway>> {
         let connection = &self.connection;
         let kept = self.folder.path(GATEWAY);
         let again = std::fs::read(&kept).ok().and_then(|text| serde_json::from_slice::<Kept>(&text).ok());
@@ -133,7 +169,7 @@ impl Pools {
             engines: connection.engines.clone(),
             blobs: connection.blobs.clone(),
             folder: self.folder.root().to_owned(),
-            ports: None,
+            ports: ports.map(|ports| (ports.first, ports.last)),
             may_return: connection.stay > 0,
             again,
         };
@@ -287,7 +323,7 @@ mod tests {
         let ssh = |line: &str| {
             let hosts = super::super::parse_hosts("a,b").unwrap();
             let command = ["sh", "-c", line].map(str::to_owned).to_vec();
-            Pool { place: Place::There(Way::Ssh(Ssh { hosts, command })), ..Pool::default() }
+            Pool { place: Place::There(Way::Ssh(Ssh { hosts, command, tunnel: false })), ..Pool::default() }
         };
         pools.add(ssh("echo the first has none >&2; exit 1")).await.unwrap();
         pools.add(ssh("echo the second has none >&2; exit 1")).await.unwrap();
@@ -300,6 +336,15 @@ mod tests {
         }
         for (place, pool, at) in [(0, 0, 0), (65_536, 1, 0), (131_075, 2, 3)] {
             assert_eq!((pool_of(place), within(place)), (pool, at));
+        }
+    }
+
+    #[test]
+    fn ports_are_one_or_a_range() {
+        assert_eq!("5000".parse(), Ok(Ports { first: 5000, last: 5000 }));
+        assert_eq!("5000-5010".parse(), Ok(Ports { first: 5000, last: 5010 }));
+        for text in ["", "0", "5010-5000", "70000", "1-", "a"] {
+            assert!(text.parse::<Ports>().is_err(), "{text}");
         }
     }
 

@@ -68,7 +68,7 @@ impl Provider for SlurmProvider {
             let program = self.program.get_or_try_init(|| Program::read(&self.launch)).await?;
             let words = self.slurm.words(&self.job);
             let mut job = self.parent.run(words).await?;
-            let errand = Errand { launch: &self.launch, program, place, gateway, stays: Stays::Yes };
+            let errand = Errand { launch: &self.launch, program, place, gateway, stays: Stays::Yes, tunnel: None };
             // However long the queue is.
             let talk = errand.run(&mut job.0, "srun", None).await.map_err(|failed| failed.why)?;
             tokio::spawn(job.stay(talk));

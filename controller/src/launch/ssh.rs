@@ -1,5 +1,5 @@
 //! Brings outposts to hosts by ssh, which joins its words and has a shell read them again: so all goes by standard input.
-//! ssh ends when the outpost has joined: from then on, it isn't needed.
+//! ssh ends when the outpost has joined: from then on, it isn't needed, but for the way back where a host has no other.
 
 use super::Launch;
 use super::bringing::{ANSWER, Errand, Failed, Program, Stays};
@@ -7,12 +7,16 @@ use super::distant::{Host, Provider, Site};
 use chorus_remote::Gateway;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use std::process::Stdio;
 use std::str::FromStr;
 use std::time::Duration;
-use tokio::process::Command;
+use tokio::io::AsyncReadExt;
+use tokio::process::{Child, Command};
 use tokio::sync::{OnceCell, Semaphore};
+use tokio::time::timeout;
 
 /// So many connections at once: an sshd refuses more than some that haven't authenticated themselves yet.
 const AT_ONCE: usize = 8;
@@ -26,6 +30,8 @@ pub struct Ssh {
     pub hosts: Vec<Host>,
     /// The program and its arguments before those of Chorus; `ssh` alone is the usual.
     pub command: Vec<String>,
+    /// Whether hosts connect back through ssh, which then stays.
+    pub tunnel: bool,
 }
 
 /// Hosts as a user writes them: `a,b*4` is one engine on `a` and four on `b`.
@@ -50,8 +56,13 @@ impl Ssh {
     }
 
     pub(super) fn into_provider(self, launch: Launch) -> (Vec<Host>, SshProvider) {
-        let provider =
-            SshProvider { command: self.command, launch, program: OnceCell::new(), at_once: Semaphore::new(AT_ONCE) };
+        let provider = SshProvider {
+            command: self.command,
+            launch,
+            program: OnceCell::new(),
+            at_once: Semaphore::new(AT_ONCE),
+            tunnels: self.tunnel.then(Mutex::default),
+        };
         (self.hosts, provider)
     }
 }
@@ -63,6 +74,8 @@ pub(super) struct SshProvider {
     /// What is sent.
     program: OnceCell<Program>,
     at_once: Semaphore,
+    /// By place: what keeps the way back open, if hosts need one.
+    tunnels: Option<Mutex<HashMap<u32, Child>>>,
 }
 
 impl Provider for SshProvider {
@@ -91,19 +104,68 @@ impl Provider for SshProvider {
 impl SshProvider {
     async fn once(&self, host: &str, place: u32, gateway: &Gateway, program: &Program) -> Result<(), Failed> {
         let (ssh, before) = self.command.split_first().ok_or_else(|| "no ssh program is named".to_owned())?;
-        let mut child = Command::new(ssh)
-            .args(before)
-            // No terminal; never a question that nobody could answer.
-            .args(["-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "--", host, "exec sh"])
+        let mut command = Command::new(ssh);
+        command.args(before);
+        // No terminal; never a question that nobody could answer.
+        command.args(["-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"]);
+        if self.tunnels.is_some() {
+            // A connection of its own, which says what port the host has given. It ends only with the network's.
+            command.args(["-o", "ControlPath=none", "-o", "LogLevel=INFO", "-o", "ServerAliveInterval=0"]);
+            command.args(["-o", "ExitOnForwardFailure=yes", "-R", &format!("0:127.0.0.1:{}", gateway.port())]);
+        }
+        let mut child = command
+            .args(["--", host, "exec sh"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .map_err(|error| format!("`{ssh}` can't be started: {error}"))?;
-        let errand = Errand { launch: &self.launch, program, place, gateway, stays: Stays::No };
-        errand.run(&mut child, "ssh", Some(ANSWER)).await.map(drop)
+        let tunnel = match &self.tunnels {
+            Some(_) => Some(port_there(&mut child).await?),
+            None => None,
+        };
+        let stays = if tunnel.is_some() { Stays::Beside } else { Stays::No };
+        let errand = Errand { launch: &self.launch, program, place, gateway, stays, tunnel };
+        let talk = errand.run(&mut child, "ssh", Some(ANSWER)).await?;
+        if let Some(tunnels) = &self.tunnels {
+            let said = child.stderr.take();
+            // It mustn't fill, and the host's end must stay.
+            tokio::spawn(async move {
+                let mut nowhere = tokio::io::sink();
+                let said = async { tokio::io::copy(&mut said?, &mut nowhere).await.ok() };
+                tokio::join!(talk.rest(), said)
+            });
+            tunnels.lock().insert(place, child);
+        }
+        Ok(())
     }
+}
+
+/// Which port of the host leads back here, as ssh says it first of all.
+async fn port_there(ssh: &mut Child) -> Result<u16, Failed> {
+    const SAYS: &str = "Allocated port ";
+    let stderr = ssh.stderr.as_mut().ok_or_else(|| "ssh has no standard error".to_owned())?;
+    let mut said = String::new();
+    let found = async {
+        let (mut line, mut byte) = (Vec::new(), [0]);
+        // What comes behind is for others to read.
+        while stderr.read(&mut byte).await.unwrap_or(0) == 1 {
+            if byte != *b"\n" {
+                line.push(byte[0]);
+                continue;
+            }
+            let text = String::from_utf8_lossy(&std::mem::take(&mut line)).trim().to_owned();
+            let port = text.strip_prefix(SAYS).and_then(|rest| rest.split(' ').next()?.parse().ok());
+            if port.is_some() {
+                return port;
+            }
+            said = text;
+        }
+        None
+    };
+    let found = timeout(ANSWER, found).await;
+    found.ok().flatten().ok_or_else(|| Failed { why: format!("ssh opens no way back: {said}"), before: true })
 }
 
 #[cfg(test)]

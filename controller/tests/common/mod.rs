@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use chorus_client::{Blob, Client, Run, Session};
-use chorus_controller::{Controller, ControllerConfig, Place, Transport};
+use chorus_controller::{Controller, ControllerConfig, Pool, Transport};
 use chorus_protocol::{
     Connection, EVENT_WEIGHT, EngineId, EngineInfo, Frame, FromEngine, NoSnapshot, OUTPUT_CHUNK, OUTPUT_WINDOW,
     Outcome, RunEvent, RunId, RunSpec, SessionId, SnapshotPolicy, Standing, Stream, Target, ToEngine, VERSION,
@@ -30,7 +30,7 @@ pub async fn cluster(transport: Transport) -> Cluster {
         transport,
         engines: 0,
         launcher: None,
-        place: Place::Here,
+        pool: Pool::default(),
         adapt: None,
         heartbeat: Duration::from_secs(1),
         record: None,

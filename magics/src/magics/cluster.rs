@@ -149,6 +149,12 @@ pub struct On {
     /// For batch systems and MPI: a folder that all hosts see; ~/.cache/chorus when left out
     #[arg(long, value_name = "FOLDER")]
     pub shared: Option<PathBuf>,
+    /// For ssh: have hosts connect back through it, where they can't reach this one
+    #[arg(long)]
+    pub tunnel: bool,
+    /// The port of this host that others connect to, or the first and the last of some: 5000-5010
+    #[arg(long, value_name = "PORTS")]
+    pub ports: Option<String>,
     /// Go on when so many engines have joined; the others join when they come
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub min: Option<u32>,
@@ -160,7 +166,8 @@ pub struct On {
 impl On {
     /// The flags that say the same.
     pub fn flags(&self) -> Vec<OsString> {
-        let On { on, profile, hosts, partition, time, cores, memory, command, shared, min, adapt } = self;
+        let On { on, profile, hosts, partition, time, cores, memory, command, shared, tunnel, ports, min, adapt } =
+            self;
         let [cores, min] = [cores, min].map(|number| number.map(|number| number.to_string()));
         let adapt = adapt.map(|adapt| adapt.to_string());
         let texts = [("--on", on), ("--profile", profile), ("--hosts", hosts), ("--partition", partition)];
@@ -169,12 +176,14 @@ impl On {
             ("--cores", &cores),
             ("--memory", memory),
             ("--command", command),
+            ("--ports", ports),
             ("--min", &min),
             ("--adapt", &adapt),
         ];
         let texts = texts.into_iter().chain(more).filter_map(|(flag, text)| Some((flag, text.as_ref()?.into())));
         let shared = shared.as_ref().map(|folder| ("--shared", folder.into()));
-        texts.chain(shared).flat_map(|(flag, value): (_, OsString)| [flag.into(), value]).collect()
+        let flags = texts.chain(shared).flat_map(|(flag, value): (_, OsString)| [flag.into(), value]);
+        flags.chain(tunnel.then(|| "--tunnel".into())).collect()
     }
 }
 
@@ -198,8 +207,8 @@ impl Magic for Flags {
     const GROUP: Group = Group::Parallel;
     const SUMMARY: &str = "Starts, shows, joins and stops clusters";
     const USAGE: &str = "\
-%cluster [start [-n N] [--tcp] [--name NAME] [--label LABEL] [--record FILE] [--on ssh --hosts HOSTS | --on mpi | --on slurm|sge|pbs|lsf|htcondor \
-[--partition NAME] [--time TIME] [--cores N] [--memory SIZE]] [--command COMMAND] [--shared FOLDER] [--profile NAME] [--min N] [--adapt L:M] \
+%cluster [start [-n N] [--tcp] [--name NAME] [--label LABEL] [--record FILE] [--on ssh --hosts HOSTS [--tunnel] | --on mpi | --on slurm|sge|pbs|lsf|htcondor \
+[--partition NAME] [--time TIME] [--cores N] [--memory SIZE]] [--command COMMAND] [--shared FOLDER] [--ports PORTS] [--profile NAME] [--min N] [--adapt L:M] \
 | stop [--force] | status | watch [--for S] \
 | logs [-t T] [-f] [-n N] | scale N | adapt L:M | add [-n N] [--label LABEL] [--on ..] | drain T | connect NAME|FILE | disconnect | restart [-t T]]";
     const TEACHING: &str = "\

@@ -45,7 +45,7 @@ fn help_is_asked_for_in_many_ways() {
     insta::assert_snapshot!(name("cluster").help(), @r"
     Starts, shows, joins and stops clusters
 
-    Usage: %cluster [start [-n N] [--tcp] [--name NAME] [--label LABEL] [--record FILE] [--on ssh --hosts HOSTS | --on mpi | --on slurm|sge|pbs|lsf|htcondor [--partition NAME] [--time TIME] [--cores N] [--memory SIZE]] [--command COMMAND] [--shared FOLDER] [--profile NAME] [--min N] [--adapt L:M] | stop [--force] | status | watch [--for S] | logs [-t T] [-f] [-n N] | scale N | adapt L:M | add [-n N] [--label LABEL] [--on ..] | drain T | connect NAME|FILE | disconnect | restart [-t T]]
+    Usage: %cluster [start [-n N] [--tcp] [--name NAME] [--label LABEL] [--record FILE] [--on ssh --hosts HOSTS [--tunnel] | --on mpi | --on slurm|sge|pbs|lsf|htcondor [--partition NAME] [--time TIME] [--cores N] [--memory SIZE]] [--command COMMAND] [--shared FOLDER] [--ports PORTS] [--profile NAME] [--min N] [--adapt L:M] | stop [--force] | status | watch [--for S] | logs [-t T] [-f] [-n N] | scale N | adapt L:M | add [-n N] [--label LABEL] [--on ..] | drain T | connect NAME|FILE | disconnect | restart [-t T]]
 
     Commands:
       start       Start a cluster and use it

@@ -6,7 +6,7 @@ use chorus_protocol::Order;
 
 fn pool(label: &str) -> Pool {
     let way = Way::Slurm(Slurm { command: vec!["srun".into()], resources: Resources::default() });
-    Pool { place: Place::There(way), label: Some(label.into()), setup: vec!["a b".into()] }
+    Pool { place: Place::There(way), label: Some(label.into()), setup: vec!["a b".into()], ports: None }
 }
 
 impl Cluster {

@@ -101,7 +101,7 @@ impl BatchProvider {
         });
         let shared = shared.await?;
         let folder = shared.folder()?;
-        let invitation = self.launch.invitation(site.gateway, site.place, &shared.hash)?;
+        let invitation = self.launch.invitation(site.gateway, site.place, &shared.hash, None)?;
         write(&folder.join(guard::INVITATION), &format!("{invitation}\n"))?;
         let system = self.batch.system;
         let script = system.script(&Job {
