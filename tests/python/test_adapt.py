@@ -18,7 +18,7 @@ def test_engines_come_for_work_and_leave_when_there_is_none(own_kernel):
     assert "19900" in said.text and "on 3 engines" in said.text, said.text
     processes.wait_until("idle engines to leave", lambda: ": 0 engines," in cluster(kernel), 30)
     # Nobody is told, since nothing was lost, and the next cell has an engine, however long it is compiled.
-    said = kernel.run("%px let kept = 5;\nkept").ok()
+    said = kernel.run("%%px\nlet kept = 5;\nkept").ok()
     assert "5" in said.text and "gone" not in said.text, said.text
     calls = f"let all: Vec<_> = (0..100u64).map(|x| px::call!({SLOWLY}, x)).collect();\n"
     said = kernel.run(calls + "all.iter().map(|task| task.get().unwrap()).sum::<u64>()").ok()

@@ -65,6 +65,19 @@ def test_engines_are_jobs_which_come_and_go_with_them(slurm, notebook):
     no_job_is_left(slurm, 15)
 
 
+def test_an_engine_leaves_before_its_time_is_over(slurm, notebook):
+    assert "with 2 engines" in notebook.ok("%cluster start --on slurm -n 2 --cores 1 --time 1")
+    before = set(slurm.jobs("R"))
+    assert len(before) == 2
+    notebook.ok("%px let mine = px::rank();")
+    said = notebook.ok("%map --sum --chunk 1 |x: u64| { std::thread::sleep(std::time::Duration::from_millis(100)); x } over 0..1400_u64")
+    assert "979300" in said and "1400 items" in said, said
+    log = notebook.ok("%cluster logs -n 100")
+    assert "whose time is nearly over" in log and "was lost" not in log and "killed" not in log, log
+    assert "its time on its host is nearly over" in said + notebook.ok("1"), said
+    processes.wait_until("two other jobs", lambda: len(set(slurm.jobs("R")) - before) == 2, 60)
+
+
 def test_a_queue_is_told_and_who_waits_in_it_joins_late(slurm, notebook):
     others = [busy(slurm, 4), busy(slurm, 2)]
     said = notebook.ok("%cluster start --on slurm -n 3 --min 2")
