@@ -18,6 +18,10 @@ use tokio::sync::OnceCell;
 /// What nodes are as a user is told.
 pub(super) const A_NODE: &str = "a node of Slurm's";
 
+/// Has the engine know when its job ends. Slurm tells jobs by `SLURM_JOB_END_TIME` since 23.02.
+const END: &str = "[ -n \"$SLURM_JOB_END_TIME\" ] || \
+                   if e=$(squeue -h -j \"$SLURM_JOB_ID\" -o %e) && e=$(date -d \"$e\" +%s); then export CHORUS_ENDS_AT=\"$e\"; fi 2> /dev/null";
+
 /// What Slurm is asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Slurm {
@@ -30,6 +34,8 @@ pub struct Slurm {
 impl Slurm {
     pub(super) fn into_provider(self, launch: Launch, cluster: &str, ends_with_us: bool) -> io::Result<SlurmProvider> {
         let parent = Parent::start(ends_with_us)?;
+        let setup = std::iter::once(END.to_owned()).chain(launch.setup.iter().cloned()).collect();
+        let launch = launch.after(setup);
         Ok(SlurmProvider { slurm: self, launch, job: format!("chorus-{cluster}"), program: OnceCell::new(), parent })
     }
 
