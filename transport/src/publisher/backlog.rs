@@ -20,7 +20,7 @@ pub const LIMIT: u64 = 64 << 20;
 const READS: Duration = Duration::from_secs(1);
 
 /// How long one that is [`LIMIT`] behind may read nothing.
-pub const PATIENCE: Duration = Duration::from_secs(5);
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What counts as reading, in bytes.
 const HEADWAY: u64 = 256 << 10;
