@@ -3,7 +3,7 @@
     python tests/hosts/chaos.py --rounds 100 --seed 1
 
 with CHORUS and CHORUS_ENGINE in the environment, as root: hosts are namespaces (`tests/python/hosts.py`). A notebook on h1
-has two engines on each of h2 and h3. In each round, `troubles.py` breaks something while an action of `actions.py` runs.
+has two engines on each of h2 and h3, or as `--cluster` says. In each round, `troubles.py` breaks something while an action of `actions.py` runs.
 `--only ACTION` and `--trouble TROUBLE` choose. A round that fails is told with its number; `--seed S --begin N --rounds 1`
 runs it alone, with the same choices, though not at the very same moments. The exit status is the number of failed rounds.
 """
@@ -26,13 +26,19 @@ import troubles
 
 BOUND = 100
 """No cell takes longer in seconds, whatever breaks: a lease is 60 s."""
-ENGINES = "h2*2,h3*2"
+CLUSTERS = {
+    "there": ["start --on ssh --hosts h2*2,h3*2 {ssh}"],
+    "mixed": ["start --on ssh --hosts h2*2 {ssh}", "add --on ssh --hosts h3 {ssh}", "add -n 1"],
+    "tunnel": ["start --on ssh --tunnel --hosts h2*2,h3*2 {ssh}"],
+}
+"""What has four engines."""
 
 
 class Laboratory:
     """Hosts, and a notebook with engines on them; another notebook when a round has failed."""
 
-    def __init__(self):
+    def __init__(self, cluster):
+        self.cluster = CLUSTERS[cluster]
         self.hosts = lab.Hosts(3)
         self.notes = self.hosts.folder / "notes"
         self.notebook = None
@@ -40,7 +46,8 @@ class Laboratory:
     def begin(self):
         if self.notebook is None:
             self.notebook = lab.Notebook(self.hosts)
-            self.ok(f'%cluster start --on ssh --hosts {ENGINES} --ssh "{self.hosts.ssh}"')
+            for command in self.cluster:
+                self.ok("%cluster " + command.format(ssh=f'--ssh "{self.hosts.ssh}"'))
             self.ok(actions.HELPERS.format(notes=self.notes))
         self.notes.write_text("")
 
@@ -136,6 +143,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--begin", type=int, default=0, help="the number of the first round")
     parser.add_argument("--minutes", type=float, default=600, help="when no other round is begun")
+    parser.add_argument("--cluster", choices=CLUSTERS, default="there", help="where engines are, and how they connect")
     parser.add_argument("--only", choices=actions.ACTIONS)
     parser.add_argument("--trouble", choices=sorted(set(troubles.KINDS)))
     options = parser.parse_args()
@@ -143,7 +151,7 @@ def main():
     if why:
         sys.exit(why)
     os.environ["NO_COLOR"] = "1"
-    begun, failed, laboratory = time.monotonic(), [], Laboratory()
+    begun, failed, laboratory = time.monotonic(), [], Laboratory(options.cluster)
     try:
         for number in range(options.begin, options.begin + options.rounds):
             if time.monotonic() - begun > 60 * options.minutes:

@@ -49,8 +49,10 @@ impl Core {
     pub(super) fn follow_work(&mut self, actions: &mut Vec<Action>) {
         let Some(Adapt { least, most, idle }) = self.adapt.filter(|_| self.stop == Stop::No) else { return };
         let (now, waiting) = (self.now, self.waiting());
+        // Those in a queue may come at any time; others are about to.
+        let comes = |it: &Engine| self.queue.is_none() && matches!(it.state, State::Starting { .. });
         let is_free = |it: &Engine| it.worker().is_some() && it.runs.is_empty();
-        if waiting == 0 || self.engines.values().any(is_free) {
+        if waiting == 0 || self.engines.values().any(|it| is_free(it) || comes(it)) {
             self.pressed_since = None;
         } else if now.saturating_sub(*self.pressed_since.get_or_insert(now)) >= PRESSED {
             self.pressed_since = None;

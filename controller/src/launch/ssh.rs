@@ -180,4 +180,21 @@ mod tests {
             assert!(parse_hosts(wrong).is_err(), "{wrong}");
         }
     }
+
+    fn saying(script: &str) -> Child {
+        Command::new("sh").args(["-c", script]).stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_way_back_is_where_ssh_says_and_the_rest_is_for_others() {
+        let says = "Allocated port 4711 for remote forward to 127.0.0.1:9";
+        let mut ssh = saying(&format!("echo 'Warning: a new key' >&2; echo '{says}' >&2; echo rest >&2"));
+        assert_eq!(port_there(&mut ssh).await.ok(), Some(4711));
+        let mut rest = String::new();
+        ssh.stderr.take().unwrap().read_to_string(&mut rest).await.unwrap();
+        assert_eq!(rest, "rest\n");
+        let mut ssh = saying("echo 'remote port forwarding failed' >&2; exit 255");
+        let failed = port_there(&mut ssh).await.err().unwrap();
+        assert_eq!(failed.why, "ssh opens no way back: remote port forwarding failed");
+    }
 }

@@ -51,6 +51,9 @@ fn work_that_waits_brings_twice_as_many_engines_each_time() {
     assert_eq!(cluster.changes().0, [] as [u32; 0], "it may be over in a moment");
     cluster.pass(SECOND * 2, &["e0"], &["c"]);
     assert_eq!(cluster.changes().0, [1]);
+    cluster.pass(SECOND * 9, &["e0"], &["c"]);
+    assert_eq!(cluster.changes().0, [] as [u32; 0], "one is about to come");
+    cluster.core.tell_queue(Some("1 in a queue".into()));
     cluster.pass(SECOND * 3, &["e0"], &["c"]);
     assert_eq!(cluster.changes().0, [2, 3]);
     cluster.pass(SECOND * 20, &["e0"], &["c"]);
