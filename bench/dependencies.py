@@ -11,8 +11,9 @@ import pathlib
 import sys
 
 import environment
+from environment import machine
 from kernel import ROOT, SIDES, Home, in_turn, install_peer, load, row, tell
-from run import build, machine
+from run import build
 
 BUILD = 3600
 """Seconds that a build may take."""

@@ -1,8 +1,9 @@
-"""The virtual environments that the benchmarks run in."""
+"""Where the benchmarks run: their virtual environments, and the machine."""
 
 import hashlib
 import os
 import pathlib
+import platform
 import subprocess
 import sys
 
@@ -24,3 +25,9 @@ def enter(requirements):
         subprocess.run(install, check=True)
         (folder / "ready").touch()
     os.execv(interpreter, [interpreter, *sys.argv])
+
+
+def machine():
+    with open("/proc/cpuinfo") as file:
+        models = [line.split(":")[1].strip() for line in file if line.startswith("model name")]
+    return f"{os.cpu_count()} cores, {models[0] if models else platform.machine()}, Linux {platform.release()}"

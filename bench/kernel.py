@@ -15,7 +15,8 @@ import sys
 import tempfile
 
 import environment
-from run import ROOT, build, machine
+from environment import machine
+from run import ROOT, build
 
 PEER = "0.22.0"
 SIDES = ("chorus", "evcxr")

@@ -26,7 +26,6 @@ def main():
     environment.enter("requirements-map.txt")
 
     import maps
-    import run
 
     names = options.only.split(",") if options.only else list(maps.EXPERIMENTS)
     sides = options.side.split(",") if options.side else list(maps.SIDES)
@@ -37,10 +36,10 @@ def main():
     os.environ["PYTHONPATH"] = str(ROOT / "bench")
     subprocess.run(["cargo", "build", "--workspace", "--bins"], cwd=ROOT, check=True)
     rows = maps.measure(names, sides, options.repeat)
-    print(f"{run.machine()}; medians\n")
+    print(f"{environment.machine()}; medians\n")
     print(maps.markdown(rows, sides))
     options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps({"machine": run.machine(), "rows": rows}, indent=1) + "\n")
+    options.json.write_text(json.dumps({"machine": environment.machine(), "rows": rows}, indent=1) + "\n")
     print(f"\nall measurements: {options.json}", file=sys.stderr)
     sys.exit(1 if any(maps.missed(row) for row in rows) else 0)
 

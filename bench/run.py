@@ -8,7 +8,6 @@ import argparse
 import json
 import os
 import pathlib
-import platform
 import subprocess
 import sys
 
@@ -23,12 +22,6 @@ def build(release):
     subprocess.run(command, cwd=ROOT, check=True)
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     return target / ("release" if release else "debug")
-
-
-def machine():
-    with open("/proc/cpuinfo") as file:
-        models = [line.split(":")[1].strip() for line in file if line.startswith("model name")]
-    return f"{os.cpu_count()} cores, {models[0] if models else platform.machine()}, Linux {platform.release()}"
 
 
 def main():
@@ -55,10 +48,10 @@ def main():
         for name in names:
             print(f"measuring: {name}", file=sys.stderr)
             rows += measure.EXPERIMENTS[name](sides, options.repeat)
-    print(f"{machine()}; medians\n")
+    print(f"{environment.machine()}; medians\n")
     print(table.markdown(rows))
     options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")
+    options.json.write_text(json.dumps({"machine": environment.machine(), "rows": rows}, indent=1) + "\n")
     print(f"\nall measurements: {options.json}", file=sys.stderr)
     sys.exit(1 if any(table.missed(row) for row in rows) else 0)
 

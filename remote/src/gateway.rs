@@ -1,7 +1,7 @@
 //! The controller's end: one port for all hosts that were invited.
 
 use crate::invitation::{Hidden, Invitation};
-use crate::rooms::{Files, serve};
+use crate::rooms::{Files, lent_at, serve};
 use crate::stream::{HERE, NOBODY, Purpose, receive};
 use crate::tls::{Authority, TlsError};
 use crate::{Hello, LEASE};
@@ -225,11 +225,17 @@ async fn lead(mut stream: TlsStream<TcpStream>, purpose: Purpose, local: &Local)
         }
         Purpose::Rooms(kernel) => {
             let is_one = !kernel.is_empty() && kernel.len() <= 32 && kernel.chars().all(|c| c.is_ascii_hexdigit());
-            let there = match is_one {
-                true => UnixStream::connect(rooms_socket(&local.folder, &kernel)).await.ok(),
-                false => None,
-            };
-            join(stream, there).await
+            if !is_one {
+                return join(stream, None::<UnixStream>).await;
+            }
+            let socket = rooms_socket(&local.folder, &kernel);
+            match lent_at(&socket) {
+                Some(store) => {
+                    answer(&mut stream, HERE).await?;
+                    serve(stream, &*store).await
+                }
+                None => join(stream, UnixStream::connect(socket).await.ok()).await,
+            }
         }
         Purpose::Engine => match local.engines.split_once("://") {
             Some(("ipc", path)) => join(stream, UnixStream::connect(path).await.ok()).await,

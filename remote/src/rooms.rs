@@ -2,12 +2,14 @@
 //! [`px::link::RoomAnswer`].
 
 use chorus_protocol::VALUE_PREFIX;
+use parking_lot::Mutex;
 use px::link::{MOST, Message, RoomAnswer, RoomAsk, frame_length, framed};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::broadcast;
 
@@ -44,8 +46,38 @@ pub trait Store: Send + Sync + 'static {
     fn watch(&self) -> Option<broadcast::Receiver<String>>;
 }
 
-/// A question with what comes along, or `None` at the end.
-pub(crate) async fn next_ask(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<(RoomAsk, Vec<u8>)>> {
+/// So many bytes are on their way from one place to the next at once: few enough to stay in a processor's cache.
+pub(crate) const PART: usize = 256 << 10;
+
+/// Who lends rooms in this process, by the socket at which others reach them.
+static LENT: LazyLock<Mutex<HashMap<PathBuf, Arc<dyn Store>>>> = LazyLock::new(Mutex::default);
+
+/// Rooms that are lent. A gateway in the same process, as that of a notebook's own cluster, takes them from here: through
+/// the socket, each byte would be copied twice more. Dropping it ends that.
+#[derive(Debug)]
+pub struct Lent(PathBuf);
+
+impl Lent {
+    /// Lends what is also asked for at this socket.
+    pub fn at(socket: PathBuf, store: Arc<dyn Store>) -> Lent {
+        LENT.lock().insert(socket.clone(), store);
+        Lent(socket)
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        LENT.lock().remove(&self.0);
+    }
+}
+
+/// Who lends rooms at this socket, if it is this process.
+pub(crate) fn lent_at(socket: &Path) -> Option<Arc<dyn Store>> {
+    LENT.lock().get(socket).map(Arc::clone)
+}
+
+/// A question, or `None` at the end. What comes along follows.
+pub(crate) async fn next_ask(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<RoomAsk>> {
     let mut head = [0; 4];
     match from.read_exact(&mut head).await {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
@@ -56,8 +88,8 @@ pub(crate) async fn next_ask(from: &mut (impl AsyncRead + Unpin)) -> io::Result<
     }
 }
 
-/// The next answer with what comes along.
-pub(crate) async fn next_answer(from: &mut (impl AsyncRead + Unpin)) -> io::Result<(RoomAnswer, Vec<u8>)> {
+/// The next answer. What comes along follows.
+pub(crate) async fn next_answer(from: &mut (impl AsyncRead + Unpin)) -> io::Result<RoomAnswer> {
     let mut head = [0; 4];
     from.read_exact(&mut head).await?;
     next(from, head, RoomAnswer::brings).await
@@ -68,17 +100,60 @@ async fn next<M: Message>(
     from: &mut (impl AsyncRead + Unpin),
     head: [u8; 4],
     brings: impl FnOnce(&M) -> u64,
-) -> io::Result<(M, Vec<u8>)> {
+) -> io::Result<M> {
     let mut message = vec![0; frame_length(head).map_err(invalid)?];
     from.read_exact(&mut message).await?;
     let message = M::decode(&message).map_err(invalid)?;
-    let brings = brings(&message);
-    if brings > MOST {
+    if brings(&message) > MOST {
         return Err(invalid("more bytes than may come along"));
     }
-    let mut bytes = vec![0; brings as usize];
-    from.read_exact(&mut bytes).await?;
-    Ok((message, bytes))
+    Ok(message)
+}
+
+/// Appends what has come of so many bytes that come along; at least one, unless there are none.
+pub(crate) async fn take_some(from: &mut (impl AsyncRead + Unpin), left: u64, to: &mut Vec<u8>) -> io::Result<u64> {
+    match from.take(left).read_buf(to).await? {
+        0 if left > 0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        some => Ok(some as u64),
+    }
+}
+
+/// Puts what comes along into a file, part by part. All of it is taken from the connection even if the file, or why there is
+/// none, is an error: the inner one.
+pub(crate) async fn take_into<E: From<io::Error>>(
+    from: &mut (impl AsyncRead + Unpin),
+    length: u64,
+    to: Result<(&File, u64), E>,
+) -> io::Result<Result<(), E>> {
+    let mut part = Vec::with_capacity(PART.min(length as usize));
+    let (mut done, mut to) = (0, to);
+    while done < length {
+        part.clear();
+        let size = (PART as u64).min(length - done);
+        while (part.len() as u64) < size {
+            take_some(from, size - part.len() as u64, &mut part).await?;
+        }
+        if let Ok((file, at)) = to
+            && let Err(error) = file.write_all_at(&part, at + done)
+        {
+            to = Err(error.into());
+        }
+        done += size;
+    }
+    Ok(to.map(drop))
+}
+
+/// Sends bytes of a file, part by part. If it hasn't got them, the connection is of no use any more.
+async fn send_from(to: &mut (impl AsyncWrite + Unpin), length: u64, file: &File, at: u64) -> io::Result<()> {
+    let mut part = vec![0; PART.min(length as usize)];
+    let mut done = 0;
+    while done < length {
+        let size = part.len().min((length - done) as usize);
+        file.read_exact_at(&mut part[..size], at + done)?;
+        to.write_all(&part[..size]).await?;
+        done += size as u64;
+    }
+    to.flush().await
 }
 
 /// Sends an answer with what comes along.
@@ -94,19 +169,43 @@ fn invalid(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Erro
 
 /// Answers on one connection until it ends.
 pub async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, store: &dyn Store) -> io::Result<()> {
-    while let Some((ask, bytes)) = next_ask(&mut stream).await? {
-        if ask == RoomAsk::Watch {
-            return watch(stream, store).await;
-        }
-        let mut found = Vec::new();
-        let answer = match answer(store, &ask, &bytes, &mut found) {
-            Ok(answer) => answer,
-            Err(Refusal::Gone) => RoomAnswer::Gone,
-            Err(Refusal::Failed(why)) => RoomAnswer::Failed(why),
+    while let Some(ask) = next_ask(&mut stream).await? {
+        let answer = match &ask {
+            RoomAsk::Watch => return watch(stream, store).await,
+            RoomAsk::Read(room, at, length) => match found(store, room, *at, *length) {
+                Ok((file, there)) => {
+                    stream.write_all(&framed(&RoomAnswer::Bytes(there))).await?;
+                    send_from(&mut stream, there, &file, *at).await?;
+                    continue;
+                }
+                Err(refusal) => Err(refusal),
+            },
+            RoomAsk::Write(room, at, length) => {
+                let file = store.open(room);
+                let to = file.as_ref().map(|file| (file, *at)).map_err(Refusal::clone);
+                take_into(&mut stream, *length, to).await?.map(|()| RoomAnswer::Done(0))
+            }
+            RoomAsk::Append(room, length) => {
+                let place = store.reserve(room, *length).and_then(|at| Ok((store.open(room)?, at)));
+                let to = place.as_ref().map(|(file, at)| (file, *at)).map_err(Refusal::clone);
+                take_into(&mut stream, *length, to).await?.and(place).map(|(_, at)| RoomAnswer::Done(at))
+            }
+            ask => answer(store, ask),
         };
-        tell(&mut stream, &answer, &found).await?;
+        let answer = answer.unwrap_or_else(|refusal| match refusal {
+            Refusal::Gone => RoomAnswer::Gone,
+            Refusal::Failed(why) => RoomAnswer::Failed(why),
+        });
+        tell(&mut stream, &answer, &[]).await?;
     }
     Ok(())
+}
+
+/// A room's file, and how many of these bytes it has.
+fn found(store: &dyn Store, room: &str, at: u64, length: u64) -> Result<(File, u64), Refusal> {
+    let file = store.open(room)?;
+    let there = file.metadata()?.len().saturating_sub(at).min(length).min(MOST);
+    Ok((file, there))
 }
 
 async fn watch(mut stream: impl AsyncRead + AsyncWrite + Unpin, store: &dyn Store) -> io::Result<()> {
@@ -126,25 +225,10 @@ async fn watch(mut stream: impl AsyncRead + AsyncWrite + Unpin, store: &dyn Stor
     }
 }
 
-fn answer(store: &dyn Store, ask: &RoomAsk, bytes: &[u8], found: &mut Vec<u8>) -> Result<RoomAnswer, Refusal> {
+/// What needs no bytes.
+fn answer(store: &dyn Store, ask: &RoomAsk) -> Result<RoomAnswer, Refusal> {
     Ok(match ask {
         RoomAsk::Length(room) => RoomAnswer::Done(store.open(room)?.metadata()?.len()),
-        RoomAsk::Read(room, at, length) => {
-            let file = store.open(room)?;
-            let there = file.metadata()?.len().saturating_sub(*at).min(*length).min(MOST);
-            found.resize(there as usize, 0);
-            file.read_exact_at(found, *at)?;
-            RoomAnswer::Bytes(there)
-        }
-        RoomAsk::Write(room, at, _) => {
-            store.open(room)?.write_all_at(bytes, *at)?;
-            RoomAnswer::Done(0)
-        }
-        RoomAsk::Append(room, length) => {
-            let at = store.reserve(room, *length)?;
-            store.open(room)?.write_all_at(bytes, at)?;
-            RoomAnswer::Done(at)
-        }
         RoomAsk::Reserve(room, length) => RoomAnswer::Done(store.reserve(room, *length)?),
         RoomAsk::Make(room, length) => {
             store.make(room, *length)?;
@@ -154,7 +238,7 @@ fn answer(store: &dyn Store, ask: &RoomAsk, bytes: &[u8], found: &mut Vec<u8>) -
             store.remove(room)?;
             RoomAnswer::Done(0)
         }
-        RoomAsk::Bring(..) | RoomAsk::Watch => {
+        RoomAsk::Read(..) | RoomAsk::Write(..) | RoomAsk::Append(..) | RoomAsk::Bring(..) | RoomAsk::Watch => {
             return Err(Refusal::Failed("this is for the outpost of a host".to_owned()));
         }
     })
@@ -236,6 +320,12 @@ mod tests {
             assert_eq!(ask(RoomAsk::Write(room(), 4, 3), b"abc").0, RoomAnswer::Done(0));
             assert_eq!(ask(RoomAsk::Read(room(), 4, 100), b""), (RoomAnswer::Bytes(6), b"abc\0\0\0".to_vec()));
             assert_eq!(ask(RoomAsk::Read(room(), 40, 100), b""), (RoomAnswer::Bytes(0), vec![]));
+            assert_eq!(ask(RoomAsk::Write("key".into(), 0, 3), b"abc").0, RoomAnswer::Gone, "its bytes are taken");
+            let large: Vec<u8> = (0..3 * PART + 5).map(|n| n as u8).collect();
+            assert_eq!(ask(RoomAsk::Write(room(), 2, large.len() as u64), &large).0, RoomAnswer::Done(0));
+            let (answer, bytes) = ask(RoomAsk::Read(room(), 1, MOST), b"");
+            assert_eq!(answer, RoomAnswer::Bytes(large.len() as u64 + 1));
+            assert!(bytes[0] == 0 && bytes[1..] == large);
             assert_eq!(ask(RoomAsk::Remove(room()), b"").0, RoomAnswer::Done(0));
             assert_eq!(ask(RoomAsk::Length(room()), b"").0, RoomAnswer::Gone);
             assert!(matches!(ask(RoomAsk::Append(room(), 1), b"x").0, RoomAnswer::Failed(_)));

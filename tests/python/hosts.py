@@ -92,9 +92,10 @@ def command(*words):
 
 
 class Hosts:
-    """Hosts `h1` to `h<count>`."""
+    """Hosts `h1` to `h<count>`. `sshd` is more for the configuration of their sshds."""
 
-    def __init__(self, count):
+    def __init__(self, count, sshd=""):
+        self.sshd = SSHD + sshd
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="chorus-hosts-", dir="/var/tmp"))
         self.names = [f"h{number}" for number in range(1, count + 1)]
         self.mark = f"c{os.getpid() % 100000}"
@@ -149,7 +150,7 @@ class Hosts:
             public = (self.folder / f"key-{name}.pub").read_text().split()
             known.append(f"{name} {public[0]} {public[1]}\n")
             config = self.folder / f"sshd-{name}"
-            config.write_text(SSHD.format(address=f"10.78.0.{number}", folder=self.folder, name=name))
+            config.write_text(self.sshd.format(address=f"10.78.0.{number}", folder=self.folder, name=name))
             self.daemons.append(self.start(name, ["/usr/sbin/sshd", "-D", "-f", str(config)]))
         (self.folder / "known").write_text("".join(known))
         (self.folder / "config").write_text(SSH.format(folder=self.folder))

@@ -14,6 +14,8 @@ use tokio::task::AbortHandle;
 pub struct Lending {
     path: PathBuf,
     task: AbortHandle,
+    /// For the gateway of a cluster in this process.
+    _lent: rooms::Lent,
 }
 
 impl Lending {
@@ -24,6 +26,8 @@ impl Lending {
         _ = std::fs::remove_file(&path);
         let listener = UnixListener::bind(&path)?;
         let lent = Arc::clone(lent);
+        let store: Arc<dyn rooms::Store> = lent.clone();
+        let here = rooms::Lent::at(path.clone(), store);
         let task = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             loop {
@@ -37,7 +41,7 @@ impl Lending {
                 }
             }
         });
-        Ok(Lending { path, task: task.abort_handle() })
+        Ok(Lending { path, task: task.abort_handle(), _lent: here })
     }
 }
 

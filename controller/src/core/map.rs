@@ -31,7 +31,7 @@ impl Core {
         let mut map = Sharing::new(spec);
         for (&engine, it) in &self.engines {
             if let Some(run) = it.serves(session_id, id) {
-                map.join(engine, run);
+                map.join(engine, run, it.lease().is_some());
             }
         }
         session.maps.insert(id, map);
@@ -91,7 +91,7 @@ impl Core {
         let Some(map) = session.maps.get_mut(&id) else {
             return self.tell_engines(&[engine], ToEngine::MapEnd { session: session_id, map: id }, actions);
         };
-        let reports = map.report(engine, reports);
+        let reports = map.at(self.now).report(engine, reports);
         // What it has done is all that it will do; or it is to do nothing more.
         let is_last = map.is_reported_only() || self.engines.get(&engine).is_some_and(|it| it.draining);
         let over = map.is_over();
@@ -134,8 +134,10 @@ impl Core {
         let Some(map) = session.maps.get_mut(&id) else { return };
         let given_up = map.leave(engine, ended.run, outcome);
         // The engine may have been given another run for it.
-        if let Some(next) = self.engines.get(&engine).and_then(|it| it.serves(ended.session, id)) {
-            map.join(engine, next);
+        if let Some(it) = self.engines.get(&engine)
+            && let Some(next) = it.serves(ended.session, id)
+        {
+            map.join(engine, next, it.lease().is_some());
         }
         if let (Some((first, count)), Outcome::Died(death, _)) = (given_up, outcome) {
             let event = MapEvent::GivenUp { first, count, death: *death };
@@ -149,7 +151,7 @@ impl Core {
     pub(super) fn wake_maps(&mut self, id: SessionId, actions: &mut Vec<Action>) {
         let Some(session) = self.sessions.get_mut(&id).filter(|session| !session.is_full()) else { return };
         for (&map_id, map) in &mut session.maps {
-            for (engine, pieces) in map.wake(|engine| peer_of(&self.engines, engine).is_some()) {
+            for (engine, pieces) in map.at(self.now).wake(|engine| peer_of(&self.engines, engine).is_some()) {
                 if let Some(peer) = peer_of(&self.engines, engine) {
                     send_work(peer, id, map_id, pieces, actions);
                 }

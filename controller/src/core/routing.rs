@@ -66,7 +66,7 @@ impl Core {
                     let map = spec.map;
                     engine.runs.push_back(UnderWay { session: session_id, run, map, label, started: false });
                     if let Some(map) = map.and_then(|map| session.maps.get_mut(&map)) {
-                        map.join(id, run);
+                        map.join(id, run, engine.lease().is_some());
                     }
                     let place = |of: &[EngineId]| of.partition_point(|&other| other < id) as u32;
                     let group = group.as_ref().map(|group| Box::new((group.clone(), place(&group.members))));

@@ -81,10 +81,14 @@ impl Distant {
     }
 
     pub(crate) fn write(&self, bytes: &[u8], at: u64) -> Result<(), Error> {
+        let mut outpost = self.outpost()?;
         let mut place = at;
         for part in bytes.chunks(MOST as usize) {
-            self.done(RoomAsk::Write(self.name.clone(), place, part.len() as u64), part)?;
-            place += part.len() as u64;
+            let ask = RoomAsk::Write(self.name.clone(), place, part.len() as u64);
+            match self.ask_on(&mut outpost, &ask, part, &mut Vec::new())? {
+                RoomAnswer::Done(_) => place += part.len() as u64,
+                answer => return Err(self.unexpected(answer)),
+            }
         }
         Ok(())
     }
@@ -106,10 +110,26 @@ impl Distant {
     }
 
     fn ask(&self, ask: &RoomAsk, bytes: &[u8], into: &mut Vec<u8>) -> Result<RoomAnswer, Error> {
-        let outpost = outpost().ok_or(Error::NoKernel)?;
-        // A connection of its own: one that is kept would be closed in a snapshot.
-        let asked = UnixStream::connect(outpost).and_then(|mut connection| ask_on(&mut connection, ask, bytes, into));
-        asked.map_err(|error| Error::Room(format!("this host's outpost can't be asked about {}: {error}", self.name)))
+        self.ask_on(&mut self.outpost()?, ask, bytes, into)
+    }
+
+    /// A connection of one's own: one that is kept would be closed in a snapshot.
+    fn outpost(&self) -> Result<UnixStream, Error> {
+        UnixStream::connect(outpost().ok_or(Error::NoKernel)?).map_err(|error| self.silent(&error))
+    }
+
+    fn ask_on(
+        &self,
+        outpost: &mut UnixStream,
+        ask: &RoomAsk,
+        bytes: &[u8],
+        into: &mut Vec<u8>,
+    ) -> Result<RoomAnswer, Error> {
+        ask_on(outpost, ask, bytes, into).map_err(|error| self.silent(&error))
+    }
+
+    fn silent(&self, error: &std::io::Error) -> Error {
+        Error::Room(format!("this host's outpost can't be asked about {}: {error}", self.name))
     }
 
     fn unexpected(&self, answer: RoomAnswer) -> Error {

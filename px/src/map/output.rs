@@ -1,7 +1,7 @@
 //! What becomes of a function's results in an engine, until they are reported.
 
 use super::error::Error;
-use super::rooms::{HEAD, Results as Room, SMALL};
+use super::rooms::{HEAD, Results as Room, SMALL, is_elsewhere};
 use crate::link::Results;
 use crate::wire::Wire;
 use std::any::Any;
@@ -69,11 +69,17 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(crate) struct Place {
     path: Option<String>,
     room: OnceLock<Result<Room, Error>>,
+    far: OnceLock<bool>,
 }
 
 impl Place {
     pub(crate) fn new(path: Option<String>) -> Place {
-        Place { path, room: OnceLock::new() }
+        Place { path, room: OnceLock::new(), far: OnceLock::new() }
+    }
+
+    /// Whether the room is on another host. To write there takes a message and its answer.
+    fn is_far(&self) -> bool {
+        *self.far.get_or_init(|| self.path.as_deref().is_some_and(is_elsewhere))
     }
 
     fn room(&self) -> Result<&Room, Error> {
@@ -193,6 +199,13 @@ impl Output for Sending {
                 *head = batch.results.to_le_bytes();
             }
             return place.put(bytes);
+        }
+        if bytes.len() <= SMALL && place.is_far() {
+            // With the report, which the engine needn't wait for.
+            let mut message = batch.results.to_le_bytes().to_vec();
+            message.append(&mut bytes);
+            lock(&self.spare).push(bytes);
+            return Ok(Results::Bytes(message));
         }
         let at = (batch.first as usize).checked_mul(self.size).ok_or(Error::Damaged)? as u64;
         place.room()?.write(&bytes, HEAD + at)?;

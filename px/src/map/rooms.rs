@@ -169,6 +169,11 @@ pub(crate) fn is_there(name: &str) -> bool {
     is_here || (distant::may_be() && Distant::find(name).is_ok())
 }
 
+/// Whether a room can't be opened on this host, though it may be on another one.
+pub(crate) fn is_elsewhere(name: &str) -> bool {
+    distant::may_be() && open_here(name).is_err()
+}
+
 /// Whether this is an open file in memory that was made under this name, of which there is only one.
 fn is_room(path: &str, id: &str) -> bool {
     std::fs::read_link(path)

@@ -6,7 +6,7 @@
 //! kept. Who is about to open a replica that has gone asks again.
 
 use super::way::{Stream, Way, WayError};
-use crate::rooms::next_answer;
+use crate::rooms::{PART, next_answer, take_into, take_some};
 use crate::stream::Purpose;
 use parking_lot::Mutex;
 use px::link::{MOST, RoomAnswer, RoomAsk, framed, room_name};
@@ -15,11 +15,11 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
+use tokio::net::UnixStream;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
@@ -112,18 +112,19 @@ impl Replicas {
         }
     }
 
-    /// Asks whoever has the room, again and again while they can't be reached.
-    pub async fn ask(&self, ask: &RoomAsk, bytes: &[u8]) -> Result<(RoomAnswer, Vec<u8>), Missing> {
-        if matches!(ask, RoomAsk::Write(..)) {
-            // What was brought before isn't what is there now.
-            self.rooms.lock().remove(ask.room());
-        }
+    /// Asks whoever has the room, again and again while they can't be reached. What comes along with the answer is returned, or
+    /// put into the file.
+    pub async fn ask(
+        &self,
+        ask: &RoomAsk,
+        bytes: &[u8],
+        into: Option<(&File, u64)>,
+    ) -> Result<(RoomAnswer, Vec<u8>), Missing> {
+        self.forget_what_changes(ask);
         let (purpose, begun) = (purpose(ask.room()), Instant::now());
         loop {
-            let why = match self.ask_once(&purpose, ask, bytes).await {
-                Ok((RoomAnswer::Gone, _)) => return Err(Missing::Gone),
-                Ok((RoomAnswer::Failed(why), _)) => return Err(Missing::Failed(why)),
-                Ok(answer) => return Ok(answer),
+            let why = match self.ask_once(&purpose, ask, bytes, into).await {
+                Ok(answer) => return settled(answer),
                 Err(WayError::Nobody) => return Err(Missing::Gone),
                 Err(error) => error,
             };
@@ -134,24 +135,75 @@ impl Replicas {
         }
     }
 
+    /// Asks what a worker asks while the bytes that belong to it are still coming: `bytes` has them at the end, in case they
+    /// must be sent again. It fails when the worker's connection does.
+    pub async fn relay(
+        &self,
+        ask: &RoomAsk,
+        worker: &mut UnixStream,
+        bytes: &mut Vec<u8>,
+    ) -> io::Result<Result<(RoomAnswer, Vec<u8>), Missing>> {
+        self.forget_what_changes(ask);
+        let purpose = purpose(ask.room());
+        let mut stream = match self.spare(&purpose) {
+            Some(stream) => Some(stream),
+            None => self.way.open(&purpose).await.ok(),
+        };
+        if let Some(it) = &mut stream
+            && say(it, &framed(ask)).await.is_err()
+        {
+            stream = None;
+        }
+        let length = ask.brings();
+        bytes.reserve(length as usize);
+        while (bytes.len() as u64) < length {
+            let before = bytes.len();
+            take_some(worker, (length - before as u64).min(PART as u64), bytes).await?;
+            if let Some(it) = &mut stream
+                && say(it, &bytes[before..]).await.is_err()
+            {
+                stream = None;
+            }
+        }
+        if let Some(mut stream) = stream
+            && let Ok(answer) = answered(&mut stream, None).await
+        {
+            self.keep(&purpose, stream);
+            return Ok(settled(answer));
+        }
+        Ok(self.ask(ask, bytes, None).await)
+    }
+
+    /// What was brought of a room before it is written to isn't what is there then.
+    fn forget_what_changes(&self, ask: &RoomAsk) {
+        if matches!(ask, RoomAsk::Write(..)) {
+            self.rooms.lock().remove(ask.room());
+        }
+    }
+
     async fn ask_once(
         &self,
         purpose: &Purpose,
         ask: &RoomAsk,
         bytes: &[u8],
+        into: Option<(&File, u64)>,
     ) -> Result<(RoomAnswer, Vec<u8>), WayError> {
-        let spare = self.spare.lock().get_mut(purpose).and_then(Vec::pop);
-        if let Some(mut stream) = spare
-            && let Ok(answer) = ask_on(&mut stream, ask, bytes).await
+        if let Some(mut stream) = self.spare(purpose)
+            && let Ok(answer) = ask_on(&mut stream, ask, bytes, into).await
         {
             self.keep(purpose, stream);
             return Ok(answer);
         }
         let mut stream = self.way.open(purpose).await?;
-        let asked = ask_on(&mut stream, ask, bytes).await;
+        let asked = ask_on(&mut stream, ask, bytes, into).await;
         let answer = asked.map_err(|error| WayError::Unreachable(error.to_string()))?;
         self.keep(purpose, stream);
         Ok(answer)
+    }
+
+    /// A connection that nobody uses.
+    fn spare(&self, purpose: &Purpose) -> Option<Stream> {
+        self.spare.lock().get_mut(purpose).and_then(Vec::pop)
     }
 
     fn keep(&self, purpose: &Purpose, stream: Stream) {
@@ -171,7 +223,7 @@ impl Replicas {
             Some(kernel) => self.watch(kernel, room).await?,
             None => self.make_way_for(room),
         }
-        let (answer, _) = self.ask(&RoomAsk::Length(room.to_owned()), &[]).await?;
+        let (answer, _) = self.ask(&RoomAsk::Length(room.to_owned()), &[], None).await?;
         let RoomAnswer::Done(length) = answer else {
             return Err(Missing::Failed("the answer to a question about a room isn't one".to_owned()));
         };
@@ -205,7 +257,7 @@ impl Replicas {
                 Err(WayError::Nobody) => return Err(Missing::Gone),
                 Err(error) => return Err(Missing::Failed(error.to_string())),
             };
-            match ask_on(&mut stream, &RoomAsk::Watch, &[]).await {
+            match ask_on(&mut stream, &RoomAsk::Watch, &[], None).await {
                 Ok(_) => break stream,
                 Err(error) if begun.elapsed() > self.patience => return Err(Missing::Failed(error.to_string())),
                 // It broke at this very moment.
@@ -216,7 +268,7 @@ impl Replicas {
         drop(watched);
         let replicas = Arc::clone(self);
         tokio::spawn(async move {
-            while let Ok((RoomAnswer::Freed(room), _)) = next_answer(&mut stream).await {
+            while let Ok(RoomAnswer::Freed(room)) = next_answer(&mut stream).await {
                 replicas.rooms.lock().remove(&room);
             }
             let mut watched = replicas.watched.lock().await;
@@ -234,12 +286,11 @@ impl Replicas {
             let mut at = stretch.start;
             while at < stretch.end {
                 let ask = RoomAsk::Read(room.to_owned(), at, stretch.end - at);
-                let (_, bytes) = self.ask(&ask, &[]).await?;
-                if bytes.is_empty() {
+                let (answer, _) = self.ask(&ask, &[], Some((&replica.file, at))).await?;
+                if answer.brings() == 0 {
                     return Err(Missing::Failed("a room is shorter than it was".to_owned()));
                 }
-                replica.file.write_all_at(&bytes, at)?;
-                at += bytes.len() as u64;
+                at += answer.brings();
             }
             Ok(())
         }));
@@ -324,14 +375,51 @@ fn stretches(blocks: &[u64], length: u64) -> Vec<Range<u64>> {
     all
 }
 
-async fn ask_on(stream: &mut Stream, ask: &RoomAsk, bytes: &[u8]) -> io::Result<(RoomAnswer, Vec<u8>)> {
-    let asked = async {
-        stream.write_all(&framed(ask)).await?;
-        stream.write_all(bytes).await?;
+/// What an answer says, if it is one to go on with.
+fn settled((answer, bytes): (RoomAnswer, Vec<u8>)) -> Result<(RoomAnswer, Vec<u8>), Missing> {
+    match answer {
+        RoomAnswer::Gone => Err(Missing::Gone),
+        RoomAnswer::Failed(why) => Err(Missing::Failed(why)),
+        answer => Ok((answer, bytes)),
+    }
+}
+
+async fn ask_on(
+    stream: &mut Stream,
+    ask: &RoomAsk,
+    bytes: &[u8],
+    into: Option<(&File, u64)>,
+) -> io::Result<(RoomAnswer, Vec<u8>)> {
+    say(stream, &framed(ask)).await?;
+    say(stream, bytes).await?;
+    answered(stream, into).await
+}
+
+async fn say(stream: &mut Stream, bytes: &[u8]) -> io::Result<()> {
+    timeout(QUESTION, stream.write_all(bytes)).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+async fn answered(stream: &mut Stream, into: Option<(&File, u64)>) -> io::Result<(RoomAnswer, Vec<u8>)> {
+    let answered = async {
         stream.flush().await?;
-        next_answer(stream).await
+        let answer = next_answer(stream).await?;
+        let mut bytes = Vec::new();
+        match into {
+            Some(to) => {
+                // The connection has no part in it.
+                if let Err(Missing::Failed(why)) = take_into(stream, answer.brings(), Ok(to)).await? {
+                    return Ok((RoomAnswer::Failed(why), bytes));
+                }
+            }
+            None => {
+                while (bytes.len() as u64) < answer.brings() {
+                    take_some(stream, answer.brings() - bytes.len() as u64, &mut bytes).await?;
+                }
+            }
+        }
+        Ok((answer, bytes))
     };
-    timeout(QUESTION, asked).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    timeout(QUESTION, answered).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 #[cfg(test)]

@@ -19,19 +19,22 @@ pub async fn listen(listener: UnixListener, replicas: Arc<Replicas>) {
 }
 
 async fn serve(mut worker: UnixStream, replicas: &Arc<Replicas>) -> io::Result<()> {
-    while let Some((ask, bytes)) = next_ask(&mut worker).await? {
+    let mut bytes = Vec::new();
+    while let Some(ask) = next_ask(&mut worker).await? {
+        bytes.clear();
         let answer = match &ask {
+            RoomAsk::Write(..) | RoomAsk::Append(..) => replicas.relay(&ask, &mut worker, &mut bytes).await?,
             RoomAsk::Bring(room, at, length) => {
                 replicas.bring(room, *at, *length).await.map(|name| (RoomAnswer::Here(name), Vec::new()))
             }
             RoomAsk::Watch => Err(Missing::Failed("only an outpost watches rooms".to_owned())),
-            ask => replicas.ask(ask, &bytes).await,
+            ask => replicas.ask(ask, &[], None).await,
         };
-        let (answer, bytes) = answer.unwrap_or_else(|missing| match missing {
+        let (answer, found) = answer.unwrap_or_else(|missing| match missing {
             Missing::Gone => (RoomAnswer::Gone, Vec::new()),
             Missing::Failed(why) => (RoomAnswer::Failed(why), Vec::new()),
         });
-        tell(&mut worker, &answer, &bytes).await?;
+        tell(&mut worker, &answer, &found).await?;
     }
     Ok(())
 }

@@ -19,6 +19,7 @@ use ranges::Ranges;
 use seat::{Seat, Span};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 /// A suspect piece is handed out again in so many parts, to find the item that ends workers.
 const PARTS: u64 = 16;
@@ -55,6 +56,9 @@ pub(in crate::core) struct Sharing {
     seats: BTreeMap<EngineId, Seat>,
     /// Those that asked and have nothing.
     idle: BTreeSet<EngineId>,
+    /// What time it is.
+    #[serde(default)]
+    now: Duration,
 }
 
 impl Sharing {
@@ -71,7 +75,14 @@ impl Sharing {
             suspects: VecDeque::new(),
             seats: BTreeMap::new(),
             idle: BTreeSet::new(),
+            now: Duration::ZERO,
         }
+    }
+
+    /// It is this late now.
+    pub fn at(&mut self, now: Duration) -> &mut Sharing {
+        self.now = now;
+        self
     }
 
     /// Whether the engines have items of their own, and only report them.
@@ -95,9 +106,9 @@ impl Sharing {
         self.seats.keys().copied().collect()
     }
 
-    /// A run that serves the map is on its way to an engine.
-    pub fn join(&mut self, engine: EngineId, run: RunId) {
-        self.seats.entry(engine).or_insert_with(|| Seat::new(run));
+    /// A run that serves the map is on its way to an engine, which is `far` if it is on another host.
+    pub fn join(&mut self, engine: EngineId, run: RunId, far: bool) {
+        self.seats.entry(engine).or_insert_with(|| Seat::new(run, far));
     }
 
     /// The engine asks for items and says what it did; returns what of it is news.
@@ -111,6 +122,7 @@ impl Sharing {
         if !reports.is_empty() {
             let items: u64 = reports.iter().map(|report| report.count).sum();
             self.left -= items;
+            seat.hear(self.now, reports.iter().map(|report| Duration::from_micros(report.micros)).sum());
             seat.pace.observe(items, reports.iter().map(|report| report.micros));
         }
         if seat.items() == 0 && !seat.dismissed {
@@ -163,6 +175,7 @@ impl Sharing {
         }
         let mut load = Load { items: waiting(&self.returned, self.frontier, items), seats: self.seats.len() as u64 };
         let Some(seat) = self.seats.get_mut(&engine) else { return pieces };
+        let was_empty = seat.items() == 0;
         match self.chunk {
             Some(chunk) => {
                 let credit = seat.pace.tasks(chunk, load);
@@ -188,6 +201,9 @@ impl Sharing {
             },
         }
         if !pieces.is_empty() {
+            if was_empty {
+                seat.wait(self.now);
+            }
             self.idle.remove(&engine);
         }
         pieces
@@ -215,9 +231,9 @@ impl Sharing {
     /// The engine's worker isn't there any more, though its run is: what it had goes to others.
     pub fn vacate(&mut self, engine: EngineId) {
         let Some(seat) = self.seats.get_mut(&engine) else { return };
-        let run = seat.run;
+        let (run, far) = (seat.run, seat.far);
         self.leave(engine, run, &Outcome::Cancelled);
-        self.join(engine, run);
+        self.join(engine, run, far);
     }
 
     /// A run that serves the map has ended. Returns the items that are given up for it: the first and how many.

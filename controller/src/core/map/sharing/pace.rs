@@ -15,6 +15,10 @@ const LEAST: Duration = Duration::from_micros(500);
 /// A task that takes so long may lie idle near the end while its engine asks for the next: it needn't have one waiting
 /// that somebody else could begin at once.
 const SLOW: Duration = Duration::from_millis(10);
+/// An engine isn't given more for the time that reports and pieces take on their way than for so long.
+const LONGEST_WAY: Duration = Duration::from_millis(250);
+/// So many pieces may be on that way.
+const ON_THE_WAY: u64 = 8;
 /// Sizes grow by this factor from report to report at most: the first items may be cheaper than those that follow.
 const GROWTH: u64 = 4;
 /// How much the latest report counts for the estimate.
@@ -42,6 +46,9 @@ pub(super) struct Pace {
     item: Option<f64>,
     /// Tasks that the engine may have, or items of a piece; 0 before the first.
     size: u64,
+    /// How long a report and what it is answered with are on their way.
+    #[serde(default)]
+    way: Duration,
 }
 
 impl Pace {
@@ -54,14 +61,31 @@ impl Pace {
         self.size = self.size.saturating_mul(GROWTH);
     }
 
+    /// Takes note of how long a report and its answer were on their way.
+    pub fn learn(&mut self, way: Duration) {
+        let way = way.min(LONGEST_WAY);
+        self.way = if self.way.is_zero() { way } else { (self.way + way) / 2 };
+    }
+
+    /// Towards the end, nothing is made so small that more of it would have to be on the way than may be.
+    fn least(&self) -> Duration {
+        LEAST.max(self.way / ON_THE_WAY as u32)
+    }
+
     /// How many tasks of `chunk` items the engine should have.
     pub fn tasks(&mut self, chunk: u64, load: Load) -> u64 {
         let task = self.item.map(|item| item * chunk as f64);
         let load = Load { items: load.items.div_ceil(chunk), ..load };
-        let most = task.map_or(2, |task| fit(PIECE, task).clamp(2, MOST_TASKS));
+        let most = task.map_or(2, |task| fit(PIECE + self.way, task).clamp(2, MOST_TASKS));
         self.size = self.size.clamp(2, most);
-        let least = task.map_or(1, |task| fit(LEAST, task)).max(in_hand(task, load));
+        let least = task.map_or(1, |task| fit(self.least(), task)).max(in_hand(task, load));
         self.size.min(load.fair().max(least))
+    }
+
+    /// How many pieces of this time the engine works at while its report and the answer are on their way.
+    fn on_the_way(&self, time: Option<f64>) -> u64 {
+        let pieces = time.map_or(0.0, |time| self.way.as_nanos() as f64 / time.max(1.0));
+        (pieces.ceil() as u64).min(ON_THE_WAY)
     }
 
     /// How many items the engine's next piece should have, and how many pieces it should have with it. `all` is the
@@ -73,10 +97,11 @@ impl Pace {
             fit(if long { LARGE_PIECE } else { PIECE }, item)
         });
         self.size = self.size.max(1).min(most).max(if self.item.is_none() { first } else { 1 });
-        let least = self.item.map_or(1, |item| fit(LEAST, item));
+        let least = self.item.map_or(1, |item| fit(self.least(), item));
         let size = self.size.min(load.fair().max(least));
         let time = self.item.map(|item| item * size as f64);
-        (size, in_hand(time, Load { items: load.items.div_ceil(size), ..load }))
+        let in_hand = in_hand(time, Load { items: load.items.div_ceil(size), ..load });
+        (size, if in_hand > 1 { in_hand + self.on_the_way(time) } else { in_hand })
     }
 }
 

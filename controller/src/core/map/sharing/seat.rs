@@ -4,6 +4,7 @@ use super::pace::Pace;
 use chorus_protocol::RunId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Items that follow each other and are dealt with alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,7 +31,13 @@ pub(super) struct Seat {
     pub ready: bool,
     /// Whether the run was told to end.
     pub dismissed: bool,
+    /// Whether it is on another host.
+    #[serde(default)]
+    pub far: bool,
     pub pace: Pace,
+    /// Since when it has had something, if it had nothing before and nothing of it is reported yet.
+    #[serde(default)]
+    waits: Option<Duration>,
     /// By the first item.
     in_hand: BTreeMap<u64, InHand>,
     items: u64,
@@ -38,8 +45,22 @@ pub(super) struct Seat {
 }
 
 impl Seat {
-    pub fn new(run: RunId) -> Seat {
-        Seat { run, ready: false, dismissed: false, pace: Pace::default(), in_hand: BTreeMap::new(), items: 0, sent: 0 }
+    pub fn new(run: RunId, far: bool) -> Seat {
+        let (pace, in_hand) = (Pace::default(), BTreeMap::new());
+        Seat { run, ready: false, dismissed: false, far, pace, waits: None, in_hand, items: 0, sent: 0 }
+    }
+
+    /// It is given something, and had nothing.
+    pub fn wait(&mut self, now: Duration) {
+        self.waits = Some(now);
+    }
+
+    /// It reports what it has worked at for so long. What remains of the time since it was given the first of it was spent on the
+    /// way. Where all are on one host, that is next to nothing, and would only say how busy the host is.
+    pub fn hear(&mut self, now: Duration, worked: Duration) {
+        if let Some(since) = self.waits.take().filter(|_| self.far) {
+            self.pace.learn(now.saturating_sub(since).saturating_sub(worked));
+        }
     }
 
     /// How many items it has.

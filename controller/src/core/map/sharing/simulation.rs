@@ -13,8 +13,10 @@ use std::time::{Duration, Instant};
 
 const SESSION: SessionId = SessionId(1);
 const MAP: MapId = MapId(0);
-/// A message's way.
+/// A message's way on one host.
 const WAY: u64 = 100_000;
+/// And between two hosts.
+const FAR: u64 = 20_000_000;
 /// An engine with more to do reports no more often than this.
 const QUIET: u64 = 500_000;
 
@@ -44,6 +46,8 @@ struct World {
     core: Core,
     actions: Vec<Action>,
     now: u64,
+    /// A message's way.
+    way: u64,
     events: BinaryHeap<Reverse<(u64, Event)>>,
     workers: Vec<Worker>,
     /// How many times as long as its cost a task takes on an engine.
@@ -75,6 +79,10 @@ struct Figures {
 
 impl World {
     fn new(engines: usize) -> World {
+        World::with_way(engines, WAY)
+    }
+
+    fn with_way(engines: usize, way: u64) -> World {
         let mut actions = Vec::new();
         let config = CoreConfig {
             name: "many".into(),
@@ -92,6 +100,7 @@ impl World {
             core,
             actions,
             now: 0,
+            way,
             events: BinaryHeap::new(),
             workers: (0..engines).map(|_| Worker::default()).collect(),
             slowness: |_| 1.0,
@@ -105,9 +114,9 @@ impl World {
             messages: 0,
             kept: 0,
         };
+        let lease = (way > WAY).then_some(60);
         for engine in 0..engines {
-            let info =
-                EngineInfo { pid: 1, host: "h".into(), cores: 1, gpu: None, label: None, lease: None, ends_in: None };
+            let info = EngineInfo { pid: 1, host: "h".into(), cores: 1, gpu: None, label: None, lease, ends_in: None };
             let version = chorus_protocol::VERSION;
             let id = Some(EngineId(engine as u32));
             let standing = Standing { life: engine as u64 + 1, ..Standing::default() };
@@ -137,7 +146,7 @@ impl World {
                 Action::ToEngines(to, ToEngine::MapWork { pieces, .. }) => {
                     for (peer, piece) in to.iter().flat_map(|peer| pieces.iter().map(move |piece| (peer, piece))) {
                         let arrives = Event::Arrives(self.peers[peer], piece.first, piece.count, piece.chunk);
-                        self.events.push(Reverse((self.now + WAY, arrives)));
+                        self.events.push(Reverse((self.now + self.way, arrives)));
                     }
                 }
                 Action::ToClients(_, message) => {
@@ -233,7 +242,7 @@ impl World {
         let worker = &mut self.workers[engine];
         worker.reported = self.now;
         self.said[engine].push_back(std::mem::take(&mut worker.done));
-        self.events.push(Reverse((self.now + WAY, Event::Heard(engine))));
+        self.events.push(Reverse((self.now + self.way, Event::Heard(engine))));
     }
 }
 
@@ -300,12 +309,43 @@ fn slow_engines_get_less() {
     }
 }
 
+/// Items of a tenth of a millisecond, for a second. What is lost are the ways at the beginning and at the end; with chunks, it
+/// begins with two items, and takes some ways to get to enough.
+#[test]
+fn engines_of_other_hosts_hardly_wait_for_their_pieces() {
+    for (chunk, most) in [(None, 1.12), (Some(1), 1.45)] {
+        let cost = |first: u64, end: u64| (end - first) * 100_000;
+        let near = World::new(16).map(160_000, chunk, &cost).makespan as f64;
+        let far = World::with_way(16, FAR).map(160_000, chunk, &cost).makespan as f64;
+        assert!(far <= most * near, "{chunk:?}: {:.3} times as long", far / near);
+    }
+}
+
+/// Where messages take long, nobody may be given so much more that the others wait for it in the end.
+#[test]
+fn skewed_tasks_of_other_hosts_end_together() {
+    for (name, costs) in skews(10_000) {
+        let mean = 3e6;
+        let cost = |first: u64, end: u64| (costs[first as usize..end as usize].iter().sum::<f64>() * mean) as u64;
+        let makespan = World::with_way(16, FAR).map(costs.len() as u64, None, &cost).makespan as f64;
+        let ideal = costs.iter().sum::<f64>() * mean / 16.0;
+        assert!(makespan <= 1.2 * ideal, "{name}: {:.2} times the ideal", makespan / ideal);
+    }
+}
+
 #[test]
 fn a_billion_cheap_items_take_few_messages() {
     let figures = World::new(4).map(1_000_000_000, None, &|first, end| end - first);
     let ratio = figures.makespan as f64 / 250e6;
     assert!(ratio <= 1.05, "{ratio:.3} times the ideal");
     assert!(figures.messages < 300, "{} messages", figures.messages);
+}
+
+#[test]
+fn ten_thousand_engines_join_in_less_than_five_seconds() {
+    let world = World::new(10_000);
+    assert_eq!(world.core.engines.len(), 10_000);
+    assert!(world.spent < Duration::from_secs(5), "{:?} in the core", world.spent);
 }
 
 /// `cargo test -p chorus-controller --lib figures -- --ignored --nocapture`
@@ -315,6 +355,7 @@ fn figures() {
     // First, while the memory of this process is all in use.
     for engines in [1000, 10_000] {
         let mut world = World::new(engines);
+        println!("{engines:>8} engines have joined after {:.0} ms in the core", world.spent.as_secs_f64() * 1000.0);
         let before = resident();
         world.open(u64::MAX, Some(1));
         (0..engines).for_each(|engine| {

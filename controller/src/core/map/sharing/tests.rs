@@ -13,7 +13,7 @@ fn map(items: u64, chunk: Option<u64>, retries: u32, engines: u32) -> Sharing {
 
 fn with_engines(spec: MapSpec, engines: u32) -> Sharing {
     let mut map = Sharing::new(&spec);
-    (0..engines).for_each(|id| map.join(EngineId(id), RunId(0)));
+    (0..engines).for_each(|id| map.join(EngineId(id), RunId(0), false));
     map
 }
 
@@ -126,7 +126,7 @@ fn only_what_is_in_hand_is_news() {
 #[test]
 fn engines_with_items_of_their_own_only_report() {
     let mut map = Sharing::new(&MapSpec { items: None, ..spec(0, None, 1) });
-    map.join(EngineId(0), RunId(0));
+    map.join(EngineId(0), RunId(0), false);
     assert_eq!(say(&mut map, 0, &[(5, 7, 1)]), []);
     assert!(!map.is_over());
 }
@@ -180,7 +180,7 @@ fn deadly(items: u64, chunk: Option<u64>, retries: u32, item: u64, outcome: &Out
         if (first..first + count).contains(&item) {
             deaths += 1;
             given_up.extend(map.leave(EngineId(0), RunId(0), outcome));
-            map.join(EngineId(0), RunId(0));
+            map.join(EngineId(0), RunId(0), false);
             hand = map_ready(&mut map).into();
             continue;
         }
@@ -260,7 +260,7 @@ fn a_map_that_rests_hands_out_what_came_back_and_nothing_else() {
     // Engine 1 ends without what it hasn't begun, and another one, which comes anew, may have that.
     for engine in [1, 2] {
         assert_eq!(map.leave(EngineId(engine), RunId(0), &Outcome::Ok), None);
-        map.join(EngineId(engine), RunId(1));
+        map.join(EngineId(engine), RunId(1), false);
     }
     assert_eq!((say(&mut map, 2, &[]), map.dismisses(EngineId(2))), (vec![(3, 1)], false));
     assert_eq!((say(&mut map, 2, &[(3, 1, 9)]), map.dismisses(EngineId(2))), (vec![], true));
@@ -318,7 +318,7 @@ proptest! {
         for (engine, kind, random, micros) in steps {
             let id = EngineId(engine);
             match kind {
-                0 => map.join(id, RunId(0)),
+                0 => map.join(id, RunId(0), false),
                 1 => _ = map.report(id, vec![]),
                 2 => {
                     let outcomes = [signal(11), signal(9), Outcome::died(Death::EngineLost), Outcome::Panicked];
@@ -359,7 +359,7 @@ proptest! {
         map.rest(false);
         // One engine that does all that it is given comes to the end.
         (0..4).for_each(|engine| _ = map.leave(EngineId(engine), RunId(0), &Outcome::Ok));
-        map.join(EngineId(0), RunId(1));
+        map.join(EngineId(0), RunId(1), false);
         let mut hand = VecDeque::from(map_ready(&mut map));
         while !map.is_over() {
             let piece = hand.pop_front().expect("work");
