@@ -20,7 +20,7 @@ fn python() {
     let options = std::env::var("CHORUS_PYTEST").unwrap_or_default();
     let status = Command::new(python)
         // Two files at a time: tests wait for rustc and for processes half of the time.
-        .args(["-m", "pytest", "-n", "2", "--dist", "loadfile"])
+        .args(["-m", "pytest", "-n", "3", "--dist", "loadfile"])
         .args(options.split_whitespace())
         .arg(tests.join("python"))
         .env("CHORUS", env!("CARGO_BIN_EXE_chorus"))

@@ -1,7 +1,9 @@
 //! Where a cluster's engines are to be started, as a user says it.
 
 use crate::profile::Profile;
-use chorus_controller::{Batch, Mpi, Place, Pool, Ports, Resources, Slurm, Ssh, System, Way, parse_hosts};
+use chorus_controller::{
+    Batch, Guide, GuideKind, Mpi, Place, Pool, Ports, Resources, Slurm, Ssh, System, Way, bytes, parse_hosts,
+};
 use chorus_magics::On;
 use chorus_protocol::Adapt;
 
@@ -76,14 +78,16 @@ fn placed(
 
 /// Refuses flags that mean nothing for what starts engines.
 fn fits(what: &str, on: &On) -> Result<(), String> {
-    let (is_ssh, is_slurm, is_batch) = (what == "ssh", what == "slurm", System::named(what).is_some());
+    let (is_ssh, is_job) = (what == "ssh", what == "slurm" || System::named(what).is_some());
+    let (is_batch, is_sized) = (is_job && what != "slurm", is_job || GuideKind::named(what).is_some());
     let of_jobs = "batch systems, such as `--on slurm`";
+    let of_sized = "batch systems, such as `--on slurm`, and for Dask and Ray";
     let flags = [
         ("--hosts", on.hosts.is_some(), is_ssh, "`--on ssh`"),
-        ("--partition", on.partition.is_some(), is_slurm || is_batch, of_jobs),
-        ("--time", on.time.is_some(), is_slurm || is_batch, of_jobs),
-        ("--cores", on.cores.is_some(), is_slurm || is_batch, of_jobs),
-        ("--memory", on.memory.is_some(), is_slurm || is_batch, of_jobs),
+        ("--partition", on.partition.is_some(), is_job, of_jobs),
+        ("--time", on.time.is_some(), is_job, of_jobs),
+        ("--cores", on.cores.is_some(), is_sized, of_sized),
+        ("--memory", on.memory.is_some(), is_sized, of_sized),
         ("--tunnel", on.tunnel, is_ssh, "`--on ssh`"),
         ("--ports", on.ports.is_some(), !what.is_empty(), "engines of other hosts"),
         ("--command", on.command.is_some(), !what.is_empty(), "what `--on` names"),
@@ -96,8 +100,23 @@ fn fits(what: &str, on: &On) -> Result<(), String> {
 }
 
 fn way(what: &str, on: &On) -> Result<Way, String> {
+    let (what, address) = what.split_once('=').map_or((what, None), |(what, address)| (what, Some(address)));
+    let kind = GuideKind::named(what);
+    if address.is_some() && kind.is_none() {
+        return Err(format!(
+            "`{what}` has no address: only Dask and Ray have one, as in `--on dask=tcp://scheduler:8786`"
+        ));
+    }
     fits(what, on)?;
     let command = |usual: &str| words(usual, on.command.as_deref());
+    if let Some(kind) = kind {
+        let address = address.filter(|it| !it.is_empty()).map(str::to_owned);
+        if kind == GuideKind::Dask && address.is_none() {
+            return Err("Dask needs its scheduler's address: `--on dask=tcp://scheduler:8786`".to_owned());
+        }
+        let memory = on.memory.as_deref().map(bytes).transpose()?;
+        return Ok(Way::Guide(Guide { kind, address, command: command("python3")?, cores: on.cores, memory }));
+    }
     // Who starts the engines may be in another folder.
     let shared = on.shared.as_deref().map(std::path::absolute).transpose();
     let shared = shared.map_err(|error| format!("`--shared`: {error}"))?;
@@ -154,6 +173,22 @@ mod tests {
     }
 
     #[test]
+    fn dask_and_ray_have_addresses() {
+        let found = |what: &str| {
+            let on = On { on: some(what), cores: Some(2), memory: some("4GB"), ..On::default() };
+            match whereabouts(&on, Some(3), || 7).map(|found| found.pool.place) {
+                Ok(Place::There(Way::Guide(guide))) => guide,
+                other => panic!("{what}: {other:?}"),
+            }
+        };
+        let dask = found("dask=tls://a:8786");
+        assert_eq!((dask.kind, dask.address.as_deref()), (GuideKind::Dask, Some("tls://a:8786")));
+        assert_eq!((dask.command, dask.cores, dask.memory), (vec!["python3".to_owned()], Some(2), Some(4_000_000_000)));
+        assert_eq!((found("ray").kind, found("ray").address), (GuideKind::Ray, None));
+        assert_eq!(found("ray=a:6379").address.as_deref(), Some("a:6379"));
+    }
+
+    #[test]
     fn what_makes_no_sense_is_refused_with_what_does() {
         let refused = |on: On, engines| whereabouts(&on, engines, || 7).expect_err("refused");
         let on = |on: &str| On { on: some(on), ..On::default() };
@@ -167,7 +202,19 @@ mod tests {
         let mixed = On { shared: Some("/x".into()), ..on("slurm") };
         assert_eq!(refused(mixed, Some(1)), "`--shared` is for `--on mpi`, and batch systems other than Slurm");
         let here = On { cores: Some(2), ..On::default() };
-        assert_eq!(refused(here, None), "`--cores` is for batch systems, such as `--on slurm`");
+        let why = "`--cores` is for batch systems, such as `--on slurm`, and for Dask and Ray";
+        assert_eq!(refused(here, None), why);
+        assert_eq!(
+            refused(on("dask"), Some(1)),
+            "Dask needs its scheduler's address: `--on dask=tcp://scheduler:8786`"
+        );
+        assert_eq!(refused(on("ray"), None), "Ray needs a number of engines: `--on ray -n 8`");
+        let why = "`ssh` has no address: only Dask and Ray have one, as in `--on dask=tcp://scheduler:8786`";
+        assert_eq!(refused(on("ssh=a"), None), why);
+        let timed = On { time: some("1"), ..on("ray") };
+        assert_eq!(refused(timed, Some(1)), "`--time` is for batch systems, such as `--on slurm`");
+        let large = On { memory: some("much"), ..on("ray") };
+        assert_eq!(refused(large, Some(1)), "`much` is no size: write `4GB`, or `4GiB`");
         let lines = || vec!["module load x".to_owned()];
         let why = placed(&on("htcondor"), Some(1), lines(), || 7).unwrap_err();
         assert_eq!(why, "setup lines are for engines of other hosts, and not for HTCondor's");

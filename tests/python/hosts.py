@@ -193,7 +193,8 @@ class Hosts:
     def programs(self, name):
         """Process ids on a host and what they run, of Chorus."""
         listed = self.run(name, ["ps", "-e", "-ww", "-o", "pid=,args="]).stdout.splitlines()
-        words = [line.split(None, 1) for line in listed]
+        # This Python may lie in a folder that is called so.
+        words = [line.replace(sys.prefix, "").split(None, 1) for line in listed]
         others = ["sshd", "ps -e", "<defunct>"]
         return [(int(pid), args) for pid, args in words if "chorus" in args and not any(it in args for it in others)]
 

@@ -7,6 +7,7 @@
 use super::{Launch, last_lines, quoted};
 use chorus_remote::Gateway;
 use chorus_remote::outpost::{FAILED, JOINED};
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
@@ -47,6 +48,16 @@ impl Program {
         Ok(Program { path, bytes, hash })
     }
 
+    /// Where it lies here.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What its copies are called.
+    pub fn file_name(&self) -> Cow<'_, str> {
+        self.path.file_name().unwrap_or_else(|| OsStr::new("chorus-engine")).to_string_lossy()
+    }
+
     /// What its copies are checked by.
     pub fn hash(&self) -> &str {
         &self.hash
@@ -55,7 +66,7 @@ impl Program {
     /// Has a copy in a folder where hosts look for it, as the script has; where that is.
     pub fn keep_in(&self, folder: &Path) -> io::Result<PathBuf> {
         let folder = folder.join(&self.hash);
-        let kept = folder.join(self.path.file_name().unwrap_or_else(|| OsStr::new("chorus-engine")));
+        let kept = folder.join(&*self.file_name());
         if kept.is_file() {
             return Ok(kept);
         }
@@ -134,7 +145,7 @@ impl Errand<'_> {
 /// What the host's shell runs. It is one command, so that the shell has read all of it before the first one reads the rest
 /// of standard input.
 fn script(program: &Program, launch: &Launch, stays: Stays) -> String {
-    let name = quoted(program.path.file_name().unwrap_or_default());
+    let name = quoted((*program.file_name()).as_ref());
     let (setup, outpost) = (launch.setup_command(), launch.outpost_command("\"$p\""));
     let outpost = match stays {
         Stays::Yes => format!("exec {outpost}"),

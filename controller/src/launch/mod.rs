@@ -7,6 +7,7 @@ mod attached;
 mod batch;
 mod bringing;
 mod distant;
+mod guide;
 mod local;
 mod mpi;
 mod pools;
@@ -16,6 +17,7 @@ mod ssh;
 
 pub use batch::{Batch, System};
 pub use distant::Host;
+pub use guide::{Guide, Kind as GuideKind, bytes};
 pub use mpi::Mpi;
 pub(crate) use pools::Pools;
 pub use pools::{Place, Pool, Ports};
@@ -154,6 +156,8 @@ pub enum Way {
     Batch(Batch),
     /// MPI, as processes of one program.
     Mpi(Mpi),
+    /// Dask or Ray, as tasks.
+    Guide(Guide),
 }
 
 impl Way {
@@ -164,6 +168,7 @@ impl Way {
             Way::Slurm(_) => "Slurm",
             Way::Batch(batch) => batch.system.title(),
             Way::Mpi(_) => "MPI",
+            Way::Guide(guide) => guide.kind.title(),
         }
     }
 }
@@ -205,6 +210,7 @@ fn on_other_hosts(
             (Hosts::Found(node), Arc::new(batch.into_provider(launch, cluster, stay)))
         }
         Way::Mpi(mpi) => (Hosts::Found(mpi::A_RANK), Arc::new(mpi.into_provider(launch, cluster, ends_with_us)?)),
+        Way::Guide(guide) => (Hosts::Found(guide.kind.a_node()), Arc::new(guide.into_provider(launch, cluster))),
     };
     Ok(Arc::new(Distant::start(hosts, provider, gateway, arrivals, ended)))
 }

@@ -2,8 +2,9 @@
 
 use super::prelude::*;
 use chorus_protocol::{Adapt, read_label};
-use clap::Subcommand;
-use std::ffi::OsString;
+use clap::builder::{PossibleValue, PossibleValuesParser, StringValueParser, TypedValueParser};
+use clap::{Arg, Subcommand};
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -117,13 +118,32 @@ impl FromStr for Limits {
 }
 
 /// What can start engines on other hosts.
-const WAYS: [&str; 7] = ["ssh", "slurm", "sge", "pbs", "lsf", "htcondor", "mpi"];
+const WAYS: [&str; 9] = ["ssh", "slurm", "sge", "pbs", "lsf", "htcondor", "mpi", "dask", "ray"];
+
+/// Reads one of them, behind which an address may stand: `dask=tcp://scheduler:8786`.
+#[derive(Clone)]
+struct WayParser;
+
+impl TypedValueParser for WayParser {
+    type Value = String;
+
+    fn parse_ref(&self, command: &clap::Command, flag: Option<&Arg>, value: &OsStr) -> Result<String, clap::Error> {
+        let name = value.to_string_lossy();
+        let name = name.split_once('=').map_or(&*name, |(name, _)| name);
+        PossibleValuesParser::new(WAYS).parse_ref(command, flag, name.as_ref())?;
+        StringValueParser::new().parse_ref(command, flag, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(WAYS.iter().map(PossibleValue::new)))
+    }
+}
 
 /// Where engines are started.
 #[derive(clap::Args, Clone, Debug, Default, PartialEq, Eq)]
 pub struct On {
-    /// What starts them on other hosts
-    #[arg(long, value_name = "WHAT", value_parser = WAYS)]
+    /// What starts them on other hosts; of Dask and Ray with an address: dask=tcp://scheduler:8786
+    #[arg(long, value_name = "WHAT", value_parser = WayParser)]
     pub on: Option<String>,
     /// Flags from ~/.config/chorus/clusters.toml, under this name; those that are written here hold over them
     #[arg(long, value_name = "NAME")]
@@ -137,13 +157,14 @@ pub struct On {
     /// For batch systems: how long an engine may run, as the system writes it, such as 2:00:00
     #[arg(long, value_name = "TIME")]
     pub time: Option<String>,
-    /// For batch systems: how many cores an engine gets
+    /// For batch systems, Dask and Ray: how many cores an engine gets
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub cores: Option<u32>,
-    /// For batch systems: how much memory an engine gets, as the system writes it, such as 4G
+    /// For batch systems, Dask and Ray: how much memory an engine gets, as the system writes it, such as 4G
     #[arg(long, value_name = "SIZE")]
     pub memory: Option<String>,
-    /// The program that starts engines, with more options of it: "srun --qos=low", "ssh -F FILE", "qsub -l gpu=1"
+    /// The program that starts engines, with more options of it: "srun --qos=low", "ssh -F FILE", "qsub -l gpu=1"; for
+    /// Dask and Ray a Python that has them
     #[arg(long, value_name = "COMMAND", aliases = ["ssh", "srun"])]
     pub command: Option<String>,
     /// For batch systems and MPI: a folder that all hosts see; ~/.cache/chorus when left out
@@ -207,15 +228,15 @@ impl Magic for Flags {
     const GROUP: Group = Group::Parallel;
     const SUMMARY: &str = "Starts, shows, joins and stops clusters";
     const USAGE: &str = "\
-%cluster [start [-n N] [--tcp] [--name NAME] [--label LABEL] [--record FILE] [--on ssh --hosts HOSTS [--tunnel] | --on mpi | --on slurm|sge|pbs|lsf|htcondor \
-[--partition NAME] [--time TIME] [--cores N] [--memory SIZE]] [--command COMMAND] [--shared FOLDER] [--ports PORTS] [--profile NAME] [--min N] [--adapt L:M] \
-| stop [--force] | status | watch [--for S] \
-| logs [-t T] [-f] [-n N] | scale N | adapt L:M | add [-n N] [--label LABEL] [--on ..] | drain T | connect NAME|FILE | disconnect | restart [-t T]]";
+%cluster [start [-n N] [--tcp] [--name NAME] [--label LABEL] [--record FILE] [--min N] [--adapt L:M] [--on WHAT ..] \
+| add [-n N] [--label LABEL] [--on WHAT ..] | scale N | adapt L:M | drain T | stop [--force] | status | watch [--for S] \
+| logs [-t T] [-f] [-n N] | connect NAME|FILE | disconnect | restart [-t T]]";
     const TEACHING: &str = "\
 Examples:
   %cluster start -n 4                  4 engines on this machine
   %cluster start --on ssh --hosts a    an engine on host a; with `a,b*4` also four on b
   %cluster start --on slurm -n 64      64 engines, each a job of Slurm's
+  %cluster start --on ray -n 8         8 engines, each a task of Ray's; `--on dask=tcp://h:8786` of Dask's
   %cluster start --profile lab         as ~/.config/chorus/clusters.toml says under [lab]
   %cluster start --name lab            other notebooks may connect to it
   %cluster connect lab                 the same cluster from another notebook

@@ -139,28 +139,28 @@ fn errors_point_into_the_line() {
      --> cell line 1:10
     1 | %cluster strat
       |          ^^^^^
-    usage: %cluster [start [-n N] [--tcp] [--name NAME] [--label LABEL] [--record FILE] [--on ssh --hosts HOSTS [--tunnel] | --on mpi | --on slurm|sge|pbs|lsf|htcondor [--partition NAME] [--time TIME] [--cores N] [--memory SIZE]] [--command COMMAND] [--shared FOLDER] [--ports PORTS] [--profile NAME] [--min N] [--adapt L:M] | stop [--force] | status | watch [--for S] | logs [-t T] [-f] [-n N] | scale N | adapt L:M | add [-n N] [--label LABEL] [--on ..] | drain T | connect NAME|FILE | disconnect | restart [-t T]]; `%cluster?` tells more
+    usage: %cluster [start [-n N] [--tcp] [--name NAME] [--label LABEL] [--record FILE] [--min N] [--adapt L:M] [--on WHAT ..] | add [-n N] [--label LABEL] [--on WHAT ..] | scale N | adapt L:M | drain T | stop [--force] | status | watch [--for S] | logs [-t T] [-f] [-n N] | connect NAME|FILE | disconnect | restart [-t T]]; `%cluster?` tells more
     ");
     insta::assert_snapshot!(error("%cluster start -n 0"), @r"
     `-n` can't be `0`: write a number of engines, at least 1
      --> cell line 1:19
     1 | %cluster start -n 0
       |                   ^
-    usage: %cluster [start [-n N] [--tcp] [--name NAME] [--label LABEL] [--record FILE] [--on ssh --hosts HOSTS [--tunnel] | --on mpi | --on slurm|sge|pbs|lsf|htcondor [--partition NAME] [--time TIME] [--cores N] [--memory SIZE]] [--command COMMAND] [--shared FOLDER] [--ports PORTS] [--profile NAME] [--min N] [--adapt L:M] | stop [--force] | status | watch [--for S] | logs [-t T] [-f] [-n N] | scale N | adapt L:M | add [-n N] [--label LABEL] [--on ..] | drain T | connect NAME|FILE | disconnect | restart [-t T]]; `%cluster?` tells more
+    usage: %cluster [start [-n N] [--tcp] [--name NAME] [--label LABEL] [--record FILE] [--min N] [--adapt L:M] [--on WHAT ..] | add [-n N] [--label LABEL] [--on WHAT ..] | scale N | adapt L:M | drain T | stop [--force] | status | watch [--for S] | logs [-t T] [-f] [-n N] | connect NAME|FILE | disconnect | restart [-t T]]; `%cluster?` tells more
     ");
     insta::assert_snapshot!(error("%cluster connect"), @r"
     `NAME|FILE` is missing
      --> cell line 1:1
     1 | %cluster connect
       | ^^^^^^^^^^^^^^^^
-    usage: %cluster [start [-n N] [--tcp] [--name NAME] [--label LABEL] [--record FILE] [--on ssh --hosts HOSTS [--tunnel] | --on mpi | --on slurm|sge|pbs|lsf|htcondor [--partition NAME] [--time TIME] [--cores N] [--memory SIZE]] [--command COMMAND] [--shared FOLDER] [--ports PORTS] [--profile NAME] [--min N] [--adapt L:M] | stop [--force] | status | watch [--for S] | logs [-t T] [-f] [-n N] | scale N | adapt L:M | add [-n N] [--label LABEL] [--on ..] | drain T | connect NAME|FILE | disconnect | restart [-t T]]; `%cluster?` tells more
+    usage: %cluster [start [-n N] [--tcp] [--name NAME] [--label LABEL] [--record FILE] [--min N] [--adapt L:M] [--on WHAT ..] | add [-n N] [--label LABEL] [--on WHAT ..] | scale N | adapt L:M | drain T | stop [--force] | status | watch [--for S] | logs [-t T] [-f] [-n N] | connect NAME|FILE | disconnect | restart [-t T]]; `%cluster?` tells more
     ");
     insta::assert_snapshot!(error("%cluster stop now"), @r"
     `%cluster` doesn't take `now`
      --> cell line 1:15
     1 | %cluster stop now
       |               ^^^
-    usage: %cluster [start [-n N] [--tcp] [--name NAME] [--label LABEL] [--record FILE] [--on ssh --hosts HOSTS [--tunnel] | --on mpi | --on slurm|sge|pbs|lsf|htcondor [--partition NAME] [--time TIME] [--cores N] [--memory SIZE]] [--command COMMAND] [--shared FOLDER] [--ports PORTS] [--profile NAME] [--min N] [--adapt L:M] | stop [--force] | status | watch [--for S] | logs [-t T] [-f] [-n N] | scale N | adapt L:M | add [-n N] [--label LABEL] [--on ..] | drain T | connect NAME|FILE | disconnect | restart [-t T]]; `%cluster?` tells more
+    usage: %cluster [start [-n N] [--tcp] [--name NAME] [--label LABEL] [--record FILE] [--min N] [--adapt L:M] [--on WHAT ..] | add [-n N] [--label LABEL] [--on WHAT ..] | scale N | adapt L:M | drain T | stop [--force] | status | watch [--for S] | logs [-t T] [-f] [-n N] | connect NAME|FILE | disconnect | restart [-t T]]; `%cluster?` tells more
     ");
 }
 

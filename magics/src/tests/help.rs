@@ -45,7 +45,7 @@ fn help_is_asked_for_in_many_ways() {
     insta::assert_snapshot!(name("cluster").help(), @r"
     Starts, shows, joins and stops clusters
 
-    Usage: %cluster [start [-n N] [--tcp] [--name NAME] [--label LABEL] [--record FILE] [--on ssh --hosts HOSTS [--tunnel] | --on mpi | --on slurm|sge|pbs|lsf|htcondor [--partition NAME] [--time TIME] [--cores N] [--memory SIZE]] [--command COMMAND] [--shared FOLDER] [--ports PORTS] [--profile NAME] [--min N] [--adapt L:M] | stop [--force] | status | watch [--for S] | logs [-t T] [-f] [-n N] | scale N | adapt L:M | add [-n N] [--label LABEL] [--on ..] | drain T | connect NAME|FILE | disconnect | restart [-t T]]
+    Usage: %cluster [start [-n N] [--tcp] [--name NAME] [--label LABEL] [--record FILE] [--min N] [--adapt L:M] [--on WHAT ..] | add [-n N] [--label LABEL] [--on WHAT ..] | scale N | adapt L:M | drain T | stop [--force] | status | watch [--for S] | logs [-t T] [-f] [-n N] | connect NAME|FILE | disconnect | restart [-t T]]
 
     Commands:
       start       Start a cluster and use it
@@ -65,6 +65,7 @@ fn help_is_asked_for_in_many_ways() {
       %cluster start -n 4                  4 engines on this machine
       %cluster start --on ssh --hosts a    an engine on host a; with `a,b*4` also four on b
       %cluster start --on slurm -n 64      64 engines, each a job of Slurm's
+      %cluster start --on ray -n 8         8 engines, each a task of Ray's; `--on dask=tcp://h:8786` of Dask's
       %cluster start --profile lab         as ~/.config/chorus/clusters.toml says under [lab]
       %cluster start --name lab            other notebooks may connect to it
       %cluster connect lab                 the same cluster from another notebook

@@ -143,7 +143,13 @@ fn run(program: &Path, before: &[OsString]) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|error| format!("the outpost can't have threads: {error}"))?;
     runtime.block_on(async {
-        let outpost = Outpost::open(invitation, folder.path(), program, before).await?;
+        // Asked to end before it has joined, it removes its folder, too.
+        let mut terminate =
+            signal(SignalKind::terminate()).map_err(|error| format!("signals can't be heard: {error}"))?;
+        let outpost = tokio::select! {
+            outpost = Outpost::open(invitation, folder.path(), program, before) => outpost?,
+            _ = terminate.recv() => return Err("it was asked to end".to_owned()),
+        };
         println!("{JOINED}");
         // Whoever waited for that may go now.
         outpost.serve().await;
