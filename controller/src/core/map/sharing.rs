@@ -57,7 +57,6 @@ pub(in crate::core) struct Sharing {
     /// Those that asked and have nothing.
     idle: BTreeSet<EngineId>,
     /// What time it is.
-    #[serde(default)]
     now: Duration,
 }
 

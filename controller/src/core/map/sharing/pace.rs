@@ -47,7 +47,6 @@ pub(super) struct Pace {
     /// Tasks that the engine may have, or items of a piece; 0 before the first.
     size: u64,
     /// How long a report and what it is answered with are on their way.
-    #[serde(default)]
     way: Duration,
 }
 

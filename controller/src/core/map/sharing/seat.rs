@@ -32,11 +32,9 @@ pub(super) struct Seat {
     /// Whether the run was told to end.
     pub dismissed: bool,
     /// Whether it is on another host.
-    #[serde(default)]
     pub far: bool,
     pub pace: Pace,
     /// Since when it has had something, if it had nothing before and nothing of it is reported yet.
-    #[serde(default)]
     waits: Option<Duration>,
     /// By the first item.
     in_hand: BTreeMap<u64, InHand>,
