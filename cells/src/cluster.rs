@@ -164,7 +164,7 @@ impl Cluster {
         publisher: &Publisher,
     ) -> Result<Cluster, ClusterError> {
         let patience = Patience::with(&start.pool.place);
-        let name = start.name.unwrap_or_else(|| format!("kernel-{}", std::process::id()));
+        let name = start.name.unwrap_or_else(own_name);
         let controller = Controller::start(ControllerConfig {
             name,
             runtime: runtime.to_owned(),
@@ -523,6 +523,11 @@ impl Cluster {
 async fn read(path: &Path) -> Result<Bytes, ClusterError> {
     let failed = |source| ClusterError::Object { path: path.to_owned(), source };
     Ok(tokio::fs::read(path).await.map_err(failed)?.into())
+}
+
+/// What a cluster is called that a kernel starts and nobody names.
+pub fn own_name() -> String {
+    format!("kernel-{}", std::process::id())
 }
 
 /// What users of a cluster know this kernel by: its notebook, which Jupyter names.

@@ -20,6 +20,7 @@ pub struct Profile {
     memory: Option<String>,
     command: Option<String>,
     shared: Option<PathBuf>,
+    script: Option<PathBuf>,
     #[serde(default)]
     tunnel: bool,
     ports: Option<String>,
@@ -59,6 +60,8 @@ impl Profile {
             memory: text(&on.memory, &self.memory),
             command: text(&on.command, &self.command),
             shared: on.shared.clone().or_else(|| self.shared.clone()),
+            script: on.script.clone().or_else(|| self.script.clone()),
+            dry_run: on.dry_run,
             tunnel: on.tunnel || self.tunnel,
             ports: text(&on.ports, &self.ports),
             min: on.min.or(self.min),

@@ -2,10 +2,11 @@
 
 use crate::profile::Profile;
 use chorus_controller::{
-    Batch, Guide, GuideKind, Mpi, Place, Pool, Ports, Resources, Slurm, Ssh, System, Way, bytes, parse_hosts,
+    Batch, Guide, GuideKind, Mpi, Place, Pool, Ports, Resources, Script, Slurm, Ssh, System, Way, bytes, parse_hosts,
 };
 use chorus_magics::On;
 use chorus_protocol::Adapt;
+use std::path::Path;
 
 /// Where engines are to be started, and how many.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,6 +89,7 @@ fn fits(what: &str, on: &On) -> Result<(), String> {
         ("--time", on.time.is_some(), is_job, of_jobs),
         ("--cores", on.cores.is_some(), is_sized, of_sized),
         ("--memory", on.memory.is_some(), is_sized, of_sized),
+        ("--script", on.script.is_some(), is_batch, "batch systems other than Slurm, which has none"),
         ("--tunnel", on.tunnel, is_ssh, "`--on ssh`"),
         ("--ports", on.ports.is_some(), !what.is_empty(), "engines of other hosts"),
         ("--command", on.command.is_some(), !what.is_empty(), "what `--on` names"),
@@ -134,10 +136,17 @@ fn way(what: &str, on: &On) -> Result<Way, String> {
         ("slurm", _) => Way::Slurm(Slurm { command: command("srun")?, resources: resources() }),
         ("mpi", _) => Way::Mpi(Mpi { command: command("mpirun")?, shared }),
         (_, Some(system)) => {
-            Way::Batch(Batch { system, command: command(system.program())?, resources: resources(), shared })
+            let (command, script) = (command(system.program())?, on.script.as_deref().map(script).transpose()?);
+            Way::Batch(Batch { system, command, resources: resources(), shared, script })
         }
         _ => return Err(format!("nothing is called `{what}` that could start engines")),
     })
+}
+
+/// A job's script that a user has written.
+fn script(file: &Path) -> Result<Script, String> {
+    let text = std::fs::read_to_string(file).map_err(|error| error.to_string());
+    text.and_then(Script::new).map_err(|why| format!("`--script {}` can't be taken: {why}", file.display()))
 }
 
 /// The words of a command, `usual` if it wasn't said.

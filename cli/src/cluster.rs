@@ -4,7 +4,7 @@ use crate::metrics;
 use crate::places::{engine_program, recordings_folder, runtime_folder};
 use chorus_cells::Whereabouts;
 use chorus_client::Client;
-use chorus_controller::{ClusterEntry, Controller, ControllerConfig, Launch, Pool, Transport, list_clusters};
+use chorus_controller::{ClusterEntry, Controller, ControllerConfig, Launch, Plan, Pool, Transport, list_clusters};
 use chorus_history::Figures;
 use chorus_magics::On;
 use chorus_protocol::{ClusterStatus, Connection, EngineStatus, read_label};
@@ -125,10 +125,24 @@ pub struct Engine {
 /// Starts a cluster, as a process of its own unless it is to stay in the foreground.
 pub fn start(start: &Start) -> Result<ExitCode, Box<dyn Error>> {
     let found = chorus_cells::whereabouts(&start.on, start.engines, chorus_cells::default_engines)?;
+    if start.on.dry_run {
+        tell_plan(found, start.label.clone(), &start.name)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     match start.foreground {
         true => foreground(start, found),
         false => background(start, found.engines, found.min),
     }
+}
+
+/// Tells what would be run, and prints the script that would be submitted, for files and pipes.
+pub fn tell_plan(found: Whereabouts, label: Option<String>, name: &str) -> Result<(), Box<dyn Error>> {
+    let (program, args) = engine_program(&std::env::current_exe()?);
+    let launch = Launch { program, args, label: None, env: Vec::new(), setup: Vec::new() };
+    let Plan { steps, script } = Pool { label, ..found.pool }.plan(&launch, name, found.engines);
+    eprint!("{steps}");
+    print!("{}", script.unwrap_or_default());
+    Ok(())
 }
 
 fn foreground(start: &Start, found: Whereabouts) -> Result<ExitCode, Box<dyn Error>> {

@@ -1,6 +1,6 @@
 //! `chorus scale`, `adapt`, `add`, `interrupt`, `restart`, `kill`, `drain`: has a cluster do something, for scripts and operators.
 
-use crate::cluster::{Named, connect, find};
+use crate::cluster::{Named, connect, find, tell_plan};
 use chorus_cells::Whereabouts;
 use chorus_controller::Pool;
 use chorus_magics::{Limits, On};
@@ -113,8 +113,12 @@ pub fn adapt(adapt: &Adapt) -> Result<(), Box<dyn Error>> {
 
 /// Has a cluster have more engines. They join when they come.
 pub fn add(add: &Add) -> Result<(), Box<dyn Error>> {
-    let Whereabouts { pool, engines, .. } =
-        chorus_cells::whereabouts(&add.on, add.engines, chorus_cells::default_engines)?;
+    let found = chorus_cells::whereabouts(&add.on, add.engines, chorus_cells::default_engines)?;
+    if add.on.dry_run {
+        let name = find(add.cluster.name())?.name;
+        return tell_plan(found, add.label.clone(), &name);
+    }
+    let Whereabouts { pool, engines, .. } = found;
     let pool = Pool { label: add.label.clone(), ..pool }.write();
     steer(&add.cluster, "`chorus add`", |_| Order::Add { engines, pool })
 }

@@ -14,7 +14,7 @@ import processes
 from harness import plain
 
 COMMANDS = ["install", "uninstall", "kernel", "run", "start", "stop", "list", "status", "engine", "logs", "scale", "drain"]
-COMMANDS += ["interrupt", "restart", "kill"]
+COMMANDS += ["adapt", "add", "interrupt", "restart", "kill"]
 
 
 def notebook(path, *cells, tags=()):
@@ -176,6 +176,17 @@ def test_run_leaves_no_process(chorus, tmp_path):
 
 
 # Clusters
+
+
+def test_a_dry_run_tells_what_would_be_run_and_does_nothing(chorus):
+    done = chorus("start", "--on", "pbs", "-n", 2, "--cores", 4, "--label", "big", "--dry-run")
+    assert done.stdout.startswith("#!/bin/sh\n#PBS -N chorus-default\n") and "ncpus=4" in done.stdout
+    assert "2 times, each a job:\n  qsub\n" in done.stderr
+    done = chorus("start", "--on", "ssh", "--hosts", "a,b*2", "--tunnel", "--dry-run")
+    assert done.stdout == "" and "-- b 'exec sh'" in done.stderr and "-R 0:127.0.0.1:PORT" in done.stderr
+    for way in (["dask=tcp://x:1"], ["ray"], ["mpi"], ["slurm"]):
+        assert "2" in chorus("start", "--on", *way, "-n", 2, "--dry-run").stderr
+    assert "No cluster is running" in chorus("list").stdout
 
 
 def test_start_list_status_stop(chorus):

@@ -46,6 +46,23 @@ def busy(sge, slots):
     return jobs
 
 
+def test_a_script_is_printed_changed_and_taken(sge, shared, hosts, notebook):
+    flags = f"--on sge -n 2 --shared {shared} --time 0:30:0"
+    said = notebook.ok(f"%cluster start {flags} --dry-run")
+    steps, script = said.split("#!/bin/sh\n")
+    assert "2 times, each a job:\n  qsub -terse\n" in steps and "#$ -l h_rt=0:30:0" in script, said
+    assert not sge.jobs("r") and not (shared / "joining").exists()
+    file = hosts.folder / "job.sh"
+    # A line of the user's own, whose variable the engine has.
+    file.write_text("#!/bin/sh\n" + script.replace(": >", "export MINE=changed\n: >"))
+    assert "with 2 engines" in notebook.ok(f"%cluster start {flags} --script {file}")
+    assert "changed" in notebook.ok('%px std::env::var("MINE").unwrap()')
+    notebook.ok("%cluster stop")
+    file.write_text("#!/bin/sh\nsleep 1\n")
+    status, said = notebook.run(f"%cluster start {flags} --script {file}")
+    assert status == "error" and "lacks `@PROGRAM@`" in said and "--dry-run" in said, said
+
+
 def test_engines_are_jobs_which_come_and_go_with_them(sge, shared, hosts, notebook):
     assert "with 4 engines" in notebook.ok(f"%cluster start --on sge -n 4 --shared {shared} --time 0:30:0")
     processes.wait_until("four jobs to be said to run", lambda: len(sge.jobs("r")) == 4, 20)

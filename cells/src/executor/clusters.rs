@@ -37,6 +37,9 @@ impl Executor {
         let publisher = &request.publisher;
         match command {
             ClusterCommand::Start { n, tcp, name, label, record, on } => {
+                if on.dry_run {
+                    return self.tell_plan(&on, n, (name, label), publisher).await;
+                }
                 let turn = unless_interrupted(self.engines.turn(), request, "no cluster was started").await?;
                 if let Some(cluster) = self.engines.current().filter(|cluster| cluster.lost().is_none()) {
                     let (name, engines) = (cluster.name(), cluster.engines().len());

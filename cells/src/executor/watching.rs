@@ -3,14 +3,14 @@
 use super::clusters::{cluster_error, no_cluster};
 use super::parallel::resolve;
 use super::{Executor, Request};
-use crate::cluster::{Cluster, Patience, joining};
+use crate::cluster::{Cluster, Patience, joining, own_name};
 use crate::engines::default_engines;
 use crate::failure::{Failure, Kind, failure};
 use crate::logs::{Logs, Shown};
 use crate::publisher::Publisher;
 use crate::whereabouts::{Whereabouts, whereabouts};
 use chorus_compiler::Member;
-use chorus_controller::Pool;
+use chorus_controller::{Plan, Pool};
 use chorus_history::Figures;
 use chorus_magics::{On, Targets, Tasks};
 use chorus_protocol::{Adapt, EngineId, Order, name_engines};
@@ -119,6 +119,21 @@ impl Executor {
         whereabouts(on, engines, here).map_err(|why| failure(Kind::ClusterError, why))
     }
 
+    /// Tells what the flags would have done.
+    pub(super) async fn tell_plan(
+        &self,
+        on: &On,
+        engines: Option<u32>,
+        (name, label): (Option<String>, Option<String>),
+        publisher: &Publisher,
+    ) -> Result<(), Failure> {
+        let Whereabouts { pool, engines, .. } = self.whereabouts(on, engines)?;
+        let name = name.unwrap_or_else(own_name);
+        let Plan { steps, script } = Pool { label, ..pool }.plan(&self.config.launch(), &name, engines);
+        publisher.say(&[&steps, script.as_deref().unwrap_or_default()].concat()).await;
+        Ok(())
+    }
+
     /// Has the cluster start engines, or let some go.
     pub(super) async fn scale(&self, engines: u32, request: &Request) -> Result<(), Failure> {
         let cluster = self.cluster(request).await?;
@@ -147,12 +162,16 @@ impl Executor {
         on: &On,
         request: &Request,
     ) -> Result<(), Failure> {
+        let cluster = self.engines.current().filter(|cluster| cluster.lost().is_none()).ok_or_else(no_cluster)?;
+        if on.dry_run {
+            let name = Some(cluster.name().to_owned());
+            return self.tell_plan(on, engines, (name, label), &request.publisher).await;
+        }
         let Whereabouts { pool, engines, min, adapt } = self.whereabouts(on, engines)?;
         if adapt.is_some() {
             let how = "`--adapt` is for a cluster that starts: `%cluster adapt` is for one that runs";
             return Err(failure(Kind::ClusterError, how));
         }
-        let cluster = self.engines.current().filter(|cluster| cluster.lost().is_none()).ok_or_else(no_cluster)?;
         let (there, patience) = (cluster.engines().len() as u32, Patience::with(&pool.place));
         let order = Order::Add { engines, pool: Pool { label, ..pool }.write() };
         self.grow(&cluster, order, (there + engines, there + min.unwrap_or(engines)), patience, request).await

@@ -10,15 +10,17 @@ mod distant;
 mod guide;
 mod local;
 mod mpi;
+mod plan;
 mod pools;
 mod shared;
 mod slurm;
 mod ssh;
 
-pub use batch::{Batch, System};
+pub use batch::{Batch, Script, System};
 pub use distant::Host;
 pub use guide::{Guide, Kind as GuideKind, bytes};
 pub use mpi::Mpi;
+pub use plan::Plan;
 pub(crate) use pools::Pools;
 pub use pools::{Place, Pool, Ports};
 pub use slurm::Slurm;
@@ -219,6 +221,14 @@ fn on_other_hosts(
 fn quoted(text: &OsStr) -> String {
     // What can't be a word has a zero byte in it, and then it is no argument either.
     shlex::try_quote(&text.to_string_lossy()).map(|word| word.into_owned()).unwrap_or_default()
+}
+
+/// A command as one writes it in a shell, with no more quotes than it needs.
+fn shell_words(words: &[String]) -> String {
+    let is_plain =
+        |word: &str| !word.is_empty() && word.chars().all(|it| it.is_alphanumeric() || "-_=:,./@%+".contains(it));
+    let words = words.iter().map(|word| if is_plain(word) { word.clone() } else { quoted(word.as_ref()) });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// The last lines of what a program has said, in one.

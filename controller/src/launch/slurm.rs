@@ -40,7 +40,7 @@ impl Slurm {
     }
 
     /// All words of a command that runs a shell on a node.
-    fn words(&self, job: &str) -> Vec<String> {
+    pub(super) fn words(&self, job: &str) -> Vec<String> {
         let Resources { partition, time, cores, memory } = &self.resources;
         let flag = |name: &str, value: Option<String>| value.map(|value| format!("--{name}={value}"));
         let (program, more) = self.command.split_at(self.command.len().min(1));

@@ -55,21 +55,30 @@ impl Ssh {
         self.hosts.iter().map(|host| host.slots).sum()
     }
 
+    /// All words of a command that runs a shell on a host, if ssh is named; `port` is the gateway's.
+    pub(super) fn words(&self, host: &str, port: &str) -> Vec<String> {
+        // No terminal; never a question that nobody could answer.
+        let mut ours = vec!["-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"];
+        let back = format!("0:127.0.0.1:{port}");
+        if self.tunnel {
+            // A connection of its own, which says what port the host has given. It ends only with the network's.
+            ours.extend(["-o", "ControlPath=none", "-o", "LogLevel=INFO", "-o", "ServerAliveInterval=0"]);
+            ours.extend(["-o", "ExitOnForwardFailure=yes", "-R", &back]);
+        }
+        ours.extend(["--", host, "exec sh"]);
+        self.command.iter().cloned().chain(ours.into_iter().map(str::to_owned)).collect()
+    }
+
     pub(super) fn into_provider(self, launch: Launch) -> (Vec<Host>, SshProvider) {
-        let provider = SshProvider {
-            command: self.command,
-            launch,
-            program: OnceCell::new(),
-            at_once: Semaphore::new(AT_ONCE),
-            tunnels: self.tunnel.then(Mutex::default),
-        };
-        (self.hosts, provider)
+        let (hosts, tunnels) = (self.hosts.clone(), self.tunnel.then(Mutex::default));
+        let (program, at_once) = (OnceCell::new(), Semaphore::new(AT_ONCE));
+        (hosts, SshProvider { ssh: self, launch, program, at_once, tunnels })
     }
 }
 
 #[derive(Debug)]
 pub(super) struct SshProvider {
-    command: Vec<String>,
+    ssh: Ssh,
     launch: Launch,
     /// What is sent.
     program: OnceCell<Program>,
@@ -103,18 +112,10 @@ impl Provider for SshProvider {
 
 impl SshProvider {
     async fn once(&self, host: &str, place: u32, gateway: &Gateway, program: &Program) -> Result<(), Failed> {
-        let (ssh, before) = self.command.split_first().ok_or_else(|| "no ssh program is named".to_owned())?;
-        let mut command = Command::new(ssh);
-        command.args(before);
-        // No terminal; never a question that nobody could answer.
-        command.args(["-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"]);
-        if self.tunnels.is_some() {
-            // A connection of its own, which says what port the host has given. It ends only with the network's.
-            command.args(["-o", "ControlPath=none", "-o", "LogLevel=INFO", "-o", "ServerAliveInterval=0"]);
-            command.args(["-o", "ExitOnForwardFailure=yes", "-R", &format!("0:127.0.0.1:{}", gateway.port())]);
-        }
-        let mut child = command
-            .args(["--", host, "exec sh"])
+        let words = self.ssh.words(host, &gateway.port().to_string());
+        let (ssh, arguments) = words.split_first().ok_or_else(|| "no ssh program is named".to_owned())?;
+        let mut child = Command::new(ssh)
+            .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

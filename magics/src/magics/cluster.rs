@@ -170,6 +170,12 @@ pub struct On {
     /// For batch systems and MPI: a folder that all hosts see; ~/.cache/chorus when left out
     #[arg(long, value_name = "FOLDER")]
     pub shared: Option<PathBuf>,
+    /// For batch systems other than Slurm: a job's script, as --dry-run prints it and you have changed it
+    #[arg(long, value_name = "FILE")]
+    pub script: Option<PathBuf>,
+    /// Only tell what would be run or submitted
+    #[arg(long)]
+    pub dry_run: bool,
     /// For ssh: have hosts connect back through it, where they can't reach this one
     #[arg(long)]
     pub tunnel: bool,
@@ -187,8 +193,23 @@ pub struct On {
 impl On {
     /// The flags that say the same.
     pub fn flags(&self) -> Vec<OsString> {
-        let On { on, profile, hosts, partition, time, cores, memory, command, shared, tunnel, ports, min, adapt } =
-            self;
+        let On {
+            on,
+            profile,
+            hosts,
+            partition,
+            time,
+            cores,
+            memory,
+            command,
+            shared,
+            script,
+            dry_run,
+            tunnel,
+            ports,
+            min,
+            adapt,
+        } = self;
         let [cores, min] = [cores, min].map(|number| number.map(|number| number.to_string()));
         let adapt = adapt.map(|adapt| adapt.to_string());
         let texts = [("--on", on), ("--profile", profile), ("--hosts", hosts), ("--partition", partition)];
@@ -202,9 +223,11 @@ impl On {
             ("--adapt", &adapt),
         ];
         let texts = texts.into_iter().chain(more).filter_map(|(flag, text)| Some((flag, text.as_ref()?.into())));
-        let shared = shared.as_ref().map(|folder| ("--shared", folder.into()));
-        let flags = texts.chain(shared).flat_map(|(flag, value): (_, OsString)| [flag.into(), value]);
-        flags.chain(tunnel.then(|| "--tunnel".into())).collect()
+        let paths = [("--shared", shared), ("--script", script)];
+        let paths = paths.into_iter().filter_map(|(flag, path)| Some((flag, path.as_ref()?.into())));
+        let flags = texts.chain(paths).flat_map(|(flag, value): (_, OsString)| [flag.into(), value]);
+        let alone = [tunnel.then_some("--tunnel"), dry_run.then_some("--dry-run")];
+        flags.chain(alone.into_iter().flatten().map(OsString::from)).collect()
     }
 }
 

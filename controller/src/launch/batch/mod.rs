@@ -2,13 +2,15 @@
 //! program and invitation lie in a folder that all nodes see ([`Shared`]); HTCondor brings them to the node itself.
 
 mod guard;
+mod script;
 mod system;
 
+pub use script::Script;
 pub use system::System;
 
 use super::distant::{Provider, Site};
 use super::shared::{Shared, write};
-use super::{Launch, Resources, in_queue, last_lines};
+use super::{Launch, Resources, in_queue, last_lines, shell_words};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use guard::Guard;
@@ -34,6 +36,8 @@ pub struct Batch {
     pub resources: Resources,
     /// A folder that all nodes see; the user's cache folder when left out.
     pub shared: Option<PathBuf>,
+    /// The user's own script, if it isn't to be Chorus's.
+    pub script: Option<Script>,
 }
 
 impl Batch {
@@ -47,6 +51,20 @@ impl Batch {
             shared,
             listed: watch::channel(BTreeMap::new()).0,
         }
+    }
+
+    fn job(&self, launch: &Launch, cluster: &str, program: &Path, folder: &Path) -> String {
+        let name = &format!("chorus-{cluster}");
+        self.system.script(&Job { name, resources: &self.resources, program, launch, folder })
+    }
+
+    /// What would be submitted for each engine, with marks for what is known only then, and by what.
+    pub(super) fn plan(&self, launch: &Launch, cluster: &str) -> (String, String) {
+        let script = match &self.script {
+            Some(script) => script.0.clone(),
+            None => self.job(launch, cluster, Path::new(script::PROGRAM), Path::new(script::FOLDER)),
+        };
+        (script, shell_words(&self.system.submit(&self.command, &Path::new(script::FOLDER).join(guard::SCRIPT))))
     }
 
     /// Another program of the batch system's, which lies where the one does that submits.
@@ -104,13 +122,10 @@ impl BatchProvider {
         let invitation = self.launch.invitation(site.gateway, site.place, &shared.hash, None)?;
         write(&folder.join(guard::INVITATION), &format!("{invitation}\n"))?;
         let system = self.batch.system;
-        let script = system.script(&Job {
-            name: &format!("chorus-{}", self.cluster),
-            resources: &self.batch.resources,
-            program: &shared.program,
-            launch: &self.launch,
-            folder: &folder,
-        });
+        let script = match &self.batch.script {
+            Some(script) => script.fill(&shared.program, &folder),
+            None => self.batch.job(&self.launch, &self.cluster, &shared.program, &folder),
+        };
         let script_at = folder.join(guard::SCRIPT);
         write(&script_at, &script)?;
         let words = system.submit(&self.batch.command, &script_at);
