@@ -3,6 +3,7 @@
 import re
 
 import hosts as lab
+import processes
 import pytest
 
 pytestmark = lab.needs(lab.missing())
@@ -126,4 +127,4 @@ def test_hosts_that_cannot_reach_the_notebook_connect_back_through_ssh(hosts, no
     # The way goes with the notebook.
     hosts.run("h1", ["kill", "-9", str(notebook.kernel)])
     lab.nothing_is_left(hosts, 40)
-    assert not hosts.run("h1", ["pgrep", "-x", "ssh"]).stdout
+    processes.wait_until("ssh to end", lambda: not hosts.run("h1", ["pgrep", "-x", "ssh"]).stdout, 20)

@@ -7,13 +7,19 @@ use std::time::{Duration, Instant};
 
 /// How long engines may take to join.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience(Duration);
+pub struct Patience {
+    limit: Duration,
+    /// Whether it lasts as long as any of them wait in a queue.
+    queues: bool,
+}
 
 impl Patience {
     /// For engines of this host.
-    pub const HERE: Patience = Patience(Duration::from_secs(20));
+    pub const HERE: Patience = Patience { limit: Duration::from_secs(20), queues: true };
+    /// For those that come by the way: who waits in a queue joins later.
+    pub const BRIEF: Patience = Patience { queues: false, ..Patience::HERE };
     /// For those of other hosts, to which their program may have to be sent first.
-    pub const THERE: Patience = Patience(Duration::from_secs(120));
+    pub const THERE: Patience = Patience { limit: Duration::from_secs(120), queues: true };
 
     /// With engines of this place.
     pub fn with(place: &Place) -> Patience {
@@ -29,7 +35,7 @@ const LOOK: Duration = Duration::from_secs(1);
 pub async fn joining(
     cluster: &Cluster,
     (wanted, enough): (usize, usize),
-    Patience(limit): Patience,
+    Patience { limit, queues }: Patience,
     publisher: &Publisher,
 ) {
     let mut joined = cluster.joined.clone();
@@ -44,7 +50,9 @@ pub async fn joining(
         let Ok(status) = cluster.status().await else { return };
         cluster.given_up(status.given_up);
         if let Some(queue) = status.queue {
-            deadline = Instant::now() + limit;
+            if queues {
+                deadline = Instant::now() + limit;
+            }
             let says = format!("{} of {wanted} engines have joined; {queue}", cluster.engines().len());
             if says != told {
                 publisher.say(&says).await;

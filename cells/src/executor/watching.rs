@@ -143,7 +143,7 @@ impl Executor {
             request.publisher.say(&sentence(&done)).await;
             return Ok(());
         }
-        self.grow(&cluster, order, (engines, engines), Patience::THERE, request).await
+        self.grow(&cluster, order, (engines, engines), Patience::BRIEF, request).await
     }
 
     /// Has the number of engines follow the work.
