@@ -194,7 +194,8 @@ impl Controller {
             None => {
                 let (name, pid, engines) = (config.name, connection.pid, config.engines);
                 let (pool, adapt) = (config.pool, config.adapt);
-                let config = CoreConfig { name, pid, engines, pool, adapt, heartbeat, begun, records, launches };
+                let host = chorus_system::user::host_name();
+                let config = CoreConfig { name, pid, host, engines, pool, adapt, heartbeat, begun, records, launches };
                 (Core::new(config, &mut actions), None)
             }
         };

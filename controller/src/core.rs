@@ -50,6 +50,8 @@ pub(crate) enum Input {
     EngineLate(EngineId),
     /// A process that [`Action::StartEngines`] started is gone.
     EngineExited(EngineId, Exit),
+    /// What engines wait for that are being started, if that is another than before.
+    Queue(Option<String>),
     /// Time goes by. Expected several times a heartbeat.
     Tick,
     /// The program around the controller wants the cluster to stop.
@@ -97,6 +99,8 @@ pub(crate) enum Action {
 pub(crate) struct CoreConfig {
     pub name: String,
     pub pid: u32,
+    /// The name of its host.
+    pub host: String,
     /// How many engines to start.
     pub engines: u32,
     /// Where, and how.
@@ -248,6 +252,7 @@ impl Core {
             Input::Malformed => self.rejected += 1,
             Input::EngineLate(id) => self.engine_late(id, actions),
             Input::EngineExited(id, exit) => self.engine_exited(id, exit, actions),
+            Input::Queue(queue) => self.queue = queue,
             Input::Tick => self.tick(actions),
             Input::Shutdown => self.shut_down(None, actions),
         }
@@ -338,9 +343,9 @@ impl Core {
         }
     }
 
-    /// What engines wait for, as clients are told it.
-    pub fn tell_queue(&mut self, queue: Option<String>) {
-        self.queue = queue;
+    /// What engines wait for, as far as it was told.
+    pub fn queue(&self) -> Option<&str> {
+        self.queue.as_deref()
     }
 
     /// For this client.

@@ -135,6 +135,7 @@ mod tests {
         let config = CoreConfig {
             name: "a".into(),
             pid: 1,
+            host: "here".into(),
             engines: 2,
             pool: crate::launch::Pool::default(),
             adapt: None,

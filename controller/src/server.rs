@@ -68,7 +68,6 @@ impl Server {
                 }
             }
             self.shorten();
-            self.core.tell_queue(self.pools.as_ref().and_then(|pools| pools.queue()));
             let input = tokio::select! {
                 arrival = self.engines.next() => {
                     read(arrival, &self.key, Input::FromEngine, Input::EngineDisconnected)
@@ -76,7 +75,10 @@ impl Server {
                 arrival = self.clients.next() => {
                     read(arrival, &self.key, Input::FromClient, Input::ClientDisconnected)
                 }
-                _ = tick.tick() => Input::Tick,
+                _ = tick.tick() => {
+                    inputs.extend(self.queue().map(Input::Queue));
+                    Input::Tick
+                }
                 Some(event) = self.events.recv() => match event {
                     Event::EngineExited(engine, exit) => Input::EngineExited(engine, exit),
                     Event::Stop => Input::Shutdown,
@@ -92,6 +94,12 @@ impl Server {
                 self.take(now(), input, &mut actions);
             }
         }
+    }
+
+    /// What engines wait for, if the core knows another thing.
+    fn queue(&self) -> Option<Option<String>> {
+        let queue = self.pools.as_ref().and_then(|pools| pools.queue());
+        (queue.as_deref() != self.core.queue()).then_some(queue)
     }
 
     fn take(&mut self, now: Duration, input: Input, actions: &mut Vec<Action>) {

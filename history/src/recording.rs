@@ -193,8 +193,7 @@ mod tests {
     use chorus_protocol::{EngineId, EngineInfo};
 
     fn up(number: u64) -> LogEntry {
-        let info =
-            EngineInfo { pid: 1, host: "here".into(), cores: 1, gpu: None, label: None, lease: None, ends_in: None };
+        let info = EngineInfo { pid: 1, host: "here".into(), cores: 1, ..EngineInfo::default() };
         LogEntry { number, at: number, event: LogEvent::EngineUp { engine: EngineId(number as u32), info } }
     }
 

@@ -21,15 +21,7 @@ fn main() {
         app.handle(Input::Entries(vec![LogEntry { number, at, event }]), &Areas::default());
     };
     for engine in 0..ENGINES {
-        let info = EngineInfo {
-            pid: 1_000 + engine,
-            host: "node".into(),
-            cores: 8,
-            gpu: None,
-            label: None,
-            lease: None,
-            ends_in: None,
-        };
+        let info = EngineInfo { pid: 1_000 + engine, host: "node".into(), cores: 8, ..EngineInfo::default() };
         add(&mut app, 0, LogEvent::EngineUp { engine: EngineId(engine), info });
     }
     let engines: Vec<EngineId> = (0..ENGINES).map(EngineId).collect();

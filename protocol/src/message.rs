@@ -16,7 +16,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 /// What an engine tells of itself when it joins.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EngineInfo {
     /// Its process (the supervisor).
     pub pid: u32,

@@ -150,15 +150,7 @@ mod tests {
     fn status() -> ClusterStatus {
         let engine = |id, running: Option<&str>, silent_ms| EngineStatus {
             id: EngineId(id),
-            info: EngineInfo {
-                pid: 4000 + id,
-                host: "node<1>".into(),
-                cores: 8,
-                gpu: None,
-                label: None,
-                lease: None,
-                ends_in: None,
-            },
+            info: EngineInfo { pid: 4000 + id, host: "node<1>".into(), cores: 8, ..EngineInfo::default() },
             busy: running.is_some(),
             runs_done: 12,
             runs_failed: 1,
@@ -190,8 +182,7 @@ mod tests {
 
     fn figures() -> Figures {
         let mut figures = Figures::default();
-        let info =
-            EngineInfo { pid: 4000, host: "node".into(), cores: 8, gpu: None, label: None, lease: None, ends_in: None };
+        let info = EngineInfo { pid: 4000, host: "node".into(), cores: 8, ..EngineInfo::default() };
         let engine = EngineId(0);
         let held = |bytes| VariableUse { name: "x".into(), bytes, length: None };
         let used = |cpu| ProcessUse { pid: 1, cpu: Some(cpu), memory: Some(3 << 20) };

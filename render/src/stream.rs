@@ -144,8 +144,7 @@ mod tests {
 
     fn figures(events: Vec<(u64, LogEvent)>) -> Figures {
         let mut figures = Figures::default();
-        let info =
-            EngineInfo { pid: 1, host: "here".into(), cores: 1, gpu: None, label: None, lease: None, ends_in: None };
+        let info = EngineInfo { pid: 1, host: "here".into(), cores: 1, ..EngineInfo::default() };
         let up = |engine| (0, LogEvent::EngineUp { engine: EngineId(engine), info: info.clone() });
         for (number, (at, event)) in (1..).zip([up(0), up(1)].into_iter().chain(events)) {
             figures.apply(&LogEntry { number, at: 1_000_000 + at, event });

@@ -118,15 +118,7 @@ mod tests {
     #[test]
     fn what_is_known_is_written_and_what_is_not_is_left_out() {
         let mut figures = Figures::default();
-        let info = |host: &str| EngineInfo {
-            pid: 1,
-            host: host.into(),
-            cores: 1,
-            gpu: None,
-            label: None,
-            lease: None,
-            ends_in: None,
-        };
+        let info = |host: &str| EngineInfo { pid: 1, host: host.into(), cores: 1, ..EngineInfo::default() };
         let supervisor = ProcessUse { pid: 1, cpu: Some(150.0), memory: Some(4096) };
         let metrics = Box::new(Metrics { supervisor, bytes_in: 7, ..Metrics::default() });
         let events = [

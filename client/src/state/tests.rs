@@ -158,7 +158,7 @@ fn what_a_pong_does_not_cover_is_sent_again() {
 
 #[test]
 fn a_session_begins_with_the_engines_that_joined_before_it() {
-    let info = EngineInfo { pid: 1, host: "here".into(), cores: 2, gpu: None, label: None, lease: None, ends_in: None };
+    let info = EngineInfo { pid: 1, host: "here".into(), cores: 2, ..EngineInfo::default() };
     let mut sessions = Sessions::default();
     // Between the connection's first status and the session's opening, when there is no session yet to be told.
     for engine in [0, 1].map(EngineId) {

@@ -17,9 +17,7 @@ impl Core {
             self.adapt = None;
             return Ok("the number of engines stays as it is".to_owned());
         };
-        if !self.config.launches {
-            return Err("this cluster has no way to start engines".to_owned());
-        }
+        self.check_launches()?;
         if most == 0 || least > most {
             return Err(format!("`{least}:{most}` is no range of numbers: write the smaller one first, such as 0:8"));
         }
@@ -68,7 +66,12 @@ impl Core {
         for engine in self.engines.values_mut() {
             let of_use = match engine.state {
                 State::Starting { .. } => waiting > 0,
-                _ => prepares || !engine.runs.is_empty() || !engine.holders.is_empty(),
+                // A session that was closed had its variables go with it.
+                _ => {
+                    prepares
+                        || !engine.runs.is_empty()
+                        || engine.holders.iter().any(|it| self.sessions.contains_key(it))
+                }
             };
             match of_use {
                 true => engine.idle_since = None,

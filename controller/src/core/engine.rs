@@ -106,6 +106,12 @@ impl Engine {
         }
     }
 
+    /// Another process is to be it, or is: what is known of the one before says nothing of this one.
+    fn renew(&mut self) {
+        self.holders.clear();
+        (self.idle_since, self.ends) = (None, None);
+    }
+
     /// Its connection, if it takes work.
     pub fn worker(&self) -> Option<&PeerId> {
         self.peer().filter(|_| !self.draining)
@@ -259,8 +265,8 @@ impl Core {
             None => _ = self.engines.insert(id, Engine::by_hand(up, now)),
         }
         if let Some(engine) = self.engines.get_mut(&id) {
+            engine.renew();
             engine.shares_files = shares_files;
-            engine.holders.clear();
             let ends_in = info.ends_in.map(|seconds| Duration::from_secs(seconds.into()));
             engine.ends = ends_in.map(|time| (now, now + time));
             engine.line = Line::of(standing.life);
@@ -444,6 +450,7 @@ impl Core {
         {
             engine.state = State::Starting { since: self.now };
             engine.process = Some(self.now);
+            engine.renew();
             self.log(LogEvent::EngineStarting { engine: id });
             actions.push(Action::StartEngines(pool, vec![id]));
         } else {

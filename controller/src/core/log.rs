@@ -204,8 +204,7 @@ mod tests {
     use chorus_protocol::EngineInfo;
 
     fn up(engine: u32) -> LogEvent {
-        let info =
-            EngineInfo { pid: 1, host: "here".into(), cores: 1, gpu: None, label: None, lease: None, ends_in: None };
+        let info = EngineInfo { pid: 1, host: "here".into(), cores: 1, ..EngineInfo::default() };
         LogEvent::EngineUp { engine: EngineId(engine), info }
     }
 

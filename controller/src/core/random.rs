@@ -109,6 +109,9 @@ fn step() -> impl Strategy<Value = Step> {
         1 => engine.clone().prop_map(|engine| Step::Interrupt { engine }),
         1 => (engine.clone(), any::<u64>()).prop_map(|(engine, bytes)| Step::Ack { engine, bytes }),
         1 => (0..ENGINES + 2).prop_map(|engines| Step::Steer(Order::Scale { engines })),
+        1 => (0..ENGINES, 1..ENGINES + 2, 0..3u32).prop_map(|(least, most, idle)| {
+            Step::Steer(Order::Adapt((least <= most).then_some(Adapt { least, most, idle })))
+        }),
         1 => (1..3u32, 0..3usize).prop_map(|(engines, pool)| {
             let label = ["big", "small"].get(pool).map(|label| (*label).to_owned());
             Step::Steer(Order::Add { engines, pool: Pool { label, ..Pool::default() }.write() })
@@ -157,6 +160,7 @@ impl World {
         let config = CoreConfig {
             name: "test".into(),
             pid: 1,
+            host: "here".into(),
             engines: ENGINES,
             pool: Pool::default(),
             adapt: None,
@@ -249,8 +253,7 @@ impl World {
     }
 
     fn register(&mut self, peer: PeerId, id: Option<EngineId>, standing: Standing) {
-        let info =
-            EngineInfo { pid: 1, host: "h".into(), cores: 1, gpu: None, label: None, lease: None, ends_in: None };
+        let info = EngineInfo { pid: 1, host: "h".into(), cores: 1, ..EngineInfo::default() };
         let version = chorus_protocol::VERSION;
         let registration = FromEngine::Register { version, id, info, shares_files: true, standing };
         self.handle(Input::FromEngine(peer, registration));

@@ -62,8 +62,7 @@ impl Core {
             Order::Add { engines, pool } => self.add(engines, &pool, actions)?,
             Order::Drain { engines } => {
                 self.check(&engines)?;
-                engines.iter().for_each(|&engine| self.drain(engine, "it was drained", false, actions));
-                format!("draining {}, to leave when their work is done", name_engines(&engines))
+                self.drain_all(&engines, actions)
             }
             Order::CancelTask { session, task } => {
                 let (id, peer) = self.session_of(session)?;
@@ -87,9 +86,16 @@ impl Core {
 
     /// What the cluster does by itself, for the log.
     pub(super) fn log_of_its_own(&mut self, what: String) {
-        let by =
-            ClientInfo { name: "the cluster".to_owned(), pid: self.config.pid, host: chorus_system::user::host_name() };
+        let (pid, host) = (self.config.pid, self.config.host.clone());
+        let by = ClientInfo { name: "the cluster".to_owned(), pid, host };
         self.log(LogEvent::Steered { by, what });
+    }
+
+    pub(super) fn check_launches(&self) -> Result<(), String> {
+        match self.config.launches {
+            true => Ok(()),
+            false => Err("this cluster has no way to start engines".to_owned()),
+        }
     }
 
     /// All of them have to be there.
@@ -113,9 +119,7 @@ impl Core {
     }
 
     pub(super) fn scale(&mut self, wanted: u32, actions: &mut Vec<Action>) -> Result<String, String> {
-        if !self.config.launches {
-            return Err("this cluster has no way to start engines".to_owned());
-        }
+        self.check_launches()?;
         if wanted > MOST_ENGINES {
             return Err(format!("{wanted} engines are more than the {MOST_ENGINES} that are allowed"));
         }
@@ -123,8 +127,7 @@ impl Core {
         let count = staying.len() as u32;
         if wanted < count {
             let leaving: Vec<EngineId> = staying.into_iter().skip(wanted as usize).collect();
-            leaving.iter().for_each(|&engine| self.drain(engine, "it was drained", false, actions));
-            return Ok(format!("draining {}, to leave when their work is done", name_engines(&leaving)));
+            return Ok(self.drain_all(&leaving, actions));
         }
         if wanted == count {
             return Ok(format!("there are {count} engines already"));
@@ -135,9 +138,7 @@ impl Core {
 
     /// Engines of a pool that may be new.
     fn add(&mut self, engines: u32, pool: &str, actions: &mut Vec<Action>) -> Result<String, String> {
-        if !self.config.launches {
-            return Err("this cluster has no way to start engines".to_owned());
-        }
+        self.check_launches()?;
         let count = self.staying();
         if engines == 0 || engines > MOST_ENGINES.saturating_sub(count) {
             return Err(format!("{engines} engines can't be added to {count}: {MOST_ENGINES} in all are allowed"));
@@ -170,6 +171,12 @@ impl Core {
         }
         actions.push(Action::StartEngines(pool, coming.clone()));
         format!("starting {}", name_engines(&coming))
+    }
+
+    /// Because somebody wants it.
+    fn drain_all(&mut self, engines: &[EngineId], actions: &mut Vec<Action>) -> String {
+        engines.iter().for_each(|&engine| self.drain(engine, "it was drained", false, actions));
+        format!("draining {}, to leave when their work is done", name_engines(engines))
     }
 
     /// The engine gets nothing more. To clients it is gone already; what it has still ends, and is told. `quiet` if there

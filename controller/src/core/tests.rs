@@ -31,6 +31,7 @@ impl Cluster {
         let config = CoreConfig {
             name: "test".into(),
             pid: 1,
+            host: "here".into(),
             engines,
             pool: crate::launch::Pool::default(),
             adapt: None,
@@ -170,7 +171,7 @@ fn who() -> ClientInfo {
 }
 
 fn info() -> EngineInfo {
-    EngineInfo { pid: 1, host: "here".into(), cores: 2, gpu: None, label: None, lease: None, ends_in: None }
+    EngineInfo { pid: 1, host: "here".into(), cores: 2, ..EngineInfo::default() }
 }
 
 fn spec(run: u64) -> RunSpec {

@@ -102,15 +102,7 @@ impl FakeEngine {
                 }
             }
         });
-        let info = EngineInfo {
-            pid: std::process::id(),
-            host: "fake".into(),
-            cores: 1,
-            gpu: None,
-            label: None,
-            lease: None,
-            ends_in: None,
-        };
+        let info = EngineInfo { pid: std::process::id(), host: "fake".into(), cores: 1, ..EngineInfo::default() };
         let standing = Standing { life: SessionId::random().0, ..Standing::default() };
         let registration = FromEngine::Register { version: VERSION, id: None, info, shares_files: true, standing };
         send.send(registration).unwrap();

@@ -12,15 +12,7 @@ impl Past {
     fn new() -> Past {
         let mut past = Past(Figures::default());
         for engine in 0..3 {
-            let info = EngineInfo {
-                pid: 1,
-                host: "here".into(),
-                cores: 4,
-                gpu: None,
-                label: None,
-                lease: None,
-                ends_in: None,
-            };
+            let info = EngineInfo { pid: 1, host: "here".into(), cores: 4, ..EngineInfo::default() };
             past.add(0, LogEvent::EngineUp { engine: EngineId(engine), info });
         }
         past

@@ -10,15 +10,7 @@ pub fn entry(number: u64, at: u64, event: LogEvent) -> LogEntry {
 }
 
 fn up(engine: u32) -> LogEvent {
-    let info = EngineInfo {
-        pid: 100 + engine,
-        host: "here".into(),
-        cores: 4,
-        gpu: None,
-        label: None,
-        lease: None,
-        ends_in: None,
-    };
+    let info = EngineInfo { pid: 100 + engine, host: "here".into(), cores: 4, ..EngineInfo::default() };
     LogEvent::EngineUp { engine: EngineId(engine), info }
 }
 

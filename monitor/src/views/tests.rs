@@ -20,15 +20,7 @@ fn log() -> Vec<LogEntry> {
     let state = LogState { name: "lab".into(), pid: 40, since: BEGIN - 7_500_000, ..LogState::default() };
     log.add(0, LogEvent::State(Box::new(state)));
     for engine in 0..4 {
-        let info = EngineInfo {
-            pid: 100 + engine,
-            host: "node".into(),
-            cores: 8,
-            gpu: None,
-            label: None,
-            lease: None,
-            ends_in: None,
-        };
+        let info = EngineInfo { pid: 100 + engine, host: "node".into(), cores: 8, ..EngineInfo::default() };
         log.add(0, LogEvent::EngineUp { engine: EngineId(engine), info });
     }
     let client = ClientInfo { name: "throws.ipynb".into(), pid: 77, host: "node".into() };
@@ -206,7 +198,7 @@ fn what_is_not_known_is_not_zero() {
     let mut app = App::new("lab", Theme { colours: Colours::None, utf8: true }, false);
     let connecting = screen(&mut app, (120, 24));
     assert!(connecting.contains("CPU n/a") && connecting.contains("Connecting to the cluster `lab`"), "{connecting}");
-    let info = EngineInfo { pid: 1, host: "node".into(), cores: 1, gpu: None, label: None, lease: None, ends_in: None };
+    let info = EngineInfo { pid: 1, host: "node".into(), cores: 1, ..EngineInfo::default() };
     let up = LogEvent::EngineUp { engine: EngineId(0), info };
     app.handle(Input::Entries(vec![LogEntry { number: 1, at: BEGIN, event: up }]), &Areas::default());
     let engines = screen(&mut app, (120, 24));

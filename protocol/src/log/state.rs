@@ -240,15 +240,7 @@ mod tests {
     }
 
     fn up(engine: u32) -> LogEvent {
-        let info = EngineInfo {
-            pid: 40 + engine,
-            host: "here".into(),
-            cores: 2,
-            gpu: None,
-            label: None,
-            lease: None,
-            ends_in: None,
-        };
+        let info = EngineInfo { pid: 40 + engine, host: "here".into(), cores: 2, ..EngineInfo::default() };
         LogEvent::EngineUp { engine: EngineId(engine), info }
     }
 

@@ -60,7 +60,7 @@ async fn main() -> Result<(), Failure> {
 async fn engine(connection: &Connection, joined: &mpsc::UnboundedSender<Result<(), Failure>>) -> Result<(), Failure> {
     let mut link = ZeroMq::Ipc.connect(&connection.engines, LIMIT).await?;
     let (host, lease) = ("crowd".to_owned(), Some(u32::try_from(LIMIT.as_secs())?));
-    let info = EngineInfo { pid: std::process::id(), host, cores: 1, gpu: None, label: None, lease, ends_in: None };
+    let info = EngineInfo { pid: std::process::id(), host, cores: 1, lease, ..EngineInfo::default() };
     let standing = Standing { life: SessionId::random().0, ..Standing::default() };
     let register = FromEngine::Register { version: VERSION, id: None, info, shares_files: false, standing };
     send(&mut *link.outgoing, &register, connection).await?;

@@ -53,7 +53,7 @@ fn work_that_waits_brings_twice_as_many_engines_each_time() {
     assert_eq!(cluster.changes().0, [1]);
     cluster.pass(SECOND * 9, &["e0"], &["c"]);
     assert_eq!(cluster.changes().0, [] as [u32; 0], "one is about to come");
-    cluster.core.tell_queue(Some("1 in a queue".into()));
+    cluster.handle(Input::Queue(Some("1 in a queue".into())));
     cluster.pass(SECOND * 3, &["e0"], &["c"]);
     assert_eq!(cluster.changes().0, [2, 3]);
     cluster.pass(SECOND * 20, &["e0"], &["c"]);
@@ -149,4 +149,25 @@ fn engines_stay_while_something_is_prepared_for_them() {
     cluster.client("c", prepare(false));
     cluster.pass(SECOND * 6, &["e0", "e1"], &["c"]);
     assert_eq!(cluster.changes().1.len(), 2);
+}
+
+#[test]
+fn what_a_closed_session_held_keeps_no_engine_and_one_that_comes_anew_has_all_its_time() {
+    let mut cluster = Cluster::ready(2);
+    cluster.adapt("1:2:5").unwrap();
+    for name in ["e0", "e1"] {
+        cluster.holds(name, &["x"]);
+    }
+    cluster.pass(SECOND * 9, &["e0", "e1"], &["c"]);
+    assert_eq!(cluster.changes(), (vec![], vec![]));
+    cluster.client("c", FromClient::CloseSession(SESSION));
+    cluster.pass(SECOND * 6, &["e0", "e1"], &["c"]);
+    assert_eq!(cluster.changes().1.len(), 1);
+
+    let mut cluster = Cluster::ready(1);
+    cluster.core.engines.get_mut(&EngineId(0)).unwrap().ends = Some((Duration::ZERO, SECOND * 20));
+    cluster.handle(Input::EngineExited(EngineId(0), Exit::Signal(9)));
+    cluster.handle(Input::EngineDisconnected(peer("e0")));
+    cluster.pass(SECOND * 20, &[], &["c"]);
+    assert_eq!(cluster.changes().0, [0], "it waits for its turn, and isn't replaced by another one");
 }

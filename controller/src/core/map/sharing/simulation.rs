@@ -87,6 +87,7 @@ impl World {
         let config = CoreConfig {
             name: "many".into(),
             pid: 1,
+            host: "here".into(),
             engines: 0,
             pool: crate::launch::Pool::default(),
             adapt: None,
@@ -116,7 +117,7 @@ impl World {
         };
         let lease = (way > WAY).then_some(60);
         for engine in 0..engines {
-            let info = EngineInfo { pid: 1, host: "h".into(), cores: 1, gpu: None, label: None, lease, ends_in: None };
+            let info = EngineInfo { pid: 1, host: "h".into(), cores: 1, lease, ..EngineInfo::default() };
             let version = chorus_protocol::VERSION;
             let id = Some(EngineId(engine as u32));
             let standing = Standing { life: engine as u64 + 1, ..Standing::default() };
