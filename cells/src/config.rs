@@ -28,7 +28,8 @@ pub struct NotebookConfig {
 
 impl NotebookConfig {
     pub(crate) fn launch(&self) -> Launch {
-        let env = vec![("PATH".into(), chorus_compiler::users_path())];
-        Launch { program: self.engine.clone(), args: self.engine_args.clone(), label: None, env, setup: Vec::new() }
+        let mut launch = Launch::new(self.engine.clone(), self.engine_args.clone());
+        launch.env = vec![("PATH".into(), chorus_compiler::users_path())];
+        launch
     }
 }

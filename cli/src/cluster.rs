@@ -138,7 +138,7 @@ pub fn start(start: &Start) -> Result<ExitCode, Box<dyn Error>> {
 /// Tells what would be run, and prints the script that would be submitted, for files and pipes.
 pub fn tell_plan(found: Whereabouts, label: Option<String>, name: &str) -> Result<(), Box<dyn Error>> {
     let (program, args) = engine_program(&std::env::current_exe()?);
-    let launch = Launch { program, args, label: None, env: Vec::new(), setup: Vec::new() };
+    let launch = Launch::new(program, args);
     let Plan { steps, script } = Pool { label, ..found.pool }.plan(&launch, name, found.engines);
     eprint!("{steps}");
     print!("{}", script.unwrap_or_default());
@@ -149,7 +149,7 @@ fn foreground(start: &Start, found: Whereabouts) -> Result<ExitCode, Box<dyn Err
     crate::log();
     let (program, args) = engine_program(&std::env::current_exe()?);
     let Whereabouts { pool, engines, adapt, .. } = found;
-    let launch = Launch { program, args, label: None, env: Vec::new(), setup: Vec::new() };
+    let launch = Launch::new(program, args);
     let config = ControllerConfig {
         name: start.name.clone(),
         runtime: runtime_folder(),

@@ -44,7 +44,7 @@ fn config(runtime: &Path, engines: u32, program: PathBuf) -> ControllerConfig {
         runtime: runtime.to_owned(),
         transport: Transport::Ipc,
         engines,
-        launcher: Some(Launch { program, args: vec![], label: None, env: vec![], setup: vec![] }),
+        launcher: Some(Launch::new(program, vec![])),
         pool: Pool::default(),
         adapt: None,
         heartbeat: Duration::from_secs(1),

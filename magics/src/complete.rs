@@ -98,7 +98,7 @@ mod tests {
         assert_eq!(words("%%p"), ["%%px"]);
         assert_eq!(words("%px --nobl"), ["--noblock"]);
         assert_eq!(words("%cluster st"), ["start", "stop", "status"]);
-        assert_eq!(words("%cluster start --t"), ["--tcp", "--time"]);
+        assert_eq!(words("%cluster start --t"), ["--tcp", "--time", "--tunnel"]);
         assert!(words("%px -g ").contains(&"engine".to_owned()));
         assert!(words("%px --group-outputs=").contains(&"type".to_owned()));
         assert_eq!(at("%px -t "), Some((7, What::Targets)));

@@ -212,6 +212,17 @@ class Hosts:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+def maps_and_copies(notebook):
+    """What four engines make of a notebook's `Vec`, wherever they are. It and two results stay, as `xs`, `ys` and `zs`."""
+    notebook.ok("let xs: Vec<f64> = (0..400_000).map(|i| i as f64).collect();")
+    assert "159999600000" in notebook.ok("%map -o ys |x: f64| x * 2.0 over xs\nys.iter().sum::<f64>()")
+    assert "399999!" in notebook.ok('%map -o zs |x: f64| format!("{x}!") over xs\nzs[399_999].clone()')
+    notebook.ok("%push xs")
+    assert "Out[0-3" in notebook.ok("%px xs.iter().sum::<f64>()")
+    notebook.ok("%map --keep -o held |x: u64| x over 0..1000_u64")
+    assert "499500" in notebook.ok("%map --sum |x: u64| x over each held")
+
+
 def nothing_is_left(hosts, within, names=None):
     """Waits until Chorus has neither processes nor files on these hosts, all but the notebook's when none are named."""
     for name in names or hosts.names[1:]:

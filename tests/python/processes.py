@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import time
 
 MARK = "CHORUS_TEST_MARK"
@@ -17,6 +18,17 @@ def wait_until(what, condition, seconds=20.0):
         if time.monotonic() > deadline:
             raise AssertionError(f"waited {seconds} s for {what}; last seen: {value!r}")
         time.sleep(0.01)
+
+
+def end(started, within):
+    """Ends programs that were started, the last one first; those that don't end in time are killed."""
+    for process in reversed(started):
+        process.terminate()
+    for process in started:
+        try:
+            process.wait(within)
+        except subprocess.TimeoutExpired:
+            process.kill()
 
 
 def marked(mark):

@@ -60,13 +60,7 @@ class Dask:
         processes.wait_until(f"{count} workers", lambda: self.figures()[:1] == [count], 60)
 
     def close(self):
-        for process in reversed(self.processes):
-            process.terminate()
-        for process in self.processes:
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
+        processes.end(self.processes, 20)
 
 
 @pytest.fixture(scope="module")

@@ -31,13 +31,9 @@ def test_what_works_here_works_there(hosts, notebook):
     where = 'std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap()'
     out = notebook.ok(f'%px println!("{{}}", {where})')
     assert sorted(re.findall(r"\bh\d\b", out)) == ["h2", "h2", "h3", "h3"], out
-    notebook.ok("let xs: Vec<f64> = (0..400_000).map(|i| i as f64).collect();")
-    assert "159999600000" in notebook.ok("%map -o ys |x: f64| x * 2.0 over xs\nys.iter().sum::<f64>()")
-    assert "399999!" in notebook.ok('%map -o zs |x: f64| format!("{x}!") over xs\nzs[399_999].clone()')
+    lab.maps_and_copies(notebook)
     assert "7" in notebook.ok("%map -o ws |z: String| z.len() over zs\nws[399_999]")
     assert "79999800000" in notebook.ok("%map --sum |x: f64| x over xs")
-    notebook.ok("%push xs")
-    assert "Out[0-3" in notebook.ok("%px xs.iter().sum::<f64>()")
     notebook.ok("let words = vec![String::from(\"a\"), String::from(\"bc\")];\n%push words")
     assert '"bc"' in notebook.ok("%px words[1].clone()")
     notebook.ok("%scatter xs")
@@ -62,8 +58,6 @@ let tasks: Vec<px::Task<f64>> = (0..8).map(|k| px::call!(score, &table, k)).coll
 tasks.iter().map(|task| task.get().unwrap()).sum::<f64>()
 """
     assert "6000028" in notebook.ok(refs)
-    notebook.ok("%map --keep -o parts |x: u64| x over 0..1000_u64")
-    assert "499500" in notebook.ok("%map --sum |x: u64| x over each parts")
     status, text = notebook.run('%px -t 1 panic!("on purpose")')
     assert status == "error" and "[1:" in text and "on purpose" in text, text
     notebook.ok("%cluster stop")

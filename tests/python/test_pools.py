@@ -44,15 +44,9 @@ def test_engines_of_several_places_do_the_same(mixed):
     assert "[0, 1, 2, 3]" in mixed.ok("px::engines().each(|| px::rank())?")
     assert "[2, 3]" in mixed.ok('px::engines().labelled("far").each(|| px::rank())?')
     assert mixed.ok("%px --each triple(px::rank() as u64)").count("Out[") == 4
-    mixed.ok("let xs: Vec<f64> = (0..400_000).map(|i| i as f64).collect();")
-    assert "159999600000" in mixed.ok("%map -o ys |x: f64| x * 2.0 over xs\nys.iter().sum::<f64>()")
-    assert "399999!" in mixed.ok('%map -o zs |x: f64| format!("{x}!") over xs\nzs[399_999].clone()')
-    mixed.ok("%push xs")
-    assert "Out[0-3" in mixed.ok("%px xs.iter().sum::<f64>()")
+    lab.maps_and_copies(mixed)
     mixed.ok("%scatter xs as part\n%px let part: Vec<f64> = part.into_iter().map(|x| x + 1.0).collect();\n%gather part")
     assert "80000200000" in mixed.ok("part.iter().sum::<f64>()")
-    mixed.ok("%map --keep -o held |x: u64| x over 0..1000_u64")
-    assert "499500" in mixed.ok("%map --sum |x: u64| x over each held")
     # Results that lie on one host are arguments on another, whichever way.
     calls = """
 fn big(n: usize) -> Vec<u64> { (0..n as u64).collect() }

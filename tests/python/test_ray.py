@@ -41,13 +41,7 @@ class Ray:
         return int(said[-1]) if said else 0
 
     def close(self):
-        for process in reversed(self.processes):
-            process.terminate()
-        for process in self.processes:
-            try:
-                process.wait(30)
-            except subprocess.TimeoutExpired:
-                process.kill()
+        processes.end(self.processes, 30)
 
 
 @pytest.fixture(scope="module")

@@ -262,8 +262,7 @@ mod tests {
         );
         let program = Program { path: "/x/the engine".into(), bytes: text.into_bytes(), hash: "abc".into() };
         let args = vec!["run it".into()];
-        let launch =
-            Launch { program: program.path.clone(), args, label: None, env: vec![], setup: vec!["x=1".into()] };
+        let launch = Launch::new(program.path.clone(), args).after(vec!["x=1".into()]);
         let script = script(&program, &launch, Stays::No);
         for sent in [true, false] {
             let mut child = Command::new("sh")

@@ -221,13 +221,7 @@ mod tests {
     fn shell(script: &str) -> (tempfile::TempDir, Local, mpsc::Receiver<(EngineId, Exit)>, Arc<Folder>) {
         let runtime = tempfile::tempdir().unwrap();
         let folder = Arc::new(Folder::create(runtime.path(), "test").unwrap().0);
-        let launch = Launch {
-            program: "/bin/sh".into(),
-            args: vec!["-c".into(), script.into()],
-            label: None,
-            env: vec![],
-            setup: vec![],
-        };
+        let launch = Launch::new("/bin/sh", vec!["-c".into(), script.into()]);
         let (sender, exits) = mpsc::channel();
         let launcher = Local::start(launch, folder.clone(), true, move |id, exit| _ = sender.send((id, exit))).unwrap();
         (runtime, launcher, exits, folder)
@@ -253,8 +247,7 @@ mod tests {
         let runtime = tempfile::tempdir().unwrap();
         let folder = Arc::new(Folder::create(runtime.path(), "test").unwrap().0);
         let (sender, exits) = mpsc::channel();
-        let launch =
-            Launch { program: "/nowhere/engine".into(), args: vec![], label: None, env: vec![], setup: vec![] };
+        let launch = Launch::new("/nowhere/engine", vec![]);
         let launcher = Local::start(launch, folder, true, move |id, exit| _ = sender.send((id, exit))).unwrap();
         launcher.start(&[EngineId(0)]);
         let (_, exit) = exits.recv_timeout(LIMIT).unwrap();

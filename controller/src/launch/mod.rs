@@ -50,23 +50,27 @@ pub struct Launch {
     pub program: PathBuf,
     /// Arguments that come before those of the controller.
     pub args: Vec<OsString>,
-    /// What to call its engines.
-    pub label: Option<String>,
     /// What is other in its environment than here.
     pub env: Vec<(OsString, OsString)>,
+    /// What to call its engines: their pool's.
+    label: Option<String>,
     /// On other hosts: lines of shell that come before it, and may change the environment. Nothing is started when one fails.
-    pub setup: Vec<String>,
+    setup: Vec<String>,
 }
 
 impl Launch {
-    /// The same for engines with this label.
-    pub fn labelled(mut self, label: Option<&str>) -> Launch {
-        self.label = label.map(str::to_owned);
-        self
+    /// A program with its arguments.
+    pub fn new(program: impl Into<PathBuf>, args: Vec<OsString>) -> Launch {
+        Launch { program: program.into(), args, env: Vec::new(), label: None, setup: Vec::new() }
+    }
+
+    /// The same for engines of a pool.
+    fn within(self, pool: &Pool) -> Launch {
+        Launch { label: pool.label.clone(), setup: pool.setup.clone(), ..self }
     }
 
     /// The same, with lines of shell before it on other hosts.
-    pub fn after(self, setup: Vec<String>) -> Launch {
+    fn after(self, setup: Vec<String>) -> Launch {
         Launch { setup, ..self }
     }
 
@@ -260,7 +264,7 @@ mod tests {
 
     fn launch() -> Launch {
         let args = vec!["run-engine".into()];
-        Launch { program: "engine".into(), args, label: None, env: vec![], setup: vec![] }
+        Launch::new("engine", args)
     }
 
     #[test]
@@ -281,7 +285,8 @@ mod tests {
         let launch = launch();
         let arguments = launch.arguments(Path::new("/a b/connection.json"), EngineId(7));
         assert_eq!(arguments, ["run-engine", "--connect", "/a b/connection.json", "--id", "7"]);
-        let arguments = launch.labelled(Some("big")).arguments(Path::new("c.json"), EngineId(7));
+        let pool = Pool { label: Some("big".into()), ..Pool::default() };
+        let arguments = launch.within(&pool).arguments(Path::new("c.json"), EngineId(7));
         assert_eq!(arguments, ["run-engine", "--label", "big", "--connect", "c.json", "--id", "7"]);
     }
 

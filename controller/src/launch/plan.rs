@@ -14,7 +14,7 @@ pub struct Plan {
 impl Pool {
     /// What starting so many engines in this pool of a cluster comes to. Nothing is done, and there is no secret in it.
     pub fn plan(&self, launch: &Launch, cluster: &str, engines: u32) -> Plan {
-        let launch = launch.clone().labelled(self.label.as_deref()).after(self.setup.clone());
+        let launch = launch.clone().within(self);
         let brings = "Its shell has the engine's program sent unless it is there, and reads an invitation.";
         let (mut steps, mut script) = (String::new(), None);
         let mut say = |line: &str| steps += &format!("{line}\n");
@@ -80,7 +80,7 @@ mod tests {
 
     fn plan(way: Option<Way>) -> Plan {
         let place = way.map_or(Place::Here, Place::There);
-        let launch = Launch { program: "/bin/engine".into(), args: vec![], label: None, env: vec![], setup: vec![] };
+        let launch = Launch::new("/bin/engine", vec![]);
         let pool = Pool { place, label: Some("big".into()), setup: vec!["module load x".into()], ports: None };
         pool.plan(&launch, "lab", 3)
     }

@@ -33,7 +33,8 @@ pub struct Pool {
     pub place: Place,
     /// What to call them.
     pub label: Option<String>,
-    /// See [`Launch::setup`].
+    /// On other hosts: lines of shell that come before an engine, and may change its environment. Nothing is started when one
+    /// fails.
     pub setup: Vec<String>,
     /// At which ports, from the first to the last, other hosts may connect; any if `None`. All pools share one port: the first
     /// of other hosts decides.
@@ -127,7 +128,7 @@ impl Pools {
     /// runtime.
     pub async fn add(&self, pool: Pool) -> io::Result<()> {
         let number = self.launchers.lock().len() as u32;
-        let launch = self.launch.clone().labelled(pool.label.as_deref()).after(pool.setup);
+        let launch = self.launch.clone().within(&pool);
         let launcher = self.launcher(number, pool.place, pool.ports, launch).await;
         let (kept, result) = match launcher {
             Ok(launcher) => (Ok(launcher), Ok(())),
@@ -284,7 +285,7 @@ mod tests {
         };
         // Its arguments are those of an engine, behind the script.
         let args = vec!["-c".into(), "case \"$*\" in *big*) exit 3;; *late*) exec sleep 1000;; esac; exit 4".into()];
-        let launch = Launch { program: "/bin/sh".into(), args, label: None, env: vec![], setup: vec![] };
+        let launch = Launch::new("/bin/sh", args);
         let (sender, exits) = std::sync::mpsc::channel();
         let pools = Pools::new(launch, &connection, folder, move |engine, exit| _ = sender.send((engine, exit)));
         (runtime, pools, exits)

@@ -293,7 +293,7 @@ mod tests {
     fn script(system: System, resources: &Resources) -> String {
         let (program, folder) = (Path::new("/shared/engine"), Path::new("/shared/3"));
         let args = vec!["run it".into()];
-        let launch = &Launch { program: "engine".into(), args, label: None, env: vec![], setup: vec![] };
+        let launch = &Launch::new("engine", args);
         system.script(&Job { name: "chorus-lab", resources, program, launch, folder })
     }
 

@@ -35,10 +35,7 @@ class Cluster:
     """One of Dask's."""
 
     def __init__(self, guide):
-        try:
-            import distributed
-        except ImportError as error:
-            raise RuntimeError(f"{sys.executable} has no Dask ({error}): name a Python that has it, as in {HOW}") from None
+        distributed = package("distributed", "Dask")  # noqa: F821, it is in the text behind
         spec = guide.spec
         self.guide, self.distributed, self.address = guide, distributed, spec["address"]
         self.name, self.count = f"{spec['job']}-{os.urandom(8).hex()}", 0
@@ -143,6 +140,3 @@ class Cluster:
     def close(self):
         self.client.run_on_scheduler(remove_queues, self.name)
         self.client.close(timeout=5)
-
-
-HOW = '`--command "/path/to/python3"`'

@@ -9,6 +9,7 @@ until the outposts that have joined have left.
 In front of this text comes that of one of the kinds of clusters, with a class `Cluster`.
 """
 
+import importlib
 import json
 import os
 import queue
@@ -96,6 +97,15 @@ def outpost(spec, path, invitation, is_dropped=None):
     status = process.wait()
     reader.join()
     return None if has_joined else "; ".join(last) or f"the outpost has ended with status {status}"
+
+
+def package(name, title):
+    """A package that this Python ought to have."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        how = '`--command "/path/to/python3"`'
+        raise RuntimeError(f"{sys.executable} has no {title} ({error}): name a Python that has it, as in {how}") from None
 
 
 class Guide:

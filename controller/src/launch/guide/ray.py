@@ -9,10 +9,7 @@ class Cluster:
     """One of Ray's."""
 
     def __init__(self, guide):
-        try:
-            import ray
-        except ImportError as error:
-            raise RuntimeError(f"{sys.executable} has no Ray ({error}): name a Python that has it, as in {HOW}") from None
+        ray = package("ray", "Ray")  # noqa: F821, it is in the text behind
         spec = guide.spec
         self.guide, self.ray, address = guide, ray, spec["address"] or "auto"
         try:
@@ -59,6 +56,3 @@ class Cluster:
 
     def close(self):
         self.ray.shutdown()
-
-
-HOW = '`--command "/path/to/python3"`'

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 fn launch() -> Launch {
     let program = PathBuf::from("/bin/sh");
-    Launch { program, args: vec!["run it".into()], label: None, env: vec![], setup: vec!["cd /x".to_owned()] }
+    Launch::new(program, vec!["run it".into()]).after(vec!["cd /x".to_owned()])
 }
 
 fn waiting(reasons: &[Option<&str>]) -> (Tasks, Vec<oneshot::Receiver<String>>) {
