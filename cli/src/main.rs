@@ -180,6 +180,9 @@ fn main() -> ExitCode {
             let args = std::iter::once(outpost).chain(args);
             return chorus_remote::outpost::main(&[places::ENGINE.into()], args);
         }
+        (Some(places::ENGINE), Some(deputies)) if deputies == chorus_remote::deputies::DEPUTIES => {
+            return chorus_remote::deputies::main(args);
+        }
         (Some(places::ENGINE), _) => return chorus_engine::program::engine_main(std::env::args_os().skip(1)),
         _ => {}
     }

@@ -25,8 +25,8 @@ use crate::launch::Pool;
 use bytes::Bytes;
 pub(crate) use chorus_protocol::Exit;
 use chorus_protocol::{
-    Adapt, BlobId, ClientInfo, ClusterStatus, EngineId, EngineStatus, FromClient, FromEngine, LogEntry, LogEvent,
-    SessionId, SessionStatus, ToClient, ToEngine,
+    Adapt, BlobId, ClientInfo, ClusterStatus, EngineId, EngineStatus, FromClient, FromEngine, Group, LogEntry,
+    LogEvent, Parting, SessionId, SessionStatus, ToClient, ToEngine,
 };
 pub(crate) use chorus_transport::PeerId;
 use engine::{Engine, State};
@@ -75,6 +75,12 @@ pub(crate) enum Action {
     MakeGroup(String),
     /// Remove it.
     RemoveGroup(String),
+    /// A member of a group has left, and all who may wait for it are on other hosts.
+    MarkLeft {
+        group: Group,
+        rank: u32,
+        how: Parting,
+    },
     /// There is one pool more.
     AddPool(Box<Pool>),
     /// Start them in the pool of this number.

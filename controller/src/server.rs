@@ -166,6 +166,11 @@ impl Server {
                     let folder = self.folder.clone();
                     tokio::task::spawn_blocking(move || folder.remove_group(&name));
                 }
+                Action::MarkLeft { group, rank, how } => {
+                    if let Some(pools) = &self.pools {
+                        pools.member_left(group, rank, how);
+                    }
+                }
                 Action::AddPool(pool) => {
                     if let Some(pools) = &self.pools
                         && let Err(error) = pools.add(*pool).await

@@ -14,8 +14,6 @@ pub struct Group {
     pub name: String,
     /// All engines of the run, in order, also those that can't run it. A member's place among them is its rank.
     pub members: Vec<EngineId>,
-    /// Whether all members find that folder.
-    pub shares_files: bool,
 }
 
 /// How a member ended its run, as others are told that still wait for it.
@@ -27,6 +25,17 @@ pub enum Parting {
     Panicked,
     /// This is so of it, such as `was killed`.
     Failed(String),
+}
+
+impl Parting {
+    /// As px's groups are told it: nothing if the member came to the cell's end, and an empty text if it has said itself why.
+    pub fn reason(self) -> Option<String> {
+        match self {
+            Parting::Ended => None,
+            Parting::Panicked => Some(String::new()),
+            Parting::Failed(how) => Some(how),
+        }
+    }
 }
 
 impl From<&Outcome> for Parting {

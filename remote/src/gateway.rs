@@ -1,5 +1,6 @@
 //! The controller's end: one port for all hosts that were invited.
 
+use crate::deputies::Office;
 use crate::invitation::{Hidden, Invitation};
 use crate::rooms::{Files, lent_at, serve};
 use crate::stream::{HERE, NOBODY, Purpose, receive};
@@ -7,6 +8,7 @@ use crate::tls::{Authority, TlsError};
 use crate::{Hello, LEASE};
 use chorus_protocol::Key;
 use serde::{Deserialize, Serialize};
+use std::ffi::OsString;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -38,6 +40,8 @@ pub struct GatewayConfig {
     pub blobs: PathBuf,
     /// Where kernels of this host listen that have rooms: see [`rooms_socket`].
     pub folder: PathBuf,
+    /// The program of this host's engines and its first arguments: it is also the deputies.
+    pub program: (PathBuf, Vec<OsString>),
     /// Ports to try; any free one if there are none.
     pub ports: Option<(u16, u16)>,
     /// Whether another controller may be started in the place of this one when it is killed.
@@ -69,6 +73,7 @@ pub struct Gateway {
     config: GatewayConfig,
     authority: Authority,
     port: u16,
+    office: Arc<Office>,
     task: AbortHandle,
 }
 
@@ -93,19 +98,30 @@ impl Gateway {
         let acceptor = authority.gateway().and_then(|it| it.acceptor()).map_err(io::Error::other)?;
         let listener = listen(&config).await?;
         let port = listener.local_addr()?.port();
+        let socket = config.folder.join("deputies");
+        let office = Arc::new(Office::new(config.program.clone(), socket, config.blobs.clone()));
         let local = Arc::new(Local {
+            office: Arc::clone(&office),
             engines: config.engines.clone(),
             folder: config.folder.clone(),
             files: Files::of(config.blobs.clone()),
             arrivals,
         });
         let task = tokio::spawn(accept(listener, acceptor, local)).abort_handle();
-        Ok(Gateway { config, authority, port, task })
+        Ok(Gateway { config, authority, port, office, task })
     }
 
     /// What another one needs to take its place.
     pub fn keep(&self) -> Kept {
         Kept { authority: self.authority.clone(), port: self.port }
+    }
+
+    /// A member of this group has left it, and whoever may wait for it can't be told by an engine of this host. `why` is as in
+    /// [`px::group::leave`].
+    pub fn member_left(&self, group: String, members: usize, rank: usize, why: Option<String>) {
+        let office = Arc::clone(&self.office);
+        // It ends with the group.
+        tokio::spawn(async move { office.member_left(&group, members, rank, why).await });
     }
 
     /// Its port.
@@ -164,6 +180,7 @@ async fn listen(config: &GatewayConfig) -> io::Result<TcpListener> {
 
 /// What connections are led to.
 struct Local {
+    office: Arc<Office>,
     engines: String,
     folder: PathBuf,
     files: Files,
@@ -236,6 +253,13 @@ async fn lead(mut stream: TlsStream<TcpStream>, purpose: Purpose, local: &Local)
                 }
                 None => join(stream, UnixStream::connect(socket).await.ok()).await,
             }
+        }
+        Purpose::Group => {
+            let there = local.office.connect().await;
+            if let Err(error) = &there {
+                tracing::error!(%error, "engines of other hosts can't take part in groups");
+            }
+            join(stream, there.ok()).await
         }
         Purpose::Engine => match local.engines.split_once("://") {
             Some(("ipc", path)) => join(stream, UnixStream::connect(path).await.ok()).await,

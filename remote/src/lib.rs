@@ -2,12 +2,13 @@
 //!
 //! The controller opens a [`Gateway`]: one port, at which hosts that were invited connect. On each of these hosts runs an
 //! [outpost], a process that starts the engines there, carries their connections to the gateway, and brings rooms
-//! to this host and back. All of it is TLS 1.3, and both ends show a certificate of the cluster's own authority.
+//! to this host and back. In the groups of cells, engines there have [`deputies`] here. All of it is TLS 1.3, and both ends show a certificate of the cluster's own authority.
 //!
 //! Neither end knows what it carries: engines and controller speak over the outpost's socket as they do over the
 //! controller's own.
 
 mod control;
+pub mod deputies;
 mod gateway;
 mod invitation;
 pub mod outpost;

@@ -19,6 +19,8 @@ pub(crate) enum Purpose {
     Rooms(String),
     /// The controller's files.
     Files,
+    /// A member of a group, to its deputy.
+    Group,
 }
 
 /// The gateway's answer to a [`Purpose`]: what was asked for is there.

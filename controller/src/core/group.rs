@@ -14,10 +14,10 @@ pub(super) struct Together {
 
 impl Together {
     /// That of these engines. All of them count, in whatever state they are.
-    pub fn new(session: SessionNumber, run: RunId, mut members: Vec<EngineId>, shares_files: bool) -> Together {
+    pub fn new(session: SessionNumber, run: RunId, mut members: Vec<EngineId>) -> Together {
         members.sort_unstable();
         let name = format!("{GROUP_PREFIX}{session}-{}", run.0);
-        Together { present: members.clone(), group: Group { name, members, shares_files } }
+        Together { present: members.clone(), group: Group { name, members } }
     }
 }
 
@@ -42,14 +42,16 @@ impl Core {
             it.groups.remove(&run);
             return actions.push(Action::RemoveGroup(group.name));
         }
-        let (Some(rank), true) = (group.members.iter().position(|&other| other == engine), group.shares_files) else {
-            return;
-        };
+        let Some(rank) = group.members.iter().position(|&other| other == engine) else { return };
+        let (rank, how) = (rank as u32, outcome.into());
         // Whoever marks it does so for all: they share what is marked. The engine itself may be gone, and one of the others
         // may be about to: then its own end is marked, which ends what waits, too.
-        let to: Vec<EngineId> = together.present.iter().copied().take(MARKING).collect();
-        let message = ToEngine::MemberLeft { group, rank: rank as u32, how: outcome.into() };
-        self.tell_engines(&to, message, actions);
+        let shares = |id: &EngineId| self.engines.get(id).is_some_and(|engine| engine.shares_files);
+        let to: Vec<EngineId> = together.present.iter().copied().filter(shares).take(MARKING).collect();
+        if to.is_empty() {
+            return actions.push(Action::MarkLeft { group, rank, how });
+        }
+        self.tell_engines(&to, ToEngine::MemberLeft { group, rank, how }, actions);
     }
 }
 

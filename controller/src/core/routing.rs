@@ -43,9 +43,7 @@ impl Core {
         // A cell's engines may do things together; functions are called on each by itself.
         let together = (matches!(spec.entry, Entry::Cell(_)) && spec.map.is_none() && !targets.is_empty()).then(|| {
             let members: BTreeSet<EngineId> = targets.iter().map(|target| target.engine).collect();
-            let shares = |id: &EngineId| self.engines.get(id).is_none_or(|engine| engine.shares_files);
-            let shares_files = members.iter().all(shares);
-            Together::new(number, run, members.into_iter().collect(), shares_files)
+            Together::new(number, run, members.into_iter().collect())
         });
         let group = together.as_ref().map(|together| together.group.clone());
         if let Some(together) = together {

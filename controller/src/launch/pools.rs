@@ -5,7 +5,7 @@ use super::distant::{pool_of, within};
 use super::{Launch, Launcher, Way, on_other_hosts, on_this_host};
 use crate::core::Exit;
 use crate::folder::Folder;
-use chorus_protocol::{Connection, EngineId};
+use chorus_protocol::{Connection, EngineId, Group, Parting};
 use chorus_remote::{Arrival, Gateway, GatewayConfig, Kept};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -170,6 +170,7 @@ impl Pools {
             engines: connection.engines.clone(),
             blobs: connection.blobs.clone(),
             folder: self.folder.root().to_owned(),
+            program: (self.launch.program.clone(), self.launch.args.clone()),
             ports: ports.map(|ports| (ports.first, ports.last)),
             may_return: connection.stay > 0,
             again,
@@ -193,6 +194,13 @@ impl Pools {
             }
         });
         Ok(Arc::new(gateway))
+    }
+
+    /// See [`Gateway::member_left`]. Without a gateway there are no engines on other hosts.
+    pub fn member_left(&self, group: Group, rank: u32, how: Parting) {
+        if let Some(gateway) = self.gateway.get() {
+            gateway.member_left(group.name, group.members.len(), rank as usize, how.reason());
+        }
     }
 
     fn launcher_of(&self, engine: EngineId) -> Option<Arc<dyn Launcher>> {

@@ -1,22 +1,26 @@
 //! What an engine does for the groups of its runs: it tells a run of its group, and the others of members that have left.
 //! What members do together goes between their workers.
 
+use super::values::Place;
 use chorus_protocol::{Group, Parting};
-use px::group::{Info, decode_lines};
+use px::group::{DOOR, Info, Reach, decode_lines};
 use std::path::Path;
 use std::time::Duration;
 
 /// What a run is told that is a cell of a group, in which its engine has this rank; `given` is what the notebook has sent
-/// along. `None` if that is for another purpose.
-pub fn info(group: Option<(Group, u32)>, given: &[u8], shared: Option<&Path>) -> Option<Info> {
-    let ((Group { name, members, shares_files }, rank), lines) = (group?, decode_lines(given)?);
-    let folder = match shared {
-        Some(shared) if shares_files => Ok(shared.join(name)),
-        _ => Err("the engines of this cell can't reach each other: not all of them find the controller's folder, as \
-                  engines on its host do (`%px -t` runs the cell on those that you name)"
-            .to_owned()),
+/// along. `None` if that is for another purpose. The group's folder is where large results go.
+pub fn info(group: Option<(Group, u32)>, given: &[u8], values: Option<&Place>) -> Option<Info> {
+    let ((Group { name, members }, rank), lines) = (group?, decode_lines(given)?);
+    let reach = match values {
+        Some(Place::Here(folder)) => Reach::Shared(folder.join(name)),
+        Some(Place::There { outpost, .. }) => Reach::Far(outpost.with_file_name(DOOR), name),
+        None => Reach::Nowhere(
+            "this engine can't reach the others of the cell: it doesn't find the controller's folder, as engines on its host \
+             do (`%px -t` runs the cell on those that you name)"
+                .to_owned(),
+        ),
     };
-    Some(Info { folder, rank: rank as usize, members: members.iter().map(|id| id.0).collect(), lines })
+    Some(Info { reach, rank: rank as usize, members: members.iter().map(|id| id.0).collect(), lines })
 }
 
 /// How often it is looked whether a group is used that a member has left.
@@ -27,11 +31,7 @@ const LOOK: Duration = Duration::from_millis(100);
 pub fn left(group: &Group, rank: u32, how: Parting, shared: Option<&Path>) {
     let Some(shared) = shared else { return };
     let (folder, members) = (shared.join(&group.name), group.members.len());
-    let why = match how {
-        Parting::Ended => None,
-        Parting::Panicked => Some(String::new()),
-        Parting::Failed(how) => Some(how),
-    };
+    let why = how.reason();
     tokio::spawn(async move {
         // Its folder goes with the group.
         while !px::group::is_used(&folder) {
@@ -56,29 +56,27 @@ mod tests {
     use chorus_protocol::EngineId;
     use px::group::{Stretch, encode_lines};
 
-    fn group(shares_files: bool) -> Group {
-        Group { name: "group-1-2".into(), members: vec![EngineId(1), EngineId(4)], shares_files }
+    fn group() -> Group {
+        Group { name: "group-1-2".into(), members: vec![EngineId(1), EngineId(4)] }
     }
 
     #[test]
     fn a_cell_is_told_of_its_group() {
         let lines = vec![Stretch { first: 9, count: 2, cell: 0, line: 1 }];
-        let told = info(Some((group(true), 1)), &encode_lines(&lines), Some(Path::new("/blobs")));
-        let expected = Info { folder: Ok("/blobs/group-1-2".into()), rank: 1, members: vec![1, 4], lines };
-        assert_eq!(told, Some(expected));
+        let given = encode_lines(&lines);
+        let reach = |values| info(Some((group(), 1)), &given, values);
+        let expected = |reach| Some(Info { reach, rank: 1, members: vec![1, 4], lines: lines.clone() });
+        let here = Place::Here("/blobs".into());
+        let there = Place::There { folder: "/blobs".into(), outpost: "/run/rooms".into() };
+        assert_eq!(reach(Some(&here)), expected(Reach::Shared("/blobs/group-1-2".into())));
+        assert_eq!(reach(Some(&there)), expected(Reach::Far("/run/groups".into(), "group-1-2".into())));
+        assert!(matches!(reach(None), Some(Info { reach: Reach::Nowhere(why), .. }) if why.contains("can't reach")));
     }
 
     #[test]
     fn what_is_given_for_another_purpose_stays_as_it_is() {
-        assert_eq!(info(Some((group(true), 1)), b"numbers", Some(Path::new("/blobs"))), None);
-        assert_eq!(info(None, &encode_lines(&[]), Some(Path::new("/blobs"))), None);
-    }
-
-    #[test]
-    fn engines_without_a_common_folder_are_told_that() {
-        for (shares, shared) in [(false, Some(Path::new("/blobs"))), (true, None)] {
-            let told = info(Some((group(shares), 0)), &encode_lines(&[]), shared).unwrap();
-            assert!(told.folder.unwrap_err().contains("can't reach each other"));
-        }
+        let here = Place::Here("/blobs".into());
+        assert_eq!(info(Some((group(), 1)), b"numbers", Some(&here)), None);
+        assert_eq!(info(None, &encode_lines(&[]), Some(&here)), None);
     }
 }

@@ -248,7 +248,7 @@ impl Agent {
     fn handle(&mut self, message: ToEngine) {
         match message {
             ToEngine::Run { session: id, run, mut spec, generation, mut rank, mut size, group } => {
-                if let Some(info) = group::info(group.map(|it| *it), &spec.argument, self.blobs.shared_folder()) {
+                if let Some(info) = group::info(group.map(|it| *it), &spec.argument, self.values.as_ref()) {
                     (rank, size) = (info.rank as u32, info.members.len() as u32);
                     spec.argument = info.encode().into();
                 }

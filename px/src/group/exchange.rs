@@ -17,11 +17,15 @@ pub(super) struct Numbers<'a> {
     pub bytes: &'a mut [u8],
     /// Of one number. A power of two, up to 16.
     pub width: usize,
+    /// Which kind of number, as [`folds`](super::ops::folds) has it.
+    pub kind: u8,
     /// Which of px's functions combines them, as [`NAMES`](super::ops::NAMES) has it.
     pub how: u8,
-    /// Combines numbers with as many others, and puts what comes of it in the place of the first. Both are aligned.
-    pub fold: fn(&mut [u8], &[u8]),
+    pub fold: Fold,
 }
+
+/// Combines numbers with as many others, and puts what comes of it in the place of the first. Both are aligned.
+pub(super) type Fold = fn(&mut [u8], &[u8]);
 
 /// Whose bytes a member wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +58,7 @@ impl Member {
     }
 
     /// Shows a chunk. Nobody reads this half: all have met since it was read the last time.
-    fn show(&self, call: &Call, half: usize, chunk: &[u8], of: usize) {
+    fn show(&self, call: &Call<'_>, half: usize, chunk: &[u8], of: usize) {
         assert!(chunk.len() <= CHUNK);
         // SAFETY: the chunk has room for it, and is this member's alone until all meet.
         unsafe { std::ptr::copy_nonoverlapping(chunk.as_ptr(), self.memory.chunk(self.rank(), half), chunk.len()) };
@@ -73,24 +77,10 @@ impl Member {
     }
 
     /// Shows `mine` to all, and passes to `take` what each member shows.
-    pub fn exchange(&self, call: &Call, mine: &[u8], take: &mut dyn FnMut(Part<'_>)) -> Result<()> {
+    pub fn exchange(&self, call: &Call<'_>, mine: &[u8], take: &mut dyn FnMut(Part<'_>)) -> Result<()> {
         let mut at = 0;
         loop {
-            let half = self.flip();
-            let rest = mine.get(at..).unwrap_or_default();
-            self.show(call, half, &rest[..rest.len().min(CHUNK)], mine.len());
-            self.meet(call)?;
-            self.agree(call, half)?;
-            let mut longest = 0;
-            for rank in 0..self.size() {
-                let bytes = self.memory.shown(rank, half).bytes.load(SeqCst) as usize;
-                longest = longest.max(bytes);
-                if at < bytes {
-                    // SAFETY: all have met, and this half isn't written before they have met again.
-                    let shown = unsafe { self.shown_bytes(rank, half, 0..(bytes - at).min(CHUNK)) };
-                    take(Part { rank, at, whole: bytes, bytes: shown });
-                }
-            }
+            let longest = self.step(call, at, (mine.get(at..).unwrap_or_default(), mine.len()), take)?;
             at += CHUNK;
             if at >= longest {
                 return Ok(());
@@ -98,8 +88,34 @@ impl Member {
         }
     }
 
+    /// One chunk of that, `at` a place where one begins. This member shows `whole` bytes in all, of which `rest` are what
+    /// begins there. Returns how long the longest is that anybody shows.
+    pub fn step(
+        &self,
+        call: &Call<'_>,
+        at: usize,
+        (rest, whole): (&[u8], usize),
+        take: &mut dyn FnMut(Part<'_>),
+    ) -> Result<usize> {
+        let half = self.flip();
+        self.show(call, half, &rest[..rest.len().min(CHUNK)], whole);
+        self.meet(call)?;
+        self.agree(call, half)?;
+        let mut longest = 0;
+        for rank in 0..self.size() {
+            let bytes = self.memory.shown(rank, half).bytes.load(SeqCst) as usize;
+            longest = longest.max(bytes);
+            if at < bytes {
+                // SAFETY: all have met, and this half isn't written before they have met again.
+                let shown = unsafe { self.shown_bytes(rank, half, 0..(bytes - at).min(CHUNK)) };
+                take(Part { rank, at, whole: bytes, bytes: shown });
+            }
+        }
+        Ok(longest)
+    }
+
     /// What members show, by rank; nothing of those that aren't asked for.
-    pub fn gather(&self, call: &Call, mine: &[u8], whose: Whose) -> Result<Vec<Vec<u8>>> {
+    pub fn gather(&self, call: &Call<'_>, mine: &[u8], whose: Whose) -> Result<Vec<Vec<u8>>> {
         let mut all = vec![Vec::new(); self.size()];
         self.exchange(call, mine, &mut |Part { rank, at, whole, bytes }| {
             if whose == Whose::All || whose == Whose::Of(rank) {
@@ -113,7 +129,7 @@ impl Member {
     }
 
     /// Gives this vector the numbers that it has on rank `root`.
-    pub fn broadcast(&self, call: &Call, root: usize, vector: &mut dyn Vector) -> Result<()> {
+    pub fn broadcast(&self, call: &Call<'_>, root: usize, vector: &mut dyn Vector) -> Result<()> {
         if self.rank() == root {
             return self.exchange(call, vector.bytes(None), &mut |_| {});
         }
@@ -132,18 +148,12 @@ impl Member {
         Ok(())
     }
 
-    /// What each member has for this one, by rank. `mine` are this member's parts for all, or nothing.
-    pub fn scatter(&self, call: &Call, mine: &[Vec<u8>]) -> Result<Vec<Vec<u8>>> {
-        let mut whole: Vec<u8> = Vec::new();
-        let mut end = size_of::<u64>() * mine.len();
-        for part in mine {
-            end += part.len();
-            whole.extend((end as u64).to_le_bytes());
-        }
-        mine.iter().for_each(|part| whole.extend_from_slice(part));
+    /// What each member has for this one, by rank. `mine` are this member's parts for all as [`joined`] makes one of them, or
+    /// nothing.
+    pub fn scatter(&self, call: &Call<'_>, mine: &[u8]) -> Result<Vec<Vec<u8>>> {
         let (me, size) = (self.rank(), self.size());
         let mut parts: Vec<(Range<usize>, Vec<u8>)> = vec![(0..0, Vec::new()); size];
-        self.exchange(call, &whole, &mut |Part { rank, at, bytes, .. }| {
+        self.exchange(call, mine, &mut |Part { rank, at, bytes, .. }| {
             let (range, part) = &mut parts[rank];
             if at == 0 {
                 let end_of = |n: usize| {
@@ -164,48 +174,59 @@ impl Member {
 
     /// Combines all members' numbers, place by place, in the places of these; only for `root` if there is one. Numbers are
     /// combined along a tree over the ranks, which depends on their number only.
-    pub fn reduce(&self, call: &Call, numbers: &mut Numbers<'_>) -> Result<()> {
-        let wanted = call.root.is_none_or(|root| root == self.rank());
+    pub fn reduce(&self, call: &Call<'_>, numbers: &mut Numbers<'_>) -> Result<()> {
+        let (whole, fold) = (numbers.bytes.len(), numbers.fold);
+        self.reduce_part(call, numbers.bytes, whole, fold)
+    }
+
+    /// The same for numbers that are a part of `whole` bytes. Parts but the last are chunks without a rest.
+    pub fn reduce_part(&self, call: &Call<'_>, part: &mut [u8], whole: usize, fold: Fold) -> Result<()> {
         let levels = self.size().next_power_of_two().ilog2() as usize + 1;
         let mut levels = vec![Block([0; BLOCK]); levels];
-        let whole = numbers.bytes.len();
-        let mut at = 0;
-        loop {
-            let half = self.flip();
-            let length = (whole - at).min(CHUNK);
-            self.show(call, half, &numbers.bytes[at..at + length], whole);
-            self.meet(call)?;
-            self.agree(call, half)?;
-            let values = &mut numbers.bytes[at..at + length];
-            if length <= SMALL {
-                if wanted && length > 0 {
-                    // SAFETY: all have met.
-                    let combined = unsafe { self.combine(half, 0..length, &mut levels, numbers.fold) };
-                    values.copy_from_slice(combined);
-                }
-            } else {
-                let piece = piece(length, self.rank(), self.size());
-                for begin in piece.clone().step_by(BLOCK) {
-                    let block = begin..(begin + BLOCK).min(piece.end);
-                    // SAFETY: all have met, and of this piece nobody reads before they have met again.
-                    unsafe {
-                        let combined = self.combine(half, block, &mut levels, numbers.fold);
-                        let to = self.memory.chunk(self.rank(), half).add(begin);
-                        std::ptr::copy_nonoverlapping(combined.as_ptr(), to, combined.len());
-                    }
-                }
-                self.meet(call)?;
-                for rank in (0..self.size()).filter(|_| wanted) {
-                    let piece = self::piece(length, rank, self.size());
-                    // SAFETY: all have met, so each has written its piece.
-                    values[piece.clone()].copy_from_slice(unsafe { self.shown_bytes(rank, half, piece) });
-                }
+        if part.is_empty() {
+            return self.reduce_chunk(call, part, whole, &mut levels, fold);
+        }
+        part.chunks_mut(CHUNK).try_for_each(|values| self.reduce_chunk(call, values, whole, &mut levels, fold))
+    }
+
+    fn reduce_chunk(
+        &self,
+        call: &Call<'_>,
+        values: &mut [u8],
+        whole: usize,
+        levels: &mut [Block],
+        fold: Fold,
+    ) -> Result<()> {
+        let wanted = call.root.is_none_or(|root| root == self.rank());
+        let (half, length) = (self.flip(), values.len());
+        self.show(call, half, values, whole);
+        self.meet(call)?;
+        self.agree(call, half)?;
+        if length <= SMALL {
+            if wanted && length > 0 {
+                // SAFETY: all have met.
+                let combined = unsafe { self.combine(half, 0..length, levels, fold) };
+                values.copy_from_slice(combined);
             }
-            at += CHUNK;
-            if at >= whole {
-                return Ok(());
+            return Ok(());
+        }
+        let piece = piece(length, self.rank(), self.size());
+        for begin in piece.clone().step_by(BLOCK) {
+            let block = begin..(begin + BLOCK).min(piece.end);
+            // SAFETY: all have met, and of this piece nobody reads before they have met again.
+            unsafe {
+                let combined = self.combine(half, block, levels, fold);
+                let to = self.memory.chunk(self.rank(), half).add(begin);
+                std::ptr::copy_nonoverlapping(combined.as_ptr(), to, combined.len());
             }
         }
+        self.meet(call)?;
+        for rank in (0..self.size()).filter(|_| wanted) {
+            let piece = self::piece(length, rank, self.size());
+            // SAFETY: all have met, so each has written its piece.
+            values[piece.clone()].copy_from_slice(unsafe { self.shown_bytes(rank, half, piece) });
+        }
+        Ok(())
     }
 
     /// What comes of a block of all members' numbers.
@@ -254,6 +275,18 @@ impl Member {
         unsafe { self.tree(half, middle..ranks.end, at, rest, fold) };
         fold(&mut first.0[..length], &rest[0].0[..length]);
     }
+}
+
+/// The parts of one member for all others: where each ends, and the parts.
+pub(super) fn joined(parts: &[Vec<u8>]) -> Vec<u8> {
+    let mut whole: Vec<u8> = Vec::new();
+    let mut end = size_of::<u64>() * parts.len();
+    for part in parts {
+        end += part.len();
+        whole.extend((end as u64).to_le_bytes());
+    }
+    parts.iter().for_each(|part| whole.extend_from_slice(part));
+    whole
 }
 
 /// Where ranks are divided: the first part is the largest power of two below their number.

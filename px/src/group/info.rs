@@ -1,5 +1,6 @@
 //! What a run is told of its group, and what an engine tells of members that have left.
 
+use super::member::{Broken, Result as Outcome};
 use super::segment::{Left, Segment};
 use crate::link::Damaged;
 use crate::wire::Wire;
@@ -8,12 +9,22 @@ use std::path::{Path, PathBuf};
 /// What the bytes begin with: a run may be given others, for other purposes.
 const MARK: u64 = u64::from_le_bytes(*b"px group");
 
+/// How a member reaches the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// By memory in this folder, which is gone when all have left.
+    Shared(PathBuf),
+    /// By a deputy on the host that has the folder of this name. Who leads there listens here.
+    Far(PathBuf, String),
+    /// Not at all. The sentence says why.
+    Nowhere(String),
+}
+
 /// The group of one run: the engines that it was sent to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Info {
-    /// The folder with all that the members share; gone when all have left. An error is a sentence that says why the
-    /// members can't reach each other.
-    pub folder: Result<PathBuf, String>,
+    /// How the members reach each other.
+    pub reach: Reach,
     /// The place of this engine among the members.
     pub rank: usize,
     /// The engines' ids, in order.
@@ -40,12 +51,14 @@ impl Info {
     pub fn encode(&self) -> Vec<u8> {
         let mut to = Vec::new();
         MARK.put(&mut to);
-        let (folder, reason) = match &self.folder {
-            Ok(folder) => (folder.to_string_lossy().into_owned(), String::new()),
-            Err(reason) => (String::new(), reason.clone()),
+        let (kind, path, text): (u8, _, _) = match &self.reach {
+            Reach::Shared(folder) => (0, folder.to_string_lossy().into_owned(), String::new()),
+            Reach::Far(door, name) => (1, door.to_string_lossy().into_owned(), name.clone()),
+            Reach::Nowhere(reason) => (2, String::new(), reason.clone()),
         };
-        folder.put(&mut to);
-        reason.put(&mut to);
+        kind.put(&mut to);
+        path.put(&mut to);
+        text.put(&mut to);
         (self.rank as u64).put(&mut to);
         self.members.put(&mut to);
         to.extend(encode_lines(&self.lines));
@@ -59,14 +72,33 @@ impl Info {
             if u64::get(from)? != MARK {
                 return Err(Damaged);
             }
-            let (folder, reason) = (String::get(from)?, String::get(from)?);
-            let folder = if reason.is_empty() { Ok(folder.into()) } else { Err(reason) };
+            let (kind, path, text) = (u8::get(from)?, String::get(from)?, String::get(from)?);
+            let reach = match kind {
+                0 => Reach::Shared(path.into()),
+                1 => Reach::Far(path.into(), text),
+                2 => Reach::Nowhere(text),
+                _ => return Err(Damaged),
+            };
             let rank = u64::get(from)? as usize;
             let members = Vec::<u32>::get(from)?;
             let lines = read_lines(from)?;
-            if rank < members.len() { Ok(Info { folder, rank, members, lines }) } else { Err(Damaged) }
+            if rank < members.len() { Ok(Info { reach, rank, members, lines }) } else { Err(Damaged) }
         };
         read().ok()
+    }
+
+    /// How many members there are.
+    pub fn size(&self) -> usize {
+        self.members.len()
+    }
+
+    /// An error unless there is such a rank.
+    pub(super) fn check(&self, rank: usize, what: &str) -> Outcome<()> {
+        if rank < self.size() {
+            return Ok(());
+        }
+        let last = self.size() - 1;
+        Err(Broken::own(format!("{what} fails: there is no rank {rank} in this group, whose ranks are 0 to {last}")))
     }
 
     /// A line of the source, as users know it.

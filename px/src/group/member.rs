@@ -9,6 +9,7 @@ use super::segment::{Left, Segment, Shown};
 use crate::engines::named;
 use crate::sys::{wait_on, wake_all};
 use std::cell::Cell;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
@@ -64,11 +65,11 @@ impl Kind {
         Kind::Alltoall,
     ];
 
-    fn of(number: u32) -> Option<Kind> {
+    pub fn of(number: u32) -> Option<Kind> {
         Kind::ALL.into_iter().find(|kind| *kind as u32 == number)
     }
 
-    fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Kind::Barrier => "barrier",
             Kind::Broadcast => "broadcast",
@@ -85,12 +86,12 @@ impl Kind {
 
 /// A call of a collective. All but the place must be the same for all members.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Call {
+pub(super) struct Call<'a> {
     pub kind: Kind,
     /// The rank that has a part of its own.
     pub root: Option<usize>,
     /// The type's name, as the compiler writes it.
-    pub of: &'static str,
+    pub of: &'a str,
     /// How many numbers, where all must have as many.
     pub count: Option<usize>,
     /// Which of px's functions combines them. Of others it isn't known whether they are the same.
@@ -101,7 +102,7 @@ pub(super) struct Call {
 
 const NONE: u32 = u32::MAX;
 
-impl Call {
+impl Call<'_> {
     pub fn print(&self) -> u64 {
         let how = self.how.map_or(0, |it| u64::from(it) + 1);
         let (root, count) = (self.root.map_or(0, |it| it as u64 + 1), self.count.map_or(0, |it| it as u64 + 1));
@@ -179,17 +180,19 @@ pub(super) fn short(name: &str) -> String {
 pub(super) struct Member {
     pub memory: Segment,
     pub info: Info,
+    /// Where it is.
+    pub folder: PathBuf,
     /// Which half of its slot it shows next. The same for all members: they do the same.
     pub half: Cell<usize>,
 }
 
 impl Member {
-    pub fn open(info: Info) -> Result<Member> {
-        let folder = info.folder.as_ref().map_err(|reason| Broken::own(reason.clone()))?;
+    /// Takes part by the memory in this folder.
+    pub fn open(info: Info, folder: &Path) -> Result<Member> {
         let memory = Segment::open(folder, info.members.len()).map_err(|error| {
             Broken::own(format!("the memory that the engines share can't be opened in {}: {error}", folder.display()))
         })?;
-        Ok(Member { memory, info, half: Cell::new(0) })
+        Ok(Member { memory, info, folder: folder.to_owned(), half: Cell::new(0) })
     }
 
     pub fn rank(&self) -> usize {
@@ -209,8 +212,14 @@ impl Member {
         self.memory.leave(self.rank(), Left::GaveUp, Some(&why.text));
     }
 
+    /// Why nothing can be begun with the others any more, if that is so: a member that has left would change what they may
+    /// still read. `what` is the function.
+    pub fn over(&self, what: &str) -> Option<Broken> {
+        self.memory.left(self.rank()).map(|_| self.gone(self.rank(), &format!("px::{what}"), ""))
+    }
+
     /// Waits until all members have come here. What each wrote before is there for all behind it.
-    pub fn meet(&self, call: &Call) -> Result<()> {
+    pub fn meet(&self, call: &Call<'_>) -> Result<()> {
         let gate = self.memory.gate();
         let turn = gate.turn.load(SeqCst) >> 1;
         if self.size() > 1 {
@@ -238,14 +247,14 @@ impl Member {
     }
 
     /// An error if who is waited for since this turn has left. Who left after all had met is missed by nobody.
-    pub fn may_still_come(&self, turn: u32, call: &Call) -> Result<()> {
+    pub fn may_still_come(&self, turn: u32, call: &Call<'_>) -> Result<()> {
         self.all_are_here(call).or_else(|broken| match self.memory.gate().turn.load(SeqCst) >> 1 {
             now if now == turn => Err(broken),
             _ => Ok(()),
         })
     }
 
-    fn all_are_here(&self, call: &Call) -> Result<()> {
+    fn all_are_here(&self, call: &Call<'_>) -> Result<()> {
         if self.memory.gate().turn.load(SeqCst) & 1 == 0 {
             return Ok(());
         }
@@ -276,7 +285,7 @@ impl Member {
     }
 
     /// All show what they call; an error if it isn't the same.
-    pub fn agree(&self, call: &Call, half: usize) -> Result<()> {
+    pub fn agree(&self, call: &Call<'_>, half: usize) -> Result<()> {
         let print = call.print();
         if (0..self.size()).all(|rank| self.memory.shown(rank, half).print.load(SeqCst) == print) {
             return Ok(());

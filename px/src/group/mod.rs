@@ -11,13 +11,15 @@
 //! engines, what they called and where. Nothing waits for ever: who leaves or dies ends what waits for it.
 //!
 //! Members share memory (`segment`), and find each other by a folder that their run is told of (`info`). How they wait and
-//! fail is in `member`, what they do with bytes in `exchange` and `post`. A transport between hosts would have to offer what
-//! `exchange` and `post` do.
+//! fail is in `member`, what they do with bytes in `exchange` and `post`. On a host that hasn't that memory, a deputy is asked
+//! to do it (`far`).
 
 mod exchange;
+mod far;
 mod info;
 mod member;
 mod ops;
+mod party;
 mod post;
 mod segment;
 
@@ -25,23 +27,26 @@ mod segment;
 mod tests;
 
 #[doc(hidden)]
-pub use info::{Info, Stretch, decode_lines, encode_lines, is_used, leave};
+pub use far::{DOOR, Deputies, refusal, tell_left};
+#[doc(hidden)]
+pub use info::{Info, Reach, Stretch, decode_lines, encode_lines, is_used, leave};
 pub use ops::{Combine, max, min, product, sum};
 
 use crate::host;
 use crate::wire::{Wire, encoded};
 use exchange::Whose;
-use member::{Broken, Call, Kind, Member, short};
+use member::{Broken, Call, Kind, short};
+use party::Party;
 use std::any::type_name;
 use std::ops::Range;
 use std::panic::Location;
 use std::sync::{Mutex, MutexGuard, TryLockError};
 
 /// The member that this object's run is, since its first call, and the run's number.
-static CURRENT: Mutex<Option<(u64, Member)>> = Mutex::new(None);
+static CURRENT: Mutex<Option<(u64, Party)>> = Mutex::new(None);
 
 /// This thread's turn in the group.
-struct Turn(MutexGuard<'static, Option<(u64, Member)>>);
+struct Turn(MutexGuard<'static, Option<(u64, Party)>>);
 
 impl Turn {
     /// `what` is the function that is called.
@@ -67,20 +72,20 @@ impl Turn {
         if current.as_ref().is_none_or(|(of, _)| *of != run) {
             *current = None;
             let info = Info::decode(&host::argument()).ok_or_else(nowhere)?;
-            *current = Some((run, Member::open(info)?));
+            *current = Some((run, Party::open(info)?));
         }
         Ok(Turn(current))
     }
 
-    fn member(&self) -> Result<&Member, Broken> {
-        self.0.as_ref().map(|(_, member)| member).ok_or_else(|| Broken::own("the group is gone".into()))
+    fn party(&self) -> Result<&Party, Broken> {
+        self.0.as_ref().map(|(_, party)| party).ok_or_else(|| Broken::own("the group is gone".into()))
     }
 }
 
 /// Does something in the group. What it fails with is the panic of whoever called.
 #[track_caller]
-fn together<R>(what: &str, work: impl FnOnce(&Member) -> Result<R, Broken>) -> R {
-    let done = Turn::begin(what).and_then(|turn| does(turn.member()?, what, work));
+fn together<R>(what: &str, work: impl FnOnce(&Party) -> Result<R, Broken>) -> R {
+    let done = Turn::begin(what).and_then(|turn| does(turn.party()?, what, work));
     match done {
         Ok(done) => done,
         Err(broken) => fail(&broken),
@@ -88,26 +93,26 @@ fn together<R>(what: &str, work: impl FnOnce(&Member) -> Result<R, Broken>) -> R
 }
 
 /// Has a member do its part. It does nothing more when it has left: others may still read what it has shown last.
-fn does<R>(member: &Member, what: &str, work: impl FnOnce(&Member) -> Result<R, Broken>) -> Result<R, Broken> {
-    if member.memory.left(member.rank()).is_some() {
-        return Err(member.gone(member.rank(), &format!("px::{what}"), ""));
+fn does<R>(party: &Party, what: &str, work: impl FnOnce(&Party) -> Result<R, Broken>) -> Result<R, Broken> {
+    if let Some(broken) = party.over(what) {
+        return Err(broken);
     }
-    let _unwinds = Unwinds(member);
-    work(member).inspect_err(|broken| {
+    let _unwinds = Unwinds(party);
+    work(party).inspect_err(|broken| {
         if !broken.own {
-            member.give_up(broken);
+            party.give_up(broken);
         }
     })
 }
 
 /// A member whose function panics has done a part of what is called: it can't do anything more with the others, even if the
 /// cell catches the panic.
-struct Unwinds<'a>(&'a Member);
+struct Unwinds<'a>(&'a Party);
 
 impl Drop for Unwinds<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.memory.leave(self.0.rank(), segment::Left::Failed, None);
+            self.0.fail();
         }
     }
 }
@@ -119,7 +124,7 @@ fn fail(broken: &Broken) -> ! {
 }
 
 #[track_caller]
-fn call<T>(kind: Kind, root: Option<usize>) -> Call {
+fn call<T>(kind: Kind, root: Option<usize>) -> Call<'static> {
     Call { kind, root, of: type_name::<T>(), count: None, how: None, line: Location::caller().line() }
 }
 
@@ -135,24 +140,24 @@ fn decode_all<T: Wire>(all: &[Vec<u8>]) -> Result<Vec<T>, Broken> {
 #[track_caller]
 pub fn barrier() {
     let call = call::<()>(Kind::Barrier, None);
-    together("barrier", |member| member.exchange(&call, &[], &mut |_| {}));
+    together("barrier", |party| party.gather(&call, &[], Whose::Nobodys).map(drop));
 }
 
 /// Gives all the value of rank `root`. What the others pass is dropped.
 #[track_caller]
 pub fn broadcast<T: Wire>(root: usize, mut value: T) -> T {
     let call = call::<T>(Kind::Broadcast, Some(root));
-    together("broadcast", |member| {
-        member.check(root, "broadcast")?;
+    together("broadcast", |party| {
+        party.info().check(root, "broadcast")?;
         if let Some(vector) = ops::vector(&mut value) {
-            member.broadcast(&call, root, vector)?;
+            party.broadcast(&call, root, vector)?;
             return Ok(value);
         }
-        if root == member.rank() {
-            member.gather(&call, &encoded(&value), Whose::Nobodys)?;
+        if root == party.rank() {
+            party.gather(&call, &encoded(&value), Whose::Nobodys)?;
             return Ok(value);
         }
-        let all = member.gather(&call, &[], Whose::Of(root))?;
+        let all = party.gather(&call, &[], Whose::Of(root))?;
         decode(&all[root])
     })
 }
@@ -163,9 +168,9 @@ pub fn broadcast<T: Wire>(root: usize, mut value: T) -> T {
 #[track_caller]
 pub fn reduce<T: Wire>(root: usize, value: T, op: impl Fn(T, T) -> T) -> Option<T> {
     let call = call::<T>(Kind::Reduce, Some(root));
-    together("reduce", |member| {
-        member.check(root, "reduce")?;
-        combine(member, call, value, op)
+    together("reduce", |party| {
+        party.info().check(root, "reduce")?;
+        combine(party, call, value, op)
     })
 }
 
@@ -176,29 +181,29 @@ pub fn reduce<T: Wire>(root: usize, value: T, op: impl Fn(T, T) -> T) -> Option<
 #[track_caller]
 pub fn allreduce<T: Wire>(value: T, op: impl Fn(T, T) -> T) -> T {
     let call = call::<T>(Kind::Allreduce, None);
-    let done = together("allreduce", |member| combine(member, call, value, op));
+    let done = together("allreduce", |party| combine(party, call, value, op));
     // Without a root all get it.
     done.unwrap_or_else(|| unreachable!("allreduce gives all engines a value"))
 }
 
 fn combine<T: Wire, F: Fn(T, T) -> T>(
-    member: &Member,
-    mut call: Call,
+    party: &Party,
+    mut call: Call<'_>,
     mut value: T,
     op: F,
 ) -> Result<Option<T>, Broken> {
-    let wanted = call.root.is_none_or(|root| root == member.rank());
+    let wanted = call.root.is_none_or(|root| root == party.rank());
     if let Some(mut numbers) = ops::numbers(&mut value, ops::id(&op)) {
         (call.count, call.how) = (Some(numbers.bytes.len() / numbers.width), Some(numbers.how));
-        member.reduce(&call, &mut numbers)?;
+        party.reduce(&call, &mut numbers)?;
         return Ok(wanted.then_some(value));
     }
-    let all = member.gather(&call, &encoded(&value), if wanted { Whose::All } else { Whose::Nobodys })?;
+    let all = party.gather(&call, &encoded(&value), if wanted { Whose::All } else { Whose::Nobodys })?;
     if !wanted {
         return Ok(None);
     }
     let mut values: Vec<Option<T>> = decode_all(&all)?.into_iter().map(Some).collect();
-    Ok(tree(&mut values, 0..member.size(), &op))
+    Ok(tree(&mut values, 0..party.size(), &op))
 }
 
 /// Combines these ranks' values in the same order as numbers are combined.
@@ -215,17 +220,17 @@ fn tree<T>(values: &mut [Option<T>], ranks: Range<usize>, op: &impl Fn(T, T) -> 
 #[track_caller]
 pub fn allgather<T: Wire>(value: T) -> Vec<T> {
     let call = call::<T>(Kind::Allgather, None);
-    together("allgather", |member| decode_all(&member.gather(&call, &encoded(&value), Whose::All)?))
+    together("allgather", |party| decode_all(&party.gather(&call, &encoded(&value), Whose::All)?))
 }
 
 /// Gives rank `root` the values of all, by rank; the others get `None`.
 #[track_caller]
 pub fn gather<T: Wire>(root: usize, value: T) -> Option<Vec<T>> {
     let call = call::<T>(Kind::Gather, Some(root));
-    together("gather", |member| {
-        member.check(root, "gather")?;
-        let wanted = root == member.rank();
-        let all = member.gather(&call, &encoded(&value), if wanted { Whose::All } else { Whose::Nobodys })?;
+    together("gather", |party| {
+        party.info().check(root, "gather")?;
+        let wanted = root == party.rank();
+        let all = party.gather(&call, &encoded(&value), if wanted { Whose::All } else { Whose::Nobodys })?;
         if wanted { decode_all(&all).map(Some) } else { Ok(None) }
     })
 }
@@ -234,14 +239,14 @@ pub fn gather<T: Wire>(root: usize, value: T) -> Option<Vec<T>> {
 #[track_caller]
 pub fn scatter<T: Wire>(root: usize, values: impl AsRef<[T]>) -> T {
     let call = call::<T>(Kind::Scatter, Some(root));
-    together("scatter", |member| {
-        member.check(root, "scatter")?;
+    together("scatter", |party| {
+        party.info().check(root, "scatter")?;
         let mut parts = Vec::new();
-        if root == member.rank() {
-            one_for_each(member, "scatter", values.as_ref().len())?;
+        if root == party.rank() {
+            one_for_each(party, "scatter", values.as_ref().len())?;
             parts = values.as_ref().iter().map(encoded).collect();
         }
-        decode(&member.scatter(&call, &parts)?[root])
+        decode(&party.scatter(&call, &parts)?[root])
     })
 }
 
@@ -249,15 +254,15 @@ pub fn scatter<T: Wire>(root: usize, values: impl AsRef<[T]>) -> T {
 #[track_caller]
 pub fn alltoall<T: Wire>(values: impl AsRef<[T]>) -> Vec<T> {
     let call = call::<T>(Kind::Alltoall, None);
-    together("alltoall", |member| {
-        one_for_each(member, "alltoall", values.as_ref().len())?;
+    together("alltoall", |party| {
+        one_for_each(party, "alltoall", values.as_ref().len())?;
         let parts: Vec<Vec<u8>> = values.as_ref().iter().map(encoded).collect();
-        decode_all(&member.scatter(&call, &parts)?)
+        decode_all(&party.scatter(&call, &parts)?)
     })
 }
 
-fn one_for_each(member: &Member, what: &str, count: usize) -> Result<(), Broken> {
-    let size = member.size();
+fn one_for_each(party: &Party, what: &str, count: usize) -> Result<(), Broken> {
+    let size = party.size();
     if count == size {
         return Ok(());
     }
@@ -268,10 +273,10 @@ fn one_for_each(member: &Member, what: &str, count: usize) -> Result<(), Broken>
 #[track_caller]
 pub fn scan<T: Wire>(value: T, op: impl Fn(T, T) -> T) -> T {
     let call = call::<T>(Kind::Scan, None);
-    together("scan", |member| {
-        let all = member.gather(&call, &encoded(&value), Whose::All)?;
+    together("scan", |party| {
+        let all = party.gather(&call, &encoded(&value), Whose::All)?;
         let mut sum = decode(&all[0])?;
-        for bytes in &all[1..=member.rank()] {
+        for bytes in &all[1..=party.rank()] {
             sum = op(sum, decode(bytes)?);
         }
         Ok(sum)
@@ -283,31 +288,31 @@ pub fn scan<T: Wire>(value: T, op: impl Fn(T, T) -> T) -> T {
 #[track_caller]
 pub fn send<T: Wire>(to: usize, value: T) {
     let line = Location::caller().line();
-    together("send", |member| member.send(to, type_name::<T>(), line, &|bytes| value.put(bytes)));
+    together("send", |party| party.send(to, type_name::<T>(), line, &|bytes| value.put(bytes)));
 }
 
 /// Takes the next value that a rank has sent to this one; waits for it. It must be of this type.
 #[track_caller]
 pub fn recv<T: Wire>(from: usize) -> T {
     let line = Location::caller().line();
-    together("recv", |member| {
-        let letter = member.receive(from, type_name::<T>(), line)?;
+    together("recv", |party| {
+        let letter = party.receive(from, type_name::<T>(), line)?;
         if letter.of != type_name::<T>() {
-            return Err(unlike(member, from, (type_name::<T>(), line), &letter));
+            return Err(unlike(party, from, (type_name::<T>(), line), &letter));
         }
         decode(&letter.bytes)
     })
 }
 
-fn unlike(member: &Member, from: usize, (of, line): (&str, u32), letter: &post::Letter) -> Broken {
+fn unlike(party: &Party, from: usize, (of, line): (&str, u32), letter: &post::Letter) -> Broken {
     Broken::own(format!(
         "recv({}) at {} on engine {} gets what send({}) at {} on engine {} has sent: the types differ",
         short(of),
-        member.info.place(line),
-        member.id(member.rank()),
+        party.info().place(line),
+        party.info().members[party.rank()],
         short(&letter.of),
-        member.info.place(letter.line),
-        member.id(from),
+        party.info().place(letter.line),
+        party.info().members[from],
     ))
 }
 
@@ -315,12 +320,19 @@ fn unlike(member: &Member, from: usize, (of, line): (&str, u32), letter: &post::
 pub(crate) fn note_panic(message: &str, line: Option<u32>) {
     let of_cell = crate::sys::is_first_thread() && host::own_run().is_some();
     let Some(info) = of_cell.then(|| Info::decode(&host::argument())).flatten() else { return };
-    let Ok(folder) = &info.folder else { return };
-    if let Ok(memory) = segment::Segment::open(folder, info.members.len())
-        && memory.left(info.rank).is_none()
-    {
-        let place = line.map(|line| format!(" at {}", info.place(line))).unwrap_or_default();
-        memory.write_note(info.rank, &format!("panicked{place}: {message}"));
+    let place = line.map(|line| format!(" at {}", info.place(line))).unwrap_or_default();
+    let text = format!("panicked{place}: {message}");
+    match &info.reach {
+        Reach::Shared(folder) => {
+            if let Ok(memory) = segment::Segment::open(folder, info.members.len())
+                && memory.left(info.rank).is_none()
+            {
+                memory.write_note(info.rank, &text);
+            }
+        }
+        // If it isn't heard, the others hear of a failure without its reason.
+        Reach::Far(door, name) => _ = far::note(&info, door, name, &text),
+        Reach::Nowhere(_) => {}
     }
 }
 

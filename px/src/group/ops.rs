@@ -1,6 +1,6 @@
 //! What values are combined by: [`sum`], [`product`], [`min`] and [`max`], place by place for what has several.
 
-use super::exchange::Numbers;
+use super::exchange::{Fold, Numbers};
 use std::any::{Any, TypeId};
 use std::marker::PhantomData;
 
@@ -117,6 +117,7 @@ macro_rules! numbers {
         /// The numbers of a value, if it is one or has several in a `Vec`, and `op` is the type of one of the functions above.
         pub(super) fn numbers(value: &mut dyn Any, op: TypeId) -> Option<Numbers<'_>> {
             let of = (*value).type_id();
+            let mut kind = 0;
             $(
                 let single = of == TypeId::of::<$number>();
                 if single || of == TypeId::of::<Vec<$number>>() {
@@ -128,10 +129,8 @@ macro_rules! numbers {
                             id(&min::<Vec<$number>>), id(&max::<Vec<$number>>),
                         ][how]
                     };
-                    let folds = [
-                        fold::<$number, SUM>, fold::<$number, PRODUCT>, fold::<$number, MIN>, fold::<$number, MAX>,
-                    ];
                     let how = (0..4).find(|how| ids(*how) == op)?;
+                    let (width, folds) = folds(kind)?;
                     let fold = folds[how];
                     let values = if single {
                         std::slice::from_mut(value.downcast_mut::<$number>()?)
@@ -142,10 +141,21 @@ macro_rules! numbers {
                     let bytes = unsafe {
                         std::slice::from_raw_parts_mut(values.as_mut_ptr().cast::<u8>(), size_of_val(values))
                     };
-                    return Some(Numbers { bytes, width: size_of::<$number>(), how: how as u8, fold });
+                    return Some(Numbers { bytes, width, kind, how: how as u8, fold });
                 }
+                kind += 1;
             )*
+            _ = kind;
             None
+        }
+
+        /// A kind of number: how many bytes each takes, and how two are combined by each of the functions above.
+        pub(super) fn folds(kind: u8) -> Option<(usize, [Fold; 4])> {
+            let all: &[(usize, [Fold; 4])] = &[$((
+                size_of::<$number>(),
+                [fold::<$number, SUM>, fold::<$number, PRODUCT>, fold::<$number, MIN>, fold::<$number, MAX>],
+            )),*];
+            all.get(usize::from(kind)).copied()
         }
     };
 }

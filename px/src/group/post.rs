@@ -22,7 +22,7 @@ impl Member {
     /// Sends a value of the type `of`.
     pub fn send(&self, to: usize, of: &str, line: u32, value: &dyn Fn(&mut Vec<u8>)) -> Result<()> {
         let what = || format!("send({}) to rank {to}", short(of));
-        self.check(to, &what())?;
+        self.info.check(to, &what())?;
         // Who has ended the cell just doesn't receive it: whether that is so now depends on who is faster.
         if matches!(self.memory.left(to), Some(Left::Failed | Left::GaveUp)) {
             return Err(self.gone(to, &what(), "receiving it"));
@@ -42,7 +42,7 @@ impl Member {
             self.put_in_ring(to, head + HEAD as u64, &body);
             ring.head.store(head + need as u64, SeqCst);
         } else {
-            let file = self.file(self.rank(), to, number)?;
+            let file = self.file(self.rank(), to, number);
             std::fs::write(&file, &body).map_err(|error| {
                 Broken::own(format!(
                     "{} fails: its {} bytes can't be written to {}: {error}",
@@ -60,7 +60,7 @@ impl Member {
     /// The next message of a member; waits for it.
     pub fn receive(&self, from: usize, of: &str, line: u32) -> Result<Letter> {
         let what = || format!("recv({}) from rank {from}", short(of));
-        self.check(from, &what())?;
+        self.info.check(from, &what())?;
         let ring = self.memory.ring(from, self.rank());
         let bell = &self.memory.seat(self.rank()).bell;
         let mut waits = None;
@@ -83,15 +83,6 @@ impl Member {
         }
     }
 
-    /// An error unless there is such a rank.
-    pub fn check(&self, rank: usize, what: &str) -> Result<()> {
-        if rank < self.size() {
-            return Ok(());
-        }
-        let last = self.size() - 1;
-        Err(Broken::own(format!("{what} fails: there is no rank {rank} in this group, whose ranks are 0 to {last}")))
-    }
-
     fn take(&self, from: usize) -> Result<Letter> {
         let ring = self.memory.ring(from, self.rank());
         let number = ring.taken.load(SeqCst);
@@ -106,7 +97,7 @@ impl Member {
                 body
             }
             _ => {
-                let file = self.file(from, self.rank(), number)?;
+                let file = self.file(from, self.rank(), number);
                 let body = std::fs::read(&file).map_err(|error| {
                     Broken::own(format!("a message of rank {from} can't be read from {}: {error}", file.display()))
                 })?;
@@ -127,9 +118,8 @@ impl Member {
         Ok(Letter { of, line, bytes })
     }
 
-    fn file(&self, from: usize, to: usize, number: u64) -> Result<PathBuf> {
-        let folder = self.info.folder.as_ref().map_err(|reason| Broken::own(reason.clone()))?;
-        Ok(folder.join(format!("{from}-{to}-{number}")))
+    fn file(&self, from: usize, to: usize, number: u64) -> PathBuf {
+        self.folder.join(format!("{from}-{to}-{number}"))
     }
 
     fn put_in_ring(&self, to: usize, at: u64, bytes: &[u8]) {

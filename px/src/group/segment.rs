@@ -113,8 +113,12 @@ impl Segment {
         let mut options = File::options();
         let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(folder.join(FILE))?;
         let length = Segment::slots(members) + members * 2 * SLOT + members * members * LINE;
-        // All give it the same length, and what is there already stays.
-        file.set_len(length as u64)?;
+        // All give it the same length, and what is there already stays. It is never made shorter, under those who have it.
+        match file.metadata()?.len() {
+            0 => file.set_len(length as u64)?,
+            found if found == length as u64 => {}
+            _ => return Err(io::Error::other(format!("it isn't made for {members} members"))),
+        }
         Ok(Segment { memory: Mapping::new(&file, length, true)?, members })
     }
 

@@ -1,8 +1,11 @@
 use super::member::{Broken, Call, Kind, Member};
+use super::party::Party;
 use super::segment::CHUNK;
 use super::*;
+use std::io::{self, Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// A folder of its own for each test's group.
@@ -24,7 +27,7 @@ impl Folder {
             Stretch { first: 101, count: 50, cell: 0, line: 1 },
             Stretch { first: 1, count: 50, cell: 7, line: 1 },
         ];
-        Info { folder: Ok(self.0.clone()), rank, members, lines }
+        Info { reach: Reach::Shared(self.0.clone()), rank, members, lines }
     }
 }
 
@@ -41,7 +44,7 @@ fn members<R: Send>(size: usize, program: impl Fn(&Member) -> R + Sync) -> Vec<R
         let member = |rank| {
             let (folder, program) = (&folder, &program);
             move || {
-                let member = Member::open(folder.info(rank, size)).unwrap();
+                let member = Member::open(folder.info(rank, size), &folder.0).unwrap();
                 let made = program(&member);
                 leave(&folder.0, size, rank, None).unwrap();
                 made
@@ -52,12 +55,92 @@ fn members<R: Send>(size: usize, program: impl Fn(&Member) -> R + Sync) -> Vec<R
     })
 }
 
-fn a_call(kind: Kind, line: u32) -> Call {
+/// The same on two hosts: every second member is where the memory isn't, and connections from there break, most of them soon.
+fn parties<R: Send>(size: usize, program: impl Fn(&Party) -> R + Sync) -> Vec<R> {
+    let folder = Folder::new();
+    // Deputies find groups by their names.
+    let (name, door) = ("group-1-1", folder.0.join(DOOR));
+    let group = folder.0.join(name);
+    std::fs::create_dir(&group).unwrap();
+    let listener = UnixListener::bind(&door).unwrap();
+    let (deputies, over) = (Deputies::new(&folder.0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0.. {
+                let (stream, _) = listener.accept().unwrap();
+                if over.load(Ordering::SeqCst) {
+                    return;
+                }
+                let mut dice = Dice(number);
+                let left = if number % 3 == 2 { 64 << 20 } else { dice.roll(300_000) };
+                let deputies = &deputies;
+                scope.spawn(move || deputies.serve(Unsteady { stream, left }));
+            }
+        });
+        let member = |rank| {
+            let (folder, group, door, program) = (&folder, &group, &door, &program);
+            move || {
+                let reach = match rank % 2 {
+                    0 => Reach::Shared(group.clone()),
+                    _ => Reach::Far(door.clone(), name.into()),
+                };
+                let made = {
+                    let party = Party::open(Info { reach, ..folder.info(rank, size) }).unwrap();
+                    program(&party)
+                };
+                leave(group, size, rank, None).unwrap();
+                made
+            }
+        };
+        let threads: Vec<_> = (0..size).map(|rank| scope.spawn(member(rank))).collect();
+        let made: Vec<_> = threads.into_iter().map(|thread| thread.join()).collect();
+        over.store(true, Ordering::SeqCst);
+        UnixStream::connect(&door).unwrap();
+        made.into_iter().map(|made| made.unwrap()).collect()
+    })
+}
+
+/// A connection that breaks after so many bytes.
+struct Unsteady {
+    stream: UnixStream,
+    left: usize,
+}
+
+impl Unsteady {
+    fn go_on(&mut self, bytes: io::Result<usize>) -> io::Result<usize> {
+        self.left = self.left.saturating_sub(*bytes.as_ref().unwrap_or(&0));
+        if self.left == 0 { Err(io::ErrorKind::ConnectionReset.into()) } else { bytes }
+    }
+}
+
+impl Read for Unsteady {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        let read = self.stream.read(to);
+        self.go_on(read)
+    }
+}
+
+impl Write for Unsteady {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.stream.write(bytes);
+        self.go_on(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
+fn a_call(kind: Kind, line: u32) -> Call<'static> {
     Call { kind, root: None, of: "alloc::vec::Vec<f64>", count: None, how: None, line }
 }
 
 fn meet(member: &Member, kind: Kind, line: u32) -> Result<(), Broken> {
     member.exchange(&a_call(kind, line), &[], &mut |_| {}).inspect_err(|broken| member.give_up(broken))
+}
+
+fn meet_all(party: &Party, kind: Kind, line: u32) -> Result<(), Broken> {
+    does(party, kind.name(), |party| party.gather(&a_call(kind, line), &[], Whose::Nobodys).map(drop))
 }
 
 fn text<R>(result: Result<R, Broken>) -> String {
@@ -98,7 +181,7 @@ fn random_programs_give_what_their_model_gives() {
             .collect();
         let seed = dice.roll(1000) as u64;
         let numbers = |step: usize, rank: usize, count: usize| Dice(seed + (step * 31 + rank) as u64).numbers(count);
-        members(size, |member| {
+        parties(size, |member| {
             let me = member.rank();
             for (step, (kind, other, count, parts)) in steps.iter().enumerate() {
                 let call = a_call(Kind::Allgather, step as u32);
@@ -142,7 +225,7 @@ fn random_programs_give_what_their_model_gives() {
 #[test]
 fn vectors_of_numbers_are_given_to_all() {
     for count in [0_usize, 1, 100_000] {
-        let got = members(3, |member| {
+        let got = parties(3, |member| {
             // Another number of them on each.
             let mut mine = vec![member.rank() as u16 + 1; if member.rank() == 1 { count } else { member.rank() * 7 }];
             let call = Call { root: Some(1), ..a_call(Kind::Broadcast, 1) };
@@ -157,7 +240,7 @@ fn vectors_of_numbers_are_given_to_all() {
 fn messages_keep_their_order_in_and_beside_the_ring() {
     let mut dice = Dice(4);
     let sent: Vec<Vec<u8>> = (0..200).map(|_| dice.bytes()).collect();
-    members(2, |member| match member.rank() {
+    parties(2, |member| match member.rank() {
         0 => sent.iter().for_each(|it| member.send(1, "u8", 0, &|to| to.extend_from_slice(it)).unwrap()),
         _ => assert!(sent.iter().all(|it| member.receive(0, "u8", 0).unwrap().bytes == *it)),
     });
@@ -165,9 +248,9 @@ fn messages_keep_their_order_in_and_beside_the_ring() {
 
 #[test]
 fn who_leaves_ends_what_waits_for_it() {
-    let said = members(3, |member| match member.rank() {
+    let said = parties(3, |member| match member.rank() {
         0 => String::new(),
-        1 => text(meet(member, Kind::Allreduce, 105)),
+        1 => text(meet_all(member, Kind::Allreduce, 105)),
         _ => text(member.receive(0, "f64", 105)),
     });
     assert_eq!(said[1], "allreduce(Vec<f64>) can't end: engine 1 has come to the end of the cell without taking part");
@@ -178,7 +261,7 @@ fn who_leaves_ends_what_waits_for_it() {
 #[test]
 fn who_leaves_after_the_last_call_fails_nobody() {
     let folder = Folder::new();
-    let member = Member::open(folder.info(0, 2)).unwrap();
+    let member = Member::open(folder.info(0, 2), &folder.0).unwrap();
     let call = a_call(Kind::Barrier, 101);
     // All meet, and the other one leaves before this one has looked.
     member.memory.gate().turn.fetch_add(2, Ordering::SeqCst);
@@ -193,7 +276,7 @@ fn who_leaves_after_the_last_call_fails_nobody() {
 #[test]
 fn the_first_failure_is_named_also_by_who_comes_late() {
     let said = members(3, |member| {
-        let folder = member.info.folder.clone().unwrap();
+        let folder = member.folder.clone();
         if member.rank() == 2 {
             leave(&folder, 3, 2, Some("was killed by signal 9")).unwrap();
         }
@@ -209,7 +292,7 @@ fn the_first_failure_is_named_also_by_who_comes_late() {
 #[test]
 fn a_message_to_who_has_ended_is_nobodys_and_one_to_who_has_failed_is_an_error() {
     let folder = Folder::new();
-    let member = Member::open(folder.info(0, 3)).unwrap();
+    let member = Member::open(folder.info(0, 3), &folder.0).unwrap();
     leave(&folder.0, 3, 1, None).unwrap();
     leave(&folder.0, 3, 2, Some("was killed")).unwrap();
     assert_eq!(member.send(1, "u8", 0, &|_| {}), Ok(()));
@@ -232,9 +315,9 @@ fn what_was_sent_before_the_end_still_arrives() {
 
 #[test]
 fn calls_that_differ_are_named_with_their_places() {
-    let said = members(4, |member| match member.rank() {
-        2 => text(meet(member, Kind::Barrier, 103)),
-        _ => text(meet(member, Kind::Allreduce, 5)),
+    let said = parties(4, |member| match member.rank() {
+        2 => text(meet_all(member, Kind::Barrier, 103)),
+        _ => text(meet_all(member, Kind::Allreduce, 5)),
     });
     let expected = "the engines of the group don't call the same: allreduce(Vec<f64>) at In[7] line 5 on engines 1, 3 and 7, \
                     barrier() at cell line 3 on engine 5";
@@ -243,7 +326,7 @@ fn calls_that_differ_are_named_with_their_places() {
 
 #[test]
 fn roots_and_lengths_that_differ_are_named() {
-    let said = members(2, |member| {
+    let said = parties(2, |member| {
         let root = Some(member.rank());
         let mut values = vec![1.0; 3 + member.rank()];
         let mut numbers = ops::numbers(&mut values, ops::id(&max::<Vec<f64>>)).unwrap();
@@ -260,15 +343,9 @@ fn roots_and_lengths_that_differ_are_named() {
 #[test]
 fn if_all_wait_they_are_told() {
     let begin = Instant::now();
-    let said = members(3, |member| match member.rank() {
-        0 => text(meet(member, Kind::Barrier, 102)),
-        rank => {
-            let error = member.receive(3 - rank, "f64", 110 + rank as u32);
-            if let Err(broken) = &error {
-                member.give_up(broken);
-            }
-            text(error)
-        }
+    let said = parties(3, |member| match member.rank() {
+        0 => text(meet_all(member, Kind::Barrier, 102)),
+        rank => text(does(member, "recv", |member| member.receive(3 - rank, "f64", 110 + rank as u32).map(drop))),
     });
     assert!(begin.elapsed() < Duration::from_secs(2));
     let expected = "every engine of the group waits, and so nothing will come: barrier() at cell line 2 on engine 1, recv(2) at \
@@ -279,13 +356,13 @@ fn if_all_wait_they_are_told() {
 
 #[test]
 fn who_waits_long_for_who_works_is_left_alone() {
-    members(2, |member| match member.rank() {
+    parties(2, |member| match member.rank() {
         // Longer than it takes to look twice.
         0 => {
             std::thread::sleep(Duration::from_millis(700));
-            meet(member, Kind::Barrier, 101).unwrap();
+            meet_all(member, Kind::Barrier, 101).unwrap();
         }
-        _ => meet(member, Kind::Barrier, 101).unwrap(),
+        _ => meet_all(member, Kind::Barrier, 101).unwrap(),
     });
 }
 
@@ -294,7 +371,9 @@ fn info_comes_back_and_other_arguments_are_none() {
     let folder = Folder::new();
     let info = folder.info(1, 3);
     assert_eq!(Info::decode(&info.encode()), Some(info.clone()));
-    let apart = Info { folder: Err("they are on two hosts".into()), ..info };
+    let apart = Info { reach: Reach::Nowhere("they are on two hosts".into()), ..info.clone() };
+    let far = Info { reach: Reach::Far("/run/door".into(), "group-1-2".into()), ..info };
+    assert_eq!(Info::decode(&far.encode()), Some(far));
     assert_eq!(Info::decode(&apart.encode()), Some(apart.clone()));
     assert_eq!(Info::decode(&[]), None);
     assert_eq!(Info::decode(&apart.encode()[1..]), None);
@@ -360,7 +439,7 @@ fn costs() {
 }
 
 /// Combines vectors as `allreduce` does.
-fn allreduce_by(member: &Member, mut value: Vec<i32>, op: std::any::TypeId) -> Result<Vec<i32>, Broken> {
+fn allreduce_by(member: &Party, mut value: Vec<i32>, op: std::any::TypeId) -> Result<Vec<i32>, Broken> {
     does(member, "allreduce", |member| {
         let mut numbers = ops::numbers(&mut value, op).unwrap();
         let call = Call { how: Some(numbers.how), ..a_call(Kind::Allreduce, 101) };
@@ -373,13 +452,13 @@ fn allreduce_by(member: &Member, mut value: Vec<i32>, op: std::any::TypeId) -> R
 fn a_panic_in_between_ends_the_group_even_if_it_is_caught() {
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
-    let made = members(2, |member| {
+    let made = parties(2, |member| {
         // In the piece that the second member combines, the sum is too large.
         let mut value = vec![1; 8192];
         value[8000] = i32::MAX;
         let sum = || allreduce_by(member, value, ops::id(&sum::<Vec<i32>>));
         let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(sum));
-        (matches!(done, Ok(Ok(_))), text(does(member, "barrier", |member| meet(member, Kind::Barrier, 102))))
+        (matches!(done, Ok(Ok(_))), text(meet_all(member, Kind::Barrier, 102)))
     });
     std::panic::set_hook(hook);
     assert!(!made[0].0 && !made[1].0, "{made:?}");
@@ -391,7 +470,7 @@ fn a_panic_in_between_ends_the_group_even_if_it_is_caught() {
 
 #[test]
 fn other_functions_are_another_call() {
-    let made = members(2, |member| {
+    let made = parties(2, |member| {
         let op = if member.rank() == 0 { ops::id(&sum::<Vec<i32>>) } else { ops::id(&max::<Vec<i32>>) };
         text(allreduce_by(member, vec![10; 8192], op))
     });

@@ -27,6 +27,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, MissedTickBehavior};
@@ -192,7 +193,9 @@ impl Outpost {
         let engines_at = folder.join("engines");
         let rooms_at = folder.join("rooms");
         let listener = UnixListener::bind(&engines_at).map_err(failed)?;
-        tokio::spawn(carry(listener, Arc::clone(&way)));
+        tokio::spawn(carry(listener, Arc::clone(&way), Purpose::Engine));
+        let groups = UnixListener::bind(rooms_at.with_file_name(px::group::DOOR)).map_err(failed)?;
+        tokio::spawn(carry(groups, Arc::clone(&way), Purpose::Group));
         let replicas = Arc::new(Replicas::new(Arc::clone(&way), lease));
         tokio::spawn(rooms::listen(UnixListener::bind(&rooms_at).map_err(failed)?, replicas));
         let connection = Connection {
@@ -317,15 +320,22 @@ impl Outpost {
     }
 }
 
-/// Carries engines' connections to the controller.
-async fn carry(listener: UnixListener, way: Arc<Way>) {
+/// Carries connections of engines and of their workers to the controller's host.
+async fn carry(listener: UnixListener, way: Arc<Way>, purpose: Purpose) {
     while let Ok((mut engine, _)) = listener.accept().await {
-        let way = Arc::clone(&way);
+        let (way, purpose) = (Arc::clone(&way), purpose.clone());
         tokio::spawn(async move {
             let mut there = tokio::select! {
-                there = way.open(&Purpose::Engine) => match there {
+                there = way.open(&purpose) => match there {
                     Ok(there) => there,
-                    Err(error) => return tracing::debug!(%error, "an engine's connection can't be carried"),
+                    Err(error) => {
+                        tracing::debug!(%error, "a connection can't be carried");
+                        if let (Purpose::Group, WayError::Nobody) = (&purpose, &error) {
+                            // It tries again unless it is told. If it has gone, nobody needs to know.
+                            _ = engine.write_all(&px::group::refusal("nobody is there who would do it")).await;
+                        }
+                        return;
+                    }
                 },
                 // It has given up waiting.
                 () = ended(&engine) => return,

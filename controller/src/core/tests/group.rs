@@ -28,7 +28,7 @@ fn a_cells_engines_are_a_group_until_all_have_ended() {
     cluster.run(4, &[(2, None), (1, None)]);
     assert_eq!(cluster.groups(), [(true, "group-1-4")]);
     let members = vec![EngineId(1), EngineId(2)];
-    let group = Group { name: "group-1-4".into(), members, shares_files: true };
+    let group = Group { name: "group-1-4".into(), members };
     let of = |cluster: &Cluster, name: &str| match cluster.to_engine(name)[..] {
         [ToEngine::Run { group, rank, .. }] => (group.as_deref().cloned(), *rank),
         ref other => panic!("{name} got {other:?}"),
@@ -73,4 +73,25 @@ fn functions_have_no_group() {
     cluster.client("c", FromClient::Run { session: SESSION, run: RunId(1), spec, targets });
     assert!(cluster.groups().is_empty());
     assert!(matches!(cluster.to_engine("e1")[..], [ToEngine::Run { group: None, .. }]));
+}
+
+#[test]
+fn where_nobody_finds_the_groups_memory_the_controller_marks_who_has_left() {
+    let mut cluster = Cluster::ready(1);
+    for name in ["e1", "e2"] {
+        let (version, standing) = (chorus_protocol::VERSION, Standing::default());
+        cluster.engine(name, FromEngine::Register { version, id: None, info: info(), shares_files: false, standing });
+    }
+    cluster.run(1, &[(0, None), (1, None), (2, None)]);
+    let marked = |cluster: &Cluster| {
+        let marks = cluster.actions.iter().filter_map(|action| match action {
+            Action::MarkLeft { rank, how, .. } => Some((*rank, how.clone())),
+            _ => None,
+        });
+        marks.collect::<Vec<_>>()
+    };
+    cluster.event("e1", 1, done(Outcome::Panicked, 1));
+    assert_eq!((cluster.told("e0"), marked(&cluster)), (vec![(1, &Parting::Panicked)], vec![]));
+    cluster.event("e0", 1, done(Outcome::Ok, 0));
+    assert_eq!((cluster.told("e2"), marked(&cluster)), (vec![], vec![(0, Parting::Ended)]));
 }

@@ -1,0 +1,278 @@
+//! A member whose host doesn't have the group's memory. Its *deputy*, on the host that has it, is the member there, and does
+//! what this one asks it over a connection.
+//!
+//! So all that members say to each other, how they wait and how they fail, is what it is on one host, and only bytes travel. A
+//! connection may break: what was asked then is asked again over another, and has a number, so that it is done once.
+
+mod deputy;
+mod message;
+
+pub use deputy::Deputies;
+
+use super::exchange::{Numbers, Part, Whose, joined};
+use super::info::Info;
+use super::member::{Broken, Call, Result};
+use super::ops::Vector;
+use super::post::Letter;
+use super::segment::CHUNK;
+use message::{Answer, Ask, Collective, PART, Steps, damaged, hear, tell};
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How long a deputy is looked for: as long as an engine goes on that can't reach its controller.
+const LIMIT: Duration = Duration::from_secs(60);
+/// How long to wait between two tries.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How long who panics waits until it is heard.
+const HEARING: Duration = Duration::from_secs(2);
+
+/// The file beside the outpost's socket for rooms at which it leads to deputies.
+pub const DOOR: &str = "groups";
+
+/// See the module.
+pub(super) struct Far {
+    pub info: Info,
+    /// Where the way to the deputy begins.
+    door: PathBuf,
+    /// The group's name.
+    name: String,
+    connection: RefCell<Option<UnixStream>>,
+    /// How much was asked and answered.
+    asked: Cell<u64>,
+}
+
+impl Far {
+    pub fn new(info: Info, door: &Path, name: &str) -> Far {
+        let (door, name) = (door.to_owned(), name.to_owned());
+        Far { info, door, name, connection: RefCell::default(), asked: Cell::new(0) }
+    }
+
+    /// Asks, and waits for the answer, over as many connections as it takes.
+    fn ask(&self, ask: &Ask, bytes: &[u8]) -> Result<(Vec<u64>, String, Vec<u8>)> {
+        let mut lost: Option<Instant> = None;
+        loop {
+            match self.once(ask, bytes) {
+                Ok((answer, along)) => {
+                    self.asked.set(self.asked.get() + 1);
+                    return answer.settled().map(|(numbers, text)| (numbers, text, along));
+                }
+                Err(Failed::Refused(broken)) => return Err(broken),
+                Err(Failed::Connection(error)) => {
+                    *self.connection.borrow_mut() = None;
+                    // The first time at once: it may have been an old connection.
+                    let Some(lost) = lost else {
+                        lost = Some(Instant::now());
+                        continue;
+                    };
+                    if lost.elapsed() > LIMIT {
+                        return Err(Broken::group(format!(
+                            "the other engines of the group can't be reached from here for {} s: {error}",
+                            LIMIT.as_secs()
+                        )));
+                    }
+                    std::thread::sleep(PAUSE);
+                }
+            }
+        }
+    }
+
+    fn once(&self, ask: &Ask, bytes: &[u8]) -> std::result::Result<(Answer, Vec<u8>), Failed> {
+        let mut connection = self.connection.borrow_mut();
+        let stream = match &mut *connection {
+            Some(stream) => stream,
+            none => {
+                let mut stream = UnixStream::connect(&self.door)?;
+                tell(&mut stream, &Ask::Join(self.name.clone(), self.asked.get()), &self.info.encode())?;
+                let (answer, _) = hear::<Answer>(&mut stream, 0)?;
+                answer.settled().map_err(Failed::Refused)?;
+                none.insert(stream)
+            }
+        };
+        tell(stream, ask, bytes)?;
+        Ok(hear(stream, u64::MAX >> 1)?)
+    }
+
+    /// Has the deputy keep all but the last part of what is to come along with a question, and returns that.
+    fn bring<'a>(&self, bytes: &'a [u8]) -> Result<&'a [u8]> {
+        let mut rest = bytes;
+        while rest.len() > PART {
+            let (part, behind) = rest.split_at(PART);
+            self.ask(&Ask::Keep, part)?;
+            rest = behind;
+        }
+        Ok(rest)
+    }
+
+    /// All of which the answer has brought the first part.
+    fn fetch(&self, mut bytes: Vec<u8>, whole: u64) -> Result<Vec<u8>> {
+        while (bytes.len() as u64) < whole {
+            let (_, _, more) = self.ask(&Ask::More, &[])?;
+            if more.is_empty() {
+                return Err(damaged());
+            }
+            bytes.extend(more);
+        }
+        Ok(bytes)
+    }
+
+    /// See [`Member::exchange`](super::member::Member::exchange); of those that are asked for, and several chunks at a time.
+    fn exchange(&self, call: &Call<'_>, mine: &[u8], whose: Whose, take: &mut dyn FnMut(Part<'_>)) -> Result<()> {
+        let shares = if whose == Whose::All { self.info.size() } else { 1 };
+        let most = (PART / CHUNK / shares).max(1);
+        let ranks: Vec<usize> = match whose {
+            Whose::All => (0..self.info.size()).collect(),
+            Whose::Of(rank) => vec![rank],
+            Whose::Nobodys => Vec::new(),
+        };
+        let asked_for = match whose {
+            Whose::All => None,
+            Whose::Of(rank) => Some(rank as u32),
+            Whose::Nobodys => Some(u32::MAX),
+        };
+        let mut at = 0;
+        loop {
+            let part = mine.get(at..).unwrap_or_default();
+            let part = &part[..part.len().min(most * CHUNK)];
+            let steps = Steps { at: at as u64, most: most as u32, whole: mine.len() as u64, whose: asked_for };
+            let (numbers, _, bytes) = self.ask(&Ask::Exchange(Collective::of(call), steps), part)?;
+            // How long the longest is, and of each who is asked for: how long all is, and what came of it.
+            let (longest, parts) = numbers.split_first().ok_or_else(damaged)?;
+            if parts.len() != 2 * ranks.len() {
+                return Err(damaged());
+            }
+            let mut bytes = bytes.as_slice();
+            for (rank, two) in ranks.iter().zip(parts.chunks_exact(2)) {
+                let (came, rest) = bytes.split_at_checked(two[1] as usize).ok_or_else(damaged)?;
+                bytes = rest;
+                take(Part { rank: *rank, at, whole: two[0] as usize, bytes: came });
+            }
+            at += most * CHUNK;
+            if at as u64 >= *longest {
+                return Ok(());
+            }
+        }
+    }
+
+    pub fn gather(&self, call: &Call<'_>, mine: &[u8], whose: Whose) -> Result<Vec<Vec<u8>>> {
+        let mut all = vec![Vec::new(); self.info.size()];
+        self.exchange(call, mine, whose, &mut |part| all[part.rank].extend_from_slice(part.bytes))?;
+        Ok(all)
+    }
+
+    pub fn broadcast(&self, call: &Call<'_>, root: usize, vector: &mut dyn Vector) -> Result<()> {
+        if self.info.rank == root {
+            return self.exchange(call, vector.bytes(None), Whose::Nobodys, &mut |_| {});
+        }
+        self.exchange(call, &[], Whose::Of(root), &mut |Part { at, whole, bytes, .. }| {
+            let all = vector.bytes((at == 0).then_some(whole));
+            if let Some(place) = all.get_mut(at..at + bytes.len()) {
+                place.copy_from_slice(bytes);
+            }
+        })
+    }
+
+    pub fn scatter(&self, call: &Call<'_>, mine: &[Vec<u8>]) -> Result<Vec<Vec<u8>>> {
+        let whole = joined(mine);
+        let last = self.bring(&whole)?;
+        let (lengths, _, bytes) = self.ask(&Ask::Scatter(Collective::of(call)), last)?;
+        let bytes = self.fetch(bytes, lengths.iter().sum())?;
+        let mut rest = bytes.as_slice();
+        let parts = lengths.iter().map(|length| {
+            let (part, behind) = rest.split_at_checked(*length as usize).ok_or_else(damaged)?;
+            rest = behind;
+            Ok(part.to_vec())
+        });
+        parts.collect()
+    }
+
+    pub fn reduce(&self, call: &Call<'_>, numbers: &mut Numbers<'_>) -> Result<()> {
+        let (whole, kind, how) = (numbers.bytes.len() as u64, numbers.kind, numbers.how);
+        let wanted = call.root.is_none_or(|root| root == self.info.rank);
+        let mut rest = &mut *numbers.bytes;
+        loop {
+            let (part, behind) = rest.split_at_mut(rest.len().min(PART));
+            let (_, _, combined) = self.ask(&Ask::Reduce(Collective::of(call), whole, kind, how), part)?;
+            if wanted {
+                if combined.len() != part.len() {
+                    return Err(damaged());
+                }
+                part.copy_from_slice(&combined);
+            }
+            if behind.is_empty() {
+                return Ok(());
+            }
+            rest = behind;
+        }
+    }
+
+    pub fn send(&self, to: usize, of: &str, line: u32, value: &dyn Fn(&mut Vec<u8>)) -> Result<()> {
+        let mut bytes = Vec::new();
+        value(&mut bytes);
+        let last = self.bring(&bytes)?;
+        let to = u32::try_from(to).unwrap_or(u32::MAX);
+        self.ask(&Ask::Send(to, of.to_owned(), line), last).map(drop)
+    }
+
+    pub fn receive(&self, from: usize, of: &str, line: u32) -> Result<Letter> {
+        let from = u32::try_from(from).unwrap_or(u32::MAX);
+        let (numbers, of, bytes) = self.ask(&Ask::Receive(from, of.to_owned(), line), &[])?;
+        let [line, whole] = numbers[..] else { return Err(damaged()) };
+        Ok(Letter { of, line: line as u32, bytes: self.fetch(bytes, whole)? })
+    }
+
+    /// Takes part no more.
+    pub fn fail(&self) {
+        // If it isn't heard, the end of the cell is.
+        _ = self.once(&Ask::Fail, &[]);
+    }
+}
+
+/// Says of the member that panics why it will leave.
+pub(super) fn note(info: &Info, door: &Path, name: &str, text: &str) -> io::Result<()> {
+    say(&mut connect(door)?, &Ask::Note(name.to_owned(), text.to_owned()), &info.encode())
+}
+
+/// Says of a group's member that it has left, as [`super::leave`] does, to whoever has its memory and listens there.
+pub fn tell_left(at: &Path, name: &str, members: usize, rank: usize, why: Option<&str>) -> io::Result<()> {
+    let ask = Ask::Left(name.to_owned(), members as u32, rank as u32, why.map(str::to_owned));
+    say(&mut connect(at)?, &ask, &[])
+}
+
+/// For who wants to reach a deputy and can't: what it is told, as that would say it.
+pub fn refusal(why: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let broken = Broken::own(format!("the other engines of the group can't be reached from here: {why}"));
+    // Memory takes whatever is written.
+    _ = tell(&mut bytes, &Answer::from(broken), &[]);
+    bytes
+}
+
+fn connect(at: &Path) -> io::Result<UnixStream> {
+    let stream = UnixStream::connect(at)?;
+    stream.set_read_timeout(Some(HEARING))?;
+    stream.set_write_timeout(Some(HEARING))?;
+    Ok(stream)
+}
+
+fn say(stream: &mut UnixStream, ask: &Ask, bytes: &[u8]) -> io::Result<()> {
+    tell(stream, ask, bytes)?;
+    let (answer, _) = hear::<Answer>(stream, 0)?;
+    answer.settled().map(drop).map_err(|broken| io::Error::other(broken.text))
+}
+
+/// Why something wasn't answered.
+enum Failed {
+    /// It may be by another connection.
+    Connection(io::Error),
+    /// It won't be.
+    Refused(Broken),
+}
+
+impl From<io::Error> for Failed {
+    fn from(error: io::Error) -> Failed {
+        Failed::Connection(error)
+    }
+}
