@@ -196,3 +196,24 @@ def test_a_host_that_cannot_be_had_is_told(hosts, notebook):
     assert status == "error" and "--hosts" in text
     status, text = notebook.run("%cluster start --on ssh --hosts a*0")
     assert status == "error" and "number of engines" in text
+
+
+def test_a_host_that_cannot_run_the_program_says_so(hosts, notebook):
+    """`h2` takes itself for another machine, and for an older one."""
+    for script, why in [
+        ("#!/bin/sh\necho sparc64\n", "this host is sparc64, and the engines' program is for"),
+        ("#!/bin/sh\necho glibc 2.9\n", "this host has glibc 2.9, and the engines' program needs glibc 2."),
+    ]:
+        program = "uname" if "sparc" in script else "getconf"
+        file = hosts.folder / program
+        file.write_text(script)
+        file.chmod(0o755)
+        found = hosts.run("h2", ["sh", "-c", f"command -v {program}"]).stdout.strip()
+        assert hosts.run("h2", ["mount", "--bind", file, found]).returncode == 0
+        try:
+            status, text = notebook.run(start(hosts, "h2"))
+        finally:
+            hosts.run("h2", ["umount", found])
+        assert status == "error" and why in text, text
+        notebook.run("%cluster stop")
+    notebook.ok(start(hosts, "h2"))

@@ -4,6 +4,7 @@
 //! The script is sent to `sh`, and so is the invitation, which nobody else must see: arguments and environments can be read
 //! by others.
 
+use super::needs::Needs;
 use super::{Launch, last_lines, quoted};
 use chorus_remote::Gateway;
 use chorus_remote::outpost::{FAILED, JOINED};
@@ -36,6 +37,7 @@ pub struct Program {
     path: PathBuf,
     bytes: Vec<u8>,
     hash: String,
+    needs: Needs,
 }
 
 impl Program {
@@ -45,7 +47,8 @@ impl Program {
         let bytes =
             tokio::fs::read(&path).await.map_err(|error| format!("{} can't be sent: {error}", path.display()))?;
         let hash = blake3::hash(&bytes).to_hex().to_string();
-        Ok(Program { path, bytes, hash })
+        let needs = Needs::of(&bytes);
+        Ok(Program { path, bytes, hash, needs })
     }
 
     /// Where it lies here.
@@ -152,10 +155,10 @@ fn script(program: &Program, launch: &Launch, stays: Stays) -> String {
         Stays::No => format!("exec {outpost} --detach"),
         Stays::Beside => format!("{outpost} --detach && exec cat > /dev/null"),
     };
-    let (hash, size) = (&program.hash, program.bytes.len());
+    let (hash, size, needs) = (&program.hash, program.bytes.len(), program.needs.look());
     format!(
         "{{ umask 077; d=\"${{XDG_CACHE_HOME:-$HOME/.cache}}/chorus/engines/{hash}\"; p=\"$d\"/{name}; \
-         echo {BEGUN}; \
+         echo {BEGUN}; {needs}\
          if [ ! -x \"$p\" ]; then \
          mkdir -p \"$d\" && t=$(mktemp \"$d/.XXXXXX\") || {{ echo {FAILED} there is no place for programs: \"$d\"; exit 1; }}; \
          echo {SEND}; \
@@ -260,7 +263,8 @@ mod tests {
         let text = format!(
             "#!/bin/sh\nread it; [ \"$it\" = inv ] && [ \"$*\" = \"run it {OUTPOST} --detach\" ] && echo {JOINED}\n"
         );
-        let program = Program { path: "/x/the engine".into(), bytes: text.into_bytes(), hash: "abc".into() };
+        let (path, bytes) = ("/x/the engine".into(), text.into_bytes());
+        let program = Program { path, bytes, hash: "abc".into(), needs: Needs::default() };
         let args = vec!["run it".into()];
         let launch = Launch::new(program.path.clone(), args).after(vec!["x=1".into()]);
         let script = script(&program, &launch, Stays::No);
@@ -277,7 +281,8 @@ mod tests {
             if sent {
                 assert!(talk.lead(&program, "inv").await.is_ok());
             } else {
-                let nothing = Program { path: program.path.clone(), bytes: Vec::new(), hash: String::new() };
+                let (path, bytes, hash) = (program.path.clone(), Vec::new(), String::new());
+                let nothing = Program { path, bytes, hash, needs: Needs::default() };
                 assert!(talk.lead(&nothing, "inv").await.is_ok(), "it is there");
             }
         }

@@ -10,6 +10,7 @@ mod distant;
 mod guide;
 mod local;
 mod mpi;
+mod needs;
 mod plan;
 mod pools;
 mod shared;
