@@ -2,7 +2,8 @@
 
 use crate::profile::Profile;
 use chorus_controller::{
-    Batch, Guide, GuideKind, Mpi, Place, Pool, Ports, Resources, Script, Slurm, Ssh, System, Way, bytes, parse_hosts,
+    Batch, Guide, GuideKind, Kubernetes, Manifest, Mpi, Place, Pool, Ports, Resources, Script, Slurm, Ssh, System, Way,
+    bytes, parse_hosts,
 };
 use chorus_magics::On;
 use chorus_protocol::Adapt;
@@ -80,16 +81,23 @@ fn placed(
 /// Refuses flags that mean nothing for what starts engines.
 fn fits(what: &str, on: &On) -> Result<(), String> {
     let (is_ssh, is_job) = (what == "ssh", what == "slurm" || System::named(what).is_some());
-    let (is_batch, is_sized) = (is_job && what != "slurm", is_job || GuideKind::named(what).is_some());
+    let is_pod = what == "kubernetes";
+    let (is_batch, is_sized) = (is_job && what != "slurm", is_job || is_pod || GuideKind::named(what).is_some());
     let of_jobs = "batch systems, such as `--on slurm`";
-    let of_sized = "batch systems, such as `--on slurm`, and for Dask and Ray";
+    let of_sized = "batch systems, such as `--on slurm`, and for Kubernetes, Dask and Ray";
     let flags = [
         ("--hosts", on.hosts.is_some(), is_ssh, "`--on ssh`"),
         ("--partition", on.partition.is_some(), is_job, of_jobs),
-        ("--time", on.time.is_some(), is_job, of_jobs),
+        ("--time", on.time.is_some(), is_job || is_pod, "batch systems, such as `--on slurm`, and for Kubernetes"),
+        ("--image", on.image.is_some(), is_pod, "`--on kubernetes`"),
         ("--cores", on.cores.is_some(), is_sized, of_sized),
         ("--memory", on.memory.is_some(), is_sized, of_sized),
-        ("--script", on.script.is_some(), is_batch, "batch systems other than Slurm, which has none"),
+        (
+            "--script",
+            on.script.is_some(),
+            is_batch || is_pod,
+            "Kubernetes, and batch systems other than Slurm, which has none",
+        ),
         ("--tunnel", on.tunnel, is_ssh, "`--on ssh`"),
         ("--ports", on.ports.is_some(), !what.is_empty(), "engines of other hosts"),
         ("--command", on.command.is_some(), !what.is_empty(), "what `--on` names"),
@@ -134,19 +142,35 @@ fn way(what: &str, on: &On) -> Result<Way, String> {
             Way::Ssh(Ssh { hosts: parse_hosts(hosts)?, command: command("ssh")?, tunnel: on.tunnel })
         }
         ("slurm", _) => Way::Slurm(Slurm { command: command("srun")?, resources: resources() }),
+        ("kubernetes", _) => {
+            let manifest = match (&on.script, &on.image) {
+                (Some(_), Some(_)) => {
+                    return Err("the image stands in the manifest: leave `--image` or `--script` out".to_owned());
+                }
+                (Some(file), None) => written(file, Manifest::written)?,
+                (None, Some(image)) => Manifest::new(image, &resources())?,
+                (None, None) => {
+                    return Err(
+                        "Kubernetes needs an image that has sh: `--on kubernetes --image debian:bookworm`".to_owned()
+                    );
+                }
+            };
+            Way::Kubernetes(Kubernetes { command: command("kubectl")?, manifest })
+        }
         ("mpi", _) => Way::Mpi(Mpi { command: command("mpirun")?, shared }),
         (_, Some(system)) => {
-            let (command, script) = (command(system.program())?, on.script.as_deref().map(script).transpose()?);
+            let (command, script) =
+                (command(system.program())?, on.script.as_deref().map(|file| written(file, Script::new)).transpose()?);
             Way::Batch(Batch { system, command, resources: resources(), shared, script })
         }
         _ => return Err(format!("nothing is called `{what}` that could start engines")),
     })
 }
 
-/// A job's script that a user has written.
-fn script(file: &Path) -> Result<Script, String> {
+/// What a user has written for jobs, if it can be taken.
+fn written<T>(file: &Path, take: impl FnOnce(String) -> Result<T, String>) -> Result<T, String> {
     let text = std::fs::read_to_string(file).map_err(|error| error.to_string());
-    text.and_then(Script::new).map_err(|why| format!("`--script {}` can't be taken: {why}", file.display()))
+    text.and_then(take).map_err(|why| format!("`--script {}` can't be taken: {why}", file.display()))
 }
 
 /// The words of a command, `usual` if it wasn't said.
@@ -207,11 +231,11 @@ mod tests {
         let mixed = On { hosts: some("a"), ..on("slurm") };
         assert_eq!(refused(mixed, Some(1)), "`--hosts` is for `--on ssh`");
         let mixed = On { time: some("1"), hosts: some("a"), ..on("ssh") };
-        assert_eq!(refused(mixed, None), "`--time` is for batch systems, such as `--on slurm`");
+        assert_eq!(refused(mixed, None), "`--time` is for batch systems, such as `--on slurm`, and for Kubernetes");
         let mixed = On { shared: Some("/x".into()), ..on("slurm") };
         assert_eq!(refused(mixed, Some(1)), "`--shared` is for `--on mpi`, and batch systems other than Slurm");
         let here = On { cores: Some(2), ..On::default() };
-        let why = "`--cores` is for batch systems, such as `--on slurm`, and for Dask and Ray";
+        let why = "`--cores` is for batch systems, such as `--on slurm`, and for Kubernetes, Dask and Ray";
         assert_eq!(refused(here, None), why);
         assert_eq!(
             refused(on("dask"), Some(1)),
@@ -221,7 +245,7 @@ mod tests {
         let why = "`ssh` has no address: only Dask and Ray have one, as in `--on dask=tcp://scheduler:8786`";
         assert_eq!(refused(on("ssh=a"), None), why);
         let timed = On { time: some("1"), ..on("ray") };
-        assert_eq!(refused(timed, Some(1)), "`--time` is for batch systems, such as `--on slurm`");
+        assert_eq!(refused(timed, Some(1)), "`--time` is for batch systems, such as `--on slurm`, and for Kubernetes");
         let large = On { memory: some("much"), ..on("ray") };
         assert_eq!(refused(large, Some(1)), "`much` is no size: write `4GB`, or `4GiB`");
         let lines = || vec!["module load x".to_owned()];

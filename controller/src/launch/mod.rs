@@ -8,6 +8,7 @@ mod batch;
 mod bringing;
 mod distant;
 mod guide;
+mod kubernetes;
 mod local;
 mod mpi;
 mod needs;
@@ -20,6 +21,7 @@ mod ssh;
 pub use batch::{Batch, Script, System};
 pub use distant::Host;
 pub use guide::{Guide, Kind as GuideKind, bytes};
+pub use kubernetes::{Kubernetes, Manifest};
 pub use mpi::Mpi;
 pub use plan::Plan;
 pub(crate) use pools::Pools;
@@ -159,6 +161,8 @@ pub enum Way {
     Ssh(Ssh),
     /// Slurm, as jobs that stay connected.
     Slurm(Slurm),
+    /// Kubernetes, as jobs.
+    Kubernetes(Kubernetes),
     /// A batch system, as jobs that find what they need in a folder.
     Batch(Batch),
     /// MPI, as processes of one program.
@@ -173,6 +177,7 @@ impl Way {
         match self {
             Way::Ssh(_) => "ssh",
             Way::Slurm(_) => "Slurm",
+            Way::Kubernetes(_) => "Kubernetes",
             Way::Batch(batch) => batch.system.title(),
             Way::Mpi(_) => "MPI",
             Way::Guide(guide) => guide.kind.title(),
@@ -211,6 +216,9 @@ fn on_other_hosts(
         }
         Way::Slurm(slurm) => {
             (Hosts::Found(slurm::A_NODE), Arc::new(slurm.into_provider(launch, cluster, ends_with_us)?))
+        }
+        Way::Kubernetes(kubernetes) => {
+            (Hosts::Found(kubernetes::A_POD), Arc::new(kubernetes.into_provider(launch, cluster, ends_with_us)?))
         }
         Way::Batch(batch) => {
             let node = batch.system.a_node();

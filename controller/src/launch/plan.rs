@@ -7,7 +7,7 @@ use super::{Launch, Place, Pool, Way, shell_words};
 pub struct Plan {
     /// What would be run, line by line.
     pub steps: String,
-    /// The script that would be submitted, if one would, with marks for what is known only then.
+    /// The script or manifest that would be submitted, if one would, with marks for what is known only then.
     pub script: Option<String>,
 }
 
@@ -39,6 +39,15 @@ impl Pool {
                 say(&format!("{engines} times, each a job:"));
                 say(&format!("  {}", shell_words(&slurm.words(&format!("chorus-{cluster}")))));
                 say(brings);
+            }
+            Place::There(Way::Kubernetes(kubernetes)) => {
+                let kubectl = shell_words(&kubernetes.command);
+                say(&format!("{engines} times, each a job:"));
+                say(&format!("  {kubectl} create -f -"));
+                say(&format!("  {kubectl} attach -i job/@NAME@"));
+                say(brings);
+                say("What is created is the manifest below. @NAME@ and @CLUSTER@ are filled in, for each job.");
+                script = Some(kubernetes.manifest.text().to_owned());
             }
             Place::There(Way::Batch(batch)) => {
                 let (text, submit) = batch.plan(&launch, cluster);

@@ -118,7 +118,7 @@ impl FromStr for Limits {
 }
 
 /// What can start engines on other hosts.
-const WAYS: [&str; 9] = ["ssh", "slurm", "sge", "pbs", "lsf", "htcondor", "mpi", "dask", "ray"];
+const WAYS: [&str; 10] = ["ssh", "slurm", "sge", "pbs", "lsf", "htcondor", "kubernetes", "mpi", "dask", "ray"];
 
 /// Reads one of them, behind which an address may stand: `dask=tcp://scheduler:8786`.
 #[derive(Clone)]
@@ -154,15 +154,18 @@ pub struct On {
     /// For batch systems: the partition, or queue
     #[arg(long, value_name = "NAME", alias = "queue")]
     pub partition: Option<String>,
-    /// For batch systems: how long an engine may run, as the system writes it, such as 2:00:00
+    /// For batch systems and Kubernetes: how long an engine may run, as the system writes it, such as 2:00:00
     #[arg(long, value_name = "TIME")]
     pub time: Option<String>,
-    /// For batch systems, Dask and Ray: how many cores an engine gets
+    /// For batch systems, Kubernetes, Dask and Ray: how many cores an engine gets
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub cores: Option<u32>,
-    /// For batch systems, Dask and Ray: how much memory an engine gets, as the system writes it, such as 4G
+    /// For batch systems, Kubernetes, Dask and Ray: how much memory an engine gets, as the system writes it, such as 4G
     #[arg(long, value_name = "SIZE")]
     pub memory: Option<String>,
+    /// For Kubernetes: the image of engines' containers, which needs sh and no more than that
+    #[arg(long, value_name = "IMAGE")]
+    pub image: Option<String>,
     /// The program that starts engines, with more options of it: "srun --qos=low", "ssh -F FILE", "qsub -l gpu=1"; for
     /// Dask and Ray a Python that has them
     #[arg(long, value_name = "COMMAND", aliases = ["ssh", "srun"])]
@@ -170,7 +173,7 @@ pub struct On {
     /// For batch systems and MPI: a folder that all hosts see; ~/.cache/chorus when left out
     #[arg(long, value_name = "FOLDER")]
     pub shared: Option<PathBuf>,
-    /// For batch systems other than Slurm: a job's script, as --dry-run prints it and you have changed it
+    /// For Kubernetes and batch systems other than Slurm: a job's manifest or script, as --dry-run prints it and you have changed it
     #[arg(long, value_name = "FILE")]
     pub script: Option<PathBuf>,
     /// Only tell what would be run or submitted
@@ -201,6 +204,7 @@ impl On {
             time,
             cores,
             memory,
+            image,
             command,
             shared,
             script,
@@ -217,6 +221,7 @@ impl On {
             ("--time", time),
             ("--cores", &cores),
             ("--memory", memory),
+            ("--image", image),
             ("--command", command),
             ("--ports", ports),
             ("--min", &min),

@@ -79,7 +79,7 @@ fn functions_have_no_group() {
 fn where_nobody_finds_the_groups_memory_the_controller_marks_who_has_left() {
     let mut cluster = Cluster::ready(1);
     for name in ["e1", "e2"] {
-        let (version, standing) = (chorus_protocol::VERSION, Standing::default());
+        let (version, standing) = (chorus_protocol::VERSION, Standing { life: life(name), ..Standing::default() });
         cluster.engine(name, FromEngine::Register { version, id: None, info: info(), shares_files: false, standing });
     }
     cluster.run(1, &[(0, None), (1, None), (2, None)]);
