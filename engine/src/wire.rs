@@ -59,6 +59,8 @@ pub enum FromWorker {
     },
     /// What carries on when the worker dies before the end of its next run.
     Snapshot(Result<Frozen, NoSnapshot>),
+    /// So many bytes that it shared with the snapshot are its own by now.
+    Ahead(u64),
     /// The object is loaded; its entry is called now.
     Started,
     /// A thread panicked.

@@ -32,6 +32,8 @@ pub struct Taken {
     pub micros: u64,
     /// The memory that the worker held and now shares with it.
     pub bytes: u64,
+    /// How much of it was copied before the next run, which would have waited for that wherever it wrote.
+    pub ahead: u64,
 }
 
 /// Why there is no snapshot.

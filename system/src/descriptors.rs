@@ -86,6 +86,11 @@ pub fn read_now(from: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(nix::unistd::read(from, buffer)?)
 }
 
+/// Whether there is something to read now, if only the end.
+pub fn is_readable(fd: impl AsFd) -> bool {
+    poll(&mut [PollFd::new(fd.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO).is_ok_and(|count| count > 0)
+}
+
 /// Whether there is something to read, or an error to hear of, within this time.
 pub fn is_readable_within(fd: impl AsFd, limit: Duration) -> bool {
     let deadline = Instant::now() + limit;

@@ -57,7 +57,11 @@ fn state_of(state: &SnapshotState) -> String {
     match state {
         Ok(taken) => {
             let milliseconds = taken.micros as f64 / 1000.0;
-            format!("the last run had a snapshot, taken in {milliseconds:.2} ms, of {}", size(taken.bytes))
+            let ahead = match taken.ahead {
+                0 => String::new(),
+                bytes => format!("; {} were copied before the run", size(bytes)),
+            };
+            format!("the last run had a snapshot, taken in {milliseconds:.2} ms, of {}{ahead}", size(taken.bytes))
         }
         Err(reason) => format!("the last run had no snapshot: {reason}"),
     }
@@ -71,16 +75,17 @@ mod tests {
     #[test]
     fn the_status_says_what_was_taken_and_why_nothing_was() {
         assert_eq!(status(SnapshotPolicy::Off, None, BTreeMap::new()), "Snapshots are off.\nno cell has run yet");
-        let taken = Ok(Taken { micros: 210, bytes: 12 << 20 });
+        let taken = Ok(Taken { micros: 210, bytes: 12 << 20, ahead: 0 });
+        let ahead = Ok(Taken { micros: 210, bytes: 12 << 20, ahead: 11 << 20 });
         let threads = Err(NoSnapshot::Threads("`io` blocks signals".into()));
         let engines = [(0, taken.clone()), (1, threads.clone()), (2, threads)];
         let engines = engines.into_iter().map(|(id, state)| (EngineId(id), state)).collect();
         let lines = [
             "Snapshots are on, for workers that hold up to 1.0 GiB.",
-            "the notebook: the last run had a snapshot, taken in 0.21 ms, of 12.0 MiB",
+            "the notebook: the last run had a snapshot, taken in 0.21 ms, of 12.0 MiB; 11.0 MiB were copied before the run",
             "engine 0: the last run had a snapshot, taken in 0.21 ms, of 12.0 MiB",
             "engines 1-2: the last run had no snapshot: threads that cells started can't be kept: `io` blocks signals",
         ];
-        assert_eq!(status(SnapshotPolicy::default(), Some(taken), engines), lines.join("\n"));
+        assert_eq!(status(SnapshotPolicy::default(), Some(ahead), engines), lines.join("\n"));
     }
 }

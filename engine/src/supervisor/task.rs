@@ -318,6 +318,11 @@ impl Task {
                     self.shared.snapshot.store(pid, Ordering::Release);
                     self.with_live(|live, _, _| live.snapshot = snapshot);
                 }
+                FromWorker::Ahead(bytes) => self.with_live(|live, _, _| {
+                    if let Ok(frozen) = &mut live.snapshot {
+                        frozen.taken.ahead = bytes;
+                    }
+                }),
                 FromWorker::Panic(panic) => {
                     let event = self.ledger.panic(panic);
                     self.tell([event]);

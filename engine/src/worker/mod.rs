@@ -4,6 +4,7 @@
 //! second one flushes its stdout; between cells there are no others than those that cells have left, and the worker can
 //! be copied, see [`snapshot`]. It never reads the cell's output, and it never outlives its supervisor.
 
+mod ahead;
 mod flusher;
 mod inbox;
 mod keeper;
@@ -73,6 +74,9 @@ fn serve(mut channel: UnixStream, mut snapshots: Snapshots) -> ! {
                         report::send(&FromWorker::Variables(variables.clone()));
                         said = Some(variables);
                     }
+                }
+                if policy != SnapshotPolicy::Off && snapshots.are_fresh() {
+                    ahead::copy(&channel).iter().for_each(report::send);
                 }
                 continue;
             }

@@ -168,6 +168,11 @@ impl Snapshots {
         }
     }
 
+    /// Whether there is one that has the worker's variables.
+    pub fn are_fresh(&self) -> bool {
+        self.copy.as_ref().is_some_and(|copy| !copy.outdated)
+    }
+
     fn is_there(&self, limit: u64) -> bool {
         let fits = |copy: &&Copy| !copy.outdated && copy.bytes <= limit;
         self.copy.as_ref().filter(fits).is_some_and(|copy| !copy.process.has_ended())
@@ -195,7 +200,7 @@ impl Snapshots {
         let Some((pid, process)) = copied else { return Ok(None) };
         self.copy = Some(Copy { process, bytes, outdated: false });
         let micros = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
-        Ok(Some(Frozen { pid, taken: Taken { micros, bytes } }))
+        Ok(Some(Frozen { pid, taken: Taken { micros, bytes, ahead: 0 } }))
     }
 
     /// Stops all other threads. What can't be stopped isn't waited for again while it stays so.

@@ -181,7 +181,7 @@ fn snapshots_that_cost_more_than_they_save_are_told() {
         let mut past = Past::new();
         for run in 0..10 {
             past.queue(run, run, 0);
-            past.start(run, run, 0, Some(Taken { micros, bytes: run }));
+            past.start(run, run, 0, Some(Taken { micros, bytes: run, ahead: 0 }));
             past.end(run, run, 0, RunEnd::Ok, 100_000);
         }
         if saved {
@@ -204,7 +204,7 @@ fn a_snapshot_that_many_runs_have_is_counted_once() {
     let mut past = Past::new();
     for run in 0..100 {
         past.queue(run, run, 0);
-        past.start(run, run, 0, Some(Taken { micros: 100_000, bytes: 1 }));
+        past.start(run, run, 0, Some(Taken { micros: 100_000, bytes: 1, ahead: 0 }));
         past.end(run, run, 0, RunEnd::Ok, 1_000);
     }
     assert_eq!(past.0.engines[&EngineId(0)].snapshots, (100_000, 1));
