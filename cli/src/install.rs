@@ -11,12 +11,12 @@ use std::process::Command;
 const NAME: &str = "chorus";
 
 /// `argv[0]` is filled in when it is installed.
-const KERNEL_JSON: &str = include_str!("../../kernelspec/kernel.json");
+const KERNEL_JSON: &str = include_str!("../../kernelspec/data/share/jupyter/kernels/chorus/kernel.json");
 
 const LOGOS: [(&str, &[u8]); 3] = [
-    ("logo-32x32.png", include_bytes!("../../kernelspec/logo-32x32.png")),
-    ("logo-64x64.png", include_bytes!("../../kernelspec/logo-64x64.png")),
-    ("logo-svg.svg", include_bytes!("../../kernelspec/logo-svg.svg")),
+    ("logo-32x32.png", include_bytes!("../../kernelspec/data/share/jupyter/kernels/chorus/logo-32x32.png")),
+    ("logo-64x64.png", include_bytes!("../../kernelspec/data/share/jupyter/kernels/chorus/logo-64x64.png")),
+    ("logo-svg.svg", include_bytes!("../../kernelspec/data/share/jupyter/kernels/chorus/logo-svg.svg")),
 ];
 
 /// For whom the kernel is installed.

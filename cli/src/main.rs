@@ -67,25 +67,10 @@ enum Command {
     /// Run a notebook's cells without Jupyter, and show their outputs
     ///
     /// Cells run in a fresh kernel, in order, up to the first that fails (cells tagged `raises-exception` may fail).
-    Run {
-        /// The notebook
-        notebook: PathBuf,
-        /// Write the executed notebook to this file, which may be the notebook itself, or to stdout when it is `-`
-        #[arg(short, long, value_name = "OUT.ipynb")]
-        output: Option<PathBuf>,
-        /// Engines of the notebook's own cluster [default: one for each core, at least 2]
-        #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-        engines: Option<u32>,
-        /// The longest that one cell may take, in seconds
-        #[arg(long, value_name = "S", value_parser = seconds)]
-        timeout: Option<Duration>,
-        /// Go on when a cell fails
-        #[arg(long)]
-        allow_errors: bool,
-        /// Whether colours and other escape sequences are shown; `auto` heeds NO_COLOR and CLICOLOR_FORCE
-        #[arg(long, value_name = "WHEN", default_value_t = clap::ColorChoice::Auto)]
-        color: clap::ColorChoice,
-    },
+    Run(Box<notebook::RunArgs>),
+    /// Answer papermill's translator: parameters as JSON on stdin, a cell on stdout
+    #[command(hide = true)]
+    TranslateParameters,
     /// Show or empty the cache of compiled cells
     #[command(subcommand)]
     Cache(cache::Cache),
@@ -208,20 +193,8 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
             println!("Installed the kernel \"Rust (Chorus)\" in {}", folder.display());
         }
         Command::Uninstall(whom) => println!("Removed {}", install::uninstall(&whom.folder())?.display()),
-        Command::Run { notebook, output, engines, timeout, allow_errors, color } => {
-            log();
-            let output = output.map(|path| match path.as_os_str() == "-" {
-                true => notebook::Output::Stdout,
-                false => notebook::Output::File(path),
-            });
-            let color = match color {
-                clap::ColorChoice::Auto => anstream::ColorChoice::Auto,
-                clap::ColorChoice::Always => anstream::ColorChoice::Always,
-                clap::ColorChoice::Never => anstream::ColorChoice::Never,
-            };
-            let options = notebook::RunOptions::new(notebook, output, color)?;
-            return run_notebook(notebook::RunOptions { engines, timeout, allow_errors, ..options });
-        }
+        Command::Run(args) => return run_notebook(*args),
+        Command::TranslateParameters => println!("{}", notebook::translate()?),
         Command::Cache(command) => cache::run(&command)?,
         Command::Gpu(command) => gpu::run(&command)?,
         Command::Start(start) => return cluster::start(&start),
@@ -242,14 +215,22 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn run_notebook(options: notebook::RunOptions) -> Result<ExitCode, Box<dyn Error>> {
-    match runtime()?.block_on(notebook::run(options)) {
-        Ok(finished) => Ok(ExitCode::from(finished.exit_code())),
-        Err(error) => {
-            eprintln!("chorus: {error}");
-            Ok(ExitCode::from(error.exit_code()))
-        }
-    }
+fn run_notebook(args: notebook::RunArgs) -> Result<ExitCode, Box<dyn Error>> {
+    log();
+    let done = match args.help_parameters() {
+        Some(help) => help.map(|help| {
+            print!("{help}");
+            0
+        }),
+        None => match args.options() {
+            Ok(options) => runtime()?.block_on(notebook::run(options)).map(|finished| finished.exit_code()),
+            Err(error) => Err(error),
+        },
+    };
+    Ok(ExitCode::from(done.unwrap_or_else(|error| {
+        eprintln!("chorus: {error}");
+        error.exit_code()
+    })))
 }
 
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {

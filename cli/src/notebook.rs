@@ -4,17 +4,22 @@
 //! The kernel is a process of its own, so that a notebook that kills it doesn't kill the report about it. Without
 //! an output path no file is written; with one it is written also when a cell fails, whole or not at all.
 
+mod command;
 mod document;
 mod outputs;
+mod parameters;
 mod process;
+mod report;
 mod run;
 mod screen;
 
+pub use command::{RunArgs, translate};
 pub use document::DocumentError;
 pub use run::run;
 
 use anstream::{AutoStream, ColorChoice};
 use chorus_jupyter::{ClientError, ConnectionError};
+use parameters::Setting;
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -39,12 +44,20 @@ pub struct RunOptions {
     pub notebook: PathBuf,
     /// Where the executed notebook goes; `None` writes none.
     pub output: Option<Output>,
+    /// Values for the notebook's parameters.
+    pub parameters: Vec<Setting>,
     /// The number of engines of the kernel's cluster, if not the default.
     pub engines: Option<u32>,
     /// The longest that one cell may take.
     pub timeout: Option<Duration>,
-    /// Whether the run goes on when a cell fails.
+    /// Whether the run goes on when a cell fails or takes too long.
     pub allow_errors: bool,
+    /// Whether to tell how long each cell took.
+    pub times: bool,
+    /// Where a report in JUnit's format goes.
+    pub junit: Option<PathBuf>,
+    /// Where a report as JSON goes.
+    pub json: Option<PathBuf>,
     /// The kernel's program and arguments; `{connection_file}` stands for the path of that file.
     pub kernel: Vec<OsString>,
     /// Where outputs are shown.
@@ -71,9 +84,13 @@ impl RunOptions {
         Ok(RunOptions {
             notebook,
             output,
+            parameters: Vec::new(),
             engines: None,
             timeout: None,
             allow_errors: false,
+            times: false,
+            junit: None,
+            json: None,
             kernel: vec![exe, "kernel".into(), "--connection-file".into(), "{connection_file}".into()],
             out,
             err: Box::new(err),
@@ -134,6 +151,19 @@ pub enum Ending {
     KernelDied(String),
 }
 
+impl Ending {
+    /// In one word or two, for programs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Ending::Complete => "complete",
+            Ending::Failed => "failed",
+            Ending::TimedOut => "timed out",
+            Ending::Interrupted => "interrupted",
+            Ending::KernelDied(_) => "kernel died",
+        }
+    }
+}
+
 impl Finished {
     /// The program's exit status.
     pub fn exit_code(&self) -> u8 {
@@ -164,6 +194,17 @@ pub enum RunError {
         path: PathBuf,
         /// Why.
         source: DocumentError,
+    },
+    /// The parameters don't fit the notebook; the text says all that is wrong.
+    #[error("{0}")]
+    Parameters(String),
+    /// A report can't be written.
+    #[error("the report can't be written to {path}: {source}")]
+    Report {
+        /// Where.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
     },
     /// The executed notebook can't be written.
     #[error("the executed notebook can't be written to {path}: {source}")]
@@ -199,7 +240,11 @@ impl RunError {
     /// The program's exit status: 2 for what the user can put right, 1 for the rest.
     pub fn exit_code(&self) -> u8 {
         match self {
-            RunError::Read { .. } | RunError::Document { .. } | RunError::Write { .. } => 2,
+            RunError::Read { .. }
+            | RunError::Document { .. }
+            | RunError::Parameters(_)
+            | RunError::Report { .. }
+            | RunError::Write { .. } => 2,
             _ => 1,
         }
     }

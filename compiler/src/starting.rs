@@ -103,8 +103,10 @@ fn start(config: &Config, px: &Path, dependencies: &Path) -> Result<Evcxr, Diagn
     // Beside the start, which needs no library yet.
     let folder = config.folder.clone();
     let installing = std::thread::spawn(move || library::install(&folder));
-    let evaluator = Evaluator::start(config, px)
-        .map_err(|error| failed("evcxr can't be started; is the Rust toolchain installed?", &error))?;
+    let evaluator = Evaluator::start(config, px).map_err(|error| {
+        let missing = crate::toolchain::missing(&error.to_string());
+        missing.unwrap_or_else(|| failed("evcxr can't be started; is the Rust toolchain installed?", &error))
+    })?;
     if let Ok(Err(error)) = installing.join() {
         tracing::warn!("the standard library's source can't be installed: {error}");
     }

@@ -14,6 +14,7 @@ mod imports;
 mod nature;
 mod statics;
 mod tidy;
+mod variables;
 
 pub use broken::{Broken, RETURNS};
 pub use call::{Call, defines_items};
@@ -25,3 +26,4 @@ pub use identity::{Facts, FactsReader, INSERTION, OF_CALL, moves};
 pub use imports::Import;
 pub use nature::{Block, Nature, Reach, is_keyword, macros_of, words, words_of};
 pub use statics::{Static, Statics, statics};
+pub use variables::{TypeShape, Variable, variables};

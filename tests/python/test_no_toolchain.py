@@ -1,6 +1,7 @@
-"""Engines need no Rust: what they run was compiled by the kernel."""
+"""Engines need no Rust: what they run was compiled by the kernel. A kernel that finds none says what to install."""
 
 import os
+import pathlib
 import re
 import shutil
 import subprocess
@@ -47,3 +48,33 @@ def test_an_engine_program_links_no_rust_library():
     names = {line.split()[0].split("/")[-1] for line in linked.splitlines() if line.strip()}
     known = re.compile(r"(linux-vdso|libc|libm|libgcc_s|libdl|libpthread|librt|ld-linux[\w-]*)\.so.*")
     assert {name for name in names if not known.fullmatch(name)} == set()
+
+
+def test_a_kernel_without_rust_says_what_to_install_and_where_it_looked(kernels, bare):
+    kernel = kernels(env=bare)
+    for _ in range(2):
+        reply = kernel.run("let x = 41; x + 1").failed()
+        assert "cells can't be compiled: there is no `cargo` and no `rustc`" in reply.traceback
+        assert f"looked in {bare['PATH']}, {bare['HOME']}/.cargo/bin" in reply.traceback
+        assert "https://sh.rustup.rs | sh" in reply.traceback and "sudo apt install rustup" in reply.traceback
+        assert "sudo apt install gcc libc6-dev" in reply.traceback, "the linker is missing, too"
+        assert "restart the kernel" in reply.traceback
+
+
+def test_a_kernel_without_a_linker_says_what_to_install(kernels, bare):
+    sysroot = subprocess.run(["rustc", "--print", "sysroot"], capture_output=True, text=True, check=True).stdout.strip()
+    for program in ("cargo", "rustc"):
+        os.symlink(f"{sysroot}/bin/{program}", f"{bare['PATH']}/{program}")
+    reply = kernels(env=bare).run("let x = 41; x + 1").failed()
+    assert "cells can't be compiled: there is no `cc`" in reply.traceback
+    assert "sudo apt install gcc libc6-dev" in reply.traceback and "rustup" not in reply.traceback
+    assert f"looked in {bare['PATH']}" in reply.traceback
+
+
+def test_what_a_broken_toolchain_says_is_shown(kernels, bare):
+    for program in ("cargo", "rustc"):
+        path = pathlib.Path(bare["PATH"]) / program
+        path.write_text("#!/bin/sh\necho 'error: no toolchain is chosen: rustup default stable' >&2\nexit 1\n")
+        path.chmod(0o755)
+    reply = kernels(env=bare).run("let x = 41; x + 1").failed()
+    assert "no toolchain is chosen: rustup default stable" in reply.traceback

@@ -1,10 +1,13 @@
-//! A notebook file, as JSON. Only outputs, counts, missing cell ids and the kernel's metadata are ever changed:
-//! everything else that is in it, known to us or not, comes out as it went in.
+//! A notebook file, as JSON. Only outputs, counts, times, missing cell ids, the cell with parameters and the kernel's metadata
+//! are ever changed: everything else that is in it, known to us or not, comes out as it went in.
 
-use super::outputs::Recorded;
+use super::RunError;
+use super::outputs::CellOutputs;
+use super::parameters::{DEFINES, Definitions, INJECTED, ParameterError};
 use chorus_jupyter::random_id;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use std::path::Path;
 
 /// Why a file is no notebook that we can run.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +31,8 @@ pub enum DocumentError {
 pub struct CodeCell {
     /// Its place among all cells.
     pub index: usize,
+    /// Its id, if it has one.
+    pub id: Option<String>,
     /// Its text.
     pub source: String,
     /// Tagged `raises-exception`: the run goes on when it fails.
@@ -65,6 +70,12 @@ impl Document {
         Ok(Document { root })
     }
 
+    /// Reads a notebook from a file.
+    pub fn read(path: &Path) -> Result<Document, RunError> {
+        let text = std::fs::read(path).map_err(|source| RunError::Read { path: path.to_owned(), source })?;
+        Document::parse(&text).map_err(|source| RunError::Document { path: path.to_owned(), source })
+    }
+
     /// The language that the notebook says it is written in.
     pub fn language(&self) -> Option<&str> {
         ["/metadata/kernelspec/language", "/metadata/language_info/name"]
@@ -80,9 +91,39 @@ impl Document {
             .filter(|(_, cell)| is_code(cell) && !has_tag(cell, "skip-execution"))
             .filter_map(|(index, cell)| {
                 let source = source(cell).filter(|source| !source.trim().is_empty())?;
-                Some(CodeCell { index, source, may_fail: has_tag(cell, "raises-exception") })
+                let id = cell.get("id").and_then(Value::as_str).map(str::to_owned);
+                Some(CodeCell { index, id, source, may_fail: has_tag(cell, "raises-exception") })
             })
             .collect()
+    }
+
+    fn tagged(&self, tag: &str) -> Option<(usize, &Value)> {
+        let cells = self.root.get("cells").and_then(Value::as_array)?;
+        cells.iter().enumerate().find(|(_, cell)| is_code(cell) && has_tag(cell, tag))
+    }
+
+    /// What the notebook's parameters are.
+    pub fn definitions(&self) -> Result<Definitions, ParameterError> {
+        let (index, cell) = self.tagged(DEFINES).ok_or(ParameterError::NoCell)?;
+        let number = self.code_cells().iter().position(|cell| cell.index == index).map(|place| place + 1);
+        Ok(Definitions::read(&source(cell).unwrap_or_default(), number))
+    }
+
+    /// Puts a cell with values for parameters in the place of an earlier one, or else behind the cell that defines them.
+    pub fn inject(&mut self, source: &str) {
+        let lines: Value = source.trim_end().split_inclusive('\n').collect();
+        let cell = json!({
+            "cell_type": "code", "execution_count": null, "metadata": {"tags": [INJECTED]}, "outputs": [], "source": lines,
+        });
+        let (earlier, definitions) = (self.tagged(INJECTED), self.tagged(DEFINES));
+        let (place, replaces) = match (earlier, definitions) {
+            (Some((index, _)), _) => (index, true),
+            (None, Some((index, _))) => (index + 1, false),
+            (None, None) => (0, false),
+        };
+        if let Some(cells) = self.root.get_mut("cells").and_then(Value::as_array_mut) {
+            cells.splice(place..place + usize::from(replaces), [cell]);
+        }
     }
 
     /// Removes what earlier runs left, so that no old output passes for a new one; adds ids where they are required.
@@ -95,6 +136,9 @@ impl Document {
             if is_code(cell) && !has_tag(cell, "skip-execution") {
                 cell["outputs"] = json!([]);
                 cell["execution_count"] = Value::Null;
+                if let Some(metadata) = cell.get_mut("metadata").and_then(Value::as_object_mut) {
+                    metadata.remove("execution");
+                }
             }
         }
     }
@@ -111,10 +155,19 @@ impl Document {
     }
 
     /// Sets what running a cell gave.
-    pub fn record(&mut self, index: usize, outputs: &[Recorded], execution_count: Option<u64>) {
-        if let Some(cell) = self.root.get_mut("cells").and_then(|cells| cells.get_mut(index)) {
-            cell["outputs"] = outputs.iter().map(|output| in_lines(output.value.clone())).collect();
-            cell["execution_count"] = json!(execution_count);
+    pub fn record(&mut self, index: usize, record: &CellOutputs) {
+        if let Some(cell) =
+            self.root.get_mut("cells").and_then(|cells| cells.get_mut(index)).and_then(Value::as_object_mut)
+        {
+            let outputs = record.outputs.iter().map(|output| in_lines(output.value.clone())).collect();
+            cell.insert("outputs".into(), outputs);
+            cell.insert("execution_count".into(), json!(record.execution_count));
+            let metadata = cell.entry("metadata").or_insert_with(|| json!({}));
+            if let Some(metadata) = metadata.as_object_mut().filter(|_| !record.times.is_empty()) {
+                let times: Map<String, Value> =
+                    record.times.iter().map(|(what, when)| ((*what).to_owned(), json!(when))).collect();
+                metadata.insert("execution".into(), Value::Object(times));
+            }
         }
     }
 
@@ -166,6 +219,7 @@ fn in_lines(mut output: Value) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use super::super::outputs::Recorded;
     use super::*;
 
     fn notebook(minor: u64) -> Value {
@@ -195,8 +249,8 @@ mod tests {
         assert_eq!(
             document.code_cells(),
             [
-                CodeCell { index: 1, source: "let x = 1;\nx".into(), may_fail: false },
-                CodeCell { index: 2, source: "fail".into(), may_fail: true },
+                CodeCell { index: 1, id: Some("mine".into()), source: "let x = 1;\nx".into(), may_fail: false },
+                CodeCell { index: 2, id: None, source: "fail".into(), may_fail: true },
             ]
         );
     }
@@ -208,7 +262,11 @@ mod tests {
         document.prepare();
         let result = json!({"output_type": "execute_result", "execution_count": 1, "metadata": {},
             "data": {"text/plain": "a\nb", "application/json": "a\nb", "application/vnd.x+json": {"y": 1}}});
-        document.record(1, &[Recorded::new(result, None)], Some(1));
+        let times = [("iopub.status.busy", "2026-01-02T03:04:05.000000Z".to_owned())].into();
+        let outputs = vec![Recorded::new(result, None)];
+        let mut record = CellOutputs::default();
+        (record.outputs, record.execution_count, record.times) = (outputs, Some(1), times);
+        document.record(1, &record);
         let text = document.to_bytes().unwrap();
         assert!(text.ends_with(b"}\n"));
         let mut after: Value = serde_json::from_slice(&text).unwrap();
@@ -218,6 +276,8 @@ mod tests {
         assert_eq!((&data["application/json"], &data["application/vnd.x+json"]["y"]), (&json!("a\nb"), &json!(1)));
         assert_eq!(after["cells"][1]["execution_count"], 1);
         assert_eq!(after["cells"][1]["id"], "mine");
+        let execution = after["cells"][1]["metadata"].as_object_mut().unwrap().remove("execution");
+        assert_eq!(execution, Some(json!({"iopub.status.busy": "2026-01-02T03:04:05.000000Z"})));
         assert_eq!(after["cells"][3]["outputs"], json!([]), "an empty cell has no outputs");
         assert_eq!(after["cells"][4]["execution_count"], 4, "a skipped cell stays");
         assert_eq!(after["cells"][0]["id"].as_str().unwrap().len(), 8);
@@ -256,6 +316,32 @@ mod tests {
         document.prepare();
         let after: Value = serde_json::from_slice(&document.to_bytes().unwrap()).unwrap();
         assert!(after["cells"][0].get("id").is_none());
+    }
+
+    #[test]
+    fn parameters_stand_behind_their_definitions_or_where_they_stood() {
+        let code =
+            |source: &str, tags: &[&str]| json!({"cell_type": "code", "metadata": {"tags": tags}, "source": source});
+        let markdown = json!({"cell_type": "markdown", "metadata": {"tags": ["parameters"]}, "source": "let x = 1;"});
+        let sources = |document: &Document| -> Vec<String> {
+            document.code_cells().into_iter().map(|cell| cell.source).collect()
+        };
+        let of = |cells: Vec<Value>| parse(&json!({"nbformat": 4, "cells": cells})).unwrap();
+
+        let mut document =
+            of(vec![markdown.clone(), code("a", &[]), code("let n = 1;", &["parameters"]), code("b", &[])]);
+        let definitions = document.definitions().unwrap();
+        assert_eq!((definitions.cell, definitions.variables.len()), (Some(2), 1));
+        document.inject("// one\nlet n = 2;\n");
+        assert_eq!(sources(&document), ["a", "let n = 1;", "// one\nlet n = 2;", "b"]);
+        document.inject("let n = 3;\n");
+        assert_eq!(sources(&document), ["a", "let n = 1;", "let n = 3;", "b"], "the older one is replaced");
+        assert_eq!(document.root["cells"][3]["metadata"]["tags"], json!(["injected-parameters"]));
+
+        let mut document = of(vec![markdown, code("a", &[])]);
+        assert_eq!(document.definitions().unwrap_err(), ParameterError::NoCell);
+        document.inject("let n = 3;");
+        assert_eq!(sources(&document), ["let n = 3;", "a"]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What the cells of a run have put out so far: messages from iopub in, outputs as a notebook holds them out.
 
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// One output of a cell.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,6 +41,8 @@ pub struct CellOutputs {
     pub outputs: Vec<Recorded>,
     /// The number in `In [n]`.
     pub execution_count: Option<u64>,
+    /// When the kernel said what, as nbclient notes it.
+    pub times: BTreeMap<&'static str, String>,
     /// The next output replaces those before it: `clear_output` with `wait`.
     clear_on_next: bool,
 }
@@ -65,6 +68,27 @@ impl Outputs {
     /// All cells, in the order in which they began.
     pub fn cells(&self) -> &[CellOutputs] {
         &self.cells
+    }
+
+    /// Notes when a message was sent that tells how far this cell is.
+    pub fn note_time(&mut self, cell: usize, msg_type: &str, content: &Value, date: Option<&str>) {
+        let state = content.get("execution_state").and_then(Value::as_str);
+        let what = match (msg_type, state) {
+            ("status", Some("busy")) => "iopub.status.busy",
+            ("status", Some("idle")) => "iopub.status.idle",
+            ("execute_input", _) => "iopub.execute_input",
+            ("execute_reply", _) => "shell.execute_reply",
+            _ => return,
+        };
+        if let (Some(cell), Some(date)) = (self.cells.get_mut(cell), date) {
+            cell.times.insert(what, date.to_owned());
+        }
+    }
+
+    /// The last error that a cell put out.
+    pub fn error(&self, cell: usize) -> Option<&Value> {
+        let outputs = self.cells.get(cell)?.outputs.iter().rev();
+        outputs.map(|output| &output.value).find(|value| value["output_type"] == "error")
     }
 
     /// Takes in a message that belongs to this cell. Unknown messages change nothing.
@@ -114,8 +138,7 @@ impl Outputs {
 
     /// Whether the cell put out an error.
     pub fn has_error(&self, cell: usize) -> bool {
-        let outputs = self.cells.get(cell).map(|cell| &cell.outputs);
-        outputs.is_some_and(|outputs| outputs.iter().any(|output| output.value["output_type"] == "error"))
+        self.error(cell).is_some()
     }
 
     fn add(&mut self, cell: usize, output: Value, display_id: Option<String>) -> Change {

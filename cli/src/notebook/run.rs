@@ -3,9 +3,11 @@
 
 use super::document::{CodeCell, Document};
 use super::outputs::{Change, Outputs};
+use super::parameters::Unknown;
 use super::process::KernelProcess;
+use super::report::{CellReport, Outcome, Report, title};
 use super::screen::Screen;
-use super::{Ask, Ending, Finished, Output, RunError, RunOptions, folder_of, write_atomically};
+use super::{Ask, Ending, Finished, Output, RunError, RunOptions, Setting, folder_of, write_atomically};
 use chorus_jupyter::content::ExecuteRequest;
 use chorus_jupyter::{Channel, ClientError, ConnectionInfo, KernelClient, Message};
 use serde_json::{Value, json};
@@ -57,25 +59,31 @@ pub(super) enum Stop {
 
 /// The same, with the user's wishes from a channel.
 pub(super) async fn run_until(options: RunOptions, stop: mpsc::Receiver<Stop>) -> Result<Finished, RunError> {
-    let RunOptions { notebook, output, engines, timeout, allow_errors, kernel, out, err, terminal, ask } = options;
+    let started = Instant::now();
+    let RunOptions { notebook, output, parameters, engines, timeout, allow_errors, .. } = options;
+    let RunOptions { times, junit, json, kernel, out, err, terminal, ask, .. } = options;
     let to_stdout = output == Some(Output::Stdout);
     let (page, shown_on) = if to_stdout { (Some(out), None) } else { (None, Some(out)) };
     let mut screen = Screen::new(shown_on, err, terminal.filter(|_| !to_stdout));
 
-    let text = std::fs::read(&notebook).map_err(|source| RunError::Read { path: notebook.clone(), source })?;
-    let mut document =
-        Document::parse(&text).map_err(|source| RunError::Document { path: notebook.clone(), source })?;
+    let mut document = Document::read(&notebook)?;
+    let injected = match parameters.is_empty() {
+        true => None,
+        false => Some(inject(&mut document, &parameters)?),
+    };
     if let Some(Output::File(path)) = &output {
         // Better said now than after an hour of computing.
         let folder = folder_of(path);
         tempfile::tempfile_in(folder).map_err(|source| RunError::Write { path: path.clone(), source })?;
     }
+    for path in [&junit, &json].into_iter().flatten() {
+        tempfile::tempfile_in(folder_of(path)).map_err(|source| RunError::Report { path: path.clone(), source })?;
+    }
     if let Some(language) = document.language().filter(|language| !language.eq_ignore_ascii_case("rust")) {
         screen.note(&format!("warning: {} is a notebook in {language}, not in Rust", notebook.display()))?;
     }
     document.prepare();
-    let mut cells = document.code_cells();
-    cells.iter_mut().for_each(|cell| cell.may_fail |= allow_errors);
+    let cells = document.code_cells();
 
     let sockets = tempfile::Builder::new().prefix("chorus-run-").tempdir().map_err(RunError::Folder)?;
     // Unix sockets in a private folder leave no port for others to take; TCP when the folder's path is too long.
@@ -94,8 +102,11 @@ pub(super) async fn run_until(options: RunOptions, stop: mpsc::Receiver<Stop>) -
         process,
         stop,
         timeout,
+        allow_errors,
         ask,
         screen,
+        took: Vec::new(),
+        killed: false,
         outputs: Outputs::default(),
         parents: HashMap::new(),
         kernel_info: Value::Null,
@@ -104,7 +115,12 @@ pub(super) async fn run_until(options: RunOptions, stop: mpsc::Receiver<Stop>) -
 
     document.ran_in(&run.kernel_info, crate::install::kernelspec());
     for (cell, record) in cells.iter().zip(run.outputs.cells()) {
-        document.record(cell.index, &record.outputs, record.execution_count);
+        document.record(cell.index, record);
+    }
+    let reports = run.reports(&cells, &finished.ending);
+    let report = Report { cells: reports, finished: finished.clone(), took: started.elapsed(), injected };
+    if times {
+        run.screen.note(&report.times())?;
     }
     let written = |path: &Path, source| RunError::Write { path: path.to_owned(), source };
     let text = document.to_bytes().map_err(|error| written(&notebook, error.into()))?;
@@ -113,7 +129,22 @@ pub(super) async fn run_until(options: RunOptions, stop: mpsc::Receiver<Stop>) -
     } else if let Some(Output::File(path)) = &output {
         write_atomically(path, &text).map_err(|source| written(path, source))?;
     }
+    let write = |path: &Path, text: String| {
+        write_atomically(path, text.as_bytes()).map_err(|source| RunError::Report { path: path.to_owned(), source })
+    };
+    junit.map_or(Ok(()), |path| write(&path, report.junit(&notebook)))?;
+    json.map_or(Ok(()), |path| write(&path, format!("{:#}\n", report.json(&notebook))))?;
     Ok(finished)
+}
+
+/// Puts the cell with parameters in its place; says its text.
+fn inject(document: &mut Document, settings: &[Setting]) -> Result<String, RunError> {
+    let definitions = document.definitions().map_err(|error| RunError::Parameters(error.to_string()))?;
+    let text = definitions.injected("Parameters", settings, Unknown::Refused).map_err(|errors| {
+        RunError::Parameters(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+    })?;
+    document.inject(&text);
+    Ok(text)
 }
 
 /// A run under way.
@@ -121,8 +152,13 @@ struct Run {
     process: KernelProcess,
     stop: mpsc::Receiver<Stop>,
     timeout: Option<Duration>,
+    allow_errors: bool,
     ask: Option<Ask>,
     screen: Screen,
+    /// How the cells that ran ended, and after how long.
+    took: Vec<(Ending, Duration)>,
+    /// Whether we have killed the kernel.
+    killed: bool,
     outputs: Outputs,
     /// What the kernel said of itself.
     kernel_info: Value,
@@ -151,11 +187,19 @@ impl Run {
             finished.ran += 1;
             self.screen.begin(finished.ran, of, &cell.source)?;
             let record = self.outputs.begin();
+            let begun = Instant::now();
             let ending = self.cell(&mut client, cell, record).await?;
+            self.took.push((ending.clone(), begun.elapsed()));
             if let Some(cell) = self.outputs.cell(record) {
                 self.screen.finish(&mut cell.outputs)?;
             }
-            if ending != Ending::Complete {
+            let goes_on = match ending {
+                Ending::Complete => true,
+                Ending::Failed => cell.may_fail || self.allow_errors,
+                Ending::TimedOut => self.allow_errors && !self.killed,
+                Ending::Interrupted | Ending::KernelDied(_) => false,
+            };
+            if !goes_on {
                 finished.ending = ending;
                 break;
             }
@@ -181,7 +225,12 @@ impl Run {
                     let message = message.ok_or(ClientError::Lost)?;
                     idle |= self.take(&message, record)? && message.parent_id() == Some(&id);
                 }
-                message = &mut pending, if reply.is_none() => reply = Some(message?),
+                message = &mut pending, if reply.is_none() => {
+                    let message: Message = message?;
+                    let date = message.header.0.get("date").and_then(Value::as_str);
+                    self.outputs.note_time(record, message.msg_type(), &message.content, date);
+                    reply = Some(message);
+                }
                 Some(question) = client.stdin.recv() => self.ask(question, &answers)?,
                 Some((question, text)) = answered.recv() => {
                     let question: Message = question;
@@ -219,9 +268,13 @@ impl Run {
         if failed && !self.outputs.has_error(record) {
             self.add_error(record, &content)?;
         }
+        if stopping == Some(Ending::TimedOut) {
+            let evalue = format!("the cell took longer than {} and was interrupted", self.longest());
+            self.add_error(record, &json!({"ename": "TimedOut", "evalue": evalue}))?;
+        }
         Ok(match stopping {
             Some(ending) => ending,
-            None if failed && !cell.may_fail => Ending::Failed,
+            None if failed => Ending::Failed,
             None => Ending::Complete,
         })
     }
@@ -230,6 +283,8 @@ impl Run {
     fn take(&mut self, message: &Message, running: usize) -> Result<bool, RunError> {
         let Some(&cell) = message.parent_id().and_then(|id| self.parents.get(id)) else { return Ok(false) };
         let change = self.outputs.apply(cell, message.msg_type(), &message.content);
+        let date = message.header.0.get("date").and_then(Value::as_str);
+        self.outputs.note_time(cell, message.msg_type(), &message.content, date);
         if let Some(record) = self.outputs.cell(cell) {
             match change {
                 change if cell == running => self.screen.change(change, &mut record.outputs)?,
@@ -260,9 +315,18 @@ impl Run {
     /// Ends the kernel in the middle of a cell.
     async fn kill(&mut self, record: usize, ending: Ending) -> Result<Ending, RunError> {
         self.process.kill().await;
+        self.killed = true;
         let (ename, evalue) = match ending {
-            Ending::TimedOut => ("TimedOut", "the cell took too long and didn't end when interrupted"),
-            _ => ("Interrupted", "the kernel was killed"),
+            Ending::TimedOut => {
+                let longest = self.longest();
+                (
+                    "TimedOut",
+                    format!(
+                        "the cell took longer than {longest} and didn't end when interrupted: the kernel was killed"
+                    ),
+                )
+            }
+            _ => ("Interrupted", "the kernel was killed".to_owned()),
         };
         self.add_error(record, &json!({"ename": ename, "evalue": evalue}))?;
         Ok(ending)
@@ -302,13 +366,49 @@ impl Run {
         }
     }
 
+    /// The longest that a cell may take, for people.
+    fn longest(&self) -> String {
+        format!("{} s", self.timeout.unwrap_or_default().as_secs_f64())
+    }
+
+    /// What became of each cell.
+    fn reports(&self, cells: &[CodeCell], ending: &Ending) -> Vec<CellReport> {
+        let report = |(number, cell): (usize, &CodeCell)| {
+            let ran = self.took.get(number);
+            let outcome = match ran.map(|(ending, _)| ending) {
+                None => Outcome::NotRun,
+                Some(Ending::Complete) => Outcome::Passed,
+                Some(Ending::Failed) if cell.may_fail => Outcome::Expected,
+                Some(Ending::Failed) => Outcome::Failed,
+                Some(Ending::TimedOut) => Outcome::TimedOut,
+                Some(Ending::Interrupted) => Outcome::Interrupted,
+                Some(Ending::KernelDied(_)) => Outcome::KernelDied,
+            };
+            CellReport {
+                index: cell.index,
+                id: cell.id.clone(),
+                title: title(&cell.source),
+                outcome,
+                took: ran.map(|(_, took)| *took),
+                error: self.outputs.error(number).cloned(),
+            }
+        };
+        let mut reports: Vec<_> = cells.iter().enumerate().map(report).collect();
+        // It died before it ran any: nobody is to think that all was skipped on purpose.
+        if let (Ending::KernelDied(how), true, Some(first)) = (ending, self.took.is_empty(), reports.first_mut()) {
+            first.outcome = Outcome::KernelDied;
+            first.error = Some(json!({"ename": "KernelDied", "evalue": how}));
+        }
+        reports
+    }
+
     /// Says at the end what the user must know.
     fn report(&mut self, finished: Finished) -> Result<Finished, RunError> {
         let Finished { ending, ran, of } = &finished;
         let what = match ending {
             Ending::Complete => return Ok(finished),
             Ending::Failed => format!("cell {ran} of {of} failed"),
-            Ending::TimedOut => format!("cell {ran} of {of} took longer than it may"),
+            Ending::TimedOut => format!("cell {ran} of {of} took longer than {}", self.longest()),
             Ending::Interrupted => format!("stopped in cell {ran} of {of}"),
             Ending::KernelDied(how) if *ran == 0 => how.clone(),
             Ending::KernelDied(_) => format!("the kernel died in cell {ran} of {of}"),

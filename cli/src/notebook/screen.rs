@@ -5,6 +5,7 @@
 //! has ended.
 
 use super::outputs::{Change, Recorded};
+use super::report::title;
 use serde_json::Value;
 use std::io::{self, Write};
 
@@ -35,11 +36,7 @@ impl Screen {
     /// A cell begins: its place and its first line.
     pub fn begin(&mut self, number: usize, of: usize, source: &str) -> io::Result<()> {
         self.end_line()?;
-        let line = source.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().trim_end();
-        let mut title: String = line.chars().take(72).collect();
-        if title.len() < line.len() {
-            title.push('…');
-        }
+        let title = title(source);
         let (bold, plain) = if self.size.is_some() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
         self.write(&format!("{bold}[{number}/{of}]{plain} {title}\n"), false)?;
         (self.row, self.column, self.deferred) = (0, 0, false);

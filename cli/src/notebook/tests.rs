@@ -119,12 +119,18 @@ async fn the_notebook_may_replace_itself_or_go_to_stdout() {
     let path = bench.folder.path().join("test.ipynb");
     bench = bench.set(|options| options.output = Some(Output::File(options.notebook.clone())));
     bench.run().await.unwrap();
-    let first: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let mut first: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     assert_eq!(first["cells"][0]["outputs"][0]["text"], json!(["a\n"]));
 
     let mut bench = Bench::with_text(&first.to_string()).set(|options| options.output = Some(Output::Stdout));
     bench.run().await.unwrap();
-    assert_eq!(serde_json::from_str::<Value>(&bench.out.text()).unwrap(), first);
+    let mut second: Value = serde_json::from_str(&bench.out.text()).unwrap();
+    for notebook in [&mut first, &mut second] {
+        let times = notebook["cells"][0]["metadata"].as_object_mut().unwrap().remove("execution").unwrap();
+        let expected = ["iopub.execute_input", "iopub.status.busy", "iopub.status.idle", "shell.execute_reply"];
+        assert_eq!(times.as_object().unwrap().keys().collect::<Vec<_>>(), expected);
+    }
+    assert_eq!(second, first);
     assert_eq!(bench.err.text(), "[1/1] print a\na\n");
 }
 
@@ -167,8 +173,83 @@ async fn a_cell_over_its_time_is_interrupted_and_a_stubborn_one_killed() {
         let finished = bench.run().await.unwrap();
         assert_eq!((finished.ending.clone(), finished.ran, finished.exit_code()), (Ending::TimedOut, 2, 124));
         assert_eq!(bench.cells()[1]["outputs"][1]["ename"], error, "{cell}");
-        assert!(bench.err.text().ends_with("cell 2 of 3 took longer than it may; 1 cell wasn't run\n"));
+        assert!(bench.err.text().ends_with("cell 2 of 3 took longer than 0.3 s; 1 cell wasn't run\n"));
     }
+}
+
+#[tokio::test]
+async fn where_errors_are_allowed_a_cell_over_its_time_ends_alone() {
+    for (cell, ran, code) in [("sleep", 3, 0), ("hang", 2, 124)] {
+        let mut bench = Bench::new(&["print a", cell, "print b"]).writing().set(|options| {
+            options.timeout = Some(Duration::from_millis(300));
+            options.allow_errors = true;
+        });
+        let finished = bench.run().await.unwrap();
+        assert_eq!((finished.ran, finished.exit_code()), (ran, code), "{cell}");
+        let outputs = bench.cells()[1]["outputs"].clone();
+        let last = outputs.as_array().unwrap().last().unwrap();
+        assert_eq!(last["ename"], "TimedOut");
+        assert!(last["evalue"].as_str().unwrap().starts_with("the cell took longer than 0.3 s and "), "{last}");
+    }
+}
+
+#[tokio::test]
+async fn reports_say_what_became_of_each_cell() {
+    let mut bench = Bench::new(&["print a", "#fail", "fail", "print b"]).set(|options| options.times = true);
+    let (junit, json) = (bench.folder.path().join("junit.xml"), bench.folder.path().join("report.json"));
+    bench = bench.set(|options| (options.junit, options.json) = (Some(junit.clone()), Some(json.clone())));
+    assert_eq!(bench.run().await.unwrap().exit_code(), 1);
+    let junit = std::fs::read_to_string(junit).unwrap();
+    assert!(
+        junit.contains("<testsuite name=\"test\" tests=\"4\" failures=\"1\" errors=\"0\" skipped=\"1\""),
+        "{junit}"
+    );
+    let json: Value = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
+    let statuses: Vec<_> =
+        json["cells"].as_array().unwrap().iter().map(|cell| cell["status"].as_str().unwrap()).collect();
+    assert_eq!(statuses, ["passed", "expected failure", "failed", "not run"]);
+    assert_eq!(json["cells"][2]["error"], json!({"ename": "Failed", "evalue": "as asked", "text": "line 1\nline 2"}));
+    assert!(json["cells"][0]["seconds"].as_f64().unwrap() > 0.0 && json["cells"][3]["seconds"].is_null());
+    let err = bench.err.text();
+    assert!(
+        err.contains(" s  [1/4] print a\n") && err.contains("-  [4/4] print b\n") && err.ends_with(" s  in all\n"),
+        "{err}"
+    );
+
+    let shell = |script: &str| vec!["sh".into(), "-c".into(), script.into()];
+    let mut bench = Bench::new(&["print a"]).set(|options| options.kernel = shell("exit 3"));
+    let json = bench.folder.path().join("report.json");
+    bench = bench.set(|options| options.json = Some(json.clone()));
+    bench.run().await.unwrap();
+    let json: Value = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
+    assert_eq!((&json["status"], &json["cells"][0]["status"]), (&json!("kernel died"), &json!("kernel died")));
+
+    let nowhere = |options: &mut RunOptions| options.junit = Some("/no/such/folder/x.xml".into());
+    let error = Bench::new(&["die"]).set(nowhere).run().await.unwrap_err();
+    assert!(error.to_string().contains("report can't be written to /no/such/folder/x.xml"), "{error}");
+}
+
+#[tokio::test]
+async fn parameters_are_put_behind_their_definitions_before_anything_runs() {
+    let cell = |source: &str, tags: &[&str]| json!({"cell_type": "code", "id": source.len().to_string(), "metadata": {"tags": tags}, "source": source});
+    let cells = [cell("let n = 1u8;", &["parameters"]), cell("print b", &[])];
+    let notebook = json!({"nbformat": 4, "nbformat_minor": 5, "metadata": {"kept": true}, "cells": cells}).to_string();
+    let set = |name: &str, value: &str| {
+        let setting = Setting { name: name.into(), value: parameters::Value::Word(value.into()) };
+        move |options: &mut RunOptions| options.parameters.push(setting)
+    };
+    // The toy kernel knows no `let`, and may fail there.
+    let mut bench = Bench::with_text(&notebook).writing().set(set("n", "7")).set(|options| options.allow_errors = true);
+    assert_eq!(bench.run().await.unwrap().of, 3);
+    let cells = bench.cells();
+    assert_eq!(cells[1]["source"], json!(["// Parameters\n", "let n: u8 = 7;"]));
+    assert_eq!(cells[1]["id"].as_str().unwrap().len(), 8);
+
+    let mut bench = Bench::with_text(&notebook).writing().set(set("n", "300")).set(set("m", "1"));
+    let error = bench.run().await.unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("cell 1, line 1: let n = 1u8;") && text.contains("no parameter `m`"), "{text}");
+    assert_eq!((error.exit_code(), bench.out.text()), (2, String::new()));
 }
 
 #[tokio::test]
