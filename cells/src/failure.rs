@@ -50,6 +50,13 @@ pub enum Failure {
         /// Whether it is a line that begins with `!`.
         is_line: bool,
     },
+    /// It happened in what `%run` ran.
+    InFile {
+        /// Where, as users know it.
+        place: String,
+        /// What.
+        failure: Box<Failure>,
+    },
     /// Anything else that a sentence says, perhaps with more lines below.
     Other(Kind, String),
 }
@@ -177,7 +184,15 @@ impl Failure {
 
     /// Whether the compiler refused the cell.
     pub fn is_compile_error(&self) -> bool {
-        matches!(self, Failure::Compile(_))
+        match self {
+            Failure::InFile { failure, .. } => failure.is_compile_error(),
+            failure => matches!(failure, Failure::Compile(_)),
+        }
+    }
+
+    /// The same, of which lines are those of a file.
+    pub fn in_file(self, place: String) -> Failure {
+        Failure::InFile { place, failure: Box::new(self) }
     }
 
     /// The same, where rustc found the `%` of a magic inside of Rust, with what to write there instead.
@@ -200,6 +215,7 @@ impl Failure {
         match self {
             Failure::PxInterrupted(_) | Failure::Stopped { why: Stopped::ByUser, .. } => true,
             Failure::Map(failed) => failed.kind == Kind::Interrupted,
+            Failure::InFile { failure, .. } => failure.is_interrupt(),
             Failure::Other(kind, _) => *kind == Kind::Interrupted,
             _ => false,
         }
@@ -234,6 +250,11 @@ impl Failure {
                     text.traceback.push(hint.to_owned());
                 }
                 text
+            }
+            Failure::InFile { place, failure } => {
+                let content::Failure { ename, evalue, mut traceback } = failure.content();
+                traceback.push(format!("in {place}, which has these lines"));
+                ErrorText { ename, evalue: format!("{place}: {evalue}"), traceback }
             }
             Failure::Other(kind, what) => sentence(*kind, what.clone()),
         };

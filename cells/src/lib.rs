@@ -17,6 +17,7 @@ mod generated;
 mod input;
 mod interrupt;
 mod jobs;
+mod kept;
 mod local;
 mod logs;
 mod memory;

@@ -1,5 +1,6 @@
 //! Publishes one cell's outputs, as belonging to the request that asked for them.
 
+use crate::kept::{self, Kept};
 use crate::outbox::Outbox;
 use chorus_jupyter::{Header, content};
 use chorus_render::{Bundle, Output, html_bundle, stream_name};
@@ -18,17 +19,41 @@ pub struct Publisher {
     value: Arc<Mutex<Option<Bundle>>>,
     /// Whether the value is published.
     shows_value: bool,
+    /// Has the outputs instead of the front end.
+    kept: Option<Arc<Mutex<Kept>>>,
 }
 
 impl Publisher {
     /// Outputs of the request with this header; none are published when it is silent.
     pub fn new(outbox: Outbox, parent: Header, count: u32, silent: bool) -> Publisher {
-        Publisher { outbox, parent: Arc::new(parent), count, silent, value: Arc::default(), shows_value: true }
+        let (parent, value) = (Arc::new(parent), Arc::default());
+        Publisher { outbox, parent, count, silent, value, shows_value: true, kept: None }
     }
 
     /// For an expression that is evaluated when the cell has run: its outputs are the cell's, but its value isn't.
     pub fn for_expression(&self) -> Publisher {
         Publisher { value: Arc::default(), shows_value: false, ..self.clone() }
+    }
+
+    /// The same with outputs that aren't published, but kept here.
+    pub fn capturing(&self) -> (Publisher, Arc<Mutex<Kept>>) {
+        let kept = Arc::<Mutex<Kept>>::default();
+        (Publisher { value: Arc::default(), kept: Some(Arc::clone(&kept)), ..self.clone() }, kept)
+    }
+
+    /// Publishes what was kept.
+    pub async fn release(&self, kept: Kept) {
+        for output in kept.into_outputs() {
+            match output {
+                kept::Output::Text(name, text) => self.stream(name, &text).await,
+                kept::Output::Message(msg_type, content) => self.send(msg_type, content).await,
+            }
+        }
+    }
+
+    /// Whether nothing of the cell is published, and it isn't counted.
+    pub fn is_silent(&self) -> bool {
+        self.silent
     }
 
     /// The value, if there was one.
@@ -42,7 +67,9 @@ impl Publisher {
     }
 
     async fn send(&self, msg_type: &'static str, content: Value) {
-        if !self.silent {
+        if let Some(kept) = &self.kept {
+            kept.lock().message(msg_type, content);
+        } else if !self.silent {
             self.outbox.message(&self.parent, msg_type, content).await;
         }
     }
@@ -54,7 +81,9 @@ impl Publisher {
 
     /// Text for `stdout` or `stderr`.
     pub async fn stream(&self, name: &'static str, text: &str) {
-        if !text.is_empty() && !self.silent {
+        if let Some(kept) = &self.kept {
+            kept.lock().text(name, text);
+        } else if !text.is_empty() && !self.silent {
             self.outbox.text(&self.parent, name, text.to_owned()).await;
         }
     }
@@ -78,6 +107,8 @@ impl Publisher {
     pub async fn update(&self, id: &str, first: bool, data: Bundle) {
         if first {
             self.send("display_data", content::display_data(data, Some(id))).await;
+        } else if let Some(kept) = &self.kept {
+            kept.lock().update(id, content::display_data(data, Some(id)));
         } else if !self.silent {
             self.outbox.update(&self.parent, id, content::display_data(data, Some(id))).await;
         }

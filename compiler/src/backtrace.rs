@@ -4,6 +4,7 @@
 //! object needs neither: only addresses come back, and they are looked up here, next to the generated source.
 
 use crate::identity::without_modules;
+use crate::rewrite::begins_result;
 use crate::rustc::CELL_FOLDER;
 use crate::source_map::{Place, SourceMap};
 use addr2line::{Loader, Location};
@@ -79,7 +80,8 @@ impl SourceMap {
         }
         let line = location.line?;
         // evcxr puts the last expression in parentheses, and the line of those is that of the call.
-        let is_parenthesis = || self.generated().lines().nth(line.checked_sub(1)? as usize).filter(|text| *text == "(");
+        let is_parenthesis =
+            || self.generated().lines().nth(line.checked_sub(1)? as usize).filter(|text| begins_result(text));
         self.place(line, location.column.unwrap_or(1))
             .or_else(|| is_parenthesis().and_then(|_| self.place(line + 1, 1)))
     }

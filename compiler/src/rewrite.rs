@@ -23,6 +23,12 @@ const RETURN: &str = "evcxr_variable_store";
 const FALLBACK: &str = "evcxr_send_text_plain(&format!(\"{:?}\",&(";
 const SHOW: &str = "px::show!((&(";
 
+/// How evcxr shows a result, around the expression, and the same with px's choice of how. That is made where px's trait
+/// is the one in scope.
+const DISPLAY: [&str; 2] = ["(", ").evcxr_display();"];
+const DISPLAY_LAST: [&str; 2] = ["px::Last(&(", ")).evcxr_display();"];
+const IMPORT: &str = "use px::Show;";
+
 /// Where evcxr drops what the user passed to `panic!`, whose `Drop` may panic in its turn.
 const CAUGHT: [&str; 2] = ["  Err(_) => {", NOTIFIED];
 const DISCARDED: &str = "  Err(payload) => {px::store::discard(payload);";
@@ -53,6 +59,7 @@ pub(crate) fn rewrite(source: &str) -> Option<String> {
     if let Some(caught) = lines.windows(2).rposition(|two| two == CAUGHT) {
         lines[caught] = DISCARDED;
     }
+    with_last(&mut lines);
 
     let traffic: Vec<Option<&str>> = lines.iter().map(|line| variable(line)).collect();
     let rest = lines.iter().zip(&traffic).filter(|(_, variable)| variable.is_none()).map(|(line, _)| *line);
@@ -70,6 +77,35 @@ pub(crate) fn rewrite(source: &str) -> Option<String> {
     with_causes(&mut named);
     named.iter_mut().filter(|line| variable(line).is_some()).for_each(|line| *line = with_size(line));
     Some(named.join("\n") + "\n")
+}
+
+/// Has px choose how the cell's result is shown.
+fn with_last(lines: &mut [&str]) {
+    if lines.contains(&IMPORT) {
+        exchange(lines, DISPLAY, DISPLAY_LAST);
+    }
+}
+
+/// Whether this line stands above the cell's result. rustc counts its bracket as a part of that.
+pub(crate) fn begins_result(line: &str) -> bool {
+    line == DISPLAY[0] || line == DISPLAY_LAST[0]
+}
+
+/// Puts other lines around the cell's result.
+fn exchange<'a>(lines: &mut [&'a str], from: [&str; 2], to: [&'a str; 2]) -> Option<()> {
+    let end = lines.iter().rposition(|line| *line == from[1])?;
+    let begin = lines[..end].iter().rposition(|line| *line == from[0])?;
+    (lines[begin], lines[end]) = (to[0], to[1]);
+    Some(())
+}
+
+/// The source that shows the result by the type's own method, if these messages say that this takes the value or changes
+/// it.
+pub(crate) fn without_last(source: &str, messages: &str) -> Option<String> {
+    let is_about_it = ["E0507", "E0596"].iter().any(|code| messages.contains(&format!("\"code\":\"{code}\"")));
+    let mut lines: Vec<&str> = source.lines().collect();
+    exchange(&mut lines, DISPLAY_LAST, DISPLAY).filter(|()| is_about_it)?;
+    Some(lines.join("\n") + "\n")
 }
 
 /// Has variables stored again that a cell defines anew, if it fails before it has stored the new ones.
@@ -187,6 +223,7 @@ fn without_store(source: &str) -> Option<String> {
     let mut lines: Vec<&str> = source.lines().collect();
     let caught = lines.windows(2).rposition(|two| two == CAUGHT_WITHOUT)?;
     lines[caught] = DISCARDED_WITHOUT;
+    with_last(&mut lines);
     Some(lines.join("\n") + "\n")
 }
 
@@ -380,6 +417,20 @@ u8>>(stringify!(long), long);
         assert_eq!(without.lines().count(), text.lines().count());
         assert!(!without.contains("Show;"));
         assert_eq!(without_show(&without), None);
+    }
+
+    #[test]
+    fn px_chooses_how_a_result_is_shown() {
+        let source = SOURCE.replace("println!(\"{b}\");\n", "(\n(b\n)\n).evcxr_display();\n");
+        let text = rewrite(&source).unwrap();
+        assert!(text.contains("\npx::Last(&(\n(b\n)\n)).evcxr_display();\n"), "{text}");
+        assert!(begins_result("px::Last(&(") && begins_result("(") && !begins_result("(b"));
+        let moved = "{\"code\":{\"code\":\"E0507\",..";
+        let without = without_last(&text, moved).unwrap();
+        assert!(without.contains("\n(\n(b\n)\n).evcxr_display();\n"), "{without}");
+        assert_eq!((without_last(&text, "E0308"), without_last(&without, moved)), (None, None));
+        let pretty = rewrite(&source.replace(IMPORT, "use px::pretty::Show;")).unwrap();
+        assert!(pretty.contains("\n(\n(b\n)\n).evcxr_display();\n"), "{pretty}");
     }
 
     #[test]

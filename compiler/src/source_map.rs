@@ -5,6 +5,7 @@
 
 use crate::backtrace::Known;
 use crate::identity::{insertions, moved, unmarked};
+use crate::rewrite::begins_result;
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, OnceLock};
 
@@ -55,7 +56,7 @@ impl SourceMap {
     /// The user's place for a 1-based line and column of the generated source, if it is in the user's text at all.
     pub fn place(&self, line: u32, column: u32) -> Option<Place> {
         let (mut line, mut column) = (line as usize, column as usize);
-        if self.generated.lines().nth(line.checked_sub(1)?) == Some("(") {
+        if self.generated.lines().nth(line.checked_sub(1)?).is_some_and(begins_result) {
             // The cell's result stands in parentheses, on lines of their own, which rustc counts as a part of it.
             let result = self.generated.lines().nth(line).unwrap_or_default();
             (line, column) = (line + 1, 1 + result.len() - result.trim_start().len());

@@ -227,6 +227,12 @@ fn compile(args: &[OsString], rustc: impl Fn() -> Command) -> io::Result<()> {
         output = run(Some(source))?;
     }
     if !output.status.success()
+        && let Some(source) = rewritten(&|source| crate::rewrite::without_last(source, &messages(&output)))
+    {
+        let again = run(Some(source))?;
+        output = if again.status.success() { again } else { output };
+    }
+    if !output.status.success()
         && let Some(source) = rewritten(&|source| crate::rewrite::with_any_error(source, &messages(&output)))
     {
         output = run(Some(source))?;

@@ -10,7 +10,14 @@ use chorus_jupyter::{ExecutionState, Message, Sender};
 use serde_json::{Map, Value, json};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+
+/// So often the analyzer is asked what `?NAME` is, as long as it has no answer in time.
+const QUESTIONS: u32 = 6;
+
+/// An analyzer that is ready has said by then that it knows nothing.
+const ANSWERED: Duration = Duration::from_secs(2);
 
 /// A cell that waits.
 pub struct Waiting {
@@ -100,7 +107,8 @@ impl Line {
         };
         // What people type into a console to leave it.
         let leaves = matches!(request.code.trim(), "exit" | "quit");
-        let code = if leaves { "" } else { request.code.as_str() };
+        let asked = asked_about(&request.code);
+        let code = if leaves || asked.is_some() { "" } else { request.code.as_str() };
         let cell = Request {
             code: code.into(),
             publisher: publisher.clone(),
@@ -124,6 +132,12 @@ impl Line {
                 let mut payload: Vec<Value> = Vec::new();
                 payload.extend(leaves.then(|| json!({"source": "ask_exit", "keepkernel": false})));
                 payload.extend(wishes.into_iter().map(payload_of));
+                if let Some(name) = asked {
+                    match self.explained(name, &cell).await {
+                        Some(data) => payload.push(json!({"source": "page", "data": data, "start": 0})),
+                        None => publisher.warn(&format!("nothing is known of `{name}`")).await,
+                    }
+                }
                 json!({"status": "ok", "user_expressions": expressions, "payload": payload})
             }
             Err(failed) => {
@@ -142,6 +156,25 @@ impl Line {
         if result == Ok(Next::Quit) {
             let _ = kernel.quit.try_send(Quit::Closed);
         }
+    }
+
+    /// What is known of a name. An analyzer that starts, or loads dependencies, is asked again.
+    async fn explained(&self, name: &str, cell: &Request) -> Option<Value> {
+        let mut interrupted = cell.interrupted.clone();
+        for _ in 0..QUESTIONS {
+            let asked = Instant::now();
+            let found = tokio::select! {
+                found = self.kernel.assist.inspect(name, name.len(), false) => found,
+                () = interrupted.next() => return None,
+            };
+            if found["found"] == true {
+                return Some(found["data"].clone());
+            }
+            if asked.elapsed() < ANSWERED {
+                return None;
+            }
+        }
+        None
     }
 
     /// Takes the cells that are aborted because this one failed: those of the same client and shell that it sent behind
@@ -194,6 +227,13 @@ impl Line {
     }
 }
 
+/// What a cell `?NAME` asks about: an item of Rust, a variable, or a magic. No Rust begins so.
+fn asked_about(code: &str) -> Option<&str> {
+    let name = code.trim().strip_prefix('?')?.trim_start_matches('?').trim();
+    let is_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | ':' | '%');
+    (!name.is_empty() && name.chars().all(is_name)).then_some(name)
+}
+
 fn payload_of(wish: Wish) -> Value {
     match wish {
         Wish::NextInput(text) => json!({"source": "set_next_input", "text": text, "replace": true}),
@@ -209,6 +249,12 @@ fn text_of(publisher: &Publisher) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_question_is_a_name() {
+        let all = ["?Vec", "??std::fs::read ", "?%px", "? a", "?", "?a b", "a?", "?(1)"].map(asked_about);
+        assert_eq!(all, [Some("Vec"), Some("std::fs::read"), Some("%px"), Some("a"), None, None, None, None]);
+    }
 
     #[test]
     fn only_who_sent_cells_behind_the_failed_one_has_them_aborted() {

@@ -6,7 +6,7 @@ use crate::assist::{Assist, byte_of};
 use chorus_cells::failure::bad_request;
 use chorus_compiler::Completeness;
 use chorus_jupyter::content::Failure;
-use chorus_magics::{Command, Part, Px, Script, Time, TimeIt, WriteFile, parse};
+use chorus_magics::{Command, Part, Px, Script, Shown, Time, TimeIt, WriteFile, parse};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -94,13 +94,15 @@ fn of_parts(parts: &[Part<'_>]) -> Completeness {
 /// A magic that takes the cell waits for one; what one takes that has a line only must be there.
 fn of_magic(command: &Command<'_>, takes_the_cell: bool) -> Completeness {
     let waits = || Completeness::Incomplete { indent: String::new() };
+    if let Some(parts) = command.parts() {
+        let is_blank = parts.iter().all(|part| matches!(part, Part::Blank { .. }));
+        return if is_blank { waits() } else { of_parts(parts) };
+    }
     let code = match command {
-        Command::Time(Time::Cell(parts)) => {
-            let is_blank = parts.iter().all(|part| matches!(part, Part::Blank { .. }));
-            return if is_blank { waits() } else { of_parts(parts) };
-        }
         // Whether more is to come of a text that isn't Rust, nobody can say.
-        Command::Script(Script { script: text, .. }) | Command::WriteFile(WriteFile { text, .. }) => {
+        Command::Script(Script { script: text, .. })
+        | Command::WriteFile(WriteFile { text, .. })
+        | Command::Show(Shown { text, .. }) => {
             return if text.is_empty() { waits() } else { Completeness::Complete };
         }
         Command::Px(Px { code, .. }) | Command::TimeIt(TimeIt { code, .. }) | Command::Time(Time::Line(code)) => {

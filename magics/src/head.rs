@@ -80,6 +80,38 @@ impl<'a> Head<'a> {
             Form::Either => format!("{percent}{}", near.as_str()),
         };
         let hint = near.map(|near| format!(": did you mean `{}`?", as_meant(near))).unwrap_or_default();
-        self.error(format!("there is no magic `{percent}{}`{hint}", self.name)).with_help("`%lsmagic` lists the magics")
+        let message = format!("there is no magic `{percent}{}`{hint}", self.name);
+        self.error(message).with_help(instead(self.name).unwrap_or("`%lsmagic` lists the magics"))
     }
+}
+
+/// What Rust notebooks have in the place of a magic of IPython's.
+fn instead(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "pip" | "conda" | "mamba" | "micromamba" | "uv" => {
+            "a crate is added by `:dep NAME = \"VERSION\"`, and `!pip` runs the program"
+        }
+        "debug" | "pdb" | "tb" | "xmode" => {
+            "there is no debugger here: `dbg!(value)` prints a value and its place, and a panic names the calls that led to it"
+        }
+        "prun" | "lprun" | "mprun" | "memit" | "memory" => {
+            "there is no profiler here: `%time` and `%timeit` measure code, and `%whos` what variables take"
+        }
+        "config" | "pylab" => {
+            "there is nothing to configure so: `:help` lists the settings, and `%pxconfig` has those of `%px`"
+        }
+        "autoreload" | "reload_ext" | "aimport" => "a cell sees the newest definitions of the notebook without it",
+        "ls" | "ll" | "cat" | "mkdir" | "rm" | "cp" | "mv" | "less" | "man" | "sx" | "system" => {
+            "a program is run by `!`, as in `!ls -l`, above the cell's Rust"
+        }
+        "python" | "python3" | "perl" | "ruby" | "R" => "`%%script python3` runs the cell with a program",
+        "js" => "`%%javascript` runs the cell in the browser",
+        "hist" | "recall" | "rerun" => "`%history` shows the cells that were run",
+        "pinfo" | "pdoc" | "psource" => "Shift-Tab behind a name shows its documentation",
+        "store" | "save" | "edit" | "macro" | "alias" | "notebook" | "logstart" | "pycat" => {
+            "`%%writefile FILE` writes a cell to a file, and `%load` and `%run` read one"
+        }
+        "reset_selective" | "xdel" | "del" => "`drop(NAME)` ends a variable, and `%reset` all of them",
+        _ => return None,
+    })
 }

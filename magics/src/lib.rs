@@ -36,9 +36,9 @@ pub use grouping::Grouping;
 pub use inside::{Inside, inside_rust};
 pub use magic::{Group, Name, SHELL_LINE, list};
 pub use magics::{
-    AutoPx, Cancel, Carried, ClusterCommand, Command, Cuda, Data, DepsCommand, End, Gpu, Input, Limits, Load, LsMagic,
-    Map, MapOptions, On, OnError, Px, PxDefaults, PxOptions, PxResult, Script, SnapshotCommand, Tasks, Time, TimeIt,
-    TimeItFlags, Transfer, Way, Who, WriteFile,
+    AutoPx, Cancel, Capture, Carried, ClusterCommand, Command, Cuda, Data, DepsCommand, End, Env, Folder, Gpu, History,
+    Input, Limits, Load, LsMagic, Map, MapOptions, On, OnError, Px, PxDefaults, PxOptions, PxResult, Reset, RunFile,
+    Script, Shown, SnapshotCommand, Tasks, Time, TimeIt, TimeItFlags, Transfer, Way, Who, WriteFile,
 };
 pub use parts::{Part, maps, parse};
 pub use targets::{TargetError, Targets};

@@ -55,6 +55,8 @@ pub enum Group {
     Time,
     /// Shells and other programs.
     Programs,
+    /// What a cell shows.
+    Display,
     /// Reading and writing.
     Files,
     /// What is in the notebook.
@@ -63,8 +65,8 @@ pub enum Group {
 
 impl Group {
     /// All, in the order in which they are listed.
-    pub const ALL: [Group; 6] =
-        [Group::Parallel, Group::Data, Group::Time, Group::Programs, Group::Files, Group::Notebook];
+    pub const ALL: [Group; 7] =
+        [Group::Parallel, Group::Data, Group::Time, Group::Programs, Group::Display, Group::Files, Group::Notebook];
 
     /// What they are for.
     pub fn title(self) -> &'static str {
@@ -73,6 +75,7 @@ impl Group {
             Group::Data => "Data and tasks",
             Group::Time => "Time",
             Group::Programs => "Other programs",
+            Group::Display => "What a cell shows",
             Group::Files => "Files",
             Group::Notebook => "The notebook",
         }
@@ -150,6 +153,11 @@ impl Name {
     /// Whether it takes Rust.
     pub(crate) fn takes_code(self) -> bool {
         self.0.form == Form::Either
+    }
+
+    /// What it does to the cell that it takes.
+    pub(crate) fn verb(self) -> &'static str {
+        if self.0.group == Group::Time { "times" } else { "takes" }
     }
 
     /// All ways to begin it: `%px, %%px`.

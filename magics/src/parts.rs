@@ -2,7 +2,7 @@
 
 use crate::PxConfig;
 use crate::error::MagicError;
-use crate::magics::{Command, Map, Time};
+use crate::magics::{Command, Map};
 use crate::pieces::{Kind, Piece, pieces};
 
 /// A piece of a cell. The texts of all parts, one after the other, are the cell.
@@ -51,7 +51,7 @@ pub fn parse<'a>(cell: &'a str, config: &PxConfig) -> Result<Vec<Part<'a>>, Magi
 pub fn maps<'a>(parts: &[Part<'a>]) -> Vec<Map<'a>> {
     let of_part = |part: &Part<'a>| match part {
         Part::Magic { command: Command::Map(map), .. } => vec![Map::clone(map)],
-        Part::Magic { command: Command::Time(Time::Cell(parts)), .. } => maps(parts),
+        Part::Magic { command, .. } => command.parts().map(maps).unwrap_or_default(),
         _ => Vec::new(),
     };
     parts.iter().flat_map(of_part).collect()
@@ -93,7 +93,7 @@ fn parts<'a>(cell: &'a str, pieces: Vec<Piece<'a>>) -> Result<Vec<Part<'a>>, Mag
                     (from, rust.0) = (first, first);
                 }
                 match used.command {
-                    Some(Command::Time(Time::Cell(_))) => Command::Time(Time::Cell(self::parts(cell, used.taken)?)),
+                    Some(command) if command.takes_cell() => command.with_parts(self::parts(cell, used.taken)?),
                     Some(command) => {
                         used.taken.into_iter().find_map(|piece| piece.error).map_or(Ok(()), Err)?;
                         command

@@ -62,7 +62,7 @@ pub(crate) fn pieces<'a>(cell: &'a str, config: &PxConfig, autopx: Option<&PxCon
 /// What lines are part of.
 enum Within {
     Cell,
-    /// A `%%time`, whose name this is.
+    /// A `%%time` or `%%capture`, whose name this is.
     Timed(Name),
     /// The body of this magic, which is Rust, for these engines.
     Body(Name, Option<Targets>),
@@ -96,7 +96,7 @@ impl<'a> Reader<'a> {
                     let is_first = pieces.iter().all(|piece| matches!(piece.kind, Kind::Blank(_)));
                     if head.double {
                         if matches!(within, Within::Timed(time) if *time == name) {
-                            error = Some(head.error(format!("one `%{name}` times the whole cell already")));
+                            error = Some(head.error(format!("one `%{name}` {} the whole cell already", name.verb())));
                         }
                         if !is_first {
                             error = Some(not_first(name, &head));
@@ -191,6 +191,7 @@ impl<'a> Reader<'a> {
         if head.double {
             let within = if takes_cell { Within::Timed(name) } else { Within::Body(name, engines) };
             match code {
+                _ if takes_cell => taken.extend(self.lines(end, line.number + 1, &within)),
                 Some(_) => taken.extend(self.lines(end, line.number + 1, &within)),
                 None if end == self.cell.len() && !self.cell.ends_with('\n') => {}
                 None => {

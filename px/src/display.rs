@@ -41,7 +41,7 @@ pub fn display(value: impl Displayable) {
 macro_rules! display {
     ($value:expr) => {{
         let _until_shown = $crate::OneDisplay::begin();
-        ($value).evcxr_display();
+        $crate::Last(&($value)).evcxr_display();
     }};
 }
 
@@ -117,7 +117,7 @@ pub trait Displayable {
 
 impl<T: Debug> Displayable for T {
     fn to_bundle(&self) -> Bundle {
-        Bundle::new().with("text/plain", format!("{self:?}"))
+        crate::show::bundle_of(std::any::type_name::<T>(), format_args!("{self:?}"))
     }
 }
 
@@ -150,6 +150,12 @@ impl Bundle {
     /// Shows it as a cell's result.
     pub fn evcxr_display(&self) {
         write(&self.protocol_text());
+    }
+
+    /// The representations, with their types.
+    #[cfg(test)]
+    pub(crate) fn contents(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.contents.iter().map(|(mime, content)| (mime.as_str(), content.as_str()))
     }
 
     fn plain(&self) -> Option<&str> {

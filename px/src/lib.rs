@@ -31,6 +31,8 @@ pub mod data;
 pub mod debug;
 mod display;
 pub mod engines;
+#[doc(hidden)]
+pub mod everyday;
 mod gpu_vec;
 pub mod group;
 pub mod host;
@@ -44,18 +46,23 @@ pub mod map;
 pub mod progress;
 #[doc(hidden)]
 pub mod question;
+#[doc(hidden)]
+pub mod rows;
 mod show;
 #[doc(hidden)]
 pub mod store;
 mod sys;
+mod table;
 pub mod task;
 mod timeit;
+mod tree;
 pub mod wire;
 
 pub use display::{
     Bundle, Display, Displayable, Html, Jpeg, Json, Latex, Markdown, OneDisplay, Png, Svg, Text, clear_output, display,
 };
 pub use engines::{Each, Engines, engines};
+pub use everyday::Captured;
 pub use gpu_vec::GpuVec;
 pub use group::{
     allgather, allreduce, alltoall, barrier, broadcast, gather, max, min, product, recv, reduce, scan, scatter, send,
@@ -63,7 +70,10 @@ pub use group::{
 };
 pub use kernel::Grid;
 pub use progress::{Progress, progress};
-pub use show::{Show, pretty, text, typed};
+#[doc(hidden)]
+pub use show::Last;
+pub use show::{Full, Show, full, pretty, text, typed};
+pub use table::Table;
 pub use task::{Ref, Task, put};
 pub use timeit::timeit;
 

@@ -1,4 +1,4 @@
-//! `%%writefile` and `%load`.
+//! `%%writefile` and `%load`; files that magics read.
 
 use super::Request;
 use crate::failure::{Failure, Kind, failure};
@@ -48,7 +48,12 @@ pub(super) async fn write(
 
 /// The text that is to replace the cell: the magic as a comment, and the file below it.
 pub(super) async fn load(file: &str, surroundings: &Surroundings) -> Result<String, Failure> {
-    let failed = |why: String| failure(Kind::FileError, format!("`{file}` can't be loaded: {why}"));
+    Ok(format!("// %load {file}\n{}", read(file, surroundings).await?))
+}
+
+/// The text of a file.
+pub(super) async fn read(file: &str, surroundings: &Surroundings) -> Result<String, Failure> {
+    let failed = |why: String| failure(Kind::FileError, format!("`{file}` can't be read: {why}"));
     if is_url(file) {
         return Err(failed(format!("only files can; `!curl -LO {file}` fetches it")));
     }
@@ -61,8 +66,7 @@ pub(super) async fn load(file: &str, surroundings: &Surroundings) -> Result<Stri
         return Err(failed(format!("its {} MiB are too long for a cell", metadata.len() >> 20)));
     }
     let bytes = tokio::fs::read(&path).await.map_err(|error| failed(error.to_string()))?;
-    let text = String::from_utf8(bytes).map_err(|_| failed("it isn't UTF-8 text".to_owned()))?;
-    Ok(format!("// %load {file}\n{text}"))
+    String::from_utf8(bytes).map_err(|_| failed("it isn't UTF-8 text".to_owned()))
 }
 
 fn is_url(file: &str) -> bool {

@@ -5,6 +5,7 @@ mod clusters;
 mod cuda;
 mod defined;
 mod deps;
+mod everyday;
 mod expression;
 mod files;
 mod gpu;
@@ -12,6 +13,7 @@ mod gpu_status;
 mod maps;
 mod parallel;
 mod results;
+mod run_file;
 mod shell;
 mod snapshots;
 mod timing;
@@ -48,6 +50,7 @@ use maps::LastMap;
 use parking_lot::Mutex;
 use results::Results;
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use timing::{Spending, Spent};
@@ -81,6 +84,10 @@ pub struct Executor {
     /// What was compiled for them in whatever kernel, once it was opened.
     gpu_modules: Option<Arc<Modules>>,
     env: Vec<(OsString, OsString)>,
+    /// The cells that were run, with their counts.
+    history: Vec<(u32, Arc<str>)>,
+    /// The files that `%run` runs, each of which runs the next.
+    files: Vec<PathBuf>,
 }
 
 /// Where a cell's outputs go, and who answers its questions.
@@ -168,6 +175,8 @@ impl Executor {
             workshop: Workshop::default(),
             gpu_modules: None,
             env: vec![("PATH".into(), chorus_compiler::users_path())],
+            history: Vec::new(),
+            files: Vec::new(),
         }
     }
 
@@ -177,6 +186,7 @@ impl Executor {
         self.known.facts().running = Some(Arc::clone(&request.code));
         let result = self.parts_and_builds(request).await.map_err(|failed| failed.explaining_magics(&request.code));
         self.tell_notices(request).await;
+        self.remember(request);
         self.refresh_known();
         if self.timing {
             request.publisher.say(&format!("Took {:.1?}", started.elapsed())).await;
@@ -278,6 +288,14 @@ impl Executor {
                 let text = files::load(&load.file, &self.surroundings().await).await?;
                 self.wishes.push(Wish::NextInput(text));
             }
+            Command::Run(run) => return self.run_file(&run.file, request).await,
+            Command::Show(shown) => publisher.display(everyday::shown(shown)).await,
+            Command::Capture(capture) => return self.capture(capture, request).await,
+            Command::Folder(folder) => self.folder(folder, request).await?,
+            Command::Env(env) => self.env(env, request).await?,
+            Command::Reset(reset) => return self.reset(reset.force, request).await,
+            Command::History(history) => self.tell_history(&history, request).await,
+            Command::Say(text) => publisher.say(&text).await,
             Command::Who(who) => self.who(who.types, request).await?,
             Command::Deps(command) => self.deps(command, request).await?,
             Command::Snapshot(command) => self.snapshot_command(command, publisher).await,

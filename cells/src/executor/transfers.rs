@@ -146,7 +146,7 @@ impl Executor {
     }
 
     /// Runs the notebook's half.
-    async fn here(&mut self, text: Text, argument: Vec<u8>, request: &Request) -> Result<(), Failure> {
+    pub(super) async fn here(&mut self, text: Text, argument: Vec<u8>, request: &Request) -> Result<(), Failure> {
         let mut plan = self.plan(MapOptions::default(), None, request);
         plan.argument = argument;
         self.rust_by_plan(plan, &text.text, text.first_line, Some(&text), request).await.0.map(|_| ())

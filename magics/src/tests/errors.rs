@@ -114,11 +114,11 @@ fn errors_point_into_the_line() {
       | ^^^
     `%lsmagic` lists the magics
     ");
-    insta::assert_snapshot!(error("f();\n%matplotlib inline"), @r"
-    there is no magic `%matplotlib`
+    insta::assert_snapshot!(error("f();\n%nonsense inline"), @r"
+    there is no magic `%nonsense`
      --> cell line 2:1
-    2 | %matplotlib inline
-      | ^^^^^^^^^^^
+    2 | %nonsense inline
+      | ^^^^^^^^^
     `%lsmagic` lists the magics
     ");
     insta::assert_snapshot!(error("%px(f)"), @r"

@@ -29,6 +29,60 @@ fn the_ordinary_magics_are_read() {
 }
 
 #[test]
+fn what_notebooks_are_used_to_is_read() {
+    for (name, mime) in [("html", "text/html"), ("latex", "text/latex"), ("javascript", "application/javascript")] {
+        let cell = format!("%%{name}\n%px <b>\n");
+        assert_eq!(only(&cell), Command::Show(Shown { mime, text: "%px <b>\n" }));
+    }
+    let folder = |to: Option<&str>| Command::Folder(Folder::Change(to.map(str::to_owned)));
+    assert_eq!(only("%cd"), folder(None));
+    assert_eq!(only("%cd '~/a b'"), folder(Some("~/a b")));
+    assert_eq!(only("%pwd"), Command::Folder(Folder::Show));
+    let set = |name: &str, value: &str| Command::Env(Env::Set(name.into(), value.into()));
+    assert_eq!(only("%env"), Command::Env(Env::List));
+    assert_eq!(only("%env A_B"), Command::Env(Env::Show("A_B".into())));
+    assert_eq!(only("%env A=b=c"), set("A", "b=c"));
+    assert_eq!([only("%env 'A=b  c'"), only("%env A=b -c")], [set("A", "b  c"), set("A", "b -c")]);
+    for wrong in ["%env =b", "%env A b"] {
+        assert!(error(wrong).contains("a name without spaces"), "{}", error(wrong));
+    }
+    assert_eq!(only("%reset -f"), Command::Reset(Reset { force: true }));
+    let history = |numbered, cells| Command::History(History { numbered, cells });
+    assert_eq!(only("%history -n 2-4 7 9-"), history(true, vec![2..=4, 7..=7, 9..=u32::MAX]));
+    assert_eq!(only("%history"), history(false, vec![]));
+    assert!(error("%history x").contains("write numbers of cells"), "{}", error("%history x"));
+    assert_eq!(only("%run 'a b.rs'"), Command::Run(RunFile { file: "a b.rs".into() }));
+    let Command::Say(said) = only("%load_ext ipyparallel") else { panic!() };
+    assert_eq!(said, "There are no extensions to load: `%px` and the other parallel magics are always there.");
+    let Command::Say(said) = only("%matplotlib inline") else { panic!() };
+    assert!(said.contains("evcxr_display"), "{said}");
+}
+
+#[test]
+fn a_captured_cell_is_a_cell() {
+    let capture = |cell| match only(cell) {
+        Command::Capture(capture) => capture,
+        other => panic!("{cell}: {other:?}"),
+    };
+    let Capture { out, line, parts } = capture("//\n%%capture out\nlet a = 1;\n%px -t 0 a\n");
+    assert_eq!((out.as_deref(), line), (Some("out"), 2));
+    assert_eq!(parts[0], Part::Rust { text: "let a = 1;\n", first_line: 3 });
+    assert!(matches!(parts[1], Part::Magic { line: 4, command: Command::Px(_), .. }), "{parts:?}");
+    let Command::Time(Time::Cell(parts)) = only("%%time\n%%capture\n1") else { panic!() };
+    let [Part::Magic { command, .. }] = parts.as_slice() else { panic!("{parts:?}") };
+    assert_eq!(command.parts().map(<[_]>::len), Some(1));
+    assert_eq!(capture("%%capture").parts, []);
+    for (cell, said) in [
+        ("%%capture\n%%capture\n1", "one `%%capture` takes the whole cell already"),
+        ("%%capture 1a\n1", "a name that a Rust variable can have"),
+        ("1;\n%%capture\n1", "must be the first line"),
+        ("%%capture a b\n1", "b"),
+    ] {
+        assert!(error(cell).contains(said), "{}", error(cell));
+    }
+}
+
+#[test]
 fn a_timed_cell_is_a_cell() {
     let Command::Time(Time::Cell(parts)) = only("%%time\nlet a = 1;\n%px -t 0 a\na") else { panic!() };
     assert_eq!(parts[0], Part::Rust { text: "let a = 1;\n", first_line: 2 });

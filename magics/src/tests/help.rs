@@ -102,7 +102,9 @@ fn unfinished_magics_are_completed() {
     assert_eq!(all("%pxr"), Some((0, "%pxresult".into())));
     assert_eq!(
         all("  %%"),
-        Some((2, "%%px %%cuda %%map %%time %%timeit %%bash %%sh %%script %%writefile %%file".into()))
+        Some((2, "%%px %%cuda %%map %%time %%timeit %%bash %%sh %%script %%html %%markdown %%latex %%svg %%javascript %%capture \
+             %%writefile %%file"
+                .into()))
     );
     assert_eq!(all("%wh"), Some((0, "%who %whos".into())));
     assert_eq!(all("%%writefile --a"), Some((12, "--append".into())));

@@ -154,7 +154,7 @@ fn flags_of_map_are_completed() {
     assert_eq!(words("%map --un"), Some("--unordered".into()));
     assert_eq!(words("%%map --re"), Some("--reduce --retries".into()));
     assert_eq!(words("%map |x| x --re"), None);
-    assert_eq!(words("%ma"), Some("%map".into()));
+    assert_eq!(words("%ma"), Some("%map %matplotlib".into()));
     let on_error = candidates(Typed { line: "%map --on-error ", start: 0, cursor: 16 }).map(|it| it.what);
     assert_eq!(on_error, Some(What::Words(["stop", "skip", "keep"].map(String::from).to_vec())));
 }
