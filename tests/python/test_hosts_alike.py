@@ -272,8 +272,11 @@ def test_cells_say_the_same_on_other_hosts(pair, group):
     assert not wrong, "\n\n".join(wrong)
 
 
-def test_collectives_between_hosts_are_refused(pair):
-    for code in ["px::barrier();", "px::allreduce(1, px::sum)", "if px::rank() == 0 { px::send(1, 5u8); }"]:
+def test_collectives_are_alike(pair):
+    """More of them is in `test_group_hosts.py`."""
+    for code in ["px::barrier();", "px::allreduce(1, px::sum)", "if px::rank() == 0 { px::send(1, 5u8); }", "px::recv::<u8>(9)"]:
         here, there = pair.both(f"%px {code}")
-        assert here[0] == "ok" and there[0] == "error" and "host" in there[1], (code, here, there)
-    assert "Out[1:" in pair.there.ok("%px --each 1")
+        assert here[0] == there[0] == ("error" if "9" in code else "ok"), (code, here, there)
+        # Which notebook has run how many cells doesn't matter.
+        texts = [sorted(re.sub(r"(Out\[[\d-]+):\d+", r"\1", text).splitlines()) for _, text in (here, there)]
+        assert texts[0] == texts[1], code

@@ -133,6 +133,24 @@ def test_a_socket_that_does_not_listen_any_more_is_named(kernel):
     kernel.run("drop(listens);").ok()
 
 
+def test_what_a_snapshot_shares_is_copied_before_the_next_cell(kernel):
+    with open("/proc/meminfo") as file:
+        memory = {line.split(":")[0]: int(line.split()[1]) for line in file}
+    if memory["MemAvailable"] < memory["MemTotal"] // 2 + 1_000_000:
+        pytest.skip("less than half of the memory is free: nothing is copied then")
+    kernel.run("let mut xs = vec![1u8; 30_000_000];").ok()
+
+    def is_copied():
+        kernel.run("xs[7] += 1;").ok()
+        found = re.search(r"([\d.]+) MiB were copied before the run", kernel.run("%snapshot status").ok().text)
+        return found is not None and float(found[1]) > 28
+
+    processes.wait_until("pages to be copied before a cell", is_copied, 60)
+    before = kernel.run("xs[7]").ok().text
+    kernel.run("xs[7] = 99; std::process::abort();").failed()
+    assert kernel.run("xs[7]").ok().text.split(":")[-1] == before.split(":")[-1]
+
+
 def test_it_can_be_turned_off_and_on(kernel):
     assert "off" in kernel.run("%snapshot off").ok().text
     kernel.run("let precious = 1;").ok()

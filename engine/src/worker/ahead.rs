@@ -4,41 +4,61 @@
 use super::inbox;
 use crate::wire::FromWorker;
 use chorus_system::{descriptors, memory};
-use std::cell::Cell;
 use std::os::unix::net::UnixStream;
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
 /// As much of all memory stays available, as one over this.
 const SPARED: u64 = 2;
+/// What a worker holds must be so much less than what is available. Memory that is taken here isn't there for the next cell's
+/// own, and a cell that fits mustn't fail for it.
+const TIMES: u64 = 8;
 
-/// Copies what there is memory for, until something comes over this socket.
+/// Copies all of it, if there is memory enough, until something comes over this socket. `None` if there isn't.
 pub fn copy(channel: &UnixStream) -> Option<FromWorker> {
     let held = memory::held().ok()?;
-    let room = room().min(held);
+    if held > host_room().min(group_room().unwrap_or(u64::MAX)) {
+        return None;
+    }
     let nothing_comes = || !inbox::has_order() && !descriptors::is_readable(channel);
-    // Others may take memory meanwhile.
-    let (all, until_asked) = (Cell::new(0_u32), 8);
+    // Others may take memory meanwhile: it is looked again every few steps.
+    let mut steps = 0_u32;
     let goes_on = || {
-        all.set(all.get() + 1);
-        nothing_comes() && (!all.get().is_multiple_of(until_asked) || host_room() > 0)
+        steps += 1;
+        nothing_comes() && (!steps.is_multiple_of(8) || host_room() > 0)
     };
-    let copied = memory::own_pages(room, goes_on).ok()?;
-    Some(FromWorker::Ahead(copied))
+    memory::own_pages(held, goes_on).ok().map(FromWorker::Ahead)
 }
 
-/// How many bytes may be taken: of the host's memory, or that of a group of processes which has a limit.
-fn room() -> u64 {
-    host_room().min(group_room().unwrap_or(u64::MAX))
+/// How many bytes may be taken where so many of all are available.
+fn room(available: u64, all: u64) -> u64 {
+    (available / TIMES).min(available.saturating_sub(all / SPARED))
 }
 
+/// Of the host's memory.
 fn host_room() -> u64 {
-    memory::available().map_or(0, |(available, all)| available.saturating_sub(all / SPARED))
+    memory::available().map_or(0, |(available, all)| room(available, all))
 }
 
+/// The same for a group of processes that has a limit.
 fn group_room() -> Option<u64> {
     let own = Pid::from_u32(std::process::id());
     let mut system = System::new().ok()?;
     system.refresh_processes_specifics(ProcessesToUpdate::Some(&[own]), false, ProcessRefreshKind::nothing());
     let limits = system.process(own)?.cgroup_limits()?;
-    Some(limits.free_memory.saturating_sub(limits.total_memory / SPARED))
+    Some(room(limits.free_memory, limits.total_memory))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_that_the_next_cell_may_need_is_left() {
+        let mib = |mib: u64| mib << 20;
+        assert_eq!(room(mib(16_000), mib(24_000)), mib(2_000));
+        assert_eq!(room(mib(13_000), mib(24_000)), mib(1_000));
+        assert_eq!(room(mib(11_000), mib(24_000)), 0);
+        // A worker that holds 200 MB of its group's 600 keeps room for others of 320.
+        assert!(room(mib(390), mib(600)) < mib(50));
+    }
 }
