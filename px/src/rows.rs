@@ -12,7 +12,7 @@ pub type Take<'a> = &'a mut dyn FnMut(Option<&dyn Debug>, &dyn Debug);
 #[doc(hidden)]
 pub trait Rows: Debug {
     /// The bracket that its text begins with.
-    const OPEN: char;
+    fn open(&self) -> char;
 
     /// How many items there are.
     fn rows(&self) -> usize;
@@ -24,34 +24,68 @@ pub trait Rows: Debug {
     fn last_rows(&self, count: usize, take: Take<'_>);
 }
 
-macro_rules! lists {
-    ($([$($generics:tt)*] $type:ty;)*) => {$(
-        impl<T: Debug, $($generics)*> Rows for $type {
-            const OPEN: char = '[';
+impl<T: Debug> Rows for [T] {
+    fn open(&self) -> char {
+        '['
+    }
 
-            fn rows(&self) -> usize {
-                <$type>::len(self)
-            }
+    fn rows(&self) -> usize {
+        self.len()
+    }
 
-            fn first_rows(&self, count: usize, take: Take<'_>) {
-                self.iter().take(count).for_each(|item| take(None, item));
-            }
-
-            fn last_rows(&self, count: usize, take: Take<'_>) {
-                self.iter().skip(self.rows().saturating_sub(count)).for_each(|item| take(None, item));
-            }
+    fn first_rows(&self, count: usize, take: Take<'_>) {
+        for item in &self[..count.min(self.len())] {
+            take(None, item);
         }
-    )*};
+    }
+
+    fn last_rows(&self, count: usize, take: Take<'_>) {
+        for item in &self[self.len().saturating_sub(count)..] {
+            take(None, item);
+        }
+    }
 }
 
-lists! {
-    [] [T];
-    [] Vec<T>;
-    [] VecDeque<T>;
+impl<T: Debug> Rows for VecDeque<T> {
+    fn open(&self) -> char {
+        '['
+    }
+
+    fn rows(&self) -> usize {
+        self.len()
+    }
+
+    fn first_rows(&self, count: usize, take: Take<'_>) {
+        self.iter().take(count).for_each(|item| take(None, item));
+    }
+
+    fn last_rows(&self, count: usize, take: Take<'_>) {
+        self.iter().skip(self.len().saturating_sub(count)).for_each(|item| take(None, item));
+    }
+}
+
+impl<T: Debug> Rows for Vec<T> {
+    fn open(&self) -> char {
+        '['
+    }
+
+    fn rows(&self) -> usize {
+        self.len()
+    }
+
+    fn first_rows(&self, count: usize, take: Take<'_>) {
+        self.as_slice().first_rows(count, take);
+    }
+
+    fn last_rows(&self, count: usize, take: Take<'_>) {
+        self.as_slice().last_rows(count, take);
+    }
 }
 
 impl<T: Debug, const N: usize> Rows for [T; N] {
-    const OPEN: char = '[';
+    fn open(&self) -> char {
+        '['
+    }
 
     fn rows(&self) -> usize {
         N
@@ -67,7 +101,9 @@ impl<T: Debug, const N: usize> Rows for [T; N] {
 }
 
 impl<K: Debug, V: Debug, S> Rows for HashMap<K, V, S> {
-    const OPEN: char = '{';
+    fn open(&self) -> char {
+        '{'
+    }
 
     fn rows(&self) -> usize {
         HashMap::len(self)
@@ -81,7 +117,9 @@ impl<K: Debug, V: Debug, S> Rows for HashMap<K, V, S> {
 }
 
 impl<K: Debug, V: Debug> Rows for BTreeMap<K, V> {
-    const OPEN: char = '{';
+    fn open(&self) -> char {
+        '{'
+    }
 
     fn rows(&self) -> usize {
         BTreeMap::len(self)
@@ -98,7 +136,9 @@ impl<K: Debug, V: Debug> Rows for BTreeMap<K, V> {
 }
 
 impl<T: Debug, S> Rows for HashSet<T, S> {
-    const OPEN: char = '{';
+    fn open(&self) -> char {
+        '{'
+    }
 
     fn rows(&self) -> usize {
         HashSet::len(self)
@@ -112,7 +152,9 @@ impl<T: Debug, S> Rows for HashSet<T, S> {
 }
 
 impl<T: Debug> Rows for BTreeSet<T> {
-    const OPEN: char = '{';
+    fn open(&self) -> char {
+        '{'
+    }
 
     fn rows(&self) -> usize {
         BTreeSet::len(self)
@@ -131,7 +173,9 @@ impl<T: Debug> Rows for BTreeSet<T> {
 macro_rules! pointers {
     ($($type:ty)*) => {$(
         impl<R: Rows + ?Sized> Rows for $type {
-            const OPEN: char = R::OPEN;
+            fn open(&self) -> char {
+                (**self).open()
+            }
 
             fn rows(&self) -> usize {
                 (**self).rows()

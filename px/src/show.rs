@@ -33,7 +33,8 @@ pub struct Last<'a, T: ?Sized>(pub &'a T);
 
 impl<R: Rows + ?Sized> Last<'_, R> {
     pub fn evcxr_display(self) {
-        bundle_of_rows(self.0).evcxr_display();
+        // What is generic is compiled with each cell.
+        bundle_of_rows(&self.0).evcxr_display();
     }
 }
 
@@ -176,7 +177,7 @@ fn beginning(mut group: Group<'_>) -> Group<'_> {
 }
 
 /// What is shown of a list or a map.
-pub(crate) fn bundle_of_rows<R: Rows + ?Sized>(rows: &R) -> Bundle {
+pub(crate) fn bundle_of_rows(rows: &dyn Rows) -> Bundle {
     let count = rows.rows();
     if count <= ITEMS {
         let (text, is_whole) = formatted(format_args!("{rows:?}"), MOST);
@@ -184,7 +185,7 @@ pub(crate) fn bundle_of_rows<R: Rows + ?Sized>(rows: &R) -> Bundle {
             return bundle_of_text(text, Some(count));
         }
     }
-    Ends::of(rows).bundle(R::OPEN, count)
+    Ends::of(rows).bundle(rows.open(), count)
 }
 
 /// What is shown of a value of which this is the text, and that has so many items if that is known.
@@ -222,7 +223,7 @@ struct Ends {
 }
 
 impl Ends {
-    fn of<R: Rows + ?Sized>(rows: &R) -> Ends {
+    fn of(rows: &dyn Rows) -> Ends {
         let text = |item: &dyn Debug| {
             let (text, is_whole) = formatted(format_args!("{item:?}"), MOST_OF_ITEM);
             if is_whole { text } else { text + crate::tree::MORE }
