@@ -26,6 +26,8 @@ const START: Duration = Duration::from_secs(15);
 const LOOK: Duration = Duration::from_millis(100);
 /// How often it is looked whether groups are gone.
 const SWEEP: Duration = Duration::from_secs(1);
+/// How long to wait for what the system lacks.
+const PAUSE: Duration = Duration::from_millis(100);
 /// A thread for each deputy needs no more.
 const STACK: usize = 512 << 10;
 
@@ -135,12 +137,20 @@ fn run(args: &[OsString]) -> io::Result<()> {
         move || sweep(&deputies, &ends)
     });
     for stream in listener.incoming() {
-        let (stream, deputies, ended) = (stream?, Arc::clone(&deputies), ended.clone());
-        std::thread::Builder::new().stack_size(STACK).spawn(move || {
+        // Out of descriptors or threads: others may end, and who isn't answered asks again.
+        let Ok(stream) = stream else {
+            std::thread::sleep(PAUSE);
+            continue;
+        };
+        let (deputies, ended) = (Arc::clone(&deputies), ended.clone());
+        let serving = std::thread::Builder::new().stack_size(STACK).spawn(move || {
             // How it ends is the other end's to know.
             _ = deputies.serve(stream);
             _ = ended.send(());
-        })?;
+        });
+        if serving.is_err() {
+            std::thread::sleep(PAUSE);
+        }
     }
     Ok(())
 }
