@@ -1,5 +1,6 @@
 //! What `%timeit` compiles to: a loop around the user's expression, and what it measured as a line of text.
 
+use crate::tree::layout::grouped;
 use std::fmt;
 use std::hint::black_box;
 use std::io::Write;
@@ -79,7 +80,7 @@ impl fmt::Display for Measured {
         let plural = |count: u64| if count == 1 { "" } else { "s" };
         write!(f, "{} ± {} per loop ", seconds(self.mean), seconds(self.deviation))?;
         write!(f, "(mean ± std. dev. of {} run{}, ", self.repeats, plural(self.repeats as u64))?;
-        write!(f, "{} loop{} each)", thousands(self.loops), plural(self.loops))
+        write!(f, "{} loop{} each)", grouped(self.loops), plural(self.loops))
     }
 }
 
@@ -99,18 +100,6 @@ fn seconds(seconds: f64) -> String {
         _ => 2,
     };
     format!("{value:.digits$} {name}")
-}
-
-fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 #[cfg(test)]
@@ -160,7 +149,7 @@ mod tests {
         }
         assert_eq!(
             ["7", "1,000", "12,345,678"],
-            [thousands(7), thousands(1000), thousands(12_345_678)].map(|s| s.leak() as &str)
+            [grouped(7), grouped(1000), grouped(12_345_678)].map(|s| s.leak() as &str)
         );
     }
 }

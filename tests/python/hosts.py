@@ -87,6 +87,21 @@ def fixture(count):
     return hosts
 
 
+def notebook_fixture():
+    """A notebook on the first of these hosts. Behind each test the hosts are connected again, and nothing is left there."""
+
+    @pytest.fixture
+    def notebook(hosts):
+        notebook = Notebook(hosts)
+        yield notebook
+        for host in hosts.names:
+            hosts.link(host, "up")
+        notebook.close()
+        nothing_is_left(hosts, 40)
+
+    return notebook
+
+
 def command(*words):
     subprocess.run([str(word) for word in words], check=True, capture_output=True, text=True, timeout=30)
 

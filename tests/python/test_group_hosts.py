@@ -4,20 +4,10 @@ import re
 import threading
 
 import hosts as lab
-import pytest
 
 pytestmark = lab.needs(lab.missing())
 hosts = lab.fixture(3)
-
-
-@pytest.fixture
-def notebook(hosts):
-    notebook = lab.Notebook(hosts)
-    yield notebook
-    for host in hosts.names:
-        hosts.link(host, "up")
-    notebook.close()
-    lab.nothing_is_left(hosts, 40)
+notebook = lab.notebook_fixture()
 
 
 def start(hosts, notebook, here=0):

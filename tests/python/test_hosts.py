@@ -6,20 +6,10 @@ import time
 
 import hosts as lab
 import processes
-import pytest
 
 pytestmark = lab.needs(lab.missing())
 hosts = lab.fixture(3)
-
-
-@pytest.fixture
-def notebook(hosts):
-    notebook = lab.Notebook(hosts)
-    yield notebook
-    for host in hosts.names:
-        hosts.link(host, "up")
-    notebook.close()
-    lab.nothing_is_left(hosts, 40)
+notebook = lab.notebook_fixture()
 
 
 def start(hosts, where="h2*2,h3*2"):

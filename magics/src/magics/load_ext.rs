@@ -24,16 +24,10 @@ Examples:
     fn read<'a>(self, _: &mut Call<'_, 'a>) -> Result<Command<'a>, MagicError> {
         let instead = match self.name.as_str() {
             "ipyparallel" => "`%px` and the other parallel magics are always there.",
-            "autoreload" => "A cell sees the newest definitions of the notebook without it.",
+            "autoreload" => "a cell sees the newest definitions of the notebook without it.",
             "nvcc_plugin" | "nvcc4jupyter" => "`%%cuda` is always there.",
             _ => "`%lsmagic` lists the magics, which are always there.",
         };
-        Ok(Command::Say(format!("There are no extensions to load: {}", lowered(instead))))
+        Ok(Command::Say(format!("There are no extensions to load: {instead}")))
     }
-}
-
-/// With a small letter in front.
-fn lowered(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
 }

@@ -168,7 +168,7 @@ impl Sheet {
 
     /// `1,000 rows, showing 20`.
     fn count(&self) -> String {
-        format!("{} rows, showing {}", grouped(self.total), grouped(self.rows.len()))
+        format!("{} rows, showing {}", grouped(self.total as u64), grouped(self.rows.len() as u64))
     }
 
     /// All representations; as text this one, if there is one.

@@ -17,7 +17,7 @@ pub(crate) const LONGEST: usize = 10_000;
 const INDENT: usize = 4;
 
 /// `1,234,567`.
-pub(crate) fn grouped(count: usize) -> String {
+pub(crate) fn grouped(count: u64) -> String {
     let digits = count.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {
@@ -32,7 +32,7 @@ pub(crate) fn grouped(count: usize) -> String {
 /// `… 12 more items …`.
 pub(crate) fn more(count: usize, what: &str) -> String {
     let s = if count == 1 { "" } else { "s" };
-    format!("… {} more {what}{s} …", grouped(count))
+    format!("… {} more {what}{s} …", grouped(count as u64))
 }
 
 /// The text of a whole value as it is shown, cut where it is long.

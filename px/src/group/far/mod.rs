@@ -122,15 +122,10 @@ impl Far {
     fn exchange(&self, call: &Call<'_>, mine: &[u8], whose: Whose, take: &mut dyn FnMut(Part<'_>)) -> Result<()> {
         let shares = if whose == Whose::All { self.info.size() } else { 1 };
         let most = (PART / CHUNK / shares).max(1);
-        let ranks: Vec<usize> = match whose {
-            Whose::All => (0..self.info.size()).collect(),
-            Whose::Of(rank) => vec![rank],
-            Whose::Nobodys => Vec::new(),
-        };
-        let asked_for = match whose {
-            Whose::All => None,
-            Whose::Of(rank) => Some(rank as u32),
-            Whose::Nobodys => Some(u32::MAX),
+        let (ranks, asked_for) = match whose {
+            Whose::All => ((0..self.info.size()).collect(), None),
+            Whose::Of(rank) => (vec![rank], Some(rank as u32)),
+            Whose::Nobodys => (Vec::new(), Some(u32::MAX)),
         };
         let mut at = 0;
         loop {
