@@ -15,6 +15,9 @@ use std::time::Duration;
 /// The argument that makes this program evcxr's child.
 pub const RELAY: &str = "evcxr-relay";
 
+/// The argument that makes this program the compiler's process.
+pub const COMPILER: &str = "compiler";
+
 /// The argument that makes this program the analyzer.
 pub const ANALYZER: &str = "analyzer";
 
@@ -27,7 +30,7 @@ pub fn run(connection_file: &Path) -> Result<ExitCode, Box<dyn Error>> {
     let runtime = runtime_folder();
     let folder = private_folder(&runtime)?;
     // SAFETY: nothing has started a thread yet.
-    unsafe { chorus_kernel::prepare_environment(folder.path()) };
+    unsafe { chorus_kernel::prepare_environment() };
     crate::log();
     let exe = std::env::current_exe()?;
     let (engine, engine_args) = engine_program(&exe);
@@ -36,6 +39,7 @@ pub fn run(connection_file: &Path) -> Result<ExitCode, Box<dyn Error>> {
         connection,
         relay: exe.clone(),
         relay_args: vec![RELAY.into()],
+        compiler_args: vec![COMPILER.into()],
         analyzer_args: vec![ANALYZER.into()],
         notebook: NotebookConfig {
             engine,

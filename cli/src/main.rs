@@ -155,6 +155,12 @@ fn main() -> ExitCode {
     chorus_kernel::become_tool();
     match (args.next().as_deref().and_then(OsStr::to_str), args.next()) {
         (Some(kernel::RELAY), Some(socket)) => return chorus_kernel::relay_main(Path::new(&socket)),
+        (Some(kernel::COMPILER), Some(folder)) => {
+            // rust-analyzer has much to tell, at any other level.
+            log_to_stderr("warn");
+            // SAFETY: nothing has started a thread yet.
+            return unsafe { chorus_kernel::compiler_main(Path::new(&folder)) };
+        }
         (Some(kernel::ANALYZER), Some(folder)) => return chorus_kernel::analyzer_main(Path::new(&folder)),
         (Some(chorus_engine::program::WORKER), _) => chorus_engine::worker_main(),
         (Some(chorus_engine::gpu::GPU), Some(number)) => {
@@ -238,8 +244,11 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 }
 
 fn log() {
-    use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_env("CHORUS_LOG").unwrap_or_else(|_| EnvFilter::new("warn,zeromq=error"));
+    log_to_stderr(&std::env::var("CHORUS_LOG").unwrap_or_else(|_| "warn,zeromq=error".into()));
+}
+
+fn log_to_stderr(filter: &str) {
+    let filter = tracing_subscriber::EnvFilter::new(filter);
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 }
 

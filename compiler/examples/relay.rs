@@ -1,7 +1,15 @@
-//! What evcxr and cargo start, for the tests: the real relay and wrapper are part of `chorus`.
+//! What the compiler, evcxr and cargo start, for the tests: the real programs are part of `chorus`.
 
-fn main() -> std::process::ExitCode {
+use std::path::Path;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
     chorus_compiler::become_tool();
-    let socket = std::env::args_os().next_back().unwrap_or_default();
-    chorus_compiler::relay_main(std::path::Path::new(&socket))
+    let args: Vec<_> = std::env::args_os().collect();
+    match args.as_slice() {
+        // SAFETY: nothing has started a thread yet.
+        [_, what, folder] if what == "compiler" => unsafe { chorus_compiler::compiler_main(Path::new(folder)) },
+        [.., socket] => chorus_compiler::relay_main(Path::new(socket)),
+        [] => ExitCode::FAILURE,
+    }
 }

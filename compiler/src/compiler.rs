@@ -14,7 +14,7 @@ use crate::definitions::{Definitions, definitions_of};
 use crate::dependence::{Definition, is_stds};
 use crate::dependencies::{self, Current};
 use crate::diagnostic::{Diagnostic, Span};
-use crate::evaluator::{Answer, Snapshot};
+use crate::evaluator::Snapshot;
 use crate::failure::{self, Failure, mapped};
 use crate::identity::Identities;
 use crate::interrupt::Interrupter;
@@ -82,7 +82,8 @@ impl Compiler {
         std::os::unix::fs::symlink(&px, config.folder.join("px")).map_err(failed)?;
         let failed = |error: std::io::Error| Diagnostic::error(format!("can't start a thread: {error}"));
         dependencies::listen(&config.folder, config.building.clone()).map_err(failed)?;
-        let evcxr = Starting::begin(config, &px, &root).map_err(failed)?;
+        let standard = standard_library(None)?;
+        let evcxr = Starting::begin(config, &px, &root, &standard).map_err(failed)?;
         Ok(Compiler {
             evcxr,
             folder: config.folder.clone(),
@@ -94,7 +95,7 @@ impl Compiler {
             facts: FactsReader::default(),
             statics: Beginnings::default(),
             reuse: Reuse::open(config.cache.as_ref()),
-            standard: standard_library(None)?,
+            standard,
             set: None,
             versions_used: None,
             last_errors: Vec::new(),
@@ -127,14 +128,15 @@ impl Compiler {
         let parsed = Cell::parse(cell.text);
         let mut replies = Vec::new();
         let mut lines = parsed.commands.as_slice();
-        while let Some(line) = lines.first() {
+        while !lines.is_empty() {
             // Dependencies that stand together are built together.
             let together = lines.iter().take_while(|line| command::is_dependency(line)).count().max(1);
             let (these, rest) = lines.split_at(together);
-            let done = match command::is_dependency(line) {
-                true => command::add_dependencies(self, these),
-                false => command::run(self, line, members).map_err(|error| (0, error.into())),
-            };
+            let mut done = self.command(these, members);
+            if done.is_err() && self.evcxr.has_ended() {
+                // Another process does it.
+                done = self.command(these, members);
+            }
             match done {
                 Ok(reply) => replies.push(reply),
                 Err(_) if self.interrupter.was_asked() => return Err(Failure::Interrupted),
@@ -143,6 +145,17 @@ impl Compiler {
             lines = rest;
         }
         Ok(replies)
+    }
+
+    /// Runs one command, or several that add dependencies.
+    fn command(&mut self, lines: &[CommandLine], members: &[Member]) -> Result<Reply, Misplaced> {
+        self.evcxr.renew();
+        match lines {
+            [line] if !command::is_dependency(line) => {
+                command::run(self, line, members).map_err(|error| (0, error.into()))
+            }
+            _ => command::add_dependencies(self, lines),
+        }
     }
 
     /// Compiles the cell against the variables that all `members` have, and lets `run` run it; or only runs it, if it
@@ -154,6 +167,25 @@ impl Compiler {
         members: &[Member],
         run: &mut (dyn FnMut(&Object) -> Ran + Send),
     ) -> Result<Evaluated, Failure> {
+        let mut has_run = false;
+        let mut noted = |object: &Object| {
+            has_run = true;
+            run(object)
+        };
+        match self.eval_once(cell, members, &mut noted) {
+            // Another process learns what this one knew, and the cell hasn't begun.
+            Err(Failure::Errors(_)) if !has_run && self.evcxr.has_ended() => self.eval_once(cell, members, run),
+            result => result,
+        }
+    }
+
+    fn eval_once(
+        &mut self,
+        cell: CellText<'_>,
+        members: &[Member],
+        run: &mut (dyn FnMut(&Object) -> Ran + Send),
+    ) -> Result<Evaluated, Failure> {
+        self.evcxr.renew();
         let parsed = || Cell::parse(cell.text);
         let first = parsed();
         if let Some(failure) = failure::broken(&first, &cell) {
@@ -310,7 +342,7 @@ impl Compiler {
         self.reuse.loaded(place);
         let ran = run(&object);
         let Ran::Finished(outcomes) = &ran else { return Ok(Some(Done { effect, ran: Some(ran) })) };
-        if let Answer::VariablesLost(_) = work.answer(&ran) {
+        if !work.lost_by(&ran).is_empty() {
             return Ok(None);
         }
         let failed = |outcome: &Outcome| matches!(outcome, Outcome::LoadFailed(_));
@@ -419,6 +451,11 @@ impl Compiler {
         }
     }
 
+    /// Gives back the memory of the compiler's process. The next new cell waits until there is another one.
+    pub fn rest(&mut self) {
+        self.evcxr.rest();
+    }
+
     /// Forgets all definitions and all variables; dependencies that were built stay built.
     pub fn clear(&mut self) {
         self.shared = Definitions::new();
@@ -432,6 +469,7 @@ impl Compiler {
 
     /// Documentation of what stands at the end of `code`: text and markdown.
     pub fn hover(&mut self, code: &str, members: &[Member]) -> Result<(String, String), Diagnostic> {
+        self.evcxr.renew();
         let variables = self.namespaces.common(members);
         let Evcxr { evaluator, snapshots } = self.evcxr.get().map_err(Failure::into_diagnostic)?;
         let (snapshot, held) = snapshots.any(&variables);
@@ -445,22 +483,6 @@ impl Compiler {
         if let Some(evcxr) = self.evcxr.ready() {
             evcxr.snapshots.remember(variables, held, snapshot);
         }
-    }
-
-    pub(crate) fn variables_after(&mut self, before: &Variables, cell: &Cell) -> Variables {
-        let Some(evcxr) = self.evcxr.ready() else { return before.clone() };
-        evcxr
-            .evaluator
-            .variables()
-            .map(|(name, type_name)| {
-                let binding = cell.lets.iter().rev().find(|binding| binding.name == name);
-                let mutable = binding
-                    .map(|binding| binding.mutable)
-                    .or_else(|| before.get(name).map(|variable| variable.mutable))
-                    .unwrap_or(false);
-                (name.to_owned(), Variable { type_name: type_name.to_owned(), mutable })
-            })
-            .collect()
     }
 }
 

@@ -1,10 +1,12 @@
 //! Compile errors as data, with places in the user's own cell, and as text.
 
+use crate::complaint::Complaint;
 use crate::definitions::prefix::{Prefix, Spot};
+use serde::{Deserialize, Serialize};
 use std::fmt::{self, Write};
 
 /// How bad it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Level {
     /// The cell doesn't compile.
     #[default]
@@ -23,7 +25,7 @@ impl fmt::Display for Level {
 }
 
 /// One error or warning of rustc, of evcxr or of a `:` command.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Diagnostic {
     /// How bad it is.
     pub level: Level,
@@ -40,7 +42,7 @@ pub struct Diagnostic {
 }
 
 /// A place in a cell.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Span {
     /// 1-based line in the user's cell.
     pub line: usize,
@@ -149,16 +151,16 @@ impl Diagnostic {
     }
 
     /// Reads evcxr's form.
-    pub(crate) fn from_evcxr(error: &evcxr::CompilationError, lines: &LineMap) -> Diagnostic {
+    pub(crate) fn from_evcxr(error: &Complaint, lines: &LineMap) -> Diagnostic {
         let mut diagnostic = Diagnostic {
-            level: if error.level() == "warning" { Level::Warning } else { Level::Error },
-            code: error.code().map(str::to_owned),
-            message: error.message(),
-            explanation: error.explanation().map(Box::from),
+            level: if error.level == "warning" { Level::Warning } else { Level::Error },
+            code: error.code.clone(),
+            message: error.message.clone(),
+            explanation: error.explanation.as_deref().map(Box::from),
             ..Diagnostic::default()
         };
         let mut elsewhere = false;
-        for message in error.spanned_messages() {
+        for message in &error.remarks {
             let Some(span) = message.span else { continue };
             let earlier = lines.prefix.spot(span.start_line, span.start_column).filter(|spot| spot.cell > 0);
             let earlier = earlier.filter(|_| span.start_line <= lines.prefix.lines());
@@ -169,7 +171,7 @@ impl Diagnostic {
                     end_line: line + (span.end_line - span.start_line),
                     end_column: (column + span.end_column).saturating_sub(span.start_column),
                     label: label_of(&message.label, &diagnostic.message),
-                    primary: message.is_primary,
+                    primary: message.primary,
                     text,
                     cell: entry.map(|_| cell),
                 });
@@ -186,11 +188,11 @@ impl Diagnostic {
                 end_line: lines.in_cell(span.end_line).unwrap_or(line),
                 end_column: span.end_column,
                 label: label_of(&message.label, &diagnostic.message),
-                primary: message.is_primary,
+                primary: message.primary,
                 text: line.checked_sub(1).and_then(|at| lines.lines.get(at)).copied().unwrap_or_default().to_owned(),
             });
         }
-        if error.level() == "help" && diagnostic.spans.is_empty() {
+        if error.level == "help" && diagnostic.spans.is_empty() {
             // evcxr takes rustc's advice for the error when the error itself is in code that stores variables.
             let advice = std::mem::take(&mut diagnostic.message);
             diagnostic = Diagnostic {
@@ -204,12 +206,11 @@ impl Diagnostic {
         if diagnostic.spans.is_empty() && elsewhere {
             diagnostic.notes.push(ELSEWHERE.into());
         }
-        let helps = error.help();
-        let helps = helps.iter().filter(|help| !is_about_px(&diagnostic.message) || !names_traits(help));
+        let helps = error.help.iter().filter(|help| !is_about_px(&diagnostic.message) || !names_traits(help));
         diagnostic.notes.extend(helps.map(|help| format!("help: {}", one_line(help))));
         if diagnostic.code.as_deref() == Some("E0277") {
             // What a trait's author advises who lacks it.
-            diagnostic.notes.extend(notes(&error.rendered()).iter().map(|note| format!("note: {note}")));
+            diagnostic.notes.extend(notes(&error.rendered).iter().map(|note| format!("note: {note}")));
         }
         if diagnostic.message.contains("`Deserialize` is not general enough") {
             // rustc took a reference for a type that travels, as long as it didn't look at lifetimes.
@@ -217,16 +218,16 @@ impl Diagnostic {
                 .notes
                 .push("help: references, such as `&str`, can't travel to the engines; a `String` can".into());
         }
-        if diagnostic.code.as_deref() == Some("E0308") && is_of_captures(&error.rendered()) {
-            diagnostic.message = captures(&error.rendered());
+        if diagnostic.code.as_deref() == Some("E0308") && is_of_captures(&error.rendered) {
+            diagnostic.message = captures(&error.rendered);
             diagnostic.spans.retain(|span| span.primary);
             diagnostic.spans.iter_mut().for_each(|span| span.label.clear());
             diagnostic.notes.push("help: it is called in other processes: pass what it needs as arguments".into());
         }
-        diagnostic.notes.extend(error.evcxr_extra_hint().map(|hint| format!("note: {hint}")));
-        if diagnostic.spans.is_empty() && error.rendered().contains("lib.rs") && !error.is_from_user_code() {
+        diagnostic.notes.extend(error.hint.iter().map(|hint| format!("note: {hint}")));
+        if diagnostic.spans.is_empty() && error.rendered.contains("lib.rs") && !error.of_user {
             // Nothing of the user's own to point at: rustc's whole text is better than a bare sentence.
-            diagnostic.notes.push(error.rendered().trim_end().to_owned());
+            diagnostic.notes.push(error.rendered.trim_end().to_owned());
         }
         diagnostic
     }

@@ -1,244 +1,206 @@
-//! evcxr, reduced to what Chorus needs: evaluate a text against a snapshot of a namespace.
-//!
-//! This file alone talks to evcxr. It never looks at members or variables, and it never runs a cell: it hands each
-//! object to a callback and tells evcxr what came of it.
+//! The kernel's end of a compiler's process: evcxr, reduced to what Chorus needs. A text is evaluated against a snapshot of
+//! a namespace, and what comes out is an object, and another snapshot. Nothing is run by it.
 
+use crate::complaint::Error;
 use crate::interrupt::Interrupter;
-use crate::library::{self, Instead};
-use crate::relay::{FromRelay, LoadAndRun, RelayServer};
+use crate::process::message::{Ask, Evaluated, Reply, ToRun, receive, send};
 use crate::setting::Setting;
-use crate::types::Config;
-use evcxr::EvalContext;
-use std::any::Any;
-use std::panic::AssertUnwindSafe;
+use chorus_system::{ProcessHandle, descriptors};
+use parking_lot::Mutex;
+use std::io;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-/// Before the name of a variable that the user has set for builds: has the same value.
-pub(crate) const USERS_VARIABLE: &str = "CHORUS_USER_SET_";
+/// How soon an interrupted process must answer, before it is taken for one that hangs.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How soon it must be gone when nobody needs it any more.
+const LEAVES_WITHIN: Duration = Duration::from_secs(2);
+/// How often it is looked whether somebody has interrupted.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// All that evcxr knows of a namespace at one moment: items, dependencies, settings, variables and their types.
-#[derive(Clone)]
-pub(crate) struct Snapshot(Arc<dyn Any + Send + Sync>);
+#[derive(Clone, Debug)]
+pub(crate) struct Snapshot(Arc<Numbered>);
 
-/// evcxr exports its state type without a name; the type of [`EvalContext::state`] lets inference find it.
-fn state_of<S: Clone + 'static>(_names: fn(&EvalContext) -> S, snapshot: &Snapshot) -> Result<S, evcxr::Error> {
-    snapshot.0.downcast_ref::<S>().cloned().ok_or_else(|| "a snapshot of another type".into())
+/// The process keeps it under a number until nobody here can name it any more.
+#[derive(Debug)]
+struct Numbered {
+    number: u64,
+    unused: Arc<Mutex<Vec<u64>>>,
 }
 
-/// What evcxr is told of a run.
-pub(crate) enum Answer {
-    Succeeded,
-    Panicked,
-    /// Nothing ran; evcxr drops these variables and compiles again without them.
-    VariablesLost(Vec<String>),
+impl Drop for Numbered {
+    fn drop(&mut self) {
+        self.unused.lock().push(self.number);
+    }
 }
 
+/// What came of a text.
+pub(crate) struct Compiled {
+    pub snapshot: Snapshot,
+    /// What is to be run, if anything is.
+    pub to_run: Option<ToRun>,
+    /// Names and types of all variables.
+    pub variables: Vec<(String, String)>,
+}
+
+/// A compiler's process that has started.
 pub(crate) struct Evaluator {
-    context: EvalContext,
-    relay: RelayServer,
-    /// Where everything is built.
+    process: ProcessHandle,
+    asks: Arc<Mutex<UnixStream>>,
+    replies: UnixStream,
+    /// Where it builds.
     folder: PathBuf,
-    /// Where the crate px is.
-    px: PathBuf,
-    /// What rust-analyzer reads in the place of the toolchain's library, where it can't read that.
-    library: Option<Instead>,
     interrupter: Interrupter,
+    unused: Arc<Mutex<Vec<u64>>>,
+    /// Why nothing can be asked any more.
+    gone: Option<String>,
+    /// Whether something is being compiled, so that an interrupt is for it.
+    busy: Arc<AtomicBool>,
 }
 
 impl Evaluator {
-    /// Starts evcxr; takes some seconds.
-    pub fn start(config: &Config, px: &Path) -> Result<Evaluator, evcxr::Error> {
-        let relay = RelayServer::listen(&config.folder)?;
-        let mut command = std::process::Command::new(&config.relay);
-        command.args(&config.relay_args).arg(relay.socket());
-        // evcxr evaluates something to begin with; that needs no worker.
-        let (context, _outputs) =
-            serve(&relay, &mut |_| Answer::Succeeded, || EvalContext::with_subprocess_command(command))?;
-        let (folder, interrupter) = (config.folder.clone(), config.interrupter.clone());
-        Ok(Evaluator { context, relay, folder, px: px.to_owned(), library: None, interrupter })
-    }
-
-    pub fn snapshot(&self) -> Snapshot {
-        Snapshot(Arc::new(self.context.state()))
-    }
-
-    /// Compiles `code` against `snapshot` and lets `run` see each object that evcxr wants to be run. Returns the
-    /// snapshot that results.
-    pub fn eval(
-        &mut self,
-        code: &str,
-        snapshot: &Snapshot,
-        run: &mut (dyn FnMut(LoadAndRun) -> Answer + Send),
-    ) -> Result<Snapshot, evcxr::Error> {
-        match self.try_eval(code, snapshot, run) {
-            // Such an error comes before anything runs, and may come of types that rust-analyzer doesn't know.
-            Err(evcxr::Error::Message(error)) if !self.knows_library(snapshot) => {
-                tracing::warn!(error, "rust-analyzer doesn't know the standard library, and is started again");
-                self.find_library(snapshot).map_err(|why| {
-                    let what = "rust-analyzer, which infers the types of variables, can't read the standard library";
-                    let next = "`rustup component add rust-src` installs its source";
-                    evcxr::Error::Message(format!("{error}\n{what} ({why}); {next}"))
-                })?;
-                self.try_eval(code, snapshot, run)
+    /// What has answered that it has started, in this process, with this number for the snapshot without variables.
+    pub fn new(
+        connection: UnixStream,
+        (pid, base): (u32, u64),
+        folder: &Path,
+        interrupter: &Interrupter,
+    ) -> io::Result<(Evaluator, Snapshot)> {
+        let process = ProcessHandle::open(pid)?;
+        let asks = Arc::new(Mutex::new(connection.try_clone()?));
+        let busy = Arc::new(AtomicBool::new(false));
+        interrupter.on_interrupt({
+            let (asks, busy) = (Arc::clone(&asks), Arc::clone(&busy));
+            move || {
+                if busy.load(Ordering::SeqCst) {
+                    // If it is gone, whoever waits for it is told.
+                    let _ = send(&mut *asks.lock(), &Ask::Interrupt);
+                }
             }
-            result => result,
+        });
+        let unused = Arc::default();
+        let evaluator = Evaluator {
+            process,
+            asks,
+            replies: connection,
+            folder: folder.to_owned(),
+            interrupter: interrupter.clone(),
+            unused,
+            gone: None,
+            busy,
+        };
+        let base = evaluator.snapshot(base);
+        Ok((evaluator, base))
+    }
+
+    fn snapshot(&self, number: u64) -> Snapshot {
+        Snapshot(Arc::new(Numbered { number, unused: Arc::clone(&self.unused) }))
+    }
+
+    /// Compiles `code` against `snapshot`, as if these variables of it couldn't be loaded.
+    pub fn eval(&mut self, code: &str, snapshot: &Snapshot, lose: &[String]) -> Result<Compiled, Error> {
+        let ask = Ask::Eval { code: code.to_owned(), snapshot: snapshot.0.number, lose: lose.to_vec() };
+        match self.ask(&ask)? {
+            Reply::Evaluated(Ok(Evaluated { snapshot, to_run, variables })) => {
+                Ok(Compiled { snapshot: self.snapshot(snapshot), to_run, variables })
+            }
+            Reply::Evaluated(Err(error)) => Err(error),
+            other => Err(self.confused(&other)),
         }
-    }
-
-    fn try_eval(
-        &mut self,
-        code: &str,
-        snapshot: &Snapshot,
-        run: &mut (dyn FnMut(LoadAndRun) -> Answer + Send),
-    ) -> Result<Snapshot, evcxr::Error> {
-        let state = state_of(EvalContext::state, snapshot)?;
-        let context = &mut self.context;
-        serve(&self.relay, run, || {
-            let evaluate = AssertUnwindSafe(|| context.eval_with_state(code, state));
-            std::panic::catch_unwind(evaluate).unwrap_or_else(|_| {
-                Err("evcxr panicked while it compiled this cell; the notebook's state is as before".into())
-            })
-        })?;
-        Ok(self.snapshot())
-    }
-
-    /// Whether rust-analyzer infers a type of the standard library. It reads the crate's manifest again if that has
-    /// changed, and with it the library.
-    fn knows_library(&mut self, snapshot: &Snapshot) -> bool {
-        let hover = self.hover("let chorus_probe = ::std::vec![1u8];\nchorus_probe", snapshot);
-        hover.is_ok_and(|(text, _)| text.contains("Vec<u8"))
-    }
-
-    /// Has rust-analyzer read the standard library once more.
-    fn find_library(&mut self, snapshot: &Snapshot) -> std::io::Result<()> {
-        let folder = self.folder.clone();
-        let installed = library::unless_interrupted(&self.interrupter, move || library::install(&folder));
-        library::heed(&self.interrupter)?;
-        if self.reload(snapshot)? {
-            return Ok(());
-        }
-        installed?;
-        library::heed(&self.interrupter)?;
-        // It is there, and cargo can't tell of it. From now on, nobody asks cargo.
-        // An earlier one lies in the same place.
-        self.library = None;
-        self.library = Some(Instead::without_manifest(&self.folder)?);
-        match self.reload(snapshot)? {
-            true => Ok(()),
-            false => Err(std::io::Error::other("it was read again, and no type is known")),
-        }
-    }
-
-    /// Has rust-analyzer read everything once more. Returns whether it knows the library then.
-    fn reload(&mut self, snapshot: &Snapshot) -> std::io::Result<bool> {
-        let manifest = self.folder.join("Cargo.toml");
-        let text = std::fs::read_to_string(&manifest)?;
-        // It reads what has another manifest than before; the one that counts is to be read last.
-        std::fs::write(&manifest, format!("{text}\n"))?;
-        let _ = self.hover("1", snapshot);
-        std::fs::write(&manifest, text)?;
-        Ok(self.knows_library(snapshot))
     }
 
     /// The snapshot with a setting changed. A dependency is looked up, which may use the network. With serde, px lets all
     /// types travel that derive serde's traits.
-    pub fn configure(&self, snapshot: &Snapshot, setting: &Setting) -> Result<Snapshot, evcxr::Error> {
-        let changed = self.change(snapshot, setting)?;
-        match setting.brings_serde() {
-            true => self.change(&changed, &crate::px::dependency(&self.px, true)),
-            false => Ok(changed),
+    pub fn configure(&mut self, snapshot: &Snapshot, setting: &Setting) -> Result<Snapshot, Error> {
+        match self.ask(&Ask::Configure { snapshot: snapshot.0.number, setting: setting.clone() })? {
+            Reply::Configured(result) => Ok(self.snapshot(result?)),
+            other => Err(self.confused(&other)),
         }
-    }
-
-    fn change(&self, snapshot: &Snapshot, setting: &Setting) -> Result<Snapshot, evcxr::Error> {
-        let mut state = state_of(EvalContext::state, snapshot)?;
-        match setting.clone() {
-            Setting::Dependency { name, config } => {
-                // evcxr tries it out in the place of its own crate, whose versions are to stay.
-                let versions = self.folder.join("Cargo.lock");
-                let kept = std::fs::read(&versions).ok();
-                let online = state.clone();
-                // What is on this machine needs no network, which may be slow, or not there.
-                let was_offline = state.offline_mode();
-                state.set_offline_mode(true);
-                if state.add_dep(&name, &config).is_err() {
-                    state = online;
-                    state.add_dep(&name, &config)?;
-                }
-                state.set_offline_mode(was_offline);
-                if let Some(kept) = kept {
-                    std::fs::write(versions, kept)?;
-                }
-            }
-            Setting::LocalDependency(path) => state.add_local_dep(&path)?,
-            Setting::Optimization(level) => state.set_opt_level(&level)?,
-            Setting::ErrorFormat(format) => state.set_error_format(&format)?,
-            Setting::Toolchain(name) => {
-                state.set_toolchain(&name).map_err(|error| evcxr::Error::from(error.to_string()))?
-            }
-            Setting::Offline(on) => state.set_offline_mode(on),
-            Setting::Linker(name) => state.set_linker(name),
-            Setting::CodegenBackend(name) => state.set_codegen_backend(name),
-            Setting::StaticLinking(on) => state.set_allow_static_linking(on),
-            Setting::Sccache(on) => state.set_sccache(on)?,
-            Setting::CacheMib(size) => state.set_cache_bytes(size << 20),
-            Setting::BuildEnv(name, value) => {
-                if !crate::tools::is_own(&name) {
-                    // Dependencies are built for it.
-                    state.set_build_env(&format!("{USERS_VARIABLE}{name}"), &value);
-                }
-                state.set_build_env(&name, &value);
-            }
-            Setting::PreserveVarsOnPanic(on) => state.set_preserve_vars_on_panic(on),
-        }
-        Ok(Snapshot(Arc::new(state)))
     }
 
     /// Documentation of what stands at the end of `code`: text and markdown.
-    pub fn hover(&mut self, code: &str, snapshot: &Snapshot) -> Result<(String, String), evcxr::Error> {
-        let mut state = state_of(EvalContext::state, snapshot)?;
-        self.context.hover(code, &mut state).map_err(|error| evcxr::Error::from(error.to_string()))
+    pub fn hover(&mut self, code: &str, snapshot: &Snapshot) -> Result<(String, String), Error> {
+        match self.ask(&Ask::Hover { code: code.to_owned(), snapshot: snapshot.0.number })? {
+            Reply::Explained(result) => result,
+            other => Err(self.confused(&other)),
+        }
     }
 
-    /// Names and types of the variables of the snapshot that the last evaluation resulted in.
-    pub fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.context.variables_and_types()
+    /// Whether its process has ended, and all its snapshots with it.
+    pub fn is_gone(&self) -> bool {
+        self.gone.is_some() || self.process.has_ended()
     }
 
-    /// The folder that evcxr builds in.
-    pub fn built_in(&self) -> Option<PathBuf> {
-        self.relay.socket().parent().map(Path::to_owned)
+    /// The folder that it builds in.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
-    /// Where evcxr wrote what it compiled last.
-    pub fn generated_source(&self) -> Option<PathBuf> {
-        self.built_in().map(|folder| folder.join("src/lib.rs"))
+    /// What evcxr made of the text that it compiled last.
+    pub fn generated_source(&self) -> String {
+        std::fs::read_to_string(self.folder.join("src/lib.rs")).unwrap_or_default()
+    }
+
+    fn ask(&mut self, ask: &Ask) -> Result<Reply, Error> {
+        if let Some(why) = &self.gone {
+            return Err(Error::Gone(why.clone()));
+        }
+        let unused = std::mem::take(&mut *self.unused.lock());
+        self.busy.store(true, Ordering::SeqCst);
+        let asked = (|| {
+            let mut asks = self.asks.lock();
+            if !unused.is_empty() {
+                send(&mut *asks, &Ask::Forget(unused))?;
+            }
+            send(&mut *asks, ask)
+        })();
+        let reply = asked.and_then(|()| {
+            // Whoever interrupted before there was anything to interrupt has left it to this thread.
+            self.interrupter.was_asked().then(|| send(&mut *self.asks.lock(), &Ask::Interrupt)).transpose()?;
+            self.wait()
+        });
+        self.busy.store(false, Ordering::SeqCst);
+        reply.map_err(|error| {
+            let why = format!("the compiler's process has ended: {error}");
+            tracing::warn!("{why}");
+            self.gone = Some(why.clone());
+            Error::Gone(why)
+        })
+    }
+
+    /// Waits for an answer. A process that hangs is killed when the user has asked for an end.
+    fn wait(&mut self) -> io::Result<Reply> {
+        let mut waited = Duration::ZERO;
+        while !descriptors::is_readable_within(&self.replies, LOOK) {
+            if self.interrupter.was_asked() {
+                waited += LOOK;
+            }
+            if waited >= PATIENCE {
+                self.process.kill();
+                return Err(io::Error::other("it went on behind an interrupt, and was killed"));
+            }
+        }
+        receive(&mut self.replies)
+    }
+
+    fn confused(&mut self, reply: &Reply) -> Error {
+        let why = format!("the compiler's process answers another question: {reply:?}");
+        self.gone = Some(why.clone());
+        Error::Gone(why)
     }
 }
 
-/// Answers the relay's requests on a thread of its own while `evaluate` waits for them.
-fn serve<T>(
-    relay: &RelayServer,
-    run: &mut (dyn FnMut(LoadAndRun) -> Answer + Send),
-    evaluate: impl FnOnce() -> T,
-) -> T {
-    let over = relay.evaluation_over();
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while let FromRelay::Request(request) = relay.next() {
-                let markers = match run(request) {
-                    Answer::Succeeded => vec![],
-                    Answer::Panicked => vec!["EVCXR_PANIC_NOTIFICATION".to_owned()],
-                    Answer::VariablesLost(names) => {
-                        names.iter().map(|name| format!("EVCXR_VARIABLE_CHANGED_TYPE:{name}")).collect()
-                    }
-                };
-                relay.answer(&markers);
-            }
-        });
-        let result = evaluate();
-        let _ = over.send(FromRelay::EvaluationOver);
-        result
-    })
+impl Drop for Evaluator {
+    fn drop(&mut self) {
+        // It ends with its connection. Not before it has ended may another one build where it did.
+        let _ = self.replies.shutdown(std::net::Shutdown::Both);
+        if !descriptors::is_readable_within(&self.process, LEAVES_WITHIN) {
+            self.process.kill();
+            self.process.wait();
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! Why a cell wasn't compiled, in the user's own terms.
 
+use crate::complaint::Error;
 use crate::definitions::prefix::Prefix;
 use crate::diagnostic::{Diagnostic, Level, LineMap, Span};
 use crate::namespace::{Member, Namespaces};
@@ -35,7 +36,7 @@ impl Failure {
 
 /// evcxr's error as diagnostics of the user's cell; `prefix` stood in front of it.
 pub(crate) fn diagnostics(
-    error: &evcxr::Error,
+    error: &Error,
     cell: &CellText<'_>,
     prefix: &Prefix,
     namespaces: &Namespaces,
@@ -44,9 +45,7 @@ pub(crate) fn diagnostics(
     let lines = LineMap { prefix, first_line: cell.first_line, lines: cell.cell.lines().collect() };
     let parsed = Cell::parse(cell.text);
     let mut errors: Vec<Diagnostic> = match error {
-        evcxr::Error::CompilationErrors(errors) => {
-            errors.iter().map(|error| Diagnostic::from_evcxr(error, &lines)).collect()
-        }
+        Error::Complaints(errors) => errors.iter().map(|error| Diagnostic::from_evcxr(error, &lines)).collect(),
         other => vec![wording::of_message(&other.to_string(), &parsed, cell)],
     };
     errors.dedup();

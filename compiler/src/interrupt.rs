@@ -1,23 +1,26 @@
-//! Ends a compilation that takes too long: kills the cargo and rustc that evcxr started.
+//! Ends a compilation that takes too long: the compiler's process kills the cargo and rustc that evcxr started.
 
 use chorus_system::process::{self, Listed};
 use chorus_system::signal;
+use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Interrupts the compiler from another thread.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Interrupter {
     asked: Arc<AtomicBool>,
+    told: Arc<Mutex<Option<Box<dyn Fn() + Send>>>>,
 }
 
 impl Interrupter {
     /// Ends what is being compiled; the evaluation then fails as interrupted. Nothing happens when nothing is.
     pub fn interrupt(&self) {
         self.asked.store(true, Ordering::SeqCst);
-        for pid in builds(&process::all(), std::process::id(), compiles) {
-            process::send(pid, signal::KILL);
+        if let Some(told) = &*self.told.lock() {
+            told();
         }
     }
 
@@ -28,6 +31,24 @@ impl Interrupter {
 
     pub(crate) fn was_asked(&self) -> bool {
         self.asked.load(Ordering::SeqCst)
+    }
+
+    /// Has this called at each interrupt, in the place of what was called before.
+    pub(crate) fn on_interrupt(&self, told: impl Fn() + Send + 'static) {
+        *self.told.lock() = Some(Box::new(told));
+    }
+}
+
+impl fmt::Debug for Interrupter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Interrupter").field(&self.asked).finish()
+    }
+}
+
+/// Kills what this process has started to compile something.
+pub(crate) fn kill_builds() {
+    for pid in builds(&process::all(), std::process::id(), compiles) {
+        process::send(pid, signal::KILL);
     }
 }
 

@@ -6,7 +6,7 @@
 //! in its place, which is left out again where rustc has something to say.
 
 use crate::compiler::Compiler;
-use crate::evaluator::Answer;
+use crate::complaint::Error;
 use crate::identity::without_modules;
 use crate::trial::Failed;
 use crate::work::Work;
@@ -65,7 +65,7 @@ pub(crate) fn with_types(code: String, types: &[Typed], statements: &[Piece], li
 impl Compiler {
     /// The type of the variable that evcxr has asked for, if that is why the cell failed, and if it has a name.
     pub(crate) fn ask(&mut self, failed: &Failed, work: &Work<'_>) -> Option<Typed> {
-        let evcxr::Error::Message(message) = &failed.error else { return None };
+        let Error::Message(message) = &failed.error else { return None };
         let name = message.split_once("determine type of variable `")?.1.split('`').next()?.to_owned();
         let statement = work.parsed.uses.iter().rposition(|(_, bound)| bound.contains(&name))?;
         if work.types.iter().any(|known| known.name == name) || self.interrupter.was_asked() {
@@ -84,10 +84,10 @@ impl Compiler {
         }
         code.push_str(";}\n");
         let evaluator = &mut self.evcxr.ready()?.evaluator;
-        let mir = evaluator.built_in()?.join(MIR);
+        let mir = evaluator.folder().join(MIR);
         let _ = std::fs::remove_file(&mir);
         // Whether evcxr finds an object doesn't matter: it isn't run.
-        let _ = evaluator.eval(&code, &failed.snapshot, &mut |_| Answer::Panicked);
+        let _ = evaluator.eval(&code, &failed.snapshot, &[]);
         let hidden = self.hidden_with(&work.items, |index| work.change.holds(index));
         let type_name = type_in(&std::fs::read_to_string(&mir).ok()?, &hidden)?;
         Some(Typed { statement, name, type_name })

@@ -1,7 +1,9 @@
 //! What can be set for a notebook: its dependencies, and how its cells are compiled.
 
+use serde::{Deserialize, Serialize};
+
 /// A change of a namespace's configuration, to be applied to any snapshot.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Setting {
     Dependency { name: String, config: String },
     LocalDependency(String),

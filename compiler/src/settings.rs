@@ -1,11 +1,12 @@
 //! Changes what all namespaces have in common besides definitions: settings and dependencies.
 
 use crate::compiler::{Compiler, Misplaced};
+use crate::complaint::Error;
 use crate::definitions::change::Change;
 use crate::definitions::prefix::Prefix;
 use crate::dependencies::{Current, Set};
 use crate::diagnostic::Diagnostic;
-use crate::evaluator::{Answer, Snapshot};
+use crate::evaluator::Snapshot;
 use crate::failure::Failure;
 use crate::namespace::{Member, describe};
 use crate::setting::Setting;
@@ -16,7 +17,7 @@ use std::collections::BTreeSet;
 impl Compiler {
     /// Changes a setting for all namespaces, after trying it.
     pub(crate) fn set(&mut self, setting: Setting) -> Result<(), Diagnostic> {
-        let failed = |error: evcxr::Error| Diagnostic::error(error.to_string());
+        let failed = |error: Error| Diagnostic::error(error.to_string());
         let Evcxr { evaluator, snapshots } = self.evcxr.get().map_err(Failure::into_diagnostic)?;
         evaluator.configure(snapshots.base(), &setting).map_err(failed)?;
         if let Setting::Toolchain(name) = &setting {
@@ -50,7 +51,7 @@ impl Compiler {
             return Ok(());
         }
         // Each is tried by itself, before anything is built.
-        let failed = |error: evcxr::Error| Diagnostic::error(error.to_string());
+        let failed = |error: Error| Diagnostic::error(error.to_string());
         let mut tried = settings.iter().enumerate().map(|(at, setting)| {
             let Evcxr { evaluator, snapshots } =
                 self.evcxr.get().map_err(|failure| (at, failure.into_diagnostic().into()))?;
@@ -73,21 +74,21 @@ impl Compiler {
 
     fn build_dependencies(&mut self) -> Result<(), Failure> {
         let variables = self.namespaces.variables(Member::Local);
-        let failed = |error: evcxr::Error| Failure::from(Diagnostic::error(error.to_string()));
+        let failed = |error: Error| Failure::from(Diagnostic::error(error.to_string()));
         let (snapshot, held) = self.snapshot_for(&variables, &Change::default())?.map_err(|it| failed(it.error))?;
         let snapshot = self.configured(&snapshot, held.settings)?;
         let prefix = Prefix::of(&self.shared, [], &held.for_good, |_| false);
         let code = format!("{}();", prefix.text);
-        let built = self.evcxr.get()?.evaluator.eval(&code, &snapshot, &mut |_| Answer::Succeeded).map_err(failed)?;
-        self.remember(variables, prefix.for_good, built);
+        let built = self.evcxr.get()?.evaluator.eval(&code, &snapshot, &[]).map_err(failed)?;
+        self.remember(variables, prefix.for_good, built.snapshot);
         Ok(())
     }
 
     pub(crate) fn configured(&mut self, snapshot: &Snapshot, seen: usize) -> Result<Snapshot, Failure> {
         let mut snapshot = snapshot.clone();
-        let evaluator = &self.evcxr.get()?.evaluator;
+        let evaluator = &mut self.evcxr.get()?.evaluator;
         for setting in self.shared.settings(seen) {
-            let failed = |error: evcxr::Error| Failure::from(Diagnostic::error(error.to_string()));
+            let failed = |error: Error| Failure::from(Diagnostic::error(error.to_string()));
             snapshot = evaluator.configure(&snapshot, setting).map_err(failed)?;
         }
         Ok(snapshot)

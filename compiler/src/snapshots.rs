@@ -3,8 +3,9 @@
 //! A set that has none is derived from the nearest: evcxr drops a variable when it is told that its type was lost, and
 //! learns of one by a `let` that is compiled and never run.
 
+use crate::complaint::Error;
 use crate::definitions::prefix::Prefix;
-use crate::evaluator::{Answer, Evaluator, Snapshot};
+use crate::evaluator::{Evaluator, Snapshot};
 use crate::namespace::Variables;
 use std::collections::BTreeSet;
 
@@ -121,23 +122,13 @@ impl Difference {
     }
 
     /// Makes the snapshot that is wanted; `prefix` has what the variables' types need.
-    pub fn derive(
-        self,
-        evaluator: &mut Evaluator,
-        prefix: &Prefix,
-        mut snapshot: Snapshot,
-    ) -> Result<Snapshot, evcxr::Error> {
-        let mut lose = self.lose;
+    pub fn derive(self, evaluator: &mut Evaluator, prefix: &Prefix, mut snapshot: Snapshot) -> Result<Snapshot, Error> {
         // First what is to go, alone: evcxr drops names, and one of them may be among those to come.
-        if !lose.is_empty() {
-            snapshot = evaluator.eval(&format!("{}();", prefix.text), &snapshot, &mut |_| match lose.is_empty() {
-                true => Answer::Succeeded,
-                false => Answer::VariablesLost(std::mem::take(&mut lose)),
-            })?;
+        if !self.lose.is_empty() {
+            snapshot = evaluator.eval(&format!("{}();", prefix.text), &snapshot, &self.lose)?.snapshot;
         }
         if !self.add.is_empty() {
-            snapshot =
-                evaluator.eval(&format!("{}{}", prefix.text, self.add), &snapshot, &mut |_| Answer::Succeeded)?;
+            snapshot = evaluator.eval(&format!("{}{}", prefix.text, self.add), &snapshot, &[])?.snapshot;
         }
         Ok(snapshot)
     }

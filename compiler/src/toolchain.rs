@@ -11,9 +11,25 @@ const RUSTUP: &str = "curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs 
 /// Has [`users_path`], for our tools too.
 pub(crate) const USERS_PATH: &str = "CHORUS_USERS_PATH";
 
-/// Sets what evcxr reads from the environment: a place for its files below `folder`, and on the PATH cargo's own folder,
-/// where Jupyter is started from a desktop that doesn't know it, and first of all the folder of our tools. The PATH
-/// without that is [`users_path`].
+/// Has cargo found where Jupyter is started from a desktop that doesn't know its folder.
+///
+/// # Safety
+///
+/// Only while the program has one thread, as for [`std::env::set_var`].
+pub unsafe fn prepare_environment() {
+    let mut folders: Vec<PathBuf> = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect();
+    let found = folders.iter().any(|folder| folder.join("cargo").is_file());
+    if let (false, Some(bin)) = (found, home().map(|home| home.join("bin")).filter(|bin| bin.join("cargo").is_file())) {
+        folders.insert(0, bin);
+        if let Ok(path) = std::env::join_paths(folders) {
+            // SAFETY: the caller promises that there is no other thread.
+            unsafe { std::env::set_var("PATH", path) };
+        }
+    }
+}
+
+/// Sets what evcxr reads from the environment: a place for its files, and on the PATH first of all the folder of our tools. The
+/// PATH without that is [`users_path`].
 ///
 /// The tools can't be on the path of evcxr's commands alone: with a PATH of its own a command is started by a true fork
 /// instead of `posix_spawn`, and to copy the page tables of rust-analyzer's memory takes as long as compiling a cell.
@@ -21,21 +37,17 @@ pub(crate) const USERS_PATH: &str = "CHORUS_USERS_PATH";
 /// # Safety
 ///
 /// Only while the program has one thread, as for [`std::env::set_var`].
-pub unsafe fn prepare_environment(folder: &Path) {
+pub(crate) unsafe fn prepare_builds(folder: &Path) {
+    let users = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::iter::once(crate::tools::folder(folder)).chain(std::env::split_paths(&users));
+    let ours = std::env::join_paths(folders);
     // SAFETY: the caller promises that there is no other thread.
-    unsafe { std::env::set_var("EVCXR_TMPDIR", folder) };
-    let mut folders: Vec<PathBuf> = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect();
-    let found = folders.iter().any(|folder| folder.join("cargo").is_file());
-    if let (false, Some(bin)) = (found, home().map(|home| home.join("bin")).filter(|bin| bin.join("cargo").is_file())) {
-        folders.insert(0, bin);
-    }
-    let Ok(users) = std::env::join_paths(&folders) else { return };
-    folders.insert(0, crate::tools::folder(folder));
-    let Ok(ours) = std::env::join_paths(&folders) else { return };
-    // SAFETY: as above.
     unsafe {
-        std::env::set_var(USERS_PATH, users);
-        std::env::set_var("PATH", ours);
+        std::env::set_var("EVCXR_TMPDIR", folder);
+        if let Ok(ours) = ours {
+            std::env::set_var(USERS_PATH, users);
+            std::env::set_var("PATH", ours);
+        }
         if std::env::var_os(crate::library::PLACE).is_none() {
             std::env::set_var(crate::library::PLACE, crate::library::ours(folder));
         }
@@ -54,7 +66,7 @@ pub fn users_path() -> OsString {
 }
 
 /// Where the program of this name is on the user's PATH. By its path a program is started without a fork, whatever its own
-/// environment is to be; see [`prepare_environment`].
+/// environment is to be; see [`prepare_builds`].
 pub fn find_program(name: &str) -> Option<PathBuf> {
     let path = users_path();
     let mut programs = std::env::split_paths(&path).map(|folder| folder.join(name));

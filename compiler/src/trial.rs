@@ -5,6 +5,7 @@
 //! refused and nothing has changed.
 
 use crate::compiler::Compiler;
+use crate::complaint::{Complaint, Error};
 use crate::debug;
 use crate::definitions::change::Change;
 use crate::definitions::prefix::Prefix;
@@ -12,10 +13,10 @@ use crate::definitions::verdict::{Mistake, blamed, missing, mistakes};
 use crate::dependence::{Definition, Dependence};
 use crate::dependencies::Current;
 use crate::diagnostic::Diagnostic;
-use crate::evaluator::{Answer, Snapshot};
+use crate::evaluator::Snapshot;
 use crate::failure::{self, Failure, mapped};
 use crate::identity::UNMOVABLE;
-use crate::namespace::{Effect, Variables};
+use crate::namespace::{Effect, Variable, Variables};
 use crate::prelude;
 use crate::probe::with_types;
 use crate::reuse::Place;
@@ -33,7 +34,7 @@ const OWN: [&str; 10] = ["E0308", "E0381", "E0382", "E0384", "E0499", "E0502", "
 
 /// A text that evcxr refused.
 pub(crate) struct Failed {
-    pub error: evcxr::Error,
+    pub error: Error,
     pub prefix: Prefix,
     /// What was compiled.
     code: String,
@@ -112,8 +113,7 @@ impl Compiler {
     }
 
     fn mistakes(&mut self, failed: &Failed) -> Vec<Mistake> {
-        let path = self.evcxr.ready().and_then(|evcxr| evcxr.evaluator.generated_source());
-        let source = path.and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
+        let source = self.evcxr.ready().map(|evcxr| evcxr.evaluator.generated_source()).unwrap_or_default();
         mistakes(&failed.error, &failed.prefix, &failed.code, &source)
     }
 
@@ -125,11 +125,10 @@ impl Compiler {
         reach: Option<&BTreeSet<usize>>,
         run: Run<'_>,
     ) -> Result<Result<Done, Failed>, Failure> {
-        if let Some(folder) = self.evcxr.get()?.evaluator.built_in() {
-            let failed = |error: std::io::Error| Failure::from(Diagnostic::error(format!("can't build: {error}")));
-            work.identities.write(&folder).and_then(|()| work.statics.write(&folder)).map_err(failed)?;
-            debug::write(&work.pieces, work.cell.count, &folder).map_err(failed)?;
-        }
+        let folder = self.evcxr.get()?.evaluator.folder().to_owned();
+        let failed = |error: std::io::Error| Failure::from(Diagnostic::error(format!("can't build: {error}")));
+        work.identities.write(&folder).and_then(|()| work.statics.write(&folder)).map_err(failed)?;
+        debug::write(&work.pieces, work.cell.count, &folder).map_err(failed)?;
         let (snapshot, held) = match self.snapshot_for(&work.before, &work.change)? {
             Ok(found) => found,
             Err(failed) => return Ok(Err(failed)),
@@ -146,31 +145,33 @@ impl Compiler {
         prefix.before = work.parsed.attributes.iter().map(|piece| piece.text.chars().count() + 1).sum();
         let code = work.parsed.behind(&prefix.text, pieces);
         let code = with_types(code, &work.types, &work.parsed.statements, prefix.lines());
-        let (standard, folder) = (self.preload(None), self.folder().to_owned());
-        let interrupter = self.interrupter.clone();
-        let evaluator = &mut self.evcxr.get()?.evaluator;
-        let generated = evaluator.generated_source();
+        let standard = self.preload(None);
         let nothing_to_run = work.parsed.statements.is_empty();
-        let (mut given_up, mut ran, mut last) = (false, None, None);
+        let (mut ran, mut last) = (None, None);
         let (mut loaded, mut restored) = (Variables::new(), BTreeSet::new());
-        let result = evaluator.eval(&code, &snapshot, &mut |request| {
-            if interrupter.was_asked() {
-                // It came while nothing could be killed: rust-analyzer was at work, or cargo had just ended.
-                given_up = true;
-                return Answer::Panicked;
+        let mut lost = Vec::new();
+        let result = loop {
+            let result = self.evcxr.get()?.evaluator.eval(&code, &snapshot, &lost);
+            // It may have come while nothing could be killed: rust-analyzer was at work, or cargo had just ended.
+            let given_up = self.interrupter.was_asked();
+            if given_up || result.is_err() {
+                self.settle_types(&work.types_lost);
             }
-            if nothing_to_run {
-                return Answer::Succeeded;
-            }
-            let source = generated.as_ref().and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
-            let library = Current::read(&folder).and_then(|current| current.library);
+            let compiled = match result {
+                _ if given_up => return Err(Failure::Interrupted),
+                Ok(compiled) => compiled,
+                Err(error) => break Err(error),
+            };
+            let Some(to_run) = compiled.to_run.as_ref().filter(|_| !nothing_to_run) else { break Ok(compiled) };
+            let source = self.evcxr.get()?.evaluator.generated_source();
+            let library = Current::read(&self.folder).and_then(|current| current.library);
             let taken = taken(&source);
             loaded = work.before.clone();
             loaded.retain(|name, _| taken.contains(name.as_str()));
             restored = put_back(&source).into_iter().map(str::to_owned).collect();
             let object = Object {
-                path: request.object,
-                entry: request.entry,
+                path: to_run.object.clone(),
+                entry: to_run.entry.clone(),
                 preload: standard.iter().cloned().chain(library.map(|library| library.path)).collect(),
                 needs_variables: !loaded.is_empty(),
                 has_result: work.parsed.has_result,
@@ -178,32 +179,25 @@ impl Compiler {
                 source: SourceMap::new(source, work.pieces.clone()),
             };
             let outcome = run(&object);
-            let answer = work.answer(&outcome);
             last = Some(object);
-            if !matches!(answer, Answer::VariablesLost(_)) {
+            let those = work.lost_by(&outcome);
+            if those.is_empty() {
                 ran = Some(outcome);
+                break Ok(compiled);
             }
-            answer
-        });
-        if given_up || result.is_err() {
-            self.settle_types(&work.types_lost);
-        }
-        if given_up {
-            return Err(Failure::Interrupted);
-        }
+            lost.extend(those);
+        };
         if ran.is_some() {
             // Whatever comes of it, there may be values of these types.
             self.identities = work.identities.clone();
         }
-        let resulting = match result {
-            Ok(resulting) => resulting,
-            // What has run isn't tried again.
-            Err(error) if ran.is_some() => return Err(Failure::from(Diagnostic::error(error.to_string()))),
+        let compiled = match result {
+            Ok(compiled) => compiled,
             Err(error) => return Ok(Err(Failed { error, prefix, code, snapshot })),
         };
-        let after = self.variables_after(&work.before, &work.parsed);
+        let after = variables_after(compiled.variables, &work.before, &work.parsed);
         let own = work.items.iter().filter(|item| item.is_for_good()).map(|item| item.piece.text.clone());
-        self.remember(after.clone(), prefix.for_good.into_iter().chain(own).collect(), resulting);
+        self.remember(after.clone(), prefix.for_good.into_iter().chain(own).collect(), compiled.snapshot);
         // What isn't loaded stays as it is.
         let untouched = |name: &String| work.before.contains_key(name) && !loaded.contains_key(name);
         let after: Variables = after.into_iter().filter(|(name, _)| !untouched(name)).collect();
@@ -311,30 +305,41 @@ impl Compiler {
     /// An error in a cell's last expression is in code that evcxr made of it, and then evcxr may keep rustc's advice and
     /// drop the error. The same cell without a result has the error in the user's own code.
     fn clearer(&mut self, failed: Failed, cell: &Cell) -> Failed {
-        let evcxr::Error::CompilationErrors(errors) = &failed.error else { return failed };
-        let unclear = |error: &evcxr::CompilationError| !matches!(error.level(), "error" | "warning");
-        if !cell.has_result || !errors.iter().any(unclear) || self.interrupter.was_asked() {
+        let unclear = |error: &Complaint| !matches!(error.level.as_str(), "error" | "warning");
+        if !cell.has_result || !failed.error.complaints().iter().any(unclear) || self.interrupter.was_asked() {
             return failed;
         }
         let code = format!("{};", failed.code.trim_end());
         let Some(evcxr) = self.evcxr.ready() else { return failed };
-        match evcxr.evaluator.eval(&code, &failed.snapshot, &mut |_| Answer::Panicked) {
-            Err(error @ evcxr::Error::CompilationErrors(_)) => Failed { error, code, ..failed },
+        match evcxr.evaluator.eval(&code, &failed.snapshot, &[]) {
+            Err(error @ Error::Complaints(_)) => Failed { error, code, ..failed },
             _ => failed,
         }
     }
 }
 
-/// Whether rustc only refuses that types are moved.
 /// Whether all that rustc says is of [`OWN`].
-fn is_cells_own(error: &evcxr::Error) -> bool {
-    let evcxr::Error::CompilationErrors(errors) = error else { return false };
-    errors.iter().all(|error| error.code().is_some_and(|code| OWN.contains(&code)))
+fn is_cells_own(error: &Error) -> bool {
+    let is_own = |error: &Complaint| error.code.as_deref().is_some_and(|code| OWN.contains(&code));
+    matches!(error, Error::Complaints(errors) if errors.iter().all(is_own))
 }
 
-fn is_unmovable(error: &evcxr::Error) -> bool {
-    let evcxr::Error::CompilationErrors(errors) = error else { return false };
-    errors.iter().any(|error| error.message().contains(UNMOVABLE))
+/// Whether rustc only refuses that types are moved.
+fn is_unmovable(error: &Error) -> bool {
+    error.complaints().iter().any(|error| error.message.contains(UNMOVABLE))
+}
+
+/// The variables with their types as evcxr knows them behind the cell.
+fn variables_after(known: Vec<(String, String)>, before: &Variables, cell: &Cell) -> Variables {
+    let with_mutability = |(name, type_name): (String, String)| {
+        let binding = cell.lets.iter().rev().find(|binding| binding.name == name);
+        let mutable = binding
+            .map(|binding| binding.mutable)
+            .or_else(|| before.get(&name).map(|variable| variable.mutable))
+            .unwrap_or(false);
+        (name, Variable { type_name, mutable })
+    };
+    known.into_iter().map(with_mutability).collect()
 }
 
 /// What is to be said of a definition that isn't there.

@@ -15,7 +15,9 @@ pub struct Config {
     pub relay: PathBuf,
     /// Its arguments.
     pub relay_args: Vec<OsString>,
-    /// An empty folder for everything that is built; see [`crate::prepare_environment`].
+    /// The arguments with which it calls [`crate::compiler_main`], given a folder.
+    pub compiler_args: Vec<OsString>,
+    /// An empty folder for everything that is built.
     pub folder: PathBuf,
     /// Interrupts compilations from other threads.
     pub interrupter: Interrupter,

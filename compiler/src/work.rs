@@ -2,7 +2,6 @@
 
 use crate::definitions::change::Change;
 use crate::dependence::Definition;
-use crate::evaluator::Answer;
 use crate::identity::Identities;
 use crate::namespace::{Effect, Member, Variables};
 use crate::probe::Typed;
@@ -45,26 +44,26 @@ pub(crate) struct Done {
 }
 
 impl Work<'_> {
-    /// What evcxr has to know of a run. Variables that were lost by it are noted, and gone from those it may use.
-    pub fn answer(&mut self, ran: &Ran) -> Answer {
-        let answer = answer(ran, &self.before);
-        if let (Answer::VariablesLost(names), Ran::Finished(outcomes)) = (&answer, ran) {
-            self.before.retain(|name, _| !names.contains(name));
+    /// The variables that turned out to be of a redefined type, so that nothing ran. They are noted, and gone from those that
+    /// the cell may use.
+    pub fn lost_by(&mut self, ran: &Ran) -> Vec<String> {
+        let lost = lost(ran, &self.before);
+        if let (false, Ran::Finished(outcomes)) = (lost.is_empty(), ran) {
+            self.before.retain(|name, _| !lost.contains(name));
             self.types_lost.extend(outcomes.iter().filter_map(|ended| match &ended.outcome {
                 Outcome::TypesChanged(names) => Some((ended.member, names.clone())),
                 _ => None,
             }));
         }
-        answer
+        lost
     }
 }
 
-/// What evcxr has to know: which variables can't be loaded. The cell's new variables exist for evcxr also if it failed: what
-/// it says of them goes into the cache, and who has them is in our own account.
-fn answer(ran: &Ran, stored: &Variables) -> Answer {
-    let Ran::Finished(outcomes) = ran else { return Answer::Succeeded };
+/// Where one member has run the cell, nothing is compiled again.
+fn lost(ran: &Ran, stored: &Variables) -> Vec<String> {
+    let Ran::Finished(outcomes) = ran else { return Vec::new() };
     if outcomes.iter().any(|ended| ended.outcome == Outcome::Ok) {
-        return Answer::Succeeded;
+        return Vec::new();
     }
     let mut lost: Vec<String> = outcomes
         .iter()
@@ -78,8 +77,5 @@ fn answer(ran: &Ran, stored: &Variables) -> Answer {
     lost.retain(|name| stored.contains_key(name));
     lost.sort();
     lost.dedup();
-    if !lost.is_empty() {
-        return Answer::VariablesLost(lost);
-    }
-    Answer::Succeeded
+    lost
 }

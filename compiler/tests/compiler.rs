@@ -2,9 +2,7 @@
 //!
 //! evcxr takes its folder from the environment and some seconds to start, so one compiler serves one test, in steps.
 
-use chorus_compiler::{
-    CellText, Compiler, Config, Diagnostic, Failure, Member, Object, Ran, RunEnded, prepare_environment,
-};
+use chorus_compiler::{CellText, Compiler, Config, Diagnostic, Failure, Member, Object, Ran, RunEnded};
 use chorus_protocol::{Death, EngineId, Outcome};
 
 const E: fn(u32) -> Member = |id| Member::Engine(EngineId(id));
@@ -65,12 +63,11 @@ fn render(errors: &[Diagnostic]) -> String {
 #[test]
 fn cells_become_objects() {
     let folder = tempfile::tempdir().unwrap();
-    // SAFETY: the only test of this program, and it has started no thread.
-    unsafe { prepare_environment(folder.path()) };
     let relay = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().join("examples/relay");
     let config = Config {
         relay,
-        relay_args: vec![],
+        relay_args: vec!["relay".into()],
+        compiler_args: vec!["compiler".into()],
         folder: folder.path().to_owned(),
         interrupter: Default::default(),
         cache: None,

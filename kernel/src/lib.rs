@@ -14,5 +14,7 @@ mod server;
 mod subshells;
 
 pub use chorus_analyzer::analyzer_main;
-pub use chorus_compiler::{CacheConfig, CacheInfo, become_tool, find_program, prepare_environment, relay_main};
+pub use chorus_compiler::{
+    CacheConfig, CacheInfo, become_tool, compiler_main, find_program, prepare_environment, relay_main,
+};
 pub use server::{KernelConfig, KernelError, serve};

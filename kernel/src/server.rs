@@ -34,11 +34,13 @@ pub struct KernelConfig {
     pub relay: PathBuf,
     /// Its arguments.
     pub relay_args: Vec<OsString>,
+    /// The arguments that make it the compiler's process.
+    pub compiler_args: Vec<OsString>,
     /// The arguments that make the same program the analyzer.
     pub analyzer_args: Vec<OsString>,
     /// How its workers and engines are started.
     pub notebook: NotebookConfig,
-    /// An empty folder for what is compiled, in evcxr's environment too.
+    /// An empty folder for what is compiled.
     pub folder: PathBuf,
     /// Where compiled cells are kept, if they are.
     pub cache: Option<CacheConfig>,
@@ -66,6 +68,7 @@ pub async fn serve(config: KernelConfig) -> Result<(), KernelError> {
     let compiler = CompilerThread::start(chorus_compiler::Config {
         relay: config.relay.clone(),
         relay_args: config.relay_args.clone(),
+        compiler_args: config.compiler_args.clone(),
         folder: config.folder.clone(),
         interrupter: Default::default(),
         cache: config.cache.clone(),

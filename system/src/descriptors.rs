@@ -2,7 +2,7 @@
 
 use crate::listing;
 use nix::cmsg_space;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::sockopt::{AcceptConn, PeerCredentials};
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, getsockopt, recvmsg, sendmsg};
@@ -13,6 +13,8 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::ManuallyDrop;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// Where sockets go, if the limit of open files allows: away from the low numbers that programs guess at.
@@ -129,6 +131,52 @@ pub fn move_away(fd: impl AsFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(moved) })
 }
 
+/// What programs do that this process starts: they have a descriptor too, or they don't.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Programs {
+    /// They have it, under the same number.
+    Inherit,
+    /// They don't have it.
+    Lack,
+}
+
+/// Has a number mean this from now on. Who uses the number keeps an open descriptor. Neither needs memory from the allocator,
+/// nor a lock.
+pub fn put_in_place(fd: impl AsFd, number: RawFd, programs: Programs) -> io::Result<()> {
+    let flags = if programs == Programs::Inherit { 0 } else { libc::O_CLOEXEC };
+    // SAFETY: takes numbers only. Whoever owns the number keeps an open descriptor.
+    match unsafe { libc::dup3(fd.as_fd().as_raw_fd(), number, flags) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
+/// Has programs that this process starts have this descriptor, too.
+pub fn inherit(fd: impl AsFd) -> io::Result<()> {
+    fcntl(fd.as_fd(), FcntlArg::F_SETFD(FdFlag::empty()))?;
+    Ok(())
+}
+
+/// This process's end of the pipe that another process has under this number.
+pub fn other_end(pid: u32, number: RawFd) -> io::Result<Option<RawFd>> {
+    let theirs = PathBuf::from(format!("/proc/{pid}/fd/{number}"));
+    let pipe = std::fs::metadata(&theirs)?.ino();
+    let reads = std::fs::symlink_metadata(&theirs)?.mode() & 0o400 != 0;
+    let (mut found, me) = (None, PathBuf::from("/proc/self/fd"));
+    let mut numbers = Vec::new();
+    each_open(|fd| numbers.push(fd))?;
+    for fd in numbers {
+        let place = me.join(fd.to_string());
+        let is_it = |data: &std::fs::Metadata| data.file_type().is_fifo() && data.ino() == pipe;
+        // The link's own mode says for what it is open.
+        let mode = std::fs::symlink_metadata(&place).map_or(0, |link| link.mode());
+        if std::fs::metadata(&place).is_ok_and(|data| is_it(&data)) && (mode & 0o200 != 0) == reads {
+            found = Some(fd);
+        }
+    }
+    Ok(found)
+}
+
 /// Makes this the standard input.
 pub fn set_stdin(fd: impl AsFd) -> io::Result<()> {
     Ok(dup2_stdin(fd)?)
@@ -239,6 +287,26 @@ mod tests {
         assert_eq!(waiting(&read), 5000);
         empty(&read);
         assert_eq!(waiting(&read), 0);
+    }
+
+    #[test]
+    fn the_other_end_of_a_childs_pipe_is_found_and_replaced() {
+        use std::process::{Command, Stdio};
+        let mut child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let (mut writes, mut reads) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        assert_eq!(other_end(child.id(), 0).unwrap(), Some(writes.as_raw_fd()));
+        assert_eq!(other_end(child.id(), 1).unwrap(), Some(reads.as_raw_fd()));
+        let (here, mut there) = UnixStream::pair().unwrap();
+        put_in_place(&here, writes.as_raw_fd(), Programs::Lack).unwrap();
+        put_in_place(&here, reads.as_raw_fd(), Programs::Lack).unwrap();
+        writes.write_all(b"a").unwrap();
+        there.write_all(b"b").unwrap();
+        let mut byte = [0; 1];
+        there.read_exact(&mut byte).unwrap();
+        assert_eq!(byte, *b"a");
+        reads.read_exact(&mut byte).unwrap();
+        assert_eq!(byte, *b"b");
+        child.wait().unwrap();
     }
 
     #[test]

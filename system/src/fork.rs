@@ -40,13 +40,28 @@ pub unsafe fn child() -> io::Result<Option<u32>> {
 /// As for [`child`]; or the other threads are [stopped](crate::threads::stop), and the copy doesn't need what they may hold
 /// before it has made them again.
 pub unsafe fn sibling() -> io::Result<Side> {
+    // SAFETY: the caller promises what is needed.
+    unsafe { copy(libc::CLONE_PARENT) }
+}
+
+/// Copies this process with its threads; the copy is a child.
+///
+/// # Safety
+///
+/// As for [`sibling`].
+pub unsafe fn child_with_threads() -> io::Result<Side> {
+    // SAFETY: the caller promises what is needed.
+    unsafe { copy(0) }
+}
+
+unsafe fn copy(parent: libc::c_int) -> io::Result<Side> {
     // The C library keeps its thread's id here, and the copy's must be its own.
     let mut tid: *mut libc::c_int = std::ptr::null_mut();
     // SAFETY: writes one pointer.
     if unsafe { libc::prctl(libc::PR_GET_TID_ADDRESS, &raw mut tid) } != 0 {
         return Err(io::Error::last_os_error());
     }
-    let flags = libc::CLONE_PARENT | libc::CLONE_PIDFD | libc::CLONE_CHILD_SETTID | libc::CLONE_CHILD_CLEARTID;
+    let flags = parent | libc::CLONE_PIDFD | libc::CLONE_CHILD_SETTID | libc::CLONE_CHILD_CLEARTID;
     let flags = libc::c_long::from(flags | libc::SIGCHLD);
     let mut pidfd: libc::c_int = -1;
     let (stack, thread_storage) = (0 as libc::c_long, 0 as libc::c_long);

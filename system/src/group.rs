@@ -9,6 +9,12 @@ pub fn lead() -> io::Result<()> {
     Ok(setpgid(Pid::from_raw(0), Pid::from_raw(0))?)
 }
 
+/// Leaves the terminal, too: what ends there doesn't concern this process any more.
+pub fn leave_session() -> io::Result<()> {
+    nix::unistd::setsid()?;
+    Ok(())
+}
+
 /// Sends a signal to all processes of a group. The number must still be the group's: its leader isn't buried.
 pub fn send(leader: u32, signal: i32) {
     // The number 0 would mean this process's own group.

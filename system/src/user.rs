@@ -1,7 +1,10 @@
 //! Whose process this is, on which host, and what only this user can write to.
 
+use nix::sys::socket::getsockopt;
+use nix::sys::socket::sockopt::PeerCredentials;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::net::UnixStream;
 
 /// The user's number.
 pub fn id() -> u32 {
@@ -16,6 +19,11 @@ pub fn owns(metadata: &Metadata) -> bool {
 /// Whether nobody but this user can write to the file or folder.
 pub fn owns_alone(metadata: &Metadata) -> bool {
     owns(metadata) && metadata.mode() & 0o022 == 0
+}
+
+/// Whether the process at the other end of this socket is this user's.
+pub fn is_ours(socket: &UnixStream) -> bool {
+    getsockopt(socket, PeerCredentials).is_ok_and(|peer| peer.uid() == nix::unistd::geteuid().as_raw())
 }
 
 /// The name of this host; `localhost` if it has none.

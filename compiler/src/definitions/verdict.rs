@@ -3,6 +3,7 @@
 use super::Definitions;
 use super::change::Change;
 use super::prefix::Prefix;
+use crate::complaint::Error;
 use std::collections::BTreeMap;
 
 /// Errors that say that there are two of what there can be one of. The older one goes.
@@ -33,15 +34,13 @@ pub(crate) struct Place {
 }
 
 /// evcxr's errors, for a text that began with `prefix`. `source` is what evcxr made of it.
-pub(crate) fn mistakes(error: &evcxr::Error, prefix: &Prefix, code: &str, source: &str) -> Vec<Mistake> {
-    let evcxr::Error::CompilationErrors(errors) = error else { return Vec::new() };
+pub(crate) fn mistakes(error: &Error, prefix: &Prefix, code: &str, source: &str) -> Vec<Mistake> {
     let lines: Vec<&str> = code.lines().collect();
     let own = prefix.lines();
-    let errors = errors.iter().filter(|error| error.level() == "error");
+    let errors = error.complaints().iter().filter(|error| error.level == "error");
     errors
         .map(|error| {
-            let placed =
-                error.spanned_messages().iter().filter_map(|message| Some((message.span?, message.is_primary)));
+            let placed = error.remarks.iter().filter_map(|remark| Some((remark.span?, remark.primary)));
             let mut places: Vec<Place> = placed
                 .filter_map(|(span, primary)| {
                     let entry = match span.start_line <= own {
@@ -58,14 +57,11 @@ pub(crate) fn mistakes(error: &evcxr::Error, prefix: &Prefix, code: &str, source
                 })
                 .collect();
             if places.is_empty() {
-                let spans = error.json["spans"].as_array().into_iter().flatten();
-                let entries = spans.filter_map(|span| {
-                    let at = usize::try_from(span["line_start"].as_u64()?).ok()?.checked_sub(1)?;
-                    prefix.entry_of(source.lines().nth(at)?)
-                });
+                let entries =
+                    error.lines.iter().filter_map(|line| prefix.entry_of(source.lines().nth(line.checked_sub(1)?)?));
                 places.extend(entries.map(|entry| Place { entry: Some(entry), primary: true, word: String::new() }));
             }
-            Mistake { code: error.code().map(str::to_owned), message: error.message(), places }
+            Mistake { code: error.code.clone(), message: error.message.clone(), places }
         })
         .collect()
 }

@@ -153,7 +153,7 @@ pub(super) fn made_for(manifest: &str, rustc: &[u8], args: &[OsString]) -> [u8; 
         BUILD_VARIABLES.iter().any(|start| name.starts_with(start) && !name.ends_with("_DIR"))
             || OF_C.iter().any(|end| name.ends_with(end))
             || TOOLS.contains(&name)
-            || name.starts_with(crate::evaluator::USERS_VARIABLE)
+            || name.starts_with(crate::process::context::USERS_VARIABLE)
     };
     let mut variables: Vec<_> = std::env::vars_os().filter(|(name, _)| counts(&name.to_string_lossy())).collect();
     variables.sort();

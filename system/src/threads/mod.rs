@@ -180,8 +180,9 @@ impl Stopped {
     ///
     /// # Safety
     ///
-    /// This must be a copy of the process that was made while they were stopped, and the original must be dead: the
-    /// two would be woken in place of each other.
+    /// This must be a copy of the process that was made while they were stopped. And the original must be dead, since the
+    /// two would be woken in place of each other; or no thread waits for anything that both still have, which isn't so of
+    /// locks.
     pub unsafe fn make_again(self) -> io::Result<()> {
         // The system doesn't copy it, and the C library believes that it has it.
         self.robust.register();

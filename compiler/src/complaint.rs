@@ -1,0 +1,121 @@
+//! What evcxr says of a text that it refuses, in a form that goes from process to process.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Why evcxr did nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Error {
+    /// rustc's, or what evcxr says in rustc's form.
+    Complaints(Vec<Complaint>),
+    /// evcxr's own.
+    Message(String),
+    /// The compiler's process is gone.
+    Gone(String),
+}
+
+/// One error, warning or piece of advice.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Complaint {
+    /// `error`, `warning`, or what rustc calls its advice.
+    pub level: String,
+    pub code: Option<String>,
+    pub message: String,
+    /// rustc's long text about the code.
+    pub explanation: Option<String>,
+    pub remarks: Vec<Remark>,
+    pub help: Vec<String>,
+    /// What evcxr adds.
+    pub hint: Option<String>,
+    /// rustc's own text, in colours.
+    pub rendered: String,
+    pub of_user: bool,
+    /// The lines of the generated source where rustc sees it.
+    pub lines: Vec<usize>,
+}
+
+/// What is said of one place, or of none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Remark {
+    pub span: Option<Range>,
+    pub label: String,
+    pub primary: bool,
+}
+
+/// A place in the text that evcxr was given: lines and columns, 1-based; columns count characters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Range {
+    pub start_line: usize,
+    pub start_column: usize,
+    pub end_line: usize,
+    pub end_column: usize,
+}
+
+impl Error {
+    /// What rustc says; nothing if it wasn't asked.
+    pub fn complaints(&self) -> &[Complaint] {
+        match self {
+            Error::Complaints(complaints) => complaints,
+            _ => &[],
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Complaints(complaints) => {
+                complaints.iter().try_for_each(|complaint| f.write_str(&complaint.message))
+            }
+            Error::Message(text) | Error::Gone(text) => f.write_str(text),
+        }
+    }
+}
+
+impl From<evcxr::Error> for Error {
+    fn from(error: evcxr::Error) -> Error {
+        match error {
+            evcxr::Error::CompilationErrors(errors) => Error::Complaints(errors.iter().map(Complaint::from).collect()),
+            other => Error::Message(other.to_string()),
+        }
+    }
+}
+
+impl From<&str> for Error {
+    fn from(text: &str) -> Error {
+        Error::Message(text.to_owned())
+    }
+}
+
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Error {
+        Error::Message(error.to_string())
+    }
+}
+
+impl From<&evcxr::CompilationError> for Complaint {
+    fn from(error: &evcxr::CompilationError) -> Complaint {
+        let spans = error.json["spans"].as_array().into_iter().flatten();
+        let remarks = error.spanned_messages().iter().map(|message| {
+            let span = message.span.map(|span| Range {
+                start_line: span.start_line,
+                start_column: span.start_column,
+                end_line: span.end_line,
+                end_column: span.end_column,
+            });
+            Remark { span, label: message.label.clone(), primary: message.is_primary }
+        });
+        Complaint {
+            level: error.level().to_owned(),
+            code: error.code().map(str::to_owned),
+            message: error.message(),
+            explanation: error.explanation().map(str::to_owned),
+            remarks: remarks.collect(),
+            help: error.help(),
+            hint: error.evcxr_extra_hint().map(str::to_owned),
+            rendered: error.rendered(),
+            of_user: error.is_from_user_code(),
+            lines: spans.filter_map(|span| usize::try_from(span["line_start"].as_u64()?).ok()).collect(),
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! A compiler's process of which each kernel gets a copy.
+
+use super::Place;
+use super::context::{Context, State};
+use super::message::{Ask, Reply, Template, receive, send};
+use super::relay::Own;
+use super::serve::{Server, go_to, unexpected};
+use crate::diagnostic::Diagnostic;
+use crate::interrupt::Interrupter;
+use chorus_system::fork::{self, Side};
+use chorus_system::{ProcessHandle, children, descriptors, memory, threads, user};
+use std::fs::File;
+use std::io;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// The name of the socket in its folder.
+pub(crate) const SOCKET: &str = "socket";
+/// How often it looks whether it is still needed.
+const LOOK: Duration = Duration::from_secs(1);
+/// A kernel says at once what it wants.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// It gives its memory back when no more than this part of all is available.
+const SCARCE: u64 = 10;
+
+/// Copies this process for each kernel that comes, until it isn't needed any more.
+pub(super) fn run(
+    template: Template,
+    started: Result<(Context, State), Diagnostic>,
+    place: Place,
+    interrupter: Interrupter,
+    listener: UnixListener,
+    folder: &Path,
+) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
+    go_to(Path::new("/"));
+    let (mut context, base) = match started {
+        Ok(started) => started,
+        Err(error) => return refuse(&listener, folder, &error),
+    };
+    context.warm_up(&base);
+    let mut server = Server { context, base, place, folder: folder.to_owned(), interrupter };
+    let (mut copies, mut last): (Vec<ProcessHandle>, Instant) = (Vec::new(), Instant::now());
+    loop {
+        if descriptors::is_readable_within(&listener, LOOK) {
+            let Ok((kernel, _)) = listener.accept() else { continue };
+            last = Instant::now();
+            match welcome(&server, kernel) {
+                Ok(Welcomed::Copied(copy)) => copies.push(copy),
+                Ok(Welcomed::Served(kernel, taken)) => {
+                    server.folder = taken;
+                    server.serve(kernel)
+                }
+                Err(error) => tracing::warn!("a kernel gets no compiler: {error}"),
+            }
+            continue;
+        }
+        children::bury_ended();
+        copies.retain(|copy| !copy.has_ended());
+        let is_idle = copies.is_empty() && last.elapsed() > Duration::from_secs(template.idle);
+        let is_scarce = memory::available().is_ok_and(|(available, all)| available < all / SCARCE);
+        let is_forgotten = !folder.join(SOCKET).exists();
+        if is_forgotten || (is_idle || is_scarce) && leave_unless_asked(&listener, folder) {
+            leave(folder);
+            return Ok(());
+        }
+    }
+}
+
+enum Welcomed {
+    /// By this copy.
+    Copied(ProcessHandle),
+    /// By this process: it is the copy, or it can't be copied. It builds here from now on.
+    Served(UnixStream, PathBuf),
+}
+
+/// Finds out what a kernel wants, and who serves it. Returns in the copy, too.
+fn welcome(server: &Server, mut kernel: UnixStream) -> io::Result<Welcomed> {
+    if !user::is_ours(&kernel) {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    kernel.set_nonblocking(false)?;
+    kernel.set_read_timeout(Some(PATIENCE))?;
+    let (folder, current) = match receive(&mut kernel)? {
+        Ask::Take { folder, current } => (folder, current),
+        other => return Err(unexpected(&other)),
+    };
+    kernel.set_read_timeout(None)?;
+    furnish(&server.folder, &folder)?;
+    let there = File::open(&folder)?;
+    let own = Own::new(server.context.relay(), server.context.child(), &folder)?;
+    let stopped = match threads::stop() {
+        Ok(stopped) => stopped,
+        Err(why) => {
+            tracing::warn!("the compiler's process can't be copied: {why}");
+            // The next kernel starts another.
+            leave(&server.folder);
+            server.place.put(&there)?;
+            go_to(&current);
+            return Ok(Welcomed::Served(kernel, folder));
+        }
+    };
+    // SAFETY: the threads are stopped. Until they go on, the copy only puts descriptors in place. Its threads wait for
+    // locks and channels, which are its own then, and at the relay's socket, in whose place it has its own.
+    match unsafe { fork::child_with_threads() }? {
+        Side::Original { copy, .. } => Ok(Welcomed::Copied(copy)),
+        Side::Copy => {
+            let placed = server.place.put(&there).and_then(|()| own.put_in_place());
+            // SAFETY: as above.
+            if placed.and_then(|()| unsafe { stopped.make_again() }).is_err() {
+                chorus_system::process::leave(1);
+            }
+            go_to(&current);
+            Ok(Welcomed::Served(kernel, folder))
+        }
+    }
+}
+
+/// Puts what evcxr has made before it is copied where the copy will look for it. What is there already is the kernel's own.
+fn furnish(from: &Path, to: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let (kind, place) = (entry.file_type()?, to.join(entry.file_name()));
+        if kind.is_dir() {
+            match std::fs::create_dir(&place) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                _ => furnish(&entry.path(), &place)?,
+            }
+        } else if place.symlink_metadata().is_ok() || is_large(&entry.path()) {
+            // Stays as it is, or isn't needed.
+        } else if kind.is_symlink() {
+            std::os::unix::fs::symlink(std::fs::read_link(entry.path())?, &place)?;
+        } else if kind.is_file() {
+            std::fs::copy(entry.path(), &place)?;
+        }
+    }
+    Ok(())
+}
+
+/// Objects and what cargo keeps beside them are of no use to another.
+fn is_large(file: &Path) -> bool {
+    file.components().any(|part| part.as_os_str() == "target" || part.as_os_str() == "ahead")
+}
+
+/// Whoever waits now, and whoever comes within a moment, is told why evcxr didn't start; whoever comes later tries anew.
+fn refuse(listener: &UnixListener, folder: &Path, error: &Diagnostic) -> io::Result<()> {
+    leave(folder);
+    while descriptors::is_readable_within(listener, LOOK) {
+        let (mut kernel, _) = listener.accept()?;
+        kernel.set_nonblocking(false)?;
+        let _ = send(&mut kernel, &Reply::Started(Err(error.clone())));
+    }
+    Ok(())
+}
+
+/// Nobody finds it any more. What it has built stays until the next one needs its place.
+fn leave(folder: &Path) {
+    let _ = std::fs::remove_file(folder.join(SOCKET));
+}
+
+/// Whether it may leave: no kernel has come in the meantime. From then on none can come.
+fn leave_unless_asked(listener: &UnixListener, folder: &Path) -> bool {
+    let Ok(lock) = crate::template::lock(folder) else { return true };
+    let is_asked = descriptors::is_readable(listener);
+    if !is_asked {
+        leave(folder);
+    }
+    drop(lock);
+    !is_asked
+}

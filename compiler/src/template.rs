@@ -1,0 +1,236 @@
+//! Finds the compiler's process that a kernel gets its own from, or starts one.
+//!
+//! There is one template for each toolchain, environment and version of Chorus, in a folder of its own below that of
+//! all that kernels share. Its environment has what its key was made of and nothing else.
+
+use crate::cache::CacheConfig;
+use crate::process::BEGIN;
+use crate::process::message::{Ask, Begin, Template, send};
+use crate::process::template::SOCKET;
+use crate::reuse::add;
+use crate::types::Config;
+use chorus_system::user;
+use std::ffi::{OsStr, OsString};
+use std::fs::{DirBuilder, File, TryLockError};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Where templates are, in the folder that kernels share.
+const TEMPLATES: &str = "compilers";
+/// How many minutes one lives that no kernel needs; 0 for none at all.
+const MINUTES_VARIABLE: &str = "CHORUS_COMPILER_MINUTES";
+const MINUTES: f64 = 10.0;
+/// Who looks for a template holds this, or who leaves. It is held for milliseconds.
+const LOCK: &str = "lock";
+const LOCKED_WITHIN: Duration = Duration::from_secs(5);
+const LISTEN: Duration = Duration::from_millis(5);
+
+/// What says nothing about how cells are compiled: it differs from terminal to terminal, or from notebook to notebook.
+const MOMENTARY: [&str; 22] = [
+    "_",
+    "CHORUS_ENGINES",
+    "CHORUS_RUNTIME_DIR",
+    "CHORUS_TEST_MARK",
+    "COLORTERM",
+    "COLUMNS",
+    "DBUS_",
+    "DISPLAY",
+    "INVOCATION_ID",
+    "JOURNAL_STREAM",
+    "JPY_",
+    "LINES",
+    "OLDPWD",
+    "PWD",
+    "PYTEST_",
+    "SHLVL",
+    "SSH_",
+    "STY",
+    "TERM",
+    "TMUX",
+    "WINDOWID",
+    "XDG_SESSION_",
+];
+
+/// Connects to a compiler's process that builds in the kernel's folder.
+pub(crate) fn connect(config: &Config, px: &Path, dependencies: &Path, standard: &Path) -> io::Result<UnixStream> {
+    let begin = Begin {
+        folder: config.folder.clone(),
+        program: config.relay.clone(),
+        relay_args: config.relay_args.clone(),
+        px: px.to_owned(),
+        dependencies: dependencies.to_owned(),
+        template: None,
+    };
+    let current = std::env::current_dir()?;
+    let idle = idle().filter(|_| !current.join("evcxr.toml").exists());
+    let shared = config.cache.as_ref().filter(|cache| cache.dependencies() == dependencies);
+    let mut connection = match (shared, idle) {
+        (Some(cache), Some(idle)) => {
+            let found = find(config, &begin, cache, idle, standard);
+            found.or_else(|error| {
+                tracing::warn!("no compiler is shared: {error}");
+                start_alone(config, &begin)
+            })?
+        }
+        _ => start_alone(config, &begin)?,
+    };
+    if !user::is_ours(&connection) {
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "a compiler's process is another user's"));
+    }
+    send(&mut connection, &Ask::Take { folder: config.folder.clone(), current })?;
+    Ok(connection)
+}
+
+/// How long a template lives that nobody needs; `None` if there is to be none.
+fn idle() -> Option<Duration> {
+    let minutes = std::env::var(MINUTES_VARIABLE).ok().and_then(|text| text.parse().ok()).unwrap_or(MINUTES);
+    Duration::try_from_secs_f64(minutes * 60.0).ok().filter(|idle| !idle.is_zero())
+}
+
+/// The template for this kernel, which is started if there is none.
+fn find(
+    config: &Config,
+    begin: &Begin,
+    cache: &CacheConfig,
+    idle: Duration,
+    standard: &Path,
+) -> io::Result<UnixStream> {
+    let environment: Vec<_> = std::env::vars_os().filter(|(name, _)| !is_momentary(name)).collect();
+    let folder = cache.compilers().join(key(begin, standard, &environment)?);
+    DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+    if !user::owns_alone(&std::fs::metadata(&folder)?) {
+        return Err(io::Error::other(format!("others can write to {}", folder.display())));
+    }
+    let _lock = lock(&folder)?;
+    let socket = folder.join(SOCKET);
+    if let Ok(connection) = UnixStream::connect(&socket) {
+        return Ok(connection);
+    }
+    // Of one that was killed. The lock stays where it is.
+    for entry in std::fs::read_dir(&folder)?.flatten().filter(|entry| entry.file_name() != LOCK) {
+        let is_folder = entry.file_type()?.is_dir();
+        if is_folder { std::fs::remove_dir_all(entry.path())? } else { std::fs::remove_file(entry.path())? }
+    }
+    let listener = UnixListener::bind(&socket)?;
+    let begin = Begin { folder: folder.clone(), template: Some(Template { idle: idle.as_secs() }), ..begin.clone() };
+    let log = File::create(folder.join("log"))?;
+    let mut command = command(config, &begin)?;
+    command.env_clear().envs(environment).stdin(OwnedFd::from(listener)).stdout(log.try_clone()?).stderr(log);
+    command.spawn()?;
+    UnixStream::connect(&socket)
+}
+
+/// A process for this kernel alone.
+fn start_alone(config: &Config, begin: &Begin) -> io::Result<UnixStream> {
+    let (here, there) = UnixStream::pair()?;
+    command(config, begin)?.stdin(OwnedFd::from(there)).stdout(Stdio::null()).spawn()?;
+    Ok(here)
+}
+
+fn command(config: &Config, begin: &Begin) -> io::Result<Command> {
+    crate::process::message::send(&mut File::create(begin.folder.join(BEGIN))?, begin)?;
+    let mut command = Command::new(&config.relay);
+    command.args(&config.compiler_args).arg(&begin.folder);
+    Ok(command)
+}
+
+/// Held while templates are looked for.
+pub(crate) fn lock(folder: &Path) -> io::Result<File> {
+    let file = File::create(folder.join(LOCK))?;
+    let begun = Instant::now();
+    while let Err(error) = file.try_lock() {
+        match error {
+            TryLockError::Error(error) => return Err(error),
+            TryLockError::WouldBlock if begun.elapsed() > LOCKED_WITHIN => return Err(io::ErrorKind::TimedOut.into()),
+            TryLockError::WouldBlock => std::thread::sleep(LISTEN),
+        }
+    }
+    Ok(file)
+}
+
+fn is_momentary(name: &OsStr) -> bool {
+    let name = name.as_bytes();
+    MOMENTARY.iter().any(|it| match it.strip_suffix('_') {
+        Some(start) if !start.is_empty() => name.starts_with(it.as_bytes()),
+        _ => name == it.as_bytes(),
+    })
+}
+
+/// The name of the template's folder. A toolchain has other files for another version, and so has Chorus.
+fn key(begin: &Begin, standard: &Path, environment: &[(OsString, OsString)]) -> io::Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    let mut note = |part: &[u8]| add(&mut hasher, part);
+    for path in [&begin.px, &begin.dependencies] {
+        note(path.as_os_str().as_bytes());
+    }
+    for file in [begin.program.as_path(), standard] {
+        let data = std::fs::metadata(file)?;
+        note(file.as_os_str().as_bytes());
+        for number in [data.ino(), data.len(), data.mtime().cast_unsigned(), data.mtime_nsec().cast_unsigned()] {
+            note(&number.to_le_bytes());
+        }
+    }
+    // Folders may be on a disk that hosts share.
+    note(user::host_name().as_bytes());
+    let mut environment: Vec<_> = environment.iter().collect();
+    environment.sort();
+    for (name, value) in environment {
+        note(name.as_bytes());
+        note(value.as_bytes());
+    }
+    Ok(hasher.finalize().to_hex()[..16].to_owned())
+}
+
+impl CacheConfig {
+    /// Where templates of compilers' processes are.
+    fn compilers(&self) -> PathBuf {
+        self.folder.with_file_name(TEMPLATES)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_or_a_notebook_makes_no_difference() {
+        for name in ["PWD", "_", "JPY_PARENT_PID", "JPY_SESSION_NAME", "SSH_CONNECTION", "TERM", "COLUMNS"] {
+            assert!(is_momentary(name.as_ref()), "{name}");
+        }
+        for name in ["PATH", "RUSTFLAGS", "TERMINFO", "_X", "CARGO_HOME", "RUSTUP_TOOLCHAIN", "CHORUS_CACHE_DIR"] {
+            assert!(!is_momentary(name.as_ref()), "{name}");
+        }
+    }
+
+    #[test]
+    fn another_environment_or_program_is_another_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str| {
+            std::fs::write(folder.path().join(name), name).unwrap();
+            folder.path().join(name)
+        };
+        let begin = Begin {
+            folder: "/f".into(),
+            program: file("program"),
+            relay_args: vec![],
+            px: "/px".into(),
+            dependencies: "/d".into(),
+            template: None,
+        };
+        let standard = file("libstd.so");
+        let environment = |value: &str| vec![("A".into(), value.into()), ("B".into(), "b".into())];
+        let of = |begin: &Begin, value| key(begin, &standard, &environment(value)).unwrap();
+        let first = of(&begin, "a");
+        assert_eq!(first, of(&Begin { folder: "/g".into(), ..begin.clone() }, "a"), "whoever asks");
+        assert_ne!(first, of(&begin, "b"));
+        assert_ne!(first, of(&Begin { px: "/px2".into(), ..begin.clone() }, "a"));
+        std::fs::write(&begin.program, "another program").unwrap();
+        assert_ne!(first, of(&begin, "a"));
+    }
+}
