@@ -1,15 +1,15 @@
-//! The thread on which the compiler lives, since evcxr blocks for as long as a cell runs.
+//! The thread on which the compiler lives, which waits for its process and for runs.
 
 use crate::interrupt::Interrupted;
 use chorus_compiler::{Compiler, Config, Context, Diagnostic, Interrupter};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use tokio::sync::{oneshot, watch};
 
 type Job = Box<dyn FnOnce(Result<&mut Compiler, &Diagnostic>) + Send>;
 
-/// rust-analyzer recurses deeply on large expressions.
+/// Large expressions are read by recursion.
 const STACK: usize = 64 << 20;
 
 /// Sends work to the compiler's thread. Cloned freely; work is done in the order in which it was sent.
@@ -27,8 +27,12 @@ impl CompilerThread {
         let interrupter = config.interrupter.clone();
         std::thread::Builder::new().name("compiler".into()).stack_size(STACK).spawn(move || {
             let mut compiler = Compiler::start(&config);
-            for job in work {
-                job(compiler.as_mut().map_err(|error| &*error));
+            loop {
+                match work.recv_timeout(Compiler::rests_after()) {
+                    Ok(job) => job(compiler.as_mut().map_err(|error| &*error)),
+                    Err(RecvTimeoutError::Timeout) => compiler.iter_mut().for_each(Compiler::rest),
+                    Err(RecvTimeoutError::Disconnected) => break,
+                }
             }
         })?;
         Ok(CompilerThread { jobs, interrupter, context: watch::Sender::default() })

@@ -1,6 +1,6 @@
 //! `chorus cache`: what is kept of compiled cells and dependencies, and how to be rid of it.
 
-use chorus_kernel::{CacheConfig, CacheInfo};
+use chorus_kernel::{CacheConfig, CacheInfo, CompilersInfo};
 use clap::Subcommand;
 use std::error::Error;
 
@@ -13,7 +13,7 @@ pub enum Cache {
         #[arg(long)]
         json: bool,
     },
-    /// Remove all compiled cells and dependencies; notebooks that are open go on, and build again what they need. Rust's core
+    /// Remove all compiled cells and dependencies, and end compilers that wait for kernels; notebooks that are open go on, and build again what they need. Rust's core
     /// library for GPUs stays, which no notebook builds
     Clear,
 }
@@ -30,12 +30,14 @@ pub fn run(command: &Cache) -> Result<(), Box<dyn Error>> {
         Cache::Info { json: true } => {
             let CacheInfo { cells, gpu_functions, bytes, .. } = config.info().map_err(failed)?;
             let of_dependencies = config.dependencies_info().map_err(failed)?;
+            let compilers = config.compilers_info();
             let info = serde_json::json!({
                 "folder": config.folder, "cells": cells, "bytes": bytes, "limit": config.limit,
                 "gpu": { "functions": gpu_functions, "core_bytes": core_bytes() },
                 "dependencies": {
                     "sets": of_dependencies.sets, "bytes": of_dependencies.bytes, "limit": of_dependencies.limit
                 },
+                "compilers": { "templates": compilers.templates, "copies": compilers.copies, "bytes": compilers.bytes },
             });
             println!("{info}");
         }
@@ -50,6 +52,11 @@ pub fn run(command: &Cache) -> Result<(), Box<dyn Error>> {
             println!(
                 "Also beside it: {core} MB of Rust's core library for GPUs, which `chorus gpu setup --from-source` builds"
             );
+            let CompilersInfo { templates, copies, bytes } = config.compilers_info();
+            println!(
+                "In memory: {templates} compilers that wait for kernels, {copies} that kernels use, {} MB in all",
+                megabytes(bytes)
+            );
         }
         Cache::Clear => {
             let CacheInfo { cells, gpu_functions, bytes, .. } = config.clear().map_err(failed)?;
@@ -57,6 +64,8 @@ pub fn run(command: &Cache) -> Result<(), Box<dyn Error>> {
             println!("Removed {what}, {} MB, from {folder}", megabytes(bytes));
             let removed = config.clear_dependencies().map_err(failed)?;
             println!("Removed {} sets of dependencies, {} MB, beside it", removed.sets, megabytes(removed.bytes));
+            // They have begun with what isn't there any more.
+            config.end_templates();
         }
     }
     Ok(())

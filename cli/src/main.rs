@@ -46,6 +46,8 @@ Environment:
   CHORUS_RUNTIME_DIR         where clusters keep their sockets
   CHORUS_CACHE_DIR           where compiled cells and dependencies are kept
   CHORUS_CACHE_MB            how much of cells, at most [default: 512]; 0 keeps nothing
+  CHORUS_COMPILER_MINUTES    how long a compiler stays in memory that nobody uses [default: 10];
+                             with 0, kernels share none
   CHORUS_DEPENDENCIES_MB     how much of dependencies, but for today's [default: 10240]
   CHORUS_ENGINES             how many engines a notebook's own cluster has
   CHORUS_GPU                 what engines do with GPUs: `off` leaves them alone

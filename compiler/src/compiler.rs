@@ -33,6 +33,7 @@ use chorus_protocol::{Death, Outcome};
 use chorus_syntax::{Call, Cell, CommandLine, FactsReader, defines_items};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Compiles the cells of one notebook.
 pub struct Compiler {
@@ -59,6 +60,9 @@ pub struct Compiler {
     /// Macros of other crates that turned out to define no items.
     expressions: BTreeSet<String>,
 }
+
+/// So often a compiler's process that ends in the middle of a cell is replaced: it may be the cell that ends it.
+const REPLACED: usize = 3;
 
 /// An error about one of several things: its number, and the error.
 pub(crate) type Misplaced = (usize, Box<Diagnostic>);
@@ -167,16 +171,15 @@ impl Compiler {
         members: &[Member],
         run: &mut (dyn FnMut(&Object) -> Ran + Send),
     ) -> Result<Evaluated, Failure> {
-        let mut has_run = false;
-        let mut noted = |object: &Object| {
-            has_run = true;
-            run(object)
-        };
-        match self.eval_once(cell, members, &mut noted) {
-            // Another process learns what this one knew, and the cell hasn't begun.
-            Err(Failure::Errors(_)) if !has_run && self.evcxr.has_ended() => self.eval_once(cell, members, run),
-            result => result,
+        let mut result = self.eval_once(cell, members, run);
+        for _ in 0..REPLACED {
+            // Another process learns what this one knew. The cell hasn't run: nothing is asked of the process behind that.
+            if !(matches!(result, Err(Failure::Errors(_))) && self.evcxr.has_ended()) {
+                break;
+            }
+            result = self.eval_once(cell, members, run);
         }
+        result
     }
 
     fn eval_once(
@@ -449,6 +452,11 @@ impl Compiler {
             // It defines nothing, so its generation says nothing.
             self.namespaces.settle(ticket, &RunEnded { member: *member, outcome, generation: 0 });
         }
+    }
+
+    /// How long the compiler's process may be idle before [`Compiler::rest`] is called for.
+    pub fn rests_after() -> Duration {
+        crate::template::rests_after()
     }
 
     /// Gives back the memory of the compiler's process. The next new cell waits until there is another one.

@@ -8,11 +8,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+/// What else is to be done at an interrupt.
+type Told = Box<dyn Fn() + Send>;
+
 /// Interrupts the compiler from another thread.
 #[derive(Clone, Default)]
 pub struct Interrupter {
     asked: Arc<AtomicBool>,
-    told: Arc<Mutex<Option<Box<dyn Fn() + Send>>>>,
+    told: Arc<Mutex<Option<Told>>>,
 }
 
 impl Interrupter {

@@ -65,6 +65,7 @@ pub use namespace::{Member, Namespaces, RunEnded, Ticket, Variable, Variables, d
 pub use process::{compiler_main, relay_main};
 pub use reached::{Package, Reached};
 pub use source_map::{Place, SourceMap};
+pub use template::CompilersInfo;
 pub use toolchain::{find_program, prepare_environment, users_path};
 pub use types::{CellText, Config, Evaluated, Object, Ran};
 

@@ -7,12 +7,16 @@ use crate::process::message::{Reply, receive};
 use crate::snapshots::Snapshots;
 use crate::template;
 use crate::types::Config;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 /// How soon an interrupt is heard while a cell waits for the start.
 const LISTEN: Duration = Duration::from_millis(20);
+/// How often it is tried to start one: a template may leave, or be killed, in that moment.
+const ATTEMPTS: u32 = 3;
+
 /// The compiler's process, and the snapshots that it keeps.
 pub(crate) struct Evcxr {
     pub evaluator: Evaluator,
@@ -24,7 +28,6 @@ enum State {
     Resting,
     Starting(Receiver<Result<Evcxr, Diagnostic>>),
     Ready(Box<Evcxr>),
-    Failed(Diagnostic),
 }
 
 /// A compiler's process that may still be starting.
@@ -38,7 +41,7 @@ pub(crate) struct Starting {
 
 impl Starting {
     /// Begins to start it; cells are linked to this standard library.
-    pub fn begin(config: &Config, px: &Path, dependencies: &Path, standard: &Path) -> std::io::Result<Starting> {
+    pub fn begin(config: &Config, px: &Path, dependencies: &Path, standard: &Path) -> io::Result<Starting> {
         let mut starting = Starting {
             state: State::Resting,
             config: config.clone(),
@@ -50,7 +53,7 @@ impl Starting {
         Ok(starting)
     }
 
-    fn start(&mut self) -> std::io::Result<()> {
+    fn start(&mut self) -> io::Result<()> {
         let (sender, receiver) = channel();
         let (config, px, dependencies, standard) =
             (self.config.clone(), self.px.clone(), self.dependencies.clone(), self.standard.clone());
@@ -84,16 +87,11 @@ impl Starting {
                     }
                 }
             };
-            self.state = match started {
-                Ok(evcxr) => State::Ready(Box::new(evcxr)),
-                Err(error) => State::Failed(error),
-            };
+            // After an error, the next who needs it tries again: what is missing may be there then.
+            self.state = State::Resting;
+            self.state = State::Ready(Box::new(started?));
         }
-        match &mut self.state {
-            State::Ready(evcxr) => Ok(evcxr),
-            State::Failed(error) => Err(Failure::from(error.clone())),
-            State::Starting(_) | State::Resting => Err(Failure::Interrupted),
-        }
+        self.ready().ok_or(Failure::Interrupted)
     }
 
     /// It, if it has started and was needed already.
@@ -118,19 +116,45 @@ impl Starting {
 
     /// Ends it, so that its memory is free. The next that needs one waits for it.
     pub fn rest(&mut self) {
-        if let State::Ready(_) = self.state {
+        let is_there = match &self.state {
+            State::Ready(_) => true,
+            // It has started, and nobody has needed it yet.
+            State::Starting(receiver) => receiver.try_recv().is_ok(),
+            State::Resting => false,
+        };
+        if is_there {
             self.state = State::Resting;
         }
     }
 }
 
 fn start(config: &Config, px: &Path, dependencies: &Path, standard: &Path) -> Result<Evcxr, Diagnostic> {
-    let failed = |error: std::io::Error| Diagnostic::error(format!("the compiler's process can't be started: {error}"));
-    let mut connection = template::connect(config, px, dependencies, standard).map_err(failed)?;
-    let started = match receive(&mut connection).map_err(failed)? {
-        Reply::Started(started) => started?,
-        other => return Err(failed(std::io::Error::other(format!("it says something else: {other:?}")))),
+    let mut attempts = 1..=ATTEMPTS;
+    loop {
+        let error = match try_start(config, px, dependencies, standard) {
+            Ok(started) => return started,
+            Err(error) => error,
+        };
+        attempts.next();
+        if attempts.is_empty() {
+            return Err(Diagnostic::error(format!("the compiler's process can't be started: {error}")));
+        }
+    }
+}
+
+/// An outer error is about the process, which may be gone for a reason of its own; an inner one is what it says.
+fn try_start(
+    config: &Config,
+    px: &Path,
+    dependencies: &Path,
+    standard: &Path,
+) -> io::Result<Result<Evcxr, Diagnostic>> {
+    let mut connection = template::connect(config, px, dependencies, standard)?;
+    let started = match receive(&mut connection)? {
+        Reply::Started(Ok(started)) => started,
+        Reply::Started(Err(error)) => return Ok(Err(error)),
+        other => return Err(io::Error::other(format!("it says something else: {other:?}"))),
     };
-    let (evaluator, base) = Evaluator::new(connection, started, &config.folder, &config.interrupter).map_err(failed)?;
-    Ok(Evcxr { evaluator, snapshots: Snapshots::new(base) })
+    let (evaluator, base) = Evaluator::new(connection, started, &config.folder, &config.interrupter)?;
+    Ok(Ok(Evcxr { evaluator, snapshots: Snapshots::new(base) }))
 }

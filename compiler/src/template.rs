@@ -9,11 +9,11 @@ use crate::process::message::{Ask, Begin, Template, send};
 use crate::process::template::SOCKET;
 use crate::reuse::add;
 use crate::types::Config;
-use chorus_system::user;
+use chorus_system::{memory, process, user};
 use std::ffi::{OsStr, OsString};
 use std::fs::{DirBuilder, File, TryLockError};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -23,20 +23,20 @@ use std::time::{Duration, Instant};
 
 /// Where templates are, in the folder that kernels share.
 const TEMPLATES: &str = "compilers";
-/// How many minutes one lives that no kernel needs; 0 for none at all.
+/// For so many minutes a compiler stays that isn't used; 0 says that kernels share none.
 const MINUTES_VARIABLE: &str = "CHORUS_COMPILER_MINUTES";
 const MINUTES: f64 = 10.0;
+/// Where a template builds, in its folder.
+const BUILD: &str = "build";
 /// Who looks for a template holds this, or who leaves. It is held for milliseconds.
 const LOCK: &str = "lock";
 const LOCKED_WITHIN: Duration = Duration::from_secs(5);
 const LISTEN: Duration = Duration::from_millis(5);
 
-/// What says nothing about how cells are compiled: it differs from terminal to terminal, or from notebook to notebook.
-const MOMENTARY: [&str; 22] = [
-    "_",
-    "CHORUS_ENGINES",
-    "CHORUS_RUNTIME_DIR",
-    "CHORUS_TEST_MARK",
+/// What says nothing about how cells are compiled: it differs from terminal to terminal, or from notebook to notebook. What ends
+/// in `_` is the beginning of several.
+const MOMENTARY: [&str; 19] = [
+    "CHORUS_",
     "COLORTERM",
     "COLUMNS",
     "DBUS_",
@@ -56,6 +56,8 @@ const MOMENTARY: [&str; 22] = [
     "WINDOWID",
     "XDG_SESSION_",
 ];
+/// Says how much dependencies may take, to those who build them.
+const BUT: &str = "CHORUS_DEPENDENCIES_MB";
 
 /// Connects to a compiler's process that builds in the kernel's folder.
 pub(crate) fn connect(config: &Config, px: &Path, dependencies: &Path, standard: &Path) -> io::Result<UnixStream> {
@@ -69,7 +71,8 @@ pub(crate) fn connect(config: &Config, px: &Path, dependencies: &Path, standard:
     };
     let current = std::env::current_dir()?;
     let idle = idle().filter(|_| !current.join("evcxr.toml").exists());
-    let shared = config.cache.as_ref().filter(|cache| cache.dependencies() == dependencies);
+    let is_shared = |cache: &&CacheConfig| cache.dependencies().canonicalize().is_ok_and(|it| it == dependencies);
+    let shared = config.cache.as_ref().filter(is_shared);
     let mut connection = match (shared, idle) {
         (Some(cache), Some(idle)) => {
             let found = find(config, &begin, cache, idle, standard);
@@ -93,6 +96,11 @@ fn idle() -> Option<Duration> {
     Duration::try_from_secs_f64(minutes * 60.0).ok().filter(|idle| !idle.is_zero())
 }
 
+/// For how long a kernel keeps a compiler that it doesn't use.
+pub(crate) fn rests_after() -> Duration {
+    idle().unwrap_or(Duration::from_secs_f64(MINUTES * 60.0))
+}
+
 /// The template for this kernel, which is started if there is none.
 fn find(
     config: &Config,
@@ -108,35 +116,65 @@ fn find(
         return Err(io::Error::other(format!("others can write to {}", folder.display())));
     }
     let _lock = lock(&folder)?;
-    let socket = folder.join(SOCKET);
+    let place = File::open(&folder)?;
+    let socket = socket_in(&place);
     if let Ok(connection) = UnixStream::connect(&socket) {
         return Ok(connection);
     }
-    // Of one that was killed. The lock stays where it is.
-    for entry in std::fs::read_dir(&folder)?.flatten().filter(|entry| entry.file_name() != LOCK) {
-        let is_folder = entry.file_type()?.is_dir();
-        if is_folder { std::fs::remove_dir_all(entry.path())? } else { std::fs::remove_file(entry.path())? }
-    }
+    remove_left(&cache.compilers(), &folder);
+    // Of one that was killed.
+    clear(&folder)?;
+    let build = folder.join(BUILD);
+    std::fs::create_dir(&build)?;
     let listener = UnixListener::bind(&socket)?;
-    let begin = Begin { folder: folder.clone(), template: Some(Template { idle: idle.as_secs() }), ..begin.clone() };
+    let begin = Begin { folder: build, template: Some(Template { idle: idle.as_secs() }), ..begin.clone() };
     let log = File::create(folder.join("log"))?;
-    let mut command = command(config, &begin)?;
+    let mut command = command(config, &folder, &begin)?;
     command.env_clear().envs(environment).stdin(OwnedFd::from(listener)).stdout(log.try_clone()?).stderr(log);
     command.spawn()?;
     UnixStream::connect(&socket)
 }
 
+/// Removes what a template has made that isn't there any more, but for its lock and its log.
+pub(crate) fn clear(folder: &Path) -> io::Result<()> {
+    for gone in [std::fs::remove_file(folder.join(SOCKET)), std::fs::remove_dir_all(folder.join(BUILD))] {
+        gone.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })?;
+    }
+    Ok(())
+}
+
+/// Removes the folders of other templates that aren't there any more: of older versions, of other environments.
+fn remove_left(templates: &Path, but: &Path) {
+    for entry in std::fs::read_dir(templates).into_iter().flatten().flatten() {
+        let folder = entry.path();
+        let is_left = || {
+            let _lock =
+                File::options().write(true).open(folder.join(LOCK)).ok().filter(|lock| lock.try_lock().is_ok())?;
+            UnixStream::connect(socket_in(&File::open(&folder).ok()?)).is_err().then_some(())
+        };
+        if folder != but && is_left().is_some() {
+            let _ = std::fs::remove_dir_all(&folder);
+        }
+    }
+}
+
+/// A template's socket, by a name that is short enough for one, wherever the folder is.
+fn socket_in(folder: &File) -> PathBuf {
+    format!("/proc/self/fd/{}/{SOCKET}", folder.as_raw_fd()).into()
+}
+
 /// A process for this kernel alone.
 fn start_alone(config: &Config, begin: &Begin) -> io::Result<UnixStream> {
     let (here, there) = UnixStream::pair()?;
-    command(config, begin)?.stdin(OwnedFd::from(there)).stdout(Stdio::null()).spawn()?;
+    command(config, &begin.folder, begin)?.stdin(OwnedFd::from(there)).stdout(Stdio::null()).spawn()?;
     Ok(here)
 }
 
-fn command(config: &Config, begin: &Begin) -> io::Result<Command> {
-    crate::process::message::send(&mut File::create(begin.folder.join(BEGIN))?, begin)?;
+/// It finds in this folder how it is to begin.
+fn command(config: &Config, folder: &Path, begin: &Begin) -> io::Result<Command> {
+    send(&mut File::create(folder.join(BEGIN))?, begin)?;
     let mut command = Command::new(&config.relay);
-    command.args(&config.compiler_args).arg(&begin.folder);
+    command.args(&config.compiler_args).arg(folder);
     Ok(command)
 }
 
@@ -155,11 +193,11 @@ pub(crate) fn lock(folder: &Path) -> io::Result<File> {
 }
 
 fn is_momentary(name: &OsStr) -> bool {
-    let name = name.as_bytes();
-    MOMENTARY.iter().any(|it| match it.strip_suffix('_') {
-        Some(start) if !start.is_empty() => name.starts_with(it.as_bytes()),
-        _ => name == it.as_bytes(),
-    })
+    let is_it = |it: &&str| match it.ends_with('_') {
+        true => name.as_bytes().starts_with(it.as_bytes()),
+        false => name == *it,
+    };
+    name == "_" || name != BUT && MOMENTARY.iter().any(is_it)
 }
 
 /// The name of the template's folder. A toolchain has other files for another version, and so has Chorus.
@@ -187,10 +225,42 @@ fn key(begin: &Begin, standard: &Path, environment: &[(OsString, OsString)]) -> 
     Ok(hasher.finalize().to_hex()[..16].to_owned())
 }
 
+/// Compilers' processes that kernels share, or have copies of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CompilersInfo {
+    /// Those that are copied.
+    pub templates: usize,
+    /// Those that kernels use.
+    pub copies: usize,
+    /// What they all hold in memory; what several share counts once.
+    pub bytes: u64,
+}
+
 impl CacheConfig {
     /// Where templates of compilers' processes are.
     fn compilers(&self) -> PathBuf {
         self.folder.with_file_name(TEMPLATES)
+    }
+
+    /// How many templates there are, and how many copies of them kernels have; and what memory they all take, in bytes.
+    pub fn compilers_info(&self) -> CompilersInfo {
+        let folders = std::fs::read_dir(self.compilers()).into_iter().flatten().flatten();
+        let found = folders.map(|entry| (entry.path().join(SOCKET).exists(), process::with_argument(&entry.path())));
+        found.fold(CompilersInfo::default(), |info, (is_there, pids)| {
+            let templates = usize::from(is_there && !pids.is_empty());
+            CompilersInfo {
+                templates: info.templates + templates,
+                copies: info.copies + pids.len() - templates,
+                bytes: info.bytes + pids.iter().filter_map(|pid| memory::part_of(*pid).ok()).sum::<u64>(),
+            }
+        })
+    }
+
+    /// Has them leave; kernels keep the compilers that they have.
+    pub fn end_templates(&self) {
+        for entry in std::fs::read_dir(self.compilers()).into_iter().flatten().flatten() {
+            let _ = std::fs::remove_file(entry.path().join(SOCKET));
+        }
     }
 }
 
@@ -200,10 +270,10 @@ mod tests {
 
     #[test]
     fn a_terminal_or_a_notebook_makes_no_difference() {
-        for name in ["PWD", "_", "JPY_PARENT_PID", "JPY_SESSION_NAME", "SSH_CONNECTION", "TERM", "COLUMNS"] {
+        for name in ["PWD", "_", "JPY_PARENT_PID", "JPY_SESSION_NAME", "SSH_CONNECTION", "TERM", "CHORUS_LOG"] {
             assert!(is_momentary(name.as_ref()), "{name}");
         }
-        for name in ["PATH", "RUSTFLAGS", "TERMINFO", "_X", "CARGO_HOME", "RUSTUP_TOOLCHAIN", "CHORUS_CACHE_DIR"] {
+        for name in ["PATH", "RUSTFLAGS", "TERMINFO", "_X", "CARGO_HOME", "RUSTUP_TOOLCHAIN", BUT] {
             assert!(!is_momentary(name.as_ref()), "{name}");
         }
     }

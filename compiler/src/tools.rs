@@ -84,6 +84,14 @@ pub(crate) fn folder(folder: &Path) -> PathBuf {
     folder.join("tools")
 }
 
+/// Removes them: before evcxr has started, it doesn't know what they need to be told.
+pub(crate) fn remove(kernel: &Path) -> io::Result<()> {
+    match std::fs::remove_dir_all(folder(kernel)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// What makes evcxr use these tools, as which `program` is to be started. [`folder`] has to be on the PATH;
 /// `dependencies` is where dependencies are built.
 pub(crate) fn settings(program: &Path, kernel: &Path, dependencies: &Path) -> io::Result<Vec<Setting>> {

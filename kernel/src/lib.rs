@@ -15,6 +15,6 @@ mod subshells;
 
 pub use chorus_analyzer::analyzer_main;
 pub use chorus_compiler::{
-    CacheConfig, CacheInfo, become_tool, compiler_main, find_program, prepare_environment, relay_main,
+    CacheConfig, CacheInfo, CompilersInfo, become_tool, compiler_main, find_program, prepare_environment, relay_main,
 };
 pub use server::{KernelConfig, KernelError, serve};

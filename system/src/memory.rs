@@ -14,6 +14,12 @@ pub fn held() -> io::Result<u64> {
     Ok(pages.resident.saturating_sub(pages.shared) * procfs::page_size())
 }
 
+/// The memory that a process holds, in bytes; of what several have, its part.
+pub fn part_of(pid: u32) -> io::Result<u64> {
+    let maps = Process::new(pid.cast_signed()).and_then(|it| it.smaps_rollup()).map_err(io::Error::other)?;
+    Ok(maps.memory_map_rollup.0.iter().filter_map(|map| map.extension.map.get("Pss")).sum())
+}
+
 /// The memory that could be taken now, and all that there is, in bytes.
 pub fn available() -> io::Result<(u64, u64)> {
     let memory = procfs::Meminfo::current().map_err(io::Error::other)?;

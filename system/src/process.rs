@@ -5,6 +5,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::kill;
 use nix::sys::time::{TimeVal, TimeValLike as _};
 use nix::unistd::Pid;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// How long a process may take to become another program.
@@ -66,6 +67,15 @@ pub fn all() -> Vec<Listed> {
     procfs::process::all_processes().into_iter().flatten().filter_map(|process| listed(process.ok()?)).collect()
 }
 
+/// The processes that have this among their arguments.
+pub fn with_argument(argument: &Path) -> Vec<u32> {
+    let has = |process: &procfs::process::Process| {
+        process.cmdline().is_ok_and(|line| line.iter().any(|part| Path::new(part) == argument))
+    };
+    let found = procfs::process::all_processes().into_iter().flatten().flatten();
+    found.filter(has).map(|process| process.pid.cast_unsigned()).collect()
+}
+
 /// Whether a process was started with this environment variable; not if it has ended.
 pub fn has_variable(pid: u32, name: &str) -> bool {
     let deadline = Instant::now() + EXEC;
@@ -96,6 +106,9 @@ mod tests {
         assert_eq!(folder(pid).canonicalize().unwrap(), std::env::current_dir().unwrap());
         let me = all().into_iter().find(|process| process.pid == pid).unwrap();
         assert_eq!(me.parent, crate::parent::id());
+        let program = std::env::args_os().next().unwrap();
+        assert!(with_argument(Path::new(&program)).contains(&pid));
+        assert!(crate::memory::part_of(pid).unwrap() > 0);
     }
 
     #[test]

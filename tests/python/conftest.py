@@ -36,7 +36,11 @@ def pytest_configure():
     os.environ["NO_COLOR"] = "1"
 
 
+    (HOME / "cache/dependencies").mkdir(mode=0o700, parents=True)
+
+
 def pytest_unconfigure():
+    # Compilers that wait for kernels leave when their folders are gone.
     shutil.rmtree(HOME, ignore_errors=True)
 
 
@@ -96,6 +100,16 @@ class Chorus:
 def runtime_dir():
     folder = pathlib.Path(tempfile.mkdtemp(prefix="r", dir=HOME))
     folder.chmod(0o700)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def fresh_cache(tmp_path):
+    """A folder for CHORUS_CACHE_DIR without compiled cells or compilers. What px is built to is that of all tests."""
+    folder = tmp_path / "cache"
+    folder.mkdir(mode=0o700)
+    (folder / "dependencies").symlink_to(HOME / "cache/dependencies")
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
 

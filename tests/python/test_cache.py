@@ -2,9 +2,11 @@
 
 import json
 import pathlib
+import shutil
 
 import pytest
 
+import processes
 from conftest import start_kernel
 
 CELLS = [
@@ -18,10 +20,18 @@ CELLS = [
 
 
 @pytest.fixture
-def cache(installed, tmp_path, monkeypatch):
-    folder = tmp_path / "cache"
+def cache(installed, fresh_cache, monkeypatch):
+    monkeypatch.setenv("CHORUS_CACHE_DIR", str(fresh_cache))
+    return fresh_cache
+
+
+@pytest.fixture
+def own_cache(installed, tmp_path, monkeypatch):
+    """One with dependencies of its own, too."""
+    folder = tmp_path / "own"
     monkeypatch.setenv("CHORUS_CACHE_DIR", str(folder))
-    return folder
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def said(kernel, code):
@@ -85,10 +95,10 @@ def test_a_damaged_entry_is_compiled_again(cache):
         assert from_cache(kernel) == 0
 
 
-def test_px_is_built_once(cache):
+def test_px_is_built_once(own_cache):
     with start_kernel() as kernel:
         assert said(kernel, "px::size() + 41") == "42"
-    built = {path: path.stat().st_mtime_ns for path in cache.glob("dependencies/target/*/debug/deps/libpx-*.rlib")}
+    built = {path: path.stat().st_mtime_ns for path in own_cache.glob("dependencies/target/*/debug/deps/libpx-*.rlib")}
     assert len(built) == 1
     with start_kernel() as kernel:
         assert said(kernel, "px::size() + 1") == "2"
@@ -97,17 +107,23 @@ def test_px_is_built_once(cache):
     assert all(path.stat().st_mtime_ns == time for path, time in built.items())
 
 
-def test_the_cache_is_shown_and_emptied(cache, chorus):
-    env = {"CHORUS_CACHE_DIR": str(cache)}
+def test_the_cache_is_shown_and_emptied(own_cache, chorus):
+    env = {"CHORUS_CACHE_DIR": str(own_cache)}
     info = json.loads(chorus("cache", "info", "--json", env=env).stdout)
     none = {"sets": 0, "bytes": 0, "limit": 10 << 30}
-    assert info == {"folder": str(cache / "cells"), "cells": 0, "bytes": 0, "limit": 512 << 20, "gpu": {"functions": 0, "core_bytes": 0}, "dependencies": none}
+    nobody = {"templates": 0, "copies": 0, "bytes": 0}
+    assert info == {"folder": str(own_cache / "cells"), "cells": 0, "bytes": 0, "limit": 512 << 20, "gpu": {"functions": 0, "core_bytes": 0}, "dependencies": none, "compilers": nobody}
     with start_kernel() as kernel:
         assert said(kernel, "1 + 1") == "2"
         info = json.loads(chorus("cache", "info", "--json", env=env).stdout)
         assert info["cells"] == 1 and info["bytes"] > 1000
+        compilers = info["compilers"]
+        assert compilers["templates"] == compilers["copies"] == 1 and compilers["bytes"] > 100 << 20, compilers
+        assert "1 compilers that wait for kernels, 1 that kernels use" in chorus("cache", "info", env=env).stdout
         assert "1 compiled cells" in chorus("cache", "info", env=env).stdout
         assert "Removed 1 compiled cells" in chorus("cache", "clear", env=env).stdout
+        templates = lambda: json.loads(chorus("cache", "info", "--json", env=env).stdout)["compilers"]["templates"]
+        processes.wait_until("the end of the template", lambda: templates() == 0)
         assert said(kernel, "1 + 1") == "2"
         assert json.loads(chorus("cache", "info", "--json", env=env).stdout)["cells"] == 1
     assert "aren't kept" in chorus("cache", "info", env=env | {"CHORUS_CACHE_MB": "0"}).stdout

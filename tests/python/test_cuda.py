@@ -239,10 +239,10 @@ def test_whoever_lacks_nvrtc_is_told_what_to_do(installed, nvrtc, tmp_path):
         assert f"CHORUS_NVRTC says {tmp_path}/bin" in failed.traceback, failed.traceback
 
 
-def test_an_unchanged_cell_is_compiled_once_for_all_kernels(installed, nvrtc, tmp_path):
+def test_an_unchanged_cell_is_compiled_once_for_all_kernels(installed, nvrtc, tmp_path, fresh_cache):
     # A copy of NVRTC's file, which stays the same while what it calls goes: only what is kept can be had then.
     shutil.copytree(nvrtc, tmp_path / "lib", ignore=shutil.ignore_patterns("*alt*"))
-    env = {"CHORUS_GPU": "off", "CHORUS_NVRTC": str(tmp_path / "lib"), "CHORUS_CACHE_DIR": str(tmp_path / "cache")}
+    env = {"CHORUS_GPU": "off", "CHORUS_NVRTC": str(tmp_path / "lib"), "CHORUS_CACHE_DIR": str(fresh_cache)}
     with start_kernel(env=env) as kernel:
         kernel.run(saxpy()).ok()
     for builtins in (tmp_path / "lib").glob("libnvrtc-builtins*"):

@@ -6,8 +6,8 @@ from conftest import start_kernel
 
 
 @pytest.fixture
-def cache(installed, tmp_path, monkeypatch):
-    monkeypatch.setenv("CHORUS_CACHE_DIR", str(tmp_path / "cache"))
+def cache(installed, fresh_cache, monkeypatch):
+    monkeypatch.setenv("CHORUS_CACHE_DIR", str(fresh_cache))
 
 
 def test_a_place_is_that_of_the_notebook(kernel):

@@ -139,8 +139,8 @@ def test_what_an_edit_breaks_late_is_set_aside(own_kernel):
     assert said(kernel, "third::<5>()") == "3"
 
 
-def test_a_mistake_behind_a_cached_cell_can_be_corrected(tmp_path):
-    env = {"CHORUS_CACHE_DIR": str(tmp_path / "cache")}
+def test_a_mistake_behind_a_cached_cell_can_be_corrected(installed, fresh_cache):
+    env = {"CHORUS_CACHE_DIR": str(fresh_cache)}
     for _ in range(2):
         with start_kernel(env=env) as kernel:
             assert said(kernel, "fn half(x: i32) -> i32 { x / 2 }\nlet a = half(4);") == ""
@@ -216,11 +216,11 @@ PROGRAMS = [
 ]
 
 
-def test_the_cache_says_what_a_compilation_would(installed, tmp_path):
+def test_the_cache_says_what_a_compilation_would(installed, fresh_cache):
     """Programs with edits: without a cache, with an empty one, and with one that has all of it."""
     shown = []
     for cache in ({"CHORUS_CACHE_MB": "0"}, {}, {}):
-        env = {"CHORUS_CACHE_DIR": str(tmp_path / "cache")} | cache
+        env = {"CHORUS_CACHE_DIR": str(fresh_cache)} | cache
         with start_kernel(env=env) as kernel:
             replies = []
             for program in PROGRAMS:

@@ -329,7 +329,7 @@ def test_a_small_memory_gets_fewer_items_at_a_time(small):
     same(small, "ys == many.iter().map(|x| x * 2.0).collect::<Vec<f64>>()")
 
 
-def test_an_unchanged_function_is_compiled_once_for_all_kernels(installed, monkeypatch, tmp_path):
+def test_an_unchanged_function_is_compiled_once_for_all_kernels(installed, monkeypatch, tmp_path, fresh_cache):
     # A rustc that notes how it was called.
     log, rustc = tmp_path / "calls", tmp_path / "bin/rustc"
     rustc.parent.mkdir()
@@ -337,7 +337,7 @@ def test_an_unchanged_function_is_compiled_once_for_all_kernels(installed, monke
     rustc.chmod(0o755)
     monkeypatch.setenv("PATH", f"{rustc.parent}:{os.environ['PATH']}")
     monkeypatch.setenv("CHORUS_GPU", "simulated")
-    monkeypatch.setenv("CHORUS_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("CHORUS_CACHE_DIR", str(fresh_cache))
     setup(os.environ)
 
     def maps(results):

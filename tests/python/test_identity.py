@@ -123,8 +123,8 @@ def test_names_and_places_are_the_users(own_kernel):
     assert "own: Own" in said(kernel, ":vars") or "Own" in said(kernel, ":vars")
 
 
-def test_an_edit_outlives_a_restart_with_what_was_compiled(installed, tmp_path, monkeypatch):
-    monkeypatch.setenv("CHORUS_CACHE_DIR", str(tmp_path / "cache"))
+def test_an_edit_outlives_a_restart_with_what_was_compiled(installed, fresh_cache, monkeypatch):
+    monkeypatch.setenv("CHORUS_CACHE_DIR", str(fresh_cache))
     cells = ["struct Own(%s);", "let b: Box<dyn std::any::Any> = Box::new(Own(%s));", "b.downcast_ref::<Own>().is_some()"]
     kinds = [("u64", "5"), ("String", '"a".to_string()')]
     with start_kernel() as kernel:

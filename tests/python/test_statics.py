@@ -114,8 +114,8 @@ def test_a_fresh_worker_begins_anew_and_a_snapshot_goes_on(installed):
         assert said(kernel, "next()") == "0"
 
 
-def test_objects_from_the_cache_share_statics(installed, tmp_path, monkeypatch):
-    monkeypatch.setenv("CHORUS_CACHE_DIR", str(tmp_path / "cache"))
+def test_objects_from_the_cache_share_statics(installed, fresh_cache, monkeypatch):
+    monkeypatch.setenv("CHORUS_CACHE_DIR", str(fresh_cache))
     for kept in (False, True):
         with start_kernel() as kernel:
             kernel.run(DEFINITIONS).ok()

@@ -20,8 +20,8 @@ let sent = put((vec![1.5f64, 2.5], Some(String::from("a"))));
 
 
 @pytest.fixture
-def cache(installed, tmp_path, monkeypatch):
-    monkeypatch.setenv("CHORUS_CACHE_DIR", str(tmp_path / "cache"))
+def cache(installed, fresh_cache, monkeypatch):
+    monkeypatch.setenv("CHORUS_CACHE_DIR", str(fresh_cache))
 
 
 def test_types_with_serde_travel_once_a_notebook_asks_for_serde(cache):

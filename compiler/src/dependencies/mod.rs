@@ -46,14 +46,16 @@ const TARGET: &str = "target";
 /// The folder for all sets, which is made if need be: `shared` if nobody else can put code there, or else one of this
 /// kernel.
 pub(crate) fn root(shared: Option<&Path>, kernel: &Path) -> io::Result<PathBuf> {
-    let is_ours = |folder: &Path| -> io::Result<bool> {
+    // By whatever name it is known, it is one place to cargo.
+    let ours = |folder: &Path| -> io::Result<Option<PathBuf>> {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        Ok(chorus_system::user::owns_alone(&std::fs::metadata(folder)?))
+        let folder = folder.canonicalize()?;
+        Ok(chorus_system::user::owns_alone(&std::fs::metadata(&folder)?).then_some(folder))
     };
     if let Some(folder) = shared {
-        let why = match is_ours(folder) {
-            Ok(true) => return Ok(folder.to_owned()),
-            Ok(false) => "others can write to it".to_owned(),
+        let why = match ours(folder) {
+            Ok(Some(folder)) => return Ok(folder),
+            Ok(None) => "others can write to it".to_owned(),
             Err(error) => error.to_string(),
         };
         tracing::warn!("dependencies aren't built in {}: {why}", folder.display());
@@ -114,7 +116,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let [shared, kernel] = [(); 2].map(|()| tempfile::tempdir().unwrap());
         let folder = shared.path().join("dependencies");
-        assert_eq!(root(Some(&folder), kernel.path()).unwrap(), folder);
+        assert_eq!(root(Some(&folder), kernel.path()).unwrap(), folder.canonicalize().unwrap());
         std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).unwrap();
         let own = kernel.path().join("dependencies");
         assert_eq!(root(Some(&folder), kernel.path()).unwrap(), own);

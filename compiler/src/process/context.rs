@@ -46,13 +46,15 @@ impl Context {
     pub fn start(begin: &Begin, folder: &Path, interrupter: &Interrupter) -> Result<(Context, State), Diagnostic> {
         let failed =
             |what: &str, error: &dyn std::fmt::Display| Box::new(Diagnostic::error(format!("{what}: {error}")));
-        let nothing = Instead::nothing(folder).map_err(|error| *failed("can't write", &error))?;
+        // Another compiler may have built here before.
+        let nothing = crate::tools::remove(folder).and_then(|()| Instead::nothing(folder));
+        let nothing = nothing.map_err(|error| *failed("can't write", &error))?;
         // Beside the start, which needs no library yet.
         let installing = std::thread::spawn({
             let folder = folder.to_owned();
             move || library::install(&folder)
         });
-        let evcxr = RelayServer::listen(&begin.folder).map_err(evcxr::Error::from).and_then(|relay| {
+        let evcxr = RelayServer::listen(folder).map_err(evcxr::Error::from).and_then(|relay| {
             let mut command = std::process::Command::new(&begin.program);
             command.args(&begin.relay_args).arg(relay.socket());
             // evcxr evaluates something to begin with.

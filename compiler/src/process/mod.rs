@@ -16,6 +16,7 @@ use crate::interrupt::{Interrupter, kill_builds};
 use chorus_system::{descriptors, group};
 use context::Context;
 use message::Begin;
+use serve::Server;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -37,15 +38,16 @@ const STACK: usize = 64 << 20;
 pub unsafe fn compiler_main(folder: &Path) -> ExitCode {
     let started = (|| {
         let begin: Begin = message::receive(&mut File::open(folder.join(BEGIN))?)?;
-        let folder = Place::open(&begin.folder)?;
+        let place = Place::open(&begin.folder)?;
         // SAFETY: the caller promises that there is no other thread.
-        unsafe { crate::toolchain::prepare_builds(&folder.name) };
+        unsafe { crate::toolchain::prepare_builds(&place.name) };
         // What a kernel's terminal sends is for the kernel, which tells of it.
         let _ = group::leave_session();
         let socket = descriptors::move_away(io::stdin())?;
         descriptors::set_stdin(File::open("/dev/null")?)?;
         let run = std::thread::Builder::new().name("compiler".into()).stack_size(STACK);
-        run.spawn(move || run_in(&begin, folder, socket))
+        let folder = folder.to_owned();
+        run.spawn(move || run_in(&begin, &folder, place, socket))
     })();
     // A copy ends with the thread that serves it.
     match started.map(|thread| thread.join()) {
@@ -58,13 +60,15 @@ pub unsafe fn compiler_main(folder: &Path) -> ExitCode {
     }
 }
 
-fn run_in(begin: &Begin, place: Place, socket: OwnedFd) -> io::Result<()> {
+fn run_in(begin: &Begin, folder: &Path, place: Place, socket: OwnedFd) -> io::Result<()> {
     let interrupter = Interrupter::default();
     interrupter.on_interrupt(kill_builds);
     let started = Context::start(begin, &place.name, &interrupter);
+    let server =
+        started.map(|(context, base)| Server { context, base, place, folder: begin.folder.clone(), interrupter });
     match begin.template {
-        Some(template) => template::run(template, started, place, interrupter, socket.into(), &begin.folder),
-        None => serve::alone(started, place, interrupter, socket.into()),
+        Some(template) => template::run(template, server, &socket.into(), folder),
+        None => serve::alone(server, socket.into()),
     }
 }
 

@@ -39,7 +39,7 @@ impl RelayServer {
     /// Listens in `folder`. evcxr starts the relay again when it dies.
     pub fn listen(folder: &Path) -> io::Result<RelayServer> {
         let socket = folder.join(SOCKET);
-        let listener = Arc::new(UnixListener::bind(&socket)?);
+        let listener = Arc::new(bind(&socket)?);
         let talk = Arc::new(Mutex::new(Talk::default()));
         std::thread::Builder::new().name("evcxr-relay".into()).spawn({
             let (listener, talk) = (Arc::clone(&listener), Arc::clone(&talk));
@@ -67,6 +67,14 @@ impl RelayServer {
     /// What evcxr wanted to be run in this evaluation.
     pub fn last(&self) -> Option<ToRun> {
         self.talk.lock().last.take()
+    }
+}
+
+/// Listens here. One that built in this folder before may have left its socket.
+fn bind(socket: &Path) -> io::Result<UnixListener> {
+    match std::fs::remove_file(socket) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => UnixListener::bind(socket),
     }
 }
 
@@ -110,12 +118,7 @@ impl Own {
     /// Made before the copy is; `child` is evcxr's.
     pub fn new(server: &RelayServer, child: u32, folder: &Path) -> io::Result<Own> {
         let missing = |what: &str| io::Error::other(format!("evcxr has no {what}"));
-        let socket = folder.join(SOCKET);
-        match std::fs::remove_file(&socket) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let listener = UnixListener::bind(&socket)?;
+        let listener = bind(&folder.join(SOCKET))?;
         let (evcxrs, ours) = UnixStream::pair()?;
         let other_end = |number| descriptors::other_end(child, number)?.ok_or_else(|| missing("pipe to its child"));
         let relay = server.talk.lock().relay.ok_or_else(|| missing("child"))?;

@@ -23,24 +23,25 @@ pub(super) struct Server {
     pub interrupter: Interrupter,
 }
 
-/// Serves the only kernel of this process, which has told the folder already.
-pub(super) fn alone(
-    started: Result<(Context, State), Diagnostic>,
-    place: Place,
-    interrupter: Interrupter,
-    mut kernel: UnixStream,
-) -> io::Result<()> {
-    let (folder, current) = match receive(&mut kernel)? {
-        Ask::Take { folder, current } => (folder, current),
-        other => return Err(unexpected(&other)),
-    };
-    let (mut context, base) = match started {
-        Ok(started) => started,
+/// Serves the only kernel of this process.
+pub(super) fn alone(server: Result<Server, Diagnostic>, mut kernel: UnixStream) -> io::Result<()> {
+    let (folder, current) = asked_to_take(&mut kernel)?;
+    let mut server = match server {
+        Ok(server) => server,
         Err(error) => return send(&mut kernel, &Reply::Started(Err(error))),
     };
     go_to(&current);
-    context.warm_up(&base);
-    Server { context, base, place, folder, interrupter }.serve(kernel)
+    server.folder = folder;
+    server.context.warm_up(&server.base);
+    server.serve(kernel)
+}
+
+/// What a kernel says first: where is to be built, and where the user's relative paths begin.
+pub(super) fn asked_to_take(kernel: &mut UnixStream) -> io::Result<(PathBuf, PathBuf)> {
+    match receive(kernel)? {
+        Ask::Take { folder, current } => Ok((folder, current)),
+        other => Err(io::Error::other(format!("this isn't what a kernel begins with: {other:?}"))),
+    }
 }
 
 /// Where the user's relative paths begin.
@@ -48,10 +49,6 @@ pub(super) fn go_to(current: &Path) {
     if let Err(error) = std::env::set_current_dir(current) {
         tracing::warn!("{}: {error}", current.display());
     }
-}
-
-pub(super) fn unexpected(ask: &Ask) -> io::Error {
-    io::Error::other(format!("this isn't what a kernel begins with: {ask:?}"))
 }
 
 impl Server {

@@ -1,16 +1,15 @@
 //! A compiler's process of which each kernel gets a copy.
 
-use super::Place;
-use super::context::{Context, State};
-use super::message::{Ask, Reply, Template, receive, send};
+use super::message::{Reply, Template, send};
 use super::relay::Own;
-use super::serve::{Server, go_to, unexpected};
+use super::serve::{Server, asked_to_take, go_to};
 use crate::diagnostic::Diagnostic;
-use crate::interrupt::Interrupter;
+use chorus_system::descriptors::{Programs, put_in_place};
 use chorus_system::fork::{self, Side};
 use chorus_system::{ProcessHandle, children, descriptors, memory, threads, user};
 use std::fs::File;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -27,26 +26,23 @@ const SCARCE: u64 = 10;
 /// Copies this process for each kernel that comes, until it isn't needed any more.
 pub(super) fn run(
     template: Template,
-    started: Result<(Context, State), Diagnostic>,
-    place: Place,
-    interrupter: Interrupter,
-    listener: UnixListener,
+    server: Result<Server, Diagnostic>,
+    listener: &UnixListener,
     folder: &Path,
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     go_to(Path::new("/"));
-    let (mut context, base) = match started {
-        Ok(started) => started,
-        Err(error) => return refuse(&listener, folder, &error),
+    let mut server = match server {
+        Ok(server) => server,
+        Err(error) => return refuse(listener, folder, &error),
     };
-    context.warm_up(&base);
-    let mut server = Server { context, base, place, folder: folder.to_owned(), interrupter };
+    server.context.warm_up(&server.base);
     let (mut copies, mut last): (Vec<ProcessHandle>, Instant) = (Vec::new(), Instant::now());
     loop {
-        if descriptors::is_readable_within(&listener, LOOK) {
+        if descriptors::is_readable_within(listener, LOOK) {
             let Ok((kernel, _)) = listener.accept() else { continue };
             last = Instant::now();
-            match welcome(&server, kernel) {
+            match welcome(&server, kernel, listener, folder) {
                 Ok(Welcomed::Copied(copy)) => copies.push(copy),
                 Ok(Welcomed::Served(kernel, taken)) => {
                     server.folder = taken;
@@ -61,7 +57,7 @@ pub(super) fn run(
         let is_idle = copies.is_empty() && last.elapsed() > Duration::from_secs(template.idle);
         let is_scarce = memory::available().is_ok_and(|(available, all)| available < all / SCARCE);
         let is_forgotten = !folder.join(SOCKET).exists();
-        if is_forgotten || (is_idle || is_scarce) && leave_unless_asked(&listener, folder) {
+        if is_forgotten || (is_idle || is_scarce) && leave_unless_asked(listener, folder) {
             leave(folder);
             return Ok(());
         }
@@ -76,26 +72,23 @@ enum Welcomed {
 }
 
 /// Finds out what a kernel wants, and who serves it. Returns in the copy, too.
-fn welcome(server: &Server, mut kernel: UnixStream) -> io::Result<Welcomed> {
+fn welcome(server: &Server, mut kernel: UnixStream, listener: &UnixListener, own: &Path) -> io::Result<Welcomed> {
     if !user::is_ours(&kernel) {
         return Err(io::ErrorKind::PermissionDenied.into());
     }
     kernel.set_nonblocking(false)?;
     kernel.set_read_timeout(Some(PATIENCE))?;
-    let (folder, current) = match receive(&mut kernel)? {
-        Ask::Take { folder, current } => (folder, current),
-        other => return Err(unexpected(&other)),
-    };
+    let (folder, current) = asked_to_take(&mut kernel)?;
     kernel.set_read_timeout(None)?;
     furnish(&server.folder, &folder)?;
-    let there = File::open(&folder)?;
-    let own = Own::new(server.context.relay(), server.context.child(), &folder)?;
+    let (there, nothing) = (File::open(&folder)?, File::open("/dev/null")?);
+    let connections = Own::new(server.context.relay(), server.context.child(), &folder)?;
     let stopped = match threads::stop() {
         Ok(stopped) => stopped,
         Err(why) => {
             tracing::warn!("the compiler's process can't be copied: {why}");
             // The next kernel starts another.
-            leave(&server.folder);
+            leave(own);
             server.place.put(&there)?;
             go_to(&current);
             return Ok(Welcomed::Served(kernel, folder));
@@ -106,7 +99,9 @@ fn welcome(server: &Server, mut kernel: UnixStream) -> io::Result<Welcomed> {
     match unsafe { fork::child_with_threads() }? {
         Side::Original { copy, .. } => Ok(Welcomed::Copied(copy)),
         Side::Copy => {
-            let placed = server.place.put(&there).and_then(|()| own.put_in_place());
+            let placed = server.place.put(&there).and_then(|()| connections.put_in_place());
+            // Or kernels would wait here when the template has gone.
+            let placed = placed.and_then(|()| put_in_place(nothing, listener.as_raw_fd(), Programs::Lack));
             // SAFETY: as above.
             if placed.and_then(|()| unsafe { stopped.make_again() }).is_err() {
                 chorus_system::process::leave(1);
@@ -154,9 +149,11 @@ fn refuse(listener: &UnixListener, folder: &Path, error: &Diagnostic) -> io::Res
     Ok(())
 }
 
-/// Nobody finds it any more. What it has built stays until the next one needs its place.
+/// Nobody finds it any more. Its copies build elsewhere.
 fn leave(folder: &Path) {
-    let _ = std::fs::remove_file(folder.join(SOCKET));
+    if let Err(error) = crate::template::clear(folder) {
+        tracing::warn!("{}: {error}", folder.display());
+    }
 }
 
 /// Whether it may leave: no kernel has come in the meantime. From then on none can come.
