@@ -60,6 +60,7 @@ pub use dependencies::{Building, DependenciesInfo, Told};
 pub use diagnostic::{Diagnostic, ELSEWHERE, Level, Span};
 pub use failure::Failure;
 pub use interrupt::Interrupter;
+pub use library::for_analyzer;
 pub use modules::{Module, Modules};
 pub use namespace::{Member, Namespaces, RunEnded, Ticket, Variable, Variables, describe};
 pub use process::{compiler_main, relay_main};

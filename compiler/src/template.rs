@@ -131,7 +131,7 @@ fn find(
     let log = File::create(folder.join("log"))?;
     let mut command = command(config, &folder, &begin)?;
     command.env_clear().envs(environment).stdin(OwnedFd::from(listener)).stdout(log.try_clone()?).stderr(log);
-    command.spawn()?;
+    start(command)?;
     UnixStream::connect(&socket)
 }
 
@@ -166,7 +166,9 @@ fn socket_in(folder: &File) -> PathBuf {
 /// A process for this kernel alone.
 fn start_alone(config: &Config, begin: &Begin) -> io::Result<UnixStream> {
     let (here, there) = UnixStream::pair()?;
-    command(config, &begin.folder, begin)?.stdin(OwnedFd::from(there)).stdout(Stdio::null()).spawn()?;
+    let mut command = command(config, &begin.folder, begin)?;
+    command.stdin(OwnedFd::from(there)).stdout(Stdio::null());
+    start(command)?;
     Ok(here)
 }
 
@@ -176,6 +178,13 @@ fn command(config: &Config, folder: &Path, begin: &Begin) -> io::Result<Command>
     let mut command = Command::new(&config.relay);
     command.args(&config.compiler_args).arg(folder);
     Ok(command)
+}
+
+/// Starts it. When it has ended, its number is given back.
+fn start(mut command: Command) -> io::Result<()> {
+    let mut child = command.spawn()?;
+    std::thread::Builder::new().name("compiler-end".into()).spawn(move || child.wait())?;
+    Ok(())
 }
 
 /// Held while templates are looked for.

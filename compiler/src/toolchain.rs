@@ -66,7 +66,7 @@ pub fn users_path() -> OsString {
 }
 
 /// Where the program of this name is on the user's PATH. By its path a program is started without a fork, whatever its own
-/// environment is to be; see [`prepare_builds`].
+/// environment is to be, which matters where there is much memory to copy.
 pub fn find_program(name: &str) -> Option<PathBuf> {
     let path = users_path();
     let mut programs = std::env::split_paths(&path).map(|folder| folder.join(name));

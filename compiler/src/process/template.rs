@@ -20,8 +20,8 @@ pub(crate) const SOCKET: &str = "socket";
 const LOOK: Duration = Duration::from_secs(1);
 /// A kernel says at once what it wants.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// It gives its memory back when no more than this part of all is available.
-const SCARCE: u64 = 10;
+/// It gives its memory back when less than this part of all is available: it only saves time.
+const SCARCE: u64 = 4;
 
 /// Copies this process for each kernel that comes, until it isn't needed any more.
 pub(super) fn run(

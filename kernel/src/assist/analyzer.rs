@@ -173,6 +173,7 @@ impl Inner {
         let mut child = Command::new(&self.program)
             .args(&self.args)
             .arg(&self.folder)
+            .envs(chorus_compiler::for_analyzer(&self.folder))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             // A console's Ctrl-C isn't meant for it. It ends when its stdin does.
