@@ -121,6 +121,18 @@ async fn variables_stay_until_the_worker_is_replaced() {
 }
 
 #[tokio::test]
+async fn a_run_right_behind_a_restart_is_the_new_workers() {
+    let mut bench = Bench::start().await;
+    assert_eq!(bench.run("counts").await.number(), 1);
+    for _ in 0..20 {
+        bench.worker.restart();
+        let run = bench.submit("counts");
+        assert!(matches!(bench.next().await, WorkerEvent::Lost { death: Death::Stopped, .. }));
+        assert_eq!(bench.finish(run).await.number(), 1);
+    }
+}
+
+#[tokio::test]
 async fn each_death_is_told_after_the_last_output() {
     let mut bench = Bench::start().await;
     for (generation, (entry, death, printed)) in [

@@ -151,9 +151,12 @@ impl Task {
         event.into_iter().for_each(|event| push(&mut self.outbox, event));
     }
 
-    /// Gives the worker its next job, if it is free.
+    /// Gives the worker its next job, if it is free. One that was told to end gets none: that is its successor's.
     async fn advance(&mut self) {
-        while let Some(step) = self.ledger.next() {
+        let is_ending = |live: &Live| live.stopped.is_some();
+        while !self.live.as_ref().is_some_and(is_ending)
+            && let Some(step) = self.ledger.next()
+        {
             match step {
                 Step::Tell(event) => self.tell([event]),
                 Step::Load(job) => {
