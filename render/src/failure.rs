@@ -221,6 +221,7 @@ impl RunFailure {
             }
             lines.extend(panic.source());
             lines.extend(panic.place.iter().flat_map(calls));
+            lines.extend(overflow(&panic.panic.message).map(|help| format!("  {help}")));
             if POOL_IS_THERE.iter().any(|said| panic.panic.message.contains(said)) {
                 lines.push(ONE_POOL.to_owned());
             }
@@ -234,6 +235,20 @@ impl RunFailure {
         }
         lines
     }
+}
+
+/// What to do about arithmetic whose result its type has no room for: std's message names the operation only.
+fn overflow(message: &str) -> Option<String> {
+    let method = match message.strip_prefix("attempt to ")?.strip_suffix(" with overflow")? {
+        "add" => "add",
+        "subtract" => "sub",
+        "multiply" => "mul",
+        _ => return None,
+    };
+    let below = if method == "sub" { "; a `usize` can't be below zero" } else { "" };
+    Some(format!(
+        "help: take a wider type, or say what is to happen: `checked_{method}`, `saturating_{method}`, `wrapping_{method}`{below}"
+    ))
 }
 
 fn quote(names: &[String]) -> String {
@@ -277,5 +292,21 @@ impl PxFailure {
         traceback.push(format!("{RED}{count} errors{PLAIN}"));
         let evalue = format!("{count} errors: [{}:execute] {}", fold_ids(ids), first.first_line());
         ErrorText { ename: "CompositeError".to_owned(), evalue, traceback }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn overflows_say_what_else_there_is() {
+        let said = |message: &str| overflow(message).unwrap_or_default();
+        assert!(said("attempt to subtract with overflow").ends_with("`wrapping_sub`; a `usize` can't be below zero"));
+        assert!(said("attempt to multiply with overflow").ends_with("`saturating_mul`, `wrapping_mul`"));
+        assert_eq!(
+            (said("attempt to divide by zero"), said("attempt to shift left with overflow")),
+            Default::default()
+        );
     }
 }
