@@ -21,6 +21,21 @@ pub fn to_users_lines(text: &Text, failure: Failure, cell: &str) -> Failure {
         errors.retain(|error| !is_ambiguous(error));
     }
     for error in &mut errors {
+        if let Some(name) = text.captures.as_ref().and_then(|captures| changed(error, captures)).map(str::to_owned) {
+            error.message = format!("the function of a map can't change `{name}`");
+            error.spans.retain(|span| span.primary);
+            error.spans.iter_mut().for_each(|span| "each engine has a copy of its own".clone_into(&mut span.label));
+            error.notes = vec![
+                format!("note: what it did to `{name}` would stay on the engine, and the notebook's `{name}` as it is"),
+                CHANGES.to_owned(),
+            ];
+        }
+        if text.captures.is_some() && is_no_data(error) {
+            error.notes = vec![DATA.to_owned()];
+        }
+        if text.captures.is_some() && is_question(error) {
+            error.notes.push(QUESTION.to_owned());
+        }
         if let Some(type_name) = unfit(error).map(str::to_owned) {
             error.code = Some("E0277".to_owned());
             error.message = format!("`{type_name}` can't travel between the notebook and its engines");
@@ -61,6 +76,36 @@ pub fn to_users_lines(text: &Text, failure: Failure, cell: &str) -> Failure {
     Failure::Errors(errors)
 }
 
+/// How a map's function gives back what it has found.
+const CHANGES: &str = "help: have it return what is to be added: `--sum` adds up the results, `--reduce |a, b| ..` combines them, and \
+                       without a flag they come back as a `Vec`";
+
+/// The variable that a map's function would change, if it is one from outside of it: it has a copy, and can't.
+fn changed<'e>(error: &'e Diagnostic, captures: &[String]) -> Option<&'e str> {
+    let is_change = matches!(error.code.as_deref(), Some("E0594" | "E0596"));
+    let name = error.message.split('`').nth(1).filter(|_| is_change)?;
+    captures.iter().any(|captured| captured == name).then_some(name)
+}
+
+/// What may stand behind `over`.
+const DATA: &str =
+    "help: behind `over` stands what can be gone through: a range such as `0..10`, a `Vec`, an array, an iterator";
+
+/// Whether what stands behind `over` can't be iterated.
+fn is_no_data(error: &Diagnostic) -> bool {
+    error.code.as_deref() == Some("E0277") && error.message.ends_with("` is not an iterator")
+}
+
+/// What a map's function does in the place of `?`.
+const QUESTION: &str = "help: `.unwrap()` in the place of `?` ends the map with the item that fails, and the flag `--on-error skip` \
+                        leaves such items out";
+
+/// Whether a function that returns no `Result` has a `?`.
+fn is_question(error: &Diagnostic) -> bool {
+    error.code.as_deref() == Some("E0277")
+        && error.message.starts_with("the `?` operator can only be used in a closure")
+}
+
 /// What lets a type travel.
 const TRAVELS: &str = "help: for a type of your own, add `:dep serde = { version = \"1\", features = [\"derive\"] }` and derive \
                        `serde::Serialize, serde::Deserialize`; another crate's type may need that crate's feature `serde`";
@@ -79,6 +124,28 @@ fn is_ambiguous(error: &Diagnostic) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_map_that_changes_what_is_outside_of_it_is_told_what_to_do() {
+        let cell = "%map |x| total += x over 0..9";
+        let mut text = Text::of_line("?".into(), 1);
+        text.captures = Some(vec!["total".into()]);
+        let said = |code: &str, message: &str| {
+            let error = Diagnostic { code: Some(code.into()), ..Diagnostic::error(message) };
+            match to_users_lines(&text, Failure::Errors(vec![error]), cell) {
+                Failure::Errors(errors) => (errors[0].message.clone(), errors[0].notes.join("\n")),
+                Failure::Interrupted => panic!("no error is left"),
+            }
+        };
+        let (message, notes) = said("E0594", "cannot assign to `total`, as it is not declared as mutable");
+        assert_eq!(message, "the function of a map can't change `total`");
+        assert!(notes.contains("would stay on the engine") && notes.contains("--sum") && notes.contains("--reduce"));
+        let own = "cannot assign to `own`, as it is not declared as mutable";
+        assert_eq!(said("E0594", own), (own.to_owned(), String::new()), "it is the function's own");
+        let question = "the `?` operator can only be used in a closure that returns `Result` or `Option`";
+        assert!(said("E0277", question).1.contains("--on-error skip"));
+        assert!(said("E0277", "`{integer}` is not an iterator").1.contains("`0..10`"));
+    }
 
     #[test]
     fn errors_in_generated_lines_are_the_magics() {

@@ -127,16 +127,17 @@ impl Executor {
             };
             let (engines, verb) = (name_engines(targets), if targets.len() == 1 { "has" } else { "have" });
             let message = match (to_engines, &why) {
-                (false, Some(why)) if !is_there => why.lines().next().unwrap_or_default().to_owned(),
+                (false, Some(why)) if !is_there => first_line(why).to_owned(),
                 (true, _) => format!("the notebook has no variable `{name}`"),
                 (false, _) => format!("{engines} {verb} no variable `{name}`"),
             };
             let help = match (to_engines, is_there) {
                 (true, true) => Some(format!("the engines have one: `%pull {name}` copies it here")),
                 (false, true) => Some(format!("the notebook has one: `%push {name}` copies it there")),
-                (true, false) => why.map(|why| why.lines().next().unwrap_or_default().to_owned()),
-                (false, false) => None,
+                (true, false) => why.map(|why| why.replace('\n', "; ")),
+                (false, false) => why.and_then(|why| Some(why.split_once('\n')?.1.to_owned())),
             };
+            let help = help.or_else(|| Some("`%who` lists variables".to_owned()));
             let code = Code { text: name, line: transfer.line, column: carried.column };
             let error = MagicError::at(code, &request.code, message);
             let error = help.into_iter().fold(error, MagicError::with_help);
@@ -176,6 +177,10 @@ impl Executor {
         let Some(cell) = ran.cell else { return Ok(()) };
         end(&cell, evaluated, ran.interrupted, &request.publisher).await.map(|_| ())
     }
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
 }
 
 fn name(way: Way) -> &'static str {

@@ -405,7 +405,8 @@ impl<'a> Plan<'a> {
             lines.text,
             values.join("; ")
         );
-        Text { text, first_line: first.saturating_sub(1), users: first..=last }
+        let captures = self.constants.iter().chain(&self.engine_variables).cloned().collect();
+        Text { text, first_line: first.saturating_sub(1), users: first..=last, captures: Some(captures) }
     }
 }
 

@@ -37,17 +37,19 @@ pub struct Text {
     pub first_line: usize,
     /// The lines of the cell that have the user's code. The others are generated.
     pub(super) users: RangeInclusive<usize>,
+    /// Of a map: the variables, of the notebook and of the engines, that its function uses.
+    pub captures: Option<Vec<String>>,
 }
 
 impl Text {
     /// Of a magic on one line of the cell, which has the user's code, if any does: the text begins on the line above.
     pub fn of_line(text: String, line: usize) -> Text {
-        Text { text, first_line: line.saturating_sub(1), users: line..=line }
+        Text { text, first_line: line.saturating_sub(1), users: line..=line, captures: None }
     }
 
     /// Of a magic on this line of the cell, with so many lines of the user's below it, which the text's other lines stand for.
     pub fn of_cell(text: String, line: usize, below: usize) -> Text {
-        Text { text, first_line: line, users: line..=line + below }
+        Text { text, first_line: line, users: line..=line + below, captures: None }
     }
 
     /// The words that may name what the notebook defines. In generated lines these are types of variables.

@@ -176,7 +176,7 @@ fn what_makes_no_sense_is_said() {
     for example: %map |x| x * x over 0..10
     ");
     insta::assert_snapshot!(error("%map over xs"), @r"
-    `%map` needs `over` and the data behind its function
+    `%map` needs a function in front of `over`
      --> cell line 1:6
     1 | %map over xs
       |      ^^^^^^^

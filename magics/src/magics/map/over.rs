@@ -50,6 +50,7 @@ pub(super) fn split<'a>(call: &Call<'_, 'a>) -> Result<Split<'a>, MagicError> {
             (true, false) => line.error(whole, "on the line of `%%map`, `over DATA` stands behind the flags"),
             (true, true) => head.error("`%%map` needs `over` and the data"),
             (false, _) if ends_with_over(text) => line.error(whole, "there is no data behind `over`"),
+            (false, _) if !all.is_empty() => line.error(whole, "`%map` needs a function in front of `over`"),
             (false, _) => line.error(whole, "`%map` needs `over` and the data behind its function"),
         };
         let help = match is_cell {
