@@ -171,13 +171,22 @@ const COMMANDS: &[Command] = &[
 /// Runs one line.
 pub(crate) fn run(compiler: &mut Compiler, line: &CommandLine, members: &[Member]) -> Result<Reply, Diagnostic> {
     let command = COMMANDS.iter().find(|command| command.name == line.name).ok_or_else(|| Diagnostic {
-        notes: vec!["help: `:help` lists the commands".into()],
+        notes: vec![match similar(&line.name) {
+            Some(name) => format!("help: did you mean `{name}`? `:help` lists the commands"),
+            None => "help: `:help` lists the commands, and `%lsmagic` the magics".into(),
+        }],
         ..Diagnostic::error(format!("there is no command `{}`", line.name))
     })?;
     if line.args.is_empty() && !command.args.is_empty() && !command.args.starts_with('[') {
         return Err(Diagnostic::error(format!("`{0}` needs an argument: {0} {1}", command.name, command.args)));
     }
     (command.run)(compiler, &line.args, members)
+}
+
+/// The command that begins most like this name, by two letters at least.
+fn similar(name: &str) -> Option<&'static str> {
+    let same = |other: &&str| name.chars().zip(other.chars()).take_while(|(a, b)| a == b).count();
+    command_names().max_by_key(same).filter(|other| same(other) > 2)
 }
 
 /// All commands, one a line.
@@ -371,6 +380,12 @@ fn env(_: &mut Compiler, args: &str, _: &[Member]) -> Result<Reply, Diagnostic> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_misspelt_command_is_recognised() {
+        assert_eq!((similar(":varz"), similar(":clean")), (Some(":vars"), Some(":clear")));
+        assert_eq!((similar(":nonsense"), similar(":")), (None, None));
+    }
 
     #[test]
     fn every_command_is_in_the_help_once() {

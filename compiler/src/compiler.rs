@@ -28,6 +28,7 @@ use crate::starting::{Evcxr, Starting};
 use crate::statics::beginnings::Beginnings;
 use crate::toolchain::standard_library;
 use crate::types::{CellText, Config, Evaluated, Object, Ran};
+use crate::wording;
 use crate::work::{Done, Work};
 use chorus_protocol::{Death, Outcome};
 use chorus_syntax::{Call, Cell, CommandLine, FactsReader, defines_items};
@@ -322,7 +323,7 @@ impl Compiler {
         }
         let defined = work.parsed.lets.iter().map(|binding| binding.name.clone()).collect();
         let put_back = put_back(&found.source).into_iter().map(str::to_owned).collect();
-        let effect = Effect { before: found.before, after: found.after, defined, put_back };
+        let effect = Effect { before: found.before, after: found.after, defined, put_back, cell: work.cell.count };
         if found.object.is_empty() {
             return Ok(Some(Done { effect, ran: None }));
         }
@@ -374,6 +375,7 @@ impl Compiler {
     /// Enters a cell that was compiled, and perhaps run, into the accounts.
     fn finish(&mut self, work: Work<'_>, outdated: Vec<(Member, Vec<String>)>, done: Done) -> Evaluated {
         let mut notices = work.change.notices(&self.shared, &work.items);
+        notices.extend(wording::of_main(&work.parsed));
         let left_out = work.change.reasons.keys().map(|index| &self.shared.entries()[*index].definition);
         let left_out = left_out.filter(|item| item.nature.is_type).filter_map(Definition::name).collect();
         let mut outdated = outdated;
@@ -472,7 +474,7 @@ impl Compiler {
         if let Some(evcxr) = self.evcxr.ready() {
             evcxr.snapshots.clear();
         }
-        self.namespaces = Namespaces::default();
+        self.namespaces.clear();
     }
 
     /// Documentation of what stands at the end of `code`: text and markdown.

@@ -1,6 +1,7 @@
 //! What evcxr says of a text that it refuses, in a form that goes from process to process.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::fmt;
 
 /// Why evcxr did nothing.
@@ -24,14 +25,10 @@ pub(crate) struct Complaint {
     /// rustc's long text about the code.
     pub explanation: Option<String>,
     pub remarks: Vec<Remark>,
-    pub help: Vec<String>,
-    /// What evcxr adds.
-    pub hint: Option<String>,
-    /// rustc's own text, in colours.
-    pub rendered: String,
     pub of_user: bool,
-    /// The lines of the generated source where rustc sees it.
-    pub lines: Vec<usize>,
+    /// All that rustc says, about the generated source.
+    #[serde(with = "as_text")]
+    pub json: Value,
 }
 
 /// What is said of one place, or of none.
@@ -49,6 +46,33 @@ pub(crate) struct Range {
     pub start_column: usize,
     pub end_line: usize,
     pub end_column: usize,
+}
+
+impl Complaint {
+    /// rustc's own text, in colours.
+    pub fn rendered(&self) -> &str {
+        self.json["rendered"].as_str().unwrap_or_default()
+    }
+
+    /// The lines of the generated source where rustc sees it, 1-based.
+    pub fn lines(&self) -> impl Iterator<Item = usize> {
+        let spans = self.json["spans"].as_array().into_iter().flatten();
+        spans.filter_map(|span| usize::try_from(span["line_start"].as_u64()?).ok())
+    }
+}
+
+/// JSON isn't described by its type, as what goes from process to process otherwise is.
+mod as_text {
+    use super::Value;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(json: &Value, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(json)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Value, D::Error> {
+        serde_json::from_str(&String::deserialize(from)?).map_err(D::Error::custom)
+    }
 }
 
 impl Error {
@@ -95,7 +119,6 @@ impl From<std::io::Error> for Error {
 
 impl From<&evcxr::CompilationError> for Complaint {
     fn from(error: &evcxr::CompilationError) -> Complaint {
-        let spans = error.json["spans"].as_array().into_iter().flatten();
         let remarks = error.spanned_messages().iter().map(|message| {
             let span = message.span.map(|span| Range {
                 start_line: span.start_line,
@@ -111,11 +134,8 @@ impl From<&evcxr::CompilationError> for Complaint {
             message: error.message(),
             explanation: error.explanation().map(str::to_owned),
             remarks: remarks.collect(),
-            help: error.help(),
-            hint: error.evcxr_extra_hint().map(str::to_owned),
-            rendered: error.rendered(),
             of_user: error.is_from_user_code(),
-            lines: spans.filter_map(|span| usize::try_from(span["line_start"].as_u64()?).ok()).collect(),
+            json: error.json.clone(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Compile errors as data, with places in the user's own cell, and as text.
 
+use crate::advice;
 use crate::complaint::Complaint;
 use crate::definitions::prefix::{Prefix, Spot};
 use serde::{Deserialize, Serialize};
@@ -150,6 +151,23 @@ impl Diagnostic {
         out
     }
 
+    /// Whether it may only follow from another one: the function of a map or a call doesn't fit, or its result can't
+    /// travel, which has no methods then and can't be shown.
+    pub(crate) fn may_follow(&self) -> bool {
+        [NO_CAPTURES, NOT_SHOWN].contains(&self.message.as_str())
+            || self.is_unfit()
+            || self.says("to implement `Shown`")
+    }
+
+    /// Whether it is about a method that is missing because a type can't travel.
+    pub(crate) fn is_unfit(&self) -> bool {
+        self.code.as_deref() == Some("E0599") && self.says(": Wire`")
+    }
+
+    fn says(&self, what: &str) -> bool {
+        self.spans.iter().map(|span| &span.label).chain(&self.notes).any(|text| text.contains(what))
+    }
+
     /// Reads evcxr's form.
     pub(crate) fn from_evcxr(error: &Complaint, lines: &LineMap) -> Diagnostic {
         let mut diagnostic = Diagnostic {
@@ -206,29 +224,39 @@ impl Diagnostic {
         if diagnostic.spans.is_empty() && elsewhere {
             diagnostic.notes.push(ELSEWHERE.into());
         }
-        let helps = error.help.iter().filter(|help| !is_about_px(&diagnostic.message) || !names_traits(help));
-        diagnostic.notes.extend(helps.map(|help| format!("help: {}", one_line(help))));
-        if diagnostic.code.as_deref() == Some("E0277") {
-            // What a trait's author advises who lacks it.
-            diagnostic.notes.extend(notes(&error.rendered).iter().map(|note| format!("note: {note}")));
-        }
+        let is_users = |line: &str| {
+            let all = lines.prefix.text.lines().chain(lines.lines.iter().copied());
+            // A result is looked at as a statement, too, with a semicolon behind it.
+            all.into_iter().any(|users| users.contains(line.trim_end_matches(';')))
+        };
+        let notes = match diagnostic.code.as_deref() {
+            // What a trait's author advises who lacks it, and how functions differ.
+            Some("E0277" | "E0597" | "E0631") => advice::notes(&error.json),
+            _ => Vec::new(),
+        };
+        let helps = advice::helps(&error.json, is_users);
+        let helps = helps.into_iter().filter(|help| !is_repeated(help, &diagnostic.message, &notes));
+        diagnostic.notes.extend(helps.map(|help| format!("help: {help}")));
+        diagnostic.notes.extend(notes.iter().map(|note| format!("note: {note}")));
         if diagnostic.message.contains("`Deserialize` is not general enough") {
             // rustc took a reference for a type that travels, as long as it didn't look at lifetimes.
             diagnostic
                 .notes
                 .push("help: references, such as `&str`, can't travel to the engines; a `String` can".into());
         }
-        if diagnostic.code.as_deref() == Some("E0308") && is_of_captures(&error.rendered) {
-            diagnostic.message = captures(&error.rendered);
+        if diagnostic.code.as_deref() == Some("E0308") && is_of_captures(error.rendered()) {
+            diagnostic.message = captures(error.rendered());
             diagnostic.spans.retain(|span| span.primary);
             diagnostic.spans.iter_mut().for_each(|span| span.label.clear());
             diagnostic.notes.push("help: it is called in other processes: pass what it needs as arguments".into());
         }
-        diagnostic.notes.extend(error.hint.iter().map(|hint| format!("note: {hint}")));
-        if diagnostic.spans.is_empty() && error.rendered.contains("lib.rs") && !error.of_user {
+        if diagnostic.spans.is_empty() && error.rendered().contains("lib.rs") && !error.of_user {
             // Nothing of the user's own to point at: rustc's whole text is better than a bare sentence.
-            diagnostic.notes.push(error.rendered.trim_end().to_owned());
+            diagnostic.notes.push(error.rendered().trim_end().to_owned());
         }
+        diagnostic.message = advice::without_places(&diagnostic.message);
+        diagnostic.spans.iter_mut().for_each(|span| span.label = advice::without_places(&span.label));
+        diagnostic.notes.iter_mut().for_each(|note| *note = advice::without_places(note));
         diagnostic
     }
 }
@@ -244,6 +272,22 @@ fn is_about_px(message: &str) -> bool {
         || message.ends_with("isn't a row of values that could be in parts")
         || message.ends_with("can't be given to a function on engines")
         || message.ends_with("can't be mapped as it is")
+        || message.ends_with("is no number, so it can't be summed")
+        || message.ends_with("can't be an argument of `px::call!`")
+        || message.contains("can't be combined by `px::sum`")
+        || message.ends_with(NOT_SHOWN)
+        || message.starts_with("this function's parameters don't fit the items")
+}
+
+/// What a trait of px says of a map's results that have no `Debug`.
+const NOT_SHOWN: &str = "this result of a map can't be shown";
+
+/// Whether the advice says again what the error and its notes say.
+fn is_repeated(help: &str, message: &str, notes: &[String]) -> bool {
+    let derived = || help.split('`').find(|part| part.starts_with("#[derive("));
+    is_about_px(message) && names_traits(help)
+        || message.contains("doesn't implement") && help.starts_with("the trait `")
+        || derived().is_some_and(|derived| notes.iter().any(|note| note.contains(derived)))
 }
 
 /// Whether this advice only says how a trait is called, and what else has it.
@@ -259,15 +303,17 @@ fn is_of_captures(rendered: &str) -> bool {
             && rendered.contains("if they do not capture any variables")
 }
 
+/// What may be the function of a map or a call.
+const NO_CAPTURES: &str = "this must be the path of a function, or a closure that captures nothing";
+
 /// What is wrong with the function of a map or a call, of which rustc only says that it is no `fn`.
 fn captures(rendered: &str) -> String {
     let captured = |line: &str| Some(plain(line).split_once("` captured here")?.0.rsplit_once('`')?.1.to_owned());
     let mut names: Vec<String> = rendered.lines().filter_map(captured).collect();
     names.dedup();
-    let rule = "this must be the path of a function, or a closure that captures nothing";
     match names.is_empty() {
-        true => rule.to_owned(),
-        false => format!("{rule}: it captures `{}`", names.join("`, `")),
+        true => NO_CAPTURES.to_owned(),
+        false => format!("{NO_CAPTURES}: it captures `{}`", names.join("`, `")),
     }
 }
 
@@ -278,24 +324,9 @@ fn plain(line: &str) -> String {
     parts.fold(first.to_owned(), |text, part| text + part.split_once('m').map_or("", |(_, rest)| rest))
 }
 
-/// The notes without a place in rustc's coloured text, which evcxr leaves out; but for those that name a file of the
-/// build, or what the user didn't write.
-fn notes(rendered: &str) -> Vec<String> {
-    let notes = rendered.lines().filter_map(|line| Some(plain(line).trim_start().strip_prefix("= note: ")?.to_owned()));
-    notes.filter(|note| !["long-type", "--verbose", "originates in"].iter().any(|what| note.contains(what))).collect()
-}
-
 /// Whether a code is one of rustc's errors, and not the name of a lint.
 fn is_in_the_index(code: &str) -> bool {
     code.len() == 5 && code.strip_prefix('E').is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
-}
-
-/// evcxr puts the text that rustc suggests two lines below the advice; a short one stands better behind it.
-fn one_line(help: &str) -> String {
-    match help.split_once("\n\n") {
-        Some((advice, text)) if !text.trim().contains('\n') => format!("{advice}: `{}`", text.trim()),
-        _ => help.to_owned(),
-    }
 }
 
 /// Maps lines of the text that was given to evcxr to lines of the user's cell.
@@ -371,7 +402,6 @@ mod tests {
             Diagnostic { spans, ..Diagnostic::error("no") }.render(false),
             "error: no\n --> cell line 3, column 4\n  |\n3 | line 3\n  |    ^ used\n  | - here\n  |\n2 | line 2\n  | - moved"
         );
-        assert_eq!(one_line("try a method\n\n.to_string()"), "try a method: `.to_string()`");
     }
 
     #[test]
@@ -393,12 +423,13 @@ mod tests {
     }
 
     #[test]
-    fn advice_without_a_place_is_kept() {
-        let rendered = "error[E0277]: no\n  --> src/lib.rs:1:1\n    \x1b[1m\x1b[94m= \x1b[0m\x1b[1mnote\x1b[0m: derive it\n  \
-                        = note: the full type name has been written to '/x.long-type-1.txt'\nnote: required by\n";
-        assert_eq!(notes(rendered), ["derive it"]);
+    fn what_px_says_is_not_repeated() {
         assert!(is_about_px("`Point` can't travel between the notebook and its engines"));
         assert!(names_traits("the trait `Wire` is not implemented for `Point`") && !names_traits("consider this"));
+        let notes = ["add `#[derive(Debug)]` to `A`".to_owned()];
+        let is_repeated = |help: &str| is_repeated(help, "`A` doesn't implement `Debug`", &notes);
+        assert!(is_repeated("the trait `Debug` is not implemented for `A`"));
+        assert!(is_repeated("consider annotating `A` with `#[derive(Debug)]`") && !is_repeated("consider this"));
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Why a cell wasn't compiled, in the user's own terms.
 
-use crate::complaint::Error;
+use crate::complaint::{Complaint, Error};
 use crate::definitions::prefix::Prefix;
 use crate::diagnostic::{Diagnostic, Level, LineMap, Span};
+use crate::habits;
 use crate::namespace::{Member, Namespaces};
 use crate::source_map::MappedPiece;
 use crate::types::CellText;
@@ -45,7 +46,10 @@ pub(crate) fn diagnostics(
     let lines = LineMap { prefix, first_line: cell.first_line, lines: cell.cell.lines().collect() };
     let parsed = Cell::parse(cell.text);
     let mut errors: Vec<Diagnostic> = match error {
-        Error::Complaints(errors) => errors.iter().map(|error| Diagnostic::from_evcxr(error, &lines)).collect(),
+        Error::Complaints(errors) => {
+            let read = |error| wording::placed(Diagnostic::from_evcxr(error, &lines), label(error), &parsed, cell);
+            errors.iter().map(read).collect()
+        }
         other => vec![wording::of_message(&other.to_string(), &parsed, cell)],
     };
     errors.dedup();
@@ -53,44 +57,95 @@ pub(crate) fn diagnostics(
         // A warning, perhaps of another cell, isn't what keeps this one from running.
         errors.retain(|error| error.level == Level::Error);
     }
-    if let Some(suspect) = parsed.suspect.as_ref().filter(|_| errors.iter().all(|error| error.spans.is_empty())) {
-        // rustc stumbled over what evcxr writes behind the cell.
-        return vec![of_broken(suspect, cell)];
+    if let Some(suspect) = &parsed.suspect {
+        // Where no error has a place, rustc stumbled over what evcxr writes behind the cell.
+        let said =
+            habit(&parsed, suspect).or_else(|| errors.iter().all(|it| it.spans.is_empty()).then(|| suspect.clone()));
+        if let Some(said) = said {
+            return vec![of_broken(&said, cell)];
+        }
     }
+    leave_out_consequences(&mut errors, &parsed, cell);
     let result = parsed.result().map(|piece| mapped(piece, cell));
     for error in &mut errors {
         if let Some(said) = wording::of_return(error, &parsed, cell) {
             *error = said;
         }
         wording::purge(error, cell);
-        wording::place(error, &parsed, cell);
         let about_display = ["`Debug`", "`std::fmt::Display`"].iter().any(|name| error.message.contains(name));
-        if let (true, true, Some(result)) = (error.spans.is_empty(), about_display, &result) {
+        if let (false, true, Some(result)) = (error.spans.iter().any(|span| span.primary), about_display, &result) {
             // evcxr shows the cell's result in code of its own, where rustc finds the error.
+            error.spans.clear();
             error.spans.push(whole(result, "this is the cell's result, which is to be shown"));
-            error.notes.push("help: end the cell with `;` if there is nothing to show".into());
+            wording::of_showing(error);
         }
         let name = error.message.strip_prefix("cannot find value `").and_then(|rest| rest.split('`').next());
-        let missing = name.and_then(|name| namespaces.explain_missing(name, members));
+        let missing = name.and_then(|name| {
+            let unseen = || wording::of_unseen(name, error, &parsed, cell, &namespaces.common(members));
+            namespaces.explain_missing(name, members).or_else(unseen)
+        });
         // rustc's guesses at a similar name only mislead where the reason is known.
         if let Some(reason) = missing {
             error.notes.clear();
             let (why, what_next) = reason.split_once('\n').unwrap_or((&reason, ""));
             error.notes.push(format!("note: {why}"));
             error.notes.extend((!what_next.is_empty()).then(|| format!("help: {what_next}")));
+        } else if let Some(instead) = habits::instead(error) {
+            error.notes = vec![format!("help: {instead}")];
+        } else {
+            error.notes.extend(habits::beside(error).map(|help| format!("help: {help}")));
         }
     }
     if errors.iter().any(|error| !error.spans.is_empty()) {
         // The others follow from these, in what evcxr writes around the cell.
         errors.retain(|error| !error.spans.is_empty());
     }
+    errors.sort_by_key(order);
     errors
+}
+
+/// Leaves out errors that only follow from others.
+fn leave_out_consequences(errors: &mut Vec<Diagnostic>, parsed: &Cell, cell: &CellText<'_>) {
+    // What a magic became has its own way with what can't travel.
+    let may_follow = |error: &Diagnostic| error.may_follow() && (cell.users == CellText::ALL || !error.is_unfit());
+    if errors.iter().any(|error| !may_follow(error)) {
+        errors.retain(|error| !may_follow(error));
+    }
+    let Some(suspect) = &parsed.suspect else { return };
+    let line = mapped(&suspect.piece, cell).line;
+    let is_there = |error: &Diagnostic| error.spans.iter().any(|span| span.primary && span.line == line);
+    let first = errors.iter().position(is_there);
+    // The others on the line that the parser doesn't understand are about what rustc made of it, to go on.
+    let mut at = 0..;
+    errors.retain(|error| at.next() == first || !is_there(error));
+}
+
+/// Imports come by their places, since evcxr has them in no order. What can't be kept matters when the cell is right otherwise.
+fn order(error: &Diagnostic) -> (u8, usize) {
+    match error.code.as_deref() {
+        Some("E0432") => (0, error.spans.first().map_or(0, |span| span.line)),
+        Some("E0597") => (2, 0),
+        _ => (1, 0),
+    }
+}
+
+/// What rustc says of the error's own place, which evcxr may not know.
+fn label(error: &Complaint) -> &str {
+    let mut spans = error.json["spans"].as_array().into_iter().flatten();
+    let primary = spans.find(|span| span["is_primary"] == true);
+    primary.and_then(|span| span["label"].as_str()).unwrap_or_default()
+}
+
+/// The habit of another language on the line that the parser doesn't understand.
+fn habit(cell: &Cell, suspect: &Broken) -> Option<Broken> {
+    chorus_syntax::habit(&cell.rust, suspect.piece.line)
 }
 
 /// What only we can say.
 pub(crate) fn broken(cell: &Cell, text: &CellText<'_>) -> Option<Failure> {
     let broken = cell.broken.as_ref()?;
-    Some(Failure::from(of_broken(broken, text)))
+    let habit = cell.suspect.as_ref().and_then(|suspect| habit(cell, suspect));
+    Some(Failure::from(of_broken(habit.as_ref().unwrap_or(broken), text)))
 }
 
 /// Of a bracket that ends at what isn't the user's.

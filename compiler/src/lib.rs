@@ -5,6 +5,7 @@
 //! cell: whoever asks for an evaluation gets the object through a callback, runs it wherever it wants, and says how
 //! that ended.
 
+mod advice;
 mod backtrace;
 mod cache;
 mod command;
@@ -19,6 +20,7 @@ mod diagnostic;
 mod engine_vars;
 mod evaluator;
 mod failure;
+mod habits;
 mod identity;
 mod interrupt;
 mod library;
@@ -46,6 +48,7 @@ mod tools;
 mod trial;
 mod type_names;
 mod types;
+mod unkept;
 mod versions;
 mod wording;
 mod work;

@@ -52,6 +52,8 @@ pub struct Effect {
     pub defined: BTreeSet<String>,
     /// Those of them that are stored as they were before if it fails.
     pub put_back: BTreeSet<String>,
+    /// The execution count of the cell; 0 if none of the user's has this effect.
+    pub cell: u32,
 }
 
 /// How a run ended for one member.
@@ -80,6 +82,8 @@ struct Account {
     runs: VecDeque<Run>,
     /// Why variables that were there are gone.
     lost: BTreeMap<String, String>,
+    /// The execution count of the cell that has defined each of these last, those that are gone among them.
+    defined_in: BTreeMap<String, u32>,
 }
 
 #[derive(Clone, Debug)]
@@ -104,6 +108,11 @@ impl Account {
 
     fn current(&self) -> Variables {
         self.after(self.runs.len())
+    }
+
+    /// How a variable that is gone comes back.
+    fn what_next(&self, name: &str) -> String {
+        brought_back_by(self.defined_in.get(name).copied())
     }
 
     /// Drops the runs that nobody waits for any more.
@@ -144,6 +153,8 @@ impl Effect {
 #[derive(Clone, Debug, Default)]
 pub struct Namespaces {
     accounts: BTreeMap<Member, Account>,
+    /// Variables of engines that aren't there any more, with the execution counts of the cells that have defined them.
+    gone: BTreeMap<String, Option<u32>>,
     next_ticket: u64,
 }
 
@@ -199,11 +210,19 @@ impl Namespaces {
         let had = account.after(at);
         (account.runs[at].outcome, account.runs[at].generation) = (Some(outcome.clone()), generation);
         let has = account.after(at + 1);
-        let defined = account.runs[at].effect.defined.clone();
+        let (defined, cell) = (account.runs[at].effect.defined.clone(), account.runs[at].effect.cell);
         account.confirm();
         let reason = match outcome {
             Outcome::Ok => {
                 account.lost.retain(|name, _| !has.contains_key(name));
+                let moved = had.into_keys().filter(|name| !has.contains_key(name));
+                account.lost.extend(moved.map(|name| (name, moved_by(cell))));
+                for name in defined {
+                    match cell {
+                        0 => _ = account.defined_in.remove(&name),
+                        _ => _ = account.defined_in.insert(name, cell),
+                    }
+                }
                 return Vec::new();
             }
             Outcome::Panicked | Outcome::ReturnedError => "the cell that used it failed".to_owned(),
@@ -212,10 +231,18 @@ impl Namespaces {
             Outcome::Died(death, Aftermath::Restored) => format!("the worker {death} in the cell that defines it"),
             Outcome::Stale | Outcome::LoadFailed(_) | Outcome::NoSuchEngine | Outcome::Cancelled => return Vec::new(),
         };
+        let failed = matches!(outcome, Outcome::Panicked | Outcome::ReturnedError);
+        let prevented = failed.then(|| "the cell that defines it failed".to_owned());
         let lost: Vec<String> = had.into_keys().filter(|name| !has.contains_key(name)).collect();
+        account.lost.extend(lost.iter().map(|name| (name.clone(), reason.clone())));
         // A variable that the cell would have defined is missed by the next cell as well.
-        for name in lost.iter().chain(defined.iter().filter(|name| !has.contains_key(*name))) {
-            account.lost.insert(name.clone(), reason.clone());
+        for name in defined.into_iter().filter(|name| !has.contains_key(name)) {
+            if !lost.contains(&name) {
+                account.lost.insert(name.clone(), prevented.clone().unwrap_or_else(|| reason.clone()));
+            }
+            if cell > 0 {
+                account.defined_in.insert(name, cell);
+            }
         }
         lost
     }
@@ -241,9 +268,22 @@ impl Namespaces {
         lost
     }
 
+    /// All variables are gone, because the user wanted it so.
+    pub fn clear(&mut self) {
+        for account in self.accounts.values_mut() {
+            let lost = account.current().into_keys().map(|name| (name, "everything was forgotten".to_owned()));
+            let lost = lost.collect();
+            let defined_in = std::mem::take(&mut account.defined_in);
+            *account = Account { lost, defined_in, ..Account::default() };
+        }
+    }
+
     /// Forgets members that are no longer there, and why they lost what they had.
     pub fn forget(&mut self, keep: impl Fn(Member) -> bool) {
-        self.accounts.retain(|&member, _| keep(member));
+        for (_, account) in self.accounts.extract_if(.., |&member, _| !keep(member)) {
+            let names = account.current().into_keys().chain(account.lost.keys().cloned());
+            self.gone.extend(names.map(|name| (name.clone(), account.defined_in.get(&name).copied())));
+        }
     }
 
     /// Explains why a cell for `members` can't use the variable `name`, when some member has or had it; a second line,
@@ -259,20 +299,26 @@ impl Namespaces {
             let reasons: BTreeSet<&str> = losers.iter().filter_map(reason).map(String::as_str).collect();
             let reasons: Vec<&str> = reasons.into_iter().collect();
             let on = if members == [Member::Local] { String::new() } else { format!(" on {}", describe(&losers)) };
-            return Some(format!("`{name}` was lost{on}: {}", reasons.join("; ")));
+            let accounts = losers.iter().filter_map(|member| self.accounts.get(member));
+            let next: BTreeSet<String> = accounts.map(|account| account.what_next(name)).collect();
+            let next: Vec<String> = next.into_iter().collect();
+            return Some(format!("`{name}` was lost{on}: {}\n{}", reasons.join("; "), next.join("; ")));
         }
         if having.is_empty() {
-            return None;
+            let cell = self.gone.get(name).filter(|_| members != [Member::Local])?;
+            return Some(format!("`{name}` was a variable of engines that are gone\n{}", brought_back_by(*cell)));
         }
         if lacking.is_empty() {
             let common = self.common(members).contains_key(name);
-            return (!common).then(|| format!("`{name}` has different types on {}", describe(members)));
+            return (!common).then(|| self.explain_types(name, members));
         }
         let hint = match (members == [Member::Local], having.contains(&Member::Local)) {
-            (true, _) => "variables aren't shared between the notebook and the engines: `%px` runs where it is".into(),
-            (false, true) if having.len() == 1 => {
-                "variables aren't shared between the notebook and the engines: define it in a %px cell".into()
-            }
+            (true, _) => format!(
+                "variables aren't shared between the notebook and the engines: `%pull {name}` copies it here, and `%px` runs where it is"
+            ),
+            (false, true) if having.len() == 1 => format!(
+                "variables aren't shared between the notebook and the engines: `%push {name}` copies it there, or define it in a %px cell"
+            ),
             _ => {
                 let engines: Vec<Member> = having.iter().copied().filter(|member| *member != Member::Local).collect();
                 format!("run the cell with `-t {}`, or define it on the others first", targets(&engines))
@@ -285,6 +331,40 @@ impl Namespaces {
             describe(&having),
             if having.len() == 1 { "has" } else { "have" }
         ))
+    }
+}
+
+impl Namespaces {
+    /// Of which type the variable is on which of them.
+    fn explain_types(&self, name: &str, members: &[Member]) -> String {
+        let mut by_type: BTreeMap<Variable, Vec<Member>> = BTreeMap::new();
+        for &member in members {
+            let variable = self.variables(member).remove(name);
+            variable.into_iter().for_each(|variable| by_type.entry(variable).or_default().push(member));
+        }
+        let kind =
+            |variable: &Variable| format!("{}{}", if variable.mutable { "mut " } else { "" }, variable.type_name);
+        let types = by_type.iter().map(|(variable, members)| format!("`{}` on {}", kind(variable), describe(members)));
+        let types: Vec<String> = types.collect();
+        format!(
+            "`{name}` has different types: {}\ndefine it anew on all of them, or run the cell with `-t`",
+            types.join(", ")
+        )
+    }
+}
+
+fn brought_back_by(cell: Option<u32>) -> String {
+    match cell {
+        Some(cell) => format!("run In[{cell}] again, which defines it"),
+        None => "run the cell that defines it again".to_owned(),
+    }
+}
+
+/// Why a variable is gone that a cell has used up.
+fn moved_by(cell: u32) -> String {
+    match cell {
+        0 => "its value was moved".to_owned(),
+        _ => format!("its value was moved in In[{cell}], where `&` or `.clone()` would leave it"),
     }
 }
 

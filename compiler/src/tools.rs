@@ -266,7 +266,10 @@ fn compile(args: &[OsString], rustc: impl Fn() -> Command) -> io::Result<()> {
             }
         }
     }
-    io::stderr().write_all(&output.stderr)?;
+    match output.status.success() {
+        true => io::stderr().write_all(&output.stderr)?,
+        false => io::stderr().write_all(crate::unkept::reworded(&messages(&output)).as_bytes())?,
+    }
     std::process::exit(output.status.code().unwrap_or(1))
 }
 

@@ -206,7 +206,7 @@ impl Compiler {
             self.keep(place, last.as_ref(), &before, &after);
         }
         let defined = work.parsed.lets.iter().map(|binding| binding.name.clone()).collect();
-        Ok(Ok(Done { effect: Effect { before, after, defined, put_back: restored }, ran }))
+        Ok(Ok(Done { effect: Effect { before, after, defined, put_back: restored, cell: work.cell.count }, ran }))
     }
 
     /// The cell's items that stand in front of it, among the definitions.

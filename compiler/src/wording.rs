@@ -1,16 +1,33 @@
 //! Keeps what evcxr writes around a cell out of what users read of it.
 
+use crate::advice::is_inside_of_px;
 use crate::diagnostic::{Diagnostic, ELSEWHERE};
 use crate::failure::{mapped, whole};
+use crate::namespace::Variables;
 use crate::types::CellText;
-use chorus_syntax::{Cell, RETURNS};
+use chorus_syntax::{Cell, Item, Piece, RETURNS, words_of};
 
 /// What only occurs in names of evcxr's.
 const GENERATED: &[&str] = &["evcxr", "Evcxr", "EVCXR", "run_user_code_", "catch_unwind", "`*mut u8`"];
 
+/// How rustc speaks of traits of px's that no user knows.
+const TRAITS: &[&str] =
+    &["to implement `Shown`", "to implement `Arg<ByValue>`", "to implement `Arg<ByRef>`", "to implement `Constants`"];
+
 fn is_generated(text: &str) -> bool {
     GENERATED.iter().any(|name| text.contains(name))
 }
+
+/// What would be a crate's, if there were one.
+const UNLINKED: &str = "use of unresolved module or unlinked crate";
+/// Crates that are of little use as they come: how they are mostly asked for.
+const AS_MOSTLY: &[(&str, &str)] = &[
+    ("clap", "{ version = \"4\", features = [\"derive\"] }"),
+    ("serde", "{ version = \"1\", features = [\"derive\"] }"),
+    ("tokio", "{ version = \"1\", features = [\"full\"] }"),
+];
+/// Derive macros, and the crates that have them.
+const DERIVES: &[(&str, &str)] = &[("Deserialize", "serde"), ("Parser", "clap"), ("Serialize", "serde")];
 
 /// Leaves out labels and notes about names that the user never wrote, and what rustc found behind the cell's text.
 pub(crate) fn purge(error: &mut Diagnostic, cell: &CellText<'_>) {
@@ -21,8 +38,12 @@ pub(crate) fn purge(error: &mut Diagnostic, cell: &CellText<'_>) {
     {
         error.message = expected.to_owned();
     }
-    error.spans.iter_mut().filter(|span| is_generated(&span.label)).for_each(|span| span.label.clear());
-    error.notes.retain(|note| !is_generated(note));
+    let is_ours = |label: &str| is_generated(label) || label.starts_with("the trait `px::") && is_inside_of_px(label);
+    error.spans.iter_mut().filter(|span| is_ours(&span.label)).for_each(|span| span.label.clear());
+    // What cells have to do with a trait of px's, its own message says.
+    let is_of_px =
+        |note: &str| note.starts_with("note: required for") && TRAITS.iter().any(|name| note.ends_with(name));
+    error.notes.retain(|note| !is_generated(note) && !is_of_px(note));
 }
 
 /// rustc's word on a `return` that ends the cell is about evcxr's function: `None` if this isn't one.
@@ -47,48 +68,151 @@ pub(crate) fn of_return(error: &Diagnostic, parsed: &Cell, cell: &CellText<'_>) 
 
 /// What evcxr says of a variable that can't be kept, at the variable's place.
 pub(crate) fn of_message(message: &str, parsed: &Cell, cell: &CellText<'_>) -> Diagnostic {
-    let (what, next) = message.split_once('\n').unwrap_or((message, ""));
+    let what = message.lines().next().unwrap_or_default();
     let name = what.split_once("ariable `").and_then(|(_, rest)| rest.split('`').next()).unwrap_or_default();
     let binds = |bound: &&(String, Vec<String>)| bound.1.iter().any(|bound| bound == name);
     let Some(statement) = parsed.uses.iter().rposition(|bound| binds(&bound)) else {
-        let mut error = Diagnostic::error(message);
-        place(&mut error, parsed, cell);
-        return error;
+        return placed(Diagnostic::error(message), "", parsed, cell);
     };
     let place = parsed.statements.get(statement).map(|piece| whole(&mapped(piece, cell), ""));
-    let next = next.replace("prevent evcxr from attempting to persist", "spare the notebook keeping");
-    Diagnostic {
-        spans: place.into_iter().collect(),
-        notes: (!next.is_empty()).then(|| format!("help: {next}")).into_iter().collect(),
-        ..Diagnostic::error(what)
-    }
+    let kept = |why: &str, help: &str| {
+        let notes = vec![
+            format!("help: {help}"),
+            format!("help: or use `{name}` in this cell only, and within a block: `{{ let {name} = ...; ... }}`"),
+        ];
+        Diagnostic { notes, ..Diagnostic::error(format!("the notebook can't keep `{name}`: {why}")) }
+    };
+    let named = what.split_once("` has type `").and_then(|(_, rest)| rest.split_once("` which"));
+    let said = match named {
+        _ if what.ends_with("is a closure, which cannot be persisted.") => kept(
+            "the type of a closure has no name",
+            &format!(
+                "write a function, `fn {name}(x: i32) -> i32 {{ ... }}`, or put the closure into a box: \
+                 `let {name}: Box<dyn Fn(i32) -> i32> = Box::new(...);`"
+            ),
+        ),
+        Some((type_name, _)) => kept(
+            &format!("its type, `{type_name}`, has no name"),
+            &format!(
+                "`.collect::<Vec<_>>()` makes a `Vec` of an iterator, and `let {name}: Box<dyn ...> = Box::new(...);` a box"
+            ),
+        ),
+        None => Diagnostic {
+            notes: message.lines().skip(1).map(|line| format!("help: {line}")).collect(),
+            ..Diagnostic::error(what)
+        },
+    };
+    Diagnostic { spans: place.into_iter().collect(), ..said }
 }
 
-/// The place of an error for which evcxr has none: it writes imports and attributes anew.
-pub(crate) fn place(error: &mut Diagnostic, parsed: &Cell, cell: &CellText<'_>) {
-    let name = error.message.split('`').nth(1).unwrap_or_default();
+/// A result that can't be shown.
+pub(crate) fn of_showing(error: &mut Diagnostic) {
+    let type_name = error.message.strip_prefix('`').unwrap_or_default();
+    let (what, help) = match () {
+        () if type_name.starts_with("{closure") => {
+            (Some("the cell's result is a closure, which can't be shown"), "call it, or end the cell with `;`")
+        }
+        () if type_name.starts_with("impl Future<") || type_name.starts_with("{async") => (
+            Some("the cell's result is a future, which has done nothing yet"),
+            "`.await` behind it waits for its value",
+        ),
+        () => (None, "end the cell with `;` if there is nothing to show"),
+    };
+    error.message = what.map_or_else(|| error.message.clone(), str::to_owned);
+    error.notes.push(format!("help: {help}"));
+}
+
+/// What to say of a `main` that a cell defines and doesn't call, as if a notebook were a program.
+pub(crate) fn of_main(cell: &Cell) -> Option<String> {
+    let is_main = |item: &Item| {
+        let words: Vec<&str> = words_of(&item.piece.text).take_while(|word| *word != "main").collect();
+        item.nature.name.as_deref() == Some("main") && words.last() == Some(&"fn")
+    };
+    let main = cell.items.iter().find(|item| is_main(item))?;
+    let is_called = cell.statements.iter().any(|piece| words_of(&piece.text).any(|word| word == "main"));
+    let is_async = words_of(&main.piece.text).take_while(|word| *word != "main").any(|word| word == "async");
+    let call = if is_async { "main().await" } else { "main()" };
+    (!is_called).then(|| format!("`main` is defined, and a notebook doesn't call it by itself: `{call}` does."))
+}
+
+/// Why the cell can't use a variable that is there: definitions don't see any.
+pub(crate) fn of_unseen(
+    name: &str,
+    error: &Diagnostic,
+    parsed: &Cell,
+    cell: &CellText<'_>,
+    variables: &Variables,
+) -> Option<String> {
+    let is_there = variables.contains_key(name) || parsed.lets.iter().any(|binding| binding.name == name);
+    let place = error.spans.iter().find(|span| span.primary).filter(|_| is_there)?;
+    let is_within = |piece: &Piece| {
+        let piece = mapped(piece, cell);
+        let lines = piece.text.lines().count().saturating_sub(1);
+        let last = piece.text.lines().next_back().unwrap_or_default().chars().count();
+        let end = (piece.line + lines, if lines == 0 { piece.column + last } else { last + 1 });
+        ((piece.line, piece.column)..=end).contains(&(place.line, place.column))
+    };
+    let is_definition = place.cell.is_some() || parsed.items.iter().any(|item| is_within(&item.piece));
+    is_definition.then(|| {
+        format!(
+            "`{name}` is a variable, and functions and other definitions don't see variables\n\
+             pass it to the function as an argument, or define it as a `const` or a `static`"
+        )
+    })
+}
+
+/// The error at its place, if evcxr has none for it: it writes imports and attributes anew. `label` is what rustc says of the
+/// place. A crate that isn't there is added by a line that the error names.
+pub(crate) fn placed(mut error: Diagnostic, label: &str, parsed: &Cell, cell: &CellText<'_>) -> Diagnostic {
+    let name = error.message.split('`').nth(1).unwrap_or_default().to_owned();
     let piece = match error.code.as_deref() {
         _ if !error.spans.is_empty() => None,
         Some("E0554" | "E0635") => parsed.attributes.first(),
         Some("E0432" | "E0433" | "E0603") => {
-            let is_it = |import: &str| import.strip_prefix("use ").is_some_and(|path| path.starts_with(name));
+            let is_it = |import: &str| import.strip_prefix("use ").is_some_and(|path| path.starts_with(&name));
             let item = parsed.items.iter().find(|item| item.imports.iter().any(|import| is_it(&import.text)));
             item.map(|item| &item.piece)
         }
         None => {
-            let is_it = |text: &str| text.split_once("extern crate ").is_some_and(|(_, rest)| rest.starts_with(name));
+            let is_it = |text: &str| text.split_once("extern crate ").is_some_and(|(_, rest)| rest.starts_with(&name));
             parsed.items.iter().map(|item| &item.piece).find(|piece| !name.is_empty() && is_it(&piece.text))
         }
         Some(_) => None,
     };
-    let Some(piece) = piece else { return };
-    error.spans.push(whole(&mapped(piece, cell), ""));
-    error.notes.retain(|note| note != ELSEWHERE);
-    let adds = |note: &&mut String| note.contains("`cargo add ");
-    if let Some(note) = error.notes.iter_mut().find(adds) {
-        let name = name.split("::").next().unwrap_or_default();
-        *note = format!("help: `:dep {name}` in a cell of its own, or above this one, brings the crate `{name}`");
+    if let Some(piece) = piece {
+        error.spans.push(whole(&mapped(piece, cell), label));
+        error.notes.retain(|note| note != ELSEWHERE);
     }
+    let is_main = || parsed.items.iter().any(|item| item.nature.name.as_deref() == Some("main"));
+    let advice = missing_crate(&error, label, is_main);
+    // A name like this one, or a module of std, is likelier to be meant.
+    error.notes.retain(|note| !note.contains("`cargo add "));
+    if error.notes.is_empty() {
+        error.notes = advice;
+    }
+    error
+}
+
+/// What brings the crate that the error misses, if that is what it is about.
+fn missing_crate(error: &Diagnostic, label: &str, is_main: impl Fn() -> bool) -> Vec<String> {
+    let quoted = error.message.split('`').nth(1).unwrap_or_default();
+    let (name, and_then) = match error.code.as_deref() {
+        Some("E0432") if label.starts_with(UNLINKED) => (quoted.split("::").next().unwrap_or_default(), None),
+        Some("E0433") if label.starts_with(UNLINKED) => (label.split('`').nth(1).unwrap_or(quoted), None),
+        None if error.message.starts_with("cannot find derive macro `") => {
+            match DERIVES.iter().find(|(derive, _)| *derive == quoted) {
+                Some((derive, name)) => (*name, Some(format!(", and `use {name}::{derive};` the name"))),
+                None => return Vec::new(),
+            }
+        }
+        _ => return Vec::new(),
+    };
+    let as_mostly = AS_MOSTLY.iter().find(|(known, _)| *known == name).map_or("\"*\"", |(_, version)| version);
+    let brings =
+        format!("help: `:dep {name} = {as_mostly}` in a cell of its own, or above this one, brings the crate `{name}`");
+    let needless =
+        (name == "tokio" && is_main()).then(|| "help: for `.await` a cell needs neither `main` nor tokio".to_owned());
+    std::iter::once(brings + &and_then.unwrap_or_default()).chain(needless).collect()
 }
 
 #[cfg(test)]
@@ -102,11 +226,17 @@ mod tests {
     #[test]
     fn a_variable_that_is_not_kept_is_placed() {
         let text = "let a = 1;\n  let f = || 1;";
-        let message = "The variable `f` is a closure, which cannot be persisted.\nBox it. You can prevent evcxr from \
-                       attempting to persist\nit";
+        let message = "The variable `f` is a closure, which cannot be persisted.\nBox it.";
         let error = of_message(message, &Cell::parse(text), &cell(text));
         assert_eq!((error.spans[0].line, error.spans[0].column), (2, 3));
-        assert_eq!(error.notes, ["help: Box it. You can spare the notebook keeping\nit"]);
+        assert_eq!(error.message, "the notebook can't keep `f`: the type of a closure has no name");
+        assert!(error.notes[0].contains("`let f: Box<dyn Fn(i32) -> i32> = Box::new(...);`"));
+        let message = "The variable `a` has type `impl Fn()` which cannot be persisted.\nBox it.";
+        let error = of_message(message, &Cell::parse(text), &cell(text));
+        assert_eq!(error.message, "the notebook can't keep `a`: its type, `impl Fn()`, has no name");
+        let message = "Couldn't automatically determine type of variable `a`.\nPlease give it an explicit type.";
+        let error = of_message(message, &Cell::parse(text), &cell(text));
+        assert_eq!(error.notes, ["help: Please give it an explicit type."]);
         assert_eq!(of_message("no\nway", &Cell::parse(text), &cell(text)), Diagnostic::error("no\nway"));
     }
 
@@ -114,15 +244,80 @@ mod tests {
     fn imports_and_attributes_are_placed() {
         let text = "#![feature(x)]\nextern crate none;\nuse std::io; use a::{b, c};";
         let placed = |code: Option<&str>, message: &str| {
-            let mut error = Diagnostic { code: code.map(str::to_owned), ..Diagnostic::error(message) };
-            place(&mut error, &Cell::parse(text), &cell(text));
-            error.spans.first().map(|span| (span.line, span.column))
+            let error = Diagnostic { code: code.map(str::to_owned), ..Diagnostic::error(message) };
+            placed(error, "", &Cell::parse(text), &cell(text)).spans.first().map(|span| (span.line, span.column))
         };
         assert_eq!(placed(Some("E0554"), "`#![feature]` may not be used"), Some((1, 1)));
         assert_eq!(placed(Some("E0432"), "unresolved import `a::c`"), Some((3, 14)));
         assert_eq!(placed(None, "no matching package named `none` found"), Some((2, 1)));
         assert_eq!(placed(Some("E0432"), "unresolved import `z`"), None);
         assert_eq!(placed(None, "interrupted"), None);
+    }
+
+    #[test]
+    fn a_crate_that_is_not_there_is_named_with_what_brings_it() {
+        let said = |code: Option<&str>, message: &str, label: &str, notes: &[&str], text: &str| {
+            let notes = notes.iter().map(|note| (*note).to_owned()).collect();
+            let error = Diagnostic { code: code.map(str::to_owned), notes, ..Diagnostic::error(message) };
+            placed(error, label, &Cell::parse(text), &cell(text)).notes.join("\n")
+        };
+        let unlinked = |name: &str| format!("{UNLINKED} `{name}`");
+        let cargo = "help: if you wanted to use a crate named `rand`, use `cargo add rand` to add it";
+        let rand = said(Some("E0432"), "unresolved import `rand`", &unlinked("rand"), &[cargo], "use rand::Rng;");
+        assert!(rand.starts_with("help: `:dep rand = \"*\"` in a cell of its own") && !rand.contains("cargo"));
+        let path = "cannot find module or crate `regex` in this scope";
+        assert!(said(Some("E0433"), path, &unlinked("regex"), &[], "regex::f()").contains("`:dep regex = "));
+        let tokio =
+            said(Some("E0433"), "cannot find `tokio`", &unlinked("tokio"), &[], "#[tokio::main] async fn main() {}");
+        assert!(tokio.contains("features = [\"full\"]") && tokio.contains("needs neither `main`"));
+        let derive = said(None, "cannot find derive macro `Serialize` in this scope", "", &[], "");
+        assert!(derive.contains("`:dep serde = {") && derive.ends_with("`use serde::Serialize;` the name"));
+        let similar = "help: a similar name exists: `shapes`";
+        assert_eq!(said(Some("E0432"), "unresolved import `shape`", &unlinked("shape"), &[similar], ""), similar);
+        let module = "help: consider importing this module: `use std::fs;`";
+        assert_eq!(said(Some("E0433"), path, &unlinked("fs"), &[module, cargo], "fs::f()"), module);
+        let of_std = said(Some("E0432"), "unresolved import `std::a`", "could not find `a` in `std`", &[], "");
+        assert_eq!(of_std, "");
+    }
+
+    #[test]
+    fn a_result_that_cannot_be_shown_says_what_it_is() {
+        let said = |type_name: &str| {
+            let mut error = Diagnostic::error(format!("`{type_name}` doesn't implement `Debug`"));
+            of_showing(&mut error);
+            (error.message, error.notes.join("\n"))
+        };
+        assert!(said("{closure}").0.contains("is a closure") && said("{closure}").1.contains("call it"));
+        assert!(
+            said("impl Future<Output = i32>").1.contains("`.await`") && said("{async block}").0.contains("a future")
+        );
+        assert_eq!(said("Point").0, "`Point` doesn't implement `Debug`");
+    }
+
+    #[test]
+    fn a_main_that_nobody_calls_is_told() {
+        let said = |text: &str| of_main(&Cell::parse(text)).unwrap_or_default();
+        assert!(said("fn main() { f(); }").contains("`main()` does"));
+        assert!(said("pub async fn main() {}\nlet a = 1;").contains("a notebook doesn't call it"));
+        assert!(said("async fn main() {}").contains("`main().await` does"));
+        assert_eq!((said("fn main() {}\nmain()"), said("mod main {}"), said("fn f() { main() }")), Default::default());
+    }
+
+    #[test]
+    fn definitions_do_not_see_variables() {
+        let text = "fn f() -> u8 {\n  limit }\nlimit";
+        let unseen = |line, column, name: &str| {
+            let place = crate::diagnostic::Span {
+                line,
+                column,
+                ..whole(&mapped(&Cell::parse(text).items[0].piece, &cell(text)), "")
+            };
+            let error = Diagnostic { spans: vec![place], ..Diagnostic::error("cannot find value") };
+            let variable = crate::namespace::Variable { type_name: "u8".into(), mutable: false };
+            of_unseen(name, &error, &Cell::parse(text), &cell(text), &[("limit".to_owned(), variable)].into())
+        };
+        assert!(unseen(2, 3, "limit").unwrap().contains("don't see variables\npass it"));
+        assert_eq!((unseen(3, 1, "limit"), unseen(2, 3, "other")), (None, None));
     }
 
     #[test]

@@ -145,6 +145,8 @@ impl Cell {
             }
         }
         let (returns, broken) = broken::returns(&cell.rust, &statements);
+        // What the parser doesn't understand may be no `return` of the cell's.
+        let broken = broken.filter(|_| cell.suspect.is_none());
         cell.broken = cell.broken.or_else(|| broken::of_names(&named)).or(broken);
         if let (Some(binding), Some(piece), None) = (cell.lets.first(), returns.first(), &cell.broken) {
             cell.broken = Some(broken::of_return(&binding.name, piece));

@@ -58,7 +58,7 @@ pub(crate) fn mistakes(error: &Error, prefix: &Prefix, code: &str, source: &str)
                 .collect();
             if places.is_empty() {
                 let entries =
-                    error.lines.iter().filter_map(|line| prefix.entry_of(source.lines().nth(line.checked_sub(1)?)?));
+                    error.lines().filter_map(|line| prefix.entry_of(source.lines().nth(line.checked_sub(1)?)?));
                 places.extend(entries.map(|entry| Place { entry: Some(entry), primary: true, word: String::new() }));
             }
             Mistake { code: error.code.clone(), message: error.message.clone(), places }

@@ -50,7 +50,9 @@ fn a_failed_cell_keeps_what_it_loaded_and_loses_what_it_defined() {
     run(&mut all, &[E(0)], &["b", "c"], Outcome::Panicked);
     assert_eq!(names(all.variables(E(0))), ["a"], "b was taken out of the store and c never got in");
     assert!(
-        all.explain_missing("c", &[E(0)]).unwrap().contains("`c` was lost on engine 0: the cell that used it failed")
+        all.explain_missing("c", &[E(0)])
+            .unwrap()
+            .contains("`c` was lost on engine 0: the cell that defines it failed")
     );
 }
 
@@ -74,7 +76,37 @@ fn a_moved_variable_is_gone_without_complaint() {
     let ticket = all.begin(&[E(0)], &effect);
     all.settle(ticket, &ended(E(0), Outcome::Ok));
     assert_eq!(names(all.variables(E(0))), Vec::<String>::new());
-    assert_eq!(all.explain_missing("a", &[E(0)]), None);
+    let why = all.explain_missing("a", &[E(0)]).unwrap();
+    assert_eq!(why, "`a` was lost on engine 0: its value was moved\nrun the cell that defines it again");
+}
+
+#[test]
+fn what_brings_a_variable_back_is_said() {
+    let mut all = Namespaces::default();
+    let local = [Member::Local];
+    let first = Effect { cell: 3, ..define(&all, &local, &["a", "b"]) };
+    let ticket = all.begin(&local, &first);
+    all.settle(ticket, &ended(Member::Local, Outcome::Ok));
+    let mut moves = Effect { before: all.common(&local), after: all.common(&local), cell: 4, ..Effect::default() };
+    moves.after.remove("a");
+    let ticket = all.begin(&local, &moves);
+    all.settle(ticket, &ended(Member::Local, Outcome::Ok));
+    let why = all.explain_missing("a", &local).unwrap();
+    assert!(why.starts_with("`a` was lost: its value was moved in In[4]"), "{why}");
+    assert!(why.ends_with("\nrun In[3] again, which defines it"), "{why}");
+    let engine = Effect { cell: 5, ..define(&all, &[E(7)], &["e"]) };
+    let ticket = all.begin(&[E(7)], &engine);
+    all.settle(ticket, &ended(E(7), Outcome::Ok));
+    all.forget(|member| member != E(7));
+    let why = all.explain_missing("e", &[E(8)]).unwrap();
+    assert_eq!(why, "`e` was a variable of engines that are gone\nrun In[5] again, which defines it");
+    assert_eq!(all.explain_missing("e", &local), None);
+    all.clear();
+    assert_eq!(all.variables(Member::Local), Variables::new());
+    assert_eq!(
+        all.explain_missing("b", &local).unwrap(),
+        "`b` was lost: everything was forgotten\nrun In[3] again, which defines it"
+    );
 }
 
 #[test]
@@ -165,7 +197,7 @@ fn a_snapshot_has_what_was_there_before_the_run() {
     assert_eq!(names(all.variables(E(0))), ["a"]);
     assert_eq!(names(all.variables(E(1))), ["a", "b", "c"]);
     let why = all.explain_missing("b", &[E(0)]).unwrap();
-    assert!(why.contains("killed by signal 11") && why.ends_with("in the cell that defines it"), "{why}");
+    assert!(why.contains("killed by signal 11") && why.contains("in the cell that defines it\n"), "{why}");
 }
 
 #[test]
