@@ -40,5 +40,5 @@ pub use input::{Answers, FrontEnd};
 pub use interrupt::{Interrupted, Interrupts};
 pub use logs::{Logs, Shown};
 pub use outbox::Outbox;
-pub use publisher::Publisher;
+pub use publisher::{Publisher, legible};
 pub use whereabouts::{Whereabouts, whereabouts};

@@ -1,5 +1,6 @@
 //! Publishes one cell's outputs, as belonging to the request that asked for them.
 
+use crate::failure::Failure;
 use crate::kept::{self, Kept};
 use crate::outbox::Outbox;
 use chorus_jupyter::{Header, content};
@@ -21,6 +22,12 @@ pub struct Publisher {
     shows_value: bool,
     /// Has the outputs instead of the front end.
     kept: Option<Arc<Mutex<Kept>>>,
+}
+
+/// A failure as front ends show it, whatever their colours are.
+pub fn legible(failure: &Failure) -> content::Failure {
+    let content::Failure { ename, evalue, traceback } = failure.content();
+    content::Failure { ename, evalue, traceback: traceback.iter().map(|line| chorus_render::legible(line)).collect() }
 }
 
 impl Publisher {

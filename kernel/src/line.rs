@@ -4,9 +4,11 @@ use crate::requests::{Kernel, Quit};
 use chorus_cells::{
     Executor, FrontEnd, Next, Publisher, Request, Wish,
     failure::{Kind, bad_request, failure},
+    legible,
 };
 use chorus_jupyter::content::{self, ExecuteRequest};
 use chorus_jupyter::{ExecutionState, Message, Sender};
+use chorus_magics::options_as_comments;
 use serde_json::{Map, Value, json};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -110,7 +112,7 @@ impl Line {
         let asked = asked_about(&request.code);
         let code = if leaves || asked.is_some() { "" } else { request.code.as_str() };
         let cell = Request {
-            code: code.into(),
+            code: options_as_comments(code).into(),
             publisher: publisher.clone(),
             front_end,
             interrupted,
@@ -141,7 +143,7 @@ impl Line {
                 json!({"status": "ok", "user_expressions": expressions, "payload": payload})
             }
             Err(failed) => {
-                let failed = failed.content();
+                let failed = legible(&failed);
                 publisher.error(&failed).await;
                 failed.reply()
             }
@@ -206,7 +208,7 @@ impl Line {
             };
             let value = match value {
                 Ok(data) => json!({"status": "ok", "data": data, "metadata": {}}),
-                Err(failed) => failed.content().reply(),
+                Err(failed) => legible(&failed).reply(),
             };
             values.insert(name.clone(), value);
         }

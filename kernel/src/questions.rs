@@ -6,7 +6,7 @@ use crate::assist::{Assist, byte_of};
 use chorus_cells::failure::bad_request;
 use chorus_compiler::Completeness;
 use chorus_jupyter::content::Failure;
-use chorus_magics::{Command, Part, Px, Script, Shown, Time, TimeIt, WriteFile, parse};
+use chorus_magics::{Command, Part, Px, Script, Shown, Time, TimeIt, WriteFile, options_as_comments, parse};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -32,6 +32,7 @@ impl Asked {
         let Content { code, cursor_pos } =
             Content::deserialize(content).map_err(|error| bad_request(msg_type, &error))?;
         let cursor = cursor_pos.map_or(code.len(), |at| byte_of(&code, at));
+        let code = options_as_comments(&code).into_owned();
         Ok(Asked { code, cursor })
     }
 }

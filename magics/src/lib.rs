@@ -17,6 +17,7 @@ mod head;
 mod inside;
 mod magic;
 mod magics;
+mod options;
 mod parts;
 mod pieces;
 pub mod rust;
@@ -40,6 +41,7 @@ pub use magics::{
     Input, Limits, Load, LsMagic, Map, MapOptions, On, OnError, Px, PxDefaults, PxOptions, PxResult, Reset, RunFile,
     Script, Shown, SnapshotCommand, Tasks, Time, TimeIt, TimeItFlags, Transfer, Way, Who, WriteFile,
 };
+pub use options::options_as_comments;
 pub use parts::{Part, maps, parse};
 pub use targets::{TargetError, Targets};
 

@@ -10,6 +10,7 @@ mod failure;
 mod fold;
 mod gpus;
 mod graph;
+mod legible;
 mod lines;
 mod local;
 mod magics;
@@ -36,6 +37,7 @@ pub use failure::{
 };
 pub use gpus::{Gpu, HasGpu, gpus};
 pub use graph::{GraphTask, task_graph};
+pub use legible::legible;
 pub use local::LocalView;
 pub use magics::{help, magics};
 pub use map::{EngineState, MapEnd, MapView};

@@ -255,7 +255,7 @@ pub(super) fn results<'a>(count: u32, results: impl Iterator<Item = (Vec<EngineI
     let mut outputs = Vec::new();
     let mut texts = String::new();
     for (ids, data) in results {
-        let prompt = format!("\x1b[31mOut[{}:{count}]:\x1b[0m", fold_ids(&ids));
+        let prompt = format!("\x1b[1mOut[{}:{count}]:\x1b[0m", fold_ids(&ids));
         if !texts.is_empty() {
             texts.push('\n');
         }

@@ -130,8 +130,9 @@ fn picture(from: u64, to: u64, rows: &BTreeMap<Option<EngineId>, Vec<&Bar>>) -> 
     }
     let (width, height) = (LABELS as f64 + WIDTH + 50.0, rows.len() * ROW);
     let legend = [("#4c78a8", "runs"), ("#f2b447", "on its way"), ("#9467bd", "compiles"), ("#d62728", "failed")];
+    let sample = "display: inline-block; width: 0.8em; height: 0.8em; background";
     let legend: String =
-        legend.iter().map(|(colour, name)| format!(r#"<span style="color: {colour}">■</span> {name} "#)).collect();
+        legend.iter().map(|(colour, name)| format!(r#"<span style="{sample}: {colour}"></span> {name} "#)).collect();
     format!(
         r#"<div style="overflow: auto"><svg width="{width}" height="{height}" font-family="sans-serif" font-size="12" fill="currentColor">{body}</svg><div>{legend}</div></div>"#
     )

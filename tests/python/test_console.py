@@ -29,7 +29,7 @@ def test_cells_at_a_terminal(open_console):
     console = open_console("--simple-prompt", TERM="dumb")
     console.expect(r"In \[1\]: ")
     console.sendline("1 + 1")
-    console.expect(r"Out\[1\]: 2\b")
+    console.expect(r"42\b")
     console.expect(r"In \[2\]: ")
     console.sendline('%px println!("at the terminal");')
     console.expect_exact("[stdout:")
@@ -38,6 +38,10 @@ def test_cells_at_a_terminal(open_console):
     console.sendline('panic!("shown here")')
     console.expect_exact("shown here")
     console.expect(r"In \[4\]: ")
+    # So long that there is a bar; what a terminal never redraws is its last line.
+    console.sendline("%map |i: u64| std::thread::sleep(std::time::Duration::from_millis(i)) over 0..60u64")
+    console.expect(r"60 items on \d+ engines? in [^\r\n]* s")
+    console.expect(r"In \[5\]: ")
 
 
 def test_a_cell_magic_is_typed_line_by_line_until_an_empty_line(open_console):
@@ -47,3 +51,7 @@ def test_a_cell_magic_is_typed_line_by_line_until_an_empty_line(open_console):
     for line in ("%%bash", "echo fir''st", "echo sec''ond", ""):
         console.send(line + "\r")
     console.expect("first\r+\nsecond")
+    console.expect(r"In \[")
+    for line in ("fn twice(x: i32) -> i32 {", "2 * x", "}", "twice(", "21)"):
+        console.send(line + "\r")
+    console.expect(r"42\b")

@@ -4,6 +4,7 @@ use super::maps::MapResult;
 use super::parallel::finish;
 use super::{Done, Executor, Next, Request};
 use crate::failure::{Failure, Kind, failure};
+use crate::publisher::legible;
 use crate::run::PxCell;
 use chorus_magics::PxResult;
 use chorus_protocol::name_engines;
@@ -115,7 +116,7 @@ impl Executor {
             let cell = format!("In[{}]", shown.count);
             publisher.say(&format!("{cell}:")).await;
             if let Err(failure) = self.show(&shown, &options, request).await {
-                publisher.warn(&failure.content().traceback.join("\n")).await;
+                publisher.warn(&legible(&failure).traceback.join("\n")).await;
                 failed.push(cell);
             }
         }

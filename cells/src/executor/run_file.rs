@@ -29,7 +29,7 @@ impl Executor {
     async fn run_cells(&mut self, cells: Vec<(String, String)>, request: &Request) -> Done {
         for (place, code) in cells {
             let inner = Request {
-                code: code.into(),
+                code: magics::options_as_comments(&code).into(),
                 publisher: request.publisher.clone(),
                 front_end: request.front_end.clone(),
                 interrupted: request.interrupted.clone(),
