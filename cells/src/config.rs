@@ -18,6 +18,8 @@ pub struct NotebookConfig {
     pub nvrtc: PathBuf,
     /// How many engines a cluster has that nobody said a number for; one for each core, at least 2, if `None`.
     pub engines: Option<u32>,
+    /// How many engines of this host the kernel's own cluster had before Jupyter restarted the kernel, if it had one.
+    pub before: Option<u32>,
     /// Where clusters have their folders.
     pub runtime: PathBuf,
     /// What is built for GPUs is kept here.

@@ -14,6 +14,7 @@ use chorus_protocol::{Death, Order};
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// See the module. Clones are the same.
@@ -26,6 +27,8 @@ struct Shared {
     /// Whose rooms engines use.
     jobs: Jobs,
     cluster: Mutex<Option<Arc<Cluster>>>,
+    /// Whether a cluster like that in use can be started with no more than a number of engines.
+    is_plain: AtomicBool,
     /// Held while a cluster is started or connected to: others who need one wait for it.
     starting: tokio::sync::Mutex<()>,
 }
@@ -43,6 +46,7 @@ impl Engines {
             compiler,
             jobs,
             cluster: Mutex::default(),
+            is_plain: AtomicBool::new(true),
             starting: tokio::sync::Mutex::default(),
         }))
     }
@@ -125,7 +129,7 @@ impl Engines {
     }
 
     async fn start_default(&self, publisher: &Publisher, turn: &Turn<'_>) -> Result<Arc<Cluster>, Failure> {
-        let engines = self.0.config.engines.unwrap_or_else(default_engines);
+        let engines = self.0.config.before.or(self.0.config.engines).unwrap_or_else(default_engines);
         let (name, transport, pool, record) = (None, Transport::Ipc, Pool::default(), None);
         let (min, adapt) = (None, None);
         self.start(StartCluster { name, engines, transport, pool, record, min, adapt }, publisher, turn).await
@@ -139,6 +143,7 @@ impl Engines {
         turn: &Turn<'_>,
     ) -> Result<Arc<Cluster>, Failure> {
         let (wanted, started) = (start.engines, Instant::now());
+        let is_plain = start.pool == Pool::default() && start.adapt.is_none();
         let Shared { config, compiler, .. } = &*self.0;
         let cluster = Cluster::start(start, &config.runtime, config.launch(), compiler, publisher)
             .await
@@ -149,9 +154,25 @@ impl Engines {
             missing => format!("; {missing} more haven't joined yet"),
         };
         let time = started.elapsed().as_secs_f64();
-        let says = format!("Started the cluster `{}` with {joined} engines in {time:.2} s{missing}.", cluster.name());
-        publisher.say(&says).await;
+        let before = if config.before == Some(wanted) { ", as many as before the restart" } else { "" };
+        let name = cluster.name();
+        publisher
+            .say(&format!("Started the cluster `{name}` with {joined} engines in {time:.2} s{missing}{before}."))
+            .await;
+        self.0.is_plain.store(is_plain, Ordering::Relaxed);
         Ok(self.set(cluster, turn))
+    }
+
+    /// How many engines the next kernel is to start, if Jupyter starts it in the place of this one: as many as this one
+    /// has, where it started them and a number says it all; as many as the one before had, if it never needed any.
+    pub fn to_start_again(&self) -> Option<u32> {
+        match self.current() {
+            None => self.0.config.before,
+            Some(cluster) if cluster.is_own() && self.0.is_plain.load(Ordering::Relaxed) => {
+                Some(cluster.engines().len() as u32).filter(|engines| *engines > 0)
+            }
+            Some(_) => None,
+        }
     }
 
     /// Leaves the cluster, with all that the notebook had there.

@@ -130,17 +130,20 @@ pub async fn send(
     let to = targets.iter().map(|&engine| Target { engine, generation: generation(engine) }).collect();
     let run = cluster.session().run(spec, to);
     cluster.remember_publisher(run.id(), publisher);
-    let view = Arc::new(Mutex::new(PxView::new(
+    let stream = options.config.stream && options.config.block;
+    let view = PxView::new(
         targets,
         ViewOptions {
             // What nobody waits for is shown by %pxresult.
-            stream: options.config.stream && options.config.block,
+            stream,
             grouping: options.config.grouping,
             each: options.config.each,
             has_result: object.has_result,
             count,
         },
-    )));
+    );
+    let view = if stream && targets.len() > 1 { view.with_bars_in_progress() } else { view };
+    let view = Arc::new(Mutex::new(view));
     let (finish, finished) = watch::channel(false);
     let cell = PxCell { view: Arc::clone(&view), finished };
     Ok((Sent { run, object: object.clone(), targets: targets.to_vec(), view, finish, count, ended: Vec::new() }, cell))
@@ -198,6 +201,14 @@ impl Sent {
                             self.ended.push(RunEnded { member: Member::Engine(engine), outcome, generation });
                         }
                         next = if weight < BATCH { self.run.next().now_or_never().flatten() } else { None };
+                    }
+                    let news = {
+                        let mut view = self.view.lock();
+                        view.has_news_of_bars().then(|| view.progress(started.elapsed()))
+                    };
+                    if let Some(bundle) = news {
+                        publisher.update(&display, !progress_shown, bundle).await;
+                        progress_shown = true;
                     }
                     publisher.outputs(outputs).await;
                     partial = Instant::now() + PARTIAL_LINE;

@@ -365,24 +365,44 @@ pub fn stop(stop: &Stop) -> Result<(), Box<dyn Error>> {
 pub fn list(list: &List) -> Result<(), Box<dyn Error>> {
     let clusters = list_clusters(&runtime_folder()).into_iter().filter(|entry| entry.alive || entry.awaited);
     let clusters: Vec<ClusterEntry> = clusters.collect();
+    let seen = crate::runtime()?.block_on(look_at(&clusters));
     if list.json {
-        let entry = |ClusterEntry { name, pid, connection_file, awaited, .. }: &ClusterEntry| {
+        let entry = |(ClusterEntry { name, pid, connection_file, awaited, .. }, seen): (&ClusterEntry, &Option<_>)| {
             let state = if *awaited { "waiting" } else { "running" };
-            json!({"name": name, "pid": pid, "connection_file": connection_file, "state": state})
+            let mut entry = json!({"name": name, "pid": pid, "connection_file": connection_file, "state": state});
+            if let Some(ClusterStatus { engines, users, .. }) = seen {
+                entry["engines"] = json!(engines.len());
+                entry["users"] = users.iter().map(|user| json!(user.client)).collect();
+            }
+            entry
         };
-        println!("{}", serde_json::to_string_pretty(&clusters.iter().map(entry).collect::<Vec<_>>())?);
+        println!("{}", serde_json::to_string_pretty(&clusters.iter().zip(&seen).map(entry).collect::<Vec<_>>())?);
         return Ok(());
     }
     if clusters.is_empty() {
         println!("No cluster is running; `chorus start` starts one.");
     }
-    for ClusterEntry { name, pid, connection_file, awaited, .. } in clusters {
+    for (ClusterEntry { name, pid, connection_file, awaited, .. }, seen) in clusters.iter().zip(seen) {
         match awaited {
-            true => println!("{name:<20} pid {pid:<8} {}", waits(&name)),
+            true => println!("{name:<20} pid {pid:<8} {}", waits(name)),
             false => println!("{name:<20} pid {pid:<8} {}", connection_file.display()),
         }
+        let Some(ClusterStatus { engines, users, .. }) = seen else { continue };
+        println!("  {} engine{}", engines.len(), if engines.len() == 1 { "" } else { "s" });
+        users.iter().for_each(|user| println!("  {user}"));
     }
     Ok(())
+}
+
+/// What the clusters say of themselves, all asked at once: those that don't answer take their time.
+async fn look_at(clusters: &[ClusterEntry]) -> Vec<Option<ClusterStatus>> {
+    let asked = clusters.iter().map(|entry| async move {
+        if entry.awaited {
+            return None;
+        }
+        Some(connect(entry, "`chorus list`").await.ok()?.1)
+    });
+    futures::future::join_all(asked).await
 }
 
 fn waits(name: &str) -> String {

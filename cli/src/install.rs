@@ -1,6 +1,7 @@
-//! `chorus install` and `chorus uninstall`: tells Jupyter about the kernel by a folder `kernels/chorus` among its data.
+//! `chorus install` and `chorus uninstall`: tells Jupyter about the kernel by a folder `kernels/chorus` among its data, and
+//! JupyterLab about magics by a folder `labextensions/chorus-rust`.
 //!
-//! Never replaces or removes a folder of that name that isn't ours, and never leaves half a folder behind.
+//! Never replaces or removes a folder of these names that isn't ours, and never leaves half a folder behind.
 
 use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt;
@@ -18,6 +19,14 @@ const LOGOS: [(&str, &[u8]); 3] = [
     ("logo-64x64.png", include_bytes!("../../kernelspec/data/share/jupyter/kernels/chorus/logo-64x64.png")),
     ("logo-svg.svg", include_bytes!("../../kernelspec/data/share/jupyter/kernels/chorus/logo-svg.svg")),
 ];
+
+/// The folder of what colours magics in JupyterLab and Notebook.
+const EXTENSION: &str = "chorus-rust";
+
+const EXTENSION_JSON: &str = include_str!("../../kernelspec/data/share/jupyter/labextensions/chorus-rust/package.json");
+
+const EXTENSION_ENTRY: &str =
+    include_str!("../../kernelspec/data/share/jupyter/labextensions/chorus-rust/static/remoteEntry.js");
 
 /// For whom the kernel is installed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +55,9 @@ pub enum InstallError {
         source: std::io::Error,
     },
     /// The folder is somebody else's.
-    #[error("{0} is there already and isn't ours: it holds no kernel.json of Chorus. Remove it by hand to go on")]
+    #[error(
+        "{0} is there already and isn't ours: it holds no kernel.json or package.json of Chorus. Remove it by hand to go on"
+    )]
     Foreign(PathBuf),
     /// There is nothing to remove.
     #[error("the kernel isn't installed there: there is no {0}")]
@@ -77,51 +88,73 @@ pub fn uninstall(place: &Where) -> Result<PathBuf, InstallError> {
 }
 
 fn install_in(data: &Path, exe: &Path) -> Result<PathBuf, InstallError> {
-    let kernels = data.join("kernels");
-    let target = kernels.join(NAME);
-    let exists = is_ours(&target)?;
+    let (kernel, extension) = folders(data);
+    let exist = (is_ours(&kernel)?, is_ours(&extension)?);
+    let kernel_json = kernel_json(exe)?;
+    let files: Vec<_> = LOGOS.into_iter().chain([("kernel.json", kernel_json.as_bytes())]).collect();
+    let entry = [("package.json", EXTENSION_JSON.as_bytes()), ("static/remoteEntry.js", EXTENSION_ENTRY.as_bytes())];
+    put(&extension, exist.1, &entry)?;
+    put(&kernel, exist.0, &files)?;
+    Ok(kernel)
+}
+
+/// Of the kernel, and of the extension.
+fn folders(data: &Path) -> (PathBuf, PathBuf) {
+    (data.join("kernels").join(NAME), data.join("labextensions").join(EXTENSION))
+}
+
+/// Puts a folder with these files into its place, where it may exist.
+fn put(target: &Path, exists: bool, files: &[(&str, &[u8])]) -> Result<(), InstallError> {
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |source| InstallError::Io { path, action: "written", source }
     };
-    std::fs::create_dir_all(&kernels).map_err(failed(&kernels))?;
+    let parent = target.parent().unwrap_or(target);
+    std::fs::create_dir_all(parent).map_err(failed(parent))?;
 
-    let draft = tempfile::Builder::new().prefix(".chorus-").tempdir_in(&kernels).map_err(failed(&kernels))?;
+    let draft = tempfile::Builder::new().prefix(".chorus-").tempdir_in(parent).map_err(failed(parent))?;
     // Other users may read it; a temporary folder is made private.
     let everyone = std::fs::Permissions::from_mode(0o755);
     std::fs::set_permissions(draft.path(), everyone).map_err(failed(draft.path()))?;
-    let kernel_json = kernel_json(exe)?;
-    for (name, bytes) in LOGOS.into_iter().chain([("kernel.json", kernel_json.as_bytes())]) {
+    for (name, bytes) in files {
         let file = draft.path().join(name);
+        let folder = file.parent().unwrap_or(draft.path());
+        std::fs::create_dir_all(folder).map_err(failed(folder))?;
         std::fs::write(&file, bytes).map_err(failed(&file))?;
     }
 
     // A folder can't be renamed over another one: the old one goes aside first, and ends with `aside`.
-    let aside = tempfile::Builder::new().prefix(".chorus-old-").tempdir_in(&kernels).map_err(failed(&kernels))?;
+    let aside = tempfile::Builder::new().prefix(".chorus-old-").tempdir_in(parent).map_err(failed(parent))?;
+    let old = aside.path().join(NAME);
     if exists {
-        std::fs::rename(&target, aside.path().join(NAME)).map_err(failed(&target))?;
+        std::fs::rename(target, &old).map_err(failed(target))?;
     }
-    if let Err(source) = std::fs::rename(draft.path(), &target) {
+    if let Err(source) = std::fs::rename(draft.path(), target) {
         if exists {
             // The old installation is better than none; the error that matters is the first one.
-            let _ = std::fs::rename(aside.path().join(NAME), &target);
+            let _ = std::fs::rename(&old, target);
         }
-        return Err(InstallError::Io { path: target, action: "written", source });
+        return Err(InstallError::Io { path: target.to_owned(), action: "written", source });
     }
     // It has its final name, so there is nothing left to clean up.
     let _ = draft.keep();
-    Ok(target)
+    Ok(())
 }
 
 fn uninstall_in(data: &Path) -> Result<Option<PathBuf>, InstallError> {
-    let target = data.join("kernels").join(NAME);
-    if !is_ours(&target)? {
-        return Ok(None);
+    let (kernel, extension) = folders(data);
+    let mut removed = None;
+    for target in [extension, kernel] {
+        if is_ours(&target)? {
+            std::fs::remove_dir_all(&target).map_err(|source| InstallError::Io {
+                path: target.clone(),
+                action: "removed",
+                source,
+            })?;
+            removed = Some(target);
+        }
     }
-    match std::fs::remove_dir_all(&target) {
-        Ok(()) => Ok(Some(target)),
-        Err(source) => Err(InstallError::Io { path: target, action: "removed", source }),
-    }
+    Ok(removed)
 }
 
 /// How a notebook's metadata names the kernel.
@@ -130,15 +163,17 @@ pub fn kernelspec() -> serde_json::Value {
     serde_json::json!({"name": NAME, "display_name": spec["display_name"], "language": spec["language"]})
 }
 
-/// Whether our folder is there; an error when something else has its place.
+/// Whether this folder of ours is there; an error when something else has its place.
 fn is_ours(target: &Path) -> Result<bool, InstallError> {
     if std::fs::symlink_metadata(target).is_err() {
         return Ok(false);
     }
-    let field =
-        |text: &[u8]| Some(serde_json::from_slice::<serde_json::Value>(text).ok()?.get("display_name")?.clone());
-    let theirs = std::fs::read(target.join("kernel.json")).ok().and_then(|text| field(&text));
-    if theirs.is_some() && theirs == field(KERNEL_JSON.as_bytes()) {
+    let says = |ours: &str, file: &str, field: &str| {
+        let field = |text: &[u8]| Some(serde_json::from_slice::<serde_json::Value>(text).ok()?.get(field)?.clone());
+        let theirs = std::fs::read(target.join(file)).ok().and_then(|text| field(&text));
+        theirs.is_some() && theirs == field(ours.as_bytes())
+    };
+    if says(KERNEL_JSON, "kernel.json", "display_name") || says(EXTENSION_JSON, "package.json", "name") {
         Ok(true)
     } else {
         Err(InstallError::Foreign(target.to_owned()))
@@ -253,10 +288,13 @@ mod tests {
             std::fs::read_dir(data.path().join("kernels")).unwrap().map(|e| e.unwrap().file_name()).collect();
         names.sort();
         assert_eq!(names, ["chorus", "python3"], "no drafts are left");
+        let extension = data.path().join("labextensions/chorus-rust");
+        assert_eq!(std::fs::read_to_string(extension.join("static/remoteEntry.js")).unwrap(), EXTENSION_ENTRY);
+        assert_eq!(std::fs::read_dir(data.path().join("labextensions")).unwrap().count(), 1);
 
         assert_eq!(uninstall_in(data.path()).unwrap(), Some(data.path().join("kernels/chorus")));
         assert_eq!(uninstall_in(data.path()).unwrap(), None);
-        assert!(other.exists());
+        assert!(other.exists() && !extension.exists());
     }
 
     #[test]
@@ -273,6 +311,10 @@ mod tests {
             assert!(matches!((install, uninstall), (InstallError::Foreign(_), InstallError::Foreign(_))));
         }
         assert!(folder.join("kernel.json").exists());
+        std::fs::remove_dir_all(&folder).unwrap();
+        std::fs::create_dir_all(data.path().join("labextensions/chorus-rust")).unwrap();
+        assert!(matches!(install_in(data.path(), Path::new("/x")), Err(InstallError::Foreign(_))));
+        assert!(!folder.exists(), "all or nothing");
     }
 
     #[test]

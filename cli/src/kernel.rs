@@ -8,7 +8,8 @@ use chorus_jupyter::ConnectionInfo;
 use chorus_kernel::{CacheConfig, KernelConfig};
 use chorus_system::{parent, process, signal};
 use std::error::Error;
-use std::path::Path;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -24,6 +25,9 @@ pub const ANALYZER: &str = "analyzer";
 /// How often a kernel looks whether whoever started it is still there.
 const PARENT_CHECK: Duration = Duration::from_millis(500);
 
+/// For so long after a kernel's end another one may take its place.
+const RESTART: Duration = Duration::from_secs(60);
+
 /// Runs a kernel until it is shut down.
 pub fn run(connection_file: &Path) -> Result<ExitCode, Box<dyn Error>> {
     let connection = ConnectionInfo::read(connection_file)?;
@@ -33,6 +37,7 @@ pub fn run(connection_file: &Path) -> Result<ExitCode, Box<dyn Error>> {
     unsafe { chorus_kernel::prepare_environment() };
     crate::log();
     let exe = std::env::current_exe()?;
+    let note = Note::about(connection_file, &runtime);
     let (engine, engine_args) = engine_program(&exe);
     let cache = CacheConfig::from_environment();
     let config = KernelConfig {
@@ -50,6 +55,7 @@ pub fn run(connection_file: &Path) -> Result<ExitCode, Box<dyn Error>> {
                 .ok()
                 .and_then(|count| count.parse().ok())
                 .filter(|count| *count > 0),
+            before: note.take(),
             gpu: crate::gpu::folder().unwrap_or_else(|| runtime.join("gpu")),
             cache: cache.clone(),
             runtime,
@@ -62,7 +68,9 @@ pub fn run(connection_file: &Path) -> Result<ExitCode, Box<dyn Error>> {
     let result = crate::runtime()?.block_on(chorus_kernel::serve(config));
     // A build may still be writing; what it leaves is removed by the next kernel.
     folder.remove();
-    result?;
+    if let Some(engines) = result? {
+        note.leave(engines);
+    }
     // Not by return: the compiler's thread may be in the middle of something.
     std::process::exit(0)
 }
@@ -91,4 +99,50 @@ fn die_with_parent() {
         }
         process::send(std::process::id(), signal::TERMINATE);
     });
+}
+
+/// What a kernel that Jupyter restarts leaves for the one that takes its place, which gets the same connection file: how
+/// many engines it had.
+struct Note(PathBuf);
+
+impl Note {
+    /// Of the kernel with this connection file.
+    fn about(connection_file: &Path, runtime: &Path) -> Note {
+        let path = std::path::absolute(connection_file).unwrap_or_else(|_| connection_file.to_owned());
+        let mut hasher = DefaultHasher::new();
+        path.hash(&mut hasher);
+        Note(runtime.join(format!("restart-{:016x}", hasher.finish())))
+    }
+
+    /// What the one before has left, if it ended just now. It is read once.
+    fn take(&self) -> Option<u32> {
+        let left = std::fs::metadata(&self.0).and_then(|file| file.modified());
+        let is_new = left.is_ok_and(|left| left.elapsed().is_ok_and(|age| age < RESTART));
+        let text = std::fs::read_to_string(&self.0).ok().filter(|_| is_new);
+        _ = std::fs::remove_file(&self.0);
+        text?.trim().parse().ok().filter(|engines| *engines > 0)
+    }
+
+    /// Without it, the next kernel starts as many engines as any other.
+    fn leave(&self, engines: u32) {
+        if let Err(error) = std::fs::write(&self.0, engines.to_string()) {
+            tracing::warn!("{} can't be written: {error}", self.0.display());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_is_for_the_same_connection_file_and_read_once() {
+        let runtime = tempfile::tempdir().unwrap();
+        let about = |file: &str| Note::about(Path::new(file), runtime.path());
+        about("/a/kernel-1.json").leave(3);
+        assert_eq!(about("/a/kernel-2.json").take(), None);
+        assert_eq!([(); 2].map(|()| about("/a/kernel-1.json").take()), [Some(3), None]);
+        std::fs::write(&about("/b").0, "none").unwrap();
+        assert_eq!(about("/b").take(), None);
+    }
 }

@@ -53,7 +53,11 @@ pub struct Line {
 
 impl Line {
     /// Runs cells until `stopped`.
-    pub async fn run(mut self, mut waiting: mpsc::UnboundedReceiver<Waiting>, mut stopped: oneshot::Receiver<()>) {
+    pub async fn run(
+        mut self,
+        mut waiting: mpsc::UnboundedReceiver<Waiting>,
+        mut stopped: oneshot::Receiver<()>,
+    ) -> Option<u32> {
         self.executor.prepare().await;
         let _ = self.kernel.iopub.status(None, ExecutionState::Idle).await;
         loop {
@@ -73,7 +77,7 @@ impl Line {
             };
             self.cell(next.request, &mut waiting).await;
         }
-        self.executor.close().await;
+        self.executor.close().await
     }
 
     /// Runs one cell and replies.

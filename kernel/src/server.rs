@@ -59,8 +59,9 @@ pub enum KernelError {
     Thread(#[from] std::io::Error),
 }
 
-/// Runs a kernel until a front end shuts it down.
-pub async fn serve(config: KernelConfig) -> Result<(), KernelError> {
+/// Runs a kernel until a front end shuts it down. If the front end is about to start another in its place, this is how many
+/// engines that one is to start, see [`NotebookConfig::before`].
+pub async fn serve(config: KernelConfig) -> Result<Option<u32>, KernelError> {
     let sockets = KernelSockets::bind(&config.connection, &config.folder).await?;
     let iopub = sockets.iopub.clone();
     let _ = iopub.status(None, ExecutionState::Starting).await;
@@ -131,16 +132,17 @@ pub async fn serve(config: KernelConfig) -> Result<(), KernelError> {
         Some(Quit::Closed) | None => None,
     };
     // A front end that has stopped reading doesn't keep a kernel from ending.
-    let _ = timeout(CLOSE_LIMIT, async {
+    let engines = timeout(CLOSE_LIMIT, async {
         if let Some((request, _)) = last {
             kernel.busy(request).await;
         }
-        let _ = running.await;
+        let engines = running.await.ok().flatten();
         kernel.history.flush().await;
+        engines
     })
     .await;
+    let restart = last.is_some_and(|(request, _)| request.content["restart"].as_bool().unwrap_or(false));
     if let Some((request, sender)) = last {
-        let restart = request.content["restart"].as_bool().unwrap_or(false);
         kernel.answer(request, sender, "shutdown_reply", json!({"status": "ok", "restart": restart})).await;
     }
     let _ = timeout(CLOSE_LIMIT, async {
@@ -151,7 +153,7 @@ pub async fn serve(config: KernelConfig) -> Result<(), KernelError> {
     })
     .await;
     tokio::time::sleep(LINGER).await;
-    Ok(())
+    Ok(engines.ok().flatten().filter(|_| restart))
 }
 
 /// Returns when the process is asked to end: by its parent, or because that is gone.

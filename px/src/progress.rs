@@ -211,6 +211,10 @@ enum State {
     Died,
 }
 
+/// As they are numbered in a bar's own representation.
+const STATES: [State; 6] =
+    [State::Done, State::Running, State::Stopped, State::Panicked, State::Interrupted, State::Died];
+
 /// The type of a bar's own representation, by which the kernel knows bars: it ends those that nobody else does.
 #[doc(hidden)]
 pub const BAR: &str = "application/vnd.chorus.bar";
@@ -232,21 +236,44 @@ impl Status {
         bundle.with(BAR, self.encode())
     }
 
-    fn encode(&self) -> String {
-        let running = u8::from(self.state == State::Running);
+    /// Its representation [`BAR`].
+    pub fn encode(&self) -> String {
+        let state = STATES.iter().position(|state| *state == self.state).unwrap_or_default();
         let total = self.total.map_or("-".to_owned(), |total| total.to_string());
         let label: String = self.label.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        format!("{running} {} {total} {} {label}", self.done, self.elapsed.as_micros())
+        format!("{state} {} {total} {} {label}", self.done, self.elapsed.as_micros())
     }
 
-    /// Of a bar under way, from its representation [`BAR`]; `None` if it has ended.
-    pub fn running(encoded: &str) -> Option<Status> {
+    /// From its representation [`BAR`].
+    pub fn read(encoded: &str) -> Option<Status> {
         let mut parts = encoded.trim_end_matches('\n').splitn(5, ' ');
-        let state = (parts.next()? == "1").then_some(State::Running)?;
+        let state = *STATES.get(parts.next()?.parse::<usize>().ok()?)?;
         let done = parts.next()?.parse().ok()?;
         let total = parts.next()?.parse().ok();
         let elapsed = Duration::from_micros(parts.next()?.parse().ok()?);
         Some(Status { label: parts.next()?.to_owned(), done, total, elapsed, state })
+    }
+
+    /// Whether it is under way.
+    pub fn is_running(&self) -> bool {
+        self.state == State::Running
+    }
+
+    /// Whether it ended before its time.
+    pub fn is_wrong(&self) -> bool {
+        !matches!(self.state, State::Running | State::Done)
+    }
+
+    /// What stands before it, on this engine.
+    pub fn label_on(&self, engine: u32) -> &str {
+        let engine = format!("engine {engine}");
+        let label = self.label.strip_prefix(&engine).unwrap_or(&self.label);
+        label.strip_prefix(": ").unwrap_or(label)
+    }
+
+    /// How many items are done, and how many there are, if that is known.
+    pub fn items(&self) -> (u64, Option<u64>) {
+        (self.done, self.total)
     }
 
     /// The bar's worker has died.
@@ -273,10 +300,7 @@ impl Status {
             (None, _) => (" value=\"1\"".to_owned(), 1),
         };
         let label = self.label.replace('&', "&amp;").replace('<', "&lt;");
-        let colour = match self.state {
-            State::Running | State::Done => "",
-            State::Stopped | State::Panicked | State::Interrupted | State::Died => "; accent-color: #c33",
-        };
+        let colour = if self.is_wrong() { "; accent-color: #c33" } else { "" };
         format!(
             "<div>{label} <progress{value} max=\"{max}\" style=\"width: 16em; vertical-align: middle{colour}\">\
              </progress> {}</div>",
@@ -285,7 +309,7 @@ impl Status {
     }
 
     /// `42/100, 3.5/s, 17 s left`
-    fn numbers(&self) -> String {
+    pub fn numbers(&self) -> String {
         let mut text = match self.total {
             Some(total) => format!("{}/{total}", self.done),
             None => self.done.to_string(),
@@ -367,15 +391,22 @@ mod tests {
     fn who_knows_a_bar_can_end_it_for_a_worker_that_has_died() {
         for total in [Some(100), None] {
             let bar = Status { label: "a b\nc".into(), ..status(42, total, 12.0, State::Running) };
-            let known = Status::running(&bar.encode()).unwrap();
+            let known = Status::read(&bar.encode()).unwrap();
+            assert!(known.is_running() && !known.is_wrong());
             assert_eq!(known, Status { label: "a b c".into(), ..bar });
             assert!(
                 known.clone().died(true).text().ends_with("42/100, 3.5/s, interrupted after 12 s") == total.is_some()
             );
             assert!(known.died(false).text().ends_with("3.5/s, its worker died after 12 s"));
         }
-        assert_eq!(Status::running(&status(100, None, 1.0, State::Done).encode()), None);
-        assert_eq!(Status::running("1 x"), None);
+        for state in STATES {
+            let bar = status(100, None, 1.0, state);
+            assert_eq!(Status::read(&bar.encode()), Some(bar));
+        }
+        assert_eq!([Status::read("1 x"), Status::read("6 1 1 1 a"), Status::read("")], [None, None, None]);
+        let on_an_engine = |label: &str| Status { label: label.into(), ..status(1, None, 1.0, State::Done) };
+        assert_eq!(on_an_engine("engine 3: files").label_on(3), "files");
+        assert_eq!(on_an_engine("engine 3").label_on(3), "");
     }
 
     #[test]

@@ -18,7 +18,7 @@ impl Bars {
         match event {
             RunEvent::Display { kind: DisplayKind::New(id) | DisplayKind::Update(id), contents } => {
                 let bar = contents.iter().find(|content| content.mime == BAR);
-                match bar.and_then(|bar| Status::running(&bar.content)) {
+                match bar.and_then(|bar| Status::read(&bar.content)).filter(Status::is_running) {
                     Some(status) if self.0.len() < MOST || self.0.contains_key(id) => {
                         self.0.insert(id.clone(), status);
                     }
@@ -37,7 +37,8 @@ impl Bars {
         let last = |(id, status): (String, Status)| {
             let status = status.died(interrupted);
             let content = |mime: &str, content| MimeContent { mime: mime.to_owned(), content };
-            let contents = vec![content("text/plain", status.text()), content("text/html", status.html())];
+            let (text, html) = (content("text/plain", status.text()), content("text/html", status.html()));
+            let contents = vec![text, html, content(BAR, status.encode())];
             RunEvent::Display { kind: DisplayKind::Update(id), contents }
         };
         std::mem::take(&mut self.0).into_iter().map(last).collect()

@@ -6,6 +6,7 @@
 
 mod bars;
 mod building;
+mod elide;
 mod failure;
 mod fold;
 mod gpus;

@@ -2,9 +2,10 @@
 //!
 //! It has no clock: whoever feeds it says how late it is, and decides how often it is shown.
 
+use super::elide::elide;
 use super::magics::LEFT;
 use super::output::{Bundle, html_bundle};
-use super::progress::html_bar;
+use super::progress::{html_bar, text_bar};
 use super::time::{duration, measured};
 use chorus_protocol::{EngineId, name_engines};
 use html_escape::encode_text;
@@ -224,14 +225,20 @@ impl MapView {
     fn text(&self, elapsed: Duration) -> String {
         let numbers = self.numbers(elapsed);
         let mut text = match self.share() {
-            Some(share) => format!("map {:>3}% [{}] {numbers}", percent(share), bar(share, WIDTH)),
+            Some(share) => format!("map {:>3}% [{}] {numbers}", percent(share), text_bar(share, WIDTH)),
             None => format!("map {numbers}"),
         };
         let width = self.engines.keys().map(|id| id.to_string().len()).max().unwrap_or(0);
-        for (id, engine) in &self.engines {
-            let bar = self.part(engine).map(|part| format!("[{}] ", bar(part, ENGINE_WIDTH))).unwrap_or_default();
-            text += &format!("\n  engine {:>width$} {bar}{}", id.to_string(), engine.numbers());
+        let mut row = |name: &str, engine: &Engine, numbers: &str| {
+            let bar = self.part(engine).map(|part| format!("[{}] ", text_bar(part, ENGINE_WIDTH))).unwrap_or_default();
+            text += &format!("\n  {name} {bar}{numbers}");
+        };
+        let (first, left_out, last) = elide(self.engines.iter().collect());
+        first.iter().for_each(|(id, engine)| row(&format!("engine {:>width$}", id.0), engine, &engine.numbers()));
+        if let Some((name, all, numbers)) = together(&left_out) {
+            row(&format!("{name:>0$}", "engine ".len() + width), &all, &numbers);
         }
+        last.iter().for_each(|(id, engine)| row(&format!("engine {:>width$}", id.0), engine, &engine.numbers()));
         text
     }
 
@@ -244,10 +251,15 @@ impl MapView {
         let share = self.share();
         let whole = share.map_or("map".to_owned(), |share| format!("<b>{}%</b>", percent(share)));
         let mut rows = row(&whole, share, &self.numbers(elapsed), self.failures > 0);
-        for (id, engine) in &self.engines {
+        let of = |name: &str, engine: &Engine, numbers: &str| {
             let is_wrong = engine.failures > 0 || engine.state == EngineState::Lost;
-            rows += &row(&format!("engine {id}"), self.part(engine), &engine.numbers(), is_wrong);
-        }
+            row(name, self.part(engine), numbers, is_wrong)
+        };
+        let of_one = |(id, engine): &(&EngineId, &Engine)| of(&format!("engine {id}"), engine, &engine.numbers());
+        let (first, left_out, last) = elide(self.engines.iter().collect());
+        rows.extend(first.iter().map(of_one));
+        rows.extend(together(&left_out).map(|(name, all, numbers)| of(&name, &all, &numbers)));
+        rows.extend(last.iter().map(of_one));
         format!("<table>{rows}</table>")
     }
 
@@ -289,12 +301,15 @@ impl MapView {
 }
 
 impl Engine {
+    /// `1,050 items, 300/s`
+    fn figures(&self) -> String {
+        let rate = self.rate.map(|rate| format!(", {}", per_second(rate))).unwrap_or_default();
+        plural(self.done, "item") + &rate
+    }
+
     /// `1,050 items, 300/s, busy, 1 failed`
     fn numbers(&self) -> String {
-        let mut text = plural(self.done, "item");
-        if let Some(rate) = self.rate {
-            text += &format!(", {}", per_second(rate));
-        }
+        let mut text = self.figures();
         text += match self.state {
             EngineState::Idle => ", idle",
             EngineState::Busy => ", busy",
@@ -307,14 +322,30 @@ impl Engine {
     }
 }
 
+/// The row of engines that have none of their own, if there are any.
+fn together(engines: &[(&EngineId, &Engine)]) -> Option<(String, Engine, String)> {
+    let mut all = Engine::default();
+    for (_, engine) in engines {
+        all.done = all.done.saturating_add(engine.done);
+        all.failures = all.failures.saturating_add(engine.failures);
+        all.rate = all.rate.map_or(engine.rate, |sum| Some(sum + engine.rate.unwrap_or_default()));
+    }
+    let in_state = |state| engines.iter().filter(|(_, engine)| engine.state == state).count();
+    let (busy, lost) = (in_state(EngineState::Busy), in_state(EngineState::Lost));
+    if lost > 0 {
+        all.state = EngineState::Lost;
+    }
+    let mut numbers = all.figures();
+    numbers += &format!(", {busy} busy");
+    if lost > 0 {
+        numbers += &format!(", {lost} died");
+    }
+    (!engines.is_empty()).then(|| (format!("{} more", engines.len()), all, numbers))
+}
+
 /// Rounded down: 100 is said of all alone.
 fn percent(share: f64) -> u64 {
     (share * 100.0) as u64
-}
-
-fn bar(share: f64, width: usize) -> String {
-    let full = ((share * width as f64) as usize).min(width);
-    "█".repeat(full) + &"·".repeat(width - full)
 }
 
 /// Items in a second, if there are any.
@@ -409,6 +440,22 @@ mod tests {
         assert!(!text(&data, "text/html").contains("<progress"));
         let end = halfway(None).summary(Duration::from_secs(3), MapEnd::Interrupted(""));
         assert!(end.starts_with("interrupted: 4,200 items on 2 engines in 3.00 s"), "{end}");
+    }
+
+    #[test]
+    fn of_many_engines_the_middle_is_one_row() {
+        let mut view = MapView::new(Some(1_000));
+        for id in 0..40 {
+            view.engine(EngineId(id), if id == 20 { EngineState::Lost } else { EngineState::Busy });
+            view.done(EngineId(id), 10, 1_000_000, &[], 0);
+        }
+        let data = view.bundle(Duration::from_secs(1));
+        let lines = text(&data, "text/plain").lines().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(lines.len(), 17);
+        assert_eq!(lines[8], "  engine  7 [············] 10 items, 10.0/s, busy");
+        assert_eq!(lines[9], "    25 more [███·········] 250 items, 250/s, 24 busy, 1 died");
+        assert_eq!(lines[10], "  engine 33 [············] 10 items, 10.0/s, busy");
+        assert_eq!(text(&data, "text/html").matches("<tr>").count(), 17);
     }
 
     #[test]

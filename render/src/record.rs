@@ -214,8 +214,8 @@ impl PxRecord {
     }
 
     /// How many failed.
-    pub(super) fn failed_engines(&self) -> usize {
-        self.engines.values().filter(|record| record.failure.is_some()).count()
+    pub(super) fn failed_engines(&self) -> Vec<EngineId> {
+        self.engines.iter().filter(|(_, record)| record.failure.is_some()).map(|(id, _)| *id).collect()
     }
 
     /// Who failed, and how.

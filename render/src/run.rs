@@ -69,7 +69,7 @@ pub enum Source {
 
 impl Source {
     /// The name in the notebook of a display that its worker calls `id`.
-    fn display_id(self, id: &str) -> String {
+    pub(super) fn display_id(self, id: &str) -> String {
         match self {
             Source::Local => format!("px-local-{id}"),
             Source::Engine(engine) => format!("px-{engine}-{id}"),

@@ -5,7 +5,7 @@ use super::sparkline;
 use super::table::{html_table_of, one_line, text_table};
 use super::time::duration;
 use chorus_history::{About, Diagnosis, EngineFigures, Figures, cpu, diagnose, memory};
-use chorus_protocol::{ClusterStatus, EngineStatus, LogEngine, Variables, size};
+use chorus_protocol::{ClusterStatus, EngineStatus, LogEngine, Metrics, SessionNumber, Variables, size};
 use html_escape::encode_text;
 use std::time::Duration;
 
@@ -15,10 +15,11 @@ const SILENT_MS: u64 = 5_000;
 const LABEL: usize = 40;
 /// For how many seconds the sparkline goes back.
 const SPARKLINE: usize = 20;
-const HEADER: [&str; 12] = [
+const HEADER: [&str; 13] = [
     "engine",
     "host",
     "pid",
+    "workers",
     "cores",
     "state",
     "CPU",
@@ -51,7 +52,7 @@ fn sentence(diagnosis: &Diagnosis) -> String {
 }
 
 /// An engine's row, as text and as HTML.
-fn row(engine: &EngineStatus, figures: &Figures, found: &[Diagnosis]) -> ([String; 12], [String; 12]) {
+fn row(engine: &EngineStatus, figures: &Figures, found: &[Diagnosis]) -> ([String; 13], [String; 13]) {
     let none = EngineFigures::default();
     let seen = figures.engines.get(&engine.id).unwrap_or(&none);
     let told = figures.state.engines.get(&engine.id);
@@ -64,6 +65,7 @@ fn row(engine: &EngineStatus, figures: &Figures, found: &[Diagnosis]) -> ([Strin
         format!("{}{}{mark}", engine.id, label(engine)),
         one_line(&engine.info.host, LABEL),
         engine.info.pid.to_string(),
+        known(metrics.map(workers)),
         engine.info.cores.to_string(),
         state(engine),
         known(metrics.and_then(cpu).map(|percent| format!("{percent:.0} %"))),
@@ -75,8 +77,14 @@ fn row(engine: &EngineStatus, figures: &Figures, found: &[Diagnosis]) -> ([Strin
         engine.restarts.to_string(),
     ];
     let mut page = text.clone().map(|cell| encode_text(&cell).into_owned());
-    page[6] = sparkline::svg(&past, most);
+    page[7] = sparkline::svg(&past, most);
     (text, page)
+}
+
+/// The processes that run the sessions' cells there.
+fn workers(metrics: &Metrics<SessionNumber>) -> String {
+    let pids: Vec<String> = metrics.workers.iter().map(|it| it.worker.pid.to_string()).collect();
+    if pids.is_empty() { "none".to_owned() } else { pids.join(", ") }
 }
 
 /// What the variables of all sessions take there, with a `+` if it isn't known of all of them.
@@ -143,7 +151,7 @@ fn summary(status: &ClusterStatus) -> String {
 mod tests {
     use super::*;
     use chorus_protocol::{
-        EngineId, EngineInfo, LogEntry, LogEvent, Metrics, ProcessUse, VariableUse, Variables as Held,
+        EngineId, EngineInfo, LogEntry, LogEvent, ProcessUse, VariableUse, Variables as Held, WorkerUse,
     };
     use std::collections::BTreeMap;
 
@@ -186,7 +194,9 @@ mod tests {
         let engine = EngineId(0);
         let held = |bytes| VariableUse { name: "x".into(), bytes, length: None };
         let used = |cpu| ProcessUse { pid: 1, cpu: Some(cpu), memory: Some(3 << 20) };
-        let metrics = |cpu| Box::new(Metrics { supervisor: used(cpu), ..Metrics::default() });
+        let worker = ProcessUse { pid: 4100, ..ProcessUse::default() };
+        let workers = vec![WorkerUse { session: 1, worker, snapshot: None }];
+        let metrics = |cpu| Box::new(Metrics { supervisor: used(cpu), workers: workers.clone(), ..Metrics::default() });
         let events = [
             LogEvent::EngineUp { engine, info },
             LogEvent::EngineHolds { engine, session: 1, variables: Held::new(vec![held(Some(2 << 20)), held(None)]) },
@@ -207,10 +217,10 @@ mod tests {
     fn the_cluster_is_a_table() {
         insta::assert_snapshot!(text(&status(), &figures()), @r"
         cluster lab: 3 engines, up 1 h 1 min, controller 77, 1 session, 2 more starting (1 in Slurm's queue: Resources), 3 messages rejected
-        engine  host     pid   cores  state                                               CPU   last 20 s             memory   variables  runs  failed  restarts
-        0       node<1>  4000  8      idle                                                50 %                    █▃  3.0 MiB  2.0 MiB+   12    1       0
-        1       node<1>  4001  8      running: let a = Vec::<u8>::new(); [2Jfor i in 0.…  n/a                         n/a      n/a        12    1       0
-        10      node<1>  4010  8      silent for 9 s, idle                                n/a                         n/a      n/a        12    1       0
+        engine  host     pid   workers  cores  state                                               CPU   last 20 s             memory   variables  runs  failed  restarts
+        0       node<1>  4000  4100     8      idle                                                50 %                    █▃  3.0 MiB  2.0 MiB+   12    1       0
+        1       node<1>  4001  n/a      8      running: let a = Vec::<u8>::new(); [2Jfor i in 0.…  n/a                         n/a      n/a        12    1       0
+        10      node<1>  4010  n/a      8      silent for 9 s, idle                                n/a                         n/a      n/a        12    1       0
         ");
     }
 
@@ -247,10 +257,10 @@ mod tests {
         status.engines.iter_mut().for_each(|engine| engine.away = engine.id == EngineId(10));
         insta::assert_snapshot!(text(&status, &Figures::default()), @r"
         cluster lab: 3 engines, up 1 h 1 min, controller 77, 1 session, controller started again 2 times
-        engine  host     pid   cores  state                                               CPU  last 20 s             memory  variables  runs  failed  restarts
-        0       node<1>  4000  8      idle                                                n/a                        n/a     n/a        12    1       0
-        1       node<1>  4001  8      running: let a = Vec::<u8>::new(); [2Jfor i in 0.…  n/a                        n/a     n/a        12    1       0
-        10      node<1>  4010  8      not back yet, idle                                  n/a                        n/a     n/a        12    1       0
+        engine  host     pid   workers  cores  state                                               CPU  last 20 s             memory  variables  runs  failed  restarts
+        0       node<1>  4000  n/a      8      idle                                                n/a                        n/a     n/a        12    1       0
+        1       node<1>  4001  n/a      8      running: let a = Vec::<u8>::new(); [2Jfor i in 0.…  n/a                        n/a     n/a        12    1       0
+        10      node<1>  4010  n/a      8      not back yet, idle                                  n/a                        n/a     n/a        12    1       0
         ");
     }
 
@@ -259,7 +269,7 @@ mod tests {
         let empty = ClusterStatus { engines: vec![], starting: 0, rejected: 0, ..status() };
         insta::assert_snapshot!(text(&empty, &Figures::default()), @r"
         cluster lab: 0 engines, up 1 h 1 min, controller 77, 1 session
-        engine  host  pid  cores  state  CPU  last 20 s  memory  variables  runs  failed  restarts
+        engine  host  pid  workers  cores  state  CPU  last 20 s  memory  variables  runs  failed  restarts
         ");
     }
 }

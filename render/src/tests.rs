@@ -72,7 +72,7 @@ fn failed(ErrorText { ename, evalue, traceback }: ErrorText) -> String {
 }
 
 fn without_colours(text: &str) -> String {
-    let codes = ["\x1b[31m", "\x1b[0m", "\\u001b[31m", "\\u001b[0m"];
+    let codes = ["\x1b[31m", "\x1b[0m", "\\u001b[1m", "\\u001b[0m"];
     codes.iter().fold(text.to_owned(), |text, code| text.replace(code, ""))
 }
 

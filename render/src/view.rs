@@ -1,15 +1,19 @@
 //! A parallel cell on the screen: from the events of its run on several engines to the outputs of the notebook.
 
 use super::lines::{Lines, prefix};
-use super::output::{Bundle, Output, push_text};
-use super::progress::{Progress, PxEnd};
+use super::output::{Bundle, Output, html_bundle, push_text};
+use super::progress::{EngineProgress, Progress, PxEnd, RunState};
 use super::record::{self, PxRecord, RECORD_LIMIT};
 use super::run::{Place, Run, Source, Step};
 use crate::failure::{Panicked, PxFailure};
 use chorus_magics::Grouping;
-use chorus_protocol::{EngineId, RunEvent, Stream};
+use chorus_protocol::{DisplayKind, EngineId, RunEvent, Stream};
+use px::progress::{BAR, Status};
 use std::collections::BTreeMap;
 use std::time::Duration;
+
+/// So many bars are rows of a table; more are displays.
+const MOST_BARS: usize = 256;
 
 /// How a parallel cell is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +46,18 @@ pub struct PxView {
     runs: BTreeMap<EngineId, Run>,
     lines: Lines,
     record: PxRecord,
+    /// How long the engines that are done ran.
+    took: BTreeMap<EngineId, Duration>,
+    table: Option<Table>,
     finished: bool,
+}
+
+/// The bars that the engines' code shows, which are rows of [`PxView::progress`] instead of displays of their own.
+#[derive(Clone, Debug, Default)]
+struct Table {
+    /// In order of arrival, by the names of their displays.
+    bars: Vec<(EngineId, String, Status)>,
+    has_news: bool,
 }
 
 impl PxView {
@@ -53,13 +68,32 @@ impl PxView {
             runs: BTreeMap::new(),
             lines: Lines::default(),
             record: PxRecord::new(targets, options.count, RECORD_LIMIT),
+            took: BTreeMap::new(),
+            table: None,
             finished: false,
         }
+    }
+
+    /// Has bars of the engines' code shown in [`PxView::progress`]: whoever shows that does so when
+    /// [`PxView::has_news_of_bars`].
+    pub fn with_bars_in_progress(self) -> PxView {
+        PxView { table: Some(Table::default()), ..self }
+    }
+
+    /// Whether a bar has changed since the last call.
+    pub fn has_news_of_bars(&mut self) -> bool {
+        self.table.as_mut().is_some_and(|table| std::mem::take(&mut table.has_news))
     }
 
     /// Takes an event; `place` is where in the user's cell a panic happened, as far as the caller knows.
     pub fn event(&mut self, engine: EngineId, event: &RunEvent, place: Option<Place>) -> Vec<Output> {
         let mut outputs = Vec::new();
+        if let RunEvent::Done { took, .. } = event {
+            self.took.insert(engine, Duration::from_micros(took.wall));
+        }
+        if let Some(table) = self.table.as_mut().filter(|_| !self.finished) {
+            table.see(engine, event);
+        }
         let run = self.runs.entry(engine).or_insert_with(|| Run::new(Source::Engine(engine)));
         for step in run.event(event, place, self.options.has_result) {
             self.step(engine, step, &mut outputs);
@@ -111,9 +145,23 @@ impl PxView {
     }
 
     fn progress_with(&self, elapsed: Duration, end: Option<PxEnd>) -> Bundle {
-        let (total, failed) = (self.record.targets().len(), self.record.failed_engines());
-        let done = total - self.record.running().len() - failed;
-        Progress { done, total, failed, elapsed, end }.bundle()
+        let running = self.record.running();
+        let failed = self.record.failed_engines();
+        let targets = self.record.targets();
+        let bars = self.table.iter().flat_map(|table| &table.bars);
+        // What goes on behind the cell's end isn't a part of it any more.
+        let bars: Vec<_> = bars.filter(|(_, _, bar)| end.is_none() || !bar.is_running()).collect();
+        let engine = |engine: &EngineId| EngineProgress {
+            engine: *engine,
+            state: match () {
+                () if failed.contains(engine) => RunState::Failed,
+                () if running.contains(engine) => RunState::Running,
+                () => RunState::Done,
+            },
+            took: self.took.get(engine).copied(),
+            bars: bars.iter().filter(|(whose, ..)| whose == engine).map(|(_, _, bar)| bar).collect(),
+        };
+        Progress { engines: targets.iter().map(engine).collect(), elapsed, end }.bundle()
     }
 
     /// Ends the cell: results, failures, and everything else if it wasn't shown as it arrived. Engines that aren't done
@@ -129,6 +177,13 @@ impl PxView {
         }
         for engine in self.record.targets() {
             self.lines.end(engine, &mut outputs);
+        }
+        // Bars that threads and variables hold go on as displays.
+        for (engine, id, bar) in self.table.take().into_iter().flat_map(|table| table.bars) {
+            if bar.is_running() {
+                self.label(engine, &mut outputs);
+                outputs.push(Output::named(id, html_bundle(bar.text(), bar.html())));
+            }
         }
         outputs.extend(self.record.results(options.each));
         self.record.push_unfinished(&mut outputs);
@@ -164,14 +219,14 @@ impl PxView {
             }
             Step::Named(id, data) => {
                 self.record.display(engine, Some(id.clone()), data.clone());
-                if now {
+                if now && !self.is_in_table(&id) {
                     self.label(engine, outputs);
                     outputs.push(Output::named(id, data));
                 }
             }
             Step::Update(id, data) => {
                 let is_ours = self.record.update(engine, &id, &data);
-                if now || !is_ours {
+                if (now || !is_ours) && !self.is_in_table(&id) {
                     outputs.push(Output::Update { id, data });
                 }
             }
@@ -205,6 +260,10 @@ impl PxView {
         }
     }
 
+    fn is_in_table(&self, display: &str) -> bool {
+        self.table.as_ref().is_some_and(|table| table.bars.iter().any(|(_, id, _)| id == display))
+    }
+
     /// Says whose display comes next.
     fn label(&mut self, engine: EngineId, outputs: &mut Vec<Output>) {
         self.lines.end(engine, outputs);
@@ -219,6 +278,25 @@ impl PxView {
             self.lines.notice(Stream::Stderr, &prefix, &text, outputs);
         }
         self.record.text(engine, Stream::Stderr, &(text + "\n"));
+    }
+}
+
+impl Table {
+    fn see(&mut self, engine: EngineId, event: &RunEvent) {
+        let RunEvent::Display { kind, contents } = event else { return };
+        let (DisplayKind::New(id) | DisplayKind::Update(id)) = kind else { return };
+        let Some(bar) = contents.iter().find(|content| content.mime == BAR) else { return };
+        let Some(bar) = Status::read(&bar.content) else { return };
+        let id = Source::Engine(engine).display_id(id);
+        match self.bars.iter().position(|(_, other, _)| *other == id) {
+            Some(at) => self.bars[at].2 = bar,
+            // One of an earlier cell has its display there.
+            None if matches!(kind, DisplayKind::New(_)) && self.bars.len() < MOST_BARS => {
+                self.bars.push((engine, id, bar));
+            }
+            None => return,
+        }
+        self.has_news = true;
     }
 }
 

@@ -134,3 +134,24 @@ def test_a_cluster_that_is_stopped_elsewhere_ends_the_bars(chorus, kernels):
     assert "0/2 engines done, failed after" in last_bar(reply)
     kernel.pump(lambda: "failed: " in str(going.displays), 20, lambda: f"the end of {going.displays}")
     assert "the cluster is gone" in last_bar(going)
+
+
+def test_bars_of_engines_are_rows_of_one_table(cluster):
+    reply = cluster.run(f'%%px\nfor n in px::progress(0..20).label("files") {{ println!("at {{n}}"); {NAP.format(10)} }}').ok()
+    (data,) = [data for data in reply.displays if "<progress" in data.get("text/html", "")]
+    first, *rows = data["text/plain"].splitlines()
+    assert first == "px: 4/4 engines done" and len(rows) == 4
+    for engine, row in enumerate(rows):
+        assert re.fullmatch(rf"  engine {engine} \[█{{12}}\] files 20/20, .*, took .* s", row), row
+    # What is printed stands in whole lines beside it.
+    *printed, last = reply.stdout.splitlines()
+    assert sorted(printed) == sorted(f"[stdout:{engine}] at {n}" for engine in range(4) for n in range(20))
+    assert last.startswith("px: done in ")
+    # A bar that a variable holds goes on behind the cell's end, as a display of its own.
+    reply = cluster.run('%%px -t :2\nlet mut held = px::progress(0..3).label("held"); held.next();').ok()
+    table, *held = [data["text/plain"] for data in reply.displays]
+    assert "held" not in table and sorted(text[:14] for text in held) == ["engine 0: held", "engine 1: held"]
+    ids = [content["transient"]["display_id"] for content in reply.of("display_data")][1:]
+    reply = cluster.run("%%px -t :2\nheld.next(); drop(held);").ok()
+    last = {content["transient"]["display_id"]: content["data"] for content in reply.of("update_display_data")}
+    assert all("stopped after" in last[ident]["text/plain"] for ident in ids), last

@@ -199,7 +199,8 @@ def test_start_list_status_stop(chorus):
 
     listed = json.loads(chorus("list", "--json").stdout)
     assert [cluster["name"] for cluster in listed] == ["mine"]
-    assert "mine" in chorus("list").stdout
+    assert (listed[0]["engines"], listed[0]["users"]) == (3, [])
+    assert "mine" in chorus("list").stdout and "\n  3 engines\n" in chorus("list").stdout
     text = chorus("status").stdout
     assert "mine" in text and str(pids[1]) in text
 

@@ -132,3 +132,12 @@ def test_a_wrong_command_is_named_and_shows_the_usage(kernel, command):
 
 def test_a_cluster_that_does_not_exist_is_named(own_kernel):
     assert "no-such-cluster" in own_kernel.run("%cluster connect no-such-cluster").failed().text
+
+
+def test_after_a_restart_as_many_engines_start_again(own_kernel):
+    for _ in range(2):
+        own_kernel.run("%cluster start -n 3").ok()
+        own_kernel.restart()
+        reply = own_kernel.run("%px 1").ok()
+        assert re.search(r"with 3 engines in \S+ s, as many as before the restart\.", reply.stdout), reply
+        own_kernel.run("%cluster stop").ok()

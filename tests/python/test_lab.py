@@ -57,7 +57,12 @@ def server(installed, tmp_path_factory):
     runtime_dir = HOME / "lab"
     runtime_dir.mkdir(mode=0o700, exist_ok=True)
     (jupyter_runtime := HOME / "lab-jupyter").mkdir(mode=0o700, exist_ok=True)
+    # Else cells that are out of sight aren't in the page.
+    settings = folder / "settings/@jupyterlab/notebook-extension/tracker.jupyterlab-settings"
+    settings.parent.mkdir(parents=True)
+    settings.write_text(json.dumps({"windowingMode": "none"}))
     env = dict(os.environ) | {
+        "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
         "CHORUS_RUNTIME_DIR": str(runtime_dir),
         "JUPYTER_RUNTIME_DIR": str(jupyter_runtime),
         processes.MARK: mark,
@@ -121,8 +126,12 @@ def test_cells_run_and_everything_can_be_read(server, page, front_end):
     notebook = "(window.book = [...jupyterapp.shell.widgets('main')].find(widget => widget.context))"
     page.wait_for("a notebook with a kernel", f"{notebook}.context.isReady && book.sessionContext.session.kernel.status == 'idle'")
     page.ask("jupyterapp.shell.activateById(book.id)")
-    # Else cells that are out of sight aren't in the page.
-    page.ask("void (book.content.notebookConfig = {...book.content.notebookConfig, windowingMode: 'none'})")
+    magics = ["%%px", "%map", "%map", "%px", "%px", "%magi", "!", ":dep", "%cluster", "%tasks", "%tasks", "%lsmagic"]
+    magics += [":help", "%px?", "%whos", "%autopx", "%autopx"]
+    shown = "[...document.querySelectorAll('.chorus-magic')]"
+    page.wait_for("magics that are shown as such", f"{shown}.length >= {len(magics)}")
+    assert page.ask(f"{shown}.map(it => it.textContent)") == magics
+    assert not page.ask(f"{shown}.some(it => getComputedStyle(it).color == getComputedStyle(it.parentNode).color)")
     page.ask("jupyterapp.commands.execute('notebook:run-all-cells')", timeout=240)
     # In JupyterLab, the command may end before the last cells do.
     page.wait_for("the end of all cells", "book.content.widgets.every(cell => cell.model.executionCount)", 240)

@@ -316,11 +316,15 @@ def test_defaults_that_have_become_wrong_are_named(own_kernel):
 def test_autopx_sends_every_cell_to_the_engines(cluster):
     cluster.run("%autopx").ok()
     try:
-        assert len(results(cluster.run("px::rank()").ok())) == 4
-        cluster.run("let through_autopx = px::rank();").ok()
+        reply = cluster.run("px::rank()").ok()
+        assert len(results(reply)) == 4 and reply.stdout == "%autopx: on engines 0-3\n"
+        reply = cluster.run("let through_autopx = px::rank();\n%cd .\nlet more = 1;").ok()
+        assert reply.stdout.count("%autopx: on") == 1, "once a cell"
+        assert "%autopx" not in cluster.run("%px 1").ok().stdout, "it says where it goes itself"
     finally:
         cluster.run("%autopx").ok()
-    assert cluster.run("1 + 1").ok().results == [{"text/plain": "2"}]
+    reply = cluster.run("1 + 1").ok()
+    assert reply.results == [{"text/plain": "2"}] and reply.stdout == ""
     assert results(cluster.run("%px through_autopx").ok()) == {engine: str(engine) for engine in range(4)}
 
 

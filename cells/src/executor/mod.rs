@@ -68,6 +68,8 @@ pub struct Executor {
     engines: Engines,
     px: PxConfig,
     autopx: Option<PxConfig>,
+    /// Whether the cell that runs has said where `%autopx` sends it.
+    told_autopx: bool,
     results: Results,
     timing: bool,
     /// Since the `%time` that runs, if one does.
@@ -164,6 +166,7 @@ impl Executor {
             local: None,
             px: PxConfig::default(),
             autopx: None,
+            told_autopx: false,
             results: Results::default(),
             timing: false,
             spent: Spent::default(),
@@ -217,7 +220,7 @@ impl Executor {
     }
 
     async fn parts(&mut self, request: &Request) -> Done {
-        self.maps = 0;
+        (self.maps, self.told_autopx) = (0, false);
         let parts = magics::parse(&request.code, &self.px).map_err(Failure::from)?;
         self.run_parts(parts, request).await
     }
@@ -240,6 +243,9 @@ impl Executor {
     async fn rust_or_px(&mut self, text: &str, first_line: usize, request: &Request) -> Done {
         match self.autopx.clone() {
             Some(config) => {
+                if !std::mem::replace(&mut self.told_autopx, true) {
+                    self.tell_autopx(&config.targets, request).await?;
+                }
                 let options = PxOptions { config, out: None, local: false };
                 self.px(options, Code { text, line: first_line, column: 1 }, request).await
             }
@@ -555,11 +561,14 @@ impl Executor {
         result.map_err(|error| Failure::Compile(vec![error]))?.ok_or_else(|| CompileFailure::Interrupted.into())
     }
 
-    /// Ends the notebook's processes.
-    pub async fn close(mut self) {
+    /// Ends the notebook's processes. What is returned is for the kernel that may take this one's place, see
+    /// [`NotebookConfig::before`].
+    pub async fn close(mut self) -> Option<u32> {
+        let engines = self.engines.to_start_again();
         self.engines.leave().await;
         if let Some(Ok(worker)) = self.local.take().map(Arc::try_unwrap) {
             worker.into_inner().close().await;
         }
+        engines
     }
 }

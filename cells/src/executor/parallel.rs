@@ -10,7 +10,7 @@ use crate::publisher::Publisher;
 use crate::run::{self, Followed, PxCell};
 use chorus_compiler::{CellText, Compiler, Evaluated, Member, Ran, RunEnded, Ticket};
 use chorus_magics::{Code, PxOptions, TargetError, Targets, rust::Text};
-use chorus_protocol::{EngineId, Outcome};
+use chorus_protocol::{EngineId, Outcome, name_engines};
 use chorus_render::{Output, PxFailure, announce};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -34,6 +34,15 @@ impl Executor {
             return self.rust(code.text, code.line, request).await;
         }
         ran
+    }
+
+    /// Says where the Rust of this cell goes: `%autopx` may have been long ago, in a cell that is out of sight.
+    pub(super) async fn tell_autopx(&mut self, targets: &Targets, request: &Request) -> Result<(), Failure> {
+        let cluster = self.cluster(request).await?;
+        cluster.recovered().await;
+        let engines = name_engines(&resolve(targets, &cluster)?);
+        request.publisher.say(&format!("%autopx: on {engines}")).await;
+        Ok(())
     }
 
     async fn px_run(

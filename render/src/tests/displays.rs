@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::{Source, late};
+use std::time::Duration;
 
 fn display_as(kind: DisplayKind, text: &str) -> RunEvent {
     RunEvent::Display { kind, contents: vec![MimeContent { mime: "text/plain".into(), content: text.into() }] }
@@ -133,4 +134,34 @@ fn a_panic_is_followed_by_its_calls() {
     let many: Vec<String> = (0..20).map(|line| format!("f, cell line {line}")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     assert!(failed(&many, false).ends_with("  called from f, cell line 11\n  and 8 more\n"));
+}
+
+#[test]
+fn bars_are_rows_of_the_progress_where_that_is_asked_for() {
+    let bar = |kind: fn(String) -> DisplayKind, id: &str, encoded: &str| RunEvent::Display {
+        kind: kind(id.into()),
+        contents: vec![MimeContent { mime: px::progress::BAR.into(), content: encoded.into() }],
+    };
+    let (new, update) = (DisplayKind::New, DisplayKind::Update);
+    let mut view = PxView::new(&ids(2), OPTIONS).with_bars_in_progress();
+    let mut see = |engine, event| (view.event(EngineId(engine), &event, None), view.has_news_of_bars());
+    assert_eq!(see(0, bar(new, "a", "1 0 4 0 engine 0: files")), (vec![], true));
+    assert_eq!(see(0, bar(update, "a", "1 1 4 0 engine 0: files")), (vec![], true));
+    assert_eq!(see(0, out("one\n")).1, false);
+    assert_eq!(see(1, bar(new, "a", "1 0 4 0 engine 1: held")), (vec![], true));
+    // A display of an earlier cell stays where it is.
+    assert!(matches!(see(1, bar(update, "b", "1 1 4 0 x")), (shown, false) if shown.len() == 1));
+    assert_eq!(see(0, bar(update, "a", "0 4 4 0 engine 0: files")), (vec![], true));
+    assert_eq!(see(0, done(Outcome::Ok)), (vec![], false));
+    assert_eq!(see(1, done(Outcome::Ok)), (vec![], false));
+    insta::assert_snapshot!(view.last_progress(Duration::ZERO, false)["text/plain"].as_str().unwrap(), @r"
+    px: 2/2 engines done
+      engine 0 [████████████] files 4/4, took 0.0 s
+      engine 1 done in 0 s
+    ");
+    let (last, _) = view.finish();
+    insta::assert_snapshot!(plain(&last).lines().map(|line| line.chars().take(20).collect::<String>() + "\n").collect::<String>(), @r#"
+    out "[output:1]\n"
+    display px-1-a {"tex
+    "#);
 }
