@@ -147,7 +147,7 @@ impl Line {
                 json!({"status": "ok", "user_expressions": expressions, "payload": payload})
             }
             Err(failed) => {
-                let failed = legible(&failed);
+                let failed = legible(failed);
                 publisher.error(&failed).await;
                 failed.reply()
             }

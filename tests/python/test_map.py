@@ -379,3 +379,12 @@ def test_killed_workers_and_engines_lose_nothing(own_kernel):
         stop.set()
         thread.join()
     assert killed, "nothing was killed while the maps ran"
+
+
+def test_what_each_engine_did_is_told_on_request(maps):
+    maps.run("%map --chunk 10 |x| { std::thread::sleep(std::time::Duration::from_millis(1)); x } over 0..200").ok()
+    assert "busy" not in maps.run("%pxresult").ok().text
+    reply = maps.run("%pxresult --each").ok()
+    head, *rows = [line.split() for line in reply.displays[-1]["text/plain"].splitlines()]
+    assert head == ["engine", "items", "busy", "rate", "failed", "deaths"]
+    assert sum(int(row[1]) for row in rows) == 200 and "<table>" in reply.html[-1]

@@ -105,8 +105,8 @@ impl Executor {
         self.results.add(What::Map(result), request.publisher.count(), handle.as_ref(), map.options.block);
     }
 
-    /// Shows what came of a map that has ended.
-    pub(super) async fn map_result(&mut self, map: &MapResult, request: &Request) -> Done {
+    /// Shows what came of a map that has ended; with `each`, also what each engine did for it.
+    pub(super) async fn map_result(&mut self, map: &MapResult, each: bool, request: &Request) -> Done {
         let job = map.job()?;
         job.ended().await?;
         // Elsewhere the results were shown when they came, or are a variable.
@@ -117,6 +117,9 @@ impl Executor {
                 Err(failure) if !failure.is_compile_error() => return Err(failure),
                 _ => {}
             }
+        }
+        if let Some(figures) = job.figures().filter(|_| each) {
+            request.publisher.display(figures).await;
         }
         if let Some(summary) = job.summary() {
             request.publisher.say(&summary).await;

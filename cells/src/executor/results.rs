@@ -150,7 +150,7 @@ impl Executor {
     async fn show(&mut self, shown: &Shown, options: &PxResult, request: &Request) -> Done {
         self.results.seen(shown);
         match &shown.what {
-            What::Map(map) => self.map_result(map, request).await,
+            What::Map(map) => self.map_result(map, options.each, request).await,
             What::Cell(cell) => {
                 let ended = cell.view().record().render(options.grouping, options.each);
                 finish(ended, false, &request.publisher).await

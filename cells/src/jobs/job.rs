@@ -5,7 +5,7 @@ use crate::failure::{Failure, Kind, MapFailure, failure};
 use chorus_compiler::{Object, Ticket};
 use chorus_magics::{PxConfig, Targets};
 use chorus_protocol::{Death, EngineId, Took};
-use chorus_render::{TaskLine, TaskState};
+use chorus_render::{Bundle, TaskLine, TaskState};
 use parking_lot::Mutex;
 use px::link::{Done, Layout, MapWishes, OnError};
 use std::sync::Arc;
@@ -155,6 +155,8 @@ pub(super) struct End {
     pub result: Result<(), Box<MapFailure>>,
     /// In a line.
     pub summary: String,
+    /// By engine, as a table.
+    pub figures: Bundle,
     /// On the clock.
     pub took: Duration,
 }
@@ -207,6 +209,11 @@ impl Job {
     /// What came of it, in a line; nothing before its end.
     pub fn summary(&self) -> Option<String> {
         self.end.borrow().as_ref().map(|end| end.summary.clone())
+    }
+
+    /// What each engine did for it; nothing before its end.
+    pub fn figures(&self) -> Option<Bundle> {
+        self.end.borrow().as_ref().map(|end| end.figures.clone())
     }
 
     /// What it took of its engines' processors, and how many engines that were; nothing before its end.

@@ -311,14 +311,15 @@ impl Driver {
         if shown {
             self.run.plan.publisher.update(&display, false, self.progress(true)).await;
         }
-        let (summary, progress) = {
+        let (summary, figures, progress) = {
             let account = self.account.lock();
-            (account.view.summary(self.begun.elapsed(), self.end()), account.progress())
+            let view = &account.view;
+            (view.summary(self.begun.elapsed(), self.end()), view.figures(), account.progress())
         };
         let panic = self.panic;
         let result =
             self.failed.map_or(Ok(()), |(kind, what)| Err(Box::new(MapFailure { kind, what, panic, progress })));
-        end.send_replace(Some(End { result, summary, took: self.begun.elapsed() }));
+        end.send_replace(Some(End { result, summary, figures, took: self.begun.elapsed() }));
     }
 
     /// Ends the map; the first reason counts.

@@ -9,7 +9,7 @@ use crate::config::Grouped;
 pub struct PxResult {
     /// How outputs are grouped.
     pub grouping: Grouping,
-    /// Whether every engine's outputs are shown although others' are identical.
+    /// Whether every engine's outputs are shown although others' are identical; of a map, what each engine did.
     pub each: bool,
     /// Which outputs: those of `%px -o NAME`, or all that nobody has seen, or else the last ones. For `partial`, the variable to be defined, if any.
     pub out: Option<String>,
@@ -39,6 +39,7 @@ Examples:
   %px -a slow()           returns at once
   %pxresult               waits for its end, and shows what came of it
   %pxresult -e            the same, engine by engine
+  %pxresult --each        after a `%map`, also what each engine did for it
   %pxresult -o squares    what `%px -o squares` printed and computed
   %pxresult -o handle     what came of `%map -a -o handle`
   %pxresult --partial -o some   what an interrupted `%map` has done, as a variable";

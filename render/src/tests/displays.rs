@@ -147,7 +147,7 @@ fn bars_are_rows_of_the_progress_where_that_is_asked_for() {
     let mut see = |engine, event| (view.event(EngineId(engine), &event, None), view.has_news_of_bars());
     assert_eq!(see(0, bar(new, "a", "1 0 4 0 engine 0: files")), (vec![], true));
     assert_eq!(see(0, bar(update, "a", "1 1 4 0 engine 0: files")), (vec![], true));
-    assert_eq!(see(0, out("one\n")).1, false);
+    assert!(!see(0, out("one\n")).1);
     assert_eq!(see(1, bar(new, "a", "1 0 4 0 engine 1: held")), (vec![], true));
     // A display of an earlier cell stays where it is.
     assert!(matches!(see(1, bar(update, "b", "1 1 4 0 x")), (shown, false) if shown.len() == 1));
