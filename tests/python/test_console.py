@@ -29,7 +29,7 @@ def test_cells_at_a_terminal(open_console):
     console = open_console("--simple-prompt", TERM="dumb")
     console.expect(r"In \[1\]: ")
     console.sendline("1 + 1")
-    console.expect(r"42\b")
+    console.expect(r"Out\[1\]: 2\b")
     console.expect(r"In \[2\]: ")
     console.sendline('%px println!("at the terminal");')
     console.expect_exact("[stdout:")

@@ -6,6 +6,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 import uuid
 
@@ -90,9 +91,11 @@ def server(installed, tmp_path_factory):
         assert process.poll() is None, (folder / "log.txt").read_text()
         found = list(jupyter_runtime.glob("jpserver-*.json"))
         try:
-            return json.loads(found[0].read_text())["url"] if found else None
-        except json.JSONDecodeError:
-            return None  # It is being written.
+            url = json.loads(found[0].read_text())["url"]
+            urllib.request.urlopen(f"{url}api", timeout=20).close()
+        except (IndexError, json.JSONDecodeError, urllib.error.URLError):
+            return None  # The file is being written, or nobody listens yet.
+        return url
 
     try:
         yield processes.wait_until("the server", address, 60)
