@@ -118,9 +118,10 @@ def main():
         start("10")
         apart, shared = zip(*[(start("0"), start("10")) for _ in range(ROUNDS)])
         row("another kernel, s", apart, shared)
-        pairs = zip(restarts("0"), restarts("10"))
-        apart, shared = zip(*itertools.islice(pairs, ROUNDS))
+        with contextlib.closing(restarts("0")) as apart, contextlib.closing(restarts("10")) as shared:
+            apart, shared = zip(*itertools.islice(zip(apart, shared), ROUNDS))
         row("a restart, s", apart, shared)
+        end_templates(folder)
         one, many = memory("0", notebooks)
         one_shared, many_shared = memory("10", notebooks)
         row("one notebook, MB", [one], [one_shared])
@@ -130,9 +131,17 @@ def main():
 
 def first_of_all(folder):
     """As if no kernel had been there for long."""
+    end_templates(folder)
+    return start("10")
+
+
+def end_templates(folder):
+    import psutil
+
     for socket in pathlib.Path(folder).glob("cache/compilers/*/socket"):
         socket.unlink()
-    return start("10")
+    is_compiler = lambda process: (process.info["cmdline"] or [])[:2] == [str(PROGRAM), "compiler"]
+    psutil.wait_procs(filter(is_compiler, psutil.process_iter(["cmdline"])), 10)
 
 
 def row(what, apart, shared):
