@@ -5,7 +5,7 @@ use crate::evaluator::Evaluator;
 use crate::failure::Failure;
 use crate::process::message::{Reply, receive};
 use crate::snapshots::Snapshots;
-use crate::template;
+use crate::template::{self, Sharing};
 use crate::types::Config;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 /// How soon an interrupt is heard while a cell waits for the start.
 const LISTEN: Duration = Duration::from_millis(20);
-/// How often it is tried to start one: a template may leave, or be killed, in that moment.
-const ATTEMPTS: u32 = 3;
+/// How it is tried to start one: a template may leave, or be killed, in that moment.
+const ATTEMPTS: [Sharing; 3] = [Sharing::IfPossible, Sharing::IfPossible, Sharing::Never];
 
 /// The compiler's process, and the snapshots that it keeps.
 pub(crate) struct Evcxr {
@@ -129,17 +129,15 @@ impl Starting {
 }
 
 fn start(config: &Config, px: &Path, dependencies: &Path, standard: &Path) -> Result<Evcxr, Diagnostic> {
-    let mut attempts = 1..=ATTEMPTS;
-    loop {
-        let error = match try_start(config, px, dependencies, standard) {
+    let mut failed = None;
+    for sharing in ATTEMPTS {
+        match try_start(config, px, dependencies, standard, sharing) {
             Ok(started) => return started,
-            Err(error) => error,
-        };
-        attempts.next();
-        if attempts.is_empty() {
-            return Err(Diagnostic::error(format!("the compiler's process can't be started: {error}")));
+            Err(error) => failed = Some(error),
         }
     }
+    let why = failed.map(|error| error.to_string()).unwrap_or_default();
+    Err(Diagnostic::error(format!("the compiler's process can't be started: {why}")))
 }
 
 /// An outer error is about the process, which may be gone for a reason of its own; an inner one is what it says.
@@ -148,8 +146,9 @@ fn try_start(
     px: &Path,
     dependencies: &Path,
     standard: &Path,
+    sharing: Sharing,
 ) -> io::Result<Result<Evcxr, Diagnostic>> {
-    let mut connection = template::connect(config, px, dependencies, standard)?;
+    let mut connection = template::connect(config, px, dependencies, standard, sharing)?;
     let started = match receive(&mut connection)? {
         Reply::Started(Ok(started)) => started,
         Reply::Started(Err(error)) => return Ok(Err(error)),

@@ -59,8 +59,21 @@ const MOMENTARY: [&str; 19] = [
 /// Says how much dependencies may take, to those who build them.
 const BUT: &str = "CHORUS_DEPENDENCIES_MB";
 
+/// Whether kernels share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sharing {
+    IfPossible,
+    Never,
+}
+
 /// Connects to a compiler's process that builds in the kernel's folder.
-pub(crate) fn connect(config: &Config, px: &Path, dependencies: &Path, standard: &Path) -> io::Result<UnixStream> {
+pub(crate) fn connect(
+    config: &Config,
+    px: &Path,
+    dependencies: &Path,
+    standard: &Path,
+    sharing: Sharing,
+) -> io::Result<UnixStream> {
     let begin = Begin {
         folder: config.folder.clone(),
         program: config.relay.clone(),
@@ -72,7 +85,7 @@ pub(crate) fn connect(config: &Config, px: &Path, dependencies: &Path, standard:
     let current = std::env::current_dir()?;
     let idle = idle().filter(|_| !current.join("evcxr.toml").exists());
     let is_shared = |cache: &&CacheConfig| cache.dependencies().canonicalize().is_ok_and(|it| it == dependencies);
-    let shared = config.cache.as_ref().filter(is_shared);
+    let shared = config.cache.as_ref().filter(is_shared).filter(|_| sharing == Sharing::IfPossible);
     let mut connection = match (shared, idle) {
         (Some(cache), Some(idle)) => {
             let found = find(config, &begin, cache, idle, standard);
@@ -118,8 +131,10 @@ fn find(
     let _lock = lock(&folder)?;
     let place = File::open(&folder)?;
     let socket = socket_in(&place);
-    if let Ok(connection) = UnixStream::connect(&socket) {
-        return Ok(connection);
+    match UnixStream::connect(&socket) {
+        Err(error) if !is_gone(&error) => return Err(error),
+        Err(_) => {}
+        connected => return connected,
     }
     remove_left(&cache.compilers(), &folder);
     // Of one that was killed.
@@ -150,12 +165,17 @@ fn remove_left(templates: &Path, but: &Path) {
         let is_left = || {
             let _lock =
                 File::options().write(true).open(folder.join(LOCK)).ok().filter(|lock| lock.try_lock().is_ok())?;
-            UnixStream::connect(socket_in(&File::open(&folder).ok()?)).is_err().then_some(())
+            UnixStream::connect(socket_in(&File::open(&folder).ok()?)).is_err_and(|error| is_gone(&error)).then_some(())
         };
         if folder != but && is_left().is_some() {
             let _ = std::fs::remove_dir_all(&folder);
         }
     }
+}
+
+/// Whether nobody listens, and not only too many wait.
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound)
 }
 
 /// A template's socket, by a name that is short enough for one, wherever the folder is.
@@ -223,8 +243,12 @@ fn key(begin: &Begin, standard: &Path, environment: &[(OsString, OsString)]) -> 
             note(&number.to_le_bytes());
         }
     }
-    // Folders may be on a disk that hosts share.
+    // Folders may be on a disk that hosts share, or containers, which know each other's processes and files by other names.
     note(user::host_name().as_bytes());
+    for namespace in ["pid", "mnt"] {
+        let namespace = std::fs::read_link(format!("/proc/self/ns/{namespace}")).unwrap_or_default();
+        note(namespace.as_os_str().as_bytes());
+    }
     let mut environment: Vec<_> = environment.iter().collect();
     environment.sort();
     for (name, value) in environment {

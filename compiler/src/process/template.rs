@@ -7,7 +7,7 @@ use crate::diagnostic::Diagnostic;
 use chorus_system::descriptors::{Programs, put_in_place};
 use chorus_system::fork::{self, Side};
 use chorus_system::{ProcessHandle, children, descriptors, memory, threads, user};
-use std::fs::File;
+use std::fs::{DirEntry, File};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -20,6 +20,8 @@ pub(crate) const SOCKET: &str = "socket";
 const LOOK: Duration = Duration::from_secs(1);
 /// A kernel says at once what it wants.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Where cargo builds, in the folder of evcxr's crate and in that of px.
+const BUILT: [&str; 2] = ["target", "ahead"];
 /// It gives its memory back when less than this part of all is available: it only saves time.
 const SCARCE: u64 = 4;
 
@@ -116,26 +118,49 @@ fn welcome(server: &Server, mut kernel: UnixStream, listener: &UnixListener, own
 fn furnish(from: &Path, to: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;
-        let (kind, place) = (entry.file_type()?, to.join(entry.file_name()));
-        if kind.is_dir() {
-            match std::fs::create_dir(&place) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-                _ => furnish(&entry.path(), &place)?,
-            }
-        } else if place.symlink_metadata().is_ok() || is_large(&entry.path()) {
-            // Stays as it is, or isn't needed.
-        } else if kind.is_symlink() {
-            std::os::unix::fs::symlink(std::fs::read_link(entry.path())?, &place)?;
-        } else if kind.is_file() {
-            std::fs::copy(entry.path(), &place)?;
+        let place = to.join(entry.file_name());
+        match BUILT.iter().any(|built| entry.file_name() == *built) {
+            true => furnish_folders(&entry.path(), &place)?,
+            false => furnish_one(&entry, &place)?,
         }
     }
     Ok(())
 }
 
-/// Objects and what cargo keeps beside them are of no use to another.
-fn is_large(file: &Path) -> bool {
-    file.components().any(|part| part.as_os_str() == "target" || part.as_os_str() == "ahead")
+fn furnish_one(entry: &DirEntry, place: &Path) -> io::Result<()> {
+    let kind = entry.file_type()?;
+    if kind.is_dir() {
+        make_folder(place)?;
+        return std::fs::read_dir(entry.path())?.try_for_each(|entry| {
+            let entry = entry?;
+            furnish_one(&entry, &place.join(entry.file_name()))
+        });
+    }
+    if place.symlink_metadata().is_ok() {
+        return Ok(());
+    }
+    if kind.is_symlink() {
+        std::os::unix::fs::symlink(std::fs::read_link(entry.path())?, place)?;
+    } else if kind.is_file() {
+        std::fs::copy(entry.path(), place)?;
+    }
+    Ok(())
+}
+
+/// Objects and what cargo keeps beside them are of no use to another; their folders have to be there.
+fn furnish_folders(from: &Path, to: &Path) -> io::Result<()> {
+    make_folder(to)?;
+    for entry in std::fs::read_dir(from)?.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+        furnish_folders(&entry.path(), &to.join(entry.file_name()))?;
+    }
+    Ok(())
+}
+
+fn make_folder(folder: &Path) -> io::Result<()> {
+    match std::fs::create_dir(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Whoever waits now, and whoever comes within a moment, is told why evcxr didn't start; whoever comes later tries anew.
@@ -165,4 +190,35 @@ fn leave_unless_asked(listener: &UnixListener, folder: &Path) -> bool {
     }
     drop(lock);
     !is_asked
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{create_dir_all, read_to_string, write};
+
+    #[test]
+    fn a_kernels_folder_gets_what_it_lacks() {
+        // Wherever it is, also in somebody's `target`.
+        let all = tempfile::tempdir().unwrap();
+        let (from, to) = (all.path().join("target/from"), all.path().join("to"));
+        create_dir_all(from.join("src")).unwrap();
+        create_dir_all(from.join("target/x/deps")).unwrap();
+        create_dir_all(to.join("src")).unwrap();
+        for file in ["Cargo.toml", "Cargo.lock", "src/lib.rs", "target/x/deps/libctx.so"] {
+            write(from.join(file), "template's").unwrap();
+        }
+        std::os::unix::fs::symlink("/nowhere", from.join("link")).unwrap();
+        write(to.join("Cargo.lock"), "kernel's").unwrap();
+        for _ in 0..2 {
+            furnish(&from, &to).unwrap();
+            let text = |file: &str| read_to_string(to.join(file)).unwrap();
+            assert_eq!(
+                [text("Cargo.toml"), text("Cargo.lock"), text("src/lib.rs")],
+                ["template's", "kernel's", "template's"]
+            );
+            assert_eq!(std::fs::read_link(to.join("link")).unwrap(), Path::new("/nowhere"));
+            assert!(to.join("target/x/deps").is_dir() && !to.join("target/x/deps/libctx.so").exists());
+        }
+    }
 }

@@ -38,6 +38,7 @@ fn help_is_asked_for_in_many_ways() {
       %px -a slow()           returns at once
       %pxresult               waits for its end, and shows what came of it
       %pxresult -e            the same, engine by engine
+      %pxresult --each        after a `%map`, also what each engine did for it
       %pxresult -o squares    what `%px -o squares` printed and computed
       %pxresult -o handle     what came of `%map -a -o handle`
       %pxresult --partial -o some   what an interrupted `%map` has done, as a variable
