@@ -44,7 +44,7 @@ def test_engines_are_jobs_which_come_and_go_with_them(hosts, notebook):
     notebook.ok(start)
     assert len(jobs(notebook)) == 3
     told = "1 in Kubernetes' queue: Unschedulable"
-    processes.wait_until("the queue to be told", lambda: told in notebook.ok("%cluster"), 20)
+    processes.wait_until("the queue to be told", lambda: told in notebook.ok("%cluster"), 60)
     where = 'std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap()'
     out = notebook.ok(f'%px println!("{{}}", {where})')
     assert sorted(re.findall(r"\bh\d\b", out)) == ["h2", "h3"], out
