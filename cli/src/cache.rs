@@ -54,7 +54,7 @@ pub fn run(command: &Cache) -> Result<(), Box<dyn Error>> {
             );
             let CompilersInfo { templates, copies, bytes } = config.compilers_info();
             println!(
-                "In memory: {templates} compilers that wait for kernels, {copies} that kernels use, {} MB in all",
+                "In memory: {} MB of compilers; kernels use {copies}, and {templates} will be copied for others",
                 megabytes(bytes)
             );
         }

@@ -119,7 +119,7 @@ def test_the_cache_is_shown_and_emptied(own_cache, chorus):
         assert info["cells"] == 1 and info["bytes"] > 1000
         compilers = info["compilers"]
         assert compilers["templates"] == compilers["copies"] == 1 and compilers["bytes"] > 100 << 20, compilers
-        assert "1 compilers that wait for kernels, 1 that kernels use" in chorus("cache", "info", env=env).stdout
+        assert "MB of compilers; kernels use 1, and 1 will be copied for others" in chorus("cache", "info", env=env).stdout
         assert "1 compiled cells" in chorus("cache", "info", env=env).stdout
         assert "Removed 1 compiled cells" in chorus("cache", "clear", env=env).stdout
         templates = lambda: json.loads(chorus("cache", "info", "--json", env=env).stdout)["compilers"]["templates"]
