@@ -74,9 +74,7 @@ def proportional(roots):
     import psutil
 
     found = {process.pid for root in roots for process in [psutil.Process(root), *psutil.Process(root).children(recursive=True)]}
-    for process in psutil.process_iter(["pid", "cmdline"]):
-        if (process.info["cmdline"] or [])[:2] == [str(PROGRAM), "compiler"]:
-            found.add(process.info["pid"])
+    found |= {process.pid for process in compilers()}
     total = 0
     for pid in found:
         with contextlib.suppress(OSError):
@@ -140,8 +138,15 @@ def end_templates(folder):
 
     for socket in pathlib.Path(folder).glob("cache/compilers/*/socket"):
         socket.unlink()
-    is_compiler = lambda process: (process.info["cmdline"] or [])[:2] == [str(PROGRAM), "compiler"]
-    psutil.wait_procs(filter(is_compiler, psutil.process_iter(["cmdline"])), 10)
+    psutil.wait_procs(compilers(), 10)
+
+
+def compilers():
+    """The compilers' processes of this program."""
+    import psutil
+
+    is_it = lambda process: (process.info["cmdline"] or [])[:2] == [str(PROGRAM), "compiler"]
+    return list(filter(is_it, psutil.process_iter(["cmdline"])))
 
 
 def row(what, apart, shared):

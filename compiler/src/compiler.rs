@@ -137,12 +137,7 @@ impl Compiler {
             // Dependencies that stand together are built together.
             let together = lines.iter().take_while(|line| command::is_dependency(line)).count().max(1);
             let (these, rest) = lines.split_at(together);
-            let mut done = self.command(these, members);
-            if done.is_err() && self.evcxr.has_ended() {
-                // Another process does it.
-                done = self.command(these, members);
-            }
-            match done {
+            match self.replacing(|compiler| compiler.command(these, members)) {
                 Ok(reply) => replies.push(reply),
                 Err(_) if self.interrupter.was_asked() => return Err(Failure::Interrupted),
                 Err((at, error)) => return Err(Failure::Errors(vec![at_line(*error, &these[at], &cell)])),
@@ -154,7 +149,6 @@ impl Compiler {
 
     /// Runs one command, or several that add dependencies.
     fn command(&mut self, lines: &[CommandLine], members: &[Member]) -> Result<Reply, Misplaced> {
-        self.evcxr.renew();
         match lines {
             [line] if !command::is_dependency(line) => {
                 command::run(self, line, members).map_err(|error| (0, error.into()))
@@ -172,15 +166,22 @@ impl Compiler {
         members: &[Member],
         run: &mut (dyn FnMut(&Object) -> Ran + Send),
     ) -> Result<Evaluated, Failure> {
-        let mut result = self.eval_once(cell, members, run);
-        for _ in 0..REPLACED {
-            // Another process learns what this one knew. The cell hasn't run: nothing is asked of the process behind that.
-            if !(matches!(result, Err(Failure::Errors(_))) && self.evcxr.has_ended()) {
-                break;
+        // A cell that has run isn't run again: nothing is asked of the process behind that.
+        self.replacing(|compiler| compiler.eval_once(cell, members, run))
+    }
+
+    /// Does what the compiler's process is needed for, and once more if that ends in the middle: another one learns what it
+    /// knew.
+    fn replacing<T, E>(&mut self, mut work: impl FnMut(&mut Compiler) -> Result<T, E>) -> Result<T, E> {
+        let mut left = REPLACED;
+        loop {
+            self.evcxr.renew();
+            let result = work(self);
+            if result.is_ok() || left == 0 || self.interrupter.was_asked() || !self.evcxr.has_ended() {
+                return result;
             }
-            result = self.eval_once(cell, members, run);
+            left -= 1;
         }
-        result
     }
 
     fn eval_once(
@@ -189,7 +190,6 @@ impl Compiler {
         members: &[Member],
         run: &mut (dyn FnMut(&Object) -> Ran + Send),
     ) -> Result<Evaluated, Failure> {
-        self.evcxr.renew();
         let parsed = || Cell::parse(cell.text);
         let first = parsed();
         if let Some(failure) = failure::broken(&first, &cell) {

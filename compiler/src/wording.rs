@@ -1,11 +1,12 @@
 //! Keeps what evcxr writes around a cell out of what users read of it.
 
 use crate::advice::is_inside_of_px;
-use crate::diagnostic::{Diagnostic, ELSEWHERE};
+use crate::diagnostic::{Diagnostic, ELSEWHERE, Span};
 use crate::failure::{mapped, whole};
 use crate::namespace::Variables;
+use crate::source_map::MappedPiece;
 use crate::types::CellText;
-use chorus_syntax::{Cell, Item, Piece, RETURNS, words_of};
+use chorus_syntax::{Cell, Item, RETURNS, words_of};
 
 /// What only occurs in names of evcxr's.
 const GENERATED: &[&str] = &["evcxr", "Evcxr", "EVCXR", "run_user_code_", "catch_unwind", "`*mut u8`"];
@@ -52,18 +53,20 @@ pub(crate) fn of_return(error: &Diagnostic, parsed: &Cell, cell: &CellText<'_>) 
         return None;
     }
     let place = error.spans.iter().find(|span| span.primary && span.cell.is_none())?;
-    let place = (place.line, place.column);
-    let found = parsed.returns.iter().map(|piece| mapped(piece, cell)).find(|piece| {
-        let last = piece.text.lines().next_back().unwrap_or_default().chars().count();
-        let lines = piece.text.lines().count().saturating_sub(1);
-        let end = (piece.line + lines, if lines == 0 { piece.column + last } else { last + 1 });
-        ((piece.line, piece.column)..=end).contains(&place)
-    })?;
+    let found = parsed.returns.iter().map(|piece| mapped(piece, cell)).find(|piece| is_within(place, piece))?;
     Some(Diagnostic {
         spans: vec![whole(&found, "")],
         notes: vec![format!("help: {RETURNS}")],
         ..Diagnostic::error("the cell can't end in this way")
     })
+}
+
+/// Whether a place begins in this piece of the cell, or right behind it.
+fn is_within(place: &Span, piece: &MappedPiece) -> bool {
+    let last = piece.text.lines().next_back().unwrap_or_default().chars().count();
+    let lines = piece.text.lines().count().saturating_sub(1);
+    let end = (piece.line + lines, if lines == 0 { piece.column + last } else { last + 1 });
+    ((piece.line, piece.column)..=end).contains(&(place.line, place.column))
 }
 
 /// What evcxr says of a variable that can't be kept, at the variable's place.
@@ -145,14 +148,8 @@ pub(crate) fn of_unseen(
 ) -> Option<String> {
     let is_there = variables.contains_key(name) || parsed.lets.iter().any(|binding| binding.name == name);
     let place = error.spans.iter().find(|span| span.primary).filter(|_| is_there)?;
-    let is_within = |piece: &Piece| {
-        let piece = mapped(piece, cell);
-        let lines = piece.text.lines().count().saturating_sub(1);
-        let last = piece.text.lines().next_back().unwrap_or_default().chars().count();
-        let end = (piece.line + lines, if lines == 0 { piece.column + last } else { last + 1 });
-        ((piece.line, piece.column)..=end).contains(&(place.line, place.column))
-    };
-    let is_definition = place.cell.is_some() || parsed.items.iter().any(|item| is_within(&item.piece));
+    let mut items = parsed.items.iter().map(|item| mapped(&item.piece, cell));
+    let is_definition = place.cell.is_some() || items.any(|item| is_within(place, &item));
     is_definition.then(|| {
         format!(
             "`{name}` is a variable, and functions and other definitions don't see variables\n\

@@ -1,7 +1,7 @@
 //! How far a build of dependencies is, as text and as a bar.
 
 use super::output::{Bundle, html_bundle};
-use super::progress::html_bar;
+use super::progress::{blocks, html_bar};
 use super::time::duration;
 use html_escape::encode_text;
 use std::time::Duration;
@@ -49,7 +49,7 @@ impl BuildView {
         }
         let done = if end == Some(BuildEnd::Built) { of } else { done.min(of) };
         let full = (u64::from(done) * u64::from(WIDTH) / u64::from(of)) as usize;
-        let bar = "█".repeat(full) + &"·".repeat(WIDTH as usize - full);
+        let bar = blocks(full, WIDTH as usize);
         let percent = u64::from(done) * 100 / u64::from(of);
         let text = format!("dependencies {percent:>3}% [{bar}] {done}/{of}, {after}");
         let is_wrong = !matches!(end, None | Some(BuildEnd::Built));

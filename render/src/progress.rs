@@ -177,7 +177,12 @@ pub(super) fn html_bar(value: f64, max: usize, is_wrong: bool) -> String {
 
 /// A bar for terminals.
 pub(super) fn text_bar(share: f64, width: usize) -> String {
-    let full = ((share * width as f64) as usize).min(width);
+    blocks((share * width as f64) as usize, width)
+}
+
+/// The same, of which so many of its characters are full.
+pub(super) fn blocks(full: usize, width: usize) -> String {
+    let full = full.min(width);
     "█".repeat(full) + &"·".repeat(width - full)
 }
 

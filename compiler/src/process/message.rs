@@ -13,7 +13,7 @@ use std::path::PathBuf;
 /// No message is longer; a longer one isn't ours.
 const LONGEST: u32 = 256 << 20;
 
-/// What a compiler's process is started with, on its standard input.
+/// What a compiler's process is started with, in a file of its folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Begin {
     /// Where it builds, until it is given to a kernel.

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 
 /// An evcxr for one kernel.
 pub(super) struct Server {
@@ -104,9 +104,8 @@ impl Server {
     /// What rust-analyzer knows is shared with the template until it looks at it again. It does so now, as long as nobody
     /// waits: the first cell would be slower by that.
     fn while_idle(&mut self, asks: &Receiver<Ask>) -> Option<Ask> {
-        match asks.try_recv() {
-            Ok(ask) => return Some(ask),
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => {}
+        if let Ok(ask) = asks.try_recv() {
+            return Some(ask);
         }
         let _ = self.context.hover("vec![1u8].into_iter().map(|x| x + 1).collect::<Vec<_>>()", &self.base);
         None
