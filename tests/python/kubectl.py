@@ -15,9 +15,6 @@ import subprocess
 import sys
 import time
 
-import kubernetes_validate
-import yaml
-
 FOLDER = pathlib.Path(os.environ["STANDIN_FOLDER"])
 SSH = os.environ["STANDIN_SSH"].split()
 # Where a pod may run.
@@ -43,6 +40,10 @@ def jobs():
 
 
 def create():
+    # It takes a while, and of all commands only this one needs it.
+    import kubernetes_validate
+    import yaml
+
     manifest = yaml.safe_load(sys.stdin.read())
     kubernetes_validate.validate(manifest, "1.29", strict=True)
     assert manifest["kind"] == "Job", manifest

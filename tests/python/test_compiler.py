@@ -100,11 +100,15 @@ def test_a_compiler_that_dies_costs_nothing(cache):
         assert "0.5" in said(kernel, "%px part * 1.0")
         reply = kernel.send(f"{LONG}\nlet kept = long_7(twice(p.x) as u64); kept")
         compiler = compiler_of(kernel)
-        rustc = lambda: [pid for pid in pathlib.Path("/proc").iterdir() if is_rustc_of(pid, compiler)]
-        processes.wait_until("rustc", rustc)
+        wait_for_rustc_of(compiler)
         os.kill(compiler, signal.SIGKILL)
         assert "15 [8, 8, 8, 8, 8, 8, 8]" in kernel.wait(reply).ok().text
         assert said(kernel, "kept.len() as f64 + p.x") == "28.0"
+
+
+def wait_for_rustc_of(compiler):
+    rustc = lambda: [pid for pid in pathlib.Path("/proc").iterdir() if is_rustc_of(pid, compiler)]
+    processes.wait_until("rustc", rustc)
 
 
 def is_rustc_of(process, compiler):
@@ -121,8 +125,10 @@ def test_one_that_hangs_is_replaced_when_the_user_interrupts(cache):
     with start_kernel() as kernel:
         said(kernel, "let kept = 5;")
         hung = compiler_of(kernel)
+        reply = kernel.send(f"{LONG}\nlet other = long_7(kept); other")
+        # An interrupt before anything was asked of it isn't for it.
+        wait_for_rustc_of(hung)
         os.kill(hung, signal.SIGSTOP)
-        reply = kernel.send("let other = kept + 1; other")
         # The kernel answers while it waits.
         kernel.kernel_info()
         kernel.interrupt()
