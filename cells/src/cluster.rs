@@ -120,6 +120,8 @@ struct Known {
     /// Those that won't come, and why the last of them won't.
     given_up: BTreeSet<EngineId>,
     why_given_up: Option<String>,
+    /// Why the start of one has failed that is tried again.
+    why_failing: Option<String>,
     /// To be told with the cell that runs, or the next.
     notices: Vec<String>,
     /// What is to be told in the same way, and of whom.
@@ -188,7 +190,11 @@ impl Cluster {
         if !cluster.engines().is_empty() {
             return Ok(cluster);
         }
-        let why = cluster.why_given_up().unwrap_or_else(|| "they didn't join in time".to_owned());
+        let late = || match cluster.known.lock().why_failing.take() {
+            Some(why) => format!("they didn't join in time; {why}"),
+            None => "they didn't join in time".to_owned(),
+        };
+        let why = cluster.why_given_up().unwrap_or_else(late);
         Err(ClusterError::NoEngine { engines: start.engines, why, logs })
     }
 
@@ -205,8 +211,9 @@ impl Cluster {
     }
 
     /// What may have been said before this notebook listened.
-    fn given_up(&self, given_up: BTreeMap<EngineId, String>) {
+    fn given_up(&self, given_up: BTreeMap<EngineId, String>, mut failing: BTreeMap<EngineId, String>) {
         let mut known = self.known.lock();
+        known.why_failing = failing.pop_last().map(|(_, why)| why);
         let why = given_up.values().next_back().cloned();
         known.why_given_up = why.or(known.why_given_up.take());
         known.given_up.extend(given_up.into_keys());

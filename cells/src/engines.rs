@@ -91,21 +91,6 @@ impl Engines {
         }
     }
 
-    /// The same for a cell that runs. The compiler waits for that, so which variables were lost is told when it has ended.
-    pub async fn get_in_run(&self, publisher: &Publisher, interrupted: &Interrupted) -> Result<Arc<Cluster>, Failure> {
-        let living = self.living(publisher, interrupted).await?;
-        if let Ok(cluster) = &living {
-            wake(cluster, publisher, interrupted).await?;
-        } else {
-            let (engines, publisher) = (self.clone(), publisher.clone());
-            tokio::spawn(async move {
-                engines.warn_of_loss(&publisher).await;
-                engines.leave_lost().await;
-            });
-        }
-        living.map_err(|gone| cluster_lost(&gone))
-    }
-
     /// The cluster, started if there is none, or that it is gone.
     async fn living(
         &self,

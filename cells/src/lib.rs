@@ -34,7 +34,7 @@ mod whereabouts;
 pub use compiler_thread::CompilerThread;
 pub use config::NotebookConfig;
 pub use engines::default_engines;
-pub use executor::{Executor, Next, Request, Wish};
+pub use executor::{Ahead, Executor, Next, Request, Wish};
 pub use facts::{Facts, Known};
 pub use input::{Answers, FrontEnd};
 pub use interrupt::{Interrupted, Interrupts};

@@ -6,6 +6,7 @@
 //! learns of one by a `let` that is compiled and never run. All definitions are compiled in front of each cell (see
 //! `definitions`), so no snapshot's account of them matters.
 
+use crate::ahead::Ahead;
 use crate::cache::{CacheConfig, CachedCell, unpack};
 use crate::command::{self, Reply};
 use crate::definitions::change::Change;
@@ -27,7 +28,7 @@ use crate::source_map::{MappedPiece, SourceMap};
 use crate::starting::{Evcxr, Starting};
 use crate::statics::beginnings::Beginnings;
 use crate::toolchain::standard_library;
-use crate::types::{CellText, Config, Evaluated, Object, Ran};
+use crate::types::{CellText, CompiledCell, Config, Object};
 use crate::wording;
 use crate::work::{Done, Work};
 use chorus_protocol::{Death, Outcome};
@@ -59,7 +60,8 @@ pub struct Compiler {
     pub(crate) versions_used: Option<[u8; 32]>,
     pub(crate) last_errors: Vec<Diagnostic>,
     /// Macros of other crates that turned out to define no items.
-    expressions: BTreeSet<String>,
+    pub(crate) expressions: BTreeSet<String>,
+    pub(crate) ahead: Ahead,
 }
 
 /// So often a compiler's process that ends in the middle of a cell is replaced: it may be the cell that ends it.
@@ -105,6 +107,7 @@ impl Compiler {
             versions_used: None,
             last_errors: Vec::new(),
             expressions: BTreeSet::new(),
+            ahead: Ahead::default(),
         })
     }
 
@@ -157,17 +160,10 @@ impl Compiler {
         }
     }
 
-    /// Compiles the cell against the variables that all `members` have, and lets `run` run it; or only runs it, if it
-    /// was compiled before. Commands are skipped, see [`Compiler::commands`]. `run` may be called again when variables
-    /// turn out to be of a redefined type.
-    pub fn eval(
-        &mut self,
-        cell: CellText<'_>,
-        members: &[Member],
-        run: &mut (dyn FnMut(&Object) -> Ran + Send),
-    ) -> Result<Evaluated, Failure> {
-        // A cell that has run isn't run again: nothing is asked of the process behind that.
-        self.replacing(|compiler| compiler.eval_once(cell, members, run))
+    /// Compiles the cell against the variables that all `members` have, or finds it in the cache. Commands are skipped, see
+    /// [`Compiler::commands`]. Its run is taken for a success until [`Compiler::settle`] hears otherwise.
+    pub fn compile(&mut self, cell: CellText<'_>, members: &[Member]) -> Result<CompiledCell, Failure> {
+        self.replacing(|compiler| compiler.compile_once(cell, members))
     }
 
     /// Does what the compiler's process is needed for, and once more if that ends in the middle: another one learns what it
@@ -184,12 +180,7 @@ impl Compiler {
         }
     }
 
-    fn eval_once(
-        &mut self,
-        cell: CellText<'_>,
-        members: &[Member],
-        run: &mut (dyn FnMut(&Object) -> Ran + Send),
-    ) -> Result<Evaluated, Failure> {
+    fn compile_once(&mut self, cell: CellText<'_>, members: &[Member]) -> Result<CompiledCell, Failure> {
         let parsed = || Cell::parse(cell.text);
         let first = parsed();
         if let Some(failure) = failure::broken(&first, &cell) {
@@ -201,12 +192,12 @@ impl Compiler {
         let (is_item, may_be) = (of.clone()(Defines::Items), of(Defines::PerhapsItems));
         let tried: Vec<String> = first.calls.iter().filter(|call| may_be(call)).map(|call| call.path.clone()).collect();
         if tried.is_empty() {
-            return self.eval_parsed(cell, first.with_items(is_item), members, run);
+            return self.compile_parsed(cell, first.with_items(is_item), members);
         }
         let has_place = |errors: &[Diagnostic]| errors.iter().any(|error| !error.spans.is_empty());
-        match self.eval_parsed(cell, first.with_items(|call| is_item(call) || may_be(call)), members, run) {
+        match self.compile_parsed(cell, first.with_items(|call| is_item(call) || may_be(call)), members) {
             Err(Failure::Errors(errors)) => {
-                match self.eval_parsed(cell, parsed().with_items(is_item), members, run) {
+                match self.compile_parsed(cell, parsed().with_items(is_item), members) {
                     // The way in which rustc finds a mistake in the cell, and not in the macro, is the right one.
                     Err(Failure::Errors(others)) if has_place(&errors) && !has_place(&others) => {
                         Err(Failure::Errors(errors))
@@ -237,13 +228,12 @@ impl Compiler {
         cell.calls.iter().map(|call| (call.path.clone(), of(call))).collect()
     }
 
-    fn eval_parsed(
+    fn compile_parsed(
         &mut self,
         cell: CellText<'_>,
         parsed: Cell,
         members: &[Member],
-        run: &mut (dyn FnMut(&Object) -> Ran + Send),
-    ) -> Result<Evaluated, Failure> {
+    ) -> Result<CompiledCell, Failure> {
         let items = definitions_of(&parsed, |piece| mapped(piece, &cell));
         let change = Change::of(&self.shared, &items);
         let identities = self.identities_with(&items, &change);
@@ -271,10 +261,9 @@ impl Compiler {
             statics,
             hides,
             types: Vec::new(),
-            types_lost: Vec::new(),
         };
         if work.parsed.rust.lines().all(|line| line.trim().is_empty() || line.starts_with("//")) {
-            return Ok(Evaluated::default());
+            return Ok(CompiledCell::default());
         }
 
         let own = (work.items.as_slice(), &work.change, &work.identities, &work.statics);
@@ -282,15 +271,20 @@ impl Compiler {
         let place = self.reuse.place(&work.parsed, own, places, &self.shared, &work.before, self.surroundings());
         // Where a definition changes, whether the others still fit is to be found out.
         let usable = place.filter(|_| !work.change.needs_check());
+        if self.ahead.under_way && usable.is_none() {
+            // It would be compiled once more when it is its turn.
+            return Err(Failure::Errors(Vec::new()));
+        }
         let known = usable.and_then(|place| Some((place, self.reuse.find(place, &work.before)?)));
+        let known = known.and_then(|(place, found)| self.take_known(&work, place, found));
+        if self.interrupter.was_asked() {
+            return Err(Failure::Interrupted);
+        }
         let done = match known {
-            Some((place, found)) => self.run_known(&mut work, place, found, run)?,
-            None => None,
-        };
-        let done = match done {
             Some(done) => done,
-            None => self.compile(&mut work, place, run)?,
+            None => self.build(&mut work, place)?,
         };
+        self.ahead.compiled(usable.map(|place| place.key));
         Ok(self.finish(work, outdated, done))
     }
 
@@ -310,30 +304,17 @@ impl Compiler {
         std::iter::once(&self.standard).chain(library).cloned().collect()
     }
 
-    /// Runs an object from the cache. `None` if it turned out to be of no use.
-    fn run_known(
-        &mut self,
-        work: &mut Work<'_>,
-        place: Place,
-        found: CachedCell,
-        run: &mut (dyn FnMut(&Object) -> Ran + Send),
-    ) -> Result<Option<Done>, Failure> {
-        if self.interrupter.was_asked() {
-            return Err(Failure::Interrupted);
-        }
+    /// An object from the cache. `None` if it can't be had.
+    fn take_known(&mut self, work: &Work<'_>, place: Place, found: CachedCell) -> Option<Done> {
         let defined = work.parsed.lets.iter().map(|binding| binding.name.clone()).collect();
         let put_back = put_back(&found.source).into_iter().map(str::to_owned).collect();
         let effect = Effect { before: found.before, after: found.after, defined, put_back, cell: work.cell.count };
         if found.object.is_empty() {
-            return Ok(Some(Done { effect, ran: None }));
+            return Some(Done { effect, object: None });
         }
-        let path = match unpack(&self.folder, place.key, &found.object) {
-            Ok(path) => path,
-            Err(error) => {
-                tracing::warn!(%error, "an object from the cache can't be written");
-                return Ok(None);
-            }
-        };
+        let path = unpack(&self.folder, place.key, &found.object);
+        let path =
+            path.inspect_err(|error| tracing::warn!(%error, "an object from the cache can't be written")).ok()?;
         let object = Object {
             path,
             entry: found.entry,
@@ -342,19 +323,15 @@ impl Compiler {
             has_result: work.parsed.has_result,
             cached: true,
             source: SourceMap::new(found.source, work.pieces.clone()),
+            place: Some(place),
         };
         self.reuse.loaded(place);
-        let ran = run(&object);
-        let Ran::Finished(outcomes) = &ran else { return Ok(Some(Done { effect, ran: Some(ran) })) };
-        if !work.lost_by(&ran).is_empty() {
-            return Ok(None);
-        }
-        let failed = |outcome: &Outcome| matches!(outcome, Outcome::LoadFailed(_));
-        if !outcomes.is_empty() && outcomes.iter().all(|ended| failed(&ended.outcome)) {
-            self.reuse.remove(place);
-            return Ok(None);
-        }
-        Ok(Some(Done { effect, ran: Some(ran) }))
+        Some(Done { effect, object: Some(object) })
+    }
+
+    /// An object from the cache couldn't be loaded: the cell is compiled the next time.
+    pub fn discard(&mut self, object: &Object) {
+        object.place.into_iter().for_each(|place| self.reuse.remove(place));
     }
 
     pub(crate) fn keep(&mut self, place: Place, object: Option<&Object>, before: &Variables, after: &Variables) {
@@ -372,8 +349,8 @@ impl Compiler {
         self.reuse.loaded(place);
     }
 
-    /// Enters a cell that was compiled, and perhaps run, into the accounts.
-    fn finish(&mut self, work: Work<'_>, outdated: Vec<(Member, Vec<String>)>, done: Done) -> Evaluated {
+    /// Enters a cell that was compiled into the accounts.
+    fn finish(&mut self, work: Work<'_>, outdated: Vec<(Member, Vec<String>)>, done: Done) -> CompiledCell {
         let mut notices = work.change.notices(&self.shared, &work.items);
         notices.extend(wording::of_main(&work.parsed));
         let left_out = work.change.reasons.keys().map(|index| &self.shared.entries()[*index].definition);
@@ -393,31 +370,21 @@ impl Compiler {
         self.identities = work.identities;
         self.identities_seen = self.shared.settings_len();
         self.settle_types(&outdated);
-        self.settle_types(&work.types_lost);
-        let mut evaluated = Evaluated { ticket: None, lost: work.types_lost, outdated, notices };
-        let Some(ran) = done.ran else { return evaluated };
-        let ticket = self.namespaces.begin(work.members, &done.effect);
-        match ran {
-            Ran::Submitted => evaluated.ticket = Some(ticket),
-            Ran::Finished(outcomes) => {
-                for ended in outcomes {
-                    let names = self.settle(ticket, &ended);
-                    if !names.is_empty() {
-                        evaluated.lost.push((ended.member, names));
-                    }
-                }
-            }
-        }
-        evaluated
+        let run = done.object.map(|object| (object, self.namespaces.begin(work.members, &done.effect)));
+        CompiledCell { run, outdated, notices }
     }
 
-    /// Notes how a submitted run ended for one member. Returns the variables that were lost by it.
+    /// Notes how a run ended for one member. Returns the variables that were lost by it.
     pub fn settle(&mut self, ticket: Ticket, ended: &RunEnded) -> Vec<String> {
+        if ended.outcome != Outcome::Ok {
+            self.ahead = Ahead::default();
+        }
         self.namespaces.settle(ticket, ended)
     }
 
     /// See [`Namespaces::died`].
     pub fn died(&mut self, member: Member, death: Death, generation: Option<u32>) -> Vec<String> {
+        self.ahead = Ahead::default();
         self.namespaces.died(member, death, generation)
     }
 
@@ -438,8 +405,10 @@ impl Compiler {
         let text = format!("let _: fn({}) = |_| ();", variable.type_name);
         let cell = CellText { text: &text, count: 0, first_line: 1, cell: &text, users: CellText::ALL };
         let all: Vec<Member> = members.iter().map(|(member, _)| *member).collect();
-        // Compiled only, since there is nothing to run.
-        self.eval(cell, &all, &mut |_| Ran::Finished(members.iter().map(ended).collect()))?;
+        // That there is nothing to run is known.
+        if let Some((_, ticket)) = self.compile(cell, &all)?.run {
+            members.iter().for_each(|member| _ = self.settle(ticket, &ended(member)));
+        }
         let after = Variables::from([(name.to_owned(), variable)]);
         let effect = Effect { after, defined: [name.to_owned()].into(), ..Effect::default() };
         let ticket = self.namespaces.begin(&all, &effect);
@@ -468,6 +437,7 @@ impl Compiler {
 
     /// Forgets all definitions and all variables; dependencies that were built stay built.
     pub fn clear(&mut self) {
+        self.ahead = Ahead::default();
         self.shared = Definitions::new();
         self.identities = Identities::default();
         self.statics = self.statics.cleared();

@@ -2,10 +2,10 @@
 //!
 //! A cell is compiled once, against the variables that all its targets have, and comes out as one small shared
 //! object. This crate is the only one that knows evcxr; it never opens a Jupyter or cluster socket and never runs a
-//! cell: whoever asks for an evaluation gets the object through a callback, runs it wherever it wants, and says how
-//! that ended.
+//! cell: whoever has one compiled gets the object, runs it wherever it wants, and says how that ended.
 
 mod advice;
+mod ahead;
 mod backtrace;
 mod cache;
 mod command;
@@ -71,7 +71,7 @@ pub use reached::{Package, Reached};
 pub use source_map::{Place, SourceMap};
 pub use template::CompilersInfo;
 pub use toolchain::{find_program, prepare_environment, users_path};
-pub use types::{CellText, Config, Evaluated, Object, Ran};
+pub use types::{CellText, CompiledCell, Config, Object};
 
 /// Becomes cargo or rustc, if evcxr or cargo started this program in the place of one. Call it at the program's very
 /// beginning.

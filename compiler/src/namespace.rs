@@ -202,6 +202,14 @@ impl Namespaces {
         ticket
     }
 
+    /// All runs under way end well.
+    pub(crate) fn assume_success(&mut self) {
+        for account in self.accounts.values_mut() {
+            account.runs.iter_mut().for_each(|run| _ = run.outcome.get_or_insert(Outcome::Ok));
+            account.confirm();
+        }
+    }
+
     /// Notes how a run ended. Returns the variables that were lost by it.
     pub fn settle(&mut self, ticket: Ticket, ended: &RunEnded) -> Vec<String> {
         let RunEnded { member, ref outcome, generation } = *ended;

@@ -24,7 +24,7 @@ pub(crate) struct Reuse {
     /// What is the same for all cells of this kernel.
     surroundings: blake3::Hasher,
     /// Objects with values of their own that this kernel's processes may have loaded.
-    loaded: HashSet<CacheKey>,
+    pub(crate) loaded: HashSet<CacheKey>,
 }
 
 /// What a cell is linked with besides.

@@ -23,7 +23,7 @@ use crate::reuse::Place;
 use crate::rewrite::{put_back, taken};
 use crate::snapshots::Held;
 use crate::source_map::{MappedPiece, SourceMap};
-use crate::types::{Object, Ran};
+use crate::types::Object;
 use crate::work::{Done, Work};
 use chorus_syntax::{Cell, Nature, Piece};
 use std::collections::BTreeSet;
@@ -42,19 +42,16 @@ pub(crate) struct Failed {
     pub snapshot: Snapshot,
 }
 
-/// Runs an object.
-type Run<'a> = &'a mut (dyn FnMut(&Object) -> Ran + Send);
-
 impl Compiler {
-    /// Compiles the cell, runs it, and keeps it.
-    pub(crate) fn compile(&mut self, work: &mut Work<'_>, place: Option<Place>, run: Run<'_>) -> Result<Done, Failure> {
+    /// Compiles the cell, and keeps it.
+    pub(crate) fn build(&mut self, work: &mut Work<'_>, place: Option<Place>) -> Result<Done, Failure> {
         // What the cell can't reach needn't be compiled, unless it may not fit what the cell defines.
         let mut reach = work.items.is_empty().then(|| self.reach(work));
         let mut first: Option<Vec<Diagnostic>> = None;
         let mut place = place;
         let mut unknown: Option<Failed> = None;
         loop {
-            let failed = match self.attempt(work, place, reach.as_ref(), run)? {
+            let failed = match self.attempt(work, place, reach.as_ref())? {
                 Ok(done) => return Ok(done),
                 Err(failed) => failed,
             };
@@ -123,7 +120,6 @@ impl Compiler {
         work: &mut Work<'_>,
         place: Option<Place>,
         reach: Option<&BTreeSet<usize>>,
-        run: Run<'_>,
     ) -> Result<Result<Done, Failed>, Failure> {
         let folder = self.evcxr.get()?.evaluator.folder().to_owned();
         let failed = |error: std::io::Error| Failure::from(Diagnostic::error(format!("can't build: {error}")));
@@ -147,54 +143,34 @@ impl Compiler {
         let code = with_types(code, &work.types, &work.parsed.statements, prefix.lines());
         let standard = self.preload(None);
         let nothing_to_run = work.parsed.statements.is_empty();
-        let (mut ran, mut last) = (None, None);
-        let (mut loaded, mut restored) = (Variables::new(), BTreeSet::new());
-        let mut lost = Vec::new();
-        let result = loop {
-            let result = self.evcxr.get()?.evaluator.eval(&code, &snapshot, &lost);
-            // It may have come while nothing could be killed: rust-analyzer was at work, or cargo had just ended.
-            let given_up = self.interrupter.was_asked();
-            if given_up || result.is_err() {
-                self.settle_types(&work.types_lost);
-            }
-            let compiled = match result {
-                _ if given_up => return Err(Failure::Interrupted),
-                Ok(compiled) => compiled,
-                Err(error) => break Err(error),
-            };
-            let Some(to_run) = compiled.to_run.as_ref().filter(|_| !nothing_to_run) else { break Ok(compiled) };
+        let compiled = self.evcxr.get()?.evaluator.eval(&code, &snapshot, &[]);
+        // It may have come while nothing could be killed: rust-analyzer was at work, or cargo had just ended.
+        if self.interrupter.was_asked() {
+            return Err(Failure::Interrupted);
+        }
+        let compiled = match compiled {
+            Ok(compiled) => compiled,
+            Err(error) => return Ok(Err(Failed { error, prefix, code, snapshot })),
+        };
+        let (mut loaded, mut restored, mut object) = (Variables::new(), BTreeSet::new(), None);
+        if let Some(to_run) = compiled.to_run.filter(|_| !nothing_to_run) {
             let source = self.evcxr.get()?.evaluator.generated_source();
             let library = Current::read(&self.folder).and_then(|current| current.library);
             let taken = taken(&source);
             loaded = work.before.clone();
             loaded.retain(|name, _| taken.contains(name.as_str()));
             restored = put_back(&source).into_iter().map(str::to_owned).collect();
-            let object = Object {
-                path: to_run.object.clone(),
-                entry: to_run.entry.clone(),
+            object = Some(Object {
+                path: to_run.object,
+                entry: to_run.entry,
                 preload: standard.iter().cloned().chain(library.map(|library| library.path)).collect(),
                 needs_variables: !loaded.is_empty(),
                 has_result: work.parsed.has_result,
                 cached: false,
                 source: SourceMap::new(source, work.pieces.clone()),
-            };
-            let outcome = run(&object);
-            last = Some(object);
-            let those = work.lost_by(&outcome);
-            if those.is_empty() {
-                ran = Some(outcome);
-                break Ok(compiled);
-            }
-            lost.extend(those);
-        };
-        if ran.is_some() {
-            // Whatever comes of it, there may be values of these types.
-            self.identities = work.identities.clone();
+                place: None,
+            });
         }
-        let compiled = match result {
-            Ok(compiled) => compiled,
-            Err(error) => return Ok(Err(Failed { error, prefix, code, snapshot })),
-        };
         let after = variables_after(compiled.variables, &work.before, &work.parsed);
         let own = work.items.iter().filter(|item| item.is_for_good()).map(|item| item.piece.text.clone());
         self.remember(after.clone(), prefix.for_good.into_iter().chain(own).collect(), compiled.snapshot);
@@ -202,11 +178,12 @@ impl Compiler {
         let untouched = |name: &String| work.before.contains_key(name) && !loaded.contains_key(name);
         let after: Variables = after.into_iter().filter(|(name, _)| !untouched(name)).collect();
         let before = loaded;
-        if let (Some(place), true) = (place, work.types_lost.is_empty() && work.change.is_plain()) {
-            self.keep(place, last.as_ref(), &before, &after);
+        if let (Some(place), true) = (place, work.change.is_plain()) {
+            self.keep(place, object.as_ref(), &before, &after);
         }
         let defined = work.parsed.lets.iter().map(|binding| binding.name.clone()).collect();
-        Ok(Ok(Done { effect: Effect { before, after, defined, put_back: restored, cell: work.cell.count }, ran }))
+        let effect = Effect { before, after, defined, put_back: restored, cell: work.cell.count };
+        Ok(Ok(Done { effect, object }))
     }
 
     /// The cell's items that stand in front of it, among the definitions.
@@ -252,6 +229,10 @@ impl Compiler {
 
     /// Says why the cell isn't accepted. `first` is what was wrong before anything was left out.
     fn refuse(&mut self, failed: Failed, first: Option<Vec<Diagnostic>>, work: &Work<'_>) -> Failure {
+        if self.ahead.under_way {
+            // It is said when it is its turn.
+            return Failure::Errors(Vec::new());
+        }
         let failed = self.clearer(failed, &work.parsed);
         if self.interrupter.was_asked() {
             return Failure::Interrupted;

@@ -3,7 +3,8 @@
 use crate::cache::CacheConfig;
 use crate::dependencies::Told;
 use crate::interrupt::Interrupter;
-use crate::namespace::{Member, RunEnded, Ticket};
+use crate::namespace::{Member, Ticket};
+use crate::reuse::Place;
 use crate::source_map::SourceMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -65,24 +66,15 @@ pub struct Object {
     pub cached: bool,
     /// Finds the user's line for a panic's.
     pub source: SourceMap,
-}
-
-/// What came of an object.
-#[derive(Clone, Debug)]
-pub enum Ran {
-    /// It ran, and this is how it ended for each member.
-    Finished(Vec<RunEnded>),
-    /// It was sent; [`crate::Compiler::settle`] hears later how it ended.
-    Submitted,
+    /// Where it was found.
+    pub(crate) place: Option<Place>,
 }
 
 /// A cell that was compiled.
 #[derive(Clone, Debug, Default)]
-pub struct Evaluated {
-    /// For [`crate::Compiler::settle`], when the object was [`Ran::Submitted`].
-    pub ticket: Option<Ticket>,
-    /// Variables that members lost by it.
-    pub lost: Vec<(Member, Vec<String>)>,
+pub struct CompiledCell {
+    /// What is to run, if anything is. With the ticket, [`crate::Compiler::settle`] hears how that ended.
+    pub run: Option<(Object, Ticket)>,
     /// Variables that members lost because the cell defines a type anew that is in them.
     pub outdated: Vec<(Member, Vec<String>)>,
     /// Definitions that were set aside or came back, and statics that begin anew, each as a sentence.

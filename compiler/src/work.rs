@@ -1,4 +1,4 @@
-//! One cell's way through the compiler, and what evcxr is told of its run.
+//! One cell's way through the compiler.
 
 use crate::definitions::change::Change;
 use crate::dependence::Definition;
@@ -7,8 +7,7 @@ use crate::namespace::{Effect, Member, Variables};
 use crate::probe::Typed;
 use crate::source_map::MappedPiece;
 use crate::statics::beginnings::Beginnings;
-use crate::types::{CellText, Ran};
-use chorus_protocol::Outcome;
+use crate::types::{CellText, Object};
 use chorus_syntax::Cell;
 use std::collections::BTreeSet;
 
@@ -32,50 +31,11 @@ pub(crate) struct Work<'a> {
     pub hides: BTreeSet<&'static str>,
     /// Types of its variables that rustc was asked for.
     pub types: Vec<Typed>,
-    /// Variables that turned out to be of a redefined type.
-    pub types_lost: Vec<(Member, Vec<String>)>,
 }
 
 /// What came of it.
 pub(crate) struct Done {
     pub effect: Effect,
-    /// `None` when there was nothing to run.
-    pub ran: Option<Ran>,
-}
-
-impl Work<'_> {
-    /// The variables that turned out to be of a redefined type, so that nothing ran. They are noted, and gone from those that
-    /// the cell may use.
-    pub fn lost_by(&mut self, ran: &Ran) -> Vec<String> {
-        let lost = lost(ran, &self.before);
-        if let (false, Ran::Finished(outcomes)) = (lost.is_empty(), ran) {
-            self.before.retain(|name, _| !lost.contains(name));
-            self.types_lost.extend(outcomes.iter().filter_map(|ended| match &ended.outcome {
-                Outcome::TypesChanged(names) => Some((ended.member, names.clone())),
-                _ => None,
-            }));
-        }
-        lost
-    }
-}
-
-/// Where one member has run the cell, nothing is compiled again.
-fn lost(ran: &Ran, stored: &Variables) -> Vec<String> {
-    let Ran::Finished(outcomes) = ran else { return Vec::new() };
-    if outcomes.iter().any(|ended| ended.outcome == Outcome::Ok) {
-        return Vec::new();
-    }
-    let mut lost: Vec<String> = outcomes
-        .iter()
-        .filter_map(|ended| match &ended.outcome {
-            Outcome::TypesChanged(names) => Some(names.clone()),
-            _ => None,
-        })
-        .flatten()
-        .collect();
-    // A cell can print anything, but only a variable that is there can be lost; so this comes to an end.
-    lost.retain(|name| stored.contains_key(name));
-    lost.sort();
-    lost.dedup();
-    lost
+    /// `None` when there is nothing to run.
+    pub object: Option<Object>,
 }

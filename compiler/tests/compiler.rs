@@ -2,7 +2,7 @@
 //!
 //! evcxr takes its folder from the environment and some seconds to start, so one compiler serves one test, in steps.
 
-use chorus_compiler::{CellText, Compiler, Config, Diagnostic, Failure, Member, Object, Ran, RunEnded};
+use chorus_compiler::{CellText, CompiledCell, Compiler, Config, Diagnostic, Failure, Member, Object, RunEnded};
 use chorus_protocol::{Death, EngineId, Outcome};
 
 const E: fn(u32) -> Member = |id| Member::Engine(EngineId(id));
@@ -22,18 +22,19 @@ impl Notebook {
         &mut self,
         members: &[Member],
         text: &str,
-        outcome: impl Fn(Member) -> Outcome + Sync,
+        outcome: impl Fn(Member) -> Outcome,
     ) -> Result<(), Vec<Diagnostic>> {
         self.count += 1;
         let cell = CellText { text, count: self.count, first_line: 1, cell: text, users: CellText::ALL };
         self.compiler.commands(cell, members).map_err(errors)?;
-        let objects = &mut self.objects;
-        objects.clear();
-        let result = self.compiler.eval(cell, members, &mut |object| {
-            objects.push(object.clone());
-            Ran::Finished(members.iter().map(|&member| ended(member, outcome(member))).collect())
-        });
-        result.map(|_| ()).map_err(errors)
+        self.objects.clear();
+        if let Some((object, ticket)) = self.compiler.compile(cell, members).map_err(errors)?.run {
+            self.objects.push(object);
+            for &member in members {
+                self.compiler.settle(ticket, &ended(member, outcome(member)));
+            }
+        }
+        Ok(())
     }
 
     fn ok(&mut self, members: &[Member], text: &str) {
@@ -121,21 +122,15 @@ fn cells_become_objects() {
     n.ok(&[E(2)], "let q = Point { x: 1 };");
     n.ok(&all, "q.x");
 
-    // A value that all lose because its type changed is dropped, and the cell runs without it.
-    let mut first = true;
-    let cell = CellText { text: "1 + 1", count: 99, first_line: 1, cell: "1 + 1", users: CellText::ALL };
-    n.compiler
-        .eval(cell, &all[3..], &mut |_| {
-            let outcome =
-                if std::mem::take(&mut first) { Outcome::TypesChanged(vec!["p".into()]) } else { Outcome::Ok };
-            Ran::Finished(vec![ended(E(3), outcome)])
-        })
-        .unwrap();
+    // A value that turns out to be of another type is dropped, and the cell compiles without it.
+    n.run(&all[3..], "1 + 1", |_| Outcome::TypesChanged(vec!["p".into()])).unwrap();
     assert!(!n.names(E(3)).contains(&"p".to_owned()) && n.names(E(3)).contains(&"q".to_owned()));
+    n.ok(&all[3..], "1 + 1");
 
-    // A submitted cell is taken for a success until it is settled.
+    // A cell is taken for a success until it is settled.
     let cell = CellText { text: "let later = 1;", count: 100, first_line: 1, cell: "", users: CellText::ALL };
-    let ticket = n.compiler.eval(cell, &all[..1], &mut |_| Ran::Submitted).unwrap().ticket.unwrap();
+    let CompiledCell { run, .. } = n.compiler.compile(cell, &all[..1]).unwrap();
+    let (_, ticket) = run.unwrap();
     n.run(&all[..1], "later + 1", |_| Outcome::Stale).unwrap();
     n.compiler.settle(ticket, &ended(E(0), Outcome::Panicked));
     assert!(n.err(&all[..1], "later").contains("`later` was lost on engine 0"));

@@ -379,6 +379,7 @@ impl Core {
             queue: self.queue.clone(),
             adapt: self.adapt,
             given_up: self.given_up.clone(),
+            failing: self.engines.iter().filter_map(|(&id, engine)| Some((id, engine.failed.clone()?))).collect(),
             starting: self.engines.values().filter(|it| it.info().is_none() && !it.draining).count() as u32,
             sessions: self.sessions.len() as u32,
             users: self.sessions.iter().map(|(&id, session)| self.session_status(id, session, peer)).collect(),

@@ -2,7 +2,7 @@
 
 use crate::requests::{Kernel, Quit};
 use chorus_cells::{
-    Executor, FrontEnd, Next, Publisher, Request, Wish,
+    Ahead, Executor, FrontEnd, Next, Publisher, Request, Wish,
     failure::{Kind, bad_request, failure},
     legible,
 };
@@ -11,8 +11,10 @@ use chorus_jupyter::{ExecutionState, Message, Sender};
 use chorus_magics::options_as_comments;
 use serde_json::{Map, Value, json};
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 /// So often the analyzer is asked what `?NAME` is, as long as it has no answer in time.
@@ -39,14 +41,50 @@ impl Waiting {
     }
 }
 
+/// The cells that wait, in their order.
+pub struct AllWaiting {
+    cells: VecDeque<Waiting>,
+    /// Compiles them before it is their turn.
+    ahead: Ahead,
+}
+
+impl AllWaiting {
+    /// None.
+    pub fn none(ahead: Ahead) -> AllWaiting {
+        AllWaiting { cells: VecDeque::new(), ahead }
+    }
+
+    /// One more; `count` is the execution count of the last that ran.
+    fn add(&mut self, waiting: Waiting, count: u32) {
+        let count = count + self.cells.len() as u32 + 1;
+        // A request that can't be read is answered when it is its turn.
+        let request = waiting.request.content_as::<ExecuteRequest>();
+        let code = request.map(|request| request.code).unwrap_or_default();
+        self.ahead.waits(&options_as_comments(&code), count);
+        self.cells.push_back(waiting);
+    }
+
+    fn next(&mut self) -> Option<Waiting> {
+        self.ahead.turn();
+        self.cells.pop_front()
+    }
+
+    /// Takes those out for which this holds.
+    fn take_if(&mut self, count: u32, which: impl Fn(&Waiting) -> bool) -> Vec<Waiting> {
+        let (taken, left): (Vec<_>, Vec<_>) = self.cells.drain(..).partition(which);
+        self.ahead.clear();
+        left.into_iter().for_each(|waiting| self.add(waiting, count));
+        taken
+    }
+}
+
 /// The cells that wait, and who runs them.
 pub struct Line {
     pub kernel: Arc<Kernel>,
     pub replies: Sender,
     pub questions: Sender,
     pub executor: Executor,
-    /// Cells that were looked at and wait on.
-    pub passed_over: VecDeque<Waiting>,
+    pub waiting: AllWaiting,
     /// The execution count.
     pub count: u32,
 }
@@ -55,33 +93,33 @@ impl Line {
     /// Runs cells until `stopped`.
     pub async fn run(
         mut self,
-        mut waiting: mpsc::UnboundedReceiver<Waiting>,
+        mut more: mpsc::UnboundedReceiver<Waiting>,
         mut stopped: oneshot::Receiver<()>,
     ) -> Option<u32> {
         self.executor.prepare().await;
         let _ = self.kernel.iopub.status(None, ExecutionState::Idle).await;
         loop {
-            let next = async {
-                match self.passed_over.pop_front() {
-                    Some(request) => Some(request),
-                    None => waiting.recv().await,
+            if self.waiting.cells.is_empty() {
+                tokio::select! {
+                    biased;
+                    _ = &mut stopped => break,
+                    next = more.recv() => match next {
+                        Some(next) => self.waiting.add(next, self.count),
+                        None => break,
+                    },
                 }
-            };
-            let next = tokio::select! {
-                biased;
-                _ = &mut stopped => break,
-                next = next => match next {
-                    Some(next) => next,
-                    None => break,
-                },
-            };
-            self.cell(next.request, &mut waiting).await;
+            } else if stopped.try_recv() != Err(TryRecvError::Empty) {
+                break;
+            }
+            if let Some(next) = self.waiting.next() {
+                self.cell(next.request, &mut more).await;
+            }
         }
         self.executor.close().await
     }
 
     /// Runs one cell and replies.
-    async fn cell(&mut self, message: Message, waiting: &mut mpsc::UnboundedReceiver<Waiting>) {
+    async fn cell(&mut self, message: Message, more: &mut mpsc::UnboundedReceiver<Waiting>) {
         let kernel = Arc::clone(&self.kernel);
         kernel.compiler.begin_cell();
         let interrupts = kernel.interrupts.count();
@@ -122,10 +160,19 @@ impl Line {
             interrupted,
             preparing: Default::default(),
         };
-        let result = self.executor.execute(&cell).await;
+        let result = {
+            let mut executed = pin!(self.executor.execute(&cell));
+            loop {
+                tokio::select! {
+                    biased;
+                    result = &mut executed => break result,
+                    Some(next) = more.recv() => self.waiting.add(next, self.count),
+                }
+            }
+        };
         // Those that wait now, before anybody hears of the failure: what is sent later is sent in spite of it.
         let aborted = match result.is_err() && request.stop_on_error && !request.silent {
-            true => self.behind(&message, interrupts, waiting),
+            true => self.behind(&message, interrupts, more),
             false => Vec::new(),
         };
         let wishes = self.executor.take_wishes();
@@ -192,14 +239,11 @@ impl Line {
         &mut self,
         failed: &Message,
         interrupts: u64,
-        waiting: &mut mpsc::UnboundedReceiver<Waiting>,
+        more: &mut mpsc::UnboundedReceiver<Waiting>,
     ) -> Vec<Waiting> {
-        self.passed_over.extend(std::iter::from_fn(|| waiting.try_recv().ok()));
+        std::iter::from_fn(|| more.try_recv().ok()).for_each(|next| self.waiting.add(next, self.count));
         let by_now = self.kernel.interrupts.count();
-        let (aborted, others): (Vec<_>, Vec<_>) =
-            self.passed_over.drain(..).partition(|other| other.is_behind(failed, interrupts, by_now));
-        self.passed_over = others.into();
-        aborted
+        self.waiting.take_if(self.count, |other| other.is_behind(failed, interrupts, by_now))
     }
 
     /// Evaluates them in their order.

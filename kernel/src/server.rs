@@ -3,7 +3,7 @@
 use crate::assist::Assist;
 use crate::comms::Comms;
 use crate::history::History;
-use crate::line::Line;
+use crate::line::{AllWaiting, Line};
 use crate::requests::{Kernel, LINE, Quit, requests, rust_version};
 use crate::subshells::Subshells;
 use chorus_cells::{Answers, CompilerThread, Executor, Interrupts, Known, NotebookConfig, Outbox};
@@ -11,7 +11,6 @@ use chorus_compiler::{CacheConfig, Told};
 use chorus_jupyter::server::LINGER;
 use chorus_jupyter::{BindError, ConnectionInfo, ExecutionState, KernelSockets};
 use serde_json::json;
-use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -113,8 +112,8 @@ pub async fn serve(config: KernelConfig) -> Result<Option<u32>, KernelError> {
         kernel: Arc::clone(&kernel),
         replies: shell_replies,
         questions,
+        waiting: AllWaiting::none(executor.ahead()),
         executor,
-        passed_over: VecDeque::new(),
         count: 0,
     };
     let (stop, stopped) = tokio::sync::oneshot::channel();

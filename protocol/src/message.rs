@@ -124,6 +124,8 @@ pub struct ClusterStatus {
     pub adapt: Option<Adapt>,
     /// Engines that aren't started any more, and why: each try has failed.
     pub given_up: BTreeMap<EngineId, String>,
+    /// Engines that are started once more, and why the try before has failed.
+    pub failing: BTreeMap<EngineId, String>,
     /// How many sessions are open.
     pub sessions: u32,
     /// Whose they are.

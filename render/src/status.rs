@@ -181,6 +181,7 @@ mod tests {
             queue: Some("1 in Slurm's queue: Resources".into()),
             adapt: None,
             given_up: BTreeMap::new(),
+            failing: BTreeMap::new(),
             sessions: 1,
             users: vec![],
             rejected: 3,

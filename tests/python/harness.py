@@ -165,11 +165,21 @@ class Kernel:
 
     # Cells
 
-    def send(self, code, *, silent=False, store_history=True, allow_stdin=False, on_stream=None, background=False):
+    def send(
+        self,
+        code,
+        *,
+        silent=False,
+        store_history=True,
+        allow_stdin=False,
+        stop_on_error=True,
+        on_stream=None,
+        background=False,
+    ):
         """Sends a cell and returns its reply to be; `wait` fills it."""
         reply = Reply(code, on_stream, background)
         message = self.client.execute(
-            code, silent=silent, store_history=store_history, allow_stdin=allow_stdin, stop_on_error=True
+            code, silent=silent, store_history=store_history, allow_stdin=allow_stdin, stop_on_error=stop_on_error
         )
         self._requests[message] = reply
         return reply

@@ -48,7 +48,7 @@ pub async fn joining(
             return;
         }
         let Ok(status) = cluster.status().await else { return };
-        cluster.given_up(status.given_up);
+        cluster.given_up(status.given_up, status.failing);
         if let Some(queue) = status.queue {
             if queues {
                 deadline = Instant::now() + limit;

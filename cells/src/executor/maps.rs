@@ -2,14 +2,13 @@
 
 use super::parallel::resolve;
 use super::results::What;
-use super::timing::Spending;
 use super::{Done, Executor, Next, Request};
 use crate::failure::{Failure, Kind, failure};
 use crate::generated::to_users_lines;
 use crate::interrupt::Interrupted;
 use crate::jobs::{ByGpus, Half, Job, MapOptions};
 use crate::publisher::Publisher;
-use chorus_compiler::{CellText, Member, Ran, RunEnded, Variables};
+use chorus_compiler::{CellText, Member, RunEnded, Variables};
 use chorus_magics::{
     self as magics, Cancel, Data, Map, OnError, PxConfig,
     rust::{MapTexts, Passing, Text, Types, map_texts, partial_text},
@@ -17,7 +16,7 @@ use chorus_magics::{
 use chorus_protocol::{EngineId, Outcome};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The map that was started last, to be compiled again for what it has done.
 #[derive(Clone)]
@@ -52,10 +51,10 @@ impl Executor {
         self.maps += 1;
         let (mine, theirs) = self.variables(&targets).await?;
         let mut map = map;
-        let spending = Spending::begin();
+        let began = Instant::now();
         let gpu = self.for_gpus(&mut map, &mut targets, (&mine, &theirs), &cluster, request).await?;
-        let spent = spending.end();
-        self.spent.add(spent);
+        let compiled = began.elapsed();
+        self.spent.compiling(compiled);
         let map = map;
         let texts = |passing| {
             let texts = map_texts(&map, &request.code, passing, &mine, &theirs);
@@ -63,7 +62,7 @@ impl Executor {
         };
         let ran_at_all = |ran: &Done| ran.as_ref().err().is_none_or(|failure| !failure.is_compile_error());
         let (gpu, mut passing) =
-            gpu.map_or((None, Passing::Value), |(gpu, passing)| (Some((gpu, spent.compiled())), passing));
+            gpu.map_or((None, Passing::Value), |(gpu, passing)| (Some((gpu, compiled)), passing));
         let first = texts(passing)?;
         let may_borrow = first.may_borrow && gpu.is_none();
         let (mut ran, mut job) = self.run_map(&map, first, gpu, &targets, request).await;
@@ -138,7 +137,7 @@ impl Executor {
         request: &Request,
     ) -> (Done, Option<Arc<Job>>) {
         let MapTexts { local, engines, .. } = texts;
-        let spending = Spending::begin();
+        let began = Instant::now();
         let half = match engines {
             Some(text) => match self.engine_half(text, targets, request).await {
                 Ok(half) => Some(Arc::new(half)),
@@ -146,11 +145,11 @@ impl Executor {
             },
             None => None,
         };
-        let spent = spending.end();
-        self.spent.add(spent);
+        let compiled = began.elapsed();
+        self.spent.compiling(compiled);
         let (gpu, for_gpu) = gpu.unzip();
         let mut plan = self.plan(MapOptions { gpu, ..options(map) }, half.clone(), request);
-        plan.compiled = spent.compiled() + for_gpu.unwrap_or_default();
+        plan.compiled = compiled + for_gpu.unwrap_or_default();
         let ran = self.rust_by_plan(plan, &local.text, local.first_line, Some(&local), request).await;
         if let Some(half) = half {
             self.forget_unused(&half, targets.to_vec()).await;
@@ -226,26 +225,25 @@ impl Executor {
     ) -> Result<Half, Failure> {
         let members: Vec<Member> = targets.iter().copied().map(Member::Engine).collect();
         let (count, whole) = (request.publisher.count(), Arc::clone(&request.code));
-        let (evaluated, object, text) = self
+        let (compiled, text) = self
             .compile(request, move |compiler| {
-                let mut compiled = None;
                 let (first_line, users) = (text.first_line, text.users());
                 let cell = CellText { text: &text.text, count, first_line, cell: &whole, users };
-                let evaluated = compiler.eval(cell, &members, &mut |object| {
-                    compiled = Some(object.clone());
-                    Ran::Submitted
-                });
-                (evaluated, compiled, text)
+                (compiler.compile(cell, &members), text)
             })
             .await?;
-        let evaluated = evaluated.map_err(|failure| to_users_lines(&text, failure, &request.code))?;
-        let object = object.ok_or_else(|| failure(Kind::MapError, "there is nothing for the engines to run"))?;
-        Ok(Half { object, ticket: evaluated.ticket, targets: targets.to_vec(), used: false.into() })
+        let compiled = compiled.map_err(|failure| to_users_lines(&text, failure, &request.code))?;
+        let nothing = || failure(Kind::MapError, "there is nothing for the engines to run");
+        let (object, ticket) = compiled.run.ok_or_else(nothing)?;
+        Ok(Half { object, ticket, targets: targets.to_vec(), used: false.into() })
     }
 
     /// When the notebook's cell didn't come to begin the map, nothing has run on the engines.
     pub(super) async fn forget_unused(&self, half: &Half, targets: Vec<EngineId>) {
-        let Some(ticket) = half.ticket.filter(|_| !half.used.load(Ordering::Acquire)) else { return };
+        if half.used.load(Ordering::Acquire) {
+            return;
+        }
+        let ticket = half.ticket;
         self.compiler.send(move |compiler| {
             for engine in targets {
                 let (member, outcome) = (Member::Engine(engine), Outcome::Cancelled);

@@ -1,5 +1,6 @@
 //! Runs cells, one after the other: each part of a cell where it belongs.
 
+mod ahead;
 mod building;
 mod clusters;
 mod cuda;
@@ -14,6 +15,7 @@ mod maps;
 mod parallel;
 mod results;
 mod run_file;
+mod settling;
 mod shell;
 mod snapshots;
 mod timing;
@@ -33,10 +35,11 @@ use crate::jobs::{Half, Job, Jobs, MapOptions, Plan};
 use crate::local::{Ended, LocalWorker};
 use crate::publisher::Publisher;
 use crate::surroundings::Surroundings;
+pub use ahead::Ahead;
 use building::Builds;
 use chorus_client::Preparing;
 use chorus_compiler::{
-    Action, Building, CellText, Compiler, Failure as CompileFailure, Member, Modules, Ran, Reply, RunEnded,
+    Action, Building, CellText, Compiler, Failure as CompileFailure, Member, Modules, Reply, RunEnded,
 };
 use chorus_engine::WorkerConfig;
 use chorus_magics::{
@@ -53,8 +56,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use timing::{Spending, Spent};
-use tokio::runtime::Handle;
+use timing::Spent;
 use tokio::sync::mpsc::Receiver;
 
 /// The state of one notebook.
@@ -74,6 +76,9 @@ pub struct Executor {
     timing: bool,
     /// Since the `%time` that runs, if one does.
     spent: Spent,
+    /// Whether a `%time` or `%timeit` runs.
+    is_timing: bool,
+    ahead: Ahead,
     /// What front ends are to do when the cell that runs has ended.
     wishes: Vec<Wish>,
     snapshots: SnapshotPolicy,
@@ -130,8 +135,8 @@ type Done = Result<Next, Failure>;
 pub(super) enum Visit<T> {
     /// The cell begins with `:` commands. These are their answers, and the rest is to be done yet.
     Commands(Vec<Reply>),
-    /// All is done.
-    Evaluated(T),
+    /// The cell is compiled, or can't be.
+    Compiled(T),
 }
 
 /// The answers of a cell's `:` commands, unless they have run already; none if there are none.
@@ -159,6 +164,7 @@ impl Executor {
         let jobs = Jobs::default();
         Executor {
             engines: Engines::new(config.clone(), compiler.clone(), jobs.clone()),
+            ahead: Ahead::new(compiler.clone()),
             config,
             compiler,
             building: Some(building),
@@ -170,6 +176,7 @@ impl Executor {
             results: Results::default(),
             timing: false,
             spent: Spent::default(),
+            is_timing: false,
             wishes: Vec::new(),
             snapshots: SnapshotPolicy::default(),
             jobs,
@@ -365,10 +372,11 @@ impl Executor {
             None => failure,
         };
         let mut commands_have_run = false;
-        let (evaluated, ran, spent) = loop {
-            let (local, handle, front_end) = (self.local_worker().await?, Handle::current(), request.front_end.clone());
-            let (text, whole) = (Arc::clone(&text), Arc::clone(&request.code));
-            let (plan, jobs, is_users) = (plan.clone(), self.jobs.clone(), generated.is_none());
+        // What a run that came to nothing has cost, as its variables were of redefined types.
+        let mut lost = Vec::new();
+        let (run, failed) = loop {
+            let local = self.local_worker().await?;
+            let (text, whole, is_users) = (Arc::clone(&text), Arc::clone(&request.code), generated.is_none());
             let engines = self.engines.current().map_or_else(Vec::new, |cluster| cluster.engines());
             let engines: Vec<Member> = engines.into_iter().map(Member::Engine).collect();
             let visit = self.compile(request, move |compiler| {
@@ -380,39 +388,48 @@ impl Executor {
                     compiler.check_engine_variables(cell, &engines)?;
                 }
                 let variables: Vec<String> = compiler.namespaces().variables(Member::Local).into_keys().collect();
-                let mut ran = None;
-                let mut spent = Spending::begin();
-                let evaluated = compiler.eval(cell, &[Member::Local], &mut |object| {
-                    let run = jobs.begin(plan.clone(), object, spent.compiling());
-                    let begun = Instant::now();
-                    let Ended { outcome, generation, took, failure } =
-                        handle.block_on(async { local.lock().await.run(&run, variables.clone(), &front_end).await });
-                    spent.ran(begun, took, 0);
-                    ran = Some((run, failure));
-                    Ran::Finished(vec![RunEnded { member: Member::Local, outcome, generation }])
-                });
-                Ok(Visit::Evaluated((evaluated, ran, spent.end())))
+                let began = Instant::now();
+                Ok(Visit::Compiled((compiler.compile(cell, &[Member::Local]), variables, began.elapsed())))
             });
-            match visit.await?.map_err(explain)? {
-                Visit::Evaluated(evaluated) => break evaluated,
+            let (compiled, variables, took) = match visit.await?.map_err(explain)? {
+                Visit::Compiled(compiled) => compiled,
                 Visit::Commands(replies) => {
                     if self.obey(replies, request).await == Next::Quit {
                         return Ok(Next::Quit);
                     }
                     commands_have_run = true;
+                    continue;
                 }
+            };
+            self.spent.compiling(took);
+            let compiled = compiled.map_err(explain)?;
+            let notices: Vec<String> =
+                compiled.notices.into_iter().chain(outdated_notice(&compiled.outdated)).collect();
+            let Some((object, ticket)) = compiled.run else {
+                self.say_all(&notices, request).await;
+                return Ok(Next::Continue);
+            };
+            let run = self.jobs.begin(plan.clone(), &object, took);
+            let (begun, during) = (Instant::now(), self.during());
+            let Ended { outcome, generation, took, failure } =
+                local.lock().await.run(&run, variables.clone(), &request.front_end).await;
+            drop(during);
+            self.spent.ran(begun.elapsed(), took, 0);
+            *map = run.map();
+            let ended = vec![RunEnded { member: Member::Local, outcome, generation }];
+            let settled = self.settle(ticket, ended).await?;
+            self.say_all(&notices, request).await;
+            lost.extend(settled.lost.into_iter().flat_map(|(_, names)| names));
+            if settled.again || (object.cached && settled.unloadable) {
+                if settled.unloadable {
+                    self.compiler.send(move |compiler| compiler.discard(&object));
+                }
+                continue;
             }
+            break (run, failure);
         };
-        self.spent.add(spent);
-        *map = ran.as_ref().and_then(|(run, _)| run.map());
-        let evaluated = evaluated.map_err(explain)?;
-        for notice in evaluated.notices.iter().cloned().chain(outdated_notice(&evaluated.outdated)) {
-            request.publisher.say(&notice).await;
-        }
-        if let Some((run, _)) = &ran {
-            self.take_over(run.take_defined(), request).await?;
-        }
-        let Some((run, Some(mut failed))) = ran else { return Ok(Next::Continue) };
+        self.take_over(run.take_defined(), request).await?;
+        let Some(mut failed) = failed else { return Ok(Next::Continue) };
         let panicked = |failed: &Failure| matches!(failed, Failure::Run(run) if run.outcome == Outcome::Panicked && run.panic.is_some());
         // A map's failure that the cell has handled isn't what ended it.
         if let Some(cause) = run.take_failure().filter(|_| !panicked(&failed)) {
@@ -422,7 +439,7 @@ impl Executor {
             && run.lost.is_empty()
         {
             // A panic may lose what the cell defined anew.
-            run.lost = evaluated.lost.into_iter().flat_map(|(_, names)| names).collect();
+            run.lost = lost;
         }
         Err(failed)
     }

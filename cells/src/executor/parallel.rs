@@ -1,21 +1,19 @@
 //! Parallel cells: `%px`, `%%px`, `%autopx`.
 
 use super::results::What;
-use super::timing::{Spending, Spent};
 use super::{Done, Executor, Next, Request, Visit, commands_first};
 use crate::cluster::Cluster;
 use crate::failure::{Failure, Kind, failure, outdated_notice};
 use crate::generated::to_users_lines;
 use crate::publisher::Publisher;
 use crate::run::{self, Followed, PxCell};
-use chorus_compiler::{CellText, Compiler, Evaluated, Member, Ran, RunEnded, Ticket};
+use chorus_compiler::{CellText, Compiler, Member, Object, RunEnded, Ticket};
 use chorus_magics::{Code, PxOptions, TargetError, Targets, rust::Text};
 use chorus_protocol::{EngineId, Outcome, name_engines};
 use chorus_render::{Output, PxFailure, announce};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
-use tokio::runtime::Handle;
 
 /// How many characters of a cell monitors show.
 const LABEL: usize = 80;
@@ -57,14 +55,14 @@ impl Executor {
         let text = " ".repeat(code.column.saturating_sub(1)) + code.text;
         let label = text.trim().chars().take(LABEL).collect();
         let cell = EngineCell { text, first_line: code.line, generated: None, label, arguments: vec![Vec::new()] };
-        let Some((evaluated, ran)) = self.engine_cell(options, cell, cluster, targets, request).await? else {
+        let Some(ran) = self.engine_cell(options, cell, cluster, targets, request).await? else {
             return Ok(Next::Quit);
         };
-        let PxRan { cell, detached, interrupted, left_alone, .. } = ran;
+        let PxRan { cell, detached, interrupted, left_alone, ticket, lost } = ran;
         // Definitions alone leave nothing to run.
         let Some(cell) = cell else { return Ok(Next::Continue) };
         self.results.add(What::Cell(cell.clone()), publisher.count(), options.out.as_ref(), detached.is_none());
-        if let (Some(sent), Some(ticket)) = (detached, evaluated.ticket) {
+        if let (Some(sent), Some(ticket)) = (detached, ticket) {
             self.keep(sent, ticket, cluster);
             if let Some(why) = left_alone {
                 return Err(failure(Kind::Interrupted, why));
@@ -76,7 +74,7 @@ impl Executor {
             publisher.say(&format!("Sent; %pxresult{name} shows what comes of it.")).await;
             return Ok(Next::Continue);
         }
-        end(&cell, evaluated, interrupted, publisher).await
+        end(&cell, lost, interrupted, publisher).await
     }
 
     /// Has a run that isn't waited for followed to its end.
@@ -96,97 +94,120 @@ impl Executor {
         cluster: &Arc<Cluster>,
         targets: Vec<EngineId>,
         request: &Request,
-    ) -> Result<Option<(Evaluated, PxRan)>, Failure> {
+    ) -> Result<Option<PxRan>, Failure> {
         let (cell, targets) = (Arc::new(cell), Arc::<[EngineId]>::from(targets));
         let explain = |failure| match &cell.generated {
             Some(text) => to_users_lines(text, failure, &request.code),
             None => failure,
         };
         let mut commands_have_run = false;
-        let (evaluated, mut ran) = loop {
-            let mut interrupted = request.interrupted.clone();
-            let (cell_publisher, handle) = (request.publisher.clone(), Handle::current());
-            let (cell_options, cell_cluster) = (options.clone(), Arc::clone(cluster));
-            let (whole, snapshots) = (Arc::clone(&request.code), self.snapshots);
-            let (cell, targets) = (Arc::clone(&cell), Arc::clone(&targets));
+        loop {
+            let (whole, count) = (Arc::clone(&request.code), request.publisher.count());
+            let (text, targets_of) = (Arc::clone(&cell), Arc::clone(&targets));
             let visit = self.compile(request, move |compiler| {
-                let members: Vec<Member> = targets.iter().copied().map(Member::Engine).collect();
-                let EngineCell { text, first_line, generated, label, arguments } = &*cell;
+                let members: Vec<Member> = targets_of.iter().copied().map(Member::Engine).collect();
+                let EngineCell { text, first_line, generated, .. } = &*text;
                 let users = generated.as_ref().map_or(CellText::ALL, Text::users);
-                let count = cell_publisher.count();
                 let cell = CellText { text, count, first_line: *first_line, cell: &whole, users };
                 if let Some(replies) = commands_first(compiler, cell, &members, commands_have_run)? {
                     return Ok(Visit::Commands(replies));
                 }
-                let held = held(compiler, &targets);
-                let mut ran = PxRan::default();
-                let mut spent = Spending::begin();
-                let evaluated = compiler.eval(cell, &members, &mut |object| {
-                    cell_cluster.tell_compiled(label, spent.compiling(), object.cached);
-                    let mut result = Ran::Finished(Vec::new());
-                    for argument in arguments {
-                        let begun = Instant::now();
-                        let sent = handle.block_on(run::send(
-                            &cell_cluster,
-                            object,
-                            &targets,
-                            &cell_options,
-                            run::Along { argument: argument.clone(), label, snapshots },
-                            &cell_publisher,
-                        ));
-                        let (sent, cell) = match sent {
-                            Ok(sent) => sent,
-                            Err(error) => {
-                                ran.failure = Some(failure(Kind::ClusterError, error.to_string()));
-                                let none = |&member| RunEnded { member, outcome: Outcome::NoSuchEngine, generation: 0 };
-                                return Ran::Finished(members.iter().map(none).collect());
-                            }
-                        };
-                        ran.cell = Some(cell);
-                        if !cell_options.config.block {
-                            ran.detached = Some(sent);
-                            return Ran::Submitted;
-                        }
-                        let following =
-                            sent.follow(&cell_cluster, &cell_options, &held, &cell_publisher, &mut interrupted);
-                        match handle.block_on(following) {
-                            Followed::Finished { ended, interrupted, took } => {
-                                spent.ran(begun, took, ended.len());
-                                ran.interrupted = interrupted;
-                                let failed = ended.iter().any(|ended| ended.outcome != Outcome::Ok);
-                                result = Ran::Finished(ended);
-                                if failed {
-                                    break;
-                                }
-                            }
-                            Followed::Detached { sent, why } => {
-                                ran.detached = Some(*sent);
-                                (ran.interrupted, ran.left_alone) = (true, why);
-                                return Ran::Submitted;
-                            }
-                        }
-                    }
-                    result
-                });
-                ran.spent = spent.end();
-                Ok(Visit::Evaluated((evaluated, ran)))
+                let (held, began) = (held(compiler, &targets_of), Instant::now());
+                Ok(Visit::Compiled((compiler.compile(cell, &members), held, began.elapsed())))
             });
-            match visit.await?.map_err(explain)? {
-                Visit::Evaluated(evaluated) => break evaluated,
+            let (compiled, held, took) = match visit.await?.map_err(explain)? {
+                Visit::Compiled(compiled) => compiled,
                 Visit::Commands(replies) => {
                     if self.obey(replies, request).await == Next::Quit {
                         return Ok(None);
                     }
                     commands_have_run = true;
+                    continue;
+                }
+            };
+            self.spent.compiling(took);
+            let compiled = compiled.map_err(explain)?;
+            let notices: Vec<String> =
+                compiled.notices.into_iter().chain(outdated_notice(&compiled.outdated)).collect();
+            let Some((object, ticket)) = compiled.run else {
+                self.say_all(&notices, request).await;
+                return Ok(Some(PxRan::default()));
+            };
+            cluster.tell_compiled(&cell.label, took, object.cached);
+            let during = self.during();
+            let (mut ran, ended, failed) =
+                self.send(options, &cell, &object, (cluster, &targets, &held), request).await;
+            drop(during);
+            if ran.detached.is_some() {
+                ran.ticket = Some(ticket);
+                self.say_all(&notices, request).await;
+                return Ok(Some(ran));
+            }
+            let settled = self.settle(ticket, ended).await?;
+            self.say_all(&notices, request).await;
+            if let Some(failed) = failed {
+                return Err(failed);
+            }
+            if settled.again || (object.cached && settled.unloadable) {
+                if settled.unloadable {
+                    self.compiler.send(move |compiler| compiler.discard(&object));
+                }
+                continue;
+            }
+            ran.lost = settled.lost;
+            return Ok(Some(ran));
+        }
+    }
+
+    /// Has engines run an object, once with each of the cell's arguments. What comes back besides is how it ended, and why it
+    /// couldn't be sent.
+    async fn send(
+        &mut self,
+        options: &PxOptions,
+        cell: &EngineCell,
+        object: &Object,
+        (cluster, targets, held): (&Arc<Cluster>, &[EngineId], &BTreeMap<EngineId, Vec<String>>),
+        request: &Request,
+    ) -> (PxRan, Vec<RunEnded>, Option<Failure>) {
+        let (publisher, mut interrupted) = (&request.publisher, request.interrupted.clone());
+        let (mut ran, mut all_ended) = (PxRan::default(), Vec::new());
+        for argument in &cell.arguments {
+            let begun = Instant::now();
+            let along = run::Along { argument: argument.clone(), label: &cell.label, snapshots: self.snapshots };
+            let (sent, shown) = match run::send(cluster, object, targets, options, along, publisher).await {
+                Ok(sent) => sent,
+                Err(error) => {
+                    let none = |&engine| RunEnded {
+                        member: Member::Engine(engine),
+                        outcome: Outcome::NoSuchEngine,
+                        generation: 0,
+                    };
+                    let failed = failure(Kind::ClusterError, error.to_string());
+                    return (ran, targets.iter().map(none).collect(), Some(failed));
+                }
+            };
+            ran.cell = Some(shown);
+            if !options.config.block {
+                ran.detached = Some(sent);
+                break;
+            }
+            match sent.follow(cluster, options, held, publisher, &mut interrupted).await {
+                Followed::Finished { ended, interrupted, took } => {
+                    self.spent.ran(begun.elapsed(), took, ended.len());
+                    ran.interrupted = interrupted;
+                    all_ended = ended;
+                    if all_ended.iter().any(|ended| ended.outcome != Outcome::Ok) {
+                        break;
+                    }
+                }
+                Followed::Detached { sent, why } => {
+                    ran.detached = Some(*sent);
+                    (ran.interrupted, ran.left_alone) = (true, why);
+                    break;
                 }
             }
-        };
-        self.spent.add(ran.spent);
-        let evaluated = evaluated.map_err(explain)?;
-        for notice in evaluated.notices.iter().cloned().chain(outdated_notice(&evaluated.outdated)) {
-            request.publisher.say(&notice).await;
         }
-        ran.failure.take().map_or(Ok(Some((evaluated, ran))), Err)
+        (ran, all_ended, None)
     }
 
     /// Refuses engines as the default that the cluster, if there is one, doesn't have.
@@ -221,8 +242,10 @@ pub(super) struct PxRan {
     pub(super) interrupted: bool,
     /// Why it isn't waited for any more, if there is nobody to wait for.
     pub(super) left_alone: Option<String>,
-    failure: Option<Failure>,
-    spent: Spent,
+    /// Of a run that isn't waited for.
+    pub(super) ticket: Option<Ticket>,
+    /// Variables that engines lost by it.
+    pub(super) lost: Vec<(Member, Vec<String>)>,
 }
 
 /// The engines that a magic names.
@@ -237,8 +260,13 @@ fn held(compiler: &Compiler, engines: &[EngineId]) -> BTreeMap<EngineId, Vec<Str
 }
 
 /// Publishes what is left to tell of a cell that has ended on all engines.
-pub(super) async fn end(cell: &PxCell, evaluated: Evaluated, interrupted: bool, publisher: &Publisher) -> Done {
-    for (member, names) in evaluated.lost {
+pub(super) async fn end(
+    cell: &PxCell,
+    lost: Vec<(Member, Vec<String>)>,
+    interrupted: bool,
+    publisher: &Publisher,
+) -> Done {
+    for (member, names) in lost {
         if let Member::Engine(engine) = member {
             cell.view().lost(engine, names);
         }

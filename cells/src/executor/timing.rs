@@ -20,41 +20,14 @@ pub(super) struct Spent {
     system: Duration,
 }
 
-/// One evaluation, while it goes on.
-#[derive(Debug)]
-pub(super) struct Spending {
-    begun: Instant,
-    /// For runs.
-    waited: Duration,
-    spent: Spent,
-}
-
-impl Spending {
-    /// The compiler begins.
-    pub fn begin() -> Spending {
-        Spending { begun: Instant::now(), waited: Duration::ZERO, spent: Spent::default() }
-    }
-
-    /// How long the compiler has been at work so far.
-    pub fn compiling(&self) -> Duration {
-        self.begun.elapsed().saturating_sub(self.waited)
-    }
-
-    /// A run has ended that was sent at `begun`, to so many engines, or, for 0, to the notebook's worker.
-    pub fn ran(&mut self, begun: Instant, took: Took, engines: usize) {
-        let waited = begun.elapsed();
-        self.waited += waited;
-        self.spent.ran(took, waited, engines);
-    }
-
-    /// The evaluation has ended.
-    pub fn end(self) -> Spent {
-        Spent { compiled: self.compiling(), ..self.spent }
-    }
-}
-
 impl Spent {
-    fn ran(&mut self, took: Took, waited: Duration, engines: usize) {
+    /// The compiler was at work for so long.
+    pub fn compiling(&mut self, took: Duration) {
+        self.compiled += took;
+    }
+
+    /// A run has ended that was `waited` for, on so many engines, or, for 0, in the notebook's worker.
+    pub fn ran(&mut self, waited: Duration, took: Took, engines: usize) {
         self.runs += 1;
         self.engines = self.engines.max(engines);
         // A worker that died couldn't say how long it ran.
@@ -108,6 +81,7 @@ impl Executor {
     pub(super) async fn time(&mut self, timed: Time<'_>, request: &Request) -> Done {
         let before = std::mem::take(&mut self.spent);
         let started = Instant::now();
+        let was_timing = std::mem::replace(&mut self.is_timing, true);
         let done = match timed {
             Time::Line(Code { text, line, column }) => {
                 let padded = " ".repeat(column.saturating_sub(1)) + text;
@@ -116,6 +90,7 @@ impl Executor {
             // Cells don't nest deeper than this, see `magics::parse`.
             Time::Cell(parts) => Box::pin(self.run_parts(parts, request)).await,
         };
+        self.is_timing = was_timing;
         // A cell that didn't compile has no time worth telling.
         if done.is_ok() || self.spent.runs > 0 {
             request.publisher.say(&self.spent.text(started.elapsed())).await;
@@ -136,7 +111,10 @@ impl Executor {
             return Err(failure(Kind::MagicError, what));
         }
         let (text, first_line) = time_it_source(flags, setup, code);
-        self.rust_or_px(&text, first_line, request).await
+        let was_timing = std::mem::replace(&mut self.is_timing, true);
+        let done = self.rust_or_px(&text, first_line, request).await;
+        self.is_timing = was_timing;
+        done
     }
 }
 
@@ -164,9 +142,9 @@ mod tests {
         assert_eq!(spent.text(SECOND), "took 1.00 s");
         spent.compiled = Duration::from_millis(183);
         assert_eq!(spent.text(SECOND), "compiled in 183 ms");
-        spent.ran(Took { wall: 1_234_567, user: 2_100_000, system: 0 }, SECOND, 0);
+        spent.ran(SECOND, Took { wall: 1_234_567, user: 2_100_000, system: 0 }, 0);
         assert_eq!(spent.text(SECOND), "run 1.23 s (user 2.10 s, system 0 s); compiled in 183 ms");
-        spent.ran(Took { wall: 60_000_000, user: 900_000, system: 12_345 }, SECOND, 4);
+        spent.ran(SECOND, Took { wall: 60_000_000, user: 900_000, system: 12_345 }, 4);
         let expected = "run 1 min 1 s on the slowest engine (user 3.00 s, system 12.3 ms on all 4); compiled in 183 ms";
         assert_eq!(spent.text(SECOND), expected);
     }
@@ -174,7 +152,7 @@ mod tests {
     #[test]
     fn a_death_took_as_long_as_it_was_waited_for() {
         let mut spent = Spent::default();
-        spent.ran(Took::default(), SECOND, 1);
+        spent.ran(SECOND, Took::default(), 1);
         assert!(spent.text(SECOND).starts_with("run 1.00 s on one engine (user 0 s"), "{}", spent.text(SECOND));
         let mut all = Spent { compiled: SECOND, ..Spent::default() };
         all.add(spent);

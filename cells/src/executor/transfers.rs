@@ -169,13 +169,13 @@ impl Executor {
         let (code, first_line) = (text.text.clone(), text.first_line);
         let cell = EngineCell { text: code, first_line, generated: Some(text), label, arguments };
         let ran = self.engine_cell(&options, cell, cluster, targets.to_vec(), request).await?;
-        let Some((evaluated, ran)) = ran else { return Ok(()) };
-        if let (Some(sent), Some(ticket)) = (ran.detached, evaluated.ticket) {
+        let Some(ran) = ran else { return Ok(()) };
+        if let (Some(sent), Some(ticket)) = (ran.detached, ran.ticket) {
             self.keep(sent, ticket, cluster);
             return Err(failure(Kind::Interrupted, ran.left_alone.unwrap_or_default()));
         }
         let Some(cell) = ran.cell else { return Ok(()) };
-        end(&cell, evaluated, ran.interrupted, &request.publisher).await.map(|_| ())
+        end(&cell, ran.lost, ran.interrupted, &request.publisher).await.map(|_| ())
     }
 }
 

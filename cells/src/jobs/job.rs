@@ -117,7 +117,7 @@ pub struct Half {
     /// The object.
     pub object: Object,
     /// For [`chorus_compiler::Compiler::settle`].
-    pub ticket: Option<Ticket>,
+    pub ticket: Ticket,
     /// The engines that it was compiled for.
     pub targets: Vec<EngineId>,
     /// Whether it was sent to engines.

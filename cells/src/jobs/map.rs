@@ -577,7 +577,7 @@ pub(super) fn entry(function: u64, access: Access) -> Entry {
 /// Tells the compiler what a run's end means for the engine's variables.
 pub(super) fn settle(plan: &Plan, engine: EngineId, outcome: &Outcome, generation: u32) {
     let ended = RunEnded { member: Member::Engine(engine), outcome: outcome.clone(), generation };
-    let ticket = plan.half.as_ref().and_then(|half| half.ticket);
+    let ticket = plan.half.as_ref().map(|half| half.ticket);
     plan.compiler.send(move |compiler| match (ticket, &ended.outcome) {
         (Some(ticket), _) => _ = compiler.settle(ticket, &ended),
         (None, &Outcome::Died(death, Aftermath::Lost(_))) => {

@@ -114,7 +114,7 @@ impl CellRun {
     /// The notebook's cluster, which is started if there is none.
     pub(super) async fn cluster(&self) -> Result<Arc<crate::cluster::Cluster>, Failure> {
         self.lock().starting += 1;
-        let cluster = self.plan.engines.get_in_run(&self.plan.publisher, &self.plan.interrupted).await;
+        let cluster = self.plan.engines.get(&self.plan.publisher, &self.plan.interrupted).await;
         self.lock().starting -= 1;
         cluster
     }

@@ -9,9 +9,9 @@ use super::report::{CellReport, Outcome, Report, title};
 use super::screen::Screen;
 use super::{Ask, Ending, Finished, Output, RunError, RunOptions, Setting, folder_of, write_atomically};
 use chorus_jupyter::content::ExecuteRequest;
-use chorus_jupyter::{Channel, ClientError, ConnectionInfo, KernelClient, Message};
+use chorus_jupyter::{Channel, ClientError, ConnectionInfo, KernelClient, Message, PendingReply};
 use serde_json::{Value, json};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::path::Path;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -23,6 +23,9 @@ const READY: Duration = Duration::from_secs(60);
 
 /// How long a cell that is over its time has after the interrupt, before the kernel is killed.
 const AFTER_INTERRUPT: Duration = Duration::from_secs(2);
+
+/// So many cells wait in the kernel, which compiles them while one runs.
+const AHEAD: usize = 16;
 
 /// How long the kernel has to shut down.
 const SHUTDOWN: Duration = Duration::from_secs(5);
@@ -109,6 +112,7 @@ pub(super) async fn run_until(options: RunOptions, stop: mpsc::Receiver<Stop>) -
         killed: false,
         outputs: Outputs::default(),
         parents: HashMap::new(),
+        early: Vec::new(),
         kernel_info: Value::Null,
     };
     let finished = run.all(&info, &cells).await?;
@@ -164,6 +168,8 @@ struct Run {
     kernel_info: Value,
     /// Which cell each request ran, since outputs may come when the next one runs already.
     parents: HashMap<String, usize>,
+    /// What was published of cells that we don't know to have begun, since the reply of the one before is still to come.
+    early: Vec<Message>,
 }
 
 impl Run {
@@ -183,12 +189,19 @@ impl Run {
         };
         self.kernel_info = client.kernel_info().clone();
         let mut finished = Finished { ending: Ending::Complete, ran: 0, of };
+        let (mut to_send, mut sent) = (cells.iter().enumerate(), VecDeque::new());
         for cell in cells {
+            while sent.len() < AHEAD
+                && let Some((number, next)) = to_send.next()
+            {
+                sent.push_back(self.send(&mut client, next, number).await?);
+            }
+            let Some(pending) = sent.pop_front() else { break };
             finished.ran += 1;
             self.screen.begin(finished.ran, of, &cell.source)?;
             let record = self.outputs.begin();
             let begun = Instant::now();
-            let ending = self.cell(&mut client, cell, record).await?;
+            let ending = self.cell(&mut client, pending, record).await?;
             self.took.push((ending.clone(), begun.elapsed()));
             if let Some(cell) = self.outputs.cell(record) {
                 self.screen.finish(&mut cell.outputs)?;
@@ -208,22 +221,41 @@ impl Run {
         self.report(finished)
     }
 
-    /// Runs one cell until its reply is here and the kernel is idle again, or there is no more hope for that.
-    async fn cell(&mut self, client: &mut KernelClient, cell: &CodeCell, record: usize) -> Result<Ending, RunError> {
-        let request = ExecuteRequest { allow_stdin: self.ask.is_some(), ..ExecuteRequest::new(&cell.source) };
-        let mut pending = client.execute(&request).await?;
+    /// Has the kernel run a cell behind those that it has already. If it fails, they aren't run, unless that is expected.
+    async fn send(
+        &mut self,
+        client: &mut KernelClient,
+        cell: &CodeCell,
+        number: usize,
+    ) -> Result<PendingReply, RunError> {
+        let stop_on_error = !cell.may_fail && !self.allow_errors;
+        let allow_stdin = self.ask.is_some();
+        let request = ExecuteRequest { allow_stdin, stop_on_error, ..ExecuteRequest::new(&cell.source) };
+        let pending = client.execute(&request).await?;
+        self.parents.insert(pending.msg_id().to_owned(), number);
+        Ok(pending)
+    }
+
+    /// Waits until the cell's reply is here and the kernel is idle again, or there is no more hope for that.
+    async fn cell(
+        &mut self,
+        client: &mut KernelClient,
+        mut pending: PendingReply,
+        record: usize,
+    ) -> Result<Ending, RunError> {
         let id = pending.msg_id().to_owned();
-        self.parents.insert(id.clone(), record);
         let (answers, mut answered) = mpsc::channel(1);
         let mut deadline = self.timeout.map(|time| Instant::now() + time);
         let mut stopping = None;
         let mut reply = None;
         let mut idle = false;
+        for message in std::mem::take(&mut self.early) {
+            idle |= self.take(message, record)?.as_deref() == Some(&id);
+        }
         while reply.is_none() || !idle {
             tokio::select! {
                 message = client.iopub.recv() => {
-                    let message = message.ok_or(ClientError::Lost)?;
-                    idle |= self.take(&message, record)? && message.parent_id() == Some(&id);
+                    idle |= self.take(message.ok_or(ClientError::Lost)?, record)?.as_deref() == Some(&id);
                 }
                 message = &mut pending, if reply.is_none() => {
                     let message: Message = message?;
@@ -279,9 +311,14 @@ impl Run {
         })
     }
 
-    /// Takes in a publication, of the running cell or late from an earlier one; says whether it is a status `idle`.
-    fn take(&mut self, message: &Message, running: usize) -> Result<bool, RunError> {
-        let Some(&cell) = message.parent_id().and_then(|id| self.parents.get(id)) else { return Ok(false) };
+    /// Takes in a publication, of the running cell or late from an earlier one; says which request is over, if it is a status
+    /// `idle`.
+    fn take(&mut self, message: Message, running: usize) -> Result<Option<String>, RunError> {
+        let Some(&cell) = message.parent_id().and_then(|id| self.parents.get(id)) else { return Ok(None) };
+        if cell > running {
+            self.early.push(message);
+            return Ok(None);
+        }
         let change = self.outputs.apply(cell, message.msg_type(), &message.content);
         let date = message.header.0.get("date").and_then(Value::as_str);
         self.outputs.note_time(cell, message.msg_type(), &message.content, date);
@@ -292,14 +329,15 @@ impl Run {
                 _ => {}
             }
         }
-        Ok(message.msg_type() == "status" && message.content["execution_state"] == "idle")
+        let is_idle = message.msg_type() == "status" && message.content["execution_state"] == "idle";
+        Ok(message.parent_id().filter(|_| is_idle).map(str::to_owned))
     }
 
     /// Reads what a dead kernel published before its end.
     async fn take_what_is_left(&mut self, client: &mut KernelClient, running: usize) -> Result<(), RunError> {
         let soon = Duration::from_millis(100);
         while let Ok(Some(message)) = tokio::time::timeout(soon, client.iopub.recv()).await {
-            self.take(&message, running)?;
+            self.take(message, running)?;
         }
         Ok(())
     }

@@ -116,6 +116,7 @@ fn only_sessions_that_the_controller_has_are_resumed() {
         queue: None,
         adapt: None,
         given_up: [].into(),
+        failing: [].into(),
         sessions: 0,
         users: vec![],
         rejected: 0,

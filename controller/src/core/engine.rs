@@ -43,6 +43,8 @@ pub(super) struct Engine {
     /// Whether it is started again, which is in the pool of this number.
     pub pool: Option<usize>,
     quick_deaths: u32,
+    /// Why its last start has failed, if it did.
+    pub failed: Option<String>,
     /// Sessions that have variables there.
     pub holders: BTreeSet<SessionId>,
     /// Since when it has been of no use.
@@ -90,6 +92,7 @@ impl Engine {
             process: None,
             pool: None,
             quick_deaths: 0,
+            failed: None,
             holders: BTreeSet::new(),
             idle_since: None,
             ends: None,
@@ -266,6 +269,7 @@ impl Core {
         }
         if let Some(engine) = self.engines.get_mut(&id) {
             engine.renew();
+            engine.failed = None;
             engine.shares_files = shares_files;
             let ends_in = info.ends_in.map(|seconds| Duration::from_secs(seconds.into()));
             engine.ends = ends_in.map(|time| (now, now + time));
@@ -430,6 +434,8 @@ impl Core {
             self.report_loss(id, reason, restarting, actions);
         } else if hopeless {
             self.tell_down(id, reason, restarting, actions);
+        } else {
+            engine.failed = Some(reason);
         }
         let Some(engine) = self.engines.get_mut(&id) else { return };
         if engine.process.is_some() {

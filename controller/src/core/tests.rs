@@ -363,6 +363,7 @@ fn an_engine_that_dies_at_once_is_given_up() {
     for _ in 0..4 {
         cluster.handle(Input::EngineExited(EngineId(0), Exit::NotStarted("no such file".into())));
         assert_eq!(cluster.downs(), []);
+        assert!(cluster.status().failing[&EngineId(0)].contains("no such file"), "it is tried again");
     }
     assert_eq!(cluster.spawned(), 4);
     cluster.handle(Input::EngineExited(EngineId(0), Exit::NotStarted("no such file".into())));

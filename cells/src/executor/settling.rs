@@ -1,0 +1,47 @@
+//! What the compiler is told of a run that has ended.
+
+use super::{Executor, Request};
+use crate::failure::Failure;
+use chorus_compiler::{Member, RunEnded, Ticket};
+use chorus_protocol::Outcome;
+
+/// What came of a run.
+#[derive(Default)]
+pub(super) struct Settled {
+    /// Variables that members lost by it.
+    pub lost: Vec<(Member, Vec<String>)>,
+    /// It came to nothing, for want of variables whose types were redefined, and without them the cell may be right.
+    pub again: bool,
+    /// Nobody could load the object.
+    pub unloadable: bool,
+}
+
+impl Executor {
+    /// Has the compiler take back what it had assumed of a run that didn't end well.
+    pub(super) async fn settle(&self, ticket: Ticket, ended: Vec<RunEnded>) -> Result<Settled, Failure> {
+        let all = |is: fn(&Outcome) -> bool| !ended.is_empty() && ended.iter().all(|it| is(&it.outcome));
+        if all(|outcome| *outcome == Outcome::Ok) {
+            // Nothing is lost, so there is nothing to wait for.
+            self.compiler.send(move |compiler| ended.iter().for_each(|it| _ = compiler.settle(ticket, it)));
+            return Ok(Settled::default());
+        }
+        let unloadable = all(|outcome| matches!(outcome, Outcome::LoadFailed(_)));
+        let has_run = ended.iter().any(|it| it.outcome == Outcome::Ok);
+        let is_lost = |ended: &RunEnded| matches!(ended.outcome, Outcome::TypesChanged(_));
+        let settle = move |compiler: &mut chorus_compiler::Compiler| {
+            let lost = ended.iter().map(|it| (it.member, is_lost(it), compiler.settle(ticket, it)));
+            lost.filter(|(.., names)| !names.is_empty()).collect::<Vec<_>>()
+        };
+        let lost = self.with_compiler(settle).await?;
+        // A cell can print anything, but only a variable that is there can be lost; so this comes to an end.
+        let again = !has_run && lost.iter().any(|(_, of_types, _)| *of_types);
+        Ok(Settled { lost: lost.into_iter().map(|(member, _, names)| (member, names)).collect(), again, unloadable })
+    }
+
+    /// What the compiler has to say besides.
+    pub(super) async fn say_all(&self, notices: &[String], request: &Request) {
+        for notice in notices {
+            request.publisher.say(notice).await;
+        }
+    }
+}
