@@ -13,6 +13,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 
 import environment
 from environment import machine
@@ -173,6 +174,29 @@ def restart_and_run_all(home, repetitions):
     return [first, again, share]
 
 
+def overlapped(home, repetitions):
+    """How long do new cells take when some of them run for a while, and all are sent at once?"""
+    from notebooks import SLOW, fresh
+
+    at_once = row(f"run all {len(SLOW)} cells of a new notebook, five of which run for a second", "s", most_ratio=0.4)
+    one_by_one = row("the same, each sent when the one before has ended", "s")
+    share = row("the first divided by the second", "", most=0.6)
+    for i in range(repetitions):
+        for side in in_turn(i):
+            with home.start(side) as kernel:
+                kernel.run(f"{i} + 1").expect()
+                took = []
+                for nth in (0, 1):
+                    codes = [fresh(text, 2 * i + nth) for text in SLOW]
+                    begun = time.perf_counter()
+                    cells = kernel.run_all(codes) if nth == 0 else [kernel.run(code) for code in codes]
+                    took.append(max(cell.expect().over for cell in cells) - begun)
+            at_once[side].append(took[0])
+            one_by_one[side].append(took[1])
+            share[side].append(took[0] / took[1])
+    return [at_once, one_by_one, share]
+
+
 def floor(home, repetitions):
     """What do rustc and cargo alone take?"""
     from floor import NUMBER, Crate
@@ -231,13 +255,13 @@ def tell(results, file):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeat", type=float, default=1.0, metavar="X", help="times the usual repetitions")
-    parser.add_argument("--only", metavar="A,B", help="of: cells, start, notebook, large, floor")
+    parser.add_argument("--only", metavar="A,B", help="of: cells, start, notebook, ahead, large, floor")
     parser.add_argument("--release", action="store_true", help="build and measure Chorus with the release profile")
     parser.add_argument("--json", type=pathlib.Path, default=ROOT / "target/bench-kernel.json", metavar="FILE")
     options = parser.parse_args()
     environment.enter("requirements.txt")
 
-    known = ["cells", "start", "notebook", "large", "floor"]
+    known = ["cells", "start", "notebook", "ahead", "large", "floor"]
     parts = options.only.split(",") if options.only else known
     if unknown := set(parts) - set(known):
         parser.error(f"no part {', '.join(sorted(unknown))}: there are {', '.join(known)}")
@@ -259,6 +283,8 @@ def main():
                 results["rest"] += start(home, times(5))
             elif part == "notebook":
                 results["rest"] += restart_and_run_all(home, times(3))
+            elif part == "ahead":
+                results["rest"] += overlapped(home, times(3))
             elif part == "large":
                 results["rest"] += large(home, times(7))
             elif part == "floor":

@@ -57,6 +57,12 @@ NOTEBOOK = [
 ]
 """A notebook as people write them: definitions, data, results, prints."""
 
+SLOW = [
+    "std::thread::sleep(std::time::Duration::from_secs(1));\n" + text if number in (4, 8, 11, 14, 17) else text
+    for number, text in enumerate(NOTEBOOK)
+]
+"""The same, with five cells that run for a second."""
+
 
 VALUES = ("{i}_i64", "{i}.5_f64", 'String::from("{i}")', "vec![1, 2, {i}]")
 

@@ -7,6 +7,7 @@
 use super::message::ToRun;
 use chorus_system::descriptors::{self, Programs};
 use parking_lot::Mutex;
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -116,9 +117,10 @@ pub(super) struct Own {
 
 impl Own {
     /// Made before the copy is; `child` is evcxr's.
-    pub fn new(server: &RelayServer, child: u32, folder: &Path) -> io::Result<Own> {
+    pub fn new(server: &RelayServer, child: u32, folder: &File) -> io::Result<Own> {
         let missing = |what: &str| io::Error::other(format!("evcxr has no {what}"));
-        let listener = bind(&folder.join(SOCKET))?;
+        // By a name that is short enough for a socket, wherever the folder is.
+        let listener = bind(&Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(SOCKET))?;
         let (evcxrs, ours) = UnixStream::pair()?;
         let other_end = |number| descriptors::other_end(child, number)?.ok_or_else(|| missing("pipe to its child"));
         let relay = server.talk.lock().relay.ok_or_else(|| missing("child"))?;

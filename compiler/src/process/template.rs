@@ -10,6 +10,7 @@ use chorus_system::{ProcessHandle, children, descriptors, memory, threads, user}
 use std::fs::{DirEntry, File};
 use std::io;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -33,6 +34,10 @@ pub(super) fn run(
     folder: &Path,
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
+    let number = |socket: std::fs::Metadata| socket.ino();
+    let socket = std::fs::metadata(folder.join(SOCKET)).map(number)?;
+    // Whoever wants it to leave removes the socket, and another template's may lie there soon.
+    let is_forgotten = || !std::fs::metadata(folder.join(SOCKET)).map(number).is_ok_and(|it| it == socket);
     go_to(Path::new("/"));
     let mut server = match server {
         Ok(server) => server,
@@ -58,9 +63,11 @@ pub(super) fn run(
         copies.retain(|copy| !copy.has_ended());
         let is_idle = copies.is_empty() && last.elapsed() > Duration::from_secs(template.idle);
         let is_scarce = memory::available().is_ok_and(|(available, all)| available < all / SCARCE);
-        let is_forgotten = !folder.join(SOCKET).exists();
-        if is_forgotten || (is_idle || is_scarce) && leave_unless_asked(listener, folder) {
-            leave(folder);
+        if is_forgotten() {
+            leave_to_others(folder);
+            return Ok(());
+        }
+        if (is_idle || is_scarce) && leave_unless_asked(listener, folder) {
             return Ok(());
         }
     }
@@ -84,7 +91,7 @@ fn welcome(server: &Server, mut kernel: UnixStream, listener: &UnixListener, own
     kernel.set_read_timeout(None)?;
     furnish(&server.folder, &folder)?;
     let (there, nothing) = (File::open(&folder)?, File::open("/dev/null")?);
-    let connections = Own::new(server.context.relay(), server.context.child(), &folder)?;
+    let connections = Own::new(server.context.relay(), server.context.child(), &there)?;
     let stopped = match threads::stop() {
         Ok(stopped) => stopped,
         Err(why) => {
@@ -178,6 +185,14 @@ fn refuse(listener: &UnixListener, folder: &Path, error: &Diagnostic) -> io::Res
 fn leave(folder: &Path) {
     if let Err(error) = crate::template::clear(folder) {
         tracing::warn!("{}: {error}", folder.display());
+    }
+}
+
+/// Removes what it has made, unless it is another template's by now.
+fn leave_to_others(folder: &Path) {
+    let lock = crate::template::lock(folder);
+    if lock.is_ok() && !folder.join(SOCKET).exists() {
+        leave(folder);
     }
 }
 
