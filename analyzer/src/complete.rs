@@ -2,7 +2,6 @@
 
 use crate::message::{Completion, Completions};
 use crate::place::Place;
-use crate::source::WRAPPER;
 use ra_ap_hir::PrefixKind;
 use ra_ap_ide::{
     CompletionConfig, CompletionFieldsToResolve, CompletionItem, CompletionItemKind, RaFixtureConfig, SymbolKind,
@@ -12,6 +11,8 @@ use ra_ap_ide_db::imports::insert_use::{ImportGranularity, InsertUseConfig};
 use std::cmp::Reverse;
 use std::collections::HashSet;
 
+/// How the names begin that cells are compiled with.
+const OURS: [&str; 4] = ["__chorus_", "chorus_", "evcxr_", "Evcxr"];
 /// More than anybody reads.
 const MOST: usize = 300;
 
@@ -50,7 +51,7 @@ fn completion(item: CompletionItem, range: TextRange) -> Option<Completion> {
     let mut edits = item.text_edit.iter();
     let edit = edits.next().filter(|edit| edit.delete == range && edits.next().is_none())?;
     let text = edit.insert.trim_end();
-    if text.is_empty() || text == WRAPPER || text.starts_with("evcxr_") || text.contains('\n') {
+    if text.is_empty() || OURS.iter().any(|ours| text.starts_with(ours)) || text.contains('\n') {
         return None;
     }
     // The allocator that nobody chose.

@@ -1,21 +1,6 @@
-//! What the analyzer is asked and answers. Each message is a line of JSON.
+//! What is asked and answered.
 
 use serde::{Deserialize, Serialize};
-
-/// A question about a place in a cell.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Request {
-    /// The reply has the same.
-    pub id: u64,
-    /// What is to be known.
-    pub question: Question,
-    /// The place, and all that it sees.
-    pub source: Source,
-    /// The crates that it may use, besides px: each as a line of `Cargo.toml`, or the path of a local one.
-    pub dependencies: Vec<String>,
-    /// The Rust toolchain, where it isn't the usual one.
-    pub toolchain: Option<String>,
-}
 
 /// What is to be known of a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,8 +17,6 @@ pub enum Question {
 /// Code with a cursor, and what a cell with that code would be compiled with.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
-    /// The items of earlier cells, the oldest first.
-    pub definitions: Vec<String>,
     /// The variables there are.
     pub variables: Vec<Variable>,
     /// Cells that run or wait, whose variables and items aren't among the others yet.
@@ -53,15 +36,6 @@ pub struct Variable {
     pub type_name: String,
     /// Whether it was defined by `let mut`.
     pub mutable: bool,
-}
-
-/// The answer to a [`Request`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reply {
-    /// The request's.
-    pub id: u64,
-    /// What was found.
-    pub answer: Answer,
 }
 
 /// What was found.

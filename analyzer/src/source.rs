@@ -1,19 +1,21 @@
-//! Puts a cell's code into a file such as evcxr would compile, and finds places of the one in the other.
+//! Puts a cell's code into a function that evcxr takes for one more item, and finds places of the one in the other.
 //!
-//! Earlier items stand at the file's top; the code stands, unchanged and in one piece, in a function that begins with
-//! the variables. So a place in the code is a place in the file less a constant.
+//! The function begins with the variables; then the code stands there, in one piece and with as many bytes. So a place in the
+//! code is a place in the file less a constant. evcxr cuts its text into items and writes them in an order of its own, each
+//! unchanged; so code that closes more than it opens, or less, is made to end where the function does.
 
 use crate::message::Source;
 use ra_ap_syntax::ast::{self, AstNode, HasName};
 use ra_ap_syntax::{Edition, SourceFile};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 /// The function that the code stands in.
 pub(crate) const WRAPPER: &str = "__chorus_cell";
 
-/// A file with a cell's code in it.
+/// A function with a cell's code in it, or the file with that function.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Wrapped {
+pub struct Wrapped {
+    /// Rust.
     pub text: String,
     /// Where the code begins in it.
     pub start: usize,
@@ -24,16 +26,10 @@ pub(crate) struct Wrapped {
 }
 
 impl Wrapped {
+    /// A function with that code.
     pub fn new(source: &Source) -> Wrapped {
-        let mut text = String::new();
-        let mut seen = HashSet::new();
-        // A cell that was run twice has its imports and `impl`s twice.
-        for item in source.definitions.iter().filter(|item| seen.insert(item.as_str())) {
-            text.push_str(item);
-            text.push('\n');
-        }
         // `async` so that `.await` is completed too.
-        text.push_str(&format!("async fn {WRAPPER}() {{\n"));
+        let mut text = format!("async fn {WRAPPER}() {{\n");
         for variable in &source.variables {
             let mutable = if variable.mutable { "mut " } else { "" };
             text.push_str(&format!("let {mutable}{}: {} = loop {{}};\n", variable.name, variable.type_name));
@@ -43,10 +39,10 @@ impl Wrapped {
             text.push_str("\n;\n");
         }
         let start = text.len();
-        text.push_str(&source.code);
+        let (code, closing) = closed(&source.code);
+        text.push_str(&code);
         let end = text.len();
-        // The code's last expression isn't what the function returns: nothing is known of its type.
-        text.push_str("\n;\n}\n");
+        text.push_str(&closing);
         let mut cursor = source.cursor.min(source.code.len());
         while !source.code.is_char_boundary(cursor) {
             cursor -= 1;
@@ -54,15 +50,73 @@ impl Wrapped {
         Wrapped { text, start, end, cursor: start + cursor }
     }
 
+    /// This, as it stands in a longer text.
+    pub(crate) fn within(&self, all: &str) -> Option<Wrapped> {
+        let before = all.rfind(&self.text)?;
+        let Wrapped { start, end, cursor, .. } = self;
+        Some(Wrapped { text: all.to_owned(), start: before + start, end: before + end, cursor: before + cursor })
+    }
+
     /// The place in the code of a place in the file; `None` outside of the code.
-    pub fn in_code(&self, place: usize) -> Option<usize> {
+    pub(crate) fn in_code(&self, place: usize) -> Option<usize> {
         (self.start..=self.end).contains(&place).then(|| place - self.start)
     }
 }
 
-/// Whether the code closes what it opens, and no more.
+/// Whether this can stand in a function, and is complete.
 fn is_whole(code: &str) -> bool {
-    SourceFile::parse(&format!("async fn f() {{{code}\n;}}"), Edition::CURRENT).errors().is_empty()
+    let function = format!("{BEGINS}{code}{ENDS}");
+    is_one(&function) && SourceFile::parse(&function, Edition::CURRENT).errors().is_empty()
+}
+
+const BEGINS: &str = "async fn f() {\n";
+/// The code's last expression isn't what the function returns: nothing is known of its type.
+const ENDS: &str = "\n;\n}\n";
+/// What a text may lack that ends in the middle of a token.
+const QUOTES: [&str; 5] = ["", "\"", "*/", "\"#", "'"];
+
+/// Whether this is one function and nothing else. It may be full of mistakes.
+fn is_one(function: &str) -> bool {
+    let file = SourceFile::parse(function, Edition::CURRENT).tree();
+    let mut children = file.syntax().children();
+    let only = children.next().and_then(ast::Fn::cast).filter(|_| children.next().is_none());
+    let end = only.and_then(|function| function.body()?.stmt_list()?.r_curly_token());
+    end.is_some_and(|end| usize::from(end.text_range().end()) == function.trim_end().len())
+}
+
+/// The code with as many bytes, and what has to stand behind it so that the function ends with it, and not before. A bracket that
+/// closes nothing becomes blank, and what nothing can be made of, all of it.
+fn closed(code: &str) -> (String, String) {
+    // The parser finds its way at braces, where others are missing in the middle. Those missing at the end, it wants to see.
+    for (brackets, may_blank) in [("{}()[]", false), ("{}", true), ("{}()[]", true)] {
+        for quote in QUOTES {
+            let (balanced, closing) = balanced(code, quote, brackets);
+            if (may_blank || balanced == code) && is_one(&format!("{BEGINS}{balanced}{closing}")) {
+                return (balanced, closing);
+            }
+        }
+    }
+    (code.bytes().map(|byte| if byte == b'\n' { '\n' } else { ' ' }).collect(), ENDS.into())
+}
+
+/// Blanks those of these brackets that close nothing, and says how those that aren't closed, and a token that this quote ends,
+/// come to an end.
+fn balanced(code: &str, quote: &str, brackets: &str) -> (String, String) {
+    let mut balanced = code.as_bytes().to_vec();
+    let mut open = Vec::new();
+    let parsed = SourceFile::parse(&format!("{code}{quote}"), Edition::CURRENT);
+    let tokens = parsed.syntax_node().descendants_with_tokens().filter_map(|part| part.into_token());
+    for token in tokens.filter(|token| token.text().len() == 1) {
+        match brackets.find(token.text()) {
+            Some(at) if at % 2 == 0 => open.push(at),
+            Some(at) if open.last() == Some(&(at - 1)) => _ = open.pop(),
+            Some(_) => balanced[usize::from(token.text_range().start())] = b' ',
+            None => {}
+        }
+    }
+    let closing: String = open.iter().rev().filter_map(|at| brackets.get(at + 1..at + 2)).collect();
+    // Only ASCII was replaced.
+    (String::from_utf8_lossy(&balanced).into_owned(), format!("{quote}\n{closing}{ENDS}"))
 }
 
 /// The names that definitions give, and what they name in Jupyter's words.
@@ -104,11 +158,47 @@ mod tests {
 
     #[test]
     fn cells_that_would_break_the_function_are_left_out() {
-        let before = vec!["}".to_owned(), "let a = {".to_owned(), "let b = 1; b // b".to_owned()];
+        let before = vec!["}".to_owned(), "} fn g() {".into(), "let a = {".into(), "let b = 1; b // b".into()];
         let source = Source { before, code: "a".into(), ..Source::default() };
         let text = Wrapped::new(&source).text;
-        assert!(text.contains("let b = 1; b // b\n;\n") && !text.contains("let a"), "{text}");
-        assert!(is_whole(&text));
+        assert!(text.contains("let b = 1; b // b\n;\n") && !text.contains("let a") && !text.contains("fn g"), "{text}");
+        assert!(is_one(&text));
+    }
+
+    #[test]
+    fn what_is_open_at_the_end_is_closed() {
+        assert!(closed("dbg!(now.").1.starts_with("\n)"));
+        assert_eq!(closed("if x { f(} g.").0, "if x { f(} g.");
+        assert!(closed("if let Some(x) = [a.").1.starts_with("\n]"));
+    }
+
+    #[test]
+    fn code_ends_where_the_function_does() {
+        let kept = [
+            "v.",
+            "v.iter().map(|x| x.",
+            "if x {",
+            "f(g(",
+            "struct A { x: ",
+            "\"",
+            "let s = \"a",
+            "/* ",
+            "// }",
+            "r#\"}",
+            "let c = '",
+        ];
+        for code in kept {
+            assert_eq!(closed(code).0, code);
+        }
+        for (code, blank) in [
+            ("}", " "),
+            ("now.}", "now. "),
+            ("v.\n}\n}", "v.\n \n "),
+            ("if x { y } }.", "if x { y }  ."),
+            ("f(g) }", "f(g)  "),
+        ] {
+            assert_eq!(closed(code).0, blank);
+        }
     }
 
     #[test]
@@ -122,18 +212,20 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_code_stands_in_the_file_unchanged(
+        fn the_code_stands_in_one_function(
             code: String,
             cursor in 0..200usize,
             before: Vec<String>,
-            definitions: Vec<String>,
             names in proptest::collection::vec("[a-z]{1,3}", 0..3),
         ) {
             let variable = |name: String| Variable { name, type_name: "Vec<u8>".into(), mutable: true };
             let variables = names.into_iter().map(variable).collect();
-            let source = Source { definitions, variables, before, code: code.clone(), cursor };
+            let source = Source { variables, before, code: code.clone(), cursor };
             let wrapped = Wrapped::new(&source);
-            prop_assert_eq!(&wrapped.text[wrapped.start..wrapped.end], &code);
+            prop_assert_eq!(wrapped.end - wrapped.start, code.len());
+            prop_assert!(is_one(&wrapped.text), "{}", wrapped.text);
+            let all = format!("fn f() {{}}\n{}fn g() {{}}", wrapped.text);
+            prop_assert_eq!(wrapped.within(&all).map(|it| it.start), Some("fn f() {}\n".len() + wrapped.start));
             let place = wrapped.in_code(wrapped.cursor).expect("the cursor is in the code");
             prop_assert!(code.is_char_boundary(place));
             prop_assert!(place <= cursor && (place == cursor || place == code.len() || !code.is_char_boundary(cursor)));

@@ -1,7 +1,7 @@
 //! The thread on which the compiler lives, which waits for its process and for runs.
 
 use crate::interrupt::Interrupted;
-use chorus_compiler::{Compiler, Config, Context, Diagnostic, Interrupter};
+use chorus_compiler::{Assistant, Compiler, Config, Context, Diagnostic, Interrupter};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -18,13 +18,15 @@ pub struct CompilerThread {
     jobs: Sender<Job>,
     interrupter: Interrupter,
     context: watch::Sender<Arc<Context>>,
+    assistant: Assistant,
+    prepares: Arc<AtomicBool>,
 }
 
 impl CompilerThread {
     /// Starts the compiler in the background. If it can't be started, each piece of work hears why.
     pub fn start(config: Config) -> std::io::Result<CompilerThread> {
         let (jobs, work) = channel::<Job>();
-        let interrupter = config.interrupter.clone();
+        let (interrupter, assistant) = (config.interrupter.clone(), config.assistant.clone());
         std::thread::Builder::new().name("compiler".into()).stack_size(STACK).spawn(move || {
             let mut compiler = Compiler::start(&config);
             loop {
@@ -35,7 +37,7 @@ impl CompilerThread {
                 }
             }
         })?;
-        Ok(CompilerThread { jobs, interrupter, context: watch::Sender::default() })
+        Ok(CompilerThread { jobs, interrupter, context: watch::Sender::default(), assistant, prepares: Arc::default() })
     }
 
     /// Has the compiler do something, and waits for the result.
@@ -91,6 +93,21 @@ impl CompilerThread {
     /// What the next cell will be compiled with, as far as is known: the compiler isn't asked, which may be busy.
     pub fn context(&self) -> Arc<Context> {
         Arc::clone(&self.context.borrow())
+    }
+
+    /// Who completes and explains, whatever the compiler is busy with. It is prepared for that when it isn't.
+    pub fn assistant(&self) -> &Assistant {
+        let is_prepared = self.assistant.is_there() && self.context.borrow().is_prepared;
+        if !is_prepared && !self.prepares.swap(true, Ordering::SeqCst) {
+            let prepares = Arc::clone(&self.prepares);
+            self.send(move |compiler| {
+                if let Err(error) = compiler.prepare_to_assist() {
+                    tracing::warn!("completion lacks the dependencies: {error:?}");
+                }
+                prepares.store(false, Ordering::SeqCst);
+            });
+        }
+        &self.assistant
     }
 
     /// The same work, whose effects are known to [`CompilerThread::context`] before anybody hears that it is done.

@@ -19,9 +19,6 @@ pub const RELAY: &str = "evcxr-relay";
 /// The argument that makes this program the compiler's process.
 pub const COMPILER: &str = "compiler";
 
-/// The argument that makes this program the analyzer.
-pub const ANALYZER: &str = "analyzer";
-
 /// How often a kernel looks whether whoever started it is still there.
 const PARENT_CHECK: Duration = Duration::from_millis(500);
 
@@ -45,7 +42,6 @@ pub fn run(connection_file: &Path) -> Result<ExitCode, Box<dyn Error>> {
         relay: exe.clone(),
         relay_args: vec![RELAY.into()],
         compiler_args: vec![COMPILER.into()],
-        analyzer_args: vec![ANALYZER.into()],
         notebook: NotebookConfig {
             engine,
             engine_args,

@@ -163,7 +163,6 @@ fn main() -> ExitCode {
             // SAFETY: nothing has started a thread yet.
             return unsafe { chorus_kernel::compiler_main(Path::new(&folder)) };
         }
-        (Some(kernel::ANALYZER), Some(folder)) => return chorus_kernel::analyzer_main(Path::new(&folder)),
         (Some(chorus_engine::program::WORKER), _) => chorus_engine::worker_main(),
         (Some(chorus_engine::gpu::GPU), Some(number)) => {
             return chorus_engine::gpu::main(std::iter::once(number).chain(args));

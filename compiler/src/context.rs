@@ -8,12 +8,12 @@ use crate::namespace::Namespaces;
 pub struct Context {
     /// The items that hold, the oldest first.
     pub definitions: Vec<String>,
+    /// The same, as they are compiled in front of a cell.
+    pub definitions_text: String,
+    /// Whether evcxr knows the dependencies, if it is there.
+    pub is_prepared: bool,
     /// Who has which variables.
     pub namespaces: Namespaces,
-    /// Dependencies as `:dep` gave them.
-    pub dependencies: Vec<String>,
-    /// The toolchain, if `:toolchain` chose one.
-    pub toolchain: Option<String>,
 }
 
 impl Compiler {
@@ -21,9 +21,9 @@ impl Compiler {
     pub fn context(&self) -> Context {
         Context {
             definitions: self.shared.current().into_iter().map(|item| item.piece.text.clone()).collect(),
+            definitions_text: self.definitions_text(),
+            is_prepared: self.is_prepared(),
             namespaces: self.namespaces().clone(),
-            dependencies: self.shared.dependencies(),
-            toolchain: self.shared.toolchain(),
         }
     }
 }

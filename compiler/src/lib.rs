@@ -6,6 +6,7 @@
 
 mod advice;
 mod ahead;
+mod assist;
 mod backtrace;
 mod cache;
 mod command;
@@ -61,9 +62,9 @@ pub use compiler::Compiler;
 pub use context::Context;
 pub use dependencies::{Building, DependenciesInfo, Told};
 pub use diagnostic::{Diagnostic, ELSEWHERE, Level, Span};
+pub use evaluator::{AssistLimits, Assistant};
 pub use failure::Failure;
 pub use interrupt::Interrupter;
-pub use library::for_analyzer;
 pub use modules::{Module, Modules};
 pub use namespace::{Member, Namespaces, RunEnded, Ticket, Variable, Variables, describe};
 pub use process::{compiler_main, relay_main};

@@ -23,12 +23,6 @@ pub(crate) fn ours(folder: &Path) -> PathBuf {
     folder.join("library")
 }
 
-/// What tells another rust-analyzer of the library that a compiler found for itself in this kernel's folder, where the
-/// toolchain's can't be read: a variable of its environment. `None` if the user has chosen one.
-pub fn for_analyzer(folder: &Path) -> Option<(&'static str, PathBuf)> {
-    std::env::var_os(PLACE).is_none().then(|| (PLACE, ours(folder)))
-}
-
 /// A library that rust-analyzers find in this process while this lives, in the place of the toolchain's.
 pub(crate) struct Instead(PathBuf);
 

@@ -72,7 +72,7 @@ impl Compiler {
         Ok(())
     }
 
-    fn build_dependencies(&mut self) -> Result<(), Failure> {
+    pub(crate) fn build_dependencies(&mut self) -> Result<(), Failure> {
         let variables = self.namespaces.variables(Member::Local);
         let failed = |error: Error| Failure::from(Diagnostic::error(error.to_string()));
         let (snapshot, held) = self.snapshot_for(&variables, &Change::default())?.map_err(|it| failed(it.error))?;

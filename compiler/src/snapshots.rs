@@ -95,6 +95,11 @@ impl Snapshots {
         }
     }
 
+    /// Whether evcxr has compiled something with so many settings.
+    pub fn knows_settings(&self, settings: usize) -> bool {
+        settings == 0 || self.known.iter().any(|known| known.held.settings == settings)
+    }
+
     /// A snapshot with these variables, or else any, for questions that can do with that.
     pub fn any(&self, variables: &Variables) -> (Snapshot, Held) {
         let found = self.known.iter().rfind(|known| known.variables == *variables).or(self.known.last());

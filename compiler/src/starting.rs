@@ -68,12 +68,18 @@ impl Starting {
         Ok(())
     }
 
+    fn begin_unless_begun(&mut self) -> Result<(), Failure> {
+        match self.state {
+            State::Resting => {
+                self.start().map_err(|error| Failure::from(Diagnostic::error(format!("can't start a thread: {error}"))))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Waits for it if need be.
     pub fn get(&mut self) -> Result<&mut Evcxr, Failure> {
-        if let State::Resting = self.state {
-            let failed = |error| Failure::from(Diagnostic::error(format!("can't start a thread: {error}")));
-            self.start().map_err(failed)?;
-        }
+        self.begin_unless_begun()?;
         if let State::Starting(receiver) = &self.state {
             let started = loop {
                 match receiver.recv_timeout(LISTEN) {
@@ -94,9 +100,29 @@ impl Starting {
         self.ready().ok_or(Failure::Interrupted)
     }
 
+    /// It, if it has started. It is begun otherwise, and nobody waits for it.
+    pub fn if_started(&mut self) -> Result<Option<&mut Evcxr>, Failure> {
+        self.begin_unless_begun()?;
+        if let State::Starting(receiver) = &self.state
+            && let Ok(started) = receiver.try_recv()
+        {
+            self.state = State::Resting;
+            self.state = State::Ready(Box::new(started?));
+        }
+        Ok(self.ready())
+    }
+
     /// It, if it has started and was needed already.
     pub fn ready(&mut self) -> Option<&mut Evcxr> {
         match &mut self.state {
+            State::Ready(evcxr) => Some(evcxr),
+            _ => None,
+        }
+    }
+
+    /// As [`Starting::ready`].
+    pub fn if_ready(&self) -> Option<&Evcxr> {
+        match &self.state {
             State::Ready(evcxr) => Some(evcxr),
             _ => None,
         }
@@ -155,5 +181,6 @@ fn try_start(
         other => return Err(io::Error::other(format!("it says something else: {other:?}"))),
     };
     let (evaluator, base) = Evaluator::new(connection, started, &config.folder, &config.interrupter)?;
+    config.assistant.turn_to(&evaluator, &base);
     Ok(Ok(Evcxr { evaluator, snapshots: Snapshots::new(base) }))
 }

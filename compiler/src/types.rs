@@ -2,6 +2,7 @@
 
 use crate::cache::CacheConfig;
 use crate::dependencies::Told;
+use crate::evaluator::Assistant;
 use crate::interrupt::Interrupter;
 use crate::namespace::{Member, Ticket};
 use crate::reuse::Place;
@@ -22,6 +23,8 @@ pub struct Config {
     pub folder: PathBuf,
     /// Interrupts compilations from other threads.
     pub interrupter: Interrupter,
+    /// Completes and explains when there is a process.
+    pub assistant: Assistant,
     /// Where compiled cells are kept for other kernels, if they are to be.
     pub cache: Option<CacheConfig>,
     /// Is told how far cargo is with dependencies.

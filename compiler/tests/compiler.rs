@@ -72,6 +72,7 @@ fn cells_become_objects() {
         folder: folder.path().to_owned(),
         interrupter: Default::default(),
         cache: None,
+        assistant: Default::default(),
         building: Default::default(),
     };
     let compiler = Compiler::start(&config).unwrap_or_else(|error| panic!("{}", error.render(false)));

@@ -13,7 +13,6 @@ mod requests;
 mod server;
 mod subshells;
 
-pub use chorus_analyzer::analyzer_main;
 pub use chorus_compiler::{
     CacheConfig, CacheInfo, CompilersInfo, become_tool, compiler_main, find_program, prepare_environment, relay_main,
 };

@@ -35,8 +35,6 @@ pub struct KernelConfig {
     pub relay_args: Vec<OsString>,
     /// The arguments that make it the compiler's process.
     pub compiler_args: Vec<OsString>,
-    /// The arguments that make the same program the analyzer.
-    pub analyzer_args: Vec<OsString>,
     /// How its workers and engines are started.
     pub notebook: NotebookConfig,
     /// An empty folder for what is compiled.
@@ -72,6 +70,7 @@ pub async fn serve(config: KernelConfig) -> Result<Option<u32>, KernelError> {
         folder: config.folder.clone(),
         interrupter: Default::default(),
         cache: config.cache.clone(),
+        assistant: Default::default(),
         // If nobody listens now, it is told again soon.
         building: Told(Arc::new(move |building| _ = tell.try_send(building))),
     })?;

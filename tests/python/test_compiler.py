@@ -107,8 +107,8 @@ def test_a_compiler_that_dies_costs_nothing(cache):
 
 
 def wait_for_rustc_of(compiler):
-    rustc = lambda: [pid for pid in pathlib.Path("/proc").iterdir() if is_rustc_of(pid, compiler)]
-    processes.wait_until("rustc", rustc)
+    rustc = lambda: [int(pid.name) for pid in pathlib.Path("/proc").iterdir() if is_rustc_of(pid, compiler)]
+    return processes.wait_until("rustc", rustc)[0]
 
 
 def is_rustc_of(process, compiler):

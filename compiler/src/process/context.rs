@@ -3,7 +3,7 @@
 //! This file alone talks to evcxr. It never looks at members or variables. Objects aren't run here, and evcxr isn't told of
 //! their runs: to it, each has succeeded, but for the first where variables are to be lost.
 
-use super::message::{Begin, ToRun};
+use super::message::{Assist, Begin, ToRun};
 use super::relay::RelayServer;
 use crate::definitions::Definitions;
 use crate::definitions::prefix::Prefix;
@@ -11,14 +11,19 @@ use crate::diagnostic::Diagnostic;
 use crate::interrupt::Interrupter;
 use crate::library::{self, Instead};
 use crate::setting::Setting;
+use chorus_analyzer::{Answer, Question, Source, Wrapped, lent};
 use evcxr::EvalContext;
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Before the name of a variable that the user has set for builds: has the same value.
 pub(crate) const USERS_VARIABLE: &str = "CHORUS_USER_SET_";
+
+/// For the first completion.
+const LOOKS_WITHIN: Duration = Duration::from_secs(60);
 
 /// evcxr's account of a namespace at one moment.
 #[derive(Clone)]
@@ -96,7 +101,7 @@ impl Context {
         Ok((context, base))
     }
 
-    /// Builds px and lets rust-analyzer read the standard library, which the first cell would wait for otherwise.
+    /// Builds px and lets rust-analyzer read the standard library, which the first cell or completion would wait for otherwise.
     pub fn warm_up(&mut self, base: &State) {
         let prefix = Prefix::whole(&Definitions::new(), &Default::default()).text;
         let code =
@@ -104,6 +109,7 @@ impl Context {
         if let Err(error) = self.eval(&code, base, &[]) {
             tracing::warn!("warming up failed: {error}");
         }
+        self.look(base);
     }
 
     /// What evcxr is connected to; a copy of this process has to give it something else.
@@ -244,6 +250,43 @@ impl Context {
     pub fn hover(&mut self, code: &str, state: &State) -> Result<(String, String), evcxr::Error> {
         let mut state = state_of(EvalContext::state, state)?;
         self.evcxr.hover(code, &mut state).map_err(|error| evcxr::Error::from(error.to_string()))
+    }
+
+    /// Completes or explains what stands at a place of a cell. evcxr is asked to explain a text with that cell in it, and its
+    /// rust-analyzer, which has read the text then, what is to be known.
+    pub fn assist(&mut self, assist: &Assist, state: &State, within: Duration) -> Result<Answer, evcxr::Error> {
+        let mut state = state_of(EvalContext::state, state)?;
+        let wrapped = Wrapped::new(&assist.source);
+        let text = format!("{}{}", assist.definitions, wrapped.text);
+        let (begun, mut asked) = (Instant::now(), Ok(()));
+        let source = self.folder.join("src/lib.rs");
+        let compiled = std::fs::read(&source).ok();
+        let answer = AssertUnwindSafe(|| {
+            let lent = lent(|| asked = self.evcxr.hover(&text, &mut state).map(drop));
+            lent.map(|lent| lent.answer(&wrapped, assist.question, within.saturating_sub(begun.elapsed())))
+        });
+        let answer = std::panic::catch_unwind(answer);
+        // evcxr has written the text there; those who look for what was compiled last are to find that.
+        if let Some(compiled) = compiled {
+            std::fs::write(&source, compiled)?;
+        }
+        asked.map_err(|error| evcxr::Error::from(error.to_string()))?;
+        let failed = |why: &str| Answer::Failed(why.to_owned());
+        Ok(match answer {
+            Ok(answer) => answer.unwrap_or_else(|| failed("evcxr's rust-analyzer wasn't found")),
+            Err(_) => failed("rust-analyzer panicked"),
+        })
+    }
+
+    /// Completes something, so that rust-analyzer knows whatever it needs for that.
+    pub fn look(&mut self, base: &State) {
+        let code = "let warm = vec![1u8].into_iter().map(|x| x + 1).collect::<Vec<_>>();\nwarm.".to_owned();
+        let source = Source { cursor: code.len(), code, ..Source::default() };
+        let assist = Assist { question: Question::Complete, source, definitions: String::new() };
+        match self.assist(&assist, base, LOOKS_WITHIN) {
+            Ok(Answer::Completions(_)) => {}
+            other => tracing::warn!("warming up failed: {other:?}"),
+        }
     }
 
     /// Names and types of the variables of the state that the last evaluation resulted in.

@@ -4,11 +4,13 @@
 use crate::complaint::Error;
 use crate::diagnostic::Diagnostic;
 use crate::setting::Setting;
+use chorus_analyzer::{Answer, Question, Source};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// No message is longer; a longer one isn't ours.
 const LONGEST: u32 = 256 << 20;
@@ -47,10 +49,21 @@ pub(crate) enum Ask {
     Configure { snapshot: u64, setting: Setting },
     /// Explain what stands at the end.
     Hover { code: String, snapshot: u64 },
+    /// Complete or explain what stands at a place of a cell, in this time.
+    Assist { assist: Assist, snapshot: u64, within: Duration },
     /// Nobody asks for these snapshots any more. Not answered.
     Forget(Vec<u64>),
     /// End what is being compiled. Not answered.
     Interrupt,
+}
+
+/// A question about a place in a cell.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Assist {
+    pub question: Question,
+    pub source: Source,
+    /// What it sees besides, as for a cell that is compiled.
+    pub definitions: String,
 }
 
 /// An answer.
@@ -61,6 +74,7 @@ pub(crate) enum Reply {
     Evaluated(Result<Evaluated, Error>),
     Configured(Result<u64, Error>),
     Explained(Result<(String, String), Error>),
+    Assisted(Result<Answer, Error>),
 }
 
 /// A text that was compiled.

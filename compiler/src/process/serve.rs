@@ -94,6 +94,9 @@ impl Server {
                 Ask::Hover { code, snapshot } => {
                     Reply::Explained(states.get(snapshot).and_then(|state| Ok(self.context.hover(&code, &state)?)))
                 }
+                Ask::Assist { assist, snapshot, within } => Reply::Assisted(
+                    states.get(snapshot).and_then(|state| Ok(self.context.assist(&assist, &state, within)?)),
+                ),
                 // The first isn't said again, and interrupts are heard by another thread.
                 Ask::Take { .. } | Ask::Interrupt => continue,
             };
@@ -102,12 +105,12 @@ impl Server {
     }
 
     /// What rust-analyzer knows is shared with the template until it looks at it again. It does so now, as long as nobody
-    /// waits: the first cell would be slower by that.
+    /// waits: the first cell and the first completion would be slower by that.
     fn while_idle(&mut self, asks: &Receiver<Ask>) -> Option<Ask> {
         if let Ok(ask) = asks.try_recv() {
             return Some(ask);
         }
-        let _ = self.context.hover("vec![1u8].into_iter().map(|x| x + 1).collect::<Vec<_>>()", &self.base);
+        self.context.look(&self.base);
         None
     }
 

@@ -1,30 +1,37 @@
 //! Completion and documentation, while cells are written.
 //!
-//! Whoever runs cells is busy then, as often as not, so nobody is asked but the analyzer, which is a process for this
-//! alone. What the notebook has is known from what the compiler and the executor told when they last were done. What
-//! the analyzer doesn't answer in time is answered without it; it never is an error.
+//! The rust-analyzer in the compiler's process is asked, which is idle but while a cell is compiled. Who has which variables is
+//! known from what the compiler and the executor told when they last were done. What isn't answered in time is answered without
+//! it; it never is an error.
 
-mod analyzer;
 mod complete;
 mod crates;
 mod inspect;
 
 use crate::comms::KnownVariable;
 use crate::server::KernelConfig;
-use analyzer::Analyzer;
 use chorus_analyzer::{Answer, Question, Source};
 use chorus_cells::{CompilerThread, Known};
-use chorus_compiler::{Context, Member, Variable, describe};
+use chorus_compiler::{AssistLimits, Context, Member, Variable, describe};
 use chorus_magics::{Targets, rust_of};
 use chorus_protocol::EngineId;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+const COMPLETES: AssistLimits = AssistLimits {
+    // JupyterLab and consoles drop what comes after a second, so a list of names in time is worth more.
+    turn: Duration::from_millis(800),
+    answer: Duration::from_secs(2),
+};
+const EXPLAINS: AssistLimits = AssistLimits { turn: Duration::from_secs(2), answer: Duration::from_secs(2) };
 
 /// Answers `complete_request` and `inspect_request`.
 #[derive(Clone)]
 pub struct Assist {
-    analyzer: Analyzer,
     compiler: CompilerThread,
     known: Known,
     runtime: PathBuf,
@@ -54,10 +61,8 @@ struct View {
 }
 
 impl Assist {
-    /// Nothing is started before the first question that needs it.
     pub fn new(config: &KernelConfig, compiler: CompilerThread, known: Known) -> Assist {
-        let analyzer = Analyzer::new(config.relay.clone(), config.analyzer_args.clone(), config.folder.clone());
-        Assist { analyzer, compiler, known, runtime: config.notebook.runtime.clone() }
+        Assist { compiler, known, runtime: config.notebook.runtime.clone() }
     }
 
     /// What `code` sees that is to run on `engines`, or else in the notebook.
@@ -89,7 +94,6 @@ impl Assist {
         };
         let running = facts.running.iter();
         let source = Source {
-            definitions: context.definitions.clone(),
             variables: variables.iter().map(typed).collect(),
             before: running.map(|cell| rust_of(cell, engines.is_some(), &facts.px, facts.autopx.as_ref())).collect(),
             code,
@@ -110,8 +114,20 @@ impl Assist {
     }
 
     async fn ask(&self, question: Question, view: &View) -> Option<Answer> {
-        let Context { dependencies, toolchain, .. } = view.context.as_ref();
-        self.analyzer.ask(question, &view.source, dependencies, toolchain.clone()).await
+        let limits = match question {
+            Question::Complete => COMPLETES,
+            Question::Hover { .. } => EXPLAINS,
+        };
+        let (assistant, source) = (self.compiler.assistant().clone(), view.source.clone());
+        let definitions = view.context.definitions_text.clone();
+        let asked = spawn_blocking(move || assistant.ask(question, source, definitions, limits));
+        match timeout(limits.turn + limits.answer, asked).await {
+            Ok(Ok(Answer::Failed(reason))) => tracing::info!("there is no answer: {reason}"),
+            Ok(Ok(answer)) => return Some(answer),
+            Ok(Err(error)) => tracing::warn!("rust-analyzer can't be asked: {error}"),
+            Err(_) => tracing::info!("rust-analyzer took too long"),
+        }
+        None
     }
 }
 
