@@ -41,7 +41,7 @@ pub(super) struct Context {
     folder: PathBuf,
     /// Where the crate px is.
     px: PathBuf,
-    /// What rust-analyzer reads in the place of the toolchain's library, where it can't read that.
+    /// What rust-analyzer reads of the toolchain's library; all of it if that couldn't be made.
     library: Option<Instead>,
     interrupter: Interrupter,
 }
@@ -74,12 +74,15 @@ impl Context {
             tracing::warn!("the standard library's source can't be installed: {error}");
         }
         drop(nothing);
+        let library = Instead::for_types(folder);
+        let library =
+            library.inspect_err(|error| tracing::warn!("rust-analyzer reads all of the library: {error}")).ok();
         let context = Context {
             evcxr,
             relay,
             folder: folder.to_owned(),
             px: begin.px.clone(),
-            library: None,
+            library,
             interrupter: interrupter.clone(),
         };
         // evcxr tries dependencies out in its own crate's place.
@@ -171,10 +174,9 @@ impl Context {
         }
         installed?;
         library::heed(&self.interrupter)?;
-        // It is there, and cargo can't tell of it. From now on, nobody asks cargo.
-        // An earlier one lies in the same place.
+        // It may have come since. An earlier one lies in the same place.
         self.library = None;
-        self.library = Some(Instead::without_manifest(&self.folder)?);
+        self.library = Some(Instead::for_types(&self.folder)?);
         match self.reload(state)? {
             true => Ok(()),
             false => Err(std::io::Error::other("it was read again, and no type is known")),
