@@ -9,9 +9,9 @@ use std::collections::HashSet;
 const STORE_BEGINS: &str = "mod evcxr_internal_runtime {";
 const STORE: &str = "use px::store as evcxr_internal_runtime;";
 const CHECK: &str = "vars_ok &= evcxr_variable_store.check_variable::<";
-const TAKE: &str = " = evcxr_variable_store.take_variable::<";
+pub(crate) const TAKE: &str = " = evcxr_variable_store.take_variable::<";
 const PUT: &str = "evcxr_variable_store.put_variable::<";
-const NAME_BEGINS: &str = ">(stringify!(";
+pub(crate) const NAME_BEGINS: &str = ">(stringify!(";
 const PUT_BACK: &str = "evcxr_variable_store.put_back::<";
 /// Where the code ends of a cell that has a `?`.
 const QUESTIONED: &str = "Ok(())})();";
@@ -26,7 +26,7 @@ const SHOW: &str = "px::show!((&(";
 /// How evcxr shows a result, around the expression, and the same with px's choice of how. That is made where px's trait
 /// is the one in scope.
 const DISPLAY: [&str; 2] = ["(", ").evcxr_display();"];
-const DISPLAY_LAST: [&str; 2] = ["px::Last(&(", ")).evcxr_display();"];
+pub(crate) const DISPLAY_LAST: [&str; 2] = ["px::Last(&(", ")).evcxr_display();"];
 const IMPORT: &str = "use px::Show;";
 
 /// Where evcxr drops what the user passed to `panic!`, whose `Drop` may panic in its turn.

@@ -73,6 +73,11 @@ pub(crate) fn compile_in_parallel(args: &mut [OsString]) {
     args.iter_mut().filter(|arg| *arg == "codegen-units=1").for_each(|arg| *arg = "codegen-units=4".into());
 }
 
+/// For a cell that isn't worth the time.
+pub(crate) fn do_not_optimise(args: &mut [OsString]) {
+    args.iter_mut().filter(|arg| arg.as_bytes().starts_with(b"opt-level=")).for_each(|arg| *arg = "opt-level=0".into());
+}
+
 /// For backtraces. Of a cell's own code only: the tables of its dependencies would be linked into each object.
 pub(crate) fn add_line_tables(args: &mut Vec<OsString>, folder: &Path) {
     let mut remap = OsString::from("--remap-path-prefix=");
@@ -123,6 +128,9 @@ mod tests {
         let expected = "rustc --crate-name ctx src/lib.rs -C metadata=chorus -C codegen-units=1 \
                         -C extra-filename=-12 --out-dir /t/deps -C";
         assert_eq!(call, args(expected));
+        let mut plain = args("rustc -C opt-level=2 -C codegen-units=1 opt-level");
+        do_not_optimise(&mut plain);
+        assert_eq!(plain, args("rustc -C opt-level=0 -C codegen-units=1 opt-level"));
         assert_eq!(object(&call), Some("/t/deps/libctx.so".into()));
         assert_eq!(object(&args("rustc -vV")), None);
     }

@@ -17,9 +17,10 @@
 use crate::definitions::prefix::release_calls;
 use crate::dependencies::{self, Current, Failed, Library, Set};
 use crate::reuse::add;
+use crate::rounds::compile;
 use crate::rustc::{
-    IDENTITY, TOOLCHAIN, add_line_tables, add_toolchain, compile_in_parallel, compile_once, fix_identity, for_kernel,
-    is_crate, object, source,
+    IDENTITY, TOOLCHAIN, add_line_tables, add_toolchain, compile_in_parallel, compile_once, do_not_optimise,
+    fix_identity, for_kernel, is_crate, object, source,
 };
 use crate::setting::Setting;
 use crate::toolchain::{find_program, users_path};
@@ -29,7 +30,7 @@ use std::io::{self, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Command;
 
 /// Says that the program is one of these tools, or was called by one.
 pub(crate) const ASKED: &str = "CHORUS_BUILDS_CELLS";
@@ -179,6 +180,12 @@ fn build(call: &[OsString]) -> io::Result<()> {
         std::process::exit(0);
     }
     let is_check = call.iter().any(|arg| arg == "check");
+    // evcxr takes another source in the same file for each call.
+    let evcxrs = std::fs::read_to_string("src/lib.rs")?;
+    if let Some(messages) = crate::replay::take(&kernel, &evcxrs) {
+        io::stderr().write_all(messages.as_bytes())?;
+        std::process::exit(1);
+    }
     let mut args = for_kernel(set.command.into_iter().map(OsString::from_vec).collect(), &kernel, is_check)?;
     if set.library.is_some() {
         compile_in_parallel(&mut args);
@@ -190,87 +197,20 @@ fn build(call: &[OsString]) -> io::Result<()> {
     // The pipe that it names was that cargo's: rustc would warn, and evcxr would say that instead of its own complaint.
     let environment = set.environment.into_iter().filter(|(name, _)| name != b"CARGO_MAKEFLAGS");
     let environment = environment.map(|(name, value)| (OsString::from_vec(name), OsString::from_vec(value)));
-    compile(&args, || {
+    let rustc = || {
         let mut rustc = command(args.iter().cloned());
         rustc.envs(environment.clone());
         rustc
-    })
+    };
+    let (status, messages) = compile(&args, rustc)?;
+    if status != 0 && !is_check {
+        crate::replay::note(&kernel, evcxrs, &messages);
+    }
+    std::process::exit(status)
 }
 
 fn is_verb(arg: &OsString) -> bool {
     arg == "build" || arg == "check"
-}
-
-/// Runs rustc on a cell's crate, and once more where the way in which a result is shown was in its way: our trait for it
-/// may collide with one of the cell's, such as that of the crate evcxr_image, which goes before ours. Returns only with an
-/// error.
-fn compile(args: &[OsString], rustc: impl Fn() -> Command) -> io::Result<()> {
-    let run = |source: Option<(&Path, String)>| {
-        if let Some((path, text)) = source {
-            std::fs::write(path, text)?;
-        }
-        rustc().stdout(Stdio::inherit()).output()
-    };
-    let messages = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
-    let rewritten = |by: &dyn Fn(&str) -> Option<String>| {
-        let path = source(args)?;
-        Some((path, by(&std::fs::read_to_string(path).ok()?)?))
-    };
-    let mut output = run(None)?;
-    if !output.status.success()
-        && let Some(source) = rewritten(&|source| crate::runtime::awaited(source, &messages(&output)))
-    {
-        output = run(Some(source))?;
-    }
-    if !output.status.success()
-        && crate::rewrite::is_collision(&messages(&output))
-        && let Some(source) = rewritten(&crate::rewrite::without_show)
-    {
-        let again = run(Some(source))?;
-        output = if again.status.success() { again } else { output };
-    }
-    if !output.status.success()
-        && let Some(source) = rewritten(&|source| crate::rewrite::with_fallback(source, &messages(&output)))
-    {
-        output = run(Some(source))?;
-    }
-    if !output.status.success()
-        && let Some(source) = rewritten(&|source| crate::rewrite::without_last(source, &messages(&output)))
-    {
-        let again = run(Some(source))?;
-        output = if again.status.success() { again } else { output };
-    }
-    if !output.status.success()
-        && let Some(source) = rewritten(&|source| crate::rewrite::with_any_error(source, &messages(&output)))
-    {
-        output = run(Some(source))?;
-    }
-    if !output.status.success()
-        && let Some(source) = rewritten(&|source| crate::rewrite::without_moved(source, &messages(&output)))
-    {
-        output = run(Some(source))?;
-    }
-    // Messages are to be about what the user wrote. And what only fails with shared statics (`#![forbid(unsafe_code)]`)
-    // is to run, with statics of its own.
-    let unmarked = |source: &str| Some(crate::identity::unmarked(source)).filter(|unmarked| unmarked != source);
-    if !output.status.success()
-        && let Some(marked) = rewritten(&|source| Some(source.to_owned()))
-        && let Some(source) = rewritten(&unmarked)
-    {
-        output = run(Some(source))?;
-        if output.status.success() && crate::identity::unmoved(&marked.1) != marked.1 {
-            // An object with types in their old places would take old values for new ones.
-            output = run(Some((marked.0, crate::statics::unmarked(&marked.1))))?;
-            if !output.status.success() {
-                output = run(Some((marked.0, crate::identity::refused(&marked.1))))?;
-            }
-        }
-    }
-    match output.status.success() {
-        true => io::stderr().write_all(&output.stderr)?,
-        false => io::stderr().write_all(crate::unkept::reworded(&messages(&output)).as_bytes())?,
-    }
-    std::process::exit(output.status.code().unwrap_or(1))
 }
 
 /// `args` are rustc's path and arguments. Returns only with an error.
@@ -299,7 +239,10 @@ fn wrap(mut args: Vec<OsString>) -> io::Result<()> {
     }
     args.splice(0..0, std::env::var_os(INNER));
     match is_cell && !is_noted {
-        true => compile(&args, || command(args.iter().cloned())),
+        true => {
+            let (status, _) = compile(&args, || command(args.iter().cloned()))?;
+            std::process::exit(status)
+        }
         false => Err(command(args.into_iter()).exec()),
     }
 }
@@ -420,7 +363,12 @@ fn prepare(mut args: Vec<OsString>, library: Option<&Library>) -> io::Result<Vec
     let rewritten = moved.or(rewritten);
     let written = rewritten.as_ref().unwrap_or(&source);
     let with_places = crate::debug::told(written).map(|places| crate::statics::with_behind(written, &places));
-    if let Some(rewritten) = with_places.or(rewritten) {
+    let rewritten = with_places.or(rewritten);
+    let has_nothing_to_run = crate::rewrite::has_nothing_to_run(&source);
+    if has_nothing_to_run || crate::effort::is_plain(rewritten.as_ref().unwrap_or(&source)) {
+        do_not_optimise(&mut args);
+    }
+    if let Some(rewritten) = rewritten {
         std::fs::write(path, rewritten)?;
     }
     if !of_crate.is_empty() {
@@ -430,9 +378,7 @@ fn prepare(mut args: Vec<OsString>, library: Option<&Library>) -> io::Result<Vec
         args.iter_mut().filter(|arg| arg.as_bytes().starts_with(b"--emit=")).for_each(|arg| *arg = emit.clone().into());
         args.push(cheap.into());
     }
-    if crate::rewrite::has_nothing_to_run(&source)
-        && let Some(object) = object(&args)
-    {
+    if has_nothing_to_run && let Some(object) = object(&args) {
         // evcxr and cargo want a file. It must be a new one: the last object may be the same, and in use.
         let _ = std::fs::remove_file(&object);
         std::fs::write(object, [])?;
