@@ -48,7 +48,7 @@ impl Instead {
     }
 
     /// What evcxr's rust-analyzer needs of the toolchain's: with all of it, rust-analyzer takes half as much time again for
-    /// each cell, and two thirds as much memory. Without a manifest, it takes the crates that it knows of by heart, and
+    /// each cell, and two thirds more memory. Without a manifest, it takes the crates that it knows of by heart, and
     /// asks no cargo, which looks for the library's dependencies in the network.
     pub fn for_types(folder: &Path) -> io::Result<Instead> {
         Instead::of(folder, &in_toolchain(&sysroot()?))

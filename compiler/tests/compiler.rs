@@ -149,10 +149,12 @@ fn cells_become_objects() {
     assert_eq!((place.cell, place.line), (n.count, 2));
 
     // rust-analyzer read everything anew while there was no standard library to be found, and said nothing.
-    let hidden = folder.path().join("library");
-    std::fs::create_dir_all(hidden.join("core")).unwrap();
+    let (library, aside) = (folder.path().join(".git/library"), folder.path().join(".git/aside"));
+    std::fs::rename(&library, &aside).unwrap();
+    std::fs::create_dir_all(library.join("core")).unwrap();
     n.ok(&local, ":opt 1\n1");
-    std::fs::remove_dir_all(hidden).unwrap();
+    std::fs::remove_dir_all(&library).unwrap();
+    std::fs::rename(&aside, &library).unwrap();
     n.ok(&local, "let mut seen = vec![1]; seen.push(2);");
     n.ok(&local, "let more: i32 = seen.iter().sum(); let f = seen.clone();");
 
