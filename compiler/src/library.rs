@@ -29,10 +29,6 @@ pub(crate) fn ours(folder: &Path) -> PathBuf {
     folder.join(UNREAD).join("library")
 }
 
-fn whole(folder: &Path) -> PathBuf {
-    folder.join(UNREAD).join("whole-library")
-}
-
 /// A library that rust-analyzers find in this process while this lives, in the place of the toolchain's.
 pub(crate) struct Instead(PathBuf);
 
@@ -55,18 +51,12 @@ impl Instead {
     }
 
     fn of(folder: &Path, library: &Path) -> io::Result<Instead> {
-        let (ours, whole) = (Instead(ours(folder)), whole(folder));
-        // Links aren't followed.
-        let _ = std::fs::remove_dir_all(&whole);
+        let ours = Instead(ours(folder));
         std::fs::create_dir_all(&ours.0)?;
-        std::fs::create_dir_all(&whole)?;
         for entry in std::fs::read_dir(library)?.flatten() {
             let name = entry.file_name();
             if CRATES.iter().any(|of_types| name == *of_types) {
                 std::os::unix::fs::symlink(entry.path(), ours.0.join(&name))?;
-            }
-            if name != "Cargo.toml" {
-                std::os::unix::fs::symlink(entry.path(), whole.join(&name))?;
             }
         }
         Ok(ours)
@@ -163,7 +153,7 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     #[test]
-    fn types_need_three_crates_and_completion_all_but_the_manifest() {
+    fn types_need_three_crates_and_no_manifest() {
         let (library, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         for name in ["alloc", "core", "std", "stdarch", "test"] {
             std::fs::create_dir(library.path().join(name)).unwrap();
@@ -179,7 +169,6 @@ mod tests {
         for _ in 0..2 {
             let instead = Instead::of(folder.path(), library.path()).unwrap();
             assert_eq!(names(ours(folder.path())), CRATES);
-            assert_eq!(names(whole(folder.path())), ["alloc", "core", "std", "stdarch", "test"]);
             drop(instead);
             assert!(!ours(folder.path()).exists() && library.path().join("core").is_dir());
         }
