@@ -61,8 +61,7 @@ impl Executor {
             texts.map_err(Failure::from)
         };
         let ran_at_all = |ran: &Done| ran.as_ref().err().is_none_or(|failure| !failure.is_compile_error());
-        let (gpu, mut passing) =
-            gpu.map_or((None, Passing::Value), |(gpu, passing)| (Some((gpu, compiled)), passing));
+        let (gpu, mut passing) = gpu.map_or((None, Passing::Value), |(gpu, passing)| (Some((gpu, compiled)), passing));
         let first = texts(passing)?;
         let may_borrow = first.may_borrow && gpu.is_none();
         let (mut ran, mut job) = self.run_map(&map, first, gpu, &targets, request).await;

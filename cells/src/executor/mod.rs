@@ -12,6 +12,7 @@ mod files;
 mod gpu;
 mod gpu_status;
 mod maps;
+mod own;
 mod parallel;
 mod results;
 mod run_file;
@@ -27,26 +28,22 @@ use crate::NotebookConfig;
 use crate::compiler_thread::CompilerThread;
 use crate::engines::Engines;
 use crate::facts::{Facts, Known};
-use crate::failure::{Failure, Kind, death_notice, failure, outdated_notice, restored_notice};
-use crate::generated::to_users_lines;
+use crate::failure::{Failure, Kind, death_notice, failure, restored_notice};
 use crate::input::FrontEnd;
 use crate::interrupt::Interrupted;
-use crate::jobs::{Half, Job, Jobs, MapOptions, Plan};
-use crate::local::{Ended, LocalWorker};
+use crate::jobs::Jobs;
+use crate::local::LocalWorker;
 use crate::publisher::Publisher;
 use crate::surroundings::Surroundings;
 pub use ahead::Ahead;
 use building::Builds;
 use chorus_client::Preparing;
-use chorus_compiler::{
-    Action, Building, CellText, Compiler, Failure as CompileFailure, Member, Modules, Reply, RunEnded,
-};
+use chorus_compiler::{Action, Building, CellText, Compiler, Failure as CompileFailure, Member, Modules, Reply};
 use chorus_engine::WorkerConfig;
 use chorus_magics::{
     self as magics, AutoPx, Code, Command, Part, Px, PxConfig, PxDefaults, PxOptions, Script, TimeIt, WriteFile,
-    rust::Text,
 };
-use chorus_protocol::{Aftermath, Death, Outcome, SnapshotPolicy};
+use chorus_protocol::{Aftermath, Death, SnapshotPolicy};
 use chorus_render::{self as render, BuildEnd};
 use gpu::Workshop;
 use maps::LastMap;
@@ -55,7 +52,7 @@ use results::Results;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use timing::Spent;
 use tokio::sync::mpsc::Receiver;
 
@@ -317,131 +314,6 @@ impl Executor {
             Command::LsMagic(_) => publisher.text_and_html(magics::list().trim_end(), &render::magics()).await,
         }
         Ok(Next::Continue)
-    }
-
-    // Local cells.
-
-    async fn rust(&mut self, text: &str, first_line: usize, request: &Request) -> Done {
-        let plan = self.plan(MapOptions::default(), None, request);
-        self.rust_by_plan(plan, text, first_line, None, request).await.0
-    }
-
-    /// What a cell of the notebook that is about to run is about.
-    fn plan(&self, options: MapOptions, half: Option<Arc<Half>>, request: &Request) -> Plan {
-        Plan {
-            engines: self.engines.clone(),
-            compiler: self.compiler.clone(),
-            publisher: request.publisher.clone(),
-            interrupted: request.interrupted.clone(),
-            options,
-            half,
-            snapshots: self.snapshots,
-            partial: None,
-            argument: Vec::new(),
-            compiled: Duration::ZERO,
-        }
-    }
-
-    /// Rust for the notebook's own worker, and the map that it started, if it started one.
-    async fn rust_by_plan(
-        &mut self,
-        plan: Plan,
-        text: &str,
-        first_line: usize,
-        generated: Option<&Text>,
-        request: &Request,
-    ) -> (Done, Option<Arc<Job>>) {
-        let mut map = None;
-        let done = self.rust_run(plan, text, first_line, generated, request, &mut map).await;
-        (done, map)
-    }
-
-    async fn rust_run(
-        &mut self,
-        plan: Plan,
-        text: &str,
-        first_line: usize,
-        generated: Option<&Text>,
-        request: &Request,
-        map: &mut Option<Arc<Job>>,
-    ) -> Done {
-        let (text, count): (Arc<str>, _) = (text.into(), request.publisher.count());
-        let users = generated.map_or(CellText::ALL, Text::users);
-        let explain = |failure| match generated {
-            Some(text) => to_users_lines(text, failure, &request.code),
-            None => failure,
-        };
-        let mut commands_have_run = false;
-        // What a run that came to nothing has cost, as its variables were of redefined types.
-        let mut lost = Vec::new();
-        let (run, failed) = loop {
-            let local = self.local_worker().await?;
-            let (text, whole, is_users) = (Arc::clone(&text), Arc::clone(&request.code), generated.is_none());
-            let engines = self.engines.current().map_or_else(Vec::new, |cluster| cluster.engines());
-            let engines: Vec<Member> = engines.into_iter().map(Member::Engine).collect();
-            let visit = self.compile(request, move |compiler| {
-                let cell = CellText { text: &text, count, first_line, cell: &whole, users };
-                if let Some(replies) = commands_first(compiler, cell, &[Member::Local], commands_have_run)? {
-                    return Ok(Visit::Commands(replies));
-                }
-                if is_users {
-                    compiler.check_engine_variables(cell, &engines)?;
-                }
-                let variables: Vec<String> = compiler.namespaces().variables(Member::Local).into_keys().collect();
-                let began = Instant::now();
-                Ok(Visit::Compiled((compiler.compile(cell, &[Member::Local]), variables, began.elapsed())))
-            });
-            let (compiled, variables, took) = match visit.await?.map_err(explain)? {
-                Visit::Compiled(compiled) => compiled,
-                Visit::Commands(replies) => {
-                    if self.obey(replies, request).await == Next::Quit {
-                        return Ok(Next::Quit);
-                    }
-                    commands_have_run = true;
-                    continue;
-                }
-            };
-            self.spent.compiling(took);
-            let compiled = compiled.map_err(explain)?;
-            let notices: Vec<String> =
-                compiled.notices.into_iter().chain(outdated_notice(&compiled.outdated)).collect();
-            let Some((object, ticket)) = compiled.run else {
-                self.say_all(&notices, request).await;
-                return Ok(Next::Continue);
-            };
-            let run = self.jobs.begin(plan.clone(), &object, took);
-            let (begun, during) = (Instant::now(), self.during());
-            let Ended { outcome, generation, took, failure } =
-                local.lock().await.run(&run, variables.clone(), &request.front_end).await;
-            drop(during);
-            self.spent.ran(begun.elapsed(), took, 0);
-            *map = run.map();
-            let ended = vec![RunEnded { member: Member::Local, outcome, generation }];
-            let settled = self.settle(ticket, ended).await?;
-            self.say_all(&notices, request).await;
-            lost.extend(settled.lost.into_iter().flat_map(|(_, names)| names));
-            if settled.again || (object.cached && settled.unloadable) {
-                if settled.unloadable {
-                    self.compiler.send(move |compiler| compiler.discard(&object));
-                }
-                continue;
-            }
-            break (run, failure);
-        };
-        self.take_over(run.take_defined(), request).await?;
-        let Some(mut failed) = failed else { return Ok(Next::Continue) };
-        let panicked = |failed: &Failure| matches!(failed, Failure::Run(run) if run.outcome == Outcome::Panicked && run.panic.is_some());
-        // A map's failure that the cell has handled isn't what ended it.
-        if let Some(cause) = run.take_failure().filter(|_| !panicked(&failed)) {
-            return Err(cause.with_what_ended(&failed));
-        }
-        if let Failure::Run(run) = &mut failed
-            && run.lost.is_empty()
-        {
-            // A panic may lose what the cell defined anew.
-            run.lost = lost;
-        }
-        Err(failed)
     }
 
     /// Where the programs and files of magics belong.

@@ -143,19 +143,15 @@ impl Executor {
                 self.say_all(&notices, request).await;
                 return Ok(Some(ran));
             }
-            let settled = self.settle(ticket, ended).await?;
+            let settled = self.settle(&object, ticket, ended).await?;
             self.say_all(&notices, request).await;
             if let Some(failed) = failed {
                 return Err(failed);
             }
-            if settled.again || (object.cached && settled.unloadable) {
-                if settled.unloadable {
-                    self.compiler.send(move |compiler| compiler.discard(&object));
-                }
-                continue;
+            if !settled.again {
+                ran.lost = settled.lost;
+                return Ok(Some(ran));
             }
-            ran.lost = settled.lost;
-            return Ok(Some(ran));
         }
     }
 
