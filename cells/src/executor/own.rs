@@ -66,7 +66,8 @@ impl Executor {
         // What a run that came to nothing has cost, as its variables were of redefined types.
         let mut lost = Vec::new();
         let (run, failed) = loop {
-            let local = self.local_worker().await?;
+            // If there can be none, nothing is compiled. It isn't held yet, since a command may end it.
+            self.local_worker().await?;
             let (text, whole, is_users) = (Arc::clone(&text), Arc::clone(&request.code), generated.is_none());
             let engines = self.engines.current().map_or_else(Vec::new, |cluster| cluster.engines());
             let engines: Vec<Member> = engines.into_iter().map(Member::Engine).collect();
@@ -100,6 +101,7 @@ impl Executor {
                 self.say_all(&notices, request).await;
                 return Ok(Next::Continue);
             };
+            let local = self.local_worker().await?;
             let run = self.jobs.begin(plan.clone(), &object, took);
             let (begun, during) = (Instant::now(), self.during());
             let Ended { outcome, generation, took, failure } =

@@ -145,7 +145,7 @@ impl Errand<'_> {
     }
 }
 
-/// What the host's shell runs. It is one command, so that the shell has read all of it before the first one reads the rest
+/// What the host's shell runs. Hosts may share the folder: what one has put there is never replaced, since it may run already. It is one command, so that the shell has read all of it before the first one reads the rest
 /// of standard input.
 fn script(program: &Program, launch: &Launch, stays: Stays) -> String {
     let name = quoted((*program.file_name()).as_ref());
@@ -162,7 +162,8 @@ fn script(program: &Program, launch: &Launch, stays: Stays) -> String {
          if [ ! -x \"$p\" ]; then \
          mkdir -p \"$d\" && t=$(mktemp \"$d/.XXXXXX\") || {{ echo {FAILED} there is no place for programs: \"$d\"; exit 1; }}; \
          echo {SEND}; \
-         head -c {size} > \"$t\" && [ \"$(wc -c < \"$t\")\" -eq {size} ] && chmod 700 \"$t\" && mv -f \"$t\" \"$p\" || \
+         head -c {size} > \"$t\" && [ \"$(wc -c < \"$t\")\" -eq {size} ] && chmod 700 \"$t\" && \
+         {{ ln \"$t\" \"$p\" 2> /dev/null || [ -x \"$p\" ] || mv -f \"$t\" \"$p\"; }} && rm -f \"$t\" || \
          {{ rm -f \"$t\"; echo {FAILED} the program could not be written to \"$d\"; exit 1; }}; \
          fi; \
          {setup}echo {INVITE}; {outpost}; }}\n"
