@@ -37,7 +37,7 @@ fn parts(source: &str) -> Option<Parts<'_>> {
     // Behind the cell there may be other code.
     let last = end + lines[end..].iter().position(|line| *line == "}")?;
     let is_known = |line: &&str| line.is_empty() || line.starts_with("extern crate ") || line.starts_with("//");
-    let statements = lines.get(begin + 1..end).filter(|_| lines[last + 1..].iter().all(|line| is_known(line)))?;
+    let statements = lines.get(begin + 1..end).filter(|_| lines[last + 1..].iter().all(is_known))?;
 
     fn typed<'t>(line: &'t str, start: &str) -> Option<&'t str> {
         Some(line.split_once(start)?.1.split_once(NAME_BEGINS)?.0)

@@ -75,7 +75,10 @@ struct Replies {
 /// Completes and explains, also while the compiler's thread waits for a cell. Cloned freely; it is of no process until one
 /// has started, and of the newest then.
 #[derive(Clone, Default)]
-pub struct Assistant(Arc<Mutex<Option<(Arc<Line>, Snapshot)>>>);
+pub struct Assistant(Arc<Mutex<Option<Asked>>>);
+
+/// Who is asked, and about what.
+type Asked = (Arc<Line>, Snapshot);
 
 /// How long an answer is worth to be waited for.
 #[derive(Clone, Copy, Debug)]

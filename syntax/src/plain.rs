@@ -255,7 +255,7 @@ impl Names {
                 callee.is_some_and(|path| self.may_be_called(&path)) && arguments.all(|expr| plain(Some(expr)))
             }
             ast::Expr::MethodCallExpr(it) => {
-                let is_known = it.name_ref().is_some_and(|name| METHODS.contains(&name.text().as_ref()));
+                let is_known = it.name_ref().is_some_and(|name| METHODS.contains(&name.text()));
                 let mut arguments = it.arg_list().into_iter().flat_map(|list| list.args());
                 is_known
                     && it.generic_arg_list().is_none()
