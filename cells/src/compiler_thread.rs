@@ -1,4 +1,4 @@
-//! The thread on which the compiler lives, which waits for its process and for runs.
+//! The thread on which the compiler lives, which waits for its process.
 
 use crate::interrupt::Interrupted;
 use chorus_compiler::{Assistant, Compiler, Config, Context, Diagnostic, Interrupter};

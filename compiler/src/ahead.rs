@@ -62,13 +62,9 @@ impl Compiler {
         self.ahead.under_way = false;
         self.namespaces.assume_success();
         self.exchange(&mut future);
-        let is_kept = compiled.is_ok();
-        if is_kept {
-            self.ahead.future = Some(future);
-        } else {
-            self.ahead = Default::default();
-        }
-        is_kept
+        // A cell that is refused has changed nothing.
+        self.ahead.future = Some(future);
+        compiled.is_ok()
     }
 
     /// Whether cells are known that were compiled ahead, and whose turn is still to come.

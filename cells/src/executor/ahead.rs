@@ -28,12 +28,29 @@ struct State {
     asked: bool,
 }
 
+impl State {
+    /// The first one that is to be compiled, unless none can be.
+    fn next(&mut self) -> Option<&mut Waiting> {
+        let first = self.waiting.iter_mut().find(|cell| cell.progress != Progress::Done);
+        first.filter(|cell| cell.progress == Progress::Untouched)
+    }
+}
+
 /// A cell that waits.
 struct Waiting {
     code: Arc<str>,
     /// The execution count that it is going to have.
     count: u32,
-    done: bool,
+    progress: Progress,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    Untouched,
+    /// It is compiled, as far as that could be.
+    Done,
+    /// It can't be known what those behind it mean. It isn't tried again.
+    Barrier,
 }
 
 /// What decides where a cell's Rust belongs.
@@ -60,7 +77,7 @@ impl Ahead {
 
     /// A cell waits behind all others.
     pub fn waits(&self, code: &str, count: u32) {
-        self.0.state.lock().waiting.push_back(Waiting { code: code.into(), count, done: false });
+        self.0.state.lock().waiting.push_back(Waiting { code: code.into(), count, progress: Progress::Untouched });
         self.go_on();
     }
 
@@ -77,34 +94,39 @@ impl Ahead {
     /// Asks for the next one, if a cell runs.
     fn go_on(&self) {
         let mut state = self.0.state.lock();
-        if state.during.is_some() && !state.asked && state.waiting.iter().any(|cell| !cell.done) {
+        if state.during.is_some() && !state.asked && state.next().is_some() {
             state.asked = true;
             let ahead = self.clone();
             // One at a time: whatever else the compiler is asked for goes in between.
             self.0.compiler.send(move |compiler| {
-                let goes_on = ahead.next(compiler);
+                ahead.compile_next(compiler);
                 ahead.0.state.lock().asked = false;
-                if goes_on {
-                    ahead.go_on();
-                }
+                ahead.go_on();
             });
         }
     }
 
-    /// Compiles the next one. False if there is none, or none behind it can be.
-    fn next(&self, compiler: &mut Compiler) -> bool {
+    fn compile_next(&self, compiler: &mut Compiler) {
         let (code, count, settings) = {
             let mut state = self.0.state.lock();
-            let Some(settings) = state.during.clone() else { return false };
+            let Some(settings) = state.during.clone() else { return };
             if !compiler.is_ahead() {
-                state.waiting.iter_mut().for_each(|cell| cell.done = false);
+                // What was assumed is thrown away: all of them are to be found anew.
+                let done = state.waiting.iter_mut().filter(|cell| cell.progress == Progress::Done);
+                done.for_each(|cell| cell.progress = Progress::Untouched);
             }
-            let Some(cell) = state.waiting.iter_mut().find(|cell| !cell.done) else { return false };
-            cell.done = true;
+            let Some(cell) = state.next() else { return };
+            cell.progress = Progress::Done;
             (Arc::clone(&cell.code), cell.count, settings)
         };
-        let Ok(parts) = magics::parse(&code, &settings.px) else { return false };
-        parts.into_iter().all(|part| compile_ahead(compiler, part, (&code, count), &settings))
+        let goes_on = magics::parse(&code, &settings.px)
+            .is_ok_and(|parts| parts.into_iter().all(|part| compile_ahead(compiler, part, (&code, count), &settings)));
+        if !goes_on {
+            let mut state = self.0.state.lock();
+            // Its turn may have come meanwhile.
+            let cell = state.waiting.iter_mut().find(|cell| Arc::ptr_eq(&cell.code, &code));
+            cell.into_iter().for_each(|cell| cell.progress = Progress::Barrier);
+        }
     }
 }
 

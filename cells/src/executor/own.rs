@@ -1,7 +1,7 @@
 //! Rust for the notebook's own worker.
 
 use super::{Done, Executor, Next, Request, Visit, commands_first};
-use crate::failure::{Failure, outdated_notice};
+use crate::failure::Failure;
 use crate::generated::to_users_lines;
 use crate::jobs::{Half, Job, MapOptions, Plan};
 use crate::local::Ended;
@@ -93,11 +93,8 @@ impl Executor {
                     continue;
                 }
             };
-            self.spent.compiling(took);
-            let compiled = compiled.map_err(explain)?;
-            let notices: Vec<String> =
-                compiled.notices.into_iter().chain(outdated_notice(&compiled.outdated)).collect();
-            let Some((object, ticket)) = compiled.run else {
+            let (run, notices) = self.compiled(compiled, took).map_err(explain)?;
+            let Some((object, ticket)) = run else {
                 self.say_all(&notices, request).await;
                 return Ok(Next::Continue);
             };

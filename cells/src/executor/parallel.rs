@@ -3,7 +3,7 @@
 use super::results::What;
 use super::{Done, Executor, Next, Request, Visit, commands_first};
 use crate::cluster::Cluster;
-use crate::failure::{Failure, Kind, failure, outdated_notice};
+use crate::failure::{Failure, Kind, failure};
 use crate::generated::to_users_lines;
 use crate::publisher::Publisher;
 use crate::run::{self, Followed, PxCell};
@@ -125,11 +125,8 @@ impl Executor {
                     continue;
                 }
             };
-            self.spent.compiling(took);
-            let compiled = compiled.map_err(explain)?;
-            let notices: Vec<String> =
-                compiled.notices.into_iter().chain(outdated_notice(&compiled.outdated)).collect();
-            let Some((object, ticket)) = compiled.run else {
+            let (run, notices) = self.compiled(compiled, took).map_err(explain)?;
+            let Some((object, ticket)) = run else {
                 self.say_all(&notices, request).await;
                 return Ok(Some(PxRan::default()));
             };

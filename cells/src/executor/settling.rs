@@ -1,9 +1,13 @@
-//! What the compiler is told of a run that has ended.
+//! What becomes of a cell that was compiled, and what the compiler is told of its run.
 
 use super::{Executor, Request};
-use crate::failure::Failure;
-use chorus_compiler::{Compiler, Member, Object, RunEnded, Ticket};
+use crate::failure::{Failure, outdated_notice};
+use chorus_compiler::{CompiledCell, Compiler, Failure as CompileFailure, Member, Object, RunEnded, Ticket};
 use chorus_protocol::Outcome;
+use std::time::Duration;
+
+/// What is to run, and the ticket by which the compiler hears how it ended.
+pub(super) type ToRun = (Object, Ticket);
 
 /// What came of a run.
 #[derive(Default)]
@@ -16,6 +20,17 @@ pub(super) struct Settled {
 }
 
 impl Executor {
+    /// What is to run of a cell that took so long to compile, and what is to be said of it then.
+    pub(super) fn compiled(
+        &mut self,
+        compiled: Result<CompiledCell, CompileFailure>,
+        took: Duration,
+    ) -> Result<(Option<ToRun>, Vec<String>), CompileFailure> {
+        self.spent.compiling(took);
+        let CompiledCell { run, outdated, notices } = compiled?;
+        Ok((run, notices.into_iter().chain(outdated_notice(&outdated)).collect()))
+    }
+
     /// Has the compiler take back what it had assumed of a run that didn't end well.
     pub(super) async fn settle(
         &self,
