@@ -176,7 +176,10 @@ impl Run {
     async fn all(&mut self, info: &ConnectionInfo, cells: &[CodeCell]) -> Result<Finished, RunError> {
         let of = cells.len();
         let connected = tokio::select! {
-            client = KernelClient::connect(info, READY) => Ok(client?),
+            client = KernelClient::connect(info, READY) => match client {
+                Ok(client) => Ok(client),
+                Err(error) => Err(Ending::KernelDied(self.death_behind(error.into()).await?)),
+            },
             death = self.process.death() => Err(Ending::KernelDied(death)),
             Some(_) = self.stop.recv() => Err(Ending::Interrupted),
         };
@@ -194,14 +197,20 @@ impl Run {
             while sent.len() < AHEAD
                 && let Some((number, next)) = to_send.next()
             {
-                sent.push_back(self.send(&mut client, next, number).await?);
+                sent.push_back(self.send(&mut client, next, number).await);
             }
             let Some(pending) = sent.pop_front() else { break };
             finished.ran += 1;
             self.screen.begin(finished.ran, of, &cell.source)?;
             let record = self.outputs.begin();
             let begun = Instant::now();
-            let ending = self.cell(&mut client, pending, record).await?;
+            let ending = match self.cell(&mut client, pending, record).await {
+                Err(error @ RunError::Client(_)) => {
+                    let death = self.death_behind(error).await?;
+                    self.died(&mut client, record, death).await?
+                }
+                ending => ending?,
+            };
             self.took.push((ending.clone(), begun.elapsed()));
             if let Some(cell) = self.outputs.cell(record) {
                 self.screen.finish(&mut cell.outputs)?;
@@ -240,9 +249,10 @@ impl Run {
     async fn cell(
         &mut self,
         client: &mut KernelClient,
-        mut pending: PendingReply,
+        pending: Result<PendingReply, RunError>,
         record: usize,
     ) -> Result<Ending, RunError> {
+        let mut pending = pending?;
         let id = pending.msg_id().to_owned();
         let (answers, mut answered) = mpsc::channel(1);
         let mut deadline = self.timeout.map(|time| Instant::now() + time);
@@ -269,11 +279,7 @@ impl Run {
                     let text: String = text;
                     client.answer_input(&question, &text).await?;
                 }
-                death = self.process.death() => {
-                    self.take_what_is_left(client, record).await?;
-                    self.add_error(record, &json!({"ename": "KernelDied", "evalue": death}))?;
-                    return Ok(Ending::KernelDied(death));
-                }
+                death = self.process.death() => return self.died(client, record, death).await,
                 () = until(deadline) => match stopping {
                     None => {
                         stopping = Some(Ending::TimedOut);
@@ -333,13 +339,20 @@ impl Run {
         Ok(message.parent_id().filter(|_| is_idle).map(str::to_owned))
     }
 
-    /// Reads what a dead kernel published before its end.
-    async fn take_what_is_left(&mut self, client: &mut KernelClient, running: usize) -> Result<(), RunError> {
+    /// How the kernel died, since it can't be talked to: its connections break before its process is seen to end.
+    /// If it lives, all that is known is the error.
+    async fn death_behind(&mut self, error: RunError) -> Result<String, RunError> {
+        tokio::time::timeout(SHUTDOWN, self.process.death()).await.map_err(|_| error)
+    }
+
+    /// The kernel died in this cell. What it published before its end counts.
+    async fn died(&mut self, client: &mut KernelClient, record: usize, death: String) -> Result<Ending, RunError> {
         let soon = Duration::from_millis(100);
         while let Ok(Some(message)) = tokio::time::timeout(soon, client.iopub.recv()).await {
-            self.take(message, running)?;
+            self.take(message, record)?;
         }
-        Ok(())
+        self.add_error(record, &json!({"ename": "KernelDied", "evalue": death}))?;
+        Ok(Ending::KernelDied(death))
     }
 
     fn add_error(&mut self, record: usize, content: &Value) -> Result<(), RunError> {
