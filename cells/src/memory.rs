@@ -1,4 +1,5 @@
-//! What the notebook holds is told to its cluster's log: variables of its own worker, and rooms.
+//! What the notebook holds is told to its cluster's log: variables of its own worker, and rooms. Memory that is kept for rooms is
+//! looked after as often.
 
 use crate::engines::Engines;
 use crate::jobs::Jobs;
@@ -18,6 +19,7 @@ pub async fn tell(worker: Arc<Worker>, jobs: Jobs, engines: Engines) {
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
+        jobs.tidy();
         let Some(cluster) = engines.current() else { continue };
         let now = (cluster.session().id(), NotebookUse::new((*worker.variables()).clone(), jobs.rooms_in_use()));
         if told.as_ref() != Some(&now) {

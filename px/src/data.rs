@@ -15,7 +15,8 @@ use crate::map::error::Error;
 use crate::map::output::lock;
 use crate::map::probe::Pieces;
 pub use crate::map::probe::Probe;
-use crate::map::rooms::{BLOCK, Mapped, PAGE, RoomFile, Stretch, place_behind, read_values, reserve_in};
+use crate::map::rooms::{BLOCK, Mapped, PAGE, RoomFile, is_passage, reserve_in};
+use crate::map::values::{Stretch, place_behind, read_values};
 use crate::wire::{LAYOUT, Wire, as_bytes, encoded, get_vec};
 pub use parts::{Parts, Put};
 use std::fs::File;
@@ -197,6 +198,11 @@ fn done<T>(result: Result<T, Error>) -> T {
 /// How many bytes this room has of a variable.
 pub fn size_of_room(path: &str) -> Option<u64> {
     Some(Head::read(path, &RoomFile::open(path).ok()?).ok()?.bytes)
+}
+
+/// Whether a room can be opened by this name.
+pub fn is_open(path: &str) -> bool {
+    RoomFile::open(path).is_ok()
 }
 
 /// Where so many bytes of results are to be appended in their room, for an engine of another host.
@@ -491,8 +497,10 @@ fn read_items<T: Wire>(rooms: &[String]) -> Result<Vec<T>, Error> {
         if heads.iter().any(|(file, head, _)| head.bytes > 0 && head.start + head.bytes > length(file)) {
             return Err(Error::Damaged);
         }
-        let stretches =
-            heads.iter().map(|(file, head, _)| Stretch { file, at: head.start, bytes: head.bytes as usize });
+        let stretches = heads.iter().map(|(file, head, path)| {
+            let (at, bytes) = (head.start, head.bytes as usize);
+            Stretch { file, passes: is_passage(path), at, bytes }
+        });
         let stretches: Vec<Stretch<'_>> = stretches.collect();
         // SAFETY: any bytes are a plain value. The side that wrote these files has done so before this one runs.
         let read = unsafe { read_values(&stretches, count, &mut items) };

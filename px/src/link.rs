@@ -20,11 +20,26 @@ pub fn room_name(file: i32, id: &str) -> String {
     format!("/proc/{}/fd/{file}#{id}", std::process::id())
 }
 
+/// The name of a passage, for its use of this number: nobody opens it by a name of an earlier use. The number stands in the
+/// file, too, little endian at [`USE_AT`].
+pub fn passage_name(file: i32, id: &str, number: u64) -> String {
+    format!("{}+{number}", room_name(file, id))
+}
+
+/// Where a passage has the number of its use: at the end of its first page.
+pub const USE_AT: u64 = 4088;
+
 /// From a cell. Each has one answer, unless [`expects_answer`] says that it has none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ask {
     /// Room for so many bytes, which processes of this host can open by the name that is answered.
     Room(u64),
+    /// A passage: a room through which variables go, which tells what for. If one was used for the same before, and nobody has
+    /// it any more, it is that one: its memory is there already. The answer is as for a room.
+    Passage(String),
+    /// The cell needs this passage no longer, and all has gone well: nobody writes to it any more, and whoever reads on has
+    /// locked it.
+    Passed(String),
     /// Begin a map. The answer is [`Answer::Job`].
     Map(MapAsk),
     /// Wait until a job ends, for so many milliseconds at most. The answer is [`Answer::Ended`] or [`Answer::Running`].
@@ -423,6 +438,8 @@ mod tests {
         }));
         let asks = [
             Ask::Room(1),
+            Ask::Passage("push x".into()),
+            Ask::Passed("x".into()),
             Ask::Where(2),
             Ask::Wait { job: 1, millis: 2 },
             Ask::Take { job: 1, taken: 2 },

@@ -62,6 +62,12 @@ pub(crate) fn is_final_but_for_mappings(file: &File) -> bool {
     unsafe { fcntl(file.as_raw_fd(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_FUTURE_WRITE) == 0 }
 }
 
+/// Whether a passage stays as it is as long as this file is open or mapped: it has a lock that nobody who is to use the passage
+/// for something else gets over. A copy of the file, or of this process, has the same lock.
+pub(crate) fn stays(passage: &File) -> bool {
+    passage.try_lock_shared().is_ok()
+}
+
 /// The first bytes of a file in this process' memory, which is the file's.
 pub(crate) struct Mapping {
     start: NonNull<u8>,

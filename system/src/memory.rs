@@ -31,7 +31,8 @@ pub fn available() -> io::Result<(u64, u64)> {
 const STEP: usize = 4 << 20;
 
 /// Has this process own the pages that it shares with forked copies of itself and may write to, as if it had written to each:
-/// it needn't wait for their copies later. It ends after so many bytes, or when `go_on` says so, which is asked before each few
+/// it needn't wait for their copies later. Pages of files, which it has mapped for itself, stay as they are: many processes may
+/// have them, and most never write there. It ends after so many bytes, or when `go_on` says so, which is asked before each few
 /// MiB. Returns how many bytes it was.
 ///
 /// Pages that were only read and never written may be among them, so `most` should be what the process holds.
@@ -66,7 +67,8 @@ fn runs(states: &[PageInfo]) -> Vec<Range<usize>> {
     let mut runs: Vec<Range<usize>> = Vec::new();
     for (at, state) in states.iter().enumerate() {
         let PageInfo::MemoryPage(flags) = state else { continue };
-        if !flags.contains(MemoryPageFlags::PRESENT) || flags.contains(MemoryPageFlags::MMAP_EXCLUSIVE) {
+        let is_one_s_own = flags.intersects(MemoryPageFlags::MMAP_EXCLUSIVE | MemoryPageFlags::FILE);
+        if is_one_s_own || !flags.contains(MemoryPageFlags::PRESENT) {
             continue;
         }
         match runs.last_mut() {
@@ -97,6 +99,13 @@ pub fn file(name: &str, bytes: u64) -> io::Result<File> {
     Ok(file)
 }
 
+/// Whether a file in memory can still be written to: nobody has sealed it.
+pub fn can_be_written(file: &File) -> bool {
+    let sealed = SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_FUTURE_WRITE;
+    let seals = fcntl(file, FcntlArg::F_GET_SEALS).map(SealFlag::from_bits_retain);
+    seals.is_ok_and(|seals| !seals.intersects(sealed))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,19 +118,45 @@ mod tests {
         file.set_len(11).unwrap();
     }
 
+    #[test]
+    fn a_sealed_file_can_be_written_no_more() {
+        let written = file("test", 10).unwrap();
+        assert!(can_be_written(&written));
+        fcntl(&written, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_FUTURE_WRITE)).unwrap();
+        assert!(!can_be_written(&written));
+        assert!(std::os::unix::fs::FileExt::write_at(&written, b"x", 0).is_err());
+        assert!(!can_be_written(&File::open("/proc/self/exe").unwrap()), "no file in memory");
+    }
+
     /// What a process holds, others change that take memory.
     fn alone() -> MutexGuard<'static, ()> {
         static ALONE: Mutex<()> = Mutex::new(());
         ALONE.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many of a vector's pages aren't this process's alone.
-    fn shared(of: &[u8]) -> usize {
+    /// Of the whole pages of these bytes.
+    fn states(of: &[u8]) -> Vec<PageInfo> {
         let page = procfs::page_size() as usize;
         let mut pages = Process::myself().unwrap().pagemap().unwrap();
         let begin = (of.as_ptr() as usize).div_ceil(page);
-        let states = pages.get_range_info(begin..begin + of.len() / page - 1).unwrap();
-        runs(&states).into_iter().map(|run| run.len()).sum()
+        pages.get_range_info(begin..begin + of.len() / page - 1).unwrap()
+    }
+
+    /// How many of a vector's pages aren't this process's alone.
+    fn shared(of: &[u8]) -> usize {
+        runs(&states(of)).into_iter().map(|run| run.len()).sum()
+    }
+
+    /// So many bytes of a file in memory, mapped for this process alone, to write to, too. They stay until it ends.
+    fn mapped(bytes: usize) -> &'static [u8] {
+        let file = file("test", bytes as u64).unwrap();
+        let (rights, fd) = (libc::PROT_READ | libc::PROT_WRITE, std::os::fd::AsRawFd::as_raw_fd(&file));
+        // SAFETY: the system chooses a free place, and nobody writes there or has the file.
+        unsafe {
+            let place = libc::mmap(std::ptr::null_mut(), bytes, rights, libc::MAP_PRIVATE, fd, 0);
+            assert_ne!(place, libc::MAP_FAILED);
+            std::slice::from_raw_parts(place.cast(), bytes)
+        }
     }
 
     #[test]
@@ -130,6 +165,8 @@ mod tests {
         let values: Vec<u8> = (0..32 << 20).map(|n| (n % 251) as u8).collect();
         let unused = Vec::<u8>::with_capacity(256 << 20);
         assert_eq!(shared(&values), 0);
+        let of_a_file = mapped(8 << 20);
+        assert!(of_a_file.iter().all(|byte| *byte == 0));
         // A copy that waits until the pipe's end.
         let (mut waits, ends) = io::pipe().unwrap();
         // SAFETY: the child calls only read and _exit.
@@ -149,10 +186,15 @@ mod tests {
                     left >= 0
                 });
                 assert!(some.unwrap() < 3 * STEP as u64, "it is asked to stop");
+                assert!(of_a_file.iter().all(|byte| *byte == 0));
                 let before = held().unwrap();
                 let done = own_pages(before, || true).unwrap();
                 assert!(done >= 16 << 20, "{done}");
                 assert_eq!(shared(&values), 0);
+                let pages = states(of_a_file);
+                let of_file =
+                    |page: &PageInfo| matches!(page, PageInfo::MemoryPage(it) if it.contains(MemoryPageFlags::FILE));
+                assert!(pages.len() >= 2000 && pages.iter().all(of_file), "what is a file's stays so");
                 assert!(values.iter().enumerate().all(|(n, value)| *value == (n % 251) as u8));
                 assert!(held().unwrap() < before + (200 << 20), "what was never used isn't taken");
                 drop((ends, unused));

@@ -9,7 +9,7 @@ use crate::failure::{Failure, Kind, failure};
 use crate::jobs::{Lent, MapOptions};
 use chorus_compiler::{Member, Variable};
 use chorus_magics::{
-    Code, MagicError, PxConfig, PxOptions, Transfer, Way,
+    Carried, Code, MagicError, PxConfig, PxOptions, Transfer, Way,
     rust::{Text, TransferTexts, not_for_gpus, transfer_texts},
 };
 use chorus_protocol::{EngineId, name_engines};
@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
-/// So many rooms a variable has at most that goes to each engine whole: as many threads write it.
+/// So many rooms a variable has at most that goes whole: as many threads write it. To one file, only one can.
 const LANES: usize = 4;
 
 /// What takes less has no rate worth saying.
@@ -45,8 +45,11 @@ impl Executor {
         let texts = transfer_texts(&transfer, &types, single);
 
         let threads = available_parallelism().map_or(1, usize::from).min(LANES);
-        let lanes = if transfer.way == Way::Push { threads } else { targets.len() };
-        let rooms = self.jobs.rooms(lanes * transfer.variables.len());
+        let is_whole = transfer.way == Way::Push || transfer.way == Way::Pull && single;
+        let lanes = if is_whole { threads } else { targets.len() };
+        let purpose = |carried: &Carried| format!("{} {}", name(transfer.way), carried.from);
+        let purposes: Vec<String> = transfer.variables.iter().map(purpose).collect();
+        let rooms = self.jobs.passages(&purposes, lanes);
         let rooms =
             rooms.map_err(|error| failure(Kind::TransferError, format!("there are no rooms for data: {error}")))?;
         let ranks: Vec<u32> = targets.iter().map(|engine| cluster.rank(*engine)).collect();
@@ -77,7 +80,8 @@ impl Executor {
                 self.there(&transfer, take, vec![argument(Step::Own)], &cluster, &targets, request).await?;
             }
             Way::Pull => {
-                self.there(&transfer, put, vec![argument(Step::Own)], &cluster, &targets, request).await?;
+                let step = if is_whole { Step::All } else { Step::Own };
+                self.there(&transfer, put, vec![argument(step)], &cluster, &targets, request).await?;
                 self.here(take, argument(Step::All), request).await?;
             }
             Way::Gather => {
@@ -89,6 +93,7 @@ impl Executor {
         }
         let took = begun.elapsed().saturating_sub(self.spent.compiled().saturating_sub(compiled));
         let says = summary(&transfer, &types, &name_engines(&targets), size(&rooms), took);
+        rooms.passed();
         request.publisher.say(&says).await;
         Ok(Next::Continue)
     }

@@ -11,6 +11,7 @@ mod follower;
 mod job;
 mod lending;
 mod map;
+mod passages;
 mod rooms;
 mod run;
 mod stream;
@@ -61,7 +62,7 @@ struct State {
     latest: Option<Arc<Job>>,
 }
 
-/// Rooms that somebody uses for a while.
+/// Rooms through which variables go.
 pub struct Lent {
     jobs: Jobs,
     paths: Vec<String>,
@@ -71,6 +72,11 @@ impl Lent {
     /// Where they are.
     pub fn paths(&self) -> &[String] {
         &self.paths
+    }
+
+    /// All variables have arrived: the rooms' memory may be used again.
+    pub fn passed(mut self) {
+        std::mem::take(&mut self.paths).iter().for_each(|path| self.jobs.0.rooms.passed(path, Holder::Kernel));
     }
 }
 
@@ -101,13 +107,20 @@ impl Jobs {
             .ok()
     }
 
-    /// So many empty rooms, which grow, and go when this is dropped.
-    pub fn rooms(&self, count: usize) -> std::io::Result<Lent> {
+    /// So many rooms for each of these purposes, which grow, and go when this is dropped.
+    pub fn passages(&self, purposes: &[String], count: usize) -> std::io::Result<Lent> {
         let mut lent = Lent { jobs: self.clone(), paths: Vec::new() };
-        for _ in 0..count {
-            lent.paths.push(self.0.rooms.make(0, Holder::Kernel)?);
+        for purpose in purposes {
+            for _ in 0..count {
+                lent.paths.push(self.0.rooms.passage(purpose, Holder::Kernel)?);
+            }
         }
         Ok(lent)
+    }
+
+    /// Lets go of memory that was kept for the next transfer, if that has been long or it is needed. To be called now and then.
+    pub fn tidy(&self) {
+        self.0.rooms.tidy();
     }
 
     /// What each room takes.
@@ -163,6 +176,16 @@ impl Jobs {
                 let room = self.0.rooms.make(bytes, Holder::Cells).map_err(|error| no_room(bytes, error))?;
                 self.keep(room.clone(), run);
                 Answer::Room(room)
+            }
+            Ask::Passage(purpose) => {
+                let room = self.0.rooms.passage(&purpose, Holder::Cells).map_err(|error| no_room(0, error))?;
+                self.keep(room.clone(), run);
+                Answer::Room(room)
+            }
+            Ask::Passed(path) => {
+                run.lock().unmake(&path);
+                self.0.rooms.passed(&path, Holder::Cells);
+                Answer::Ok
             }
             Ask::Free(path) => {
                 // If the cell's worker dies yet, its variables come back, which may have rooms of earlier cells.

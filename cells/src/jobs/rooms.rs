@@ -1,19 +1,21 @@
 //! Rooms: memory that processes of this host share, under a name. The kernel holds it, so it is gone when the kernel is,
 //! however that ends.
 
+use super::passages::{Passage, Passages, taken};
 use chorus_protocol::RoomUse;
 use chorus_remote::rooms::{Refusal, Store};
 use chorus_system::memory;
 use parking_lot::{Mutex, MutexGuard};
-use px::link::room_name;
+use px::link::{USE_AT, passage_name, room_name};
 use std::collections::HashMap;
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 use tokio::sync::broadcast;
 
 /// So many ends of rooms may wait to be told.
@@ -32,26 +34,53 @@ pub enum Holder {
 #[derive(Debug)]
 pub struct Rooms {
     rooms: Mutex<HashMap<String, Room>>,
+    passages: Mutex<Passages>,
     /// Tells of those that are let go of.
     freed: broadcast::Sender<String>,
 }
 
 impl Default for Rooms {
     fn default() -> Rooms {
-        Rooms { rooms: Mutex::default(), freed: broadcast::channel(FREED).0 }
+        Rooms { rooms: Mutex::default(), passages: Mutex::default(), freed: broadcast::channel(FREED).0 }
     }
 }
 
 #[derive(Debug)]
 struct Room {
-    file: File,
-    number: u64,
+    memory: Memory,
     /// How often it is held, by each.
     cells: usize,
     kernel: usize,
 }
 
+#[derive(Debug)]
+enum Memory {
+    /// Of this number, for one use.
+    Once(File, u64),
+    Passage(Passage),
+}
+
 impl Room {
+    fn new(memory: Memory, holder: Holder) -> Room {
+        let mut room = Room { memory, cells: 0, kernel: 0 };
+        *room.held_by(holder) = 1;
+        room
+    }
+
+    fn file(&self) -> &File {
+        match &self.memory {
+            Memory::Once(file, _) => file,
+            Memory::Passage(passage) => &passage.file,
+        }
+    }
+
+    fn number(&self) -> u64 {
+        match &self.memory {
+            Memory::Once(_, number) => *number,
+            Memory::Passage(passage) => passage.number,
+        }
+    }
+
     fn held_by(&mut self, holder: Holder) -> &mut usize {
         match holder {
             Holder::Cells => &mut self.cells,
@@ -71,17 +100,50 @@ impl Rooms {
         let (number, id) = new_id();
         let file = memory::file(&id, bytes)?;
         let name = room_name(file.as_raw_fd(), &id);
-        let mut room = Room { file, number, cells: 0, kernel: 0 };
-        *room.held_by(holder) = 1;
-        self.lock().insert(name.clone(), room);
+        self.lock().insert(name.clone(), Room::new(Memory::Once(file, number), holder));
         Ok(name)
+    }
+
+    /// A room for variables that go from one side to the other, and for what. Its first page has nothing in it but the number
+    /// of its use. It may be one that was used for the same before, by another name.
+    pub fn passage(&self, purpose: &str, holder: Holder) -> io::Result<String> {
+        let kept = self.passages.lock().take(purpose);
+        let mut passage = match kept {
+            Some(passage) => passage,
+            None => {
+                let (number, id) = new_id();
+                let file = memory::file(&id, 0)?;
+                Passage { file, id, number, uses: 0, purpose: purpose.to_owned() }
+            }
+        };
+        passage.uses += 1;
+        let mut first = vec![0; USE_AT as usize];
+        first.extend(passage.uses.to_le_bytes());
+        passage.file.write_all_at(&first, 0)?;
+        let name = passage_name(passage.file.as_raw_fd(), &passage.id, passage.uses);
+        self.lock().insert(name.clone(), Room::new(Memory::Passage(passage), holder));
+        Ok(name)
+    }
+
+    /// All that was to go through a passage has gone through it, and nobody opens it any more by this name. It is let go of as
+    /// by [`Rooms::free`], and its memory is kept for the next use.
+    pub fn passed(&self, name: &str, holder: Holder) {
+        let Some(room) = self.let_go(name, holder) else { return };
+        if let Memory::Passage(passage) = room.memory {
+            self.passages.lock().keep(passage, Instant::now());
+        }
+    }
+
+    /// Lets go of memory that was kept for too long, or is needed for something else.
+    pub fn tidy(&self) {
+        self.passages.lock().tidy(Instant::now());
     }
 
     /// A room with this in it, for cells.
     pub fn with(&self, contents: &[u8]) -> io::Result<String> {
         let name = self.make(contents.len() as u64, Holder::Cells)?;
         if let Some(room) = self.lock().get(&name) {
-            room.file.write_all_at(contents, 0)?;
+            room.file().write_all_at(contents, 0)?;
         }
         Ok(name)
     }
@@ -101,15 +163,21 @@ impl Rooms {
 
     /// Somebody needs it no longer. When nobody does, it is let go of; who has it open or mapped keeps it.
     pub fn free(&self, name: &str, holder: Holder) {
+        drop(self.let_go(name, holder));
+    }
+
+    /// The room, if nobody needs it any longer.
+    fn let_go(&self, name: &str, holder: Holder) -> Option<Room> {
         let mut rooms = self.lock();
-        let Some(room) = rooms.get_mut(name) else { return };
+        let room = rooms.get_mut(name)?;
         let held = room.held_by(holder);
         *held = held.saturating_sub(1);
-        if !room.is_held() {
-            rooms.remove(name);
-            // Perhaps nobody listens.
-            _ = self.freed.send(name.to_owned());
+        if room.is_held() {
+            return None;
         }
+        // Perhaps nobody listens.
+        _ = self.freed.send(name.to_owned());
+        rooms.remove(name)
     }
 
     /// No cell has anything any more.
@@ -123,15 +191,16 @@ impl Rooms {
         });
     }
 
-    /// What each of them takes.
+    /// What each of them takes, with the memory that is kept.
     pub fn used(&self) -> Vec<RoomUse> {
-        const BLOCK: u64 = 512;
         let of = |room: &Room| {
-            // Of what is a hole yet, nothing counts.
-            let bytes = room.file.metadata().ok()?.blocks() * BLOCK;
-            Some(RoomUse { number: room.number, bytes, in_cells: room.cells > 0 })
+            let bytes = taken(room.file()).ok()?;
+            Some(RoomUse { number: room.number(), bytes, in_cells: room.cells > 0 })
         };
-        self.lock().values().filter_map(of).collect()
+        let mut used: Vec<_> = self.lock().values().filter_map(of).collect();
+        let kept = |(number, bytes)| RoomUse { number, bytes, in_cells: false };
+        used.extend(self.passages.lock().used().map(kept));
+        used
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Room>> {
@@ -142,7 +211,7 @@ impl Rooms {
 impl Store for Rooms {
     fn open(&self, room: &str) -> Result<File, Refusal> {
         let rooms = self.lock();
-        Ok(rooms.get(room).ok_or(Refusal::Gone)?.file.try_clone()?)
+        Ok(rooms.get(room).ok_or(Refusal::Gone)?.file().try_clone()?)
     }
 
     fn reserve(&self, room: &str, bytes: u64) -> Result<u64, Refusal> {
@@ -195,6 +264,26 @@ mod tests {
         rooms.free(&name, Holder::Cells);
         assert!(!rooms.hold(&name, Holder::Cells));
         assert_ne!(rooms.make(1, Holder::Kernel).unwrap(), name, "a name is never used twice");
+    }
+
+    #[test]
+    fn a_passage_is_used_again_under_another_name() {
+        let rooms = Rooms::default();
+        let first = rooms.passage("push x", Holder::Kernel).unwrap();
+        let write = |name: &str| Store::open(&rooms, name).unwrap().write_all_at(&[1; 5 << 20], USE_AT + 8).unwrap();
+        write(&first);
+        assert!(px::data::is_open(&first));
+        rooms.passed(&first, Holder::Kernel);
+        assert!(!rooms.hold(&first, Holder::Kernel));
+        assert_eq!(rooms.used().len(), 1, "its memory is kept");
+        assert_ne!(rooms.passage("push y", Holder::Kernel).unwrap(), first);
+        let second = rooms.passage("push x", Holder::Kernel).unwrap();
+        assert_ne!(second, first);
+        assert_eq!(second.rsplit_once('+').unwrap().0, first.rsplit_once('+').unwrap().0, "it is the same memory");
+        assert!(px::data::is_open(&second) && !px::data::is_open(&first), "nobody opens it by its old name");
+        rooms.free(&second, Holder::Kernel);
+        let third = rooms.passage("push x", Holder::Kernel).unwrap();
+        assert_eq!(third.rsplit_once('+').unwrap().1, "1", "what didn't go well isn't used again");
     }
 
     #[test]

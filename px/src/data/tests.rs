@@ -1,8 +1,9 @@
 use super::*;
-use crate::link::room_name;
+use crate::link::{USE_AT, passage_name, room_name};
 use crate::sys::file_in_memory;
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Rooms of a variable, for as many engines.
@@ -71,6 +72,29 @@ fn what_was_taken_is_its_takers_own() {
     other.truncate(3);
     other.shrink_to_fit();
     assert_eq!(bits(&other), bits(&sent[..3]));
+}
+
+#[test]
+fn a_passage_stays_as_it_is_while_somebody_reads_it() {
+    let file = file_in_memory("px-data-passage");
+    file.write_all_at(&3u64.to_le_bytes(), USE_AT).unwrap();
+    let name = |number| passage_name(file.as_raw_fd(), "px-data-passage", number);
+    assert!(!is_open(&name(2)) && !is_open(&room_name(file.as_raw_fd(), "px-data")));
+    let is_free = || file.try_lock().is_ok_and(|()| file.unlock().is_ok());
+    let there = Variable { step: Step::Own, threads: 2, rooms: vec![name(3)], own: Some(0) };
+    for count in [2_000_000, 800_000, 5] {
+        let sent = numbers(count);
+        there.put(&sent, &[]).unwrap();
+        let taken: Vec<f64> = there.take().unwrap();
+        assert_eq!(bits(&taken), bits(&sent), "{count} numbers");
+        assert_eq!(is_free(), count == 5, "{count} numbers are read in place if there are many");
+        let (mut copy, mut taken) = (taken.clone(), taken);
+        copy[0] = 1.0;
+        taken[1] = 2.0;
+        assert!(count == 5 || !is_free(), "one's own copy of a page doesn't end it");
+        drop(taken);
+        assert!(is_free());
+    }
 }
 
 #[test]

@@ -78,9 +78,10 @@ impl Engines {
     pub fn push<T: Wire>(&self, to: Var<T>, value: &T) -> Result<(), Error> {
         match bytes_of_numbers(value) {
             Some(bytes) if bytes > SMALL => {
-                let rooms = Rooms::new(1)?;
+                let rooms = Rooms::new(1, "push", to.name())?;
                 put_numbers(value, &rooms.here(Step::All)?)?;
                 self.carry("push", (Slot(to.name()), rooms.there(self, Step::All)?), take_numbers_there::<T>)?;
+                rooms.passed();
             }
             _ => _ = self.carry("push", (Slot(to.name()), Arriving(value)), Store::set::<T>)?,
         }
@@ -105,10 +106,11 @@ impl Engines {
     }
 
     fn part<P: Parts + ?Sized>(&self, step: Step, to: &'static str, items: &P) -> Result<(), Error> {
-        let rooms = Rooms::new(self.known()?.len())?;
+        let rooms = Rooms::new(self.known()?.len(), "scatter", to)?;
         let variable = rooms.here(step)?;
         items.with(&mut |first, second| variable.put(first, second))?;
         self.carry("scatter", (Slot(to), rooms.there(self, Step::Own)?), take_items_there::<P::Item>)?;
+        rooms.passed();
         self.tell::<Vec<P::Item>>(to)
     }
 
@@ -121,9 +123,11 @@ impl Engines {
             let encoded = self.carry("pull", (from,), encoded::<T>)?;
             return encoded.iter().map(|bytes| Ok(T::get(&mut bytes.as_slice())?)).collect();
         }
-        let rooms = Rooms::new(self.known()?.len())?;
+        let rooms = Rooms::new(self.known()?.len(), "pull", from.name())?;
         self.carry("pull", (from, rooms.there(self, Step::Own)?), put_numbers_there::<T>)?;
-        (0..rooms.0.len()).map(|at| take_numbers(&rooms.one(at)?)).collect()
+        let taken = (0..rooms.0.len()).map(|at| take_numbers(&rooms.one(at)?)).collect::<Result<_, _>>()?;
+        rooms.passed();
+        Ok(taken)
     }
 
     /// The items of the variables of this name of all of these engines, one engine's behind the other's.
@@ -131,13 +135,15 @@ impl Engines {
     /// # Errors
     /// If an engine has none of this type.
     pub fn gather<T: Wire>(&self, from: Var<Vec<T>>) -> Result<Vec<T>, Error> {
-        let rooms = Rooms::new(self.known()?.len())?;
+        let rooms = Rooms::new(self.known()?.len(), "gather", from.name())?;
         // When all have said how many they have, each knows where its own belong.
         let steps: &[Step] = if T::is_plain() { &[Step::Count, Step::Place] } else { &[Step::Count] };
         for step in steps {
             self.carry("gather", (from, rooms.there(self, *step)?), put_items_there::<T>)?;
         }
-        rooms.here(Step::All)?.take()
+        let taken = rooms.here(Step::All)?.take()?;
+        rooms.passed();
+        Ok(taken)
     }
 
     /// Tells the kernel that the engines have a variable, so that their cells can use it.
@@ -172,9 +178,14 @@ fn or_fail<T>(result: Result<T, Error>) -> T {
 struct Rooms(Vec<Room>);
 
 impl Rooms {
-    fn new(count: usize) -> Result<Rooms, Error> {
-        // One without bytes can't be mapped.
-        (0..count).map(|_| Room::new(1)).collect::<Result<_, _>>().map(Rooms)
+    fn new(count: usize, how: &str, name: &str) -> Result<Rooms, Error> {
+        let purpose = format!("{how} {name}");
+        (0..count).map(|_| Room::passage(&purpose)).collect::<Result<_, _>>().map(Rooms)
+    }
+
+    /// All is where it was to go.
+    fn passed(self) {
+        self.0.into_iter().for_each(Room::passed);
     }
 
     fn serve(&self, step: Step, rooms: &[Room]) -> Serve {

@@ -15,11 +15,12 @@ const CALL_ON: u8 = 15;
 const FORGET_ALL: u8 = 16;
 const DEFINED: u8 = 17;
 const REPORT: u8 = 19;
+const PASSED: u8 = 21;
 
 /// Whether this encoded [`Ask`] has an answer. For the others the way back would be most of what a short function takes.
 /// They are taken in the order in which they were sent.
 pub fn expects_answer(ask: &[u8]) -> bool {
-    !matches!(ask.first(), Some(&(FORGET | FREE | CALL | RESULT | CALL_ON | FORGET_ALL | DEFINED | REPORT)))
+    !matches!(ask.first(), Some(&(FORGET | FREE | CALL | RESULT | CALL_ON | FORGET_ALL | DEFINED | REPORT | PASSED)))
 }
 
 /// Bytes that aren't a message.
@@ -146,6 +147,14 @@ impl Message for Ask {
     fn write(&self, to: &mut Vec<u8>) {
         match self {
             Ask::Room(bytes) => (0u8, *bytes).write(to),
+            Ask::Passage(purpose) => {
+                20u8.write(to);
+                purpose.write(to);
+            }
+            Ask::Passed(path) => {
+                PASSED.write(to);
+                path.write(to);
+            }
             Ask::Map(map) => {
                 1u8.write(to);
                 map.write(to);
@@ -237,6 +246,8 @@ impl Message for Ask {
             DEFINED => {
                 Ask::Defined { engines: read_all(from)?, name: String::read(from)?, type_name: String::read(from)? }
             }
+            20 => Ask::Passage(String::read(from)?),
+            PASSED => Ask::Passed(String::read(from)?),
             18 => Ask::Take { job: u64::read(from)?, taken: u64::read(from)? },
             RESULT => Ask::Result(read_bytes(from)?.to_vec(), Option::read(from)?),
             _ => return Err(Damaged),

@@ -2,7 +2,8 @@
 
 use super::error::Error;
 use super::fold::{CountFold, Fold, MeanFold, Number, ReduceFold, SumFold, Wide, larger, smaller};
-use super::rooms::{HEAD, Plain, Stretch, open, read_values};
+use super::rooms::{HEAD, open};
+use super::values::{Plain, Stretch, read_values};
 use super::tree::Tree;
 use crate::link::{Done, Message as _, Results};
 use crate::wire::{Wire, get_vec};
@@ -302,7 +303,7 @@ impl Ended {
         }
         let (at, bytes) = (HEAD + items.start * size, count * to.size());
         // SAFETY: as the caller promises. Engines report items when they have written them, and don't again.
-        unsafe { read_values(&[Stretch { file: &self.room, at, bytes }], count, to) }.map_err(unreadable)
+        unsafe { read_values(&[Stretch { file: &self.room, passes: false, at, bytes }], count, to) }.map_err(unreadable)
     }
 
     fn with_bytes(&self, done: &Done, read: &mut dyn FnMut(&mut &[u8]) -> Result<(), Error>) -> Result<(), Error> {

@@ -42,6 +42,7 @@ pub mod stream;
 #[cfg(test)]
 pub(crate) mod tests;
 mod tree;
+pub(crate) mod values;
 
 pub use constants::{Constants, Values};
 pub use error::Error;

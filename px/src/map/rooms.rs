@@ -2,10 +2,9 @@
 
 use super::distant::{self, Distant, Parts};
 use super::error::{Error, ask};
-use crate::link::room_name;
-use crate::link::{Answer, Ask, Message as _};
+use crate::link::{Answer, Ask, Message as _, USE_AT, room_name};
 pub(crate) use crate::sys::PAGE;
-use crate::sys::{Mapping, is_final, is_final_but_for_mappings, map_over, read_exact};
+use crate::sys::{Mapping, is_final};
 use std::fs::File;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStrExt as _;
@@ -19,10 +18,6 @@ pub(crate) const SMALL: usize = 16 << 10;
 pub(crate) const HEAD: u64 = 16;
 /// So many bytes are written at once.
 pub(crate) const BLOCK: usize = 1 << 20;
-/// Where as many bytes or more are read, files are mapped rather than copied.
-const MAPPED: usize = 4 << 20;
-/// For so much, glibc's malloc maps memory in any case. What isn't touched of it needs none.
-const OWN_CHUNK: usize = (32 << 20) + PAGE;
 
 /// A room that is open here. What this process has made or holds is freed, unless someone else has taken over.
 pub(crate) struct Room {
@@ -78,6 +73,20 @@ impl Room {
         let Answer::Room(path) = ask(&Ask::Room(bytes))? else { return Err(Error::Damaged) };
         let file = RoomFile::open(&path)?;
         Ok(Room { path, file, is_own: true })
+    }
+
+    /// One through which variables go that are sent for this purpose.
+    pub(crate) fn passage(purpose: &str) -> Result<Room, Error> {
+        let Answer::Room(path) = ask(&Ask::Passage(purpose.to_owned()))? else { return Err(Error::Damaged) };
+        let file = RoomFile::open(&path)?;
+        Ok(Room { path, file, is_own: true })
+    }
+
+    /// What was to go through this passage has arrived. It may be used again.
+    pub(crate) fn passed(mut self) {
+        self.is_own = false;
+        // Without a host there is nobody to tell.
+        let _ = ask(&Ask::Passed(std::mem::take(&mut self.path)));
     }
 
     /// One that somebody else holds.
@@ -152,12 +161,19 @@ pub(crate) fn open(name: &str) -> Result<File, Error> {
 /// Opens a room of this host by its name, see [`room_name`], or the file of a large result by its path.
 pub(crate) fn open_here(name: &str) -> Result<File, Error> {
     let (path, id) = name.split_once('#').filter(|_| name.starts_with("/proc/")).unwrap_or((name, ""));
+    let (id, number) = use_in(id);
     // Looked at before, lest something else is opened, and then again, since it may have become something else meanwhile.
     if !id.is_empty() && !is_room(path, id) {
         return Err(Error::Freed);
     }
     match File::options().read(true).write(true).open(path) {
-        Ok(file) if id.is_empty() || is_room(&format!("/proc/self/fd/{}", file.as_raw_fd()), id) => Ok(file),
+        Ok(file)
+            if id.is_empty()
+                || is_room(&format!("/proc/self/fd/{}", file.as_raw_fd()), id)
+                    && number.is_none_or(|number| is_used_so(&file, number)) =>
+        {
+            Ok(file)
+        }
         Ok(_) => Err(Error::Freed),
         Err(error) => Err(broken(name, &error)),
     }
@@ -178,6 +194,23 @@ pub(crate) fn is_elsewhere(name: &str) -> bool {
 fn is_room(path: &str, id: &str) -> bool {
     std::fs::read_link(path)
         .is_ok_and(|file| file.as_os_str().as_bytes() == format!("/memfd:{id} (deleted)").as_bytes())
+}
+
+/// What a room is called, and which use of it this is if it is a passage.
+fn use_in(id: &str) -> (&str, Option<u64>) {
+    let passage = id.rsplit_once('+').and_then(|(id, number)| Some((id, Some(number.parse().ok()?))));
+    passage.unwrap_or((id, None))
+}
+
+/// Whether the room of this name is a passage.
+pub(crate) fn is_passage(name: &str) -> bool {
+    use_in(name).1.is_some()
+}
+
+/// Whether a passage is in its use of this number.
+fn is_used_so(passage: &File, number: u64) -> bool {
+    let mut now = [0; 8];
+    passage.read_exact_at(&mut now, USE_AT).is_ok() && u64::from_le_bytes(now) == number
 }
 
 /// Bytes that others read: in a message while they are few, else in a room.
@@ -423,124 +456,4 @@ fn reserve(head: &Mapping, bytes: u64) -> u64 {
 /// The same for an engine that can't map the room.
 pub(crate) fn reserve_in(file: &File, bytes: u64) -> std::io::Result<u64> {
     Ok(reserve(&Mapping::new(file, size_of::<u64>(), true)?, bytes))
-}
-
-/// A `Vec` of plain values, of whatever type.
-pub(crate) trait Plain {
-    /// Of a value, in bytes.
-    fn size(&self) -> usize;
-    /// Whether it has no memory yet.
-    fn is_new(&self) -> bool;
-    /// Where so many more values can be written, and how many values it has memory for.
-    fn room(&mut self, count: usize) -> (*mut u8, usize);
-    /// # Safety
-    /// So many more values must be there, where [`Plain::room`] has said.
-    unsafe fn filled(&mut self, count: usize);
-}
-
-impl<T> Plain for Vec<T> {
-    fn size(&self) -> usize {
-        size_of::<T>()
-    }
-
-    fn is_new(&self) -> bool {
-        self.capacity() == 0
-    }
-
-    fn room(&mut self, count: usize) -> (*mut u8, usize) {
-        self.reserve_exact(count);
-        (self.spare_capacity_mut().as_mut_ptr().cast(), self.capacity())
-    }
-
-    unsafe fn filled(&mut self, count: usize) {
-        // SAFETY: the caller promises that they are there.
-        unsafe { self.set_len(self.len() + count) };
-    }
-}
-
-/// Bytes of a file.
-pub(crate) struct Stretch<'a> {
-    pub(crate) file: &'a File,
-    pub(crate) at: u64,
-    pub(crate) bytes: usize,
-}
-
-/// Where values have to begin in a file so that its pages can be mapped in place of a `Vec`'s, when so many bytes of the
-/// `Vec` come from elsewhere before: `PAGE` or a little further.
-pub(crate) fn place_behind(before: u64) -> u64 {
-    PAGE as u64 + (HEAD + before) % PAGE as u64
-}
-
-/// Reads so many plain values, which are all of these bytes.
-///
-/// # Safety
-/// Any bytes must be values of the type.
-pub(crate) unsafe fn read_values(all: &[Stretch<'_>], count: usize, to: &mut dyn Plain) -> std::io::Result<()> {
-    let bytes = all.iter().try_fold(0usize, |sum, stretch| sum.checked_add(stretch.bytes));
-    if bytes.is_none() || bytes != count.checked_mul(to.size()) {
-        return Err(std::io::ErrorKind::InvalidData.into());
-    }
-    // Values may take no bytes.
-    let size = to.size().max(1);
-    let replaceable = to.is_new() && bytes.is_some_and(|bytes| bytes >= MAPPED);
-    let (start, capacity) = to.room(if replaceable { count.max(OWN_CHUNK / size) } else { count });
-    let replaceable = replaceable && is_own_chunk(start, capacity * size);
-    let mut done = 0;
-    for stretch in all {
-        // SAFETY: the stretches are as long as the spare capacity that was reserved, and lie one behind the other.
-        unsafe {
-            let place = start.add(done);
-            match replaceable {
-                true => read_by_mapping(stretch, place)?,
-                false => read_exact(stretch.file, place, stretch.bytes, stretch.at)?,
-            }
-        }
-        done += stretch.bytes;
-    }
-    // SAFETY: all of it is initialised now, and any bytes are values.
-    unsafe { to.filled(count) };
-    Ok(())
-}
-
-/// Puts the bytes there, by mapping the file's pages where they coincide with those of memory.
-///
-/// # Safety
-/// So many bytes from `place` must lie in a chunk of [`is_own_chunk`] that nobody else uses, behind its header, and hold
-/// nothing yet.
-unsafe fn read_by_mapping(stretch: &Stretch<'_>, place: *mut u8) -> std::io::Result<()> {
-    let Stretch { file, at, bytes } = *stretch;
-    let first = (PAGE - place as usize % PAGE) % PAGE;
-    let whole = bytes.saturating_sub(first) / PAGE * PAGE;
-    let coincide = place as usize % PAGE == at as usize % PAGE;
-    let end = at.checked_add(bytes as u64).ok_or(std::io::ErrorKind::InvalidData)?;
-    if coincide && whole >= PAGE && is_final_but_for_mappings(file) && file.metadata()?.len() >= end {
-        // SAFETY: glibc has mapped this chunk for just this allocation. All pages that are replaced lie inside it, are
-        // whole, and hold nothing but its values, which aren't initialised yet: the chunk's header is on the page before.
-        // A private mapping is memory like what was there, copied when it is written to. glibc frees such a chunk by
-        // munmap of its range; to grow it, it tries mremap, which refuses a range of several mappings, and then copies
-        // it; to shrink it, it unmaps the end. Each is right for this range.
-        // Nobody writes to the file any more but to the numbers at the beginning of a room of results, and these pages
-        // begin behind them.
-        if unsafe { map_over(place.add(first), whole, file, at + first as u64) } {
-            // SAFETY: what is before and behind the mapped pages is of these bytes, too.
-            return unsafe {
-                read_exact(file, place, first, at)?;
-                read_exact(file, place.add(first + whole), bytes - first - whole, at + (first + whole) as u64)
-            };
-        }
-    }
-    // SAFETY: the caller says so.
-    unsafe { read_exact(file, place, bytes, at) }
-}
-
-/// Whether the allocation is one that glibc's malloc has mapped on its own.
-fn is_own_chunk(start: *mut u8, bytes: usize) -> bool {
-    const IS_MAPPED: usize = 2;
-    const FLAGS: usize = 7;
-    if !cfg!(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64")) || start as usize % PAGE != 16 {
-        return false;
-    }
-    // SAFETY: `start` is 16 bytes behind the beginning of a page that is mapped, so the 8 before it can be read.
-    let size = unsafe { start.sub(8).cast::<usize>().read() };
-    size & FLAGS == IS_MAPPED && size & !FLAGS == (bytes + 16).next_multiple_of(PAGE)
 }

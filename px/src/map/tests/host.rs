@@ -2,7 +2,7 @@
 
 use crate::host::{Host, attach_in_test};
 use crate::link::{
-    Answer, Ask, Done, GpuServe, Layout, MapAsk, Message as _, OnError, Piece, Results, Serve, room_name,
+    Answer, Ask, Done, GpuServe, Layout, MapAsk, Message as _, OnError, Piece, Results, Serve, USE_AT, passage_name, room_name,
 };
 use crate::map::rooms::open;
 use crate::sys::file_in_memory;
@@ -194,6 +194,7 @@ extern "C" fn answer(
             Answer::Ok
         }
         Ask::Room(bytes) => Answer::Room(room(bytes)),
+        Ask::Passage(_) => Answer::Room(passage()),
         Ask::Map(map) => Answer::Job(begin(map)),
         Ask::Wait { job, millis: 0 } => wait(job, false),
         Ask::Wait { job, .. } => wait(job, true),
@@ -213,7 +214,7 @@ extern "C" fn answer(
             }
             Answer::Ok
         }
-        Ask::Free(path) => {
+        Ask::Free(path) | Ask::Passed(path) => {
             free(&[path]);
             Answer::Ok
         }
@@ -253,6 +254,15 @@ fn room(bytes: u64) -> String {
     let file = file_in_memory(&id);
     file.set_len(bytes).expect("there is space");
     let path = room_name(file.as_raw_fd(), &id);
+    FILES.lock().expect("no test panics here").get_or_insert_default().insert(path.clone(), (file, 1));
+    path
+}
+
+fn passage() -> String {
+    let id = format!("px-test-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+    let file = file_in_memory(&id);
+    file.write_all_at(&1u64.to_le_bytes(), USE_AT).expect("there is space");
+    let path = passage_name(file.as_raw_fd(), &id, 1);
     FILES.lock().expect("no test panics here").get_or_insert_default().insert(path.clone(), (file, 1));
     path
 }
