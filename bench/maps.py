@@ -167,6 +167,8 @@ class Chorus:
         self.run(code)
         rates = []
         for _ in range(repeat):
+            # At a human pace: the worker has been copied when the next cell comes.
+            time.sleep(0.3)
             rates.append(megabytes / seconds(lambda: self.run(code)))
         return rates
 
@@ -421,7 +423,7 @@ def sum_rows():
 def data():
     for megabytes in (100, 1000):
         for what in ("push", "pull", "scatter", "gather"):
-            entry = row(f"{what} {megabytes} MB of f64", "MB/s", 2000, more_is_better=True)
+            entry = row(f"{what} {megabytes} MB of f64", "MB/s", 4000, more_is_better=True)
             yield entry, lambda side, repeat, what=what, size=megabytes: side.data(what, size, 2 * repeat)
 
 

@@ -1,5 +1,6 @@
 //! The compiler's process comes in the background, and only who needs it waits for it. One that has ended is replaced.
 
+use crate::dependencies::Building;
 use crate::diagnostic::Diagnostic;
 use crate::evaluator::Evaluator;
 use crate::failure::Failure;
@@ -81,6 +82,7 @@ impl Starting {
     pub fn get(&mut self) -> Result<&mut Evcxr, Failure> {
         self.begin_unless_begun()?;
         if let State::Starting(receiver) = &self.state {
+            (self.config.building.0)(Building::Starts);
             let started = loop {
                 match receiver.recv_timeout(LISTEN) {
                     Ok(started) => break started,

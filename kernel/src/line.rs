@@ -159,6 +159,7 @@ impl Line {
             front_end,
             interrupted,
             preparing: Default::default(),
+            waiting: Default::default(),
         };
         let result = {
             let mut executed = pin!(self.executor.execute(&cell));

@@ -32,7 +32,7 @@ mod utf8;
 mod view;
 
 pub use bars::Bars;
-pub use building::{BuildEnd, BuildView};
+pub use building::{BuildEnd, BuildView, compiling};
 pub use failure::{
     ErrorText, Panicked, PxFailure, RESTORED, RunFailure, STILL_DEFINED, as_event, at_place, no_snapshot, unprotected,
 };

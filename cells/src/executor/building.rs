@@ -1,18 +1,72 @@
-//! Shows how far dependencies are while a cell waits for them.
+//! Shows what a cell waits for before it runs: how far dependencies are, or that it is compiled.
 
 use crate::publisher::Publisher;
 use chorus_compiler::Building;
-use chorus_render::{BuildEnd, BuildView};
+use chorus_render::{BuildEnd, BuildView, compiling};
 use std::time::{Duration, Instant};
+use tokio::sync::Mutex;
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{MissedTickBehavior, interval};
 
 /// Between two drawings of the bar.
 const REDRAW: Duration = Duration::from_millis(500);
 
+/// A cell that is compiled for longer says so.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// That a cell is being compiled.
+#[derive(Debug, Default)]
+pub struct Waiting(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    since: Option<Instant>,
+    /// The name of the display that says so.
+    shown: Option<String>,
+}
+
+impl Waiting {
+    /// It begins.
+    pub(super) async fn begin(&self) {
+        self.0.lock().await.since = Some(Instant::now());
+    }
+
+    /// Says for how long, once that is worth it. It would be taken back with all that the cell shows, so it isn't said
+    /// where there is something already.
+    async fn draw(&self, publisher: &Publisher, starts: bool) {
+        // Held until it is on its way, lest it is taken back before.
+        let mut state = self.0.lock().await;
+        let Some(elapsed) = state.since.map(|since| since.elapsed()).filter(|elapsed| *elapsed >= PATIENCE) else {
+            return;
+        };
+        let first = state.shown.is_none();
+        if first && !publisher.shows_nothing() {
+            return;
+        }
+        let name = || format!("chorus-compiling-{}-{}", std::process::id(), publisher.count());
+        publisher.update(state.shown.get_or_insert_with(name), first, compiling(elapsed, starts)).await;
+    }
+
+    /// Something else is to be shown.
+    async fn take_back(&self, publisher: &Publisher) {
+        if self.0.lock().await.shown.take().is_some() {
+            publisher.clear().await;
+        }
+    }
+
+    /// It is over, and nothing is left of it.
+    pub(super) async fn end(&self, publisher: &Publisher) {
+        self.0.lock().await.since = None;
+        self.take_back(publisher).await;
+    }
+}
+
 /// The builds of one cell.
 pub(super) struct Builds<'a> {
     publisher: &'a Publisher,
+    waiting: &'a Waiting,
+    /// Whether the cell waits for the compiler's start.
+    starts: bool,
     under_way: Option<UnderWay>,
     warnings: Vec<String>,
     /// How many there were.
@@ -27,8 +81,8 @@ struct UnderWay {
 }
 
 impl<'a> Builds<'a> {
-    pub fn new(publisher: &'a Publisher) -> Builds<'a> {
-        Builds { publisher, under_way: None, warnings: Vec::new(), count: 0 }
+    pub fn new(publisher: &'a Publisher, waiting: &'a Waiting) -> Builds<'a> {
+        Builds { publisher, waiting, starts: false, under_way: None, warnings: Vec::new(), count: 0 }
     }
 
     /// Shows what is told, for as long as this is polled.
@@ -42,7 +96,10 @@ impl<'a> Builds<'a> {
                     // The kernel ends.
                     None => return std::future::pending().await,
                 },
-                _ = clock.tick() => self.draw(None).await,
+                _ = clock.tick() => match self.under_way {
+                    Some(_) => self.draw(None).await,
+                    None => self.waiting.draw(self.publisher, self.starts).await,
+                },
             }
         }
     }
@@ -55,6 +112,7 @@ impl<'a> Builds<'a> {
                 (view.parts, view.now) = (Some((done, of)), now);
             }
             Building::Says(what) => self.under_way.get_or_insert_with(begin).view.now = vec![what],
+            Building::Starts => self.starts = true,
             Building::Warns(what) => self.warnings.push(what),
             Building::Over => self.end(BuildEnd::Built).await,
         }
@@ -68,6 +126,9 @@ impl<'a> Builds<'a> {
             return;
         }
         let first = build.shown.is_none();
+        if first {
+            self.waiting.take_back(self.publisher).await;
+        }
         let name = || format!("chorus-build-{}-{}-{}", std::process::id(), self.publisher.count(), self.count);
         let name = build.shown.get_or_insert_with(name);
         self.publisher.update(name, first, build.view.bundle(elapsed, end)).await;

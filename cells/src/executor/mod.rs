@@ -37,6 +37,7 @@ use crate::publisher::Publisher;
 use crate::surroundings::Surroundings;
 pub use ahead::Ahead;
 use building::Builds;
+pub use building::Waiting;
 use chorus_client::Preparing;
 use chorus_compiler::{Action, Building, CellText, Compiler, Failure as CompileFailure, Member, Modules, Reply};
 use chorus_engine::WorkerConfig;
@@ -106,6 +107,8 @@ pub struct Request {
     pub interrupted: Interrupted,
     /// Keeps engines that it is prepared for.
     pub preparing: Mutex<Option<Preparing>>,
+    /// That it is being compiled.
+    pub waiting: Waiting,
 }
 
 /// Whether the kernel goes on.
@@ -209,7 +212,7 @@ impl Executor {
     /// Runs the parts, and shows how far dependencies are that they wait for.
     async fn parts_and_builds(&mut self, request: &Request) -> Done {
         let Some(mut told) = self.building.take() else { return self.parts(request).await };
-        let mut builds = Builds::new(&request.publisher);
+        let mut builds = Builds::new(&request.publisher, &request.waiting);
         let result = tokio::select! {
             result = self.parts(request) => result,
             () = builds.show(&mut told) => Ok(Next::Continue),
@@ -446,7 +449,9 @@ impl Executor {
         request: &Request,
         work: impl FnOnce(&mut Compiler) -> R + Send + 'static,
     ) -> Result<R, Failure> {
+        request.waiting.begin().await;
         let result = self.compiler.with_unless_interrupted(&mut request.interrupted.clone(), work).await;
+        request.waiting.end(&request.publisher).await;
         result.map_err(|error| Failure::Compile(vec![error]))?.ok_or_else(|| CompileFailure::Interrupted.into())
     }
 

@@ -21,6 +21,8 @@ pub struct Screen {
     column: usize,
     /// Whether `out` and `err` are in the middle of a line, for when they lead to different places.
     open: [bool; 2],
+    /// Whether something of this cell is shown.
+    shows: bool,
     /// Outputs of this cell are shown when it has ended.
     deferred: bool,
 }
@@ -30,7 +32,7 @@ impl Screen {
     /// are one.
     pub fn new(out: Option<Box<dyn Write + Send>>, err: Box<dyn Write + Send>, size: Option<(u16, u16)>) -> Screen {
         let size = size.map(|(columns, rows)| (usize::from(columns.max(1)), usize::from(rows)));
-        Screen { out, err, size, row: 0, column: 0, open: [false; 2], deferred: false }
+        Screen { out, err, size, row: 0, column: 0, open: [false; 2], shows: false, deferred: false }
     }
 
     /// A cell begins: its place and its first line.
@@ -39,7 +41,7 @@ impl Screen {
         let title = title(source);
         let (bold, plain) = if self.size.is_some() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
         self.write(&format!("{bold}[{number}/{of}]{plain} {title}\n"), false)?;
-        (self.row, self.column, self.deferred) = (0, 0, false);
+        (self.row, self.column, self.shows, self.deferred) = (0, 0, false, false);
         Ok(())
     }
 
@@ -65,7 +67,7 @@ impl Screen {
                     })
                 }
                 // Displays that may be updated are kept back anyway; what else comes needn't be.
-                None if change == Change::Updated => Ok(()),
+                None if change == Change::Updated || !self.shows => Ok(()),
                 _ => {
                     self.deferred = true;
                     Ok(())
@@ -85,6 +87,7 @@ impl Screen {
 
     /// Shows one output, or a piece of a stream.
     pub fn show(&mut self, output: &Value) -> io::Result<()> {
+        self.shows = true;
         match output.get("output_type").and_then(Value::as_str) {
             Some("stream") => {
                 let text = output.get("text").and_then(Value::as_str).unwrap_or_default();

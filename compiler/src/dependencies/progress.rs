@@ -27,6 +27,8 @@ pub enum Building {
     },
     /// cargo does something else: it reads the index, fetches a crate, waits for the build of another notebook.
     Says(String),
+    /// A cell waits for the compiler's process to start, which isn't a build.
+    Starts,
     /// Something that the user is to know when all is built.
     Warns(String),
     /// All is built. A build that fails or is killed says nothing more; its cell does.
