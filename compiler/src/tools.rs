@@ -19,8 +19,8 @@ use crate::dependencies::{self, Current, Failed, Library, Set};
 use crate::reuse::add;
 use crate::rounds::compile;
 use crate::rustc::{
-    IDENTITY, TOOLCHAIN, add_line_tables, add_toolchain, compile_in_parallel, compile_once, do_not_optimise,
-    fix_identity, for_kernel, is_crate, object, source,
+    IDENTITY, TOOLCHAIN, add_line_tables, add_toolchain, compile_in_parallel, compile_once, compile_soon,
+    do_not_optimise, fix_identity, for_kernel, is_crate, object, source,
 };
 use crate::setting::Setting;
 use crate::toolchain::{find_program, users_path};
@@ -218,8 +218,10 @@ fn wrap(mut args: Vec<OsString>) -> io::Result<()> {
     let (is_cell, is_noted) = (is_crate(&args, &["ctx"]), std::env::var_os(NOTING).is_some());
     if is_cell || is_crate(&args, &["px"]) {
         fix_identity(&mut args);
-        // Of px, too: in several units it is compiled in more time, and its parts that cells link are larger.
         compile_once(&mut args);
+        if !is_cell {
+            compile_soon(&mut args);
+        }
     }
     if is_cell {
         // Statics are those of the first object that has them; functions are each object's own.

@@ -7,6 +7,7 @@
 //! system when someone writes to them, and until then all engines have the same ones.
 
 mod parts;
+mod source;
 
 use crate::gpu_vec::GpuVec;
 use crate::host::{argument, parallel};
@@ -15,11 +16,13 @@ use crate::map::error::Error;
 use crate::map::output::lock;
 use crate::map::probe::Pieces;
 pub use crate::map::probe::Probe;
-use crate::map::rooms::{BLOCK, Mapped, PAGE, RoomFile, is_passage, reserve_in};
-use crate::map::values::{Stretch, place_behind, read_values};
-use crate::wire::{LAYOUT, Wire, as_bytes, encoded, get_vec};
+use crate::map::rooms::{Mapped, PAGE, RoomFile, is_passage, reserve_in};
+use crate::map::values::{Plain, Stretch, place_behind, read_values};
+use crate::wire::{LAYOUT, Wire, encoded, get_vec};
 pub use parts::{Parts, Put};
+use source::{Numbers, Pair, Source};
 use std::fs::File;
+use std::ops::Range;
 use std::sync::Mutex;
 
 /// A variable of fewer bytes isn't worth several threads.
@@ -223,10 +226,6 @@ struct Head {
 }
 
 impl Head {
-    fn of<T: Wire>(plain: bool, items: u64, start: u64, bytes: u64) -> Head {
-        Head { plain, size: size_of::<T>() as u64, items, start, bytes }
-    }
-
     fn write(&self, path: &str, file: &RoomFile) -> Result<(), Error> {
         let mut head = Vec::new();
         LAYOUT.to_owned().write(&mut head);
@@ -305,31 +304,32 @@ impl Variable {
 
     /// Puts what lies in one piece or two.
     pub(crate) fn put<T: Wire>(&self, first: &[T], second: &[T]) -> Result<(), Error> {
-        let source = Pair(first, second);
-        let items = source.items();
+        self.put_source(&Pair(first, second))
+    }
+
+    fn put_source(&self, source: &dyn Source) -> Result<(), Error> {
+        let (items, size) = (source.items(), source.size());
         let lanes = self.rooms.len() as u64;
         match self.step {
-            Step::Own => self.write(self.own()?, &source, 0..items, 0),
+            Step::Own => self.write(self.own()?, source, 0..items, 0),
             Step::Split => {
-                self.each_lane(&source, |lane, source| self.write(lane, source, stretch(items, lane as u64, lanes), 0))
+                self.each_lane(source, &|lane, source| self.write(lane, source, stretch(items, lane as u64, lanes), 0))
             }
             Step::All => {
-                let used = if items.saturating_mul(size_of::<T>() as u64) < ALONE { 1 } else { lanes };
-                self.each_lane(&source, |lane, source| {
+                let used = if items.saturating_mul(size) < ALONE { 1 } else { lanes };
+                self.each_lane(source, &|lane, source| {
                     let range = if lane as u64 >= used { 0..0 } else { stretch(items, lane as u64, used) };
-                    let before = range.start * size_of::<T>() as u64;
+                    let before = range.start * size;
                     self.write(lane, source, range, before)
                 })
             }
-            Step::Deal => self.each_lane(&source, |lane, source| self.deal(lane, source)),
-            Step::Count if T::is_plain() => {
-                let lane = self.own()?;
-                let path = &self.rooms[lane];
-                Head::of::<T>(true, items, PAGE as u64, items * size_of::<T>() as u64)
-                    .write(path, &RoomFile::open(path)?)
+            Step::Deal => self.each_lane(source, &|lane, source| self.deal(lane, source)),
+            Step::Count if source.is_plain() => {
+                let path = &self.rooms[self.own()?];
+                source.head(items, PAGE as u64, items * size).write(path, &RoomFile::open(path)?)
             }
-            Step::Count => self.write(self.own()?, &source, 0..items, 0),
-            Step::Place if T::is_plain() => {
+            Step::Count => self.write(self.own()?, source, 0..items, 0),
+            Step::Place if source.is_plain() => {
                 let lane = self.own()?;
                 let mut before = 0u64;
                 for path in &self.rooms[..lane] {
@@ -337,7 +337,7 @@ impl Variable {
                     let bytes = Head::read(path, &RoomFile::open(path)?)?.bytes;
                     before = before.checked_add(bytes).ok_or(Error::Damaged)?;
                 }
-                self.write(lane, &source, 0..items, before)
+                self.write(lane, source, 0..items, before)
             }
             // All is there: where encodings are doesn't matter.
             Step::Place => Ok(()),
@@ -353,19 +353,17 @@ impl Variable {
         let path = &self.rooms[lane];
         let file = RoomFile::open(path)?;
         file.write(path, &bytes, PAGE as u64)?;
-        Head::of::<T>(false, 1, PAGE as u64, bytes.len() as u64).write(path, &file)
+        let head =
+            Head { plain: false, size: size_of::<T>() as u64, items: 1, start: PAGE as u64, bytes: bytes.len() as u64 };
+        head.write(path, &file)
     }
 
     /// Calls `work` for each room: numbers are written by several threads.
-    fn each_lane<T: Wire>(
-        &self,
-        source: &Pair<'_, T>,
-        work: impl Fn(usize, &Pair<'_, T>) -> Result<(), Error> + Sync,
-    ) -> Result<(), Error> {
-        if !T::is_plain() {
+    fn each_lane(&self, source: &dyn Source, work: &Lane<'_>) -> Result<(), Error> {
+        if !source.is_plain() {
             return (0..self.rooms.len()).try_for_each(|lane| work(lane, source));
         }
-        let (source, failed) = (Numbers(source), Mutex::new(None));
+        let (source, failed) = (Numbers::of(source), Mutex::new(None));
         parallel(self.threads.min(self.rooms.len()), self.rooms.len(), &|lane| {
             if let Err(error) = work(lane, source.get()) {
                 lock(&failed).get_or_insert(error);
@@ -375,146 +373,111 @@ impl Variable {
     }
 
     /// Writes some of the items, of which so many bytes come before in the receiver's `Vec`.
-    fn write<T: Wire>(
-        &self,
-        lane: usize,
-        source: &Pair<'_, T>,
-        range: std::ops::Range<u64>,
-        before: u64,
-    ) -> Result<(), Error> {
+    fn write(&self, lane: usize, source: &dyn Source, range: Range<u64>, before: u64) -> Result<(), Error> {
         let path = &self.rooms[lane];
         let file = RoomFile::open(path)?;
-        let [first, second] = source.part(&range);
-        let (Some(one), Some(other)) = (as_bytes(first), as_bytes(second)) else {
-            let mut stream = Stream::new(path, &file);
-            first.iter().chain(second).try_for_each(|item| stream.put(item))?;
-            return stream.end::<T>(false, range.end - range.start);
-        };
-        let start = place_behind(before);
-        file.write(path, one, start)?;
-        file.write(path, other, start + one.len() as u64)?;
-        let bytes = (one.len() + other.len()) as u64;
-        Head::of::<T>(true, range.end - range.start, start, bytes).write(path, &file)
+        if !source.is_plain() {
+            return self.write_encoded(path, &file, source, (range.start, range.end), 1);
+        }
+        let (mut at, start) = (place_behind(before), place_behind(before));
+        for bytes in source.bytes(&range) {
+            file.write(path, bytes, at)?;
+            at += bytes.len() as u64;
+        }
+        source.head(range.end - range.start, start, at - start).write(path, &file)
     }
 
     /// Writes every n-th of the items.
-    fn deal<T: Wire>(&self, lane: usize, source: &Pair<'_, T>) -> Result<(), Error> {
+    fn deal(&self, lane: usize, source: &dyn Source) -> Result<(), Error> {
         let path = &self.rooms[lane];
-        let file = RoomFile::open(path)?;
-        let mut stream = Stream::new(path, &file);
-        let mut items = 0;
-        for item in source.0.iter().chain(source.1).skip(lane).step_by(self.rooms.len()) {
-            stream.put(item)?;
-            items += 1;
+        self.write_encoded(path, &RoomFile::open(path)?, source, (lane as u64, source.items()), self.rooms.len())
+    }
+
+    /// Writes the encodings of every `step`-th item, from the first to the last.
+    fn write_encoded(
+        &self,
+        path: &str,
+        file: &RoomFile,
+        source: &dyn Source,
+        (first, last): (u64, u64),
+        step: usize,
+    ) -> Result<(), Error> {
+        let (mut item, mut buffer, start) = (first, Vec::new(), place_behind(0));
+        let mut at = start;
+        while item < last {
+            item = source.encode(item..last, step, &mut buffer);
+            file.write(path, &buffer, at)?;
+            at += buffer.len() as u64;
+            buffer.clear();
         }
-        stream.end::<T>(T::is_plain(), items)
+        source.head(last.saturating_sub(first).div_ceil(step as u64), start, at - start).write(path, file)
     }
 }
 
 /// The items of the part of this number.
-fn stretch(items: u64, part: u64, parts: u64) -> std::ops::Range<u64> {
+fn stretch(items: u64, part: u64, parts: u64) -> Range<u64> {
     let begin = |part: u64| (u128::from(items) * u128::from(part) / u128::from(parts)) as u64;
     begin(part)..begin(part + 1)
 }
 
-/// Items that lie in one piece or two.
-struct Pair<'a, T>(&'a [T], &'a [T]);
-
-impl<T> Pair<'_, T> {
-    fn items(&self) -> u64 {
-        (self.0.len() + self.1.len()) as u64
-    }
-
-    fn part(&self, range: &std::ops::Range<u64>) -> [&[T]; 2] {
-        let (start, end) = (range.start as usize, range.end as usize);
-        let middle = self.0.len();
-        let first = self.0.get(start.min(middle)..end.min(middle)).unwrap_or_default();
-        let second = self.1.get(start.max(middle) - middle..end.max(middle) - middle).unwrap_or_default();
-        [first, second]
-    }
-}
-
-/// Items of a plain type.
-struct Numbers<'a, T>(&'a Pair<'a, T>);
-
-// SAFETY: numbers can be read by several threads; `each_lane` makes one of these of plain types only.
-unsafe impl<T> Sync for Numbers<'_, T> {}
-
-impl<'a, T> Numbers<'a, T> {
-    fn get(&self) -> &'a Pair<'a, T> {
-        self.0
-    }
-}
-
-/// Encodings that are written to a room one behind the other.
-struct Stream<'a> {
-    path: &'a str,
-    file: &'a RoomFile,
-    buffer: Vec<u8>,
-    at: u64,
-}
-
-impl<'a> Stream<'a> {
-    fn new(path: &'a str, file: &'a RoomFile) -> Stream<'a> {
-        Stream { path, file, buffer: Vec::new(), at: place_behind(0) }
-    }
-
-    #[inline(always)]
-    fn put<T: Wire>(&mut self, item: &T) -> Result<(), Error> {
-        item.put(&mut self.buffer);
-        if self.buffer.len() < BLOCK { Ok(()) } else { self.flush() }
-    }
-
-    fn flush(&mut self) -> Result<(), Error> {
-        self.file.write(self.path, &self.buffer, self.at)?;
-        self.at += self.buffer.len() as u64;
-        self.buffer.clear();
-        Ok(())
-    }
-
-    fn end<T: Wire>(mut self, plain: bool, items: u64) -> Result<(), Error> {
-        self.flush()?;
-        let start = place_behind(0);
-        Head::of::<T>(plain, items, start, self.at - start).write(self.path, self.file)
-    }
-}
+/// What is done for each room.
+type Lane<'a> = dyn Fn(usize, &dyn Source) -> Result<(), Error> + Sync + 'a;
 
 fn read_items<T: Wire>(rooms: &[String]) -> Result<Vec<T>, Error> {
-    let mut heads = Vec::new();
-    for path in rooms {
-        let file = RoomFile::open(path)?;
-        let head = Head::read(path, &file)?;
-        if head.size != size_of::<T>() as u64 || head.plain != T::is_plain() {
-            return Err(Error::Damaged);
-        }
-        heads.push((file.whole()?, head, path));
-    }
+    let parts = open_parts(rooms, size_of::<T>() as u64, T::is_plain())?;
     let mut items = Vec::new();
     if T::is_plain() {
-        let count = heads.iter().try_fold(0u64, |sum, (_, head, _)| sum.checked_add(head.items));
-        let count = count.and_then(|count| usize::try_from(count).ok()).ok_or(Error::Damaged)?;
-        let length = |file: &File| file.metadata().map_or(0, |metadata| metadata.len());
-        if heads.iter().any(|(file, head, _)| head.bytes > 0 && head.start + head.bytes > length(file)) {
-            return Err(Error::Damaged);
-        }
-        let stretches = heads.iter().map(|(file, head, path)| {
-            let (at, bytes) = (head.start, head.bytes as usize);
-            Stretch { file, passes: is_passage(path), at, bytes }
-        });
-        let stretches: Vec<Stretch<'_>> = stretches.collect();
-        // SAFETY: any bytes are a plain value. The side that wrote these files has done so before this one runs.
-        let read = unsafe { read_values(&stretches, count, &mut items) };
-        read.map_err(|error| Error::Room(error.to_string()))?;
+        // SAFETY: any bytes are a plain value.
+        unsafe { read_numbers(&parts, &mut items)? };
         return Ok(items);
     }
-    for (_, head, path) in heads {
-        let more = with_encodings(&head, path, |bytes| Ok(get_vec(head.items, bytes)?))?;
-        match items.is_empty() {
-            true => items = more,
-            false => items.extend(more),
-        }
+    for (_, head, path) in &parts {
+        with_encodings(head, path, &mut |bytes| {
+            let more = get_vec(head.items, bytes)?;
+            match items.is_empty() {
+                true => items = more,
+                false => items.extend(more),
+            }
+            Ok(())
+        })?;
     }
     Ok(items)
+}
+
+/// Of a variable: the file, what it has, and its name.
+type Part<'a> = (File, Head, &'a String);
+
+/// The files that have items of this size, which is to be what they say.
+fn open_parts<'a>(rooms: &'a [String], size: u64, plain: bool) -> Result<Vec<Part<'a>>, Error> {
+    let open = |path: &'a String| {
+        let file = RoomFile::open(path)?;
+        let head = Head::read(path, &file)?;
+        if head.size != size || head.plain != plain {
+            return Err(Error::Damaged);
+        }
+        Ok((file.whole()?, head, path))
+    };
+    rooms.iter().map(open).collect()
+}
+
+/// Appends all numbers.
+///
+/// # Safety
+/// Any bytes must be values of the `Vec`'s type.
+unsafe fn read_numbers(parts: &[Part<'_>], to: &mut dyn Plain) -> Result<(), Error> {
+    let count = parts.iter().try_fold(0u64, |sum, (_, head, _)| sum.checked_add(head.items));
+    let count = count.and_then(|count| usize::try_from(count).ok()).ok_or(Error::Damaged)?;
+    let length = |file: &File| file.metadata().map_or(0, |metadata| metadata.len());
+    if parts.iter().any(|(file, head, _)| head.bytes > 0 && head.start + head.bytes > length(file)) {
+        return Err(Error::Damaged);
+    }
+    let stretches = parts.iter().map(|(file, head, path)| {
+        let (at, bytes) = (head.start, head.bytes as usize);
+        Stretch { file, passes: is_passage(path), at, bytes }
+    });
+    let stretches: Vec<Stretch<'_>> = stretches.collect();
+    // SAFETY: as the caller promises. The side that wrote these files has done so before this one runs.
+    unsafe { read_values(&stretches, count, to) }.map_err(|error| Error::Room(error.to_string()))
 }
 
 fn read_whole<T: Wire>(rooms: &[String]) -> Result<T, Error> {
@@ -523,20 +486,28 @@ fn read_whole<T: Wire>(rooms: &[String]) -> Result<T, Error> {
     if head.size != size_of::<T>() as u64 || head.plain || head.items != 1 {
         return Err(Error::Damaged);
     }
-    with_encodings(&head, path, |bytes| Ok(T::get(bytes)?))
+    let mut value = None;
+    with_encodings(&head, path, &mut |bytes| {
+        value = Some(T::get(bytes)?);
+        Ok(())
+    })?;
+    value.ok_or(Error::Damaged)
 }
 
 /// Reads all of a room's encodings.
-fn with_encodings<T>(head: &Head, path: &str, read: impl FnOnce(&mut &[u8]) -> Result<T, Error>) -> Result<T, Error> {
+fn with_encodings(head: &Head, path: &str, read: &mut ReadEncodings<'_>) -> Result<(), Error> {
     let mapped;
     let mut bytes: &[u8] = &[];
     if head.bytes > 0 {
         mapped = Mapped::read_only(path, (head.start + head.bytes) as usize)?;
         bytes = mapped.as_slice().get(head.start as usize..).ok_or(Error::Damaged)?;
     }
-    let value = read(&mut bytes)?;
-    if bytes.is_empty() { Ok(value) } else { Err(Error::Damaged) }
+    read(&mut bytes)?;
+    if bytes.is_empty() { Ok(()) } else { Err(Error::Damaged) }
 }
+
+/// Takes values from the beginning of bytes.
+type ReadEncodings<'a> = dyn FnMut(&mut &[u8]) -> Result<(), Error> + 'a;
 
 #[cfg(test)]
 mod tests;

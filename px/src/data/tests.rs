@@ -180,9 +180,9 @@ fn what_isnt_there_or_is_another_type_isnt_taken() {
     file.set_len(PAGE as u64 + 20).unwrap();
     let file = RoomFile::Here(file);
     assert_eq!(read_items::<u64>(&rooms.paths()), Err(Error::Damaged));
-    Head::of::<u64>(true, u64::MAX, PAGE as u64, 16).write("", &file).unwrap();
+    Head { plain: true, size: 8, items: u64::MAX, start: PAGE as u64, bytes: 16 }.write("", &file).unwrap();
     assert!(read_items::<u64>(&rooms.paths()).is_err());
-    Head::of::<String>(false, 1 << 60, PAGE as u64, 8).write("", &file).unwrap();
+    Head { plain: false, size: 24, items: 1 << 60, start: PAGE as u64, bytes: 8 }.write("", &file).unwrap();
     assert_eq!(read_items::<String>(&rooms.paths()), Err(Error::Damaged));
     let missing = Variable { rooms: rooms.paths(), ..rooms.here(Step::Own) };
     assert!(matches!(missing.to_take(), Err(Error::Failed(_))));

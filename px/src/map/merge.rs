@@ -3,8 +3,8 @@
 use super::error::Error;
 use super::fold::{CountFold, Fold, MeanFold, Number, ReduceFold, SumFold, Wide, larger, smaller};
 use super::rooms::{HEAD, open};
-use super::values::{Plain, Stretch, read_values};
 use super::tree::Tree;
+use super::values::{Plain, Stretch, read_values};
 use crate::link::{Done, Message as _, Results};
 use crate::wire::{Wire, get_vec};
 use std::fs::File;

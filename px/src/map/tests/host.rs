@@ -2,7 +2,8 @@
 
 use crate::host::{Host, attach_in_test};
 use crate::link::{
-    Answer, Ask, Done, GpuServe, Layout, MapAsk, Message as _, OnError, Piece, Results, Serve, USE_AT, passage_name, room_name,
+    Answer, Ask, Done, GpuServe, Layout, MapAsk, Message as _, OnError, Piece, Results, Serve, USE_AT, passage_name,
+    room_name,
 };
 use crate::map::rooms::open;
 use crate::sys::file_in_memory;
