@@ -8,7 +8,7 @@ use chorus_render::{Bundle, Output, html_bundle, stream_name};
 use parking_lot::Mutex;
 use serde_json::Value;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Where the outputs of one request go. Cloned freely.
 #[derive(Clone, Debug)]
@@ -21,8 +21,8 @@ pub struct Publisher {
     value: Arc<Mutex<Option<Bundle>>>,
     /// Whether the value is published.
     shows_value: bool,
-    /// Whether something of the cell is shown.
-    shows_something: Arc<AtomicBool>,
+    /// How many outputs the cell has, as it stands.
+    sent: Arc<AtomicU64>,
     /// Has the outputs instead of the front end.
     kept: Option<Arc<Mutex<Kept>>>,
 }
@@ -36,8 +36,8 @@ pub fn legible(failure: &Failure) -> content::Failure {
 impl Publisher {
     /// Outputs of the request with this header; none are published when it is silent.
     pub fn new(outbox: Outbox, parent: Header, count: u32, silent: bool) -> Publisher {
-        let (parent, value, shows_something) = (Arc::new(parent), Arc::default(), Arc::default());
-        Publisher { outbox, parent, count, silent, value, shows_value: true, shows_something, kept: None }
+        let (parent, value, sent) = (Arc::new(parent), Arc::default(), Arc::default());
+        Publisher { outbox, parent, count, silent, value, shows_value: true, sent, kept: None }
     }
 
     /// For an expression that is evaluated when the cell has run: its outputs are the cell's, but its value isn't.
@@ -80,14 +80,18 @@ impl Publisher {
         if let Some(kept) = &self.kept {
             kept.lock().message(msg_type, content);
         } else if !self.silent {
-            self.shows_something.store(msg_type != "clear_output", Ordering::Relaxed);
+            if msg_type != "clear_output" {
+                self.sent.fetch_add(1, Ordering::Relaxed);
+            } else if content["wait"] == false {
+                self.sent.store(0, Ordering::Relaxed);
+            }
             self.outbox.message(&self.parent, msg_type, content).await;
         }
     }
 
-    /// Whether nothing of the cell is shown yet, so that what is can be taken back.
-    pub fn shows_nothing(&self) -> bool {
-        self.kept.is_none() && !self.silent && !self.shows_something.load(Ordering::Relaxed)
+    /// How many outputs were sent since the cell began, or was cleared.
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
     }
 
     /// Takes back all that is shown of the cell.
@@ -105,7 +109,7 @@ impl Publisher {
         if let Some(kept) = &self.kept {
             kept.lock().text(name, text);
         } else if !text.is_empty() && !self.silent {
-            self.shows_something.store(true, Ordering::Relaxed);
+            self.sent.fetch_add(1, Ordering::Relaxed);
             self.outbox.text(&self.parent, name, text.to_owned()).await;
         }
     }

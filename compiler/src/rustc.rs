@@ -135,6 +135,10 @@ mod tests {
         let mut several = call.clone();
         compile_in_parallel(&mut several);
         assert!(several.contains(&"codegen-units=4".into()) && several.len() == call.len());
+        let mut soon = call.clone();
+        compile_soon(&mut soon);
+        assert_eq!(soon[..several.len()], several);
+        assert!(soon.ends_with(&args("-Cdebug-assertions=off -Coverflow-checks=on")));
         let expected = "rustc --crate-name ctx src/lib.rs -C metadata=chorus -C codegen-units=1 \
                         -C extra-filename=-12 --out-dir /t/deps -C";
         assert_eq!(call, args(expected));

@@ -95,6 +95,7 @@ impl Starting {
                     }
                 }
             };
+            (self.config.building.0)(Building::Started);
             // After an error, the next who needs it tries again: what is missing may be there then.
             self.state = State::Resting;
             self.state = State::Ready(Box::new(started?));

@@ -159,7 +159,6 @@ impl Line {
             front_end,
             interrupted,
             preparing: Default::default(),
-            waiting: Default::default(),
         };
         let result = {
             let mut executed = pin!(self.executor.execute(&cell));

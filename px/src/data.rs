@@ -18,6 +18,7 @@ use crate::map::probe::Pieces;
 pub use crate::map::probe::Probe;
 use crate::map::rooms::{Mapped, PAGE, RoomFile, is_passage, reserve_in};
 use crate::map::values::{Plain, Stretch, place_behind, read_values};
+use crate::sys::give_back;
 use crate::wire::{LAYOUT, Wire, encoded, get_vec};
 pub use parts::{Parts, Put};
 use source::{Numbers, Pair, Source};
@@ -203,9 +204,16 @@ pub fn size_of_room(path: &str) -> Option<u64> {
     Some(Head::read(path, &RoomFile::open(path).ok()?).ok()?.bytes)
 }
 
-/// Whether a room can be opened by this name.
-pub fn is_open(path: &str) -> bool {
-    RoomFile::open(path).is_ok()
+/// Gives back the memory that a room has behind its variable: something larger was there before, and who takes this one has
+/// all of the file for as long.
+pub fn trim(path: &str) {
+    if let Ok(room) = RoomFile::open(path)
+        && let (Ok(head), RoomFile::Here(file)) = (Head::read(path, &room), &room)
+        && let Ok(metadata) = file.metadata()
+    {
+        let end = (head.start + head.bytes).next_multiple_of(PAGE as u64);
+        give_back(file, end, metadata.len().next_multiple_of(PAGE as u64).saturating_sub(end));
+    }
 }
 
 /// Where so many bytes of results are to be appended in their room, for an engine of another host.
@@ -455,7 +463,8 @@ fn open_parts<'a>(rooms: &'a [String], size: u64, plain: bool) -> Result<Vec<Par
         if head.size != size || head.plain != plain {
             return Err(Error::Damaged);
         }
-        Ok((file.whole()?, head, path))
+        let end = head.start + head.bytes;
+        Ok((file.up_to(end)?, head, path))
     };
     rooms.iter().map(open).collect()
 }

@@ -60,7 +60,7 @@ impl BuildView {
 
 /// That a cell has waited for the compiler for so long, and whether for its start.
 pub fn compiling(elapsed: Duration, starts: bool) -> Bundle {
-    let what = if starts { ": the compiler starts, which later kernels needn't wait for" } else { "" };
+    let what = if starts { ": the compiler starts" } else { "" };
     let text = format!("compiling, {}{what}", duration(elapsed));
     html_bundle(text.clone(), format!("<div style=\"opacity: 0.7\">{}</div>", encode_text(&text)))
 }
@@ -73,7 +73,7 @@ mod tests {
     fn a_cell_that_waits_says_for_what() {
         let text = |starts| compiling(Duration::from_secs(3), starts)["text/plain"].as_str().unwrap().to_owned();
         assert_eq!(text(false), "compiling, 3 s");
-        assert_eq!(text(true), "compiling, 3 s: the compiler starts, which later kernels needn't wait for");
+        assert_eq!(text(true), "compiling, 3 s: the compiler starts");
     }
 
     fn text(view: &BuildView, end: Option<BuildEnd>) -> String {

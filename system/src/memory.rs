@@ -7,6 +7,7 @@ use procfs::process::{MMPermissions, MemoryPageFlags, PageInfo, Process};
 use std::fs::File;
 use std::io;
 use std::ops::Range;
+use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
 /// The memory that this process shares with no file, in bytes.
 pub fn held() -> io::Result<u64> {
@@ -25,6 +26,15 @@ pub fn available() -> io::Result<(u64, u64)> {
     let memory = procfs::Meminfo::current().map_err(io::Error::other)?;
     let available = memory.mem_available.ok_or(io::ErrorKind::Unsupported)?;
     Ok((available, memory.mem_total))
+}
+
+/// The same for the group of processes that this one is in, if that has a limit.
+pub fn available_to_group() -> Option<(u64, u64)> {
+    let own = Pid::from_u32(std::process::id());
+    let mut system = System::new().ok()?;
+    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[own]), false, ProcessRefreshKind::nothing());
+    let limits = system.process(own)?.cgroup_limits()?;
+    Some((limits.free_memory, limits.total_memory))
 }
 
 /// So much is made this process's own at once: about two milliseconds.
@@ -67,8 +77,8 @@ fn runs(states: &[PageInfo]) -> Vec<Range<usize>> {
     let mut runs: Vec<Range<usize>> = Vec::new();
     for (at, state) in states.iter().enumerate() {
         let PageInfo::MemoryPage(flags) = state else { continue };
-        let is_one_s_own = flags.intersects(MemoryPageFlags::MMAP_EXCLUSIVE | MemoryPageFlags::FILE);
-        if is_one_s_own || !flags.contains(MemoryPageFlags::PRESENT) {
+        let is_left_alone = flags.intersects(MemoryPageFlags::MMAP_EXCLUSIVE | MemoryPageFlags::FILE);
+        if is_left_alone || !flags.contains(MemoryPageFlags::PRESENT) {
             continue;
         }
         match runs.last_mut() {

@@ -6,7 +6,7 @@ import pytest
 
 from conftest import start_kernel
 
-LINE = r": [\d.]+ k?M?B in \d+\.\d\d s( \([\d.]+ GB/s\))?$"
+LINE = r": [\d.]+ k?M?B in \d+\.\d\d s( \([\d.]+ [MG]B/s\))?$"
 
 
 @pytest.fixture(scope="module")

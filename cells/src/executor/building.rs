@@ -2,7 +2,7 @@
 
 use crate::publisher::Publisher;
 use chorus_compiler::Building;
-use chorus_render::{BuildEnd, BuildView, compiling};
+use chorus_render::{BuildEnd, BuildView, compiling, plain_bundle};
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 use tokio::sync::mpsc::Receiver;
@@ -14,50 +14,70 @@ const REDRAW: Duration = Duration::from_millis(500);
 /// A cell that is compiled for longer says so.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// That a cell is being compiled.
+/// Says that a cell is being compiled, for as long as it is.
 #[derive(Debug, Default)]
-pub struct Waiting(Mutex<State>);
+pub(super) struct Waiting {
+    publisher: Option<Publisher>,
+    state: Mutex<State>,
+}
 
 #[derive(Debug, Default)]
 struct State {
     since: Option<Instant>,
-    /// The name of the display that says so.
-    shown: Option<String>,
+    shown: Option<Shown>,
+}
+
+#[derive(Debug)]
+struct Shown {
+    /// The name of the display.
+    name: String,
+    /// How many outputs the cell had with it.
+    outputs: u64,
 }
 
 impl Waiting {
-    /// It begins.
-    pub(super) async fn begin(&self) {
-        self.0.lock().await.since = Some(Instant::now());
+    /// Says it here.
+    pub fn new(publisher: Publisher) -> Waiting {
+        Waiting { publisher: Some(publisher), state: Mutex::default() }
     }
 
-    /// Says for how long, once that is worth it. It would be taken back with all that the cell shows, so it isn't said
-    /// where there is something already.
-    async fn draw(&self, publisher: &Publisher, starts: bool) {
+    /// It begins.
+    pub async fn begin(&self) {
+        self.state.lock().await.since = Some(Instant::now());
+    }
+
+    /// Says for how long, once that is worth it, unless the cell shows something already: then it couldn't be taken back.
+    async fn draw(&self, starts: bool) {
         // Held until it is on its way, lest it is taken back before.
-        let mut state = self.0.lock().await;
-        let Some(elapsed) = state.since.map(|since| since.elapsed()).filter(|elapsed| *elapsed >= PATIENCE) else {
-            return;
-        };
+        let mut state = self.state.lock().await;
+        let (Some(publisher), Some(since)) = (&self.publisher, state.since) else { return };
         let first = state.shown.is_none();
-        if first && !publisher.shows_nothing() {
+        if since.elapsed() < PATIENCE || first && publisher.sent() != 0 {
             return;
         }
         let name = || format!("chorus-compiling-{}-{}", std::process::id(), publisher.count());
-        publisher.update(state.shown.get_or_insert_with(name), first, compiling(elapsed, starts)).await;
+        let shown = state.shown.get_or_insert_with(|| Shown { name: name(), outputs: 1 });
+        publisher.update(&shown.name, first, compiling(since.elapsed(), starts)).await;
     }
 
-    /// Something else is to be shown.
-    async fn take_back(&self, publisher: &Publisher) {
-        if self.0.lock().await.shown.take().is_some() {
-            publisher.clear().await;
+    /// Something else is to be shown, or it is over. Nothing is left of it, unless a thread of an earlier cell has shown something
+    /// meanwhile: then an empty display.
+    async fn take_back(&self, is_over: bool) {
+        let mut state = self.state.lock().await;
+        if is_over {
+            state.since = None;
         }
+        let (Some(publisher), Some(shown)) = (&self.publisher, &state.shown) else { return };
+        match publisher.sent() == shown.outputs {
+            true => publisher.clear().await,
+            false => publisher.update(&shown.name, false, plain_bundle("")).await,
+        }
+        state.shown = None;
     }
 
-    /// It is over, and nothing is left of it.
-    pub(super) async fn end(&self, publisher: &Publisher) {
-        self.0.lock().await.since = None;
-        self.take_back(publisher).await;
+    /// It is over.
+    pub async fn end(&self) {
+        self.take_back(true).await;
     }
 }
 
@@ -98,7 +118,7 @@ impl<'a> Builds<'a> {
                 },
                 _ = clock.tick() => match self.under_way {
                     Some(_) => self.draw(None).await,
-                    None => self.waiting.draw(self.publisher, self.starts).await,
+                    None => self.waiting.draw(self.starts).await,
                 },
             }
         }
@@ -113,6 +133,7 @@ impl<'a> Builds<'a> {
             }
             Building::Says(what) => self.under_way.get_or_insert_with(begin).view.now = vec![what],
             Building::Starts => self.starts = true,
+            Building::Started => self.starts = false,
             Building::Warns(what) => self.warnings.push(what),
             Building::Over => self.end(BuildEnd::Built).await,
         }
@@ -127,7 +148,7 @@ impl<'a> Builds<'a> {
         }
         let first = build.shown.is_none();
         if first {
-            self.waiting.take_back(self.publisher).await;
+            self.waiting.take_back(false).await;
         }
         let name = || format!("chorus-build-{}-{}-{}", std::process::id(), self.publisher.count(), self.count);
         let name = build.shown.get_or_insert_with(name);

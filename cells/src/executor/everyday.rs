@@ -1,6 +1,6 @@
 //! Magics that notebooks are used to: `%%html` and its like, `%%capture`, `%cd`, `%env`, `%reset`, `%history`.
 
-use super::{Done, Executor, Next, Request, Waiting};
+use super::{Done, Executor, Next, Request};
 use crate::failure::{Failure, Kind, failure};
 use crate::local::Input;
 use crate::surroundings::Surroundings;
@@ -33,7 +33,6 @@ impl Executor {
             front_end: request.front_end.clone(),
             interrupted: request.interrupted.clone(),
             preparing: Mutex::new(request.preparing.lock().take()),
-            waiting: Waiting::default(),
         };
         let done = Box::pin(self.run_parts(capture.parts, &inner)).await;
         *request.preparing.lock() = inner.preparing.lock().take();

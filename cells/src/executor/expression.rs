@@ -1,6 +1,6 @@
 //! `user_expressions`: what a front end wants to know when a cell has run.
 
-use super::{Executor, Request, Waiting};
+use super::{Executor, Request};
 use crate::failure::{Failure, Kind, failure};
 use chorus_render::Bundle;
 use parking_lot::Mutex;
@@ -20,7 +20,6 @@ impl Executor {
             front_end: cell.front_end.clone(),
             interrupted: cell.interrupted.clone(),
             preparing: Mutex::default(),
-            waiting: Waiting::default(),
         };
         self.rust(code, 1, &request).await?;
         Ok(request.publisher.value().unwrap_or_default())

@@ -36,8 +36,7 @@ use crate::local::LocalWorker;
 use crate::publisher::Publisher;
 use crate::surroundings::Surroundings;
 pub use ahead::Ahead;
-use building::Builds;
-pub use building::Waiting;
+use building::{Builds, Waiting};
 use chorus_client::Preparing;
 use chorus_compiler::{Action, Building, CellText, Compiler, Failure as CompileFailure, Member, Modules, Reply};
 use chorus_engine::WorkerConfig;
@@ -63,6 +62,8 @@ pub struct Executor {
     compiler: CompilerThread,
     /// Hears how far dependencies are; `None` while a cell listens.
     building: Option<Receiver<Building>>,
+    /// Says that the cell under way is being compiled.
+    waiting: Arc<Waiting>,
     known: Known,
     local: Option<Arc<tokio::sync::Mutex<LocalWorker>>>,
     engines: Engines,
@@ -107,8 +108,6 @@ pub struct Request {
     pub interrupted: Interrupted,
     /// Keeps engines that it is prepared for.
     pub preparing: Mutex<Option<Preparing>>,
-    /// That it is being compiled.
-    pub waiting: Waiting,
 }
 
 /// Whether the kernel goes on.
@@ -168,6 +167,7 @@ impl Executor {
             config,
             compiler,
             building: Some(building),
+            waiting: Arc::default(),
             known,
             local: None,
             px: PxConfig::default(),
@@ -212,7 +212,9 @@ impl Executor {
     /// Runs the parts, and shows how far dependencies are that they wait for.
     async fn parts_and_builds(&mut self, request: &Request) -> Done {
         let Some(mut told) = self.building.take() else { return self.parts(request).await };
-        let mut builds = Builds::new(&request.publisher, &request.waiting);
+        self.waiting = Arc::new(Waiting::new(request.publisher.clone()));
+        let waiting = Arc::clone(&self.waiting);
+        let mut builds = Builds::new(&request.publisher, &waiting);
         let result = tokio::select! {
             result = self.parts(request) => result,
             () = builds.show(&mut told) => Ok(Next::Continue),
@@ -449,9 +451,9 @@ impl Executor {
         request: &Request,
         work: impl FnOnce(&mut Compiler) -> R + Send + 'static,
     ) -> Result<R, Failure> {
-        request.waiting.begin().await;
+        self.waiting.begin().await;
         let result = self.compiler.with_unless_interrupted(&mut request.interrupted.clone(), work).await;
-        request.waiting.end(&request.publisher).await;
+        self.waiting.end().await;
         result.map_err(|error| Failure::Compile(vec![error]))?.ok_or_else(|| CompileFailure::Interrupted.into())
     }
 

@@ -1,6 +1,6 @@
 //! `%run`: a file's text as a cell, or a notebook's cells.
 
-use super::{Done, Executor, Next, Request, Waiting, files};
+use super::{Done, Executor, Next, Request, files};
 use crate::failure::{Failure, Kind, failure};
 use chorus_magics as magics;
 use parking_lot::Mutex;
@@ -34,7 +34,6 @@ impl Executor {
                 front_end: request.front_end.clone(),
                 interrupted: request.interrupted.clone(),
                 preparing: Mutex::default(),
-                waiting: Waiting::default(),
             };
             let code = Arc::clone(&inner.code);
             let done = match magics::parse(&code, &self.px) {

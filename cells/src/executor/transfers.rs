@@ -226,7 +226,7 @@ fn summary(transfer: &Transfer, types: &[String], engines: &str, bytes: u64, too
     };
     let seconds = took.as_secs_f64();
     let rate = match bytes >= RATED && seconds > 0.0 {
-        true => format!(" ({:.1} GB/s)", bytes as f64 / seconds / 1e9),
+        true => format!(" ({}/s)", data_size((bytes as f64 / seconds) as u64)),
         false => String::new(),
     };
     format!("{what}: {} in {seconds:.2} s{rate}", data_size(bytes))

@@ -76,7 +76,7 @@ impl Lent {
 
     /// All variables have arrived: the rooms' memory may be used again.
     pub fn passed(mut self) {
-        std::mem::take(&mut self.paths).iter().for_each(|path| self.jobs.0.rooms.passed(path, Holder::Kernel));
+        self.jobs.0.rooms.passed(&std::mem::take(&mut self.paths), Holder::Kernel);
     }
 }
 
@@ -167,24 +167,32 @@ impl Jobs {
         } else if let Ask::WaitAll(_) | Ask::WaitAny(_) = ask {
             self.make_way(None);
         }
-        let no_room = |bytes, error| {
-            let what = format!("there is no room for {bytes} bytes that the engines can see: {error}");
+        let no_room = |what: String, error| {
+            let what = format!("there is no room for {what} that the engines can see: {error}");
             failure(Kind::MapError, what)
         };
         Ok(match ask {
             Ask::Room(bytes) => {
-                let room = self.0.rooms.make(bytes, Holder::Cells).map_err(|error| no_room(bytes, error))?;
+                let room = self
+                    .0
+                    .rooms
+                    .make(bytes, Holder::Cells)
+                    .map_err(|error| no_room(format!("{bytes} bytes"), error))?;
                 self.keep(room.clone(), run);
                 Answer::Room(room)
             }
             Ask::Passage(purpose) => {
-                let room = self.0.rooms.passage(&purpose, Holder::Cells).map_err(|error| no_room(0, error))?;
+                let room = self
+                    .0
+                    .rooms
+                    .passage(&purpose, Holder::Cells)
+                    .map_err(|error| no_room("variables".to_owned(), error))?;
                 self.keep(room.clone(), run);
                 Answer::Room(room)
             }
             Ask::Passed(path) => {
                 run.lock().unmake(&path);
-                self.0.rooms.passed(&path, Holder::Cells);
+                self.0.rooms.passed(&[path], Holder::Cells);
                 Answer::Ok
             }
             Ask::Free(path) => {

@@ -3,6 +3,7 @@
 use chorus_system::memory;
 use std::fs::File;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,9 @@ const LEAST: u64 = 1 << 20;
 
 /// For so long one is kept that isn't used.
 const LONGEST: Duration = Duration::from_secs(60);
+
+/// More aren't kept: each is an open file.
+const MOST: usize = 128;
 
 /// All of them may take this part of the memory that could be had without them.
 const PART: u64 = 4;
@@ -35,6 +39,16 @@ pub struct Passage {
     pub purpose: String,
 }
 
+impl Passage {
+    /// The file, which isn't used for anything else before this is dropped.
+    pub fn locked(&self) -> io::Result<File> {
+        let path = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        let file = File::options().read(true).write(true).open(path)?;
+        file.lock_shared()?;
+        Ok(file)
+    }
+}
+
 /// Those that are kept, in the order in which they were used.
 #[derive(Debug, Default)]
 pub struct Passages(Vec<Kept>);
@@ -53,26 +67,39 @@ impl Passages {
         Some(self.0.remove(at).passage)
     }
 
-    /// Keeps one, unless it isn't worth it or nobody could write to it again.
-    pub fn keep(&mut self, passage: Passage, now: Instant) {
-        let bytes = taken(&passage.file).unwrap_or_default();
-        if bytes >= LEAST && memory::can_be_written(&passage.file) {
-            self.0.push(Kept { passage, bytes, since: now });
+    /// Keeps those of them that are worth it, and that can be written to again.
+    pub fn keep(&mut self, passages: Vec<Passage>, now: Instant) {
+        let mut more = false;
+        for passage in passages {
+            let bytes = taken(&passage.file).unwrap_or_default();
+            if bytes >= LEAST && memory::can_be_written(&passage.file) {
+                more |= passage.uses == 1;
+                self.0.push(Kept { passage, bytes, since: now });
+            }
+        }
+        if more {
             self.tidy(now);
         }
     }
 
-    /// Lets those go that weren't used for long, and the oldest ones while all take too much of the system's memory.
+    /// Keeps none.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Lets those go that weren't used for long, and the oldest ones while there are too many, or all take too much memory.
     pub fn tidy(&mut self, now: Instant) {
         // Where it isn't known how much there is, nothing is kept.
-        let available = || memory::available().map_or(0, |(available, _)| available);
         if !self.0.is_empty() {
-            self.leave(now, available());
+            let of_host = memory::available().map_or(0, |(available, _)| available);
+            let of_group = memory::available_to_group().map_or(u64::MAX, |(available, _)| available);
+            self.leave(now, of_host.min(of_group));
         }
     }
 
     fn leave(&mut self, now: Instant, available: u64) {
         self.0.retain(|kept| now.saturating_duration_since(kept.since) < LONGEST);
+        self.0.drain(..self.0.len().saturating_sub(MOST));
         let mut all: u64 = self.0.iter().map(|kept| kept.bytes).sum();
         let most = available.saturating_add(all) / PART;
         let too_many = self.0.iter().take_while(|kept| {
@@ -98,7 +125,6 @@ fn is_free(file: &File) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::fd::AsRawFd as _;
     use std::os::unix::fs::FileExt as _;
 
     fn passage(number: u64, megabytes: usize) -> Passage {
@@ -115,12 +141,8 @@ mod tests {
     #[test]
     fn the_newest_that_nobody_reads_is_used_again() {
         let (mut passages, now) = (Passages::default(), Instant::now());
-        for number in 0..4 {
-            passages.keep(passage(number, 4), now);
-        }
-        let of = |passages: &Passages, at: usize| format!("/proc/self/fd/{}", passages.0[at].passage.file.as_raw_fd());
-        let reads = File::open(of(&passages, 3)).unwrap();
-        reads.lock_shared().unwrap();
+        passages.keep((0..4).map(|number| passage(number, 4)).collect(), now);
+        let reads = passages.0[3].passage.locked().unwrap();
         assert!(passages.take("pull x").is_none());
         assert_eq!(passages.take("push x").map(|it| it.number), Some(2));
         let copy = reads.try_clone().unwrap();
@@ -136,9 +158,8 @@ mod tests {
     #[test]
     fn what_is_small_or_cannot_be_written_is_not_kept() {
         let (mut passages, now) = (Passages::default(), Instant::now());
-        passages.keep(passage(0, 0), now);
         let file = File::open("/proc/self/exe").unwrap();
-        passages.keep(Passage { file, ..passage(1, 4) }, now);
+        passages.keep(vec![passage(0, 0), Passage { file, ..passage(1, 4) }], now);
         assert!(numbers(&passages).is_empty());
     }
 
@@ -146,7 +167,7 @@ mod tests {
     fn those_go_that_are_old_or_take_too_much() {
         let (mut passages, now) = (Passages::default(), Instant::now());
         for number in 0..4 {
-            passages.keep(passage(number, 8), now + Duration::from_secs(number));
+            passages.keep(vec![passage(number, 8)], now + Duration::from_secs(number));
         }
         passages.leave(now + LONGEST, u64::MAX);
         assert_eq!(numbers(&passages), [1, 2, 3]);

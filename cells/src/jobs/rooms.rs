@@ -125,13 +125,17 @@ impl Rooms {
         Ok(name)
     }
 
-    /// All that was to go through a passage has gone through it, and nobody opens it any more by this name. It is let go of as
-    /// by [`Rooms::free`], and its memory is kept for the next use.
-    pub fn passed(&self, name: &str, holder: Holder) {
-        let Some(room) = self.let_go(name, holder) else { return };
-        if let Memory::Passage(passage) = room.memory {
-            self.passages.lock().keep(passage, Instant::now());
+    /// All that was to go through passages has gone through them, and nobody opens them any more by these names. They are let go of
+    /// as by [`Rooms::free`], and their memory is kept for the next use.
+    pub fn passed(&self, names: &[String], holder: Holder) {
+        let mut over = Vec::new();
+        for name in names {
+            px::data::trim(name);
+            if let Some(Room { memory: Memory::Passage(passage), .. }) = self.let_go(name, holder) {
+                over.push(passage);
+            }
         }
+        self.passages.lock().keep(over, Instant::now());
     }
 
     /// Lets go of memory that was kept for too long, or is needed for something else.
@@ -182,6 +186,7 @@ impl Rooms {
 
     /// No cell has anything any more.
     pub fn lose_cells(&self) {
+        self.passages.lock().clear();
         self.lock().retain(|name, room| {
             room.cells = 0;
             if !room.is_held() {
@@ -211,7 +216,11 @@ impl Rooms {
 impl Store for Rooms {
     fn open(&self, room: &str) -> Result<File, Refusal> {
         let rooms = self.lock();
-        Ok(rooms.get(room).ok_or(Refusal::Gone)?.file().try_clone()?)
+        match &rooms.get(room).ok_or(Refusal::Gone)?.memory {
+            Memory::Once(file, _) => Ok(file.try_clone()?),
+            // Bytes may be under way to the file when what they are for is over: so long it isn't used again.
+            Memory::Passage(passage) => Ok(passage.locked()?),
+        }
     }
 
     fn reserve(&self, room: &str, bytes: u64) -> Result<u64, Refusal> {
@@ -272,15 +281,14 @@ mod tests {
         let first = rooms.passage("push x", Holder::Kernel).unwrap();
         let write = |name: &str| Store::open(&rooms, name).unwrap().write_all_at(&[1; 5 << 20], USE_AT + 8).unwrap();
         write(&first);
-        assert!(px::data::is_open(&first));
-        rooms.passed(&first, Holder::Kernel);
+        rooms.passed(std::slice::from_ref(&first), Holder::Kernel);
         assert!(!rooms.hold(&first, Holder::Kernel));
         assert_eq!(rooms.used().len(), 1, "its memory is kept");
         assert_ne!(rooms.passage("push y", Holder::Kernel).unwrap(), first);
         let second = rooms.passage("push x", Holder::Kernel).unwrap();
         assert_ne!(second, first);
         assert_eq!(second.rsplit_once('+').unwrap().0, first.rsplit_once('+').unwrap().0, "it is the same memory");
-        assert!(px::data::is_open(&second) && !px::data::is_open(&first), "nobody opens it by its old name");
+        assert!(Store::open(&rooms, &second).is_ok() && Store::open(&rooms, &first).is_err());
         rooms.free(&second, Holder::Kernel);
         let third = rooms.passage("push x", Holder::Kernel).unwrap();
         assert_eq!(third.rsplit_once('+').unwrap().1, "1", "what didn't go well isn't used again");

@@ -342,7 +342,11 @@ impl Run {
     /// How the kernel died, since it can't be talked to: its connections break before its process is seen to end.
     /// If it lives, all that is known is the error.
     async fn death_behind(&mut self, error: RunError) -> Result<String, RunError> {
-        tokio::time::timeout(SHUTDOWN, self.process.death()).await.map_err(|_| error)
+        tokio::select! {
+            death = self.process.death() => Ok(death),
+            () = tokio::time::sleep(SHUTDOWN) => Err(error),
+            Some(_) = self.stop.recv() => Err(error),
+        }
     }
 
     /// The kernel died in this cell. What it published before its end counts.

@@ -55,7 +55,7 @@ impl Screen {
                 if self.deferred || may_change {
                     return Ok(());
                 }
-                last.shown = true;
+                (last.shown, self.shows) = (true, true);
                 self.show(&piece)
             }
             Change::Updated | Change::Cleared => match self.size {
@@ -87,7 +87,6 @@ impl Screen {
 
     /// Shows one output, or a piece of a stream.
     pub fn show(&mut self, output: &Value) -> io::Result<()> {
-        self.shows = true;
         match output.get("output_type").and_then(Value::as_str) {
             Some("stream") => {
                 let text = output.get("text").and_then(Value::as_str).unwrap_or_default();
@@ -225,6 +224,11 @@ pub(super) mod tests {
 
     /// What is shown after these messages and at the cell's end, on stdout and stderr.
     fn shown(size: Option<(u16, u16)>, messages: &[(&str, Value)]) -> (String, String) {
+        shown_by(size, messages, true)
+    }
+
+    /// The same, when the cell has ended or before.
+    fn shown_by(size: Option<(u16, u16)>, messages: &[(&str, Value)], ends: bool) -> (String, String) {
         let (out, err) = (Page::default(), Page::default());
         let mut screen = Screen::new(Some(Box::new(out.clone())), Box::new(err.clone()), size);
         let mut outputs = Outputs::default();
@@ -233,7 +237,9 @@ pub(super) mod tests {
             let change = outputs.apply(cell, msg_type, content);
             screen.change(change, &mut outputs.cell(cell).unwrap().outputs).unwrap();
         }
-        screen.finish(&mut outputs.cell(cell).unwrap().outputs).unwrap();
+        if ends {
+            screen.finish(&mut outputs.cell(cell).unwrap().outputs).unwrap();
+        }
         (out.text(), err.text())
     }
 
@@ -298,6 +304,17 @@ pub(super) mod tests {
         let clear = ("clear_output", content::clear_output(true));
         let messages = [out("frame 1\n"), clear.clone(), out("frame 2\n"), clear, out("frame 3\n"), out("end\n")];
         assert_eq!(shown(None, &messages).0, "frame 1\nframe 3\nend\n");
+    }
+
+    #[test]
+    fn without_a_terminal_what_was_not_shown_is_cleared_at_once() {
+        let clear = ("clear_output", content::clear_output(false));
+        let at = |text: &str, msg_type| display(json!({"text/plain": text}), Some("x"), msg_type);
+        let messages = [at("compiling", "display_data"), at("still", "update_display_data"), clear.clone(), out("a\n")];
+        // All of it is shown as it comes, not at the end.
+        assert_eq!(shown_by(None, &messages, false).0, "a\n");
+        let messages = [out("a\n"), clear, out("b\n")];
+        assert_eq!(shown_by(None, &messages, false).0, "a\n");
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub enum Building {
     Says(String),
     /// A cell waits for the compiler's process to start, which isn't a build.
     Starts,
+    /// It has started, or can't.
+    Started,
     /// Something that the user is to know when all is built.
     Warns(String),
     /// All is built. A build that fails or is killed says nothing more; its cell does.

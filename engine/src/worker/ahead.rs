@@ -5,7 +5,6 @@ use super::inbox;
 use crate::wire::FromWorker;
 use chorus_system::{descriptors, memory};
 use std::os::unix::net::UnixStream;
-use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
 /// As much of all memory stays available, as one over this.
 const SPARED: u64 = 2;
@@ -41,11 +40,7 @@ fn host_room() -> u64 {
 
 /// The same for a group of processes that has a limit.
 fn group_room() -> Option<u64> {
-    let own = Pid::from_u32(std::process::id());
-    let mut system = System::new().ok()?;
-    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[own]), false, ProcessRefreshKind::nothing());
-    let limits = system.process(own)?.cgroup_limits()?;
-    Some(room(limits.free_memory, limits.total_memory))
+    memory::available_to_group().map(|(available, all)| room(available, all))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@ use crate::link::{USE_AT, passage_name, room_name};
 use crate::sys::file_in_memory;
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Rooms of a variable, for as many engines.
@@ -79,7 +79,8 @@ fn a_passage_stays_as_it_is_while_somebody_reads_it() {
     let file = file_in_memory("px-data-passage");
     file.write_all_at(&3u64.to_le_bytes(), USE_AT).unwrap();
     let name = |number| passage_name(file.as_raw_fd(), "px-data-passage", number);
-    assert!(!is_open(&name(2)) && !is_open(&room_name(file.as_raw_fd(), "px-data")));
+    let is_open = |name: String| RoomFile::open(&name).is_ok();
+    assert!(is_open(name(3)) && !is_open(name(2)) && !is_open(room_name(file.as_raw_fd(), "px-data")));
     let is_free = || file.try_lock().is_ok_and(|()| file.unlock().is_ok());
     let there = Variable { step: Step::Own, threads: 2, rooms: vec![name(3)], own: Some(0) };
     for count in [2_000_000, 800_000, 5] {
@@ -95,6 +96,11 @@ fn a_passage_stays_as_it_is_while_somebody_reads_it() {
         drop(taken);
         assert!(is_free());
     }
+    let blocks = || file.metadata().unwrap().blocks();
+    let before = blocks();
+    trim(&name(3));
+    assert!(before > 20_000 && blocks() <= 16, "{} blocks", blocks());
+    assert_eq!(bits(&there.take().unwrap()), bits(&numbers(5)));
 }
 
 #[test]

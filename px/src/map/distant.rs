@@ -46,7 +46,12 @@ impl Distant {
 
     /// A file that has all of it.
     pub(crate) fn whole(&self) -> Result<File, Error> {
-        self.bring(0..self.length)
+        self.up_to(self.length)
+    }
+
+    /// The same, but for what is behind so many bytes.
+    pub(crate) fn up_to(&self, end: u64) -> Result<File, Error> {
+        self.bring(0..self.length.min(end))
     }
 
     /// A file that has these bytes of the room in the same places.

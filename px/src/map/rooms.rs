@@ -61,9 +61,14 @@ impl RoomFile {
 
     /// A file of this host that has all of it. What is written to it doesn't reach the room, unless it is here.
     pub(crate) fn whole(self) -> Result<File, Error> {
+        self.up_to(u64::MAX)
+    }
+
+    /// The same, but for what is behind so many bytes.
+    pub(crate) fn up_to(self, end: u64) -> Result<File, Error> {
         match self {
             RoomFile::Here(file) => Ok(file),
-            RoomFile::There(room) => room.whole(),
+            RoomFile::There(room) => room.up_to(end),
         }
     }
 }

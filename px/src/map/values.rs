@@ -99,8 +99,8 @@ unsafe fn read_by_mapping(stretch: &Stretch<'_>, place: *mut u8) -> std::io::Res
     let whole = bytes.saturating_sub(first) / PAGE * PAGE;
     let coincide = place as usize % PAGE == at as usize % PAGE;
     let end = at.checked_add(bytes as u64).ok_or(std::io::ErrorKind::InvalidData)?;
-    let is_over = |file| if passes { stays(file) } else { is_final_but_for_mappings(file) };
-    if coincide && whole >= PAGE && file.metadata()?.len() >= end && is_over(file) {
+    let stays_so = |file| if passes { stays(file) } else { is_final_but_for_mappings(file) };
+    if coincide && whole >= PAGE && stays_so(file) && file.metadata()?.len() >= end {
         // SAFETY: glibc has mapped this chunk for just this allocation. All pages that are replaced lie inside it, are
         // whole, and hold nothing but its values, which aren't initialised yet: the chunk's header is on the page before.
         // A private mapping is memory like what was there, copied when it is written to. glibc frees such a chunk by
