@@ -385,7 +385,7 @@ impl Variable {
         let path = &self.rooms[lane];
         let file = RoomFile::open(path)?;
         if !source.is_plain() {
-            return self.write_encoded(path, &file, source, (range.start, range.end), 1);
+            return write_encoded(path, &file, source, (range.start, range.end), 1);
         }
         let (mut at, start) = (place_behind(before), place_behind(before));
         for bytes in source.bytes(&range) {
@@ -398,28 +398,27 @@ impl Variable {
     /// Writes every n-th of the items.
     fn deal(&self, lane: usize, source: &dyn Source) -> Result<(), Error> {
         let path = &self.rooms[lane];
-        self.write_encoded(path, &RoomFile::open(path)?, source, (lane as u64, source.items()), self.rooms.len())
+        write_encoded(path, &RoomFile::open(path)?, source, (lane as u64, source.items()), self.rooms.len())
     }
+}
 
-    /// Writes the encodings of every `step`-th item, from the first to the last.
-    fn write_encoded(
-        &self,
-        path: &str,
-        file: &RoomFile,
-        source: &dyn Source,
-        (first, last): (u64, u64),
-        step: usize,
-    ) -> Result<(), Error> {
-        let (mut item, mut buffer, start) = (first, Vec::new(), place_behind(0));
-        let mut at = start;
-        while item < last {
-            item = source.encode(item..last, step, &mut buffer);
-            file.write(path, &buffer, at)?;
-            at += buffer.len() as u64;
-            buffer.clear();
-        }
-        source.head(last.saturating_sub(first).div_ceil(step as u64), start, at - start).write(path, file)
+/// Writes the encodings of every `step`-th item, from the first to the last.
+fn write_encoded(
+    path: &str,
+    file: &RoomFile,
+    source: &dyn Source,
+    (first, last): (u64, u64),
+    step: usize,
+) -> Result<(), Error> {
+    let (mut item, mut buffer, start) = (first, Vec::new(), place_behind(0));
+    let mut at = start;
+    while item < last {
+        item = source.encode(item..last, step, &mut buffer);
+        file.write(path, &buffer, at)?;
+        at += buffer.len() as u64;
+        buffer.clear();
     }
+    source.head(last.saturating_sub(first).div_ceil(step as u64), start, at - start).write(path, file)
 }
 
 /// The items of the part of this number.

@@ -40,6 +40,8 @@ class Reply:
         self.replied_at = None
         self.messages = []
         """Messages on iopub in their order, as (type, content, time of arrival), the status messages aside."""
+        self._cleared = 0
+        """How many of them were cleared."""
         self._on_stream = on_stream
 
     def receive(self, kind, content):
@@ -47,6 +49,8 @@ class Reply:
             self._on_stream(content["name"], content["text"])
         else:
             self.messages.append((kind, content, time.time()))
+            if kind == "clear_output" and not content["wait"]:
+                self._cleared = len(self.messages)
 
     @property
     def done(self):
@@ -61,7 +65,7 @@ class Reply:
         return self.content.get("execution_count")
 
     def of(self, *kinds):
-        return [content for kind, content, _ in self.messages if kind in kinds]
+        return [content for kind, content, _ in self.messages[self._cleared :] if kind in kinds]
 
     def stream(self, name):
         return "".join(content["text"] for content in self.of("stream") if content["name"] == name)
@@ -82,7 +86,7 @@ class Reply:
     def displays(self):
         """What is on show at the end: updates replace what they update, as in a notebook."""
         shown, by_id = [], {}
-        for kind, content, _ in self.messages:
+        for kind, content, _ in self.messages[self._cleared :]:
             ident = content.get("transient", {}).get("display_id")
             if kind == "display_data":
                 if ident is not None:
@@ -108,7 +112,7 @@ class Reply:
     def text(self):
         """All that a reader of the notebook sees as text, in the order in which it arrived."""
         parts = []
-        for kind, content, _ in self.messages:
+        for kind, content, _ in self.messages[self._cleared :]:
             if kind == "stream":
                 parts.append(content["text"])
             elif kind in ("execute_result", "display_data"):

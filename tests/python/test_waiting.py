@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import re
 import subprocess
 import time
 
@@ -39,10 +38,7 @@ def test_a_cell_that_is_compiled_for_long_says_so(installed):
         kernel.run("1 + 1").ok()
         published = types_and_texts(kernel.run(slow() + 'println!("a"); 1 + 1', timeout=300).ok())
         assert published[-2:] == [("stream", "a\n"), ("execute_result", "2")]
-        told = published[:-2]
-        assert told and told[-1] == ("clear_output", None), published
-        assert told[0][0] == "display_data" and all(kind == "update_display_data" for kind, _ in told[1:-1])
-        assert all(re.fullmatch(r"compiling, [\d.]+ (s|min)", text) for _, text in told[:-1]), told
+        assert published[:-2] == [("display_data", "compiling"), ("clear_output", None)]
         assert types_and_texts(kernel.run("1 + 2").ok()) == [("execute_result", "3")]
 
 
@@ -62,7 +58,7 @@ def test_the_compilers_start_is_told(cold):
         # A fast machine needs less than the two seconds.
         told = [text for _, text in published[:-2]]
         assert told or took < 3
-        assert not told or told[0] == "compiling, 2 s: the compiler starts", told
+        assert told in ([], ["compiling: the compiler starts"]), told
 
 
 def test_a_run_of_a_notebook_shows_nothing_of_it(installed, tmp_path):

@@ -24,15 +24,8 @@ pub(super) struct Waiting {
 #[derive(Debug, Default)]
 struct State {
     since: Option<Instant>,
-    shown: Option<Shown>,
-}
-
-#[derive(Debug)]
-struct Shown {
-    /// The name of the display.
-    name: String,
-    /// How many outputs the cell had with it.
-    outputs: u64,
+    /// The name of the display, which is the cell's first.
+    shown: Option<String>,
 }
 
 impl Waiting {
@@ -46,18 +39,17 @@ impl Waiting {
         self.state.lock().await.since = Some(Instant::now());
     }
 
-    /// Says for how long, once that is worth it, unless the cell shows something already: then it couldn't be taken back.
+    /// Says so, once that is worth it, unless the cell shows something already: then it couldn't be taken back. It is said once: not
+    /// all front ends can replace a display.
     async fn draw(&self, starts: bool) {
         // Held until it is on its way, lest it is taken back before.
         let mut state = self.state.lock().await;
         let (Some(publisher), Some(since)) = (&self.publisher, state.since) else { return };
-        let first = state.shown.is_none();
-        if since.elapsed() < PATIENCE || first && publisher.sent() != 0 {
+        if since.elapsed() < PATIENCE || state.shown.is_some() || publisher.sent() != 0 {
             return;
         }
         let name = || format!("chorus-compiling-{}-{}", std::process::id(), publisher.count());
-        let shown = state.shown.get_or_insert_with(|| Shown { name: name(), outputs: 1 });
-        publisher.update(&shown.name, first, compiling(since.elapsed(), starts)).await;
+        publisher.update(state.shown.get_or_insert_with(name), true, compiling(starts)).await;
     }
 
     /// Something else is to be shown, or it is over. Nothing is left of it, unless a thread of an earlier cell has shown something
@@ -68,9 +60,9 @@ impl Waiting {
             state.since = None;
         }
         let (Some(publisher), Some(shown)) = (&self.publisher, &state.shown) else { return };
-        match publisher.sent() == shown.outputs {
-            true => publisher.clear().await,
-            false => publisher.update(&shown.name, false, plain_bundle("")).await,
+        match publisher.sent() {
+            1 => publisher.clear().await,
+            _ => publisher.update(shown, false, plain_bundle("")).await,
         }
         state.shown = None;
     }
