@@ -145,8 +145,8 @@ impl Errand<'_> {
     }
 }
 
-/// What the host's shell runs. Hosts may share the folder: what one has put there is never replaced, since it may run already. It is one command, so that the shell has read all of it before the first one reads the rest
-/// of standard input.
+/// What the host's shell runs. It is one command, so that the shell has read all of it before the first one reads the rest
+/// of standard input. Hosts may share the folder: what one has put there is never replaced, since it may run already.
 fn script(program: &Program, launch: &Launch, stays: Stays) -> String {
     let name = quoted((*program.file_name()).as_ref());
     let (setup, outpost) = (launch.setup_command(), launch.outpost_command("\"$p\""));
