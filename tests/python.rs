@@ -18,18 +18,37 @@ fn python() {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests");
     let python = environment(&tests.join("requirements.txt")).unwrap_or_else(|reason| panic!("{reason}"));
     let options = std::env::var("CHORUS_PYTEST").unwrap_or_default();
+    let programs = Programs::new().unwrap_or_else(|reason| panic!("{reason}"));
     let status = Command::new(python)
         // Two files at a time: tests wait for rustc and for processes half of the time.
         .args(["-m", "pytest", "-n", "3", "--dist", "loadfile"])
         .args(options.split_whitespace())
         .arg(tests.join("python"))
-        .env("CHORUS", env!("CARGO_BIN_EXE_chorus"))
-        .env("CHORUS_ENGINE", env!("CARGO_BIN_EXE_chorus-engine"))
+        .env("CHORUS", programs.0.path().join("chorus"))
+        .env("CHORUS_ENGINE", programs.0.path().join("chorus-engine"))
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .stdin(Stdio::null())
         .status()
         .unwrap_or_else(|error| panic!("pytest can't be started: {error}"));
     assert!(status.success(), "the end-to-end tests failed, see above ({status})");
+}
+
+/// The programs under names of their own. Cargo's names lead nowhere while it links them anew, as for the wheel.
+struct Programs(tempfile::TempDir);
+
+impl Programs {
+    fn new() -> Result<Self, String> {
+        let place = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let folder = tempfile::tempdir_in(place).map_err(|error| format!("{}: {error}", place.display()))?;
+        for program in [env!("CARGO_BIN_EXE_chorus"), env!("CARGO_BIN_EXE_chorus-engine")].map(Path::new) {
+            let name = program.file_name().ok_or("a program has no name")?;
+            let own = folder.path().join(name);
+            fs::hard_link(program, &own)
+                .or_else(|_| fs::copy(program, &own).map(drop))
+                .map_err(|error| format!("{}: {error}", program.display()))?;
+        }
+        Ok(Self(folder))
+    }
 }
 
 /// The interpreter of a virtual environment that has the packages of `requirements`, made if there is none yet.
