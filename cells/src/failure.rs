@@ -304,7 +304,8 @@ fn compile_errors(errors: &[Diagnostic]) -> ErrorText {
 fn summary(error: &Diagnostic) -> String {
     let code = error.code.as_ref().map(|code| format!("[{code}]")).unwrap_or_default();
     // A reason that Chorus knows says more than rustc's sentence.
-    let note = error.notes.iter().find_map(|note| note.strip_prefix("note: ")).map(|note| format!("; {note}"));
+    let mut notes = error.notes.iter().filter_map(|note| note.strip_prefix("note: "));
+    let note = notes.find(|note| !note.contains('\n')).map(|note| format!("; {note}"));
     format!("{}{code}: {}{}", error.level, error.message, note.unwrap_or_default())
 }
 

@@ -249,6 +249,7 @@ impl Compiler {
             parsed.attributes.iter().chain(&parsed.statements).map(|piece| mapped(piece, &cell)).collect();
         pieces.extend(items.iter().map(|item| item.piece.clone()));
         pieces.extend(self.shared.entries().iter().rev().map(|entry| entry.definition.piece.clone()));
+        let engine_types = self.engine_types(&parsed, &outdated);
         let mut work = Work {
             cell,
             parsed,
@@ -260,6 +261,7 @@ impl Compiler {
             identities,
             statics,
             hides,
+            engine_types,
             types: Vec::new(),
         };
         if work.parsed.rust.lines().all(|line| line.trim().is_empty() || line.starts_with("//")) {
@@ -268,7 +270,8 @@ impl Compiler {
 
         let own = (work.items.as_slice(), &work.change, &work.identities, &work.statics);
         let places = (work.pieces.as_slice(), cell.count);
-        let place = self.reuse.place(&work.parsed, own, places, &self.shared, &work.before, self.surroundings());
+        let variables = (&work.before, &work.engine_types);
+        let place = self.reuse.place(&work.parsed, own, places, &self.shared, variables, self.surroundings());
         // Where a definition changes, whether the others still fit is to be found out.
         let usable = place.filter(|_| !work.change.needs_check());
         if self.ahead.under_way && usable.is_none() {

@@ -5,6 +5,7 @@
 //! it (`use`, macros that define items, derives of other crates) counts as reached by everything. And what a macro of
 //! another crate names needn't stand in the text (`paste!` puts names together): whoever calls one reaches everything.
 
+use crate::engine_vars::EngineTypes;
 use crate::namespace::Variables;
 use crate::source_map::MappedPiece;
 use chorus_syntax::{Cell, Nature, Reach, macros_of, words, words_of};
@@ -73,13 +74,13 @@ pub(crate) struct Dependence<'a> {
 }
 
 impl<'a> Dependence<'a> {
-    /// What a cell with items of its own depends on; `all` are the definitions that the others made, and `variables`
-    /// those that it could use.
+    /// What a cell with items of its own depends on; `all` are the definitions that the others made, `variables` those that it
+    /// could use, and `engine_types` those of the engines' variables that it names.
     pub fn of_cell(
         cell: &'a Cell,
         own: &'a [Definition],
         all: &[&'a Definition],
-        variables: &'a Variables,
+        (variables, engine_types): (&'a Variables, &'a EngineTypes),
     ) -> Dependence<'a> {
         let replaced =
             |item: &Definition| item.name().is_some() && own.iter().any(|new| new.nature.replaces(&item.nature));
@@ -88,6 +89,7 @@ impl<'a> Dependence<'a> {
         let mut found = Dependence::default();
         let mut new: BTreeSet<&str> = cell.statements.iter().flat_map(|piece| words(&piece.text)).collect();
         let texts = cell.statements.iter().chain(&cell.attributes).map(|piece| piece.text.as_str());
+        new.extend(engine_types.values().flat_map(|of_type| words(of_type)));
         // Only statements can use variables, and those that they haven't bound themselves.
         let mut bound = BTreeSet::new();
         for (text, names) in &cell.uses {

@@ -232,6 +232,13 @@ impl Diagnostic {
         let notes = match diagnostic.code.as_deref() {
             // What a trait's author advises who lacks it, and how functions differ.
             Some("E0277" | "E0597" | "E0631") => advice::notes(&error.json),
+            Some("E0308") if !is_of_captures(error.rendered()) => {
+                let mut notes = advice::notes(&error.json);
+                notes.retain(|note| {
+                    note.starts_with("expected fn pointer ") || note.starts_with("closure has signature")
+                });
+                notes
+            }
             _ => Vec::new(),
         };
         let helps = advice::helps(&error.json, is_users);

@@ -1,34 +1,50 @@
-//! Variables of the engines that a cell of the notebook names by `px::var!`: one that no engine has is an error at its name,
-//! before anything runs. Whether those that the cell works with have it, they say themselves.
+//! Variables of the engines that a cell of the notebook names, as by `px::var!`: one that no engine has is an error at its
+//! name, before anything runs. Where all engines that have it have it of one type, rustc is told that type: a function that
+//! takes another one is a mistake in the cell, and a closure needn't say it. Whether those engines that the cell works with
+//! have the variable, they say themselves.
+//!
+//! px's macros don't know types. So rustc's wrapper puts macros of the same names before them, on the line where the body of
+//! the cell's function begins, so that no place moves. Items stand outside of it: they may be older than the variables, and
+//! stay when these change.
 
 use crate::compiler::Compiler;
 use crate::diagnostic::Diagnostic;
 use crate::failure::{Failure, mapped, whole};
-use crate::namespace::Member;
+use crate::namespace::{Member, Variables};
 use crate::types::CellText;
 use chorus_syntax::{Cell, EngineVariables, GIVES, engine_variables, words_of};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::io;
+use std::path::Path;
+
+/// The types of the engines' variables that a cell names, by their names.
+pub(crate) type EngineTypes = BTreeMap<String, String>;
+
+/// Tells rustc's wrapper, in the folder that evcxr builds in.
+const FILE: &str = ".chorus-engines";
+/// Where the body of the cell's function begins: what stands before it and how its line ends, where the cell is to be run and
+/// where evcxr has it checked only.
+const ENTRIES: [[&str; 2]; 2] = [
+    ["\n#[unsafe(no_mangle)]\n", " {\n"],
+    ["\nasync fn evcxr_analysis_wrapper(\n", "\n) -> Result<(), EvcxrUserCodeError> {\n"],
+];
+/// Where what the wrapper writes begins.
+const BEGINS: &str = " mod chorus_px { ";
 
 impl Compiler {
     /// Refuses a cell that names a variable which none of these engines has, and which it doesn't give them.
     pub fn check_engine_variables(&self, cell: CellText<'_>, engines: &[Member]) -> Result<(), Failure> {
-        if !cell.text.contains("var") {
+        if !cell.text.contains("px") {
             return Ok(());
         }
         let parsed = Cell::parse(cell.text);
-        let EngineVariables { used, given } = engine_variables(&parsed);
+        let variables = engine_variables(&parsed);
         let has = |name: &str| engines.iter().any(|engine| self.namespaces().variables(*engine).contains_key(name));
-        // A function of the notebook's may give engines a variable, too.
-        let own = parsed.items.iter().map(|item| item.piece.text.as_str());
-        let texts: Vec<&str> = self.definition_texts().chain(own).collect();
-        let may_be_given = |name: &str| {
-            texts.iter().any(|text| {
-                let words: Vec<&str> = words_of(text).collect();
-                words.contains(&name) && GIVES.iter().any(|how| words.contains(how))
-            })
-        };
-        let missing = used.iter().filter(|piece| {
+        let missing = variables.used.iter().filter(|piece| {
             let name = piece.text.as_str();
-            !given.contains(name) && !has(name) && !may_be_given(name)
+            !has(name) && !self.may_be_given(&parsed, &variables, name)
         });
         let errors: Vec<Diagnostic> = missing
             .map(|piece| {
@@ -48,8 +64,155 @@ impl Compiler {
             .collect();
         if errors.is_empty() { Ok(()) } else { Err(Failure::Errors(errors)) }
     }
+
+    /// Whether the cell may give engines a variable of this name, itself or by one of the notebook's functions.
+    fn may_be_given(&self, cell: &Cell, variables: &EngineVariables, name: &str) -> bool {
+        let own = cell.items.iter().map(|item| item.piece.text.as_str());
+        let gives = |text: &str| {
+            let words: Vec<&str> = words_of(text).collect();
+            words.contains(&name) && GIVES.iter().any(|how| words.contains(how))
+        };
+        variables.given.contains(name) || self.definition_texts().chain(own).any(gives)
+    }
+
+    /// The types of the engines' variables that the cell's statements name, as far as there is one for all engines that have
+    /// such a variable, and it stays while the cell runs. The variables that are `lost` are of types which the cell edits.
+    pub(crate) fn engine_types(&self, cell: &Cell, lost: &[(Member, Vec<String>)]) -> EngineTypes {
+        let variables = engine_variables(cell);
+        if variables.used.is_empty() {
+            return EngineTypes::new();
+        }
+        let is_engine = |member: &Member| matches!(member, Member::Engine(_));
+        let members = self.namespaces().members().into_iter().filter(is_engine);
+        let engines: Vec<Variables> = members.map(|member| self.namespaces().variables(member)).collect();
+        let one_type = |name: &str| {
+            let mut types = engines.iter().filter_map(|theirs| theirs.get(name)).map(|variable| &variable.type_name);
+            let first = types.next()?;
+            types.all(|other| other == first).then(|| first.clone())
+        };
+        let is_lost = |name: &String| lost.iter().any(|(member, names)| is_engine(member) && names.contains(name));
+        let names = variables.used.iter().map(|piece| &piece.text);
+        let stay = names.filter(|name| !is_lost(name) && !self.may_be_given(cell, &variables, name));
+        stay.filter_map(|name| Some((name.clone(), one_type(name)?))).collect()
+    }
+}
+
+/// Tells the wrapper the types for the cell that is compiled.
+pub(crate) fn write(types: &EngineTypes, folder: &Path) -> io::Result<()> {
+    let path = folder.join(FILE);
+    if types.is_empty() {
+        return match std::fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        };
+    }
+    std::fs::write(path, postcard::to_allocvec(types).map_err(io::Error::other)?)
+}
+
+/// For the wrapper: the source with the types that it was told of.
+pub(crate) fn told(source: &str) -> Option<String> {
+    let types = postcard::from_bytes(&std::fs::read(FILE).ok()?).ok()?;
+    with_types(source, &types)
+}
+
+fn with_types(source: &str, types: &EngineTypes) -> Option<String> {
+    let body = ENTRIES.iter().find_map(|[before, end]| {
+        let entry = source.find(before)?;
+        Some(entry + source[entry..].find(end)? + end.len() - "\n".len())
+    })?;
+    let (mut named, mut var, mut pull, mut gather) = (String::new(), String::new(), String::new(), String::new());
+    for (at, (name, of_type)) in types.iter().enumerate() {
+        // Written where the user's text can't give its names another meaning.
+        let _ = write!(named, "type ChorusType{at} = {of_type}; ");
+        let variable = |kind: &str| format!("::px::engines::{kind}::<ChorusType{at}>::named(\"{name}\")");
+        let _ = write!(var, "(mut {name}) => {{ {} }}; ({name}) => {{ {} }}; ", variable("VarMut"), variable("Var"));
+        let _ = write!(pull, "({name} $(,)?) => {{ ::px::engines().pull({}) }}; ", variable("Var"));
+        let _ = write!(gather, "({name} $(,)?) => {{ ::px::engines().gather({}) }}; ", variable("Var"));
+    }
+    let mut line = format!("{BEGINS}#[allow(unused_imports)] pub use ::px::*; ");
+    for (name, arms) in [("var", var), ("pull", pull), ("gather", gather)] {
+        let _ = write!(
+            line,
+            "#[allow(unused_macros)] macro_rules! {name} {{ {arms}($($other:tt)*) => {{ ::px::{name}!($($other)*) }} }} "
+        );
+        let _ = write!(line, "#[allow(unused_imports)] pub(super) use {name}; ");
+    }
+    let _ = write!(line, "}} use chorus_px as px; {named}");
+    Some(format!("{}{}{}", &source[..body], line.trim_end(), &source[body..]))
+}
+
+/// The source without the types, if these messages are about how they are written.
+pub(crate) fn without_types(source: &str, messages: &str) -> Option<String> {
+    let at = source.lines().position(|line| line.contains(BEGINS))?;
+    let number = Value::from(at + 1);
+    let is_there = |span: &Value| {
+        span["line_start"] == number
+            && span["expansion"].is_null()
+            && span["file_name"].as_str().is_some_and(|name| name.ends_with("src/lib.rs"))
+    };
+    let is_about_it = |message: Value| {
+        message["level"] == "error" && message["spans"].as_array().is_some_and(|spans| spans.iter().any(is_there))
+    };
+    if !messages.lines().filter_map(|line| serde_json::from_str(line).ok()).any(is_about_it) {
+        return None;
+    }
+    let without = |line: &str| line.split(BEGINS).next().unwrap_or_default().to_owned();
+    Some(source.lines().map(|line| without(line) + "\n").collect())
 }
 
 fn first_line(text: &str) -> &str {
     text.lines().next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const SOURCE: &str = "fn own() {}\n#[unsafe(no_mangle)]\npub extern \"C\" fn run_user_code_1(\nstore: *mut u8) -> *mut u8 {\n\
+                          if std::panic::catch_unwind(||{\npx::pull!(part);\n}).is_err() {\n}\nstore\n}\n";
+
+    #[test]
+    fn types_stand_where_no_place_moves() {
+        let types = EngineTypes::from([("part".into(), "Vec<Own>".into()), ("k".into(), "u8".into())]);
+        let text = with_types(SOURCE, &types).unwrap();
+        let changed: Vec<usize> = SOURCE
+            .lines()
+            .zip(text.lines())
+            .enumerate()
+            .filter(|(_, (old, new))| old != new)
+            .map(|(at, _)| at)
+            .collect();
+        assert_eq!((changed, text.lines().count()), (vec![3], SOURCE.lines().count()));
+        let line = text.lines().nth(3).unwrap();
+        for part in [
+            "store: *mut u8) -> *mut u8 { mod chorus_px {",
+            "(part) => { ::px::engines::Var::<ChorusType1>::named(\"part\") };",
+            "(mut k) => { ::px::engines::VarMut::<ChorusType0>::named(\"k\") };",
+            "type ChorusType0 = u8; type ChorusType1 = Vec<Own>;",
+        ] {
+            assert!(line.contains(part), "{part} in {line}");
+        }
+        let check = "fn own() {}\nasync fn evcxr_analysis_wrapper(\nx: fn() {\n,\n) -> Result<(), EvcxrUserCodeError> {\nlet y = 1;\n}\n";
+        let text = with_types(check, &types).unwrap();
+        assert!(
+            text.lines().nth(4).unwrap().starts_with(") -> Result<(), EvcxrUserCodeError> { mod chorus_px {"),
+            "{text}"
+        );
+        assert_eq!(with_types("fn own() {}\n", &types), None, "nothing is run");
+    }
+
+    #[test]
+    fn types_that_cannot_be_written_are_left_out() {
+        let types = EngineTypes::from([("part".into(), "Named".into())]);
+        let text = with_types(SOURCE, &types).unwrap();
+        let error = |line: u64, expansion: Value| {
+            let span = json!({"file_name": "src/lib.rs", "line_start": line, "expansion": expansion});
+            json!({"level": "error", "spans": [span]}).to_string() + "\n"
+        };
+        assert_eq!(without_types(&text, &error(4, Value::Null)).unwrap(), SOURCE);
+        let users = error(6, Value::Null) + &error(4, json!({"span": {}})) + "not JSON\n";
+        assert_eq!(without_types(&text, &users), None, "the mistake is the user's");
+        assert_eq!(without_types(SOURCE, &error(4, Value::Null)), None);
+    }
 }

@@ -5,6 +5,7 @@ use crate::definitions::Definitions;
 use crate::definitions::change::Change;
 use crate::dependence::{Definition, Dependence};
 use crate::dependencies::Current;
+use crate::engine_vars::EngineTypes;
 use crate::identity::Identities;
 use crate::namespace::{Variable, Variables};
 use crate::setting::Setting;
@@ -81,7 +82,7 @@ impl Reuse {
         own: (&[Definition], &Change, &Identities, &Beginnings),
         (pieces, count): (&[MappedPiece], u32),
         shared: &Definitions,
-        variables: &Variables,
+        (variables, engine_types): (&Variables, &EngineTypes),
         surroundings: Surroundings<'_>,
     ) -> Option<Place> {
         self.cache.as_ref()?;
@@ -90,7 +91,7 @@ impl Reuse {
         let (items, change, identities, statics) = own;
         let entries = shared.entries().iter().enumerate().filter(|(index, _)| change.holds(*index));
         let current: Vec<&Definition> = entries.map(|(_, entry)| &entry.definition).collect();
-        let depends = Dependence::of_cell(cell, items, &current, variables);
+        let depends = Dependence::of_cell(cell, items, &current, (variables, engine_types));
         if !depends.is_reproducible(&statements) {
             return None;
         }
@@ -132,6 +133,10 @@ impl Reuse {
             add(&mut hasher, name.as_bytes());
             add(&mut hasher, type_name.as_bytes());
             add(&mut hasher, &[u8::from(*mutable)]);
+        }
+        if !engine_types.is_empty() {
+            add(&mut hasher, b"engines");
+            add(&mut hasher, format!("{engine_types:?}").as_bytes());
         }
         let keeps_values = depends.keeps_values(&statements);
         Some(Place { key: CacheKey(*hasher.finalize().as_bytes()), keeps_values })

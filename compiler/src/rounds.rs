@@ -56,6 +56,11 @@ pub(crate) fn compile(args: &[OsString], rustc: impl Fn() -> Command) -> io::Res
     {
         output = run(Some(source))?;
     }
+    if !output.status.success()
+        && let Some(source) = rewritten(&|source| crate::engine_vars::without_types(source, &messages(&output)))
+    {
+        output = run(Some(source))?;
+    }
     // Messages are to be about what the user wrote. And what only fails with shared statics (`#![forbid(unsafe_code)]`)
     // is to run, with statics of its own.
     let unmarked = |source: &str| Some(crate::identity::unmarked(source)).filter(|unmarked| unmarked != source);

@@ -366,6 +366,7 @@ fn prepare(mut args: Vec<OsString>, library: Option<&Library>) -> io::Result<Vec
     let written = rewritten.as_ref().unwrap_or(&source);
     let with_places = crate::debug::told(written).map(|places| crate::statics::with_behind(written, &places));
     let rewritten = with_places.or(rewritten);
+    let rewritten = crate::engine_vars::told(rewritten.as_ref().unwrap_or(&source)).or(rewritten);
     let has_nothing_to_run = crate::rewrite::has_nothing_to_run(&source);
     if has_nothing_to_run || crate::effort::is_plain(rewritten.as_ref().unwrap_or(&source)) {
         do_not_optimise(&mut args);

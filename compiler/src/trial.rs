@@ -13,6 +13,7 @@ use crate::definitions::verdict::{Mistake, blamed, missing, mistakes};
 use crate::dependence::{Definition, Dependence};
 use crate::dependencies::Current;
 use crate::diagnostic::Diagnostic;
+use crate::engine_vars;
 use crate::evaluator::Snapshot;
 use crate::failure::{self, Failure, mapped};
 use crate::identity::UNMOVABLE;
@@ -103,7 +104,8 @@ impl Compiler {
 
     /// The numbers of the definitions that the cell reaches.
     fn reach(&self, work: &Work<'_>) -> BTreeSet<usize> {
-        let found = Dependence::of_cell(&work.parsed, &work.items, &self.shared.current(), &work.before);
+        let found =
+            Dependence::of_cell(&work.parsed, &work.items, &self.shared.current(), (&work.before, &work.engine_types));
         let entries = self.shared.entries().iter().enumerate().filter(|(index, _)| work.change.holds(*index));
         let reached = entries.filter(|(_, entry)| found.definitions.contains(entry.definition.piece.text.as_str()));
         reached.map(|(index, _)| index).collect()
@@ -125,6 +127,7 @@ impl Compiler {
         let failed = |error: std::io::Error| Failure::from(Diagnostic::error(format!("can't build: {error}")));
         work.identities.write(&folder).and_then(|()| work.statics.write(&folder)).map_err(failed)?;
         debug::write(&work.pieces, work.cell.count, &folder).map_err(failed)?;
+        engine_vars::write(&work.engine_types, &folder).map_err(failed)?;
         let (snapshot, held) = match self.snapshot_for(&work.before, &work.change)? {
             Ok(found) => found,
             Err(failed) => return Ok(Err(failed)),
@@ -133,9 +136,9 @@ impl Compiler {
         let holds = |index| work.change.holds(index) && reach.is_none_or(|reach| reach.contains(&index));
         let pieces = self.in_front(work);
         let places: Vec<MappedPiece> = pieces.iter().map(|piece| mapped(piece, &work.cell)).collect();
-        let is_same = |item: &Definition, piece: &MappedPiece| {
-            (item.piece.line, item.piece.column, &item.piece.text) == (piece.line, piece.column, &piece.text)
-        };
+        // The text of an import isn't that of its `use`.
+        let is_same =
+            |item: &Definition, piece: &MappedPiece| (item.piece.line, item.piece.column) == (piece.line, piece.column);
         let moved = work.items.iter().filter(|item| places.iter().any(|piece| is_same(item, piece)));
         let mut prefix = Prefix::of(&self.shared, moved, &held.for_good, holds);
         prefix.before = work.parsed.attributes.iter().map(|piece| piece.text.chars().count() + 1).sum();
@@ -190,7 +193,8 @@ impl Compiler {
     pub(crate) fn in_front<'w>(&self, work: &'w Work<'_>) -> Vec<&'w Piece> {
         let natures: Vec<&Nature> = work.parsed.items.iter().map(|item| &item.nature).collect();
         let moves = Prefix::moves(&self.shared, &natures, |index| work.change.holds(index));
-        work.parsed.items.iter().zip(moves).filter(|(_, moves)| *moves).map(|(item, _)| &item.piece).collect()
+        let in_front = work.parsed.items.iter().zip(moves).filter(|(item, moves)| *moves || item.is_misread);
+        in_front.map(|(item, _)| &item.piece).collect()
     }
 
     /// A snapshot with exactly these variables, and what it has of what is shared.

@@ -2,6 +2,7 @@
 
 use crate::definitions::change::Change;
 use crate::dependence::Definition;
+use crate::engine_vars::EngineTypes;
 use crate::identity::Identities;
 use crate::namespace::{Effect, Member, Variables};
 use crate::probe::Typed;
@@ -29,6 +30,8 @@ pub(crate) struct Work<'a> {
     pub statics: Beginnings,
     /// Names of the prelude that it is the first to hide.
     pub hides: BTreeSet<&'static str>,
+    /// Types of the engines' variables that it names.
+    pub engine_types: EngineTypes,
     /// Types of its variables that rustc was asked for.
     pub types: Vec<Typed>,
 }

@@ -5,7 +5,7 @@
 
 use crate::broken::{self, Broken, Names, piece_at};
 use crate::call::Call;
-use crate::imports::{Import, imports};
+use crate::imports::{Import, imports, is_misread};
 use crate::nature::Nature;
 use crate::tidy::{first_line, statements, tidy};
 use ra_ap_syntax::ast::{self, AstNode, HasName};
@@ -74,6 +74,8 @@ pub struct Item {
     pub nature: Nature,
     /// What it imports, if it is a `use`.
     pub imports: Vec<Import>,
+    /// Whether evcxr would import something else.
+    pub is_misread: bool,
 }
 
 /// A variable that a `let` defines.
@@ -114,11 +116,11 @@ impl Cell {
             let piece = piece(&cell.rust, &node);
             match ast::Item::cast(node.clone()) {
                 Some(item) => {
-                    let imports = match &item {
-                        ast::Item::Use(item) => imports(item),
-                        _ => Vec::new(),
+                    let (imports, is_misread) = match &item {
+                        ast::Item::Use(item) => (imports(item), is_misread(item)),
+                        _ => (Vec::new(), false),
                     };
-                    let found = Item { piece, nature: Nature::of(&item), imports };
+                    let found = Item { piece, nature: Nature::of(&item), imports, is_misread };
                     named.push((found.clone(), Names::of(&item)));
                     cell.items.push(found);
                 }
@@ -161,7 +163,7 @@ impl Cell {
             self.has_result &= call.statement + 1 < self.statements.len();
             self.uses.remove(call.statement);
             let piece = self.statements.remove(call.statement);
-            self.items.push(Item { piece, nature: call.nature(), imports: Vec::new() });
+            self.items.push(Item { piece, nature: call.nature(), imports: Vec::new(), is_misread: false });
         }
         self.items.sort_by_key(|item| (item.piece.line, item.piece.column));
         self

@@ -1,4 +1,4 @@
-//! The variables of the engines that a cell's statements name by `px::var!`, and those that they give engines.
+//! The variables of the engines that a cell's statements name, as by `px::var!`, and those that they give engines.
 
 use crate::broken::piece_at;
 use crate::cell::{Cell, Piece, WRAPPER};
@@ -9,6 +9,9 @@ use std::ops::Range;
 
 /// What gives engines a variable: macros and methods of px.
 pub const GIVES: [&str; 4] = ["push", "scatter", "scatter_by_turns", "keep"];
+
+/// What reads a variable of all engines.
+const READS: [&str; 2] = ["pull", "gather"];
 
 /// Names of engines' variables in a cell.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -22,7 +25,10 @@ pub struct EngineVariables {
 /// Finds them in the statements. What items name is another matter: they may be defined before the variables are.
 pub fn engine_variables(cell: &Cell) -> EngineVariables {
     let mut found = EngineVariables::default();
-    for statement in cell.statements.iter().filter(|statement| statement.text.contains('!')) {
+    let may_name = |statement: &&Piece| {
+        ["var", "pull", "gather", "push", "scatter", "keep"].iter().any(|word| statement.text.contains(word))
+    };
+    for statement in cell.statements.iter().filter(may_name) {
         let parsed = SourceFile::parse(&format!("{WRAPPER}{}}}", statement.text), Edition::CURRENT).tree();
         let tokens = parsed.syntax().descendants_with_tokens().filter_map(|part| part.into_token());
         // Within macros, `::` is two tokens.
@@ -45,6 +51,11 @@ pub fn engine_variables(cell: &Cell) -> EngineVariables {
                     } else {
                         found.used.push(place(statement, name));
                     }
+                }
+                ["px", how, "!", "(", _, ")" | ",", ..]
+                    if READS.contains(how) && tokens[at + 4].kind() == SyntaxKind::IDENT =>
+                {
+                    found.used.push(place(statement, &tokens[at + 4]));
                 }
                 [how, "!", "(", rest @ ..] if GIVES.contains(how) => {
                     let given = rest.iter().take_while(|text| **text != ")");
@@ -93,7 +104,8 @@ mod tests {
             "px::push!(a, b as c)?; e.push(px::var!(d), &1)?; px::scatter!(xs as part)?; px::pull!(z)?; \
                    px::map(f, 0..3).keep(px::var!(ys))?",
         );
-        assert_eq!((used.len(), given), (0, ["a", "b", "c", "d", "part", "xs", "ys"].map(str::to_owned).to_vec()));
+        assert_eq!(used, [("z".to_owned(), 1, 87)]);
+        assert_eq!(given, ["a", "b", "c", "d", "part", "xs", "ys"]);
     }
 
     #[test]

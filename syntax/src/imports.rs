@@ -1,6 +1,6 @@
 //! The names that a `use` brings, one by one, each as an import of its own.
 
-use ra_ap_syntax::ast::{self, HasName};
+use ra_ap_syntax::ast::{self, AstNode, HasName};
 
 /// One of the imports that a `use` consists of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,7 +11,7 @@ pub struct Import {
     pub text: String,
 }
 
-/// All of them, in their order. This is how evcxr takes a `use` apart, letter by letter.
+/// All of them, in their order. This is how evcxr takes a `use` apart, letter by letter, but for what [`is_misread`] tells.
 pub(crate) fn imports(item: &ast::Use) -> Vec<Import> {
     let mut found = Vec::new();
     if let Some(tree) = item.use_tree() {
@@ -20,19 +20,29 @@ pub(crate) fn imports(item: &ast::Use) -> Vec<Import> {
     found
 }
 
+/// Whether evcxr takes it for something else: in braces, it doesn't see a `*`, nor the name in `self as name`.
+pub(crate) fn is_misread(item: &ast::Use) -> bool {
+    let trees = item.syntax().descendants().filter_map(ast::UseTree::cast);
+    trees.into_iter().any(|tree| match tree.path() {
+        None => tree.star_token().is_some(),
+        Some(path) => is_self(&path) && tree.rename().is_some(),
+    })
+}
+
+fn is_self(path: &ast::Path) -> bool {
+    path.segment().and_then(|segment| segment.kind()) == Some(ast::PathSegmentKind::SelfKw)
+}
+
 fn add(tree: &ast::UseTree, prefix: &[String], found: &mut Vec<Import>) {
-    let Some(path) = tree.path() else { return };
-    if path.segment().and_then(|segment| segment.kind()) == Some(ast::PathSegmentKind::SelfKw) {
-        found.extend(prefix.last().map(|last| import(last, prefix)));
-        return;
-    }
+    let path = tree.path();
     let segment = |path: &ast::Path| {
         let segment = path.segment()?;
         let name = segment.name_ref().map(|name| name.text().to_string());
         name.or_else(|| Some(segment.crate_token()?.text().to_owned()))
     };
-    let mut own: Vec<String> =
-        std::iter::successors(Some(path), ast::Path::qualifier).filter_map(|p| segment(&p)).collect();
+    // `self` in braces is what stands in front of them.
+    let own = path.filter(|path| !is_self(path) || prefix.is_empty());
+    let mut own: Vec<String> = std::iter::successors(own, ast::Path::qualifier).filter_map(|p| segment(&p)).collect();
     own.reverse();
     let mut whole = [prefix, &own].concat();
     if let Some(list) = tree.use_tree_list() {
@@ -83,5 +93,21 @@ mod tests {
         );
         assert_eq!(imports("pub use crate::geo::area as size;"), [named("size", "use crate::geo::area as size;")]);
         assert_eq!(imports("fn f() {}"), []);
+    }
+
+    #[test]
+    fn what_evcxr_does_not_see_is_told() {
+        let read = |text: &str| {
+            let item = Cell::parse(text).items.remove(0);
+            (item.is_misread, item.imports.into_iter().map(|import| import.text).collect::<Vec<_>>().join(" "))
+        };
+        assert_eq!(read("use s::{deep as d, *};"), (true, "use s::deep as d; use s::*;".into()));
+        assert_eq!(
+            read("use std::{fmt::{self as f, Write}, {io::*}};"),
+            (true, "use std::fmt as f; use std::fmt::Write; use std::io::*;".into())
+        );
+        for text in ["use s::*;", "use std::{fmt::{self, Write}, io::*};", "use s as t;"] {
+            assert!(!read(text).0, "{text}");
+        }
     }
 }

@@ -235,6 +235,47 @@ def test_a_variable_that_no_engine_has_is_an_error_at_its_name(parts):
     assert result(parts.run("give(3)?;\ne.with(px::var!(given)).each(|x: &u8| *x)?").ok()) == "[3, 3, 3]"
 
 
+def test_the_types_of_engines_variables_are_known_to_rustc(parts):
+    parts.run("#[derive(Clone, Debug, PartialEq)]\nstruct Own(u8);\n%px let mut owns = vec![Own(px::rank() as u8)]; let label = \"big\";").ok()
+    said = parts.run("let e = px::engines();\ne.with((px::var!(owns), &0.5)).each(|a: &Vec<u8>, b: &f64| a.len())?").failed()
+    assert "error[E0308]: mismatched types\n --> cell line 2, column 37" in said.text, said
+    assert "expected fn pointer `for<'a, 'b> fn(&'a Vec<Own>, &'b {float}) -> _`" in said.text
+    assert said.text.count("\n") < 20 and "CompileError: error[E0308]: mismatched types; closure has signature: `for<'a, 'b> fn(&'a Vec<u8>, &'b f64) -> usize`" in said.text
+    said = parts.run("px::map(|x: u8| x, px::var!(owns)).count()?").failed().text
+    assert "expected fn pointer `fn(Own) -> _`" in said, said
+    assert "expected `Vec<u16>`, found `Vec<&str>`" in parts.run("let labels: Vec<u16> = px::pull!(label)?;").failed().text
+    assert "no variable `nowhere`\n --> cell line 1, column 11" in parts.run("px::pull!(nowhere)?").failed().text
+
+    # So a closure needn't say them, and nor need a variable.
+    parts.run("for k in 1..3 {\n    e.with((px::var!(mut owns), &k)).each(|owns, k| owns.push(Own(*k)))?;\n}").ok()
+    reply = parts.run("let sums = e.with(px::var!(owns)).each(|owns| owns.iter().map(|own| own.0).sum::<u8>())?;\nsums")
+    assert result(reply.ok()) == "[3, 4, 5, 6]"
+    assert result(parts.run('let labels = px::pull!(label)?;\nlabels.join(" ")').ok()) == "big big big big"
+    assert result(parts.run("px::map(|own| own.0, px::var!(owns)).sum()?").ok()) == "18"
+
+
+def test_a_type_that_may_change_before_it_is_used_is_the_functions_word(parts):
+    parts.run("#[derive(Clone, Debug)]\nstruct Named<'a> { name: &'a str }\nlet xs = vec![1u8, 2, 3];").ok()
+    # What the cell itself gives engines, also by a function.
+    code = "px::push!(xs as part)?;\npx::engines().with(px::var!(part)).each(|part: &Vec<u8>| part.len())?"
+    assert result(parts.run(code).ok()) == "[3, 3, 3, 3]"
+    parts.run("fn give(x: &[f32]) -> Result<(), px::Error> { px::engines().scatter(px::var!(part), x) }").ok()
+    code = "give(&[0.5; 8])?;\npx::engines().with(px::var!(part)).each(|part: &Vec<f32>| part.len())?"
+    assert result(parts.run(code).ok()) == "[2, 2, 2, 2]"
+    # A type whose name in the account isn't one in Rust's aliases.
+    parts.run('%px let named = Named { name: "x" };').ok()
+    assert result(parts.run("e.with(px::var!(named)).each(|n: &Named<'static>| n.name.len())?").ok()) == "[1, 1, 1]"
+    # An edit takes the variables that are of the type.
+    parts.run("struct Own(u8);\n%px let own = Own(1);").ok()
+    lost = parts.run("struct Own { x: u8 }\ne.with(px::var!(own)).each(|own: &Own| own.x)?").failed().text
+    assert "`own`" in lost and "Own" in lost, lost
+    # The same text with a variable of another type is another cell.
+    parts.run("%px let k = 1u8;").ok()
+    assert result(parts.run("px::pull!(k)?").ok()) == "[1, 1, 1, 1]"
+    parts.run("%px let k = 0.5f64;").ok()
+    assert result(parts.run("px::pull!(k)?").ok()) == "[0.5, 0.5, 0.5, 0.5]"
+
+
 def test_a_map_stands_in_a_function_and_a_loop(cluster):
     reply = cluster.run(
         """

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::CellText;
+use crate::engine_vars::EngineTypes;
 use crate::namespace::Variable;
 use proptest::prelude::*;
 
@@ -26,7 +27,7 @@ fn variables(list: &[(&str, &str)]) -> Variables {
 fn reached(cell: &str, all: &str, has: &[(&str, &str)]) -> (Vec<String>, Vec<String>) {
     let (all, own, has, cell) = (definitions(all), definitions(cell), variables(has), Cell::parse(cell));
     let all: Vec<&Definition> = all.iter().collect();
-    let found = Dependence::of_cell(&cell, &own, &all, &has);
+    let found = Dependence::of_cell(&cell, &own, &all, (&has, &EngineTypes::new()));
     (found.definitions.iter().map(|text| (*text).to_owned()).collect(), found.variables.into_keys().collect())
 }
 
@@ -86,9 +87,9 @@ fn variables_are_reached_by_statements_that_have_not_bound_them() {
 #[test]
 fn objects_that_differ_each_time_or_keep_values_are_told() {
     let told = |cell: &str| {
-        let (own, cell, none) = (definitions(cell), Cell::parse(cell), Variables::new());
+        let (own, cell, none) = (definitions(cell), Cell::parse(cell), (Variables::new(), EngineTypes::new()));
         let statements: Vec<&str> = cell.statements.iter().map(|piece| piece.text.as_str()).collect();
-        let found = Dependence::of_cell(&cell, &own, &[], &none);
+        let found = Dependence::of_cell(&cell, &own, &[], (&none.0, &none.1));
         (found.is_reproducible(&statements), found.keeps_values(&statements))
     };
     assert_eq!(told("let s: &'static str = \"x\";"), (true, false));
@@ -174,8 +175,8 @@ proptest! {
             all.retain(|item| item.name() != new[0].name());
             all.extend(new);
             let current: Vec<&Definition> = all.iter().collect();
-            let none = Variables::new();
-            let found = Dependence::of_cell(&cell, &[], &current, &none);
+            let none = (Variables::new(), EngineTypes::new());
+            let found = Dependence::of_cell(&cell, &[], &current, (&none.0, &none.1));
             let key: Vec<String> = found.definitions.iter().map(|text| (*text).to_owned()).collect();
             let fresh = value(&format!("{{ f{asks}() }}"), &all, 0);
             prop_assert_eq!(*kept.entry(key).or_insert(fresh), fresh);
