@@ -1,6 +1,7 @@
 //! `chorus start`, `stop`, `list`, `status`, `engine`: clusters that outlive notebooks.
 
 use crate::metrics;
+use crate::out::{self, say};
 use crate::places::{engine_program, recordings_folder, runtime_folder};
 use chorus_cells::Whereabouts;
 use chorus_client::Client;
@@ -12,7 +13,7 @@ use clap::Args;
 use serde_json::json;
 use std::error::Error;
 use std::ffi::OsString;
-use std::io::{IsTerminal, Read, Write};
+use std::io::{IsTerminal, Read};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -140,8 +141,8 @@ pub fn tell_plan(found: Whereabouts, label: Option<String>, name: &str) -> Resul
     let (program, args) = engine_program(&std::env::current_exe()?);
     let launch = Launch::new(program, args);
     let Plan { steps, script } = Pool { label, ..found.pool }.plan(&launch, name, found.engines);
-    eprint!("{steps}");
-    print!("{}", script.unwrap_or_default());
+    out::note(format_args!("{steps}"));
+    out::print(format_args!("{}", script.unwrap_or_default()))?;
     Ok(())
 }
 
@@ -181,14 +182,11 @@ fn foreground(start: &Start, found: Whereabouts) -> Result<ExitCode, Box<dyn Err
             });
         }
         // At once: who has started this reads no further than it must.
-        std::io::stdout().write_all(told.as_bytes())?;
+        out::print(format_args!("{told}"))?;
         if let Some(engines) = controller.taken_back() {
             let plural = if engines == 1 { "" } else { "s" };
             // `background` may have gone, after the first lines.
-            _ = writeln!(
-                std::io::stdout(),
-                "An earlier controller was killed: taking its {engines} engine{plural} back."
-            );
+            _ = say!("An earlier controller was killed: taking its {engines} engine{plural} back.");
         }
         tokio::select! {
             () = controller.stopped() => {}
@@ -249,15 +247,16 @@ fn background(start: &Start, engines: u32, min: Option<u32>) -> Result<ExitCode,
             anew => format!(" and started {anew} anew"),
         };
         let plural = if back == 1 { "" } else { "s" };
-        println!(
+        say!(
             "An earlier controller of the cluster `{name}` was killed: took its {back} engine{plural} back{anew} in \
              {time:.2} s (controller: pid {}).{prometheus}",
             status.pid
-        );
+        )?;
         return Ok(ExitCode::SUCCESS);
     }
-    println!("Started the cluster `{name}` with {count} engines in {time:.2} s (controller: pid {}).", status.pid);
-    println!("In a notebook: %cluster connect {name}{prometheus}");
+    let plural = if count == 1 { "" } else { "s" };
+    say!("Started the cluster `{name}` with {count} engine{plural} in {time:.2} s (controller: pid {}).", status.pid)?;
+    say!("In a notebook: %cluster connect {name}{prometheus}")?;
     if count < min.unwrap_or(engines) as usize {
         return Err(
             format!("only {count} of {engines} engines joined; `chorus status {}` tells more", status.name).into()
@@ -297,7 +296,7 @@ async fn joined(
         if let Some(queue) = &status.queue {
             deadline = Instant::now() + JOIN_LIMIT;
             if told.as_ref() != Some(queue) {
-                println!("{} of {engines} engines have joined; {queue}", present(&status));
+                say!("{} of {engines} engines have joined; {queue}", present(&status))?;
                 told = Some(queue.clone());
             }
         }
@@ -356,7 +355,7 @@ pub fn stop(stop: &Stop) -> Result<(), Box<dyn Error>> {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let users = if users.is_empty() { users } else { format!(" It was used by:{users}") };
-        println!("Stopped the cluster `{name}`.{users}");
+        say!("Stopped the cluster `{name}`.{users}")?;
         Ok(())
     })
 }
@@ -376,20 +375,20 @@ pub fn list(list: &List) -> Result<(), Box<dyn Error>> {
             }
             entry
         };
-        println!("{}", serde_json::to_string_pretty(&clusters.iter().zip(&seen).map(entry).collect::<Vec<_>>())?);
+        say!("{}", serde_json::to_string_pretty(&clusters.iter().zip(&seen).map(entry).collect::<Vec<_>>())?)?;
         return Ok(());
     }
     if clusters.is_empty() {
-        println!("No cluster is running; `chorus start` starts one.");
+        say!("No cluster is running; `chorus start` starts one.")?;
     }
     for (ClusterEntry { name, pid, connection_file, awaited, .. }, seen) in clusters.iter().zip(seen) {
         match awaited {
-            true => println!("{name:<20} pid {pid:<8} {}", waits(name)),
-            false => println!("{name:<20} pid {pid:<8} {}", connection_file.display()),
+            true => say!("{name:<20} pid {pid:<8} {}", waits(name))?,
+            false => say!("{name:<20} pid {pid:<8} {}", connection_file.display())?,
         }
         let Some(ClusterStatus { engines, users, .. }) = seen else { continue };
-        println!("  {} engine{}", engines.len(), if engines.len() == 1 { "" } else { "s" });
-        users.iter().for_each(|user| println!("  {user}"));
+        say!("  {} engine{}", engines.len(), if engines.len() == 1 { "" } else { "s" })?;
+        users.iter().try_for_each(|user| say!("  {user}"))?;
     }
     Ok(())
 }
@@ -419,10 +418,10 @@ pub fn status(status: &Status) -> Result<(), Box<dyn Error>> {
         Ok::<_, Box<dyn Error>>((found, figures))
     })?;
     if status.json {
-        println!("{}", serde_json::to_string_pretty(&found)?);
+        say!("{}", serde_json::to_string_pretty(&found)?)?;
     } else {
         let shown = chorus_render::status::cluster(&found, &figures);
-        println!("{}", shown["text/plain"].as_str().unwrap_or_default().trim_end());
+        say!("{}", shown["text/plain"].as_str().unwrap_or_default().trim_end())?;
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! `chorus gpu`: what a machine has for maps on GPUs, and what it lacks.
 
+use crate::out::{Unprinted, say};
 use chorus_gpu::devices::{Cuda, Device as _, State};
 use chorus_gpu::toolchain::{self, TARGET};
 use chorus_kernel::{CacheConfig, find_program};
@@ -34,7 +35,7 @@ pub fn run(command: &Gpu) -> Result<(), Box<dyn Error>> {
     match command {
         Gpu::Setup { from_source: true } => {
             toolchain::build_core(&rustc, &folder)?;
-            println!("Built `core` for GPUs in {}.", folder.display());
+            say!("Built `core` for GPUs in {}.", folder.display())?;
         }
         Gpu::Setup { from_source: false } => {
             if toolchain::find(&rustc, &folder).is_err() {
@@ -47,13 +48,13 @@ pub fn run(command: &Gpu) -> Result<(), Box<dyn Error>> {
                     return Err(format!("rustup couldn't add the target {TARGET}; {next}").into());
                 }
             }
-            println!("rustc compiles for GPUs.");
+            say!("rustc compiles for GPUs.")?;
         }
         Gpu::Info => {
-            show_gpus();
+            show_gpus()?;
             match toolchain::find(&rustc, &folder) {
-                Ok(_) => println!("rustc: compiles for GPUs"),
-                Err(missing) => println!("rustc: {missing}"),
+                Ok(_) => say!("rustc: compiles for GPUs")?,
+                Err(missing) => say!("rustc: {missing}")?,
             }
         }
     }
@@ -61,16 +62,17 @@ pub fn run(command: &Gpu) -> Result<(), Box<dyn Error>> {
 }
 
 /// Each of the machine's GPUs, as this process finds it. What engines hold there is theirs to tell: `%gpu`.
-fn show_gpus() {
+fn show_gpus() -> Result<(), Unprinted> {
     for number in 0.. {
         match Cuda::open(number).map(|gpu| gpu.about().state()) {
             // They are counted round.
-            Ok(Ok(state)) if state.number != number => return,
-            Ok(Ok(state)) => println!("GPU {}", described(&state)),
-            Ok(Err(why)) => return println!("GPU {number}: {why}"),
-            Err(missing) => return println!("GPU: none; {missing}"),
+            Ok(Ok(state)) if state.number != number => break,
+            Ok(Ok(state)) => say!("GPU {}", described(&state))?,
+            Ok(Err(why)) => return say!("GPU {number}: {why}"),
+            Err(missing) => return say!("GPU: none; {missing}"),
         }
     }
+    Ok(())
 }
 
 fn described(state: &State) -> String {

@@ -1,5 +1,8 @@
 //! `chorus`: the command line. It reads arguments and calls the crates that do the work.
 
+// All that is printed goes through `out`.
+#![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
+
 mod cache;
 mod cluster;
 mod gpu;
@@ -8,6 +11,7 @@ mod kernel;
 mod logs;
 mod metrics;
 mod notebook;
+mod out;
 mod places;
 mod steer;
 mod top;
@@ -16,6 +20,7 @@ use chorus_gpu::cuda::helper;
 use chorus_system::parent;
 use clap::{Args, Parser, Subcommand};
 use install::Where;
+use out::say;
 use std::error::Error;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -44,6 +49,7 @@ Exit status:
 
 Environment:
   CHORUS_RUNTIME_DIR         where clusters keep their sockets
+  CHORUS_DATA_DIR            where recordings of clusters and the history of cells are kept
   CHORUS_CACHE_DIR           where compiled cells and dependencies are kept
   CHORUS_CACHE_MB            how much of cells, at most [default: 512]; 0 keeps nothing
   CHORUS_COMPILER_MINUTES    how long a compiler stays in memory that nobody uses [default: 10];
@@ -181,12 +187,7 @@ fn main() -> ExitCode {
     match run(Cli::parse().command) {
         Ok(status) => status,
         Err(error) => {
-            eprintln!("chorus: {error}");
-            let mut source = error.source();
-            while let Some(cause) = source {
-                eprintln!("  because: {cause}");
-                source = cause.source();
-            }
+            out::complain(&*error);
             ExitCode::FAILURE
         }
     }
@@ -197,11 +198,11 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         Command::Kernel { connection_file } => return kernel::run(&connection_file),
         Command::Install(whom) => {
             let folder = install::install(&whom.folder(), &std::env::current_exe()?)?;
-            println!("Installed the kernel \"Rust (Chorus)\" in {}", folder.display());
+            say!("Installed the kernel \"Rust (Chorus)\" in {}", folder.display())?;
         }
-        Command::Uninstall(whom) => println!("Removed {}", install::uninstall(&whom.folder())?.display()),
+        Command::Uninstall(whom) => say!("Removed {}", install::uninstall(&whom.folder())?.display())?,
         Command::Run(args) => return run_notebook(*args),
-        Command::TranslateParameters => println!("{}", notebook::translate()?),
+        Command::TranslateParameters => say!("{}", notebook::translate()?)?,
         Command::Cache(command) => cache::run(&command)?,
         Command::Gpu(command) => gpu::run(&command)?,
         Command::Start(start) => return cluster::start(&start),
@@ -225,17 +226,18 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
 fn run_notebook(args: notebook::RunArgs) -> Result<ExitCode, Box<dyn Error>> {
     log();
     let done = match args.help_parameters() {
-        Some(help) => help.map(|help| {
-            print!("{help}");
-            0
-        }),
+        Some(Ok(help)) => {
+            out::print(format_args!("{help}"))?;
+            Ok(0)
+        }
+        Some(Err(error)) => Err(error),
         None => match args.options() {
             Ok(options) => runtime()?.block_on(notebook::run(options)).map(|finished| finished.exit_code()),
             Err(error) => Err(error),
         },
     };
     Ok(ExitCode::from(done.unwrap_or_else(|error| {
-        eprintln!("chorus: {error}");
+        out::complain(&error);
         error.exit_code()
     })))
 }

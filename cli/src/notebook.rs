@@ -6,6 +6,7 @@
 
 mod command;
 mod document;
+mod files;
 mod outputs;
 mod parameters;
 mod process;
@@ -206,6 +207,16 @@ pub enum RunError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A report would take the place of the notebook, or of another result.
+    #[error("{path} can't be {one} and {other}: choose another file for one of them")]
+    SameFile {
+        /// The file.
+        path: PathBuf,
+        /// What is in it, or is to be.
+        one: &'static str,
+        /// What is to be in it, too.
+        other: &'static str,
+    },
     /// The executed notebook can't be written.
     #[error("the executed notebook can't be written to {path}: {source}")]
     Write {
@@ -244,6 +255,7 @@ impl RunError {
             | RunError::Document { .. }
             | RunError::Parameters(_)
             | RunError::Report { .. }
+            | RunError::SameFile { .. }
             | RunError::Write { .. } => 2,
             _ => 1,
         }

@@ -1,6 +1,7 @@
 //! `chorus scale`, `adapt`, `add`, `interrupt`, `restart`, `kill`, `drain`: has a cluster do something, for scripts and operators.
 
 use crate::cluster::{Named, connect, find, tell_plan};
+use crate::out::say;
 use chorus_cells::Whereabouts;
 use chorus_controller::Pool;
 use chorus_magics::{Limits, On};
@@ -58,7 +59,7 @@ pub struct Targets {
 pub struct Kill {
     #[command(flatten)]
     targets: Targets,
-    /// The signal, by its name or number
+    /// The signal, by its name, such as `KILL` or `SIGSTOP`, or its number
     #[arg(short, long, value_name = "SIGNAL", default_value = "TERM", value_parser = signal)]
     signal: i32,
 }
@@ -91,8 +92,9 @@ impl Which {
 }
 
 fn signal(text: &str) -> Result<i32, String> {
+    let upper = text.to_ascii_uppercase();
     let known = |number: &i32| match signal_name(*number) {
-        Some((name, _)) => name == text || name.strip_prefix("SIG") == Some(text),
+        Some((name, _)) => name == upper || name.strip_prefix("SIG") == Some(&upper),
         None => false,
     };
     let number = text.parse().ok().or_else(|| (1..=SIGNALS).find(known));
@@ -153,7 +155,7 @@ fn steer(cluster: &Named, who: &str, order: impl FnOnce(&ClusterStatus) -> Order
         let order = order(&status);
         let what = order.to_string();
         let done = client.steer(order).await?.map_err(|why| format!("didn't {what}: {why}"))?;
-        println!("{}: {done}", entry.name);
+        say!("{}: {done}", entry.name)?;
         Ok(())
     })
 }
@@ -161,8 +163,6 @@ fn steer(cluster: &Named, who: &str, order: impl FnOnce(&ClusterStatus) -> Order
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const SIGTERM: i32 = 15;
 
     #[test]
     fn engines_are_written_as_ranges_or_all() {
@@ -175,8 +175,13 @@ mod tests {
 
     #[test]
     fn signals_have_names_and_numbers() {
-        assert_eq!(["TERM", "SIGTERM", "15"].map(signal), [Ok(SIGTERM), Ok(SIGTERM), Ok(SIGTERM)]);
-        for text in ["", "0", "65", "-9", "term", "NONE"] {
+        assert_eq!(["TERM", "SIGTERM", "15", "term", "SigTerm"].map(signal), [15; 5].map(Ok));
+        // What `chorus top` offers has a name here, too.
+        for (number, text) in chorus_monitor::app::SIGNALS {
+            let name = text.split(' ').next().unwrap();
+            assert_eq!([signal(name), signal(&name[3..])], [Ok(number), Ok(number)], "{name}");
+        }
+        for text in ["", "0", "65", "-9", "SIG", "NONE"] {
             assert!(signal(text).is_err(), "{text}");
         }
     }

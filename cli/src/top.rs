@@ -1,6 +1,7 @@
 //! `chorus top`: a cluster in the terminal.
 
 use crate::cluster::Named;
+use crate::out;
 use crate::places::runtime_folder;
 use chorus_controller::list_clusters;
 use chorus_monitor::snapshot::{self, Snapshot};
@@ -8,7 +9,7 @@ use chorus_monitor::theme::{Choice, Theme};
 use chorus_monitor::{Cluster, Options};
 use clap::{Args, ValueEnum};
 use std::error::Error;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -86,7 +87,7 @@ fn once(name: &str, top: &Top) -> Result<ExitCode, Box<dyn Error>> {
     };
     let snapshot = Snapshot::new(&figures);
     let text = if top.json { serde_json::to_string_pretty(&snapshot)? + "\n" } else { snapshot.page() };
-    std::io::stdout().write_all(text.as_bytes())?;
+    out::print(format_args!("{text}"))?;
     Ok(ExitCode::SUCCESS)
 }
 

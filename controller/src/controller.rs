@@ -148,13 +148,6 @@ impl Controller {
     /// place: with its engines and endpoints, whatever else is wished for.
     pub async fn start(config: ControllerConfig) -> Result<Controller, ControllerError> {
         check_program(&config)?;
-        let recorder = match &config.record {
-            Some(path) => match Recorder::open(path, LIMIT) {
-                Ok(recorder) => Some(recorder),
-                Err(source) => return Err(ControllerError::Record { path: path.clone(), source }),
-            },
-            None => None,
-        };
         let (folder, left) = open_folder(&config)?;
         let (before, left) = left.map(|left| (left.connection, (left.core, left.files))).unzip();
         let ((engines, engines_at), (clients, clients_at)) = match &before {
@@ -168,6 +161,16 @@ impl Controller {
                     return Err(error);
                 }
             },
+        };
+        // Only now: a start that comes to nothing leaves no recording.
+        let recorder = match open_recording(&config) {
+            Ok(recorder) => recorder,
+            Err(error) => {
+                if before.is_some() {
+                    folder.leave();
+                }
+                return Err(error);
+            }
         };
         let connection = Connection {
             version: chorus_protocol::VERSION,
@@ -349,6 +352,12 @@ fn open_folder(config: &ControllerConfig) -> Result<(Folder, Option<Left>), Cont
     }
 }
 
+fn open_recording(config: &ControllerConfig) -> Result<Option<Recorder>, ControllerError> {
+    let Some(path) = &config.record else { return Ok(None) };
+    let opened = Recorder::open(path, LIMIT);
+    opened.map(Some).map_err(|source| ControllerError::Record { path: path.clone(), source })
+}
+
 /// How often to try again where a killed controller had a socket, and how long to wait in between.
 const BIND_TRIES: u32 = 20;
 const BIND_PAUSE: Duration = Duration::from_millis(50);
@@ -387,4 +396,49 @@ async fn bind(transport: Transport, folder: &Folder, socket: &str) -> Result<Soc
     };
     let listening = transport.listen(&folder.path(socket), None).await;
     listening.map_err(|source| ControllerError::Bind { endpoint, source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn config(runtime: &Path, name: &str, record: &Path) -> ControllerConfig {
+        ControllerConfig {
+            name: name.into(),
+            runtime: runtime.to_owned(),
+            transport: Transport::Ipc,
+            engines: 0,
+            launcher: None,
+            pool: Pool::default(),
+            adapt: None,
+            heartbeat: Duration::from_secs(1),
+            record: Some(record.to_owned()),
+            stay: Duration::ZERO,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_start_that_is_refused_leaves_no_recording() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("file"), "").unwrap();
+        let long = "d".repeat(100);
+        for (runtime, name) in [("run", "a/b"), ("run", ""), ("file", "lab"), (&long, "lab")] {
+            let record = path("recordings").join(format!("{name}.jsonl"));
+            assert!(Controller::start(config(&path(runtime), name, &record)).await.is_err(), "{runtime} {name}");
+            assert!(!path("recordings").exists(), "{runtime} {name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_no_recording_is_refused_and_no_cluster_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("years.ipynb");
+        std::fs::write(&file, "of work").unwrap();
+        let refused = Controller::start(config(&folder.path().join("run"), "lab", &file)).await;
+        assert!(matches!(refused, Err(ControllerError::Record { .. })), "{refused:?}");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "of work");
+        assert!(!folder.path().join("run/clusters/lab").exists());
+    }
 }

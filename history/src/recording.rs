@@ -2,11 +2,12 @@
 //!
 //! A recording is bounded. When its file has had half of what it may, it is renamed by adding `.1` to its name, and a
 //! new one begins with the cluster's state; what was in that name before is gone. A line that a crash cut short, or
-//! that a later version wrote, is skipped.
+//! that a later version wrote, is skipped. A file that is something else is never written to.
 
 use chorus_protocol::{LogEntry, LogEvent, LogState};
+use serde_json::Value;
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -28,7 +29,8 @@ pub struct Recorder {
 
 impl Recorder {
     /// Begins a recording, or goes on with one: what the file has stays. `limit` is how many bytes both its files
-    /// together have at most. The folder is made if it isn't there; the files are private to their user.
+    /// together have at most. The folder is made if it isn't there; the files are private to their user. A file with
+    /// anything but a recording is an error, and stays as it is.
     pub fn open(path: &Path, limit: u64) -> io::Result<Recorder> {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder)?;
@@ -87,6 +89,10 @@ impl Writer {
     fn open(path: &Path, most: u64) -> io::Result<Writer> {
         let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
         let bytes = file.metadata()?.len();
+        if bytes > 0 && !begins_as_recording(path)? {
+            let why = "it isn't empty, and its first line is no entry of a cluster's log: it was left as it is";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        }
         let mut writer =
             Writer { path: path.to_owned(), file: BufWriter::new(file), bytes, most, state: LogState::default() };
         if bytes > 0 {
@@ -123,6 +129,24 @@ impl Writer {
         (self.file, self.bytes) = (BufWriter::new(file), 0);
         let state = LogEvent::State(Box::new(self.state.clone()));
         self.line(&LogEntry { number: next.number.saturating_sub(1), at: next.at, event: state })
+    }
+}
+
+/// How each entry begins.
+const ENTRY: &[u8] = br#"{"number":"#;
+
+/// Whether a file begins with an entry of a log.
+fn begins_as_recording(path: &Path) -> io::Result<bool> {
+    let mut line = Vec::new();
+    BufReader::new(File::open(path)?.take(LIMIT)).read_until(b'\n', &mut line)?;
+    Ok(is_entry(line.trim_ascii_end()))
+}
+
+/// Whether this is an entry, of a later version perhaps, or the beginning of one, which is what a crash may leave.
+fn is_entry(line: &[u8]) -> bool {
+    match serde_json::from_slice::<Value>(line) {
+        Ok(entry) => entry["number"].is_u64() && entry["at"].is_u64() && !entry["event"].is_null(),
+        Err(error) => error.is_eof() && line.starts_with(ENTRY),
     }
 }
 
@@ -249,6 +273,38 @@ mod tests {
         Recorder::open(&path, LIMIT).unwrap().write(vec![up(3)]).unwrap();
         let recording = read(&path).unwrap();
         assert_eq!((recording.entries, recording.skipped), (vec![up(1), up(3)], 1));
+    }
+
+    #[test]
+    fn a_recording_goes_on_also_when_its_first_line_was_cut_short() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("recording");
+        let whole = serde_json::to_vec(&up(1)).unwrap();
+        for end in ENTRY.len()..=whole.len() {
+            std::fs::write(&path, &whole[..end]).unwrap();
+            for number in [2, 3] {
+                Recorder::open(&path, LIMIT).unwrap().write(vec![up(number)]).unwrap();
+            }
+            let entries = read(&path).unwrap().entries;
+            assert_eq!(entries[entries.len() - 2..], [up(2), up(3)]);
+        }
+        let later = br#"{"number":1,"at":2,"event":{"danced":[]},"more":0}"#;
+        assert!(is_entry(later), "a later version's");
+    }
+
+    #[test]
+    fn nothing_is_written_to_what_is_no_recording() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("other");
+        let notebook = "{\n \"cells\": [],\n \"nbformat\": 4\n}\n";
+        for text in [notebook, "{\"cells\": [", "{", "\n", "\n{\"number\":1", "years of work", "7", "{\"number\":1}"] {
+            std::fs::write(&path, text).unwrap();
+            let error = Recorder::open(&path, LIMIT).unwrap_err();
+            assert!(error.to_string().contains("no entry of a cluster's log"), "{text:?}: {error}");
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+        }
+        std::fs::write(&path, "").unwrap();
+        Recorder::open(&path, LIMIT).unwrap();
     }
 
     #[test]

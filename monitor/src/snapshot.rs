@@ -195,9 +195,11 @@ impl Snapshot {
     pub fn page(&self) -> String {
         let Snapshot { name, sessions, maps, calls, .. } = self;
         let up = text::millis((self.up_seconds * 1000.0) as u64);
-        let count = self.engines.len();
+        let [sessions, maps, calls] =
+            [(sessions, "session"), (maps, "map"), (calls, "call")].map(|(number, what)| text::count(*number, what));
+        let engines = text::count(self.engines.len(), "engine");
         let mut page = format!(
-            "Cluster `{name}`: {count} engines, {sessions} sessions, {maps} maps, {calls} calls, up {up}\n\n\
+            "Cluster `{name}`: {engines}, {sessions}, {maps}, {calls}, up {up}\n\n\
              {:>4}  {:<8}  {:>5}  {:>5}  {:>5}  {:>7}  {:>6}  {:>6}  {:>4}  RUNNING\n",
             "ID", "STATE", "CPU%", "MEM", "QUEUE", "TIME", "DONE", "FAILED", "DIED"
         );

@@ -95,21 +95,25 @@ fn only_ascii(frame: &mut Frame<'_>) {
 fn footer(frame: &mut Frame<'_>, app: &App, area: Rect) {
     let theme = &app.theme;
     let list = app.list();
-    let line = if app.writing {
+    let (line, tone, text) = if app.writing {
         let mut line = Line::from(vec![span(theme, Tone::Accent, " / "), Span::from(list.filter.clone())]);
         line.push_span(Span::styled(" ", Style::new().add_modifier(Modifier::REVERSED)));
-        match &list.query {
-            Err(why) => line.push_span(span(theme, Tone::Bad, format!("  {why}"))),
-            Ok(_) => line.push_span(span(theme, Tone::Dim, "  text, regex or `cpu > 50`   Enter: keep   Esc: drop")),
-        }
-        line
+        let (tone, text) = match &list.query {
+            Err(why) => (Tone::Bad, format!("  {why}")),
+            Ok(_) => (Tone::Dim, "  text, regex or `cpu > 50`   Enter: keep   Esc: drop".to_owned()),
+        };
+        (line, tone, text)
     } else if let Some(notice) = &app.notice {
         let tone = if notice.bad { Tone::Bad } else { Tone::Good };
-        span(theme, tone, format!(" {}", text::clean(&notice.text))).into()
+        (Line::default(), tone, format!(" {}", text::clean(&notice.text)))
     } else {
-        keys(app)
+        (keys(app), Tone::Normal, String::new())
     };
+    // What there is no room for isn't left out without a sign.
+    let taken = u16::try_from(line.width()).unwrap_or(u16::MAX).min(area.width);
+    let rest = Rect { x: area.x + taken, width: area.width - taken, ..area };
     frame.render_widget(line, area);
+    rows::put(frame.buffer_mut(), rest, &text, false, theme.style(tone));
 }
 
 fn keys(app: &App) -> Line<'static> {

@@ -174,7 +174,7 @@ impl fmt::Display for Death {
 /// What Ctrl-C sends: the number of Linux.
 pub const SIGINT: i32 = 2;
 
-/// Name and meaning of the signals that end programs on Linux.
+/// Name and meaning of the signals that end programs on Linux, or stop them and have them go on.
 pub fn signal_name(signal: i32) -> Option<(&'static str, &'static str)> {
     Some(match signal {
         1 => ("SIGHUP", "hangup"),
@@ -191,6 +191,8 @@ pub fn signal_name(signal: i32) -> Option<(&'static str, &'static str)> {
         13 => ("SIGPIPE", "broken pipe"),
         14 => ("SIGALRM", "timer"),
         15 => ("SIGTERM", "terminated"),
+        18 => ("SIGCONT", "go on"),
+        19 => ("SIGSTOP", "stop until SIGCONT"),
         24 => ("SIGXCPU", "CPU time limit"),
         25 => ("SIGXFSZ", "file size limit"),
         _ => return None,

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import pathlib
 import re
 import subprocess
 
@@ -53,6 +54,78 @@ def test_wrong_usage_exits_with_2(chorus, arguments):
     assert done.returncode == 2 and "--help" in done.stderr and done.stdout == ""
 
 
+# What can't be printed
+
+
+@pytest.fixture
+def to_a_full_disk(chorus):
+    """Runs the program with a stdout that takes nothing."""
+
+    def run(*arguments):
+        command = [os.environ["CHORUS"], *map(str, arguments)]
+        with open("/dev/full", "w") as full:
+            return subprocess.run(command, env=chorus.env, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120)
+
+    return run
+
+
+@pytest.fixture
+def to_nobody(chorus):
+    """Runs the program with a stdout that nobody reads any more."""
+
+    def run(*arguments):
+        reader, writer = os.pipe()
+        os.close(reader)
+        command = [os.environ["CHORUS"], *map(str, arguments)]
+        try:
+            return subprocess.run(command, env=chorus.env, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=120)
+        finally:
+            os.close(writer)
+
+    return run
+
+
+def test_a_full_disk_is_an_error_and_a_closed_pipe_is_the_end(lab, to_a_full_disk, to_nobody, tmp_path):
+    path = notebook(tmp_path / "in.ipynb", "let n = 1;", tags=["parameters"])
+    commands = [
+        ["list"],
+        ["list", "--json"],
+        ["status", "lab"],
+        ["status", "lab", "--json"],
+        ["logs", "lab"],
+        ["top", "lab", "--once"],
+        ["cache", "info"],
+        ["gpu", "info"],
+        ["scale", "2", "lab"],
+        ["start", "--on", "pbs", "-n", "2", "--dry-run"],
+        ["run", path, "--help-parameters"],
+    ]
+    for command in commands:
+        done = to_a_full_disk(*command)
+        said = done.stderr.splitlines()[-1]
+        assert (done.returncode, said) == (1, "chorus: No space left on device (os error 28)"), (command, done)
+        done = to_nobody(*command)
+        assert done.returncode == 1 and "chorus:" not in done.stderr and "panicked" not in done.stderr, (command, done)
+    lab.wait_for_engines(2)
+    done = to_nobody("stop", "lab")
+    assert (done.returncode, done.stderr) == (1, "") and json.loads(lab("list", "--json").stdout) == []
+
+
+def test_errors_that_nobody_can_be_told_end_it_all_the_same(chorus):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([os.environ["CHORUS"], "status"], env=chorus.env, stderr=full, timeout=120)
+    assert done.returncode == 1
+
+
+def test_a_cache_that_cannot_be_is_said(chorus, tmp_path):
+    (tmp_path / "file").write_text("")
+    for folder, why in ((tmp_path / "file", "Not a directory"), ("/proc/foo", "nothing can be made in /proc")):
+        for options in ([], ["--json"]):
+            done = chorus("cache", "info", *options, check=False, env={"CHORUS_CACHE_DIR": str(folder)})
+            assert done.returncode == 1 and done.stdout == "", done
+            assert f"nothing can be kept in {folder}/cells" in done.stderr and why in done.stderr, done
+
+
 # Installing
 
 
@@ -81,6 +154,31 @@ def test_install_for_the_user(chorus, tmp_path):
 def test_uninstall_of_nothing_fails_and_says_so(chorus, tmp_path):
     done = chorus("uninstall", "--prefix", tmp_path, check=False)
     assert done.returncode == 1 and str(tmp_path) in done.stderr
+
+
+# Logs and signals
+
+
+def test_logs_are_of_engines_that_are_or_were_there(lab):
+    lab("scale", "1", "lab")
+    lab.wait_for_engines(1, "lab")
+    lab("logs", "-t", "0,1", "lab")
+    done = lab("logs", "-t", "7", "lab", check=False)
+    assert (done.returncode, done.stdout) == (1, "") and "there is no engine 7 and was none" in done.stderr, done
+    # Engines are measured all the time.
+    first, last = (json.loads(line)["number"] for line in lab("logs", "--json", "-n", 2, "lab").stdout.splitlines())
+    assert (first + 1, last > 2) == (last, True)
+    assert len(lab("logs", "--json", "lab").stdout.splitlines()) > 2
+    assert lab("logs", "--json", "-n", 0, "lab").stdout == ""
+
+
+def test_a_signal_is_sent_by_its_name(lab):
+    engine = lab.wait_for_engines(2, "lab")["engines"][0]["info"]["pid"]
+    state = lambda: pathlib.Path(f"/proc/{engine}/stat").read_text().rpartition(")")[2].split()[0]
+    lab("kill", "-s", "stop", "-t", "0", "lab")
+    processes.wait_until("the engine to be stopped", lambda: state() == "T")
+    lab("kill", "-s", "SIGCONT", "-t", "0", "lab")
+    processes.wait_until("the engine to go on", lambda: state() != "T")
 
 
 # Running notebooks
@@ -249,6 +347,31 @@ def test_a_cluster_leaves_alone_what_is_not_its_own(chorus, kernels, runtime_dir
     processes.wait_until("the kernel to let go of its folder", lambda: not is_locked(left / "chorus.lock"), 20)
     kernels().run("1").ok()
     assert not left.exists() and (runtime_dir / "kernels/12345678/photo").exists()
+
+
+def test_a_start_that_is_refused_leaves_nothing(chorus, tmp_path):
+    data = tmp_path / "data"
+    (tmp_path / "file").write_text("")
+    book = notebook(tmp_path / "book.ipynb", "1")
+    before = book.read_text()
+    environment = {"CHORUS_DATA_DIR": str(data)}
+    start = lambda *arguments, **env: chorus("start", "-n", 1, *arguments, check=False, env=environment | env)
+    for name in ("a/b", ""):
+        done = start("--name", name)
+        assert done.returncode == 1 and "can't be a cluster's name" in done.stderr, done
+    done = start("--name", "lab", CHORUS_RUNTIME_DIR=str(tmp_path / "file"))
+    assert done.returncode == 1 and done.stderr.count("Not a directory") == 1, done
+    assert not data.exists()
+    done = start("--name", "lab", "--record", book)
+    assert done.returncode == 1 and "its first line is no entry of a cluster's log" in done.stderr, done
+    assert book.read_text() == before and "No cluster is running" in chorus("list").stdout
+
+    # A recording goes on.
+    for _ in range(2):
+        assert "with 1 engine in" in start("--name", "lab").stdout
+        chorus("stop", "lab")
+    lines = (data / "recordings/lab.jsonl").read_text().splitlines()
+    assert sum('"event":{"state":' in line for line in lines) == 2, lines
 
 
 def test_a_name_can_be_taken_once(chorus):

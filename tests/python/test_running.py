@@ -75,6 +75,20 @@ def test_what_does_not_fit_is_refused_before_anything_runs(chorus, write, tmp_pa
     assert (reason in done.stderr or "cell 2, line 3: let n = 5u64;" in done.stderr) and done.stderr.startswith("chorus: ")
 
 
+def test_results_that_cannot_be_written_are_found_before_anything_runs(chorus, write, tmp_path):
+    path = write(["1 + 1"])
+    original = path.read_text()
+    wrong = [
+        (["-o", "."], "the executed notebook can't be written to .: it is a folder"),
+        (["-o", "x.json", "--json", "./x.json"], "can't be the executed notebook and the report as JSON"),
+        (["--junit", "in.ipynb"], "can't be the notebook and the report in JUnit's format"),
+    ]
+    for given, reason in wrong:
+        done = chorus("run", path, *given, check=False, cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (2, "") and reason in done.stderr, done
+    assert path.read_text() == original and [it.name for it in tmp_path.iterdir()] == ["in.ipynb"]
+
+
 def test_a_notebook_without_parameters_takes_none(chorus, write):
     done = chorus("run", write(["1 + 1"]), "-p", "n", "1", check=False)
     assert done.returncode == 2 and "no code cell is tagged `parameters`" in done.stderr

@@ -436,8 +436,31 @@ def test_a_recording_is_replayed_when_the_cluster_is_gone(notebook, lab, top, tm
     assert [engine["failed"] for engine in end["engines"]] == [1, 1]
 
 
+def test_nothing_is_recorded_into_what_is_no_recording(lab, top, tmp_path):
+    file = tmp_path / "thesis.tex"
+    file.write_text("years")
+    it = top("lab", "--record", file, size=(24, 300))
+    processes.wait_until("`chorus top` to end", lambda: (it.read(0), it.process.poll())[1] is not None)
+    it.read()
+    assert it.process.returncode == 1 and "its first line is no entry of a cluster's log" in it.text, it.text
+    assert file.read_text() == "years"
+
+
+def test_a_wrong_filter_says_that_there_are_more_columns(lab, top):
+    it = top("lab")
+    it.wait("live")
+    it.keys("/foo > 1")
+    it.wait(r"there is no column `foo`; there are id, .*~$")
+    it.keys("\x1b")
+    it.wait_without("there is no column")
+    it.keys("q")
+    assert it.end() == 0
+
+
 def test_what_cannot_be_is_said(chorus):
     failed = chorus("top", "nobody", "--once", check=False)
     assert failed.returncode == 1 and "there is no cluster `nobody`" in failed.stderr
+    chorus("start", "-n", "1", "--name", "lab")
+    assert "Cluster `lab`: 1 engine, 0 sessions," in chorus("top", "lab", "--once").stdout
     foreign = chorus("top", "--replay", __file__, "--once", check=False)
     assert foreign.returncode == 1 and "is no recording" in foreign.stderr

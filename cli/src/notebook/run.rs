@@ -7,7 +7,7 @@ use super::parameters::Unknown;
 use super::process::KernelProcess;
 use super::report::{CellReport, Outcome, Report, title};
 use super::screen::Screen;
-use super::{Ask, Ending, Finished, Output, RunError, RunOptions, Setting, folder_of, write_atomically};
+use super::{Ask, Ending, Finished, Output, RunError, RunOptions, Setting, files, folder_of, write_atomically};
 use chorus_jupyter::content::ExecuteRequest;
 use chorus_jupyter::{Channel, ClientError, ConnectionInfo, KernelClient, Message, PendingReply};
 use serde_json::{Value, json};
@@ -74,14 +74,12 @@ pub(super) async fn run_until(options: RunOptions, stop: mpsc::Receiver<Stop>) -
         true => None,
         false => Some(inject(&mut document, &parameters)?),
     };
-    if let Some(Output::File(path)) = &output {
-        // Better said now than after an hour of computing.
-        let folder = folder_of(path);
-        tempfile::tempfile_in(folder).map_err(|source| RunError::Write { path: path.clone(), source })?;
-    }
-    for path in [&junit, &json].into_iter().flatten() {
-        tempfile::tempfile_in(folder_of(path)).map_err(|source| RunError::Report { path: path.clone(), source })?;
-    }
+    let executed = match &output {
+        Some(Output::File(path)) => Some(path.as_path()),
+        _ => None,
+    };
+    // Better said now than after an hour of computing.
+    files::check(&notebook, executed, junit.as_deref(), json.as_deref())?;
     if let Some(language) = document.language().filter(|language| !language.eq_ignore_ascii_case("rust")) {
         screen.note(&format!("warning: {} is a notebook in {language}, not in Rust", notebook.display()))?;
     }

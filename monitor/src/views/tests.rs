@@ -180,6 +180,27 @@ fn dialogs_stand_above_the_page() {
 }
 
 #[test]
+fn the_footer_says_that_there_is_more() {
+    use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+    for utf8 in [true, false] {
+        let mut app = app(utf8);
+        for key in "/foo > 1".chars() {
+            app.handle(Input::Key(KeyEvent::new(KeyCode::Char(key), KeyModifiers::NONE)), &Areas::default());
+        }
+        let shown = screen(&mut app, (80, 24));
+        let footer = shown.lines().last().unwrap();
+        assert!(footer.starts_with(" / foo > 1   there is no column `foo`; there are id, state"), "{footer}");
+        assert!(footer.ends_with('~') && footer.chars().count() == 80, "{footer}");
+        assert!(screen(&mut app, (240, 24)).ends_with("seen"));
+        // The filter may be all that there is room for.
+        for key in "x".repeat(90).chars() {
+            app.handle(Input::Key(KeyEvent::new(KeyCode::Char(key), KeyModifiers::NONE)), &Areas::default());
+        }
+        screen(&mut app, (80, 24));
+    }
+}
+
+#[test]
 fn no_size_and_no_page_is_too_much() {
     for size in [(1, 1), (20, 5), (40, 10), (41, 11), (80, 9), (300, 100), (300, 12), (40, 100)] {
         for (_, page) in PAGES {
