@@ -285,7 +285,10 @@ impl Compiler {
         }
         let done = match known {
             Some(done) => done,
-            None => self.build(&mut work, place)?,
+            None => match self.build(&mut work, place) {
+                Ok(done) => done,
+                Err(failure) => return Err(self.explain_outdated(failure, &work.items, members, &outdated)),
+            },
         };
         self.ahead.compiled(usable.map(|place| place.key));
         Ok(self.finish(work, outdated, done))

@@ -112,7 +112,13 @@ impl Account {
 
     /// How a variable that is gone comes back.
     fn what_next(&self, name: &str) -> String {
-        brought_back_by(self.defined_in.get(name).copied())
+        let cell = self.defined_in.get(name).copied();
+        // Run again as it is, the cell that has moved its own variable would do so again.
+        let moved_there = |cell: &u32| self.lost.get(name) == Some(&moved_by(*cell));
+        match cell.filter(moved_there) {
+            Some(cell) => format!("do so in In[{cell}], which also defines it, and run it again"),
+            None => brought_back_by(cell),
+        }
     }
 
     /// Drops the runs that nobody waits for any more.
@@ -223,7 +229,8 @@ impl Namespaces {
         let reason = match outcome {
             Outcome::Ok => {
                 account.lost.retain(|name, _| !has.contains_key(name));
-                let moved = had.into_keys().filter(|name| !has.contains_key(name));
+                // The cell's own may have been moved in it, too.
+                let moved = had.into_keys().chain(defined.iter().cloned()).filter(|name| !has.contains_key(name));
                 account.lost.extend(moved.map(|name| (name, moved_by(cell))));
                 for name in defined {
                     match cell {

@@ -3,12 +3,16 @@
 use crate::compiler::Compiler;
 use crate::definitions::change::Change;
 use crate::dependence::{Definition, contains_type};
+use crate::failure::Failure;
 use crate::identity::Identities;
 use crate::namespace::Member;
 use crate::prelude;
 use crate::setting::Setting;
-use chorus_syntax::macros_of;
+use chorus_syntax::{Reach, macros_of, words_of};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// Behind each of these words stands the name of what has types in it.
+const TYPES: [&str; 6] = ["enum", "mod", "struct", "trait", "type", "union"];
 
 impl Compiler {
     /// The variables, by member, that have a type in them that these items define anew: their values aren't what the
@@ -69,11 +73,109 @@ impl Compiler {
             return Vec::new();
         }
         let current = self.shared.current();
+        let changed = with_imported(changed, &current);
         let of = |member| {
             let variables = self.namespaces.variables(member).into_iter();
-            let lost = variables.filter(|(_, variable)| contains_type(&variable.type_name, changed, &current));
+            let lost = variables.filter(|(_, variable)| contains_type(&variable.type_name, &changed, &current));
             (member, lost.map(|(name, _)| name).collect::<Vec<_>>())
         };
         self.namespaces.members().into_iter().map(of).filter(|(_, lost)| !lost.is_empty()).collect()
+    }
+    /// The failure, which says why the cell can't use variables whose types it defines anew. `outdated` are those
+    /// variables, and `items` what the cell defines.
+    pub(crate) fn explain_outdated(
+        &self,
+        mut failure: Failure,
+        items: &[Definition],
+        members: &[Member],
+        outdated: &[(Member, Vec<String>)],
+    ) -> Failure {
+        let Failure::Errors(errors) = &mut failure else { return failure };
+        let outdated = || outdated.iter().filter(|(member, _)| members.contains(member)).flat_map(|(_, names)| names);
+        for error in errors {
+            let missing = error.message.strip_prefix("cannot find value `").and_then(|rest| rest.split('`').next());
+            let Some(name) = missing.filter(|name| outdated().any(|lost| lost == name)) else { continue };
+            // Why it isn't there is known already, if that is something else.
+            if error.notes.iter().any(|note| note.starts_with("note: ")) {
+                continue;
+            }
+            let has_it = |item: &str| {
+                self.with_types(&BTreeSet::from([item])).iter().any(|(_, names)| names.iter().any(|lost| lost == name))
+            };
+            let what: BTreeSet<&str> = items.iter().filter_map(Definition::name).filter(|item| has_it(item)).collect();
+            let what = match what.is_empty() {
+                true => "its type".to_owned(),
+                false => format!("`{}`", what.into_iter().collect::<Vec<_>>().join("`, `")),
+            };
+            error.notes = vec![
+                format!("note: this cell defines {what} anew, and `{name}` has a value of the old one"),
+                format!("help: use `{name}` in a cell before, or define it anew in this one"),
+            ];
+        }
+        failure
+    }
+}
+
+/// These names, and those that imports give to what is in them: a variable's type is written with the name that is in
+/// scope.
+fn with_imported<'a>(changed: &BTreeSet<&'a str>, current: &[&'a Definition]) -> BTreeSet<&'a str> {
+    let mut all = changed.clone();
+    let imports = current.iter().filter(|item| item.nature.reach == Reach::Import);
+    let imports: Vec<(&str, &Definition)> =
+        imports.filter_map(|item| Some((root_of(&item.piece.text)?, *item))).collect();
+    loop {
+        let before = all.len();
+        for (root, import) in &imports {
+            if !all.contains(root) {
+                continue;
+            }
+            match import.name() {
+                Some(name) => _ = all.insert(name),
+                // A glob brings what is defined there.
+                None => {
+                    let of = current.iter().filter(|item| item.name() == Some(root));
+                    all.extend(of.flat_map(|item| types_in(&item.piece.text)));
+                }
+            }
+        }
+        if all.len() == before {
+            return all;
+        }
+    }
+}
+
+/// The first name of an import's path.
+fn root_of(import: &str) -> Option<&str> {
+    words_of(import).skip(1).find(|word| !["crate", "self", "super"].contains(word))
+}
+
+/// The names of what types may be in, among what a text defines.
+fn types_in(text: &str) -> impl Iterator<Item = &str> {
+    words_of(text).zip(words_of(text).skip(1)).filter(|(kind, _)| TYPES.contains(kind)).map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn imports_give_names_to_what_is_in_a_module() {
+        let text = "mod g { /* struct */ pub struct P; pub mod h { enum Q {} } fn f() {} } use g::P; use g::h as k; \
+                    use k::*; use crate::g::h::Q as R; use std::g::S; mod other { pub struct T; } use other::T;";
+        let cell = chorus_syntax::Cell::parse(text);
+        let place = |piece: &chorus_syntax::Piece| crate::source_map::MappedPiece {
+            cell: 1,
+            line: 1,
+            column: 1,
+            text: piece.text.clone(),
+            shown: piece.text.clone(),
+            users: crate::CellText::ALL,
+        };
+        let all = crate::definitions::definitions_of(&cell, place);
+        let all: Vec<&Definition> = all.iter().collect();
+        let of = |name| with_imported(&BTreeSet::from([name]), &all).into_iter().collect::<Vec<_>>();
+        assert_eq!(of("g"), ["P", "R", "g", "k"]);
+        assert_eq!(of("other"), ["T", "other"]);
+        assert_eq!(of("P"), ["P"]);
     }
 }

@@ -3,8 +3,10 @@
 //! Every object has its own copy of the definitions. For a static to be one in all of them, they have to agree about
 //! what it is; so it is told here by its place and by the definitions that its type and its initialiser name.
 
-use crate::imports::{Import, imports};
-use crate::nature::{Nature, condition, words, words_of};
+mod known;
+
+use crate::nature::{condition, words};
+use known::Known;
 use ra_ap_syntax::ast::{self, AstNode, HasName, HasVisibility};
 use ra_ap_syntax::{Edition, NodeOrToken, SourceFile, SyntaxKind, SyntaxNode};
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,7 +46,7 @@ pub fn statics(text: &str) -> Statics {
     let root = SourceFile::parse(text, Edition::Edition2024).syntax_node();
     let macros = root.descendants().filter_map(ast::MacroRules::cast);
     let has_own_macro = macros.filter_map(|it| it.name()).any(|name| name.text() == "thread_local");
-    let known = Known::of(&root);
+    let known = Known::of(root.children().filter_map(ast::Item::cast));
     for node in root.descendants() {
         if let Some(item) = ast::Static::cast(node.clone()) {
             found.statics.extend(read(&root, &node, &item, 0, &known));
@@ -112,7 +114,10 @@ fn read(root: &SyntaxNode, node: &SyntaxNode, item: &ast::Static, begin: usize, 
     let mut place = vec![name.text().trim_start_matches("r#").to_owned() + &own];
     let mut near = Vec::new();
     for above in node.ancestors().skip(1) {
-        near.extend(above.children().filter_map(ast::Item::cast));
+        // What is at the top is known already.
+        if !ast::SourceFile::can_cast(above.kind()) {
+            near.extend(above.children().filter_map(ast::Item::cast));
+        }
         let above = ast::Item::cast(above);
         let conditions = above.as_ref().map(under);
         let part = match above {
@@ -140,7 +145,7 @@ fn read(root: &SyntaxNode, node: &SyntaxNode, item: &ast::Static, begin: usize, 
         place: place.join("::"),
         attribute_at: place_before(root, start).unwrap_or(start),
         keyword: keyword..keyword + "static".len(),
-        made_of: known.reached(spaced(item.syntax()), &near),
+        made_of: known.reached(item, &Known::of(near.into_iter())),
     })
 }
 
@@ -157,57 +162,6 @@ fn place_before(root: &SyntaxNode, start: usize) -> Option<usize> {
         token = token.prev_token()?;
     }
     between.contains('\n').then_some(usize::from(token.text_range().end()))
-}
-
-/// Definitions by the name that reaches them.
-struct Known(BTreeMap<String, Vec<String>>);
-
-impl Known {
-    fn of(root: &SyntaxNode) -> Known {
-        let mut known = Known(BTreeMap::new());
-        root.children().filter_map(ast::Item::cast).for_each(|item| known.add(&item));
-        known
-    }
-
-    fn add(&mut self, item: &ast::Item) {
-        if let ast::Item::Use(it) = item {
-            for Import { name, text } in imports(it) {
-                let text = text.trim_end_matches(';').to_owned();
-                let name = name.or_else(|| is_foreign_glob(&text).then(|| "*".into()));
-                name.into_iter().for_each(|name| self.0.entry(name).or_default().push(text.clone()));
-            }
-        } else if let Some(name) = Nature::of(item).name {
-            self.0.entry(name).or_default().push(spaced(item.syntax()));
-        }
-    }
-
-    /// `own` and all that it names, directly or not. An `impl` isn't a part of a value: it may come and go.
-    fn reached(&self, own: String, near: &[ast::Item]) -> BTreeSet<String> {
-        let mut nearer = Known(BTreeMap::new());
-        // What is at the top is known already.
-        let near =
-            near.iter().filter(|item| item.syntax().parent().is_some_and(|it| !ast::SourceFile::can_cast(it.kind())));
-        near.for_each(|item| nearer.add(item));
-        let mut reached = BTreeSet::new();
-        // A glob of another crate may bring any name; of the standard library's names there is one of each.
-        let mut new: Vec<String> = self.0.get("*").into_iter().flatten().cloned().chain([own]).collect();
-        while let Some(text) = new.pop() {
-            if reached.contains(&text) {
-                continue;
-            }
-            for word in words(&text) {
-                new.extend([&nearer, self].into_iter().filter_map(|known| known.0.get(word)).flatten().cloned());
-            }
-            reached.insert(text);
-        }
-        reached
-    }
-}
-
-/// Whether it may bring any name, since its crate isn't one of those that are as they are.
-fn is_foreign_glob(import: &str) -> bool {
-    const KNOWN: [&str; 7] = ["std", "core", "alloc", "px", "crate", "self", "super"];
-    import.ends_with("::*") && words_of(import).nth(1).is_some_and(|first| !KNOWN.contains(&first))
 }
 
 fn tokens(node: &SyntaxNode) -> impl Iterator<Item = String> {

@@ -292,3 +292,45 @@ def test_names_of_the_prelude_may_be_defined(own_kernel):
     assert said(kernel, 'let o = "abc".find(\'b\'); let p = Option::Just(1); let v = vec![1];') == ""
     assert said(kernel, "(o, &some, boxed(), v.len(), names.len())") == "(Some(1), Some(3), Some(4), 1, 1)"
     assert said(kernel, "p") == "Just(1)"
+
+
+def test_impls_that_go_with_their_type_are_named(own_kernel):
+    kernel = own_kernel
+    first = kernel.run("struct Base { a: i32 } impl Base { fn f(&self) -> i32 { 1 } } impl Drop for Base { fn drop(&mut self) {} }").ok().count
+    shown = said(kernel, "struct Base { a: i32, b: i32 }")
+    assert f"`impl Base` (In[{first}]), `impl Drop for Base` (In[{first}]) are no longer there" in shown, shown
+    assert "`f`" in kernel.run("Base { a: 1, b: 2 }.f()").failed().text
+    # Of what the cell has anew nothing is said.
+    again = kernel.run("struct Base { a: i32 } impl Base { fn f(&self) -> i32 { 2 } }").ok()
+    assert again.text.strip() == ""
+    assert said(kernel, "struct Base { b: i32 } impl Base { fn f(&self) -> i32 { 3 } }") == ""
+    assert said(kernel, "Base { b: 1 }.f()") == "3"
+    first = kernel.run("trait Noise { fn noise(&self) -> i32; } impl Noise for u8 { fn noise(&self) -> i32 { 1 } }").ok().count
+    shown = said(kernel, "trait Noise { fn noise(&self) -> i64; }")
+    assert f"`impl Noise for u8` (In[{first}]) is no longer there: it stood in the cell of the old `Noise`" in shown, shown
+
+
+def test_a_variable_that_its_own_cell_makes_useless_is_explained(own_kernel):
+    kernel = own_kernel
+    said(kernel, "#[derive(Debug)] struct A { x: i32 } let a = A { x: 1 }; let n = 5;")
+    failed = kernel.run("#[derive(Debug)] struct A { x: i32, y: i32 }\na.x").failed().text
+    assert "this cell defines `A` anew, and `a` has a value of the old one" in failed, failed
+    # Nothing has changed.
+    assert said(kernel, "(&a, n)") == "(A { x: 1 }, 5)"
+    failed = kernel.run("struct A { x: i32, y: i32 }\nfn f() -> i32 { a.x }").failed().text
+    assert "functions and other definitions don't see variables" in failed, failed
+    said(kernel, "mod g { pub struct P { pub x: i32 } } use g::P; let p = P { x: 1 };")
+    failed = kernel.run("mod g { pub struct P { pub x: i64 } }\np.x").failed().text
+    assert "this cell defines `g` anew, and `p`" in failed, failed
+
+
+def test_a_variable_that_its_own_cell_has_moved_is_explained(own_kernel):
+    kernel = own_kernel
+    at = kernel.run("let v = vec![1]; let w = v;").ok().count
+    failed = kernel.run("v.len()").failed().text
+    assert f"its value was moved in In[{at}], where `&` or `.clone()` would leave it" in failed, failed
+    assert f"do so in In[{at}], which also defines it, and run it again" in failed, failed
+    assert said(kernel, "w.len()") == "1"
+    at = kernel.run("drop(w);").ok().count
+    failed = kernel.run("w.len()").failed().text
+    assert f"moved in In[{at}]" in failed and f"run In[{at - 3}] again, which defines it" in failed, failed

@@ -144,3 +144,16 @@ def test_an_edit_outlives_a_restart_with_what_was_compiled(installed, fresh_cach
             if of == "String":
                 said(kernel, "let old = b;")
         assert said(kernel, "old.downcast_ref::<Own>().is_none()") == "true"
+
+
+@pytest.mark.parametrize("imported", ["use g::P;", "use crate::g::P as Q; use Q as P;", "use g::*;"])
+def test_a_variable_of_an_imported_type_goes_with_its_module(own_kernel, imported):
+    kernel = own_kernel
+    said(kernel, "mod g { #[derive(Debug)] pub struct P { pub x: i32 } } %s let p = P { x: 1 }; let n = 5;" % imported)
+    assert said(kernel, "(&p, n)") == "(P { x: 1 }, 5)"
+    shown = said(kernel, "mod g { #[derive(Debug)] pub struct P { pub x: i32, pub y: i32 } }")
+    assert "`p` of the notebook" in shown and "`n`" not in shown, shown
+    assert "p" not in said(kernel, "%whos").replace("type", "").split()
+    failed = kernel.run("p.x").failed().text
+    assert "`p` was lost: its type was redefined" in failed, failed
+    assert said(kernel, "n") == "5"

@@ -134,3 +134,29 @@ def test_statics_of_a_worker_that_is_lost_while_it_is_idle_are_named(own_kernel)
     assert reply.results[0]["text/plain"] == "1"
     assert "LOST` begin" in reply.stderr and "anew; there was no snapshot" in reply.stderr, reply
     assert "anew" not in own_kernel.run("1").ok().stderr
+
+
+def test_a_glob_of_the_notebooks_own_leaves_other_statics_alone(own_kernel):
+    kernel = own_kernel
+    kernel.run(
+        "use std::sync::{Mutex, atomic::{AtomicUsize, Ordering}}; static COUNT: AtomicUsize = AtomicUsize::new(0);"
+    ).ok()
+    kernel.run("COUNT.fetch_add(5, Ordering::SeqCst);").ok()
+    for cell in (
+        "#[derive(Debug)] enum Color { Red, Green } use Color::*;",
+        "#[derive(Debug)] enum Color { Red, Green, Blue } use Color::*;",
+        "mod util { #[derive(Debug)] pub struct Own(pub u8); pub fn f() -> u8 { 1 } } use util::*;",
+        "mod util { #[derive(Debug)] pub struct Own(pub u8); pub fn f() -> u8 { 2 } } use util::*;",
+    ):
+        assert "anew" not in said(kernel, cell), cell
+        assert said(kernel, "COUNT.load(Ordering::SeqCst)") == "5", cell
+    # One that is made of what a glob brings isn't any more what it was.
+    kernel.run("static OWN: Mutex<Own> = Mutex::new(Own(1));").ok()
+    kernel.run("OWN.lock().unwrap().0 = 9;").ok()
+    assert "Own(9)" in said(kernel, "OWN.lock().unwrap()")
+    shown = said(kernel, "mod util { #[derive(Debug)] pub struct Own(pub u8, pub u8); } use util::*;")
+    assert "set aside" in shown and "COUNT" not in shown, shown
+    shown = said(kernel, "static OWN: Mutex<Own> = Mutex::new(Own(1, 2));")
+    assert "`OWN` begins anew" in shown, shown
+    assert "Own(1, 2)" in said(kernel, "OWN.lock().unwrap()")
+    assert said(kernel, "COUNT.load(Ordering::SeqCst)") == "5"

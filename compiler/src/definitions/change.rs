@@ -105,7 +105,7 @@ impl Change {
         });
         let back =
             self.tried.iter().map(|index| format!("{} is back: it fits again.", before.entries()[*index].label()));
-        aside.chain(back).chain(self.losses(before, items)).collect()
+        aside.chain(back).chain(self.losses(before, items)).chain(self.gone_along(before, items)).collect()
     }
 
     /// Methods that went because their `impl` was replaced.
@@ -124,6 +124,24 @@ impl Change {
             (!lost.is_empty()).then(says)
         });
         lost.collect()
+    }
+
+    /// The `impl`s that went with what they stood beside, and that nothing of the cell takes the place of.
+    fn gone_along(&self, before: &Definitions, items: &[Definition]) -> Vec<String> {
+        let mut gone: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for entry in self.replaced.iter().map(|index| &before.entries()[*index]) {
+            let (Some(old), Some(owner)) = (&entry.definition.nature.block, &entry.owner) else { continue };
+            let mut new = items.iter().filter_map(|item| item.nature.block.as_ref());
+            if !new.any(|new| (&new.of_trait, &new.of_type) == (&old.of_trait, &old.of_type)) {
+                gone.entry(owner).or_default().push(entry.label());
+            }
+        }
+        let says = |(owner, blocks): (&str, Vec<String>)| {
+            let (verb, they) = if blocks.len() == 1 { ("is", "it") } else { ("are", "they") };
+            let blocks = blocks.join(", ");
+            format!("{blocks} {verb} no longer there: {they} stood in the cell of the old `{owner}`, and went with it.")
+        };
+        gone.into_iter().map(says).collect()
     }
 }
 

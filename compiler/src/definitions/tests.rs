@@ -102,11 +102,24 @@ fn an_item_that_is_defined_anew_takes_its_impls_along() {
     assert!(!all.shows_types());
     add(&mut all, "struct A; impl A {} use std::io; fn g() {} impl B for A {} impl C for u8 {}");
     add(&mut all, "impl D for A {}");
-    add(&mut all, "fn g() { 1 } struct A(u8);");
+    let notices = add(&mut all, "fn g() { 1 } struct A(u8);");
+    assert_eq!(
+        notices,
+        [
+            "`impl A` (In[1]), `impl B for A` (In[1]) are no longer there: they stood in the cell of the old `A`, and went with it."
+        ]
+    );
     assert_eq!(
         texts(&all)[1..],
         ["use std::io;", "impl C for u8 {}", "impl D for A {}", "fn g() { 1 }", "struct A(u8);"]
     );
+    // What has another one in its place isn't missed, and what was alone stays.
+    add(&mut all, "struct A; impl A { fn a() {} }");
+    assert_eq!(add(&mut all, "struct A(u8); impl A { fn b() {} }"), [""; 0]);
+    let notices = add(&mut all, "struct A(u16); impl D for A {}");
+    assert!(notices.len() == 1 && notices[0].starts_with("`impl A` (In[1]) is no longer there:"), "{notices:?}");
+    assert_eq!(add(&mut all, "struct A(u32);").len(), 1);
+    assert_eq!(add(&mut all, "struct A(u64);"), [""; 0]);
 }
 
 #[test]

@@ -94,6 +94,13 @@ fn what_brings_a_variable_back_is_said() {
     let why = all.explain_missing("a", &local).unwrap();
     assert!(why.starts_with("`a` was lost: its value was moved in In[4]"), "{why}");
     assert!(why.ends_with("\nrun In[3] again, which defines it"), "{why}");
+    // One that has moved its own variable would do so again.
+    let own = Effect { defined: ["own".to_owned()].into(), cell: 6, ..Effect::default() };
+    let ticket = all.begin(&local, &own);
+    all.settle(ticket, &ended(Member::Local, Outcome::Ok));
+    let why = all.explain_missing("own", &local).unwrap();
+    assert!(why.starts_with("`own` was lost: its value was moved in In[6]"), "{why}");
+    assert!(why.ends_with("\ndo so in In[6], which also defines it, and run it again"), "{why}");
     let engine = Effect { cell: 5, ..define(&all, &[E(7)], &["e"]) };
     let ticket = all.begin(&[E(7)], &engine);
     all.settle(ticket, &ended(E(7), Outcome::Ok));

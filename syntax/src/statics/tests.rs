@@ -56,6 +56,51 @@ fn a_static_is_made_of_what_its_type_and_initialiser_name() {
 }
 
 #[test]
+fn a_glob_of_the_notebooks_own_counts_for_what_it_brings() {
+    let globs = |text: &str| {
+        let of = |of: &str| made_of(&format!("static A: Mutex<{of}> = Mutex::new(own()); {text}"));
+        let has_glob = |made_of: Vec<String>| made_of.iter().any(|text| text.starts_with("use") && text.ends_with('*'));
+        (has_glob(of("u8")), has_glob(of("Own")))
+    };
+    for text in [
+        "mod m { pub struct Own(u8); } use m::*;",
+        "mod m { pub mod n { pub(super) type Own = u8; } } use crate::m::n::*;",
+        "mod m { pub mod n { pub enum Own {} } } use m::n; use n::*;",
+        "mod m { pub mod n { pub enum Own {} } } use m::n as k; use k::*;",
+        "enum Kind { Own, Other } use self::Kind::*;",
+        "mod m { pub use super::Inner as Own; } struct Inner; use m::*;",
+        "mod m { use std::sync::Mutex; pub use std::io::*; pub struct Own; } use m::*;",
+        "mod m { pub struct Own; thread_local! { pub static B: u8 = 1; } } use m::*;",
+        "mod m { pub struct Own; } mod n { use super::m::*; } use m::*;",
+    ] {
+        assert_eq!(globs(text), (false, true), "{text}");
+    }
+    let all = made_of("mod m { pub struct Own(Inner); } struct Inner; use m::*; static A: Own = Own(Inner);");
+    assert_eq!(all.len(), 4, "{all:?}");
+    // What may bring any name may have brought these.
+    for text in [
+        "use other::*;",
+        "use Other::*; struct Other;",
+        "fn other() {} use other::*;",
+        "mod m { pub use other::*; } use m::*;",
+        "mod m { make! { Own } } use m::*;",
+        "mod m { #[derive(Builder)] struct Other; } use m::*;",
+        "mod m { pub use super::n; } mod n {} use m::n::*;",
+        "use a as b; use b as a; use a::*;",
+    ] {
+        assert_eq!(globs(text), (true, true), "{text}");
+    }
+    // And these bring none.
+    for text in ["use std::sync::*;", "use crate::*;", "mod m { pub fn f() { static Own: u8 = 1; } } use m::*;"] {
+        assert_eq!(globs(text), (false, false), "{text}");
+    }
+    // What a static says of itself isn't what a glob of its own module brings.
+    assert_eq!(made_of("mod m { pub static A: u8 = 1; pub fn f() {} } use m::*;"), ["pub static A : u8 = 1 ;"]);
+    let near = "mod m { mod n { pub struct Own; } use n::*; static A: Own = Own; }";
+    assert_eq!(made_of(near), ["mod n { pub struct Own ; }", "static A : Own = Own ;", "use n::*"]);
+}
+
+#[test]
 fn an_attribute_goes_to_the_line_before_if_it_can() {
     let at = |text: &str| statics(text).statics[0].attribute_at;
     assert_eq!(at("fn f() { // says\n  /// doc\n  static A: u8 = 1; }"), 8);

@@ -1,0 +1,153 @@
+//! Which definitions a static is made of: those that its text reaches, by names and by globs.
+
+use super::{spaced, thread_local};
+use crate::imports::{Import, imports};
+use crate::nature::{Nature, words, words_of};
+use ra_ap_syntax::ast::{self, AstNode, HasModuleItem, HasName};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Crates that are as they are: of their names there is one of each.
+const STANDARD: [&str; 4] = ["std", "core", "alloc", "px"];
+/// So many imports may lead from one to the next.
+const MOST_IMPORTS: usize = 8;
+
+/// Definitions by the name that reaches them, and globs.
+#[derive(Default)]
+pub(super) struct Known {
+    named: BTreeMap<String, Vec<(String, Means)>>,
+    globs: Vec<String>,
+}
+
+/// What a name stands for.
+enum Means {
+    /// What its import says.
+    Import,
+    Item(ast::Item),
+}
+
+impl Known {
+    pub fn of(items: impl Iterator<Item = ast::Item>) -> Known {
+        let mut known = Known::default();
+        items.for_each(|item| known.add(item));
+        known
+    }
+
+    fn add(&mut self, item: ast::Item) {
+        if let ast::Item::Use(it) = &item {
+            for Import { name, text } in imports(it) {
+                let text = text.trim_end_matches(';').to_owned();
+                match name {
+                    Some(name) => self.named.entry(name).or_default().push((text, Means::Import)),
+                    None if is_glob(&text) => self.globs.push(text),
+                    None => {}
+                }
+            }
+        } else if let Some(name) = Nature::of(&item).name {
+            self.named.entry(name).or_default().push((spaced(item.syntax()), Means::Item(item)));
+        }
+    }
+
+    /// The static `own`, and all that its type and its initialiser name, directly or not; `near` is what is defined
+    /// around it. An `impl` isn't a part of a value: it may come and go.
+    pub fn reached(&self, own: &ast::Static, near: &Known) -> BTreeSet<String> {
+        let levels = [near, self];
+        let globs = levels.into_iter().flat_map(|known| &known.globs);
+        let globs: Vec<(&String, Option<BTreeSet<String>>)> =
+            globs.map(|text| (text, brought(levels, &path_of(text), MOST_IMPORTS))).collect();
+        let named_by = |text: &str| {
+            let of_word = |word: &str| {
+                let named = levels.into_iter().filter_map(|known| known.named.get(word)).flatten();
+                let brings = |names: &Option<BTreeSet<String>>| names.as_ref().is_some_and(|it| it.contains(word));
+                let by_globs = globs.iter().filter(|(_, names)| brings(names)).map(|(text, _)| *text);
+                named.map(|(text, _)| text).chain(by_globs).cloned().collect::<Vec<_>>()
+            };
+            words(text).flat_map(of_word).collect::<Vec<_>>()
+        };
+        // What may bring any name may have brought one of these.
+        let of_any = globs.iter().filter(|(_, names)| names.is_none()).map(|(text, _)| (*text).clone());
+        let mut new: Vec<String> = of_any.collect();
+        new.extend(own.ty().iter().flat_map(|it| named_by(&spaced(it.syntax()))));
+        new.extend(own.body().iter().flat_map(|it| named_by(&spaced(it.syntax()))));
+        let mut reached = BTreeSet::from([spaced(own.syntax())]);
+        while let Some(text) = new.pop() {
+            if reached.insert(text.clone()) {
+                new.extend(named_by(&text));
+            }
+        }
+        reached
+    }
+}
+
+fn is_glob(import: &str) -> bool {
+    import.ends_with('*')
+}
+
+/// The names of an import's path, from the first that says where it leads.
+fn path_of(import: &str) -> Vec<&str> {
+    let path = words_of(import).skip(1).skip_while(|word| ["crate", "self", "super"].contains(word));
+    path.take_while(|word| *word != "as").collect()
+}
+
+/// The names that a glob of this path brings; `None` if that may be any. Those of a module or an enum of the notebook's
+/// can be told; that another definition may hide some of them doesn't matter, since one too many does no harm.
+fn brought(levels: [&Known; 2], path: &[&str], imports_left: usize) -> Option<BTreeSet<String>> {
+    // All that is above is known anyway.
+    let Some((first, rest)) = path.split_first() else { return Some(BTreeSet::new()) };
+    let mut found = None;
+    for (text, means) in levels.into_iter().filter_map(|known| known.named.get(*first)).flatten() {
+        let names = match means {
+            Means::Import => brought(levels, &[&path_of(text), rest].concat(), imports_left.checked_sub(1)?)?,
+            Means::Item(item @ (ast::Item::Module(_) | ast::Item::Enum(_))) => inside(item, rest)?,
+            // A function may have the name of a crate.
+            Means::Item(_) => continue,
+        };
+        found.get_or_insert_with(BTreeSet::new).extend(names);
+    }
+    found.or_else(|| STANDARD.contains(first).then(BTreeSet::new))
+}
+
+/// The names that a glob of this path within the item brings; `None` if that may be any.
+fn inside(item: &ast::Item, path: &[&str]) -> Option<BTreeSet<String>> {
+    match (item, path.split_first()) {
+        (ast::Item::Enum(it), None) => {
+            let variants = it.variant_list()?.variants().filter_map(|variant| variant.name());
+            Some(variants.map(|name| name.text().trim_start_matches("r#").to_owned()).collect())
+        }
+        (ast::Item::Module(it), None) => {
+            let names: Option<Vec<BTreeSet<String>>> = it.item_list()?.items().map(|item| shown(&item)).collect();
+            Some(names?.into_iter().flatten().collect())
+        }
+        (ast::Item::Module(it), Some((first, rest))) => {
+            let items = it.item_list()?.items().filter(|item| Nature::of(item).name.as_deref() == Some(*first));
+            let names: Vec<BTreeSet<String>> = items.map(|item| inside(&item, rest)).collect::<Option<_>>()?;
+            (!names.is_empty()).then(|| names.into_iter().flatten().collect())
+        }
+        _ => None,
+    }
+}
+
+/// The names that a module shows because of this item of it; `None` if that may be any.
+fn shown(item: &ast::Item) -> Option<BTreeSet<String>> {
+    let nature = Nature::of(item);
+    if nature.is_opaque {
+        return None;
+    }
+    let is_visible = item.syntax().children().any(|part| ast::Visibility::can_cast(part.kind()));
+    let of_import = |Import { name, text }: Import| {
+        let text = text.trim_end_matches(';');
+        let is_standard = || path_of(text).first().is_some_and(|first| STANDARD.contains(first));
+        (name.is_some() || !is_glob(text) || is_standard()).then_some(name)
+    };
+    match item {
+        ast::Item::MacroCall(call) if thread_local(call).is_none() => None,
+        ast::Item::MacroCall(_) | ast::Item::ExternBlock(_) => {
+            Some(words(&spaced(item.syntax())).map(str::to_owned).collect())
+        }
+        _ if !is_visible => Some(BTreeSet::new()),
+        ast::Item::Use(it) => {
+            let names: Option<Vec<Option<String>>> = imports(it).into_iter().map(of_import).collect();
+            Some(names?.into_iter().flatten().collect())
+        }
+        _ => Some(nature.name.into_iter().collect()),
+    }
+}
