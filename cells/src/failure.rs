@@ -134,8 +134,10 @@ pub struct MapFailure {
     pub what: String,
     /// The panic behind it, and where in the user's cells that was, if there.
     pub panic: Option<(Panic, Option<Place>)>,
-    /// Items that were done, and all.
+    /// Items that were done well, and all.
     pub progress: (u64, u64),
+    /// Whether `%pxresult --partial` shows what these items have given.
+    pub has_partial: bool,
 }
 
 /// A failure that is a sentence, perhaps with more lines below.
@@ -195,14 +197,22 @@ impl Failure {
         Failure::InFile { place, failure: Box::new(self) }
     }
 
-    /// The same, where rustc found the `%` of a magic inside of Rust, with what to write there instead.
+    /// The same, where rustc found the `%` of a magic inside of Rust, or looks for its name, with what to write there instead.
     pub fn explaining_magics(mut self, cell: &str) -> Failure {
         let Failure::Compile(errors) = &mut self else { return self };
-        for error in errors.iter_mut().filter(|error| error.code.is_none()) {
+        for error in errors.iter_mut() {
+            let before = match error.code.as_deref() {
+                None => 0,
+                Some("E0423" | "E0425") => 1,
+                Some(_) => continue,
+            };
             let place = error.spans.iter().find(|span| span.primary && span.cell.is_none());
-            let Some(Inside { text, instead }) = place.and_then(|it| inside_rust(cell, it.line, it.column)) else {
+            let Some(Inside { text, instead }) =
+                place.and_then(|it| inside_rust(cell, it.line, it.column.checked_sub(before)?))
+            else {
                 continue;
             };
+            error.code = None;
             error.message = format!("`{text}` is a magic, and can't stand inside of Rust");
             error.spans.iter_mut().for_each(|span| span.label.clear());
             error.notes = vec![format!("help: {instead}")];
@@ -277,7 +287,8 @@ impl MapFailure {
             None => {}
         }
         let (done, items) = self.progress;
-        text.traceback.push(format!("  {done} of {items} items were done; `%pxresult --partial` shows them"));
+        let shown_by = if self.has_partial { "; `%pxresult --partial` shows them" } else { "" };
+        text.traceback.push(format!("  {done} of {items} items were done{shown_by}"));
         text
     }
 }

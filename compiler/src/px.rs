@@ -64,6 +64,7 @@ const FILES: &[(&str, &str)] = &[
     ("src/map/stream.rs", include_str!("../../px/src/map/stream.rs")),
     ("src/map/tree.rs", include_str!("../../px/src/map/tree.rs")),
     ("src/map/values.rs", include_str!("../../px/src/map/values.rs")),
+    ("src/map/verdict.rs", include_str!("../../px/src/map/verdict.rs")),
     ("src/progress.rs", include_str!("../../px/src/progress.rs")),
     ("src/question.rs", include_str!("../../px/src/question.rs")),
     ("src/rows.rs", include_str!("../../px/src/rows.rs")),

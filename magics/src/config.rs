@@ -89,7 +89,7 @@ fn signal(text: &str) -> Result<Signal, String> {
 
 #[derive(Args, Clone, Debug)]
 struct Execution {
-    /// The engines: `1`, `0,2`, `1:3`, `::2`, `-1` for the last, or `all`
+    /// The engines: `1`, `0,2`, `0-3`, `1:3`, `::2`, `-1` for the last, or `all`
     #[arg(short, long, value_name = "T", allow_hyphen_values = true)]
     targets: Option<Targets>,
     /// Wait until the engines are done

@@ -13,13 +13,20 @@ pub struct Inside<'a> {
 
 /// The magic at this place of a cell, if one stands there. Line and column are 1-based, the latter in characters.
 pub fn inside_rust(cell: &str, line: usize, column: usize) -> Option<Inside<'_>> {
+    let above = cell.lines().take(line.checked_sub(1)?).map(str::trim_end).filter(|line| !line.is_empty()).last();
     let line = cell.lines().nth(line.checked_sub(1)?)?;
     let start = line.char_indices().nth(column.checked_sub(1)?)?.0;
     let text = end_of(&line[start..]);
     let words = text.strip_prefix("%%").or_else(|| text.strip_prefix('%'))?;
     let (name, rest) = words.split_at(words.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(words.len()));
     let name = Name::find(name)?;
-    Some(Inside { text, instead: instead(name.as_str(), rest.trim()) })
+    // A statement that doesn't end goes on in this line.
+    let goes_on = line[..start].trim().is_empty() && above.is_some_and(|above| !above.ends_with([';', '{', '}']));
+    let instead = match goes_on {
+        true => "end the statement above it with `;`".to_owned(),
+        false => instead(name.as_str(), rest.trim()),
+    };
+    Some(Inside { text, instead })
 }
 
 /// Without what closes a block or a statement around it.
@@ -101,6 +108,7 @@ mod tests {
         ] {
             assert_eq!(at(cell), Some((text, instead.to_owned())), "{cell}");
         }
+        assert_eq!(at("let a = 7\n\n%timeit a").unwrap().1, "end the statement above it with `;`");
         assert!(at("fn f() {\n  %px part.len()\n}").is_some_and(|(_, rust)| rust.contains("each(|| { part.len() })")));
     }
 

@@ -1,4 +1,4 @@
-//! Which engines a magic means: `0,2`, `1:3`, `-1`, `all`.
+//! Which engines a magic means: `0,2`, `0-3`, `1:3`, `-1`, `all`.
 
 use chorus_protocol::{EngineId, fold_ids, name_engines};
 use std::fmt;
@@ -25,6 +25,8 @@ enum Item {
     All,
     /// An engine's id, or, when negative, a place counted from the last engine.
     One(i64),
+    /// The engines from one id to another, as all outputs write them: `0-3`.
+    Range(u32, u32),
     /// A Python slice over the engines in ascending order.
     Slice {
         start: Option<i64>,
@@ -37,7 +39,7 @@ enum Item {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
     /// It isn't in the language of targets.
-    #[error("`{0}` names no engines: write `1`, `0,2`, `1:3`, `::2`, `-1` for the last, or `all`")]
+    #[error("`{0}` names no engines: write `1`, `0,2`, `0-3`, `1:3`, `::2`, `-1` for the last, or `all`")]
     Syntax(String),
     /// A slice with step 0.
     #[error("the step of the slice `{0}` can't be 0")]
@@ -120,6 +122,11 @@ impl Targets {
             match *item {
                 Item::All => chosen.extend_from_slice(known),
                 Item::One(id) => chosen.push(find(id, known)?),
+                Item::Range(first, last) => {
+                    // Some in between may be gone; a wrong end is a slip.
+                    let (first, last) = (find(first.into(), known)?, find(last.into(), known)?);
+                    chosen.extend(known.iter().filter(|engine| (first..=last).contains(*engine)));
+                }
                 Item::Slice { start, stop, step } => chosen.extend(slice(known, start, stop, step)),
             }
         }
@@ -182,12 +189,21 @@ impl FromStr for Targets {
                     return Err(TargetError::Step(item.to_owned()));
                 }
                 items.push(Item::Slice { start, stop, step });
+            } else if let Some((first, last)) = range(item) {
+                items.push(Item::Range(first, last));
             } else {
                 items.push(Item::One(item.parse().map_err(|_| wrong())?));
             }
         }
         Ok(items.into())
     }
+}
+
+/// The ends of `0-3`.
+fn range(text: &str) -> Option<(u32, u32)> {
+    let (first, last) = text.split_once('-')?;
+    let (first, last) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+    (first <= last).then_some((first, last))
 }
 
 /// A bound of a slice: `None` for a wrong one, `Some(None)` for a missing one.
@@ -208,6 +224,7 @@ impl fmt::Display for Targets {
             match item {
                 Item::All => f.write_str("all")?,
                 Item::One(id) => write!(f, "{id}")?,
+                Item::Range(first, last) => write!(f, "{first}-{last}")?,
                 Item::Slice { start, stop, step } => {
                     write!(f, "{}:{}", show(start), show(stop))?;
                     if *step != 1 {
@@ -254,6 +271,9 @@ mod tests {
             ("all", vec![0, 1, 2, 3]),
             ("all,1", vec![0, 1, 2, 3]),
             ("3,:2", vec![0, 1, 3]),
+            ("1-2", vec![1, 2]),
+            ("0-1,3", vec![0, 1, 3]),
+            ("2 - 2", vec![2]),
         ] {
             assert_eq!(resolve(text, &four), Ok(chosen), "{text}");
         }
@@ -264,6 +284,7 @@ mod tests {
         assert_eq!(resolve("7", &[9, 7, 5]), Ok(vec![7]));
         assert_eq!(resolve("0:2", &[9, 7, 5]), Ok(vec![5, 7]));
         assert_eq!(resolve("-1", &[9, 7, 5]), Ok(vec![9]));
+        assert_eq!(resolve("5-9", &[9, 7, 5]), Ok(vec![5, 7, 9]));
     }
 
     #[test]
@@ -271,10 +292,11 @@ mod tests {
         let message = |text| resolve(text, &[0, 1, 2, 5]).unwrap_err();
         assert_eq!(message("4"), "there is no engine 4: the cluster has engines 0-2,5");
         assert_eq!(message("-5"), "there is no engine -5: the cluster has engines 0-2,5");
+        assert_eq!(message("1-4"), "there is no engine 4: the cluster has engines 0-2,5");
         assert_eq!(message("9:"), "the targets `9:` choose none of the engines 0-2,5");
         assert_eq!(resolve("all", &[]).unwrap_err(), "the cluster has no engines: `%cluster start` starts some");
         assert_eq!(message("::0"), "the step of the slice `::0` can't be 0");
-        for text in ["", "x", "1,", "1:2:3:4", "1:b", "99999999999999999999", "0-3"] {
+        for text in ["", "x", "1,", "1:2:3:4", "1:b", "99999999999999999999", "3-0", "1--2", "1-2-3"] {
             assert!(message(text).contains(&format!("`{text}` names no engines")), "{text}");
         }
     }
@@ -314,7 +336,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_shown_is_read_back(text in "(all|-?[0-9]{1,3}|-?[0-9]?:-?[1-9]?:?)(,(all|[0-9]|:[0-9]))?") {
+        fn what_is_shown_is_read_back(text in "(all|-?[0-9]{1,3}|[0-9]-[0-9]|-?[0-9]?:-?[1-9]?:?)(,(all|[0-9]|:[0-9]))?") {
             if let Ok(targets) = text.parse::<Targets>() {
                 prop_assert_eq!(targets.to_string().parse(), Ok(targets));
             }

@@ -157,8 +157,8 @@ pub struct CallAsk {
     pub on: Option<u32>,
     /// How many GPUs its engine must have.
     pub gpu: u32,
-    /// How often to try again when the function panics; when its worker dies, at least once.
-    pub retries: u32,
+    /// How often to try again when the function panics, or its worker dies; if nobody has said, once after a death.
+    pub retries: Option<u32>,
     /// How long it may take, in milliseconds; 0 is for ever.
     pub timeout: u64,
     /// What it may do with its engine's variables.
@@ -483,7 +483,7 @@ mod tests {
             after: vec![4],
             on: Some(5),
             gpu: 1,
-            retries: 6,
+            retries: Some(6),
             timeout: 7,
             access: Access::Change,
         }));

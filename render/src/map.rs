@@ -162,6 +162,11 @@ impl MapView {
         self.done
     }
 
+    /// How many items didn't fail.
+    pub fn items_well(&self) -> u64 {
+        self.done.saturating_sub(self.failures)
+    }
+
     /// How it looks now.
     pub fn bundle(&self, elapsed: Duration) -> Bundle {
         html_bundle(self.text(elapsed), self.html(elapsed))
@@ -206,7 +211,7 @@ impl MapView {
         let engines = self.engines_used();
         let items = match (end, self.total) {
             (MapEnd::Failed(_) | MapEnd::Interrupted(_), Some(total)) => {
-                format!("{} of {}", thousands(self.done), plural(total, "item"))
+                format!("{} of {}", thousands(self.items_well()), plural(total, "item"))
             }
             _ => plural(self.done, "item"),
         };
@@ -515,7 +520,7 @@ mod tests {
         view.done(EngineId(0), 0, 0, &[90, 17, 4], 3);
         insta::assert_snapshot!(all(&view, 520, MapEnd::Done), @"10,000,000 items on 4 engines in 520 ms (19.2 M/s); 3 failed: items 4, 17, 90");
         let half = halfway(Some(10_000));
-        insta::assert_snapshot!(all(&half, 61_000, MapEnd::Interrupted("")), @"interrupted: 4,200 of 10,000 items on 2 engines in 1 min 1 s (68.9/s); 3 failed: items 4, 17, 90; workers died on engine 1");
+        insta::assert_snapshot!(all(&half, 61_000, MapEnd::Interrupted("")), @"interrupted: 4,197 of 10,000 items on 2 engines in 1 min 1 s (68.9/s); 3 failed: items 4, 17, 90; workers died on engine 1");
         let last = half.end_bundle(Duration::from_secs(61), MapEnd::Interrupted("the map was interrupted"), true);
         assert!(text(&last, "text/plain").ends_with("on engine 1; the map was interrupted"), "{last:?}");
         assert!(
@@ -527,7 +532,7 @@ mod tests {
         let mut one = MapView::new(Some(1));
         assert_eq!(all(&one, 0, MapEnd::Failed("")), "failed: 0 of 1 item on 0 engines in 0 s");
         one.done(EngineId(3), 1, 10, &[0], 1);
-        insta::assert_snapshot!(all(&one, 25, MapEnd::Failed("")), @"failed: 1 of 1 item on 1 engine in 25.0 ms (40.0/s); 1 failed: item 0");
+        insta::assert_snapshot!(all(&one, 25, MapEnd::Failed("")), @"failed: 0 of 1 item on 1 engine in 25.0 ms (40.0/s); 1 failed: item 0");
         let mut many = MapView::new(Some(100));
         many.done(EngineId(0), 100, 10, &(0..100).rev().collect::<Vec<_>>(), 100);
         assert!(all(&many, 1000, MapEnd::Done).ends_with("100 failed: items 0, 1, 2, 3, 4, 5, 6, 7, ..."));

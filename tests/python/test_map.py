@@ -1,5 +1,6 @@
 """`%map` and `%%map`: what a function may be, what it may be applied to, what becomes of results, and what can go wrong."""
 
+import json
 import random
 import re
 import threading
@@ -388,3 +389,83 @@ def test_what_each_engine_did_is_told_on_request(maps):
     head, *rows = [line.split() for line in reply.displays[-1]["text/plain"].splitlines()]
     assert head == ["engine", "items", "busy", "rate", "failed", "deaths"]
     assert sum(int(row[1]) for row in rows) == 200 and "<table>" in reply.html[-1]
+
+
+def kept(maps):
+    """How much each engine has as `kk`."""
+    maps.run("%px let n: usize = kk.len();").ok()
+    return json.loads(value(maps, "px::pull!(n)?"))
+
+
+@pytest.mark.parametrize("over", ["0..40u64", "each mine"])
+def test_results_that_stay_do_so_on_all_engines_or_none(maps, over):
+    maps.run("%px let kk = vec![String::from(\"old\"); 2]; let mine: Vec<u64> = (0..10).map(|n| n + 10 * px::rank() as u64).collect();").ok()
+    nap = "std::thread::sleep(std::time::Duration::from_millis(20));"
+    before = kept(maps)
+    assert before == [2, 2, 2, 2]
+    for flags in ["", "-a "]:
+        failed = maps.run(f"%map {flags}--keep --chunk 1 -o kk |x| {{ {nap} assert!(x != 39); x }} over {over}")
+        if flags:
+            failed = maps.run("%pxresult")
+        assert "39" in failed.failed().text and "pxresult" not in failed.text, failed.text
+        assert kept(maps) == before, "after a failure"
+    reply = maps.send(f'%map --keep --chunk 1 -o kk |x| {{ if x == 1 {{ println!("under way") }} {nap * 50} x }} over {over}')
+    maps.wait_for_text(reply, "under way")
+    maps.interrupt()
+    maps.wait(reply)
+    assert "interrupted" in reply.failed().text
+    assert kept(maps) == before, "after an interrupt"
+    assert "what it was" in maps.run("%pxresult --partial").failed().text
+    maps.run(f"%map --keep -o kk |x| x over {over}").ok()
+    assert sum(kept(maps)) == 40
+    assert "old" not in maps.run("%px kk").ok().text
+
+
+def test_a_cell_that_uses_what_stays_runs_behind_its_map(maps):
+    maps.run("%map -a --keep -o kk |x| { std::thread::sleep(std::time::Duration::from_millis(10)); x } over 0..40u64").ok()
+    assert sum(kept(maps)) == 40
+
+
+def test_what_is_said_of_what_a_failed_map_has_done(maps):
+    maps.run("let v = vec![1, 2, 3];").ok()
+    failed = maps.run("%map |i| v[i] over 0..4usize").failed().text
+    assert re.search(r"[0-3] of 4 items were done; `%pxresult --partial` shows them", failed), failed
+    failed = maps.run('px::map(|i: u64| if i == 3 { panic!("three") } else { i }, 0..4u64).sum()?').failed().text
+    assert "three" in failed and re.search(r"[0-3] of 4 items were done\n?", failed) and "pxresult" not in failed, failed
+
+
+def test_each_cell_shows_its_own_maps_results(maps):
+    def ended():
+        # To ask the handle would be to hear of the end.
+        processes.wait_until("the map to end", lambda: "running" not in maps.run("%tasks").ok().text, 20)
+
+    maps.run("%map -a -o g |x| x + 7000 over 0..30u64").ok()
+    ended()
+    maps.run("%map -a -o g |x| x + 8000 over 0..3u64").ok()
+    said = maps.run("%pxresult").text
+    assert "`g` isn't the handle of this map any more" in said, said
+    assert said.count("[8000, 8001, 8002]") == 1, said
+    maps.run("%map -a -o w |x| x + 9000 over 0..3u64").ok()
+    ended()
+    maps.run("let w = 5;").ok()
+    assert "`w` isn't the handle of this map any more" in maps.run("%pxresult").text
+
+
+def test_engines_are_named_that_lack_what_is_to_be_mapped_there(maps):
+    maps.run("%px -t 1-2 let lonely = vec![1, 2, 3];").ok()
+    failed = maps.run("%map |x| x over each lonely").failed().text
+    assert "engines 0,3 lack `lonely`, which engines 1-2 have" in failed and "`-t 1-2`" in failed, failed
+    maps.run("%map -t 1-2 |x| x over each lonely").ok()
+    assert "-t 1-2" in maps.run("%px lonely.len()").failed().text
+    maps.run("%px -t 1-2 lonely.len()").ok()
+
+
+def test_errors_have_their_places_or_are_refused(maps):
+    maps.run("fn odd(x: u64) -> u64 { assert!(x % 2 == 1); x }").ok()
+    assert value(maps, "px::map(odd, 0..10u64).collect_errors()?.iter().filter(|it| it.is_ok()).count()") == "5"
+    keep = "px::map(odd, 0..10u64).on_error(px::OnError::Keep)"
+    assert value(maps, f"{keep}.collect_errors()?.len()") == "10"
+    for end in ["collect()", "sum()", "keep(px::var!(odds))"]:
+        said = maps.run(f"{keep}.{end}?").failed().text
+        assert "`.collect_errors()?`" in said and "`OnError::Skip`" in said, said
+    assert value(maps, "px::map(odd, 0..10u64).on_error(px::OnError::Skip).sum()?") == "25"

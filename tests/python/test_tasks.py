@@ -348,3 +348,24 @@ def test_a_cell_prints_while_the_engines_start_that_its_call_needs(own_kernel):
     ).ok()
     assert number(reply, "then") == 7
     assert reply.stdout.index("said first") < reply.stdout.index("Started the cluster"), reply.stdout
+
+
+def test_a_call_without_retries_is_made_once(cluster, tmp_path):
+    cluster.run(
+        "fn dies(path: String) {\n"
+        "    use std::io::Write;\n"
+        '    std::fs::File::options().create(true).append(true).open(path).unwrap().write_all(b"x").unwrap();\n'
+        "    std::process::abort()\n}"
+    ).ok()
+    for name, options in [("once", ", { retries: 0 }"), ("twice", ""), ("thrice", ", { retries: 2 }")]:
+        assert "SIGABRT" in cluster.run(f'px::call!(dies, "{tmp_path}/{name}"{options}).get()?').failed().text
+    called = [len((tmp_path / name).read_text()) for name in ("once", "twice", "thrice")]
+    assert called == [1, 2, 3]
+
+
+def test_calls_that_an_interrupt_ends_are_named_once(cluster):
+    reply = cluster.send('px::engines().each(|| { println!("under way"); std::thread::sleep(std::time::Duration::from_secs(60)) })?')
+    cluster.wait_for_text(reply, "under way")
+    cluster.interrupt()
+    cluster.wait(reply)
+    assert "calls that it waited for were ended: `each()` (4 calls)" in reply.failed().text.replace("\n", " "), reply.text

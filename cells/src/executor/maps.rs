@@ -10,11 +10,11 @@ use crate::jobs::{ByGpus, Half, Job, MapOptions};
 use crate::publisher::Publisher;
 use chorus_compiler::{CellText, Member, RunEnded, Variables};
 use chorus_magics::{
-    self as magics, Cancel, Data, Map, OnError, PxConfig,
+    self as magics, Cancel, Data, MagicError, Map, OnError, PxConfig,
     rust::{MapTexts, Passing, Text, Types, map_texts, partial_text},
 };
 use chorus_protocol::{EngineId, Outcome};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -36,6 +36,8 @@ pub struct LastMap {
 pub struct MapResult {
     /// Its results are the notebook's to keep.
     job: Weak<Job>,
+    /// Whether a cell has heard of its end by its handle.
+    seen: Arc<AtomicBool>,
     /// The variable that holds its handle.
     handle: Option<String>,
     /// Whether the results stay on the engines.
@@ -50,6 +52,7 @@ impl Executor {
         let nth = self.maps;
         self.maps += 1;
         let (mine, theirs) = self.variables(&targets).await?;
+        self.check_own_items(&map, &targets, (&mine, &theirs), request).await?;
         let mut map = map;
         let began = Instant::now();
         let gpu = self.for_gpus(&mut map, &mut targets, (&mine, &theirs), &cluster, request).await?;
@@ -99,21 +102,38 @@ impl Executor {
     /// Has `%pxresult` show what comes of a map that has begun.
     fn show_later(&mut self, map: &Map<'_>, job: &Arc<Job>, request: &Request) {
         let handle = map.options.out.clone().filter(|_| !map.options.block);
-        let result = MapResult { job: Arc::downgrade(job), handle: handle.clone(), keep: map.options.keep };
+        let (keep, seen) = (map.options.keep, job.seen());
+        let result = MapResult { job: Arc::downgrade(job), seen, handle: handle.clone(), keep };
         self.results.add(What::Map(result), request.publisher.count(), handle.as_ref(), map.options.block);
     }
 
-    /// Shows what came of a map that has ended; with `each`, also what each engine did for it.
-    pub(super) async fn map_result(&mut self, map: &MapResult, each: bool, request: &Request) -> Done {
+    /// Shows what came of a map that has ended; with `each`, also what each engine did for it. Its handle's name may be that
+    /// of a newer map.
+    pub(super) async fn map_result(
+        &mut self,
+        map: &MapResult,
+        is_replaced: bool,
+        each: bool,
+        request: &Request,
+    ) -> Done {
         let job = map.job()?;
         job.ended().await?;
         // Elsewhere the results were shown when they came, or are a variable.
         if let Some(name) = map.handle.as_ref().filter(|_| !map.keep) {
             let text = format!("if let Ok(result) = {name}.get() {{ px::map::show(&result); }}");
-            // The variable may be something else by now, which doesn't compile.
-            match self.rust(&text, 0, request).await {
+            let is_there = !is_replaced && self.jobs.has_handle(&job);
+            let shown = match is_there {
+                true => self.rust(&text, 0, request).await,
+                false => Ok(Next::Continue),
+            };
+            match shown {
+                Ok(_) if is_there => {}
                 Err(failure) if !failure.is_compile_error() => return Err(failure),
-                _ => {}
+                // The variable is something else by now, which doesn't compile if somebody has the handle elsewhere.
+                _ => {
+                    let what = format!("`{name}` isn't the handle of this map any more, so its results aren't shown");
+                    request.publisher.warn(&what).await;
+                }
             }
         }
         if let Some(figures) = job.figures().filter(|_| each) {
@@ -166,6 +186,35 @@ impl Executor {
         .await
     }
 
+    /// Says who has what is to be mapped where it is, if not all of these engines do.
+    async fn check_own_items(
+        &self,
+        map: &Map<'_>,
+        targets: &[EngineId],
+        (mine, theirs): (&Types, &Types),
+        request: &Request,
+    ) -> Result<(), Failure> {
+        let Data::Each(part) = &map.data else { return Ok(()) };
+        if theirs.contains_key(part.text) {
+            return Ok(());
+        }
+        let members: Vec<Member> = targets.iter().copied().map(Member::Engine).collect();
+        let (name, is_here) = (part.text.to_owned(), mine.contains_key(part.text));
+        let why = self
+            .with_compiler(move |compiler| {
+                let namespaces = compiler.namespaces();
+                let has = |member: &Member| namespaces.variables(*member).contains_key(&name);
+                let is_there = namespaces.members().iter().any(|member| *member != Member::Local && has(member));
+                // Of what only the notebook has, what becomes of the map has more to say.
+                (is_there || !is_here).then(|| namespaces.explain_missing(&name, &members)).flatten()
+            })
+            .await?;
+        let Some(why) = why else { return Ok(()) };
+        let (what, help) = why.split_once('\n').unwrap_or((&why, ""));
+        let error = MagicError::at(*part, &request.code, what.to_owned());
+        Err(if help.is_empty() { error } else { error.with_help(help.to_owned()) }.into())
+    }
+
     /// What the last map has done so far, or had when it failed or was interrupted.
     pub(super) async fn partial_result(&mut self, out: Option<String>, request: &Request) -> Done {
         let none = || failure(Kind::NoResult, "no map has run yet");
@@ -180,7 +229,8 @@ impl Executor {
         let parts = magics::parse(&last.code, &last.config).map_err(Failure::from)?;
         let mut map = magics::maps(&parts).into_iter().nth(last.nth).ok_or_else(none)?;
         if map.options.keep {
-            return Err(failure(Kind::NoResult, "the results of this map stay on its engines"));
+            let what = "a map with `--keep` gives its engines all results or none: their variable is what it was";
+            return Err(failure(Kind::NoResult, what));
         }
         map.options.out = out;
         let text = partial_text(&map, &last.code, last.passing, &last.mine, &last.theirs).map_err(Failure::from)?;
@@ -254,19 +304,30 @@ impl Executor {
 
 impl MapResult {
     fn job(&self) -> Result<Arc<Job>, Failure> {
-        let gone =
-            || failure(Kind::NoResult, "nobody has a handle of this map any more, and another one has run since");
+        let gone = || match &self.handle {
+            Some(name) => failure(
+                Kind::NoResult,
+                format!("`{name}` isn't the handle of this map any more, and nobody else has it: its results are gone"),
+            ),
+            None => failure(Kind::NoResult, "nobody has a handle of this map any more, and another one has run since"),
+        };
         self.job.upgrade().ok_or_else(gone)
     }
 
-    /// Whether somebody still may want it, and has heard nothing yet of what came of it.
+    /// Whether nobody has heard yet of what came of it.
     pub(super) fn is_unseen(&self) -> bool {
-        self.job.upgrade().is_some_and(|job| !job.is_seen())
+        !self.seen.load(Ordering::Relaxed)
+    }
+
+    /// The variable that held its handle when it began.
+    pub(super) fn handle(&self) -> Option<&str> {
+        self.handle.as_deref()
     }
 
     /// Returns when it has ended, well or not.
     pub(super) async fn wait(&self, interrupted: &mut Interrupted) -> Result<(), Failure> {
-        let job = self.job()?;
+        // It is said elsewhere that it is gone.
+        let Some(job) = self.job.upgrade() else { return Ok(()) };
         tokio::select! {
             _ = job.ended() => Ok(()),
             () = interrupted.next() => Err(still_runs(&job, Kind::Interrupted)),

@@ -19,6 +19,8 @@ pub(super) struct Results {
     /// Of the cell that was sent last.
     last: Option<Shown>,
     kept: HashMap<String, Shown>,
+    /// The maps whose handles have, or had, these names, by their numbers.
+    handles: HashMap<String, u64>,
     /// Of cells that nobody waited for, the oldest first.
     unseen: VecDeque<Shown>,
     /// How many more there were.
@@ -47,6 +49,9 @@ impl Results {
     pub(super) fn add(&mut self, what: What, count: u32, name: Option<&String>, is_seen: bool) {
         self.next += 1;
         let shown = Shown { number: self.next, count, what };
+        if let Some(handle) = shown.map().and_then(MapResult::handle) {
+            self.handles.insert(handle.to_owned(), shown.number);
+        }
         if let Some(name) = name {
             self.kept.insert(name.clone(), shown.clone());
         }
@@ -74,14 +79,18 @@ impl Results {
                 failure(Kind::NoResult, what)
             });
         }
-        // What a map's handle was asked for is seen, and when there is no handle any more, nobody wants it.
-        self.unseen
-            .retain(|shown| matches!(&shown.what, What::Cell(_)) || shown.map().is_some_and(MapResult::is_unseen));
+        // What a map's handle was asked for is seen.
+        self.unseen.retain(|shown| shown.map().is_none_or(MapResult::is_unseen));
         if !self.unseen.is_empty() {
             return Ok(self.unseen.iter().cloned().collect());
         }
         let last = self.last.clone().ok_or_else(|| failure(Kind::NoResult, "no parallel cell has run yet"))?;
         Ok(vec![last])
+    }
+
+    /// Whether the name of this map's handle is that of another map's by now.
+    fn is_replaced(&self, shown: &Shown, map: &MapResult) -> bool {
+        map.handle().is_some_and(|handle| self.handles.get(handle) != Some(&shown.number))
     }
 
     fn seen(&mut self, shown: &Shown) {
@@ -150,7 +159,10 @@ impl Executor {
     async fn show(&mut self, shown: &Shown, options: &PxResult, request: &Request) -> Done {
         self.results.seen(shown);
         match &shown.what {
-            What::Map(map) => self.map_result(map, options.each, request).await,
+            What::Map(map) => {
+                let is_replaced = self.results.is_replaced(shown, map);
+                self.map_result(map, is_replaced, options.each, request).await
+            }
             What::Cell(cell) => {
                 let ended = cell.view().record().render(options.grouping, options.each);
                 finish(ended, false, &request.publisher).await

@@ -100,6 +100,12 @@ impl Account {
         (done, self.items.unwrap_or(done))
     }
 
+    /// Items that were done well, and all.
+    pub fn progress_well(&self) -> (u64, u64) {
+        let (_, items) = self.progress();
+        (self.view.items_well(), items)
+    }
+
     /// For px: what was done, by items; by engines where each has its own.
     pub fn report(&self) -> Vec<u8> {
         let mut done: Vec<&(EngineId, Done)> = self.done.iter().collect();

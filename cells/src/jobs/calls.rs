@@ -11,8 +11,8 @@ use chorus_compiler::Object;
 use chorus_protocol::{BlobId, EngineId, RunSpec, TaskArg, TaskId, TaskSpec};
 use chorus_render::{Bars, GraphTask, TaskLine, TaskState};
 use parking_lot::{Mutex, MutexGuard};
-use px::link::{Answer, CallArg, CallAsk, FIRST_CALL};
-use std::collections::{BTreeMap, HashMap};
+use px::link::{Access, Answer, CallArg, CallAsk, FIRST_CALL};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -181,11 +181,13 @@ impl Calls {
         });
         let args = args.collect::<Result<_, String>>()?;
         let after = ask.after.iter().map(&mut task_of).collect::<Result<_, String>>()?;
+        // Clusters call a function once more after a death, but for those that get variables: so may this one, and uses none.
+        let access = if ask.retries == Some(0) { ask.access.max(Access::Read) } else { ask.access };
         let call = session.submit(TaskSpec {
             run: RunSpec {
                 preload,
                 object: blob.id(),
-                entry: entry(ask.function, ask.access),
+                entry: entry(ask.function, access),
                 argument: Default::default(),
                 map: None,
                 label: label.clone(),
@@ -195,7 +197,7 @@ impl Calls {
             after,
             on: ask.on.map(EngineId),
             gpu: ask.gpu > 0,
-            retries: ask.retries,
+            retries: ask.retries.unwrap_or(0),
             timeout_ms: ask.timeout,
         });
         // Its own are held already.
@@ -351,16 +353,17 @@ impl Calls {
         drop(state);
     }
 
-    /// Ends the calls that the cell under way waits for, and returns how they are called.
-    pub fn interrupt(&self) -> Vec<String> {
+    /// Ends the calls that the cell under way waits for, and returns how they are called, with how many are called so.
+    pub fn interrupt(&self) -> BTreeMap<String, usize> {
         let state = self.lock();
-        let awaited = state.awaited.iter().filter_map(|number| state.calls.get(number));
-        awaited
-            .map(|job| {
-                job.session.cancel(job.task);
-                job.label.clone()
-            })
-            .collect()
+        // Whoever waits for several also waits for each of them.
+        let awaited: BTreeSet<u64> = state.awaited.iter().copied().collect();
+        let mut labels = BTreeMap::new();
+        for job in awaited.iter().filter_map(|number| state.calls.get(number)) {
+            job.session.cancel(job.task);
+            *labels.entry(job.label.clone()).or_default() += 1;
+        }
+        labels
     }
 
     /// The calls that there are, in the order in which they were made.

@@ -9,7 +9,7 @@ use chorus_render::{Bundle, TaskLine, TaskState};
 use parking_lot::Mutex;
 use px::link::{Done, Layout, MapWishes, OnError};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -184,7 +184,7 @@ pub struct Job {
     /// What whoever streams it and its driver tell each other.
     pub(super) news: Arc<News>,
     /// Whether a cell has heard of its end.
-    pub(super) seen: AtomicBool,
+    pub(super) seen: Arc<AtomicBool>,
 }
 
 impl Job {
@@ -196,9 +196,9 @@ impl Job {
         }
     }
 
-    /// Whether a cell that asked its handle has heard of its end.
-    pub fn is_seen(&self) -> bool {
-        self.seen.load(Ordering::Relaxed)
+    /// Whether a cell that asked its handle has heard of its end, as it becomes known.
+    pub fn seen(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.seen)
     }
 
     /// Whether it hasn't ended.

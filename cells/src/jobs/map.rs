@@ -8,6 +8,7 @@ use super::job::{ByGpus, Cancelled, End, Job, MapOptions, News};
 use super::run::{CellRun, Plan};
 use super::stream::Stream;
 use super::trial;
+use super::verdict::Verdict;
 use crate::cluster::Cluster;
 use crate::failure::{Kind, MapFailure};
 use crate::places::place_of;
@@ -87,6 +88,9 @@ pub async fn start(ask: MapAsk, run: Arc<CellRun>, cluster: Arc<Cluster>) -> Res
     let (sender, events) = mpsc::channel(BATCH);
     let view = PxView::new(&targets, ViewOptions::streaming(run.plan.publisher.count()));
     let results = ask.rooms.last().cloned().unwrap_or_default();
+    let is_magic = ask.wishes.is_none();
+    let verdict = Verdict::new(options.keep && is_magic, &results);
+    let has_partial = is_magic && !options.keep;
     let (label, name, begun) = (options.label.clone(), options.name.clone(), Instant::now());
     let mut driver = Driver {
         cluster,
@@ -105,6 +109,8 @@ pub async fn start(ask: MapAsk, run: Arc<CellRun>, cluster: Arc<Cluster>) -> Res
         barred: BTreeSet::new(),
         panic: None,
         over: false,
+        verdict,
+        has_partial,
         failed: None,
         kill_at: None,
         begun,
@@ -125,7 +131,7 @@ pub async fn start(ask: MapAsk, run: Arc<CellRun>, cluster: Arc<Cluster>) -> Res
         name,
         begun,
         news,
-        seen: false.into(),
+        seen: Arc::default(),
     })
 }
 
@@ -236,6 +242,10 @@ struct Driver {
     panic: Option<(Panic, Option<Place>)>,
     /// Whether all items are done.
     over: bool,
+    /// What engines wait for that keep their results.
+    verdict: Verdict,
+    /// Whether `%pxresult --partial` shows what is done when it fails.
+    has_partial: bool,
     /// Why it is being ended before its items.
     failed: Option<(Kind, String)>,
     kill_at: Option<Instant>,
@@ -314,11 +324,11 @@ impl Driver {
         let (summary, figures, progress) = {
             let account = self.account.lock();
             let view = &account.view;
-            (view.summary(self.begun.elapsed(), self.end()), view.figures(), account.progress())
+            (view.summary(self.begun.elapsed(), self.end()), view.figures(), account.progress_well())
         };
-        let panic = self.panic;
-        let result =
-            self.failed.map_or(Ok(()), |(kind, what)| Err(Box::new(MapFailure { kind, what, panic, progress })));
+        let (panic, has_partial) = (self.panic, self.has_partial);
+        let failed = |(kind, what)| Err(Box::new(MapFailure { kind, what, panic, progress, has_partial }));
+        let result = self.failed.map_or(Ok(()), failed);
         end.send_replace(Some(End { result, summary, figures, took: self.begun.elapsed() }));
     }
 
@@ -326,6 +336,8 @@ impl Driver {
     fn fail(&mut self, kind: Kind, what: impl Into<String>) {
         if self.failed.is_none() {
             self.failed = Some((kind, what.into()));
+            // Before they hear that there are no more items.
+            self.verdict.tell(false);
             self.map.close();
             self.kill_at = Some(Instant::now() + PATIENCE);
         }
@@ -351,6 +363,7 @@ impl Driver {
                 if let Some(why) = reports.iter().find_map(refusal) {
                     return self.fail(Kind::MapError, why);
                 }
+                let (ended, reports): (Vec<_>, Vec<_>) = reports.into_iter().partition(|report| report.count == 0);
                 let entered = self.account.lock().enter(engine, &reports);
                 match entered {
                     Ok(Some(item)) if self.work.options.on_error == OnError::Stop => {
@@ -358,6 +371,9 @@ impl Driver {
                     }
                     Ok(_) => {}
                     Err(damaged) => self.fail(Kind::MapError, format!("engine {engine}: {damaged}")),
+                }
+                if !ended.is_empty() && self.work.options.each && self.failed.is_none() {
+                    self.verdict.ready(engine, self.active.keys());
                 }
             }
             (MapEvent::Done(_), None) => {}
@@ -382,7 +398,10 @@ impl Driver {
                     _ => self.account.lock().give_up(first, count, &format!("its worker {death}")),
                 }
             }
-            (MapEvent::Over, _) => self.over = true,
+            (MapEvent::Over, _) => {
+                self.over = true;
+                self.verdict.tell(true);
+            }
         }
         self.news.arrived.notify_waiters();
         if self.work.options.streamed.is_some() {

@@ -16,6 +16,7 @@ mod rooms;
 mod run;
 mod stream;
 mod trial;
+mod verdict;
 
 pub use job::{ByGpus, Cancelled, Half, Job, MapOptions, OnGpus};
 pub use run::{CellRun, Defined, Plan};
@@ -166,6 +167,9 @@ impl Jobs {
             self.make_way(Some(job));
         } else if let Ask::WaitAll(_) | Ask::WaitAny(_) = ask {
             self.make_way(None);
+        }
+        if matches!(ask, Ask::Map(_) | Ask::Call(_) | Ask::CallOn(..)) && run.goes_on() {
+            return Ok(Answer::Failed("the cell was interrupted; nothing was called".to_owned()));
         }
         let no_room = |what: String, error| {
             let what = format!("there is no room for {what} that the engines can see: {error}");
@@ -393,6 +397,11 @@ impl Jobs {
             state.unmake(room);
             self.0.rooms.give(room);
         }
+    }
+
+    /// Whether somebody has a handle of a map.
+    pub fn has_handle(&self, job: &Arc<Job>) -> bool {
+        self.lock().jobs.values().any(|other| Arc::ptr_eq(other, job))
     }
 
     /// Gives a map a number.

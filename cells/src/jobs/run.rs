@@ -64,6 +64,8 @@ pub(super) struct State {
     starting: usize,
     /// Rooms that it has asked for, or asked to hold.
     pub(super) made: Vec<String>,
+    /// Whether what it waited for was ended by an interrupt.
+    interrupted: bool,
     /// Whether it has ended, and, if so, whether well enough that the worker has what it asked for.
     pub(super) ended: Option<bool>,
     /// Variables that it has given engines, by name: the last type, and on which engines, with the generation of their
@@ -88,6 +90,11 @@ impl State {
         let at = self.made.iter().position(|made| made == room);
         at.map(|at| self.made.swap_remove(at)).is_some()
     }
+}
+
+/// `` `score` ``, `` `each()` (3 calls) ``
+fn times(label: &str, count: usize) -> String {
+    if count == 1 { format!("`{label}`") } else { format!("`{label}` ({count} calls)") }
 }
 
 impl CellRun {
@@ -159,16 +166,23 @@ impl CellRun {
     }
 
     /// Ends the maps that it waits for, and hears which calls were ended. False if it waits for nothing.
-    pub(super) fn interrupt(&self, calls: &[String]) -> bool {
+    pub(super) fn interrupt(&self, calls: &BTreeMap<String, usize>) -> bool {
         let mut state = self.lock();
         if !calls.is_empty() {
-            let what =
-                format!("the cell was interrupted; calls that it waited for were ended: `{}`", calls.join("`, `"));
+            let labels: Vec<String> = calls.iter().map(|(label, count)| times(label, *count)).collect();
+            let what = format!("the cell was interrupted; calls that it waited for were ended: {}", labels.join(", "));
             state.failure = Some(failure(Kind::Interrupted, what));
         }
         state.awaited.iter().for_each(|job| job.cancel(Cancelled::ByUser));
         // Who waits for engines hears of the interrupt, too.
-        !state.awaited.is_empty() || !calls.is_empty() || state.starting > 0
+        state.interrupted = !state.awaited.is_empty() || !calls.is_empty() || state.starting > 0;
+        state.interrupted
+    }
+
+    /// Whether it goes on behind an interrupt: what it asks engines for then, nobody waits for.
+    pub(super) fn goes_on(&self) -> bool {
+        let state = self.lock();
+        state.interrupted && state.ended.is_none()
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {

@@ -47,7 +47,7 @@ pub struct Carried {
 /// The flags of `%push`, `%pull` and `%gather`.
 #[derive(Parser)]
 pub(crate) struct TransferFlags {
-    /// The engines: `1`, `0,2`, `1:3`, `::2`, `-1` for the last, or `all`
+    /// The engines: `1`, `0,2`, `0-3`, `1:3`, `::2`, `-1` for the last, or `all`
     #[arg(short, long, value_name = "T", allow_hyphen_values = true)]
     targets: Option<Targets>,
     /// Variables: `x`, `x, y`, or `x as y`, which has the name y where it goes

@@ -18,10 +18,10 @@ fn errors_point_into_the_line() {
       |     ^^
     usage: %px [flags] CODE, or %%px [flags] and the code on the lines below; `%px?` tells more
     ");
-    insta::assert_snapshot!(error("%%px -t 0-3\nf()"), @r"
-    `--targets` can't be `0-3`: `0-3` names no engines: write `1`, `0,2`, `1:3`, `::2`, `-1` for the last, or `all`
+    insta::assert_snapshot!(error("%%px -t 3-0\nf()"), @r"
+    `--targets` can't be `3-0`: `3-0` names no engines: write `1`, `0,2`, `0-3`, `1:3`, `::2`, `-1` for the last, or `all`
      --> cell line 1:9
-    1 | %%px -t 0-3
+    1 | %%px -t 3-0
       |         ^^^
     usage: %px [flags] CODE, or %%px [flags] and the code on the lines below; `%px?` tells more
     ");

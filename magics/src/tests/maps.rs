@@ -313,7 +313,7 @@ fn what_makes_no_sense_is_said() {
     usage: %map [flags] FUNCTION over DATA, or %%map [flags] over DATA and the function on the lines below; `%map?` tells more
     ");
     insta::assert_snapshot!(error("%map -t '' f over xs"), @r"
-    `--targets` can't be ``: `` names no engines: write `1`, `0,2`, `1:3`, `::2`, `-1` for the last, or `all`
+    `--targets` can't be ``: `` names no engines: write `1`, `0,2`, `0-3`, `1:3`, `::2`, `-1` for the last, or `all`
      --> cell line 1:9
     1 | %map -t '' f over xs
       |         ^^

@@ -348,7 +348,7 @@ impl Message for CallAsk {
             after: read_all(from)?,
             on: Option::read(from)?,
             gpu: u32::read(from)?,
-            retries: u32::read(from)?,
+            retries: Option::read(from)?,
             timeout: u64::read(from)?,
             access: Access::read(from)?,
         })

@@ -157,6 +157,13 @@ pub struct Map<S: Source, C, R, H, P> {
     types: PhantomData<Types<R, H, P>>,
 }
 
+/// Says what to do: nothing of it is there yet.
+impl<S: Source, C, R, H, P> std::fmt::Debug for Map<S, C, R, H, P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a map that hasn't begun: `.collect()?`, `.sum()?`, `.stream()?` or another end runs it")
+    }
+}
+
 /// The types of a map's results, of its calls and of its filter, of which it has no values.
 type Types<R, H, P> = fn() -> (R, H, P);
 
@@ -193,7 +200,8 @@ impl<S: Source, C, R, H, P> Map<S, C, R, H, P> {
         self
     }
 
-    /// What becomes of the others when an item fails. With [`OnError::Keep`], [`Map::collect_errors`] has the errors.
+    /// What becomes of the others when an item fails. [`OnError::Keep`] is for [`Map::stream`] and [`Map::collect_errors`], whose
+    /// results have the errors; [`Map::collect_errors`] keeps them in any case.
     pub fn on_error(mut self, on_error: OnError) -> Self {
         self.wishes.on_error = on_error;
         self
@@ -305,6 +313,21 @@ fn distances(origin: extern "C" fn(), functions: [usize; 3]) -> Result<[u64; 3],
     Ok(distances)
 }
 
+/// What becomes of a map when an item fails, if the errors may be in its result. Where they can't be, they aren't dropped
+/// without a word.
+#[inline(never)]
+fn on_error(wish: OnError, has_errors: bool) -> Result<OnError, Error> {
+    match (wish, has_errors) {
+        (_, true) => Ok(OnError::Keep),
+        (OnError::Keep, false) => Err(Error::Failed(
+            "with `OnError::Keep`, errors have their places in the result, and this one has no places for them; nothing was \
+             mapped. End the map with `.collect_errors()?`, or leave out the items that fail with `OnError::Skip`"
+                .to_owned(),
+        )),
+        (wish, false) => Ok(wish),
+    }
+}
+
 /// Functions by their distances, and the ends of maps, once for each.
 macro_rules! ends {
     ($($(#[$doc:meta])* $end:ident($($function:ident: $of:ty)?) -> $kind:ty where [$($bounds:tt)*], |$mapped:ident $(, $given:ident)?| $body:expr;)*) => {
@@ -357,7 +380,7 @@ ends! {
     /// # Errors
     /// If an item fails and [`Map::on_error`] doesn't say otherwise, or if the map can't begin.
     collect() -> Collect<R> where [R: Wire + Send], |mapped| mapped.collect();
-    /// All results, and in the place of those that failed what their panics said, with [`OnError::Keep`].
+    /// All results, and in the place of those that failed what their panics said.
     ///
     /// # Errors
     /// If the map can't begin or is ended.
@@ -399,7 +422,8 @@ impl<S: Source, C: Constants, R, H, P> Map<S, C, R, H, P> {
     where
         B: Fn(Taken<C::Owned>, Items<'_, S>) -> Outcome<K> + Copy,
     {
-        let Map { over, values, functions, wishes, .. } = self;
+        let Map { over, values, functions, mut wishes, .. } = self;
+        wishes.on_error = on_error(wishes.on_error, K::HAS_ERRORS)?;
         let sent = Sent { functions: distances(origin::<S, C, R, H, P>, functions)?, values };
         // SAFETY: the bodies are those of `ends!`, which capture nothing.
         let nothing = unsafe { CapturesNothing::promised() };

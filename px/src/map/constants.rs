@@ -5,6 +5,11 @@ use super::rooms::{Bytes, Writer};
 use crate::wire::Wire;
 
 /// A tuple of references to variables.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't be given to a map's function",
+    label = "this isn't a tuple of references to values that travel",
+    note = "`px::map_with((&a, &b), |(a, b), x| ..)` gives several, and `px::map_with((&a,), |(a,), x| ..)` one"
+)]
 pub trait Constants {
     /// The variables' values.
     type Owned: Values;

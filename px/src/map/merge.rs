@@ -22,6 +22,9 @@ pub trait Kind {
     fn size() -> usize {
         0
     }
+    /// Whether the errors of items that fail are in it.
+    #[doc(hidden)]
+    const HAS_ERRORS: bool = false;
     /// Makes the result of what the engines have done.
     fn merge(ended: &Ended) -> Result<Self::Value, Error>;
     /// The same where the map's function is at hand, which `body` calls. Most ends don't need it.
@@ -101,6 +104,7 @@ impl<R: Wire> Kind for Collect<R> {
 
 impl<R: Wire> Kind for CollectErrors<R> {
     type Value = Vec<Result<R, String>>;
+    const HAS_ERRORS: bool = true;
 
     fn merge(ended: &Ended) -> Result<Self::Value, Error> {
         let mut values = Vec::new();

@@ -43,6 +43,7 @@ pub mod stream;
 pub(crate) mod tests;
 mod tree;
 pub(crate) mod values;
+mod verdict;
 
 pub use constants::{Constants, Values};
 pub use error::Error;
@@ -56,6 +57,8 @@ pub use merge::{Collect, CollectErrors, Count, Ended, Keep, Kind, Largest, Mean,
 pub use own::{Here, Mine, Named, OnEngine, Part, mine};
 pub use shown::{Shown, show};
 pub use source::{Describe, Over, Source, unread, zip2, zip3, zip4};
+#[doc(hidden)]
+pub use verdict::tell_verdict;
 
 use crate::gpu_vec::GpuVec;
 use crate::host::{argument, catch};
@@ -229,7 +232,7 @@ pub fn serve_keep<S: Source, C: Values, A, K: Kind<Value = Vec<R>>, R>(
     body: impl FnOnce(C, Items<'_, S, Stay>) -> Outcome<K>,
 ) -> Vec<R> {
     let _ = shape;
-    try_serve(body).unwrap_or_else(|error| failed(error)).unwrap_or_default()
+    verdict::kept(try_serve(body), false).unwrap_or_default()
 }
 
 /// An engine's half of a map over what lies on the engines: `px::part!(part)`, or a reference to it. The first parameter of
@@ -247,7 +250,7 @@ pub fn each_keep<'a, P: Part<'a>, C: Values, K: Kind<Value = Vec<R>>, R>(
     part: P,
     body: impl FnOnce(C, Items<'_, P::Source, Stay>) -> Outcome<K>,
 ) -> Vec<R> {
-    try_each(part, body).unwrap_or_else(|error| failed(error)).unwrap_or_default()
+    verdict::kept(try_each(part, body), true).unwrap_or_default()
 }
 
 /// As [`serve_keep`], with results that stay on the GPU.
@@ -257,7 +260,7 @@ pub fn serve_keep_on_gpu<S: Source, C: Values, A, K: Kind<Value = GpuVec<R>>, R:
     body: impl FnOnce(C, Items<'_, S, Stay>) -> Outcome<K>,
 ) -> GpuVec<R> {
     let _ = shape;
-    try_serve(body).and_then(|kept| kept.ok_or(Error::Damaged)).unwrap_or_else(|error| failed(error))
+    verdict::kept(try_serve(body).and_then(|kept| kept.ok_or(Error::Damaged)), false)
 }
 
 /// As [`each_keep`], with results that stay on the GPU.
@@ -266,7 +269,7 @@ pub fn each_keep_on_gpu<'a, P: Part<'a>, C: Values, K: Kind<Value = GpuVec<R>>, 
     part: P,
     body: impl FnOnce(C, Items<'_, P::Source, Stay>) -> Outcome<K>,
 ) -> GpuVec<R> {
-    try_each(part, body).and_then(|kept| kept.ok_or(Error::Damaged)).unwrap_or_else(|error| failed(error))
+    verdict::kept(try_each(part, body).and_then(|kept| kept.ok_or(Error::Damaged)), true)
 }
 
 #[cold]

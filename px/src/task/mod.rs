@@ -268,9 +268,9 @@ impl Builder {
         self.ask.gpu = gpus;
     }
 
-    /// An option.
+    /// An option: 0 is that it is called once, even if its worker dies.
     pub fn retries(&mut self, retries: u32) {
-        self.ask.retries = retries;
+        self.ask.retries = Some(retries);
     }
 
     /// An option.

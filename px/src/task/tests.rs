@@ -154,9 +154,9 @@ fn options_are_passed_on() {
     let task = crate::call!(score, 2, { after: [&a, &b], on: 3, gpu: 1, retries: 4, timeout: 1.5 });
     let ask = asked(&task);
     assert_eq!(ask.after, [a.number().unwrap(), b.number().unwrap()]);
-    assert_eq!((ask.on, ask.gpu, ask.retries, ask.timeout), (Some(3), 1, 4, 1500));
+    assert_eq!((ask.on, ask.gpu, ask.retries, ask.timeout), (Some(3), 1, Some(4), 1500));
     let ask = asked(&crate::call!(|| (), { timeout: Duration::from_millis(20), after: &a, }));
-    assert_eq!((ask.after.len(), ask.on, ask.gpu, ask.retries, ask.timeout), (1, None, 0, 0, 20));
+    assert_eq!((ask.after.len(), ask.on, ask.gpu, ask.retries, ask.timeout), (1, None, 0, None, 20));
 }
 
 #[test]

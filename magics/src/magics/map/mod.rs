@@ -175,7 +175,7 @@ pub(crate) struct Flags {
     /// Results come in any order
     #[arg(long)]
     unordered: bool,
-    /// The engines: `1`, `0,2`, `1:3`, `::2`, `-1` for the last, or `all`
+    /// The engines: `1`, `0,2`, `0-3`, `1:3`, `::2`, `-1` for the last, or `all`
     #[arg(short, long, value_name = "T", allow_hyphen_values = true)]
     targets: Option<Targets>,
     /// Wait for the end

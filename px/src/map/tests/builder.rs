@@ -169,6 +169,16 @@ fn an_engines_own_items_are_mapped_and_results_stay_there() {
 }
 
 #[test]
+fn errors_are_not_dropped_without_a_word() {
+    with(Setting::default());
+    let keeps = || map(|n: u8| n, 0..5u8).on_error(OnError::Keep);
+    for refused in [keeps().sum().err(), keeps().collect().err(), keeps().keep(crate::var!(kept)).err()] {
+        let said = refused.unwrap().to_string();
+        assert!(said.contains("`.collect_errors()?`") && said.contains("`OnError::Skip`"), "{said}");
+    }
+}
+
+#[test]
 fn a_function_of_another_library_is_refused() {
     with(Setting::default());
     unsafe extern "C" {

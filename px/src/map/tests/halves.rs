@@ -64,6 +64,27 @@ fn results_stay_where_they_are() {
     assert_eq!(all, (0..1000).collect::<Vec<_>>());
 }
 
+#[test]
+fn nothing_stays_of_a_map_that_did_not_come_to_its_end() {
+    let said = Arc::new(Mutex::new(Vec::new()));
+    let there = Arc::clone(&said);
+    let work = move |engine| {
+        let ended = std::panic::catch_unwind(|| match engine {
+            0 => map::serve_keep(
+                |(): ()| map::shape(&crate::over!(0..10u64), &()),
+                |(), px_items| px_items.map(Stays).keep(),
+            ),
+            _ => map::each_keep(crate::part!([1u64, 2]), |(): (), px_items| px_items.map(Stays).keep()),
+        });
+        there.lock().expect("no panic").push(ended.map(|kept| kept.len()).map_err(|why| why.is::<&str>()));
+    };
+    with(Setting { engines: 2, second: Some(Arc::new(work)), is_ended: true, ..Setting::default() });
+    // What both report isn't of one map.
+    let types = |(): (), (), px_items: map::Items<_>| px_items.map(Stays).keep();
+    let _ = map::typed_keep(crate::over!(0..10u64), (), types).get();
+    assert_eq!(*said.lock().expect("no panic"), [Err(true), Err(true)]);
+}
+
 fn part() -> VecDeque<String> {
     let mut part: VecDeque<String> = (0..300).map(|n: u32| n.to_string()).collect();
     part.rotate_left(100);

@@ -42,6 +42,8 @@ pub struct Setting {
     pub second: Option<Arc<dyn Fn(usize) + Send + Sync>>,
     /// Only so many items are shared out.
     pub only: u64,
+    /// Engines that keep results hear that the map didn't come to its end.
+    pub is_ended: bool,
 }
 
 impl Default for Setting {
@@ -56,6 +58,7 @@ impl Default for Setting {
             timeout: 0,
             second: None,
             only: u64::MAX,
+            is_ended: false,
         }
     }
 }
@@ -271,6 +274,7 @@ fn passage() -> String {
 fn begin(map: MapAsk) -> u64 {
     let setting = SETTING.with_borrow(Clone::clone);
     LAST.set(map.rooms.clone());
+    map.rooms.last().into_iter().for_each(|room| crate::map::tell_verdict(room, !setting.is_ended));
     let state = State { next: 0, chance: Chance(setting.seed), done: Vec::new(), failed: None, reports: 0, ended: 0 };
     let job = Arc::new(Job { map, setting, state: Mutex::new(state), news: Condvar::new() });
     let variables = AtomicPtr::new(crate::task::tests::variables());
@@ -321,7 +325,8 @@ fn enter(done: Vec<Done>) -> Arc<Job> {
             state.failed = Some(format!("item {} ({value}): {}", failure.item, failure.message));
         }
     }
-    state.done.extend(done);
+    // Who keeps results of its own items says when it has them all.
+    state.done.extend(done.into_iter().filter(|done| done.count > 0 || !done.failed.is_empty()));
     drop(state);
     job.news.notify_all();
     job
