@@ -11,6 +11,7 @@ mod message;
 mod place;
 mod source;
 
+pub use hover::readable;
 pub use lent::{Lent, lent};
 pub use message::{Answer, Completion, Completions, Hover, Question, Source, Variable};
 pub use source::{Wrapped, names};

@@ -301,8 +301,8 @@ fn type_of(compiler: &mut Compiler, name: &str, members: &[Member]) -> Result<Re
 }
 
 fn doc(compiler: &mut Compiler, args: &str, members: &[Member]) -> Result<Reply, Diagnostic> {
-    let (plain, _markdown) = compiler.hover(args, members)?;
-    text(plain)
+    let (_plain, markdown) = compiler.hover(args, members)?;
+    text(chorus_analyzer::readable(&markdown))
 }
 
 fn clear(compiler: &mut Compiler, _: &str, _: &[Member]) -> Result<Reply, Diagnostic> {

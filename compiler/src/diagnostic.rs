@@ -156,6 +156,7 @@ impl Diagnostic {
     pub(crate) fn may_follow(&self) -> bool {
         [NO_CAPTURES, NOT_SHOWN].contains(&self.message.as_str())
             || self.is_unfit()
+            || self.message.contains("exists for struct `Map<") && self.message.ends_with("bounds were not satisfied")
             || self.says("to implement `Shown`")
     }
 
@@ -274,10 +275,11 @@ fn label_of(label: &str, message: &str) -> String {
 }
 
 /// Whether the message is that of a trait of px that says which types travel, or can be in parts.
-fn is_about_px(message: &str) -> bool {
+pub(crate) fn is_about_px(message: &str) -> bool {
     message.ends_with("can't travel between the notebook and its engines")
         || message.ends_with("isn't a row of values that could be in parts")
         || message.ends_with("can't be given to a function on engines")
+        || message.ends_with("can't be given to a map's function")
         || message.ends_with("can't be mapped as it is")
         || message.ends_with("is no number, so it can't be summed")
         || message.ends_with("can't be an argument of `px::call!`")

@@ -123,7 +123,7 @@ fn with_types(source: &str, types: &EngineTypes) -> Option<String> {
     let (mut named, mut var, mut pull, mut gather) = (String::new(), String::new(), String::new(), String::new());
     for (at, (name, of_type)) in types.iter().enumerate() {
         // Written where the user's text can't give its names another meaning.
-        let _ = write!(named, "type ChorusType{at} = {of_type}; ");
+        let _ = write!(named, "type ChorusType{at} = {}; ", with_lifetimes(of_type));
         let variable = |kind: &str| format!("::px::engines::{kind}::<ChorusType{at}>::named(\"{name}\")");
         let _ = write!(var, "(mut {name}) => {{ {} }}; ({name}) => {{ {} }}; ", variable("VarMut"), variable("Var"));
         let _ = write!(pull, "({name} $(,)?) => {{ ::px::engines().pull({}) }}; ", variable("Var"));
@@ -139,6 +139,16 @@ fn with_types(source: &str, types: &EngineTypes) -> Option<String> {
     }
     let _ = write!(line, "}} use chorus_px as px; {named}");
     Some(format!("{}{}{}", &source[..body], line.trim_end(), &source[body..]))
+}
+
+/// The type with the lifetimes of its references, which last as long as the notebook. Those of a function's are its own.
+fn with_lifetimes(of_type: &str) -> String {
+    if of_type.contains("fn(") || of_type.contains("Fn") || of_type.contains("for<") {
+        return of_type.to_owned();
+    }
+    let mut parts = of_type.split('&');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| text + if part.starts_with('\'') { "&" } else { "&'static " } + part)
 }
 
 /// The source without the types, if these messages are about how they are written.
@@ -200,6 +210,14 @@ mod tests {
             "{text}"
         );
         assert_eq!(with_types("fn own() {}\n", &types), None, "nothing is run");
+    }
+
+    #[test]
+    fn references_last_as_long_as_the_notebook() {
+        assert_eq!(with_lifetimes("(&str, &'static [&u8], u8)"), "(&'static str, &'static [&'static u8], u8)");
+        for kept in ["Vec<u8>", "fn(&u8) -> u8", "Box<dyn Fn(&u8)>"] {
+            assert_eq!(with_lifetimes(kept), kept);
+        }
     }
 
     #[test]

@@ -2,13 +2,14 @@
 
 use crate::complaint::{Complaint, Error};
 use crate::definitions::prefix::Prefix;
-use crate::diagnostic::{Diagnostic, Level, LineMap, Span};
+use crate::diagnostic::{Diagnostic, Level, LineMap, Span, is_about_px};
 use crate::habits;
 use crate::namespace::{Member, Namespaces};
 use crate::source_map::MappedPiece;
 use crate::types::CellText;
 use crate::wording;
 use chorus_syntax::{Broken, Cell, Piece};
+use std::collections::BTreeSet;
 
 /// Why a cell wasn't compiled. Nothing was run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,6 +112,10 @@ fn leave_out_consequences(errors: &mut Vec<Diagnostic>, parsed: &Cell, cell: &Ce
     if errors.iter().any(|error| !may_follow(error)) {
         errors.retain(|error| !may_follow(error));
     }
+    // What a trait of px's says once holds for all of the line.
+    let mut said = BTreeSet::new();
+    let line = |error: &Diagnostic| error.spans.iter().find(|span| span.primary).map(|span| span.line);
+    errors.retain(|error| !is_about_px(&error.message) || said.insert((error.message.clone(), line(error))));
     let Some(suspect) = &parsed.suspect else { return };
     let line = mapped(&suspect.piece, cell).line;
     let is_there = |error: &Diagnostic| error.spans.iter().any(|span| span.primary && span.line == line);

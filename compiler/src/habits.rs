@@ -74,6 +74,10 @@ pub(crate) fn beside(error: &Diagnostic) -> Option<&'static str> {
         "E0614" if at(place.column) == Some('*') && at(place.column.checked_sub(1)?) == Some('*') => {
             Some("`x.pow(2)` raises an integer to a power, and `x.powi(2)` and `x.powf(0.5)` a float")
         }
+        "E0425" if place.cell.is_none() && place.text.trim_start().starts_with('!') => {
+            Some("`!` lines are the shell's where they stand above the cell's Rust")
+        }
+        "E0583" => Some("the module's items stand in the cell, within braces: `mod name { ... }`"),
         "E0423" if at(place.end_column) == Some('?') => Some("`:doc NAME` tells what something is, as does Shift+Tab"),
         "E0277" if error.message.starts_with("the `?` operator can only be used on `Result`s, not `Option`s") => {
             Some("`.ok_or(\"what is missing\")?` makes a `Result` of an `Option`")
@@ -124,6 +128,9 @@ mod tests {
         let deref = "type `i32` cannot be dereferenced";
         assert!(said("E0614", deref, "x ** 2", 4).is_some_and(|said| said.starts_with("`x.pow(2)`")));
         assert_eq!((said("E0614", deref, "x * *y", 5), said("E0614", deref, "*y", 1)), (None, None));
+        let value = "cannot find value `ls` in this scope";
+        assert!(said("E0425", value, " !ls", 3).is_some_and(|said| said.contains("above the cell's Rust")));
+        assert_eq!(said("E0425", value, "a + !ls", 6), None);
         let kind = "expected value, found struct `Vec`";
         assert!(said("E0423", kind, "Vec?", 1).is_some() && said("E0423", kind, "Vec;", 1).is_none());
         let option = "the `?` operator can only be used on `Result`s, not `Option`s, in a closure";

@@ -1,5 +1,5 @@
 //! Asks rustc for the type of a variable that rust-analyzer can't tell: it doesn't see what another crate's derives and
-//! macros define.
+//! macros define, and takes what it doesn't know behind a `?` for `!`, what never ends.
 //!
 //! The cell is compiled once more, in a block and never run, with a reference to the variable behind its `let`, and
 //! rustc's wrapper has MIR written, in which types stand with their whole paths. Then the cell is compiled with the type
@@ -8,6 +8,7 @@
 use crate::compiler::Compiler;
 use crate::complaint::Error;
 use crate::identity::without_modules;
+use crate::rewrite;
 use crate::trial::Failed;
 use crate::work::Work;
 use chorus_syntax::{INSERTION, Piece, annotated};
@@ -63,12 +64,21 @@ pub(crate) fn with_types(code: String, types: &[Typed], statements: &[Piece], li
 }
 
 impl Compiler {
-    /// The type of the variable that evcxr has asked for, if that is why the cell failed, and if it has a name.
+    /// The type of the variable of which rust-analyzer has none, if that is why the cell failed, and if it has a name.
     pub(crate) fn ask(&mut self, failed: &Failed, work: &Work<'_>) -> Option<Typed> {
-        let Error::Message(message) = &failed.error else { return None };
-        let name = message.split_once("determine type of variable `")?.1.split('`').next()?.to_owned();
+        let is_known = |name: &str| work.types.iter().any(|known| known.name == name);
+        let name = match &failed.error {
+            Error::Message(message) => {
+                message.split_once("determine type of variable `")?.1.split('`').next()?.to_owned()
+            }
+            Error::Complaints(_) => {
+                let source = self.evcxr.ready()?.evaluator.generated_source();
+                rewrite::never_ending(&source).find(|name| !is_known(name))?.to_owned()
+            }
+            Error::Gone(_) => return None,
+        };
         let statement = work.parsed.uses.iter().rposition(|(_, bound)| bound.contains(&name))?;
-        if work.types.iter().any(|known| known.name == name) || self.interrupter.was_asked() {
+        if is_known(&name) || self.interrupter.was_asked() {
             return None;
         }
         let parsed = &work.parsed;

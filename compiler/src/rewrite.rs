@@ -155,6 +155,15 @@ fn with_size(line: &str) -> String {
     )
 }
 
+/// What stands for `!`, see [`with_never`].
+const NEVER: &str = "evcxr_internal_runtime::Never";
+
+/// The variables that the source stores as what never ends. So rust-analyzer sees what it can't tell the type of, behind a `?`.
+pub(crate) fn never_ending(source: &str) -> impl Iterator<Item = &str> {
+    let begins = format!("evcxr_variable_store.put_measured::<{NEVER}{NAME_BEGINS}");
+    source.lines().filter_map(move |line| line.strip_prefix(&begins)?.split(')').next())
+}
+
 /// A line about a variable whose type may have `!` in it: rustc refuses that name of the type of what never ends, such as
 /// a task with a loop in it.
 fn with_never(line: &str) -> String {
@@ -164,7 +173,7 @@ fn with_never(line: &str) -> String {
     while let Some(c) = rest_of_type.next() {
         let is_macro = matches!(rest_of_type.peek(), Some('(' | '[' | '{'));
         match c {
-            '!' if !is_macro => text.push_str("evcxr_internal_runtime::Never"),
+            '!' if !is_macro => text.push_str(NEVER),
             _ => text.push(c),
         }
     }
@@ -319,6 +328,13 @@ evcxr_variable_store.put_variable::<String>(stringify!(b), b);
 evcxr_variable_store.put_variable::<Vec<
 u8>>(stringify!(long), long);
 ";
+
+    #[test]
+    fn what_seems_never_to_end_is_found() {
+        let source = SOURCE.replace("put_variable::<i32>(stringify!(new)", "put_variable::<!>(stringify!(new)");
+        assert_eq!(never_ending(&rewrite(&source).unwrap()).collect::<Vec<_>>(), ["new"]);
+        assert_eq!(never_ending(&rewrite(SOURCE).unwrap()).count(), 0);
+    }
 
     #[test]
     fn the_store_is_replaced_and_what_is_not_named_stays_in_it() {

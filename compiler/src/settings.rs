@@ -12,6 +12,7 @@ use crate::namespace::{Member, describe};
 use crate::setting::Setting;
 use crate::starting::Evcxr;
 use crate::toolchain::standard_library;
+use crate::wording;
 use std::collections::BTreeSet;
 
 impl Compiler {
@@ -51,7 +52,7 @@ impl Compiler {
             return Ok(());
         }
         // Each is tried by itself, before anything is built.
-        let failed = |error: Error| Diagnostic::error(error.to_string());
+        let failed = |error: Error| Diagnostic::error(wording::of_cargo(&error.to_string()));
         let mut tried = settings.iter().enumerate().map(|(at, setting)| {
             let Evcxr { evaluator, snapshots } =
                 self.evcxr.get().map_err(|failure| (at, failure.into_diagnostic().into()))?;

@@ -85,12 +85,16 @@ impl SourceMap {
     /// count, and the first line there.
     pub fn stretches(&self) -> Vec<[u32; 4]> {
         let located = self.located.get_or_init(|| locate(&unmarked(&self.generated), &self.pieces));
+        let lines: Vec<&str> = self.generated.lines().collect();
         let stretch = |it: &Located| {
             let piece = self.pieces.get(it.piece)?;
             let number = |number: usize| u32::try_from(number).ok();
-            Some([number(it.line)?, number(piece.text.lines().count())?, piece.cell, number(piece.line)?])
+            let whole = [number(it.line)?, number(piece.text.lines().count())?, piece.cell, number(piece.line)?];
+            // rustc counts the parenthesis above a result as a part of it.
+            let above = it.line.checked_sub(2).and_then(|at| lines.get(at)).is_some_and(|line| begins_result(line));
+            Some([Some(whole), above.then_some([whole[0] - 1, 1, whole[2], whole[3]])].into_iter().flatten())
         };
-        located.iter().filter_map(stretch).collect()
+        located.iter().filter_map(stretch).flatten().collect()
     }
 
     /// The same with columns, in order: behind the four, the column in the first line from which a row holds, and what is to
@@ -249,6 +253,7 @@ mod tests {
         let place = map.place(2, 1).unwrap();
         assert_eq!((place.cell, place.line, place.column), (4, 1, 12));
         assert_eq!(map.place(4, 1), None);
+        assert_eq!(map.stretches(), [[3, 1, 4, 1], [2, 1, 4, 1]]);
     }
 
     #[test]

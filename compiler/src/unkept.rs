@@ -23,13 +23,26 @@ pub(crate) fn reworded(messages: &str) -> String {
         is_borrowed |= changed.is_some() && has("E0597");
         lines.push(changed.map_or_else(|| line.to_owned(), |changed| format!("{changed}\n")));
     }
-    // That a variable is stored while another one borrows from it is the same mistake.
-    let is_same = |line: &String| {
-        let error = serde_json::from_str::<Value>(line).ok();
-        error.is_some_and(|error| error["code"]["code"] == "E0505" && primary(&error).is_some_and(is_put))
-    };
-    lines.retain(|line| !(is_borrowed && line.contains("\"code\":\"E0505\"") && is_same(line)));
+    // That a variable is stored, or used, while what is stored borrows from it is the same mistake. Where there is none of that
+    // kind, it follows from another one if there is any.
+    let is_error = |line: &String| line.contains("\"level\":\"error\"") && line.contains("\"spans\":[{");
+    let follows: Vec<bool> = lines.iter().map(|line| is_of_storing(line, is_borrowed)).collect();
+    if lines.iter().zip(&follows).any(|(line, follows)| !follows && is_error(line)) {
+        let mut follows = follows.into_iter();
+        lines.retain(|_| !follows.next().unwrap_or_default());
+    }
     lines.concat()
+}
+
+/// Whether rustc says that something is borrowed where it is stored; or, if that `counts`, until then.
+fn is_of_storing(line: &str, counts: bool) -> bool {
+    const CODES: [&str; 5] = ["E0499", "E0502", "E0503", "E0505", "E0506"];
+    if !line.contains(PUT) || !CODES.iter().any(|code| line.contains(&format!("\"code\":\"{code}\""))) {
+        return false;
+    }
+    let error: Value = serde_json::from_str(line).unwrap_or_default();
+    let is_it = CODES.iter().any(|code| error["code"]["code"] == *code);
+    is_it && spans(&error).any(|span| is_put(span) && (counts || span["is_primary"] == true))
 }
 
 fn spans(error: &Value) -> impl Iterator<Item = &Value> {
@@ -56,8 +69,16 @@ fn stored(line: &str) -> Option<(&str, &str)> {
 
 /// A variable borrows from another one, or from what the cell doesn't keep.
 fn borrowed(mut error: Value) -> Option<Value> {
-    let put = spans(&error).find(|span| is_put(span)).map(text)?;
-    let (name, type_name) = stored(put)?;
+    let put = spans(&error).find(|span| is_put(span))?;
+    let is_end = |span: &&Value| span["label"].as_str().is_some_and(|label| label.contains("dropped here"));
+    let is_before = |span: &Value| span["line_start"].as_u64() < put["line_start"].as_u64();
+    if spans(&error).find(is_end).is_some_and(is_before) {
+        // It ends in a block of the cell, so it doesn't even live as long as the cell itself wants it to. Where the variable
+        // is stored, evcxr would take that for the reason.
+        error["spans"].as_array_mut()?.retain(|span| !is_put(span));
+        return Some(error);
+    }
+    let (name, type_name) = stored(text(put))?;
     let lender = error["message"].as_str()?.split('`').nth(1)?.to_owned();
     let message = format!("the notebook can't keep `{name}`, which borrows from `{lender}`");
     let copy = match () {
@@ -98,7 +119,11 @@ mod tests {
     use super::*;
 
     fn span(text: &str, is_primary: bool, label: &str) -> Value {
-        json!({"text": [{"text": text}], "is_primary": is_primary, "label": label})
+        spanning(9, text, is_primary, label)
+    }
+
+    fn spanning(line: u64, text: &str, is_primary: bool, label: &str) -> Value {
+        json!({"line_start": line, "text": [{"text": text}], "is_primary": is_primary, "label": label})
     }
 
     fn put(kind: &str, name: &str) -> String {
@@ -107,7 +132,10 @@ mod tests {
 
     fn error(code: &str, message: &str, spans: Vec<Value>) -> String {
         let hint = json!({"level": "note", "message": "a hint", "spans": [span("fn eat(v: Vec<i32>) {}", true, "")]});
-        format!("{}\n", json!({"code": {"code": code}, "message": message, "spans": spans, "children": [hint]}))
+        let error = json!({
+            "level": "error", "code": {"code": code}, "message": message, "spans": spans, "children": [hint],
+        });
+        format!("{error}\n")
     }
 
     fn read(messages: &str) -> Vec<Value> {
@@ -139,6 +167,37 @@ mod tests {
         assert!(helps("&i32")[0].starts_with("`.clone()`") && helps("&str")[0].starts_with("`.to_owned()`"));
         assert!(helps("Vec<&str>")[0].starts_with("`.map(str::to_owned)`"));
         assert!(helps("&mut i32")[0].starts_with("use `r` in this cell only"));
+    }
+
+    #[test]
+    fn what_follows_from_another_mistake_is_left_out() {
+        let codes = |messages: &[&String]| -> Vec<String> {
+            let all: String = messages.iter().map(|message| message.as_str()).collect();
+            read(&all).iter().map(|error| error["code"]["code"].as_str().unwrap().to_owned()).collect()
+        };
+        let long = |end: u64| {
+            let user = span("let (a, b) = arr.split_at_mut(1);", true, "borrowed value does not live long enough");
+            let ends = spanning(end, "}", false, "`arr` dropped here while still borrowed");
+            error("E0597", "`arr` does not live long enough", vec![user, ends, span(&put("&mut [u8]", "a"), false, "")])
+        };
+        let stored = error(
+            "E0503",
+            "cannot use `arr`",
+            vec![span("let (a, b) = ..", false, ""), span(&put("[u8; 2]", "arr"), true, "")],
+        );
+        let used = error(
+            "E0502",
+            "cannot borrow `arr`",
+            vec![span("arr", true, ""), span(&put("&mut [u8]", "a"), false, "used later")],
+        );
+        assert_eq!(codes(&[&stored, &used, &long(10)]), ["E0597"]);
+        // Its scope in the cell is what is too short, so the message is rustc's.
+        let own = reworded(&long(4));
+        assert!(own.contains("does not live long enough") && !own.contains(PUT), "{own}");
+        let other = error("E0596", "cannot borrow `x` as mutable", vec![span("let y = &mut x;", true, "")]);
+        assert_eq!(codes(&[&other, &stored]), ["E0596"]);
+        assert_eq!(codes(&[&other, &used]), ["E0596", "E0502"]);
+        assert_eq!(codes(&[&stored]), ["E0503"], "there is no other");
     }
 
     #[test]

@@ -19,6 +19,12 @@ fn is_generated(text: &str) -> bool {
     GENERATED.iter().any(|name| text.contains(name))
 }
 
+/// What rustc says of the closure around a cell, and what that means to whoever wrote the cell.
+const CLOSURE: &[(&str, &str)] = &[
+    (" in a closure that returns `Result`", " in a cell"),
+    (" inside of a closure", " outside of a loop or a labeled block"),
+    ("enclosing closure", ""),
+];
 /// What would be a crate's, if there were one.
 const UNLINKED: &str = "use of unresolved module or unlinked crate";
 /// Crates that are of little use as they come: how they are mostly asked for.
@@ -39,12 +45,29 @@ pub(crate) fn purge(error: &mut Diagnostic, cell: &CellText<'_>) {
     {
         error.message = expected.to_owned();
     }
+    // Its label says what the items are.
+    let taken =
+        error.message.strip_prefix("type mismatch resolving `<").and_then(|it| it.split_once(" as Source>::Item == "));
+    if let Some((_, taken)) = taken {
+        error.message = format!("this map's function doesn't take its items: it takes `{taken}");
+    }
+    // evcxr puts the statements of a cell into a closure.
+    if !cell.cell.contains('|') {
+        let labels = error.spans.iter_mut().map(|span| &mut span.label);
+        for text in labels.chain(&mut error.notes).chain([&mut error.message]) {
+            *text = CLOSURE.iter().fold(std::mem::take(text), |text, (said, meant)| text.replace(said, meant));
+        }
+    }
     let is_ours = |label: &str| is_generated(label) || label.starts_with("the trait `px::") && is_inside_of_px(label);
     error.spans.iter_mut().filter(|span| is_ours(&span.label)).for_each(|span| span.label.clear());
     // What cells have to do with a trait of px's, its own message says.
     let is_of_px =
         |note: &str| note.starts_with("note: required for") && TRAITS.iter().any(|name| note.ends_with(name));
-    error.notes.retain(|note| !is_generated(note) && !is_of_px(note));
+    // Where rustc shows the list as places in other crates, only its head is left.
+    let is_head = |note: &str| note.starts_with("help: the following other types implement") && !note.contains('\n');
+    // It names files of a crate that no user has.
+    let is_of_files = |note: &str| error.code.as_deref() == Some("E0583") && note.starts_with("help: ");
+    error.notes.retain(|note| !is_generated(note) && !is_of_px(note) && !is_head(note) && !is_of_files(note));
 }
 
 /// rustc's word on a `return` that ends the cell is about evcxr's function: `None` if this isn't one.
@@ -106,6 +129,31 @@ pub(crate) fn of_message(message: &str, parsed: &Cell, cell: &CellText<'_>) -> D
         },
     };
     Diagnostic { spans: place.into_iter().collect(), ..said }
+}
+
+/// What cargo says of a `:dep` line, without the crate by which evcxr has it looked at, and without versions by the hundred.
+pub(crate) fn of_cargo(said: &str) -> String {
+    const PACKAGE: &str = "package `evcxr_dummy_validate_dep` depends on ";
+    let is_list = |line: &str| line.starts_with("versions that meet the requirements ");
+    let is_repeated = |line: &str| line.ends_with(" which could resolve this conflict");
+    let is_place = |line: &str| line.trim_start().starts_with("--> Cargo.toml:");
+    let excerpt = |line: &'_ str| line.trim_start_matches(|c: char| c == ' ' || c.is_ascii_digit()).starts_with('|');
+    let mut text = String::new();
+    let mut quoted = "";
+    for line in said.lines().filter(|line| !line.trim().is_empty() && !is_list(line) && !is_repeated(line)) {
+        if is_place(line) || excerpt(line) {
+            // It is the user's text from the caret on that tells where it is.
+            match line.find('^').filter(|at| line[..*at].trim_matches([' ', '|']).is_empty()) {
+                Some(at) => text += &quoted.get(at..).map(|rest| format!(" at `{rest}`")).unwrap_or_default(),
+                None => quoted = line,
+            }
+            continue;
+        }
+        let line = line.replace(PACKAGE, "the cell asks for ");
+        text += if text.is_empty() { "" } else { "\n" };
+        text += line.trim_end();
+    }
+    text
 }
 
 /// A result that can't be shown.
@@ -235,6 +283,23 @@ mod tests {
         let error = of_message(message, &Cell::parse(text), &cell(text));
         assert_eq!(error.notes, ["help: Please give it an explicit type."]);
         assert_eq!(of_message("no\nway", &Cell::parse(text), &cell(text)), Diagnostic::error("no\nway"));
+    }
+
+    #[test]
+    fn cargo_speaks_of_the_line() {
+        let said = "failed to select a version for `serde`.\nversions that meet the requirements `^1` are: 1.0.2, 1.0.1\n\n\
+                    package `evcxr_dummy_validate_dep` depends on `serde` with feature `no` but `serde` does not have that feature.\n \
+                    available features: std\n\n\nfailed to select a version for `serde` which could resolve this conflict";
+        assert_eq!(
+            of_cargo(said),
+            "failed to select a version for `serde`.\nthe cell asks for `serde` with feature `no` but `serde` does not have \
+             that feature.\n available features: std"
+        );
+        let said = "missing comma between key-value pairs, expected `,`\n  --> Cargo.toml:11:29\n   |\n\
+                    11 |     serde = { version = \"1\" features = [] }\n   |                             ^";
+        assert_eq!(of_cargo(said), "missing comma between key-value pairs, expected `,` at `features = [] }`");
+        assert_eq!(of_cargo("no such crate\n | é ^"), "no such crate");
+        assert_eq!(of_cargo(""), "");
     }
 
     #[test]

@@ -48,12 +48,18 @@ fn read(tokens: &[Token<'_>]) -> Option<Habit> {
             "there are no classes in Rust",
             "`struct Point { x: i32 }` has the fields, and `impl Point { fn f(&self) { ... } }` the methods",
         ),
+        "dep" if is_name(1) => {
+            of(first, "a crate is added by a line that begins with a colon", "write `:dep NAME = \"VERSION\"`")
+        }
         "elif" => of(first, "`elif` isn't Rust's", "write `else if`"),
         "except" | "finally" => of(first, "there are no exceptions in Rust", ERRORS),
         "try" if is(1, ":") => of(first, "there are no exceptions in Rust", ERRORS),
         "not" if is_name(1) => of(first, "`not` isn't Rust's", "`!` negates: `!a`"),
         "for" | "while" | "if" | "else" | "match" if last.kind == T![:] => {
             of(last, "a colon begins no block in Rust", "blocks stand in braces: `for i in 0..10 { ... }`")
+        }
+        _ if first.kind == T![%] && is_name(1) => {
+            of(first, "this line goes on with the statement above it, which doesn't end", "end that with `;`")
         }
         _ if first.kind == T![#] && !is(1, "[") && !is(1, "!") => {
             of(first, "`#` begins no comment in Rust", "a comment begins with `//`")

@@ -24,7 +24,9 @@ def run(manager, client, code, interrupt=None):
         kind, content = message["msg_type"], message["content"]
         if kind == "status" and content["execution_state"] == "idle":
             break
-        if kind == "stream":
+        if kind == "clear_output":
+            texts, shown = [], []
+        elif kind == "stream":
             texts.append(content["text"])
         elif kind in ("execute_result", "display_data", "update_display_data"):
             texts.append(content["data"].get("text/plain", "") + "\n")

@@ -462,3 +462,14 @@ def test_engines_of_several_labels_are_in_one_cluster(chorus, kernels):
         reply = kernel.run('let e = px::engines();\n(e.labelled("small").each(px::rank)?, e.on([0]).labelled("small").each(px::rank).is_err())')
         assert result(reply.ok()) == "([1], true)"
         chorus("stop", "lab")
+
+
+def test_what_gets_no_variables_is_called_again_after_a_death(parts, tmp_path):
+    die = (
+        "use std::io::Write; "
+        "std::fs::File::options().create(true).append(true).open(path).unwrap().write_all(b\"x\").unwrap(); std::process::abort();"
+    )
+    parts.run(f'fn alone(path: &str) {{ {die} }}\nfn reads(_: &Vec<f64>, path: &str) {{ {die} }}').ok()
+    parts.run(f'e.on([0]).with("{tmp_path}/alone").each(alone)?').failed()
+    parts.run(f'e.on([0]).with((px::var!(part), "{tmp_path}/reads")).each(reads)?').failed()
+    assert [len((tmp_path / name).read_text()) for name in ("alone", "reads")] == [2, 1]

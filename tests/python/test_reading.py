@@ -26,6 +26,12 @@ ACCEPTED = [
     ["let größe = r#\"\"{\"#; größe", "'outer: loop { loop { break 'outer; } }", "let label = 'b: { break 'b 5 };"],
     ["if let Some(a) = Some(1) && a > 0 { print!(\"{a}\") }", "unsafe { std::mem::transmute::<u32, f32>(0) }"],
     ["if true { return; }\npanic!()"],
+    [
+        "mod inner { pub fn go() -> u8 { 3 } pub mod deep { pub fn up() -> u8 { 1 } } }",
+        "use inner::{deep as down, *};\nassert_eq!((down::up(), go()), (1, 3));",
+        "use std::{fmt::{self as shape}, collections::{*}};\nlet map: BTreeMap<u8, shape::Error> = BTreeMap::new();",
+        "map.len() + usize::from(go())",
+    ],
 ]
 
 
@@ -69,6 +75,12 @@ REFUSED = [
     ("self", 1, 1, "self"),
     ("super::x", 1, 1, "super"),
     ("yield 1", 1, 1, "yield"),
+    ("let a = 7\n%timeit 1", 2, 1, "end the statement above it with `;`"),
+    ("5\n%px 1", 2, 1, "end the statement above it with `;`"),
+    ("let a = 7\n\n%pwd", 3, 2, "end the statement above it with `;`"),
+    ("println!();\n!ls", 2, 2, "`!` lines are the shell's where they stand above"),
+    ("dep serde = \"1\"", 1, 1, "write `:dep NAME"),
+    ("mod file;", 1, 1, "within braces: `mod name { ... }`"),
 ]
 
 
@@ -80,6 +92,33 @@ def test_a_mistake_is_said_where_it_is(kernel, cell, line, column, said):
     assert said in reply.text, reply
     assert not GENERATED.search(reply.text), reply
     assert kernel.run("here").ok().results == [{"text/plain": '"static"'}]
+
+
+# Each is told once, and without this.
+TOLD_ONCE = [
+    ("let x = 5; let y = &mut x; *y = 6;", "E0596", "E0503"),
+    ("let mut x = 5; let y = &mut x; *y = 6; println!(\"{x}\");", "can't keep `y`, which borrows from `x`", "E0502"),
+    ("let mut xs = [[0u8; 3]; 2];\nlet (a, b) = xs.split_at_mut(1);\na[0][0] = b[0][2];\nxs", "can't keep `a`", "E0503"),
+    ("let r; { let own = 5; r = &own; } println!(\"{r}\");", "`own` does not live long enough", "can't keep"),
+    ("let o: Option<i32> = Some(3); let q = o? + 1;", "not `Option`s, in a cell", "closure"),
+    ("let n = \"7\".parse::<i32>()?; break;", "`break` outside of a loop", "closure"),
+    ("let y: f32 = 1.5; let w: f64 = 2.0; y + w", "expected `f32`, found `f64`", "other types implement"),
+    ("px::map(|x: &i32| x + 1, &[1, 2]).collect()?", "closure has signature: `for<'a> fn(&'a i32) -> i32`", "Span"),
+    ("fn take(n: u32) -> u32 { n }\npx::map(take, 0..5i64).sum()?", "it takes `u32`", "Source"),
+    ("px::map_with(&5, |k, x: u64| k * x, 0..4u64).sum()?", "isn't a tuple of references", "Given"),
+]
+
+
+@pytest.mark.parametrize("cell, said, unsaid", TOLD_ONCE, ids=lambda value: str(value)[:30])
+def test_what_follows_from_a_mistake_is_left_out(kernel, cell, said, unsaid):
+    reply = kernel.run(cell).failed()
+    assert said in reply.text and unsaid not in reply.text, reply
+    assert reply.traceback.count(" --> cell line") == 1 or "E0308" in reply.text, reply
+
+
+def test_a_map_without_an_end_says_what_is_missing(kernel):
+    (shown,) = kernel.run("px::map(|x: u8| x + 1, 0..5u8)").ok().results
+    assert "hasn't begun: `.collect()?`" in shown["text/plain"]
 
 
 def test_no_name_is_taken_but_px(own_kernel):

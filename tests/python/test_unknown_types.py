@@ -14,6 +14,8 @@ def test_a_builder_made_by_a_derive(own_kernel):
     assert said(kernel, "let mut made = builder.build();\nmade.is_err()") == "true"
     assert said(kernel, "let (x, y) = (ChartBuilder::default(), 1);\ny") == "1"
     assert said(kernel, "x.build().is_err()") == "true"
+    # What nobody knows behind a `?` looks to rust-analyzer as if it never ended.
+    assert said(kernel, 'let asked = ChartBuilder::default().size(4).name("x".into()).build()?;\nasked.size') == "4"
     shown = said(kernel, ":vars")
     assert "c: Chart" in shown and "made: Result<Chart, ChartBuilderError>" in shown, shown
     # Places are those of the text without the type.

@@ -27,7 +27,8 @@ fn variables(list: &[(&str, &str)]) -> Variables {
 fn reached(cell: &str, all: &str, has: &[(&str, &str)]) -> (Vec<String>, Vec<String>) {
     let (all, own, has, cell) = (definitions(all), definitions(cell), variables(has), Cell::parse(cell));
     let all: Vec<&Definition> = all.iter().collect();
-    let found = Dependence::of_cell(&cell, &own, &all, (&has, &EngineTypes::new()));
+    let none = EngineTypes::new();
+    let found = Dependence::of_cell(&cell, &own, &all, (&has, &none));
     (found.definitions.iter().map(|text| (*text).to_owned()).collect(), found.variables.into_keys().collect())
 }
 
