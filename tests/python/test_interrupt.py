@@ -102,3 +102,24 @@ def test_cells_waiting_behind_are_not_run(cluster):
     cluster.wait(second)
     assert second.status != "ok" and "must not run" not in second.stdout
     assert_usable(cluster)
+
+
+def test_what_an_interrupt_ends_besides_is_said_and_costs_the_next_cell_nothing(cluster):
+    cluster.run("%px let precious = vec![px::rank(); 3];").ok()
+    cluster.run(f"%%px -a\n{LOOPS['a loop that computes']}", background=True).ok()
+    reply = cluster.send("%px --progress-after 0 1")
+    cluster.wait_for_text(reply, "0/4 engines done")
+    interrupt(cluster, reply, limit=3)
+    assert re.search(r"the interrupt also ended In\[\d+\], which wasn't waited for, on engines 0-3", reply.text), reply
+    assert cluster.run("%px precious.len()").ok().text.count("3") >= 1
+    assert "SIGINT" in cluster.run("%pxresult").failed().text
+
+
+def test_a_cell_that_goes_on_behind_an_interrupt_begins_nothing_more(cluster):
+    cluster.run(f'fn slow() -> usize {{ println!("begun"); {LOOPS["a loop that sleeps"]} }}').ok()
+    reply = cluster.send('for _ in 0..3 { if let Err(e) = px::engines().each(slow) { println!("{e}"); } }')
+    cluster.wait_for_text(reply, "begun", times=4)
+    cluster.interrupt()
+    cluster.wait(reply, timeout=20)
+    assert reply.text.count("begun") == 4 and "nothing was called" in reply.text, reply
+    assert_usable(cluster)

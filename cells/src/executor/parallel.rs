@@ -55,7 +55,7 @@ impl Executor {
         let text = " ".repeat(code.column.saturating_sub(1)) + code.text;
         let label = text.trim().chars().take(LABEL).collect();
         let cell = EngineCell { text, first_line: code.line, generated: None, label, arguments: vec![Vec::new()] };
-        let Some(ran) = self.engine_cell(options, cell, cluster, targets, request).await? else {
+        let Some(ran) = self.engine_cell(options, cell, cluster, targets.clone(), request).await? else {
             return Ok(Next::Quit);
         };
         let PxRan { cell, detached, interrupted, left_alone, ticket, lost } = ran;
@@ -73,6 +73,9 @@ impl Executor {
             let name = options.out.as_ref().map(|name| format!(" -o {name}")).unwrap_or_default();
             publisher.say(&format!("Sent; %pxresult{name} shows what comes of it.")).await;
             return Ok(Next::Continue);
+        }
+        if interrupted {
+            self.ended_along(&targets, request).await;
         }
         end(&cell, lost, interrupted, publisher).await
     }

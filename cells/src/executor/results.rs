@@ -7,9 +7,13 @@ use crate::failure::{Failure, Kind, failure};
 use crate::publisher::legible;
 use crate::run::PxCell;
 use chorus_magics::PxResult;
-use chorus_protocol::name_engines;
+use chorus_protocol::{EngineId, name_engines};
 use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
 
+/// A worker that is interrupted ends within this.
+const ENDED_ALONG: Duration = Duration::from_secs(3);
 /// So many cells' outputs wait for being seen.
 const MOST_UNSEEN: usize = 64;
 
@@ -151,6 +155,24 @@ impl Executor {
                         Err(failure(Kind::Interrupted, what))
                     }
                 }
+            }
+        }
+    }
+
+    /// Says which cells an interrupt has ended besides the one that was waited for, since they ran on its engines, which are
+    /// these. What has become of their variables is known then.
+    pub(super) async fn ended_along(&self, engines: &[EngineId], request: &Request) {
+        let deadline = Instant::now() + ENDED_ALONG;
+        for Shown { count, what, .. } in &self.results.unseen {
+            let What::Cell(cell) = what else { continue };
+            let running = cell.view().record().running();
+            let is_ended = !running.is_empty() && running.iter().all(|engine| engines.contains(engine));
+            if is_ended && timeout_at(deadline, cell.finished()).await.is_ok() {
+                let there = name_engines(&running);
+                let what = format!(
+                    "the interrupt also ended In[{count}], which wasn't waited for, on {there}; `%pxresult` shows it"
+                );
+                request.publisher.warn(&what).await;
             }
         }
     }

@@ -168,9 +168,6 @@ impl Jobs {
         } else if let Ask::WaitAll(_) | Ask::WaitAny(_) = ask {
             self.make_way(None);
         }
-        if matches!(ask, Ask::Map(_) | Ask::Call(_) | Ask::CallOn(..)) && run.goes_on() {
-            return Ok(Answer::Failed("the cell was interrupted; nothing was called".to_owned()));
-        }
         let no_room = |what: String, error| {
             let what = format!("there is no room for {what} that the engines can see: {error}");
             failure(Kind::MapError, what)
@@ -351,6 +348,7 @@ impl Jobs {
 
     async fn try_call(&self, ask: CallAsk, run: &Arc<CellRun>) -> Result<(), Failure> {
         self.give(&ask.own, run);
+        run.check_goes_on()?;
         let cluster = run.cluster().await?;
         let started = self.0.calls.start(ask, run, &cluster, &self.0.rooms).await;
         started.map_err(|sentence| failure(Kind::MapError, sentence))
@@ -363,6 +361,7 @@ impl Jobs {
             ask.rooms.iter().for_each(|room| self.0.rooms.free(room, Holder::Kernel));
             return Ok(self.enter(job));
         }
+        run.check_goes_on()?;
         let cluster: Arc<Cluster> = run.cluster().await?;
         let rooms = ask.rooms.clone();
         let started = map::start(ask, Arc::clone(run), cluster).await;

@@ -179,10 +179,11 @@ impl CellRun {
         state.interrupted
     }
 
-    /// Whether it goes on behind an interrupt: what it asks engines for then, nobody waits for.
-    pub(super) fn goes_on(&self) -> bool {
+    /// An error if what it waited for was ended by an interrupt, and it goes on and asks for more, for which nobody waits.
+    pub(super) fn check_goes_on(&self) -> Result<(), Failure> {
         let state = self.lock();
-        state.interrupted && state.ended.is_none()
+        let is_left = state.interrupted && state.ended.is_none();
+        if is_left { Err(failure(Kind::Interrupted, "the cell was interrupted; nothing was called")) } else { Ok(()) }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
