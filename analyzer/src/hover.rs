@@ -56,8 +56,10 @@ pub fn readable(markdown: &str) -> String {
         let line = match line.trim_end() {
             line if is_code => line,
             "---" | "___" => "",
-            line if line.starts_with('#') => line.trim_start_matches('#').trim_start(),
-            line => line,
+            line => match line.trim_start_matches('#').strip_prefix(' ') {
+                Some(heading) if line.starts_with('#') => heading.trim_start(),
+                _ => line,
+            },
         };
         if !line.is_empty() || !out.is_empty() && !out.ends_with("\n\n") {
             out += line;
@@ -106,10 +108,10 @@ mod tests {
 
     #[test]
     fn documentation_keeps_its_parts_apart() {
-        let markdown = "```rust\nalloc::vec\n```\n\n---\n\nAppends.\n\n# Panics\n\nNever.\n\n- one\n- two\n\n```rust\n# use a;\n\n\nf();\n```\n";
+        let markdown = "```rust\nalloc::vec\n```\n\n---\n\nAppends.\n\n# Panics\n\nNever.\n#12\n\n- one\n- two\n\n```rust\n# use a;\n\n\nf();\n```\n";
         assert_eq!(
             readable(markdown),
-            "alloc::vec\n\nAppends.\n\nPanics\n\nNever.\n\n- one\n- two\n\n# use a;\n\nf();"
+            "alloc::vec\n\nAppends.\n\nPanics\n\nNever.\n#12\n\n- one\n- two\n\n# use a;\n\nf();"
         );
         assert_eq!(readable(""), "");
     }

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 
 /// stdout takes nothing any more.
 #[derive(Debug, thiserror::Error)]
-#[error(transparent)]
+#[error("stdout: {0}")]
 pub struct Unprinted(io::Error);
 
 /// Prints a text on stdout, at once. Where it can't, as on a full disk, that is an error; `print!` would panic.

@@ -249,7 +249,8 @@ impl Compiler {
             parsed.attributes.iter().chain(&parsed.statements).map(|piece| mapped(piece, &cell)).collect();
         pieces.extend(items.iter().map(|item| item.piece.clone()));
         pieces.extend(self.shared.entries().iter().rev().map(|entry| entry.definition.piece.clone()));
-        let engine_types = self.engine_types(&parsed, &outdated);
+        let mut engine_types = self.engine_types(&parsed, &outdated);
+        engine_types.values_mut().for_each(|of_type| *of_type = prelude::with_paths(of_type, &hides));
         let mut work = Work {
             cell,
             parsed,

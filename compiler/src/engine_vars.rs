@@ -27,7 +27,7 @@ const FILE: &str = ".chorus-engines";
 /// Where the body of the cell's function begins: what stands before it and how its line ends, where the cell is to be run and
 /// where evcxr has it checked only.
 const ENTRIES: [[&str; 2]; 2] = [
-    ["\n#[unsafe(no_mangle)]\n", " {\n"],
+    ["\n#[unsafe(no_mangle)]\npub extern \"C\" fn run_user_code_", " {\n"],
     ["\nasync fn evcxr_analysis_wrapper(\n", "\n) -> Result<(), EvcxrUserCodeError> {\n"],
 ];
 /// Where what the wrapper writes begins.
@@ -157,6 +157,7 @@ pub(crate) fn without_types(source: &str, messages: &str) -> Option<String> {
     let number = Value::from(at + 1);
     let is_there = |span: &Value| {
         span["line_start"] == number
+            && span["is_primary"] == true
             && span["expansion"].is_null()
             && span["file_name"].as_str().is_some_and(|name| name.ends_with("src/lib.rs"))
     };
@@ -179,7 +180,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    const SOURCE: &str = "fn own() {}\n#[unsafe(no_mangle)]\npub extern \"C\" fn run_user_code_1(\nstore: *mut u8) -> *mut u8 {\n\
+    const SOURCE: &str = "#[unsafe(no_mangle)]\npub extern \"C\" fn own() {\n}\n#[unsafe(no_mangle)]\npub extern \"C\" fn run_user_code_1(\nstore: *mut u8) -> *mut u8 {\n\
                           if std::panic::catch_unwind(||{\npx::pull!(part);\n}).is_err() {\n}\nstore\n}\n";
 
     #[test]
@@ -193,8 +194,8 @@ mod tests {
             .filter(|(_, (old, new))| old != new)
             .map(|(at, _)| at)
             .collect();
-        assert_eq!((changed, text.lines().count()), (vec![3], SOURCE.lines().count()));
-        let line = text.lines().nth(3).unwrap();
+        assert_eq!((changed, text.lines().count()), (vec![5], SOURCE.lines().count()));
+        let line = text.lines().nth(5).unwrap();
         for part in [
             "store: *mut u8) -> *mut u8 { mod chorus_px {",
             "(part) => { ::px::engines::Var::<ChorusType1>::named(\"part\") };",
@@ -225,12 +226,13 @@ mod tests {
         let types = EngineTypes::from([("part".into(), "Named".into())]);
         let text = with_types(SOURCE, &types).unwrap();
         let error = |line: u64, expansion: Value| {
-            let span = json!({"file_name": "src/lib.rs", "line_start": line, "expansion": expansion});
+            let span =
+                json!({"file_name": "src/lib.rs", "line_start": line, "is_primary": true, "expansion": expansion});
             json!({"level": "error", "spans": [span]}).to_string() + "\n"
         };
-        assert_eq!(without_types(&text, &error(4, Value::Null)).unwrap(), SOURCE);
-        let users = error(6, Value::Null) + &error(4, json!({"span": {}})) + "not JSON\n";
+        assert_eq!(without_types(&text, &error(6, Value::Null)).unwrap(), SOURCE);
+        let users = error(8, Value::Null) + &error(6, json!({"span": {}})) + "not JSON\n";
         assert_eq!(without_types(&text, &users), None, "the mistake is the user's");
-        assert_eq!(without_types(SOURCE, &error(4, Value::Null)), None);
+        assert_eq!(without_types(SOURCE, &error(6, Value::Null)), None);
     }
 }

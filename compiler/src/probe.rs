@@ -73,7 +73,8 @@ impl Compiler {
             }
             Error::Complaints(_) => {
                 let source = self.evcxr.ready()?.evaluator.generated_source();
-                rewrite::never_ending(&source).find(|name| !is_known(name))?.to_owned()
+                let is_bound = |name: &str| work.parsed.lets.iter().any(|binding| binding.name == name);
+                rewrite::never_ending(&source).find(|name| !is_known(name) && is_bound(name))?.to_owned()
             }
             Error::Gone(_) => return None,
         };

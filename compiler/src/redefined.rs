@@ -8,7 +8,7 @@ use crate::identity::Identities;
 use crate::namespace::Member;
 use crate::prelude;
 use crate::setting::Setting;
-use chorus_syntax::{Reach, macros_of, words_of};
+use chorus_syntax::{Reach, brought_by_glob, macros_of, words_of};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Behind each of these words stands the name of what has types in it.
@@ -81,6 +81,7 @@ impl Compiler {
         };
         self.namespaces.members().into_iter().map(of).filter(|(_, lost)| !lost.is_empty()).collect()
     }
+
     /// The failure, which says why the cell can't use variables whose types it defines anew. `outdated` are those
     /// variables, and `items` what the cell defines.
     pub(crate) fn explain_outdated(
@@ -131,10 +132,13 @@ fn with_imported<'a>(changed: &BTreeSet<&'a str>, current: &[&'a Definition]) ->
             }
             match import.name() {
                 Some(name) => _ = all.insert(name),
-                // A glob brings what is defined there.
+                // A glob brings what is shown there.
                 None => {
-                    let of = current.iter().filter(|item| item.name() == Some(root));
-                    all.extend(of.flat_map(|item| types_in(&item.piece.text)));
+                    for item in current.iter().filter(|item| item.name() == Some(root)) {
+                        let brought = brought_by_glob(&item.piece.text);
+                        let is_brought = |name: &&str| brought.as_ref().is_none_or(|brought| brought.contains(*name));
+                        all.extend(types_in(&item.piece.text).filter(is_brought));
+                    }
                 }
             }
         }
@@ -161,7 +165,8 @@ mod tests {
     #[test]
     fn imports_give_names_to_what_is_in_a_module() {
         let text = "mod g { /* struct */ pub struct P; pub mod h { enum Q {} } fn f() {} } use g::P; use g::h as k; \
-                    use k::*; use crate::g::h::Q as R; use std::g::S; mod other { pub struct T; } use other::T;";
+                    use k::*; use crate::g::h::Q as R; use std::g::S; mod other { pub struct T; } use other::T; \
+                    mod shown { struct Own; pub struct Seen; impl Own { fn f() { type Item = u8; } } } use shown::*;";
         let cell = chorus_syntax::Cell::parse(text);
         let place = |piece: &chorus_syntax::Piece| crate::source_map::MappedPiece {
             cell: 1,
@@ -176,6 +181,7 @@ mod tests {
         let of = |name| with_imported(&BTreeSet::from([name]), &all).into_iter().collect::<Vec<_>>();
         assert_eq!(of("g"), ["P", "R", "g", "k"]);
         assert_eq!(of("other"), ["T", "other"]);
+        assert_eq!(of("shown"), ["Seen", "shown"], "what isn't shown isn't brought");
         assert_eq!(of("P"), ["P"]);
     }
 }

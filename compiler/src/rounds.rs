@@ -24,6 +24,11 @@ pub(crate) fn compile(args: &[OsString], rustc: impl Fn() -> Command) -> io::Res
     };
     let mut output = run(None)?;
     if !output.status.success()
+        && let Some(source) = rewritten(&|source| crate::engine_vars::without_types(source, &messages(&output)))
+    {
+        output = run(Some(source))?;
+    }
+    if !output.status.success()
         && let Some(source) = rewritten(&|source| crate::runtime::awaited(source, &messages(&output)))
     {
         output = run(Some(source))?;
@@ -53,11 +58,6 @@ pub(crate) fn compile(args: &[OsString], rustc: impl Fn() -> Command) -> io::Res
     }
     if !output.status.success()
         && let Some(source) = rewritten(&|source| rewrite::without_moved(source, &messages(&output)))
-    {
-        output = run(Some(source))?;
-    }
-    if !output.status.success()
-        && let Some(source) = rewritten(&|source| crate::engine_vars::without_types(source, &messages(&output)))
     {
         output = run(Some(source))?;
     }

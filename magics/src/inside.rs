@@ -13,7 +13,8 @@ pub struct Inside<'a> {
 
 /// The magic at this place of a cell, if one stands there. Line and column are 1-based, the latter in characters.
 pub fn inside_rust(cell: &str, line: usize, column: usize) -> Option<Inside<'_>> {
-    let above = cell.lines().take(line.checked_sub(1)?).map(str::trim_end).filter(|line| !line.is_empty()).last();
+    let above = cell.lines().take(line.checked_sub(1)?).map(without_comment);
+    let above = above.filter(|line| !line.is_empty() && !line.starts_with('#')).last();
     let line = cell.lines().nth(line.checked_sub(1)?)?;
     let start = line.char_indices().nth(column.checked_sub(1)?)?.0;
     let text = end_of(&line[start..]);
@@ -27,6 +28,11 @@ pub fn inside_rust(cell: &str, line: usize, column: usize) -> Option<Inside<'_>>
         false => instead(name.as_str(), rest.trim()),
     };
     Some(Inside { text, instead })
+}
+
+/// What stands on a line before a comment, if there is one.
+fn without_comment(line: &str) -> &str {
+    line.split("//").next().unwrap_or_default().trim()
 }
 
 /// Without what closes a block or a statement around it.
@@ -109,6 +115,9 @@ mod tests {
             assert_eq!(at(cell), Some((text, instead.to_owned())), "{cell}");
         }
         assert_eq!(at("let a = 7\n\n%timeit a").unwrap().1, "end the statement above it with `;`");
+        for within in ["fn f() {\n  // count\n  %push xs\n}", "{ f(); // once\n #[cold]\n%push xs }"] {
+            assert!(at(within).is_some_and(|(_, instead)| instead.contains("`px::push!(xs)?`")), "{within}");
+        }
         assert!(at("fn f() {\n  %px part.len()\n}").is_some_and(|(_, rust)| rust.contains("each(|| { part.len() })")));
     }
 

@@ -202,7 +202,8 @@ impl FromStr for Targets {
 /// The ends of `0-3`.
 fn range(text: &str) -> Option<(u32, u32)> {
     let (first, last) = text.split_once('-')?;
-    let (first, last) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+    let number = |text: &str| text.trim().parse().ok().filter(|_| !text.contains('+'));
+    let (first, last) = (number(first)?, number(last)?);
     (first <= last).then_some((first, last))
 }
 

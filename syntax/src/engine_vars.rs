@@ -25,9 +25,8 @@ pub struct EngineVariables {
 /// Finds them in the statements. What items name is another matter: they may be defined before the variables are.
 pub fn engine_variables(cell: &Cell) -> EngineVariables {
     let mut found = EngineVariables::default();
-    let may_name = |statement: &&Piece| {
-        ["var", "pull", "gather", "push", "scatter", "keep"].iter().any(|word| statement.text.contains(word))
-    };
+    let may_name =
+        |statement: &&Piece| GIVES.iter().chain(&READS).chain(&["var"]).any(|word| statement.text.contains(word));
     for statement in cell.statements.iter().filter(may_name) {
         let parsed = SourceFile::parse(&format!("{WRAPPER}{}}}", statement.text), Edition::CURRENT).tree();
         let tokens = parsed.syntax().descendants_with_tokens().filter_map(|part| part.into_token());

@@ -20,11 +20,12 @@ pub(crate) fn imports(item: &ast::Use) -> Vec<Import> {
     found
 }
 
-/// Whether evcxr takes it for something else: in braces, it doesn't see a `*`, nor the name in `self as name`.
+/// Whether evcxr takes it for something else: it doesn't see what has no path of its own, as `*` in braces or braces in
+/// braces, nor the name in `self as name`.
 pub(crate) fn is_misread(item: &ast::Use) -> bool {
     let trees = item.syntax().descendants().filter_map(ast::UseTree::cast);
     trees.into_iter().any(|tree| match tree.path() {
-        None => tree.star_token().is_some(),
+        None => true,
         Some(path) => is_self(&path) && tree.rename().is_some(),
     })
 }
@@ -106,6 +107,7 @@ mod tests {
             read("use std::{fmt::{self as f, Write}, {io::*}};"),
             (true, "use std::fmt as f; use std::fmt::Write; use std::io::*;".into())
         );
+        assert_eq!(read("use {std::fmt, s::{{a, b}}};"), (true, "use std::fmt; use s::a; use s::b;".into()));
         for text in ["use s::*;", "use std::{fmt::{self, Write}, io::*};", "use s as t;"] {
             assert!(!read(text).0, "{text}");
         }

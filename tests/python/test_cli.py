@@ -103,7 +103,7 @@ def test_a_full_disk_is_an_error_and_a_closed_pipe_is_the_end(lab, to_a_full_dis
     for command in commands:
         done = to_a_full_disk(*command)
         said = done.stderr.splitlines()[-1]
-        assert (done.returncode, said) == (1, "chorus: No space left on device (os error 28)"), (command, done)
+        assert (done.returncode, said) == (1, "chorus: stdout: No space left on device (os error 28)"), (command, done)
         done = to_nobody(*command)
         assert done.returncode == 1 and "chorus:" not in done.stderr and "panicked" not in done.stderr, (command, done)
     lab.wait_for_engines(2)

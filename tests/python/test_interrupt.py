@@ -110,7 +110,7 @@ def test_what_an_interrupt_ends_besides_is_said_and_costs_the_next_cell_nothing(
     reply = cluster.send("%px --progress-after 0 1")
     cluster.wait_for_text(reply, "0/4 engines done")
     interrupt(cluster, reply, limit=3)
-    assert re.search(r"the interrupt also ended In\[\d+\], which wasn't waited for, on engines 0-3", reply.text), reply
+    assert re.search(r"In\[\d+\], which ran on engines 0-3, has ended, too", reply.text), reply
     assert cluster.run("%px precious.len()").ok().text.count("3") >= 1
     assert "SIGINT" in cluster.run("%pxresult").failed().text
 

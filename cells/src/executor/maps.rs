@@ -229,7 +229,7 @@ impl Executor {
         let parts = magics::parse(&last.code, &last.config).map_err(Failure::from)?;
         let mut map = magics::maps(&parts).into_iter().nth(last.nth).ok_or_else(none)?;
         if map.options.keep {
-            let what = "a map with `--keep` gives its engines all results or none: their variable is what it was";
+            let what = "a map with `--keep` gives its engines all results or none, and this one has given none";
             return Err(failure(Kind::NoResult, what));
         }
         map.options.out = out;

@@ -55,7 +55,8 @@ impl Executor {
         let text = " ".repeat(code.column.saturating_sub(1)) + code.text;
         let label = text.trim().chars().take(LABEL).collect();
         let cell = EngineCell { text, first_line: code.line, generated: None, label, arguments: vec![Vec::new()] };
-        let Some(ran) = self.engine_cell(options, cell, cluster, targets.clone(), request).await? else {
+        let before = self.running_before(&targets);
+        let Some(ran) = self.engine_cell(options, cell, cluster, targets, request).await? else {
             return Ok(Next::Quit);
         };
         let PxRan { cell, detached, interrupted, left_alone, ticket, lost } = ran;
@@ -75,7 +76,7 @@ impl Executor {
             return Ok(Next::Continue);
         }
         if interrupted {
-            self.ended_along(&targets, request).await;
+            self.ended_along(before, request).await;
         }
         end(&cell, lost, interrupted, publisher).await
     }
@@ -103,7 +104,7 @@ impl Executor {
             Some(text) => to_users_lines(text, failure, &request.code),
             None => failure,
         };
-        let mut commands_have_run = false;
+        let (mut commands_have_run, mut was_stale) = (false, false);
         loop {
             let (whole, count) = (Arc::clone(&request.code), request.publisher.count());
             let (text, targets_of) = (Arc::clone(&cell), Arc::clone(&targets));
@@ -143,12 +144,16 @@ impl Executor {
                 self.say_all(&notices, request).await;
                 return Ok(Some(ran));
             }
+            // Variables were others' by the time that it came to the engines, and nothing has run. The compiler has heard of that by
+            // now, and says more of it.
+            let is_stale = !ended.is_empty() && ended.iter().all(|it| it.outcome == Outcome::Stale);
+            let again = is_stale && !ran.interrupted && !std::mem::replace(&mut was_stale, true);
             let settled = self.settle(&object, ticket, ended).await?;
             self.say_all(&notices, request).await;
             if let Some(failed) = failed {
                 return Err(failed);
             }
-            if !settled.again {
+            if !settled.again && !again {
                 ran.lost = settled.lost;
                 return Ok(Some(ran));
             }

@@ -159,19 +159,25 @@ impl Executor {
         }
     }
 
-    /// Says which cells an interrupt has ended besides the one that was waited for, since they ran on its engines, which are
-    /// these. What has become of their variables is known then.
-    pub(super) async fn ended_along(&self, engines: &[EngineId], request: &Request) {
-        let deadline = Instant::now() + ENDED_ALONG;
-        for Shown { count, what, .. } in &self.results.unseen {
-            let What::Cell(cell) = what else { continue };
+    /// The cells that nobody waits for and that run on none but these engines, with those on which they do.
+    pub(super) fn running_before(&self, engines: &[EngineId]) -> Vec<(u32, PxCell, Vec<EngineId>)> {
+        let cells = self.results.unseen.iter().filter_map(|Shown { count, what, .. }| {
+            let What::Cell(cell) = what else { return None };
             let running = cell.view().record().running();
-            let is_ended = !running.is_empty() && running.iter().all(|engine| engines.contains(engine));
-            if is_ended && timeout_at(deadline, cell.finished()).await.is_ok() {
+            let is_before = !running.is_empty() && running.iter().all(|engine| engines.contains(engine));
+            is_before.then(|| (*count, cell.clone(), running))
+        });
+        cells.collect()
+    }
+
+    /// Says which of these cells have ended besides one that was interrupted behind them. What has become of their variables is
+    /// known then.
+    pub(super) async fn ended_along(&self, before: Vec<(u32, PxCell, Vec<EngineId>)>, request: &Request) {
+        let deadline = Instant::now() + ENDED_ALONG;
+        for (count, cell, running) in before {
+            if timeout_at(deadline, cell.finished()).await.is_ok() {
                 let there = name_engines(&running);
-                let what = format!(
-                    "the interrupt also ended In[{count}], which wasn't waited for, on {there}; `%pxresult` shows it"
-                );
+                let what = format!("In[{count}], which ran on {there}, has ended, too: `%pxresult` shows how");
                 request.publisher.warn(&what).await;
             }
         }

@@ -336,8 +336,8 @@ impl Driver {
     fn fail(&mut self, kind: Kind, what: impl Into<String>) {
         if self.failed.is_none() {
             self.failed = Some((kind, what.into()));
-            // Before they hear that there are no more items.
-            self.verdict.tell(false);
+            // Before they hear that there are no more items. Whoever can't be told is ended all the same.
+            let _ = self.verdict.tell(false);
             self.map.close();
             self.kill_at = Some(Instant::now() + PATIENCE);
         }
@@ -373,7 +373,8 @@ impl Driver {
                     Err(damaged) => self.fail(Kind::MapError, format!("engine {engine}: {damaged}")),
                 }
                 if !ended.is_empty() && self.work.options.each && self.failed.is_none() {
-                    self.verdict.ready(engine, self.active.keys());
+                    let told = self.verdict.ready(engine, self.active.keys());
+                    self.check_told(told);
                 }
             }
             (MapEvent::Done(_), None) => {}
@@ -400,7 +401,8 @@ impl Driver {
             }
             (MapEvent::Over, _) => {
                 self.over = true;
-                self.verdict.tell(true);
+                let told = self.verdict.tell(true);
+                self.check_told(told);
             }
         }
         self.news.arrived.notify_waiters();
@@ -438,6 +440,13 @@ impl Driver {
         }
     }
 
+    /// Engines that can't be told that the map has come to its end wait for it.
+    fn check_told(&mut self, told: Result<(), px::map::Error>) {
+        if let Err(error) = told {
+            self.fail(Kind::MapError, format!("the engines can't be told to keep their results: {error}"));
+        }
+    }
+
     /// A run has ended: if that wasn't because the map has, another one takes its place where that can be.
     fn ended(&mut self, engine: EngineId, outcome: &Outcome, generation: u32) {
         settle(&self.run.plan, engine, outcome, generation);
@@ -446,7 +455,10 @@ impl Driver {
             self.over = self.active.is_empty();
             return;
         }
-        if self.over || self.failed.is_some() {
+        // All items are done, but results that were kept may have gone before they had their name.
+        let had_kept = || self.work.options.keep && self.account.lock().view.has_done(engine);
+        let is_gone = matches!(outcome, Outcome::Died(..) | Outcome::NoSuchEngine);
+        if self.failed.is_some() || self.over && !(is_gone && had_kept()) {
             return;
         }
         let needs_variables = self.work.needs_variables();
@@ -476,9 +488,11 @@ impl Driver {
                 );
                 self.fail(Kind::WorkerDied, what);
             }
-            // Its variables are back, and nothing of them was mapped yet.
+            // Its variables are back, and nothing of them was mapped yet. But the others wait for it to keep their results, so it
+            // mustn't do them behind what has been sent since.
             Outcome::Died(death, aftermath)
                 if each
+                    && !(self.work.options.keep && self.run.lock().ended.is_some())
                     && !matches!(death, Death::Exit(_))
                     && !matches!(aftermath, Aftermath::Lost(_))
                     && !self.account.lock().view.has_done(engine)

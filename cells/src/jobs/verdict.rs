@@ -3,6 +3,7 @@
 //! items.
 
 use chorus_protocol::EngineId;
+use px::map::Error;
 use std::collections::BTreeSet;
 
 /// Of one map.
@@ -19,18 +20,21 @@ impl Verdict {
         Verdict { room: is_awaited.then(|| room.to_owned()), ready: BTreeSet::new() }
     }
 
-    /// Tells engines whether their results get the name; the first time counts.
-    pub(super) fn tell(&mut self, is_whole: bool) {
-        if let Some(room) = self.room.take() {
-            px::map::tell_verdict(&room, is_whole);
-        }
+    /// Tells engines whether their results get the name; the first time counts. An error if they can't be told.
+    pub(super) fn tell(&mut self, is_whole: bool) -> Result<(), Error> {
+        let Some(room) = &self.room else { return Ok(()) };
+        px::map::tell_verdict(room, is_whole)?;
+        self.room = None;
+        Ok(())
     }
 
     /// An engine has done all items of its own. When all that are at work have, the map has come to its end.
-    pub(super) fn ready<'a>(&mut self, engine: EngineId, mut at_work: impl Iterator<Item = &'a EngineId>) {
+    pub(super) fn ready<'a>(
+        &mut self,
+        engine: EngineId,
+        mut at_work: impl Iterator<Item = &'a EngineId>,
+    ) -> Result<(), Error> {
         self.ready.insert(engine);
-        if at_work.all(|engine| self.ready.contains(engine)) {
-            self.tell(true);
-        }
+        if at_work.all(|engine| self.ready.contains(engine)) { self.tell(true) } else { Ok(()) }
     }
 }

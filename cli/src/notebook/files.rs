@@ -33,7 +33,9 @@ fn can_be_written(path: &Path) -> io::Result<()> {
     if is_folder {
         return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder"));
     }
-    tempfile::tempfile_in(folder_of(path)).map(drop)
+    // A pipe or a device is written to as it is.
+    let is_special = std::fs::metadata(path).is_ok_and(|data| !data.is_file());
+    if is_special { Ok(()) } else { tempfile::tempfile_in(folder_of(path)).map(drop) }
 }
 
 /// Whether one of them would take the other's place. A pipe or a device takes everything.

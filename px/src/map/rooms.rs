@@ -13,9 +13,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What is smaller stays in messages.
 pub(crate) const SMALL: usize = 16 << 10;
-/// Results that have their places begin here in a room of results. Before is for how many bytes pages were taken for the
-/// others, which are appended from the second page on.
+/// Results that have their places begin here in a room of results. Before stands for how many bytes pages were taken for the
+/// others, which are appended from the second page on; and [`VERDICT`].
 pub(crate) const HEAD: u64 = 16;
+/// Where in the head the kernel's word stands for engines that keep their results.
+pub(crate) const VERDICT: u64 = 8;
 /// So many bytes are written at once.
 pub(crate) const BLOCK: usize = 1 << 20;
 

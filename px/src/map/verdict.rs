@@ -4,13 +4,11 @@
 
 use super::error::{Error, ask};
 use super::failed;
-use super::rooms::{HEAD, RoomFile};
+use super::rooms::{RoomFile, VERDICT};
 use crate::host::argument;
 use crate::link::{Ask, Done, Failures, GpuTimes, Message as _, Results, Serve};
 use std::time::Duration;
 
-/// Where the word stands in the room: behind how much was appended, in front of what has a place.
-const AT: u64 = HEAD - 8;
 const WHOLE: u64 = 1;
 const ENDED: u64 = 2;
 
@@ -18,11 +16,11 @@ const ENDED: u64 = 2;
 const SOON: Duration = Duration::from_micros(100);
 const LATE: Duration = Duration::from_millis(20);
 
-/// For the kernel: what engines find in this room that keep results of a map.
-pub fn tell_verdict(room: &str, is_whole: bool) {
+/// For the kernel: what engines find in this room that keep results of a map. An error if it couldn't be put there: then they
+/// go on waiting.
+pub fn tell_verdict(room: &str, is_whole: bool) -> Result<(), Error> {
     let word = if is_whole { WHOLE } else { ENDED };
-    // Who has no room any more waits for nothing.
-    let _ = RoomFile::open(room).and_then(|file| file.write(room, &word.to_le_bytes(), AT));
+    RoomFile::open(room)?.write(room, &word.to_le_bytes(), VERDICT)
 }
 
 /// What this engine has kept of items of its own or of the notebook's, if the map has come to its end. Otherwise ends the
@@ -51,7 +49,7 @@ fn is_whole(is_own: bool) -> Result<bool, Error> {
     let mut pause = SOON;
     loop {
         let mut word = [0; 8];
-        if room.read(name, &mut word, AT)? == word.len() {
+        if room.read(name, &mut word, VERDICT)? == word.len() {
             match u64::from_le_bytes(word) {
                 0 => {}
                 word => return Ok(word == WHOLE),

@@ -3,6 +3,7 @@
 use super::{spaced, thread_local};
 use crate::imports::{Import, imports};
 use crate::nature::{Nature, words, words_of};
+use ra_ap_syntax::Edition;
 use ra_ap_syntax::ast::{self, AstNode, HasModuleItem, HasName};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -76,6 +77,12 @@ impl Known {
         }
         reached
     }
+}
+
+/// The names that a glob of this definition, a module or an enum, brings; `None` if that may be any.
+pub fn brought_by_glob(definition: &str) -> Option<BTreeSet<String>> {
+    let file = ast::SourceFile::parse(definition, Edition::CURRENT).tree();
+    inside(&file.items().next()?, &[])
 }
 
 fn is_glob(import: &str) -> bool {
