@@ -469,7 +469,7 @@ def test_what_gets_no_variables_is_called_again_after_a_death(parts, tmp_path):
         "use std::io::Write; "
         "std::fs::File::options().create(true).append(true).open(path).unwrap().write_all(b\"x\").unwrap(); std::process::abort();"
     )
-    parts.run(f'fn alone(path: &str) {{ {die} }}\nfn reads(_: &Vec<f64>, path: &str) {{ {die} }}').ok()
-    parts.run(f'e.on([0]).with("{tmp_path}/alone").each(alone)?').failed()
-    parts.run(f'e.on([0]).with((px::var!(part), "{tmp_path}/reads")).each(reads)?').failed()
+    parts.run(f'fn dies_alone(path: &str) {{ {die} }}\nfn dies_reading(_: &Vec<f64>, path: &str) {{ {die} }}').ok()
+    assert "SIGABRT" in parts.run(f'e.on([0]).with("{tmp_path}/alone").each(dies_alone)?').failed().text
+    assert "SIGABRT" in parts.run(f'e.on([0]).with((px::var!(part), "{tmp_path}/reads")).each(dies_reading)?').failed().text
     assert [len((tmp_path / name).read_text()) for name in ("alone", "reads")] == [2, 1]
