@@ -492,7 +492,7 @@ impl Driver {
             // mustn't do them behind what has been sent since.
             Outcome::Died(death, aftermath)
                 if each
-                    && !(self.work.options.keep && self.run.lock().ended.is_some())
+                    && (!self.work.options.keep || self.run.lock().ended.is_none())
                     && !matches!(death, Death::Exit(_))
                     && !matches!(aftermath, Aftermath::Lost(_))
                     && !self.account.lock().view.has_done(engine)
