@@ -6,6 +6,7 @@
 
 use crate::reuse::add;
 use crate::source_map::{MappedPiece, SourceMap};
+use crate::telling::tell;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 use std::path::Path;
@@ -44,19 +45,13 @@ pub(crate) fn key<'a>(pieces: impl Iterator<Item = &'a MappedPiece>, cell: u32) 
 
 /// Tells the wrapper where the pieces of the cell of this execution count are.
 pub(crate) fn write(pieces: &[MappedPiece], cell: u32, folder: &Path) -> std::io::Result<()> {
-    let path = folder.join(FILE);
-    if !pieces.iter().any(|piece| says_it(&piece.text)) {
-        return match std::fs::remove_file(path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        };
-    }
-    std::fs::write(path, postcard::to_allocvec(&Told { cell, pieces }).map_err(std::io::Error::other)?)
+    let is_needed = pieces.iter().any(|piece| says_it(&piece.text));
+    tell(folder, FILE, is_needed.then_some(&Told { cell, pieces }))
 }
 
 /// For the wrapper: what is to stand behind this source, if it was told, and the source says `dbg`.
 pub(crate) fn told(source: &str) -> Option<String> {
-    let Told { cell, pieces } = postcard::from_bytes(&std::fs::read(FILE).ok()?).ok()?;
+    let Told { cell, pieces } = crate::telling::told(FILE)?;
     says_it(source).then(|| table(source, pieces, cell))
 }
 

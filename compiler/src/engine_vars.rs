@@ -11,6 +11,7 @@ use crate::compiler::Compiler;
 use crate::diagnostic::Diagnostic;
 use crate::failure::{Failure, mapped, whole};
 use crate::namespace::{Member, Variables};
+use crate::telling::tell;
 use crate::types::CellText;
 use chorus_syntax::{Cell, EngineVariables, GIVES, engine_variables, words_of};
 use serde_json::Value;
@@ -99,20 +100,12 @@ impl Compiler {
 
 /// Tells the wrapper the types for the cell that is compiled.
 pub(crate) fn write(types: &EngineTypes, folder: &Path) -> io::Result<()> {
-    let path = folder.join(FILE);
-    if types.is_empty() {
-        return match std::fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        };
-    }
-    std::fs::write(path, postcard::to_allocvec(types).map_err(io::Error::other)?)
+    tell(folder, FILE, Some(types).filter(|types| !types.is_empty()))
 }
 
 /// For the wrapper: the source with the types that it was told of.
 pub(crate) fn told(source: &str) -> Option<String> {
-    let types = postcard::from_bytes(&std::fs::read(FILE).ok()?).ok()?;
-    with_types(source, &types)
+    with_types(source, &crate::telling::told(FILE)?)
 }
 
 fn with_types(source: &str, types: &EngineTypes) -> Option<String> {

@@ -290,16 +290,7 @@ mod tests {
     #[test]
     fn only_a_call_that_is_added_changes_nothing() {
         let definitions = |text: &str| -> Vec<Definition> {
-            let cell = chorus_syntax::Cell::parse(text).with_items(|_| true);
-            let place = |piece: &chorus_syntax::Piece| crate::source_map::MappedPiece {
-                cell: 1,
-                line: 1,
-                column: 1,
-                text: piece.text.clone(),
-                shown: piece.text.clone(),
-                users: crate::CellText::ALL,
-            };
-            crate::definitions::definitions_of(&cell, place)
+            crate::definitions::definitions_in(&chorus_syntax::Cell::parse(text).with_items(|_| true), 1)
         };
         let own = "macro_rules! make { ($n:ident) => { struct $n; } } struct Own(First);";
         let with = |before: &Identities, calls: &str| {

@@ -46,6 +46,7 @@ mod snapshots;
 mod source_map;
 mod starting;
 mod statics;
+mod telling;
 mod template;
 mod toolchain;
 mod tools;

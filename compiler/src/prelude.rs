@@ -100,15 +100,7 @@ mod tests {
     #[test]
     fn definitions_hide_names() {
         let of = |text: &str| {
-            let place = |piece: &chorus_syntax::Piece| crate::source_map::MappedPiece {
-                cell: 1,
-                line: 1,
-                column: 1,
-                text: piece.text.clone(),
-                shown: String::new(),
-                users: crate::CellText::ALL,
-            };
-            let all = crate::definitions::definitions_of(&chorus_syntax::Cell::parse(text), place);
+            let all = crate::definitions::definitions_in(&chorus_syntax::Cell::parse(text), 1);
             hidden(all.iter()).into_iter().collect::<Vec<_>>()
         };
         assert_eq!(of("type Result<T> = u8; use m::{Vec, other}; struct Own; use a::*;"), ["Result", "Vec"]);

@@ -167,16 +167,7 @@ mod tests {
         let text = "mod g { /* struct */ pub struct P; pub mod h { enum Q {} } fn f() {} } use g::P; use g::h as k; \
                     use k::*; use crate::g::h::Q as R; use std::g::S; mod other { pub struct T; } use other::T; \
                     mod shown { struct Own; pub struct Seen; impl Own { fn f() { type Item = u8; } } } use shown::*;";
-        let cell = chorus_syntax::Cell::parse(text);
-        let place = |piece: &chorus_syntax::Piece| crate::source_map::MappedPiece {
-            cell: 1,
-            line: 1,
-            column: 1,
-            text: piece.text.clone(),
-            shown: piece.text.clone(),
-            users: crate::CellText::ALL,
-        };
-        let all = crate::definitions::definitions_of(&cell, place);
+        let all = crate::definitions::definitions_in(&chorus_syntax::Cell::parse(text), 1);
         let all: Vec<&Definition> = all.iter().collect();
         let of = |name| with_imported(&BTreeSet::from([name]), &all).into_iter().collect::<Vec<_>>();
         assert_eq!(of("g"), ["P", "R", "g", "k"]);

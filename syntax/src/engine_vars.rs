@@ -25,6 +25,9 @@ pub struct EngineVariables {
 /// Finds them in the statements. What items name is another matter: they may be defined before the variables are.
 pub fn engine_variables(cell: &Cell) -> EngineVariables {
     let mut found = EngineVariables::default();
+    if !cell.rust.contains("px") {
+        return found;
+    }
     let may_name =
         |statement: &&Piece| GIVES.iter().chain(&READS).chain(&["var"]).any(|word| statement.text.contains(word));
     for statement in cell.statements.iter().filter(may_name) {

@@ -225,5 +225,18 @@ pub(crate) fn definitions_of(
     found
 }
 
+/// The same where they stand in the cell of this number, for tests.
+#[cfg(test)]
+pub(crate) fn definitions_in(cell: &Cell, number: u32) -> Vec<Definition> {
+    definitions_of(cell, |piece| MappedPiece {
+        cell: number,
+        line: piece.line,
+        column: piece.column,
+        text: piece.text.clone(),
+        shown: piece.text.clone(),
+        users: CellText::ALL,
+    })
+}
+
 #[cfg(test)]
 mod tests;

@@ -6,14 +6,7 @@ use super::*;
 use proptest::prelude::*;
 
 fn items(cell: u32, text: &str) -> Vec<Definition> {
-    definitions_of(&Cell::parse(text), |piece| MappedPiece {
-        cell,
-        line: piece.line,
-        column: piece.column,
-        text: piece.text.clone(),
-        shown: piece.text.clone(),
-        users: CellText::ALL,
-    })
+    definitions_in(&Cell::parse(text), cell)
 }
 
 /// Definitions without those that every notebook begins with.

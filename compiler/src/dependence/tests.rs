@@ -1,21 +1,12 @@
 //! What counts as reached, and what doesn't.
 
 use super::*;
-use crate::CellText;
 use crate::engine_vars::EngineTypes;
 use crate::namespace::Variable;
 use proptest::prelude::*;
 
 fn definitions(text: &str) -> Vec<Definition> {
-    let piece = |text: &str| MappedPiece {
-        cell: 1,
-        line: 1,
-        column: 1,
-        text: text.to_owned(),
-        shown: String::new(),
-        users: CellText::ALL,
-    };
-    crate::definitions::definitions_of(&Cell::parse(text), |item| piece(&item.text))
+    crate::definitions::definitions_in(&Cell::parse(text), 1)
 }
 
 fn variables(list: &[(&str, &str)]) -> Variables {
