@@ -1,5 +1,6 @@
 //! What is known of the notebook while a cell runs.
 
+use crate::surroundings::Surroundings;
 use chorus_magics::PxConfig;
 use chorus_protocol::EngineId;
 use parking_lot::{Mutex, MutexGuard};
@@ -20,6 +21,8 @@ pub struct Facts {
     pub autopx: Option<PxConfig>,
     /// The names under which outputs were kept.
     pub kept: Vec<String>,
+    /// Where files of the notebook's magics are looked for.
+    pub surroundings: Surroundings,
     /// The cell that runs.
     pub running: Option<Arc<str>>,
 }

@@ -41,4 +41,5 @@ pub use interrupt::{Interrupted, Interrupts};
 pub use logs::{Logs, Shown};
 pub use outbox::Outbox;
 pub use publisher::{Publisher, legible};
+pub use surroundings::Surroundings;
 pub use whereabouts::{Whereabouts, whereabouts};

@@ -13,6 +13,7 @@ use chorus_protocol::{Aftermath, Death, Entry, Outcome, RunEvent, RunId, Snapsho
 use chorus_render::{Bars, LocalView, Source, as_event, late, unprotected};
 use chorus_system::signal;
 use parking_lot::Mutex;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -209,9 +210,14 @@ impl LocalWorker {
         self.snapshot.as_ref()
     }
 
+    /// A path that leads to the folder in which cells run.
+    pub fn folder(&self) -> Option<PathBuf> {
+        self.worker.folder()
+    }
+
     /// The folder and the environment that cells have now.
     pub async fn surroundings(&self) -> Surroundings {
-        Surroundings { folder: self.worker.folder(), env: self.worker.environment().await }
+        Surroundings { folder: self.folder(), env: self.worker.environment().await }
     }
 
     /// What the notebook's variables take.

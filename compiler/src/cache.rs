@@ -214,12 +214,20 @@ struct Found {
     used: SystemTime,
 }
 
+/// Says that a kernel has no cache.
+pub(crate) fn not_kept(config: &CacheConfig, error: &io::Error) -> String {
+    let folder = config.folder.display();
+    format!(
+        "Each kernel compiles its cells anew, since they can't be kept in {folder}: {error}. Set CHORUS_CACHE_DIR to another folder"
+    )
+}
+
 impl Cache {
     /// Opens the cache, or makes it. An error is a folder in which others could put code.
     pub fn open(config: CacheConfig) -> io::Result<Cache> {
         DirBuilder::new().recursive(true).mode(0o700).create(&config.folder)?;
         if !chorus_system::user::owns_alone(&fs::metadata(&config.folder)?) {
-            let what = format!("{} belongs to somebody else, or others can write to it", config.folder.display());
+            let what = "it belongs to somebody else, or others can write to it";
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
         }
         let cache = Cache { config: Arc::new(config), written: AtomicU32::new(0) };

@@ -7,13 +7,13 @@
 //! `definitions`), so no snapshot's account of them matters.
 
 use crate::ahead::Ahead;
-use crate::cache::{CacheConfig, CachedCell, unpack};
+use crate::cache::{Cache, CacheConfig, CachedCell, not_kept, unpack};
 use crate::command::{self, Reply};
 use crate::definitions::change::Change;
 use crate::definitions::prefix::Prefix;
 use crate::definitions::{Definitions, definitions_of};
 use crate::dependence::{Definition, is_stds};
-use crate::dependencies::{self, Current};
+use crate::dependencies::{self, Building, Current};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::evaluator::Snapshot;
 use crate::failure::{self, Failure, mapped};
@@ -89,6 +89,10 @@ impl Compiler {
         std::os::unix::fs::symlink(&px, config.folder.join("px")).map_err(failed)?;
         let failed = |error: std::io::Error| Diagnostic::error(format!("can't start a thread: {error}"));
         dependencies::listen(&config.folder, config.building.clone()).map_err(failed)?;
+        let cache = config.cache.as_ref().and_then(|cache| {
+            let opened = Cache::open(cache.clone());
+            opened.inspect_err(|error| (config.building.0)(Building::Warns(not_kept(cache, error)))).ok()
+        });
         let standard = standard_library(None)?;
         let evcxr = Starting::begin(config, &px, &root, &standard).map_err(failed)?;
         Ok(Compiler {
@@ -101,7 +105,7 @@ impl Compiler {
             identities_seen: 0,
             facts: FactsReader::default(),
             statics: Beginnings::default(),
-            reuse: Reuse::open(config.cache.as_ref()),
+            reuse: Reuse::new(cache),
             standard,
             set: None,
             versions_used: None,

@@ -1,6 +1,6 @@
 //! Whether a cell has an object already: its key in the cache, and what an entry needs to be of use.
 
-use crate::cache::{Cache, CacheConfig, CacheKey, CachedCell, Dependencies};
+use crate::cache::{Cache, CacheKey, CachedCell, Dependencies};
 use crate::definitions::Definitions;
 use crate::definitions::change::Change;
 use crate::dependence::{Definition, Dependence};
@@ -48,12 +48,8 @@ pub(crate) struct Place {
 }
 
 impl Reuse {
-    /// Opens the cache if one is wanted. Without it nothing is found.
-    pub fn open(config: Option<&CacheConfig>) -> Reuse {
-        let cache = config.and_then(|config| {
-            let opened = Cache::open(config.clone());
-            opened.inspect_err(|error| tracing::warn!("compiled cells aren't kept: {error}")).ok()
-        });
+    /// Finds objects in this cache. Without one nothing is found.
+    pub fn new(cache: Option<Cache>) -> Reuse {
         let mut surroundings = blake3::Hasher::new();
         add(&mut surroundings, env!("CARGO_PKG_VERSION").as_bytes());
         add(&mut surroundings, std::env::consts::ARCH.as_bytes());

@@ -5,6 +5,7 @@ use crate::head::Head;
 use crate::magic::{Form, Name};
 use crate::words::{Words, argument};
 use crate::{Typed, config};
+use clap::ValueHint;
 
 /// What can stand at the cursor of a magic's line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +29,11 @@ pub enum What {
     Kept,
     /// The name of a cluster.
     Cluster,
+    /// A path: of a folder, or of anything.
+    Path {
+        /// Only folders make sense.
+        folder: bool,
+    },
 }
 
 /// Completes a magic's line. `None` where nothing is known of what can stand there.
@@ -59,12 +65,17 @@ pub fn candidates(typed: Typed<'_>) -> Option<Candidates> {
         Some((flag, value)) if flag.starts_with("--") => (Some(flag), value),
         _ => (words.last().copied(), word),
     };
-    // Only commands of magics have an argument that isn't a flag's and of which something is known.
-    let first = || command.get_positionals().next().filter(|_| is_sub && words.len() == 1);
+    // What isn't a flag's stands behind the name, or the command's name, and perhaps behind flags that take nothing.
+    let others = words.get(usize::from(is_sub)..)?.iter().filter(|word| !word.starts_with('-')).count();
+    let first =
+        || command.get_positionals().next().filter(|argument| others == 0 && (is_sub || path(argument).is_some()));
     if let Some(argument) = flag.and_then(|flag| argument(&command, flag)).or_else(first) {
         let id = argument.get_id().as_str();
         let possible = || argument.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect();
-        let what = (magic.0.values)(id).or_else(|| config::values(id)).unwrap_or_else(|| What::Words(possible()));
+        let what = (magic.0.values)(id)
+            .or_else(|| config::values(id))
+            .or_else(|| path(argument))
+            .unwrap_or_else(|| What::Words(possible()));
         // Of several targets the last one is written now.
         let value = if what == What::Targets { value.rsplit(',').next().unwrap_or(value) } else { value };
         return Some(found(value, what));
@@ -75,6 +86,15 @@ pub fn candidates(typed: Typed<'_>) -> Option<Candidates> {
     }
     let subcommands = command.get_subcommands().map(|sub| sub.get_name().to_owned());
     if command.has_subcommands() { fitting(word, &mut subcommands.into_iter()) } else { None }
+}
+
+/// The paths that this argument takes.
+fn path(argument: &clap::Arg) -> Option<What> {
+    match argument.get_value_hint() {
+        ValueHint::AnyPath | ValueHint::FilePath => Some(What::Path { folder: false }),
+        ValueHint::DirPath => Some(What::Path { folder: true }),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -108,5 +128,11 @@ mod tests {
         assert_eq!(at("%pxresult -o "), Some((13, What::Kept)));
         assert_eq!(at("%px -o "), Some((7, What::Words(Vec::new()))), "a name that is new");
         assert_eq!(at("%px foo "), None, "Rust");
+        assert_eq!(at("%cd sr"), Some((4, What::Path { folder: true })));
+        let file = What::Path { folder: false };
+        assert_eq!(at("%%writefile -a no/t"), Some((15, file.clone())));
+        assert_eq!(at("%deps lock "), Some((11, file.clone())));
+        assert_eq!(at("%cluster start --script a/"), Some((24, file)));
+        assert_eq!(at("%cd src "), None, "one folder");
     }
 }

@@ -95,6 +95,15 @@ def test_a_damaged_entry_is_compiled_again(cache):
         assert from_cache(kernel) == 0
 
 
+def test_where_cells_cannot_be_kept_it_is_said_once(cache):
+    (cache / "cells").mkdir(mode=0o777)
+    (cache / "cells").chmod(0o777)
+    with start_kernel() as kernel:
+        first, second = kernel.run("1 + 1").ok(), kernel.run("1 + 1").ok()
+        assert f"they can't be kept in {cache}/cells: it belongs to somebody else, or others" in first.stderr
+        assert (first.results, second.stderr) == (second.results, "")
+
+
 def test_px_is_built_once(own_cache):
     with start_kernel() as kernel:
         assert said(kernel, "px::size() + 41") == "42"

@@ -143,13 +143,19 @@ def test_definitions_change_and_may_go(kernel, ask):
     assert "second" in matches and "first" not in matches
 
 
-def test_magics_and_commands(kernel, ask):
+def test_magics_and_commands(kernel, ask, tmp_path):
     assert "%px" in ask.matches("%p|") and "%pxresult" in ask.matches("let a = 1;\n%p|")
     assert ask.matches("%%p|") == ["%%px"]
     assert ask.matches("%px --nobl|") == ["--noblock"]
     assert "engine" in ask.matches("%px -g |")
     assert ask.matches("%cluster sto|") == ["stop"]
     assert ask.matches(":show|") == [":show_deps"]
+    (tmp_path / "data").mkdir()
+    (tmp_path / "day.rs").touch()
+    assert ask.matches(f"%cd {tmp_path}/da|") == [f"{tmp_path}/data/"]
+    kernel.run(f"%cd {tmp_path}").ok()
+    assert ask.matches("%run da|") == ["data/", "day.rs"]
+    kernel.run("%cd -").ok()
     assert "--targets" in ask.inspect("%p|x foo()")
     assert "add a dependency" in ask.inspect(":de|p")
 

@@ -56,9 +56,11 @@ def test_the_folder_is_changed_for_rust_and_programs(own_kernel, tmp_path):
     assert own_kernel.run("%cd ..\n%pwd").ok().stdout == f"{tmp_path}\n" * 2
     assert "there is no folder `nowhere`" in own_kernel.run("%cd nowhere").failed().traceback
     assert "`a b/in` is no folder" in own_kernel.run("%cd 'a b/in'").failed().traceback
+    assert own_kernel.run("%cd -\n%cd -").ok().stdout == f"{folder}\n{tmp_path}\n"
     assert own_kernel.run("%cd").ok().stdout == f"{os.path.realpath(os.path.expanduser('~'))}\n"
     own_kernel.restart()
     assert own_kernel.run("%pwd").ok().stdout == before
+    assert "hasn't left one yet" in own_kernel.run("%cd -").failed().traceback
 
 
 def test_the_environment_is_shown_and_changed(kernel):
@@ -95,6 +97,8 @@ def test_cells_that_were_run_are_listed(own_kernel):
     assert own_kernel.run("%history").ok().stdout == "let one = 1;\none +\n1\nmissing\n"
     assert own_kernel.run("%history -n 2-3").ok().stdout == "2: one +\n1\n3: missing\n"
     assert own_kernel.run("%history 1 4-").ok().stdout == "let one = 1;\n%history\n%history -n 2-3\n"
+    assert "write the earlier cell first: 2-3" in own_kernel.run("%history 3-2").failed().traceback
+    assert own_kernel.run("%history 90-").ok().stdout == "No cell of these numbers was run; the last one is 7.\n"
 
 
 def test_a_file_is_run_as_a_cell(kernel, tmp_path):
@@ -123,6 +127,11 @@ def test_a_notebook_is_run_cell_by_cell(kernel, tmp_path):
     assert "panicked at cell line 2:1: here" in failed.traceback
     assert f"in cell 4 of {file}, which has these lines" in failed.traceback
     assert kernel.run("of_notebook").ok().results == [{"text/plain": "1"}]
+    cells[3] = cell("missing", metadata={"tags": ["raises-exception"]})
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), file)
+    reply = kernel.run(f"%run {file}").ok()
+    assert "cannot find value `missing`" in reply.stderr and f"in cell 4 of {file}" in reply.stderr
+    assert reply.results[-1] == {"text/plain": "9"}
     file.write_text("{}")
     assert "no notebook" in kernel.run(f"%run {file}").failed().traceback
 

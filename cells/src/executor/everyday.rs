@@ -54,21 +54,27 @@ impl Executor {
 
     pub(super) async fn folder(&mut self, folder: Folder, request: &Request) -> Result<(), Failure> {
         let surroundings = self.surroundings().await;
+        let here = std::fs::canonicalize(surroundings.folder.as_deref().unwrap_or(Path::new(".")));
         let Folder::Change(to) = folder else {
-            let folder = surroundings.folder.as_deref().unwrap_or(Path::new("."));
-            let real = std::fs::canonicalize(folder);
-            let real = real.map_err(|error| failure(Kind::FileError, format!("the folder is gone: {error}")))?;
+            let real = here.map_err(|error| failure(Kind::FileError, format!("the folder is gone: {error}")))?;
             request.publisher.say(&real.display().to_string()).await;
             return Ok(());
         };
         let to = to.as_deref().unwrap_or("~");
-        let real = match tokio::fs::canonicalize(surroundings.path(to)).await {
+        let path = match to {
+            "-" => self.folder_before.clone().ok_or_else(|| {
+                failure(Kind::FileError, "there is no folder to go back to: `%cd` hasn't left one yet")
+            })?,
+            to => surroundings.path(to),
+        };
+        let real = match tokio::fs::canonicalize(path).await {
             Ok(real) if real.is_dir() => real,
             Ok(_) => return Err(failure(Kind::FileError, format!("`{to}` is no folder"))),
             Err(error) => return Err(failure(Kind::FileError, format!("there is no folder `{to}`: {error}"))),
         };
         let text = Text::of_line("::px::everyday::change_folder();".to_owned(), 1);
         self.here(text, real.as_os_str().as_bytes().to_vec(), request).await?;
+        self.folder_before = here.ok();
         request.publisher.say(&real.display().to_string()).await;
         Ok(())
     }
@@ -136,6 +142,9 @@ impl Executor {
                 true => format!("{count}: {code}\n"),
                 false => format!("{code}\n"),
             };
+        }
+        if let (true, [.., (last, _)]) = (text.is_empty(), self.history.as_slice()) {
+            text = format!("No cell of these numbers was run; the last one is {last}.\n");
         }
         request.publisher.stream("stdout", &text).await;
     }

@@ -92,6 +92,8 @@ pub struct Executor {
     env: Vec<(OsString, OsString)>,
     /// The cells that were run, with their counts.
     history: Vec<(u32, Arc<str>)>,
+    /// The folder that `%cd` left last.
+    folder_before: Option<PathBuf>,
     /// The files that `%run` runs, each of which runs the next.
     files: Vec<PathBuf>,
 }
@@ -186,6 +188,7 @@ impl Executor {
             gpu_modules: None,
             env: vec![("PATH".into(), chorus_compiler::users_path())],
             history: Vec::new(),
+            folder_before: None,
             files: Vec::new(),
         }
     }
@@ -197,7 +200,7 @@ impl Executor {
         let result = self.parts_and_builds(request).await.map_err(|failed| failed.explaining_magics(&request.code));
         self.tell_notices(request).await;
         self.remember(request);
-        self.refresh_known();
+        self.refresh_known().await;
         if self.timing {
             request.publisher.say(&format!("Took {:.1?}", started.elapsed())).await;
         }
@@ -428,12 +431,17 @@ impl Executor {
         }
     }
 
-    fn refresh_known(&self) {
+    async fn refresh_known(&self) {
+        let surroundings = match &self.local {
+            Some(local) => Surroundings { folder: local.lock().await.folder(), env: None },
+            None => Surroundings::default(),
+        };
         *self.known.facts() = Facts {
             engines: self.engines.current().iter().flat_map(|cluster| cluster.engines()).collect(),
             px: self.px.clone(),
             autopx: self.autopx.clone(),
             kept: self.results.names(),
+            surroundings,
             running: None,
         };
     }

@@ -7,6 +7,16 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use std::sync::Arc;
 
+/// A cell of a file.
+#[derive(Debug, PartialEq)]
+struct FileCell {
+    /// Where it is, as users know it.
+    place: String,
+    code: String,
+    /// It is tagged `raises-exception`: the next one runs, too, when it fails.
+    may_fail: bool,
+}
+
 impl Executor {
     pub(super) async fn run_file(&mut self, file: &str, request: &Request) -> Done {
         let surroundings = self.surroundings().await;
@@ -18,7 +28,7 @@ impl Executor {
         let text = files::read(file, &surroundings).await?;
         let cells = match file.ends_with(".ipynb") {
             true => notebook_cells(file, &text)?,
-            false => vec![(file.to_owned(), with_main(text))],
+            false => vec![FileCell { place: file.to_owned(), code: with_main(text), may_fail: false }],
         };
         self.files.push(path);
         let done = self.run_cells(cells, request).await;
@@ -26,8 +36,8 @@ impl Executor {
         done
     }
 
-    async fn run_cells(&mut self, cells: Vec<(String, String)>, request: &Request) -> Done {
-        for (place, code) in cells {
+    async fn run_cells(&mut self, cells: Vec<FileCell>, request: &Request) -> Done {
+        for FileCell { place, code, may_fail } in cells {
             let inner = Request {
                 code: magics::options_as_comments(&code).into(),
                 publisher: request.publisher.clone(),
@@ -40,9 +50,14 @@ impl Executor {
                 Ok(parts) => Box::pin(self.run_parts(parts, &inner)).await,
                 Err(error) => Err(Failure::from(error)),
             };
-            match done.map_err(|failed| failed.explaining_magics(&code).in_file(place))? {
-                Next::Continue => {}
-                Next::Quit => return Ok(Next::Quit),
+            match done.map_err(|failed| failed.explaining_magics(&code).in_file(place)) {
+                Ok(Next::Continue) => {}
+                Ok(Next::Quit) => return Ok(Next::Quit),
+                // An output of the kind `error` would make runners stop here.
+                Err(failed) if may_fail && !failed.is_interrupt() => {
+                    request.publisher.warn(&failed.content().traceback.join("\n")).await;
+                }
+                Err(failed) => return Err(failed),
             }
         }
         Ok(Next::Continue)
@@ -61,8 +76,8 @@ fn with_main(text: String) -> String {
     }
 }
 
-/// The cells of a notebook that have code, with their places.
-fn notebook_cells(file: &str, text: &str) -> Result<Vec<(String, String)>, Failure> {
+/// The cells of a notebook that have code.
+fn notebook_cells(file: &str, text: &str) -> Result<Vec<FileCell>, Failure> {
     let wrong = |why: String| failure(Kind::FileError, format!("`{file}` can't be run: {why}"));
     let notebook: Value = serde_json::from_str(text).map_err(|error| wrong(format!("it is no notebook: {error}")))?;
     let cells = notebook["cells"].as_array().ok_or_else(|| wrong("it is no notebook: it has no cells".to_owned()))?;
@@ -70,8 +85,17 @@ fn notebook_cells(file: &str, text: &str) -> Result<Vec<(String, String)>, Failu
         Value::Array(lines) => lines.iter().filter_map(Value::as_str).collect(),
         source => source.as_str().unwrap_or_default().to_owned(),
     };
+    let may_fail = |cell: &Value| {
+        let tags = cell["metadata"]["tags"].as_array();
+        tags.is_some_and(|tags| tags.iter().any(|tag| tag == "raises-exception"))
+    };
     let code = cells.iter().enumerate().filter(|(_, cell)| cell["cell_type"] == "code");
-    Ok(code.map(|(at, cell)| (format!("cell {} of {file}", at + 1), source(&cell["source"]))).collect())
+    let cells = code.map(|(at, cell)| FileCell {
+        place: format!("cell {} of {file}", at + 1),
+        code: source(&cell["source"]),
+        may_fail: may_fail(cell),
+    });
+    Ok(cells.collect())
 }
 
 #[cfg(test)]
@@ -88,10 +112,12 @@ mod tests {
     #[test]
     fn the_code_of_a_notebook_is_found() {
         let text = r##"{"cells": [{"cell_type": "markdown", "source": "# a"}, {"cell_type": "code", "source": ["1;\n", "2"]},
-            {"cell_type": "code", "source": "3"}]}"##;
+            {"cell_type": "code", "source": "3", "metadata": {"tags": ["raises-exception"]}}]}"##;
         let cells = notebook_cells("a.ipynb", text).unwrap();
-        let expected = [("cell 2 of a.ipynb", "1;\n2"), ("cell 3 of a.ipynb", "3")];
-        assert_eq!(cells, expected.map(|(place, code)| (place.to_owned(), code.to_owned())));
+        let expected = [("cell 2 of a.ipynb", "1;\n2", false), ("cell 3 of a.ipynb", "3", true)];
+        let cell =
+            |(place, code, may_fail): (&str, &str, bool)| FileCell { place: place.into(), code: code.into(), may_fail };
+        assert_eq!(cells, expected.map(cell));
         for text in ["", "[]", "{}", "{\"cells\": 1}"] {
             assert!(notebook_cells("a.ipynb", text).unwrap_err().sentence().contains("no notebook"), "{text}");
         }

@@ -1,11 +1,12 @@
 //! `complete_request`: how the word at the cursor can go on.
 
-use super::{Assist, View, characters_before, crates, is_word, word_start};
+use super::{Assist, View, characters_before, crates, is_word, paths, word_start};
 use chorus_analyzer::{Answer, Completion, Question, names};
 use chorus_compiler::command_names;
 use chorus_controller::list_clusters;
 use chorus_magics::{Spot, Typed, What, candidates, spot};
 use serde_json::{Value, json};
+use tokio::task::spawn_blocking;
 
 /// What Rust has a meaning for everywhere, and the pairs that rust-analyzer offers too.
 const KEYWORDS: &str = "as,async,await,break,const,continue,else,enum,false,fn,for,if,if let,impl,in,let,loop,match,mod,\
@@ -27,7 +28,7 @@ impl Assist {
             (facts.px.clone(), facts.autopx.clone())
         };
         let found = match spot(code, cursor, &px, autopx.as_ref()) {
-            Spot::Magic(typed) => self.magic(typed),
+            Spot::Magic(typed) => self.magic(typed).await,
             Spot::Command(typed) => command(typed),
             Spot::Text => Found::default(),
             Spot::Rust { code, engines } => self.rust(self.view(code, cursor, engines.as_ref())).await,
@@ -51,7 +52,7 @@ impl Assist {
         Found { start: completions.start, end: completions.end, items }
     }
 
-    fn magic(&self, typed: Typed<'_>) -> Found {
+    async fn magic(&self, typed: Typed<'_>) -> Found {
         let Some(candidates) = candidates(typed) else { return Found::default() };
         let words = match candidates.what {
             What::Words(words) => words,
@@ -63,6 +64,10 @@ impl Assist {
             What::Cluster => {
                 let clusters = list_clusters(&self.runtime);
                 clusters.into_iter().filter(|cluster| cluster.alive).map(|cluster| cluster.name).collect()
+            }
+            What::Path { folder } => {
+                let (surroundings, typed) = (self.known.facts().surroundings.clone(), candidates.typed.clone());
+                spawn_blocking(move || paths::fitting(&surroundings, &typed, folder)).await.unwrap_or_default()
             }
         };
         let fitting = words.into_iter().filter(|word| word.starts_with(&candidates.typed));

@@ -7,6 +7,7 @@
 mod complete;
 mod crates;
 mod inspect;
+mod paths;
 
 use crate::comms::KnownVariable;
 use crate::server::KernelConfig;

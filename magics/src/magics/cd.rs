@@ -14,7 +14,7 @@ pub enum Folder {
 #[derive(Parser)]
 pub(crate) struct Flags {
     /// Where to go; without it, home
-    #[arg(value_name = "FOLDER")]
+    #[arg(value_name = "FOLDER", value_hint = ValueHint::DirPath)]
     folder: Option<String>,
 }
 
@@ -30,6 +30,7 @@ Engines keep theirs. A kernel that restarts is back where it began.
 Examples:
   %cd data
   %cd ~
+  %cd -                   back to the folder before
   %cd                     your home folder";
 
     fn read<'a>(self, _: &mut Call<'_, 'a>) -> Result<Command<'a>, MagicError> {

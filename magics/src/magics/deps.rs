@@ -25,13 +25,13 @@ enum Wanted {
     /// Write the versions of all crates to a file
     Lock {
         /// Where to
-        #[arg(value_name = "FILE", default_value = "Cargo.lock")]
+        #[arg(value_name = "FILE", value_hint = ValueHint::FilePath, default_value = "Cargo.lock")]
         file: String,
     },
     /// Take the versions of a file, for the `:dep` lines that follow
     Use {
         /// Where from
-        #[arg(value_name = "FILE", default_value = "Cargo.lock")]
+        #[arg(value_name = "FILE", value_hint = ValueHint::FilePath, default_value = "Cargo.lock")]
         file: String,
     },
 }

@@ -27,7 +27,10 @@ fn range(text: &str) -> Result<RangeInclusive<u32>, String> {
     match text.split_once('-') {
         None => number(text).map(|cell| cell..=cell),
         Some((first, "")) => Ok(number(first)?..=u32::MAX),
-        Some((first, last)) => Ok(number(first)?..=number(last)?),
+        Some((first, last)) => match (number(first)?, number(last)?) {
+            (first, last) if first > last => Err(format!("write the earlier cell first: {last}-{first}")),
+            (first, last) => Ok(first..=last),
+        },
     }
 }
 

@@ -6,7 +6,7 @@ use super::prelude::*;
 #[derive(Parser, Clone, Debug, PartialEq, Eq)]
 pub struct Load {
     /// What to read
-    #[arg(value_name = "FILE")]
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub file: String,
 }
 

@@ -88,7 +88,7 @@ mod prelude {
     pub(super) use crate::magic::{Form, Group, Magic};
     pub(super) use crate::values::{self, at_least_one, variable};
     pub(super) use crate::{Code, MagicError, Targets};
-    pub(super) use clap::Parser;
+    pub(super) use clap::{Parser, ValueHint};
 }
 
 /// Makes [`Command`] and [`ALL`] of lines `What(Type): magics that ask for it`.

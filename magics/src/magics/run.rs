@@ -6,7 +6,7 @@ use super::prelude::*;
 #[derive(Parser, Clone, Debug, PartialEq, Eq)]
 pub struct RunFile {
     /// A file of Rust, or a notebook
-    #[arg(value_name = "FILE")]
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub file: String,
 }
 

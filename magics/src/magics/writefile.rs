@@ -19,7 +19,7 @@ pub(crate) struct Flags {
     #[arg(short, long)]
     append: bool,
     /// Where to write
-    #[arg(value_name = "FILE")]
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     file: String,
 }
 
