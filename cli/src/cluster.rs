@@ -8,6 +8,7 @@ use chorus_client::Client;
 use chorus_controller::{ClusterEntry, Controller, ControllerConfig, Launch, Plan, Pool, Transport, list_clusters};
 use chorus_history::Figures;
 use chorus_magics::On;
+use chorus_monitor::text::count;
 use chorus_protocol::{ClusterStatus, Connection, EngineStatus, read_label};
 use clap::Args;
 use serde_json::json;
@@ -184,9 +185,8 @@ fn foreground(start: &Start, found: Whereabouts) -> Result<ExitCode, Box<dyn Err
         // At once: who has started this reads no further than it must.
         out::print(format_args!("{told}"))?;
         if let Some(engines) = controller.taken_back() {
-            let plural = if engines == 1 { "" } else { "s" };
             // `background` may have gone, after the first lines.
-            _ = say!("An earlier controller was killed: taking its {engines} engine{plural} back.");
+            _ = say!("An earlier controller was killed: taking its {} back.", count(engines as usize, "engine"));
         }
         tokio::select! {
             () = controller.stopped() => {}
@@ -231,7 +231,7 @@ fn background(start: &Start, engines: u32, min: Option<u32>) -> Result<ExitCode,
     }
     let connection = Connection::read(Path::new(std::str::from_utf8(&file)?))?;
     let (before, status) = crate::runtime()?.block_on(joined(&connection, engines, min))?;
-    let count = present(&status);
+    let there = present(&status);
     let time = begun.elapsed().as_secs_f64();
     let name = &status.name;
     let prometheus = match &served[..] {
@@ -242,24 +242,24 @@ fn background(start: &Start, engines: u32, min: Option<u32>) -> Result<ExitCode,
         let same =
             |engine: &&EngineStatus| before.engines.iter().any(|old| old.id == engine.id && old.info == engine.info);
         let back = status.engines.iter().filter(|engine| !engine.away).filter(same).count();
-        let anew = match count - back {
+        let anew = match there - back {
             0 => String::new(),
             anew => format!(" and started {anew} anew"),
         };
-        let plural = if back == 1 { "" } else { "s" };
         say!(
-            "An earlier controller of the cluster `{name}` was killed: took its {back} engine{plural} back{anew} in \
-             {time:.2} s (controller: pid {}).{prometheus}",
+            "An earlier controller of the cluster `{name}` was killed: took its {} back{anew} in {time:.2} s \
+             (controller: pid {}).{prometheus}",
+            count(back, "engine"),
             status.pid
         )?;
         return Ok(ExitCode::SUCCESS);
     }
-    let plural = if count == 1 { "" } else { "s" };
-    say!("Started the cluster `{name}` with {count} engine{plural} in {time:.2} s (controller: pid {}).", status.pid)?;
+    let counted = count(there, "engine");
+    say!("Started the cluster `{name}` with {counted} in {time:.2} s (controller: pid {}).", status.pid)?;
     say!("In a notebook: %cluster connect {name}{prometheus}")?;
-    if count < min.unwrap_or(engines) as usize {
+    if there < min.unwrap_or(engines) as usize {
         return Err(
-            format!("only {count} of {engines} engines joined; `chorus status {}` tells more", status.name).into()
+            format!("only {there} of {engines} engines joined; `chorus status {}` tells more", status.name).into()
         );
     }
     Ok(ExitCode::SUCCESS)
@@ -387,7 +387,7 @@ pub fn list(list: &List) -> Result<(), Box<dyn Error>> {
             false => say!("{name:<20} pid {pid:<8} {}", connection_file.display())?,
         }
         let Some(ClusterStatus { engines, users, .. }) = seen else { continue };
-        say!("  {} engine{}", engines.len(), if engines.len() == 1 { "" } else { "s" })?;
+        say!("  {}", count(engines.len(), "engine"))?;
         users.iter().try_for_each(|user| say!("  {user}"))?;
     }
     Ok(())

@@ -29,6 +29,7 @@ use crate::starting::{Evcxr, Starting};
 use crate::statics::beginnings::Beginnings;
 use crate::toolchain::standard_library;
 use crate::types::{CellText, CompiledCell, Config, Object};
+use crate::unkept::ending;
 use crate::wording;
 use crate::work::{Done, Work};
 use chorus_protocol::{Death, Outcome};
@@ -319,7 +320,8 @@ impl Compiler {
     fn take_known(&mut self, work: &Work<'_>, place: Place, found: CachedCell) -> Option<Done> {
         let defined = work.parsed.lets.iter().map(|binding| binding.name.clone()).collect();
         let put_back = put_back(&found.source).into_iter().map(str::to_owned).collect();
-        let effect = Effect { before: found.before, after: found.after, defined, put_back, cell: work.cell.count };
+        let (ending, cell) = (ending(&found.source), work.cell.count);
+        let effect = Effect { before: found.before, after: found.after, defined, put_back, ending, cell };
         if found.object.is_empty() {
             return Some(Done { effect, object: None });
         }

@@ -52,6 +52,8 @@ pub struct Effect {
     pub defined: BTreeSet<String>,
     /// Those of them that are stored as they were before if it fails.
     pub put_back: BTreeSet<String>,
+    /// Those of them that end with it, by name: from what they borrow.
+    pub ending: BTreeMap<String, String>,
     /// The execution count of the cell; 0 if none of the user's has this effect.
     pub cell: u32,
 }
@@ -113,11 +115,16 @@ impl Account {
     /// How a variable that is gone comes back.
     fn what_next(&self, name: &str) -> String {
         let cell = self.defined_in.get(name).copied();
-        // Run again as it is, the cell that has moved its own variable would do so again.
-        let moved_there = |cell: &u32| self.lost.get(name) == Some(&moved_by(*cell));
-        match cell.filter(moved_there) {
-            Some(cell) => format!("do so in In[{cell}], which also defines it, and run it again"),
-            None => brought_back_by(cell),
+        let why = self.lost.get(name).map(String::as_str).unwrap_or_default();
+        match cell {
+            // Run again as it is, the cell that has moved its own variable would do so again.
+            Some(cell) if why == moved_by(cell) => {
+                format!("do so in In[{cell}], which also defines it, and run it again")
+            }
+            Some(_) if why.starts_with(ENDED) => {
+                "use it in the cell that defines it, or keep a copy: `.to_owned()`, `.clone()` or `.collect()` behind it".to_owned()
+            }
+            cell => brought_back_by(cell),
         }
     }
 
@@ -224,7 +231,7 @@ impl Namespaces {
         let had = account.after(at);
         (account.runs[at].outcome, account.runs[at].generation) = (Some(outcome.clone()), generation);
         let has = account.after(at + 1);
-        let (defined, cell) = (account.runs[at].effect.defined.clone(), account.runs[at].effect.cell);
+        let Effect { defined, ending, cell, .. } = account.runs[at].effect.clone();
         account.confirm();
         let reason = match outcome {
             Outcome::Ok => {
@@ -232,6 +239,7 @@ impl Namespaces {
                 // The cell's own may have been moved in it, too.
                 let moved = had.into_keys().chain(defined.iter().cloned()).filter(|name| !has.contains_key(name));
                 account.lost.extend(moved.map(|name| (name, moved_by(cell))));
+                account.lost.extend(ending.into_iter().map(|(name, lender)| (name, ended_with(cell, &lender))));
                 for name in defined {
                     match cell {
                         0 => _ = account.defined_in.remove(&name),
@@ -381,6 +389,13 @@ fn moved_by(cell: u32) -> String {
         0 => "its value was moved".to_owned(),
         _ => format!("its value was moved in In[{cell}], where `&` or `.clone()` would leave it"),
     }
+}
+
+const ENDED: &str = "it borrowed from ";
+
+/// Why a variable is gone that ended with its cell.
+fn ended_with(cell: u32, lender: &str) -> String {
+    format!("{ENDED}`{lender}`, so it ended with its cell, In[{cell}]")
 }
 
 /// `engine 2`, `engines 0-3,5`, `the notebook and engines 0-1`.

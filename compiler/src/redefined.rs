@@ -8,7 +8,7 @@ use crate::identity::Identities;
 use crate::namespace::Member;
 use crate::prelude;
 use crate::setting::Setting;
-use chorus_syntax::{Reach, brought_by_glob, macros_of, words_of};
+use chorus_syntax::{Reach, brought_by_glob, macros_of, path_of, words_of};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Behind each of these words stands the name of what has types in it.
@@ -123,7 +123,7 @@ fn with_imported<'a>(changed: &BTreeSet<&'a str>, current: &[&'a Definition]) ->
     let mut all = changed.clone();
     let imports = current.iter().filter(|item| item.nature.reach == Reach::Import);
     let imports: Vec<(&str, &Definition)> =
-        imports.filter_map(|item| Some((root_of(&item.piece.text)?, *item))).collect();
+        imports.filter_map(|item| Some((*path_of(&item.piece.text).first()?, *item))).collect();
     loop {
         let before = all.len();
         for (root, import) in &imports {
@@ -146,11 +146,6 @@ fn with_imported<'a>(changed: &BTreeSet<&'a str>, current: &[&'a Definition]) ->
             return all;
         }
     }
-}
-
-/// The first name of an import's path.
-fn root_of(import: &str) -> Option<&str> {
-    words_of(import).skip(1).find(|word| !["crate", "self", "super"].contains(word))
 }
 
 /// The names of what types may be in, among what a text defines.

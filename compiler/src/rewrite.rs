@@ -15,6 +15,8 @@ pub(crate) const NAME_BEGINS: &str = ">(stringify!(";
 const PUT_BACK: &str = "evcxr_variable_store.put_back::<";
 /// Where the code ends of a cell that has a `?`.
 const QUESTIONED: &str = "Ok(())})();";
+/// Where a cell's function begins.
+pub(crate) const ENTERS: &str = "#[unsafe(no_mangle)]";
 /// The last line of a cell that has variables.
 const RETURN: &str = "evcxr_variable_store";
 
@@ -46,7 +48,7 @@ pub(crate) fn rewrite(source: &str) -> Option<String> {
         return for_check(source).or_else(|| without_store(source));
     };
     // The module's own braces are indented or close functions; its last stands before the entry's attribute.
-    let entry = source.lines().skip(begin).position(|line| line == "#[unsafe(no_mangle)]")? + begin;
+    let entry = source.lines().skip(begin).position(|line| line == ENTERS)? + begin;
     let mut lines: Vec<&str> = source.lines().collect();
     if lines.get(entry.checked_sub(1)?) != Some(&"}") {
         return None;

@@ -1,7 +1,7 @@
 //! Calls rustc for a cell, and again where what a cell's source was changed to was in its way.
 
-use crate::rewrite;
 use crate::rustc::source;
+use crate::{rewrite, unkept};
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::Path;
@@ -61,6 +61,15 @@ pub(crate) fn compile(args: &[OsString], rustc: impl Fn() -> Command) -> io::Res
     {
         output = run(Some(source))?;
     }
+    // A message is about one variable.
+    while !output.status.success()
+        && let Some(source) = rewritten(&|source| {
+            let said = messages(&output);
+            unkept::without_borrowing(source, &said).or_else(|| unkept::with_endings(source, &said))
+        })
+    {
+        output = run(Some(source))?;
+    }
     // Messages are to be about what the user wrote. And what only fails with shared statics (`#![forbid(unsafe_code)]`)
     // is to run, with statics of its own.
     let unmarked = |source: &str| Some(crate::identity::unmarked(source)).filter(|unmarked| unmarked != source);
@@ -79,7 +88,7 @@ pub(crate) fn compile(args: &[OsString], rustc: impl Fn() -> Command) -> io::Res
     }
     let said = match output.status.success() {
         true => messages(&output),
-        false => crate::unkept::reworded(&messages(&output)),
+        false => unkept::reworded(&messages(&output)),
     };
     io::stderr().write_all(said.as_bytes())?;
     Ok((output.status.code().unwrap_or(1), said))

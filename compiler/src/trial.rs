@@ -25,6 +25,7 @@ use crate::rewrite::{put_back, taken};
 use crate::snapshots::Held;
 use crate::source_map::{MappedPiece, SourceMap};
 use crate::types::Object;
+use crate::unkept::ending;
 use crate::work::{Done, Work};
 use chorus_syntax::{Cell, Nature, Piece};
 use std::collections::BTreeSet;
@@ -155,19 +156,21 @@ impl Compiler {
             Ok(compiled) => compiled,
             Err(error) => return Ok(Err(Failed { error, prefix, code, snapshot })),
         };
-        let (mut loaded, mut restored, mut object) = (Variables::new(), BTreeSet::new(), None);
+        let mut effect = Effect { cell: work.cell.count, ..Effect::default() };
+        let mut object = None;
         if let Some(to_run) = compiled.to_run.filter(|_| !nothing_to_run) {
             let source = self.evcxr.get()?.evaluator.generated_source();
             let library = Current::read(&self.folder).and_then(|current| current.library);
             let taken = taken(&source);
-            loaded = work.before.clone();
-            loaded.retain(|name, _| taken.contains(name.as_str()));
-            restored = put_back(&source).into_iter().map(str::to_owned).collect();
+            effect.before = work.before.clone();
+            effect.before.retain(|name, _| taken.contains(name.as_str()));
+            effect.put_back = put_back(&source).into_iter().map(str::to_owned).collect();
+            effect.ending = ending(&source);
             object = Some(Object {
                 path: to_run.object,
                 entry: to_run.entry,
                 preload: standard.iter().cloned().chain(library.map(|library| library.path)).collect(),
-                needs_variables: !loaded.is_empty(),
+                needs_variables: !effect.before.is_empty(),
                 has_result: work.parsed.has_result,
                 cached: false,
                 source: SourceMap::new(source, work.pieces.clone()),
@@ -177,15 +180,14 @@ impl Compiler {
         let after = variables_after(compiled.variables, &work.before, &work.parsed);
         let own = work.items.iter().filter(|item| item.is_for_good()).map(|item| item.piece.text.clone());
         self.remember(after.clone(), prefix.for_good.into_iter().chain(own).collect(), compiled.snapshot);
-        // What isn't loaded stays as it is.
-        let untouched = |name: &String| work.before.contains_key(name) && !loaded.contains_key(name);
-        let after: Variables = after.into_iter().filter(|(name, _)| !untouched(name)).collect();
-        let before = loaded;
+        // What isn't loaded stays as it is, and evcxr doesn't know what ends.
+        let untouched = |name: &String| work.before.contains_key(name) && !effect.before.contains_key(name);
+        let is_stored = |name: &String| !untouched(name) && !effect.ending.contains_key(name);
+        effect.after = after.into_iter().filter(|(name, _)| is_stored(name)).collect();
         if let (Some(place), true) = (place, work.change.is_plain()) {
-            self.keep(place, object.as_ref(), &before, &after);
+            self.keep(place, object.as_ref(), &effect.before, &effect.after);
         }
-        let defined = work.parsed.lets.iter().map(|binding| binding.name.clone()).collect();
-        let effect = Effect { before, after, defined, put_back: restored, cell: work.cell.count };
+        effect.defined = work.parsed.lets.iter().map(|binding| binding.name.clone()).collect();
         Ok(Ok(Done { effect, object }))
     }
 

@@ -1,26 +1,93 @@
 //! What rustc says of the lines in which evcxr stores a cell's variables, made fit for evcxr and for users.
 //!
-//! - A variable that borrows can't be stored. evcxr says so, and leaves out from what it borrows.
+//! - A variable that borrows can't be stored. If the cell itself uses it, it ends with the cell. Otherwise it is an error, of which
+//!   evcxr leaves out from what the variable borrows.
 //! - A variable that the cell's result moves can't be stored either. evcxr knows that error by its code, and then leaves the
 //!   variable out; but it takes a hint in a definition for the error itself, since only that one is in the user's text.
 
+use crate::rewrite::{ENTERS, NAME_BEGINS};
+use chorus_syntax::words_of;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
+const STORE: &str = "evcxr_variable_store";
 const PUT: &str = "evcxr_variable_store.put_";
-const NAME_BEGINS: &str = ">(stringify!(";
+/// What rustc says where something is used while it is borrowed.
+const MEANWHILE: [&str; 5] = ["E0499", "E0502", "E0503", "E0505", "E0506"];
+/// Stands where a variable would be stored that ends with its cell, with its name and the lender's behind it.
+const BORROWS: &str = "// It borrows: ";
+const FROM: &str = " from ";
+
+/// A variable that borrows from another one, or from what the cell doesn't keep.
+struct Borrowing {
+    name: String,
+    type_name: String,
+    lender: String,
+}
+
+/// The source without storing a variable that borrows, if these messages are about one that the cell itself uses.
+pub(crate) fn without_borrowing(source: &str, messages: &str) -> Option<String> {
+    let mut lines: Vec<&str> = source.lines().collect();
+    let enters = lines.iter().rposition(|line| *line == ENTERS)?;
+    let first = lines.iter().skip(enters).position(|line| line.starts_with(PUT))? + enters;
+    let (at, ends) = messages.lines().filter(|line| line.contains(PUT)).find_map(|line| {
+        let Borrowing { name, lender, .. } = match has(line, "E0597") {
+            true => borrowing(&serde_json::from_str(line).ok()?),
+            false => meanwhile(line).and_then(|error| until_stored(&error)),
+        }?;
+        let mut stores = lines[first..].iter().take_while(|line| line.starts_with(PUT));
+        let at = stores.position(|line| stored(line).is_some_and(|(stored, _)| stored == name))? + first;
+        let own = lines[enters..first].iter().filter(|line| !line.contains(STORE));
+        let uses = own.flat_map(|line| words_of(line)).filter(|word| *word == name).count();
+        (uses > 1).then(|| (at, format!("{BORROWS}{name}{FROM}{lender}")))
+    })?;
+    lines[at] = &ends;
+    lines[first..=at].rotate_right(1);
+    Some(lines.join("\n") + "\n")
+}
+
+/// The source in which such a variable ends before others are stored, if these messages say that it has to: its `Drop` still
+/// uses what it borrows, as that of a lock's guard.
+pub(crate) fn with_endings(source: &str, messages: &str) -> Option<String> {
+    let is_dropped = |name: &str| {
+        let says = format!("when `{name}` is dropped");
+        messages.lines().any(|line| line.contains(&says) && meanwhile(line).is_some())
+    };
+    let end = |line: &str| {
+        let name = line.strip_prefix(BORROWS)?.split_once(FROM)?.0;
+        is_dropped(name).then(|| format!("{{ let _ends = {name}; }} {line}\n"))
+    };
+    let changed: String = source.lines().map(|line| end(line).unwrap_or_else(|| format!("{line}\n"))).collect();
+    (changed != source).then_some(changed)
+}
+
+/// The variables that end with the cell of this source, each with that from which it borrows.
+pub(crate) fn ending(source: &str) -> BTreeMap<String, String> {
+    let all = source.lines().filter_map(|line| line.split_once(BORROWS)?.1.split_once(FROM));
+    all.map(|(name, lender)| (name.to_owned(), lender.to_owned())).collect()
+}
+
+/// The error of this line, if it is about a variable that is stored and about something that is used while it is borrowed.
+fn meanwhile(line: &str) -> Option<Value> {
+    MEANWHILE.iter().any(|code| has(line, code)).then(|| serde_json::from_str(line).ok()).flatten()
+}
+
+/// Whether a message has this code, and is about a variable that is stored.
+fn has(line: &str, code: &str) -> bool {
+    line.contains(&format!("\"code\":\"{code}\"")) && line.contains(PUT)
+}
 
 /// rustc's messages, one a line. Lines that needn't change stay as they are.
 pub(crate) fn reworded(messages: &str) -> String {
     let mut is_borrowed = false;
     let mut lines: Vec<String> = Vec::new();
     for line in messages.split_inclusive('\n') {
-        let has = |code: &str| line.contains(&format!("\"code\":\"{code}\"")) && line.contains(PUT);
         let changed = match () {
-            () if has("E0597") => serde_json::from_str(line).ok().and_then(borrowed),
-            () if has("E0382") => serde_json::from_str(line).ok().and_then(moved),
+            () if has(line, "E0597") => serde_json::from_str(line).ok().and_then(borrowed),
+            () if has(line, "E0382") => serde_json::from_str(line).ok().and_then(moved),
             () => None,
         };
-        is_borrowed |= changed.is_some() && has("E0597");
+        is_borrowed |= changed.is_some() && has(line, "E0597");
         lines.push(changed.map_or_else(|| line.to_owned(), |changed| format!("{changed}\n")));
     }
     // That a variable is stored, or used, while what is stored borrows from it is the same mistake. Where there is none of that
@@ -36,12 +103,8 @@ pub(crate) fn reworded(messages: &str) -> String {
 
 /// Whether rustc says that something is borrowed where it is stored; or, if that `counts`, until then.
 fn is_of_storing(line: &str, counts: bool) -> bool {
-    const CODES: [&str; 5] = ["E0499", "E0502", "E0503", "E0505", "E0506"];
-    if !line.contains(PUT) || !CODES.iter().any(|code| line.contains(&format!("\"code\":\"{code}\""))) {
-        return false;
-    }
-    let error: Value = serde_json::from_str(line).unwrap_or_default();
-    let is_it = CODES.iter().any(|code| error["code"]["code"] == *code);
+    let Some(error) = meanwhile(line) else { return false };
+    let is_it = MEANWHILE.iter().any(|code| error["code"]["code"] == *code);
     is_it && spans(&error).any(|span| is_put(span) && (counts || span["is_primary"] == true))
 }
 
@@ -67,19 +130,38 @@ fn stored(line: &str) -> Option<(&str, &str)> {
     Some((rest.split_once(')')?.0, of_type.split_once("::<")?.1))
 }
 
-/// A variable borrows from another one, or from what the cell doesn't keep.
-fn borrowed(mut error: Value) -> Option<Value> {
-    let put = spans(&error).find(|span| is_put(span))?;
+/// Which variable an error is about that says that something doesn't live long enough to be stored. `None` if it ends in a block
+/// of the cell, so that it doesn't even live as long as the cell itself wants it to.
+fn borrowing(error: &Value) -> Option<Borrowing> {
+    let put = spans(error).find(|span| is_put(span))?;
     let is_end = |span: &&Value| span["label"].as_str().is_some_and(|label| label.contains("dropped here"));
     let is_before = |span: &Value| span["line_start"].as_u64() < put["line_start"].as_u64();
-    if spans(&error).find(is_end).is_some_and(is_before) {
-        // It ends in a block of the cell, so it doesn't even live as long as the cell itself wants it to. Where the variable
-        // is stored, evcxr would take that for the reason.
-        error["spans"].as_array_mut()?.retain(|span| !is_put(span));
-        return Some(error);
+    if spans(error).find(is_end).is_some_and(is_before) {
+        return None;
     }
+    of_stored(put, error)
+}
+
+/// Which variable an error is about that says that something is used while it is borrowed: until the variable is stored.
+fn until_stored(error: &Value) -> Option<Borrowing> {
+    let is_later = |span: &&Value| span["label"].as_str().is_some_and(|label| label.contains("later used"));
+    let put = spans(error).filter(|span| is_put(span)).find(is_later)?;
+    of_stored(put, error)
+}
+
+fn of_stored(put: &Value, error: &Value) -> Option<Borrowing> {
     let (name, type_name) = stored(text(put))?;
     let lender = error["message"].as_str()?.split('`').nth(1)?.to_owned();
+    Some(Borrowing { name: name.to_owned(), type_name: type_name.to_owned(), lender })
+}
+
+/// The error for a variable that can't be stored.
+fn borrowed(mut error: Value) -> Option<Value> {
+    let Some(Borrowing { name, type_name, lender }) = borrowing(&error) else {
+        // Where the variable is stored, evcxr would take that for the reason.
+        error["spans"].as_array_mut()?.retain(|span| !is_put(span));
+        return Some(error);
+    };
     let message = format!("the notebook can't keep `{name}`, which borrows from `{lender}`");
     let copy = match () {
         () if type_name.starts_with("&mut ") => None,
@@ -92,10 +174,11 @@ fn borrowed(mut error: Value) -> Option<Value> {
         }
         () => None,
     };
-    let block = format!("use `{name}` in this cell only, and within a block: `{{ let {name} = ...; ... }}`");
+    let block = format!("use `{name}` in this cell: then it ends with the cell");
     let block = if copy.is_some() { format!("or {block}") } else { block };
     let child = |level: &str, message: String| json!({"level": level, "message": message, "spans": [], "children": []});
-    let why = "what a cell keeps is stored when the cell ends, so it must own what it has".to_owned();
+    let why =
+        "what a cell keeps is stored when the cell ends, so it must own what it has, without references".to_owned();
     let helps = copy.into_iter().chain([block]).map(|help| child("help", help));
     let children: Vec<Value> = std::iter::once(child("note", why)).chain(helps).collect();
     let mut places: Vec<Value> = spans(&error).filter(|span| span["is_primary"] == true).cloned().collect();
@@ -166,7 +249,52 @@ mod tests {
         };
         assert!(helps("&i32")[0].starts_with("`.clone()`") && helps("&str")[0].starts_with("`.to_owned()`"));
         assert!(helps("Vec<&str>")[0].starts_with("`.map(str::to_owned)`"));
-        assert!(helps("&mut i32")[0].starts_with("use `r` in this cell only"));
+        assert!(helps("&mut i32")[0].starts_with("use `r` in this cell"));
+    }
+
+    #[test]
+    fn what_the_cell_itself_uses_ends_with_it() {
+        let source = |own: &str| {
+            let stored = [put("Vec<u8>", "v"), put("&mut u8", "r"), put("&u8", "other")].join("\n");
+            format!("use r;\n{ENTERS}\nlet r = {STORE}.take(stringify!(r), r);\n{own}\n{stored}\n}}\n")
+        };
+        let about = |name: &str, end: u64| {
+            let ends = spanning(end, "}", false, "`v` dropped here while still borrowed");
+            error("E0597", "`v` does not live long enough", vec![ends, span(&put("&mut u8", name), false, "")])
+        };
+        let used = source("let r = &mut v[0];\n*r = 1;");
+        let changed = without_borrowing(&used, &about("r", 10)).unwrap();
+        assert_eq!(changed.lines().count(), used.lines().count());
+        let stored: Vec<&str> = changed.lines().skip(5).collect();
+        assert_eq!(stored, ["// It borrows: r from v", &put("Vec<u8>", "v"), &put("&u8", "other"), "}"]);
+        let ends = BTreeMap::from([("r".to_owned(), "v".to_owned())]);
+        assert_eq!(ending(&changed), ends);
+        let dropped = |name: &str| {
+            let label = format!("borrow might be used here, when `{name}` is dropped and runs the destructor");
+            error(
+                "E0505",
+                "cannot move out of `v`",
+                vec![span(&put("Vec<u8>", "v"), true, ""), span("}", false, &label)],
+            )
+        };
+        let before = with_endings(&changed, &dropped("r")).unwrap();
+        assert!(
+            before.contains("\n{ let _ends = r; } // It borrows: r from v\n") && ending(&before) == ends,
+            "{before}"
+        );
+        assert_eq!(with_endings(&before, &dropped("r")), None, "once");
+        assert_eq!((with_endings(&changed, &dropped("other")), with_endings(&used, &dropped("r"))), (None, None));
+        assert_eq!(without_borrowing(&changed, &about("r", 10)), None, "it isn't stored any more");
+        let later = span(&put("&mut u8", "r"), false, "mutable borrow later used here");
+        let meanwhile =
+            |code: &str| error(code, "cannot borrow `v` as immutable", vec![span("v", true, ""), later.clone()]);
+        assert_eq!(without_borrowing(&used, &meanwhile("E0502")).as_ref(), Some(&changed));
+        assert_eq!(without_borrowing(&used, &meanwhile("E0382")), None);
+        assert_eq!(without_borrowing(&used, &about("other", 10)), None, "the cell doesn't use it");
+        assert_eq!(without_borrowing(&used, &about("r", 4)), None, "it ends in a block");
+        assert_eq!(without_borrowing(&source("let r = &mut v[0];"), &about("r", 10)), None, "the cell doesn't use it");
+        assert_eq!(without_borrowing(&used, "error, \"code\":\"E0597\", evcxr_variable_store.put_"), None);
+        assert!(ending(&used).is_empty());
     }
 
     #[test]

@@ -7,7 +7,7 @@ mod known;
 
 use crate::nature::{condition, words};
 use known::Known;
-pub use known::brought_by_glob;
+pub use known::{brought_by_glob, path_of};
 use ra_ap_syntax::ast::{self, AstNode, HasName, HasVisibility};
 use ra_ap_syntax::{Edition, NodeOrToken, SourceFile, SyntaxKind, SyntaxNode};
 use std::collections::{BTreeMap, BTreeSet};

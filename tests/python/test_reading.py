@@ -97,8 +97,8 @@ def test_a_mistake_is_said_where_it_is(kernel, cell, line, column, said):
 # Each is told once, and without this.
 TOLD_ONCE = [
     ("let x = 5; let y = &mut x; *y = 6;", "E0596", "E0503"),
-    ("let mut x = 5; let y = &mut x; *y = 6; println!(\"{x}\");", "can't keep `y`, which borrows from `x`", "E0502"),
-    ("let mut xs = [[0u8; 3]; 2];\nlet (a, b) = xs.split_at_mut(1);\na[0][0] = b[0][2];\nxs", "can't keep `a`", "E0503"),
+    ("let mut x = 5; let y = &mut x; println!(\"{x}\"); *y = 6;", "E0502", "can't keep"),
+    ("let mut x = 5; let y = &mut x;", "can't keep `y`, which borrows from `x`", "E0503"),
     ("let r; { let own = 5; r = &own; } println!(\"{r}\");", "`own` does not live long enough", "can't keep"),
     ("let o: Option<i32> = Some(3); let q = o? + 1;", "not `Option`s, in a cell", "closure"),
     ("let n = \"7\".parse::<i32>()?; break;", "`break` outside of a loop", "closure"),
@@ -107,6 +107,25 @@ TOLD_ONCE = [
     ("fn take(n: u32) -> u32 { n }\npx::map(take, 0..5i64).sum()?", "it takes `u32`", "Source"),
     ("px::map_with(&5, |k, x: u64| k * x, 0..4u64).sum()?", "isn't a tuple of references", "Given"),
 ]
+
+
+BORROWS = [
+    ("let mut x = 5; let y = &mut x; *y += 1; x", "6"),
+    ("let mut v = vec![3, 1];\nlet y = &mut v; y.push(9);\nv.len()", "3"),
+    ("let mut xs = [[0u8; 3]; 2];\nlet (y, z) = xs.split_at_mut(1);\ny[0][0] = z[0][2] + 1;\nxs[0]", "[1, 0, 0]"),
+    ("let y = text.split(' ').rev(); let z: Vec<&str> = y.clone().collect(); (y.clone().count(), z)", '(2, ["b", "a"])'),
+    ("let lock = std::sync::Mutex::new(1);\nlet mut y = lock.lock().unwrap();\n*y += 1;", ""),
+]
+
+
+@pytest.mark.parametrize("cell, shown", BORROWS, ids=lambda value: str(value)[:30])
+def test_what_borrows_ends_with_the_cell_that_uses_it(kernel, cell, shown):
+    kernel.run('let text = "a b".to_owned(); let y = 1;').ok()
+    for _ in range(2):
+        assert kernel.run(cell).ok().text.strip() == shown
+    missing = kernel.run("y").failed().traceback
+    assert "`y` was lost: it borrowed from `" in missing and "so it ended with its cell, In[" in missing, missing
+    assert kernel.run("text.len() + 1").ok().results == [{"text/plain": "4"}]
 
 
 @pytest.mark.parametrize("cell, said, unsaid", TOLD_ONCE, ids=lambda value: str(value)[:30])

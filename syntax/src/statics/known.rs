@@ -90,7 +90,7 @@ fn is_glob(import: &str) -> bool {
 }
 
 /// The names of an import's path, from the first that says where it leads.
-fn path_of(import: &str) -> Vec<&str> {
+pub fn path_of(import: &str) -> Vec<&str> {
     let path = words_of(import).skip(1).skip_while(|word| ["crate", "self", "super"].contains(word));
     path.take_while(|word| *word != "as").collect()
 }
