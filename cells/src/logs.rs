@@ -1,7 +1,7 @@
 //! The logs of a cluster as lines: what happened, and what its engines write.
 
 use chorus_history::{Figures, Tails};
-use chorus_protocol::{EngineId, LogEntry};
+use chorus_protocol::{EngineId, LogEntry, LogEvent};
 use chorus_system::clock;
 use std::collections::BTreeSet;
 use std::io;
@@ -66,13 +66,29 @@ impl Logs {
 
     fn happened(&mut self, entries: &[LogEntry]) -> io::Result<Vec<String>> {
         self.figures.messages.clear();
-        entries.iter().for_each(|entry| self.figures.apply(entry));
+        for entry in entries {
+            if let Some(skipped) = self.skipped(entry) {
+                let what =
+                    format!("{skipped} entries of the log are skipped: the controller doesn't keep them any more");
+                self.figures.messages.push_back((entry.at, what));
+            }
+            self.figures.apply(entry);
+        }
         let told = |(at, message): &(u64, String)| format!("{} {message}", clock::of_day(*at));
         match self.shown {
             Shown::All => Ok(self.figures.messages.iter().map(told).collect()),
             Shown::Of(_) => Ok(Vec::new()),
             Shown::Json => entries.iter().map(|entry| Ok(serde_json::to_string(entry)?)).collect(),
         }
+    }
+}
+
+impl Logs {
+    /// How many entries were forgotten before they were read, if this stands for them. As JSON, the numbers say it.
+    fn skipped(&self, entry: &LogEntry) -> Option<u64> {
+        let LogEvent::State(state) = &entry.event else { return None };
+        let is_same = self.figures.number > 0 && self.figures.state.since == state.since;
+        entry.number.checked_sub(self.figures.number).filter(|skipped| is_same && *skipped > 0)
     }
 }
 
@@ -112,7 +128,7 @@ fn written((engine, line): (EngineId, String)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chorus_protocol::LogEvent;
+    use chorus_protocol::LogState;
 
     fn entry(number: u64) -> LogEntry {
         LogEntry { number, at: 0, event: LogEvent::SessionClosed { session: number as u32 } }
@@ -136,6 +152,22 @@ mod tests {
         let json = Logs::new(folder.path(), Shown::Json).past(&[entry(1), entry(2)], 1).unwrap();
         assert_eq!(json.len(), 2, "all of them: {json:?}");
         assert!(json[0].starts_with(r#"{"number":1,"#), "{json:?}");
+    }
+
+    #[test]
+    fn who_falls_behind_hears_how_much_is_skipped() {
+        let folder = folder();
+        let mut logs = Logs::new(folder.path(), Shown::All);
+        let state = |number| LogEntry { number, at: 0, event: LogEvent::State(Box::new(LogState::default())) };
+        assert_eq!(
+            logs.happened(&[state(3), entry(4)]).unwrap(),
+            ["00:00:00 session 4 closed"],
+            "the past begins there"
+        );
+        let lines = logs.happened(&[state(10), entry(11)]).unwrap();
+        let skipped = "00:00:00 6 entries of the log are skipped: the controller doesn't keep them any more";
+        assert_eq!(lines, [skipped, "00:00:00 session 11 closed"]);
+        assert_eq!(logs.happened(&[state(11), entry(12)]).unwrap(), ["00:00:00 session 12 closed"], "it had all");
     }
 
     #[tokio::test]
