@@ -32,9 +32,17 @@ pub struct Top {
     /// Show a recording instead of a cluster
     #[arg(long, value_name = "FILE", conflicts_with = "name")]
     replay: Option<PathBuf>,
+    /// Fold the engines by this
+    #[arg(long, value_name = "WHAT", conflicts_with = "once")]
+    group: Option<Group>,
     /// Colours; `auto` heeds NO_COLOR, COLORTERM and COLORFGBG
     #[arg(long, value_name = "THEME", default_value = "auto")]
     theme: Look,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Group {
+    Host,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -67,6 +75,7 @@ pub fn run(top: Top) -> Result<ExitCode, Box<dyn Error>> {
         Look::Mono => Choice::Mono,
     };
     let theme = Theme::new(choice, |name| std::env::var(name).ok());
+    let by_host = matches!(top.group, Some(Group::Host));
     let Top { readonly, record, replay, .. } = top;
     crate::runtime()?.block_on(chorus_monitor::run(Options {
         name,
@@ -75,6 +84,7 @@ pub fn run(top: Top) -> Result<ExitCode, Box<dyn Error>> {
         readonly,
         record,
         replay,
+        by_host,
         theme,
     }))?;
     Ok(ExitCode::SUCCESS)

@@ -120,7 +120,7 @@ pub struct EndedRun {
     pub end: RunEnd,
     /// What it took.
     pub took: Took,
-    /// Why it failed, if it is a call and that is known.
+    /// Why it failed, if that is known.
     pub failure: Option<String>,
 }
 
@@ -137,6 +137,8 @@ pub struct EndedMap {
     pub of: LogMap,
     /// What each engine did.
     pub shares: BTreeMap<EngineId, Share>,
+    /// Why an item failed, the last that is known of, and where.
+    pub failure: Option<(EngineId, String)>,
     /// When, in milliseconds since 1970.
     pub at: u64,
 }
@@ -171,11 +173,15 @@ pub struct Figures {
     pub ended_maps: VecDeque<EndedMap>,
     /// What engines do of the maps that are open.
     pub shares: BTreeMap<(SessionNumber, u64), BTreeMap<EngineId, Share>>,
+    /// Why an item of an open map failed, the last that is known of, and where.
+    pub failures: BTreeMap<(SessionNumber, u64), (EngineId, String)>,
     /// What happened, as sentences, oldest first, with its time.
     pub messages: VecDeque<(u64, String)>,
     /// How much was compiled.
     pub compiles: Compiles,
     labels: BTreeMap<(SessionNumber, u64), String>,
+    /// Why runs fail that haven't ended.
+    failing: BTreeMap<(SessionNumber, u64, EngineId), String>,
 }
 
 impl Figures {
@@ -193,6 +199,8 @@ impl Figures {
             LogEvent::State(state) => {
                 self.engines.clear();
                 self.shares.retain(|map, _| state.maps.contains_key(map));
+                self.failures.retain(|map, _| state.maps.contains_key(map));
+                self.failing.clear();
                 let runs = state.engines.values().flat_map(|engine| &engine.runs);
                 let label = |run: &LogRun| match run.work {
                     Work::Map(map) => Some(((run.session, map), run.label.clone())),
@@ -206,6 +214,7 @@ impl Figures {
                     self.state.maps.keys().filter(|(of, _)| of == session).map(|(_, map)| *map).collect();
                 maps.into_iter().for_each(|map| self.map_ended(*session, map, at));
                 self.labels.retain(|(of, _), _| of != session);
+                self.failing.retain(|(of, ..), _| of != session);
             }
             LogEvent::EngineDown { engine, restarting: false, .. } => _ = self.engines.remove(engine),
             LogEvent::EngineDown { engine, restarting: true, .. } => {
@@ -231,6 +240,13 @@ impl Figures {
             }
             LogEvent::RunEnded { session, run, engine, end, took } => {
                 self.run_ended((*session, *run), *engine, at, *end, *took);
+            }
+            LogEvent::Failure { session, run, engine, why } => {
+                match self.run(*session, *run, *engine).map(|run| run.work) {
+                    Some(Work::Map(map)) => _ = self.failures.insert((*session, map), (*engine, why.clone())),
+                    Some(_) => _ = self.failing.insert((*session, *run, *engine), why.clone()),
+                    None => {}
+                }
             }
             LogEvent::WorkerLost { engine, restored, stopped: false, .. } => self.died(*engine, at, *restored),
             LogEvent::MapDone { session, map, engine, items, pieces, micros, left, .. }
@@ -278,7 +294,8 @@ impl Figures {
             | LogEvent::TaskAgain { session, task, failure: why } => {
                 let of = |it: &&mut EndedRun| it.run.session == *session && it.run.work == Work::Task(*task);
                 if let Some(ended) = self.ended.iter_mut().rev().find(of) {
-                    ended.failure = Some(why.clone());
+                    // The panic's own words say it in fewer.
+                    ended.failure.get_or_insert_with(|| why.clone());
                 }
             }
             _ => {}
@@ -287,6 +304,11 @@ impl Figures {
         self.state.apply(entry);
         message.into_iter().for_each(|message| keep(&mut self.messages, (at, message)));
         self.note_idle(&entry.event, at);
+    }
+
+    /// A run that hasn't ended on its engine.
+    fn run(&self, session: SessionNumber, run: u64, engine: EngineId) -> Option<&LogRun> {
+        self.state.engines.get(&engine)?.runs.iter().find(|it| (it.session, it.run) == (session, run))
     }
 
     fn engine(&mut self, engine: EngineId) -> &mut EngineFigures {
@@ -361,8 +383,8 @@ impl Figures {
         if matches!(end, RunEnd::Died | RunEnd::Restored) {
             self.died(engine, at, end == RunEnd::Restored);
         }
-        let Some(it) = self.state.engines.get(&engine) else { return };
-        let Some(it) = it.runs.iter().find(|it| (it.session, it.run) == (session, run)).cloned() else { return };
+        let failure = self.failing.remove(&(session, run, engine));
+        let Some(it) = self.run(session, run, engine).cloned() else { return };
         if let Some(started) = it.started {
             let figures = self.engine(engine);
             if figures.protected.remove(&(session, run)) {
@@ -381,14 +403,15 @@ impl Figures {
                 });
             }
         }
-        keep(&mut self.ended, EndedRun { run: it, engine, at, end, took, failure: None });
+        keep(&mut self.ended, EndedRun { run: it, engine, at, end, took, failure });
     }
 
     fn map_ended(&mut self, session: SessionNumber, map: u64, at: u64) {
         let shares = self.shares.remove(&(session, map)).unwrap_or_default();
         let label = self.labels.remove(&(session, map)).unwrap_or_default();
+        let failure = self.failures.remove(&(session, map));
         if let Some(of) = self.state.maps.get(&(session, map)).cloned() {
-            keep(&mut self.ended_maps, EndedMap { session, map, label, of, shares, at });
+            keep(&mut self.ended_maps, EndedMap { session, map, label, of, shares, failure, at });
         }
     }
 
@@ -424,16 +447,17 @@ impl Figures {
                 end: end @ (RunEnd::Failed | RunEnd::Died | RunEnd::Restored | RunEnd::Stopped),
                 ..
             } => {
-                let run =
-                    self.state.engines.get(engine)?.runs.iter().find(|it| (it.session, it.run) == (*session, *run));
-                let label = run.map_or(String::new(), |run| format!("`{}` ", one_line(&run.label, SHORT)));
+                let label = self.run(*session, *run, *engine);
+                let label = label.map_or(String::new(), |run| format!("`{}` ", one_line(&run.label, SHORT)));
+                let why = self.failing.get(&(*session, *run, *engine));
+                let why = why.map_or(String::new(), |why| format!(": {}", one_line(why, SHORT)));
                 let how = match end {
                     RunEnd::Died => "ended its worker, and the variables are lost",
                     RunEnd::Restored => "ended its worker, and its snapshot carries on",
                     RunEnd::Stopped => "was stopped",
                     _ => "failed",
                 };
-                format!("{label}of session {session} {how} on engine {engine}")
+                format!("{label}of session {session} {how} on engine {engine}{why}")
             }
             LogEvent::TaskEnded { session, task, failure: Some(why), .. } => {
                 format!("call {task} of session {session} failed: {}", one_line(why, SHORT))

@@ -2,11 +2,14 @@
 //! clock.
 
 mod actions;
+mod copy;
 mod keys;
+mod mouse;
 mod pages;
 mod replay;
 
 pub use actions::{Dialog, SIGNALS};
+pub use mouse::{Goal, Lanes};
 pub use pages::{List, Page, Panning};
 pub use replay::{Replay, SPEEDS};
 
@@ -17,7 +20,7 @@ use chorus_history::{About, Diagnosis, Figures, diagnose};
 use chorus_protocol::{EngineId, LogEntry, LogEvent, Order};
 use crossterm::event::{KeyEvent, MouseEvent};
 use ratatui::layout::Rect;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How long a notice stays, in milliseconds.
 const NOTICE: u64 = 8_000;
@@ -64,6 +67,8 @@ pub enum Effect {
     ListClusters,
     /// Show this cluster instead.
     Connect(String),
+    /// Give this to the terminal's clipboard.
+    Copy(String),
 }
 
 /// How the cluster is reached.
@@ -90,8 +95,10 @@ pub struct Notice {
 /// Where things were drawn, for the mouse.
 #[derive(Clone, Debug, Default)]
 pub struct Areas {
-    /// Names of pages.
-    pub tabs: Vec<(Rect, Page)>,
+    /// Names of pages, and figures of the header.
+    pub links: Vec<(Rect, Goal)>,
+    /// Lanes of the task stream.
+    pub lanes: Option<Lanes>,
     /// The table's rows.
     pub rows: Rect,
     /// Names of columns.
@@ -129,6 +136,10 @@ pub struct App {
     pub writing: bool,
     /// Whether only what failed is listed among the tasks.
     pub errors_only: bool,
+    /// Whether the engines of a host are one row.
+    pub by_host: bool,
+    /// The hosts whose engines are shown nonetheless, as [`Key::Host`] names them.
+    pub unfolded: BTreeSet<u64>,
     /// How the task stream is looked at.
     pub panning: Panning,
     /// The engine whose log file is shown; `None` for the cluster's events.
@@ -140,6 +151,8 @@ pub struct App {
     /// Whether something on the screen has changed.
     pub dirty: bool,
     lists: Vec<List>,
+    /// The engines of each host, as far as the filter lets them through.
+    hosts: BTreeMap<u64, Vec<EngineId>>,
     before: Page,
     figures: Figures,
     frozen: Option<Box<Figures>>,
@@ -165,12 +178,15 @@ impl App {
             notice: None,
             writing: false,
             errors_only: false,
+            by_host: false,
+            unfolded: BTreeSet::new(),
             panning: Panning::default(),
             log_of: None,
             wraps: false,
             log_file: None,
             dirty: true,
             lists: vec![List::default(); Page::LISTS],
+            hosts: BTreeMap::new(),
             before: Page::Overview,
             figures: Figures::default(),
             frozen: None,
@@ -208,6 +224,11 @@ impl App {
     pub fn found(&self) -> usize {
         let until = self.table.rows.iter().take(self.list().place + 1);
         until.filter(|row| !matches!(row.key, Key::Below(..))).count()
+    }
+
+    /// The engines of a host that the filter lets through.
+    pub fn engines_of(&self, host: u64) -> Vec<EngineId> {
+        self.hosts.get(&host).cloned().unwrap_or_default()
     }
 
     /// What is wrong with an engine.
@@ -291,9 +312,14 @@ impl App {
         list.read_filter();
         let (query, sort) = (list.query.clone().unwrap_or_else(|_| Query::default()), list.sort);
         self.table = table.arrange(&query, sort);
+        if self.page == Page::Overview && self.by_host {
+            let table = std::mem::take(&mut self.table);
+            (self.table, self.hosts) = crate::tables::hosts::fold(self, table, sort);
+        }
         if self.page == Page::Logs && self.wraps {
             self.table = std::mem::take(&mut self.table).wrap(crate::views::columns(self.size.0));
         }
+        let list = &mut self.lists[self.page.list()];
         if self.page == Page::Logs && list.follow {
             list.put(usize::MAX, self.table.rows.len());
         }

@@ -46,6 +46,8 @@ pub struct Options {
     pub record: Option<PathBuf>,
     /// A recording to be shown instead.
     pub replay: Option<PathBuf>,
+    /// Whether the engines of a host are one row.
+    pub by_host: bool,
     /// The look.
     pub theme: theme::Theme,
 }

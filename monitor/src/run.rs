@@ -5,8 +5,11 @@ use crate::source::Source;
 use crate::terminal::Screen;
 use crate::{Error, Options, tail, views};
 use chorus_history::recording::{self, LIMIT, Recorder};
+use crossterm::clipboard::CopyToClipboard;
 use crossterm::event::{Event, EventStream};
+use crossterm::execute;
 use futures::StreamExt;
+use std::io::stdout;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::MissedTickBehavior;
@@ -19,6 +22,7 @@ const TICK: Duration = Duration::from_millis(250);
 /// Runs until the user has enough, or a signal ends it.
 pub async fn run(options: Options) -> Result<(), Error> {
     let mut app = App::new(&options.name, options.theme, options.readonly || options.replay.is_some());
+    app.by_host = options.by_host;
     let mut source = None;
     let mut recorder = None;
     match &options.replay {
@@ -62,6 +66,8 @@ pub async fn run(options: Options) -> Result<(), Error> {
                 match effect {
                     Effect::Quit => return Ok(()),
                     Effect::Suspend => screen.suspend()?,
+                    // In base64, so nothing of it is obeyed.
+                    Effect::Copy(text) => execute!(stdout(), CopyToClipboard::to_clipboard_from(text))?,
                     effect => follow(effect, &mut app, &mut source, &options, &areas),
                 }
             }
@@ -120,7 +126,7 @@ fn follow(effect: Effect, app: &mut App, source: &mut Option<Source>, options: &
             *source = Some(Source::follow(&name, options.clusters));
             return;
         }
-        Effect::Quit | Effect::Suspend => return,
+        Effect::Quit | Effect::Suspend | Effect::Copy(_) => return,
     };
     app.handle(input, areas);
 }

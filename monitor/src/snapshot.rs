@@ -116,6 +116,10 @@ pub struct Gpu {
     pub memory_bytes: Option<u64>,
     /// How much of it is in use.
     pub memory_used_bytes: Option<u64>,
+    /// How warm it is, in degrees Celsius.
+    pub celsius: Option<u32>,
+    /// What it takes, in watts.
+    pub watts: Option<f32>,
 }
 
 /// Something that is wrong.
@@ -278,6 +282,8 @@ fn engine(figures: &Figures, id: EngineId, of: &LogEngine, diagnoses: &[Diagnosi
             busy_percent: gpu.busy,
             memory_bytes: gpu.memory,
             memory_used_bytes: gpu.memory_used,
+            celsius: gpu.celsius,
+            watts: gpu.watts,
         }),
         diagnoses: diagnoses.iter().filter(|it| it.about == About::Engine(id)).map(problem).collect(),
     }

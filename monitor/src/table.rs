@@ -11,6 +11,8 @@ use std::cmp::Ordering;
 pub enum Key {
     /// An engine.
     Engine(EngineId),
+    /// A host: its name, as a number.
+    Host(u64),
     /// An engine's worker of a session.
     Worker(EngineId, SessionNumber),
     /// A variable or a room, on an engine or in the notebook of a session.
@@ -42,23 +44,35 @@ pub struct Column {
     pub right: bool,
     /// Columns of the greatest numbers are left out first where there is no room; 0 never is.
     pub rank: u8,
-    /// Whether it takes what room is left.
-    pub grows: bool,
+    /// How wide it gets where there is room.
+    pub most: u16,
+}
+
+impl Column {
+    /// Whether it takes room that is left.
+    pub const fn grows(&self) -> bool {
+        self.most > self.width
+    }
+
+    /// The same, which takes room that is left until it is so wide.
+    pub const fn up_to(self, most: u16) -> Column {
+        Column { most, ..self }
+    }
 }
 
 /// A column of text.
 pub const fn left(title: &'static str, name: &'static str, width: u16, rank: u8) -> Column {
-    Column { title, name, width, right: false, rank, grows: false }
+    Column { title, name, width, right: false, rank, most: width }
 }
 
 /// A column of numbers.
 pub const fn right(title: &'static str, name: &'static str, width: u16, rank: u8) -> Column {
-    Column { title, name, width, right: true, rank, grows: false }
+    Column { title, name, width, right: true, rank, most: width }
 }
 
 /// A column that takes the room that is left.
 pub const fn rest(title: &'static str, name: &'static str, width: u16, rank: u8) -> Column {
-    Column { title, name, width, right: false, rank, grows: true }
+    Column { title, name, width, right: false, rank, most: u16::MAX }
 }
 
 /// A cell.
@@ -155,6 +169,11 @@ impl Table {
         self.rows.retain(|row| query.lets_through(&columns, row));
         self.columns = columns;
         self.shown = self.rows.len();
+        self.sort(sort)
+    }
+
+    /// The rows in this order.
+    pub fn sort(mut self, sort: Sort) -> Table {
         if let Some(column) = sort.column.filter(|it| *it < self.columns.len()) {
             // A stable order: rows that are equal don't change places.
             self.rows.sort_by(|a, b| compare(&a.cells[column], &b.cells[column], sort.descending));
@@ -166,7 +185,7 @@ impl Table {
 impl Table {
     /// Texts of the column that grows go on below where there is no room for them.
     pub fn wrap(mut self, room: u16) -> Table {
-        let growing = widths(&self.columns, room).into_iter().find(|(column, _)| self.columns[*column].grows);
+        let growing = widths(&self.columns, room).into_iter().find(|(column, _)| self.columns[*column].grows());
         let Some((column, width)) = growing.filter(|(_, width)| *width > 0) else { return self };
         let mut rows = Vec::with_capacity(self.rows.len());
         for (place, mut row) in self.rows.into_iter().enumerate() {
@@ -216,6 +235,9 @@ fn compare(a: &Cell, b: &Cell, descending: bool) -> Ordering {
     }
 }
 
+/// A column that gives way is no narrower than this.
+const NARROWEST: u16 = 6;
+
 /// Which columns there is room for, and how wide each is then.
 pub fn widths(columns: &[Column], room: u16) -> Vec<(usize, u16)> {
     let mut shown: Vec<usize> = (0..columns.len()).collect();
@@ -227,10 +249,26 @@ pub fn widths(columns: &[Column], room: u16) -> Vec<(usize, u16)> {
         };
         shown.retain(|it| *it != least);
     }
-    let spare = room.saturating_sub(needed(&shown));
-    let growing = shown.iter().filter(|it| columns[**it].grows).count() as u16;
-    let share = spare.checked_div(growing).unwrap_or(0);
-    shown.into_iter().map(|it| (it, columns[it].width + if columns[it].grows { share } else { 0 })).collect()
+    let mut widths: Vec<(usize, u16)> = shown.iter().map(|it| (*it, columns[*it].width)).collect();
+    let total = |widths: &[(usize, u16)]| widths.iter().map(|(_, width)| width + 1).sum::<u16>().saturating_sub(1);
+    // Where not even these fit, what would grow gives way, and then the last ones.
+    let lacking = total(&widths).saturating_sub(room);
+    if let Some((_, width)) = widths.iter_mut().find(|(it, _)| columns[*it].grows()) {
+        *width = width.saturating_sub(lacking).max(NARROWEST.min(*width));
+    }
+    while total(&widths) > room && widths.len() > 1 {
+        widths.pop();
+    }
+    let mut spare = room.saturating_sub(total(&widths));
+    while spare > 0 {
+        let growing = || widths.iter().filter(|(it, width)| *width < columns[*it].most).count() as u16;
+        let Some(share) = spare.checked_div(growing()) else { break };
+        for (it, width) in &mut widths {
+            let more = share.max(1).min(spare).min(columns[*it].most - (*width).min(columns[*it].most));
+            (*width, spare) = (*width + more, spare - more);
+        }
+    }
+    widths
 }
 
 #[cfg(test)]
@@ -281,5 +319,11 @@ mod tests {
         assert_eq!(widths(&columns, 20), [(0, 4), (1, 4), (2, 10)]);
         assert_eq!(widths(&columns, 9), [(0, 4), (2, 4)]);
         assert_eq!(widths(&columns, 3), [(0, 4)]);
+        let columns = [left("A", "a", 4, 0), rest("C", "c", 20, 0), left("B", "b", 4, 0)];
+        assert_eq!(widths(&columns, 20), [(0, 4), (1, 10), (2, 4)], "what grows gives way");
+        assert_eq!(widths(&columns, 12), [(0, 4), (1, 7)], "and then the last one goes");
+        let columns = [rest("A", "a", 4, 0).up_to(10), rest("B", "b", 4, 0)];
+        assert_eq!(widths(&columns, 15), [(0, 7), (1, 7)]);
+        assert_eq!(widths(&columns, 101), [(0, 10), (1, 90)], "no column is wider than it is of use");
     }
 }

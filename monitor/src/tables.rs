@@ -2,6 +2,7 @@
 
 pub mod engines;
 mod help;
+pub mod hosts;
 mod logs;
 mod memory;
 mod tasks;

@@ -167,6 +167,16 @@ impl Theme {
         if self.utf8 { "●" } else { "*" }
     }
 
+    /// What marks a row that others are folded into.
+    pub fn fold(&self, is_open: bool) -> &'static str {
+        match (self.utf8, is_open) {
+            (true, true) => "▾",
+            (true, false) => "▸",
+            (false, true) => "-",
+            (false, false) => "+",
+        }
+    }
+
     /// Which way a column is sorted.
     pub fn arrow(&self, descending: bool) -> &'static str {
         match (self.utf8, descending) {

@@ -15,17 +15,25 @@ use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, BorderType, Borders};
 
-/// Rows of the header and of the names of the pages.
-const HEADER: u16 = 3;
 /// The least that anything can be shown in.
 const SMALLEST: (u16, u16) = (40, 10);
 
+/// Rows of the header and of the names of the pages in a terminal of so many rows: where there are few, the table comes
+/// first.
+fn header_rows(terminal: u16) -> u16 {
+    match terminal {
+        0..14 => 1,
+        14..18 => 2,
+        _ => 3,
+    }
+}
+
 /// How many rows of a page's table fit into a terminal of so many rows.
 pub fn rows(page: Page, terminal: u16) -> usize {
-    let body = terminal.saturating_sub(HEADER + 1 + 2);
+    let body = terminal.saturating_sub(header_rows(terminal) + 1 + 2);
     let others = match page {
         Page::Engine(_) => engine::height(body) + 1,
-        Page::Stream => stream::OTHERS,
+        Page::Stream => stream::others(body),
         _ => 1,
     };
     usize::from(body.saturating_sub(others)).max(1)
@@ -46,7 +54,8 @@ pub fn draw(frame: &mut Frame<'_>, app: &App) -> Areas {
         return areas;
     }
     let [top, body, bottom] =
-        Layout::vertical([Constraint::Length(HEADER), Constraint::Min(0), Constraint::Length(1)]).areas(all);
+        Layout::vertical([Constraint::Length(header_rows(all.height)), Constraint::Min(0), Constraint::Length(1)])
+            .areas(all);
     header::draw(frame, app, top, &mut areas);
     match app.page {
         Page::Engine(id) => engine::draw(frame, app, id, body, &mut areas),

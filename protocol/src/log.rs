@@ -121,6 +121,17 @@ pub enum LogEvent {
         /// What it took.
         took: Took,
     },
+    /// Why a run fails that ends next, or an item of a map that a run serves: of each engine, one a tick.
+    Failure {
+        /// Whose.
+        session: SessionNumber,
+        /// Which.
+        run: u64,
+        /// Where.
+        engine: EngineId,
+        /// The panic's message, or what became of the worker, as the end of a sentence.
+        why: String,
+    },
     /// A worker died while it ran nothing.
     WorkerLost {
         /// Whose.
@@ -372,8 +383,14 @@ pub struct GpuUse {
     pub memory: Option<u64>,
     /// How much of it is in use.
     pub memory_used: Option<u64>,
-    /// How long it computed of the time since the last time, in percent.
+    /// How long it computed of the time since the last time, in percent, for whomever.
     pub busy: Option<f32>,
+    /// How warm it is, in degrees Celsius.
+    #[serde(default)]
+    pub celsius: Option<u32>,
+    /// What it takes, in watts.
+    #[serde(default)]
+    pub watts: Option<f32>,
 }
 
 #[cfg(test)]

@@ -227,6 +227,17 @@ impl Outcome {
     pub fn died(death: Death) -> Outcome {
         Outcome::Died(death, Aftermath::Lost(NoSnapshot::Ended))
     }
+
+    /// Why a run failed, as monitors say it, if that is known from its end alone: of a panic, they have the message.
+    pub fn why(&self) -> Option<String> {
+        match self {
+            Outcome::Died(Death::Stopped | Death::EngineLost, _) => None,
+            Outcome::Died(death, _) => Some(format!("its worker {death}")),
+            Outcome::ReturnedError => Some("it returned an error; the notebook has the message".to_owned()),
+            Outcome::LoadFailed(why) => Some(format!("it couldn't be loaded: {why}")),
+            _ => None,
+        }
+    }
 }
 
 /// What a run took, in microseconds.

@@ -1,5 +1,6 @@
 """`chorus top`: the monitor in a real terminal, `--once`, recordings, and what it does to a cluster."""
 
+import base64
 import fcntl
 import os
 import pty
@@ -379,6 +380,44 @@ def test_the_logs_are_searched_and_wrapped(notebook, lab, top):
     it.keys("w")
     it.wait_without("on engines 0-1")
     it.wait(r" 3/3 ")
+    it.keys("q")
+    assert it.end() == 0
+
+
+def test_what_failed_is_told_with_its_error_and_copied(notebook, lab, top):
+    notebook.run('fn odd(x: u64) -> u64 { assert!(x != 7, "seven\\x1b[2J\\nis odd"); x }').ok()
+    notebook.run('%px -t 1 panic!("on purpose")').failed()
+    notebook.run("%px -t 0 std::process::abort()").failed()
+    notebook.run("%map odd over 0..10").failed()
+    it = top("lab", size=(24, 120))
+    it.wait("live")
+    it.keys("2")
+    it.wait(r"failed +map +[\d]* +\d [^\n]*seven is odd")
+    it.wait(r"failed +cell [\d ]* 1 [^\n]*on purpose")
+    it.wait(r"died +cell [\d ]* 0 [^\n]*its worker was killed by signal 6")
+    it.keys("eg/cell\rgjy")
+    it.wait("sent to the terminal's clipboard: on purpose")
+    it.keys("\x1b/map\ry")
+    it.wait("clipboard: [^\n]*seven")
+    copied = re.findall(rb"\x1b\]52;c;([A-Za-z0-9+/=]*)(?:\x07|\x1b\\)", it.raw)
+    first, second = [base64.b64decode(text).decode() for text in copied]
+    assert first == "on purpose"
+    assert "seven is odd" in second and second.isprintable(), second
+    it.keys("q")
+    assert it.end() == 0
+
+
+def test_engines_are_folded_by_host(lab, top):
+    it = top("lab", "--group", "host")
+    it.wait(r"Engines 2 on 1 host ")
+    it.wait(r"x2 idle +\S+ +2 idle ")
+    assert "0 idle" not in it.text
+    it.keys("\r")
+    it.wait(r"(?s)x2 idle.* 0 idle.* 1 idle")
+    it.keys(" r")
+    it.wait(r"Restart the workers of engines 0-1\?")
+    it.keys("nH")
+    it.wait_without("on 1 host")
     it.keys("q")
     assert it.end() == 0
 

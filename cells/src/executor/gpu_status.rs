@@ -74,7 +74,7 @@ fn shown(told: Option<Result<Told, String>>) -> HasGpu {
     match told {
         None => HasGpu::No,
         Some(Err(why)) => HasGpu::Failed(why),
-        Some(Ok(Told { state, is_busy })) => HasGpu::Yes(Gpu {
+        Some(Ok(Told { state, is_busy, .. })) => HasGpu::Yes(Gpu {
             number: state.number,
             name: state.name,
             driver: state.driver,

@@ -1,7 +1,7 @@
 //! The log: what happened is numbered, kept for as long as it fits, and sent to those who follow it.
 
 use super::{Core, PeerId, millis};
-use chorus_protocol::{EngineId, LogEntry, LogEvent, LogState, Report, SessionId, SessionNumber};
+use chorus_protocol::{EngineId, LogEntry, LogEvent, LogState, Report, RunId, SessionId, SessionNumber};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
@@ -11,6 +11,8 @@ use std::time::Duration;
 const KEPT: usize = 50_000;
 /// The longest text of a run that is kept, in characters.
 const LABEL: usize = 200;
+/// The longest reason of a failure that is kept, in characters.
+const WHY: usize = 1_000;
 
 /// The log. Written down, it is what it comes to: a controller that is started again goes on counting, and hasn't the
 /// entries any more.
@@ -26,6 +28,8 @@ pub(super) struct Log {
     new: usize,
     /// What engines did of maps since the last tick.
     done: BTreeMap<(SessionNumber, u64, EngineId), Done>,
+    /// Whose failures were told since the last tick, and whether by the run's own thread.
+    failed: BTreeSet<(SessionNumber, RunId, EngineId, bool)>,
     followers: BTreeSet<PeerId>,
 }
 
@@ -36,6 +40,7 @@ struct Brief {
     last: u64,
     state: LogState,
     done: Vec<((SessionNumber, u64, EngineId), Done)>,
+    failed: BTreeSet<(SessionNumber, RunId, EngineId, bool)>,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -52,7 +57,7 @@ impl Log {
         let mut state = self.before.clone();
         self.kept.iter().for_each(|entry| state.apply(entry));
         let done = self.done.iter().map(|(of, done)| (*of, done.clone())).collect();
-        Brief { begun: self.begun, last: self.last, state, done }
+        Brief { begun: self.begun, last: self.last, state, done, failed: self.failed.clone() }
     }
 }
 
@@ -70,15 +75,16 @@ impl Serialize for Log {
 
 impl<'de> Deserialize<'de> for Log {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Log, D::Error> {
-        let Brief { begun, last, state, done } = Brief::deserialize(deserializer)?;
-        Ok(Log { last, before: state, done: done.into_iter().collect(), ..Log::new("", 0, begun) })
+        let Brief { begun, last, state, done, failed } = Brief::deserialize(deserializer)?;
+        Ok(Log { last, before: state, done: done.into_iter().collect(), failed, ..Log::new("", 0, begun) })
     }
 }
 
 impl Log {
     pub fn new(name: &str, pid: u32, begun: u64) -> Log {
         let before = LogState { name: name.to_owned(), pid, since: begun, ..LogState::default() };
-        Log { begun, last: 0, before, kept: VecDeque::new(), new: 0, done: BTreeMap::new(), followers: BTreeSet::new() }
+        let (done, failed, followers) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
+        Log { begun, last: 0, before, kept: VecDeque::new(), new: 0, done, failed, followers }
     }
 
     /// Another controller goes on with it, whose clock stood at `now` when it was `begun`, in milliseconds since 1970.
@@ -122,8 +128,19 @@ impl Log {
         self.done.entry((session, map, engine)).or_default().left = left;
     }
 
+    /// Says why a run fails. A map's run may fail at all of its items, so only the first failure since the last tick is an
+    /// entry, and the first of the run's own thread, whose word counts.
+    pub fn add_failure(&mut self, now: Duration, of: (SessionNumber, RunId, EngineId), own: bool, why: &str) {
+        let (session, run, engine) = of;
+        if self.failed.insert((session, run, engine, own)) {
+            let why = why.chars().take(WHY).collect();
+            self.add(now, LogEvent::Failure { session, run: run.0, engine, why });
+        }
+    }
+
     /// What was counted becomes entries.
     pub fn settle(&mut self, now: Duration) {
+        self.failed.clear();
         for ((session, map, engine), Done { items, failed, pieces, micros, left }) in std::mem::take(&mut self.done) {
             self.add(now, LogEvent::MapDone { session, map, engine, items, failed, pieces, micros, left });
         }
@@ -271,5 +288,24 @@ mod tests {
             left: 9,
         };
         assert_eq!(new.iter().map(|entry| &entry.event).collect::<Vec<_>>(), [&done]);
+    }
+    #[test]
+    fn a_run_says_once_a_tick_why_it_fails() {
+        let mut log = log();
+        let mut add =
+            |log: &mut Log, own, why: &str| log.add_failure(Duration::ZERO, (1, RunId(2), EngineId(0)), own, why);
+        add(&mut log, false, "thread");
+        add(&mut log, false, "another");
+        add(&mut log, true, &"x".repeat(WHY + 1));
+        let why = |entries: Vec<LogEntry>| {
+            let texts = entries.into_iter().filter_map(|entry| match entry.event {
+                LogEvent::Failure { why, .. } => Some(why),
+                _ => None,
+            });
+            texts.collect::<Vec<_>>()
+        };
+        assert_eq!(why(log.take_new(Duration::ZERO)), ["thread".to_owned(), "x".repeat(WHY)]);
+        add(&mut log, true, "again");
+        assert_eq!(why(log.take_new(Duration::ZERO)), ["again"]);
     }
 }

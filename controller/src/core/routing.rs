@@ -119,6 +119,9 @@ impl Core {
                 let end = (outcome.clone(), *generation, took.wall);
                 ended = engine.end(session_id, run, outcome).map(|run| (run, end));
                 if let Some((ended, _)) = &ended {
+                    if let Some(why) = outcome.why() {
+                        self.log.add_failure(self.now, (number, run, id), true, &why);
+                    }
                     let (end, took) = ((&*outcome).into(), *took);
                     self.log.add(self.now, LogEvent::RunEnded { session: number, run: run.0, engine: id, end, took });
                     // It was told to end before its map was over: to the client, the engine is gone.
@@ -133,7 +136,9 @@ impl Core {
             RunEvent::Output { .. } | RunEvent::Display { .. } | RunEvent::ClearOutput { .. } | RunEvent::Panic(_) => {
                 account.sent(event.weight());
                 if let RunEvent::Panic(panic) = &event {
-                    session.tasks.panicked(run, &panic.message, panic.thread.is_none());
+                    let own = panic.thread.is_none();
+                    session.tasks.panicked(run, &panic.message, own);
+                    self.log.add_failure(self.now, (number, run, id), own, &panic.message);
                 }
                 true
             }

@@ -105,21 +105,22 @@ impl Meter {
             let answer = self.about_gpu.clone();
             tokio::task::spawn_blocking(move || {
                 let told = gpu::ask(&socket, GPU_LIMIT).ok();
-                *answer.lock() = (told.map(|told| in_use(&told.state)), false);
+                *answer.lock() = (told.as_ref().map(in_use), false);
             });
         }
         about.0.clone()
     }
 }
 
-fn in_use(state: &gpu::State) -> GpuUse {
+fn in_use(gpu::Told { state, readings, .. }: &gpu::Told) -> GpuUse {
     let known = state.total > 0;
     GpuUse {
         name: state.name.clone(),
         memory: known.then_some(state.total),
         memory_used: known.then(|| state.total.saturating_sub(state.free)),
-        // The driver's programming interface doesn't tell.
-        busy: None,
+        busy: readings.busy.map(|percent| percent as f32),
+        celsius: readings.celsius,
+        watts: readings.milliwatts.map(|milliwatts| milliwatts as f32 / 1000.0),
     }
 }
 
@@ -163,5 +164,30 @@ mod tests {
         child.wait().unwrap();
         let used = Meter::new(None).measure(&[Processes { session: SessionId(1), worker, snapshot: 0 }], 0, 0);
         assert_eq!(used.workers[0].worker, ProcessUse { pid: worker, cpu: None, memory: None });
+    }
+
+    #[test]
+    fn what_a_gpu_does_not_tell_is_not_zero() {
+        let state = gpu::State {
+            number: 0,
+            name: "NVIDIA H100".into(),
+            uuid: None,
+            driver: None,
+            capability: None,
+            free: 0,
+            total: 0,
+            held: None,
+        };
+        let (readings, is_busy) = (gpu::Readings::default(), false);
+        let told = gpu::Told { state, is_busy, readings };
+        let used = in_use(&told);
+        assert_eq!(
+            (used.memory, used.memory_used, used.busy, used.celsius, used.watts),
+            (None, None, None, None, None)
+        );
+        let readings = gpu::Readings { busy: Some(0), celsius: Some(41), milliwatts: Some(71_500) };
+        let used = in_use(&gpu::Told { state: gpu::State { free: 5, total: 8, ..told.state }, is_busy, readings });
+        let figures = (used.memory, used.memory_used, used.busy, used.celsius, used.watts);
+        assert_eq!(figures, (Some(8), Some(3), Some(0.0), Some(41), Some(71.5)));
     }
 }

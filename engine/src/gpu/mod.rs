@@ -8,10 +8,12 @@ mod about;
 pub mod client;
 mod holders;
 mod native;
+mod sensors;
 mod server;
 
 pub use about::ask;
 pub use chorus_gpu::devices::State;
+pub use sensors::Readings;
 pub use server::main;
 
 use chorus_gpu::devices::{Launch, Stretch};
@@ -97,6 +99,8 @@ pub struct Told {
     pub state: State,
     /// Whether a map runs there.
     pub is_busy: bool,
+    /// What its sensors say.
+    pub readings: Readings,
 }
 
 /// The status with which the process ends that can't use its GPU any more, and another one can.

@@ -1,5 +1,6 @@
 //! The process that has the GPU.
 
+use super::sensors::Sensors;
 use super::{ANOTHER, CHOICE, FromGpu, MEMORY, ToGpu, Told, holders};
 use crate::wire;
 use chorus_gpu::devices::{self, About, Cuda, Device, Failed, Items, Results, Simulated, Work};
@@ -84,12 +85,14 @@ fn serve(listener: &UnixListener, number: u32, nth: u32) {
         }
     };
     let about = device.as_ref().map(|device| device.about()).map_err(Clone::clone);
+    let uuid = about.as_ref().ok().and_then(|about| about.state().ok()?.uuid);
+    let sensors = Arc::new(Sensors::of(uuid));
     let gpu: Shared =
         Arc::new(Mutex::new(device.map(|device| Gpu { device, next: u64::from(nth) << 32, holders: HashMap::new() })));
     for stream in listener.incoming().flatten() {
-        let (gpu, about) = (Arc::clone(&gpu), about.clone());
+        let (gpu, about, sensors) = (Arc::clone(&gpu), about.clone(), Arc::clone(&sensors));
         // Its worker is gone, or has another connection.
-        std::thread::spawn(move || _ = answer(stream, &gpu, &about));
+        std::thread::spawn(move || _ = answer(stream, &gpu, &about, &sensors));
     }
 }
 
@@ -102,13 +105,18 @@ fn simulated(number: u32) -> Simulated {
 type Loaded = Option<(String, Vec<devices::Constant>)>;
 
 /// `about` needs no turn at the device: whoever asks isn't to wait for a map.
-fn answer(mut stream: UnixStream, gpu: &Shared, about: &Result<Arc<dyn About>, String>) -> io::Result<()> {
+fn answer(
+    mut stream: UnixStream,
+    gpu: &Shared,
+    about: &Result<Arc<dyn About>, String>,
+    sensors: &Sensors,
+) -> io::Result<()> {
     let mut loaded = None;
     loop {
         let asked = wire::read(&mut stream)?;
         if asked == ToGpu::About {
             let answer = match about.as_ref().map_err(Clone::clone).and_then(|about| about.state()) {
-                Ok(state) => FromGpu::About(Told { state, is_busy: gpu.is_locked() }),
+                Ok(state) => FromGpu::About(Told { state, is_busy: gpu.is_locked(), readings: sensors.read() }),
                 Err(why) => FromGpu::Failed(why),
             };
             wire::write(&mut stream, &answer)?;

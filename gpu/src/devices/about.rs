@@ -9,6 +9,8 @@ pub struct State {
     pub number: u32,
     /// What its maker calls it.
     pub name: String,
+    /// What its maker's other programs know it by, if it has such a name: `GPU-` and 32 digits.
+    pub uuid: Option<String>,
     /// The version of its driver, if it has one.
     pub driver: Option<String>,
     /// What its code may use, as its maker counts: 9.0.

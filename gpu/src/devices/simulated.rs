@@ -39,6 +39,7 @@ impl About for Meter {
         Ok(State {
             number: self.number,
             name,
+            uuid: None,
             driver: None,
             capability: None,
             free: total - held,

@@ -41,6 +41,7 @@ impl App {
         }
         match self.selected() {
             Some(Key::Engine(engine) | Key::Worker(engine, _) | Key::Held(Some(engine), ..)) => vec![engine],
+            Some(Key::Host(host)) => self.engines_of(host),
             _ => Vec::new(),
         }
     }
@@ -161,6 +162,11 @@ impl App {
                 Some(Dialog::Clusters(names, place))
             }
             Dialog::Details(..) if key.code == KeyCode::Enter => None,
+            Dialog::Details(..) if key.code == KeyCode::Char('y') => {
+                let effects = self.copy();
+                self.dialog = Some(dialog);
+                return effects;
+            }
             unanswered => Some(unanswered),
         };
         Vec::new()
@@ -168,8 +174,8 @@ impl App {
 
     fn connect(&mut self, name: String) -> Effect {
         // Nothing of the other cluster stays.
-        let (theme, size) = (self.theme, self.size);
-        *self = App { size, ..App::new(&name, theme, self.readonly) };
+        let (theme, size, by_host) = (self.theme, self.size, self.by_host);
+        *self = App { size, by_host, ..App::new(&name, theme, self.readonly) };
         Effect::Connect(name)
     }
 }

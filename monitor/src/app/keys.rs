@@ -1,10 +1,9 @@
 //! What keys and the mouse do.
 
-use super::{App, Areas, Dialog, Effect, Page};
-use crate::table::Key;
+use super::{App, Dialog, Effect, Page};
+use crate::table::{Key, Row};
 use chorus_protocol::{EngineId, Order};
-use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
-use ratatui::layout::Position;
+use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 /// How far `,` and `.` go in a recording, in milliseconds.
 const SEEK: u64 = 10_000;
@@ -120,6 +119,8 @@ impl App {
                 self.list_mut().sort_by(column);
             }
             KeyCode::Char('f') => self.freeze(),
+            KeyCode::Char('y') => return self.copy(),
+            KeyCode::Char('H') => self.by_host = !self.by_host,
             KeyCode::Char(' ') => self.mark(),
             KeyCode::Char('a') => self.mark_all(),
             KeyCode::Char('e') if self.page == Page::Tasks => self.errors_only = !self.errors_only,
@@ -159,9 +160,14 @@ impl App {
         }
     }
 
-    fn open(&mut self) {
+    pub(super) fn open(&mut self) {
         match self.selected() {
             Some(Key::Engine(engine)) if self.page != Page::Diagnoses => self.go(Page::Engine(engine)),
+            Some(Key::Host(host)) => {
+                if !self.unfolded.remove(&host) {
+                    self.unfolded.insert(host);
+                }
+            }
             Some(_) => self.open_details(),
             None => {}
         }
@@ -175,23 +181,31 @@ impl App {
     }
 
     fn mark(&mut self) {
-        let Some(Key::Engine(engine)) = self.selected() else { return };
-        if !self.marked.remove(&engine) {
-            self.marked.insert(engine);
-        }
+        let engines = match self.selected() {
+            Some(Key::Engine(engine)) => vec![engine],
+            Some(Key::Host(host)) => self.engines_of(host),
+            _ => return,
+        };
+        self.turn_marks(&engines);
         let rows = self.table.rows.len();
         self.list_mut().step(1, rows);
     }
 
     fn mark_all(&mut self) {
-        let engines = self.table.rows.iter().filter_map(|row| match row.key {
-            Key::Engine(engine) => Some(engine),
-            _ => None,
-        });
-        let all: Vec<EngineId> = engines.collect();
-        match all.iter().all(|engine| self.marked.contains(engine)) {
-            true => self.marked.clear(),
-            false => self.marked.extend(all),
+        let engines = |row: &Row| match row.key {
+            Key::Engine(engine) => vec![engine],
+            Key::Host(host) => self.engines_of(host),
+            _ => Vec::new(),
+        };
+        let all: Vec<EngineId> = self.table.rows.iter().flat_map(engines).collect();
+        self.turn_marks(&all);
+    }
+
+    /// Marks them, or takes the marks away if all have one.
+    fn turn_marks(&mut self, engines: &[EngineId]) {
+        match engines.iter().all(|engine| self.marked.contains(engine)) {
+            true => self.marked.retain(|engine| !engines.contains(engine)),
+            false => self.marked.extend(engines),
         }
     }
 
@@ -221,34 +235,5 @@ impl App {
         self.log_of = logs[(place + step) % logs.len()];
         self.read_at = 0;
         self.list_mut().follow = true;
-    }
-
-    pub(super) fn mouse(&mut self, mouse: MouseEvent, areas: &Areas) -> Vec<Effect> {
-        let at = Position::new(mouse.column, mouse.row);
-        let rows = self.table.rows.len();
-        if self.dialog.is_some() {
-            return Vec::new();
-        }
-        match mouse.kind {
-            MouseEventKind::ScrollUp => self.list_mut().step(-3, rows),
-            MouseEventKind::ScrollDown => self.list_mut().step(3, rows),
-            MouseEventKind::Down(MouseButton::Left) => {
-                if let Some((_, page)) = areas.tabs.iter().find(|(area, _)| area.contains(at)) {
-                    self.go(*page);
-                } else if let Some((_, column)) = areas.columns.iter().find(|(area, _)| area.contains(at)) {
-                    self.list_mut().sort_by(Some(*column));
-                } else if areas.rows.contains(at) {
-                    let place = self.list().top + usize::from(at.y - areas.rows.y);
-                    // A click on the row that the cursor is on opens it.
-                    match place == self.list().place {
-                        true => self.open(),
-                        false if place < rows => self.list_mut().put(place, rows),
-                        false => {}
-                    }
-                }
-            }
-            _ => {}
-        }
-        Vec::new()
     }
 }

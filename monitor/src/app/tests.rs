@@ -117,7 +117,7 @@ fn scaling_takes_arrows_and_digits() {
 fn readonly_and_lost_clusters_are_left_alone() {
     let mut app = app();
     app.readonly = true;
-    assert_eq!(press(&mut app, "iyr"), []);
+    assert_eq!(press(&mut app, "ir"), []);
     assert!(app.dialog.is_none() && app.notice.as_ref().is_some_and(|it| it.text.contains("--readonly")));
     let mut app = self::app();
     app.handle(Input::Lost("it was stopped".into()), &Areas::default());
@@ -255,4 +255,61 @@ fn a_recording_that_was_gone_on_with_tells_nothing_twice() {
     app.replay = Some(Replay::new([joined(0), joined(0)].concat()));
     app.handle(Input::Tick(1), &Areas::default());
     assert_eq!(app.figures().messages.len(), 1);
+}
+
+#[test]
+fn what_is_selected_is_copied_without_what_a_terminal_obeys() {
+    let mut app = app();
+    press(&mut app, "j");
+    let effects = press(&mut app, "y");
+    let [Effect::Copy(text)] = &effects[..] else { panic!("{effects:?}") };
+    assert!(text.starts_with("1  busy  here  101  1  work()") && !text.contains(char::is_control), "{text}");
+    assert!(app.notice.as_ref().is_some_and(|it| !it.bad && it.text.contains("clipboard: 1  busy")));
+    let why = "index\x1b[2J out\r\n of\x07 bounds".to_owned();
+    let failure = LogEvent::Failure { session: 1, run: 1, engine: EngineId(1), why };
+    let end = chorus_protocol::RunEnd::Failed;
+    let ended = LogEvent::RunEnded { session: 1, run: 1, engine: EngineId(1), end, took: Took::default() };
+    app.handle(Input::Entries(vec![entry(20, 3_000, failure), entry(21, 3_000, ended)]), &Areas::default());
+    assert_eq!(press(&mut app, "2y"), [Effect::Copy("of bounds".to_owned())], "as it is shown");
+    app.handle(Input::LogFile(EngineId(1), Ok(vec!["one".into(), "a\x1b]52;c;eA==\x07\tb".into()])), &Areas::default());
+    (app.page, app.log_of) = (Page::Logs, Some(EngineId(1)));
+    app.arrange();
+    assert_eq!(press(&mut app, "y"), [Effect::Copy("a]52;c;eA== b".to_owned())]);
+}
+
+#[test]
+fn a_host_is_unfolded_marked_and_acted_on() {
+    let mut app = app();
+    let info = EngineInfo { pid: 9, host: "there".into(), cores: 4, ..EngineInfo::default() };
+    let up = LogEvent::EngineUp { engine: EngineId(3), info };
+    app.handle(Input::Entries(vec![entry(20, 3_000, up)]), &Areas::default());
+    press(&mut app, "H");
+    assert_eq!((app.table.rows.len(), shown(&app)), (2, vec![]));
+    let text = |app: &App, name: &str| {
+        let column = app.table.columns.iter().position(|column| column.name == name).unwrap();
+        app.table.rows.iter().map(|row| row.cells[column].text.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(text(&app, "running"), ["1 busy, 2 idle", "1 idle"]);
+    assert_eq!(text(&app, "mem"), ["24M", "n/a"], "the sum; what isn't known isn't 0");
+    assert_eq!(text(&app, "cpu"), ["34", "n/a"], "the mean");
+    code(&mut app, KeyCode::Enter);
+    assert_eq!(shown(&app), [0, 1, 2]);
+    assert_eq!(app.targets(), [EngineId(0), EngineId(1), EngineId(2)]);
+    press(&mut app, " ");
+    assert_eq!(app.marked.len(), 3);
+    press(&mut app, "g/busy");
+    code(&mut app, KeyCode::Enter);
+    assert_eq!(app.targets(), [EngineId(0), EngineId(1), EngineId(2)], "the marked ones");
+    app.marked.clear();
+    assert_eq!(app.targets(), [EngineId(1)], "those of the host that the filter lets through");
+    code(&mut app, KeyCode::Esc);
+    press(&mut app, "g");
+    code(&mut app, KeyCode::Enter);
+    let cpu = app.table.columns.iter().position(|column| column.name == "cpu");
+    app.list_mut().sort_by(cpu);
+    app.list_mut().sort_by(cpu);
+    app.arrange();
+    assert_eq!(text(&app, "host"), ["here", "there"], "what isn't known stands last");
+    press(&mut app, "H");
+    assert_eq!(app.table.rows.len(), 4);
 }

@@ -3,7 +3,7 @@
 use crate::table::{Cell, Key, Row, Table, left, rest};
 use crate::theme::Tone;
 
-const KEYS: [(&str, &str); 23] = [
+const KEYS: [(&str, &str); 25] = [
     ("1-8, Tab", "pages, as they are named at the top"),
     ("arrows, PgUp, g, G", "move, also with hjkl; G in the logs follows the end"),
     ("Enter, click again", "open the engine, or show all of the row"),
@@ -11,6 +11,8 @@ const KEYS: [(&str, &str); 23] = [
     ("/", "filter: text, regex, or `cpu > 50 and mem >= 1G`"),
     ("s, S", "sort by the next column; turn the order round"),
     ("Space, a", "mark an engine or all, for the next action"),
+    ("H", "engines by host, and one by one; Enter unfolds a host"),
+    ("y", "copy the row, or its error, to the terminal's clipboard"),
     ("f", "freeze what is shown, and go on"),
     ("L", "the engine's log; Left and Right: other logs"),
     ("n, N, w", "logs: the next or last line that / found; wrap lines"),
@@ -24,7 +26,7 @@ const KEYS: [(&str, &str); 23] = [
     ("c", "tasks: cancel the map or the call"),
     ("C", "show another cluster"),
     ("p, <, >, comma, period", "replay: pause, slower, faster, 10 s back and on"),
-    ("mouse", "the wheel scrolls; click a page, a column or a row"),
+    ("mouse", "the wheel scrolls; click a page, a figure, a column, a bar or a row"),
     ("q, Ctrl-C, Ctrl-Z", "quit; Ctrl-Z goes to the background"),
     ("n/a", "isn't known. CPU% is of one core, so it can exceed 100"),
 ];

@@ -12,7 +12,7 @@ const COLUMNS: [Column; 8] = [
     right("ENGINE", "engine", 8, 0),
     left("WHAT", "what", 10, 0),
     right("SES", "session", 3, 0),
-    rest("NAME", "name", 10, 0),
+    rest("NAME", "name", 10, 0).up_to(80),
     right("PID", "pid", 8, 2),
     right("CPU%", "cpu", 5, 0),
     right("MEM", "mem", 5, 0),

@@ -14,11 +14,11 @@ const COLUMNS: [Column; 10] = [
     right("SES", "session", 3, 4),
     right("NO", "no", 5, 5),
     right("ENGINE", "engine", 6, 0),
-    rest("WHAT", "what", 16, 0),
+    rest("WHAT", "what", 16, 0).up_to(80),
     right("TOOK", "took", 7, 0),
     right("CPU", "cpu", 7, 3),
     left("BEGAN", "began", 8, 2),
-    rest("ERROR OR PROGRESS", "error", 17, 1),
+    rest("ERROR OR PROGRESS", "error", 25, 1),
 ];
 
 struct Task<'a> {
@@ -45,7 +45,7 @@ pub fn table(app: &App, only: Option<EngineId>) -> Table {
     };
     for ((session, map), of) in figures.state.maps.iter().filter(|_| only.is_none()) {
         let label = figures.map_label(*session, *map);
-        add(Key::Map(*session, *map), of.failed > 0, open_map(figures, (*session, *map), of, label));
+        add(Key::Map(*session, *map), of.failed > 0, open_map(app, (*session, *map), of, label));
     }
     for (id, engine) in figures.state.engines.iter().filter(|(id, _)| only.is_none_or(|it| it == **id)) {
         // A map's runs are told with the map.
@@ -76,7 +76,7 @@ pub fn table(app: &App, only: Option<EngineId>) -> Table {
         add(Key::Task(session, number), false, task);
     }
     for ended in figures.ended_maps.iter().rev().filter(|_| only.is_none()) {
-        add(Key::Map(ended.session, ended.map), ended.of.failed > 0, ended_map(app, ended));
+        add(Key::Map(ended.session, ended.map), has_failed(ended), ended_map(app, ended));
     }
     for ended in figures.ended.iter().rev().filter(|it| only.is_none_or(|only| only == it.engine)) {
         if only.is_some() || !matches!(ended.run.work, Work::Map(_)) {
@@ -162,9 +162,14 @@ fn ended_run<'a>(app: &App, ended: &'a EndedRun) -> Task<'a> {
         RunEnd::Stopped => ("stopped", Tone::Warn),
         RunEnd::NotRun => ("not run", Tone::Warn),
     };
-    let note = match (&ended.failure, ended.end) {
-        (Some(why), _) => line(why, &app.theme),
+    let why = ended.failure.as_ref().map(|why| line(why, &app.theme));
+    let note = match (why, ended.end) {
+        (Some(why), RunEnd::Ok) if matches!(ended.run.work, Work::Cell) => format!("it went on after a panic: {why}"),
+        (Some(why), RunEnd::Died) => format!("{why}; the variables are lost"),
+        (Some(why), RunEnd::Restored) => format!("{why}; the variables are as before it"),
+        (Some(why), _) => why,
         (None, RunEnd::Ok) => String::new(),
+        // As recordings of earlier versions have it.
         (None, RunEnd::Failed) => "it panicked or returned an error; the notebook has the message".to_owned(),
         (None, RunEnd::Died) => "its worker's process ended with it; the engine's log may tell more".to_owned(),
         (None, RunEnd::Restored) => "its worker's process ended with it; the variables are as before it".to_owned(),
@@ -188,19 +193,20 @@ fn ended_run<'a>(app: &App, ended: &'a EndedRun) -> Task<'a> {
     }
 }
 
-fn open_map<'a>(figures: &Figures, (session, number): (u32, u64), of: &LogMap, what: &'a str) -> Task<'a> {
+fn open_map<'a>(app: &App, (session, number): (u32, u64), of: &LogMap, what: &'a str) -> Task<'a> {
+    let figures = app.figures();
     let took = Cell::millis(Some(figures.now.saturating_sub(of.opened))).tone(Tone::Busy);
-    let (state, note) = (("running", Tone::Busy), progress(of));
-    let (began, cpu) = (Some(of.opened), Cell::default());
-    Task { state, kind: "map", session, number, engine: None, what, took, cpu, began, note }
+    let failure = figures.failures.get(&(session, number));
+    let (state, note) = (("running", Tone::Busy), progress(app, of, failure));
+    let (began, cpu, engine) = (Some(of.opened), Cell::default(), failure.map(|(engine, _)| *engine));
+    Task { state, kind: "map", session, number, engine, what, took, cpu, began, note }
 }
 
 fn ended_map<'a>(app: &App, ended: &'a EndedMap) -> Task<'a> {
-    let complete = ended.of.items.is_none_or(|items| ended.of.done >= items);
-    let state = match (ended.of.failed, complete) {
-        (0, true) => ("done", Tone::Good),
-        (0, false) => ("ended", Tone::Warn),
-        _ => ("failed", Tone::Bad),
+    let state = match (has_failed(ended), is_complete(&ended.of)) {
+        (true, _) => ("failed", Tone::Bad),
+        (false, true) => ("done", Tone::Good),
+        (false, false) => ("ended", Tone::Warn),
     };
     let busy = ended.of.micros;
     Task {
@@ -208,25 +214,42 @@ fn ended_map<'a>(app: &App, ended: &'a EndedMap) -> Task<'a> {
         kind: "map",
         session: ended.session,
         number: ended.map,
-        engine: None,
+        engine: ended.failure.as_ref().map(|(engine, _)| *engine),
         what: &ended.label,
         took: Cell::millis(Some(ended.at.saturating_sub(ended.of.opened))),
         cpu: Cell::number(Some(busy as f64 / 1e6), |_| text::micros(busy, app.theme.utf8)).tone(Tone::Dim),
         began: Some(ended.of.opened),
-        note: progress(&ended.of),
+        note: progress(app, &ended.of, ended.failure.as_ref()),
     }
 }
 
-fn progress(of: &LogMap) -> Cell {
-    let mut note = match of.items {
+fn is_complete(of: &LogMap) -> bool {
+    of.items.is_none_or(|items| of.done >= items)
+}
+
+/// What failed and was tried again with success doesn't count.
+fn has_failed(ended: &EndedMap) -> bool {
+    ended.of.failed > 0 || ended.failure.is_some() && !is_complete(&ended.of)
+}
+
+/// How far a map is; what failed comes first, with the last error that is known of.
+fn progress(app: &App, of: &LogMap, failure: Option<&(EngineId, String)>) -> Cell {
+    let done = match of.items {
         // Rounded down: it isn't 100 % before all are done.
         Some(items) => format!("{} of {items} items, {} %", of.done, (of.done * 100).checked_div(items).unwrap_or(100)),
         None => format!("{} items", of.done),
     };
-    if of.failed > 0 {
-        note += &format!(", {} failed", of.failed);
+    match (of.failed, failure) {
+        (0, None) => Cell::text(done),
+        (0, Some((_, why))) => {
+            let tone = if is_complete(of) { Tone::Warn } else { Tone::Bad };
+            Cell::text(format!("{}; {done}", line(why, &app.theme))).tone(tone)
+        }
+        (failed, None) => Cell::text(format!("{failed} failed; {done}")).tone(Tone::Bad),
+        (failed, Some((_, why))) => {
+            Cell::text(format!("{failed} failed: {}; {done}", line(why, &app.theme))).tone(Tone::Bad)
+        }
     }
-    Cell::text(note).tone(if of.failed > 0 { Tone::Bad } else { Tone::Normal })
 }
 
 /// For how much of a stretch of time an engine worked, of 1.

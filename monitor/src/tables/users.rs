@@ -8,7 +8,7 @@ use chorus_history::About;
 
 const SESSIONS: [Column; 9] = [
     right("SES", "session", 3, 0),
-    rest("WHO", "who", 14, 0),
+    rest("WHO", "who", 14, 0).up_to(80),
     right("PID", "pid", 8, 1),
     left("HOST", "host", 12, 3),
     right("RUNNING", "running", 7, 0),
@@ -43,13 +43,15 @@ pub fn sessions(app: &App) -> Table {
     Table::new(&SESSIONS, rows, "No notebook uses the cluster. In one: %cluster connect NAME")
 }
 
-const GPUS: [Column; 6] = [
+const GPUS: [Column; 8] = [
     right("ENGINE", "engine", 6, 0),
     left("HOST", "host", 14, 1),
-    rest("GPU", "gpu", 16, 0),
+    rest("GPU", "gpu", 16, 0).up_to(60),
     right("BUSY%", "busy", 5, 0),
     right("USED", "mem", 5, 0),
     right("OF", "total", 5, 0),
+    right("TEMP", "temp", 5, 2),
+    right("POWER", "power", 6, 2),
 ];
 
 /// The engines that have a GPU.
@@ -64,6 +66,8 @@ pub fn gpus(app: &App) -> Table {
             Cell::number(gpu.busy.map(f64::from), |busy| format!("{busy:.0}")),
             Cell::bytes(gpu.memory_used),
             Cell::bytes(gpu.memory),
+            Cell::number(gpu.celsius.map(f64::from), |celsius| format!("{celsius}C")),
+            Cell::number(gpu.watts.map(f64::from), |watts| format!("{watts:.0}W")),
         ];
         Some(Row { key: Key::Engine(*id), cells })
     });

@@ -50,7 +50,7 @@ pub fn draw(frame: &mut Frame<'_>, app: &App, all: Rect) {
                     span(theme, Tone::Normal, text.clone()),
                 ])
             };
-            (title.clone(), cells.iter().map(line).collect::<Vec<_>>(), "Esc: close")
+            (title.clone(), cells.iter().map(line).collect::<Vec<_>>(), "y: copy   Esc: close")
         }
     };
     lines.push(Line::default());

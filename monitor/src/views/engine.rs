@@ -16,7 +16,12 @@ const BACK: usize = 120;
 
 /// How many rows of a body stand above the table, with the line between.
 pub fn height(body: u16) -> u16 {
-    if body < 14 { 7 } else { 11 }
+    match body {
+        0..10 => 3,
+        10..14 => 7,
+        14..50 => 11,
+        _ => 23,
+    }
 }
 
 pub fn draw(frame: &mut Frame<'_>, app: &App, id: EngineId, area: Rect, areas: &mut Areas) {
@@ -39,7 +44,10 @@ pub fn draw(frame: &mut Frame<'_>, app: &App, id: EngineId, area: Rect, areas: &
     let [facts, curves] = Layout::horizontal([Constraint::Length(34), Constraint::Min(0)]).spacing(1).areas(above);
     frame.render_widget(ratatui::widgets::Paragraph::new(lines(app, id)), facts);
     let of = figures.engines.get(&id);
-    draw_curves(frame, app, of, curves);
+    // Of fewer columns, the scales would take all.
+    if curves.width > 20 {
+        draw_curves(frame, app, of, curves);
+    }
     rows::draw(frame, app, below, areas);
 }
 
@@ -72,7 +80,8 @@ fn lines(app: &App, id: EngineId) -> Vec<Line<'static>> {
     }
     if let Some(gpu) = engine.metrics.as_ref().and_then(|it| it.gpu.as_ref()) {
         let busy = gpu.busy.map_or_else(unknown, |busy| format!("{busy:.0}%"));
-        lines.push(fact("GPU", format!("{busy} {}", crate::tables::line(&gpu.name, theme))));
+        let used = gpu.memory_used.map_or_else(unknown, text::bytes);
+        lines.push(fact("GPU", format!("{busy} {used} {}", crate::tables::line(&gpu.name, theme))));
     }
     lines
 }
@@ -91,9 +100,14 @@ fn draw_curves(frame: &mut Frame<'_>, app: &App, of: Option<&EngineFigures>, are
         ("in /s", &of.bytes_in, Tone::Moving, 1.0, &write_bytes),
         ("out /s", &of.bytes_out, Tone::Moving, 1.0, &write_bytes),
     ];
-    let each = if area.height >= 10 { [4, 2, 2, 2] } else { [2, 2, 1, 1] };
+    let each = match area.height {
+        0..7 => [1, 1, 0, 0],
+        7..10 => [2, 2, 1, 1],
+        10..20 => [4, 2, 2, 2],
+        _ => [8, 6, 4, 4],
+    };
     let mut y = area.y;
-    for ((name, series, tone, least, write), rows) in curves.into_iter().zip(each) {
+    for ((name, series, tone, least, write), rows) in curves.into_iter().zip(each).filter(|(_, rows)| *rows > 0) {
         let values = series.seconds(now, BACK);
         let most = values.iter().flatten().copied().fold(least, f64::max);
         let last = series.last().map_or(text::UNKNOWN.to_owned(), write);

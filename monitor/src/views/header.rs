@@ -1,7 +1,7 @@
 //! The top: which cluster, how it is, and the pages.
 
 use super::span;
-use crate::app::{App, Areas, Link, Page};
+use crate::app::{App, Areas, Goal, Link, Page};
 use crate::tables::engines;
 use crate::text;
 use crate::theme::Tone;
@@ -15,31 +15,42 @@ const LATELY: u64 = 10_000;
 
 pub fn draw(frame: &mut Frame<'_>, app: &App, area: Rect, areas: &mut Areas) {
     let row = |number: u16| Rect { y: area.y + number, height: 1, ..area };
-    frame.render_widget(fitting(first(app), area.width), row(0));
-    frame.render_widget(fitting(second(app), area.width), row(1));
-    tabs(frame, app, row(2), areas);
+    fitting(frame, first(app), row(0), areas);
+    if area.height > 2 {
+        fitting(frame, second(app), row(1), areas);
+    }
+    if area.height > 1 {
+        tabs(frame, app, row(area.height - 1), areas);
+    }
 }
 
-/// As many groups of spans as fit; the rest are left out whole.
-fn fitting(groups: Vec<Vec<Span<'static>>>, width: u16) -> Line<'static> {
+/// Figures that belong together, and where a click on them leads.
+type Group = (Vec<Span<'static>>, Option<Goal>);
+
+/// As many groups as fit; the rest are left out whole.
+fn fitting(frame: &mut Frame<'_>, groups: Vec<Group>, area: Rect, areas: &mut Areas) {
     let mut line = Line::default();
-    for group in groups {
+    for (group, goal) in groups {
         let needed: usize = group.iter().map(Span::width).sum();
-        if line.width() + needed + 2 <= width.into() {
+        if line.width() + needed + 2 <= area.width.into() {
             line.push_span(Span::from(if line.spans.is_empty() { " " } else { "  " }));
+            let place = Rect { x: area.x + line.width() as u16, width: needed as u16, ..area };
+            areas.links.extend(goal.map(|goal| (place, goal)));
             line.spans.extend(group);
         }
     }
-    line
+    frame.render_widget(line, area);
 }
 
 /// The name, the connection, and what engines do.
-fn first(app: &App) -> Vec<Vec<Span<'static>>> {
+fn first(app: &App) -> Vec<Group> {
     let theme = &app.theme;
     let figures = app.figures();
     let pair =
         |tone, number: String, what: &str| vec![span(theme, tone, number), span(theme, Tone::Dim, format!(" {what}"))];
-    let mut groups = vec![vec![span(theme, Tone::Accent, format!("chorus {}", app.name))], connection(app)];
+    let name = vec![span(theme, Tone::Accent, format!("chorus {}", app.name))];
+    let mut groups = vec![(name, None), (connection(app), None)];
+    let mut add = |group, goal| groups.push((group, Some(goal)));
     let mut counts = std::collections::BTreeMap::<&str, (usize, Tone)>::new();
     for engine in figures.state.engines.values() {
         let (state, tone) = engines::state(engine);
@@ -48,20 +59,21 @@ fn first(app: &App) -> Vec<Vec<Span<'static>>> {
     let known = figures.number > 0;
     let count = if known { figures.state.engines.len().to_string() } else { text::UNKNOWN.into() };
     let noun = if count == "1" { "engine" } else { "engines" };
-    groups.push(pair(Tone::Normal, count, noun));
+    add(pair(Tone::Normal, count, noun), Goal::Page(Page::Overview));
     for state in ["busy", "waiting", "idle", "starting", "draining"] {
         if let Some((count, tone)) = counts.get(state) {
-            groups.push(pair(*tone, count.to_string(), state));
+            add(pair(*tone, count.to_string(), state), Goal::State(state));
         }
     }
     if known {
         let queue: usize = figures.state.engines.values().map(|it| it.runs.len()).sum();
         let running = figures.state.engines.values().filter(|it| engines::current(it).is_some()).count();
-        groups.push(pair(Tone::Normal, (queue - running).to_string(), "queued"));
+        add(pair(Tone::Normal, (queue - running).to_string(), "queued"), Goal::Page(Page::Tasks));
         let failed: u64 = figures.state.engines.values().map(|it| it.failed).sum();
-        groups.push(pair(if failed > 0 { Tone::Bad } else { Tone::Normal }, failed.to_string(), "failed"));
+        let tone = if failed > 0 { Tone::Bad } else { Tone::Normal };
+        add(pair(tone, failed.to_string(), "failed"), Goal::Failures);
         let up = figures.now.saturating_sub(figures.state.since);
-        groups.push(vec![span(theme, Tone::Dim, format!("up {}", text::millis(up)))]);
+        groups.push((vec![span(theme, Tone::Dim, format!("up {}", text::millis(up)))], None));
     }
     groups
 }
@@ -93,14 +105,16 @@ fn connection(app: &App) -> Vec<Span<'static>> {
 }
 
 /// What is used, and how much gets done.
-fn second(app: &App) -> Vec<Vec<Span<'static>>> {
+fn second(app: &App) -> Vec<Group> {
     let theme = &app.theme;
     let figures = app.figures();
     if let (Link::Gone(why), None) = (&app.link, &app.replay) {
-        return vec![vec![span(theme, Tone::Bad, text::clean(why))]];
+        return vec![(vec![span(theme, Tone::Bad, text::clean(why))], None)];
     }
-    let pair =
-        |what: &str, value: String| vec![span(theme, Tone::Dim, format!("{what} ")), span(theme, Tone::Normal, value)];
+    let pair = |what: &str, value: String, page: Page| {
+        let spans = vec![span(theme, Tone::Dim, format!("{what} ")), span(theme, Tone::Normal, value)];
+        (spans, Some(Goal::Page(page)))
+    };
     let or_unknown = |text: Option<String>| text.unwrap_or_else(|| text::UNKNOWN.to_owned());
     let cpus: Vec<f64> = figures.engines.values().filter_map(|it| engines::cpu_now(figures, Some(it))).collect();
     let cpu = (!cpus.is_empty()).then(|| format!("{:.0}%", cpus.iter().sum::<f64>()));
@@ -117,14 +131,14 @@ fn second(app: &App) -> Vec<Vec<Span<'static>>> {
     let told = figures.compiles.new + figures.compiles.cached > 0;
     let compiled = told.then(|| format!("{} ({} from the cache)", figures.compiles.new, figures.compiles.cached));
     vec![
-        pair("CPU", or_unknown(cpu)),
-        pair("memory", or_unknown(held)),
-        pair("host", host(figures)),
-        pair("runs", or_unknown(known.then(|| format!("{:.1}/s", rate as f64 / (LATELY / 1000) as f64)))),
-        pair("sessions", or_unknown(known.then(|| figures.state.sessions.len().to_string()))),
-        pair("maps", or_unknown(known.then(|| figures.state.maps.len().to_string()))),
-        pair("calls", or_unknown(known.then(|| figures.state.tasks.len().to_string()))),
-        pair("compiled", or_unknown(compiled)),
+        pair("CPU", or_unknown(cpu), Page::Overview),
+        pair("memory", or_unknown(held), Page::Memory),
+        pair("host", host(figures), Page::Memory),
+        pair("runs", or_unknown(known.then(|| format!("{:.1}/s", rate as f64 / (LATELY / 1000) as f64))), Page::Tasks),
+        pair("sessions", or_unknown(known.then(|| figures.state.sessions.len().to_string())), Page::Sessions),
+        pair("maps", or_unknown(known.then(|| figures.state.maps.len().to_string())), Page::Tasks),
+        pair("calls", or_unknown(known.then(|| figures.state.tasks.len().to_string())), Page::Tasks),
+        pair("compiled", or_unknown(compiled), Page::Stream),
     ]
 }
 
@@ -142,15 +156,22 @@ fn host(figures: &Figures) -> String {
 }
 
 fn tabs(frame: &mut Frame<'_>, app: &App, area: Rect, areas: &mut Areas) {
-    let narrow = area.width < 90;
-    let mut at = area.x + 1;
-    for (place, page) in Page::NUMBERED.into_iter().enumerate() {
-        let mut name = format!("{} {}", place + 1, page.title());
-        if page == Page::Diagnoses && !app.diagnoses.is_empty() {
-            name = format!("{name} {}{}", app.theme.warning(), app.diagnoses.len());
+    let is_chosen = |page: Page| page == app.page || (page == Page::Overview && matches!(app.page, Page::Engine(_)));
+    let name = |place: usize, page: Page, is_short: bool| {
+        let name = if is_short { (place + 1).to_string() } else { format!("{} {}", place + 1, page.title()) };
+        match page == Page::Diagnoses && !app.diagnoses.is_empty() {
+            true => format!("{name} {}{}", app.theme.warning(), app.diagnoses.len()),
+            false => name,
         }
+    };
+    let pages = || Page::NUMBERED.into_iter().enumerate();
+    let needed: usize = pages().map(|(place, page)| Span::from(name(place, page, false)).width() + 1).sum();
+    let (narrow, short) = (area.width < 90, needed >= area.width.into());
+    let mut at = area.x + 1;
+    for (place, page) in pages() {
+        let chosen = is_chosen(page);
+        let name = name(place, page, short && !chosen);
         let name = if narrow { name } else { format!(" {name} ") };
-        let chosen = page == app.page || (page == Page::Overview && matches!(app.page, Page::Engine(_)));
         let tone = if page == Page::Diagnoses && !app.diagnoses.is_empty() { Tone::Warn } else { Tone::Dim };
         let style = if chosen { app.theme.chosen() } else { app.theme.style(tone) };
         let name = Span::styled(name, style);
@@ -160,7 +181,7 @@ fn tabs(frame: &mut Frame<'_>, app: &App, area: Rect, areas: &mut Areas) {
         }
         let place = Rect { x: at, width, ..area };
         frame.render_widget(name, place);
-        areas.tabs.push((place, page));
+        areas.links.push((place, Goal::Page(page)));
         at += width + 1;
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{boxed, span};
 use crate::app::{App, Areas, Link, Page};
-use crate::table::{Cell, Table, widths};
+use crate::table::{Cell, Key, Table, widths};
 use crate::theme::{Theme, Tone};
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
@@ -51,6 +51,10 @@ pub fn title(app: &App) -> Line<'static> {
     }
     let count = if shown == total { format!("{total} ") } else { format!("{shown} of {total} ") };
     line.push_span(span(theme, Tone::Normal, count));
+    if app.page == Page::Overview && app.by_host {
+        let hosts = app.table.rows.iter().filter(|row| matches!(row.key, Key::Host(_))).count();
+        line.push_span(span(theme, Tone::Normal, format!("on {} ", crate::text::count(hosts, "host"))));
+    }
     if app.page == Page::Logs && !list.filter.is_empty() {
         line.push_span(span(theme, Tone::Warn, format!("{}/{shown} ", app.found())));
     }
@@ -143,7 +147,9 @@ pub fn curve(buffer: &mut Buffer, area: Rect, values: &[Option<f32>], theme: &Th
     let levels = theme.levels();
     for column in 0..area.width {
         let bound = |column: u16| usize::from(column) * values.len() / usize::from(area.width.max(1));
-        let known: Vec<f32> = values[bound(column)..bound(column + 1)].iter().filter_map(|it| *it).collect();
+        // Where there are more places than seconds, several stand for the same.
+        let until = bound(column + 1).max(bound(column) + 1).min(values.len());
+        let known: Vec<f32> = values[bound(column)..until].iter().filter_map(|it| *it).collect();
         if known.is_empty() {
             continue;
         }

@@ -1,7 +1,7 @@
 //! The task stream: engines by time, with what each did.
 
 use super::{boxed, rows, span};
-use crate::app::{App, Areas};
+use crate::app::{App, Areas, Lanes};
 use crate::table::Key;
 use crate::tables::{busy_share, engines};
 use crate::text;
@@ -13,10 +13,14 @@ use ratatui::layout::Rect;
 use ratatui::text::Line;
 use std::collections::BTreeMap;
 
-/// Rows for the notebook, the time, the legend and the run under way.
-pub const OTHERS: u16 = 4;
 /// Columns for an engine's number and its busy share.
 const NAMES: u16 = 10;
+
+/// How many rows of a body aren't engines': the notebook's, the time, and where there is room the run under way and the
+/// legend.
+pub fn others(body: u16) -> u16 {
+    if body < 8 { 2 } else { 4 }
+}
 
 /// What a place of the stream shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,8 +102,9 @@ pub fn draw(frame: &mut Frame<'_>, app: &App, area: Rect, areas: &mut Areas) {
     };
     frame.render_widget(span(theme, Tone::Accent, "notebook"), Rect { height: 1, ..inside });
     lane(frame, inside.y, by_engine.get(&None));
-    let room = inside.height.saturating_sub(OTHERS);
+    let room = inside.height.saturating_sub(others(inside.height));
     areas.rows = Rect { y: inside.y + 1, height: room, ..inside };
+    areas.lanes = Some(Lanes { area: Rect { height: room.min(app.table.rows.len() as u16) + 1, ..lanes }, from, to });
     let list = app.list();
     for (number, row) in app.table.rows.iter().skip(list.top).take(room.into()).enumerate() {
         let Key::Engine(id) = row.key else { continue };
@@ -116,10 +121,14 @@ pub fn draw(frame: &mut Frame<'_>, app: &App, area: Rect, areas: &mut Areas) {
             frame.buffer_mut().set_style(names, theme.cursor());
         }
     }
-    let bottom = inside.bottom().saturating_sub(3);
+    // Right below the last lane.
+    let lanes_shown = app.table.rows.len().saturating_sub(list.top).min(room.into()) as u16;
+    let bottom = inside.y + 1 + lanes_shown;
     axis(frame, app, Rect { y: bottom, height: 1, ..lanes }, from, to);
-    frame.render_widget(about(app, to), Rect { y: bottom + 1, height: 1, ..inside });
-    frame.render_widget(legend(theme), Rect { y: bottom + 2, height: 1, ..inside });
+    if bottom + 2 < inside.bottom() {
+        frame.render_widget(about(app, to), Rect { y: bottom + 1, height: 1, ..inside });
+        frame.render_widget(legend(theme), Rect { y: bottom + 2, height: 1, ..inside });
+    }
 }
 
 /// What is in sight, by engine, with the runs that haven't ended.

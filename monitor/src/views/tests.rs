@@ -1,7 +1,7 @@
 //! Every page as it looks, in both sizes and with both kinds of characters.
 
 use super::*;
-use crate::app::{Input, Page};
+use crate::app::{Goal, Input, Page};
 use crate::theme::Colours;
 use chorus_history::SECONDS;
 use chorus_protocol::{
@@ -29,6 +29,9 @@ fn log() -> Vec<LogEntry> {
     log.run(2_100, 1, "let hits = throws(10_000_000, 3);", &[0, 1, 2, 3]);
     for engine in 0..4 {
         let end = if engine == 2 { RunEnd::Failed } else { RunEnd::Ok };
+        if engine == 2 {
+            log.fail(12_990, 1, 2, "attempt to divide by zero");
+        }
         log.end(9_000 + 2_000 * u64::from(engine), 1, engine, end);
     }
     let work = Work::Task(5);
@@ -36,6 +39,7 @@ fn log() -> Vec<LogEntry> {
     log.add(18_000, LogEvent::TaskSubmitted { session: 1, task: 5, label: "score".into(), needs: vec![] });
     log.add(18_000, LogEvent::RunQueued { session: 1, run: 2, work, label: "score".into(), engines });
     log.add(18_100, LogEvent::RunStarted { session: 1, run: 2, engine: EngineId(3), snapshot: None });
+    log.fail(20_990, 2, 3, "index out of bounds: the len is 3 but the index is 7");
     log.end(21_000, 2, 3, RunEnd::Failed);
     let failure = Some("call 5 (score) panicked on engine 3: index out of bounds".to_owned());
     log.add(21_000, LogEvent::TaskEnded { session: 1, task: 5, engine: Some(EngineId(3)), failure });
@@ -92,6 +96,11 @@ impl Log {
         }
     }
 
+    fn fail(&mut self, after: u64, run: u64, engine: u32, why: &str) {
+        let why = why.to_owned();
+        self.add(after, LogEvent::Failure { session: 1, run, engine: EngineId(engine), why });
+    }
+
     fn end(&mut self, after: u64, run: u64, engine: u32, end: RunEnd) {
         let took = Took { wall: 2_950_000, user: 2_900_000, system: 10_000 };
         self.add(after, LogEvent::RunEnded { session: 1, run, engine: EngineId(engine), end, took });
@@ -111,7 +120,9 @@ fn measured(engine: u32, second: u64) -> LogEvent {
         name: "NVIDIA H100".into(),
         memory: Some(80 << 30),
         memory_used: Some(3 << 30),
-        busy: None,
+        busy: Some(37.0),
+        celsius: Some(54),
+        watts: None,
     });
     let (bytes_in, bytes_out) = (second * 4_000, second * 900_000);
     LogEvent::Measured {
@@ -139,6 +150,50 @@ fn screen(app: &mut App, (columns, rows): (u16, u16)) -> String {
     (0..rows).map(|y| row(y).trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }
 
+/// With a count in the place of rows that are the same again and again.
+fn short(screen: &str) -> String {
+    let lines: Vec<&str> = screen.lines().collect();
+    let groups = lines.chunk_by(|a, b| a == b).flat_map(|same| match same.len() {
+        0..3 => same.iter().map(|line| (*line).to_owned()).collect(),
+        count => vec![same[0].to_owned(), format!("{} more of these", count - 1)],
+    });
+    groups.collect::<Vec<_>>().join("\n")
+}
+
+/// The looks of the cells: a letter for each colour, a capital if it is reversed, and `.` for the terminal's own.
+fn looks(app: &mut App, (columns, rows): (u16, u16)) -> String {
+    use ratatui::style::Color;
+    screen(app, (columns, rows));
+    let mut terminal = Terminal::new(TestBackend::new(columns, rows)).unwrap();
+    terminal.draw(|frame| _ = draw(frame, app)).unwrap();
+    let buffer = terminal.backend().buffer();
+    let look = |x, y| {
+        let cell = &buffer[(x, y)];
+        assert_eq!(cell.bg, Color::Reset, "16 colours leave the ground alone");
+        let letter = match cell.fg {
+            Color::Reset => '.',
+            Color::DarkGray => 'd',
+            Color::Cyan => 'c',
+            Color::Green => 'g',
+            Color::Blue => 'b',
+            Color::Magenta => 'm',
+            Color::Yellow => 'y',
+            Color::Red => 'r',
+            other => panic!("{other:?} is none of the 16 colours' tones"),
+        };
+        let reversed = cell.modifier.contains(Modifier::REVERSED);
+        if reversed && letter == '.' {
+            '#'
+        } else if reversed {
+            letter.to_ascii_uppercase()
+        } else {
+            letter
+        }
+    };
+    let row = |y| (0..columns).map(|x| look(x, y)).collect::<String>();
+    (0..rows).map(|y| row(y).trim_end_matches('.').to_owned()).collect::<Vec<_>>().join("\n")
+}
+
 const PAGES: [(&str, Page); 10] = [
     ("engines", Page::Overview),
     ("tasks", Page::Tasks),
@@ -154,15 +209,61 @@ const PAGES: [(&str, Page); 10] = [
 
 #[test]
 fn every_page_looks_as_it_should() {
-    for (utf8, size, kind) in [(true, (80, 24), "80"), (true, (120, 40), "120"), (false, (80, 24), "ascii")] {
+    let sizes = [
+        (true, (40, 10), "40"),
+        (true, (80, 24), "80"),
+        (true, (120, 40), "120"),
+        (true, (300, 100), "300"),
+        (false, (80, 24), "ascii"),
+        (false, (120, 40), "ascii_120"),
+    ];
+    for (utf8, size, kind) in sizes {
         for (name, page) in PAGES {
             let mut app = app(utf8);
             app.page = page;
             let screen = screen(&mut app, size);
             assert!(utf8 || screen.is_ascii(), "{name}:\n{screen}");
-            insta::assert_snapshot!(format!("{name}_{kind}"), screen);
+            insta::assert_snapshot!(format!("{name}_{kind}"), short(&screen));
         }
     }
+}
+
+#[test]
+fn sixteen_colours_are_the_terminals_own() {
+    for (name, page) in PAGES {
+        let [mut app, mut plain] = [app(true), app(true)];
+        (app.page, plain.page) = (page, page);
+        app.theme.colours = Colours::Sixteen;
+        let looks = looks(&mut app, (120, 40));
+        // The stream's kinds differ by colours only.
+        assert!(page == Page::Stream || screen(&mut app, (120, 40)) == screen(&mut plain, (120, 40)), "{name}");
+        insta::assert_snapshot!(format!("{name}_16"), short(&looks));
+    }
+}
+
+#[test]
+fn the_smallest_terminal_shows_engines() {
+    let shown = screen(&mut app(true), (40, 10));
+    for (id, state) in [(0, "busy"), (1, "idle"), (2, "idle"), (3, "idle")] {
+        let row = format!("{id} {state}");
+        assert!(shown.lines().any(|line| line.contains(&row) && line.ends_with('│')), "{row}:\n{shown}");
+    }
+}
+
+#[test]
+fn engines_are_folded_by_host() {
+    let mut app = app(true);
+    for engine in 4..6 {
+        let info = EngineInfo { pid: 500 + engine, host: "other".into(), cores: 8, ..EngineInfo::default() };
+        let number = app.figures().number + 1;
+        let event = LogEvent::EngineUp { engine: EngineId(engine), info };
+        app.handle(Input::Entries(vec![LogEntry { number, at: BEGIN + 60_000, event }]), &Areas::default());
+    }
+    app.by_host = true;
+    insta::assert_snapshot!("hosts", short(&screen(&mut app, (120, 24))));
+    let crate::table::Key::Host(host) = app.selected().unwrap() else { panic!("{:?}", app.selected()) };
+    app.unfolded.insert(host);
+    insta::assert_snapshot!("hosts_unfolded", short(&screen(&mut app, (80, 24))));
 }
 
 #[test]
@@ -256,9 +357,50 @@ fn the_mouse_finds_what_was_drawn() {
     let (column, place) = *areas.columns.iter().find(|(_, it)| app.table.columns[*it].name == "cpu").unwrap();
     app.handle(click(column.x, column.y), &areas);
     assert_eq!((app.list().sort.column, app.list().sort.descending), (Some(place), true));
-    let (tab, page) = areas.tabs[3];
-    app.handle(click(tab.x, tab.y), &areas);
-    assert_eq!(app.page, page);
+    let link = |goal| areas.links.iter().find(|(_, it)| *it == goal).map(|(area, _)| (area.x, area.y)).unwrap();
+    let mut follow = |goal| {
+        let (x, y) = link(goal);
+        app.handle(click(x, y), &areas);
+        (app.page, app.list().filter.clone(), app.errors_only)
+    };
+    assert_eq!(follow(Goal::Page(Page::Memory)), (Page::Memory, String::new(), false));
+    assert_eq!(follow(Goal::State("busy")), (Page::Overview, "state = busy".to_owned(), false));
+    assert_eq!(follow(Goal::Failures), (Page::Tasks, String::new(), true));
+    // The mark of the first engine.
+    let mut app = self::app(true);
+    app.handle(Input::Resize(120, 40), &Areas::default());
+    app.handle(click(areas.rows.x + 1, areas.rows.y), &areas);
+    assert_eq!((app.page, app.selected()), (Page::Diagnoses, Some(crate::table::Key::Place(0))));
+}
+
+#[test]
+fn a_click_on_a_bar_tells_what_it_is() {
+    use crate::app::Dialog;
+    use crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
+    let mut app = app(true);
+    app.page = Page::Stream;
+    screen(&mut app, (120, 40));
+    let mut terminal = Terminal::new(TestBackend::new(120, 40)).unwrap();
+    let mut areas = Areas::default();
+    terminal.draw(|frame| areas = draw(frame, &app)).unwrap();
+    let lanes = areas.lanes.unwrap();
+    let mut click = |row: u16, second: u64| {
+        let column = (second * 1000 + BEGIN - lanes.from) * u64::from(lanes.area.width) / (lanes.to - lanes.from);
+        let (column, row) = (lanes.area.x + column as u16, lanes.area.y + row);
+        let kind = MouseEventKind::Down(MouseButton::Left);
+        let event = |column, row| Input::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE });
+        app.handle(event(column, row), &areas);
+        let told = match app.dialog.take() {
+            Some(Dialog::Details(whose, facts)) => Some((whose, facts[0].1.clone(), facts[1].1.clone())),
+            _ => None,
+        };
+        told.map(|(whose, what, kind)| [whose, what, kind].join(" | "))
+    };
+    assert_eq!(click(1, 40).unwrap(), "Engine 0 | slow() | cell, running");
+    assert_eq!(click(2, 27).unwrap(), "Engine 1 | items of map 1".replace(" | items", " |  | items"));
+    assert_eq!(click(3, 8).unwrap(), "Engine 2 | let hits = throws(10_000_000, 3); | cell, failed");
+    assert_eq!(click(0, 1).unwrap(), "The notebook | throws(n) | compilation");
+    assert_eq!(click(3, 50), None, "nothing is there");
 }
 
 #[test]

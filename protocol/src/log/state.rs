@@ -184,7 +184,7 @@ impl LogState {
             }
             LogEvent::NotebookHolds { session, held } => _ = self.notebooks.insert(*session, held.clone()),
             LogEvent::Stopping { .. } => self.stopping = true,
-            LogEvent::Compiled { .. } | LogEvent::Steered { .. } => {}
+            LogEvent::Compiled { .. } | LogEvent::Failure { .. } | LogEvent::Steered { .. } => {}
         }
     }
 

@@ -4,6 +4,7 @@ use super::sentence;
 use crate::devices::{About, State};
 use cudarc::driver::sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_USED_MEM_CURRENT;
 use cudarc::driver::{CudaContext, DriverError, result, sys};
+use std::ffi::c_char;
 use std::sync::Arc;
 
 /// Where the driver's module in the kernel tells its version.
@@ -24,6 +25,7 @@ impl AboutCuda {
         let known = State {
             number,
             name: context.name()?,
+            uuid: Some(uuid(context.uuid()?.bytes)),
             driver: Some(driver()?),
             capability: Some((capability.0.unsigned_abs(), capability.1.unsigned_abs())),
             free: 0,
@@ -59,6 +61,14 @@ impl About for AboutCuda {
     }
 }
 
+/// A GPU's number as NVIDIA's programs write it.
+fn uuid(bytes: [c_char; 16]) -> String {
+    let digits = u128::from_be_bytes(bytes.map(c_char::cast_unsigned));
+    let digits = format!("{digits:032x}");
+    let [a, b, c, d, e] = [0..8, 8..12, 12..16, 16..20, 20..32].map(|place| &digits[place]);
+    format!("GPU-{a}-{b}-{c}-{d}-{e}")
+}
+
 /// The versions of the driver, and of the CUDA that it knows.
 fn driver() -> Result<String, DriverError> {
     let mut cuda = 0;
@@ -77,7 +87,13 @@ fn versions(text: &str, cuda: i32) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::versions;
+    use super::{uuid, versions};
+
+    #[test]
+    fn a_uuid_is_written_as_nvidia_smi_does() {
+        let bytes = [0x0f, -1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, -128];
+        assert_eq!(uuid(bytes), "GPU-0fff0203-0405-0607-0809-0a0b0c0d0e80");
+    }
 
     #[test]
     fn the_drivers_version_is_found_in_what_it_says_of_itself() {
