@@ -449,15 +449,16 @@ impl Figures {
             } => {
                 let label = self.run(*session, *run, *engine);
                 let label = label.map_or(String::new(), |run| format!("`{}` ", one_line(&run.label, SHORT)));
-                let why = self.failing.get(&(*session, *run, *engine));
+                let of = |it: &&EndedRun| (it.run.session, it.run.run, it.engine) == (*session, *run, *engine);
+                let why = self.ended.back().filter(of).and_then(|it| it.failure.as_ref());
                 let why = why.map_or(String::new(), |why| format!(": {}", one_line(why, SHORT)));
-                let how = match end {
-                    RunEnd::Died => "ended its worker, and the variables are lost",
-                    RunEnd::Restored => "ended its worker, and its snapshot carries on",
-                    RunEnd::Stopped => "was stopped",
-                    _ => "failed",
+                let (how, after) = match end {
+                    RunEnd::Died => ("ended its worker", ", and the variables are lost"),
+                    RunEnd::Restored => ("ended its worker", ", and its snapshot carries on"),
+                    RunEnd::Stopped => ("was stopped", ""),
+                    _ => ("failed", ""),
                 };
-                format!("{label}of session {session} {how} on engine {engine}{why}")
+                format!("{label}of session {session} {how} on engine {engine}{after}{why}")
             }
             LogEvent::TaskEnded { session, task, failure: Some(why), .. } => {
                 format!("call {task} of session {session} failed: {}", one_line(why, SHORT))
@@ -466,7 +467,13 @@ impl Figures {
                 Some(items) => format!("session {session} began map {map} of {items} items"),
                 None => format!("session {session} began map {map} over what engines have"),
             },
-            LogEvent::MapEnded { session, map } => format!("map {map} of session {session} ended"),
+            LogEvent::MapEnded { session, map } => {
+                let of = |it: &&EndedMap| (it.session, it.map) == (*session, *map);
+                let failure = self.ended_maps.back().filter(of).and_then(|it| it.failure.as_ref());
+                let why =
+                    failure.map(|(engine, why)| format!("; it failed on engine {engine}: {}", one_line(why, SHORT)));
+                format!("map {map} of session {session} ended{}", why.unwrap_or_default())
+            }
             LogEvent::Steered { by, what } => format!("{by}: {what}"),
             LogEvent::Stopping { by: Some(by) } => format!("{by} stopped the cluster"),
             LogEvent::Stopping { by: None } => "the cluster was stopped".to_owned(),

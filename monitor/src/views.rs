@@ -149,6 +149,10 @@ fn keys(app: &App) -> Line<'static> {
         }
     }
     keys.push(("f", if app.is_frozen() { "go on" } else { "freeze" }));
+    keys.push(("y", "copy"));
+    if app.page == Page::Overview {
+        keys.push(("H", if app.by_host { "one by one" } else { "by host" }));
+    }
     let always = [("?", "help"), ("q", "quit")];
     let width = |(key, what): &(&str, &str)| key.len() + what.len() + 3;
     let mut room = usize::from(app.size.0).saturating_sub(always.iter().map(width).sum());

@@ -397,7 +397,9 @@ def test_what_failed_is_told_with_its_error_and_copied(notebook, lab, top):
     it.wait(r"died +cell [\d ]* 0 [^\n]*its worker was killed by signal 6")
     it.keys("eg/cell\rgjy")
     it.wait("sent to the terminal's clipboard: on purpose")
-    it.keys("\x1b/map\ry")
+    it.keys("\x1b")
+    it.wait_without("/cell")
+    it.keys("/map\ry")
     it.wait("clipboard: [^\n]*seven")
     copied = re.findall(rb"\x1b\]52;c;([A-Za-z0-9+/=]*)(?:\x07|\x1b\\)", it.raw)
     first, second = [base64.b64decode(text).decode() for text in copied]

@@ -178,7 +178,18 @@ fn ended_run<'a>(app: &App, ended: &'a EndedRun) -> Task<'a> {
         (None, RunEnd::NotRun) => "cancelled or refused before it began".to_owned(),
     };
     let ran = |micros: u64| Cell::number(Some(micros as f64 / 1e6), |_| text::micros(micros, app.theme.utf8));
-    let unknown = ended.run.started.is_none();
+    let unknown = || Cell::text(text::UNKNOWN).tone(Tone::Dim);
+    // Of what ended with its worker, nobody has measured anything.
+    let took = match (ended.took.wall, ended.run.started) {
+        (_, None) => unknown(),
+        (0, Some(started)) => ran(ended.at.saturating_sub(started) * 1000),
+        (wall, Some(_)) => ran(wall),
+    };
+    let cpu = if ended.run.started.is_none() || ended.took.wall == 0 {
+        unknown()
+    } else {
+        ran(ended.took.user + ended.took.system).tone(Tone::Dim)
+    };
     Task {
         state,
         kind,
@@ -186,8 +197,8 @@ fn ended_run<'a>(app: &App, ended: &'a EndedRun) -> Task<'a> {
         number,
         engine: Some(ended.engine),
         what: &ended.run.label,
-        took: if unknown { Cell::text(text::UNKNOWN).tone(Tone::Dim) } else { ran(ended.took.wall) },
-        cpu: if unknown { Cell::text(text::UNKNOWN) } else { ran(ended.took.user + ended.took.system) }.tone(Tone::Dim),
+        took,
+        cpu,
         began: ended.run.started,
         note: Cell::text(note).tone(state.1),
     }
