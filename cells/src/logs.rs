@@ -128,7 +128,6 @@ fn written((engine, line): (EngineId, String)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chorus_protocol::LogState;
 
     fn entry(number: u64) -> LogEntry {
         LogEntry { number, at: 0, event: LogEvent::SessionClosed { session: number as u32 } }
@@ -158,7 +157,7 @@ mod tests {
     fn who_falls_behind_hears_how_much_is_skipped() {
         let folder = folder();
         let mut logs = Logs::new(folder.path(), Shown::All);
-        let state = |number| LogEntry { number, at: 0, event: LogEvent::State(Box::new(LogState::default())) };
+        let state = |number| LogEntry { number, at: 0, event: LogEvent::State(Box::default()) };
         assert_eq!(
             logs.happened(&[state(3), entry(4)]).unwrap(),
             ["00:00:00 session 4 closed"],

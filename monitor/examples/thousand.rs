@@ -1,5 +1,5 @@
 //! How fast 1,000 simulated engines are drawn, and what that takes in memory:
-//! `cargo run -p chorus-monitor --example thousand`.
+//! `cargo run -p chorus-monitor --example thousand`, and with `host` behind it, how fast when they are folded by host.
 
 use chorus_monitor::app::{App, Areas, Input};
 use chorus_monitor::theme::{Colours, Theme};
@@ -11,17 +11,20 @@ use ratatui::layout::Rect;
 use std::time::Instant;
 
 const ENGINES: u32 = 1_000;
+const HOSTS: u32 = 64;
 const SECONDS: u64 = 300;
 
 fn main() {
     let mut app = App::new("simulated", Theme { colours: Colours::True { light: false }, utf8: true }, true);
+    app.by_host = std::env::args().nth(1).is_some_and(|group| group == "host");
     let mut number = 0;
     let mut add = |app: &mut App, at: u64, event: LogEvent| {
         number += 1;
         app.handle(Input::Entries(vec![LogEntry { number, at, event }]), &Areas::default());
     };
     for engine in 0..ENGINES {
-        let info = EngineInfo { pid: 1_000 + engine, host: "node".into(), cores: 8, ..EngineInfo::default() };
+        let host = format!("node{:02}", engine % HOSTS);
+        let info = EngineInfo { pid: 1_000 + engine, host, cores: 8, ..EngineInfo::default() };
         add(&mut app, 0, LogEvent::EngineUp { engine: EngineId(engine), info });
     }
     let engines: Vec<EngineId> = (0..ENGINES).map(EngineId).collect();

@@ -292,8 +292,7 @@ mod tests {
     #[test]
     fn a_run_says_once_a_tick_why_it_fails() {
         let mut log = log();
-        let mut add =
-            |log: &mut Log, own, why: &str| log.add_failure(Duration::ZERO, (1, RunId(2), EngineId(0)), own, why);
+        let add = |log: &mut Log, own, why: &str| log.add_failure(Duration::ZERO, (1, RunId(2), EngineId(0)), own, why);
         add(&mut log, false, "thread");
         add(&mut log, false, "another");
         add(&mut log, true, &"x".repeat(WHY + 1));

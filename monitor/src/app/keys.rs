@@ -163,11 +163,8 @@ impl App {
     pub(super) fn open(&mut self) {
         match self.selected() {
             Some(Key::Engine(engine)) if self.page != Page::Diagnoses => self.go(Page::Engine(engine)),
-            Some(Key::Host(host)) => {
-                if !self.unfolded.remove(&host) {
-                    self.unfolded.insert(host);
-                }
-            }
+            Some(Key::Host(host)) if self.unfolded.remove(&host) => {}
+            Some(Key::Host(host)) => _ = self.unfolded.insert(host),
             Some(_) => self.open_details(),
             None => {}
         }
