@@ -19,6 +19,7 @@ const FILES: &[(&str, &str)] = &[
     ("src/display.rs", include_str!("../../px/src/display.rs")),
     ("src/engines/args.rs", include_str!("../../px/src/engines/args.rs")),
     ("src/engines/carry.rs", include_str!("../../px/src/engines/carry.rs")),
+    ("src/engines/kept.rs", include_str!("../../px/src/engines/kept.rs")),
     ("src/engines/mod.rs", include_str!("../../px/src/engines/mod.rs")),
     ("src/everyday.rs", include_str!("../../px/src/everyday.rs")),
     ("src/gpu_vec.rs", include_str!("../../px/src/gpu_vec.rs")),

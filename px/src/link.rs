@@ -49,12 +49,12 @@ pub enum Ask {
         /// 0 asks how it is; `u64::MAX` waits for its end.
         millis: u64,
     },
-    /// Wait for results of a map that is streamed. The answer is [`Answer::Taken`].
+    /// Wait for results of maps whose results one loop takes. The answer is [`Answer::Taken`].
     Take {
-        /// Which map.
-        job: u64,
-        /// How many reports of it were taken before.
-        taken: u64,
+        /// Which maps.
+        maps: Vec<Taking>,
+        /// Whether those of any will do; else they are to be the first one's.
+        any: bool,
     },
     /// End a job. It keeps what it has done.
     Cancel(u64),
@@ -77,6 +77,8 @@ pub enum Ask {
     Report(Vec<Done>),
     /// The engines that there are, or those of them with this label. The answer is [`Answer::Engines`].
     Engines(Option<String>),
+    /// What a map has done by now, whether it has ended or not, and how. The answer is [`Answer::Ended`].
+    SoFar(u64),
     /// Wait until one of these calls ends. The answer is [`Answer::Job`] with its number.
     WaitAny(Vec<u64>),
     /// Wait until all of these calls have ended. The answer is [`Answer::All`] with what [`Ask::Wait`] says of each.
@@ -94,6 +96,15 @@ pub enum Ask {
         /// Its type, as `std::any::type_name` has it.
         type_name: String,
     },
+}
+
+/// A map that is streamed, to those who take its results.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taking {
+    /// Which map.
+    pub job: u64,
+    /// How many reports of it were taken before.
+    pub taken: u64,
 }
 
 /// A map to be started.
@@ -163,6 +174,8 @@ pub struct CallAsk {
     pub timeout: u64,
     /// What it may do with its engine's variables.
     pub access: Access,
+    /// Whether it only tidies up: it is made after an interrupt, too, and no cluster is started for it.
+    pub is_last: bool,
 }
 
 /// One of several calls that differ in their engine only.
@@ -390,7 +403,12 @@ pub enum Answer {
         results: String,
     },
     /// Results of a map that is streamed, which are nobody else's from now on; none when all were taken.
-    Taken(Vec<Done>),
+    Taken {
+        /// Which of those that were asked for, by its place.
+        map: u64,
+        /// The results.
+        done: Vec<Done>,
+    },
     /// It can't be done, or the job has failed. The sentence is for users.
     Failed(String),
     /// What an engine works at next; none means that the map is over.
@@ -442,13 +460,14 @@ mod tests {
             Ask::Passed("x".into()),
             Ask::Where(2),
             Ask::Wait { job: 1, millis: 2 },
-            Ask::Take { job: 1, taken: 2 },
+            Ask::Take { maps: vec![Taking { job: 1, taken: 2 }], any: true },
             Ask::Cancel(1),
             Ask::Forget(2),
             Ask::Free("x".into()),
             Ask::Hold("x".into()),
             Ask::Engines(Some("big".into())),
             Ask::Report(vec![]),
+            Ask::SoFar(3),
             Ask::WaitAny(vec![1, 2]),
             Ask::WaitAll(vec![3]),
             Ask::ForgetAll(vec![4]),
@@ -486,6 +505,7 @@ mod tests {
             retries: Some(6),
             timeout: 7,
             access: Access::Change,
+            is_last: true,
         }));
         survives(Ask::Result(vec![1], None));
         survives(Ask::Result(vec![1], Some("p".into())));
@@ -511,6 +531,7 @@ mod tests {
             Answer::Ended { path: "/y".into(), bytes: 3, results: "/z".into() },
             Answer::Failed("why".into()),
             Answer::Engines(vec![0, 2]),
+            Answer::Taken { map: 1, done: vec![done(Results::Nothing)] },
             Answer::All(vec![Answer::Ok, Answer::Failed("no".into())]),
             Answer::Value { engine: 1, value: vec![2] },
             Answer::Work(vec![Piece { first: 1, count: 2, chunk: 3 }]),

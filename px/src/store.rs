@@ -110,6 +110,11 @@ impl VariableStore {
         self.values.remove(name)?.value.downcast().ok().map(|value| *value)
     }
 
+    /// Drops a value, if it is there.
+    pub(crate) fn remove(&mut self, name: &str) {
+        self.values.remove(name);
+    }
+
     #[inline(never)]
     fn put(&mut self, name: &str, value: Box<dyn Any>, size: Size) {
         self.values.insert(name.to_owned(), Stored { value, size });

@@ -1,6 +1,9 @@
 """`px::map(..).stream()`: a loop of the notebook takes results while engines make others."""
 
+import re
 import time
+
+import pytest
 
 
 def result(reply):
@@ -204,3 +207,87 @@ def test_a_stream_outlives_its_cell_but_not_what_a_dead_cell_has_taken(cluster):
     gone = cluster.run("for (i, r) in large.by_ref() { assert_eq!(r?[0], i as u64); }").failed()
     assert "results that a cell had taken are gone with its worker: begin the map again" in gone.text
     cluster.run("drop(large);").ok()
+
+
+@pytest.fixture
+def parts(cluster):
+    """Each engine has a `part`, of other lengths: 3, 4, 5, 6."""
+    cluster.run("%px let mut part: Vec<u64> = (0..3 + px::rank() as u64).map(|n| 100 * px::rank() as u64 + n).collect();").ok()
+    return cluster
+
+
+def test_what_engines_have_comes_with_its_place_among_all(parts):
+    reply = parts.run(
+        """
+        let all: Vec<u64> = px::gather!(part)?;
+        let mut seen = vec![0; all.len()];
+        for (i, r) in px::map(|x| (x, x.to_string()), px::var!(part)).stream()? {
+            assert_eq!(r?, (all[i], all[i].to_string()));
+            seen[i] += 1;
+        }
+        let k = 2;
+        let some = px::map_with((&k,), |(k,), x| k * x, px::var!(part)).on(&px::engines().on([1, 3]));
+        let some: Vec<(usize, u64)> = some.filter(|x| x % 4 == 0).ordered(true).stream()?.map(|(i, r)| (i, r.unwrap())).collect();
+        (seen.len(), seen.iter().all(|n| *n == 1), some)
+        """
+    ).ok()
+    assert result(reply) == "(18, true, [(0, 200), (2, 204), (4, 600), (6, 604), (8, 608)])"
+    assert "px::map on engine 3 (6 of 6 items)" in parts.run("%tasks").ok().text
+
+
+def test_engines_rest_while_a_loop_over_what_they_have_is_slow_or_uses_them(cluster, tmp_path):
+    cluster.run(COUNTED.format(file=tmp_path / "made")).ok()
+    cluster.run("%px let mut numbers: Vec<usize> = (0..100).collect();").ok()
+    reply = cluster.run(
+        """
+        let (mut first, mut taken, mut sums) = (0, 0, 0);
+        for (i, r) in px::map(counted, px::var!(numbers)).stream()? {
+            assert!(r?.iter().all(|byte| *byte == (i % 100) as u8));
+            if taken == 0 { first = settled(); }
+            if taken % 50 == 0 { sums += px::engines().with(px::var!(mut numbers)).each(|own| own.len())?.iter().sum::<usize>(); }
+            taken += 1;
+        }
+        (first, taken, made(), sums)
+        """
+    ).ok()
+    first, *rest = eval(result(reply))
+    assert 16 <= first < 200, "16 MiB of each engine's wait, and what it had begun"
+    assert rest == [400, 400, 8 * 400]
+    # In order, the last engines have made theirs while the first is slow.
+    reply = cluster.run(
+        """
+        let slow = |n: usize| { if n == 0 && px::rank() == 0 { settled(); } counted(n) };
+        let (before, mut at_first, mut all) = (made(), 0, vec![]);
+        for (i, r) in px::map(slow, px::var!(numbers)).ordered(true).stream()? {
+            if i == 0 { at_first = made() - before; }
+            all.push(i == all.len() && r?[0] == (i % 100) as u8);
+        }
+        (at_first, all.len(), all.iter().all(|it| *it))
+        """
+    ).ok()
+    at_first, *rest = eval(result(reply).replace("true", "True"))
+    assert 3 * 16 <= at_first < 300 and rest == [400, True]
+
+
+def test_a_loop_over_what_engines_have_ends_with_break_failure_or_interrupt(parts):
+    reply = parts.run("let mut found = 0;\nfor (i, r) in px::map(|x| x, px::var!(part)).stream()? { if r? == 203 { found = i; break; } }\nfound")
+    assert result(reply.ok()) == "10"
+    failed = parts.run("for (i, r) in px::map(|x| {\n    assert!(x != 203);\n    x\n}, px::var!(part)).stream()? {\n    if r.is_err() { println!(\"at {i}\") }\n    r?;\n}").failed()
+    assert failed.stdout == "at 10\n" and "item 3 failed on engine 2" in failed.text and "cell line 2" in failed.text, failed
+    kept = parts.run(
+        """
+        let died = |x: u64| { if x == 203 { std::process::abort() } x };
+        let mut kept: Vec<_> = px::map(died, px::var!(part)).chunk(1).on_error(px::OnError::Keep).stream()?.collect();
+        kept.sort_by_key(|(i, _)| *i);
+        (kept.len(), kept[10].1.as_ref().unwrap_err().to_string(), kept.iter().filter(|(_, r)| r.is_ok()).count())
+        """
+    ).ok()
+    assert re.fullmatch(r'\(18, "its worker .*SIGABRT.*", 17\)', result(kept)), kept
+    reply = parts.send('for (_, r) in px::map(|x| if x == 1 { loop {} } else { x }, px::var!(part)).chunk(1).stream()? { println!("got {}", r?); }')
+    parts.wait_for_text(reply, "got", times=15)
+    parts.interrupt()
+    begun = time.monotonic()
+    assert "interrupted" in parts.wait(reply).failed().text
+    assert time.monotonic() - begun < 5
+    missing = parts.run("fn some() -> Result<usize, px::Error> { Ok(px::map(|x: f64| x, px::var!(nobody)).stream()?.count()) }\nsome()?").failed()
+    assert "engine 0 has no variable `nobody`; the function wasn't called there" in missing.text

@@ -59,7 +59,7 @@ impl MapOptions {
             on_error: wishes.on_error,
             timeout: (wishes.timeout > 0).then(|| Duration::from_millis(wishes.timeout)),
             threads: wishes.threads,
-            progress_after: PxConfig::default().progress_after,
+            progress_after: PxConfig::default().progress_after.filter(|_| !wishes.is_part),
             label: wishes.label.clone(),
             each: wishes.each,
             keep: wishes.keep,
@@ -267,6 +267,13 @@ impl Job {
         {
             stream.give_way();
             self.news.taken.notify_one();
+        }
+    }
+
+    /// Whoever waited for results has others.
+    pub fn wait_no_more(&self) {
+        if let Some(stream) = &mut self.account.lock().stream {
+            stream.wait_no_more();
         }
     }
 

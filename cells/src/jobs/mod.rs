@@ -30,7 +30,7 @@ use chorus_protocol::{Aftermath, Death, EngineId, Outcome, RoomUse};
 use chorus_render::{GraphTask, TaskLine};
 pub use lending::Lending;
 use parking_lot::{Mutex, MutexGuard};
-use px::link::{Answer, Ask, CallAsk, MapAsk, Message, OnEngine};
+use px::link::{Answer, Ask, CallAsk, MapAsk, Message, OnEngine, Taking};
 use rooms::{Holder, Rooms};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
@@ -163,10 +163,11 @@ impl Jobs {
     }
 
     async fn answer_to(&self, ask: Ask, run: &Arc<CellRun>) -> Result<Answer, Failure> {
-        if let Ask::Wait { job, .. } | Ask::Take { job, .. } = ask {
-            self.make_way(Some(job));
-        } else if let Ask::WaitAll(_) | Ask::WaitAny(_) = ask {
-            self.make_way(None);
+        match &ask {
+            Ask::Wait { job, .. } => self.make_way(&[*job]),
+            Ask::Take { maps, .. } => self.make_way(&maps.iter().map(|map| map.job).collect::<Vec<_>>()),
+            Ask::WaitAll(_) | Ask::WaitAny(_) => self.make_way(&[]),
+            _ => {}
         }
         let no_room = |what: String, error| {
             let what = format!("there is no room for {what} that the engines can see: {error}");
@@ -230,7 +231,8 @@ impl Jobs {
                 engines.retain(|engine| label.as_ref().is_none_or(|label| cluster.has_label(*engine, label)));
                 Answer::Engines(engines.into_iter().map(|engine| engine.0).collect())
             }
-            Ask::Take { job, taken } => self.take(job, taken, run).await?,
+            Ask::Take { maps, any } => self.take(&maps, any, run).await?,
+            Ask::SoFar(job) => self.done(&*self.job(job)?, run)?,
             Ask::WaitAll(jobs) => self.0.calls.wait_all(&jobs).await,
             Ask::ForgetAll(jobs) => {
                 jobs.iter().for_each(|job| self.0.calls.forget(*job));
@@ -275,16 +277,24 @@ impl Jobs {
     }
 
     /// Whoever waits for something of the engines has it before what other loops haven't asked for yet.
-    fn make_way(&self, job: Option<u64>) {
-        let others = |number: &u64| Some(*number) != job;
+    fn make_way(&self, jobs: &[u64]) {
+        let others = |number: &u64| !jobs.contains(number);
         self.lock().jobs.iter().filter(|(number, _)| others(number)).for_each(|(_, other)| other.give_way());
     }
 
-    /// Takes results of a stream.
-    async fn take(&self, number: u64, taken: u64, run: &CellRun) -> Result<Answer, Failure> {
-        let job = self.job(number)?;
-        match run.awaiting(&job, job.take(taken)).await {
-            Ok(done) => Ok(Answer::Taken(done)),
+    /// Takes results of a stream: of any of its maps, or of the first.
+    async fn take(&self, maps: &[Taking], any: bool, run: &CellRun) -> Result<Answer, Failure> {
+        let wanted = if any { maps } else { maps.get(..1).unwrap_or_default() };
+        let jobs = wanted.iter().map(|map| self.job(map.job)).collect::<Result<Vec<_>, _>>()?;
+        if jobs.is_empty() {
+            return Err(failure(Kind::MapError, "a loop over no map asks for results"));
+        }
+        // What isn't ready first has taken nothing.
+        let takes = jobs.iter().zip(wanted).map(|(job, map)| Box::pin(job.take(map.taken)));
+        let (taken, at, _) = run.awaiting(&jobs, futures::future::select_all(takes)).await;
+        jobs.iter().for_each(|job| job.wait_no_more());
+        match taken {
+            Ok(done) => Ok(Answer::Taken { map: at as u64, done }),
             Err(failed) => {
                 let sentence = failed.sentence();
                 run.lock().failure = Some(failed);
@@ -348,7 +358,11 @@ impl Jobs {
 
     async fn try_call(&self, ask: CallAsk, run: &Arc<CellRun>) -> Result<(), Failure> {
         self.give(&ask.own, run);
-        run.check_goes_on()?;
+        if !ask.is_last {
+            run.check_goes_on()?;
+        } else if run.plan.engines.current().is_none() {
+            return Err(failure(Kind::ClusterLost, "the cluster is gone, and what was left there with it"));
+        }
         let cluster = run.cluster().await?;
         let started = self.0.calls.start(ask, run, &cluster, &self.0.rooms).await;
         started.map_err(|sentence| failure(Kind::MapError, sentence))
@@ -495,9 +509,6 @@ impl Jobs {
 
     async fn wait(&self, number: u64, millis: u64, run: &CellRun) -> Result<Answer, Failure> {
         let job = self.job(number)?;
-        if run.plan.partial.is_some() {
-            return self.ended(&job, run);
-        }
         match run.wait(&job, Duration::from_millis(millis.min(1 << 40))).await {
             None => {
                 let (done, items) = job.progress();
@@ -508,11 +519,12 @@ impl Jobs {
                 run.lock().failure = Some(failed);
                 Ok(Answer::Failed(sentence))
             }
-            Some(Ok(())) => self.ended(&job, run),
+            Some(Ok(())) => self.done(&job, run),
         }
     }
 
-    fn ended(&self, job: &Job, run: &CellRun) -> Result<Answer, Failure> {
+    /// What is done.
+    fn done(&self, job: &Job, run: &CellRun) -> Result<Answer, Failure> {
         let report = job.report();
         let path = self.0.rooms.with(&report);
         let path = path.map_err(|error| failure(Kind::MapError, format!("the results can't be kept: {error}")))?;

@@ -148,19 +148,21 @@ impl CellRun {
 
     /// Waits for a map, as long as that may last; `None` if it lasts longer.
     pub(super) async fn wait(&self, job: &Arc<Job>, limit: Duration) -> Option<Result<(), Failure>> {
-        let ended = self.awaiting(job, tokio::time::timeout(limit, job.ended())).await;
+        let ended = self.awaiting(std::slice::from_ref(job), tokio::time::timeout(limit, job.ended())).await;
         job.seen.fetch_or(ended.is_ok(), Ordering::Relaxed);
         ended.ok()
     }
 
-    /// Waits for something of a map, which an interrupt ends meanwhile.
-    pub(super) async fn awaiting<T>(&self, job: &Arc<Job>, work: impl Future<Output = T>) -> T {
-        self.lock().awaited.push(Arc::clone(job));
+    /// Waits for something of maps, which an interrupt ends meanwhile.
+    pub(super) async fn awaiting<T>(&self, jobs: &[Arc<Job>], work: impl Future<Output = T>) -> T {
+        self.lock().awaited.extend_from_slice(jobs);
         let done = work.await;
         let awaited = &mut self.lock().awaited;
-        // Only one: others may wait for the same.
-        if let Some(at) = awaited.iter().position(|other| Arc::ptr_eq(other, job)) {
-            awaited.swap_remove(at);
+        for job in jobs {
+            // Only one: others may wait for the same.
+            if let Some(at) = awaited.iter().position(|other| Arc::ptr_eq(other, job)) {
+                awaited.swap_remove(at);
+            }
         }
         done
     }

@@ -84,6 +84,11 @@ impl Stream {
         self.rests && self.is_awaited
     }
 
+    /// The loop waits for nothing now.
+    pub fn wait_no_more(&mut self) {
+        self.is_awaited = false;
+    }
+
     /// Somebody else waits for the engines. A loop that waits itself has none to spare.
     pub fn give_way(&mut self) {
         if !self.is_awaited {
@@ -152,6 +157,9 @@ mod tests {
         assert_eq!((firsts(stream.take(1)), stream.rests()), (vec![], false));
         stream.give_way();
         assert!(!stream.rests(), "a loop waits for it");
+        stream.wait_no_more();
+        stream.give_way();
+        assert!(stream.rests(), "the loop has got results elsewhere");
     }
 
     #[test]

@@ -109,6 +109,8 @@ pub struct Passing {
     /// Of the variables.
     pub(super) names: Vec<&'static str>,
     pub(super) access: Access,
+    /// As in [`crate::link::CallAsk`].
+    pub(super) is_last: bool,
 }
 
 /// The variables of this process, in a run that may use them.
@@ -203,9 +205,6 @@ impl<T: 'static> EachArg for VarMut<T> {
 /// A place for a variable of this name.
 pub(crate) struct Slot(pub &'static str);
 
-/// What results of a map are called that engines keep, while the map runs: no variable can have this name.
-const KEPT: &str = "px::kept";
-
 /// The store of an engine's variables, and the name for one.
 pub(crate) struct Store {
     name: String,
@@ -219,16 +218,26 @@ impl Store {
         Ok(Store { name, store })
     }
 
-    /// Gives what a map has left here the name, or nothing if it has left nothing.
-    pub fn take_kept<T: 'static>(&mut self) {
+    /// What this makes of the variable of this name; 0 if there is none of this type.
+    pub fn look<T: 'static>(&mut self, name: &str, look: impl FnOnce(&T) -> u64) -> u64 {
         // SAFETY: as in `Variables::find`.
-        let kept = unsafe { (*self.store.as_ptr()).take_if_there::<Vec<T>>(KEPT) };
-        self.set(kept.unwrap_or_default());
+        match unsafe { (*self.store.as_ptr()).find::<T>(name) } {
+            // SAFETY: it was just found, and nobody else uses the store.
+            Found::Here(value) => look(unsafe { value.as_ref() }),
+            Found::OfAnotherType | Found::Missing => 0,
+        }
     }
 
-    /// Leaves the results of a map here, until it is known that all engines have theirs.
-    pub fn keep<T: 'static>(values: Vec<T>) -> Result<(), Error> {
-        Store::here(KEPT.to_owned()).map(|mut store| store.set(values))
+    /// Takes the variable of this name out.
+    pub fn take<T: 'static>(&mut self, name: &str) -> Option<T> {
+        // SAFETY: as in `Variables::find`.
+        unsafe { (*self.store.as_ptr()).take_if_there(name) }
+    }
+
+    /// Drops the variable of this name, if there is one.
+    pub fn remove(&mut self, name: &str) {
+        // SAFETY: as in `Variables::find`.
+        unsafe { (*self.store.as_ptr()).remove(name) };
     }
 
     /// Puts a variable there.

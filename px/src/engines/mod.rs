@@ -17,19 +17,21 @@
 
 pub mod args;
 mod carry;
+mod kept;
 #[cfg(test)]
 mod tests;
 
 pub use args::{Args, EachArg, Var, VarMut};
+pub(crate) use kept::Waiting;
 
 use crate::host::{argument, catch, host};
 use crate::link::{Answer, Ask, CallArg, CallAsk, Message, OnEngine};
 use crate::map::{Error, ask, distance, place_of};
 use crate::task::shared::{Keeps, collect};
-use crate::task::values::{pack, unpack, with_bytes};
+use crate::task::values::{Packed, pack, unpack, with_bytes};
 use crate::task::{next_number, return_value};
 use crate::wire::Wire;
-use args::{Passing, Slot, Store, Variables};
+use args::{Passing, Variables};
 use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -137,18 +139,12 @@ impl Engines {
         With { engines: self, args, verb: "each" }
     }
 
-    /// Gives what a map has left on these engines the name of a variable.
-    pub(crate) fn take_kept<T: 'static>(&self, to: Var<Vec<T>>) -> Result<(), Error> {
-        self.carry("keep", Slot(to.name()), Store::take_kept::<T>)?;
-        self.tell::<Vec<T>>(to.name())
-    }
-
     /// As [`Engines::each`], for what is called otherwise where calls are listed.
-    fn carry<A: Args, R: Wire>(&self, verb: &'static str, args: A, function: A::Function<R>) -> Result<Vec<R>, Error> {
+    pub(crate) fn carry<A: Args, R: Wire>(&self, verb: &'static str, args: A, function: A::Function<R>) -> Result<Vec<R>, Error> {
         With { engines: self, args, verb }.each(function)
     }
 
-    fn known(&self) -> Result<&Vec<u32>, Error> {
+    pub(crate) fn known(&self) -> Result<&Vec<u32>, Error> {
         self.ids.as_ref().map_err(Error::clone)
     }
 
@@ -196,6 +192,13 @@ impl<A: Args> With<'_, A> {
         let calls = start(self.engines, self.verb, passing, held, (serve::<A, R>, A::address(function)))?;
         Ok(Each { calls, result: PhantomData })
     }
+
+    /// Has engines do something that nobody waits for, if they are still there.
+    fn told(self, verb: &'static str, function: A::Function<()>) -> Result<(), Error> {
+        let mut passing = Passing { is_last: true, ..Passing::default() };
+        self.args.pass(&mut passing);
+        start(self.engines, verb, passing, Vec::new(), (serve::<A, ()>, A::address(function))).map(drop)
+    }
 }
 
 /// Has a function called on each engine; not compiled in each cell.
@@ -208,7 +211,7 @@ fn start(
     (serve, function): (extern "C" fn(), usize),
 ) -> Result<Group, Error> {
     let ids = engines.known()?;
-    let Passing { bytes, names, access } = passing;
+    let Passing { bytes, names, access, is_last } = passing;
     if let Some(name) = names.iter().enumerate().find_map(|(at, name)| names[..at].contains(name).then_some(name)) {
         let what = format!("`{name}` is given to the function twice, and may be only once; nothing was called");
         return Err(Error::Failed(what));
@@ -227,6 +230,7 @@ fn start(
         args: vec![CallArg::Value(argument)],
         rooms,
         access,
+        is_last,
         ..CallAsk::default()
     };
     let calls: Vec<OnEngine> = ids.iter().map(|id| OnEngine { job: next_number(), engine: *id }).collect();
@@ -238,15 +242,20 @@ fn start(
 /// What engines call. It isn't inlined, lest there are copies: others lie so far from just this one.
 #[inline(never)]
 extern "C" fn serve<A: Args, R: Wire>() {
+    serve_by(&mut |distance, values| {
+        let function = (serve::<A, R> as *const () as usize).wrapping_add(distance as usize);
+        // SAFETY: the notebook found a function of this type so far from this one, in the same object.
+        let value = unsafe { A::call::<R>(function, values, &Variables::of_this_run()) }?;
+        pack(|to| value.put(to))
+    });
+}
+
+/// Calls this with the distance of the function and what it is to be given; sends what comes of it.
+#[inline(never)]
+fn serve_by(call: &mut dyn FnMut(u64, &mut &[u8]) -> Result<Packed, Error>) {
     // A panic has been reported by the hook, and must not leave a C function.
     let returned = catch(true, || {
-        let argument = argument();
-        let returned = with_argument(&argument, |distance, mut values| {
-            let function = (serve::<A, R> as *const () as usize).wrapping_add(distance as usize);
-            // SAFETY: the notebook found a function of this type so far from this one, in the same object.
-            unsafe { A::call::<R>(function, &mut values, &Variables::of_this_run()) }
-        });
-        return_value(returned.and_then(|value| pack(|to| value.put(to))));
+        return_value(with_argument(&argument(), |distance, mut values| call(distance, &mut values)));
     });
     if let (Err(_), Some(host)) = (returned, host()) {
         host.failed.store(true, Ordering::Release);

@@ -52,6 +52,46 @@ fn a_function_changes_the_engines_variables_and_gets_the_notebooks_values() {
     assert_eq!(as_they_come, [(6, Ok(8)), (5, Ok(8))]);
 }
 
+/// A type that can't travel.
+#[derive(Debug, PartialEq)]
+struct Own(f64);
+
+#[test]
+fn what_a_function_returns_stays_on_its_engine_when_all_have_theirs() {
+    let engine = Engine::with(|store| store.put_variable("part", vec![1.0, 2.0]));
+    let keep = |to, k: f64| {
+        let engines = Engines { ids: Ok(vec![2]) };
+        let train = |part: &mut Vec<f64>, k: &f64| {
+            part.push(*k);
+            assert!(*k < 9.0, "too large");
+            Own(k * part[1])
+        };
+        crate::task::tests::with_variables(engine.0.cast(), || engines.with((crate::var!(mut part), &k)).keep(to, train))
+    };
+    assert_eq!(keep(crate::var!(model), 3.0), Ok(()));
+    assert_eq!(engine.each((crate::var!(model), crate::var!(part)), |own: &Own, part: &Vec<f64>| (own.0, part.len())), Ok(vec![(6.0, 3)]));
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    assert!(keep(crate::var!(model), 9.0).is_err());
+    std::panic::set_hook(before);
+    assert_eq!(engine.each(crate::var!(model), |own: &Own| own.0), Ok(vec![6.0]), "what it was");
+    let mut names = Vec::new();
+    // SAFETY: nobody else uses it.
+    unsafe { (*engine.0).sizes(|name, _| names.push(name.to_owned())) };
+    names.sort();
+    assert_eq!(names, ["model", "part"]);
+}
+
+#[test]
+fn what_is_not_there_any_more_gets_no_name() {
+    let engine = Engine::with(|store| store.put_variable("model", Own(1.0)));
+    let engines = Engines { ids: Ok(vec![2]) };
+    let waiting = kept::Waiting::on(Some(engines.clone()));
+    let gone = crate::task::tests::with_variables(engine.0.cast(), || waiting.name_results(Var::<Vec<u8>>::named("model"), 3));
+    assert!(gone.unwrap_err().to_string().contains("`model` is on all engines what it was"));
+    assert_eq!(engine.each(crate::var!(model), |own: &Own| own.0), Ok(vec![1.0]));
+}
+
 #[test]
 fn what_an_engine_lacks_is_an_error_and_no_panic() {
     let engine = Engine::with(|store| store.put_variable("part", 5u8));

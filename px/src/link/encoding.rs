@@ -2,7 +2,7 @@
 
 use super::{
     Access, Answer, Ask, CallArg, CallAsk, Done, Failures, GpuServe, GpuTimes, ItemFailure, Layout, MapAsk, OnEngine,
-    OnError, Passing, Piece, Results, Serve, Step,
+    OnError, Passing, Piece, Results, Serve, Step, Taking,
 };
 use std::fmt;
 
@@ -163,9 +163,10 @@ impl Message for Ask {
                 (2u8, *job).write(to);
                 millis.write(to);
             }
-            Ask::Take { job, taken } => {
-                (18u8, *job).write(to);
-                taken.write(to);
+            Ask::Take { maps, any } => {
+                18u8.write(to);
+                write_all(maps, to);
+                u8::from(*any).write(to);
             }
             Ask::Cancel(job) => (3u8, *job).write(to),
             Ask::Forget(job) => (FORGET, *job).write(to),
@@ -173,6 +174,7 @@ impl Message for Ask {
                 FREE.write(to);
                 path.write(to);
             }
+            Ask::SoFar(job) => (22u8, *job).write(to),
             Ask::Where(job) => (9u8, *job).write(to),
             Ask::Engines(label) => {
                 12u8.write(to);
@@ -246,9 +248,10 @@ impl Message for Ask {
             DEFINED => {
                 Ask::Defined { engines: read_all(from)?, name: String::read(from)?, type_name: String::read(from)? }
             }
+            22 => Ask::SoFar(u64::read(from)?),
             20 => Ask::Passage(String::read(from)?),
             PASSED => Ask::Passed(String::read(from)?),
-            18 => Ask::Take { job: u64::read(from)?, taken: u64::read(from)? },
+            18 => Ask::Take { maps: read_all(from)?, any: read_bool(from)? },
             RESULT => Ask::Result(read_bytes(from)?.to_vec(), Option::read(from)?),
             _ => return Err(Damaged),
         })
@@ -334,6 +337,7 @@ impl Message for CallAsk {
         self.retries.write(to);
         self.timeout.write(to);
         self.access.write(to);
+        u8::from(self.is_last).write(to);
     }
 
     fn read(from: &mut &[u8]) -> Result<CallAsk, Damaged> {
@@ -351,6 +355,7 @@ impl Message for CallAsk {
             retries: Option::read(from)?,
             timeout: u64::read(from)?,
             access: Access::read(from)?,
+            is_last: read_bool(from)?,
         })
     }
 }
@@ -367,6 +372,26 @@ impl Message for Access {
             2 => Ok(Access::Change),
             _ => Err(Damaged),
         }
+    }
+}
+
+impl Message for Taking {
+    fn write(&self, to: &mut Vec<u8>) {
+        self.job.write(to);
+        self.taken.write(to);
+    }
+
+    fn read(from: &mut &[u8]) -> Result<Taking, Damaged> {
+        Ok(Taking { job: u64::read(from)?, taken: u64::read(from)? })
+    }
+}
+
+/// A word of one byte.
+pub(super) fn read_bool(from: &mut &[u8]) -> Result<bool, Damaged> {
+    match u8::read(from)? {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(Damaged),
     }
 }
 
@@ -505,8 +530,8 @@ impl Message for Answer {
                 11u8.write(to);
                 write_all(answers, to);
             }
-            Answer::Taken(done) => {
-                12u8.write(to);
+            Answer::Taken { map, done } => {
+                (12u8, *map).write(to);
                 write_all(done, to);
             }
             Answer::Running { done, items } => {
@@ -552,7 +577,7 @@ impl Message for Answer {
             9 => Answer::Gone,
             10 => Answer::Engines(read_all(from)?),
             11 => Answer::All(read_all(from)?),
-            12 => Answer::Taken(read_all(from)?),
+            12 => Answer::Taken { map: u64::read(from)?, done: read_all(from)? },
             7 => Answer::Value { engine: u32::read(from)?, value: read_bytes(from)?.to_vec() },
             _ => return Err(Damaged),
         })

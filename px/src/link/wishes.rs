@@ -1,6 +1,6 @@
 //! What a cell's own Rust says of how a map is to be run.
 
-use super::encoding::{read_all, write_all};
+use super::encoding::{read_all, read_bool, write_all};
 use super::{Access, Damaged, Message, OnError};
 
 /// How a map is to be run.
@@ -30,6 +30,8 @@ pub struct MapWishes {
     pub streamed: bool,
     /// Whether they are to come in the order of the items then.
     pub ordered: bool,
+    /// Whether it is one of several that are one to the user: nothing is shown of how far it is.
+    pub is_part: bool,
 }
 
 impl Message for MapWishes {
@@ -43,7 +45,8 @@ impl Message for MapWishes {
         self.timeout.write(to);
         self.threads.write(to);
         self.access.write(to);
-        [self.each, self.keep, self.streamed, self.ordered].iter().for_each(|wish| u8::from(*wish).write(to));
+        let words = [self.each, self.keep, self.streamed, self.ordered, self.is_part];
+        words.iter().for_each(|word| u8::from(*word).write(to));
     }
 
     fn read(from: &mut &[u8]) -> Result<MapWishes, Damaged> {
@@ -64,15 +67,8 @@ impl Message for MapWishes {
             keep: read_bool(from)?,
             streamed: read_bool(from)?,
             ordered: read_bool(from)?,
+            is_part: read_bool(from)?,
         })
-    }
-}
-
-fn read_bool(from: &mut &[u8]) -> Result<bool, Damaged> {
-    match u8::read(from)? {
-        0 => Ok(false),
-        1 => Ok(true),
-        _ => Err(Damaged),
     }
 }
 

@@ -16,7 +16,7 @@ use super::source::{Column, Integer, Over, Silent, Source, Span};
 use super::stream::{Stream, Streamed};
 use super::{CapturesNothing, start_by, stream_by};
 use crate::engines::args::Store;
-use crate::engines::{Engines, Var, engines};
+use crate::engines::{Engines, Var, Waiting};
 use crate::link::{Access, MapWishes, OnError};
 use crate::task::Seconds;
 use crate::wire::Wire;
@@ -153,6 +153,8 @@ pub struct Map<S: Source, C, R, H, P> {
     values: C,
     /// Where the functions are: the map's own, the filter's, and the reduction's.
     pub(super) functions: [usize; 3],
+    /// The number of what engines keep, if they do.
+    kept: u64,
     wishes: MapWishes,
     types: PhantomData<Types<R, H, P>>,
 }
@@ -170,14 +172,14 @@ type Types<R, H, P> = fn() -> (R, H, P);
 impl<S: Source, C, R, H> Map<S, C, R, H, Every> {
     fn new(over: Over<S>, values: C, function: usize) -> Self {
         let wishes = MapWishes { label: "px::map".to_owned(), ..MapWishes::default() };
-        Map { over, values, functions: [function, 0, 0], wishes, types: PhantomData }
+        Map { over, values, functions: [function, 0, 0], kept: 0, wishes, types: PhantomData }
     }
 
     /// Results of which `wanted` says no are left out.
     pub fn filter(self, wanted: fn(&R) -> bool) -> Map<S, C, R, H, Wanted> {
-        let Map { over, values, mut functions, wishes, .. } = self;
+        let Map { over, values, mut functions, kept, wishes, .. } = self;
         functions[1] = wanted as usize;
-        Map { over, values, functions, wishes, types: PhantomData }
+        Map { over, values, functions, kept, wishes, types: PhantomData }
     }
 }
 
@@ -247,6 +249,7 @@ pub struct Start<S: Source, C, R, H, P>(Map<S, C, R, H, P>);
 /// What an engine needs: where functions are, and the notebook's values.
 struct Sent<C> {
     functions: [u64; 3],
+    kept: u64,
     values: C,
 }
 
@@ -254,7 +257,7 @@ impl<C: Constants> Constants for Sent<C> {
     type Owned = Taken<C::Owned>;
 
     fn put(&self, to: &mut Writer) -> Result<(), Error> {
-        self.functions.iter().for_each(|distance| distance.put(to.buffer()));
+        self.functions.iter().chain([&self.kept]).for_each(|number| number.put(to.buffer()));
         to.spill()?;
         self.values.put(to)
     }
@@ -263,6 +266,7 @@ impl<C: Constants> Constants for Sent<C> {
 /// The same on an engine.
 struct Taken<V> {
     functions: [u64; 3],
+    kept: u64,
     values: V,
 }
 
@@ -270,7 +274,7 @@ impl<V: Values> Values for Taken<V> {
     fn get(from: &mut &[u8]) -> Result<Self, Error> {
         let mut next = || u64::get(from);
         let functions = [next()?, next()?, next()?];
-        Ok(Taken { functions, values: V::get(from)? })
+        Ok(Taken { functions, kept: next()?, values: V::get(from)? })
     }
 }
 
@@ -422,9 +426,9 @@ impl<S: Source, C: Constants, R, H, P> Map<S, C, R, H, P> {
     where
         B: Fn(Taken<C::Owned>, Items<'_, S>) -> Outcome<K> + Copy,
     {
-        let Map { over, values, functions, mut wishes, .. } = self;
+        let Map { over, values, functions, kept, mut wishes, .. } = self;
         wishes.on_error = on_error(wishes.on_error, K::HAS_ERRORS)?;
-        let sent = Sent { functions: distances(origin::<S, C, R, H, P>, functions)?, values };
+        let sent = Sent { functions: distances(origin::<S, C, R, H, P>, functions)?, kept, values };
         // SAFETY: the bodies are those of `ends!`, which capture nothing.
         let nothing = unsafe { CapturesNothing::promised() };
         Ok(start_by(over, sent, body, nothing, Some(wishes)).0)
@@ -439,6 +443,9 @@ where
     /// Each result while others are made, with the number of its item: `for (i, r) in px::map(f, &xs).stream()? { .. }`. They
     /// come as they arrive, or with [`Map::ordered`] in the order of the items.
     ///
+    /// Items that engines have of their own are numbered as [`Map::collect`] has their results: one engine's behind the
+    /// other's.
+    ///
     /// A loop that takes its time is waited for: engines rest while 16 MiB of results wait for it. When it ends early, the map
     /// ends, too. An item that fails ends it, and the last result is the error; with [`OnError::Keep`] each item that fails
     /// gives an `Err`, and with [`OnError::Skip`] nothing.
@@ -446,14 +453,15 @@ where
     /// # Errors
     /// If the map can't begin.
     pub fn stream(self) -> Result<Stream<R>, Error> {
-        let Map { over, values, functions, mut wishes, .. } = self;
+        let Map { over, values, functions, kept, mut wishes, .. } = self;
         wishes.streamed = true;
-        let on_error = wishes.on_error;
-        let sent = Sent { functions: distances(origin::<S, C, R, H, P>, functions)?, values };
+        let (ordered, on_error) = (wishes.ordered, wishes.on_error);
+        let sent = Sent { functions: distances(origin::<S, C, R, H, P>, functions)?, kept, values };
         let body = |taken: Taken<C::Owned>, items: Items<'_, S>| mapped::<S, C, R, H, P>(&taken, items).stream();
         // SAFETY: it captures nothing.
         let nothing = unsafe { CapturesNothing::promised() };
-        Ok(Stream::new(stream_by::<_, _, Streamed<R>, _>(over, sent, body, nothing, wishes)?, on_error))
+        let maps = stream_by::<_, _, Streamed<R>, _>(over, sent, body, nothing, wishes)?;
+        Ok(Stream::new(maps, ordered, on_error))
     }
 }
 
@@ -467,14 +475,30 @@ where
     ///
     /// # Errors
     /// As [`Map::collect`], and if an engine dies with results. Then variables of this name are as before.
-    pub fn keep(mut self, to: Var<Vec<R>>) -> Result<(), Error> {
-        (self.wishes.keep, self.wishes.access) = (true, Access::Change);
-        let chosen = self.wishes.engines.clone();
-        let handle = self.begin::<Stays, _>(|taken: Taken<C::Owned>, items: Items<'_, S>| {
+    pub fn keep(self, to: Var<Vec<R>>) -> Result<(), Error> {
+        self.start().keep(to)?.get()
+    }
+}
+
+impl<S: Source, C: Constants, R: Send + 'static, H, P: Wants> Start<S, C, R, H, P>
+where
+    H: Calls<C::Owned, S::Item, R> + 'static,
+    C::Owned: Sync,
+{
+    /// [`Map::keep`], without waiting. [`Handle::get`] waits for the end, and gives all results their name. Until then they
+    /// have none; if the handle is dropped before, engines let go of them.
+    ///
+    /// # Errors
+    /// If it can't begin.
+    pub fn keep(self, to: Var<Vec<R>>) -> Result<Handle<()>, Error> {
+        let Start(mut map) = self;
+        (map.wishes.keep, map.wishes.access) = (true, Access::Change);
+        let waiting = Waiting::on(map.wishes.engines.clone().map(Engines::of));
+        map.kept = waiting.number();
+        let handle = map.begin::<Stays, _>(|taken: Taken<C::Owned>, items: Items<'_, S>| {
             let Outcome(kept) = mapped::<S, C, R, H, P>(&taken, items).keep();
-            Outcome(kept.and_then(|values| Store::keep(values.unwrap_or_default())).map(|()| None))
+            Outcome(kept.and_then(|values| Store::leave(taken.kept, values.unwrap_or_default())).map(|()| None))
         })?;
-        handle.get()?;
-        chosen.map_or_else(engines, Engines::of).take_kept(to)
+        Ok(handle.then(move |results| waiting.name_results(to, results)))
     }
 }

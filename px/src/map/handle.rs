@@ -6,6 +6,7 @@ use super::fold::ReduceFold;
 use super::merge::{Ended, Kind, folded};
 use super::rooms::{Blob, Room, Writer, open};
 use super::source::{Part, Ready};
+use crate::engines::{Engines, engines};
 use crate::link::{Answer, Ask, MapAsk, MapWishes};
 use crate::task::shared::{Keeps, collect};
 use crate::wire::Wire;
@@ -25,8 +26,8 @@ pub(crate) type Merge<V> = Box<dyn Fn(&Job, &Ended) -> Result<V, Error> + Send +
 
 /// A [`Job`] or why there is none. As a trait, so that cells don't have the code to drop one.
 pub(crate) trait Begun: Send + Sync {
-    /// Waits until it has ended, and calls `merge`, unless all is wanted and there isn't all.
-    fn with_ended(&self, all: bool, merge: &mut dyn FnMut(&Job, &Ended)) -> Result<(), Error>;
+    /// Waits until it has ended, and calls `merge` if all is done. With `so_far` it doesn't wait, and what is done will do.
+    fn with_ended(&self, so_far: bool, merge: &mut dyn FnMut(&Job, &Ended)) -> Result<(), Error>;
     /// See [`Handle::done`].
     fn done(&self) -> bool;
     /// See [`Handle::cancel`].
@@ -76,23 +77,62 @@ pub(crate) fn try_begin(
     function: Option<extern "C" fn()>,
     values: &dyn Put,
     size: usize,
-    mut wishes: Option<MapWishes>,
+    wishes: Option<MapWishes>,
 ) -> Result<Job, Error> {
-    let (mut input, mut rooms) = (Vec::new(), Vec::new());
-    let (mut items, mut parts, mut held) = (None, Vec::new(), Vec::new());
+    prepared(data, function, values, size, wishes)?.begin()
+}
+
+/// Begins a map whose results a loop takes. Of what engines have it is a map for each, of which `counts` says how many items
+/// there are. With each is the number that its first item has among all.
+pub(crate) fn begin_stream(
+    data: Box<dyn Ready>,
+    function: extern "C" fn(),
+    values: &dyn Put,
+    mut wishes: MapWishes,
+    counts: fn(&'static str, &Engines) -> Result<Vec<u64>, Error>,
+) -> Result<Vec<(Job, u64)>, Error> {
+    let Some(name) = data.own() else {
+        return Ok(vec![(try_begin(Some(data), Some(function), values, 0, Some(wishes))?, 0)]);
+    };
+    let engines = wishes.engines.take().map_or_else(engines, Engines::of);
+    let counts = counts(name, &engines)?;
+    let map = prepared(Some(data), Some(function), values, 0, Some(wishes))?;
+    map.begin_each(engines.known()?.iter().copied().zip(counts))
+}
+
+/// A map that the kernel wasn't asked for yet.
+struct Prepared {
+    ask: MapAsk,
+    items: Option<u64>,
+    /// Its rooms, which are the job's when it has begun.
+    rooms: Vec<Room>,
+    held: Vec<Arc<dyn Keeps>>,
+}
+
+fn prepared(
+    data: Option<Box<dyn Ready>>,
+    function: Option<extern "C" fn()>,
+    values: &dyn Put,
+    size: usize,
+    mut wishes: Option<MapWishes>,
+) -> Result<Prepared, Error> {
+    let (mut input, mut names, mut rooms) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut items, mut held) = (None, Vec::new());
+    let room_of = |blob| if let Blob::Large { room, .. } = blob { Some(room) } else { None };
     if let Some(data) = data.map(Ready::data) {
-        data.write(&mut input, &mut rooms);
+        data.write(&mut input, &mut names);
         let own = |part: &Part| if let Part::Own(_, access) = part { Some(*access) } else { None };
         if let (Some(access), Some(wishes)) = (data.parts.iter().find_map(own), &mut wishes) {
-            (wishes.each, wishes.access) = (true, wishes.access.max(access));
+            // A loop has a map for each engine.
+            (wishes.each, wishes.access) = (!wishes.streamed, wishes.access.max(access));
         }
         let each = wishes.as_ref().is_some_and(|wishes| wishes.each);
-        if each && wishes.as_ref().is_some_and(|wishes| wishes.streamed) {
-            let what = "items that engines have of their own have no numbers by which `stream` could name them; nothing was \
-                        mapped. `collect` gives all their results";
-            return Err(Error::Failed(what.to_owned()));
-        }
-        (items, parts, held) = (Some(data.items?).filter(|_| !each), data.parts, data.held);
+        (items, held) = (Some(data.items?).filter(|_| !each), data.held);
+        let blobs = data.parts.into_iter().filter_map(|part| match part {
+            Part::Column { blob, .. } => room_of(blob),
+            _ => None,
+        });
+        rooms.extend(blobs);
     }
     let (object, function) = function.map(place_of).transpose()?.unwrap_or_default();
     let mut writer = Writer::new();
@@ -101,38 +141,50 @@ pub(crate) fn try_begin(
     held.extend(constants_held);
     let blob = writer.finish()?;
     let mut constants = Vec::new();
-    blob.write(&mut constants, &mut rooms);
+    blob.write(&mut constants, &mut names);
     let (mut for_gpu, mut gpu) = (Writer::new(), Vec::new());
     let gpu_blob = if values.put_for_gpu(&mut for_gpu)? { Some(for_gpu.finish()?) } else { None };
     if let Some(blob) = &gpu_blob {
-        blob.write(&mut gpu, &mut rooms);
+        blob.write(&mut gpu, &mut names);
     }
+    rooms.extend([Some(blob), gpu_blob].into_iter().flatten().filter_map(room_of));
     let results = Room::of_results(items.unwrap_or(0), size)?;
-    rooms.push(results.path().to_owned());
-    let map = MapAsk {
-        object,
-        function,
-        items: items.unwrap_or(0),
-        rooms: rooms.clone(),
-        input,
-        constants: constants.clone(),
-        gpu,
-        wishes,
-    };
-    let Answer::Job(number) = ask(&Ask::Map(map))? else { return Err(Error::Damaged) };
-    // The rooms are the job's now.
-    for part in parts {
-        if let Part::Column { blob: Blob::Large { room, .. }, .. } = part {
-            room.release();
-        }
+    names.push(results.path().to_owned());
+    rooms.push(results);
+    let ask = MapAsk { object, function, items: items.unwrap_or(0), rooms: names, input, constants, gpu, wishes };
+    Ok(Prepared { ask, items, rooms, held })
+}
+
+impl Prepared {
+    fn begin(self) -> Result<Job, Error> {
+        let Prepared { ask: map, items, rooms, held } = self;
+        let constants = OpenConstants { constants: map.constants.clone(), rooms: map.rooms.clone() };
+        let Answer::Job(number) = ask(&Ask::Map(map))? else { return Err(Error::Damaged) };
+        rooms.into_iter().for_each(Room::release);
+        Ok(Job { number, items, constants, _held: held })
     }
-    for blob in [Some(blob), gpu_blob].into_iter().flatten() {
-        if let Blob::Large { room, .. } = blob {
-            room.release();
+
+    /// Begins it on each of these engines, which have so many items.
+    #[inline(never)]
+    fn begin_each(self, engines: impl Iterator<Item = (u32, u64)>) -> Result<Vec<(Job, u64)>, Error> {
+        let (mut jobs, mut first) = (Vec::new(), 0u64);
+        for (engine, items) in engines {
+            if items > 0 {
+                let mut ask = MapAsk { items, ..self.ask.clone() };
+                if let Some(wishes) = &mut ask.wishes {
+                    (wishes.engines, wishes.is_part) = (Some(vec![engine]), true);
+                    wishes.label = format!("{} on engine {engine}", wishes.label);
+                }
+                // Each has its share of the rooms.
+                let rooms = self.rooms.iter().map(|room| Room::hold(room.path()).ok_or(Error::Freed));
+                let rooms = rooms.collect::<Result<_, _>>()?;
+                let map = Prepared { ask, items: Some(items), rooms, held: self.held.clone() };
+                jobs.push((map.begin()?, first));
+            }
+            first = first.checked_add(items).ok_or(Error::Damaged)?;
         }
+        Ok(jobs)
     }
-    results.release();
-    Ok(Job { number, items, constants: OpenConstants { constants, rooms }, _held: held })
 }
 
 /// The file of the object that a function is in, and where.
@@ -168,11 +220,12 @@ impl Job {
         open(self.constants.rooms.last().ok_or(Error::Damaged)?)
     }
 
-    fn ended(&self) -> Result<Ended, Error> {
+    fn ended(&self, so_far: bool) -> Result<Ended, Error> {
+        let question = if so_far { Ask::SoFar(self.number) } else { Ask::Wait { job: self.number, millis: u64::MAX } };
         loop {
-            match ask(&Ask::Wait { job: self.number, millis: u64::MAX })? {
+            match ask(&question)? {
                 Answer::Ended { path, bytes, results } => {
-                    let ended = Ended::load(&path, bytes, &results);
+                    let ended = Ended::load(&path, bytes, &results, so_far);
                     // It is only for this.
                     let _ = ask(&Ask::Free(path));
                     return ended;
@@ -192,11 +245,11 @@ impl Drop for Job {
 }
 
 impl Begun for Result<Job, Error> {
-    fn with_ended(&self, all: bool, merge: &mut dyn FnMut(&Job, &Ended)) -> Result<(), Error> {
+    fn with_ended(&self, so_far: bool, merge: &mut dyn FnMut(&Job, &Ended)) -> Result<(), Error> {
         let job = self.as_ref().map_err(Error::clone)?;
-        let ended = job.ended()?;
+        let ended = job.ended(so_far)?;
         match (job.items, ended.items()) {
-            (Some(items), done) if all && items != done => Err(Error::Unfinished { done, items }),
+            (Some(items), done) if !so_far && items != done => Err(Error::Unfinished { done, items }),
             _ => {
                 merge(job, &ended);
                 Ok(())
@@ -239,6 +292,15 @@ impl<V> Handle<V> {
         Handle::new(job, Box::new(|_, ended| K::merge(ended)))
     }
 
+    /// With what is made of its result.
+    pub(crate) fn then<W>(self, make: impl Fn(V) -> Result<W, Error> + Send + Sync + 'static) -> Handle<W>
+    where
+        V: 'static,
+    {
+        let Handle { job, merge } = self;
+        Handle::new(job, Box::new(move |job, ended| make(merge(job, ended)?)))
+    }
+
     /// Waits for the result. If there is none, ends the cell.
     #[track_caller]
     pub fn wait(self) -> V {
@@ -259,17 +321,21 @@ impl<V> Handle<V> {
 
     /// Waits for the result. It can be fetched again as long as the handle is there.
     pub fn get(&self) -> Result<V, Error> {
-        self.merged(true)
-    }
-
-    /// The result of the items that are done, of a map that has ended before all were.
-    pub fn partial(&self) -> Result<V, Error> {
         self.merged(false)
     }
 
-    fn merged(&self, all: bool) -> Result<V, Error> {
+    /// The result of the items that are done by now: of a map that goes on, that was cancelled or interrupted, or that has
+    /// failed. It doesn't wait. Of `collect` these are results in the order of their items, without those that aren't done.
+    ///
+    /// # Errors
+    /// If results stay on the engines: they get their name when all are there.
+    pub fn partial(&self) -> Result<V, Error> {
+        self.merged(true)
+    }
+
+    fn merged(&self, so_far: bool) -> Result<V, Error> {
         let mut merged = Err(Error::Damaged);
-        self.job.with_ended(all, &mut |job, ended| merged = (self.merge)(job, ended))?;
+        self.job.with_ended(so_far, &mut |job, ended| merged = (self.merge)(job, ended))?;
         merged
     }
 

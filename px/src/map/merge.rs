@@ -25,6 +25,9 @@ pub trait Kind {
     /// Whether the errors of items that fail are in it.
     #[doc(hidden)]
     const HAS_ERRORS: bool = false;
+    /// Whether items are handed out piece by piece also where engines have them, each to the engine that has it.
+    #[doc(hidden)]
+    const IN_PIECES: bool = false;
     /// Makes the result of what the engines have done.
     fn merge(ended: &Ended) -> Result<Self::Value, Error>;
     /// The same where the map's function is at hand, which `body` calls. Most ends don't need it.
@@ -68,11 +71,21 @@ pub struct Count;
 /// Results that each engine puts where they stay.
 pub struct Stays;
 
+/// Its value is how many there are.
 impl Kind for Stays {
-    type Value = ();
+    type Value = u64;
 
-    fn merge(_: &Ended) -> Result<(), Error> {
-        Ok(())
+    fn merge(ended: &Ended) -> Result<u64, Error> {
+        if ended.so_far {
+            let what = "results that stay on the engines get their name when all are there: `get()` waits for that";
+            return Err(Error::Failed(what.to_owned()));
+        }
+        let mut results = 0;
+        ended.each(&mut |_, bytes| {
+            results += u64::get(bytes)?;
+            Ok(())
+        })?;
+        Ok(results)
     }
 }
 
@@ -215,15 +228,17 @@ pub(crate) fn folded<L: Fold>(ended: &Ended, fold: &L) -> Result<Option<L::Node>
     Ok(tree.root(fold))
 }
 
-/// What is done of a map that has ended, by first items.
+/// What is done of a map, by first items.
 pub struct Ended {
+    /// Whether the map may go on, or may have ended before its items.
+    so_far: bool,
     done: Vec<Done>,
     room: File,
 }
 
 impl Ended {
     /// Reads what the kernel has noted.
-    pub(crate) fn load(path: &str, bytes: u64, room: &str) -> Result<Ended, Error> {
+    pub(crate) fn load(path: &str, bytes: u64, room: &str, so_far: bool) -> Result<Ended, Error> {
         let length = usize::try_from(bytes).map_err(|_| Error::Damaged)?;
         let mut text = vec![0; length];
         let failed = |error: std::io::Error| Error::Room(format!("{path}: {error}"));
@@ -238,7 +253,7 @@ impl Ended {
             }
             done.push(next);
         }
-        Ok(Ended { done, room: open(room)? })
+        Ok(Ended { so_far, done, room: open(room)? })
     }
 
     /// How many items are done.

@@ -139,19 +139,19 @@ where
     (Handle::new(job, Box::new(merge)), body)
 }
 
-/// As [`start_by`], for results that are taken while others are made.
+/// As [`start_by`], for results that are taken while others are made. Of what engines have, a map for each.
 pub(crate) fn stream_by<S: Source, C: Constants, K: Kind, B>(
     over: Over<S>,
     constants: C,
     _: B,
     _: CapturesNothing,
     wishes: MapWishes,
-) -> Result<Job, Error>
+) -> Result<Vec<(Job, u64)>, Error>
 where
     B: Fn(C::Owned, Items<'_, S>) -> Outcome<K> + Copy,
 {
     let function: extern "C" fn() = serve_here::<S, C::Owned, K, B>;
-    handle::try_begin(Some(over.data), Some(function), &constants, 0, Some(wishes))
+    handle::begin_stream(over.data, function, &constants, wishes, S::counts)
 }
 
 /// The notebook's half of a map whose function names variables of the engines. `types` is never called: its parameters are
@@ -298,7 +298,7 @@ fn try_serve<S: Source, C: Values, K: Kind, W>(
     let opened = OnceCell::new();
     let mut open = |Serve { input, rooms, .. }: &Serve| {
         let open = S::open(&mut input.as_slice(), rooms)?;
-        Ok(S::own(opened.get_or_init(|| open)))
+        Ok(S::own(opened.get_or_init(|| open)).filter(|_| !K::IN_PIECES))
     };
     with_server(&mut open, &mut |server| {
         let constants = constants::read(&server.settings.constants, &server.settings.rooms)?;
@@ -349,7 +349,7 @@ where
     let body = || unsafe { conjured::<B>() };
     guarded(&mut || {
         let served = try_serve(|constants, items: Items<'_, S>| body()(constants, items)).map(drop);
-        if let (true, Err(error)) = (S::IS_OWN, &served) {
+        if let (true, Err(error)) = (S::IS_OWN && !K::IN_PIECES, &served) {
             Reports::refuse(error);
         }
         served

@@ -360,7 +360,9 @@ impl<R: Send + 'static> Output for Kept<R> {
 
     fn finish(&self, mut batch: Batch, _: &Place) -> Result<Results, Error> {
         let batch = own::<Keeping<R>>(&mut batch);
+        let count = batch.values.len() as u64;
         lock(&self.parts).push((batch.first, std::mem::take(&mut batch.values)));
-        Ok(Results::Bytes(Vec::new()))
+        // How many there are, for whoever looks for them later.
+        Ok(Results::Bytes(count.to_le_bytes().to_vec()))
     }
 }

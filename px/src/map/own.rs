@@ -4,7 +4,7 @@ use super::builder::IntoOver;
 use super::error::Error;
 use super::probe::{Pieces, Probe};
 use super::source::{Describe, Over, Read, Silent, Source};
-use crate::engines::Var;
+use crate::engines::{Engines, Var};
 use crate::engines::args::Variables;
 use std::marker::PhantomData;
 
@@ -202,6 +202,10 @@ impl<T: Clone + Sync + 'static> Source for Named<T> {
 
     fn own(open: &OpenHere<T>) -> Option<u64> {
         Some((open.first_length + open.second_length) as u64)
+    }
+
+    fn counts(name: &'static str, engines: &Engines) -> Result<Vec<u64>, Error> {
+        engines.carry("count", Var::<Vec<T>>::named(name), |part: &Vec<T>| part.len() as u64)
     }
 }
 

@@ -4,6 +4,7 @@
 use super::error::Error;
 use super::output::Packed;
 use super::rooms::{Blob, PartsOf, Writer};
+use crate::engines::Engines;
 use crate::link::{Access, Message as _};
 use crate::task::shared::{Keeps, collect};
 use crate::wire::{Wire, as_bytes};
@@ -33,6 +34,11 @@ pub trait Source: 'static {
     #[doc(hidden)]
     fn own(_: &Self::Open) -> Option<u64> {
         None
+    }
+    /// How many items each of these engines has in its variable of this name.
+    #[doc(hidden)]
+    fn counts(_: &'static str, _: &Engines) -> Result<Vec<u64>, Error> {
+        Err(Error::Damaged)
     }
     /// The buffer on a GPU that has all items, if one has.
     #[doc(hidden)]
@@ -294,6 +300,8 @@ pub struct Over<S> {
 /// It without the items' type. As a trait, so that cells don't have the code to drop it.
 pub(crate) trait Ready {
     fn data(self: Box<Self>) -> Data;
+    /// The name of the variable of the engines that has the items, if one has.
+    fn own(&self) -> Option<&'static str>;
 }
 
 pub(crate) struct Data {
@@ -342,6 +350,10 @@ pub fn unread<S>(make: impl FnOnce() -> Over<S>) -> Over<S> {
 impl Ready for Data {
     fn data(self: Box<Self>) -> Data {
         *self
+    }
+
+    fn own(&self) -> Option<&'static str> {
+        self.parts.iter().find_map(|part| if let Part::Own(name, _) = part { Some(*name) } else { None })
     }
 }
 

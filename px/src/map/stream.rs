@@ -3,7 +3,7 @@
 use super::error::{Error, ask};
 use super::handle::Job;
 use super::merge::{Ended, Kind};
-use crate::link::{Answer, Ask, Done, OnError, Results};
+use crate::link::{Answer, Ask, Done, OnError, Results, Taking};
 use crate::sys::{PAGE, give_back};
 use crate::wire::Wire;
 use std::collections::VecDeque;
@@ -16,6 +16,7 @@ pub struct Streamed<R>(PhantomData<R>);
 
 impl<R: 'static> Kind for Streamed<R> {
     type Value = ();
+    const IN_PIECES: bool = true;
 
     fn merge(_: &Ended) -> Result<(), Error> {
         Err(Error::Damaged)
@@ -34,17 +35,30 @@ pub struct Stream<R> {
 
 /// The same without a type, so that cells don't have its code.
 struct Incoming {
-    job: Job,
+    /// Several if engines have the items: one for each engine.
+    maps: Vec<Map>,
+    /// Which of them is asked first.
+    turn: usize,
+    ordered: bool,
     on_error: OnError,
-    room: Option<File>,
-    /// How many reports were taken, and those that nothing was read of yet.
-    taken: u64,
+    /// Reports that nothing was read of yet.
     reports: VecDeque<Done>,
     part: Part,
     /// The item that has ended the map.
     failed: Option<u64>,
     /// How many results have come.
     came: usize,
+    is_over: bool,
+}
+
+/// A map that results are taken of.
+struct Map {
+    job: Job,
+    /// The number that its first item has to the loop.
+    first: u64,
+    room: Option<File>,
+    /// How many reports were taken.
+    taken: u64,
     is_over: bool,
 }
 
@@ -68,12 +82,14 @@ enum Mark {
 }
 
 impl<R> Stream<R> {
-    pub(crate) fn new(job: Job, on_error: OnError) -> Stream<R> {
+    /// Of these maps, with the numbers that their first items have.
+    pub(crate) fn new(jobs: Vec<(Job, u64)>, ordered: bool, on_error: OnError) -> Stream<R> {
+        let map = |(job, first)| Map { job, first, room: None, taken: 0, is_over: false };
         let results = Incoming {
-            job,
+            maps: jobs.into_iter().map(map).collect(),
+            turn: 0,
+            ordered,
             on_error,
-            room: None,
-            taken: 0,
             reports: VecDeque::new(),
             part: Part::default(),
             failed: None,
@@ -141,25 +157,10 @@ impl Incoming {
             return Err(Error::Damaged);
         }
         if self.reports.is_empty() {
-            match ask(&Ask::Take { job: self.job.number(), taken: self.taken })? {
-                Answer::Taken(reports) => {
-                    self.taken += reports.len() as u64;
-                    // All at once: should a cell die over them, those that its snapshot has must be whole.
-                    for mut done in reports {
-                        if let Results::Room(at, length) = done.results {
-                            done.results = Results::Bytes(self.read(at, length)?);
-                        }
-                        self.reports.push_back(done);
-                    }
-                }
-                Answer::Failed(sentence) => return Err(Error::Failed(sentence)),
-                _ => return Err(Error::Damaged),
-            }
+            self.take()?;
         }
-        let Some(done) = self.reports.pop_front() else {
-            self.is_over = true;
-            return Ok(());
-        };
+        // A map may have come to its end.
+        let Some(done) = self.reports.pop_front() else { return Ok(()) };
         let Done { first, mut count, results, mut failed, .. } = done;
         self.part = Part { next: first, ..Part::default() };
         // The item that ends the map has no mark; why it has failed, the kernel says.
@@ -182,6 +183,42 @@ impl Incoming {
         Ok(())
     }
 
+    /// Takes reports of one of the maps.
+    fn take(&mut self) -> Result<(), Error> {
+        let count = self.maps.len();
+        // In turn, so that none waits for ever behind the others.
+        let from = if self.ordered { 0 } else { self.turn };
+        let open: Vec<usize> = (from..from + count).map(|at| at % count).filter(|at| !self.maps[*at].is_over).collect();
+        if open.is_empty() {
+            self.is_over = true;
+            return Ok(());
+        }
+        let taking = |at: &usize| Taking { job: self.maps[*at].job.number(), taken: self.maps[*at].taken };
+        let maps = open.iter().map(taking).collect();
+        let (map, reports) = match ask(&Ask::Take { maps, any: !self.ordered })? {
+            Answer::Taken { map, done } => (usize::try_from(map).map_err(|_| Error::Damaged)?, done),
+            Answer::Failed(sentence) => return Err(Error::Failed(sentence)),
+            _ => return Err(Error::Damaged),
+        };
+        let at = *open.get(map).ok_or(Error::Damaged)?;
+        self.turn = at + 1;
+        let map = &mut self.maps[at];
+        map.taken += reports.len() as u64;
+        map.is_over = reports.is_empty();
+        // All at once: should a cell die over them, those that its snapshot has must be whole.
+        for mut done in reports {
+            if let Results::Room(at, length) = done.results {
+                done.results = Results::Bytes(map.read(at, length)?);
+            }
+            done.first = done.first.checked_add(map.first).ok_or(Error::Damaged)?;
+            done.failed.first.iter_mut().for_each(|failure| failure.item = failure.item.saturating_add(map.first));
+            self.reports.push_back(done);
+        }
+        Ok(())
+    }
+}
+
+impl Map {
     /// Reads results from the room, and gives their memory back.
     fn read(&mut self, at: u64, length: u64) -> Result<Vec<u8>, Error> {
         let file = match self.room.take() {

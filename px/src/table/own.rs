@@ -71,12 +71,15 @@ impl<T: Debug> Table<T> {
         self
     }
 
-    /// Calls the columns so, in their first order.
+    /// Calls the columns so, in their first order. Columns for which there is no name keep theirs.
+    ///
+    /// # Panics
+    ///
+    /// If there are more names than columns.
     #[must_use]
+    #[track_caller]
     pub fn names<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Table<T> {
-        for (name, new) in self.choice.all.iter_mut().zip(names) {
-            *name = new.into();
-        }
+        self.choice.rename(names.into_iter().map(Into::into).collect(), self.items.is_empty());
         self
     }
 
@@ -160,6 +163,22 @@ impl Choice {
     fn of(ends: &[String]) -> Choice {
         let all = whole(ends, ends.len(), ends.len()).columns.into_iter().map(|column| column.name).collect();
         Choice { rows: ROWS, all, shown: None, formats: Vec::new(), precision: None }
+    }
+
+    #[track_caller]
+    fn rename(&mut self, names: Vec<String>, is_empty: bool) {
+        if is_empty {
+            // Which columns there would be is seen by rows.
+            self.all = names;
+            return;
+        }
+        if let Some(name) = names.get(self.all.len()) {
+            let all = self.all.join("`, `");
+            panic!("the table has no column for the name `{name}`: its {} columns are `{all}`", self.all.len());
+        }
+        for (name, new) in self.all.iter_mut().zip(names) {
+            *name = new;
+        }
     }
 
     #[track_caller]

@@ -106,6 +106,11 @@ fn a_table_is_sorted_and_chosen_from() {
     assert_eq!(plain(Table::new([1, 20])), "value\n    1\n   20");
     assert_eq!(plain(Table::new([(1, 2)]).names(["x", "y"])), "x  y\n1  2");
     assert_eq!(plain(Table::new(Vec::<u8>::new())), "value");
+    let caught = std::panic::catch_unwind(|| Table::new([(1, 2)]).names(["x", "y", "z"])).map(drop).unwrap_err();
+    let said = "the table has no column for the name `z`: its 2 columns are `0`, `1`";
+    assert_eq!(caught.downcast_ref::<String>().map(String::as_str), Some(said));
+    assert_eq!(plain(Table::new([(1, 2)]).names(["x"])), "x  1\n1  2");
+    assert_eq!(plain(Table::new(Vec::<(u8, u8)>::new()).names(["x", "y"])).lines().next(), Some("x  y"));
     let caught = std::panic::catch_unwind(|| Table::new([(1, 2)]).sort("z").rows(1)).map(drop).unwrap_err();
     let said = caught.downcast_ref::<String>().unwrap();
     assert_eq!(said, "the table has no column `z`; it has `0`, `1`");

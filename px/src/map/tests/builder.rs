@@ -154,18 +154,60 @@ fn an_engines_own_items_are_mapped_and_results_stay_there() {
         let large = map_with((&2.0,), |(k,), x: f64| x * k, crate::var!(part)).filter(|x| *x > 3.0);
         assert_eq!(large.sum(), Ok(12.0));
         assert_eq!(map(|x: f64| x, crate::var!(part)).reduce(|a, b| a.max(b)), Ok(Some(3.5)));
-        let unnamed = map(|x: f64| x, crate::var!(part)).stream().unwrap_err().to_string();
-        assert!(unnamed.contains("`collect` gives all"), "{unnamed}");
         // Engines have variables of their own, but in this test.
         let one = crate::Engines::of(vec![2]);
         map(Own, crate::var!(part)).on(&one).keep(crate::var!(kept)).unwrap();
         map(|n: u64| n * n, 0..100u64).filter(|n| n % 2 == 0).on(&one).keep(crate::var!(even)).unwrap();
+        let (first, second) = (map(|n: u64| n, 0..5u64).on(&one), map(|n: u64| n + 5, 0..5u64).on(&one));
+        let (first, second) = (first.start().keep(crate::var!(first)), second.start().keep(crate::var!(second)));
+        let (first, second) = (first.unwrap(), second.unwrap());
+        assert_eq!((second.get(), first.get(), first.get()), (Ok(()), Ok(()), Ok(())), "each has a place of its own");
+        assert!(first.partial().unwrap_err().to_string().contains("`get()` waits for that"));
+        let dropped = map(|n: u64| n, 0..5u64).on(&one).start().keep(crate::var!(dropped)).unwrap();
+        while !dropped.done() {
+            std::thread::yield_now();
+        }
+        drop(dropped);
     });
+    let mut names = Vec::new();
+    // SAFETY: as above.
+    unsafe { (*store).sizes(|name, _| names.push(name.to_owned())) };
+    names.sort();
+    assert_eq!(names, ["even", "first", "kept", "part", "second"], "nothing without a name is left");
+    // SAFETY: as above.
+    let both = unsafe { ((*store).take_variable::<Vec<u64>>("first"), (*store).take_variable::<Vec<u64>>("second")) };
+    assert_eq!(both, ((0..5).collect(), (5..10).collect()));
     // SAFETY: as above.
     let (kept, even) =
         unsafe { ((*store).take_variable::<Vec<Own>>("kept"), (*store).take_variable::<Vec<u64>>("even")) };
     assert_eq!(kept, [Own(1.5), Own(2.5), Own(3.5)]);
     assert_eq!(even, (0..50).map(|n| 4 * n * n).collect::<Vec<u64>>());
+}
+
+#[test]
+fn what_engines_have_comes_one_by_one_with_numbers_among_all() {
+    let _one = streams();
+    let store = crate::store::create_variable_store();
+    // SAFETY: it was just made, and one thread at a time uses it.
+    unsafe { (*store).put_variable("part", vec![1.5, 2.5, 3.5]) };
+    for setting in settings() {
+        with(Setting { engines: 1, ..setting });
+        with_variables(store.cast(), || {
+            // In this test, all engines have the same.
+            let both = crate::Engines::of(vec![2, 5]);
+            let large = vec![2.0; 10_000];
+            let scaled = map_with((&large,), |(k,), x: f64| x * k[9_999], crate::var!(part)).on(&both).stream().unwrap();
+            let mut scaled: Vec<_> = scaled.map(|(i, r)| (i, r.unwrap())).collect();
+            scaled.sort_by_key(|(i, _)| *i);
+            assert_eq!(scaled, [(0, 3.0), (1, 5.0), (2, 7.0), (3, 3.0), (4, 5.0), (5, 7.0)]);
+            let rooms = super::host::last_rooms();
+            assert_eq!((rooms.len(), super::host::rooms_of(&rooms)), (2, 0), "both maps had them");
+            let some = map(|x: f64| x, crate::var!(part)).on(&both).filter(|x| *x > 3.0).ordered(true).stream().unwrap();
+            assert_eq!(some.map(|(i, r)| (i, r.unwrap())).collect::<Vec<_>>(), [(2, 3.5), (5, 3.5)]);
+        });
+    }
+    let missing = map(|x: f64| x, crate::var!(part)).stream().unwrap_err().to_string();
+    assert!(missing.contains("has no variable `part`"), "{missing}");
 }
 
 #[test]

@@ -200,9 +200,11 @@ extern "C" fn answer(
         Ask::Room(bytes) => Answer::Room(room(bytes)),
         Ask::Passage(_) => Answer::Room(passage()),
         Ask::Map(map) => Answer::Job(begin(map)),
+        Ask::SoFar(job) => so_far(job),
         Ask::Wait { job, millis: 0 } => wait(job, false),
         Ask::Wait { job, .. } => wait(job, true),
-        Ask::Take { job, taken } => take(job, taken as usize),
+        // Which one may be waited for is up to the kernel, if any will do.
+        Ask::Take { maps, .. } => take(maps[0].job, maps[0].taken as usize),
         Ask::Cancel(_) => Answer::Ok,
         Ask::Forget(job) => {
             let mut jobs = JOBS.lock().expect("no test panics here");
@@ -371,7 +373,8 @@ pub fn streams() -> MutexGuard<'static, ()> {
 }
 
 /// What was reported behind what was taken, one at a time; by items if they are to come in order.
-fn take(number: u64, taken: usize) -> Answer {
+fn take(number: u64, before: usize) -> Answer {
+    let taken = |done| Answer::Taken { map: 0, done };
     let jobs = JOBS.lock().expect("no test panics here");
     let job = jobs.iter().find(|(job, ..)| *job == number).and_then(|(_, running, _)| running.as_ref());
     let job = Arc::clone(&job.expect("a map that nobody has waited for").0);
@@ -382,14 +385,14 @@ fn take(number: u64, taken: usize) -> Answer {
         if ordered {
             state.done.sort_by_key(|done| done.first);
         }
-        let before: u64 = state.done.iter().take(taken).map(|done| done.count).sum();
-        match state.done.get(taken) {
-            Some(done) if !ordered || done.first == before => return Answer::Taken(vec![done.clone()]),
+        let items: u64 = state.done.iter().take(before).map(|done| done.count).sum();
+        match state.done.get(before) {
+            Some(done) if !ordered || done.first == items => return taken(vec![done.clone()]),
             _ if state.ended == job.setting.engines => break,
             _ => state = job.news.wait(state).expect("no test panics here"),
         }
     }
-    state.failed.clone().map_or(Answer::Taken(vec![]), Answer::Failed)
+    state.failed.clone().map_or_else(|| taken(vec![]), Answer::Failed)
 }
 
 fn wait(number: u64, long: bool) -> Answer {
@@ -415,6 +418,20 @@ fn wait(number: u64, long: bool) -> Answer {
     if let Some(failed) = &state.failed {
         return Answer::Failed(failed.clone());
     }
+    told(&job, &mut state)
+}
+
+fn so_far(number: u64) -> Answer {
+    let jobs = JOBS.lock().expect("no test panics here");
+    let (_, running, ended) = jobs.iter().find(|(job, ..)| *job == number).expect("a job that is there");
+    let job = Arc::clone(running.as_ref().map(|(job, _)| job).or(ended.as_ref()).expect("a map"));
+    drop(jobs);
+    let mut state = job.state.lock().expect("no test panics here");
+    told(&job, &mut state)
+}
+
+/// What is done.
+fn told(job: &Job, state: &mut State) -> Answer {
     state.done.sort_by_key(|done| done.first);
     let mut bytes = Vec::new();
     state.done.iter().for_each(|done| done.write(&mut bytes));

@@ -117,7 +117,31 @@ fn what_is_done_of_an_unfinished_map_can_be_had() {
     assert_eq!(handle.get(), Err(Error::Unfinished { done: 300, items: 1000 }));
     assert_eq!(handle.partial(), Ok((1..=300).collect::<Vec<u32>>()));
     let handle = start!(crate::over!(0..1000u32), (), |(), px_items| px_items.map(|n| n + 1).sum());
+    assert!(handle.get().is_err());
     assert_eq!(handle.partial(), Ok(300 * 301 / 2));
+}
+
+#[test]
+fn what_has_arrived_can_be_had_while_the_map_goes_on() {
+    use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+    static GO_ON: AtomicBool = AtomicBool::new(false);
+    with(Setting { engines: 1, most: 1, ..Setting::default() });
+    let wait = |n: u32| {
+        while n == 7 && !GO_ON.load(SeqCst) {
+            std::thread::yield_now();
+        }
+        n
+    };
+    let handle = crate::map(wait, 0..9u32).start().collect().unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while handle.partial().unwrap().len() < 3 {
+        assert!(std::time::Instant::now() < deadline, "nothing has arrived");
+        std::thread::yield_now();
+    }
+    let so_far = handle.partial().unwrap();
+    assert!(!handle.done() && so_far.len() <= 7 && so_far.iter().zip(0..).all(|(n, at)| *n == at), "{so_far:?}");
+    GO_ON.store(true, SeqCst);
+    assert_eq!((handle.get().unwrap().len(), handle.partial().unwrap().len()), (9, 9));
 }
 
 #[test]
