@@ -156,13 +156,21 @@ impl Diagnostic {
     pub(crate) fn may_follow(&self) -> bool {
         [NO_CAPTURES, NOT_SHOWN].contains(&self.message.as_str())
             || self.is_unfit()
-            || self.message.contains("exists for struct `Map<") && self.message.ends_with("bounds were not satisfied")
+            || ["exists for struct `Map<", "exists for struct `With<"].iter().any(|said| self.message.contains(said))
+                && self.message.ends_with("bounds were not satisfied")
+            || self.is_undecided()
             || self.says("to implement `Shown`")
     }
 
     /// Whether it is about a method that is missing because a type can't travel.
     pub(crate) fn is_unfit(&self) -> bool {
         self.code.as_deref() == Some("E0599") && self.says(": Wire`")
+    }
+
+    /// Whether px's macros can't find out how a value travels whose type isn't known, mostly because it has a mistake.
+    pub(crate) fn is_undecided(&self) -> bool {
+        let methods = ["multiple `how` found", "multiple `kind` found", "multiple `own` found"];
+        self.code.as_deref() == Some("E0034") && methods.iter().any(|method| self.says(method))
     }
 
     fn says(&self, what: &str) -> bool {

@@ -80,6 +80,8 @@ struct Account {
     confirmed: Variables,
     /// The generation in which each of these was last defined.
     since: BTreeMap<String, u32>,
+    /// The run that has defined each of these last.
+    defined_by: BTreeMap<String, Ticket>,
     /// Runs of which one before or the run itself is still under way, in order.
     runs: VecDeque<Run>,
     /// Why variables that were there are gone.
@@ -112,6 +114,13 @@ impl Account {
         self.after(self.runs.len())
     }
 
+    /// The run that has defined a variable last, those under way among them.
+    fn last_definition(&self, name: &str) -> Option<Ticket> {
+        let defines = |run: &&Run| matches!(run.outcome, None | Some(Outcome::Ok)) && run.effect.defined.contains(name);
+        let run = self.runs.iter().rev().find(defines).map(|run| run.ticket);
+        run.or_else(|| self.defined_by.get(name).copied())
+    }
+
     /// How a variable that is gone comes back.
     fn what_next(&self, name: &str) -> String {
         let cell = self.defined_in.get(name).copied();
@@ -133,10 +142,12 @@ impl Account {
         while let Some(run) = self.runs.pop_front_if(|run| run.outcome.is_some()) {
             run.effect.apply(run.outcome.as_ref().unwrap_or(&Outcome::Ok), &mut self.confirmed);
             if run.outcome == Some(Outcome::Ok) {
+                self.defined_by.extend(run.effect.defined.iter().map(|name| (name.clone(), run.ticket)));
                 self.since.extend(run.effect.defined.into_iter().map(|name| (name, run.generation)));
             }
         }
         self.since.retain(|name, _| self.confirmed.contains_key(name));
+        self.defined_by.retain(|name, _| self.confirmed.contains_key(name));
     }
 }
 
@@ -191,6 +202,13 @@ impl Namespaces {
             common.retain(|name, variable| theirs.get(name) == Some(variable));
         }
         common
+    }
+
+    /// Whether the notebook's variable of this name was defined later than that of one of these members.
+    pub fn is_newer_here(&self, name: &str, than: &[Member]) -> bool {
+        let last = |member: &Member| self.accounts.get(member)?.last_definition(name);
+        let here = last(&Member::Local);
+        than.iter().filter_map(last).any(|there| here.is_some_and(|here| here > there))
     }
 
     /// Changes how variables are written, those of runs under way among them.

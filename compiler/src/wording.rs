@@ -45,6 +45,12 @@ pub(crate) fn purge(error: &mut Diagnostic, cell: &CellText<'_>) {
     {
         error.message = expected.to_owned();
     }
+    if error.is_undecided() {
+        error.code = Some("E0282".to_owned());
+        error.message = "type annotations needed: what type this has isn't known here".to_owned();
+        error.spans.iter_mut().for_each(|span| span.label.clear());
+        error.notes = vec!["help: put it into a variable with a type first, `let x: Vec<f64> = ..;`".to_owned()];
+    }
     // Its label says what the items are.
     let taken =
         error.message.strip_prefix("type mismatch resolving `<").and_then(|it| it.split_once(" as Source>::Item == "));

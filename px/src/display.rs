@@ -186,6 +186,7 @@ impl Displayable for &Bundle {
 macro_rules! wrappers {
     ($($(#[$doc:meta])* $name:ident of $inner:ident: |$content:ident| $bundle:expr;)*) => {$(
         $(#[$doc])*
+        #[must_use = "it is shown as the cell's last expression, without `;`, or by `px::display(..)`"]
         #[derive(Clone, Copy)]
         pub struct $name<T>(pub T);
 

@@ -81,6 +81,7 @@ pub use link::OnError;
 pub use map::builder::{Map, map, map_with};
 pub use map::stream::Stream;
 pub use map::{Error, Handle};
+pub use wire::Wire;
 
 /// `std::thread_local!` in the cells' own code.
 #[doc(hidden)]

@@ -26,6 +26,7 @@ pub fn progress<I: IntoIterator>(items: I) -> Progress<I::IntoIter> {
 }
 
 /// See [`progress`].
+#[must_use = "the bar counts what a loop takes: `for x in px::progress(xs) { .. }`"]
 pub struct Progress<I> {
     items: I,
     label: String,

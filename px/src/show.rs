@@ -66,6 +66,7 @@ pub fn full<T: Debug>(value: T) -> Full<T> {
 
 /// Shows all of a value, see [`full`].
 #[derive(Clone, Copy)]
+#[must_use = "it is shown as the cell's last expression, without `;`, or by `px::display(..)`"]
 pub struct Full<T>(T);
 
 impl<T: Debug> crate::Displayable for Full<T> {

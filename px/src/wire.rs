@@ -65,7 +65,15 @@ mod required {
     impl<T: 'static> Required for T {}
 }
 
-/// A type whose values can travel between the notebook and its engines.
+/// A type whose values can travel between the notebook and its engines: the bound of a function that is to take any such
+/// type, as `px::Wire`.
+///
+/// ```no_run
+/// fn same<T: px::Wire>(x: T) -> T { x }
+/// fn there_and_back<T: px::Wire>(x: &T) -> Result<T, px::Error> { px::call!(same::<T>, x).get() }
+/// ```
+///
+/// It can't be implemented for a type of one's own. With serde, each type travels that implements serde's traits.
 ///
 /// # Safety
 /// [`Wire::is_plain`] may only be true if the type has no padding and no address in it, if any bytes are a value, and if

@@ -66,6 +66,7 @@ impl Executor {
         let ran_at_all = |ran: &Done| ran.as_ref().err().is_none_or(|failure| !failure.is_compile_error());
         let (gpu, mut passing) = gpu.map_or((None, Passing::Value), |(gpu, passing)| (Some((gpu, compiled)), passing));
         let first = texts(passing)?;
+        self.tell_older(&first.engine_variables, &targets, request).await?;
         let may_borrow = first.may_borrow && gpu.is_none();
         let (mut ran, mut job) = self.run_map(&map, first, gpu, &targets, request).await;
         if may_borrow && !ran_at_all(&ran) {
@@ -184,6 +185,27 @@ impl Executor {
             (types(namespaces.variables(Member::Local)), types(namespaces.common(&members)))
         })
         .await
+    }
+
+    /// Says which variables of the engines the function uses although the notebook has newer ones of the same names.
+    async fn tell_older(&self, names: &[String], targets: &[EngineId], request: &Request) -> Result<(), Failure> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        let members: Vec<Member> = targets.iter().copied().map(Member::Engine).collect();
+        let mut names = names.to_vec();
+        let older = self.with_compiler(move |compiler| {
+            names.retain(|name| compiler.namespaces().is_newer_here(name, &members));
+            names
+        });
+        for name in older.await? {
+            let what = format!(
+                "the function uses the engines' `{name}`, and the notebook has defined its own `{name}` since: `%push {name}` \
+                 gives them that one, and another name tells the two apart"
+            );
+            request.publisher.warn(&what).await;
+        }
+        Ok(())
     }
 
     /// Says who has what is to be mapped where it is, if not all of these engines do.

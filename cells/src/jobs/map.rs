@@ -1,29 +1,29 @@
 //! One map under way: a run on each engine that serves it, what they report, and its end.
 //!
-//! The controller shares the items out. This sends the runs, again where a worker or an engine came back, shows what the
-//! function prints and how far everything is, and keeps what was done for whoever asks.
+//! The controller shares the items out. This has engines serve the map (`seats`), shows what the function prints and how far
+//! everything is, and keeps what was done for whoever asks.
+
+mod seats;
+mod work;
+
+pub(super) use seats::settle;
+pub(super) use work::{Work, entry};
 
 use super::account::Account;
 use super::job::{ByGpus, Cancelled, End, Job, MapOptions, News};
-use super::run::{CellRun, Plan};
+use super::run::CellRun;
 use super::stream::Stream;
 use super::trial;
 use super::verdict::Verdict;
 use crate::cluster::Cluster;
 use crate::failure::{Kind, MapFailure};
 use crate::places::place_of;
-use chorus_client::{Blob, Map};
-use chorus_compiler::{Member, Object, RunEnded};
-use chorus_magics::Targets;
-use chorus_protocol::{
-    Aftermath, BlobId, Death, EngineId, Entry, MapEvent, MapId, MapSpec, Outcome, Panic, Report, RunEvent, RunId,
-    RunSpec, Target, name_engines,
-};
+use chorus_client::Map;
+use chorus_protocol::{Death, EngineId, MapEvent, MapSpec, Outcome, Panic, Report, RunEvent, RunId};
 use chorus_render::{Bundle, EngineState, MapEnd, Place, PxView, ViewOptions};
 use parking_lot::Mutex;
-use px::link::{Access, Done, GpuServe, ItemFailure, MapAsk, Message, OnError, Serve};
+use px::link::{Done, GpuServe, ItemFailure, MapAsk, Message, OnError};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -35,15 +35,6 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// How long engines may take to end by themselves when the map is cancelled.
 const PATIENCE: Duration = Duration::from_millis(300);
-
-/// How long a map waits for an engine when it has none.
-const LONELY: Duration = Duration::from_secs(10);
-
-/// An engine whose worker dies so often in a row, with nothing done in between, isn't asked again.
-const DEATHS: u32 = 5;
-
-/// And one whose own items are mapped is asked once more: which of them ends workers isn't known.
-const EACH_DEATHS: u32 = 1;
 
 /// Output that is published at once, in events.
 const BATCH: usize = 64;
@@ -135,86 +126,6 @@ pub async fn start(ask: MapAsk, run: Arc<CellRun>, cluster: Arc<Cluster>) -> Res
     })
 }
 
-/// What is sent to each engine.
-pub(super) struct Work {
-    object: Object,
-    blob: Blob,
-    preload: Vec<BlobId>,
-    entry: Entry,
-    pub(super) serve: Serve,
-    options: Arc<MapOptions>,
-}
-
-impl Work {
-    async fn new(ask: &MapAsk, options: &Arc<MapOptions>, run: &CellRun, cluster: &Cluster) -> Result<Work, String> {
-        let (object, entry) = match run.plan.half.as_ref().filter(|_| ask.object.is_empty()) {
-            Some(half) => {
-                half.used.store(true, Ordering::Release);
-                (half.object.clone(), Entry::Cell(half.object.entry.clone()))
-            }
-            None if run.object.path == Path::new(&ask.object) => {
-                let access = ask.wishes.as_ref().map(|wishes| wishes.access).unwrap_or_default();
-                (run.object.clone(), entry(ask.function, access))
-            }
-            None => {
-                let runs = run.object.path.display();
-                return Err(format!(
-                    "the function is in the object {}, and not in that of the cell that runs, {runs}",
-                    ask.object
-                ));
-            }
-        };
-        let (preload, blob) = cluster.put_object(&object).await.map_err(|error| error.to_string())?;
-        let timeout = options.timeout.map_or(0, |limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX).max(1));
-        let serve = Serve {
-            rooms: ask.rooms.clone(),
-            input: ask.input.clone(),
-            constants: ask.constants.clone(),
-            retries: options.retries.unwrap_or(0),
-            on_error: options.on_error,
-            timeout,
-            threads: 1,
-            gpu: options.gpu.as_ref().map(|gpu| GpuServe {
-                module: gpu.code.module.clone(),
-                layout: gpu.code.layout,
-                constants: ask.gpu.clone(),
-            }),
-        };
-        Ok(Work { object, blob, preload, entry, serve, options: Arc::clone(options) })
-    }
-
-    /// Whether it needs variables of the engine. A function of the notebook's cell can't, though the cell may.
-    fn needs_variables(&self) -> bool {
-        matches!(self.entry, Entry::Cell(_)) && self.object.needs_variables
-    }
-
-    /// The generation of the engine's variables that it needs, if it needs them.
-    pub(super) fn generation(&self, engine: EngineId, cluster: &Cluster) -> Option<u32> {
-        self.needs_variables().then(|| cluster.generation(engine))
-    }
-
-    /// What an engine runs for this map, with these settings.
-    pub(super) fn spec(&self, serve: &Serve, map: MapId, run: &CellRun) -> RunSpec {
-        RunSpec {
-            preload: self.preload.clone(),
-            object: self.blob.id(),
-            entry: self.entry.clone(),
-            argument: serve.encode().into(),
-            map: Some(map),
-            label: self.options.label.clone(),
-            snapshots: run.plan.snapshots,
-        }
-    }
-
-    fn can_run_on(&self, engine: EngineId, cluster: &Cluster) -> bool {
-        !self.needs_gpus() || cluster.has_gpu(engine)
-    }
-
-    fn needs_gpus(&self) -> bool {
-        self.serve.gpu.as_ref().is_some_and(|gpu| !chorus_gpu::native::is_library(&gpu.module))
-    }
-}
-
 struct Driver {
     cluster: Arc<Cluster>,
     work: Work,
@@ -254,27 +165,6 @@ struct Driver {
 }
 
 impl Driver {
-    /// Has an engine serve the map.
-    fn send(&mut self, engine: EngineId) {
-        let generation = self.work.generation(engine, &self.cluster);
-        let threads = self.work.options.threads.unwrap_or_else(|| self.cluster.share_of_cores(engine));
-        let serve = Serve { threads, ..self.work.serve.clone() };
-        let spec = self.work.spec(&serve, self.map.id(), &self.run);
-        let mut run = self.cluster.session().run(spec, vec![Target { engine, generation }]);
-        self.cluster.remember_publisher(run.id(), &self.run.plan.publisher);
-        self.active.insert(engine, run.id());
-        self.turns.insert(engine, self.turn);
-        self.account.lock().view.engine(engine, EngineState::Busy);
-        let sender = self.sender.clone();
-        tokio::spawn(async move {
-            while let Some(event) = run.next().await {
-                if sender.send(event).await.is_err() {
-                    return;
-                }
-            }
-        });
-    }
-
     async fn drive(mut self, mut cancelled: watch::Receiver<Option<Cancelled>>, end: watch::Sender<Option<End>>) {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -447,140 +337,6 @@ impl Driver {
         }
     }
 
-    /// A run has ended: if that wasn't because the map has, another one takes its place where that can be.
-    fn ended(&mut self, engine: EngineId, outcome: &Outcome, generation: u32) {
-        settle(&self.run.plan, engine, outcome, generation);
-        let each = self.work.options.each;
-        if each && *outcome == Outcome::Ok {
-            self.over = self.active.is_empty();
-            return;
-        }
-        // All items are done, but results that were kept may have gone before they had their name.
-        let had_kept = || self.work.options.keep && self.account.lock().view.has_done(engine);
-        let is_gone = matches!(outcome, Outcome::Died(..) | Outcome::NoSuchEngine);
-        if self.failed.is_some() || self.over && !(is_gone && had_kept()) {
-            return;
-        }
-        let needs_variables = self.work.needs_variables();
-        match outcome {
-            Outcome::Ok if self.rests || self.turns.get(&engine) != Some(&self.turn) => self.look_around(),
-            Outcome::Died(Death::Stopped, _) | Outcome::Cancelled => {
-                let what = format!("{} was stopped", name_engines(&[engine]));
-                self.fail(Kind::Interrupted, what);
-            }
-            // The controller says over which items, which ends the map.
-            Outcome::Died(Death::Exit(_) | Death::NoInput, _)
-                if !each && self.work.options.on_error == OnError::Stop => {}
-            Outcome::Died(death @ Death::NoInput, _) if each => {
-                let what = format!("{}'s worker {death}", name_engines(&[engine]));
-                self.fail(Kind::StdinNotImplementedError, what);
-            }
-            Outcome::NoSuchEngine if each => {
-                let what = format!("{} is gone, with the items that only it had", name_engines(&[engine]));
-                self.fail(Kind::EnginesLost, what);
-            }
-            Outcome::Died(..) | Outcome::NoSuchEngine
-                if self.work.options.keep && self.account.lock().view.has_done(engine) =>
-            {
-                let what = format!(
-                    "{} died, and with it the results that it kept: those of other engines aren't all",
-                    name_engines(&[engine])
-                );
-                self.fail(Kind::WorkerDied, what);
-            }
-            // Its variables are back, and nothing of them was mapped yet. But the others wait for it to keep their results, so it
-            // mustn't do them behind what has been sent since.
-            Outcome::Died(death, aftermath)
-                if each
-                    && (!self.work.options.keep || self.run.lock().ended.is_none())
-                    && !matches!(death, Death::Exit(_))
-                    && !matches!(aftermath, Aftermath::Lost(_))
-                    && !self.account.lock().view.has_done(engine)
-                    && self.deaths.get(&engine).is_none_or(|deaths| *deaths < EACH_DEATHS) =>
-            {
-                *self.deaths.entry(engine).or_default() += 1;
-                self.send(engine);
-            }
-            Outcome::Died(death, _) if each => {
-                let what = format!("{}'s worker {death}, with the items that only it had", name_engines(&[engine]));
-                self.fail(Kind::WorkerDied, what);
-            }
-            Outcome::Died(Death::EngineLost, _) | Outcome::NoSuchEngine if needs_variables => {
-                self.barred.insert(engine);
-            }
-            // It is sent again when the engine is there again.
-            Outcome::Died(Death::EngineLost, _) | Outcome::NoSuchEngine => {}
-            Outcome::Died(_, Aftermath::Lost(_)) if needs_variables => _ = self.barred.insert(engine),
-            Outcome::Died(..) | Outcome::Stale => {
-                let deaths = self.deaths.entry(engine).or_default();
-                *deaths += 1;
-                if *deaths >= DEATHS {
-                    self.barred.insert(engine);
-                } else {
-                    self.send(engine);
-                }
-            }
-            Outcome::LoadFailed(reason) => self.fail(Kind::LoadFailed, reason.clone()),
-            Outcome::Ok | Outcome::Panicked | Outcome::ReturnedError | Outcome::TypesChanged(_) => {
-                let why = self.panic.as_ref().map(|(panic, _)| format!(": {}", panic.message)).unwrap_or_default();
-                let what = format!("engine {engine}'s part of the map ended before its items did{why}");
-                self.fail(Kind::MapError, what);
-            }
-        }
-    }
-
-    /// Engines come and go.
-    fn look_around(&mut self) {
-        // What is to end was told to, which arrives when there is a controller again.
-        if self.failed.is_some() && self.kill_at.is_none() && self.cluster.away().is_gone() {
-            self.active.clear();
-        }
-        if self.over || self.failed.is_some() {
-            return;
-        }
-        let up = self.cluster.engines();
-        let wanted = match &self.work.options.targets {
-            targets if *targets == Targets::all() => up,
-            // Some of them may be away for a moment.
-            targets => targets.resolve(&up).unwrap_or_default(),
-        };
-        let needs_variables = self.work.needs_variables();
-        // A map that rests does what came back, if that is waited for.
-        let is_owed = || self.account.lock().stream.as_ref().is_some_and(Stream::is_owed);
-        if self.rests && !(self.active.is_empty() && is_owed()) {
-            self.alone_since = None;
-            return;
-        }
-        for engine in wanted {
-            let knows = !needs_variables || self.deaths.contains_key(&engine);
-            if !self.active.contains_key(&engine)
-                && !self.barred.contains(&engine)
-                && self.work.can_run_on(engine, &self.cluster)
-                && knows
-                && !self.work.options.each
-            {
-                self.send(engine);
-            }
-        }
-        if !self.active.is_empty() {
-            self.alone_since = None;
-            return;
-        }
-        let since = *self.alone_since.get_or_insert_with(Instant::now);
-        if since.elapsed() > LONELY || needs_variables {
-            let barred: Vec<EngineId> = self.barred.iter().copied().collect();
-            let barred = match barred.as_slice() {
-                [] => String::new(),
-                some => format!(
-                    " (given up after {DEATHS} deaths in a row, or with variables lost: {})",
-                    name_engines(some)
-                ),
-            };
-            let what = format!("no engine is left that could go on with the map{barred}; `%cluster status` shows them");
-            self.fail(Kind::EnginesLost, what);
-        }
-    }
-
     fn progress(&self, ended: bool) -> Bundle {
         let (account, elapsed) = (self.account.lock(), self.begun.elapsed());
         match ended {
@@ -596,28 +352,6 @@ impl Driver {
             Some((_, what)) => MapEnd::Failed(what),
         }
     }
-}
-
-/// What is called for a function of this object.
-pub(super) fn entry(function: u64, access: Access) -> Entry {
-    match access {
-        Access::None => Entry::Function(function),
-        Access::Read => Entry::Step { function, changes: false },
-        Access::Change => Entry::Step { function, changes: true },
-    }
-}
-
-/// Tells the compiler what a run's end means for the engine's variables.
-pub(super) fn settle(plan: &Plan, engine: EngineId, outcome: &Outcome, generation: u32) {
-    let ended = RunEnded { member: Member::Engine(engine), outcome: outcome.clone(), generation };
-    let ticket = plan.half.as_ref().map(|half| half.ticket);
-    plan.compiler.send(move |compiler| match (ticket, &ended.outcome) {
-        (Some(ticket), _) => _ = compiler.settle(ticket, &ended),
-        (None, &Outcome::Died(death, Aftermath::Lost(_))) => {
-            _ = compiler.died(ended.member, death, Some(generation));
-        }
-        (None, _) => {}
-    });
 }
 
 /// Why an engine can't map what it should have of its own.

@@ -229,3 +229,24 @@ fn members_read_as_words() {
     assert_eq!(describe(&[E(3)]), "engine 3");
     assert_eq!(describe(&[Member::Local, E(1), E(0)]), "the notebook and engines 0-1");
 }
+
+#[test]
+fn who_has_defined_a_name_later_is_known() {
+    let mut all = Namespaces::default();
+    run(&mut all, &[Member::Local], &["k"], Outcome::Ok);
+    assert!(!all.is_newer_here("k", &[E(0), E(1)]), "no engine has it");
+    run(&mut all, &[E(0), E(1)], &["k"], Outcome::Ok);
+    assert!(!all.is_newer_here("k", &[E(0), E(1)]));
+    run(&mut all, &[Member::Local], &["k"], Outcome::Panicked);
+    assert!(!all.is_newer_here("k", &[E(0), E(1)]), "it wasn't defined");
+    run(&mut all, &[Member::Local], &["k"], Outcome::Ok);
+    assert!(all.is_newer_here("k", &[E(0), E(1)]) && !all.is_newer_here("j", &[E(0)]));
+    run(&mut all, &[E(0)], &["k"], Outcome::Ok);
+    assert!(!all.is_newer_here("k", &[E(0)]) && all.is_newer_here("k", &[E(0), E(1)]), "engine 1's is older");
+    // A run under way is taken for a success.
+    let effect = define(&all, &[E(1)], &["k"]);
+    let ticket = all.begin(&[E(1)], &effect);
+    assert!(!all.is_newer_here("k", &[E(0), E(1)]));
+    all.settle(ticket, &ended(E(1), Outcome::Panicked));
+    assert!(!all.variables(E(1)).contains_key("k") || all.is_newer_here("k", &[E(1)]));
+}

@@ -22,6 +22,9 @@ macro_rules! push {
     ($($from:ident $(as $to:ident)?),+ $(,)?) => {
         $crate::__carry!(push $(, [$from $($to)?])+)
     };
+    ($($other:tt)*) => {
+        ::std::compile_error!("`px::push!` takes variables of the notebook: `px::push!(x)?`, `px::push!(x as y)?`; `px::engines().push(px::var!(y), &(a + b))?` takes any value")
+    };
 }
 
 /// Splits variables of the notebook between all engines: `px::scatter!(xs)?`, `px::scatter!(xs as part)?`. See
@@ -31,6 +34,9 @@ macro_rules! scatter {
     ($($from:ident $(as $to:ident)?),+ $(,)?) => {
         $crate::__carry!(scatter $(, [$from $($to)?])+)
     };
+    ($($other:tt)*) => {
+        ::std::compile_error!("`px::scatter!` takes variables of the notebook: `px::scatter!(xs)?`, `px::scatter!(xs as part)?`; `px::engines().scatter(px::var!(part), &a[..9])?` takes any items")
+    };
 }
 
 /// Copies a variable of all engines here: `let parts: Vec<f64> = px::pull!(part)?`. See [`Engines::pull`].
@@ -38,6 +44,9 @@ macro_rules! scatter {
 macro_rules! pull {
     ($name:ident $(,)?) => {
         $crate::engines().pull($crate::var!($name))
+    };
+    ($($other:tt)*) => {
+        ::std::compile_error!("`px::pull!` takes the name of one variable of the engines: `px::pull!(part)?`")
     };
 }
 
@@ -47,6 +56,9 @@ macro_rules! pull {
 macro_rules! gather {
     ($name:ident $(,)?) => {
         $crate::engines().gather($crate::var!($name))
+    };
+    ($($other:tt)*) => {
+        ::std::compile_error!("`px::gather!` takes the name of one variable of the engines: `px::gather!(part)?`")
     };
 }
 

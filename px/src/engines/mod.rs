@@ -69,6 +69,7 @@ fn there(label: Option<&str>) -> Result<Vec<u32>, Error> {
 }
 
 /// Some engines, or why there are none: then that is the error of what they are to do.
+#[must_use = "this only names engines: `.each(..)`, `.with(..)`, `.push(..)` and others have them do something"]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Engines {
     ids: Result<Vec<u32>, Error>,
@@ -140,7 +141,12 @@ impl Engines {
     }
 
     /// As [`Engines::each`], for what is called otherwise where calls are listed.
-    pub(crate) fn carry<A: Args, R: Wire>(&self, verb: &'static str, args: A, function: A::Function<R>) -> Result<Vec<R>, Error> {
+    pub(crate) fn carry<A: Args, R: Wire>(
+        &self,
+        verb: &'static str,
+        args: A,
+        function: A::Function<R>,
+    ) -> Result<Vec<R>, Error> {
         With { engines: self, args, verb }.each(function)
     }
 
@@ -167,6 +173,7 @@ impl Engines {
 }
 
 /// Engines, and what a function is to be called with there. See [`Engines::with`].
+#[must_use = "nothing is called before `.each(f)?`, `.start(f)?` or `.keep(px::var!(name), f)?`"]
 pub struct With<'e, A> {
     engines: &'e Engines,
     args: A,
@@ -272,6 +279,7 @@ fn with_argument<R>(mut bytes: &[u8], call: impl FnOnce(u64, &[u8]) -> Result<R,
 ///
 /// Iterating over it gives the engines' numbers with their results as they come. When it is dropped, the calls go on, and what
 /// they return is forgotten.
+#[must_use = "what the functions return is lost, and whether they fail: `.get()?` waits for them"]
 pub struct Each<R> {
     calls: Group,
     result: PhantomData<fn() -> R>,

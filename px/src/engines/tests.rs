@@ -66,10 +66,15 @@ fn what_a_function_returns_stays_on_its_engine_when_all_have_theirs() {
             assert!(*k < 9.0, "too large");
             Own(k * part[1])
         };
-        crate::task::tests::with_variables(engine.0.cast(), || engines.with((crate::var!(mut part), &k)).keep(to, train))
+        crate::task::tests::with_variables(engine.0.cast(), || {
+            engines.with((crate::var!(mut part), &k)).keep(to, train)
+        })
     };
     assert_eq!(keep(crate::var!(model), 3.0), Ok(()));
-    assert_eq!(engine.each((crate::var!(model), crate::var!(part)), |own: &Own, part: &Vec<f64>| (own.0, part.len())), Ok(vec![(6.0, 3)]));
+    assert_eq!(
+        engine.each((crate::var!(model), crate::var!(part)), |own: &Own, part: &Vec<f64>| (own.0, part.len())),
+        Ok(vec![(6.0, 3)])
+    );
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
     assert!(keep(crate::var!(model), 9.0).is_err());
@@ -87,7 +92,8 @@ fn what_is_not_there_any_more_gets_no_name() {
     let engine = Engine::with(|store| store.put_variable("model", Own(1.0)));
     let engines = Engines { ids: Ok(vec![2]) };
     let waiting = kept::Waiting::on(Some(engines.clone()));
-    let gone = crate::task::tests::with_variables(engine.0.cast(), || waiting.name_results(Var::<Vec<u8>>::named("model"), 3));
+    let gone =
+        crate::task::tests::with_variables(engine.0.cast(), || waiting.name_results(Var::<Vec<u8>>::named("model"), 3));
     assert!(gone.unwrap_err().to_string().contains("`model` is on all engines what it was"));
     assert_eq!(engine.each(crate::var!(model), |own: &Own| own.0), Ok(vec![1.0]));
 }

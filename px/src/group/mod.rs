@@ -179,6 +179,7 @@ pub fn reduce<T: Wire>(root: usize, value: T, op: impl Fn(T, T) -> T) -> Option<
 /// [`sum`], [`product`], [`min`] and [`max`] combine numbers, and `Vec`s of them place by place. Values are combined along
 /// a tree over the ranks, which depends on their number only: floats come out the same each time, and the same for all.
 #[track_caller]
+#[must_use = "every engine gets a result, which is dropped here"]
 pub fn allreduce<T: Wire>(value: T, op: impl Fn(T, T) -> T) -> T {
     let call = call::<T>(Kind::Allreduce, None);
     let done = together("allreduce", |party| combine(party, call, value, op));
@@ -218,6 +219,7 @@ fn tree<T>(values: &mut [Option<T>], ranks: Range<usize>, op: &impl Fn(T, T) -> 
 
 /// Gives all the values of all, by rank.
 #[track_caller]
+#[must_use = "every engine gets a result, which is dropped here"]
 pub fn allgather<T: Wire>(value: T) -> Vec<T> {
     let call = call::<T>(Kind::Allgather, None);
     together("allgather", |party| decode_all(&party.gather(&call, &encoded(&value), Whose::All)?))
@@ -252,6 +254,7 @@ pub fn scatter<T: Wire>(root: usize, values: impl AsRef<[T]>) -> T {
 
 /// Gives each rank `n` the values `n` of all, by rank.
 #[track_caller]
+#[must_use = "every engine gets a result, which is dropped here"]
 pub fn alltoall<T: Wire>(values: impl AsRef<[T]>) -> Vec<T> {
     let call = call::<T>(Kind::Alltoall, None);
     together("alltoall", |party| {
@@ -271,6 +274,7 @@ fn one_for_each(party: &Party, what: &str, count: usize) -> Result<(), Broken> {
 
 /// Combines the values of the ranks up to this one, from rank 0 on: rank 2 gets `op(op(a, b), c)`.
 #[track_caller]
+#[must_use = "every engine gets a result, which is dropped here"]
 pub fn scan<T: Wire>(value: T, op: impl Fn(T, T) -> T) -> T {
     let call = call::<T>(Kind::Scan, None);
     together("scan", |party| {

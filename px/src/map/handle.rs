@@ -16,7 +16,8 @@ use std::sync::Arc;
 
 /// A map that was started: `%map -a -o NAME` binds one.
 ///
-/// When it is dropped, the kernel forgets the results.
+/// When it is dropped, the kernel forgets the results, and ends the map if it goes on.
+#[must_use = "a map ends with its handle, and what it has done is lost: keep the handle in a variable, or wait with `.get()?`"]
 pub struct Handle<V> {
     job: Box<dyn Begun>,
     merge: Merge<V>,

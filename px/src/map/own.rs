@@ -4,8 +4,8 @@ use super::builder::IntoOver;
 use super::error::Error;
 use super::probe::{Pieces, Probe};
 use super::source::{Describe, Over, Read, Silent, Source};
-use crate::engines::{Engines, Var};
 use crate::engines::args::Variables;
+use crate::engines::{Engines, Var};
 use std::marker::PhantomData;
 
 /// An engine's own items: `px::part!(&part)` for a `Vec`, a slice, an array, a `VecDeque`.

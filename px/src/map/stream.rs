@@ -28,6 +28,7 @@ impl<R: 'static> Kind for Streamed<R> {
 /// many have come.
 ///
 /// When it is dropped, the map ends.
+#[must_use = "a stream that nobody takes results of ends its map: `for (i, r) in stream { .. }` takes them"]
 pub struct Stream<R> {
     results: Incoming,
     result: PhantomData<fn() -> R>,

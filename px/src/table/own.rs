@@ -38,6 +38,7 @@ struct Choice {
 /// # Panics
 ///
 /// The methods panic where there is no column of that name, and say which there are.
+#[must_use = "a table is shown as the cell's last expression, without `;`, or by `px::display(..)`"]
 pub struct Table<T> {
     items: Vec<T>,
     choice: Choice,
@@ -53,14 +54,12 @@ impl<T: Debug> Table<T> {
     }
 
     /// Shows so many rows; of more, those at the ends.
-    #[must_use]
     pub fn rows(mut self, count: usize) -> Table<T> {
         self.choice.rows = count;
         self
     }
 
     /// Shows these columns, in this order.
-    #[must_use]
     #[track_caller]
     pub fn columns<N: AsRef<str>>(mut self, names: impl IntoIterator<Item = N>) -> Table<T> {
         let mut columns = Vec::new();
@@ -76,7 +75,6 @@ impl<T: Debug> Table<T> {
     /// # Panics
     ///
     /// If there are more names than columns.
-    #[must_use]
     #[track_caller]
     pub fn names<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Table<T> {
         self.choice.rename(names.into_iter().map(Into::into).collect(), self.items.is_empty());
@@ -84,7 +82,6 @@ impl<T: Debug> Table<T> {
     }
 
     /// Sorts the rows by a column: numbers by their values, all else by its text.
-    #[must_use]
     #[track_caller]
     pub fn sort(mut self, column: &str) -> Table<T> {
         let order = self.choice.order(column, &texts(&self.items, 0..self.items.len()));
@@ -94,28 +91,24 @@ impl<T: Debug> Table<T> {
     }
 
     /// Sorts the rows by what this makes of them.
-    #[must_use]
     pub fn sort_by_key<K: Ord>(mut self, key: impl FnMut(&T) -> K) -> Table<T> {
         self.items.sort_by_key(key);
         self
     }
 
     /// Turns the order of the rows around.
-    #[must_use]
     pub fn reverse(mut self) -> Table<T> {
         self.items.reverse();
         self
     }
 
     /// Shows numbers that aren't whole with so many digits behind the point.
-    #[must_use]
     pub fn precision(mut self, digits: usize) -> Table<T> {
         self.choice.precision = Some(digits);
         self
     }
 
     /// Shows a column's values as what this makes of their texts.
-    #[must_use]
     #[track_caller]
     pub fn format(mut self, column: &str, format: impl Fn(&str) -> String + 'static) -> Table<T> {
         let at = self.choice.column(column);

@@ -42,6 +42,9 @@ use values::{Packed, pack, unpack};
 /// engine, run where a GPU is, tried again when it panics, ended after so many seconds.
 #[macro_export]
 macro_rules! call {
+    () => {
+        ::std::compile_error!("`px::call!` takes a function and what it is called with: `px::call!(score, 5)`")
+    };
     ($function:expr $(,)?) => {
         $crate::__call!(@run $function, [], [])
     };
@@ -137,6 +140,7 @@ macro_rules! __call {
 
 /// A call on an engine. Clones are the same call; when the last is dropped, its result is forgotten. The call goes on
 /// all the same, until [`Task::cancel`].
+#[must_use = "what the call returns is lost with its handle, and whether it fails: keep the handle in a variable, or wait with `.get()?`"]
 pub struct Task<R> {
     job: Result<Arc<Job>, Error>,
     result: PhantomData<fn() -> R>,

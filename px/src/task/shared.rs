@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 /// A value that lies in memory that the notebook shares with its engines, see [`put`]. It is read like a `&T`; a worker
 /// decodes it once for each cell that sends it, when it is first used there.
+#[must_use = "the value is freed with its last `px::Ref`: keep it in a variable"]
 pub struct Ref<T>(Arc<Shared<T>>);
 
 struct Shared<T> {

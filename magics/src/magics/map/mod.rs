@@ -314,8 +314,8 @@ else with items; of several, separated by commas, the function gets one item eac
 the engines' own variable NAME, where they are. Both sides must be able to send the items and the results: numbers,
 strings, tuples, Vec, Option, maps, and types that derive serde's Serialize and Deserialize.
 
-A name that both the notebook and the engines have is the engines' variable. `--reduce`, `--min`, `--max` and `--mean` give
-an Option, which is None if there are no results. A sum that its type can't hold is an error, or, with 64 bits and more,
+A name that both the notebook and the engines have is the engines' variable; if the notebook has defined its own later, the
+cell says so. `--reduce`, `--min`, `--max` and `--mean` give an Option, which is None if there are no results. A sum that its type can't hold is an error, or, with 64 bits and more,
 wraps around with a warning.
 
 Results have the order of the items, whatever engine made them, and sums of floats have the same bits whatever the number of

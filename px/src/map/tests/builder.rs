@@ -196,13 +196,15 @@ fn what_engines_have_comes_one_by_one_with_numbers_among_all() {
             // In this test, all engines have the same.
             let both = crate::Engines::of(vec![2, 5]);
             let large = vec![2.0; 10_000];
-            let scaled = map_with((&large,), |(k,), x: f64| x * k[9_999], crate::var!(part)).on(&both).stream().unwrap();
+            let scaled =
+                map_with((&large,), |(k,), x: f64| x * k[9_999], crate::var!(part)).on(&both).stream().unwrap();
             let mut scaled: Vec<_> = scaled.map(|(i, r)| (i, r.unwrap())).collect();
             scaled.sort_by_key(|(i, _)| *i);
             assert_eq!(scaled, [(0, 3.0), (1, 5.0), (2, 7.0), (3, 3.0), (4, 5.0), (5, 7.0)]);
             let rooms = super::host::last_rooms();
             assert_eq!((rooms.len(), super::host::rooms_of(&rooms)), (2, 0), "both maps had them");
-            let some = map(|x: f64| x, crate::var!(part)).on(&both).filter(|x| *x > 3.0).ordered(true).stream().unwrap();
+            let some =
+                map(|x: f64| x, crate::var!(part)).on(&both).filter(|x| *x > 3.0).ordered(true).stream().unwrap();
             assert_eq!(some.map(|(i, r)| (i, r.unwrap())).collect::<Vec<_>>(), [(2, 3.5), (5, 3.5)]);
         });
     }
