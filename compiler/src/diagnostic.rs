@@ -159,12 +159,21 @@ impl Diagnostic {
             || ["exists for struct `Map<", "exists for struct `With<"].iter().any(|said| self.message.contains(said))
                 && self.message.ends_with("bounds were not satisfied")
             || self.is_undecided()
+            // The type of results that have a mistake.
+            || self.message.starts_with("`!` is no number")
             || self.says("to implement `Shown`")
     }
 
     /// Whether it is about a method that is missing because a type can't travel.
     pub(crate) fn is_unfit(&self) -> bool {
-        self.code.as_deref() == Some("E0599") && self.says(": Wire`")
+        self.unfit().is_some()
+    }
+
+    /// The type that can't travel, for which a method is missing.
+    pub(crate) fn unfit(&self) -> Option<&str> {
+        let said = self.spans.iter().map(|span| &span.label).chain(&self.notes);
+        let bounds = said.filter(|_| self.code.as_deref() == Some("E0599")).flat_map(|text| text.split('`'));
+        bounds.into_iter().find_map(|bound| bound.strip_suffix(": Wire"))
     }
 
     /// Whether px's macros can't find out how a value travels whose type isn't known, mostly because it has a mistake.

@@ -105,6 +105,9 @@ pub(crate) fn diagnostics(
     errors
 }
 
+/// What px says of values that can't be given to a map's function.
+const GIVEN: &str = "can't be given to a map's function";
+
 /// Leaves out errors that only follow from others.
 fn leave_out_consequences(errors: &mut Vec<Diagnostic>, parsed: &Cell, cell: &CellText<'_>) {
     // What a magic became has its own way with what can't travel.
@@ -115,7 +118,12 @@ fn leave_out_consequences(errors: &mut Vec<Diagnostic>, parsed: &Cell, cell: &Ce
     // What a trait of px's says once holds for all of the line.
     let mut said = BTreeSet::new();
     let line = |error: &Diagnostic| error.spans.iter().find(|span| span.primary).map(|span| span.line);
-    errors.retain(|error| !is_about_px(&error.message) || said.insert((error.message.clone(), line(error))));
+    // Of what a map's function is given, rustc also speaks where the function stands, with another type.
+    let about = |error: &Diagnostic| match error.message.ends_with(GIVEN) {
+        true => GIVEN.to_owned(),
+        false => error.message.clone(),
+    };
+    errors.retain(|error| !is_about_px(&error.message) || said.insert((about(error), line(error))));
     let Some(suspect) = &parsed.suspect else { return };
     let line = mapped(&suspect.piece, cell).line;
     let is_there = |error: &Diagnostic| error.spans.iter().any(|span| span.primary && span.line == line);

@@ -11,6 +11,11 @@ use chorus_syntax::{Cell, Item, RETURNS, words_of};
 /// What only occurs in names of evcxr's.
 const GENERATED: &[&str] = &["evcxr", "Evcxr", "EVCXR", "run_user_code_", "catch_unwind", "`*mut u8`"];
 
+/// What there is for types that can't travel.
+const STAYS: &str = "help: `.keep(px::var!(ys))?` leaves results of any type on the engines";
+const TRAVELS: &str = "help: for a type of your own, add `:dep serde = { version = \"1\", features = [\"derive\"] }` and derive \
+                       `serde::Serialize, serde::Deserialize`; another crate's type may need that crate's feature `serde`";
+
 /// How rustc speaks of traits of px's that no user knows.
 const TRAITS: &[&str] =
     &["to implement `Shown`", "to implement `Arg<ByValue>`", "to implement `Arg<ByRef>`", "to implement `Constants`"];
@@ -50,6 +55,15 @@ pub(crate) fn purge(error: &mut Diagnostic, cell: &CellText<'_>) {
         error.message = "type annotations needed: what type this has isn't known here".to_owned();
         error.spans.iter_mut().for_each(|span| span.label.clear());
         error.notes = vec!["help: put it into a variable with a type first, `let x: Vec<f64> = ..;`".to_owned()];
+    }
+    // What a magic became is told in its own way.
+    if let Some(type_name) = error.unfit().filter(|_| cell.users == CellText::ALL).map(str::to_owned) {
+        let of_map = error.message.contains("exists for struct `Map<");
+        error.code = Some("E0277".to_owned());
+        error.message = format!("`{type_name}` can't travel between the notebook and its engines");
+        error.spans.retain(|span| span.primary);
+        error.spans.iter_mut().for_each(|span| span.label.clear());
+        error.notes = of_map.then(|| STAYS.to_owned()).into_iter().chain([TRAVELS.to_owned()]).collect();
     }
     // Its label says what the items are.
     let taken =

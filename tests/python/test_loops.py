@@ -21,8 +21,13 @@ def parts(cluster):
 
 
 def test_a_started_map_keeps_its_results_and_names_them_when_all_are_there(parts):
-    parts.run("struct Own(u64);\nlet (first, second) = (px::map(Own, 0..60u64).on(&e), px::map(|n: u64| n, 0..60u64).on(&e));").ok()
-    parts.run("let first = first.start().keep(px::var!(owns))?;\nlet second = second.start().keep(px::var!(owns))?;").ok()
+    parts.run(
+        """
+        struct Own(u64);
+        let first = px::map(Own, 0..60u64).on(&e).start().keep(px::var!(owns))?;
+        let second = px::map(|n: u64| n, 0..60u64).on(&e).start().keep(px::var!(owns))?;
+        """
+    ).ok()
     assert "no variable `owns`" in parts.run("e.with(px::var!(owns)).each(|owns: &Vec<Own>| owns.len())?").failed().text
     early = parts.run("first.partial()?").failed().text
     assert "results that stay on the engines get their name when all are there: `get()` waits for that" in early
@@ -54,11 +59,11 @@ def test_what_a_function_returns_stays_as_a_variable_of_each_engine(parts):
         """
         struct Model { weights: Vec<f64>, file: std::fs::File }
         fn train(part: &mut Vec<f64>, rate: &f64) -> Model {
-            part.push(*rate);
+            part.extend([*rate]);
             Model { weights: part.iter().map(|x| x * rate).collect(), file: std::fs::File::open("/dev/null").unwrap() }
         }
         e.with((px::var!(mut part), &2.0)).keep(px::var!(model), train)?;
-        e.keep(px::var!(begun), std::time::Instant::now)?;
+        e.keep(px::var!(begun), || std::time::Instant::now())?;
         e.with((px::var!(model), px::var!(begun))).each(|m: &Model, at: &std::time::Instant| {
             let _ = (&m.file, at.elapsed());
             m.weights.clone()
@@ -87,10 +92,11 @@ def test_partial_gives_what_has_arrived_at_once(cluster, tmp_path):
             while n % 10 == 9 && !std::path::Path::new("{gate}").exists() {{ std::thread::yield_now(); }}
             n
         }}
-        let all = px::map(some, 0..40u64).chunk(1).start().collect()?;
-        let sum = px::map(|n: u64| n, 0..100u64).start().sum()?;
         """
     ).ok()
+    # How far they are is shown later.
+    start = "let all = px::map(some, 0..40u64).chunk(1).start().collect()?;\nlet sum = px::map(|n: u64| n, 0..100u64).start().sum()?;"
+    cluster.run(start, background=True).ok()
     begun = time.monotonic()
     reply = cluster.run(
         "let mut so_far = all.partial()?;\nwhile so_far.len() < 5 { so_far = all.partial()?; }\n(all.done(), so_far.is_sorted(), so_far.iter().all(|n| n % 10 != 9))"
