@@ -151,6 +151,28 @@ def test_a_map_says_when_it_uses_an_older_variable_than_the_notebooks(cluster):
     assert "[0, 7, 14]" in pushed.text and "since" not in pushed.stderr
 
 
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("px::call!(|x: u64| x, undefined)", "cannot find value `undefined`"),
+        ("px::call!(|x: u64| x, vec![1u64].missing())", "no method named `missing`"),
+        ("px::map(|x: u64| x, px::over!(undefined)).sum()?", "cannot find value `undefined`"),
+        ('px::call!(|x: u64| x, "5".parse().unwrap())', "type annotations needed"),
+        ("px::engines().with(5).each(|k: &i32| *k)?", "`{integer}` can't be given to a function on engines"),
+        ("px::map_with(2, |k, x: u64| k * x, 0..9u64).sum()?", "`{integer}` can't be given to a map's function"),
+        ("px::map(|x: &u64| x + 1, 0..9u64).sum()?", "mismatched types"),
+        ("px::map(|x: u64| std::io::empty(), 0..9u64).collect()?", "can't travel between the notebook and its engines"),
+        ("px::push!(1 + 2)?", "`px::push!` takes variables of the notebook"),
+        ('px::pull!("part")?', "`px::pull!` takes the name of one variable of the engines"),
+        ("px::call!()", "`px::call!` takes a function and what it is called with"),
+    ],
+)
+def test_a_mistake_is_said_once_and_in_the_users_words(cluster, code, said):
+    text = cluster.run(f"let it = {code};").failed().text.split("CompileError")[0]
+    assert said in text and len(re.findall(r"^error", text, re.MULTILINE)) == 1, text
+    assert "multiple `" not in text and "px::task::args" not in text
+
+
 def test_names_of_a_table_that_are_too_many_are_an_error(kernel):
     failed = kernel.run('px::Table::new([(1, 2)]).names(["a", "b", "c"])').failed().text
     assert "the table has no column for the name `c`: its 2 columns are `0`, `1`" in failed and "cell line 1" in failed
