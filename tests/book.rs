@@ -1,7 +1,7 @@
 //! Builds the book from `docs/` with mdBook, and follows all links of its pages, and those of the README, to their ends.
 //!
 //! mdBook comes from the PATH if it is there in this version. Else it is installed below the target folder, once: that takes
-//! about a minute on two cores, and the package registry. Nothing outside the target folder is changed.
+//! 110 s of the processors' time, and the package registry. Nothing outside the target folder is changed.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

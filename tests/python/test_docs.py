@@ -14,9 +14,12 @@ from dataclasses import dataclass
 import pytest
 
 from conftest import ROOT, start_kernel
-from harness import plain
+from harness import CELL_TIMEOUT, plain
 
 DOCS = ROOT / "docs"
+
+BUILD = 400.0
+"""Dependencies may have to be built, px anew with them, on a machine that does other things, too."""
 
 NOT_RUN = {"loops"}
 """Pages whose blocks are parts of cells. test_notebooks.py runs whole ones in notebooks/loops.ipynb."""
@@ -163,7 +166,8 @@ def test_its_cells_do_what_it_says(name, installed, tmp_path):
             if cell.block.reason:
                 continue
             # A map that isn't waited for shows how far it is behind its cell's end.
-            reply = kernel.run(cell.block.text, background=" -a " in cell.block.text)
+            timeout = BUILD if ":dep" in cell.block.text else CELL_TIMEOUT
+            reply = kernel.run(cell.block.text, timeout, background=" -a " in cell.block.text)
             text = shown(reply)
             if cell.output is None:
                 if reply.status != "ok":
