@@ -239,12 +239,12 @@ def test_what_engines_have_comes_with_its_place_among_all(parts):
 
 def test_engines_rest_while_a_loop_over_what_they_have_is_slow_or_uses_them(cluster, tmp_path):
     cluster.run(COUNTED.format(file=tmp_path / "made")).ok()
-    cluster.run("%px let mut numbers: Vec<usize> = (0..100).collect();").ok()
+    cluster.run("%px let mut numbers: Vec<usize> = (0..200).collect();").ok()
     reply = cluster.run(
         """
         let (mut first, mut taken, mut sums) = (0, 0, 0);
         for (i, r) in px::map(counted, px::var!(numbers)).stream()? {
-            assert!(r?.iter().all(|byte| *byte == (i % 100) as u8));
+            assert!(r?.iter().all(|byte| *byte == (i % 200) as u8));
             if taken == 0 { first = settled(); }
             if taken % 50 == 0 { sums += px::engines().with(px::var!(mut numbers)).each(|own| own.len())?.iter().sum::<usize>(); }
             taken += 1;
@@ -253,8 +253,8 @@ def test_engines_rest_while_a_loop_over_what_they_have_is_slow_or_uses_them(clus
         """
     ).ok()
     first, *rest = eval(result(reply))
-    assert 16 <= first < 200, "16 MiB of each engine's wait, and what it had begun"
-    assert rest == [400, 400, 8 * 400]
+    assert 16 <= first < 600, "16 MiB of each engine's wait, and what it had in hand"
+    assert rest == [800, 800, 16 * 800]
     # In order, the last engines have made theirs while the first is slow.
     reply = cluster.run(
         """
@@ -265,13 +265,13 @@ def test_engines_rest_while_a_loop_over_what_they_have_is_slow_or_uses_them(clus
         let (before, mut at_first, mut all) = (made(), 0, vec![]);
         for (i, r) in px::map(slow, px::var!(numbers)).ordered(true).stream()? {
             if i == 0 { at_first = made() - before; }
-            all.push(i == all.len() && r?[0] == (i % 100) as u8);
+            all.push(i == all.len() && r?[0] == (i % 200) as u8);
         }
         (at_first, all.len(), all.iter().all(|it| *it))
         """
     ).ok()
     at_first, *rest = eval(result(reply).replace("true", "True"))
-    assert 3 * 16 <= at_first < 300 and rest == [400, True]
+    assert 3 * 16 <= at_first < 700 and rest == [800, True]
 
 
 def test_a_loop_over_what_engines_have_ends_with_break_failure_or_interrupt(parts):
