@@ -6,6 +6,9 @@ use crate::complete::What;
 use crate::magics::{ALL, Command};
 use std::fmt;
 
+/// How long a line of help may be, in characters.
+const HELP_WIDTH: usize = 120;
+
 /// A magic. It is implemented by the struct of its flags, which clap reads.
 pub(crate) trait Magic: clap::Parser {
     /// As written, without `%`.
@@ -182,7 +185,7 @@ impl Name {
             .override_usage(self.0.usage)
             .after_help(self.0.teaching)
             .color(clap::ColorChoice::Never)
-            .term_width(120)
+            .term_width(HELP_WIDTH)
     }
 
     /// The whole help text: usage, flags and examples.
@@ -236,3 +239,15 @@ pub fn list() -> String {
 
 /// What a line does that begins with `!`.
 pub const SHELL_LINE: &str = "Runs a command with sh; such lines stand above the cell's Rust";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_teaches_is_not_wrapped_once_more() {
+        for line in ALL.iter().flat_map(|entry| entry.teaching.lines()) {
+            assert!(line.chars().count() <= HELP_WIDTH, "{line}");
+        }
+    }
+}

@@ -76,7 +76,9 @@ fn cells((name, variable, members): &Row, sizes: &Sizes) -> [String; 6] {
     let told = || members.iter().map(|member| sizes.of(*member, name));
     let length = range(told().filter_map(|it| it?.length), |length| length.to_string());
     let bytes = range(told().filter_map(|it| it?.bytes), size).unwrap_or_else(|| "?".to_owned());
-    let (name, type_name) = (name.clone(), variable.type_name.clone());
+    // As users write it: only generated code needs a path that nothing can hide.
+    let type_name = variable.type_name.strip_prefix("::").unwrap_or(&variable.type_name);
+    let (name, type_name) = (name.clone(), type_name.to_owned());
     [name, type_name, mutable.to_owned(), length.unwrap_or_default(), bytes, describe(members)]
 }
 

@@ -27,10 +27,10 @@ impl Magic for Flags {
     const SUMMARY: &str = "Compiles kernels of CUDA C++, which cells on engines call as functions";
     const USAGE: &str = "%%cuda [OPTIONS] and the kernels on the lines below";
     const TEACHING: &str = "\
-Each `extern \"C\" __global__ void` becomes a function for all cells, which is called where a GPU is: in a `%%px` cell. It
-takes a px::Grid in front; a pointer becomes a reference to a px::GpuVec, `&mut` if it isn't `const`. It returns when the
-kernel has ended. NVIDIA's NVRTC compiles the cell; `!pip install nvidia-cuda-nvrtc-cu12` is enough, or CHORUS_NVRTC says
-where it is. The options are NVRTC's.
+Each `extern \"C\" __global__ void` becomes a function for all cells, which is called where a GPU is: in a `%%px`
+cell. It takes a px::Grid in front; a pointer becomes a reference to a px::GpuVec, `&mut` if it isn't `const`. It
+returns when the kernel has ended. NVIDIA's NVRTC compiles the cell; `!pip install nvidia-cuda-nvrtc-cu12` is enough,
+or CHORUS_NVRTC says where it is. The options are NVRTC's.
 
 Examples:
   %%cuda --fmad=false

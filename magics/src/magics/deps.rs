@@ -42,8 +42,8 @@ impl Magic for Flags {
     const SUMMARY: &str = "Shows the dependencies, and keeps their versions";
     const USAGE: &str = "%deps [lock [FILE] | use [FILE]]";
     const TEACHING: &str = "\
-What `:dep` adds is built once on a machine, and its versions stay as they were then. A file of versions takes them to other
-machines: `%deps lock` writes it, and `%deps use` before the first `:dep` line reads it. It is a Cargo.lock.
+What `:dep` adds is built once on a machine, and its versions stay as they were then. A file of versions takes them to
+other machines: `%deps lock` writes it, and `%deps use` before the first `:dep` line reads it. It is a Cargo.lock.
 
 Examples:
   %deps                        what the notebook depends on, with versions

@@ -12,9 +12,10 @@ impl Magic for GpuStatus {
     const SUMMARY: &str = "Shows the engines' GPUs";
     const USAGE: &str = "%gpu";
     const TEACHING: &str = "\
-For each engine: its GPU, with its number on the host; how much of the GPU's memory is free; what Chorus holds there for
-maps; the driver; what the GPU's code may use; and whether a map runs there. Then the engines that have none, and what is
-kept on disk for maps on GPUs. It answers while maps run. Several engines may share a GPU, which is then shown for each.
+For each engine: its GPU, with its number on the host; how much of the GPU's memory is free; what Chorus holds there
+for maps; the driver; what the GPU's code may use; and whether a map runs there. Then the engines that have none, and
+what is kept on disk for maps on GPUs. It answers while maps run. Several engines may share a GPU, which is then shown
+for each.
 
 Examples:
   %gpu                                          what there is

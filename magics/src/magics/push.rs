@@ -18,10 +18,10 @@ impl Magic for Push {
     const SUMMARY: &str = "Copies variables of the notebook to the engines";
     const USAGE: &str = "%push NAME [as NAME], ... [-t T] [--gpu]";
     const TEACHING: &str = "\
-What is copied may be anything that `%map` can send; see `%map?`. The variables have the same names on the other side, or
-those behind `as`. `%pull` makes a Vec with one value of each engine, or the value itself where `-t` names a single engine
-by its number. Each side has a copy of its own, which the other side's changes don't reach. What lies on GPUs comes back as
-a Vec.
+What is copied may be anything that `%map` can send; see `%map?`. The variables have the same names on the other side,
+or those behind `as`. `%pull` makes a Vec with one value of each engine, or the value itself where `-t` names a single
+engine by its number. Each side has a copy of its own, which the other side's changes don't reach. What lies on GPUs
+comes back as a Vec.
 
 Examples:
   %push table, names          to all engines

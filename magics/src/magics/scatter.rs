@@ -21,8 +21,8 @@ impl Magic for Scatter {
     const SUMMARY: &str = "Gives each engine a part of a variable of the notebook";
     const USAGE: &str = "%scatter NAME [as NAME], ... [-t T] [--round-robin] [--gpu]";
     const TEACHING: &str = "\
-What is in parts may be a Vec, an array, a slice or a VecDeque; each part is a Vec. The parts are stretches of nearly the
-same length, in the order of the engines, or with --round-robin every n-th item.
+What is in parts may be a Vec, an array, a slice or a VecDeque; each part is a Vec. The parts are stretches of nearly
+the same length, in the order of the engines, or with --round-robin every n-th item.
 
 Examples:
   %scatter xs as part              each engine has a Vec, its part

@@ -39,11 +39,11 @@ impl Magic for Flags {
     const SUMMARY: &str = "Keeps variables when a cell crashes or is interrupted";
     const USAGE: &str = "%snapshot [on [--limit SIZE] | off | status]";
     const TEACHING: &str = "\
-Before a cell runs, its worker makes a frozen copy of itself, which shares its memory. When the cell crashes, exits or is
-interrupted, the copy carries on with the variables as they were before the cell; so it is on the engines. The copy costs
-time where the cell then writes to much memory. Threads that earlier cells left go on in it; where one can't be kept, the
-next cell says so. Files, pipes and connections aren't set back: what a cell wrote is written, and pipes and sockets of a
-restored worker are closed.
+Before a cell runs, its worker makes a frozen copy of itself, which shares its memory. When the cell crashes, exits or
+is interrupted, the copy carries on with the variables as they were before the cell; so it is on the engines. The copy
+costs time where the cell then writes to much memory. Threads that earlier cells left go on in it; where one can't be
+kept, the next cell says so. Files, pipes and connections aren't set back: what a cell wrote is written, and pipes and
+sockets of a restored worker are closed.
 
 Examples:
   %snapshot                    what the last snapshots were, and why there was none

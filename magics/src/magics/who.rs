@@ -24,8 +24,8 @@ Examples:
   %who                    the names
   %whos                   a table: name, type, `mut`, length, size, and where it is
 
-A size is what the variable takes in memory with all that it owns, and `?` if its type doesn't tell that. Of a variable of
-several engines, length and size are those of one, from the least to the most.";
+A size is what the variable takes in memory with all that it owns, and `?` if its type doesn't tell that. Of a
+variable of several engines, length and size are those of one, from the least to the most.";
 
     fn read<'a>(self, _: &mut Call<'_, 'a>) -> Result<Command<'a>, MagicError> {
         Ok(Command::Who(Who { types: false }))

@@ -308,19 +308,19 @@ impl Magic for Flags {
     const USAGE: &str =
         "%map [flags] FUNCTION over DATA, or %%map [flags] over DATA and the function on the lines below";
     const TEACHING: &str = "\
-FUNCTION is a closure, the path of a function, or code that calls the item `it`. It takes items as values or by reference.
-It may use variables of the notebook, which are sent along, and of the engines. DATA is a range, a variable or anything
-else with items; of several, separated by commas, the function gets one item each. `over each NAME` takes the items of
-the engines' own variable NAME, where they are. Both sides must be able to send the items and the results: numbers,
-strings, tuples, Vec, Option, maps, and types that derive serde's Serialize and Deserialize.
+FUNCTION is a closure, the path of a function, or code that calls the item `it`. It takes items as values or by
+reference. It may use variables of the notebook, which are sent along, and of the engines. DATA is a range, a variable
+or anything else with items; of several, separated by commas, the function gets one item each. `over each NAME` takes
+the items of the engines' own variable NAME, where they are. Both sides must be able to send the items and the
+results: numbers, strings, tuples, Vec, Option, maps, and types that derive serde's Serialize and Deserialize.
 
-A name that both the notebook and the engines have is the engines' variable; if the notebook has defined its own later, the
-cell says so. `--reduce`, `--min`, `--max` and `--mean` give an Option, which is None if there are no results. A sum that its type can't hold is an error, or, with 64 bits and more,
-wraps around with a warning.
+A name that both the notebook and the engines have is the engines' variable; if the notebook has defined its own
+later, the cell says so. `--reduce`, `--min`, `--max` and `--mean` give an Option, which is None if there are no
+results. A sum that its type can't hold is an error, or, with 64 bits and more, wraps around with a warning.
 
-Results have the order of the items, whatever engine made them, and sums of floats have the same bits whatever the number of
-engines. A panic ends the map, and names the item. An engine that dies loses nothing: the others do its items. An
-interrupt keeps what was done: `%pxresult --partial` shows it.
+Results have the order of the items, whatever engine made them, and sums of floats have the same bits whatever the
+number of engines. A panic ends the map, and names the item. An engine that dies loses nothing: the others do its
+items. An interrupt keeps what was done: `%pxresult --partial` shows it.
 
 Examples:
   %map |x| x * x over 0..10                        shows the results
