@@ -269,6 +269,13 @@ impl Diagnostic {
                 .notes
                 .push("help: references, such as `&str`, can't travel to the engines; a `String` can".into());
         }
+        if diagnostic.message.ends_with("cannot be sent between threads safely")
+            && error.rendered().contains("map/builder.rs")
+        {
+            let way_out =
+                "help: a map's function runs on several threads at once: have it return the value itself, or an `Arc`";
+            diagnostic.notes = vec![way_out.to_owned()];
+        }
         if diagnostic.code.as_deref() == Some("E0308") && is_of_captures(error.rendered()) {
             diagnostic.message = captures(error.rendered());
             diagnostic.spans.retain(|span| span.primary);

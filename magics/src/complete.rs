@@ -67,8 +67,8 @@ pub fn candidates(typed: Typed<'_>) -> Option<Candidates> {
     };
     // What isn't a flag's stands behind the name, or the command's name, and perhaps behind flags that take nothing.
     let others = words.get(usize::from(is_sub)..)?.iter().filter(|word| !word.starts_with('-')).count();
-    let first =
-        || command.get_positionals().next().filter(|argument| others == 0 && (is_sub || path(argument).is_some()));
+    let is_first = others == 0 && !word.starts_with('-');
+    let first = || command.get_positionals().next().filter(|argument| is_first && (is_sub || path(argument).is_some()));
     if let Some(argument) = flag.and_then(|flag| argument(&command, flag)).or_else(first) {
         let id = argument.get_id().as_str();
         let possible = || argument.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect();

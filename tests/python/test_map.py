@@ -296,8 +296,8 @@ def test_one_map_is_ended_without_the_others(maps):
     maps.run(f"%map -a -o goes |x| {{ {wait} }} over 0..300u32").ok()
     maps.run(f"%map -a -o ends |x| {{ {wait} }} over 0..100_000u32").ok()
     assert "still runs" in maps.run("%pxresult --partial").failed().text
-    maps.run("%cancel ends").ok()
-    assert value(maps, "ends.get().is_err()") == "true"
+    maps.run("%cancel ends\n%pxresult --partial -o some").ok()
+    assert value(maps, "some.len() < 100_000 && ends.get().is_err()") == "true"
     assert value(maps, "goes.get()?.len()") == "300"
 
 

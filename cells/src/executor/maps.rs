@@ -267,7 +267,7 @@ impl Executor {
     }
 
     pub(super) async fn cancel(&self, cancel: &Cancel, publisher: &Publisher) -> Result<(), Failure> {
-        let ended = self.jobs.cancel(cancel);
+        let ended = self.jobs.cancel(cancel).await;
         match (cancel, ended) {
             (Cancel::Named(name), 0) => {
                 let what = format!(

@@ -43,6 +43,9 @@ const RUNS: usize = 16;
 /// How long maps may take to end whose handles are gone, before the cell ends without their last word.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
+/// A map that is cancelled ends at once, unless an engine is away.
+const ENDS_WITHIN: Duration = Duration::from_secs(2);
+
 /// The jobs of one notebook. Clones are the same.
 #[derive(Clone, Default)]
 pub struct Jobs(Arc<Shared>);
@@ -316,8 +319,8 @@ impl Jobs {
         self.0.calls.graph()
     }
 
-    /// Ends maps and calls; returns how many.
-    pub fn cancel(&self, which: &Cancel) -> usize {
+    /// Ends maps and calls; returns how many. Maps have ended then, unless an engine takes long to.
+    pub async fn cancel(&self, which: &Cancel) -> usize {
         let mut maps: Vec<(u64, Arc<Job>)> = {
             let state = self.lock();
             state.jobs.iter().filter(|(_, job)| job.runs()).map(|(number, job)| (*number, Arc::clone(job))).collect()
@@ -341,6 +344,8 @@ impl Jobs {
         }
         maps.iter().for_each(|(_, job)| job.cancel(Cancelled::ByUser));
         self.0.calls.cancel_numbers(&calls);
+        let ends = futures::future::join_all(maps.iter().map(|(_, job)| job.ended()));
+        _ = tokio::time::timeout(ENDS_WITHIN, ends).await;
         maps.len() + calls.len()
     }
 

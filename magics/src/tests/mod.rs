@@ -49,9 +49,13 @@ fn name(name: &str) -> Name {
     Name::find(name).expect(name)
 }
 
+fn at_end(line: &str) -> Typed<'_> {
+    Typed { line, start: 0, cursor: line.len() }
+}
+
 /// What can stand at the end of a magic's line that is being written, and from which byte on.
 fn complete(line: &str) -> Option<(usize, Vec<String>)> {
-    let found = candidates(Typed { line, start: 0, cursor: line.len() })?;
+    let found = candidates(at_end(line))?;
     let What::Words(words) = found.what else { panic!("{line}: {found:?}") };
     Some((found.start, words))
 }

@@ -253,11 +253,11 @@ proptest! {
         for name in Name::all() {
             let _ = parse(&format!("%{} {cell}", name.as_str()), &PxConfig::default());
             let _ = parse(&format!("%%{} {cell}", name.as_str()), &PxConfig::default());
-            let _ = complete(&format!("%%{} {cell}", name.as_str()));
+            let _ = candidates(at_end(&format!("%%{} {cell}", name.as_str())));
         }
         let _ = parse(&format!("!{cell}"), &PxConfig::default());
-        let _ = complete(&format!("%px {cell}"));
-        let _ = complete(&cell);
+        let _ = candidates(at_end(&format!("%px {cell}")));
+        let _ = candidates(at_end(&cell));
     }
 
     #[test]
