@@ -270,7 +270,7 @@ impl Diagnostic {
                 .push("help: references, such as `&str`, can't travel to the engines; a `String` can".into());
         }
         if diagnostic.message.ends_with("cannot be sent between threads safely")
-            && error.rendered().contains("map/builder.rs")
+            && ["map/builder.rs", "map/items.rs"].iter().any(|file| error.rendered().contains(file))
         {
             let way_out =
                 "help: a map's function runs on several threads at once: have it return the value itself, or an `Arc`";
