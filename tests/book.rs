@@ -13,7 +13,9 @@ const VERSION: &str = "0.5.4";
 
 #[test]
 fn book() {
-    if let Err(reason) = build().and_then(|pages| check(&pages)) {
+    // In a folder of its own, since mdBook empties it, and another `cargo test` may build one.
+    let book = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder for the book");
+    if let Err(reason) = build(book.path()).and_then(|pages| check(book.path(), &pages)) {
         panic!("{reason}");
     }
 }
@@ -25,15 +27,13 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-fn build() -> Result<Pages, String> {
-    let mdbook = mdbook()?;
-    let book = Path::new(env!("CARGO_TARGET_TMPDIR")).join("book");
-    let printed = output(Command::new(mdbook).arg("build").arg(root()).arg("--dest-dir").arg(&book))?;
+fn build(book: &Path) -> Result<Pages, String> {
+    let printed = output(Command::new(mdbook()?).arg("build").arg(root()).arg("--dest-dir").arg(book))?;
     if printed.contains("WARN") || printed.contains("ERROR") {
         return Err(format!("mdBook isn't content with docs/:\n{printed}"));
     }
     let mut pages = Pages::new();
-    for entry in fs::read_dir(&book).map_err(|error| format!("{}: {error}", book.display()))? {
+    for entry in fs::read_dir(book).map_err(|error| format!("{}: {error}", book.display()))? {
         let path = entry.map_err(|error| format!("{}: {error}", book.display()))?.path();
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         // The page for addresses that aren't there is for any folder, so its links are made for a server.
@@ -45,11 +45,11 @@ fn build() -> Result<Pages, String> {
 }
 
 /// All links lead somewhere.
-fn check(pages: &Pages) -> Result<(), String> {
+fn check(book: &Path, pages: &Pages) -> Result<(), String> {
     let mut wrong = Vec::new();
     for (name, html) in pages {
         for link in ["href", "src"].iter().flat_map(|attribute| values(html, attribute)) {
-            if !leads_somewhere(pages, name, link) {
+            if !leads_somewhere(book, pages, name, link) {
                 wrong.push(format!("docs/{}: {link}", name.replace(".html", ".md")));
             }
         }
@@ -68,7 +68,7 @@ fn check(pages: &Pages) -> Result<(), String> {
 }
 
 /// Whether a link of a page does: to another page and a heading there, or to a file of the book or of the repository.
-fn leads_somewhere(pages: &Pages, from: &str, link: &str) -> bool {
+fn leads_somewhere(book: &Path, pages: &Pages, from: &str, link: &str) -> bool {
     if is_elsewhere(link) {
         return true;
     }
@@ -78,7 +78,7 @@ fn leads_somewhere(pages: &Pages, from: &str, link: &str) -> bool {
         Some(html) => heading.is_empty() || values(html, "id").any(|id| id == heading),
         // The book lies beside docs/, so what leads out of it leads into the repository.
         None if path.starts_with("../") => root().join("docs").join(path).exists(),
-        None => Path::new(env!("CARGO_TARGET_TMPDIR")).join("book").join(path).exists(),
+        None => book.join(path).exists(),
     }
 }
 

@@ -411,15 +411,13 @@ impl Compiler {
     pub fn define(&mut self, members: &[(Member, u32)], name: &str, type_name: &str) -> Result<(), Failure> {
         let variable = Variable { type_name: crate::type_names::as_written(type_name), mutable: true };
         let has = |member: &Member| self.namespaces.variables(*member).get(name) == Some(&variable);
-        if members.iter().all(|(member, _)| has(member)) {
-            return Ok(());
-        }
+        let is_known = members.iter().all(|(member, _)| has(member));
         let ended = |&(member, generation): &(Member, u32)| RunEnded { member, outcome: Outcome::Ok, generation };
         let text = format!("let _: fn({}) = |_| ();", variable.type_name);
         let cell = CellText { text: &text, count: 0, first_line: 1, cell: &text, users: CellText::ALL };
         let all: Vec<Member> = members.iter().map(|(member, _)| *member).collect();
-        // That there is nothing to run is known.
-        if let Some((_, ticket)) = self.compile(cell, &all)?.run {
+        // That there is nothing to run is known, and a variable of this type doesn't need to be asked for again.
+        if !is_known && let Some((_, ticket)) = self.compile(cell, &all)?.run {
             members.iter().for_each(|member| _ = self.settle(ticket, &ended(member)));
         }
         let after = Variables::from([(name.to_owned(), variable)]);

@@ -3,6 +3,7 @@
 use crate::advice;
 use crate::complaint::Complaint;
 use crate::definitions::prefix::{Prefix, Spot};
+use chorus_syntax::words_of;
 use serde::{Deserialize, Serialize};
 use std::fmt::{self, Write};
 
@@ -178,8 +179,9 @@ impl Diagnostic {
 
     /// Whether px's macros can't find out how a value travels whose type isn't known, mostly because it has a mistake.
     pub(crate) fn is_undecided(&self) -> bool {
-        let methods = ["multiple `how` found", "multiple `kind` found", "multiple `own` found"];
-        self.code.as_deref() == Some("E0034") && methods.iter().any(|method| self.says(method))
+        let is_users = |method: &str| self.spans.iter().any(|span| words_of(&span.text).any(|word| word == method));
+        let is_meant = |method: &&str| self.says(&format!("multiple `{method}` found")) && !is_users(method);
+        self.code.as_deref() == Some("E0034") && ["how", "kind", "own"].iter().any(is_meant)
     }
 
     fn says(&self, what: &str) -> bool {

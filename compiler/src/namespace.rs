@@ -114,8 +114,11 @@ impl Account {
         self.after(self.runs.len())
     }
 
-    /// The run that has defined a variable last, those under way among them.
+    /// The run that has defined a variable last that is there, those under way among them.
     fn last_definition(&self, name: &str) -> Option<Ticket> {
+        if !self.current().contains_key(name) {
+            return None;
+        }
         let defines = |run: &&Run| matches!(run.outcome, None | Some(Outcome::Ok)) && run.effect.defined.contains(name);
         let run = self.runs.iter().rev().find(defines).map(|run| run.ticket);
         run.or_else(|| self.defined_by.get(name).copied())
@@ -413,7 +416,10 @@ const ENDED: &str = "it borrowed from ";
 
 /// Why a variable is gone that ended with its cell.
 fn ended_with(cell: u32, lender: &str) -> String {
-    format!("{ENDED}`{lender}`, so it ended with its cell, In[{cell}]")
+    match cell {
+        0 => format!("{ENDED}`{lender}`, so it ended with its cell"),
+        _ => format!("{ENDED}`{lender}`, so it ended with its cell, In[{cell}]"),
+    }
 }
 
 /// `engine 2`, `engines 0-3,5`, `the notebook and engines 0-1`.

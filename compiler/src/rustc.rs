@@ -12,8 +12,11 @@ pub(crate) const TOOLCHAIN: &str = "--cfg=chorus_toolchain=";
 /// The identity of cells' crates.
 pub(crate) const IDENTITY: &str = "metadata=chorus";
 
-/// The call as it is for the cells of the kernel of this folder. evcxr checks a cell to say why it can't keep a
-/// variable, and would say warnings instead.
+/// Has rustc not warn. Of a cell that fails, evcxr passes what is about the user's text, be it a warning, and drops errors that
+/// are elsewhere.
+pub(crate) const QUIET: &str = "-Awarnings";
+
+/// The call as it is for the cells of the kernel of this folder. evcxr checks a cell to say why it can't keep a variable.
 pub(crate) fn for_kernel(mut args: Vec<OsString>, kernel: &Path, is_check: bool) -> io::Result<Vec<OsString>> {
     let at = args.iter().position(|arg| arg == "--out-dir").map(|at| at + 1).filter(|at| *at < args.len());
     let at = at.ok_or_else(|| io::Error::other("cargo didn't say where the cell is to be"))?;
@@ -27,8 +30,8 @@ pub(crate) fn for_kernel(mut args: Vec<OsString>, kernel: &Path, is_check: bool)
         for arg in args.iter_mut().filter(|arg| arg.as_bytes().starts_with(b"--emit=")) {
             *arg = "--emit=dep-info,metadata".into();
         }
-        args.push("-Awarnings".into());
     }
+    args.push(QUIET.into());
     Ok(args)
 }
 

@@ -19,7 +19,7 @@ use crate::dependencies::{self, Current, Failed, Library, Set};
 use crate::reuse::add;
 use crate::rounds::compile;
 use crate::rustc::{
-    IDENTITY, TOOLCHAIN, add_line_tables, add_toolchain, compile_in_parallel, compile_once, compile_soon,
+    IDENTITY, QUIET, TOOLCHAIN, add_line_tables, add_toolchain, compile_in_parallel, compile_once, compile_soon,
     do_not_optimise, fix_identity, for_kernel, is_crate, object, source,
 };
 use crate::setting::Setting;
@@ -231,9 +231,7 @@ fn wrap(mut args: Vec<OsString>) -> io::Result<()> {
             note(&args)?;
         } else {
             let kernel = std::env::current_dir()?;
-            if args.iter().any(|arg| arg == "--emit=dep-info,metadata") {
-                args.push("-Awarnings".into());
-            }
+            args.push(QUIET.into());
             add_line_tables(&mut args, &kernel);
             let library = own_library(&args, &kernel)?;
             args = prepare(args, library.as_ref())?;
@@ -444,6 +442,7 @@ mod tests {
         assert_eq!(object(&built), Some(folder.path().join("target/x86/debug/deps/libctx.so")));
         let checked = for_kernel(taken.arguments(), folder.path(), true).unwrap();
         assert!(checked.iter().any(|arg| arg == "--emit=dep-info,metadata"));
+        assert!([built, checked].iter().all(|call| call.last() == Some(&QUIET.into())));
         assert!(for_kernel(args("rustc --crate-name ctx"), folder.path(), false).is_err());
     }
 }

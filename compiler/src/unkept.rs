@@ -6,7 +6,6 @@
 //!   variable out; but it takes a hint in a definition for the error itself, since only that one is in the user's text.
 
 use crate::rewrite::{ENTERS, NAME_BEGINS};
-use chorus_syntax::words_of;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -14,9 +13,10 @@ const STORE: &str = "evcxr_variable_store";
 const PUT: &str = "evcxr_variable_store.put_";
 /// What rustc says where something is used while it is borrowed.
 const MEANWHILE: [&str; 5] = ["E0499", "E0502", "E0503", "E0505", "E0506"];
-/// Stands where a variable would be stored that ends with its cell, with its name and the lender's behind it.
-const BORROWS: &str = "// It borrows: ";
-const FROM: &str = " from ";
+/// Stands where a variable would be stored that ends with its cell, around its name, with the lender's behind it.
+const ENDS: [&str; 2] = ["evcxr_variable_store.end(stringify!(", ")); // It borrows from "];
+/// In front of that, around the name, where the variable's `Drop` uses what it borrows.
+const DROPS: [&str; 2] = ["{ let _ends = ", "; } "];
 
 /// A variable that borrows from another one, or from what the cell doesn't keep.
 struct Borrowing {
@@ -38,12 +38,26 @@ pub(crate) fn without_borrowing(source: &str, messages: &str) -> Option<String> 
         let mut stores = lines[first..].iter().take_while(|line| line.starts_with(PUT));
         let at = stores.position(|line| stored(line).is_some_and(|(stored, _)| stored == name))? + first;
         let own = lines[enters..first].iter().filter(|line| !line.contains(STORE));
-        let uses = own.flat_map(|line| words_of(line)).filter(|word| *word == name).count();
-        (uses > 1).then(|| (at, format!("{BORROWS}{name}{FROM}{lender}")))
+        let uses = own.map(|line| uses(line, &name)).sum::<usize>();
+        // One that hides that from which it borrows would take it along.
+        let [ends, borrows] = ENDS;
+        (uses > 1 && name != lender).then(|| (at, format!("{ends}{name}{borrows}{lender}")))
     })?;
     lines[at] = &ends;
     lines[first..=at].rotate_right(1);
     Some(lines.join("\n") + "\n")
+}
+
+/// How often a line of code names a variable, fields and methods of this name aside. What looks like a comment isn't read.
+fn uses(line: &str, name: &str) -> usize {
+    let code = line.split("//").next().unwrap_or_default();
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let is_named = |at: usize| {
+        let (before, behind) = (code[..at].trim_end(), &code[at + name.len()..]);
+        let is_whole = !code[..at].ends_with(is_word) && !behind.starts_with(is_word);
+        is_whole && (!before.ends_with('.') || before.ends_with(".."))
+    };
+    code.match_indices(name).filter(|(at, _)| is_named(*at)).count()
 }
 
 /// The source in which such a variable ends before others are stored, if these messages say that it has to: its `Drop` still
@@ -54,8 +68,9 @@ pub(crate) fn with_endings(source: &str, messages: &str) -> Option<String> {
         messages.lines().any(|line| line.contains(&says) && meanwhile(line).is_some())
     };
     let end = |line: &str| {
-        let name = line.strip_prefix(BORROWS)?.split_once(FROM)?.0;
-        is_dropped(name).then(|| format!("{{ let _ends = {name}; }} {line}\n"))
+        let name = line.strip_prefix(ENDS[0])?.split_once(ENDS[1])?.0;
+        let [begins, closes] = DROPS;
+        is_dropped(name).then(|| format!("{begins}{name}{closes}{line}\n"))
     };
     let changed: String = source.lines().map(|line| end(line).unwrap_or_else(|| format!("{line}\n"))).collect();
     (changed != source).then_some(changed)
@@ -63,8 +78,12 @@ pub(crate) fn with_endings(source: &str, messages: &str) -> Option<String> {
 
 /// The variables that end with the cell of this source, each with that from which it borrows.
 pub(crate) fn ending(source: &str) -> BTreeMap<String, String> {
-    let all = source.lines().filter_map(|line| line.split_once(BORROWS)?.1.split_once(FROM));
-    all.map(|(name, lender)| (name.to_owned(), lender.to_owned())).collect()
+    let end = |line: &'_ str| {
+        let line = line.strip_prefix(DROPS[0]).and_then(|rest| Some(rest.split_once(DROPS[1])?.1)).unwrap_or(line);
+        let (name, lender) = line.strip_prefix(ENDS[0])?.split_once(ENDS[1])?;
+        Some((name.to_owned(), lender.to_owned()))
+    };
+    source.lines().filter_map(end).collect()
 }
 
 /// The error of this line, if it is about a variable that is stored and about something that is used while it is borrowed.
@@ -266,7 +285,8 @@ mod tests {
         let changed = without_borrowing(&used, &about("r", 10)).unwrap();
         assert_eq!(changed.lines().count(), used.lines().count());
         let stored: Vec<&str> = changed.lines().skip(5).collect();
-        assert_eq!(stored, ["// It borrows: r from v", &put("Vec<u8>", "v"), &put("&u8", "other"), "}"]);
+        let mark = "evcxr_variable_store.end(stringify!(r)); // It borrows from v";
+        assert_eq!(stored, [mark, &put("Vec<u8>", "v"), &put("&u8", "other"), "}"]);
         let ends = BTreeMap::from([("r".to_owned(), "v".to_owned())]);
         assert_eq!(ending(&changed), ends);
         let dropped = |name: &str| {
@@ -292,7 +312,19 @@ mod tests {
         assert_eq!(without_borrowing(&used, &meanwhile("E0382")), None);
         assert_eq!(without_borrowing(&used, &about("other", 10)), None, "the cell doesn't use it");
         assert_eq!(without_borrowing(&used, &about("r", 4)), None, "it ends in a block");
-        assert_eq!(without_borrowing(&source("let r = &mut v[0];"), &about("r", 10)), None, "the cell doesn't use it");
+        for unused in [
+            "let r = &mut v[0];",
+            "let r = &mut s.r;",
+            "let r = v.r();",
+            "let r = &mut v[0]; // r",
+            "let r = &mut v[rr];",
+        ] {
+            assert_eq!(without_borrowing(&source(unused), &about("r", 10)), None, "the cell doesn't use it: {unused}");
+        }
+        assert!(without_borrowing(&source("let r = &mut v;\nf(..r)"), &about("r", 10)).is_some());
+        let itself = about("r", 10).replace("`v`", "`r`");
+        assert_eq!(without_borrowing(&used, &itself), None, "what it borrows from would be lost");
+        assert!(ending("let x = 5; // It borrows from y").is_empty());
         assert_eq!(without_borrowing(&used, "error, \"code\":\"E0597\", evcxr_variable_store.put_"), None);
         assert!(ending(&used).is_empty());
     }

@@ -10,7 +10,7 @@ pub use crate::host::discard;
 #[doc(hidden)]
 pub use size::{ByNeed, ByParts, ByPlace, Measured, Probe, Size};
 use std::any::{Any, TypeId};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -44,6 +44,8 @@ pub(crate) enum Found<T> {
 /// Values by name.
 pub struct VariableStore {
     values: HashMap<String, Stored>,
+    /// Names of variables that ended with the last cell that had them.
+    ended: HashSet<String>,
 }
 
 struct Stored {
@@ -64,12 +66,17 @@ impl VariableStore {
         self.put(name, Box::new(value), size);
     }
 
-    /// Stores a value again that was taken, unless the cell has stored another one of its name: it has failed then.
+    /// Stores a value again that was taken, if the cell has failed: it hasn't come to the variable of this name that it has defined.
     #[inline]
     pub fn put_back<T: 'static>(&mut self, name: &str, value: T) {
-        if !self.values.contains_key(name) {
+        if !self.values.contains_key(name) && !self.ended.contains(name) {
             self.put_variable(name, value);
         }
+    }
+
+    /// A variable that the cell has defined ends with it.
+    pub fn end(&mut self, name: &str) {
+        self.ended.insert(name.to_owned());
     }
 
     /// Whether the value, if it is there, has this type; says so on stdout if it doesn't.
@@ -117,6 +124,7 @@ impl VariableStore {
 
     #[inline(never)]
     fn put(&mut self, name: &str, value: Box<dyn Any>, size: Size) {
+        self.ended.remove(name);
         self.values.insert(name.to_owned(), Stored { value, size });
     }
 
@@ -151,5 +159,26 @@ fn missing(name: &str, wanted: &str) -> ! {
 
 /// An empty store, which lives as long as the process.
 pub fn create_variable_store() -> *mut VariableStore {
-    Box::into_raw(Box::new(VariableStore { values: HashMap::new() }))
+    Box::into_raw(Box::new(VariableStore { values: HashMap::new(), ended: HashSet::new() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_cell_has_taken_comes_back_unless_its_successor_has_ended() {
+        let mut store = VariableStore { values: HashMap::new(), ended: HashSet::new() };
+        let is_there = |store: &mut VariableStore| matches!(store.find::<u8>("y"), Found::Here(_));
+        store.put_back("y", 1u8);
+        assert!(is_there(&mut store), "the cell has failed");
+        let old: u8 = store.take_variable("y");
+        store.end("y");
+        store.put_back("y", old);
+        assert!(!is_there(&mut store), "the cell's own has ended");
+        store.put_variable("y", 2u8);
+        let old: u8 = store.take_variable("y");
+        store.put_back("y", old);
+        assert!(is_there(&mut store), "a later cell has failed");
+    }
 }

@@ -80,6 +80,7 @@ def cells(lines):
             found.append(previous)
         else:
             if block.language == "text" and previous is not None and block.follows:
+                assert block.text.strip() != "…", f"line {block.line}: any output would do"
                 previous.output = block
             previous = None
     return found

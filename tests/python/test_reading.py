@@ -128,6 +128,12 @@ def test_what_borrows_ends_with_the_cell_that_uses_it(kernel, cell, shown):
     assert kernel.run("text.len() + 1").ok().results == [{"text/plain": "4"}]
 
 
+def test_what_borrows_does_not_take_along_what_it_hides(kernel):
+    kernel.run("let data = vec![1, 2, 3];").ok()
+    assert "can't keep `data`, which borrows from `data`" in kernel.run("let data = &data[..2]; data.len()").failed().traceback
+    assert kernel.run("data.len()").ok().results == [{"text/plain": "3"}]
+
+
 @pytest.mark.parametrize("cell, said, unsaid", TOLD_ONCE, ids=lambda value: str(value)[:30])
 def test_what_follows_from_a_mistake_is_left_out(kernel, cell, said, unsaid):
     reply = kernel.run(cell).failed()

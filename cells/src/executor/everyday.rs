@@ -67,7 +67,8 @@ impl Executor {
             })?,
             to => surroundings.path(to),
         };
-        let real = match tokio::fs::canonicalize(path).await {
+        let to = if to == "-" { &*path.to_string_lossy() } else { to };
+        let real = match tokio::fs::canonicalize(&path).await {
             Ok(real) if real.is_dir() => real,
             Ok(_) => return Err(failure(Kind::FileError, format!("`{to}` is no folder"))),
             Err(error) => return Err(failure(Kind::FileError, format!("there is no folder `{to}`: {error}"))),

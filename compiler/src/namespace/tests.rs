@@ -244,9 +244,11 @@ fn who_has_defined_a_name_later_is_known() {
     run(&mut all, &[E(0)], &["k"], Outcome::Ok);
     assert!(!all.is_newer_here("k", &[E(0)]) && all.is_newer_here("k", &[E(0), E(1)]), "engine 1's is older");
     // A run under way is taken for a success.
-    let effect = define(&all, &[E(1)], &["k"]);
+    let effect = Effect { put_back: ["k".to_owned()].into(), ..define(&all, &[E(1)], &["k"]) };
     let ticket = all.begin(&[E(1)], &effect);
     assert!(!all.is_newer_here("k", &[E(0), E(1)]));
     all.settle(ticket, &ended(E(1), Outcome::Panicked));
-    assert!(!all.variables(E(1)).contains_key("k") || all.is_newer_here("k", &[E(1)]));
+    assert!(all.variables(E(1)).contains_key("k") && all.is_newer_here("k", &[E(1)]));
+    all.died(Member::Local, Death::Stopped, None);
+    assert!(!all.is_newer_here("k", &[E(1)]), "the notebook has none any more");
 }

@@ -2,7 +2,15 @@
 
 use nvml_wrapper::Nvml;
 use nvml_wrapper::enum_wrappers::device::TemperatureSensor;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How often sensors are read.
+const EVERY: Duration = Duration::from_secs(1);
+/// For so long what was read counts.
+const VALID: Duration = Duration::from_secs(5);
 
 /// A GPU's sensors now. What can't be read is `None`: a GPU that is shared out has no use of its own, some have no meter for
 /// power, and the simulated one has nothing.
@@ -16,36 +24,57 @@ pub struct Readings {
     pub milliwatts: Option<u32>,
 }
 
-/// The library, which is looked for when this is made, and the GPU's name there.
-pub struct Sensors(Option<(Nvml, String)>);
+/// What was read last, and when.
+pub struct Sensors(Arc<Mutex<Option<(Instant, Readings)>>>);
 
 impl Sensors {
-    /// Of the GPU with this UUID: CUDA and the library count GPUs in other orders.
+    /// Of the GPU with this UUID: CUDA and the library count GPUs in other orders. They are read in a thread of their own: whoever
+    /// asks for the GPU's memory doesn't wait for a library that is slow, or that never answers.
     pub fn of(uuid: Option<String>) -> Sensors {
-        let library = |uuid| match Nvml::init() {
-            Ok(library) => Some((library, uuid)),
-            Err(error) => {
-                tracing::info!(%error, "how busy the GPU is isn't known");
-                None
-            }
-        };
-        Sensors(uuid.and_then(library))
+        let sensors = Sensors(Arc::default());
+        if let Some(uuid) = uuid {
+            let last = Arc::clone(&sensors.0);
+            let begun = std::thread::Builder::new().name("sensors".into()).spawn(move || watch(&uuid, &last));
+            _ = begun.inspect_err(|error| tracing::warn!(%error, "how busy the GPU is isn't known"));
+        }
+        sensors
     }
 
-    /// What they say.
+    /// What they said last; nothing if that was long ago.
     pub fn read(&self) -> Readings {
-        let device = self.0.as_ref().and_then(|(library, uuid)| library.device_by_uuid(uuid.as_str()).ok());
-        device.map_or_else(Readings::default, |device| Readings {
+        let last = *self.0.lock();
+        last.filter(|(at, _)| at.elapsed() < VALID).map_or_else(Readings::default, |(_, readings)| readings)
+    }
+}
+
+fn watch(uuid: &str, last: &Mutex<Option<(Instant, Readings)>>) {
+    let library = match Nvml::init() {
+        Ok(library) => library,
+        Err(error) => return tracing::info!(%error, "how busy the GPU is isn't known"),
+    };
+    loop {
+        let device = library.device_by_uuid(uuid).ok();
+        let readings = device.map_or_else(Readings::default, |device| Readings {
             busy: device.utilization_rates().ok().map(|rates| rates.gpu),
             celsius: device.temperature(TemperatureSensor::Gpu).ok(),
             milliwatts: device.power_usage().ok(),
-        })
+        });
+        *last.lock() = Some((Instant::now(), readings));
+        std::thread::sleep(EVERY);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_read_long_ago_is_not_told() {
+        let readings = Readings { busy: Some(7), ..Readings::default() };
+        let read = |at: Option<Instant>| Sensors(Arc::new(Mutex::new(at.map(|at| (at, readings))))).read();
+        assert_eq!(read(Some(Instant::now())), readings);
+        assert_eq!(read(Instant::now().checked_sub(VALID)), Readings::default());
+    }
 
     #[test]
     fn of_a_gpu_that_is_not_there_nothing_is_known() {

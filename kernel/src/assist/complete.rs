@@ -6,11 +6,16 @@ use chorus_compiler::command_names;
 use chorus_controller::list_clusters;
 use chorus_magics::{Spot, Typed, What, candidates, spot};
 use serde_json::{Value, json};
+use std::time::Duration;
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 /// What Rust has a meaning for everywhere, and the pairs that rust-analyzer offers too.
 const KEYWORDS: &str = "as,async,await,break,const,continue,else,enum,false,fn,for,if,if let,impl,in,let,loop,match,mod,\
     move,mut,pub,ref,return,self,static,struct,super,trait,true,type,unsafe,use,where,while,while let";
+
+/// How long a folder may take to be listed: front ends drop what comes after a second.
+const PATHS_WITHIN: Duration = Duration::from_millis(800);
 
 /// What may stand in place of some bytes of a cell.
 #[derive(Debug, Default)]
@@ -67,7 +72,9 @@ impl Assist {
             }
             What::Path { folder } => {
                 let (surroundings, typed) = (self.known.facts().surroundings.clone(), candidates.typed.clone());
-                spawn_blocking(move || paths::fitting(&surroundings, &typed, folder)).await.unwrap_or_default()
+                let found = spawn_blocking(move || paths::fitting(&surroundings, &typed, folder));
+                // A folder of another host may not answer.
+                timeout(PATHS_WITHIN, found).await.ok().and_then(Result::ok).unwrap_or_default()
             }
         };
         let fitting = words.into_iter().filter(|word| word.starts_with(&candidates.typed));

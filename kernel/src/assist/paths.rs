@@ -22,8 +22,9 @@ pub fn fitting(surroundings: &Surroundings, typed: &str, only_folders: bool) -> 
         let ending = if is_folder { "/" } else { "" };
         (is_offered && (is_folder || !only_folders)).then(|| format!("{parent}{found}{ending}"))
     };
-    let mut paths: Vec<String> = entries.flatten().filter_map(path).take(LISTED).collect();
+    let mut paths: Vec<String> = entries.flatten().filter_map(path).collect();
     paths.sort();
+    paths.truncate(LISTED);
     paths
 }
 

@@ -25,7 +25,7 @@ impl AboutCuda {
         let known = State {
             number,
             name: context.name()?,
-            uuid: Some(uuid(context.uuid()?.bytes)),
+            uuid: context.uuid().ok().map(|it| uuid(it.bytes)),
             driver: Some(driver()?),
             capability: Some((capability.0.unsigned_abs(), capability.1.unsigned_abs())),
             free: 0,
