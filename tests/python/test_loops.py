@@ -54,6 +54,35 @@ def test_a_started_map_that_fails_or_loses_results_names_nothing(parts):
     assert all(part in before for part in re.findall(r"\[[\d, ]+\]", result(after)))
 
 
+def test_a_started_map_is_ended_by_its_own_code_however_many_cells_ran_since(parts, tmp_path):
+    gone = tmp_path / "gone"
+    gone.write_text("")
+    parts.run(
+        f"""
+        struct Told;
+        impl Drop for Told {{
+            fn drop(&mut self) {{
+                use std::io::Write;
+                std::fs::OpenOptions::new().append(true).open("{gone}").unwrap().write_all(b".").unwrap();
+            }}
+        }}
+        let late = px::map(|n: u64| n, 0..60u64).on(&e).start().keep(px::var!(late))?;
+        let never = px::map(|n: u64| Told, 0..9u64).on(&e).start().keep(px::var!(never))?;
+        while !never.done() {{}}
+        """
+    ).ok()
+    for n in range(20):
+        parts.run(f"let between = {n};").ok()
+    parts.run("late.get()?;").ok()
+    assert result(parts.run("e.gather(px::var!(late))?.iter().sum::<u64>()").ok()) == "1770"
+    assert gone.read_text() == ""
+    parts.run("drop(never);").ok()
+    end = time.monotonic() + 10
+    while gone.read_text() != "." * 9 and time.monotonic() < end:
+        time.sleep(0.05)
+    assert gone.read_text() == "." * 9, "engines let go of them"
+
+
 def test_what_a_function_returns_stays_as_a_variable_of_each_engine(parts):
     reply = parts.run(
         """

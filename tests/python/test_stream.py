@@ -274,6 +274,23 @@ def test_engines_rest_while_a_loop_over_what_they_have_is_slow_or_uses_them(clus
     assert 3 * 16 <= at_first < 700 and rest == [800, True]
 
 
+@pytest.mark.parametrize(("change", "has"), [("push(7)", 201), ("truncate(60)", 60)])
+def test_a_loop_whose_body_changes_what_it_goes_over_says_so(cluster, tmp_path, change, has):
+    cluster.run(COUNTED.format(file=tmp_path / "made")).ok()
+    cluster.run("%px let mut numbers: Vec<usize> = (0..200).collect();").ok()
+    failed = cluster.run(
+        """
+        let mut taken = 0;
+        for (_, r) in px::map(counted, px::var!(numbers)).stream()? {
+            r?;
+            if taken == 0 { px::engines().with(px::var!(mut numbers)).each(|own| own.CHANGE)?; }
+            taken += 1;
+        }
+        """.replace("CHANGE", change)
+    ).failed()
+    assert f"`numbers` has changed since the loop began: it had 200 items, and has {has}" in failed.text, failed
+
+
 def test_a_loop_over_what_engines_have_ends_with_break_failure_or_interrupt(parts):
     reply = parts.run("let mut found = 0;\nfor (i, r) in px::map(|x| x, px::var!(part)).stream()? { if r? == 203 { found = i; break; } }\nfound")
     assert result(reply.ok()) == "10"

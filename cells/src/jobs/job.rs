@@ -1,6 +1,7 @@
 //! A map as others see it: how it is to be run, how far it is, how it ended.
 
 use super::account::Account;
+use super::run::CellRun;
 use crate::failure::{Failure, Kind, MapFailure, failure};
 use chorus_compiler::{Object, Ticket};
 use chorus_magics::{PxConfig, Targets};
@@ -8,8 +9,8 @@ use chorus_protocol::{Death, EngineId, Took};
 use chorus_render::{Bundle, TaskLine, TaskState};
 use parking_lot::Mutex;
 use px::link::{Done, Layout, MapWishes, OnError};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -185,6 +186,8 @@ pub struct Job {
     pub(super) news: Arc<News>,
     /// Whether a cell has heard of its end.
     pub(super) seen: Arc<AtomicBool>,
+    /// The run of the cell that began it.
+    pub(super) run: Weak<CellRun>,
 }
 
 impl Job {
@@ -199,6 +202,11 @@ impl Job {
     /// Whether a cell that asked its handle has heard of its end, as it becomes known.
     pub fn seen(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.seen)
+    }
+
+    /// Whether this run began it.
+    pub(super) fn is_of(&self, run: &Arc<CellRun>) -> bool {
+        std::ptr::eq(self.run.as_ptr(), Arc::as_ptr(run))
     }
 
     /// Whether it hasn't ended.

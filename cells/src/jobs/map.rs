@@ -83,6 +83,7 @@ pub async fn start(ask: MapAsk, run: Arc<CellRun>, cluster: Arc<Cluster>) -> Res
     let verdict = Verdict::new(options.keep && is_magic, &results);
     let has_partial = is_magic && !options.keep;
     let (label, name, begun) = (options.label.clone(), options.name.clone(), Instant::now());
+    let begun_by = Arc::downgrade(&run);
     let mut driver = Driver {
         cluster,
         work,
@@ -123,6 +124,7 @@ pub async fn start(ask: MapAsk, run: Arc<CellRun>, cluster: Arc<Cluster>) -> Res
         begun,
         news,
         seen: Arc::default(),
+        run: begun_by,
     })
 }
 

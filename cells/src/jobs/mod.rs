@@ -37,7 +37,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// So many runs are remembered, for threads of cells that have ended.
+/// So many runs are remembered, for threads of cells that have ended; and those that have begun a map with a handle, whose
+/// code may ask for more at its end.
 const RUNS: usize = 16;
 
 /// How long maps may take to end whose handles are gone, before the cell ends without their last word.
@@ -59,11 +60,22 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// The last runs; the newest is that under way, if one is.
+    /// The last runs, and older ones that are needed; the newest is that under way, if one is.
     runs: VecDeque<Arc<CellRun>>,
     jobs: BTreeMap<u64, Arc<Job>>,
     /// The map that ended last, or was left alone: what is shown of it, and what it has done, outlive its handle.
     latest: Option<Arc<Job>>,
+}
+
+impl State {
+    fn forget_runs(&mut self) {
+        let mut older = self.runs.len().saturating_sub(RUNS);
+        self.runs.retain(|run| {
+            let is_old = older > 0;
+            older = older.saturating_sub(1);
+            !is_old || self.jobs.values().any(|job| job.is_of(run))
+        });
+    }
 }
 
 /// Rooms through which variables go.
@@ -95,10 +107,8 @@ impl Jobs {
     pub fn begin(&self, plan: Plan, object: &Object, compiled: Duration) -> Arc<CellRun> {
         let run = Arc::new(CellRun::new(plan, object.clone(), compiled, self.0.calls.begin_cell()));
         let mut state = self.lock();
-        if state.runs.len() >= RUNS {
-            state.runs.pop_front();
-        }
         state.runs.push_back(Arc::clone(&run));
+        state.forget_runs();
         run
     }
 

@@ -9,7 +9,7 @@ use crate::task::next_number;
 use crate::task::shared::collect;
 use crate::task::values::pack;
 use std::marker::PhantomData;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// What engines keep without a name. When it is dropped before they have it, they let go of that.
 pub(crate) struct Waiting {
@@ -17,14 +17,23 @@ pub(crate) struct Waiting {
     engines: Engines,
     /// Whether engines that have joined since then take part.
     on_all: bool,
-    is_named: AtomicBool,
+    naming: Mutex<Naming>,
+}
+
+/// How far it is that they get their name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Naming {
+    No,
+    /// Some engines may have given it.
+    Begun,
+    Done,
 }
 
 impl Waiting {
     /// On these engines, or on all.
     pub fn on(chosen: Option<Engines>) -> Waiting {
         let (on_all, engines) = (chosen.is_none(), chosen.unwrap_or_else(engines));
-        Waiting { number: next_number(), engines, on_all, is_named: AtomicBool::new(false) }
+        Waiting { number: next_number(), engines, on_all, naming: Mutex::new(Naming::No) }
     }
 
     /// For [`Store::leave`].
@@ -45,19 +54,29 @@ impl Waiting {
         left: for<'a, 'b> fn(&'a mut Store, &'b u64) -> u64,
         name: for<'a, 'b> fn(&'a mut Store, &'b u64),
     ) -> Result<(), Error> {
-        if self.is_named.load(Ordering::Acquire) {
+        // Of several threads, one does it, and the others wait for that.
+        let mut naming = self.naming.lock().unwrap_or_else(PoisonError::into_inner);
+        if *naming == Naming::Done {
             return Ok(());
         }
         let engines = if self.on_all { engines() } else { self.engines.clone() };
         let there: u64 = engines.carry("keep", (Slot(to.name()), &self.number), left)?.iter().sum();
         if there != wanted {
             let name = to.name();
-            return Err(Error::Failed(format!(
-                "what engines kept for `{name}` is gone with a worker, or has its name already; `{name}` is on all engines what it was"
-            )));
+            return Err(Error::Failed(match *naming {
+                Naming::Begun => format!(
+                    "giving engines their `{name}` has failed on the way: some of them may have it, and on others `{name}` is \
+                     what it was"
+                ),
+                _ => format!(
+                    "what engines kept for `{name}` is gone with a worker, or has its name already; `{name}` is on all engines \
+                     what it was"
+                ),
+            }));
         }
+        *naming = Naming::Begun;
         engines.carry("keep", (Slot(to.name()), &self.number), name)?;
-        self.is_named.store(true, Ordering::Release);
+        *naming = Naming::Done;
         engines.tell::<T>(to.name())
     }
 }
@@ -65,7 +84,7 @@ impl Waiting {
 impl Drop for Waiting {
     #[inline(never)]
     fn drop(&mut self) {
-        if *self.is_named.get_mut() {
+        if *self.naming.get_mut().unwrap_or_else(PoisonError::into_inner) == Naming::Done {
             return;
         }
         // Where there is nobody to be told, there is nothing to let go of.

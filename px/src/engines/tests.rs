@@ -7,6 +7,7 @@ use crate::store::{VariableStore, create_variable_store};
 use crate::task::tests::asked_of;
 use std::collections::HashMap;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicPtr};
 
 /// The variables of an engine, while this lives.
 struct Engine(*mut VariableStore);
@@ -96,6 +97,60 @@ fn what_is_not_there_any_more_gets_no_name() {
         crate::task::tests::with_variables(engine.0.cast(), || waiting.name_results(Var::<Vec<u8>>::named("model"), 3));
     assert!(gone.unwrap_err().to_string().contains("`model` is on all engines what it was"));
     assert_eq!(engine.each(crate::var!(model), |own: &Own| own.0), Ok(vec![1.0]));
+}
+
+/// Does this when it is dropped.
+struct Last(fn());
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        self.0();
+    }
+}
+
+#[test]
+fn what_got_its_name_on_some_engines_only_is_not_said_to_be_what_it_was() {
+    let engine = Engine::with(|store| store.put_variable("model", Last(|| panic!("no"))));
+    crate::task::tests::with_variables(engine.0.cast(), || {
+        let waiting = kept::Waiting::on(Some(Engines { ids: Ok(vec![2]) }));
+        args::Store::leave(waiting.number(), vec![1u8, 2]).unwrap();
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(|_| {}));
+        let failed = waiting.name_results(Var::<Vec<u8>>::named("model"), 2);
+        std::panic::set_hook(before);
+        assert!(failed.is_err());
+        let again = waiting.name_results(Var::<Vec<u8>>::named("model"), 2).unwrap_err().to_string();
+        assert!(again.contains("some of them may have it, and on others `model` is what it was"), "{again}");
+    });
+}
+
+#[test]
+fn of_two_threads_one_names_results_and_the_other_waits_for_it() {
+    static IS_NAMED: AtomicBool = AtomicBool::new(false);
+    let engine = Engine::with(|store| {
+        store.put_variable(
+            "model",
+            Last(|| {
+                IS_NAMED.store(true, Ordering::Release);
+                std::thread::sleep(std::time::Duration::from_millis(100));
+            }),
+        );
+    });
+    let (waiting, store) = (kept::Waiting::on(Some(Engines { ids: Ok(vec![2]) })), AtomicPtr::new(engine.0));
+    let on_engine = |work: &dyn Fn() -> Result<(), Error>| {
+        crate::task::tests::with_variables(store.load(Ordering::Relaxed).cast(), work)
+    };
+    on_engine(&|| args::Store::leave(waiting.number(), vec![1u8, 2])).unwrap();
+    let name = || on_engine(&|| waiting.name_results(Var::<Vec<u8>>::named("model"), 2));
+    let both = std::thread::scope(|scope| {
+        let first = scope.spawn(name);
+        while !IS_NAMED.load(Ordering::Acquire) {
+            std::thread::yield_now();
+        }
+        (name(), first.join().unwrap())
+    });
+    assert_eq!(both, (Ok(()), Ok(())));
+    assert_eq!(engine.each(crate::var!(model), |model: &Vec<u8>| model.clone()), Ok(vec![vec![1, 2]]));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::merge::{Ended, Kind, folded};
 use super::rooms::{Blob, Room, Writer, open};
 use super::source::{Part, Ready};
 use crate::engines::{Engines, engines};
-use crate::link::{Answer, Ask, MapAsk, MapWishes};
+use crate::link::{Answer, Ask, MapAsk, MapWishes, Message as _};
 use crate::task::shared::{Keeps, collect};
 use crate::wire::Wire;
 use std::fs::File;
@@ -172,6 +172,8 @@ impl Prepared {
         for (engine, items) in engines {
             if items > 0 {
                 let mut ask = MapAsk { items, ..self.ask.clone() };
+                // For `Named`, which finds out whether an engine has other items by then.
+                items.write(&mut ask.input);
                 if let Some(wishes) = &mut ask.wishes {
                     (wishes.engines, wishes.is_part) = (Some(vec![engine]), true);
                     wishes.label = format!("{} on engine {engine}", wishes.label);

@@ -6,6 +6,7 @@ use super::probe::{Pieces, Probe};
 use super::source::{Describe, Over, Read, Silent, Source};
 use crate::engines::args::Variables;
 use crate::engines::{Engines, Var};
+use crate::link::Message as _;
 use std::marker::PhantomData;
 
 /// An engine's own items: `px::part!(&part)` for a `Vec`, a slice, an array, a `VecDeque`.
@@ -186,10 +187,13 @@ impl<T: Clone + Sync + 'static> Source for Named<T> {
     type Reader<'a> = HereReader<'a, T>;
 
     fn open(input: &mut &[u8], _: &[String]) -> Result<OpenHere<T>, Error> {
+        let all = *input;
         let part = Variables::of_this_run().find::<Vec<T>>(input)?;
         // SAFETY: the variable stays where it is in the store during the run, and only this run uses variables: it reads
         // this one, and puts others there when it has read all.
-        Ok(unsafe { Part::open(&part.as_ref()) })
+        let open = unsafe { Part::open(&part.as_ref()) };
+        check_count(all, open.first_length)?;
+        Ok(open)
     }
 
     fn read(open: &OpenHere<T>, first: u64, count: u64) -> Result<HereReader<'_, T>, Error> {
@@ -206,6 +210,21 @@ impl<T: Clone + Sync + 'static> Source for Named<T> {
 
     fn counts(name: &'static str, engines: &Engines) -> Result<Vec<u64>, Error> {
         engines.carry("count", Var::<Vec<T>>::named(name), |part: &Vec<T>| part.len() as u64)
+    }
+}
+
+/// An error if a loop has counted other items than there are: its body may have changed them since.
+#[inline(never)]
+fn check_count(mut input: &[u8], there: usize) -> Result<(), Error> {
+    let name = String::read(&mut input)?;
+    if input.is_empty() {
+        return Ok(());
+    }
+    match u64::read(&mut input)? {
+        counted if counted == there as u64 => Ok(()),
+        counted => Err(Error::Failed(format!(
+            "`{name}` has changed since the loop began: it had {counted} items, and has {there}"
+        ))),
     }
 }
 

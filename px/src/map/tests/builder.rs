@@ -1,7 +1,8 @@
 //! Maps that a cell's own Rust describes.
 
 use super::host::{Setting, streams, with};
-use crate::link::OnError;
+use crate::link::{Message as _, OnError};
+use crate::map::{Named, Source as _};
 use crate::task::tests::with_variables;
 use crate::{map, map_with};
 
@@ -210,6 +211,24 @@ fn what_engines_have_comes_one_by_one_with_numbers_among_all() {
     }
     let missing = map(|x: f64| x, crate::var!(part)).stream().unwrap_err().to_string();
     assert!(missing.contains("has no variable `part`"), "{missing}");
+}
+
+#[test]
+fn a_loop_hears_that_an_engine_has_other_items_than_were_counted() {
+    with(Setting::default());
+    let store = crate::store::create_variable_store();
+    // SAFETY: it was just made, and one thread at a time uses it.
+    unsafe { (*store).put_variable("part", vec![1.5, 2.5, 3.5]) };
+    let open = |counted: u64| {
+        let mut input = Vec::new();
+        "part".to_owned().write(&mut input);
+        counted.write(&mut input);
+        with_variables(store.cast(), || Named::<f64>::open(&mut input.as_slice(), &[]).map(drop))
+    };
+    assert_eq!(open(3), Ok(()));
+    let longer = open(2).unwrap_err().to_string();
+    assert_eq!(longer, "`part` has changed since the loop began: it had 2 items, and has 3");
+    assert!(open(4).is_err());
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use crate::host::{Host, attach_in_test};
 use crate::link::{
-    Answer, Ask, Done, GpuServe, Layout, MapAsk, Message as _, OnError, Piece, Results, Serve, USE_AT, passage_name,
-    room_name,
+    Answer, Ask, Done, GpuServe, Layout, MapAsk, Message as _, OnError, Piece, Results, Serve, Taking, USE_AT,
+    passage_name, room_name,
 };
 use crate::map::rooms::open;
 use crate::sys::file_in_memory;
@@ -14,7 +14,7 @@ use std::fs::File;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once};
+use std::sync::{Arc, Mutex, MutexGuard, Once};
 use std::thread::JoinHandle;
 
 /// Numbers by chance, but the same in each run.
@@ -67,8 +67,6 @@ struct Job {
     map: MapAsk,
     setting: Setting,
     state: Mutex<State>,
-    /// Something was reported, or an engine has ended.
-    news: Condvar,
 }
 
 struct State {
@@ -203,8 +201,7 @@ extern "C" fn answer(
         Ask::SoFar(job) => so_far(job),
         Ask::Wait { job, millis: 0 } => wait(job, false),
         Ask::Wait { job, .. } => wait(job, true),
-        // Which one may be waited for is up to the kernel, if any will do.
-        Ask::Take { maps, .. } => take(maps[0].job, maps[0].taken as usize),
+        Ask::Take { maps, any } => take(if any { &maps } else { &maps[..1] }),
         Ask::Cancel(_) => Answer::Ok,
         Ask::Forget(job) => {
             let mut jobs = JOBS.lock().expect("no test panics here");
@@ -280,7 +277,7 @@ fn begin(map: MapAsk) -> u64 {
         crate::map::tell_verdict(room, !setting.is_ended).expect("the room is there");
     }
     let state = State { next: 0, chance: Chance(setting.seed), done: Vec::new(), failed: None, reports: 0, ended: 0 };
-    let job = Arc::new(Job { map, setting, state: Mutex::new(state), news: Condvar::new() });
+    let job = Arc::new(Job { map, setting, state: Mutex::new(state) });
     let variables = AtomicPtr::new(crate::task::tests::variables());
     let threads = (0..job.setting.engines).map(|engine| {
         let (job, variables) = (Arc::clone(&job), AtomicPtr::new(variables.load(Ordering::Relaxed)));
@@ -291,7 +288,6 @@ fn begin(map: MapAsk) -> u64 {
                 None => function(&job.map)(),
             });
             job.state.lock().expect("no test panics here").ended += 1;
-            job.news.notify_all();
         })
     });
     let threads = threads.collect();
@@ -332,7 +328,6 @@ fn enter(done: Vec<Done>) -> Arc<Job> {
     // Who keeps results of its own items says when it has them all.
     state.done.extend(done.into_iter().filter(|done| done.count > 0 || !done.failed.is_empty()));
     drop(state);
-    job.news.notify_all();
     job
 }
 
@@ -372,27 +367,38 @@ pub fn streams() -> MutexGuard<'static, ()> {
     ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
+/// Takes from one of these that has something, or that has come to its end. It isn't always the same that is looked at first.
+fn take(maps: &[Taking]) -> Answer {
+    let first = maps.iter().map(|map| map.taken as usize).sum::<usize>();
+    loop {
+        let mut all = (first..first + maps.len()).map(|at| at % maps.len());
+        if let Some(answer) = all.find_map(|at| take_of(maps[at], at as u64)) {
+            return answer;
+        }
+        std::thread::yield_now();
+    }
+}
+
 /// What was reported behind what was taken, one at a time; by items if they are to come in order.
-fn take(number: u64, before: usize) -> Answer {
-    let taken = |done| Answer::Taken { map: 0, done };
+fn take_of(Taking { job: number, taken }: Taking, map: u64) -> Option<Answer> {
+    let (before, answer) = (taken as usize, |done| Answer::Taken { map, done });
     let jobs = JOBS.lock().expect("no test panics here");
     let job = jobs.iter().find(|(job, ..)| *job == number).and_then(|(_, running, _)| running.as_ref());
     let job = Arc::clone(&job.expect("a map that nobody has waited for").0);
     drop(jobs);
     let ordered = job.map.wishes.as_ref().expect("how it is run").ordered;
     let mut state = job.state.lock().expect("no test panics here");
-    loop {
-        if ordered {
-            state.done.sort_by_key(|done| done.first);
-        }
-        let items: u64 = state.done.iter().take(before).map(|done| done.count).sum();
-        match state.done.get(before) {
-            Some(done) if !ordered || done.first == items => return taken(vec![done.clone()]),
-            _ if state.ended == job.setting.engines => break,
-            _ => state = job.news.wait(state).expect("no test panics here"),
-        }
+    if ordered {
+        state.done.sort_by_key(|done| done.first);
     }
-    state.failed.clone().map_or_else(|| taken(vec![]), Answer::Failed)
+    let items: u64 = state.done.iter().take(before).map(|done| done.count).sum();
+    match state.done.get(before) {
+        Some(done) if !ordered || done.first == items => Some(answer(vec![done.clone()])),
+        _ if state.ended == job.setting.engines => {
+            Some(state.failed.clone().map_or_else(|| answer(vec![]), Answer::Failed))
+        }
+        _ => None,
+    }
 }
 
 fn wait(number: u64, long: bool) -> Answer {
