@@ -298,10 +298,8 @@ mod tests {
             )
         };
         let before = with_endings(&changed, &dropped("r")).unwrap();
-        assert!(
-            before.contains("\n{ let _ends = r; } // It borrows: r from v\n") && ending(&before) == ends,
-            "{before}"
-        );
+        let dropping = format!("\n{{ let _ends = r; }} {mark}\n");
+        assert!(before.contains(&dropping) && ending(&before) == ends, "{before}");
         assert_eq!(with_endings(&before, &dropped("r")), None, "once");
         assert_eq!((with_endings(&changed, &dropped("other")), with_endings(&used, &dropped("r"))), (None, None));
         assert_eq!(without_borrowing(&changed, &about("r", 10)), None, "it isn't stored any more");

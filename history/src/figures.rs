@@ -116,12 +116,23 @@ pub struct EndedRun {
     pub engine: EngineId,
     /// When, in milliseconds since 1970.
     pub at: u64,
-    /// How.
+    /// How. A call that gave no result has failed, also if its run ended well.
     pub end: RunEnd,
     /// What it took.
     pub took: Took,
-    /// Why it failed, if that is known.
+    /// Why it failed, if that is known; if it didn't, what panicked in it.
     pub failure: Option<String>,
+}
+
+/// Why an item of a map failed: of all that did, what is told of one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MapFailure {
+    /// Where.
+    pub engine: EngineId,
+    /// Why.
+    pub why: String,
+    /// Whether a run of the map didn't end well.
+    pub run_failed: bool,
 }
 
 /// A map that is over.
@@ -137,10 +148,22 @@ pub struct EndedMap {
     pub of: LogMap,
     /// What each engine did.
     pub shares: BTreeMap<EngineId, Share>,
-    /// Why an item failed, the last that is known of, and where.
-    pub failure: Option<(EngineId, String)>,
+    /// Why an item failed, if that is known.
+    pub failure: Option<MapFailure>,
     /// When, in milliseconds since 1970.
     pub at: u64,
+}
+
+impl EndedMap {
+    /// Whether an item failed. What was tried again with success doesn't count; items that engines have of their own are
+    /// nobody else's to try.
+    pub fn has_failed(&self) -> bool {
+        let is_lost = |failure: &MapFailure| match self.of.items {
+            Some(items) => self.of.done < items,
+            None => failure.run_failed,
+        };
+        self.of.failed > 0 || self.failure.as_ref().is_some_and(is_lost)
+    }
 }
 
 /// How much was compiled for engines.
@@ -173,8 +196,8 @@ pub struct Figures {
     pub ended_maps: VecDeque<EndedMap>,
     /// What engines do of the maps that are open.
     pub shares: BTreeMap<(SessionNumber, u64), BTreeMap<EngineId, Share>>,
-    /// Why an item of an open map failed, the last that is known of, and where.
-    pub failures: BTreeMap<(SessionNumber, u64), (EngineId, String)>,
+    /// Why an item of an open map failed, if that is known.
+    pub failures: BTreeMap<(SessionNumber, u64), MapFailure>,
     /// What happened, as sentences, oldest first, with its time.
     pub messages: VecDeque<(u64, String)>,
     /// How much was compiled.
@@ -214,6 +237,7 @@ impl Figures {
                     self.state.maps.keys().filter(|(of, _)| of == session).map(|(_, map)| *map).collect();
                 maps.into_iter().for_each(|map| self.map_ended(*session, map, at));
                 self.labels.retain(|(of, _), _| of != session);
+                self.failures.retain(|(of, _), _| of != session);
                 self.failing.retain(|(of, ..), _| of != session);
             }
             LogEvent::EngineDown { engine, restarting: false, .. } => _ = self.engines.remove(engine),
@@ -241,12 +265,8 @@ impl Figures {
             LogEvent::RunEnded { session, run, engine, end, took } => {
                 self.run_ended((*session, *run), *engine, at, *end, *took);
             }
-            LogEvent::Failure { session, run, engine, why } => {
-                match self.run(*session, *run, *engine).map(|run| run.work) {
-                    Some(Work::Map(map)) => _ = self.failures.insert((*session, map), (*engine, why.clone())),
-                    Some(_) => _ = self.failing.insert((*session, *run, *engine), why.clone()),
-                    None => {}
-                }
+            LogEvent::Failure { session, run, engine, why, own } => {
+                self.add_failure((*session, *run, *engine), why, *own);
             }
             LogEvent::WorkerLost { engine, restored, stopped: false, .. } => self.died(*engine, at, *restored),
             LogEvent::MapDone { session, map, engine, items, pieces, micros, left, .. }
@@ -296,6 +316,10 @@ impl Figures {
                 if let Some(ended) = self.ended.iter_mut().rev().find(of) {
                     // The panic's own words say it in fewer.
                     ended.failure.get_or_insert_with(|| why.clone());
+                    // Its run returned nonetheless: what panics in a call is caught.
+                    if ended.end == RunEnd::Ok {
+                        ended.end = RunEnd::Failed;
+                    }
                 }
             }
             _ => {}
@@ -304,6 +328,25 @@ impl Figures {
         self.state.apply(entry);
         message.into_iter().for_each(|message| keep(&mut self.messages, (at, message)));
         self.note_idle(&entry.event, at);
+    }
+
+    /// Notes why a run fails. What its own thread says counts.
+    fn add_failure(&mut self, (session, run, engine): (SessionNumber, u64, EngineId), why: &str, own: bool) {
+        let why = why.to_owned();
+        match self.run(session, run, engine).map(|run| run.work) {
+            Some(Work::Map(map)) => {
+                let map = (session, map);
+                // A run may go on for a moment when its map is over.
+                if self.state.maps.contains_key(&map) && (own || !self.failures.contains_key(&map)) {
+                    let run_failed = self.failures.get(&map).is_some_and(|before| before.run_failed);
+                    self.failures.insert(map, MapFailure { engine, why, run_failed });
+                }
+            }
+            Some(_) if own || !self.failing.contains_key(&(session, run, engine)) => {
+                self.failing.insert((session, run, engine), why);
+            }
+            _ => {}
+        }
     }
 
     /// A run that hasn't ended on its engine.
@@ -385,6 +428,11 @@ impl Figures {
         }
         let failure = self.failing.remove(&(session, run, engine));
         let Some(it) = self.run(session, run, engine).cloned() else { return };
+        if let Work::Map(map) = it.work
+            && let Some(failure) = self.failures.get_mut(&(session, map))
+        {
+            failure.run_failed |= end != RunEnd::Ok;
+        }
         if let Some(started) = it.started {
             let figures = self.engine(engine);
             if figures.protected.remove(&(session, run)) {
@@ -469,10 +517,11 @@ impl Figures {
             },
             LogEvent::MapEnded { session, map } => {
                 let of = |it: &&EndedMap| (it.session, it.map) == (*session, *map);
-                let failure = self.ended_maps.back().filter(of).and_then(|it| it.failure.as_ref());
-                let why =
-                    failure.map(|(engine, why)| format!("; it failed on engine {engine}: {}", one_line(why, SHORT)));
-                format!("map {map} of session {session} ended{}", why.unwrap_or_default())
+                let ended = self.ended_maps.back().filter(of).filter(|it| it.has_failed());
+                let why = ended.and_then(|it| it.failure.as_ref()).map_or(String::new(), |it| {
+                    format!("; it failed on engine {}: {}", it.engine, one_line(&it.why, SHORT))
+                });
+                format!("map {map} of session {session} ended{why}")
             }
             LogEvent::Steered { by, what } => format!("{by}: {what}"),
             LogEvent::Stopping { by: Some(by) } => format!("{by} stopped the cluster"),
@@ -502,3 +551,6 @@ fn keep<T>(list: &mut VecDeque<T>, new: T) {
     }
     list.push_back(new);
 }
+
+#[cfg(test)]
+mod tests;

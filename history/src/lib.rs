@@ -12,7 +12,9 @@ mod tail;
 mod text;
 
 pub use diagnosis::{About, Diagnosis, diagnose};
-pub use figures::{Compiles, EndedMap, EndedRun, EngineFigures, Figures, SECONDS, Series, Share, cpu, memory};
+pub use figures::{
+    Compiles, EndedMap, EndedRun, EngineFigures, Figures, MapFailure, SECONDS, Series, Share, cpu, memory,
+};
 pub use held::{Held, HeldKind, held};
 pub use stream::{Bar, BarKind, Stream};
 pub use tail::Tails;

@@ -30,9 +30,10 @@ pub fn of(app: &App) -> Table {
     }
 }
 
-/// A text of somebody else's, as a cell shows it.
+/// A text of somebody else's, as a cell shows it: all its lines as one, with blanks in the place of control characters.
 pub fn line(text: &str, theme: &Theme) -> String {
-    let clean = crate::text::clean(text);
+    let is_blank = |c: char| c.is_control() && c != '\x1b';
+    let clean = crate::text::clean(&text.replace(is_blank, " "));
     let line = clean.split_whitespace().collect::<Vec<_>>().join(" ");
     if theme.utf8 { line } else { crate::text::ascii(&line) }
 }

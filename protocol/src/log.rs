@@ -121,7 +121,9 @@ pub enum LogEvent {
         /// What it took.
         took: Took,
     },
-    /// Why a run fails that ends next, or an item of a map that a run serves: of each engine, one a tick.
+    /// What panicked in a run, or became of its worker, which is why it fails if it does: of each run on an engine, one a
+    /// tick, and besides the first of its own thread. An item of a map that panics is told of only if that ends the map:
+    /// of those that are skipped or kept (`--on-error`), and of those that are tried again, nobody hears why.
     Failure {
         /// Whose.
         session: SessionNumber,
@@ -131,6 +133,9 @@ pub enum LogEvent {
         engine: EngineId,
         /// The panic's message, or what became of the worker, as the end of a sentence.
         why: String,
+        /// Whether it is of the run's own thread or its end, whose word counts, and not of a thread that it started.
+        #[serde(default)]
+        own: bool,
     },
     /// A worker died while it ran nothing.
     WorkerLost {

@@ -128,13 +128,14 @@ impl Log {
         self.done.entry((session, map, engine)).or_default().left = left;
     }
 
-    /// Says why a run fails. A map's run may fail at all of its items, so only the first failure since the last tick is an
-    /// entry, and the first of the run's own thread, whose word counts.
+    /// Says why a run fails, if it does. Its threads may panic again and again, so only the first failure since the last
+    /// tick is an entry, and the first of the run's own thread, whose word counts. Of items that a map skips or keeps
+    /// (`--on-error`), px tells no panics.
     pub fn add_failure(&mut self, now: Duration, of: (SessionNumber, RunId, EngineId), own: bool, why: &str) {
         let (session, run, engine) = of;
         if self.failed.insert((session, run, engine, own)) {
             let why = why.chars().take(WHY).collect();
-            self.add(now, LogEvent::Failure { session, run: run.0, engine, why });
+            self.add(now, LogEvent::Failure { session, run: run.0, engine, why, own });
         }
     }
 
@@ -289,6 +290,7 @@ mod tests {
         };
         assert_eq!(new.iter().map(|entry| &entry.event).collect::<Vec<_>>(), [&done]);
     }
+
     #[test]
     fn a_run_says_once_a_tick_why_it_fails() {
         let mut log = log();
@@ -298,13 +300,13 @@ mod tests {
         add(&mut log, true, &"x".repeat(WHY + 1));
         let why = |entries: Vec<LogEntry>| {
             let texts = entries.into_iter().filter_map(|entry| match entry.event {
-                LogEvent::Failure { why, .. } => Some(why),
+                LogEvent::Failure { why, own, .. } => Some((why, own)),
                 _ => None,
             });
             texts.collect::<Vec<_>>()
         };
-        assert_eq!(why(log.take_new(Duration::ZERO)), ["thread".to_owned(), "x".repeat(WHY)]);
+        assert_eq!(why(log.take_new(Duration::ZERO)), [("thread".to_owned(), false), ("x".repeat(WHY), true)]);
         add(&mut log, true, "again");
-        assert_eq!(why(log.take_new(Duration::ZERO)), ["again"]);
+        assert_eq!(why(log.take_new(Duration::ZERO)), [("again".to_owned(), true)]);
     }
 }

@@ -15,8 +15,10 @@ const MARKS: u16 = 2;
 /// Where a click leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Goal {
-    /// To a page.
+    /// To a page, as it was left.
     Page(Page),
+    /// To the rows of a page that this filter lets through.
+    Rows(Page, &'static str),
     /// To the engines that are in this state.
     State(&'static str),
     /// To the tasks that failed.
@@ -86,16 +88,16 @@ impl App {
     }
 
     fn follow_link(&mut self, goal: Goal) {
-        match goal {
-            Goal::Page(page) => self.go(page),
-            Goal::State(state) => {
-                self.go(Page::Overview);
-                self.list_mut().filter = format!("state = {state}");
-            }
-            Goal::Failures => {
-                self.go(Page::Tasks);
-                self.errors_only = true;
-            }
+        let (page, filter) = match goal {
+            Goal::Page(page) => return self.go(page),
+            Goal::Rows(page, filter) => (page, filter.to_owned()),
+            Goal::State(state) => (Page::Overview, format!("state = {state}")),
+            Goal::Failures => (Page::Tasks, String::new()),
+        };
+        self.go(page);
+        self.list_mut().filter = filter;
+        if page == Page::Tasks {
+            self.errors_only = goal == Goal::Failures;
         }
     }
 

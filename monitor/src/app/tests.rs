@@ -1,7 +1,7 @@
 //! The state machine, without a terminal.
 
 use super::*;
-use crate::theme::{Choice, Colours};
+use crate::theme::{Choice, Colours, Tone};
 use chorus_protocol::{ClientInfo, EngineInfo, LogState, Metrics, ProcessUse, Took, Work};
 use crossterm::event::{KeyCode, KeyModifiers};
 
@@ -266,15 +266,64 @@ fn what_is_selected_is_copied_without_what_a_terminal_obeys() {
     assert!(text.starts_with("1  busy  here  101  1  work()") && !text.contains(char::is_control), "{text}");
     assert!(app.notice.as_ref().is_some_and(|it| !it.bad && it.text.contains("clipboard: 1  busy")));
     let why = "index\x1b[2J out\r\n of\x07 bounds".to_owned();
-    let failure = LogEvent::Failure { session: 1, run: 1, engine: EngineId(1), why };
+    let failure = LogEvent::Failure { session: 1, run: 1, engine: EngineId(1), why, own: true };
     let end = chorus_protocol::RunEnd::Failed;
     let ended = LogEvent::RunEnded { session: 1, run: 1, engine: EngineId(1), end, took: Took::default() };
     app.handle(Input::Entries(vec![entry(20, 3_000, failure), entry(21, 3_000, ended)]), &Areas::default());
-    assert_eq!(press(&mut app, "2y"), [Effect::Copy("of bounds".to_owned())], "as it is shown");
+    assert_eq!(press(&mut app, "2y"), [Effect::Copy("index out of bounds".to_owned())], "as it is shown");
     app.handle(Input::LogFile(EngineId(1), Ok(vec!["one".into(), "a\x1b]52;c;eA==\x07\tb".into()])), &Areas::default());
     (app.page, app.log_of) = (Page::Logs, Some(EngineId(1)));
     app.arrange();
     assert_eq!(press(&mut app, "y"), [Effect::Copy("a]52;c;eA== b".to_owned())]);
+}
+
+#[test]
+fn a_task_that_went_on_after_a_panic_is_done() {
+    let mut app = app();
+    let mut number = 20;
+    let mut add = |app: &mut App, event| {
+        number += 1;
+        app.handle(Input::Entries(vec![entry(number, 3_000, event)]), &Areas::default());
+    };
+    let engine = EngineId(0);
+    let ends = chorus_protocol::RunEnd::Ok;
+    let mut run = |app: &mut App, run, work, failure: Option<&str>, end| {
+        add(app, LogEvent::RunQueued { session: 1, run, work, label: "f".into(), engines: vec![engine] });
+        add(app, LogEvent::RunStarted { session: 1, run, engine, snapshot: None });
+        add(app, LogEvent::Failure { session: 1, run, engine, why: "odd".into(), own: true });
+        add(app, LogEvent::RunEnded { session: 1, run, engine, end, took: Took::default() });
+        if let Work::Task(task) = work {
+            let failure = failure.map(str::to_owned);
+            add(app, LogEvent::TaskEnded { session: 1, task, engine: Some(engine), failure });
+        }
+        if let Work::Map(map) = work {
+            let (items, failed, pieces, micros, left) = (3, 0, 1, 10, 0);
+            add(app, LogEvent::MapDone { session: 1, map, engine, items, failed, pieces, micros, left });
+            add(app, LogEvent::MapEnded { session: 1, map });
+        }
+    };
+    run(&mut app, 2, Work::Cell, None, ends);
+    run(&mut app, 3, Work::Task(1), None, ends);
+    run(&mut app, 4, Work::Task(2), Some("odd"), ends);
+    for (map, end) in [(1, ends), (2, chorus_protocol::RunEnd::Died)] {
+        let opened = LogEvent::MapOpened { session: 1, map, items: None, chunk: None };
+        app.handle(Input::Entries(vec![entry(20, 3_000, opened)]), &Areas::default());
+        run(&mut app, 10 + map, Work::Map(map), None, end);
+    }
+    press(&mut app, "2");
+    let row = |row: &crate::table::Row| {
+        let last = row.cells.last().unwrap();
+        (format!("{} {} {}", row.cells[0].text, row.cells[1].text, last.text), last.tone)
+    };
+    let rows: Vec<(String, Tone)> = app.table.rows.iter().skip(1).map(row).collect();
+    let wanted = [
+        ("failed map odd; 3 items", Tone::Bad),
+        ("done map odd; 3 items", Tone::Warn),
+        ("failed call odd", Tone::Bad),
+        ("done call it went on after a panic: odd", Tone::Good),
+        ("done cell it went on after a panic: odd", Tone::Good),
+    ];
+    assert_eq!(rows, wanted.map(|(text, tone)| (text.to_owned(), tone)));
 }
 
 #[test]

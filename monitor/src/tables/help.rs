@@ -12,7 +12,7 @@ const KEYS: [(&str, &str); 25] = [
     ("s, S", "sort by the next column; turn the order round"),
     ("Space, a", "mark an engine or all, for the next action"),
     ("H", "engines by host, and one by one; Enter unfolds a host"),
-    ("y", "copy the row, or its error, to the terminal's clipboard"),
+    ("y", "copy the row, or its error, to the clipboard"),
     ("f", "freeze what is shown, and go on"),
     ("L", "the engine's log; Left and Right: other logs"),
     ("n, N, w", "logs: the next or last line that / found; wrap lines"),
@@ -26,7 +26,7 @@ const KEYS: [(&str, &str); 25] = [
     ("c", "tasks: cancel the map or the call"),
     ("C", "show another cluster"),
     ("p, <, >, comma, period", "replay: pause, slower, faster, 10 s back and on"),
-    ("mouse", "the wheel scrolls; click a page, a figure, a column, a bar or a row"),
+    ("mouse", "wheel scrolls; click a page, figure, column, bar, row"),
     ("q, Ctrl-C, Ctrl-Z", "quit; Ctrl-Z goes to the background"),
     ("n/a", "isn't known. CPU% is of one core, so it can exceed 100"),
 ];

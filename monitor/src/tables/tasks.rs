@@ -5,7 +5,7 @@ use crate::app::App;
 use crate::table::{Cell, Column, Key, Row, Table, left, rest, right};
 use crate::text;
 use crate::theme::Tone;
-use chorus_history::{BarKind, EndedMap, EndedRun, Figures};
+use chorus_history::{BarKind, EndedMap, EndedRun, Figures, MapFailure};
 use chorus_protocol::{EngineId, LogMap, LogRun, RunEnd, Work};
 
 const COLUMNS: [Column; 10] = [
@@ -76,7 +76,7 @@ pub fn table(app: &App, only: Option<EngineId>) -> Table {
         add(Key::Task(session, number), false, task);
     }
     for ended in figures.ended_maps.iter().rev().filter(|_| only.is_none()) {
-        add(Key::Map(ended.session, ended.map), has_failed(ended), ended_map(app, ended));
+        add(Key::Map(ended.session, ended.map), ended.has_failed(), ended_map(app, ended));
     }
     for ended in figures.ended.iter().rev().filter(|it| only.is_none_or(|only| only == it.engine)) {
         if only.is_some() || !matches!(ended.run.work, Work::Map(_)) {
@@ -164,7 +164,7 @@ fn ended_run<'a>(app: &App, ended: &'a EndedRun) -> Task<'a> {
     };
     let why = ended.failure.as_ref().map(|why| line(why, &app.theme));
     let note = match (why, ended.end) {
-        (Some(why), RunEnd::Ok) if matches!(ended.run.work, Work::Cell) => format!("it went on after a panic: {why}"),
+        (Some(why), RunEnd::Ok) => format!("it went on after a panic: {why}"),
         (Some(why), RunEnd::Died) => format!("{why}; the variables are lost"),
         (Some(why), RunEnd::Restored) => format!("{why}; the variables are as before it"),
         (Some(why), _) => why,
@@ -208,16 +208,17 @@ fn open_map<'a>(app: &App, (session, number): (u32, u64), of: &LogMap, what: &'a
     let figures = app.figures();
     let took = Cell::millis(Some(figures.now.saturating_sub(of.opened))).tone(Tone::Busy);
     let failure = figures.failures.get(&(session, number));
-    let (state, note) = (("running", Tone::Busy), progress(app, of, failure));
-    let (began, cpu, engine) = (Some(of.opened), Cell::default(), failure.map(|(engine, _)| *engine));
+    let (state, note) = (("running", Tone::Busy), progress(app, of, failure, Tone::Bad));
+    let (began, cpu, engine) = (Some(of.opened), Cell::default(), failure.map(|it| it.engine));
     Task { state, kind: "map", session, number, engine, what, took, cpu, began, note }
 }
 
 fn ended_map<'a>(app: &App, ended: &'a EndedMap) -> Task<'a> {
-    let state = match (has_failed(ended), is_complete(&ended.of)) {
-        (true, _) => ("failed", Tone::Bad),
-        (false, true) => ("done", Tone::Good),
-        (false, false) => ("ended", Tone::Warn),
+    let is_complete = ended.of.items.is_none_or(|items| ended.of.done >= items);
+    let (state, tone) = match (ended.has_failed(), is_complete) {
+        (true, _) => (("failed", Tone::Bad), Tone::Bad),
+        (false, true) => (("done", Tone::Good), Tone::Warn),
+        (false, false) => (("ended", Tone::Warn), Tone::Warn),
     };
     let busy = ended.of.micros;
     Task {
@@ -225,42 +226,29 @@ fn ended_map<'a>(app: &App, ended: &'a EndedMap) -> Task<'a> {
         kind: "map",
         session: ended.session,
         number: ended.map,
-        engine: ended.failure.as_ref().map(|(engine, _)| *engine),
+        engine: ended.failure.as_ref().map(|it| it.engine),
         what: &ended.label,
         took: Cell::millis(Some(ended.at.saturating_sub(ended.of.opened))),
         cpu: Cell::number(Some(busy as f64 / 1e6), |_| text::micros(busy, app.theme.utf8)).tone(Tone::Dim),
         began: Some(ended.of.opened),
-        note: progress(app, &ended.of, ended.failure.as_ref()),
+        note: progress(app, &ended.of, ended.failure.as_ref(), tone),
     }
 }
 
-fn is_complete(of: &LogMap) -> bool {
-    of.items.is_none_or(|items| of.done >= items)
-}
-
-/// What failed and was tried again with success doesn't count.
-fn has_failed(ended: &EndedMap) -> bool {
-    ended.of.failed > 0 || ended.failure.is_some() && !is_complete(&ended.of)
-}
-
-/// How far a map is; what failed comes first, with the last error that is known of.
-fn progress(app: &App, of: &LogMap, failure: Option<&(EngineId, String)>) -> Cell {
+/// How far a map is; what failed comes first, in this tone, and with an error that is known of.
+fn progress(app: &App, of: &LogMap, failure: Option<&MapFailure>, tone: Tone) -> Cell {
     let done = match of.items {
         // Rounded down: it isn't 100 % before all are done.
         Some(items) => format!("{} of {items} items, {} %", of.done, (of.done * 100).checked_div(items).unwrap_or(100)),
         None => format!("{} items", of.done),
     };
-    match (of.failed, failure) {
-        (0, None) => Cell::text(done),
-        (0, Some((_, why))) => {
-            let tone = if is_complete(of) { Tone::Warn } else { Tone::Bad };
-            Cell::text(format!("{}; {done}", line(why, &app.theme))).tone(tone)
-        }
-        (failed, None) => Cell::text(format!("{failed} failed; {done}")).tone(Tone::Bad),
-        (failed, Some((_, why))) => {
-            Cell::text(format!("{failed} failed: {}; {done}", line(why, &app.theme))).tone(Tone::Bad)
-        }
-    }
+    let failed = match (of.failed, failure.map(|it| line(&it.why, &app.theme))) {
+        (0, None) => return Cell::text(done),
+        (0, Some(why)) => why,
+        (failed, None) => format!("{failed} failed"),
+        (failed, Some(why)) => format!("{failed} failed: {why}"),
+    };
+    Cell::text(format!("{failed}; {done}")).tone(tone)
 }
 
 /// For how much of a stretch of time an engine worked, of 1.

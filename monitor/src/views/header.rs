@@ -12,6 +12,10 @@ use ratatui::text::{Line, Span};
 
 /// Over how long rates are taken, in milliseconds.
 const LATELY: u64 = 10_000;
+/// The tasks that are maps under way.
+pub const OPEN_MAPS: &str = "kind = map and state = running";
+/// The tasks that are calls under way.
+pub const OPEN_CALLS: &str = "kind = call and ^(waiting|queued|running)$";
 
 pub fn draw(frame: &mut Frame<'_>, app: &App, area: Rect, areas: &mut Areas) {
     let row = |number: u16| Rect { y: area.y + number, height: 1, ..area };
@@ -59,7 +63,7 @@ fn first(app: &App) -> Vec<Group> {
     let known = figures.number > 0;
     let count = if known { figures.state.engines.len().to_string() } else { text::UNKNOWN.into() };
     let noun = if count == "1" { "engine" } else { "engines" };
-    add(pair(Tone::Normal, count, noun), Goal::Page(Page::Overview));
+    add(pair(Tone::Normal, count, noun), Goal::Rows(Page::Overview, ""));
     for state in ["busy", "waiting", "idle", "starting", "draining"] {
         if let Some((count, tone)) = counts.get(state) {
             add(pair(*tone, count.to_string(), state), Goal::State(state));
@@ -68,7 +72,7 @@ fn first(app: &App) -> Vec<Group> {
     if known {
         let queue: usize = figures.state.engines.values().map(|it| it.runs.len()).sum();
         let running = figures.state.engines.values().filter(|it| engines::current(it).is_some()).count();
-        add(pair(Tone::Normal, (queue - running).to_string(), "queued"), Goal::Page(Page::Tasks));
+        add(pair(Tone::Normal, (queue - running).to_string(), "queued"), Goal::Rows(Page::Tasks, "state = queued"));
         let failed: u64 = figures.state.engines.values().map(|it| it.failed).sum();
         let tone = if failed > 0 { Tone::Bad } else { Tone::Normal };
         add(pair(tone, failed.to_string(), "failed"), Goal::Failures);
@@ -111,9 +115,9 @@ fn second(app: &App) -> Vec<Group> {
     if let (Link::Gone(why), None) = (&app.link, &app.replay) {
         return vec![(vec![span(theme, Tone::Bad, text::clean(why))], None)];
     }
-    let pair = |what: &str, value: String, page: Page| {
+    let pair = |what: &str, value: String, page: Page, filter: &'static str| {
         let spans = vec![span(theme, Tone::Dim, format!("{what} ")), span(theme, Tone::Normal, value)];
-        (spans, Some(Goal::Page(page)))
+        (spans, Some(Goal::Rows(page, filter)))
     };
     let or_unknown = |text: Option<String>| text.unwrap_or_else(|| text::UNKNOWN.to_owned());
     let cpus: Vec<f64> = figures.engines.values().filter_map(|it| engines::cpu_now(figures, Some(it))).collect();
@@ -127,18 +131,20 @@ fn second(app: &App) -> Vec<Group> {
     let held = (!held.is_empty()).then(|| text::bytes(held.iter().sum()));
     let rate = figures.ended.iter().rev().take_while(|it| it.at + LATELY >= figures.now).count();
     let known = figures.number > 0;
+    let rate = known.then(|| format!("{:.1}/s", rate as f64 / (LATELY / 1000) as f64));
+    let count = |count: usize| or_unknown(known.then(|| count.to_string()));
     // Clients needn't tell of it, so none may only mean that nobody told.
     let told = figures.compiles.new + figures.compiles.cached > 0;
     let compiled = told.then(|| format!("{} ({} from the cache)", figures.compiles.new, figures.compiles.cached));
     vec![
-        pair("CPU", or_unknown(cpu), Page::Overview),
-        pair("memory", or_unknown(held), Page::Memory),
-        pair("host", host(figures), Page::Memory),
-        pair("runs", or_unknown(known.then(|| format!("{:.1}/s", rate as f64 / (LATELY / 1000) as f64))), Page::Tasks),
-        pair("sessions", or_unknown(known.then(|| figures.state.sessions.len().to_string())), Page::Sessions),
-        pair("maps", or_unknown(known.then(|| figures.state.maps.len().to_string())), Page::Tasks),
-        pair("calls", or_unknown(known.then(|| figures.state.tasks.len().to_string())), Page::Tasks),
-        pair("compiled", or_unknown(compiled), Page::Stream),
+        pair("CPU", or_unknown(cpu), Page::Overview, ""),
+        pair("memory", or_unknown(held), Page::Memory, ""),
+        pair("host", host(figures), Page::Memory, ""),
+        pair("runs", or_unknown(rate), Page::Tasks, ""),
+        pair("sessions", count(figures.state.sessions.len()), Page::Sessions, ""),
+        pair("maps", count(figures.state.maps.len()), Page::Tasks, OPEN_MAPS),
+        pair("calls", count(figures.state.tasks.len()), Page::Tasks, OPEN_CALLS),
+        pair("compiled", or_unknown(compiled), Page::Stream, ""),
     ]
 }
 

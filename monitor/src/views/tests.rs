@@ -98,7 +98,7 @@ impl Log {
 
     fn fail(&mut self, after: u64, run: u64, engine: u32, why: &str) {
         let why = why.to_owned();
-        self.add(after, LogEvent::Failure { session: 1, run, engine: EngineId(engine), why });
+        self.add(after, LogEvent::Failure { session: 1, run, engine: EngineId(engine), why, own: true });
     }
 
     fn end(&mut self, after: u64, run: u64, engine: u32, end: RunEnd) {
@@ -340,8 +340,24 @@ fn a_cluster_that_is_gone_is_dimmed_and_says_why() {
 }
 
 #[test]
+fn help_is_not_cut_in_a_usual_terminal() {
+    let mut app = app(true);
+    app.page = Page::Help;
+    let help = screen(&mut app, (80, 60));
+    assert!(help.contains("Ctrl-Z") && !help.contains('~'), "{help}");
+}
+
+#[test]
 fn the_mouse_finds_what_was_drawn() {
     let mut app = app(true);
+    // One call that waits for another, which is about to run.
+    let submitted = |task, needs| LogEvent::TaskSubmitted { session: 1, task, label: "score".into(), needs };
+    let (work, label, engines) = (Work::Task(6), "score".to_owned(), vec![EngineId(0)]);
+    let queued = LogEvent::RunQueued { session: 1, run: 5, work, label, engines };
+    let number = app.figures().number;
+    let events = [submitted(6, vec![]), submitted(7, vec![6]), queued];
+    let entries = (number + 1..).zip(events).map(|(number, event)| LogEntry { number, at: BEGIN + 60_000, event });
+    app.handle(Input::Entries(entries.collect()), &Areas::default());
     app.handle(Input::Resize(120, 40), &Areas::default());
     app.arrange();
     let mut terminal = Terminal::new(TestBackend::new(120, 40)).unwrap();
@@ -352,7 +368,7 @@ fn the_mouse_finds_what_was_drawn() {
         let kind = MouseEventKind::Down(MouseButton::Left);
         Input::Mouse(MouseEvent { kind, column: x, row: y, modifiers: KeyModifiers::NONE })
     };
-    app.handle(click(areas.rows.x, areas.rows.y + 2), &areas);
+    app.handle(click(areas.rows.x + 4, areas.rows.y + 2), &areas);
     assert_eq!(app.list().place, 2);
     let (column, place) = *areas.columns.iter().find(|(_, it)| app.table.columns[*it].name == "cpu").unwrap();
     app.handle(click(column.x, column.y), &areas);
@@ -361,11 +377,22 @@ fn the_mouse_finds_what_was_drawn() {
     let mut follow = |goal| {
         let (x, y) = link(goal);
         app.handle(click(x, y), &areas);
-        (app.page, app.list().filter.clone(), app.errors_only)
+        app.arrange();
+        (app.page, app.list().filter.clone(), app.errors_only, app.table.rows.len())
     };
-    assert_eq!(follow(Goal::Page(Page::Memory)), (Page::Memory, String::new(), false));
-    assert_eq!(follow(Goal::State("busy")), (Page::Overview, "state = busy".to_owned(), false));
-    assert_eq!(follow(Goal::Failures), (Page::Tasks, String::new(), true));
+    for (state, count) in [("busy", 1), ("idle", 3)] {
+        assert_eq!(follow(Goal::State(state)), (Page::Overview, format!("state = {state}"), false, count));
+    }
+    assert_eq!(follow(Goal::Page(Page::Memory)).0, Page::Memory);
+    assert_eq!(follow(Goal::Page(Page::Overview)).1, "state = idle", "a page is as it was left");
+    assert_eq!(follow(Goal::Rows(Page::Overview, "")), (Page::Overview, String::new(), false, 4));
+    // Each figure of tasks leaves what it counts, also behind a click on another one.
+    for (filter, count) in [("state = queued", 2), (header::OPEN_MAPS, 1), (header::OPEN_CALLS, 2), ("", 10)] {
+        assert_eq!(follow(Goal::Failures), (Page::Tasks, String::new(), true, 2));
+        assert_eq!(follow(Goal::Rows(Page::Tasks, filter)), (Page::Tasks, filter.to_owned(), false, count));
+    }
+    follow(Goal::Failures);
+    assert!(follow(Goal::State("busy")).2, "the list of tasks is left alone");
     // The mark of the first engine.
     let mut app = self::app(true);
     app.handle(Input::Resize(120, 40), &Areas::default());
