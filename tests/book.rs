@@ -4,10 +4,13 @@
 //! 110 s of the processors' time, and the package registry. Nothing outside the target folder is changed.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use tools::{locked, output};
+
+mod tools;
 
 const VERSION: &str = "0.5.4";
 
@@ -114,12 +117,8 @@ fn mdbook() -> Result<PathBuf, String> {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().ok_or("the target folder has no parent")?;
     let folder = target.join("mdbook");
     let installed = folder.join("bin/mdbook");
-    fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-
     // Two `cargo test` at once: the second waits here until the first has installed it.
-    let lock = folder.join("lock");
-    let lock = File::create(&lock).map_err(|error| format!("{}: {error}", lock.display()))?;
-    lock.lock().map_err(|error| format!("the lock of {} failed: {error}", folder.display()))?;
+    let _lock = locked(&folder)?;
     for program in [Path::new("mdbook"), &installed] {
         if is_right(program) {
             return Ok(program.to_path_buf());
@@ -145,12 +144,4 @@ fn mdbook() -> Result<PathBuf, String> {
 
 fn read(path: &Path) -> Result<String, String> {
     fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
-}
-
-/// What a command prints; when it fails, a sentence with that.
-fn output(command: &mut Command) -> Result<String, String> {
-    let shown = format!("{command:?}");
-    let output = command.output().map_err(|error| format!("{shown} can't be started: {error}"))?;
-    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    if output.status.success() { Ok(text) } else { Err(format!("{shown} ended with {}:\n{text}", output.status)) }
 }

@@ -7,11 +7,14 @@
 //! `CHORUS_PYTEST="-k flood -x"` passes options to pytest.
 
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use tools::{locked, output};
+
+mod tools;
 
 #[test]
 fn python() {
@@ -65,12 +68,9 @@ fn environment(requirements: &Path) -> Result<PathBuf, String> {
     let folder = environments.join(format!("{:016x}", hasher.finish()));
     let interpreter = folder.join("bin/python");
     let ready = folder.join("ready");
-    fs::create_dir_all(&environments).map_err(|error| format!("{}: {error}", environments.display()))?;
 
     // Two `cargo test` at once: the second waits here until the first has made the environment.
-    let lock = environments.join("lock");
-    let lock = File::create(&lock).map_err(|error| format!("{}: {error}", lock.display()))?;
-    lock.lock().map_err(|error| format!("the lock of {} failed: {error}", environments.display()))?;
+    let _lock = locked(&environments)?;
     if ready.exists() {
         return Ok(interpreter);
     }
@@ -84,15 +84,4 @@ fn environment(requirements: &Path) -> Result<PathBuf, String> {
         .map_err(|reason| format!("the Python packages of the tests can't be installed. {reason}"))?;
     fs::write(&ready, "").map_err(|error| format!("{}: {error}", ready.display()))?;
     Ok(interpreter)
-}
-
-/// What a command prints; when it fails, a sentence with all that it printed.
-fn output(command: &mut Command) -> Result<String, String> {
-    let shown = format!("{command:?}");
-    let output = command.output().map_err(|error| format!("{shown} can't be started: {error}"))?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    if output.status.success() {
-        return Ok(text);
-    }
-    Err(format!("{shown} ended with {}:\n{text}{}", output.status, String::from_utf8_lossy(&output.stderr)))
 }

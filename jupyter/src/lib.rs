@@ -1,4 +1,4 @@
-//! The Jupyter wire protocol, from either side.
+//! The Jupyter wire protocol, from either side, and how cells stand in a notebook's file.
 //!
 //! A kernel binds [`server::KernelSockets`]; a program that drives one connects a [`client::KernelClient`]. This
 //! crate carries messages: it never looks at what a cell says, keeps no state of a kernel, and knows nobody else
@@ -11,6 +11,7 @@ pub mod client;
 pub mod connection;
 pub mod content;
 pub mod message;
+pub mod notebook;
 pub mod server;
 
 pub use client::{Channel, ClientError, KernelClient, PendingReply};

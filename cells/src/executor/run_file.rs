@@ -2,6 +2,7 @@
 
 use super::{Done, Executor, Next, Request, files};
 use crate::failure::{Failure, Kind, failure};
+use chorus_jupyter::notebook::{has_tag, is_code, source};
 use chorus_magics as magics;
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -81,19 +82,11 @@ fn notebook_cells(file: &str, text: &str) -> Result<Vec<FileCell>, Failure> {
     let wrong = |why: String| failure(Kind::FileError, format!("`{file}` can't be run: {why}"));
     let notebook: Value = serde_json::from_str(text).map_err(|error| wrong(format!("it is no notebook: {error}")))?;
     let cells = notebook["cells"].as_array().ok_or_else(|| wrong("it is no notebook: it has no cells".to_owned()))?;
-    let source = |source: &Value| match source {
-        Value::Array(lines) => lines.iter().filter_map(Value::as_str).collect(),
-        source => source.as_str().unwrap_or_default().to_owned(),
-    };
-    let may_fail = |cell: &Value| {
-        let tags = cell["metadata"]["tags"].as_array();
-        tags.is_some_and(|tags| tags.iter().any(|tag| tag == "raises-exception"))
-    };
-    let code = cells.iter().enumerate().filter(|(_, cell)| cell["cell_type"] == "code");
+    let code = cells.iter().enumerate().filter(|(_, cell)| is_code(cell));
     let cells = code.map(|(at, cell)| FileCell {
         place: format!("cell {} of {file}", at + 1),
-        code: source(&cell["source"]),
-        may_fail: may_fail(cell),
+        code: source(cell).unwrap_or_default(),
+        may_fail: has_tag(cell, "raises-exception"),
     });
     Ok(cells.collect())
 }

@@ -4,6 +4,7 @@
 use super::RunError;
 use super::outputs::CellOutputs;
 use super::parameters::{DEFINES, Definitions, INJECTED, ParameterError};
+use chorus_jupyter::notebook::{has_tag, is_code, source};
 use chorus_jupyter::random_id;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -178,23 +179,6 @@ impl Document {
         self.root.serialize(&mut serde_json::Serializer::with_formatter(&mut text, formatter))?;
         text.push(b'\n');
         Ok(text)
-    }
-}
-
-fn is_code(cell: &Value) -> bool {
-    cell.get("cell_type").is_some_and(|kind| kind == "code")
-}
-
-fn has_tag(cell: &Value, tag: &str) -> bool {
-    cell.pointer("/metadata/tags").and_then(Value::as_array).is_some_and(|tags| tags.iter().any(|t| t == tag))
-}
-
-/// A cell's text, which stands in the file as one string or as a list of lines.
-fn source(cell: &Value) -> Option<String> {
-    match cell.get("source")? {
-        Value::String(text) => Some(text.clone()),
-        Value::Array(lines) => lines.iter().map(Value::as_str).collect(),
-        _ => None,
     }
 }
 
