@@ -128,8 +128,13 @@ impl CompilerThread {
         self.interrupter.reset();
     }
 
-    /// Ends what is being compiled.
+    /// What is being compiled has failed. It takes no time; [`CompilerThread::end_builds`] is to follow.
     pub fn interrupt(&self) {
-        self.interrupter.interrupt();
+        self.interrupter.ask();
+    }
+
+    /// Ends what was being compiled when it was interrupted, unless the next cell has begun. It may wait.
+    pub fn end_builds(&self) {
+        self.interrupter.tell();
     }
 }

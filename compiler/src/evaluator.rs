@@ -139,10 +139,12 @@ impl Evaluator {
         let busy = Arc::new(AtomicBool::new(false));
         interrupter.on_interrupt({
             let (asks, busy) = (Arc::clone(&asks), Arc::clone(&busy));
-            move || {
-                if busy.load(Ordering::SeqCst) {
+            move |still: &AtomicBool| {
+                let mut asks = asks.lock();
+                // What the next cell asks comes behind this, or this isn't sent.
+                if busy.load(Ordering::SeqCst) && still.load(Ordering::SeqCst) {
                     // If it is gone, whoever waits for it is told.
-                    let _ = send(&mut *asks.lock(), &Ask::Interrupt);
+                    let _ = send(&mut *asks, &Ask::Interrupt);
                 }
             }
         });

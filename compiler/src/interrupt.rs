@@ -8,8 +8,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What else is to be done at an interrupt.
-type Told = Box<dyn Fn() + Send>;
+/// What else is to be done at an interrupt, as long as this says so.
+type Told = Box<dyn Fn(&AtomicBool) + Send>;
 
 /// Interrupts the compiler from another thread.
 #[derive(Clone, Default)]
@@ -21,9 +21,19 @@ pub struct Interrupter {
 impl Interrupter {
     /// Ends what is being compiled; the evaluation then fails as interrupted. Nothing happens when nothing is.
     pub fn interrupt(&self) {
+        self.ask();
+        self.tell();
+    }
+
+    /// The first half of an interrupt, which takes no time: what is compiled for this cell has failed.
+    pub fn ask(&self) {
         self.asked.store(true, Ordering::SeqCst);
+    }
+
+    /// The second half, which may take a while: whoever compiles is told. Unless the next cell has begun since.
+    pub fn tell(&self) {
         if let Some(told) = &*self.told.lock() {
-            told();
+            told(&self.asked);
         }
     }
 
@@ -36,8 +46,9 @@ impl Interrupter {
         self.asked.load(Ordering::SeqCst)
     }
 
-    /// Has this called at each interrupt, in the place of what was called before.
-    pub(crate) fn on_interrupt(&self, told: impl Fn() + Send + 'static) {
+    /// Has this called at each interrupt, in the place of what was called before. It is to do nothing when what it is given
+    /// doesn't hold (any more).
+    pub(crate) fn on_interrupt(&self, told: impl Fn(&AtomicBool) + Send + 'static) {
         *self.told.lock() = Some(Box::new(told));
     }
 }

@@ -121,9 +121,7 @@ impl Line {
     /// Runs one cell and replies.
     async fn cell(&mut self, message: Message, more: &mut mpsc::UnboundedReceiver<Waiting>) {
         let kernel = Arc::clone(&self.kernel);
-        kernel.compiler.begin_cell();
-        let interrupts = kernel.interrupts.count();
-        let interrupted = kernel.interrupts.listen();
+        let (interrupts, interrupted) = kernel.interrupts.begin(|| kernel.compiler.begin_cell());
         kernel.busy(&message).await;
         let request: ExecuteRequest = match message.content_as() {
             Ok(request) => request,

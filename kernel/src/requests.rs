@@ -69,10 +69,10 @@ pub async fn requests(kernel: Arc<Kernel>, mut socket: Receiver, replies: Sender
 impl Kernel {
     /// Ends what runs, and what is being compiled.
     pub async fn interrupt(&self) {
-        self.interrupts.interrupt();
+        self.interrupts.interrupt(|| self.compiler.interrupt());
         let compiler = self.compiler.clone();
-        // It looks at all processes.
-        _ = tokio::task::spawn_blocking(move || compiler.interrupt()).await;
+        // The compiler's process may be slow to listen.
+        _ = tokio::task::spawn_blocking(move || compiler.end_builds()).await;
     }
 
     pub async fn busy(&self, request: &Message) {

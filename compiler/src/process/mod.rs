@@ -62,7 +62,7 @@ pub unsafe fn compiler_main(folder: &Path) -> ExitCode {
 
 fn run_in(begin: &Begin, folder: &Path, place: Place, socket: OwnedFd) -> io::Result<()> {
     let interrupter = Interrupter::default();
-    interrupter.on_interrupt(kill_builds);
+    interrupter.on_interrupt(|_| kill_builds());
     let started = Context::start(begin, &place.name, &interrupter);
     let server =
         started.map(|(context, base)| Server { context, base, place, folder: begin.folder.clone(), interrupter });

@@ -24,22 +24,22 @@ const NAME: &str = "@NAME@";
 const CLUSTER: &str = "@CLUSTER@";
 
 /// Makes the job `$1` by the manifest `$2`, leads standard input to its pod when that is ready, and removes the job when it has
-/// ended or this is asked to. The words behind are `kubectl`. What may take long is waited for so that a signal isn't.
+/// ended or this is asked to. The words behind are `kubectl`. What may take long is waited for so that a signal isn't, and never in
+/// a function: a trap that is run there would find the function's words in `$@`.
 const SCRIPT: &str = r#"n=$1 m=$2; shift 2; c=; exec 3<&0 < /dev/null
-remove() { "$@" delete job "$n" --ignore-not-found --wait=false > /dev/null 2>&1; }
+remove() { for _ in 1 2 3 4 5; do "$@" delete job "$n" --ignore-not-found --wait=false > /dev/null 2>&1 && return; sleep 1; done; }
 state() { "$@" get job "$n" --ignore-not-found -o 'jsonpath={.metadata.name}/{.status.failed}{.status.succeeded}' 2> /dev/null; }
-nap() { sleep "$1" & c=$!; wait $c; }
-trap '[ -z "$c" ] || kill $c 2> /dev/null; remove "$@"; exit 1' TERM
+trap 'trap "" TERM; [ -z "$c" ] || kill $c 2> /dev/null; remove "$@"; exit 1' TERM
 printf '%s\n' "$m" | "$@" create -f - > /dev/null || exit 1
 until "$@" wait pod -l "job-name=$n" --for=condition=Ready --timeout=60s > /dev/null 2>&1 & c=$!; wait $c; do
   case $(state "$@") in
     "$n/"?*) echo "the pod has ended at once: does the image have sh?" >&2; remove "$@"; exit 1 ;;
   esac
-  nap 1
+  sleep 1 & c=$!; wait $c
 done
 "$@" attach -i "job/$n" <&3 3<&- & c=$!; exec 3<&-
 wait $c
-while s=$(state "$@"); [ "$s" = "$n/" ] || { [ -z "$s" ] && ! "$@" get job "$n" --ignore-not-found > /dev/null 2>&1; }; do nap 5; done
+while s=$(state "$@"); [ "$s" = "$n/" ] || { [ -z "$s" ] && ! "$@" get job "$n" --ignore-not-found > /dev/null 2>&1; }; do sleep 5 & c=$!; wait $c; done
 remove "$@""#;
 
 /// What Kubernetes is asked for.
@@ -254,6 +254,34 @@ mod tests {
         for wrong in ["", "0", "2h", "1:", "1:2:3:4", "99999999999999999999", "-1"] {
             assert!(seconds(wrong).unwrap_err().contains("is no time"), "{wrong}");
         }
+    }
+
+    /// What stands for kubectl here knows no pod that is ready, says so at once, and can't delete at the first try.
+    #[tokio::test]
+    async fn a_job_that_waits_is_removed_when_it_is_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        let kubectl = "case $1 in create) cat > /dev/null ;; wait) exit 1 ;; get) printf '%s/' \"$3\" ;; esac; \
+                       echo \"$1\" >> \"$0\"; case $1 in delete) [ \"$(grep -c delete \"$0\")\" = 2 ] ;; esac";
+        let command = ["sh", "-c", kubectl, log.to_str().unwrap()].map(str::to_owned).to_vec();
+        let manifest = Manifest::written(format!("{NAME} {CLUSTER}")).unwrap();
+        let words = Kubernetes { command, manifest }.words("job-1", "cluster");
+        let parent = Parent::start(true).unwrap();
+        let job = parent.run(words).await.unwrap();
+        let said = |what: &str| std::fs::read_to_string(&log).unwrap_or_default().matches(what).count();
+        let until = async |what, times| {
+            let waits = async {
+                while said(what) < times {
+                    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+                }
+            };
+            let limit = std::time::Duration::from_secs(30);
+            tokio::time::timeout(limit, waits).await.unwrap_or_else(|_| panic!("no {what} after 30 s"));
+        };
+        // It has seen that the pod waits, and rests.
+        until("get", 1).await;
+        drop(job);
+        until("delete", 2).await;
     }
 
     #[test]
