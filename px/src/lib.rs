@@ -65,8 +65,8 @@ pub use engines::{Each, Engines, engines};
 pub use everyday::Captured;
 pub use gpu_vec::GpuVec;
 pub use group::{
-    allgather, allreduce, alltoall, barrier, broadcast, gather, max, min, product, recv, reduce, scan, scatter, send,
-    sum,
+    allgather, allreduce, alltoall, barrier, broadcast, gather, max, min, product, recv, recv_any, reduce, scan,
+    scatter, send, sum,
 };
 pub use kernel::Grid;
 pub use progress::{Progress, progress};

@@ -385,7 +385,35 @@ CALLS = [
     "px::alltoall([n; 4])",
     "px::scan(n, px::sum)",
     "px::send((rank + 1) % 4, vec![n; 20_000]), px::recv::<Vec<usize>>((rank + 3) % 4)",
+    "px::send(n % 4, vec![n; 20_000]), if rank == n % 4 { for _ in 0..4 { _ = px::recv_any::<Vec<usize>>(); } }",
 ]
+
+
+def test_one_deals_out_work_to_whoever_asks(four):
+    """A master and its workers: no item is lost, and each is done once, by whom it was given."""
+    reply = four.run(
+        """%%px
+let items = 500_usize;
+if px::rank() == 0 {
+    let mut by = vec![0; items];
+    for next in 0..items + px::size() - 1 {
+        let (rank, done): (usize, Option<usize>) = px::recv_any();
+        if let Some(n) = done { by[n] += rank * 1000 + 1; }
+        px::send(rank, Some(next).filter(|n| *n < items));
+    }
+    println!("once: {}", by.iter().all(|it| it % 1000 == 1 && (1..4).contains(&(it / 1000))));
+} else {
+    px::send(0, None::<usize>);
+    while let Some(n) = px::recv::<Option<usize>>(0) {
+        px::send(0, Some(n));
+    }
+}"""
+    ).ok()
+    assert said(reply) == {0: "once: true"}, reply
+    failed = four.run("%%px\nif px::rank() == 1 { px::recv_any::<u8>(); }").failed()
+    assert "recv_any(u8) can't end: no other engine of the group is in the cell any more" in failed.traceback, failed
+    failed = four.run("%%px\nif px::rank() == 1 { px::recv_any::<u8>(); } else { px::send(1, 1.5_f32); }").failed()
+    assert "recv_any(u8) at cell line 2 on engine 1 gets what send(f32) at cell line 2 on engine" in failed.traceback, failed
 
 
 def test_kills_at_random_moments_end_all_soon_and_spoil_nothing(four):

@@ -16,6 +16,13 @@ use std::time::Duration;
 /// How often whoever waits looks whether all do.
 pub(super) const LOOK: Duration = Duration::from_millis(200);
 
+/// For what a member waits, in its seat: for all at the gate,
+pub(super) const GATE: u32 = 1;
+/// for a message of rank 0, and so on,
+pub(super) const FROM: u32 = 2;
+/// or for one of any rank.
+pub(super) const ANYBODY: u32 = u32::MAX;
+
 /// Why a call can't do what it should.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Broken {
@@ -184,6 +191,8 @@ pub(super) struct Member {
     pub folder: PathBuf,
     /// Which half of its slot it shows next. The same for all members: they do the same.
     pub half: Cell<usize>,
+    /// Whose message is taken first when several have sent one.
+    pub next: Cell<usize>,
 }
 
 impl Member {
@@ -192,7 +201,7 @@ impl Member {
         let memory = Segment::open(folder, info.members.len()).map_err(|error| {
             Broken::own(format!("the memory that the engines share can't be opened in {}: {error}", folder.display()))
         })?;
-        Ok(Member { memory, info, folder: folder.to_owned(), half: Cell::new(0) })
+        Ok(Member { memory, info, folder: folder.to_owned(), half: Cell::new(0), next: Cell::new(0) })
     }
 
     pub fn rank(&self) -> usize {
@@ -231,7 +240,7 @@ impl Member {
             wake_all(&gate.turn);
             return Ok(());
         }
-        let _waits = self.begin_to_wait(1, turn, call.line);
+        let _waits = self.begin_to_wait(GATE, turn, call.line);
         let mut seen = None;
         loop {
             let now = gate.turn.load(SeqCst);
@@ -338,11 +347,11 @@ impl Member {
         let seat = self.memory.seat(rank);
         match seat.waits.load(SeqCst) {
             0 => false,
-            1 => self.memory.gate().turn.load(SeqCst) >> 1 == seat.waits_turn.load(SeqCst),
+            GATE => self.memory.gate().turn.load(SeqCst) >> 1 == seat.waits_turn.load(SeqCst),
+            ANYBODY => (0..self.size()).all(|from| !self.has_sent(from, rank)),
             from => {
-                let from = (from - 2) as usize;
-                let ring = (from < self.size()).then(|| self.memory.ring(from, rank));
-                ring.is_some_and(|ring| ring.sent.load(SeqCst) == ring.taken.load(SeqCst))
+                let from = (from - FROM) as usize;
+                from < self.size() && !self.has_sent(from, rank)
             }
         }
     }
@@ -350,14 +359,15 @@ impl Member {
     fn wait_of(&self, rank: usize) -> String {
         let seat = self.memory.seat(rank);
         let what = match seat.waits.load(SeqCst) {
-            0 | 1 => {
+            0 | GATE => {
                 // What it shows was written before it began to wait; which half it is doesn't matter for long names.
                 let halves = [0, 1].map(|half| self.memory.shown(rank, half));
                 let line = seat.line.load(SeqCst);
                 let shown = halves.into_iter().find(|shown| shown.line.load(SeqCst) == line);
                 shown.map_or("a collective".into(), |shown| describe(shown, false))
             }
-            from => format!("recv({})", from - 2),
+            ANYBODY => "recv_any()".to_owned(),
+            from => format!("recv({})", from - FROM),
         };
         format!("{what} at {} on engine {}", self.info.place(seat.line.load(SeqCst)), self.id(rank))
     }

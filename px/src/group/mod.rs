@@ -1,5 +1,5 @@
 //! What engines do together within a cell: collectives ([`barrier`], [`broadcast`], [`reduce`], [`allreduce`],
-//! [`allgather`], [`gather`], [`scatter`], [`scan`], [`alltoall`]), and messages from one to another ([`send`], [`recv`]).
+//! [`allgather`], [`gather`], [`scatter`], [`scan`], [`alltoall`]), and messages from one to another ([`send`], [`recv`], [`recv_any`]).
 //!
 //! ```no_run
 //! let part: f64 = (px::rank()..1000).step_by(px::size()).map(|n| 1.0 / (n * n + 1) as f64).sum();
@@ -299,24 +299,38 @@ pub fn send<T: Wire>(to: usize, value: T) {
 #[track_caller]
 pub fn recv<T: Wire>(from: usize) -> T {
     let line = Location::caller().line();
-    together("recv", |party| {
-        let letter = party.receive(from, type_name::<T>(), line)?;
-        if letter.of != type_name::<T>() {
-            return Err(unlike(party, from, (type_name::<T>(), line), &letter));
-        }
-        decode(&letter.bytes)
+    together("recv", |party| opened(party, "recv", line, &party.receive(Some(from), type_name::<T>(), line)?))
+}
+
+/// Takes the next value that any rank has sent to this one, with its rank; waits for it. It must be of this type. If several
+/// ranks have sent one, they take turns.
+#[track_caller]
+#[must_use = "it gives the rank that has sent, and what"]
+pub fn recv_any<T: Wire>() -> (usize, T) {
+    let line = Location::caller().line();
+    together("recv_any", |party| {
+        let letter = party.receive(None, type_name::<T>(), line)?;
+        Ok((letter.from, opened(party, "recv_any", line, &letter)?))
     })
 }
 
-fn unlike(party: &Party, from: usize, (of, line): (&str, u32), letter: &post::Letter) -> Broken {
+/// What is in a letter that this line gets by this function.
+fn opened<T: Wire>(party: &Party, what: &str, line: u32, letter: &post::Letter) -> Result<T, Broken> {
+    match letter.of == type_name::<T>() {
+        true => decode(&letter.bytes),
+        false => Err(unlike(party, what, (type_name::<T>(), line), letter)),
+    }
+}
+
+fn unlike(party: &Party, what: &str, (of, line): (&str, u32), letter: &post::Letter) -> Broken {
     Broken::own(format!(
-        "recv({}) at {} on engine {} gets what send({}) at {} on engine {} has sent: the types differ",
+        "{what}({}) at {} on engine {} gets what send({}) at {} on engine {} has sent: the types differ",
         short(of),
         party.info().place(line),
         party.info().members[party.rank()],
         short(&letter.of),
         party.info().place(letter.line),
-        party.info().members[from],
+        party.info().members[letter.from],
     ))
 }
 

@@ -96,7 +96,7 @@ impl Party {
         }
     }
 
-    pub fn receive(&self, from: usize, of: &str, line: u32) -> Result<Letter> {
+    pub fn receive(&self, from: Option<usize>, of: &str, line: u32) -> Result<Letter> {
         match self {
             Party::Near(member) => member.receive(from, of, line),
             Party::Far(far) => far.receive(from, of, line),

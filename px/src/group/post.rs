@@ -1,7 +1,7 @@
 //! Messages from one member to another. Small ones wait in a ring in the group's memory, and what has no room there in a
 //! file of its own. So a sender never waits.
 
-use super::member::{Broken, LOOK, Member, Result, short};
+use super::member::{ANYBODY, Broken, FROM, LOOK, Member, Result, short};
 use super::segment::{Left, RING};
 use crate::link::Message as _;
 use crate::sys::wait_on;
@@ -11,8 +11,9 @@ use std::sync::atomic::Ordering::SeqCst;
 /// In the ring, a message's number and length stand before it.
 const HEAD: usize = 16;
 
-/// A message as it travels: its type's name, the line that sent it, and the bytes.
+/// A message as it travels: who sent it, its type's name, the line that sent it, and the bytes.
 pub(super) struct Letter {
+    pub from: usize,
     pub of: String,
     pub line: u32,
     pub bytes: Vec<u8>,
@@ -57,30 +58,66 @@ impl Member {
         Ok(())
     }
 
-    /// The next message of a member; waits for it.
-    pub fn receive(&self, from: usize, of: &str, line: u32) -> Result<Letter> {
-        let what = || format!("recv({}) from rank {from}", short(of));
-        self.info.check(from, &what())?;
-        let ring = self.memory.ring(from, self.rank());
+    /// The next message of a member, or of any; waits for it.
+    pub fn receive(&self, from: Option<usize>, of: &str, line: u32) -> Result<Letter> {
+        let what = || match from {
+            Some(from) => format!("recv({}) from rank {from}", short(of)),
+            None => format!("recv_any({})", short(of)),
+        };
+        from.map_or(Ok(()), |from| self.info.check(from, &what()))?;
         let bell = &self.memory.seat(self.rank()).bell;
         let mut waits = None;
         let mut seen = None;
         loop {
             let rung = bell.load(SeqCst);
             // Who has left may have sent something before.
-            let left = self.memory.left(from).is_some();
-            if ring.sent.load(SeqCst) > ring.taken.load(SeqCst) {
-                return self.take(from);
+            let missed = match from {
+                Some(from) => self.memory.left(from).map(|_| self.gone(from, &what(), "sending it")),
+                None => self.nobody_comes(&what()),
+            };
+            let sender = match from {
+                Some(from) => Some(from).filter(|from| self.has_sent(*from, self.rank())),
+                None => self.any_sender(),
+            };
+            if let Some(sender) = sender {
+                return self.take(sender);
             }
-            if left {
-                return Err(self.gone(from, &what(), "sending it"));
+            if let Some(missed) = missed {
+                return Err(missed);
             }
-            waits.get_or_insert_with(|| self.begin_to_wait(2 + from as u32, 0, line));
+            let awaited = from.map_or(ANYBODY, |from| FROM + from as u32);
+            waits.get_or_insert_with(|| self.begin_to_wait(awaited, 0, line));
             wait_on(bell, rung, LOOK);
             if bell.load(SeqCst) == rung {
                 self.look(&mut seen)?;
             }
         }
+    }
+
+    /// Whether a message from one to another waits.
+    pub fn has_sent(&self, from: usize, to: usize) -> bool {
+        let ring = self.memory.ring(from, to);
+        ring.sent.load(SeqCst) > ring.taken.load(SeqCst)
+    }
+
+    /// Of whom a message waits: the next one behind whose message was taken last, so that nobody waits for ever.
+    fn any_sender(&self) -> Option<usize> {
+        let mut ranks = (0..self.size()).map(|step| (self.next.get() + step) % self.size());
+        let found = ranks.find(|from| self.has_sent(*from, self.rank()))?;
+        self.next.set((found + 1) % self.size());
+        Some(found)
+    }
+
+    /// Why nobody will send anything more, if that is so: one has failed, so the group is over, or all others have ended.
+    fn nobody_comes(&self, what: &str) -> Option<Broken> {
+        let mut others = (0..self.size()).filter(|rank| *rank != self.rank());
+        let has_failed = |rank: &usize| matches!(self.memory.left(*rank), Some(Left::Failed | Left::GaveUp));
+        if let Some(failed) = others.clone().find(has_failed) {
+            return Some(self.gone(failed, what, "sending it"));
+        }
+        let all_ended = others.all(|rank| self.memory.left(rank).is_some());
+        all_ended
+            .then(|| Broken::group(format!("{what} can't end: no other engine of the group is in the cell any more")))
     }
 
     fn take(&self, from: usize) -> Result<Letter> {
@@ -115,7 +152,7 @@ impl Member {
         let begin = body.len() - rest.len();
         let mut bytes = body;
         bytes.drain(..begin);
-        Ok(Letter { of, line, bytes })
+        Ok(Letter { from, of, line, bytes })
     }
 
     fn file(&self, from: usize, to: usize, number: u64) -> PathBuf {

@@ -176,7 +176,7 @@ fn random_programs_give_what_their_model_gives() {
         let steps: Vec<_> = (0..6)
             .map(|_| {
                 let parts: Vec<Vec<_>> = (0..size).map(|_| (0..size).map(|_| dice.bytes()).collect()).collect();
-                (dice.roll(5), dice.roll(size), dice.roll(90_000), parts)
+                (dice.roll(6), dice.roll(size), dice.roll(90_000), parts)
             })
             .collect();
         let seed = dice.roll(1000) as u64;
@@ -206,15 +206,22 @@ fn random_programs_give_what_their_model_gives() {
                         member.reduce(&call, &mut shown).unwrap();
                         assert!(mine.iter().zip(&expected).all(|(a, b)| a.to_bits() == b.to_bits()), "round {round}");
                     }
-                    _ => {
+                    kind => {
                         // To all, itself too, and only then from all.
                         for (to, part) in parts[me].iter().enumerate() {
                             let put = |bytes: &mut Vec<u8>| bytes.extend_from_slice(part);
                             member.send(to, "u8", step as u32, &put).unwrap();
                         }
-                        for (from, parts) in parts.iter().enumerate() {
-                            assert!(member.receive(from, "u8", 0).unwrap().bytes == parts[me], "round {round}");
+                        let mut left: Vec<usize> = (0..size).collect();
+                        while let Some(&first) = left.first() {
+                            let from = Some(first).filter(|_| *kind == 4);
+                            let letter = member.receive(from, "u8", 0).unwrap();
+                            assert!(letter.bytes == parts[letter.from][me], "round {round}");
+                            let place = left.iter().position(|from| *from == letter.from).unwrap();
+                            left.remove(place);
                         }
+                        // One that is faster mustn't be taken for one that sends in this step.
+                        member.gather(&call, &[], Whose::Nobodys).unwrap();
                     }
                 }
             }
@@ -242,7 +249,7 @@ fn messages_keep_their_order_in_and_beside_the_ring() {
     let sent: Vec<Vec<u8>> = (0..200).map(|_| dice.bytes()).collect();
     parties(2, |member| match member.rank() {
         0 => sent.iter().for_each(|it| member.send(1, "u8", 0, &|to| to.extend_from_slice(it)).unwrap()),
-        _ => assert!(sent.iter().all(|it| member.receive(0, "u8", 0).unwrap().bytes == *it)),
+        _ => assert!(sent.iter().all(|it| member.receive(Some(0), "u8", 0).unwrap().bytes == *it)),
     });
 }
 
@@ -251,11 +258,54 @@ fn who_leaves_ends_what_waits_for_it() {
     let said = parties(3, |member| match member.rank() {
         0 => String::new(),
         1 => text(meet_all(member, Kind::Allreduce, 105)),
-        _ => text(member.receive(0, "f64", 105)),
+        _ => text(member.receive(Some(0), "f64", 105)),
     });
     assert_eq!(said[1], "allreduce(Vec<f64>) can't end: engine 1 has come to the end of the cell without taking part");
     // Rank 0 may have left, or rank 1 because of it.
     assert_eq!(said[2], "recv(f64) from rank 0 can't end: engine 1 has come to the end of the cell without sending it");
+}
+
+#[test]
+fn what_anybody_sends_comes_in_turns() {
+    let folder = Folder::new();
+    let all: Vec<Member> = (0..3).map(|rank| Member::open(folder.info(rank, 3), &folder.0).unwrap()).collect();
+    for (from, value) in [(1, 10), (1, 11), (1, 12), (2, 20), (2, 21), (0, 1)] {
+        all[from].send(0, "u8", 0, &|to| to.push(value)).unwrap();
+    }
+    let next = || {
+        let letter = all[0].receive(None, "u8", 0).unwrap();
+        (letter.from, letter.bytes[0])
+    };
+    let taken: Vec<_> = (0..6).map(|_| next()).collect();
+    assert_eq!(taken, [(0, 1), (1, 10), (2, 20), (1, 11), (2, 21), (1, 12)]);
+}
+
+#[test]
+fn who_waits_for_anybody_is_told_when_nobody_comes() {
+    let said = parties(3, |member| match member.rank() {
+        // What was sent before still comes.
+        2 => {
+            member.send(0, "f64", 105, &|to| to.push(8)).unwrap();
+            String::new()
+        }
+        1 => String::new(),
+        _ => {
+            assert_eq!(member.receive(None, "f64", 105).unwrap().from, 2);
+            text(member.receive(None, "f64", 105))
+        }
+    });
+    assert_eq!(said[0], "recv_any(f64) can't end: no other engine of the group is in the cell any more");
+    let folder = Folder::new();
+    let member = Member::open(folder.info(0, 3), &folder.0).unwrap();
+    leave(&folder.0, 3, 2, Some("was killed")).unwrap();
+    assert_eq!(text(member.receive(None, "u8", 0)), "recv_any(u8) can't end: engine 5 was killed");
+    let said = parties(2, |member| match member.rank() {
+        0 => text(meet_all(member, Kind::Barrier, 102)),
+        _ => text(does(member, "recv_any", |member| member.receive(None, "f64", 111).map(drop))),
+    });
+    let expected = "every engine of the group waits, and so nothing will come: barrier() at cell line 2 on engine 1, recv_any() \
+                    at cell line 11 on engine 3";
+    assert!(said.iter().any(|said| said == expected), "{said:?}");
 }
 
 #[test]
@@ -307,8 +357,8 @@ fn what_was_sent_before_the_end_still_arrives() {
             while member.memory.left(0).is_none() {
                 std::thread::yield_now();
             }
-            assert_eq!(member.receive(0, "u8", 0).unwrap().bytes, [8]);
-            assert!(text(member.receive(0, "u8", 0)).contains("without sending it"));
+            assert_eq!(member.receive(Some(0), "u8", 0).unwrap().bytes, [8]);
+            assert!(text(member.receive(Some(0), "u8", 0)).contains("without sending it"));
         }
     });
 }
@@ -345,7 +395,7 @@ fn if_all_wait_they_are_told() {
     let begin = Instant::now();
     let said = parties(3, |member| match member.rank() {
         0 => text(meet_all(member, Kind::Barrier, 102)),
-        rank => text(does(member, "recv", |member| member.receive(3 - rank, "f64", 110 + rank as u32).map(drop))),
+        rank => text(does(member, "recv", |member| member.receive(Some(3 - rank), "f64", 110 + rank as u32).map(drop))),
     });
     assert!(begin.elapsed() < Duration::from_secs(2));
     let expected = "every engine of the group waits, and so nothing will come: barrier() at cell line 2 on engine 1, recv(2) at \

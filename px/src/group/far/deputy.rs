@@ -214,8 +214,8 @@ impl Deputy {
             }
             Ask::Receive(from, of, line) => {
                 begins("recv")?;
-                let letter = self.member.receive(*from as usize, of, *line)?;
-                let numbers = vec![u64::from(letter.line), letter.bytes.len() as u64];
+                let letter = self.member.receive(from.map(|from| from as usize), of, *line)?;
+                let numbers = vec![letter.from as u64, u64::from(letter.line), letter.bytes.len() as u64];
                 self.rest = letter.bytes;
                 Ok((Answer::Done(numbers, letter.of), self.part()))
             }

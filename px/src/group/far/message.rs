@@ -34,8 +34,8 @@ pub(in crate::group) enum Ask {
     More,
     /// Send this rank a value of this type, from this line.
     Send(u32, String, u32),
-    /// Wait for the next value from this rank, which should have this type, for this line.
-    Receive(u32, String, u32),
+    /// Wait for the next value from this rank, or any, which should have this type, for this line.
+    Receive(Option<u32>, String, u32),
     /// This member's part is over.
     Fail,
 }
@@ -179,8 +179,14 @@ impl Message for Ask {
             }
             Ask::Keep => 6u8.write(to),
             Ask::More => 7u8.write(to),
-            Ask::Send(rank, of, line) | Ask::Receive(rank, of, line) => {
-                if matches!(self, Ask::Send(..)) { 8u8 } else { 9 }.write(to);
+            Ask::Send(rank, of, line) => {
+                8u8.write(to);
+                rank.write(to);
+                of.write(to);
+                line.write(to);
+            }
+            Ask::Receive(rank, of, line) => {
+                9u8.write(to);
                 rank.write(to);
                 of.write(to);
                 line.write(to);
@@ -204,7 +210,7 @@ impl Message for Ask {
             6 => Ask::Keep,
             7 => Ask::More,
             8 => Ask::Send(u32::read(from)?, String::read(from)?, u32::read(from)?),
-            9 => Ask::Receive(u32::read(from)?, String::read(from)?, u32::read(from)?),
+            9 => Ask::Receive(Option::read(from)?, String::read(from)?, u32::read(from)?),
             10 => Ask::Fail,
             _ => return Err(Damaged),
         })
@@ -309,7 +315,7 @@ mod tests {
         survives(Ask::Keep);
         survives(Ask::More);
         survives(Ask::Send(1, "u8".into(), 2));
-        survives(Ask::Receive(1, "u8".into(), 2));
+        survives(Ask::Receive(None, "u8".into(), 2));
         survives(Ask::Fail);
         survives(Answer::Done(vec![1, 2], "f64".into()));
         survives(Answer::Broken("no".into(), true));

@@ -211,11 +211,12 @@ impl Far {
         self.ask(&Ask::Send(to, of.to_owned(), line), last).map(drop)
     }
 
-    pub fn receive(&self, from: usize, of: &str, line: u32) -> Result<Letter> {
-        let from = u32::try_from(from).unwrap_or(u32::MAX);
+    pub fn receive(&self, from: Option<usize>, of: &str, line: u32) -> Result<Letter> {
+        let from = from.map(|from| u32::try_from(from).unwrap_or(u32::MAX));
         let (numbers, of, bytes) = self.ask(&Ask::Receive(from, of.to_owned(), line), &[])?;
-        let [line, whole] = numbers[..] else { return Err(damaged()) };
-        Ok(Letter { of, line: line as u32, bytes: self.fetch(bytes, whole)? })
+        let [from, line, whole] = numbers[..] else { return Err(damaged()) };
+        let from = usize::try_from(from).ok().filter(|from| *from < self.info.size()).ok_or_else(damaged)?;
+        Ok(Letter { from, of, line: line as u32, bytes: self.fetch(bytes, whole)? })
     }
 
     /// Takes part no more.
