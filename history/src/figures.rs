@@ -316,10 +316,6 @@ impl Figures {
                 if let Some(ended) = self.ended.iter_mut().rev().find(of) {
                     // The panic's own words say it in fewer.
                     ended.failure.get_or_insert_with(|| why.clone());
-                    // Its run returned nonetheless: what panics in a call is caught.
-                    if ended.end == RunEnd::Ok {
-                        ended.end = RunEnd::Failed;
-                    }
                 }
             }
             _ => {}

@@ -7,8 +7,8 @@
 use super::back::{BACK_LIMIT, Line};
 use super::{Action, Core, Exit, MISSED_HEARTBEATS, PeerId, Stop, millis};
 use chorus_protocol::{
-    Aftermath, Death, EngineId, EngineInfo, FromEngine, LogEvent, MapId, Metrics, NoSnapshot, Outcome, RunEvent, RunId,
-    SessionId, Standing, ToClient, ToEngine,
+    Aftermath, Death, EngineId, EngineInfo, FromEngine, LogEvent, MapId, Metrics, NoSnapshot, Outcome, RunEnd,
+    RunEvent, RunId, SessionId, Standing, ToClient, ToEngine,
 };
 use chorus_system::signal;
 use serde::{Deserialize, Serialize};
@@ -151,9 +151,9 @@ impl Engine {
     }
 
     /// Takes note that a run ended, and returns it; `None` if it isn't under way.
-    pub fn end(&mut self, session: SessionId, run: RunId, outcome: &Outcome) -> Option<UnderWay> {
+    pub fn end(&mut self, session: SessionId, run: RunId, end: RunEnd) -> Option<UnderWay> {
         let ended = self.runs.remove(self.position(session, run)?);
-        self.count(outcome);
+        self.count(end);
         ended
     }
 
@@ -163,12 +163,11 @@ impl Engine {
         runs.find(|under_way| under_way.session == session && under_way.map == Some(map)).map(|it| it.run)
     }
 
-    fn count(&mut self, outcome: &Outcome) {
+    /// A worker that went with its engine counts once, with it.
+    fn count(&mut self, end: RunEnd) {
         self.runs_done += 1;
-        self.runs_failed += u64::from(*outcome != Outcome::Ok);
-        if let Outcome::Died(death, _) = outcome {
-            self.count_death(*death);
-        }
+        self.runs_failed += u64::from(end != RunEnd::Ok);
+        self.restarts += u64::from(matches!(end, RunEnd::Died | RunEnd::Restored));
     }
 
     /// A worker that was stopped on purpose doesn't count, and one that went with its engine counts once, with it.
@@ -490,15 +489,16 @@ impl Core {
         engine.restarts += u64::from(restarting);
         let runs = std::mem::take(&mut engine.runs);
         let outcome = Outcome::died(Death::EngineLost);
+        let end = RunEnd::from(&outcome);
         for run in &runs {
             if let Some(session) = self.number(run.session) {
-                let (run, end, took) = (run.run.0, (&outcome).into(), Default::default());
+                let (run, took) = (run.run.0, Default::default());
                 self.log(LogEvent::RunEnded { session, run, engine: id, end, took });
             }
         }
         self.tell_down(id, reason, restarting, actions);
         let Some(engine) = self.engines.get_mut(&id) else { return };
-        runs.iter().for_each(|_| engine.count(&outcome));
+        runs.iter().for_each(|_| engine.count(end));
         for (&session_id, session) in &mut self.sessions {
             let generation = session.account(id).lose_engine();
             let mut idle = true;

@@ -6,8 +6,8 @@ use super::group::Together;
 use super::log::label as beginning;
 use super::{Action, Core, PeerId};
 use chorus_protocol::{
-    Aftermath, Death, EngineId, Entry, LogEvent, Outcome, RunEvent, RunId, RunSpec, SessionId, Target, ToClient,
-    ToEngine, Work,
+    Aftermath, Death, EngineId, Entry, LogEvent, Outcome, RunEnd, RunEvent, RunId, RunSpec, SessionId, Target,
+    ToClient, ToEngine, Work,
 };
 use std::collections::BTreeSet;
 
@@ -117,13 +117,18 @@ impl Core {
             RunEvent::Done { outcome, generation, took } => {
                 *generation = account.relayed(*generation);
                 let end = (outcome.clone(), *generation, took.wall);
-                ended = engine.end(session_id, run, outcome).map(|run| (run, end));
+                // What panics in a call is caught, so its run ends well, and without a result.
+                let how = match is_task && *outcome == Outcome::Ok && !session.tasks.has_result(run) {
+                    true => RunEnd::Failed,
+                    false => (&*outcome).into(),
+                };
+                ended = engine.end(session_id, run, how).map(|run| (run, end));
                 if let Some((ended, _)) = &ended {
                     if let Some(why) = outcome.why() {
                         self.log.add_failure(self.now, (number, run, id), true, &why);
                     }
-                    let (end, took) = ((&*outcome).into(), *took);
-                    self.log.add(self.now, LogEvent::RunEnded { session: number, run: run.0, engine: id, end, took });
+                    let entry = LogEvent::RunEnded { session: number, run: run.0, engine: id, end: how, took: *took };
+                    self.log.add(self.now, entry);
                     // It was told to end before its map was over: to the client, the engine is gone.
                     let open = ended.map.and_then(|map| session.maps.get(&map));
                     if engine.draining && *outcome == Outcome::Ok && open.is_some_and(|map| !map.is_reported_only()) {

@@ -117,21 +117,3 @@ fn the_word_of_the_own_thread_counts() {
     past.end(2, 0, RunEnd::Failed);
     assert_eq!(past.0.ended.back().unwrap().failure.as_deref(), Some("own"));
 }
-
-#[test]
-fn a_call_has_failed_if_it_gave_no_result() {
-    let ended = |failure: Option<&str>| {
-        let mut past = Past::new();
-        past.add(LogEvent::TaskSubmitted { session: 1, task: 5, label: "f".into(), needs: vec![] });
-        past.start(7, Work::Task(5), &[0]);
-        past.fail(7, 0, true, "odd");
-        // In a call, panics are caught.
-        past.end(7, 0, RunEnd::Ok);
-        let failure = failure.map(str::to_owned);
-        past.add(LogEvent::TaskEnded { session: 1, task: 5, engine: Some(EngineId(0)), failure });
-        let ended = past.0.ended.pop_back().unwrap();
-        (ended.end, ended.failure)
-    };
-    assert_eq!(ended(None), (RunEnd::Ok, Some("odd".to_owned())));
-    assert_eq!(ended(Some("call 5 failed")), (RunEnd::Failed, Some("odd".to_owned())));
-}

@@ -304,7 +304,7 @@ fn a_task_that_went_on_after_a_panic_is_done() {
     };
     run(&mut app, 2, Work::Cell, None, ends);
     run(&mut app, 3, Work::Task(1), None, ends);
-    run(&mut app, 4, Work::Task(2), Some("odd"), ends);
+    run(&mut app, 4, Work::Task(2), Some("odd"), chorus_protocol::RunEnd::Failed);
     for (map, end) in [(1, ends), (2, chorus_protocol::RunEnd::Died)] {
         let opened = LogEvent::MapOpened { session: 1, map, items: None, chunk: None };
         app.handle(Input::Entries(vec![entry(20, 3_000, opened)]), &Areas::default());

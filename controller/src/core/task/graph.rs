@@ -260,6 +260,12 @@ impl Graph {
         }
     }
 
+    /// Whether the function of the task whose run this is has returned.
+    pub fn has_result(&self, run: RunId) -> bool {
+        let state = run.task().and_then(|task| self.live.get(&task)).map(|task| &task.state);
+        matches!(state, Some(State::InHand(hand)) if hand.run == run && hand.result.is_some())
+    }
+
     /// A task's function has returned.
     pub fn returned(&mut self, run: RunId, value: TaskValue, effects: &mut Vec<Effect>) {
         let replaced = match self.hand(run) {
