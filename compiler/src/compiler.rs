@@ -30,6 +30,7 @@ use crate::statics::beginnings::Beginnings;
 use crate::toolchain::standard_library;
 use crate::types::{CellText, CompiledCell, Config, Object};
 use crate::unkept::ending;
+use crate::unused;
 use crate::wording;
 use crate::work::{Done, Work};
 use chorus_protocol::{Death, Outcome};
@@ -323,7 +324,7 @@ impl Compiler {
         let (ending, cell) = (ending(&found.source), work.cell.count);
         let effect = Effect { before: found.before, after: found.after, defined, put_back, ending, cell };
         if found.object.is_empty() {
-            return Some(Done { effect, object: None });
+            return Some(Done { effect, object: None, warnings: Vec::new() });
         }
         let path = unpack(&self.folder, place.key, &found.object);
         let path =
@@ -339,7 +340,8 @@ impl Compiler {
             place: Some(place),
         };
         self.reuse.loaded(place);
-        Some(Done { effect, object: Some(object) })
+        let warnings = unused::told(&object.source, &work.cell);
+        Some(Done { effect, object: Some(object), warnings })
     }
 
     /// An object from the cache couldn't be loaded: the cell is compiled the next time.
@@ -384,7 +386,7 @@ impl Compiler {
         self.identities_seen = self.shared.settings_len();
         self.settle_types(&outdated);
         let run = done.object.map(|object| (object, self.namespaces.begin(work.members, &done.effect)));
-        CompiledCell { run, outdated, notices }
+        CompiledCell { run, outdated, notices, warnings: done.warnings }
     }
 
     /// Notes how a run ended for one member. Returns the variables that were lost by it.

@@ -54,6 +54,7 @@ mod trial;
 mod type_names;
 mod types;
 mod unkept;
+mod unused;
 mod versions;
 mod wording;
 mod work;

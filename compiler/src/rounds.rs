@@ -1,7 +1,7 @@
 //! Calls rustc for a cell, and again where what a cell's source was changed to was in its way.
 
 use crate::rustc::source;
-use crate::{rewrite, unkept};
+use crate::{rewrite, unkept, unused};
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::Path;
@@ -17,7 +17,8 @@ pub(crate) fn compile(args: &[OsString], rustc: impl Fn() -> Command) -> io::Res
         }
         rustc().stdout(Stdio::inherit()).output()
     };
-    let messages = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
+    let all = |output: &Output| unused::split(&String::from_utf8_lossy(&output.stderr));
+    let messages = |output: &Output| all(output).0;
     let rewritten = |by: &dyn Fn(&str) -> Option<String>| {
         let path = source(args)?;
         Some((path, by(&std::fs::read_to_string(path).ok()?)?))
@@ -85,6 +86,11 @@ pub(crate) fn compile(args: &[OsString], rustc: impl Fn() -> Command) -> io::Res
                 output = run(Some((marked.0, crate::identity::refused(&marked.1))))?;
             }
         }
+    }
+    if output.status.success()
+        && let Some((path, noted)) = rewritten(&|source| unused::noted(source, &all(&output).1))
+    {
+        std::fs::write(path, noted)?;
     }
     let said = match output.status.success() {
         true => messages(&output),

@@ -12,9 +12,9 @@ pub(crate) const TOOLCHAIN: &str = "--cfg=chorus_toolchain=";
 /// The identity of cells' crates.
 pub(crate) const IDENTITY: &str = "metadata=chorus";
 
-/// Has rustc not warn. Of a cell that fails, evcxr passes what is about the user's text, be it a warning, and drops errors that
+/// Has rustc not warn, but of [what is shown](crate::unused). Of a cell that fails, evcxr passes what is about the user's text, be it a warning, and drops errors that
 /// are elsewhere.
-pub(crate) const QUIET: &str = "-Awarnings";
+pub(crate) const QUIET: [&str; 2] = ["-Awarnings", crate::unused::WARN];
 
 /// The call as it is for the cells of the kernel of this folder. evcxr checks a cell to say why it can't keep a variable.
 pub(crate) fn for_kernel(mut args: Vec<OsString>, kernel: &Path, is_check: bool) -> io::Result<Vec<OsString>> {
@@ -31,7 +31,7 @@ pub(crate) fn for_kernel(mut args: Vec<OsString>, kernel: &Path, is_check: bool)
             *arg = "--emit=dep-info,metadata".into();
         }
     }
-    args.push(QUIET.into());
+    args.extend(QUIET.map(OsString::from));
     Ok(args)
 }
 

@@ -26,6 +26,7 @@ use crate::snapshots::Held;
 use crate::source_map::{MappedPiece, SourceMap};
 use crate::types::Object;
 use crate::unkept::ending;
+use crate::unused;
 use crate::work::{Done, Work};
 use chorus_syntax::{Cell, Nature, Piece};
 use std::collections::BTreeSet;
@@ -158,8 +159,10 @@ impl Compiler {
         };
         let mut effect = Effect { cell: work.cell.count, ..Effect::default() };
         let mut object = None;
+        let source = self.evcxr.get()?.evaluator.generated_source();
+        let map = SourceMap::new(source.clone(), work.pieces.clone());
+        let warnings = unused::told(&map, &work.cell);
         if let Some(to_run) = compiled.to_run.filter(|_| !nothing_to_run) {
-            let source = self.evcxr.get()?.evaluator.generated_source();
             let library = Current::read(&self.folder).and_then(|current| current.library);
             let taken = taken(&source);
             effect.before = work.before.clone();
@@ -173,7 +176,7 @@ impl Compiler {
                 needs_variables: !effect.before.is_empty(),
                 has_result: work.parsed.has_result,
                 cached: false,
-                source: SourceMap::new(source, work.pieces.clone()),
+                source: map,
                 place: None,
             });
         }
@@ -188,7 +191,7 @@ impl Compiler {
             self.keep(place, object.as_ref(), &effect.before, &effect.after);
         }
         effect.defined = work.parsed.lets.iter().map(|binding| binding.name.clone()).collect();
-        Ok(Ok(Done { effect, object }))
+        Ok(Ok(Done { effect, object, warnings }))
     }
 
     /// The cell's items that stand in front of it, among the definitions.

@@ -2,6 +2,7 @@
 
 use crate::cache::CacheConfig;
 use crate::dependencies::Told;
+use crate::diagnostic::Diagnostic;
 use crate::evaluator::Assistant;
 use crate::interrupt::Interrupter;
 use crate::namespace::{Member, Ticket};
@@ -82,4 +83,6 @@ pub struct CompiledCell {
     pub outdated: Vec<(Member, Vec<String>)>,
     /// Definitions that were set aside or came back, and statics that begin anew, each as a sentence.
     pub notices: Vec<String>,
+    /// Values that the cell drops and that must be used.
+    pub warnings: Vec<Diagnostic>,
 }

@@ -2,6 +2,7 @@
 
 use crate::definitions::change::Change;
 use crate::dependence::Definition;
+use crate::diagnostic::Diagnostic;
 use crate::engine_vars::EngineTypes;
 use crate::identity::Identities;
 use crate::namespace::{Effect, Member, Variables};
@@ -41,4 +42,6 @@ pub(crate) struct Done {
     pub effect: Effect,
     /// `None` when there is nothing to run.
     pub object: Option<Object>,
+    /// What rustc warns of.
+    pub warnings: Vec<Diagnostic>,
 }

@@ -184,3 +184,40 @@ def test_what_a_panic_costs_is_told_whatever_it_says(kernel):
     kernel.run("#[derive(Debug, Clone)] struct Old(u8);\nlet old = Old(1);").ok()
     lost = kernel.run('let old = { if old.0 == 1 { panic!("I lost it") } old };').failed()
     assert "lost: `old`" in lost.traceback, lost
+
+
+DROPS = [
+    ("fs::write", 'std::fs::write("/no/such/folder/x", "a");', "`Result`", (1, 1)),
+    ("second line", "let a = 1;\n  (0..3).map(|n| n + a);", "`Map`", (2, 3)),
+    ("engines", "%%px\nlet b = 2_i32;\nb.checked_add(1);", "`checked_add`", (3, 1)),
+    ("px line", "%px u8::from_str_radix(&px::rank().to_string(), 10);", "`Result`", (1, 5)),
+    ("future", "async fn nap() -> u8 { 1 }\nnap();", "`Future`", (2, 1)),
+    ("map", "px::map(|x: u32| x + 1, 0..3).collect();", "`Result`", (1, 1)),
+    ("macro", "use std::fmt::Write;\nlet mut text = String::new();\nwrite!(text, \"a\");", "`Result`", (3, 1)),
+    ("function", "fn drops() {\n    std::fs::write(\"/no/such/folder/x\", \"a\");\n}", "`Result`", (2, 5)),
+]
+
+
+@pytest.mark.parametrize("code, what, place", [it[1:] for it in DROPS], ids=[it[0] for it in DROPS])
+def test_what_is_dropped_and_must_be_used_is_told(cluster, code, what, place):
+    reply = cluster.run(code).ok()
+    assert re.search(rf"warning: unused .*{what} that must be used", reply.stderr), reply
+    assert f"cell line {place[0]}, column {place[1]}" in reply.stderr, reply
+
+
+def test_what_is_dropped_on_purpose_is_not_told(cluster):
+    silent = [
+        'let _ = std::fs::write("/no/such/folder/x", "a");',
+        'std::fs::write("/no/such/folder/x", "a").ok();',
+        '#![allow(unused_must_use)]\nstd::fs::write("/no/such/folder/x", "a");',
+        "let v = vec![1];\nprintln!(\"{v:?}\");\nv.len()",
+        "fn unused(n: i32) -> i32 { let m = 3; n }",
+        "px::push!(v)?;",
+    ]
+    for code in silent:
+        assert "warning" not in cluster.run(code).ok().text, code
+    again = 'std::fs::write("/no/such/folder/y", "a");'
+    for _ in range(2):
+        assert "warning: unused `Result`" in cluster.run(again).ok().stderr, "also when it isn't compiled again"
+    failed = cluster.run('std::fs::write("/no/such/folder/z", "a");\nlet n: i32 = "text";').failed()
+    assert "mismatched types" in failed.traceback and "unused" not in failed.text, failed

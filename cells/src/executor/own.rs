@@ -93,9 +93,9 @@ impl Executor {
                     continue;
                 }
             };
-            let (run, notices) = self.compiled(compiled, took).map_err(explain)?;
+            let (run, to_say) = self.compiled(compiled, took).map_err(explain)?;
             let Some((object, ticket)) = run else {
-                self.say_all(&notices, request).await;
+                self.say_all(&to_say, request).await;
                 return Ok(Next::Continue);
             };
             let local = self.local_worker().await?;
@@ -108,7 +108,7 @@ impl Executor {
             *map = run.map();
             let ended = vec![RunEnded { member: Member::Local, outcome, generation }];
             let settled = self.settle(&object, ticket, ended).await?;
-            self.say_all(&notices, request).await;
+            self.say_all(&to_say, request).await;
             lost.extend(settled.lost.into_iter().flat_map(|(_, names)| names));
             if !settled.again {
                 break (run, failure);

@@ -129,9 +129,9 @@ impl Executor {
                     continue;
                 }
             };
-            let (run, notices) = self.compiled(compiled, took).map_err(explain)?;
+            let (run, to_say) = self.compiled(compiled, took).map_err(explain)?;
             let Some((object, ticket)) = run else {
-                self.say_all(&notices, request).await;
+                self.say_all(&to_say, request).await;
                 return Ok(Some(PxRan::default()));
             };
             cluster.tell_compiled(&cell.label, took, object.cached);
@@ -141,7 +141,7 @@ impl Executor {
             drop(during);
             if ran.detached.is_some() {
                 ran.ticket = Some(ticket);
-                self.say_all(&notices, request).await;
+                self.say_all(&to_say, request).await;
                 return Ok(Some(ran));
             }
             // Variables were others' by the time that it came to the engines, and nothing has run. The compiler has heard of that by
@@ -149,7 +149,7 @@ impl Executor {
             let is_stale = !ended.is_empty() && ended.iter().all(|it| it.outcome == Outcome::Stale);
             let again = is_stale && !ran.interrupted && !std::mem::replace(&mut was_stale, true);
             let settled = self.settle(&object, ticket, ended).await?;
-            self.say_all(&notices, request).await;
+            self.say_all(&to_say, request).await;
             if let Some(failed) = failed {
                 return Err(failed);
             }

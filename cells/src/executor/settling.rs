@@ -2,12 +2,20 @@
 
 use super::{Executor, Request};
 use crate::failure::{Failure, outdated_notice};
-use chorus_compiler::{CompiledCell, Compiler, Failure as CompileFailure, Member, Object, RunEnded, Ticket};
+use chorus_compiler::{
+    CompiledCell, Compiler, Diagnostic, Failure as CompileFailure, Member, Object, RunEnded, Ticket,
+};
 use chorus_protocol::Outcome;
 use std::time::Duration;
 
 /// What is to run, and the ticket by which the compiler hears how it ended.
 pub(super) type ToRun = (Object, Ticket);
+
+/// What the compiler has to say of a cell besides.
+pub(super) struct ToSay {
+    notices: Vec<String>,
+    warnings: Vec<Diagnostic>,
+}
 
 /// What came of a run.
 #[derive(Default)]
@@ -25,10 +33,11 @@ impl Executor {
         &mut self,
         compiled: Result<CompiledCell, CompileFailure>,
         took: Duration,
-    ) -> Result<(Option<ToRun>, Vec<String>), CompileFailure> {
+    ) -> Result<(Option<ToRun>, ToSay), CompileFailure> {
         self.spent.compiling(took);
-        let CompiledCell { run, outdated, notices } = compiled?;
-        Ok((run, notices.into_iter().chain(outdated_notice(&outdated)).collect()))
+        let CompiledCell { run, outdated, notices, warnings } = compiled?;
+        let notices = notices.into_iter().chain(outdated_notice(&outdated)).collect();
+        Ok((run, ToSay { notices, warnings }))
     }
 
     /// Has the compiler take back what it had assumed of a run that didn't end well.
@@ -61,10 +70,13 @@ impl Executor {
         Ok(Settled { lost: lost.into_iter().map(|(member, _, names)| (member, names)).collect(), again })
     }
 
-    /// What the compiler has to say besides.
-    pub(super) async fn say_all(&self, notices: &[String], request: &Request) {
+    /// See [`ToSay`].
+    pub(super) async fn say_all(&self, ToSay { notices, warnings }: &ToSay, request: &Request) {
         for notice in notices {
             request.publisher.say(notice).await;
+        }
+        for warning in warnings {
+            request.publisher.warn(warning.render(false).trim_end()).await;
         }
     }
 }
