@@ -51,12 +51,15 @@ def test_parameters_have_the_types_that_their_cell_gives_them(chorus, write, tmp
         'let name: &str = "007";',
     ]
 
-    # An executed notebook is run again with other values from a file: the older cell is replaced.
+    # An executed notebook is run again with other values from files: the older cell is replaced.
     (tmp_path / "values.json").write_text('{"alpha": 3, "name": "file", "n": 1}')
-    done = chorus("run", tmp_path / "out.ipynb", "-f", tmp_path / "values.json", "-p", "n", "2", "-o", "-", timeout=300)
+    (tmp_path / "more.yaml").write_text("# By night.\nname: yaml\nxs:\n  - .inf\n  - 2\n")
+    files = ["-f", tmp_path / "values.json", "-f", tmp_path / "more.yaml"]
+    given = [*files, "-y", "{n: 5, alpha: 4}", "-p", "n", "2", "-o", "-"]
+    done = chorus("run", tmp_path / "out.ipynb", *given, timeout=300)
     book = nbformat.reads(done.stdout, as_version=4)
     assert [cell.metadata.tags for cell in book.cells] == [["parameters"], ["injected-parameters"], []]
-    assert book.cells[2].outputs[0].text == "3.0 2 [0.5, 0.0] file\n"
+    assert book.cells[2].outputs[0].text == "4.0 2 [inf, 2.0, 0.0] yaml\n"
 
 
 @pytest.mark.parametrize(
@@ -64,6 +67,9 @@ def test_parameters_have_the_types_that_their_cell_gives_them(chorus, write, tmp
     [
         (["-p", "n", "-1"], "parameter `n`: -1 isn't between 0 and 18446744073709551615"),
         (["-p", "n", "1.5"], "in.ipynb"),
+        (["-y", "n: -1"], "parameter `n`: -1 isn't between 0 and 18446744073709551615"),
+        (["-y", "[1, 2]"], "-y [1, 2]: parameters are a map of names and values, and this is a list of 2"),
+        (["-y", "{n: 1"], "-y {n: 1: it isn't YAML that can be taken"),
         (["-r", "alpha", "1"], 'parameter `alpha`: "1" isn\'t a number'),
         (["-p", "beta", "1"], "There are: `alpha` (cell 2, line 2), `n` (cell 2, line 3), `xs` (cell 2, line 4)"),
     ],

@@ -28,9 +28,13 @@ pub struct RunArgs {
     /// The same, with a value that is text whatever it looks like
     #[arg(short = 'r', long = "parameters_raw", alias = "parameters-raw", num_args = 2, value_names = ["NAME", "TEXT"], allow_hyphen_values = true)]
     parameters_raw: Vec<String>,
-    /// The same, with names and values from a file with a JSON object; `-p` and `-r` go before it
+    /// The same, with names and values from a file: a map in YAML if it is called .yaml or .yml, else a JSON object; `-y`, `-p`
+    /// and `-r` go before it
     #[arg(short = 'f', long = "parameters_file", alias = "parameters-file", value_name = "FILE")]
     parameters_file: Vec<PathBuf>,
+    /// The same, with names and values in YAML, as in `{alpha: 2.5, n: 100}`; `-p` and `-r` go before it
+    #[arg(short = 'y', long = "parameters_yaml", alias = "parameters-yaml", value_name = "YAML")]
+    parameters_yaml: Vec<String>,
     /// List the notebook's parameters with types, defaults and comments, and run nothing
     #[arg(long)]
     help_parameters: bool,
@@ -85,11 +89,15 @@ impl RunArgs {
         Ok(RunOptions { parameters, engines, timeout, allow_errors, times, junit, json, ..options })
     }
 
-    /// As papermill has it: a file's values first, then those of `-p`, then those of `-r`.
+    /// As papermill has it: a file's values first, then those of `-y`, then those of `-p`, then those of `-r`.
     fn settings(&self) -> Result<Vec<Setting>, RunError> {
         let mut settings = Vec::new();
         for path in &self.parameters_file {
             settings.extend(read_settings(path)?);
+        }
+        for text in &self.parameters_yaml {
+            let failed = |reason| RunError::Parameters(format!("-y {text}: {reason}"));
+            settings.extend(by_name(from_yaml(text.as_bytes()).map_err(failed)?).map_err(failed)?);
         }
         let pairs = |words: &[String], value: fn(String) -> Value| -> Vec<Setting> {
             let pairs = words.chunks_exact(2);
@@ -104,10 +112,26 @@ impl RunArgs {
 fn read_settings(path: &Path) -> Result<Vec<Setting>, RunError> {
     let text = std::fs::read(path).map_err(|source| RunError::Read { path: path.to_owned(), source })?;
     let failed = |reason: String| RunError::Parameters(format!("{}: {reason}", path.display()));
-    match serde_json::from_slice(&text) {
-        Ok(Value::Map(entries)) => Ok(entries.into_iter().map(|(name, value)| Setting { name, value }).collect()),
-        Ok(_) => Err(failed("parameters are a JSON object of names and values".into())),
-        Err(error) => Err(failed(format!("it isn't JSON ({error}); papermill reads YAML too"))),
+    let is_yaml = path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
+    let read = match is_yaml {
+        true => from_yaml(&text),
+        false => serde_json::from_slice(&text)
+            .map_err(|error| format!("it isn't JSON ({error}); a file with YAML is called .yaml or .yml")),
+    };
+    read.and_then(by_name).map_err(failed)
+}
+
+fn from_yaml(text: &[u8]) -> Result<Value, String> {
+    yaml_serde::from_slice(text).map_err(|error| format!("it isn't YAML that can be taken ({error})"))
+}
+
+/// The values of a map. An error is a sentence.
+fn by_name(value: Value) -> Result<Vec<Setting>, String> {
+    match value {
+        Value::Map(entries) => Ok(entries.into_iter().map(|(name, value)| Setting { name, value }).collect()),
+        // An empty file in YAML.
+        Value::Null => Ok(Vec::new()),
+        other => Err(format!("parameters are a map of names and values, and this is {other}")),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Values as they are given: on the command line, and in JSON.
+//! Values as they are given: on the command line, in JSON and in YAML.
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use std::fmt;
@@ -60,7 +60,7 @@ impl<'de> Visitor<'de> for Any {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value of JSON")
+        f.write_str("a value")
     }
     fn visit_unit<E>(self) -> Result<Value, E> {
         Ok(Value::Null)
@@ -73,6 +73,9 @@ impl<'de> Visitor<'de> for Any {
     }
     fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
         Ok(Value::Int(value.into()))
+    }
+    fn visit_i128<E>(self, value: i128) -> Result<Value, E> {
+        Ok(Value::Int(value))
     }
     fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
         Ok(Value::Float(value))
