@@ -1,6 +1,6 @@
 //! What a worker and the process that has its engine's GPU say to each other over [`crate::host::Host::gpu`].
 
-use super::encoding::{Damaged, Message, read_all, write_all};
+use super::encoding::{Damaged, Message, fields, variants};
 
 /// What the process that has an engine's GPU is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,131 +101,24 @@ impl GpuTimes {
     }
 }
 
-impl Message for GpuAsk {
-    fn write(&self, to: &mut Vec<u8>) {
-        match self {
-            GpuAsk::Run { count, items, results } => {
-                (0u8, *count).write(to);
-                items.write(to);
-                results.write(to);
-            }
-            GpuAsk::Keep(bytes) => (1u8, *bytes).write(to),
-            GpuAsk::Write(kept) => {
-                2u8.write(to);
-                kept.write(to);
-            }
-            GpuAsk::Read(kept) => {
-                3u8.write(to);
-                kept.write(to);
-            }
-            GpuAsk::Copy(from, target) => {
-                4u8.write(to);
-                from.write(to);
-                target.write(to);
-            }
-            GpuAsk::Launch(launch) => {
-                5u8.write(to);
-                launch.write(to);
-            }
-        }
-    }
-
-    fn read(from: &mut &[u8]) -> Result<GpuAsk, Damaged> {
-        Ok(match u8::read(from)? {
-            0 => GpuAsk::Run { count: u64::read(from)?, items: Option::read(from)?, results: Option::read(from)? },
-            1 => GpuAsk::Keep(u64::read(from)?),
-            2 => GpuAsk::Write(Kept::read(from)?),
-            3 => GpuAsk::Read(Kept::read(from)?),
-            4 => GpuAsk::Copy(Kept::read(from)?, Kept::read(from)?),
-            5 => GpuAsk::Launch(Launch::read(from)?),
-            _ => return Err(Damaged),
-        })
-    }
-}
-
-impl Message for Launch {
-    fn write(&self, to: &mut Vec<u8>) {
-        self.kernel.write(to);
-        [self.blocks, self.threads].as_flattened().iter().for_each(|number| number.write(to));
-        self.shared.write(to);
-        write_all(&self.arguments, to);
-    }
-
-    fn read(from: &mut &[u8]) -> Result<Launch, Damaged> {
-        let kernel = String::read(from)?;
-        let mut three = || Ok([u32::read(from)?, u32::read(from)?, u32::read(from)?]);
-        let (blocks, threads) = (three()?, three()?);
-        Ok(Launch { kernel, blocks, threads, shared: u32::read(from)?, arguments: read_all(from)? })
-    }
-}
-
-impl Message for LaunchArgument {
-    fn write(&self, to: &mut Vec<u8>) {
-        match self {
-            LaunchArgument::Value(value) => (0u8, *value).write(to),
-            LaunchArgument::Kept(buffer) => (1u8, *buffer).write(to),
-        }
-    }
-
-    fn read(from: &mut &[u8]) -> Result<LaunchArgument, Damaged> {
-        Ok(match u8::read(from)? {
-            0 => LaunchArgument::Value(u64::read(from)?),
-            1 => LaunchArgument::Kept(u64::read(from)?),
-            _ => return Err(Damaged),
-        })
-    }
-}
-
-impl Message for Kept {
-    fn write(&self, to: &mut Vec<u8>) {
-        [self.buffer, self.offset, self.bytes].iter().for_each(|number| number.write(to));
-    }
-
-    fn read(from: &mut &[u8]) -> Result<Kept, Damaged> {
-        Ok(Kept { buffer: u64::read(from)?, offset: u64::read(from)?, bytes: u64::read(from)? })
-    }
-}
-
-impl Message for GpuTimes {
-    fn write(&self, to: &mut Vec<u8>) {
-        self.transfer.write(to);
-        self.kernel.write(to);
-    }
-
-    fn read(from: &mut &[u8]) -> Result<GpuTimes, Damaged> {
-        Ok(GpuTimes { transfer: u64::read(from)?, kernel: u64::read(from)? })
-    }
-}
-
-impl Message for GpuAnswer {
-    fn write(&self, to: &mut Vec<u8>) {
-        match self {
-            GpuAnswer::Done { items, times } => {
-                (0u8, *items).write(to);
-                times.write(to);
-            }
-            GpuAnswer::Failed(sentence) => {
-                1u8.write(to);
-                sentence.write(to);
-            }
-            GpuAnswer::Kept(buffer, file) => {
-                (2u8, *buffer).write(to);
-                file.write(to);
-            }
-            GpuAnswer::Memory { wanted, free } => {
-                (3u8, *wanted).write(to);
-                free.write(to);
-            }
-        }
-    }
-
-    fn read(from: &mut &[u8]) -> Result<GpuAnswer, Damaged> {
-        Ok(match u8::read(from)? {
-            0 => GpuAnswer::Done { items: u64::read(from)?, times: GpuTimes::read(from)? },
-            1 => GpuAnswer::Failed(String::read(from)?),
-            2 => GpuAnswer::Kept(u64::read(from)?, i32::read(from)?),
-            3 => GpuAnswer::Memory { wanted: u64::read(from)?, free: u64::read(from)? },
-            _ => return Err(Damaged),
-        })
-    }
-}
+variants!(GpuAsk {
+    0 => GpuAsk::Run { count, items, results },
+    1 => GpuAsk::Keep(bytes),
+    2 => GpuAsk::Write(kept),
+    3 => GpuAsk::Read(kept),
+    4 => GpuAsk::Copy(source, target),
+    5 => GpuAsk::Launch(launch),
+});
+variants!(GpuAnswer {
+    0 => GpuAnswer::Done { items, times },
+    1 => GpuAnswer::Failed(sentence),
+    2 => GpuAnswer::Kept(buffer, file),
+    3 => GpuAnswer::Memory { wanted, free },
+});
+variants!(LaunchArgument {
+    0 => LaunchArgument::Value(value),
+    1 => LaunchArgument::Kept(buffer),
+});
+fields!(Launch { kernel, blocks, threads, shared, arguments });
+fields!(Kept { buffer, offset, bytes });
+fields!(GpuTimes { transfer, kernel });

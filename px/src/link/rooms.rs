@@ -1,7 +1,7 @@
 //! What is asked about rooms that lie on another host: by a worker of the outpost of its own host, and by that of whoever
 //! has the room. Question and answer are each a length (4 bytes), so many bytes, and then the bytes of which they speak.
 
-use super::encoding::{Damaged, Message};
+use super::encoding::{Damaged, Message, variants};
 use std::io::{self, Read, Write};
 
 /// Tells workers where the outpost of their host listens, if their cluster's controller is on another host.
@@ -86,71 +86,25 @@ impl RoomAnswer {
     }
 }
 
-impl Message for RoomAsk {
-    fn write(&self, to: &mut Vec<u8>) {
-        let (kind, numbers): (u8, &[u64]) = match self {
-            RoomAsk::Length(_) => (0, &[]),
-            RoomAsk::Bring(_, at, length) => (1, &[*at, *length]),
-            RoomAsk::Read(_, at, length) => (2, &[*at, *length]),
-            RoomAsk::Write(_, at, length) => (3, &[*at, *length]),
-            RoomAsk::Append(_, length) => (4, &[*length]),
-            RoomAsk::Make(_, length) => (5, &[*length]),
-            RoomAsk::Watch => (6, &[]),
-            RoomAsk::Reserve(_, length) => (7, &[*length]),
-            RoomAsk::Remove(_) => (8, &[]),
-        };
-        kind.write(to);
-        self.room().to_owned().write(to);
-        numbers.iter().for_each(|number| number.write(to));
-    }
-
-    fn read(from: &mut &[u8]) -> Result<RoomAsk, Damaged> {
-        let (kind, room) = (u8::read(from)?, String::read(from)?);
-        let mut next = || u64::read(from);
-        Ok(match kind {
-            0 => RoomAsk::Length(room),
-            1 => RoomAsk::Bring(room, next()?, next()?),
-            2 => RoomAsk::Read(room, next()?, next()?),
-            3 => RoomAsk::Write(room, next()?, next()?),
-            4 => RoomAsk::Append(room, next()?),
-            5 => RoomAsk::Make(room, next()?),
-            6 => RoomAsk::Watch,
-            7 => RoomAsk::Reserve(room, next()?),
-            8 => RoomAsk::Remove(room),
-            _ => return Err(Damaged),
-        })
-    }
-}
-
-impl Message for RoomAnswer {
-    fn write(&self, to: &mut Vec<u8>) {
-        match self {
-            RoomAnswer::Done(number) => (0u8, *number).write(to),
-            RoomAnswer::Bytes(length) => (1u8, *length).write(to),
-            RoomAnswer::Here(name) => said(2, name, to),
-            RoomAnswer::Gone => 3u8.write(to),
-            RoomAnswer::Failed(why) => said(4, why, to),
-            RoomAnswer::Freed(name) => said(5, name, to),
-        }
-    }
-
-    fn read(from: &mut &[u8]) -> Result<RoomAnswer, Damaged> {
-        Ok(match u8::read(from)? {
-            0 => RoomAnswer::Done(u64::read(from)?),
-            1 => RoomAnswer::Bytes(u64::read(from)?),
-            2 => RoomAnswer::Here(String::read(from)?),
-            3 => RoomAnswer::Gone,
-            4 => RoomAnswer::Failed(String::read(from)?),
-            5 => RoomAnswer::Freed(String::read(from)?),
-            _ => return Err(Damaged),
-        })
-    }
-}
-
-fn said(kind: u8, what: &str, to: &mut Vec<u8>) {
-    kind.write(to);
-    what.to_owned().write(to);
-}
+variants!(RoomAsk {
+    0 => RoomAsk::Length(room),
+    1 => RoomAsk::Bring(room, at, length),
+    2 => RoomAsk::Read(room, at, length),
+    3 => RoomAsk::Write(room, at, length),
+    4 => RoomAsk::Append(room, length),
+    5 => RoomAsk::Make(room, length),
+    6 => RoomAsk::Watch,
+    7 => RoomAsk::Reserve(room, length),
+    8 => RoomAsk::Remove(room),
+});
+variants!(RoomAnswer {
+    0 => RoomAnswer::Done(number),
+    1 => RoomAnswer::Bytes(length),
+    2 => RoomAnswer::Here(name),
+    3 => RoomAnswer::Gone,
+    4 => RoomAnswer::Failed(why),
+    5 => RoomAnswer::Freed(name),
+});
 
 /// A question or an answer with its length in front.
 pub fn framed(message: &impl Message) -> Vec<u8> {
