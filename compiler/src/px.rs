@@ -14,6 +14,7 @@ const FILES: &[(&str, &str)] = &[
     ("src/base64.rs", include_str!("../../px/src/base64.rs")),
     ("src/data.rs", include_str!("../../px/src/data.rs")),
     ("src/data/parts.rs", include_str!("../../px/src/data/parts.rs")),
+    ("src/data/room.rs", include_str!("../../px/src/data/room.rs")),
     ("src/data/source.rs", include_str!("../../px/src/data/source.rs")),
     ("src/debug.rs", include_str!("../../px/src/debug.rs")),
     ("src/display.rs", include_str!("../../px/src/display.rs")),

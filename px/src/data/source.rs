@@ -1,6 +1,6 @@
 //! What a variable's items are taken from, whatever their type: what is written around them is compiled once for all types.
 
-use super::Head;
+use super::room::Head;
 use crate::map::rooms::BLOCK;
 use crate::wire::{Wire, as_bytes};
 use std::ops::Range;
