@@ -1,66 +1,20 @@
 //! Figures of the last minutes, and what has ended.
 
+mod ended;
+mod series;
+
+pub use ended::{EndedMap, EndedRun, MapFailure, Share};
+pub use series::{SECONDS, Series};
+
 use crate::stream::{Bar, BarKind, Stream};
 use crate::text::{SHORT, one_line};
 use chorus_protocol::{
-    EngineId, LogEntry, LogEvent, LogMap, LogRun, LogState, Metrics, RunEnd, SessionNumber, Taken, Took, Work,
-    name_engines,
+    EngineId, LogEntry, LogEvent, LogRun, LogState, Metrics, RunEnd, SessionNumber, Taken, Took, Work, name_engines,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// For how many seconds figures are kept.
-pub const SECONDS: usize = 300;
 /// The most runs, maps and messages that are kept when they are over.
 const ENDED: usize = 5_000;
-
-/// A figure over time: at most one value a second.
-#[derive(Clone, Debug, Default)]
-pub struct Series {
-    values: VecDeque<(u64, f64)>,
-}
-
-impl Series {
-    fn add(&mut self, at: u64, value: f64) {
-        if self.values.is_empty() {
-            // All that it will need, since it would grow to twice that.
-            self.values.reserve_exact(SECONDS);
-        }
-        if self.values.len() >= SECONDS {
-            self.values.pop_front();
-        }
-        self.values.push_back((at, value));
-    }
-
-    /// The last value.
-    pub fn last(&self) -> Option<f64> {
-        self.values.back().map(|(_, value)| *value)
-    }
-
-    /// One value a second for so many seconds until `now`, the newest last; `None` where nothing was measured.
-    pub fn seconds(&self, now: u64, count: usize) -> Vec<Option<f64>> {
-        let mut seconds = vec![None; count];
-        for (at, value) in &self.values {
-            let age = (now.saturating_sub(*at) / 1000) as usize;
-            if let Some(place) = count.checked_sub(age + 1) {
-                seconds[place] = Some(*value);
-            }
-        }
-        // Measurements come about once a second: one that came a moment late left no hole.
-        for place in 1..count.saturating_sub(1) {
-            if seconds[place].is_none() && seconds[place + 1].is_some() {
-                seconds[place] = seconds[place - 1];
-            }
-        }
-        seconds
-    }
-
-    /// The mean of what was measured in the last so many milliseconds.
-    pub fn mean(&self, now: u64, millis: u64) -> Option<f64> {
-        let recent: Vec<f64> =
-            self.values.iter().filter(|(at, _)| at + millis >= now).map(|(_, value)| *value).collect();
-        (!recent.is_empty()).then(|| recent.iter().sum::<f64>() / recent.len() as f64)
-    }
-}
 
 /// What an engine used over time.
 #[derive(Clone, Debug, Default)]
@@ -90,80 +44,6 @@ pub struct EngineFigures {
     protected: BTreeSet<(SessionNumber, u64)>,
     /// The snapshot that each session's last run had.
     taken: BTreeMap<SessionNumber, Taken>,
-}
-
-/// What an engine does of a map that is open.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Share {
-    /// Items that it has done.
-    pub items: u64,
-    /// How many pieces they were.
-    pub pieces: u64,
-    /// What they took, in microseconds.
-    pub micros: u64,
-    /// Items that it has in hand.
-    pub left: u64,
-    /// When it was last heard of, in milliseconds since 1970.
-    pub at: u64,
-}
-
-/// A run that has ended on an engine.
-#[derive(Clone, Debug, PartialEq)]
-pub struct EndedRun {
-    /// What it was.
-    pub run: LogRun,
-    /// Where.
-    pub engine: EngineId,
-    /// When, in milliseconds since 1970.
-    pub at: u64,
-    /// How. A call that gave no result has failed, also if its run ended well.
-    pub end: RunEnd,
-    /// What it took.
-    pub took: Took,
-    /// Why it failed, if that is known; if it didn't, what panicked in it.
-    pub failure: Option<String>,
-}
-
-/// Why an item of a map failed: of all that did, what is told of one.
-#[derive(Clone, Debug, PartialEq)]
-pub struct MapFailure {
-    /// Where.
-    pub engine: EngineId,
-    /// Why.
-    pub why: String,
-    /// Whether a run of the map didn't end well.
-    pub run_failed: bool,
-}
-
-/// A map that is over.
-#[derive(Clone, Debug, PartialEq)]
-pub struct EndedMap {
-    /// Whose.
-    pub session: SessionNumber,
-    /// Which.
-    pub map: u64,
-    /// The beginning of its text.
-    pub label: String,
-    /// What it was.
-    pub of: LogMap,
-    /// What each engine did.
-    pub shares: BTreeMap<EngineId, Share>,
-    /// Why an item failed, if that is known.
-    pub failure: Option<MapFailure>,
-    /// When, in milliseconds since 1970.
-    pub at: u64,
-}
-
-impl EndedMap {
-    /// Whether an item failed. What was tried again with success doesn't count; items that engines have of their own are
-    /// nobody else's to try.
-    pub fn has_failed(&self) -> bool {
-        let is_lost = |failure: &MapFailure| match self.of.items {
-            Some(items) => self.of.done < items,
-            None => failure.run_failed,
-        };
-        self.of.failed > 0 || self.failure.as_ref().is_some_and(is_lost)
-    }
 }
 
 /// How much was compiled for engines.

@@ -3,16 +3,17 @@
 mod adapt;
 mod back;
 mod distant;
+mod engine;
 mod group;
 mod map;
 mod pools;
+mod session;
 
 use super::*;
 use bytes::Bytes;
 use chorus_protocol::{
     Death, EngineInfo, NoSnapshot, Outcome, RunEvent, RunId, RunSpec, SnapshotPolicy, Standing, Stream, Target,
 };
-
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -251,173 +252,6 @@ fn an_engine_that_is_not_there_is_said_at_once() {
 }
 
 #[test]
-fn a_killed_engine_ends_its_runs_and_comes_back_under_its_id() {
-    let mut cluster = Cluster::ready(2);
-    cluster.run(1, &[(0, Some(0)), (1, Some(0))]);
-    cluster.run(2, &[(1, Some(0))]);
-    cluster.handle(Input::EngineDisconnected(peer("e1")));
-    assert_eq!(cluster.downs(), [], "the exit status is worth waiting for");
-    cluster.handle(Input::EngineExited(EngineId(1), Exit::Signal(9)));
-    assert_eq!(cluster.downs(), [(1, "engine 1 was killed by signal 9 (SIGKILL: killed, perhaps for memory)", true)]);
-    let lost = Outcome::died(Death::EngineLost);
-    assert_eq!(cluster.ends(), [(1, 1, lost.clone(), 1), (2, 1, lost, 1)]);
-    assert_eq!(cluster.spawned(), 1);
-    // The cluster stays as large as it was while the engine starts.
-    cluster.actions.clear();
-    cluster.run(3, &[(0, None)]);
-    assert!(matches!(cluster.to_engine("e0")[..], [ToEngine::Run { size: 2, .. }]));
-    assert_eq!(cluster.status().starting, 1);
-
-    cluster.join("e1b", Some(1));
-    assert!(cluster.to_engine("e1b").contains(&&ToEngine::OpenSession(SESSION)));
-    let status = cluster.status();
-    assert_eq!((status.starting, status.engines[1].restarts, status.engines[1].runs_failed), (0, 1, 2));
-}
-
-#[test]
-fn a_fresh_process_is_never_taken_for_the_one_before() {
-    let mut cluster = Cluster::ready(1);
-    cluster.run(1, &[(0, Some(0))]);
-    cluster.event("e0", 1, done(Outcome::Panicked, 1));
-    cluster.handle(Input::EngineExited(EngineId(0), Exit::Status(1)));
-    cluster.handle(Input::EngineDisconnected(peer("e0")));
-    let told = cluster.to_client("c").into_iter().find_map(|message| match message {
-        ToClient::WorkerLost { death: Death::EngineLost, generation, .. } => Some(*generation),
-        _ => None,
-    });
-    assert_eq!(told, Some(2));
-    cluster.join("e0b", Some(0));
-    cluster.actions.clear();
-    cluster.run(2, &[(0, Some(1))]);
-    assert_eq!(cluster.ends(), [(2, 0, Outcome::Stale, 2)]);
-    cluster.actions.clear();
-    cluster.run(3, &[(0, Some(2))]);
-    assert!(matches!(cluster.to_engine("e0b")[..], [ToEngine::Run { generation: Some(0), .. }]));
-    cluster.event("e0b", 3, done(Outcome::Panicked, 1));
-    assert_eq!(cluster.ends(), [(3, 0, Outcome::Panicked, 3)]);
-}
-
-#[test]
-fn last_words_arrive_before_the_end() {
-    let mut cluster = Cluster::ready(1);
-    cluster.run(1, &[(0, None)]);
-    cluster.handle(Input::EngineExited(EngineId(0), Exit::Status(0)));
-    cluster.event("e0", 1, done(Outcome::Ok, 0));
-    cluster.handle(Input::EngineDisconnected(peer("e0")));
-    assert_eq!(cluster.ends(), [(1, 0, Outcome::Ok, 0)]);
-    assert_eq!(cluster.downs(), [(0, "engine 0 exited with status 0", true)]);
-}
-
-#[test]
-fn a_lost_connection_alone_ends_the_engine_soon() {
-    let mut cluster = Cluster::ready(1);
-    cluster.run(1, &[(0, None)]);
-    cluster.handle(Input::EngineDisconnected(peer("e0")));
-    cluster.pass(Duration::from_millis(400), &[], &["c"]);
-    assert_eq!(cluster.downs(), [(0, "engine 0 lost its connection", true)]);
-    assert_eq!((cluster.killed(), cluster.spawned()), (1, 0));
-    cluster.handle(Input::EngineExited(EngineId(0), Exit::Signal(9)));
-    assert_eq!(cluster.spawned(), 1);
-    assert_eq!(cluster.ends().len(), 1);
-}
-
-#[test]
-fn an_engine_that_connects_again_takes_its_place() {
-    let mut cluster = Cluster::ready(1);
-    cluster.run(1, &[(0, None)]);
-    cluster.join("e0b", Some(0));
-    assert!(matches!(cluster.to_engine("e0b")[..], [ToEngine::Refused(_)]), "the old one lives");
-    cluster.handle(Input::EngineDisconnected(peer("e0")));
-    cluster.join("e0b", Some(0));
-    assert_eq!(cluster.ends(), [(1, 0, Outcome::died(Death::EngineLost), 1)]);
-    cluster.pass(SECOND, &["e0b"], &["c"]);
-    assert_eq!((cluster.killed(), cluster.spawned(), cluster.status().engines.len()), (0, 0, 1));
-}
-
-#[test]
-fn silence_is_death() {
-    let mut cluster = Cluster::ready(2);
-    cluster.pass(4 * SECOND, &["e0"], &["c"]);
-    assert_eq!(cluster.downs(), []);
-    cluster.pass(SECOND, &["e0"], &["c"]);
-    let downs = cluster.downs();
-    assert!(matches!(downs[..], [(1, reason, true)] if reason.contains("no sign of life for 5.0 s")), "{downs:?}");
-    assert_eq!(cluster.killed(), 1);
-    assert_eq!(cluster.actions.iter().filter(|it| matches!(it, Action::DisconnectEngine(_))).count(), 1);
-}
-
-#[test]
-fn time_in_which_the_controller_slept_is_not_silence() {
-    let mut cluster = Cluster::ready(1);
-    cluster.pass(SECOND, &["e0"], &["c"]);
-    cluster.now += 100 * SECOND;
-    cluster.handle(Input::Tick);
-    assert_eq!(cluster.downs(), []);
-    assert_eq!(cluster.status().sessions, 1);
-}
-
-#[test]
-fn an_engine_that_dies_at_once_is_given_up() {
-    let mut cluster = Cluster::ready(0);
-    cluster.core.engines.insert(EngineId(0), Engine::launched(0, Duration::ZERO));
-    for _ in 0..4 {
-        cluster.handle(Input::EngineExited(EngineId(0), Exit::NotStarted("no such file".into())));
-        assert_eq!(cluster.downs(), []);
-        assert!(cluster.status().failing[&EngineId(0)].contains("no such file"), "it is tried again");
-    }
-    assert_eq!(cluster.spawned(), 4);
-    cluster.handle(Input::EngineExited(EngineId(0), Exit::NotStarted("no such file".into())));
-    assert_eq!(cluster.spawned(), 4);
-    let downs = cluster.downs();
-    assert!(
-        matches!(downs[..], [(0, reason, false)] if reason.contains("no such file") && reason.contains("5 times")),
-        "{downs:?}"
-    );
-    let status = cluster.status();
-    assert_eq!(status.starting, 0);
-    // Who connects later learns it, too.
-    assert!(status.given_up[&EngineId(0)].contains("its start failed 5 times"), "{status:?}");
-}
-
-#[test]
-fn an_engine_that_lives_a_while_between_deaths_is_always_started_again() {
-    let mut cluster = Cluster::ready(1);
-    for round in 0..20 {
-        cluster.pass(11 * SECOND, &[&format!("{round}"), "e0"], &["c"]);
-        cluster.handle(Input::EngineExited(EngineId(0), Exit::Signal(11)));
-        cluster.pass(SECOND, &[], &["c"]);
-        cluster.join(&format!("{}", round + 1), Some(0));
-    }
-    assert_eq!(cluster.spawned(), 20);
-}
-
-#[test]
-fn engines_that_join_by_hand_get_the_lowest_free_id_and_are_forgotten_when_they_leave() {
-    let mut cluster = Cluster::ready(2);
-    cluster.join("h1", None);
-    cluster.join("h2", None);
-    assert!(cluster.to_engine("h1").contains(&&ToEngine::Registered {
-        id: EngineId(2),
-        heartbeat_ms: 1000,
-        received: 0
-    }));
-    assert!(cluster.to_engine("h2").contains(&&ToEngine::Registered {
-        id: EngineId(3),
-        heartbeat_ms: 1000,
-        received: 0
-    }));
-    cluster.engine("h1", FromEngine::Goodbye);
-    assert_eq!(cluster.downs(), [(2, "engine 2 left the cluster", false)]);
-    assert_eq!(cluster.status().engines.len(), 3);
-    cluster.join("h3", None);
-    assert!(cluster.to_engine("h3").contains(&&ToEngine::Registered {
-        id: EngineId(2),
-        heartbeat_ms: 1000,
-        received: 0
-    }));
-}
-
-#[test]
 fn another_version_is_refused_with_both_versions() {
     let mut cluster = Cluster::ready(0);
     let version = chorus_protocol::VERSION + 1;
@@ -444,26 +278,6 @@ fn strangers_are_counted_and_not_answered() {
 }
 
 #[test]
-fn sessions_belong_to_their_client() {
-    let mut cluster = Cluster::ready(1);
-    cluster.client("d", hello());
-    cluster.actions.clear();
-    cluster.client("d", FromClient::Interrupt { session: SESSION, targets: vec![EngineId(0)], signal: 2 });
-    cluster.client("d", FromClient::CloseSession(SESSION));
-    cluster.client("d", FromClient::RestartSession { session: SESSION, targets: vec![EngineId(0)] });
-    assert!(cluster.actions.is_empty());
-    cluster.client("d", FromClient::Run { session: SESSION, run: RunId(1), spec: spec(1), targets: vec![] });
-    assert_eq!(cluster.to_client("d"), [&ToClient::SessionGone(SESSION)]);
-
-    cluster.client("c", FromClient::Interrupt { session: SESSION, targets: vec![EngineId(0)], signal: 2 });
-    cluster.client("c", FromClient::RestartSession { session: SESSION, targets: vec![EngineId(0)] });
-    assert_eq!(
-        cluster.to_engine("e0"),
-        [&ToEngine::Interrupt { session: SESSION, signal: 2 }, &ToEngine::RestartSession(SESSION)]
-    );
-}
-
-#[test]
 fn acknowledgements_never_exceed_what_was_sent() {
     let mut cluster = Cluster::ready(1);
     cluster.run(1, &[(0, None)]);
@@ -478,85 +292,6 @@ fn acknowledgements_never_exceed_what_was_sent() {
         cluster.to_engine("e0"),
         [&ToEngine::Ack { session: SESSION, bytes: 3 }, &ToEngine::Ack { session: SESSION, bytes: weight - 3 }]
     );
-}
-
-#[test]
-fn closing_a_session_ends_its_runs() {
-    let mut cluster = Cluster::ready(1);
-    cluster.run(1, &[(0, None)]);
-    cluster.run(2, &[(0, None)]);
-    cluster.event("e0", 1, RunEvent::Started(Err(NoSnapshot::Off)));
-    cluster.client("c", FromClient::CloseSession(SESSION));
-    assert_eq!(cluster.ends(), [(1, 0, Outcome::died(Death::Stopped), 0), (2, 0, Outcome::Cancelled, 0)]);
-    assert_eq!(cluster.to_engine("e0").last(), Some(&&ToEngine::CloseSession(SESSION)));
-    assert_eq!((cluster.status().sessions, cluster.status().engines[0].busy), (0, false));
-}
-
-#[test]
-fn a_client_that_comes_back_gets_what_it_missed() {
-    let mut cluster = Cluster::ready(1);
-    cluster.run(1, &[(0, None)]);
-    cluster.event("e0", 1, RunEvent::Started(Err(NoSnapshot::Off)));
-    cluster.event("e0", 1, output("lost"));
-    cluster.handle(Input::ClientDisconnected(peer("c")));
-    cluster.event("e0", 1, done(Outcome::Ok, 0));
-    cluster.pass(4 * SECOND, &["e0"], &[]);
-    cluster.client("c2", hello());
-    cluster.actions.clear();
-    cluster.client("c2", FromClient::Resume { session: SESSION, received: 1 });
-    assert!(matches!(
-        cluster.to_client("c2")[..],
-        [
-            ToClient::Run { event: RunEvent::Output { .. }, .. },
-            ToClient::Run { event: RunEvent::Done { outcome: Outcome::Ok, .. }, .. }
-        ]
-    ));
-    cluster.client("c2", FromClient::Received { session: SESSION, count: 3 });
-    assert_eq!(cluster.core.sessions[&SESSION].kept(), 0);
-}
-
-#[test]
-fn a_session_that_cannot_be_made_whole_again_is_gone() {
-    let mut cluster = Cluster::ready(1);
-    cluster.run(1, &[(0, None)]);
-    cluster.event("e0", 1, done(Outcome::Ok, 0));
-    cluster.client("c", FromClient::Received { session: SESSION, count: 1 });
-    cluster.client("c2", hello());
-    cluster.actions.clear();
-    // Before what was confirmed, or beyond what was sent: not the client that had the session.
-    cluster.client("c2", FromClient::Resume { session: SESSION, received: 0 });
-    assert_eq!(cluster.to_client("c2"), [&ToClient::SessionGone(SESSION)]);
-    cluster.client("c2", FromClient::OpenSession(SESSION));
-    cluster.actions.clear();
-    cluster.client("c2", FromClient::Resume { session: SESSION, received: 9 });
-    assert_eq!(cluster.to_client("c2"), [&ToClient::SessionGone(SESSION)]);
-}
-
-#[test]
-fn a_client_that_stays_away_loses_its_sessions() {
-    let mut cluster = Cluster::ready(1);
-    cluster.handle(Input::ClientDisconnected(peer("c")));
-    cluster.pass(5 * SECOND, &["e0"], &[]);
-    assert_eq!(cluster.to_engine("e0").last(), Some(&&ToEngine::CloseSession(SESSION)));
-    cluster.client("c2", hello());
-    cluster.actions.clear();
-    cluster.client("c2", FromClient::Resume { session: SESSION, received: 0 });
-    assert_eq!(cluster.to_client("c2"), [&ToClient::SessionGone(SESSION)]);
-}
-
-#[test]
-fn a_silent_client_is_dropped() {
-    let mut cluster = Cluster::ready(1);
-    cluster.pass(10 * SECOND, &["e0"], &[]);
-    assert_eq!(cluster.status().sessions, 0);
-    assert!(cluster.actions.iter().any(|it| matches!(it, Action::DisconnectClient(who) if *who == peer("c"))));
-}
-
-#[test]
-fn goodbye_closes_the_sessions_at_once() {
-    let mut cluster = Cluster::ready(1);
-    cluster.client("c", FromClient::Goodbye);
-    assert_eq!(cluster.to_engine("e0"), [&ToEngine::CloseSession(SESSION)]);
 }
 
 #[test]
@@ -606,99 +341,4 @@ fn stopping_does_not_wait_long_for_engines_of_others() {
     assert!(!cluster.stopped());
     cluster.pass(LEAVE_GRACE, &["h"], &[]);
     assert!(cluster.stopped());
-}
-
-#[test]
-fn everybody_hears_of_engines_that_come() {
-    let mut cluster = Cluster::ready(0);
-    cluster.join("h", None);
-    assert_eq!(cluster.to_client("c"), [&ToClient::EngineUp { engine: EngineId(0), info: info() }]);
-}
-
-#[test]
-fn an_engine_that_does_not_join_is_asked_for_before_it_is_late() {
-    let mut cluster = Cluster::new(1);
-    let asked = |cluster: &Cluster| cluster.actions.iter().filter(|it| matches!(it, Action::AskForEngine(_))).count();
-    cluster.pass(31 * SECOND, &[], &[]);
-    assert_eq!((asked(&cluster), cluster.killed()), (1, 0), "it may wait in a queue");
-    cluster.pass(31 * SECOND, &[], &[]);
-    assert_eq!(asked(&cluster), 2);
-    cluster.handle(Input::EngineLate(EngineId(0)));
-    assert_eq!(cluster.killed(), 1);
-    cluster.handle(Input::EngineExited(EngineId(0), Exit::Signal(9)));
-    cluster.join("e0", Some(0));
-    cluster.handle(Input::EngineLate(EngineId(0)));
-    assert_eq!((cluster.killed(), cluster.status().engines.len()), (1, 1), "it has joined in the meantime");
-}
-
-#[test]
-fn a_blob_is_kept_as_long_as_a_session_needs_it() {
-    let mut cluster = Cluster::ready(1);
-    let (version, info, standing) = (chorus_protocol::VERSION, info(), Standing::default());
-    cluster.engine("far", FromEngine::Register { version, id: None, info, shares_files: false, standing });
-    cluster.client("d", hello());
-    let other = SessionId(8);
-    cluster.client("d", FromClient::OpenSession(other));
-    let [library, object] = [b"library", b"object "].map(|bytes| BlobId::of(bytes));
-    let put = |cluster: &mut Cluster, client: &str, session: Option<SessionId>| {
-        let bytes: Bytes = if session.is_none() { "library".into() } else { "object ".into() };
-        cluster.client(client, FromClient::PutBlob { session, id: BlobId::of(&bytes), bytes });
-    };
-    put(&mut cluster, "c", None);
-    put(&mut cluster, "c", Some(SESSION));
-    put(&mut cluster, "d", Some(other));
-    let removed = |cluster: &Cluster| {
-        let removed = cluster.actions.iter().filter_map(|action| match action {
-            Action::RemoveBlob(id) => Some(*id),
-            _ => None,
-        });
-        removed.collect::<Vec<_>>()
-    };
-    cluster.client("c", FromClient::DropBlob { session: SESSION, id: object });
-    cluster.client("c", FromClient::DropBlob { session: SESSION, id: library });
-    assert_eq!(removed(&cluster), [], "the other session needs it, and libraries stay");
-    cluster.client("c", FromClient::DropBlob { session: other, id: object });
-    assert_eq!(removed(&cluster), [], "not this client's session");
-    cluster.client("d", FromClient::CloseSession(other));
-    assert_eq!(removed(&cluster), [object]);
-    assert!(cluster.to_engine("far").contains(&&ToEngine::DropBlob(object)));
-    assert!(!cluster.to_engine("e0").contains(&&ToEngine::DropBlob(object)), "it opened the controller's file");
-    // What comes for a session that is closed isn't kept.
-    let stored = |cluster: &Cluster| cluster.actions.iter().filter(|it| matches!(it, Action::StoreBlob(..))).count();
-    let before = stored(&cluster);
-    put(&mut cluster, "d", Some(other));
-    assert_eq!(stored(&cluster), before);
-}
-
-#[test]
-fn users_see_whose_sessions_are_open_and_who_stopped_the_cluster() {
-    let mut cluster = Cluster::ready(1);
-    let other = ClientInfo { name: "b.ipynb".into(), ..who() };
-    cluster.client("d", FromClient::Hello { version: chorus_protocol::VERSION, info: other.clone(), life: 0 });
-    cluster.client("d", FromClient::OpenSession(SessionId(8)));
-    cluster.run(1, &[(0, None)]);
-    let mine = SessionStatus { client: who(), own: true, number: 1, running: Some("cell 1".into()) };
-    let theirs = SessionStatus { client: other.clone(), own: false, number: 2, running: None };
-    assert_eq!(cluster.status().users, [mine, theirs]);
-    cluster.client("d", FromClient::Shutdown);
-    assert!(cluster.to_client("c").contains(&&ToClient::ShuttingDown(Some(other))));
-}
-
-#[test]
-fn a_call_that_panics_counts_as_failed() {
-    let mut cluster = Cluster::ready(1);
-    let run = spec(0);
-    let task_spec = TaskSpec { run, args: vec![], after: vec![], on: None, gpu: false, retries: 0, timeout_ms: 0 };
-    for (number, returns) in [(0, true), (1, false)] {
-        let (session, task) = (SESSION, TaskId(number));
-        cluster.client("c", FromClient::SubmitTask { session, task, spec: task_spec.clone() });
-        let run = RunId::of_task(task, 0);
-        if returns {
-            cluster.engine("e0", FromEngine::Result { session, run, value: Default::default() });
-        }
-        // What panics is caught, so the run itself ends well.
-        cluster.event("e0", run.0, done(Outcome::Ok, 0));
-    }
-    let engine = &cluster.core.engines[&EngineId(0)];
-    assert_eq!((engine.runs_done, engine.runs_failed, engine.restarts), (2, 1, 0));
 }
