@@ -8,8 +8,7 @@ use chorus_client::Client;
 use chorus_controller::{ClusterEntry, Controller, ControllerConfig, Launch, Plan, Pool, Transport, list_clusters};
 use chorus_history::Figures;
 use chorus_magics::On;
-use chorus_monitor::text::count;
-use chorus_protocol::{ClusterStatus, Connection, EngineStatus, read_label};
+use chorus_protocol::{ClusterStatus, Connection, EngineStatus, count, read_label};
 use clap::Args;
 use serde_json::json;
 use std::error::Error;
@@ -186,7 +185,7 @@ fn foreground(start: &Start, found: Whereabouts) -> Result<ExitCode, Box<dyn Err
         out::print(format_args!("{told}"))?;
         if let Some(engines) = controller.taken_back() {
             // `background` may have gone, after the first lines.
-            _ = say!("An earlier controller was killed: taking its {} back.", count(engines as usize, "engine"));
+            _ = say!("An earlier controller was killed: taking its {} back.", count(engines.into(), "engine"));
         }
         tokio::select! {
             () = controller.stopped() => {}
@@ -249,12 +248,12 @@ fn background(start: &Start, engines: u32, min: Option<u32>) -> Result<ExitCode,
         say!(
             "An earlier controller of the cluster `{name}` was killed: took its {} back{anew} in {time:.2} s \
              (controller: pid {}).{prometheus}",
-            count(back, "engine"),
+            count(back as u64, "engine"),
             status.pid
         )?;
         return Ok(ExitCode::SUCCESS);
     }
-    let counted = count(there, "engine");
+    let counted = count(there as u64, "engine");
     say!("Started the cluster `{name}` with {counted} in {time:.2} s (controller: pid {}).", status.pid)?;
     say!("In a notebook: %cluster connect {name}{prometheus}")?;
     if there < min.unwrap_or(engines) as usize {
@@ -387,7 +386,7 @@ pub fn list(list: &List) -> Result<(), Box<dyn Error>> {
             false => say!("{name:<20} pid {pid:<8} {}", connection_file.display())?,
         }
         let Some(ClusterStatus { engines, users, .. }) = seen else { continue };
-        say!("  {}", count(engines.len(), "engine"))?;
+        say!("  {}", count(engines.len() as u64, "engine"))?;
         users.iter().try_for_each(|user| say!("  {user}"))?;
     }
     Ok(())

@@ -1,8 +1,8 @@
-//! What a supervisor, its worker and the worker's keeper say to each other over their sockets: a length (4 bytes, little
-//! endian), then a postcard message. Pure but for [`read`] and [`write`], which the worker uses.
+//! What a supervisor, its worker and the worker's keeper say to each other over their sockets, as messages of
+//! [`chorus_protocol::stream`]. Pure but for [`read`] and [`write`], which the worker uses.
 
 use bytes::{Buf, BytesMut};
-use chorus_protocol::{Death, Entry, NoSnapshot, Panic, SnapshotPolicy, Taken, Took, Variables};
+use chorus_protocol::{Death, Entry, NoSnapshot, Panic, SnapshotPolicy, Taken, Took, Variables, stream};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
@@ -116,15 +116,18 @@ pub enum FromKeeper {
 }
 
 /// Encodes a message with its length.
-pub fn encode<M: Serialize>(message: &M) -> io::Result<Vec<u8>> {
-    let bytes = postcard::to_extend(message, vec![0; 4]).map_err(io::Error::other)?;
-    let length = bytes.len() - 4;
-    if length > MESSAGE_MAX {
-        return Err(io::Error::other(format!("a message of {length} bytes is longer than {MESSAGE_MAX}")));
-    }
-    let mut bytes = bytes;
-    bytes[..4].copy_from_slice(&(length as u32).to_le_bytes());
-    Ok(bytes)
+pub fn encode(message: &impl Serialize) -> io::Result<Vec<u8>> {
+    stream::encode(message, MESSAGE_MAX)
+}
+
+/// Reads one message; blocks.
+pub fn read<M: DeserializeOwned>(from: &mut impl Read) -> io::Result<M> {
+    stream::read(from, MESSAGE_MAX)
+}
+
+/// Writes one message; blocks.
+pub fn write(to: &mut impl Write, message: &impl Serialize) -> io::Result<()> {
+    to.write_all(&encode(message)?)
 }
 
 /// Cuts received bytes into messages.
@@ -142,34 +145,12 @@ impl Decoder {
     /// The next whole message, if there is one.
     pub fn next<M: DeserializeOwned>(&mut self) -> io::Result<Option<M>> {
         let Some((head, rest)) = self.held.split_first_chunk::<4>() else { return Ok(None) };
-        let length = checked_length(*head)?;
+        let length = stream::length(*head, MESSAGE_MAX)?;
         let Some(body) = rest.get(..length) else { return Ok(None) };
-        let message = postcard::from_bytes(body).map_err(io::Error::other)?;
+        let message = stream::decode(body)?;
         self.held.advance(4 + length);
         Ok(Some(message))
     }
-}
-
-/// Reads one message; blocks.
-pub fn read<M: DeserializeOwned>(from: &mut impl Read) -> io::Result<M> {
-    let mut head = [0; 4];
-    from.read_exact(&mut head)?;
-    let mut body = vec![0; checked_length(head)?];
-    from.read_exact(&mut body)?;
-    postcard::from_bytes(&body).map_err(io::Error::other)
-}
-
-/// Writes one message; blocks.
-pub fn write<M: Serialize>(to: &mut impl Write, message: &M) -> io::Result<()> {
-    to.write_all(&encode(message)?)
-}
-
-fn checked_length(head: [u8; 4]) -> io::Result<usize> {
-    let length = u32::from_le_bytes(head) as usize;
-    if length > MESSAGE_MAX {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{length} isn't the length of a message")));
-    }
-    Ok(length)
 }
 
 #[cfg(test)]

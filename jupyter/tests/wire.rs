@@ -164,10 +164,8 @@ async fn what_is_published_before_the_first_subscription_arrives_after_a_welcome
     assert_eq!(next().await.content["execution_state"], "starting");
     assert_eq!(next().await.content["execution_state"], "starting", "the kernel's own");
 
-    // From outside of the runtime, and flushed.
-    let blocking = iopub.clone();
     let publication = Message::publication(None, iopub.session(), "stream", content::stream("stdout", "x"));
-    tokio::task::spawn_blocking(move || blocking.publish_blocking(publication)).await.unwrap().unwrap();
+    iopub.publish(publication).await.unwrap();
     iopub.flush().await.unwrap();
     assert_eq!(next().await.content["text"], "x");
     kernel.abort();

@@ -3,7 +3,7 @@
 use crate::tables::engines;
 use crate::{Cluster, Error, source, text};
 use chorus_history::{About, Diagnosis, Figures, HeldKind, diagnose, held, memory, recording};
-use chorus_protocol::{EngineId, LogEngine, LogEvent};
+use chorus_protocol::{EngineId, LogEngine, LogEvent, count};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -200,8 +200,8 @@ impl Snapshot {
         let Snapshot { name, sessions, maps, calls, .. } = self;
         let up = text::millis((self.up_seconds * 1000.0) as u64);
         let [sessions, maps, calls] =
-            [(sessions, "session"), (maps, "map"), (calls, "call")].map(|(number, what)| text::count(*number, what));
-        let engines = text::count(self.engines.len(), "engine");
+            [(sessions, "session"), (maps, "map"), (calls, "call")].map(|(number, what)| count(*number as u64, what));
+        let engines = count(self.engines.len() as u64, "engine");
         let mut page = format!(
             "Cluster `{name}`: {engines}, {sessions}, {maps}, {calls}, up {up}\n\n\
              {:>4}  {:<8}  {:>5}  {:>5}  {:>5}  {:>7}  {:>6}  {:>6}  {:>4}  RUNNING\n",

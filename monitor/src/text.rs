@@ -17,11 +17,6 @@ pub fn bytes(bytes: u64) -> String {
     }
 }
 
-/// `1 engine`, `2 engines`.
-pub fn count(number: usize, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
-}
-
 /// `1.2M/s`.
 pub fn rate(per_second: f64) -> String {
     format!("{}/s", bytes(per_second.max(0.0) as u64))
@@ -97,11 +92,6 @@ mod tests {
         assert_eq!(sizes.map(bytes), ["0B", "999B", "1.0K", "1.0M", "1.0M", "10G", "1.0P"]);
         assert!((0..63).all(|bit| bytes(1 << bit).len() <= 5));
         assert_eq!(rate(2048.0), "2.0K/s");
-    }
-
-    #[test]
-    fn one_is_not_many() {
-        assert_eq!([0, 1, 2].map(|number| count(number, "map")), ["0 maps", "1 map", "2 maps"]);
     }
 
     #[test]

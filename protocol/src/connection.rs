@@ -118,6 +118,21 @@ mod hex_key {
     }
 }
 
+/// Where the files of a cluster lie: `$CHORUS_RUNTIME_DIR`, else `$XDG_RUNTIME_DIR/chorus`, else
+/// `/tmp/chorus-UID`. The folder is private to its user (0700).
+pub fn runtime_folder(
+    chorus_runtime_dir: Option<PathBuf>,
+    xdg_runtime_dir: Option<PathBuf>,
+    temp: PathBuf,
+    uid: u32,
+) -> PathBuf {
+    match (chorus_runtime_dir, xdg_runtime_dir) {
+        (Some(folder), _) => folder,
+        (None, Some(folder)) => folder.join("chorus"),
+        (None, None) => temp.join(format!("chorus-{uid}")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,5 +170,15 @@ mod tests {
         assert!(Connection::read(&path).unwrap_err().to_string().contains("isn't a connection file"));
         Connection { version: 999, ..connection() }.write(&path).unwrap();
         assert!(Connection::read(&path).unwrap_err().to_string().contains("version 999"));
+    }
+
+    #[test]
+    fn the_runtime_folder_follows_the_environment() {
+        let at = |a: Option<&str>, b: Option<&str>| {
+            runtime_folder(a.map(Into::into), b.map(Into::into), "/tmp".into(), 7).display().to_string()
+        };
+        assert_eq!(at(Some("/a"), Some("/b")), "/a");
+        assert_eq!(at(None, Some("/b")), "/b/chorus");
+        assert_eq!(at(None, None), "/tmp/chorus-7");
     }
 }

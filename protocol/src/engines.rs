@@ -55,14 +55,28 @@ pub fn parse_ids(text: &str) -> Option<Vec<EngineId>> {
 
 /// `engine 2`, or `engines 0-3,7`.
 pub fn name_engines(ids: &[EngineId]) -> String {
-    let plural = if ids.len() == 1 { "" } else { "s" };
-    format!("engine{plural} {}", fold_ids(ids))
+    format!("{} {}", noun(ids.len() as u64, "engine"), fold_ids(ids))
+}
+
+/// `1 engine`, `2 engines`.
+pub fn count(number: u64, what: &str) -> String {
+    format!("{number} {}", noun(number, what))
+}
+
+/// What so many of these are called: `engine` or `engines`.
+pub fn noun(number: u64, what: &str) -> String {
+    format!("{what}{}", if number == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn one_is_not_many() {
+        assert_eq!([0, 1, 2].map(|number| count(number, "map")), ["0 maps", "1 map", "2 maps"]);
+    }
 
     fn ids(ids: &[u32]) -> Vec<EngineId> {
         ids.iter().copied().map(EngineId).collect()

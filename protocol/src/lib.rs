@@ -15,11 +15,13 @@ pub mod message;
 pub mod resume;
 pub mod run;
 pub mod snapshot;
+pub mod status;
 pub mod steer;
+pub mod stream;
 pub mod task;
 
-pub use connection::{Connection, ConnectionError};
-pub use engines::{fold_ids, name_engines, parse_ids, read_label};
+pub use connection::{Connection, ConnectionError, runtime_folder};
+pub use engines::{count, fold_ids, name_engines, noun, parse_ids, read_label};
 pub use exit::Exit;
 pub use frame::{Frame, FrameError, Key};
 pub use group::*;
@@ -30,6 +32,7 @@ pub use message::*;
 pub use resume::{CONFIRM, Outbox, Standing};
 pub use run::*;
 pub use snapshot::*;
+pub use status::*;
 pub use steer::*;
 pub use task::*;
 

@@ -10,9 +10,9 @@ pub use held::*;
 pub use state::*;
 
 use crate::id::EngineId;
-use crate::message::{ClientInfo, EngineInfo};
 use crate::run::{Death, Outcome, Took};
 use crate::snapshot::{Aftermath, Taken};
+use crate::status::{ClientInfo, EngineInfo};
 use serde::{Deserialize, Serialize};
 
 /// One thing that happened.

@@ -1,12 +1,13 @@
 //! Messages on a stream, and how a stream begins.
 
+use chorus_protocol::stream::{TRUSTED, decode, encode, length};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// No message is longer.
-const LONGEST: u32 = 1 << 20;
+const LONGEST: usize = 1 << 20;
 
 /// What a connection to the gateway is for: its first message.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -30,28 +31,21 @@ pub(crate) const NOBODY: u8 = 2;
 
 /// Sends a message.
 pub async fn send(stream: &mut (impl AsyncWrite + Unpin), message: &impl Serialize) -> io::Result<()> {
-    let mut bytes = vec![0; 4];
-    bytes = postcard::to_extend(message, bytes).map_err(io::Error::other)?;
-    let length = u32::try_from(bytes.len() - 4).ok().filter(|it| *it <= LONGEST);
-    let length = length.ok_or_else(|| io::Error::other("a message is too long"))?;
-    bytes[..4].copy_from_slice(&length.to_le_bytes());
-    stream.write_all(&bytes).await?;
+    stream.write_all(&encode(message, LONGEST)?).await?;
     stream.flush().await
 }
 
 /// The next message.
 pub async fn receive<M: DeserializeOwned>(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<M> {
-    let length = stream.read_u32_le().await?;
-    if length > LONGEST {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "this isn't a message: it is too long"));
-    }
-    // It grows with what comes, not with what is announced.
-    let mut bytes = Vec::new();
-    stream.take(length.into()).read_to_end(&mut bytes).await?;
-    if bytes.len() < length as usize {
+    let mut head = [0; 4];
+    stream.read_exact(&mut head).await?;
+    let length = length(head, LONGEST)?;
+    // What is announced isn't trusted with much memory.
+    let mut bytes = Vec::with_capacity(length.min(TRUSTED));
+    if stream.take(length as u64).read_to_end(&mut bytes).await? < length {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    postcard::from_bytes(&bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    decode(&bytes)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use super::sparkline;
 use super::table::{html_table_of, one_line, text_table};
 use super::time::duration;
 use chorus_history::{About, Diagnosis, EngineFigures, Figures, cpu, diagnose, memory};
-use chorus_protocol::{ClusterStatus, EngineStatus, LogEngine, Metrics, SessionNumber, Variables, size};
+use chorus_protocol::{ClusterStatus, EngineStatus, LogEngine, Metrics, SessionNumber, Variables, count, size};
 use html_escape::encode_text;
 use std::time::Duration;
 
@@ -119,15 +119,13 @@ fn state(engine: &EngineStatus) -> String {
 
 /// The facts about the cluster as a whole, each a phrase.
 fn summary(status: &ClusterStatus) -> String {
-    let count = status.engines.len();
     let mut text = format!(
-        "cluster {}: {count} engine{}, up {}, controller {}, {} session{}",
+        "cluster {}: {}, up {}, controller {}, {}",
         one_line(&status.name, LABEL),
-        if count == 1 { "" } else { "s" },
+        count(status.engines.len() as u64, "engine"),
         duration(Duration::from_millis(status.uptime_ms)),
         status.pid,
-        status.sessions,
-        if status.sessions == 1 { "" } else { "s" },
+        count(status.sessions.into(), "session"),
     );
     if status.starting > 0 {
         let queue = status.queue.iter().map(|queue| format!(" ({})", one_line(queue, LABEL))).collect::<String>();
@@ -137,12 +135,10 @@ fn summary(status: &ClusterStatus) -> String {
         text += &format!(", {}", one_line(why, 5 * LABEL));
     }
     if status.restarts > 0 {
-        let plural = if status.restarts == 1 { "" } else { "s" };
-        text += &format!(", controller started again {} time{plural}", status.restarts);
+        text += &format!(", controller started again {}", count(status.restarts.into(), "time"));
     }
     if status.rejected > 0 {
-        let plural = if status.rejected == 1 { "" } else { "s" };
-        text += &format!(", {} message{plural} rejected", status.rejected);
+        text += &format!(", {} rejected", count(status.rejected, "message"));
     }
     text
 }

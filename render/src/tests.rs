@@ -3,10 +3,10 @@ use chorus_magics::Grouping;
 use chorus_protocol::{
     Aftermath, Death, DisplayKind, EngineId, MimeContent, NoSnapshot, Outcome, Panic, RunEvent, Stream, parse_ids,
 };
-use proptest::prelude::*;
-use std::collections::BTreeMap;
 
 mod displays;
+mod failures;
+mod properties;
 
 const OPTIONS: ViewOptions =
     ViewOptions { stream: true, grouping: Grouping::Type, each: false, has_result: false, count: 7 };
@@ -264,139 +264,6 @@ fn only_the_last_display_of_a_run_that_ends_well_is_its_result() {
     "#);
 }
 
-fn threads_alive(death: Death) -> Outcome {
-    Outcome::Died(death, Aftermath::Lost(NoSnapshot::Threads("`io` blocks signals".into())))
-}
-
-#[test]
-fn equal_panics_fold_and_deaths_name_what_is_lost() {
-    let mut view = PxView::new(&ids(4), OPTIONS);
-    for engine in [2, 0] {
-        view.event(EngineId(engine), &panic("index out of bounds\nlen 3", None), place());
-        view.event(EngineId(engine), &done(Outcome::Panicked), None);
-    }
-    for engine in [1, 3] {
-        view.event(EngineId(engine), &done(threads_alive(Death::Signal(11))), None);
-        view.lost(EngineId(engine), vec!["a".into(), "b".into()]);
-    }
-    insta::assert_snapshot!(ended(view.finish()), @r"
-    CompositeError: 4 errors: [0,2:execute] panicked at cell line 3:5: index out of bounds ...
-    [0,2:execute] panicked at cell line 3:5: index out of bounds
-    len 3
-      3 | let a = v[7];
-        |     ^
-    [1,3:execute] the worker was killed by signal 11 (SIGSEGV: segmentation fault or stack overflow)
-      lost: `a`, `b`
-      there was no snapshot: threads that cells started can't be kept: `io` blocks signals
-      still defined: functions, types and imports; other workers keep their variables
-    4 errors
-    ");
-}
-
-#[test]
-fn a_snapshot_is_said_in_the_same_line() {
-    let mut view = PxView::new(&ids(2), OPTIONS);
-    view.event(EngineId(0), &done(Outcome::Died(Death::Signal(6), Aftermath::Restored)), None);
-    view.interrupted();
-    view.event(EngineId(1), &done(Outcome::Died(Death::Stopped, Aftermath::Restored)), None);
-    insta::assert_snapshot!(ended(view.finish()), @r"
-    CompositeError: 2 errors: [0:execute] the worker was killed by signal 6 (SIGABRT: abort); variables are as they were before this cell
-    [0:execute] the worker was killed by signal 6 (SIGABRT: abort); variables are as they were before this cell
-    [1:execute] interrupted; variables are as they were before this cell
-    2 errors
-    ");
-}
-
-#[test]
-fn the_first_four_failures_are_shown_in_full() {
-    let events: Vec<_> = (0..6)
-        .flat_map(|engine| [(engine, panic(&format!("{engine}\nmore"), None)), (engine, done(Outcome::Panicked))])
-        .collect();
-    insta::assert_snapshot!(transcript(OPTIONS, 7, &events), @r#"
-    err "px: engine 6 hasn't finished\n"
-    CompositeError: 6 errors: [0:execute] panicked at cell line 3:5: 0 ...
-    [0:execute] panicked at cell line 3:5: 0
-    more
-      3 | let a = v[7];
-        |     ^
-    [1:execute] panicked at cell line 3:5: 1
-    more
-      3 | let a = v[7];
-        |     ^
-    [2:execute] panicked at cell line 3:5: 2
-    more
-      3 | let a = v[7];
-        |     ^
-    [3:execute] panicked at cell line 3:5: 3
-    more
-      3 | let a = v[7];
-        |     ^
-    [4:execute] panicked at cell line 3:5: 4 ...
-    [5:execute] panicked at cell line 3:5: 5 ...
-    6 errors
-    "#);
-}
-
-#[test]
-fn each_outcome_has_its_sentence() {
-    for outcome in [
-        Outcome::ReturnedError,
-        Outcome::TypesChanged(vec!["a".into(), "b".into()]),
-        Outcome::died(Death::EngineLost),
-        Outcome::died(Death::Exit(3)),
-        Outcome::Stale,
-        Outcome::LoadFailed("undefined symbol: f".into()),
-        Outcome::NoSuchEngine,
-        Outcome::Cancelled,
-    ] {
-        let shown = transcript(OPTIONS, 1, &[(0, done(outcome.clone()))]);
-        let (first, second) = shown.trim_end().split_once('\n').unwrap();
-        let (_, said) = first.split_once(": engine 0: ").unwrap();
-        assert_eq!(second, format!("[0:execute] {said}"), "{outcome:?}");
-    }
-    let aborted = [(0, panic("twice", None)), (0, done(Outcome::died(Death::Signal(6))))];
-    insta::assert_snapshot!(transcript(OPTIONS, 1, &aborted), @r"
-    WorkerDied: engine 0: the worker was killed by signal 6 (SIGABRT: abort)
-    [0:execute] the worker was killed by signal 6 (SIGABRT: abort)
-      it panicked at cell line 3:5: twice
-      3 | let a = v[7];
-        |     ^
-    ");
-}
-
-#[test]
-fn panics_that_end_nothing_are_lines_on_stderr() {
-    let events = [
-        (0, out("part")),
-        (0, panic("in a thread", Some("worker"))),
-        (0, panic("caught", None)),
-        (0, out(" of a line\n")),
-        (0, panic("caught too", None)),
-        (0, done(Outcome::Ok)),
-    ];
-    insta::assert_snapshot!(transcript(OPTIONS, 1, &events), @r#"
-    err "[stderr:0] thread `worker` panicked at cell line 3:5: in a thread\n"
-    out "[stdout:0] part of a line\n"
-    err "[stderr:0] panicked at cell line 3:5: caught\n"
-    err "[stderr:0] panicked at cell line 3:5: caught too\n"
-    "#);
-    insta::assert_snapshot!(transcript(AT_END, 1, &events), @r#"
-    out "[stdout:0] part of a line\n"
-    err "[stderr:0] thread `worker` panicked at cell line 3:5: in a thread\n[stderr:0] panicked at cell line 3:5: caught\n[stderr:0] panicked at cell line 3:5: caught too\n"
-    "#);
-}
-
-#[test]
-fn a_panic_outside_of_the_cell_is_placed_by_its_file() {
-    let mut view = PxView::new(&ids(1), OPTIONS);
-    view.event(EngineId(0), &panic("oh", None), None);
-    view.event(EngineId(0), &done(Outcome::Panicked), None);
-    insta::assert_snapshot!(ended(view.finish()), @r"
-    Panic: engine 0: panicked at src/lib.rs:30:9: oh
-    [0:execute] panicked at src/lib.rs:30:9: oh
-    ");
-}
-
 #[test]
 fn a_display_ends_the_lines_before_it() {
     let events = [(0, out("a")), (1, out("b")), (0, value("x")), (1, out("c\n")), (0, done(Outcome::Ok))];
@@ -471,7 +338,7 @@ fn a_streamed_cell_can_be_shown_again_grouped() {
         view.event(EngineId(engine), &event, None);
     }
     view.finish();
-    let again = ended(view.into_record().render(Grouping::Type, false));
+    let again = ended(view.record().render(Grouping::Type, false));
     assert_eq!(again, transcript(ViewOptions { has_result: true, ..AT_END }, 2, &mixed()));
 }
 
@@ -504,138 +371,7 @@ fn a_local_cell_has_no_prefixes() {
 }
 
 #[test]
-fn what_ends_a_cell_has_its_place() {
-    let ends = |events: &[RunEvent]| {
-        let mut view = LocalView::new(false);
-        events.iter().for_each(|event| drop(view.event(event, place())));
-        view.failure().unwrap().text()
-    };
-    // A thread of a pool panicked, and the cell's own went on with that.
-    let resumed = ends(&[panic("in a pool", Some("")), done(Outcome::Panicked)]);
-    assert_eq!(resumed.evalue, "a thread panicked at cell line 3:5: in a pool");
-    assert!(resumed.traceback.contains(&"  3 | let a = v[7];".to_owned()), "{resumed:?}");
-    let own = ends(&[panic("in a pool", Some("")), panic("own", None), done(Outcome::Panicked)]);
-    assert_eq!(own.evalue, "panicked at cell line 3:5: own");
-    let returned = ends(&[panic("no such file\n  caused by: a", None), done(Outcome::ReturnedError)]);
-    assert_eq!(returned.evalue, "`?` returned an error at cell line 3:5: no such file ...");
-    assert!(!returned.traceback.iter().any(|line| line.contains("panicked")), "{returned:?}");
-    let pool = ends(&[panic("Err(GlobalPoolAlreadyInitialized)", None), done(Outcome::Panicked)]);
-    assert!(pool.traceback.iter().any(|line| line.contains("a pool of your own")), "{pool:?}");
-}
-
-#[test]
 fn executions_are_announced() {
     assert_eq!(plain(&[announce(&ids(4), true)]), "out \"Parallel execution on engines 0-3\\n\"\n");
     assert_eq!(plain(&[announce(&ids(1), false)]), "out \"Async parallel execution on engine 0\\n\"\n");
-}
-
-/// What engines print, in pieces that arrive in any order across engines and streams.
-fn pieces() -> impl Strategy<Value = Vec<(u32, Stream, Vec<u8>)>> {
-    let stream = prop_oneof![Just(Stream::Stdout), Just(Stream::Stderr)];
-    let text = prop_oneof!["[abc\n]{0,8}", "[äß€\n]{0,3}", Just("\n".to_owned())];
-    let bytes = prop_oneof![3 => text.prop_map(String::into_bytes), 1 => proptest::collection::vec(any::<u8>(), 0..3)];
-    proptest::collection::vec((0..3u32, stream, bytes), 0..40)
-}
-
-/// The texts of each source, from what was shown. Every line must have a prefix.
-fn unprefixed(outputs: &[Output]) -> BTreeMap<(u32, Stream), String> {
-    let mut texts: BTreeMap<_, String> = BTreeMap::new();
-    for stream in [Stream::Stdout, Stream::Stderr] {
-        let shown: String = outputs
-            .iter()
-            .filter_map(|output| match output {
-                Output::Stream { stream: of, text } if *of == stream => Some(text.as_str()),
-                _ => None,
-            })
-            .collect();
-        for line in shown.split_inclusive('\n') {
-            let (prefix, text) = line.split_once("] ").unwrap_or_else(|| panic!("{line:?} in {shown:?}"));
-            let (name, engines) = prefix.strip_prefix('[').and_then(|prefix| prefix.split_once(':')).unwrap();
-            assert_eq!(name, stream_name(stream));
-            for engine in parse_ids(engines).unwrap() {
-                *texts.entry((engine.0, stream)).or_default() += text;
-            }
-        }
-    }
-    texts
-}
-
-/// What the engines printed, as text. A line is always ended.
-fn printed(pieces: &[(u32, Stream, Vec<u8>)]) -> BTreeMap<(u32, Stream), String> {
-    let mut bytes: BTreeMap<_, Vec<u8>> = BTreeMap::new();
-    for (engine, stream, piece) in pieces {
-        bytes.entry((*engine, *stream)).or_default().extend(piece);
-    }
-    let text = |bytes: Vec<u8>| {
-        let mut text = String::from_utf8_lossy(&bytes).into_owned();
-        if !text.is_empty() && !text.ends_with('\n') {
-            text.push('\n');
-        }
-        text
-    };
-    bytes.into_iter().map(|(source, bytes)| (source, text(bytes))).filter(|(_, text)| !text.is_empty()).collect()
-}
-
-proptest! {
-    #[test]
-    fn nothing_is_lost_and_every_line_has_its_prefix(pieces in pieces(), grouping in 0..4u8) {
-        // `\r` rewrites lines on purpose; the tests of lines show how.
-        prop_assume!(pieces.iter().all(|(_, _, bytes)| !bytes.contains(&b'\r')));
-        let grouping = match grouping { 0 => None, 1 => Some(Grouping::Type), 2 => Some(Grouping::Order), _ => Some(Grouping::Engine) };
-        let options = ViewOptions { stream: grouping.is_none(), grouping: grouping.unwrap_or_default(), ..OPTIONS };
-        let mut view = PxView::new(&ids(3), options);
-        let mut outputs = Vec::new();
-        for (engine, stream, bytes) in &pieces {
-            let event = RunEvent::Output { stream: *stream, bytes: bytes.clone().into() };
-            outputs.extend(view.event(EngineId(*engine), &event, None));
-        }
-        for engine in ids(3) {
-            outputs.extend(view.event(engine, &done(Outcome::Ok), None));
-        }
-        outputs.extend(view.finish().0);
-        prop_assert_eq!(unprefixed(&outputs), printed(&pieces));
-    }
-
-    #[test]
-    fn flushing_at_any_time_loses_and_mixes_nothing(pieces in pieces(), flushes in proptest::collection::vec(any::<bool>(), 40)) {
-        prop_assume!(pieces.iter().all(|(_, _, bytes)| !bytes.contains(&b'\r')));
-        let mut view = PxView::new(&ids(3), OPTIONS);
-        let mut outputs = Vec::new();
-        for ((engine, stream, bytes), flush) in pieces.iter().zip(flushes) {
-            let event = RunEvent::Output { stream: *stream, bytes: bytes.clone().into() };
-            outputs.extend(view.event(EngineId(*engine), &event, None));
-            if flush {
-                outputs.extend(view.flush_partial());
-                prop_assert!(!view.has_partial());
-            }
-        }
-        outputs.extend(ids(3).into_iter().flat_map(|engine| view.event(engine, &done(Outcome::Ok), None)));
-        outputs.extend(view.finish().0);
-        // A line that another engine interrupted is shown in pieces, so line ends aren't compared.
-        let letters = |texts: BTreeMap<(u32, Stream), String>| -> BTreeMap<(u32, Stream), String> {
-            let texts = texts.into_iter().map(|(source, text)| (source, text.replace('\n', "")));
-            texts.filter(|(_, text)| !text.is_empty()).collect()
-        };
-        prop_assert_eq!(letters(unprefixed(&outputs)), letters(printed(&pieces)));
-    }
-
-    #[test]
-    fn any_sequence_of_events_is_shown(events in proptest::collection::vec((0..3u32, 0..8u8, "[a\r\n]{0,4}"), 0..30), stream: bool) {
-        let mut view = PxView::new(&ids(3), ViewOptions { stream, has_result: true, ..OPTIONS });
-        for (engine, kind, text) in events {
-            let event = match kind {
-                0 => RunEvent::Started(Err(NoSnapshot::Off)),
-                1 => out(&text),
-                2 => err(&text),
-                3 => value(&text),
-                4 => panic(&text, None),
-                5 => panic(&text, Some("t")),
-                6 => done(Outcome::Ok),
-                _ => done(Outcome::Panicked),
-            };
-            let _ = view.event(EngineId(engine), &event, place());
-            let _ = view.flush_partial();
-        }
-        let _ = view.finish();
-    }
 }

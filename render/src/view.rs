@@ -190,14 +190,9 @@ impl PxView {
         (outputs, self.record.failure(options.each))
     }
 
-    /// What has come so far.
+    /// What has come so far, for `%pxresult`.
     pub fn record(&self) -> &PxRecord {
         &self.record
-    }
-
-    /// What has come, to be kept for `%pxresult`.
-    pub fn into_record(self) -> PxRecord {
-        self.record
     }
 
     fn step(&mut self, engine: EngineId, step: Step, outputs: &mut Vec<Output>) {

@@ -58,11 +58,6 @@ impl IoPub {
         self.queue.send(Job::Publish(message)).await.map_err(|_| PublishError)
     }
 
-    /// The same for threads outside of the runtime; panics inside of it, as all blocking does.
-    pub fn publish_blocking(&self, message: Message) -> Result<(), PublishError> {
-        self.queue.blocking_send(Job::Publish(message)).map_err(|_| PublishError)
-    }
-
     /// Publishes this content as belonging to the request with this header.
     pub async fn send(&self, parent: Option<&Header>, msg_type: &str, content: Value) -> Result<(), PublishError> {
         self.publish(Message::publication(parent, &self.session, msg_type, content)).await

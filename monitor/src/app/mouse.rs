@@ -13,14 +13,12 @@ use ratatui::layout::{Position, Rect};
 const MARKS: u16 = 2;
 
 /// Where a click leads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Goal {
     /// To a page, as it was left.
     Page(Page),
     /// To the rows of a page that this filter lets through.
-    Rows(Page, &'static str),
-    /// To the engines that are in this state.
-    State(&'static str),
+    Rows(Page, String),
     /// To the tasks that failed.
     Failures,
 }
@@ -53,7 +51,7 @@ impl App {
 
     fn click(&mut self, at: Position, areas: &Areas) {
         if let Some((_, goal)) = areas.links.iter().find(|(area, _)| area.contains(at)) {
-            return self.follow_link(*goal);
+            return self.follow_link(goal.clone());
         }
         if let Some((_, column)) = areas.columns.iter().find(|(area, _)| area.contains(at)) {
             return self.list_mut().sort_by(Some(*column));
@@ -88,16 +86,16 @@ impl App {
     }
 
     fn follow_link(&mut self, goal: Goal) {
+        let failures = goal == Goal::Failures;
         let (page, filter) = match goal {
             Goal::Page(page) => return self.go(page),
-            Goal::Rows(page, filter) => (page, filter.to_owned()),
-            Goal::State(state) => (Page::Overview, format!("state = {state}")),
+            Goal::Rows(page, filter) => (page, filter),
             Goal::Failures => (Page::Tasks, String::new()),
         };
         self.go(page);
         self.list_mut().filter = filter;
         if page == Page::Tasks {
-            self.errors_only = goal == Goal::Failures;
+            self.errors_only = failures;
         }
     }
 

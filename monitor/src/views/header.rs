@@ -6,6 +6,7 @@ use crate::tables::engines;
 use crate::text;
 use crate::theme::Tone;
 use chorus_history::Figures;
+use chorus_protocol::noun;
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
@@ -61,18 +62,21 @@ fn first(app: &App) -> Vec<Group> {
         counts.entry(state).or_insert((0, tone)).0 += 1;
     }
     let known = figures.number > 0;
-    let count = if known { figures.state.engines.len().to_string() } else { text::UNKNOWN.into() };
-    let noun = if count == "1" { "engine" } else { "engines" };
-    add(pair(Tone::Normal, count, noun), Goal::Rows(Page::Overview, ""));
+    let count = figures.state.engines.len();
+    let shown = if known { count.to_string() } else { text::UNKNOWN.into() };
+    add(pair(Tone::Normal, shown, &noun(count as u64, "engine")), Goal::Rows(Page::Overview, String::new()));
     for state in ["busy", "waiting", "idle", "starting", "draining"] {
         if let Some((count, tone)) = counts.get(state) {
-            add(pair(*tone, count.to_string(), state), Goal::State(state));
+            add(pair(*tone, count.to_string(), state), Goal::Rows(Page::Overview, format!("state = {state}")));
         }
     }
     if known {
         let queue: usize = figures.state.engines.values().map(|it| it.runs.len()).sum();
         let running = figures.state.engines.values().filter(|it| engines::current(it).is_some()).count();
-        add(pair(Tone::Normal, (queue - running).to_string(), "queued"), Goal::Rows(Page::Tasks, "state = queued"));
+        add(
+            pair(Tone::Normal, (queue - running).to_string(), "queued"),
+            Goal::Rows(Page::Tasks, "state = queued".to_owned()),
+        );
         let failed: u64 = figures.state.engines.values().map(|it| it.failed).sum();
         let tone = if failed > 0 { Tone::Bad } else { Tone::Normal };
         add(pair(tone, failed.to_string(), "failed"), Goal::Failures);
@@ -117,7 +121,7 @@ fn second(app: &App) -> Vec<Group> {
     }
     let pair = |what: &str, value: String, page: Page, filter: &'static str| {
         let spans = vec![span(theme, Tone::Dim, format!("{what} ")), span(theme, Tone::Normal, value)];
-        (spans, Some(Goal::Rows(page, filter)))
+        (spans, Some(Goal::Rows(page, filter.to_owned())))
     };
     let or_unknown = |text: Option<String>| text.unwrap_or_else(|| text::UNKNOWN.to_owned());
     let cpus: Vec<f64> = figures.engines.values().filter_map(|it| engines::cpu_now(figures, Some(it))).collect();

@@ -53,7 +53,7 @@ pub fn title(app: &App) -> Line<'static> {
     line.push_span(span(theme, Tone::Normal, count));
     if app.page == Page::Overview && app.by_host {
         let hosts = app.table.rows.iter().filter(|row| matches!(row.key, Key::Host(_))).count();
-        line.push_span(span(theme, Tone::Normal, format!("on {} ", crate::text::count(hosts, "host"))));
+        line.push_span(span(theme, Tone::Normal, format!("on {} ", chorus_protocol::count(hosts as u64, "host"))));
     }
     if app.page == Page::Logs && !list.filter.is_empty() {
         line.push_span(span(theme, Tone::Warn, format!("{}/{shown} ", app.found())));

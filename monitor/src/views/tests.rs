@@ -380,19 +380,20 @@ fn the_mouse_finds_what_was_drawn() {
         app.arrange();
         (app.page, app.list().filter.clone(), app.errors_only, app.table.rows.len())
     };
+    let in_state = |state| Goal::Rows(Page::Overview, format!("state = {state}"));
     for (state, count) in [("busy", 1), ("idle", 3)] {
-        assert_eq!(follow(Goal::State(state)), (Page::Overview, format!("state = {state}"), false, count));
+        assert_eq!(follow(in_state(state)), (Page::Overview, format!("state = {state}"), false, count));
     }
     assert_eq!(follow(Goal::Page(Page::Memory)).0, Page::Memory);
     assert_eq!(follow(Goal::Page(Page::Overview)).1, "state = idle", "a page is as it was left");
-    assert_eq!(follow(Goal::Rows(Page::Overview, "")), (Page::Overview, String::new(), false, 4));
+    assert_eq!(follow(Goal::Rows(Page::Overview, String::new())), (Page::Overview, String::new(), false, 4));
     // Each figure of tasks leaves what it counts, also behind a click on another one.
     for (filter, count) in [("state = queued", 2), (header::OPEN_MAPS, 1), (header::OPEN_CALLS, 2), ("", 10)] {
         assert_eq!(follow(Goal::Failures), (Page::Tasks, String::new(), true, 2));
-        assert_eq!(follow(Goal::Rows(Page::Tasks, filter)), (Page::Tasks, filter.to_owned(), false, count));
+        assert_eq!(follow(Goal::Rows(Page::Tasks, filter.to_owned())), (Page::Tasks, filter.to_owned(), false, count));
     }
     follow(Goal::Failures);
-    assert!(follow(Goal::State("busy")).2, "the list of tasks is left alone");
+    assert!(follow(in_state("busy")).2, "the list of tasks is left alone");
     // The mark of the first engine.
     let mut app = self::app(true);
     app.handle(Input::Resize(120, 40), &Areas::default());

@@ -2,7 +2,7 @@
 
 use super::{LogEntry, LogEvent, Metrics, NotebookUse, RunEnd, SessionNumber, Variables, Work};
 use crate::id::EngineId;
-use crate::message::{ClientInfo, EngineInfo};
+use crate::status::{ClientInfo, EngineInfo};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
