@@ -7,7 +7,7 @@
 mod common;
 
 use chorus_gpu::crates::Crates;
-use common::{Case, can_compile, check, constant};
+use common::{Case, can_compile, check, constant, ptxas};
 
 /// Bits decide: -0.0 isn't 0.0. All NaN are one, since their bits aren't promised.
 trait Bits: Copy + std::fmt::Debug {
@@ -62,6 +62,10 @@ impl<T: Bits> Bits for Option<T> {
 /// Each closure is a test of its own group, so that a failure names it.
 macro_rules! closures {
     ($test:ident $item:ty: $items:expr; $($function:expr;)*) => {
+        mod $test {
+            pub const ALL: (&str, &[&str]) = (stringify!($item), &[$(stringify!($function)),*]);
+        }
+
         #[test]
         fn $test() {
             if !can_compile() {
@@ -377,4 +381,61 @@ fn captures_structs_and_generics() {
         b
     };
     check(&case, &items, expected, |a, b| a.same(b));
+}
+
+/// Closures with mathematics that std leaves to the platform.
+const MATHEMATICS: (&str, &[&str]) = (
+    "f64",
+    &[
+        "|x: f64| (x.sin(), x.cos(), x.tan(), x.atan2(2.0))",
+        "|x: f64| (x.exp(), x.exp_m1(), x.ln(), x.log10(), x.powf(0.3))",
+        "|x: f64| (x.tanh(), x.cbrt(), x.hypot(3.0))",
+        "|x: f64| ((x as f32).sin(), (x as f32).exp(), (x as f32).ln(), (x as f32).powf(0.3))",
+    ],
+);
+
+/// So many closures make a module: their results are a tuple. rustc takes most of the time, however short they are.
+const IN_A_MODULE: usize = 8;
+
+#[test]
+fn nvidias_assembler_takes_the_code_and_it_says_what_was_written() {
+    if !can_compile() {
+        return;
+    }
+    let ptxas = match ptxas::ptxas() {
+        Ok(ptxas) => ptxas,
+        Err(why) => return eprintln!("skipped, since there is no ptxas: {why}"),
+    };
+    let groups = [
+        floats_of_32_bits::ALL,
+        floats_of_64_bits::ALL,
+        casts_of_floats::ALL,
+        integers_of_32_bits::ALL,
+        integers_of_64_bits::ALL,
+        small_integers::ALL,
+        control_flow::ALL,
+        what_fails_fails_at_the_same_item::ALL,
+        code_of_core::ALL,
+        MATHEMATICS,
+    ];
+    for (item, all) in groups {
+        let (fused, others): (Vec<&str>, Vec<&str>) = all.iter().partition(|function| function.contains("mul_add"));
+        for functions in fused.chunks(IN_A_MODULE).chain(others.chunks(IN_A_MODULE)) {
+            let calls: String = functions.iter().map(|function| format!("({function})(x), ")).collect();
+            let function = format!("|x: {item}| ({calls})");
+            let case =
+                Case { definitions: &[], function: &function, item, constants: vec![], crates: Crates::default() };
+            let ptx = case.build().ptx;
+            ptxas::assemble(&ptxas, &ptx).unwrap_or_else(|said| panic!("{function}: {said}"));
+            for shorter in [".approx", ".ftz", ".full", "mad.f", "mad.rn"] {
+                assert!(!ptx.contains(shorter), "{function} has {shorter}");
+            }
+            let asks = functions.iter().any(|function| function.contains("mul_add"));
+            assert_eq!(
+                ptx.contains("fma."),
+                asks,
+                "{function}: a product and a sum are one step where that is asked for"
+            );
+        }
+    }
 }

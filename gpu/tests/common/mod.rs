@@ -4,6 +4,7 @@
 // Each test uses some of it.
 #![allow(dead_code)]
 
+pub mod ptxas;
 pub mod random;
 
 use chorus_gpu::build::{self, Built, Compiler, Failed};
