@@ -27,6 +27,7 @@ impl Executor {
             options,
             half,
             snapshots: self.snapshots,
+            on_gpus: Arc::default(),
             partial: None,
             argument: Vec::new(),
             compiled: Duration::ZERO,
@@ -49,7 +50,7 @@ impl Executor {
 
     async fn rust_run(
         &mut self,
-        plan: Plan,
+        mut plan: Plan,
         text: &str,
         first_line: usize,
         generated: Option<&Text>,
@@ -81,9 +82,10 @@ impl Executor {
                 }
                 let variables: Vec<String> = compiler.namespaces().variables(Member::Local).into_keys().collect();
                 let began = Instant::now();
-                Ok(Visit::Compiled((compiler.compile(cell, &[Member::Local]), variables, began.elapsed())))
+                let compiled = compiler.compile(cell, &[Member::Local]);
+                Ok(Visit::Compiled((compiled, cell.gpu_maps(), variables, began.elapsed())))
             });
-            let (compiled, variables, took) = match visit.await?.map_err(explain)? {
+            let (compiled, mut gpu_maps, variables, took) = match visit.await?.map_err(explain)? {
                 Visit::Compiled(compiled) => compiled,
                 Visit::Commands(replies) => {
                     if self.obey(replies, request).await == Next::Quit {
@@ -94,9 +96,22 @@ impl Executor {
                 }
             };
             let (run, to_say) = self.compiled(compiled, took).map_err(explain)?;
+            if let Some((object, _)) = &run {
+                gpu_maps.extend(object.source.gpu_maps());
+            }
+            let on_gpus = self.own_maps_for_gpus(gpu_maps, &variables, request).await;
             let Some((object, ticket)) = run else {
                 self.say_all(&to_say, request).await;
-                return Ok(Next::Continue);
+                return on_gpus.map(|_| Next::Continue);
+            };
+            plan.on_gpus = match on_gpus {
+                Ok(on_gpus) => Arc::new(on_gpus),
+                Err(failed) => {
+                    // It isn't run, so it has defined no variables.
+                    let ended = RunEnded { member: Member::Local, outcome: Outcome::Cancelled, generation: 0 };
+                    self.settle(&object, ticket, vec![ended]).await?;
+                    return Err(failed);
+                }
             };
             let local = self.local_worker().await?;
             let run = self.jobs.begin(plan.clone(), &object, took);

@@ -11,6 +11,7 @@ mod follower;
 mod job;
 mod lending;
 mod map;
+mod on_gpus;
 mod passages;
 mod rooms;
 mod run;
@@ -19,6 +20,7 @@ mod trial;
 mod verdict;
 
 pub use job::{ByGpus, Cancelled, Half, Job, MapOptions, OnGpus};
+pub use on_gpus::ByPlace;
 pub use run::{CellRun, Defined, Plan};
 
 use crate::cluster::Cluster;
