@@ -307,6 +307,7 @@ impl<V> Taken<V> {
 
 /// The items with their function and their filter, on an engine.
 #[inline(always)]
+#[allow(clippy::type_complexity)] // An `impl Fn` can't be in a type of its own.
 fn mapped<'a, S: Source, C: Constants, R, H: Calls<C::Owned, S::Item, R>, P: Wants>(
     taken: &'a Taken<C::Owned>,
     items: Items<'a, S>,
