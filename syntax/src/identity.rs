@@ -4,10 +4,13 @@
 //! to stand elsewhere than the old one: in a module whose name only the new one has, out of which it is imported. What
 //! is inserted for that stands on the lines where the type does, and everything that names the type stays as it is.
 
+mod sight;
+
 use crate::imports::{Import, imports};
 use crate::nature::{Nature, words};
 use ra_ap_syntax::ast::{self, AstNode, HasAttrs, HasModuleItem, HasName, HasVisibility};
 use ra_ap_syntax::{Edition, NodeOrToken, SourceFile, SyntaxKind, SyntaxNode, SyntaxToken, WalkEvent};
+use sight::Sight;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -85,6 +88,8 @@ struct Part {
     text: String,
     /// What it names.
     names: BTreeSet<String>,
+    /// What it names of that: constants and types of an `impl`.
+    members: BTreeSet<String>,
     /// What has its name in it: items of a module, variants.
     defines: BTreeSet<String>,
     kind: Kind,
@@ -122,7 +127,7 @@ fn read(name: Option<&str>, text: &str) -> Vec<Part> {
         match (&item, name) {
             (ast::Item::Use(it), _) => found.extend(imports(it).into_iter().map(|Import { name, text }| {
                 let names = words(&text).map(str::to_owned).collect();
-                Part { text, names, defines: BTreeSet::new(), kind: Kind::Import(name) }
+                Part { text, names, members: BTreeSet::new(), defines: BTreeSet::new(), kind: Kind::Import(name) }
             })),
             (ast::Item::Impl(block), _) => found.extend(of_block(block)),
             (_, Some(name)) => {
@@ -198,6 +203,7 @@ fn facts(parts: &[&Part]) -> BTreeMap<String, Facts> {
     let of = |holder: (_, usize)| {
         let mut facts = Facts::new();
         let (mut found, mut reached, mut named) = (BTreeSet::new(), HashSet::new(), HashSet::new());
+        let mut members = HashSet::new();
         let (mut new, mut calls, mut round) = (vec![holder], Vec::new(), 0);
         while !new.is_empty() {
             while let Some((key, at)) = new.pop() {
@@ -209,6 +215,7 @@ fn facts(parts: &[&Part]) -> BTreeMap<String, Facts> {
                     continue;
                 }
                 reached.insert(key);
+                members.extend(parts[at].members.iter().map(String::as_str));
                 for word in &parts[at].names {
                     if named.insert(word.as_str()) {
                         new.extend(known.get(word.as_str()).into_iter().flatten());
@@ -233,7 +240,7 @@ fn facts(parts: &[&Part]) -> BTreeMap<String, Facts> {
             // types of other crates may have it in them.
             let counts = |block: &Block| {
                 block.of.as_deref().is_some_and(|of| reached.contains(of))
-                    || block.members.iter().any(|member| named.contains(member.as_str()))
+                    || block.members.iter().any(|it| named.contains(it.as_str()) || members.contains(it.as_str()))
             };
             new.extend(blocks.iter().filter(|(block, _)| counts(block)).map(|(block, at)| (block.head.as_str(), *at)));
             new.extend(globs());
@@ -280,13 +287,19 @@ fn part(node: &SyntaxNode, kind: Kind) -> Part {
         }
     }
     let text = tokens.iter().map(SyntaxToken::text).collect::<Vec<_>>().join(" ");
-    // A field's name, or that of a parameter, is no name of a definition.
-    let all = || tokens.iter().filter(|token| token.kind() == SyntaxKind::IDENT);
-    let is_new = |token: &SyntaxToken| token.parent().is_some_and(|it| ast::Name::can_cast(it.kind()));
-    let words = |token: &SyntaxToken| words(token.text()).map(str::to_owned).collect::<Vec<_>>();
-    let names = all().filter(|token| !is_new(token)).flat_map(words).collect();
-    let defines = all().filter(|token| is_new(token)).flat_map(words).collect();
-    Part { text, names, defines, kind }
+    let sight = Sight::of(node);
+    let (mut names, mut members, mut defines) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for (at, token) in tokens.iter().enumerate().filter(|(_, token)| token.kind() == SyntaxKind::IDENT) {
+        // A field's name, or that of a parameter, is no name of a definition.
+        let is_new = token.parent().is_some_and(|it| ast::Name::can_cast(it.kind()));
+        let all = match () {
+            () if is_new => &mut defines,
+            () if sight.reaches(&tokens, at) => &mut names,
+            () => &mut members,
+        };
+        all.extend(words(token.text()).map(str::to_owned));
+    }
+    Part { text, names, members, defines, kind }
 }
 
 /// The body of a function that isn't `const`, and has no types in it.
@@ -298,7 +311,7 @@ fn is_mere_body(node: &SyntaxNode) -> bool {
 /// What an `impl` may say of layouts.
 fn of_block(item: &ast::Impl) -> Option<Part> {
     let (mut block, mut has_constants) = (Block::default(), false);
-    let (mut text, mut names) = (String::new(), BTreeSet::new());
+    let (mut text, mut names, mut inner) = (String::new(), BTreeSet::new(), BTreeSet::new());
     for member in item.assoc_item_list()?.assoc_items() {
         let name = match &member {
             ast::AssocItem::Const(it) => it.name(),
@@ -311,6 +324,7 @@ fn of_block(item: &ast::Impl) -> Option<Part> {
         let part = part(member.syntax(), Kind::Import(None));
         text.push_str(&part.text);
         names.extend(part.names);
+        inner.extend(part.members);
     }
     let nature = Nature::of(&ast::Item::Impl(item.clone())).block?;
     let is_traits = nature.of_trait.is_some();
@@ -320,7 +334,13 @@ fn of_block(item: &ast::Impl) -> Option<Part> {
         // Which of several blocks of a type it is.
         None => format!("impl {} {:?}", nature.of_type, block.members),
     };
-    (!block.members.is_empty()).then_some(Part { text, names, defines: BTreeSet::new(), kind: Kind::Block(block) })
+    (!block.members.is_empty()).then_some(Part {
+        text,
+        names,
+        members: inner,
+        defines: BTreeSet::new(),
+        kind: Kind::Block(block),
+    })
 }
 
 /// Whether it may bring any name, since its crate isn't one of those that are as they are.

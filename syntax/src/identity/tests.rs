@@ -66,6 +66,33 @@ fn a_glob_of_the_notebooks_own_brings_what_is_in_it() {
 }
 
 #[test]
+fn a_path_names_its_first_word_and_a_module_only_what_it_leads_to() {
+    let outside = ["use anyhow::Result;", "use thiserror::Error;", "struct Money(i64);", "struct Size;"];
+    let of = |own: &str| of(&[&[own], &outside[..]].concat());
+    let bank = "mod bank { use super::Money; use thiserror::{self, Error}; #[derive(Debug, Error)] pub struct Failed(Money); \
+                pub fn open() -> Result<Size, Failed> { todo!() } pub fn all() -> anyhow::Result<()> { todo!() } }";
+    assert_eq!(keys(&of(bank)["bank"]), ["Money", "bank"]);
+    assert_eq!(
+        keys(&of("mod m { struct Own([super::Size; 2]); mod n { struct Own(crate::m::Money); } }")["m"]),
+        ["Money", "Size", "m"]
+    );
+    let sees_all = "mod bank { mod inner { use super::super::*; pub fn open() -> Result<u8> { todo!() } } }";
+    assert_eq!(keys(&of(sees_all)["bank"]), ["Result", "bank"]);
+    assert_eq!(keys(&of("mod m { make!(Size); }")["m"]), ["Size", "m"], "a macro may name what it likes");
+    assert_eq!(keys(&of("struct Own(anyhow::Result<Money>, Size::Error);")["Own"]), ["Money", "Own", "Size"]);
+    let crates = [(Some("anyhow"), "const _: &str = \"1\";"), (None, "mod m { struct Own(anyhow::Result<u8>); }")];
+    assert_eq!(keys(&facts_of(&crates)["m"]), ["anyhow", "m"]);
+    let crates =
+        [crates[0], (None, "mod m { #[derive(anyhow::Thing)] struct Own; }"), (None, "struct Own(::anyhow::Error);")];
+    assert_eq!(keys(&facts_of(&crates)["m"]), ["anyhow", "m"]);
+    assert_eq!(keys(&facts_of(&crates)["Own"]), ["Own", "anyhow"]);
+    let own = ["mod m { use super::Other; pub struct Own([u8; Other::n()]); }", "struct Other;"];
+    let found = super::FactsReader::default()
+        .read(&[own[0], own[1], "impl Other { pub const fn n() -> usize { 1 } }"].map(|text| (None, text)));
+    assert_eq!(keys(&found["m"]), ["Other", "impl Other {\"n\"}", "m"]);
+}
+
+#[test]
 fn what_a_macro_call_defines_is_its_words() {
     let calls = [
         (Some("call_1"), "make! { Own, u8 }"),
