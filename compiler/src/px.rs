@@ -78,6 +78,7 @@ const FILES: &[(&str, &str)] = &[
     ("src/table/cell.rs", include_str!("../../px/src/table/cell.rs")),
     ("src/table/mod.rs", include_str!("../../px/src/table/mod.rs")),
     ("src/table/own.rs", include_str!("../../px/src/table/own.rs")),
+    ("src/table/printed.rs", include_str!("../../px/src/table/printed.rs")),
     ("src/task/args.rs", include_str!("../../px/src/task/args.rs")),
     ("src/task/mod.rs", include_str!("../../px/src/task/mod.rs")),
     ("src/task/shared.rs", include_str!("../../px/src/task/shared.rs")),

@@ -20,6 +20,8 @@ pub(super) enum Kind {
     Number,
     Boolean,
     Text,
+    /// Text without the backslashes that `Debug` writes.
+    Plain,
     /// `None`, which every column may have.
     Nothing,
     /// Stands for columns that are left out.
@@ -48,7 +50,7 @@ impl Kind {
             Kind::Integer => "integer",
             Kind::Number => "number",
             Kind::Boolean => "boolean",
-            Kind::Text | Kind::Nothing | Kind::Gap => "string",
+            Kind::Text | Kind::Plain | Kind::Nothing | Kind::Gap => "string",
         }
     }
 }
@@ -102,6 +104,7 @@ impl Cell {
                 "null".to_owned()
             }
             Kind::Number | Kind::Integer | Kind::Boolean => self.text.clone(),
+            Kind::Plain => quoted(&self.text),
             _ => quoted(&unescaped(&self.text)),
         }
     }

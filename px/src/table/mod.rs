@@ -2,6 +2,7 @@
 
 mod cell;
 mod own;
+mod printed;
 #[cfg(test)]
 mod tests;
 
@@ -138,12 +139,14 @@ impl Sheet {
         Sheet { columns, rows, first, total }
     }
 
-    /// The table of an array of two dimensions of ndarray, or of a matrix of nalgebra, by its text.
+    /// The table of an array of two dimensions of ndarray, a matrix of nalgebra, a frame or a series of polars, or a record
+    /// batch of Arrow, by its text.
     pub fn of_array(type_name: &str, text: &str) -> Option<Sheet> {
         let sheet = match type_name {
             name if name.starts_with("nalgebra::base::matrix::Matrix<") => of_nalgebra(text),
             name if name.starts_with("ndarray::ArrayBase<") => of_ndarray(text),
-            _ => None,
+            "arrow_array::record_batch::RecordBatch" => printed::of_arrow(text),
+            _ => printed::of_polars(text),
         };
         sheet.map(Sheet::without_middle)
     }
