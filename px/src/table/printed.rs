@@ -43,10 +43,10 @@ fn of_frame(height: usize, width: usize, text: &str) -> Option<Sheet> {
         let inner = line.strip_prefix('│')?.strip_suffix('│')?;
         Some(inner.split('┆').map(|cell| cell.trim().to_owned()).collect())
     };
-    lines.next().filter(|line| line.starts_with('┌'))?;
+    lines.next().filter(|line| line.starts_with(['┌', '╭']))?;
     let (names, under, types) = (cells(lines.next()?)?, cells(lines.next()?)?, cells(lines.next()?)?);
     lines.next().filter(|line| line.starts_with('╞'))?;
-    lines.next_back().filter(|line| line.starts_with('└') && line.ends_with('┘'))?;
+    lines.next_back().filter(|line| line.starts_with(['└', '╰']) && line.ends_with(['┘', '╯']))?;
     let gap = under.iter().position(String::is_empty);
     let is_gap = |at: usize| gap == Some(at);
     // A name of several lines has its end where its type would be.

@@ -28,6 +28,8 @@ fn a_frame_of_polars_is_a_table() {
         {"name": "a\\n", "rate": 1.5, "n": 1}, {"name": "", "rate": null, "n": -2}, {"name": "3", "rate": null, "n": null}
     ]);
     assert_eq!(data["data"], rows);
+    let round = FRAME.replace('┌', "╭").replace('┐', "╮").replace('└', "╰").replace('┘', "╯");
+    assert_eq!(of_polars(&round), Some(sheet));
     let empty = "shape: (0, 1)\n┌─────┐\n│ a   │\n│ --- │\n│ i64 │\n╞═════╡\n└─────┘";
     assert_eq!(of_polars(empty).unwrap().text(), "a");
 }
