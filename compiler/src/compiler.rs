@@ -7,6 +7,7 @@
 //! `definitions`), so no snapshot's account of them matters.
 
 use crate::ahead::Ahead;
+use crate::attempts::Attempts;
 use crate::cache::{Cache, CacheConfig, CachedCell, not_kept, unpack};
 use crate::command::{self, Reply};
 use crate::definitions::change::Change;
@@ -61,6 +62,8 @@ pub struct Compiler {
     /// A hash of the file that dependencies take their versions from, if there is one.
     pub(crate) versions_used: Option<[u8; 32]>,
     pub(crate) last_errors: Vec<Diagnostic>,
+    /// What cells were to define that weren't accepted.
+    pub(crate) attempts: Attempts,
     /// Macros of other crates that turned out to define no items.
     pub(crate) expressions: BTreeSet<String>,
     pub(crate) ahead: Ahead,
@@ -112,6 +115,7 @@ impl Compiler {
             set: None,
             versions_used: None,
             last_errors: Vec::new(),
+            attempts: Attempts::default(),
             expressions: BTreeSet::new(),
             ahead: Ahead::default(),
         })
@@ -269,6 +273,7 @@ impl Compiler {
             statics,
             hides,
             engine_types,
+            own: Vec::new(),
             types: Vec::new(),
         };
         if work.parsed.rust.lines().all(|line| line.trim().is_empty() || line.starts_with("//")) {
@@ -450,6 +455,7 @@ impl Compiler {
 
     /// Forgets all definitions and all variables; dependencies that were built stay built.
     pub fn clear(&mut self) {
+        self.attempts.clear();
         self.ahead = Ahead::default();
         self.shared = Definitions::new();
         self.identities = Identities::default();

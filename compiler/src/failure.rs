@@ -80,8 +80,7 @@ pub(crate) fn diagnostics(
             error.spans.push(whole(result, "this is the cell's result, which is to be shown"));
             wording::of_showing(error);
         }
-        let name = error.message.strip_prefix("cannot find value `").and_then(|rest| rest.split('`').next());
-        let missing = name.and_then(|name| {
+        let missing = missing_name(error).and_then(|name| {
             let unseen = || wording::of_unseen(name, error, &parsed, cell, &namespaces.common(members));
             namespaces.explain_missing(name, members).or_else(unseen)
         });
@@ -102,7 +101,19 @@ pub(crate) fn diagnostics(
         errors.retain(|error| !error.spans.is_empty());
     }
     errors.sort_by_key(order);
+    // What holds for several is said once.
+    let mut said = BTreeSet::new();
+    let is_said_again = |note: &str| note.starts_with("note: ") || note.starts_with("help: ");
+    for error in &mut errors {
+        error.notes.retain(|note| !is_said_again(note) || said.insert(note.clone()));
+    }
     errors
+}
+
+/// The variable that isn't there, if that is what an error says. One that is called is a function to rustc.
+pub(crate) fn missing_name(error: &Diagnostic) -> Option<&str> {
+    let begins = ["cannot find value `", "cannot find function `"];
+    begins.iter().find_map(|begins| error.message.strip_prefix(begins))?.split('`').next()
 }
 
 /// What px says of values that can't be given to a map's function.

@@ -51,6 +51,11 @@ const NOTHING: &str = "a value that may be missing is an `Option`: `Some(x)` or 
 
 /// What to write instead, if rustc finds no such function or value, or takes the name for another thing.
 pub(crate) fn instead(error: &Diagnostic) -> Option<&'static str> {
+    if error.message.starts_with("the `?` operator can only be applied to values that implement `Try`") {
+        // What rustc knows better, as that a future is to be awaited, it says.
+        let is_bare = error.notes.iter().all(|note| note.contains("trait `Try` is not implemented"));
+        return is_bare.then_some("this is no `Result` and no `Option`: leave out the `?`");
+    }
     let (what, rest) = error.message.split_once('`')?;
     let name = rest.split('`').next()?;
     let table = match (error.code.as_deref()?, what) {
@@ -61,6 +66,12 @@ pub(crate) fn instead(error: &Diagnostic) -> Option<&'static str> {
     // A method of this name is what is meant, and rustc shows how it is called.
     let is_method = error.notes.iter().any(|note| note.starts_with("help: use the `.` operator"));
     Some(table.iter().find(|(theirs, _)| *theirs == name && !is_method)?.1)
+}
+
+/// Whether a type of this text has an array in it that serde has no traits for.
+fn has_long_array(text: &str) -> bool {
+    let lengths = text.split("; ").skip(1).filter_map(|rest| rest.split_once(']')?.0.parse::<u64>().ok());
+    lengths.max().is_some_and(|most| most > 32)
 }
 
 /// What to say beside rustc's own words.
@@ -79,6 +90,9 @@ pub(crate) fn beside(error: &Diagnostic) -> Option<&'static str> {
         }
         "E0583" => Some("the module's items stand in the cell, within braces: `mod name { ... }`"),
         "E0423" if at(place.end_column) == Some('?') => Some("`:doc NAME` tells what something is, as does Shift+Tab"),
+        "E0277" if error.message.contains("can't travel") && has_long_array(&error.message) => {
+            Some("with serde, arrays of more than 32 items don't travel; `x.to_vec()` does, of any length")
+        }
         "E0277" if error.message.starts_with("the `?` operator can only be used on `Result`s, not `Option`s") => {
             Some("`.ok_or(\"what is missing\")?` makes a `Result` of an `Option`")
         }
@@ -93,6 +107,26 @@ pub(crate) fn beside(error: &Diagnostic) -> Option<&'static str> {
 mod tests {
     use super::*;
     use crate::diagnostic::Span;
+
+    #[test]
+    fn a_question_mark_behind_what_is_no_result_is_told() {
+        let said = |note: &str| {
+            let message = "the `?` operator can only be applied to values that implement `Try`";
+            let notes = vec![note.to_owned()];
+            instead(&Diagnostic { code: Some("E0277".into()), notes, ..Diagnostic::error(message) })
+        };
+        assert!(said("help: the trait `Try` is not implemented for `()`").unwrap().ends_with("leave out the `?`"));
+        assert!(said("help: the nightly-only, unstable trait `Try` is not implemented for `u32`").is_some());
+        assert_eq!(said("help: consider `await`ing on the `Future`: `f().await?`"), None);
+    }
+
+    #[test]
+    fn long_arrays_are_seen_in_types() {
+        assert!(has_long_array("`Vec<[[u8; 2]; 64]>` can't travel"));
+        for text in ["`[u8; 32]` can't travel", "`[u8; N]` can't travel", "a; b", ""] {
+            assert!(!has_long_array(text), "{text}");
+        }
+    }
 
     #[test]
     fn names_of_other_languages_are_known_by_what_rustc_looked_for() {

@@ -7,6 +7,7 @@
 mod advice;
 mod ahead;
 mod assist;
+mod attempts;
 mod backtrace;
 mod cache;
 mod command;
@@ -55,6 +56,7 @@ mod trial;
 mod type_names;
 mod types;
 mod unkept;
+mod unnamed;
 mod unused;
 mod versions;
 mod wording;

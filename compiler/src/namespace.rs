@@ -136,6 +136,10 @@ impl Account {
             Some(_) if why.starts_with(ENDED) => {
                 "use it in the cell that defines it, or keep a copy: `.to_owned()`, `.clone()` or `.collect()` behind it".to_owned()
             }
+            Some(_) if why.starts_with(UNNAMED) => {
+                "use it in the cell that defines it; a `fn` can be called from all cells, and a `Box<dyn Fn(..) -> ..>` be kept"
+                    .to_owned()
+            }
             cell => brought_back_by(cell),
         }
     }
@@ -413,13 +417,13 @@ fn moved_by(cell: u32) -> String {
 }
 
 const ENDED: &str = "it borrowed from ";
+const UNNAMED: &str = "its type has no name, as that of a closure";
 
 /// Why a variable is gone that ended with its cell.
 fn ended_with(cell: u32, lender: &str) -> String {
-    match cell {
-        0 => format!("{ENDED}`{lender}`, so it ended with its cell"),
-        _ => format!("{ENDED}`{lender}`, so it ended with its cell, In[{cell}]"),
-    }
+    let why = if lender.is_empty() { UNNAMED.to_owned() } else { format!("{ENDED}`{lender}`") };
+    let of_cell = if cell == 0 { String::new() } else { format!(", In[{cell}]") };
+    format!("{why}, so it ended with its cell{of_cell}")
 }
 
 /// `engine 2`, `engines 0-3,5`, `the notebook and engines 0-1`.

@@ -3,7 +3,7 @@
 use crate::compiler::Compiler;
 use crate::definitions::change::Change;
 use crate::dependence::{Definition, contains_type};
-use crate::failure::Failure;
+use crate::failure::{Failure, missing_name};
 use crate::identity::Identities;
 use crate::namespace::Member;
 use crate::prelude;
@@ -94,14 +94,14 @@ impl Compiler {
         let Failure::Errors(errors) = &mut failure else { return failure };
         let outdated = || outdated.iter().filter(|(member, _)| members.contains(member)).flat_map(|(_, names)| names);
         for error in errors {
-            let missing = error.message.strip_prefix("cannot find value `").and_then(|rest| rest.split('`').next());
+            let missing = missing_name(error).map(str::to_owned);
             let Some(name) = missing.filter(|name| outdated().any(|lost| lost == name)) else { continue };
             // Why it isn't there is known already, if that is something else.
             if error.notes.iter().any(|note| note.starts_with("note: ")) {
                 continue;
             }
             let has_it = |item: &str| {
-                self.with_types(&BTreeSet::from([item])).iter().any(|(_, names)| names.iter().any(|lost| lost == name))
+                self.with_types(&BTreeSet::from([item])).iter().any(|(_, names)| names.iter().any(|lost| *lost == name))
             };
             let what: BTreeSet<&str> = items.iter().filter_map(Definition::name).filter(|item| has_it(item)).collect();
             let what = match what.is_empty() {

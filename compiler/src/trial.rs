@@ -26,6 +26,7 @@ use crate::snapshots::Held;
 use crate::source_map::{MappedPiece, SourceMap};
 use crate::types::Object;
 use crate::unkept::ending;
+use crate::unnamed;
 use crate::unused;
 use crate::work::{Done, Work};
 use chorus_syntax::{Cell, Nature, Piece};
@@ -75,6 +76,10 @@ impl Compiler {
             if reach.take().is_some_and(|reach| reach.len() < self.shared.current().len())
                 && !is_cells_own(&failed.error)
             {
+                continue;
+            }
+            if let Some(statement) = unnamed::ends_with_cell(&failed.error, work) {
+                work.own.push(statement);
                 continue;
             }
             if let Some(typed) = self.ask(&failed, work) {
@@ -146,6 +151,7 @@ impl Compiler {
         prefix.before = work.parsed.attributes.iter().map(|piece| piece.text.chars().count() + 1).sum();
         let code = work.parsed.behind(&prefix.text, pieces);
         let code = with_types(code, &work.types, &work.parsed.statements, prefix.lines());
+        let code = unnamed::out_of_sight(code, &work.own, &work.parsed.statements, prefix.lines());
         let standard = self.preload(None);
         let nothing_to_run = work.parsed.statements.is_empty();
         let compiled = self.evcxr.get()?.evaluator.eval(&code, &snapshot, &[]);
@@ -252,7 +258,7 @@ impl Compiler {
         let entries = self.shared.entries();
         let is_new = |index: &usize| entries[*index].aside.is_none();
         let needed: BTreeSet<usize> = lacks.iter().flatten().copied().collect();
-        let errors = match first {
+        let mut errors = match first {
             // The cell is right but for what it needs of the definitions that don't fit: these are what is wrong.
             Some(mut first) if !lacks.is_empty() && lacks.iter().all(|lacks| lacks.as_ref().is_some_and(is_new)) => {
                 let needed: Vec<String> = needed.iter().map(|index| entries[*index].label()).collect();
@@ -288,6 +294,8 @@ impl Compiler {
                 errors
             }
         };
+        errors.iter_mut().for_each(|error| self.attempts.explain(error));
+        self.attempts.add(work.cell.count, &work.parsed, &work.items);
         self.last_errors.clone_from(&errors);
         Failure::Errors(errors)
     }

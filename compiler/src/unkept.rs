@@ -6,6 +6,7 @@
 //!   variable out; but it takes a hint in a definition for the error itself, since only that one is in the user's text.
 
 use crate::rewrite::{ENTERS, NAME_BEGINS};
+use crate::unnamed;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -76,14 +77,16 @@ pub(crate) fn with_endings(source: &str, messages: &str) -> Option<String> {
     (changed != source).then_some(changed)
 }
 
-/// The variables that end with the cell of this source, each with that from which it borrows.
+/// The variables that end with the cell of this source, each with that from which it borrows; empty where its type has no
+/// name.
 pub(crate) fn ending(source: &str) -> BTreeMap<String, String> {
     let end = |line: &'_ str| {
         let line = line.strip_prefix(DROPS[0]).and_then(|rest| Some(rest.split_once(DROPS[1])?.1)).unwrap_or(line);
         let (name, lender) = line.strip_prefix(ENDS[0])?.split_once(ENDS[1])?;
         Some((name.to_owned(), lender.to_owned()))
     };
-    source.lines().filter_map(end).collect()
+    let unnamed = unnamed::ending(source).map(|name| (name.to_owned(), String::new()));
+    source.lines().filter_map(end).chain(unnamed).collect()
 }
 
 /// The error of this line, if it is about a variable that is stored and about something that is used while it is borrowed.

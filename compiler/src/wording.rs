@@ -122,10 +122,8 @@ pub(crate) fn of_message(message: &str, parsed: &Cell, cell: &CellText<'_>) -> D
     };
     let place = parsed.statements.get(statement).map(|piece| whole(&mapped(piece, cell), ""));
     let kept = |why: &str, help: &str| {
-        let notes = vec![
-            format!("help: {help}"),
-            format!("help: or use `{name}` in this cell only, and within a block: `{{ let {name} = ...; ... }}`"),
-        ];
+        let notes =
+            vec![format!("help: {help}"), format!("help: or use `{name}` in this cell: then it ends with the cell")];
         Diagnostic { notes, ..Diagnostic::error(format!("the notebook can't keep `{name}`: {why}")) }
     };
     let named = what.split_once("` has type `").and_then(|(_, rest)| rest.split_once("` which"));

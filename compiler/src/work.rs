@@ -33,6 +33,8 @@ pub(crate) struct Work<'a> {
     pub hides: BTreeSet<&'static str>,
     /// Types of the engines' variables that it names.
     pub engine_types: EngineTypes,
+    /// Statements that define variables whose types have no names.
+    pub own: Vec<usize>,
     /// Types of its variables that rustc was asked for.
     pub types: Vec<Typed>,
 }

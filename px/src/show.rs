@@ -55,6 +55,13 @@ macro_rules! show {
     };
 }
 
+/// Leaves statements as they are; evcxr doesn't see which variables they define.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! own {
+    ($($statements:tt)*) => { $($statements)* };
+}
+
 /// All of a value, however long that is: a result is shown with its middle left out where it is long.
 ///
 /// ```

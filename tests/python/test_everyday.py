@@ -162,3 +162,23 @@ def test_a_question_is_answered_in_the_pager(kernel):
         assert all(text in page["data"]["text/plain"] for text in texts), page
     reply = kernel.run("?nothing_of_this_name").ok()
     assert "nothing is known of `nothing_of_this_name`" in reply.stderr and reply.content["payload"] == []
+
+
+def test_a_closure_that_its_cell_uses_ends_with_it(own_kernel):
+    kernel = own_kernel
+    cell = kernel.run("let n = 3;\nlet add = |x: i32| x + n; let twice = move |f: &dyn Fn(i32) -> i32, x| f(f(x));\nlet got = twice(&add, 1);\ngot").ok()
+    assert cell.results[0]["text/plain"] == "7"
+    assert kernel.run("(n, got)").ok().results[0]["text/plain"] == "(3, 7)"
+    said = kernel.run("add(1)").failed().text
+    assert f"ended with its cell, In[{cell.count}]" in said and "a `fn` can be called from all cells" in said, said
+    # Places in the cell are the user's.
+    said = kernel.run("let f = |x: i32| x + 1; let y: String = f(1);\ny").failed().text
+    assert "cell line 1, column 41" in said, said
+    said = kernel.run("let f = |x: usize| [1, 2][x]; f(5)").failed().text
+    assert "cell line 1:20" in said, said
+    # One that nobody uses can only be meant for later cells.
+    assert "the notebook can't keep `unused`" in kernel.run("let unused = |x: i32| x;").failed().text
+    kernel.run("let mut count = 0; let mut step = || { count += 1; count }; step(); step();").ok()
+    assert kernel.run("count").ok().results[0]["text/plain"] == "2"
+    counted = kernel.run("let evens = (0..10).filter(|x| x % 2 == 0); evens.count()").ok()
+    assert counted.results[0]["text/plain"] == "5"

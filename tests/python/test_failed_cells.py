@@ -123,3 +123,19 @@ def test_an_error_in_a_cell_that_awaits_tells_its_causes(own_kernel):
     own_kernel.run(CAUSES).ok()
     reply = own_kernel.run("let ready = async { 5 }.await;\nErr::<u8, _>(failed())?;").failed()
     assert "cell line 2:1:" in reply.traceback and CHAIN[2] in reply.traceback
+
+
+def test_who_misses_what_a_cell_with_a_mistake_was_to_define_is_told_of_it(kernel):
+    count = kernel.run("fn early(x: i32) -> i32 { x } let late = early(\"x\");").failed().count
+    for name in ("early", "late"):
+        said = kernel.run(f"println!(\"{{}}\", {name}{'(1)' if name == 'early' else ''});").failed().text
+        assert f"In[{count}], which was to define `{name}`, has a mistake in it" in said, said
+    kernel.run("fn early(x: i32) -> i32 { x } let late = early(3);").ok()
+    assert result(kernel.run("late")) == "3"
+
+
+def test_what_holds_for_several_mistakes_is_said_once(kernel):
+    said = kernel.run("px::put(&std::thread::current()); px::put(&std::thread::current().id());").failed().text
+    assert said.count("can't travel between") >= 2 and said.count("  = note: a reference can't") == 1, said
+    said = kernel.run("let mut xs = vec![1]; xs.push(2)?;").failed().text
+    assert "leave out the `?`" in said and "nightly" not in said, said

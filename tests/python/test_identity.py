@@ -157,3 +157,21 @@ def test_a_variable_of_an_imported_type_goes_with_its_module(own_kernel, importe
     failed = kernel.run("p.x").failed().text
     assert "`p` was lost: its type was redefined" in failed, failed
     assert said(kernel, "n") == "5"
+
+
+def test_a_module_is_the_same_whatever_is_imported_beside_it(own_kernel):
+    kernel = own_kernel
+    module = """mod bank {
+        #[derive(Debug)] pub struct Bank(pub Vec<u8>);
+        pub fn open() -> Result<Bank, std::fmt::Error> { Ok(Bank(vec![1])) }
+        pub trait Keeps { fn keep(&self) -> std::io::Result<()>; }
+    }"""
+    said(kernel, module)
+    said(kernel, "let bank = bank::open()?; let boxed: Box<dyn std::any::Any> = Box::new(bank::Bank(vec![2]));")
+    assert said(kernel, "use std::io::Result; struct Vec;") == ""
+    assert said(kernel, "(bank.0.len(), boxed.is::<bank::Bank>())") == "(1, true)"
+    # What it names by a path, or sees by a glob, is a part of it.
+    said(kernel, "struct Inner(u8); mod outer { pub struct Outer(pub super::Inner); } let outer = outer::Outer(Inner(1));")
+    assert "`outer`" in said(kernel, "struct Inner(u16);")
+    said(kernel, "mod glob { use super::*; pub struct Outer(pub Inner); } let other = glob::Outer(Inner(1));")
+    assert "`other`" in said(kernel, "struct Inner(u32);")

@@ -78,6 +78,28 @@ def test_of_a_long_list_the_ends_are_formatted_and_counted(kernel):
     assert result(kernel, "FORMATTED.load(std::sync::atomic::Ordering::Relaxed)")["text/plain"] == "20"
 
 
+def test_what_polars_prints_is_a_table(kernel):
+    frame = """shape: (2, 2)
+┌──────┬──────┐
+│ name ┆ rate │
+│ ---  ┆ ---  │
+│ str  ┆ f64  │
+╞══════╪══════╡
+│ <a>  ┆ 1.5  │
+│ b    ┆ null │
+└──────┴──────┘"""
+    kernel.run(
+        "struct Printed(&'static str); impl std::fmt::Debug for Printed "
+        "{ fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.write_str(self.0) } }"
+    ).ok()
+    data = result(kernel, f'Printed("{frame}")')
+    assert data["text/plain"] == frame and "<td style=\"text-align: left\">&lt;a&gt;</td>" in data["text/html"]
+    assert data[DATA]["data"] == [{"name": "<a>", "rate": 1.5}, {"name": "b", "rate": None}]
+    # It says that there are more rows than it has.
+    frame = frame.replace("(2, 2)", "(3, 2)")
+    assert result(kernel, f'Printed("{frame}")') == {"text/plain": frame}
+
+
 def test_long_values_are_on_few_lines(kernel):
     text = result(kernel, "vec![vec![(0..100).collect::<Vec<_>>(); 2]; 100]")["text/plain"]
     lines = text.splitlines()

@@ -12,7 +12,8 @@ mod session;
 use super::*;
 use bytes::Bytes;
 use chorus_protocol::{
-    Death, EngineInfo, NoSnapshot, Outcome, RunEvent, RunId, RunSpec, SnapshotPolicy, Standing, Stream, Target,
+    Death, EngineInfo, NoSnapshot, Outcome, RunEvent, RunId, RunSpec, SnapshotPolicy, Standing, Stream, Target, TaskId,
+    TaskSpec,
 };
 use std::sync::atomic::{AtomicU64, Ordering};
 
