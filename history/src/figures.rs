@@ -196,6 +196,10 @@ impl Figures {
                 if let Some(ended) = self.ended.iter_mut().rev().find(of) {
                     // The panic's own words say it in fewer.
                     ended.failure.get_or_insert_with(|| why.clone());
+                    // Recordings of earlier versions have it that its run ended well.
+                    if ended.end == RunEnd::Ok {
+                        ended.end = RunEnd::Failed;
+                    }
                 }
             }
             _ => {}
@@ -371,8 +375,12 @@ impl Figures {
                 end: end @ (RunEnd::Failed | RunEnd::Died | RunEnd::Restored | RunEnd::Stopped),
                 ..
             } => {
-                let label = self.run(*session, *run, *engine);
-                let label = label.map_or(String::new(), |run| format!("`{}` ", one_line(&run.label, SHORT)));
+                let known = self.run(*session, *run, *engine);
+                if *end == RunEnd::Failed && known.is_some_and(|known| matches!(known.work, Work::Task(_))) {
+                    // The end of its call says it.
+                    return None;
+                }
+                let label = known.map_or(String::new(), |run| format!("`{}` ", one_line(&run.label, SHORT)));
                 let of = |it: &&EndedRun| (it.run.session, it.run.run, it.engine) == (*session, *run, *engine);
                 let why = self.ended.back().filter(of).and_then(|it| it.failure.as_ref());
                 let why = why.map_or(String::new(), |why| format!(": {}", one_line(why, SHORT)));

@@ -3,6 +3,7 @@
 //! What an item takes on a processor is measured. What it takes on a GPU isn't known before the GPU has all of them, so that
 //! is worked out, from figures that were measured once, on an H200: docs/gpu.md has them, under "Times".
 
+use chorus_protocol::count;
 use chorus_render::{data_size, measured};
 use std::time::Duration;
 
@@ -76,13 +77,12 @@ impl Facts {
     /// What was chosen and why, in a line.
     pub fn sentence(&self) -> String {
         let estimate = self.estimate();
-        let plural = |count: u32, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
         let took = match self.sample.items {
             0 => format!("the first item took more than {}", of(estimate.item)),
             1 => format!("an item took {}", of(estimate.item)),
             many => format!("an item took {}, of {many} that were tried", of(estimate.item)),
         };
-        let (cores, gpus) = (plural(self.cores, "core"), plural(self.gpus, "GPU"));
+        let (cores, gpus) = (count(self.cores.into(), "core"), count(self.gpus.into(), "GPU"));
         let processors = format!("about {} by {cores} ({took})", of(estimate.processors));
         let bytes = self.items.saturating_mul(self.item_bytes.saturating_add(self.result_bytes));
         let mut parts = vec![

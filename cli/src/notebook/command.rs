@@ -33,7 +33,13 @@ pub struct RunArgs {
     #[arg(short = 'f', long = "parameters_file", alias = "parameters-file", value_name = "FILE")]
     parameters_file: Vec<PathBuf>,
     /// The same, with names and values in YAML, as in `{alpha: 2.5, n: 100}`; `-p` and `-r` go before it
-    #[arg(short = 'y', long = "parameters_yaml", alias = "parameters-yaml", value_name = "YAML")]
+    #[arg(
+        short = 'y',
+        long = "parameters_yaml",
+        alias = "parameters-yaml",
+        value_name = "YAML",
+        allow_hyphen_values = true
+    )]
     parameters_yaml: Vec<String>,
     /// List the notebook's parameters with types, defaults and comments, and run nothing
     #[arg(long)]
@@ -96,8 +102,8 @@ impl RunArgs {
             settings.extend(read_settings(path)?);
         }
         for text in &self.parameters_yaml {
-            let failed = |reason| RunError::Parameters(format!("-y {text}: {reason}"));
-            settings.extend(by_name(from_yaml(text.as_bytes()).map_err(failed)?).map_err(failed)?);
+            let failed = |reason| RunError::Parameters(format!("-y {}: {reason}", text.lines().next().unwrap_or("''")));
+            settings.extend(from_yaml(text.as_bytes()).map_err(failed)?);
         }
         let pairs = |words: &[String], value: fn(String) -> Value| -> Vec<Setting> {
             let pairs = words.chunks_exact(2);
@@ -116,21 +122,25 @@ fn read_settings(path: &Path) -> Result<Vec<Setting>, RunError> {
     let read = match is_yaml {
         true => from_yaml(&text),
         false => serde_json::from_slice(&text)
-            .map_err(|error| format!("it isn't JSON ({error}); a file with YAML is called .yaml or .yml")),
+            .map_err(|error| format!("it isn't JSON ({error}); a file with YAML is called .yaml or .yml"))
+            .and_then(by_name),
     };
-    read.and_then(by_name).map_err(failed)
+    read.map_err(failed)
 }
 
-fn from_yaml(text: &[u8]) -> Result<Value, String> {
-    yaml_serde::from_slice(text).map_err(|error| format!("it isn't YAML that can be taken ({error})"))
+/// The values of a map in YAML; there are none in an empty text. An error is a sentence.
+fn from_yaml(text: &[u8]) -> Result<Vec<Setting>, String> {
+    match yaml_serde::from_slice(text) {
+        Ok(Value::Null) => Ok(Vec::new()),
+        Ok(value) => by_name(value),
+        Err(error) => Err(format!("it isn't YAML that can be taken ({error})")),
+    }
 }
 
 /// The values of a map. An error is a sentence.
 fn by_name(value: Value) -> Result<Vec<Setting>, String> {
     match value {
         Value::Map(entries) => Ok(entries.into_iter().map(|(name, value)| Setting { name, value }).collect()),
-        // An empty file in YAML.
-        Value::Null => Ok(Vec::new()),
         other => Err(format!("parameters are a map of names and values, and this is {other}")),
     }
 }

@@ -261,13 +261,19 @@ mod tests {
     async fn a_job_that_waits_is_removed_when_it_is_dropped() {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("log");
+        // It is known when the script rests.
+        let sleep = folder.path().join("sleep");
+        let rests = format!("#!/bin/sh\necho rest >> '{}'\nPATH=${{PATH#*:}} exec sleep \"$1\"\n", log.display());
+        std::fs::write(&sleep, rests).unwrap();
+        std::fs::set_permissions(&sleep, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let path = format!("PATH={}:{}", folder.path().display(), std::env::var("PATH").unwrap());
         let kubectl = "case $1 in create) cat > /dev/null ;; wait) exit 1 ;; get) printf '%s/' \"$3\" ;; esac; \
                        echo \"$1\" >> \"$0\"; case $1 in delete) [ \"$(grep -c delete \"$0\")\" = 2 ] ;; esac";
         let command = ["sh", "-c", kubectl, log.to_str().unwrap()].map(str::to_owned).to_vec();
         let manifest = Manifest::written(format!("{NAME} {CLUSTER}")).unwrap();
         let words = Kubernetes { command, manifest }.words("job-1", "cluster");
         let parent = Parent::start(true).unwrap();
-        let job = parent.run(words).await.unwrap();
+        let job = parent.run(["env".to_owned(), path].into_iter().chain(words).collect()).await.unwrap();
         let said = |what: &str| std::fs::read_to_string(&log).unwrap_or_default().matches(what).count();
         let until = async |what, times| {
             let waits = async {
@@ -278,8 +284,7 @@ mod tests {
             let limit = std::time::Duration::from_secs(30);
             tokio::time::timeout(limit, waits).await.unwrap_or_else(|_| panic!("no {what} after 30 s"));
         };
-        // It has seen that the pod waits, and rests.
-        until("get", 1).await;
+        until("rest", 1).await;
         drop(job);
         until("delete", 2).await;
     }

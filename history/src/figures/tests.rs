@@ -117,3 +117,23 @@ fn the_word_of_the_own_thread_counts() {
     past.end(2, 0, RunEnd::Failed);
     assert_eq!(past.0.ended.back().unwrap().failure.as_deref(), Some("own"));
 }
+
+#[test]
+fn a_call_has_failed_if_it_gave_no_result() {
+    let ended = |failure: Option<&str>, end| {
+        let mut past = Past::new();
+        past.add(LogEvent::TaskSubmitted { session: 1, task: 5, label: "f".into(), needs: vec![] });
+        past.start(7, Work::Task(5), &[0]);
+        past.fail(7, 0, true, "odd");
+        past.end(7, 0, end);
+        let failure = failure.map(str::to_owned);
+        past.add(LogEvent::TaskEnded { session: 1, task: 5, engine: Some(EngineId(0)), failure });
+        let ended = past.0.ended.pop_back().unwrap();
+        let said = past.0.messages.iter().filter(|(_, said)| said.contains("failed")).count();
+        (ended.end, ended.failure, said)
+    };
+    let odd = || Some("odd".to_owned());
+    assert_eq!(ended(None, RunEnd::Ok), (RunEnd::Ok, odd(), 0));
+    assert_eq!(ended(Some("it panicked"), RunEnd::Failed), (RunEnd::Failed, odd(), 1), "it is said once");
+    assert_eq!(ended(Some("it panicked"), RunEnd::Ok), (RunEnd::Failed, odd(), 1), "as earlier versions recorded it");
+}

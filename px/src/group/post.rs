@@ -11,6 +11,10 @@ use std::sync::atomic::Ordering::SeqCst;
 /// In the ring, a message's number and length stand before it.
 const HEAD: usize = 16;
 
+fn nobody_left(what: &str) -> Broken {
+    Broken::group(format!("{what} can't end: no other engine of the group is in the cell any more"))
+}
+
 /// A message as it travels: who sent it, its type's name, the line that sent it, and the bytes.
 pub(super) struct Letter {
     pub from: usize,
@@ -71,9 +75,9 @@ impl Member {
         loop {
             let rung = bell.load(SeqCst);
             // Who has left may have sent something before.
-            let missed = match from {
-                Some(from) => self.memory.left(from).map(|_| self.gone(from, &what(), "sending it")),
-                None => self.nobody_comes(&what()),
+            let is_over = match from {
+                Some(from) => self.memory.left(from).is_some(),
+                None => self.failed_other().is_some() || self.others_have_left(),
             };
             let sender = match from {
                 Some(from) => Some(from).filter(|from| self.has_sent(*from, self.rank())),
@@ -82,8 +86,9 @@ impl Member {
             if let Some(sender) = sender {
                 return self.take(sender);
             }
-            if let Some(missed) = missed {
-                return Err(missed);
+            if is_over {
+                let missed = from.or_else(|| self.failed_other());
+                return Err(missed.map_or_else(|| nobody_left(&what()), |rank| self.gone(rank, &what(), "sending it")));
             }
             let awaited = from.map_or(ANYBODY, |from| FROM + from as u32);
             waits.get_or_insert_with(|| self.begin_to_wait(awaited, 0, line));
@@ -108,16 +113,18 @@ impl Member {
         Some(found)
     }
 
-    /// Why nobody will send anything more, if that is so: one has failed, so the group is over, or all others have ended.
-    fn nobody_comes(&self, what: &str) -> Option<Broken> {
-        let mut others = (0..self.size()).filter(|rank| *rank != self.rank());
-        let has_failed = |rank: &usize| matches!(self.memory.left(*rank), Some(Left::Failed | Left::GaveUp));
-        if let Some(failed) = others.clone().find(has_failed) {
-            return Some(self.gone(failed, what, "sending it"));
-        }
-        let all_ended = others.all(|rank| self.memory.left(rank).is_some());
-        all_ended
-            .then(|| Broken::group(format!("{what} can't end: no other engine of the group is in the cell any more")))
+    fn others(&self) -> impl Iterator<Item = usize> {
+        (0..self.size()).filter(|rank| *rank != self.rank())
+    }
+
+    /// Another member that has failed, by which the group is over; the one that explains the others, if there are several.
+    fn failed_other(&self) -> Option<usize> {
+        let of = |how| self.others().find(|rank| self.memory.left(*rank) == Some(how));
+        of(Left::Failed).or_else(|| of(Left::GaveUp))
+    }
+
+    fn others_have_left(&self) -> bool {
+        self.others().all(|rank| self.memory.left(rank).is_some())
     }
 
     fn take(&self, from: usize) -> Result<Letter> {

@@ -65,6 +65,10 @@ impl<'de> Visitor<'de> for Any {
     fn visit_unit<E>(self) -> Result<Value, E> {
         Ok(Value::Null)
     }
+    /// An empty document in YAML.
+    fn visit_none<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
     fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
         Ok(Value::Bool(value))
     }
@@ -76,6 +80,10 @@ impl<'de> Visitor<'de> for Any {
     }
     fn visit_i128<E>(self, value: i128) -> Result<Value, E> {
         Ok(Value::Int(value))
+    }
+    /// What is more than an `i128` is taken by its digits.
+    fn visit_u128<E>(self, value: u128) -> Result<Value, E> {
+        Ok(i128::try_from(value).map_or_else(|_| Value::Text(value.to_string()), Value::Int))
     }
     fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
         Ok(Value::Float(value))

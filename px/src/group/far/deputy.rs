@@ -213,7 +213,7 @@ impl Deputy {
                 done(Vec::new(), Vec::new())
             }
             Ask::Receive(from, of, line) => {
-                begins("recv")?;
+                begins(if from.is_some() { "recv" } else { "recv_any" })?;
                 let letter = self.member.receive(from.map(|from| from as usize), of, *line)?;
                 let numbers = vec![letter.from as u64, u64::from(letter.line), letter.bytes.len() as u64];
                 self.rest = letter.bytes;
