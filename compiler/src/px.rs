@@ -44,7 +44,6 @@ const FILES: &[(&str, &str)] = &[
     ("src/link/rooms.rs", include_str!("../../px/src/link/rooms.rs")),
     ("src/link/wishes.rs", include_str!("../../px/src/link/wishes.rs")),
     ("src/map/builder.rs", include_str!("../../px/src/map/builder.rs")),
-    ("src/map/builder/gpu.rs", include_str!("../../px/src/map/builder/gpu.rs")),
     ("src/map/call.rs", include_str!("../../px/src/map/call.rs")),
     ("src/map/constants.rs", include_str!("../../px/src/map/constants.rs")),
     ("src/map/distant.rs", include_str!("../../px/src/map/distant.rs")),

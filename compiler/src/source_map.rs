@@ -26,7 +26,7 @@ pub struct Place {
 #[derive(Clone, Debug, Default)]
 pub struct SourceMap {
     generated: String,
-    pub(crate) pieces: Vec<MappedPiece>,
+    pieces: Vec<MappedPiece>,
     pub(crate) known: Known,
     located: Arc<OnceLock<Vec<Located>>>,
 }

@@ -12,7 +12,7 @@ mod wishes;
 pub use encoding::{Damaged, Message, expects_answer};
 pub use gpu::{GpuAnswer, GpuAsk, GpuTimes, Kept, Launch, LaunchArgument};
 pub use rooms::{MOST, OUTPOST, RoomAnswer, RoomAsk, ask_on, frame_length, framed};
-pub use wishes::{GpuWish, MapWishes};
+pub use wishes::MapWishes;
 
 /// The name of a room that this process has open under this number. Numbers are used again, so the name also has what the
 /// file in memory was called when it was made: an `id` that no other one has ever had, so that nothing else can be opened.

@@ -122,7 +122,7 @@ fn names(node: &SyntaxNode) -> BTreeSet<String> {
     names
 }
 
-pub(crate) fn plain(name: &str) -> &str {
+fn plain(name: &str) -> &str {
     name.trim_start_matches("r#")
 }
 
@@ -178,14 +178,9 @@ fn inline_arguments(token: &SyntaxToken) -> Vec<String> {
 
 /// Whether something around this place binds the name.
 fn is_bound(name: &str, at: TextSize, parent: &SyntaxNode) -> bool {
-    binder(name, at, parent).is_some()
-}
-
-/// What binds the name around this place, or the item behind which variables can't be seen.
-pub(crate) fn binder(name: &str, at: TextSize, parent: &SyntaxNode) -> Option<SyntaxNode> {
-    parent.ancestors().find(|node| {
+    for node in parent.ancestors() {
         let in_inner = |part: Option<&SyntaxNode>| part.is_some_and(|part| part.text_range().contains(at));
-        if let Some(closure) = ast::ClosureExpr::cast(node.clone()) {
+        let bound = if let Some(closure) = ast::ClosureExpr::cast(node.clone()) {
             let parameters = closure.param_list().into_iter().flat_map(|list| list.params());
             parameters.filter_map(|parameter| parameter.pat()).any(|pattern| binds(&pattern, name))
         } else if let Some(list) = ast::StmtList::cast(node.clone()) {
@@ -193,7 +188,7 @@ pub(crate) fn binder(name: &str, at: TextSize, parent: &SyntaxNode) -> Option<Sy
             let lets = before.filter_map(|statement| ast::LetStmt::cast(statement.syntax().clone()));
             lets.filter_map(|statement| statement.pat()).any(|pattern| binds(&pattern, name))
         } else if let Some(arm) = ast::MatchArm::cast(node.clone()) {
-            arm.pat().is_some_and(|pattern| binds(&pattern, name)) || guard_binds(node, at, name)
+            arm.pat().is_some_and(|pattern| binds(&pattern, name)) || guard_binds(&node, at, name)
         } else if let Some(it) = ast::ForExpr::cast(node.clone()) {
             let body = it.loop_body();
             in_inner(body.as_ref().map(AstNode::syntax)) && it.pat().is_some_and(|pattern| binds(&pattern, name))
@@ -210,8 +205,12 @@ pub(crate) fn binder(name: &str, at: TextSize, parent: &SyntaxNode) -> Option<Sy
             // An item within sees none of the variables around it.
             ast::Item::can_cast(node.kind())
                 && node.parent().is_some_and(|parent| ast::StmtList::can_cast(parent.kind()))
+        };
+        if bound {
+            return true;
         }
-    })
+    }
+    false
 }
 
 /// Whether a `let` of a condition binds the name before this place.
@@ -222,7 +221,7 @@ fn guard_binds(condition: &SyntaxNode, at: TextSize, name: &str) -> bool {
         .any(|pattern| binds(&pattern, name))
 }
 
-pub(crate) fn binds(pattern: &ast::Pat, name: &str) -> bool {
+fn binds(pattern: &ast::Pat, name: &str) -> bool {
     let patterns = pattern.syntax().descendants().filter_map(ast::IdentPat::cast);
     patterns.filter_map(|pattern| pattern.name()).any(|bound| plain(bound.text()) == name)
 }

@@ -9,7 +9,6 @@ mod cell;
 mod complete;
 mod engine_vars;
 mod expression;
-mod gpu_maps;
 mod habits;
 mod identity;
 mod imports;
@@ -25,7 +24,6 @@ pub use cell::{Cell, CommandLine, Item, Let, Piece, annotated, is_expression, sp
 pub use complete::{Completeness, completeness};
 pub use engine_vars::{EngineVariables, GIVES, engine_variables};
 pub use expression::{Expression, Parameters, Shape};
-pub use gpu_maps::{GpuMap, gpu_maps};
 pub use habits::habit;
 pub use identity::{Facts, FactsReader, INSERTION, OF_CALL, moves};
 pub use imports::Import;

@@ -3,7 +3,6 @@
 //! Each change keeps every other character in its line and column, so that rustc's places are the user's.
 
 use crate::cell::WRAPPER;
-use crate::gpu_maps::words;
 use ra_ap_syntax::ast::{self, AstNode, AstToken};
 use ra_ap_syntax::{Edition, NodeOrToken, Parse, SourceFile, SyntaxKind, SyntaxNode};
 use std::ops::Range;
@@ -18,15 +17,11 @@ pub(crate) fn tidy(mut rust: String) -> (String, Parse<SourceFile>) {
     // What goes on to the wrapper's end isn't whole.
     let missing = missing.filter(|at| *at <= rust.len());
     let crates: Vec<(Range<usize>, String)> = list.children().filter_map(|node| of_toolchain(&node)).collect();
-    let maps: Vec<(Range<usize>, &str)> = words(&list).collect();
-    if blanks.is_empty() && missing.is_none() && crates.is_empty() && maps.is_empty() {
+    if blanks.is_empty() && missing.is_none() && crates.is_empty() {
         return (rust, parsed);
     }
     for (range, import) in crates {
         rust.replace_range(range, &import);
-    }
-    for (range, word) in maps {
-        rust.replace_range(range, word);
     }
     for at in blanks {
         rust.replace_range(at..at + 1, " ");
@@ -38,7 +33,7 @@ pub(crate) fn tidy(mut rust: String) -> (String, Parse<SourceFile>) {
     (rust, parsed)
 }
 
-pub(crate) fn parse(rust: &str) -> Parse<SourceFile> {
+fn parse(rust: &str) -> Parse<SourceFile> {
     SourceFile::parse(&format!("{WRAPPER}{rust}\n}}"), Edition::Edition2024)
 }
 

@@ -1,6 +1,5 @@
 //! The part of a map that GPUs run: which engines have one, and what is compiled for them.
 
-mod own_rust;
 mod workshop;
 
 use super::gpu_status::ask_all;
@@ -28,8 +27,8 @@ const HELP: &str = "help: a function for a GPU has numbers, arrays, slices and t
 
 const NOTHING: &str = "this was found when the function was compiled for a GPU; nothing was run";
 const WIDE: &str = "on a GPU, floats can't become integers of 128 bits, or come of them";
-pub(crate) const NO_GPU: &str = "no engine of this map has a GPU";
-pub(crate) const NONE: &str = "no engine of this map has a GPU: an engine looks for NVIDIA's driver, libcuda.so.1, where the system has \
+const NO_GPU: &str = "no engine of this map has a GPU";
+const NONE: &str = "no engine of this map has a GPU: an engine looks for NVIDIA's driver, libcuda.so.1, where the system has \
                     its libraries and in LD_LIBRARY_PATH, when it starts. `--gpu=auto` runs the map on the processors where \
                     there is none; nothing was run";
 
@@ -102,12 +101,12 @@ impl Executor {
         request: &Request,
     ) -> Result<Option<(Arc<OnGpus>, Passing)>, Failure> {
         let text = |passing| gpu_text(map, &request.code, passing, mine, theirs).map_err(Failure::from);
-        let first = self.build_for_gpu(text(Passing::Value)?, &request.code, by, request).await;
+        let first = self.build_for_gpu(text(Passing::Value)?, by, request).await;
         // Only types could tell how it takes its items.
         match first {
             Ok(built) => Ok(built.map(|built| (built, Passing::Value))),
             Err(error) if error.is_compile_error() => {
-                let second = self.build_for_gpu(text(Passing::Reference)?, &request.code, by, request).await;
+                let second = self.build_for_gpu(text(Passing::Reference)?, by, request).await;
                 second.map(|built| built.map(|built| (built, Passing::Reference))).map_err(|_| error)
             }
             Err(error) => Err(error),
@@ -124,14 +123,7 @@ impl Executor {
         self.gpu_modules.clone()
     }
 
-    /// Has a function compiled, which stands in this cell.
-    async fn build_for_gpu(
-        &mut self,
-        text: Text,
-        cell: &str,
-        by: By,
-        request: &Request,
-    ) -> Result<Option<Arc<OnGpus>>, Failure> {
+    async fn build_for_gpu(&mut self, text: Text, by: By, request: &Request) -> Result<Option<Arc<OnGpus>>, Failure> {
         let words = text.words();
         let (reached, package) =
             self.compile(request, move |compiler| (compiler.reached(&words), compiler.package())).await?;
@@ -152,11 +144,11 @@ impl Executor {
             Why::Refused(refused) => {
                 let said = refused.said.iter();
                 let mut errors: Vec<Diagnostic> =
-                    said.filter_map(|value| diagnostic(value, &refused.source, &text, cell)).collect();
+                    said.filter_map(|value| diagnostic(value, &refused.source, &text, &request.code)).collect();
                 if let Some(last) = errors.last_mut() {
                     last.notes.extend(refused.lacking.iter().map(|why| format!("note: {why}")));
                 }
-                to_users_lines(&text, CompileFailure::Errors(errors), cell).into()
+                to_users_lines(&text, CompileFailure::Errors(errors), &request.code).into()
             }
             Why::Other(failure) => failure,
         })
@@ -164,14 +156,14 @@ impl Executor {
 }
 
 /// That some of these engines have no GPU.
-pub(crate) fn without_gpu(kind: Kind, targets: &[EngineId], cluster: &Cluster) -> Failure {
+pub(super) fn without_gpu(kind: Kind, targets: &[EngineId], cluster: &Cluster) -> Failure {
     let without: Vec<EngineId> = targets.iter().copied().filter(|engine| !cluster.has_gpu(*engine)).collect();
     let (engines, verb) = (name_engines(&without), if without.len() == 1 { "has" } else { "have" });
     failure(kind, format!("{engines} {verb} no GPU: `-t` names engines that have one; nothing was done"))
 }
 
 /// How many GPUs these engines have: several may share one. One that isn't told of is one, too.
-pub(crate) async fn count(cluster: &Cluster, engines: &[EngineId]) -> u32 {
+async fn count(cluster: &Cluster, engines: &[EngineId]) -> u32 {
     let told = ask_all(cluster).await.into_iter().filter(|(engine, _)| engines.contains(engine));
     let numbers: BTreeSet<Option<u32>> =
         told.filter_map(|(_, told)| told).map(|told| told.ok().map(|told| told.state.number)).collect();

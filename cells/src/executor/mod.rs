@@ -46,7 +46,6 @@ use chorus_magics::{
 use chorus_protocol::{Aftermath, Death, SnapshotPolicy};
 use chorus_render::{self as render, BuildEnd};
 use gpu::Workshop;
-pub(crate) use gpu::{NO_GPU, NONE, count, without_gpu};
 use maps::LastMap;
 use parking_lot::Mutex;
 use results::Results;

@@ -27,7 +27,6 @@ impl Executor {
             options,
             half,
             snapshots: self.snapshots,
-            on_gpus: Arc::default(),
             partial: None,
             argument: Vec::new(),
             compiled: Duration::ZERO,
@@ -50,7 +49,7 @@ impl Executor {
 
     async fn rust_run(
         &mut self,
-        mut plan: Plan,
+        plan: Plan,
         text: &str,
         first_line: usize,
         generated: Option<&Text>,
@@ -82,10 +81,9 @@ impl Executor {
                 }
                 let variables: Vec<String> = compiler.namespaces().variables(Member::Local).into_keys().collect();
                 let began = Instant::now();
-                let compiled = compiler.compile(cell, &[Member::Local]);
-                Ok(Visit::Compiled((compiled, cell.gpu_maps(), variables, began.elapsed())))
+                Ok(Visit::Compiled((compiler.compile(cell, &[Member::Local]), variables, began.elapsed())))
             });
-            let (compiled, mut gpu_maps, variables, took) = match visit.await?.map_err(explain)? {
+            let (compiled, variables, took) = match visit.await?.map_err(explain)? {
                 Visit::Compiled(compiled) => compiled,
                 Visit::Commands(replies) => {
                     if self.obey(replies, request).await == Next::Quit {
@@ -96,22 +94,9 @@ impl Executor {
                 }
             };
             let (run, to_say) = self.compiled(compiled, took).map_err(explain)?;
-            if let Some((object, _)) = &run {
-                gpu_maps.extend(object.source.gpu_maps());
-            }
-            let on_gpus = self.own_maps_for_gpus(gpu_maps, &variables, request).await;
             let Some((object, ticket)) = run else {
                 self.say_all(&to_say, request).await;
-                return on_gpus.map(|_| Next::Continue);
-            };
-            plan.on_gpus = match on_gpus {
-                Ok(on_gpus) => Arc::new(on_gpus),
-                Err(failed) => {
-                    // It isn't run, so it has defined no variables.
-                    let ended = RunEnded { member: Member::Local, outcome: Outcome::Cancelled, generation: 0 };
-                    self.settle(&object, ticket, vec![ended]).await?;
-                    return Err(failed);
-                }
+                return Ok(Next::Continue);
             };
             let local = self.local_worker().await?;
             let run = self.jobs.begin(plan.clone(), &object, took);

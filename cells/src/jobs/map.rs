@@ -11,7 +11,6 @@ pub(super) use work::{Work, entry};
 
 use super::account::Account;
 use super::job::{ByGpus, Cancelled, End, Job, MapOptions, News};
-use super::on_gpus;
 use super::run::CellRun;
 use super::stream::Stream;
 use super::trial;
@@ -43,16 +42,12 @@ const BATCH: usize = 64;
 /// Sends the runs, and follows them in a task of its own. An error is a sentence.
 pub async fn start(ask: MapAsk, run: Arc<CellRun>, cluster: Arc<Cluster>) -> Result<Job, String> {
     cluster.recovered().await;
-    let mut options = ask.wishes.as_ref().map_or_else(|| run.plan.options.clone(), MapOptions::of_wishes);
+    let options = Arc::new(ask.wishes.as_ref().map_or_else(|| run.plan.options.clone(), MapOptions::of_wishes));
     // What was compiled for engines is for these, and others don't have its variables.
     let targets = match run.plan.half.as_ref().filter(|_| ask.object.is_empty()) {
         Some(half) => half.targets.clone(),
         None => options.targets.resolve(&cluster.engines()).map_err(|error| error.to_string())?,
     };
-    if let Some(wish) = ask.wishes.as_ref().and_then(|wishes| wishes.gpu) {
-        options.gpu = on_gpus::wished(wish, &options, &targets, &run, &cluster).await?;
-    }
-    let options = Arc::new(options);
     let mut work = Work::new(&ask, &options, &run, &cluster).await?;
     if let Some(ByGpus { code, if_faster }) = &options.gpu {
         if let Some(gpus) = if_faster {
@@ -62,7 +57,6 @@ pub async fn start(ask: MapAsk, run: Arc<CellRun>, cluster: Arc<Cluster>) -> Res
                 let library = code.by_processors.clone();
                 work.serve.gpu = work.serve.gpu.zip(library).map(|(gpu, module)| GpuServe { module, ..gpu });
             }
-            let why = if ask.wishes.is_some() { why.replacen("--gpu=auto", "gpu_or_cpu", 1) } else { why };
             run.plan.publisher.say(&why).await;
         }
         code.ran.fetch_or(work.needs_gpus(), Ordering::Relaxed);

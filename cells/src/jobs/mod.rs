@@ -11,7 +11,6 @@ mod follower;
 mod job;
 mod lending;
 mod map;
-mod on_gpus;
 mod passages;
 mod rooms;
 mod run;
@@ -20,7 +19,6 @@ mod trial;
 mod verdict;
 
 pub use job::{ByGpus, Cancelled, Half, Job, MapOptions, OnGpus};
-pub use on_gpus::ByPlace;
 pub use run::{CellRun, Defined, Plan};
 
 use crate::cluster::Cluster;

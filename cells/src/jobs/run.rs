@@ -1,7 +1,6 @@
 //! One run of a cell in the notebook's worker: what it is about, for whatever its code asks for.
 
 use super::job::{Cancelled, Half, Job, MapOptions};
-use super::on_gpus::ByPlace;
 use crate::compiler_thread::CompilerThread;
 use crate::engines::Engines;
 use crate::failure::{Failure, Kind, failure};
@@ -28,8 +27,6 @@ pub struct Plan {
     pub interrupted: Interrupted,
     /// How its maps are to be run.
     pub options: MapOptions,
-    /// What GPUs are to do in the maps that it describes itself.
-    pub on_gpus: Arc<ByPlace>,
     /// What was compiled for the engines, when that is another object than the cell's.
     pub half: Option<Arc<Half>>,
     /// What the maps' engines do about snapshots.

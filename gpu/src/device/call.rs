@@ -55,20 +55,6 @@ impl Call {
     }
 }
 
-impl Call {
-    /// Does it for a function that says its types itself.
-    #[inline(always)]
-    pub fn function<T: Plain, R: Plain>(self, function: impl Fn(T) -> R) {
-        self.run(|(): ()| Kind(PhantomData), |(): (), items| items.map(function));
-    }
-
-    /// As [`Call::function`], for one that gets values besides.
-    #[inline(always)]
-    pub fn function_with<C: Values, T: Plain, R: Plain>(self, function: impl Fn(&C, T) -> R) {
-        self.run(|(): ()| Kind(PhantomData), |values: C, items| items.map(|item| function(&values, item)));
-    }
-}
-
 /// The two functions that the host calls, around the one that has the user's closure.
 macro_rules! functions {
     ($both:path) => {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 /// Words of generated lines that aren't names of the notebook's.
-const GENERATED: [&str; 23] = [
+const GENERATED: [&str; 21] = [
     "macro_rules",
     "px",
     "px_call",
@@ -25,8 +25,6 @@ const GENERATED: [&str; 23] = [
     "call2",
     "call3",
     "call4",
-    "function",
-    "function_with",
     "Vec",
 ];
 
@@ -44,15 +42,6 @@ pub struct Text {
 }
 
 impl Text {
-    /// What GPUs are to compile of a map of a cell's own Rust, whose function stands there. With values, the function gets
-    /// some besides an item.
-    pub fn for_gpus(function: &str, (line, column): (usize, usize), has_values: bool) -> Text {
-        let with = if has_values { "_with" } else { "" };
-        let text = format!("px_call.function{with}(\n{}{function}\n);", " ".repeat(column.saturating_sub(1)));
-        let users = line..=line + function.matches('\n').count();
-        Text { text, first_line: line.saturating_sub(1), users, captures: None }
-    }
-
     /// Of a magic on one line of the cell, which has the user's code, if any does: the text begins on the line above.
     pub fn of_line(text: String, line: usize) -> Text {
         Text { text, first_line: line.saturating_sub(1), users: line..=line, captures: None }

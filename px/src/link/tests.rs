@@ -29,13 +29,7 @@ fn messages_come_back_and_cut_ones_are_damaged() {
         input: vec![3],
         constants: vec![],
         gpu: vec![4],
-        wishes: Some(MapWishes {
-            chunk: Some(1),
-            engines: Some(vec![2]),
-            timeout: 3,
-            gpu: Some(GpuWish { line: 1, column: 2, or_cpu: true }),
-            ..MapWishes::default()
-        }),
+        wishes: Some(MapWishes { chunk: Some(1), engines: Some(vec![2]), timeout: 3, ..MapWishes::default() }),
     }));
     let asks = [
         Ask::Room(1),

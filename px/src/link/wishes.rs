@@ -30,38 +30,10 @@ pub struct MapWishes {
     pub streamed: bool,
     /// Whether they are to come in the order of the items then.
     pub ordered: bool,
-    /// That GPUs are to run it.
-    pub gpu: Option<GpuWish>,
     /// Whether it is one of several that are one to the user: nothing is shown of how far it is.
     pub is_part: bool,
 }
 
-/// That GPUs are to run a map.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GpuWish {
-    /// Where the object's source says so.
-    pub line: u32,
-    /// See `line`.
-    pub column: u32,
-    /// Whether processors may run it, too.
-    pub or_cpu: bool,
-}
-
-fields!(GpuWish { line, column, or_cpu });
-
 fields!(MapWishes {
-    label,
-    engines,
-    chunk,
-    retries,
-    on_error,
-    timeout,
-    threads,
-    access,
-    gpu,
-    each,
-    keep,
-    streamed,
-    ordered,
-    is_part
+    label, engines, chunk, retries, on_error, timeout, threads, access, each, keep, streamed, ordered, is_part
 });

@@ -4,14 +4,11 @@
 //! The function is a `fn`, the path of one or a closure that captures nothing: so engines find it in the cell's object. What
 //! it needs of the notebook is given by [`map_with`].
 
-mod gpu;
-
 use super::constants::{Constants, Values};
 use super::error::Error;
 use super::fold::Number;
-use super::gpu::put;
 use super::handle::{Handle, distance};
-use super::items::{Filter, Items, Mapped, Sent as Whole, Whither};
+use super::items::{Filter, Items, Mapped, Sent as Whole};
 use super::merge::{Collect, CollectErrors, Count, Kind, Largest, Mean, Outcome, Reduce, Smallest, Stays, Sum};
 use super::probe::{PiecesKind, RowKind};
 use super::rooms::Writer;
@@ -23,7 +20,6 @@ use crate::engines::{Engines, Var, Waiting};
 use crate::link::{Access, MapWishes, OnError};
 use crate::task::Seconds;
 use crate::wire::Wire;
-use gpu::ForGpu;
 use std::marker::PhantomData;
 use std::ops::{Range, RangeInclusive};
 
@@ -98,9 +94,6 @@ pub struct Given;
 
 /// How a function is called.
 pub trait Calls<V, I, R> {
-    /// By whom.
-    #[doc(hidden)]
-    type By: Whither<Way = Whole>;
     /// # Safety
     /// It must be the address of a function of this kind.
     #[doc(hidden)]
@@ -108,8 +101,6 @@ pub trait Calls<V, I, R> {
 }
 
 impl<V, I, R> Calls<V, I, R> for Alone {
-    type By = Whole;
-
     #[inline(always)]
     unsafe fn call(function: usize, _: &V, item: I) -> R {
         // SAFETY: as the caller promises.
@@ -118,8 +109,6 @@ impl<V, I, R> Calls<V, I, R> for Alone {
 }
 
 impl<V, I, R> Calls<V, I, R> for Given {
-    type By = Whole;
-
     #[inline(always)]
     unsafe fn call(function: usize, values: &V, item: I) -> R {
         // SAFETY: as the caller promises.
@@ -166,7 +155,6 @@ pub struct Map<S: Source, C, R, H, P> {
     pub(super) functions: [usize; 3],
     /// The number of what engines keep, if they do.
     kept: u64,
-    for_gpu: Option<ForGpu<C>>,
     wishes: MapWishes,
     types: PhantomData<Types<R, H, P>>,
 }
@@ -184,14 +172,14 @@ type Types<R, H, P> = fn() -> (R, H, P);
 impl<S: Source, C, R, H> Map<S, C, R, H, Every> {
     fn new(over: Over<S>, values: C, function: usize) -> Self {
         let wishes = MapWishes { label: "px::map".to_owned(), ..MapWishes::default() };
-        Map { over, values, functions: [function, 0, 0], kept: 0, for_gpu: None, wishes, types: PhantomData }
+        Map { over, values, functions: [function, 0, 0], kept: 0, wishes, types: PhantomData }
     }
 
     /// Results of which `wanted` says no are left out.
     pub fn filter(self, wanted: fn(&R) -> bool) -> Map<S, C, R, H, Wanted> {
-        let Map { over, values, mut functions, kept, for_gpu, wishes, .. } = self;
+        let Map { over, values, mut functions, kept, wishes, .. } = self;
         functions[1] = wanted as usize;
-        Map { over, values, functions, kept, for_gpu, wishes, types: PhantomData }
+        Map { over, values, functions, kept, wishes, types: PhantomData }
     }
 }
 
@@ -263,17 +251,10 @@ struct Sent<C> {
     functions: [u64; 3],
     kept: u64,
     values: C,
-    for_gpu: Option<ForGpu<C>>,
 }
 
 impl<C: Constants> Constants for Sent<C> {
     type Owned = Taken<C::Owned>;
-
-    fn put_for_gpu(&self, to: &mut Writer) -> Result<bool, Error> {
-        let Some(values) = self.for_gpu else { return Ok(false) };
-        put(&values(&self.values), to)?;
-        Ok(true)
-    }
 
     fn put(&self, to: &mut Writer) -> Result<(), Error> {
         self.functions.iter().chain([&self.kept]).for_each(|number| number.put(to.buffer()));
@@ -307,11 +288,10 @@ impl<V> Taken<V> {
 
 /// The items with their function and their filter, on an engine.
 #[inline(always)]
-#[allow(clippy::type_complexity)] // An `impl Fn` can't be in a type of its own.
 fn mapped<'a, S: Source, C: Constants, R, H: Calls<C::Owned, S::Item, R>, P: Wants>(
     taken: &'a Taken<C::Owned>,
     items: Items<'a, S>,
-) -> Mapped<'a, S, R, impl Fn(S::Item) -> R + Sync + use<'a, S, C, R, H, P>, By<P>, H::By>
+) -> Mapped<'a, S, R, impl Fn(S::Item) -> R + Sync + use<'a, S, C, R, H, P>, By<P>, Whole>
 where
     C::Owned: Sync,
 {
@@ -319,7 +299,7 @@ where
     let (function, wanted) = (at(0), at(1));
     // SAFETY: the notebook found a function of this type so far from `origin`, in the same object.
     let call = move |item| unsafe { H::call(function, &taken.values, item) };
-    Items(items.0, PhantomData).map(call).filter_by(By::<P>(wanted, PhantomData))
+    items.map(call).filter_by(By::<P>(wanted, PhantomData))
 }
 
 /// Functions of this object are so far from this one. It is one for each type of a map, so it lies in the cell's object.
@@ -446,9 +426,9 @@ impl<S: Source, C: Constants, R, H, P> Map<S, C, R, H, P> {
     where
         B: Fn(Taken<C::Owned>, Items<'_, S>) -> Outcome<K> + Copy,
     {
-        let Map { over, values, functions, kept, for_gpu, mut wishes, .. } = self;
+        let Map { over, values, functions, kept, mut wishes, .. } = self;
         wishes.on_error = on_error(wishes.on_error, K::HAS_ERRORS)?;
-        let sent = Sent { functions: distances(origin::<S, C, R, H, P>, functions)?, kept, values, for_gpu };
+        let sent = Sent { functions: distances(origin::<S, C, R, H, P>, functions)?, kept, values };
         // SAFETY: the bodies are those of `ends!`, which capture nothing.
         let nothing = unsafe { CapturesNothing::promised() };
         Ok(start_by(over, sent, body, nothing, Some(wishes)).0)
@@ -473,10 +453,10 @@ where
     /// # Errors
     /// If the map can't begin.
     pub fn stream(self) -> Result<Stream<R>, Error> {
-        let Map { over, values, functions, kept, for_gpu, mut wishes, .. } = self;
+        let Map { over, values, functions, kept, mut wishes, .. } = self;
         wishes.streamed = true;
         let (ordered, on_error) = (wishes.ordered, wishes.on_error);
-        let sent = Sent { functions: distances(origin::<S, C, R, H, P>, functions)?, kept, values, for_gpu };
+        let sent = Sent { functions: distances(origin::<S, C, R, H, P>, functions)?, kept, values };
         let body = |taken: Taken<C::Owned>, items: Items<'_, S>| mapped::<S, C, R, H, P>(&taken, items).stream();
         // SAFETY: it captures nothing.
         let nothing = unsafe { CapturesNothing::promised() };

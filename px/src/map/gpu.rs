@@ -9,7 +9,6 @@ use super::rooms::{Bytes, Writer};
 use crate::gpu_vec::{AT_ONCE, GpuVec, no_memory};
 use crate::host::{self, GpuCall, gpu};
 use crate::link::{GpuAnswer, GpuAsk, GpuServe, Kept, Layout, Message as _};
-use crate::wire::Wire;
 use std::mem::MaybeUninit;
 
 /// Where the memory doesn't suffice for so few items, it doesn't suffice.
@@ -126,88 +125,13 @@ impl<C: Constants> Constants for OnGpu<C> {
     }
 
     fn put_for_gpu(&self, to: &mut Writer) -> Result<bool, Error> {
-        put(&self.1, to)?;
+        for value in &self.1 {
+            value.head(to.buffer());
+            to.append(value.bytes())?;
+        }
         Ok(true)
     }
 }
-
-/// Appends variables as GPUs take them.
-pub(super) fn put(values: &[Value], to: &mut Writer) -> Result<(), Error> {
-    for value in values {
-        value.head(to.buffer());
-        to.append(value.bytes())?;
-    }
-    Ok(())
-}
-
-/// What the function of a map of the cell's own Rust can be given on a GPU. There it is a type of which the compiler for
-/// GPUs knows that it has no addresses, or nothing is run.
-#[diagnostic::on_unimplemented(
-    message = "a `{Self}` can't be given to a map's function on a GPU",
-    label = "this map gives its function one",
-    note = "numbers, `bool`, `char`, and arrays, tuples, options and a `Vec` of values that are `Copy` can be given; a value of \
-            another type that is `Copy` can in an array: `&[value]`"
-)]
-pub trait Fits: 'static {
-    #[doc(hidden)]
-    fn value(&self) -> Value;
-}
-
-/// A tuple of references to such values.
-pub trait AllFit: Constants {
-    #[doc(hidden)]
-    fn values(&self) -> Vec<Value>;
-}
-
-macro_rules! fits {
-    ($([$($generics:tt)*] $type:ty;)*) => {$(
-        impl<$($generics)*> Fits for $type {
-            fn value(&self) -> Value {
-                Value::of(std::slice::from_ref(self))
-            }
-        }
-    )*};
-}
-
-fits! {
-    [] u8; [] u16; [] u32; [] u64; [] u128; [] usize; [] i8; [] i16; [] i32; [] i64; [] i128; [] isize;
-    [] f32; [] f64; [] bool; [] char;
-    [T: Copy + 'static, const N: usize] [T; N];
-    [T: Copy + 'static] Option<T>;
-    [A: Copy + 'static, B: Copy + 'static] (A, B);
-    [A: Copy + 'static, B: Copy + 'static, C: Copy + 'static] (A, B, C);
-    [A: Copy + 'static, B: Copy + 'static, C: Copy + 'static, D: Copy + 'static] (A, B, C, D);
-}
-
-impl<T: Copy + 'static> Fits for Vec<T> {
-    fn value(&self) -> Value {
-        Value::of(self)
-    }
-}
-
-macro_rules! all_fit {
-    ($($name:ident $index:tt)*) => {
-        impl<$($name: Fits + Wire),*> AllFit for ($(&$name,)*) {
-            fn values(&self) -> Vec<Value> {
-                vec![$(self.$index.value()),*]
-            }
-        }
-    };
-}
-
-all_fit!();
-all_fit!(A 0);
-all_fit!(A 0 B 1);
-all_fit!(A 0 B 1 C 2);
-all_fit!(A 0 B 1 C 2 D 3);
-all_fit!(A 0 B 1 C 2 D 3 E 4);
-all_fit!(A 0 B 1 C 2 D 3 E 4 F 5);
-all_fit!(A 0 B 1 C 2 D 3 E 4 F 5 G 6);
-all_fit!(A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7);
-all_fit!(A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8);
-all_fit!(A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9);
-all_fit!(A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10);
-all_fit!(A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10 L 11);
 
 /// Items in a row.
 pub(crate) enum From<T> {

@@ -7,7 +7,6 @@ use crate::kernel;
 use crate::link::{GpuAnswer, GpuAsk, GpuTimes, Kept, Launch, LaunchArgument, Message as _, OnError};
 use crate::map::gpu::{OnGpu, value};
 use crate::map::{self, start};
-use crate::map_with;
 use crate::over;
 use std::ffi::c_void;
 use std::fs::File;
@@ -109,20 +108,6 @@ fn results_are_the_gpus() {
     assert_eq!(tripled.get().unwrap(), xs.iter().map(|x| x * 3).collect::<Vec<_>>());
     let sum = start!(over!(&xs), constants(), |(k,), px_items| px_items.on_gpu(vec![]).map(|x: i64| x + k - k).sum());
     assert_eq!(sum.get().unwrap(), xs.iter().sum::<i64>() * 3);
-}
-
-#[test]
-fn a_map_of_a_cells_own_rust_is_a_gpus_if_it_says_so() {
-    with(Setting::default());
-    let (xs, k) = ((1..3000).collect::<Vec<i64>>(), 3i64);
-    let map = || map_with((&k,), |(k,): &(i64,), x: i64| x + k - k, &xs);
-    let tripled = xs.iter().map(|x| x * 3);
-    assert_eq!(map().collect().unwrap(), xs);
-    assert_eq!(map().gpU().chunk(7).collect().unwrap(), tripled.clone().collect::<Vec<_>>());
-    assert_eq!(map().gpU_or_cpu().filter(|y| *y > 30).min(), Ok(Some(33)));
-    assert_eq!(map().filter(|y| *y > 30).gpU().count(), Ok(2989));
-    assert_eq!(map().gpU().sum(), Ok(tripled.clone().sum::<i64>()));
-    assert_eq!(map().gpU().reduce(|a, b| a.max(b)).unwrap(), tripled.clone().max());
 }
 
 #[test]
