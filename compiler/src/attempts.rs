@@ -20,7 +20,7 @@ impl Attempts {
     /// Says which cell was to define what this error is about, unless the error says already why that isn't there.
     pub fn explain(&self, error: &mut Diagnostic) {
         let is_missing = matches!(error.code.as_deref(), Some("E0405" | "E0412" | "E0422" | "E0425" | "E0433"));
-        if !is_missing || !error.message.starts_with("cannot find ") {
+        if !is_missing || !error.message.starts_with("cannot find ") || !error.message.ends_with(" in this scope") {
             return;
         }
         let Some(name) = error.message.split('`').nth(1) else { return };
@@ -35,6 +35,12 @@ impl Attempts {
                 "help: mend that cell and run it first".to_owned(),
             ];
         }
+    }
+
+    /// This is defined now.
+    pub fn forget(&mut self, cell: &Cell, items: &[Definition]) {
+        let variables = cell.lets.iter().map(|binding| binding.name.as_str());
+        variables.chain(items.iter().filter_map(Definition::name)).for_each(|name| _ = self.0.remove(name));
     }
 
     /// Nothing is missed any more.
@@ -67,7 +73,11 @@ mod tests {
         assert_eq!(said(&attempts, "E0425", "cannot find value `up` in this scope", lost), [lost]);
         assert_eq!(said(&attempts, "E0425", "cannot find value `other` in this scope", guess), [guess]);
         assert_eq!(said(&attempts, "E0308", "mismatched types: `up`", guess), [guess]);
-        attempts.clear();
+        assert_eq!(said(&attempts, "E0425", "cannot find function `up` in module `std::fs`", guess), [guess]);
+        attempts.forget(&Cell::parse("let up = 1;"), &[]);
         assert_eq!(said(&attempts, "E0425", "cannot find value `up` in this scope", guess), [guess]);
+        assert_eq!(said(&attempts, "E0425", "cannot find value `down` in this scope", guess).len(), 2);
+        attempts.clear();
+        assert_eq!(said(&attempts, "E0425", "cannot find value `down` in this scope", guess), [guess]);
     }
 }

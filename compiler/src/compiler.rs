@@ -325,11 +325,15 @@ impl Compiler {
     /// An object from the cache. `None` if it can't be had.
     fn take_known(&mut self, work: &Work<'_>, place: Place, found: CachedCell) -> Option<Done> {
         let defined = work.parsed.lets.iter().map(|binding| binding.name.clone()).collect();
-        let put_back = put_back(&found.source).into_iter().map(str::to_owned).collect();
-        let (ending, cell) = (ending(&found.source), work.cell.count);
+        // Definitions alone take and store nothing.
+        let stores = if found.object.is_empty() { "" } else { found.source.as_str() };
+        let put_back = put_back(stores).into_iter().map(str::to_owned).collect();
+        let (ending, cell) = (ending(stores), work.cell.count);
         let effect = Effect { before: found.before, after: found.after, defined, put_back, ending, cell };
+        let source = SourceMap::new(found.source, work.pieces.clone());
+        let warnings = unused::told(&source, &work.cell);
         if found.object.is_empty() {
-            return Some(Done { effect, object: None, warnings: Vec::new() });
+            return Some(Done { effect, object: None, warnings });
         }
         let path = unpack(&self.folder, place.key, &found.object);
         let path =
@@ -341,11 +345,10 @@ impl Compiler {
             needs_variables: !effect.before.is_empty(),
             has_result: work.parsed.has_result,
             cached: true,
-            source: SourceMap::new(found.source, work.pieces.clone()),
+            source,
             place: Some(place),
         };
         self.reuse.loaded(place);
-        let warnings = unused::told(&object.source, &work.cell);
         Some(Done { effect, object: Some(object), warnings })
     }
 
@@ -354,17 +357,25 @@ impl Compiler {
         object.place.into_iter().for_each(|place| self.reuse.remove(place));
     }
 
-    pub(crate) fn keep(&mut self, place: Place, object: Option<&Object>, before: &Variables, after: &Variables) {
-        let (bytes, entry, source) = match object {
+    pub(crate) fn keep(
+        &mut self,
+        place: Place,
+        object: Option<&Object>,
+        source: &str,
+        before: &Variables,
+        after: &Variables,
+    ) {
+        let (bytes, entry) = match object {
             Some(object) => match std::fs::read(&object.path) {
-                Ok(bytes) => (bytes, object.entry.clone(), object.source.generated().to_owned()),
+                Ok(bytes) => (bytes, object.entry.clone()),
                 Err(error) => return tracing::warn!(%error, "the cell's object can't be read"),
             },
             None => Default::default(),
         };
         // The first library is the standard one.
         let library = object.and_then(|object| object.preload.get(1).cloned());
-        let cell = CachedCell { object: bytes, entry, source, before: before.clone(), after: after.clone(), library };
+        let (source, before, after) = (source.to_owned(), before.clone(), after.clone());
+        let cell = CachedCell { object: bytes, entry, source, before, after, library };
         self.reuse.keep(place, &cell);
         self.reuse.loaded(place);
     }
@@ -373,6 +384,7 @@ impl Compiler {
     fn finish(&mut self, work: Work<'_>, outdated: Vec<(Member, Vec<String>)>, done: Done) -> CompiledCell {
         let mut notices = work.change.notices(&self.shared, &work.items);
         notices.extend(wording::of_main(&work.parsed));
+        self.attempts.forget(&work.parsed, &work.items);
         let left_out = work.change.reasons.keys().map(|index| &self.shared.entries()[*index].definition);
         let left_out = left_out.filter(|item| item.nature.is_type).filter_map(Definition::name).collect();
         let mut outdated = outdated;

@@ -101,13 +101,16 @@ pub(crate) fn diagnostics(
         errors.retain(|error| !error.spans.is_empty());
     }
     errors.sort_by_key(order);
-    // What holds for several is said once.
+    errors
+}
+
+/// What holds for several errors is said once.
+pub(crate) fn say_once(errors: &mut [Diagnostic]) {
     let mut said = BTreeSet::new();
     let is_said_again = |note: &str| note.starts_with("note: ") || note.starts_with("help: ");
-    for error in &mut errors {
+    for error in errors {
         error.notes.retain(|note| !is_said_again(note) || said.insert(note.clone()));
     }
-    errors
 }
 
 /// The variable that isn't there, if that is what an error says. One that is called is a function to rustc.

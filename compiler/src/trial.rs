@@ -182,7 +182,7 @@ impl Compiler {
                 needs_variables: !effect.before.is_empty(),
                 has_result: work.parsed.has_result,
                 cached: false,
-                source: map,
+                source: map.clone(),
                 place: None,
             });
         }
@@ -194,7 +194,9 @@ impl Compiler {
         let is_stored = |name: &String| !untouched(name) && !effect.ending.contains_key(name);
         effect.after = after.into_iter().filter(|(name, _)| is_stored(name)).collect();
         if let (Some(place), true) = (place, work.change.is_plain()) {
-            self.keep(place, object.as_ref(), &effect.before, &effect.after);
+            // Definitions alone have no object: their source is kept for what is warned of.
+            let source = if object.is_some() || !warnings.is_empty() { map.generated() } else { "" };
+            self.keep(place, object.as_ref(), source, &effect.before, &effect.after);
         }
         effect.defined = work.parsed.lets.iter().map(|binding| binding.name.clone()).collect();
         Ok(Ok(Done { effect, object, warnings }))
@@ -295,6 +297,7 @@ impl Compiler {
             }
         };
         errors.iter_mut().for_each(|error| self.attempts.explain(error));
+        failure::say_once(&mut errors);
         self.attempts.add(work.cell.count, &work.parsed, &work.items);
         self.last_errors.clone_from(&errors);
         Failure::Errors(errors)

@@ -16,7 +16,13 @@ pub(crate) fn ends_with_cell(error: &Error, work: &Work<'_>) -> Option<usize> {
     let Error::Message(message) = error else { return None };
     let is_it = message.contains(" which cannot be persisted");
     let name = message.strip_prefix("The variable `").filter(|_| is_it)?.split('`').next()?;
-    let statement = work.parsed.uses.iter().rposition(|(_, bound)| bound.iter().any(|bound| bound == name))?;
+    let mut binds = (0..).zip(&work.parsed.uses).filter(|(_, (_, bound))| bound.iter().any(|bound| bound == name));
+    let (statement, (_, bound)) = binds.next()?;
+    let is_plain = binding(&work.parsed.statements.get(statement)?.text) == Some(name);
+    if binds.next().is_some() || bound.len() != 1 || !is_plain {
+        // What else it defines would go, too.
+        return None;
+    }
     let mut later = work.parsed.uses.iter().skip(statement + 1);
     let is_used = later.any(|(text, _)| chorus_syntax::words(text).any(|word| word == name));
     // What an earlier cell has defined would be put back under this name.
@@ -32,8 +38,7 @@ pub(crate) fn out_of_sight(code: String, own: &[usize], statements: &[Piece], li
     own.sort_by_key(|piece| std::cmp::Reverse((piece.line, piece.column)));
     for piece in own {
         let before: usize = code.split_inclusive('\n').take(lines + piece.line - 1).map(str::len).sum();
-        let columns: usize = code[before..].chars().take(piece.column - 1).map(char::len_utf8).sum();
-        let at = before + columns;
+        let at = before + behind(&code[before..], piece.column - 1);
         if code[at..].starts_with(&piece.text) {
             let [opens, closes] = [OPENS, CLOSES].map(|text| format!("{}{text}{}", INSERTION.0, INSERTION.1));
             code.insert_str(at + piece.text.len(), &closes);
@@ -43,15 +48,34 @@ pub(crate) fn out_of_sight(code: String, own: &[usize], statements: &[Piece], li
     code
 }
 
+/// How many bytes so many columns of the user's are, where other things may be inserted.
+fn behind(text: &str, columns: usize) -> usize {
+    let (mut rest, mut left) = (text, columns);
+    loop {
+        if let Some((_, more)) = rest.strip_prefix(INSERTION.0).and_then(|inside| inside.split_once(INSERTION.1)) {
+            rest = more;
+        } else if left == 0 {
+            return text.len() - rest.len();
+        } else {
+            let mut more = rest.chars();
+            more.next();
+            (rest, left) = (more.as_str(), left - 1);
+        }
+    }
+}
+
 /// The variables that end with the cell of this source because their types have no names.
 pub(crate) fn ending(source: &str) -> impl Iterator<Item = &str> {
-    source.split(OPENS).skip(1).filter_map(|rest| {
-        let rest = rest.strip_prefix(INSERTION.1)?;
-        let rest = rest.trim_start().strip_prefix("let ")?.trim_start();
-        let rest = rest.strip_prefix("mut ").unwrap_or(rest).trim_start();
-        let name = rest.split(|c: char| !(c.is_alphanumeric() || c == '_')).next()?;
-        (!name.is_empty()).then_some(name)
-    })
+    source.split(OPENS).skip(1).filter_map(|rest| binding(rest.strip_prefix(INSERTION.1)?))
+}
+
+/// The name that a `let` with nothing but a name for its pattern gives.
+fn binding(text: &str) -> Option<&str> {
+    let rest = text.trim_start().strip_prefix("let ")?.trim_start();
+    let rest = rest.strip_prefix("mut ").unwrap_or(rest).trim_start();
+    let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_'))?;
+    let (name, behind) = rest.split_at(end);
+    (end > 0 && behind.trim_start().starts_with(['=', ':'])).then_some(name)
 }
 
 #[cfg(test)]
@@ -77,6 +101,14 @@ mod tests {
         assert_eq!(ending(&both).collect::<Vec<_>>(), ["f", "g"]);
         assert_eq!(ending(&code(&[])).count(), 0);
         assert_eq!(ending("px::own!{ let x = 1; }").count(), 0, "the user's own");
+        let (begin, end) = INSERTION;
+        let typed = format!("// prefix\nlet é{begin}: i32{end} = 1; let mut f = |x: i32| x + é; f(1);\n");
+        let typed = out_of_sight(typed, &[f], &cell.statements, 1);
+        assert_eq!(ending(&typed).collect::<Vec<_>>(), ["f"], "{typed}");
+        assert_eq!(
+            ["let mut f: F = 1", "let (f, n) = 1", "let S { f } = 1", "f = 1"].map(binding),
+            [Some("f"), None, None, None]
+        );
         assert_eq!(out_of_sight("other".into(), &[f, 99], &cell.statements, 0), "other");
     }
 }

@@ -12,8 +12,8 @@ use serde_json::Value;
 /// What rustc is told besides to warn of nothing.
 pub(crate) const WARN: &str = "--force-warn=unused_must_use";
 const CODE: &str = "\"code\":\"unused_must_use\"";
-/// How a cell says that it doesn't want to be told.
-const ALLOWS: [&str; 3] = ["allow(unused_must_use", "allow(unused)", "allow(warnings)"];
+/// The lints that a cell allows, in an attribute, when it doesn't want to be told.
+const ALLOWED: [&str; 3] = ["unused_must_use", "unused", "warnings"];
 /// A line with one of them begins so.
 const BEGINS: &str = "// unused: ";
 
@@ -61,6 +61,13 @@ fn read(warning: &Value) -> Option<Unused> {
     })
 }
 
+/// Whether a cell allows it somewhere. It is the cell that does then, not one of its functions alone.
+fn allows(text: &str) -> bool {
+    let lists = ["allow(", "expect("].into_iter().flat_map(|word| text.split(word).skip(1));
+    let mut lints = lists.flat_map(|rest| rest.split(')').next().unwrap_or_default().split(','));
+    lints.any(|lint| ALLOWED.contains(&lint.trim()))
+}
+
 /// rustc's words without paths: "unused `Result` that must be used".
 fn short(message: &str) -> String {
     let parts = message.split('`').enumerate();
@@ -77,7 +84,7 @@ pub(crate) fn told(source: &SourceMap, cell: &CellText<'_>) -> Vec<Diagnostic> {
     let unused = lines.filter_map(|line| serde_json::from_str(line).ok());
     let mut told: Vec<Diagnostic> = unused.filter_map(|it| diagnostic(&it, source, cell.count)).collect();
     // rustc was told to warn whatever attributes say.
-    if ALLOWS.iter().any(|allows| cell.cell.contains(allows)) {
+    if allows(cell.cell) {
         told.clear();
     }
     told.sort_by_key(|it| it.spans.first().map(|span| (span.line, span.column)));
@@ -175,7 +182,10 @@ mod tests {
         );
         assert!(told[0].notes[1].starts_with("help: `?` behind it ends the cell"), "{:?}", told[0].notes);
         assert_eq!(super::told(&map(&noted), &cell(4, "a")), [], "an earlier cell's is told with it");
-        assert_eq!(super::told(&map(&noted), &cell(3, "#![allow(unused_must_use)]")), []);
+        for allows in ["#![allow(unused_must_use)]", "#[expect(dead_code, unused)]", "#[allow(warnings)]"] {
+            assert_eq!(super::told(&map(&noted), &cell(3, allows)), []);
+        }
+        assert_eq!(super::told(&map(&noted), &cell(3, "#[allow(unused_mut)]")).len(), 2);
     }
 
     #[test]

@@ -95,6 +95,16 @@ struct Part {
     kind: Kind,
 }
 
+impl Part {
+    fn name(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Import(name) => name.as_deref(),
+            Kind::Named { name, .. } => Some(name),
+            Kind::Block(_) => None,
+        }
+    }
+}
+
 #[derive(Debug)]
 enum Kind {
     Import(Option<String>),
@@ -176,6 +186,17 @@ fn facts(parts: &[&Part]) -> BTreeMap<String, Facts> {
                 holders.extend(may_hold_types.then_some((name.as_str(), at)));
             }
         }
+    }
+    // Behind another name for the whole notebook, any definition may stand.
+    let is_whole = |part: &Part| {
+        let path = part.text.trim_start_matches("use ").split([' ', ';']).next().unwrap_or_default();
+        matches!(part.kind, Kind::Import(Some(_))) && matches!(path, "crate" | "self" | "super" | "")
+    };
+    let named = || parts.iter().enumerate().filter(|(_, part)| matches!(part.kind, Kind::Named { .. }));
+    let whole: Vec<&str> = parts.iter().filter(|part| is_whole(part)).filter_map(|part| part.name()).collect();
+    for (at, part) in named().filter(|_| !whole.is_empty()) {
+        let key = part.name().unwrap_or_default();
+        whole.iter().for_each(|alias| known.entry(alias).or_default().push((key, at)));
     }
     // Any other word of a macro call, or of its macro, may be the name of what it defines.
     let defined: BTreeSet<&str> = known.keys().copied().collect();

@@ -108,6 +108,7 @@ impl Executor {
             *map = run.map();
             let ended = vec![RunEnded { member: Member::Local, outcome, generation }];
             let settled = self.settle(&object, ticket, ended).await?;
+            let to_say = if settled.again { to_say.before_again() } else { to_say };
             self.say_all(&to_say, request).await;
             lost.extend(settled.lost.into_iter().flat_map(|(_, names)| names));
             if !settled.again {

@@ -149,6 +149,7 @@ impl Executor {
             let is_stale = !ended.is_empty() && ended.iter().all(|it| it.outcome == Outcome::Stale);
             let again = is_stale && !ran.interrupted && !std::mem::replace(&mut was_stale, true);
             let settled = self.settle(&object, ticket, ended).await?;
+            let to_say = if settled.again || again { to_say.before_again() } else { to_say };
             self.say_all(&to_say, request).await;
             if let Some(failed) = failed {
                 return Err(failed);

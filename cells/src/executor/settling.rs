@@ -17,6 +17,13 @@ pub(super) struct ToSay {
     warnings: Vec<Diagnostic>,
 }
 
+impl ToSay {
+    /// Of a cell that is compiled once more: it will be warned of the same.
+    pub(super) fn before_again(self) -> ToSay {
+        ToSay { warnings: Vec::new(), ..self }
+    }
+}
+
 /// What came of a run.
 #[derive(Default)]
 pub(super) struct Settled {

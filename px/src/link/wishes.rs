@@ -35,5 +35,17 @@ pub struct MapWishes {
 }
 
 fields!(MapWishes {
-    label, engines, chunk, retries, on_error, timeout, threads, access, each, keep, streamed, ordered, is_part
+    label,
+    engines,
+    chunk,
+    retries,
+    on_error,
+    timeout,
+    threads,
+    access,
+    each,
+    keep,
+    streamed,
+    ordered,
+    is_part
 });

@@ -65,8 +65,9 @@ fn of_frame(height: usize, width: usize, text: &str) -> Option<Sheet> {
     if rows.iter().any(|row| row.len() != columns.len()) {
         return None;
     }
-    let is_cut = |row: &Vec<String>| row.iter().all(|cell| cell == GAP);
-    let first = if rows.len() == height { None } else { rows.iter().position(is_cut) };
+    // As many rows stand before the cut as behind it, or one more. Where a single row is left out, it takes its place.
+    let is_middle = |at: &usize| rows.len() <= height && rows.len().abs_diff(2 * at + 1) <= 1;
+    let first = rows.iter().position(|row| row.iter().all(|cell| cell == GAP)).filter(is_middle);
     let shown = rows.len() - usize::from(first.is_some());
     let fits = match first {
         None => shown == height,
@@ -87,15 +88,22 @@ fn of_series(height: usize, text: &str) -> Option<Sheet> {
     lines.next_back().filter(|line| *line == "]")?;
     let mut texts: Vec<&str> = lines.map(|line| line.strip_prefix('\t')).collect::<Option<_>>()?;
     let column = Column { name: name.to_owned(), kind: kind_of_polars(kind) };
-    let first = if texts.len() == height { None } else { texts.iter().position(|text| *text == GAP) };
+    // Of its own a series has no value that is written so: texts have quotes.
+    let first = texts.iter().position(|text| *text == GAP);
     first.map(|first| texts.remove(first));
     let fits = if first.is_some() { texts.len() < height } else { texts.len() == height };
-    let cell = |text: &&str| match text.strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
+    let cell = |text: &&str| match unquoted(text) {
         Some(text) => Cell { text: without_middle(text, LONGEST).into_owned(), kind: Kind::Plain },
         None => cell(text, column.kind),
     };
     let rows = texts.iter().map(|text| vec![cell(text)]).collect();
     fits.then(|| sheet(vec![column], rows, first.unwrap_or(height), height))
+}
+
+/// What is between quotes. A long text is cut, and has none behind it then.
+fn unquoted(text: &str) -> Option<&str> {
+    let inside = text.strip_prefix('"')?;
+    inside.strip_suffix('"').or_else(|| inside.ends_with(GAP).then_some(inside))
 }
 
 /// The table of a record batch of Arrow: its schema in a line, then each column's values between brackets, one a line.

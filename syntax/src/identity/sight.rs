@@ -8,20 +8,24 @@ use ra_ap_syntax::{NodeOrToken, SyntaxKind, SyntaxNode, SyntaxToken};
 pub(super) struct Sight {
     /// Whether it is a module that sees none but by a path.
     is_closed: bool,
+    /// Whether it gives a module around it, or the whole notebook, another name: then any word may be of that.
+    renames: bool,
 }
 
 impl Sight {
     pub fn of(node: &SyntaxNode) -> Sight {
         let all_from_outside = |it: ast::Use| leads_out(it.syntax()) && imports(&it).iter().any(|it| it.name.is_none());
         let sees_all = || node.descendants().filter_map(ast::Use::cast).any(all_from_outside);
-        Sight { is_closed: ast::Module::can_cast(node.kind()) && !sees_all() }
+        let renames =
+            node.descendants().filter_map(ast::UseTree::cast).any(|tree| tree.rename().is_some() && is_around(&tree));
+        Sight { is_closed: ast::Module::can_cast(node.kind()) && !sees_all(), renames }
     }
 
     /// Whether this word of an item's tokens may name one. A path does with its first word, and behind `crate`, `self` and
     /// `super` with any; what else stands in a path is within what that names. Nobody knows what macros make of words.
     pub fn reaches(&self, tokens: &[SyntaxToken], at: usize) -> bool {
         let around = || tokens[at].parent_ancestors();
-        if around().any(|it| matches!(it.kind(), SyntaxKind::MACRO_CALL | SyntaxKind::MACRO_RULES)) {
+        if self.renames || around().any(|it| matches!(it.kind(), SyntaxKind::MACRO_CALL | SyntaxKind::MACRO_RULES)) {
             return true;
         }
         if let Some(import) = around().find(|it| it.kind() == SyntaxKind::USE) {
@@ -49,6 +53,13 @@ impl Sight {
 fn leads_out(node: &SyntaxNode) -> bool {
     let is_out = |kind| matches!(kind, SyntaxKind::CRATE_KW | SyntaxKind::SUPER_KW);
     node.descendants_with_tokens().any(|it| is_out(it.kind()))
+}
+
+/// Whether a tree of a `use` means a module by `crate`, `self` or `super`.
+fn is_around(tree: &ast::UseTree) -> bool {
+    let kind = tree.path().and_then(|path| path.segment()?.kind());
+    use ast::PathSegmentKind::{CrateKw, SelfKw, SuperKw};
+    matches!(kind, Some(CrateKw | SelfKw | SuperKw))
 }
 
 /// The name that a `use` begins with, if it doesn't begin with braces.

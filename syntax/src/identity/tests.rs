@@ -93,6 +93,20 @@ fn a_path_names_its_first_word_and_a_module_only_what_it_leads_to() {
 }
 
 #[test]
+fn behind_another_name_for_the_root_may_be_any_definition() {
+    for import in
+        ["use crate::{self as root};", "use super::{self as root};", "use crate as root;", "use super as root;"]
+    {
+        let module = format!("mod m {{ {import} pub struct Own(root::Size); }}");
+        assert_eq!(keys(&of(&[&module, "struct Size(u8);"])["m"]), ["Size", "m"], "{import}");
+    }
+    let found = of(&["use crate as root;", "struct Own(root::Size);", "struct Size(u8);"]);
+    assert!(found["Own"].contains_key("Size"), "{:?}", keys(&found["Own"]));
+    let found = of(&["use std::fmt as root;", "struct Own(root::Size);", "struct Size(u8);"]);
+    assert_eq!(keys(&found["Own"]), ["Own", "root"]);
+}
+
+#[test]
 fn what_a_macro_call_defines_is_its_words() {
     let calls = [
         (Some("call_1"), "make! { Own, u8 }"),

@@ -66,6 +66,23 @@ fn a_series_of_polars_is_a_table() {
     assert_eq!(json(&sheet)["data"], serde_json::json!([{"a b": "x\\y"}, {"a b": null}, {"a b": "…"}]));
     let cut = of_polars("shape: (30,)\nSeries: '' [f64]\n[\n\t0.5\n\t…\n\t1.5\n]").unwrap();
     assert_eq!(cut.text(), "\n0.5\n  …\n1.5\n30 rows, showing 2");
+    let cut = of_polars("shape: (3,)\nSeries: 's' [str]\n[\n\t\"a long…\n\t…\n\t\"z\"\n]").unwrap();
+    assert_eq!(cut.text(), "s\na long…\n…\nz\n3 rows, showing 2");
+}
+
+#[test]
+fn of_a_frame_the_row_in_the_middle_is_the_cut() {
+    let frame = |height: usize, rows: &str| {
+        let begin = format!("shape: ({height}, 1)\n┌─────┐\n│ n   │\n│ --- │\n│ i64 │\n╞═════╡\n");
+        let rows: String = rows.chars().map(|row| format!("│ {row}   │\n")).collect();
+        of_polars(&(begin + &rows + "└─────┘")).map(|sheet| (sheet.rows.len(), sheet.total))
+    };
+    assert_eq!(frame(11, "01234…56789"), Some((10, 11)), "one row is left out");
+    assert_eq!(frame(12, "01234…56789"), Some((10, 12)));
+    assert_eq!(frame(8, "0123…567"), Some((7, 8)), "an odd number is shown");
+    assert_eq!(frame(10, "0123456789"), Some((10, 10)));
+    assert_eq!(frame(4, "…123"), Some((4, 4)), "a value");
+    assert_eq!(frame(10, "01234…56789"), None);
 }
 
 #[test]
