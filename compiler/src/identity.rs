@@ -223,9 +223,11 @@ pub(crate) fn insertions(line: &str) -> impl Iterator<Item = (usize, usize)> {
 
 /// Where the first insertion is, and how long.
 fn insertion(text: &str) -> Option<(usize, usize)> {
-    let at = text.find(INSERTION.0)?;
-    let length = text[at..].find(INSERTION.1)? + INSERTION.1.len();
-    Some((at, length))
+    let end = text.find(INSERTION.1)?;
+    let line = text[..end].rfind('\n').map_or(0, |line| line + 1);
+    // evcxr moves the comment in front of a statement away, which is the beginning of what is inserted there.
+    let at = text[line..end].find(INSERTION.0).map_or(line, |at| line + at);
+    Some((at, end + INSERTION.1.len() - at))
 }
 
 /// The text without what `next` finds.
@@ -259,6 +261,17 @@ mod tests {
 
     fn identity() -> Identity {
         Identity { current: String::new(), facts: BTreeMap::new(), is_call: false }
+    }
+
+    #[test]
+    fn what_was_inserted_in_front_of_a_statement_has_lost_its_beginning() {
+        let [begin, end] = [INSERTION.0, INSERTION.1];
+        let line = format!("px::own!{{{end}let f = 1;{begin}}}{end} ");
+        let text = format!("{begin}\na\n{line}\nb{begin}x{end}");
+        assert_eq!(unmarked(&text), format!("{begin}\na\nlet f = 1; \nb"), "lines stay lines");
+        let opens = "px::own!{".len() + end.len();
+        assert_eq!(moved(&line, opens + 5), opens);
+        assert_eq!(unmarked(&format!("a{begin}b")), format!("a{begin}b"), "an open one is none");
     }
 
     #[test]

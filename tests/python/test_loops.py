@@ -44,7 +44,8 @@ def test_a_started_map_that_fails_or_loses_results_names_nothing(parts):
     there = "e.with(px::var!(mine)).each(|mine: &Vec<u8>| mine.clone())?"
     before = result(parts.run(there).ok())
     failed = parts.run("let h = px::map(|n: u8| { assert!(n < 90); n }, 0..100u8).on(&e).start().keep(px::var!(mine))?;\nh.get()?;").failed()
-    assert "item 90" in failed.text and result(parts.run(there).ok()) == before
+    # Which of those that fail is told depends on who was first.
+    assert re.search(r"item 9\d", failed.text) and result(parts.run(there).ok()) == before
     # An engine's worker is another one before the results have their name.
     parts.run("let lost = px::map(|n: u8| n, 0..100u8).chunk(1).on(&e).start().keep(px::var!(mine))?;\nwhile !lost.done() {}").ok()
     parts.run("%cluster restart -t 1").ok()
