@@ -393,7 +393,9 @@ impl Figures {
                 format!("{label}of session {session} {how} on engine {engine}{after}{why}")
             }
             LogEvent::TaskEnded { session, task, failure: Some(why), .. } => {
-                format!("call {task} of session {session} failed: {}", one_line(why, SHORT))
+                let label = self.state.tasks.get(&(*session, *task));
+                let label = label.map_or(String::new(), |it| format!(" of `{}`", one_line(&it.label, SHORT)));
+                format!("call {task}{label} in session {session} failed: {}", one_line(why, SHORT))
             }
             LogEvent::MapOpened { session, map, items, .. } => match items {
                 Some(items) => format!("session {session} began map {map} of {items} items"),

@@ -178,7 +178,8 @@ def test_a_closure_that_its_cell_uses_ends_with_it(own_kernel):
     assert "cell line 1:20" in said, said
     # One that nobody uses can only be meant for later cells.
     assert "the notebook can't keep `unused`" in kernel.run("let unused = |x: i32| x;").failed().text
-    kernel.run("let mut count = 0; let mut step = || { count += 1; count }; step(); step();").ok()
-    assert kernel.run("count").ok().results[0]["text/plain"] == "2"
+    # What one changes would be stored while it is changed.
+    counts = "let mut step = || { count += 1; count }; step(); step();"
+    assert kernel.run(f"let mut count = 0; {{ {counts} }} count").ok().results[0]["text/plain"] == "2"
     counted = kernel.run("let evens = (0..10).filter(|x| x % 2 == 0); evens.count()").ok()
     assert counted.results[0]["text/plain"] == "5"

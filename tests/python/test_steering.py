@@ -99,7 +99,7 @@ def test_the_log_tells_what_happened(lab):
     assert {it["label"] for it in events(chorus, "compiled")} >= {"let x = 1;"}
     told = chorus("logs").stdout
     assert re.search(r"^\d\d:\d\d:\d\d session 1 runs `let x = 1;` on engines 0-1$", told, re.MULTILINE), told
-    assert re.search(r"call \d+ of session 1 failed: .*seven", told), told
+    assert re.search(r"call \d+ of `.*` in session 1 failed: .*seven", told), told
 
 
 def test_logs_are_followed_to_the_end_of_the_cluster(lab):
