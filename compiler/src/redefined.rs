@@ -100,9 +100,8 @@ impl Compiler {
             if error.notes.iter().any(|note| note.starts_with("note: ")) {
                 continue;
             }
-            let has_it = |item: &str| {
-                self.with_types(&BTreeSet::from([item])).iter().any(|(_, names)| names.iter().any(|lost| *lost == name))
-            };
+            let has_it =
+                |item: &str| self.with_types(&BTreeSet::from([item])).iter().any(|(_, names)| names.contains(&name));
             let what: BTreeSet<&str> = items.iter().filter_map(Definition::name).filter(|item| has_it(item)).collect();
             let what = match what.is_empty() {
                 true => "its type".to_owned(),
