@@ -12,9 +12,7 @@ pub(crate) struct Attempts(BTreeMap<String, u32>);
 impl Attempts {
     /// This cell wasn't accepted.
     pub fn add(&mut self, count: u32, cell: &Cell, items: &[Definition]) {
-        let variables = cell.lets.iter().map(|binding| binding.name.as_str());
-        let names = variables.chain(items.iter().filter_map(Definition::name));
-        self.0.extend(names.map(|name| (name.to_owned(), count)));
+        self.0.extend(defined(cell, items).map(|name| (name.to_owned(), count)));
     }
 
     /// Says which cell was to define what this error is about, unless the error says already why that isn't there.
@@ -39,14 +37,19 @@ impl Attempts {
 
     /// This is defined now.
     pub fn forget(&mut self, cell: &Cell, items: &[Definition]) {
-        let variables = cell.lets.iter().map(|binding| binding.name.as_str());
-        variables.chain(items.iter().filter_map(Definition::name)).for_each(|name| _ = self.0.remove(name));
+        defined(cell, items).for_each(|name| _ = self.0.remove(name));
     }
 
     /// Nothing is missed any more.
     pub fn clear(&mut self) {
         self.0.clear();
     }
+}
+
+/// What a cell defines: variables and items.
+fn defined<'a>(cell: &'a Cell, items: &'a [Definition]) -> impl Iterator<Item = &'a str> {
+    let variables = cell.lets.iter().map(|binding| binding.name.as_str());
+    variables.chain(items.iter().filter_map(Definition::name))
 }
 
 #[cfg(test)]

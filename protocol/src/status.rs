@@ -41,7 +41,7 @@ pub struct EngineStatus {
     pub busy: bool,
     /// Runs that ended on it since it first joined.
     pub runs_done: u64,
-    /// How many of these ended with anything but [`crate::Outcome::Ok`].
+    /// How many of these ended with anything but [`crate::RunEnd::Ok`]: a call that panicked, too.
     pub runs_failed: u64,
     /// How often a worker or the engine's process died and was replaced.
     pub restarts: u64,
