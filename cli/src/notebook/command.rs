@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_holds_an_object() {
+    fn a_file_holds_a_map() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("p.json");
         let error = |text: &str| {
@@ -207,7 +207,7 @@ mod tests {
             read_settings(&path).unwrap_err().to_string()
         };
         assert!(error("a: 1").contains("isn't JSON"));
-        assert!(error("[1]").contains("a JSON object"));
+        assert!(error("[1]").contains("a map of names and values, and this is a list of 1"));
         std::fs::write(&path, "{\"b\": 1, \"a\": [\"x\"]}").unwrap();
         let names: Vec<_> = read_settings(&path).unwrap().into_iter().map(|setting| setting.name).collect();
         assert_eq!(names, ["b", "a"]);
