@@ -35,7 +35,7 @@ use crate::unused;
 use crate::wording;
 use crate::work::{Done, Work};
 use chorus_protocol::{Death, Outcome};
-use chorus_syntax::{Call, Cell, CommandLine, FactsReader, defines_items};
+use chorus_syntax::{Call, Cell, CommandLine, FactsReader, HOLDER, defines_items};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -384,6 +384,7 @@ impl Compiler {
     fn finish(&mut self, work: Work<'_>, outdated: Vec<(Member, Vec<String>)>, done: Done) -> CompiledCell {
         let mut notices = work.change.notices(&self.shared, &work.items);
         notices.extend(wording::of_main(&work.parsed));
+        notices.extend(crate::statics::notice_of_made(&work.items, &self.shared.current()));
         self.attempts.forget(&work.parsed, &work.items);
         let left_out = work.change.reasons.keys().map(|index| &self.shared.entries()[*index].definition);
         let left_out = left_out.filter(|item| item.nature.is_type).filter_map(Definition::name).collect();
@@ -396,7 +397,9 @@ impl Compiler {
         }
         notices.extend(crate::statics::notice(&work.statics.anew(&self.statics)));
         self.statics = work.statics;
-        for (name, identity) in work.identities.moved().iter().filter(|(name, it)| !self.identities.has(name, it)) {
+        let moved = work.identities.moved();
+        let is_edit = |(name, it): &(&String, &String)| !name.starts_with(HOLDER) && !self.identities.has(name, it);
+        for (name, identity) in moved.iter().filter(is_edit) {
             self.reuse.note_edit(name, identity);
         }
         self.identities = work.identities;

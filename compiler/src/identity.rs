@@ -10,7 +10,7 @@
 use crate::dependence::Definition;
 use crate::reuse::add;
 use crate::statics;
-use chorus_syntax::{Facts, FactsReader, INSERTION, OF_CALL};
+use chorus_syntax::{Facts, FactsReader, HOLDER, INSERTION, OF_CALL};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -67,7 +67,9 @@ impl Identities {
             let is_call = calls.contains(name.as_str());
             let identity = known.entry(name.clone()).or_insert_with(|| {
                 let digest = digest(&facts);
-                let current = if !is_call && was_edited(&name, &digest) { digest } else { String::new() };
+                // A path says the number of an `impl` in its crate, and crates have others before it: it is never where it was.
+                let is_moved = name.starts_with(HOLDER) || (!is_call && was_edited(&name, &digest));
+                let current = if is_moved { digest } else { String::new() };
                 Identity { current, facts: BTreeMap::new(), is_call }
             });
             identity.take(facts);

@@ -105,7 +105,7 @@ impl Reuse {
         }
         let reached = items.iter().chain(current.iter().copied());
         let reached = reached.filter(|item| depends.definitions.contains(item.piece.text.as_str()));
-        let identities = identities.key(reached.filter_map(Definition::name));
+        let identities = identities.key(reached.filter_map(|item| item.nature.holder()));
         if !identities.is_empty() {
             add(&mut hasher, b"types");
             add(&mut hasher, identities.as_bytes());

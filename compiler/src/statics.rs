@@ -8,9 +8,10 @@
 
 pub(crate) mod beginnings;
 
+use crate::dependence::Definition;
 use crate::identity::without;
 use crate::reuse::add;
-use chorus_syntax::words;
+use chorus_syntax::{macros_of, words};
 use std::collections::{BTreeMap, BTreeSet};
 
 const MARK: &str = "#[unsafe(export_name = \"chorus_static_";
@@ -115,6 +116,37 @@ pub(crate) fn notice(names: &[String]) -> Option<String> {
     let verb = if names.len() == 1 { "begins" } else { "begin" };
     let names = (!names.is_empty()).then(|| names.join("`, `"))?;
     Some(format!("`{names}` {verb} anew: defined anew, or what it is made of was."))
+}
+
+/// What is to be said of the macro calls among these items that make statics: nobody sees which, so each cell has its own.
+pub(crate) fn notice_of_made(items: &[Definition], all: &[&Definition]) -> Option<String> {
+    let makes = |name: &str| {
+        let macros = all.iter().copied().chain(items).filter(|it| it.nature.is_macro && it.name() == Some(name));
+        name == "lazy_static" || macros.into_iter().any(|it| has_static(&it.piece.text))
+    };
+    let calls = items.iter().filter(|item| item.nature.is_call);
+    let names = calls.filter_map(|call| macros_of(&call.piece.text).next()?.rsplit("::").next());
+    let names: BTreeSet<&str> = names.filter(|name| makes(name)).collect();
+    if names.is_empty() {
+        return None;
+    }
+    let (of, names) = (names.contains("lazy_static"), names.into_iter().collect::<Vec<_>>().join("!`, `"));
+    let help = if of {
+        "`static NAME: std::sync::LazyLock<T> = std::sync::LazyLock::new(|| ..);`"
+    } else {
+        "the `static` itself"
+    };
+    Some(format!(
+        "Statics that `{names}!` makes begin anew in each cell: a macro's aren't shared. Write {help} to share one."
+    ))
+}
+
+/// Whether it has the word, and not only as a lifetime.
+fn has_static(text: &str) -> bool {
+    let is_part = |c: char| c.is_alphanumeric() || c == '_' || c == '\'';
+    let is_word =
+        |at: usize| !text[..at].ends_with(is_part) && text[at + "static".len()..].starts_with(char::is_whitespace);
+    text.match_indices("static").any(|(at, _)| is_word(at))
 }
 
 #[cfg(test)]

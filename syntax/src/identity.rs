@@ -7,7 +7,7 @@
 mod sight;
 
 use crate::imports::{Import, imports};
-use crate::nature::{Nature, words};
+use crate::nature::{Nature, is_type, words};
 use ra_ap_syntax::ast::{self, AstNode, HasAttrs, HasModuleItem, HasName, HasVisibility};
 use ra_ap_syntax::{Edition, NodeOrToken, SourceFile, SyntaxKind, SyntaxNode, SyntaxToken, WalkEvent};
 use sight::Sight;
@@ -26,7 +26,7 @@ pub const OF_CALL: &str = " !";
 const TYPELESS: &[&str] = &["thread_local", "lazy_static"];
 
 /// Names that macros are given, and don't define.
-const STANDARD: &[&str] = &[
+pub(crate) const STANDARD: &[&str] = &[
     "Arc",
     "BTreeMap",
     "BTreeSet",
@@ -139,7 +139,12 @@ fn read(name: Option<&str>, text: &str) -> Vec<Part> {
                 let names = words(&text).map(str::to_owned).collect();
                 Part { text, names, members: BTreeSet::new(), defines: BTreeSet::new(), kind: Kind::Import(name) }
             })),
-            (ast::Item::Impl(block), _) => found.extend(of_block(block)),
+            (ast::Item::Impl(block), _) => {
+                found.extend(of_block(block));
+                let named = |name| Kind::Named { name, is_call: false, may_hold_types: true };
+                let holder = Nature::of(&item).block.and_then(|block| block.holder);
+                found.extend(holder.map(|name| part(item.syntax(), named(name))));
+            }
             (_, Some(name)) => {
                 let may_hold_types = may_hold_types(&item);
                 let is_call = may_hold_types && matches!(item, ast::Item::MacroCall(_));
@@ -278,6 +283,7 @@ fn may_hold_types(item: &ast::Item) -> bool {
         ast::Item::Struct(_) | ast::Item::Enum(_) | ast::Item::Union(_) | ast::Item::Trait(_) => true,
         ast::Item::Module(_) => true,
         ast::Item::Fn(it) => has_types_inside(it),
+        ast::Item::Impl(it) => it.syntax().descendants().any(|node| is_type(&node)),
         ast::Item::MacroCall(call) => {
             let name = call.path().and_then(|path| Some(path.segment()?.name_ref()?.text().to_string()));
             name.is_none_or(|name| !TYPELESS.contains(&name.as_str()))
@@ -289,9 +295,7 @@ fn may_hold_types(item: &ast::Item) -> bool {
 /// Whether a function has types of its own: items, or futures, which rustc tells apart by where they are made.
 fn has_types_inside(it: &ast::Fn) -> bool {
     it.syntax().descendants_with_tokens().any(|part| match part {
-        NodeOrToken::Node(node) => {
-            matches!(node.kind(), SyntaxKind::STRUCT | SyntaxKind::ENUM | SyntaxKind::UNION | SyntaxKind::TRAIT)
-        }
+        NodeOrToken::Node(node) => is_type(&node),
         NodeOrToken::Token(token) => token.kind() == SyntaxKind::ASYNC_KW,
     })
 }
@@ -380,8 +384,7 @@ pub fn moves(source: &str, identities: &BTreeMap<String, String>) -> Vec<(usize,
     let mut found = Insertions::default();
     let root = SourceFile::parse(source, Edition::Edition2024);
     for item in root.tree().items().filter(may_hold_types) {
-        let name = Nature::of(&item).name;
-        if let Some(identity) = name.and_then(|name| identities.get(&name)) {
+        if let Some(identity) = Nature::of(&item).holder().and_then(|name| identities.get(name)) {
             found.item(&item, identity);
         }
     }
@@ -415,21 +418,16 @@ impl Insertions {
             ast::Item::Union(it) => self.put(it, identity),
             ast::Item::Trait(it) => self.put(it, identity),
             ast::Item::Fn(it) => self.put(it, identity),
+            ast::Item::Impl(it) => self.put_impl(it, identity),
             _ => {}
         }
     }
 
-    /// Puts it into a module of its own.
+    /// Puts it into a module of its own, out of which it is imported.
     fn put(&mut self, item: &(impl HasAttrs + HasName + HasVisibility), identity: &str) {
         let (node, Some(name)) = (item.syntax(), item.name()) else { return };
-        let conditions = item.attrs().filter(|attr| attr.simple_name().is_some_and(|name| name == "cfg"));
-        let conditions: Vec<String> = conditions.map(|attr| attr.syntax().text().to_string()).collect();
-        let attributes = format!("{}#[allow(unused_imports)]", one_line(&conditions.concat()));
-        let module = format!("chorus_type_{identity}_{}", self.modules);
-        self.modules += 1;
+        let (module, attributes) = self.open(item, identity);
         let visibility = item.visibility().map(|it| one_line(&format!("{} ", it.syntax().text()))).unwrap_or_default();
-        let range = node.text_range();
-        self.add(range.start(), format!("{attributes} mod {module} {{ use super::*; "));
         self.widen(node, item.visibility());
         for field in node.descendants() {
             if let Some(field) = ast::RecordField::cast(field.clone()).filter(|it| is_field_of(it.syntax(), node)) {
@@ -439,7 +437,36 @@ impl Insertions {
             }
         }
         self.paths(node);
-        self.add(range.end(), format!("}} {attributes} {visibility}use {module}::{};", name.syntax().text()));
+        let end = node.text_range().end();
+        self.add(end, format!("}} {attributes} {visibility}use {module}::{};", name.syntax().text()));
+    }
+
+    /// Puts it into a module of its own. What it defines is where its type is.
+    fn put_impl(&mut self, item: &ast::Impl, identity: &str) {
+        self.open(item, identity);
+        let members = item.assoc_item_list().into_iter().flat_map(|list| list.assoc_items());
+        for member in members.filter(|_| item.trait_().is_none()) {
+            match &member {
+                ast::AssocItem::Const(it) => self.widen(it.syntax(), it.visibility()),
+                ast::AssocItem::Fn(it) => self.widen(it.syntax(), it.visibility()),
+                ast::AssocItem::TypeAlias(it) => self.widen(it.syntax(), it.visibility()),
+                ast::AssocItem::MacroCall(_) => {}
+            }
+        }
+        self.paths(item.syntax());
+        self.add(item.syntax().text_range().end(), "}");
+    }
+
+    /// Begins a module around it: its name, and what attributes what is imported out of it has.
+    fn open(&mut self, item: &impl HasAttrs, identity: &str) -> (String, String) {
+        let conditions = item.attrs().filter(|attr| attr.simple_name().is_some_and(|name| name == "cfg"));
+        let conditions: Vec<String> = conditions.map(|attr| attr.syntax().text().to_string()).collect();
+        let attributes = format!("{}#[allow(unused_imports)]", one_line(&conditions.concat()));
+        let module = format!("chorus_type_{identity}_{}", self.modules);
+        self.modules += 1;
+        let begin = item.syntax().text_range().start();
+        self.add(begin, format!("{attributes} mod {module} {{ use super::*; "));
+        (module, attributes)
     }
 
     /// Makes it visible where it was, from one module further in.

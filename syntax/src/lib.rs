@@ -27,7 +27,7 @@ pub use expression::{Expression, Parameters, Shape};
 pub use habits::habit;
 pub use identity::{Facts, FactsReader, INSERTION, OF_CALL, moves};
 pub use imports::Import;
-pub use nature::{Block, Nature, Reach, is_keyword, macros_of, words, words_of};
+pub use nature::{Block, HOLDER, Nature, Reach, is_keyword, macros_of, words, words_of};
 pub use plain::is_plain;
 pub use statics::{Static, Statics, brought_by_glob, path_of, statics};
 pub use variables::{TypeShape, Variable, variables};

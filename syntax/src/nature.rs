@@ -1,8 +1,11 @@
 //! What an item is to other texts, told from its own text: its name, and whom it may matter to.
 
 use ra_ap_syntax::ast::{self, AstNode, HasAttrs, HasGenericParams, HasName};
-use ra_ap_syntax::{Edition, SyntaxKind};
+use ra_ap_syntax::{Edition, SyntaxKind, SyntaxNode};
 use std::collections::BTreeSet;
+
+/// What the name of an `impl` begins with that has types in it.
+pub const HOLDER: &str = "impl#";
 
 /// What an item is to other texts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +41,8 @@ pub struct Block {
     pub members: BTreeSet<String>,
     /// Its beginning, as it is written.
     pub head: String,
+    /// What it is called among those that may hold types, if any of its functions has one in it.
+    pub holder: Option<String>,
 }
 
 /// To which texts an item may matter.
@@ -136,6 +141,12 @@ impl Nature {
         Nature { name, condition, is_type, reach, is_macro, is_call: false, is_opaque, block }
     }
 
+    /// What it is called among those that may hold types: its name, or that of an `impl` which has types in it. rustc counts
+    /// the blocks of a crate, and counts others in the next, so such a name says what else tells it apart.
+    pub fn holder(&self) -> Option<&str> {
+        self.name.as_deref().or_else(|| self.block.as_ref()?.holder.as_deref())
+    }
+
     /// Whether there can't be both this one and the older `other`.
     pub fn replaces(&self, other: &Nature) -> bool {
         let is_same = match (&self.name, &other.name) {
@@ -184,20 +195,23 @@ impl Block {
             Some(path.segment()?.name_ref()?.text().to_string())
         };
         let members = block.assoc_item_list().into_iter().flat_map(|list| list.assoc_items());
-        let members = members.filter_map(|item| match item {
-            ast::AssocItem::Const(it) => it.name(),
-            ast::AssocItem::Fn(it) => it.name(),
-            ast::AssocItem::TypeAlias(it) => it.name(),
-            ast::AssocItem::MacroCall(_) => None,
-        });
+        let members = members.filter_map(|item| name_of(&item));
+        let has_types = |item: &ast::AssocItem| item.syntax().descendants().any(|node| is_type(&node));
+        let holding = block.assoc_item_list().into_iter().flat_map(|list| list.assoc_items()).filter(has_types);
+        let holding: Vec<String> = holding.filter_map(|item| name_of(&item)).collect();
+        let of_trait = block.trait_().map(dense);
+        let of_type = block.self_ty().map(dense).unwrap_or_default();
+        let of_both = || format!("{}for{of_type}:{}", of_trait.as_deref().unwrap_or_default(), holding.join(","));
+        let holder = (!holding.is_empty()).then(|| format!("{HOLDER}{}", of_both()));
         let text = block.syntax().text().to_string();
         let head = text.find("impl").map_or(text.as_str(), |at| &text[at..]).split('{').next().unwrap_or_default();
         Block {
-            of_trait: block.trait_().map(dense),
-            of_type: block.self_ty().map(dense).unwrap_or_default(),
+            of_trait,
+            of_type,
             names: block.self_ty().into_iter().chain(block.trait_()).filter_map(last_name).collect(),
-            members: members.map(|name| name.text().to_string()).collect(),
+            members: members.collect(),
             head: head.split_whitespace().collect::<Vec<_>>().join(" "),
+            holder,
         }
     }
 
@@ -206,6 +220,21 @@ impl Block {
         let same = self.of_trait == other.of_trait && self.of_type == other.of_type;
         same && (self.of_trait.is_some() || !self.members.is_disjoint(&other.members))
     }
+}
+
+fn name_of(item: &ast::AssocItem) -> Option<String> {
+    let name = match item {
+        ast::AssocItem::Const(it) => it.name(),
+        ast::AssocItem::Fn(it) => it.name(),
+        ast::AssocItem::TypeAlias(it) => it.name(),
+        ast::AssocItem::MacroCall(_) => None,
+    };
+    name.map(|name| name.text().to_string())
+}
+
+/// Whether it defines a type, or a trait.
+pub(crate) fn is_type(node: &SyntaxNode) -> bool {
+    matches!(node.kind(), SyntaxKind::STRUCT | SyntaxKind::ENUM | SyntaxKind::UNION | SyntaxKind::TRAIT)
 }
 
 /// The item's `#[cfg(..)]`, without blanks.

@@ -117,7 +117,7 @@ fn read(root: &SyntaxNode, node: &SyntaxNode, item: &ast::Static, begin: usize, 
     for above in node.ancestors().skip(1) {
         // What is at the top is known already.
         if !ast::SourceFile::can_cast(above.kind()) {
-            near.extend(above.children().filter_map(ast::Item::cast));
+            near.extend(above.children().filter_map(item_of));
         }
         let above = ast::Item::cast(above);
         let conditions = above.as_ref().map(under);
@@ -148,6 +148,15 @@ fn read(root: &SyntaxNode, node: &SyntaxNode, item: &ast::Static, begin: usize, 
         keyword: keyword..keyword + "static".len(),
         made_of: known.reached(item, &Known::of(near.into_iter())),
     })
+}
+
+/// An item, or the macro call that a statement is, which may define some.
+fn item_of(node: SyntaxNode) -> Option<ast::Item> {
+    let call = || {
+        let inner = if ast::ExprStmt::can_cast(node.kind()) { node.first_child()? } else { node.clone() };
+        inner.children().find_map(ast::MacroCall::cast).filter(|_| ast::MacroExpr::can_cast(inner.kind()))
+    };
+    ast::Item::cast(node.clone()).or_else(|| call().map(ast::Item::MacroCall))
 }
 
 /// The end of what is before `start`, if that is on an earlier line.

@@ -334,3 +334,17 @@ def test_a_variable_that_its_own_cell_has_moved_is_explained(own_kernel):
     at = kernel.run("drop(w);").ok().count
     failed = kernel.run("w.len()").failed().text
     assert f"moved in In[{at}]" in failed and f"run In[{at - 3}] again, which defines it" in failed, failed
+
+
+def test_a_macro_call_that_makes_the_same_again_goes_before(own_kernel):
+    kernel = own_kernel
+    kernel.run("macro_rules! makes { ($t:ty) => { fn made() -> $t { 7 as $t } } }\nmakes!(u32);").ok()
+    assert kernel.run("made()").ok().text.strip() == "7"
+    edited = kernel.run("makes!(f32);").ok().text
+    assert "`makes!(u32);` (In[1]) is set aside: the name `made` is defined multiple times" in edited, edited
+    assert kernel.run("made()").ok().text.strip() == "7.0"
+    edited = kernel.run('fn made() -> &\'static str { "plain" }').ok().text
+    assert "`makes!(f32);` (In[3]) is set aside" in edited and "`makes`" not in edited, edited
+    assert kernel.run("made()").ok().text.strip() == '"plain"'
+    both = kernel.run("makes!(u8); makes!(u16);").failed()
+    assert "defined multiple times" in both.traceback and kernel.run("made()").ok().text.strip() == '"plain"'

@@ -175,3 +175,40 @@ def test_a_module_is_the_same_whatever_is_imported_beside_it(own_kernel):
     assert "`outer`" in said(kernel, "struct Inner(u16);")
     said(kernel, "mod glob { use super::*; pub struct Outer(pub Inner); } let other = glob::Outer(Inner(1));")
     assert "`other`" in said(kernel, "struct Inner(u32);")
+
+
+@pytest.mark.parametrize(
+    "begins, around, ends",
+    [
+        ("struct G;", "impl G {{ {} }}", "G::f"),
+        ("struct G; trait Tr {{ fn f(b: &dyn Any) -> Box<dyn Any>; }}", "impl Tr for G {{ {} }}", "<G as Tr>::f"),
+        ("", "mod m {{ use std::any::Any; pub struct G; impl G {{ pub {} }} }}", "m::G::f"),
+    ],
+)
+def test_types_inside_of_methods_are_told_apart(own_kernel, begins, around, ends):
+    kernel = own_kernel
+    body = "fn f(b: &dyn Any) -> Box<dyn Any> {{ {} Box::new({}) }}"
+    makes = around.format(body.format("struct In(u64);", "In(3)"))
+    reads = around.format(body.format("struct In(&'static String);", "b.downcast_ref::<In>().map(|it| it.0.len())"))
+    said(kernel, f"use std::any::Any; {begins.format()}\n{makes}")
+    said(kernel, f"let old = {ends}(&0); let kept = vec![1];")
+    said(kernel, reads)
+    assert said(kernel, f"({ends}(&*old).downcast_ref::<Option<usize>>().copied(), kept.len())") == "(Some(None), 1)"
+
+
+def test_types_inside_of_methods_stay_what_they_are(own_kernel):
+    kernel = own_kernel
+    said(
+        kernel,
+        "use std::any::Any;\nstruct G(u8);\nimpl G {\n    fn f(&self, b: Option<Box<dyn Any>>) -> Box<dyn Any> {\n        struct In(i32);\n"
+        "        match b { None => Box::new(In(5)), Some(b) => Box::new(b.downcast::<In>().map_or(-1, |it| it.0 + self.own() as i32)) }\n    }\n"
+        "    fn own(&self) -> u8 { Self::N * self.0 }\n    const N: u8 = 2;\n}",
+    )
+    said(kernel, "let g = G(1); let b = g.f(None);")
+    # rustc numbers the blocks of a crate.
+    said(kernel, "impl std::fmt::Display for G { fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result { f.write_str(\"G\") } }")
+    said(kernel, "struct A; impl A { fn f() -> Box<dyn Any> { struct In(f32); Box::new(In(1.0)) } }")
+    assert said(kernel, 'let c = A::f();\nformat!("{g} {} {:?}", g.own(), g.f(Some(b)).downcast_ref::<i32>())') == '"G 2 Some(7)"'
+    assert said(kernel, "g.f(Some(c)).downcast_ref::<i32>().copied()") == "Some(-1)", "another block's"
+    place = kernel.run("impl G { fn fails(&self) { struct In; let v: Vec<u8> = vec![]; v[self.own() as usize]; } }\ng.fails()").failed()
+    assert "line 1" in place.traceback and "chorus_type" not in place.traceback, place.traceback

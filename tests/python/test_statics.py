@@ -160,3 +160,20 @@ def test_a_glob_of_the_notebooks_own_leaves_other_statics_alone(own_kernel):
     assert "`OWN` begins anew" in shown, shown
     assert "Own(1, 2)" in said(kernel, "OWN.lock().unwrap()")
     assert said(kernel, "COUNT.load(Ordering::SeqCst)") == "5"
+
+
+def test_a_static_of_a_type_that_a_macro_makes_begins_anew_with_it(own_kernel):
+    kernel = own_kernel
+    kernel.run("use std::sync::Mutex;\nmacro_rules! make { ($name:ident, $t:ty) => { #[derive(Debug)] struct $name($t); } }").ok()
+    kernel.run("make!(First, u64); make!(Second, u64);\nstatic A: Mutex<Vec<First>> = Mutex::new(Vec::new());\nstatic B: Mutex<Vec<Second>> = Mutex::new(Vec::new());\nstatic N: Mutex<u8> = Mutex::new(0);").ok()
+    add = "A.lock().unwrap().push(First(7 as _)); B.lock().unwrap().push(Second(7 as _)); *N.lock().unwrap() += 1;"
+    show = 'println!("{:?} {:?} {:?}", A.lock().unwrap(), B.lock().unwrap(), N.lock().unwrap());'
+    kernel.run(add).ok()
+    edited = kernel.run("make!(First, f64);").ok()
+    assert "`A` begins anew" in edited.text and "`B`" not in edited.text, edited.text
+    assert kernel.run(show).ok().text == "[] [Second(7)] 1\n"
+    kernel.run(add).ok()
+    assert kernel.run(show).ok().text == "[First(7.0)] [Second(7), Second(7)] 2\n"
+    edited = kernel.run("macro_rules! make { ($name:ident, $t:ty) => { #[derive(Debug)] struct $name(String); impl From<$t> for $name { fn from(t: $t) -> Self { $name(t.to_string()) } } } }").ok()
+    assert "`A`, `B` begin anew" in edited.text, edited.text
+    assert kernel.run(show).ok().text == "[] [] 2\n"

@@ -1,8 +1,9 @@
 //! What replaces what, what is left out, and what comes back.
 
 use super::prefix::Prefix;
-use super::verdict::{Mistake, Place, blamed, missing};
+use super::verdict::{Mistake, Place, blamed, missing, mistakes};
 use super::*;
+use crate::complaint::{Complaint, Error};
 use proptest::prelude::*;
 
 fn items(cell: u32, text: &str) -> Vec<Definition> {
@@ -149,6 +150,35 @@ fn the_prefix_says_all_that_evcxr_may_know() {
 fn mistake(code: &str, places: &[(Option<usize>, bool)]) -> Mistake {
     let place = |&(entry, primary)| Place { entry, primary, word: "make".into() };
     Mistake { code: Some(code.into()), message: "no".into(), places: places.iter().map(place).collect() }
+}
+
+#[test]
+fn what_macro_calls_make_twice_is_their_mistake_and_not_the_macros() {
+    let mut all = none();
+    let old = Cell::parse("macro_rules! make { () => { fn f() {} } }\nmake!();").with_items(|_| true);
+    let items = definitions_in(&old, 1);
+    let change = Change::of(&all, &items);
+    all.apply(items, &change);
+    let own = definitions_in(&Cell::parse("make!(2);").with_items(|_| true), 2);
+    let prefix = Prefix::of(&all, &own, &BTreeSet::new(), |_| true);
+    let code = format!("{}fn f() {{}}\n", prefix.text);
+    let line = |text: &str| code.lines().position(|line| line == text).unwrap() + 1;
+    let of_call = |text: &str, primary: bool| {
+        let outer = serde_json::json!({"line_start": line(text), "expansion": null});
+        serde_json::json!({"line_start": 2, "is_primary": primary, "expansion": {"span": outer}})
+    };
+    let plain = serde_json::json!({"line_start": line("fn f() {}"), "is_primary": true, "expansion": null});
+    let entries = |code_of: &str, spans: &[serde_json::Value]| {
+        let json = serde_json::json!({"spans": spans});
+        let error = Complaint { level: "error".into(), code: Some(code_of.into()), json, ..Complaint::default() };
+        let mistakes = mistakes(&Error::Complaints(vec![error]), &prefix, &code, &code);
+        mistakes[0].places.iter().map(|place| (place.entry, place.primary)).collect::<Vec<_>>()
+    };
+    let twice = [of_call("make!(2);", true), of_call("make!();", false)];
+    assert_eq!(entries("E0428", &twice), [(None, true), (Some(1), false)]);
+    assert_eq!(entries("E0428", &[plain.clone(), of_call("make!();", false)]), [(None, true), (Some(1), false)]);
+    assert_eq!(entries("E0308", &twice), [], "what else is wrong may be the macro");
+    assert_eq!(entries("E0428", &[plain]), [], "no call");
 }
 
 #[test]

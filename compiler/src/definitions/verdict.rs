@@ -3,7 +3,8 @@
 use super::Definitions;
 use super::change::Change;
 use super::prefix::Prefix;
-use crate::complaint::Error;
+use crate::complaint::{Complaint, Error};
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Errors that say that there are two of what there can be one of. The older one goes.
@@ -56,6 +57,10 @@ pub(crate) fn mistakes(error: &Error, prefix: &Prefix, code: &str, source: &str)
                     Some(Place { entry, primary, word })
                 })
                 .collect();
+            let is_twice = error.code.as_deref().is_some_and(|code| TWICE.contains(&code));
+            if let Some(calls) = is_twice.then(|| of_calls(error, prefix, &lines, source)).filter(|it| it.len() > 1) {
+                places = calls;
+            }
             if places.is_empty() {
                 let entries =
                     error.lines().filter_map(|line| prefix.entry_of(source.lines().nth(line.checked_sub(1)?)?));
@@ -64,6 +69,28 @@ pub(crate) fn mistakes(error: &Error, prefix: &Prefix, code: &str, source: &str)
             Mistake { code: error.code.clone(), message: error.message.clone(), places }
         })
         .collect()
+}
+
+/// The places of macro calls that have made what there is twice; nothing if none has. Their macro isn't what is wrong.
+fn of_calls(error: &Complaint, prefix: &Prefix, code: &[&str], source: &str) -> Vec<Place> {
+    let spans = || error.json["spans"].as_array().into_iter().flatten();
+    if spans().all(|span| span["expansion"].is_null()) {
+        return Vec::new();
+    }
+    let outermost = |mut span: &Value| {
+        while span["expansion"]["span"].is_object() {
+            span = &span["expansion"]["span"];
+        }
+        span["line_start"].as_u64()
+    };
+    let place = |span: &Value| {
+        let line = source.lines().nth(usize::try_from(outermost(span)?).ok()?.checked_sub(1)?)?;
+        let number = code.iter().position(|other| *other == line)? + 1;
+        // What calls a macro stands before the cell, also if the cell has it.
+        let entry = if number <= prefix.lines() { prefix.spot(number, 1)?.entry } else { None };
+        Some(Place { entry, primary: span["is_primary"] == true, word: String::new() })
+    };
+    spans().filter_map(place).collect()
 }
 
 /// The definitions that are to be left out, with the reason. Nothing means that it is the cell that is wrong.

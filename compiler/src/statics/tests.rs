@@ -96,6 +96,22 @@ fn what_is_edited_back_is_not_what_it_was() {
     assert_eq!(name(&[("B", "1")]), name(&[]));
 }
 
+#[test]
+fn statics_of_a_macros_making_are_not_shared() {
+    let definitions =
+        |text: &str| crate::definitions::definitions_in(&chorus_syntax::Cell::parse(text).with_items(|_| true), 1);
+    let macros = definitions(
+        "macro_rules! counter { ($n:ident) => { static $n: u8 = 0; } } macro_rules! text { ($n:ident) => { struct $n(&'static str); } }",
+    );
+    let all: Vec<&Definition> = macros.iter().collect();
+    let of = |text: &str| notice_of_made(&definitions(text), &all);
+    assert!(of("counter!(A);").is_some_and(|it| it.contains("`counter!` makes") && it.contains("the `static` itself")));
+    assert!(of("lazy_static::lazy_static! { static ref A: u8 = 0; }").is_some_and(|it| it.contains("LazyLock")));
+    for text in ["text!(A);", "thread_local! { static A: u8 = 0; }", "static A: u8 = 0;", "other! { A }"] {
+        assert_eq!(of(text), None, "{text}");
+    }
+}
+
 proptest! {
     #[test]
     fn any_text_comes_back(parts in prop::collection::vec(

@@ -216,3 +216,45 @@ fn names_of_types_are_pxs() {
     assert!(text.contains("use ::px::apart::core::any;"), "{text}");
     assert_eq!(text.matches("px::apart").count(), 2, "{text}");
 }
+
+#[test]
+fn an_impl_with_types_inside_holds_them() {
+    let texts = [
+        "struct G;",
+        "impl G { fn make(x: u64) -> Box<dyn Any> { struct In(u64); Box::new(In(x)) } fn other(&self) { helper() } const N: u8 = 1; }",
+        "impl Tr for Vec<G> { fn make() { enum In { A(Kept) } } }",
+        "struct Kept(u8);",
+        "fn helper() {}",
+        "impl G { fn plain(&self) { async { helper() }; } }",
+    ];
+    let found = of(&texts);
+    let held = |name: &str| found.get(name).unwrap_or_else(|| panic!("{name} in {:?}", found.keys())).clone();
+    let first = held("impl#forG:make");
+    assert!(first.contains_key("G") && first["impl#forG:make"].contains("struct In ( u64 ) ;"), "{first:?}");
+    assert!(!first["impl#forG:make"].contains("helper"), "what has no types in it may be edited");
+    assert!(held("impl#TrforVec<G>:make").contains_key("Kept"));
+    assert_eq!(found.keys().filter(|name| name.starts_with("impl#")).count(), 2, "a future has no name");
+
+    let named = |name: &str| BTreeMap::from([(name.to_owned(), "1".to_owned())]);
+    let with = |source: &str, name: &str| {
+        let mut text = source.to_owned();
+        for (at, inserted) in moves(source, &named(name)).iter().rev() {
+            text.insert_str(*at, inserted);
+        }
+        text.replace("/*chorus[*/", "").replace("/*]chorus*/", "")
+    };
+    assert_eq!(
+        with(
+            "#[cfg(unix)]\nimpl G { fn f() { struct In; self::g() } pub(super) const N: u8 = super::M; pub fn h() {} }",
+            "impl#forG:f"
+        ),
+        "#[cfg(unix)]#[allow(unused_imports)] mod chorus_type_1_0 { use super::*; #[cfg(unix)]\nimpl G { pub(super) fn f() { struct \
+         In; self::super::g() } pub(in super::super) const N: u8 = super::super::M; pub fn h() {} }}"
+    );
+    assert_eq!(
+        with("impl Tr for G { fn f() { struct In; } }", "impl#TrforG:f"),
+        "#[allow(unused_imports)] mod chorus_type_1_0 { use super::*; impl Tr for G { fn f() { struct In; } }}"
+    );
+    assert_eq!(with("impl G { fn f() {} }", "impl#forG:f"), "impl G { fn f() {} }");
+    assert!(with("mod m { impl G { fn f() { struct In; } } }", "m").contains("chorus_type_1_0 { use super::*; impl G"));
+}

@@ -1,6 +1,7 @@
 //! Which definitions a static is made of: those that its text reaches, by names and by globs.
 
 use super::{spaced, thread_local};
+use crate::identity::STANDARD as STANDARD_NAMES;
 use crate::imports::{Import, imports};
 use crate::nature::{Nature, words, words_of};
 use ra_ap_syntax::Edition;
@@ -24,13 +25,46 @@ enum Means {
     /// What its import says.
     Import,
     Item(ast::Item),
+    /// A macro call may define it.
+    Call,
 }
 
 impl Known {
     pub fn of(items: impl Iterator<Item = ast::Item>) -> Known {
-        let mut known = Known::default();
-        items.for_each(|item| known.add(item));
+        let (mut known, mut calls) = (Known::default(), Vec::new());
+        for item in items {
+            match &item {
+                ast::Item::MacroCall(call) if thread_local(call).is_none() => calls.push(spaced(item.syntax())),
+                _ => known.add(item),
+            }
+        }
+        known.add_calls(calls);
         known
+    }
+
+    /// Any word of a macro call, or of its macro, may be the name of what it defines, unless something else has it.
+    fn add_calls(&mut self, calls: Vec<String>) {
+        let mut made: Vec<(String, String)> = Vec::new();
+        for call in calls {
+            let mut names: BTreeSet<&str> = BTreeSet::new();
+            let mut new = vec![call.as_str()];
+            while let Some(text) = new.pop() {
+                let unseen = free_words(text).filter(|word| names.insert(word)).collect::<Vec<_>>();
+                // The macro may be in a module, and imported.
+                let may_have_it = |means: &Means| match means {
+                    Means::Item(item) => matches!(item, ast::Item::MacroRules(_) | ast::Item::Module(_)),
+                    means => matches!(means, Means::Import),
+                };
+                let found = unseen.into_iter().filter_map(|word| self.named.get(word)).flatten();
+                new.extend(found.filter(|(_, means)| may_have_it(means)).map(|(text, _)| text.as_str()));
+            }
+            let new =
+                names.into_iter().filter(|name| !self.named.contains_key(*name) && !STANDARD_NAMES.contains(name));
+            made.extend(new.map(|name| (name.to_owned(), call.clone())));
+        }
+        for (name, call) in made {
+            self.named.entry(name).or_default().push((call, Means::Call));
+        }
     }
 
     fn add(&mut self, item: ast::Item) {
@@ -56,8 +90,10 @@ impl Known {
         let globs: Vec<(&String, Option<BTreeSet<String>>)> =
             globs.map(|text| (text, brought(levels, &path_of(text), MOST_IMPORTS))).collect();
         let named_by = |text: &str| {
+            let free: BTreeSet<&str> = free_words(text).collect();
             let of_word = |word: &str| {
                 let named = levels.into_iter().filter_map(|known| known.named.get(word)).flatten();
+                let named = named.filter(|(_, means)| !matches!(means, Means::Call) || free.contains(word));
                 let brings = |names: &Option<BTreeSet<String>>| names.as_ref().is_some_and(|it| it.contains(word));
                 let by_globs = globs.iter().filter(|(_, names)| brings(names)).map(|(text, _)| *text);
                 named.map(|(text, _)| text).chain(by_globs).cloned().collect::<Vec<_>>()
@@ -77,6 +113,20 @@ impl Known {
         }
         reached
     }
+}
+
+/// The words of a text, with blanks between its tokens, that may name what a macro makes: not those within what another word
+/// names, which paths begin with, nor those that say what a macro takes.
+fn free_words(text: &str) -> impl Iterator<Item = &str> {
+    let tokens: Vec<&str> = text.split_whitespace().collect();
+    let is_free = move |at: usize| {
+        let (before, token) = (&tokens[..at], tokens[at]);
+        let is_path = before.ends_with(&["::"]) || before.ends_with(&[":", ":"]);
+        let of = before.iter().rev().find(|token| !matches!(**token, ":" | "::"));
+        let is_parameter = before.ends_with(&["$"]) || matches!(before, [.., "$", _, ":"]) || token == "macro_rules";
+        (!is_parameter && (!is_path || of.is_none_or(|of| matches!(*of, "crate" | "self" | "super")))).then_some(token)
+    };
+    (0..text.split_whitespace().count()).filter_map(is_free).flat_map(words)
 }
 
 /// The names that a glob of this definition, a module or an enum, brings; `None` if that may be any.
@@ -106,7 +156,7 @@ fn brought(levels: [&Known; 2], path: &[&str], imports_left: usize) -> Option<BT
             Means::Import => brought(levels, &[&path_of(text), rest].concat(), imports_left.checked_sub(1)?)?,
             Means::Item(item @ (ast::Item::Module(_) | ast::Item::Enum(_))) => inside(item, rest)?,
             // A function may have the name of a crate.
-            Means::Item(_) => continue,
+            Means::Item(_) | Means::Call => continue,
         };
         found.get_or_insert_with(BTreeSet::new).extend(names);
     }

@@ -121,3 +121,27 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_a_macro_makes_is_a_part_of_what_names_it() {
+    let made = |text: &str, of: &str| made_of(text).iter().any(|part| part.starts_with(of));
+    let own = "macro_rules! make { () => { struct Own(u64); } } make!(); other! { Others = u8 } third!(Third);";
+    let with = |text: &str| format!("{text} {own}");
+    let text = with("static A: Mutex<Vec<Own>> = Mutex::new(Vec::new());");
+    assert!(made(&text, "make ! ( )") && made(&text, "macro_rules ! make"), "{:?}", made_of(&text));
+    assert!(!made(&text, "other") && !made(&text, "third"));
+    let text = with("static A: Others = Others::new();");
+    assert!(made(&text, "other !") && !made(&text, "make"));
+    let text = with("static A: Kept = Kept(1); struct Kept(crate::Third);");
+    assert!(made(&text, "third !") && !made(&text, "make"));
+    let plain = with("static A: Mutex<u8> = Mutex::new(own::third(1)); mod own { pub fn third(n: u8) -> u8 { n } }");
+    assert!(!made(&plain, "third") && !made(&plain, "make"));
+    let other = "macro_rules! two { ($n:ident, $t:ty) => { struct $n($t); } } two!(Two, u8); static A: Own = Own(1);";
+    assert!(!made(&with(other), "two") && made(&with(other), "make ! ( )"));
+    let imported = "mod m { macro_rules! make { () => { struct Own(u64); } } pub(crate) use make; } use m::make; make!(); \
+                    static A: Vec<Own> = Vec::new();";
+    assert!(made(imported, "make ! ( )") && made(imported, "mod m {"));
+    let inside =
+        "macro_rules! make { () => { struct Own(u64); } } fn f() { make!(); static A: Vec<Own> = Vec::new(); }";
+    assert!(made(inside, "make ! ( )") && made(inside, "macro_rules"));
+}
