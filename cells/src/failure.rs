@@ -5,7 +5,7 @@ use chorus_jupyter::content;
 use chorus_magics::{Inside, MagicError, inside_rust};
 use chorus_protocol::{Aftermath, Death, NoSnapshot, Outcome, Panic};
 use chorus_render::{ErrorText, Place, PxFailure, RESTORED, RunFailure, STILL_DEFINED, at_place, no_snapshot};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 const RED: &str = "\x1b[31m";
@@ -198,7 +198,8 @@ impl Failure {
     }
 
     /// The same, where rustc found the `%` of a magic inside of Rust, or looks for its name, with what to write there instead.
-    pub fn explaining_magics(mut self, cell: &str) -> Failure {
+    /// `theirs` are the names of the engines' variables.
+    pub fn explaining_magics(mut self, cell: &str, theirs: &BTreeSet<String>) -> Failure {
         let Failure::Compile(errors) = &mut self else { return self };
         for error in errors.iter_mut() {
             let before = match error.code.as_deref() {
@@ -208,7 +209,7 @@ impl Failure {
             };
             let place = error.spans.iter().find(|span| span.primary && span.cell.is_none());
             let Some(Inside { text, instead }) =
-                place.and_then(|it| inside_rust(cell, it.line, it.column.checked_sub(before)?))
+                place.and_then(|it| inside_rust(cell, it.line, it.column.checked_sub(before)?, theirs))
             else {
                 continue;
             };

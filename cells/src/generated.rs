@@ -50,13 +50,16 @@ pub fn to_users_lines(text: &Text, failure: Failure, cell: &str) -> Failure {
             // A generated line above the cell is none of an earlier cell.
             error.notes.retain(|note| note != chorus_compiler::ELSEWHERE);
             let label = generated.into_iter().find(|span| span.primary).map(|span| span.label);
+            let (column, end_column) = place_of_type(&error.message, shown).unwrap_or_else(|| {
+                (1 + shown.chars().take_while(|c| c.is_whitespace()).count(), 1 + shown.trim_end().chars().count())
+            });
             error.spans.insert(
                 0,
                 Span {
                     line,
-                    column: 1 + shown.chars().take_while(|c| c.is_whitespace()).count(),
+                    column,
                     end_line: line,
-                    end_column: 1 + shown.trim_end().chars().count(),
+                    end_column,
                     label: label.unwrap_or_default(),
                     primary: true,
                     text: shown.to_owned(),
@@ -74,6 +77,18 @@ pub fn to_users_lines(text: &Text, failure: Failure, cell: &str) -> Failure {
         is_new
     });
     Failure::Errors(errors)
+}
+
+/// The columns of the type that can't travel, if the line names it, once.
+fn place_of_type(message: &str, line: &str) -> Option<(usize, usize)> {
+    let (type_name, _) = message.strip_prefix('`')?.split_once("` can't travel ")?;
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let name = type_name.rsplit("::").next().filter(|name| !name.is_empty() && name.chars().all(is_word))?;
+    let is_whole = |at: usize| !line[..at].ends_with(is_word) && !line[at + name.len()..].starts_with(is_word);
+    let mut places = line.match_indices(name).map(|(at, _)| at).filter(|at| is_whole(*at));
+    let (at, None) = (places.next()?, places.next()) else { return None };
+    let column = 1 + line[..at].chars().count();
+    Some((column, column + name.chars().count()))
 }
 
 /// How a map's function gives back what it has found.
@@ -124,6 +139,14 @@ fn is_ambiguous(error: &Diagnostic) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_type_that_cant_travel_is_marked_where_the_line_names_it() {
+        let place = |line| place_of_type("`a::Point` can't travel between the notebook and its engines", line);
+        assert_eq!(place("%map |é| Point { x } over 0..10"), Some((10, 15)));
+        assert_eq!((place("%map |p| p.x over points"), place("%map |p: Point| Point(p) over 0..3")), (None, None));
+        assert_eq!(place_of_type("`Vec<A>` can't travel between", "%map |x| Vec<A>"), None);
+    }
 
     #[test]
     fn a_map_that_changes_what_is_outside_of_it_is_told_what_to_do() {

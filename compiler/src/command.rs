@@ -256,7 +256,10 @@ fn vars(compiler: &mut Compiler, _: &str, members: &[Member]) -> Result<Reply, D
     if members == [Member::Local] {
         rows.extend(engines_rows(namespaces));
     }
-    Ok(Reply { text: vars_text(&rows), html: Some(vars_html(&rows)), action: None })
+    match rows.is_empty() {
+        true => text("There are no variables."),
+        false => Ok(Reply { text: vars_text(&rows), html: Some(vars_html(&rows)), action: None }),
+    }
 }
 
 /// A variable's name, and its type and perhaps who has it.

@@ -339,7 +339,7 @@ fn is_of_captures(rendered: &str) -> bool {
 }
 
 /// What may be the function of a map or a call.
-const NO_CAPTURES: &str = "this must be the path of a function, or a closure that captures nothing";
+pub(crate) const NO_CAPTURES: &str = "this must be the path of a function, or a closure that captures nothing";
 
 /// What is wrong with the function of a map or a call, of which rustc only says that it is no `fn`.
 fn captures(rendered: &str) -> String {

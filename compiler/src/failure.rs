@@ -5,6 +5,7 @@ use crate::definitions::prefix::Prefix;
 use crate::diagnostic::{Diagnostic, Level, LineMap, Span, is_about_px};
 use crate::habits;
 use crate::namespace::{Member, Namespaces};
+use crate::slips;
 use crate::source_map::MappedPiece;
 use crate::types::CellText;
 use crate::wording;
@@ -66,6 +67,10 @@ pub(crate) fn diagnostics(
             return vec![of_broken(&said, cell)];
         }
     }
+    // What a magic became isn't what its user calls.
+    if cell.users == CellText::ALL {
+        slips::explain(&mut errors);
+    }
     leave_out_consequences(&mut errors, &parsed, cell);
     let result = parsed.result().map(|piece| mapped(piece, cell));
     for error in &mut errors {
@@ -89,6 +94,9 @@ pub(crate) fn diagnostics(
             error.notes.clear();
             let (why, what_next) = reason.split_once('\n').unwrap_or((&reason, ""));
             error.notes.push(format!("note: {why}"));
+            let theirs = || missing_name(error).filter(|_| what_next.contains("`%pull "));
+            let lent = theirs().and_then(|name| slips::of_the_engines(name, error));
+            error.notes.extend(lent.map(|help| format!("help: {help}")));
             error.notes.extend((!what_next.is_empty()).then(|| format!("help: {what_next}")));
         } else if let Some(instead) = habits::instead(error) {
             error.notes = vec![format!("help: {instead}")];

@@ -43,6 +43,7 @@ mod runtime;
 mod rustc;
 mod setting;
 mod settings;
+mod slips;
 mod snapshots;
 mod source_map;
 mod starting;

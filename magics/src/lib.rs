@@ -14,6 +14,7 @@ mod cursor;
 mod error;
 mod grouping;
 mod head;
+mod in_rust;
 mod inside;
 mod magic;
 mod magics;
@@ -26,6 +27,7 @@ mod shell;
 mod targets;
 #[cfg(test)]
 mod tests;
+mod together;
 mod values;
 mod words;
 
@@ -64,11 +66,16 @@ impl<'a> Code<'a> {
             let (before, after) = (&self.text[..*at], &self.text[at + word.len()..]);
             !before.ends_with(is_part) && !after.starts_with(is_part)
         })?;
-        let (before, text) = (&self.text[..at], &self.text[at..at + word.len()]);
+        Some(self.from_to(at, at + word.len()))
+    }
+
+    /// These bytes of it.
+    fn from_to(self, at: usize, end: usize) -> Code<'a> {
+        let (before, text) = (&self.text[..at], &self.text[at..end]);
         let column = match before.rsplit_once('\n') {
             Some((_, last)) => 1 + last.chars().count(),
             None => self.column + before.chars().count(),
         };
-        Some(Code { text, line: self.line + before.matches('\n').count(), column })
+        Code { text, line: self.line + before.matches('\n').count(), column }
     }
 }

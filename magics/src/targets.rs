@@ -102,6 +102,38 @@ impl Targets {
         matches!(self.items[..], [Item::One(_)])
     }
 
+    /// What `px::engines().on(..)` takes for these; `None` if they are all.
+    pub(crate) fn in_rust(&self) -> Option<String> {
+        let ids = "px::engines().ids()";
+        let listed = |item: &Item| match item {
+            Item::One(id) => u32::try_from(*id).ok().map(|id| vec![id]),
+            // A longer one would be no list that anybody reads.
+            Item::Range(first, last) if last - first < 8 => Some((*first..=*last).collect()),
+            _ => None,
+        };
+        Some(match self.items[..] {
+            _ if self.items.contains(&Item::All) => return None,
+            [Item::One(-1)] => format!("{ids}.pop()"),
+            [Item::Range(first, last)] => format!("{first}..={last}"),
+            [Item::Slice { start, stop, step }]
+                if step > 0 && start.unwrap_or(0) >= 0 && stop.is_none_or(|stop| stop >= start.unwrap_or(0)) =>
+            {
+                let from = start.unwrap_or(0);
+                let steps = [
+                    ("skip", start),
+                    ("take", stop.map(|stop| stop - from)),
+                    ("step_by", Some(step).filter(|step| *step > 1)),
+                ];
+                let steps = steps.into_iter().filter_map(|(name, n)| Some(format!(".{name}({})", n?)));
+                format!("{ids}.into_iter(){}", steps.collect::<String>())
+            }
+            _ => {
+                let lists: Option<Vec<Vec<u32>>> = self.items.iter().map(listed).collect();
+                lists.map_or_else(|| "[..]".to_owned(), |lists| format!("{:?}", lists.concat()))
+            }
+        })
+    }
+
     /// The engines meant, of those known: ascending, each once, at least one.
     pub fn resolve(&self, known: &[EngineId]) -> Result<Vec<EngineId>, TargetError> {
         let mut known = known.to_vec();
@@ -248,6 +280,26 @@ mod tests {
         let targets: Targets = text.parse().map_err(|error: TargetError| error.to_string())?;
         let chosen = targets.resolve(&known).map_err(|error| error.to_string())?;
         Ok(chosen.into_iter().map(|id| id.0).collect())
+    }
+
+    #[test]
+    fn what_rust_says_for_them() {
+        let said = |text: &str| text.parse::<Targets>().unwrap().in_rust();
+        let ids = "px::engines().ids()";
+        for (text, rust) in [
+            ("0,2", "[0, 2]".to_owned()),
+            ("0-3", "0..=3".to_owned()),
+            ("0-2,5", "[0, 1, 2, 5]".to_owned()),
+            ("-1", format!("{ids}.pop()")),
+            ("::2", format!("{ids}.into_iter().step_by(2)")),
+            ("1:3", format!("{ids}.into_iter().skip(1).take(2)")),
+            ("-3:", "[..]".to_owned()),
+            ("3:1", "[..]".to_owned()),
+            ("0-4000000000,7", "[..]".to_owned()),
+        ] {
+            assert_eq!(said(text), Some(rust), "{text}");
+        }
+        assert_eq!((said("all"), said("0,all")), (None, None));
     }
 
     #[test]

@@ -71,6 +71,8 @@ pub struct Executor {
     autopx: Option<PxConfig>,
     /// Whether the cell that runs has said where `%autopx` sends it.
     told_autopx: bool,
+    /// Whether it was said that shell lines aren't filled in.
+    told_unfilled: bool,
     results: Results,
     timing: bool,
     /// Since the `%time` that runs, if one does.
@@ -175,6 +177,7 @@ impl Executor {
             px: PxConfig::default(),
             autopx: None,
             told_autopx: false,
+            told_unfilled: false,
             results: Results::default(),
             timing: false,
             spent: Spent::default(),
@@ -197,7 +200,10 @@ impl Executor {
     pub async fn execute(&mut self, request: &Request) -> Done {
         let started = Instant::now();
         self.known.facts().running = Some(Arc::clone(&request.code));
-        let result = self.parts_and_builds(request).await.map_err(|failed| failed.explaining_magics(&request.code));
+        let mut result = self.parts_and_builds(request).await;
+        if let Err(failed) = result {
+            result = Err(self.explaining_magics(failed, &request.code).await);
+        }
         self.tell_notices(request).await;
         self.remember(request);
         self.refresh_known().await;
@@ -298,7 +304,7 @@ impl Executor {
             Command::Script(Script { program, args, input, script }) => {
                 shell::script(&program, args, input, script, &self.surroundings().await, request).await?;
             }
-            Command::Shell(command) => shell::line(command, &self.surroundings().await, request).await?,
+            Command::Shell(command) => self.shell_line(command, request).await?,
             Command::WriteFile(WriteFile { file, append, text }) => {
                 files::write(&file, append, text, &self.surroundings().await, request).await?;
             }

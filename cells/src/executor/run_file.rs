@@ -51,7 +51,11 @@ impl Executor {
                 Ok(parts) => Box::pin(self.run_parts(parts, &inner)).await,
                 Err(error) => Err(Failure::from(error)),
             };
-            match done.map_err(|failed| failed.explaining_magics(&code).in_file(place)) {
+            let done = match done {
+                Ok(next) => Ok(next),
+                Err(failed) => Err(self.explaining_magics(failed, &code).await.in_file(place)),
+            };
+            match done {
                 Ok(Next::Continue) => {}
                 Ok(Next::Quit) => return Ok(Next::Quit),
                 // An output of the kind `error` would make runners stop here.

@@ -1,9 +1,10 @@
 //! `%%bash`, `%%script` and `!command`: other programs, which run beside the kernel.
 
-use super::Request;
+use super::{Executor, Request};
 use crate::failure::{Failure, Kind, failure};
 use crate::program::{self, Ended, Program};
 use crate::surroundings::Surroundings;
+use chorus_compiler::Member;
 use chorus_magics::Input;
 use chorus_protocol::Death;
 use std::io;
@@ -30,11 +31,39 @@ pub(super) async fn script(
     ended_well(program, status, false)
 }
 
-/// Runs a line with sh.
-pub(super) async fn line(command: &str, surroundings: &Surroundings, request: &Request) -> Result<(), Failure> {
-    let args = ["-c".to_owned(), command.to_owned()];
-    let status = run(Program { program: "sh", args: &args, input: None }, surroundings, request).await?;
-    ended_well(command, status, true)
+impl Executor {
+    /// Runs a line with sh. As IPython would fill in variables, it is said once that nothing does here.
+    pub(super) async fn shell_line(&mut self, command: &str, request: &Request) -> Result<(), Failure> {
+        if !self.told_unfilled && braced(command).next().is_some() {
+            let own = self.with_compiler(|compiler| compiler.namespaces().variables(Member::Local)).await?;
+            if let Some(name) = braced(command).find(|name| own.contains_key(*name)) {
+                self.told_unfilled = true;
+                request.publisher.warn(&unfilled(name, command)).await;
+            }
+        }
+        let args = ["-c".to_owned(), command.to_owned()];
+        let program = Program { program: "sh", args: &args, input: None };
+        let status = run(program, &self.surroundings().await, request).await?;
+        ended_well(command, status, true)
+    }
+}
+
+/// The names in `{name}` of a shell line. `${name}` is the shell's own.
+fn braced(command: &str) -> impl Iterator<Item = &str> {
+    command.match_indices('{').filter_map(|(at, _)| {
+        let (before, after) = (&command[..at], &command[at + 1..]);
+        let name = after.split('}').next().filter(|name| name.len() < after.len() && !before.ends_with('$'))?;
+        (!name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_')).then_some(name)
+    })
+}
+
+fn unfilled(name: &str, command: &str) -> String {
+    let is_plain = !command.contains(['"', '\\', '$']) && command.matches('{').count() == braced(command).count();
+    let filled = if is_plain { format!("format!(\"{command}\")") } else { "format!(..)".to_owned() };
+    format!(
+        "`{{{name}}}` isn't filled in: a `!` line goes to sh as it stands. From Rust it is \
+         `std::process::Command::new(\"sh\").args([\"-c\", &{filled}]).status()?`"
+    )
 }
 
 async fn run(program: Program<'_>, surroundings: &Surroundings, request: &Request) -> Result<ExitStatus, Failure> {
@@ -61,4 +90,18 @@ fn ended_well(command: &str, status: ExitStatus, is_line: bool) -> Result<(), Fa
         (None, signal) => Death::Signal(signal.unwrap_or_default()),
     };
     Err(Failure::Command { command: command.to_owned(), ended, is_line })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_isnt_filled_in_is_a_name_in_braces() {
+        assert_eq!(braced("kill {pid} ${HOME} {a,b} {} {c").collect::<Vec<_>>(), ["pid"]);
+        assert!(unfilled("pid", "kill {pid}").contains("&format!(\"kill {pid}\")]"));
+        for odd in ["echo \"{pid}\"", "echo {pid} {a,b}"] {
+            assert!(unfilled("pid", odd).contains("&format!(..)"), "{odd}");
+        }
+    }
 }

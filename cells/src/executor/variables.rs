@@ -32,6 +32,19 @@ impl Executor {
         Ok(())
     }
 
+    /// The failure, with what to write instead of a magic that stands inside of Rust.
+    pub(super) async fn explaining_magics(&self, failed: Failure, cell: &str) -> Failure {
+        if !failed.is_compile_error() {
+            return failed;
+        }
+        let theirs = self.with_compiler(|compiler| {
+            let namespaces = compiler.namespaces();
+            let engines = namespaces.members().into_iter().filter(|member| *member != Member::Local);
+            engines.flat_map(|engine| namespaces.variables(engine).into_keys()).collect()
+        });
+        failed.explaining_magics(cell, &theirs.await.unwrap_or_default())
+    }
+
     /// What the variables of these members take.
     async fn sizes(&self, accounts: &[(Member, Variables)]) -> Sizes {
         let mut sizes = Sizes::default();

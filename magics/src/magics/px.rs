@@ -3,6 +3,7 @@
 use super::prelude::*;
 use crate::PxConfig;
 use crate::config::ConfigFlags;
+use crate::together::together;
 
 /// Code that runs on engines.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,6 +69,20 @@ Outputs:
     fn read<'a>(self, call: &mut Call<'_, 'a>) -> Result<Command<'a>, MagicError> {
         let config = self.config.over(call.config);
         let options = PxOptions { config, out: self.out, local: self.local };
-        Ok(Command::Px(Px { options, code: call.code() }))
+        let code = call.code();
+        if options.local {
+            refuse_together(code, call);
+        }
+        Ok(Command::Px(Px { options, code }))
+    }
+}
+
+/// The notebook is none of the engines that do something together. Code that asks who it is may leave it out.
+fn refuse_together(code: Code<'_>, call: &mut Call<'_, '_>) {
+    let asks = ["px::rank", "px::size"].iter().any(|name| code.text.contains(name));
+    if let Some(found) = together(code).filter(|_| !asks) {
+        let message =
+            format!("`{}` works among engines alone, and `--local` runs the code in the notebook, too", found.text);
+        call.note(call.error_at(&["--local"], message).with_help("leave out `--local`"));
     }
 }
