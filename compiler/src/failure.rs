@@ -94,9 +94,8 @@ pub(crate) fn diagnostics(
             error.notes.clear();
             let (why, what_next) = reason.split_once('\n').unwrap_or((&reason, ""));
             error.notes.push(format!("note: {why}"));
-            let theirs = || missing_name(error).filter(|_| what_next.contains("`%pull "));
-            let lent = theirs().and_then(|name| slips::of_the_engines(name, error));
-            error.notes.extend(lent.map(|help| format!("help: {help}")));
+            let theirs = missing_name(error).filter(|_| what_next.contains("`%pull "));
+            let what_next = theirs.and_then(|name| slips::of_the_engines(name, error)).unwrap_or(what_next.to_owned());
             error.notes.extend((!what_next.is_empty()).then(|| format!("help: {what_next}")));
         } else if let Some(instead) = habits::instead(error) {
             error.notes = vec![format!("help: {instead}")];

@@ -44,7 +44,8 @@ pub(crate) fn explain(errors: &mut Vec<Diagnostic>) {
             }
             is_first
         }
-        None => line_of(error).is_none_or(|line| !lines.contains(&line)),
+        // One without a place is about what evcxr does with the result.
+        None => lines.is_empty() || line_of(error).is_some_and(|line| !lines.contains(&line)),
     });
 }
 
@@ -56,6 +57,7 @@ fn reword(error: &mut Diagnostic, slip: Slip) {
         error.spans = vec![Span { primary: true, ..mark }];
     }
     error.spans.iter_mut().for_each(|span| span.label.clear());
+    error.spans.dedup();
 }
 
 /// The line that an error is about: of an argument, that of its call.
@@ -387,7 +389,8 @@ mod tests {
                 span(line, "px::reduce", "arguments to this function are incorrect", false),
             ],
         );
-        let (message, help) = said(vec![value.clone(), closure, root]);
+        let shown = error("E0277", "`{closure}` doesn't implement `Debug`", vec![]);
+        let (message, help) = said(vec![value.clone(), closure, root, shown]);
         assert!(message.starts_with("the root comes first"));
         assert_eq!(help, "help: `px::reduce(0, vec![1, 2], |a, b| f(a, b))`");
         let mut others = vec![value.clone()];

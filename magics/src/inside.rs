@@ -27,7 +27,7 @@ pub fn inside_rust<'a>(cell: &'a str, line: usize, column: usize, theirs: &BTree
     let (name, _) = words.split_at(words.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(words.len()));
     let name = Name::find(name)?;
     let is_first = above[line_start..].trim().is_empty();
-    let before = above.lines().map(without_comment).filter(|line| !line.is_empty() && !line.starts_with('#')).last();
+    let before = above.lines().map(without_comment).rfind(|line| !line.is_empty() && !line.starts_with('#'));
     // A statement that doesn't end goes on in this line.
     let instead = match is_first && before.is_some_and(|before| !before.ends_with([';', '{', '}'])) {
         true => "end the statement above it with `;`".to_owned(),

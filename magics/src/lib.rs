@@ -66,11 +66,11 @@ impl<'a> Code<'a> {
             let (before, after) = (&self.text[..*at], &self.text[at + word.len()..]);
             !before.ends_with(is_part) && !after.starts_with(is_part)
         })?;
-        Some(self.from_to(at, at + word.len()))
+        Some(self.slice(at, at + word.len()))
     }
 
     /// These bytes of it.
-    fn from_to(self, at: usize, end: usize) -> Code<'a> {
+    fn slice(self, at: usize, end: usize) -> Code<'a> {
         let (before, text) = (&self.text[..at], &self.text[at..end]);
         let column = match before.rsplit_once('\n') {
             Some((_, last)) => 1 + last.chars().count(),

@@ -26,7 +26,7 @@ pub(crate) fn together<'a>(code: Code<'a>) -> Option<Code<'a>> {
         let length = name.find(|c| !is_word(c)).unwrap_or(name.len());
         let is_path = !text[..at].ends_with(|c| is_word(c) || c == ':');
         let is_one = is_path && TOGETHER.contains(&&name[..length]) && !name[length..].starts_with('!');
-        is_one.then(|| code.from_to(at, at + path.len() + length))
+        is_one.then(|| code.slice(at, at + path.len() + length))
     })
 }
 
