@@ -35,6 +35,7 @@ const FILES: &[(&str, &str)] = &[
     ("src/group/party.rs", include_str!("../../px/src/group/party.rs")),
     ("src/group/post.rs", include_str!("../../px/src/group/post.rs")),
     ("src/group/segment.rs", include_str!("../../px/src/group/segment.rs")),
+    ("src/group/value.rs", include_str!("../../px/src/group/value.rs")),
     ("src/host.rs", include_str!("../../px/src/host.rs")),
     ("src/kernel.rs", include_str!("../../px/src/kernel.rs")),
     ("src/key.rs", include_str!("../../px/src/key.rs")),

@@ -1,8 +1,7 @@
 //! Collectives over bytes. In each, all members show what they have, a chunk at a time, and read what they need of it where
 //! it is. While some read one half of the slots, others write the other.
 
-use super::member::{Call, Member, Result};
-use super::ops::Vector;
+use super::member::{Call, Kind, Member, Result};
 use super::segment::CHUNK;
 use std::ops::Range;
 use std::sync::atomic::Ordering::SeqCst;
@@ -35,6 +34,12 @@ pub(super) enum Whose {
     Nobodys,
 }
 
+impl Whose {
+    pub fn has(self, rank: usize) -> bool {
+        self == Whose::All || self == Whose::Of(rank)
+    }
+}
+
 /// A part of what a member shows.
 pub(super) struct Part<'a> {
     pub rank: usize,
@@ -57,11 +62,17 @@ impl Member {
         half
     }
 
-    /// Shows a chunk. Nobody reads this half: all have met since it was read the last time.
-    fn show(&self, call: &Call<'_>, half: usize, chunk: &[u8], of: usize) {
-        assert!(chunk.len() <= CHUNK);
-        // SAFETY: the chunk has room for it, and is this member's alone until all meet.
-        unsafe { std::ptr::copy_nonoverlapping(chunk.as_ptr(), self.memory.chunk(self.rank(), half), chunk.len()) };
+    /// Shows as much of this as a chunk takes. Nobody reads this half: all have met since it was read the last time.
+    fn show(&self, call: &Call<'_>, half: usize, rest: &[&[u8]], of: usize) {
+        let mut at = 0;
+        for piece in rest {
+            let length = piece.len().min(CHUNK - at);
+            // SAFETY: the chunk has room for it, and is this member's alone until all meet.
+            unsafe {
+                std::ptr::copy_nonoverlapping(piece.as_ptr(), self.memory.chunk(self.rank(), half).add(at), length)
+            };
+            at += length;
+        }
         call.show(self.memory.shown(self.rank(), half), of);
     }
 
@@ -76,15 +87,17 @@ impl Member {
         unsafe { std::slice::from_raw_parts(self.memory.chunk(rank, half).add(at.start), at.len()) }
     }
 
-    /// Shows `mine` to all, and passes to `take` what each member shows.
-    pub fn exchange(&self, call: &Call<'_>, mine: &[u8], take: &mut dyn FnMut(Part<'_>)) -> Result<()> {
-        let mut at = 0;
+    /// Shows `mine` to all, which may lie in several places, and passes to `take` what each member shows.
+    pub fn exchange(&self, call: &Call<'_>, mine: &[&[u8]], take: &mut dyn FnMut(Part<'_>)) -> Result<()> {
+        let whole = mine.iter().map(|piece| piece.len()).sum();
+        let (mut at, mut rest) = (0, mine.to_vec());
         loop {
-            let longest = self.step(call, at, (mine.get(at..).unwrap_or_default(), mine.len()), take)?;
+            let longest = self.step(call, at, (&rest, whole), take)?;
             at += CHUNK;
             if at >= longest {
                 return Ok(());
             }
+            leave_out(&mut rest, CHUNK);
         }
     }
 
@@ -94,11 +107,11 @@ impl Member {
         &self,
         call: &Call<'_>,
         at: usize,
-        (rest, whole): (&[u8], usize),
+        (rest, whole): (&[&[u8]], usize),
         take: &mut dyn FnMut(Part<'_>),
     ) -> Result<usize> {
         let half = self.flip();
-        self.show(call, half, &rest[..rest.len().min(CHUNK)], whole);
+        self.show(call, half, rest, whole);
         self.meet(call)?;
         self.agree(call, half)?;
         let mut longest = 0;
@@ -114,66 +127,27 @@ impl Member {
         Ok(longest)
     }
 
-    /// What members show, by rank; nothing of those that aren't asked for.
-    pub fn gather(&self, call: &Call<'_>, mine: &[u8], whose: Whose) -> Result<Vec<Vec<u8>>> {
-        let mut all = vec![Vec::new(); self.size()];
-        self.exchange(call, mine, &mut |Part { rank, at, whole, bytes }| {
-            if whose == Whose::All || whose == Whose::Of(rank) {
-                if at == 0 {
-                    all[rank].reserve_exact(whole);
-                }
-                all[rank].extend_from_slice(bytes);
-            }
-        })?;
-        Ok(all)
-    }
-
-    /// Gives this vector the numbers that it has on rank `root`.
-    pub fn broadcast(&self, call: &Call<'_>, root: usize, vector: &mut dyn Vector) -> Result<()> {
-        if self.rank() == root {
-            return self.exchange(call, vector.bytes(None), &mut |_| {});
-        }
-        let mut length = None;
-        self.exchange(call, &[], &mut |Part { rank, at, whole, bytes }| {
-            if rank == root {
-                let all = vector.bytes((at == 0).then_some(whole));
-                if let Some(place) = all.get_mut(at..at + bytes.len()) {
-                    place.copy_from_slice(bytes);
-                }
-                length = Some(whole);
-            }
-        })?;
-        // Where there are none, none were shown.
-        vector.bytes(Some(length.unwrap_or(0)));
-        Ok(())
-    }
-
-    /// What each member has for this one, by rank. `mine` are this member's parts for all as [`joined`] makes one of them, or
-    /// nothing.
-    pub fn scatter(&self, call: &Call<'_>, mine: &[u8]) -> Result<Vec<Vec<u8>>> {
-        let (me, size) = (self.rank(), self.size());
-        let mut parts: Vec<(Range<usize>, Vec<u8>)> = vec![(0..0, Vec::new()); size];
+    /// Passes to `take` what the others have for this member. `mine` is what this one has for the others, as [`row`] puts
+    /// it, or nothing.
+    pub fn scatter(&self, call: &Call<'_>, mine: &[&[u8]], take: &mut dyn FnMut(Part<'_>)) -> Result<()> {
+        let mut ranges = vec![0..0; self.size()];
         self.exchange(call, mine, &mut |Part { rank, at, bytes, .. }| {
-            let (range, part) = &mut parts[rank];
+            let range = &mut ranges[rank];
             if at == 0 {
-                let end_of = |n: usize| {
-                    let bytes = bytes.get(n * 8..n * 8 + 8)?.try_into().ok()?;
-                    Some(u64::from_le_bytes(bytes) as usize)
-                };
-                let begin = if me == 0 { Some(size * 8) } else { end_of(me - 1) };
-                *range = begin.unwrap_or(0)..end_of(me).unwrap_or(0);
-                part.reserve_exact(range.len());
+                *range = place(bytes, rank, self.rank(), self.size()).unwrap_or(0..0);
             }
-            let inside = range.start.clamp(at, at + bytes.len())..range.end.clamp(at, at + bytes.len());
+            let end = at + bytes.len();
+            let inside = range.start.clamp(at, end)..range.end.clamp(at, end);
             if !inside.is_empty() {
-                part.extend_from_slice(&bytes[inside.start - at..inside.end - at]);
+                let bytes = &bytes[inside.start - at..inside.end - at];
+                take(Part { rank, at: inside.start - range.start, whole: range.len(), bytes });
             }
-        })?;
-        Ok(parts.into_iter().map(|(_, part)| part).collect())
+        })
     }
 
     /// Combines all members' numbers, place by place, in the places of these; only for `root` if there is one. Numbers are
-    /// combined along a tree over the ranks, which depends on their number only.
+    /// combined along a tree over the ranks, which depends on their number only. For a scan they are those of the ranks up to
+    /// this one, from rank 0 on.
     pub fn reduce(&self, call: &Call<'_>, numbers: &mut Numbers<'_>) -> Result<()> {
         let (whole, fold) = (numbers.bytes.len(), numbers.fold);
         self.reduce_part(call, numbers.bytes, whole, fold)
@@ -199,9 +173,14 @@ impl Member {
     ) -> Result<()> {
         let wanted = call.root.is_none_or(|root| root == self.rank());
         let (half, length) = (self.flip(), values.len());
-        self.show(call, half, values, whole);
+        self.show(call, half, &[values], whole);
         self.meet(call)?;
         self.agree(call, half)?;
+        if call.kind == Kind::Scan {
+            // SAFETY: all have met, and nobody changes what is shown before they have met again.
+            unsafe { self.scan(half, values, &mut levels[0], fold) };
+            return Ok(());
+        }
         if length <= SMALL {
             if wanted && length > 0 {
                 // SAFETY: all have met.
@@ -229,17 +208,27 @@ impl Member {
         Ok(())
     }
 
+    /// Puts what comes of the numbers of the ranks up to this one in the places of these.
+    ///
+    /// # Safety
+    /// As for `shown_bytes`.
+    unsafe fn scan(&self, half: usize, values: &mut [u8], block: &mut Block, fold: Fold) {
+        for (number, values) in values.chunks_mut(BLOCK).enumerate() {
+            let at = number * BLOCK..number * BLOCK + values.len();
+            // SAFETY: as the caller promises.
+            let shown = |rank| unsafe { self.shown_bytes(rank, half, at.clone()) };
+            let block = &mut block.0[..values.len()];
+            block.copy_from_slice(shown(0));
+            (1..=self.rank()).for_each(|rank| fold(block, shown(rank)));
+            values.copy_from_slice(block);
+        }
+    }
+
     /// What comes of a block of all members' numbers.
     ///
     /// # Safety
     /// As for `shown_bytes`.
-    unsafe fn combine<'a>(
-        &self,
-        half: usize,
-        at: Range<usize>,
-        levels: &'a mut [Block],
-        fold: fn(&mut [u8], &[u8]),
-    ) -> &'a [u8] {
+    unsafe fn combine<'a>(&self, half: usize, at: Range<usize>, levels: &'a mut [Block], fold: Fold) -> &'a [u8] {
         let length = at.len();
         // SAFETY: as the caller promises.
         unsafe { self.tree(half, 0..self.size(), &at, levels, fold) };
@@ -250,14 +239,7 @@ impl Member {
     ///
     /// # Safety
     /// As for `shown_bytes`.
-    unsafe fn tree(
-        &self,
-        half: usize,
-        ranks: Range<usize>,
-        at: &Range<usize>,
-        levels: &mut [Block],
-        fold: fn(&mut [u8], &[u8]),
-    ) {
+    unsafe fn tree(&self, half: usize, ranks: Range<usize>, at: &Range<usize>, levels: &mut [Block], fold: Fold) {
         // SAFETY: as the caller promises.
         let shown = |rank| unsafe { self.shown_bytes(rank, half, at.clone()) };
         let length = at.len();
@@ -277,16 +259,50 @@ impl Member {
     }
 }
 
-/// The parts of one member for all others: where each ends, and the parts.
-pub(super) fn joined(parts: &[Vec<u8>]) -> Vec<u8> {
-    let mut whole: Vec<u8> = Vec::new();
-    let mut end = size_of::<u64>() * parts.len();
-    for part in parts {
-        end += part.len();
-        whole.extend((end as u64).to_le_bytes());
+/// Leaves out so many bytes in front.
+fn leave_out(pieces: &mut [&[u8]], mut count: usize) {
+    for piece in pieces {
+        let length = piece.len().min(count);
+        *piece = &piece[length..];
+        count -= length;
     }
-    parts.iter().for_each(|part| whole.extend_from_slice(part));
-    whole
+}
+
+/// What a member shows that has something for each of the others: how long each of these parts is, by rank, and then the
+/// parts. Its own is left out, and the first is that of the next rank, so that not all have something for the same one at
+/// the same time.
+pub(super) fn row<'a>(lengths: &'a [u8], parts: &[&'a [u8]], rank: usize) -> Vec<&'a [u8]> {
+    let others = (1..parts.len()).map(|step| parts[(rank + step) % parts.len()]);
+    std::iter::once(lengths).chain(others).collect()
+}
+
+/// What [`row`] begins with.
+pub(super) fn lengths(parts: &[&[u8]]) -> Vec<u8> {
+    let mut lengths: Vec<u8> = parts.iter().flat_map(|part| (part.len() as u64).to_le_bytes()).collect();
+    lengths.resize(head(parts.len()), 0);
+    lengths
+}
+
+/// So many bytes that no chunk ends within a number behind them.
+fn head(size: usize) -> usize {
+    (size * size_of::<u64>()).next_multiple_of(16)
+}
+
+/// Where in the row of a rank that of another lies.
+fn place(row: &[u8], of: usize, to: usize, size: usize) -> Option<Range<usize>> {
+    let length = |rank: usize| {
+        let bytes = row.get(rank * size_of::<u64>()..)?.first_chunk()?;
+        usize::try_from(u64::from_le_bytes(*bytes)).ok()
+    };
+    let mut begin = head(size);
+    for rank in (1..size).map(|step| (of + step) % size) {
+        let end = begin.checked_add(length(rank)?)?;
+        if rank == to {
+            return Some(begin..end);
+        }
+        begin = end;
+    }
+    None
 }
 
 /// Where ranks are divided: the first part is the largest power of two below their number.

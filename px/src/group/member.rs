@@ -3,6 +3,7 @@
 //! Members never wait for what can't happen. Who leaves says so in the group's memory, or its engine says it when it has
 //! died. And if all who are left wait, each for something that none of them will do, the first who looks says so.
 
+use super::exchange::Numbers;
 use super::info::Info;
 use super::ops::NAMES;
 use super::segment::{Left, Segment, Shown};
@@ -117,6 +118,12 @@ impl Call<'_> {
         let bytes = numbers.iter().flat_map(|number| number.to_le_bytes()).chain(self.of.bytes());
         // FNV-1a.
         bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    }
+
+    /// It combines these.
+    pub fn combines(&mut self, numbers: &Numbers<'_>) {
+        self.count = Some(numbers.bytes.len() / numbers.width);
+        self.how = Some(numbers.how);
     }
 
     /// `allreduce(f64)`.

@@ -22,6 +22,7 @@ mod ops;
 mod party;
 mod post;
 mod segment;
+mod value;
 
 #[cfg(test)]
 mod tests;
@@ -33,14 +34,16 @@ pub use info::{Info, Reach, Stretch, decode_lines, encode_lines, is_used, leave}
 pub use ops::{Combine, max, min, product, sum};
 
 use crate::host;
-use crate::wire::{Wire, encoded};
+use crate::wire::Wire;
 use exchange::Whose;
 use member::{Broken, Call, Kind, short};
 use party::Party;
 use std::any::type_name;
+use std::borrow::Cow;
 use std::ops::Range;
 use std::panic::Location;
 use std::sync::{Mutex, MutexGuard, TryLockError};
+use value::{Coming, bytes_of};
 
 /// The member that this object's run is, since its first call, and the run's number.
 static CURRENT: Mutex<Option<(u64, Party)>> = Mutex::new(None);
@@ -85,20 +88,29 @@ impl Turn {
 /// Does something in the group. What it fails with is the panic of whoever called.
 #[track_caller]
 fn together<R>(what: &str, work: impl FnOnce(&Party) -> Result<R, Broken>) -> R {
-    let done = Turn::begin(what).and_then(|turn| does(turn.party()?, what, work));
+    let turn = Turn::begin(what);
+    let done = match turn.as_ref().map(Turn::party) {
+        Ok(Ok(party)) => does(party, what, work),
+        Ok(Err(broken)) => Err(broken),
+        Err(broken) => fail(broken),
+    };
     match done {
         Ok(done) => done,
-        Err(broken) => fail(&broken),
+        Err(broken) => {
+            drop(turn);
+            fail(&broken)
+        }
     }
 }
 
 /// Has a member do its part. It does nothing more when it has left: others may still read what it has shown last.
+#[track_caller]
 fn does<R>(party: &Party, what: &str, work: impl FnOnce(&Party) -> Result<R, Broken>) -> Result<R, Broken> {
     if let Some(broken) = party.over(what) {
         return Err(broken);
     }
     let _unwinds = Unwinds(party);
-    work(party).inspect_err(|broken| {
+    ops::panics_here(|| work(party)).inspect_err(|broken| {
         if !broken.own {
             party.give_up(broken);
         }
@@ -128,37 +140,62 @@ fn call<T>(kind: Kind, root: Option<usize>) -> Call<'static> {
     Call { kind, root, of: type_name::<T>(), count: None, how: None, line: Location::caller().line() }
 }
 
-fn decode<T: Wire>(mut bytes: &[u8]) -> Result<T, Broken> {
-    T::get(&mut bytes).map_err(|damaged| Broken::own(format!("what another engine has sent is damaged: {damaged}")))
+/// What these ranks show, by rank, when all have shown their values.
+fn values_of<T: Wire>(party: &Party, call: &Call<'_>, mine: T, ranks: Range<usize>) -> Result<Vec<T>, Broken> {
+    let mut all: Vec<Coming<T>> = ranks.clone().map(|_| Coming::new()).collect();
+    let shown = bytes_of(&mine);
+    // A vector of numbers needn't be copied to be what others get.
+    let stays = matches!(shown, Cow::Borrowed(_)).then_some(party.rank()).filter(|me| ranks.contains(me));
+    let whose = if ranks.is_empty() { Whose::Nobodys } else { Whose::All };
+    party.exchange(call, &shown, whose, &mut |part| {
+        if ranks.contains(&part.rank) && stays != Some(part.rank) {
+            all[part.rank - ranks.start].take(&part);
+        }
+    })?;
+    drop(shown);
+    let mut mine = Some(mine);
+    let value = |(rank, coming): (usize, Coming<T>)| match mine.take_if(|_| stays == Some(rank)) {
+        Some(mine) => Ok(mine),
+        None => coming.value(),
+    };
+    ranks.clone().zip(all).map(value).collect()
 }
 
-fn decode_all<T: Wire>(all: &[Vec<u8>]) -> Result<Vec<T>, Broken> {
-    all.iter().map(|bytes| decode(bytes)).collect()
+/// What the ranks `from` have for this one, by rank. `mine` has something for each, if this is one of these.
+fn parts_of<T: Wire>(party: &Party, call: &Call<'_>, mine: &[T], from: Whose) -> Result<Vec<T>, Broken> {
+    let mut all: Vec<Coming<T>> = (0..party.size()).map(|_| Coming::new()).collect();
+    let parts: Vec<Cow<'_, [u8]>> = mine.iter().map(bytes_of).collect();
+    let parts: Vec<&[u8]> = parts.iter().map(|part| &**part).collect();
+    let lengths = exchange::lengths(&parts);
+    let row = if parts.is_empty() { Vec::new() } else { exchange::row(&lengths, &parts, party.rank()) };
+    party.scatter(call, &row, &mut |part| all[part.rank].take(&part))?;
+    if let Some(own) = parts.get(party.rank()) {
+        value::append(all[party.rank()].place(), own);
+    }
+    let asked_for = all.into_iter().enumerate().filter(|(rank, _)| from.has(*rank));
+    asked_for.map(|(_, coming)| coming.value()).collect()
 }
 
 /// Waits until all engines of the group have called it.
 #[track_caller]
 pub fn barrier() {
     let call = call::<()>(Kind::Barrier, None);
-    together("barrier", |party| party.gather(&call, &[], Whose::Nobodys).map(drop));
+    together("barrier", |party| party.exchange(&call, &[], Whose::Nobodys, &mut |_| {}));
 }
 
 /// Gives all the value of rank `root`. What the others pass is dropped.
 #[track_caller]
-pub fn broadcast<T: Wire>(root: usize, mut value: T) -> T {
+pub fn broadcast<T: Wire>(root: usize, value: T) -> T {
     let call = call::<T>(Kind::Broadcast, Some(root));
     together("broadcast", |party| {
         party.info().check(root, "broadcast")?;
-        if let Some(vector) = ops::vector(&mut value) {
-            party.broadcast(&call, root, vector)?;
-            return Ok(value);
-        }
         if root == party.rank() {
-            party.gather(&call, &encoded(&value), Whose::Nobodys)?;
+            party.exchange(&call, &bytes_of(&value), Whose::Nobodys, &mut |_| {})?;
             return Ok(value);
         }
-        let all = party.gather(&call, &[], Whose::Of(root))?;
-        decode(&all[root])
+        let mut coming = Coming::in_place_of(value);
+        party.exchange(&call, &[], Whose::Of(root), &mut |part| coming.take(&part))?;
+        coming.value()
     })
 }
 
@@ -195,16 +232,13 @@ fn combine<T: Wire, F: Fn(T, T) -> T>(
 ) -> Result<Option<T>, Broken> {
     let wanted = call.root.is_none_or(|root| root == party.rank());
     if let Some(mut numbers) = ops::numbers(&mut value, ops::id(&op)) {
-        (call.count, call.how) = (Some(numbers.bytes.len() / numbers.width), Some(numbers.how));
+        call.combines(&numbers);
         party.reduce(&call, &mut numbers)?;
         return Ok(wanted.then_some(value));
     }
-    let all = party.gather(&call, &encoded(&value), if wanted { Whose::All } else { Whose::Nobodys })?;
-    if !wanted {
-        return Ok(None);
-    }
-    let mut values: Vec<Option<T>> = decode_all(&all)?.into_iter().map(Some).collect();
-    Ok(tree(&mut values, 0..party.size(), &op))
+    let values = values_of(party, &call, value, if wanted { 0..party.size() } else { 0..0 })?;
+    let mut values: Vec<Option<T>> = values.into_iter().map(Some).collect();
+    Ok(if wanted { tree(&mut values, 0..party.size(), &op) } else { None })
 }
 
 /// Combines these ranks' values in the same order as numbers are combined.
@@ -222,7 +256,7 @@ fn tree<T>(values: &mut [Option<T>], ranks: Range<usize>, op: &impl Fn(T, T) -> 
 #[must_use = "every engine gets a result, which is dropped here"]
 pub fn allgather<T: Wire>(value: T) -> Vec<T> {
     let call = call::<T>(Kind::Allgather, None);
-    together("allgather", |party| decode_all(&party.gather(&call, &encoded(&value), Whose::All)?))
+    together("allgather", |party| values_of(party, &call, value, 0..party.size()))
 }
 
 /// Gives rank `root` the values of all, by rank; the others get `None`.
@@ -232,8 +266,8 @@ pub fn gather<T: Wire>(root: usize, value: T) -> Option<Vec<T>> {
     together("gather", |party| {
         party.info().check(root, "gather")?;
         let wanted = root == party.rank();
-        let all = party.gather(&call, &encoded(&value), if wanted { Whose::All } else { Whose::Nobodys })?;
-        if wanted { decode_all(&all).map(Some) } else { Ok(None) }
+        let all = values_of(party, &call, value, if wanted { 0..party.size() } else { 0..0 })?;
+        Ok(wanted.then_some(all))
     })
 }
 
@@ -243,12 +277,12 @@ pub fn scatter<T: Wire>(root: usize, values: impl AsRef<[T]>) -> T {
     let call = call::<T>(Kind::Scatter, Some(root));
     together("scatter", |party| {
         party.info().check(root, "scatter")?;
-        let mut parts = Vec::new();
+        let mine = if root == party.rank() { values.as_ref() } else { &[] };
         if root == party.rank() {
-            one_for_each(party, "scatter", values.as_ref().len())?;
-            parts = values.as_ref().iter().map(encoded).collect();
+            one_for_each(party, "scatter", mine.len())?;
         }
-        decode(&party.scatter(&call, &parts)?[root])
+        let part = parts_of(party, &call, mine, Whose::Of(root))?.pop();
+        part.ok_or_else(|| Broken::own("scatter has no value for this engine".into()))
     })
 }
 
@@ -259,8 +293,7 @@ pub fn alltoall<T: Wire>(values: impl AsRef<[T]>) -> Vec<T> {
     let call = call::<T>(Kind::Alltoall, None);
     together("alltoall", |party| {
         one_for_each(party, "alltoall", values.as_ref().len())?;
-        let parts: Vec<Vec<u8>> = values.as_ref().iter().map(encoded).collect();
-        decode_all(&party.scatter(&call, &parts)?)
+        parts_of(party, &call, values.as_ref(), Whose::All)
     })
 }
 
@@ -275,15 +308,16 @@ fn one_for_each(party: &Party, what: &str, count: usize) -> Result<(), Broken> {
 /// Combines the values of the ranks up to this one, from rank 0 on: rank 2 gets `op(op(a, b), c)`.
 #[track_caller]
 #[must_use = "every engine gets a result, which is dropped here"]
-pub fn scan<T: Wire>(value: T, op: impl Fn(T, T) -> T) -> T {
-    let call = call::<T>(Kind::Scan, None);
+pub fn scan<T: Wire>(mut value: T, op: impl Fn(T, T) -> T) -> T {
+    let mut call = call::<T>(Kind::Scan, None);
     together("scan", |party| {
-        let all = party.gather(&call, &encoded(&value), Whose::All)?;
-        let mut sum = decode(&all[0])?;
-        for bytes in &all[1..=party.rank()] {
-            sum = op(sum, decode(bytes)?);
+        if let Some(mut numbers) = ops::numbers(&mut value, ops::id(&op)) {
+            call.combines(&numbers);
+            party.reduce(&call, &mut numbers)?;
+            return Ok(value);
         }
-        Ok(sum)
+        let values = values_of(party, &call, value, 0..party.rank() + 1)?.into_iter();
+        values.reduce(op).ok_or_else(|| Broken::own("scan has no value for this engine".into()))
     })
 }
 
@@ -292,14 +326,14 @@ pub fn scan<T: Wire>(value: T, op: impl Fn(T, T) -> T) -> T {
 #[track_caller]
 pub fn send<T: Wire>(to: usize, value: T) {
     let line = Location::caller().line();
-    together("send", |party| party.send(to, type_name::<T>(), line, &|bytes| value.put(bytes)));
+    together("send", |party| party.send(to, type_name::<T>(), line, &bytes_of(&value)));
 }
 
 /// Takes the next value that a rank has sent to this one; waits for it. It must be of this type.
 #[track_caller]
 pub fn recv<T: Wire>(from: usize) -> T {
     let line = Location::caller().line();
-    together("recv", |party| opened(party, "recv", line, &party.receive(Some(from), type_name::<T>(), line)?))
+    together("recv", |party| received(party, "recv", line, Some(from))).1
 }
 
 /// Takes the next value that any rank has sent to this one, with its rank; waits for it. It must be of this type. If several
@@ -308,17 +342,16 @@ pub fn recv<T: Wire>(from: usize) -> T {
 #[must_use = "it gives the rank that has sent, and what"]
 pub fn recv_any<T: Wire>() -> (usize, T) {
     let line = Location::caller().line();
-    together("recv_any", |party| {
-        let letter = party.receive(None, type_name::<T>(), line)?;
-        Ok((letter.from, opened(party, "recv_any", line, &letter)?))
-    })
+    together("recv_any", |party| received(party, "recv_any", line, None))
 }
 
-/// What is in a letter that this line gets by this function.
-fn opened<T: Wire>(party: &Party, what: &str, line: u32, letter: &post::Letter) -> Result<T, Broken> {
+/// What this line gets from a rank, or any, by this function.
+fn received<T: Wire>(party: &Party, what: &str, line: u32, from: Option<usize>) -> Result<(usize, T), Broken> {
+    let mut coming = Coming::new();
+    let letter = party.receive(from, type_name::<T>(), line, coming.place())?;
     match letter.of == type_name::<T>() {
-        true => decode(&letter.bytes),
-        false => Err(unlike(party, what, (type_name::<T>(), line), letter)),
+        true => Ok((letter.from, coming.value()?)),
+        false => Err(unlike(party, what, (type_name::<T>(), line), &letter)),
     }
 }
 

@@ -2,7 +2,9 @@
 
 use super::exchange::{Fold, Numbers};
 use std::any::{Any, TypeId};
+use std::cell::Cell;
 use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// What [`sum`] and the others combine: numbers, and vectors, arrays and pairs of these, place by place.
 #[diagnostic::on_unimplemented(
@@ -26,29 +28,80 @@ pub enum How {
 }
 
 /// `a + b`, place by place. Panics if an integer is too large for its type.
+#[track_caller]
 pub fn sum<T: Combine>(a: T, b: T) -> T {
-    a.combine(b, How::Sum)
+    combined(a, b, How::Sum)
 }
 
 /// `a * b`, place by place. Panics if an integer is too large for its type.
+#[track_caller]
 pub fn product<T: Combine>(a: T, b: T) -> T {
-    a.combine(b, How::Product)
+    combined(a, b, How::Product)
 }
 
 /// The smaller one, place by place. Of a number and a NaN it is the number.
+#[track_caller]
 pub fn min<T: Combine>(a: T, b: T) -> T {
-    a.combine(b, How::Min)
+    combined(a, b, How::Min)
 }
 
 /// The larger one, place by place. Of a number and a NaN it is the number.
+#[track_caller]
 pub fn max<T: Combine>(a: T, b: T) -> T {
-    a.combine(b, How::Max)
+    combined(a, b, How::Max)
+}
+
+#[track_caller]
+fn combined<T: Combine>(a: T, b: T, how: How) -> T {
+    match within(|| a.combine(b, how)) {
+        Ok(combined) => combined,
+        Err(Refused(text)) => refuse(text),
+    }
+}
+
+/// Why two values can't be combined.
+struct Refused(String);
+
+thread_local! {
+    /// Whether a function that says it at its caller's place is at work on this thread.
+    static WITHIN: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Does something in which values are combined. If they can't be, it is for the caller to say so.
+fn within<R>(work: impl FnOnce() -> R) -> Result<R, Refused> {
+    let before = WITHIN.replace(true);
+    // What is changed in it isn't used any more when it unwinds.
+    let done = catch_unwind(AssertUnwindSafe(work));
+    WITHIN.set(before);
+    done.map_err(|payload| *payload.downcast::<Refused>().unwrap_or_else(|other| resume_unwind(other)))
+}
+
+/// The same, for who calls a function that combines. Why values can't be combined is then the panic of its caller.
+#[track_caller]
+pub(super) fn panics_here<R>(work: impl FnOnce() -> R) -> R {
+    match within(work) {
+        Ok(done) => done,
+        Err(Refused(text)) => panic!("{text}"),
+    }
+}
+
+/// A panic at the place of whoever has called the outermost of px's functions: that is the user's, and this one isn't.
+#[cold]
+#[track_caller]
+fn refuse(text: String) -> ! {
+    if WITHIN.get() {
+        // Without the panic's hook, which would tell this place.
+        resume_unwind(Box::new(Refused(text)));
+    }
+    panic!("{text}")
 }
 
 impl<T: Combine> Combine for Vec<T> {
     fn combine(self, other: Vec<T>, how: How) -> Vec<T> {
         let (mine, others) = (self.len(), other.len());
-        assert!(mine == others, "vectors are combined place by place, and one has {mine} values and another {others}");
+        if mine != others {
+            refuse(format!("vectors are combined place by place, and one has {mine} values and another {others}"));
+        }
         self.into_iter().zip(other).map(|(a, b)| a.combine(b, how)).collect()
     }
 }
@@ -69,15 +122,27 @@ impl<A: Combine, B: Combine> Combine for (A, B) {
     }
 }
 
-/// A vector of numbers, which travels without being copied first.
+/// A vector of numbers, which travels as it is in memory.
 pub(super) trait Vector {
-    /// Its bytes, as many as this if that is said.
-    fn bytes(&mut self, length: Option<usize>) -> &mut [u8];
+    fn bytes(&self) -> &[u8];
+
+    /// Takes all numbers out. Their memory stays.
+    fn clear(&mut self);
+
+    /// How many bytes a number takes.
+    fn width(&self) -> usize;
+
+    /// Where so many bytes of more numbers can be put.
+    fn spare(&mut self, bytes: usize) -> *mut u8;
+
+    /// # Safety
+    /// So many bytes, which are whole numbers, must be where [`Vector::spare`] has said.
+    unsafe fn grow(&mut self, bytes: usize);
 }
 
 #[cold]
 fn too_large(what: &str, a: &dyn std::fmt::Display, b: &dyn std::fmt::Display, of: &str) -> ! {
-    panic!("{what} of {a} and {b} is no {of}: it is too large")
+    refuse(format!("{what} of {a} and {b} is no {of}: it is too large"))
 }
 
 /// One kind of number: how two are combined, and how those in two slices are.
@@ -95,22 +160,46 @@ macro_rules! numbers {
             }
         })*
 
-        /// A value as a vector of numbers, if it is one.
-        pub(super) fn vector(value: &mut dyn Any) -> Option<&mut dyn Vector> {
-            let of = (*value).type_id();
-            $(if of == TypeId::of::<Vec<$number>>() {
-                return value.downcast_mut::<Vec<$number>>().map(|vector| vector as _);
+        /// The bytes of a vector of numbers, if the value is one.
+        pub(super) fn bytes(value: &dyn Any) -> Option<&[u8]> {
+            $(if let Some(vector) = value.downcast_ref::<Vec<$number>>() {
+                return Some(vector.bytes());
+            })*
+            None
+        }
+
+        /// The vector of numbers that is in this `Option`, or is put there, if it is for one.
+        pub(super) fn vector(place: &mut dyn Any) -> Option<&mut dyn Vector> {
+            let of = (*place).type_id();
+            $(if of == TypeId::of::<Option<Vec<$number>>>() {
+                let place = place.downcast_mut::<Option<Vec<$number>>>()?;
+                return Some(place.get_or_insert_default());
             })*
             None
         }
 
         $(impl Vector for Vec<$number> {
-            fn bytes(&mut self, length: Option<usize>) -> &mut [u8] {
-                if let Some(length) = length {
-                    self.resize(length / size_of::<$number>(), <$number>::default());
-                }
-                // SAFETY: numbers have no padding, and any bytes are one.
-                unsafe { std::slice::from_raw_parts_mut(self.as_mut_ptr().cast(), size_of_val(self.as_slice())) }
+            fn bytes(&self) -> &[u8] {
+                // SAFETY: numbers have no padding.
+                unsafe { std::slice::from_raw_parts(self.as_ptr().cast(), size_of_val(self.as_slice())) }
+            }
+
+            fn clear(&mut self) {
+                self.clear();
+            }
+
+            fn width(&self) -> usize {
+                size_of::<$number>()
+            }
+
+            fn spare(&mut self, bytes: usize) -> *mut u8 {
+                self.reserve_exact(bytes.div_ceil(size_of::<$number>()));
+                self.spare_capacity_mut().as_mut_ptr().cast()
+            }
+
+            unsafe fn grow(&mut self, bytes: usize) {
+                // SAFETY: the caller promises that they are there, and any bytes are numbers.
+                unsafe { self.set_len(self.len() + bytes / size_of::<$number>()) };
             }
         })*
 

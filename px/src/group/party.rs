@@ -1,6 +1,6 @@
 //! How an object's run takes part in its group: as a member, or through its deputy.
 
-use super::exchange::{Numbers, Whose};
+use super::exchange::{Numbers, Part, Whose};
 use super::far::Far;
 use super::info::{Info, Reach};
 use super::member::{Broken, Call, Member, Result};
@@ -61,24 +61,21 @@ impl Party {
         }
     }
 
-    pub fn gather(&self, call: &Call<'_>, mine: &[u8], whose: Whose) -> Result<Vec<Vec<u8>>> {
+    pub fn exchange(&self, call: &Call<'_>, mine: &[u8], whose: Whose, take: &mut dyn FnMut(Part<'_>)) -> Result<()> {
         match self {
-            Party::Near(member) => member.gather(call, mine, whose),
-            Party::Far(far) => far.gather(call, mine, whose),
+            Party::Near(member) => member.exchange(call, &[mine], &mut |part| {
+                if whose.has(part.rank) {
+                    take(part);
+                }
+            }),
+            Party::Far(far) => far.exchange(call, mine, whose, take),
         }
     }
 
-    pub fn broadcast(&self, call: &Call<'_>, root: usize, vector: &mut dyn Vector) -> Result<()> {
+    pub fn scatter(&self, call: &Call<'_>, mine: &[&[u8]], take: &mut dyn FnMut(Part<'_>)) -> Result<()> {
         match self {
-            Party::Near(member) => member.broadcast(call, root, vector),
-            Party::Far(far) => far.broadcast(call, root, vector),
-        }
-    }
-
-    pub fn scatter(&self, call: &Call<'_>, mine: &[Vec<u8>]) -> Result<Vec<Vec<u8>>> {
-        match self {
-            Party::Near(member) => member.scatter(call, &super::exchange::joined(mine)),
-            Party::Far(far) => far.scatter(call, mine),
+            Party::Near(member) => member.scatter(call, mine, take),
+            Party::Far(far) => far.scatter(call, mine, take),
         }
     }
 
@@ -89,17 +86,17 @@ impl Party {
         }
     }
 
-    pub fn send(&self, to: usize, of: &str, line: u32, value: &dyn Fn(&mut Vec<u8>)) -> Result<()> {
+    pub fn send(&self, to: usize, of: &str, line: u32, value: &[u8]) -> Result<()> {
         match self {
             Party::Near(member) => member.send(to, of, line, value),
             Party::Far(far) => far.send(to, of, line, value),
         }
     }
 
-    pub fn receive(&self, from: Option<usize>, of: &str, line: u32) -> Result<Letter> {
+    pub fn receive(&self, from: Option<usize>, of: &str, line: u32, value: &mut dyn Vector) -> Result<Letter> {
         match self {
-            Party::Near(member) => member.receive(from, of, line),
-            Party::Far(far) => far.receive(from, of, line),
+            Party::Near(member) => member.receive(from, of, line, value),
+            Party::Far(far) => far.receive(from, of, line, value),
         }
     }
 }

@@ -1,58 +1,62 @@
 //! Messages from one member to another. Small ones wait in a ring in the group's memory, and what has no room there in a
 //! file of its own. So a sender never waits.
+//!
+//! In either a message is its front: its number, and how long the two parts are that follow; what it says of itself: the line
+//! that sent it, and its type's name; and its bytes.
 
 use super::member::{ANYBODY, Broken, FROM, LOOK, Member, Result, short};
+use super::ops::Vector;
 use super::segment::{Left, RING};
-use crate::link::Message as _;
-use crate::sys::wait_on;
-use std::path::PathBuf;
+use crate::link::{Damaged, Message as _};
+use crate::sys::{read_exact, wait_on};
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::SeqCst;
 
-/// In the ring, a message's number and length stand before it.
-const HEAD: usize = 16;
+/// How long a message's front is.
+const FRONT: usize = 24;
 
 fn nobody_left(what: &str) -> Broken {
     Broken::group(format!("{what} can't end: no other engine of the group is in the cell any more"))
 }
 
-/// A message as it travels: who sent it, its type's name, the line that sent it, and the bytes.
+/// What a message says of itself: who sent it, its type's name, and the line that sent it.
 pub(super) struct Letter {
     pub from: usize,
     pub of: String,
     pub line: u32,
-    pub bytes: Vec<u8>,
 }
 
 impl Member {
     /// Sends a value of the type `of`.
-    pub fn send(&self, to: usize, of: &str, line: u32, value: &dyn Fn(&mut Vec<u8>)) -> Result<()> {
+    pub fn send(&self, to: usize, of: &str, line: u32, value: &[u8]) -> Result<()> {
         let what = || format!("send({}) to rank {to}", short(of));
         self.info.check(to, &what())?;
         // Who has ended the cell just doesn't receive it: whether that is so now depends on who is faster.
         if matches!(self.memory.left(to), Some(Left::Failed | Left::GaveUp)) {
             return Err(self.gone(to, &what(), "receiving it"));
         }
-        let mut body = Vec::new();
-        u64::from(line).write(&mut body);
-        of.to_owned().write(&mut body);
-        value(&mut body);
         let ring = self.memory.ring(self.rank(), to);
         let number = ring.sent.load(SeqCst);
+        let mut said = Vec::new();
+        u64::from(line).write(&mut said);
+        of.to_owned().write(&mut said);
+        let mut begin = Vec::new();
+        [number, said.len() as u64, value.len() as u64].iter().for_each(|it| begin.extend(it.to_le_bytes()));
+        begin.append(&mut said);
         let (head, tail) = (ring.head.load(SeqCst), ring.tail.load(SeqCst));
-        let need = HEAD + body.len();
+        let need = begin.len() + value.len();
         if need <= RING - (head - tail) as usize {
-            let mut front = number.to_le_bytes().to_vec();
-            front.extend((body.len() as u64).to_le_bytes());
-            self.put_in_ring(to, head, &front);
-            self.put_in_ring(to, head + HEAD as u64, &body);
+            self.put_in_ring(to, head, &begin);
+            self.put_in_ring(to, head + begin.len() as u64, value);
             ring.head.store(head + need as u64, SeqCst);
         } else {
             let file = self.file(self.rank(), to, number);
-            std::fs::write(&file, &body).map_err(|error| {
+            write_file(&file, &begin, value).map_err(|error| {
                 Broken::own(format!(
-                    "{} fails: its {} bytes can't be written to {}: {error}",
+                    "{} fails: its {need} bytes can't be written to {}: {error}",
                     what(),
-                    body.len(),
                     file.display()
                 ))
             })?;
@@ -62,8 +66,8 @@ impl Member {
         Ok(())
     }
 
-    /// The next message of a member, or of any; waits for it.
-    pub fn receive(&self, from: Option<usize>, of: &str, line: u32) -> Result<Letter> {
+    /// Takes the next message of a member, or of any; waits for it. Appends its bytes to `value` if it is of this type.
+    pub fn receive(&self, from: Option<usize>, of: &str, line: u32, value: &mut dyn Vector) -> Result<Letter> {
         let what = || match from {
             Some(from) => format!("recv({}) from rank {from}", short(of)),
             None => format!("recv_any({})", short(of)),
@@ -84,7 +88,7 @@ impl Member {
                 None => self.any_sender(),
             };
             if let Some(sender) = sender {
-                return self.take(sender);
+                return self.take(sender, of, value);
             }
             if is_over {
                 let missed = from.or_else(|| self.failed_other());
@@ -127,39 +131,46 @@ impl Member {
         self.others().all(|rank| self.memory.left(rank).is_some())
     }
 
-    fn take(&self, from: usize) -> Result<Letter> {
+    fn take(&self, from: usize, of: &str, value: &mut dyn Vector) -> Result<Letter> {
         let ring = self.memory.ring(from, self.rank());
         let number = ring.taken.load(SeqCst);
         let (head, tail) = (ring.head.load(SeqCst), ring.tail.load(SeqCst));
-        let front = (head > tail).then(|| self.take_from_ring(from, tail, HEAD));
-        let number_of = |front: &[u8]| front[..8].try_into().map_or(0, u64::from_le_bytes);
-        let body = match front {
-            Some(front) if number_of(&front) == number => {
-                let length = front[8..].try_into().map_or(0, u64::from_le_bytes).min(RING as u64);
-                let body = self.take_from_ring(from, tail + HEAD as u64, length as usize);
-                ring.tail.store(tail + HEAD as u64 + length, SeqCst);
-                body
-            }
+        let in_ring = Source::Ring(self, from, tail, (head - tail).min(RING as u64));
+        let damaged = |_: Damaged| Broken::own(format!("a message of rank {from} is damaged"));
+        let mut front = front(&in_ring).ok();
+        // The ring's next message may be one that was sent after this one.
+        let source = match &front {
+            Some([first, ..]) if *first == number => in_ring,
             _ => {
-                let file = self.file(from, self.rank(), number);
-                let body = std::fs::read(&file).map_err(|error| {
-                    Broken::own(format!("a message of rank {from} can't be read from {}: {error}", file.display()))
-                })?;
-                // It goes with the folder if not now.
-                _ = std::fs::remove_file(&file);
-                body
+                let path = self.file(from, self.rank(), number);
+                let broken = |error: io::Error| {
+                    Broken::own(format!("a message of rank {from} can't be read from {}: {error}", path.display()))
+                };
+                let file = File::open(&path).map_err(broken)?;
+                let length = file.metadata().map_err(broken)?.len();
+                let source = Source::File(file, path, length);
+                front = self::front(&source).ok();
+                source
             }
         };
+        let letter = front.ok_or(Damaged).and_then(|[_, said, bytes]| {
+            let mut words = Vec::new();
+            source.read(FRONT as u64, said, &mut words)?;
+            let rest = &mut words.as_slice();
+            let letter = Letter { from, line: u64::read(rest)? as u32, of: String::read(rest)? };
+            if letter.of == of {
+                source.read(FRONT as u64 + said, bytes, value)?;
+            }
+            Ok((letter, FRONT as u64 + said + bytes))
+        });
+        let (letter, length) = letter.map_err(damaged)?;
+        match &source {
+            Source::Ring(..) => ring.tail.store(tail + length, SeqCst),
+            // It goes with the folder if not now.
+            Source::File(_, path, _) => _ = std::fs::remove_file(path),
+        }
         ring.taken.store(number + 1, SeqCst);
-        let rest = &mut body.as_slice();
-        let damaged =
-            |damaged: crate::link::Damaged| Broken::own(format!("a message of rank {from} is damaged: {damaged}"));
-        let line = u64::read(rest).map_err(damaged)? as u32;
-        let of = String::read(rest).map_err(damaged)?;
-        let begin = body.len() - rest.len();
-        let mut bytes = body;
-        bytes.drain(..begin);
-        Ok(Letter { from, of, line, bytes })
+        Ok(letter)
     }
 
     fn file(&self, from: usize, to: usize, number: u64) -> PathBuf {
@@ -177,16 +188,59 @@ impl Member {
         }
     }
 
-    fn take_from_ring(&self, from: usize, at: u64, length: usize) -> Vec<u8> {
+    /// Copies from the ring of a rank, from where its sender has put so many bytes.
+    ///
+    /// # Safety
+    /// So many bytes from `to` must be for writing.
+    unsafe fn copy_from_ring(&self, from: usize, at: u64, to: *mut u8, length: usize) {
+        assert!(length <= RING);
         let (start, at) = (self.memory.ring_bytes(from, self.rank()), (at % RING as u64) as usize);
-        let length = length.min(RING);
         let first = length.min(RING - at);
-        let mut bytes = vec![0; length];
         // SAFETY: inside the ring, and its sender doesn't write there before `tail` says that it may.
         unsafe {
-            std::ptr::copy_nonoverlapping(start.add(at), bytes.as_mut_ptr(), first);
-            std::ptr::copy_nonoverlapping(start, bytes.as_mut_ptr().add(first), length - first);
+            std::ptr::copy_nonoverlapping(start.add(at), to, first);
+            std::ptr::copy_nonoverlapping(start, to.add(first), length - first);
         }
-        bytes
     }
+}
+
+/// Where a message is, and how many bytes there are at most.
+enum Source<'a> {
+    /// In the ring of this rank, from this place on.
+    Ring(&'a Member, usize, u64, u64),
+    File(File, PathBuf, u64),
+}
+
+impl Source<'_> {
+    /// Appends some of its bytes, which must be whole numbers.
+    fn read(&self, at: u64, length: u64, to: &mut dyn Vector) -> std::result::Result<(), Damaged> {
+        let (Source::Ring(.., whole) | Source::File(.., whole)) = self;
+        let fits = at.checked_add(length).is_some_and(|end| end <= *whole);
+        let length = usize::try_from(length).ok().filter(|length| fits && length.is_multiple_of(to.width()));
+        let length = length.ok_or(Damaged)?;
+        let place = to.spare(length);
+        // SAFETY: there is room for so many bytes, which are whole numbers, and are there when they were read.
+        unsafe {
+            match self {
+                Source::Ring(member, from, tail, _) => member.copy_from_ring(*from, tail + at, place, length),
+                Source::File(file, ..) => read_exact(file, place, length, at).map_err(|_| Damaged)?,
+            }
+            to.grow(length);
+        }
+        Ok(())
+    }
+}
+
+/// A message's number, and how long its two parts are.
+fn front(source: &Source<'_>) -> std::result::Result<[u64; 3], Damaged> {
+    let mut bytes = Vec::new();
+    source.read(0, FRONT as u64, &mut bytes)?;
+    let rest = &mut bytes.as_slice();
+    Ok([u64::read(rest)?, u64::read(rest)?, u64::read(rest)?])
+}
+
+fn write_file(path: &Path, begin: &[u8], value: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(begin)?;
+    file.write_all(value)
 }

@@ -201,22 +201,22 @@ impl Deputy {
             Ask::Scatter(call) => {
                 let call = call.call()?;
                 begins(call.kind.name())?;
-                let parts = self.member.scatter(&call, &along)?;
+                let mut parts = vec![Vec::new(); self.member.size()];
+                self.member.scatter(&call, &[&along], &mut |part| parts[part.rank].extend_from_slice(part.bytes))?;
                 self.rest = parts.concat();
                 let part = self.part();
                 done(parts.iter().map(|part| part.len() as u64).collect(), part)
             }
             Ask::Send(to, of, line) => {
                 begins("send")?;
-                let put = |bytes: &mut Vec<u8>| bytes.extend_from_slice(&along);
-                self.member.send(*to as usize, of, *line, &put)?;
+                self.member.send(*to as usize, of, *line, &along)?;
                 done(Vec::new(), Vec::new())
             }
             Ask::Receive(from, of, line) => {
                 begins(if from.is_some() { "recv" } else { "recv_any" })?;
-                let letter = self.member.receive(from.map(|from| from as usize), of, *line)?;
-                let numbers = vec![letter.from as u64, u64::from(letter.line), letter.bytes.len() as u64];
-                self.rest = letter.bytes;
+                self.rest.clear();
+                let letter = self.member.receive(from.map(|from| from as usize), of, *line, &mut self.rest)?;
+                let numbers = vec![letter.from as u64, u64::from(letter.line), self.rest.len() as u64];
                 Ok((Answer::Done(numbers, letter.of), self.part()))
             }
             _ => Err(damaged()),
@@ -238,13 +238,17 @@ impl Deputy {
         for step in 0..steps.most.max(1) as usize {
             let offset = step * CHUNK;
             let rest = mine.get(offset..).unwrap_or_default();
-            longest =
-                self.member.step(call, begin + offset, (rest, whole), &mut |Part { rank, whole, bytes, .. }| {
+            longest = self.member.step(
+                call,
+                begin + offset,
+                (&[rest], whole),
+                &mut |Part { rank, whole, bytes, .. }| {
                     if steps.whose.is_none_or(|of| of as usize == rank) {
                         all[rank].0 = whole;
                         all[rank].1.extend_from_slice(bytes);
                     }
-                })?;
+                },
+            )?;
             if begin + offset + CHUNK >= longest {
                 break;
             }

@@ -9,12 +9,13 @@ mod message;
 
 pub use deputy::Deputies;
 
-use super::exchange::{Numbers, Part, Whose, joined};
+use super::exchange::{Numbers, Part, Whose};
 use super::info::Info;
 use super::member::{Broken, Call, Result};
 use super::ops::Vector;
 use super::post::Letter;
 use super::segment::CHUNK;
+use super::value::append;
 use message::{Answer, Ask, Collective, PART, Steps, damaged, hear, tell};
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -106,20 +107,26 @@ impl Far {
         Ok(rest)
     }
 
-    /// All of which the answer has brought the first part.
-    fn fetch(&self, mut bytes: Vec<u8>, whole: u64) -> Result<Vec<u8>> {
-        while (bytes.len() as u64) < whole {
-            let (_, _, more) = self.ask(&Ask::More, &[])?;
-            if more.is_empty() {
+    /// Appends all of which the answer has brought the first part.
+    fn fetch(&self, mut bytes: Vec<u8>, whole: u64, to: &mut dyn Vector) -> Result<()> {
+        if !whole.is_multiple_of(to.width() as u64) {
+            return Err(damaged());
+        }
+        let mut come = bytes.len() as u64;
+        append(to, &bytes);
+        while come < whole {
+            (_, _, bytes) = self.ask(&Ask::More, &[])?;
+            if bytes.is_empty() {
                 return Err(damaged());
             }
-            bytes.extend(more);
+            come += bytes.len() as u64;
+            append(to, &bytes);
         }
-        Ok(bytes)
+        Ok(())
     }
 
     /// See [`Member::exchange`](super::member::Member::exchange); of those that are asked for, and several chunks at a time.
-    fn exchange(&self, call: &Call<'_>, mine: &[u8], whose: Whose, take: &mut dyn FnMut(Part<'_>)) -> Result<()> {
+    pub fn exchange(&self, call: &Call<'_>, mine: &[u8], whose: Whose, take: &mut dyn FnMut(Part<'_>)) -> Result<()> {
         let shares = if whose == Whose::All { self.info.size() } else { 1 };
         let most = (PART / CHUNK / shares).max(1);
         let (ranks, asked_for) = match whose {
@@ -151,36 +158,24 @@ impl Far {
         }
     }
 
-    pub fn gather(&self, call: &Call<'_>, mine: &[u8], whose: Whose) -> Result<Vec<Vec<u8>>> {
-        let mut all = vec![Vec::new(); self.info.size()];
-        self.exchange(call, mine, whose, &mut |part| all[part.rank].extend_from_slice(part.bytes))?;
-        Ok(all)
-    }
-
-    pub fn broadcast(&self, call: &Call<'_>, root: usize, vector: &mut dyn Vector) -> Result<()> {
-        if self.info.rank == root {
-            return self.exchange(call, vector.bytes(None), Whose::Nobodys, &mut |_| {});
-        }
-        self.exchange(call, &[], Whose::Of(root), &mut |Part { at, whole, bytes, .. }| {
-            let all = vector.bytes((at == 0).then_some(whole));
-            if let Some(place) = all.get_mut(at..at + bytes.len()) {
-                place.copy_from_slice(bytes);
-            }
-        })
-    }
-
-    pub fn scatter(&self, call: &Call<'_>, mine: &[Vec<u8>]) -> Result<Vec<Vec<u8>>> {
-        let whole = joined(mine);
+    pub fn scatter(&self, call: &Call<'_>, mine: &[&[u8]], take: &mut dyn FnMut(Part<'_>)) -> Result<()> {
+        let whole = mine.concat();
         let last = self.bring(&whole)?;
-        let (lengths, _, bytes) = self.ask(&Ask::Scatter(Collective::of(call)), last)?;
-        let bytes = self.fetch(bytes, lengths.iter().sum())?;
+        let (lengths, _, first) = self.ask(&Ask::Scatter(Collective::of(call)), last)?;
+        let mut bytes = Vec::new();
+        self.fetch(first, lengths.iter().sum(), &mut bytes)?;
+        if lengths.len() != self.info.size() {
+            return Err(damaged());
+        }
         let mut rest = bytes.as_slice();
-        let parts = lengths.iter().map(|length| {
+        for (rank, length) in lengths.iter().enumerate() {
             let (part, behind) = rest.split_at_checked(*length as usize).ok_or_else(damaged)?;
             rest = behind;
-            Ok(part.to_vec())
-        });
-        parts.collect()
+            if !part.is_empty() {
+                take(Part { rank, at: 0, whole: part.len(), bytes: part });
+            }
+        }
+        Ok(())
     }
 
     pub fn reduce(&self, call: &Call<'_>, numbers: &mut Numbers<'_>) -> Result<()> {
@@ -203,20 +198,20 @@ impl Far {
         }
     }
 
-    pub fn send(&self, to: usize, of: &str, line: u32, value: &dyn Fn(&mut Vec<u8>)) -> Result<()> {
-        let mut bytes = Vec::new();
-        value(&mut bytes);
-        let last = self.bring(&bytes)?;
+    pub fn send(&self, to: usize, of: &str, line: u32, value: &[u8]) -> Result<()> {
+        let last = self.bring(value)?;
         let to = u32::try_from(to).unwrap_or(u32::MAX);
         self.ask(&Ask::Send(to, of.to_owned(), line), last).map(drop)
     }
 
-    pub fn receive(&self, from: Option<usize>, of: &str, line: u32) -> Result<Letter> {
+    pub fn receive(&self, from: Option<usize>, of: &str, line: u32, value: &mut dyn Vector) -> Result<Letter> {
         let from = from.map(|from| u32::try_from(from).unwrap_or(u32::MAX));
         let (numbers, of, bytes) = self.ask(&Ask::Receive(from, of.to_owned(), line), &[])?;
         let [from, line, whole] = numbers[..] else { return Err(damaged()) };
         let from = usize::try_from(from).ok().filter(|from| *from < self.info.size()).ok_or_else(damaged)?;
-        Ok(Letter { from, of, line: line as u32, bytes: self.fetch(bytes, whole)? })
+        // Of another type than this none have come.
+        self.fetch(bytes, whole, value)?;
+        Ok(Letter { from, of, line: line as u32 })
     }
 
     /// Takes part no more.
