@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What engines do together, beside mpi4py with Open MPI: barriers and allreduces on 4 and 16 processes of this machine.
+"""What engines do together, beside mpi4py with Open MPI, on 4 and 16 processes of this machine.
 
     python3 bench/group.py [--json FILE]
 
@@ -32,6 +32,12 @@ EXPERIMENTS = [
     ("allreduce of 8 bytes", 4, 2000, 40, None),
     ("allreduce of 10 MB of f64", 4, 20, None, 1 / 0.7),
     ("broadcast of 10 MB of f64", 4, 20, None, None),
+    ("scan of 10 MB of f64", 4, 20, None, None),
+    ("gather of 4 × 10 MB of f64", 4, 20, None, None),
+    ("allgather of 4 × 10 MB of f64", 4, 20, None, None),
+    ("scatter of 4 × 10 MB of f64", 4, 20, None, None),
+    ("alltoall of 4 × 4 × 2.5 MB of f64", 4, 20, None, None),
+    ("ring of send and recv of 10 MB of f64", 4, 20, None, None),
     ("ping-pong of 8 bytes", 4, 2000, None, None),
     ("barrier", 16, 1000, 200, None),
 ]
@@ -41,6 +47,22 @@ RUST = {
     "allreduce of 8 bytes": ("let mut x = 1.0_f64;", "x = px::allreduce(x, px::max);"),
     "allreduce of 10 MB of f64": ("let mut x = vec![1.0_f64; 1_250_000];", "x = px::allreduce(x, px::max);"),
     "broadcast of 10 MB of f64": ("let mut x = vec![1.0_f64; 1_250_000];", "x = px::broadcast(0, x);"),
+    "scan of 10 MB of f64": ("let mut x = vec![1.0_f64; 1_250_000];", "x = px::scan(x, px::max);"),
+    # What is given away is a copy, which MPI doesn't need.
+    "gather of 4 × 10 MB of f64": ("let x = vec![1.0_f64; 1_250_000];", "px::gather(0, x.clone());"),
+    "allgather of 4 × 10 MB of f64": (
+        "let mut x = vec![1.0_f64; 1_250_000];",
+        "x = px::allgather(x).swap_remove(px::rank());",
+    ),
+    "scatter of 4 × 10 MB of f64": (
+        "let x = if px::rank() == 0 { vec![vec![1.0_f64; 1_250_000]; 4] } else { vec![] };",
+        "px::scatter(0, &x);",
+    ),
+    "alltoall of 4 × 4 × 2.5 MB of f64": ("let x = vec![vec![1.0_f64; 312_500]; 4];", "_ = px::alltoall(&x);"),
+    "ring of send and recv of 10 MB of f64": (
+        "let mut x = vec![1.0_f64; 1_250_000];",
+        "px::send((px::rank() + 1) % 4, x); x = px::recv((px::rank() + 3) % 4);",
+    ),
     "ping-pong of 8 bytes": (
         "let mut x = 1.0_f64;",
         "match px::rank() { 0 => { px::send(1, x); x = px::recv(1); } 1 => { x = px::recv(0); px::send(0, x); } _ => {} }",
@@ -51,6 +73,21 @@ PYTHON = {
     "allreduce of 8 bytes": ("x = numpy.ones(1); y = numpy.empty(1)", "comm.Allreduce(x, y, MPI.MAX)"),
     "allreduce of 10 MB of f64": ("x = numpy.ones(1250000); y = numpy.empty(1250000)", "comm.Allreduce(x, y, MPI.MAX)"),
     "broadcast of 10 MB of f64": ("x = numpy.ones(1250000)", "comm.Bcast(x)"),
+    "scan of 10 MB of f64": ("x = numpy.ones(1250000); y = numpy.empty(1250000)", "comm.Scan(x, y, MPI.MAX)"),
+    "gather of 4 × 10 MB of f64": (
+        "x = numpy.ones(1250000); y = numpy.empty(5000000) if rank == 0 else None",
+        "comm.Gather(x, y)",
+    ),
+    "allgather of 4 × 10 MB of f64": ("x = numpy.ones(1250000); y = numpy.empty(5000000)", "comm.Allgather(x, y)"),
+    "scatter of 4 × 10 MB of f64": (
+        "x = numpy.ones(5000000) if rank == 0 else None; y = numpy.empty(1250000)",
+        "comm.Scatter(x, y)",
+    ),
+    "alltoall of 4 × 4 × 2.5 MB of f64": ("x = numpy.ones(1250000); y = numpy.empty(1250000)", "comm.Alltoall(x, y)"),
+    "ring of send and recv of 10 MB of f64": (
+        "x = numpy.ones(1250000); y = numpy.empty(1250000)",
+        "comm.Sendrecv(x, (rank + 1) % 4, recvbuf=y, source=(rank + 3) % 4)",
+    ),
     "ping-pong of 8 bytes": (
         "x = numpy.ones(1)",
         "comm.Send(x, 1) or comm.Recv(x, 1) if rank == 0 else comm.Recv(x, 0) or comm.Send(x, 0) if rank == 1 else None",
