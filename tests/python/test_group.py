@@ -382,8 +382,11 @@ CALLS = [
     "px::allreduce(vec![n as f64; 50_000], px::sum)",
     "px::reduce(n % 4, n, px::sum)",
     "px::allgather(vec![n; 50_000])",
-    "px::alltoall([n; 4])",
-    "px::scan(n, px::sum)",
+    "px::gather(n % 4, vec![n; 50_000])",
+    "px::scatter(n % 4, vec![vec![n; 20_000]; 4])",
+    "px::alltoall(vec![vec![n; 20_000]; 4])",
+    "px::scan(vec![n; 50_000], px::sum)",
+    "px::scan(n.to_string(), |_, b| b)",
     "px::send((rank + 1) % 4, vec![n; 20_000]), px::recv::<Vec<usize>>((rank + 3) % 4)",
     "px::send(n % 4, vec![n; 20_000]), if rank == n % 4 { for _ in 0..4 { _ = px::recv_any::<Vec<usize>>(); } }",
 ]
@@ -416,25 +419,34 @@ if px::rank() == 0 {
     assert "recv_any(u8) at cell line 2 on engine 1 gets what send(f32) at cell line 2 on engine" in failed.traceback, failed
 
 
-def test_kills_at_random_moments_end_all_soon_and_spoil_nothing(four):
-    """CHORUS_LONG=1 does it 200 times."""
+def test_kills_and_panics_at_random_moments_end_all_soon_and_spoil_nothing(four, tmp_path):
+    """Eight rounds have each call once. CHORUS_LONG=1 does 200."""
     rounds = 200 if os.environ.get("CHORUS_LONG") else 8
     dice = random.Random(5)
     for round in range(rounds):
-        call = CALLS[round % len(CALLS)]
+        if round % 8 == 0:
+            dealt = dice.sample(CALLS, len(CALLS))
+        calls = ", ".join(f"({call})" for call in dealt[round % 8::8])
+        end = ["worker", "panic", "worker", "engine"][round % 4]
         before = pids(four)
         victim = dice.randrange(4)
+        gate = tmp_path / f"gate-{round}"
         reply = four.send(
             '%%px\nlet rank = px::rank();\nprintln!("begins");\nlet mut n = 0_usize;\nloop {\nn += 1;\n'
-            f"let done = ({call});\n"
+            f"let done = ({calls},);\n"
+            f'if rank == {victim} && std::path::Path::new("{gate}").exists() {{ panic!("on purpose"); }}\n'
             "let total = px::allreduce(n, px::sum);\nassert_eq!(total, n * 4, \"a wrong number\");\n_ = done;\n}"
         )
         four.wait_for_text(reply, "begins", times=4)
         time.sleep(dice.random() * 0.1)
         killed = time.time()
-        processes.kill(before[victim][dice.randrange(8) == 0])
+        if end == "panic":
+            gate.touch()
+        else:
+            processes.kill(before[victim][end == "engine"])
         four.wait(reply).failed()
         assert reply.idle_at - killed < SOON, f"round {round}: {reply.idle_at - killed:.2f} s"
         assert "a wrong number" not in reply.text, reply
-        assert f"engine {victim} died in the cell" in reply.text, reply
+        how = "panicked at cell line 8: on purpose" if end == "panic" else "died in the cell"
+        assert f"engine {victim} {how}" in reply.text, reply
         wait_for_ranks(four, 4)

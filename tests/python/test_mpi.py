@@ -35,6 +35,8 @@ def test_engines_are_ranks_of_one_program(hosts, shared, notebook):
     where = 'std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap()'
     out = notebook.ok(f'%px println!("{{}}", {where})')
     assert out.count("h2") == 2 and out.count("h3") == 2, out
+    sums = notebook.ok('%px println!("sum {}", px::allreduce(vec![px::rank(); 300_000], px::sum)[9]);')
+    assert sums.count("sum 6") == 4, sums
     launched = [args for _, args in hosts.programs("h1") if args.startswith("mpirun")]
     assert len(launched) == 1, launched
     notebook.ok("let xs: Vec<f64> = (0..400_000).map(|i| i as f64).collect();")
