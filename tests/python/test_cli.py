@@ -311,6 +311,24 @@ def test_start_list_status_stop(chorus):
     assert not path.exists(), "the connection file goes with its cluster"
 
 
+def members(value):
+    """The names of all members of a JSON value, however deep."""
+    if isinstance(value, list):
+        return set().union(*map(members, value))
+    if isinstance(value, dict):
+        return set(value).union(*map(members, value.values()))
+    return set()
+
+
+def test_each_member_of_the_status_is_documented_and_there(chorus, kernels):
+    chorus("start", "-n", 1, "--name", "lab")
+    kernels().run("%cluster connect lab").ok()
+    page = (pathlib.Path(__file__).parents[2] / "docs/monitor.md").read_text()
+    section = page.partition("## `chorus status --json`\n")[2].partition("\n## ")[0]
+    documented = set(re.findall(r"`(\w+)`", section))
+    assert len(documented) > 20 and documented == members(chorus.status("lab"))
+
+
 def is_locked(path):
     with path.open() as file:
         try:
