@@ -275,6 +275,19 @@ def test_what_happens_is_recorded_and_survives_the_controller(chorus, tmp_path):
     assert file.stat().st_mode & 0o777 == 0o600
 
 
+def test_a_notebook_records_its_own_cluster(kernels, tmp_path):
+    file = tmp_path / "own.jsonl"
+    kernel = kernels()
+    kernel.run(f"%cluster start -n 2 --record {file}").ok()
+    kernel.run("%px let recorded = 1;").ok()
+    kernel.run("%cluster stop").ok()
+    events = [json.loads(line)["event"] for line in file.read_text().splitlines()]
+    assert "state" in events[0] and any("stopping" in event for event in events), events
+    assert sum("engine_up" in event for event in events) == 2
+    (queued,) = (event["run_queued"] for event in events if "run_queued" in event)
+    assert "recorded" in queued["label"] and queued["engines"] == [0, 1]
+
+
 def test_a_recording_that_cannot_be_made_is_an_error(chorus, tmp_path):
     (tmp_path / "file").write_text("")
     done = chorus("start", "-n", 1, "--record", tmp_path / "file/below", check=False)
