@@ -21,6 +21,8 @@ struct State {
     lasted: Duration,
     /// The cells that were told so, by their counts, and haven't been told that it is back.
     told: BTreeSet<u32>,
+    /// Whether no cell was told that it was gone, nor that it is back.
+    untold: bool,
 }
 
 impl Away {
@@ -35,15 +37,27 @@ impl Away {
         self.state.send_modify(|state| *state = State { gone, ..State::default() });
     }
 
-    /// It is back, or nobody waits any more. Returns what the next cell is to be told, if no cell was told that it is gone.
-    pub fn end(&self) -> Option<String> {
-        let mut untold = None;
+    /// It is back.
+    pub fn end(&self) {
         self.state.send_modify(|state| {
             let Some((since, _)) = state.gone.take() else { return };
-            state.lasted = since.elapsed();
-            untold = state.told.is_empty().then(|| self.back(state.lasted));
+            (state.lasted, state.untold) = (since.elapsed(), state.told.is_empty());
         });
-        untold
+    }
+
+    /// Nobody waits any more. Why is told elsewhere.
+    pub fn give_up(&self) {
+        self.state.send_replace(State::default());
+    }
+
+    /// What the next cell is to be told, if no cell was told that it was gone. Once it is gone again, that counts.
+    pub fn untold(&self) -> Option<String> {
+        let mut untold = false;
+        self.state.send_if_modified(|state| {
+            untold = std::mem::take(&mut state.untold);
+            false
+        });
+        untold.then(|| self.back(self.state.borrow().lasted))
     }
 
     /// Whether it is gone.
@@ -110,15 +124,24 @@ mod tests {
         assert!(told.contains("`chorus start --name lab`") && told.contains("35"), "{told}");
         assert_eq!(away.news(1).now_or_never(), None);
         assert!(away.news(2).now_or_never().is_some() && away.is_gone());
-        assert_eq!(away.end(), None);
+        away.end();
+        assert_eq!(away.untold(), None);
         let back = away.news(1).await;
         assert!(back.starts_with("the controller of the cluster `lab` was gone for"), "{back}");
         assert_eq!(away.news(1).now_or_never(), None);
         assert_eq!(away.news(3).now_or_never(), None, "it didn't wait");
 
         away.begin(Duration::from_secs(3600));
-        assert!(away.end().is_some(), "for the next cell");
-        assert_eq!(away.end(), None);
+        away.end();
+        assert!(away.untold().is_some(), "for the next cell");
+        assert_eq!(away.untold(), None);
+
+        away.begin(Duration::from_secs(3600));
+        away.end();
+        away.begin(Duration::from_secs(3600));
+        assert_eq!(away.untold(), None, "it is gone again, which is told instead");
+        away.give_up();
+        assert!(!away.is_gone() && away.untold().is_none(), "it isn't back");
     }
 
     #[tokio::test]

@@ -68,9 +68,6 @@ pub enum ClusterError {
     /// The cluster doesn't do what it was told.
     #[error("{0}")]
     Order(String),
-    /// The controller is gone, and another one is waited for.
-    #[error("the controller of the cluster `{0}` is gone; `chorus start --name {0}` takes its engines back")]
-    Away(String),
     /// A blob can't be read.
     #[error("{path} can't be read: {source}")]
     Object {
@@ -391,6 +388,7 @@ impl Cluster {
         }
         let mut known = self.known.lock();
         let mut notices = std::mem::take(&mut known.notices);
+        notices.extend(self.away.untold());
         for (notice, mut engines) in std::mem::take(&mut known.notices_of) {
             engines.sort();
             notices.push(format!("{}: {notice}", name_engines(&engines)));
@@ -463,10 +461,7 @@ impl Cluster {
 
     /// The cluster as its controller sees it.
     pub async fn status(&self) -> Result<ClusterStatus, ClusterError> {
-        match self.away.is_gone() {
-            true => Err(ClusterError::Away(self.name.clone())),
-            false => Ok(self.client.status().await?),
-        }
+        Ok(self.client.status().await?)
     }
 
     /// What the cluster's log tells as far as it is kept.

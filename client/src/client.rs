@@ -7,7 +7,7 @@ use crate::link::{CONNECT, Link, Welcome, Who};
 use crate::session::{Session, SessionEvents, open};
 use chorus_protocol::{ClientInfo, ClusterStatus, Connection, FromClient, LogEntry, NotebookUse, Order, SessionId};
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// How long a cluster may take to stop.
 const SHUTDOWN: Duration = Duration::from_secs(10);
@@ -22,6 +22,7 @@ pub struct Client {
     /// It can't grow: the task takes a command in less time than its sender needs to make one, and is never kept from
     /// it for longer than [`CONNECT`] and some seconds, after which the cluster is reached or lost.
     commands: mpsc::UnboundedSender<Command>,
+    away: watch::Receiver<Option<ClientError>>,
 }
 
 impl Client {
@@ -33,8 +34,14 @@ impl Client {
         let who = Who { info, life: SessionId::random().0 };
         let (link, Welcome { status, .. }) = Link::connect(connection, &who).await?;
         let (commands, inbox) = mpsc::unbounded_channel();
-        tokio::spawn(Driver::new(connection.clone(), who, link, inbox, &status).work());
-        Ok((Client { name: connection.name.clone(), commands }, status))
+        let (tell_away, away) = watch::channel(None);
+        tokio::spawn(Driver::new(connection.clone(), who, link, (inbox, tell_away), &status).work());
+        Ok((Client { name: connection.name.clone(), commands, away }, status))
+    }
+
+    /// Why the controller can't be heard now, and `None` when it can. Once it is lost for good, no change comes any more.
+    pub fn away(&self) -> watch::Receiver<Option<ClientError>> {
+        self.away.clone()
     }
 
     /// How the cluster is now.

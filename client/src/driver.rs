@@ -2,17 +2,19 @@
 
 use crate::ClientError;
 use crate::command::{Command, Steered};
-use crate::link::{CONNECT, Link, Welcome, Who};
+use crate::link::{CONNECT, Link, Welcome, Who, is_dead};
 use crate::session::SessionEvent;
 use crate::state::{Sessions, Unconfirmed};
 use chorus_protocol::{BlobId, ClusterStatus, Connection, Frame, FromClient, LogEntry, LogEvent, ToClient};
 use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
 
 const PING: Duration = Duration::from_secs(1);
+/// Whoever watches a cluster is told that its controller says nothing after so long: it answers pings.
+const QUIET: Duration = Duration::from_secs(2);
 /// A controller that says nothing for so long, not even to a ping, isn't reached by this connection any more.
 const SILENCE: Duration = Duration::from_secs(5);
 
@@ -45,6 +47,8 @@ pub(crate) struct Driver {
     who: Who,
     link: Link,
     commands: mpsc::UnboundedReceiver<Command>,
+    /// Why the controller can't be heard, while it can't.
+    away: watch::Sender<Option<ClientError>>,
     sessions: Sessions,
     unconfirmed: Unconfirmed,
     /// Those that the cluster was given.
@@ -62,7 +66,7 @@ impl Driver {
         connection: Connection,
         who: Who,
         link: Link,
-        commands: mpsc::UnboundedReceiver<Command>,
+        (commands, away): (mpsc::UnboundedReceiver<Command>, watch::Sender<Option<ClientError>>),
         status: &ClusterStatus,
     ) -> Driver {
         Driver {
@@ -70,6 +74,7 @@ impl Driver {
             who,
             link,
             commands,
+            away,
             sessions: Sessions::new(status),
             unconfirmed: Unconfirmed::default(),
             libraries: HashSet::new(),
@@ -121,6 +126,7 @@ impl Driver {
                     Ok(ToClient::ShuttingDown(Some(who))) => return End::Lost(format!("{who} stopped it")),
                     Ok(message) => {
                         self.heard = Instant::now();
+                        self.is_back();
                         let results = matches!(message, ToClient::Map { .. } | ToClient::Task { .. });
                         match message {
                             ToClient::Log(entries) => self.pass_log(entries).await,
@@ -146,12 +152,32 @@ impl Driver {
                     if self.heard.elapsed() >= SILENCE {
                         return End::Broken(format!("it said nothing for {} s", SILENCE.as_secs()));
                     }
+                    if self.heard.elapsed() >= QUIET {
+                        self.is_away();
+                    }
                     self.ping().await
                 }
             };
             if let Err(why) = sent {
                 return End::Broken(why);
             }
+        }
+    }
+
+    /// Tells that the controller can't be heard, and why that is, as far as it is known.
+    fn is_away(&self) -> ClientError {
+        let Connection { name, pid, .. } = &self.connection;
+        let why = match is_dead(&self.connection) {
+            true => ClientError::Away { name: name.clone() },
+            false => ClientError::Silent { name: name.clone(), pid: *pid },
+        };
+        self.away.send_if_modified(|told| told.replace(why.clone()).as_ref() != Some(&why));
+        why
+    }
+
+    fn is_back(&self) {
+        if self.away.borrow().is_some() {
+            self.away.send_replace(None);
         }
     }
 
@@ -317,11 +343,15 @@ impl Driver {
     }
 
     async fn reconnect(&mut self, why: &str) -> Result<(), End> {
+        // Nobody knows whether they were carried out.
+        let doubtful = ClientError::Doubtful { name: self.connection.name.clone() };
+        self.give_orders_up(&doubtful);
         let (link, Welcome { status, received }) = match self.connection.stay {
             0 => search(&self.connection, &self.who).await.map_err(|error| End::Lost(format!("{why}, and {error}")))?,
             seconds => self.wait_for_another(why, seconds).await?,
         };
         self.link = link;
+        self.is_back();
         self.connection.pid = status.pid;
         let mut messages: Vec<FromClient> = Vec::new();
         self.sessions.establish(self.unconfirmed.arrived(received));
@@ -332,10 +362,6 @@ impl Driver {
             messages.push(FromClient::Status);
         }
         messages.extend(self.log.iter().map(|reader| FromClient::FollowLog(reader.next)));
-        // Nobody knows whether they were carried out.
-        let why = "the connection broke while the cluster was told".to_owned();
-        let lost = || ClientError::Lost { name: self.connection.name.clone(), why: why.clone() };
-        std::mem::take(&mut self.asked_orders).into_values().for_each(|reply| _ = reply.send(Err(lost())));
         for message in messages {
             // An error here shows again when the task goes on talking.
             _ = self.send(&message).await;
@@ -354,6 +380,8 @@ impl Driver {
         }
         tracing::info!(why, seconds, "the controller is gone");
         self.sessions.tell(&SessionEvent::ControllerAway { seconds });
+        let away = self.is_away();
+        self.asked_status.drain(..).for_each(|reply| _ = reply.send(Err(away.clone())));
         let (connection, who) = (self.connection.clone(), self.who.clone());
         let search = async {
             while begun.elapsed() < Duration::from_secs(seconds.into()) {
@@ -375,8 +403,13 @@ impl Driver {
                 found = &mut search => break found?,
                 command = self.commands.recv() => command.ok_or(End::Unused)?,
             };
-            // It is sent again over the next connection.
-            _ = self.obey(command).await;
+            match command {
+                // Who asks hears at once that there is nobody who could answer.
+                Command::Status(reply) => _ = reply.send(Err(self.is_away())),
+                Command::Steer(_, reply) => _ = reply.send(Err(self.is_away())),
+                // What matters is sent again over the next connection.
+                command => _ = self.obey(command).await,
+            }
             if !self.asked_shutdown.is_empty() {
                 return Err(End::Lost("it was to be stopped, and its controller was gone".to_owned()));
             }
@@ -385,13 +418,18 @@ impl Driver {
         Ok(found)
     }
 
+    fn give_orders_up(&mut self, why: &ClientError) {
+        std::mem::take(&mut self.asked_orders).into_values().for_each(|reply| _ = reply.send(Err(why.clone())));
+    }
+
     /// Ends everything that waits, now and later, until nobody holds a handle any more.
     async fn mourn(mut self, why: &str) {
-        let lost = || ClientError::Lost { name: self.connection.name.clone(), why: why.to_owned() };
+        let name = self.connection.name.clone();
+        let lost = || ClientError::Lost { name: name.clone(), why: why.to_owned() };
         self.sessions.lose_all(why);
         self.asked_shutdown.drain(..).for_each(|reply| _ = reply.send(()));
         self.asked_status.drain(..).for_each(|reply| _ = reply.send(Err(lost())));
-        std::mem::take(&mut self.asked_orders).into_values().for_each(|reply| _ = reply.send(Err(lost())));
+        self.give_orders_up(&lost());
         self.log = None;
         while let Some(command) = self.commands.recv().await {
             match command {

@@ -61,7 +61,7 @@ async fn work(
                 if tell.send(Input::Linked(name.clone())).await.is_err() {
                     return;
                 }
-                pass_on(&client, &mut orders, &tell).await;
+                pass_on(&name, &client, &mut orders, &tell).await;
                 format!("the cluster `{name}` is gone or can't be reached")
             }
             Err(why) => why,
@@ -91,23 +91,33 @@ fn find(name: &str, clusters: fn() -> Vec<Cluster>) -> Option<PathBuf> {
 }
 
 /// Until the log ends, which it does when the cluster is lost.
-async fn pass_on(client: &Client, orders: &mut mpsc::Receiver<Order>, tell: &mpsc::Sender<Input>) {
+async fn pass_on(name: &str, client: &Client, orders: &mut mpsc::Receiver<Order>, tell: &mpsc::Sender<Input>) {
     let mut log = client.follow_log(1);
+    let mut away = client.away();
     loop {
         tokio::select! {
             entries = log.recv() => match entries {
                 Some(entries) => if tell.send(Input::Entries(entries)).await.is_err() { return },
                 None => return,
             },
+            // When nothing changes any more, the log ends, too.
+            Ok(()) = away.changed() => {
+                let input = match &*away.borrow_and_update() {
+                    Some(why) => Input::Lost(why.to_string()),
+                    None => Input::Linked(name.to_owned()),
+                };
+                if tell.send(input).await.is_err() { return }
+            },
             Some(order) = orders.recv() => {
                 // Beside the log, which goes on meanwhile. The client has a deadline of its own.
                 let (client, tell) = (client.clone(), tell.clone());
                 tokio::spawn(async move {
-                    let done = match client.steer(order).await {
-                        Ok(done) => done,
-                        Err(error) => Err(error.to_string()),
+                    let input = match client.steer(order).await {
+                        Ok(done) => Input::Done(done),
+                        // Which doesn't always mean that nothing was done.
+                        Err(error) => Input::Trouble(error.to_string()),
                     };
-                    _ = tell.send(Input::Done(done)).await;
+                    _ = tell.send(input).await;
                 });
             }
         }

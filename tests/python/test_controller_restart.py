@@ -218,6 +218,30 @@ def test_an_interrupt_ends_the_waiting(lab, notebook):
     assert re.search(r"Out\[0-2:\d+\]: 7\b", notebook.run("%px kept").ok().text)
 
 
+def test_cells_that_look_at_the_cluster_say_that_its_controller_is_gone(lab, notebook):
+    watched = notebook.send("%cluster watch")
+    notebook.wait_for_text(watched, NAME)
+    lab.kill()
+    notebook.wait_for_text(watched, "`chorus start --name lab` takes them back", timeout=3)
+    notebook.interrupt()
+    notebook.wait(watched).ok()
+    for look in ("%cluster status", "%cluster watch", "%cluster logs", "%tasks --stream"):
+        begun = time.monotonic()
+        said = notebook.run(look).failed()
+        assert "`chorus start --name lab` takes its engines back" in said.text, said
+        assert time.monotonic() - begun < 3, look
+    lab.start_again()
+    followed = notebook.send("%cluster logs -f")
+    notebook.wait_for_text(followed, "session 1")
+    lab.kill()
+    notebook.wait_for_text(followed, "is gone", timeout=3)
+    lab.start_again()
+    notebook.wait_for_text(followed, "and is back")
+    notebook.interrupt()
+    notebook.wait(followed).ok()
+    assert "3 engines" in notebook.run("%cluster status").ok().text
+
+
 def test_a_controller_that_stays_away_is_lost_with_its_engines(chorus, kernels):
     chorus("start", "-n", 2, "--name", NAME, "--stay", 3)
     lab = Lab.__new__(Lab)

@@ -87,9 +87,9 @@ pub(super) async fn follow(
                 }
             }
             SessionEvent::ControllerAway { seconds } => away.begin(Duration::from_secs(seconds.into())),
-            SessionEvent::ControllerBack => known.lock().notices.extend(away.end()),
+            SessionEvent::ControllerBack => away.end(),
             SessionEvent::ControllerLost(_) => {
-                _ = away.end();
+                away.give_up();
                 end_all_bars(&known, Death::EngineLost).await;
                 {
                     let mut known = known.lock();

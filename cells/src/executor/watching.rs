@@ -3,12 +3,13 @@
 use super::clusters::{cluster_error, no_cluster};
 use super::parallel::resolve;
 use super::{Executor, Request};
-use crate::cluster::{Cluster, Patience, joining, own_name};
+use crate::cluster::{Cluster, ClusterError, Patience, joining, own_name};
 use crate::engines::default_engines;
 use crate::failure::{Failure, Kind, failure};
 use crate::logs::{Logs, Shown};
 use crate::publisher::Publisher;
 use crate::whereabouts::{Whereabouts, whereabouts};
+use chorus_client::ClientError;
 use chorus_compiler::Member;
 use chorus_controller::{Plan, Pool};
 use chorus_history::Figures;
@@ -64,8 +65,13 @@ impl Executor {
                     // The cluster is gone: the next cell that needs it says why.
                     None => return Ok(()),
                 },
-                _ = tick.tick() => {
-                    let now = cluster.status().await.map_err(cluster_error)?;
+                news = cluster.away().news(request.publisher.count()) => request.publisher.warn(&news).await,
+                _ = tick.tick(), if !cluster.away().is_gone() => {
+                    let now = match cluster.status().await {
+                        // It is told as soon as the notebook hears of it, and watched on when it is back.
+                        Err(ClusterError::Client(ClientError::Away { .. } | ClientError::Silent { .. })) => continue,
+                        now => now.map_err(cluster_error)?,
+                    };
                     request.publisher.update(&id, first, status::cluster(&now, &figures)).await;
                     first = false;
                 }
@@ -101,6 +107,7 @@ impl Executor {
         loop {
             tokio::select! {
                 () = interrupted.next() => return Ok(()),
+                news = cluster.away().news(publisher.count()) => publisher.warn(&news).await,
                 new = following.next() => match new {
                     Some(Ok(lines)) => tell(lines, publisher).await,
                     Some(Err(error)) => {

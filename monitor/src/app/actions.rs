@@ -124,6 +124,12 @@ impl App {
         if matches!(key.code, KeyCode::Esc | KeyCode::Char('n' | 'q')) {
             return Vec::new();
         }
+        // The cluster may have gone while it was asked.
+        let acts = matches!(dialog, Dialog::Confirm(_) | Dialog::Signal(..) | Dialog::Scale(..));
+        if let Some(why) = self.refusal().filter(|_| acts) {
+            self.tell(why.to_owned(), true);
+            return Vec::new();
+        }
         let step = |place: usize, count: usize| match (up, down) {
             (true, _) => (place + count - 1) % count,
             (_, true) => (place + 1) % count,

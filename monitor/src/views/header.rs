@@ -1,6 +1,6 @@
 //! The top: which cluster, how it is, and the pages.
 
-use super::span;
+use super::{rows, span};
 use crate::app::{App, Areas, Goal, Link, Page};
 use crate::tables::engines;
 use crate::text;
@@ -21,8 +21,13 @@ pub const OPEN_CALLS: &str = "kind = call and ^(waiting|queued|running)$";
 pub fn draw(frame: &mut Frame<'_>, app: &App, area: Rect, areas: &mut Areas) {
     let row = |number: u16| Rect { y: area.y + number, height: 1, ..area };
     fitting(frame, first(app), row(0), areas);
-    if area.height > 2 {
-        fitting(frame, second(app), row(1), areas);
+    match (&app.link, &app.replay) {
+        _ if area.height < 3 => {}
+        (Link::Gone(why), None) => {
+            let place = Rect { x: area.x + 1, width: area.width.saturating_sub(1), ..row(1) };
+            rows::put(frame.buffer_mut(), place, &text::clean(why), false, app.theme.style(Tone::Bad));
+        }
+        _ => fitting(frame, second(app), row(1), areas),
     }
     if area.height > 1 {
         tabs(frame, app, row(area.height - 1), areas);
@@ -116,9 +121,6 @@ fn connection(app: &App) -> Vec<Span<'static>> {
 fn second(app: &App) -> Vec<Group> {
     let theme = &app.theme;
     let figures = app.figures();
-    if let (Link::Gone(why), None) = (&app.link, &app.replay) {
-        return vec![(vec![span(theme, Tone::Bad, text::clean(why))], None)];
-    }
     let pair = |what: &str, value: String, page: Page, filter: &'static str| {
         let spans = vec![span(theme, Tone::Dim, format!("{what} ")), span(theme, Tone::Normal, value)];
         (spans, Some(Goal::Rows(page, filter.to_owned())))
