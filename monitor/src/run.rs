@@ -47,7 +47,9 @@ pub async fn run(options: Options) -> Result<(), Error> {
             source = Some(Source::follow(&options.name, options.clusters));
         }
     }
-    let mut ends = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?];
+    let ends = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup(), SignalKind::quit()];
+    let mut ends = ends.into_iter().map(signal).collect::<Result<Vec<_>, _>>()?;
+    let mut stops = signal(SignalKind::from_raw(libc::SIGTSTP))?;
     let mut screen = Screen::take()?;
     let mut events = EventStream::new();
     let (columns, rows) = crossterm::terminal::size()?;
@@ -92,6 +94,10 @@ pub async fn run(options: Options) -> Result<(), Error> {
             input = next(&mut source) => inputs.push(input),
             _ = tick.tick() => inputs.push(Input::Tick(now())),
             () = draw_later, if app.dirty => {}
+            _ = stops.recv() => {
+                screen.suspend()?;
+                app.dirty = true;
+            }
             () = any(&mut ends) => return Ok(()),
         }
     }
@@ -104,9 +110,8 @@ async fn next(source: &mut Option<Source>) -> Input {
     }
 }
 
-async fn any(signals: &mut [Signal; 3]) {
-    let [first, second, third] = signals;
-    tokio::select! { _ = first.recv() => {}, _ = second.recv() => {}, _ = third.recv() => {} }
+async fn any(signals: &mut [Signal]) {
+    futures::future::select_all(signals.iter_mut().map(|signal| Box::pin(signal.recv()))).await;
 }
 
 /// What can be done without giving the terminal up.

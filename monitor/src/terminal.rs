@@ -38,7 +38,10 @@ impl Screen {
         // To this thread, so that it returns no sooner than the process goes on.
         nix::sys::signal::raise(nix::sys::signal::Signal::SIGSTOP)?;
         enter()?;
-        self.0.clear()
+        // A new one draws everything. To clear this one, it would have to ask the terminal where the cursor is, whose
+        // answer goes to whoever waits for keys.
+        self.0 = Terminal::new(CrosstermBackend::new(stdout()))?;
+        Ok(())
     }
 }
 

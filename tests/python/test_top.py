@@ -137,11 +137,34 @@ def test_every_page_is_reached_by_keys_and_the_terminal_is_restored(lab, top):
     assert it.end() == 0
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT])
 def test_signals_restore_the_terminal(lab, top, how):
     it = top("lab")
     it.wait("live")
     it.process.send_signal(how)
+    assert it.end() == 0
+
+
+def test_who_stops_it_has_the_terminal_until_it_goes_on(lab, top):
+    it = top("lab")
+    it.wait("live")
+    it.process.send_signal(signal.SIGTSTP)
+
+    def is_stopped():
+        it.read(0)
+        with open(f"/proc/{it.process.pid}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()[0] == "T"
+
+    processes.wait_until("it to be stopped", is_stopped)
+    it.read()
+    assert termios.tcgetattr(it.slave) == it.before
+    assert b"\x1b[?1049l" in it.raw and b"\x1b[?1000l" in it.raw
+    it.raw = b""
+    it.screen.reset()
+    it.process.send_signal(signal.SIGCONT)
+    it.wait(r"● live +2 engines")
+    assert b"\x1b[?1049h" in it.raw
+    it.keys("q")
     assert it.end() == 0
 
 
@@ -461,6 +484,45 @@ def test_it_connects_again_when_the_cluster_comes_back(lab, top):
     it.wait("gone, trying again")
     lab("start", "-n", "1", "--name", "lab")
     it.wait(r"● live +1 engine ")
+    it.keys("q")
+    assert it.end() == 0
+
+
+def test_a_controller_that_is_killed_is_told_at_once_and_awaited(lab, top):
+    it = top("lab")
+    it.wait(r"(?s)live.*0 idle.*1 idle")
+    it.keys("r")
+    it.wait(r"Restart the workers of engine 0\?")
+    controller = lab.status("lab")["pid"]
+    os.kill(controller, signal.SIGKILL)
+    it.wait("gone, trying again", 3)
+    it.wait("the controller of the cluster `lab` is gone; `chorus start --name lab`")
+    it.keys("y")
+    it.wait("the cluster isn't connected, so nothing can be done to it")
+    processes.wait_until("the controller's process to be gone", lambda: not processes.alive(controller))
+    assert "took its 2 engines back" in lab("start", "--name", "lab").stdout
+    it.wait(r"● live +2 engines +2 idle")
+    it.keys("r")
+    it.wait(r"Restart the workers of engine 0\?")
+    it.keys("y")
+    it.wait("restarted the workers of engine 0")
+    it.keys("q")
+    assert it.end() == 0
+
+
+def test_a_controller_that_hangs_is_told(lab, top):
+    it = top("lab")
+    it.wait(r"(?s)live.*0 idle.*1 idle")
+    controller = lab.status("lab")["pid"]
+    os.kill(controller, signal.SIGSTOP)
+    try:
+        it.wait("gone, trying again", 4)
+        it.wait(rf"\(process {controller}\) doesn't answer")
+        it.keys("r")
+        it.wait("the cluster isn't connected, so nothing can be done to it")
+    finally:
+        os.kill(controller, signal.SIGCONT)
+    it.wait(r"● live +2 engines +2 idle")
     it.keys("q")
     assert it.end() == 0
 
