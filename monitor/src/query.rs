@@ -1,7 +1,7 @@
 //! The filter: a regular expression over a row's text, and conditions on its columns.
 //!
-//! `cpu > 50`, `mem >= 1G`, `state = busy`; several are joined by `and` or a comma. Anything else is a regular
-//! expression that ignores case.
+//! `cpu > 50`, `mem >= 1G`, `state = busy`; several are joined by `and`, or by a comma with a condition behind it.
+//! Anything else is a regular expression that ignores case.
 
 use crate::table::{Cell, Column, Row};
 use regex::{Regex, RegexBuilder};
@@ -40,7 +40,7 @@ const SIGNS: [(&str, Compare); 7] = [
 impl Query {
     /// Reads a filter for a table of these columns.
     pub fn parse(text: &str, columns: &[Column]) -> Result<Query, String> {
-        let parts = text.split(',').flat_map(|part| part.split(" and ")).map(str::trim).filter(|part| !part.is_empty());
+        let parts = text.split(" and ").flat_map(split_at_commas).map(str::trim).filter(|part| !part.is_empty());
         parts.map(|part| condition(part, columns)).collect::<Result<_, _>>().map(Query)
     }
 
@@ -50,11 +50,30 @@ impl Query {
     }
 }
 
+/// At those that a condition follows: others may be a regular expression's.
+fn split_at_commas(text: &str) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let mut begin = 0;
+    for (comma, _) in text.match_indices(',') {
+        if comparison(text[comma + 1..].trim_start()).is_some() {
+            parts.push(&text[begin..comma]);
+            begin = comma + 1;
+        }
+    }
+    parts.push(&text[begin..]);
+    parts
+}
+
+/// The name, the sign and what is behind it, if the text begins with a condition.
+fn comparison(text: &str) -> Option<(&str, &(&'static str, Compare), &str)> {
+    let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|end| *end > 0)?;
+    let (name, behind) = (&text[..end], text[end..].trim_start());
+    let sign = SIGNS.iter().find(|(sign, _)| behind.starts_with(sign))?;
+    Some((name, sign, behind[sign.0.len()..].trim()))
+}
+
 fn condition(text: &str, columns: &[Column]) -> Result<Condition, String> {
-    let name: String = text.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
-    let behind = text[name.len()..].trim_start();
-    let sign = SIGNS.iter().find(|(sign, _)| behind.starts_with(sign));
-    let Some((sign, how)) = sign.filter(|_| !name.is_empty()) else {
+    let Some((name, (sign, how), value)) = comparison(text) else {
         let regex = RegexBuilder::new(text).case_insensitive(true).size_limit(1 << 20).build();
         return regex
             .map(Condition::Matches)
@@ -65,7 +84,6 @@ fn condition(text: &str, columns: &[Column]) -> Result<Condition, String> {
         let known: Vec<&str> = columns.iter().map(|column| column.name).filter(|name| !name.is_empty()).collect();
         return Err(format!("there is no column `{name}`; there are {}", known.join(", ")));
     }
-    let value = behind[sign.len()..].trim();
     if value.is_empty() {
         return Err(format!("what is `{name}` to be compared with? Such as `{name} {sign} 50`"));
     }
@@ -166,6 +184,9 @@ mod tests {
     fn other_texts_are_regular_expressions() {
         assert!(passes("bu.y", "busy", None, 0) && passes("IDLE|BUSY", "busy", None, 0) && passes("", "x", None, 0));
         assert!(!passes("idle", "busy", None, 0));
+        assert!(passes("s{1,2}y$", "bussy", None, 0) && !passes("s{2,3}y$", "busy", None, 0));
+        assert!(passes("u[a,s]y, cpu > 5", "busy", Some(80.0), 0) && !passes("us,cpu>90", "busy", Some(80.0), 0));
+        assert!(!passes("cpu > 5 and idle", "busy", Some(80.0), 0));
     }
 
     #[test]
