@@ -9,7 +9,7 @@ use chorus_protocol::{EngineId, RunEnd, Work};
 use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::{Position, Rect};
 
-/// How many columns of the engines' table are marks.
+/// How many columns of a table are marks, and the gap behind them.
 const MARKS: u16 = 2;
 
 /// Where a click leads.
@@ -67,9 +67,13 @@ impl App {
         let rows = self.table.rows.len();
         let place = self.list().top + usize::from(at.y - areas.rows.y);
         let key = self.table.rows.get(place).map(|row| row.key);
-        if let (Page::Overview, Some(Key::Engine(engine))) = (self.page, key)
-            && at.x < areas.rows.x + MARKS
-            && let Some(diagnosis) = self.diagnoses.iter().position(|it| it.about == About::Engine(engine))
+        let about = match (self.page, key) {
+            (Page::Overview, Some(Key::Engine(engine))) => Some(About::Engine(engine)),
+            (Page::Tasks, Some(Key::Map(session, map))) => Some(About::Map(session, map)),
+            _ => None,
+        };
+        if at.x < areas.rows.x + MARKS
+            && let Some(diagnosis) = self.diagnoses.iter().position(|it| Some(it.about) == about)
         {
             self.go(Page::Diagnoses);
             self.arrange();

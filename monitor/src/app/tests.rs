@@ -3,7 +3,7 @@
 use super::*;
 use crate::theme::{Choice, Colours, Tone};
 use chorus_protocol::{ClientInfo, EngineInfo, LogState, Metrics, ProcessUse, Took, Work};
-use crossterm::event::{KeyCode, KeyModifiers};
+use crossterm::event::{KeyCode, KeyModifiers, MouseButton, MouseEventKind};
 
 pub fn entry(number: u64, at: u64, event: LogEvent) -> LogEntry {
     LogEntry { number, at, event }
@@ -123,6 +123,34 @@ fn readonly_and_lost_clusters_are_left_alone() {
     app.handle(Input::Lost("it was stopped".into()), &Areas::default());
     assert_eq!(press(&mut app, "+"), []);
     assert!(app.dialog.is_none() && app.notice.is_some());
+    // Nor is anything done that was asked before.
+    let mut app = self::app();
+    press(&mut app, "r");
+    assert!(app.dialog.is_some());
+    app.handle(Input::Lost("it was stopped".into()), &Areas::default());
+    assert_eq!(press(&mut app, "y"), []);
+    assert!(app.dialog.is_none() && app.notice.as_ref().is_some_and(|it| it.text.contains("isn't connected")));
+}
+
+#[test]
+fn a_map_that_a_diagnosis_is_about_is_marked_and_the_mark_leads_there() {
+    let mut app = app();
+    let (number, now) = (app.figures().number, app.figures().now);
+    let opened = LogEvent::MapOpened { session: 1, map: 1, items: Some(10_000), chunk: Some(1) };
+    let (engine, micros) = (EngineId(0), 50_000);
+    let did = LogEvent::MapDone { session: 1, map: 1, engine, items: 500, failed: 0, pieces: 500, micros, left: 9 };
+    let entries = vec![entry(number + 1, now, opened), entry(number + 2, now + 1_000, did)];
+    app.handle(Input::Entries(entries), &Areas::default());
+    press(&mut app, "2");
+    app.arrange();
+    assert_eq!(app.diagnoses.iter().map(|it| it.about).collect::<Vec<_>>(), [About::Map(1, 1)]);
+    let marks: Vec<_> = app.table.rows.iter().map(|row| (row.key, row.cells[0].text == app.theme.warning())).collect();
+    assert!(marks.iter().all(|(key, marked)| *marked == (*key == Key::Map(1, 1))), "{marks:?}");
+    let place = marks.iter().position(|(_, marked)| *marked).unwrap() as u16;
+    let areas = Areas { rows: ratatui::layout::Rect { x: 1, y: 4, width: 70, height: 15 }, ..Areas::default() };
+    let (kind, modifiers) = (MouseEventKind::Down(MouseButton::Left), KeyModifiers::NONE);
+    app.handle(Input::Mouse(MouseEvent { kind, column: 1, row: 4 + place, modifiers }), &areas);
+    assert_eq!((app.page, app.selected()), (Page::Diagnoses, Some(Key::Place(0))));
 }
 
 #[test]
@@ -313,7 +341,7 @@ fn a_task_that_went_on_after_a_panic_is_done() {
     press(&mut app, "2");
     let row = |row: &crate::table::Row| {
         let last = row.cells.last().unwrap();
-        (format!("{} {} {}", row.cells[0].text, row.cells[1].text, last.text), last.tone)
+        (format!("{} {} {}", row.cells[1].text, row.cells[2].text, last.text), last.tone)
     };
     let rows: Vec<(String, Tone)> = app.table.rows.iter().skip(1).map(row).collect();
     let wanted = [

@@ -5,10 +5,11 @@ use crate::app::App;
 use crate::table::{Cell, Column, Key, Row, Table, left, rest, right};
 use crate::text;
 use crate::theme::Tone;
-use chorus_history::{BarKind, EndedMap, EndedRun, Figures, MapFailure};
+use chorus_history::{About, BarKind, EndedMap, EndedRun, Figures, MapFailure};
 use chorus_protocol::{EngineId, LogMap, LogRun, RunEnd, Work};
 
-const COLUMNS: [Column; 10] = [
+const COLUMNS: [Column; 11] = [
+    left(" ", "", 1, 0),
     left("STATE", "state", 8, 0),
     left("KIND", "kind", 4, 0),
     right("SES", "session", 3, 4),
@@ -112,7 +113,13 @@ fn row(app: &App, key: Key, task: Task<'_>) -> Row {
         Some(began) => Cell { text: text::clock(began), number: Some(began as f64), ..Cell::default() },
         None => Cell::text(text::UNKNOWN),
     };
+    let is_odd = |(session, map)| app.diagnoses.iter().any(|it| it.about == About::Map(session, map));
+    let warning = match key {
+        Key::Map(session, map) if is_odd((session, map)) => app.theme.warning(),
+        _ => " ",
+    };
     let cells = vec![
+        Cell::text(warning).tone(Tone::Warn),
         Cell::text(task.state.0).tone(task.state.1),
         Cell::text(task.kind).tone(Tone::Dim),
         Cell::count(task.session.into()).tone(Tone::Dim),

@@ -86,7 +86,7 @@ pub fn diagnoses(app: &App) -> Table {
     let row = |(place, it): (usize, &chorus_history::Diagnosis)| {
         let about = match it.about {
             About::Engine(engine) => format!("engine {engine}"),
-            About::Map(session, map) => format!("map {map} of {session}"),
+            About::Map(session, map) => format!("map {map} of session {session}"),
         };
         let cells = vec![
             Cell::text(about).tone(Tone::Accent),
