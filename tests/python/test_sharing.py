@@ -138,3 +138,17 @@ def test_a_cluster_that_is_stopped_fails_the_cell_that_runs(lasting, kernels):
     assert "`lasting` is gone" in kernel.run(call, timeout=60).failed().text
     assert kernel.run(call).ok().results == [{"text/plain": "4"}]
     assert kernel.run("1 + 1").ok().results == [{"text/plain": "2"}]
+
+
+def test_what_goes_with_a_cluster_of_ones_own_is_named(lasting, kernels):
+    kernel = kernels()
+    kernel.run("%cluster start -n 1 --name own").ok()
+    kernel.run("%px let precious = 7;").ok()
+    told = kernel.run("%cluster connect lasting").ok().text
+    assert "Stopped this notebook's own cluster `own`; lost variables: `precious`." in told, told
+    assert "Connected to the cluster `lasting`" in told
+    kernel.run("%px let other = 7;").ok()
+    assert "lost variables" not in kernel.run("%cluster disconnect").ok().text
+    kernel.run("%cluster start -n 1").ok()
+    kernel.run("%px let precious = 8;").ok()
+    assert "; lost variables: `precious`." in kernel.run("%cluster stop").ok().text

@@ -6,7 +6,7 @@ use crate::cluster::{Cluster, ClusterError, StartCluster};
 use crate::engines::close;
 use crate::failure::{Failure, Kind, failure, losses};
 use crate::whereabouts::Whereabouts;
-use chorus_compiler::Member;
+use chorus_compiler::{Compiler, Member};
 use chorus_controller::{Pool, Transport};
 use chorus_magics::{ClusterCommand, Targets};
 use chorus_protocol::{Death, EngineId, SessionStatus, name_engines};
@@ -70,11 +70,12 @@ impl Executor {
                     let what = format!("{what}: {how}{}", list(" for all who use it", &others));
                     return Err(failure(Kind::ClusterError, what));
                 }
+                let lost = losses(&self.variables_of(&cluster).await?);
                 self.engines.take_if(|current| std::ptr::eq(current, &*cluster));
                 close(&cluster).await;
                 cluster.stop().await.map_err(cluster_error)?;
                 let others = list(", also for those who use it", &others);
-                publisher.say(&format!("Stopped the cluster `{name}`{others}")).await;
+                publisher.say(&format!("Stopped the cluster `{name}`{lost}{others}")).await;
             }
             ClusterCommand::Disconnect => {
                 let Some(cluster) = self.living_cluster(request).await? else { return Ok(()) };
@@ -104,6 +105,7 @@ impl Executor {
                     return Ok(());
                 }
                 let own = self.engines.current().filter(|cluster| cluster.is_own() && cluster.lost().is_none());
+                let mut stopped = None;
                 if let Some(cluster) = own {
                     let others = cluster.others().await.map_err(cluster_error)?;
                     if !others.is_empty() {
@@ -111,11 +113,16 @@ impl Executor {
                         let what = format!("{what}: `%cluster stop` stops it{}", list(" for all who use it", &others));
                         return Err(failure(Kind::ClusterError, what));
                     }
+                    let lost = losses(&self.variables_of(&cluster).await?);
+                    stopped = Some(format!("Stopped this notebook's own cluster `{}`{lost}.", cluster.name()));
                 }
                 let cluster =
                     Cluster::connect(&to, &self.config.runtime, &self.compiler).await.map_err(cluster_error)?;
                 self.engines.warn_of_loss(publisher).await;
                 self.engines.leave().await;
+                if let Some(stopped) = stopped {
+                    publisher.say(&stopped).await;
+                }
                 let cluster = self.engines.set(cluster, &turn);
                 let (name, engines) = (cluster.name(), cluster.engines().len());
                 publisher.say(&format!("Connected to the cluster `{name}` with {engines} engines.")).await;
@@ -137,6 +144,16 @@ impl Executor {
             }
         }
         Ok(())
+    }
+
+    /// The names of the variables that its engines have.
+    async fn variables_of(&self, cluster: &Cluster) -> Result<Vec<String>, Failure> {
+        let engines = cluster.engines();
+        let names = move |compiler: &mut Compiler| {
+            let of = |engine: &EngineId| compiler.namespaces().variables(Member::Engine(*engine)).into_keys();
+            engines.iter().flat_map(of).collect::<BTreeSet<String>>()
+        };
+        Ok(self.with_compiler(names).await?.into_iter().collect())
     }
 }
 
