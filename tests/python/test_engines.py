@@ -215,8 +215,8 @@ def test_mistakes_are_rustcs_at_the_users_place(parts):
     [
         ("for k in 0..3 {\n    %push xs\n}", "`%push xs` is a magic, and can't stand inside of Rust\n --> cell line 2, column 5"),
         ("for k in 0..3 {\n    %push xs\n}", "from Rust it is `px::push!(xs)?`"),
-        ("fn f() { %px part.len() }", "`px::engines().each(|| { part.len() })?`"),
-        ("let s = %map --sum |x: f64| x * 2.0 over xs;", "`px::map(|x: f64| x * 2.0, &xs).collect()?`"),
+        ("fn f() { %px px::rank() + 1 }", "`px::engines().each(|| px::rank() + 1)?`"),
+        ("let s = %map --sum |x: f64| x * 2.0 over xs;", "`px::map(|x: f64| x * 2.0, &xs).sum()?`"),
         ("if true { %cluster status }", "outside of Rust's blocks: `%cluster` above or below them"),
     ],
 )

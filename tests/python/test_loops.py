@@ -190,7 +190,7 @@ def test_a_map_says_when_it_uses_an_older_variable_than_the_notebooks(cluster):
         ('px::call!(|x: u64| x, "5".parse().unwrap())', "type annotations needed"),
         ("px::engines().with(5).each(|k: &i32| *k)?", "`{integer}` can't be given to a function on engines"),
         ("px::map_with(2, |k, x: u64| k * x, 0..9u64).sum()?", "`{integer}` can't be given to a map's function"),
-        ("px::map(|x: &u64| x + 1, 0..9u64).sum()?", "mismatched types"),
+        ("px::map(|x: &u64| x + 1, 0..9u64).sum()?", "a map's function gets its items by value"),
         ("{ struct Unsent; px::map(|x: u64| Unsent, 0..9u64).collect()? }", "can't travel between the notebook and its engines"),
         ("px::push!(1 + 2)?", "`px::push!` takes variables of the notebook"),
         ('px::pull!("part")?', "`px::pull!` takes the name of one variable of the engines"),

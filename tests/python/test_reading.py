@@ -103,7 +103,7 @@ TOLD_ONCE = [
     ("let o: Option<i32> = Some(3); let q = o? + 1;", "not `Option`s, in a cell", "closure"),
     ("let n = \"7\".parse::<i32>()?; break;", "`break` outside of a loop", "closure"),
     ("let y: f32 = 1.5; let w: f64 = 2.0; y + w", "expected `f32`, found `f64`", "other types implement"),
-    ("px::map(|x: &i32| x + 1, &[1, 2]).collect()?", "closure has signature: `for<'a> fn(&'a i32) -> i32`", "Span"),
+    ("px::map(|x: &i32| x + 1, &[1, 2]).collect()?", "a map's function gets its items by value", "Span"),
     ("fn take(n: u32) -> u32 { n }\npx::map(take, 0..5i64).sum()?", "it takes `u32`", "Source"),
     ("px::map_with(&5, |k, x: u64| k * x, 0..4u64).sum()?", "isn't a tuple of references", "Given"),
 ]

@@ -100,6 +100,11 @@ impl Engines {
         Engines { ids: self.known().and_then(pick) }
     }
 
+    /// All engines that there are now, as [`engines`] has them.
+    pub fn all(&self) -> Engines {
+        engines()
+    }
+
     /// Those of these with this label: `chorus start --label big`, `%cluster start --label big`, `chorus engine --label big`.
     pub fn labelled(&self, label: &str) -> Engines {
         let pick = |ids: &Vec<u32>| {

@@ -223,6 +223,7 @@ fn only_what_cannot_change_is_taken_for_read() {
 fn engines_are_chosen_by_their_label() {
     with(Setting::default());
     assert_eq!(crate::engines().labelled("big").ids(), [2], "those of all that there are");
+    assert_eq!(crate::engines().on([0]).all(), crate::engines());
     let none = crate::engines().labelled("small").each(|| 1).unwrap_err().to_string();
     assert_eq!(none, "none of engines 0 and 2 has the label `small`; `%cluster status` shows labels");
 }
