@@ -70,7 +70,7 @@ impl Executor {
                     let what = format!("{what}: {how}{}", list(" for all who use it", &others));
                     return Err(failure(Kind::ClusterError, what));
                 }
-                let lost = losses(&self.variables_of(&cluster).await?);
+                let lost = losses(&self.lost_with(&cluster).await?);
                 self.engines.take_if(|current| std::ptr::eq(current, &*cluster));
                 close(&cluster).await;
                 cluster.stop().await.map_err(cluster_error)?;
@@ -113,7 +113,7 @@ impl Executor {
                         let what = format!("{what}: `%cluster stop` stops it{}", list(" for all who use it", &others));
                         return Err(failure(Kind::ClusterError, what));
                     }
-                    let lost = losses(&self.variables_of(&cluster).await?);
+                    let lost = losses(&self.lost_with(&cluster).await?);
                     stopped = Some(format!("Stopped this notebook's own cluster `{}`{lost}.", cluster.name()));
                 }
                 let cluster =
@@ -146,8 +146,8 @@ impl Executor {
         Ok(())
     }
 
-    /// The names of the variables that its engines have.
-    async fn variables_of(&self, cluster: &Cluster) -> Result<Vec<String>, Failure> {
+    /// The names of the variables that go with its engines.
+    async fn lost_with(&self, cluster: &Cluster) -> Result<Vec<String>, Failure> {
         let engines = cluster.engines();
         let names = move |compiler: &mut Compiler| {
             let of = |engine: &EngineId| compiler.namespaces().variables(Member::Engine(*engine)).into_keys();
