@@ -134,7 +134,7 @@ fn what_a_macro_makes_is_a_part_of_what_names_it() {
     assert!(made(&text, "other !") && !made(&text, "make"));
     let text = with("static A: Kept = Kept(1); struct Kept(crate::Third);");
     assert!(made(&text, "third !") && !made(&text, "make"));
-    let plain = with("static A: Mutex<u8> = Mutex::new(own::third(1)); mod own { pub fn third(n: u8) -> u8 { n } }");
+    let plain = with("static A: Mutex<u8> = Mutex::new(own::plain(1)); mod own { pub fn plain(n: u8) -> u8 { n } }");
     assert!(!made(&plain, "third") && !made(&plain, "make"));
     let other = "macro_rules! two { ($n:ident, $t:ty) => { struct $n($t); } } two!(Two, u8); static A: Own = Own(1);";
     assert!(!made(&with(other), "two") && made(&with(other), "make ! ( )"));
