@@ -398,9 +398,15 @@ impl Driver {
             )))
         };
         tokio::pin!(search);
+        // A process that is killed takes a moment until it is gone.
+        let mut look = tokio::time::interval(QUIET / 4);
         let found = loop {
             let command = tokio::select! {
                 found = &mut search => break found?,
+                _ = look.tick() => {
+                    _ = self.is_away();
+                    continue;
+                }
                 command = self.commands.recv() => command.ok_or(End::Unused)?,
             };
             match command {
