@@ -142,6 +142,6 @@ fn what_a_macro_makes_is_a_part_of_what_names_it() {
                     static A: Vec<Own> = Vec::new();";
     assert!(made(imported, "make ! ( )") && made(imported, "mod m {"));
     let inside =
-        "macro_rules! make { () => { struct Own(u64); } } fn f() { make!(); static A: Vec<Own> = Vec::new(); }";
+        "fn f() { macro_rules! make { () => { struct Own(u64); } } make!(); static A: Vec<Own> = Vec::new(); }";
     assert!(made(inside, "make ! ( )") && made(inside, "macro_rules"));
 }
