@@ -2,6 +2,7 @@
 
 use crate::ClientError;
 use chorus_protocol::{ClientInfo, ClusterStatus, Connection, Frame, FromClient, Key, ToClient, VERSION};
+use chorus_system::process;
 use chorus_transport::{Transport, ZeroMq};
 use std::time::Duration;
 
@@ -99,12 +100,5 @@ impl Link {
 /// container of its own, the process has another id here.
 pub(crate) fn is_dead(connection: &Connection) -> bool {
     let local = connection.clients.starts_with("ipc:") || connection.clients.starts_with("tcp://127.0.0.1:");
-    local && (!chorus_system::process::exists(connection.pid) || is_zombie(connection.pid))
-}
-
-/// Whether a process has ended, and its parent hasn't noticed yet: there are containers in which nobody ever does.
-fn is_zombie(pid: u32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
-    // The name before it may have any characters.
-    stat.is_ok_and(|stat| stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('Z')))
+    local && (!process::exists(connection.pid) || process::is_zombie(connection.pid))
 }

@@ -19,6 +19,12 @@ pub fn exists(pid: u32) -> bool {
     kill(Pid::from_raw(pid.cast_signed()), None) != Err(Errno::ESRCH)
 }
 
+/// Whether a process has ended, and its parent hasn't noticed yet: there are containers in which nobody ever does.
+pub fn is_zombie(pid: u32) -> bool {
+    let stat = procfs::process::Process::new(pid.cast_signed()).and_then(|process| process.stat());
+    stat.is_ok_and(|stat| stat.state == 'Z')
+}
+
 /// Sends a signal to a process. The number must still be its own.
 pub fn send(pid: u32, signal: i32) {
     // The number 0 would mean this process's group.
@@ -102,6 +108,7 @@ mod tests {
     #[test]
     fn this_process_is_seen() {
         let pid = std::process::id();
+        assert!(!is_zombie(pid) && !is_zombie(u32::MAX >> 1));
         assert!(exists(pid) && has_variable(pid, "PATH") && !has_variable(pid, "NO SUCH"));
         assert_eq!(folder(pid).canonicalize().unwrap(), std::env::current_dir().unwrap());
         let me = all().into_iter().find(|process| process.pid == pid).unwrap();

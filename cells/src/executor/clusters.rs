@@ -6,7 +6,7 @@ use crate::cluster::{Cluster, ClusterError, StartCluster};
 use crate::engines::close;
 use crate::failure::{Failure, Kind, failure, losses};
 use crate::whereabouts::Whereabouts;
-use chorus_compiler::{Compiler, Member};
+use chorus_compiler::Member;
 use chorus_controller::{Pool, Transport};
 use chorus_magics::{ClusterCommand, Targets};
 use chorus_protocol::{Death, EngineId, SessionStatus, name_engines};
@@ -70,7 +70,7 @@ impl Executor {
                     let what = format!("{what}: {how}{}", list(" for all who use it", &others));
                     return Err(failure(Kind::ClusterError, what));
                 }
-                let lost = losses(&self.lost_with(&cluster).await?);
+                let lost = losses(&self.engines_variables().await?.into_iter().collect::<Vec<_>>());
                 self.engines.take_if(|current| std::ptr::eq(current, &*cluster));
                 close(&cluster).await;
                 cluster.stop().await.map_err(cluster_error)?;
@@ -113,7 +113,7 @@ impl Executor {
                         let what = format!("{what}: `%cluster stop` stops it{}", list(" for all who use it", &others));
                         return Err(failure(Kind::ClusterError, what));
                     }
-                    let lost = losses(&self.lost_with(&cluster).await?);
+                    let lost = losses(&self.engines_variables().await?.into_iter().collect::<Vec<_>>());
                     stopped = Some(format!("Stopped this notebook's own cluster `{}`{lost}.", cluster.name()));
                 }
                 let cluster =
@@ -144,16 +144,6 @@ impl Executor {
             }
         }
         Ok(())
-    }
-
-    /// The names of the variables that go with its engines.
-    async fn lost_with(&self, cluster: &Cluster) -> Result<Vec<String>, Failure> {
-        let engines = cluster.engines();
-        let names = move |compiler: &mut Compiler| {
-            let of = |engine: &EngineId| compiler.namespaces().variables(Member::Engine(*engine)).into_keys();
-            engines.iter().flat_map(of).collect::<BTreeSet<String>>()
-        };
-        Ok(self.with_compiler(names).await?.into_iter().collect())
     }
 }
 

@@ -6,7 +6,7 @@ use crate::sizes::Sizes;
 use chorus_compiler::{Member, Variable, Variables, describe};
 use chorus_protocol::size;
 use chorus_render::{html_table, text_table};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Executor {
     pub(super) async fn who(&self, types: bool, request: &Request) -> Result<(), Failure> {
@@ -32,17 +32,22 @@ impl Executor {
         Ok(())
     }
 
+    /// The names of the variables that engines have.
+    pub(super) async fn engines_variables(&self) -> Result<BTreeSet<String>, Failure> {
+        self.with_compiler(|compiler| {
+            let namespaces = compiler.namespaces();
+            let engines = namespaces.members().into_iter().filter(|member| *member != Member::Local);
+            engines.flat_map(|engine| namespaces.variables(engine).into_keys()).collect()
+        })
+        .await
+    }
+
     /// The failure, with what to write instead of a magic that stands inside of Rust.
     pub(super) async fn explaining_magics(&self, failed: Failure, cell: &str) -> Failure {
         if !failed.is_compile_error() {
             return failed;
         }
-        let theirs = self.with_compiler(|compiler| {
-            let namespaces = compiler.namespaces();
-            let engines = namespaces.members().into_iter().filter(|member| *member != Member::Local);
-            engines.flat_map(|engine| namespaces.variables(engine).into_keys()).collect()
-        });
-        failed.explaining_magics(cell, &theirs.await.unwrap_or_default())
+        failed.explaining_magics(cell, &self.engines_variables().await.unwrap_or_default())
     }
 
     /// What the variables of these members take.
