@@ -100,9 +100,18 @@ impl From<evcxr::Error> for Error {
     fn from(error: evcxr::Error) -> Error {
         match error {
             evcxr::Error::CompilationErrors(errors) => Error::Complaints(errors.iter().map(Complaint::from).collect()),
-            other => Error::Message(other.to_string()),
+            other => {
+                let text = other.to_string();
+                Error::Message(unparsed(&text).map(str::to_owned).unwrap_or(text))
+            }
         }
     }
+}
+
+/// What was written in the place of errors in rustc's form, if that is what evcxr says.
+pub(crate) fn unparsed(error: &str) -> Option<&str> {
+    let written = error.strip_prefix("Compilation failed, but no parsable errors were found. STDERR:\n")?;
+    Some(written.rsplit_once("\nSTDOUT:").map_or(written, |(stderr, _)| stderr).trim())
 }
 
 impl From<&str> for Error {

@@ -53,6 +53,7 @@ mod template;
 mod toolchain;
 mod tools;
 mod trial;
+mod turn;
 mod type_names;
 mod types;
 mod unkept;

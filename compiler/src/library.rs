@@ -4,12 +4,13 @@
 
 use crate::interrupt::Interrupter;
 use crate::toolchain::{find_program, users_path};
+use chorus_system::locks::lock_within;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Tells rust-analyzer where the library is. A path without a `core` in it is ignored.
 pub(crate) const PLACE: &str = "RUST_SRC_PATH";
@@ -128,17 +129,12 @@ pub(crate) fn heed(interrupter: &Interrupter) -> io::Result<()> {
 fn install_in(sysroot: &Path, add: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
     // The lock is on the folder itself, so it needs no file and ends with its holder.
     let folder = File::open(sysroot)?;
-    let begun = Instant::now();
-    while let Err(error) = folder.try_lock() {
-        match error {
-            // A file system without locks: then without.
-            std::fs::TryLockError::Error(_) => break,
-            std::fs::TryLockError::WouldBlock if begun.elapsed() > INSTALLED_WITHIN => {
-                let what = format!("another kernel has been installing it for {INSTALLED_WITHIN:?}");
-                return Err(io::Error::new(io::ErrorKind::TimedOut, what));
-            }
-            std::fs::TryLockError::WouldBlock => std::thread::sleep(LISTEN),
-        }
+    // A file system without locks: then without.
+    if let Err(error) = lock_within(&folder, INSTALLED_WITHIN)
+        && error.kind() == io::ErrorKind::TimedOut
+    {
+        let what = format!("another kernel has been installing it for {INSTALLED_WITHIN:?}");
+        return Err(io::Error::new(io::ErrorKind::TimedOut, what));
     }
     if in_toolchain(sysroot).exists() {
         return Ok(());

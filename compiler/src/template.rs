@@ -9,9 +9,10 @@ use crate::process::message::{Ask, Begin, Template, send};
 use crate::process::template::SOCKET;
 use crate::reuse::add;
 use crate::types::Config;
+use chorus_system::locks::lock_within;
 use chorus_system::{memory, process, user};
 use std::ffi::{OsStr, OsString};
-use std::fs::{DirBuilder, File, TryLockError};
+use std::fs::{DirBuilder, File};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -19,7 +20,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Where templates are, in the folder that kernels share.
 const TEMPLATES: &str = "compilers";
@@ -31,7 +32,6 @@ const BUILD: &str = "build";
 /// Who looks for a template holds this, or who leaves. It is held for milliseconds.
 const LOCK: &str = "lock";
 const LOCKED_WITHIN: Duration = Duration::from_secs(5);
-const LISTEN: Duration = Duration::from_millis(5);
 
 /// What says nothing about how cells are compiled: it differs from terminal to terminal, or from notebook to notebook. What ends
 /// in `_` is the beginning of several.
@@ -210,14 +210,7 @@ fn start(mut command: Command) -> io::Result<()> {
 /// Held while templates are looked for.
 pub(crate) fn lock(folder: &Path) -> io::Result<File> {
     let file = File::create(folder.join(LOCK))?;
-    let begun = Instant::now();
-    while let Err(error) = file.try_lock() {
-        match error {
-            TryLockError::Error(error) => return Err(error),
-            TryLockError::WouldBlock if begun.elapsed() > LOCKED_WITHIN => return Err(io::ErrorKind::TimedOut.into()),
-            TryLockError::WouldBlock => std::thread::sleep(LISTEN),
-        }
-    }
+    lock_within(&file, LOCKED_WITHIN)?;
     Ok(file)
 }
 

@@ -11,6 +11,7 @@ pub mod eventfds;
 pub mod fork;
 pub mod group;
 mod listing;
+pub mod locks;
 pub mod memory;
 pub mod net;
 pub mod parent;

@@ -121,6 +121,75 @@ def is_rustc_of(process, compiler):
         return False
 
 
+# In the place of rustc: for a cell it waits, or is killed, as often as it is told to.
+UNLUCKY = """#!/bin/sh
+case " $* " in
+*" --crate-name ctx "*)
+    left=$(cat "$DO/left" 2>/dev/null || echo 0)
+    if [ "$left" -gt 0 ]; then
+        echo $((left - 1)) > "$DO/left"
+        echo $$ >> "$DO/pids"
+        [ -e "$DO/wait" ] && sleep 600
+        kill -9 $$
+    fi;;
+esac
+exec rustc "$@"
+"""
+
+
+@pytest.fixture(scope="module")
+def unlucky(installed, tmp_path_factory):
+    """A kernel whose rustc is killed as often as it is asked for, and the folder that it is asked in."""
+    do = tmp_path_factory.mktemp("unlucky")
+    rustc = do / "rustc"
+    rustc.write_text(UNLUCKY)
+    rustc.chmod(0o755)
+    # How rustc is called is noted there.
+    cache = do / "cache"
+    cache.mkdir(mode=0o700)
+    with start_kernel(env={"RUSTC": str(rustc), "DO": str(do), "CHORUS_CACHE_DIR": str(cache)}) as kernel:
+        assert said(kernel, "let kept = 5; kept") == "5"
+        yield kernel, do
+
+
+def children(pid):
+    return [int(child) for child in os.listdir("/proc") if child.isdigit() and is_child(int(child), pid)]
+
+
+def is_child(child, pid):
+    try:
+        return processes.parent(child) == pid
+    except OSError:
+        return False
+
+
+def test_what_a_killed_compiler_has_started_ends_with_it(unlucky):
+    kernel, do = unlucky
+    (do / "pids").unlink(missing_ok=True)
+    (do / "wait").touch()
+    (do / "left").write_text("1")
+    reply = kernel.send("let other = kept + 1; other")
+    rustc = processes.wait_until("rustc", lambda: (do / "pids").exists() and (do / "pids").read_text().strip(), 60)
+    sleep = processes.wait_until("its child", lambda: children(int(rustc)), 60)
+    os.kill(compiler_of(kernel), signal.SIGKILL)
+    assert kernel.wait(reply).ok().text.strip() == "6"
+    processes.wait_until("the end of what it has started", lambda: not any(map(processes.alive, [int(rustc), *sleep])))
+
+
+def test_a_killed_rustc_is_called_again(unlucky):
+    kernel, do = unlucky
+    (do / "wait").unlink(missing_ok=True)
+    (do / "left").write_text("1")
+    assert said(kernel, "let second = kept + 2; second") == "7"
+    assert (do / "left").read_text().strip() == "0"
+    # Once.
+    (do / "left").write_text("100")
+    failed = kernel.run("let third = kept + 3; third").failed()
+    assert "rustc was killed" in failed.text and "memory" in failed.text and "parsable" not in failed.text, failed.text
+    (do / "left").write_text("0")
+    assert said(kernel, "let third = kept + 3; third + second") == "15"
+
+
 def test_one_that_hangs_is_replaced_when_the_user_interrupts(cache):
     with start_kernel() as kernel:
         said(kernel, "let kept = 5;")

@@ -5,6 +5,7 @@
 
 use super::message::{Assist, Begin, ToRun};
 use super::relay::RelayServer;
+use crate::complaint;
 use crate::definitions::Definitions;
 use crate::definitions::prefix::Prefix;
 use crate::diagnostic::Diagnostic;
@@ -132,7 +133,7 @@ impl Context {
     /// Compiles `code` against `state`, where these variables can't be loaded. Returns the state that results, and what is
     /// to be run.
     pub fn eval(&mut self, code: &str, state: &State, lose: &[String]) -> Result<(State, Option<ToRun>), evcxr::Error> {
-        match self.try_eval(code, state, lose) {
+        match self.eval_unless_killed(code, state, lose) {
             // Such an error comes before anything is compiled, and may come of types that rust-analyzer doesn't know.
             Err(evcxr::Error::Message(error)) if !self.knows_library(state) => {
                 tracing::warn!(error, "rust-analyzer doesn't know the standard library, and is started again");
@@ -141,10 +142,34 @@ impl Context {
                     let next = "`rustup component add rust-src` installs its source";
                     evcxr::Error::Message(format!("{error}\n{what} ({why}); {next}"))
                 })?;
-                self.try_eval(code, state, lose)
+                self.eval_unless_killed(code, state, lose)
             }
             result => result,
         }
+    }
+
+    /// Once more if rustc, or what calls it, was killed: then nobody has said anything, and nothing is run yet.
+    fn eval_unless_killed(
+        &mut self,
+        code: &str,
+        state: &State,
+        lose: &[String],
+    ) -> Result<(State, Option<ToRun>), evcxr::Error> {
+        for _ in 0..2 {
+            let result = self.try_eval(code, state, lose);
+            let was_killed = match &result {
+                Err(evcxr::Error::Message(error)) => complaint::unparsed(error) == Some(""),
+                _ => false,
+            };
+            if !was_killed || self.interrupter.was_asked() {
+                return result;
+            }
+            tracing::warn!("rustc was killed while it compiled a cell");
+        }
+        Err("rustc was killed twice while it compiled this cell. Linux does so where memory is short. Nothing was run, and \
+             the notebook's state is as before"
+            .to_owned()
+            .into())
     }
 
     fn try_eval(&mut self, code: &str, state: &State, lose: &[String]) -> Result<(State, Option<ToRun>), evcxr::Error> {
