@@ -1,7 +1,8 @@
 //! Variables of the engines that a cell of the notebook names, as by `px::var!`: one that no engine has is an error at its
-//! name, before anything runs. Where all engines that have it have it of one type, rustc is told that type: a function that
-//! takes another one is a mistake in the cell, and a closure needn't say it. Whether those engines that the cell works with
-//! have the variable, they say themselves.
+//! name, before anything runs, and so is one that some lack or have of another type, if the cell plainly works with all
+//! engines. Where all engines that have it have it of one type, rustc is told that type: a function that
+//! takes another one is a mistake in the cell, and a closure needn't say it. Whether those engines have the variable that a
+//! cell has picked, they say themselves.
 //!
 //! px's macros don't know types. So rustc's wrapper puts macros of the same names before them, on the line where the body of
 //! the cell's function begins, so that no place moves. Items stand outside of it: they may be older than the variables, and
@@ -9,11 +10,13 @@
 
 use crate::compiler::Compiler;
 use crate::diagnostic::Diagnostic;
+use crate::engines_have::EnginesHave;
 use crate::failure::{Failure, mapped, whole};
 use crate::namespace::{Member, Variables};
 use crate::telling::tell;
 use crate::types::CellText;
-use chorus_syntax::{Cell, EngineVariables, GIVES, engine_variables, words_of};
+use chorus_protocol::EngineId;
+use chorus_syntax::{Cell, EngineVariables, GIVES, Piece, engine_variables, words_of};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -35,35 +38,72 @@ const ENTRIES: [[&str; 2]; 2] = [
 const BEGINS: &str = " mod chorus_px { ";
 
 impl Compiler {
-    /// Refuses a cell that names a variable which none of these engines has, and which it doesn't give them.
-    pub fn check_engine_variables(&self, cell: CellText<'_>, engines: &[Member]) -> Result<(), Failure> {
+    /// Refuses a cell that names a variable which none of these engines has, or not each of them though the cell works with
+    /// all, and which it doesn't give them. These are all that there are. Returns what they have of what it names.
+    pub fn check_engine_variables(&self, cell: CellText<'_>, engines: &[EngineId]) -> Result<EnginesHave, Failure> {
         if !cell.text.contains("px") {
-            return Ok(());
+            return Ok(EnginesHave::default());
         }
         let parsed = Cell::parse(cell.text);
         let variables = engine_variables(&parsed);
-        let has = |name: &str| engines.iter().any(|engine| self.namespaces().variables(*engine).contains_key(name));
-        let missing = variables.used.iter().filter(|piece| {
-            let name = piece.text.as_str();
-            !has(name) && !self.may_be_given(&parsed, &variables, name)
-        });
-        let errors: Vec<Diagnostic> = missing
-            .map(|piece| {
-                let name = &piece.text;
-                let mut notes: Vec<String> =
-                    self.namespaces().explain_missing(name, engines).map(|why| format!("note: {}", first_line(&why))).into_iter().collect();
-                notes.push(match self.namespaces().variables(Member::Local).contains_key(name) {
-                    true => format!("help: the notebook has one: `px::push!({name})?` copies it there, `px::scatter!({name})?` gives each a part"),
-                    false => format!("help: `%px let mut {name} = ..;` makes one on each, `px::push!(x as {name})?` copies one there"),
-                });
-                Diagnostic {
-                    spans: vec![whole(&mapped(piece, &cell), "no engine has it")],
-                    notes,
-                    ..Diagnostic::error(format!("the engines have no variable `{name}`"))
+        let used = || variables.used.iter().filter(|piece| !self.may_be_given(&parsed, &variables, &piece.text));
+        let have = self.engines_have(used().map(|piece| piece.text.as_str()), engines);
+        let is_of_all = self.works_with_all(&parsed, &variables);
+        let members: Vec<Member> = engines.iter().copied().map(Member::Engine).collect();
+        let reason = |name: &str, members: &[Member]| {
+            let why = self.namespaces().explain_missing(name, members)?;
+            Some(format!("note: {}", why.lines().next()?))
+        };
+        let error = |piece: &Piece| {
+            let name = &piece.text;
+            let (what, label, notes) = if have.types.get(name).is_none_or(BTreeMap::is_empty) {
+                let help = match self.namespaces().variables(Member::Local).contains_key(name) {
+                    true => format!(
+                        "help: the notebook has one: `px::push!({name})?` copies it there, `px::scatter!({name})?` gives each a part"
+                    ),
+                    false => format!(
+                        "help: `%px let mut {name} = ..;` makes one on each, `px::push!(x as {name})?` copies one there"
+                    ),
+                };
+                let notes = reason(name, &members).into_iter().chain([help]);
+                (format!("the engines have no variable `{name}`"), "no engine has it".to_owned(), notes.collect())
+            } else {
+                let needed = is_of_all && variables.needed.contains(name);
+                let unlike = needed.then(|| have.unlike(name, engines.iter().copied())).flatten()?;
+                let lacking: Vec<Member> = unlike.lacking.iter().copied().map(Member::Engine).collect();
+                let lost = reason(name, &lacking).filter(|why| why.contains(" was lost"));
+                let help = unlike.help().map(|help| format!("help: {help}"));
+                (unlike.what, unlike.who, lost.into_iter().chain(help).collect::<Vec<_>>())
+            };
+            Some(Diagnostic { spans: vec![whole(&mapped(piece, &cell), &label)], notes, ..Diagnostic::error(what) })
+        };
+        let errors: Vec<Diagnostic> = used().filter_map(error).collect();
+        if errors.is_empty() { Ok(have) } else { Err(Failure::Errors(errors)) }
+    }
+
+    /// What these engines have of these names.
+    fn engines_have<'a>(&self, names: impl Iterator<Item = &'a str>, engines: &[EngineId]) -> EnginesHave {
+        let mut types: BTreeMap<String, BTreeMap<EngineId, String>> =
+            names.map(|name| (name.to_owned(), BTreeMap::new())).collect();
+        if !types.is_empty() {
+            for engine in engines {
+                let theirs = self.namespaces().variables(Member::Engine(*engine));
+                for (name, by_engine) in &mut types {
+                    by_engine.extend(theirs.get(name).map(|variable| (*engine, variable.type_name.clone())));
                 }
-            })
-            .collect();
-        if errors.is_empty() { Ok(()) } else { Err(Failure::Errors(errors)) }
+            }
+        }
+        EnginesHave { engines: engines.iter().copied().collect(), types }
+    }
+
+    /// Whether all that a cell has engines do is plainly for all of them: none are picked in it, nor may they have been
+    /// elsewhere.
+    fn works_with_all(&self, cell: &Cell, variables: &EngineVariables) -> bool {
+        let here = self.namespaces().variables(Member::Local);
+        let mut own = cell.items.iter().map(|item| item.piece.text.as_str()).chain(self.definition_texts());
+        let mut words = cell.statements.iter().flat_map(|statement| words_of(&statement.text));
+        let picked = |word: &str| here.get(word).is_some_and(|variable| variable.type_name.contains("Engines"));
+        !variables.picks && !words.any(picked) && !own.any(|text| words_of(text).any(|word| word == "Engines"))
     }
 
     /// Whether the cell may give engines a variable of this name, itself or by one of the notebook's functions.
@@ -162,10 +202,6 @@ pub(crate) fn without_types(source: &str, messages: &str) -> Option<String> {
     }
     let without = |line: &str| line.split(BEGINS).next().unwrap_or_default().to_owned();
     Some(source.lines().map(|line| without(line) + "\n").collect())
-}
-
-fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -12,14 +12,22 @@ pub const GIVES: [&str; 4] = ["push", "scatter", "scatter_by_turns", "keep"];
 
 /// What reads a variable of all engines.
 const READS: [&str; 2] = ["pull", "gather"];
+/// What needs a variable on each of its engines.
+const NEEDS: [&str; 3] = ["with", "pull", "gather"];
+/// What makes some engines of all.
+const PICKS: [&str; 2] = ["on", "labelled"];
 
 /// Names of engines' variables in a cell.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct EngineVariables {
     /// Each name that is used, where it stands.
     pub used: Vec<Piece>,
+    /// Of these, those that each of the engines concerned is to have.
+    pub needed: BTreeSet<String>,
     /// Those that the cell gives engines.
     pub given: BTreeSet<String>,
+    /// Whether some engines are picked in the cell.
+    pub picks: bool,
 }
 
 /// Finds them in the statements. What items name is another matter: they may be defined before the variables are.
@@ -39,6 +47,7 @@ pub fn engine_variables(cell: &Cell) -> EngineVariables {
         };
         let tokens: Vec<SyntaxToken> = tokens.filter(is_read).collect();
         let texts: Vec<&str> = tokens.iter().map(SyntaxToken::text).collect();
+        found.picks |= texts.windows(2).any(|pair| PICKS.contains(&pair[0]) && pair[1] == "(");
         for at in 0..texts.len() {
             match &texts[at..] {
                 ["px", "var", "!", "(", rest @ ..] => {
@@ -52,12 +61,16 @@ pub fn engine_variables(cell: &Cell) -> EngineVariables {
                         found.given.insert(name.text().to_owned());
                     } else {
                         found.used.push(place(statement, name));
+                        if called(&texts[..at]).is_some_and(|method| NEEDS.contains(&method)) {
+                            found.needed.insert(name.text().to_owned());
+                        }
                     }
                 }
                 ["px", how, "!", "(", _, ")" | ",", ..]
                     if READS.contains(how) && tokens[at + 4].kind() == SyntaxKind::IDENT =>
                 {
                     found.used.push(place(statement, &tokens[at + 4]));
+                    found.needed.insert(tokens[at + 4].text().to_owned());
                 }
                 [how, "!", "(", rest @ ..] if GIVES.contains(how) => {
                     let given = rest.iter().take_while(|text| **text != ")");
@@ -70,6 +83,24 @@ pub fn engine_variables(cell: &Cell) -> EngineVariables {
         }
     }
     found
+}
+
+/// What is being called behind these tokens: the name in front of the last parenthesis that is open, but for a tuple's.
+fn called<'a>(before: &[&'a str]) -> Option<&'a str> {
+    let mut open = 0;
+    for (at, text) in before.iter().enumerate().rev() {
+        match *text {
+            ")" | "]" | "}" => open += 1,
+            "(" if open == 0 => match before.get(at.checked_sub(1)?) {
+                Some(&"(") => {}
+                name => return name.copied(),
+            },
+            "[" | "{" if open == 0 => return None,
+            "(" | "[" | "{" => open -= 1,
+            _ => {}
+        }
+    }
+    None
 }
 
 /// Where a token of a statement stands in the cell.
@@ -85,7 +116,7 @@ mod tests {
     use super::*;
 
     fn found(text: &str) -> (Vec<(String, usize, usize)>, Vec<String>) {
-        let EngineVariables { used, given } = engine_variables(&Cell::parse(text));
+        let EngineVariables { used, given, .. } = engine_variables(&Cell::parse(text));
         (used.into_iter().map(|piece| (piece.text, piece.line, piece.column)).collect(), given.into_iter().collect())
     }
 
@@ -98,6 +129,22 @@ mod tests {
         let (used, _) =
             found("let é = 1; println!(\"px::var!(no) {:?}\", e.with(px::var!(yes)).each(f)); // px::var!(no)");
         assert_eq!(used, [("yes".to_owned(), 1, 58)]);
+    }
+
+    #[test]
+    fn what_each_engine_is_to_have_is_told_from_what_some_may() {
+        let needed = |text: &str| {
+            let found = engine_variables(&Cell::parse(text));
+            (found.needed.into_iter().collect::<Vec<_>>().join(" "), found.picks)
+        };
+        let all = "e.with(px::var!(a)).each(f); e.with((&(1, 2), f(3), px::var!(mut b))).each(g); e.pull(px::var!(c)); \
+                   px::gather!(d)";
+        assert_eq!(needed(all), ("a b c d".to_owned(), false));
+        let some =
+            "px::map(f, px::var!(a)); e.push(px::var!(b), &1); f((px::var!(c), 1)); e.with({ px::var!(d) }).each(f)";
+        assert_eq!(needed(some), (String::new(), false));
+        assert_eq!(needed("px::engines().on([0]).with(px::var!(a)).each(f)"), ("a".to_owned(), true));
+        assert!(needed("px::engines().labelled(\"big\").pull(px::var!(a))").1);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::generated::to_users_lines;
 use crate::jobs::{Half, Job, MapOptions, Plan};
 use crate::local::Ended;
-use chorus_compiler::{CellText, Member, RunEnded};
+use chorus_compiler::{CellText, EnginesHave, Member, RunEnded};
 use chorus_magics::rust::Text;
 use chorus_protocol::Outcome;
 use std::sync::Arc;
@@ -70,20 +70,25 @@ impl Executor {
             self.local_worker().await?;
             let (text, whole, is_users) = (Arc::clone(&text), Arc::clone(&request.code), generated.is_none());
             let engines = self.engines.current().map_or_else(Vec::new, |cluster| cluster.engines());
-            let engines: Vec<Member> = engines.into_iter().map(Member::Engine).collect();
             let visit = self.compile(request, move |compiler| {
                 let cell = CellText { text: &text, count, first_line, cell: &whole, users };
                 if let Some(replies) = commands_first(compiler, cell, &[Member::Local], commands_have_run)? {
                     return Ok(Visit::Commands(replies));
                 }
-                if is_users {
-                    compiler.check_engine_variables(cell, &engines)?;
-                }
+                let engines_have = match is_users {
+                    true => compiler.check_engine_variables(cell, &engines)?,
+                    false => EnginesHave::default(),
+                };
                 let variables: Vec<String> = compiler.namespaces().variables(Member::Local).into_keys().collect();
                 let began = Instant::now();
-                Ok(Visit::Compiled((compiler.compile(cell, &[Member::Local]), variables, began.elapsed())))
+                Ok(Visit::Compiled((
+                    compiler.compile(cell, &[Member::Local]),
+                    variables,
+                    engines_have,
+                    began.elapsed(),
+                )))
             });
-            let (compiled, variables, took) = match visit.await?.map_err(explain)? {
+            let (compiled, variables, engines_have, took) = match visit.await?.map_err(explain)? {
                 Visit::Compiled(compiled) => compiled,
                 Visit::Commands(replies) => {
                     if self.obey(replies, request).await == Next::Quit {
@@ -99,7 +104,7 @@ impl Executor {
                 return Ok(Next::Continue);
             };
             let local = self.local_worker().await?;
-            let run = self.jobs.begin(plan.clone(), &object, took);
+            let run = self.jobs.begin(plan.clone(), &object, engines_have, took);
             let (begun, during) = (Instant::now(), self.during());
             let Ended { outcome, generation, took, failure } =
                 local.lock().await.run(&run, variables.clone(), &request.front_end).await;

@@ -24,7 +24,7 @@ pub use run::{CellRun, Defined, Plan};
 use crate::cluster::Cluster;
 use crate::failure::{Failure, Kind, failure};
 use calls::{Calls, is_call};
-use chorus_compiler::Object;
+use chorus_compiler::{EnginesHave, Object};
 use chorus_magics::Cancel;
 use chorus_protocol::{Aftermath, Death, EngineId, Outcome, RoomUse};
 use chorus_render::{GraphTask, TaskLine};
@@ -104,8 +104,8 @@ impl Drop for Lent {
 
 impl Jobs {
     /// A cell is compiled and about to run.
-    pub fn begin(&self, plan: Plan, object: &Object, compiled: Duration) -> Arc<CellRun> {
-        let run = Arc::new(CellRun::new(plan, object.clone(), compiled, self.0.calls.begin_cell()));
+    pub fn begin(&self, plan: Plan, object: &Object, have: EnginesHave, compiled: Duration) -> Arc<CellRun> {
+        let run = Arc::new(CellRun::new(plan, object.clone(), have, compiled, self.0.calls.begin_cell()));
         let mut state = self.lock();
         state.runs.push_back(Arc::clone(&run));
         state.forget_runs();
@@ -232,8 +232,12 @@ impl Jobs {
                 Answer::Ok
             }
             Ask::CallOn(ask, engines) => {
+                let unlike = run.unlike(&ask.variables, &engines);
                 for OnEngine { job, engine } in engines {
-                    self.call(CallAsk { job, on: Some(engine), ..ask.clone() }, run).await;
+                    match &unlike {
+                        Some(why) => self.0.calls.refuse(job, why.clone()),
+                        None => self.call(CallAsk { job, on: Some(engine), ..ask.clone() }, run).await,
+                    }
                 }
                 Answer::Ok
             }

@@ -6,9 +6,10 @@ use crate::engines::Engines;
 use crate::failure::{Failure, Kind, failure};
 use crate::interrupt::Interrupted;
 use crate::publisher::Publisher;
-use chorus_compiler::Object;
+use chorus_compiler::{EnginesHave, Object};
 use chorus_protocol::{EngineId, SnapshotPolicy};
 use parking_lot::{Mutex, MutexGuard};
+use px::link::OnEngine;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -45,6 +46,8 @@ pub struct CellRun {
     pub plan: Plan,
     /// What is run.
     pub object: Object,
+    /// What the engines have of the variables that the cell names.
+    have: EnginesHave,
     /// How long it took to compile all of it.
     pub compiled: Duration,
     /// The last number of a map or a call before it.
@@ -98,9 +101,9 @@ fn times(label: &str, count: usize) -> String {
 }
 
 impl CellRun {
-    pub(super) fn new(plan: Plan, object: Object, compiled: Duration, since: u64) -> CellRun {
+    pub(super) fn new(plan: Plan, object: Object, have: EnginesHave, compiled: Duration, since: u64) -> CellRun {
         let compiled = compiled + plan.compiled;
-        CellRun { plan, object, compiled, since, state: Mutex::default() }
+        CellRun { plan, object, have, compiled, since, state: Mutex::default() }
     }
 
     /// Why the map failed that the cell waited for, if one did.
@@ -111,6 +114,15 @@ impl CellRun {
     /// The variables that it has given engines, by name.
     pub fn take_defined(&self) -> BTreeMap<String, Defined> {
         std::mem::take(&mut self.lock().defined)
+    }
+
+    /// Why a function can't be called with these variables on each of these engines. What engines have lost meanwhile, they
+    /// say themselves.
+    pub(super) fn unlike(&self, names: &[String], calls: &[OnEngine]) -> Option<String> {
+        let engines = || calls.iter().map(|call| EngineId(call.engine));
+        let unlike = names.iter().find_map(|name| self.have.unlike(name, engines()))?;
+        let help = unlike.help().map_or_else(String::new, |help| format!("; {help}"));
+        Some(format!("{}: {}; nothing was called{help}", unlike.what, unlike.who))
     }
 
     /// The map that it started last, if it started one.

@@ -242,6 +242,7 @@ fn start(
         args: vec![CallArg::Value(argument)],
         rooms,
         access,
+        variables: names.into_iter().map(str::to_owned).collect(),
         is_last,
         ..CallAsk::default()
     };
@@ -406,6 +407,8 @@ fn all_of(mut failed: Vec<Error>, well: usize) -> Error {
         return failed.remove(0);
     }
     let mut lines: Vec<String> = failed.iter().map(Error::to_string).collect();
+    // What the kernel says of all, it says once.
+    lines.dedup();
     if well > 0 {
         lines.push(format!("the other {well} returned"));
     }

@@ -256,7 +256,23 @@ variants!(Answer {
 });
 
 fields!(MapAsk { object, function, items, rooms, input, constants, gpu, wishes });
-fields!(CallAsk { job, object, function, label, args, rooms, own, after, on, gpu, retries, timeout, access, is_last });
+fields!(CallAsk {
+    job,
+    object,
+    function,
+    label,
+    args,
+    rooms,
+    own,
+    after,
+    on,
+    gpu,
+    retries,
+    timeout,
+    access,
+    variables,
+    is_last
+});
 fields!(Serve { rooms, input, constants, retries, on_error, timeout, threads, gpu });
 fields!(GpuServe { module, layout, constants });
 fields!(Passing { step, lanes, ranks });

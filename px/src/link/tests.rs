@@ -82,6 +82,7 @@ fn messages_come_back_and_cut_ones_are_damaged() {
         retries: Some(6),
         timeout: 7,
         access: Access::Change,
+        variables: vec!["part".into()],
         is_last: true,
     }));
     survives(Ask::Result(vec![1], None));

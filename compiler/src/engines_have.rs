@@ -1,0 +1,99 @@
+//! Which engines have a variable, and of which type: so that a function that all of some engines are to call for it is called
+//! on none where one of them couldn't.
+
+use chorus_protocol::{EngineId, name_engines};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Types of variables by the variables' names and their engines.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EnginesHave {
+    /// Of which this is known.
+    pub(crate) engines: BTreeSet<EngineId>,
+    pub(crate) types: BTreeMap<String, BTreeMap<EngineId, String>>,
+}
+
+/// Why a variable isn't on each of some engines as the others have it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unlike {
+    /// ``not all engines have a variable `part` ``
+    pub what: String,
+    /// `engine 2 has none`
+    pub who: String,
+    /// Those that lack it.
+    pub lacking: Vec<EngineId>,
+    /// The largest group that has it as one type.
+    pub alike: Vec<EngineId>,
+}
+
+impl EnginesHave {
+    /// What is wrong with this variable on these engines, as far as that is known.
+    pub fn unlike(&self, name: &str, among: impl IntoIterator<Item = EngineId>) -> Option<Unlike> {
+        let theirs = self.types.get(name)?;
+        let mut by_type: BTreeMap<&str, Vec<EngineId>> = BTreeMap::new();
+        let mut lacking = Vec::new();
+        for engine in among.into_iter().filter(|engine| self.engines.contains(engine)) {
+            match theirs.get(&engine) {
+                Some(type_name) => by_type.entry(type_name).or_default().push(engine),
+                None => lacking.push(engine),
+            }
+        }
+        let what = match (lacking.is_empty(), by_type.len()) {
+            (true, 0 | 1) => return None,
+            (true, _) => format!("the engines' variables `{name}` are of different types"),
+            (false, _) => format!("not all engines have a variable `{name}`"),
+        };
+        let types = by_type.iter().map(|(of_type, engines)| format!("`{of_type}` on {}", name_engines(engines)));
+        let who = match lacking.len() {
+            0 => types.collect::<Vec<_>>().join(", "),
+            1 => format!("{} has none", name_engines(&lacking)),
+            _ => format!("{} have none", name_engines(&lacking)),
+        };
+        let alike = by_type.into_values().max_by_key(Vec::len).unwrap_or_default();
+        Some(Unlike { what, who, lacking, alike })
+    }
+}
+
+impl Unlike {
+    /// What can be done about it, in Rust.
+    pub fn help(&self) -> Option<String> {
+        let ids: Vec<String> = self.alike.iter().map(|id| id.0.to_string()).collect();
+        let picked = || format!("`px::engines().on([{}])` names engines that have it, of one type", ids.join(", "));
+        (!ids.is_empty()).then(picked)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_some_lack_or_have_otherwise_is_told() {
+        let engines = || (0..4).map(EngineId);
+        let vec = "Vec<f64>".to_owned();
+        let types = |of: &[(u32, &str)]| of.iter().map(|(id, name)| (EngineId(*id), (*name).to_owned())).collect();
+        let have = EnginesHave {
+            engines: engines().collect(),
+            types: BTreeMap::from([
+                ("all".to_owned(), engines().map(|id| (id, vec.clone())).collect()),
+                ("some".to_owned(), types(&[(0, "u8"), (3, "u8")])),
+                ("mixed".to_owned(), types(&[(0, "u8"), (1, "f32"), (2, "u8"), (3, "u8")])),
+                ("none".to_owned(), BTreeMap::new()),
+            ]),
+        };
+        let told = |name: &str| have.unlike(name, engines());
+        assert_eq!((told("all"), told("unknown")), (None, None));
+        let some = told("some").unwrap();
+        assert_eq!(
+            (some.what.as_str(), some.who.as_str()),
+            ("not all engines have a variable `some`", "engines 1-2 have none")
+        );
+        assert_eq!(some.help().unwrap(), "`px::engines().on([0, 3])` names engines that have it, of one type");
+        let mixed = told("mixed").unwrap();
+        assert_eq!(mixed.who, "`f32` on engine 1, `u8` on engines 0,2-3");
+        assert_eq!(mixed.alike, [0, 2, 3].map(EngineId));
+        assert_eq!(told("none").unwrap().help(), None);
+        let among = |ids: &[u32]| have.unlike("some", ids.iter().copied().map(EngineId));
+        assert_eq!((among(&[0, 3]), among(&[0, 7])), (None, None), "of engine 7 nothing is known");
+        assert_eq!(among(&[3, 2]).unwrap().who, "engine 2 has none");
+    }
+}
