@@ -146,7 +146,7 @@ fn read(root: &SyntaxNode, node: &SyntaxNode, item: &ast::Static, begin: usize, 
         place: place.join("::"),
         attribute_at: place_before(root, start).unwrap_or(start),
         keyword: keyword..keyword + "static".len(),
-        made_of: known.reached(item, &Known::of(near.into_iter())),
+        made_of: known.reached(item, &Known::within(near.into_iter(), known)),
     })
 }
 

@@ -177,3 +177,23 @@ def test_a_static_of_a_type_that_a_macro_makes_begins_anew_with_it(own_kernel):
     edited = kernel.run("macro_rules! make { ($name:ident, $t:ty) => { #[derive(Debug)] struct $name(String); impl From<$t> for $name { fn from(t: $t) -> Self { $name(t.to_string()) } } } }").ok()
     assert "`A`, `B` begin anew" in edited.text, edited.text
     assert kernel.run(show).ok().text == "[] [] 2\n"
+
+
+def test_so_does_one_in_a_function_that_calls_a_macro_of_the_notebook(own_kernel):
+    kernel = own_kernel
+    kernel.run("use std::sync::Mutex;\nmacro_rules! make { () => { #[derive(Debug)] struct Own(u64); } }").ok()
+    kernel.run(
+        """
+        fn keep() -> String {
+            make!();
+            static OWN: Mutex<Vec<Own>> = Mutex::new(Vec::new());
+            let mut own = OWN.lock().unwrap();
+            own.push(Own(7 as _));
+            format!("{own:?}")
+        }
+        """
+    ).ok()
+    assert said(kernel, "keep(); keep()") == '"[Own(7), Own(7)]"'
+    edited = kernel.run("macro_rules! make { () => { #[derive(Debug)] struct Own(f64); } }").ok()
+    assert "`keep::OWN` begins anew" in edited.text, edited.text
+    assert said(kernel, "keep()") == '"[Own(7.0)]"'

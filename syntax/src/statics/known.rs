@@ -31,6 +31,11 @@ enum Means {
 
 impl Known {
     pub fn of(items: impl Iterator<Item = ast::Item>) -> Known {
+        Known::within(items, &Known::default())
+    }
+
+    /// The same of what stands within `around`, where macros may be that are called here.
+    pub fn within(items: impl Iterator<Item = ast::Item>, around: &Known) -> Known {
         let (mut known, mut calls) = (Known::default(), Vec::new());
         for item in items {
             match &item {
@@ -38,12 +43,12 @@ impl Known {
                 _ => known.add(item),
             }
         }
-        known.add_calls(calls);
+        known.add_calls(calls, around);
         known
     }
 
     /// Any word of a macro call, or of its macro, may be the name of what it defines, unless something else has it.
-    fn add_calls(&mut self, calls: Vec<String>) {
+    fn add_calls(&mut self, calls: Vec<String>, around: &Known) {
         let mut made: Vec<(String, String)> = Vec::new();
         for call in calls {
             let mut names: BTreeSet<&str> = BTreeSet::new();
@@ -55,7 +60,9 @@ impl Known {
                     Means::Item(item) => matches!(item, ast::Item::MacroRules(_) | ast::Item::Module(_)),
                     means => matches!(means, Means::Import),
                 };
-                let found = unseen.into_iter().filter_map(|word| self.named.get(word)).flatten();
+                let levels = [&*self, around];
+                let found =
+                    unseen.iter().flat_map(|word| levels.map(|known| known.named.get(*word))).flatten().flatten();
                 new.extend(found.filter(|(_, means)| may_have_it(means)).map(|(text, _)| text.as_str()));
             }
             let new =

@@ -144,4 +144,10 @@ fn what_a_macro_makes_is_a_part_of_what_names_it() {
     let inside =
         "fn f() { macro_rules! make { () => { struct Own(u64); } } make!(); static A: Vec<Own> = Vec::new(); }";
     assert!(made(inside, "make ! ( )") && made(inside, "macro_rules"));
+    let around =
+        "macro_rules! make { () => { struct Own(u64); } } fn f() { make!(); static A: Vec<Own> = Vec::new(); }";
+    assert!(made(around, "make ! ( )") && made(around, "macro_rules"));
+    let imported = "mod m { macro_rules! make { () => { struct Own(u64); } } pub(crate) use make; } \
+                    fn f() { use crate::m::make; make!(); static A: Vec<Own> = Vec::new(); }";
+    assert!(made(imported, "make ! ( )") && made(imported, "mod m {"));
 }
