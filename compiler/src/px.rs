@@ -39,6 +39,7 @@ const FILES: &[(&str, &str)] = &[
     ("src/host.rs", include_str!("../../px/src/host.rs")),
     ("src/kernel.rs", include_str!("../../px/src/kernel.rs")),
     ("src/key.rs", include_str!("../../px/src/key.rs")),
+    ("src/lazy.rs", include_str!("../../px/src/lazy.rs")),
     ("src/link.rs", include_str!("../../px/src/link.rs")),
     ("src/link/encoding.rs", include_str!("../../px/src/link/encoding.rs")),
     ("src/link/gpu.rs", include_str!("../../px/src/link/gpu.rs")),

@@ -11,7 +11,7 @@ pub(crate) mod beginnings;
 use crate::dependence::Definition;
 use crate::identity::without;
 use crate::reuse::add;
-use chorus_syntax::{macros_of, words};
+use chorus_syntax::{MAKERS, macros_of, words};
 use std::collections::{BTreeMap, BTreeSet};
 
 const MARK: &str = "#[unsafe(export_name = \"chorus_static_";
@@ -21,7 +21,7 @@ const DIGITS: usize = 32;
 /// Tells workers that an object shares statics, so that they keep a snapshot although there may be no variables. Its own
 /// last line.
 const MARKER: &str = "#[unsafe(export_name = \"chorus_statics\")] static CHORUS_STATICS: u8 = 0;\n";
-/// Before `thread_local!` or `std::thread_local!`: px has a macro with each of these names.
+/// Before `thread_local!` or `std::thread_local!`, and the like: px has a macro with each of these names.
 const KEY: &str = "px::shared_";
 
 /// Gives the statics of the definitions their names, on the lines where they are; `None` if there are none. `versions`
@@ -38,7 +38,7 @@ pub(crate) fn share(
     }
     let versions = versions();
     let packages = packages(&versions);
-    let mut insertions: Vec<(usize, String)> = found.thread_locals.iter().map(|at| (*at, KEY.to_owned())).collect();
+    let mut insertions: Vec<(usize, String)> = found.calls.iter().map(|path| (path.start, KEY.to_owned())).collect();
     for one in &found.statics {
         let mut hasher = blake3::Hasher::new();
         let mut add = |part: &[u8]| add(&mut hasher, part);
@@ -87,20 +87,22 @@ pub(crate) fn next_mark(text: &str) -> Option<(usize, usize)> {
     let length = MARK.len() + DIGITS + MARK_ENDS.len();
     let is_mark = |at: &usize| text.get(*at..at + length).is_some_and(|mark| mark.ends_with(MARK_ENDS));
     let name = text.match_indices(MARK).map(|(at, _)| at).find(is_mark).map(|at| (at, length));
-    let is_key = |at: &usize| ["thread_local", "std"].iter().any(|name| text[at + KEY.len()..].starts_with(name));
+    let is_key = |at: &usize| {
+        let named = &text[at + KEY.len()..];
+        MAKERS.iter().any(|(maker, of)| named.starts_with(maker) || named.starts_with(of))
+    };
     let key = text.match_indices(KEY).map(|(at, _)| at).find(is_key).map(|at| (at, KEY.len()));
     name.into_iter().chain(key).min()
 }
 
-/// The text without the word `static` of those statics that are shared.
+/// The text without the word `static` of those statics that are shared, and without the macros that make some.
 pub(crate) fn without_shared(text: &str) -> String {
     let found = chorus_syntax::statics(text);
     let mut left = text.to_owned();
-    for one in found.statics.iter().rev() {
-        left.replace_range(one.keyword.clone(), "");
-    }
-    if !found.thread_locals.is_empty() {
-        left = left.replace("thread_local", "");
+    let mut parts: Vec<_> = found.statics.into_iter().map(|one| one.keyword).chain(found.calls).collect();
+    parts.sort_by_key(|part| std::cmp::Reverse(part.start));
+    for part in parts {
+        left.replace_range(part, "");
     }
     left
 }
@@ -124,7 +126,8 @@ pub(crate) fn notice_of_made(items: &[Definition], all: &[&Definition]) -> Optio
         let macros = all.iter().copied().chain(items).filter(|it| it.nature.is_macro && it.name() == Some(name));
         name == "lazy_static" || macros.into_iter().any(|it| has_static(&it.piece.text))
     };
-    let calls = items.iter().filter(|item| item.nature.is_call);
+    let is_shared = |call: &&Definition| !chorus_syntax::statics(&call.piece.text).calls.is_empty();
+    let calls = items.iter().filter(|item| item.nature.is_call && !is_shared(item));
     let names = calls.filter_map(|call| macros_of(&call.piece.text).next()?.rsplit("::").next());
     let names: BTreeSet<&str> = names.filter(|name| makes(name)).collect();
     if names.is_empty() {

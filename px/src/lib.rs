@@ -40,6 +40,7 @@ pub mod host;
 pub mod kernel;
 #[doc(hidden)]
 pub mod key;
+mod lazy;
 pub mod link;
 pub mod map;
 #[doc(hidden)]
@@ -87,6 +88,12 @@ pub use wire::Wire;
 #[doc(hidden)]
 pub mod shared_std {
     pub use crate::shared_thread_local as thread_local;
+}
+
+/// `lazy_static::lazy_static!` there.
+#[doc(hidden)]
+pub mod shared_lazy_static {
+    pub use crate::shared_lazy_static as lazy_static;
 }
 
 /// As in a cell's object, for the tests of [`dbg!`].

@@ -29,5 +29,5 @@ pub use identity::{Facts, FactsReader, INSERTION, OF_CALL, moves};
 pub use imports::Import;
 pub use nature::{Block, HOLDER, Nature, Reach, is_keyword, macros_of, words, words_of};
 pub use plain::is_plain;
-pub use statics::{Static, Statics, brought_by_glob, path_of, statics};
+pub use statics::{MAKERS, Static, Statics, brought_by_glob, path_of, statics};
 pub use variables::{TypeShape, Variable, variables};

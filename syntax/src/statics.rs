@@ -31,9 +31,12 @@ pub struct Static {
 pub struct Statics {
     /// In the order of the text.
     pub statics: Vec<Static>,
-    /// Where the path of each `thread_local!` begins whose statics are among them.
-    pub thread_locals: Vec<usize>,
+    /// The path of each macro call whose statics are among them, one of [`MAKERS`].
+    pub calls: Vec<Range<usize>>,
 }
+
+/// Macros that make statics of what looks like them, with the crates that they are in.
+pub const MAKERS: [(&str, &str); 2] = [("thread_local", "std"), ("lazy_static", "lazy_static")];
 
 /// The name with which evcxr's entry functions begin: what stands in them are statements of a cell.
 const ENTRY: &str = "run_user_code_";
@@ -46,23 +49,28 @@ pub fn statics(text: &str) -> Statics {
     }
     let root = SourceFile::parse(text, Edition::Edition2024).syntax_node();
     let macros = root.descendants().filter_map(ast::MacroRules::cast);
-    let has_own_macro = macros.filter_map(|it| it.name()).any(|name| name.text() == "thread_local");
+    let own: BTreeSet<String> = macros.filter_map(|it| Some(it.name()?.text().to_string())).collect();
     let known = Known::of(root.children().filter_map(ast::Item::cast));
     for node in root.descendants() {
         if let Some(item) = ast::Static::cast(node.clone()) {
             found.statics.extend(read(&root, &node, &item, 0, &known));
-        } else if let Some(call) = ast::MacroCall::cast(node.clone()).filter(|_| !has_own_macro)
-            && let Some((at, inner, begin)) = thread_local(&call)
+        } else if let Some(call) = ast::MacroCall::cast(node.clone())
+            && let Some(call) = making(&call).filter(|call| !own.contains(call.maker))
         {
-            let inner = SourceFile::parse(&inner, Edition::Edition2024).syntax_node();
+            let inner = SourceFile::parse(&call.inner, Edition::Edition2024).syntax_node();
             let items: Vec<ast::Item> = inner.children().filter_map(ast::Item::cast).collect();
             let each = items.iter().map(|item| match item {
-                ast::Item::Static(item) => read(&root, &node, item, begin, &known),
+                ast::Item::Static(item) => {
+                    let mut one = read(&root, &node, item, call.begin, &known)?;
+                    // A static of the same words is of another type.
+                    one.made_of.insert(format!("{} !", call.maker));
+                    Some(one)
+                }
                 _ => None,
             });
             if let Some(statics) = each.collect::<Option<Vec<Static>>>().filter(|all| !all.is_empty()) {
                 found.statics.extend(statics);
-                found.thread_locals.push(at);
+                found.calls.push(call.path);
             }
         }
     }
@@ -78,21 +86,46 @@ pub fn statics(text: &str) -> Statics {
     found
 }
 
-/// Where the call's path begins, the text between its delimiters, and where that begins.
-fn thread_local(call: &ast::MacroCall) -> Option<(usize, String, usize)> {
+/// A call of one of [`MAKERS`].
+struct Making {
+    maker: &'static str,
+    path: Range<usize>,
+    /// What is between its delimiters, as items, and where that begins.
+    inner: String,
+    begin: usize,
+}
+
+fn making(call: &ast::MacroCall) -> Option<Making> {
     let path = call.path()?;
     let name: String = tokens(path.syntax()).collect();
-    if !["thread_local", "std::thread_local", "::std::thread_local"].contains(&name.as_str()) {
-        return None;
-    }
-    let first = path.syntax().descendants_with_tokens().filter_map(NodeOrToken::into_token);
-    let first = first.into_iter().find(|token| token.kind() == SyntaxKind::IDENT)?;
+    let name = name.trim_start_matches("::");
+    let is_it = |(maker, of): &&(&str, &str)| name.strip_prefix(&format!("{of}::")).unwrap_or(name) == *maker;
+    let (maker, _) = *MAKERS.iter().find(is_it)?;
+    let words = path.syntax().descendants_with_tokens().filter_map(NodeOrToken::into_token);
+    let first = words.into_iter().find(|token| token.kind() == SyntaxKind::IDENT)?;
     let tree = call.token_tree()?;
+    let begin = usize::from(tree.syntax().text_range().start()) + 1;
     let text = tree.syntax().text().to_string();
-    let inner = text.get(1..text.len().checked_sub(1)?)?;
-    let is_closed = inner.trim_end().ends_with(';');
-    let inner = format!("{inner}{}", if is_closed { "" } else { "\n;" });
-    Some((first.text_range().start().into(), inner, usize::from(tree.syntax().text_range().start()) + 1))
+    let mut inner = text.get(1..text.len().checked_sub(1)?)?.to_owned();
+    if maker == "lazy_static" {
+        // `static ref NAME` isn't Rust.
+        let parts: Vec<_> = tree.syntax().children_with_tokens().filter(|part| !part.kind().is_trivia()).collect();
+        let count = parts.iter().filter(|part| part.kind() == SyntaxKind::STATIC_KW).count();
+        let pairs = parts.windows(2).filter(|pair| pair[0].kind() == SyntaxKind::STATIC_KW);
+        let refs: Vec<_> = pairs.map(|pair| &pair[1]).filter(|part| part.kind() == SyntaxKind::REF_KW).collect();
+        if refs.len() != count {
+            return None;
+        }
+        for part in refs {
+            let range = Range::<usize>::from(part.text_range());
+            inner.replace_range(range.start - begin..range.end - begin, &" ".repeat(range.len()));
+        }
+    }
+    if !inner.trim_end().ends_with(';') {
+        inner.push_str("\n;");
+    }
+    let path = usize::from(first.text_range().start())..usize::from(path.syntax().text_range().end());
+    Some(Making { maker, path, inner, begin })
 }
 
 /// `item` is in a text that begins at `begin` of the whole; `node` is what stands for it in the whole.

@@ -197,3 +197,43 @@ def test_so_does_one_in_a_function_that_calls_a_macro_of_the_notebook(own_kernel
     edited = kernel.run("macro_rules! make { () => { #[derive(Debug)] struct Own(f64); } }").ok()
     assert "`keep::OWN` begins anew" in edited.text, edited.text
     assert said(kernel, "keep()") == '"[Own(7.0)]"'
+
+
+def test_lazy_statics_are_statics(own_kernel):
+    kernel = own_kernel
+    kernel.run(':dep lazy_static = "1.5"').ok()
+    define = """
+        use lazy_static::lazy_static;
+        use std::sync::Mutex;
+        lazy_static! {
+            /// All of them.
+            #[allow(dead_code)]
+            static ref WORDS: Mutex<Vec<&'static str>> = { println!("made"); Mutex::new(Vec::new()) };
+            pub(crate) static ref LENGTH: usize = 7;
+        }
+        fn add(word: &'static str) -> usize {
+            lazy_static! { static ref CALLS: Mutex<usize> = Mutex::new(0); }
+            *CALLS.lock().unwrap() += 1;
+            WORDS.lock().unwrap().push(word);
+            *CALLS.lock().unwrap()
+        }
+        mod deep { lazy_static::lazy_static! { pub static ref SEEN: std::sync::Mutex<u8> = std::sync::Mutex::new(0); } }
+    """
+    defined = kernel.run(define).ok()
+    assert "begin anew in each cell" not in defined.text, defined.text
+    made = kernel.run('lazy_static::initialize(&WORDS); add("a"); add("b")').ok().text
+    assert made.splitlines()[0] == "made" and made.splitlines()[-1] == "2", made
+    assert said(kernel, 'add("c") + *LENGTH') == "10"
+    kernel.run("*deep::SEEN.lock().unwrap() += 1;").ok()
+    assert kernel.run(define).ok().text == ""
+    assert said(kernel, "*deep::SEEN.lock().unwrap() += 1; (*deep::SEEN.lock().unwrap(), WORDS.lock().unwrap().clone())") == '(2, ["a", "b", "c"])'
+    # One of each engine.
+    for count in (1, 2):
+        assert said(kernel, 'let n: usize = px::engines().each(|| add("there"))?.into_iter().sum(); n').endswith(str(2 * count))
+    edited = kernel.run("lazy_static! { static ref OTHER: u8 = 1; }").ok()
+    assert "anew" not in edited.text
+    edited = kernel.run(define.replace("usize = 7", "usize = 8")).ok()
+    assert "`LENGTH` begins anew" in edited.text and "WORDS" not in edited.text.split("anew")[0].splitlines()[-1], edited.text
+    assert said(kernel, "*LENGTH + WORDS.lock().unwrap().len()") == "11"
+    wrong = kernel.run('lazy_static! { static ref BAD: u32 = "x"; }').failed()
+    assert "expected `u32`, found `&str`" in wrong.text and "cell line 1, column 38" in wrong.text, wrong.text

@@ -21,6 +21,12 @@ fn statics_get_names_on_the_lines_where_they_are() {
     assert!(lines[6].starts_with("    px::shared_std::thread_local! {#[unsafe("), "{text}");
     assert_eq!(text.matches("chorus_static_").count(), 3);
     assert_eq!(unmarked(&text), TEXT);
+    let lazy =
+        "lazy_static::lazy_static! {\n    static ref A: u8 = 1;\n}\nlazy_static! { pub static ref B: u8 = 1; }\n";
+    let marked = shared(lazy);
+    assert!(marked.starts_with("px::shared_lazy_static::lazy_static! {#[unsafe("), "{marked}");
+    assert!(marked.contains("px::shared_lazy_static! { #[unsafe("), "{marked}");
+    assert_eq!(unmarked(&marked), lazy);
     let column = |line: &str, of: &str| line[..line.find(of).unwrap()].chars().count() + 1;
     let before = TEXT.lines().nth(4).unwrap();
     let found = column(lines[4], "const {");
@@ -59,6 +65,8 @@ fn those_that_change_are_told() {
     assert_eq!((first.anew(&Beginnings::default()), second.anew(&first)), (vec![], vec!["A".to_owned()]));
     assert!(!without_shared("fn f() { static A: u8 = 1; thread_local!(static B: u8 = 1); }").contains("static"));
     assert!(without_shared("lazy! { static A: u8 = 1; }").contains("static"));
+    assert!(!without_shared("lazy_static::lazy_static! { static ref A: u8 = 1; }").contains("static"));
+    assert!(without_shared("thread_local!(static A: u8 = 1); thread_local! { fn f() {} }").contains("thread_local"));
 }
 
 #[test]
@@ -106,8 +114,10 @@ fn statics_of_a_macros_making_are_not_shared() {
     let all: Vec<&Definition> = macros.iter().collect();
     let of = |text: &str| notice_of_made(&definitions(text), &all);
     assert!(of("counter!(A);").is_some_and(|it| it.contains("`counter!` makes") && it.contains("the `static` itself")));
-    assert!(of("lazy_static::lazy_static! { static ref A: u8 = 0; }").is_some_and(|it| it.contains("LazyLock")));
-    for text in ["text!(A);", "thread_local! { static A: u8 = 0; }", "static A: u8 = 0;", "other! { A }"] {
+    let odd = "lazy_static::lazy_static! { static ref A: u8 = 0; struct B; }";
+    assert!(of(odd).is_some_and(|it| it.contains("LazyLock")));
+    let shared = "lazy_static! { static ref A: u8 = 0; }";
+    for text in [shared, "text!(A);", "thread_local! { static A: u8 = 0; }", "static A: u8 = 0;", "other! { A }"] {
         assert_eq!(of(text), None, "{text}");
     }
 }
@@ -115,7 +125,7 @@ fn statics_of_a_macros_making_are_not_shared() {
 proptest! {
     #[test]
     fn any_text_comes_back(parts in prop::collection::vec(
-        prop::sample::select(vec!["static A: u8 = 1;", "thread_local!", "std::", "{", "}", "(", ")", "fn f()", "é", "\n", "static ", "px::shared", "#[unsafe(", "mod m", "//!", "\""]), 0..30))
+        prop::sample::select(vec!["static A: u8 = 1;", "thread_local!", "lazy_static::lazy_static! { static ref A: u8 = 1; }", "std::", "{", "}", "(", ")", "fn f()", "é", "\n", "static ", "px::shared", "#[unsafe(", "mod m", "//!", "\""]), 0..30))
     {
         let text: String = parts.concat();
         if let Some(shared) = share(&text, String::new, b"", &BTreeMap::new()) {

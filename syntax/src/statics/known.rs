@@ -1,6 +1,6 @@
 //! Which definitions a static is made of: those that its text reaches, by names and by globs.
 
-use super::{spaced, thread_local};
+use super::{making, spaced};
 use crate::identity::STANDARD as STANDARD_NAMES;
 use crate::imports::{Import, imports};
 use crate::nature::{Nature, words, words_of};
@@ -39,7 +39,7 @@ impl Known {
         let (mut known, mut calls) = (Known::default(), Vec::new());
         for item in items {
             match &item {
-                ast::Item::MacroCall(call) if thread_local(call).is_none() => calls.push(spaced(item.syntax())),
+                ast::Item::MacroCall(call) if making(call).is_none() => calls.push(spaced(item.syntax())),
                 _ => known.add(item),
             }
         }
@@ -203,7 +203,7 @@ fn shown(item: &ast::Item) -> Option<BTreeSet<String>> {
         (name.is_some() || !is_glob(text) || is_standard()).then_some(name)
     };
     match item {
-        ast::Item::MacroCall(call) if thread_local(call).is_none() => None,
+        ast::Item::MacroCall(call) if making(call).is_none() => None,
         ast::Item::MacroCall(_) | ast::Item::ExternBlock(_) => {
             Some(words(&spaced(item.syntax())).map(str::to_owned).collect())
         }

@@ -17,8 +17,8 @@ fn statics_are_told_by_their_places() {
         assert_eq!(&text[one.keyword.clone()], "static");
         assert!(text[one.attribute_at..].starts_with("static") || text[one.attribute_at..].starts_with("pub static"));
     }
-    let found = statics(text).thread_locals;
-    assert!(text[found[0]..].starts_with("thread_local!") && text[found[1]..].starts_with("std::thread_local!"));
+    let calls: Vec<&str> = statics(text).calls.into_iter().map(|path| &text[path]).collect();
+    assert_eq!(calls, ["thread_local", "std::thread_local"]);
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn an_attribute_goes_to_the_line_before_if_it_can() {
 proptest! {
     #[test]
     fn any_text_has_places(parts in prop::collection::vec(
-        prop::sample::select(vec!["static ", "A", ": u8", " = 1", ";", "thread_local!", "{", "}", "(", ")", "fn f()", "é", "\n", "use ", "::", "*", "impl ", "mod m", "#[", "]", "\"", "//!", "std"]), 0..40))
+        prop::sample::select(vec!["static ", "A", ": u8", " = 1", ";", "thread_local!", "lazy_static!", "ref ", "{", "}", "(", ")", "fn f()", "é", "\n", "use ", "::", "*", "impl ", "mod m", "#[", "]", "\"", "//!", "std"]), 0..40))
     {
         let text: String = parts.concat();
         for one in statics(&text).statics {
@@ -150,4 +150,33 @@ fn what_a_macro_makes_is_a_part_of_what_names_it() {
     let imported = "mod m { macro_rules! make { () => { struct Own(u64); } } pub(crate) use make; } \
                     fn f() { use crate::m::make; make!(); static A: Vec<Own> = Vec::new(); }";
     assert!(made(imported, "make ! ( )") && made(imported, "mod m {"));
+}
+
+#[test]
+fn lazy_statics_are_statics() {
+    let text = "use lazy_static::lazy_static; fn own() -> u8 { 1 } lazy_static! { static ref A: u8 = own(); /** B */ pub static ref B: &'static str = \"static ref\"; } \
+                fn f() { lazy_static::lazy_static! { static ref C: u8 = 2; } }";
+    assert_eq!(places(text), ["A", "B", "f::C"]);
+    let found = statics(text);
+    assert!(text[found.statics[1].attribute_at..].starts_with("pub static ref B"));
+    let calls: Vec<&str> = found.calls.into_iter().map(|path| &text[path]).collect();
+    assert_eq!(calls, ["lazy_static", "lazy_static::lazy_static"]);
+    assert!(made_of(text).iter().any(|part| part.starts_with("fn own")), "{:?}", made_of(text));
+    for other in [
+        "lazy_static! { static A: u8 = 1; }",
+        "lazy_static! { static ref A: u8 = 1; struct B; }",
+        "lazy_static! { static ref A: u8 = 1; static B: u8 = 1; }",
+        "macro_rules! lazy_static { ($($t:tt)*) => {} } lazy_static! { static ref A: u8 = 1; }",
+        "other::lazy_static! { static ref A: u8 = 1; }",
+    ] {
+        assert_eq!(places(other), [""; 0], "{other}");
+    }
+}
+
+#[test]
+fn statics_of_the_same_words_are_told_apart_by_what_makes_them() {
+    let of = |text: &str| statics(text).statics.remove(0).made_of;
+    let made =
+        ["static A: u8 = 1;", "thread_local! { static A: u8 = 1; }", "lazy_static! { static ref A: u8 = 1; }"].map(of);
+    assert!(made[0] != made[1] && made[1] != made[2] && made[0] != made[2], "{made:?}");
 }
