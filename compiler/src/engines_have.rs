@@ -29,11 +29,11 @@ impl EnginesHave {
     /// What is wrong with this variable on these engines, as far as that is known.
     pub fn unlike(&self, name: &str, among: impl IntoIterator<Item = EngineId>) -> Option<Unlike> {
         let theirs = self.types.get(name)?;
-        let mut by_type: BTreeMap<&str, Vec<EngineId>> = BTreeMap::new();
+        let mut by_type: BTreeMap<String, (&str, Vec<EngineId>)> = BTreeMap::new();
         let mut lacking = Vec::new();
         for engine in among.into_iter().filter(|engine| self.engines.contains(engine)) {
             match theirs.get(&engine) {
-                Some(type_name) => by_type.entry(type_name).or_default().push(engine),
+                Some(written) => by_type.entry(bare(written)).or_insert((written, Vec::new())).1.push(engine),
                 None => lacking.push(engine),
             }
         }
@@ -42,13 +42,13 @@ impl EnginesHave {
             (true, _) => format!("the engines' variables `{name}` are of different types"),
             (false, _) => format!("not all engines have a variable `{name}`"),
         };
-        let types = by_type.iter().map(|(of_type, engines)| format!("`{of_type}` on {}", name_engines(engines)));
+        let types = by_type.values().map(|(written, engines)| format!("`{written}` on {}", name_engines(engines)));
         let who = match lacking.len() {
             0 => types.collect::<Vec<_>>().join(", "),
             1 => format!("{} has none", name_engines(&lacking)),
             _ => format!("{} have none", name_engines(&lacking)),
         };
-        let alike = by_type.into_values().max_by_key(Vec::len).unwrap_or_default();
+        let alike = by_type.into_values().map(|(_, engines)| engines).max_by_key(Vec::len).unwrap_or_default();
         Some(Unlike { what, who, lacking, alike })
     }
 }
@@ -60,6 +60,14 @@ impl Unlike {
         let picked = || format!("`px::engines().on([{}])` names engines that have it, of one type", ids.join(", "));
         (!ids.is_empty()).then(picked)
     }
+}
+
+/// A type without the paths of its names: a variable that was pushed may be of `std::collections::HashMap<..>`, and one
+/// that a cell made of `HashMap<..>`. Others of one name are told apart by the engine.
+fn bare(type_name: &str) -> String {
+    let words = type_name.split_inclusive(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':'));
+    let bare: String = words.map(|word| word.rsplit("::").next().unwrap_or(word)).collect();
+    bare.replace("'static ", "").replace(' ', "")
 }
 
 #[cfg(test)]
@@ -78,10 +86,19 @@ mod tests {
                 ("some".to_owned(), types(&[(0, "u8"), (3, "u8")])),
                 ("mixed".to_owned(), types(&[(0, "u8"), (1, "f32"), (2, "u8"), (3, "u8")])),
                 ("none".to_owned(), BTreeMap::new()),
+                (
+                    "paths".to_owned(),
+                    types(&[
+                        (0, "std::collections::HashMap<String, Box<dyn std::ops::Fn(&'static str) -> m::Own>>"),
+                        (1, "HashMap<String, Box<dyn Fn(&str) -> Own>>"),
+                        (2, "HashMap<String,Box<dyn Fn(&str)->Own>>"),
+                        (3, "HashMap<std::string::String, std::boxed::Box<dyn Fn(&str) -> crate::m::Own>>"),
+                    ]),
+                ),
             ]),
         };
         let told = |name: &str| have.unlike(name, engines());
-        assert_eq!((told("all"), told("unknown")), (None, None));
+        assert_eq!((told("all"), told("unknown"), told("paths")), (None, None, None));
         let some = told("some").unwrap();
         assert_eq!(
             (some.what.as_str(), some.who.as_str()),

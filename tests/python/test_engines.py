@@ -170,6 +170,13 @@ def test_what_engines_lack_is_said_of_each(parts):
     assert result(parts.run("e.on([1]).with((px::var!(only), px::var!(part))).each(|a: &u8, b: &f32| f32::from(*a) + b)?").ok()) == "[6.5]"
 
 
+def test_a_type_is_one_however_it_is_written(parts):
+    parts.run("let named = std::collections::HashMap::from([(1u8, 2.0)]); px::engines().on([0]).push(px::var!(named), &named)?;").ok()
+    parts.run("%px -t 1,2,3 use std::collections::HashMap; let named: HashMap<u8, f64> = HashMap::new();").ok()
+    reply = parts.run("px::engines().with(px::var!(named)).each(|named: &std::collections::HashMap<u8, f64>| named.len())?").ok()
+    assert result(reply) == "[1, 0, 0, 0]"
+
+
 def test_views_name_engines(parts):
     assert result(parts.run("(e.ids(), e.len(), e.on([2, 0]).ids())").ok()) == "([0, 1, 2], 3, [0, 2])"
     assert result(parts.run("e.on([2, 0]).each(px::rank)?").ok()) == "[0, 2]"
