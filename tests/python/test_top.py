@@ -520,9 +520,11 @@ def test_a_controller_that_hangs_is_told(lab, top):
         it.wait(rf"\(process {controller}\) doesn't answer")
         it.keys("r")
         it.wait("the cluster isn't connected, so nothing can be done to it")
+        assert lab("status", "lab", check=False).returncode == 1
     finally:
         os.kill(controller, signal.SIGCONT)
     it.wait(r"● live +2 engines +2 idle")
+    assert lab.status("lab")["rejected"] == 0, "who has given up meanwhile has said nothing wrong"
     it.keys("q")
     assert it.end() == 0
 

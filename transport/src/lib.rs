@@ -71,7 +71,7 @@ pub enum Arrival {
     Message(PeerId, Parts),
     /// A peer that was sent something is gone.
     Disconnected(PeerId),
-    /// A connection is gone that was never sent anything: whatever it said, it was no introduction.
+    /// Somebody connected who doesn't speak as links do.
     Rubbish,
     /// The hub can't receive any more.
     Broken(io::Error),

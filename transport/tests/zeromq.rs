@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use chorus_transport::{Arrival, Hub, Parts, PeerId, Transport, ZeroMq};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 const SOON: Duration = Duration::from_secs(30);
@@ -52,12 +54,40 @@ async fn a_conversation(transport: ZeroMq) {
     let gone = arrival(&mut hub).await;
     assert!(matches!(&gone, Arrival::Disconnected(id) if *id == other_peer), "{gone:?}");
 
-    // One that was never answered.
+    // One that was never answered, and one that leaves at once, are nothing to tell.
     let mut stranger = transport.connect(&endpoint, SOON).await.unwrap();
     stranger.outgoing.send(parts(&["?"])).await.unwrap();
     message(&mut hub).await;
     drop(stranger);
+    say(&endpoint, b"").await;
+    // What a hub is told comes in the order in which it is known: this one leaves after its greeting.
+    let mut greeting = [0; 64];
+    (greeting[0], greeting[9], greeting[10]) = (0xff, 0x7f, 3);
+    greeting[12..16].copy_from_slice(b"NULL");
+    say(&endpoint, &greeting).await;
+    // Whoever doesn't speak as links do is.
+    say(&endpoint, &[b'x'; 100]).await;
     assert!(matches!(arrival(&mut hub).await, Arrival::Rubbish));
+    let mut last = transport.connect(&endpoint, SOON).await.unwrap();
+    last.outgoing.send(parts(&["last"])).await.unwrap();
+    assert_eq!(message(&mut hub).await.1, parts(&["last"]), "one that was rubbish, and nothing else");
+}
+
+/// Says this over a connection, and reads until the other end has closed it.
+async fn say(endpoint: &str, bytes: &[u8]) {
+    async fn talk(mut stream: impl AsyncRead + AsyncWrite + Unpin, bytes: &[u8]) {
+        // It may be closed in the middle.
+        _ = stream.write_all(bytes).await;
+        _ = stream.shutdown().await;
+        _ = stream.read_to_end(&mut Vec::new()).await;
+    }
+    let talk = async {
+        match endpoint.split_once("://").unwrap() {
+            ("ipc", path) => talk(UnixStream::connect(path).await.unwrap(), bytes).await,
+            (_, address) => talk(TcpStream::connect(address).await.unwrap(), bytes).await,
+        }
+    };
+    timeout(SOON, talk).await.expect("waited for the end of a connection");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

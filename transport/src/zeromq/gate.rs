@@ -9,6 +9,7 @@ use std::io;
 use std::path::PathBuf;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio::sync::mpsc::UnboundedSender;
 
 /// The longest message, all its frames together.
 const MESSAGE: u64 = 1 << 30;
@@ -19,12 +20,22 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// Carries connections from a port to the socket at `target`, until their end or until they announce too much. Returns
-    /// the endpoint too.
-    pub async fn open(port: &str, target: PathBuf) -> io::Result<(Gate, String)> {
+    /// Carries connections from a port to the socket at `target`, until their end or until they announce too much, which
+    /// `refused` hears. Returns the endpoint too.
+    pub async fn open(port: &str, target: PathBuf, refused: UnboundedSender<()>) -> io::Result<(Gate, String)> {
         let listener = TcpListener::bind(port).await?;
         let endpoint = format!("tcp://{}", listener.local_addr()?);
-        Ok((Gate { _port: Accepting::start(listener, move |stream| carry(stream, target.clone())) }, endpoint))
+        let carry = move |stream| {
+            let (carried, refused) = (carry(stream, target.clone()), refused.clone());
+            async move {
+                let ended = carried.await;
+                if ended.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::InvalidData) {
+                    _ = refused.send(());
+                }
+                ended
+            }
+        };
+        Ok((Gate { _port: Accepting::start(listener, carry) }, endpoint))
     }
 }
 
@@ -40,14 +51,17 @@ async fn carry(outside: TcpStream, target: PathBuf) -> io::Result<()> {
             let length = from_peer.read(&mut buffer).await?;
             let bytes = buffer.get(..length).unwrap_or_default();
             if bytes.is_empty() {
-                return Ok(());
+                // What was said is read before that is noticed.
+                return to_socket.shutdown().await;
             }
             lengths = lengths.pass(bytes, &mut message).ok_or(io::ErrorKind::InvalidData)?;
             to_socket.write_all(bytes).await?;
         }
     };
     let outward = async { tokio::io::copy(&mut from_socket, &mut to_peer).await.map(drop) };
-    tokio::select! { ended = inward => ended, ended = outward => ended }
+    tokio::pin!(outward);
+    tokio::select! { ended = inward => ended?, ended = &mut outward => return ended }
+    outward.await
 }
 
 /// A ZMTP connection begins with so many bytes.

@@ -9,6 +9,7 @@ use futures::channel::mpsc;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::error::Error;
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -18,7 +19,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use zeromq::util::PeerIdentity;
 use zeromq::{
     MultiPeerBackend, RouterRecvHalf, RouterSendHalf, RouterSocket, Socket, SocketEvent, SocketRecv, SocketSend,
-    ZmqMessage,
+    ZmqError, ZmqMessage,
 };
 
 /// A ROUTER socket.
@@ -28,8 +29,9 @@ pub struct Router {
     monitor: mpsc::Receiver<SocketEvent>,
     to_close: UnboundedReceiver<PeerId>,
     sender: RouterSender,
-    /// The port that leads here.
+    /// The port that leads here, and what it refused.
     _gate: Option<Gate>,
+    refused: UnboundedReceiver<()>,
 }
 
 /// Where messages for a router's peers go. Cloned freely; clones may send at the same time.
@@ -65,15 +67,16 @@ impl Router {
         let (socket, receiver) = socket.split();
         let (sender, to_close) = unbounded_channel();
         let sender = RouterSender { socket, queues: Arc::default(), left: Arc::default(), to_close: sender };
-        Ok(Router { backend, receiver, monitor, to_close, sender, _gate: None })
+        Ok(Router { backend, receiver, monitor, to_close, sender, _gate: None, refused: unbounded_channel().1 })
     }
 
     /// Listens at a port, such as `127.0.0.1:0`, behind a gate that lets no frame pass that announces too much. Behind it,
     /// it listens at `socket`, in a folder that nobody but its user can open. Returns the port's endpoint too.
     pub async fn behind_gate(port: &str, socket: &Path) -> io::Result<(Router, String)> {
         let mut router = Router::bind(&format!("ipc://{}", socket.display())).await?;
-        let (gate, endpoint) = Gate::open(port, socket.to_owned()).await?;
-        router._gate = Some(gate);
+        let (refused, refusals) = unbounded_channel();
+        let (gate, endpoint) = Gate::open(port, socket.to_owned(), refused).await?;
+        (router._gate, router.refused) = (Some(gate), refusals);
         Ok((router, endpoint))
     }
 
@@ -92,14 +95,16 @@ impl Router {
                         self.backend.peer_disconnected(&identity);
                     }
                 }
+                Some(()) = self.refused.recv() => return Arrival::Rubbish,
                 Some(event) = self.monitor.next() => match event {
                     SocketEvent::Disconnected(peer) => {
                         let peer = PeerId(peer.into());
-                        // Whoever introduces himself is answered, so whoever has no queue never did.
-                        let known = self.sender.queues.lock().remove(&peer).is_some();
-                        return if known { Arrival::Disconnected(peer) } else { Arrival::Rubbish };
+                        // Whoever introduces himself is answered, so whoever has no queue never did, or left at once.
+                        if self.sender.queues.lock().remove(&peer).is_some() {
+                            return Arrival::Disconnected(peer);
+                        }
                     }
-                    SocketEvent::AcceptFailed(_) => return Arrival::Rubbish,
+                    SocketEvent::AcceptFailed(failed) if !has_only_left(&failed) => return Arrival::Rubbish,
                     _ => {}
                 },
                 message = self.receiver.recv() => match message {
@@ -113,6 +118,18 @@ impl Router {
                 },
             }
         }
+    }
+}
+
+/// Whether somebody connected and was gone before it was his turn to speak, as who waits no longer for a controller that
+/// is busy or stopped.
+fn has_only_left(failed: &ZmqError) -> bool {
+    let mut causes = std::iter::successors(failed.source(), |cause| (*cause).source());
+    let broken = |kind| matches!(kind, io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset);
+    match failed {
+        // It says so when there was nothing to read, in the first place and in the second.
+        ZmqError::Other("Failed Greeting exchange" | "No reply from server") => true,
+        _ => causes.any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|cause| broken(cause.kind()))),
     }
 }
 
