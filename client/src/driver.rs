@@ -129,7 +129,7 @@ impl Driver {
                         self.is_back();
                         let results = matches!(message, ToClient::Map { .. } | ToClient::Task { .. });
                         match message {
-                            ToClient::Log(entries) => self.pass_log(entries).await,
+                            ToClient::Log { after, entries } => self.pass_log(after, entries).await,
                             message => {
                                 self.receive(message);
                                 if results { self.send_receipts(false).await } else { Ok(()) }
@@ -199,12 +199,12 @@ impl Driver {
     }
 
     /// Passes on what came of the log. A reader that is behind gets the rest when it has room again.
-    async fn pass_log(&mut self, entries: Vec<LogEntry>) -> Result<(), String> {
+    async fn pass_log(&mut self, after: u64, entries: Vec<LogEntry>) -> Result<(), String> {
         let Some(reader) = &mut self.log else { return Ok(()) };
         // What was on its way when it asked again comes a second time, and in its place.
         let is_state = |entry: &LogEntry| matches!(entry.event, LogEvent::State(_));
-        let fits = |first: &LogEntry| is_state(first) || first.number <= reader.next;
-        if reader.is_behind || !entries.first().is_some_and(fits) {
+        let fits = after < reader.next || entries.first().is_some_and(is_state);
+        if reader.is_behind || !fits {
             return Ok(());
         }
         let next = reader.next;

@@ -294,13 +294,13 @@ impl Core {
 
     /// Tells the log's news to those who follow it.
     fn tell_log(&mut self, actions: &mut Vec<Action>) {
-        let new = self.log.take_new(self.now);
+        let (after, new) = self.log.take_new(self.now);
         if new.is_empty() {
             return;
         }
         let followers = self.log.followers();
         if !followers.is_empty() {
-            actions.push(Action::ToClients(followers, Arc::new(ToClient::Log(new.clone()))));
+            actions.push(Action::ToClients(followers, Arc::new(ToClient::Log { after, entries: new.clone() })));
         }
         if self.config.records {
             actions.push(Action::Record(new));

@@ -9,7 +9,8 @@ pub use series::{SECONDS, Series};
 use crate::stream::{Bar, BarKind, Stream};
 use crate::text::{SHORT, one_line};
 use chorus_protocol::{
-    EngineId, LogEntry, LogEvent, LogRun, LogState, Metrics, RunEnd, SessionNumber, Taken, Took, Work, name_engines,
+    EngineId, LogEngine, LogEntry, LogEvent, LogRun, LogState, Metrics, RunEnd, SessionNumber, Taken, Took, Work,
+    count, name_engines,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -46,17 +47,6 @@ pub struct EngineFigures {
     taken: BTreeMap<SessionNumber, Taken>,
 }
 
-/// How much was compiled for engines.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Compiles {
-    /// Compilations.
-    pub new: u64,
-    /// What they took, in microseconds.
-    pub micros: u64,
-    /// What came from the cache.
-    pub cached: u64,
-}
-
 /// The cluster now and in the last minutes.
 #[derive(Clone, Debug, Default)]
 pub struct Figures {
@@ -80,8 +70,6 @@ pub struct Figures {
     pub failures: BTreeMap<(SessionNumber, u64), MapFailure>,
     /// What happened, as sentences, oldest first, with its time.
     pub messages: VecDeque<(u64, String)>,
-    /// How much was compiled.
-    pub compiles: Compiles,
     labels: BTreeMap<(SessionNumber, u64), String>,
     /// Why runs fail that haven't ended.
     failing: BTreeMap<(SessionNumber, u64, EngineId), String>,
@@ -175,10 +163,7 @@ impl Figures {
                 }
             }
             LogEvent::MapEnded { session, map } => self.map_ended(*session, *map, at),
-            LogEvent::Compiled { session, label, micros, cached } => {
-                self.compiles.new += u64::from(!cached);
-                self.compiles.cached += u64::from(*cached);
-                self.compiles.micros += if *cached { 0 } else { *micros };
+            LogEvent::Compiled { session, label, micros, .. } => {
                 self.stream.add(Bar {
                     engine: None,
                     from: at.saturating_sub(micros / 1000),
@@ -410,6 +395,11 @@ impl Figures {
                 format!("map {map} of session {session} ended{why}")
             }
             LogEvent::Steered { by, what } => format!("{by}: {what}"),
+            LogEvent::ControllerBack { pid, sessions, engines } => {
+                let [sessions, engines] =
+                    [(sessions, "session"), (engines, "engine")].map(|(number, what)| count(u64::from(*number), what));
+                format!("the controller was killed: process {pid} goes on with {sessions}, and awaits {engines}")
+            }
             LogEvent::Stopping { by: Some(by) } => format!("{by} stopped the cluster"),
             LogEvent::Stopping { by: None } => "the cluster was stopped".to_owned(),
             _ => return None,
@@ -429,6 +419,16 @@ pub fn memory(metrics: &Metrics) -> Option<u64> {
     let workers = metrics.workers.iter().filter_map(|it| it.worker.memory);
     let all: Vec<u64> = workers.chain(metrics.supervisor.memory).collect();
     (!all.is_empty()).then(|| all.iter().sum())
+}
+
+/// What the snapshots of an engine's workers have in memory, in bytes; they share most of it with the workers.
+pub fn snapshots(metrics: &Metrics) -> u64 {
+    metrics.workers.iter().filter_map(|it| it.snapshot?.memory).sum()
+}
+
+/// How many runs an engine has that haven't begun.
+pub fn waiting(engine: &LogEngine) -> usize {
+    engine.runs.iter().filter(|run| run.started.is_none()).count()
 }
 
 fn keep<T>(list: &mut VecDeque<T>, new: T) {

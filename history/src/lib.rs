@@ -13,7 +13,7 @@ mod text;
 
 pub use diagnosis::{About, Diagnosis, diagnose};
 pub use figures::{
-    Compiles, EndedMap, EndedRun, EngineFigures, Figures, MapFailure, SECONDS, Series, Share, cpu, memory,
+    EndedMap, EndedRun, EngineFigures, Figures, MapFailure, SECONDS, Series, Share, cpu, memory, snapshots, waiting,
 };
 pub use held::{Held, HeldKind, held};
 pub use stream::{Bar, BarKind, Stream};

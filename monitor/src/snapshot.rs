@@ -2,7 +2,7 @@
 
 use crate::tables::engines;
 use crate::{Cluster, Error, source, text};
-use chorus_history::{About, Diagnosis, Figures, HeldKind, diagnose, held, memory, recording};
+use chorus_history::{About, Diagnosis, Figures, HeldKind, diagnose, held, memory, recording, waiting};
 use chorus_protocol::{EngineId, LogEngine, LogEvent, count};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -268,7 +268,7 @@ fn engine(figures: &Figures, id: EngineId, of: &LogEngine, diagnoses: &[Diagnosi
         snapshot_bytes: engines::snapshots(of),
         bytes_in_per_s: known.and_then(|it| it.bytes_in.last()),
         bytes_out_per_s: known.and_then(|it| it.bytes_out.last()),
-        queue: of.runs.len() - usize::from(run.is_some()),
+        queue: waiting(of),
         running: run.map(|run| Running {
             session: run.session,
             label: run.label.clone(),

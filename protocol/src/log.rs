@@ -241,6 +241,15 @@ pub enum LogEvent {
         /// How much.
         held: NotebookUse,
     },
+    /// The controller was killed, and another process has taken its place.
+    ControllerBack {
+        /// That process.
+        pid: u32,
+        /// How many sessions have stayed.
+        sessions: u32,
+        /// How many engines are awaited.
+        engines: u32,
+    },
     /// Somebody steered the cluster.
     Steered {
         /// Who.

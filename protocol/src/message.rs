@@ -469,7 +469,12 @@ pub enum ToClient {
     /// The answer to `Status`.
     Status(ClusterStatus),
     /// What was added to the log.
-    Log(Vec<LogEntry>),
+    Log {
+        /// The number that it follows. What is missing between is outdated by what comes.
+        after: u64,
+        /// The entries, in their order.
+        entries: Vec<LogEntry>,
+    },
     /// The answer to `Steer`.
     Steered {
         /// The client's.

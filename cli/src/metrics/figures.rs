@@ -1,6 +1,6 @@
 //! A cluster's figures in the text format of OpenMetrics. What isn't known has no sample.
 
-use chorus_history::{Figures, cpu, diagnose, memory};
+use chorus_history::{Figures, cpu, diagnose, memory, snapshots, waiting};
 use chorus_protocol::{LogEngine, Metrics};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -40,12 +40,12 @@ fn cluster(figures: &Figures, registry: &mut Registry) {
     number("maps", "Maps that aren't over", state.maps.len() as f64);
     number("calls", "Calls that haven't ended", state.tasks.len() as f64);
     let compiled = Family::<Labels, Total>::default();
-    for (cached, count) in [("false", figures.compiles.new), ("true", figures.compiles.cached)] {
+    for (cached, count) in [("false", figures.state.compiles.new), ("true", figures.state.compiles.cached)] {
         compiled.get_or_create(&vec![("cached", cached.to_owned())]).inc_by(count as f64);
     }
     registry.register("compilations", "Cells that were compiled for engines, or came from the cache", compiled);
     let seconds = Total::default();
-    seconds.inc_by(figures.compiles.micros as f64 / 1e6);
+    seconds.inc_by(figures.state.compiles.micros as f64 / 1e6);
     registry.register_with_unit("compile", "What compiling for engines took", Unit::Seconds, seconds);
     let found = Family::<Labels, Number>::default();
     for diagnosis in diagnose(figures) {
@@ -69,15 +69,11 @@ fn engines(figures: &Figures, registry: &mut Registry) {
         }
     };
     gauge("engine_up", "Whether the engine has joined", None, &|it| Some(f64::from(u8::from(it.info.is_some()))));
-    gauge("engine_queue", "Runs that run or wait", None, &|it| Some(it.runs.len() as f64));
+    gauge("engine_queue", "Runs that wait", None, &|it| Some(waiting(it) as f64));
     gauge("engine_cpu_cores", "Cores in use", None, &measured(|it| Some(cpu(it)? / 100.0)));
     gauge("engine_memory", "Memory in use", Some(Unit::Bytes), &measured(|it| Some(memory(it)? as f64)));
-    let snapshots = |it: &Metrics| {
-        let of = |worker: &chorus_protocol::WorkerUse<u32>| worker.snapshot?.memory;
-        Some(it.workers.iter().filter_map(of).sum::<u64>() as f64)
-    };
     let help = "Memory of snapshots, which share most of it with their workers";
-    gauge("engine_snapshots", help, Some(Unit::Bytes), &measured(snapshots));
+    gauge("engine_snapshots", help, Some(Unit::Bytes), &measured(|it| Some(snapshots(it) as f64)));
     let gpu = |it: &Metrics| Some(it.gpu.as_ref()?.memory_used? as f64);
     gauge("engine_gpu_memory", "Memory of the engine's GPU in use", Some(Unit::Bytes), &measured(gpu));
     let mut total = |name: &str, help: &str, unit: Option<Unit>, value: &dyn Fn(&LogEngine) -> Option<u64>| {
@@ -113,7 +109,7 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chorus_protocol::{EngineId, EngineInfo, LogEntry, LogEvent, ProcessUse};
+    use chorus_protocol::{EngineId, EngineInfo, LogEntry, LogEvent, ProcessUse, Work};
 
     #[test]
     fn what_is_known_is_written_and_what_is_not_is_left_out() {
@@ -121,11 +117,21 @@ mod tests {
         let info = |host: &str| EngineInfo { pid: 1, host: host.into(), cores: 1, ..EngineInfo::default() };
         let supervisor = ProcessUse { pid: 1, cpu: Some(150.0), memory: Some(4096) };
         let metrics = Box::new(Metrics { supervisor, bytes_in: 7, ..Metrics::default() });
+        let queued = |run, engine| LogEvent::RunQueued {
+            session: 1,
+            run,
+            work: Work::Cell,
+            label: "f".into(),
+            engines: vec![EngineId(engine)],
+        };
         let events = [
             LogEvent::EngineUp { engine: EngineId(0), info: info("a\"b") },
             LogEvent::EngineUp { engine: EngineId(1), info: info("b") },
             LogEvent::Measured { engine: EngineId(0), metrics },
             LogEvent::Compiled { session: 1, label: "f".into(), micros: 250_000, cached: false },
+            queued(1, 0),
+            queued(2, 0),
+            LogEvent::RunStarted { session: 1, run: 1, engine: EngineId(0), snapshot: None },
         ];
         for (number, event) in (1..).zip(events) {
             figures.apply(&LogEntry { number, at: 1000 * number, event });
@@ -134,6 +140,8 @@ mod tests {
         for line in [
             "chorus_engines 2.0",
             r#"chorus_engine_up{engine="1",host="b"} 1.0"#,
+            r#"chorus_engine_queue{engine="0",host="a\"b"} 1.0"#,
+            r#"chorus_engine_queue{engine="1",host="b"} 0.0"#,
             r#"chorus_engine_cpu_cores{engine="0",host="a\"b"} 1.5"#,
             r#"chorus_engine_memory_bytes{engine="0",host="a\"b"} 4096.0"#,
             r#"chorus_engine_received_bytes_total{engine="0",host="a\"b"} 7.0"#,

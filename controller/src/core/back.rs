@@ -7,7 +7,7 @@
 
 use super::session::Owner;
 use super::{Action, CLIENT_GRACE, Core, PeerId, State, Stop};
-use chorus_protocol::{CONFIRM, EngineId, EngineInfo, FromEngine, Outbox, SessionId, ToClient, ToEngine};
+use chorus_protocol::{CONFIRM, EngineId, EngineInfo, FromEngine, LogEvent, Outbox, SessionId, ToClient, ToEngine};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -62,6 +62,9 @@ impl Core {
             // What came last may not have been recorded any more.
             actions.push(Action::Record(self.log.state()));
         }
+        let stayed = self.engines.values().filter(|engine| matches!(engine.state, State::Up { .. })).count();
+        let (sessions, engines) = (self.sessions.len() as u32, stayed as u32);
+        self.log(LogEvent::ControllerBack { pid, sessions, engines });
         self.restarts += 1;
         (self.last_tick, self.last_heartbeat) = (self.now, self.now);
         self.clients.clear();

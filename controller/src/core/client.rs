@@ -116,8 +116,10 @@ impl Core {
                 // What isn't told yet comes once, with what it asks for.
                 self.log.leave(&peer);
                 self.tell_log(actions);
+                let mut after = from.saturating_sub(1);
                 for entries in self.log.follow(peer.clone(), from).chunks(LOG_MESSAGE) {
-                    answer(&peer, ToClient::Log(entries.to_vec()), actions);
+                    answer(&peer, ToClient::Log { after, entries: entries.to_vec() }, actions);
+                    after = entries.last().map_or(after, |entry| entry.number);
                 }
             }
             FromClient::LeaveLog => self.log.leave(&peer),

@@ -62,9 +62,7 @@ pub fn cpu_now(figures: &Figures, of: Option<&EngineFigures>) -> Option<f64> {
 
 /// The memory of an engine's snapshots.
 pub fn snapshots(engine: &LogEngine) -> Option<u64> {
-    let metrics = engine.metrics.as_ref()?;
-    let snapshots = metrics.workers.iter().filter_map(|it| it.snapshot.as_ref()?.memory);
-    Some(snapshots.sum())
+    engine.metrics.as_deref().map(chorus_history::snapshots)
 }
 
 /// How a share of a core looks.
@@ -110,7 +108,7 @@ fn row(app: &App, id: EngineId, engine: &LogEngine) -> Row {
     let seconds = |series: &chorus_history::Series| series.seconds(figures.now, CURVE);
     let gpu = engine.metrics.as_ref().and_then(|it| it.gpu.as_ref());
     let worse = |count: u64| if count > 0 { Tone::Bad } else { Tone::Dim };
-    let waiting = engine.runs.len().saturating_sub(usize::from(run.is_some())) as u64;
+    let waiting = chorus_history::waiting(engine) as u64;
     let curve = of.map(|it| seconds(&it.cpu)).unwrap_or_default();
     let curve = curve.into_iter().map(|cpu| cpu.map(|cpu| (cpu / 100.0) as f32)).collect();
     let cells = vec![

@@ -140,8 +140,9 @@ fn second(app: &App) -> Vec<Group> {
     let rate = known.then(|| format!("{:.1}/s", rate as f64 / (LATELY / 1000) as f64));
     let count = |count: usize| or_unknown(known.then(|| count.to_string()));
     // Clients needn't tell of it, so none may only mean that nobody told.
-    let told = figures.compiles.new + figures.compiles.cached > 0;
-    let compiled = told.then(|| format!("{} ({} from the cache)", figures.compiles.new, figures.compiles.cached));
+    let told = figures.state.compiles.new + figures.state.compiles.cached > 0;
+    let compiled =
+        told.then(|| format!("{} ({} from the cache)", figures.state.compiles.new, figures.state.compiles.cached));
     vec![
         pair("CPU", or_unknown(cpu), Page::Overview, ""),
         pair("memory", or_unknown(held), Page::Memory, ""),

@@ -30,6 +30,20 @@ pub struct LogState {
     pub tasks: BTreeMap<(SessionNumber, u64), LogTask>,
     /// Whether the cluster is stopping.
     pub stopping: bool,
+    /// How much was compiled for engines.
+    #[serde(default)]
+    pub compiles: Compiles,
+}
+
+/// How much was compiled for engines since the cluster was started, as far as clients have told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Compiles {
+    /// Compilations.
+    pub new: u64,
+    /// What they took, in microseconds.
+    pub micros: u64,
+    /// What came from the cache.
+    pub cached: u64,
 }
 
 /// An engine as it is.
@@ -184,7 +198,13 @@ impl LogState {
             }
             LogEvent::NotebookHolds { session, held } => _ = self.notebooks.insert(*session, held.clone()),
             LogEvent::Stopping { .. } => self.stopping = true,
-            LogEvent::Compiled { .. } | LogEvent::Failure { .. } | LogEvent::Steered { .. } => {}
+            LogEvent::Compiled { cached: true, .. } => self.compiles.cached += 1,
+            LogEvent::Compiled { cached: false, micros, .. } => {
+                self.compiles.new += 1;
+                self.compiles.micros += micros;
+            }
+            LogEvent::ControllerBack { pid, .. } => self.pid = *pid,
+            LogEvent::Failure { .. } | LogEvent::Steered { .. } => {}
         }
     }
 
@@ -270,6 +290,20 @@ mod tests {
         let engine = &state.engines[&EngineId(0)];
         assert_eq!((engine.info.is_none(), engine.runs.len(), engine.done, engine.restarts), (true, 0, 1, 1));
         assert!(fold(before.into_iter().chain([down(false)]).collect()).engines.is_empty());
+    }
+
+    #[test]
+    fn what_was_compiled_is_counted() {
+        let compiled = |micros, cached| LogEvent::Compiled { session: 1, label: "f()".into(), micros, cached };
+        let state = fold(vec![compiled(80, false), compiled(1, true), compiled(90, false)]);
+        assert_eq!(state.compiles, Compiles { new: 2, micros: 170, cached: 1 });
+    }
+
+    #[test]
+    fn a_controller_that_takes_anothers_place_is_another_process() {
+        let back = LogEvent::ControllerBack { pid: 9, sessions: 1, engines: 1 };
+        let state = fold(vec![up(0), back]);
+        assert_eq!((state.pid, state.engines.len()), (9, 1));
     }
 
     #[test]

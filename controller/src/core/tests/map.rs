@@ -338,7 +338,7 @@ fn a_reader_that_asks_again_gets_nothing_twice() {
         .to_client("c")
         .into_iter()
         .filter_map(|message| match message {
-            ToClient::Log(entries) => Some(entries.iter().map(|entry| entry.number).collect()),
+            ToClient::Log { entries, .. } => Some(entries.iter().map(|entry| entry.number).collect()),
             _ => None,
         })
         .collect();
