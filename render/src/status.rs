@@ -4,7 +4,7 @@ use super::output::{Bundle, html_bundle};
 use super::sparkline;
 use super::table::{html_table_of, one_line, text_table};
 use super::time::duration;
-use chorus_history::{About, Diagnosis, EngineFigures, Figures, cpu, diagnose, memory};
+use chorus_history::{About, Diagnosis, EngineFigures, Figures, cpu, diagnose, memory, snapshots, waiting};
 use chorus_protocol::{ClusterStatus, EngineStatus, LogEngine, Metrics, SessionNumber, Variables, count, size};
 use html_escape::encode_text;
 use std::time::Duration;
@@ -15,21 +15,32 @@ const SILENT_MS: u64 = 5_000;
 const LABEL: usize = 40;
 /// For how many seconds the sparkline goes back.
 const SPARKLINE: usize = 20;
-const HEADER: [&str; 13] = [
+const HEADER: [&str; 17] = [
     "engine",
     "host",
     "pid",
     "workers",
     "cores",
     "state",
+    "queue",
     "CPU",
-    "last 20 s",
+    CURVE,
     "memory",
+    "snapshots",
     "variables",
+    "in",
+    "out",
     "runs",
     "failed",
     "restarts",
 ];
+const CURVE: &str = "last 20 s";
+/// Columns that are left out while nothing is known for them.
+const WHERE_KNOWN: [&str; 4] = ["queue", "snapshots", "in", "out"];
+const UNKNOWN: &str = "n/a";
+
+/// An engine's cells.
+type Row = [String; HEADER.len()];
 
 /// What `%cluster status` shows: the cluster, what its engines use and what is wrong.
 pub fn cluster(status: &ClusterStatus, figures: &Figures) -> Bundle {
@@ -39,8 +50,15 @@ pub fn cluster(status: &ClusterStatus, figures: &Figures) -> Bundle {
     let lines: String = found.iter().map(|it| format!("! {}\n", sentence(it))).collect();
     let items: String = found.iter().map(|it| format!("<li>{}</li>", encode_text(&sentence(it)))).collect();
     let items = if items.is_empty() { items } else { format!("<ul>{items}</ul>") };
-    let html = format!("<p>{}</p>{}{items}", encode_text(&summary), html_table_of(HEADER, &pages));
-    html_bundle(format!("{summary}\n{}\n{lines}", text_table(HEADER, &texts)), html)
+    let is_known = |at: usize| texts.iter().any(|row| row[at] != UNKNOWN);
+    let shown: Vec<usize> =
+        (0..HEADER.len()).filter(|at| !WHERE_KNOWN.contains(&HEADER[*at]) || is_known(*at)).collect();
+    let header: Vec<&str> = shown.iter().map(|at| HEADER[*at]).collect();
+    let table = |rows: &[Row]| -> Vec<Vec<String>> {
+        rows.iter().map(|row| shown.iter().map(|at| row[*at].clone()).collect()).collect()
+    };
+    let html = format!("<p>{}</p>{}{items}", encode_text(&summary), html_table_of(&header, &table(&pages)));
+    html_bundle(format!("{summary}\n{}\n{lines}", text_table(&header, &table(&texts))), html)
 }
 
 fn sentence(diagnosis: &Diagnosis) -> String {
@@ -52,12 +70,12 @@ fn sentence(diagnosis: &Diagnosis) -> String {
 }
 
 /// An engine's row, as text and as HTML.
-fn row(engine: &EngineStatus, figures: &Figures, found: &[Diagnosis]) -> ([String; 13], [String; 13]) {
+fn row(engine: &EngineStatus, figures: &Figures, found: &[Diagnosis]) -> (Row, Row) {
     let none = EngineFigures::default();
     let seen = figures.engines.get(&engine.id).unwrap_or(&none);
     let told = figures.state.engines.get(&engine.id);
     let metrics = told.and_then(|it| it.metrics.as_deref());
-    let known = |text: Option<String>| text.unwrap_or_else(|| "n/a".to_owned());
+    let known = |text: Option<String>| text.unwrap_or_else(|| UNKNOWN.to_owned());
     let mark = if found.iter().any(|it| it.about == About::Engine(engine.id)) { " !" } else { "" };
     let past = seen.cpu.seconds(figures.now, SPARKLINE);
     let most = past.iter().flatten().fold(100.0, |most: f64, value| most.max(*value));
@@ -68,16 +86,22 @@ fn row(engine: &EngineStatus, figures: &Figures, found: &[Diagnosis]) -> ([Strin
         known(metrics.map(workers)),
         engine.info.cores.to_string(),
         state(engine),
+        known(told.map(|it| waiting(it).to_string())),
         known(metrics.and_then(cpu).map(|percent| format!("{percent:.0} %"))),
         sparkline::text(&past, most),
         known(metrics.and_then(memory).map(size)),
+        known(metrics.map(snapshots).map(size)),
         known(told.map(held)),
+        known(metrics.map(|it| size(it.bytes_in))),
+        known(metrics.map(|it| size(it.bytes_out))),
         engine.runs_done.to_string(),
         engine.runs_failed.to_string(),
         engine.restarts.to_string(),
     ];
     let mut page = text.clone().map(|cell| encode_text(&cell).into_owned());
-    page[7] = sparkline::svg(&past, most);
+    for (cell, _) in page.iter_mut().zip(HEADER).filter(|(_, name)| *name == CURVE) {
+        *cell = sparkline::svg(&past, most);
+    }
     (text, page)
 }
 
@@ -192,8 +216,17 @@ mod tests {
         let held = |bytes| VariableUse { name: "x".into(), bytes, length: None };
         let used = |cpu| ProcessUse { pid: 1, cpu: Some(cpu), memory: Some(3 << 20) };
         let worker = ProcessUse { pid: 4100, ..ProcessUse::default() };
-        let workers = vec![WorkerUse { session: 1, worker, snapshot: None }];
-        let metrics = |cpu| Box::new(Metrics { supervisor: used(cpu), workers: workers.clone(), ..Metrics::default() });
+        let snapshot = Some(ProcessUse { memory: Some(1 << 20), ..worker });
+        let workers = vec![WorkerUse { session: 1, worker, snapshot }];
+        let metrics = |cpu| {
+            Box::new(Metrics {
+                supervisor: used(cpu),
+                workers: workers.clone(),
+                bytes_in: 5 << 20,
+                bytes_out: 300,
+                ..Metrics::default()
+            })
+        };
         let events = [
             LogEvent::EngineUp { engine, info },
             LogEvent::EngineHolds { engine, session: 1, variables: Held::new(vec![held(Some(2 << 20)), held(None)]) },
@@ -214,10 +247,10 @@ mod tests {
     fn the_cluster_is_a_table() {
         insta::assert_snapshot!(text(&status(), &figures()), @r"
         cluster lab: 3 engines, up 1 h 1 min, controller 77, 1 session, 2 more starting (1 in Slurm's queue: Resources), 3 messages rejected
-        engine  host     pid   workers  cores  state                                               CPU   last 20 s             memory   variables  runs  failed  restarts
-        0       node<1>  4000  4100     8      idle                                                50 %                    █▃  3.0 MiB  2.0 MiB+   12    1       0
-        1       node<1>  4001  n/a      8      running: let a = Vec::<u8>::new(); [2Jfor i in 0.…  n/a                         n/a      n/a        12    1       0
-        10      node<1>  4010  n/a      8      silent for 9 s, idle                                n/a                         n/a      n/a        12    1       0
+        engine  host     pid   workers  cores  state                                               queue  CPU   last 20 s             memory   snapshots  variables  in       out    runs  failed  restarts
+        0       node<1>  4000  4100     8      idle                                                0      50 %                    █▃  3.0 MiB  1.0 MiB    2.0 MiB+   5.0 MiB  300 B  12    1       0
+        1       node<1>  4001  n/a      8      running: let a = Vec::<u8>::new(); [2Jfor i in 0.…  n/a    n/a                         n/a      n/a        n/a        n/a      n/a    12    1       0
+        10      node<1>  4010  n/a      8      silent for 9 s, idle                                n/a    n/a                         n/a      n/a        n/a        n/a      n/a    12    1       0
         ");
     }
 
