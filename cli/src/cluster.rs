@@ -19,9 +19,13 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
 
 /// A cluster that nobody named.
 const DEFAULT: &str = "default";
+
+/// In a cluster's folder, says where its figures are served.
+const METRICS: &str = "metrics";
 
 /// How long the engines of a new cluster may take to join.
 const JOIN_LIMIT: Duration = Duration::from_secs(30);
@@ -46,7 +50,8 @@ pub struct Start {
     /// Record nothing
     #[arg(long)]
     no_record: bool,
-    /// Serve figures for Prometheus at this port of 127.0.0.1, or loopback address; 0 chooses a port
+    /// Serve figures for Prometheus at this port of 127.0.0.1, or loopback address; 0 chooses a port [default: where a
+    /// controller did that was killed]
     #[arg(long, value_name = "ADDR", value_parser = metrics::address)]
     metrics: Option<SocketAddr>,
     /// How long engines and notebooks wait for a controller that was killed to be started again, in seconds; 0 ends them
@@ -171,7 +176,13 @@ fn foreground(start: &Start, found: Whereabouts) -> Result<ExitCode, Box<dyn Err
             None => None,
         };
         let controller = Controller::start(config).await?;
-        let mut told = format!("{}\n", controller.connection_file().display());
+        let file = controller.connection_file();
+        let listener = match (listener, served(&file)) {
+            (None, Some(before)) => metrics::listen_again(before).await,
+            (given, _) => given,
+        };
+        let mut told = format!("{}\n", file.display());
+        note_served(&file, listener.as_ref())?;
         if let Some(listener) = listener {
             told += &format!("http://{}/metrics\n", listener.local_addr()?);
             let connection = controller.connection().clone();
@@ -199,6 +210,8 @@ fn foreground(start: &Start, found: Whereabouts) -> Result<ExitCode, Box<dyn Err
 /// Starts the same in the background, and waits until its engines have joined.
 fn background(start: &Start, engines: u32, min: Option<u32>) -> Result<ExitCode, Box<dyn Error>> {
     let begun = Instant::now();
+    let clusters = list_clusters(&runtime_folder());
+    let was_served = clusters.iter().find(|entry| entry.name == start.name).and_then(|it| served(&it.connection_file));
     let mut args: Vec<OsString> =
         vec!["start".into(), "--foreground".into(), "--name".into(), start.name.clone().into()];
     args.extend(["--engines".into(), engines.to_string().into()]);
@@ -213,13 +226,7 @@ fn background(start: &Start, engines: u32, min: Option<u32>) -> Result<ExitCode,
     command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let mut child = command.spawn()?;
     // One line says that clients can connect; the end of the stream, that it failed.
-    let (mut file, mut served) = (Vec::new(), Vec::new());
-    if let Some(stdout) = &mut child.stdout {
-        file = line(stdout)?;
-        if start.metrics.is_some() && !file.is_empty() {
-            served = line(stdout)?;
-        }
-    }
+    let file = child.stdout.as_mut().map(line).transpose()?.unwrap_or_default();
     if file.is_empty() {
         let mut why = String::new();
         if let Some(stderr) = &mut child.stderr {
@@ -228,14 +235,18 @@ fn background(start: &Start, engines: u32, min: Option<u32>) -> Result<ExitCode,
         child.wait()?;
         return Err(why.trim().trim_start_matches("chorus: ").to_owned().into());
     }
-    let connection = Connection::read(Path::new(std::str::from_utf8(&file)?))?;
+    let file = Path::new(std::str::from_utf8(&file)?);
+    let connection = Connection::read(file)?;
     let (before, status) = crate::runtime()?.block_on(joined(&connection, engines, min))?;
     let there = present(&status);
     let time = begun.elapsed().as_secs_f64();
     let name = &status.name;
-    let prometheus = match &served[..] {
-        [] => String::new(),
-        served => format!("\nFor Prometheus: {}", String::from_utf8_lossy(served)),
+    let prometheus = match (served(file), was_served) {
+        (Some(address), _) => format!("\nFor Prometheus: http://{address}/metrics"),
+        (None, Some(before)) if status.restarts > 0 => {
+            format!("\nNothing is served for Prometheus any more: {before} can't be opened again.")
+        }
+        (None, _) => String::new(),
     };
     if status.restarts > 0 {
         let same =
@@ -262,6 +273,21 @@ fn background(start: &Start, engines: u32, min: Option<u32>) -> Result<ExitCode,
         );
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where figures are served, as the folder of the cluster says that has this connection file. The controller wrote it, or
+/// the one in whose place it is.
+fn served(connection_file: &Path) -> Option<SocketAddr> {
+    std::fs::read_to_string(connection_file.with_file_name(METRICS)).ok()?.parse().ok()
+}
+
+fn note_served(connection_file: &Path, listener: Option<&TcpListener>) -> std::io::Result<()> {
+    let note = connection_file.with_file_name(METRICS);
+    match listener {
+        Some(listener) => std::fs::write(note, listener.local_addr()?.to_string()),
+        None if note.exists() => std::fs::remove_file(note),
+        None => Ok(()),
+    }
 }
 
 /// A line, and nothing behind it.

@@ -16,13 +16,15 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
 
 /// How long a client may take to send its request.
 const REQUEST: Duration = Duration::from_secs(10);
 /// How long to wait when no connection can be accepted, as when the process has no descriptor left.
 const PAUSE: Duration = Duration::from_millis(200);
+/// For how long a port is tried again that a controller had before.
+const AGAIN: Duration = Duration::from_millis(500);
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Reads an address, or a port of 127.0.0.1. Others are refused: what notebooks run is nobody else's business, and there is
@@ -40,6 +42,22 @@ pub fn address(text: &str) -> Result<SocketAddr, String> {
 pub async fn listen(address: SocketAddr) -> Result<TcpListener, Box<dyn Error>> {
     let listener = TcpListener::bind(address).await;
     listener.map_err(|error| format!("metrics can't be served at {address}: {error}").into())
+}
+
+/// Opens the port that a controller had which was killed, and may have for another moment. If somebody else has it, there
+/// are no figures: the engines are worth more.
+pub async fn listen_again(address: SocketAddr) -> Option<TcpListener> {
+    let deadline = Instant::now() + AGAIN;
+    loop {
+        match listen(address).await {
+            Ok(listener) => return Some(listener),
+            Err(why) if Instant::now() >= deadline => {
+                tracing::warn!("{why}");
+                return None;
+            }
+            Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
+    }
 }
 
 /// Serves a cluster's figures until the cluster stops.

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import time
+import urllib.request
 
 import pytest
 
@@ -325,6 +326,41 @@ fn note(x: u64) -> u64 {{
         top.wait(rf"map .*{items} of {items} items, 100 %")
         top.keys("q")
         assert top.end() == 0
+    finally:
+        top.close()
+
+
+def test_the_next_one_says_so_and_goes_on_with_the_figures(chorus, kernels):
+    started = chorus("start", "-n", 2, "--name", NAME, "--metrics", 0).stdout
+    url = re.search(r"^For Prometheus: (http://127\.0\.0\.1:(\d+)/metrics)$", started, re.MULTILINE)
+    lab = Lab.__new__(Lab)
+    lab.chorus = chorus
+    notebook = kernels()
+    notebook.run(f"%cluster connect {NAME}").ok()
+    notebook.run("%px let x = 1;").ok()
+
+    def compiled():
+        with urllib.request.urlopen(url.group(1), timeout=10) as reply:
+            found = re.findall(r'^chorus_compilations_total\{cached="(\w+)"\} (\d+)', reply.read().decode(), re.MULTILINE)
+        return {cached: int(number) for cached, number in found}
+
+    processes.wait_until("the cell to be counted", lambda: sum(compiled().values()) > 0, 20)
+    before = compiled()
+    lab.kill()
+    said = chorus("start", "--name", NAME).stdout
+    assert "took its 2 engines back" in said and url.group(0) in said, said
+    # Nothing that the new one was told.
+    processes.wait_until("the figures", lambda: compiled() == before, 20)
+    assert "process %d goes on with 1 session, and awaits 2 engines" % lab.controller() in chorus("logs", NAME).stdout
+    top = Top(chorus, NAME, size=(24, 160))
+    try:
+        top.wait(rf"compiled {before['false']} \({before['true']} from the cache\)")
+        lab.kill()
+        with taken(int(url.group(2))):
+            said = chorus("start", "--name", NAME).stdout
+        assert "took its 2 engines back" in said and "Nothing is served for Prometheus any more" in said, said
+        top.keys("6")
+        top.wait(f"process {lab.controller()} goes on with 1 session, and awaits 2 engines")
     finally:
         top.close()
 
