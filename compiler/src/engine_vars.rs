@@ -50,10 +50,7 @@ impl Compiler {
         let have = self.engines_have(used().map(|piece| piece.text.as_str()), engines);
         let is_of_all = self.works_with_all(&parsed, &variables);
         let members: Vec<Member> = engines.iter().copied().map(Member::Engine).collect();
-        let reason = |name: &str, members: &[Member]| {
-            let why = self.namespaces().explain_missing(name, members)?;
-            Some(format!("note: {}", why.lines().next()?))
-        };
+        let note = |why: Option<String>| Some(format!("note: {}", why?.lines().next()?));
         let error = |piece: &Piece| {
             let name = &piece.text;
             let (what, label, notes) = if have.types.get(name).is_none_or(BTreeMap::is_empty) {
@@ -65,13 +62,13 @@ impl Compiler {
                         "help: `%px let mut {name} = ..;` makes one on each, `px::push!(x as {name})?` copies one there"
                     ),
                 };
-                let notes = reason(name, &members).into_iter().chain([help]);
+                let notes = note(self.namespaces().explain_missing(name, &members)).into_iter().chain([help]);
                 (format!("the engines have no variable `{name}`"), "no engine has it".to_owned(), notes.collect())
             } else {
                 let needed = is_of_all && variables.needed.contains(name);
                 let unlike = needed.then(|| have.unlike(name, engines.iter().copied())).flatten()?;
                 let lacking: Vec<Member> = unlike.lacking.iter().copied().map(Member::Engine).collect();
-                let lost = reason(name, &lacking).filter(|why| why.contains(" was lost"));
+                let lost = note(self.namespaces().explain_loss(name, &lacking));
                 let help = unlike.help().map(|help| format!("help: {help}"));
                 (unlike.what, unlike.who, lost.into_iter().chain(help).collect::<Vec<_>>())
             };

@@ -341,16 +341,8 @@ impl Namespaces {
             members.iter().copied().filter(|&member| !self.variables(member).contains_key(name)).collect();
         let having: Vec<Member> =
             self.accounts.keys().copied().filter(|&member| self.variables(member).contains_key(name)).collect();
-        let reason = |member: &Member| self.accounts.get(member)?.lost.get(name);
-        let losers: Vec<Member> = lacking.iter().copied().filter(|member| reason(member).is_some()).collect();
-        if !losers.is_empty() {
-            let reasons: BTreeSet<&str> = losers.iter().filter_map(reason).map(String::as_str).collect();
-            let reasons: Vec<&str> = reasons.into_iter().collect();
-            let on = if members == [Member::Local] { String::new() } else { format!(" on {}", describe(&losers)) };
-            let accounts = losers.iter().filter_map(|member| self.accounts.get(member));
-            let next: BTreeSet<String> = accounts.map(|account| account.what_next(name)).collect();
-            let next: Vec<String> = next.into_iter().collect();
-            return Some(format!("`{name}` was lost{on}: {}\n{}", reasons.join("; "), next.join("; ")));
+        if let Some(lost) = self.explain_loss(name, &lacking) {
+            return Some(lost);
         }
         if having.is_empty() {
             let cell = self.gone.get(name).filter(|_| members != [Member::Local])?;
@@ -384,6 +376,21 @@ impl Namespaces {
 
 impl Namespaces {
     /// Of which type the variable is on which of them.
+    /// Why those of these members that have lost a variable have none any more: a line that says it, and one that says what
+    /// next.
+    pub fn explain_loss(&self, name: &str, lacking: &[Member]) -> Option<String> {
+        let reason = |member: &Member| self.accounts.get(member)?.lost.get(name);
+        let losers: Vec<Member> = lacking.iter().copied().filter(|member| reason(member).is_some()).collect();
+        let reasons: BTreeSet<&str> = losers.iter().filter_map(reason).map(String::as_str).collect();
+        let reasons: Vec<&str> = reasons.into_iter().collect();
+        let on = if losers == [Member::Local] { String::new() } else { format!(" on {}", describe(&losers)) };
+        let accounts = losers.iter().filter_map(|member| self.accounts.get(member));
+        let next: BTreeSet<String> = accounts.map(|account| account.what_next(name)).collect();
+        let next: Vec<String> = next.into_iter().collect();
+        let said = || format!("`{name}` was lost{on}: {}\n{}", reasons.join("; "), next.join("; "));
+        (!losers.is_empty()).then(said)
+    }
+
     fn explain_types(&self, name: &str, members: &[Member]) -> String {
         let mut by_type: BTreeMap<Variable, Vec<Member>> = BTreeMap::new();
         for &member in members {
