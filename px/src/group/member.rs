@@ -345,9 +345,21 @@ impl Member {
         if !all_wait || before != Some(steps) {
             return Ok(());
         }
-        let waiting = (0..self.size()).filter(|&rank| self.memory.left(rank).is_none());
-        let said: Vec<String> = waiting.map(|rank| self.wait_of(rank)).collect();
-        Err(Broken::group(format!("every engine of the group waits, and so nothing will come: {}", said.join(", "))))
+        let (left, waiting): (Vec<usize>, Vec<usize>) =
+            (0..self.size()).partition(|&rank| self.memory.left(rank).is_some());
+        let said: Vec<String> = waiting.into_iter().map(|rank| self.wait_of(rank)).collect();
+        let said = said.join(", ");
+        let left: Vec<u32> = left.into_iter().map(|rank| self.id(rank)).collect();
+        Err(Broken::group(match left.len() {
+            0 => format!("every engine of the group waits, and so nothing will come: {said}"),
+            count => {
+                let have = if count == 1 { "has" } else { "have" };
+                format!(
+                    "every engine that is still in the cell waits, and so nothing will come: {said}; {} {have} left it",
+                    named(&left)
+                )
+            }
+        }))
     }
 
     fn waits_in_vain(&self, rank: usize) -> bool {

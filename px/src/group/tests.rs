@@ -351,22 +351,6 @@ fn roots_and_lengths_that_differ_are_named() {
 }
 
 #[test]
-fn if_all_wait_they_are_told() {
-    let begin = Instant::now();
-    let said = parties(3, |member| match member.rank() {
-        0 => text(meet_all(member, Kind::Barrier, 102)),
-        rank => {
-            text(does(member, "recv", |member| receive(member, Some(3 - rank), "f64", 110 + rank as u32).map(drop)))
-        }
-    });
-    assert!(begin.elapsed() < Duration::from_secs(2));
-    let expected = "every engine of the group waits, and so nothing will come: barrier() at cell line 2 on engine 1, recv(2) at \
-                    cell line 11 on engine 3, recv(1) at cell line 12 on engine 5";
-    assert!(said.iter().any(|said| said == expected), "{said:?}");
-    assert!(said.iter().all(|said| !said.is_empty()), "{said:?}");
-}
-
-#[test]
 fn who_waits_long_for_who_works_is_left_alone() {
     parties(2, |member| match member.rank() {
         // Longer than it takes to look twice.

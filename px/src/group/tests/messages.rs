@@ -56,6 +56,36 @@ fn who_waits_for_anybody_is_told_when_nobody_comes() {
 }
 
 #[test]
+fn if_all_wait_they_are_told() {
+    let begin = Instant::now();
+    let said = parties(3, |member| match member.rank() {
+        0 => text(meet_all(member, Kind::Barrier, 102)),
+        rank => {
+            text(does(member, "recv", |member| receive(member, Some(3 - rank), "f64", 110 + rank as u32).map(drop)))
+        }
+    });
+    assert!(begin.elapsed() < Duration::from_secs(2));
+    let expected = "every engine of the group waits, and so nothing will come: barrier() at cell line 2 on engine 1, recv(2) at \
+                    cell line 11 on engine 3, recv(1) at cell line 12 on engine 5";
+    assert!(said.iter().any(|said| said == expected), "{said:?}");
+    assert!(said.iter().all(|said| !said.is_empty()), "{said:?}");
+}
+
+#[test]
+fn who_has_left_is_named_where_all_others_wait() {
+    let said = parties(4, |member| match member.rank() {
+        rank @ 0..2 => {
+            text(does(member, "recv", |member| receive(member, Some(1 - rank), "f64", 110 + rank as u32).map(drop)))
+        }
+        _ => String::new(),
+    });
+    let expected = "every engine that is still in the cell waits, and so nothing will come: recv(1) at cell line 10 on engine 1, \
+                    recv(0) at cell line 11 on engine 3; engines 5 and 7 have left it";
+    assert!(said.iter().any(|said| said == expected), "{said:?}");
+    assert!(said[..2].iter().all(|said| !said.is_empty()), "{said:?}");
+}
+
+#[test]
 fn a_message_to_who_has_ended_is_nobodys_and_one_to_who_has_failed_is_an_error() {
     let folder = Folder::new();
     let member = Member::open(folder.info(0, 3), &folder.0).unwrap();
