@@ -16,7 +16,7 @@ use crate::namespace::{Member, Variables};
 use crate::telling::tell;
 use crate::types::CellText;
 use chorus_protocol::EngineId;
-use chorus_syntax::{Cell, EngineVariables, GIVES, Piece, engine_variables, words_of};
+use chorus_syntax::{Cell, EngineVariables, GIVES, PICKS, Piece, engine_variables, words_of};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -93,14 +93,18 @@ impl Compiler {
         EnginesHave { engines: engines.iter().copied().collect(), types }
     }
 
-    /// Whether all that a cell has engines do is plainly for all of them: none are picked in it, nor may they have been
-    /// elsewhere.
+    /// Whether all that a cell has engines do is plainly for all of them: none are picked in it, nor may they have been in
+    /// another cell, or by a definition.
     fn works_with_all(&self, cell: &Cell, variables: &EngineVariables) -> bool {
         let here = self.namespaces().variables(Member::Local);
         let mut own = cell.items.iter().map(|item| item.piece.text.as_str()).chain(self.definition_texts());
         let mut words = cell.statements.iter().flat_map(|statement| words_of(&statement.text));
         let picked = |word: &str| here.get(word).is_some_and(|variable| variable.type_name.contains("Engines"));
-        !variables.picks && !words.any(picked) && !own.any(|text| words_of(text).any(|word| word == "Engines"))
+        let handles = |text: &str| {
+            let words: Vec<&str> = words_of(text).collect();
+            words.contains(&"Engines") || words.contains(&"engines") && PICKS.iter().any(|pick| words.contains(pick))
+        };
+        !variables.picks && !words.any(picked) && !own.any(handles)
     }
 
     /// Whether the cell may give engines a variable of this name, itself or by one of the notebook's functions.

@@ -375,7 +375,6 @@ impl Namespaces {
 }
 
 impl Namespaces {
-    /// Of which type the variable is on which of them.
     /// Why those of these members that have lost a variable have none any more: a line that says it, and one that says what
     /// next.
     pub fn explain_loss(&self, name: &str, lacking: &[Member]) -> Option<String> {
@@ -391,6 +390,7 @@ impl Namespaces {
         (!losers.is_empty()).then(said)
     }
 
+    /// Of which type the variable is on which of them.
     fn explain_types(&self, name: &str, members: &[Member]) -> String {
         let mut by_type: BTreeMap<Variable, Vec<Member>> = BTreeMap::new();
         for &member in members {

@@ -11,11 +11,21 @@ use std::process::{Command, Output, Stdio};
 /// may collide with one of the cell's, such as that of the crate evcxr_image, which goes before ours. Says what rustc says,
 /// and returns it with the status that this program is to end with.
 pub(crate) fn compile(args: &[OsString], rustc: impl Fn() -> Command) -> io::Result<(i32, String)> {
+    match in_rounds(args, rustc) {
+        // It said nothing of the source, so there is no other one to try.
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok((1, String::new())),
+        result => result,
+    }
+}
+
+/// `Interrupted` if rustc was killed.
+fn in_rounds(args: &[OsString], rustc: impl Fn() -> Command) -> io::Result<(i32, String)> {
     let run = |source: Option<(&Path, String)>| {
         if let Some((path, text)) = source {
             std::fs::write(path, text)?;
         }
-        rustc().stdout(Stdio::inherit()).output()
+        let output = rustc().stdout(Stdio::inherit()).output()?;
+        if output.status.code().is_none() { Err(io::Error::from(io::ErrorKind::Interrupted)) } else { Ok(output) }
     };
     let all = |output: &Output| unused::split(&String::from_utf8_lossy(&output.stderr));
     let messages = |output: &Output| all(output).0;

@@ -149,6 +149,8 @@ pub(crate) fn become_tool() {
 /// `call` is cargo's path and arguments. Returns only with an error.
 fn build(call: &[OsString]) -> io::Result<()> {
     crate::turn::end_with_compiler()?;
+    let kernel = std::env::current_dir()?;
+    let _turn = crate::turn::take(&kernel)?;
     let is_ours = call.iter().any(is_verb) && std::env::var_os(OTHER_WRAPPER).is_none();
     let root = std::env::var_os(dependencies::ROOT).map(PathBuf::from).filter(|_| is_ours);
     // A dependency whose source may change isn't cargo's to forget.
@@ -156,8 +158,6 @@ fn build(call: &[OsString]) -> io::Result<()> {
         let status = command(call.iter().cloned()).status()?;
         std::process::exit(status.code().unwrap_or(1));
     };
-    let kernel = std::env::current_dir()?;
-    let _turn = crate::turn::take(&kernel)?;
     let state = state(call);
     let notes = std::fs::read(NOTES).ok().and_then(|bytes| postcard::from_bytes::<Notes>(&bytes).ok());
     let notes = notes.filter(|notes| notes.state == state);

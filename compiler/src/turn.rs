@@ -21,15 +21,15 @@ pub(crate) fn end_with_compiler() -> io::Result<()> {
     parent::die_with(compiler, AtItsEnd::EndGroup)
 }
 
-/// Waits until nobody else builds in this folder; holds as long as the file is open.
+/// Waits until nobody else builds in this folder; holds as long as the file is open. A file system without locks: then
+/// without.
 pub(crate) fn take(folder: &Path) -> io::Result<File> {
     let file = File::create(folder.join(LOCK))?;
-    lock_within(&file, GONE_WITHIN).map_err(|error| match error.kind() {
-        io::ErrorKind::TimedOut => {
+    match lock_within(&file, GONE_WITHIN) {
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => {
             let what = format!("something else has been building in {} for {GONE_WITHIN:?}", folder.display());
-            io::Error::new(io::ErrorKind::TimedOut, what)
+            Err(io::Error::new(io::ErrorKind::TimedOut, what))
         }
-        _ => error,
-    })?;
-    Ok(file)
+        _ => Ok(file),
+    }
 }

@@ -112,7 +112,7 @@ mod tests {
             let mut inside = Command::new(std::env::current_exe().unwrap());
             inside.args(["--exact", NAME, "--nocapture"]).env(INSIDE, "1").env("TERM", "xterm");
             // It says less than the terminal holds, so it doesn't wait for a reader.
-            inside.stdin(end()).stdout(end()).stderr(end()).status().unwrap()
+            inside.stdin(end()).stdout(end()).stderr(end()).env("RUST_BACKTRACE", "0").status().unwrap()
         };
         assert_eq!(status.code(), Some(101));
         assert_eq!(mode(&theirs), before, "the terminal's mode");

@@ -1,5 +1,26 @@
 //! What `lazy_static!` makes, with statics that are one for all objects of a worker.
 
+use std::sync::LazyLock;
+
+/// A value that is made when it is first asked for. It never leaves its static.
+pub struct Lazy<T>(LazyLock<T>);
+
+// SAFETY: whichever thread makes the value, others only get references to it, and it is never dropped: so `T` needn't be
+// `Send`.
+unsafe impl<T: Sync> Sync for Lazy<T> {}
+
+impl<T> Lazy<T> {
+    /// Of what this will make.
+    pub const fn new(make: fn() -> T) -> Lazy<T> {
+        Lazy(LazyLock::new(make))
+    }
+
+    /// The value, which is made now if it isn't there.
+    pub fn get(&'static self) -> &'static T {
+        LazyLock::force(&self.0)
+    }
+}
+
 /// `lazy_static!` whose values lie in statics to which the attribute `unsafe(export_name = ..)` of each applies.
 /// Like that of the crate lazy_static 1.5 it makes a type of each name, and a static of that type; so a reference to the
 /// value is had by `*NAME`, and by [`initialize`](https://docs.rs/lazy_static/1.5.0/lazy_static/fn.initialize.html).
@@ -30,8 +51,8 @@ macro_rules! shared_lazy_static {
             type Target = $type;
             fn deref(&self) -> &$type {
                 #[unsafe($($export)*)]
-                static CHORUS_VALUE_OF_STATIC: ::std::sync::LazyLock<$type> = ::std::sync::LazyLock::new(|| $init);
-                &CHORUS_VALUE_OF_STATIC
+                static CHORUS_VALUE_OF_STATIC: $crate::lazy::Lazy<$type> = $crate::lazy::Lazy::new(|| $init);
+                CHORUS_VALUE_OF_STATIC.get()
             }
         }
         impl ::lazy_static::LazyStatic for $name {

@@ -40,7 +40,8 @@ pub mod host;
 pub mod kernel;
 #[doc(hidden)]
 pub mod key;
-mod lazy;
+#[doc(hidden)]
+pub mod lazy;
 pub mod link;
 pub mod map;
 #[doc(hidden)]

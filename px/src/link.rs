@@ -174,7 +174,7 @@ pub struct CallAsk {
     pub timeout: u64,
     /// What it may do with its engine's variables.
     pub access: Access,
-    /// The names of those that it is given.
+    /// The names of those that must be there.
     pub variables: Vec<String>,
     /// Whether it only tidies up: it is made after an interrupt, too, and no cluster is started for it.
     pub is_last: bool,

@@ -15,7 +15,7 @@ const READS: [&str; 2] = ["pull", "gather"];
 /// What needs a variable on each of its engines.
 const NEEDS: [&str; 3] = ["with", "pull", "gather"];
 /// What makes some engines of all.
-const PICKS: [&str; 2] = ["on", "labelled"];
+pub const PICKS: [&str; 2] = ["on", "labelled"];
 
 /// Names of engines' variables in a cell.
 #[derive(Debug, Default, PartialEq, Eq)]

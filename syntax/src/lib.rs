@@ -22,7 +22,7 @@ pub use broken::{Broken, RETURNS};
 pub use call::{Call, defines_items};
 pub use cell::{Cell, CommandLine, Item, Let, Piece, annotated, is_expression, split_commands};
 pub use complete::{Completeness, completeness};
-pub use engine_vars::{EngineVariables, GIVES, engine_variables};
+pub use engine_vars::{EngineVariables, GIVES, PICKS, engine_variables};
 pub use expression::{Expression, Parameters, Shape};
 pub use habits::habit;
 pub use identity::{Facts, FactsReader, INSERTION, OF_CALL, moves};

@@ -148,7 +148,7 @@ def unlucky(installed, tmp_path_factory):
     cache = do / "cache"
     cache.mkdir(mode=0o700)
     with start_kernel(env={"RUSTC": str(rustc), "DO": str(do), "CHORUS_CACHE_DIR": str(cache)}) as kernel:
-        assert said(kernel, "let kept = 5; kept") == "5"
+        assert said(kernel, "use std::sync::atomic::AtomicU8;\nstatic HELD: AtomicU8 = AtomicU8::new(1);\nlet kept = 5; kept") == "5"
         yield kernel, do
 
 
@@ -182,6 +182,13 @@ def test_a_killed_rustc_is_called_again(unlucky):
     (do / "left").write_text("1")
     assert said(kernel, "let second = kept + 2; second") == "7"
     assert (do / "left").read_text().strip() == "0"
+    # A static is still the one that it was.
+    add = "HELD.fetch_add({}, std::sync::atomic::Ordering::SeqCst)"
+    assert said(kernel, add.format(1)) == "1"
+    (do / "left").write_text("1")
+    assert said(kernel, add.format(2)) == "2"
+    assert (do / "left").read_text().strip() == "0"
+    assert said(kernel, add.format(3)) == "4"
     # Once.
     (do / "left").write_text("100")
     failed = kernel.run("let third = kept + 3; third").failed()

@@ -232,6 +232,7 @@ def test_cells_that_look_at_the_cluster_say_that_its_controller_is_gone(lab, not
         assert "`chorus start --name lab` takes its engines back" in said.text, said
         assert time.monotonic() - begun < 3, look
     lab.start_again()
+    processes.wait_until("the notebook to see that it is back", lambda: notebook.run("%cluster status").status == "ok")
     followed = notebook.send("%cluster logs -f")
     notebook.wait_for_text(followed, "session 1")
     lab.kill()

@@ -175,6 +175,20 @@ def test_a_type_is_one_however_it_is_written(parts):
     parts.run("%px -t 1,2,3 use std::collections::HashMap; let named: HashMap<u8, f64> = HashMap::new();").ok()
     reply = parts.run("px::engines().with(px::var!(named)).each(|named: &std::collections::HashMap<u8, f64>| named.len())?").ok()
     assert result(reply) == "[1, 0, 0, 0]"
+    parts.run("type Meters = f64;").ok()
+    parts.run("%px -t 0 let far: Meters = 1.0;").ok()
+    parts.run("%px -t 1,2,3 let far = 1.0;").ok()
+    assert result(parts.run("px::engines().with(px::var!(far)).each(|far: &f64| *far)?").ok()) == "[1.0, 1.0, 1.0, 1.0]"
+
+
+def test_what_engines_are_to_get_need_not_be_there(parts):
+    parts.run("%px -t 0 let total = 1u8;").ok()
+    parts.run("let to = px::var!(total); px::engines().push(to, &7u8)?;").ok()
+    assert result(parts.run("px::engines().with(px::var!(total)).each(|total: &u8| *total)?").ok()) == "[7, 7, 7, 7]"
+    # A macro may have picked engines.
+    parts.run("%px -t 0 let alone = 1u8;").ok()
+    parts.run("macro_rules! first { () => { px::engines().on([0]) } }").ok()
+    assert result(parts.run("first!().with(px::var!(alone)).each(|alone: &u8| *alone)?").ok()) == "[1]"
 
 
 def test_views_name_engines(parts):

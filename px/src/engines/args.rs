@@ -108,6 +108,8 @@ pub struct Passing {
     pub(super) bytes: Vec<u8>,
     /// Of the variables.
     pub(super) names: Vec<&'static str>,
+    /// Of those that must be there.
+    pub(super) needs: Vec<&'static str>,
     pub(super) access: Access,
     /// As in [`crate::link::CallAsk`].
     pub(super) is_last: bool,
@@ -170,6 +172,7 @@ impl<T: 'static> EachArg for Var<T> {
     fn pass(&self, to: &mut Passing) {
         self.name.to_owned().write(&mut to.bytes);
         to.names.push(self.name);
+        to.needs.push(self.name);
         to.access = to.access.max(self.access());
     }
 

@@ -38,8 +38,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// A variable of the engines, by its name, for [`Engines::with`]: `px::var!(part)` is a `&T` to the function, and
-/// `px::var!(mut part)` a `&mut T`. What `T` is, the function says; an engine whose variable is of another type, or that
-/// has none of this name, doesn't call it.
+/// `px::var!(mut part)` a `&mut T`. What `T` is, the function says. If one of the engines has none of this name, or one of
+/// another type, no engine calls it; but for what an engine has lost since the cell was compiled: then only that one doesn't.
 #[macro_export]
 macro_rules! var {
     (mut $name:ident) => {
@@ -162,7 +162,8 @@ impl Engines {
     /// Has a function called on each, and waits. What they return is in the order of the engines' numbers.
     ///
     /// # Errors
-    /// If it panics, or its worker dies, on any of them; the others end it all the same. Variables of an engine where it
+    /// If one of them lacks a variable that it is given; then it is called on none. If it panics, or its worker dies, on any of
+    /// them; the others end it all the same. Variables of an engine where it
     /// failed are as before the call. See [`With::start`] for what each engine returned.
     pub fn each<R: Wire>(&self, function: fn() -> R) -> Result<Vec<R>, Error> {
         self.with(()).each(function)
@@ -223,7 +224,7 @@ fn start(
     (serve, function): (extern "C" fn(), usize),
 ) -> Result<Group, Error> {
     let ids = engines.known()?;
-    let Passing { bytes, names, access, is_last } = passing;
+    let Passing { bytes, names, needs, access, is_last } = passing;
     if let Some(name) = names.iter().enumerate().find_map(|(at, name)| names[..at].contains(name).then_some(name)) {
         let what = format!("`{name}` is given to the function twice, and may be only once; nothing was called");
         return Err(Error::Failed(what));
@@ -242,7 +243,7 @@ fn start(
         args: vec![CallArg::Value(argument)],
         rooms,
         access,
-        variables: names.into_iter().map(str::to_owned).collect(),
+        variables: needs.into_iter().map(str::to_owned).collect(),
         is_last,
         ..CallAsk::default()
     };

@@ -1,4 +1,4 @@
-def dask_task(name, ident, spec):
+def dask_task(name, ident, spec, guides_client):
     """An outpost, on a worker of Dask's, which talks with the guide over queues. Why it hasn't joined, or None."""
     import asyncio
     from distributed import Queue, get_client
@@ -8,7 +8,15 @@ def dask_task(name, ident, spec):
 
     def ask(what):
         guide.put([ident, what])
-        return own.get(timeout=300)
+        for _ in range(60):
+            try:
+                return own.get(timeout=5)
+            except (TimeoutError, asyncio.TimeoutError):
+                if not client.run_on_scheduler(is_there, guides_client):
+                    # It was about to leave when this began, and didn't see these queues.
+                    client.run_on_scheduler(remove_queues, name)
+                    return None
+        raise TimeoutError("the guide hasn't answered for 300 s")
 
     def is_dropped():
         try:
@@ -21,6 +29,11 @@ def dask_task(name, ident, spec):
     if invitation is None:
         return "its worker was lost, or nobody waits for it any more"
     return outpost(spec, keep(spec, lambda: ask("program")), invitation, is_dropped)
+
+
+def is_there(client, dask_scheduler):
+    """Whether the scheduler has this client."""
+    return client in dask_scheduler.clients
 
 
 def remove_queues(name, dask_scheduler):
@@ -86,7 +99,15 @@ class Cluster:
         self.queue(ident)
         key = f"{self.name}-{ident}"
         task = self.client.submit(
-            dask_task, self.name, ident, self.guide.spec, key=key, pure=False, retries=0, resources=self.resources or None
+            dask_task,
+            self.name,
+            ident,
+            self.guide.spec,
+            self.client.id,
+            key=key,
+            pure=False,
+            retries=0,
+            resources=self.resources or None,
         )
         task.add_done_callback(lambda task: self.guide.events.put(("ended", number, (task, self.end(task)))))
         return task
