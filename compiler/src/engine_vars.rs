@@ -48,7 +48,6 @@ impl Compiler {
         let variables = engine_variables(&parsed);
         let used = || variables.used.iter().filter(|piece| !self.may_be_given(&parsed, &variables, &piece.text));
         let have = self.engines_have(used().map(|piece| piece.text.as_str()), engines);
-        let is_of_all = self.works_with_all(&parsed, &variables);
         let members: Vec<Member> = engines.iter().copied().map(Member::Engine).collect();
         let note = |why: Option<String>| Some(format!("note: {}", why?.lines().next()?));
         let error = |piece: &Piece| {
@@ -65,8 +64,10 @@ impl Compiler {
                 let notes = note(self.namespaces().explain_missing(name, &members)).into_iter().chain([help]);
                 (format!("the engines have no variable `{name}`"), "no engine has it".to_owned(), notes.collect())
             } else {
-                let needed = is_of_all && variables.needed.contains(name);
-                let unlike = needed.then(|| have.unlike(name, engines.iter().copied())).flatten()?;
+                let unlike = have.unlike(name, engines.iter().copied())?;
+                if !variables.needed.contains(name) || !self.works_with_all(&parsed, &variables) {
+                    return None;
+                }
                 let lacking: Vec<Member> = unlike.lacking.iter().copied().map(Member::Engine).collect();
                 let lost = note(self.namespaces().explain_loss(name, &lacking));
                 let help = unlike.help().map(|help| format!("help: {help}"));
