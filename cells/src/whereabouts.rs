@@ -2,7 +2,7 @@
 
 use crate::profile::Profile;
 use chorus_controller::{
-    Batch, Guide, GuideKind, Kubernetes, Manifest, Mpi, Place, Pool, Ports, Resources, Script, Slurm, Ssh, System, Way,
+    Batch, Guide, GuideKind, Kubernetes, Manifest, Mpi, Pool, Ports, Resources, Script, Slurm, Ssh, System, Way, Where,
     bytes, parse_hosts,
 };
 use chorus_magics::On;
@@ -43,14 +43,14 @@ fn placed(
     here: impl FnOnce() -> u32,
 ) -> Result<Whereabouts, String> {
     let place = match on.on.as_deref() {
-        Some(what) => Place::There(way(what, on)?),
+        Some(what) => Where::There(way(what, on)?),
         None => {
             fits("", on)?;
-            Place::Here
+            Where::Here
         }
     };
     if !setup.is_empty()
-        && matches!(&place, Place::Here | Place::There(Way::Batch(Batch { system: System::HtCondor, .. })))
+        && matches!(&place, Where::Here | Where::There(Way::Batch(Batch { system: System::HtCondor, .. })))
     {
         return Err("setup lines are for engines of other hosts, and not for HTCondor's".to_owned());
     }
@@ -60,9 +60,9 @@ fn placed(
     let engines = engines.or(on.adapt.map(|adapt| adapt.least.max(1)));
     let engines = match (engines, &place) {
         (Some(engines), _) => engines,
-        (None, Place::Here) => here(),
-        (None, Place::There(Way::Ssh(ssh))) => ssh.engines(),
-        (None, Place::There(way)) => {
+        (None, Where::Here) => here(),
+        (None, Where::There(Way::Ssh(ssh))) => ssh.engines(),
+        (None, Where::There(way)) => {
             let (name, on) = (way.title(), on.on.as_deref().unwrap_or_default());
             return Err(format!("{name} needs a number of engines: `--on {on} -n 8`"));
         }
@@ -190,17 +190,17 @@ mod tests {
     #[test]
     fn engines_are_where_and_as_many_as_is_said() {
         let place = |on: &On, engines| whereabouts(on, engines, || 7).map(|found| (found.pool.place, found.engines));
-        assert_eq!(place(&On::default(), None), Ok((Place::Here, 7)));
-        assert_eq!(place(&On::default(), Some(2)), Ok((Place::Here, 2)));
+        assert_eq!(place(&On::default(), None), Ok((Where::Here, 7)));
+        assert_eq!(place(&On::default(), Some(2)), Ok((Where::Here, 2)));
         let ssh = On { on: some("ssh"), hosts: some("a,b*4"), command: some("ssh -F 'a b'"), ..On::default() };
-        let Ok((Place::There(Way::Ssh(found)), 5)) = place(&ssh, None) else { panic!("ssh") };
+        let Ok((Where::There(Way::Ssh(found)), 5)) = place(&ssh, None) else { panic!("ssh") };
         assert_eq!(found.command, ["ssh", "-F", "a b"]);
         let slurm = On { on: some("slurm"), cores: Some(2), min: Some(3), ..On::default() };
-        let Ok((Place::There(Way::Slurm(found)), 3)) = place(&slurm, Some(3)) else { panic!("slurm") };
+        let Ok((Where::There(Way::Slurm(found)), 3)) = place(&slurm, Some(3)) else { panic!("slurm") };
         assert_eq!((found.command, found.resources.cores), (vec!["srun".to_owned()], Some(2)));
         for (name, program) in [("sge", "qsub"), ("pbs", "qsub"), ("lsf", "bsub"), ("htcondor", "condor_submit")] {
             let on = On { on: some(name), shared: Some("/home/x".into()), memory: some("4G"), ..On::default() };
-            let Ok((Place::There(Way::Batch(found)), 2)) = place(&on, Some(2)) else { panic!("{name}") };
+            let Ok((Where::There(Way::Batch(found)), 2)) = place(&on, Some(2)) else { panic!("{name}") };
             assert_eq!((Some(found.system), found.command), (System::named(name), vec![program.to_owned()]));
         }
     }
@@ -210,7 +210,7 @@ mod tests {
         let found = |what: &str| {
             let on = On { on: some(what), cores: Some(2), memory: some("4GB"), ..On::default() };
             match whereabouts(&on, Some(3), || 7).map(|found| found.pool.place) {
-                Ok(Place::There(Way::Guide(guide))) => guide,
+                Ok(Where::There(Way::Guide(guide))) => guide,
                 other => panic!("{what}: {other:?}"),
             }
         };

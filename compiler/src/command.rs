@@ -1,9 +1,9 @@
 //! The `:` commands of evcxr.
 
 use crate::compiler::{Compiler, Misplaced};
-use crate::diagnostic::Diagnostic;
-use crate::namespace::{Member, Namespaces, describe};
-use crate::setting::Setting;
+use crate::messages::diagnostic::Diagnostic;
+use crate::notebook::namespace::{Member, Namespaces, describe};
+use crate::notebook::setting::Setting;
 use chorus_syntax::CommandLine;
 use std::collections::BTreeMap;
 

@@ -6,34 +6,34 @@
 //! learns of one by a `let` that is compiled and never run. All definitions are compiled in front of each cell (see
 //! `definitions`), so no snapshot's account of them matters.
 
-use crate::ahead::Ahead;
-use crate::attempts::Attempts;
-use crate::cache::{Cache, CacheConfig, CachedCell, not_kept, unpack};
+use crate::cell::ahead::Ahead;
+use crate::cell::cache::{Cache, CacheConfig, CachedCell, not_kept, unpack};
+use crate::cell::reuse::{CacheSlot, Reuse, Surroundings};
+use crate::cell::types::{CellText, CompiledCell, Config, Object};
+use crate::cell::work::{Done, Work};
 use crate::command::{self, Reply};
-use crate::definitions::change::Change;
-use crate::definitions::prefix::Prefix;
-use crate::definitions::{Definitions, definitions_of};
-use crate::dependence::{Definition, is_stds};
 use crate::dependencies::{self, Building, Current};
-use crate::diagnostic::{Diagnostic, Span};
-use crate::evaluator::Snapshot;
-use crate::failure::{self, Failure, mapped};
-use crate::identity::Identities;
-use crate::interrupt::Interrupter;
-use crate::namespace::{Effect, Member, Namespaces, RunEnded, Ticket, Variable, Variables};
-use crate::prelude;
-use crate::reuse::{Place, Reuse, Surroundings};
-use crate::rewrite::put_back;
-use crate::snapshots::Held;
-use crate::source_map::{MappedPiece, SourceMap};
-use crate::starting::{Evcxr, Starting};
-use crate::statics::beginnings::Beginnings;
+use crate::messages::diagnostic::{Diagnostic, Span};
+use crate::messages::failure::{self, Failure, mapped};
+use crate::messages::source_map::{MappedPiece, SourceMap};
+use crate::messages::unkept::ending;
+use crate::messages::unused;
+use crate::messages::wording;
+use crate::notebook::attempts::Attempts;
+use crate::notebook::definitions::change::Change;
+use crate::notebook::definitions::prefix::Prefix;
+use crate::notebook::definitions::{Definitions, definitions_of};
+use crate::notebook::dependence::{Definition, is_stds};
+use crate::notebook::identity::Identities;
+use crate::notebook::namespace::{Effect, Member, Namespaces, RunEnded, Ticket, Variable, Variables};
+use crate::notebook::prelude;
+use crate::notebook::statics::beginnings::Beginnings;
+use crate::process::evaluator::Snapshot;
+use crate::process::interrupt::Interrupter;
+use crate::process::snapshots::Held;
+use crate::process::starting::{Evcxr, Starting};
 use crate::toolchain::standard_library;
-use crate::types::{CellText, CompiledCell, Config, Object};
-use crate::unkept::ending;
-use crate::unused;
-use crate::wording;
-use crate::work::{Done, Work};
+use crate::tools::rewrite::put_back;
 use chorus_protocol::{Death, Outcome};
 use chorus_syntax::{Call, Cell, CommandLine, FactsReader, HOLDER, defines_items};
 use std::collections::{BTreeMap, BTreeSet};
@@ -89,7 +89,7 @@ impl Compiler {
         let failed = |error: std::io::Error| Diagnostic::error(format!("can't write the crate px: {error}"));
         let shared = config.cache.as_ref().map(CacheConfig::dependencies);
         let root = dependencies::root(shared.as_deref(), &config.folder).map_err(failed)?;
-        let px = crate::px::write_crate(&root).map_err(failed)?;
+        let px = crate::toolchain::px::write_crate(&root).map_err(failed)?;
         // Where completion looks for it.
         std::os::unix::fs::symlink(&px, config.folder.join("px")).map_err(failed)?;
         let failed = |error: std::io::Error| Diagnostic::error(format!("can't start a thread: {error}"));
@@ -323,7 +323,7 @@ impl Compiler {
     }
 
     /// An object from the cache. `None` if it can't be had.
-    fn take_known(&mut self, work: &Work<'_>, place: Place, found: CachedCell) -> Option<Done> {
+    fn take_known(&mut self, work: &Work<'_>, place: CacheSlot, found: CachedCell) -> Option<Done> {
         let defined = work.parsed.lets.iter().map(|binding| binding.name.clone()).collect();
         // Definitions alone take and store nothing.
         let stores = if found.object.is_empty() { "" } else { found.source.as_str() };
@@ -359,7 +359,7 @@ impl Compiler {
 
     pub(crate) fn keep(
         &mut self,
-        place: Place,
+        place: CacheSlot,
         object: Option<&Object>,
         source: &str,
         before: &Variables,
@@ -384,7 +384,7 @@ impl Compiler {
     fn finish(&mut self, work: Work<'_>, outdated: Vec<(Member, Vec<String>)>, done: Done) -> CompiledCell {
         let mut notices = work.change.notices(&self.shared, &work.items);
         notices.extend(wording::of_main(&work.parsed));
-        notices.extend(crate::statics::notice_of_made(&work.items, &self.shared.current()));
+        notices.extend(crate::notebook::statics::notice_of_made(&work.items, &self.shared.current()));
         self.attempts.forget(&work.parsed, &work.items);
         let left_out = work.change.reasons.keys().map(|index| &self.shared.entries()[*index].definition);
         let left_out = left_out.filter(|item| item.nature.is_type).filter_map(Definition::name).collect();
@@ -395,7 +395,7 @@ impl Compiler {
         if let (false, Some(evcxr)) = (work.hides.is_empty(), self.evcxr.ready()) {
             evcxr.snapshots.forget(|type_name| prelude::with_paths(type_name, &work.hides) != type_name);
         }
-        notices.extend(crate::statics::notice(&work.statics.anew(&self.statics)));
+        notices.extend(crate::notebook::statics::notice(&work.statics.anew(&self.statics)));
         self.statics = work.statics;
         let moved = work.identities.moved();
         let is_edit = |(name, it): &(&String, &String)| !name.starts_with(HOLDER) && !self.identities.has(name, it);
@@ -431,7 +431,7 @@ impl Compiler {
     /// Notes that members have a variable that none of their cells has defined, of a type as `std::any::type_name` has
     /// it. An error says why their cells can't use it: its type can't be written in one.
     pub fn define(&mut self, members: &[(Member, u32)], name: &str, type_name: &str) -> Result<(), Failure> {
-        let variable = Variable { type_name: crate::type_names::as_written(type_name), mutable: true };
+        let variable = Variable { type_name: crate::cell::type_names::as_written(type_name), mutable: true };
         let has = |member: &Member| self.namespaces.variables(*member).get(name) == Some(&variable);
         let is_known = members.iter().all(|(member, _)| has(member));
         let ended = |&(member, generation): &(Member, u32)| RunEnded { member, outcome: Outcome::Ok, generation };
@@ -460,7 +460,7 @@ impl Compiler {
 
     /// How long the compiler's process may be idle before [`Compiler::rest`] is called for.
     pub fn rests_after() -> Duration {
-        crate::template::rests_after()
+        crate::process::finder::rests_after()
     }
 
     /// Gives back the memory of the compiler's process. The next new cell waits until there is another one.

@@ -1,7 +1,7 @@
 //! What the next cell will be compiled with, for those who read cells without compiling them.
 
 use crate::compiler::Compiler;
-use crate::namespace::Namespaces;
+use crate::notebook::namespace::Namespaces;
 
 /// The definitions and variables of a notebook at one moment.
 #[derive(Clone, Debug, Default)]

@@ -16,7 +16,7 @@ mod server;
 pub use controller::{Controller, ControllerConfig, ControllerError, Transport};
 pub use folder::{ClusterEntry, list_clusters};
 pub use launch::{
-    Batch, Guide, GuideKind, Host, Kubernetes, Launch, Manifest, Mpi, Place, Plan, Pool, Ports, Resources, Script,
-    Slurm, Ssh, System, Way, bytes, parse_hosts,
+    Batch, Guide, GuideKind, Host, Kubernetes, Launch, Manifest, Mpi, Plan, Pool, Ports, Resources, Script, Slurm, Ssh,
+    System, Way, Where, bytes, parse_hosts,
 };
 pub use own::{FolderError, OwnFolder};

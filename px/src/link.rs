@@ -68,7 +68,7 @@ pub enum Ask {
     Call(CallAsk),
     /// An engine's: what the function returned that this run is about, and the room of which that speaks.
     Result(Vec<u8>, Option<String>),
-    /// On which engine a call runs or has run. The answer is [`Answer::Place`].
+    /// On which engine a call runs or has run. The answer is [`Answer::RunsOn`].
     Where(u64),
     /// An engine's: what was done since the last time; what is next?
     Next(Vec<Done>),
@@ -387,7 +387,7 @@ pub enum Answer {
         value: Vec<u8>,
     },
     /// An engine, if there is one.
-    Place(Option<u32>),
+    RunsOn(Option<u32>),
     /// The job goes on.
     Running {
         /// Items that are done.

@@ -29,7 +29,7 @@ const FUTEX_WAIT: i32 = 0;
 const FUTEX_WAKE: i32 = 1;
 
 #[repr(C)]
-struct Place {
+struct SymbolInfo {
     file: *const c_char,
     base: *const c_void,
     name: *const c_char,
@@ -44,7 +44,7 @@ unsafe extern "C" {
     fn fallocate(file: i32, mode: i32, at: i64, length: i64) -> i32;
     fn kill(process: i32, signal: i32) -> i32;
     fn syscall(number: isize, ...) -> isize;
-    fn dladdr(address: *const c_void, place: *mut Place) -> i32;
+    fn dladdr(address: *const c_void, place: *mut SymbolInfo) -> i32;
     #[cfg(test)]
     fn memfd_create(name: *const c_char, flags: u32) -> i32;
 }
@@ -184,7 +184,7 @@ pub(crate) fn end_process() {
 /// The file of the object that a function is in, and how far from its beginning in memory.
 pub(crate) fn place_of(function: usize) -> Option<(String, u64)> {
     let address = function as *const c_void;
-    let mut place = Place { file: null(), base: null(), name: null(), symbol: null() };
+    let mut place = SymbolInfo { file: null(), base: null(), name: null(), symbol: null() };
     // SAFETY: `place` is laid out as `dladdr` fills it.
     if unsafe { dladdr(address, &raw mut place) } == 0 || place.file.is_null() {
         return None;

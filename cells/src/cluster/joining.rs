@@ -2,7 +2,7 @@
 
 use super::Cluster;
 use crate::publisher::Publisher;
-use chorus_controller::Place;
+use chorus_controller::Where;
 use std::time::{Duration, Instant};
 
 /// How long engines may take to join.
@@ -22,8 +22,8 @@ impl Patience {
     pub const THERE: Patience = Patience { limit: Duration::from_secs(120), queues: true };
 
     /// With engines of this place.
-    pub fn with(place: &Place) -> Patience {
-        if *place == Place::Here { Patience::HERE } else { Patience::THERE }
+    pub fn with(place: &Where) -> Patience {
+        if *place == Where::Here { Patience::HERE } else { Patience::THERE }
     }
 }
 

@@ -268,7 +268,7 @@ impl Jobs {
                 defined.engines.extend(engines);
                 Answer::Ok
             }
-            Ask::Where(job) => Answer::Place(self.0.calls.place(job)),
+            Ask::Where(job) => Answer::RunsOn(self.0.calls.place(job)),
             Ask::Wait { job, millis } if is_call(job) => self.0.calls.wait(job, millis).await,
             Ask::Cancel(job) if is_call(job) => {
                 self.0.calls.cancel(job);

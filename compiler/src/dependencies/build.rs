@@ -3,7 +3,7 @@
 use super::progress::{Building, Teller, read};
 use super::set::{Set, made_for, used};
 use super::{SETS, TARGET, VERSIONS, link, room};
-use crate::reuse::add;
+use crate::cell::reuse::add;
 use crate::tools::{self, command};
 use std::ffi::OsString;
 use std::fs;

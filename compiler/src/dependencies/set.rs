@@ -1,7 +1,7 @@
 //! A set's record, and what a kernel keeps of the sets that it uses.
 
 use super::support;
-use crate::reuse::{BUILD_VARIABLES, add, configuration_files};
+use crate::cell::reuse::{BUILD_VARIABLES, add, configuration_files};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::collections::BTreeSet;
 use std::ffi::OsString;

@@ -5,13 +5,13 @@
 
 use super::message::{Assist, Begin, ToRun};
 use super::relay::RelayServer;
-use crate::complaint;
-use crate::definitions::Definitions;
-use crate::definitions::prefix::Prefix;
-use crate::diagnostic::Diagnostic;
-use crate::interrupt::Interrupter;
-use crate::library::{self, Instead};
-use crate::setting::Setting;
+use crate::messages::complaint;
+use crate::messages::diagnostic::Diagnostic;
+use crate::notebook::definitions::Definitions;
+use crate::notebook::definitions::prefix::Prefix;
+use crate::notebook::setting::Setting;
+use crate::process::interrupt::Interrupter;
+use crate::toolchain::library::{self, Instead};
 use chorus_analyzer::{Answer, Question, Source, Wrapped, lent};
 use evcxr::EvalContext;
 use std::any::Any;
@@ -90,7 +90,7 @@ impl Context {
         let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap_or_default();
         let mut base = context.state();
         let mut settings = vec![
-            crate::px::dependency(&begin.px, false),
+            crate::toolchain::px::dependency(&begin.px, false),
             // evcxr prints what cargo says it compiles into the process's stderr.
             Setting::BuildEnv("CARGO_TERM_QUIET".into(), "true".into()),
         ];
@@ -99,7 +99,9 @@ impl Context {
         for setting in &settings {
             base = context.configure(&base, setting).map_err(|error| *failed("the crate px can't be used", &error))?;
         }
-        if let Err(error) = crate::px::build_ahead(&manifest, folder, &begin.px, &begin.program, &begin.dependencies) {
+        if let Err(error) =
+            crate::toolchain::px::build_ahead(&manifest, folder, &begin.px, &begin.program, &begin.dependencies)
+        {
             tracing::warn!("px isn't built ahead: {error}");
         }
         Ok((context, base))
@@ -224,7 +226,7 @@ impl Context {
     pub fn configure(&self, state: &State, setting: &Setting) -> Result<State, evcxr::Error> {
         let changed = self.change(state, setting)?;
         match setting.brings_serde() {
-            true => self.change(&changed, &crate::px::dependency(&self.px, true)),
+            true => self.change(&changed, &crate::toolchain::px::dependency(&self.px, true)),
             false => Ok(changed),
         }
     }

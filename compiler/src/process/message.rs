@@ -1,9 +1,9 @@
 //! What a kernel and its compiler's process say to each other: each message is its length, four bytes in little-endian order,
 //! and as many bytes of postcard.
 
-use crate::complaint::Error;
-use crate::diagnostic::Diagnostic;
-use crate::setting::Setting;
+use crate::messages::complaint::Error;
+use crate::messages::diagnostic::Diagnostic;
+use crate::notebook::setting::Setting;
 use chorus_analyzer::{Answer, Question, Source};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};

@@ -4,15 +4,21 @@
 //! itself for each kernel that asks, which takes milliseconds; what none of them changes, they share in memory. Where that
 //! can't be, each kernel has a process that starts for it.
 
+pub(crate) mod assist;
 pub(crate) mod context;
+pub(crate) mod evaluator;
+pub(crate) mod finder;
+pub(crate) mod interrupt;
 pub(crate) mod message;
 mod relay;
 mod serve;
+pub(crate) mod snapshots;
+pub(crate) mod starting;
 pub(crate) mod template;
 
 pub use relay::relay_main;
 
-use crate::interrupt::{Interrupter, kill_builds};
+use crate::process::interrupt::{Interrupter, kill_builds};
 use chorus_system::{descriptors, group};
 use context::Context;
 use message::Begin;
@@ -38,7 +44,7 @@ const STACK: usize = 64 << 20;
 pub unsafe fn compiler_main(folder: &Path) -> ExitCode {
     let started = (|| {
         let begin: Begin = message::receive(&mut File::open(folder.join(BEGIN))?)?;
-        let place = Place::open(&begin.folder)?;
+        let place = BuildFolder::open(&begin.folder)?;
         // SAFETY: the caller promises that there is no other thread.
         unsafe { crate::toolchain::prepare_builds(&place.name) };
         // What a kernel's terminal sends is for the kernel, which tells of it.
@@ -60,7 +66,7 @@ pub unsafe fn compiler_main(folder: &Path) -> ExitCode {
     }
 }
 
-fn run_in(begin: &Begin, folder: &Path, place: Place, socket: OwnedFd) -> io::Result<()> {
+fn run_in(begin: &Begin, folder: &Path, place: BuildFolder, socket: OwnedFd) -> io::Result<()> {
     let interrupter = Interrupter::default();
     interrupter.on_interrupt(|_| kill_builds());
     let started = Context::start(begin, &place.name, &interrupter);
@@ -74,17 +80,17 @@ fn run_in(begin: &Begin, folder: &Path, place: Place, socket: OwnedFd) -> io::Re
 
 /// The folder where everything is built, under a name that means another one in a copy of this process: that of an open
 /// descriptor, which compilers inherit. evcxr and rust-analyzer can't be told of another folder once they have begun.
-struct Place {
+struct BuildFolder {
     folder: OwnedFd,
     name: PathBuf,
 }
 
-impl Place {
-    fn open(folder: &Path) -> io::Result<Place> {
+impl BuildFolder {
+    fn open(folder: &Path) -> io::Result<BuildFolder> {
         let folder = OwnedFd::from(File::open(folder)?);
         descriptors::inherit(&folder)?;
         let name = PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd()));
-        Ok(Place { folder, name })
+        Ok(BuildFolder { folder, name })
     }
 
     /// Has the name mean this folder. Takes no memory from the allocator.

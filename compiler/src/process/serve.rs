@@ -1,11 +1,11 @@
 //! Answers one kernel's questions.
 
-use super::Place;
+use super::BuildFolder;
 use super::context::{Context, State};
 use super::message::{Ask, Evaluated, Reply, ToRun, receive, send};
-use crate::complaint::Error;
-use crate::diagnostic::Diagnostic;
-use crate::interrupt::{Interrupter, kill_builds};
+use crate::messages::complaint::Error;
+use crate::messages::diagnostic::Diagnostic;
+use crate::process::interrupt::{Interrupter, kill_builds};
 use chorus_system::process;
 use std::collections::HashMap;
 use std::io;
@@ -18,7 +18,7 @@ pub(super) struct Server {
     pub context: Context,
     pub base: State,
     /// By which name evcxr knows the folder where everything is built, and which that is.
-    pub place: Place,
+    pub place: BuildFolder,
     pub folder: PathBuf,
     pub interrupter: Interrupter,
 }

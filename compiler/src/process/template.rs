@@ -3,7 +3,7 @@
 use super::message::{Reply, Template, send};
 use super::relay::Own;
 use super::serve::{Server, asked_to_take, go_to};
-use crate::diagnostic::Diagnostic;
+use crate::messages::diagnostic::Diagnostic;
 use chorus_system::descriptors::{Programs, put_in_place};
 use chorus_system::fork::{self, Side};
 use chorus_system::{ProcessHandle, children, descriptors, memory, threads, user};
@@ -183,14 +183,14 @@ fn refuse(listener: &UnixListener, folder: &Path, error: &Diagnostic) -> io::Res
 
 /// Nobody finds it any more. Its copies build elsewhere.
 fn leave(folder: &Path) {
-    if let Err(error) = crate::template::clear(folder) {
+    if let Err(error) = crate::process::finder::clear(folder) {
         tracing::warn!("{}: {error}", folder.display());
     }
 }
 
 /// Removes what it has made, unless it is another template's by now.
 fn leave_to_others(folder: &Path) {
-    let lock = crate::template::lock(folder);
+    let lock = crate::process::finder::lock(folder);
     if lock.is_ok() && !folder.join(SOCKET).exists() {
         leave(folder);
     }
@@ -198,7 +198,7 @@ fn leave_to_others(folder: &Path) {
 
 /// Whether it may leave: no kernel has come in the meantime. From then on none can come.
 fn leave_unless_asked(listener: &UnixListener, folder: &Path) -> bool {
-    let Ok(lock) = crate::template::lock(folder) else { return true };
+    let Ok(lock) = crate::process::finder::lock(folder) else { return true };
     let is_asked = descriptors::is_readable(listener);
     if !is_asked {
         leave(folder);

@@ -25,7 +25,7 @@ pub use kubernetes::{Kubernetes, Manifest};
 pub use mpi::Mpi;
 pub use plan::Plan;
 pub(crate) use pools::Pools;
-pub use pools::{Place, Pool, Ports};
+pub use pools::{Pool, Ports, Where};
 pub use slurm::Slurm;
 pub use ssh::{Ssh, parse_hosts};
 

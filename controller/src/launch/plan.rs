@@ -1,6 +1,6 @@
 //! What would be done to start engines, for those who want to read it before.
 
-use super::{Launch, Place, Pool, Way, shell_words};
+use super::{Launch, Pool, Way, Where, shell_words};
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ impl Pool {
         let (mut steps, mut script) = (String::new(), None);
         let mut say = |line: &str| steps += &format!("{line}\n");
         match &self.place {
-            Place::Here => {
+            Where::Here => {
                 let args = launch.arguments("FILE".as_ref(), chorus_protocol::EngineId(0));
                 let args = args.iter().map(|arg| arg.to_string_lossy().into_owned());
                 let words: Vec<String> =
@@ -27,7 +27,7 @@ impl Pool {
                 say(&format!("{engines} times on this host, each with another `--id`:"));
                 say(&format!("  {}", shell_words(&words)));
             }
-            Place::There(Way::Ssh(ssh)) => {
+            Where::There(Way::Ssh(ssh)) => {
                 for host in &ssh.hosts {
                     say(&format!("  {}", shell_words(&ssh.words(&host.name, "PORT"))));
                 }
@@ -35,12 +35,12 @@ impl Pool {
                 let slots: u32 = ssh.engines();
                 say(&format!("{engines} engines are shared out among these hosts, which are meant for {slots}."));
             }
-            Place::There(Way::Slurm(slurm)) => {
+            Where::There(Way::Slurm(slurm)) => {
                 say(&format!("{engines} times, each a job:"));
                 say(&format!("  {}", shell_words(&slurm.words(&format!("chorus-{cluster}")))));
                 say(brings);
             }
-            Place::There(Way::Kubernetes(kubernetes)) => {
+            Where::There(Way::Kubernetes(kubernetes)) => {
                 let kubectl = shell_words(&kubernetes.command);
                 say(&format!("{engines} times, each a job:"));
                 say(&format!("  {kubectl} create -f -"));
@@ -49,21 +49,21 @@ impl Pool {
                 say("What is created is the manifest below. @NAME@ and @CLUSTER@ are filled in, for each job.");
                 script = Some(kubernetes.manifest.text().to_owned());
             }
-            Place::There(Way::Batch(batch)) => {
+            Where::There(Way::Batch(batch)) => {
                 let (text, submit) = batch.plan(&launch, cluster);
                 say(&format!("{engines} times, each a job:"));
                 say(&format!("  {submit}"));
                 say("What is submitted is the script below. @FOLDER@ and @PROGRAM@ are filled in, for each job.");
                 script = Some(text);
             }
-            Place::There(Way::Mpi(mpi)) => {
+            Where::There(Way::Mpi(mpi)) => {
                 say(&format!("Once for {engines} ranks, and again for those that are wanted later:"));
                 say(&format!("  {} -n {engines} sh -c ..", shell_words(&mpi.command)));
                 say(
                     "Each rank takes an invitation from a folder that all hosts see, and starts the engine's program there.",
                 );
             }
-            Place::There(Way::Guide(guide)) => {
+            Where::There(Way::Guide(guide)) => {
                 let (title, address) =
                     (guide.kind.title(), guide.address.as_deref().unwrap_or("the one that it finds"));
                 say(&format!("  {} -c ..", shell_words(&guide.command)));
@@ -74,7 +74,7 @@ impl Pool {
                 }
             }
         }
-        if !launch.setup.is_empty() && self.place != Place::Here {
+        if !launch.setup.is_empty() && self.place != Where::Here {
             say("Before an engine, its shell runs:");
             launch.setup.iter().for_each(|line| say(&format!("  {line}")));
         }
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     fn plan(way: Option<Way>) -> Plan {
-        let place = way.map_or(Place::Here, Place::There);
+        let place = way.map_or(Where::Here, Where::There);
         let launch = Launch::new("/bin/engine", vec![]);
         let pool = Pool { place, label: Some("big".into()), setup: vec!["module load x".into()], ports: None };
         pool.plan(&launch, "lab", 3)

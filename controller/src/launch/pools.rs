@@ -18,7 +18,7 @@ use tokio::sync::{OnceCell, mpsc};
 
 /// Where engines are started.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Place {
+pub enum Where {
     /// On the controller's host.
     #[default]
     Here,
@@ -30,7 +30,7 @@ pub enum Place {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pool {
     /// Where.
-    pub place: Place,
+    pub place: Where,
     /// What to call them.
     pub label: Option<String>,
     /// On other hosts: lines of shell that come before an engine, and may change its environment. Nothing is started when one
@@ -141,7 +141,7 @@ impl Pools {
     async fn launcher(
         &self,
         number: u32,
-        place: Place,
+        place: Where,
         ports: Option<Ports>,
         launch: Launch,
     ) -> io::Result<Arc<dyn Launcher>> {
@@ -149,8 +149,8 @@ impl Pools {
         let ended = move |engine, exit| ended(engine, exit);
         let stay = self.connection.stay;
         let way = match place {
-            Place::Here => return on_this_host(launch, Arc::clone(&self.folder), stay == 0, ended),
-            Place::There(way) => way,
+            Where::Here => return on_this_host(launch, Arc::clone(&self.folder), stay == 0, ended),
+            Where::There(way) => way,
         };
         let (sender, arrivals) = mpsc::unbounded_channel();
         self.arrivals.lock().insert(number, sender);
@@ -332,7 +332,7 @@ mod tests {
         let ssh = |line: &str| {
             let hosts = super::super::parse_hosts("a,b").unwrap();
             let command = ["sh", "-c", line].map(str::to_owned).to_vec();
-            Pool { place: Place::There(Way::Ssh(Ssh { hosts, command, tunnel: false })), ..Pool::default() }
+            Pool { place: Where::There(Way::Ssh(Ssh { hosts, command, tunnel: false })), ..Pool::default() }
         };
         pools.add(ssh("echo the first has none >&2; exit 1")).await.unwrap();
         pools.add(ssh("echo the second has none >&2; exit 1")).await.unwrap();

@@ -1,7 +1,7 @@
 //! What an engine does for the groups of its runs: it tells a run of its group, and the others of members that have left.
 //! What members do together goes between their workers.
 
-use super::values::Place;
+use super::values::ControllerFolder;
 use chorus_protocol::{Group, Parting};
 use px::group::{DOOR, Info, Reach, decode_lines};
 use std::path::Path;
@@ -9,11 +9,11 @@ use std::time::Duration;
 
 /// What a run is told that is a cell of a group, in which its engine has this rank; `given` is what the notebook has sent
 /// along. `None` if that is for another purpose. The group's folder is where large results go.
-pub fn info(group: Option<(Group, u32)>, given: &[u8], values: Option<&Place>) -> Option<Info> {
+pub fn info(group: Option<(Group, u32)>, given: &[u8], values: Option<&ControllerFolder>) -> Option<Info> {
     let ((Group { name, members }, rank), lines) = (group?, decode_lines(given)?);
     let reach = match values {
-        Some(Place::Here(folder)) => Reach::Shared(folder.join(name)),
-        Some(Place::There { outpost, .. }) => Reach::Far(outpost.with_file_name(DOOR), name),
+        Some(ControllerFolder::Here(folder)) => Reach::Shared(folder.join(name)),
+        Some(ControllerFolder::There { outpost, .. }) => Reach::Far(outpost.with_file_name(DOOR), name),
         None => Reach::Nowhere(
             "this engine can't reach the others of the cell: it doesn't find the controller's folder, as engines on its host \
              do (`%px -t` runs the cell on those that you name)"
@@ -66,8 +66,8 @@ mod tests {
         let given = encode_lines(&lines);
         let reach = |values| info(Some((group(), 1)), &given, values);
         let expected = |reach| Some(Info { reach, rank: 1, members: vec![1, 4], lines: lines.clone() });
-        let here = Place::Here("/blobs".into());
-        let there = Place::There { folder: "/blobs".into(), outpost: "/run/rooms".into() };
+        let here = ControllerFolder::Here("/blobs".into());
+        let there = ControllerFolder::There { folder: "/blobs".into(), outpost: "/run/rooms".into() };
         assert_eq!(reach(Some(&here)), expected(Reach::Shared("/blobs/group-1-2".into())));
         assert_eq!(reach(Some(&there)), expected(Reach::Far("/run/groups".into(), "group-1-2".into())));
         assert!(matches!(reach(None), Some(Info { reach: Reach::Nowhere(why), .. }) if why.contains("can't reach")));
@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn what_is_given_for_another_purpose_stays_as_it_is() {
-        let here = Place::Here("/blobs".into());
+        let here = ControllerFolder::Here("/blobs".into());
         assert_eq!(info(Some((group(), 1)), b"numbers", Some(&here)), None);
         assert_eq!(info(None, &encode_lines(&[]), Some(&here)), None);
     }

@@ -26,7 +26,7 @@ use std::time::{Duration, SystemTime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
-use values::Place;
+use values::ControllerFolder;
 
 /// A controller that says nothing for so long is gone.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
@@ -153,8 +153,8 @@ pub async fn run_agent(config: AgentConfig) -> Result<(), AgentError> {
     let mut link = Link::connect(&config.connection, registration).await?;
     let (stored, mut blobs_stored) = mpsc::unbounded_channel();
     let values = match (distant, blobs.shared_folder()) {
-        (Some(outpost), _) => Some(Place::There { folder: config.connection.blobs.clone(), outpost }),
-        (None, folder) => folder.map(|folder| Place::Here(folder.to_owned())),
+        (Some(outpost), _) => Some(ControllerFolder::There { folder: config.connection.blobs.clone(), outpost }),
+        (None, folder) => folder.map(|folder| ControllerFolder::Here(folder.to_owned())),
     };
     let mut agent =
         Agent { worker: config.worker, out: link.outbox(), blobs, values, stored, sessions: HashMap::new() };
@@ -228,7 +228,7 @@ struct Agent {
     out: Outbox,
     blobs: Blobs,
     /// Where large results go.
-    values: Option<Place>,
+    values: Option<ControllerFolder>,
     /// Who is told of blobs that were stored.
     stored: mpsc::UnboundedSender<(BlobId, Stored)>,
     sessions: HashMap<SessionId, Session>,

@@ -4,7 +4,7 @@ use super::blobs::Blobs;
 use super::meter::Processes;
 use super::outbox::Outbox;
 use super::seat::Seat;
-use super::values::{Place, Values};
+use super::values::{ControllerFolder, Values};
 use crate::supervisor::{Input, Job, Worker, WorkerConfig, WorkerEvent};
 use chorus_protocol::{
     BlobId, FromEngine, MapId, OUTPUT_WINDOW, Outcome, Piece, RunEvent, RunId, RunSpec, SessionId, Variables,
@@ -44,7 +44,7 @@ pub struct Waiting {
 impl Session {
     /// Has a worker started for a session, and its events sent to `out`.
     /// `values` is where large results go.
-    pub fn open(id: SessionId, config: WorkerConfig, values: Option<Place>, out: Outbox) -> Session {
+    pub fn open(id: SessionId, config: WorkerConfig, values: Option<ControllerFolder>, out: Outbox) -> Session {
         let (worker, events) = Worker::launch(config, Input::Refused, None);
         let (worker, seat) = (Arc::new(worker), Arc::new(Mutex::new(Seat::default())));
         let (acknowledged, window) = watch::channel(0);

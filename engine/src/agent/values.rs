@@ -15,7 +15,7 @@ use tokio::fs::File;
 #[derive(Debug)]
 pub struct Values {
     /// `None` if nobody could find them.
-    place: Option<Place>,
+    place: Option<ControllerFolder>,
     /// The run that has begun last.
     run: Option<RunId>,
     made: Vec<PathBuf>,
@@ -23,7 +23,7 @@ pub struct Values {
 
 /// Where the controller's folder is.
 #[derive(Clone, Debug)]
-pub enum Place {
+pub enum ControllerFolder {
     /// On this host.
     Here(PathBuf),
     /// On another one, to which the outpost that listens there knows the way.
@@ -40,7 +40,7 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 
 impl Values {
     /// For files in this folder.
-    pub fn new(place: Option<Place>) -> Values {
+    pub fn new(place: Option<ControllerFolder>) -> Values {
         Values { place, run: None, made: Vec::new() }
     }
 
@@ -66,13 +66,13 @@ impl Values {
     /// A file of so many bytes, all 0. An error is a sentence.
     pub async fn make(&mut self, bytes: u64) -> Result<String, String> {
         let place = self.place.clone().ok_or("this engine doesn't share files with the notebook")?;
-        let (Place::Here(folder) | Place::There { folder, .. }) = &place;
+        let (ControllerFolder::Here(folder) | ControllerFolder::There { folder, .. }) = &place;
         // Another engine may have had the same process id before.
         let name = format!("{VALUE_PREFIX}{:016x}-{}", *ENGINE, NEXT.fetch_add(1, Ordering::Relaxed));
         let path = folder.join(name);
         let failed = |error: io::Error| format!("there is no room for {bytes} bytes: {error}");
         self.made.push(path.clone());
-        if let Place::There { outpost, .. } = place {
+        if let ControllerFolder::There { outpost, .. } = place {
             let name = path.display().to_string();
             return ask(outpost, RoomAsk::Make(name.clone(), bytes)).await.map(|()| name);
         }
@@ -93,7 +93,7 @@ impl Values {
         let made = std::mem::take(&mut self.made);
         match self.place.clone() {
             _ if made.is_empty() => {}
-            Some(Place::There { outpost, .. }) => {
+            Some(ControllerFolder::There { outpost, .. }) => {
                 tokio::spawn(async move {
                     for path in made {
                         if let Err(error) = ask(outpost.clone(), RoomAsk::Remove(path.display().to_string())).await {
@@ -145,7 +145,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_not_handed_over_goes_with_the_run() {
         let folder = tempfile::tempdir().unwrap();
-        let mut values = Values::new(Some(Place::Here(folder.path().to_owned())));
+        let mut values = Values::new(Some(ControllerFolder::Here(folder.path().to_owned())));
         let run = RunId::of_task(TaskId(1), 0);
         values.started(run);
         assert_eq!(values.task_run(), Some(run));

@@ -28,7 +28,7 @@ struct Value {
 
 /// As `Constant` of the text has it.
 #[repr(C)]
-struct Place {
+struct TableEntry {
     start: *const u128,
     elements: u64,
 }
@@ -83,8 +83,8 @@ impl Value {
 
 impl Loaded {
     fn call(&self, count: u64, asked: &mut Asked<'_>) -> u64 {
-        let place = |value: &Value| Place { start: value.bytes.as_ptr(), elements: value.elements };
-        let table: Vec<Place> = self.values.iter().map(place).collect();
+        let place = |value: &Value| TableEntry { start: value.bytes.as_ptr(), elements: value.elements };
+        let table: Vec<TableEntry> = self.values.iter().map(place).collect();
         // As `Args` of the text has it, with `repr(C)`.
         let args = [asked.input.as_ptr(), asked.output.as_mut_ptr().cast_const(), table.as_ptr().cast()];
         // SAFETY: items and results are those of the call, whose sizes px has compared with the text's, as many as it

@@ -11,7 +11,7 @@ use cudarc::driver::{
     result, sys,
 };
 use cudarc::nvrtc::Ptx;
-use lane::{Lane, Place};
+use lane::{Lane, Memory};
 use pace::Pace;
 use pipeline::{Lanes, Part};
 use std::fmt;
@@ -239,15 +239,15 @@ impl Cuda {
         let Work { items, results, count } = work;
         let size = |bytes: u64| bytes / count.max(1);
         let (item, items) = match items {
-            Items::Kept(stretch) => (size(stretch.bytes), Place::There(self.address(stretch)?)),
-            Items::Here(bytes) => (size(bytes.len() as u64), Place::Here(bytes)),
+            Items::Kept(stretch) => (size(stretch.bytes), Memory::There(self.address(stretch)?)),
+            Items::Here(bytes) => (size(bytes.len() as u64), Memory::Here(bytes)),
         };
         let (result, results) = match results {
-            Results::Kept(stretch) => (size(stretch.bytes), Place::There(self.address(stretch)?)),
-            Results::Here(bytes) => (size(bytes.len() as u64), Place::Here(bytes)),
+            Results::Kept(stretch) => (size(stretch.bytes), Memory::There(self.address(stretch)?)),
+            Results::Here(bytes) => (size(bytes.len() as u64), Memory::Here(bytes)),
         };
         let travelling = |is_here: bool, size: u64| if is_here { size } else { 0 };
-        let (items_travel, results_travel) = (matches!(items, Place::Here(_)), matches!(results, Place::Here(_)));
+        let (items_travel, results_travel) = (matches!(items, Memory::Here(_)), matches!(results, Memory::Here(_)));
         let largest = travelling(items_travel, item).max(travelling(results_travel, result));
         let most = PART.checked_div(largest).unwrap_or(u64::MAX).max(1);
         let loaded = self.loaded.as_ref().ok_or_else(|| Failed::Launch("no code was loaded".to_owned()))?;
@@ -270,8 +270,8 @@ struct Way<'a> {
     streams: &'a Streams,
     lanes: &'a mut Vec<Lane>,
     loaded: &'a Loaded,
-    items: Place<&'a [u8]>,
-    results: Place<&'a mut [u8]>,
+    items: Memory<&'a [u8]>,
+    results: Memory<&'a mut [u8]>,
     /// Of an item and of a result.
     sizes: (u64, u64),
 }
@@ -289,12 +289,12 @@ impl Lanes for Way<'_> {
     fn start(&mut self, part: Part) -> Result<(), Failed> {
         let (item, result) = self.sizes;
         let items = match self.items {
-            Place::There(address) => Place::There(address + part.first * item),
-            Place::Here(bytes) => Place::Here(bytes.get(range(part, item)).ok_or_else(too_few)?),
+            Memory::There(address) => Memory::There(address + part.first * item),
+            Memory::Here(bytes) => Memory::Here(bytes.get(range(part, item)).ok_or_else(too_few)?),
         };
         let results = match self.results {
-            Place::There(address) => Place::There(address + part.first * result),
-            Place::Here(_) => Place::Here((part.count * result) as usize),
+            Memory::There(address) => Memory::There(address + part.first * result),
+            Memory::Here(_) => Memory::Here((part.count * result) as usize),
         };
         while self.lanes.len() <= part.lane {
             self.lanes.push(Lane::new(self.context, self.streams)?);
@@ -305,8 +305,8 @@ impl Lanes for Way<'_> {
 
     fn finish(&mut self, part: Part) -> Result<(Option<u64>, Duration), Failed> {
         let results = match &mut self.results {
-            Place::Here(bytes) => Some(bytes.get_mut(range(part, self.sizes.1)).ok_or_else(too_few)?),
-            Place::There(_) => None,
+            Memory::Here(bytes) => Some(bytes.get_mut(range(part, self.sizes.1)).ok_or_else(too_few)?),
+            Memory::There(_) => None,
         };
         self.lanes.get_mut(part.lane).ok_or_else(too_few)?.finish(results)
     }

@@ -248,7 +248,7 @@ variants!(Answer {
     5 => Answer::Failed(sentence),
     6 => Answer::Work(pieces),
     7 => Answer::Value { engine, value },
-    8 => Answer::Place(engine),
+    8 => Answer::RunsOn(engine),
     9 => Answer::Gone,
     10 => Answer::Engines(ids),
     11 => Answer::All(answers),

@@ -101,8 +101,8 @@ fn messages_come_back_and_cut_ones_are_damaged() {
     for answer in [
         Answer::Ok,
         Answer::Gone,
-        Answer::Place(None),
-        Answer::Place(Some(3)),
+        Answer::RunsOn(None),
+        Answer::RunsOn(Some(3)),
         Answer::Room("/x".into()),
         Answer::Job(1),
         Answer::Running { done: 1, items: 2 },

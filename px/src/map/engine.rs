@@ -4,7 +4,7 @@
 //! millisecond: within such a block there is nothing between two calls of the function.
 
 use super::error::Error;
-use super::output::{Batch, Form, LIMIT, Output, Place, Sending, lock};
+use super::output::{Batch, Form, LIMIT, LargeResults, Output, Sending, lock};
 use super::report::Reports;
 use crate::host::{catch, parallel};
 use crate::link::{Done, Failures, GpuTimes, ItemFailure, OnError, Piece, Serve};
@@ -26,7 +26,7 @@ const PARTS: usize = 4;
 /// What an engine was told about a map.
 pub(crate) struct Server {
     pub(crate) settings: Serve,
-    pub(crate) place: Place,
+    pub(crate) place: LargeResults,
     /// The items are this engine's own, from this number on; else it asks what to do.
     pub(crate) own: Option<Piece>,
     /// Variables of this engine that a function on a GPU uses, as GPUs take them.
@@ -37,7 +37,7 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn new(settings: Serve, own: Option<Piece>) -> Server {
-        let place = Place::new(settings.rooms.last().cloned());
+        let place = LargeResults::new(settings.rooms.last().cloned());
         Server { settings, place, own, values: OnceLock::new(), gpu: Mutex::default() }
     }
 

@@ -19,11 +19,11 @@ const KEPT: u64 = u64::MAX;
 /// A variable that a function on a GPU uses, and how many values it has.
 pub struct Value {
     elements: u64,
-    place: Place,
+    place: Storage,
 }
 
 /// Where a variable's values are.
-enum Place {
+enum Storage {
     /// Their bytes in memory.
     Here(Vec<u8>),
     /// The buffer on the GPU.
@@ -44,7 +44,7 @@ impl<T: Copy + 'static> Given<'_, Vec<T>> {
 impl<T: Copy + 'static> Given<'_, GpuVec<T>> {
     #[doc(hidden)]
     pub fn value(&self) -> Value {
-        Value { elements: self.0.len() as u64, place: Place::Kept(self.0.buffer()) }
+        Value { elements: self.0.len() as u64, place: Storage::Kept(self.0.buffer()) }
     }
 }
 
@@ -77,22 +77,22 @@ impl Value {
         // SAFETY: as many bytes as the values take. Those of them that are padding are copied as what they may be, bytes
         // that nobody reads.
         unsafe { std::ptr::copy_nonoverlapping(values.as_ptr().cast(), bytes.as_mut_ptr(), bytes.len()) };
-        Value { elements: values.len() as u64, place: Place::Here(bytes) }
+        Value { elements: values.len() as u64, place: Storage::Here(bytes) }
     }
 
     /// Its length in bytes and how many values it has, in front of the bytes; or of a buffer its number.
     fn head(&self, to: &mut Vec<u8>) {
         let (length, buffer) = match &self.place {
-            Place::Here(bytes) => (bytes.len() as u64, None),
-            Place::Kept(buffer) => (KEPT, Some(*buffer)),
+            Storage::Here(bytes) => (bytes.len() as u64, None),
+            Storage::Kept(buffer) => (KEPT, Some(*buffer)),
         };
         [Some(length), Some(self.elements), buffer].into_iter().flatten().for_each(|number| number.write(to));
     }
 
     fn bytes(&self) -> &[u8] {
         match &self.place {
-            Place::Here(bytes) => bytes,
-            Place::Kept(_) => &[],
+            Storage::Here(bytes) => bytes,
+            Storage::Kept(_) => &[],
         }
     }
 }

@@ -5,7 +5,7 @@ use super::error::Error;
 use super::gpu::{self, To};
 use super::items::{Filter, Mapped, Mode, Whither, for_gpu};
 use super::merge::{Ended, Keep, Kind, Outcome};
-use super::output::{Batch, Output, Place, lock, own};
+use super::output::{Batch, LargeResults, Output, lock, own};
 use super::own::{OnEngine, Part};
 use super::probe::Probe;
 use super::source::{Describe, Read, Silent, Source};
@@ -151,7 +151,7 @@ impl Output for Kept {
         0
     }
 
-    fn finish(&self, mut batch: Batch, _: &Place) -> Result<Results, Error> {
+    fn finish(&self, mut batch: Batch, _: &LargeResults) -> Result<Results, Error> {
         let batch = own::<Keeping>(&mut batch);
         batch.join(1, self.size)?;
         let mut parts = lock(&self.parts);

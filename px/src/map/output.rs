@@ -44,7 +44,7 @@ pub(crate) trait Output: Sync {
     /// About how many bytes it has.
     fn size(&self, batch: &mut Batch) -> usize;
     /// Puts the results where they belong.
-    fn finish(&self, batch: Batch, place: &Place) -> Result<Results, Error>;
+    fn finish(&self, batch: Batch, place: &LargeResults) -> Result<Results, Error>;
 }
 
 /// A batch as the output that made it knows it.
@@ -66,15 +66,15 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Where results go that are too large for a message.
-pub(crate) struct Place {
+pub(crate) struct LargeResults {
     path: Option<String>,
     room: OnceLock<Result<Room, Error>>,
     far: OnceLock<bool>,
 }
 
-impl Place {
-    pub(crate) fn new(path: Option<String>) -> Place {
-        Place { path, room: OnceLock::new(), far: OnceLock::new() }
+impl LargeResults {
+    pub(crate) fn new(path: Option<String>) -> LargeResults {
+        LargeResults { path, room: OnceLock::new(), far: OnceLock::new() }
     }
 
     /// Whether the room is on another host. To write there takes a message and its answer.
@@ -190,7 +190,7 @@ impl Output for Sending {
         own::<Encodings>(batch).good - self.head()
     }
 
-    fn finish(&self, mut batch: Batch, place: &Place) -> Result<Results, Error> {
+    fn finish(&self, mut batch: Batch, place: &LargeResults) -> Result<Results, Error> {
         let batch = own::<Encodings>(&mut batch);
         batch.bytes.truncate(batch.good);
         let mut bytes = std::mem::take(&mut batch.bytes);
@@ -358,7 +358,7 @@ impl<R: Send + 'static> Output for Kept<R> {
         size_of_val(own::<Keeping<R>>(batch).values.as_slice())
     }
 
-    fn finish(&self, mut batch: Batch, _: &Place) -> Result<Results, Error> {
+    fn finish(&self, mut batch: Batch, _: &LargeResults) -> Result<Results, Error> {
         let batch = own::<Keeping<R>>(&mut batch);
         let count = batch.values.len() as u64;
         lock(&self.parts).push((batch.first, std::mem::take(&mut batch.values)));

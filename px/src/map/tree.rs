@@ -2,7 +2,7 @@
 
 use super::error::Error;
 use super::fold::{Fold, LEAF};
-use super::output::{Batch, Output, Place, own};
+use super::output::{Batch, LargeResults, Output, own};
 use crate::link::{Damaged, Results};
 use crate::wire::Wire;
 
@@ -232,7 +232,7 @@ impl<L: Fold> Output for Folded<L> {
         (tree.head.len() + tree.nodes.len()) * size_of::<Node<L::Node>>()
     }
 
-    fn finish(&self, mut tree: Batch, place: &Place) -> Result<Results, Error> {
+    fn finish(&self, mut tree: Batch, place: &LargeResults) -> Result<Results, Error> {
         let mut bytes = Vec::new();
         own::<TreeOf<L>>(&mut tree).write(&mut bytes);
         place.put(bytes)

@@ -210,7 +210,7 @@ impl<R> Task<R> {
     /// The engine that it runs on, or has run on; none while it waits.
     pub fn engine(&self) -> Option<usize> {
         match self.number().and_then(|job| ask(&Ask::Where(job))) {
-            Ok(Answer::Place(engine)) => engine.map(|engine| engine as usize),
+            Ok(Answer::RunsOn(engine)) => engine.map(|engine| engine as usize),
             _ => None,
         }
     }

@@ -73,7 +73,7 @@ pub(crate) fn answer(ask: Ask) -> Answer {
             RESULT.set(Some(bytes));
             Answer::Ok
         }
-        Ask::Where(_) => Answer::Place(Some(2)),
+        Ask::Where(_) => Answer::RunsOn(Some(2)),
         Ask::Engines(None) => Answer::Engines(vec![0, 2]),
         Ask::Engines(Some(label)) => Answer::Engines(if label == "big" { vec![2, 5] } else { vec![] }),
         Ask::WaitAny(jobs) => Answer::Job(jobs[jobs.len() - 1]),

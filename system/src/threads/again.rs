@@ -15,7 +15,7 @@ static RSEQ: AtomicIsize = AtomicIsize::new(0);
 /// What a thread has noted of itself. It lies on its stack, and what lies below is no longer needed in a copy.
 #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "nothing is made of it"))]
 #[repr(C, align(16))]
-pub struct Place {
+pub struct Noted {
     /// What the handler returns to, where the system has put it.
     context: *mut c_void,
     round: u32,
@@ -49,7 +49,7 @@ pub fn is_possible() -> bool {
 pub fn stay(context: *mut c_void, round: u32, slot: &super::Slot) {
     // SAFETY: the C library gives each thread a valid place of its own.
     let errno = unsafe { libc::__errno_location() };
-    let mut place = Place {
+    let mut place = Noted {
         context,
         round,
         // SAFETY: as above.
@@ -69,7 +69,7 @@ pub fn stay(context: *mut c_void, round: u32, slot: &super::Slot) {
 /// In each thread that was made again, with the storage of the old one and all signals blocked. Returns what it is to
 /// return to.
 #[cfg(target_arch = "x86_64")]
-extern "C" fn returned(place: &Place) -> *mut c_void {
+extern "C" fn returned(place: &Noted) -> *mut c_void {
     place.robust.register();
     let rseq = RSEQ.load(Ordering::Relaxed);
     if rseq != 0 {
@@ -103,7 +103,7 @@ const RSEQ_SIGNATURE: u32 = 0x5305_3053;
 ///
 /// The place must be that of a thread which has stopped and isn't in this process any more. All signals are blocked.
 #[cfg(target_arch = "x86_64")]
-pub unsafe fn again(place: *const Place) -> io::Result<()> {
+pub unsafe fn again(place: *const Noted) -> io::Result<()> {
     let flags = libc::CLONE_VM
         | libc::CLONE_FS
         | libc::CLONE_FILES
@@ -156,7 +156,7 @@ pub unsafe fn again(place: *const Place) -> io::Result<()> {
 ///
 /// None is needed: there is no way.
 #[cfg(not(target_arch = "x86_64"))]
-pub unsafe fn again(_: *const Place) -> io::Result<()> {
+pub unsafe fn again(_: *const Noted) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
@@ -165,7 +165,7 @@ pub unsafe fn again(_: *const Place) -> io::Result<()> {
 /// # Safety
 ///
 /// The place must be its own, and it waits for the end of the round.
-pub unsafe fn number(place: *const Place) -> u32 {
+pub unsafe fn number(place: *const Noted) -> u32 {
     // SAFETY: the caller vouches for the place, and the system has written the number.
     unsafe { (*place).tid.as_ref().map_or(0, |tid| tid.cast_unsigned()) }
 }

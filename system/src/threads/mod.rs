@@ -12,7 +12,7 @@ mod loader;
 mod why;
 
 use crate::listing;
-use again::{Place, Robust};
+use again::{Noted, Robust};
 use std::ffi::{c_int, c_void};
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
@@ -48,7 +48,7 @@ static SLOTS: [Slot; MAX] = [const { Slot { tid: AtomicU32::new(0), place: Atomi
 struct Slot {
     /// 0 for one that has ended instead.
     tid: AtomicU32,
-    /// The round, which is odd, until it has stopped; then the address of its [`Place`], which is even. One that is late
+    /// The round, which is odd, until it has stopped; then the address of its [`Noted`], which is even. One that is late
     /// and comes in another round finds another number, and doesn't stop.
     place: AtomicUsize,
 }
@@ -193,7 +193,7 @@ impl Stopped {
             unsafe { loader::hand_over(slot.tid.load(Ordering::Relaxed), between) };
         }
         for (slot, between) in alive() {
-            let place = slot.place.load(Ordering::Acquire) as *const Place;
+            let place = slot.place.load(Ordering::Acquire) as *const Noted;
             // SAFETY: the thread had stopped, so its place is where it says, and in the copy nobody else has its stack.
             // All signals have been blocked since. Those that are there already wait for the end of the round.
             let made = unsafe { again::again(place).map(|()| loader::hand_over(between, again::number(place))) };
@@ -270,7 +270,7 @@ extern "C" fn on_signal(_: c_int, _: *mut libc::siginfo_t, context: *mut c_void)
 }
 
 /// Says where this thread has noted itself, and waits for the round's end; returns at once if that is over.
-fn wait_for_stop_at(slot: &Slot, place: *const Place, round: u32) {
+fn wait_for_stop_at(slot: &Slot, place: *const Noted, round: u32) {
     // What was noted is seen by whoever sees the place.
     if slot.place.compare_exchange(round as usize, place as usize, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
         ANSWERS.fetch_add(1, Ordering::SeqCst);

@@ -1,12 +1,12 @@
 //! Engines of several pools.
 
 use super::*;
-use crate::launch::{Place, Pool, Resources, Slurm, Way};
+use crate::launch::{Pool, Resources, Slurm, Way, Where};
 use chorus_protocol::Order;
 
 fn pool(label: &str) -> Pool {
     let way = Way::Slurm(Slurm { command: vec!["srun".into()], resources: Resources::default() });
-    Pool { place: Place::There(way), label: Some(label.into()), setup: vec!["a b".into()], ports: None }
+    Pool { place: Where::There(way), label: Some(label.into()), setup: vec!["a b".into()], ports: None }
 }
 
 impl Cluster {

@@ -26,7 +26,7 @@ const IDLE: Duration = Duration::from_secs(10);
 const QUEUE: Duration = Duration::from_secs(2);
 
 /// One of the hosts.
-struct Place {
+struct OneHost {
     host: Host,
     state: State,
     engines: BTreeMap<EngineId, Engine>,
@@ -34,9 +34,9 @@ struct Place {
     idle: Option<Instant>,
 }
 
-impl Place {
-    fn of(host: Host) -> Place {
-        Place { host, state: State::Absent, engines: BTreeMap::new(), idle: None }
+impl OneHost {
+    fn of(host: Host) -> OneHost {
+        OneHost { host, state: State::Absent, engines: BTreeMap::new(), idle: None }
     }
 }
 
@@ -62,7 +62,7 @@ enum State {
 
 /// See the module.
 pub(super) struct Work {
-    places: Vec<Place>,
+    places: Vec<OneHost>,
     /// What hosts are called that are found when there are engines for them; otherwise all are there from the start.
     found: Option<&'static str>,
     /// What was said of it last, and when it was looked at.
@@ -92,7 +92,7 @@ impl Work {
             Hosts::Found(name) => (Vec::new(), Some(name)),
         };
         Work {
-            places: hosts.into_iter().map(Place::of).collect(),
+            places: hosts.into_iter().map(OneHost::of).collect(),
             found,
             queue: Arc::clone(&told.queue),
             looked: None,
@@ -162,18 +162,18 @@ impl Work {
     /// A host without engines, where they are found, or the one that has the fewest for what it is meant for.
     fn place_for_one(&mut self) -> Option<usize> {
         let Some(name) = self.found else {
-            let load = |place: &Place| (place.engines.len() as u64 + 1) * 1_000 / u64::from(place.host.slots.max(1));
+            let load = |place: &OneHost| (place.engines.len() as u64 + 1) * 1_000 / u64::from(place.host.slots.max(1));
             return (0..self.places.len()).min_by_key(|at| load(&self.places[*at]));
         };
         let is_free =
-            |place: &Place| place.engines.is_empty() && matches!(place.state, State::Absent | State::There { .. });
+            |place: &OneHost| place.engines.is_empty() && matches!(place.state, State::Absent | State::There { .. });
         let free = self.places.iter().position(is_free);
         free.or_else(|| (self.places.len() < PLACES).then(|| self.find(name)))
     }
 
     /// One host more.
     fn find(&mut self, name: &str) -> usize {
-        self.places.push(Place::of(Host { name: name.to_owned(), slots: 1 }));
+        self.places.push(OneHost::of(Host { name: name.to_owned(), slots: 1 }));
         self.places.len() - 1
     }
 

@@ -33,7 +33,7 @@ pub struct Lane {
 }
 
 /// Where items are, or results go.
-pub enum Place<T> {
+pub enum Memory<T> {
     /// On the GPU, at this address.
     There(u64),
     /// In this process.
@@ -62,14 +62,14 @@ impl Lane {
         &mut self,
         streams: &Streams,
         loaded: &Loaded,
-        items: Place<&[u8]>,
-        results: Place<usize>,
+        items: Memory<&[u8]>,
+        results: Memory<usize>,
         count: u64,
     ) -> Result<(), Failed> {
         let Streams { up, work, down } = streams;
         let from = match items {
-            Place::There(address) => address,
-            Place::Here(bytes) => {
+            Memory::There(address) => address,
+            Memory::Here(bytes) => {
                 let Room { here, there } = fitting(&mut self.items, streams, bytes.len())?;
                 let here = part(here, bytes.len())?;
                 here.copy_from_slice(bytes);
@@ -80,8 +80,8 @@ impl Lane {
             }
         };
         let (to, down_bytes) = match results {
-            Place::There(address) => (address, None),
-            Place::Here(bytes) => (fitting(&mut self.results, streams, bytes)?.there.device_ptr(work).0, Some(bytes)),
+            Memory::There(address) => (address, None),
+            Memory::Here(bytes) => (fitting(&mut self.results, streams, bytes)?.there.device_ptr(work).0, Some(bytes)),
         };
         let args = self.args_there.device_ptr(up).0;
         let here = self.args.as_mut_slice()?;
