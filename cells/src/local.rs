@@ -104,6 +104,7 @@ impl LocalWorker {
             object: object.path.clone(),
             entry: Entry::Cell(object.entry.clone()),
             argument: plan.argument.clone(),
+            group: Vec::new(),
             rank: 0,
             size: 1,
             generation: None,

@@ -4,6 +4,7 @@ use crate::cluster::{Cluster, ClusterError};
 use crate::interrupt::Interrupted;
 use crate::places::place_of;
 use crate::publisher::Publisher;
+use bytes::Bytes;
 use chorus_client::Run;
 use chorus_compiler::{Member, Object, RunEnded};
 use chorus_magics::PxOptions;
@@ -115,14 +116,15 @@ pub async fn send(
 ) -> Result<(Sent, PxCell), ClusterError> {
     let (preload, blob) = cluster.put_object(object).await?;
     let count = publisher.count();
-    // A cell that is given nothing else is given what its engines need to name its lines to each other.
-    let argument = if argument.is_empty() { lines(object, count) } else { argument };
+    // What is given something is one of ours, and does nothing together.
+    let together = argument.is_empty().then(|| lines(object, count));
     let generation = |engine| object.needs_variables.then(|| cluster.generation(engine));
     let spec = RunSpec {
         preload,
         object: blob.id(),
         entry: Entry::Cell(object.entry.clone()),
         argument: argument.into(),
+        together,
         map: None,
         label: label.to_owned(),
         snapshots,
@@ -149,13 +151,14 @@ pub async fn send(
     Ok((Sent { run, object: object.clone(), targets: targets.to_vec(), view, finish, count, ended: Vec::new() }, cell))
 }
 
-/// Where the object's source has the lines of cells, of which the one that runs has this execution count.
-fn lines(object: &Object, count: u32) -> Vec<u8> {
+/// Where the object's source has the lines of cells, of which the one that runs has this execution count. See
+/// [`RunSpec::together`].
+pub fn lines(object: &Object, count: u32) -> Bytes {
     let stretch = |[first, lines, cell, line]: [u32; 4]| {
         let cell = if cell == count { 0 } else { cell };
         Stretch { first, count: lines, cell, line }
     };
-    encode_lines(&object.source.stretches().into_iter().map(stretch).collect::<Vec<_>>())
+    encode_lines(&object.source.stretches().into_iter().map(stretch).collect::<Vec<_>>()).into()
 }
 
 impl Sent {

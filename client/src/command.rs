@@ -60,6 +60,12 @@ pub(crate) enum Command {
         spec: TaskSpec,
         events: mpsc::UnboundedSender<TaskUpdate>,
     },
+    SubmitTogether {
+        session: SessionId,
+        first: TaskId,
+        spec: TaskSpec,
+        on: Vec<(EngineId, mpsc::UnboundedSender<TaskUpdate>)>,
+    },
     Taken {
         session: SessionId,
         engine: EngineId,

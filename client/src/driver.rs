@@ -5,7 +5,7 @@ use crate::command::{Command, Steered};
 use crate::link::{CONNECT, Link, Welcome, Who, is_dead};
 use crate::session::SessionEvent;
 use crate::state::{Sessions, Unconfirmed};
-use chorus_protocol::{BlobId, ClusterStatus, Connection, Frame, FromClient, LogEntry, LogEvent, ToClient};
+use chorus_protocol::{BlobId, ClusterStatus, Connection, Frame, FromClient, LogEntry, LogEvent, TaskId, ToClient};
 use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::error::TrySendError;
@@ -288,6 +288,15 @@ impl Driver {
                     return Ok(());
                 }
                 FromClient::SubmitTask { session, task, spec }
+            }
+            Command::SubmitTogether { session, first, spec, on } => {
+                let (engines, events): (_, Vec<_>) = on.into_iter().unzip();
+                for (task, events) in (first.0..).map(TaskId).zip(events) {
+                    if !self.sessions.submit_task(session, task, spec.run.object, events) {
+                        return Ok(());
+                    }
+                }
+                FromClient::SubmitTogether { session, first, spec, engines }
             }
             Command::Taken { session, engine, bytes } => {
                 self.sessions.take(session, engine, bytes);

@@ -35,9 +35,14 @@ pub(crate) struct Numbers(Mutex<u64>);
 impl Numbers {
     /// Sends something that has the next number.
     pub fn next<T>(&self, send: impl FnOnce(u64) -> T) -> T {
+        self.take(1, send)
+    }
+
+    /// Sends something that has the next so many numbers; it is given the first.
+    pub fn take<T>(&self, count: usize, send: impl FnOnce(u64) -> T) -> T {
         let mut next = self.0.lock();
         let number = *next;
-        *next += 1;
+        *next += count as u64;
         send(number)
     }
 }

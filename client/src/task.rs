@@ -35,6 +35,22 @@ impl Session {
         Task { id, session: self.clone(), events }
     }
 
+    /// Has a function called on each of these engines, in order, which are a group: a task each.
+    pub fn submit_together(&self, spec: TaskSpec, engines: &[EngineId]) -> Vec<Task> {
+        let session = self.id();
+        self.tasks().take(engines.len(), |number| {
+            let tasks = (number..).map(TaskId).zip(engines);
+            let (on, tasks) = tasks
+                .map(|(id, engine)| {
+                    let (sender, events) = mpsc::unbounded_channel();
+                    ((*engine, sender), Task { id, session: self.clone(), events })
+                })
+                .unzip();
+            self.command(Command::SubmitTogether { session, first: TaskId(number), spec, on });
+            tasks
+        })
+    }
+
     /// Ends a task. [`TaskEvent::Failed`] follows, unless it has just ended by itself.
     pub fn cancel(&self, task: TaskId) {
         self.send(FromClient::CancelTask { session: self.id(), task });

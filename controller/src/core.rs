@@ -71,9 +71,7 @@ pub(crate) enum Action {
     ReadBlob(PeerId, BlobId),
     /// Remove a file from the folder of blobs.
     RemoveFile(String),
-    /// Make the folder of a group in the folder of blobs. Engines may look for it as soon as the next action is done.
-    MakeGroup(String),
-    /// Remove it.
+    /// Remove the folder of a group in the folder of blobs, if there is one.
     RemoveGroup(String),
     /// A member of a group has left, and all who may wait for it are on other hosts.
     MarkLeft {

@@ -148,15 +148,7 @@ impl Folder {
         }
     }
 
-    /// Makes the folder of a group; it may be there already, from a controller before this one.
-    pub fn make_group(&self, name: &str) -> io::Result<()> {
-        match DirBuilder::new().mode(0o700).create(self.blobs().join(name)) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            made => made,
-        }
-    }
-
-    /// Removes the folder of a group. Members that have its memory open keep it.
+    /// Removes the folder that members of a group have made. Members that have its memory open keep it.
     pub fn remove_group(&self, name: &str) {
         if name.starts_with(GROUP_PREFIX) && !name.contains('/') {
             _ = std::fs::remove_dir_all(self.blobs().join(name));

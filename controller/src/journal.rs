@@ -84,11 +84,7 @@ pub(crate) fn read(path: &Path) -> Result<(Core, Vec<Action>), String> {
         let of_files = |action: &Action| {
             matches!(
                 action,
-                Action::StoreBlob(..)
-                    | Action::RemoveBlob(_)
-                    | Action::RemoveFile(_)
-                    | Action::MakeGroup(_)
-                    | Action::RemoveGroup(_)
+                Action::StoreBlob(..) | Action::RemoveBlob(_) | Action::RemoveFile(_) | Action::RemoveGroup(_)
             )
         };
         // All else is said again over new connections, or was about processes that are gone.

@@ -157,11 +157,6 @@ impl Server {
                     let folder = self.folder.clone();
                     tokio::task::spawn_blocking(move || folder.remove_value(&name));
                 }
-                Action::MakeGroup(name) => {
-                    if let Err(error) = self.folder.make_group(&name) {
-                        tracing::error!(%error, name, "a group's folder can't be made; its engines won't find each other");
-                    }
-                }
                 Action::RemoveGroup(name) => {
                     let folder = self.folder.clone();
                     tokio::task::spawn_blocking(move || folder.remove_group(&name));

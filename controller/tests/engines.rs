@@ -117,6 +117,7 @@ impl Cluster {
             object: self.object.id(),
             entry: entry.into(),
             argument: Bytes::new(),
+            together: None,
             map: None,
             label: entry.into(),
             snapshots: SnapshotPolicy::default(),

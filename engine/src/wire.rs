@@ -25,6 +25,8 @@ pub enum ToWorker {
         entry: Entry,
         /// What it is given besides.
         argument: Vec<u8>,
+        /// What it is told of its group.
+        group: Vec<u8>,
         /// `px::rank()`.
         rank: u32,
         /// `px::size()`.

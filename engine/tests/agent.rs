@@ -132,6 +132,7 @@ impl Cluster {
             object: blob(&objects().cells),
             entry: entry.into(),
             argument: bytes::Bytes::new(),
+            together: None,
             map: None,
             label: entry.into(),
             snapshots: SnapshotPolicy::Off,

@@ -1,16 +1,19 @@
-//! The group of a run: the engines that it was sent to, which may do things together while it runs.
+//! The group of a run: the engines that it was sent to, which may do things together while it runs. Those that call a function
+//! for one `each` have a run each, and are a group, too.
 
 use crate::id::EngineId;
 use crate::run::Outcome;
+use crate::task::TaskFailure;
 use serde::{Deserialize, Serialize};
 
 /// What the names of groups' folders begin with.
 pub const GROUP_PREFIX: &str = "group-";
 
-/// Who runs a cell together.
+/// Who runs a cell, or calls a function, together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Group {
-    /// The name of its folder, in the controller's folder of blobs. It is there until all members have ended the run.
+    /// The name of its folder, in the controller's folder of blobs. Who uses the group first makes it. It goes when all members
+    /// have ended the run.
     pub name: String,
     /// All engines of the run, in order, also those that can't run it. A member's place among them is its rank.
     pub members: Vec<EngineId>,
@@ -19,7 +22,7 @@ pub struct Group {
 /// How a member ended its run, as others are told that still wait for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Parting {
-    /// It came to the end of the cell.
+    /// It came to the end of the cell or the call.
     Ended,
     /// It panicked, and has said itself how.
     Panicked,
@@ -28,7 +31,7 @@ pub enum Parting {
 }
 
 impl Parting {
-    /// As px's groups are told it: nothing if the member came to the cell's end, and an empty text if it has said itself why.
+    /// As px's groups are told it: nothing if the member came to the end, and an empty text if it has said itself why.
     pub fn reason(self) -> Option<String> {
         match self {
             Parting::Ended => None,
@@ -55,6 +58,17 @@ impl From<&Outcome> for Parting {
     }
 }
 
+impl From<&TaskFailure> for Parting {
+    fn from(failure: &TaskFailure) -> Parting {
+        Parting::Failed(match failure {
+            TaskFailure::Panicked(_) => return Parting::Panicked,
+            TaskFailure::Died(death) => format!("died in the call: its worker {death}"),
+            TaskFailure::NoSuchEngine(_) => "isn't there any more".to_owned(),
+            other => format!("didn't come to the end of the call: {other}"),
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,5 +79,8 @@ mod tests {
         let Parting::Failed(how) = Parting::from(&Outcome::died(Death::Signal(9))) else { panic!("it is a failure") };
         assert_eq!(how, "died in the cell: its worker was killed by signal 9 (SIGKILL: killed, perhaps for memory)");
         assert_eq!(Parting::from(&Outcome::Ok), Parting::Ended);
+        let Parting::Failed(how) = Parting::from(&TaskFailure::Died(Death::Exit(3))) else { panic!("it is a failure") };
+        assert_eq!(how, "died in the call: its worker called `exit` with status 3");
+        assert_eq!(Parting::from(&TaskFailure::Panicked("no".into())), Parting::Panicked);
     }
 }

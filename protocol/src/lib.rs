@@ -37,4 +37,4 @@ pub use steer::*;
 pub use task::*;
 
 /// The version of the messages below. Two processes work together only when theirs are equal.
-pub const VERSION: u16 = 19;
+pub const VERSION: u16 = 20;

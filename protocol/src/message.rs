@@ -73,6 +73,13 @@ pub enum FromEngine {
         /// What.
         value: TaskValue,
     },
+    /// A run uses its group, whose memory is there: from now on, its members are to be told of those that have left.
+    Joined {
+        /// Whose.
+        session: SessionId,
+        /// Which run.
+        run: RunId,
+    },
     /// What it uses; about once a second.
     Metrics(Box<Metrics<SessionId>>),
     /// What the variables of a session take; at most once a second, when that has changed.
@@ -118,10 +125,10 @@ pub enum ToEngine {
         rank: u32,
         /// The number of the cluster's engines.
         size: u32,
-        /// Whom it runs the cell together with, and its rank among these.
+        /// Whom it does that together with, and its rank among these.
         group: Option<Box<(Group, u32)>>,
     },
-    /// A member of a group has ended its run, and others may wait for it.
+    /// A member of a group that is used has ended its run, and others may wait for it.
     MemberLeft {
         /// Whose.
         group: Group,
@@ -300,6 +307,17 @@ pub enum FromClient {
         task: TaskId,
         /// What to call.
         spec: TaskSpec,
+    },
+    /// Have a function called on each of these engines, which are a group: a task each.
+    SubmitTogether {
+        /// Whose.
+        session: SessionId,
+        /// The first of them; the others follow.
+        first: TaskId,
+        /// What to call.
+        spec: TaskSpec,
+        /// Where, in order.
+        engines: Vec<EngineId>,
     },
     /// End a task. Those that need it fail.
     CancelTask {

@@ -74,6 +74,7 @@ impl FromEngine {
             | FromEngine::WorkerLost { .. }
             | FromEngine::MapReady { .. }
             | FromEngine::Result { .. }
+            | FromEngine::Joined { .. }
             | FromEngine::Holds { .. } => true,
             FromEngine::Register { .. }
             | FromEngine::Heartbeat
@@ -101,6 +102,7 @@ impl FromClient {
             | FromClient::CloseMap { .. }
             | FromClient::RestMap { .. }
             | FromClient::SubmitTask { .. }
+            | FromClient::SubmitTogether { .. }
             | FromClient::CancelTask { .. }
             | FromClient::ForgetTask { .. }
             | FromClient::Compiled { .. }

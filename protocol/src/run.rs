@@ -31,6 +31,8 @@ pub struct RunSpec {
     pub entry: Entry,
     /// What it is given besides; only px and the client know what that is.
     pub argument: Bytes,
+    /// Given if its engines are a group: where the object's source has the user's lines, as px encodes it.
+    pub together: Option<Bytes>,
     /// The map that it serves, if it does.
     pub map: Option<MapId>,
     /// What monitors show for it: the beginning of the cell's text.

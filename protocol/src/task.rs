@@ -30,7 +30,7 @@ pub struct TaskSpec {
     /// Whether its engine must have a GPU.
     pub gpu: bool,
     /// How often to try again when the function panics. When its worker dies, it is tried once more at least; when it
-    /// calls `exit`, never.
+    /// calls `exit`, never. What a group calls is never tried again: the others can't go back.
     pub retries: u32,
     /// How long an attempt may take, in milliseconds; 0 is for ever.
     pub timeout_ms: u64,

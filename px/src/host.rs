@@ -13,7 +13,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 
 /// The version of [`Host`] that this crate needs. A host of a later version begins with the same fields.
-pub const HOST_VERSION: u32 = 7;
+pub const HOST_VERSION: u32 = 8;
 
 /// The table through which a worker serves cells. It lives as long as the worker.
 #[repr(C)]
@@ -47,6 +47,8 @@ pub struct Host {
     pub variables: AtomicPtr<c_void>,
     /// Is set by a function that was given the variables and has failed: they are to be as before the run.
     pub failed: AtomicBool,
+    /// Passes the encoded [`crate::group::Info`] of the run under way to `take`; nothing if it has no group.
+    pub group: extern "C" fn(take: extern "C" fn(*mut c_void, *const u8, usize), *mut c_void),
 }
 
 /// A question to the process that has the GPU, as it crosses the C ABI. All pointers are valid during the call only.
@@ -203,6 +205,15 @@ pub(crate) fn argument() -> Vec<u8> {
         (host.argument)(append, (&raw mut argument).cast());
     }
     argument
+}
+
+/// What the run under way is told of its group; nothing if it has none.
+pub(crate) fn group() -> Vec<u8> {
+    let mut group = Vec::new();
+    if let Some(host) = host() {
+        (host.group)(append, (&raw mut group).cast());
+    }
+    group
 }
 
 /// The variables that the run under way may use; null if it may use none, or if there are none.

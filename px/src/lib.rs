@@ -104,14 +104,14 @@ const CHORUS_PLACES: &[debug::Row] = &[];
 use host::host;
 use std::sync::atomic::Ordering;
 
-/// This engine's place in the cell's [`group`], the engines that the cell runs on, from 0. In functions that engines call
-/// for others it is the place among the cluster's engines, and in the notebook's own worker 0.
+/// This engine's place in its [`group`], from 0: the engines that the cell runs on, or those that `px::engines()` has call the
+/// function. In functions of `%map` and `px::call!` it is the place among the cluster's engines, and in the notebook's own worker 0.
 pub fn rank() -> usize {
     host().map_or(0, |host| host.rank.load(Ordering::Relaxed) as usize)
 }
 
-/// The number of engines in the cell's [`group`]. In functions that engines call for others it is that of the cluster's
-/// engines, and in the notebook's own worker 1.
+/// The number of engines in the [`group`]. In functions of `%map` and `px::call!` it is that of the cluster's engines, and in the
+/// notebook's own worker 1.
 pub fn size() -> usize {
     host().map_or(1, |host| host.size.load(Ordering::Relaxed) as usize)
 }

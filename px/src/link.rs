@@ -85,6 +85,8 @@ pub enum Ask {
     WaitAll(Vec<u64>),
     /// Have the same call made on several engines: each with its number there, in place of the call's own.
     CallOn(CallAsk, Vec<OnEngine>),
+    /// An engine's: the run uses its group, whose memory is there.
+    Joined,
     /// As [`Ask::Forget`], of several.
     ForgetAll(Vec<u64>),
     /// Engines have a variable that no cell of theirs has defined.

@@ -22,8 +22,6 @@ pub const DEPUTIES: &str = "deputies";
 const READY: &str = "CHORUS-READY";
 /// How long that may take.
 const START: Duration = Duration::from_secs(15);
-/// How often it is looked whether a group is used that a member has left.
-const LOOK: Duration = Duration::from_millis(100);
 /// How often it is looked whether groups are gone.
 const SWEEP: Duration = Duration::from_secs(1);
 /// How long to wait for what the system lacks.
@@ -87,15 +85,8 @@ impl Office {
         Ok(child)
     }
 
-    /// Says that a member has left its group, if any member has used it by the time that the group goes.
+    /// Says that a member has left its group.
     pub async fn member_left(&self, group: &str, members: usize, rank: usize, why: Option<String>) {
-        let folder = self.groups.join(group);
-        while !px::group::is_used(&folder) {
-            tokio::time::sleep(LOOK).await;
-            if !folder.exists() {
-                return;
-            }
-        }
         if let Err(error) = self.connect().await {
             return tracing::error!(%error, group, "members of a group can't be told that another has left");
         }

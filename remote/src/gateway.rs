@@ -120,7 +120,6 @@ impl Gateway {
     /// [`px::group::leave`].
     pub fn member_left(&self, group: String, members: usize, rank: usize, why: Option<String>) {
         let office = Arc::clone(&self.office);
-        // It ends with the group.
         tokio::spawn(async move { office.member_left(&group, members, rank, why).await });
     }
 

@@ -143,6 +143,7 @@ async fn broadcast(
         object: object.id(),
         entry: "bench_cell".into(),
         argument: Bytes::new(),
+        together: None,
         map: None,
         label: "fan-out".into(),
         snapshots: SnapshotPolicy::default(),

@@ -6,12 +6,14 @@ use super::map::entry;
 use super::rooms::{Holder, Rooms};
 use super::run::CellRun;
 use crate::cluster::Cluster;
+use crate::run::lines;
+use bytes::Bytes;
 use chorus_client::{Blob, Session, Task};
 use chorus_compiler::Object;
 use chorus_protocol::{BlobId, EngineId, RunSpec, TaskArg, TaskId, TaskSpec};
 use chorus_render::{Bars, GraphTask, TaskLine, TaskState};
 use parking_lot::{Mutex, MutexGuard};
-use px::link::{Access, Answer, CallArg, CallAsk, FIRST_CALL};
+use px::link::{Access, Answer, CallArg, CallAsk, FIRST_CALL, OnEngine};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Weak};
@@ -56,6 +58,8 @@ struct Sent {
     session: Session,
     object: Blob,
     preload: Vec<BlobId>,
+    /// See [`RunSpec::together`].
+    lines: Bytes,
 }
 
 /// A call that was made.
@@ -141,10 +145,11 @@ impl Calls {
         self.lock().refused.insert(job, sentence);
     }
 
-    /// Makes a call. An error is a sentence.
+    /// Makes a call, on all of these engines together if they are given. An error is a sentence.
     pub async fn start(
         self: &Arc<Calls>,
         ask: CallAsk,
+        together: Option<&[OnEngine]>,
         run: &Arc<CellRun>,
         cluster: &Arc<Cluster>,
         rooms: &Arc<Rooms>,
@@ -156,7 +161,8 @@ impl Calls {
             ));
         }
         let object = Some(&run.object).filter(|object| object.path == Path::new(&ask.object));
-        let Sent { object: blob, preload, session, .. } = self.send(&ask.object, object, cluster).await?;
+        let count = run.plan.publisher.count();
+        let Sent { object: blob, preload, session, lines, .. } = self.send(&ask.object, object, count, cluster).await?;
         let mut label: String = ask.label.chars().take(LABEL).collect();
         if label.len() < ask.label.len() {
             label.push('…');
@@ -183,12 +189,13 @@ impl Calls {
         let after = ask.after.iter().map(&mut task_of).collect::<Result<_, String>>()?;
         // Clusters call a function once more after a death, but for those that get variables: so may this one, and uses none.
         let access = if ask.retries == Some(0) { ask.access.max(Access::Read) } else { ask.access };
-        let call = session.submit(TaskSpec {
+        let spec = TaskSpec {
             run: RunSpec {
                 preload,
                 object: blob.id(),
                 entry: entry(ask.function, access),
-                argument: Default::default(),
+                argument: Bytes::new(),
+                together: together.map(|_| lines),
                 map: None,
                 label: label.clone(),
                 snapshots: run.plan.snapshots,
@@ -199,48 +206,53 @@ impl Calls {
             gpu: ask.gpu > 0,
             retries: ask.retries.unwrap_or(0),
             timeout_ms: ask.timeout,
-        });
-        // Its own are held already.
-        let held = ask.rooms.into_iter().filter(|room| rooms.hold(room, Holder::Kernel)).chain(ask.own).collect();
-        state.last += 1;
-        let number = state.last;
-        let job = Arc::new(CallJob {
-            number,
-            job: ask.job,
-            task: call.id(),
-            session,
-            label,
-            needs: Mutex::new(needs),
-            begun: Instant::now(),
-            stage: watch::Sender::new(Stage::Waiting),
-            held: Mutex::new(None),
-        });
-        state.all.insert(number, Arc::downgrade(&job));
-        if state.graph.len() >= GRAPH {
-            state.graph.pop_first();
-        }
+        };
+        let calls: Vec<(u64, Task)> = match together {
+            None => vec![(ask.job, session.submit(spec))],
+            Some(on) => {
+                let engines: Vec<EngineId> = on.iter().map(|call| EngineId(call.engine)).collect();
+                on.iter().map(|call| call.job).zip(session.submit_together(spec, &engines)).collect()
+            }
+        };
         numbers.sort_unstable();
         numbers.dedup();
-        state.graph.insert(number, GraphTask { line: job.line(), needs: numbers });
-        state.calls.insert(ask.job, Arc::clone(&job));
-        drop(state);
-        let follower = Follower {
-            calls: Arc::clone(self),
-            rooms: Arc::clone(rooms),
-            held,
-            job,
-            run: Arc::clone(run),
-            cluster: Arc::downgrade(cluster),
-            bars: Bars::default(),
-            panic: None,
-            tries: 1,
-        };
-        tokio::spawn(follower.follow(call));
+        // They are held already.
+        let mut own = ask.own;
+        for (job, call) in calls {
+            let held = ask.rooms.iter().filter(|room| rooms.hold(room, Holder::Kernel)).cloned();
+            let held = held.chain(std::mem::take(&mut own)).collect();
+            state.last += 1;
+            let number = state.last;
+            let job = Arc::new(CallJob {
+                number,
+                job,
+                task: call.id(),
+                session: session.clone(),
+                label: label.clone(),
+                needs: Mutex::new(needs.clone()),
+                begun: Instant::now(),
+                stage: watch::Sender::new(Stage::Waiting),
+                held: Mutex::new(None),
+            });
+            state.enter(&job, numbers.clone());
+            let follower = Follower {
+                calls: Arc::clone(self),
+                rooms: Arc::clone(rooms),
+                held,
+                job,
+                run: Arc::clone(run),
+                cluster: Arc::downgrade(cluster),
+                bars: Bars::default(),
+                panic: None,
+                tries: 1,
+            };
+            tokio::spawn(follower.follow(call));
+        }
         Ok(())
     }
 
     /// Brings an object to the cluster, once a cell.
-    async fn send(&self, path: &str, object: Option<&Object>, cluster: &Cluster) -> Result<Sent, String> {
+    async fn send(&self, path: &str, object: Option<&Object>, count: u32, cluster: &Cluster) -> Result<Sent, String> {
         let session = cluster.session().clone();
         let known = self.lock().sent.clone();
         if let Some(sent) = known.filter(|sent| sent.path == path && sent.session.id() == session.id()) {
@@ -249,7 +261,8 @@ impl Calls {
         let object =
             object.ok_or("the function's object isn't the cell's that runs: call functions from the cell itself")?;
         let (preload, blob) = cluster.put_object(object).await.map_err(|error| error.to_string())?;
-        let sent = Sent { path: path.to_owned(), session, object: blob, preload };
+        let lines = lines(object, count);
+        let sent = Sent { path: path.to_owned(), session, object: blob, preload, lines };
         self.lock().sent = Some(sent.clone());
         Ok(sent)
     }
@@ -415,6 +428,16 @@ impl Calls {
 }
 
 impl State {
+    /// There is another call, which needs those with these numbers.
+    fn enter(&mut self, job: &Arc<CallJob>, needs: Vec<u64>) {
+        self.all.insert(job.number, Arc::downgrade(job));
+        if self.graph.len() >= GRAPH {
+            self.graph.pop_first();
+        }
+        self.graph.insert(job.number, GraphTask { line: job.line(), needs });
+        self.calls.insert(job.job, Arc::clone(job));
+    }
+
     /// Takes over into the graph how a call is.
     fn note(&mut self, job: &CallJob) {
         if let Some(task) = self.graph.get_mut(&job.number) {

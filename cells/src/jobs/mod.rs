@@ -228,16 +228,13 @@ impl Jobs {
             Ask::Hold(_) => Answer::Gone,
             Ask::Map(ask) => Answer::Job(self.start(ask, run).await?),
             Ask::Call(ask) => {
-                self.call(ask, run).await;
+                self.call(ask, None, run).await;
                 Answer::Ok
             }
             Ask::CallOn(ask, engines) => {
-                let unlike = run.unlike(&ask.variables, &engines);
-                for OnEngine { job, engine } in engines {
-                    match &unlike {
-                        Some(why) => self.0.calls.refuse(job, why.clone()),
-                        None => self.call(CallAsk { job, on: Some(engine), ..ask.clone() }, run).await,
-                    }
+                match run.unlike(&ask.variables, &engines) {
+                    Some(why) => engines.iter().for_each(|call| self.0.calls.refuse(call.job, why.clone())),
+                    None => self.call(ask, Some(&engines), run).await,
                 }
                 Answer::Ok
             }
@@ -287,7 +284,7 @@ impl Jobs {
                 self.forget(job, Cancelled::Forgotten);
                 Answer::Ok
             }
-            Ask::Next(_) | Ask::Report(_) | Ask::Result(..) => {
+            Ask::Next(_) | Ask::Report(_) | Ask::Result(..) | Ask::Joined => {
                 return Err(failure(Kind::MapError, "the notebook's own cells serve no map or call"));
             }
         })
@@ -363,11 +360,15 @@ impl Jobs {
         maps.len() + calls.len()
     }
 
-    /// Makes a call, or remembers why it can't be made.
-    async fn call(&self, ask: CallAsk, run: &Arc<CellRun>) {
+    /// Makes a call, on all of these engines together if they are given, or remembers why it can't be made.
+    async fn call(&self, ask: CallAsk, together: Option<&[OnEngine]>, run: &Arc<CellRun>) {
         let (job, own) = (ask.job, ask.own.clone());
-        let Err(failed) = self.try_call(ask, run).await else { return };
-        self.0.calls.refuse(job, failed.sentence());
+        let Err(failed) = self.try_call(ask, together, run).await else { return };
+        let refuse = |job| self.0.calls.refuse(job, failed.sentence());
+        match together {
+            Some(calls) => calls.iter().for_each(|call| refuse(call.job)),
+            None => refuse(job),
+        }
         own.iter().for_each(|room| self.0.rooms.free(room, Holder::Kernel));
         // That the user ended it is the cell's own end, too.
         if failed.is_interrupt() {
@@ -375,7 +376,7 @@ impl Jobs {
         }
     }
 
-    async fn try_call(&self, ask: CallAsk, run: &Arc<CellRun>) -> Result<(), Failure> {
+    async fn try_call(&self, ask: CallAsk, together: Option<&[OnEngine]>, run: &Arc<CellRun>) -> Result<(), Failure> {
         self.give(&ask.own, run);
         if !ask.is_last {
             run.check_goes_on()?;
@@ -383,7 +384,7 @@ impl Jobs {
             return Err(failure(Kind::ClusterLost, "the cluster is gone, and what was left there with it"));
         }
         let cluster = run.cluster().await?;
-        let started = self.0.calls.start(ask, run, &cluster, &self.0.rooms).await;
+        let started = self.0.calls.start(ask, together, run, &cluster, &self.0.rooms).await;
         started.map_err(|sentence| failure(Kind::MapError, sentence))
     }
 

@@ -106,6 +106,9 @@ impl Core {
                 }
             }
             FromClient::SubmitTask { session, task, spec } => self.submit_task(peer, session, task, spec, actions),
+            FromClient::SubmitTogether { session, first, spec, engines } => {
+                self.submit_together(peer, session, first, &spec, engines, actions);
+            }
             FromClient::CancelTask { session, task } => {
                 self.with_tasks(session, &peer, actions, |tasks, effects| _ = tasks.cancel(task, effects));
             }

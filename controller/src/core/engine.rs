@@ -48,6 +48,7 @@ impl Core {
             }
             FromEngine::MapReady { session, map, reports } => self.map_ready(id, session, map, reports, actions),
             FromEngine::Result { session, run, value } => self.task_returned(session, run, value, actions),
+            FromEngine::Joined { session, run } => self.group_is_used(session, run, actions),
             FromEngine::Metrics(used) => self.measured(id, *used),
             FromEngine::Holds { session, variables } => {
                 self.holds(id, session, &variables);
@@ -372,7 +373,9 @@ impl Core {
         }
         for run in runs {
             self.leave_map(id, &run, &outcome, actions);
-            self.leave_group(run.session, run.run, id, &outcome, actions);
+            if run.run.task().is_none() {
+                self.leave_group(run.session, run.run, id, (&outcome).into(), actions);
+            }
             self.task_ended(id, run.session, run.run, (&outcome, 0, 0), actions);
         }
     }

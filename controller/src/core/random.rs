@@ -8,7 +8,7 @@ use super::*;
 use bytes::Bytes;
 use chorus_protocol::{
     Aftermath, Death, EngineInfo, LogEngine, LogState, MapEvent, MapId, MapSpec, NoSnapshot, Order, Outcome, Piece,
-    Report, RunEvent, RunId, RunSpec, SnapshotPolicy, Standing, Stream, Target,
+    Report, RunEvent, RunId, RunSpec, SnapshotPolicy, Standing, Stream, Target, TaskEvent, TaskId, TaskSpec,
 };
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,6 +42,20 @@ enum Step {
     Run {
         targets: Vec<(u32, Option<u32>)>,
         map: Option<u64>,
+    },
+    /// A group calls something.
+    Together {
+        engines: Vec<u32>,
+        again: bool,
+    },
+    /// As an event of a run, of a call's.
+    OfCall {
+        engine: u32,
+        task: u64,
+        kind: u8,
+    },
+    Cancel {
+        task: u64,
     },
     OpenMap {
         items: u64,
@@ -99,6 +113,10 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (engine.clone(), 0..4u32).prop_map(|(engine, generation)| Step::WorkerLost { engine, generation }),
         5 => (proptest::collection::vec((engine.clone(), proptest::option::of(0..6u32)), 0..5), maps.clone())
             .prop_map(|(targets, map)| Step::Run { targets, map }),
+        3 => (proptest::collection::btree_set(engine.clone(), 0..4), any::<bool>())
+            .prop_map(|(engines, again)| Step::Together { engines: engines.into_iter().collect(), again }),
+        8 => (engine.clone(), 0..20u64, 0..7u8).prop_map(|(engine, task, kind)| Step::OfCall { engine, task, kind }),
+        1 => (0..20u64).prop_map(|task| Step::Cancel { task }),
         2 => (0..60u64, proptest::option::of(1..10u64), any::<bool>())
             .prop_map(|(items, chunk, again)| Step::OpenMap { items, chunk, again }),
         1 => (0..3u64).prop_map(|map| Step::CloseMap { map }),
@@ -141,6 +159,8 @@ struct World {
     submitted: Vec<(RunSpec, Vec<Target>)>,
     /// Ends that each run still owes, and had.
     owed: BTreeMap<(RunId, EngineId), usize>,
+    /// How often each call has ended.
+    calls: Vec<usize>,
     /// The items of each map that aren't done or given up as the client sees it; `None` when it is over.
     maps: Vec<Option<BTreeSet<u64>>>,
     /// Tasks that an engine was given, whatever became of them.
@@ -181,6 +201,7 @@ impl World {
             wire: Vec::new(),
             submitted: Vec::new(),
             owed: BTreeMap::new(),
+            calls: Vec::new(),
             maps: Vec::new(),
             hands: BTreeMap::new(),
             engines: BTreeMap::new(),
@@ -328,6 +349,14 @@ impl World {
                         }
                     }
                 }
+                ToClient::Task { task, event, .. } => {
+                    self.received += 1;
+                    if matches!(event, TaskEvent::Done(..) | TaskEvent::Failed(..)) {
+                        let ended = &mut self.calls[task.0 as usize];
+                        *ended += 1;
+                        assert_eq!(*ended, 1, "call {task} ended twice");
+                    }
+                }
                 ToClient::WorkerLost { .. } => self.received += 1,
                 ToClient::SessionGone(_) => panic!("the session is gone"),
                 _ => {}
@@ -412,17 +441,38 @@ impl World {
                 let (session, map) = (self.session, MapId(map));
                 self.engine(engine, FromEngine::MapReady { session, map, reports: done });
             }
+            Step::Together { engines, again } => {
+                let again = again && self.calls.len() >= engines.len();
+                let first = self.calls.len() - if again { engines.len() } else { 0 };
+                if !again {
+                    self.calls.extend(engines.iter().map(|_| 0));
+                }
+                let run = run_spec(None);
+                let spec =
+                    TaskSpec { run, args: vec![], after: vec![], on: None, gpu: false, retries: 1, timeout_ms: 0 };
+                let engines = engines.into_iter().map(EngineId).collect();
+                let (session, first) = (self.session, TaskId(first as u64));
+                self.client(FromClient::SubmitTogether { session, first, spec, engines });
+            }
+            Step::OfCall { engine, task, kind } => {
+                let (session, run) = (self.session, RunId::of_task(TaskId(task), 0));
+                let end = |outcome| RunEvent::Done { outcome, generation: kind.into(), took: Default::default() };
+                let message = match kind {
+                    0 => FromEngine::Joined { session, run },
+                    1 => FromEngine::Result { session, run, value: Default::default() },
+                    2 => FromEngine::Run { session, run, event: RunEvent::Started(Err(NoSnapshot::Off)) },
+                    3 => FromEngine::Run { session, run, event: end(Outcome::died(Death::Signal(9))) },
+                    4 => FromEngine::Run { session, run, event: end(Outcome::Cancelled) },
+                    _ => FromEngine::Run { session, run, event: end(Outcome::Ok) },
+                };
+                self.engine(engine, message);
+            }
+            Step::Cancel { task } => {
+                self.client(FromClient::CancelTask { session: self.session, task: TaskId(task) });
+            }
             Step::Run { targets, map } => {
                 let run = RunId(self.submitted.len() as u64);
-                let spec = RunSpec {
-                    preload: vec![],
-                    object: BlobId::of(b""),
-                    entry: "".into(),
-                    argument: Bytes::new(),
-                    map: map.map(MapId),
-                    label: String::new(),
-                    snapshots: SnapshotPolicy::Off,
-                };
+                let spec = run_spec(map.map(MapId));
                 let targets: Vec<Target> = targets
                     .into_iter()
                     .map(|(engine, generation)| Target { engine: EngineId(engine), generation })
@@ -490,6 +540,19 @@ impl World {
     }
 }
 
+fn run_spec(map: Option<MapId>) -> RunSpec {
+    RunSpec {
+        preload: vec![],
+        object: BlobId::of(b""),
+        entry: "".into(),
+        argument: Bytes::new(),
+        together: map.is_none().then(Bytes::new),
+        map,
+        label: String::new(),
+        snapshots: SnapshotPolicy::Off,
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
 
@@ -509,6 +572,7 @@ proptest! {
         world.read(0);
         let open: Vec<_> = world.owed.iter().filter(|(_, owed)| **owed != 0).collect();
         prop_assert!(open.is_empty(), "runs without an end: {open:?}");
+        prop_assert!(world.calls.iter().all(|ends| *ends == 1), "calls without an end: {:?}", world.calls);
         prop_assert!(world.core.engines.values().all(|engine| engine.runs.is_empty()));
         prop_assert!(world.core.sessions.values().all(|session| session.groups.is_empty()));
         let maps = &world.core.sessions[&world.session].maps;

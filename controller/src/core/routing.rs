@@ -6,8 +6,8 @@ use super::group::Together;
 use super::log::label as beginning;
 use super::{Action, Core, PeerId};
 use chorus_protocol::{
-    Aftermath, Death, EngineId, Entry, LogEvent, Outcome, RunEnd, RunEvent, RunId, RunSpec, SessionId, Target,
-    ToClient, ToEngine, Work,
+    Aftermath, Death, EngineId, LogEvent, Outcome, RunEnd, RunEvent, RunId, RunSpec, SessionId, Target, ToClient,
+    ToEngine, Work,
 };
 use std::collections::BTreeSet;
 
@@ -32,6 +32,8 @@ impl Core {
         // Engines that are being started again count, so that ranks stay what they were.
         let ranks: Vec<EngineId> = self.engines.iter().filter(|(_, it)| !it.draining).map(|(&id, _)| id).collect();
         let size = ranks.len() as u32;
+        // Calls that engines make together are sent first, as they came: in another order, engines would wait for each other.
+        self.start_tasks(session_id, actions);
         let Some(session) = self.sessions.get_mut(&session_id).filter(|it| it.is_owned_by(&peer)) else {
             return answer(&peer, ToClient::SessionGone(session_id), actions);
         };
@@ -40,15 +42,9 @@ impl Core {
         }
         session.last_run = Some(run);
         let number = session.number;
-        // A cell's engines may do things together; functions are called on each by itself.
-        let together = (matches!(spec.entry, Entry::Cell(_)) && spec.map.is_none() && !targets.is_empty()).then(|| {
+        if spec.together.is_some() && !targets.is_empty() {
             let members: BTreeSet<EngineId> = targets.iter().map(|target| target.engine).collect();
-            Together::new(number, run, members.into_iter().collect())
-        });
-        let group = together.as_ref().map(|together| together.group.clone());
-        if let Some(together) = together {
-            actions.push(Action::MakeGroup(together.group.name.clone()));
-            session.groups.insert(run, together);
+            session.groups.insert(run, Together::new(number, run, members.into_iter().collect()));
         }
         let mut left = Vec::new();
         let mut sent = Vec::new();
@@ -66,9 +62,9 @@ impl Core {
                     if let Some(map) = map.and_then(|map| session.maps.get_mut(&map)) {
                         map.join(id, run, engine.lease().is_some());
                     }
-                    let place = |of: &[EngineId]| of.partition_point(|&other| other < id) as u32;
-                    let group = group.as_ref().map(|group| Box::new((group.clone(), place(&group.members))));
-                    let (rank, generation, spec) = (place(&ranks), generation.flatten(), spec.clone());
+                    let group = session.groups.get(&run).map(|together| Box::new(together.of(id)));
+                    let rank = ranks.partition_point(|&other| other < id) as u32;
+                    let (generation, spec) = (generation.flatten(), spec.clone());
                     let message = ToEngine::Run { session: session_id, run, spec, generation, rank, size, group };
                     actions.push(Action::ToEngines(vec![peer], message));
                     sent.push(id);
@@ -80,7 +76,7 @@ impl Core {
             session.send(ToClient::Run { session: session_id, run, engine: id, event }, actions);
         }
         for (id, outcome) in left {
-            self.leave_group(session_id, run, id, &outcome, actions);
+            self.leave_group(session_id, run, id, (&outcome).into(), actions);
         }
         if !sent.is_empty() {
             let work = spec.map.map_or(Work::Cell, |map| Work::Map(map.0));
@@ -153,9 +149,10 @@ impl Core {
         }
         if let Some((run, (outcome, generation, micros))) = ended {
             self.leave_map(id, &run, &outcome, actions);
-            self.leave_group(session_id, run.run, id, &outcome, actions);
             if is_task {
                 self.task_ended(id, session_id, run.run, (&outcome, generation, micros), actions);
+            } else {
+                self.leave_group(session_id, run.run, id, (&outcome).into(), actions);
             }
             self.dismiss_drained(actions);
         }

@@ -52,7 +52,7 @@ pub(super) struct Session {
     pub tasks: Graph,
     /// How much its client prepares for engines.
     pub prepares: u32,
-    /// By run.
+    /// By run; those of calls by the first one's.
     pub groups: BTreeMap<RunId, Together>,
     accounts: BTreeMap<EngineId, Account>,
 }
@@ -164,6 +164,11 @@ impl Session {
         while self.confirmed < count && !self.outbox.is_empty() {
             self.drop_oldest();
         }
+    }
+
+    /// By what [`Session::groups`] has the group of a run, if it has one.
+    pub fn group_of(&self, run: RunId) -> RunId {
+        self.tasks.first_of(run).map_or(run, |first| RunId::of_task(first, 0))
     }
 
     /// Whether maps are to wait until the client has taken more of what is there.

@@ -6,6 +6,7 @@ pub(super) use graph::Graph;
 
 use super::client::answer;
 use super::engine::{Engine, UnderWay};
+use super::group::Together;
 use super::log::label as beginning;
 use super::{Action, Core, PeerId};
 use chorus_protocol::{
@@ -30,6 +31,35 @@ impl Core {
         let number = it.number;
         self.log(submitted(number, task, &spec));
         self.with_tasks(session, &peer, actions, |tasks, effects| tasks.submit(task, spec, effects));
+    }
+
+    /// Has a group call a function: a task each.
+    pub(super) fn submit_together(
+        &mut self,
+        peer: PeerId,
+        session: SessionId,
+        first: TaskId,
+        spec: &TaskSpec,
+        engines: Vec<EngineId>,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(it) = self.owned(session, &peer) else {
+            return answer(&peer, ToClient::SessionGone(session), actions);
+        };
+        if it.tasks.has_had(first) || engines.is_empty() {
+            return;
+        }
+        let (number, group) = (it.number, RunId::of_task(first, 0));
+        it.groups.insert(group, Together::new(number, group, engines.clone()));
+        let tasks: Vec<(TaskId, EngineId)> = (first.0..).map(TaskId).zip(engines).collect();
+        for (task, _) in &tasks {
+            self.log(submitted(number, *task, spec));
+        }
+        self.with_tasks(session, &peer, actions, |graph, effects| {
+            for (task, engine) in tasks {
+                graph.submit_member(task, first, TaskSpec { on: Some(engine), ..spec.clone() }, effects);
+            }
+        });
     }
 
     /// Changes something about a client's tasks, and does what follows.
@@ -61,19 +91,24 @@ impl Core {
                     self.tell_engines(&[engine], ToEngine::EndRun { session: id, run, kill }, actions);
                 }
                 Effect::Remove(file) => actions.push(Action::RemoveFile(file)),
+                Effect::Leave { first, engine, how } => {
+                    self.leave_group(id, RunId::of_task(first, 0), engine, how, actions);
+                }
             }
         }
     }
 
     /// Sends tasks to engines that have room for them.
     pub(super) fn start_tasks(&mut self, id: SessionId, actions: &mut Vec<Action>) {
-        if !self.sessions.get(&id).is_some_and(|it| it.tasks.has_ready() && !it.is_full()) {
+        if !self.sessions.get(&id).is_some_and(|it| it.tasks.has_ready()) {
             return;
         }
         let mut loads = self.loads(id);
         loop {
             let Some(session) = self.sessions.get_mut(&id) else { return };
-            let Some(Start { engine, run, argument }) = session.tasks.next(&loads) else { return };
+            let is_full = session.is_full();
+            let Some(Start { engine, run, argument }) = session.tasks.next(&loads, is_full) else { return };
+            let group = session.groups.get(&session.group_of(run)).map(|together| Box::new(together.of(engine)));
             let Some(spec) = session.tasks.spec(run) else { return };
             let spec = RunSpec { argument, ..spec.run.clone() };
             if let Some(load) = loads.iter_mut().find(|load| load.engine == engine) {
@@ -87,7 +122,7 @@ impl Core {
             let (work, label) = (Work::Task(run.task().map_or(0, |task| task.0)), beginning(&spec.label));
             let queued = LogEvent::RunQueued { session: number, run: run.0, work, label, engines: vec![engine] };
             self.log.add(self.now, queued);
-            let message = ToEngine::Run { session: id, run, spec, generation: None, rank, size, group: None };
+            let message = ToEngine::Run { session: id, run, spec, generation: None, rank, size, group };
             actions.push(Action::ToEngines(vec![peer], message));
         }
     }

@@ -182,6 +182,7 @@ fn spec(run: u64) -> RunSpec {
         object: BlobId::of(b"object"),
         entry: "entry".into(),
         argument: Bytes::new(),
+        together: Some(Bytes::new()),
         map: None,
         label: format!("cell {run}"),
         snapshots: SnapshotPolicy::default(),
@@ -301,7 +302,7 @@ fn blobs_are_stored_before_the_runs_that_name_them() {
     cluster
         .client("c", FromClient::PutBlob { session: Some(SESSION), id: BlobId::of(b"object"), bytes: "object".into() });
     cluster.run(1, &[(0, None)]);
-    assert!(matches!(cluster.actions[..], [Action::StoreBlob(..), Action::MakeGroup(_), Action::ToEngines(..)]));
+    assert!(matches!(cluster.actions[..], [Action::StoreBlob(..), Action::ToEngines(..)]));
     cluster.engine("e0", FromEngine::NeedBlob(BlobId::of(b"object")));
     assert!(matches!(cluster.actions.last(), Some(Action::ReadBlob(..))));
 }

@@ -186,7 +186,7 @@ pub fn run_blob(session: &Session, object: &Blob, engines: &[EngineId]) -> Run {
     let targets = engines.iter().map(|&engine| Target { engine, generation: None }).collect();
     let (entry, label, snapshots) = ("entry".into(), "cell".into(), SnapshotPolicy::Off);
     let (argument, map) = (Bytes::new(), None);
-    session.run(RunSpec { preload: vec![], object, entry, argument, map, label, snapshots }, targets)
+    session.run(RunSpec { preload: vec![], object, entry, argument, together: None, map, label, snapshots }, targets)
 }
 
 pub async fn next(run: &mut Run) -> Option<(EngineId, RunEvent)> {

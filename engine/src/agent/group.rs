@@ -2,70 +2,72 @@
 //! What members do together goes between their workers.
 
 use super::values::ControllerFolder;
-use chorus_protocol::{Group, Parting};
+use chorus_protocol::{Entry, Group, Parting, RunSpec};
 use px::group::{DOOR, Info, Reach, decode_lines};
 use std::path::Path;
-use std::time::Duration;
 
-/// What a run is told that is a cell of a group, in which its engine has this rank; `given` is what the notebook has sent
-/// along. `None` if that is for another purpose. The group's folder is where large results go.
-pub fn info(group: Option<(Group, u32)>, given: &[u8], values: Option<&ControllerFolder>) -> Option<Info> {
-    let ((Group { name, members }, rank), lines) = (group?, decode_lines(given)?);
+/// What a run is told of its group, in which its engine has this rank. The group's folder is where large results go.
+pub fn info(
+    (Group { name, members }, rank): (Group, u32),
+    run: &RunSpec,
+    values: Option<&ControllerFolder>,
+) -> Option<Info> {
+    let lines = decode_lines(run.together.as_ref()?)?;
     let reach = match values {
         Some(ControllerFolder::Here(folder)) => Reach::Shared(folder.join(name)),
         Some(ControllerFolder::There { outpost, .. }) => Reach::Far(outpost.with_file_name(DOOR), name),
         None => Reach::Nowhere(
-            "this engine can't reach the others of the cell: it doesn't find the controller's folder, as engines on its host \
-             do (`%px -t` runs the cell on those that you name)"
+            "this engine can't reach the others of its group: it doesn't find the controller's folder, as engines on its host \
+             do (`%px -t` runs a cell on those that you name, and `px::engines().on(..)` calls functions there)"
                 .to_owned(),
         ),
     };
-    Some(Info { reach, rank: rank as usize, members: members.iter().map(|id| id.0).collect(), lines })
+    let is_call = !matches!(run.entry, Entry::Cell(_));
+    Some(Info { reach, rank: rank as usize, members: members.iter().map(|id| id.0).collect(), is_call, lines })
 }
 
-/// How often it is looked whether a group is used that a member has left.
-const LOOK: Duration = Duration::from_millis(100);
-
-/// A member has ended its run: those who wait for it are woken. Most cells never use their group, and cost nothing for it:
-/// what members share is there when the first of them uses it.
+/// A member has ended its run: those who wait for it are woken.
 pub fn left(group: &Group, rank: u32, how: Parting, shared: Option<&Path>) {
     let Some(shared) = shared else { return };
     let (folder, members) = (shared.join(&group.name), group.members.len());
     let why = how.reason();
-    tokio::spawn(async move {
-        // Its folder goes with the group.
-        while !px::group::is_used(&folder) {
-            tokio::time::sleep(LOOK).await;
-            if !folder.exists() {
-                return;
-            }
+    // It opens a file, for which signs of life don't wait.
+    tokio::task::spawn_blocking(move || {
+        if let Err(error) = px::group::leave(&folder, members, rank as usize, why.as_deref()) {
+            tracing::error!(%error, folder = %folder.display(), "members of a group can't be told that another has left");
         }
-        // It opens a file, for which signs of life don't wait.
-        let marking = tokio::task::spawn_blocking(move || {
-            if let Err(error) = px::group::leave(&folder, members, rank as usize, why.as_deref()) {
-                tracing::error!(%error, folder = %folder.display(), "members of a group can't be told that another has left");
-            }
-        });
-        _ = marking.await;
     });
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chorus_protocol::EngineId;
+    use chorus_protocol::{BlobId, EngineId, SnapshotPolicy};
     use px::group::{Stretch, encode_lines};
 
     fn group() -> Group {
         Group { name: "group-1-2".into(), members: vec![EngineId(1), EngineId(4)] }
     }
 
+    fn run(entry: Entry, together: Option<Vec<u8>>) -> RunSpec {
+        RunSpec {
+            preload: vec![],
+            object: BlobId::of(b""),
+            entry,
+            argument: "numbers".into(),
+            together: together.map(Into::into),
+            map: None,
+            label: String::new(),
+            snapshots: SnapshotPolicy::Off,
+        }
+    }
+
     #[test]
     fn a_cell_is_told_of_its_group() {
         let lines = vec![Stretch { first: 9, count: 2, cell: 0, line: 1 }];
-        let given = encode_lines(&lines);
-        let reach = |values| info(Some((group(), 1)), &given, values);
-        let expected = |reach| Some(Info { reach, rank: 1, members: vec![1, 4], lines: lines.clone() });
+        let given = run("cell".into(), Some(encode_lines(&lines)));
+        let reach = |values| info((group(), 1), &given, values);
+        let expected = |reach| Some(Info { reach, rank: 1, members: vec![1, 4], is_call: false, lines: lines.clone() });
         let here = ControllerFolder::Here("/blobs".into());
         let there = ControllerFolder::There { folder: "/blobs".into(), outpost: "/run/rooms".into() };
         assert_eq!(reach(Some(&here)), expected(Reach::Shared("/blobs/group-1-2".into())));
@@ -74,9 +76,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_for_another_purpose_stays_as_it_is() {
+    fn a_function_is_told_of_a_group_if_it_was_called_on_one() {
         let here = ControllerFolder::Here("/blobs".into());
-        assert_eq!(info(Some((group(), 1)), b"numbers", Some(&here)), None);
-        assert_eq!(info(None, &encode_lines(&[]), Some(&here)), None);
+        let told = |together| info((group(), 0), &run(Entry::Function(8), together), Some(&here));
+        assert!(told(Some(encode_lines(&[]))).is_some_and(|info| info.is_call && info.rank == 0));
+        assert_eq!(told(None), None);
     }
 }

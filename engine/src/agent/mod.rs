@@ -247,11 +247,12 @@ impl Agent {
 
     fn handle(&mut self, message: ToEngine) {
         match message {
-            ToEngine::Run { session: id, run, mut spec, generation, mut rank, mut size, group } => {
-                if let Some(info) = group::info(group.map(|it| *it), &spec.argument, self.values.as_ref()) {
+            ToEngine::Run { session: id, run, spec, generation, mut rank, mut size, group } => {
+                let info = group.and_then(|group| group::info(*group, &spec, self.values.as_ref()));
+                if let Some(info) = &info {
                     (rank, size) = (info.rank as u32, info.members.len() as u32);
-                    spec.argument = info.encode().into();
                 }
+                let group = info.map(|info| info.encode()).unwrap_or_default();
                 for blob in spec.preload.iter().chain([&spec.object]) {
                     if self.blobs.ask(*blob) {
                         self.out.say(FromEngine::NeedBlob(*blob));
@@ -259,7 +260,7 @@ impl Agent {
                 }
                 self.open(id);
                 if let Some(session) = self.sessions.get_mut(&id) {
-                    session.run(session::Waiting { run, spec, generation, rank, size }, &self.blobs);
+                    session.run(session::Waiting { run, spec, generation, rank, size, group }, &self.blobs);
                 }
             }
             ToEngine::Blob { id, bytes } => {

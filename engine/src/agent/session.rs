@@ -39,6 +39,8 @@ pub struct Waiting {
     pub rank: u32,
     /// `px::size()`.
     pub size: u32,
+    /// See [`Job::group`].
+    pub group: Vec<u8>,
 }
 
 impl Session {
@@ -174,6 +176,7 @@ impl Waiting {
             object: blobs.find(spec.object)?,
             entry: spec.entry.clone(),
             argument: spec.argument.to_vec(),
+            group: self.group.clone(),
             rank: self.rank,
             size: self.size,
             generation: self.generation,
@@ -229,6 +232,9 @@ impl Listener {
                     _ => {}
                 }
                 FromEngine::Run { session, run, event }
+            }
+            WorkerEvent::Ask { ask, .. } if ask == Ask::Joined.encode() => {
+                return self.values.run().map(|run| FromEngine::Joined { session, run });
             }
             WorkerEvent::Ask { ticket, ask } => {
                 if let Some(run) = self.values.task_run() {

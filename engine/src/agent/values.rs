@@ -58,7 +58,12 @@ impl Values {
         }
     }
 
-    /// The task's run that is under way, if it is one.
+    /// The run that is under way.
+    pub fn run(&self) -> Option<RunId> {
+        self.run
+    }
+
+    /// The same, if it is a task's.
     pub fn task_run(&self) -> Option<RunId> {
         self.run.filter(|run| run.task().is_some())
     }

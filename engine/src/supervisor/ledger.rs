@@ -249,6 +249,7 @@ mod tests {
             object: "o".into(),
             entry: "e".into(),
             argument: vec![],
+            group: vec![],
             rank: 0,
             size: 1,
             generation,

@@ -56,6 +56,8 @@ pub struct Job {
     pub entry: Entry,
     /// What it is given besides.
     pub argument: Vec<u8>,
+    /// The encoded [`px::group::Info`] of its group; nothing if it has none.
+    pub group: Vec<u8>,
     /// `px::rank()`.
     pub rank: u32,
     /// `px::size()`.

@@ -174,8 +174,8 @@ impl Task {
             self.start_worker().await.map_err(|error| error.to_string())?;
         }
         let Some(live) = &mut self.live else { return Ok(()) };
-        let Job { preload, object, entry, argument, rank, size, snapshots, .. } = job;
-        let message = ToWorker::Load { preload, object, entry, argument, rank, size, snapshots };
+        let Job { preload, object, entry, argument, group, rank, size, snapshots, .. } = job;
+        let message = ToWorker::Load { preload, object, entry, argument, group, rank, size, snapshots };
         match live.load(&message) {
             Ok(()) => Ok(()),
             // Its death is about to be seen, and is what this job ends with.

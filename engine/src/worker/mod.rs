@@ -45,9 +45,9 @@ fn serve(mut channel: UnixStream, mut snapshots: Snapshots) -> ! {
     let (mut unsaid, mut said) = (false, None::<Variables>);
     let mut me = begin(&channel);
     loop {
-        let (preload, object, entry, argument, rank, size, wanted) = match inbox::next_order() {
-            Some(ToWorker::Load { preload, object, entry, argument, rank, size, snapshots }) => {
-                (preload, object, entry, argument, rank, size, snapshots)
+        let (preload, object, entry, given, rank, size, wanted) = match inbox::next_order() {
+            Some(ToWorker::Load { preload, object, entry, argument, group, rank, size, snapshots }) => {
+                (preload, object, entry, (argument, group), rank, size, snapshots)
             }
             Some(ToWorker::TellVariables) => {
                 let variables = objects.variables();
@@ -99,7 +99,7 @@ fn serve(mut channel: UnixStream, mut snapshots: Snapshots) -> ! {
             continue;
         }
         report::set_place(rank, size);
-        report::set_argument(argument);
+        report::set_given(given);
         match objects.load(&preload, &object, &entry) {
             Ok(cell) => {
                 report::send(&FromWorker::Started);

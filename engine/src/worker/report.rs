@@ -31,10 +31,11 @@ static HOST: Host = Host {
     runs: AtomicU64::new(0),
     variables: AtomicPtr::new(std::ptr::null_mut()),
     failed: AtomicBool::new(false),
+    group,
 };
 
-/// What the run under way was given.
-static ARGUMENT: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+/// What the run under way was given: its argument, and what it is told of its group.
+static GIVEN: Mutex<(Vec<u8>, Vec<u8>)> = Mutex::new((Vec::new(), Vec::new()));
 
 /// Where the object of the cell that runs lies.
 static OBJECT: AtomicUsize = AtomicUsize::new(0);
@@ -79,9 +80,9 @@ pub fn has_failed() -> bool {
     HOST.failed.swap(false, Ordering::AcqRel)
 }
 
-/// What the run that begins now is given.
-pub fn set_argument(argument: Vec<u8>) {
-    *ARGUMENT.lock().unwrap_or_else(PoisonError::into_inner) = argument;
+/// What the run that begins now is given: its argument, and what it is told of its group.
+pub fn set_given(given: (Vec<u8>, Vec<u8>)) {
+    *GIVEN.lock().unwrap_or_else(PoisonError::into_inner) = given;
 }
 
 /// What runs from now on is in the object that has this address.
@@ -119,8 +120,13 @@ extern "C" fn ask(
 }
 
 extern "C" fn argument(take: extern "C" fn(*mut c_void, *const u8, usize), context: *mut c_void) {
-    let argument = ARGUMENT.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let argument = GIVEN.lock().unwrap_or_else(PoisonError::into_inner).0.clone();
     take(context, argument.as_ptr(), argument.len());
+}
+
+extern "C" fn group(take: extern "C" fn(*mut c_void, *const u8, usize), context: *mut c_void) {
+    let group = GIVEN.lock().unwrap_or_else(PoisonError::into_inner).1.clone();
+    take(context, group.as_ptr(), group.len());
 }
 
 extern "C" fn panicked(report: &PanicReport) {

@@ -94,6 +94,7 @@ pub fn job(run: u64, entry: &str) -> Job {
         object: objects().cells.clone(),
         entry: entry.into(),
         argument: vec![],
+        group: vec![],
         rank: 2,
         size: 5,
         generation: None,

@@ -13,7 +13,8 @@
 //! ```
 //!
 //! Each engine's is a call like those of [`call!`](crate::call!), of a function in the same object, so a loop is compiled
-//! once. Other than these it may read and change the variables of its engine; it brings none and takes none away.
+//! once. Other than these it may read and change the variables of its engine; it brings none and takes none away. And engines that
+//! call it for one `each` are a [`group`](crate::group): it may use [`allreduce`](crate::allreduce) and the others.
 
 pub mod args;
 mod carry;
@@ -24,6 +25,7 @@ mod tests;
 pub use args::{Args, EachArg, Var, VarMut};
 pub(crate) use kept::Waiting;
 
+use crate::group::leave_without_result;
 use crate::host::{argument, catch, host};
 use crate::link::{Answer, Ask, CallArg, CallAsk, Message, OnEngine};
 use crate::map::{Error, ask, distance, place_of};
@@ -269,7 +271,9 @@ extern "C" fn serve<A: Args, R: Wire>() {
 fn serve_by(call: &mut dyn FnMut(u64, &mut &[u8]) -> Result<Packed, Error>) {
     // A panic has been reported by the hook, and must not leave a C function.
     let returned = catch(true, || {
-        return_value(with_argument(&argument(), |distance, mut values| call(distance, &mut values)));
+        let returned = with_argument(&argument(), |distance, mut values| call(distance, &mut values));
+        returned.as_ref().err().into_iter().for_each(leave_without_result);
+        return_value(returned);
     });
     if let (Err(_), Some(host)) = (returned, host()) {
         host.failed.store(true, Ordering::Release);

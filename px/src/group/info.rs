@@ -6,7 +6,7 @@ use crate::link::Damaged;
 use crate::wire::Wire;
 use std::path::{Path, PathBuf};
 
-/// What the bytes begin with: a run may be given others, for other purposes.
+/// What the bytes begin with.
 const MARK: u64 = u64::from_le_bytes(*b"px group");
 
 /// How a member reaches the others.
@@ -29,6 +29,8 @@ pub struct Info {
     pub rank: usize,
     /// The engines' ids, in order.
     pub members: Vec<u32>,
+    /// Whether the run is a call of a function, and not a cell.
+    pub is_call: bool,
     /// Where the object's source has the user's lines.
     pub lines: Vec<Stretch>,
 }
@@ -61,11 +63,12 @@ impl Info {
         text.put(&mut to);
         (self.rank as u64).put(&mut to);
         self.members.put(&mut to);
+        u8::from(self.is_call).put(&mut to);
         to.extend(encode_lines(&self.lines));
         to
     }
 
-    /// From the run's argument; `None` if that is for another purpose.
+    /// The opposite; `None` if the run has no group.
     pub fn decode(mut from: &[u8]) -> Option<Info> {
         let from = &mut from;
         let mut read = || -> Result<Info, Damaged> {
@@ -81,8 +84,9 @@ impl Info {
             };
             let rank = u64::get(from)? as usize;
             let members = Vec::<u32>::get(from)?;
+            let is_call = u8::get(from)? != 0;
             let lines = read_lines(from)?;
-            if rank < members.len() { Ok(Info { reach, rank, members, lines }) } else { Err(Damaged) }
+            if rank < members.len() { Ok(Info { reach, rank, members, is_call, lines }) } else { Err(Damaged) }
         };
         read().ok()
     }
@@ -90,6 +94,11 @@ impl Info {
     /// How many members there are.
     pub fn size(&self) -> usize {
         self.members.len()
+    }
+
+    /// What the members do: they run a cell, or a call.
+    pub(super) fn work(&self) -> &'static str {
+        if self.is_call { "call" } else { "cell" }
     }
 
     /// An error unless there is such a rank.
@@ -136,7 +145,7 @@ pub fn encode_lines(lines: &[Stretch]) -> Vec<u8> {
     to
 }
 
-/// The opposite of [`encode_lines`]; `None` if the bytes are for another purpose.
+/// The opposite of [`encode_lines`]; `None` if the bytes are something else.
 pub fn decode_lines(mut from: &[u8]) -> Option<Vec<Stretch>> {
     read_lines(&mut from).ok()
 }
@@ -149,14 +158,9 @@ fn read_lines(from: &mut &[u8]) -> Result<Vec<Stretch>, Damaged> {
     Ok(numbers.into_iter().map(|[first, count, cell, line]| Stretch { first, count, cell, line }).collect())
 }
 
-/// Whether any member has used the group that has this folder.
-pub fn is_used(folder: &Path) -> bool {
-    Segment::is_made(folder)
-}
-
-/// Says in the group's memory that a member has left, and wakes all who wait for it. Nothing happens if the group is gone.
-/// `why` is said of the engine, such as "was killed"; `None` if it has come to the end of the cell, and an empty one if it
-/// has left word itself.
+/// Says in the group's memory that a member has left, and wakes all who wait for it. Nothing happens if nobody has made the
+/// memory, or the group is gone. `why` is said of the engine, such as "was killed"; `None` if it has come to the end of the cell
+/// or the call, and an empty one if it has left word itself.
 pub fn leave(folder: &Path, members: usize, rank: usize, why: Option<&str>) -> std::io::Result<()> {
     if rank >= members {
         return Err(std::io::ErrorKind::InvalidInput.into());

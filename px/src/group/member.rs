@@ -205,7 +205,7 @@ pub(super) struct Member {
 impl Member {
     /// Takes part by the memory in this folder.
     pub fn open(info: Info, folder: &Path) -> Result<Member> {
-        let memory = Segment::open(folder, info.members.len()).map_err(|error| {
+        let memory = Segment::make(folder, info.members.len()).map_err(|error| {
             Broken::own(format!("the memory that the engines share can't be opened in {}: {error}", folder.display()))
         })?;
         Ok(Member { memory, info, folder: folder.to_owned(), half: Cell::new(0), next: Cell::new(0) })
@@ -285,18 +285,18 @@ impl Member {
 
     /// Why what is called can't end: a member has left, without doing what it should.
     pub fn gone(&self, rank: usize, what: &str, without: &str) -> Broken {
-        let note = self.memory.note(rank);
+        let (note, work) = (self.memory.note(rank), self.info.work());
         if rank == self.rank() {
             return Broken::group(format!(
-                "{what} can't begin: this engine's part in the cell's group is over ({note})"
+                "{what} can't begin: this engine's part in the {work}'s group is over ({note})"
             ));
         }
         let id = self.id(rank);
         Broken::group(match self.memory.left(rank) {
             Some(Left::GaveUp) => note,
             Some(Left::Failed) if !note.is_empty() => format!("{what} can't end: engine {id} {note}"),
-            Some(Left::Failed) => format!("{what} can't end: engine {id} has failed in the cell"),
-            _ => format!("{what} can't end: engine {id} has come to the end of the cell without {without}"),
+            Some(Left::Failed) => format!("{what} can't end: engine {id} has failed in the {work}"),
+            _ => format!("{what} can't end: engine {id} has come to the end of the {work} without {without}"),
         })
     }
 
@@ -355,7 +355,8 @@ impl Member {
             count => {
                 let have = if count == 1 { "has" } else { "have" };
                 format!(
-                    "every engine that is still in the cell waits, and so nothing will come: {said}; {} {have} left it",
+                    "every engine that is still in the {} waits, and so nothing will come: {said}; {} {have} left it",
+                    self.info.work(),
                     named(&left)
                 )
             }

@@ -6,8 +6,9 @@
 //! let whole = px::allreduce(part, px::sum);
 //! ```
 //!
-//! All engines that a `%%px` cell runs on are its group. Each run has one of its own, so nothing of one comes to another.
-//! Ranks are in the order of the engines' ids. What can't be done is a panic, which is the cell's error: it names the
+//! All engines that a `%%px` cell runs on are its group, and so are those that call a function for one `each`. Each run has one
+//! of its own, so nothing of one comes to another.
+//! Ranks are in the order of the engines' ids. What can't be done is a panic: it names the
 //! engines, what they called and where. Nothing waits for ever: who leaves or dies ends what waits for it.
 //!
 //! Members share memory (`segment`), and find each other by a folder that their run is told of (`info`). How they wait and
@@ -30,10 +31,12 @@ mod tests;
 #[doc(hidden)]
 pub use far::{DOOR, Deputies, refusal, tell_left};
 #[doc(hidden)]
-pub use info::{Info, Reach, Stretch, decode_lines, encode_lines, is_used, leave};
+pub use info::{Info, Reach, Stretch, decode_lines, encode_lines, leave};
 pub use ops::{Combine, max, min, product, sum};
 
 use crate::host;
+use crate::link::Ask;
+use crate::map::Error;
 use crate::wire::Wire;
 use exchange::Whose;
 use member::{Broken, Call, Kind, short};
@@ -56,9 +59,9 @@ impl Turn {
     fn begin(what: &str) -> Result<Turn, Broken> {
         let nowhere = || {
             Broken::own(format!(
-                "px::{what} works in cells that run on engines, `%%px` or `%px`, and there is no group of engines here: the \
-                 notebook's own cells have none, nor do functions that engines call for `%map`, `px::call!` and `each`, nor \
-                 threads of a cell that has ended"
+                "px::{what} works in cells that run on engines, `%%px` or `%px`, and in functions that `px::engines()` calls on them, by \
+                 `each`, `start` or `keep`. There is no group of engines here: the notebook's own cells have none, nor do functions that \
+                 engines call for `%map` and `px::call!`, nor threads of a cell or a call that has ended"
             ))
         };
         let mut current = match CURRENT.try_lock() {
@@ -74,8 +77,9 @@ impl Turn {
         let run = host::own_run().ok_or_else(nowhere)?;
         if current.as_ref().is_none_or(|(of, _)| *of != run) {
             *current = None;
-            let info = Info::decode(&host::argument()).ok_or_else(nowhere)?;
+            let info = Info::decode(&host::group()).ok_or_else(nowhere)?;
             *current = Some((run, Party::open(info)?));
+            say_that_it_is_used();
         }
         Ok(Turn(current))
     }
@@ -83,6 +87,12 @@ impl Turn {
     fn party(&self) -> Result<&Party, Broken> {
         self.0.as_ref().map(|(_, party)| party).ok_or_else(|| Broken::own("the group is gone".into()))
     }
+}
+
+/// From now on, engines are told of members that have left. It is said when the memory is there where that is written.
+fn say_that_it_is_used() {
+    // If nobody hears it, this worker is about to end.
+    _ = host::ask(&Ask::Joined);
 }
 
 /// Does something in the group. What it fails with is the panic of whoever called.
@@ -370,20 +380,39 @@ fn unlike(party: &Party, what: &str, (of, line): (&str, u32), letter: &post::Let
 /// A panic is about to end the cell, perhaps: if it does, the others are told this. `line` is one of the object's source.
 pub(crate) fn note_panic(message: &str, line: Option<u32>) {
     let of_cell = crate::sys::is_first_thread() && host::own_run().is_some();
-    let Some(info) = of_cell.then(|| Info::decode(&host::argument())).flatten() else { return };
+    let Some(info) = of_cell.then(|| Info::decode(&host::group())).flatten() else { return };
     let place = line.map(|line| format!(" at {}", info.place(line))).unwrap_or_default();
-    let text = format!("panicked{place}: {message}");
-    match &info.reach {
-        Reach::Shared(folder) => {
-            if let Ok(memory) = segment::Segment::open(folder, info.members.len())
-                && memory.left(info.rank).is_none()
-            {
-                memory.write_note(info.rank, &text);
+    leave_word(&info, &format!("panicked{place}: {message}"));
+}
+
+/// A call has no result here, though its function hasn't panicked: it was not called, perhaps. The others don't wait for it.
+pub(crate) fn leave_without_result(why: &Error) {
+    let Some(info) = Info::decode(&host::group()) else { return };
+    let text = format!("has no result of the call: {why}");
+    leave_word(&info, &text);
+    let (size, rank, text) = (info.size(), info.rank, Some(text.as_str()));
+    // If it isn't heard, the end of the call is.
+    _ = match &info.reach {
+        Reach::Shared(folder) => leave(folder, size, rank, text),
+        Reach::Far(door, name) => far::tell_left(door, name, size, rank, text),
+        Reach::Nowhere(_) => Ok(()),
+    };
+}
+
+/// Writes down what is said of this member if it leaves, also if nobody has used the group yet.
+fn leave_word(info: &Info, text: &str) {
+    let written = match &info.reach {
+        Reach::Shared(folder) => segment::Segment::make(folder, info.size()).map(|memory| {
+            if memory.left(info.rank).is_none() {
+                memory.write_note(info.rank, text);
             }
-        }
-        // If it isn't heard, the others hear of a failure without its reason.
-        Reach::Far(door, name) => _ = far::note(&info, door, name, &text),
-        Reach::Nowhere(_) => {}
+        }),
+        Reach::Far(door, name) => far::note(info, door, name, text),
+        Reach::Nowhere(_) => return,
+    };
+    // Or else the others hear of a failure without its reason.
+    if written.is_ok() {
+        say_that_it_is_used();
     }
 }
 

@@ -18,7 +18,7 @@ impl Party {
     pub fn open(info: Info) -> Result<Party> {
         match info.reach.clone() {
             Reach::Shared(folder) => Member::open(info, &folder).map(Party::Near),
-            Reach::Far(door, name) => Ok(Party::Far(Far::new(info, &door, &name))),
+            Reach::Far(door, name) => Far::open(info, &door, &name).map(Party::Far),
             Reach::Nowhere(reason) => Err(Broken::own(reason)),
         }
     }

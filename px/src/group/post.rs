@@ -17,10 +17,6 @@ use std::sync::atomic::Ordering::SeqCst;
 /// How long a message's front is.
 const FRONT: usize = 24;
 
-fn nobody_left(what: &str) -> Broken {
-    Broken::group(format!("{what} can't end: no other engine of the group is in the cell any more"))
-}
-
 /// What a message says of itself: who sent it, its type's name, and the line that sent it.
 pub(super) struct Letter {
     pub from: usize,
@@ -29,6 +25,11 @@ pub(super) struct Letter {
 }
 
 impl Member {
+    fn nobody_left(&self, what: &str) -> Broken {
+        let work = self.info.work();
+        Broken::group(format!("{what} can't end: no other engine of the group is in the {work} any more"))
+    }
+
     /// Sends a value of the type `of`.
     pub fn send(&self, to: usize, of: &str, line: u32, value: &[u8]) -> Result<()> {
         let what = || format!("send({}) to rank {to}", short(of));
@@ -92,7 +93,9 @@ impl Member {
             }
             if is_over {
                 let missed = from.or_else(|| self.failed_other());
-                return Err(missed.map_or_else(|| nobody_left(&what()), |rank| self.gone(rank, &what(), "sending it")));
+                return Err(
+                    missed.map_or_else(|| self.nobody_left(&what()), |rank| self.gone(rank, &what(), "sending it"))
+                );
             }
             let awaited = from.map_or(ANYBODY, |from| FROM + from as u32);
             waits.get_or_insert_with(|| self.begin_to_wait(awaited, 0, line));

@@ -2,9 +2,9 @@
 //! members, so whoever comes first makes the file, and nobody has to wait for that.
 
 use crate::sys::{Mapping, PAGE, wake_all};
-use std::fs::File;
+use std::fs::{DirBuilder, File};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
@@ -53,7 +53,7 @@ pub(super) struct Seat {
 /// How a member left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Left {
-    /// It came to the end of the cell.
+    /// It came to the end of the cell or the call.
     Ended = 1,
     /// It panicked, or failed in another way that its note tells.
     Failed = 2,
@@ -104,14 +104,31 @@ pub(super) struct Segment {
 }
 
 impl Segment {
-    /// Opens the memory of the group that has this folder, or makes it. The folder must be there: it is gone when the group
-    /// is.
+    /// The memory of the group that has this folder, for a member. Who comes first makes both.
+    pub fn make(folder: &Path, members: usize) -> io::Result<Segment> {
+        match Segment::of(folder, members, true) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                match DirBuilder::new().mode(0o700).create(folder) {
+                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                    _ => {}
+                }
+                Segment::of(folder, members, true)
+            }
+            opened => opened,
+        }
+    }
+
+    /// The same for who only has to say something there: it isn't found if no member has made it, or the group is gone.
     pub fn open(folder: &Path, members: usize) -> io::Result<Segment> {
+        Segment::of(folder, members, false)
+    }
+
+    fn of(folder: &Path, members: usize, make: bool) -> io::Result<Segment> {
         if !(1..=MOST).contains(&members) {
             return Err(io::Error::other(format!("a group can't have {members} members, but 1 to {MOST}")));
         }
         let mut options = File::options();
-        let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(folder.join(FILE))?;
+        let file = options.read(true).write(true).create(make).truncate(false).mode(0o600).open(folder.join(FILE))?;
         let length = Segment::slots(members) + members * 2 * SLOT + members * members * LINE;
         // All give it the same length, and what is there already stays. It is never made shorter, under those who have it.
         match file.metadata()?.len() {
@@ -120,11 +137,6 @@ impl Segment {
             _ => return Err(io::Error::other(format!("it isn't made for {members} members"))),
         }
         Ok(Segment { memory: Mapping::new(&file, length, true)?, members })
-    }
-
-    /// Whether anybody has made the memory of this group.
-    pub fn is_made(folder: &Path) -> bool {
-        folder.join(FILE).exists()
     }
 
     fn slots(members: usize) -> usize {

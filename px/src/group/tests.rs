@@ -29,7 +29,7 @@ impl Folder {
             Stretch { first: 101, count: 50, cell: 0, line: 1 },
             Stretch { first: 1, count: 50, cell: 7, line: 1 },
         ];
-        Info { reach: Reach::Shared(self.0.clone()), rank, members, lines }
+        Info { reach: Reach::Shared(self.0.clone()), rank, members, is_call: false, lines }
     }
 }
 
@@ -373,17 +373,32 @@ fn info_comes_back_and_other_arguments_are_none() {
     assert_eq!(Info::decode(&apart.encode()), Some(apart.clone()));
     assert_eq!(Info::decode(&[]), None);
     assert_eq!(Info::decode(&apart.encode()[1..]), None);
+    let of_call = Info { is_call: true, ..apart.clone() };
+    assert_eq!(Info::decode(&of_call.encode()), Some(of_call));
     assert_eq!(decode_lines(&encode_lines(&apart.lines)), Some(apart.lines.clone()));
     assert_eq!(decode_lines(&[]), None);
     assert_eq!([apart.place(103), apart.place(9)], ["cell line 3", "In[7] line 9"]);
 }
 
 #[test]
-fn a_group_that_is_gone_is_not_made_again() {
-    let folder = std::env::temp_dir().join("px-group-that-never-was");
+fn only_who_takes_part_makes_the_groups_folder() {
+    let whole = Folder::new();
+    let folder = whole.0.join("group-1-1");
     leave(&folder, 2, 0, Some("died")).unwrap();
     assert!(!folder.exists());
     assert!(leave(&folder, 2, 2, None).is_err());
+    let members = [0, 1].map(|rank| Member::open(whole.info(rank, 2), &folder).unwrap());
+    leave(&folder, 2, 0, Some("died")).unwrap();
+    assert_eq!(text(meet(&members[1], Kind::Barrier, 101)), "barrier() can't end: engine 1 died");
+}
+
+#[test]
+fn a_call_is_called_a_call() {
+    let folder = Folder::new();
+    let member = Member::open(Info { is_call: true, ..folder.info(1, 2) }, &folder.0).unwrap();
+    leave(&folder.0, 2, 0, None).unwrap();
+    let said = text(meet(&member, Kind::Barrier, 101));
+    assert_eq!(said, "barrier() can't end: engine 1 has come to the end of the call without taking part");
 }
 
 #[test]

@@ -16,11 +16,15 @@ const FORGET_ALL: u8 = 16;
 const DEFINED: u8 = 17;
 const REPORT: u8 = 19;
 const PASSED: u8 = 21;
+const JOINED: u8 = 23;
 
 /// Whether this encoded [`Ask`] has an answer. For the others the way back would be most of what a short function takes.
 /// They are taken in the order in which they were sent.
 pub fn expects_answer(ask: &[u8]) -> bool {
-    !matches!(ask.first(), Some(&(FORGET | FREE | CALL | RESULT | CALL_ON | FORGET_ALL | DEFINED | REPORT | PASSED)))
+    !matches!(
+        ask.first(),
+        Some(&(FORGET | FREE | CALL | RESULT | CALL_ON | FORGET_ALL | DEFINED | REPORT | PASSED | JOINED))
+    )
 }
 
 /// Bytes that aren't a message.
@@ -238,6 +242,7 @@ variants!(Ask {
     20 => Ask::Passage(purpose),
     PASSED => Ask::Passed(path),
     22 => Ask::SoFar(job),
+    JOINED => Ask::Joined,
 });
 variants!(Answer {
     0 => Answer::Ok,

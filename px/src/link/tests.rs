@@ -45,6 +45,7 @@ fn messages_come_back_and_cut_ones_are_damaged() {
         Ask::Engines(Some("big".into())),
         Ask::Report(vec![]),
         Ask::SoFar(3),
+        Ask::Joined,
         Ask::WaitAny(vec![1, 2]),
         Ask::WaitAll(vec![3]),
         Ask::ForgetAll(vec![4]),

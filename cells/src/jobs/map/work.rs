@@ -81,6 +81,7 @@ impl Work {
             object: self.blob.id(),
             entry: self.entry.clone(),
             argument: serve.encode().into(),
+            together: None,
             map: Some(map),
             label: self.options.label.clone(),
             snapshots: run.plan.snapshots,

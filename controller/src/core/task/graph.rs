@@ -3,13 +3,15 @@
 //! Decisions only. What is kept grows with the tasks that haven't ended, and with results that somebody may still ask
 //! for.
 
+mod ready;
 #[cfg(test)]
 mod tests;
 
 use bytes::Bytes;
 use chorus_protocol::{
-    Death, EngineId, Entry, Outcome, RunId, TaskArg, TaskEvent, TaskFailure, TaskId, TaskSpec, TaskValue,
+    Death, EngineId, Entry, Outcome, Parting, RunId, TaskArg, TaskEvent, TaskFailure, TaskId, TaskSpec, TaskValue,
 };
+use ready::Ready;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
@@ -30,10 +32,7 @@ pub(in crate::core) struct Graph {
     live: BTreeMap<TaskId, Task>,
     /// The last one taken. Ids grow, so one that isn't larger was sent twice, over two connections.
     last: Option<TaskId>,
-    /// Those that can run, in the order of their submission: on any engine, on any with a GPU, and on a certain one.
-    ready: BTreeSet<TaskId>,
-    ready_for_gpus: BTreeSet<TaskId>,
-    ready_on: BTreeMap<EngineId, BTreeSet<TaskId>>,
+    ready: Ready,
     /// What engines have, in the order in which they run it.
     hands: BTreeMap<EngineId, Vec<TaskId>>,
     /// What a task takes, in microseconds, as far as the last ones tell.
@@ -43,6 +42,8 @@ pub(in crate::core) struct Graph {
 #[derive(Debug, Serialize, Deserialize)]
 struct Task {
     spec: TaskSpec,
+    /// The first task of the group that calls this.
+    first: Option<TaskId>,
     state: State,
     /// The tasks that it needs.
     needs: BTreeSet<TaskId>,
@@ -97,6 +98,12 @@ pub(in crate::core) enum Effect {
     },
     /// Nobody needs this file any more.
     Remove(String),
+    /// The call of a group that has this first task is over on this engine.
+    Leave {
+        first: TaskId,
+        engine: EngineId,
+        how: Parting,
+    },
 }
 
 /// A run to be sent to an engine.
@@ -131,7 +138,21 @@ pub(in crate::core) enum Presence {
 impl Graph {
     /// Takes a task.
     pub fn submit(&mut self, id: TaskId, spec: TaskSpec, effects: &mut Vec<Effect>) {
-        if self.last.is_some_and(|last| id <= last) {
+        self.take(id, None, spec, effects);
+    }
+
+    /// Takes one of the tasks of a group, with the first of them.
+    pub fn submit_member(&mut self, id: TaskId, first: TaskId, spec: TaskSpec, effects: &mut Vec<Effect>) {
+        self.take(id, Some(first), spec, effects);
+    }
+
+    /// Whether this task was taken before.
+    pub fn has_had(&self, id: TaskId) -> bool {
+        self.last.is_some_and(|last| id <= last)
+    }
+
+    fn take(&mut self, id: TaskId, first: Option<TaskId>, spec: TaskSpec, effects: &mut Vec<Effect>) {
+        if self.has_had(id) {
             return;
         }
         self.last = Some(id);
@@ -159,6 +180,7 @@ impl Graph {
         }
         let task = Task {
             spec,
+            first,
             state: State::Waiting,
             needs,
             waits_for,
@@ -178,8 +200,14 @@ impl Graph {
         }
     }
 
-    /// The next task for one of these engines.
-    pub fn next(&mut self, loads: &[EngineLoad]) -> Option<Start> {
+    /// The next task for one of these engines; if the client is behind, only one of a group.
+    pub fn next(&mut self, loads: &[EngineLoad], is_full: bool) -> Option<Start> {
+        if let Some((engine, id)) = self.ready.first_together(loads) {
+            return self.start(engine, id);
+        }
+        if is_full {
+            return None;
+        }
         let credit = if self.pace.is_some_and(|pace| pace < SHORT) { 2 } else { 1 };
         let has_room = |load: &&EngineLoad| self.hands.get(&load.engine).map_or(0, Vec::len) < credit;
         let free: Vec<EngineLoad> = loads.iter().filter(has_room).copied().collect();
@@ -188,7 +216,7 @@ impl Graph {
             return None;
         }
         let bound = free.iter().find_map(|load| {
-            let mut tasks = self.ready_on.get(&load.engine)?.iter();
+            let mut tasks = self.ready.on.get(&load.engine)?.iter();
             Some((load.engine, *tasks.find(|id| load.gpu || !self.needs_gpu(**id))?))
         });
         let first = |ready: &BTreeSet<TaskId>, free: &[EngineLoad], all: &[EngineLoad]| {
@@ -197,8 +225,12 @@ impl Graph {
             ready.find_map(|id| Some((self.pick(*id, free, all)?, *id)))
         };
         let (free_gpus, all_gpus) = (with_gpu(&free), with_gpu(loads));
-        let open = [first(&self.ready, &free, loads), first(&self.ready_for_gpus, &free_gpus, &all_gpus)];
+        let open = [first(&self.ready.anywhere, &free, loads), first(&self.ready.for_gpus, &free_gpus, &all_gpus)];
         let (engine, id) = bound.or_else(|| open.into_iter().flatten().min_by_key(|(_, id)| *id))?;
+        self.start(engine, id)
+    }
+
+    fn start(&mut self, engine: EngineId, id: TaskId) -> Option<Start> {
         self.unready(id);
         let part = |arg: &TaskArg| match arg {
             TaskArg::Value(value) => value.clone(),
@@ -243,14 +275,19 @@ impl Graph {
         self.live.get(&run.task()?).map(|task| &task.spec)
     }
 
+    /// The first task of the group whose run this is.
+    pub fn first_of(&self, run: RunId) -> Option<TaskId> {
+        self.live.get(&run.task()?)?.first
+    }
+
     /// How many tasks can run, on no engine in particular.
     pub fn ready_anywhere(&self) -> usize {
-        self.ready.len() + self.ready_for_gpus.len()
+        self.ready.anywhere.len() + self.ready.for_gpus.len()
     }
 
     /// Whether there is something to run.
     pub fn has_ready(&self) -> bool {
-        !(self.ready.is_empty() && self.ready_for_gpus.is_empty() && self.ready_on.is_empty())
+        !self.ready.is_empty()
     }
 
     /// A task's run begins.
@@ -342,6 +379,15 @@ impl Graph {
             // It was taken back, or somebody ended all that the engine had.
             Outcome::Died(..) | Outcome::Stale | Outcome::NoSuchEngine | Outcome::Cancelled => Ok(None),
         };
+        // The others of a group can't go back.
+        let judged = match judged {
+            Ok(why) if task.first.is_some() => Err(why.unwrap_or(match outcome {
+                Outcome::Died(death, _) => TaskFailure::Died(*death),
+                Outcome::NoSuchEngine => TaskFailure::NoSuchEngine(engine),
+                _ => TaskFailure::Cancelled,
+            })),
+            judged => judged,
+        };
         match judged {
             Err(why) => self.fail(id, Some(engine), why, effects),
             Ok(why) => {
@@ -404,7 +450,7 @@ impl Graph {
     /// Gives up what can't be run on any of these engines, which are all that there are or will be.
     pub fn give_up(&mut self, engines: &BTreeMap<EngineId, Presence>, effects: &mut Vec<Effect>) {
         let mut hopeless = Vec::new();
-        for (engine, tasks) in &self.ready_on {
+        for (engine, tasks) in self.ready.on.iter().chain(&self.ready.together) {
             let why = match engines.get(engine) {
                 None => TaskFailure::NoSuchEngine(*engine),
                 Some(Presence::Up { gpu: false }) => TaskFailure::NoGpu(Some(*engine)),
@@ -414,10 +460,10 @@ impl Graph {
             hopeless.extend(tasks.iter().filter(is_hopeless).map(|id| (*id, why.clone())));
         }
         if engines.is_empty() {
-            let waiting = self.ready.iter().chain(&self.ready_for_gpus);
+            let waiting = self.ready.anywhere.iter().chain(&self.ready.for_gpus);
             hopeless.extend(waiting.map(|id| (*id, TaskFailure::NoEngine)));
         } else if engines.values().all(|presence| *presence == Presence::Up { gpu: false }) {
-            hopeless.extend(self.ready_for_gpus.iter().map(|id| (*id, TaskFailure::NoGpu(None))));
+            hopeless.extend(self.ready.for_gpus.iter().map(|id| (*id, TaskFailure::NoGpu(None))));
         }
         for (id, why) in hopeless {
             self.fail(id, None, why, effects);
@@ -436,29 +482,17 @@ impl Graph {
     fn make_ready(&mut self, id: TaskId) {
         let Some(task) = self.live.get_mut(&id) else { return };
         task.state = State::Ready;
-        match task.spec.on {
-            Some(engine) => _ = self.ready_on.entry(engine).or_default().insert(id),
-            None if task.spec.gpu => _ = self.ready_for_gpus.insert(id),
-            None => _ = self.ready.insert(id),
-        }
+        self.ready.add(id, &task.spec, task.first.is_some());
     }
 
     fn unready(&mut self, id: TaskId) {
-        self.ready.remove(&id);
-        self.ready_for_gpus.remove(&id);
-        if let Some(engine) = self.live.get(&id).and_then(|task| task.spec.on)
-            && let Some(tasks) = self.ready_on.get_mut(&engine)
-        {
-            tasks.remove(&id);
-            if tasks.is_empty() {
-                self.ready_on.remove(&engine);
-            }
-        }
+        self.ready.remove(id, self.live.get(&id).and_then(|task| task.spec.on));
     }
 
     fn succeed(&mut self, id: TaskId, engine: EngineId, value: TaskValue, effects: &mut Vec<Effect>) {
         effects.push(Effect::Tell(id, TaskEvent::Done(engine, value.clone())));
         let Some(task) = self.live.get_mut(&id) else { return };
+        effects.extend(task.leave(Parting::Ended));
         task.state = State::Done(value);
         for waiting in mem::take(&mut task.waiting) {
             if let Some(task) = self.live.get_mut(&waiting).filter(|task| matches!(task.state, State::Waiting)) {
@@ -481,6 +515,7 @@ impl Graph {
                 continue;
             }
             let because = origin(id, &why);
+            effects.extend(task.leave((&why).into()));
             task.state = State::Failed(why.clone());
             let waiting = mem::take(&mut task.waiting).into_iter();
             failing.extend(waiting.map(|waiting| (waiting, None, TaskFailure::Needs(because))));
@@ -515,7 +550,14 @@ impl Graph {
 
     #[cfg(test)]
     pub fn kept(&self) -> usize {
-        self.live.len() + self.ready.len() + self.ready_for_gpus.len() + self.ready_on.len() + self.hands.len()
+        self.live.len() + self.hands.len() + usize::from(self.has_ready())
+    }
+}
+
+impl Task {
+    /// It is over: who does the same together doesn't wait for it.
+    fn leave(&self, how: Parting) -> Option<Effect> {
+        Some(Effect::Leave { first: self.first?, engine: self.spec.on?, how })
     }
 }
 

@@ -78,7 +78,7 @@ fn a_map_hands_out_nothing_twice() {
     let (session, map) = (SESSION, MapId(0));
     let spec = MapSpec { items: Some(4), chunk: Some(1), retries: 1, goes_on: false };
     cluster.client("c", FromClient::OpenMap { session, map, spec });
-    let spec = RunSpec { map: Some(map), ..super::spec(0) };
+    let spec = RunSpec { map: Some(map), together: None, ..super::spec(0) };
     let targets = [0, 1].map(|id| Target { engine: EngineId(id), generation: None }).to_vec();
     cluster.client("c", FromClient::Run { session, run: RunId(0), spec, targets });
     cluster.engine("e0", FromEngine::MapReady { session, map, reports: vec![] });

@@ -27,7 +27,7 @@ impl Cluster {
             FromClient::Run {
                 session: SESSION,
                 run: RunId(run),
-                spec: RunSpec { map: Some(MAP), ..spec(run) },
+                spec: RunSpec { map: Some(MAP), together: None, ..spec(run) },
                 targets,
             },
         );

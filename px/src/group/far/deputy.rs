@@ -88,7 +88,7 @@ impl Deputies {
             Ask::Join(name, next) => Ok(Some((self.join(&name, next, info()?)?, next))),
             Ask::Note(name, text) => {
                 let (folder, info) = (self.group(&name)?, info()?);
-                let memory = Segment::open(&folder, info.size()).map_err(|error| Broken::own(error.to_string()))?;
+                let memory = Segment::make(&folder, info.size()).map_err(|error| Broken::own(error.to_string()))?;
                 if memory.left(info.rank).is_none() {
                     memory.write_note(info.rank, &text);
                 }

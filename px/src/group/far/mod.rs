@@ -46,20 +46,27 @@ pub(super) struct Far {
 }
 
 impl Far {
-    pub fn new(info: Info, door: &Path, name: &str) -> Far {
+    /// Has a deputy take part.
+    pub fn open(info: Info, door: &Path, name: &str) -> Result<Far> {
         let (door, name) = (door.to_owned(), name.to_owned());
-        Far { info, door, name, connection: RefCell::default(), asked: Cell::new(0) }
+        let far = Far { info, door, name, connection: RefCell::default(), asked: Cell::new(0) };
+        let stream = far.until_done(|| far.join())?;
+        far.connection.replace(Some(stream));
+        Ok(far)
     }
 
     /// Asks, and waits for the answer, over as many connections as it takes.
     fn ask(&self, ask: &Ask, bytes: &[u8]) -> Result<(Vec<u64>, String, Vec<u8>)> {
+        let (answer, along) = self.until_done(|| self.once(ask, bytes))?;
+        self.asked.set(self.asked.get() + 1);
+        answer.settled().map(|(numbers, text)| (numbers, text, along))
+    }
+
+    fn until_done<T>(&self, once: impl Fn() -> std::result::Result<T, Failed>) -> Result<T> {
         let mut lost: Option<Instant> = None;
         loop {
-            match self.once(ask, bytes) {
-                Ok((answer, along)) => {
-                    self.asked.set(self.asked.get() + 1);
-                    return answer.settled().map(|(numbers, text)| (numbers, text, along));
-                }
+            match once() {
+                Ok(done) => return Ok(done),
                 Err(Failed::Refused(broken)) => return Err(broken),
                 Err(Failed::Connection(error)) => {
                     *self.connection.borrow_mut() = None;
@@ -84,16 +91,19 @@ impl Far {
         let mut connection = self.connection.borrow_mut();
         let stream = match &mut *connection {
             Some(stream) => stream,
-            none => {
-                let mut stream = UnixStream::connect(&self.door)?;
-                tell(&mut stream, &Ask::Join(self.name.clone(), self.asked.get()), &self.info.encode())?;
-                let (answer, _) = hear::<Answer>(&mut stream, 0)?;
-                answer.settled().map_err(Failed::Refused)?;
-                none.insert(stream)
-            }
+            none => none.insert(self.join()?),
         };
         tell(stream, ask, bytes)?;
         Ok(hear(stream, u64::MAX >> 1)?)
+    }
+
+    /// A connection to the deputy.
+    fn join(&self) -> std::result::Result<UnixStream, Failed> {
+        let mut stream = UnixStream::connect(&self.door)?;
+        tell(&mut stream, &Ask::Join(self.name.clone(), self.asked.get()), &self.info.encode())?;
+        let (answer, _) = hear::<Answer>(&mut stream, 0)?;
+        answer.settled().map_err(Failed::Refused)?;
+        Ok(stream)
     }
 
     /// Has the deputy keep all but the last part of what is to come along with a question, and returns that.

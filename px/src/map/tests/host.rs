@@ -101,6 +101,7 @@ pub static HOST: Host = Host {
     displays: AtomicU64::new(0),
     ask: answer,
     argument,
+    group: no_group,
     parallel,
     gpu: super::gpu::gpu,
     runs: AtomicU64::new(1),
@@ -131,6 +132,8 @@ thread_local! {
 }
 
 extern "C" fn no_panic(_: &crate::host::PanicReport) {}
+
+extern "C" fn no_group(_: extern "C" fn(*mut c_void, *const u8, usize), _: *mut c_void) {}
 
 extern "C" fn argument(take: extern "C" fn(*mut c_void, *const u8, usize), context: *mut c_void) {
     let Some(job) = ENGINE.with_borrow(Clone::clone) else {
@@ -234,6 +237,7 @@ extern "C" fn answer(
         Ask::CallOn(..) | Ask::WaitAll(_) | Ask::ForgetAll(_) | Ask::Defined { .. } => {
             unreachable!("they are answered above")
         }
+        Ask::Joined => unreachable!("nobody has a group here"),
     };
     let bytes = answer.encode();
     answered(context, bytes.as_ptr(), bytes.len());

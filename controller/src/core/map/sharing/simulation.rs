@@ -173,6 +173,7 @@ impl World {
             object: BlobId::of(b""),
             entry: "".into(),
             argument: Bytes::new(),
+            together: None,
             map: Some(MAP),
             label: String::new(),
             snapshots: SnapshotPolicy::Off,

@@ -14,6 +14,7 @@ fn spec(needs: &[u64]) -> TaskSpec {
             object: BlobId::of(b"o"),
             entry: Entry::Function(0),
             argument: Bytes::new(),
+            together: None,
             map: None,
             label: String::new(),
             snapshots: SnapshotPolicy::Off,
@@ -51,7 +52,7 @@ impl World {
     /// Starts what can be started: task, engine, argument.
     fn start(&mut self) -> Vec<(u64, u32, Vec<u8>)> {
         let mut started = Vec::new();
-        while let Some(start) = self.tasks.next(&self.loads()) {
+        while let Some(start) = self.tasks.next(&self.loads(), false) {
             started.push((start.run.task().unwrap().0, start.engine.0, start.argument.to_vec()));
         }
         started
@@ -115,7 +116,7 @@ fn engines_have_a_second_task_in_hand_while_tasks_are_short() {
     world.tasks.look(Duration::from_millis(100), &loads, &mut world.effects);
     assert!(world.effects.contains(&Effect::EndRun { engine: B, run: behind, kill: false }), "{:?}", world.effects);
     world.end(4, Outcome::Cancelled);
-    assert!(world.tasks.ready.contains(&TaskId(4)));
+    assert!(world.tasks.ready.anywhere.contains(&TaskId(4)));
 }
 
 #[test]
@@ -275,9 +276,9 @@ fn tasks_for_gpus_are_given_up_when_no_engine_has_one_or_will() {
     world.tasks.give_up(&[(A, Presence::Coming), (B, Presence::Coming)].into(), &mut world.effects);
     assert_eq!(world.told(), []);
     let loads = [A, B].map(|engine| EngineLoad { engine, runs: 0, own: 0, gpu: false });
-    let started = world.tasks.next(&loads).map(|start| start.run.task());
+    let started = world.tasks.next(&loads, false).map(|start| start.run.task());
     assert_eq!(started, Some(Some(TaskId(2))), "the one before it in the row for this engine needs a GPU");
-    assert_eq!(world.tasks.next(&loads), None);
+    assert_eq!(world.tasks.next(&loads, false), None);
     world.tasks.give_up(&[(A, up), (B, Presence::Coming)].into(), &mut world.effects);
     assert_eq!(world.told(), [(1, TaskEvent::Failed(None, TaskFailure::NoGpu(Some(A))))], "engine B may have one");
     world.tasks.give_up(&[(A, up), (B, up)].into(), &mut world.effects);
