@@ -80,7 +80,7 @@ mod tests {
         assert_eq!(how, "died in the cell: its worker was killed by signal 9 (SIGKILL: killed, perhaps for memory)");
         assert_eq!(Parting::from(&Outcome::Ok), Parting::Ended);
         let Parting::Failed(how) = Parting::from(&TaskFailure::Died(Death::Exit(3))) else { panic!("it is a failure") };
-        assert_eq!(how, "died in the call: its worker called `exit` with status 3");
+        assert_eq!(how, "died in the call: its worker exited with status 3");
         assert_eq!(Parting::from(&TaskFailure::Panicked("no".into())), Parting::Panicked);
     }
 }

@@ -354,7 +354,7 @@ def test_what_was_shared_is_let_go_of_at_the_end(four):
 
 
 def test_where_there_is_no_group_that_is_said(four):
-    where = "there is no group of engines here"
+    where = "There is no group of engines here"
     assert where in four.run("px::barrier()").failed().text
     four.run("fn lonely(x: u32) -> u32 { px::allreduce(x, px::sum) }").ok()
     assert where in four.run("%map lonely over 0..8").failed().text

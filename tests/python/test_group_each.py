@@ -144,9 +144,9 @@ def test_an_engine_that_has_lost_its_variable_is_named(four):
     four.run("%px let losable = px::rank();").ok()
     reply = four.run(
         """let second = px::engines().on([1]);
-let before = second.each(std::process::id)?[0];
+let before = second.each(|| std::process::id())?[0];
 std::process::Command::new("kill").args(["-9", &before.to_string()]).status()?;
-while second.each(std::process::id).is_ok_and(|now| now[0] == before) {}
+while second.each(|| std::process::id()).is_ok_and(|now| now[0] == before) {}
 px::engines().with(px::var!(losable)).each(|own: &usize| px::allreduce(*own, px::sum))?"""
     ).failed()
     four.run("%snapshot on").ok()

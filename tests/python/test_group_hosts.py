@@ -59,6 +59,29 @@ def test_engines_of_several_hosts_do_what_engines_of_one_do(hosts, notebook):
     lab.nothing_is_left(hosts, 10)
 
 
+def test_functions_that_engines_of_several_hosts_call_together_are_a_group(hosts, notebook):
+    start(hosts, notebook, here=1)
+    notebook.ok("%px let mut held = vec![px::rank() as f64; 1_000];")
+    reply = notebook.ok(
+        """fn summed(held: &mut Vec<f64>) -> f64 {
+    *held = px::allreduce(held.clone(), px::sum);
+    px::send((px::rank() + 1) % px::size(), held[0]);
+    px::recv((px::rank() + px::size() - 1) % px::size())
+}
+let all = px::engines();
+println!("{:?}", (0..3).map(|_| all.with(px::var!(mut held)).each(summed).map(|sums| sums[4])).collect::<Vec<_>>());"""
+    )
+    assert "[Ok(10.0), Ok(50.0), Ok(250.0)]" in reply, reply
+    for end, how in [
+        ('panic!("on purpose")', "barrier() can't end: engine 3 panicked at cell line 1: on purpose"),
+        ("return", "barrier() can't end: engine 3 has come to the end of the call without taking part"),
+        ("std::process::abort()", "barrier() can't end: engine 3 died in the call: its worker was killed by signal 6"),
+    ]:
+        status, text = notebook.run(f"px::engines().each(|| {{ if px::rank() == 3 {{ {end} }}; px::barrier(); }})?")
+        assert status == "error" and text.count(how) == 4, text
+    assert "[10, 10, 10, 10, 10]" in notebook.ok("px::engines().each(|| px::allreduce(px::rank(), px::sum))?")
+
+
 def test_failures_are_told_to_all_hosts(hosts, notebook):
     start(hosts, notebook)
     status, text = notebook.run('%%px\nif px::rank() == 2 { panic!("on purpose") }\npx::barrier();')
