@@ -193,7 +193,7 @@ def test_what_engines_are_to_get_need_not_be_there(parts):
 
 def test_views_name_engines(parts):
     assert result(parts.run("(e.ids(), e.len(), e.on([2, 0]).ids())").ok()) == "([0, 1, 2], 3, [0, 2])"
-    assert result(parts.run("e.on([2, 0]).each(px::rank)?").ok()) == "[0, 2]"
+    assert result(parts.run("e.on([2, 0]).each(|| (px::rank(), px::size()))?").ok()) == "[(0, 2), (1, 2)]"
     assert "there is no engine 7 among engines 0, 1 and 2" in parts.run("e.on([7]).each(|| 1)?").failed().text
 
 
@@ -495,12 +495,12 @@ def test_engines_of_several_labels_are_in_one_cluster(chorus, kernels):
         assert [engine["info"]["label"] for engine in status["engines"]] == ["big", "small"]
         kernel = kernels()
         kernel.run("%cluster connect lab").ok()
-        reply = kernel.run('let e = px::engines();\n(e.labelled("small").each(px::rank)?, e.on([0]).labelled("small").each(px::rank).is_err())')
-        assert result(reply.ok()) == "([1], true)"
+        reply = kernel.run('let e = px::engines();\n(e.labelled("small").ids(), e.labelled("small").each(px::size)?, e.on([0]).labelled("small").each(px::rank).is_err())')
+        assert result(reply.ok()) == "([1], [1], true)"
         chorus("stop", "lab")
 
 
-def test_what_gets_no_variables_is_called_again_after_a_death(parts, tmp_path):
+def test_a_function_is_called_once_on_each_engine_also_after_a_death(parts, tmp_path):
     die = (
         "use std::io::Write; "
         "std::fs::File::options().create(true).append(true).open(path).unwrap().write_all(b\"x\").unwrap(); std::process::abort();"
@@ -508,4 +508,4 @@ def test_what_gets_no_variables_is_called_again_after_a_death(parts, tmp_path):
     parts.run(f'fn dies_alone(path: &str) {{ {die} }}\nfn dies_reading(_: &Vec<f64>, path: &str) {{ {die} }}').ok()
     assert "SIGABRT" in parts.run(f'e.on([0]).with("{tmp_path}/alone").each(dies_alone)?').failed().text
     assert "SIGABRT" in parts.run(f'e.on([0]).with((px::var!(part), "{tmp_path}/reads")).each(dies_reading)?').failed().text
-    assert [len((tmp_path / name).read_text()) for name in ("alone", "reads")] == [2, 1]
+    assert [len((tmp_path / name).read_text()) for name in ("alone", "reads")] == [1, 1]

@@ -191,7 +191,7 @@ CELLS = {
         Fails('px::engines().with((px::var!(mut grown),)).each(|v: &mut Vec<u64>| { v.clear(); if px::rank() == 1 { panic!("undone") } })?', "undone"),
         Says("%px -t 1 grown", "[1, 1, 1, 1, 5]"),
         Says("px::engines().labelled(\"big\").each(|| px::rank())?", "[0, 1]"),
-        Says("px::engines().on([1]).each(|| px::size())?", "[2]"),
+        Says("px::engines().on([1]).each(|| px::size())?", "[1]"),
         "let rows: Vec<u32> = (0..100_000).collect();\npx::push!(rows)?;\npx::scatter!(rows as share)?;",
         Says("let (all, back): (Vec<Vec<u32>>, Vec<u32>) = (px::pull!(rows)?, px::gather!(share)?);\n(all.len(), back == rows)", "(2, true)"),
         Fails("px::engines().with((px::var!(missing),)).each(|v: &Vec<u64>| v.len())?", "missing"),

@@ -42,7 +42,8 @@ def mixed(hosts, notebook):
 def test_engines_of_several_places_do_the_same(mixed):
     assert where(mixed) == ["h1", "h1", "h2", "h3"]
     assert "[0, 1, 2, 3]" in mixed.ok("px::engines().each(|| px::rank())?")
-    assert "[2, 3]" in mixed.ok('px::engines().labelled("far").each(|| px::rank())?')
+    far = 'let far = px::engines().labelled("far");\n(far.ids(), far.each(|| px::rank())?)'
+    assert "([2, 3], [0, 1])" in mixed.ok(far)
     assert mixed.ok("%px --each triple(px::rank() as u64)").count("Out[") == 4
     lab.maps_and_copies(mixed)
     mixed.ok("%scatter xs as part\n%px let part: Vec<f64> = part.into_iter().map(|x| x + 1.0).collect();\n%gather part")
