@@ -6,6 +6,7 @@ import pexpect
 import pytest
 
 import processes
+from conftest import hang_up
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def open_console(installed, chorus):
 
     yield start
     for child in children:
-        child.close(force=True)
+        hang_up(child)
     processes.end_all(chorus.mark)
 
 

@@ -15,7 +15,7 @@ import pyte
 import pytest
 
 import processes
-from conftest import HOME, ROOT, Chorus
+from conftest import HOME, ROOT, Chorus, hang_up
 
 CELLS = [
     "let n = 1u64;",
@@ -187,5 +187,5 @@ def test_euporie(program, tmp_path):
         terminal.enter("%map |i: u64| i * 2 over 0..100u64")
         terminal.wait_for("100 items on ")
     finally:
-        terminal.child.close(force=True)
+        hang_up(terminal.child)
         processes.end_all(program.mark)
