@@ -1,5 +1,6 @@
 //! The cluster that a notebook uses: one that the kernel starts and keeps, or one that it connects to.
 
+mod asking;
 mod following;
 mod joining;
 
@@ -11,10 +12,9 @@ use bytes::Bytes;
 use chorus_client::{Blob, Client, ClientError, Session, SessionEvent};
 use chorus_compiler::Object;
 use chorus_controller::{Controller, ControllerConfig, ControllerError, Launch, Pool, Transport};
-use chorus_history::Figures;
 use chorus_protocol::{
-    Adapt, BlobId, ClusterStatus, Connection, ConnectionError, Death, EngineId, EngineInfo, LogEntry, NotebookUse,
-    Order, Outcome, RunEvent, RunId, SessionStatus, SnapshotState, name_engines,
+    Adapt, BlobId, Connection, ConnectionError, Death, EngineId, EngineInfo, Outcome, RunEvent, RunId, SnapshotState,
+    name_engines,
 };
 use chorus_render::{Bars, as_event, unprotected};
 use following::follow;
@@ -24,7 +24,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 /// How long a cell waits for an engine that is being started again.
 const RECOVERY_LIMIT: Duration = Duration::from_secs(3);
@@ -425,11 +425,6 @@ impl Cluster {
         self.controller.is_some()
     }
 
-    /// Who else uses it, and what they run there.
-    pub async fn others(&self) -> Result<Vec<SessionStatus>, ClusterError> {
-        Ok(self.status().await?.users.into_iter().filter(|user| !user.own).collect())
-    }
-
     /// Has output that comes when a run has ended go where its cell's went.
     pub fn remember_publisher(&self, run: RunId, publisher: &Publisher) {
         let publishers = &mut self.known.lock().publishers;
@@ -457,43 +452,6 @@ impl Cluster {
         let id = self.session.put_library(read(path).await?);
         self.libraries.lock().insert(path.to_owned(), id);
         Ok(id)
-    }
-
-    /// The cluster as its controller sees it.
-    pub async fn status(&self) -> Result<ClusterStatus, ClusterError> {
-        Ok(self.client.status().await?)
-    }
-
-    /// What the cluster's log tells as far as it is kept.
-    pub async fn figures(&self) -> Result<Figures, ClusterError> {
-        let mut figures = Figures::default();
-        self.log().await?.iter().for_each(|entry| figures.apply(entry));
-        Ok(figures)
-    }
-
-    /// The cluster's log as far as it is kept.
-    pub async fn log(&self) -> Result<Vec<LogEntry>, ClusterError> {
-        Ok(self.client.log_now().await?)
-    }
-
-    /// The cluster's log from this entry's number on, and what is added to it.
-    pub fn follow_log(&self, from: u64) -> mpsc::Receiver<Vec<LogEntry>> {
-        self.client.follow_log(from)
-    }
-
-    /// Tells the cluster's log what was compiled for its engines.
-    pub fn tell_compiled(&self, label: &str, took: Duration, cached: bool) {
-        self.client.tell_compiled(&self.session, label, took, cached);
-    }
-
-    /// Tells the cluster's log what the notebook holds.
-    pub fn tell_held(&self, held: NotebookUse) {
-        self.client.tell_held(&self.session, held);
-    }
-
-    /// Has the cluster do something, and tells what was done.
-    pub async fn steer(&self, order: Order) -> Result<String, ClusterError> {
-        self.client.steer(order).await?.map_err(ClusterError::Order)
     }
 
     /// Where the files of the cluster are, as the controller sees it.

@@ -18,11 +18,13 @@
 //! says of the user's line.
 
 mod gpu;
+mod lines;
 
 use super::text::Text;
 use crate::{Code, Data, End, MagicError, Map, OnError};
 use chorus_syntax::{Expression, Parameters, Shape};
 pub use gpu::gpu_text;
+use lines::{Around, Lines};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Types of variables, by name.
@@ -414,46 +416,6 @@ impl<'a> Plan<'a> {
 enum Side {
     Local,
     Engines,
-}
-
-/// What a piece needs besides its place.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Around {
-    Nothing,
-    /// An end of line behind it.
-    Line,
-    /// Braces on the lines above and below.
-    Braces,
-}
-
-/// The user's lines, with the user's pieces in their places.
-#[derive(Default)]
-struct Lines {
-    text: String,
-    /// The line of the cell that the text has come to.
-    line: usize,
-}
-
-impl Lines {
-    /// Adds a piece and a `;` behind it.
-    fn put(&mut self, code: Code<'_>, around: Around) {
-        if around == Around::Braces {
-            self.text += " {";
-        }
-        while self.line < code.line {
-            self.text.push('\n');
-            self.line += 1;
-        }
-        let column = self.text.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-        self.text.extend(std::iter::repeat_n(' ', code.column.saturating_sub(column)));
-        self.text += code.text;
-        self.line += code.text.matches('\n').count();
-        self.text += match around {
-            Around::Nothing => ";",
-            Around::Line => "\n;",
-            Around::Braces => "\n};",
-        };
-    }
 }
 
 /// `(a, b,): (A, B,)`

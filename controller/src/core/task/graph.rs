@@ -3,28 +3,26 @@
 //! Decisions only. What is kept grows with the tasks that haven't ended, and with results that somebody may still ask
 //! for.
 
+mod attempt;
+mod ends;
 mod ready;
 #[cfg(test)]
 mod tests;
 
 use bytes::Bytes;
 use chorus_protocol::{
-    Death, EngineId, Entry, Outcome, Parting, RunId, TaskArg, TaskEvent, TaskFailure, TaskId, TaskSpec, TaskValue,
+    EngineId, Outcome, Parting, RunId, TaskArg, TaskEvent, TaskFailure, TaskId, TaskSpec, TaskValue,
 };
+use ends::origin;
 use ready::Ready;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::time::Duration;
 
-/// Said of a function that failed and may have changed variables, when its worker goes on with these.
-const UNDONE_BY_NOTHING: &str = "; what it has changed stays changed, since there was no snapshot";
-
 /// An engine is given a second task behind the one that it runs while tasks take less, in microseconds: then the way
 /// to the engine would take longer than the task.
 const SHORT: u64 = 5_000;
-/// How many more losses of a whole engine are allowed, which a task is rarely to blame for.
-const OUTSIDE: u32 = 4;
 
 /// The tasks of one session.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -350,45 +348,7 @@ impl Graph {
         if let Some(why) = hand.ending {
             return self.fail(id, Some(engine), why, effects);
         }
-        let retries = task.spec.retries;
-        let again = |why, may: bool| if may { Ok(Some(why)) } else { Err(why) };
-        let judged = match outcome {
-            Outcome::Ok | Outcome::Panicked | Outcome::ReturnedError | Outcome::TypesChanged(_) => {
-                task.panics += 1;
-                let mut message = hand.panic.unwrap_or_else(|| "it ended without a result".to_owned());
-                if matches!(task.spec.run.entry, Entry::Step { changes: true, .. }) && *outcome == Outcome::Ok {
-                    message += UNDONE_BY_NOTHING;
-                }
-                again(TaskFailure::Panicked(message), task.panics <= retries)
-            }
-            Outcome::LoadFailed(reason) => Err(TaskFailure::LoadFailed(reason.clone())),
-            // What it had changed is as before, or lost; to call it again isn't ours to decide.
-            Outcome::Died(death, _)
-                if *death != Death::Stopped && matches!(task.spec.run.entry, Entry::Step { .. }) =>
-            {
-                Err(TaskFailure::Died(*death))
-            }
-            // The function asked for it, and would again.
-            Outcome::Died(death @ (Death::Exit(_) | Death::NoInput), _) => Err(TaskFailure::Died(*death)),
-            Outcome::Died(death, _) if *death != Death::Stopped => {
-                task.deaths += 1;
-                task.avoids = Some(engine);
-                let outside = if *death == Death::EngineLost { OUTSIDE } else { 0 };
-                again(TaskFailure::Died(*death), task.deaths <= retries.max(1).saturating_add(outside))
-            }
-            // It was taken back, or somebody ended all that the engine had.
-            Outcome::Died(..) | Outcome::Stale | Outcome::NoSuchEngine | Outcome::Cancelled => Ok(None),
-        };
-        // The others of a group can't go back.
-        let judged = match judged {
-            Ok(why) if task.first.is_some() => Err(why.unwrap_or(match outcome {
-                Outcome::Died(death, _) => TaskFailure::Died(*death),
-                Outcome::NoSuchEngine => TaskFailure::NoSuchEngine(engine),
-                _ => TaskFailure::Cancelled,
-            })),
-            judged => judged,
-        };
-        match judged {
+        match task.judge(engine, outcome, hand.panic) {
             Err(why) => self.fail(id, Some(engine), why, effects),
             Ok(why) => {
                 effects.extend(why.map(|why| Effect::Tell(id, TaskEvent::Again(engine, why))));
@@ -489,65 +449,6 @@ impl Graph {
         self.ready.remove(id, self.live.get(&id).and_then(|task| task.spec.on));
     }
 
-    fn succeed(&mut self, id: TaskId, engine: EngineId, value: TaskValue, effects: &mut Vec<Effect>) {
-        effects.push(Effect::Tell(id, TaskEvent::Done(engine, value.clone())));
-        let Some(task) = self.live.get_mut(&id) else { return };
-        effects.extend(task.leave(Parting::Ended));
-        task.state = State::Done(value);
-        for waiting in mem::take(&mut task.waiting) {
-            if let Some(task) = self.live.get_mut(&waiting).filter(|task| matches!(task.state, State::Waiting)) {
-                task.waits_for -= 1;
-                if task.waits_for == 0 {
-                    self.make_ready(waiting);
-                }
-            }
-        }
-        self.release(id, effects);
-    }
-
-    /// The task has failed, and so have those that need it.
-    fn fail(&mut self, id: TaskId, engine: Option<EngineId>, why: TaskFailure, effects: &mut Vec<Effect>) {
-        let mut failing = vec![(id, engine, why)];
-        while let Some((id, engine, why)) = failing.pop() {
-            self.unready(id);
-            let Some(task) = self.live.get_mut(&id) else { continue };
-            if matches!(task.state, State::Failed(_)) {
-                continue;
-            }
-            let because = origin(id, &why);
-            effects.extend(task.leave((&why).into()));
-            task.state = State::Failed(why.clone());
-            let waiting = mem::take(&mut task.waiting).into_iter();
-            failing.extend(waiting.map(|waiting| (waiting, None, TaskFailure::Needs(because))));
-            effects.push(Effect::Tell(id, TaskEvent::Failed(engine, why)));
-            self.release(id, effects);
-        }
-    }
-
-    /// The task has ended: it needs nothing any more.
-    fn release(&mut self, id: TaskId, effects: &mut Vec<Effect>) {
-        let Some(task) = self.live.get_mut(&id) else { return };
-        task.spec.args = Vec::new();
-        for need in mem::take(&mut task.needs) {
-            if let Some(task) = self.live.get_mut(&need) {
-                task.users -= 1;
-                self.tidy(need, effects);
-            }
-        }
-        self.tidy(id, effects);
-    }
-
-    /// Drops a task that has ended and that nobody can name.
-    fn tidy(&mut self, id: TaskId, effects: &mut Vec<Effect>) {
-        let over = |task: &Task| task.forgotten && task.users == 0;
-        match self.live.get(&id).filter(|task| over(task)).map(|task| &task.state) {
-            Some(State::Done(value)) => effects.extend(value.file.clone().map(Effect::Remove)),
-            Some(State::Failed(_)) => {}
-            _ => return,
-        }
-        self.live.remove(&id);
-    }
-
     #[cfg(test)]
     pub fn kept(&self) -> usize {
         self.live.len() + self.hands.len() + usize::from(self.has_ready())
@@ -573,12 +474,4 @@ impl Hand {
 
 fn with_gpu(loads: &[EngineLoad]) -> Vec<EngineLoad> {
     loads.iter().filter(|load| load.gpu).copied().collect()
-}
-
-/// The task whose own failure this is.
-fn origin(id: TaskId, why: &TaskFailure) -> TaskId {
-    match why {
-        TaskFailure::Needs(origin) => *origin,
-        _ => id,
-    }
 }
