@@ -9,8 +9,8 @@ mod step;
 use super::*;
 use bytes::Bytes;
 use chorus_protocol::{
-    Aftermath, Death, EngineInfo, LogEngine, LogState, MapEvent, MapId, MapSpec, NoSnapshot, Order, Outcome, Piece,
-    Report, RunEvent, RunId, RunSpec, SnapshotPolicy, Standing, Stream, Target, TaskEvent, TaskId, TaskSpec,
+    Aftermath, Death, EngineInfo, LogEngine, LogState, MapEvent, MapId, MapSpec, NoSnapshot, Outcome, Piece, Report,
+    RunEvent, RunId, RunSpec, SnapshotPolicy, Standing, Stream, Target, TaskEvent, TaskId, TaskSpec,
 };
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};

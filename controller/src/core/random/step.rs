@@ -3,6 +3,7 @@
 use super::ENGINES;
 use crate::core::*;
 use crate::launch::Pool;
+use chorus_protocol::Order;
 use proptest::prelude::*;
 
 /// One thing that the world does.

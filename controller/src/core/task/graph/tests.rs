@@ -1,7 +1,7 @@
 //! Tasks by hand, one rule a test, and random graphs on engines that die.
 
 use super::*;
-use chorus_protocol::{BlobId, Entry, RunSpec, SnapshotPolicy};
+use chorus_protocol::{BlobId, Death, Entry, RunSpec, SnapshotPolicy};
 use proptest::prelude::*;
 
 const A: EngineId = EngineId(0);
