@@ -16,6 +16,7 @@ import pytest
 
 import processes
 from harness import Kernel
+from test_deaths import wait_for_ranks
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -222,6 +223,15 @@ def kernel(shared, request):
 def cluster(shared, request):
     """The module's kernel with four engines."""
     yield from lend(shared, request, engines=4)
+
+
+@pytest.fixture
+def four(cluster):
+    """`cluster`, when all of its four engines are there."""
+    # The first cell waits for the compiler, which may take long on a busy machine.
+    cluster.run("%px px::size()")
+    wait_for_ranks(cluster, 4)
+    return cluster
 
 
 @pytest.fixture

@@ -14,14 +14,6 @@ from test_deaths import pids, wait_for_ranks
 SOON = 2.0
 
 
-@pytest.fixture
-def four(cluster):
-    # The first cell waits for the compiler, which may take long on a busy machine.
-    cluster.run("%px px::size()")
-    wait_for_ranks(cluster, 4)
-    return cluster
-
-
 def said(reply, what=r".*"):
     """{engine: what it printed}"""
     found = re.findall(rf"^\[stdout:(\d+)\] ({what})$", reply.text, re.MULTILINE)

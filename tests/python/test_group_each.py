@@ -6,17 +6,7 @@ import pytest
 
 import processes
 from test_deaths import pids, wait_for_ranks
-
-# So long may it take until those who wait hear of a failure.
-SOON = 2.0
-
-
-@pytest.fixture
-def four(cluster):
-    # The first cell waits for the compiler, which may take long on a busy machine.
-    cluster.run("%px px::size()")
-    wait_for_ranks(cluster, 4)
-    return cluster
+from test_group import SOON
 
 
 def test_each_collective_works_with_state_by_reference(four):
